@@ -1,0 +1,55 @@
+//! The data path's settings: one record, written by the control plane.
+
+use super::record;
+
+/// Which idle time ends a flow; the index into [`Config::timeouts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Timeout {
+    /// A TCP connection whose handshake is not complete.
+    TcpHalfOpen = 0,
+    /// An established TCP connection (RFC 5382 REQ-5: at least 2 h 4 min).
+    TcpEstablished = 1,
+    /// A TCP connection after both FINs or a RST (RFC 5382 REQ-5: at least 4 min, reclaimable under pressure).
+    TcpClosing = 2,
+    /// UDP seen in one direction only.
+    UdpHalfOpen = 3,
+    /// UDP seen in both directions (RFC 4787 REQ-5: at least 2 min).
+    UdpEstablished = 4,
+    /// ICMP queries (RFC 5508 REQ-2: at least 60 s).
+    Icmp = 5,
+}
+
+/// Number of [`Timeout`] classes, with room for later ones.
+pub const TIMEOUTS: usize = 16;
+
+/// Element 0 of the map `CONFIG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Config {
+    /// [`super::ABI_VERSION`] of the control plane that created the maps.
+    pub abi_version: u32,
+    /// First port of the NAT range, host byte order, inclusive.
+    pub nat_port_min: u16,
+    /// Last port of the NAT range, host byte order, inclusive.
+    pub nat_port_max: u16,
+    /// Lowest address of any fwd network, host byte order. Greater than [`Config::subnets_max`] when there is none.
+    pub subnets_min: u32,
+    /// Highest address of any fwd network, host byte order.
+    pub subnets_max: u32,
+    /// Flows that may be established at once.
+    pub max_flows: u32,
+    /// Slots of the flow table: established flows plus half-open ones.
+    pub slots: u32,
+    /// Half-open flows that one endpoint may have: the length of its ring.
+    pub half_open_quota: u32,
+    /// Number of half-open rings; endpoints share a ring only beyond this number.
+    pub half_open_rings: u32,
+    /// Secret that decides which port is tried first (RFC 6056).
+    pub seed: u32,
+    /// Jiffies per second of this kernel.
+    pub hz: u32,
+    /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
+    pub timeouts: [u32; TIMEOUTS],
+}
+record!(Config, 104);

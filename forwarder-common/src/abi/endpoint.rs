@@ -1,0 +1,56 @@
+//! Endpoints: one interface of a namespace in one network.
+
+use super::{Addr, IfName, Name, record};
+
+/// Bits of [`Endpoint::flags`].
+pub mod endpoint_flags {
+    /// The namespace was created by `fwd up` and is deleted by `fwd down`.
+    pub const NS_CREATED: u32 = 1 << 0;
+    /// Forwarded by the kernel's bridge and nftables: no program is attached (`--datapath kernel`).
+    pub const KERNEL_DATAPATH: u32 = 1 << 1;
+    /// `/etc/netns/NAME/resolv.conf` was written by `fwd up`.
+    pub const RESOLV_CONF: u32 = 1 << 2;
+}
+
+/// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).
+///
+/// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoint {
+    /// IPv4 address, network byte order; zero when there is none.
+    pub v4: [u8; 4],
+    /// ifindex of the network's bridge: the key of its record in `NETWORKS`.
+    pub network: u32,
+    /// ifindex of the uplink: the key of its record in `UPLINKS`.
+    pub uplink: u32,
+    /// Index of this endpoint's block in `COUNTERS`.
+    pub counters: u32,
+    /// Index of this endpoint's ring of half-open flows.
+    pub ring: u32,
+    /// MTU of the interface inside the namespace, bytes.
+    pub mtu: u32,
+    /// MAC of the interface inside the namespace.
+    pub mac: [u8; 6],
+    /// MAC of the gateway as the namespace sees it.
+    pub gateway_mac: [u8; 6],
+    /// See [`endpoint_flags`].
+    pub flags: u32,
+    /// IPv6 address, all zero when there is none.
+    pub v6: Addr,
+    /// Process that the namespace was named by (`--pid`), 0 otherwise.
+    pub pid: u32,
+    /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
+    pub netns_cookie: u64,
+    /// Inode of the namespace on nsfs.
+    pub netns_inode: u64,
+    /// Name of the namespace; empty for one without a name.
+    pub ns: Name,
+    /// Name of the network.
+    pub network_name: Name,
+    /// Name of the host end.
+    pub host_if: IfName,
+    /// Name of the interface inside the namespace.
+    pub ns_if: IfName,
+}
+record!(Endpoint, 624);

@@ -1,0 +1,139 @@
+//! Flow slots: everything about one translated flow, three cache lines.
+
+use super::record;
+
+/// "No slot": what an empty hint or ring entry holds.
+pub const SLOT_NONE: u32 = 0;
+
+/// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
+/// the packet, ICMP echo with its identifier in both port fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Tuple {
+    /// Source address.
+    pub saddr: [u8; 4],
+    /// Destination address.
+    pub daddr: [u8; 4],
+    /// Source port.
+    pub sport: [u8; 2],
+    /// Destination port.
+    pub dport: [u8; 2],
+    /// Interface on which the packet enters: host end or uplink; 0 for the host's own sockets.
+    pub ifindex: u32,
+    /// IP protocol.
+    pub proto: u8,
+    /// Explicit padding.
+    pub _pad: [u8; 3],
+}
+record!(Tuple, 20);
+
+/// One direction: what to match, what to write, where to send it, and its counters. One cache line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowHalf {
+    /// The packet as it enters.
+    pub tuple: Tuple,
+    /// New source (outbound) or destination (inbound) address, network byte order.
+    pub addr: [u8; 4],
+    /// New source or destination port, network byte order.
+    pub port: [u8; 2],
+    /// Largest IP packet of the way out, bytes.
+    pub mtu: u16,
+    /// Interface to send by: the uplink (outbound), the host end (inbound), 0 for the host itself.
+    pub out_if: u32,
+    /// Outbound: the next hop's IPv4 address, then zeros. Inbound: destination MAC, source MAC.
+    pub hop: [u8; 12],
+    /// Index of the endpoint's block in `COUNTERS`.
+    pub counters: u32,
+    /// Packets, as on the wire after segmentation.
+    pub packets: u64,
+    /// IP bytes.
+    pub bytes: u64,
+}
+record!(FlowHalf, 64);
+
+/// Bits of [`FlowShared::kind`].
+pub mod flow_kind {
+    /// A flow of an endpoint.
+    pub const ENDPOINT: u8 = 0;
+    /// A flow of the host's own socket whose port clashed with a claimed one.
+    pub const HOST: u8 = 1;
+}
+
+/// Life of a slot. Stored in the low byte of [`FlowShared::meta`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlowState {
+    /// Not in use.
+    Free = 0,
+    /// Seen in one direction only: may be evicted by other half-open flows.
+    HalfOpen = 1,
+    /// Seen in both directions: never evicted.
+    Established = 2,
+    /// TCP after a RST or both FINs: the port may be reclaimed.
+    Closing = 3,
+}
+
+/// What both directions share. One cache line, rarely written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowShared {
+    /// Generation (high 24 bits) and [`FlowState`] (low byte); see [`meta`]. Changes by compare-and-exchange only.
+    pub meta: u32,
+    /// When a packet was last seen, jiffies (wrapping).
+    pub last_seen: u32,
+    /// When the flow began, jiffies (wrapping).
+    pub created: u32,
+    /// When the route was last looked up, jiffies (wrapping).
+    pub route_checked: u32,
+    /// The endpoint's host end, 0 for the host itself.
+    pub endpoint: u32,
+    /// TCP flags seen outbound (low byte) and inbound (high byte), or-ed.
+    pub tcp_flags: u16,
+    /// See [`flow_kind`].
+    pub kind: u8,
+    /// Explicit padding.
+    pub _pad: u8,
+    /// Room for later use, zero.
+    pub _reserved: [u32; 10],
+}
+record!(FlowShared, 64);
+
+/// Value of the map `FLOW_SLOTS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct FlowSlot {
+    /// Namespace → outside.
+    pub out: FlowHalf,
+    /// Outside → namespace.
+    pub back: FlowHalf,
+    /// Both.
+    pub shared: FlowShared,
+}
+record!(FlowSlot, 192);
+
+/// The packed word of generation and state.
+pub mod meta {
+    use super::FlowState;
+
+    /// Packs a generation (24 bits are kept) and a state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(generation: u32, state: FlowState) -> u32 {
+        (generation << 8) | (state as u32)
+    }
+
+    /// The generation: changes whenever the slot is freed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn generation(meta: u32) -> u32 {
+        meta >> 8
+    }
+
+    /// The low byte, compared as an integer: see [`FlowState`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn state_bits(meta: u32) -> u32 {
+        meta & 0xff
+    }
+}

@@ -1,0 +1,51 @@
+//! Records of the BPF maps, laid out identically in the kernel and in userspace.
+//!
+//! Every record is `#[repr(C)]` with explicit padding, a size assertion, and no `bool`, `Option` or enum field. A change of
+//! layout or meaning is a bump of [`ABI_VERSION`]: a control plane refuses maps of another version.
+
+mod config;
+mod counters;
+mod endpoint;
+mod flow;
+mod network;
+
+pub use config::{Config, Timeout, TIMEOUTS};
+pub use counters::{CODES, Counter, CounterBlock};
+pub use endpoint::{Endpoint, endpoint_flags};
+pub use flow::{FlowHalf, FlowShared, FlowSlot, FlowState, SLOT_NONE, Tuple, flow_kind, meta};
+pub use network::{Network, SysctlKey, SysctlValue, Uplink};
+
+/// Version of every layout in this module.
+pub const ABI_VERSION: u32 = 1;
+
+/// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.
+pub const NAME_LEN: usize = 256;
+
+/// A name padded with NUL to [`NAME_LEN`].
+pub type Name = [u8; NAME_LEN];
+
+/// An interface name padded with NUL (`IFNAMSIZ`).
+pub type IfName = [u8; 16];
+
+/// An address of either family: IPv6, or IPv4-mapped (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), in network byte order.
+pub type Addr = [u8; 16];
+
+/// The IPv4-mapped form of `v4` (network byte order).
+#[inline(always)]
+#[must_use]
+pub const fn mapped(v4: [u8; 4]) -> Addr {
+    let [a, b, c, d] = v4;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// Declares a record plain old data: copyable between kernel and userspace byte by byte.
+macro_rules! record {
+    ($type:ty, $size:expr) => {
+        const _: () = assert!(core::mem::size_of::<$type>() == $size);
+        // SAFETY: `#[repr(C)]`, only integer fields and arrays of them, and no implicit padding: the size assertion above
+        // fails if a field is added without its padding.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $type {}
+    };
+}
+use record;

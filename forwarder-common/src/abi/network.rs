@@ -1,0 +1,71 @@
+//! Networks, uplinks, and the sysctls that were changed for them.
+
+use super::{Addr, IfName, Name, record};
+
+/// Value of the map `NETWORKS`, keyed by the ifindex of the bridge (`u32`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Network {
+    /// IPv4 gateway: the bridge's address, network byte order.
+    pub gateway_v4: [u8; 4],
+    /// Length of the IPv4 prefix, bits.
+    pub prefix_v4: u32,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// MAC of the bridge: the gateway's.
+    pub gateway_mac: [u8; 6],
+    /// Explicit padding.
+    pub _pad: [u8; 2],
+    /// IPv6 gateway, all zero when there is none.
+    pub gateway_v6: Addr,
+    /// Length of the IPv6 prefix, bits.
+    pub prefix_v6: u32,
+    /// Last IPv4 address handed out, network byte order: allocation goes on after it.
+    pub last_v4: [u8; 4],
+    /// See [`super::endpoint_flags::KERNEL_DATAPATH`].
+    pub flags: u32,
+    /// Name of the network.
+    pub name: Name,
+    /// Name of the bridge.
+    pub bridge: IfName,
+}
+record!(Network, 324);
+
+/// Value of the map `UPLINKS`, keyed by the uplink's ifindex (`u32`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Uplink {
+    /// Address behind which endpoints appear when the kernel cannot choose it per route (network byte order).
+    pub v4: [u8; 4],
+    /// Index of the block in `COUNTERS` for packets that arrive (`from_uplink`).
+    pub counters_in: u32,
+    /// Index of the block in `COUNTERS` for packets that leave (`to_uplink`).
+    pub counters_out: u32,
+    /// Explicit padding.
+    pub _pad: u32,
+    /// Name of the uplink.
+    pub ifname: IfName,
+}
+record!(Uplink, 32);
+
+/// Key of the map `SYSCTLS`: a path below `/proc/sys`, padded with NUL, e.g. `net/ipv4/conf/eth0/forwarding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct SysctlKey {
+    /// The path, padded with NUL.
+    pub path: [u8; 128],
+}
+record!(SysctlKey, 128);
+
+/// Value of the map `SYSCTLS`: written before the sysctl is changed, removed after it is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct SysctlValue {
+    /// Text of the value found, padded with NUL.
+    pub original: [u8; 32],
+    /// Text of the value written, padded with NUL.
+    pub ours: [u8; 32],
+}
+record!(SysctlValue, 64);

@@ -1,0 +1,12 @@
+//! What both halves of `fwd` agree on.
+//!
+//! `no_std`, no I/O, no clock, no allocation: the records that live in BPF maps ([`abi`]) and the *decisions* of the data
+//! path as pure functions. The eBPF programs look up, call into here and apply; userspace reads the same records; tests run
+//! the same functions over byte slices.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+pub mod verdict;

@@ -1,0 +1,66 @@
+//! Builds the eBPF programs with a nested cargo and leaves the object in `OUT_DIR/fwd-datapath`.
+//!
+//! The same job as `aya_build::build_ebpf`, which fixes the rustflags: this passes `-Ctarget-cpu=v3` (cmpxchg, and atomic
+//! adds that return). One stable toolchain builds both halves: `RUSTC_BOOTSTRAP` is set for the nested cargo only.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const PACKAGE: &str = "forwarder-ebpf";
+const BINARY: &str = "fwd-datapath";
+const TARGET: &str = "bpfel-unknown-none";
+
+fn main() {
+    let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("..");
+    for input in ["forwarder-ebpf/src", "forwarder-ebpf/Cargo.toml", "forwarder-common/src", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={}", workspace.join(input).display());
+    }
+    println!("cargo:rerun-if-env-changed=BPF_LINKER");
+    let out = PathBuf::from(var("OUT_DIR"));
+    let target_dir = out.join("ebpf");
+    let status = Command::new(var("CARGO"))
+        .current_dir(&workspace)
+        .args(["build", "--locked", "--release", "--package", PACKAGE, "--bin", BINARY])
+        .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+        .arg(&target_dir)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker(&workspace)))
+        .env_remove("RUSTC")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
+    std::fs::copy(target_dir.join(TARGET).join("release").join(BINARY), out.join(BINARY)).expect("the object is copied");
+}
+
+/// A variable that cargo always sets for build scripts.
+fn var(name: &str) -> String {
+    env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// `BPF_LINKER`, else the one that `./x setup` built, else the one on the PATH.
+fn linker(workspace: &Path) -> String {
+    if let Ok(linker) = env::var("BPF_LINKER") {
+        return linker;
+    }
+    let toolchain = include_str!("../rust-toolchain.toml").lines().find_map(|line| line.strip_prefix("channel = "));
+    let toolchain = toolchain.expect("rust-toolchain.toml names a channel").trim_matches('"');
+    let ours = workspace.join(".tools").join(toolchain).join("bin/bpf-linker");
+    if ours.exists() { ours.display().to_string() } else { "bpf-linker".into() }
+}
+
+/// The flags of the nested build, separated by 0x1f as cargo reads them.
+fn rustflags(linker: &str) -> String {
+    [
+        format!("--cfg=bpf_target_arch=\"{}\"", var("CARGO_CFG_TARGET_ARCH")),
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+        "-Ctarget-cpu=v3".into(),
+        format!("-Clinker={linker}"),
+    ]
+    .join("\x1f")
+}

@@ -1,0 +1,12 @@
+//! `fwd`: connects Linux network namespaces to each other and to an uplink with eBPF.
+
+pub mod cli;
+pub mod dataplane;
+pub mod error;
+pub mod lab;
+pub mod netlink;
+pub mod netns;
+pub mod reconcile;
+pub mod render;
+
+pub use error::{Context, Error, Kind, Result};
