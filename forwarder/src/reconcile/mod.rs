@@ -1,1 +1,31 @@
-//! reconcile.
+//! Decides what `up` and `down` do: desired less actual is a list of operations. Touches no kernel.
+//!
+//! [`plan_up`] and [`plan_down`] take a request and [`Actual`], everything that was read before, and return [`Op`]s. Each object
+//! is looked at for itself ([`Actual::has`]), so that a command that was interrupted anywhere is completed by the next one.
+//! Everything that can be refused is refused here.
+
+mod actual;
+mod desired;
+mod down;
+mod equivalent;
+mod garbage;
+mod names;
+mod object;
+mod record;
+mod request;
+mod subnet;
+mod up;
+mod uplink;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use actual::{Actual, Host, Inside, Known, Net, ResolvConf, Target};
+pub use down::{DownPlan, plan_down};
+pub use names::{DEFAULT_NETWORK, NS_IF, is_our_bridge, is_our_veth, namespace_alias};
+pub use object::{Action, EndpointSpec, NetworkSpec, Object, Op};
+pub use record::{EndpointRecord, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord};
+pub use request::{Datapath, DownRequest, TargetRef, UpRequest};
+pub use up::{ALL_FORWARDING, UpPlan, forwarding, plan_up};

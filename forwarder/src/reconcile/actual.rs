@@ -1,0 +1,266 @@
+//! What there is: everything that was read before deciding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{NS_IF, Object, Records, TargetRef, names};
+use crate::{
+    netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
+    netns::Name,
+};
+
+/// Everything that a decision depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Actual {
+    /// The host namespace.
+    pub host: Host,
+    /// What the pinned maps say.
+    pub records: Records,
+    /// The namespace that `up` is about; for `down` see [`Actual::known`].
+    pub target: Option<Target>,
+    /// Other namespaces that matter: those of endpoints whose host end has gone, and all that `down` may have to touch.
+    pub known: Vec<Known>,
+    /// Names under /run/netns.
+    pub named: BTreeSet<Name>,
+    /// Why the kernel cannot run the programs.
+    pub no_tc: Option<String>,
+    /// What is to be done about the target's resolv.conf.
+    pub resolv_conf: ResolvConf,
+}
+
+/// The host namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Interfaces, addresses, routes, neighbours.
+    pub net: Net,
+    /// Forwarding entries of the bridges that `fwd` made.
+    pub fdb: Vec<FdbEntry>,
+    /// Networks with a masquerade rule of ours.
+    pub masquerades: BTreeSet<String>,
+    /// Values of the sysctls that matter, by path below /proc/sys.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// The configuration of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Net {
+    /// Interfaces.
+    pub links: Vec<Link>,
+    /// Addresses, by ifindex.
+    pub addresses: Vec<Address>,
+    /// Unicast routes.
+    pub routes: Vec<Route>,
+    /// Neighbours.
+    pub neighbours: Vec<Neighbour>,
+}
+
+impl Net {
+    /// The interface called `name`.
+    #[must_use]
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The interface of this index.
+    #[must_use]
+    pub fn by_index(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    /// The name of an interface, or its number where it has gone: for messages.
+    #[must_use]
+    pub fn name_of(&self, index: u32) -> String {
+        self.by_index(index).map_or_else(|| format!("interface {index}"), |link| link.name.clone())
+    }
+
+    /// The first IPv4 address of an interface.
+    #[must_use]
+    pub fn ipv4(&self, index: u32) -> Option<Ipv4Net> {
+        self.addresses.iter().find_map(|(owner, address)| match address {
+            IpNet::V4(v4) if *owner == index => Some(*v4),
+            _ => None,
+        })
+    }
+
+    /// The IPv4 default route of the main table with the lowest metric.
+    #[must_use]
+    pub fn default_route(&self) -> Option<&Route> {
+        let everything = IpNet::V4(Ipv4Net::default());
+        let routes = self.routes.iter().filter(|route| route.destination == everything && route.table == TABLE_MAIN);
+        routes.min_by_key(|route| route.metric)
+    }
+
+    fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
+        self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, IpNet::V4(address))))
+    }
+
+    fn has_neighbour(&self, name: &str, address: impl Into<std::net::IpAddr>, mac: crate::netlink::Mac) -> bool {
+        let address = address.into();
+        self.link(name).is_some_and(|link| {
+            self.neighbours
+                .iter()
+                .any(|n| n.ifindex == link.index && n.address == address && n.mac == Some(mac) && n.permanent)
+        })
+    }
+}
+
+/// The namespace that `up` is about.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// How it was given.
+    pub reference: TargetRef,
+    /// Its name under /run/netns, also where it was given otherwise.
+    pub name: Option<Name>,
+    /// Process that it was given by.
+    pub pid: Option<u32>,
+    /// What it is; `None` if it is still to be made.
+    pub ns: Option<Inside>,
+}
+
+impl Target {
+    /// What the namespace is called in aliases and messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        super::record::label(self.name.as_ref().map(Name::as_str), self.ns.as_ref().map_or(0, |ns| ns.inode))
+    }
+}
+
+/// A namespace that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// `lo` says that `up` made it, for this host namespace.
+    pub made: bool,
+    /// Interfaces, addresses, routes, neighbours.
+    pub net: Net,
+}
+
+/// A namespace of an endpoint, or one that `down` is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// How it can be opened.
+    pub reference: TargetRef,
+    /// Its name under /run/netns.
+    pub name: Option<Name>,
+    /// Its cookie.
+    pub cookie: u64,
+    /// `lo` says that `up` made it, for this host namespace.
+    pub made: bool,
+    /// Its interfaces.
+    pub links: Vec<Link>,
+}
+
+impl Known {
+    /// `lo` is up.
+    #[must_use]
+    pub fn loopback_up(&self) -> bool {
+        self.links.iter().any(|link| link.loopback && link.up)
+    }
+}
+
+/// What is to be done about /etc/netns/NAME/resolv.conf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResolvConf {
+    /// Nothing.
+    #[default]
+    Fine,
+    /// It is to say this.
+    Write(String),
+    /// The host's resolver cannot be reached from inside, and what it asks itself is not known.
+    Unreachable,
+}
+
+impl Actual {
+    /// Whether an object is there already.
+    #[must_use]
+    pub fn has(&self, object: &Object) -> bool {
+        let (host, records) = (&self.host.net, &self.records);
+        match object {
+            Object::Dataplane => records.loaded,
+            Object::Netns { name } => self.named.contains(name),
+            Object::SysctlMemory(wanted) => records.sysctls.iter().any(|record| record.path == wanted.path),
+            Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),
+            Object::Uplink { index, .. } => records.uplinks.iter().any(|uplink| uplink.index == *index),
+            Object::UplinkAddress { index, to, .. } => {
+                records.uplinks.iter().any(|uplink| uplink.index == *index && uplink.address == *to)
+            }
+            Object::UplinkHooks { index, .. } => records.uplink_hooks.contains(index),
+            Object::Bridge(spec) => host.link(&spec.name).is_some_and(names::is_our_bridge),
+            Object::GatewayAddress { bridge, address } => host.has_address(bridge, *address),
+            Object::LinkUp { name } => host.link(name).is_some_and(|link| link.up),
+            Object::Network(spec) => {
+                let index = spec.index.or_else(|| host.link(&spec.bridge).map(|bridge| bridge.index));
+                records.networks.iter().any(|network| network.name == spec.name && Some(network.index) == index)
+            }
+            Object::Masquerade { network, .. } => self.host.masquerades.contains(network),
+            Object::Veth { spec, .. } => host.link(&spec.host_if).is_some_and(names::is_our_veth),
+            Object::Endpoint(spec) => {
+                let index = spec.index.or_else(|| host.link(&spec.host_if).map(|link| link.index));
+                records.endpoints.iter().any(|endpoint| Some(endpoint.index) == index)
+            }
+            Object::EndpointBridge { host_if, bridge, .. } => {
+                let bridge = host.link(bridge).map(|link| link.index);
+                let mut endpoints = records.endpoints.iter();
+                endpoints.any(|endpoint| endpoint.host_if == *host_if && Some(endpoint.network_index) == bridge)
+            }
+            Object::EndpointHook { host_if, index } => {
+                let index = index.or_else(|| host.link(host_if).map(|link| link.index));
+                index.is_some_and(|index| records.endpoint_hooks.contains(&index))
+            }
+            Object::Port { host_if, bridge } => {
+                let bridge = host.link(bridge).map(|link| link.index);
+                bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
+            }
+            Object::Fdb { host_if, mac } => host.link(host_if).is_some_and(|link| {
+                self.host.fdb.iter().any(|entry| entry.port == link.index && entry.mac == *mac && entry.fixed)
+            }),
+            Object::Neighbour { bridge, address, mac } => host.has_neighbour(bridge, *address, *mac),
+            Object::Loopback { .. }
+            | Object::NsAddress { .. }
+            | Object::NsLinkUp { .. }
+            | Object::NsDefaultRoute { .. }
+            | Object::NsNeighbour { .. } => self.inside().is_some_and(|inside| inside.net.has_inside(object)),
+            Object::ResolvConf { .. } => !matches!(self.resolv_conf, ResolvConf::Write(_)),
+        }
+    }
+
+    /// The target's namespace, if it exists.
+    #[must_use]
+    pub fn inside(&self) -> Option<&Inside> {
+        self.target.as_ref().and_then(|target| target.ns.as_ref())
+    }
+}
+
+impl Net {
+    /// [`Actual::has`] for objects inside the target.
+    fn has_inside(&self, object: &Object) -> bool {
+        match object {
+            Object::Loopback { .. } => self.links.iter().any(|link| link.loopback && link.up),
+            Object::NsAddress { ns_if, address, .. } => self.has_address(ns_if, *address),
+            Object::NsLinkUp { ns_if, .. } => self.link(ns_if).is_some_and(|link| link.up),
+            Object::NsDefaultRoute { ns_if, gateway, .. } => {
+                let index = self.link(ns_if).map(|link| link.index);
+                let mut routes = self.routes.iter();
+                routes.any(|route| {
+                    route.destination == IpNet::V4(Ipv4Net::default())
+                        && Some(route.ifindex) == index
+                        && route.gateway == Some((*gateway).into())
+                })
+            }
+            Object::NsNeighbour { ns_if, gateway, mac, .. } => self.has_neighbour(ns_if, *gateway, *mac),
+            _ => false,
+        }
+    }
+
+    /// The interface that `up` makes inside.
+    #[must_use]
+    pub fn ns_if(&self) -> Option<&Link> {
+        self.link(NS_IF)
+    }
+}

@@ -1,0 +1,293 @@
+//! What there is to be after `up`: every option settled, and everything refused that can be.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::{
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, NS_IF, NetworkRecord, UpRequest, garbage, names, subnet,
+    uplink::{self, Uplink},
+};
+use crate::{Error, Kind, Result, netlink::Mac};
+
+/// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
+const SMALLEST_MTU: u32 = 68;
+/// Largest MTU of a veth pair and of an IPv4 packet, bytes.
+const LARGEST_MTU: u32 = 65_535;
+/// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
+const MOST_PORTS: usize = 1_023;
+
+/// What there is to be.
+#[derive(Clone, Debug)]
+pub(super) struct Desired {
+    pub(super) network: Network,
+    pub(super) endpoint: Endpoint,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    pub(super) name: String,
+    pub(super) bridge: String,
+    pub(super) gateway: Ipv4Net,
+    pub(super) mac: Mac,
+    pub(super) mtu: u32,
+    pub(super) datapath: Datapath,
+    pub(super) uplink: Uplink,
+    pub(super) last: Ipv4Addr,
+}
+
+/// The endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    pub(super) host_if: String,
+    pub(super) address: Ipv4Addr,
+    pub(super) mac: Mac,
+}
+
+impl Desired {
+    /// Settles what the request leaves open. `actual` is without the garbage that the plan removes first; `former` are
+    /// endpoints among it.
+    ///
+    /// # Errors
+    /// Everything that can be refused.
+    pub(super) fn settle(
+        request: &UpRequest,
+        name: String,
+        actual: &Actual,
+        former: &[EndpointRecord],
+    ) -> Result<Self> {
+        let attached = actual.attached();
+        let network = match actual.records.networks.iter().find(|network| network.name == name) {
+            Some(record) => existing_network(request, actual, record, attached.is_some())?,
+            None => new_network(request, actual, name)?,
+        };
+        let endpoint = match attached {
+            Some(record) => existing_endpoint(request, actual, record)?,
+            None => {
+                refuse_occupied(request, actual, &network)?;
+                new_endpoint(request, actual, &network, former)?
+            }
+        };
+        Ok(Self { network, endpoint })
+    }
+}
+
+impl Actual {
+    /// The endpoint that the target has already.
+    pub(super) fn attached(&self) -> Option<&EndpointRecord> {
+        let cookie = self.inside()?.cookie;
+        self.records.endpoints.iter().find(|endpoint| endpoint.cookie == cookie && self.is_live(endpoint))
+    }
+}
+
+/// The network that is meant.
+///
+/// # Errors
+/// The target is the host's own namespace, or in another network.
+pub(super) fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
+    if actual.inside().is_some_and(|inside| inside.cookie == actual.host.cookie) {
+        let why = "it is the host's own namespace: attaching it would cut the host off";
+        return Err(Error::new(Kind::Usage, "attach", request.target.to_string(), why)
+            .remedy("name another namespace; one that is missing is made"));
+    }
+    let wanted = request.network.as_ref().map(ToString::to_string);
+    match (wanted, actual.attached()) {
+        (Some(wanted), Some(record)) if wanted != record.network => {
+            let why = format!("it is in network {} already, not in {wanted}", record.network);
+            Err(Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
+                .remedy("take it out first: `fwd down` with the same namespace"))
+        }
+        (_, Some(record)) => Ok(record.network.clone()),
+        (wanted, None) => Ok(wanted.unwrap_or_else(|| DEFAULT_NETWORK.into())),
+    }
+}
+
+/// Settles the options of a network that exists: each given one must be what it has.
+fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord, attached: bool) -> Result<Network> {
+    let uplink = uplink::of_network(actual, record, attached)?;
+    let name = &record.name;
+    same(name, "uplink", request.uplink.as_ref(), &uplink.name)?;
+    same(name, "subnet", request.subnet.as_ref(), &record.subnet())?;
+    same(name, "MTU", request.mtu.as_ref(), &record.mtu)?;
+    same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+    let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
+    if !attached && ports >= MOST_PORTS {
+        let why = format!("its bridge {} has {ports} ports, and takes no more", record.bridge);
+        return Err(
+            Error::new(Kind::Failed, "join", format!("network {name}"), why).remedy("use another: --network NAME")
+        );
+    }
+    refuse_foreign_bridge(actual, &record.bridge)?;
+    Ok(Network {
+        name: name.clone(),
+        bridge: record.bridge.clone(),
+        gateway: record.gateway,
+        mac: record.mac,
+        mtu: record.mtu,
+        datapath: record.datapath,
+        uplink,
+        last: record.last,
+    })
+}
+
+/// An option given must be the one that exists.
+fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Option<&T>, found: &T) -> Result<()> {
+    match given {
+        Some(given) if given != found => {
+            let why = format!("its {what} is {found}, not {given}");
+            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why).remedy(format!(
+                "leave the option out, or use another network: --network NAME (`fwd down --all` takes all of them down)"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Settles the options of a network that is to be made.
+fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Network> {
+    let uplink = uplink::choose(actual, request.uplink.as_deref())?;
+    let host = &actual.host.net;
+    let bridge = names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !names::is_our_bridge(link)));
+    refuse_foreign_bridge(actual, &bridge)?;
+    // A bridge with ports and without a record: its pins were lost. It keeps its address.
+    let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
+    let subnet = match (request.subnet, adopted) {
+        (Some(given), Some(address)) => {
+            same(&name, "subnet", Some(&given), &address.trunc())?;
+            given
+        }
+        (None, Some(address)) => address.trunc(),
+        (Some(given), None) => {
+            subnet::check(given)?;
+            if let Some(occupant) = subnet::occupant(actual, given) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "use",
+                    format!("subnet {given}"),
+                    format!("it overlaps: {occupant}"),
+                )
+                .remedy("choose another, or leave out --subnet: a free one is found"));
+            }
+            given
+        }
+        (None, None) => subnet::free(actual)?,
+    };
+    let gateway = subnet::gateway(subnet);
+    Ok(Network {
+        mtu: mtu(request.mtu, &uplink)?,
+        datapath: datapath(request.datapath, actual)?,
+        mac: names::gateway_mac(gateway.addr()),
+        last: Ipv4Addr::UNSPECIFIED,
+        name,
+        bridge,
+        gateway,
+        uplink,
+    })
+}
+
+fn refuse_foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
+    match actual.host.net.link(bridge) {
+        Some(link) if !names::is_our_bridge(link) => {
+            let why = "an interface of that name exists, and fwd did not make it";
+            Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why)
+                .remedy(format!("rename it (`ip link set {bridge} name …`), or use another network: --network NAME")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
+    let Some(mtu) = given else { return Ok(uplink.mtu.min(LARGEST_MTU)) };
+    let why = if mtu < SMALLEST_MTU {
+        format!("IPv4 needs at least {SMALLEST_MTU} bytes")
+    } else if mtu > LARGEST_MTU {
+        format!("an interface takes at most {LARGEST_MTU} bytes")
+    } else if mtu > uplink.mtu {
+        format!("it is larger than the {} bytes of the uplink {}", uplink.mtu, uplink.name)
+    } else {
+        return Ok(mtu);
+    };
+    Err(Error::new(Kind::Usage, "use", format!("MTU {mtu}"), why).remedy("leave out --mtu: the uplink's is taken"))
+}
+
+fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
+    match (given, &actual.no_tc) {
+        (Some(Datapath::Kernel), _) | (None, Some(_)) => Ok(Datapath::Kernel),
+        (_, None) => Ok(Datapath::Tc),
+        (Some(Datapath::Tc), Some(why)) => Err(Error::new(Kind::Unsupported, "use", "datapath tc", why.clone())
+            .remedy("use --datapath kernel: the kernel's bridge and nftables")),
+    }
+}
+
+/// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
+fn refuse_occupied(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
+    let Some(inside) = actual.inside() else { return Ok(()) };
+    let refuse = |why: String| Error::new(Kind::Conflict, "attach", request.target.to_string(), why);
+    if inside.net.ns_if().is_some() {
+        return Err(refuse(format!("it has an interface {NS_IF} of its own"))
+            .remedy(format!("rename or delete it (`ip link set {NS_IF} name …` inside), or use a fresh namespace")));
+    }
+    if let Some(route) = inside.net.default_route() {
+        return Err(refuse(format!(
+            "it has a default route of its own, through {}",
+            inside.net.name_of(route.ifindex)
+        ))
+        .remedy("delete the route (`ip route del default` inside), or use a fresh namespace"));
+    }
+    if let Some(occupant) = subnet::inside(actual, network.gateway.trunc()) {
+        let why = format!("network {} has {}, and {occupant}", network.name, network.gateway.trunc());
+        return Err(refuse(why).remedy("use a network with other addresses: --network NAME --subnet CIDR"));
+    }
+    Ok(())
+}
+
+fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
+    let refuse = |why: String| {
+        Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
+            .remedy("take it out first: `fwd down` with the same namespace")
+    };
+    if let Some(ip) = request.ip.filter(|ip| *ip != record.address) {
+        return Err(refuse(format!("its address is {}, not {ip}", record.address)));
+    }
+    let host = actual.host.net.by_index(record.index);
+    let inside = actual.inside().and_then(|inside| inside.net.link(&record.ns_if));
+    match (host, inside) {
+        (Some(host), Some(inside)) if garbage::are_ends(host, inside) => {
+            Ok(Endpoint { host_if: host.name.clone(), address: record.address, mac: record.mac })
+        }
+        _ => Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.ns_if, record.host_if))),
+    }
+}
+
+fn new_endpoint(
+    request: &UpRequest,
+    actual: &Actual,
+    network: &Network,
+    former: &[EndpointRecord],
+) -> Result<Endpoint> {
+    let endpoints = &actual.records.endpoints;
+    let cookie = actual.inside().map(|inside| inside.cookie);
+    // The same namespace keeps its address when its veth pair was deleted by hand.
+    let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
+    let kept = kept.map(|record| record.address);
+    let usable =
+        |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
+    let address = match (request.ip, kept.filter(usable)) {
+        (Some(ip), _) => {
+            subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
+            ip
+        }
+        (None, Some(kept)) => kept,
+        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)?,
+    };
+    let host_if = names::host_if(&network.name, address);
+    match actual.host.net.link(&host_if) {
+        Some(link) if !names::is_our_veth(link) => {
+            let why = "an interface of that name exists, and fwd did not make it";
+            Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
+                .remedy("choose another address with --ip"))
+        }
+        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address) }),
+    }
+}

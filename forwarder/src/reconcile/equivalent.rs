@@ -1,0 +1,192 @@
+//! What one would type to do the same by hand.
+
+use super::{Action, Object, Op, SysctlRecord, TargetRef, object::mac_text};
+
+impl Op {
+    /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins.
+    #[must_use]
+    pub fn equivalent(&self, pins: &str) -> Vec<String> {
+        let make = self.action == Action::Make;
+        match &self.object {
+            object @ (Object::Loopback { .. }
+            | Object::NsAddress { .. }
+            | Object::NsLinkUp { .. }
+            | Object::NsDefaultRoute { .. }
+            | Object::NsNeighbour { .. }
+            | Object::ResolvConf { .. }
+            | Object::Netns { .. }) => inside(object, make),
+            object @ (Object::Bridge(_)
+            | Object::GatewayAddress { .. }
+            | Object::LinkUp { .. }
+            | Object::Masquerade { .. }
+            | Object::Veth { .. }
+            | Object::Port { .. }
+            | Object::Fdb { .. }
+            | Object::Neighbour { .. }) => outside(object, make),
+            object => data_path(object, make, &quoted(pins)),
+        }
+    }
+}
+
+/// Objects of the namespace.
+fn inside(object: &Object, make: bool) -> Vec<String> {
+    let (add, up, replace) = verbs(make);
+    let line = match object {
+        Object::Netns { name } => format!("ip netns {add} {}", quoted(name.as_str())),
+        Object::Loopback { ns } => format!("{} link set lo {up}", ip(ns)),
+        Object::NsAddress { ns, ns_if, address } => format!("{} addr {add} {address} dev {ns_if}", ip(ns)),
+        Object::NsLinkUp { ns, ns_if } => format!("{} link set {ns_if} {up}", ip(ns)),
+        Object::NsDefaultRoute { ns, ns_if, gateway } => {
+            format!("{} route {add} default via {gateway} dev {ns_if}", ip(ns))
+        }
+        Object::NsNeighbour { ns, ns_if, gateway, mac } => {
+            format!("{} neigh {replace} {gateway} lladdr {} dev {ns_if} nud permanent", ip(ns), mac_text(*mac))
+        }
+        Object::ResolvConf { ns, .. } => {
+            let directory = quoted(&format!("/etc/netns/{ns}"));
+            return match make {
+                true => vec![
+                    format!("mkdir -p {directory}"),
+                    format!("cp /run/systemd/resolve/resolv.conf {directory}/resolv.conf"),
+                ],
+                false => vec![format!("rm {directory}/resolv.conf"), format!("rmdir {directory}")],
+            };
+        }
+        _ => return Vec::new(),
+    };
+    vec![line]
+}
+
+/// Objects of the host that the kernel has without eBPF.
+fn outside(object: &Object, make: bool) -> Vec<String> {
+    let (add, up, replace) = verbs(make);
+    let line = match object {
+        Object::Bridge(spec) => {
+            return link(&spec.name, &spec.alias, make, || {
+                format!("address {} mtu {} type bridge stp_state 0", mac_text(spec.mac), spec.mtu)
+            });
+        }
+        Object::Veth { spec, ns } => {
+            return link(&spec.host_if, &spec.alias, make, || {
+                let (mtu, mac, ns) = (spec.mtu, mac_text(spec.ns_mac), netns(ns));
+                format!("mtu {mtu} type veth peer name {} netns {ns} address {mac} mtu {mtu}", spec.ns_if)
+            });
+        }
+        Object::GatewayAddress { bridge, address } => format!("ip addr {add} {address} dev {}", quoted(bridge)),
+        Object::LinkUp { name } => format!("ip link set {} {up}", quoted(name)),
+        Object::Port { host_if, bridge } if make => format!("ip link set {host_if} master {}", quoted(bridge)),
+        Object::Port { host_if, .. } => format!("ip link set {host_if} nomaster"),
+        Object::Fdb { host_if, mac } => {
+            format!("bridge fdb {replace} {} dev {host_if} master static", mac_text(*mac))
+        }
+        Object::Neighbour { bridge, address, mac } => {
+            format!("ip neigh {replace} {address} lladdr {} dev {} nud permanent", mac_text(*mac), quoted(bridge))
+        }
+        Object::Masquerade { subnet, uplink, .. } if make => {
+            return vec![
+                "nft add table ip fwd".into(),
+                "nft 'add chain ip fwd postrouting { type nat hook postrouting priority srcnat; }'".into(),
+                format!("nft add rule ip fwd postrouting ip saddr {subnet} oifname {} masquerade", quoted(uplink)),
+            ];
+        }
+        Object::Masquerade { .. } => "nft delete table ip fwd".into(),
+        _ => return Vec::new(),
+    };
+    vec![line]
+}
+
+/// Objects that only `fwd` has: its maps and programs, and the sysctls it remembers.
+fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
+    let record = |map: &str, what: &str| {
+        let verb = if make { "update" } else { "delete" };
+        vec![format!("bpftool map {verb} pinned {pins}/maps/{map} key {what}")]
+    };
+    let hook = |program: &str, direction: &str, interface: &str| {
+        let interface = quoted(interface);
+        match make {
+            true => format!("bpftool net attach tcx_{direction} pinned {pins}/progs/{program} dev {interface}"),
+            false => format!("bpftool net detach tcx_{direction} dev {interface}"),
+        }
+    };
+    match object {
+        Object::Dataplane if make => {
+            vec![format!("bpftool prog loadall fwd-datapath {pins}/progs type classifier pinmaps {pins}/maps")]
+        }
+        Object::Dataplane => vec![format!("rm -r {pins}")],
+        Object::SysctlMemory(SysctlRecord { path, .. }) => record("SYSCTLS", path),
+        Object::Sysctl(SysctlRecord { path, original, ours }) => {
+            vec![format!(
+                "sysctl -w {}={}",
+                path.replace('.', "\u{0}").replace('/', ".").replace('\u{0}', "/"),
+                if make { ours } else { original }
+            )]
+        }
+        Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } => record("UPLINKS", name),
+        Object::Network(spec) => record("NETWORKS", &spec.bridge),
+        Object::Endpoint(spec) => record("ENDPOINTS", &spec.host_if),
+        Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
+        Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
+        Object::UplinkHooks { name, .. } => {
+            let mut hooks = vec![hook("to_uplink", "egress", name), hook("from_uplink", "ingress", name)];
+            if !make {
+                hooks.reverse();
+            }
+            hooks
+        }
+        _ => Vec::new(),
+    }
+}
+
+const fn verbs(make: bool) -> (&'static str, &'static str, &'static str) {
+    if make { ("add", "up", "replace") } else { ("del", "down", "del") }
+}
+
+fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String) -> Vec<String> {
+    let name = quoted(name);
+    match make {
+        true => vec![
+            format!("ip link add {name} {}", properties()),
+            format!("ip link set {name} alias {} addrgenmode none up", quoted(alias)),
+        ],
+        false => vec![format!("ip link del {name}")],
+    }
+}
+
+/// `ip`, acting inside a namespace.
+fn ip(ns: &TargetRef) -> String {
+    match ns {
+        TargetRef::Named(name) => format!("ip -n {}", quoted(name.as_str())),
+        other => format!("nsenter --net={} ip", quoted(&other.path().display().to_string())),
+    }
+}
+
+/// What `ip link … netns` takes.
+fn netns(ns: &TargetRef) -> String {
+    match ns {
+        TargetRef::Named(name) => quoted(name.as_str()),
+        TargetRef::Pid(pid) => pid.to_string(),
+        TargetRef::Path(path) => quoted(&path.display().to_string()),
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("/run/fwd/bpf/1"), "/run/fwd/bpf/1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,196 @@
+//! What interrupted commands and other people's deletions leave behind.
+
+use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, names};
+use crate::{
+    netlink::{BridgeSpec, Link, VethSpec},
+    netns::Name,
+};
+
+impl Actual {
+    /// Whether the host end of an endpoint's record still exists.
+    #[must_use]
+    pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
+        self.host.net.by_index(endpoint.index).is_some_and(names::is_our_veth)
+    }
+
+    /// The bridge of a network's record, if it still exists.
+    #[must_use]
+    pub(super) fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
+        self.host.net.by_index(network.index).filter(|link| names::is_our_bridge(link))
+    }
+
+    /// Host ends that no record mentions.
+    pub(super) fn stray_veths(&self) -> impl Iterator<Item = &Link> {
+        let recorded = |link: &&Link| self.records.endpoints.iter().any(|endpoint| endpoint.index == link.index);
+        self.host.net.links.iter().filter(|link| names::is_our_veth(link)).filter(move |link| !recorded(link))
+    }
+
+    /// Bridges that no record mentions.
+    pub(super) fn stray_bridges(&self) -> impl Iterator<Item = &Link> {
+        let recorded = |link: &&Link| self.records.networks.iter().any(|network| network.index == link.index);
+        self.host.net.links.iter().filter(|link| names::is_our_bridge(link)).filter(move |link| !recorded(link))
+    }
+
+    /// Ports of a bridge.
+    pub(super) fn ports(&self, bridge: u32) -> impl Iterator<Item = &Link> {
+        self.host.net.links.iter().filter(move |link| link.controller == Some(bridge))
+    }
+
+    /// What is left once `ops`, which remove strays and records, have run.
+    #[must_use]
+    pub(super) fn without(&self, ops: &[Op]) -> Self {
+        let mut rest = self.clone();
+        for op in ops {
+            match &op.object {
+                Object::Veth { spec, .. } => rest.drop_link(&spec.host_if),
+                Object::Bridge(spec) => rest.drop_link(&spec.name),
+                Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
+                Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
+                Object::EndpointHook { index: Some(index), .. } => _ = rest.records.endpoint_hooks.remove(index),
+                _ => {}
+            }
+        }
+        rest
+    }
+
+    /// Forgets an interface and all that goes with it, the other end of a veth pair included.
+    fn drop_link(&mut self, name: &str) {
+        let Some(gone) = self.host.net.link(name).cloned() else { return };
+        let index = gone.index;
+        self.host.net.forget(index);
+        self.host.fdb.retain(|entry| entry.port != index);
+        self.host.sysctls.remove(&super::forwarding(name));
+        self.host
+            .net
+            .links
+            .iter_mut()
+            .filter(|link| link.controller == Some(index))
+            .for_each(|port| port.controller = None);
+        let inside = self.target.as_mut().and_then(|target| target.ns.as_mut());
+        if let Some(net) = inside.map(|inside| &mut inside.net) {
+            let peers: Vec<u32> =
+                net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index).collect();
+            peers.into_iter().for_each(|peer| net.forget(peer));
+        }
+    }
+}
+
+/// Whether these are the two ends of one veth pair. The numbers alone could meet by chance, but hardly both ways.
+#[must_use]
+pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
+    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
+    is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
+}
+
+impl super::Net {
+    /// Forgets an interface and what refers to it.
+    fn forget(&mut self, index: u32) {
+        self.links.retain(|link| link.index != index);
+        self.addresses.retain(|(owner, _)| *owner != index);
+        self.routes.retain(|route| route.ifindex != index);
+        self.neighbours.retain(|neighbour| neighbour.ifindex != index);
+    }
+}
+
+/// Takes away what an endpoint's record says was done at its host end; what is there no more is left out by the caller.
+pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 2] {
+    let hook = Object::EndpointHook { host_if: endpoint.host_if.clone(), index: Some(endpoint.index) };
+    [hook, Object::Endpoint(endpoint_spec(endpoint, network))]
+}
+
+fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
+    EndpointSpec {
+        network: endpoint.network.clone(),
+        bridge: network.map_or_else(|| endpoint.network.clone(), |network| network.bridge.clone()),
+        uplink: network.map_or(0, |network| network.uplink),
+        target: reference(endpoint),
+        ns: endpoint.ns.clone(),
+        pid: endpoint.pid,
+        host_if: endpoint.host_if.clone(),
+        index: Some(endpoint.index),
+        ns_if: endpoint.ns_if.clone(),
+        address: endpoint.address,
+        mac: endpoint.mac,
+        gateway_mac: network.map_or([0; 6], |network| network.mac),
+        mtu: network.map_or(0, |network| network.mtu),
+        datapath: network.map_or(super::Datapath::Tc, |network| network.datapath),
+        marks: endpoint.marks,
+    }
+}
+
+/// How an endpoint's namespace was given, as far as its record tells.
+pub(super) fn reference(endpoint: &EndpointRecord) -> TargetRef {
+    let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+    match (name, endpoint.pid) {
+        (Some(name), _) => TargetRef::Named(name),
+        (None, Some(pid)) => TargetRef::Pid(pid),
+        (None, None) => TargetRef::Path(format!("net:[{}]", endpoint.inode).into()),
+    }
+}
+
+/// A network's record as the object that removes it.
+pub(super) fn network_object(network: &NetworkRecord) -> Object {
+    Object::Network(NetworkSpec {
+        name: network.name.clone(),
+        index: Some(network.index),
+        bridge: network.bridge.clone(),
+        gateway: network.gateway,
+        uplink: network.uplink,
+        mtu: network.mtu,
+        mac: network.mac,
+        last: network.last,
+        datapath: network.datapath,
+    })
+}
+
+/// A bridge as the object that deletes it.
+pub(super) fn bridge_object(link: &Link) -> Object {
+    Object::Bridge(BridgeSpec {
+        name: link.name.clone(),
+        mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    })
+}
+
+/// A veth pair as the object that deletes it.
+pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
+    let spec = VethSpec {
+        host_if: link.name.clone(),
+        ns_if: ns_if.into(),
+        host_mac: link.mac,
+        ns_mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    };
+    Object::Veth { spec, ns }
+}
+
+/// Endpoints that are nothing but a record: the host end has gone, and the namespace too, or it is the target's own.
+pub(super) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
+    let gone = |endpoint: &&EndpointRecord| {
+        actual.is_of_target(endpoint) || actual.known.iter().all(|known| known.cookie != endpoint.cookie)
+    };
+    actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
+}
+
+impl Actual {
+    /// Whether an endpoint is of the target, or of a former namespace of its name.
+    pub(super) fn is_of_target(&self, endpoint: &EndpointRecord) -> bool {
+        let Some(target) = &self.target else { return false };
+        let named = target.name.as_ref().is_some_and(|name| endpoint.ns.as_deref() == Some(name.as_str()));
+        named || target.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie)
+    }
+
+    /// The network of an endpoint.
+    pub(super) fn network_of(&self, endpoint: &EndpointRecord) -> Option<&NetworkRecord> {
+        self.records.networks.iter().find(|network| network.name == endpoint.network)
+    }
+}
+
+/// What `up` wrote for an endpoint's name resolution.
+pub(super) fn resolv_conf(endpoint: &EndpointRecord) -> Option<Object> {
+    let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+    let ns = name.filter(|_| endpoint.marks.resolv_conf)?;
+    Some(Object::ResolvConf { ns, contents: String::new() })
+}

@@ -1,0 +1,360 @@
+//! What a plan makes and removes.
+
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use super::{Datapath, Marks, SysctlRecord, TargetRef};
+use crate::{
+    netlink::{BridgeSpec, Mac, VethSpec},
+    netns::Name,
+};
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// Whether the object comes or goes.
+    pub action: Action,
+    /// What it is done to.
+    pub object: Object,
+}
+
+/// Whether an object comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is made.
+    Make,
+    /// It is removed.
+    Remove,
+}
+
+impl Op {
+    /// Makes `object`.
+    #[must_use]
+    pub const fn make(object: Object) -> Self {
+        Self { action: Action::Make, object }
+    }
+
+    /// Removes `object`.
+    #[must_use]
+    pub const fn remove(object: Object) -> Self {
+        Self { action: Action::Remove, object }
+    }
+
+    /// The step that undoes this one.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let action = match self.action {
+            Action::Make => Action::Remove,
+            Action::Remove => Action::Make,
+        };
+        Self { action, object: self.object.clone() }
+    }
+}
+
+/// Anything that `up` makes and `down` removes. What belongs together is one object; each can be told to be there or not.
+///
+/// Interfaces are named, not numbered, as far as they may not exist yet when the plan is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// The programs and maps of this host namespace, pinned.
+    Dataplane,
+    /// A namespace with a name, its `lo` marked as made by `up`.
+    Netns {
+        /// Its name.
+        name: Name,
+    },
+    /// The memory of a sysctl's value.
+    SysctlMemory(SysctlRecord),
+    /// A changed sysctl.
+    Sysctl(SysctlRecord),
+    /// An uplink's record.
+    Uplink {
+        /// Its name.
+        name: String,
+        /// Its ifindex.
+        index: u32,
+        /// Address behind which endpoints appear.
+        address: Ipv4Addr,
+    },
+    /// Another address of an uplink that has a record.
+    UplinkAddress {
+        /// The uplink's name.
+        name: String,
+        /// Its ifindex.
+        index: u32,
+        /// What the record says.
+        from: Ipv4Addr,
+        /// What it should say.
+        to: Ipv4Addr,
+    },
+    /// The programs at an uplink: `to_uplink` is attached first and detached last.
+    UplinkHooks {
+        /// The uplink's name.
+        name: String,
+        /// Its ifindex.
+        index: u32,
+    },
+    /// A network's bridge.
+    Bridge(BridgeSpec),
+    /// The gateway's address on the bridge.
+    GatewayAddress {
+        /// Name of the bridge.
+        bridge: String,
+        /// The address with the length of its prefix.
+        address: Ipv4Net,
+    },
+    /// An interface is up.
+    LinkUp {
+        /// Its name.
+        name: String,
+    },
+    /// A network's record.
+    Network(NetworkSpec),
+    /// Masquerade in nftables.
+    Masquerade {
+        /// Name of the network.
+        network: String,
+        /// Its bridge.
+        bridge: String,
+        /// Its addresses.
+        subnet: Ipv4Net,
+        /// Name of the uplink.
+        uplink: String,
+    },
+    /// A veth pair, its other end directly inside the namespace.
+    Veth {
+        /// The pair.
+        spec: VethSpec,
+        /// The namespace.
+        ns: TargetRef,
+    },
+    /// An endpoint's record.
+    Endpoint(EndpointSpec),
+    /// An endpoint's record points at this bridge: a former one was deleted.
+    EndpointBridge {
+        /// Name of the host end.
+        host_if: String,
+        /// ifindex of the former bridge.
+        from: u32,
+        /// Name of the bridge.
+        bridge: String,
+    },
+    /// The program at a host end.
+    EndpointHook {
+        /// Name of the host end.
+        host_if: String,
+        /// Its ifindex, where it has or had one.
+        index: Option<u32>,
+    },
+    /// A host end is a port of the bridge.
+    Port {
+        /// Name of the host end.
+        host_if: String,
+        /// Name of the bridge.
+        bridge: String,
+    },
+    /// A static forwarding entry of the bridge.
+    Fdb {
+        /// Name of the host end.
+        host_if: String,
+        /// Hardware address behind it.
+        mac: Mac,
+    },
+    /// A permanent neighbour of the host.
+    Neighbour {
+        /// Name of the bridge.
+        bridge: String,
+        /// The endpoint's address.
+        address: Ipv4Addr,
+        /// Its hardware address.
+        mac: Mac,
+    },
+    /// `lo` of a namespace is up.
+    Loopback {
+        /// The namespace.
+        ns: TargetRef,
+    },
+    /// The address inside.
+    NsAddress {
+        /// The namespace.
+        ns: TargetRef,
+        /// The interface.
+        ns_if: String,
+        /// The address with the length of its prefix.
+        address: Ipv4Net,
+    },
+    /// The interface inside is up.
+    NsLinkUp {
+        /// The namespace.
+        ns: TargetRef,
+        /// The interface.
+        ns_if: String,
+    },
+    /// The default route inside.
+    NsDefaultRoute {
+        /// The namespace.
+        ns: TargetRef,
+        /// The interface.
+        ns_if: String,
+        /// The router.
+        gateway: Ipv4Addr,
+    },
+    /// The gateway as a permanent neighbour inside.
+    NsNeighbour {
+        /// The namespace.
+        ns: TargetRef,
+        /// The interface.
+        ns_if: String,
+        /// The gateway's address.
+        gateway: Ipv4Addr,
+        /// Its hardware address.
+        mac: Mac,
+    },
+    /// /etc/netns/NAME/resolv.conf.
+    ResolvConf {
+        /// The namespace.
+        ns: Name,
+        /// What it says.
+        contents: String,
+    },
+}
+
+/// What a network's record is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// Name.
+    pub name: String,
+    /// ifindex of the bridge of a record that exists; the new one's is looked up by its name.
+    pub index: Option<u32>,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Gateway with the length of the prefix.
+    pub gateway: Ipv4Net,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Hardware address of the bridge.
+    pub mac: Mac,
+    /// Address given last; `0.0.0.0` before the first.
+    pub last: Ipv4Addr,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+}
+
+/// What an endpoint's record is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Name of the network.
+    pub network: String,
+    /// Name of its bridge.
+    pub bridge: String,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// How the namespace was given.
+    pub target: TargetRef,
+    /// Name of the namespace.
+    pub ns: Option<String>,
+    /// Process that the namespace was given by.
+    pub pid: Option<u32>,
+    /// Name of the host end.
+    pub host_if: String,
+    /// ifindex of the host end of a record that exists; the new one's is looked up by its name.
+    pub index: Option<u32>,
+    /// Name of the interface inside.
+    pub ns_if: String,
+    /// Address inside.
+    pub address: Ipv4Addr,
+    /// Hardware address inside.
+    pub mac: Mac,
+    /// Hardware address of the gateway.
+    pub gateway_mac: Mac,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+    /// What is done for it besides.
+    pub marks: Marks,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (make, remove) = self.object.verbs();
+        let verb = match self.action {
+            Action::Make => make,
+            Action::Remove => remove,
+        };
+        match &self.object {
+            Object::Sysctl(SysctlRecord { path, original, ours }) => {
+                let value = if self.action == Action::Make { ours } else { original };
+                write!(f, "{verb} {path} to {value}")
+            }
+            object => write!(f, "{verb} {object}"),
+        }
+    }
+}
+
+impl Object {
+    /// What is done to make it, and to remove it.
+    const fn verbs(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Dataplane => ("load", "unload"),
+            Self::Netns { .. } | Self::Bridge(_) | Self::Veth { .. } => ("create", "delete"),
+            Self::SysctlMemory(_) => ("remember", "forget"),
+            Self::Sysctl(_) => ("set", "restore"),
+            Self::Uplink { .. } | Self::Network(_) | Self::Endpoint(_) => ("record", "forget"),
+            Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
+            Self::UplinkHooks { .. } | Self::EndpointHook { .. } => ("attach", "detach"),
+            Self::LinkUp { .. } | Self::Loopback { .. } | Self::NsLinkUp { .. } => ("set up", "set down"),
+            Self::GatewayAddress { .. }
+            | Self::Masquerade { .. }
+            | Self::Port { .. }
+            | Self::Fdb { .. }
+            | Self::Neighbour { .. }
+            | Self::NsAddress { .. }
+            | Self::NsDefaultRoute { .. }
+            | Self::NsNeighbour { .. } => ("add", "remove"),
+            Self::ResolvConf { .. } => ("write", "remove"),
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dataplane => write!(f, "the data path"),
+            Self::Netns { name } => write!(f, "namespace {name}"),
+            Self::SysctlMemory(SysctlRecord { path, original, .. }) => write!(f, "the value {original} of {path}"),
+            Self::Sysctl(SysctlRecord { path, .. }) => write!(f, "{path}"),
+            Self::Uplink { name, .. } => write!(f, "uplink {name}"),
+            Self::UplinkAddress { name, to, .. } => write!(f, "address {to} of uplink {name}"),
+            Self::UplinkHooks { name, .. } => write!(f, "programs to_uplink and from_uplink at {name}"),
+            Self::Bridge(spec) => write!(f, "bridge {}", spec.name),
+            Self::GatewayAddress { bridge, address } => write!(f, "address {address} of {bridge}"),
+            Self::LinkUp { name } => write!(f, "interface {name}"),
+            Self::Network(spec) => write!(f, "network {}", spec.name),
+            Self::Masquerade { network, .. } => write!(f, "masquerade of network {network}"),
+            Self::Veth { spec, ns } => write!(f, "veth pair {} – {} in {ns}", spec.host_if, spec.ns_if),
+            Self::Endpoint(EndpointSpec { address, network, .. }) => {
+                write!(f, "endpoint {address} of network {network}")
+            }
+            Self::EndpointBridge { host_if, bridge, .. } => write!(f, "bridge {bridge} of {host_if}"),
+            Self::EndpointHook { host_if, .. } => write!(f, "program from_ns at {host_if}"),
+            Self::Port { host_if, bridge } => write!(f, "port {host_if} of bridge {bridge}"),
+            Self::Fdb { host_if, mac } => write!(f, "forwarding entry {} of {host_if}", mac_text(*mac)),
+            Self::Neighbour { bridge, address, .. } => write!(f, "neighbour {address} of {bridge}"),
+            Self::Loopback { ns } => write!(f, "lo in {ns}"),
+            Self::NsAddress { ns, ns_if, address } => write!(f, "address {address} of {ns_if} in {ns}"),
+            Self::NsLinkUp { ns, ns_if } => write!(f, "{ns_if} in {ns}"),
+            Self::NsDefaultRoute { ns, gateway, .. } => write!(f, "default route via {gateway} in {ns}"),
+            Self::NsNeighbour { ns, gateway, .. } => write!(f, "neighbour {gateway} in {ns}"),
+            Self::ResolvConf { ns, .. } => write!(f, "/etc/netns/{ns}/resolv.conf"),
+        }
+    }
+}
+
+/// `02:66:0a:4d:00:01`.
+pub(super) fn mac_text(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}

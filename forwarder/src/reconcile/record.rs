@@ -1,0 +1,128 @@
+//! The records of the pinned maps, typed.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use super::Datapath;
+use crate::netlink::Mac;
+
+/// A network, by its bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRecord {
+    /// ifindex of the bridge.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Gateway with the length of the prefix: the bridge's address.
+    pub gateway: Ipv4Net,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Hardware address of the bridge.
+    pub mac: Mac,
+    /// Address given last; `0.0.0.0` before the first.
+    pub last: Ipv4Addr,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+}
+
+/// An endpoint, by its host end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointRecord {
+    /// ifindex of the host end.
+    pub index: u32,
+    /// ifindex of the network's bridge.
+    pub network_index: u32,
+    /// Name of the network.
+    pub network: String,
+    /// Name of the namespace, if it has one.
+    pub ns: Option<String>,
+    /// Process that the namespace was given by.
+    pub pid: Option<u32>,
+    /// Cookie of the namespace.
+    pub cookie: u64,
+    /// Inode of the namespace on nsfs.
+    pub inode: u64,
+    /// Name of the host end.
+    pub host_if: String,
+    /// Name of the interface inside.
+    pub ns_if: String,
+    /// Address inside.
+    pub address: Ipv4Addr,
+    /// Hardware address inside.
+    pub mac: Mac,
+    /// What was done for it besides.
+    pub marks: Marks,
+}
+
+impl EndpointRecord {
+    /// What the namespace is called in aliases and messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(self.ns.as_deref(), self.inode)
+    }
+}
+
+/// What a namespace is called: its name, else its inode as /proc/PID/ns/net shows it.
+#[must_use]
+pub(super) fn label(ns: Option<&str>, inode: u64) -> String {
+    ns.map_or_else(|| format!("net:[{inode}]"), Into::into)
+}
+
+/// What `up` did for an endpoint that `down` has to undo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Made the namespace.
+    pub created: bool,
+    /// Wrote /etc/netns/NAME/resolv.conf.
+    pub resolv_conf: bool,
+    /// Set `lo` up.
+    pub loopback: bool,
+}
+
+/// An uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkRecord {
+    /// Its ifindex.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Address behind which endpoints appear.
+    pub address: Ipv4Addr,
+}
+
+/// A sysctl that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SysctlRecord {
+    /// Path below /proc/sys.
+    pub path: String,
+    /// Value found.
+    pub original: String,
+    /// Value written.
+    pub ours: String,
+}
+
+/// Everything that the pinned maps say, and which hooks are pinned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The data path of this host namespace is loaded.
+    pub loaded: bool,
+    /// Something is pinned for this host namespace, if only what an interrupted command left.
+    pub pinned: bool,
+    /// Networks.
+    pub networks: Vec<NetworkRecord>,
+    /// Endpoints.
+    pub endpoints: Vec<EndpointRecord>,
+    /// Uplinks.
+    pub uplinks: Vec<UplinkRecord>,
+    /// Changed sysctls.
+    pub sysctls: Vec<SysctlRecord>,
+    /// ifindexes of uplinks with pinned hooks.
+    pub uplink_hooks: BTreeSet<u32>,
+    /// ifindexes of host ends with pinned hooks.
+    pub endpoint_hooks: BTreeSet<u32>,
+}

@@ -1,0 +1,96 @@
+//! What the user asks for.
+
+use std::{fmt, net::Ipv4Addr, path::PathBuf};
+
+use ipnet::Ipv4Net;
+
+use crate::netns::{DIRECTORY, Name};
+
+/// How a namespace was given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetRef {
+    /// By its name under /run/netns.
+    Named(Name),
+    /// By a process in it.
+    Pid(u32),
+    /// By a path, such as /proc/PID/ns/net.
+    Path(PathBuf),
+}
+
+impl TargetRef {
+    /// The file that stands for the namespace.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Named(name) => PathBuf::from(DIRECTORY).join(name.as_str()),
+            Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            Self::Path(path) => path.clone(),
+        }
+    }
+}
+
+impl fmt::Display for TargetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "namespace {name}"),
+            Self::Pid(pid) => write!(f, "the namespace of process {pid}"),
+            Self::Path(path) => write!(f, "namespace {}", path.display()),
+        }
+    }
+}
+
+/// What forwards the packets of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datapath {
+    /// eBPF programs at the traffic control hooks.
+    Tc,
+    /// The kernel's bridge, with masquerade by nftables.
+    Kernel,
+}
+
+impl Datapath {
+    /// `tc` or `kernel`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tc => "tc",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// What `up` makes sure of. Options that are `None` take what exists, or the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpRequest {
+    /// The namespace; made if it is missing and given by a name.
+    pub target: TargetRef,
+    /// The network to join; default: the one that the namespace is in, else [`super::DEFAULT_NETWORK`].
+    pub network: Option<Name>,
+    /// Interface to the outside; default: the network's, else the default route's.
+    pub uplink: Option<String>,
+    /// Addresses of the network; default: the first free /24 of 10.77.0.0/16.
+    pub subnet: Option<Ipv4Net>,
+    /// Address of the namespace; default: the next free one.
+    pub ip: Option<Ipv4Addr>,
+    /// MTU in bytes; default: the uplink's.
+    pub mtu: Option<u32>,
+    /// Default: the network's, else the best that the kernel has.
+    pub datapath: Option<Datapath>,
+}
+
+impl UpRequest {
+    /// A request without options.
+    #[must_use]
+    pub fn new(target: TargetRef) -> Self {
+        Self { target, network: None, uplink: None, subnet: None, ip: None, mtu: None, datapath: None }
+    }
+}
+
+/// What `down` takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownRequest {
+    /// One namespace; `None`: everything of this host namespace.
+    pub target: Option<TargetRef>,
+    /// Delete the namespace even if `up` did not make it.
+    pub delete_ns: bool,
+}

@@ -1,0 +1,292 @@
+//! What each operation does to the model.
+
+use ipnet::IpNet;
+
+use super::{World, connected};
+use crate::{
+    netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
+    netns::Name,
+    reconcile::{
+        Action, EndpointRecord, EndpointSpec, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, UplinkRecord,
+        up::forwarding,
+    },
+};
+
+fn insert<T: PartialEq + std::fmt::Debug>(list: &mut Vec<T>, item: T) {
+    assert!(!list.contains(&item), "{item:?} exists");
+    list.push(item);
+}
+
+fn take<T: std::fmt::Debug>(list: &mut Vec<T>, which: impl Fn(&T) -> bool) {
+    let before = list.len();
+    list.retain(|item| !which(item));
+    assert_eq!(list.len() + 1, before, "exactly one goes: {list:?}");
+}
+
+impl World {
+    /// Does what the kernel would.
+    pub(in super::super) fn apply(&mut self, op: &Op) {
+        match op.action {
+            Action::Make => self.make(&op.object),
+            Action::Remove => self.remove(&op.object),
+        }
+    }
+
+    fn index(&self, name: &str) -> u32 {
+        self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
+    }
+
+    fn net(&mut self, ns: &TargetRef) -> &mut Net {
+        let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
+        &mut self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists")).net
+    }
+
+    fn make(&mut self, object: &Object) {
+        match object.clone() {
+            Object::Dataplane => {
+                assert!(!self.records.loaded);
+                (self.records.loaded, self.records.pinned) = (true, true);
+            }
+            Object::Netns { name } => {
+                let fresh = crate::reconcile::Inside { made: true, ..self.fresh() };
+                assert!(self.namespaces.insert(name, fresh).is_none());
+            }
+            Object::SysctlMemory(record) => insert(&mut self.records.sysctls, record),
+            Object::Sysctl(record) => self.set_sysctl(&record.path, &record.original, &record.ours),
+            Object::Uplink { name, index, address } => {
+                insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
+            }
+            Object::UplinkAddress { index, from, to, .. } => self.readdress(index, from, to),
+            Object::UplinkHooks { index, .. } => {
+                assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
+                assert!(self.records.uplink_hooks.insert(index));
+            }
+            Object::Network(spec) => self.record_network(spec),
+            Object::Masquerade { network, .. } => assert!(self.host.masquerades.insert(network)),
+            Object::Endpoint(spec) => self.record_endpoint(spec),
+            Object::EndpointBridge { host_if, from, bridge } => {
+                let to = self.index(&bridge);
+                let record = self.records.endpoints.iter_mut().find(|record| record.host_if == host_if);
+                let record = record.expect("the endpoint exists");
+                assert_eq!(std::mem::replace(&mut record.network_index, to), from);
+            }
+            Object::EndpointHook { host_if, .. } => {
+                let index = self.index(&host_if);
+                assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
+                assert!(self.records.endpoint_hooks.insert(index));
+            }
+            Object::ResolvConf { ns, .. } => insert(&mut self.written, ns),
+            other => self.make_link(other),
+        }
+    }
+
+    fn make_link(&mut self, object: Object) {
+        match object {
+            Object::Bridge(spec) => {
+                let link = Link { kind: Some("bridge".into()), ..link(&spec.name, spec.mac, spec.mtu, &spec.alias) };
+                self.host.sysctls.insert(forwarding(&spec.name), "0".into());
+                self.add(link);
+            }
+            Object::Veth { spec, ns } => {
+                let inside = self.next + 1;
+                let mac = spec.host_mac.expect("it is fixed");
+                let host = Link {
+                    kind: Some("veth".into()),
+                    peer: Some(inside),
+                    ..link(&spec.host_if, mac, spec.mtu, &spec.alias)
+                };
+                let host = self.add(Link { peer_netnsid: Some(1), ..host });
+                let end = link(&spec.ns_if, spec.ns_mac, spec.mtu, "");
+                let end = Link { kind: Some("veth".into()), index: inside, peer: Some(host), up: false, ..end };
+                let net = self.net(&ns);
+                assert!(net.link(&end.name).is_none());
+                net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
+            }
+            Object::LinkUp { name } => {
+                self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
+            }
+            Object::GatewayAddress { bridge, address } => {
+                let index = self.index(&bridge);
+                insert(&mut self.host.net.addresses, (index, IpNet::V4(address)));
+                self.host.net.routes.push(connected(index, &address.to_string()));
+            }
+            Object::Port { host_if, bridge } => {
+                let bridge = Some(self.index(&bridge));
+                let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
+                assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
+            }
+            Object::Fdb { host_if, mac } => {
+                let port = self.index(&host_if);
+                insert(&mut self.host.fdb, FdbEntry { port, mac, fixed: true });
+            }
+            Object::Neighbour { bridge, address, mac } => {
+                let ifindex = self.index(&bridge);
+                let neighbour = Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true };
+                insert(&mut self.host.net.neighbours, neighbour);
+            }
+            other => self.make_inside(other),
+        }
+    }
+
+    fn make_inside(&mut self, object: Object) {
+        match object {
+            Object::Loopback { ns } => self.net(&ns).links[0].up = true,
+            Object::NsAddress { ns, ns_if, address } => {
+                let net = self.net(&ns);
+                let index = net.link(&ns_if).expect("it exists").index;
+                insert(&mut net.addresses, (index, IpNet::V4(address)));
+            }
+            Object::NsLinkUp { ns, ns_if } => {
+                let net = self.net(&ns);
+                let link = net.links.iter_mut().find(|link| link.name == ns_if).expect("it exists");
+                link.up = true;
+                let index = link.index;
+                let address = net.ipv4(index).expect("it has an address");
+                net.routes.push(connected(index, &address.to_string()));
+            }
+            Object::NsDefaultRoute { ns, ns_if, gateway } => {
+                let net = self.net(&ns);
+                let link = net.link(&ns_if).expect("it exists");
+                assert!(link.up, "a route needs an interface that is up");
+                let (destination, gateway) = ("0.0.0.0/0".parse().expect("a route"), Some(gateway.into()));
+                let route = Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN };
+                insert(&mut net.routes, route);
+            }
+            Object::NsNeighbour { ns, ns_if, gateway, mac } => {
+                let net = self.net(&ns);
+                let ifindex = net.link(&ns_if).expect("it exists").index;
+                let neighbour = Neighbour { ifindex, address: gateway.into(), mac: Some(mac), permanent: true };
+                insert(&mut net.neighbours, neighbour);
+            }
+            other => panic!("{other} is not made in the model"),
+        }
+    }
+
+    fn add(&mut self, link: Link) -> u32 {
+        assert!(self.host.net.link(&link.name).is_none(), "{} exists", link.name);
+        self.next += 2;
+        self.host.net.links.push(Link { index: self.next, ..link });
+        self.next
+    }
+
+    fn record_network(&mut self, spec: NetworkSpec) {
+        let index = self.index(&spec.bridge);
+        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath } = spec;
+        assert!(self.records.networks.iter().all(|network| network.name != name));
+        self.records.networks.push(NetworkRecord { index, name, bridge, gateway, uplink, mtu, mac, last, datapath });
+    }
+
+    fn record_endpoint(&mut self, spec: EndpointSpec) {
+        let TargetRef::Named(target) = &spec.target else { panic!("the model has only names") };
+        let (cookie, inode) =
+            self.namespaces.get(target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
+        let network_index = self.index(&spec.bridge);
+        let network = self.records.networks.iter_mut().find(|network| network.index == network_index);
+        network.expect("the network exists").last = spec.address;
+        let index = self.index(&spec.host_if);
+        assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
+        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, marks, .. } = spec;
+        self.records.endpoints.push(EndpointRecord {
+            index,
+            network_index,
+            network,
+            ns,
+            pid,
+            cookie,
+            inode,
+            host_if,
+            ns_if,
+            address,
+            mac,
+            marks,
+        });
+    }
+
+    fn set_sysctl(&mut self, path: &str, from: &str, to: &str) {
+        assert_eq!(self.host.sysctls.insert(path.into(), to.into()).as_deref(), Some(from), "{path}");
+    }
+
+    fn readdress(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index).expect("it is recorded");
+        assert_eq!(std::mem::replace(&mut record.address, to), from);
+    }
+
+    fn remove(&mut self, object: &Object) {
+        match object {
+            Object::Dataplane => {
+                let records = std::mem::take(&mut self.records);
+                assert!(records.pinned);
+                assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));
+                assert!(records.sysctls.is_empty() && records.uplink_hooks.is_empty());
+            }
+            Object::Netns { name } => self.delete_namespace(name),
+            Object::SysctlMemory(record) => take(&mut self.records.sysctls, |known| known.path == record.path),
+            Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
+            Object::Uplink { index, .. } => take(&mut self.records.uplinks, |uplink| uplink.index == *index),
+            Object::UplinkHooks { index, .. } => assert!(self.records.uplink_hooks.remove(index)),
+            Object::Bridge(spec) => self.delete_link(&spec.name),
+            Object::Veth { spec, .. } => self.delete_link(&spec.host_if),
+            Object::Network(spec) => take(&mut self.records.networks, |network| Some(network.index) == spec.index),
+            Object::Masquerade { network, .. } => assert!(self.host.masquerades.remove(network)),
+            Object::Endpoint(spec) => take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index),
+            Object::EndpointHook { index, .. } => {
+                assert!(self.records.endpoint_hooks.remove(&index.expect("the index is known")));
+            }
+            Object::Port { host_if, .. } => {
+                let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");
+                assert!(link.controller.take().is_some());
+                let index = link.index;
+                self.host.fdb.retain(|entry| entry.port != index);
+            }
+            Object::Neighbour { bridge, address, .. } => {
+                let index = self.index(bridge);
+                take(&mut self.host.net.neighbours, |n| n.ifindex == index && n.address == *address);
+            }
+            Object::Loopback { ns } => assert!(std::mem::replace(&mut self.net(ns).links[0].up, false)),
+            // It may have been deleted by hand.
+            Object::ResolvConf { ns, .. } => self.written.retain(|name| name != ns),
+            other => panic!("{other} is not removed by a plan"),
+        }
+    }
+
+    /// `ip link del`.
+    pub(in super::super) fn delete_link(&mut self, name: &str) {
+        let gone = self.host.net.link(name).cloned().unwrap_or_else(|| panic!("{name} exists"));
+        for net in std::iter::once(&mut self.host.net).chain(self.namespaces.values_mut().map(|inside| &mut inside.net))
+        {
+            let ends: Vec<u32> =
+                net.links.iter().filter(|link| link.peer == Some(gone.index)).map(|link| link.index).collect();
+            ends.into_iter().for_each(|end| forget(net, end));
+        }
+        forget(&mut self.host.net, gone.index);
+        self.host.fdb.retain(|entry| entry.port != gone.index);
+        for port in self.host.net.links.iter_mut().filter(|link| link.controller == Some(gone.index)) {
+            port.controller = None;
+            self.host.fdb.retain(|entry| entry.port != port.index);
+        }
+        self.host.sysctls.remove(&forwarding(name));
+    }
+
+    /// `ip netns del`, with nobody inside.
+    pub(in super::super) fn delete_namespace(&mut self, name: &Name) {
+        let inside = self.namespaces.remove(name).unwrap_or_else(|| panic!("{name} exists"));
+        let peers: Vec<String> = inside
+            .net
+            .links
+            .iter()
+            .filter_map(|link| self.host.net.by_index(link.peer?).map(|host| host.name.clone()))
+            .collect();
+        peers.iter().for_each(|peer| self.delete_link(peer));
+    }
+}
+
+fn forget(net: &mut Net, index: u32) {
+    net.links.retain(|link| link.index != index);
+    net.addresses.retain(|(owner, _)| *owner != index);
+    net.routes.retain(|route| route.ifindex != index);
+    net.neighbours.retain(|neighbour| neighbour.ifindex != index);
+}
+
+fn link(name: &str, mac: [u8; 6], mtu: u32, alias: &str) -> Link {
+    Link { name: name.into(), mac: Some(mac), mtu, alias: Some(alias.into()), up: true, ..Link::default() }
+}

@@ -1,0 +1,5 @@
+//! Behaviour of the plans, over a model of a host.
+
+mod lifecycle;
+mod refusals;
+mod sequences;

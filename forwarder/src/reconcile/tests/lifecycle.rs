@@ -1,0 +1,298 @@
+//! What `up` and `down` do, once and again.
+
+use super::super::{
+    Action, Datapath, Object, ResolvConf, UpRequest,
+    testing::{World, down, name, named},
+};
+
+fn text(ops: &[super::super::Op]) -> String {
+    let lines = ops.iter().map(|op| {
+        let commands = op.equivalent("/run/fwd/bpf/1").join("\n    ");
+        format!("{op}\n    {commands}\n")
+    });
+    lines.collect()
+}
+
+#[test]
+fn first_up_makes_everything_in_order() {
+    let mut world = World::new();
+    world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
+    let plan = world.up(&UpRequest::new(named("mynet")));
+    insta::assert_snapshot!(text(&plan.ops));
+}
+
+#[test]
+fn second_namespace_needs_only_its_own_part() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("a")));
+    let plan = world.up(&UpRequest::new(named("b")));
+    insta::assert_snapshot!(text(&plan.ops));
+}
+
+#[test]
+fn kernel_datapath_has_a_rule_and_no_programs() {
+    let mut world = World::new();
+    let plan = world.up(&UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named("a")) });
+    let made = |which: fn(&Object) -> bool| plan.ops.iter().any(|op| which(&op.object));
+    assert!(made(|object| matches!(object, Object::Masquerade { .. })));
+    assert!(!made(|object| matches!(object, Object::UplinkHooks { .. } | Object::EndpointHook { .. })));
+    assert!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops.is_empty());
+}
+
+#[test]
+fn kernel_datapath_is_taken_where_programs_cannot_run() {
+    let mut world = World::new();
+    world.no_tc = Some("no TCX and no clsact".into());
+    let plan = world.up(&UpRequest::new(named("a")));
+    assert!(plan.warnings[0].contains("no TCX"), "{:?}", plan.warnings);
+    assert_eq!(world.records.networks[0].datapath, Datapath::Kernel);
+}
+
+#[test]
+fn last_down_takes_everything() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("mynet")));
+    let plan = world.down(Some("mynet"));
+    insta::assert_snapshot!(text(&plan.ops));
+}
+
+#[test]
+fn each_up_is_undone_by_its_down() {
+    for datapath in [Datapath::Tc, Datapath::Kernel] {
+        let mut world = World::new();
+        world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
+        world.add_namespace("theirs");
+        let before = world.snapshot();
+        for ns in ["theirs", "ours", "other"] {
+            world.up(&UpRequest { datapath: Some(datapath), ..UpRequest::new(named(ns)) });
+        }
+        for ns in ["ours", "theirs", "other"] {
+            world.down(Some(ns));
+        }
+        assert_eq!(world.snapshot(), before, "{datapath:?}");
+    }
+}
+
+#[test]
+fn up_twice_changes_nothing() {
+    let mut world = World::new();
+    world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
+    let request = UpRequest { network: Some(name("web")), ..UpRequest::new(named("a")) };
+    world.up(&request);
+    for again in [request.clone(), UpRequest::new(named("a")), UpRequest { mtu: Some(1500), ..request }] {
+        assert_eq!(world.plan_up(&again).expect("it is up").ops, []);
+    }
+}
+
+#[test]
+fn interrupted_up_is_completed_by_the_next() {
+    let request = UpRequest::new(named("a"));
+    let steps = World::new().up(&request).ops.len();
+    let mut direct = World::new();
+    direct.up(&request);
+    for step in 0..=steps {
+        let mut world = World::new();
+        let plan = world.plan_up(&request).expect("possible");
+        world.run(&plan.ops, step);
+        world.up(&request);
+        assert_eq!(world.plan_up(&request).expect("it is up").ops, [], "after {step}");
+        assert_eq!(world.records.endpoints.len(), 1, "after {step}");
+        assert_eq!(world.records.endpoints[0].address, direct.records.endpoints[0].address, "after {step}");
+        assert_eq!(world.records.endpoints[0].marks.created, true, "after {step}");
+    }
+}
+
+#[test]
+fn interrupted_up_is_removed_by_down() {
+    let request = UpRequest::new(named("a"));
+    let steps = World::new().up(&request).ops.len();
+    for target in [Some("a"), None] {
+        for step in 0..=steps {
+            let mut world = World::new();
+            let before = world.snapshot();
+            let plan = world.plan_up(&request).expect("possible");
+            world.run(&plan.ops, step);
+            world.down(target);
+            assert_eq!(world.snapshot(), before, "after {step}, down {target:?}");
+            assert_eq!(world.plan_down(&down(target)).expect("possible").ops, []);
+        }
+    }
+}
+
+#[test]
+fn interrupted_down_is_completed_by_the_next() {
+    let mut up = World::new();
+    let before = up.snapshot();
+    up.up(&UpRequest::new(named("a")));
+    let plan = up.plan_down(&down(Some("a"))).expect("possible");
+    for target in [Some("a"), None] {
+        for step in 0..=plan.ops.len() {
+            let mut world = up.clone();
+            world.run(&plan.ops, step);
+            world.down(target);
+            assert_eq!(world.snapshot(), before, "after {step}, down {target:?}");
+        }
+    }
+    // Or `up` makes it whole again.
+    for step in 0..=plan.ops.len() {
+        let mut world = up.clone();
+        world.run(&plan.ops, step);
+        world.up(&UpRequest::new(named("a")));
+        assert_eq!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops, [], "after {step}");
+    }
+}
+
+#[test]
+fn inverse_of_every_step_restores_the_state_before() {
+    let request = UpRequest::new(named("a"));
+    let mut world = World::new();
+    world.add_namespace("a");
+    for op in world.plan_up(&request).expect("possible").ops {
+        assert_eq!(op.action, Action::Make);
+        assert_eq!(op.inverse().inverse(), op);
+        assert_ne!(op.inverse().to_string(), op.to_string());
+        assert!(!op.equivalent("/run/fwd/bpf/1").is_empty(), "{op}");
+        assert!(!op.inverse().equivalent("/run/fwd/bpf/1").is_empty(), "{op}");
+    }
+}
+
+#[test]
+fn deleted_namespace_is_cleaned_up_and_its_name_is_free_again() {
+    let mut world = World::new();
+    let before = world.snapshot();
+    world.up(&UpRequest::new(named("a")));
+    world.delete_namespace(&name("a"));
+    let mut again = world.clone();
+    again.up(&UpRequest::new(named("a")));
+    assert_eq!(again.records.endpoints.len(), 1);
+    again.down(Some("a"));
+    assert_eq!(again.snapshot(), before);
+    world.down(Some("a"));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn deleted_veth_is_made_anew_with_the_same_address() {
+    let mut world = World::new();
+    let before = world.snapshot();
+    world.up(&UpRequest::new(named("a")));
+    world.up(&UpRequest::new(named("b")));
+    let (host_if, address) = (world.records.endpoints[0].host_if.clone(), world.records.endpoints[0].address);
+    world.delete_link(&host_if);
+    let mut healed = world.clone();
+    healed.up(&UpRequest::new(named("a")));
+    assert!(healed.records.endpoints.iter().any(|endpoint| endpoint.address == address && endpoint.host_if == host_if));
+    for mut world in [world, healed] {
+        world.down(Some("b"));
+        world.down(Some("a"));
+        assert_eq!(world.snapshot(), before);
+    }
+}
+
+#[test]
+fn deleted_bridge_is_made_anew_for_all_its_endpoints() {
+    let mut world = World::new();
+    let before = world.snapshot();
+    world.up(&UpRequest::new(named("a")));
+    world.up(&UpRequest::new(named("b")));
+    world.delete_link("fwd0");
+    let mut healed = world.clone();
+    healed.up(&UpRequest::new(named("b")));
+    for ns in ["a", "b"] {
+        assert_eq!(healed.plan_up(&UpRequest::new(named(ns))).expect("it is up").ops, [], "{ns}");
+    }
+    assert!(healed.records.endpoints.iter().all(|endpoint| endpoint.network_index == healed.records.networks[0].index));
+    for mut world in [world, healed] {
+        world.down(None);
+        assert_eq!(world.snapshot(), before);
+    }
+}
+
+#[test]
+fn namespace_of_others_stays_unless_told_otherwise() {
+    let mut world = World::new();
+    world.add_namespace("a");
+    world.up(&UpRequest::new(named("a")));
+    let mut told = world.clone();
+    world.down(Some("a"));
+    assert!(world.namespaces.contains_key(&name("a")));
+    let mut request = down(Some("a"));
+    request.delete_ns = true;
+    let plan = told.plan_down(&request).expect("possible");
+    told.run(&plan.ops, usize::MAX);
+    assert!(told.namespaces.is_empty());
+}
+
+#[test]
+fn forwarding_that_others_turned_on_stays_on() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("a")));
+    for value in world.host.sysctls.values_mut() {
+        *value = "1".into();
+    }
+    world.down(Some("a"));
+    assert_eq!(world.host.sysctls["net/ipv4/conf/eth0/forwarding"], "1");
+}
+
+#[test]
+fn forwarding_that_was_off_at_the_uplink_alone_is_turned_off_again() {
+    let mut world = World::new();
+    world.host.sysctls.insert(super::super::ALL_FORWARDING.into(), "1".into());
+    let before = world.snapshot();
+    world.up(&UpRequest::new(named("a")));
+    assert_eq!(world.host.sysctls["net/ipv4/conf/eth0/forwarding"], "1");
+    world.down(Some("a"));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn changed_address_of_the_uplink_is_noticed() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("a")));
+    world.host.net.addresses[0].1 = "198.51.100.99/24".parse().expect("an address");
+    let plan = world.up(&UpRequest::new(named("a")));
+    assert_eq!(plan.ops.len(), 1, "{:?}", plan.ops);
+    assert_eq!(world.records.uplinks[0].address.to_string(), "198.51.100.99");
+}
+
+#[test]
+fn networks_share_an_uplink_until_the_last_leaves() {
+    let mut world = World::new();
+    let before = world.snapshot();
+    let in_network = |ns: &str, network: &str| UpRequest { network: Some(name(network)), ..UpRequest::new(named(ns)) };
+    world.up(&in_network("a", "one"));
+    world.up(&in_network("b", "two"));
+    world.up(&UpRequest { uplink: Some("eth1".into()), ..in_network("c", "three") });
+    assert_eq!(world.records.uplinks.len(), 2);
+    let subnets: Vec<String> = world.records.networks.iter().map(|network| network.subnet().to_string()).collect();
+    assert_eq!(subnets, ["10.77.0.0/24", "10.77.1.0/24", "10.77.2.0/24"]);
+    world.down(Some("a"));
+    assert_eq!(world.records.uplink_hooks.len(), 2);
+    world.down(Some("b"));
+    assert_eq!(world.records.uplink_hooks.len(), 1);
+    world.down(Some("c"));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn addresses_go_on_after_the_last_and_wrap() {
+    let mut world = World::new();
+    let request =
+        |ns: &str| UpRequest { subnet: Some("10.0.0.0/29".parse().expect("a subnet")), ..UpRequest::new(named(ns)) };
+    world.up(&request("keeps"));
+    for expected in [3, 4, 5, 6, 3] {
+        world.up(&request("x"));
+        let address = world.records.endpoints.last().expect("it is up").address;
+        assert_eq!(address.octets(), [10, 0, 0, expected]);
+        world.down(Some("x"));
+    }
+}
+
+#[test]
+fn down_of_what_is_absent_does_nothing_and_names_the_nearest() {
+    let mut world = World::new();
+    assert_eq!(world.down(Some("mynet")).ops, []);
+    world.up(&UpRequest::new(named("mynet")));
+    let plan = world.down(Some("mynett"));
+    assert_eq!((plan.ops, plan.nearest.as_deref()), (vec![], Some("mynet")));
+}

@@ -1,0 +1,217 @@
+//! What `up` refuses, before anything is changed.
+
+use super::super::{
+    Datapath, DownRequest, UpRequest,
+    testing::{World, name, named},
+};
+use crate::{
+    Kind,
+    netlink::{Link, Route, TABLE_MAIN},
+};
+
+#[track_caller]
+fn refused(world: &World, request: &UpRequest, kind: Kind, words: &[&str]) {
+    let error = world.plan_up(request).expect_err("it is refused");
+    assert_eq!(error.kind, kind, "{error}");
+    let remedy = error.remedy.clone().unwrap_or_else(|| panic!("no remedy: {error}"));
+    let text = format!("{error}; {remedy}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing: {text}");
+    }
+}
+
+fn request() -> UpRequest {
+    UpRequest::new(named("a"))
+}
+
+fn uplink(name: &str) -> UpRequest {
+    UpRequest { uplink: Some(name.into()), ..request() }
+}
+
+fn subnet(text: &str) -> UpRequest {
+    UpRequest { subnet: Some(text.parse().expect("a subnet")), ..request() }
+}
+
+fn ip(text: &str) -> UpRequest {
+    UpRequest { ip: Some(text.parse().expect("an address")), ..subnet("10.0.0.0/24") }
+}
+
+#[test]
+fn uplinks_that_lead_nowhere() {
+    let mut world = World::new();
+    refused(&world, &uplink("etho"), Kind::NotFound, &["etho", "did you mean eth0", "eth1"]);
+    refused(&world, &uplink("wlan7"), Kind::NotFound, &["wlan7", "eth0", "eth1"]);
+    refused(&world, &uplink("lo"), Kind::Usage, &["lo", "loopback"]);
+    world.host.net.links[2].up = false;
+    refused(&world, &uplink("eth1"), Kind::Failed, &["eth1", "down", "ip link set eth1 up"]);
+    world.host.net.links[2].up = true;
+    world.host.net.addresses.retain(|(index, _)| *index != 3);
+    refused(&world, &uplink("eth1"), Kind::Failed, &["eth1", "no IPv4 address"]);
+    world.host.net.routes.clear();
+    refused(&world, &request(), Kind::NotFound, &["no default route", "--uplink", "eth0"]);
+    world.up(&uplink("eth0"));
+    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) };
+    refused(&world, &UpRequest { uplink: Some("fwd0".into()), ..other }, Kind::Usage, &["fwd0", "network of fwd"]);
+}
+
+#[test]
+fn uplink_that_was_deleted() {
+    let mut world = World::new();
+    world.up(&uplink("eth1"));
+    world.delete_link("eth1");
+    world.add_uplink("eth1", 90, "203.0.113.2/24");
+    refused(&world, &UpRequest::new(named("b")), Kind::Conflict, &["eth1", "deleted", "fwd down"]);
+    world.down(None);
+    world.up(&uplink("eth1"));
+}
+
+#[test]
+fn subnets_that_do_not_fit() {
+    let world = World::new();
+    refused(&world, &subnet("10.0.0.0/31"), Kind::Usage, &["10.0.0.0/31", "too small", "/30"]);
+    refused(&world, &subnet("10.0.0.0/32"), Kind::Usage, &["too small"]);
+    refused(&world, &subnet("0.0.0.0/0"), Kind::Usage, &["too large"]);
+    refused(&world, &subnet("10.0.0.7/24"), Kind::Usage, &["10.0.0.0/24"]);
+    refused(&world, &subnet("224.0.0.0/24"), Kind::Usage, &["private"]);
+    refused(&world, &subnet("198.51.0.0/16"), Kind::Conflict, &["198.51.0.0/16", "eth0", "198.51.100.2/24"]);
+    world.plan_up(&subnet("10.0.0.0/30")).expect("room for one");
+}
+
+#[test]
+fn subnets_of_routes_and_networks() {
+    let mut world = World::new();
+    let destination = "10.77.0.0/22".parse().expect("a route");
+    world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
+    refused(&world, &subnet("10.77.3.0/24"), Kind::Conflict, &["10.77.0.0/22", "eth1"]);
+    world.up(&request());
+    assert_eq!(world.records.networks[0].subnet().to_string(), "10.77.4.0/24");
+    let other = UpRequest { network: Some(name("other")), ..subnet("10.77.4.128/25") };
+    refused(&world, &UpRequest { target: named("b"), ..other }, Kind::Conflict, &["network fwd0", "10.77.4.0/24"]);
+    let destination = "10.0.0.0/8".parse().expect("a route");
+    world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
+    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) };
+    refused(&world, &other, Kind::Conflict, &["10.77.0.0/16", "--subnet"]);
+}
+
+#[test]
+fn halves_of_a_default_route_are_no_obstacle() {
+    let mut world = World::new();
+    for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+        let destination = half.parse().expect("a route");
+        world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
+    }
+    world.up(&request());
+}
+
+#[test]
+fn addresses_that_no_endpoint_can_have() {
+    let mut world = World::new();
+    refused(&world, &ip("10.0.1.2"), Kind::Usage, &["10.0.1.2", "outside of 10.0.0.0/24"]);
+    refused(&world, &ip("10.0.0.1"), Kind::Usage, &["gateway"]);
+    refused(&world, &ip("10.0.0.0"), Kind::Usage, &["10.0.0.0"]);
+    refused(&world, &ip("10.0.0.255"), Kind::Usage, &["broadcast"]);
+    world.up(&ip("10.0.0.7"));
+    refused(&world, &UpRequest { target: named("b"), ..ip("10.0.0.7") }, Kind::Conflict, &["10.0.0.7", "namespace a"]);
+}
+
+#[test]
+fn network_without_room() {
+    let mut world = World::new();
+    world.up(&subnet("10.0.0.0/30"));
+    refused(&world, &UpRequest::new(named("b")), Kind::Failed, &["10.0.0.0/30", "taken", "--network"]);
+}
+
+#[test]
+fn options_that_differ_from_what_exists() {
+    let mut world = World::new();
+    world.up(&request());
+    for target in ["a", "b"] {
+        let base = UpRequest::new(named(target));
+        let differs = |request: UpRequest, words: &[&str]| refused(&world, &request, Kind::Conflict, words);
+        differs(UpRequest { mtu: Some(1400), ..base.clone() }, &["MTU", "1500", "1400"]);
+        differs(UpRequest { uplink: Some("eth1".into()), ..base.clone() }, &["uplink", "eth0", "eth1"]);
+        differs(UpRequest { datapath: Some(Datapath::Kernel), ..base.clone() }, &["datapath", "tc", "kernel"]);
+        differs(UpRequest { target: named(target), ..subnet("10.0.0.0/24") }, &["10.77.0.0/24", "10.0.0.0/24"]);
+    }
+    refused(
+        &world,
+        &UpRequest { ip: Some([10, 77, 0, 9].into()), ..request() },
+        Kind::Conflict,
+        &["10.77.0.2", "10.77.0.9"],
+    );
+    refused(
+        &world,
+        &UpRequest { network: Some(name("web")), ..request() },
+        Kind::Conflict,
+        &["fwd0", "web", "fwd down"],
+    );
+}
+
+#[test]
+fn mtu_beyond_the_uplink() {
+    let world = World::new();
+    refused(&world, &UpRequest { mtu: Some(9000), ..request() }, Kind::Usage, &["9000", "1500", "eth0"]);
+    refused(&world, &UpRequest { mtu: Some(67), ..request() }, Kind::Usage, &["67", "68"]);
+    refused(&world, &UpRequest { mtu: Some(70_000), ..request() }, Kind::Usage, &["65535"]);
+}
+
+#[test]
+fn namespaces_with_a_life_of_their_own() {
+    let mut world = World::new();
+    world.add_namespace("a");
+    let mut busy = world.clone();
+    busy.inside("a").net.links.push(Link { index: 9, name: "eth0".into(), ..Link::default() });
+    refused(&busy, &request(), Kind::Conflict, &["namespace a", "eth0", "fresh namespace"]);
+    let mut routed = world.clone();
+    let destination = "0.0.0.0/0".parse().expect("a route");
+    let route = Route { destination, ifindex: 9, gateway: None, metric: 0, table: TABLE_MAIN };
+    routed.inside("a").net.routes.push(route);
+    refused(&routed, &request(), Kind::Conflict, &["namespace a", "default route"]);
+    let mut addressed = world.clone();
+    addressed.inside("a").net.addresses.push((9, "10.77.0.9/24".parse().expect("an address")));
+    refused(&addressed, &subnet("10.77.0.0/24"), Kind::Conflict, &["10.77.0.9/24", "in the namespace"]);
+    addressed.up(&UpRequest::new(named("b")));
+    refused(&addressed, &request(), Kind::Conflict, &["network fwd0", "10.77.0.9/24"]);
+    addressed.up(&UpRequest { network: Some(name("other")), ..request() });
+    assert_eq!(addressed.records.networks[1].subnet().to_string(), "10.77.1.0/24");
+}
+
+#[test]
+fn the_host_itself() {
+    let mut world = World::new();
+    world.add_namespace("a");
+    world.inside("a").cookie = world.host.cookie;
+    refused(&world, &request(), Kind::Usage, &["namespace a", "host's own"]);
+    for delete_ns in [false, true] {
+        let error = world.plan_down(&DownRequest { target: Some(named("a")), delete_ns }).expect_err("it is refused");
+        assert_eq!(error.kind, Kind::Usage);
+        assert!(world.plan_down(&DownRequest { target: None, delete_ns }).expect("possible").ops.is_empty());
+    }
+}
+
+#[test]
+fn names_that_others_have_on_the_host() {
+    let mut world = World::new();
+    world.host.net.links.push(Link { index: 50, name: "fwd0".into(), kind: Some("bridge".into()), ..Link::default() });
+    refused(&world, &request(), Kind::Conflict, &["bridge fwd0", "did not make it", "--network"]);
+    // Another network steps aside.
+    world.up(&UpRequest { network: Some(name("eth1")), ..request() });
+    assert!(world.records.networks[0].bridge.starts_with("fwd-"));
+}
+
+#[test]
+fn datapath_that_the_kernel_lacks() {
+    let mut world = World::new();
+    world.no_tc = Some("no TCX and no clsact".into());
+    let tc = UpRequest { datapath: Some(Datapath::Tc), ..request() };
+    refused(&world, &tc, Kind::Unsupported, &["tc", "no TCX and no clsact", "--datapath kernel"]);
+}
+
+#[test]
+fn interface_that_was_renamed_inside() {
+    let mut world = World::new();
+    world.up(&request());
+    world.inside("a").net.links[1].name = "lan0".into();
+    refused(&world, &request(), Kind::Conflict, &["namespace a", "eth0", "renamed", "fwd down"]);
+    world.down(Some("a"));
+}

@@ -1,0 +1,311 @@
+//! The plan of `up`: what is desired less what there is.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::{
+    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
+    Target, TargetRef, UpRequest,
+    desired::{Desired, Network, network_name},
+    garbage, names,
+};
+use crate::{
+    Result,
+    netlink::{BridgeSpec, Link, Mac, VethSpec},
+};
+
+/// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
+pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
+/// Value of a sysctl that is on.
+pub(super) const ON: &str = "1";
+
+/// The sysctl that lets packets that arrive at an interface be forwarded.
+#[must_use]
+pub fn forwarding(interface: &str) -> String {
+    format!("net/ipv4/conf/{interface}/forwarding")
+}
+
+/// What `up` is going to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpPlan {
+    /// In this order; empty when there is nothing to do.
+    pub ops: Vec<Op>,
+    /// The network joined.
+    pub network: String,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// Decides what has to be done for `request`. Everything that can be refused is refused here, before anything is changed.
+///
+/// # Errors
+/// Each error names what is asked for and what there is.
+pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
+    let name = network_name(request, actual)?;
+    let (mut ops, former) = dead_endpoints(actual);
+    ops.extend(strays(actual, &name));
+    let rest = actual.without(&ops);
+    let desired = Desired::settle(request, name, &rest, &former)?;
+    ops.extend(in_the_way(&rest, &desired));
+    let rest = actual.without(&ops);
+    let wanted = wanted(request, &rest, &desired, &former);
+    ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
+    Ok(UpPlan { ops, warnings: warnings(request, actual, &desired), network: desired.network.name })
+}
+
+/// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
+fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
+    let (mut ops, mut former) = (Vec::new(), Vec::new());
+    for endpoint in garbage::dead_endpoints(actual) {
+        if actual.is_of_target(endpoint) {
+            former.push(endpoint.clone());
+        } else {
+            ops.extend(garbage::resolv_conf(endpoint).map(Op::remove));
+        }
+        let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
+        ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
+    }
+    (ops, former)
+}
+
+/// Removes what an interrupted command left for the same namespace and network, and no record mentions.
+fn strays(actual: &Actual, network: &str) -> Vec<Op> {
+    let inside = actual.inside().map_or(&[][..], |inside| &inside.net.links);
+    let mut ops = Vec::new();
+    for veth in actual.stray_veths() {
+        if let Some(end) = inside.iter().find(|link| garbage::are_ends(veth, link)) {
+            let reference = actual.target.as_ref().map(|target| target.reference.clone());
+            ops.extend(reference.map(|ns| Op::remove(garbage::veth_object(veth, &end.name, ns))));
+        }
+    }
+    let rest = actual.without(&ops);
+    let recorded = rest.records.networks.iter().any(|record| record.name == network);
+    let alias = names::network_alias(network);
+    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == network;
+    let empty = |link: &&Link| rest.ports(link.index).next().is_none();
+    if !recorded {
+        let bridges = rest.stray_bridges().filter(of_network).filter(empty);
+        ops.extend(bridges.map(|bridge| Op::remove(garbage::bridge_object(bridge))));
+    }
+    ops
+}
+
+/// Removes a stray veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let name = &desired.endpoint.host_if;
+    if let Some(veth) = actual.stray_veths().find(|veth| veth.name == *name) {
+        let unknown = TargetRef::Path("somewhere".into());
+        ops.push(Op::remove(garbage::veth_object(veth, NS_IF, unknown)));
+    }
+    let record = actual.records.networks.iter().find(|network| network.name == desired.network.name);
+    if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
+        ops.push(Op::remove(garbage::network_object(record)));
+    }
+    ops
+}
+
+/// Everything that there is to be, in the order in which it is made.
+fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
+    let mut objects = vec![Object::Dataplane];
+    if let TargetRef::Named(name) = &request.target {
+        objects.push(Object::Netns { name: name.clone() });
+    }
+    objects.extend(uplink(actual, &desired.network));
+    objects.extend(network(actual, &desired.network));
+    objects.extend(neighbours_healed(actual, desired));
+    objects.extend(host_end(request, actual, desired, former));
+    objects.extend(inside(request, desired));
+    let attached = actual.attached();
+    if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, &actual.resolv_conf)
+        && let Some(ns) = &target.name
+        && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
+    {
+        objects.push(Object::ResolvConf { ns: ns.clone(), contents: contents.clone() });
+    }
+    objects
+}
+
+fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
+    let uplink = &network.uplink;
+    let (name, index, address) = (uplink.name.clone(), uplink.index, uplink.address);
+    let mut objects = uplink_sysctls(actual, &name);
+    objects.push(Object::Uplink { name: name.clone(), index, address });
+    let record = actual.records.uplinks.iter().find(|record| record.index == index);
+    objects.extend(record.map(|record| Object::UplinkAddress {
+        name: name.clone(),
+        index,
+        from: record.address,
+        to: address,
+    }));
+    if network.datapath == Datapath::Tc {
+        objects.push(Object::UplinkHooks { name, index });
+    }
+    objects
+}
+
+/// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
+fn uplink_sysctls(actual: &Actual, uplink: &str) -> Vec<Object> {
+    let path = forwarding(uplink);
+    if let Some(record) = actual.records.sysctls.iter().find(|record| record.path == path) {
+        return vec![Object::Sysctl(record.clone())];
+    }
+    let value = |path: &str| actual.host.sysctls.get(path).cloned();
+    let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
+    let all = value(ALL_FORWARDING).unwrap_or_default();
+    let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all };
+    let record = SysctlRecord { path, original, ours: ON.into() };
+    vec![Object::SysctlMemory(witness), Object::SysctlMemory(record.clone()), Object::Sysctl(record)]
+}
+
+fn network(actual: &Actual, network: &Network) -> Vec<Object> {
+    let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last } = network.clone();
+    let alias = names::network_alias(&name);
+    let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
+    objects.extend(up_again(actual, &bridge));
+    objects.push(Object::GatewayAddress { bridge: bridge.clone(), address: gateway });
+    // It goes with the bridge: nothing to remember.
+    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into() };
+    objects.push(Object::Sysctl(record));
+    let spec = NetworkSpec {
+        name: name.clone(),
+        index: None,
+        bridge: bridge.clone(),
+        gateway,
+        uplink: uplink.index,
+        mtu,
+        mac,
+        last,
+        datapath,
+    };
+    objects.push(Object::Network(spec));
+    if datapath == Datapath::Kernel {
+        objects.push(Object::Masquerade { network: name, bridge, subnet: gateway.trunc(), uplink: uplink.name });
+    }
+    objects
+}
+
+/// An interface that exists but was set down.
+fn up_again(actual: &Actual, name: &str) -> Option<Object> {
+    actual.host.net.link(name).map(|link| Object::LinkUp { name: link.name.clone() })
+}
+
+/// What the network's other endpoints lose when its bridge is deleted by hand.
+fn neighbours_healed(actual: &Actual, desired: &Desired) -> Vec<Object> {
+    let network = &desired.network.name;
+    let endpoints = actual.records.endpoints.iter();
+    let others =
+        endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != desired.endpoint.host_if);
+    let living = others.filter(|endpoint| actual.is_live(endpoint));
+    living.flat_map(|endpoint| on_bridge(actual, &desired.network.bridge, endpoint)).collect()
+}
+
+fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Object> {
+    // The interface may have been renamed.
+    let host_if = actual.host.net.name_of(endpoint.index);
+    let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
+    let mut objects = vec![Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge: bridge.clone() }];
+    objects.extend(port(&host_if, &bridge, endpoint.address, endpoint.mac));
+    objects
+}
+
+fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac) -> [Object; 3] {
+    let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
+    [
+        Object::Port { host_if: host_if.clone(), bridge: bridge.clone() },
+        Object::Fdb { host_if, mac },
+        Object::Neighbour { bridge, address, mac },
+    ]
+}
+
+fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
+    let Desired { network, endpoint } = desired;
+    let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+    let spec = VethSpec {
+        host_if: endpoint.host_if.clone(),
+        ns_if: NS_IF.into(),
+        host_mac: Some(names::host_mac(endpoint.address)),
+        ns_mac: endpoint.mac,
+        mtu: network.mtu,
+        alias: names::endpoint_alias(&network.name, &label),
+    };
+    let mut objects = vec![Object::Veth { spec, ns: request.target.clone() }];
+    objects.extend(up_again(actual, &endpoint.host_if));
+    objects.push(Object::Endpoint(endpoint_spec(request, actual, desired, former)));
+    if let Some(record) = actual.attached() {
+        let (from, bridge) = (record.network_index, network.bridge.clone());
+        objects.push(Object::EndpointBridge { host_if: record.host_if.clone(), from, bridge });
+    }
+    if network.datapath == Datapath::Tc {
+        objects.push(Object::EndpointHook { host_if: endpoint.host_if.clone(), index: None });
+    }
+    objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac));
+    objects
+}
+
+fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> EndpointSpec {
+    let Desired { network, endpoint } = desired;
+    let target = actual.target.as_ref();
+    EndpointSpec {
+        network: network.name.clone(),
+        bridge: network.bridge.clone(),
+        uplink: network.uplink.index,
+        target: request.target.clone(),
+        ns: target.and_then(|target| target.name.as_ref()).map(ToString::to_string),
+        pid: target.and_then(|target| target.pid),
+        host_if: endpoint.host_if.clone(),
+        index: None,
+        ns_if: NS_IF.into(),
+        address: endpoint.address,
+        mac: endpoint.mac,
+        gateway_mac: network.mac,
+        mtu: network.mtu,
+        datapath: network.datapath,
+        marks: marks(actual, former),
+    }
+}
+
+/// What `down` will have to undo besides: found now, or left by a former endpoint of the same namespace.
+fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
+    let inside = actual.inside();
+    let before = inside.and_then(|inside| former.iter().find(|record| record.cookie == inside.cookie));
+    let before = before.map_or_else(Marks::default, |record| record.marks);
+    let created = inside.is_none_or(|inside| inside.made) || before.created;
+    let loopback_down = inside.is_some_and(|inside| !inside.net.links.iter().any(|link| link.loopback && link.up));
+    let written = former.iter().any(|record| record.marks.resolv_conf);
+    Marks {
+        created,
+        resolv_conf: written || matches!(actual.resolv_conf, ResolvConf::Write(_)),
+        // A namespace that is deleted takes it with it.
+        loopback: !created && (loopback_down || before.loopback),
+    }
+}
+
+fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {
+    let Desired { network, endpoint } = desired;
+    let (ns, ns_if) = (request.target.clone(), NS_IF.to_owned());
+    let gateway = network.gateway.addr();
+    let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
+    vec![
+        Object::Loopback { ns: ns.clone() },
+        Object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address },
+        Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
+        Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
+        Object::NsNeighbour { ns, ns_if, gateway, mac: network.mac },
+    ]
+}
+
+fn warnings(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let (None, Datapath::Kernel, Some(why)) = (request.datapath, desired.network.datapath, &actual.no_tc) {
+        warnings.push(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"));
+    }
+    if actual.resolv_conf == ResolvConf::Unreachable && actual.attached().is_none() {
+        let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+        warnings.push(format!(
+            "the host's /etc/resolv.conf names a resolver on loopback, which cannot be reached from inside: write /etc/netns/{label}/resolv.conf"
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,115 @@
+//! Which interface leads outside.
+
+use std::net::Ipv4Addr;
+
+use super::{Actual, NetworkRecord, names};
+use crate::{
+    Error, Kind, Result,
+    netlink::Link,
+    netns::{Name, nearest},
+};
+
+/// The uplink of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Uplink {
+    pub(super) name: String,
+    pub(super) index: u32,
+    pub(super) mtu: u32,
+    pub(super) address: Ipv4Addr,
+}
+
+/// The uplink that was asked for, or the default route's.
+///
+/// # Errors
+/// It is absent, down, without an address, or leads nowhere.
+pub(super) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
+    let host = &actual.host.net;
+    let link = match given {
+        Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
+        None => {
+            let route = host.default_route().and_then(|route| host.by_index(route.ifindex));
+            route.ok_or_else(|| {
+                let error = Error::new(Kind::NotFound, "find", "an uplink", "the host has no default route");
+                error.remedy(format!("name the interface that leads outside: --uplink IFACE{}", among(actual)))
+            })?
+        }
+    };
+    ready(actual, link)
+}
+
+/// The uplink of a network that exists. One that carries an endpoint already may be down for the moment.
+///
+/// # Errors
+/// It has gone, or is not fit for a further endpoint.
+pub(super) fn of_network(actual: &Actual, network: &NetworkRecord, attached: bool) -> Result<Uplink> {
+    let record = actual.records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
+    let Some(link) = actual.host.net.by_index(network.uplink) else {
+        let name = record.map_or_else(|| format!("with index {}", network.uplink), |uplink| uplink.name.clone());
+        let why = format!("its uplink {name} was deleted (an interface made anew under its name is another one)");
+        return Err(Error::new(Kind::Conflict, "join", format!("network {}", network.name), why)
+            .remedy("take the network down first: `fwd down --all`, or `fwd down` for each of its namespaces"));
+    };
+    match (record, attached) {
+        (Some(record), true) => {
+            let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
+            Ok(Uplink { name: link.name.clone(), index: link.index, mtu: link.mtu, address })
+        }
+        _ => ready(actual, link),
+    }
+}
+
+/// Checks that an interface can be an uplink now.
+fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
+    let name = &link.name;
+    let refuse = |kind, why: &str| Error::new(kind, "use", format!("uplink {name}"), why);
+    if link.loopback {
+        return Err(
+            refuse(Kind::Usage, "it is the loopback interface").remedy(format!("name another{}", among(actual)))
+        );
+    }
+    if names::is_our_bridge(link) || names::is_our_veth(link) {
+        return Err(
+            refuse(Kind::Usage, "it belongs to a network of fwd").remedy(format!("name another{}", among(actual)))
+        );
+    }
+    if !link.up {
+        return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {name} up")));
+    }
+    let Some(address) = actual.host.net.ipv4(link.index) else {
+        let error = refuse(Kind::Failed, "it has no IPv4 address");
+        return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
+            Some(controller) => error.remedy(format!("it is a port of {0}: try --uplink {0}", controller.name)),
+            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {name}")),
+        });
+    };
+    Ok(Uplink { name: name.clone(), index: link.index, mtu: link.mtu, address: address.addr() })
+}
+
+fn unknown(actual: &Actual, name: &str) -> Error {
+    let error = Error::new(Kind::NotFound, "use", format!("uplink {name}"), "there is no such interface");
+    let candidates: Vec<Name> = candidates(actual).filter_map(|link| Name::try_from(link.name.as_str()).ok()).collect();
+    match nearest(name, &candidates) {
+        Some(nearest) => error.remedy(format!("did you mean {nearest}?{}", among(actual))),
+        None => error.remedy(format!("name an interface that exists{}", among(actual))),
+    }
+}
+
+/// ` (there are: eth0, eth1)`.
+fn among(actual: &Actual) -> String {
+    const SHOWN: usize = 8;
+    let mut names: Vec<&str> = candidates(actual).map(|link| link.name.as_str()).collect();
+    if names.is_empty() {
+        return " (there is none)".into();
+    }
+    if names.len() > SHOWN {
+        names.truncate(SHOWN);
+        names.push("…");
+    }
+    format!(" (there are: {})", names.join(", "))
+}
+
+/// Interfaces that may lead outside.
+fn candidates(actual: &Actual) -> impl Iterator<Item = &Link> {
+    let ours = |link: &&Link| names::is_our_bridge(link) || names::is_our_veth(link);
+    actual.host.net.links.iter().filter(|link| !link.loopback).filter(move |link| !ours(link))
+}
