@@ -115,11 +115,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         Object::Dataplane => vec![format!("rm -r {pins}")],
         Object::SysctlMemory(SysctlRecord { path, .. }) => record("SYSCTLS", path),
         Object::Sysctl(SysctlRecord { path, original, ours }) => {
-            vec![format!(
-                "sysctl -w {}={}",
-                path.replace('.', "\u{0}").replace('/', ".").replace('\u{0}', "/"),
-                if make { ours } else { original }
-            )]
+            vec![format!("sysctl -w {}={}", key(path), if make { ours } else { original })]
         }
         Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } => record("UPLINKS", name),
         Object::Network(spec) => record("NETWORKS", &spec.bridge),
@@ -169,6 +165,16 @@ fn netns(ns: &TargetRef) -> String {
     }
 }
 
+/// The name that sysctl(8) has for a path: dots for slashes, and slashes for the dots of interface names.
+fn key(path: &str) -> String {
+    let swap = |c| match c {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    };
+    path.chars().map(swap).collect()
+}
+
 /// `text` as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
@@ -188,5 +194,10 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn sysctls_are_named_as_sysctl_does() {
+        assert_eq!(key("net/ipv4/conf/eth0.7/forwarding"), "net.ipv4.conf.eth0/7.forwarding");
     }
 }
