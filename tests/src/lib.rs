@@ -1,1 +1,4 @@
-//! x
+//! Integration tests over sandboxed hosts.
+
+#[cfg(test)]
+mod netns;
