@@ -7,7 +7,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use forwarder_common::abi::{
-    Addr, Config, CounterBlock, Endpoint, FlowAlloc, FlowSlot, Network, RingEntry, SysctlKey, SysctlValue, Tuple, Uplink,
+    Addr, Config, CounterBlock, Endpoint, FlowAlloc, FlowSlot, Network, RingEntry, SysctlKey, SysctlValue, Tuple,
+    Uplink,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -90,8 +91,7 @@ pub(crate) struct Sweep {
     pub(crate) timer: bpf_timer,
     /// Next slot to look at.
     pub(crate) cursor: u32,
-    /// Flows ended by the current slice.
-    pub(crate) ended: u32,
+    _pad: u32,
     /// Slices so far.
     pub(crate) slices: u64,
     /// The longest slice, nanoseconds.

@@ -1,5 +1,7 @@
 //! The packet in the kernel: `__sk_buff` and direct access to its bytes.
 
+use core::{arch::asm, mem::offset_of};
+
 use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
 use forwarder_common::{packet::PacketBytes, verdict::DropReason};
 
@@ -22,13 +24,26 @@ pub(crate) struct Bytes {
 }
 
 /// Declares getters of context fields.
+///
+/// In assembly, so that the field's offset is part of the load: LLVM likes to keep the field's address in a register, and the
+/// verifier rejects a context pointer that was added to.
 macro_rules! fields {
-    ($($(#[$doc:meta])* $name:ident,)*) => {$(
+    ($($(#[$doc:meta])* $vis:vis $name:ident: $type:ty,)*) => {$(
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name(self) -> u32 {
+        $vis fn $name(self) -> $type {
+            let value: u64;
             // SAFETY: `ptr` is the context of the running program; the verifier rewrites the access.
-            unsafe { (*self.ptr).$name }
+            unsafe {
+                asm!(
+                    "{value} = *(u32 *)({context} + {offset})",
+                    value = out(reg) value,
+                    context = in(reg) self.ptr,
+                    offset = const offset_of!(__sk_buff, $name),
+                    options(readonly, nostack, preserves_flags),
+                );
+            }
+            value as $type
         }
     )*};
 }
@@ -41,15 +56,19 @@ impl Skb {
 
     fields! {
         /// Length with the Ethernet header, bytes.
-        len,
+        pub(crate) len: u32,
         /// The interface of the hook.
-        ifindex,
+        pub(crate) ifindex: u32,
         /// The interface by which the packet came into this namespace, 0 for the host's own.
-        ingress_ifindex,
+        pub(crate) ingress_ifindex: u32,
         /// Segments of a GSO packet, 0 or 1 for others.
-        gso_segs,
+        pub(crate) gso_segs: u32,
         /// Payload of each segment of a GSO packet, bytes.
-        gso_size,
+        pub(crate) gso_size: u32,
+        /// Start of the linear bytes; the verifier makes it a packet pointer.
+        data: usize,
+        /// End of the linear bytes.
+        data_end: usize,
     }
 
     /// The context, for helpers.
@@ -61,8 +80,7 @@ impl Skb {
     /// The linear bytes as they are.
     #[inline(always)]
     fn linear(self) -> Bytes {
-        // SAFETY: as in the getters; the verifier knows both as packet pointers.
-        unsafe { Bytes { data: (*self.ptr).data as usize, end: (*self.ptr).data_end as usize } }
+        Bytes { data: self.data(), end: self.data_end() }
     }
 
     /// The linear bytes, which hold at least the headers of a packet without options.

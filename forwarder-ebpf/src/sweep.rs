@@ -2,9 +2,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::{
-    bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start,
-};
+use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
     abi::{FlowState, PURGE_SLICE, SLOT_NONE},
     flow::timeout,
@@ -48,20 +46,31 @@ pub(crate) fn start() -> i32 {
     }
 }
 
+/// How far a slice has come. `bpf_loop` takes it on the stack only.
+#[repr(C)]
+struct Slice {
+    /// Next slot to look at.
+    cursor: u32,
+    /// Flows ended so far.
+    ended: u32,
+}
+
 /// One slice.
 #[inline(never)]
 unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) -> i32 {
     // SAFETY: the kernel passes the element that holds the timer.
     unsafe {
         let began = bpf_ktime_get_ns();
-        (*sweep).ended = 0;
-        bpf_loop(SLICE, look_at_next as *mut c_void, sweep.cast(), 0);
+        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0 };
+        let progress = &raw mut slice;
+        bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
+        (*sweep).cursor = (*progress).cursor;
         let took = bpf_ktime_get_ns().wrapping_sub(began);
         (*sweep).slices = (*sweep).slices.wrapping_add(1);
         if took > (*sweep).longest_ns {
             (*sweep).longest_ns = took;
         }
-        let period = if (*sweep).ended >= MOST_ENDED { BUSY_PERIOD } else { PERIOD };
+        let period = if (*progress).ended >= MOST_ENDED { BUSY_PERIOD } else { PERIOD };
         bpf_timer_start(&raw mut (*sweep).timer, period, 0);
     }
     0
@@ -69,19 +78,19 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) 
 
 /// Looks at the slot under the cursor; returns 1 to end the slice.
 #[inline(never)]
-unsafe extern "C" fn look_at_next(_n: u32, sweep: *mut Sweep) -> i64 {
+unsafe extern "C" fn look_at_next(_n: u32, slice: *mut Slice) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `tick` gave it.
     unsafe {
         let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return 1 };
-        let index = (*sweep).cursor;
+        let index = (*slice).cursor;
         if index >= (*alloc).next_unused {
             // The end of what was ever used: the next slice begins at the front.
-            (*sweep).cursor = SLOT_NONE.wrapping_add(1);
+            (*slice).cursor = SLOT_NONE.wrapping_add(1);
             return 1;
         }
-        (*sweep).cursor = index.wrapping_add(1);
-        (*sweep).ended = (*sweep).ended.wrapping_add(end_if_idle(index));
-        i64::from((*sweep).ended >= MOST_ENDED)
+        (*slice).cursor = index.wrapping_add(1);
+        (*slice).ended = (*slice).ended.wrapping_add(end_if_idle(index));
+        i64::from((*slice).ended >= MOST_ENDED)
     }
 }
 
@@ -122,7 +131,9 @@ struct Purge {
 #[inline(always)]
 pub(crate) fn purge(skb: Skb) -> i32 {
     let bytes = skb.headers();
-    let (Ok(endpoint), Ok(first)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else { return 0 };
+    let (Ok(endpoint), Ok(first)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else {
+        return 0;
+    };
     let mut purge = Purge { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
     let purge = &raw mut purge;
     // SAFETY: `purge` lives on this stack until the loop is over, and nobody else uses it meanwhile.

@@ -47,7 +47,8 @@ pub const fn hash(tuple: &Tuple) -> u32 {
     let [p0, p1] = tuple.sport;
     let [q0, q1] = tuple.dport;
     let addresses = u64::from_ne_bytes([s0, s1, s2, s3, d0, d1, d2, d3]);
-    let ports = u32::from_ne_bytes([p0, p1, q0, q1]) as u64 | ((tuple.ifindex ^ (tuple.proto as u32) << 24) as u64) << 32;
+    let ports =
+        u32::from_ne_bytes([p0, p1, q0, q1]) as u64 | ((tuple.ifindex ^ (tuple.proto as u32) << 24) as u64) << 32;
     // Multiply and shift with the odd constants of MurmurHash3's finaliser.
     let mut mixed = (addresses ^ (addresses >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) ^ ports;
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -74,8 +75,7 @@ mod tests {
 
     #[test]
     fn consecutive_ports_spread_over_the_hints() {
-        let buckets: HashSet<u32> =
-            (0..4096).map(|port| hash(&tuple([10, 77, 0, 2], 32768 + port)) & 0xffff).collect();
+        let buckets: HashSet<u32> = (0..4096).map(|port| hash(&tuple([10, 77, 0, 2], 32768 + port)) & 0xffff).collect();
         assert!(buckets.len() > 3800, "{} of 4096 tuples have a hint of their own", buckets.len());
     }
 

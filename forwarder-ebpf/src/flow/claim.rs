@@ -50,11 +50,9 @@ pub(crate) struct Opening {
 #[repr(C)]
 struct Probe {
     skb: *mut __sk_buff,
-    tuple: Tuple,
     candidates: Candidates,
+    /// The slot that is being made: its outbound half is filled.
     slot: u32,
-    uplink: u32,
-    nat_addr: [u8; 4],
     /// The port that was claimed, host byte order; 0 for none.
     claimed: u32,
     /// A candidate whose flow is closed, plus one; 0 for none.
@@ -94,11 +92,8 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
     let port = u16::from_be_bytes(tuple.sport);
     let mut probe = Probe {
         skb,
-        tuple: *tuple,
         candidates: Candidates::new(config.nat_port_min, config.nat_port_max, port, seed, hash(tuple) ^ config.seed),
         slot: index,
-        uplink: opening.uplink,
-        nat_addr: opening.nat_addr,
         claimed: 0,
         reclaimable: 0,
     };
@@ -198,7 +193,7 @@ fn claim_port(probe: &mut Probe) {
             return;
         }
         let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
-        let reply = outbound_reply(&(*probe).tuple, (*probe).uplink, (*probe).nat_addr, port.to_be_bytes());
+        let Some(reply) = reply((*probe).slot, port) else { return };
         let Some(holder) = FLOW_INDEX.get_ptr(&reply) else { return };
         let holder = holder.read_volatile();
         let Some(word) = closing_word(holder) else { return };
@@ -214,7 +209,7 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `claim_port` gave it.
     unsafe {
         let port = (*probe).candidates.nth(attempt);
-        let reply = outbound_reply(&(*probe).tuple, (*probe).uplink, (*probe).nat_addr, port.to_be_bytes());
+        let Some(reply) = reply((*probe).slot, port) else { return 1 };
         if host_uses((*probe).skb, &reply) {
             return 0;
         }
@@ -230,6 +225,15 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
         }
         0
     }
+}
+
+/// What replies look like if the flow in slot `index` gets `port` (host byte order).
+#[inline(always)]
+fn reply(index: u32, port: u16) -> Option<Tuple> {
+    let slot = FLOW_SLOTS.get_ptr(index)?;
+    // SAFETY: the outbound half was filled by `fill`, on this CPU, and nobody else writes it.
+    let out = unsafe { &(*slot).out };
+    Some(outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes()))
 }
 
 /// The word of the flow in slot `index` if it is closed.

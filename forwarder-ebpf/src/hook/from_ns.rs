@@ -3,7 +3,7 @@
 use forwarder_common::{
     abi::Tuple,
     flow::hash,
-    packet::{L3_OFF, PacketBytes as _},
+    packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{whole, wire_size};
+use super::{ethertype, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -30,12 +30,11 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
     let bytes = skb.headers();
-    match bytes.load::<2>(ethernet::field::TYPE) {
-        Ok(ethertype::IPV4) => {}
-        Ok(ethertype::ARP) => return punt(skb, PuntReason::Arp),
-        Ok(ethertype::IPV6) => return drop(skb, DropReason::Ipv6),
-        Ok(_) => return drop(skb, DropReason::EtherType),
-        Err(reason) => return drop(skb, reason),
+    match ethertype(&bytes) {
+        ethertype::IPV4 => {}
+        ethertype::ARP => return punt(skb, PuntReason::Arp),
+        ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
+        _ => return drop(skb, DropReason::EtherType),
     }
     let ip = match ipv4::parse(&bytes, L3_OFF) {
         Ok(ip) => ip,

@@ -3,17 +3,17 @@
 use forwarder_common::{
     abi::Tuple,
     flow::hash,
-    packet::{L3_OFF, PacketBytes as _},
+    packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
-        ethernet::{self, ethertype},
+        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
-use super::{whole, wire_size};
+use super::{ethertype, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -30,7 +30,9 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_uplink(skb: Skb) -> Action {
     let bytes = skb.headers();
-    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::NEXT };
+    if ethertype(&bytes) != ethertype::IPV4 {
+        return Action::NEXT;
+    }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
     if in_fwd_network(ip.dst) {
         return drop(skb, DropReason::DirectToEndpoint);

@@ -8,9 +8,23 @@ pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;
 pub(crate) use to_uplink::to_uplink;
 
-use forwarder_common::wire::{ipv4, l4};
+use forwarder_common::{
+    packet::PacketBytes as _,
+    wire::{ethernet, ipv4, l4},
+};
 
-use crate::skb::Skb;
+use crate::skb::{Bytes, Skb};
+
+/// The Ethernet type; zero, which is none, if the frame is too short for one.
+///
+/// A value in either case: a `Result` leaves the type undefined in the other, and LLVM computes with it before it looks.
+#[inline(always)]
+fn ethertype(bytes: &Bytes) -> [u8; 2] {
+    match bytes.load::<2>(ethernet::field::TYPE) {
+        Ok(ethertype) => ethertype,
+        Err(_) => [0, 0],
+    }
+}
 
 /// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.
 #[inline(always)]

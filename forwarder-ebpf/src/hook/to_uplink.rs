@@ -8,12 +8,13 @@ use forwarder_common::{
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
-        ethernet::{self, ethertype},
+        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
+use super::ethertype;
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -30,7 +31,9 @@ use crate::{
 #[inline(always)]
 pub(crate) fn to_uplink(skb: Skb) -> Action {
     let bytes = skb.headers();
-    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::NEXT };
+    if ethertype(&bytes) != ethertype::IPV4 {
+        return Action::NEXT;
+    }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
         from_container(skb)

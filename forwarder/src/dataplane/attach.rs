@@ -98,7 +98,9 @@ impl Dataplane {
             Backend::Tcx => {
                 let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
                 match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
-                    Ok((_, programs)) => Ok(self.pin_of(hook, ifindex).exists() && programs.iter().any(|it| it.id() == id)),
+                    Ok((_, programs)) => {
+                        Ok(self.pin_of(hook, ifindex).exists() && programs.iter().any(|it| it.id() == id))
+                    }
                     // No such interface.
                     Err(_) => Ok(false),
                 }
@@ -145,7 +147,8 @@ impl Dataplane {
             Backend::Tcx => {
                 let attach = TcAttach::Tcx { attach_type: hook.attach_type(), order: LinkOrder::first() };
                 let id = program.attach(ifindex, attach).doing(&*doing, object())?;
-                let link: FdLink = program.take_link(id).doing(&*doing, object())?.try_into().doing(&*doing, object())?;
+                let link: FdLink =
+                    program.take_link(id).doing(&*doing, object())?.try_into().doing(&*doing, object())?;
                 link.pin(&pin).doing("pin", format!("link of {} to interface {ifindex}", hook.program()))?;
             }
             Backend::Clsact => {
@@ -190,7 +193,10 @@ impl Dataplane {
         let dir = self.links();
         let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
         let prefix = format!("{}-", hook.program());
-        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok()).collect())
+        Ok(entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
+            .collect())
     }
 }
 
@@ -207,7 +213,9 @@ fn discard(pin: &std::path::Path) -> Result<()> {
     };
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::new(Kind::Failed, "unpin", pin.display().to_string(), error.to_string()).caused_by(error)),
+        Err(error) => {
+            Err(Error::new(Kind::Failed, "unpin", pin.display().to_string(), error.to_string()).caused_by(error))
+        }
         Ok(()) => Ok(()),
     }
 }

@@ -26,8 +26,23 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fw
 
 /// Every map, by the name of its pin.
 const MAP_NAMES: [&str; 18] = [
-    "CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS", "FLOW_INDEX", "FLOW_SLOTS",
-    "FLOW_HINTS", "FLOW_FREE", "FLOW_ALLOC", "HALF_OPEN_RING", "HALF_OPEN_CURSOR", "CLOSING_RING", "SWEEP",
+    "CONFIG",
+    "ENDPOINTS",
+    "ADDRESSES",
+    "NETWORKS",
+    "SUBNETS",
+    "UPLINKS",
+    "COUNTERS",
+    "SYSCTLS",
+    "FLOW_INDEX",
+    "FLOW_SLOTS",
+    "FLOW_HINTS",
+    "FLOW_FREE",
+    "FLOW_ALLOC",
+    "HALF_OPEN_RING",
+    "HALF_OPEN_CURSOR",
+    "CLOSING_RING",
+    "SWEEP",
     "OPENING",
 ];
 

@@ -54,7 +54,10 @@ impl Lock {
     /// Writes who holds the lock.
     fn sign(&mut self) -> Result<()> {
         let who = format!("pid {}", std::process::id());
-        self.file.set_len(0).and_then(|()| self.file.write_all(who.as_bytes())).doing("write", self.path.display().to_string())
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.write_all(who.as_bytes()))
+            .doing("write", self.path.display().to_string())
     }
 }
 
@@ -88,8 +91,14 @@ pub(super) fn make_private(dir: &Path) -> Result<()> {
 fn open(path: &Path) -> Result<File> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
     loop {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(path);
         match file {
             // The last holder took the directory with it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

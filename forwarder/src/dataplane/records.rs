@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use aya::maps::{
-    HashMap, LpmTrie, MapData, MapError,
-    lpm_trie::Key,
-};
+use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{self, Addr, Endpoint, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, mapped};
 use ipnet::Ipv4Net;
 
