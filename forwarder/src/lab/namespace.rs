@@ -61,7 +61,7 @@ impl Deref for Namespace {
 /// Ends the processes inside a named namespace and deletes it, if it is there.
 pub(super) fn delete(name: &Name) {
     let inside = match Netns::open_named(name) {
-        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => Ok(()),
         opened => opened.and_then(|ns| process::kill_inside(&ns)),
     };
     for result in [inside, Netns::delete_named(name).map(drop)] {
@@ -71,15 +71,13 @@ pub(super) fn delete(name: &Name) {
     }
 }
 
-/// Runs before the namespace has its name.
-fn prepare(ns: &Netns) -> Result<()> {
-    let netlink = Netlink::open(ns)?;
+/// Runs inside, before the namespace has its name.
+fn prepare(_: &Netns) -> Result<()> {
+    let netlink = Netlink::here()?;
     if let Some(lo) = netlink.link("lo")? {
         netlink.set_up(lo.index)?;
     }
-    ns.run(|| {
-        // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
-        let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
-        if fs::exists(path).doing("look for", path)? { fs::write(path, "0").doing("write", path) } else { Ok(()) }
-    })
+    // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
+    let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    if fs::exists(path).doing("look for", path)? { fs::write(path, "0").doing("write", path) } else { Ok(()) }
 }

@@ -16,6 +16,8 @@ mod route;
 mod transport;
 mod veth;
 
+pub mod nft;
+
 use rtnetlink::{
     packet_core::{NLM_F_ACK, NLM_F_REQUEST},
     packet_route::RouteNetlinkMessage,
