@@ -77,7 +77,14 @@ fn prepare(_: &Netns) -> Result<()> {
     if let Some(lo) = netlink.link("lo")? {
         netlink.set_up(lo.index)?;
     }
+    // IPv4 settings are copied from the machine's own namespace: a host forwards nothing before somebody asks for it.
+    write("net/ipv4/ip_forward", "0")?;
     // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
-    let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
-    if fs::exists(path).doing("look for", path)? { fs::write(path, "0").doing("write", path) } else { Ok(()) }
+    write("net/ipv6/conf/default/accept_dad", "0")
+}
+
+/// Sets a sysctl of the calling thread's namespace, if the kernel has it.
+fn write(name: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/{name}");
+    if fs::exists(&path).doing("look for", &path)? { fs::write(&path, value).doing("write", path) } else { Ok(()) }
 }

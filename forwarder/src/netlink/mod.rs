@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge;
+mod carrier;
 mod failure;
 mod fdb;
 mod link;
