@@ -95,14 +95,19 @@ pub(super) fn objects() -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Number of TCX programs at ingress and egress of an interface of the calling thread's namespace; none before Linux 6.6.
-pub(super) fn tcx_programs(ifindex: u32) -> (Option<u32>, Option<u32>) {
+/// Number of TCX programs at ingress and at egress of an interface of the calling thread's namespace.
+pub(super) fn tcx_programs(ifindex: u32) -> Result<(u32, u32)> {
     let count = |attach_type: u32| {
         // Without a buffer for ids the kernel only counts.
         let mut attr = Attr::zeroed().put(0, ifindex.to_ne_bytes()).put(4, attach_type.to_ne_bytes());
-        bpf(PROG_QUERY, &mut attr).ok().map(|_| attr.u32_at(24))
+        match bpf(PROG_QUERY, &mut attr) {
+            Ok(_) => Ok(attr.u32_at(24)),
+            // Before Linux 6.6 there is no such attach type; the interface may have gone meanwhile; nothing was ever attached.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::ENOENT)) => Ok(0),
+            Err(error) => Err(error).doing("count", format!("the TCX programs of the interface with index {ifindex}")),
+        }
     };
-    (count(TCX_INGRESS), count(TCX_EGRESS))
+    Ok((count(TCX_INGRESS)?, count(TCX_EGRESS)?))
 }
 
 /// The information about an object.

@@ -79,7 +79,7 @@ fn prepare(_: &Netns) -> Result<()> {
     }
     // IPv4 settings are copied from the machine's own namespace: a host forwards nothing before somebody asks for it.
     write("net/ipv4/ip_forward", "0")?;
-    // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
+    // Without duplicate address detection, IPv6 addresses are final within moments instead of seconds.
     write("net/ipv6/conf/default/accept_dad", "0")
 }
 

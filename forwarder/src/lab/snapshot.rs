@@ -10,7 +10,7 @@ use std::{
 use super::{FAMILY, bpf, command_in, run};
 use crate::{
     Context, Result,
-    netlink::{Netlink, nft},
+    netlink::{Link, Netlink, nft},
     netns::{self, Netns},
 };
 
@@ -39,7 +39,7 @@ impl Snapshot {
         let links = netlink.links()?;
         let sections = BTreeMap::from([
             ("network", netlink.records()?),
-            ("tcx", host.run(|| Ok(links.iter().filter_map(|link| tcx(link.index, &link.name)).collect()))?),
+            ("tcx", host.run(|| tcx(&links))?),
             ("sysctl", host.run(sysctls)?),
             ("nftables", nftables(host)?),
             ("mounts", mounts(prefix)?),
@@ -82,13 +82,16 @@ fn compare(section: &str, before: &[String], after: &[String], lines: &mut Vec<S
     }
 }
 
-fn tcx(ifindex: u32, name: &str) -> Option<String> {
-    match bpf::tcx_programs(ifindex) {
-        (None | Some(0), None | Some(0)) => None,
-        (ingress, egress) => {
-            Some(format!("{name}: {} at ingress, {} at egress", ingress.unwrap_or(0), egress.unwrap_or(0)))
+/// The interfaces with TCX programs.
+fn tcx(links: &[Link]) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for Link { index, name, .. } in links {
+        match bpf::tcx_programs(*index)? {
+            (0, 0) => {}
+            (ingress, egress) => lines.push(format!("{name}: {ingress} at ingress, {egress} at egress")),
         }
     }
+    Ok(lines)
 }
 
 /// Every readable file of /proc/sys/net in the namespace of the calling thread.

@@ -15,7 +15,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{
     Namespace, Snapshot, command_in,
     guard::{self, Guard},
-    sweep,
+    sweep, wait_until,
 };
 use crate::{
     Context, Error, Result,
@@ -33,8 +33,8 @@ const LINKS: [Ipv4Addr; 4] = [
 ];
 /// Addresses of each internet beyond its router.
 const OUTSIDE: usize = 3;
-/// How long a link may take to carry packets.
-const CARRIER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a link may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The interface of each internet.
 const INTERNET_IF: &str = "inet0";
 
@@ -215,13 +215,16 @@ fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Up
     let outer = host.netlink()?;
     let eth = index(&outer, &name)?;
     outer.set_up(eth)?;
-    inside.await_carrier(inet, CARRIER_PATIENCE)?;
-    outer.await_carrier(eth, CARRIER_PATIENCE)?;
+    inside.await_carrier(inet, PATIENCE)?;
+    outer.await_carrier(eth, PATIENCE)?;
     outer.add_address(eth, link_net(address)?)?;
     match number {
         0 => outer.add_default_route(eth, gateway)?,
         _ => outer.add_route(block, eth, Some(gateway))?,
     }
+    // A snapshot shall not depend on how far the kernel has come.
+    let done = || Ok(outer.addresses_are_final()?.then_some(()));
+    wait_until(PATIENCE, "the addresses of the host are final", done)?;
     Ok(Uplink { name, address, gateway, outside, internet })
 }
 
