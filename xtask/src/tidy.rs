@@ -1,0 +1,6 @@
+//! `./x tidy`
+use crate::workspace::Workspace;
+use anyhow::Result;
+pub(crate) fn run(_workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+    Ok(())
+}
