@@ -5,15 +5,13 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    root::Root,
     setup,
     workspace::{Workspace, run as run_command},
 };
 
 /// Installs and builds what is missing, then becomes `fwd-demo`, so that it alone hears Ctrl-C and cleans up.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let root = Root::obtain()?;
-    setup::all(workspace)?;
+    let root = setup::as_root(workspace)?;
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet"]))?;
     let demo = workspace.target.join("release/fwd-demo");
     let fwd = workspace.target.join("release/fwd");

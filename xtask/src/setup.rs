@@ -27,6 +27,16 @@ pub(crate) fn all(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Becomes root and installs everything that is missing. Without root, the error also names what root would install.
+pub(crate) fn as_root(workspace: &Workspace) -> Result<Root> {
+    let missing = packages::missing();
+    match Root::obtain() {
+        Ok(root) => all(workspace).map(|()| root),
+        Err(error) if missing.is_empty() => Err(error),
+        Err(error) => packages::install(&missing, Err(error)).and_then(|()| bail!("this needs root")),
+    }
+}
+
 /// Installs the missing packages; nothing needs root where none is missing.
 pub(crate) fn packages() -> Result<()> {
     let missing = packages::missing();

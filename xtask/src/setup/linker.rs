@@ -20,12 +20,12 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     if works(&tools) {
         return Ok(());
     }
-    link_llvm(workspace, &tools).context("bpf-linker: cannot find the LLVM of the Rust toolchain")?;
+    link_llvm(workspace, &tools).context("bpf-linker needs the LLVM of the Rust toolchain")?;
     // LLVM of rustc and of the linker must be the same: the feature chooses the bindings.
     let version = capture(workspace.as_builder("rustc").arg("-vV"))?;
     let llvm =
         version.lines().find_map(|line| line.strip_prefix("LLVM version: ")).and_then(|line| line.split('.').next());
-    let feature = format!("llvm-{}", llvm.context("bpf-linker: rustc names no LLVM version")?);
+    let feature = format!("llvm-{}", llvm.context("rustc names no LLVM version")?);
     let mut install = workspace.cargo("install");
     install
         .args(["bpf-linker", "--version", VERSION, "--locked", "--force"])
@@ -37,7 +37,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
         .arg(&tools)
         .env("LLVM_PREFIX", &tools);
     progress::run(&format!("building bpf-linker {VERSION} (once, about a minute)"), &mut install)
-        .context("see the output above for why cargo cannot install it")?;
+        .context("cargo cannot install bpf-linker, see above")?;
     run(workspace.as_builder("rm").arg("-rf").arg(workspace.target.join("bpf-linker")))
 }
 

@@ -26,6 +26,14 @@ impl Tally {
         self.ignored += ignored;
         self.failures.extend(failures);
     }
+
+    /// Itself, or an error if nothing ran: a filter with a typo is no success.
+    pub(crate) fn or_no_match(self, filters: &[String]) -> Result<Self> {
+        if self.passed + self.failed == 0 {
+            bail!("no test ran: none matches {:?}", filters.join(" "));
+        }
+        Ok(self)
+    }
 }
 
 /// All phases so far.
