@@ -1,9 +1,6 @@
 //! bpf-linker, built against the LLVM that rustc itself uses.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -17,7 +14,7 @@ const VERSION: &str = "0.13.0";
 /// Makes sure that `.tools/<toolchain>/bin/bpf-linker` works; builds it (about a minute) where it does not.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     let tools = workspace.tools();
-    if works(&tools) {
+    if works(workspace, &tools) {
         return Ok(());
     }
     link_llvm(workspace, &tools).context("bpf-linker needs the LLVM of the Rust toolchain")?;
@@ -41,13 +38,10 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     run(workspace.as_builder("rm").arg("-rf").arg(workspace.target.join("bpf-linker")))
 }
 
-/// The linker that is there runs (it finds its LLVM) and is the right version.
-fn works(tools: &Path) -> bool {
-    let version = Command::new(tools.join("bin/bpf-linker")).arg("--version").output();
-    version.is_ok_and(|output| {
-        output.status.success()
-            && String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == VERSION)
-    })
+/// The linker that is there runs for the user who builds (it finds its LLVM) and is the right version.
+fn works(workspace: &Workspace, tools: &Path) -> bool {
+    let version = capture(workspace.as_builder(tools.join("bin/bpf-linker")).arg("--version"));
+    version.is_ok_and(|version| version.split_whitespace().any(|word| word == VERSION))
 }
 
 /// Links to the toolchain's libLLVM: `libLLVM.so` for linking, and the name in the library for running.
