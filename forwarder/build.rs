@@ -20,7 +20,7 @@ fn main() {
     }
     println!("cargo:rerun-if-env-changed=BPF_LINKER");
     let out = PathBuf::from(var("OUT_DIR"));
-    let target_dir = out.join("ebpf");
+    let target_dir = shared_target_dir(&out);
     let status = Command::new(var("CARGO"))
         .current_dir(&workspace)
         .args(["build", "--locked", "--release", "--package", PACKAGE, "--bin", BINARY])
@@ -36,6 +36,11 @@ fn main() {
     assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
     std::fs::copy(target_dir.join(TARGET).join("release").join(BINARY), out.join(BINARY))
         .expect("the object is copied");
+}
+
+/// `ebpf` in the target directory, above `<profile>/build/<package>/out`: every profile and clippy share one nested build.
+fn shared_target_dir(out: &Path) -> PathBuf {
+    out.ancestors().nth(4).unwrap_or(out).join("ebpf")
 }
 
 /// A variable that cargo always sets for build scripts.

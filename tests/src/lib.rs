@@ -3,4 +3,10 @@
 //! They need root. Each makes its own host, so they run side by side.
 
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod netlink;
+#[cfg(test)]
+mod netns;
+#[cfg(test)]
+mod nft;

@@ -1,6 +1,9 @@
 //! The netlink facade against the kernel.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use forwarder::{
     Kind,
@@ -75,6 +78,8 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     assert_eq!((end.name.as_str(), end.mac, end.mtu), ("fw-v0", Some(HOST_MAC), 1400));
     assert_eq!((end.kind.as_deref(), end.alias.as_deref()), (Some("veth"), Some("fwd1:ep:default:pod")));
     assert!(end.up && !end.running, "no carrier before the other end is up: {end:?}");
+    let error = host.await_carrier(index, Duration::ZERO).unwrap_err();
+    assert_eq!(error.to_string(), "cannot use interface fw-v0: it has no carrier after 0ns");
     let peer = pod.link("eth0").unwrap().expect("the end inside");
     assert_eq!((peer.mac, peer.mtu, peer.up), (Some(NS_MAC), 1400, false));
     assert_eq!((end.peer, peer.peer), (Some(peer.index), Some(index)));
@@ -84,7 +89,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     assert_eq!(host.netns_by_id(id + 1, [&*pair.host, &*pair.pod]).unwrap(), None);
 
     pod.set_up(peer.index).unwrap();
-    assert!(host.link_by_index(index).unwrap().unwrap().running);
+    host.await_carrier(index, Duration::from_secs(5)).unwrap();
     assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host end");
     host.delete_link(index).unwrap();
     assert_eq!(pod.link("eth0").unwrap(), None);
@@ -161,7 +166,7 @@ fn default_route_of_lowest_metric_wins() {
     pod.add_address(eth0, "10.77.0.2/24".parse().unwrap()).unwrap();
     for (metric, gateway) in [("20", "10.77.0.7"), ("10", "10.77.0.8"), ("30", "10.77.0.9")] {
         let argv = ["ip", "route", "add", "default", "via", gateway, "metric", metric];
-        let limit = std::time::Duration::from_secs(5);
+        let limit = Duration::from_secs(5);
         forwarder::lab::run(forwarder::lab::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
     }
     let route = pod.default_route().unwrap().unwrap();

@@ -1,1 +1,88 @@
-fn main() {}
+//! The commands behind `./x`, one module per command.
+
+mod build;
+mod demo;
+mod fmt;
+mod lint;
+mod progress;
+mod root;
+mod setup;
+mod term;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+/// One command of `./x`.
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&Workspace, &[String]) -> Result<()>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "demo", arguments: "", about: "show fwd at work on a sandboxed host (as root)", run: demo::run },
+    Command {
+        name: "test",
+        arguments: "[unit|integration] [FILTER…]",
+        about: "check and test everything; unit needs no root",
+        run: test::run,
+    },
+    Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
+    Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
+    Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
+    Command {
+        name: "lint",
+        arguments: "",
+        about: "clippy for the host and the BPF crates, warnings are errors",
+        run: lint::run,
+    },
+    Command {
+        name: "tidy",
+        arguments: "",
+        about: "check layering, unsafe code, file sizes, links and licences",
+        run: tidy::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        list();
+        return ExitCode::SUCCESS;
+    };
+    if matches!(name.as_str(), "help" | "-h" | "--help") {
+        list();
+        return ExitCode::SUCCESS;
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprintln!("x: there is no command {name:?}; these exist:\n");
+        list();
+        return ExitCode::from(2);
+    };
+    match Workspace::find().and_then(|workspace| (command.run)(&workspace, rest)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} {error:#}", term::err().red("x:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints every command with its arguments and what it does, aligned.
+fn list() {
+    let style = term::out();
+    let length = |command: &Command| command.name.len() + command.arguments.chars().count();
+    let width = COMMANDS.iter().map(length).max().unwrap_or(0);
+    println!("{} ./x COMMAND\n", style.bold("Usage:"));
+    for command in COMMANDS {
+        let padding = " ".repeat(width - length(command));
+        println!("  {} {}{padding}   {}", style.green(command.name), command.arguments, command.about);
+    }
+}

@@ -3,22 +3,31 @@
 //! Tests, demo and benchmarks run on a host made of network namespaces, never on the machine's own: a namespace that plays the
 //! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Lab`].
 
+mod bpf;
 mod guard;
 mod namespace;
 mod process;
+mod snapshot;
+mod sweep;
+mod topology;
 mod wait;
+
+pub mod http;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use self::{
     guard::{Guard, on_exit},
     namespace::Namespace,
     process::{Output, Process, command_in, run},
+    snapshot::Snapshot,
+    sweep::sweep_stale,
+    topology::{Lab, LabSpec, Uplink},
     wait::wait_until,
 };
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 /// What the names of all labs begin with.
-const FAMILY: &str = "fwdt";
+pub const FAMILY: &str = "fwdt";
 
 /// A prefix for names that no other lab of this machine uses: it carries the process id, by which leftovers are told.
 #[must_use]

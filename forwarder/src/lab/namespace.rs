@@ -61,7 +61,7 @@ impl Deref for Namespace {
 /// Ends the processes inside a named namespace and deletes it, if it is there.
 pub(super) fn delete(name: &Name) {
     let inside = match Netns::open_named(name) {
-        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => Ok(()),
         opened => opened.and_then(|ns| process::kill_inside(&ns)),
     };
     for result in [inside, Netns::delete_named(name).map(drop)] {
@@ -71,15 +71,20 @@ pub(super) fn delete(name: &Name) {
     }
 }
 
-/// Runs before the namespace has its name.
-fn prepare(ns: &Netns) -> Result<()> {
-    let netlink = Netlink::open(ns)?;
+/// Runs inside, before the namespace has its name.
+fn prepare(_: &Netns) -> Result<()> {
+    let netlink = Netlink::here()?;
     if let Some(lo) = netlink.link("lo")? {
         netlink.set_up(lo.index)?;
     }
-    ns.run(|| {
-        // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
-        let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
-        if fs::exists(path).doing("look for", path)? { fs::write(path, "0").doing("write", path) } else { Ok(()) }
-    })
+    // IPv4 settings are copied from the machine's own namespace: a host forwards nothing before somebody asks for it.
+    write("net/ipv4/ip_forward", "0")?;
+    // Without duplicate address detection, IPv6 addresses are final within moments instead of seconds.
+    write("net/ipv6/conf/default/accept_dad", "0")
+}
+
+/// Sets a sysctl of the calling thread's namespace, if the kernel has it.
+fn write(name: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/{name}");
+    if fs::exists(&path).doing("look for", &path)? { fs::write(&path, value).doing("write", path) } else { Ok(()) }
 }

@@ -8,7 +8,7 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        address::{AddressAttribute, AddressMessage},
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
     },
 };
 
@@ -33,6 +33,19 @@ impl Netlink {
         // Kernels before 4.20 do not filter.
         let wanted = |address: &Address| index.is_none_or(|index| index == address.0);
         Ok(objects.into_iter().filter_map(read).filter(wanted).collect())
+    }
+
+    /// Whether no IPv6 address of the namespace is still being checked for duplicates.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn addresses_are_final(&self) -> Result<bool> {
+        let objects = self.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()));
+        let objects = objects.map_err(|failure| failure.doing("list", "the addresses"))?;
+        Ok(!objects.iter().any(|object| {
+            matches!(object, RouteNetlinkMessage::NewAddress(message)
+                if message.header.flags.contains(AddressHeaderFlags::Tentative))
+        }))
     }
 
     /// Adds an address.

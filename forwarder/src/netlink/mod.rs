@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge;
+mod carrier;
 mod failure;
 mod fdb;
 mod link;
@@ -15,6 +16,8 @@ mod records;
 mod route;
 mod transport;
 mod veth;
+
+pub mod nft;
 
 use rtnetlink::{
     packet_core::{NLM_F_ACK, NLM_F_REQUEST},

@@ -6,7 +6,7 @@ use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{AfSpecInet6, AfSpecUnspec, LinkAttribute},
-    neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState},
+    neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     route::{RouteAttribute, RouteFlags, RouteMessage},
     rule::RuleMessage,
     tc::{TcAttribute, TcMessage},
@@ -19,7 +19,7 @@ impl Netlink {
     /// One line per property of every link, address, route (all tables), rule, fixed neighbour, fixed forwarding entry and
     /// queueing discipline, sorted. Without what changes by itself: counters, ages, learnt entries.
     ///
-    /// The lines are for comparison within one build, no format to parse.
+    /// Sysctls are left out too. The lines are for comparison within one build, no format to parse.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -86,6 +86,8 @@ fn describe(object: RouteNetlinkMessage, lines: &mut Vec<String>) {
 /// Entries that somebody set: permanent neighbours, and the static and own entries of bridges.
 fn is_fixed(message: &NeighbourMessage) -> bool {
     match message.header.state {
+        // Groups that an interface listens to come and go with IPv6 addresses.
+        _ if message.header.flags.contains(NeighbourFlags::Own) => false,
         NeighbourState::Permanent => true,
         // For IP neighbours the kernel makes NOARP entries by itself, for multicast and loopback destinations.
         NeighbourState::Noarp => message.header.family == AddressFamily::Bridge,
@@ -102,17 +104,14 @@ fn lasting(attribute: LinkAttribute) -> Option<LinkAttribute> {
         | LinkAttribute::CarrierUpCount(_)
         | LinkAttribute::CarrierDownCount(_) => None,
         LinkAttribute::AfSpecUnspec(families) => {
-            let families = families.into_iter().map(|family| match family {
+            let families = families.into_iter().filter_map(|family| match family {
                 AfSpecUnspec::Inet6(mut attributes) => {
-                    attributes.retain(|attribute| {
-                        !matches!(
-                            attribute,
-                            AfSpecInet6::CacheInfo(_) | AfSpecInet6::Stats(_) | AfSpecInet6::Icmp6Stats(_)
-                        )
-                    });
-                    AfSpecUnspec::Inet6(attributes)
+                    attributes
+                        .retain(|attribute| matches!(attribute, AfSpecInet6::AddrGenMode(_) | AfSpecInet6::Token(_)));
+                    Some(AfSpecUnspec::Inet6(attributes))
                 }
-                other => other,
+                // What is left of either family are sysctls, which a snapshot reads as files.
+                _ => None,
             });
             Some(LinkAttribute::AfSpecUnspec(families.collect()))
         }

@@ -1,0 +1,165 @@
+//! Ingress of a host end: parse → guard → flow → translate → out by the uplink.
+
+use forwarder_common::{
+    abi::Tuple,
+    flow::hash,
+    packet::L3_OFF,
+    rewrite::{Rewrite, Side, Ttl},
+    verdict::{DropReason, PuntReason, Verdict},
+    wire::{
+        ethernet::{self, ethertype},
+        icmp, ipv4,
+        l4::{self, Proto},
+    },
+};
+
+use super::{ethertype, whole, wire_size};
+use crate::{
+    apply::{self, Action},
+    count::{self, Amount},
+    flow::{
+        life, now,
+        store::{self, Hit},
+    },
+    maps::{ENDPOINTS, config},
+    route::{self, Resolved},
+    skb::{Bytes, Skb},
+};
+
+/// A packet that leaves a namespace.
+#[inline(always)]
+pub(crate) fn from_ns(skb: Skb) -> Action {
+    let bytes = skb.headers();
+    match ethertype(&bytes) {
+        ethertype::IPV4 => {}
+        ethertype::ARP => return punt(skb, PuntReason::Arp),
+        ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
+        _ => return drop(skb, DropReason::EtherType),
+    }
+    let ip = match ipv4::parse(&bytes, L3_OFF) {
+        Ok(ip) => ip,
+        Err(reason) => return drop(skb, reason),
+    };
+    if !whole(skb, &ip) {
+        return drop(skb, DropReason::Malformed);
+    }
+    // With options there are more headers: the pointers are taken anew.
+    let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
+    match outbound(&bytes, &ip) {
+        Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
+        Err(reason) => without_ports(skb, &ip, reason),
+    }
+}
+
+#[inline(always)]
+fn drop(skb: Skb, reason: DropReason) -> Action {
+    count_here(skb, Verdict::Dropped(reason).code());
+    Action::DROP
+}
+
+#[inline(always)]
+fn punt(skb: Skb, reason: PuntReason) -> Action {
+    count_here(skb, Verdict::Punted(reason).code());
+    Action::NEXT
+}
+
+#[inline(always)]
+fn count_here(skb: Skb, code: u32) {
+    let amount = Amount::whole(skb);
+    count::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
+}
+
+/// The transport header of a packet that may open a flow: an echo reply may not.
+#[inline(always)]
+fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> {
+    let l4 = l4::parse(bytes, ip)?;
+    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+        return Err(DropReason::IcmpType);
+    }
+    Ok(l4)
+}
+
+#[inline(always)]
+fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
+    let tuple = Tuple::of(ip, l4, skb.ifindex());
+    let mut slot = store::hinted(hash(&tuple));
+    let mut word = store::matches::<false>(slot, &tuple);
+    if word == 0 {
+        let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
+        if resolved.what() != Resolved::FLOW {
+            return not_outside(skb, resolved);
+        }
+        slot = resolved.value();
+        word = store::matches::<false>(slot, &tuple);
+    }
+    match store::copy::<false>(slot, word) {
+        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, &hit),
+        _ => drop(skb, DropReason::Contended),
+    }
+}
+
+/// A packet that cannot be translated: it may still go to a neighbour or to the host.
+#[inline(always)]
+fn without_ports(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+    let tuple = Tuple { saddr: ip.src, daddr: ip.dst, ifindex: skb.ifindex(), proto: ip.proto, ..Tuple::default() };
+    let resolved = route::resolve(skb, &tuple, Verdict::Dropped(reason).code(), 0);
+    not_outside(skb, resolved)
+}
+
+/// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
+#[inline(always)]
+fn not_outside(skb: Skb, resolved: Resolved) -> Action {
+    if resolved.what() == Resolved::PEER {
+        return deliver(skb, resolved.value());
+    }
+    count_here(skb, resolved.value());
+    if resolved.what() == Resolved::PUNT { Action::NEXT } else { Action::DROP }
+}
+
+/// From namespace to namespace of one network: switched, not routed, so the TTL stays.
+#[inline(always)]
+fn deliver(skb: Skb, peer: u32) -> Action {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&peer) else { return drop(skb, DropReason::NoEndpoint) };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
+    let segments = skb.gso_segs();
+    let Amount { bytes, .. } = Amount::whole(skb);
+    if segments <= 1 && bytes > mtu {
+        return punt(skb, PuntReason::TooBig);
+    }
+    if let Err(reason) = skb.headers().store(ethernet::field::DST, mac) {
+        return drop(skb, reason);
+    }
+    let amount = Amount { packets: if segments > 1 { segments } else { 1 }, bytes };
+    count::fwd_count_at_endpoint(skb.ifindex(), Verdict::Forwarded.code(), amount.packets, amount.bytes);
+    count::count(counters, Verdict::Delivered, amount);
+    Action::peer(peer)
+}
+
+/// The established path.
+#[inline(always)]
+fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
+    if ip.ttl_expires() {
+        return punt(skb, PuntReason::TtlExceeded);
+    }
+    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
+        return punt(skb, PuntReason::TooBig);
+    }
+    let now = now();
+    let Some(config) = config() else { return drop(skb, DropReason::NoEndpoint) };
+    // SAFETY: `hit` points into the slot array.
+    let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
+    if now.wrapping_sub(checked) > config.hz && route::fwd_refresh(skb.ptr(), tuple, hit.index, now) == 0 {
+        // The flow has ended: the sender's next packet finds its new way.
+        return drop(skb, DropReason::Contended);
+    }
+    let amount = Amount::of(skb, ip, l4);
+    life::touch::<false>(hit, l4, now, amount);
+    let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Decrement);
+    if let Err(reason) = apply::rewrite(skb, bytes, &change) {
+        return drop(skb, reason);
+    }
+    count::count(hit.counters.into(), Verdict::Forwarded, amount);
+    let [h0, h1, h2, h3, ..] = hit.hop;
+    Action::neighbour(hit.out_if, [h0, h1, h2, h3])
+}

@@ -1,0 +1,256 @@
+//! The rule of a network as expressions, byte for byte what `nft` makes of it.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use rtnetlink::packet_core::DefaultNla;
+
+use super::{
+    CHAIN, Masquerade, Message,
+    message::{attribute, attributes, bytes, nested, number, string, text, until_nul, wide},
+};
+
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_RULE_*, NFTA_LIST_*, NFTA_EXPR_*, and those of expressions.
+pub(super) const TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const HANDLE: u16 = 3;
+const EXPRESSIONS: u16 = 4;
+const USERDATA: u16 = 7;
+const ELEMENT: u16 = 1;
+const EXPR_NAME: u16 = 1;
+const EXPR_DATA: u16 = 2;
+const PAYLOAD_DREG: u16 = 1;
+const PAYLOAD_BASE: u16 = 2;
+const PAYLOAD_OFFSET: u16 = 3;
+const PAYLOAD_LEN: u16 = 4;
+const BITWISE_SREG: u16 = 1;
+const BITWISE_DREG: u16 = 2;
+const BITWISE_LEN: u16 = 3;
+const BITWISE_MASK: u16 = 4;
+const BITWISE_XOR: u16 = 5;
+const CMP_SREG: u16 = 1;
+const CMP_OP: u16 = 2;
+const CMP_DATA: u16 = 3;
+const META_DREG: u16 = 1;
+const META_KEY: u16 = 2;
+const DATA_VALUE: u16 = 1;
+
+/// `NFT_REG_1`.
+const REGISTER: u32 = 1;
+/// `NFT_PAYLOAD_NETWORK_HEADER`.
+const NETWORK_HEADER: u32 = 1;
+/// Of the source address in an IPv4 header, bytes.
+const SOURCE_OFFSET: u32 = 12;
+const ADDRESS_LEN: u32 = 4;
+/// `NFT_META_OIFNAME`.
+const OIFNAME: u32 = 7;
+/// `NFT_CMP_EQ`.
+const EQUAL: u32 = 0;
+/// `NFTNL_UDATA_RULE_COMMENT`: the type of the comment among the TLVs (one byte each of type and length) in a rule's userdata.
+const COMMENT: u8 = 0;
+
+/// A rule of the table.
+#[derive(Debug)]
+pub(super) struct Rule {
+    chain: String,
+    handle: u64,
+    /// The comment, in our table the name of a network.
+    comment: Option<String>,
+    /// What it says, if it says what a rule of ours says.
+    pub(super) masquerade: Option<Masquerade>,
+}
+
+impl Rule {
+    pub(super) fn read(message: &Message) -> Self {
+        let attributes = message.attributes();
+        let comment = attribute(attributes, USERDATA).and_then(|userdata| comment(&userdata));
+        let expressions = attribute(attributes, EXPRESSIONS).unwrap_or_default();
+        let masquerade = comment.clone().and_then(|network| read_expressions(&expressions, network));
+        let handle = attribute(attributes, HANDLE).and_then(|value| value.try_into().ok()).map(u64::from_be_bytes);
+        Self {
+            chain: message.string(RULE_CHAIN).unwrap_or_default(),
+            handle: handle.unwrap_or_default(),
+            comment,
+            masquerade,
+        }
+    }
+
+    pub(super) fn is_of(&self, network: &str) -> bool {
+        self.chain == CHAIN && self.comment.as_deref() == Some(network)
+    }
+
+    /// The message that deletes it.
+    pub(super) fn deletion(&self) -> Message {
+        Message::delete_rule(vec![text(TABLE, super::TABLE), text(RULE_CHAIN, &self.chain), wide(HANDLE, self.handle)])
+    }
+}
+
+/// The message that appends the rule of a network.
+pub(super) fn addition(rule: &Masquerade) -> Message {
+    let mut userdata = vec![COMMENT];
+    // The caller has checked that the name is shorter than 128 bytes.
+    userdata.extend(u8::try_from(rule.network.len() + 1));
+    userdata.extend(rule.network.as_bytes());
+    userdata.push(0);
+    Message::new_rule(vec![
+        text(TABLE, super::TABLE),
+        text(RULE_CHAIN, CHAIN),
+        nested(EXPRESSIONS, &expressions(rule)),
+        bytes(USERDATA, &userdata),
+    ])
+}
+
+/// `ip saddr SUBNET oifname UPLINK masquerade`.
+fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
+    let mut name = [0; libc::IFNAMSIZ];
+    name[..rule.uplink.len()].copy_from_slice(rule.uplink.as_bytes());
+    let mut expressions = vec![expression(
+        "payload",
+        &[
+            number(PAYLOAD_DREG, REGISTER),
+            number(PAYLOAD_BASE, NETWORK_HEADER),
+            number(PAYLOAD_OFFSET, SOURCE_OFFSET),
+            number(PAYLOAD_LEN, ADDRESS_LEN),
+        ],
+    )];
+    if rule.subnet.prefix_len() < 32 {
+        expressions.push(expression(
+            "bitwise",
+            &[
+                number(BITWISE_SREG, REGISTER),
+                number(BITWISE_DREG, REGISTER),
+                number(BITWISE_LEN, ADDRESS_LEN),
+                nested(BITWISE_MASK, &[bytes(DATA_VALUE, &rule.subnet.netmask().octets())]),
+                nested(BITWISE_XOR, &[bytes(DATA_VALUE, &[0; 4])]),
+            ],
+        ));
+    }
+    expressions.extend([
+        equals(&rule.subnet.network().octets()),
+        expression("meta", &[number(META_KEY, OIFNAME), number(META_DREG, REGISTER)]),
+        equals(&name),
+        expression("masq", &[]),
+    ]);
+    expressions
+}
+
+fn equals(value: &[u8]) -> DefaultNla {
+    expression(
+        "cmp",
+        &[number(CMP_SREG, REGISTER), number(CMP_OP, EQUAL), nested(CMP_DATA, &[bytes(DATA_VALUE, value)])],
+    )
+}
+
+fn expression(name: &str, data: &[DefaultNla]) -> DefaultNla {
+    nested(ELEMENT, &[text(EXPR_NAME, name), nested(EXPR_DATA, data)])
+}
+
+/// What the expressions say, if they are of the shape that [`expressions`] makes or `nft` makes of the same text.
+fn read_expressions(list: &[u8], network: String) -> Option<Masquerade> {
+    let mut loaded = String::new();
+    let mut mask = Ipv4Addr::BROADCAST;
+    let mut subnet = None;
+    let mut uplink = None;
+    let mut masquerades = false;
+    for (_, element) in attributes(list) {
+        let name = string(&element, EXPR_NAME)?;
+        let data = attribute(&element, EXPR_DATA).unwrap_or_default();
+        let value = |kind| attribute(&data, kind).and_then(|data| attribute(&data, DATA_VALUE));
+        match name.as_str() {
+            "bitwise" => mask = <[u8; 4]>::try_from(value(BITWISE_MASK)?).ok()?.into(),
+            "cmp" if loaded == "payload" => {
+                // `nft` loads only the bytes that a prefix on a byte boundary covers.
+                let compared = value(CMP_DATA)?;
+                let length = u8::try_from(compared.len() * 8).ok()?;
+                let mut octets = [0; 4];
+                octets.get_mut(..compared.len())?.copy_from_slice(&compared);
+                let prefix = ipnet::ipv4_mask_to_prefix(mask).ok()?.min(length);
+                subnet = Some(Ipv4Net::new(octets.into(), prefix).ok()?);
+            }
+            "cmp" if loaded == "meta" => uplink = Some(until_nul(&value(CMP_DATA)?)?),
+            "payload" | "meta" => loaded = name,
+            "masq" => masquerades = true,
+            _ => return None,
+        }
+    }
+    masquerades.then_some(Masquerade { network, subnet: subnet?, uplink: uplink? })
+}
+
+/// The comment among the TLVs of a rule's userdata.
+fn comment(mut userdata: &[u8]) -> Option<String> {
+    while let [kind, length, rest @ ..] = userdata {
+        let (value, after) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == COMMENT {
+            return until_nul(value);
+        }
+        userdata = after;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masquerade(subnet: &str) -> Masquerade {
+        Masquerade { network: "default".into(), subnet: subnet.parse().unwrap(), uplink: "eth0".into() }
+    }
+
+    fn list(rule: &Masquerade) -> Vec<u8> {
+        let message = addition(rule);
+        attribute(message.attributes(), EXPRESSIONS).unwrap()
+    }
+
+    #[test]
+    fn expressions_are_those_of_nft() {
+        // Sent by nft 1.0.6 for `ip saddr 10.77.0.0/20 oifname "eth0" masquerade comment "default"`.
+        let sent: &[u8] =
+            b"\x34\x00\x01\x80\x0c\x00\x01\x00payload\x00\x24\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
+            \x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x0c\x08\x00\x04\x00\x00\x00\x00\x04\
+            \x44\x00\x01\x80\x0c\x00\x01\x00bitwise\x00\x34\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
+            \x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x04\
+            \x0c\x00\x04\x80\x08\x00\x01\x00\xff\xff\xf0\x00\x0c\x00\x05\x80\x08\x00\x01\x00\x00\x00\x00\x00\
+            \x2c\x00\x01\x80\x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\
+            \x08\x00\x02\x00\x00\x00\x00\x00\x0c\x00\x03\x80\x08\x00\x01\x00\x0a\x4d\x00\x00\
+            \x24\x00\x01\x80\x09\x00\x01\x00meta\x00\x00\x00\x00\x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x07\
+            \x08\x00\x01\x00\x00\x00\x00\x01\x38\x00\x01\x80\x08\x00\x01\x00cmp\x00\x2c\x00\x02\x80\
+            \x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x00\x18\x00\x03\x80\x14\x00\x01\x00eth0\
+            \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+            \x14\x00\x01\x80\x09\x00\x01\x00masq\x00\x00\x00\x00\x04\x00\x02\x80";
+        assert_eq!(list(&masquerade("10.77.0.0/20")), sent);
+        let userdata = attribute(addition(&masquerade("10.77.0.0/20")).attributes(), USERDATA);
+        assert_eq!(userdata.as_deref(), Some(&b"\x00\x08default\x00"[..]));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for subnet in ["10.77.0.0/24", "10.77.0.0/20", "10.0.0.0/8", "192.0.2.1/32", "10.77.0.4/30"] {
+            let rule = masquerade(subnet);
+            assert_eq!(read_expressions(&list(&rule), "default".into()), Some(rule));
+        }
+    }
+
+    #[test]
+    fn comment_is_found_behind_other_userdata_and_broken_userdata_has_none() {
+        assert_eq!(comment(b"\x01\x02xy\x00\x03ab\x00").as_deref(), Some("ab"));
+        assert_eq!(comment(b"\x00\xffab"), None);
+        assert_eq!(comment(b"\x00"), None);
+        assert_eq!(comment(b""), None);
+    }
+
+    #[test]
+    fn foreign_rules_are_not_taken_for_ours() {
+        let drop = nested(ELEMENT, &[text(EXPR_NAME, "immediate")]);
+        let mut list = list(&masquerade("10.77.0.0/24"));
+        list.extend(nested_bytes(&drop));
+        assert_eq!(read_expressions(&list, "default".into()), None);
+        assert_eq!(read_expressions(&[], "default".into()), None);
+    }
+
+    fn nested_bytes(nla: &DefaultNla) -> Vec<u8> {
+        use rtnetlink::packet_core::Emitable;
+        let mut buffer = vec![0; nla.buffer_len()];
+        nla.emit(&mut buffer);
+        buffer
+    }
+}

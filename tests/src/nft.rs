@@ -1,0 +1,98 @@
+//! Source NAT by nftables, made over netlink and read by `nft`.
+
+use std::time::Duration;
+
+use forwarder::{
+    Kind,
+    lab::{self, Namespace, unique_prefix},
+    netlink::nft::{self, Masquerade},
+};
+
+fn namespace() -> Namespace {
+    Namespace::create(&format!("{}-host", unique_prefix())).expect("a namespace")
+}
+
+fn rule(network: &str, subnet: &str, uplink: &str) -> Masquerade {
+    Masquerade { network: network.into(), subnet: subnet.parse().unwrap(), uplink: uplink.into() }
+}
+
+fn run(ns: &Namespace, argv: &[&str]) -> lab::Output {
+    lab::run(lab::command_in(ns, argv), Duration::from_secs(10)).unwrap()
+}
+
+#[track_caller]
+fn assert_shown(ns: &Namespace, expected: &str) {
+    let shown = run(ns, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn nft_shows_the_rule_as_one_would_write_it() {
+    let host = namespace();
+    assert!(host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.7/24", "eth0"))).unwrap());
+    assert!(host.run(|| nft::ensure_masquerade(&rule("other", "10.78.0.0/20", "wlan-outside"))).unwrap());
+    let expected = "table ip fwd_nat {\n\tchain postrouting {\n\
+        \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
+        \t\tip saddr 10.77.0.0/24 oifname \"eth0\" masquerade comment \"default\"\n\
+        \t\tip saddr 10.78.0.0/20 oifname \"wlan-outside\" masquerade comment \"other\"\n\t}\n}\n";
+    assert_shown(&host, expected);
+
+    // What nft shows, nft takes: a saved rule set can be loaded again, and means the same to us.
+    run(&host, &["nft", "delete", "table", "ip", nft::TABLE]).success().unwrap();
+    assert_eq!(host.run(nft::masquerade_rules).unwrap(), []);
+    run(&host, &["nft", expected]).success().unwrap();
+    assert!(!host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap());
+    assert_shown(&host, expected);
+}
+
+#[test]
+fn ensure_is_idempotent_and_replaces_what_differs() {
+    let host = namespace();
+    let first = rule("default", "10.77.0.0/24", "eth0");
+    assert!(host.run(|| nft::ensure_masquerade(&first)).unwrap());
+    assert!(!host.run(|| nft::ensure_masquerade(&first)).unwrap());
+    assert_eq!(host.run(nft::masquerade_rules).unwrap(), [first]);
+    let moved = rule("default", "10.77.0.0/24", "eth1");
+    assert!(host.run(|| nft::ensure_masquerade(&moved)).unwrap());
+    assert_eq!(host.run(nft::masquerade_rules).unwrap(), [moved]);
+}
+
+#[test]
+fn table_goes_with_the_last_network() {
+    let host = namespace();
+    assert!(!host.run(|| nft::remove_masquerade("default")).unwrap());
+    for network in ["default", "other"] {
+        host.run(|| nft::ensure_masquerade(&rule(network, "10.77.0.0/24", "eth0"))).unwrap();
+    }
+    assert_eq!(host.run(nft::tables).unwrap(), ["ip fwd_nat"]);
+    assert!(host.run(|| nft::remove_masquerade("default")).unwrap());
+    let left: Vec<_> = host.run(nft::masquerade_rules).unwrap().into_iter().map(|rule| rule.network).collect();
+    assert_eq!(left, ["other"]);
+    assert!(host.run(|| nft::remove_masquerade("other")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+    assert!(!host.run(|| nft::remove_masquerade("other")).unwrap());
+}
+
+#[test]
+fn rules_of_others_in_the_table_stay() {
+    let host = namespace();
+    host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap();
+    run(&host, &["nft", "add rule ip fwd_nat postrouting counter comment \"mine\""]).success().unwrap();
+    run(&host, &["nft", "add table inet filter"]).success().unwrap();
+    assert!(host.run(|| nft::remove_masquerade("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), ["inet filter", "ip fwd_nat"]);
+    assert_eq!(host.run(nft::masquerade_rules).unwrap(), []);
+}
+
+#[test]
+fn names_too_long_are_refused_before_anything_is_made() {
+    let host = namespace();
+    let long = "n".repeat(128);
+    for rule in [rule(&long, "10.77.0.0/24", "eth0"), rule("default", "10.77.0.0/24", "a-name-of-sixteen")] {
+        assert_eq!(host.run(|| nft::ensure_masquerade(&rule)).unwrap_err().kind, Kind::Usage);
+    }
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+    let longest = rule(&long[1..], "10.77.0.0/24", "a-name-of-15-by");
+    host.run(|| nft::ensure_masquerade(&longest)).unwrap();
+    assert_eq!(host.run(nft::masquerade_rules).unwrap(), [longest]);
+}

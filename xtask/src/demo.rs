@@ -1,0 +1,20 @@
+//! `./x demo`: fwd at work on a sandboxed host.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    setup,
+    workspace::{Workspace, run as run_command},
+};
+
+/// Installs and builds what is missing, then becomes `fwd-demo`, so that it alone hears Ctrl-C and cleans up.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let root = setup::as_root(workspace)?;
+    run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet"]))?;
+    let demo = workspace.target.join("release/fwd-demo");
+    let fwd = workspace.target.join("release/fwd");
+    let error = root.command(&demo, &[("FWD_BIN", fwd.as_os_str())]).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot run {}", demo.display()))
+}

@@ -1,0 +1,67 @@
+//! The Debian packages of packages.txt.
+
+use anyhow::{Result, bail};
+
+use crate::{progress, root::Root, workspace::on_path};
+
+const LIST: &str = include_str!("../../packages.txt");
+/// Runs as root with the packages as arguments.
+const SCRIPT: &str = include_str!("apt.sh");
+
+/// A line of packages.txt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    name: &'static str,
+    command: &'static str,
+    reason: &'static str,
+}
+
+/// The packages whose command is not to be found.
+pub(crate) fn missing() -> Vec<Package> {
+    all().filter(|package| !on_path(package.command)).collect()
+}
+
+/// Installs packages without starting services, or says which of them are missing, and why.
+pub(crate) fn install(packages: &[Package], root: Result<Root>) -> Result<()> {
+    let why = match root {
+        _ if !on_path("apt-get") => "there is no apt-get here: install these commands by hand".to_owned(),
+        Err(error) => format!("{error:#}"),
+        Ok(root) => {
+            let names = packages.iter().map(|package| package.name);
+            let title = format!("installing {}", names.clone().collect::<Vec<_>>().join(" "));
+            match progress::run(&title, root.command("sh", &[]).args(["-c", SCRIPT, "x-setup"]).args(names)) {
+                Ok(()) => "apt-get was content, but the commands are not there".to_owned(),
+                Err(_) => "apt-get could not install them, see above".to_owned(),
+            }
+        }
+    };
+    let left = missing();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> =
+        left.iter().map(|Package { name, command, reason }| format!("\n  {name} ({command}): {reason}")).collect();
+    bail!("Debian packages: {why}{}", lines.concat())
+}
+
+fn all() -> impl Iterator<Item = Package> {
+    LIST.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).filter_map(|line| {
+        let (name, rest) = line.split_once(' ')?;
+        let (command, reason) = rest.trim_start().split_once(' ')?;
+        Some(Package { name, command, reason: reason.trim() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_names_package_command_and_reason() {
+        let lines = LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        assert_eq!(all().count(), lines);
+        for package in all() {
+            assert!(!package.command.is_empty() && package.reason.len() > 5, "{package:?}");
+        }
+    }
+}

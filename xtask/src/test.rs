@@ -1,0 +1,128 @@
+//! `./x test`: every check and test of the project, and one table of what came out.
+
+mod libtest;
+mod report;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::report::{Report, Tally};
+use crate::{
+    fmt, lint,
+    root::Root,
+    setup, tidy,
+    workspace::{Workspace, run as run_command},
+};
+
+/// Two tests at a time: each has namespaces of its own, and two CPUs are what the tests are sized for.
+const THREADS: &str = "--test-threads=2";
+
+/// What to run, by the first argument; all other arguments go to the test binaries (filters, `--nocapture` …).
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let mut report = Report::default();
+    let filters = |rest: &[String]| -> Vec<String> { rest.iter().filter(|word| *word != "--").cloned().collect() };
+    match arguments {
+        [] => everything(workspace, &mut report),
+        [first, rest @ ..] if first == "unit" => {
+            if linker_is_there(workspace, &mut report) {
+                report.run("unit tests", || unit(workspace, &filters(rest)));
+            }
+        }
+        [first, rest @ ..] if first == "integration" => integration_alone(workspace, &mut report, &filters(rest)),
+        filter => integration_alone(workspace, &mut report, &filters(filter)),
+    }
+    report.close()
+}
+
+/// The order: what is quick to say comes first; a failure does not keep the rest from running.
+fn everything(workspace: &Workspace, report: &mut Report) {
+    // Root first: a password is asked for now, not after minutes of compiling.
+    let root = Root::obtain();
+    let packages = report.setup("Debian packages", setup::packages);
+    let linker = linker_is_there(workspace, report);
+    report.check("formatting", || fmt::run(workspace, &["--check".into()]));
+    report.check("tidy", || tidy::run(workspace, &[]));
+    if !linker {
+        for name in ["clippy", "unit tests", "integration tests"] {
+            report.check(name, || bail!("not run: bpf-linker is missing, see above"));
+        }
+        return;
+    }
+    report.check("clippy", || lint::host(workspace));
+    report.check("clippy of the BPF crate", || lint::bpf(workspace));
+    report.run("unit tests", || unit(workspace, &[]));
+    integration_phases(workspace, report, root, packages, &[]);
+}
+
+fn integration_alone(workspace: &Workspace, report: &mut Report, filters: &[String]) {
+    let root = Root::obtain();
+    let packages = report.setup("Debian packages", setup::packages);
+    if linker_is_there(workspace, report) {
+        integration_phases(workspace, report, root, packages, filters);
+    }
+}
+
+fn linker_is_there(workspace: &Workspace, report: &mut Report) -> bool {
+    report.setup("bpf-linker", || setup::linker::ensure(workspace))
+}
+
+/// Unit, property and documentation tests: no root, no namespaces, overflow checks on.
+fn unit(workspace: &Workspace, filters: &[String]) -> Result<Tally> {
+    let mut cargo = workspace.cargo("test");
+    cargo.args(["--locked", "--no-fail-fast"]);
+    for package in ["forwarder-common", "forwarder", "xtask"] {
+        cargo.args(["--package", package]);
+    }
+    cargo.arg("--").args(libtest::colour()).args(filters);
+    libtest::run(&mut cargo)?.or_no_match(filters)
+}
+
+fn integration_phases(
+    workspace: &Workspace,
+    report: &mut Report,
+    root: Result<Root>,
+    packages: bool,
+    filters: &[String],
+) {
+    let mut binaries = Vec::new();
+    let built = report.check("release build", || {
+        run_command(workspace.cargo("build").args(["--locked", "--release"]))?;
+        binaries = libtest::build(workspace.cargo("test").args(["--locked", "--release", "--package", "tests"]))?;
+        Ok(())
+    });
+    report.run("integration tests", || {
+        let root = root?;
+        if !packages {
+            bail!("not run: Debian packages are missing, see above");
+        }
+        if !built {
+            bail!("not run: the build failed, see above");
+        }
+        integration(workspace, root, &binaries, filters)
+    });
+}
+
+/// The tests over real namespaces: built by the user, run as root.
+fn integration(
+    workspace: &Workspace,
+    root: Root,
+    binaries: &[std::path::PathBuf],
+    filters: &[String],
+) -> Result<Tally> {
+    let fwd = workspace.target.join("release/fwd");
+    let package = workspace.root.join("tests");
+    let environment = [
+        ("FWD_BIN", fwd.as_os_str()),
+        ("CARGO_MANIFEST_DIR", package.as_os_str()),
+        ("RUST_BACKTRACE", "1".as_ref()),
+        // Root must leave nothing in the checkout.
+        ("INSTA_UPDATE", "no".as_ref()),
+        ("PYTHONDONTWRITEBYTECODE", "1".as_ref()),
+    ];
+    let mut tally = Tally::default();
+    for binary in binaries {
+        let mut command = root.command(binary, &environment);
+        command.current_dir(&package).arg(THREADS).args(libtest::colour()).args(filters);
+        tally.add(libtest::run(&mut command).with_context(|| format!("{}", binary.display()))?);
+    }
+    tally.or_no_match(filters)
+}

@@ -1,0 +1,38 @@
+//! How long files are.
+
+use super::{
+    exceptions::{Exceptions, Rule},
+    source::Source,
+};
+
+const LONGEST: usize = 500;
+const MEDIAN: usize = 200;
+
+/// A file that is too long and not listed as such.
+pub(crate) fn check(source: &Source, exceptions: &mut Exceptions) -> Option<String> {
+    if source.lines <= LONGEST || exceptions.allow(Rule::Long, &source.path) {
+        return None;
+    }
+    let Source { path, lines, .. } = source;
+    Some(format!("{path}: {lines} lines: split it, or give a reason in xtask/exceptions.txt"))
+}
+
+/// The median, if it is too high.
+pub(crate) fn check_median(sources: &[Source]) -> Option<String> {
+    let median = median(sources);
+    (median > MEDIAN).then(|| format!("the median source file has {median} lines, more than {MEDIAN}"))
+}
+
+/// One clause about the sizes of all files.
+pub(crate) fn summary(sources: &[Source]) -> String {
+    let longest = sources.iter().max_by_key(|source| source.lines);
+    let longest =
+        longest.map_or_else(String::new, |source| format!(", {} is the longest ({})", source.path, source.lines));
+    format!("the median source file has {} lines{longest}", median(sources))
+}
+
+fn median(sources: &[Source]) -> usize {
+    let mut lines: Vec<usize> = sources.iter().map(|source| source.lines).collect();
+    lines.sort_unstable();
+    lines.get(lines.len() / 2).copied().unwrap_or(0)
+}
