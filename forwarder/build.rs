@@ -34,7 +34,8 @@ fn main() {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
-    std::fs::copy(target_dir.join(TARGET).join("release").join(BINARY), out.join(BINARY)).expect("the object is copied");
+    std::fs::copy(target_dir.join(TARGET).join("release").join(BINARY), out.join(BINARY))
+        .expect("the object is copied");
 }
 
 /// A variable that cargo always sets for build scripts.

@@ -1,1 +1,6 @@
-//! x
+//! Integration tests of `fwd`: real traffic and real kernels over sandboxed hosts, which `forwarder::lab` makes.
+//!
+//! They need root. Each makes its own host, so they run side by side.
+
+#[cfg(test)]
+mod netlink;

@@ -9,7 +9,7 @@ mod endpoint;
 mod flow;
 mod network;
 
-pub use config::{Config, Timeout, TIMEOUTS};
+pub use config::{Config, TIMEOUTS, Timeout};
 pub use counters::{CODES, Counter, CounterBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
 pub use flow::{FlowHalf, FlowShared, FlowSlot, FlowState, SLOT_NONE, Tuple, flow_kind, meta};

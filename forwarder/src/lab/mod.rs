@@ -1,1 +1,28 @@
-//! lab.
+//! A sandboxed host: the only place of the project that builds network topologies.
+//!
+//! Tests, demo and benchmarks run on a host made of network namespaces, never on the machine's own: a namespace that plays the
+//! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Lab`].
+
+mod guard;
+mod namespace;
+mod process;
+mod wait;
+
+pub use self::{
+    guard::{Guard, on_exit},
+    namespace::Namespace,
+    process::{Output, Process, command_in, run},
+    wait::wait_until,
+};
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What the names of all labs begin with.
+const FAMILY: &str = "fwdt";
+
+/// A prefix for names that no other lab of this machine uses: it carries the process id, by which leftovers are told.
+#[must_use]
+pub fn unique_prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{FAMILY}{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

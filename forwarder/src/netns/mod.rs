@@ -1,1 +1,29 @@
-//! netns.
+//! Network namespaces: names, handles, the directory /run/netns, and who is inside.
+//!
+//! A namespace is opened once and checked; afterwards only its descriptor is used, so that a name given to another
+//! namespace, or a process id used anew, cannot redirect what follows.
+
+mod handle;
+mod name;
+mod named;
+mod sys;
+
+use std::io;
+
+pub use handle::Netns;
+pub use name::{Name, nearest};
+pub use named::{DIRECTORY, named};
+
+use crate::{Error, Kind};
+
+/// An error of the operating system in context: lacking privilege is told apart, with its remedy.
+fn failed(doing: impl Into<String>, object: impl Into<String>, error: impl Into<io::Error>) -> Error {
+    let error = error.into();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        Error::new(Kind::Unsupported, doing, object, error.to_string())
+            .remedy("run it as root: it takes CAP_SYS_ADMIN")
+            .caused_by(error)
+    } else {
+        Error::new(Kind::Failed, doing, object, error.to_string()).caused_by(error)
+    }
+}

@@ -1,0 +1,85 @@
+//! Named network namespaces that end with their owner.
+
+use std::{fs, ops::Deref};
+
+use super::{
+    guard::{self, Guard},
+    process,
+};
+use crate::{
+    Context, Result,
+    error::Kind,
+    netlink::Netlink,
+    netns::{Name, Netns},
+};
+
+/// A named network namespace with `lo` up, deleted when dropped together with the processes inside.
+pub struct Namespace {
+    name: Name,
+    ns: Netns,
+    _guard: Guard,
+}
+
+impl Namespace {
+    /// Creates it.
+    ///
+    /// # Errors
+    /// The name is invalid or taken; not root.
+    pub fn create(name: &str) -> Result<Self> {
+        let name = Name::try_from(name)?;
+        let ns = Netns::create_named(&name, prepare)?;
+        let guard = {
+            let name = name.clone();
+            guard::on_exit(move || delete(&name))
+        };
+        Ok(Self { name, ns, _guard: guard })
+    }
+
+    /// Its name, as in `ip netns list`.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// A netlink connection inside.
+    ///
+    /// # Errors
+    /// The kernel gives no socket.
+    pub fn netlink(&self) -> Result<Netlink> {
+        Netlink::open(&self.ns)
+    }
+}
+
+impl Deref for Namespace {
+    type Target = Netns;
+
+    fn deref(&self) -> &Netns {
+        &self.ns
+    }
+}
+
+/// Ends the processes inside a named namespace and deletes it, if it is there.
+pub(super) fn delete(name: &Name) {
+    let inside = match Netns::open_named(name) {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        opened => opened.and_then(|ns| process::kill_inside(&ns)),
+    };
+    for result in [inside, Netns::delete_named(name).map(drop)] {
+        if let Err(error) = result {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Runs before the namespace has its name.
+fn prepare(ns: &Netns) -> Result<()> {
+    let netlink = Netlink::open(ns)?;
+    if let Some(lo) = netlink.link("lo")? {
+        netlink.set_up(lo.index)?;
+    }
+    ns.run(|| {
+        // Without duplicate address detection, IPv6 addresses are final at once and snapshots do not depend on time.
+        let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
+        if fs::exists(path).doing("look for", path)? { fs::write(path, "0").doing("write", path) } else { Ok(()) }
+    })
+}

@@ -1,0 +1,62 @@
+//! Bridges.
+
+use rtnetlink::{
+    LinkBridge, LinkMessageBuilder,
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_route::{RouteNetlinkMessage, link::BridgeStpState},
+};
+
+use super::{Mac, Netlink};
+use crate::Result;
+
+/// A bridge to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeSpec {
+    /// Name, at most 15 bytes.
+    pub name: String,
+    /// Hardware address. Set explicitly, it does not change as ports join.
+    pub mac: Mac,
+    /// Largest IP packet, bytes.
+    pub mtu: u32,
+    /// Who owns it.
+    pub alias: String,
+}
+
+impl Netlink {
+    /// Creates a bridge that forwards at once and sends nothing by itself: no spanning tree, no multicast queries, no VLANs,
+    /// no IPv6 addresses. It is up when this returns, and gone again when this fails. Returns its index.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::error::Kind::Conflict) if an interface has that name.
+    pub fn create_bridge(&self, spec: &BridgeSpec) -> Result<u32> {
+        let message = LinkMessageBuilder::<LinkBridge>::new(&spec.name)
+            .stp_state(BridgeStpState::Disabled)
+            .mcast_snooping(false)
+            .vlan_default_pvid(0)
+            .address(spec.mac.to_vec())
+            .build();
+        self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+            .map_err(|failure| failure.doing("create", format!("bridge {}", spec.name)))?;
+        let index = self.created(&spec.name)?;
+        self.or_delete(index, || {
+            self.set_alias(index, &spec.alias)?;
+            // Set after creation, so that the bridge keeps it instead of following its ports.
+            self.set_mtu(index, spec.mtu)?;
+            self.disable_addrgen(index)?;
+            self.set_up(index)
+        })
+    }
+
+    /// Runs the rest of a creation; deletes what was begun if it fails.
+    pub(super) fn or_delete(&self, index: u32, rest: impl FnOnce() -> Result<()>) -> Result<u32> {
+        match rest() {
+            Ok(()) => Ok(index),
+            Err(error) => {
+                if let Err(second) = self.delete_link(index) {
+                    tracing::warn!("{second}");
+                }
+                Err(error)
+            }
+        }
+    }
+}

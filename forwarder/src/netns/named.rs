@@ -1,0 +1,186 @@
+//! Namespaces with a name: files under /run/netns with a namespace bound to them, as `ip netns` makes them.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::DirBuilderExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg, OFlag, open},
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+    sys::stat::Mode,
+    unistd::unlink,
+};
+
+use super::{Name, Netns, failed, handle::on_thread};
+use crate::{Error, Kind, Result};
+
+/// Where names of network namespaces live; /var/run/netns is the same place.
+pub const DIRECTORY: &str = "/run/netns";
+
+/// No name has more namespaces bound over each other than this; it bounds the loop that takes them off.
+const MOST_LAYERS: usize = 16;
+
+const NOTHING: Option<&Path> = None;
+
+impl Netns {
+    /// Creates a namespace, lets `prepare` work in it, then publishes it under `name` as `ip netns add` does.
+    ///
+    /// `prepare` runs on a thread inside the new namespace. Nobody else can find the namespace before it returns, and
+    /// nothing is left if it fails.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if the name is taken, [`Kind::Unsupported`] without CAP_SYS_ADMIN, or what `prepare` returns.
+    pub fn create_named(name: &Name, prepare: impl FnOnce(&Self) -> Result<()> + Send) -> Result<Self> {
+        let path = path_of(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(taken(name));
+        }
+        set_up_directory(Path::new(DIRECTORY))?;
+        let netns = on_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed("create", object(name), errno))?;
+            let netns = Self::current()?;
+            prepare(&netns)?;
+            Ok(netns)
+        })?;
+        publish(name, &path, &netns)?;
+        Ok(netns)
+    }
+
+    /// Takes the name from a namespace; the namespace itself goes with its last process, socket or other name.
+    ///
+    /// Also removes what a creator that was killed half-way left. False if there was no such name.
+    ///
+    /// # Errors
+    /// If the file under /run/netns can be neither unmounted nor removed.
+    pub fn delete_named(name: &Name) -> Result<bool> {
+        let path = path_of(name);
+        unmount_all(name, &path)?;
+        match unlink(&path) {
+            Ok(()) => Ok(true),
+            Err(nix::Error::ENOENT) => Ok(false),
+            Err(errno) => Err(failed("delete", object(name), errno)),
+        }
+    }
+}
+
+/// The names that `ip netns list` shows, sorted. Files whose name no [`Name`] can have are left out.
+///
+/// # Errors
+/// If /run/netns exists and cannot be read.
+pub fn named() -> Result<Vec<Name>> {
+    names_in(Path::new(DIRECTORY))
+}
+
+fn names_in(directory: &Path) -> Result<Vec<Name>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", directory.display().to_string(), error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("read", directory.display().to_string(), error))?;
+        names.extend(entry.file_name().to_str().and_then(|name| Name::try_from(name).ok()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn path_of(name: &Name) -> PathBuf {
+    Path::new(DIRECTORY).join(name.as_str())
+}
+
+fn object(name: &Name) -> String {
+    format!("namespace {name}")
+}
+
+fn taken(name: &Name) -> Error {
+    Error::new(Kind::Conflict, "create", object(name), format!("{DIRECTORY}/{name} exists already"))
+        .remedy(format!("use another name, or delete it first: `fwd ns rm {name}`"))
+}
+
+/// Makes `directory` a shared mount of its own, as `ip netns add` does, so that names removed in one mount namespace
+/// go away in all of them.
+///
+/// A lock keeps two creators from binding it over itself again and again (iproute2's netns_add knows the story); the
+/// directory stays a mount afterwards, as it does with iproute2.
+fn set_up_directory(directory: &Path) -> Result<()> {
+    let shown = directory.display().to_string();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .map_err(|error| failed("create", &shown, error))?;
+    let lock = open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| failed("open", &shown, errno))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| failed("lock", &shown, errno))?;
+    let share = || mount(NOTHING, directory, NOTHING, MsFlags::MS_SHARED | MsFlags::MS_REC, NOTHING);
+    match share() {
+        // EINVAL: it is no mount yet.
+        Err(nix::Error::EINVAL) => {
+            mount(Some(directory), directory, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
+                .map_err(|errno| failed("bind to itself", &shown, errno))?;
+            share()
+        }
+        result => result,
+    }
+    .map_err(|errno| failed("make a shared mount of", &shown, errno))
+}
+
+/// Binds the namespace to a new file, which must not exist: no link is followed, nothing is overwritten.
+fn publish(name: &Name, path: &Path, netns: &Netns) -> Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match open(path, flags, Mode::empty()) {
+        Ok(_) => {}
+        Err(nix::Error::EEXIST) => return Err(taken(name)),
+        Err(errno) => return Err(failed("create", object(name), errno)),
+    }
+    let source = PathBuf::from(format!("/proc/thread-self/fd/{}", netns.as_fd().as_raw_fd()));
+    mount(Some(&source), path, NOTHING, MsFlags::MS_BIND, NOTHING).map_err(|errno| {
+        let error = failed("create", object(name), errno);
+        match unlink(path) {
+            Ok(()) => error,
+            Err(left) => error.remedy(format!("{} is left over ({left}): remove it", path.display())),
+        }
+    })
+}
+
+/// Takes every mount off `path`. A name that is a symbolic link is not followed to what it points at.
+fn unmount_all(name: &Name, path: &Path) -> Result<()> {
+    for _ in 0..MOST_LAYERS {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            // No mount (any more), or no such file.
+            Err(nix::Error::EINVAL | nix::Error::ENOENT) => return Ok(()),
+            Err(errno) => return Err(failed("delete", object(name), errno)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_directory_has_no_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(names_in(&directory.path().join("none")).expect("nothing there"), Vec::new());
+    }
+
+    #[test]
+    fn names_are_sorted_and_impossible_ones_left_out() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in ["b", "a", "c\n"] {
+            fs::write(directory.path().join(name), "").expect("a file");
+        }
+        let names = names_in(directory.path()).expect("a directory");
+        assert_eq!(names.iter().map(Name::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    }
+}
