@@ -3,16 +3,26 @@
 //! A namespace is opened once and checked; afterwards only its descriptor is used, so that a name given to another
 //! namespace, or a process id used anew, cannot redirect what follows.
 
+mod exec;
 mod handle;
+mod list;
+pub mod mounts;
 mod name;
 mod named;
+mod of;
+mod processes;
+pub mod resolv;
 mod sys;
 
 use std::io;
 
+pub use exec::{Failure, exec};
 pub use handle::Netns;
+pub use list::{Listed, interfaces, list_all, list_named};
 pub use name::{Name, nearest};
 pub use named::{DIRECTORY, named};
+pub use of::{Membership, of_pid};
+pub use processes::Process;
 
 use crate::{Error, Kind};
 

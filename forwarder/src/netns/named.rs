@@ -17,7 +17,7 @@ use nix::{
     unistd::unlink,
 };
 
-use super::{Name, Netns, failed, handle::on_thread};
+use super::{Name, Netns, failed, handle::on_thread, mounts};
 use crate::{Error, Kind, Result};
 
 /// Where names of network namespaces live; /var/run/netns is the same place.
@@ -35,11 +35,15 @@ impl Netns {
     /// nothing is left if it fails.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] if the name is taken, [`Kind::Unsupported`] without CAP_SYS_ADMIN, or what `prepare` returns.
+    /// [`Kind::Conflict`] if the name is taken, [`Kind::Unsupported`] without CAP_SYS_ADMIN or where the name would
+    /// vanish with this command ([`mounts::is_temporary`]), or what `prepare` returns.
     pub fn create_named(name: &Name, prepare: impl FnOnce(&Self) -> Result<()> + Send) -> Result<Self> {
         let path = path_of(name);
         if path.symlink_metadata().is_ok() {
             return Err(taken(name));
+        }
+        if let Some(refusal) = mounts::is_temporary(Path::new(DIRECTORY))? {
+            return Err(refusal);
         }
         set_up_directory(Path::new(DIRECTORY))?;
         let netns = on_thread(|| {

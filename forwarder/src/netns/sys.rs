@@ -44,7 +44,8 @@ pub(super) fn socket_netns_cookie(socket: impl AsFd) -> io::Result<u64> {
 /// # Errors
 /// `ESRCH` if there is no such process; `EINVAL` or `ENOENT` for a thread that is no process.
 pub(super) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
-    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0);
+    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: the call takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if fd < 0 {

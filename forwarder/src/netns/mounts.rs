@@ -1,0 +1,227 @@
+//! Whether a mount made here outlives the command: mount namespaces that end with it are told apart.
+//!
+//! `ip netns exec` runs its command in a mount namespace of its own. A bpffs or a name under /run/netns that is mounted
+//! there disappears when the command ends, and with it everything it held.
+
+use std::{
+    fs,
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{OFlag, open},
+    sys::stat::Mode,
+    unistd::getppid,
+};
+
+use super::{Name, Netns, failed, named};
+use crate::{Error, Kind, Result};
+
+/// Source of the sysfs that `fwd exec` mounts where the namespace has no name; with a name it is the name, as with
+/// iproute2.
+pub(super) const EXEC_SOURCE: &str = "fwd-exec";
+
+/// One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub(super) id: u64,
+    /// The directory or file of its file system that is mounted: `net:[4026531840]` for a namespace.
+    pub(super) root: String,
+    pub(super) point: PathBuf,
+    /// It receives mounts from a peer group, but its own mounts stay here (`master:`).
+    pub(super) slave: bool,
+    pub(super) filesystem: String,
+    pub(super) source: String,
+}
+
+/// The mounts that the calling thread sees.
+pub(super) fn all() -> Result<Vec<Mount>> {
+    const PATH: &str = "/proc/thread-self/mountinfo";
+    // Mount points are bytes, not text; those that are no UTF-8 are none that this module looks for.
+    let text = fs::read(PATH).map_err(|error| failed("read", PATH, error))?;
+    Ok(String::from_utf8_lossy(&text).lines().filter_map(parse).collect())
+}
+
+/// One line of mountinfo; `None` if it has another form.
+fn parse(line: &str) -> Option<Mount> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ');
+    let id = left.next()?.parse().ok()?;
+    let root = unescape(left.nth(2)?);
+    let point = PathBuf::from(unescape(left.next()?));
+    let slave = left.skip(1).any(|tag| tag.starts_with("master:"));
+    let mut right = right.split(' ');
+    let filesystem = unescape(right.next()?);
+    let source = unescape(right.next()?);
+    Some(Mount { id, root, point, slave, filesystem, source })
+}
+
+/// Undoes the escapes of mountinfo: `\040` is a blank.
+fn unescape(field: &str) -> String {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let [first, more @ ..] = rest {
+        rest = more;
+        let octal = more.get(..3).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 8).ok());
+        match octal {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = &more[3..];
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Why a mount on `dir` would not outlive this command, as a ready-made refusal; `None` if it would.
+///
+/// `dir` need not exist. These are refused: a mount namespace that the parent process does not share (`ip netns exec
+/// NAME fwd …`, `unshare -m fwd …`), and one whose mounts are slaves or that `ip netns exec` or `fwd exec` made (a shell
+/// started by them). A shell started by `unshare -m` is none: its mounts are private and live as long as it does.
+///
+/// # Errors
+/// If /proc is not mounted or `dir` cannot be examined.
+pub fn is_temporary(dir: &Path) -> Result<Option<Error>> {
+    let mounts = all()?;
+    let covering = covering(dir, &mounts)?;
+    let sysfs = self::covering(Path::new("/sys"), &mounts)?;
+    Ok(reason(parent_is_outside(), covering, sysfs, &named().unwrap_or_default()).map(|why| refusal(dir, &why)))
+}
+
+/// The rules of [`is_temporary`].
+fn reason(parent_is_outside: bool, covering: Option<&Mount>, sysfs: Option<&Mount>, names: &[Name]) -> Option<String> {
+    let made_by_exec = |mount: &Mount| {
+        mount.filesystem == "sysfs"
+            && (mount.source == EXEC_SOURCE || names.iter().any(|name| name.as_str() == mount.source))
+    };
+    if parent_is_outside {
+        Some("it would be mounted in a mount namespace that ends with this command, as under `ip netns exec`".into())
+    } else if let Some(Mount { point, .. }) = covering.filter(|mount| mount.slave) {
+        let point = point.display();
+        Some(format!("the mount namespace is a temporary one: {point} is a slave mount, as under `ip netns exec`"))
+    } else if sysfs.is_some_and(made_by_exec) {
+        Some("the mount namespace is a temporary one, made by `ip netns exec` or `fwd exec`".into())
+    } else {
+        None
+    }
+}
+
+fn refusal(dir: &Path, why: &str) -> Error {
+    let name = current_name().map_or_else(|| "NAME".into(), |name| name.to_string());
+    Error::new(Kind::Unsupported, "keep a mount under", dir.display().to_string(), why)
+        .remedy(format!("run it outside, on behalf of that namespace: `fwd --host-netns {name} …`"))
+}
+
+/// The name of the caller's network namespace, if it has one.
+fn current_name() -> Option<Name> {
+    let current = Netns::current().ok()?;
+    let is_current = |name: &Name| Netns::open_named(name).and_then(|named| named.is_same(&current)).unwrap_or(false);
+    named().ok()?.into_iter().find(is_current)
+}
+
+/// Whether the parent process is known to have another mount namespace.
+///
+/// A parent that cannot be examined (outside of the PID namespace, as with `docker exec`) counts as sharing it.
+fn parent_is_outside() -> bool {
+    let ours = fs::read_link("/proc/thread-self/ns/mnt");
+    let theirs = fs::read_link(format!("/proc/{}/ns/mnt", getppid()));
+    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours != theirs)
+}
+
+/// The mount on which `dir`, or its nearest ancestor that exists, lies.
+fn covering<'a>(dir: &Path, mounts: &'a [Mount]) -> Result<Option<&'a Mount>> {
+    for ancestor in dir.ancestors() {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match open(ancestor, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(opened) => {
+                let id = mount_id(&opened)?;
+                return Ok(mounts.iter().find(|mount| Some(mount.id) == id));
+            }
+            Err(nix::Error::ENOENT) => {}
+            Err(errno) => return Err(failed("examine", ancestor.display().to_string(), errno)),
+        }
+    }
+    Ok(None)
+}
+
+/// The id of the mount that an open file belongs to: unlike its path, it is right for mounts over each other too.
+fn mount_id(opened: &OwnedFd) -> Result<Option<u64>> {
+    let path = format!("/proc/thread-self/fdinfo/{}", opened.as_raw_fd());
+    let text = fs::read_to_string(&path).map_err(|error| failed("read", path, error))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard";
+    const SHARED: &str = "30 27 0:26 / /run rw,nosuid shared:5 - tmpfs tmpfs rw";
+    const SLAVE: &str = "90 80 0:26 / /run rw,nosuid shared:9 master:5 propagate_from:2 - tmpfs tmpfs rw";
+    const NAMED: &str = "91 90 0:4 net:[4026532000] /run/netns/a\\040b rw shared:7 - nsfs nsfs rw";
+    const SYSFS: &str = "23 27 0:22 / /sys rw,relatime - sysfs sysfs rw";
+    const EXEC_SYSFS: &str = "92 90 0:30 / /sys rw,relatime - sysfs blue rw";
+
+    fn mount(line: &str) -> Mount {
+        parse(line).expect("a line of mountinfo")
+    }
+
+    #[track_caller]
+    fn temporary(parent_is_outside: bool, covering: &str, sysfs: &str, names: &[&str]) -> bool {
+        let names: Vec<Name> = names.iter().map(|name| Name::try_from(*name).expect("a valid name")).collect();
+        reason(parent_is_outside, Some(&mount(covering)), Some(&mount(sysfs)), &names).is_some()
+    }
+
+    #[test]
+    fn mountinfo_is_read() {
+        let named = mount(NAMED);
+        assert_eq!(named.id, 91);
+        assert_eq!(named.root, "net:[4026532000]");
+        assert_eq!(named.point, Path::new("/run/netns/a b"));
+        assert_eq!((named.filesystem.as_str(), named.source.as_str()), ("nsfs", "nsfs"));
+        assert_eq!([ROOT, SHARED, SLAVE].map(|line| mount(line).slave), [false, false, true]);
+        assert_eq!(parse("nonsense"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn escapes_are_undone_and_stray_backslashes_kept() {
+        assert_eq!(unescape(r"a\040b\134\011"), "a b\\\t");
+        assert_eq!(unescape(r"\"), r"\");
+        assert_eq!(unescape(r"a\04"), r"a\04");
+        assert_eq!(unescape(r"\999x"), r"\999x");
+        assert_eq!(unescape("ä"), "ä");
+    }
+
+    #[test]
+    fn the_hosts_own_mount_namespace_is_lasting() {
+        assert!(!temporary(false, ROOT, SYSFS, &["blue"]));
+        assert!(!temporary(false, SHARED, SYSFS, &["blue"]));
+    }
+
+    #[test]
+    fn what_ip_netns_exec_makes_is_temporary() {
+        assert!(temporary(true, ROOT, SYSFS, &[]), "the parent stayed outside");
+        assert!(temporary(false, SLAVE, SYSFS, &[]), "a shell inside, the host's mounts are shared");
+        assert!(temporary(false, ROOT, EXEC_SYSFS, &["blue"]), "a shell inside, the host's mounts are private");
+        assert!(!temporary(false, ROOT, EXEC_SYSFS, &["red"]), "some other source");
+    }
+
+    #[test]
+    fn the_mount_of_a_directory_is_found_through_missing_parts() {
+        let mounts = all().expect("/proc is mounted");
+        let proc = covering(Path::new("/proc/no/such/directory"), &mounts).expect("/proc exists");
+        assert_eq!(proc.map(|mount| mount.point.as_path()), Some(Path::new("/proc")));
+        assert!(covering(Path::new("no-such-file"), &mounts).expect("the working directory exists").is_some());
+    }
+
+    #[test]
+    fn the_refusal_names_directory_and_remedy() {
+        let error = refusal(Path::new("/run/fwd"), "so");
+        assert_eq!(error.kind, Kind::Unsupported);
+        assert!(error.to_string().contains("/run/fwd"));
+        assert!(error.remedy.is_some_and(|remedy| remedy.contains("--host-netns")));
+    }
+}

@@ -1,0 +1,109 @@
+//! Which process is in which network namespace, by /proc.
+
+use std::{collections::BTreeMap, fs, io};
+
+use serde::Serialize;
+
+use super::failed;
+use crate::Result;
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Process {
+    /// Its id, as seen by the caller.
+    pub pid: u32,
+    /// Its command name, at most 15 bytes (proc_pid_comm(5)); empty if it has ended meanwhile.
+    pub comm: String,
+}
+
+impl Process {
+    pub(super) fn of(pid: u32) -> Self {
+        let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Self { pid, comm: harmless(&comm) }
+    }
+}
+
+/// Every process chooses its own command name: no control character of it may reach a terminal.
+fn harmless(comm: &[u8]) -> String {
+    let comm = comm.strip_suffix(b"\n").unwrap_or(comm);
+    String::from_utf8_lossy(comm).replace(char::is_control, "\u{fffd}")
+}
+
+/// The processes of the machine by the inode of their network namespace.
+///
+/// A process counts where its main thread is. Zombies are in no namespace any more.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    /// Ascending process ids.
+    pub(super) by_inode: BTreeMap<u64, Vec<u32>>,
+    /// No process was hidden from the caller, so that the numbers are exact.
+    pub(super) complete: bool,
+}
+
+impl Processes {
+    /// Reads all of /proc once. Processes that come and go meanwhile may be missed.
+    pub(super) fn read() -> Result<Self> {
+        let mut all = Self { by_inode: BTreeMap::new(), complete: true };
+        let entries = fs::read_dir("/proc").map_err(|error| failed("read", "/proc", error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| failed("read", "/proc", error))?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            match inode_of(pid) {
+                Ok(Some(inode)) => all.by_inode.entry(inode).or_default().push(pid),
+                Ok(None) => {}
+                Err(_) => all.complete = false,
+            }
+        }
+        all.by_inode.values_mut().for_each(|pids| pids.sort_unstable());
+        Ok(all)
+    }
+
+    /// The processes in the namespace, by ascending id.
+    pub(super) fn inside(&self, inode: u64) -> &[u32] {
+        self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The inode of the process's network namespace; `None` if the process has ended.
+fn inode_of(pid: u32) -> io::Result<Option<u64>> {
+    match fs::read_link(format!("/proc/{pid}/ns/net")) {
+        Ok(link) => Ok(link.to_str().and_then(parse_inode)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The inode number in `net:[4026531840]`, as links below /proc/PID/ns and mountinfo show it.
+pub(super) fn parse_inode(link: &str) -> Option<u64> {
+    link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inode_is_read_from_a_link() {
+        assert_eq!(parse_inode("net:[4026531840]"), Some(4_026_531_840));
+        for other in ["mnt:[4026531840]", "net:[]", "net:[1", "", "/"] {
+            assert_eq!(parse_inode(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_in_its_own_namespace() {
+        let own = std::process::id();
+        let inode = inode_of(own).expect("/proc is mounted").expect("this process runs");
+        let all = Processes::read().expect("/proc is mounted");
+        assert!(all.inside(inode).contains(&own));
+        assert!(all.inside(inode).is_sorted());
+        assert_eq!(all.inside(0), [0_u32; 0]);
+        assert!(!Process::of(own).comm.is_empty());
+    }
+
+    #[test]
+    fn a_command_name_cannot_steer_the_terminal() {
+        assert_eq!(harmless(b"sleep\n"), "sleep");
+        assert_eq!(harmless(b"\x1b[31mx\n\n"), "\u{fffd}[31mx\u{fffd}");
+    }
+}

@@ -1,0 +1,317 @@
+//! Name resolution inside a namespace: a resolver that listens on the host's loopback cannot be reached from there.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    net::{IpAddr, Ipv6Addr},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{Name, failed};
+use crate::Result;
+
+/// First line of each file that this module writes; what lacks it belongs to somebody else.
+const HEADER: &str = "# Written by fwd: the host's /etc/resolv.conf names a resolver on loopback only.";
+
+/// Where local resolvers keep the servers that they ask, below /run.
+const UPSTREAM: [&str; 5] = [
+    "systemd/resolve/resolv.conf",
+    "NetworkManager/no-stub-resolv.conf",
+    "resolvconf/resolv.conf",
+    "dnsmasq/resolv.conf",
+    "connman/resolv.conf",
+];
+
+/// Where files are looked for and written; tests use a directory of their own.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// /etc.
+    pub etc: PathBuf,
+    /// /run.
+    pub run: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { etc: "/etc".into(), run: "/run".into() }
+    }
+}
+
+/// What a namespace needs for its names to be resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// The host's resolv.conf works inside as well, or the namespace has one already.
+    Nothing,
+    /// [`write`] this to /etc/netns/NAME/resolv.conf.
+    Write(String),
+    /// The host's resolver listens on loopback only, and what it asks itself is not known: worth a warning.
+    NoUpstream,
+}
+
+/// Decides about /etc/netns/NAME/resolv.conf.
+///
+/// # Errors
+/// If a file that exists cannot be read.
+pub fn plan_for(roots: &Roots, name: &Name) -> Result<Plan> {
+    if file_of(roots, name).symlink_metadata().is_ok() {
+        return Ok(Plan::Nothing);
+    }
+    if !is_loopback_only(&read(&roots.etc.join("resolv.conf"))?.unwrap_or_default()) {
+        return Ok(Plan::Nothing);
+    }
+    for candidate in UPSTREAM {
+        let path = roots.run.join(candidate);
+        if let Some(contents) = read(&path)?.and_then(|upstream| reachable(&upstream, &path)) {
+            return Ok(Plan::Write(contents));
+        }
+    }
+    Ok(Plan::NoUpstream)
+}
+
+/// Writes /etc/netns/NAME/resolv.conf, which [`exec`](super::exec()) and `ip netns exec` bind over /etc/resolv.conf.
+///
+/// False if there is one already: it is never overwritten.
+///
+/// # Errors
+/// If it cannot be written; nothing is left then.
+pub fn write(roots: &Roots, name: &Name, contents: &str) -> Result<bool> {
+    let path = file_of(roots, name);
+    let shown = path.display().to_string();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory_of(roots, name))
+        .map_err(|error| failed("create the directory of", &shown, error))?;
+    // Neither an existing file nor a link is followed: create_new is O_EXCL.
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(failed("create", shown, error)),
+    };
+    if let Err(error) = file.write_all(contents.as_bytes()) {
+        let error = failed("write", &shown, error);
+        return Err(match fs::remove_file(&path) {
+            Ok(()) => error,
+            Err(left) => error.remedy(format!("{shown} is left over ({left}): remove it")),
+        });
+    }
+    Ok(true)
+}
+
+/// Removes /etc/netns/NAME/resolv.conf if [`write`] made it, and the directories that are empty then.
+///
+/// False if there was none of ours.
+///
+/// # Errors
+/// If it can be neither read nor removed.
+pub fn remove(roots: &Roots, name: &Name) -> Result<bool> {
+    let path = file_of(roots, name);
+    let shown = path.display().to_string();
+    if !read(&path)?.is_some_and(|text| text.starts_with(HEADER)) {
+        return Ok(false);
+    }
+    fs::remove_file(&path).map_err(|error| failed("remove", &shown, error))?;
+    for directory in [directory_of(roots, name), roots.etc.join("netns")] {
+        match fs::remove_dir(&directory) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => break,
+            Err(error) => return Err(failed("remove", directory.display().to_string(), error)),
+        }
+    }
+    Ok(true)
+}
+
+fn directory_of(roots: &Roots, name: &Name) -> PathBuf {
+    roots.etc.join("netns").join(name.as_str())
+}
+
+fn file_of(roots: &Roots, name: &Name) -> PathBuf {
+    directory_of(roots, name).join("resolv.conf")
+}
+
+/// The text of a file; `None` if there is none. Bytes that are no UTF-8 are replaced: they can only be in comments.
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(failed("read", path.display().to_string(), error)),
+    }
+}
+
+/// Whether a resolv.conf names servers, and all of them are on loopback (resolv.conf(5)).
+///
+/// One without any server is taken as a host that resolves nothing: there is nothing to mend.
+#[must_use]
+pub fn is_loopback_only(resolv_conf: &str) -> bool {
+    let mut servers = resolv_conf.lines().filter_map(nameserver).peekable();
+    servers.peek().is_some() && servers.all(|(address, _)| address.is_loopback())
+}
+
+/// The server of a `nameserver` line, and whether it has a scope (`fe80::1%eth0`).
+fn nameserver(line: &str) -> Option<(IpAddr, bool)> {
+    let mut words = line.split_whitespace();
+    if words.next()? != "nameserver" {
+        return None;
+    }
+    let text = words.next()?;
+    let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
+    let address: IpAddr = address.parse().ok()?;
+    let address = match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
+    Some((address, scope.is_some()))
+}
+
+/// A resolv.conf with those servers of `upstream` that can be reached from a namespace; `None` if there are none.
+///
+/// IPv4 servers come first: the resolver asks in order and takes only three, and waits 5 s for one that is silent.
+fn reachable(upstream: &str, path: &Path) -> Option<String> {
+    let mut servers: Vec<IpAddr> = upstream
+        .lines()
+        .filter_map(nameserver)
+        .filter(|(address, scoped)| !scoped && !address.is_loopback() && !is_link_local(*address))
+        .map(|(address, _)| address)
+        .collect();
+    servers.sort_by_key(IpAddr::is_ipv6);
+    if servers.is_empty() {
+        return None;
+    }
+    let kept = upstream
+        .lines()
+        .map(str::trim)
+        .filter(|line| matches!(line.split_whitespace().next(), Some("search" | "domain" | "options" | "sortlist")));
+    let mut text = format!("{HEADER}\n# The servers are those of {}.\n", path.display());
+    for line in servers.iter().map(|server| format!("nameserver {server}")).chain(kept.map(str::to_owned)) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Some(text)
+}
+
+/// An address that means something else, or nothing, on another link.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => Ipv6Addr::is_unicast_link_local(&v6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const STUB: &str = "# comment\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example.org\n";
+    const SERVERS: &str = "nameserver fe80::1%eth0\nnameserver 2001:db8::1\nnameserver 192.0.2.1\nsearch example.org\n";
+
+    fn name() -> Name {
+        Name::try_from("blue").expect("a valid name")
+    }
+
+    fn host(resolv_conf: &str, upstream: &[(&str, &str)]) -> (TempDir, Roots) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let roots = Roots { etc: directory.path().join("etc"), run: directory.path().join("run") };
+        let put = |path: PathBuf, text: &str| {
+            fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
+            fs::write(path, text).expect("a file");
+        };
+        put(roots.etc.join("resolv.conf"), resolv_conf);
+        upstream.iter().for_each(|(path, text)| put(roots.run.join(path), text));
+        (directory, roots)
+    }
+
+    #[track_caller]
+    fn plans(resolv_conf: &str, upstream: &[(&str, &str)]) -> Plan {
+        let (_directory, roots) = host(resolv_conf, upstream);
+        plan_for(&roots, &name()).expect("all files can be read")
+    }
+
+    #[test]
+    fn loopback_is_recognized() {
+        for text in
+            [STUB, "nameserver ::1", "nameserver\t127.1.2.3 # x\nnameserver ::1\n", "nameserver ::ffff:127.0.0.1"]
+        {
+            assert!(is_loopback_only(text), "{text:?}");
+        }
+        for text in
+            ["", "search x", "#nameserver 127.0.0.1", "nameserver 9.9.9.9", "nameserver 127.0.0.1\nnameserver 9.9.9.9"]
+        {
+            assert!(!is_loopback_only(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_elsewhere_needs_nothing() {
+        assert_eq!(plans("nameserver 9.9.9.9\n", &[(UPSTREAM[0], SERVERS)]), Plan::Nothing);
+    }
+
+    #[test]
+    fn the_servers_behind_a_stub_are_used_ipv4_first() {
+        let Plan::Write(text) = plans(STUB, &[(UPSTREAM[0], SERVERS)]) else { panic!("there is an upstream") };
+        assert!(text.starts_with(HEADER), "{text}");
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines, ["nameserver 192.0.2.1", "nameserver 2001:db8::1", "search example.org"]);
+        assert!(!is_loopback_only(&text));
+    }
+
+    #[test]
+    fn a_file_without_usable_servers_is_passed_over() {
+        let upstream = [(UPSTREAM[0], "nameserver 127.0.0.1\n"), (UPSTREAM[1], "nameserver 192.0.2.7\n")];
+        let Plan::Write(text) = plans(STUB, &upstream) else { panic!("the second one serves") };
+        assert!(text.contains("nameserver 192.0.2.7\n"), "{text}");
+        assert_eq!(plans(STUB, &upstream[..1]), Plan::NoUpstream);
+        assert_eq!(plans(STUB, &[]), Plan::NoUpstream);
+    }
+
+    #[test]
+    fn what_was_written_is_removed_with_its_directories() {
+        let (_directory, roots) = host(STUB, &[(UPSTREAM[0], SERVERS)]);
+        let Plan::Write(text) = plan_for(&roots, &name()).expect("readable") else { panic!("there is an upstream") };
+        assert!(write(&roots, &name(), &text).expect("written"));
+        assert_eq!(fs::read_to_string(file_of(&roots, &name())).expect("written"), text);
+        assert_eq!(plan_for(&roots, &name()).expect("readable"), Plan::Nothing, "a rerun has nothing to do");
+        assert!(!write(&roots, &name(), "other").expect("it exists"), "never overwritten");
+        assert!(remove(&roots, &name()).expect("removed"));
+        assert!(!roots.etc.join("netns").exists());
+        assert!(!remove(&roots, &name()).expect("nothing there"));
+    }
+
+    #[test]
+    fn files_of_others_are_kept() {
+        let (_directory, roots) = host(STUB, &[(UPSTREAM[0], SERVERS)]);
+        fs::create_dir_all(directory_of(&roots, &name())).expect("a directory");
+        fs::write(file_of(&roots, &name()), "nameserver 192.0.2.9\n").expect("a file");
+        assert_eq!(plan_for(&roots, &name()).expect("readable"), Plan::Nothing);
+        assert!(!remove(&roots, &name()).expect("not ours"));
+        assert!(file_of(&roots, &name()).exists());
+        fs::remove_file(file_of(&roots, &name())).expect("removed");
+        fs::write(directory_of(&roots, &name()).join("hosts"), "").expect("a file");
+        assert!(write(&roots, &name(), HEADER).expect("written"));
+        assert!(remove(&roots, &name()).expect("ours"));
+        assert!(directory_of(&roots, &name()).join("hosts").exists(), "the directory is not empty");
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let (directory, roots) = host(STUB, &[]);
+        fs::create_dir_all(directory_of(&roots, &name())).expect("a directory");
+        let elsewhere = directory.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, file_of(&roots, &name())).expect("a link");
+        assert!(!write(&roots, &name(), HEADER).expect("it exists"));
+        assert!(!elsewhere.exists());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_read(text in ".{0,200}") {
+            if let Some(written) = reachable(&text, Path::new("/x")) {
+                prop_assert!(!is_loopback_only(&written));
+                prop_assert!(written.starts_with(HEADER));
+            }
+        }
+    }
+}
