@@ -9,4 +9,11 @@
 extern crate std;
 
 pub mod abi;
+pub mod checksum;
+pub mod flow;
+pub mod icmp_error;
+pub mod packet;
+pub mod ports;
+pub mod rewrite;
 pub mod verdict;
+pub mod wire;

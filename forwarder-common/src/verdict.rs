@@ -123,5 +123,9 @@ reasons! {
         NoEndpoint = 30,
         /// A helper of the kernel refused to change the packet.
         Rewrite = 31,
+        /// A reset or an answer that belongs to no flow.
+        NoFlow = 32,
+        /// Another CPU ended or made the same flow at this moment.
+        Contended = 33,
     }
 }

@@ -1,13 +1,62 @@
-//! The TC programs of `fwd`.
+//! The TC programs of `fwd`: entry points → [`hook`] (one file per hook, a packet's way from top to bottom) → [`apply`].
+//!
+//! This crate decides nothing: it looks up, calls `forwarder-common`, applies. It is the only place with packet pointers.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics, asm_experimental_arch)]
+#![allow(internal_features, reason = "bpfel has no AtomicU32::fetch_add (atomic-cas=false); the intrinsics compile")]
+#![allow(unreachable_pub, missing_docs, reason = "the classifier macro makes public items")]
+
+mod apply;
+mod atomic;
+mod count;
+mod flow;
+mod hook;
+mod maps;
+mod route;
+mod skb;
+mod sweep;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 
-/// Ingress of a host end.
+use crate::skb::Skb;
+
+/// Ingress of a host end: packets that leave a namespace.
 #[classifier]
-pub fn from_ns(_ctx: TcContext) -> i32 {
-    -1
+pub fn from_ns(ctx: TcContext) -> i32 {
+    hook::from_ns(Skb::new(&ctx)).perform()
+}
+
+/// Ingress of an uplink: replies on their way back.
+#[classifier]
+pub fn from_uplink(ctx: TcContext) -> i32 {
+    hook::from_uplink(Skb::new(&ctx)).perform()
+}
+
+/// Egress of an uplink: nothing leaves untranslated.
+#[classifier]
+pub fn to_uplink(ctx: TcContext) -> i32 {
+    hook::to_uplink(Skb::new(&ctx)).perform()
+}
+
+/// Run once by the control plane: starts (or, after an upgrade, sets anew) the timer that ends idle flows. Returns 0 or a
+/// negative errno.
+#[classifier]
+pub fn start_sweep(_ctx: TcContext) -> i32 {
+    sweep::start()
+}
+
+/// Run by the control plane: ends the flows of an endpoint in one slice of the slots. The packet carries, behind an Ethernet
+/// header, the endpoint's host end and the first slot, in host byte order. Returns the number of flows ended.
+#[classifier]
+pub fn purge(ctx: TcContext) -> i32 {
+    sweep::purge(Skb::new(&ctx))
+}
+
+/// Run by the control plane: the low 32 bits of the clock of the flow table, in jiffies.
+#[classifier]
+pub fn read_clock(_ctx: TcContext) -> i32 {
+    flow::now() as i32
 }
 
 #[cfg(not(test))]

@@ -107,7 +107,7 @@ impl<T, E: StdError + Send + Sync + 'static> Context<T> for std::result::Result<
 }
 
 /// An error and its sources on one line, each said once.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -2,8 +2,11 @@
 
 use super::record;
 
-/// "No slot": what an empty hint or ring entry holds.
+/// "No slot": what an empty hint holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
+
+/// Slots that one run of the program `purge` looks at.
+pub const PURGE_SLICE: u32 = 8192;
 
 /// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
 /// the packet, ICMP echo with its identifier in both port fields.
@@ -43,8 +46,10 @@ pub struct FlowHalf {
     pub out_if: u32,
     /// Outbound: the next hop's IPv4 address, then zeros. Inbound: destination MAC, source MAC.
     pub hop: [u8; 12],
-    /// Index of the endpoint's block in `COUNTERS`.
-    pub counters: u32,
+    /// Index of the endpoint's block in `COUNTERS`; 0 for the host itself.
+    pub counters: u16,
+    /// Index of the uplink's block in `COUNTERS`, in the direction of this half.
+    pub uplink_counters: u16,
     /// Packets, as on the wire after segmentation.
     pub packets: u64,
     /// IP bytes.
@@ -74,6 +79,20 @@ pub enum FlowState {
     Closing = 3,
 }
 
+impl FlowState {
+    /// The state in the low byte of `meta`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(meta: u32) -> Self {
+        match meta & 0xff {
+            1 => Self::HalfOpen,
+            2 => Self::Established,
+            3 => Self::Closing,
+            _ => Self::Free,
+        }
+    }
+}
+
 /// What both directions share. One cache line, rarely written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -88,8 +107,8 @@ pub struct FlowShared {
     pub route_checked: u32,
     /// The endpoint's host end, 0 for the host itself.
     pub endpoint: u32,
-    /// TCP flags seen outbound (low byte) and inbound (high byte), or-ed.
-    pub tcp_flags: u16,
+    /// TCP flags seen so far, or-ed: outbound, inbound. One byte a direction, so that two CPUs never write the same one.
+    pub tcp_flags: [u8; 2],
     /// See [`flow_kind`].
     pub kind: u8,
     /// Explicit padding.
@@ -98,6 +117,32 @@ pub struct FlowShared {
     pub _reserved: [u32; 10],
 }
 record!(FlowShared, 64);
+
+/// Element 0 of the map `FLOW_ALLOC`: who uses how much of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowAlloc {
+    /// First slot that was never used; slots below it are in use or in the queue `FLOW_FREE`.
+    pub next_unused: u32,
+    /// Flows that are established.
+    pub established: u32,
+    /// Flows of the host's own sockets ([`flow_kind::HOST`]).
+    pub host_flows: u32,
+    /// Where the next closed flow is noted in its ring (wrapping).
+    pub closing_cursor: u32,
+}
+record!(FlowAlloc, 16);
+
+/// Entry of the rings `HALF_OPEN_RING` and `CLOSING_RING`: a slot, and what its `meta` was when it was noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct RingEntry {
+    /// Index of the slot.
+    pub slot: u32,
+    /// [`FlowShared::meta`] then: an entry whose slot has moved on is stale.
+    pub meta: u32,
+}
+record!(RingEntry, 8);
 
 /// Value of the map `FLOW_SLOTS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,12 +173,5 @@ pub mod meta {
     #[must_use]
     pub const fn generation(meta: u32) -> u32 {
         meta >> 8
-    }
-
-    /// The low byte, compared as an integer: see [`FlowState`].
-    #[inline(always)]
-    #[must_use]
-    pub const fn state_bits(meta: u32) -> u32 {
-        meta & 0xff
     }
 }

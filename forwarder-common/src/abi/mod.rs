@@ -12,7 +12,7 @@ mod network;
 pub use config::{Config, TIMEOUTS, Timeout};
 pub use counters::{CODES, Counter, CounterBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
-pub use flow::{FlowHalf, FlowShared, FlowSlot, FlowState, SLOT_NONE, Tuple, flow_kind, meta};
+pub use flow::{FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, RingEntry, SLOT_NONE, Tuple, flow_kind, meta};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.

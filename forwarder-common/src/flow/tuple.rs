@@ -1,0 +1,91 @@
+//! The tuple of a packet, its reverse, and its hash.
+
+use crate::{
+    abi::Tuple,
+    wire::{ipv4, l4},
+};
+
+impl Tuple {
+    /// The tuple of a packet that entered by `ifindex`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(ip: &ipv4::Header, l4: &l4::Header, ifindex: u32) -> Self {
+        Self {
+            saddr: ip.src,
+            daddr: ip.dst,
+            sport: l4.src_port,
+            dport: l4.dst_port,
+            ifindex,
+            proto: l4.proto as u8,
+            _pad: [0; 3],
+        }
+    }
+}
+
+/// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP echo carries
+/// its identifier in both port fields.
+#[inline(always)]
+#[must_use]
+pub const fn outbound_reply(out: &Tuple, uplink: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
+    let sport = if out.proto == l4::Proto::Icmp as u8 { port } else { out.dport };
+    Tuple { saddr: out.daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto: out.proto, _pad: [0; 3] }
+}
+
+/// The tuple that a host's own packet with tuple `out` would claim: the reply, untranslated.
+#[inline(always)]
+#[must_use]
+pub const fn inbound(out: &Tuple, uplink: u32) -> Tuple {
+    outbound_reply(out, uplink, out.saddr, out.sport)
+}
+
+/// Spreads tuples over the hints. Not secret: a collision costs a look-up in the index, nothing else.
+#[inline(always)]
+#[must_use]
+pub const fn hash(tuple: &Tuple) -> u32 {
+    let [s0, s1, s2, s3] = tuple.saddr;
+    let [d0, d1, d2, d3] = tuple.daddr;
+    let [p0, p1] = tuple.sport;
+    let [q0, q1] = tuple.dport;
+    let addresses = u64::from_ne_bytes([s0, s1, s2, s3, d0, d1, d2, d3]);
+    let ports = u32::from_ne_bytes([p0, p1, q0, q1]) as u64 | ((tuple.ifindex ^ (tuple.proto as u32) << 24) as u64) << 32;
+    // Multiply and shift with the odd constants of MurmurHash3's finaliser.
+    let mut mixed = (addresses ^ (addresses >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) ^ ports;
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (mixed >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn tuple(saddr: [u8; 4], sport: u16) -> Tuple {
+        Tuple {
+            saddr,
+            daddr: [203, 0, 113, 1],
+            sport: sport.to_be_bytes(),
+            dport: [0, 80],
+            ifindex: 7,
+            proto: 6,
+            _pad: [0; 3],
+        }
+    }
+
+    #[test]
+    fn consecutive_ports_spread_over_the_hints() {
+        let buckets: HashSet<u32> =
+            (0..4096).map(|port| hash(&tuple([10, 77, 0, 2], 32768 + port)) & 0xffff).collect();
+        assert!(buckets.len() > 3800, "{} of 4096 tuples have a hint of their own", buckets.len());
+    }
+
+    proptest! {
+        #[test]
+        fn reply_of_an_untranslated_packet_swaps_the_ends(saddr: [u8; 4], sport: u16) {
+            let out = tuple(saddr, sport);
+            let back = inbound(&out, 3);
+            prop_assert_eq!((back.saddr, back.sport, back.daddr, back.dport), (out.daddr, out.dport, out.saddr, out.sport));
+            prop_assert_eq!(back.ifindex, 3);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Decide, then apply: the description of a translation. The kernel applies it with direct writes and the checksum helpers
+//! of `bpf_l4_csum_replace`; [`Rewrite::apply`] does the same to a slice.
+
+use crate::{
+    checksum,
+    wire::{
+        icmp, ipv4,
+        l4::{self, Proto},
+    },
+};
+
+/// Which end of the packet is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Source address and port: outbound.
+    Source,
+    /// Destination address and port: inbound.
+    Destination,
+}
+
+/// What becomes of the TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// We are the router: one less.
+    Decrement,
+    /// The kernel forwards afterwards, or did before: untouched.
+    Keep,
+}
+
+/// Everything that changes in one packet. Offsets are in bytes from the start of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Protocol, which decides where the checksum is.
+    pub proto: Proto,
+    /// Offset of the IPv4 header.
+    pub ip_off: usize,
+    /// Offset of the address that changes.
+    pub addr_off: usize,
+    /// Offset of the port or identifier that changes.
+    pub port_off: usize,
+    /// Offset of the transport checksum.
+    pub check_off: usize,
+    /// Address before.
+    pub old_addr: [u8; 4],
+    /// Address after.
+    pub new_addr: [u8; 4],
+    /// Port before.
+    pub old_port: [u8; 2],
+    /// Port after.
+    pub new_port: [u8; 2],
+    /// TTL after.
+    pub ttl: u8,
+    /// IP checksum after.
+    pub ip_check: [u8; 2],
+}
+
+impl Rewrite {
+    /// Translates one side of the packet with headers `ip` and `l4` to `addr` and `port`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(side: Side, ip: &ipv4::Header, l4: &l4::Header, addr: [u8; 4], port: [u8; 2], ttl: Ttl) -> Self {
+        let (old_addr, old_port, addr_field, port_field) = match side {
+            Side::Source => (ip.src, l4.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
+            Side::Destination => (ip.dst, l4.dst_port, ipv4::field::DST, l4::field::DST_PORT),
+        };
+        let l4_off = ip.payload_off();
+        let (port_field, check_field) = match l4.proto {
+            Proto::Tcp => (port_field, l4::field::TCP_CHECK),
+            Proto::Udp => (port_field, l4::field::UDP_CHECK),
+            Proto::Icmp => (icmp::field::ID, icmp::field::CHECK),
+        };
+        let new_ttl = match ttl {
+            Ttl::Decrement => ip.ttl.wrapping_sub(1),
+            Ttl::Keep => ip.ttl,
+        };
+        Self {
+            proto: l4.proto,
+            ip_off: ip.off,
+            addr_off: ip.off.wrapping_add(addr_field),
+            port_off: l4_off.wrapping_add(port_field),
+            check_off: l4_off.wrapping_add(check_field),
+            old_addr,
+            new_addr: addr,
+            old_port,
+            new_port: port,
+            ttl: new_ttl,
+            // The TTL shares its 16-bit word with the protocol.
+            ip_check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
+        }
+    }
+
+    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    #[must_use]
+    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+        let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
+        let updated = match self.proto {
+            Proto::Udp if check == [0, 0] => check,
+            Proto::Udp => match self.l4_check(check) {
+                // A computed zero is sent as all ones (RFC 768).
+                [0, 0] => [0xff, 0xff],
+                updated => updated,
+            },
+            Proto::Tcp => self.l4_check(check),
+            Proto::Icmp => checksum::update16(check, self.old_port, self.new_port),
+        };
+        put(packet, self.check_off, updated)?;
+        put(packet, self.addr_off, self.new_addr)?;
+        put(packet, self.port_off, self.new_port)?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
+    }
+
+    /// The TCP or UDP checksum after: the address is part of the pseudo-header.
+    fn l4_check(&self, check: [u8; 2]) -> [u8; 2] {
+        checksum::update(check, self.old_addr, self.new_addr, self.old_port, self.new_port)
+    }
+}
+
+/// Overwrites `N` bytes at `off`.
+fn put<const N: usize>(packet: &mut [u8], off: usize, bytes: [u8; N]) -> Option<()> {
+    *packet.get_mut(off..)?.first_chunk_mut::<N>()? = bytes;
+    Some(())
+}

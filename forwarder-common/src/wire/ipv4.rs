@@ -1,0 +1,117 @@
+//! IPv4 (RFC 791 §3.1).
+
+use crate::{packet::PacketBytes, verdict::DropReason};
+
+/// Offsets of the fields from the start of the header, bytes.
+pub mod field {
+    /// Total length of the packet, bytes.
+    pub const TOTAL_LEN: usize = 2;
+    /// Time to live.
+    pub const TTL: usize = 8;
+    /// Header checksum.
+    pub const CHECK: usize = 10;
+    /// Source address.
+    pub const SRC: usize = 12;
+    /// Destination address.
+    pub const DST: usize = 16;
+}
+
+/// Shortest header, bytes.
+pub const MIN_LEN: usize = 20;
+
+/// What is read of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Source address.
+    pub src: [u8; 4],
+    /// Destination address.
+    pub dst: [u8; 4],
+    /// Protocol of the payload.
+    pub proto: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// Header checksum.
+    pub check: [u8; 2],
+    /// Offset of this header from the start of the packet, bytes.
+    pub off: usize,
+    /// Length of this header, bytes: 20 to 60.
+    pub len: usize,
+    /// Total length as the header says, bytes; 0 is BIG TCP's.
+    pub total_len: u16,
+    /// Whether this is a fragment (first or later) of a larger packet.
+    pub fragment: bool,
+}
+
+impl Header {
+    /// Offset of the payload from the start of the packet, bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn payload_off(&self) -> usize {
+        self.off.wrapping_add(self.len)
+    }
+
+    /// Whether a router may not forward it any further (RFC 1812 §5.3.1).
+    #[inline(always)]
+    #[must_use]
+    pub const fn ttl_expires(&self) -> bool {
+        self.ttl <= 1
+    }
+}
+
+/// Reads the header at `off`.
+///
+/// # Errors
+/// [`DropReason::Truncated`], or [`DropReason::Malformed`] for another version, a header length below 20 bytes, or a total
+/// length below the header's.
+#[inline(always)]
+pub fn parse<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReason> {
+    let [
+        version_ihl,
+        _tos,
+        total_hi,
+        total_lo,
+        _id_hi,
+        _id_lo,
+        frag_hi,
+        frag_lo,
+        ttl,
+        proto,
+        check_hi,
+        check_lo,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = packet.load::<MIN_LEN>(off)?;
+    let len = usize::from(version_ihl & 0x0f) << 2;
+    if version_ihl >> 4 != 4 || len < MIN_LEN {
+        return Err(DropReason::Malformed);
+    }
+    let total_len = u16::from_be_bytes([total_hi, total_lo]);
+    if total_len != 0 && usize::from(total_len) < len {
+        return Err(DropReason::Malformed);
+    }
+    Ok(Header {
+        src: [s0, s1, s2, s3],
+        dst: [d0, d1, d2, d3],
+        proto,
+        ttl,
+        check: [check_hi, check_lo],
+        off,
+        len,
+        total_len,
+        // More-fragments flag and offset; the reserved and the don't-fragment bits do not matter.
+        fragment: (frag_hi & 0x3f) | frag_lo != 0,
+    })
+}
+
+/// Whether `addr` is multicast (224.0.0.0/4), the limited broadcast, or reserved in between: never routed to an uplink.
+#[inline(always)]
+#[must_use]
+pub const fn is_multicast_or_broadcast(addr: [u8; 4]) -> bool {
+    addr[0] >= 224
+}

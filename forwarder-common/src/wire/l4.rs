@@ -1,0 +1,103 @@
+//! TCP (RFC 9293 §3.1), UDP (RFC 768) and ICMP echo (RFC 792) as far as NAT reads them.
+
+use super::{icmp, ipv4};
+use crate::{packet::PacketBytes, verdict::DropReason};
+
+/// Offsets of fields from the start of the transport header, bytes.
+pub mod field {
+    /// Source port of TCP and UDP.
+    pub const SRC_PORT: usize = 0;
+    /// Destination port of TCP and UDP.
+    pub const DST_PORT: usize = 2;
+    /// Checksum of TCP.
+    pub const TCP_CHECK: usize = 16;
+    /// Checksum of UDP.
+    pub const UDP_CHECK: usize = 6;
+}
+
+/// Bits of the TCP flags byte.
+pub mod tcp_flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Opens a connection.
+    pub const SYN: u8 = 0x02;
+    /// Resets a connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+}
+
+/// A protocol that is translated by port or identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Proto {
+    /// ICMP echo, by its identifier.
+    Icmp = 1,
+    /// TCP.
+    Tcp = 6,
+    /// UDP.
+    Udp = 17,
+}
+
+/// What is read of a transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Protocol.
+    pub proto: Proto,
+    /// Source port, or the identifier of an echo.
+    pub src_port: [u8; 2],
+    /// Destination port, or the identifier of an echo.
+    pub dst_port: [u8; 2],
+    /// TCP flags; 0 for others.
+    pub tcp_flags: u8,
+    /// Type of ICMP; 0 for others.
+    pub icmp_type: u8,
+    /// Length of this header, bytes.
+    pub len: usize,
+}
+
+impl Header {
+    /// Whether this TCP segment opens a connection: SYN without ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opens(&self) -> bool {
+        self.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN
+    }
+}
+
+/// Reads the transport header behind `ip`.
+///
+/// # Errors
+/// [`DropReason::Fragment`] for fragments, [`DropReason::Protocol`] for other protocols, [`DropReason::IcmpType`] for ICMP
+/// other than echo, [`DropReason::Truncated`] and [`DropReason::Malformed`].
+#[inline(always)]
+pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropReason> {
+    if ip.fragment {
+        return Err(DropReason::Fragment);
+    }
+    let off = ip.payload_off();
+    match ip.proto {
+        6 => {
+            let [s0, s1, d0, d1] = packet.load::<4>(off)?;
+            let [data_off, tcp_flags] = packet.load::<2>(off.wrapping_add(12))?;
+            let len = usize::from(data_off >> 4) << 2;
+            if len < 20 {
+                return Err(DropReason::Malformed);
+            }
+            Ok(Header { proto: Proto::Tcp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags, icmp_type: 0, len })
+        }
+        17 => {
+            let [s0, s1, d0, d1, ..] = packet.load::<8>(off)?;
+            Ok(Header { proto: Proto::Udp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags: 0, icmp_type: 0, len: 8 })
+        }
+        1 => {
+            let [icmp_type, _, _, _, id0, id1, ..] = packet.load::<8>(off)?;
+            if icmp_type != icmp::ECHO_REQUEST && icmp_type != icmp::ECHO_REPLY {
+                return Err(DropReason::IcmpType);
+            }
+            let id = [id0, id1];
+            Ok(Header { proto: Proto::Icmp, src_port: id, dst_port: id, tcp_flags: 0, icmp_type, len: 8 })
+        }
+        _ => Err(DropReason::Protocol),
+    }
+}

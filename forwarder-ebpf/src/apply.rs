@@ -1,0 +1,101 @@
+//! Applies what was decided: rewrites in place, and the last line of every entry point.
+
+use aya_ebpf::{
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
+    helpers::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer},
+};
+use forwarder_common::{
+    icmp_error::EmbeddedRewrite,
+    rewrite::Rewrite,
+    verdict::DropReason,
+    wire::{ethernet, ipv4, l4::Proto},
+};
+
+use crate::skb::{Bytes, Skb};
+
+const TCX_NEXT: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+const AF_INET: u32 = 2;
+
+/// What the program does with the packet.
+#[derive(Clone, Copy)]
+pub(crate) enum Action {
+    /// On to the next program, and to the kernel.
+    Next,
+    /// Away with it.
+    Drop,
+    /// Out by an interface to a next hop (network byte order).
+    Neighbour { ifindex: u32, next_hop: [u8; 4] },
+    /// Into the namespace behind a host end.
+    Peer { ifindex: u32 },
+}
+
+impl Action {
+    /// The return value of the program.
+    #[inline(always)]
+    pub(crate) fn perform(self) -> i32 {
+        match self {
+            Self::Next => TCX_NEXT,
+            Self::Drop => TC_ACT_SHOT,
+            Self::Peer { ifindex } => {
+                // SAFETY: a helper without pointers.
+                (unsafe { bpf_redirect_peer(ifindex, 0) }) as i32
+            }
+            Self::Neighbour { ifindex, next_hop } => {
+                let mut params = bpf_redir_neigh {
+                    nh_family: AF_INET,
+                    __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [u32::from_ne_bytes(next_hop), 0, 0, 0] },
+                };
+                // SAFETY: `params` is as long as said and initialised in full.
+                (unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size_of::<bpf_redir_neigh>() as i32, 0) }) as i32
+            }
+        }
+    }
+}
+
+/// Applies a translation: direct writes first, then the transport checksum by the helper, which knows about checksum
+/// offload. `bytes` is stale afterwards.
+#[inline(always)]
+pub(crate) fn rewrite(skb: Skb, bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
+    bytes.store(change.addr_off, change.new_addr)?;
+    bytes.store(change.port_off, change.new_port)?;
+    let mangled = match change.proto {
+        // A UDP checksum of zero stays zero.
+        Proto::Udp => u64::from(BPF_F_MARK_MANGLED_0),
+        Proto::Tcp | Proto::Icmp => 0,
+    };
+    // ICMP has no pseudo header: its checksum does not know the address.
+    if change.proto as u8 != Proto::Icmp as u8 {
+        let (from, to) = (u32::from_ne_bytes(change.old_addr), u32::from_ne_bytes(change.new_addr));
+        replace_checksum(skb, change.check_off, from.into(), to.into(), u64::from(BPF_F_PSEUDO_HDR) | mangled | 4)?;
+    }
+    let (from, to) = (u16::from_ne_bytes(change.old_port), u16::from_ne_bytes(change.new_port));
+    replace_checksum(skb, change.check_off, from.into(), to.into(), mangled | 2)
+}
+
+#[inline(always)]
+fn replace_checksum(skb: Skb, off: usize, from: u64, to: u64, flags: u64) -> Result<(), DropReason> {
+    // SAFETY: the context is valid; the helper checks the offset.
+    match unsafe { bpf_l4_csum_replace(skb.ptr(), off as u32, from, to, flags) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Rewrite),
+    }
+}
+
+/// Applies a translation inside an ICMP error.
+#[inline(always)]
+pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Result<(), DropReason> {
+    let EmbeddedRewrite { addr, port, ip_check, icmp_check } = *change;
+    bytes.store(addr.0, addr.1)?;
+    bytes.store(port.0, port.1)?;
+    bytes.store(ip_check.0, ip_check.1)?;
+    bytes.store(icmp_check.0, icmp_check.1)
+}
+
+/// Addresses the frame to `destination` from `source`, given one after the other.
+#[inline(always)]
+pub(crate) fn set_macs(bytes: &Bytes, macs: [u8; 12]) -> Result<(), DropReason> {
+    bytes.store(ethernet::field::DST, macs)
+}

@@ -1,0 +1,45 @@
+//! Atomic operations on map values. Counters are never plain stores: two CPUs would lose counts.
+
+use core::{
+    arch::asm,
+    intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
+};
+
+/// Adds to a counter in a map value.
+#[inline(always)]
+pub(crate) fn add64(counter: *mut u64, amount: u64) {
+    // SAFETY: `counter` points into a map value and is aligned: callers take it from `&raw mut` of a `#[repr(C)]` field.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
+}
+
+/// Adds (wrapping) and returns the value before.
+#[inline(always)]
+pub(crate) fn fetch_add32(counter: *mut u32, amount: u32) -> u32 {
+    // SAFETY: as in `add64`.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(counter, amount) }
+}
+
+/// Replaces `old` by `new`; whether it was `old`. In assembly: LLVM's bitcode reader rejects what
+/// `core::intrinsics::atomic_cxchg` emits for this target.
+#[inline(always)]
+pub(crate) fn replace32(word: *mut u32, old: u32, new: u32) -> bool {
+    let found: u32;
+    // SAFETY: as in `add64`; the instruction reads and writes the one word, and is a full barrier.
+    unsafe {
+        asm!(
+            "w0 = cmpxchg32_32({word} + 0, w0, {new})",
+            word = in(reg) word,
+            new = in(wreg) new,
+            inlateout("w0") old => found,
+            options(nostack),
+        );
+    }
+    found == old
+}
+
+/// Stores `new` and returns the value before.
+#[inline(always)]
+pub(crate) fn exchange64(word: *mut u64, new: u64) -> u64 {
+    // SAFETY: as in `add64`.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(word, new) }
+}

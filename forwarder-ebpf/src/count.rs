@@ -1,0 +1,84 @@
+//! Counts packets as on the wire after segmentation, and IP bytes.
+
+use forwarder_common::{
+    abi::CODES,
+    packet::L3_OFF,
+    verdict::Verdict,
+    wire::{ipv4, l4},
+};
+
+use crate::{
+    atomic::add64,
+    maps::{COUNTERS, ENDPOINTS, UPLINKS},
+    skb::Skb,
+};
+
+/// What one packet adds to counters.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) packets: u32,
+    pub(crate) bytes: u32,
+}
+
+impl Amount {
+    /// A packet of which no more is known than its length.
+    #[inline(always)]
+    pub(crate) fn whole(skb: Skb) -> Self {
+        Self { packets: 1, bytes: skb.len().wrapping_sub(L3_OFF as u32) }
+    }
+
+    /// A parsed packet: each segment of a GSO packet repeats the headers.
+    #[inline(always)]
+    pub(crate) fn of(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> Self {
+        let segments = skb.gso_segs();
+        if segments > 1 {
+            let headers = ip.len.wrapping_add(l4.len) as u32;
+            let repeated = segments.wrapping_sub(1).wrapping_mul(headers);
+            return Self { packets: segments, bytes: skb.len().wrapping_sub(L3_OFF as u32).wrapping_add(repeated) };
+        }
+        // The frame may be padded: the header knows better.
+        Self { packets: 1, bytes: ip.total_len.into() }
+    }
+}
+
+/// Adds to the counter of `verdict` in `block`.
+#[inline(always)]
+pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
+    count_code(block, verdict.code(), amount);
+}
+
+#[inline(always)]
+fn count_code(block: u32, code: u32, amount: Amount) {
+    let Some(block) = COUNTERS.get_ptr_mut(block) else { return };
+    if code as usize >= CODES {
+        return;
+    }
+    // SAFETY: `code` is below CODES, so the counter lies in the block.
+    let counter = unsafe { (&raw mut (*block).by_code).cast::<forwarder_common::abi::Counter>().add(code as usize) };
+    // SAFETY: as above. The block is this CPU's, but an interrupt may run a program in between: the adds stay atomic.
+    let (packets, bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
+    add64(packets, amount.packets.into());
+    add64(bytes, amount.bytes.into());
+}
+
+/// Counts at an endpoint that is looked up by its host end: for packets without a flow.
+#[inline(never)]
+pub(crate) fn at_endpoint(ifindex: u32, code: u32, packets: u32, bytes: u32) {
+    let block = match ENDPOINTS.get_ptr(&ifindex) {
+        // SAFETY: the record lives as long as the program runs; records are replaced as a whole.
+        Some(endpoint) => unsafe { (*endpoint).counters },
+        None => 0,
+    };
+    count_code(block, code, Amount { packets, bytes });
+}
+
+/// Counts at an uplink's ingress (or egress) that is looked up by its interface.
+#[inline(never)]
+pub(crate) fn at_uplink(ifindex: u32, egress: bool, code: u32, packets: u32, bytes: u32) {
+    let block = match UPLINKS.get_ptr(&ifindex) {
+        // SAFETY: as in `at_endpoint`.
+        Some(uplink) => unsafe { if egress { (*uplink).counters_out } else { (*uplink).counters_in } },
+        None => 0,
+    };
+    count_code(block, code, Amount { packets, bytes });
+}

@@ -1,0 +1,304 @@
+//! Makes a flow: takes a slot, claims an external port, publishes the tuples.
+//!
+//! Claim first: inserting the reply's tuple with `BPF_NOEXIST` is the atomic claim of the port. Then the outbound tuple, the
+//! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    bindings::{
+        __sk_buff, BPF_F_CURRENT_NETNS, BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
+        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+    },
+    helpers::{bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+};
+use forwarder_common::{
+    abi::{FlowHalf, FlowState, SLOT_NONE, Tuple, flow_kind, meta},
+    flow::{hash, outbound_reply},
+    ports::Candidates,
+    verdict::DropReason,
+    wire::l4::Proto,
+};
+
+use crate::{
+    atomic::{fetch_add32, replace32},
+    flow::{life, now, ring},
+    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
+};
+
+/// Everything about a flow to be made, decided before.
+#[repr(C)]
+pub(crate) struct Opening {
+    /// Out to where, behind which address, by which interface.
+    pub(crate) nat_addr: [u8; 4],
+    pub(crate) uplink: u32,
+    pub(crate) next_hop: [u8; 4],
+    pub(crate) mtu: u32,
+    /// The endpoint: 0 for the host itself.
+    pub(crate) endpoint: u32,
+    pub(crate) endpoint_mtu: u32,
+    pub(crate) macs: [u8; 12],
+    pub(crate) counters: u32,
+    pub(crate) counters_out: u32,
+    pub(crate) counters_in: u32,
+    pub(crate) ring: u32,
+    /// Flags of the first segment.
+    pub(crate) tcp_flags: u32,
+}
+
+/// What the probing of ports works with.
+#[repr(C)]
+struct Probe {
+    skb: *mut __sk_buff,
+    tuple: Tuple,
+    candidates: Candidates,
+    slot: u32,
+    uplink: u32,
+    nat_addr: [u8; 4],
+    /// The port that was claimed, host byte order; 0 for none.
+    claimed: u32,
+    /// A candidate whose flow is closed, plus one; 0 for none.
+    reclaimable: u32,
+}
+
+/// Makes the flow of `tuple`. Returns its slot (high bit clear), or the code of a [`DropReason`] with [`FAILED`] set.
+#[inline(never)]
+pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> u32 {
+    match try_open(skb, tuple, opening) {
+        Ok(slot) => slot,
+        Err(reason) => FAILED | reason as u32,
+    }
+}
+
+/// Set in the result of [`open`] when it failed.
+pub(crate) const FAILED: u32 = 1 << 31;
+
+#[inline(always)]
+fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
+    let Some(config) = config() else { return Err(DropReason::NoEndpoint) };
+    let index = take_slot()?;
+    let word = fill(index, tuple, opening).ok_or(DropReason::TableFull)?;
+    let seed = config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1);
+    let port = u16::from_be_bytes(tuple.sport);
+    let mut probe = Probe {
+        skb,
+        tuple: *tuple,
+        candidates: Candidates::new(config.nat_port_min, config.nat_port_max, port, seed, hash(tuple) ^ config.seed),
+        slot: index,
+        uplink: opening.uplink,
+        nat_addr: opening.nat_addr,
+        claimed: 0,
+        reclaimable: 0,
+    };
+    claim_port(&mut probe);
+    if probe.claimed == 0 {
+        give_back(index);
+        return Err(DropReason::PortsExhausted);
+    }
+    let reply = outbound_reply(tuple, opening.uplink, opening.nat_addr, (probe.claimed as u16).to_be_bytes());
+    publish(index, word, tuple, &reply, opening)
+}
+
+/// Takes a slot that nobody uses.
+#[inline(always)]
+fn take_slot() -> Result<u32, DropReason> {
+    let (Some(alloc), Some(config)) = (FLOW_ALLOC.get_ptr_mut(0), config()) else { return Err(DropReason::TableFull) };
+    // SAFETY: the element of the map.
+    let (next_unused, established) = unsafe { (&raw mut (*alloc).next_unused, (*alloc).established) };
+    if established >= config.max_flows {
+        return Err(DropReason::TableFull);
+    }
+    // SAFETY: an aligned word.
+    if unsafe { next_unused.read_volatile() } < config.slots {
+        let index = fetch_add32(next_unused, 1);
+        if index < config.slots {
+            // Slot 0 is never used.
+            return if index == SLOT_NONE { take_freed() } else { Ok(index) };
+        }
+        // SAFETY: as above; another CPU took the last one, and none is beyond.
+        unsafe { next_unused.write_volatile(config.slots) };
+    }
+    take_freed()
+}
+
+#[inline(always)]
+fn take_freed() -> Result<u32, DropReason> {
+    FLOW_FREE.pop().ok().flatten().ok_or(DropReason::TableFull)
+}
+
+#[inline(always)]
+fn give_back(index: u32) {
+    let _ = FLOW_FREE.push(&index, 0);
+}
+
+/// Writes everything but the claimed port. Returns the word that will publish the slot.
+#[inline(always)]
+fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    let mtu = |mtu: u32| if mtu > u32::from(u16::MAX) { u16::MAX } else { mtu as u16 };
+    let now = now();
+    let [h0, h1, h2, h3] = opening.next_hop;
+    // SAFETY: the slot is in no index and in no queue: nobody else writes it, and readers see that it is free.
+    unsafe {
+        let shared = &raw mut (*slot).shared;
+        (*slot).out = FlowHalf {
+            tuple: *tuple,
+            addr: opening.nat_addr,
+            port: [0, 0],
+            mtu: mtu(opening.mtu),
+            out_if: opening.uplink,
+            hop: [h0, h1, h2, h3, 0, 0, 0, 0, 0, 0, 0, 0],
+            counters: opening.counters as u16,
+            uplink_counters: opening.counters_out as u16,
+            packets: 0,
+            bytes: 0,
+        };
+        (*slot).back = FlowHalf {
+            tuple: Tuple::default(),
+            addr: tuple.saddr,
+            port: tuple.sport,
+            mtu: mtu(opening.endpoint_mtu),
+            out_if: opening.endpoint,
+            hop: opening.macs,
+            counters: opening.counters as u16,
+            uplink_counters: opening.counters_in as u16,
+            packets: 0,
+            bytes: 0,
+        };
+        (*shared).last_seen = now;
+        (*shared).created = now;
+        (*shared).route_checked = now;
+        (*shared).endpoint = opening.endpoint;
+        (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
+        (*shared).kind = if opening.endpoint == 0 { flow_kind::HOST } else { flow_kind::ENDPOINT };
+        Some(meta::pack(meta::generation((*shared).meta), FlowState::HalfOpen))
+    }
+}
+
+/// Tries the candidates in turn; as a last resort takes over the port of a closed flow.
+#[inline(always)]
+fn claim_port(probe: &mut Probe) {
+    let probe = ptr::from_mut(probe);
+    // SAFETY: `probe` lives on this stack until the loop is over, and nobody else uses it meanwhile.
+    unsafe {
+        bpf_loop((*probe).candidates.count(), try_candidate as *mut c_void, probe.cast(), 0);
+        if (*probe).claimed != 0 || (*probe).reclaimable == 0 {
+            return;
+        }
+        let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
+        let reply = outbound_reply(&(*probe).tuple, (*probe).uplink, (*probe).nat_addr, port.to_be_bytes());
+        let Some(holder) = FLOW_INDEX.get_ptr(&reply) else { return };
+        let holder = holder.read_volatile();
+        let Some(word) = closing_word(holder) else { return };
+        if life::end(holder, word) != 0 && insert(&reply, (*probe).slot) {
+            (*probe).claimed = port.into();
+        }
+    }
+}
+
+/// One attempt: returns 1 to stop probing.
+#[inline(never)]
+unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `claim_port` gave it.
+    unsafe {
+        let port = (*probe).candidates.nth(attempt);
+        let reply = outbound_reply(&(*probe).tuple, (*probe).uplink, (*probe).nat_addr, port.to_be_bytes());
+        if host_uses((*probe).skb, &reply) {
+            return 0;
+        }
+        if insert(&reply, (*probe).slot) {
+            (*probe).claimed = port.into();
+            return 1;
+        }
+        if (*probe).reclaimable == 0
+            && let Some(holder) = FLOW_INDEX.get_ptr(&reply)
+            && closing_word(holder.read_volatile()).is_some()
+        {
+            (*probe).reclaimable = attempt.wrapping_add(1);
+        }
+        0
+    }
+}
+
+/// The word of the flow in slot `index` if it is closed.
+#[inline(always)]
+fn closing_word(index: u32) -> Option<u32> {
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    // SAFETY: an element of the map.
+    let word = unsafe { (&raw const (*slot).shared.meta).read_volatile() };
+    (FlowState::of(word) as u8 == FlowState::Closing as u8).then_some(word)
+}
+
+/// Puts a tuple into the index unless it is there.
+#[inline(always)]
+fn insert(tuple: &Tuple, slot: u32) -> bool {
+    FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_ok()
+}
+
+/// Whether a socket of the host would get the packet with tuple `reply`: listening, connected, or waiting out its time. A
+/// socket bound to the uplink is not found: `to_uplink` resolves that clash.
+#[inline(always)]
+fn host_uses(skb: *mut __sk_buff, reply: &Tuple) -> bool {
+    let mut tuple = bpf_sock_tuple {
+        __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
+            ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
+                saddr: u32::from_ne_bytes(reply.saddr),
+                daddr: u32::from_ne_bytes(reply.daddr),
+                sport: u16::from_ne_bytes(reply.sport),
+                dport: u16::from_ne_bytes(reply.dport),
+            },
+        },
+    };
+    let size = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
+    let netns = i64::from(BPF_F_CURRENT_NETNS) as u64;
+    // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released.
+    unsafe {
+        let socket = if reply.proto == Proto::Tcp as u8 {
+            bpf_skc_lookup_tcp(skb.cast(), &raw mut tuple, size, netns, 0)
+        } else if reply.proto == Proto::Udp as u8 {
+            bpf_sk_lookup_udp(skb.cast(), &raw mut tuple, size, netns, 0)
+        } else {
+            return false;
+        };
+        if socket.is_null() {
+            return false;
+        }
+        bpf_sk_release(socket.cast());
+        true
+    }
+}
+
+/// Makes the flow visible: the reply's half, the state, the outbound tuple.
+#[inline(always)]
+fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
+    let (Some(slot), Some(alloc)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0)) else {
+        return Err(DropReason::TableFull);
+    };
+    // SAFETY: as in `fill`: the slot is still free for every reader until its word, stored last, publishes it. Volatile
+    // stores stay behind those before them, and the insertion below is a full barrier.
+    let current = unsafe {
+        (*slot).back.tuple = *reply;
+        (*slot).out.port = reply.dport;
+        let current = &raw mut (*slot).shared.meta;
+        current.write_volatile(word);
+        current
+    };
+    if !insert(tuple, index) {
+        // Another CPU made this flow meanwhile: theirs counts.
+        let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
+        replace32(current, word, freed);
+        let _ = FLOW_INDEX.remove(reply);
+        give_back(index);
+        let Some(theirs) = FLOW_INDEX.get_ptr(tuple) else { return Err(DropReason::Contended) };
+        // SAFETY: an aligned word of a map value.
+        return Ok(unsafe { theirs.read_volatile() });
+    }
+    if opening.endpoint == 0 {
+        // SAFETY: the element of the map.
+        let host_flows = unsafe { &raw mut (*alloc).host_flows };
+        fetch_add32(host_flows, 1);
+    } else {
+        ring::note_half_open(opening.ring, index, word);
+    }
+    Ok(index)
+}

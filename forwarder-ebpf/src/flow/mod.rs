@@ -1,0 +1,15 @@
+//! The flow table: [`store`] finds, [`claim`] makes, [`life`] moves flows on and ends them, [`ring`] decides who is evicted.
+
+pub(crate) mod claim;
+pub(crate) mod life;
+pub(crate) mod ring;
+pub(crate) mod store;
+
+use aya_ebpf::helpers::bpf_jiffies64;
+
+/// The clock of the flow table, jiffies (wrapping). The verifier turns the helper into one load.
+#[inline(always)]
+pub(crate) fn now() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_jiffies64() }) as u32
+}

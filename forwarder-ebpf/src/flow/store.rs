@@ -1,0 +1,116 @@
+//! Finds the flow of a tuple.
+//!
+//! A hint (hash → slot) saves the look-up in the index. Hints and index entries are only ever *candidates*: slots are
+//! recycled without a grace period, so [`load`] compares the whole tuple, its interface included, copies the translation, and
+//! checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
+//! the tuple is also the guard against spoofed sources on the established path.
+
+use core::ptr;
+
+use forwarder_common::abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta};
+
+use crate::maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK};
+
+/// One direction of a flow that was found: a copy of its translation, and where its counters are.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) index: u32,
+    pub(crate) slot: *mut FlowSlot,
+    pub(crate) half: *mut FlowHalf,
+    pub(crate) meta: u32,
+    pub(crate) addr: [u8; 4],
+    pub(crate) port: [u8; 2],
+    pub(crate) mtu: u16,
+    pub(crate) out_if: u32,
+    pub(crate) hop: [u8; 12],
+    pub(crate) counters: u16,
+    pub(crate) uplink_counters: u16,
+}
+
+/// The slot that the hint for `hash` names, perhaps another flow's.
+#[inline(always)]
+pub(crate) fn hinted(hash: u32) -> u32 {
+    match FLOW_HINTS.get_ptr(hash & HINT_MASK.load()) {
+        // SAFETY: an aligned word of a map value; racing writers store whole words.
+        Some(hint) => unsafe { hint.read_volatile() },
+        None => SLOT_NONE,
+    }
+}
+
+/// Looks `tuple` up in the index and notes the slot as a hint for `hash`.
+#[inline(always)]
+pub(crate) fn indexed(tuple: &Tuple, hash: u32) -> u32 {
+    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return SLOT_NONE };
+    // SAFETY: as in `hinted`.
+    let slot = unsafe { slot.read_volatile() };
+    hint(hash, slot);
+    slot
+}
+
+/// Notes `slot` as a hint for `hash`.
+#[inline(always)]
+pub(crate) fn hint(hash: u32, slot: u32) {
+    if let Some(hint) = FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load()) {
+        // SAFETY: as in `hinted`.
+        unsafe { hint.write_volatile(slot) };
+    }
+}
+
+/// The flow in slot `index`, if its direction `BACK` (otherwise outbound) is `tuple`.
+#[inline(always)]
+pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
+    unsafe {
+        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let word = (&raw const (*slot).shared.meta).read_volatile();
+        if FlowState::of(word) as u8 == FlowState::Free as u8 || !same(&raw const (*half).tuple, tuple) {
+            return None;
+        }
+        let hit = Hit {
+            index,
+            slot,
+            half,
+            meta: word,
+            addr: (&raw const (*half).addr).read_volatile(),
+            port: (&raw const (*half).port).read_volatile(),
+            mtu: (&raw const (*half).mtu).read_volatile(),
+            out_if: (&raw const (*half).out_if).read_volatile(),
+            hop: read_hop(&raw const (*half).hop),
+            counters: (&raw const (*half).counters).read_volatile(),
+            uplink_counters: (&raw const (*half).uplink_counters).read_volatile(),
+        };
+        let after = (&raw const (*slot).shared.meta).read_volatile();
+        (meta::generation(word) == meta::generation(after)).then_some(hit)
+    }
+}
+
+/// The twelve bytes as three words: the field is aligned to four.
+///
+/// # Safety
+/// `hop` points into a `FlowHalf`.
+#[inline(always)]
+unsafe fn read_hop(hop: *const [u8; 12]) -> [u8; 12] {
+    // SAFETY: `FlowHalf::hop` stands at offset 32, aligned to four bytes.
+    let [a, b, c] = unsafe { hop.cast::<[u32; 3]>().read_volatile() };
+    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3]) = (a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes());
+    [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3]
+}
+
+/// Whether the tuple in a slot is `tuple`, compared by words.
+///
+/// # Safety
+/// `stored` points to a whole tuple in a map value.
+#[inline(always)]
+unsafe fn same(stored: *const Tuple, tuple: &Tuple) -> bool {
+    const WORDS: usize = size_of::<Tuple>() / 4;
+    let (stored, wanted) = (stored.cast::<u32>(), ptr::from_ref(tuple).cast::<u32>());
+    let mut difference = 0;
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: `word` is below the number of words of a `Tuple`, which is aligned to four bytes.
+        difference |= unsafe { stored.add(word).read_volatile() ^ wanted.add(word).read() };
+        word = word.wrapping_add(1);
+    }
+    difference == 0
+}

@@ -1,0 +1,31 @@
+//! One file per hook: a packet's way from top to bottom.
+
+mod from_ns;
+mod from_uplink;
+mod to_uplink;
+
+pub(crate) use from_ns::from_ns;
+pub(crate) use from_uplink::from_uplink;
+pub(crate) use to_uplink::to_uplink;
+
+use forwarder_common::wire::{ipv4, l4};
+
+use crate::skb::Skb;
+
+/// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.
+#[inline(always)]
+fn wire_size(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> u32 {
+    if skb.gso_segs() > 1 {
+        return skb.gso_size().wrapping_add(ip.len as u32).wrapping_add(l4.len as u32);
+    }
+    ip.total_len.into()
+}
+
+/// Whether the packet is as long as its IP header says. A total length of zero is BIG TCP's, legal on GSO packets only.
+#[inline(always)]
+fn whole(skb: Skb, ip: &ipv4::Header) -> bool {
+    if ip.total_len == 0 {
+        return skb.gso_segs() > 1;
+    }
+    u32::from(ip.total_len).wrapping_add(ip.off as u32) <= skb.len()
+}

@@ -1,0 +1,168 @@
+//! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
+
+use forwarder_common::{
+    abi::{Tuple, mapped},
+    flow::{hash, inbound},
+    icmp_error,
+    packet::{L3_OFF, PacketBytes as _},
+    rewrite::{Rewrite, Side, Ttl},
+    verdict::{DropReason, PuntReason, Verdict},
+    wire::{
+        ethernet::{self, ethertype},
+        icmp, ipv4,
+        l4::{self, Proto},
+    },
+};
+
+use crate::{
+    apply::{self, Action},
+    count::{self, Amount},
+    flow::{
+        life, now,
+        store::{self, Hit},
+    },
+    maps::{ADDRESSES, FLOW_ALLOC, FLOW_INDEX, config},
+    route::{self, Resolved, in_fwd_network},
+    skb::{Bytes, Skb},
+};
+
+/// A packet on its way out by an uplink.
+#[inline(always)]
+pub(crate) fn to_uplink(skb: Skb) -> Action {
+    let bytes = skb.headers();
+    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::Next };
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::Next };
+    let result = if in_fwd_network(ip.src) {
+        from_container(skb)
+    } else if skb.ingress_ifindex() != 0 {
+        // Redirected by `from_ns`, or forwarded by the kernel for somebody else: neither is ours to change.
+        return Action::Next;
+    } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
+        icmp_error(skb)
+    } else {
+        from_host(skb, &bytes, &ip)
+    };
+    let (verdict, action) = match result {
+        Ok(None) => return Action::Next,
+        Ok(Some(reason)) => (Verdict::Punted(reason), Action::Next),
+        Err(reason) => (Verdict::Dropped(reason), Action::Drop),
+    };
+    let amount = Amount::whole(skb);
+    count::at_uplink(skb.ifindex(), true, verdict.code(), amount.packets, amount.bytes);
+    action
+}
+
+/// A container's packet that the kernel forwarded: translated here, or dropped.
+#[inline(always)]
+fn from_container(skb: Skb) -> Result<Option<PuntReason>, DropReason> {
+    let bytes = skb.all_headers();
+    let ip = ipv4::parse(&bytes, L3_OFF)?;
+    let l4 = l4::parse(&bytes, &ip)?;
+    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+        return Err(DropReason::IcmpType);
+    }
+    let endpoint = ADDRESSES.get_ptr(&mapped(ip.src)).ok_or(DropReason::Untranslated)?;
+    // SAFETY: an aligned word of a map value.
+    let tuple = Tuple::of(&ip, &l4, unsafe { endpoint.read_volatile() });
+    let resolved = route::resolve(skb, &tuple, u32::from(l4.tcp_flags) << 8);
+    if resolved.what != Resolved::FLOW {
+        return Err(DropReason::Untranslated);
+    }
+    let hit = store::load::<false>(resolved.value, &tuple).ok_or(DropReason::Contended)?;
+    if hit.out_if != skb.ifindex() {
+        return Err(DropReason::RouteNotViaUplink);
+    }
+    translate(skb, &bytes, &ip, &l4, &hit)?;
+    Ok(Some(PuntReason::Translated))
+}
+
+#[inline(always)]
+fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
+    life::touch::<false>(hit, l4, now(), Amount::of(skb, ip, l4));
+    // The kernel has decremented the TTL already, or it is the host's own packet.
+    let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Keep);
+    apply::rewrite(skb, bytes, &change)
+}
+
+#[inline(always)]
+fn is_icmp_error(bytes: &Bytes, ip: &ipv4::Header) -> bool {
+    matches!(bytes.load::<1>(ip.payload_off()), Ok([icmp_type]) if icmp::is_error(icmp_type))
+}
+
+/// An ICMP error of the host about a packet that was translated on its way in: the sender must see the packet it sent.
+#[inline(always)]
+fn icmp_error(skb: Skb) -> Result<Option<PuntReason>, DropReason> {
+    let bytes = skb.all_headers();
+    let ip = ipv4::parse(&bytes, L3_OFF)?;
+    let Ok(embedded) = icmp_error::parse(&bytes, &ip) else { return Ok(None) };
+    if !in_fwd_network(embedded.ip.dst) {
+        return Ok(None);
+    }
+    let endpoint = ADDRESSES.get_ptr(&mapped(embedded.ip.dst)).ok_or(DropReason::Untranslated)?;
+    let tuple = Tuple {
+        saddr: embedded.ip.dst,
+        daddr: embedded.ip.src,
+        sport: embedded.dst_port,
+        dport: embedded.src_port,
+        // SAFETY: an aligned word of a map value.
+        ifindex: unsafe { endpoint.read_volatile() },
+        proto: embedded.ip.proto,
+        _pad: [0; 3],
+    };
+    let slot = store::indexed(&tuple, hash(&tuple));
+    let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Untranslated)?;
+    let change = embedded.rewrite(Side::Destination, hit.addr, hit.port);
+    apply::rewrite_embedded(&bytes, &change)?;
+    Ok(Some(PuntReason::IcmpError))
+}
+
+/// A packet of a socket of the host itself. Where its port is claimed by an endpoint's flow towards the same destination, it
+/// gets another one, as if the host were an endpoint. Ports outside the NAT range never clash.
+#[inline(always)]
+fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntReason>, DropReason> {
+    let Ok(l4) = l4::parse(bytes, ip) else { return Ok(None) };
+    let Some(config) = config() else { return Ok(None) };
+    let port = u16::from_be_bytes(l4.src_port);
+    if port < config.nat_port_min || port > config.nat_port_max {
+        return Ok(None);
+    }
+    let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
+    if is_icmp && l4.icmp_type != icmp::ECHO_REQUEST {
+        return Ok(None);
+    }
+    let tuple = Tuple::of(ip, &l4, 0);
+    if let Some(hit) = host_flow(&tuple) {
+        translate(skb, bytes, ip, &l4, &hit)?;
+        return Ok(Some(PuntReason::HostFlow));
+    }
+    let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
+    // A raw or ping socket is not found by a look-up: the host's echo claims its identifier before an endpoint's can.
+    if !opens || !(is_icmp || claimed(&tuple, skb.ifindex())) {
+        return Ok(None);
+    }
+    let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags.into());
+    if resolved.what != Resolved::FLOW {
+        // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
+        return Ok(None);
+    }
+    let hit = store::load::<false>(resolved.value, &tuple).ok_or(DropReason::Contended)?;
+    translate(skb, bytes, ip, &l4, &hit)?;
+    Ok(Some(PuntReason::HostFlow))
+}
+
+/// The flow of a host's packet, if the host has any flow at all.
+#[inline(always)]
+fn host_flow(tuple: &Tuple) -> Option<Hit> {
+    let alloc = FLOW_ALLOC.get_ptr(0)?;
+    // SAFETY: an aligned word of the element of the map.
+    if unsafe { (&raw const (*alloc).host_flows).read_volatile() } == 0 {
+        return None;
+    }
+    store::load::<false>(store::indexed(tuple, hash(tuple)), tuple)
+}
+
+/// Whether the reply to a host's packet is claimed by a flow.
+#[inline(always)]
+fn claimed(tuple: &Tuple, uplink: u32) -> bool {
+    FLOW_INDEX.get_ptr(&inbound(tuple, uplink)).is_some()
+}

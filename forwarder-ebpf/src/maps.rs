@@ -1,0 +1,107 @@
+//! Every map, under the name by which the control plane pins it. Sizes of the flow table are set when it loads.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_timer},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, Queue},
+    macros::btf_map,
+};
+use forwarder_common::abi::{
+    Addr, Config, CounterBlock, Endpoint, FlowAlloc, FlowSlot, Network, RingEntry, SysctlKey, SysctlValue, Tuple, Uplink,
+};
+
+const LAZY: usize = BPF_F_NO_PREALLOC as usize;
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// Number of hints less one; the number is a power of two.
+#[unsafe(no_mangle)]
+pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
+
+/// Settings.
+#[btf_map]
+pub(crate) static CONFIG: Array<Config, 1> = Array::new();
+
+/// Host end → endpoint.
+#[btf_map]
+pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
+
+/// Address of an endpoint → its host end.
+#[btf_map]
+pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();
+
+/// Bridge → network.
+#[btf_map]
+pub(crate) static NETWORKS: HashMap<u32, Network, 1024, LAZY> = HashMap::new();
+
+/// IPv4 prefix → bridge of the network.
+#[btf_map]
+pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
+
+/// Interface → uplink.
+#[btf_map]
+pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
+
+/// Counters of a hook of an interface. Block 0 takes what belongs to no known interface.
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<CounterBlock, 4096> = PerCpuArray::new();
+
+/// Originals of the sysctls that the control plane changed; no program reads it.
+#[btf_map]
+pub(crate) static SYSCTLS: HashMap<SysctlKey, SysctlValue, 1024, LAZY> = HashMap::new();
+
+/// Tuple of either direction → slot. Inserting a reply's tuple with `BPF_NOEXIST` is the claim of a port.
+#[btf_map]
+pub(crate) static FLOW_INDEX: HashMap<Tuple, u32, 1024> = HashMap::new();
+
+/// The flows.
+#[btf_map]
+pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
+
+/// Hash of a tuple → slot that was last seen with it: saves the look-up in the index.
+#[btf_map]
+pub(crate) static FLOW_HINTS: Array<u32, 1024> = Array::new();
+
+/// Slots that were freed, the longest free first.
+#[btf_map]
+pub(crate) static FLOW_FREE: Queue<u32, 1024> = Queue::new();
+
+/// Who uses how much of the table.
+#[btf_map]
+pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
+
+/// Rings of half-open flows, one after the other: what is overwritten is evicted.
+#[btf_map]
+pub(crate) static HALF_OPEN_RING: Array<RingEntry, 1024> = Array::new();
+
+/// Position in each ring of half-open flows (wrapping).
+#[btf_map]
+pub(crate) static HALF_OPEN_CURSOR: Array<u32, 64> = Array::new();
+
+/// Ring of closed flows: what is overwritten is forgotten.
+#[btf_map]
+pub(crate) static CLOSING_RING: Array<RingEntry, 1024> = Array::new();
+
+/// State of the sweep, in a map of its own: a map with a timer cannot be mapped into memory.
+#[repr(C)]
+pub(crate) struct Sweep {
+    /// The timer.
+    pub(crate) timer: bpf_timer,
+    /// Next slot to look at.
+    pub(crate) cursor: u32,
+    /// Flows ended by the current slice.
+    pub(crate) ended: u32,
+    /// Slices so far.
+    pub(crate) slices: u64,
+    /// The longest slice, nanoseconds.
+    pub(crate) longest_ns: u64,
+}
+
+/// The one timer that ends idle flows.
+#[btf_map]
+pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
+
+/// The settings.
+#[inline(always)]
+pub(crate) fn config() -> Option<&'static Config> {
+    CONFIG.get(0)
+}

@@ -1,0 +1,281 @@
+//! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{
+        BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
+        BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+    },
+    btf_maps::lpm_trie::Key,
+    helpers::bpf_fib_lookup as fib_lookup,
+};
+use forwarder_common::{
+    abi::{Endpoint, Tuple, Uplink, mapped},
+    flow::hash,
+    verdict::{DropReason, PuntReason, Verdict},
+    wire::ipv4::is_multicast_or_broadcast,
+};
+
+use crate::{
+    flow::{
+        claim::{self, FAILED, Opening},
+        life,
+        store::{self, Hit},
+    },
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS, SUBNETS, UPLINKS, config},
+    skb::Skb,
+};
+
+const AF_INET: u8 = 2;
+const EINVAL: i64 = -22;
+
+/// What [`resolve`] found. A plain struct: the kernel's BTF does not know enums with niches.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Resolved {
+    /// See the constants of this type.
+    pub(crate) what: u32,
+    /// The slot, the host end, or the code of the verdict.
+    pub(crate) value: u32,
+}
+
+impl Resolved {
+    /// The flow is in slot `value`.
+    pub(crate) const FLOW: u32 = 0;
+    /// To the endpoint behind host end `value`.
+    pub(crate) const PEER: u32 = 1;
+    /// To the kernel; `value` is the code.
+    pub(crate) const PUNT: u32 = 2;
+    /// Away with it; `value` is the code.
+    pub(crate) const DROP: u32 = 3;
+
+    const fn punt(reason: PuntReason) -> Self {
+        Self { what: Self::PUNT, value: Verdict::Punted(reason).code() }
+    }
+
+    const fn drop(reason: DropReason) -> Self {
+        Self { what: Self::DROP, value: Verdict::Dropped(reason).code() }
+    }
+}
+
+/// The way to a destination.
+struct Route {
+    result: i64,
+    out_if: u32,
+    next_hop: [u8; 4],
+    source: [u8; 4],
+    mtu: u32,
+}
+
+/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`; `word` is the code of the
+/// reason to drop it if it has no ports and its destination is outside, or 0 and the TCP flags shifted by 8.
+#[inline(never)]
+pub(crate) fn resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
+    let hash = hash(tuple);
+    let portless = word & 0xff;
+    if portless == 0 {
+        let slot = store::indexed(tuple, hash);
+        if store::load::<false>(slot, tuple).is_some() {
+            return Resolved { what: Resolved::FLOW, value: slot };
+        }
+    }
+    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let endpoint = unsafe { &*endpoint };
+    if tuple.saddr != endpoint.v4 {
+        return Resolved::drop(DropReason::SpoofedSource);
+    }
+    if is_multicast_or_broadcast(tuple.daddr) {
+        return Resolved::punt(PuntReason::Multicast);
+    }
+    if let Some(peer) = neighbour(endpoint, tuple.daddr) {
+        return Resolved { what: Resolved::PEER, value: peer };
+    }
+    let route = look_up(skb, tuple, endpoint.network);
+    if let Some(elsewhere) = elsewhere(&route, endpoint) {
+        return elsewhere;
+    }
+    if portless != 0 {
+        return Resolved { what: Resolved::DROP, value: portless };
+    }
+    open(skb, tuple, endpoint, &route, word >> 8, hash)
+}
+
+/// The host end of the endpoint with address `addr` in the same network.
+#[inline(always)]
+fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
+    let peer = ADDRESSES.get_ptr(&mapped(addr))?;
+    // SAFETY: an aligned word of a map value.
+    let ifindex = unsafe { peer.read_volatile() };
+    let peer = ENDPOINTS.get_ptr(&ifindex)?;
+    // SAFETY: as in `resolve`.
+    (unsafe { (*peer).network } == endpoint.network).then_some(ifindex)
+}
+
+/// What becomes of a packet whose route does not leave by the endpoint's uplink.
+#[inline(always)]
+fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
+    match route.result as u32 {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.uplink => None,
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if NETWORKS.get_ptr(&route.out_if).is_some() => {
+            Some(Resolved::punt(PuntReason::OtherNetwork))
+        }
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
+            Some(Resolved::drop(DropReason::RouteNotViaUplink))
+        }
+        // Local addresses and broadcasts; also what has no route at all, which the kernel answers.
+        BPF_FIB_LKUP_RET_NOT_FWDED => Some(Resolved::punt(PuntReason::ToHost)),
+        _ => Some(Resolved::punt(PuntReason::Unreachable)),
+    }
+}
+
+/// Looks the route up as if the packet came in by `input`.
+#[inline(always)]
+fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Route {
+    let flags = BPF_FIB_LOOKUP_SKIP_NEIGH;
+    let (mut result, mut params) = fib(skb, tuple, input, flags | BPF_FIB_LOOKUP_SRC);
+    if result == EINVAL {
+        // A kernel that does not choose sources (before 6.7): the uplink's first address serves.
+        (result, params) = fib(skb, tuple, input, flags);
+        // SAFETY: plain integers.
+        params.__bindgen_anon_3.ipv4_src = 0;
+    }
+    // SAFETY: the fields were written by the helper, or by `fib`.
+    unsafe {
+        Route {
+            result,
+            out_if: params.ifindex,
+            next_hop: params.__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
+            source: params.__bindgen_anon_3.ipv4_src.to_ne_bytes(),
+            mtu: params.__bindgen_anon_1.mtu_result.into(),
+        }
+    }
+}
+
+#[inline(always)]
+fn fib(skb: Skb, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_fib_lookup) {
+    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size.
+    unsafe {
+        let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
+        params.family = AF_INET;
+        params.l4_protocol = tuple.proto;
+        params.sport = u16::from_ne_bytes(tuple.sport);
+        params.dport = u16::from_ne_bytes(tuple.dport);
+        // A length that always fits, so that the helper tells the MTU of the route.
+        params.__bindgen_anon_1.tot_len = 1;
+        params.ifindex = input;
+        params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
+        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
+        let result = fib_lookup(skb.ptr().cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, flags);
+        (result, params)
+    }
+}
+
+/// The address behind which packets on `route` appear; zero if there is none.
+#[inline(always)]
+fn source(route: &Route, uplink: &Uplink) -> [u8; 4] {
+    if route.source == [0; 4] { uplink.v4 } else { route.source }
+}
+
+/// Makes the flow of an endpoint.
+#[inline(always)]
+fn open(skb: Skb, tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32, hash: u32) -> Resolved {
+    const RST: u32 = forwarder_common::wire::l4::tcp_flag::RST as u32;
+    if tcp_flags & RST != 0 {
+        return Resolved::drop(DropReason::NoFlow);
+    }
+    let Some(uplink) = UPLINKS.get_ptr(&endpoint.uplink) else { return Resolved::drop(DropReason::NoUplinkAddress) };
+    // SAFETY: as in `resolve`.
+    let uplink = unsafe { &*uplink };
+    let nat_addr = source(route, uplink);
+    if nat_addr == [0; 4] {
+        return Resolved::drop(DropReason::NoUplinkAddress);
+    }
+    let ([m0, m1, m2, m3, m4, m5], [g0, g1, g2, g3, g4, g5]) = (endpoint.mac, endpoint.gateway_mac);
+    let opening = Opening {
+        nat_addr,
+        uplink: endpoint.uplink,
+        next_hop: route.next_hop,
+        mtu: route.mtu,
+        endpoint: tuple.ifindex,
+        endpoint_mtu: endpoint.mtu,
+        macs: [m0, m1, m2, m3, m4, m5, g0, g1, g2, g3, g4, g5],
+        counters: endpoint.counters,
+        counters_out: uplink.counters_out,
+        counters_in: uplink.counters_in,
+        ring: endpoint.ring,
+        tcp_flags,
+    };
+    opened(claim::open(skb.ptr(), tuple, &opening), hash)
+}
+
+/// What [`claim::open`] returned.
+#[inline(always)]
+fn opened(result: u32, hash: u32) -> Resolved {
+    if result & FAILED != 0 {
+        return Resolved { what: Resolved::DROP, value: result & !FAILED };
+    }
+    store::hint(hash, result);
+    Resolved { what: Resolved::FLOW, value: result }
+}
+
+/// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
+/// endpoint's flow, or must not be.
+#[inline(never)]
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u32) -> Resolved {
+    let Some(record) = UPLINKS.get_ptr(&uplink) else { return Resolved::drop(DropReason::NoUplinkAddress) };
+    // SAFETY: as in `resolve`.
+    let record = unsafe { &*record };
+    let opening = Opening {
+        nat_addr: tuple.saddr,
+        uplink,
+        next_hop: [0; 4],
+        mtu: u32::from(u16::MAX),
+        endpoint: 0,
+        endpoint_mtu: u32::from(u16::MAX),
+        macs: [0; 12],
+        counters: 0,
+        counters_out: record.counters_out,
+        counters_in: record.counters_in,
+        ring: 0,
+        tcp_flags,
+    };
+    opened(claim::open(skb.ptr(), tuple, &opening), hash(tuple))
+}
+
+/// Looks the route of a flow up again: the next hop and the MTU are updated in place. A flow that would leave by another
+/// interface or behind another address is ended; its next packet makes a new one. Returns 1 if the flow lives on.
+#[inline(never)]
+pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> u32 {
+    let (Some(hit), Some(endpoint)) = (store::load::<false>(index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex)) else {
+        return 0;
+    };
+    // SAFETY: as in `resolve`.
+    let endpoint = unsafe { &*endpoint };
+    let route = look_up(skb, tuple, endpoint.network);
+    let stays = elsewhere(&route, endpoint).is_none() && (route.source == [0; 4] || route.source == hit.addr);
+    if !stays {
+        life::end(index, hit.meta);
+        return 0;
+    }
+    let Hit { slot, half, .. } = hit;
+    // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
+    unsafe {
+        (&raw mut (*half).hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
+        (&raw mut (*half).mtu).write_volatile(route.mtu as u16);
+        (&raw mut (*slot).shared.route_checked).write_volatile(now);
+    }
+    1
+}
+
+/// Whether `addr` belongs to a network of `fwd`.
+#[inline(always)]
+pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
+    let Some(config) = config() else { return false };
+    let number = u32::from_be_bytes(addr);
+    if number < config.subnets_min || number > config.subnets_max {
+        return false;
+    }
+    SUBNETS.get(&Key::new(32, addr)).is_some()
+}

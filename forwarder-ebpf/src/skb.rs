@@ -1,0 +1,126 @@
+//! The packet in the kernel: `__sk_buff` and direct access to its bytes.
+
+use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
+use forwarder_common::{packet::PacketBytes, verdict::DropReason};
+
+/// Bytes that must be in the linear part before headers are read: Ethernet, IPv4 and TCP without options.
+const HEADERS: u32 = 14 + 20 + 20;
+/// Bytes that are made linear when there are IP options or an embedded packet: 14 + 60 + 8 + 60 + 8.
+const ALL_HEADERS: u32 = 150;
+
+/// A packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb {
+    ptr: *mut __sk_buff,
+}
+
+/// The linear bytes of a packet. Stale after a helper that may move them.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes {
+    data: usize,
+    end: usize,
+}
+
+/// Declares getters of context fields.
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident,)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name(self) -> u32 {
+            // SAFETY: `ptr` is the context of the running program; the verifier rewrites the access.
+            unsafe { (*self.ptr).$name }
+        }
+    )*};
+}
+
+impl Skb {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        Self { ptr: ctx.as_ptr().cast() }
+    }
+
+    fields! {
+        /// Length with the Ethernet header, bytes.
+        len,
+        /// The interface of the hook.
+        ifindex,
+        /// The interface by which the packet came into this namespace, 0 for the host's own.
+        ingress_ifindex,
+        /// Segments of a GSO packet, 0 or 1 for others.
+        gso_segs,
+        /// Payload of each segment of a GSO packet, bytes.
+        gso_size,
+    }
+
+    /// The context, for helpers.
+    #[inline(always)]
+    pub(crate) fn ptr(self) -> *mut __sk_buff {
+        self.ptr
+    }
+
+    /// The linear bytes as they are.
+    #[inline(always)]
+    fn linear(self) -> Bytes {
+        // SAFETY: as in the getters; the verifier knows both as packet pointers.
+        unsafe { Bytes { data: (*self.ptr).data as usize, end: (*self.ptr).data_end as usize } }
+    }
+
+    /// The linear bytes, which hold at least the headers of a packet without options.
+    #[inline(always)]
+    pub(crate) fn headers(self) -> Bytes {
+        self.at_least(HEADERS)
+    }
+
+    /// The linear bytes, which hold all headers that can be there.
+    #[inline(always)]
+    pub(crate) fn all_headers(self) -> Bytes {
+        self.at_least(ALL_HEADERS)
+    }
+
+    #[inline(always)]
+    fn at_least(self, wanted: u32) -> Bytes {
+        let bytes = self.linear();
+        let here = bytes.end.wrapping_sub(bytes.data) as u32;
+        if here >= wanted || here >= self.len() {
+            return bytes;
+        }
+        let wanted = if self.len() < wanted { self.len() } else { wanted };
+        // SAFETY: the context is valid. A failure leaves the packet as it is, and the reads that follow fail.
+        unsafe { bpf_skb_pull_data(self.ptr, wanted) };
+        self.linear()
+    }
+}
+
+impl Bytes {
+    /// A pointer to `N` bytes at `off`, within the packet.
+    #[inline(always)]
+    fn at<const N: usize>(&self, off: usize) -> Result<*mut [u8; N], DropReason> {
+        // A bound for the verifier; no header starts behind it.
+        if off > 0xff {
+            return Err(DropReason::Truncated);
+        }
+        let start = self.data.wrapping_add(off);
+        if start.wrapping_add(N) > self.end {
+            return Err(DropReason::Truncated);
+        }
+        Ok(start as *mut [u8; N])
+    }
+
+    /// Overwrites `N` bytes at `off`.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(&self, off: usize, bytes: [u8; N]) -> Result<(), DropReason> {
+        let to = self.at::<N>(off)?;
+        // SAFETY: `at` checked that the bytes lie in the packet.
+        unsafe { to.write_unaligned(bytes) };
+        Ok(())
+    }
+}
+
+impl PacketBytes for Bytes {
+    #[inline(always)]
+    fn load<const N: usize>(&self, off: usize) -> Result<[u8; N], DropReason> {
+        let from = self.at::<N>(off)?;
+        // SAFETY: `at` checked that the bytes lie in the packet.
+        Ok(unsafe { from.read_unaligned() })
+    }
+}

@@ -1,0 +1,213 @@
+//! Attaches programs: by TCX links, which are pinned, or, where the kernel has no TCX, by filters of clsact.
+
+use std::{fs, io, path::PathBuf};
+
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType,
+    links::{FdLink, PinnedLink},
+    tc::{self, NlOptions, SchedClassifierLink, TcHandle},
+};
+
+use super::Dataplane;
+use crate::{Context as _, Error, Kind, Result};
+
+/// Place and number of our filters at clsact: few others use them.
+const PRIORITY: u16 = 0x6677;
+const HANDLE: u32 = 0x64;
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Ingress of a host end.
+    FromNs,
+    /// Ingress of an uplink.
+    FromUplink,
+    /// Egress of an uplink.
+    ToUplink,
+}
+
+impl Hook {
+    /// The program of this hook.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::FromNs => "from_ns",
+            Self::FromUplink => "from_uplink",
+            Self::ToUplink => "to_uplink",
+        }
+    }
+
+    const fn attach_type(self) -> TcAttachType {
+        match self {
+            Self::FromNs | Self::FromUplink => TcAttachType::Ingress,
+            Self::ToUplink => TcAttachType::Egress,
+        }
+    }
+}
+
+/// How programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// TCX links (Linux 6.6), first in order.
+    Tcx,
+    /// Filters of a clsact qdisc.
+    Clsact,
+}
+
+impl Dataplane {
+    /// Attaches to an uplink: what leaves is guarded before anything comes in.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_uplink(&self, ifindex: u32) -> Result<()> {
+        self.attach(Hook::ToUplink, ifindex)?;
+        self.attach(Hook::FromUplink, ifindex)
+    }
+
+    /// Detaches from an uplink, the guard last.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach_uplink(&self, ifindex: u32) -> Result<()> {
+        self.detach(Hook::FromUplink, ifindex)?;
+        self.detach(Hook::ToUplink, ifindex)
+    }
+
+    /// Attaches to the host end of an endpoint.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_endpoint(&self, ifindex: u32) -> Result<()> {
+        self.attach(Hook::FromNs, ifindex)
+    }
+
+    /// Detaches from the host end of an endpoint.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach_endpoint(&self, ifindex: u32) -> Result<()> {
+        self.detach(Hook::FromNs, ifindex)
+    }
+
+    /// Whether the program of `hook` is attached to `ifindex`: a link that is pinned but whose interface is gone is not.
+    ///
+    /// # Errors
+    /// The pin or the kernel's list cannot be read.
+    pub fn is_attached(&self, hook: Hook, ifindex: u32) -> Result<bool> {
+        match self.backend()? {
+            Backend::Tcx => {
+                let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
+                match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
+                    Ok((_, programs)) => Ok(self.pin_of(hook, ifindex).exists() && programs.iter().any(|it| it.id() == id)),
+                    // No such interface.
+                    Err(_) => Ok(false),
+                }
+            }
+            Backend::Clsact => Ok(self.pin_of(hook, ifindex).exists()),
+        }
+    }
+
+    /// Which backend this kernel has: asked by trying, not by version.
+    ///
+    /// # Errors
+    /// Reading the kernel's answer failed.
+    pub fn backend(&self) -> Result<Backend> {
+        // Interface 1 is `lo`, in every namespace.
+        match SchedClassifier::query_tcx(1, TcAttachType::Ingress) {
+            Ok(_) => Ok(Backend::Tcx),
+            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::EINVAL) => {
+                Ok(Backend::Clsact)
+            }
+            Err(error) => Err(error).doing("ask for", "TCX on lo"),
+        }
+    }
+
+    /// Attaches with the backend of this kernel; does nothing if the program is attached.
+    fn attach(&self, hook: Hook, ifindex: u32) -> Result<()> {
+        if self.is_attached(hook, ifindex)? {
+            return Ok(());
+        }
+        self.attach_by(self.backend()?, hook, ifindex)
+    }
+
+    /// Attaches with a backend of the caller's choice.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_by(&self, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
+        let doing = format!("attach program {} to", hook.program());
+        let object = || format!("interface {ifindex}");
+        let pin = self.pin_of(hook, ifindex);
+        // A link of an interface that is gone, or of a run that was interrupted.
+        discard(&pin)?;
+        let mut program = self.program(hook.program())?;
+        match backend {
+            Backend::Tcx => {
+                let attach = TcAttach::Tcx { attach_type: hook.attach_type(), order: LinkOrder::first() };
+                let id = program.attach(ifindex, attach).doing(&*doing, object())?;
+                let link: FdLink = program.take_link(id).doing(&*doing, object())?.try_into().doing(&*doing, object())?;
+                link.pin(&pin).doing("pin", format!("link of {} to interface {ifindex}", hook.program()))?;
+            }
+            Backend::Clsact => {
+                match tc::qdisc_add_clsact(ifindex) {
+                    Ok(()) | Err(tc::TcError::AlreadyAttached) => {}
+                    Err(error) => return Err(error).doing("add a clsact qdisc to", object()),
+                }
+                let options = NlOptions { priority: PRIORITY, handle: TcHandle::from(HANDLE), classid: None };
+                let attach = TcAttach::Netlink { parent: hook.attach_type().into(), options };
+                let id = program.attach(ifindex, attach).doing(&*doing, object())?;
+                let link = program.take_link(id).doing(&*doing, object())?;
+                // The filter lives on without us; a directory in place of the link says that it is there.
+                std::mem::forget(link);
+                fs::create_dir(&pin).doing("note", format!("filter {} at interface {ifindex}", hook.program()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches; does nothing if the program is not attached.
+    fn detach(&self, hook: Hook, ifindex: u32) -> Result<()> {
+        let pin = self.pin_of(hook, ifindex);
+        if pin.is_dir() {
+            let parent: TcHandle = hook.attach_type().into();
+            match SchedClassifierLink::attached(ifindex, parent, PRIORITY, TcHandle::from(HANDLE), None) {
+                Ok(link) => drop(link),
+                Err(error) => return Err(error).doing("detach from", format!("interface {ifindex}")),
+            }
+        }
+        discard(&pin)
+    }
+
+    fn pin_of(&self, hook: Hook, ifindex: u32) -> PathBuf {
+        self.links().join(format!("{}-{ifindex}", hook.program()))
+    }
+
+    /// The interfaces to which the program of `hook` is noted as attached.
+    ///
+    /// # Errors
+    /// The pins cannot be listed.
+    pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
+        let dir = self.links();
+        let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
+        let prefix = format!("{}-", hook.program());
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok()).collect())
+    }
+}
+
+/// Unpins a link, which detaches its program, or removes the note of a filter.
+fn discard(pin: &std::path::Path) -> Result<()> {
+    let result = if pin.is_dir() {
+        fs::remove_dir(pin)
+    } else {
+        match PinnedLink::from_pin(pin) {
+            Ok(link) => link.unpin().map(drop),
+            // Not there, or not a link: either way a file to remove.
+            Err(_) => fs::remove_file(pin),
+        }
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::new(Kind::Failed, "unpin", pin.display().to_string(), error.to_string()).caused_by(error)),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! Flows as users see them.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use forwarder_common::abi::{FlowHalf, FlowSlot, FlowState, flow_kind};
+
+use super::{Clock, Dataplane};
+use crate::Result;
+
+const ICMP: u8 = 1;
+
+/// One flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// IP protocol: 1 ICMP, 6 TCP, 17 UDP.
+    pub proto: u8,
+    /// The socket inside; the port is 0 for ICMP.
+    pub src: SocketAddrV4,
+    /// The socket outside.
+    pub dst: SocketAddrV4,
+    /// What the outside sees as the source; for ICMP the port is the identifier outside.
+    pub nat: SocketAddrV4,
+    /// Identifier of an ICMP echo inside.
+    pub icmp_id: Option<u16>,
+    /// `half-open`, `established` or `closing`.
+    pub state: &'static str,
+    /// Namespace → outside: packets on the wire, IP bytes.
+    pub tx: (u64, u64),
+    /// Outside → namespace: packets on the wire, IP bytes.
+    pub rx: (u64, u64),
+    /// Time since the first packet.
+    pub age: Duration,
+    /// Time since the last packet.
+    pub idle: Duration,
+    /// The endpoint's host end; 0 for a socket of the host itself.
+    pub endpoint: u32,
+}
+
+impl Dataplane {
+    /// Every flow, in the order of its addresses and ports. Takes no lock: flows that begin or end meanwhile may be missing.
+    ///
+    /// # Errors
+    /// The flow table cannot be read.
+    pub fn flows(&self) -> Result<Vec<Flow>> {
+        let slots = self.slots()?;
+        let clock = self.clock()?;
+        let mut flows: Vec<Flow> = slots.iter().map(|slot| Flow::new(slot, &clock)).collect();
+        flows.sort_by_key(|flow| (flow.endpoint, flow.proto, flow.src, flow.dst));
+        Ok(flows)
+    }
+}
+
+impl Flow {
+    fn new(slot: &FlowSlot, clock: &Clock) -> Self {
+        let FlowSlot { out, back, shared } = slot;
+        let proto = out.tuple.proto;
+        let port = |bytes: [u8; 2]| u16::from_be_bytes(bytes);
+        let icmp = proto == ICMP;
+        let (src_port, dst_port) = if icmp { (0, 0) } else { (port(out.tuple.sport), port(out.tuple.dport)) };
+        debug_assert!(shared.kind == flow_kind::HOST || shared.endpoint != 0);
+        Self {
+            proto,
+            src: SocketAddrV4::new(Ipv4Addr::from(out.tuple.saddr), src_port),
+            dst: SocketAddrV4::new(Ipv4Addr::from(out.tuple.daddr), dst_port),
+            nat: SocketAddrV4::new(Ipv4Addr::from(out.addr), port(out.port)),
+            icmp_id: icmp.then(|| port(out.tuple.sport)),
+            state: state(FlowState::of(shared.meta)),
+            tx: counters(out),
+            rx: counters(back),
+            age: clock.since(shared.created),
+            idle: clock.since(shared.last_seen),
+            endpoint: shared.endpoint,
+        }
+    }
+}
+
+const fn counters(half: &FlowHalf) -> (u64, u64) {
+    (half.packets, half.bytes)
+}
+
+const fn state(state: FlowState) -> &'static str {
+    match state {
+        FlowState::Free => "free",
+        FlowState::HalfOpen => "half-open",
+        FlowState::Established => "established",
+        FlowState::Closing => "closing",
+    }
+}

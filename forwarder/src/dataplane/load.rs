@@ -1,0 +1,262 @@
+//! Loads the object, pins its maps and programs, and starts the sweep.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+};
+use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS, Timeout};
+
+use super::{Clock, Dataplane};
+use crate::{Context as _, Error, Kind, Result};
+
+/// Pinned last: its presence says that the rest is there.
+pub(super) const READY: &str = "ready";
+const MAPS: &str = "maps";
+const PROGRAMS: &str = "progs";
+pub(super) const LINKS: &str = "links";
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
+
+/// Every map, by the name of its pin.
+const MAP_NAMES: [&str; 17] = [
+    "CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS", "FLOW_INDEX", "FLOW_SLOTS",
+    "FLOW_HINTS", "FLOW_FREE", "FLOW_ALLOC", "HALF_OPEN_RING", "HALF_OPEN_CURSOR", "CLOSING_RING", "SWEEP",
+];
+
+/// Every program, by the name of its pin.
+const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
+
+/// Sizes of the flow table. Each is rounded up to a power of two, except `max_flows`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Flows that may be established at once.
+    pub max_flows: u32,
+    /// Half-open flows that one endpoint may have.
+    pub half_open_quota: u32,
+    /// Rings of half-open flows: endpoints beyond this number share one.
+    pub half_open_rings: u32,
+    /// Closed flows whose ports are remembered.
+    pub closing_quota: u32,
+    /// First and last port of the NAT range.
+    pub nat_ports: (u16, u16),
+    /// Idle times that end a flow, seconds.
+    pub timeouts: [(Timeout, u32); 6],
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            max_flows: 65_536,
+            half_open_quota: 2_048,
+            half_open_rings: 16,
+            closing_quota: 32_768,
+            // Outside ip_local_port_range (32768–60999): the host's own sockets need no reservation.
+            nat_ports: (1024, 29_999),
+            timeouts: [
+                (Timeout::TcpHalfOpen, 240),
+                (Timeout::TcpEstablished, 7_440),
+                (Timeout::TcpClosing, 240),
+                (Timeout::UdpHalfOpen, 120),
+                (Timeout::UdpEstablished, 300),
+                (Timeout::Icmp, 60),
+            ],
+        }
+    }
+}
+
+impl Sizes {
+    /// Slots of the table, slot 0 (never used) included.
+    fn slots(&self) -> u32 {
+        self.max_flows + self.half_open_quota * self.half_open_rings + self.closing_quota + 1
+    }
+
+    /// Two hints a flow and direction.
+    fn hints(&self) -> u32 {
+        (self.slots() * 2).next_power_of_two()
+    }
+
+    fn config(&self, clock: &Clock) -> Config {
+        let mut timeouts = [u32::MAX; TIMEOUTS];
+        for (which, seconds) in self.timeouts {
+            timeouts[which as usize] = seconds.saturating_mul(clock.hz);
+        }
+        Config {
+            abi_version: ABI_VERSION,
+            nat_port_min: self.nat_ports.0,
+            nat_port_max: self.nat_ports.1,
+            subnets_min: u32::MAX,
+            subnets_max: 0,
+            max_flows: self.max_flows,
+            slots: self.slots(),
+            half_open_quota: self.half_open_quota,
+            half_open_rings: self.half_open_rings,
+            closing_quota: self.closing_quota,
+            seed: seed(),
+            hz: clock.hz,
+            timeouts,
+        }
+    }
+}
+
+/// A number that an observer outside cannot guess: where the search for a port starts.
+fn seed() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    // RandomState is seeded by the operating system's random numbers.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u128(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+    hasher.finish() as u32
+}
+
+impl Dataplane {
+    /// Loads everything into the kernel and pins it below `self.dir`.
+    pub(super) fn load(&self, sizes: &Sizes) -> Result<()> {
+        let object = || format!("data path in {}", self.dir.display());
+        unpin(&self.dir)?;
+        for dir in [MAPS, PROGRAMS, LINKS] {
+            let dir = self.dir.join(dir);
+            fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
+        }
+        let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
+        for name in PROGRAM_NAMES {
+            let program: &mut SchedClassifier =
+                ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().doing("load", name)?;
+            program.load().map_err(|error| refused(&error, format!("program {name}")))?;
+            program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))?;
+        }
+        let clock = self.clock()?;
+        let map = ebpf.map_mut("CONFIG").ok_or_else(|| missing("CONFIG"))?;
+        let mut config: Array<_, Config> = Array::try_from(map).doing("open", "map CONFIG")?;
+        config.set(0, &sizes.config(&clock), 0).doing("write", "map CONFIG")?;
+        self.start_sweep()?;
+        // The marker is a directory: a bpffs holds only pins and directories.
+        fs::create_dir(self.dir.join(READY)).doing("finish", object())
+    }
+
+    fn load_object(&self, sizes: &Sizes) -> Result<Ebpf, aya::EbpfError> {
+        let (slots, hints) = (sizes.slots(), sizes.hints());
+        let hint_mask = hints - 1;
+        let mut loader = EbpfLoader::new();
+        for name in MAP_NAMES {
+            loader.map_pin_path(name, self.map_pin(name));
+        }
+        loader
+            .override_global("HINT_MASK", &hint_mask, true)
+            .map_max_entries("FLOW_SLOTS", slots)
+            // Both directions of every flow.
+            .map_max_entries("FLOW_INDEX", slots * 2)
+            .map_max_entries("FLOW_HINTS", hints)
+            .map_max_entries("FLOW_FREE", slots)
+            .map_max_entries("HALF_OPEN_RING", sizes.half_open_quota * sizes.half_open_rings)
+            .map_max_entries("HALF_OPEN_CURSOR", sizes.half_open_rings)
+            .map_max_entries("CLOSING_RING", sizes.closing_quota)
+            .load(OBJECT)
+    }
+
+    /// The program pinned as `name`.
+    pub(super) fn program(&self, name: &str) -> Result<SchedClassifier> {
+        SchedClassifier::from_pin(self.program_pin(name)).doing("open", format!("program {name}"))
+    }
+
+    /// The map pinned as `name`.
+    pub(super) fn map(&self, name: &str) -> Result<Map> {
+        let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
+        Map::from_map_data(data).doing("open", format!("map {name}"))
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn config(&self) -> Result<Config> {
+        let config: Array<_, Config> = Array::try_from(self.map("CONFIG")?).doing("open", "map CONFIG")?;
+        config.get(&0, 0).doing("read", "map CONFIG")
+    }
+
+    /// Writes the settings.
+    pub(super) fn set_config(&self, config: &Config) -> Result<()> {
+        let mut map: Array<_, Config> = Array::try_from(self.map("CONFIG")?).doing("open", "map CONFIG")?;
+        map.set(0, config, 0).doing("write", "map CONFIG")
+    }
+
+    pub(super) fn check_version(&self) -> Result<()> {
+        let found = self.config()?.abi_version;
+        if found == ABI_VERSION {
+            return Ok(());
+        }
+        let why = format!("it was loaded by another version of fwd (layout {found}, this one has {ABI_VERSION})");
+        Err(Error::new(Kind::Conflict, "use", format!("data path in {}", self.dir.display()), why)
+            .remedy("run `fwd down --all` with that version first"))
+    }
+
+    fn start_sweep(&self) -> Result<()> {
+        match self.run("start_sweep", &[0; 64])? {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(-error)).doing("start", "the timer that ends idle flows"),
+        }
+    }
+
+    /// Runs the program `name` once over `packet`; its return value.
+    pub(super) fn run(&self, name: &str, packet: &[u8]) -> Result<i32> {
+        let program = self.program(name)?;
+        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
+        let result = program.test_run(options).doing("run", format!("program {name}"))?;
+        Ok(result.return_value as i32)
+    }
+
+    pub(super) fn program_pin(&self, name: &str) -> PathBuf {
+        self.dir.join(PROGRAMS).join(name)
+    }
+
+    pub(super) fn map_pin(&self, name: &str) -> PathBuf {
+        self.dir.join(MAPS).join(name)
+    }
+
+    pub(super) fn links(&self) -> PathBuf {
+        self.dir.join(LINKS)
+    }
+}
+
+/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go.
+pub(super) fn unpin(dir: &Path) -> Result<()> {
+    for part in [READY, LINKS, PROGRAMS, MAPS] {
+        remove(&dir.join(part))?;
+    }
+    remove(dir)
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.doing("remove", dir.display().to_string()),
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(Kind::Failed, "find", name, "the object that was built into fwd does not have it")
+}
+
+/// The kernel's refusal, with what is likely behind it.
+fn refused(error: &(dyn std::error::Error + 'static), object: String) -> Error {
+    let mut errno = None;
+    let mut source = Some(error);
+    while let Some(error) = source {
+        errno = errno.or(error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error));
+        source = error.source();
+    }
+    let text = crate::error::chain(error);
+    match errno {
+        Some(nix::libc::EPERM) => Error::new(Kind::Unsupported, "load", object, text)
+            .remedy("run as root with CAP_BPF and CAP_NET_ADMIN, outside of a sandbox that forbids bpf(2)"),
+        Some(nix::libc::ENOMEM) => Error::new(Kind::Failed, "load", object, text).remedy("choose a smaller --max-flows"),
+        Some(nix::libc::EINVAL | nix::libc::EOPNOTSUPP) => Error::new(Kind::Unsupported, "load", object, text)
+            .remedy("this kernel lacks something that the programs need (Linux 6.6 or later has all of it); --datapath kernel works without"),
+        _ => Error::new(Kind::Failed, "load", object, text),
+    }
+}

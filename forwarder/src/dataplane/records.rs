@@ -1,0 +1,282 @@
+//! Records of networks, uplinks, endpoints and sysctls in the pinned maps.
+
+use std::net::IpAddr;
+
+use aya::maps::{
+    HashMap, LpmTrie, MapData, MapError,
+    lpm_trie::Key,
+};
+use forwarder_common::abi::{self, Addr, Endpoint, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, mapped};
+use ipnet::Ipv4Net;
+
+use super::Dataplane;
+use crate::{Context as _, Error, Kind, Result};
+
+/// Blocks of `COUNTERS` and rings of half-open flows are numbered from here: block 0 takes what belongs to nobody.
+const FIRST_BLOCK: u32 = 1;
+/// As large as the map `COUNTERS`.
+const BLOCKS: u32 = 4096;
+
+type Hash<K, V> = HashMap<MapData, K, V>;
+
+impl Dataplane {
+    fn hash<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Result<Hash<K, V>> {
+        let map = self.map(name)?;
+        HashMap::try_from(map).doing("open", format!("map {name}"))
+    }
+
+    fn all<V: aya::Pod>(&self, name: &str) -> Result<Vec<(u32, V)>> {
+        let map: Hash<u32, V> = self.hash(name)?;
+        let mut records = map.iter().collect::<Result<Vec<_>, _>>().doing("read", format!("map {name}"))?;
+        records.sort_by_key(|(ifindex, _)| *ifindex);
+        Ok(records)
+    }
+
+    fn put<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V) -> Result<()> {
+        self.hash::<K, V>(name)?.insert(key, value, 0).doing("write", format!("map {name}"))
+    }
+
+    /// Removes a key, which may be absent.
+    fn forget<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Result<()> {
+        match self.hash::<K, V>(name)?.remove(key) {
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
+            result => result.doing("write", format!("map {name}")),
+        }
+    }
+
+    /// Every endpoint with the ifindex of its host end, in that order.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn endpoints(&self) -> Result<Vec<(u32, Endpoint)>> {
+        self.all("ENDPOINTS")
+    }
+
+    /// Registers an endpoint: from now on its packets are forwarded.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
+        self.put("ENDPOINTS", &ifindex, endpoint)?;
+        for addr in addresses(endpoint) {
+            self.put("ADDRESSES", &addr, &ifindex)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an endpoint and ends its flows, before its address can be given to another.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn remove_endpoint(&self, ifindex: u32) -> Result<()> {
+        let record = self.endpoints()?.into_iter().find(|(key, _)| *key == ifindex);
+        self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
+        if let Some((_, endpoint)) = record {
+            for addr in addresses(&endpoint) {
+                self.forget::<Addr, u32>("ADDRESSES", &addr)?;
+            }
+        }
+        self.purge(ifindex)
+    }
+
+    /// Ends the flows of the endpoint with host end `ifindex`.
+    fn purge(&self, ifindex: u32) -> Result<()> {
+        let end = self.slots_used()?;
+        let mut first = 0;
+        while first < end {
+            let mut packet = [0; 64];
+            packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
+            packet[18..22].copy_from_slice(&first.to_ne_bytes());
+            self.run("purge", &packet)?;
+            first = first.saturating_add(PURGE_SLICE);
+        }
+        Ok(())
+    }
+
+    /// Every network with the ifindex of its bridge.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn networks(&self) -> Result<Vec<(u32, Network)>> {
+        self.all("NETWORKS")
+    }
+
+    /// Registers a network and its prefix.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn put_network(&self, bridge: u32, network: &Network) -> Result<()> {
+        self.put("NETWORKS", &bridge, network)?;
+        if network.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0 {
+            let subnet = subnet(network);
+            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+            self.subnets()?.insert(&key, &bridge, 0).doing("write", "map SUBNETS")?;
+        }
+        self.update_subnet_range()
+    }
+
+    /// Removes a network.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn remove_network(&self, bridge: u32) -> Result<()> {
+        let record = self.networks()?.into_iter().find(|(key, _)| *key == bridge);
+        self.forget::<u32, Network>("NETWORKS", &bridge)?;
+        if let Some((_, network)) = record {
+            let subnet = subnet(&network);
+            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+            match self.subnets()?.remove(&key) {
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                result => result.doing("write", "map SUBNETS")?,
+            }
+        }
+        self.update_subnet_range()
+    }
+
+    fn subnets(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
+        LpmTrie::try_from(self.map("SUBNETS")?).doing("open", "map SUBNETS")
+    }
+
+    /// Tells the programs between which addresses the prefixes lie: most packets need no look-up.
+    fn update_subnet_range(&self) -> Result<()> {
+        let networks = self.networks()?;
+        let forwarded = networks.iter().filter(|(_, it)| it.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0);
+        let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
+        let mut config = self.config()?;
+        config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
+        config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
+        self.set_config(&config)
+    }
+
+    /// Every uplink with its ifindex.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn uplinks(&self) -> Result<Vec<(u32, Uplink)>> {
+        self.all("UPLINKS")
+    }
+
+    /// Registers an uplink.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn put_uplink(&self, ifindex: u32, uplink: &Uplink) -> Result<()> {
+        self.put("UPLINKS", &ifindex, uplink)
+    }
+
+    /// Removes an uplink.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
+        self.forget::<u32, Uplink>("UPLINKS", &ifindex)
+    }
+
+    /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.
+    ///
+    /// # Errors
+    /// There is none left, or a map cannot be read.
+    pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
+        let mut used: Vec<u32> = self.endpoints()?.iter().map(|(_, endpoint)| endpoint.counters).collect();
+        used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
+        let free: Vec<u32> = (FIRST_BLOCK..BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
+        if free.len() < wanted {
+            let why = format!("all {BLOCKS} blocks of counters are in use");
+            return Err(Error::new(Kind::Failed, "register", "one more endpoint", why)
+                .remedy("take down endpoints that are not needed"));
+        }
+        self.reset_counters(&free)?;
+        Ok(free)
+    }
+
+    /// The ring of half-open flows with the fewest endpoints.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn free_ring(&self) -> Result<u32> {
+        let rings = self.config()?.half_open_rings;
+        let endpoints = self.endpoints()?;
+        let users = |ring: u32| endpoints.iter().filter(|(_, endpoint)| endpoint.ring == ring).count();
+        Ok((0..rings).min_by_key(|&ring| users(ring)).unwrap_or(0))
+    }
+
+    /// Sysctls that were changed: path below `/proc/sys`, original, ours.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn sysctls(&self) -> Result<Vec<(String, String, String)>> {
+        let map: Hash<SysctlKey, SysctlValue> = self.hash("SYSCTLS")?;
+        let mut sysctls = map
+            .iter()
+            .map(|entry| entry.map(|(key, value)| (name_of(&key.path), name_of(&value.original), name_of(&value.ours))))
+            .collect::<Result<Vec<_>, _>>()
+            .doing("read", "map SYSCTLS")?;
+        sysctls.sort();
+        Ok(sysctls)
+    }
+
+    /// Remembers the original of a sysctl, before it is changed. What is remembered already stays.
+    ///
+    /// # Errors
+    /// The map cannot be written, or a text is too long.
+    pub fn put_sysctl(&self, path: &str, original: &str, ours: &str) -> Result<()> {
+        if self.sysctls()?.iter().any(|(known, ..)| known == path) {
+            return Ok(());
+        }
+        let value = SysctlValue { original: name(original)?, ours: name(ours)? };
+        self.put("SYSCTLS", &SysctlKey { path: name(path)? }, &value)
+    }
+
+    /// Forgets a sysctl, after it was restored.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn remove_sysctl(&self, path: &str) -> Result<()> {
+        self.forget::<SysctlKey, SysctlValue>("SYSCTLS", &SysctlKey { path: name(path)? })
+    }
+}
+
+/// The addresses of an endpoint.
+fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
+    let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
+    let v6 = (endpoint.v6 != [0; 16]).then_some(endpoint.v6);
+    v4.into_iter().chain(v6)
+}
+
+/// The prefix of a network.
+fn subnet(network: &Network) -> Ipv4Net {
+    let prefix = u8::try_from(network.prefix_v4).unwrap_or(32).min(32);
+    Ipv4Net::new_assert(network.gateway_v4.into(), prefix).trunc()
+}
+
+/// A text padded with NUL to the length of a record's field.
+///
+/// # Errors
+/// [`Kind::Usage`] if it is too long: the last byte stays NUL.
+pub fn name<const N: usize>(text: &str) -> Result<[u8; N]> {
+    let mut field = [0; N];
+    match field.get_mut(..text.len()) {
+        Some(start) if text.len() < N => {
+            start.copy_from_slice(text.as_bytes());
+            Ok(field)
+        }
+        _ => Err(Error::new(Kind::Usage, "use the name", text, format!("it is longer than {} bytes", N - 1))),
+    }
+}
+
+/// The text in a field that is padded with NUL.
+#[must_use]
+pub fn name_of(field: &[u8]) -> String {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+/// An address of either family as a record holds it.
+#[must_use]
+pub fn address(addr: IpAddr) -> Addr {
+    match addr {
+        IpAddr::V4(v4) => mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}

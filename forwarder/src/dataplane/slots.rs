@@ -1,0 +1,83 @@
+//! The flow table, mapped into memory: read without a system call per flow.
+
+use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
+
+use aya::maps::{Array, Map, MapData};
+use forwarder_common::abi::{FlowAlloc, FlowSlot, FlowState, SLOT_NONE, meta};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::Dataplane;
+use crate::{Context as _, Error, Kind, Result};
+
+/// A read-only view of the slots.
+struct View {
+    start: NonNull<nix::libc::c_void>,
+    bytes: usize,
+}
+
+impl View {
+    fn new(data: &MapData, slots: u32) -> Result<Self> {
+        let bytes = (slots as usize * size_of::<FlowSlot>()).next_multiple_of(4096);
+        let length = NonZeroUsize::new(bytes)
+            .ok_or_else(|| Error::new(Kind::Failed, "map", "the flow table", "it has no slots"))?;
+        // SAFETY: a new mapping at an address of the kernel's choice, over the data of an mmapable array.
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) }
+            .doing("map", "the flow table")?;
+        Ok(Self { start, bytes })
+    }
+
+    /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is free or was changing.
+    fn read(&self, index: u32) -> Option<FlowSlot> {
+        let offset = index as usize * size_of::<FlowSlot>();
+        if offset + size_of::<FlowSlot>() > self.bytes {
+            return None;
+        }
+        // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
+        let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>();
+        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, and the generation is checked after.
+        let (copy, after) = unsafe {
+            let copy = slot.as_ptr().read_volatile();
+            (copy, (&raw const (*slot.as_ptr()).shared.meta).read_volatile())
+        };
+        let same = meta::generation(copy.shared.meta) == meta::generation(after);
+        (same && FlowState::of(copy.shared.meta) != FlowState::Free).then_some(copy)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, to which no reference is left.
+        if let Err(error) = unsafe { munmap(self.start, self.bytes) } {
+            tracing::debug!("unmap the flow table: {error}");
+        }
+    }
+}
+
+impl Dataplane {
+    /// Who uses how much of the flow table.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn alloc(&self) -> Result<FlowAlloc> {
+        let alloc: Array<_, FlowAlloc> = Array::try_from(self.map("FLOW_ALLOC")?).doing("open", "map FLOW_ALLOC")?;
+        alloc.get(&0, 0).doing("read", "map FLOW_ALLOC")
+    }
+
+    /// Slots that were ever used.
+    pub(super) fn slots_used(&self) -> Result<u32> {
+        Ok(self.alloc()?.next_unused.min(self.config()?.slots))
+    }
+
+    /// A copy of every slot in use.
+    pub(super) fn slots(&self) -> Result<Vec<FlowSlot>> {
+        let used = self.slots_used()?;
+        if used == 0 {
+            return Ok(Vec::new());
+        }
+        let Map::Array(data) = self.map("FLOW_SLOTS")? else {
+            return Err(Error::new(Kind::Failed, "open", "map FLOW_SLOTS", "it is no array"));
+        };
+        let view = View::new(&data, used)?;
+        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).collect())
+    }
+}

@@ -1,0 +1,148 @@
+//! Counters as users see them: per interface, hook, verdict and reason.
+
+use aya::{
+    maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
+use forwarder_common::{
+    abi::{Counter, CounterBlock, Endpoint},
+    verdict::{DropReason, PuntReason, Verdict},
+};
+
+use super::{Dataplane, records::name_of};
+use crate::{Context as _, Error, Kind, Result};
+
+/// One counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The interface.
+    pub ifname: String,
+    /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
+    pub hook: &'static str,
+    /// `forwarded`, `punted` or `dropped`.
+    pub verdict: &'static str,
+    /// Why it was punted or dropped.
+    pub reason: Option<&'static str>,
+    /// Packets on the wire.
+    pub packets: u64,
+    /// IP bytes.
+    pub bytes: u64,
+}
+
+/// What an endpoint sent and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets that left the namespace by the fast path, on the wire.
+    pub tx_packets: u64,
+    /// Their IP bytes.
+    pub tx_bytes: u64,
+    /// Packets that were delivered into the namespace by the fast path, on the wire.
+    pub rx_packets: u64,
+    /// Their IP bytes.
+    pub rx_bytes: u64,
+}
+
+type Blocks = PerCpuArray<MapData, CounterBlock>;
+
+impl Dataplane {
+    fn counters(&self) -> Result<Blocks> {
+        PerCpuArray::try_from(self.map("COUNTERS")?).doing("open", "map COUNTERS")
+    }
+
+    /// Sets blocks to zero.
+    pub(super) fn reset_counters(&self, blocks: &[u32]) -> Result<()> {
+        let mut counters = self.counters()?;
+        let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?;
+        for &block in blocks {
+            let zero = PerCpuValues::try_from(vec![CounterBlock::default(); cpus]).doing("reset", "counters")?;
+            counters.set(block, zero, 0).doing("write", "map COUNTERS")?;
+        }
+        Ok(())
+    }
+
+    /// What an endpoint sent and received by the fast path.
+    ///
+    /// # Errors
+    /// The counters cannot be read.
+    pub fn endpoint_traffic(&self, endpoint: &Endpoint) -> Result<Traffic> {
+        let block = sum(&self.counters()?, endpoint.counters)?;
+        let tx = counter(&block, Verdict::Forwarded);
+        let rx = counter(&block, Verdict::Delivered);
+        Ok(Traffic { tx_packets: tx.packets, tx_bytes: tx.bytes, rx_packets: rx.packets, rx_bytes: rx.bytes })
+    }
+
+    /// Every counter, also those at zero, by uplink and endpoint.
+    ///
+    /// # Errors
+    /// The counters cannot be read.
+    pub fn stats(&self) -> Result<Vec<Stat>> {
+        let counters = self.counters()?;
+        let mut stats = Vec::new();
+        for (_, uplink) in self.uplinks()? {
+            let ifname = name_of(&uplink.ifname);
+            push(&mut stats, &ifname, "from_uplink", &sum(&counters, uplink.counters_in)?);
+            push(&mut stats, &ifname, "to_uplink", &sum(&counters, uplink.counters_out)?);
+        }
+        for (_, endpoint) in self.endpoints()? {
+            let ifname = name_of(&endpoint.host_if);
+            let block = sum(&counters, endpoint.counters)?;
+            push(&mut stats, &ifname, "from_ns", &block);
+            stats.push(stat(&ifname, "to_ns", "forwarded", None, counter(&block, Verdict::Delivered)));
+        }
+        let nobody = sum(&counters, 0)?;
+        push(&mut stats, "", "from_ns", &nobody);
+        Ok(stats)
+    }
+}
+
+/// A block summed over the CPUs.
+fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
+    let per_cpu = counters.get(&block, 0).doing("read", "map COUNTERS")?;
+    let mut total = CounterBlock::default();
+    for cpu in per_cpu.iter() {
+        for (sum, counter) in total.by_code.iter_mut().zip(&cpu.by_code) {
+            sum.packets += counter.packets;
+            sum.bytes += counter.bytes;
+        }
+    }
+    Ok(total)
+}
+
+fn counter(block: &CounterBlock, verdict: Verdict) -> Counter {
+    block.by_code.get(verdict.code() as usize).copied().unwrap_or_default()
+}
+
+/// One row per verdict of a hook.
+fn push(stats: &mut Vec<Stat>, ifname: &str, hook: &'static str, block: &CounterBlock) {
+    stats.push(stat(ifname, hook, "forwarded", None, counter(block, Verdict::Forwarded)));
+    for &reason in PuntReason::ALL {
+        stats.push(stat(ifname, hook, "punted", Some(reason.name()), counter(block, Verdict::Punted(reason))));
+    }
+    for &reason in DropReason::ALL {
+        stats.push(stat(ifname, hook, "dropped", Some(reason.name()), counter(block, Verdict::Dropped(reason))));
+    }
+}
+
+fn stat(
+    ifname: &str,
+    hook: &'static str,
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    counter: Counter,
+) -> Stat {
+    Stat { ifname: ifname.into(), hook, verdict, reason, packets: counter.packets, bytes: counter.bytes }
+}
+
+impl Stat {
+    /// The sum of what matches, for tests and summaries.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if no row matches: the name is misspelt.
+    pub fn total(stats: &[Self], matches: impl Fn(&Self) -> bool) -> Result<u64> {
+        let mut rows = stats.iter().filter(|stat| matches(stat)).peekable();
+        if rows.peek().is_none() {
+            return Err(Error::new(Kind::NotFound, "sum up", "counters", "no row matches"));
+        }
+        Ok(rows.map(|stat| stat.packets).sum())
+    }
+}

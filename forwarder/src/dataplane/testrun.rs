@@ -1,0 +1,65 @@
+//! Runs the loaded programs over packets of our own (`BPF_PROG_TEST_RUN`): for tests and measurements.
+
+use std::time::Duration;
+
+use aya::programs::{TestRun as _, TestRunOptions};
+
+use super::{Dataplane, Hook};
+use crate::{Context as _, Result};
+
+/// Size of the part of `struct __sk_buff` that is passed, bytes (`include/uapi/linux/bpf.h`).
+const CONTEXT: usize = 192;
+/// Offset of `ingress_ifindex` in it.
+const INGRESS_IFINDEX: usize = 36;
+/// Offset of `ifindex` in it.
+const IFINDEX: usize = 40;
+
+/// What a run gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    /// What the program returned: -1 next, 2 drop, 7 redirect.
+    pub verdict: i32,
+    /// The packet afterwards.
+    pub packet: Vec<u8>,
+    /// Mean time of a run.
+    pub duration: Duration,
+}
+
+impl Dataplane {
+    /// Runs the program of `hook` `repeat` times over `packet`, as if it came by `ifindex`. A repeated run sees the packet as
+    /// the run before left it.
+    ///
+    /// # Errors
+    /// The kernel refuses: `ifindex` must be an interface of the calling thread's namespace.
+    pub fn test_run(&self, hook: Hook, ifindex: u32, ingress: u32, packet: &[u8], repeat: u32) -> Result<TestRun> {
+        let program = self.program(hook.program())?;
+        let mut context = [0; CONTEXT];
+        context[INGRESS_IFINDEX..INGRESS_IFINDEX + 4].copy_from_slice(&ingress.to_ne_bytes());
+        context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+        let mut out = vec![0; packet.len() + 64];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let result = program.test_run(options).doing("run", format!("program {}", hook.program()))?;
+        out.truncate(result.data_size_out as usize);
+        Ok(TestRun { verdict: result.return_value as i32, packet: out, duration: result.duration })
+    }
+}
+
+/// Instructions that the verifier walked through for each program, with its name.
+///
+/// # Errors
+/// A program cannot be read.
+pub fn instructions(dataplane: &Dataplane) -> Result<Vec<(&'static str, u32)>> {
+    [Hook::FromNs, Hook::FromUplink, Hook::ToUplink]
+        .into_iter()
+        .map(|hook| {
+            let info = dataplane.program(hook.program())?.info().doing("look at", hook.program())?;
+            Ok((hook.program(), info.verified_instruction_count().unwrap_or_default()))
+        })
+        .collect()
+}
