@@ -29,11 +29,11 @@ impl Candidates {
             port.wrapping_sub(min)
         } else {
             // The sum is at most 65535 + size: no overflow.
-            port.wrapping_add(seed % size) % size
+            remainder(port.wrapping_add(remainder(seed, size)), size)
         };
         // Steps below size / MAX_PROBES never come back to a port already tried.
         let widest = size / MAX_PROBES;
-        let step = if widest < 2 { 1 } else { 1 + spread % widest };
+        let step = if widest < 2 { 1 } else { 1 + remainder(spread, widest) };
         Self { min, size, first, step }
     }
 
@@ -41,7 +41,7 @@ impl Candidates {
     #[inline(always)]
     #[must_use]
     pub const fn nth(&self, n: u32) -> u16 {
-        (self.min.wrapping_add(self.first.wrapping_add(n.wrapping_mul(self.step)) % self.size)) as u16
+        self.min.wrapping_add(remainder(self.first.wrapping_add(n.wrapping_mul(self.step)), self.size)) as u16
     }
 
     /// How many different candidates there are.
@@ -49,6 +49,15 @@ impl Candidates {
     #[must_use]
     pub const fn count(&self) -> u32 {
         if self.size < MAX_PROBES { self.size } else { MAX_PROBES }
+    }
+}
+
+/// `a % b`, and 0 for a `b` of 0: no panic for the verifier to follow.
+#[inline(always)]
+const fn remainder(a: u32, b: u32) -> u32 {
+    match a.checked_rem(b) {
+        Some(rest) => rest,
+        None => 0,
     }
 }
 

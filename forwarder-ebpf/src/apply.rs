@@ -18,36 +18,63 @@ const TC_ACT_SHOT: i32 = 2;
 const AF_INET: u32 = 2;
 
 /// What the program does with the packet.
+///
+/// A struct in which every field is always set: LLVM spills the undefined fields of an enum's other variants, and the verifier
+/// rejects the read of a register that was never written.
 #[derive(Clone, Copy)]
-pub(crate) enum Action {
-    /// On to the next program, and to the kernel.
+#[repr(C)]
+pub(crate) struct Action {
+    kind: Kind,
+    ifindex: u32,
+    next_hop: [u8; 4],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+#[repr(u32)]
+enum Kind {
     Next,
-    /// Away with it.
     Drop,
-    /// Out by an interface to a next hop (network byte order).
-    Neighbour { ifindex: u32, next_hop: [u8; 4] },
-    /// Into the namespace behind a host end.
-    Peer { ifindex: u32 },
+    Neighbour,
+    Peer,
 }
 
 impl Action {
+    /// On to the next program, and to the kernel.
+    pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0, next_hop: [0; 4] };
+    /// Away with it.
+    pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0, next_hop: [0; 4] };
+
+    /// Out by an interface to a next hop (network byte order).
+    #[inline(always)]
+    pub(crate) const fn neighbour(ifindex: u32, next_hop: [u8; 4]) -> Self {
+        Self { kind: Kind::Neighbour, ifindex, next_hop }
+    }
+
+    /// Into the namespace behind a host end.
+    #[inline(always)]
+    pub(crate) const fn peer(ifindex: u32) -> Self {
+        Self { kind: Kind::Peer, ifindex, next_hop: [0; 4] }
+    }
+
     /// The return value of the program.
     #[inline(always)]
     pub(crate) fn perform(self) -> i32 {
-        match self {
-            Self::Next => TCX_NEXT,
-            Self::Drop => TC_ACT_SHOT,
-            Self::Peer { ifindex } => {
+        match self.kind {
+            Kind::Next => TCX_NEXT,
+            Kind::Drop => TC_ACT_SHOT,
+            Kind::Peer => {
                 // SAFETY: a helper without pointers.
-                (unsafe { bpf_redirect_peer(ifindex, 0) }) as i32
+                (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
             }
-            Self::Neighbour { ifindex, next_hop } => {
+            Kind::Neighbour => {
+                let next_hop = u32::from_ne_bytes(self.next_hop);
                 let mut params = bpf_redir_neigh {
                     nh_family: AF_INET,
-                    __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [u32::from_ne_bytes(next_hop), 0, 0, 0] },
+                    __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [next_hop, 0, 0, 0] },
                 };
+                let size = size_of::<bpf_redir_neigh>() as i32;
                 // SAFETY: `params` is as long as said and initialised in full.
-                (unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size_of::<bpf_redir_neigh>() as i32, 0) }) as i32
+                (unsafe { bpf_redirect_neigh(self.ifindex, &raw mut params, size, 0) }) as i32
             }
         }
     }

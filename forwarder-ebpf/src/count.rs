@@ -62,23 +62,29 @@ fn count_code(block: u32, code: u32, amount: Amount) {
 }
 
 /// Counts at an endpoint that is looked up by its host end: for packets without a flow.
+///
+/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
-pub(crate) fn at_endpoint(ifindex: u32, code: u32, packets: u32, bytes: u32) {
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_count_at_endpoint(ifindex: u32, code: u32, packets: u32, bytes: u32) -> u32 {
     let block = match ENDPOINTS.get_ptr(&ifindex) {
         // SAFETY: the record lives as long as the program runs; records are replaced as a whole.
         Some(endpoint) => unsafe { (*endpoint).counters },
         None => 0,
     };
     count_code(block, code, Amount { packets, bytes });
+    0
 }
 
 /// Counts at an uplink's ingress (or egress) that is looked up by its interface.
 #[inline(never)]
-pub(crate) fn at_uplink(ifindex: u32, egress: bool, code: u32, packets: u32, bytes: u32) {
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u32, packets: u32, bytes: u32) -> u32 {
     let block = match UPLINKS.get_ptr(&ifindex) {
-        // SAFETY: as in `at_endpoint`.
-        Some(uplink) => unsafe { if egress { (*uplink).counters_out } else { (*uplink).counters_in } },
+        // SAFETY: as in `fwd_count_at_endpoint`.
+        Some(uplink) => unsafe { if egress != 0 { (*uplink).counters_out } else { (*uplink).counters_in } },
         None => 0,
     };
     count_code(block, code, Amount { packets, bytes });
+    0
 }

@@ -13,6 +13,8 @@ use forwarder_common::abi::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
+use crate::flow::claim::Opening;
+
 /// Number of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
@@ -99,6 +101,10 @@ pub(crate) struct Sweep {
 /// The one timer that ends idle flows.
 #[btf_map]
 pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
+
+/// The flow that is being made: too large for the stack beside everything else. Programs of one CPU do not interleave.
+#[btf_map]
+pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 
 /// The settings.
 #[inline(always)]

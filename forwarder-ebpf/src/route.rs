@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{
-        BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
+        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
         BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
     },
     btf_maps::lpm_trie::Key,
@@ -23,40 +23,69 @@ use crate::{
         life,
         store::{self, Hit},
     },
-    maps::{ADDRESSES, ENDPOINTS, NETWORKS, SUBNETS, UPLINKS, config},
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
     skb::Skb,
 };
 
 const AF_INET: u8 = 2;
 const EINVAL: i64 = -22;
 
-/// What [`resolve`] found. A plain struct: the kernel's BTF does not know enums with niches.
+/// What [`fwd_resolve`] found: what, in the high word, and in the low word the slot, the host end, or the code of the verdict.
 #[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Resolved {
-    /// See the constants of this type.
-    pub(crate) what: u32,
-    /// The slot, the host end, or the code of the verdict.
-    pub(crate) value: u32,
-}
+pub(crate) struct Resolved(u64);
 
 impl Resolved {
-    /// The flow is in slot `value`.
+    /// The flow is in this slot.
     pub(crate) const FLOW: u32 = 0;
-    /// To the endpoint behind host end `value`.
+    /// To the endpoint behind this host end.
     pub(crate) const PEER: u32 = 1;
-    /// To the kernel; `value` is the code.
+    /// To the kernel, with this code.
     pub(crate) const PUNT: u32 = 2;
-    /// Away with it; `value` is the code.
+    /// Away with it, with this code.
     pub(crate) const DROP: u32 = 3;
+    /// The flow is prepared in the map `OPENING`: [`claim::fwd_flow_open`] makes it.
+    const OPEN: u32 = 4;
 
+    #[inline(always)]
+    const fn new(what: u32, value: u32) -> Self {
+        Self((what as u64) << 32 | value as u64)
+    }
+
+    #[inline(always)]
     const fn punt(reason: PuntReason) -> Self {
-        Self { what: Self::PUNT, value: Verdict::Punted(reason).code() }
+        Self::new(Self::PUNT, Verdict::Punted(reason).code())
     }
 
+    #[inline(always)]
     const fn drop(reason: DropReason) -> Self {
-        Self { what: Self::DROP, value: Verdict::Dropped(reason).code() }
+        Self::new(Self::DROP, Verdict::Dropped(reason).code())
     }
+
+    /// One of the constants of this type.
+    #[inline(always)]
+    pub(crate) const fn what(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The slot, the host end, or the code.
+    #[inline(always)]
+    pub(crate) const fn value(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `portless` is the code of the
+/// reason to drop it if it has no ports and its destination is outside, or 0; `tcp_flags` are those of its segment.
+#[inline(always)]
+pub(crate) fn resolve(skb: Skb, tuple: &Tuple, portless: u32, tcp_flags: u8) -> Resolved {
+    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, portless | u32::from(tcp_flags) << 8));
+    if resolved.what() == Resolved::OPEN { opened(claim::fwd_flow_open(skb.ptr(), tuple)) } else { resolved }
+}
+
+/// What [`claim::fwd_flow_open`] returned.
+#[inline(always)]
+fn opened(result: u64) -> Resolved {
+    if result & FAILED != 0 { Resolved::new(Resolved::DROP, result as u32) } else { Resolved(result) }
 }
 
 /// The way to a destination.
@@ -68,16 +97,23 @@ struct Route {
     mtu: u32,
 }
 
-/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`; `word` is the code of the
-/// reason to drop it if it has no ports and its destination is outside, or 0 and the TCP flags shifted by 8.
+/// Decides where a packet goes; see [`resolve`].
+///
+/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
-pub(crate) fn resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
-    let hash = hash(tuple);
-    let portless = word & 0xff;
+#[unsafe(no_mangle)]
+extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return Resolved::drop(DropReason::Contended).0 };
+    decide(skb, tuple, word & 0xff, word >> 8).0
+}
+
+#[inline(always)]
+fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> Resolved {
     if portless == 0 {
-        let slot = store::indexed(tuple, hash);
-        if store::load::<false>(slot, tuple).is_some() {
-            return Resolved { what: Resolved::FLOW, value: slot };
+        let slot = store::indexed(tuple, hash(tuple));
+        if store::matches::<false>(slot, tuple) != 0 {
+            return Resolved::new(Resolved::FLOW, slot);
         }
     }
     let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
@@ -90,16 +126,16 @@ pub(crate) fn resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
         return Resolved::punt(PuntReason::Multicast);
     }
     if let Some(peer) = neighbour(endpoint, tuple.daddr) {
-        return Resolved { what: Resolved::PEER, value: peer };
+        return Resolved::new(Resolved::PEER, peer);
     }
     let route = look_up(skb, tuple, endpoint.network);
     if let Some(elsewhere) = elsewhere(&route, endpoint) {
         return elsewhere;
     }
     if portless != 0 {
-        return Resolved { what: Resolved::DROP, value: portless };
+        return Resolved::new(Resolved::DROP, portless);
     }
-    open(skb, tuple, endpoint, &route, word >> 8, hash)
+    prepare(tuple, endpoint, &route, tcp_flags)
 }
 
 /// The host end of the endpoint with address `addr` in the same network.
@@ -109,7 +145,7 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     // SAFETY: an aligned word of a map value.
     let ifindex = unsafe { peer.read_volatile() };
     let peer = ENDPOINTS.get_ptr(&ifindex)?;
-    // SAFETY: as in `resolve`.
+    // SAFETY: as in `decide`.
     (unsafe { (*peer).network } == endpoint.network).then_some(ifindex)
 }
 
@@ -132,7 +168,7 @@ fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
 
 /// Looks the route up as if the packet came in by `input`.
 #[inline(always)]
-fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Route {
+fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Route {
     let flags = BPF_FIB_LOOKUP_SKIP_NEIGH;
     let (mut result, mut params) = fib(skb, tuple, input, flags | BPF_FIB_LOOKUP_SRC);
     if result == EINVAL {
@@ -154,7 +190,7 @@ fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Route {
 }
 
 #[inline(always)]
-fn fib(skb: Skb, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_fib_lookup) {
+fn fib(skb: *mut __sk_buff, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_fib_lookup) {
     // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size.
     unsafe {
         let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
@@ -167,7 +203,7 @@ fn fib(skb: Skb, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_fib_lookup)
         params.ifindex = input;
         params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
         params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
-        let result = fib_lookup(skb.ptr().cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, flags);
+        let result = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, flags);
         (result, params)
     }
 }
@@ -178,85 +214,88 @@ fn source(route: &Route, uplink: &Uplink) -> [u8; 4] {
     if route.source == [0; 4] { uplink.v4 } else { route.source }
 }
 
-/// Makes the flow of an endpoint.
+/// Prepares the flow of an endpoint.
 #[inline(always)]
-fn open(skb: Skb, tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32, hash: u32) -> Resolved {
+fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) -> Resolved {
     const RST: u32 = forwarder_common::wire::l4::tcp_flag::RST as u32;
     if tcp_flags & RST != 0 {
         return Resolved::drop(DropReason::NoFlow);
     }
-    let Some(uplink) = UPLINKS.get_ptr(&endpoint.uplink) else { return Resolved::drop(DropReason::NoUplinkAddress) };
-    // SAFETY: as in `resolve`.
+    let (Some(uplink), Some(opening)) = (UPLINKS.get_ptr(&endpoint.uplink), OPENING.get_ptr_mut(0)) else {
+        return Resolved::drop(DropReason::NoUplinkAddress);
+    };
+    // SAFETY: as in `decide`.
     let uplink = unsafe { &*uplink };
     let nat_addr = source(route, uplink);
     if nat_addr == [0; 4] {
         return Resolved::drop(DropReason::NoUplinkAddress);
     }
     let ([m0, m1, m2, m3, m4, m5], [g0, g1, g2, g3, g4, g5]) = (endpoint.mac, endpoint.gateway_mac);
-    let opening = Opening {
-        nat_addr,
-        uplink: endpoint.uplink,
-        next_hop: route.next_hop,
-        mtu: route.mtu,
-        endpoint: tuple.ifindex,
-        endpoint_mtu: endpoint.mtu,
-        macs: [m0, m1, m2, m3, m4, m5, g0, g1, g2, g3, g4, g5],
-        counters: endpoint.counters,
-        counters_out: uplink.counters_out,
-        counters_in: uplink.counters_in,
-        ring: endpoint.ring,
-        tcp_flags,
-    };
-    opened(claim::open(skb.ptr(), tuple, &opening), hash)
-}
-
-/// What [`claim::open`] returned.
-#[inline(always)]
-fn opened(result: u32, hash: u32) -> Resolved {
-    if result & FAILED != 0 {
-        return Resolved { what: Resolved::DROP, value: result & !FAILED };
+    // SAFETY: this CPU's element; nobody else uses it while the program runs.
+    unsafe {
+        *opening = Opening {
+            nat_addr,
+            uplink: endpoint.uplink,
+            next_hop: route.next_hop,
+            mtu: route.mtu,
+            endpoint: tuple.ifindex,
+            endpoint_mtu: endpoint.mtu,
+            macs: [m0, m1, m2, m3, m4, m5, g0, g1, g2, g3, g4, g5],
+            counters: endpoint.counters,
+            counters_out: uplink.counters_out,
+            counters_in: uplink.counters_in,
+            ring: endpoint.ring,
+            tcp_flags,
+        };
     }
-    store::hint(hash, result);
-    Resolved { what: Resolved::FLOW, value: result }
+    Resolved::new(Resolved::OPEN, 0)
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
 /// endpoint's flow, or must not be.
-#[inline(never)]
-pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u32) -> Resolved {
-    let Some(record) = UPLINKS.get_ptr(&uplink) else { return Resolved::drop(DropReason::NoUplinkAddress) };
-    // SAFETY: as in `resolve`.
-    let record = unsafe { &*record };
-    let opening = Opening {
-        nat_addr: tuple.saddr,
-        uplink,
-        next_hop: [0; 4],
-        mtu: u32::from(u16::MAX),
-        endpoint: 0,
-        endpoint_mtu: u32::from(u16::MAX),
-        macs: [0; 12],
-        counters: 0,
-        counters_out: record.counters_out,
-        counters_in: record.counters_in,
-        ring: 0,
-        tcp_flags,
+#[inline(always)]
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8) -> Resolved {
+    let (Some(record), Some(opening)) = (UPLINKS.get_ptr(&uplink), OPENING.get_ptr_mut(0)) else {
+        return Resolved::drop(DropReason::NoUplinkAddress);
     };
-    opened(claim::open(skb.ptr(), tuple, &opening), hash(tuple))
+    // SAFETY: as in `decide` and `prepare`.
+    unsafe {
+        *opening = Opening {
+            nat_addr: tuple.saddr,
+            uplink,
+            next_hop: [0; 4],
+            mtu: u16::MAX as u32,
+            endpoint: 0,
+            endpoint_mtu: u16::MAX as u32,
+            macs: [0; 12],
+            counters: 0,
+            counters_out: (*record).counters_out,
+            counters_in: (*record).counters_in,
+            ring: 0,
+            tcp_flags: tcp_flags.into(),
+        };
+    }
+    opened(claim::fwd_flow_open(skb.ptr(), tuple))
 }
 
 /// Looks the route of a flow up again: the next hop and the MTU are updated in place. A flow that would leave by another
 /// interface or behind another address is ended; its next packet makes a new one. Returns 1 if the flow lives on.
+///
+/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
-pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> u32 {
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u32 {
+    // SAFETY: as in `fwd_resolve`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
     let (Some(hit), Some(endpoint)) = (store::load::<false>(index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex)) else {
         return 0;
     };
-    // SAFETY: as in `resolve`.
+    // SAFETY: as in `decide`.
     let endpoint = unsafe { &*endpoint };
     let route = look_up(skb, tuple, endpoint.network);
     let stays = elsewhere(&route, endpoint).is_none() && (route.source == [0; 4] || route.source == hit.addr);
     if !stays {
-        life::end(index, hit.meta);
+        life::fwd_flow_end(index, hit.meta);
         return 0;
     }
     let Hit { slot, half, .. } = hit;

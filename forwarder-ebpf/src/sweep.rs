@@ -107,7 +107,7 @@ fn end_if_idle(index: u32) -> u32 {
     if now().wrapping_sub(last_seen) <= *limit {
         return 0;
     }
-    life::end(index, word)
+    life::fwd_flow_end(index, word)
 }
 
 /// What a purge works with.
@@ -143,7 +143,7 @@ unsafe extern "C" fn purge_next(_n: u32, purge: *mut Purge) -> i64 {
         let word = (&raw const (*slot).shared.meta).read_volatile();
         let in_use = FlowState::of(word) as u8 != FlowState::Free as u8;
         if in_use && (*slot).shared.endpoint == (*purge).endpoint {
-            (*purge).ended = (*purge).ended.wrapping_add(life::end(index, word));
+            (*purge).ended = (*purge).ended.wrapping_add(life::fwd_flow_end(index, word));
         }
         0
     }

@@ -4,3 +4,5 @@
 
 #[cfg(test)]
 mod netlink;
+#[cfg(test)]
+mod netns;

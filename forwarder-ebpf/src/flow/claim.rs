@@ -22,11 +22,11 @@ use forwarder_common::{
 
 use crate::{
     atomic::{fetch_add32, replace32},
-    flow::{life, now, ring},
-    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
+    flow::{life, now, ring, store},
+    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, config},
 };
 
-/// Everything about a flow to be made, decided before.
+/// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
 #[repr(C)]
 pub(crate) struct Opening {
     /// Out to where, behind which address, by which interface.
@@ -61,17 +61,29 @@ struct Probe {
     reclaimable: u32,
 }
 
-/// Makes the flow of `tuple`. Returns its slot (high bit clear), or the code of a [`DropReason`] with [`FAILED`] set.
+/// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
+/// [`FAILED`] set.
+///
+/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
-pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> u32 {
-    match try_open(skb, tuple, opening) {
-        Ok(slot) => slot,
-        Err(reason) => FAILED | reason as u32,
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_flow_open(skb: *mut __sk_buff, tuple: *const Tuple) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let (Some(tuple), Some(opening)) = (unsafe { tuple.as_ref() }, OPENING.get_ptr(0)) else {
+        return FAILED | DropReason::Contended as u64;
+    };
+    // SAFETY: this CPU's element; nobody else writes it while the program runs.
+    match try_open(skb, tuple, unsafe { &*opening }) {
+        Ok(slot) => {
+            store::hint(hash(tuple), slot);
+            slot.into()
+        }
+        Err(reason) => FAILED | reason as u64,
     }
 }
 
-/// Set in the result of [`open`] when it failed.
-pub(crate) const FAILED: u32 = 1 << 31;
+/// Set in the result of [`fwd_flow_open`] when it failed.
+pub(crate) const FAILED: u64 = 1 << 32;
 
 #[inline(always)]
 fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
@@ -190,7 +202,7 @@ fn claim_port(probe: &mut Probe) {
         let Some(holder) = FLOW_INDEX.get_ptr(&reply) else { return };
         let holder = holder.read_volatile();
         let Some(word) = closing_word(holder) else { return };
-        if life::end(holder, word) != 0 && insert(&reply, (*probe).slot) {
+        if life::fwd_flow_end(holder, word) != 0 && insert(&reply, (*probe).slot) {
             (*probe).claimed = port.into();
         }
     }

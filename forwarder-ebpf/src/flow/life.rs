@@ -36,7 +36,7 @@ pub(crate) fn touch<const BACK: bool>(hit: &Hit, l4: &l4::Header, now: u32, amou
     let long_lived = !BACK && state as u8 == FlowState::HalfOpen as u8 && lasts(hit, shared, now);
     let transition = flow::advance(state, seen, l4, direction, long_lived);
     if transition as u8 != Transition::Stay as u8 {
-        advance(hit.index, hit.meta, transition as u32);
+        fwd_flow_advance(hit.index, hit.meta, transition as u32);
     }
 }
 
@@ -72,8 +72,11 @@ fn lasts(hit: &Hit, shared: *const FlowShared, now: u32) -> bool {
 }
 
 /// Performs a [`Transition`] (given as its number) of the flow in slot `index`, if its word is still `word`.
+///
+/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
-fn advance(index: u32, word: u32, transition: u32) -> u32 {
+#[unsafe(no_mangle)]
+extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
     let (Some(slot), Some(alloc), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0), config())
     else {
         return 0;
@@ -111,7 +114,8 @@ fn advance(index: u32, word: u32, transition: u32) -> u32 {
 /// The order matters: the generation changes first, so that no reader takes the slot for the flow any more; its tuples leave
 /// the index while nobody can claim the slot; the slot is offered for use last, behind all that are free already.
 #[inline(never)]
-pub(crate) fn end(index: u32, word: u32) -> u32 {
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
     let (Some(slot), Some(alloc)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0)) else { return 0 };
     // SAFETY: an element of the map.
     let current = unsafe { &raw mut (*slot).shared.meta };

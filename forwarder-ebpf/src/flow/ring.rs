@@ -42,6 +42,6 @@ fn displace(entry: *mut RingEntry, slot: u32, meta: u32) {
     let old = exchange64(entry.cast(), new);
     let (old_slot, old_meta) = (old as u32, (old >> 32) as u32);
     if old_meta != 0 {
-        life::end(old_slot, old_meta);
+        life::fwd_flow_end(old_slot, old_meta);
     }
 }

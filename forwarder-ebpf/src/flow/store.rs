@@ -1,8 +1,8 @@
 //! Finds the flow of a tuple.
 //!
 //! A hint (hash → slot) saves the look-up in the index. Hints and index entries are only ever *candidates*: slots are
-//! recycled without a grace period, so [`load`] compares the whole tuple, its interface included, copies the translation, and
-//! checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
+//! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
+//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
 //! the tuple is also the guard against spoofed sources on the established path.
 
 use core::ptr;
@@ -56,17 +56,28 @@ pub(crate) fn hint(hash: u32, slot: u32) {
     }
 }
 
-/// The flow in slot `index`, if its direction `BACK` (otherwise outbound) is `tuple`.
+/// The word of the flow in slot `index` if its direction `BACK` (otherwise outbound) is `tuple`; 0 if it is not.
 #[inline(always)]
-pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
-    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+pub(crate) fn matches<const BACK: bool>(index: u32, tuple: &Tuple) -> u32 {
+    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
     // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
     unsafe {
-        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let half = if BACK { &raw const (*slot).back } else { &raw const (*slot).out };
         let word = (&raw const (*slot).shared.meta).read_volatile();
         if FlowState::of(word) as u8 == FlowState::Free as u8 || !same(&raw const (*half).tuple, tuple) {
-            return None;
+            return 0;
         }
+        word
+    }
+}
+
+/// A copy of the flow in slot `index`, for which [`matches`] gave `word`; `None` if the slot was recycled since.
+#[inline(always)]
+pub(crate) fn copy<const BACK: bool>(index: u32, word: u32) -> Option<Hit> {
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    // SAFETY: as in `matches`.
+    unsafe {
+        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
         let hit = Hit {
             index,
             slot,
@@ -82,6 +93,15 @@ pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
         };
         let after = (&raw const (*slot).shared.meta).read_volatile();
         (meta::generation(word) == meta::generation(after)).then_some(hit)
+    }
+}
+
+/// Both in one: the flow in slot `index` if its direction is `tuple`.
+#[inline(always)]
+pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
+    match matches::<BACK>(index, tuple) {
+        0 => None,
+        word => copy::<BACK>(index, word),
     }
 }
 

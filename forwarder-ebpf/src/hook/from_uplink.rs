@@ -1,7 +1,7 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple},
+    abi::Tuple,
     flow::hash,
     packet::{L3_OFF, PacketBytes as _},
     rewrite::{Rewrite, Side, Ttl},
@@ -30,87 +30,84 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_uplink(skb: Skb) -> Action {
     let bytes = skb.headers();
-    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::Next };
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::Next };
+    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::NEXT };
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
     if in_fwd_network(ip.dst) {
         return drop(skb, DropReason::DirectToEndpoint);
     }
-    let (bytes, ip) = if ip.len == ipv4::MIN_LEN {
-        (bytes, ip)
-    } else {
-        let bytes = skb.all_headers();
-        let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::Next };
-        (bytes, ip)
-    };
-    let Some(l4) = reply(&bytes, &ip) else { return Action::Next };
-    let tuple = Tuple::of(&ip, &l4, skb.ifindex());
-    let Some(hit) = find(&tuple) else { return Action::Next };
-    if !whole(skb, &ip) {
-        return drop(skb, DropReason::Malformed);
+    // With options there are more headers: the pointers are taken anew.
+    let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
+    let Ok(l4) = l4::parse(&bytes, &ip) else { return Action::NEXT };
+    if !may_be_reply(&l4) {
+        return Action::NEXT;
     }
-    match translate(skb, &bytes, &ip, &l4, &hit) {
-        Ok(action) => action,
-        Err(reason) => drop(skb, reason),
+    let tuple = Tuple::of(&ip, &l4, skb.ifindex());
+    let hash = hash(&tuple);
+    let mut slot = store::hinted(hash);
+    let mut word = store::matches::<true>(slot, &tuple);
+    if word == 0 {
+        slot = store::indexed(&tuple, hash);
+        word = store::matches::<true>(slot, &tuple);
+        if word == 0 {
+            return Action::NEXT;
+        }
+    }
+    match store::copy::<true>(slot, word) {
+        Some(hit) => translate(skb, &bytes, &ip, &l4, &hit),
+        None => Action::NEXT,
     }
 }
 
-/// The transport header of a packet that may belong to a flow: its destination port lies in the NAT range.
+/// Whether the packet may belong to a flow: its destination port lies in the NAT range.
 #[inline(always)]
-fn reply(bytes: &Bytes, ip: &ipv4::Header) -> Option<l4::Header> {
-    let l4 = l4::parse(bytes, ip).ok()?;
-    let config = config()?;
+fn may_be_reply(l4: &l4::Header) -> bool {
+    let Some(config) = config() else { return false };
     let port = u16::from_be_bytes(l4.dst_port);
     let foreign = l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REPLY;
-    if foreign || port < config.nat_port_min || port > config.nat_port_max {
-        return None;
-    }
-    Some(l4)
-}
-
-#[inline(always)]
-fn find(tuple: &Tuple) -> Option<Hit> {
-    let hash = hash(tuple);
-    let hinted = store::hinted(hash);
-    if hinted != SLOT_NONE
-        && let Some(hit) = store::load::<true>(hinted, tuple)
-    {
-        return Some(hit);
-    }
-    store::load::<true>(store::indexed(tuple, hash), tuple)
+    !foreign && port >= config.nat_port_min && port <= config.nat_port_max
 }
 
 #[inline(always)]
 fn drop(skb: Skb, reason: DropReason) -> Action {
     let amount = Amount::whole(skb);
-    count::at_uplink(skb.ifindex(), false, Verdict::Dropped(reason).code(), amount.packets, amount.bytes);
-    Action::Drop
+    count::fwd_count_at_uplink(skb.ifindex(), 0, Verdict::Dropped(reason).code(), amount.packets, amount.bytes);
+    Action::DROP
 }
 
-/// The established path. What the kernel must answer (TTL, size) is translated first: untranslated it would meet no socket
-/// and be answered by a reset, which would kill the flow.
+/// The established path.
 #[inline(always)]
-fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<Action, DropReason> {
+fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
+    if !whole(skb, ip) {
+        return drop(skb, DropReason::Malformed);
+    }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<true>(hit, l4, now(), amount);
-    let punt = if hit.out_if == 0 {
-        Some(PuntReason::HostFlow)
-    } else if ip.ttl_expires() {
-        Some(PuntReason::TtlExceeded)
-    } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        Some(PuntReason::TooBig)
-    } else {
-        None
-    };
-    let ttl = if punt.is_some() { Ttl::Keep } else { Ttl::Decrement };
-    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, ttl);
-    if let Some(reason) = punt {
-        apply::rewrite(skb, bytes, &change)?;
-        count::count(hit.uplink_counters.into(), Verdict::Punted(reason), amount);
-        return Ok(Action::Next);
+    if hit.out_if == 0 {
+        return pass(skb, bytes, ip, l4, hit, PuntReason::HostFlow);
     }
-    apply::set_macs(bytes, hit.hop)?;
-    apply::rewrite(skb, bytes, &change)?;
+    if ip.ttl_expires() {
+        return pass(skb, bytes, ip, l4, hit, PuntReason::TtlExceeded);
+    }
+    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
+        return pass(skb, bytes, ip, l4, hit, PuntReason::TooBig);
+    }
+    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Decrement);
+    if let Err(reason) = apply::set_macs(bytes, hit.hop).and_then(|()| apply::rewrite(skb, bytes, &change)) {
+        return drop(skb, reason);
+    }
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
-    Ok(Action::Peer { ifindex: hit.out_if })
+    Action::peer(hit.out_if)
+}
+
+/// What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be
+/// answered by a reset, which would kill the flow.
+#[inline(always)]
+fn pass(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit, reason: PuntReason) -> Action {
+    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Keep);
+    if let Err(reason) = apply::rewrite(skb, bytes, &change) {
+        return drop(skb, reason);
+    }
+    count::count(hit.uplink_counters.into(), Verdict::Punted(reason), Amount::of(skb, ip, l4));
+    Action::NEXT
 }

@@ -30,25 +30,25 @@ use crate::{
 #[inline(always)]
 pub(crate) fn to_uplink(skb: Skb) -> Action {
     let bytes = skb.headers();
-    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::Next };
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::Next };
+    let Ok(ethertype::IPV4) = bytes.load::<2>(ethernet::field::TYPE) else { return Action::NEXT };
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
         from_container(skb)
     } else if skb.ingress_ifindex() != 0 {
         // Redirected by `from_ns`, or forwarded by the kernel for somebody else: neither is ours to change.
-        return Action::Next;
+        return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
         icmp_error(skb)
     } else {
         from_host(skb, &bytes, &ip)
     };
     let (verdict, action) = match result {
-        Ok(None) => return Action::Next,
-        Ok(Some(reason)) => (Verdict::Punted(reason), Action::Next),
-        Err(reason) => (Verdict::Dropped(reason), Action::Drop),
+        Ok(None) => return Action::NEXT,
+        Ok(Some(reason)) => (Verdict::Punted(reason), Action::NEXT),
+        Err(reason) => (Verdict::Dropped(reason), Action::DROP),
     };
     let amount = Amount::whole(skb);
-    count::at_uplink(skb.ifindex(), true, verdict.code(), amount.packets, amount.bytes);
+    count::fwd_count_at_uplink(skb.ifindex(), 1, verdict.code(), amount.packets, amount.bytes);
     action
 }
 
@@ -64,11 +64,11 @@ fn from_container(skb: Skb) -> Result<Option<PuntReason>, DropReason> {
     let endpoint = ADDRESSES.get_ptr(&mapped(ip.src)).ok_or(DropReason::Untranslated)?;
     // SAFETY: an aligned word of a map value.
     let tuple = Tuple::of(&ip, &l4, unsafe { endpoint.read_volatile() });
-    let resolved = route::resolve(skb, &tuple, u32::from(l4.tcp_flags) << 8);
-    if resolved.what != Resolved::FLOW {
+    let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
+    if resolved.what() != Resolved::FLOW {
         return Err(DropReason::Untranslated);
     }
-    let hit = store::load::<false>(resolved.value, &tuple).ok_or(DropReason::Contended)?;
+    let hit = store::load::<false>(resolved.value(), &tuple).ok_or(DropReason::Contended)?;
     if hit.out_if != skb.ifindex() {
         return Err(DropReason::RouteNotViaUplink);
     }
@@ -140,12 +140,12 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     if !opens || !(is_icmp || claimed(&tuple, skb.ifindex())) {
         return Ok(None);
     }
-    let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags.into());
-    if resolved.what != Resolved::FLOW {
+    let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags);
+    if resolved.what() != Resolved::FLOW {
         // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
         return Ok(None);
     }
-    let hit = store::load::<false>(resolved.value, &tuple).ok_or(DropReason::Contended)?;
+    let hit = store::load::<false>(resolved.value(), &tuple).ok_or(DropReason::Contended)?;
     translate(skb, bytes, ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
 }

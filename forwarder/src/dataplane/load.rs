@@ -25,9 +25,10 @@ pub(super) const LINKS: &str = "links";
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
 
 /// Every map, by the name of its pin.
-const MAP_NAMES: [&str; 17] = [
+const MAP_NAMES: [&str; 18] = [
     "CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS", "FLOW_INDEX", "FLOW_SLOTS",
     "FLOW_HINTS", "FLOW_FREE", "FLOW_ALLOC", "HALF_OPEN_RING", "HALF_OPEN_CURSOR", "CLOSING_RING", "SWEEP",
+    "OPENING",
 ];
 
 /// Every program, by the name of its pin.

@@ -52,7 +52,7 @@ impl Dataplane {
     /// Sets blocks to zero.
     pub(super) fn reset_counters(&self, blocks: &[u32]) -> Result<()> {
         let mut counters = self.counters()?;
-        let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?;
+        let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?.get() as usize;
         for &block in blocks {
             let zero = PerCpuValues::try_from(vec![CounterBlock::default(); cpus]).doing("reset", "counters")?;
             counters.set(block, zero, 0).doing("write", "map COUNTERS")?;

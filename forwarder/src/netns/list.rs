@@ -21,7 +21,7 @@ pub struct Listed {
     pub inode: u64,
     /// Its names under /run/netns, then the paths of other files that it is bound to; both sorted, often none.
     pub names: Vec<String>,
-    /// How many processes it has; `None` if some processes of the machine cannot be examined.
+    /// How many processes it has; `None` if some process cannot be told to be inside or not.
     pub processes: Option<usize>,
     /// The process with the lowest id among those inside.
     pub example: Option<Process>,

@@ -22,24 +22,27 @@ pub struct Membership {
     pub is_host: bool,
     /// The other processes inside, by id.
     pub shared_with: Vec<Process>,
-    /// Whether every process of the machine could be examined: otherwise more may share it.
+    /// Whether the namespace of every process of the machine is known: otherwise more may share it.
     pub complete: bool,
 }
 
 /// Tells in which network namespace the process `pid` is.
 ///
 /// # Errors
-/// [`Kind::NotFound`](crate::Kind::NotFound) if there is no such process; if /proc cannot be read.
+/// [`Kind::NotFound`](crate::Kind::NotFound) if there is no such process, [`Kind::Unsupported`](crate::Kind::Unsupported)
+/// if the caller may not examine it; if /proc cannot be read.
 pub fn of_pid(pid: u32, host: &Netns) -> Result<Membership> {
-    let netns = Netns::open_pid(pid)?;
-    let inode = netns.inode()?;
     let all = Processes::read()?;
+    let inode = match all.inode_of(pid) {
+        Some(inode) => inode,
+        None => Netns::open_pid(pid)?.inode()?,
+    };
     let others = all.inside(inode).iter().filter(|other| **other != pid);
     Ok(Membership {
         process: Process::of(pid),
         inode,
         names: Names::read()?.of(inode),
-        is_host: netns.is_same(host)?,
+        is_host: inode == host.inode()?,
         shared_with: others.map(|other| Process::of(*other)).collect(),
         complete: all.complete,
     })
