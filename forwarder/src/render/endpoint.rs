@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Listing, Look, Tone,
-    table::{Grid, Holds, plain},
+    table::{Grid, Holds, plain, toned},
     units,
 };
 
@@ -29,6 +29,9 @@ pub struct EndpointView {
     pub ns_created: bool,
     /// Host end of the veth pair.
     pub host_if: String,
+    /// Whether the host end has been deleted by hand; said in text only.
+    #[serde(skip)]
+    pub gone: bool,
     /// Interface inside.
     pub ns_if: String,
     /// Addresses inside, with the network's prefix length.
@@ -68,6 +71,11 @@ impl EndpointView {
             (None, Some(pid)) => Some(format!("--pid {pid}")),
             (None, None) => None,
         }
+    }
+
+    /// The host end, and whether it is still there.
+    fn host_end(&self) -> (String, Tone) {
+        if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
     }
 
     /// The addresses with prefix length, comma-separated.
@@ -132,7 +140,7 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     for endpoint in endpoints {
         grid.row(vec![
             plain(endpoint.label()),
-            plain(&endpoint.host_if),
+            endpoint.host_end(),
             plain(endpoint.addresses()),
             plain(units::packets(endpoint.tx_packets)),
             plain(units::bytes(endpoint.tx_bytes)),

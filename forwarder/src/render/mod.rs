@@ -26,6 +26,7 @@ pub use inspect::{FlowCounts, InspectView, InterfaceView, PeerView, PortView};
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use plan::{DownView, PlanView, StepView};
 pub use stat::{StatView, StatsView};
+pub use table::terminal_width;
 pub use up::UpView;
 
 /// How text is written: what the terminal can show, and what hints start with.

@@ -34,7 +34,7 @@ impl ProcessView {
 pub struct NamespaceView {
     /// Inode on nsfs.
     pub inode: u64,
-    /// Names below /run/netns.
+    /// Names below /run/netns, then paths of other files that it is bound to.
     pub names: Vec<String>,
     /// Number of processes inside.
     pub processes: Option<usize>,
@@ -104,7 +104,7 @@ pub struct WhereView {
     pub process: ProcessView,
     /// Inode of its network namespace.
     pub inode: u64,
-    /// Names of the namespace below /run/netns.
+    /// Names of the namespace, as in [`NamespaceView`].
     pub names: Vec<String>,
     /// Whether this is the host's namespace.
     pub host: bool,
@@ -112,6 +112,8 @@ pub struct WhereView {
     pub caller: bool,
     /// The other processes in the namespace.
     pub shared_with: Vec<ProcessView>,
+    /// Whether every process of the machine could be examined; otherwise more may share it.
+    pub complete: bool,
 }
 
 impl Listing for WhereView {
@@ -119,7 +121,7 @@ impl Listing for WhereView {
         /// Processes named before the rest is only counted.
         const SHOWN: usize = 8;
         for item in items {
-            let Self { process, inode, names, host, caller, shared_with } = item;
+            let Self { process, inode, names, host, caller, shared_with, complete } = item;
             let mut place = match names.as_slice() {
                 [] => label(None, None, *inode),
                 names => format!("{}, net:[{inode}]", joined(names)),
@@ -132,12 +134,21 @@ impl Listing for WhereView {
             }
             writeln!(out, "{} is in {place}", look.paint(Tone::Strong, &process.label()))?;
             if shared_with.is_empty() {
-                writeln!(out, "  alone there")?;
+                writeln!(
+                    out,
+                    "  {}",
+                    if *complete { "alone there" } else { "shared with no process that can be seen" }
+                )?;
                 continue;
             }
             let shown: Vec<_> = shared_with.iter().take(SHOWN).map(ProcessView::label).collect();
             let more = shared_with.len().saturating_sub(SHOWN);
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let rest = match (more, complete) {
+                (0, true) => String::new(),
+                (0, false) => " and maybe others that cannot be seen".into(),
+                (more, true) => format!(" and {more} more"),
+                (more, false) => format!(" and {more} more or others that cannot be seen"),
+            };
             writeln!(out, "  {} {}{rest}", look.paint(Tone::Dim, "shared with"), joined(&shown))?;
         }
         Ok(())

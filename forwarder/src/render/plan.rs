@@ -47,13 +47,15 @@ pub struct DownView {
     pub changed: bool,
     /// What was removed, in words, in the order of removal.
     pub removed: Vec<String>,
+    /// Settings (sysctls) that have their former values again.
+    pub restored: Vec<String>,
     /// The nearest name of something that is up, where the one given is not.
     pub nearest: Option<String>,
 }
 
 impl View for DownView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { label, changed, removed, nearest } = self;
+        let Self { label, changed, removed, restored, nearest } = self;
         let label = look.paint(Tone::Strong, label);
         if !changed {
             writeln!(out, "nothing to do: {label} is not up")?;
@@ -63,6 +65,10 @@ impl View for DownView {
             };
         }
         writeln!(out, "{label} is down")?;
-        removed.iter().try_for_each(|object| writeln!(out, "  {} {object}", look.paint(Tone::Dim, "removed")))
+        let removed = removed.iter().map(|object| ("removed ", object));
+        for (verb, object) in removed.chain(restored.iter().map(|setting| ("restored", setting))) {
+            writeln!(out, "  {}  {object}", look.paint(Tone::Dim, verb))?;
+        }
+        Ok(())
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         pid: ns.is_none().then_some(4711),
         ns_created: ns.is_some(),
         host_if: format!("fwdv3f9a1b{host:02}"),
+        gone: false,
         ns_if: "eth0".into(),
         addresses: vec![format!("10.77.{third}.{host}/24").parse().unwrap()],
         gateways: vec![format!("10.77.{third}.1").parse().unwrap()],
@@ -45,7 +46,8 @@ pub(crate) fn down() -> DownView {
     DownView {
         label: "mynet".into(),
         changed: true,
-        removed: vec!["endpoint fwdv3f9a1b02".into(), "namespace mynet".into(), "bridge fwd0".into()],
+        removed: vec!["veth pair fwdv3f9a1b02".into(), "namespace mynet".into(), "bridge fwd0".into()],
+        restored: vec!["net/ipv4/conf/eth0/forwarding".into()],
         nearest: None,
     }
 }
@@ -104,7 +106,7 @@ pub(crate) fn stats(all: bool) -> StatsView {
         stat("fwdv3f9a1b02", "from_ns", "forwarded", None, 1_234_567),
         stat("fwdv3f9a1b02", "from_ns", "punted", Some("Arp"), 2),
         stat("fwdv3f9a1b02", "from_ns", "dropped", Some("Ipv6"), 0),
-        stat("eth0", "from_uplink", "delivered", None, 345_000),
+        stat("fwdv3f9a1b02", "to_ns", "forwarded", None, 345_000),
         stat("eth0", "to_uplink", "dropped", Some("Untranslated"), 7),
     ];
     StatsView { stats, all }
@@ -206,6 +208,7 @@ pub(crate) fn places() -> Vec<WhereView> {
         host: false,
         caller: false,
         shared_with: vec![],
+        complete: true,
     };
     let shared_with = (2..12).map(|pid| process(pid, "sh")).collect();
     vec![alone.clone(), WhereView { process: process(1, "init"), names: vec![], host: true, shared_with, ..alone }]

@@ -12,11 +12,11 @@ use super::{
 /// Packets of one hook of one interface that had one verdict.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct StatView {
-    /// Interface.
+    /// Interface; empty for packets that came from one that is no endpoint.
     pub ifname: String,
-    /// `from_ns`, `from_uplink` or `to_uplink`.
+    /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
     pub hook: String,
-    /// `forwarded`, `delivered`, `punted` or `dropped`.
+    /// `forwarded`, `punted` or `dropped`.
     pub verdict: String,
     /// Why it was punted or dropped.
     pub reason: Option<String>,
@@ -30,9 +30,9 @@ impl StatView {
     /// The order of listings: along the way of a packet, good news first.
     #[must_use]
     pub fn sort_key(&self) -> impl Ord + use<> {
-        let verdicts = ["forwarded", "delivered", "punted", "dropped"];
+        let verdicts = ["forwarded", "punted", "dropped"];
         let verdict = verdicts.iter().position(|verdict| *verdict == self.verdict);
-        (self.hook != "from_ns", self.ifname.clone(), self.hook.clone(), verdict, self.reason.clone())
+        (!self.hook.ends_with("_ns"), self.ifname.clone(), self.hook.clone(), verdict, self.reason.clone())
     }
 }
 
@@ -73,7 +73,7 @@ impl View for StatsView {
             let tone = if previous == place { Tone::Dim } else { Tone::Plain };
             previous = place;
             grid.row(vec![
-                toned(&stat.ifname, tone),
+                toned(if stat.ifname.is_empty() { "-" } else { &stat.ifname }, tone),
                 toned(&stat.hook, tone),
                 toned(&stat.verdict, verdict_tone(&stat.verdict)),
                 plain(stat.reason.as_deref().unwrap_or("-")),
@@ -88,7 +88,7 @@ impl View for StatsView {
 /// The colour of a verdict.
 pub(super) fn verdict_tone(verdict: &str) -> Tone {
     match verdict {
-        "forwarded" | "delivered" => Tone::Good,
+        "forwarded" => Tone::Good,
         "dropped" => Tone::Bad,
         _ => Tone::Plain,
     }

@@ -2,9 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
-};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::{Look, Tone};
 
@@ -24,10 +22,17 @@ pub(super) enum Holds {
     Number,
 }
 
+/// A column of a [`Grid`].
+struct Column {
+    holds: Holds,
+    /// Columns of the terminal that its title takes.
+    title_width: u16,
+}
+
 /// A table under construction.
 pub(super) struct Grid {
     table: Table,
-    columns: Vec<Holds>,
+    columns: Vec<Column>,
     /// Lines of the tallest row.
     height: usize,
     color: bool,
@@ -45,8 +50,13 @@ impl Grid {
             table.enforce_styling();
             table.style_text_only();
         }
-        table.set_header(columns.iter().map(|(title, _)| styled(Cell::new(title), Tone::Dim)).collect::<Vec<_>>());
-        let columns = columns.iter().map(|(_, holds)| *holds).collect();
+        table.set_header(columns.iter().map(|(title, _)| header(title)).collect::<Vec<_>>());
+        let title_width = |title: &str| title.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let column = |(title, holds): &(&str, Holds)| Column {
+            holds: *holds,
+            title_width: u16::try_from(title_width(title)).unwrap_or(u16::MAX),
+        };
+        let columns = columns.iter().map(column).collect();
         Self { table, columns, height: 1, color: look.color, limit: look.width }
     }
 
@@ -67,7 +77,7 @@ impl Grid {
     pub(super) fn write(mut self, indent: u16, out: &mut dyn Write) -> io::Result<()> {
         let natural = self.natural_width();
         let last = self.columns.len().saturating_sub(1);
-        for (index, (column, holds)) in self.table.column_iter_mut().zip(&self.columns).enumerate() {
+        for (index, (column, Column { holds, .. })) in self.table.column_iter_mut().zip(&self.columns).enumerate() {
             column.set_padding((0, if index == last { 0 } else { GAP }));
             if *holds == Holds::Number {
                 column.set_cell_alignment(CellAlignment::Right);
@@ -86,11 +96,12 @@ impl Grid {
     /// Gives the names what the other columns leave of `limit`.
     fn cut_names(&mut self, limit: u16) {
         let widths = self.table.column_max_content_widths();
-        for ((column, holds), width) in self.table.column_iter_mut().zip(&self.columns).zip(widths) {
+        for ((column, Column { holds, title_width }), width) in
+            self.table.column_iter_mut().zip(&self.columns).zip(widths)
+        {
+            let least = width.min(NAME_MIN.max(*title_width)).saturating_add(column.padding_width());
             column.set_constraint(match holds {
-                Holds::Name => {
-                    ColumnConstraint::LowerBoundary(Width::Fixed(width.min(NAME_MIN) + column.padding_width()))
-                }
+                Holds::Name => ColumnConstraint::LowerBoundary(Width::Fixed(least)),
                 Holds::Text | Holds::Number => ColumnConstraint::ContentWidth,
             });
         }
@@ -104,6 +115,11 @@ impl Grid {
             self.table.style_text_only();
         }
     }
+}
+
+/// The title of a column.
+fn header(title: &str) -> Cell {
+    styled(Cell::new(title), if title.is_empty() { Tone::Plain } else { Tone::Dim })
 }
 
 /// `cell` in the colour of `tone`; shown only if the table is styled at all.
@@ -127,4 +143,10 @@ pub(super) fn plain(text: impl ToString) -> (String, Tone) {
 /// A cell in a colour.
 pub(super) fn toned(text: impl ToString, tone: Tone) -> (String, Tone) {
     (text.to_string(), tone)
+}
+
+/// Columns of the terminal on standard output; `None` if it is not one.
+#[must_use]
+pub fn terminal_width() -> Option<u16> {
+    Table::new().width()
 }

@@ -46,7 +46,13 @@ fn down_lists_what_was_removed() {
 
 #[test]
 fn down_of_what_is_absent_suggests_the_nearest() {
-    let view = super::DownView { changed: false, removed: vec![], nearest: Some("mynet".into()), ..samples::down() };
+    let view = super::DownView {
+        changed: false,
+        removed: vec![],
+        restored: vec![],
+        nearest: Some("mynet".into()),
+        ..samples::down()
+    };
     assert_snapshot!(text(&super::DownView { label: "mynte".into(), ..view }, None));
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Act as if this network namespace were the host: a name, or a path with a slash
+    /// Act as if this network namespace were the host (a path has a slash)
     #[arg(long, global = true, value_name = "NAME|PATH")]
     pub(crate) host_netns: Option<String>,
     /// Directory of fwd's pins and locks
@@ -47,10 +47,10 @@ pub(crate) struct GlobalArgs {
     /// Short for --output json
     #[arg(long, global = true, conflicts_with = "output")]
     pub(crate) json: bool,
-    /// When to use colour (auto: on a terminal, unless NO_COLOR is set)
+    /// When to use colour; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorArg,
-    /// Log to stderr; repeat for more (-vv, -vvv). FWD_LOG or RUST_LOG choose finer
+    /// Log to stderr, -vv and -vvv more; FWD_LOG or RUST_LOG choose finer
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -62,23 +62,23 @@ impl GlobalArgs {
     }
 }
 
+// Values of options have plain comments: a documented value makes clap print the long form of every help text.
+
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputArg {
-    /// Text for people
+    // Text for people.
     Table,
-    /// JSON with stable keys
+    // Documents of docs/json.md.
     Json,
 }
 
 /// `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorArg {
-    /// On a terminal, unless NO_COLOR is set
+    // On a terminal, unless NO_COLOR is set.
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -111,36 +111,30 @@ pub(crate) enum Command {
     Stats(StatsArgs),
 }
 
-impl Command {
-    /// The name that the user typed, for messages.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Up(_) => "up",
-            Self::Down(_) => "down",
-            Self::Exec(_) => "exec",
-            Self::Ns(_) => "ns",
-            Self::Ls(_) => "ls",
-            Self::Inspect(_) => "inspect",
-            Self::Flows(_) => "flows",
-            Self::Stats(_) => "stats",
-        }
-    }
-}
-
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.
 pub(crate) fn asks_for_json(args: &[OsString]) -> bool {
-    let mut previous = None;
-    for word in args.iter().map_while(|word| word.to_str().filter(|word| *word != "--")) {
-        let value = match previous {
-            Some("--output" | "-o") => Some(word),
-            _ => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
-        };
-        if word == "--json" || value == Some("json") {
-            return true;
-        }
-        previous = Some(word);
-    }
-    false
+    values(args, &["--output", "-o"]).any(|value| value == "json") || options(args).any(|word| word == "--json")
+}
+
+/// What the words of a command line that does not parse say about colour.
+pub(crate) fn color_asked(args: &[OsString]) -> Option<ColorArg> {
+    values(args, &["--color"]).last().and_then(|value| ColorArg::from_str(value, false).ok())
+}
+
+/// The words before `--`.
+fn options(args: &[OsString]) -> impl Iterator<Item = &str> {
+    args.iter().map_while(|word| word.to_str().filter(|word| *word != "--"))
+}
+
+/// The values given to an option: after it, after `=`, or for a short one right behind it.
+fn values<'a>(args: &'a [OsString], names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let attached = move |word: &'a str| {
+        let rest = names.iter().find_map(|name| word.strip_prefix(name).map(|rest| (name, rest)));
+        rest.and_then(|(name, rest)| if name.starts_with("--") { rest.strip_prefix('=') } else { Some(rest) })
+    };
+    let pairs = options(args).zip(options(args).skip(1));
+    let separate = pairs.filter(|(name, _)| names.contains(name)).map(|(_, value)| value);
+    separate.chain(options(args).filter_map(attached))
 }
 
 #[cfg(test)]

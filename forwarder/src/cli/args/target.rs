@@ -48,6 +48,7 @@ pub(crate) struct DownArgs {
 
 /// `fwd exec`.
 #[derive(Args, Debug)]
+#[command(override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>> [-- <CMD>...]")]
 #[command(group = one_of(["name", "ns", "pid", "netns"]))]
 pub(crate) struct ExecArgs {
     #[command(flatten)]

@@ -13,19 +13,19 @@ pub(crate) struct UpArgs {
     /// Interface to the outside; without it, the default route's
     #[arg(long, value_name = "IFACE")]
     pub(crate) uplink: Option<String>,
-    /// Addresses of the network; the first is the gateway [default: the first free /24 of 10.77.0.0/16]
+    /// Addresses of the network, gateway first [default: a free /24 of 10.77.0.0/16]
     #[arg(long, value_name = "CIDR")]
     pub(crate) subnet: Option<String>,
-    /// Address of the namespace [default: the next free one of the network]
+    /// Address of the namespace [default: the next free one]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Option<String>,
-    /// Network to join, made if missing; also the name of its bridge [default: fwd0]
+    /// Network to join, made if missing; names its bridge [default: fwd0]
     #[arg(long, value_name = "NAME")]
     pub(crate) network: Option<String>,
     /// Largest packet, bytes [default: the uplink's]
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
-    /// What forwards the packets
+    /// What forwards packets: tc is eBPF, kernel is bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
     /// Print the operations and their equivalent commands; change nothing
@@ -33,13 +33,13 @@ pub(crate) struct UpArgs {
     pub(crate) dry_run: bool,
 }
 
-/// `--datapath`.
+/// `--datapath`, with plain comments as for the values of the global options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DatapathArg {
-    /// The best that this kernel has
+    // The best that this kernel has.
     Auto,
-    /// eBPF programs at the traffic control hooks
+    // eBPF programs at the traffic control hooks.
     Tc,
-    /// The kernel's bridge, with masquerade by nftables
+    // The kernel's bridge, with masquerade by nftables.
     Kernel,
 }
