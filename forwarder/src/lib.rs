@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod dataplane;
 pub mod error;
+pub mod execute;
 pub mod lab;
 pub mod netlink;
 pub mod netns;

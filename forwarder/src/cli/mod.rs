@@ -1,1 +1,84 @@
-//! cli.
+//! The command line: from words to requests of the library, and from results to text or JSON.
+//!
+//! [`run`] is the whole program but for the process's own streams and exit; tests pass their own.
+
+mod args;
+mod commands;
+mod failure;
+mod invocation;
+mod io;
+mod logging;
+mod session;
+mod state;
+mod target;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::Parser;
+
+pub use self::io::Io;
+use self::{
+    args::{Cli, Command},
+    session::Session,
+};
+use crate::{Error, Kind, Result, execute::Observer, render::Look};
+
+/// Runs the command line `args`, of which the first word is the program, and returns the exit status (docs: `fwd --help`).
+///
+/// The calling thread is left in the namespace of `--host-netns`. `exec` returns only if it fails. `observer` sees each
+/// operation of `up` and `down`.
+pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer, io: &mut Io<'_>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return failure::misused(&error, &args, io),
+    };
+    let global = cli.global.clone();
+    logging::start(global.verbose);
+    if let Command::Exec(exec) = &cli.command {
+        let failed = match privileged(&args) {
+            Ok(()) => commands::exec::run(exec),
+            Err(error) => crate::netns::Failure { status: commands::exec::OWN_FAILURE, error },
+        };
+        return failure::report(&failed.error, failed.status, &global, io);
+    }
+    match dispatch(&cli, &args, observer, io) {
+        Ok(()) => 0,
+        Err(error) if io::is_broken_pipe(&error) => 0,
+        Err(error) => failure::report(&error, error.kind.exit_code(), &global, io),
+    }
+}
+
+/// Runs any command but `exec`.
+fn dispatch(cli: &Cli, args: &[OsString], observer: &mut dyn Observer, io: &mut Io<'_>) -> Result<()> {
+    privileged(args)?;
+    let look = Look {
+        color: io.out_color(cli.global.color),
+        width: io.out_width,
+        fwd: invocation::prefix(args.first().map_or(OsStr::new("fwd"), OsString::as_os_str), &cli.global),
+    };
+    let session = &mut Session::open(&cli.global, look, io)?;
+    match &cli.command {
+        Command::Up(args) => commands::up::run(session, args, observer),
+        Command::Down(args) => commands::down::run(session, args, observer),
+        Command::Ns(args) => commands::ns::run(session, args),
+        Command::Ls(args) => commands::ls::run(session, args),
+        Command::Inspect(args) => commands::inspect::run(session, args),
+        Command::Flows(args) => commands::flows::run(session, args),
+        Command::Stats(args) => commands::stats::run(session, args),
+        // It never returns to a session: run() has taken it.
+        Command::Exec(_) => Ok(()),
+    }
+}
+
+/// Refuses users other than root before anything is looked at.
+fn privileged(args: &[OsString]) -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Unsupported, "run", "fwd", "only root may change namespaces and load programs");
+    Err(error.remedy(format!("sudo {}", invocation::line(args))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Examples below the help texts, for terminals of 80 columns.
+
+pub(super) const ROOT: &str = "\
+Examples:
+  fwd up --ns mynet --uplink eth0             make mynet, connect it through eth0
+  fwd exec --ns mynet -- ping -c1 192.0.2.1   run a program inside
+  fwd ls                                      networks and their endpoints
+  fwd flows --ns mynet                        what is translated now
+  fwd down --ns mynet                         undo it all
+
+Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unsupported here";
+
+pub(super) const UP: &str = "\
+Examples:
+  fwd up --ns mynet                           through the default route's interface
+  fwd up --ns mynet --uplink eth0 --dry-run   only show what would be done
+  fwd up --ns web --network web --subnet 10.0.0.0/24
+  fwd up --pid 4711                           attach a running container
+  fwd up --ns old --datapath kernel           bridge and nftables, to compare";
+
+pub(super) const DOWN: &str = "\
+Examples:
+  fwd down --ns mynet                the namespace goes too if `up` made it
+  fwd down --ns mynet --delete-ns    it goes even if somebody else made it
+  fwd down --all --dry-run           only show what would be done";
+
+pub(super) const EXEC: &str = "\
+Examples:
+  fwd exec --ns mynet -- curl -s http://192.0.2.1/
+  fwd exec --pid 4711 -- ip addr     in the namespace of a process
+  fwd exec mynet                     a shell ($SHELL)
+
+Exit status: the command's own; 125 if fwd itself failed, 126 if the command
+cannot be executed, 127 if there is no such command";
+
+pub(super) const NS: &str = "\
+Examples:
+  fwd ns add mynet       as `ip netns add mynet`
+  fwd ns ls --all        also those without a name, such as containers
+  fwd ns of 4711 4712    where these processes are, and who is there with them";
+
+pub(super) const LS: &str = "\
+Examples:
+  fwd ls
+  fwd ls --json | jq -r '.[] | [.ns, .addresses[0]] | @tsv'";
+
+pub(super) const INSPECT: &str = "\
+Examples:
+  fwd inspect --ns mynet              all about one endpoint
+  fwd inspect --if fwd0               a bridge: its ports and who owns them
+  fwd inspect --ns mynet --if eth0    what is at the other end of eth0@if29";
+
+pub(super) const FLOWS: &str = "\
+tx is namespace → outside, rx is outside → namespace. Bytes are IP bytes,
+packets are counted as on the wire.
+
+Examples:
+  fwd flows
+  fwd flows --ns mynet --json | jq 'map(.tx_bytes) | add'";
+
+pub(super) const STATS: &str = "\
+Examples:
+  fwd stats          what has happened
+  fwd stats --all    every verdict and reason, zero or not
+  fwd stats --json | jq '.[] | select(.verdict == \"dropped\" and .packets > 0)'";

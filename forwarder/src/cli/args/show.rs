@@ -1,0 +1,35 @@
+//! Commands that only show something.
+
+use clap::{ArgGroup, Args};
+
+use super::TargetArgs;
+
+/// `fwd ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {}
+
+/// `fwd inspect`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["name", "ns", "pid", "netns", "interface"]))]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Interface to look at: of the host, or of the namespace given
+    #[arg(long = "if", value_name = "IFNAME")]
+    pub(crate) interface: Option<String>,
+}
+
+/// `fwd flows`.
+#[derive(Args, Debug)]
+pub(crate) struct FlowsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// `fwd stats`.
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    /// Also what never happened
+    #[arg(long)]
+    pub(crate) all: bool,
+}

@@ -1,0 +1,78 @@
+//! `fwd inspect` of an endpoint.
+
+use std::net::IpAddr;
+
+use forwarder_common::abi::{Endpoint, endpoint_flags};
+
+use super::{interface, stats};
+use crate::{
+    Result,
+    cli::{
+        args::InspectArgs,
+        session::Session,
+        state::{State, not_up},
+        target::Target,
+    },
+    dataplane::Hook,
+    render::{FlowCounts, InspectView},
+};
+
+/// Shows all about an endpoint, or about an interface.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<()> {
+    let target = Target::given(&args.target)?;
+    let state = State::read(session)?;
+    match (&args.interface, target) {
+        (Some(ifname), target) => {
+            let view = interface::view(session, state.as_ref(), ifname, target.as_ref())?;
+            session.emit(&view)
+        }
+        (None, Some(target)) => {
+            let state = state.ok_or_else(|| not_up(&target, None))?;
+            for (ifindex, endpoint) in state.of(&target)? {
+                session.emit(&view(&state, ifindex, &endpoint)?)?;
+            }
+            Ok(())
+        }
+        // clap asks for one of both.
+        (None, None) => Ok(()),
+    }
+}
+
+/// All that is known about one endpoint.
+fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView> {
+    let summary = state.view(ifindex, endpoint)?;
+    let mut flows = FlowCounts::default();
+    for flow in state.plane.flows()?.iter().filter(|flow| flow.endpoint == ifindex) {
+        match flow.state {
+            "half-open" => flows.half_open += 1,
+            "established" => flows.established += 1,
+            _ => flows.closing += 1,
+        }
+    }
+    let mut verdicts: Vec<_> = state
+        .plane
+        .stats()?
+        .into_iter()
+        .filter(|stat| stat.ifname == summary.host_if && stat.hook == "from_ns" && stat.packets > 0)
+        .map(stats::view)
+        .collect();
+    verdicts.sort_by_cached_key(crate::render::StatView::sort_key);
+    Ok(InspectView {
+        endpoint: summary,
+        netns_cookie: endpoint.netns_cookie,
+        mac: mac(endpoint.mac),
+        gateway_mac: mac(endpoint.gateway_mac),
+        host_ifindex: ifindex,
+        host_if_running: state.host_end(ifindex, endpoint).map(|link| link.running),
+        attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
+        uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
+        resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0,
+        flows,
+        verdicts,
+    })
+}
+
+/// A MAC as `ip link` writes it.
+pub(super) fn mac(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}

@@ -1,0 +1,137 @@
+//! `fwd inspect --if`: what an interface is, and what is at its other end.
+
+use forwarder_common::abi::Endpoint;
+
+use super::inspect::mac;
+use crate::{
+    Error, Kind, Result,
+    cli::{session::Session, state::State, target::Target},
+    dataplane::name_of,
+    netlink::{Link, Netlink},
+    netns::{self, Listed, Name, Netns},
+    render::{InterfaceView, PeerView, PortView, ProcessView},
+};
+
+/// The interface `ifname` of the host, or of the namespace given.
+pub(super) fn view(
+    session: &Session<'_, '_>,
+    state: Option<&State>,
+    ifname: &str,
+    target: Option<&Target>,
+) -> Result<InterfaceView> {
+    let opened = target.map(Target::open).transpose()?;
+    let ns = opened.as_ref().unwrap_or(&session.host);
+    let finder = Finder::new(session, ns)?;
+    let links = finder.netlink.links()?;
+    let link = links.iter().find(|link| link.name == ifname).ok_or_else(|| absent(ifname, target, &links))?;
+    let inode = ns.inode()?;
+    let ports = match link.kind.as_deref() {
+        Some("bridge") => finder.netlink.bridge_ports(link.index)?,
+        _ => Vec::new(),
+    };
+    let in_host = ns.is_same(&session.host)?;
+    let owner = |link: &Link| state.and_then(|state| owner(state, link, inode, in_host));
+    let port = |port: &Link| {
+        let addresses = match (state, owner(port)) {
+            (Some(state), Some((ifindex, endpoint))) => state.view(ifindex, &endpoint)?.addresses,
+            _ => Vec::new(),
+        };
+        Ok(PortView { ifname: port.name.clone(), ifindex: port.index, peer: finder.peer(port)?, addresses })
+    };
+    let endpoint = match (state, owner(link)) {
+        (Some(state), Some((ifindex, endpoint))) => Some(state.view(ifindex, &endpoint)?),
+        _ => None,
+    };
+    Ok(InterfaceView {
+        ifname: link.name.clone(),
+        ifindex: link.index,
+        kind: link.kind.clone(),
+        ns: finder.name_of(inode),
+        netns_inode: inode,
+        mac: link.mac.map(mac),
+        mtu: link.mtu,
+        up: link.up,
+        alias: link.alias.clone(),
+        addresses: finder.netlink.addresses(Some(link.index))?.into_iter().map(|(_, address)| address).collect(),
+        controller: link
+            .controller
+            .and_then(|index| links.iter().find(|link| link.index == index))
+            .map(|link| link.name.clone()),
+        peer: finder.peer(link)?,
+        ports: ports.iter().map(port).collect::<Result<_>>()?,
+        endpoint,
+    })
+}
+
+/// The endpoint that a link belongs to: as its host end, or as its interface inside.
+fn owner(state: &State, link: &Link, inode: u64, in_host: bool) -> Option<(u32, Endpoint)> {
+    let is_part = |(ifindex, endpoint): &&(u32, Endpoint)| {
+        let inside = endpoint.netns_inode == inode && name_of(&endpoint.ns_if) == link.name;
+        inside || (in_host && *ifindex == link.index)
+    };
+    state.endpoints.iter().find(is_part).copied()
+}
+
+fn absent(ifname: &str, target: Option<&Target>, links: &[Link]) -> Error {
+    let place = target.map_or_else(|| "the host".into(), |target| format!("namespace {}", target.label()));
+    let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+    Error::new(Kind::NotFound, "inspect", format!("interface {ifname}"), format!("there is none in {place}"))
+        .remedy(format!("ip -br link  (interfaces there: {})", names.join(", ")))
+}
+
+/// Finds other ends of veth pairs, as seen from one namespace.
+struct Finder {
+    netlink: Netlink,
+    inode: u64,
+    /// Every namespace that can be opened.
+    candidates: Vec<(Netns, Listed)>,
+}
+
+impl Finder {
+    fn new(session: &Session<'_, '_>, ns: &Netns) -> Result<Self> {
+        let listed = netns::list_all(&session.host, &session.caller)?;
+        // A namespace that goes away meanwhile, or may not be opened, is no candidate.
+        let candidates = listed.into_iter().filter_map(|listed| Some((open(&listed)?, listed))).collect();
+        Ok(Self { netlink: Netlink::open(ns)?, inode: ns.inode()?, candidates })
+    }
+
+    /// The name of a namespace.
+    fn name_of(&self, inode: u64) -> Option<String> {
+        let (_, listed) = self.candidates.iter().find(|(_, listed)| listed.inode == inode)?;
+        name(listed)
+    }
+
+    /// The other end of `link`, if it is a veth whose other end can be found.
+    fn peer(&self, link: &Link) -> Result<Option<PeerView>> {
+        let Some(index) = link.peer.filter(|_| link.kind.as_deref() == Some("veth")) else { return Ok(None) };
+        let found = match link.peer_netnsid {
+            None => self.candidates.iter().position(|(_, listed)| listed.inode == self.inode),
+            Some(id) => self.netlink.netns_by_id(id, self.candidates.iter().map(|(ns, _)| ns))?,
+        };
+        let Some((ns, listed)) = found.and_then(|position| self.candidates.get(position)) else { return Ok(None) };
+        let Some(other) = Netlink::open(ns)?.link_by_index(index)? else { return Ok(None) };
+        Ok(Some(PeerView {
+            ifname: other.name,
+            ifindex: index,
+            netns_inode: listed.inode,
+            ns: name(listed),
+            example: listed.example.as_ref().map(ProcessView::from),
+            host: listed.is_host,
+        }))
+    }
+}
+
+/// The first name of a namespace; what follows the names are paths.
+fn name(listed: &Listed) -> Option<String> {
+    listed.is_named().then(|| listed.names.first().cloned()).flatten()
+}
+
+/// Opens a listed namespace by its names, its paths or its example process, if it is still the one listed.
+fn open(listed: &Listed) -> Option<Netns> {
+    let by_name = listed.names.iter().filter_map(|name| match Name::try_from(name.as_str()) {
+        Ok(name) => Netns::open_named(&name).ok(),
+        Err(_) => Netns::open_path(name.as_ref()).ok(),
+    });
+    let by_process = listed.example.iter().filter_map(|process| Netns::open_pid(process.pid).ok());
+    by_name.chain(by_process).find(|ns| ns.inode().is_ok_and(|inode| inode == listed.inode))
+}

@@ -1,0 +1,11 @@
+//! One file per command: arguments in, a request to the library, a view out.
+
+pub(super) mod down;
+pub(super) mod exec;
+pub(super) mod flows;
+pub(super) mod inspect;
+pub(super) mod interface;
+pub(super) mod ls;
+pub(super) mod ns;
+pub(super) mod stats;
+pub(super) mod up;

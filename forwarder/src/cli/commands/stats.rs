@@ -1,0 +1,24 @@
+//! `fwd stats`.
+
+use crate::{
+    Result,
+    cli::{args::StatsArgs, session::Session},
+    dataplane::Stat,
+    render::{StatView, StatsView},
+};
+
+/// Shows the counters of every hook of every interface.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()> {
+    let mut stats: Vec<_> = match session.dataplane()? {
+        Some(plane) => plane.stats()?.into_iter().map(view).collect(),
+        None => Vec::new(),
+    };
+    stats.sort_by_cached_key(StatView::sort_key);
+    session.emit(&StatsView { stats, all: args.all })
+}
+
+/// A counter as it is shown.
+pub(super) fn view(stat: Stat) -> StatView {
+    let Stat { ifname, hook, verdict, reason, packets, bytes } = stat;
+    StatView { ifname, hook: hook.into(), verdict: verdict.into(), reason: reason.map(Into::into), packets, bytes }
+}

@@ -1,0 +1,57 @@
+//! How the user called `fwd`, for hints that can be pasted.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+use super::args::GlobalArgs;
+
+/// The default of `--run-dir`.
+const RUN_DIR: &str = "/run/fwd";
+
+/// What a hint starts with: the program as the user typed it, with the global options that another command needs too.
+pub(super) fn prefix(program: &OsStr, global: &GlobalArgs) -> String {
+    let mut words = Vec::new();
+    // A shell that sudo started is no root shell afterwards.
+    if env::var_os("SUDO_USER").is_some() {
+        words.push("sudo".to_owned());
+    }
+    words.push(quoted(program));
+    if let Some(host) = &global.host_netns {
+        words.extend(["--host-netns".into(), quoted(host.as_ref())]);
+    }
+    if global.run_dir != Path::new(RUN_DIR) {
+        words.extend(["--run-dir".into(), quoted(global.run_dir.as_os_str())]);
+    }
+    words.join(" ")
+}
+
+/// A whole command line.
+pub(super) fn line(args: &[OsString]) -> String {
+    args.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// `word` as a POSIX shell reads it back (what is no UTF-8 is shown as U+FFFD).
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(safe) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::line;
+
+    #[test]
+    fn words_survive_a_shell() {
+        let words = ["fwd", "exec", "my net", "it's", "", "$HOME", "10.77.0.0/16"].map(OsString::from);
+        assert_eq!(line(&words), r"fwd exec 'my net' 'it'\''s' '' '$HOME' 10.77.0.0/16");
+    }
+}

@@ -1,0 +1,57 @@
+//! What every command works with: the host's namespace, the run directory, and the output.
+
+use super::{
+    args::GlobalArgs,
+    io::{Io, written},
+};
+use crate::{
+    Error, Kind, Result,
+    dataplane::{Dataplane, RunDir},
+    netns::{Name, Netns},
+    render::{self, Look, View},
+};
+
+/// One run of `fwd`, after it has entered the namespace that plays the host.
+pub(super) struct Session<'a, 'io> {
+    /// Namespace in which `fwd` was called.
+    pub(super) caller: Netns,
+    /// Namespace that is the host; the thread is inside.
+    pub(super) host: Netns,
+    /// Where pins and locks are.
+    pub(super) run_dir: RunDir,
+    /// How results look.
+    pub(super) look: Look,
+    json: bool,
+    io: &'a mut Io<'io>,
+}
+
+impl<'a, 'io> Session<'a, 'io> {
+    /// Enters the host's namespace: everything that follows on this thread happens there.
+    pub(super) fn open(global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Result<Self> {
+        let caller = Netns::current()?;
+        let host = match &global.host_netns {
+            None => Netns::current()?,
+            Some(place) if place.contains('/') => Netns::open_path(place.as_ref())?,
+            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
+        };
+        if global.host_netns.is_some() {
+            host.enter()?;
+        }
+        let run_dir = std::path::absolute(&global.run_dir).map_err(|error| {
+            Error::new(Kind::Usage, "use", format!("run directory {:?}", global.run_dir), error.to_string())
+        })?;
+        Ok(Self { caller, host, run_dir: RunDir::new(run_dir), look, json: global.is_json(), io })
+    }
+
+    /// Shows a result.
+    pub(super) fn emit(&mut self, view: &impl View) -> Result<()> {
+        let out = &mut *self.io.out;
+        written(if self.json { render::write_json(view, out) } else { view.text(&self.look, out) })?;
+        written(self.io.out.flush())
+    }
+
+    /// The data path of this host, if anything is up.
+    pub(super) fn dataplane(&self) -> Result<Option<Dataplane>> {
+        Dataplane::open(&self.run_dir, self.host.cookie()?)
+    }
+}

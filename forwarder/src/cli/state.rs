@@ -1,0 +1,158 @@
+//! What is up, read from the pinned maps and the kernel, as views.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{session::Session, target::Target};
+use crate::{
+    Context, Error, Kind, Result,
+    dataplane::{Dataplane, Traffic, name_of},
+    netlink::{Link, Netlink},
+    netns::{self, Name},
+    render::EndpointView,
+};
+
+/// The records of one host.
+pub(super) struct State {
+    /// The pinned maps.
+    pub(super) plane: Dataplane,
+    /// Endpoints by the ifindex of their host ends, in the order in which they are shown.
+    pub(super) endpoints: Vec<(u32, Endpoint)>,
+    networks: BTreeMap<u32, Network>,
+    uplinks: BTreeMap<u32, Uplink>,
+    links: BTreeMap<u32, Link>,
+}
+
+impl State {
+    /// Reads what is up; none if nothing is.
+    pub(super) fn read(session: &Session<'_, '_>) -> Result<Option<Self>> {
+        let Some(plane) = session.dataplane()? else { return Ok(None) };
+        let mut endpoints = plane.endpoints()?;
+        endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
+        let networks = plane.networks()?.into_iter().collect();
+        let uplinks = plane.uplinks()?.into_iter().collect();
+        let links = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link)).collect();
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links }))
+    }
+
+    /// The host end of an endpoint, unless it is gone.
+    pub(super) fn host_end(&self, ifindex: u32, endpoint: &Endpoint) -> Option<&Link> {
+        self.links.get(&ifindex).filter(|link| link.name == name_of(&endpoint.host_if))
+    }
+
+    /// The address of an endpoint's uplink.
+    pub(super) fn uplink_address(&self, endpoint: &Endpoint) -> Option<Ipv4Addr> {
+        let uplink = self.uplinks.get(&endpoint.uplink)?;
+        Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
+    }
+
+    /// All endpoints as views.
+    pub(super) fn views(&self) -> Result<Vec<EndpointView>> {
+        self.endpoints.iter().map(|(ifindex, endpoint)| self.view(*ifindex, endpoint)).collect()
+    }
+
+    /// One endpoint as a view.
+    pub(super) fn view(&self, ifindex: u32, endpoint: &Endpoint) -> Result<EndpointView> {
+        let network = self.networks.get(&endpoint.network);
+        let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
+        let host_if = name_of(&endpoint.host_if);
+        let traffic = if kernel { interface_traffic(&host_if)? } else { self.plane.endpoint_traffic(endpoint)? };
+        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
+        let address = Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4);
+        let uplink = self.uplinks.get(&endpoint.uplink);
+        Ok(EndpointView {
+            network: name_of(&endpoint.network_name),
+            ns: Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()),
+            netns_inode: endpoint.netns_inode,
+            pid: Some(endpoint.pid).filter(|pid| *pid != 0),
+            ns_created: endpoint.flags & endpoint_flags::NS_CREATED != 0,
+            gone: self.host_end(ifindex, endpoint).is_none(),
+            host_if,
+            ns_if: name_of(&endpoint.ns_if),
+            addresses: address.into_iter().collect(),
+            gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
+            uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default(),
+            datapath: if kernel { "kernel" } else { "tc" }.into(),
+            bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default(),
+            mtu: endpoint.mtu,
+            tx_packets: traffic.tx_packets,
+            tx_bytes: traffic.tx_bytes,
+            rx_packets: traffic.rx_packets,
+            rx_bytes: traffic.rx_bytes,
+        })
+    }
+
+    /// The endpoints of the namespace that the user named: by the namespace itself, or by a recorded name whose namespace is gone.
+    pub(super) fn of(&self, target: &Target) -> Result<Vec<(u32, Endpoint)>> {
+        let cookie = match target.open().and_then(|ns| ns.cookie()) {
+            Ok(cookie) => Some(cookie),
+            Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let is_meant = |endpoint: &Endpoint| match (cookie, target) {
+            (Some(cookie), _) => endpoint.netns_cookie == cookie,
+            (None, Target::Name(name)) => name_of(&endpoint.ns) == name.as_str(),
+            (None, Target::Pid(pid)) => endpoint.pid == *pid,
+            (None, Target::Path(_)) => false,
+        };
+        let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).copied().collect();
+        if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
+    }
+
+    /// Names of the namespaces that are up.
+    fn names(&self) -> Vec<Name> {
+        self.endpoints.iter().filter_map(|(_, endpoint)| Name::try_from(name_of(&endpoint.ns).as_str()).ok()).collect()
+    }
+}
+
+/// The error that nothing is up for a namespace.
+pub(super) fn not_up(target: &Target, state: Option<&State>) -> Error {
+    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
+    let names = state.map(State::names).unwrap_or_default();
+    error.remedy(match target.name().and_then(|name| netns::nearest(name.as_str(), &names)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`fwd ls` shows what is up".into(),
+    })
+}
+
+/// What the kernel counted at a host end of the calling thread's namespace: its rx is the namespace's tx. Zero if it is gone.
+fn interface_traffic(host_if: &str) -> Result<Traffic> {
+    const PATH: &str = "/proc/thread-self/net/dev";
+    let table = std::fs::read_to_string(PATH).doing("read", PATH)?;
+    Ok(parse_traffic(&table, host_if).unwrap_or_default())
+}
+
+/// The line of `host_if` in /proc/net/dev (net/core/net-procfs.c): rx bytes and packets first, tx bytes and packets in columns 8 and
+/// 9. The Ethernet headers are taken off.
+fn parse_traffic(table: &str, host_if: &str) -> Option<Traffic> {
+    const ETHERNET: u64 = 14;
+    let line = table.lines().find_map(|line| line.split_once(':').filter(|(name, _)| name.trim() == host_if))?.1;
+    let columns: Vec<u64> = line.split_whitespace().filter_map(|column| column.parse().ok()).collect();
+    let ip_bytes = |bytes: u64, packets: u64| bytes.saturating_sub(packets.saturating_mul(ETHERNET));
+    match columns[..] {
+        [rx_bytes, rx_packets, _, _, _, _, _, _, tx_bytes, tx_packets, ..] => Some(Traffic {
+            tx_packets: rx_packets,
+            tx_bytes: ip_bytes(rx_bytes, rx_packets),
+            rx_packets: tx_packets,
+            rx_bytes: ip_bytes(tx_bytes, tx_packets),
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_traffic;
+
+    #[test]
+    fn kernel_counters_are_turned_round_and_lose_their_ethernet_headers() {
+        let table =
+            "Inter-|   Receive  |  Transmit\n face |bytes packets\n  veth0: 1140 10 0 0 0 0 0 0 2280 20 0 0 0 0 0 0\n";
+        let traffic = parse_traffic(table, "veth0").expect("the line is there");
+        let all = (traffic.tx_packets, traffic.tx_bytes, traffic.rx_packets, traffic.rx_bytes);
+        assert_eq!(all, (10, 1000, 20, 2000));
+        assert!(parse_traffic(table, "veth").is_none());
+    }
+}

@@ -1,0 +1,152 @@
+//! Endpoints: `fwd ls`, and what `up` and `inspect` say of one.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{
+    Listing, Look, Tone,
+    table::{Grid, Holds, plain, toned},
+    units,
+};
+
+/// One interface of a namespace in one network: an item of `fwd ls`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointView {
+    /// Network.
+    pub network: String,
+    /// Name of the namespace, if it has one.
+    pub ns: Option<String>,
+    /// Inode of the namespace on nsfs.
+    pub netns_inode: u64,
+    /// Process by which the namespace was given.
+    pub pid: Option<u32>,
+    /// Whether `up` made the namespace.
+    pub ns_created: bool,
+    /// Host end of the veth pair.
+    pub host_if: String,
+    /// Whether the host end has been deleted by hand; said in text only.
+    #[serde(skip)]
+    pub gone: bool,
+    /// Interface inside.
+    pub ns_if: String,
+    /// Addresses inside, with the network's prefix length.
+    pub addresses: Vec<IpNet>,
+    /// Gateways: the bridge's addresses.
+    pub gateways: Vec<IpAddr>,
+    /// Interface to the outside.
+    pub uplink: String,
+    /// `tc` or `kernel`.
+    pub datapath: String,
+    /// Bridge.
+    pub bridge: String,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Packets from the namespace.
+    pub tx_packets: u64,
+    /// IP bytes from the namespace.
+    pub tx_bytes: u64,
+    /// Packets to the namespace.
+    pub rx_packets: u64,
+    /// IP bytes to the namespace.
+    pub rx_bytes: u64,
+}
+
+impl EndpointView {
+    /// What people call the namespace.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(self.ns.as_deref(), self.pid, self.netns_inode)
+    }
+
+    /// How the namespace is given on the command line: `--ns mynet`, `--pid 4711`, or by nothing.
+    #[must_use]
+    pub fn option(&self) -> Option<String> {
+        match (&self.ns, self.pid) {
+            (Some(ns), _) => Some(format!("--ns {ns}")),
+            (None, Some(pid)) => Some(format!("--pid {pid}")),
+            (None, None) => None,
+        }
+    }
+
+    /// The host end, and whether it is still there.
+    fn host_end(&self) -> (String, Tone) {
+        if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
+    }
+
+    /// The addresses with prefix length, comma-separated.
+    pub(super) fn addresses(&self) -> String {
+        joined(&self.addresses)
+    }
+
+    /// The gateways, with the prefix length of the address beside them.
+    pub(super) fn gateways(&self) -> String {
+        let with_prefix = self.gateways.iter().enumerate().map(|(index, gateway)| match self.addresses.get(index) {
+            Some(address) => format!("{gateway}/{}", address.prefix_len()),
+            None => gateway.to_string(),
+        });
+        joined(&with_prefix.collect::<Vec<_>>())
+    }
+}
+
+/// What people call a namespace: its name, else its process, else its inode.
+pub(super) fn label(ns: Option<&str>, pid: Option<u32>, inode: u64) -> String {
+    match (ns, pid) {
+        (Some(ns), _) => ns.to_owned(),
+        (None, Some(pid)) => format!("pid {pid}"),
+        (None, None) => format!("net:[{inode}]"),
+    }
+}
+
+/// `items`, comma-separated.
+pub(super) fn joined(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Listing for EndpointView {
+    fn text(items: &[Self], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if items.is_empty() {
+            return writeln!(out, "no networks\n  {} {} up --ns NAME", look.paint(Tone::Hint, "try:"), look.fwd);
+        }
+        for (index, group) in items.chunk_by(|a, b| a.network == b.network).enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            network(group, look, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A network's heading and the table of its endpoints.
+fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = endpoints.first() else { return Ok(()) };
+    let name = look.paint(Tone::Strong, &first.network);
+    writeln!(out, "{name}  {}, uplink {}, datapath {}", first.gateways(), first.uplink, first.datapath)?;
+    let columns = [
+        ("NAMESPACE", Holds::Name),
+        ("HOST IF", Holds::Text),
+        ("ADDRESS", Holds::Text),
+        ("TX PKTS", Holds::Number),
+        ("BYTES", Holds::Number),
+        ("RX PKTS", Holds::Number),
+        ("BYTES", Holds::Number),
+    ];
+    let mut grid = Grid::new(look, &columns);
+    for endpoint in endpoints {
+        grid.row(vec![
+            plain(endpoint.label()),
+            endpoint.host_end(),
+            plain(endpoint.addresses()),
+            plain(units::packets(endpoint.tx_packets)),
+            plain(units::bytes(endpoint.tx_bytes)),
+            plain(units::packets(endpoint.rx_packets)),
+            plain(units::bytes(endpoint.rx_bytes)),
+        ]);
+    }
+    grid.write(2, out)
+}

@@ -1,0 +1,49 @@
+//! Errors on stderr.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Look, Tone, write_json};
+use crate::{Error, Kind};
+
+/// `{"error": …}`.
+#[derive(Serialize)]
+struct Document<'a> {
+    error: ErrorView<'a>,
+}
+
+/// The JSON of an error.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    code: &'static str,
+    message: String,
+    object: Option<&'a str>,
+    remedy: Option<&'a str>,
+}
+
+/// Writes `error`: as text with its remedy on a second line, or as `{"error":{code,message,object,remedy}}`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_error(error: &Error, json: bool, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        let (object, remedy) = (Some(error.object.as_str()), error.remedy.as_deref());
+        let error = ErrorView { code: error.kind.name(), message: error.to_string(), object, remedy };
+        return write_json(&Document { error }, out);
+    }
+    writeln!(out, "{} {error}", look.paint(Tone::Bad, "error:"))?;
+    if let Some(remedy) = &error.remedy {
+        writeln!(out, "  {} {remedy}", look.paint(Tone::Hint, "try:"))?;
+    }
+    Ok(())
+}
+
+/// Writes a command line's mistake as JSON: `message` is what is wrong, `remedy` the command that explains.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_usage_error(message: &str, remedy: &str, out: &mut dyn Write) -> io::Result<()> {
+    let error = ErrorView { code: Kind::Usage.name(), message: message.to_owned(), object: None, remedy: Some(remedy) };
+    write_json(&Document { error }, out)
+}

@@ -1,0 +1,260 @@
+//! `fwd inspect`.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{
+    EndpointView, Look, ProcessView, StatView, Tone, View,
+    endpoint::{joined, label},
+    facts::Facts,
+    stat::verdict_tone,
+    table::{Grid, Holds, plain, toned},
+    units,
+};
+
+/// Flows of an endpoint by state.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FlowCounts {
+    /// Seen in one direction only.
+    pub half_open: usize,
+    /// Seen in both.
+    pub established: usize,
+    /// After a RST or both FINs.
+    pub closing: usize,
+}
+
+/// The result of `fwd inspect` for an endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct InspectView {
+    /// What `fwd ls` says.
+    #[serde(flatten)]
+    pub endpoint: EndpointView,
+    /// `SO_NETNS_COOKIE` of the namespace.
+    pub netns_cookie: u64,
+    /// MAC of the interface inside.
+    pub mac: String,
+    /// MAC of the gateway.
+    pub gateway_mac: String,
+    /// ifindex of the host end.
+    pub host_ifindex: u32,
+    /// Whether the host end has a carrier; unknown if it is gone.
+    pub host_if_running: Option<bool>,
+    /// Whether the program is attached to the host end (never with `--datapath kernel`).
+    pub attached: bool,
+    /// Address of the uplink behind which the namespace appears.
+    pub uplink_address: Option<IpAddr>,
+    /// Whether `up` wrote /etc/netns/NAME/resolv.conf.
+    pub resolv_conf: bool,
+    /// Flows by state.
+    pub flows: FlowCounts,
+    /// What became of the packets that left the namespace, without zeros.
+    pub verdicts: Vec<StatView>,
+}
+
+impl View for InspectView {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let endpoint = &self.endpoint;
+        let name = look.paint(Tone::Strong, &endpoint.label());
+        writeln!(out, "{name} on network {}", endpoint.network)?;
+        self.facts().write(look, out)?;
+        if self.verdicts.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nwhat became of packets from {}:", endpoint.label())?;
+        let columns =
+            [("VERDICT", Holds::Text), ("REASON", Holds::Text), ("PACKETS", Holds::Number), ("BYTES", Holds::Number)];
+        let mut grid = Grid::new(look, &columns);
+        for stat in &self.verdicts {
+            let reason = stat.reason.as_deref().unwrap_or("-");
+            let verdict = toned(&stat.verdict, verdict_tone(&stat.verdict));
+            grid.row(vec![verdict, plain(reason), plain(stat.packets), plain(stat.bytes)]);
+        }
+        grid.write(2, out)
+    }
+}
+
+impl InspectView {
+    /// The resolv.conf that `up` wrote.
+    fn resolver(&self) -> String {
+        match &self.endpoint.ns {
+            Some(ns) if self.resolv_conf => format!("/etc/netns/{ns}/resolv.conf, written by fwd"),
+            _ => String::new(),
+        }
+    }
+
+    /// All but the counters.
+    fn facts(&self) -> Facts {
+        let endpoint = &self.endpoint;
+        let made = if endpoint.ns_created { ", made by fwd" } else { "" };
+        let running = match self.host_if_running {
+            Some(true) => "running",
+            Some(false) => "no carrier",
+            None => "gone",
+        };
+        let program = match (endpoint.datapath.as_str(), self.attached) {
+            ("kernel", _) => "no program (datapath kernel)",
+            (_, true) => "program attached",
+            (_, false) => "program NOT attached",
+        };
+        let traffic = |packets, bytes| format!("{} packets, {}", units::packets(packets), units::bytes(bytes));
+        let uplink = [Some(endpoint.uplink.clone()), self.uplink_address.map(|address| address.to_string())];
+        let FlowCounts { half_open, established, closing } = self.flows;
+        let mut facts = Facts::default();
+        facts
+            .add(
+                "namespace",
+                format!("{}, inode {}, cookie {}{made}", endpoint.label(), endpoint.netns_inode, self.netns_cookie),
+            )
+            .add("process", endpoint.pid.map(|pid| pid.to_string()).unwrap_or_default())
+            .add("inside", format!("{} {}, {}, mtu {}", endpoint.ns_if, endpoint.addresses(), self.mac, endpoint.mtu))
+            .add("host end", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
+            .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
+            .add("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "))
+            .add("datapath", &endpoint.datapath)
+            .add("resolver", self.resolver())
+            .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
+            .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))
+            .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"));
+        facts
+    }
+}
+
+/// The other end of a veth pair.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerView {
+    /// Its name.
+    pub ifname: String,
+    /// Its ifindex, there.
+    pub ifindex: u32,
+    /// Inode of the namespace it is in.
+    pub netns_inode: u64,
+    /// Name of that namespace, if it has one.
+    pub ns: Option<String>,
+    /// A process in that namespace, if there is one.
+    pub example: Option<ProcessView>,
+    /// Whether that is the host's namespace.
+    pub host: bool,
+}
+
+impl PeerView {
+    /// Which namespace it is in.
+    fn place(&self) -> String {
+        match (&self.ns, self.host, &self.example) {
+            (Some(ns), ..) => format!("namespace {ns}"),
+            (None, true, _) => "the host's namespace".into(),
+            (None, false, Some(process)) => format!("net:[{}] of {}", self.netns_inode, process.label()),
+            (None, false, None) => label(None, None, self.netns_inode),
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("{} (ifindex {}) in {}", self.ifname, self.ifindex, self.place())
+    }
+}
+
+/// A port of a bridge.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortView {
+    /// Its name.
+    pub ifname: String,
+    /// Its ifindex.
+    pub ifindex: u32,
+    /// The interface at the other end, if it is a veth whose other end can be found.
+    pub peer: Option<PeerView>,
+    /// Addresses of the endpoint behind it, if it is one of fwd's.
+    pub addresses: Vec<IpNet>,
+}
+
+/// The result of `fwd inspect --if`.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceView {
+    /// Its name.
+    pub ifname: String,
+    /// Its ifindex.
+    pub ifindex: u32,
+    /// `veth`, `bridge`, …; none for a physical interface.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Name of the namespace that was looked in; none for the host's.
+    pub ns: Option<String>,
+    /// Inode of that namespace.
+    pub netns_inode: u64,
+    /// MAC, if it has one.
+    pub mac: Option<String>,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Whether it is set up.
+    pub up: bool,
+    /// Alias, if it has one: how fwd marks what is its own.
+    pub alias: Option<String>,
+    /// Addresses.
+    pub addresses: Vec<IpNet>,
+    /// The bridge (or bond, …) that it is a port of.
+    pub controller: Option<String>,
+    /// The other end of a veth pair, where it can be found.
+    pub peer: Option<PeerView>,
+    /// Ports of a bridge.
+    pub ports: Vec<PortView>,
+    /// The endpoint that it belongs to, if it is one of fwd's.
+    pub endpoint: Option<EndpointView>,
+}
+
+impl View for InterfaceView {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let name = look.paint(Tone::Strong, &self.ifname);
+        let kind = self.kind.as_deref().unwrap_or("interface");
+        let place = self.ns.as_ref().map_or_else(|| "of the host".into(), |ns| format!("in namespace {ns}"));
+        writeln!(out, "{name}: {kind} {place}, {}", if self.up { "up" } else { "down" })?;
+        self.facts().write(look, out)?;
+        if self.kind.as_deref() != Some("bridge") {
+            return Ok(());
+        }
+        if self.ports.is_empty() {
+            return writeln!(out, "  no ports");
+        }
+        let columns =
+            [("PORT", Holds::Text), ("OTHER END", Holds::Text), ("NAMESPACE", Holds::Name), ("ADDRESS", Holds::Text)];
+        let mut grid = Grid::new(look, &columns);
+        for port in &self.ports {
+            let peer = port.peer.as_ref();
+            grid.row(vec![
+                plain(&port.ifname),
+                plain(peer.map_or("-", |peer| &peer.ifname)),
+                plain(peer.map_or_else(|| "-".into(), |peer| peer.ns.clone().unwrap_or_else(|| peer.place()))),
+                plain(if port.addresses.is_empty() { "-".into() } else { joined(&port.addresses) }),
+            ]);
+        }
+        writeln!(out)?;
+        grid.write(2, out)
+    }
+}
+
+impl InterfaceView {
+    fn facts(&self) -> Facts {
+        let unseen = "in a namespace that cannot be read, or in none";
+        let peer = match (&self.peer, self.kind.as_deref()) {
+            (Some(peer), _) => peer.text(),
+            (None, Some("veth")) => unseen.into(),
+            (None, _) => String::new(),
+        };
+        let endpoint = self
+            .endpoint
+            .as_ref()
+            .map(|endpoint| format!("{} {} on network {}", endpoint.label(), endpoint.addresses(), endpoint.network));
+        let mac = self.mac.as_ref().map(|mac| format!(", {mac}")).unwrap_or_default();
+        let mut facts = Facts::default();
+        facts
+            .add("link", format!("ifindex {}{mac}, mtu {}", self.ifindex, self.mtu))
+            .add("addresses", joined(&self.addresses))
+            .add("other end", peer)
+            .add("port of", self.controller.clone().unwrap_or_default())
+            .add("endpoint", endpoint.unwrap_or_default())
+            .add("alias", self.alias.clone().unwrap_or_default());
+        facts
+    }
+}

@@ -1,0 +1,74 @@
+//! `--dry-run`, and what `down` removed.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Listing, Look, Tone, View, units};
+
+/// One operation of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepView {
+    /// Position, from 1.
+    pub step: usize,
+    /// What is done, in words.
+    pub operation: String,
+    /// Command lines that do the same by hand.
+    pub commands: Vec<String>,
+}
+
+/// The result of `--dry-run`: a top-level array in JSON.
+pub type PlanView = Vec<StepView>;
+
+impl Listing for StepView {
+    fn text(items: &[Self], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if items.is_empty() {
+            return writeln!(out, "nothing to do");
+        }
+        let width = items.len().to_string().len();
+        for step in items {
+            writeln!(out, "{:width$}. {}", step.step, step.operation)?;
+            for line in step.commands.iter().flat_map(|command| command.lines()) {
+                writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, line))?;
+            }
+        }
+        let count = units::counted(items.len(), "operation");
+        writeln!(out, "\n{count}; nothing was changed (--dry-run)")
+    }
+}
+
+/// The result of `fwd down`.
+#[derive(Clone, Debug, Serialize)]
+pub struct DownView {
+    /// What was taken down: the namespace, or `everything`.
+    #[serde(skip)]
+    pub label: String,
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// What was removed, in words, in the order of removal.
+    pub removed: Vec<String>,
+    /// Settings (sysctls) that have their former values again.
+    pub restored: Vec<String>,
+    /// The nearest name of something that is up, where the one given is not.
+    pub nearest: Option<String>,
+}
+
+impl View for DownView {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let Self { label, changed, removed, restored, nearest } = self;
+        let label = look.paint(Tone::Strong, label);
+        if !changed {
+            writeln!(out, "nothing to do: {label} is not up")?;
+            return match nearest {
+                Some(nearest) => writeln!(out, "  {} {} down --ns {nearest}", look.paint(Tone::Hint, "try:"), look.fwd),
+                None => Ok(()),
+            };
+        }
+        writeln!(out, "{label} is down")?;
+        let removed = removed.iter().map(|object| ("removed ", object));
+        for (verb, object) in removed.chain(restored.iter().map(|setting| ("restored", setting))) {
+            writeln!(out, "  {}  {object}", look.paint(Tone::Dim, verb))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Views made by hand, for tests.
+
+use super::{
+    DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, Look, NamespaceChange, NamespaceView,
+    PeerView, PlanView, PortView, ProcessView, StatView, StatsView, StepView, UpView, WhereView,
+};
+
+/// A terminal of `width` columns without colours.
+pub(crate) fn look(width: impl Into<Option<u16>>) -> Look {
+    Look { color: false, width: width.into(), fwd: "fwd --host-netns lab".into() }
+}
+
+pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointView {
+    let third = if network == "fwd0" { 0 } else { 1 };
+    EndpointView {
+        network: network.into(),
+        ns: ns.map(Into::into),
+        netns_inode: 4_026_532_000 + u64::from(host),
+        pid: ns.is_none().then_some(4711),
+        ns_created: ns.is_some(),
+        host_if: format!("fwdv3f9a1b{host:02}"),
+        gone: false,
+        ns_if: "eth0".into(),
+        addresses: vec![format!("10.77.{third}.{host}/24").parse().unwrap()],
+        gateways: vec![format!("10.77.{third}.1").parse().unwrap()],
+        uplink: "eth0".into(),
+        datapath: "tc".into(),
+        bridge: network.into(),
+        mtu: 1500,
+        tx_packets: 12,
+        tx_bytes: 1008,
+        rx_packets: 1_234_567,
+        rx_bytes: 1_850_000_000,
+    }
+}
+
+pub(crate) fn endpoints() -> Vec<EndpointView> {
+    vec![endpoint(Some("mynet"), "fwd0", 2), endpoint(None, "fwd0", 3), endpoint(Some("web"), "web", 2)]
+}
+
+pub(crate) fn up(changed: bool) -> UpView {
+    UpView { endpoint: endpoint(Some("mynet"), "fwd0", 2), changed, uplink_address: Some("198.51.100.2".into()) }
+}
+
+pub(crate) fn down() -> DownView {
+    DownView {
+        label: "mynet".into(),
+        changed: true,
+        removed: vec!["veth pair fwdv3f9a1b02".into(), "namespace mynet".into(), "bridge fwd0".into()],
+        restored: vec!["net/ipv4/conf/eth0/forwarding".into()],
+        nearest: None,
+    }
+}
+
+pub(crate) fn plan() -> PlanView {
+    let step = |step, operation: &str, commands: &[&str]| StepView {
+        step,
+        operation: operation.into(),
+        commands: commands.iter().map(ToString::to_string).collect(),
+    };
+    vec![
+        step(1, "make namespace mynet", &["ip netns add mynet"]),
+        step(2, "make bridge fwd0", &["ip link add fwd0 type bridge", "ip link set fwd0 up"]),
+    ]
+}
+
+fn flow(proto: &str, src_port: Option<u16>, icmp_id: Option<u16>) -> FlowView {
+    FlowView {
+        network: Some("fwd0".into()),
+        ns: Some("mynet".into()),
+        proto: proto.into(),
+        src_addr: "10.77.0.2".parse().unwrap(),
+        src_port,
+        dst_addr: "203.0.113.10".parse().unwrap(),
+        dst_port: src_port.map(|_| 5201),
+        nat_addr: Some("198.51.100.2".parse().unwrap()),
+        nat_port: src_port,
+        icmp_id,
+        state: "established".into(),
+        tx_packets: 1_234_567,
+        tx_bytes: 1_850_000_000,
+        rx_packets: 345_000,
+        rx_bytes: 18_000_000,
+        age_ms: 72_400,
+        idle_ms: 3,
+    }
+}
+
+pub(crate) fn flows() -> Vec<FlowView> {
+    let echo = FlowView { tx_packets: 1, tx_bytes: 84, rx_packets: 1, rx_bytes: 84, ..flow("icmp", None, Some(4711)) };
+    let syn = FlowView { state: "half-open".into(), rx_packets: 0, rx_bytes: 0, ..flow("tcp", Some(41_234), None) };
+    let host = FlowView { network: None, ns: None, ..flow("udp", Some(1024), None) };
+    vec![echo, flow("tcp", Some(41_230), None), syn, host]
+}
+
+pub(crate) fn stats(all: bool) -> StatsView {
+    let stat = |ifname: &str, hook: &str, verdict: &str, reason: Option<&str>, packets| StatView {
+        ifname: ifname.into(),
+        hook: hook.into(),
+        verdict: verdict.into(),
+        reason: reason.map(Into::into),
+        packets,
+        bytes: packets * 84,
+    };
+    let stats = vec![
+        stat("fwdv3f9a1b02", "from_ns", "forwarded", None, 1_234_567),
+        stat("fwdv3f9a1b02", "from_ns", "punted", Some("Arp"), 2),
+        stat("fwdv3f9a1b02", "from_ns", "dropped", Some("Ipv6"), 0),
+        stat("fwdv3f9a1b02", "to_ns", "forwarded", None, 345_000),
+        stat("eth0", "to_uplink", "dropped", Some("Untranslated"), 7),
+    ];
+    StatsView { stats, all }
+}
+
+pub(crate) fn inspect() -> InspectView {
+    let verdicts = stats(false).stats.into_iter().filter(|stat| stat.hook == "from_ns" && stat.packets > 0).collect();
+    InspectView {
+        endpoint: endpoint(Some("mynet"), "fwd0", 2),
+        netns_cookie: 17,
+        mac: "02:66:00:0a:4d:02".into(),
+        gateway_mac: "02:66:00:0a:4d:01".into(),
+        host_ifindex: 29,
+        host_if_running: Some(true),
+        attached: true,
+        uplink_address: Some("198.51.100.2".parse().unwrap()),
+        resolv_conf: true,
+        flows: FlowCounts { half_open: 1, established: 2, closing: 0 },
+        verdicts,
+    }
+}
+
+fn peer(ns: Option<&str>) -> PeerView {
+    let example = Some(ProcessView { pid: 4711, comm: Some("nginx".into()) });
+    PeerView {
+        ifname: "eth0".into(),
+        ifindex: 2,
+        netns_inode: 4_026_532_002,
+        ns: ns.map(Into::into),
+        example,
+        host: false,
+    }
+}
+
+pub(crate) fn veth() -> InterfaceView {
+    InterfaceView {
+        ifname: "fwdv3f9a1b02".into(),
+        ifindex: 29,
+        kind: Some("veth".into()),
+        ns: None,
+        netns_inode: 4_026_531_840,
+        mac: Some("02:66:00:00:00:02".into()),
+        mtu: 1500,
+        up: true,
+        alias: Some("fwd1:ep:fwd0:mynet".into()),
+        addresses: vec![],
+        controller: Some("fwd0".into()),
+        peer: Some(peer(Some("mynet"))),
+        ports: vec![],
+        endpoint: Some(endpoint(Some("mynet"), "fwd0", 2)),
+    }
+}
+
+pub(crate) fn bridge() -> InterfaceView {
+    let port = |ifname: &str, ifindex, peer, addresses| PortView { ifname: ifname.into(), ifindex, peer, addresses };
+    let ports = vec![
+        port("fwdv3f9a1b02", 29, Some(peer(Some("mynet"))), vec!["10.77.0.2/24".parse().unwrap()]),
+        port("fwdv3f9a1b03", 31, Some(peer(None)), vec!["10.77.0.3/24".parse().unwrap()]),
+        port("eth7", 9, None, vec![]),
+    ];
+    let (ifname, kind) = ("fwd0".into(), Some("bridge".into()));
+    let addresses = vec!["10.77.0.1/24".parse().unwrap()];
+    InterfaceView {
+        ifname,
+        kind,
+        addresses,
+        ports,
+        controller: None,
+        peer: None,
+        endpoint: None,
+        alias: None,
+        ..veth()
+    }
+}
+
+pub(crate) fn namespaces() -> Vec<NamespaceView> {
+    let shell = Some(ProcessView { pid: 1, comm: Some("systemd".into()) });
+    let host = NamespaceView {
+        inode: 4_026_531_840,
+        names: vec![],
+        processes: Some(131),
+        example: shell,
+        interfaces: Some(vec!["lo".into(), "eth0".into(), "fwd0".into()]),
+        host: true,
+        caller: true,
+    };
+    let (names, example) = (vec!["mynet".into(), "alias".into()], None);
+    let named = NamespaceView { names, processes: Some(0), example, host: false, caller: false, ..host.clone() };
+    let hidden = NamespaceView { processes: None, interfaces: None, names: vec![], ..named.clone() };
+    vec![host, named, hidden]
+}
+
+pub(crate) fn places() -> Vec<WhereView> {
+    let process = |pid, comm: &str| ProcessView { pid, comm: Some(comm.into()) };
+    let alone = WhereView {
+        process: process(4711, "nginx"),
+        inode: 4_026_532_002,
+        names: vec!["mynet".into()],
+        host: false,
+        caller: false,
+        shared_with: vec![],
+        complete: true,
+    };
+    let shared_with = (2..12).map(|pid| process(pid, "sh")).collect();
+    vec![alone.clone(), WhereView { process: process(1, "init"), names: vec![], host: true, shared_with, ..alone }]
+}
+
+pub(crate) fn namespace_change() -> NamespaceChange {
+    NamespaceChange { ns: "mynet".into(), netns_inode: Some(4_026_532_002), changed: true }
+}

@@ -1,0 +1,95 @@
+//! `fwd stats`.
+
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    Look, Tone, View,
+    table::{Grid, Holds, plain, toned},
+};
+
+/// Packets of one hook of one interface that had one verdict.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct StatView {
+    /// Interface; empty for packets that came from one that is no endpoint.
+    pub ifname: String,
+    /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
+    pub hook: String,
+    /// `forwarded`, `punted` or `dropped`.
+    pub verdict: String,
+    /// Why it was punted or dropped.
+    pub reason: Option<String>,
+    /// Packets, as on the wire.
+    pub packets: u64,
+    /// IP bytes.
+    pub bytes: u64,
+}
+
+impl StatView {
+    /// The order of listings: along the way of a packet, good news first.
+    #[must_use]
+    pub fn sort_key(&self) -> impl Ord + use<> {
+        let verdicts = ["forwarded", "punted", "dropped"];
+        let verdict = verdicts.iter().position(|verdict| *verdict == self.verdict);
+        (!self.hook.ends_with("_ns"), self.ifname.clone(), self.hook.clone(), verdict, self.reason.clone())
+    }
+}
+
+/// The result of `fwd stats`.
+#[derive(Clone, Debug)]
+pub struct StatsView {
+    /// Every counter; the JSON document.
+    pub stats: Vec<StatView>,
+    /// Whether the table has the counters that are zero.
+    pub all: bool,
+}
+
+impl Serialize for StatsView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.stats.serialize(serializer)
+    }
+}
+
+impl View for StatsView {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let rows: Vec<_> = self.stats.iter().filter(|stat| self.all || stat.packets > 0).collect();
+        if rows.is_empty() {
+            return writeln!(out, "no packets yet");
+        }
+        let columns = [
+            ("INTERFACE", Holds::Text),
+            ("HOOK", Holds::Text),
+            ("VERDICT", Holds::Text),
+            ("REASON", Holds::Text),
+            ("PACKETS", Holds::Number),
+            ("BYTES", Holds::Number),
+        ];
+        let mut grid = Grid::new(look, &columns);
+        let mut previous = None;
+        for stat in rows {
+            // Every row names its interface and hook, for grep; repetitions step back.
+            let place = Some((&stat.ifname, &stat.hook));
+            let tone = if previous == place { Tone::Dim } else { Tone::Plain };
+            previous = place;
+            grid.row(vec![
+                toned(if stat.ifname.is_empty() { "-" } else { &stat.ifname }, tone),
+                toned(&stat.hook, tone),
+                toned(&stat.verdict, verdict_tone(&stat.verdict)),
+                plain(stat.reason.as_deref().unwrap_or("-")),
+                plain(stat.packets),
+                plain(stat.bytes),
+            ]);
+        }
+        grid.write(0, out)
+    }
+}
+
+/// The colour of a verdict.
+pub(super) fn verdict_tone(verdict: &str) -> Tone {
+    match verdict {
+        "forwarded" => Tone::Good,
+        "dropped" => Tone::Bad,
+        _ => Tone::Plain,
+    }
+}

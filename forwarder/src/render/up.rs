@@ -1,0 +1,72 @@
+//! What `up` made and what to try next.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{EndpointView, Look, Tone, View};
+
+/// The result of `fwd up`.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpView {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub endpoint: EndpointView,
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// Address behind which the namespace appears outside; in `inspect`'s document.
+    #[serde(skip)]
+    pub uplink_address: Option<String>,
+}
+
+impl View for UpView {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let Self { endpoint, changed, uplink_address } = self;
+        let (label, addresses) = (endpoint.label(), endpoint.addresses());
+        let on =
+            format!("{addresses} on network {}, via {} ({})", endpoint.network, endpoint.uplink, endpoint.datapath);
+        if !changed {
+            return writeln!(out, "{} is already up, nothing changed: {on}", look.paint(Tone::Strong, &label));
+        }
+        writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
+        let made = if endpoint.ns_created { " (made)" } else { "" };
+        let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
+        let uplink = [Some(endpoint.uplink.as_str()), uplink_address.as_deref()];
+        let lines = [
+            ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
+            (
+                "bridge",
+                format!("{} {}", endpoint.bridge, endpoint.gateways()),
+                format!("host end {}", endpoint.host_if),
+            ),
+            ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
+        ];
+        let width = lines.iter().map(|(_, left, _)| left.chars().count()).max().unwrap_or(0);
+        for (title, left, right) in lines {
+            writeln!(out, "  {}  {left:width$}  {right}", look.paint(Tone::Dim, &format!("{title:9}")))?;
+        }
+        self.hints(look, out)
+    }
+}
+
+impl UpView {
+    /// Commands to try next, ready to be pasted.
+    fn hints(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let Some(target) = self.endpoint.option() else { return Ok(()) };
+        let mut hints = Vec::new();
+        if let Some(gateway) = self.endpoint.gateways.first() {
+            hints.push(format!("{} exec {target} -- ping -c1 {gateway}", look.fwd));
+        }
+        // The kernel's data path keeps its flows in conntrack, which `flows` does not show.
+        if self.endpoint.datapath != "kernel" {
+            hints.push(format!("{} flows {target}", look.fwd));
+        }
+        hints.push(format!("{} down {target}", look.fwd));
+        writeln!(out)?;
+        for (index, hint) in hints.iter().enumerate() {
+            let lead = if index == 0 { look.paint(Tone::Hint, "try:") } else { "    ".into() };
+            writeln!(out, "{lead}  {hint}")?;
+        }
+        Ok(())
+    }
+}
