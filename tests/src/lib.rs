@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod netlink;
 #[cfg(test)]
 mod netns;
