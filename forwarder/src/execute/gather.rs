@@ -21,6 +21,8 @@ pub(super) struct Gathered {
     pub(super) netlink: Netlink,
     pub(super) plane: Option<Dataplane>,
     pub(super) namespaces: BTreeMap<TargetRef, Netns>,
+    /// Connections into namespaces.
+    pub(super) inside: BTreeMap<TargetRef, Netlink>,
 }
 
 impl TargetRef {
@@ -122,7 +124,7 @@ fn host(context: &HostContext) -> Result<Gathered> {
     let sysctls = sysctls(&net, &records)?;
     let host = Host { cookie, net, fdb, masquerades: BTreeSet::new(), sysctls };
     let actual = Actual { host, records, ..Actual::default() };
-    Ok(Gathered { actual, netlink, plane, namespaces: BTreeMap::new() })
+    Ok(Gathered { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new() })
 }
 
 fn net(netlink: &Netlink) -> Result<Net> {
@@ -188,6 +190,7 @@ impl Gathered {
         let made = self.is_made(&net.links);
         let inside = Inside { cookie: ns.cookie()?, inode: ns.inode()?, made, net };
         self.namespaces.insert(reference.clone(), ns);
+        self.inside.insert(reference.clone(), netlink);
         Ok(inside)
     }
 
@@ -266,8 +269,10 @@ impl Gathered {
     }
 
     fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns) -> Result<()> {
-        let links = Netlink::open(&ns)?.links()?;
+        let netlink = Netlink::open(&ns)?;
+        let links = netlink.links()?;
         let made = self.is_made(&links);
+        self.inside.insert(reference.clone(), netlink);
         self.actual.known.push(Known { reference: reference.clone(), name, cookie: ns.cookie()?, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())

@@ -83,7 +83,9 @@ fn strays(actual: &Actual, network: &str) -> Vec<Op> {
     let rest = actual.without(&ops);
     let recorded = rest.records.networks.iter().any(|record| record.name == network);
     let alias = names::network_alias(network);
-    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == network;
+    // One that was not yet given its alias is known by its name.
+    let bridge = names::bridge(network, |_| false);
+    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
     let empty = |link: &&Link| rest.ports(link.index).next().is_none();
     if !recorded {
         let bridges = rest.stray_bridges().filter(of_network).filter(empty);

@@ -2,7 +2,7 @@
 
 use std::collections::btree_map::Entry;
 
-use super::Runner;
+use super::{Runner, not_opened};
 use crate::{
     Error, Kind, Result,
     netlink::Netlink,
@@ -14,10 +14,15 @@ impl Runner<'_> {
     /// Makes a namespace and marks it as ours before anybody can find it by its name.
     pub(super) fn make_namespace(&mut self, name: &Name) -> Result<()> {
         let mark = namespace_alias(self.cookie);
+        let mut inside = None;
         let ns = Netns::create_named(name, |_| {
             let netlink = Netlink::here()?;
-            netlink.set_alias(index(&netlink, "lo")?, &mark)
+            netlink.set_alias(index(&netlink, "lo")?, &mark)?;
+            inside = Some(netlink);
+            Ok(())
         })?;
+        // The connection belongs to the namespace, whatever thread uses it from now on.
+        self.inside.extend(inside.map(|netlink| (TargetRef::Named(name.clone()), netlink)));
         self.namespaces.insert(TargetRef::Named(name.clone()), ns);
         Ok(())
     }
@@ -59,13 +64,12 @@ impl Runner<'_> {
 
     /// Works on an interface inside a namespace.
     fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
-        let opened = self.namespaces.get(ns).map(Netlink::open);
         let netlink = match self.inside.entry(ns.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry
-                .insert(opened.unwrap_or_else(|| {
-                    Err(Error::new(Kind::NotFound, "enter", ns.to_string(), "it was not opened"))
-                })?),
+            Entry::Vacant(entry) => match self.namespaces.get(ns) {
+                Some(namespace) => entry.insert(Netlink::open(namespace)?),
+                None => return Err(not_opened(ns)),
+            },
         };
         work(netlink, index(netlink, ifname)?)
     }

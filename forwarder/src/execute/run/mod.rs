@@ -30,8 +30,8 @@ pub(super) struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
-        let Gathered { actual, netlink, plane, namespaces } = gathered;
-        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside: BTreeMap::new() }
+        let Gathered { actual, netlink, plane, namespaces, inside } = gathered;
+        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside }
     }
 
     /// Runs `ops` in order. If one fails, what was made is removed again, the last first.
@@ -160,8 +160,7 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// It was not.
     pub(super) fn namespace(&self, reference: &TargetRef) -> Result<&Netns> {
-        let found = self.namespaces.get(reference);
-        found.ok_or_else(|| Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened"))
+        self.namespaces.get(reference).ok_or_else(|| not_opened(reference))
     }
 
     /// An interface of the host.
@@ -170,6 +169,10 @@ impl<'a> Runner<'a> {
             Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
         })
     }
+}
+
+fn not_opened(reference: &TargetRef) -> Error {
+    Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened")
 }
 
 /// Whether a failed operation may have done a part, which its inverse undoes without harm to what others made.
