@@ -34,29 +34,26 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         Err(error) => return failure::misused(&error, &args, io),
     };
     let global = cli.global.clone();
+    let program = args.first().map_or(OsStr::new("fwd"), OsString::as_os_str);
+    let fwd = invocation::prefix(program, &global);
     logging::start(global.verbose);
     if let Command::Exec(exec) = &cli.command {
         let failed = match privileged(&args) {
             Ok(()) => commands::exec::run(exec),
             Err(error) => crate::netns::Failure { status: commands::exec::OWN_FAILURE, error },
         };
-        return failure::report(&failed.error, failed.status, &global, io);
+        return failure::report(&failed.error, failed.status, fwd, &global, io);
     }
-    match dispatch(&cli, &args, observer, io) {
+    let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
+    match privileged(&args).and_then(|()| dispatch(&cli, look, observer, io)) {
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
-        Err(error) => failure::report(&error, error.kind.exit_code(), &global, io),
+        Err(error) => failure::report(&error, error.kind.exit_code(), fwd, &global, io),
     }
 }
 
 /// Runs any command but `exec`.
-fn dispatch(cli: &Cli, args: &[OsString], observer: &mut dyn Observer, io: &mut Io<'_>) -> Result<()> {
-    privileged(args)?;
-    let look = Look {
-        color: io.out_color(cli.global.color),
-        width: io.out_width,
-        fwd: invocation::prefix(args.first().map_or(OsStr::new("fwd"), OsString::as_os_str), &cli.global),
-    };
+fn dispatch(cli: &Cli, look: Look, observer: &mut dyn Observer, io: &mut Io<'_>) -> Result<()> {
     let session = &mut Session::open(&cli.global, look, io)?;
     match &cli.command {
         Command::Up(args) => commands::up::run(session, args, observer),

@@ -5,10 +5,11 @@ use super::{
     io::{Io, written},
 };
 use crate::{
-    Error, Kind, Result,
+    Context as _, Error, Kind, Result,
     dataplane::{Dataplane, RunDir},
+    execute::{HostContext, Planned, Step},
     netns::{Name, Netns},
-    render::{self, Look, View},
+    render::{self, Look, PlanView, StepView, View},
 };
 
 /// One run of `fwd`, after it has entered the namespace that plays the host.
@@ -22,6 +23,7 @@ pub(super) struct Session<'a, 'io> {
     /// How results look.
     pub(super) look: Look,
     json: bool,
+    err_color: bool,
     io: &'a mut Io<'io>,
 }
 
@@ -37,10 +39,11 @@ impl<'a, 'io> Session<'a, 'io> {
         if global.host_netns.is_some() {
             host.enter()?;
         }
+        let err_color = io.err_color(global.color);
         let run_dir = std::path::absolute(&global.run_dir).map_err(|error| {
             Error::new(Kind::Usage, "use", format!("run directory {:?}", global.run_dir), error.to_string())
         })?;
-        Ok(Self { caller, host, run_dir: RunDir::new(run_dir), look, json: global.is_json(), io })
+        Ok(Self { caller, host, run_dir: RunDir::new(run_dir), look, json: global.is_json(), err_color, io })
     }
 
     /// Shows a result.
@@ -48,6 +51,28 @@ impl<'a, 'io> Session<'a, 'io> {
         let out = &mut *self.io.out;
         written(if self.json { render::write_json(view, out) } else { view.text(&self.look, out) })?;
         written(self.io.out.flush())
+    }
+
+    /// Tells what the user ought to know besides, on stderr.
+    pub(super) fn warn(&mut self, warnings: &[String]) -> Result<()> {
+        let look = Look { color: self.err_color, width: None, fwd: self.look.fwd.clone() };
+        warnings
+            .iter()
+            .try_for_each(|warning| render::write_warning(warning, &look, self.io.err))
+            .doing("write", "a warning")
+    }
+
+    /// Shows what a command would do.
+    pub(super) fn emit_plan(&mut self, planned: Planned) -> Result<()> {
+        let Planned { steps, warnings } = planned;
+        self.warn(&warnings)?;
+        let view = |(index, Step { operation, commands })| StepView { step: index + 1, operation, commands };
+        self.emit(&steps.into_iter().enumerate().map(view).collect::<PlanView>())
+    }
+
+    /// Where `up` and `down` act.
+    pub(super) fn context(&self) -> HostContext {
+        HostContext::new(self.run_dir.clone())
     }
 
     /// The data path of this host, if anything is up.
