@@ -12,6 +12,32 @@ use crate::{
     render::{self, Look, PlanView, StepView, View},
 };
 
+/// Where a command works.
+pub(super) struct Place {
+    caller: Netns,
+    host: Netns,
+    run_dir: RunDir,
+}
+
+impl Place {
+    /// Enters the host's namespace: everything that follows on this thread happens there.
+    pub(super) fn enter(global: &GlobalArgs) -> Result<Self> {
+        let caller = Netns::current()?;
+        let host = match &global.host_netns {
+            None => Netns::current()?,
+            Some(path) if path.contains('/') => Netns::open_path(path.as_ref())?,
+            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
+        };
+        if global.host_netns.is_some() {
+            host.enter()?;
+        }
+        let run_dir = global.run_dir();
+        let absolute = std::path::absolute(&run_dir)
+            .map_err(|error| Error::new(Kind::Usage, "use", format!("run directory {run_dir:?}"), error.to_string()))?;
+        Ok(Self { caller, host, run_dir: RunDir::new(absolute) })
+    }
+}
+
 /// One run of `fwd`, after it has entered the namespace that plays the host.
 pub(super) struct Session<'a, 'io> {
     /// Namespace in which `fwd` was called.
@@ -28,22 +54,11 @@ pub(super) struct Session<'a, 'io> {
 }
 
 impl<'a, 'io> Session<'a, 'io> {
-    /// Enters the host's namespace: everything that follows on this thread happens there.
-    pub(super) fn open(global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Result<Self> {
-        let caller = Netns::current()?;
-        let host = match &global.host_netns {
-            None => Netns::current()?,
-            Some(place) if place.contains('/') => Netns::open_path(place.as_ref())?,
-            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
-        };
-        if global.host_netns.is_some() {
-            host.enter()?;
-        }
+    /// A session in `place`.
+    pub(super) fn new(place: Place, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
+        let Place { caller, host, run_dir } = place;
         let err_color = io.err_color(global.color);
-        let run_dir = std::path::absolute(&global.run_dir).map_err(|error| {
-            Error::new(Kind::Usage, "use", format!("run directory {:?}", global.run_dir), error.to_string())
-        })?;
-        Ok(Self { caller, host, run_dir: RunDir::new(run_dir), look, json: global.is_json(), err_color, io })
+        Self { caller, host, run_dir, look, json: global.is_json(), err_color, io }
     }
 
     /// Shows a result.
