@@ -7,6 +7,8 @@ mod datapath;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod netlink;
 #[cfg(test)]
 mod netns;
