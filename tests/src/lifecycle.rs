@@ -43,7 +43,8 @@ impl Host {
     }
 
     fn context(&self) -> HostContext {
-        HostContext::new(RunDir::new(self.lab.run_dir()))
+        // Below: the last command removes the directory, and the lab made that one.
+        HostContext::new(RunDir::new(self.lab.run_dir().join("run")))
     }
 
     /// Works on a thread inside the host's namespace.
