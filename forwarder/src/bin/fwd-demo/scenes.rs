@@ -57,6 +57,7 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     download(story, &stage, &web)?;
     throughput(story, &stage)?;
     look(story, &stage)?;
+    processes(story, &stage)?;
     compare(story, &stage)?;
     down(story, &stage)?;
 
@@ -92,7 +93,8 @@ fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 }
 
 fn up(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
-    story.step("Make a namespace and connect it to the outside")?;
+    story.step("Make a namespace and connect it to the outside: first only shown, then done")?;
+    stage.fwd(story, &["up", "--ns", MYNET, "--uplink", "eth0", "--dry-run"])?;
     stage.fwd(story, &["up", "--ns", MYNET, "--uplink", "eth0"])
 }
 
@@ -156,6 +158,16 @@ fn look(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     stage.fwd(story, &["stats"])
 }
 
+fn processes(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Find the namespace of a process, and enter it")?;
+    let mynet = stage.mynet()?;
+    let sleeper = Process::spawn(lab::command_in(&mynet, &["sleep", "60"]))?;
+    let pid = sleeper.id().to_string();
+    stage.fwd(story, &["ns", "of", &pid])?;
+    stage.fwd(story, &["exec", "--pid", &pid, "--", "ip", "-br", "-4", "addr"])?;
+    stage.fwd(story, &["inspect", "--ns", MYNET])
+}
+
 fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.step("Compare the latency: fwd, bridge + iptables MASQUERADE, and no namespace at all")?;
     story.say(
@@ -164,7 +176,7 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     )?;
     let (by_hand, plain) = (Lab::new(&lab::unique_prefix())?, Lab::new(&lab::unique_prefix())?);
     let bridge = story.during("setting up the bridge", || rival::set_up(&by_hand))?;
-    let mynet = Netns::open_named(&Name::try_from(stage.name.as_str())?)?;
+    let mynet = stage.mynet()?;
     let paths = [
         path("no namespace", &plain, plain.host()),
         path("fwd", stage.lab, &mynet),
@@ -201,7 +213,7 @@ fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[RoundTrip]) 
             ratio(*udp, first.udp),
         ))?;
     }
-    story.say(&format!("  (medians of {ROUNDS} rounds; × is relative to no namespace)"))
+    story.line(&format!("  (medians of {ROUNDS} rounds; × is relative to no namespace)"))
 }
 
 fn down(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
@@ -218,6 +230,11 @@ fn gateway(stage: &Stage<'_>) -> Result<Ipv4Addr> {
 }
 
 impl Stage<'_> {
+    /// The namespace `mynet`, opened.
+    fn mynet(&self) -> Result<Netns> {
+        Netns::open_named(&Name::try_from(self.name.as_str())?)
+    }
+
     /// Shows and runs `fwd` with these arguments.
     fn fwd(&self, story: &mut Story, arguments: &[&str]) -> Result<()> {
         story.run(&format!("fwd {}", arguments.join(" ")), self.command(arguments)).map(drop)
