@@ -10,3 +10,11 @@ mod netlink;
 mod netns;
 #[cfg(test)]
 mod nft;
+#[cfg(test)]
+mod capture;
+#[cfg(test)]
+mod fwd;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod traffic;
