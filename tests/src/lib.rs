@@ -18,3 +18,11 @@ mod fwd;
 mod peers;
 #[cfg(test)]
 mod traffic;
+#[cfg(test)]
+mod fast_path;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod nat;
+#[cfg(test)]
+mod punts;
