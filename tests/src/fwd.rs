@@ -59,10 +59,15 @@ impl Fwd {
         Self { lab: Lab::with(&unique_prefix(), spec).expect("a sandboxed host") }
     }
 
+    /// The directory of pins and locks: below the lab's own, because the last command removes it.
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.run_dir().join("run")
+    }
+
     /// `fwd ARGS…` on this host.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.arg("--host-netns").arg(self.host().name().as_str()).arg("--run-dir").arg(self.run_dir()).args(args);
+        command.arg("--host-netns").arg(self.host().name().as_str()).arg("--run-dir").arg(self.pins()).args(args);
         command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(std::process::Stdio::null());
         command
     }

@@ -146,17 +146,13 @@ fn service_of_the_host_in_the_nat_range_stays_reachable() {
     // Before, and while a namespace is connected from the very port.
     echoed(&connect(fwd.internet(0), ANY, service).expect("the service is there"), b"before");
     let client = connect(&pod, any(8080), outside).expect("it connects");
-    let replies = echo_tcp_once(listener);
+    let replies = echo_tcp(listener, 1);
     echoed(&client, b"from inside");
-    echoed(&connect(fwd.internet(0), any(9000), service).expect("the service is still there"), b"meanwhile");
+    echoed(&connect(fwd.internet(0), at(fwd.uplink(0).outside[1], 9000), service).expect("the service is still there"), b"meanwhile");
     echoed(&client, b"still here");
     drop(client);
     replies.join().expect("the server");
     served.join().expect("the service");
-}
-
-fn echo_tcp_once(listener: std::net::TcpListener) -> JoinHandle<Vec<SocketAddr>> {
-    echo_tcp(listener, 1)
 }
 
 #[test]
