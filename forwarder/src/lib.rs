@@ -9,5 +9,6 @@ pub mod netlink;
 pub mod netns;
 pub mod reconcile;
 pub mod render;
+pub mod sysctl;
 
 pub use error::{Context, Error, Kind, Result};

@@ -3,7 +3,11 @@
 //! They need root. Each makes its own host, so they run side by side.
 
 #[cfg(test)]
+mod datapath;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod netlink;
 #[cfg(test)]

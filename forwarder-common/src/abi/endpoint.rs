@@ -10,6 +10,8 @@ pub mod endpoint_flags {
     pub const KERNEL_DATAPATH: u32 = 1 << 1;
     /// `/etc/netns/NAME/resolv.conf` was written by `fwd up`.
     pub const RESOLV_CONF: u32 = 1 << 2;
+    /// `lo` of the namespace was down and was set up by `fwd up`.
+    pub const LOOPBACK_UP: u32 = 1 << 3;
 }
 
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).

@@ -13,7 +13,7 @@ use aya_ebpf::{
     helpers::{bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
 use forwarder_common::{
-    abi::{FlowHalf, FlowState, SLOT_NONE, Tuple, flow_kind, meta},
+    abi::{FlowHalf, FlowState, Tuple, flow_kind, meta},
     flow::{hash, outbound_reply},
     ports::Candidates,
     verdict::DropReason,
@@ -119,8 +119,7 @@ fn take_slot() -> Result<u32, DropReason> {
     if unsafe { next_unused.read_volatile() } < config.slots {
         let index = fetch_add32(next_unused, 1);
         if index < config.slots {
-            // Slot 0 is never used.
-            return if index == SLOT_NONE { take_freed() } else { Ok(index) };
+            return Ok(index);
         }
         // SAFETY: as above; another CPU took the last one, and none is beyond.
         unsafe { next_unused.write_volatile(config.slots) };

@@ -34,11 +34,11 @@ pub(super) fn release(run_dir: &RunDir) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
-    let mut entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
-    if entries.next().is_some() {
+    // Only directories are ours: a kernel with CONFIG_BPF_PRELOAD puts `maps.debug` and `progs.debug` into each bpffs.
+    let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
+    if entries.flatten().any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         return Ok(());
     }
-    drop(entries);
     if is_bpffs(&dir) {
         umount2(&dir, MntFlags::MNT_DETACH).doing("unmount", dir.display().to_string())?;
     }

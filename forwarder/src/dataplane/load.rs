@@ -11,7 +11,7 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS, Timeout};
+use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, SLOT_NONE, TIMEOUTS, Timeout};
 
 use super::{Clock, Dataplane};
 use crate::{Context as _, Error, Kind, Result};
@@ -150,6 +150,11 @@ impl Dataplane {
         let map = ebpf.map_mut("CONFIG").ok_or_else(|| missing("CONFIG"))?;
         let mut config: Array<_, Config> = Array::try_from(map).doing("open", "map CONFIG")?;
         config.set(0, &sizes.config(&clock), 0).doing("write", "map CONFIG")?;
+        let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
+        let mut alloc: Array<_, FlowAlloc> = Array::try_from(map).doing("open", "map FLOW_ALLOC")?;
+        // Slot 0 stands for "none".
+        let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
+        alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
         self.start_sweep()?;
         // The marker is a directory: a bpffs holds only pins and directories.
         fs::create_dir(self.dir.join(READY)).doing("finish", object())

@@ -1,5 +1,133 @@
-//! STUB.
-#![allow(missing_docs, unused, reason = "stub")]
-pub trait Observer {}
+//! Does what [`reconcile`](crate::reconcile) decides: reads what there is, runs the operations, rolls back what fails.
+//!
+//! The calling thread must be in the namespace that plays the host: programs, sysctls, cookies and interface numbers follow
+//! it. Whatever changes the host does so under the lock of that namespace.
+
+mod gather;
+mod outcome;
+mod record;
+mod run;
+
+use std::time::Duration;
+
+use forwarder_common::abi::Endpoint;
+
+pub use self::outcome::{DownResult, Planned, Step, UpResult};
+use self::{
+    gather::Gathered,
+    run::{Runner, all_of},
+};
+use crate::{
+    Error, Kind, Result,
+    dataplane::{Lock, RunDir, Sizes},
+    netns::Netns,
+    reconcile::{DownRequest, Op, UpRequest, plan_down, plan_up},
+};
+
+/// How long a command waits for another one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a command acts.
+#[derive(Clone, Debug)]
+pub struct HostContext {
+    /// Pins and locks.
+    pub run_dir: RunDir,
+    /// Sizes of the flow table, if this command is the one that loads it.
+    pub sizes: Sizes,
+    /// How long to wait for another command on the same host.
+    pub patience: Duration,
+}
+
+impl HostContext {
+    /// The host of the calling thread, with everything else as usual.
+    #[must_use]
+    pub fn new(run_dir: RunDir) -> Self {
+        Self { run_dir, sizes: Sizes::default(), patience: PATIENCE }
+    }
+}
+
+/// Sees each operation before and after it is run: tests end the process there.
+pub trait Observer {
+    /// The operation `op`, the plan's number `index` from 0, is about to run.
+    fn before(&mut self, index: usize, op: &Op) {
+        let _ = (index, op);
+    }
+
+    /// It has succeeded.
+    fn after(&mut self, index: usize, op: &Op) {
+        let _ = (index, op);
+    }
+}
+
+/// Sees nothing.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;
+
 impl Observer for Unobserved {}
+
+/// Attaches a namespace, making what is missing. Does nothing if it is attached as asked.
+///
+/// # Errors
+/// What [`plan_up`] refuses, before anything is changed; or the operation that failed, after those before it were undone.
+pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
+    let cookie = Netns::current()?.cookie()?;
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let gathered = gather::for_up(context, request)?;
+    let plan = plan_up(request, &gathered.actual)?;
+    let mut runner = Runner::new(context, gathered);
+    runner.run_or_undo(&plan.ops, observer)?;
+    let endpoint = attached(&runner, request, &plan.network)?;
+    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), warnings: plan.warnings })
+}
+
+/// The record of the endpoint that `up` made sure of.
+fn attached(runner: &Runner<'_>, request: &UpRequest, network: &str) -> Result<(u32, Endpoint)> {
+    let cookie = runner.namespace(&request.target)?.cookie()?;
+    let name = crate::dataplane::name::<{ forwarder_common::abi::NAME_LEN }>(network)?;
+    let endpoints = runner.plane()?.endpoints()?;
+    let mut endpoints = endpoints.into_iter();
+    endpoints.find(|(_, endpoint)| endpoint.netns_cookie == cookie && endpoint.network_name == name).ok_or_else(|| {
+        Error::new(Kind::Failed, "find", request.target.to_string(), "its endpoint was removed at the same moment")
+    })
+}
+
+/// What [`up`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`up`] refuses.
+pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
+    let gathered = gather::for_up(context, request)?;
+    let plan = plan_up(request, &gathered.actual)?;
+    Ok(planned(context, &gathered, &plan.ops, plan.warnings))
+}
+
+/// Takes away an endpoint, or everything, with whatever nothing uses any more.
+///
+/// # Errors
+/// What could not be removed; the rest is removed all the same.
+pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
+    let cookie = Netns::current()?.cookie()?;
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let gathered = gather::for_down(context, request)?;
+    let plan = plan_down(request, &gathered.actual)?;
+    let mut runner = Runner::new(context, gathered);
+    all_of(runner.run_all(&plan.ops, observer))?;
+    Ok(DownResult::of(&plan))
+}
+
+/// What [`down`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`down`] refuses.
+pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned> {
+    let gathered = gather::for_down(context, request)?;
+    let plan = plan_down(request, &gathered.actual)?;
+    Ok(planned(context, &gathered, &plan.ops, Vec::new()))
+}
+
+fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {
+    let pins = context.run_dir.of(gathered.actual.host.cookie);
+    let pins = pins.display().to_string();
+    let steps = ops.iter().map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins) });
+    Planned { steps: steps.collect(), warnings }
+}

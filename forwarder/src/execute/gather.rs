@@ -1,0 +1,275 @@
+//! Reads everything that a plan depends on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{HostContext, record};
+use crate::{
+    Error, Kind, Result,
+    dataplane::{Dataplane, Hook, probe},
+    netlink::{Netlink, nft},
+    netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
+    reconcile::{
+        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Records, ResolvConf,
+        Target, TargetRef, UpRequest, forwarding, is_our_bridge, is_our_veth, namespace_alias,
+    },
+    sysctl,
+};
+
+/// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
+pub(super) struct Gathered {
+    pub(super) actual: Actual,
+    pub(super) netlink: Netlink,
+    pub(super) plane: Option<Dataplane>,
+    pub(super) namespaces: BTreeMap<TargetRef, Netns>,
+}
+
+impl TargetRef {
+    /// Opens the namespace.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is none.
+    pub fn open(&self) -> Result<Netns> {
+        match self {
+            Self::Named(name) => Netns::open_named(name),
+            Self::Pid(pid) => Netns::open_pid(*pid),
+            Self::Path(path) => Netns::open_path(path),
+        }
+    }
+}
+
+/// Reads what `up` depends on.
+///
+/// # Errors
+/// The kernel refuses, the target is no namespace, or it would have to be made where it would not last.
+pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathered> {
+    let mut gathered = host(context)?;
+    let inside = match request.target.open() {
+        Ok(ns) => Some(gathered.inside(&request.target, ns)?),
+        Err(error) if error.kind == Kind::NotFound && matches!(request.target, TargetRef::Named(_)) => None,
+        Err(error) => return Err(error),
+    };
+    if inside.is_none()
+        && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())?
+    {
+        return Err(refusal);
+    }
+    let cookie = inside.as_ref().map(|inside| inside.cookie);
+    let target = Target {
+        reference: request.target.clone(),
+        name: name_of(&request.target, cookie, &[])?,
+        pid: match request.target {
+            TargetRef::Pid(pid) => Some(pid),
+            TargetRef::Named(_) | TargetRef::Path(_) => None,
+        },
+        ns: inside,
+    };
+    if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
+        gathered.actual.named.insert(name.clone());
+    }
+    gathered.actual.resolv_conf = resolv_conf(target.name.as_ref())?;
+    gathered.actual.target = Some(target);
+    gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
+    let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
+    gathered.masquerades(kernel)?;
+    gathered.check_hooks(cookie)?;
+    gathered.locate_orphans()?;
+    Ok(gathered)
+}
+
+/// Reads what `down` depends on.
+///
+/// # Errors
+/// The kernel refuses, or the target is no namespace.
+pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Gathered> {
+    let mut gathered = host(context)?;
+    let endpoints = gathered.actual.records.endpoints.clone();
+    match &request.target {
+        Some(reference) => match reference.open() {
+            Ok(ns) => {
+                let name = name_of(reference, Some(ns.cookie()?), &endpoints)?;
+                gathered.know(reference.clone(), name, ns)?;
+            }
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        },
+        None => {
+            for endpoint in &endpoints {
+                gathered.locate(endpoint)?;
+            }
+            gathered.know_made()?;
+        }
+    }
+    let strays = gathered.actual.host.net.links.iter().any(is_our_bridge);
+    gathered.masquerades(request.target.is_none() && strays)?;
+    gathered.locate_orphans()?;
+    Ok(gathered)
+}
+
+/// Reads the host's namespace and the maps.
+fn host(context: &HostContext) -> Result<Gathered> {
+    let cookie = Netns::current()?.cookie()?;
+    let plane = Dataplane::open(&context.run_dir, cookie)?;
+    let records = match &plane {
+        Some(plane) => record::read(plane)?,
+        None => Records { pinned: context.run_dir.of(cookie).exists(), ..Records::default() },
+    };
+    let netlink = Netlink::here()?;
+    let net = net(&netlink)?;
+    let mut fdb = Vec::new();
+    for bridge in net.links.iter().filter(|link| is_our_bridge(link)) {
+        fdb.extend(netlink.fdb(bridge.index)?);
+    }
+    let sysctls = sysctls(&net, &records)?;
+    let host = Host { cookie, net, fdb, masquerades: BTreeSet::new(), sysctls };
+    let actual = Actual { host, records, ..Actual::default() };
+    Ok(Gathered { actual, netlink, plane, namespaces: BTreeMap::new() })
+}
+
+fn net(netlink: &Netlink) -> Result<Net> {
+    Ok(Net {
+        links: netlink.links()?,
+        addresses: netlink.addresses(None)?,
+        routes: netlink.routes()?,
+        neighbours: netlink.neighbours()?,
+    })
+}
+
+/// Forwarding at every interface that is no host end, and whatever was changed.
+fn sysctls(net: &Net, records: &Records) -> Result<BTreeMap<String, String>> {
+    let mut paths: BTreeSet<String> = records.sysctls.iter().map(|record| record.path.clone()).collect();
+    paths.insert(ALL_FORWARDING.into());
+    paths.extend(net.links.iter().filter(|link| !is_our_veth(link)).map(|link| forwarding(&link.name)));
+    let mut values = BTreeMap::new();
+    for path in paths {
+        if let Some(value) = sysctl::read(&path)? {
+            values.insert(path, value);
+        }
+    }
+    Ok(values)
+}
+
+/// The name of a namespace, also where it was given otherwise: what the records say is tried first.
+fn name_of(reference: &TargetRef, cookie: Option<u64>, endpoints: &[EndpointRecord]) -> Result<Option<Name>> {
+    if let TargetRef::Named(name) = reference {
+        return Ok(Some(name.clone()));
+    }
+    let recorded = endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie);
+    let recorded = recorded.filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
+    let is_meant = |name: &Name| Netns::open_named(name).and_then(|ns| ns.cookie()).ok() == cookie;
+    Ok(recorded.chain(netns::named()?).find(|name| cookie.is_some() && is_meant(name)))
+}
+
+fn resolv_conf(name: Option<&Name>) -> Result<ResolvConf> {
+    let Some(name) = name else { return Ok(ResolvConf::Fine) };
+    Ok(match resolv::plan_for(&resolv::Roots::default(), name)? {
+        resolv::Plan::Nothing => ResolvConf::Fine,
+        resolv::Plan::Write(contents) => ResolvConf::Write(contents),
+        resolv::Plan::NoUpstream => ResolvConf::Unreachable,
+    })
+}
+
+/// Why the programs cannot run here; asked only before they are loaded.
+fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String>> {
+    if plane.is_some() || request.datapath == Some(Datapath::Kernel) {
+        return Ok(None);
+    }
+    match probe() {
+        Ok(()) => Ok(None),
+        Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}
+
+impl Gathered {
+    /// Reads the target.
+    fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<Inside> {
+        let netlink = Netlink::open(&ns)?;
+        let net = net(&netlink)?;
+        let made = self.is_made(&net.links);
+        let inside = Inside { cookie: ns.cookie()?, inode: ns.inode()?, made, net };
+        self.namespaces.insert(reference.clone(), ns);
+        Ok(inside)
+    }
+
+    fn is_made(&self, links: &[crate::netlink::Link]) -> bool {
+        let mark = namespace_alias(self.actual.host.cookie);
+        links.iter().any(|link| link.loopback && link.alias.as_deref() == Some(mark.as_str()))
+    }
+
+    /// Reads the networks with masquerade. Merely asking may load a kernel module, so it is asked only where there may be some.
+    fn masquerades(&mut self, expected: bool) -> Result<()> {
+        let mut networks = self.actual.records.networks.iter();
+        if expected || networks.any(|network| network.datapath == Datapath::Kernel) {
+            self.actual.host.masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network).collect();
+        }
+        Ok(())
+    }
+
+    /// A pin alone does not say that the program is attached; for `up` that counts.
+    fn check_hooks(&mut self, cookie: Option<u64>) -> Result<()> {
+        let Some(plane) = &self.plane else { return Ok(()) };
+        let records = &mut self.actual.records;
+        for index in records.uplink_hooks.clone() {
+            if !(plane.is_attached(Hook::ToUplink, index)? && plane.is_attached(Hook::FromUplink, index)?) {
+                records.uplink_hooks.remove(&index);
+            }
+        }
+        for endpoint in records.endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie) {
+            if !plane.is_attached(Hook::FromNs, endpoint.index)? {
+                records.endpoint_hooks.remove(&endpoint.index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the namespaces of endpoints whose host end has gone: are they gone too?
+    fn locate_orphans(&mut self) -> Result<()> {
+        for endpoint in self.actual.records.endpoints.clone() {
+            if self.actual.host.net.by_index(endpoint.index).is_none() {
+                self.locate(&endpoint)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the namespace of an endpoint by what its record says.
+    fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
+        if self.actual.known.iter().any(|known| known.cookie == endpoint.cookie) {
+            return Ok(());
+        }
+        let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+        let references = [name.clone().map(TargetRef::Named), endpoint.pid.map(TargetRef::Pid)];
+        for reference in references.into_iter().flatten() {
+            // Whatever keeps it from being opened, it is not the namespace that was recorded.
+            if let Ok(ns) = reference.open()
+                && ns.cookie()? == endpoint.cookie
+            {
+                let name = if matches!(reference, TargetRef::Named(_)) { name } else { None };
+                return self.know(reference, name, ns);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at every namespace with a name: `up` may have been killed right after it made one.
+    fn know_made(&mut self) -> Result<()> {
+        for name in netns::named()? {
+            // One that cannot be opened, or has gone meanwhile, is none of ours.
+            let Ok(ns) = Netns::open_named(&name) else { continue };
+            let cookie = ns.cookie()?;
+            let is_known = self.actual.known.iter().any(|known| known.cookie == cookie);
+            if !is_known && self.is_made(&Netlink::open(&ns)?.links()?) {
+                self.know(TargetRef::Named(name.clone()), Some(name), ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns) -> Result<()> {
+        let links = Netlink::open(&ns)?.links()?;
+        let made = self.is_made(&links);
+        self.actual.known.push(Known { reference: reference.clone(), name, cookie: ns.cookie()?, made, links });
+        self.namespaces.insert(reference, ns);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! What a command has done, or would do.
+
+use forwarder_common::abi::Endpoint;
+
+use crate::reconcile::{DownPlan, Object, Op};
+
+/// What `up` has done.
+#[derive(Clone, Debug)]
+pub struct UpResult {
+    /// ifindex of the host end, and the endpoint's record.
+    pub endpoint: (u32, Endpoint),
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// What `down` has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownResult {
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// What was removed, in words, in the order of removal.
+    pub removed: Vec<String>,
+    /// Of what is not up: the nearest name of something that is.
+    pub nearest: Option<String>,
+}
+
+impl DownResult {
+    pub(super) fn of(plan: &DownPlan) -> Self {
+        let removed = plan.ops.iter().filter(|op| is_notable(op)).map(|op| op.object.to_string()).collect();
+        Self { changed: !plan.ops.is_empty(), removed, nearest: plan.nearest.clone() }
+    }
+}
+
+/// Whether a user would miss it: what goes with something else is left out.
+fn is_notable(op: &Op) -> bool {
+    matches!(
+        op.object,
+        Object::Endpoint(_)
+            | Object::Veth { .. }
+            | Object::Bridge(_)
+            | Object::Network(_)
+            | Object::Masquerade { .. }
+            | Object::UplinkHooks { .. }
+            | Object::Netns { .. }
+            | Object::ResolvConf { .. }
+            | Object::Dataplane
+    )
+}
+
+/// What a command would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// In this order; empty when there is nothing to do.
+    pub steps: Vec<Step>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// In words.
+    pub operation: String,
+    /// Command lines that do the same by hand.
+    pub commands: Vec<String>,
+}

@@ -1,0 +1,159 @@
+//! Between the records of the maps and the types of [`reconcile`](crate::reconcile).
+
+use std::net::Ipv4Addr;
+
+use forwarder_common::abi::{self, endpoint_flags};
+use ipnet::Ipv4Net;
+
+use crate::{
+    Result,
+    dataplane::{Dataplane, Hook, name, name_of},
+    netns::Netns,
+    reconcile::{
+        Datapath, EndpointRecord, EndpointSpec, Marks, NetworkRecord, NetworkSpec, Records, SysctlRecord, UplinkRecord,
+    },
+};
+
+/// Reads all maps.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn read(plane: &Dataplane) -> Result<Records> {
+    let sysctls = plane.sysctls()?.into_iter();
+    let uplink_hooks = plane.attached(Hook::ToUplink)?.into_iter().chain(plane.attached(Hook::FromUplink)?);
+    Ok(Records {
+        loaded: true,
+        pinned: true,
+        networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
+        endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
+        uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
+        sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
+        uplink_hooks: uplink_hooks.collect(),
+        endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
+    })
+}
+
+fn network(index: u32, record: &abi::Network) -> NetworkRecord {
+    let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
+    NetworkRecord {
+        index,
+        name: name_of(&record.name),
+        bridge: name_of(&record.bridge),
+        gateway: Ipv4Net::new_assert(record.gateway_v4.into(), prefix),
+        uplink: record.uplink,
+        mtu: record.mtu,
+        mac: record.gateway_mac,
+        last: record.last_v4.into(),
+        datapath: datapath(record.flags),
+    }
+}
+
+fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
+    let is_set = |flag: u32| record.flags & flag != 0;
+    EndpointRecord {
+        index,
+        network_index: record.network,
+        network: name_of(&record.network_name),
+        ns: Some(name_of(&record.ns)).filter(|ns| !ns.is_empty()),
+        pid: Some(record.pid).filter(|pid| *pid != 0),
+        cookie: record.netns_cookie,
+        inode: record.netns_inode,
+        host_if: name_of(&record.host_if),
+        ns_if: name_of(&record.ns_if),
+        address: record.v4.into(),
+        mac: record.mac,
+        marks: Marks {
+            created: is_set(endpoint_flags::NS_CREATED),
+            resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
+            loopback: is_set(endpoint_flags::LOOPBACK_UP),
+        },
+    }
+}
+
+fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
+    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into() }
+}
+
+fn datapath(flags: u32) -> Datapath {
+    if flags & endpoint_flags::KERNEL_DATAPATH == 0 { Datapath::Tc } else { Datapath::Kernel }
+}
+
+fn flag(datapath: Datapath) -> u32 {
+    match datapath {
+        Datapath::Tc => 0,
+        Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
+    }
+}
+
+/// The record of a network.
+///
+/// # Errors
+/// A name is too long.
+pub(super) fn of_network(spec: &NetworkSpec) -> Result<abi::Network> {
+    let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath } = spec;
+    Ok(abi::Network {
+        gateway_v4: gateway.addr().octets(),
+        prefix_v4: gateway.prefix_len().into(),
+        uplink: *uplink,
+        mtu: *mtu,
+        gateway_mac: *mac,
+        _pad: [0; 2],
+        gateway_v6: [0; 16],
+        prefix_v6: 0,
+        last_v4: last.octets(),
+        flags: flag(*datapath),
+        name: name(network)?,
+        bridge: name(bridge)?,
+    })
+}
+
+/// Numbers that an endpoint's record has and its plan has not.
+pub(super) struct Numbers {
+    /// ifindex of the bridge.
+    pub(super) network: u32,
+    /// Block of counters.
+    pub(super) counters: u32,
+    /// Ring of half-open flows.
+    pub(super) ring: u32,
+}
+
+/// The record of an endpoint.
+///
+/// # Errors
+/// A name is too long, or the kernel does not tell the namespace's cookie.
+pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) -> Result<abi::Endpoint> {
+    let Marks { created, resolv_conf, loopback } = spec.marks;
+    let marks = [
+        (created, endpoint_flags::NS_CREATED),
+        (resolv_conf, endpoint_flags::RESOLV_CONF),
+        (loopback, endpoint_flags::LOOPBACK_UP),
+    ];
+    let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
+    Ok(abi::Endpoint {
+        v4: spec.address.octets(),
+        network: numbers.network,
+        uplink: spec.uplink,
+        counters: numbers.counters,
+        ring: numbers.ring,
+        mtu: spec.mtu,
+        mac: spec.mac,
+        gateway_mac: spec.gateway_mac,
+        flags: flag(spec.datapath) | marks,
+        v6: [0; 16],
+        pid: spec.pid.unwrap_or(0),
+        netns_cookie: ns.cookie()?,
+        netns_inode: ns.inode()?,
+        ns: name(spec.ns.as_deref().unwrap_or_default())?,
+        network_name: name(&spec.network)?,
+        host_if: name(&spec.host_if)?,
+        ns_if: name(&spec.ns_if)?,
+    })
+}
+
+/// The record of an uplink with two blocks of counters.
+///
+/// # Errors
+/// The name is too long.
+pub(super) fn of_uplink(ifname: &str, address: Ipv4Addr, counters_in: u32, counters_out: u32) -> Result<abi::Uplink> {
+    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, _pad: 0, ifname: name(ifname)? })
+}

@@ -1,0 +1,79 @@
+//! Namespaces and what is in them.
+
+use std::collections::btree_map::Entry;
+
+use super::Runner;
+use crate::{
+    Error, Kind, Result,
+    netlink::Netlink,
+    netns::{Name, Netns, resolv},
+    reconcile::{Object, TargetRef, namespace_alias},
+};
+
+impl Runner<'_> {
+    /// Makes a namespace and marks it as ours before anybody can find it by its name.
+    pub(super) fn make_namespace(&mut self, name: &Name) -> Result<()> {
+        let mark = namespace_alias(self.cookie);
+        let ns = Netns::create_named(name, |_| {
+            let netlink = Netlink::here()?;
+            netlink.set_alias(index(&netlink, "lo")?, &mark)
+        })?;
+        self.namespaces.insert(TargetRef::Named(name.clone()), ns);
+        Ok(())
+    }
+
+    pub(super) fn make_inside(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| netlink.set_up(lo)),
+            Object::NsAddress { ns, ns_if, address } => {
+                self.within(ns, ns_if, |netlink, link| netlink.add_address(link, (*address).into()))
+            }
+            Object::NsLinkUp { ns, ns_if } => self.within(ns, ns_if, |netlink, link| netlink.set_up(link)),
+            Object::NsDefaultRoute { ns, ns_if, gateway } => {
+                self.within(ns, ns_if, |netlink, link| netlink.add_default_route(link, *gateway))
+            }
+            Object::NsNeighbour { ns, ns_if, gateway, mac } => {
+                self.within(ns, ns_if, |netlink, link| netlink.replace_neighbour(link, (*gateway).into(), *mac))
+            }
+            Object::ResolvConf { ns, contents } => resolv::write(&resolv::Roots::default(), ns, contents).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn remove_inside(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| netlink.set_down(lo)),
+            Object::NsAddress { ns, ns_if, address } => {
+                self.within(ns, ns_if, |netlink, link| netlink.del_address(link, (*address).into()))
+            }
+            Object::NsLinkUp { ns, ns_if } => self.within(ns, ns_if, |netlink, link| netlink.set_down(link)),
+            Object::NsDefaultRoute { ns, ns_if, gateway } => self
+                .within(ns, ns_if, |netlink, link| netlink.del_route(ipnet::Ipv4Net::default(), link, Some(*gateway))),
+            Object::NsNeighbour { ns, ns_if, gateway, .. } => {
+                self.within(ns, ns_if, |netlink, link| netlink.del_neighbour(link, (*gateway).into()))
+            }
+            Object::ResolvConf { ns, .. } => resolv::remove(&resolv::Roots::default(), ns).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Works on an interface inside a namespace.
+    fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
+        let opened = self.namespaces.get(ns).map(Netlink::open);
+        let netlink = match self.inside.entry(ns.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry
+                .insert(opened.unwrap_or_else(|| {
+                    Err(Error::new(Kind::NotFound, "enter", ns.to_string(), "it was not opened"))
+                })?),
+        };
+        work(netlink, index(netlink, ifname)?)
+    }
+}
+
+fn index(netlink: &Netlink, name: &str) -> Result<u32> {
+    let link = netlink.link(name)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, "find", format!("interface {name} in the namespace"), "there is no such interface")
+    })?;
+    Ok(link.index)
+}

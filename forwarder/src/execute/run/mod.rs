@@ -1,0 +1,193 @@
+//! Runs the operations of a plan.
+
+mod inside;
+mod outside;
+mod records;
+
+use std::collections::BTreeMap;
+
+use super::{HostContext, Observer, gather::Gathered};
+use crate::{
+    Error, Kind, Result,
+    dataplane::Dataplane,
+    netlink::{Link, Netlink},
+    netns::Netns,
+    reconcile::{Action, Object, Op, TargetRef},
+    sysctl,
+};
+
+/// What operations work with.
+pub(super) struct Runner<'a> {
+    context: &'a HostContext,
+    /// Cookie of the host's namespace.
+    cookie: u64,
+    netlink: Netlink,
+    plane: Option<Dataplane>,
+    namespaces: BTreeMap<TargetRef, Netns>,
+    /// Connections into namespaces, opened when they are needed.
+    inside: BTreeMap<TargetRef, Netlink>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
+        let Gathered { actual, netlink, plane, namespaces } = gathered;
+        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside: BTreeMap::new() }
+    }
+
+    /// Runs `ops` in order. If one fails, what was made is removed again, the last first.
+    pub(super) fn run_or_undo(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Result<()> {
+        for (index, op) in ops.iter().enumerate() {
+            observer.before(index, op);
+            if let Err(error) = self.run(op) {
+                let (done, _) = ops.split_at(index);
+                let left = self.undo(op, done);
+                return Err(with_leftovers(error, &left));
+            }
+            observer.after(index, op);
+        }
+        Ok(())
+    }
+
+    /// Undoes `done`, and `failed` as far as it got. Goes on after failures and returns them.
+    fn undo(&mut self, failed: &Op, done: &[Op]) -> Vec<Error> {
+        let half_done = may_be_half_done(failed).then_some(failed);
+        // What a plan of `up` removes is garbage: it is not brought back.
+        let made = done.iter().filter(|op| op.action == Action::Make);
+        made.chain(half_done).rev().filter_map(|op| self.run(&op.inverse()).err()).collect()
+    }
+
+    /// Runs `ops` in order, whatever fails, and returns the failures.
+    pub(super) fn run_all(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            observer.before(index, op);
+            match self.run(op) {
+                Ok(()) => observer.after(index, op),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
+    fn run(&mut self, op: &Op) -> Result<()> {
+        tracing::debug!("{op}");
+        match op.action {
+            Action::Make => self.make(&op.object),
+            // Gone already: somebody else removed it, or it went with another object.
+            Action::Remove => match self.remove(&op.object) {
+                Err(error) if error.kind == Kind::NotFound => Ok(()),
+                result => result,
+            },
+        }
+    }
+
+    fn make(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::Dataplane => {
+                self.plane = Some(Dataplane::create(&self.context.run_dir, self.cookie, &self.context.sizes)?);
+                Ok(())
+            }
+            Object::Netns { name } => self.make_namespace(name),
+            Object::Sysctl(record) => sysctl::write(&record.path, &record.ours),
+            Object::SysctlMemory(_)
+            | Object::Uplink { .. }
+            | Object::UplinkAddress { .. }
+            | Object::UplinkHooks { .. }
+            | Object::Network(_)
+            | Object::Endpoint(_)
+            | Object::EndpointBridge { .. }
+            | Object::EndpointHook { .. } => self.make_record(object),
+            Object::Loopback { .. }
+            | Object::NsAddress { .. }
+            | Object::NsLinkUp { .. }
+            | Object::NsDefaultRoute { .. }
+            | Object::NsNeighbour { .. }
+            | Object::ResolvConf { .. } => self.make_inside(object),
+            object => self.make_outside(object),
+        }
+    }
+
+    fn remove(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::Dataplane => {
+                self.plane = None;
+                Dataplane::destroy(&self.context.run_dir, self.cookie)
+            }
+            Object::Netns { name } => Netns::delete_named(name).map(drop),
+            Object::Sysctl(record) => sysctl::write(&record.path, &record.original),
+            Object::SysctlMemory(_)
+            | Object::Uplink { .. }
+            | Object::UplinkAddress { .. }
+            | Object::UplinkHooks { .. }
+            | Object::Network(_)
+            | Object::Endpoint(_)
+            | Object::EndpointBridge { .. }
+            | Object::EndpointHook { .. } => self.remove_record(object),
+            Object::Loopback { .. }
+            | Object::NsAddress { .. }
+            | Object::NsLinkUp { .. }
+            | Object::NsDefaultRoute { .. }
+            | Object::NsNeighbour { .. }
+            | Object::ResolvConf { .. } => self.remove_inside(object),
+            object => self.remove_outside(object),
+        }
+    }
+
+    /// The data path.
+    ///
+    /// # Errors
+    /// It is not loaded: the plan loads it first.
+    pub(super) fn plane(&self) -> Result<&Dataplane> {
+        self.plane.as_ref().ok_or_else(|| Error::new(Kind::NotFound, "use", "the data path", "it is not loaded"))
+    }
+
+    /// A namespace that was opened or made before.
+    ///
+    /// # Errors
+    /// It was not.
+    pub(super) fn namespace(&self, reference: &TargetRef) -> Result<&Netns> {
+        let found = self.namespaces.get(reference);
+        found.ok_or_else(|| Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened"))
+    }
+
+    /// An interface of the host.
+    fn link(&self, name: &str) -> Result<Link> {
+        self.netlink.link(name)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
+        })
+    }
+}
+
+/// Whether a failed operation may have done a part, which its inverse undoes without harm to what others made.
+fn may_be_half_done(op: &Op) -> bool {
+    let in_steps = matches!(
+        op.object,
+        Object::Dataplane
+            | Object::UplinkHooks { .. }
+            | Object::EndpointHook { .. }
+            | Object::Network(_)
+            | Object::Endpoint(_)
+    );
+    in_steps && op.action == Action::Make
+}
+
+/// One error for several: the first, which names the others.
+///
+/// # Errors
+/// If there is any.
+pub(super) fn all_of(errors: Vec<Error>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    let others: Vec<Error> = errors.collect();
+    Err(with_leftovers(first, &others))
+}
+
+fn with_leftovers(mut error: Error, others: &[Error]) -> Error {
+    for other in others {
+        error.why.push_str(&format!("; then: {other}"));
+    }
+    if !others.is_empty() && error.remedy.is_none() {
+        error.remedy = Some("`fwd down --all` removes what is left".into());
+    }
+    error
+}

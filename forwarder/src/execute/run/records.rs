@@ -1,0 +1,100 @@
+//! Records in the maps, and programs at their hooks.
+
+use std::net::Ipv4Addr;
+
+use super::{super::record, Runner};
+use crate::{
+    Error, Kind, Result,
+    dataplane::name_of,
+    reconcile::{EndpointSpec, NetworkSpec, Object},
+};
+
+impl Runner<'_> {
+    pub(super) fn make_record(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::SysctlMemory(record) => self.plane()?.put_sysctl(&record.path, &record.original, &record.ours),
+            Object::Uplink { name, index, address } => {
+                let plane = self.plane()?;
+                let counters = plane.free_counters(2)?;
+                let [inward, outward] = counters[..] else { return Err(no_counters()) };
+                plane.put_uplink(*index, &record::of_uplink(name, *address, inward, outward)?)
+            }
+            Object::UplinkAddress { index, to, .. } => self.readdress(*index, *to),
+            Object::UplinkHooks { index, .. } => self.plane()?.attach_uplink(*index),
+            Object::Network(spec) => {
+                self.plane()?.put_network(self.link(&spec.bridge)?.index, &record::of_network(spec)?)
+            }
+            Object::Endpoint(spec) => self.record_endpoint(spec),
+            Object::EndpointBridge { host_if, bridge, .. } => self.rehome(host_if, self.link(bridge)?.index),
+            Object::EndpointHook { host_if, .. } => self.plane()?.attach_endpoint(self.link(host_if)?.index),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn remove_record(&mut self, object: &Object) -> Result<()> {
+        match object {
+            Object::SysctlMemory(record) => self.plane()?.remove_sysctl(&record.path),
+            Object::Uplink { index, .. } => self.plane()?.remove_uplink(*index),
+            Object::UplinkAddress { index, from, .. } => self.readdress(*index, *from),
+            Object::UplinkHooks { index, .. } => self.plane()?.detach_uplink(*index),
+            Object::Network(NetworkSpec { index, bridge, .. }) => {
+                self.plane()?.remove_network(self.index(*index, bridge)?)
+            }
+            Object::Endpoint(EndpointSpec { index, host_if, .. }) => {
+                self.plane()?.remove_endpoint(self.index(*index, host_if)?)
+            }
+            Object::EndpointBridge { host_if, from, .. } => self.rehome(host_if, *from),
+            Object::EndpointHook { host_if, index } => self.plane()?.detach_endpoint(self.index(*index, host_if)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of an interface: of the record, which may be all that is left of it, or by its name.
+    fn index(&self, recorded: Option<u32>, name: &str) -> Result<u32> {
+        recorded.map_or_else(|| self.link(name).map(|link| link.index), Ok)
+    }
+
+    fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {
+        let plane = self.plane()?;
+        let host_end = self.link(&spec.host_if)?.index;
+        let bridge = self.link(&spec.bridge)?.index;
+        let networks = plane.networks()?;
+        let network = networks.iter().find(|(index, _)| *index == bridge);
+        if let Some((_, network)) = network {
+            // First: an address is rather skipped than given out twice in a row.
+            let mut network = *network;
+            network.last_v4 = spec.address.octets();
+            plane.put_network(bridge, &network)?;
+        }
+        let counters = plane.free_counters(1)?;
+        let [counters] = counters[..] else { return Err(no_counters()) };
+        let numbers = record::Numbers { network: bridge, counters, ring: plane.free_ring()? };
+        plane.put_endpoint(host_end, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
+    }
+
+    /// Points an endpoint at another bridge.
+    fn rehome(&self, host_if: &str, bridge: u32) -> Result<()> {
+        let plane = self.plane()?;
+        let endpoint = plane.endpoints()?.into_iter().find(|(_, endpoint)| name_of(&endpoint.host_if) == host_if);
+        let (index, mut endpoint) = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        endpoint.network = bridge;
+        plane.put_endpoint(index, &endpoint)
+    }
+
+    /// Gives an uplink another address.
+    fn readdress(&self, index: u32, address: Ipv4Addr) -> Result<()> {
+        let plane = self.plane()?;
+        let uplink = plane.uplinks()?.into_iter().find(|(key, _)| *key == index);
+        let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;
+        uplink.v4 = address.octets();
+        plane.put_uplink(index, &uplink)
+    }
+}
+
+fn unrecorded(object: String) -> Error {
+    Error::new(Kind::NotFound, "correct", object, "it has no record")
+}
+
+fn no_counters() -> Error {
+    Error::new(Kind::Failed, "count for", "one more interface", "there are no counters left")
+}
