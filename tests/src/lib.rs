@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod datapath;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod lifecycle;
