@@ -35,4 +35,6 @@ mod peers;
 #[cfg(test)]
 mod punts;
 #[cfg(test)]
+mod targets;
+#[cfg(test)]
 mod traffic;
