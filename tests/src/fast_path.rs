@@ -15,7 +15,7 @@ use crate::{
 
 /// A forward hook that counts, and drops everything.
 const FORWARD_DROP: &str = "table ip guard { chain forward { \
-    type filter hook forward priority filter; policy drop; counter; } }";
+    type filter hook forward priority filter; policy drop; counter; }; }";
 
 const LENGTH: u64 = 50_000_000;
 
@@ -26,7 +26,8 @@ fn forwarded(host: &Namespace) -> u64 {
     let text = host.run(read).expect("readable");
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let (_, value) = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "ForwDatagrams").expect("it is one");
+    let (_, value) =
+        names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "ForwDatagrams").expect("it is one");
     value.parse().expect("a number")
 }
 
@@ -68,7 +69,10 @@ fn traffic(fwd: &Fwd, pod: &Pod) {
 fn kernel_forwards_less_than_one_packet_of_a_hundred() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    fwd.on_host(&["nft", "add table ip guard; add chain ip guard forward { type filter hook forward priority filter; }"]);
+    fwd.on_host(&[
+        "nft",
+        "add table ip guard; add chain ip guard forward { type filter hook forward priority filter; }",
+    ]);
     fwd.on_host(&["nft", "add rule ip guard forward counter"]);
     let before = (forwarded(fwd.host()), hooked(&fwd));
     traffic(&fwd, &pod);
@@ -97,7 +101,10 @@ fn a_firewall_that_forwards_nothing_is_no_obstacle() {
 fn kernel_data_path_is_seen_by_the_same_counters() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &["--datapath", "kernel"]);
-    fwd.on_host(&["nft", "add table ip guard; add chain ip guard forward { type filter hook forward priority filter; }"]);
+    fwd.on_host(&[
+        "nft",
+        "add table ip guard; add chain ip guard forward { type filter hook forward priority filter; }",
+    ]);
     fwd.on_host(&["nft", "add rule ip guard forward counter"]);
     let before = (forwarded(fwd.host()), hooked(&fwd));
     traffic(&fwd, &pod);

@@ -84,7 +84,8 @@ fn assert_stats(fwd: &Fwd, pod: &Pod, [tx_packets, tx_bytes, rx_packets, rx_byte
         (&pod.host_if, "to_ns", rx_packets, rx_bytes),
         ("eth0", "from_uplink", rx_packets, rx_bytes),
     ] {
-        let row = stats.iter().find(|row| row["ifname"] == ifname && row["hook"] == hook && row["verdict"] == "forwarded");
+        let row =
+            stats.iter().find(|row| row["ifname"] == ifname && row["hook"] == hook && row["verdict"] == "forwarded");
         let row = row.unwrap_or_else(|| panic!("no row of {hook} at {ifname}: {stats:#?}"));
         assert_eq!((number(&row["packets"]), number(&row["bytes"])), (packets, bytes), "{hook} at {ifname}");
         assert_eq!(row["reason"], Value::Null);

@@ -148,7 +148,10 @@ fn service_of_the_host_in_the_nat_range_stays_reachable() {
     let client = connect(&pod, any(8080), outside).expect("it connects");
     let replies = echo_tcp(listener, 1);
     echoed(&client, b"from inside");
-    echoed(&connect(fwd.internet(0), at(fwd.uplink(0).outside[1], 9000), service).expect("the service is still there"), b"meanwhile");
+    echoed(
+        &connect(fwd.internet(0), at(fwd.uplink(0).outside[1], 9000), service).expect("the service is still there"),
+        b"meanwhile",
+    );
     echoed(&client, b"still here");
     drop(client);
     replies.join().expect("the server");
@@ -173,10 +176,8 @@ fn udp_service_of_the_host_in_the_nat_range_stays_reachable() {
 #[test]
 fn uplinks_have_networks_of_their_own() {
     let fwd = Fwd::with(&forwarder::lab::LabSpec { uplinks: 2, mtu: 1500 });
-    let pods: Vec<Pod> = vec![
-        fwd.up("c1", &["--uplink", "eth0"]),
-        fwd.up("c2", &["--uplink", "eth1", "--network", "second"]),
-    ];
+    let pods: Vec<Pod> =
+        vec![fwd.up("c1", &["--uplink", "eth0"]), fwd.up("c2", &["--uplink", "eth1", "--network", "second"])];
     for (number, pod) in pods.iter().enumerate() {
         let outside = fwd.uplink(number).outside[0];
         let clients = echo_tcp(listen(fwd.internet(number), at(outside, 9000)), 1);

@@ -92,7 +92,8 @@ fn endpoints_cannot_be_reached_from_outside_by_their_addresses() {
     assert!(pings(&pod, fwd.uplink(0).outside[0]));
     let before = fwd.counted("from_uplink", "dropped", Some("DirectToEndpoint"));
     assert_eq!(before, 0);
-    let ping = try_inside(fwd.internet(0), &["ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", &pod.address.to_string()]);
+    let ping =
+        try_inside(fwd.internet(0), &["ping", "-n", "-c", "3", "-i", "0.1", "-W", "1", &pod.address.to_string()]);
     assert!(!ping.status.success(), "{ping:?}");
     assert_eq!(fwd.counted("from_uplink", "dropped", Some("DirectToEndpoint")), 3);
 }

@@ -68,7 +68,8 @@ fn iperf3(fwd: &Fwd, pod: &Pod, options: &[&str]) -> Value {
     let server = command_in(fwd.internet(0), &["iperf3", "-s", "-1", "--forceflush", "-B", &outside]);
     let server = Process::spawn(server).expect("the server starts");
     let listening = || Ok(server.stdout().contains("listening on").then_some(()));
-    wait_until(PATIENCE, "the server listens", listening).unwrap_or_else(|error| panic!("{error}: {}", server.stderr()));
+    wait_until(PATIENCE, "the server listens", listening)
+        .unwrap_or_else(|error| panic!("{error}: {}", server.stderr()));
     let report = inside(pod, &[&["iperf3", "-J", "-t", "2", "-c", &outside], options].concat());
     server.wait(LIMIT).expect("the server ends with its client").success().expect("the server is content");
     serde_json::from_str(&report).expect("a report")
