@@ -27,7 +27,7 @@ const HTTP: u16 = 80;
 const IPERF: u16 = 5201;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds of the comparison.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 41;
 /// Lines of a command's output that are shown, and where it is long, fewer.
 const LINES: usize = 40;
 const FEW_LINES: usize = 14;
@@ -204,31 +204,22 @@ fn outside(lab: &Lab) -> Ipv4Addr {
 }
 
 /// One line per path; the first is what the others are compared with.
-fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[RoundTrip]) -> Result<()> {
-    let Some(first) = results.first() else { return Ok(()) };
-    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-    let ratio = |duration: Duration, base: Duration| duration.as_secs_f64() / base.as_secs_f64().max(f64::EPSILON);
+fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[[RoundTrip; 2]]) -> Result<()> {
     story.line(&format!("  {:<18} {:>10} {:>19}", "round trip, median", "TCP", "UDP"))?;
-    for (path, RoundTrip { tcp, udp }) in paths.iter().zip(results) {
+    for (path, [tcp, udp]) in paths.iter().zip(results) {
         let line = format!(
             "  {:<18} {:>7.2} µs {:>6.2}× {:>8.2} µs {:>6.2}×",
-            path.title,
-            micros(*tcp),
-            ratio(*tcp, first.tcp),
-            micros(*udp),
-            ratio(*udp, first.udp),
+            path.title, tcp.micros, tcp.ratio, udp.micros, udp.ratio
         );
         story.line(&line)?;
     }
-    if let [host, fwd, bridge] = results {
-        let added = |path: &RoundTrip| micros(path.tcp) - micros(host.tcp);
+    if let [_, [fwd, _], [bridge, _]] = results {
+        let (fwd, bridge) = (fwd.added, bridge.added);
         story.line(&format!(
-            "  A namespace costs {:.1} µs per TCP round trip with fwd, {:.1} µs with bridge and iptables.",
-            added(fwd),
-            added(bridge)
+            "  More per TCP round trip: {fwd:.1} µs with fwd, {bridge:.1} µs with bridge + iptables."
         ))?;
     }
-    story.line(&format!("  (medians of {ROUNDS} rounds; × is relative to no namespace)"))
+    story.line(&format!("  (medians of {ROUNDS} rounds; × is the ratio to no namespace in the same round)"))
 }
 
 fn down(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
