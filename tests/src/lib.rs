@@ -14,3 +14,19 @@ mod netlink;
 mod netns;
 #[cfg(test)]
 mod nft;
+#[cfg(test)]
+mod capture;
+#[cfg(test)]
+mod fwd;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod traffic;
+#[cfg(test)]
+mod fast_path;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod nat;
+#[cfg(test)]
+mod punts;
