@@ -16,9 +16,9 @@ use nix::{
 /// Bytes of a message.
 const MESSAGE: usize = 64;
 /// Round trips before measuring: neighbours are found, the flow is established, caches are warm.
-const WARM_UP: usize = 300;
+const WARM_UP: usize = 100;
 /// Round trips that are measured in one round.
-const SAMPLES: usize = 2000;
+const SAMPLES: usize = 400;
 /// How long one message may be under way.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -34,24 +34,39 @@ pub(crate) struct Path<'a> {
     pub(crate) address: Ipv4Addr,
 }
 
-/// Median round trips of one path.
+/// Round trips of one protocol on one path.
 pub(crate) struct RoundTrip {
-    pub(crate) tcp: Duration,
-    pub(crate) udp: Duration,
+    /// Median of the rounds' medians, microseconds.
+    pub(crate) micros: f64,
+    /// Median over the rounds of what it took more than the first path in the same round, microseconds.
+    pub(crate) added: f64,
+    /// Median over the rounds of its ratio to the first path in the same round.
+    pub(crate) ratio: f64,
 }
 
-/// Measures every path in each of `rounds` rounds, so that all have the same share of what else the machine does, and takes
-/// the median of each path's rounds.
-pub(crate) fn compare(paths: &[Path<'_>], rounds: usize) -> Result<Vec<RoundTrip>> {
+/// Measures every path in each of `rounds` short rounds, so that all have the same share of what else the machine does, over
+/// TCP and UDP. Within a round they are compared with the first.
+pub(crate) fn compare(paths: &[Path<'_>], rounds: usize) -> Result<Vec<[RoundTrip; 2]>> {
     let cpu = one_cpu()?;
-    let mut seen: Vec<(Vec<Duration>, Vec<Duration>)> = paths.iter().map(|_| Default::default()).collect();
+    let mut seen: Vec<[Vec<f64>; 2]> = paths.iter().map(|_| Default::default()).collect();
     for _ in 0..rounds {
-        for (path, (tcp, udp)) in paths.iter().zip(&mut seen) {
+        for (path, [tcp, udp]) in paths.iter().zip(&mut seen) {
             tcp.push(over_tcp(path, &cpu).map_err(|error| about(path, error))?);
             udp.push(over_udp(path, &cpu).map_err(|error| about(path, error))?);
         }
     }
-    Ok(seen.into_iter().map(|(tcp, udp)| RoundTrip { tcp: median(tcp), udp: median(udp) }).collect())
+    let Some([first_tcp, first_udp]) = seen.first() else { return Ok(Vec::new()) };
+    Ok(seen.iter().map(|[tcp, udp]| [against(tcp, first_tcp), against(udp, first_udp)]).collect())
+}
+
+/// Summarises the rounds of one path, each beside the first path's.
+fn against(path: &[f64], first: &[f64]) -> RoundTrip {
+    let pairs = || path.iter().zip(first);
+    RoundTrip {
+        micros: median(path.to_vec()),
+        added: median(pairs().map(|(path, first)| path - first).collect()),
+        ratio: median(pairs().map(|(path, first)| path / first).collect()),
+    }
 }
 
 fn about(path: &Path<'_>, mut error: Error) -> Error {
@@ -59,9 +74,9 @@ fn about(path: &Path<'_>, mut error: Error) -> Error {
     error
 }
 
-fn median(mut durations: Vec<Duration>) -> Duration {
-    durations.sort_unstable();
-    durations.get(durations.len() / 2).copied().unwrap_or_default()
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// The last CPU that this process may use.
@@ -73,7 +88,7 @@ fn one_cpu() -> Result<CpuSet> {
     Ok(one)
 }
 
-fn over_tcp(path: &Path<'_>, cpu: &CpuSet) -> Result<Duration> {
+fn over_tcp(path: &Path<'_>, cpu: &CpuSet) -> Result<f64> {
     let address = SocketAddrV4::new(path.address, 0);
     let listener = path.server.run(|| TcpListener::bind(address).doing("listen on", address.to_string()))?;
     let address = listener.local_addr().doing("listen on", address.to_string())?;
@@ -92,7 +107,7 @@ fn over_tcp(path: &Path<'_>, cpu: &CpuSet) -> Result<Duration> {
     ping_pong(cpu, echo, || client.write_all(&message).and_then(|()| client.read_exact(&mut message)))
 }
 
-fn over_udp(path: &Path<'_>, cpu: &CpuSet) -> Result<Duration> {
+fn over_udp(path: &Path<'_>, cpu: &CpuSet) -> Result<f64> {
     let bind = |address: Ipv4Addr| move || UdpSocket::bind((address, 0)).doing("bind", address.to_string());
     let server = path.server.run(bind(path.address))?;
     let client = path.client.run(bind(Ipv4Addr::UNSPECIFIED))?;
@@ -119,12 +134,12 @@ fn over_udp(path: &Path<'_>, cpu: &CpuSet) -> Result<Duration> {
     measured
 }
 
-/// Runs `echo` on a thread of its own and measures `exchange`, both on `cpu`.
+/// Runs `echo` on a thread of its own and measures `exchange`, both on `cpu`. The median, microseconds.
 fn ping_pong(
     cpu: &CpuSet,
     echo: impl FnOnce() + Send + 'static,
     mut exchange: impl FnMut() -> std::io::Result<()> + Send,
-) -> Result<Duration> {
+) -> Result<f64> {
     let pin = |cpu: &CpuSet| sched_setaffinity(Pid::from_raw(0), cpu);
     let of_server = *cpu;
     // Not joined: it ends with its client, or when it has heard nothing for long.
@@ -141,7 +156,7 @@ fn ping_pong(
                 let start = Instant::now();
                 exchange().doing("exchange", "a message")?;
                 if round_trip >= WARM_UP {
-                    took.push(start.elapsed());
+                    took.push(start.elapsed().as_secs_f64() * 1e6);
                 }
             }
             Ok(median(took))

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::{IpAddr, Ipv4Addr, SocketAddrV4},
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -27,7 +27,10 @@ const HTTP: u16 = 80;
 const IPERF: u16 = 5201;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds of the comparison.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 41;
+/// Lines of a command's output that are shown, and where it is long, fewer.
+const LINES: usize = 40;
+const FEW_LINES: usize = 14;
 /// The namespace as the reader would call it.
 const MYNET: &str = "mynet";
 
@@ -35,6 +38,8 @@ const MYNET: &str = "mynet";
 struct Stage<'a> {
     lab: &'a Lab,
     fwd: &'a Path,
+    /// Where its pins go. One level down: the last `down` removes the directory.
+    run_dir: PathBuf,
     /// What `mynet` is really called.
     name: String,
     /// An address beyond the router.
@@ -48,7 +53,7 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     let uplink = lab.uplink(0);
     let outside = outside(&lab);
     let web = http::Server::start(&uplink.internet, SocketAddrV4::new(outside, HTTP))?;
-    let stage = Stage { lab: &lab, fwd, name: lab.name(MYNET), outside };
+    let stage = Stage { lab: &lab, fwd, run_dir: lab.run_dir().join("run"), name: lab.name(MYNET), outside };
     introduce(story, &stage)?;
     let before = lab.snapshot()?;
 
@@ -72,7 +77,7 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
 }
 
 fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
-    let Stage { lab, name, outside, .. } = stage;
+    let Stage { lab, run_dir, name, outside, .. } = stage;
     let uplink = lab.uplink(0);
     story.say(&format!(
         "This is fwd on a sandboxed host: the network namespace {} plays the host, its uplink eth0 ({}) leads to {}, which \
@@ -88,13 +93,13 @@ fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
         "Commands are shown as you would type them on a real host. Here each also gets --host-netns {} and --run-dir {}, \
          which stand in for that host, and mynet is really called {name}, so that it cannot clash with a namespace of yours.",
         lab.host().name(),
-        lab.run_dir().display(),
+        run_dir.display(),
     ))
 }
 
 fn up(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.step("Make a namespace and connect it to the outside: first only shown, then done")?;
-    stage.fwd(story, &["up", "--ns", MYNET, "--uplink", "eth0", "--dry-run"])?;
+    stage.fwd_cut(story, &["up", "--ns", MYNET, "--uplink", "eth0", "--dry-run"], FEW_LINES)?;
     stage.fwd(story, &["up", "--ns", MYNET, "--uplink", "eth0"])
 }
 
@@ -113,7 +118,7 @@ fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<
     let what = "%{size_download} bytes in %{time_total} s\n";
     let shown = format!("fwd exec --ns {MYNET} -- curl -sS -o download {url}");
     let curl = ["exec", "--ns", MYNET, "--", "curl", "-sS", "--fail", "-o", &path, "-w", what, &url];
-    story.run(&shown, stage.command(&curl))?;
+    story.run(&shown, stage.command(&curl), LINES)?;
     http::Body::new(DOWNLOAD).verify(File::open(&file).doing("open", &*path)?)?;
     fs::remove_file(&file).doing("remove", &*path)?;
     let uplink = IpAddr::from(stage.lab.uplink(0).address);
@@ -163,6 +168,7 @@ fn processes(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     let mynet = stage.mynet()?;
     let sleeper = Process::spawn(lab::command_in(&mynet, &["sleep", "60"]))?;
     let pid = sleeper.id().to_string();
+    stage.fwd_cut(story, &["ns", "ls", "--all"], FEW_LINES)?;
     stage.fwd(story, &["ns", "of", &pid])?;
     stage.fwd(story, &["exec", "--pid", &pid, "--", "ip", "-br", "-4", "addr"])?;
     stage.fwd(story, &["inspect", "--ns", MYNET])
@@ -198,22 +204,22 @@ fn outside(lab: &Lab) -> Ipv4Addr {
 }
 
 /// One line per path; the first is what the others are compared with.
-fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[RoundTrip]) -> Result<()> {
-    let Some(first) = results.first() else { return Ok(()) };
-    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-    let ratio = |duration: Duration, base: Duration| duration.as_secs_f64() / base.as_secs_f64().max(f64::EPSILON);
-    story.line(&format!("  {:<18} {:>10} {:>7} {:>10} {:>7}", "round trip, median", "TCP", "", "UDP", ""))?;
-    for (path, RoundTrip { tcp, udp }) in paths.iter().zip(results) {
+fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[[RoundTrip; 2]]) -> Result<()> {
+    story.line(&format!("  {:<18} {:>10} {:>19}", "round trip, median", "TCP", "UDP"))?;
+    for (path, [tcp, udp]) in paths.iter().zip(results) {
+        let line = format!(
+            "  {:<18} {:>7.2} µs {:>6.2}× {:>8.2} µs {:>6.2}×",
+            path.title, tcp.micros, tcp.ratio, udp.micros, udp.ratio
+        );
+        story.line(&line)?;
+    }
+    if let [_, [fwd, _], [bridge, _]] = results {
+        let (fwd, bridge) = (fwd.added, bridge.added);
         story.line(&format!(
-            "  {:<18} {:>7.2} µs {:>6.2}× {:>7.2} µs {:>6.2}×",
-            path.title,
-            micros(*tcp),
-            ratio(*tcp, first.tcp),
-            micros(*udp),
-            ratio(*udp, first.udp),
+            "  More per TCP round trip: {fwd:.1} µs with fwd, {bridge:.1} µs with bridge + iptables."
         ))?;
     }
-    story.line(&format!("  (medians of {ROUNDS} rounds; × is relative to no namespace)"))
+    story.line(&format!("  (medians of {ROUNDS} rounds; × is the ratio to no namespace in the same round)"))
 }
 
 fn down(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
@@ -237,7 +243,12 @@ impl Stage<'_> {
 
     /// Shows and runs `fwd` with these arguments.
     fn fwd(&self, story: &mut Story, arguments: &[&str]) -> Result<()> {
-        story.run(&format!("fwd {}", arguments.join(" ")), self.command(arguments)).map(drop)
+        self.fwd_cut(story, arguments, LINES)
+    }
+
+    /// The same, with `most` lines of output.
+    fn fwd_cut(&self, story: &mut Story, arguments: &[&str], most: usize) -> Result<()> {
+        story.run(&format!("fwd {}", arguments.join(" ")), self.command(arguments), most).map(drop)
     }
 
     /// Shows and runs a command inside `mynet`.
@@ -251,7 +262,7 @@ impl Stage<'_> {
         let mut command = Command::new(self.fwd);
         // The first word shows in the hints that fwd gives.
         command.arg0("fwd").stdin(Stdio::null());
-        command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(self.lab.run_dir());
+        command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
         command.args(arguments.iter().map(|&argument| if argument == MYNET { self.name.as_str() } else { argument }));
         // The sandbox decides, not the caller's settings.
         command.env_remove("FWD_RUN_DIR").env_remove("SUDO_USER");

@@ -57,19 +57,37 @@ impl Story {
         self.line(&format!("\n{heading}"))
     }
 
-    /// Runs `command`, shown as `shown`, and shows what it writes.
+    /// Runs `command`, shown as `shown`, and shows what it writes: of more than `most` lines, the first ones and the last.
     ///
     /// # Errors
     /// It fails, or takes too long.
-    pub(crate) fn run(&mut self, shown: &str, command: Command) -> Result<Output> {
+    pub(crate) fn run(&mut self, shown: &str, command: Command, most: usize) -> Result<Output> {
         let prompt = self.painted("36", &format!("$ {shown}")).into_owned();
         self.line(&format!("  {prompt}"))?;
         let output = self.during(shown, || lab::run(command, PATIENCE))?;
-        let (color, text) = (self.color, format!("{}{}", output.stdout, output.stderr));
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            self.line(&format!("    {}", paint(color, "2", line)))?;
+        let text = format!("{}{}", output.stdout, output.stderr);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        // What a failed command wrote is in the error.
+        if output.status.success() {
+            self.quote(&lines, most)?;
         }
         output.success()
+    }
+
+    /// What a command wrote.
+    fn quote(&mut self, lines: &[&str], most: usize) -> Result<()> {
+        let cut = if lines.len() > most { most.saturating_sub(2) } else { lines.len() };
+        let (shown, rest) = lines.split_at(cut);
+        for line in shown {
+            let line = self.painted("2", line).into_owned();
+            self.line(&format!("    {line}"))?;
+        }
+        if let [left_out @ .., last] = rest {
+            self.line(&format!("    … {} lines more …", left_out.len()))?;
+            let last = self.painted("2", last).into_owned();
+            self.line(&format!("    {last}"))?;
+        }
+        Ok(())
     }
 
     /// Does something that may take longer than a second, and says so meanwhile.
