@@ -7,6 +7,7 @@ mod lint;
 mod progress;
 mod root;
 mod setup;
+mod stores;
 mod term;
 mod test;
 mod tidy;
@@ -36,6 +37,12 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
     Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
+    Command {
+        name: "stores",
+        arguments: "[--json] [ROUNDS]",
+        about: "measure the flow table against its alternatives (as root)",
+        run: stores::run,
+    },
     Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
     Command {
         name: "lint",
