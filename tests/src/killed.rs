@@ -78,15 +78,20 @@ fn next_up_completes_a_killed_one_and_down_leaves_the_host_as_it_was() {
     fwd.ok(&["ns", "ls"]);
     let before = fwd.snapshot().unwrap();
     let name = fwd.name("c1");
-    after_each_operation(&fwd, || {}, &["up", "--ns", &name], |after| {
-        let pod = fwd.up("c1", &[]);
-        let outside = fwd.uplink(0).outside[0].to_string();
-        let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
-        assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");
-        fwd.ok(&["down", "--all"]);
-        let difference = before.diff(&fwd.snapshot().unwrap());
-        assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
-    });
+    after_each_operation(
+        &fwd,
+        || {},
+        &["up", "--ns", &name],
+        |after| {
+            let pod = fwd.up("c1", &[]);
+            let outside = fwd.uplink(0).outside[0].to_string();
+            let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
+            assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");
+            fwd.ok(&["down", "--all"]);
+            let difference = before.diff(&fwd.snapshot().unwrap());
+            assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
+        },
+    );
 }
 
 #[test]
@@ -94,11 +99,16 @@ fn down_removes_what_a_killed_up_left() {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
     let name = fwd.name("c1");
-    after_each_operation(&fwd, || {}, &["up", "--ns", &name], |after| {
-        fwd.ok(&["down", "--all"]);
-        let difference = before.diff(&fwd.snapshot().unwrap());
-        assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
-    });
+    after_each_operation(
+        &fwd,
+        || {},
+        &["up", "--ns", &name],
+        |after| {
+            fwd.ok(&["down", "--all"]);
+            let difference = before.diff(&fwd.snapshot().unwrap());
+            assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
+        },
+    );
 }
 
 #[test]
