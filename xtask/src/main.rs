@@ -4,10 +4,10 @@ mod build;
 mod demo;
 mod fmt;
 mod lint;
+mod measure;
 mod progress;
 mod root;
 mod setup;
-mod stores;
 mod term;
 mod test;
 mod tidy;
@@ -41,7 +41,13 @@ const COMMANDS: &[Command] = &[
         name: "stores",
         arguments: "[--json] [ROUNDS]",
         about: "measure the flow table against its alternatives (as root)",
-        run: stores::run,
+        run: measure::stores,
+    },
+    Command {
+        name: "up-times",
+        arguments: "[ROUNDS]",
+        about: "measure how long up takes, for the first namespace and the hundredth (as root)",
+        run: measure::up_times,
     },
     Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
     Command {
