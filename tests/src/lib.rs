@@ -19,6 +19,8 @@ mod fwd;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod lifecycle;

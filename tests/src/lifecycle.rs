@@ -7,7 +7,7 @@ use forwarder::{
     dataplane::{Lock, RunDir},
     execute::{self, HostContext, Observer, Unobserved, UpResult},
     lab::{Lab, LabSpec, Namespace, Process, Snapshot, command_in, run, unique_prefix, wait_until},
-    netlink::nft,
+    netlink::{Netlink, nft},
     netns::{Name, Netns, named},
     reconcile::{Datapath, DownRequest, Op, TargetRef, UpRequest},
 };
@@ -163,7 +163,11 @@ fn namespaces_of_one_network_and_of_several_uplinks() {
 fn existing_namespace_is_used_and_given_back_as_it_was() {
     let host = Host::new();
     let theirs = Netns::create_named(&host.name("theirs"), |_| Ok(())).unwrap();
-    let look = || forwarder::netlink::Netlink::open(&theirs).and_then(|netlink| netlink.records()).unwrap();
+    let netlink = Netlink::open(&theirs).unwrap();
+    let look = || {
+        let links = netlink.links().unwrap().into_iter().map(|link| (link.name, link.up, link.alias));
+        (links.collect::<Vec<_>>(), netlink.routes().unwrap(), netlink.neighbours().unwrap())
+    };
     let before = (look(), host.lab.snapshot().unwrap());
     host.up(&host.request("theirs")).unwrap();
     host.assert_reaches("theirs");
@@ -249,7 +253,7 @@ fn failed_up_takes_back_what_it_did() {
     impl Observer for Obstacle {
         fn after(&mut self, _: usize, op: &Op) {
             if matches!(op.object, forwarder::reconcile::Object::Endpoint(_)) {
-                let netlink = forwarder::netlink::Netlink::here().unwrap();
+                let netlink = Netlink::here().unwrap();
                 netlink.delete_link(netlink.link("fwd0").unwrap().unwrap().index).unwrap();
             }
         }

@@ -86,8 +86,8 @@ pub(super) fn objects() -> Result<Vec<String>> {
             }
             match info(fd_by_id, id) {
                 Ok(info) => lines.push(format!("{what} {id} {}", describe(&info))),
-                // It has gone meanwhile.
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                // It has gone meanwhile, or is a link that somebody is just making (EAGAIN, bpf_link_by_id in the kernel).
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EAGAIN)) => {}
                 Err(error) => return Err(error).doing("examine", format!("BPF {what} {id}")),
             }
         }

@@ -124,7 +124,7 @@ impl Scope<'_> {
             objects.extend(garbage::resolv_conf(endpoint));
             objects.extend(self.loopback(endpoint));
             let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
-            objects.extend(self.neighbour(endpoint));
+            objects.extend(garbage::neighbour(self.actual, endpoint));
             objects.extend(link.and_then(|link| self.port(link)));
             let records = garbage::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
@@ -138,13 +138,6 @@ impl Scope<'_> {
         let stays = known.name.as_ref().is_none_or(|name| !self.doomed.contains(name));
         let due = endpoint.marks.loopback && known.loopback_up() && stays;
         due.then(|| Object::Loopback { ns: known.reference.clone() })
-    }
-
-    /// The endpoint as a neighbour on its bridge.
-    fn neighbour(&self, endpoint: &EndpointRecord) -> Option<Object> {
-        let network = self.actual.network_of(endpoint)?;
-        let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
-        Some(Object::Neighbour { bridge, address, mac }).filter(|object| self.actual.has(object))
     }
 
     fn port(&self, link: &Link) -> Option<Object> {

@@ -1,5 +1,7 @@
 //! What interrupted commands and other people's deletions leave behind.
 
+use std::net::Ipv4Addr;
+
 use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, names};
 use crate::{
     netlink::{BridgeSpec, Link, VethSpec},
@@ -46,6 +48,7 @@ impl Actual {
                 Object::Bridge(spec) => rest.drop_link(&spec.name),
                 Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
                 Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
+                Object::Neighbour { bridge, address, .. } => rest.host.net.drop_neighbour(bridge, *address),
                 Object::EndpointHook { index: Some(index), .. } => _ = rest.records.endpoint_hooks.remove(index),
                 _ => {}
             }
@@ -83,6 +86,11 @@ pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
 }
 
 impl super::Net {
+    fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
+        let index = self.link(interface).map(|link| link.index);
+        self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
+    }
+
     /// Forgets an interface and what refers to it.
     fn forget(&mut self, index: u32) {
         self.links.retain(|link| link.index != index);
@@ -186,6 +194,13 @@ impl Actual {
     pub(super) fn network_of(&self, endpoint: &EndpointRecord) -> Option<&NetworkRecord> {
         self.records.networks.iter().find(|network| network.name == endpoint.network)
     }
+}
+
+/// An endpoint as a neighbour on its bridge, if it is one.
+pub(super) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
+    let network = actual.network_of(endpoint)?;
+    let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
+    Some(Object::Neighbour { bridge, address, mac }).filter(|object| actual.has(object))
 }
 
 /// What `up` wrote for an endpoint's name resolution.

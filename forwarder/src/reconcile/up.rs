@@ -63,6 +63,7 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
         } else {
             ops.extend(garbage::resolv_conf(endpoint).map(Op::remove));
         }
+        ops.extend(garbage::neighbour(actual, endpoint).map(Op::remove));
         let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }

@@ -112,12 +112,12 @@ fn register(dataplane: &Dataplane, bridge: u32, host_end: u32, uplink: u32, nat:
 
 impl Fixture {
     /// Runs `from_ns` over a frame.
-    pub(super) fn from_ns(&self, frame: &[u8]) -> TestRun {
+    pub(super) fn run_from_ns(&self, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::FromNs, self.host_end, self.host_end, frame, 1).unwrap()
     }
 
     /// Runs `from_uplink` over a frame.
-    pub(super) fn from_uplink(&self, frame: &[u8]) -> TestRun {
+    pub(super) fn run_from_uplink(&self, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::FromUplink, self.uplink, self.uplink, frame, 1).unwrap()
     }
 
@@ -129,9 +129,8 @@ impl Fixture {
     /// The external socket of the flow from `port` (or echo identifier) of the endpoint.
     pub(super) fn nat_of(&self, proto: u8, port: u16) -> SocketAddrV4 {
         let flows = self.dataplane.flows().unwrap();
-        let is_meant = |flow: &&forwarder::dataplane::Flow| {
-            flow.proto == proto && flow.icmp_id.unwrap_or(flow.src.port()) == port
-        };
+        let is_meant =
+            |flow: &&forwarder::dataplane::Flow| flow.proto == proto && flow.icmp_id.unwrap_or(flow.src.port()) == port;
         flows.iter().find(is_meant).unwrap_or_else(|| panic!("no flow from port {port} in {flows:?}")).nat
     }
 }

@@ -41,7 +41,7 @@ fn dropped(frame: &[u8]) -> DropReason {
 fn there_and_back(fixture: &Fixture, frame: &Frame, proto: Proto, inside: SocketAddrV4, outside: SocketAddrV4) {
     let bytes = frame.build();
     assert_checksums(&bytes);
-    let out = fixture.from_ns(&bytes);
+    let out = fixture.run_from_ns(&bytes);
     assert_eq!(out.verdict, REDIRECT, "{frame:?}");
     let nat = fixture.nat_of(proto as u8, inside.port());
     assert_eq!(*nat.ip(), fixture.nat);
@@ -49,7 +49,7 @@ fn there_and_back(fixture: &Fixture, frame: &Frame, proto: Proto, inside: Socket
     assert_checksums(&out.packet);
 
     let reply = Frame::reply(proto, outside, nat).build();
-    let back = fixture.from_uplink(&reply);
+    let back = fixture.run_from_uplink(&reply);
     assert_eq!(back.verdict, REDIRECT, "reply to {frame:?}");
     let mut expected = translated(&reply, Side::Destination, inside, Ttl::Decrement);
     expected[..6].copy_from_slice(&MAC);
@@ -77,7 +77,7 @@ fn udp_without_checksum_stays_without() {
     with_fixture(&Sizes::default(), |fixture| {
         let inside = SocketAddrV4::new(ADDRESS, 41_000);
         let frame = Frame::new(Proto::Udp, inside, SocketAddrV4::new(fixture.outside, 53)).without_checksum().build();
-        let out = fixture.from_ns(&frame);
+        let out = fixture.run_from_ns(&frame);
         assert_eq!((out.verdict, &out.packet[40..42]), (REDIRECT, &[0, 0][..]));
     });
 }
@@ -106,7 +106,7 @@ fn malformed_packets_are_dropped_for_the_same_reason() {
         for (what, frame) in &cases {
             let reason = dropped(frame).name();
             let before = fixture.counted(reason);
-            assert_eq!(fixture.from_ns(frame).verdict, DROP, "{what}");
+            assert_eq!(fixture.run_from_ns(frame).verdict, DROP, "{what}");
             assert_eq!(fixture.counted(reason), before + 1, "{what} counts as {reason}");
         }
         assert!(fixture.dataplane.flows().unwrap().is_empty());
@@ -119,7 +119,7 @@ fn packet_longer_than_its_frame_is_dropped() {
         let inside = SocketAddrV4::new(ADDRESS, 43_000);
         let mut frame = Frame::new(Proto::Udp, inside, SocketAddrV4::new(fixture.outside, 53)).build();
         frame[16] = 5;
-        assert_eq!(fixture.from_ns(&frame).verdict, DROP);
+        assert_eq!(fixture.run_from_ns(&frame).verdict, DROP);
         assert_eq!(fixture.counted("Malformed"), 1);
     });
 }
@@ -146,7 +146,7 @@ fn what_is_not_for_the_uplink_is_punted_or_dropped_with_its_reason() {
     ];
     with_fixture(&Sizes::default(), |fixture| {
         for (reason, verdict, frame) in &cases {
-            let run = fixture.from_ns(frame);
+            let run = fixture.run_from_ns(frame);
             assert_eq!((run.verdict, fixture.counted(reason)), (*verdict, 1), "{reason}");
             assert_eq!(&run.packet, frame, "{reason}: unmodified");
         }
@@ -158,10 +158,10 @@ fn packets_from_outside_to_an_endpoint_are_dropped_and_others_left_alone() {
     with_fixture(&Sizes::default(), |fixture| {
         let outside = SocketAddrV4::new(fixture.outside, 80);
         let direct = Frame::new(Proto::Tcp, outside, SocketAddrV4::new(ADDRESS, 80)).build();
-        assert_eq!(fixture.from_uplink(&direct).verdict, DROP);
+        assert_eq!(fixture.run_from_uplink(&direct).verdict, DROP);
         assert_eq!(fixture.counted("DirectToEndpoint"), 1);
         let to_host = Frame::new(Proto::Tcp, outside, SocketAddrV4::new(fixture.nat, 2_000)).build();
-        let run = fixture.from_uplink(&to_host);
+        let run = fixture.run_from_uplink(&to_host);
         assert_eq!((run.verdict, run.packet), (NEXT, to_host));
     });
 }

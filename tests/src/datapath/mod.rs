@@ -3,4 +3,5 @@
 mod fixture;
 mod frame;
 mod halves;
+mod lifetime;
 mod recycling;

@@ -31,7 +31,7 @@ fn converse(fixture: &Fixture, cpu: usize) -> u32 {
     for round in 0..ROUNDS {
         let socket = SocketAddrV4::new(ADDRESS, first + round % SOCKETS);
         let remote = SocketAddrV4::new(fixture.outside, socket.port() + 10_000);
-        let out = fixture.from_ns(&Frame::new(Proto::Tcp, socket, remote).build());
+        let out = fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).build());
         if out.verdict != REDIRECT {
             continue;
         }
@@ -39,14 +39,18 @@ fn converse(fixture: &Fixture, cpu: usize) -> u32 {
         let nat = SocketAddrV4::new(fixture.nat, u16::from_be_bytes([out.packet[34], out.packet[35]]));
         // Every other connection is refused, the rest is established and reset: slots move through all states.
         let flags = if round % 2 == 0 { SYN_ACK } else { RST_ACK };
-        let back = fixture.from_uplink(&Frame::reply(Proto::Tcp, remote, nat).tcp_flags(flags).build());
+        let back = fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote, nat).tcp_flags(flags).build());
         if back.verdict == REDIRECT {
             let to = u16::from_be_bytes([back.packet[36], back.packet[37]]);
-            assert_eq!((to, &back.packet[30..34]), (socket.port(), &ADDRESS.octets()[..]), "delivered to another socket");
+            assert_eq!(
+                (to, &back.packet[30..34]),
+                (socket.port(), &ADDRESS.octets()[..]),
+                "delivered to another socket"
+            );
             delivered += 1;
         }
         if flags == SYN_ACK {
-            fixture.from_ns(&Frame::new(Proto::Tcp, socket, remote).tcp_flags(RST_ACK).build());
+            fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).tcp_flags(RST_ACK).build());
         }
     }
     delivered
@@ -54,8 +58,7 @@ fn converse(fixture: &Fixture, cpu: usize) -> u32 {
 
 #[test]
 fn no_packet_is_delivered_by_another_flows_entry() {
-    let sizes =
-        Sizes { max_flows: 16, half_open_quota: 8, half_open_rings: 1, closing_quota: 8, ..Sizes::default() };
+    let sizes = Sizes { max_flows: 16, half_open_quota: 8, half_open_rings: 1, closing_quota: 8, ..Sizes::default() };
     with_fixture(&sizes, |fixture| {
         let host = &Netns::current().unwrap();
         let delivered: u32 = std::thread::scope(|scope| {

@@ -72,12 +72,26 @@ impl<'a> Runner<'a> {
     fn run(&mut self, op: &Op) -> Result<()> {
         tracing::debug!("{op}");
         match op.action {
-            Action::Make => self.make(&op.object),
+            Action::Make => match self.make(&op.object) {
+                Err(error) if error.kind == Kind::NotFound && self.is_about_gone(&op.object) => Ok(()),
+                result => result,
+            },
             // Gone already: somebody else removed it, or it went with another object.
             Action::Remove => match self.remove(&op.object) {
                 Err(error) if error.kind == Kind::NotFound => Ok(()),
                 result => result,
             },
+        }
+    }
+
+    /// Whether an object would mend an endpoint of another namespace that has gone since it was looked at: the kernel takes a
+    /// deleted namespace apart in its own time. Of the command's own endpoint the operations inside the namespace fail.
+    fn is_about_gone(&self, object: &Object) -> bool {
+        match object {
+            Object::Port { host_if, .. } | Object::Fdb { host_if, .. } | Object::EndpointBridge { host_if, .. } => {
+                matches!(self.link(host_if), Err(error) if error.kind == Kind::NotFound)
+            }
+            _ => false,
         }
     }
 
