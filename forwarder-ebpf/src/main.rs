@@ -3,6 +3,7 @@
 //! This crate decides nothing: it looks up, calls `forwarder-common`, applies. It is the only place with packet pointers.
 #![no_std]
 #![no_main]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![allow(internal_features, reason = "bpfel has no AtomicU32::fetch_add (atomic-cas=false); the intrinsics compile")]
 #![allow(unreachable_pub, missing_docs, reason = "the classifier macro makes public items")]
