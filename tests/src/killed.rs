@@ -73,17 +73,26 @@ fn after_each_operation(fwd: &Fwd, mut prepare: impl FnMut(), args: &[&str], mut
 }
 
 #[test]
-fn next_up_completes_a_killed_one_and_down_leaves_the_host_as_it_was() {
+fn next_up_completes_a_killed_one() {
+    killed_up_is_completed("tc");
+}
+
+#[test]
+fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
+    killed_up_is_completed("kernel");
+}
+
+fn killed_up_is_completed(datapath: &str) {
     let fwd = Fwd::new();
-    fwd.ok(&["ns", "ls"]);
     let before = fwd.snapshot().unwrap();
     let name = fwd.name("c1");
+    let up = ["up", "--ns", &name, "--datapath", datapath];
     after_each_operation(
         &fwd,
         || {},
-        &["up", "--ns", &name],
+        &up,
         |after| {
-            let pod = fwd.up("c1", &[]);
+            let pod = fwd.up("c1", &["--datapath", datapath]);
             let outside = fwd.uplink(0).outside[0].to_string();
             let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
             assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");
