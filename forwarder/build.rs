@@ -1,4 +1,5 @@
-//! Builds the eBPF programs with a nested cargo and leaves the object in `OUT_DIR/fwd-datapath`.
+//! Builds the eBPF programs with a nested cargo and leaves the objects in `OUT_DIR`: `fwd-datapath`, and
+//! `fwd-stores` for `./x stores`.
 //!
 //! The same job as `aya_build::build_ebpf`, which fixes the rustflags: this passes `-Ctarget-cpu=v3` (cmpxchg, and atomic
 //! adds that return). One stable toolchain builds both halves: `RUSTC_BOOTSTRAP` is set for the nested cargo only.
@@ -10,7 +11,7 @@ use std::{
 };
 
 const PACKAGE: &str = "forwarder-ebpf";
-const BINARY: &str = "fwd-datapath";
+const BINARIES: [&str; 2] = ["fwd-datapath", "fwd-stores"];
 const TARGET: &str = "bpfel-unknown-none";
 
 fn main() {
@@ -23,7 +24,8 @@ fn main() {
     let target_dir = shared_target_dir(&out);
     let status = Command::new(var("CARGO"))
         .current_dir(&workspace)
-        .args(["build", "--locked", "--release", "--package", PACKAGE, "--bin", BINARY])
+        .args(["build", "--locked", "--release", "--package", PACKAGE])
+        .args(BINARIES.map(|binary| format!("--bin={binary}")))
         .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
         .arg(&target_dir)
         .env("RUSTC_BOOTSTRAP", "1")
@@ -34,8 +36,10 @@ fn main() {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
-    std::fs::copy(target_dir.join(TARGET).join("release").join(BINARY), out.join(BINARY))
-        .expect("the object is copied");
+    for binary in BINARIES {
+        std::fs::copy(target_dir.join(TARGET).join("release").join(binary), out.join(binary))
+            .expect("the object is copied");
+    }
 }
 
 /// `ebpf` in the target directory, above `<profile>/build/<package>/out`: every profile and clippy share one nested build.

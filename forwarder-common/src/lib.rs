@@ -4,6 +4,7 @@
 //! path as pure functions. The eBPF programs look up, call into here and apply; userspace reads the same records; tests run
 //! the same functions over byte slices.
 #![no_std]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
 #[cfg(test)]
 extern crate std;

@@ -3,9 +3,11 @@
 //! This crate decides nothing: it looks up, calls `forwarder-common`, applies. It is the only place with packet pointers.
 #![no_std]
 #![no_main]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used)]
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![allow(internal_features, reason = "bpfel has no AtomicU32::fetch_add (atomic-cas=false); the intrinsics compile")]
 #![allow(unreachable_pub, missing_docs, reason = "the classifier macro makes public items")]
+#![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the classifier macro wraps the context that the kernel passes")]
 
 mod apply;
 mod atomic;

@@ -169,12 +169,11 @@ fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
 /// Looks the route up as if the packet came in by `input`.
 #[inline(always)]
 fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Route {
-    let flags = BPF_FIB_LOOKUP_SKIP_NEIGH;
-    let (mut result, mut params) = fib(skb, tuple, input, flags | BPF_FIB_LOOKUP_SRC);
+    let (mut result, mut params) = fib(skb, tuple, input, BPF_FIB_LOOKUP_SKIP_NEIGH | BPF_FIB_LOOKUP_SRC);
     if result == EINVAL {
-        // A kernel that does not choose sources (before 6.7): the uplink's first address serves.
-        (result, params) = fib(skb, tuple, input, flags);
-        // SAFETY: plain integers.
+        // A kernel before 6.7, which does not choose sources (the uplink's first address serves), or before 6.3, which
+        // always looks for the neighbour as well: that it is not known yet is no obstacle.
+        (result, params) = fib(skb, tuple, input, 0);
         params.__bindgen_anon_3.ipv4_src = 0;
     }
     // SAFETY: the fields were written by the helper, or by `fib`.

@@ -244,7 +244,7 @@ fn leftovers_of_a_killed_process_are_swept() {
 /// This program again, with a lab; and the lab's prefix.
 fn child_with_lab() -> (Process, String) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "lab::holds_a_lab_until_it_is_killed", "--ignored", "--nocapture"]).env(CHILD, "1");
+    command.args(["--exact", "lab::holds_a_lab_until_it_is_killed", "--nocapture"]).env(CHILD, "1");
     let child = Process::spawn(command).unwrap();
     let prefix = wait_until(LIMIT, "the child has a lab", || {
         Ok(child.stdout().lines().find_map(|line| line.strip_prefix("lab ").map(String::from)))
@@ -252,8 +252,8 @@ fn child_with_lab() -> (Process, String) {
     (child, prefix.unwrap())
 }
 
+/// No test of its own: the process that the tests above start and kill, told by an environment variable.
 #[test]
-#[ignore = "the other tests start it as a process of its own"]
 fn holds_a_lab_until_it_is_killed() {
     if std::env::var_os(CHILD).is_none() {
         return;

@@ -3,12 +3,40 @@
 //! They need root. Each makes its own host, so they run side by side.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod capture;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod datapath;
+#[cfg(test)]
+mod fast_path;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod fwd;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod nat;
 #[cfg(test)]
 mod netlink;
 #[cfg(test)]
 mod netns;
 #[cfg(test)]
 mod nft;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod punts;
+#[cfg(test)]
+mod targets;
+#[cfg(test)]
+mod traffic;

@@ -1,6 +1,6 @@
-//! `up` and `down` on a real kernel: once, twice, interrupted anywhere, all at once, and after other people's deletions.
+//! `up` and `down` on a real kernel: once, twice, all at once, and after other people's deletions.
 
-use std::{panic::AssertUnwindSafe, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use forwarder::{
     Kind, Result,
@@ -18,17 +18,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 struct Host {
     lab: Lab,
     before: Snapshot,
-}
-
-/// Ends the command before or after an operation, as SIGKILL would: nothing is undone.
-struct Killer {
-    after: usize,
-}
-
-impl Observer for Killer {
-    fn before(&mut self, index: usize, _: &Op) {
-        assert_ne!(index, self.after, "killed");
-    }
 }
 
 impl Host {
@@ -76,19 +65,6 @@ impl Host {
 
     fn steps_of_up(&self, request: &UpRequest) -> usize {
         self.inside(|context| execute::dry_up(context, request)).expect("a plan").steps.len()
-    }
-
-    fn steps_of_down(&self, request: &DownRequest) -> usize {
-        self.inside(|context| execute::dry_down(context, request)).expect("a plan").steps.len()
-    }
-
-    /// Runs `work` with an observer that ends it before operation `step`.
-    fn kill(&self, step: usize, work: impl FnOnce(&HostContext, &mut Killer) + Send) {
-        let result = self.inside(|context| {
-            let run = AssertUnwindSafe(|| work(context, &mut Killer { after: step }));
-            Ok(std::panic::catch_unwind(run).is_err())
-        });
-        assert!(result.expect("inside the host"), "the command was killed");
     }
 
     fn ping(&self, ns: &str, address: &str) -> bool {
@@ -199,51 +175,6 @@ fn namespace_of_a_process_is_attached() {
     host.inside(|context| execute::down(context, &request, &mut Unobserved)).unwrap();
     drop((sleep, pod));
     host.assert_clean();
-}
-
-#[test]
-fn up_killed_anywhere_is_completed_by_the_next() {
-    let host = Host::new();
-    let request = host.request("a");
-    for datapath in [Datapath::Tc, Datapath::Kernel] {
-        let request = UpRequest { datapath: Some(datapath), ..request.clone() };
-        for step in 0..host.steps_of_up(&request) {
-            host.kill(step, |context, killer| drop(execute::up(context, &request, killer)));
-            host.up(&request).unwrap_or_else(|error| panic!("after {step}: {error}"));
-            assert!(!host.up(&request).unwrap().changed, "after {step}");
-            host.assert_reaches("a");
-            host.down(Some("a")).unwrap();
-        }
-        host.assert_clean();
-    }
-}
-
-#[test]
-fn up_killed_anywhere_is_removed_by_down() {
-    let host = Host::new();
-    let request = host.request("a");
-    for step in 0..host.steps_of_up(&request) {
-        for target in [Some("a"), None] {
-            host.kill(step, |context, killer| drop(execute::up(context, &request, killer)));
-            host.down(target).unwrap_or_else(|error| panic!("after {step}: {error}"));
-            host.assert_clean();
-        }
-    }
-}
-
-#[test]
-fn down_killed_anywhere_is_completed_by_the_next() {
-    let host = Host::new();
-    let request = DownRequest { target: Some(host.target("a")), delete_ns: false };
-    host.up(&host.request("a")).unwrap();
-    for step in 0..host.steps_of_down(&request) {
-        for target in [Some("a"), None] {
-            host.up(&host.request("a")).unwrap();
-            host.kill(step, |context, killer| drop(execute::down(context, &request, killer)));
-            host.down(target).unwrap_or_else(|error| panic!("after {step}: {error}"));
-            host.assert_clean();
-        }
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod build;
 mod demo;
 mod fmt;
 mod lint;
+mod measure;
 mod progress;
 mod root;
 mod setup;
@@ -36,6 +37,18 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
     Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
+    Command {
+        name: "stores",
+        arguments: "[--json] [ROUNDS]",
+        about: "measure the flow table against its alternatives (as root)",
+        run: measure::stores,
+    },
+    Command {
+        name: "up-times",
+        arguments: "[ROUNDS]",
+        about: "measure how long up takes, for the first namespace and the hundredth (as root)",
+        run: measure::up_times,
+    },
     Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
     Command {
         name: "lint",

@@ -1,7 +1,7 @@
 //! Ethernet II (IEEE 802.3 §3).
 
 /// Length of the header, bytes.
-pub const LEN: usize = 14;
+pub const LEN: usize = network_types::eth::EthHdr::LEN;
 
 /// Offsets of the fields, bytes.
 pub mod field {

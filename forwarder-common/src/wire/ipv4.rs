@@ -17,7 +17,7 @@ pub mod field {
 }
 
 /// Shortest header, bytes.
-pub const MIN_LEN: usize = 20;
+pub const MIN_LEN: usize = network_types::ip::Ipv4Hdr::LEN;
 
 /// What is read of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

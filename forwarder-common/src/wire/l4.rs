@@ -1,5 +1,7 @@
 //! TCP (RFC 9293 §3.1), UDP (RFC 768) and ICMP echo (RFC 792) as far as NAT reads them.
 
+use network_types::ip::IpProto;
+
 use super::{icmp, ipv4};
 use crate::{packet::PacketBytes, verdict::DropReason};
 
@@ -32,12 +34,16 @@ pub mod tcp_flag {
 #[repr(u8)]
 pub enum Proto {
     /// ICMP echo, by its identifier.
-    Icmp = 1,
+    Icmp = IpProto::Icmp as u8,
     /// TCP.
-    Tcp = 6,
+    Tcp = IpProto::Tcp as u8,
     /// UDP.
-    Udp = 17,
+    Udp = IpProto::Udp as u8,
 }
+
+const ICMP: u8 = Proto::Icmp as u8;
+const TCP: u8 = Proto::Tcp as u8;
+const UDP: u8 = Proto::Udp as u8;
 
 /// What is read of a transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +83,7 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, Dr
     }
     let off = ip.payload_off();
     match ip.proto {
-        6 => {
+        TCP => {
             let [s0, s1, d0, d1] = packet.load::<4>(off)?;
             let [data_off, tcp_flags] = packet.load::<2>(off.wrapping_add(12))?;
             let len = usize::from(data_off >> 4) << 2;
@@ -86,11 +92,11 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, Dr
             }
             Ok(Header { proto: Proto::Tcp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags, icmp_type: 0, len })
         }
-        17 => {
+        UDP => {
             let [s0, s1, d0, d1, ..] = packet.load::<8>(off)?;
             Ok(Header { proto: Proto::Udp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags: 0, icmp_type: 0, len: 8 })
         }
-        1 => {
+        ICMP => {
             let [icmp_type, _, _, _, id0, id1, ..] = packet.load::<8>(off)?;
             if icmp_type != icmp::ECHO_REQUEST && icmp_type != icmp::ECHO_REPLY {
                 return Err(DropReason::IcmpType);

@@ -22,7 +22,7 @@ use forwarder_common::{
 
 use crate::{
     atomic::{fetch_add32, replace32},
-    flow::{life, now, ring, store},
+    flow::{best_effort, life, now, ring, store},
     maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, config},
 };
 
@@ -134,7 +134,7 @@ fn take_freed() -> Result<u32, DropReason> {
 
 #[inline(always)]
 fn give_back(index: u32) {
-    let _ = FLOW_FREE.push(&index, 0);
+    best_effort(FLOW_FREE.push(&index, 0));
 }
 
 /// Writes everything but the claimed port. Returns the word that will publish the slot.
@@ -302,7 +302,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
         // Another CPU made this flow meanwhile: theirs counts.
         let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
         replace32(current, word, freed);
-        let _ = FLOW_INDEX.remove(reply);
+        best_effort(FLOW_INDEX.remove(reply));
         give_back(index);
         let Some(theirs) = FLOW_INDEX.get_ptr(tuple) else { return Err(DropReason::Contended) };
         // SAFETY: an aligned word of a map value.

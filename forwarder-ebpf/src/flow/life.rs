@@ -10,7 +10,7 @@ use forwarder_common::{
 use crate::{
     atomic::{add64, fetch_add32, replace32},
     count::Amount,
-    flow::{ring, store::Hit},
+    flow::{best_effort, ring, store::Hit},
     maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
 };
 
@@ -125,8 +125,8 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
     }
     // SAFETY: the slot is neither in use nor offered for use: its fields stand still.
     let (out, back, kind) = unsafe { ((*slot).out.tuple, (*slot).back.tuple, (*slot).shared.kind) };
-    let _ = FLOW_INDEX.remove(&out);
-    let _ = FLOW_INDEX.remove(&back);
+    best_effort(FLOW_INDEX.remove(&out));
+    best_effort(FLOW_INDEX.remove(&back));
     // SAFETY: an element of the map.
     let (established, host_flows) = unsafe { (&raw mut (*alloc).established, &raw mut (*alloc).host_flows) };
     if FlowState::of(word) as u8 == FlowState::Established as u8 {
@@ -135,6 +135,6 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
     if kind == forwarder_common::abi::flow_kind::HOST {
         fetch_add32(host_flows, u32::MAX);
     }
-    let _ = FLOW_FREE.push(&index, 0);
+    best_effort(FLOW_FREE.push(&index, 0));
     1
 }

@@ -110,7 +110,7 @@ pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
 /// # Safety
 /// `hop` points into a `FlowHalf`.
 #[inline(always)]
-unsafe fn read_hop(hop: *const [u8; 12]) -> [u8; 12] {
+pub(crate) unsafe fn read_hop(hop: *const [u8; 12]) -> [u8; 12] {
     // SAFETY: `FlowHalf::hop` stands at offset 32, aligned to four bytes.
     let [a, b, c] = unsafe { hop.cast::<[u32; 3]>().read_volatile() };
     let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3]) = (a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes());
@@ -122,7 +122,7 @@ unsafe fn read_hop(hop: *const [u8; 12]) -> [u8; 12] {
 /// # Safety
 /// `stored` points to a whole tuple in a map value.
 #[inline(always)]
-unsafe fn same(stored: *const Tuple, tuple: &Tuple) -> bool {
+pub(crate) unsafe fn same(stored: *const Tuple, tuple: &Tuple) -> bool {
     const WORDS: usize = size_of::<Tuple>() / 4;
     let (stored, wanted) = (stored.cast::<u32>(), ptr::from_ref(tuple).cast::<u32>());
     let mut difference = 0;

@@ -20,10 +20,7 @@ use crate::skb::{Bytes, Skb};
 /// A value in either case: a `Result` leaves the type undefined in the other, and LLVM computes with it before it looks.
 #[inline(always)]
 fn ethertype(bytes: &Bytes) -> [u8; 2] {
-    match bytes.load::<2>(ethernet::field::TYPE) {
-        Ok(ethertype) => ethertype,
-        Err(_) => [0, 0],
-    }
+    bytes.load(ethernet::field::TYPE).unwrap_or_default()
 }
 
 /// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.

@@ -13,9 +13,9 @@ use crate::{
     render::{self, Look},
 };
 
-/// Writes `error` to stderr and returns `status`.
-pub(super) fn report(error: &Error, status: u8, global: &GlobalArgs, io: &mut Io<'_>) -> u8 {
-    let look = Look { color: io.err_color(global.color), width: None, fwd: String::new() };
+/// Writes `error` to stderr and returns `status`; `fwd` is what commands to try start with.
+pub(super) fn report(error: &Error, status: u8, fwd: String, global: &GlobalArgs, io: &mut Io<'_>) -> u8 {
+    let look = Look { color: io.err_color(global.color), width: None, fwd };
     // Where not even stderr can be written to, the status has to say it.
     drop(render::write_error(error, global.is_json(), &look, io.err));
     status

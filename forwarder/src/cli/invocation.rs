@@ -7,9 +7,7 @@ use std::{
 };
 
 use super::args::GlobalArgs;
-
-/// The default of `--run-dir`.
-const RUN_DIR: &str = "/run/fwd";
+use crate::dataplane::RunDir;
 
 /// What a hint starts with: the program as the user typed it, with the global options that another command needs too.
 pub(super) fn prefix(program: &OsStr, global: &GlobalArgs) -> String {
@@ -22,8 +20,9 @@ pub(super) fn prefix(program: &OsStr, global: &GlobalArgs) -> String {
     if let Some(host) = &global.host_netns {
         words.extend(["--host-netns".into(), quoted(host.as_ref())]);
     }
-    if global.run_dir != Path::new(RUN_DIR) {
-        words.extend(["--run-dir".into(), quoted(global.run_dir.as_os_str())]);
+    let run_dir = global.run_dir();
+    if run_dir != Path::new(RunDir::DEFAULT) {
+        words.extend(["--run-dir".into(), quoted(run_dir.as_os_str())]);
     }
     words.join(" ")
 }

@@ -18,8 +18,8 @@ use clap::Parser;
 
 pub use self::io::Io;
 use self::{
-    args::{Cli, Command},
-    session::Session,
+    args::{Cli, Command, GlobalArgs},
+    session::{Place, Session},
 };
 use crate::{Error, Kind, Result, execute::Observer, render::Look};
 
@@ -34,30 +34,34 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         Err(error) => return failure::misused(&error, &args, io),
     };
     let global = cli.global.clone();
+    let program = args.first().map_or(OsStr::new("fwd"), OsString::as_os_str);
+    let fwd = invocation::prefix(program, &global);
     logging::start(global.verbose);
     if let Command::Exec(exec) = &cli.command {
         let failed = match privileged(&args) {
             Ok(()) => commands::exec::run(exec),
             Err(error) => crate::netns::Failure { status: commands::exec::OWN_FAILURE, error },
         };
-        return failure::report(&failed.error, failed.status, &global, io);
+        return failure::report(&failed.error, failed.status, fwd, &global, io);
     }
-    match dispatch(&cli, &args, observer, io) {
+    let place = match privileged(&args).and_then(|()| Place::enter(&global)) {
+        Ok(place) => place,
+        Err(error) => {
+            // What to do about a --host-netns that is none works without it.
+            let fwd = invocation::prefix(program, &GlobalArgs { host_netns: None, ..global.clone() });
+            return failure::report(&error, error.kind.exit_code(), fwd, &global, io);
+        }
+    };
+    let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
+    match dispatch(&cli, &mut Session::new(place, &global, look, io), observer) {
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
-        Err(error) => failure::report(&error, error.kind.exit_code(), &global, io),
+        Err(error) => failure::report(&error, error.kind.exit_code(), fwd, &global, io),
     }
 }
 
 /// Runs any command but `exec`.
-fn dispatch(cli: &Cli, args: &[OsString], observer: &mut dyn Observer, io: &mut Io<'_>) -> Result<()> {
-    privileged(args)?;
-    let look = Look {
-        color: io.out_color(cli.global.color),
-        width: io.out_width,
-        fwd: invocation::prefix(args.first().map_or(OsStr::new("fwd"), OsString::as_os_str), &cli.global),
-    };
-    let session = &mut Session::open(&cli.global, look, io)?;
+fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observer) -> Result<()> {
     match &cli.command {
         Command::Up(args) => commands::up::run(session, args, observer),
         Command::Down(args) => commands::down::run(session, args, observer),

@@ -5,11 +5,38 @@ use super::{
     io::{Io, written},
 };
 use crate::{
-    Error, Kind, Result,
+    Context as _, Error, Kind, Result,
     dataplane::{Dataplane, RunDir},
+    execute::{HostContext, Planned, Step},
     netns::{Name, Netns},
-    render::{self, Look, View},
+    render::{self, Look, PlanView, StepView, View},
 };
+
+/// Where a command works.
+pub(super) struct Place {
+    caller: Netns,
+    host: Netns,
+    run_dir: RunDir,
+}
+
+impl Place {
+    /// Enters the host's namespace: everything that follows on this thread happens there.
+    pub(super) fn enter(global: &GlobalArgs) -> Result<Self> {
+        let caller = Netns::current()?;
+        let host = match &global.host_netns {
+            None => Netns::current()?,
+            Some(path) if path.contains('/') => Netns::open_path(path.as_ref())?,
+            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
+        };
+        if global.host_netns.is_some() {
+            host.enter()?;
+        }
+        let run_dir = global.run_dir();
+        let absolute = std::path::absolute(&run_dir)
+            .map_err(|error| Error::new(Kind::Usage, "use", format!("run directory {run_dir:?}"), error.to_string()))?;
+        Ok(Self { caller, host, run_dir: RunDir::new(absolute) })
+    }
+}
 
 /// One run of `fwd`, after it has entered the namespace that plays the host.
 pub(super) struct Session<'a, 'io> {
@@ -22,25 +49,16 @@ pub(super) struct Session<'a, 'io> {
     /// How results look.
     pub(super) look: Look,
     json: bool,
+    err_color: bool,
     io: &'a mut Io<'io>,
 }
 
 impl<'a, 'io> Session<'a, 'io> {
-    /// Enters the host's namespace: everything that follows on this thread happens there.
-    pub(super) fn open(global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Result<Self> {
-        let caller = Netns::current()?;
-        let host = match &global.host_netns {
-            None => Netns::current()?,
-            Some(place) if place.contains('/') => Netns::open_path(place.as_ref())?,
-            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
-        };
-        if global.host_netns.is_some() {
-            host.enter()?;
-        }
-        let run_dir = std::path::absolute(&global.run_dir).map_err(|error| {
-            Error::new(Kind::Usage, "use", format!("run directory {:?}", global.run_dir), error.to_string())
-        })?;
-        Ok(Self { caller, host, run_dir: RunDir::new(run_dir), look, json: global.is_json(), io })
+    /// A session in `place`.
+    pub(super) fn new(place: Place, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
+        let Place { caller, host, run_dir } = place;
+        let err_color = io.err_color(global.color);
+        Self { caller, host, run_dir, look, json: global.is_json(), err_color, io }
     }
 
     /// Shows a result.
@@ -48,6 +66,28 @@ impl<'a, 'io> Session<'a, 'io> {
         let out = &mut *self.io.out;
         written(if self.json { render::write_json(view, out) } else { view.text(&self.look, out) })?;
         written(self.io.out.flush())
+    }
+
+    /// Tells what the user ought to know besides, on stderr.
+    pub(super) fn warn(&mut self, warnings: &[String]) -> Result<()> {
+        let look = Look { color: self.err_color, width: None, fwd: self.look.fwd.clone() };
+        warnings
+            .iter()
+            .try_for_each(|warning| render::write_warning(warning, &look, self.io.err))
+            .doing("write", "a warning")
+    }
+
+    /// Shows what a command would do.
+    pub(super) fn emit_plan(&mut self, planned: Planned) -> Result<()> {
+        let Planned { steps, warnings } = planned;
+        self.warn(&warnings)?;
+        let view = |(index, Step { operation, commands })| StepView { step: index + 1, operation, commands };
+        self.emit(&steps.into_iter().enumerate().map(view).collect::<PlanView>())
+    }
+
+    /// Where `up` and `down` act.
+    pub(super) fn context(&self) -> HostContext {
+        HostContext::new(self.run_dir.clone())
     }
 
     /// The data path of this host, if anything is up.

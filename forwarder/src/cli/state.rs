@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{session::Session, target::Target};
+use super::{session::Session, target};
 use crate::{
     Context, Error, Kind, Result,
     dataplane::{Dataplane, Traffic, name_of},
     netlink::{Link, Netlink},
     netns::{self, Name},
+    reconcile::TargetRef,
     render::EndpointView,
 };
 
@@ -85,7 +86,7 @@ impl State {
     }
 
     /// The endpoints of the namespace that the user named: by the namespace itself, or by a recorded name whose namespace is gone.
-    pub(super) fn of(&self, target: &Target) -> Result<Vec<(u32, Endpoint)>> {
+    pub(super) fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
         let cookie = match target.open().and_then(|ns| ns.cookie()) {
             Ok(cookie) => Some(cookie),
             Err(error) if error.kind == Kind::NotFound => None,
@@ -93,9 +94,9 @@ impl State {
         };
         let is_meant = |endpoint: &Endpoint| match (cookie, target) {
             (Some(cookie), _) => endpoint.netns_cookie == cookie,
-            (None, Target::Name(name)) => name_of(&endpoint.ns) == name.as_str(),
-            (None, Target::Pid(pid)) => endpoint.pid == *pid,
-            (None, Target::Path(_)) => false,
+            (None, TargetRef::Named(name)) => name_of(&endpoint.ns) == name.as_str(),
+            (None, TargetRef::Pid(pid)) => endpoint.pid == *pid,
+            (None, TargetRef::Path(_)) => false,
         };
         let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).copied().collect();
         if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
@@ -108,10 +109,10 @@ impl State {
 }
 
 /// The error that nothing is up for a namespace.
-pub(super) fn not_up(target: &Target, state: Option<&State>) -> Error {
-    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
+pub(super) fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
+    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target::label(target)), "it is not up");
     let names = state.map(State::names).unwrap_or_default();
-    error.remedy(match target.name().and_then(|name| netns::nearest(name.as_str(), &names)) {
+    error.remedy(match target::name(target).and_then(|name| netns::nearest(name.as_str(), &names)) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "`fwd ls` shows what is up".into(),
     })

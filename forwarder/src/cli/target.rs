@@ -1,59 +1,38 @@
 //! The namespace that a command is about.
 
-use std::path::PathBuf;
-
 use super::args::TargetArgs;
-use crate::{
-    Result,
-    netns::{Name, Netns},
-};
+use crate::{Error, Kind, Result, netns::Name, reconcile::TargetRef};
 
-/// How the user named a namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    /// By its name.
-    Name(Name),
-    /// By one of its processes.
-    Pid(u32),
-    /// By its file.
-    Path(PathBuf),
+/// What was given, if anything; clap has made sure that it is only one.
+pub(super) fn given(args: &TargetArgs) -> Result<Option<TargetRef>> {
+    let TargetArgs { name, ns, pid, netns } = args;
+    Ok(match (name.as_ref().or(ns.as_ref()), pid, netns) {
+        (Some(name), ..) => Some(TargetRef::Named(Name::try_from(name.as_str())?)),
+        (None, Some(pid), _) => Some(TargetRef::Pid(*pid)),
+        (None, None, Some(path)) => Some(TargetRef::Path(path.clone())),
+        (None, None, None) => None,
+    })
 }
 
-impl Target {
-    /// What was given, if anything; clap has made sure that it is only one.
-    pub(super) fn given(args: &TargetArgs) -> Result<Option<Self>> {
-        let TargetArgs { name, ns, pid, netns } = args;
-        Ok(match (name.as_ref().or(ns.as_ref()), pid, netns) {
-            (Some(name), ..) => Some(Self::Name(Name::try_from(name.as_str())?)),
-            (None, Some(pid), _) => Some(Self::Pid(*pid)),
-            (None, None, Some(path)) => Some(Self::Path(path.clone())),
-            (None, None, None) => None,
-        })
-    }
+/// What was given to a command for which clap asks for one.
+pub(super) fn required(args: &TargetArgs) -> Result<TargetRef> {
+    let missing = || Error::new(Kind::Usage, "choose", "a namespace", "none is given").remedy("--ns NAME");
+    given(args)?.ok_or_else(missing)
+}
 
-    /// Opens it.
-    pub(super) fn open(&self) -> Result<Netns> {
-        match self {
-            Self::Name(name) => Netns::open_named(name),
-            Self::Pid(pid) => Netns::open_pid(*pid),
-            Self::Path(path) => Netns::open_path(path),
-        }
+/// Its name, where it was given by name.
+pub(super) fn name(target: &TargetRef) -> Option<&Name> {
+    match target {
+        TargetRef::Named(name) => Some(name),
+        TargetRef::Pid(_) | TargetRef::Path(_) => None,
     }
+}
 
-    /// Its name, where it was given by name.
-    pub(super) fn name(&self) -> Option<&Name> {
-        match self {
-            Self::Name(name) => Some(name),
-            Self::Pid(_) | Self::Path(_) => None,
-        }
-    }
-
-    /// What people call it.
-    pub(super) fn label(&self) -> String {
-        match self {
-            Self::Name(name) => name.to_string(),
-            Self::Pid(pid) => format!("pid {pid}"),
-            Self::Path(path) => path.display().to_string(),
-        }
+/// What people call it, at the beginning of a line.
+pub(super) fn label(target: &TargetRef) -> String {
+    match target {
+        TargetRef::Named(name) => name.to_string(),
+        TargetRef::Pid(pid) => format!("pid {pid}"),
+        TargetRef::Path(path) => path.display().to_string(),
     }
 }

@@ -14,6 +14,7 @@ mod records;
 mod rundir;
 mod slots;
 mod stats;
+mod stores;
 mod testrun;
 
 pub use attach::{Backend, Hook};
@@ -25,6 +26,7 @@ pub use probe::probe;
 pub use records::{address, name, name_of};
 pub use rundir::RunDir;
 pub use stats::{Stat, Traffic};
+pub use stores::{StoreFigure, measure as measure_stores};
 pub use testrun::{TestRun, instructions};
 
 use std::path::PathBuf;

@@ -2,10 +2,13 @@
 //!
 //! Each is run once: when its [`Guard`] is dropped, or on SIGINT, SIGTERM and SIGHUP, newest first. The first registration
 //! starts a thread that waits for those signals, so a process that makes no lab stays single-threaded.
+//!
+//! A signal ends the process only when every cleanup is done, and until then nothing else does: other threads that come to
+//! drop a guard, because what they work with was taken away, wait for the end.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, Once, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, Once, PoisonError},
     thread,
 };
 
@@ -17,12 +20,22 @@ use signal_hook::{
 
 type Cleanup = Box<dyn FnOnce() + Send>;
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { next: 0, closing: false, cleanups: BTreeMap::new() });
+/// Name of the thread that waits for signals.
+const SIGNALS: &str = "signals";
+
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { next: 0, signalled: false, closing: false, running: 0, cleanups: BTreeMap::new() });
+/// A cleanup has come to its end.
+static DONE: Condvar = Condvar::new();
 
 struct Registry {
     next: u64,
+    /// A signal has come: its thread runs the cleanups that are left, then ends the process.
+    signalled: bool,
     /// A signal has come and everything registered before is gone.
     closing: bool,
+    /// Cleanups that other threads than the signal's are running.
+    running: usize,
     /// By age.
     cleanups: BTreeMap<u64, Cleanup>,
 }
@@ -33,11 +46,34 @@ pub struct Guard(u64);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let cleanup = registry().cleanups.remove(&self.0);
-        // The lock is released: a cleanup may take long.
-        if let Some(cleanup) = cleanup {
-            cleanup();
+        let mut registry = registry();
+        if registry.signalled {
+            drop(registry);
+            return await_end();
         }
+        let Some(cleanup) = registry.cleanups.remove(&self.0) else { return };
+        registry.running += 1;
+        // A cleanup may take long.
+        drop(registry);
+        let _running = Running;
+        cleanup();
+    }
+}
+
+/// A cleanup that is being run, also if it panics.
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        registry().running -= 1;
+        DONE.notify_all();
+    }
+}
+
+/// Returns only on the thread that will end the process.
+fn await_end() {
+    while thread::current().name() != Some(SIGNALS) {
+        thread::park();
     }
 }
 
@@ -67,7 +103,7 @@ fn watch_signals() {
         Ok(signals) => signals,
         Err(error) => return tracing::warn!("Ctrl-C will leave the lab behind: {error}"),
     };
-    thread::spawn(move || {
+    let watch = move || {
         if let Some(signal) = signals.forever().next() {
             run_all();
             // Dies of the signal, so that the parent sees why.
@@ -75,10 +111,14 @@ fn watch_signals() {
                 tracing::warn!("cannot end on signal {signal}: {error}");
             }
         }
-    });
+    };
+    if let Err(error) = thread::Builder::new().name(SIGNALS.into()).spawn(watch) {
+        tracing::warn!("Ctrl-C will leave the lab behind: {error}");
+    }
 }
 
 fn run_all() {
+    registry().signalled = true;
     loop {
         let newest = {
             let mut registry = registry();
@@ -88,7 +128,9 @@ fn run_all() {
         };
         match newest {
             Some((_, cleanup)) => cleanup(),
-            None => return,
+            None => break,
         }
     }
+    let others = DONE.wait_while(registry(), |registry| registry.running > 0);
+    drop(others.unwrap_or_else(PoisonError::into_inner));
 }

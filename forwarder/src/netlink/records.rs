@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{AfSpecInet6, AfSpecUnspec, LinkAttribute},
+    link::{AfSpecInet6, AfSpecUnspec, InfoBridge, InfoBridgePort, InfoData, InfoPortData, LinkAttribute, LinkInfo},
     neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     route::{RouteAttribute, RouteFlags, RouteMessage},
     rule::RuleMessage,
@@ -115,7 +115,36 @@ fn lasting(attribute: LinkAttribute) -> Option<LinkAttribute> {
             });
             Some(LinkAttribute::AfSpecUnspec(families.collect()))
         }
+        LinkAttribute::LinkInfo(mut properties) => {
+            properties.iter_mut().for_each(without_timers);
+            Some(LinkAttribute::LinkInfo(properties))
+        }
         other => Some(other),
+    }
+}
+
+/// Takes away the timers of a bridge and of its ports, and what it has learnt.
+fn without_timers(property: &mut LinkInfo) {
+    match property {
+        LinkInfo::Data(InfoData::Bridge(attributes)) => attributes.retain(|attribute| {
+            !matches!(
+                attribute,
+                InfoBridge::HelloTimer(_)
+                    | InfoBridge::TcnTimer(_)
+                    | InfoBridge::TopologyChangeTimer(_)
+                    | InfoBridge::GcTimer(_)
+                    | InfoBridge::FdbNLearned(_)
+            )
+        }),
+        LinkInfo::PortData(InfoPortData::BridgePort(attributes)) => attributes.retain(|attribute| {
+            !matches!(
+                attribute,
+                InfoBridgePort::MessageAgeTimer(_)
+                    | InfoBridgePort::ForwardDelayTimer(_)
+                    | InfoBridgePort::HoldTimer(_)
+            )
+        }),
+        _ => {}
     }
 }
 

@@ -63,7 +63,8 @@ impl Netns {
         let object = path.display().to_string();
         let found = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
             nix::Error::ENOENT | nix::Error::ENOTDIR => {
-                Error::new(Kind::NotFound, "open", &object, "no such file").caused_by(errno)
+                let error = Error::new(Kind::NotFound, "open", &object, "no such file").caused_by(errno);
+                error.remedy("`fwd ns ls --all` shows the namespaces of this machine")
             }
             nix::Error::ENAMETOOLONG | nix::Error::EINVAL => {
                 Error::new(Kind::Usage, "open", &object, errno.desc()).caused_by(errno)
@@ -90,7 +91,10 @@ impl Netns {
     /// [`Kind::NotFound`] if there is no such process or it ended meanwhile.
     pub fn open_pid(pid: u32) -> Result<Self> {
         let object = format!("the network namespace of process {pid}");
-        let gone = |why: &str| Error::new(Kind::NotFound, "open", &object, why);
+        let gone = |why: &str| {
+            let error = Error::new(Kind::NotFound, "open", &object, why);
+            error.remedy("`fwd ns ls --all` shows the namespaces of this machine and a process of each")
+        };
         let process = sys::pidfd_open(pid).map_err(|error| match error.raw_os_error() {
             Some(libc::ESRCH) => gone("there is no such process"),
             Some(libc::EINVAL | libc::ENOENT) => gone("it is the id of a thread, not of a process"),

@@ -136,8 +136,9 @@ fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Opti
     match given {
         Some(given) if given != found => {
             let why = format!("its {what} is {found}, not {given}");
-            let remedy = "leave the option out, or use another network: --network NAME";
-            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why).remedy(remedy))
+            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why).remedy(
+                "leave the option out, or use another network: --network NAME (`fwd down --all` takes all of them down)",
+            ))
         }
         _ => Ok(()),
     }

@@ -22,21 +22,32 @@ struct ErrorView<'a> {
     remedy: Option<&'a str>,
 }
 
-/// Writes `error`: as text with its remedy on a second line, or as `{"error":{code,message,object,remedy}}`.
+/// Writes `error` with its remedy in terms of the user's own command: as text with its remedy on a second line, or as `{"error":{code,message,object,remedy}}`.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write_error(error: &Error, json: bool, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    // The library writes commands to try as `fwd …`: they need the options that this command was given.
+    let remedy = error.remedy.as_ref().map(|remedy| remedy.replace("`fwd ", &format!("`{} ", look.fwd)));
     if json {
-        let (object, remedy) = (Some(error.object.as_str()), error.remedy.as_deref());
+        let (object, remedy) = (Some(error.object.as_str()), remedy.as_deref());
         let error = ErrorView { code: error.kind.name(), message: error.to_string(), object, remedy };
         return write_json(&Document { error }, out);
     }
     writeln!(out, "{} {error}", look.paint(Tone::Bad, "error:"))?;
-    if let Some(remedy) = &error.remedy {
+    if let Some(remedy) = &remedy {
         writeln!(out, "  {} {remedy}", look.paint(Tone::Hint, "try:"))?;
     }
     Ok(())
+}
+
+/// Writes a warning as text.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_warning(warning: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let warning = warning.replace("`fwd ", &format!("`{} ", look.fwd));
+    writeln!(out, "{} {warning}", look.paint(Tone::Warn, "warning:"))
 }
 
 /// Writes a command line's mistake as JSON: `message` is what is wrong, `remedy` the command that explains.

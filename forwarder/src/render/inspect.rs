@@ -101,7 +101,7 @@ impl InspectView {
             (_, true) => "program attached",
             (_, false) => "program NOT attached",
         };
-        let traffic = |packets, bytes| format!("{} packets, {}", units::packets(packets), units::bytes(bytes));
+        let traffic = |packets, bytes| format!("{}, {}", units::counted(packets, "packet"), units::bytes(bytes));
         let uplink = [Some(endpoint.uplink.clone()), self.uplink_address.map(|address| address.to_string())];
         let FlowCounts { half_open, established, closing } = self.flows;
         let mut facts = Facts::default();

@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub use endpoint::EndpointView;
-pub use error::{write_error, write_usage_error};
+pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
 pub use inspect::{FlowCounts, InspectView, InterfaceView, PeerView, PortView};
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};

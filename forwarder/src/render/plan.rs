@@ -32,7 +32,7 @@ impl Listing for StepView {
                 writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, line))?;
             }
         }
-        let count = units::counted(items.len(), "operation");
+        let count = units::counted(items.len() as u64, "operation");
         writeln!(out, "\n{count}; nothing was changed (--dry-run)")
     }
 }
@@ -40,35 +40,30 @@ impl Listing for StepView {
 /// The result of `fwd down`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DownView {
-    /// What was taken down: the namespace, or `everything`.
+    /// The namespace that was to be taken down; none: all of them. Said in text only.
     #[serde(skip)]
-    pub label: String,
+    pub label: Option<String>,
     /// Whether anything had to be done.
     pub changed: bool,
     /// What was removed, in words, in the order of removal.
     pub removed: Vec<String>,
-    /// Settings (sysctls) that have their former values again.
-    pub restored: Vec<String>,
     /// The nearest name of something that is up, where the one given is not.
     pub nearest: Option<String>,
 }
 
 impl View for DownView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { label, changed, removed, restored, nearest } = self;
-        let label = look.paint(Tone::Strong, label);
+        let Self { label, changed, removed, nearest } = self;
+        let label = label.as_ref().map(|label| look.paint(Tone::Strong, label));
         if !changed {
-            writeln!(out, "nothing to do: {label} is not up")?;
+            let state = label.map_or_else(|| "nothing is up".into(), |label| format!("{label} is not up"));
+            writeln!(out, "nothing to do: {state}")?;
             return match nearest {
                 Some(nearest) => writeln!(out, "  {} {} down --ns {nearest}", look.paint(Tone::Hint, "try:"), look.fwd),
                 None => Ok(()),
             };
         }
-        writeln!(out, "{label} is down")?;
-        let removed = removed.iter().map(|object| ("removed ", object));
-        for (verb, object) in removed.chain(restored.iter().map(|setting| ("restored", setting))) {
-            writeln!(out, "  {}  {object}", look.paint(Tone::Dim, verb))?;
-        }
-        Ok(())
+        writeln!(out, "{} is down", label.as_deref().unwrap_or("everything"))?;
+        removed.iter().try_for_each(|object| writeln!(out, "  {} {object}", look.paint(Tone::Dim, "removed")))
     }
 }

@@ -44,10 +44,9 @@ pub(crate) fn up(changed: bool) -> UpView {
 
 pub(crate) fn down() -> DownView {
     DownView {
-        label: "mynet".into(),
+        label: Some("mynet".into()),
         changed: true,
         removed: vec!["veth pair fwdv3f9a1b02".into(), "namespace mynet".into(), "bridge fwd0".into()],
-        restored: vec!["net/ipv4/conf/eth0/forwarding".into()],
         nearest: None,
     }
 }

@@ -46,14 +46,8 @@ fn down_lists_what_was_removed() {
 
 #[test]
 fn down_of_what_is_absent_suggests_the_nearest() {
-    let view = super::DownView {
-        changed: false,
-        removed: vec![],
-        restored: vec![],
-        nearest: Some("mynet".into()),
-        ..samples::down()
-    };
-    assert_snapshot!(text(&super::DownView { label: "mynte".into(), ..view }, None));
+    let view = super::DownView { changed: false, removed: vec![], nearest: Some("mynet".into()), ..samples::down() };
+    assert_snapshot!(text(&super::DownView { label: Some("mynte".into()), ..view }, None));
 }
 
 #[test]
@@ -139,6 +133,15 @@ fn errors_name_the_remedy() {
     }
     write_usage_error("unexpected argument '--wrong'", "fwd up --help", &mut out).unwrap();
     assert_snapshot!(String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn remedies_carry_the_options_that_were_given() {
+    let error = Error::new(Kind::NotFound, "find", "x", "none").remedy("`fwd ls` or `fwd ns ls`");
+    let mut out = Vec::new();
+    write_error(&error, false, &samples::look(None), &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("try: `fwd --host-netns lab ls` or `fwd --host-netns lab ns ls`"), "{out}");
 }
 
 #[test]

@@ -38,14 +38,14 @@ pub(super) fn span(milliseconds: u64) -> String {
     }
 }
 
-/// `1 packet`, `2 packets`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+/// `1 packet`, `12.3k packets`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", packets(count), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, packets, span};
+    use super::{bytes, counted, packets, span};
 
     #[test]
     fn small_numbers_are_exact() {
@@ -62,6 +62,11 @@ mod tests {
         assert_eq!(bytes(9_996), "10.0 kB");
         assert_eq!(bytes(99_960_000), "100 MB");
         assert_eq!(bytes(u64::MAX), "18.4 EB");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "packet")), ["0 packets", "1 packet", "2 packets"]);
     }
 
     #[test]

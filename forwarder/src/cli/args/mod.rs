@@ -5,13 +5,15 @@ mod show;
 mod target;
 mod up;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{DatapathArg, UpArgs};
+
+use crate::dataplane::RunDir;
 
 /// Connect Linux network namespaces to each other and to an uplink with eBPF.
 #[derive(Debug, Parser)]
@@ -31,16 +33,9 @@ pub(crate) struct GlobalArgs {
     /// Act as if this network namespace were the host (a path has a slash)
     #[arg(long, global = true, value_name = "NAME|PATH")]
     pub(crate) host_netns: Option<String>,
-    /// Directory of fwd's pins and locks
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "FWD_RUN_DIR",
-        default_value = "/run/fwd",
-        hide_env_values = true
-    )]
-    pub(crate) run_dir: PathBuf,
+    /// Directory of fwd's pins and locks [env: FWD_RUN_DIR] [default: /run/fwd]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
     /// How to show results
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: OutputArg,
@@ -56,6 +51,12 @@ pub(crate) struct GlobalArgs {
 }
 
 impl GlobalArgs {
+    /// `--run-dir`, else FWD_RUN_DIR where it is set to something, else the usual place.
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        let environment = || env::var_os("FWD_RUN_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.run_dir.clone().or_else(environment).unwrap_or_else(|| RunDir::DEFAULT.into())
+    }
+
     /// Whether results are shown as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json || self.output == OutputArg::Json

@@ -1,9 +1,28 @@
-//! STUB
+//! `fwd down`.
+
 use crate::{
     Result,
-    cli::{args::DownArgs, session::Session},
-    execute::Observer,
+    cli::{args::DownArgs, session::Session, target},
+    execute::{self, DownResult, Observer},
+    reconcile::DownRequest,
+    render::DownView,
 };
-pub(in crate::cli) fn run(_: &mut Session<'_, '_>, _: &DownArgs, _: &mut dyn Observer) -> Result<()> {
-    Ok(())
+
+/// Takes down a namespace or everything, or shows what that would take.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut dyn Observer) -> Result<()> {
+    let request = request(args)?;
+    if args.dry_run {
+        let planned = execute::dry_down(&session.context(), &request)?;
+        return session.emit_plan(planned);
+    }
+    let DownResult { changed, removed, nearest } = execute::down(&session.context(), &request, observer)?;
+    let label = request.target.as_ref().map(target::label);
+    session.emit(&DownView { label, changed, removed, nearest })
+}
+
+/// What the words ask for.
+fn request(args: &DownArgs) -> Result<DownRequest> {
+    let DownArgs { target, all, delete_ns, dry_run: _ } = args;
+    let target = if *all { None } else { Some(target::required(target)?) };
+    Ok(DownRequest { target, delete_ns: *delete_ns })
 }

@@ -1,8 +1,7 @@
 //! `fwd exec`.
 
 use crate::{
-    Error,
-    cli::{args::ExecArgs, target::Target},
+    cli::{args::ExecArgs, target},
     netns::{self, Failure},
 };
 
@@ -11,15 +10,9 @@ pub(in crate::cli) const OWN_FAILURE: u8 = 125;
 
 /// Becomes the command; returns why that failed.
 pub(in crate::cli) fn run(args: &ExecArgs) -> Failure {
-    let own = |error: Error| Failure { status: OWN_FAILURE, error };
-    let target = match Target::given(&args.target) {
-        Ok(Some(target)) => target,
-        // clap asks for one; without it, the command could only run where it is.
-        Ok(None) => return own(Error::new(crate::Kind::Usage, "run", "the command", "no namespace is given")),
-        Err(error) => return own(error),
-    };
-    match target.open() {
-        Ok(ns) => netns::exec(&ns, target.name(), &args.command),
-        Err(error) => own(error),
+    let opened = target::required(&args.target).and_then(|target| Ok((target.open()?, target)));
+    match opened {
+        Ok((ns, target)) => netns::exec(&ns, target::name(&target), &args.command),
+        Err(error) => Failure { status: OWN_FAILURE, error },
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         args::FlowsArgs,
         session::Session,
         state::{State, not_up},
-        target::Target,
+        target,
     },
     dataplane::{Flow, name_of},
     render::FlowView,
@@ -22,7 +22,7 @@ use crate::{
 
 /// Lists the flows, of one namespace or of all.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FlowsArgs) -> Result<()> {
-    let target = Target::given(&args.target)?;
+    let target = target::given(&args.target)?;
     let Some(state) = State::read(session)? else {
         return match target {
             Some(target) => Err(not_up(&target, None)),

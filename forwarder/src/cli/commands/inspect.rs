@@ -11,7 +11,7 @@ use crate::{
         args::InspectArgs,
         session::Session,
         state::{State, not_up},
-        target::Target,
+        target,
     },
     dataplane::Hook,
     render::{FlowCounts, InspectView},
@@ -19,7 +19,7 @@ use crate::{
 
 /// Shows all about an endpoint, or about an interface.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<()> {
-    let target = Target::given(&args.target)?;
+    let target = target::given(&args.target)?;
     let state = State::read(session)?;
     match (&args.interface, target) {
         (Some(ifname), target) => {

@@ -5,10 +5,11 @@ use forwarder_common::abi::Endpoint;
 use super::inspect::mac;
 use crate::{
     Error, Kind, Result,
-    cli::{session::Session, state::State, target::Target},
+    cli::{session::Session, state::State, target},
     dataplane::name_of,
     netlink::{Link, Netlink},
     netns::{self, Listed, Name, Netns},
+    reconcile::TargetRef,
     render::{InterfaceView, PeerView, PortView, ProcessView},
 };
 
@@ -17,9 +18,9 @@ pub(super) fn view(
     session: &Session<'_, '_>,
     state: Option<&State>,
     ifname: &str,
-    target: Option<&Target>,
+    target: Option<&TargetRef>,
 ) -> Result<InterfaceView> {
-    let opened = target.map(Target::open).transpose()?;
+    let opened = target.map(TargetRef::open).transpose()?;
     let ns = opened.as_ref().unwrap_or(&session.host);
     let finder = Finder::new(session, ns)?;
     let links = finder.netlink.links()?;
@@ -72,8 +73,8 @@ fn owner(state: &State, link: &Link, inode: u64, in_host: bool) -> Option<(u32, 
     state.endpoints.iter().find(is_part).copied()
 }
 
-fn absent(ifname: &str, target: Option<&Target>, links: &[Link]) -> Error {
-    let place = target.map_or_else(|| "the host".into(), |target| format!("namespace {}", target.label()));
+fn absent(ifname: &str, target: Option<&TargetRef>, links: &[Link]) -> Error {
+    let place = target.map_or_else(|| "the host".into(), |target| format!("namespace {}", target::label(target)));
     let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
     Error::new(Kind::NotFound, "inspect", format!("interface {ifname}"), format!("there is none in {place}"))
         .remedy(format!("ip -br link  (interfaces there: {})", names.join(", ")))

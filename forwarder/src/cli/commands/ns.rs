@@ -6,9 +6,9 @@ use crate::{
         args::{NsArgs, NsCommand},
         session::Session,
         state::State,
-        target::Target,
     },
     netns::{self, Listed, Membership, Name, Netns, Process},
+    reconcile::TargetRef,
     render::{NamespaceChange, NamespaceView, ProcessView, WhereView},
 };
 
@@ -31,12 +31,12 @@ fn add(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 
 fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
     let name = Name::try_from(name)?;
-    let target = Target::Name(name.clone());
+    let target = TargetRef::Named(name.clone());
     if let Some(state) = State::read(session)?
         && state.of(&target).is_ok()
     {
         let error = Error::new(Kind::Conflict, "delete", format!("namespace {name}"), "it is in a network of fwd");
-        return Err(error.remedy(format!("{} down --ns {name} --delete-ns", session.look.fwd)));
+        return Err(error.remedy(format!("`fwd down --ns {name} --delete-ns`")));
     }
     let changed = Netns::delete_named(&name)?;
     session.emit(&NamespaceChange { ns: name.to_string(), netns_inode: None, changed })

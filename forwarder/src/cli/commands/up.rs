@@ -1,9 +1,123 @@
-//! STUB
+//! `fwd up`.
+
+use std::{fmt, str::FromStr};
+
+use ipnet::Ipv4Net;
+
 use crate::{
-    Result,
-    cli::{args::UpArgs, session::Session},
-    execute::Observer,
+    Error, Kind, Result,
+    cli::{
+        args::{DatapathArg, UpArgs},
+        session::Session,
+        state::{State, not_up},
+        target,
+    },
+    execute::{self, Observer, UpResult},
+    netns::Name,
+    reconcile::{Datapath, UpRequest},
+    render::UpView,
 };
-pub(in crate::cli) fn run(_: &mut Session<'_, '_>, _: &UpArgs, _: &mut dyn Observer) -> Result<()> {
-    Ok(())
+
+/// Connects a namespace, or shows what that would take.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut dyn Observer) -> Result<()> {
+    let request = request(args)?;
+    if args.dry_run {
+        let planned = execute::dry_up(&session.context(), &request)?;
+        return session.emit_plan(planned);
+    }
+    let UpResult { endpoint: (ifindex, endpoint), changed, warnings } =
+        execute::up(&session.context(), &request, observer)?;
+    session.warn(&warnings)?;
+    let state = State::read(session)?.ok_or_else(|| not_up(&request.target, None))?;
+    let uplink_address = state.uplink_address(&endpoint).map(|address| address.to_string());
+    session.emit(&UpView { endpoint: state.view(ifindex, &endpoint)?, changed, uplink_address })
+}
+
+/// What the words ask for.
+fn request(args: &UpArgs) -> Result<UpRequest> {
+    let UpArgs { target, uplink, subnet, ip, network, mtu, datapath, dry_run: _ } = args;
+    Ok(UpRequest {
+        target: target::required(target)?,
+        network: network.as_deref().map(Name::try_from).transpose()?,
+        uplink: uplink.clone(),
+        subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
+        ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
+        mtu: *mtu,
+        datapath: match datapath {
+            DatapathArg::Auto => None,
+            DatapathArg::Tc => Some(Datapath::Tc),
+            DatapathArg::Kernel => Some(Datapath::Kernel),
+        },
+    })
+}
+
+/// A subnet, written by its first address.
+fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
+    let subnet: Ipv4Net = parsed("--subnet", text, "a network such as 10.0.0.0/24")?;
+    if subnet == subnet.trunc() {
+        return Ok(subnet);
+    }
+    let why = format!("{} lies inside of a network", subnet.addr());
+    Err(Error::new(Kind::Usage, "use", format!("--subnet {text}"), why).remedy(format!("--subnet {}", subnet.trunc())))
+}
+
+/// The value of an option.
+fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, text: &str, example: &str) -> Result<T> {
+    text.parse().map_err(|error: T::Err| {
+        Error::new(Kind::Usage, "use", format!("{option} {text:?}"), error.to_string())
+            .remedy(format!("give {example}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::request;
+    use crate::{
+        Kind, Result,
+        cli::args::{Cli, Command},
+        reconcile::{Datapath, TargetRef, UpRequest},
+    };
+
+    fn asked(line: &str) -> Result<UpRequest> {
+        match Cli::try_parse_from(line.split_whitespace()).expect("a command line").command {
+            Command::Up(args) => request(&args),
+            other => panic!("not up: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(line: &str) -> String {
+        let error = asked(line).expect_err("it is refused");
+        assert_eq!(error.kind, Kind::Usage, "{error}");
+        assert!(error.remedy.is_some(), "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn options_left_out_are_not_asked_for() {
+        let request = asked("fwd up mynet").expect("it is valid");
+        assert_eq!(request, UpRequest::new(TargetRef::Named("mynet".try_into().expect("a valid name"))));
+    }
+
+    #[test]
+    fn every_option_arrives() {
+        let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel";
+        let request = asked(line).expect("it is valid");
+        assert_eq!(request.target, TargetRef::Pid(7));
+        assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
+        assert_eq!(request.uplink.as_deref(), Some("eth1"));
+        assert_eq!(request.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
+        assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
+        assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_option_and_value() {
+        assert!(refused("fwd up a --subnet 10.0.0.0/33").contains("--subnet \"10.0.0.0/33\""));
+        assert!(refused("fwd up a --subnet 10.0.0.5/24").contains("10.0.0.5"));
+        assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
+        assert!(refused("fwd up ../x").contains("../x"));
+    }
 }

@@ -1,6 +1,8 @@
 //! Namespaces and what is in them.
 
-use std::collections::btree_map::Entry;
+use std::{collections::btree_map::Entry, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
 
 use super::{Runner, not_opened};
 use crate::{
@@ -9,6 +11,9 @@ use crate::{
     netns::{Name, Netns, resolv},
     reconcile::{Object, TargetRef, namespace_alias},
 };
+
+/// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
 
 impl Runner<'_> {
     /// Makes a namespace and marks it as ours before anybody can find it by its name.
@@ -47,7 +52,14 @@ impl Runner<'_> {
 
     pub(super) fn remove_inside(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| netlink.set_down(lo)),
+            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| {
+                netlink.set_down(lo)?;
+                // The kernel gave it this address when it came up, and leaves it there.
+                match netlink.del_address(lo, LOOPBACK.into()) {
+                    Err(error) if error.kind == Kind::NotFound => Ok(()),
+                    result => result,
+                }
+            }),
             Object::NsAddress { ns, ns_if, address } => {
                 self.within(ns, ns_if, |netlink, link| netlink.del_address(link, (*address).into()))
             }

@@ -1,0 +1,141 @@
+//! One look-up in each store: finds the flow, checks that it is the one, copies its translation, counts.
+
+use core::{arch::asm, ptr};
+
+use forwarder_common::{
+    abi::{FlowHalf, Tuple},
+    flow::hash,
+};
+
+use crate::{
+    atomic::add64,
+    maps::{DIRECT, LINES, SET_MASK, WAYS},
+    store::{self, Hit},
+    walk::{MTU, Walk, chain, next},
+};
+
+/// The tuple as a look-up gets it from a packet: in memory, with values that the compiler does not know.
+#[inline(always)]
+fn begin(index: u32, walk: &mut Walk) -> (Tuple, bool) {
+    let back = index & 1 != 0;
+    let mut tuple = next(walk, back);
+    // SAFETY: a register is copied to itself. The compiler has to assume that `tuple` was read and written.
+    unsafe { asm!("{0} = {0}", in(reg) &raw mut tuple, options(nostack)) };
+    (tuple, back)
+}
+
+#[inline(always)]
+fn end(walk: &mut Walk, found: Option<u16>) -> i64 {
+    match found {
+        Some(mtu) => chain(walk, mtu),
+        None => walk.missed = walk.missed.wrapping_add(1),
+    }
+    0
+}
+
+/// What all others do as well.
+#[inline(never)]
+pub(crate) unsafe extern "C" fn nothing(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `run` gave it; so below.
+    let walk = unsafe { &mut *walk };
+    let (tuple, _) = begin(index, walk);
+    end(walk, Some(MTU ^ u16::from(tuple._pad[0])))
+}
+
+/// See the program `direct`.
+#[inline(never)]
+pub(crate) unsafe extern "C" fn direct(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `nothing`.
+    let walk = unsafe { &mut *walk };
+    let (tuple, _) = begin(index, walk);
+    end(walk, in_direct(&tuple))
+}
+
+/// See the program `pool`.
+#[inline(never)]
+pub(crate) unsafe extern "C" fn pool(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `nothing`.
+    let walk = unsafe { &mut *walk };
+    let (tuple, back) = begin(index, walk);
+    let slot = crate::maps::FLOW_INDEX.get_ptr(&tuple);
+    // SAFETY: an aligned word of a map value.
+    let found = slot.and_then(|slot| load(unsafe { slot.read_volatile() }, &tuple, back));
+    end(walk, found.map(|hit| count(&hit)))
+}
+
+/// See the program `lines`.
+#[inline(never)]
+pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `nothing`.
+    let walk = unsafe { &mut *walk };
+    let (tuple, _) = begin(index, walk);
+    let Some(set) = LINES.get_ptr_mut(hash(&tuple) & SET_MASK.load()) else { return 1 };
+    let mut way = 0;
+    while way < WAYS {
+        // SAFETY: `way` is below the number of lines of a set.
+        let found = unsafe { take(set.cast::<FlowHalf>().add(way), &tuple) };
+        if found.is_some() {
+            return end(walk, found);
+        }
+        way = way.wrapping_add(1);
+    }
+    walk.second = walk.second.wrapping_add(1);
+    end(walk, in_direct(&tuple))
+}
+
+/// See the program `hints`.
+#[inline(never)]
+pub(crate) unsafe extern "C" fn hints(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `nothing`.
+    let walk = unsafe { &mut *walk };
+    let (tuple, back) = begin(index, walk);
+    let hash = hash(&tuple);
+    let mut found = load(store::hinted(hash), &tuple, back);
+    if found.is_none() {
+        walk.second = walk.second.wrapping_add(1);
+        found = load(store::indexed(&tuple, hash), &tuple, back);
+    }
+    end(walk, found.map(|hit| count(&hit)))
+}
+
+#[inline(always)]
+fn load(slot: u32, tuple: &Tuple, back: bool) -> Option<Hit> {
+    if back { store::load::<true>(slot, tuple) } else { store::load::<false>(slot, tuple) }
+}
+
+#[inline(always)]
+fn count(hit: &Hit) -> u16 {
+    // SAFETY: `hit` points into a map value.
+    add64(unsafe { &raw mut (*hit.half).packets }, 1);
+    hit.mtu
+}
+
+#[inline(always)]
+fn in_direct(tuple: &Tuple) -> Option<u16> {
+    let half = DIRECT.get_ptr_mut(tuple)?;
+    // SAFETY: an element of the map.
+    unsafe { take(half, tuple) }
+}
+
+/// What `store::copy` and [`count`] do, for a half on its own.
+///
+/// # Safety
+/// `half` points into a map value.
+#[inline(always)]
+unsafe fn take(half: *mut FlowHalf, tuple: &Tuple) -> Option<u16> {
+    // SAFETY: the caller's; volatile, so that all of it is read though little is used.
+    unsafe {
+        if !store::same(&raw const (*half).tuple, tuple) {
+            return None;
+        }
+        ptr::read_volatile(&raw const (*half).addr);
+        ptr::read_volatile(&raw const (*half).port);
+        ptr::read_volatile(&raw const (*half).out_if);
+        store::read_hop(&raw const (*half).hop);
+        ptr::read_volatile(&raw const (*half).counters);
+        ptr::read_volatile(&raw const (*half).uplink_counters);
+        let mtu = ptr::read_volatile(&raw const (*half).mtu);
+        add64(&raw mut (*half).packets, 1);
+        Some(mtu)
+    }
+}

@@ -1,0 +1,85 @@
+//! The stores among which the flow table was chosen, one program each, to be measured against each other (docs/stores.md).
+//!
+//! A run does [`walk::LOOK_UPS`] look-ups, so that its fixed costs vanish. The stores of the data path are its own code.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics, asm_experimental_arch)]
+#![allow(internal_features, reason = "bpfel has no AtomicU32::fetch_add (atomic-cas=false); the intrinsics compile")]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the classifier macro makes public items that take the context"
+)]
+
+#[path = "../atomic.rs"]
+#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
+mod atomic;
+mod fill;
+mod look_up;
+mod maps;
+#[path = "../flow/store.rs"]
+#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
+mod store;
+mod walk;
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+
+/// Everything but a look-up: what the others are compared with.
+#[classifier]
+pub fn reference(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::nothing)
+}
+
+/// Hash: tuple → translation and counters.
+#[classifier]
+pub fn direct(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::direct)
+}
+
+/// Hash: tuple → slot; array of slots.
+#[classifier]
+pub fn pool(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::pool)
+}
+
+/// Set-associative array of lines with tuple, translation and counters; `direct` behind it.
+#[classifier]
+pub fn lines(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::lines)
+}
+
+/// Array: hash of the tuple → slot; `pool` behind it. The data path's.
+#[classifier]
+pub fn hints(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::hints)
+}
+
+/// Makes the next flows of `direct`.
+#[classifier]
+pub fn fill_direct(_ctx: TcContext) -> i32 {
+    walk::run(walk::FILLS, fill::direct)
+}
+
+/// Makes the next flows of `pool` and `hints`.
+#[classifier]
+pub fn fill_pool(_ctx: TcContext) -> i32 {
+    walk::run(walk::FILLS, fill::pool)
+}
+
+/// Makes the next flows of `lines`.
+#[classifier]
+pub fn fill_lines(_ctx: TcContext) -> i32 {
+    walk::run(walk::FILLS, fill::lines)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// The kernel lets only GPL-compatible programs call some helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

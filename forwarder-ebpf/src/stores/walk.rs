@@ -1,0 +1,95 @@
+//! Which flow comes next.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_loop;
+use forwarder_common::{abi::Tuple, flow::outbound_reply, wire::l4::Proto};
+
+use crate::maps::WALK;
+
+/// Look-ups of a run.
+pub(crate) const LOOK_UPS: u32 = 1024;
+/// Flows that a run makes at most.
+pub(crate) const FILLS: u32 = 4096;
+
+const UPLINK: u32 = 2;
+const HOST_END: u32 = 3;
+
+/// Element 0 of the map `WALK`: userspace sees five integers.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Walk {
+    /// State of the random numbers, or the next flow to be made.
+    pub(crate) state: u64,
+    /// Number of flows that are looked up, less one; the number is a power of two.
+    pub(crate) hot_mask: u64,
+    /// Number of flows, less one; the number is a power of two.
+    pub(crate) flow_mask: u64,
+    /// Look-ups without result, or flows that could not be made.
+    pub(crate) missed: u64,
+    /// Look-ups that took the hash behind the first step.
+    pub(crate) second: u64,
+}
+
+/// Takes a step `count` times.
+#[inline(always)]
+pub(crate) fn run(count: u32, step: unsafe extern "C" fn(u32, *mut Walk) -> i64) -> i32 {
+    let Some(shared) = WALK.get_ptr_mut(0) else { return -1 };
+    // SAFETY: the element of the map; one program at a time runs. `walk` lives until the loop is over.
+    unsafe {
+        let mut walk = *shared;
+        bpf_loop(count, step as *mut c_void, (&raw mut walk).cast(), 0);
+        *shared = walk;
+    }
+    0
+}
+
+/// The tuple to look up, outbound and inbound in turn.
+#[inline(always)]
+pub(crate) fn next(walk: &mut Walk, back: bool) -> Tuple {
+    // Knuth's MMIX generator; its high bits are the good ones.
+    walk.state = walk.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let picked = (walk.state >> 33) & walk.hot_mask;
+    // An odd factor permutes the flows: hot ones are spread over all, in no regular distance.
+    let flow = (picked.wrapping_mul(0x9e37_79b1) & walk.flow_mask) as u32;
+    if back { reply(flow) } else { outbound(flow) }
+}
+
+/// Waits for the result of a look-up before the next begins, as a packet does: `mtu` is always [`MTU`].
+#[inline(always)]
+pub(crate) fn chain(walk: &mut Walk, mtu: u16) {
+    walk.state ^= u64::from(mtu ^ MTU);
+}
+
+/// The MTU of every flow.
+pub(crate) const MTU: u16 = 1500;
+
+/// The tuple of flow number `flow` as it leaves its namespace.
+#[inline(always)]
+pub(crate) fn outbound(flow: u32) -> Tuple {
+    Tuple {
+        saddr: [10, 0, 0, 2],
+        daddr: remote(flow),
+        sport: port(flow).to_be_bytes(),
+        dport: 443_u16.to_be_bytes(),
+        ifindex: HOST_END,
+        proto: Proto::Tcp as u8,
+        _pad: [0; 3],
+    }
+}
+
+/// The tuple of its replies.
+#[inline(always)]
+pub(crate) fn reply(flow: u32) -> Tuple {
+    outbound_reply(&outbound(flow), UPLINK, [198, 51, 100, 7], port(flow).to_be_bytes())
+}
+
+#[inline(always)]
+fn remote(flow: u32) -> [u8; 4] {
+    (0x0b00_0000 | flow >> 14).to_be_bytes()
+}
+
+#[inline(always)]
+fn port(flow: u32) -> u16 {
+    (1024_u32.wrapping_add(flow & 0x3fff)) as u16
+}

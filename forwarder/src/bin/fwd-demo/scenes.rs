@@ -1,0 +1,271 @@
+//! The steps of the story.
+
+use std::{
+    fs::{self, File},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use forwarder::{
+    Context as _, Error, Kind, Result,
+    lab::{self, Lab, Process, http},
+    netns::{Name, Netns},
+};
+
+use crate::{
+    latency::{self, RoundTrip},
+    rival,
+    story::Story,
+};
+
+/// Bytes that are downloaded.
+const DOWNLOAD: u64 = 100_000_000;
+const HTTP: u16 = 80;
+const IPERF: u16 = 5201;
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Rounds of the comparison.
+const ROUNDS: usize = 41;
+/// Lines of a command's output that are shown, and where it is long, fewer.
+const LINES: usize = 40;
+const FEW_LINES: usize = 14;
+/// The namespace as the reader would call it.
+const MYNET: &str = "mynet";
+
+/// The host of the story, and the program it is about.
+struct Stage<'a> {
+    lab: &'a Lab,
+    fwd: &'a Path,
+    /// Where its pins go. One level down: the last `down` removes the directory.
+    run_dir: PathBuf,
+    /// What `mynet` is really called.
+    name: String,
+    /// An address beyond the router.
+    outside: Ipv4Addr,
+}
+
+/// Tells the whole story.
+pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
+    let began = Instant::now();
+    let lab = Lab::new(&lab::unique_prefix())?;
+    let uplink = lab.uplink(0);
+    let outside = outside(&lab);
+    let web = http::Server::start(&uplink.internet, SocketAddrV4::new(outside, HTTP))?;
+    let stage = Stage { lab: &lab, fwd, run_dir: lab.run_dir().join("run"), name: lab.name(MYNET), outside };
+    introduce(story, &stage)?;
+    let before = lab.snapshot()?;
+
+    up(story, &stage)?;
+    pings(story, &stage)?;
+    download(story, &stage, &web)?;
+    throughput(story, &stage)?;
+    look(story, &stage)?;
+    processes(story, &stage)?;
+    compare(story, &stage)?;
+    down(story, &stage)?;
+
+    let left = before.diff(&lab.snapshot()?);
+    if !left.is_empty() {
+        return Err(Error::new(Kind::Failed, "find", "the host as it was before", left.join("\n")));
+    }
+    story.holds("The host is as it was: links, addresses, routes, sysctls, nftables, mounts, attached programs.")?;
+    story.line("")?;
+    let took = began.elapsed().as_secs();
+    story.say(&format!("That was all, in {took} s. On a real host: sudo target/release/fwd up --ns mynet"))
+}
+
+fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    let Stage { lab, run_dir, name, outside, .. } = stage;
+    let uplink = lab.uplink(0);
+    story.say(&format!(
+        "This is fwd on a sandboxed host: the network namespace {} plays the host, its uplink eth0 ({}) leads to {}, which \
+         plays the internet: a router ({}) and a web server behind it ({outside}). Nothing of this machine's own network is \
+         touched, and all of it is gone at the end, also after Ctrl-C.",
+        lab.host().name(),
+        uplink.address,
+        uplink.internet.name(),
+        uplink.gateway,
+    ))?;
+    story.line("")?;
+    story.say(&format!(
+        "Commands are shown as you would type them on a real host. Here each also gets --host-netns {} and --run-dir {}, \
+         which stand in for that host, and mynet is really called {name}, so that it cannot clash with a namespace of yours.",
+        lab.host().name(),
+        run_dir.display(),
+    ))
+}
+
+fn up(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Make a namespace and connect it to the outside: first only shown, then done")?;
+    stage.fwd_cut(story, &["up", "--ns", MYNET, "--uplink", "eth0", "--dry-run"], FEW_LINES)?;
+    stage.fwd(story, &["up", "--ns", MYNET, "--uplink", "eth0"])
+}
+
+fn pings(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Ping the gateway, then the internet")?;
+    let gateway = gateway(stage)?.to_string();
+    stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &gateway])?;
+    stage.inside(story, &["ping", "-q", "-c3", "-i0.2", "-W2", &stage.outside.to_string()])
+}
+
+fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<()> {
+    story.step("Download 100 MB")?;
+    let file = stage.lab.run_dir().join("download");
+    let path = file.display().to_string();
+    let url = format!("http://{}/{DOWNLOAD}", stage.outside);
+    let what = "%{size_download} bytes in %{time_total} s\n";
+    let shown = format!("fwd exec --ns {MYNET} -- curl -sS -o download {url}");
+    let curl = ["exec", "--ns", MYNET, "--", "curl", "-sS", "--fail", "-o", &path, "-w", what, &url];
+    story.run(&shown, stage.command(&curl), LINES)?;
+    http::Body::new(DOWNLOAD).verify(File::open(&file).doing("open", &*path)?)?;
+    fs::remove_file(&file).doing("remove", &*path)?;
+    let uplink = IpAddr::from(stage.lab.uplink(0).address);
+    let clients = web.clients();
+    if clients.is_empty() || clients.iter().any(|client| client.ip() != uplink) {
+        let why = format!("the web server saw {clients:?} instead of {uplink}");
+        return Err(Error::new(Kind::Failed, "translate", "the source address", why));
+    }
+    story.holds(&format!("Every byte is right, and the web server saw {uplink}, the uplink's address."))
+}
+
+fn throughput(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Measure TCP throughput, out and in")?;
+    let argv = ["iperf3".to_owned(), "-s".into(), "-B".into(), stage.outside.to_string()];
+    let internet = stage.lab.internet(0);
+    let server = Process::spawn(lab::command_in(internet, &argv))?;
+    let listens = || internet.run(listening).map(|yes| yes.then_some(()));
+    lab::wait_until(PATIENCE, "the iperf3 server listens", listens)?;
+    let outside = stage.outside.to_string();
+    let result = stage
+        .inside(story, &["iperf3", "-c", &outside, "-t2", "-i0"])
+        .and_then(|()| stage.inside(story, &["iperf3", "-c", &outside, "-t2", "-i0", "-R"]));
+    drop(server);
+    result
+}
+
+/// Whether somebody listens on the port of iperf3 in the calling thread's namespace.
+fn listening() -> Result<bool> {
+    // proc_net_tcp.txt: local address and port in hexadecimal, the other end, and state 0A for LISTEN.
+    let sockets = fs::read_to_string("/proc/thread-self/net/tcp").doing("read", "/proc/thread-self/net/tcp")?;
+    let port = format!(":{IPERF:04X}");
+    Ok(sockets.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields[..], [_, local, _, "0A", ..] if local.ends_with(&port))
+    }))
+}
+
+fn look(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("See what was translated, and what became of every packet")?;
+    stage.fwd(story, &["flows", "--ns", MYNET])?;
+    stage.fwd(story, &["ls"])?;
+    stage.fwd(story, &["stats"])
+}
+
+fn processes(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Find the namespace of a process, and enter it")?;
+    let mynet = stage.mynet()?;
+    let sleeper = Process::spawn(lab::command_in(&mynet, &["sleep", "60"]))?;
+    let pid = sleeper.id().to_string();
+    stage.fwd_cut(story, &["ns", "ls", "--all"], FEW_LINES)?;
+    stage.fwd(story, &["ns", "of", &pid])?;
+    stage.fwd(story, &["exec", "--pid", &pid, "--", "ip", "-br", "-4", "addr"])?;
+    stage.fwd(story, &["inspect", "--ns", MYNET])
+}
+
+fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Compare the latency: fwd, bridge + iptables MASQUERADE, and no namespace at all")?;
+    story.say(
+        "Three sandboxed hosts alike: the one above, one with a bridge set up by hand, and one with nothing. 64 bytes go to \
+         a server beyond the router and back, client and server on one CPU, one path after the other in each round.",
+    )?;
+    let (by_hand, plain) = (Lab::new(&lab::unique_prefix())?, Lab::new(&lab::unique_prefix())?);
+    let bridge = story.during("setting up the bridge", || rival::set_up(&by_hand))?;
+    let mynet = stage.mynet()?;
+    let paths = [
+        path("no namespace", &plain, plain.host()),
+        path("fwd", stage.lab, &mynet),
+        path("bridge + iptables", &by_hand, &bridge),
+    ];
+    let results = story.announced("measuring", || latency::compare(&paths, ROUNDS))?;
+    table(story, &paths, &results)
+}
+
+/// From a client on the host of `lab` to a server beyond its router.
+fn path<'a>(title: &'static str, lab: &'a Lab, client: &'a Netns) -> latency::Path<'a> {
+    latency::Path { title, client, server: lab.internet(0), address: outside(lab) }
+}
+
+/// An address of the internet of `lab`, beyond the router.
+fn outside(lab: &Lab) -> Ipv4Addr {
+    let uplink = lab.uplink(0);
+    uplink.outside.first().copied().unwrap_or(uplink.gateway)
+}
+
+/// One line per path; the first is what the others are compared with.
+fn table(story: &mut Story, paths: &[latency::Path<'_>], results: &[[RoundTrip; 2]]) -> Result<()> {
+    story.line(&format!("  {:<18} {:>10} {:>19}", "round trip, median", "TCP", "UDP"))?;
+    for (path, [tcp, udp]) in paths.iter().zip(results) {
+        let line = format!(
+            "  {:<18} {:>7.2} µs {:>6.2}× {:>8.2} µs {:>6.2}×",
+            path.title, tcp.micros, tcp.ratio, udp.micros, udp.ratio
+        );
+        story.line(&line)?;
+    }
+    if let [_, [fwd, _], [bridge, _]] = results {
+        let (fwd, bridge) = (fwd.added, bridge.added);
+        story.line(&format!(
+            "  More per TCP round trip: {fwd:.1} µs with fwd, {bridge:.1} µs with bridge + iptables."
+        ))?;
+    }
+    story.line(&format!("  (medians of {ROUNDS} rounds; × is the ratio to no namespace in the same round)"))
+}
+
+fn down(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Take it down")?;
+    stage.fwd(story, &["down", "--ns", MYNET])
+}
+
+/// The gateway of the only network.
+fn gateway(stage: &Stage<'_>) -> Result<Ipv4Addr> {
+    let output = lab::run(stage.command(&["ls", "--json"]), PATIENCE)?.success()?;
+    let endpoints: serde_json::Value = serde_json::from_str(&output.stdout).doing("read", "the output of fwd ls")?;
+    let gateway = endpoints.pointer("/0/gateways/0").and_then(|gateway| gateway.as_str()?.parse().ok());
+    gateway.ok_or_else(|| Error::new(Kind::Failed, "find", "the gateway", "fwd ls --json does not tell"))
+}
+
+impl Stage<'_> {
+    /// The namespace `mynet`, opened.
+    fn mynet(&self) -> Result<Netns> {
+        Netns::open_named(&Name::try_from(self.name.as_str())?)
+    }
+
+    /// Shows and runs `fwd` with these arguments.
+    fn fwd(&self, story: &mut Story, arguments: &[&str]) -> Result<()> {
+        self.fwd_cut(story, arguments, LINES)
+    }
+
+    /// The same, with `most` lines of output.
+    fn fwd_cut(&self, story: &mut Story, arguments: &[&str], most: usize) -> Result<()> {
+        story.run(&format!("fwd {}", arguments.join(" ")), self.command(arguments), most).map(drop)
+    }
+
+    /// Shows and runs a command inside `mynet`.
+    fn inside(&self, story: &mut Story, argv: &[&str]) -> Result<()> {
+        let arguments = [&["exec", "--ns", MYNET, "--"], argv].concat();
+        self.fwd(story, &arguments)
+    }
+
+    /// `fwd` on the sandboxed host.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.fwd);
+        // The first word shows in the hints that fwd gives.
+        command.arg0("fwd").stdin(Stdio::null());
+        command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
+        command.args(arguments.iter().map(|&argument| if argument == MYNET { self.name.as_str() } else { argument }));
+        // The sandbox decides, not the caller's settings.
+        command.env_remove("FWD_RUN_DIR").env_remove("SUDO_USER");
+        command
+    }
+}

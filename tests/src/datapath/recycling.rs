@@ -1,0 +1,80 @@
+//! A tiny flow table under two CPUs: slots are recycled all the time, and no packet is delivered by another flow's entry.
+
+use std::net::SocketAddrV4;
+
+use forwarder::{dataplane::Sizes, netns::Netns};
+use forwarder_common::wire::l4::Proto;
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
+use super::{
+    fixture::{ADDRESS, Fixture, with_fixture},
+    frame::Frame,
+};
+
+const ROUNDS: u16 = 12_000;
+/// Sockets of each thread: many more than there are slots.
+const SOCKETS: u16 = 97;
+const REDIRECT: i32 = 7;
+const SYN_ACK: u8 = 0x12;
+const RST_ACK: u8 = 0x14;
+
+/// Sends from socket after socket, each to a port of its own, and looks who gets the replies. Returns how many were delivered.
+fn converse(fixture: &Fixture, cpu: usize) -> u32 {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+    let first = 30_000 + 1_000 * u16::try_from(cpu).unwrap();
+    let mut delivered = 0;
+    for round in 0..ROUNDS {
+        let socket = SocketAddrV4::new(ADDRESS, first + round % SOCKETS);
+        let remote = SocketAddrV4::new(fixture.outside, socket.port() + 10_000);
+        let out = fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).build());
+        if out.verdict != REDIRECT {
+            continue;
+        }
+        assert_eq!(out.packet[36..38], remote.port().to_be_bytes(), "the destination stays");
+        let nat = SocketAddrV4::new(fixture.nat, u16::from_be_bytes([out.packet[34], out.packet[35]]));
+        // Every other connection is refused, the rest is established and reset: slots move through all states.
+        let flags = if round % 2 == 0 { SYN_ACK } else { RST_ACK };
+        let back = fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote, nat).tcp_flags(flags).build());
+        if back.verdict == REDIRECT {
+            let to = u16::from_be_bytes([back.packet[36], back.packet[37]]);
+            assert_eq!(
+                (to, &back.packet[30..34]),
+                (socket.port(), &ADDRESS.octets()[..]),
+                "delivered to another socket"
+            );
+            delivered += 1;
+        }
+        if flags == SYN_ACK {
+            fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).tcp_flags(RST_ACK).build());
+        }
+    }
+    delivered
+}
+
+#[test]
+fn no_packet_is_delivered_by_another_flows_entry() {
+    let sizes = Sizes { max_flows: 16, half_open_quota: 8, half_open_rings: 1, closing_quota: 8, ..Sizes::default() };
+    with_fixture(&sizes, |fixture| {
+        let host = &Netns::current().unwrap();
+        let delivered: u32 = std::thread::scope(|scope| {
+            let threads = [0, 1].map(|cpu| {
+                scope.spawn(move || {
+                    host.enter().unwrap();
+                    converse(fixture, cpu)
+                })
+            });
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        println!("{delivered} of {} replies delivered", 2 * u32::from(ROUNDS));
+        assert!(delivered > u32::from(ROUNDS), "only {delivered} replies delivered: the table did not work");
+        let alloc = fixture.dataplane.alloc().unwrap();
+        assert!(alloc.established <= sizes.max_flows, "{alloc:?}");
+        let states = fixture.dataplane.flows().unwrap();
+        assert!(states.iter().filter(|flow| flow.state == "half-open").count() <= 8, "{states:?}");
+    });
+}

@@ -1,0 +1,206 @@
+//! `fwd` as a user calls it, on a sandboxed host.
+
+use std::{
+    env,
+    net::Ipv4Addr,
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use forwarder::{
+    lab::{self, Lab, LabSpec, Output, command_in, unique_prefix},
+    netns::{Name, Netns},
+};
+use serde_json::Value;
+
+/// How long a command may take: only what hangs meets it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+
+/// A sandboxed host with `fwd` installed.
+pub(crate) struct Fwd {
+    lab: Lab,
+}
+
+impl Deref for Fwd {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+/// A namespace that `fwd up` connected.
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) ns: Netns,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) host_if: String,
+    /// What `up --json` said.
+    pub(crate) shown: Value,
+}
+
+impl Deref for Pod {
+    type Target = Netns;
+
+    fn deref(&self) -> &Netns {
+        &self.ns
+    }
+}
+
+impl Fwd {
+    pub(crate) fn new() -> Self {
+        Self::with(&LabSpec::default())
+    }
+
+    pub(crate) fn with(spec: &LabSpec) -> Self {
+        Self { lab: Lab::with(&unique_prefix(), spec).expect("a sandboxed host") }
+    }
+
+    /// The directory of pins and locks: below the lab's own, because the last command removes it.
+    pub(crate) fn pins(&self) -> PathBuf {
+        self.run_dir().join("run")
+    }
+
+    /// `fwd ARGS…` on this host.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--host-netns").arg(self.host().name().as_str()).arg("--run-dir").arg(self.pins()).args(args);
+        command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// Runs `fwd ARGS…` to its end, whatever that is.
+    #[track_caller]
+    pub(crate) fn call(&self, args: &[&str]) -> Output {
+        lab::run(self.command(args), LIMIT).unwrap_or_else(|error| panic!("fwd {args:?}: {error}"))
+    }
+
+    /// Runs `fwd ARGS…`, which must succeed, and returns its standard output.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let output = self.call(args);
+        assert!(output.status.success(), "fwd {args:?}: {}\n{}{}", output.status, output.stdout, output.stderr);
+        output.stdout
+    }
+
+    /// Runs `fwd ARGS… --json`, which must succeed.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[&["--json"], args].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("fwd {args:?}: {error} in {text}"))
+    }
+
+    /// Runs `fwd ARGS… --json`, which must succeed and show a list.
+    #[track_caller]
+    pub(crate) fn list(&self, args: &[&str]) -> Vec<Value> {
+        let value = self.json(args);
+        value.as_array().unwrap_or_else(|| panic!("fwd {args:?} shows no list: {value}")).clone()
+    }
+
+    /// `fwd up --ns ROLE OPTIONS…`; the namespace is called after the lab, so that it goes with it.
+    #[track_caller]
+    pub(crate) fn up(&self, role: &str, options: &[&str]) -> Pod {
+        let name = self.name(role);
+        let shown = self.json(&[&["up", "--ns", &name], options].concat());
+        let ns = open(&name);
+        Pod {
+            address: address(&shown["addresses"][0]),
+            gateway: address(&shown["gateways"][0]),
+            host_if: text(&shown["host_if"]),
+            name,
+            ns,
+            shown,
+        }
+    }
+
+    /// `fwd down --ns ROLE`.
+    #[track_caller]
+    pub(crate) fn down(&self, role: &str) {
+        self.ok(&["down", "--ns", &self.name(role)]);
+    }
+
+    /// `fwd ARGS…` must fail with `code` and one error that has all `words` and a remedy.
+    #[track_caller]
+    pub(crate) fn expect_error(&self, args: &[&str], code: i32, words: &[&str]) {
+        let output = self.call(&[&["--json"], args].concat());
+        let said = format!("fwd {args:?}: {}\n{}{}", output.status, output.stdout, output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(output.stdout, "", "{said}");
+        let error: Value = serde_json::from_str(&output.stderr).unwrap_or_else(|error| panic!("{error}: {said}"));
+        let error = &error["error"];
+        let text = format!("{} {} {}", error["message"], error["object"], error["remedy"]);
+        for word in words {
+            assert!(text.contains(word), "{word:?} is missing: {said}");
+        }
+        assert!(error["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "no remedy: {said}");
+    }
+
+    /// What `fwd stats` counted, in packets.
+    #[track_caller]
+    pub(crate) fn counted(&self, hook: &str, verdict: &str, reason: Option<&str>) -> u64 {
+        let stats = self.list(&["stats"]);
+        let rows = stats.iter().filter(|stat| {
+            stat["hook"] == hook && stat["verdict"] == verdict && reason.is_none_or(|reason| stat["reason"] == reason)
+        });
+        rows.map(|stat| number(&stat["packets"])).sum()
+    }
+
+    /// A program on the host, to its end.
+    #[track_caller]
+    pub(crate) fn on_host(&self, argv: &[&str]) -> String {
+        inside(self.host(), argv)
+    }
+}
+
+/// A program inside a namespace, which must succeed; its standard output.
+#[track_caller]
+pub(crate) fn inside(ns: &Netns, argv: &[&str]) -> String {
+    let output = try_inside(ns, argv);
+    assert!(output.status.success(), "{argv:?}: {}\n{}{}", output.status, output.stdout, output.stderr);
+    output.stdout
+}
+
+/// A program inside a namespace, to its end.
+#[track_caller]
+pub(crate) fn try_inside(ns: &Netns, argv: &[&str]) -> Output {
+    lab::run(command_in(ns, argv), LIMIT).unwrap_or_else(|error| panic!("{argv:?}: {error}"))
+}
+
+/// Whether one of a few pings is answered.
+#[track_caller]
+pub(crate) fn pings(ns: &Netns, address: Ipv4Addr) -> bool {
+    let address = address.to_string();
+    try_inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &address]).status.success()
+}
+
+#[track_caller]
+pub(crate) fn open(name: &str) -> Netns {
+    Netns::open_named(&Name::try_from(name).expect("a name")).expect("the namespace is there")
+}
+
+#[track_caller]
+pub(crate) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+#[track_caller]
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// An address, with or without the length of its prefix.
+#[track_caller]
+pub(crate) fn address(value: &Value) -> Ipv4Addr {
+    let text = text(value);
+    let address = text.split('/').next().unwrap_or_default();
+    address.parse().unwrap_or_else(|_| panic!("no IPv4 address: {text}"))
+}
+
+/// The program under test.
+pub(crate) fn binary() -> PathBuf {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/fwd");
+    env::var_os("FWD_BIN").map_or_else(built, PathBuf::from)
+}

@@ -1,0 +1,133 @@
+//! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
+
+use std::{env, process::Command};
+
+use forwarder::{
+    cli::{self, Io},
+    execute::Observer,
+    lab,
+    reconcile::Op,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::fwd::{Fwd, LIMIT};
+
+/// After which operation the child dies, counted from 0.
+const DIE_AFTER: &str = "FWD_TEST_DIE_AFTER";
+/// The child's command line, its words parted by this.
+const ARGS: &str = "FWD_TEST_ARGS";
+const SEPARATOR: char = '\u{1f}';
+
+struct Dies {
+    after: usize,
+}
+
+impl Observer for Dies {
+    fn after(&mut self, index: usize, _op: &Op) {
+        if index == self.after {
+            kill(Pid::this(), Signal::SIGKILL).expect("a process may end itself");
+        }
+    }
+}
+
+/// No test of its own: the process that the tests below start and that dies.
+#[test]
+fn child() {
+    let (Ok(after), Ok(args)) = (env::var(DIE_AFTER), env::var(ARGS)) else { return };
+    let mut observer = Dies { after: after.parse().expect("a number") };
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let words = args.split(SEPARATOR).map(Into::into);
+    let status = cli::run(words, &mut observer, &mut Io::stdio(&mut out, &mut err));
+    std::process::exit(status.into());
+}
+
+/// Runs `fwd ARGS…` and kills it after operation `after`. Whether it came to its end before.
+#[track_caller]
+fn killed(fwd: &Fwd, args: &[&str], after: usize) -> bool {
+    let host = fwd.host().name().to_string();
+    let pins = fwd.pins();
+    let pins = pins.to_str().expect("a plain path");
+    let words = [&["fwd", "--host-netns", &host, "--run-dir", pins], args].concat();
+    let mut command = Command::new(env::current_exe().expect("this program is a file"));
+    command.args(["--exact", "killed::child", "--nocapture"]).stdin(std::process::Stdio::null());
+    command.env(DIE_AFTER, after.to_string()).env(ARGS, words.join(&SEPARATOR.to_string()));
+    let output = lab::run(command, LIMIT).expect("it ends");
+    assert!(output.status.code().is_none_or(|code| code == 0), "{:?}: {}", output.status, output.stderr);
+    output.status.success()
+}
+
+/// Calls `check` with a fresh host and the number of the operation, until the command comes to its end.
+fn after_each_operation(fwd: &Fwd, mut prepare: impl FnMut(), args: &[&str], mut check: impl FnMut(usize)) {
+    for after in 0.. {
+        prepare();
+        let ended = killed(fwd, args, after);
+        check(after);
+        if ended {
+            assert!(after > 3, "a plan of {after} operations is no plan");
+            return;
+        }
+    }
+}
+
+#[test]
+fn next_up_completes_a_killed_one() {
+    killed_up_is_completed("tc");
+}
+
+#[test]
+fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
+    killed_up_is_completed("kernel");
+}
+
+fn killed_up_is_completed(datapath: &str) {
+    let fwd = Fwd::new();
+    let before = fwd.snapshot().unwrap();
+    let name = fwd.name("c1");
+    let up = ["up", "--ns", &name, "--datapath", datapath];
+    after_each_operation(
+        &fwd,
+        || {},
+        &up,
+        |after| {
+            let pod = fwd.up("c1", &["--datapath", datapath]);
+            let outside = fwd.uplink(0).outside[0].to_string();
+            let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
+            assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");
+            fwd.ok(&["down", "--all"]);
+            let difference = before.diff(&fwd.snapshot().unwrap());
+            assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
+        },
+    );
+}
+
+#[test]
+fn down_removes_what_a_killed_up_left() {
+    let fwd = Fwd::new();
+    let before = fwd.snapshot().unwrap();
+    let name = fwd.name("c1");
+    after_each_operation(
+        &fwd,
+        || {},
+        &["up", "--ns", &name],
+        |after| {
+            fwd.ok(&["down", "--all"]);
+            let difference = before.diff(&fwd.snapshot().unwrap());
+            assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
+        },
+    );
+}
+
+#[test]
+fn next_down_completes_a_killed_one() {
+    let fwd = Fwd::new();
+    let before = fwd.snapshot().unwrap();
+    let prepare = || drop(fwd.up("c1", &[]));
+    after_each_operation(&fwd, prepare, &["down", "--all"], |after| {
+        fwd.ok(&["down", "--all"]);
+        let difference = before.diff(&fwd.snapshot().unwrap());
+        assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
+    });
+}

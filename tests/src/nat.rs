@@ -1,0 +1,188 @@
+//! Ports are shared without harm: between namespaces, between networks, and with the host's own sockets.
+
+use std::{
+    net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream},
+    thread::JoinHandle,
+};
+
+use forwarder::netns::Netns;
+
+use crate::{
+    fwd::{Fwd, Pod, pings},
+    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+};
+
+/// A port of the NAT range.
+const PORT: u16 = 20_000;
+
+/// An echo server outside that lives on until the lab goes.
+fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
+    let server = at(fwd.uplink(0).outside[0], port);
+    // It ends with its patience.
+    drop(std::thread::spawn({
+        let socket = udp(fwd.internet(0), server);
+        move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                if socket.send_to(&buffer[..length], from).is_err() {
+                    return;
+                }
+            }
+        }
+    }));
+    server
+}
+
+/// Sockets of both with the same source port talk to the same server, in turns.
+#[track_caller]
+fn assert_both_talk(server: SocketAddrV4, one: (&Netns, SocketAddrV4), two: (&Netns, SocketAddrV4)) {
+    let first = udp(one.0, one.1);
+    asked(&first, server, b"first");
+    let second = udp(two.0, two.1);
+    asked(&second, server, b"second");
+    for _ in 0..3 {
+        asked(&first, server, b"first again");
+        asked(&second, server, b"second again");
+    }
+}
+
+#[test]
+fn same_source_port_from_two_namespaces_of_a_network() {
+    let fwd = Fwd::new();
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    let server = echo(&fwd, 7000);
+    assert_both_talk(server, (&one, any(PORT)), (&two, any(PORT)));
+    // Outside of the NAT range, too.
+    assert_both_talk(server, (&one, any(40_000)), (&two, any(40_000)));
+    let mut outside: Vec<_> = fwd.list(&["flows"]).iter().map(|flow| flow["nat_port"].as_u64()).collect();
+    assert_eq!(outside.len(), 4);
+    outside.sort_unstable();
+    outside.dedup();
+    assert_eq!(outside.len(), 4, "each flow has a port of its own");
+}
+
+#[test]
+fn same_source_port_from_two_networks_on_one_uplink() {
+    let fwd = Fwd::new();
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &["--network", "other"]));
+    assert_ne!(one.gateway, two.gateway);
+    let server = echo(&fwd, 7000);
+    assert_both_talk(server, (&one, any(PORT)), (&two, any(PORT)));
+}
+
+/// Accepts one connection for each of `clients`, all open at once, and has each echo its own bytes.
+#[track_caller]
+fn assert_connected(fwd: &Fwd, port: u16, clients: &[(&Netns, SocketAddrV4)]) -> Vec<SocketAddr> {
+    use std::io::{Read as _, Write as _};
+    let server = at(fwd.uplink(0).outside[0], port);
+    let listener = listen(fwd.internet(0), server);
+    let mut pairs: Vec<(TcpStream, TcpStream, SocketAddr)> = Vec::new();
+    for (ns, local) in clients {
+        let client = connect(ns, *local, server).unwrap_or_else(|error| panic!("from {local}: {error}"));
+        let (accepted, from) = listener.accept().expect("a client comes");
+        pairs.push((client, accepted, from));
+    }
+    for (number, (client, accepted, _)) in (0_u8..).zip(&mut pairs) {
+        let mut got = [0; 4];
+        client.write_all(&[number; 4]).expect("it leaves");
+        accepted.read_exact(&mut got).expect("it arrives");
+        assert_eq!(got, [number; 4]);
+        accepted.write_all(&[number | 0x80; 4]).expect("it leaves");
+        client.read_exact(&mut got).expect("it arrives");
+        assert_eq!(got, [number | 0x80; 4], "somebody else's answer");
+    }
+    pairs.into_iter().map(|(_, _, from)| from).collect()
+}
+
+#[test]
+fn same_source_port_over_tcp() {
+    let fwd = Fwd::new();
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &["--network", "other"]));
+    let third = fwd.up("c3", &[]);
+    let seen = assert_connected(&fwd, 9000, &[(&one, any(PORT)), (&two, any(PORT)), (&third, any(PORT))]);
+    assert!(seen.iter().all(|from| from.ip() == IpAddr::from(fwd.uplink(0).address)), "{seen:?}");
+}
+
+#[test]
+fn host_that_came_first_keeps_its_port() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let server = echo(&fwd, 7000);
+    assert_both_talk(server, (fwd.host(), at(fwd.uplink(0).address, PORT)), (&pod, any(PORT)));
+    assert_both_talk(server, (fwd.host(), any(PORT + 1)), (&pod, any(PORT + 1)));
+    let host = (&**fwd.host(), at(fwd.uplink(0).address, PORT + 2));
+    let seen = assert_connected(&fwd, 9000, &[host, (&pod, any(PORT + 2))]);
+    assert_eq!(seen[0].port(), PORT + 2, "the host's own connection is not translated");
+}
+
+#[test]
+fn host_that_came_later_is_served_all_the_same() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let server = echo(&fwd, 7000);
+    assert_both_talk(server, (&pod, any(PORT)), (fwd.host(), at(fwd.uplink(0).address, PORT)));
+    assert_both_talk(server, (&pod, any(PORT + 1)), (fwd.host(), any(PORT + 1)));
+    assert_connected(&fwd, 9000, &[(&pod, any(PORT + 2)), (fwd.host(), at(fwd.uplink(0).address, PORT + 2))]);
+}
+
+#[test]
+fn host_pings_while_namespaces_do() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let outside = fwd.uplink(0).outside[0];
+    for _ in 0..3 {
+        assert!(pings(&pod, outside) && pings(fwd.host(), outside));
+    }
+}
+
+#[test]
+fn service_of_the_host_in_the_nat_range_stays_reachable() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let service = at(fwd.uplink(0).address, 8080);
+    let served: JoinHandle<_> = echo_tcp(listen(fwd.host(), any(8080)), 2);
+    let outside = at(fwd.uplink(0).outside[0], 9000);
+    let listener = listen(fwd.internet(0), outside);
+    // Before, and while a namespace is connected from the very port.
+    echoed(&connect(fwd.internet(0), ANY, service).expect("the service is there"), b"before");
+    let client = connect(&pod, any(8080), outside).expect("it connects");
+    let replies = echo_tcp(listener, 1);
+    echoed(&client, b"from inside");
+    echoed(
+        &connect(fwd.internet(0), at(fwd.uplink(0).outside[1], 9000), service).expect("the service is still there"),
+        b"meanwhile",
+    );
+    echoed(&client, b"still here");
+    drop(client);
+    replies.join().expect("the server");
+    served.join().expect("the service");
+}
+
+#[test]
+fn udp_service_of_the_host_in_the_nat_range_stays_reachable() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let served = echo_udp(udp(fwd.host(), at(fwd.uplink(0).address, PORT)), 2);
+    let server = echo(&fwd, 7000);
+    let remote = udp(fwd.internet(0), at(fwd.uplink(0).outside[1], 7000));
+    asked(&remote, at(fwd.uplink(0).address, PORT), b"before");
+    let client = udp(&pod, any(PORT));
+    asked(&client, server, b"from inside");
+    asked(&remote, at(fwd.uplink(0).address, PORT), b"meanwhile");
+    served.join().expect("the service");
+    asked(&client, server, b"still here");
+}
+
+#[test]
+fn uplinks_have_networks_of_their_own() {
+    let fwd = Fwd::with(&forwarder::lab::LabSpec { uplinks: 2, mtu: 1500 });
+    let pods: Vec<Pod> =
+        vec![fwd.up("c1", &["--uplink", "eth0"]), fwd.up("c2", &["--uplink", "eth1", "--network", "second"])];
+    for (number, pod) in pods.iter().enumerate() {
+        let outside = fwd.uplink(number).outside[0];
+        let clients = echo_tcp(listen(fwd.internet(number), at(outside, 9000)), 1);
+        echoed(&connect(pod, any(PORT), at(outside, 9000)).expect("it connects"), b"hello");
+        let seen: Vec<_> = clients.join().expect("the server").iter().map(SocketAddr::ip).collect();
+        assert_eq!(seen, [IpAddr::from(fwd.uplink(number).address)]);
+    }
+}

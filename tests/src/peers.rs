@@ -1,0 +1,127 @@
+//! Sockets inside namespaces: a socket belongs to the namespace it was made in, wherever it is used.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsRawFd, OwnedFd},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use forwarder::{Context, Result, lab::wait_until, netns::Netns};
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt},
+};
+
+/// How long a peer may keep us waiting.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Any free port of any address.
+pub(crate) const ANY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+pub(crate) const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(address, port)
+}
+
+/// The same port of any address.
+pub(crate) const fn any(port: u16) -> SocketAddrV4 {
+    at(Ipv4Addr::UNSPECIFIED, port)
+}
+
+#[track_caller]
+pub(crate) fn udp(ns: &Netns, local: SocketAddrV4) -> UdpSocket {
+    let socket = ns.run(|| UdpSocket::bind(local).doing("bind", local.to_string())).expect("a UDP socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket
+}
+
+#[track_caller]
+pub(crate) fn listen(ns: &Netns, local: SocketAddrV4) -> TcpListener {
+    ns.run(|| TcpListener::bind(local).doing("listen on", local.to_string())).expect("a listener")
+}
+
+/// A connection to `remote` from `local`, which may have been used a moment ago.
+///
+/// # Errors
+/// It is refused, or takes too long.
+pub(crate) fn connect(ns: &Netns, local: SocketAddrV4, remote: SocketAddrV4) -> Result<TcpStream> {
+    ns.run(|| connect_here(local, remote).doing("connect to", remote.to_string()))
+}
+
+/// As [`connect`], in the namespace of the calling thread.
+pub(crate) fn connect_here(local: SocketAddrV4, remote: SocketAddrV4) -> std::io::Result<TcpStream> {
+    let fd: OwnedFd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if local != ANY {
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(local))?;
+    }
+    let stream = TcpStream::from(fd);
+    // connect(2) obeys the limit for sending.
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    socket::connect(stream.as_raw_fd(), &SockaddrIn::from(remote))?;
+    Ok(stream)
+}
+
+/// Sends `message`; what comes back must be the same.
+#[track_caller]
+pub(crate) fn echoed(mut stream: &TcpStream, message: &[u8]) {
+    stream.write_all(message).expect("the peer takes the message");
+    let mut answer = vec![0; message.len()];
+    stream.read_exact(&mut answer).expect("the peer answers");
+    assert!(answer == message, "the answer is another");
+}
+
+/// Sends a request over UDP until its echo comes back: a first packet may be lost while a neighbour is being found.
+#[track_caller]
+pub(crate) fn asked(socket: &UdpSocket, server: SocketAddrV4, request: &[u8]) {
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket");
+    let mut answer = [0; 2048];
+    wait_until(PATIENCE, "an answer comes", || {
+        socket.send_to(request, server).doing("send to", server.to_string())?;
+        let received = socket.recv_from(&mut answer).ok();
+        Ok(received.filter(|(length, from)| answer[..*length] == *request && *from == SocketAddr::V4(server)))
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+}
+
+/// Echoes `count` datagrams and returns from where they came.
+pub(crate) fn echo_udp(socket: UdpSocket, count: usize) -> JoinHandle<Vec<SocketAddr>> {
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        let echo = |_| {
+            let (length, from) = socket.recv_from(&mut buffer).expect("a request comes");
+            socket.send_to(&buffer[..length], from).expect("the reply leaves");
+            from
+        };
+        (0..count).map(echo).collect()
+    })
+}
+
+/// Accepts `count` connections one after another, echoes what comes, and returns from where they came.
+pub(crate) fn echo_tcp(listener: TcpListener, count: usize) -> JoinHandle<Vec<SocketAddr>> {
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (mut stream, from) = listener.accept().expect("a client comes");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            clients.push(from);
+            loop {
+                match stream.read(&mut buffer).expect("the client goes on or ends") {
+                    0 => break,
+                    length => stream.write_all(&buffer[..length]).expect("the client reads"),
+                }
+            }
+        }
+        clients
+    })
+}
+
+/// As many open files as the system allows.
+pub(crate) fn raise_file_limit() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("up to the hard limit");
+}

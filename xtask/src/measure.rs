@@ -1,0 +1,31 @@
+//! `./x stores` and `./x up-times`: measurements, each a program of its own.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    root::Root,
+    setup,
+    workspace::{Workspace, run as run_command},
+};
+
+/// What the flow table costs, and what the alternatives would.
+pub(crate) fn stores(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    become_program(workspace, "fwd-stores", arguments)
+}
+
+/// How long `up` takes.
+pub(crate) fn up_times(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    become_program(workspace, "fwd-up-times", arguments)
+}
+
+/// Builds a program and becomes it.
+fn become_program(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
+    let root = Root::obtain()?;
+    setup::linker::ensure(workspace)?;
+    run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet", "--bin", name]))?;
+    let program = workspace.target.join("release").join(name);
+    let error = root.command(&program, &[]).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
