@@ -143,9 +143,11 @@ fn mounts(prefix: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Whether a line names a lab other than `prefix`.
+/// Whether a line names a lab other than `prefix`, or is the name of a namespace that is not of this lab: other people's
+/// come and go meanwhile.
 fn is_foreign(line: &str, prefix: &str) -> bool {
-    line.contains(FAMILY) && !line.split(['/', ' ']).any(|part| part == format!("fwd-{prefix}") || is_of(part, prefix))
+    let others = line.contains(FAMILY) || line.contains(" - nsfs ");
+    others && !line.split(['/', ' ']).any(|part| part == format!("fwd-{prefix}") || is_of(part, prefix))
 }
 
 fn is_of(name: &str, prefix: &str) -> bool {
