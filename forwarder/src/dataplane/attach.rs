@@ -153,7 +153,8 @@ impl Dataplane {
             }
             Backend::Clsact => {
                 match tc::qdisc_add_clsact(ifindex) {
-                    Ok(()) | Err(tc::TcError::AlreadyAttached) => {}
+                    Ok(()) => {}
+                    Err(error) if is_there(&error) => {}
                     Err(error) => return Err(error).doing("add a clsact qdisc to", object()),
                 }
                 let options = NlOptions { priority: PRIORITY, handle: TcHandle::from(HANDLE), classid: None };
@@ -198,6 +199,19 @@ impl Dataplane {
             .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
             .collect())
     }
+}
+
+/// Whether adding the qdisc failed because there is one: ours, or one of another program, which serves as well.
+fn is_there(error: &tc::TcError) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            return true;
+        }
+        source = error.source();
+    }
+    matches!(error, tc::TcError::AlreadyAttached)
 }
 
 /// Unpins a link, which detaches its program, or removes the note of a filter.

@@ -1,5 +1,6 @@
 //! The loaded programs over packets of our own (`BPF_PROG_TEST_RUN`): both halves agree, and no flow gets another's packets.
 
+mod clsact;
 mod fixture;
 mod frame;
 mod halves;
