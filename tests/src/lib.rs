@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bpf_ids;
+#[cfg(test)]
 mod capture;
 #[cfg(test)]
 mod commands;
