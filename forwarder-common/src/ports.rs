@@ -7,6 +7,19 @@
 /// Candidates that are tried at most.
 pub const MAX_PROBES: u32 = 128;
 
+/// Classes of the histogram of retries: none, 1, 2–3, 4–7, … 64–127, and in the last one the failures.
+pub const RETRY_CLASSES: usize = 9;
+/// The class of a search that found no port.
+pub const EXHAUSTED: u32 = RETRY_CLASSES as u32 - 1;
+
+/// The class of a search that found a port after `retries` failed attempts: the bits that the number needs.
+#[inline(always)]
+#[must_use]
+pub const fn retry_class(retries: u32) -> u32 {
+    let bits = u32::BITS - retries.leading_zeros();
+    if bits < EXHAUSTED { bits } else { EXHAUSTED - 1 }
+}
+
 /// The sequence of candidates for one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -77,6 +90,14 @@ mod tests {
         let first: HashSet<u16> =
             (32768..=60999).map(|port| Candidates::new(1024, 29999, port, 12345, 0).nth(0)).collect();
         assert_eq!(first.len(), 60999 - 32768 + 1);
+    }
+
+    #[test]
+    fn retries_are_classed_by_powers_of_two() {
+        let classes = [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (63, 6), (64, 7), (MAX_PROBES - 1, 7)];
+        for (retries, class) in classes {
+            assert_eq!(retry_class(retries), class, "{retries} retries");
+        }
     }
 
     proptest! {

@@ -127,5 +127,25 @@ reasons! {
         NoFlow = 32,
         /// Another CPU ended or made the same flow at this moment.
         Contended = 33,
+        /// The Ethernet source is not the endpoint's, on a frame that the bridge would see.
+        SpoofedMac = 34,
+        /// ARP that speaks for another address or another MAC than the endpoint's.
+        ArpSpoof = 35,
+        /// An address that no packet on the wire may have there (RFC 1812 §5.3.7).
+        Martian = 36,
+        /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3).
+        SourceRoute = 37,
+        /// A later fragment that came before the first, whose ports would name its flow.
+        FragmentUnknown = 38,
+        /// Fragments that overlap (refused as by RFC 5722), or reach beyond 65,535 bytes.
+        FragmentOverlap = 39,
+        /// A fragment so small that the transport header is cut (RFC 1858, RFC 3128).
+        FragmentTiny = 40,
+        /// A protocol without ports that another endpoint or the host speaks with the same destination.
+        Ambiguous = 41,
+        /// The endpoint has as many flows as it may.
+        EndpointFull = 42,
+        /// A frame with a VLAN tag.
+        Vlan = 43,
     }
 }

@@ -72,6 +72,10 @@ pub(crate) static FLOW_FREE: Queue<u32, 1024> = Queue::new();
 #[btf_map]
 pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 
+/// How many searches for a port needed how many retries; see [`forwarder_common::ports::retry_class`].
+#[btf_map]
+pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
+
 /// Rings of half-open flows, one after the other: what is overwritten is evicted.
 #[btf_map]
 pub(crate) static HALF_OPEN_RING: Array<RingEntry, 1024> = Array::new();

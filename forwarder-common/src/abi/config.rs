@@ -18,6 +18,10 @@ pub enum Timeout {
     UdpEstablished = 4,
     /// ICMP queries (RFC 5508 REQ-2: at least 60 s).
     Icmp = 5,
+    /// A TCP connection after the FIN of one side (RFC 7857 §2: partially closed, at least 4 min).
+    TcpHalfClosed = 6,
+    /// Protocols without ports.
+    Other = 7,
 }
 
 /// Number of [`Timeout`] classes, with room for later ones.
@@ -51,7 +55,19 @@ pub struct Config {
     pub seed: u32,
     /// Jiffies per second of this kernel.
     pub hz: u32,
+    /// Flows that one endpoint may have established at once.
+    pub max_flows_per_endpoint: u32,
+    /// See [`feature`]: what some network uses, so that the others do not pay for it.
+    pub features: u32,
     /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
     pub timeouts: [u32; TIMEOUTS],
 }
-record!(Config, 108);
+record!(Config, 116);
+
+/// Bits of [`Config::features`].
+pub mod feature {
+    /// Some network maps endpoint-independently.
+    pub const EIM: u32 = 1 << 0;
+    /// Some network filters endpoint-independently.
+    pub const EIF: u32 = 1 << 1;
+}

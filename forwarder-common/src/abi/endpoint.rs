@@ -2,7 +2,7 @@
 
 use super::{Addr, IfName, Name, record};
 
-/// Bits of [`Endpoint::flags`].
+/// Bits of [`Endpoint::flags`], some of them also of [`super::Network::flags`].
 pub mod endpoint_flags {
     /// The namespace was created by `fwd up` and is deleted by `fwd down`.
     pub const NS_CREATED: u32 = 1 << 0;
@@ -12,6 +12,14 @@ pub mod endpoint_flags {
     pub const RESOLV_CONF: u32 = 1 << 2;
     /// `lo` of the namespace was down and was set up by `fwd up`.
     pub const LOOPBACK_UP: u32 = 1 << 3;
+    /// May send from addresses other than its own (`--allow-spoof`).
+    pub const ALLOW_SPOOF: u32 = 1 << 4;
+    /// One external port for all destinations of a socket inside (`--nat eim`, RFC 4787 REQ-1). Of the network.
+    pub const NAT_EIM: u32 = 1 << 5;
+    /// Anyone outside may write to such a port (`--nat eim-eif`, RFC 4787 REQ-8). Of the network.
+    pub const NAT_EIF: u32 = 1 << 6;
+    /// The MSS of TCP is lowered to what the path to the next hop carries (`--clamp-mss`). Of the network.
+    pub const CLAMP_MSS: u32 = 1 << 7;
 }
 
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).

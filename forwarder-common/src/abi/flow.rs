@@ -130,8 +130,12 @@ pub struct FlowAlloc {
     pub host_flows: u32,
     /// Where the next closed flow is noted in its ring (wrapping).
     pub closing_cursor: u32,
+    /// Flows of protocols without ports: while there are none, nobody looks for them.
+    pub portless: u32,
+    /// Room for later use, zero.
+    pub _reserved: [u32; 3],
 }
-record!(FlowAlloc, 16);
+record!(FlowAlloc, 32);
 
 /// Entry of the rings `HALF_OPEN_RING` and `CLOSING_RING`: a slot, and what its `meta` was when it was noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

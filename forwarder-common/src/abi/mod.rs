@@ -9,7 +9,7 @@ mod endpoint;
 mod flow;
 mod network;
 
-pub use config::{Config, TIMEOUTS, Timeout};
+pub use config::{Config, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, Counter, CounterBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
 pub use flow::{
@@ -18,7 +18,7 @@ pub use flow::{
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.
 pub const NAME_LEN: usize = 256;

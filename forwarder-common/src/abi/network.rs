@@ -24,7 +24,7 @@ pub struct Network {
     pub prefix_v6: u32,
     /// Last IPv4 address handed out, network byte order: allocation goes on after it.
     pub last_v4: [u8; 4],
-    /// See [`super::endpoint_flags::KERNEL_DATAPATH`].
+    /// See [`super::endpoint_flags`]: those of the network.
     pub flags: u32,
     /// Name of the network.
     pub name: Name,

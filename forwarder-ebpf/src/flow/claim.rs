@@ -15,15 +15,15 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{FlowHalf, FlowState, Tuple, flow_kind, meta},
     flow::{hash, outbound_reply},
-    ports::Candidates,
+    ports::{Candidates, EXHAUSTED, retry_class},
     verdict::DropReason,
     wire::l4::Proto,
 };
 
 use crate::{
-    atomic::{fetch_add32, replace32},
+    atomic::{add64, fetch_add32, replace32},
     flow::{best_effort, life, now, ring, store},
-    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, config},
+    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, config},
 };
 
 /// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
@@ -57,6 +57,8 @@ struct Probe {
     claimed: u32,
     /// A candidate whose flow is closed, plus one; 0 for none.
     reclaimable: u32,
+    /// Attempts that failed.
+    retries: u32,
 }
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
@@ -96,8 +98,10 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
         slot: index,
         claimed: 0,
         reclaimable: 0,
+        retries: 0,
     };
     claim_port(&mut probe);
+    count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
     if probe.claimed == 0 {
         give_back(index);
         return Err(DropReason::PortsExhausted);
@@ -202,6 +206,13 @@ fn claim_port(probe: &mut Probe) {
     }
 }
 
+#[inline(always)]
+fn count_retries(class: u32) {
+    if let Some(counter) = PORT_RETRIES.get_ptr_mut(class) {
+        add64(counter, 1);
+    }
+}
+
 /// One attempt: returns 1 to stop probing.
 #[inline(never)]
 unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
@@ -209,6 +220,7 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
     unsafe {
         let port = (*probe).candidates.nth(attempt);
         let Some(reply) = reply((*probe).slot, port) else { return 1 };
+        (*probe).retries = attempt;
         if host_uses((*probe).skb, &reply) {
             return 0;
         }

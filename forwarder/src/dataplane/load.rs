@@ -25,7 +25,7 @@ pub(super) const LINKS: &str = "links";
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
 
 /// Every map, by the name of its pin.
-const MAP_NAMES: [&str; 18] = [
+const MAP_NAMES: [&str; 19] = [
     "CONFIG",
     "ENDPOINTS",
     "ADDRESSES",
@@ -39,6 +39,7 @@ const MAP_NAMES: [&str; 18] = [
     "FLOW_HINTS",
     "FLOW_FREE",
     "FLOW_ALLOC",
+    "PORT_RETRIES",
     "HALF_OPEN_RING",
     "HALF_OPEN_CURSOR",
     "CLOSING_RING",
@@ -54,6 +55,8 @@ const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_
 pub struct Sizes {
     /// Flows that may be established at once.
     pub max_flows: u32,
+    /// Flows that one endpoint may have established at once; the others cannot be starved.
+    pub max_flows_per_endpoint: u32,
     /// Half-open flows that one endpoint may have.
     pub half_open_quota: u32,
     /// Rings of half-open flows: endpoints beyond this number share one.
@@ -63,13 +66,14 @@ pub struct Sizes {
     /// First and last port of the NAT range.
     pub nat_ports: (u16, u16),
     /// Idle times that end a flow, seconds.
-    pub timeouts: [(Timeout, u32); 6],
+    pub timeouts: [(Timeout, u32); 8],
 }
 
 impl Default for Sizes {
     fn default() -> Self {
         Self {
             max_flows: 65_536,
+            max_flows_per_endpoint: 65_536,
             half_open_quota: 2_048,
             half_open_rings: 16,
             closing_quota: 32_768,
@@ -78,10 +82,12 @@ impl Default for Sizes {
             timeouts: [
                 (Timeout::TcpHalfOpen, 240),
                 (Timeout::TcpEstablished, 7_440),
+                (Timeout::TcpHalfClosed, 240),
                 (Timeout::TcpClosing, 240),
                 (Timeout::UdpHalfOpen, 120),
                 (Timeout::UdpEstablished, 300),
                 (Timeout::Icmp, 60),
+                (Timeout::Other, 600),
             ],
         }
     }
@@ -110,6 +116,8 @@ impl Sizes {
             subnets_min: u32::MAX,
             subnets_max: 0,
             max_flows: self.max_flows,
+            max_flows_per_endpoint: self.max_flows_per_endpoint,
+            features: 0,
             slots: self.slots(),
             half_open_quota: self.half_open_quota,
             half_open_rings: self.half_open_rings,
