@@ -2,9 +2,11 @@
 //!
 //! The internal port itself where it lies in the range; otherwise the range holds the ephemeral ports of one namespace
 //! one to one, rotated by a secret (RFC 6056 §3.3.3): the same socket gets the same port again after its flow was lost, and
-//! consecutive connections of one namespace never collide with each other. Then a probe with a step of its own per flow.
+//! consecutive connections of one namespace never collide with each other. Then one candidate at random in each of the strata
+//! into which the range is divided: what is taken lies in runs, because hosts number their sockets in order, and a walk with
+//! a fixed step meets nothing but taken ports when it falls into step with them.
 
-/// Candidates that are tried at most.
+/// Candidates that are tried at most: at 90 % fill, one search in a million finds none.
 pub const MAX_PROBES: u32 = 128;
 
 /// Classes of the histogram of retries: none, 1, 2–3, 4–7, … 64–127, and in the last one the failures.
@@ -27,7 +29,7 @@ pub struct Candidates {
     min: u32,
     size: u32,
     first: u32,
-    step: u32,
+    spread: u32,
 }
 
 impl Candidates {
@@ -44,17 +46,26 @@ impl Candidates {
             // The sum is at most 65535 + size: no overflow.
             remainder(port.wrapping_add(remainder(seed, size)), size)
         };
-        // Steps below size / MAX_PROBES never come back to a port already tried.
-        let widest = size / MAX_PROBES;
-        let step = if widest < 2 { 1 } else { 1 + remainder(spread, widest) };
-        Self { min, size, first, step }
+        Self { min, size, first, spread }
     }
 
     /// The candidate of attempt `n`, counted from 0, in host byte order.
     #[inline(always)]
     #[must_use]
     pub const fn nth(&self, n: u32) -> u16 {
-        self.min.wrapping_add(remainder(self.first.wrapping_add(n.wrapping_mul(self.step)), self.size)) as u16
+        let offset = if n == 0 { 0 } else { self.in_stratum(n) };
+        self.min.wrapping_add(remainder(self.first.wrapping_add(offset), self.size)) as u16
+    }
+
+    /// A position in stratum `n`, counted from the first candidate: no two strata overlap, so no candidate comes twice.
+    #[inline(always)]
+    const fn in_stratum(&self, n: u32) -> u32 {
+        let wide = self.size / MAX_PROBES;
+        let wide = if wide == 0 { 1 } else { wide };
+        // The odd constants of MurmurHash3's finaliser.
+        let mixed = (self.spread ^ n.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
+        let mixed = (mixed ^ mixed >> 16).wrapping_mul(0xc2b2_ae35);
+        n.wrapping_mul(wide).wrapping_add(remainder(mixed >> 8, wide))
     }
 
     /// How many different candidates there are.
@@ -97,6 +108,35 @@ mod tests {
         let classes = [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (63, 6), (64, 7), (MAX_PROBES - 1, 7)];
         for (retries, class) in classes {
             assert_eq!(retry_class(retries), class, "{retries} retries");
+        }
+    }
+
+    /// Ports that `clients` clients get towards one destination, each opening sockets as Linux numbers them: every other port
+    /// of 32768–60999 from a random start on. Returns how many of the range were taken when one got none.
+    fn filled(min: u16, max: u16, clients: u32) -> f64 {
+        let mut taken = HashSet::new();
+        let size = u32::from(max - min) + 1;
+        for opened in 0..size {
+            let (client, number) = (opened % clients, opened / clients);
+            let start = client.wrapping_mul(0x85eb_ca6b) % 28_232;
+            let port = 32_768 + (start + 2 * number + number / 14_116) % 28_232;
+            let spread = opened.wrapping_mul(0x9e37_79b1);
+            let seed = 12345 ^ client.wrapping_mul(0x9e37_79b1);
+            let candidates = Candidates::new(min, max, port as u16, seed, spread);
+            let free = (0..candidates.count()).map(|n| candidates.nth(n)).find(|port| !taken.contains(port));
+            match free {
+                Some(port) => taken.insert(port),
+                None => return f64::from(opened) / f64::from(size),
+            };
+        }
+        1.0
+    }
+
+    #[test]
+    fn sixteen_clients_fill_the_range() {
+        for (min, max) in [(1024, 29_999), (1024, 65_535), (2_000, 2_999), (2_000, 2_099)] {
+            let filled = filled(min, max, 16);
+            assert!(filled > 0.9, "the first failure in {min}–{max} came at {filled}");
         }
     }
 

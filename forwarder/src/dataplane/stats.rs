@@ -6,6 +6,7 @@ use aya::{
 };
 use forwarder_common::{
     abi::{Counter, CounterBlock, Endpoint},
+    ports,
     verdict::{DropReason, PuntReason, Verdict},
 };
 
@@ -58,6 +59,21 @@ impl Dataplane {
             counters.set(block, zero, 0).doing("write", "map COUNTERS")?;
         }
         Ok(())
+    }
+
+    /// How many searches for a port needed how many retries, by the classes of [`ports::retry_class`]; the last are those
+    /// that found none.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn port_retries(&self) -> Result<[u64; ports::RETRY_CLASSES]> {
+        let map: PerCpuArray<MapData, u64> =
+            PerCpuArray::try_from(self.map("PORT_RETRIES")?).doing("open", "map PORT_RETRIES")?;
+        let mut classes = [0; ports::RETRY_CLASSES];
+        for (index, class) in (0..).zip(&mut classes) {
+            *class = map.get(&index, 0).doing("read", "map PORT_RETRIES")?.iter().sum();
+        }
+        Ok(classes)
     }
 
     /// What an endpoint sent and received by the fast path.

@@ -1,4 +1,4 @@
-//! A host with the data path loaded and one endpoint registered, without anything attached.
+//! A host with the data path loaded and endpoints registered, without anything attached.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -20,52 +20,79 @@ const MTU: u32 = 1500;
 /// The loaded data path; everything happens on a thread inside the host's namespace.
 pub(super) struct Fixture {
     pub(super) dataplane: Dataplane,
+    /// Every endpoint; the first is the one of `ADDRESS`.
+    pub(super) members: Vec<Member>,
     pub(super) host_end: u32,
     pub(super) uplink: u32,
     pub(super) outside: Ipv4Addr,
     pub(super) nat: Ipv4Addr,
 }
 
-/// Makes a host, runs `test` inside, and takes everything away.
+/// An endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) address: Ipv4Addr,
+    pub(super) host_end: u32,
+    mac: [u8; 6],
+}
+
+/// Makes a host with one endpoint, runs `test` inside, and takes everything away.
 pub(super) fn with_fixture(sizes: &Sizes, test: impl FnOnce(&Fixture) + Send) {
+    with_endpoints(sizes, &[0], test);
+}
+
+/// Makes a host with an endpoint for each of `flags`, runs `test` inside, and takes everything away.
+pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
     let lab = Lab::new(&unique_prefix()).unwrap();
-    let endpoint = forwarder::lab::Namespace::create(&lab.name("c1")).unwrap();
+    let inside = forwarder::lab::Namespace::create(&lab.name("c1")).unwrap();
     let run_dir = RunDir::new(lab.run_dir());
     let (outside, nat) = (lab.uplink(0).outside[0], lab.uplink(0).address);
     lab.host()
         .run(|| {
             let cookie = Netns::current()?.cookie()?;
-            let (bridge, host_end, uplink) = links(&endpoint)?;
+            let (bridge, uplink) = links()?;
+            let members = (2..).zip(flags).map(|(number, _)| member(&inside, number)).collect::<Result<Vec<_>>>()?;
             let dataplane = Dataplane::create(&run_dir, cookie, sizes)?;
-            register(&dataplane, bridge, host_end, uplink, nat)?;
-            test(&Fixture { dataplane, host_end, uplink, outside, nat });
+            register(&dataplane, bridge, uplink, nat)?;
+            for (member, flags) in members.iter().zip(flags) {
+                register_member(&dataplane, member, bridge, uplink, *flags)?;
+            }
+            let host_end = members[0].host_end;
+            test(&Fixture { dataplane, members, host_end, uplink, outside, nat });
             Dataplane::destroy(&run_dir, cookie)
         })
         .unwrap();
 }
 
-fn links(endpoint: &Netns) -> Result<(u32, u32, u32)> {
+fn links() -> Result<(u32, u32)> {
     let netlink = Netlink::here()?;
     let bridge =
         netlink.create_bridge(&BridgeSpec { name: "fwd0".into(), mac: GATEWAY_MAC, mtu: MTU, alias: "test".into() })?;
-    let veth = VethSpec {
-        host_if: "v0".into(),
-        ns_if: "eth0".into(),
-        host_mac: None,
-        ns_mac: MAC,
-        mtu: MTU,
-        alias: "test".into(),
-    };
-    let host_end = netlink.create_veth(&veth, endpoint)?;
     let uplink = netlink.link("eth0")?.expect("the lab has an uplink").index;
     for name in ["fwd0", "eth0"] {
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/forwarding"), "1").unwrap();
     }
-    Ok((bridge, host_end, uplink))
+    Ok((bridge, uplink))
 }
 
-fn register(dataplane: &Dataplane, bridge: u32, host_end: u32, uplink: u32, nat: Ipv4Addr) -> Result<()> {
-    let blocks = dataplane.free_counters(3)?;
+/// Makes the veth pair of the endpoint with address `10.77.0.NUMBER`; all their other ends share a namespace.
+fn member(inside: &Netns, number: u8) -> Result<Member> {
+    let mac = [2, 0x77, 10, 77, 0, number];
+    let index = number - 2;
+    let veth = VethSpec {
+        host_if: format!("v{index}"),
+        ns_if: format!("eth{index}"),
+        host_mac: None,
+        ns_mac: mac,
+        mtu: MTU,
+        alias: "test".into(),
+    };
+    let host_end = Netlink::here()?.create_veth(&veth, inside)?;
+    Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_end, mac })
+}
+
+fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr) -> Result<()> {
+    let blocks = dataplane.free_counters(2)?;
     dataplane.put_network(
         bridge,
         &Network {
@@ -85,27 +112,31 @@ fn register(dataplane: &Dataplane, bridge: u32, host_end: u32, uplink: u32, nat:
     )?;
     let ifname = name("eth0")?;
     let record = Uplink { v4: nat.octets(), counters_in: blocks[0], counters_out: blocks[1], _pad: 0, ifname };
-    dataplane.put_uplink(uplink, &record)?;
+    dataplane.put_uplink(uplink, &record)
+}
+
+fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: u32, flags: u32) -> Result<()> {
+    let number = member.mac[5] - 2;
     dataplane.put_endpoint(
-        host_end,
+        member.host_end,
         &Endpoint {
-            v4: ADDRESS.octets(),
+            v4: member.address.octets(),
             network: bridge,
             uplink,
-            counters: blocks[2],
+            counters: dataplane.free_counters(1)?[0],
             ring: dataplane.free_ring()?,
             mtu: MTU,
-            mac: MAC,
+            mac: member.mac,
             gateway_mac: GATEWAY_MAC,
-            flags: 0,
+            flags,
             v6: [0; 16],
             pid: 0,
             netns_cookie: 1,
             netns_inode: 1,
             ns: name("c1")?,
             network_name: name("fwd0")?,
-            host_if: name("v0")?,
-            ns_if: name("eth0")?,
+            host_if: name(&format!("v{number}"))?,
+            ns_if: name(&format!("eth{number}"))?,
         },
     )
 }
@@ -114,6 +145,11 @@ impl Fixture {
     /// Runs `from_ns` over a frame.
     pub(super) fn run_from_ns(&self, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::FromNs, self.host_end, self.host_end, frame, 1).unwrap()
+    }
+
+    /// Runs `from_ns` over a frame of endpoint `member`.
+    pub(super) fn run_from(&self, member: &Member, frame: &[u8]) -> TestRun {
+        self.dataplane.test_run(Hook::FromNs, member.host_end, member.host_end, frame, 1).unwrap()
     }
 
     /// Runs `from_uplink` over a frame.

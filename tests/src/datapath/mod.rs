@@ -5,4 +5,5 @@ mod fixture;
 mod frame;
 mod halves;
 mod lifetime;
+mod ports;
 mod recycling;

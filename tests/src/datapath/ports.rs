@@ -1,0 +1,66 @@
+//! External ports: how full the range gets before somebody gets none.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use forwarder::dataplane::Sizes;
+use forwarder_common::wire::l4::Proto;
+
+use super::{
+    fixture::{Fixture, Member, with_endpoints},
+    frame::Frame,
+};
+
+const REDIRECT: i32 = 7;
+const DROP: i32 = 2;
+const CLIENTS: u16 = 16;
+const SERVERS: u16 = 8;
+/// Ports of the NAT range.
+const PORTS: u16 = 1_000;
+
+/// The external socket of a translated packet.
+fn source(frame: &[u8]) -> SocketAddrV4 {
+    let [a, b, c, d, .., p, q] = frame[26..36] else { unreachable!("ten bytes") };
+    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([p, q]))
+}
+
+/// Opens a connection and answers it; whether there was a port.
+#[track_caller]
+fn connects(fixture: &Fixture, client: &Member, port: u16, server: SocketAddrV4) -> bool {
+    let inside = SocketAddrV4::new(client.address, port);
+    let out = fixture.run_from(client, &Frame::new(Proto::Tcp, inside, server).build());
+    if out.verdict == DROP {
+        return false;
+    }
+    assert_eq!(out.verdict, REDIRECT, "{inside} to {server}");
+    let back = fixture.run_from_uplink(&Frame::reply(Proto::Tcp, server, source(&out.packet)).build());
+    assert_eq!((back.verdict, &back.packet[30..34]), (REDIRECT, &client.address.octets()[..]), "{inside} to {server}");
+    assert_eq!(back.packet[36..38], port.to_be_bytes(), "{inside} to {server}");
+    true
+}
+
+#[test]
+fn sixteen_clients_fill_nine_tenths_of_the_range_towards_each_server() {
+    let sizes = Sizes { nat_ports: (2_000, 2_000 + PORTS - 1), ..Sizes::default() };
+    with_endpoints(&sizes, &[0; CLIENTS as usize], |fixture| {
+        let mut refused = 0;
+        for server in 0..SERVERS {
+            let to = SocketAddrV4::new(fixture.outside, 80 + server);
+            for opened in 0..PORTS {
+                let client = usize::from(opened % CLIENTS);
+                // As Linux numbers sockets: every other port from where the destination begins.
+                let port = 32_768 + server * 997 + 2 * (opened / CLIENTS);
+                let connected = connects(fixture, &fixture.members[client], port, to);
+                assert!(connected || opened >= PORTS / 10 * 9, "refused when {opened} of {PORTS} were taken");
+                refused += u64::from(!connected);
+            }
+        }
+        let flows = fixture.dataplane.flows().unwrap();
+        assert_eq!(flows.len() as u64 + refused, u64::from(PORTS) * u64::from(SERVERS));
+        assert!(refused > 0, "the range was filled to its end");
+        assert_eq!(fixture.counted("PortsExhausted"), refused);
+        let retries = fixture.dataplane.port_retries().unwrap();
+        assert_eq!(retries[..8].iter().sum::<u64>(), flows.len() as u64, "one search a flow: {retries:?}");
+        assert_eq!(retries[8], refused, "{retries:?}");
+        println!("retries {retries:?}");
+    });
+}
