@@ -35,10 +35,16 @@ mod netns;
 #[cfg(test)]
 mod nft;
 #[cfg(test)]
+mod packet;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod punts;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod traffic;
+#[cfg(test)]
+mod wire;

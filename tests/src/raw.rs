@@ -1,0 +1,45 @@
+//! Frames of our own making, sent by a packet socket: what no well-behaved program sends.
+
+use std::{fmt::Write as _, net::Ipv4Addr};
+
+use forwarder::netns::Netns;
+use forwarder_common::checksum;
+
+use crate::fwd::inside;
+
+/// Sends frames, Ethernet header included, by `interface` of `ns`.
+#[track_caller]
+pub(crate) fn send(ns: &Netns, interface: &str, frames: &[Vec<u8>]) {
+    const PROGRAM: &str = "import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+for frame in sys.argv[2:]:
+    s.send(bytes.fromhex(frame))";
+    let hex = |frame: &Vec<u8>| {
+        frame.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes it");
+            text
+        })
+    };
+    let frames: Vec<String> = frames.iter().map(hex).collect();
+    let argv: Vec<&str> =
+        ["python3", "-c", PROGRAM, interface].into_iter().chain(frames.iter().map(String::as_str)).collect();
+    inside(ns, &argv);
+}
+
+/// An IPv4 packet without options: 64 hops to live, don't fragment.
+pub(crate) fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, proto: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(20 + payload.len()).expect("the packet is small").to_be_bytes();
+    let mut packet = vec![0x45, 0, length[0], length[1], 0x12, 0x34, 0x40, 0, 64, proto, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    let check = checksum::full(&packet);
+    packet[10..12].copy_from_slice(&check);
+    packet.extend(payload);
+    packet
+}
+
+/// A frame around an IPv4 packet.
+pub(crate) fn frame(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
+    [&to[..], &from, &[0x08, 0x00], packet].concat()
+}
