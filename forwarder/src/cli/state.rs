@@ -9,6 +9,7 @@ use super::{session::Session, target};
 use crate::{
     Context, Error, Kind, Result,
     dataplane::{Dataplane, Traffic, name_of},
+    execute,
     netlink::{Link, Netlink},
     netns::{self, Name},
     reconcile::TargetRef,
@@ -63,6 +64,7 @@ impl State {
         let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
         let address = Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4);
         let uplink = self.uplinks.get(&endpoint.uplink);
+        let treatment = execute::treatment(endpoint.flags);
         Ok(EndpointView {
             network: name_of(&endpoint.network_name),
             ns: Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()),
@@ -76,6 +78,9 @@ impl State {
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default(),
             datapath: if kernel { "kernel" } else { "tc" }.into(),
+            nat: (!kernel).then(|| treatment.nat.name().into()),
+            clamp_mss: treatment.clamp_mss,
+            allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default(),
             mtu: endpoint.mtu,
             tx_packets: traffic.tx_packets,

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,7 +12,7 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, SLOT_NONE, TIMEOUTS, Timeout};
+use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, SLOT_NONE, TIMEOUTS, Timeout};
 
 use super::{Clock, Dataplane};
 use crate::{Context as _, Error, Kind, Result};
@@ -46,6 +47,10 @@ const MAP_NAMES: [&str; 19] = [
     "SWEEP",
     "OPENING",
 ];
+
+/// Those of them that are records of the control plane, whatever forwards the packets.
+const RECORD_MAPS: [&str; 8] =
+    ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS"];
 
 /// Every program, by the name of its pin.
 const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
@@ -97,6 +102,20 @@ impl Sizes {
     /// Slots of the table, slot 0 (never used) included.
     fn slots(&self) -> u32 {
         self.max_flows + self.half_open_quota * self.half_open_rings + self.closing_quota + 1
+    }
+
+    /// Memory that the maps of the table take, bytes: what the kernel says of them, within a few percent.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        // kernel/bpf/hashtab.c: struct htab_elem, key and value, each rounded up to 8 bytes.
+        const INDEX_ELEMENT: u64 = 48 + 24 + 8;
+        const BUCKET: u64 = 16;
+        // Array elements are rounded up to 8 bytes (kernel/bpf/arraymap.c); a queue's are not.
+        const WORD: u64 = 8;
+        let slots = u64::from(self.slots());
+        let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
+        let rings = u64::from(self.half_open_quota) * u64::from(self.half_open_rings) + u64::from(self.closing_quota);
+        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4 + rings * WORD
     }
 
     /// Two hints a flow and direction.
@@ -206,6 +225,22 @@ impl Dataplane {
     pub fn config(&self) -> Result<Config> {
         let config: Array<_, Config> = Array::try_from(self.map("CONFIG")?).doing("open", "map CONFIG")?;
         config.get(&0, 0).doing("read", "map CONFIG")
+    }
+
+    /// Memory that the maps of the flow table take, as the kernel says, bytes. A kernel before 6.4 counts only a part.
+    ///
+    /// # Errors
+    /// A map cannot be looked at.
+    pub fn memory(&self) -> Result<u64> {
+        let mut total = 0;
+        for name in MAP_NAMES.iter().filter(|name| !RECORD_MAPS.contains(name)) {
+            let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
+            let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
+            let info = fs::read_to_string(&path).doing("read", &path)?;
+            let memory = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+            total += memory.and_then(|bytes| bytes.trim().parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(total)
     }
 
     /// Writes the settings.

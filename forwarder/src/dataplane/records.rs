@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
-use forwarder_common::abi::{self, Addr, Endpoint, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, mapped};
+use forwarder_common::abi::{
+    self, Addr, Endpoint, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, feature, mapped,
+};
 use ipnet::Ipv4Net;
 
 use super::Dataplane;
@@ -110,7 +112,7 @@ impl Dataplane {
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
             self.subnets()?.insert(&key, &bridge, 0).doing("write", "map SUBNETS")?;
         }
-        self.update_subnet_range()
+        self.update_config()
     }
 
     /// Removes a network.
@@ -128,19 +130,21 @@ impl Dataplane {
                 result => result.doing("write", "map SUBNETS")?,
             }
         }
-        self.update_subnet_range()
+        self.update_config()
     }
 
     fn subnets(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
         LpmTrie::try_from(self.map("SUBNETS")?).doing("open", "map SUBNETS")
     }
 
-    /// Tells the programs between which addresses the prefixes lie: most packets need no look-up.
-    fn update_subnet_range(&self) -> Result<()> {
+    /// Tells the programs between which addresses the prefixes lie, and what some network uses: most packets need no look-up.
+    fn update_config(&self) -> Result<()> {
         let networks = self.networks()?;
         let forwarded = networks.iter().filter(|(_, it)| it.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0);
+        let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
         let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
+        config.features = features;
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
         self.set_config(&config)
@@ -239,6 +243,12 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
     let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
     let v6 = (endpoint.v6 != [0; 16]).then_some(endpoint.v6);
     v4.into_iter().chain(v6)
+}
+
+/// What a network needs of the programs.
+fn features_of(network: &Network) -> u32 {
+    let features = [(abi::endpoint_flags::NAT_EIM, feature::EIM), (abi::endpoint_flags::NAT_EIF, feature::EIF)];
+    features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(0, |all, (_, feature)| all | feature)
 }
 
 /// The prefix of a network.

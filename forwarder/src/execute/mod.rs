@@ -13,13 +13,14 @@ use std::time::Duration;
 use forwarder_common::abi::Endpoint;
 
 pub use self::outcome::{DownResult, Planned, Step, UpResult};
+pub(crate) use self::record::{table, treatment};
 use self::{
     gather::Gathered,
     run::{Runner, all_of},
 };
 use crate::{
     Error, Kind, Result,
-    dataplane::{Lock, RunDir, Sizes},
+    dataplane::{Lock, RunDir},
     netns::Netns,
     reconcile::{DownRequest, Op, UpRequest, plan_down, plan_up},
 };
@@ -32,8 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct HostContext {
     /// Pins and locks.
     pub run_dir: RunDir,
-    /// Sizes of the flow table, if this command is the one that loads it.
-    pub sizes: Sizes,
     /// How long to wait for another command on the same host.
     pub patience: Duration,
 }
@@ -42,7 +41,7 @@ impl HostContext {
     /// The host of the calling thread, with everything else as usual.
     #[must_use]
     pub fn new(run_dir: RunDir) -> Self {
-        Self { run_dir, sizes: Sizes::default(), patience: PATIENCE }
+        Self { run_dir, patience: PATIENCE }
     }
 }
 

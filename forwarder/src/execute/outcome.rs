@@ -45,7 +45,7 @@ fn is_notable(op: &Op) -> bool {
             | Object::UplinkHooks { .. }
             | Object::Netns { .. }
             | Object::ResolvConf { .. }
-            | Object::Dataplane
+            | Object::Dataplane(_)
     )
 }
 

@@ -10,7 +10,8 @@ use crate::{
     dataplane::{Dataplane, Hook, name, name_of},
     netns::Netns,
     reconcile::{
-        Datapath, EndpointRecord, EndpointSpec, Marks, NetworkRecord, NetworkSpec, Records, SysctlRecord, UplinkRecord,
+        Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records,
+        SysctlRecord, TableRecord, Treatment, UplinkRecord,
     },
 };
 
@@ -23,6 +24,7 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
     let uplink_hooks = plane.attached(Hook::ToUplink)?.into_iter().chain(plane.attached(Hook::FromUplink)?);
     Ok(Records {
         loaded: true,
+        table: Some(table(&plane.config()?)),
         pinned: true,
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
@@ -31,6 +33,18 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         uplink_hooks: uplink_hooks.collect(),
         endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
     })
+}
+
+/// The settings of the flow table.
+#[must_use]
+pub(crate) fn table(config: &abi::Config) -> TableRecord {
+    let seconds = |which| config.timeouts.get(which as usize).map_or(0, |jiffies| jiffies / config.hz.max(1));
+    TableRecord {
+        nat_ports: (config.nat_port_min, config.nat_port_max),
+        max_flows: config.max_flows,
+        max_flows_per_ns: config.max_flows_per_endpoint,
+        timeouts: IDLE_TIMES.iter().map(|idle| (idle.which, seconds(idle.which))).collect(),
+    }
 }
 
 fn network(index: u32, record: &abi::Network) -> NetworkRecord {
@@ -45,6 +59,7 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
         mac: record.gateway_mac,
         last: record.last_v4.into(),
         datapath: datapath(record.flags),
+        treatment: treatment(record.flags),
     }
 }
 
@@ -62,6 +77,7 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
         ns_if: name_of(&record.ns_if),
         address: record.v4.into(),
         mac: record.mac,
+        allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         marks: Marks {
             created: is_set(endpoint_flags::NS_CREATED),
             resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
@@ -85,12 +101,33 @@ fn flag(datapath: Datapath) -> u32 {
     }
 }
 
+/// What the flags of a network or an endpoint say about its packets.
+#[must_use]
+pub(crate) fn treatment(flags: u32) -> Treatment {
+    let is_set = |flag: u32| flags & flag != 0;
+    let nat = match (is_set(endpoint_flags::NAT_EIM), is_set(endpoint_flags::NAT_EIF)) {
+        (false, _) => Nat::Symmetric,
+        (true, false) => Nat::Eim,
+        (true, true) => Nat::EimEif,
+    };
+    Treatment { nat, clamp_mss: is_set(endpoint_flags::CLAMP_MSS) }
+}
+
+fn flags_of(treatment: Treatment) -> u32 {
+    let nat = match treatment.nat {
+        Nat::Symmetric => 0,
+        Nat::Eim => endpoint_flags::NAT_EIM,
+        Nat::EimEif => endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF,
+    };
+    nat | if treatment.clamp_mss { endpoint_flags::CLAMP_MSS } else { 0 }
+}
+
 /// The record of a network.
 ///
 /// # Errors
 /// A name is too long.
 pub(super) fn of_network(spec: &NetworkSpec) -> Result<abi::Network> {
-    let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath } = spec;
+    let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
     Ok(abi::Network {
         gateway_v4: gateway.addr().octets(),
         prefix_v4: gateway.prefix_len().into(),
@@ -101,7 +138,7 @@ pub(super) fn of_network(spec: &NetworkSpec) -> Result<abi::Network> {
         gateway_v6: [0; 16],
         prefix_v6: 0,
         last_v4: last.octets(),
-        flags: flag(*datapath),
+        flags: flag(*datapath) | flags_of(*treatment),
         name: name(network)?,
         bridge: name(bridge)?,
     })
@@ -127,6 +164,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         (created, endpoint_flags::NS_CREATED),
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (loopback, endpoint_flags::LOOPBACK_UP),
+        (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     Ok(abi::Endpoint {
@@ -138,7 +176,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         mtu: spec.mtu,
         mac: spec.mac,
         gateway_mac: spec.gateway_mac,
-        flags: flag(spec.datapath) | marks,
+        flags: flag(spec.datapath) | flags_of(spec.treatment) | marks,
         v6: [0; 16],
         pid: spec.pid.unwrap_or(0),
         netns_cookie: ns.cookie()?,

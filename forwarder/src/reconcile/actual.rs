@@ -182,7 +182,7 @@ impl Actual {
     pub fn has(&self, object: &Object) -> bool {
         let (host, records) = (&self.host.net, &self.records);
         match object {
-            Object::Dataplane => records.loaded,
+            Object::Dataplane(_) => records.loaded,
             Object::Netns { name } => self.named.contains(name),
             Object::SysctlMemory(wanted) => records.sysctls.iter().any(|record| record.path == wanted.path),
             Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),

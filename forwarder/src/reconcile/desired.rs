@@ -5,10 +5,11 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, NS_IF, NetworkRecord, UpRequest, garbage, names, subnet,
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, NS_IF, Nat, NetworkRecord, Treatment, UpRequest, garbage, names,
+    subnet,
     uplink::{self, Uplink},
 };
-use crate::{Error, Kind, Result, netlink::Mac};
+use crate::{Error, Kind, Result, dataplane::Sizes, netlink::Mac};
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
 const SMALLEST_MTU: u32 = 68;
@@ -22,6 +23,8 @@ const MOST_PORTS: usize = 1_023;
 pub(super) struct Desired {
     pub(super) network: Network,
     pub(super) endpoint: Endpoint,
+    /// The flow table, if it is still to be made.
+    pub(super) table: Sizes,
 }
 
 /// The network.
@@ -35,6 +38,7 @@ pub(super) struct Network {
     pub(super) datapath: Datapath,
     pub(super) uplink: Uplink,
     pub(super) last: Ipv4Addr,
+    pub(super) treatment: Treatment,
 }
 
 /// The endpoint.
@@ -43,6 +47,7 @@ pub(super) struct Endpoint {
     pub(super) host_if: String,
     pub(super) address: Ipv4Addr,
     pub(super) mac: Mac,
+    pub(super) allow_spoof: bool,
 }
 
 impl Desired {
@@ -62,6 +67,7 @@ impl Desired {
             Some(record) => existing_network(request, actual, record, attached.is_some())?,
             None => new_network(request, actual, name)?,
         };
+        let table = table(request, actual, &network)?;
         let endpoint = match attached {
             Some(record) => existing_endpoint(request, actual, record)?,
             None => {
@@ -69,7 +75,7 @@ impl Desired {
                 new_endpoint(request, actual, &network, former)?
             }
         };
-        Ok(Self { network, endpoint })
+        Ok(Self { network, endpoint, table })
     }
 }
 
@@ -111,6 +117,9 @@ fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord
     same(name, "subnet", request.subnet.as_ref(), &record.subnet())?;
     same(name, "MTU", request.mtu.as_ref(), &record.mtu)?;
     same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+    same(name, "NAT", request.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
+    let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
+    same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
     let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
     if !attached && ports >= MOST_PORTS {
         let why = format!("its bridge {} has {ports} ports, and takes no more", record.bridge);
@@ -128,7 +137,19 @@ fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord
         datapath: record.datapath,
         uplink,
         last: record.last,
+        treatment: record.treatment,
     })
+}
+
+/// Settles the flow table: one that exists must be as it is asked for.
+fn table(request: &UpRequest, actual: &Actual, network: &Network) -> Result<Sizes> {
+    if network.datapath == Datapath::Kernel {
+        request.table.refuse_with_kernel()?;
+    }
+    match &actual.records.table {
+        Some(found) => request.table.check(found).map(|()| Sizes::default()),
+        None => request.table.sizes(),
+    }
 }
 
 /// An option given must be the one that exists.
@@ -174,9 +195,13 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         (None, None) => subnet::free(actual)?,
     };
     let gateway = subnet::gateway(subnet);
+    let datapath = datapath(request.datapath, actual)?;
+    let treatment = Treatment { nat: request.nat.unwrap_or_default(), clamp_mss: request.clamp_mss };
+    treatment.check(datapath)?;
     Ok(Network {
         mtu: mtu(request.mtu, &uplink)?,
-        datapath: datapath(request.datapath, actual)?,
+        datapath,
+        treatment,
         mac: names::gateway_mac(gateway.addr()),
         last: Ipv4Addr::UNSPECIFIED,
         name,
@@ -250,12 +275,18 @@ fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointReco
     if let Some(ip) = request.ip.filter(|ip| *ip != record.address) {
         return Err(refuse(format!("its address is {}, not {ip}", record.address)));
     }
+    if request.allow_spoof && !record.allow_spoof {
+        return Err(refuse("it was attached without --allow-spoof".into()));
+    }
     let host = actual.host.net.by_index(record.index);
     let inside = actual.inside().and_then(|inside| inside.net.link(&record.ns_if));
     match (host, inside) {
-        (Some(host), Some(inside)) if garbage::are_ends(host, inside) => {
-            Ok(Endpoint { host_if: host.name.clone(), address: record.address, mac: record.mac })
-        }
+        (Some(host), Some(inside)) if garbage::are_ends(host, inside) => Ok(Endpoint {
+            host_if: host.name.clone(),
+            address: record.address,
+            mac: record.mac,
+            allow_spoof: record.allow_spoof,
+        }),
         _ => Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.ns_if, record.host_if))),
     }
 }
@@ -270,6 +301,7 @@ fn new_endpoint(
     let cookie = actual.inside().map(|inside| inside.cookie);
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
+    let allow_spoof = request.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let kept = kept.map(|record| record.address);
     let usable =
         |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
@@ -288,6 +320,6 @@ fn new_endpoint(
             Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
                 .remedy("choose another address with --ip"))
         }
-        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address) }),
+        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address), allow_spoof }),
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Error, Kind, Result,
+    dataplane::Sizes,
     netlink::Link,
     netns::{Name, nearest},
 };
@@ -40,7 +41,7 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     objects.extend(scope.uplinks());
     objects.extend(doomed.iter().map(|name| Object::Netns { name: name.clone() }));
     if kept.is_empty() && actual.records.pinned {
-        objects.push(Object::Dataplane);
+        objects.push(Object::Dataplane(Sizes::default()));
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
     Ok(DownPlan { ops: objects.into_iter().map(Op::remove).collect(), nearest })

@@ -1,6 +1,11 @@
 //! What one would type to do the same by hand.
 
-use super::{Action, Object, Op, SysctlRecord, TargetRef, object::mac_text};
+use forwarder_common::abi::Timeout;
+
+use super::{
+    Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
+};
+use crate::dataplane::Sizes;
 
 impl Op {
     /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins.
@@ -109,17 +114,29 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
     };
     match object {
-        Object::Dataplane if make => {
-            vec![format!("bpftool prog loadall fwd-datapath {pins}/progs type classifier pinmaps {pins}/maps")]
+        Object::Dataplane(sizes) if make => {
+            let mut lines =
+                vec![format!("bpftool prog loadall fwd-datapath {pins}/progs type classifier pinmaps {pins}/maps")];
+            lines.extend(table_notes(sizes));
+            lines
         }
-        Object::Dataplane => vec![format!("rm -r {pins}")],
+        Object::Dataplane(_) => vec![format!("rm -r {pins}")],
         Object::SysctlMemory(SysctlRecord { path, .. }) => record("SYSCTLS", path),
         Object::Sysctl(SysctlRecord { path, original, ours }) => {
             vec![format!("sysctl -w {}={}", key(path), if make { ours } else { original })]
         }
         Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } => record("UPLINKS", name),
-        Object::Network(spec) => record("NETWORKS", &spec.bridge),
-        Object::Endpoint(spec) => record("ENDPOINTS", &spec.host_if),
+        Object::Network(spec) => {
+            let mut lines = record("NETWORKS", &spec.bridge);
+            lines.extend(treatment_note(spec.treatment).filter(|_| make));
+            lines
+        }
+        Object::Endpoint(spec) => {
+            let mut lines = record("ENDPOINTS", &spec.host_if);
+            let note = || format!("# {} may send from other addresses (--allow-spoof)", spec.address);
+            lines.extend((spec.allow_spoof && make).then(note));
+            lines
+        }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
         Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
         Object::UplinkHooks { name, .. } => {
@@ -131,6 +148,36 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What is written into the map CONFIG, for which no other tool has a command.
+fn table_notes(sizes: &Sizes) -> [String; 2] {
+    let Sizes { max_flows, max_flows_per_endpoint, nat_ports, .. } = sizes;
+    let time = |(which, time): &(Timeout, u32)| {
+        IdleTime::of(*which).map(|idle| format!("{} {}", idle.name, seconds(*time).replace(' ', "")))
+    };
+    let times: Vec<String> = sizes.timeouts.iter().filter_map(time).collect();
+    let megabytes = sizes.memory().div_ceil(1_000_000);
+    [
+        format!(
+            "# flow table: {max_flows} flows, {max_flows_per_endpoint} of a namespace, ports {}, {megabytes} MB",
+            range(*nat_ports)
+        ),
+        format!("# idle times: {}", times.join(", ")),
+    ]
+}
+
+/// What the record of a network says besides, if it is not the usual.
+fn treatment_note(treatment: Treatment) -> Option<String> {
+    let Treatment { nat, clamp_mss } = treatment;
+    let mut options = Vec::new();
+    if nat != Nat::Symmetric {
+        options.push(format!("--nat {}", nat.name()));
+    }
+    if clamp_mss {
+        options.push("--clamp-mss".into());
+    }
+    (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }
 
 const fn verbs(make: bool) -> (&'static str, &'static str, &'static str) {

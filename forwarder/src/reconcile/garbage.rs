@@ -122,6 +122,8 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         gateway_mac: network.map_or([0; 6], |network| network.mac),
         mtu: network.map_or(0, |network| network.mtu),
         datapath: network.map_or(super::Datapath::Tc, |network| network.datapath),
+        treatment: network.map_or_else(Default::default, |network| network.treatment),
+        allow_spoof: endpoint.allow_spoof,
         marks: endpoint.marks,
     }
 }
@@ -148,6 +150,7 @@ pub(super) fn network_object(network: &NetworkRecord) -> Object {
         mac: network.mac,
         last: network.last,
         datapath: network.datapath,
+        treatment: network.treatment,
     })
 }
 

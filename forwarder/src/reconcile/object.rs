@@ -4,8 +4,9 @@ use std::{fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, Marks, SysctlRecord, TargetRef};
+use super::{Datapath, Marks, SysctlRecord, TargetRef, Treatment};
 use crate::{
+    dataplane::Sizes,
     netlink::{BridgeSpec, Mac, VethSpec},
     netns::Name,
 };
@@ -58,7 +59,7 @@ impl Op {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     /// The programs and maps of this host namespace, pinned.
-    Dataplane,
+    Dataplane(Sizes),
     /// A namespace with a name, its `lo` marked as made by `up`.
     Netns {
         /// Its name.
@@ -241,6 +242,8 @@ pub struct NetworkSpec {
     pub last: Ipv4Addr,
     /// What forwards its packets.
     pub datapath: Datapath,
+    /// How they are treated.
+    pub treatment: Treatment,
 }
 
 /// What an endpoint's record is to say.
@@ -274,6 +277,10 @@ pub struct EndpointSpec {
     pub mtu: u32,
     /// What forwards its packets.
     pub datapath: Datapath,
+    /// How they are treated: as all of the network.
+    pub treatment: Treatment,
+    /// It may send from addresses other than its own.
+    pub allow_spoof: bool,
     /// What is done for it besides.
     pub marks: Marks,
 }
@@ -299,7 +306,7 @@ impl Object {
     /// What is done to make it, and to remove it.
     const fn verbs(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Dataplane => ("load", "unload"),
+            Self::Dataplane(_) => ("load", "unload"),
             Self::Netns { .. } | Self::Bridge(_) | Self::Veth { .. } => ("create", "delete"),
             Self::SysctlMemory(_) => ("remember", "forget"),
             Self::Sysctl(_) => ("set", "restore"),
@@ -323,7 +330,7 @@ impl Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dataplane => write!(f, "the data path"),
+            Self::Dataplane(_) => write!(f, "the data path"),
             Self::Netns { name } => write!(f, "namespace {name}"),
             Self::SysctlMemory(SysctlRecord { path, original, .. }) => write!(f, "the value {original} of {path}"),
             Self::Sysctl(SysctlRecord { path, .. }) => write!(f, "{path}"),

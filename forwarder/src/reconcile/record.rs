@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::Datapath;
+use super::{Datapath, TableRecord, Treatment};
 use crate::netlink::Mac;
 
 /// A network, by its bridge.
@@ -28,6 +28,8 @@ pub struct NetworkRecord {
     pub last: Ipv4Addr,
     /// What forwards its packets.
     pub datapath: Datapath,
+    /// How they are treated.
+    pub treatment: Treatment,
 }
 
 /// An endpoint, by its host end.
@@ -55,6 +57,8 @@ pub struct EndpointRecord {
     pub address: Ipv4Addr,
     /// Hardware address inside.
     pub mac: Mac,
+    /// It may send from addresses other than its own.
+    pub allow_spoof: bool,
     /// What was done for it besides.
     pub marks: Marks,
 }
@@ -111,6 +115,8 @@ pub struct SysctlRecord {
 pub struct Records {
     /// The data path of this host namespace is loaded.
     pub loaded: bool,
+    /// The flow table, once it is loaded.
+    pub table: Option<TableRecord>,
     /// Something is pinned for this host namespace, if only what an interrupted command left.
     pub pinned: bool,
     /// Networks.

@@ -4,6 +4,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 
 use ipnet::Ipv4Net;
 
+use super::{Nat, TableRequest};
 use crate::netns::{DIRECTORY, Name};
 
 /// How a namespace was given.
@@ -76,13 +77,33 @@ pub struct UpRequest {
     pub mtu: Option<u32>,
     /// Default: the network's, else the best that the kernel has.
     pub datapath: Option<Datapath>,
+    /// How ports are mapped; default: as the network does, else [`Nat::Symmetric`].
+    pub nat: Option<Nat>,
+    /// Lower the MSS of TCP in this network; without it, as the network does, else not.
+    pub clamp_mss: bool,
+    /// Let the namespace send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// The flow table of the host.
+    pub table: TableRequest,
 }
 
 impl UpRequest {
     /// A request without options.
     #[must_use]
     pub fn new(target: TargetRef) -> Self {
-        Self { target, network: None, uplink: None, subnet: None, ip: None, mtu: None, datapath: None }
+        Self {
+            target,
+            network: None,
+            uplink: None,
+            subnet: None,
+            ip: None,
+            mtu: None,
+            datapath: None,
+            nat: None,
+            clamp_mss: false,
+            allow_spoof: false,
+            table: TableRequest::default(),
+        }
     }
 }
 

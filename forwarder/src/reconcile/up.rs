@@ -111,7 +111,7 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
 
 /// Everything that there is to be, in the order in which it is made.
 fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let mut objects = vec![Object::Dataplane];
+    let mut objects = vec![Object::Dataplane(desired.table.clone())];
     if let TargetRef::Named(name) = &request.target {
         objects.push(Object::Netns { name: name.clone() });
     }
@@ -163,7 +163,7 @@ fn uplink_sysctls(actual: &Actual, uplink: &str) -> Vec<Object> {
 }
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last } = network.clone();
+    let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
     let alias = names::network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
@@ -181,6 +181,7 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
         mac,
         last,
         datapath,
+        treatment,
     };
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
@@ -223,7 +224,7 @@ fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac) -> [Object; 3]
 }
 
 fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let Desired { network, endpoint } = desired;
+    let Desired { network, endpoint, table: _ } = desired;
     let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
     let spec = VethSpec {
         host_if: endpoint.host_if.clone(),
@@ -248,7 +249,7 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
 }
 
 fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> EndpointSpec {
-    let Desired { network, endpoint } = desired;
+    let Desired { network, endpoint, table: _ } = desired;
     let target = actual.target.as_ref();
     EndpointSpec {
         network: network.name.clone(),
@@ -265,6 +266,8 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
         gateway_mac: network.mac,
         mtu: network.mtu,
         datapath: network.datapath,
+        treatment: network.treatment,
+        allow_spoof: endpoint.allow_spoof,
         marks: marks(actual, former),
     }
 }
@@ -286,7 +289,7 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
 }
 
 fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {
-    let Desired { network, endpoint } = desired;
+    let Desired { network, endpoint, table: _ } = desired;
     let (ns, ns_if) = (request.target.clone(), NS_IF.to_owned());
     let gateway = network.gateway.addr();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
@@ -301,6 +304,9 @@ fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {
 
 fn warnings(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<String> {
     let mut warnings = Vec::new();
+    if actual.records.table.is_none() {
+        warnings.extend(request.table.warnings());
+    }
     if let (None, Datapath::Kernel, Some(why)) = (request.datapath, desired.network.datapath, &actual.no_tc) {
         warnings.push(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"));
     }

@@ -42,6 +42,12 @@ pub struct EndpointView {
     pub uplink: String,
     /// `tc` or `kernel`.
     pub datapath: String,
+    /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.
+    pub nat: Option<String>,
+    /// Whether the MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// Whether the namespace may send from addresses other than its own.
+    pub allow_spoof: bool,
     /// Bridge.
     pub bridge: String,
     /// MTU, bytes.
@@ -76,6 +82,12 @@ impl EndpointView {
     /// The host end, and whether it is still there.
     fn host_end(&self) -> (String, Tone) {
         if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
+    }
+
+    /// Options of the network that are not the usual ones.
+    pub(super) fn network_options(&self) -> Vec<String> {
+        let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
+        nat.chain(self.clamp_mss.then(|| "clamp-mss".into())).collect()
     }
 
     /// The addresses with prefix length, comma-separated.
@@ -126,7 +138,8 @@ impl Listing for EndpointView {
 fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let Some(first) = endpoints.first() else { return Ok(()) };
     let name = look.paint(Tone::Strong, &first.network);
-    writeln!(out, "{name}  {}, uplink {}, datapath {}", first.gateways(), first.uplink, first.datapath)?;
+    let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
+    writeln!(out, "{name}  {}, uplink {}, datapath {}{options}", first.gateways(), first.uplink, first.datapath)?;
     let columns = [
         ("NAMESPACE", Holds::Name),
         ("HOST IF", Holds::Text),

@@ -1,6 +1,7 @@
 //! `fwd inspect`.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     net::IpAddr,
 };
@@ -28,6 +29,30 @@ pub struct FlowCounts {
     pub closing: usize,
 }
 
+/// The settings of the flow table of the host.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableView {
+    /// Flows that may be established at once.
+    pub max_flows: u32,
+    /// The same for one namespace.
+    pub max_flows_per_ns: u32,
+    /// First and last port of the NAT range.
+    pub nat_ports: (u16, u16),
+    /// Idle times that end a flow, milliseconds, by their names on the command line.
+    pub timeouts: BTreeMap<&'static str, u64>,
+    /// Memory that it takes, bytes.
+    pub memory_bytes: u64,
+}
+
+impl TableView {
+    /// `65536 flows (65536 of a namespace), ports 1024-29999, 39.4 MB`.
+    pub(super) fn summary(&self) -> String {
+        let Self { max_flows, max_flows_per_ns, nat_ports: (first, last), memory_bytes, .. } = self;
+        let memory = units::bytes(*memory_bytes);
+        format!("{max_flows} flows ({max_flows_per_ns} of a namespace), ports {first}-{last}, {memory}")
+    }
+}
+
 /// The result of `fwd inspect` for an endpoint.
 #[derive(Clone, Debug, Serialize)]
 pub struct InspectView {
@@ -52,6 +77,8 @@ pub struct InspectView {
     pub resolv_conf: bool,
     /// Flows by state.
     pub flows: FlowCounts,
+    /// The flow table of the host, if there is one.
+    pub table: Option<TableView>,
     /// What became of the packets that left the namespace, without zeros.
     pub verdicts: Vec<StatView>,
 }
@@ -115,11 +142,13 @@ impl InspectView {
             .add("host end", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "))
-            .add("datapath", &endpoint.datapath)
+            .add("datapath", [vec![endpoint.datapath.clone()], endpoint.network_options()].concat().join(", "))
+            .add("guard", if endpoint.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" })
             .add("resolver", self.resolver())
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
             .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))
-            .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"));
+            .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"))
+            .add("flow table", self.table.as_ref().map(TableView::summary).unwrap_or_default());
         facts
     }
 }

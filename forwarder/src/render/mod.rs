@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use endpoint::EndpointView;
 pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
-pub use inspect::{FlowCounts, InspectView, InterfaceView, PeerView, PortView};
+pub use inspect::{FlowCounts, InspectView, InterfaceView, PeerView, PortView, TableView};
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use plan::{DownView, PlanView, StepView};
 pub use stat::{StatView, StatsView};

@@ -2,7 +2,7 @@
 
 use super::{
     DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, Look, NamespaceChange, NamespaceView,
-    PeerView, PlanView, PortView, ProcessView, StatView, StatsView, StepView, UpView, WhereView,
+    PeerView, PlanView, PortView, ProcessView, StatView, StatsView, StepView, TableView, UpView, WhereView,
 };
 
 /// A terminal of `width` columns without colours.
@@ -25,6 +25,9 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         gateways: vec![format!("10.77.{third}.1").parse().unwrap()],
         uplink: "eth0".into(),
         datapath: "tc".into(),
+        nat: Some("symmetric".into()),
+        clamp_mss: false,
+        allow_spoof: false,
         bridge: network.into(),
         mtu: 1500,
         tx_packets: 12,
@@ -111,6 +114,16 @@ pub(crate) fn stats(all: bool) -> StatsView {
     StatsView { stats, all }
 }
 
+pub(crate) fn table() -> TableView {
+    TableView {
+        max_flows: 65_536,
+        max_flows_per_ns: 65_536,
+        nat_ports: (1024, 29_999),
+        timeouts: [("icmp", 60_000)].into(),
+        memory_bytes: 61_000_000,
+    }
+}
+
 pub(crate) fn inspect() -> InspectView {
     let verdicts = stats(false).stats.into_iter().filter(|stat| stat.hook == "from_ns" && stat.packets > 0).collect();
     InspectView {
@@ -124,6 +137,7 @@ pub(crate) fn inspect() -> InspectView {
         uplink_address: Some("198.51.100.2".parse().unwrap()),
         resolv_conf: true,
         flows: FlowCounts { half_open: 1, established: 2, closing: 0 },
+        table: Some(table()),
         verdicts,
     }
 }

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
-pub(crate) use up::{DatapathArg, UpArgs};
+pub(crate) use up::{DatapathArg, NatArg, TableArgs, UpArgs};
 
 use crate::dataplane::RunDir;
 

@@ -28,9 +28,39 @@ pub(crate) struct UpArgs {
     /// What forwards packets: tc is eBPF, kernel is bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
+    /// How the network maps ports: symmetric is per destination, eim one port for all
+    /// destinations, eim-eif lets anyone write to it [default: symmetric]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) nat: Option<NatArg>,
+    /// Lower the MSS of the network's TCP connections to what the path carries
+    #[arg(long)]
+    pub(crate) clamp_mss: bool,
+    /// Let the namespace send from addresses other than its own
+    #[arg(long)]
+    pub(crate) allow_spoof: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// The flow table: shared by all networks of the host.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Flow table of the host (set by the first up, until the last down)")]
+pub(crate) struct TableArgs {
+    /// Ports of the uplink's address to appear behind [default: 1024-29999]
+    #[arg(long, value_name = "A-B")]
+    pub(crate) nat_ports: Option<String>,
+    /// Flows that may be established at once; decides the memory [default: 65536]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_flows: Option<String>,
+    /// The same for one namespace [default: as --max-flows]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_flows_per_ns: Option<String>,
+    /// Idle time that ends a flow, such as tcp-established=2h4m or udp-half-open=90s
+    #[arg(long = "timeout", value_name = "NAME=TIME")]
+    pub(crate) timeouts: Vec<String>,
 }
 
 /// `--datapath`, with plain comments as for the values of the global options.
@@ -42,4 +72,15 @@ pub(crate) enum DatapathArg {
     Tc,
     // The kernel's bridge, with masquerade by nftables.
     Kernel,
+}
+
+/// `--nat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NatArg {
+    // A port for each destination.
+    Symmetric,
+    // One port for all destinations.
+    Eim,
+    // And anyone may write to it.
+    EimEif,
 }

@@ -13,8 +13,10 @@ use crate::{
         state::{State, not_up},
         target,
     },
-    dataplane::Hook,
-    render::{FlowCounts, InspectView},
+    dataplane::{Dataplane, Hook},
+    execute,
+    reconcile::{IdleTime, TableRecord},
+    render::{FlowCounts, InspectView, TableView},
 };
 
 /// Shows all about an endpoint, or about an interface.
@@ -68,7 +70,21 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0,
         flows,
+        table: Some(table(&state.plane)?),
         verdicts,
+    })
+}
+
+/// The settings of the flow table.
+fn table(plane: &Dataplane) -> Result<TableView> {
+    let TableRecord { nat_ports, max_flows, max_flows_per_ns, timeouts } = execute::table(&plane.config()?);
+    let timeout = |(which, seconds)| IdleTime::of(which).map(|idle| (idle.name, u64::from(seconds) * 1000));
+    Ok(TableView {
+        max_flows,
+        max_flows_per_ns,
+        nat_ports,
+        timeouts: timeouts.into_iter().filter_map(timeout).collect(),
+        memory_bytes: plane.memory()?,
     })
 }
 

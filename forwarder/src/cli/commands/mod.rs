@@ -8,4 +8,5 @@ pub(super) mod interface;
 pub(super) mod ls;
 pub(super) mod ns;
 pub(super) mod stats;
+mod table;
 pub(super) mod up;

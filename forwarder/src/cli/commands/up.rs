@@ -4,17 +4,18 @@ use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
+use super::table;
 use crate::{
     Error, Kind, Result,
     cli::{
-        args::{DatapathArg, UpArgs},
+        args::{DatapathArg, NatArg, UpArgs},
         session::Session,
         state::{State, not_up},
         target,
     },
     execute::{self, Observer, UpResult},
     netns::Name,
-    reconcile::{Datapath, UpRequest},
+    reconcile::{Datapath, Nat, UpRequest},
     render::UpView,
 };
 
@@ -35,7 +36,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
 
 /// What the words ask for.
 fn request(args: &UpArgs) -> Result<UpRequest> {
-    let UpArgs { target, uplink, subnet, ip, network, mtu, datapath, dry_run: _ } = args;
+    let UpArgs { target, uplink, subnet, ip, network, mtu, datapath, nat, clamp_mss, allow_spoof, table, dry_run: _ } =
+        args;
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(Name::try_from).transpose()?,
@@ -48,6 +50,14 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
             DatapathArg::Tc => Some(Datapath::Tc),
             DatapathArg::Kernel => Some(Datapath::Kernel),
         },
+        nat: nat.map(|nat| match nat {
+            NatArg::Symmetric => Nat::Symmetric,
+            NatArg::Eim => Nat::Eim,
+            NatArg::EimEif => Nat::EimEif,
+        }),
+        clamp_mss: *clamp_mss,
+        allow_spoof: *allow_spoof,
+        table: table::request(table)?,
     })
 }
 
@@ -77,7 +87,7 @@ mod tests {
     use crate::{
         Kind, Result,
         cli::args::{Cli, Command},
-        reconcile::{Datapath, TargetRef, UpRequest},
+        reconcile::{Datapath, Nat, TableRequest, TargetRef, UpRequest},
     };
 
     fn asked(line: &str) -> Result<UpRequest> {
@@ -103,7 +113,8 @@ mod tests {
 
     #[test]
     fn every_option_arrives() {
-        let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel";
+        let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
+            --nat eim --clamp-mss --allow-spoof --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -111,6 +122,14 @@ mod tests {
         assert_eq!(request.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
+        assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
+        let table = TableRequest {
+            nat_ports: Some((2000, 3000)),
+            max_flows: Some(1000),
+            max_flows_per_ns: Some(10),
+            timeouts: vec![(forwarder_common::abi::Timeout::Icmp, 90)],
+        };
+        assert_eq!(request.table, table);
     }
 
     #[test]
@@ -119,5 +138,7 @@ mod tests {
         assert!(refused("fwd up a --subnet 10.0.0.5/24").contains("10.0.0.5"));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
         assert!(refused("fwd up ../x").contains("../x"));
+        assert!(refused("fwd up a --nat-ports 7").contains("--nat-ports 7"));
+        assert!(refused("fwd up a --timeout icmp=90s --timeout icmp=91s").contains("twice"));
     }
 }

@@ -97,8 +97,8 @@ impl<'a> Runner<'a> {
 
     fn make(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::Dataplane => {
-                self.plane = Some(Dataplane::create(&self.context.run_dir, self.cookie, &self.context.sizes)?);
+            Object::Dataplane(sizes) => {
+                self.plane = Some(Dataplane::create(&self.context.run_dir, self.cookie, sizes)?);
                 Ok(())
             }
             Object::Netns { name } => self.make_namespace(name),
@@ -123,7 +123,7 @@ impl<'a> Runner<'a> {
 
     fn remove(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::Dataplane => {
+            Object::Dataplane(_) => {
                 self.plane = None;
                 Dataplane::destroy(&self.context.run_dir, self.cookie)
             }
@@ -179,7 +179,7 @@ fn not_opened(reference: &TargetRef) -> Error {
 fn may_be_half_done(op: &Op) -> bool {
     let in_steps = matches!(
         op.object,
-        Object::Dataplane
+        Object::Dataplane(_)
             | Object::UplinkHooks { .. }
             | Object::EndpointHook { .. }
             | Object::Network(_)

@@ -43,9 +43,10 @@ impl World {
 
     fn make(&mut self, object: &Object) {
         match object.clone() {
-            Object::Dataplane => {
+            Object::Dataplane(sizes) => {
                 assert!(!self.records.loaded);
                 (self.records.loaded, self.records.pinned) = (true, true);
+                self.records.table = Some((&sizes).into());
             }
             Object::Netns { name } => {
                 let fresh = crate::reconcile::Inside { made: true, ..self.fresh() };
@@ -171,9 +172,20 @@ impl World {
 
     fn record_network(&mut self, spec: NetworkSpec) {
         let index = self.index(&spec.bridge);
-        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath } = spec;
+        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
         assert!(self.records.networks.iter().all(|network| network.name != name));
-        self.records.networks.push(NetworkRecord { index, name, bridge, gateway, uplink, mtu, mac, last, datapath });
+        self.records.networks.push(NetworkRecord {
+            index,
+            name,
+            bridge,
+            gateway,
+            uplink,
+            mtu,
+            mac,
+            last,
+            datapath,
+            treatment,
+        });
     }
 
     fn record_endpoint(&mut self, spec: EndpointSpec) {
@@ -185,7 +197,7 @@ impl World {
         network.expect("the network exists").last = spec.address;
         let index = self.index(&spec.host_if);
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
-        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, marks, .. } = spec;
+        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, allow_spoof, marks, .. } = spec;
         self.records.endpoints.push(EndpointRecord {
             index,
             network_index,
@@ -198,6 +210,7 @@ impl World {
             ns_if,
             address,
             mac,
+            allow_spoof,
             marks,
         });
     }
@@ -213,7 +226,7 @@ impl World {
 
     fn remove(&mut self, object: &Object) {
         match object {
-            Object::Dataplane => {
+            Object::Dataplane(_) => {
                 let records = std::mem::take(&mut self.records);
                 assert!(records.pinned);
                 assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));

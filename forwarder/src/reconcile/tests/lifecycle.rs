@@ -1,7 +1,9 @@
 //! What `up` and `down` do, once and again.
 
+use forwarder_common::abi::Timeout;
+
 use super::super::{
-    Action, Datapath, Object, ResolvConf, UpRequest,
+    Action, Datapath, Nat, Object, ResolvConf, TableRequest, Treatment, UpRequest,
     testing::{World, down, name, named},
 };
 
@@ -37,6 +39,44 @@ fn kernel_datapath_has_a_rule_and_no_programs() {
     assert!(made(|object| matches!(object, Object::Masquerade { .. })));
     assert!(!made(|object| matches!(object, Object::UplinkHooks { .. } | Object::EndpointHook { .. })));
     assert!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops.is_empty());
+}
+
+#[test]
+fn options_are_recorded_and_shown() {
+    let mut world = World::new();
+    let table = TableRequest {
+        nat_ports: Some((2000, 3000)),
+        max_flows: Some(1000),
+        max_flows_per_ns: Some(100),
+        timeouts: vec![(Timeout::UdpHalfOpen, 90)],
+    };
+    let request = UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, table, ..UpRequest::new(named("a")) };
+    let request = UpRequest { allow_spoof: true, ..request };
+    let plan = world.up(&request);
+    let shown = text(&plan.ops);
+    for line in [
+        "# flow table: 1000 flows, 100 of a namespace, ports 2000-3000, ",
+        "udp-half-open 1m30s",
+        "# with --nat eim-eif, --clamp-mss",
+        "# 10.77.0.2 may send from other addresses (--allow-spoof)",
+    ] {
+        assert!(shown.contains(line), "{line:?} is missing: {shown}");
+    }
+    assert!(plan.warnings[0].contains("RFC 4787 REQ-5 asks for (2m)"), "{:?}", plan.warnings);
+    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true };
+    assert_eq!(world.records.networks[0].treatment, treatment);
+    assert!(world.records.endpoints[0].allow_spoof);
+    // As they are: given again, and left out.
+    for again in [&request, &UpRequest::new(named("a"))] {
+        assert!(world.up(again).ops.is_empty());
+    }
+    // They outlive their veth pair and bridge.
+    for link in [world.records.endpoints[0].host_if.clone(), "fwd0".into()] {
+        world.delete_link(&link);
+        world.up(&UpRequest::new(named("a")));
+        assert_eq!(world.records.networks[0].treatment, treatment);
+        assert!(world.records.endpoints[0].allow_spoof, "{link}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What `up` refuses, before anything is changed.
 
+use forwarder_common::abi::Timeout;
+
 use super::super::{
-    Datapath, DownRequest, UpRequest,
+    Datapath, DownRequest, Nat, TableRequest, UpRequest,
     testing::{World, name, named},
 };
 use crate::{
@@ -145,6 +147,64 @@ fn options_that_differ_from_what_exists() {
         Kind::Conflict,
         &["fwd0", "web", "fwd down"],
     );
+}
+
+fn table(change: impl FnOnce(&mut TableRequest)) -> UpRequest {
+    let mut request = request();
+    change(&mut request.table);
+    request
+}
+
+#[test]
+fn options_of_a_network_that_differ() {
+    let mut world = World::new();
+    world.up(&UpRequest { nat: Some(Nat::Eim), ..request() });
+    for target in ["a", "b"] {
+        let base = UpRequest::new(named(target));
+        let symmetric = UpRequest { nat: Some(Nat::Symmetric), ..base.clone() };
+        refused(&world, &symmetric, Kind::Conflict, &["network fwd0", "NAT", "eim", "symmetric"]);
+        let clamped = UpRequest { clamp_mss: true, ..base };
+        refused(&world, &clamped, Kind::Conflict, &["network fwd0", "MSS clamping", "off", "on"]);
+    }
+    refused(&world, &UpRequest { allow_spoof: true, ..request() }, Kind::Conflict, &["namespace a", "--allow-spoof"]);
+    let other = UpRequest { nat: Some(Nat::EimEif), network: Some(name("other")), ..UpRequest::new(named("b")) };
+    world.up(&UpRequest { allow_spoof: true, ..other });
+}
+
+#[test]
+fn flow_table_that_differs_from_what_is_asked_for() {
+    let mut world = World::new();
+    world.up(&table(|table| table.max_flows = Some(1000)));
+    world.up(&table(|table| (table.max_flows, table.max_flows_per_ns) = (Some(1000), Some(1000))));
+    let differs = |request: UpRequest, words: &[&str]| refused(&world, &request, Kind::Conflict, words);
+    differs(table(|table| table.max_flows = Some(2000)), &["--max-flows 2000", "1000", "fwd down --all"]);
+    differs(table(|table| table.max_flows_per_ns = Some(7)), &["--max-flows-per-ns 7", "1000"]);
+    differs(table(|table| table.nat_ports = Some((2000, 3000))), &["--nat-ports 2000-3000", "1024-29999"]);
+    let timeout = table(|table| table.timeouts.push((Timeout::Icmp, 90)));
+    differs(timeout, &["--timeout icmp=1m30s", "icmp=1m"]);
+}
+
+#[test]
+fn more_flows_for_one_namespace_than_for_all() {
+    let request = table(|table| (table.max_flows, table.max_flows_per_ns) = (Some(10), Some(11)));
+    refused(&World::new(), &request, Kind::Usage, &["--max-flows-per-ns 11", "--max-flows 10"]);
+}
+
+#[test]
+fn options_that_the_kernel_datapath_has_not() {
+    let mut world = World::new();
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..request() };
+    let refused =
+        |world: &World, request: UpRequest, words: &[&str]| refused(world, &request, Kind::Unsupported, words);
+    refused(&world, UpRequest { nat: Some(Nat::Eim), ..kernel.clone() }, &["--nat eim", "datapath kernel", "tc"]);
+    refused(&world, UpRequest { clamp_mss: true, ..kernel.clone() }, &["--clamp-mss", "datapath kernel", "tc"]);
+    let flows = TableRequest { max_flows: Some(7), ..TableRequest::default() };
+    refused(&world, UpRequest { table: flows.clone(), ..kernel.clone() }, &["--max-flows 7", "conntrack"]);
+    let timeouts = TableRequest { timeouts: vec![(Timeout::TcpEstablished, 7_440)], ..TableRequest::default() };
+    let words = ["--timeout tcp-established=2h4m", "conntrack"];
+    refused(&world, UpRequest { table: timeouts, ..kernel.clone() }, &words);
+    world.up(&UpRequest { nat: Some(Nat::Symmetric), allow_spoof: true, ..kernel });
+    refused(&world, UpRequest { table: flows, ..request() }, &["--max-flows 7", "conntrack"]);
 }
 
 #[test]
