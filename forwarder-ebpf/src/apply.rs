@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
-    helpers::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer},
+    helpers::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
 };
 use forwarder_common::{
     icmp_error::EmbeddedRewrite,
@@ -119,6 +119,19 @@ pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Resul
     bytes.store(port.0, port.1)?;
     bytes.store(ip_check.0, ip_check.1)?;
     bytes.store(icmp_check.0, icmp_check.1)
+}
+
+/// Puts an Ethernet header in front of an IPv4 packet that has none, with these addresses, destination first. Bytes taken
+/// before are stale.
+#[inline(always)]
+pub(crate) fn add_ethernet(skb: Skb, macs: [u8; 12]) -> Result<(), DropReason> {
+    // SAFETY: the context is valid; a failure leaves the packet as it is.
+    if unsafe { bpf_skb_change_head(skb.ptr(), ethernet::LEN as u32, 0) } != 0 {
+        return Err(DropReason::Rewrite);
+    }
+    let bytes = skb.linear();
+    set_macs(&bytes, macs)?;
+    bytes.store(ethernet::field::TYPE, ethernet::ethertype::IPV4)
 }
 
 /// Addresses the frame to `destination` from `source`, given one after the other.

@@ -2,7 +2,6 @@
 
 use forwarder_common::{
     abi::CODES,
-    packet::L3_OFF,
     verdict::Verdict,
     wire::{ipv4, l4},
 };
@@ -21,10 +20,10 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// A packet of which no more is known than its length.
+    /// A packet of which no more is known than its length, and where its network header is.
     #[inline(always)]
-    pub(crate) fn whole(skb: Skb) -> Self {
-        Self { packets: 1, bytes: skb.len().wrapping_sub(L3_OFF as u32) }
+    pub(crate) fn whole(skb: Skb, l3: usize) -> Self {
+        Self { packets: 1, bytes: skb.len().wrapping_sub(l3 as u32) }
     }
 
     /// A parsed packet: each segment of a GSO packet repeats the headers.
@@ -34,7 +33,7 @@ impl Amount {
         if segments > 1 {
             let headers = ip.len.wrapping_add(l4.len) as u32;
             let repeated = segments.wrapping_sub(1).wrapping_mul(headers);
-            return Self { packets: segments, bytes: skb.len().wrapping_sub(L3_OFF as u32).wrapping_add(repeated) };
+            return Self { packets: segments, bytes: skb.len().wrapping_sub(ip.off as u32).wrapping_add(repeated) };
         }
         // The frame may be padded: the header knows better.
         Self { packets: 1, bytes: ip.total_len.into() }

@@ -21,7 +21,9 @@ mod sweep;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 
-use crate::skb::Skb;
+use forwarder_common::packet::L3_OFF;
+
+use crate::{hook::NO_HEADER, skb::Skb};
 
 /// Ingress of a host end: packets that leave a namespace.
 #[classifier]
@@ -32,13 +34,25 @@ pub fn from_ns(ctx: TcContext) -> i32 {
 /// Ingress of an uplink: replies on their way back.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    hook::from_uplink(Skb::new(&ctx)).perform()
+    hook::from_uplink::<L3_OFF>(Skb::new(&ctx)).perform()
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
 #[classifier]
 pub fn to_uplink(ctx: TcContext) -> i32 {
-    hook::to_uplink(Skb::new(&ctx)).perform()
+    hook::to_uplink::<L3_OFF>(Skb::new(&ctx)).perform()
+}
+
+/// As [`from_uplink`], of an uplink without link-layer header.
+#[classifier]
+pub fn from_uplink_l3(ctx: TcContext) -> i32 {
+    hook::from_uplink::<NO_HEADER>(Skb::new(&ctx)).perform()
+}
+
+/// As [`to_uplink`], of an uplink without link-layer header.
+#[classifier]
+pub fn to_uplink_l3(ctx: TcContext) -> i32 {
+    hook::to_uplink::<NO_HEADER>(Skb::new(&ctx)).perform()
 }
 
 /// Run once by the control plane: starts (or, after an upgrade, sets anew) the timer that ends idle flows. Returns 0 or a

@@ -55,8 +55,10 @@ impl Skb {
     }
 
     fields! {
-        /// Length with the Ethernet header, bytes.
+        /// Length with the link-layer header, if there is one, bytes.
         pub(crate) len: u32,
+        /// What the kernel takes the packet for: an Ethernet type, network byte order.
+        pub(crate) protocol: u16,
         /// The interface of the hook.
         pub(crate) ifindex: u32,
         /// The interface by which the packet came into this namespace, 0 for the host's own.
@@ -79,7 +81,7 @@ impl Skb {
 
     /// The linear bytes as they are.
     #[inline(always)]
-    fn linear(self) -> Bytes {
+    pub(crate) fn linear(self) -> Bytes {
         Bytes { data: self.data(), end: self.data_end() }
     }
 

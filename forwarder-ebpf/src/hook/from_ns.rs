@@ -65,7 +65,7 @@ fn punt(skb: Skb, reason: PuntReason) -> Action {
 
 #[inline(always)]
 fn count_here(skb: Skb, code: u32) {
-    let amount = Amount::whole(skb);
+    let amount = Amount::whole(skb, L3_OFF);
     count::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
 }
 
@@ -123,7 +123,7 @@ fn deliver(skb: Skb, peer: u32) -> Action {
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
     let segments = skb.gso_segs();
-    let Amount { bytes, .. } = Amount::whole(skb);
+    let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
     if segments <= 1 && bytes > mtu {
         return punt(skb, PuntReason::TooBig);
     }

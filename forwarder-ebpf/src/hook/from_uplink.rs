@@ -3,17 +3,15 @@
 use forwarder_common::{
     abi::Tuple,
     flow::hash,
-    packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
-        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
-use super::{ethertype, whole, wire_size};
+use super::{NO_HEADER, is_ipv4, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -26,16 +24,17 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// A packet that arrives by an uplink: a reply to an endpoint, or something for the host, which is left alone and not counted.
+/// A packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the host, which is
+/// left alone and not counted.
 #[inline(always)]
-pub(crate) fn from_uplink(skb: Skb) -> Action {
+pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    if ethertype(&bytes) != ethertype::IPV4 {
+    if !is_ipv4::<L3>(skb, &bytes) {
         return Action::NEXT;
     }
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
+    let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     if in_fwd_network(ip.dst) {
-        return drop(skb, DropReason::DirectToEndpoint);
+        return drop(skb, &ip, DropReason::DirectToEndpoint);
     }
     // With options there are more headers: the pointers are taken anew.
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
@@ -55,7 +54,7 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
         }
     }
     match store::copy::<true>(slot, word) {
-        Some(hit) => translate(skb, &bytes, &ip, &l4, &hit),
+        Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         None => Action::NEXT,
     }
 }
@@ -70,17 +69,17 @@ fn may_be_reply(l4: &l4::Header) -> bool {
 }
 
 #[inline(always)]
-fn drop(skb: Skb, reason: DropReason) -> Action {
-    let amount = Amount::whole(skb);
+fn drop(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+    let amount = Amount::whole(skb, ip.off);
     count::fwd_count_at_uplink(skb.ifindex(), 0, Verdict::Dropped(reason).code(), amount.packets, amount.bytes);
     Action::DROP
 }
 
 /// The established path.
 #[inline(always)]
-fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
+fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
     if !whole(skb, ip) {
-        return drop(skb, DropReason::Malformed);
+        return drop(skb, ip, DropReason::Malformed);
     }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<true>(hit, l4, now(), amount);
@@ -94,8 +93,13 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &
         return pass(skb, bytes, ip, l4, hit, PuntReason::TooBig);
     }
     let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Decrement);
-    if let Err(reason) = apply::set_macs(bytes, hit.hop).and_then(|()| apply::rewrite(skb, bytes, &change)) {
-        return drop(skb, reason);
+    let done = if L3 == NO_HEADER {
+        apply::rewrite(skb, bytes, &change).and_then(|()| apply::add_ethernet(skb, hit.hop))
+    } else {
+        apply::set_macs(bytes, hit.hop).and_then(|()| apply::rewrite(skb, bytes, &change))
+    };
+    if let Err(reason) = done {
+        return drop(skb, ip, reason);
     }
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
@@ -108,7 +112,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &
 fn pass(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit, reason: PuntReason) -> Action {
     let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Keep);
     if let Err(reason) = apply::rewrite(skb, bytes, &change) {
-        return drop(skb, reason);
+        return drop(skb, ip, reason);
     }
     count::count(hit.uplink_counters.into(), Verdict::Punted(reason), Amount::of(skb, ip, l4));
     Action::NEXT

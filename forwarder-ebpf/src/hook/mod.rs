@@ -23,6 +23,16 @@ fn ethertype(bytes: &Bytes) -> [u8; 2] {
     bytes.load(ethernet::field::TYPE).unwrap_or_default()
 }
 
+/// Offset of the network header on interfaces without link-layer header: tun, WireGuard.
+pub(crate) const NO_HEADER: usize = 0;
+
+/// Whether an uplink's packet, whose network header is at `L3`, is IPv4.
+#[inline(always)]
+fn is_ipv4<const L3: usize>(skb: Skb, bytes: &Bytes) -> bool {
+    let found = if L3 == NO_HEADER { skb.protocol().to_ne_bytes() } else { ethertype(bytes) };
+    found == ethernet::ethertype::IPV4
+}
+
 /// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.
 #[inline(always)]
 fn wire_size(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> u32 {

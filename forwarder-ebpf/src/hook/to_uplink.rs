@@ -4,17 +4,16 @@ use forwarder_common::{
     abi::{Tuple, mapped},
     flow::{hash, inbound},
     icmp_error,
-    packet::{L3_OFF, PacketBytes as _},
+    packet::PacketBytes as _,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
-        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
-use super::ethertype;
+use super::is_ipv4;
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -27,21 +26,21 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// A packet on its way out by an uplink.
+/// A packet on its way out by an uplink, its network header at `L3`.
 #[inline(always)]
-pub(crate) fn to_uplink(skb: Skb) -> Action {
+pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    if ethertype(&bytes) != ethertype::IPV4 {
+    if !is_ipv4::<L3>(skb, &bytes) {
         return Action::NEXT;
     }
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Action::NEXT };
+    let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
-        from_container(skb)
+        from_container(skb, L3)
     } else if skb.ingress_ifindex() != 0 {
         // Redirected by `from_ns`, or forwarded by the kernel for somebody else: neither is ours to change.
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
-        icmp_error(skb)
+        icmp_error(skb, L3)
     } else {
         from_host(skb, &bytes, &ip)
     };
@@ -50,16 +49,16 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
         Ok(Some(reason)) => (Verdict::Punted(reason), Action::NEXT),
         Err(reason) => (Verdict::Dropped(reason), Action::DROP),
     };
-    let amount = Amount::whole(skb);
+    let amount = Amount::whole(skb, L3);
     count::fwd_count_at_uplink(skb.ifindex(), 1, verdict.code(), amount.packets, amount.bytes);
     action
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
 #[inline(always)]
-fn from_container(skb: Skb) -> Result<Option<PuntReason>, DropReason> {
+fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason> {
     let bytes = skb.all_headers();
-    let ip = ipv4::parse(&bytes, L3_OFF)?;
+    let ip = ipv4::parse(&bytes, l3)?;
     let l4 = l4::parse(&bytes, &ip)?;
     if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
         return Err(DropReason::IcmpType);
@@ -94,9 +93,9 @@ fn is_icmp_error(bytes: &Bytes, ip: &ipv4::Header) -> bool {
 
 /// An ICMP error of the host about a packet that was translated on its way in: the sender must see the packet it sent.
 #[inline(always)]
-fn icmp_error(skb: Skb) -> Result<Option<PuntReason>, DropReason> {
+fn icmp_error(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason> {
     let bytes = skb.all_headers();
-    let ip = ipv4::parse(&bytes, L3_OFF)?;
+    let ip = ipv4::parse(&bytes, l3)?;
     let Ok(embedded) = icmp_error::parse(&bytes, &ip) else { return Ok(None) };
     if !in_fwd_network(embedded.ip.dst) {
         return Ok(None);
