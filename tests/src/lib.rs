@@ -35,6 +35,8 @@ mod netns;
 #[cfg(test)]
 mod nft;
 #[cfg(test)]
+mod occupancy;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod packet;

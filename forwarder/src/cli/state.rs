@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{session::Session, target};
+use super::{commands::nat::flow_counts, session::Session, target};
 use crate::{
     Context, Error, Kind, Result,
-    dataplane::{Dataplane, Traffic, name_of},
+    dataplane::{Dataplane, Occupancy, Traffic, name_of},
     execute,
     netlink::{Link, Netlink},
     netns::{self, Name},
@@ -25,6 +25,9 @@ pub(super) struct State {
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
     links: BTreeMap<u32, Link>,
+    /// How full the flow table is.
+    pub(super) occupancy: Occupancy,
+    limit: u32,
 }
 
 impl State {
@@ -36,7 +39,8 @@ impl State {
         let networks = plane.networks()?.into_iter().collect();
         let uplinks = plane.uplinks()?.into_iter().collect();
         let links = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link)).collect();
-        Ok(Some(Self { plane, endpoints, networks, uplinks, links }))
+        let (occupancy, limit) = (plane.occupancy()?, plane.config()?.max_flows_per_endpoint);
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
 
     /// The host end of an endpoint, unless it is gone.
@@ -64,6 +68,7 @@ impl State {
         let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
         let address = Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4);
         let uplink = self.uplinks.get(&endpoint.uplink);
+        let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = execute::treatment(endpoint.flags);
         Ok(EndpointView {
             network: name_of(&endpoint.network_name),
@@ -87,6 +92,7 @@ impl State {
             tx_bytes: traffic.tx_bytes,
             rx_packets: traffic.rx_packets,
             rx_bytes: traffic.rx_bytes,
+            flows: (!kernel).then(|| flow_counts(usage, self.limit)),
         })
     }
 

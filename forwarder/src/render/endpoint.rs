@@ -14,6 +14,19 @@ use super::{
     units,
 };
 
+/// Flows by state.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FlowCounts {
+    /// Seen in one direction only.
+    pub half_open: u32,
+    /// Seen in both.
+    pub established: u32,
+    /// After a RST or both FINs.
+    pub closing: u32,
+    /// How many may be established at once.
+    pub limit: u32,
+}
+
 /// One interface of a namespace in one network: an item of `fwd ls`.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointView {
@@ -60,6 +73,15 @@ pub struct EndpointView {
     pub rx_packets: u64,
     /// IP bytes to the namespace.
     pub rx_bytes: u64,
+    /// Its flows; none with the kernel's own data path.
+    pub flows: Option<FlowCounts>,
+}
+
+impl FlowCounts {
+    /// A warning from nine tenths of what is allowed.
+    fn tone(self) -> Tone {
+        if u64::from(self.established) * 10 >= u64::from(self.limit) * 9 { Tone::Warn } else { Tone::Plain }
+    }
 }
 
 impl EndpointView {
@@ -144,10 +166,10 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
         ("NAMESPACE", Holds::Name),
         ("HOST IF", Holds::Text),
         ("ADDRESS", Holds::Text),
-        ("TX PKTS", Holds::Number),
-        ("BYTES", Holds::Number),
-        ("RX PKTS", Holds::Number),
-        ("BYTES", Holds::Number),
+        ("TX", Holds::Number),
+        ("RX", Holds::Number),
+        ("FLOWS", Holds::Number),
+        ("HALF-OPEN", Holds::Number),
     ];
     let mut grid = Grid::new(look, &columns);
     for endpoint in endpoints {
@@ -155,10 +177,10 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
             plain(endpoint.label()),
             endpoint.host_end(),
             plain(endpoint.addresses()),
-            plain(units::packets(endpoint.tx_packets)),
             plain(units::bytes(endpoint.tx_bytes)),
-            plain(units::packets(endpoint.rx_packets)),
             plain(units::bytes(endpoint.rx_bytes)),
+            endpoint.flows.map_or_else(|| plain("-"), |flows| toned(flows.established, flows.tone())),
+            plain(endpoint.flows.map_or_else(|| "-".into(), |flows| flows.half_open.to_string())),
         ]);
     }
     grid.write(2, out)

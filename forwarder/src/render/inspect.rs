@@ -1,7 +1,6 @@
 //! `fwd inspect`.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     net::IpAddr,
 };
@@ -10,48 +9,13 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    EndpointView, Look, ProcessView, StatView, Tone, View,
+    EndpointView, FlowCounts, Look, ProcessView, StatView, TableView, Tone, View,
     endpoint::{joined, label},
     facts::Facts,
     stat::verdict_tone,
     table::{Grid, Holds, plain, toned},
     units,
 };
-
-/// Flows of an endpoint by state.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct FlowCounts {
-    /// Seen in one direction only.
-    pub half_open: usize,
-    /// Seen in both.
-    pub established: usize,
-    /// After a RST or both FINs.
-    pub closing: usize,
-}
-
-/// The settings of the flow table of the host.
-#[derive(Clone, Debug, Serialize)]
-pub struct TableView {
-    /// Flows that may be established at once.
-    pub max_flows: u32,
-    /// The same for one namespace.
-    pub max_flows_per_ns: u32,
-    /// First and last port of the NAT range.
-    pub nat_ports: (u16, u16),
-    /// Idle times that end a flow, milliseconds, by their names on the command line.
-    pub timeouts: BTreeMap<&'static str, u64>,
-    /// Memory that it takes, bytes.
-    pub memory_bytes: u64,
-}
-
-impl TableView {
-    /// `65536 flows (65536 of a namespace), ports 1024-29999, 39.4 MB`.
-    pub(super) fn summary(&self) -> String {
-        let Self { max_flows, max_flows_per_ns, nat_ports: (first, last), memory_bytes, .. } = self;
-        let memory = units::bytes(*memory_bytes);
-        format!("{max_flows} flows ({max_flows_per_ns} of a namespace), ports {first}-{last}, {memory}")
-    }
-}
 
 /// The result of `fwd inspect` for an endpoint.
 #[derive(Clone, Debug, Serialize)]
@@ -75,8 +39,6 @@ pub struct InspectView {
     pub uplink_address: Option<IpAddr>,
     /// Whether `up` wrote /etc/netns/NAME/resolv.conf.
     pub resolv_conf: bool,
-    /// Flows by state.
-    pub flows: FlowCounts,
     /// The flow table of the host, if there is one.
     pub table: Option<TableView>,
     /// What became of the packets that left the namespace, without zeros.
@@ -130,7 +92,10 @@ impl InspectView {
         };
         let traffic = |packets, bytes| format!("{}, {}", units::counted(packets, "packet"), units::bytes(bytes));
         let uplink = [Some(endpoint.uplink.clone()), self.uplink_address.map(|address| address.to_string())];
-        let FlowCounts { half_open, established, closing } = self.flows;
+        let flows = endpoint.flows.map(|flows| {
+            let FlowCounts { half_open, established, closing, limit } = flows;
+            format!("{established} established of {limit}, {half_open} half-open, {closing} closing")
+        });
         let mut facts = Facts::default();
         facts
             .add(
@@ -147,7 +112,7 @@ impl InspectView {
             .add("resolver", self.resolver())
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
             .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))
-            .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"))
+            .add("flows", flows.unwrap_or_default())
             .add("flow table", self.table.as_ref().map(TableView::summary).unwrap_or_default());
         facts
     }

@@ -9,6 +9,7 @@ mod facts;
 mod flow;
 mod inspect;
 mod namespace;
+mod nat;
 mod plan;
 mod stat;
 mod table;
@@ -19,11 +20,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use endpoint::EndpointView;
+pub use endpoint::{EndpointView, FlowCounts};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
-pub use inspect::{FlowCounts, InspectView, InterfaceView, PeerView, PortView, TableView};
+pub use inspect::{InspectView, InterfaceView, PeerView, PortView};
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
+pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
 pub use plan::{DownView, PlanView, StepView};
 pub use stat::{StatView, StatsView};
 pub use table::terminal_width;

@@ -1,8 +1,9 @@
 //! Views made by hand, for tests.
 
 use super::{
-    DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, Look, NamespaceChange, NamespaceView,
-    PeerView, PlanView, PortView, ProcessView, StatView, StatsView, StepView, TableView, UpView, WhereView,
+    DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, Look, LsView, NamespaceChange,
+    NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, RetriesView, StatView, StatsView,
+    StepView, TableView, UpView, WhereView,
 };
 
 /// A terminal of `width` columns without colours.
@@ -34,11 +35,40 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         tx_bytes: 1008,
         rx_packets: 1_234_567,
         rx_bytes: 1_850_000_000,
+        flows: Some(FlowCounts { half_open: 1, established: 2, closing: 0, limit: 65_536 }),
     }
 }
 
 pub(crate) fn endpoints() -> Vec<EndpointView> {
     vec![endpoint(Some("mynet"), "fwd0", 2), endpoint(None, "fwd0", 3), endpoint(Some("web"), "web", 2)]
+}
+
+pub(crate) fn nat() -> NatView {
+    let ports = |last: u8, dst_port: Option<u16>, taken| PortsView {
+        address: [198, 51, 100, 2].into(),
+        proto: if dst_port == Some(53) { "udp".into() } else { "tcp".into() },
+        dst_addr: dst_port.map(|_| [203, 0, 113, last].into()),
+        dst_port,
+        taken,
+    };
+    let retries = |least, most, searches| RetriesView { least, most, searches };
+    NatView {
+        table: table(),
+        flows: FlowCounts { half_open: 12, established: 28_000, closing: 1, limit: 65_536 },
+        ports: vec![ports(10, Some(5201), 27_000), ports(11, Some(53), 2), ports(0, None, 1)],
+        port_retries: vec![
+            retries(0, 0, 123_456),
+            retries(1, 1, 12),
+            retries(2, 3, 0),
+            retries(4, 7, 1),
+            retries(8, 15, 0),
+        ],
+        ports_exhausted: 3,
+    }
+}
+
+pub(crate) fn ls() -> LsView {
+    LsView { endpoints: endpoints(), nat: Some(nat()) }
 }
 
 pub(crate) fn up(changed: bool) -> UpView {
@@ -136,7 +166,6 @@ pub(crate) fn inspect() -> InspectView {
         attached: true,
         uplink_address: Some("198.51.100.2".parse().unwrap()),
         resolv_conf: true,
-        flows: FlowCounts { half_open: 1, established: 2, closing: 0 },
         table: Some(table()),
         verdicts,
     }

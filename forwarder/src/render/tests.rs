@@ -57,7 +57,7 @@ fn plan_is_numbered_with_commands() {
 
 #[test]
 fn ls_groups_by_network() {
-    assert_snapshot!(fitting(&samples::endpoints(), 80));
+    assert_snapshot!(fitting(&samples::ls(), 80));
 }
 
 #[test]
@@ -96,6 +96,11 @@ fn flows_take_two_lines_on_narrow_terminals() {
 fn stats_hide_zeros_unless_asked() {
     assert_snapshot!(fitting(&samples::stats(false), 80));
     assert!(text(&samples::stats(true), None).contains("Ipv6"));
+}
+
+#[test]
+fn nat_shows_how_full_it_is() {
+    assert_snapshot!(fitting(&samples::nat(), 80));
 }
 
 #[test]
@@ -194,6 +199,7 @@ fn docs_name_every_key() {
         ("inspect --if", json(&|out| write_json(&samples::bridge(), out).unwrap())),
         ("flows", json(&|out| write_json(&samples::flows(), out).unwrap())),
         ("stats", json(&|out| write_json(&samples::stats(true), out).unwrap())),
+        ("stats --nat", json(&|out| write_json(&samples::nat(), out).unwrap())),
         ("ns add", json(&|out| write_json(&samples::namespace_change(), out).unwrap())),
         ("ns ls", json(&|out| write_json(&samples::namespaces(), out).unwrap())),
         ("ns of", json(&|out| write_json(&samples::places(), out).unwrap())),

@@ -62,4 +62,5 @@ pub(super) const STATS: &str = "\
 Examples:
   fwd stats          what has happened
   fwd stats --all    every verdict and reason, zero or not
+  fwd stats --nat    how full the flow table and the ports are
   fwd stats --json | jq '.[] | select(.verdict == \"dropped\" and .packets > 0)'";

@@ -32,4 +32,7 @@ pub(crate) struct StatsArgs {
     /// Also what never happened
     #[arg(long)]
     pub(crate) all: bool,
+    /// The flow table instead: its use, taken ports, retries in the search for a port
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) nat: bool,
 }

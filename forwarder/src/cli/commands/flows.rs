@@ -66,7 +66,7 @@ fn view(flow: &Flow, owner: Option<&Endpoint>) -> FlowView {
 }
 
 /// Name of an IP protocol, or its number.
-fn protocol(number: u8) -> String {
+pub(super) fn protocol(number: u8) -> String {
     match i32::from(number) {
         libc::IPPROTO_TCP => "tcp".into(),
         libc::IPPROTO_UDP => "udp".into(),

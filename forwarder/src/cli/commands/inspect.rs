@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use forwarder_common::abi::{Endpoint, endpoint_flags};
 
-use super::{interface, stats};
+use super::{interface, nat, stats};
 use crate::{
     Result,
     cli::{
@@ -13,10 +13,8 @@ use crate::{
         state::{State, not_up},
         target,
     },
-    dataplane::{Dataplane, Hook},
-    execute,
-    reconcile::{IdleTime, TableRecord},
-    render::{FlowCounts, InspectView, TableView},
+    dataplane::Hook,
+    render::InspectView,
 };
 
 /// Shows all about an endpoint, or about an interface.
@@ -43,14 +41,6 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> 
 /// All that is known about one endpoint.
 fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView> {
     let summary = state.view(ifindex, endpoint)?;
-    let mut flows = FlowCounts::default();
-    for flow in state.plane.flows()?.iter().filter(|flow| flow.endpoint == ifindex) {
-        match flow.state {
-            "half-open" => flows.half_open += 1,
-            "established" => flows.established += 1,
-            _ => flows.closing += 1,
-        }
-    }
     let mut verdicts: Vec<_> = state
         .plane
         .stats()?
@@ -69,22 +59,8 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0,
-        flows,
-        table: Some(table(&state.plane)?),
+        table: Some(nat::table(&state.plane)?),
         verdicts,
-    })
-}
-
-/// The settings of the flow table.
-fn table(plane: &Dataplane) -> Result<TableView> {
-    let TableRecord { nat_ports, max_flows, max_flows_per_ns, timeouts } = execute::table(&plane.config()?);
-    let timeout = |(which, seconds)| IdleTime::of(which).map(|idle| (idle.name, u64::from(seconds) * 1000));
-    Ok(TableView {
-        max_flows,
-        max_flows_per_ns,
-        nat_ports,
-        timeouts: timeouts.into_iter().filter_map(timeout).collect(),
-        memory_bytes: plane.memory()?,
     })
 }
 

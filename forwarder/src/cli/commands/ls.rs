@@ -1,16 +1,18 @@
 //! `fwd ls`.
 
+use super::nat;
 use crate::{
     Result,
     cli::{args::LsArgs, session::Session, state::State},
+    render::LsView,
 };
 
 /// Lists the endpoints, by network.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     let LsArgs {} = args;
-    let views = match State::read(session)? {
-        Some(state) => state.views()?,
-        None => Vec::new(),
+    let view = match State::read(session)? {
+        Some(state) => LsView { endpoints: state.views()?, nat: Some(nat::view(&state.plane, &state.occupancy)?) },
+        None => LsView { endpoints: Vec::new(), nat: None },
     };
-    session.emit(&views)
+    session.emit(&view)
 }

@@ -1,7 +1,7 @@
 //! `fwd stats`.
 
 use crate::{
-    Result,
+    Error, Kind, Result,
     cli::{args::StatsArgs, session::Session},
     dataplane::Stat,
     render::{StatView, StatsView},
@@ -9,12 +9,23 @@ use crate::{
 
 /// Shows the counters of every hook of every interface.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()> {
+    if args.nat {
+        return nat(session);
+    }
     let mut stats: Vec<_> = match session.dataplane()? {
         Some(plane) => plane.stats()?.into_iter().map(view).collect(),
         None => Vec::new(),
     };
     stats.sort_by_cached_key(StatView::sort_key);
     session.emit(&StatsView { stats, all: args.all })
+}
+
+/// Shows the flow table.
+fn nat(session: &mut Session<'_, '_>) -> Result<()> {
+    let missing = || Error::new(Kind::NotFound, "show", "the flow table", "nothing is up");
+    let plane = session.dataplane()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` makes one"))?;
+    let view = super::nat::view(&plane, &plane.occupancy()?)?;
+    session.emit(&view)
 }
 
 /// A counter as it is shown.

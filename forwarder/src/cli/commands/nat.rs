@@ -1,0 +1,75 @@
+//! How full the flow table and the range of ports are, as views.
+
+use forwarder_common::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
+
+use super::flows::protocol;
+use crate::{
+    Result,
+    dataplane::{Dataplane, Occupancy, PortUse, Usage},
+    execute,
+    reconcile::{IdleTime, TableRecord},
+    render::{FlowCounts, NatView, PortsView, RetriesView, TableView},
+};
+
+/// Everything about the flow table.
+pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<NatView> {
+    let table = table(plane)?;
+    let classes = plane.port_retries()?;
+    let ports = |it: &PortUse| PortsView {
+        address: it.address,
+        proto: protocol(it.proto),
+        dst_addr: it.towards.map(|towards| *towards.ip()),
+        dst_port: it.towards.map(|towards| towards.port()).filter(|port| *port != 0),
+        taken: it.taken,
+    };
+    Ok(NatView {
+        flows: flow_counts(occupancy.total, table.max_flows),
+        table,
+        ports: occupancy.ports.iter().map(ports).collect(),
+        port_retries: (0..EXHAUSTED).zip(classes).map(|(class, searches)| retries(class, searches)).collect(),
+        ports_exhausted: classes[RETRY_CLASSES - 1],
+    })
+}
+
+/// Flows by state beside what is allowed.
+pub(in crate::cli) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
+    let Usage { half_open, established, closing } = usage;
+    FlowCounts { half_open, established, closing, limit }
+}
+
+/// The numbers of retries that fall into a class: none, 1, 2–3, 4–7, …
+fn retries(class: u32, searches: u64) -> RetriesView {
+    let first = |class: u32| if class == 0 { 0 } else { 1 << (class - 1) };
+    debug_assert_eq!(retry_class(first(class)), class);
+    RetriesView { least: first(class), most: first(class + 1) - 1, searches }
+}
+
+/// The settings of the flow table.
+pub(super) fn table(plane: &Dataplane) -> Result<TableView> {
+    let TableRecord { nat_ports, max_flows, max_flows_per_ns, timeouts } = execute::table(&plane.config()?);
+    let timeout = |(which, seconds)| IdleTime::of(which).map(|idle| (idle.name, u64::from(seconds) * 1000));
+    Ok(TableView {
+        max_flows,
+        max_flows_per_ns,
+        nat_ports,
+        timeouts: timeouts.into_iter().filter_map(timeout).collect(),
+        memory_bytes: plane.memory()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use forwarder_common::ports::{EXHAUSTED, retry_class};
+
+    use super::retries;
+
+    #[test]
+    fn classes_of_retries_follow_each_other() {
+        let mut next = 0;
+        for class in 0..EXHAUSTED {
+            let view = retries(class, 0);
+            assert_eq!((view.least, retry_class(view.most)), (next, class));
+            next = view.most + 1;
+        }
+    }
+}
