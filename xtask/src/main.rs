@@ -44,6 +44,12 @@ const COMMANDS: &[Command] = &[
         run: measure::stores,
     },
     Command {
+        name: "packets",
+        arguments: "[--json] [ROUNDS]",
+        about: "measure what the programs take for a packet of each kind (as root)",
+        run: measure::packets,
+    },
+    Command {
         name: "up-times",
         arguments: "[ROUNDS]",
         about: "measure how long up takes, for the first namespace and the hundredth (as root)",

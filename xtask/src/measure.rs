@@ -1,4 +1,4 @@
-//! `./x stores` and `./x up-times`: measurements, each a program of its own.
+//! `./x stores`, `./x packets`, …: measurements, each a program of its own.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -13,6 +13,11 @@ use crate::{
 /// What the flow table costs, and what the alternatives would.
 pub(crate) fn stores(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     become_program(workspace, "fwd-stores", arguments)
+}
+
+/// What the programs take for a packet of each kind.
+pub(crate) fn packets(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    become_program(workspace, "fwd-packets", arguments)
 }
 
 /// How long `up` takes.

@@ -55,6 +55,12 @@ pub fn hints(_ctx: TcContext) -> i32 {
     walk::run(walk::LOOK_UPS, look_up::hints)
 }
 
+/// Nothing at all: what a run by itself costs (`./x packets`).
+#[classifier]
+pub fn empty(_ctx: TcContext) -> i32 {
+    -1
+}
+
 /// Makes the next flows of `direct`.
 #[classifier]
 pub fn fill_direct(_ctx: TcContext) -> i32 {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::{Context as _, Error, Kind, Result};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-stores"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-stores"));
 
 /// As in forwarder-ebpf/src/stores/walk.rs.
 const LOOK_UPS: u32 = 1024;

@@ -1,0 +1,162 @@
+//! A sandboxed host with two endpoints, and the time that its programs take for a packet.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use forwarder::{
+    Error, Kind, Result,
+    dataplane::{Dataplane, Hook, Nothing, RunDir, TestRun, Way},
+    execute::{self, HostContext, Unobserved},
+    lab::Lab,
+    netns::{Name, Netns},
+    reconcile::{TargetRef, UpRequest},
+};
+use forwarder_common::abi::{Endpoint, Tuple};
+
+use crate::frame::{self, ICMP, Macs, TCP, frame, packet, transport};
+
+/// Flags and offset of a packet that may not be fragmented.
+pub(crate) const WHOLE: [u8; 2] = [0x40, 0];
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const ECHO: u8 = 8;
+const ECHO_REPLY: u8 = 0;
+
+/// The host and what is known of it.
+pub(crate) struct Bench {
+    pub(crate) dataplane: Dataplane,
+    pub(crate) nothing: Nothing,
+    /// The endpoint that sends.
+    pub(crate) endpoint: Endpoint,
+    pub(crate) host_end: u32,
+    /// The other one in the same network.
+    pub(crate) neighbour: Ipv4Addr,
+    pub(crate) uplink: u32,
+    /// The uplink's address.
+    pub(crate) nat: Ipv4Addr,
+    pub(crate) router: Ipv4Addr,
+    pub(crate) outside: Ipv4Addr,
+    next_port: u16,
+}
+
+impl Bench {
+    /// Takes `fwd` up for two namespaces of the lab's host, inside of which the calling thread is.
+    pub(crate) fn new(lab: &Lab) -> Result<Self> {
+        let run_dir = RunDir::new(lab.run_dir().join("run"));
+        let context = HostContext::new(run_dir.clone());
+        for role in ["c1", "c2"] {
+            let name = Name::try_from(lab.name(role).as_str())?;
+            execute::up(&context, &UpRequest::new(TargetRef::Named(name)), &mut Unobserved)?;
+        }
+        let dataplane = Dataplane::open(&run_dir, Netns::current()?.cookie()?)?;
+        let dataplane = dataplane.ok_or_else(|| missing("the data path"))?;
+        let mut endpoints = dataplane.endpoints()?;
+        endpoints.sort_by_key(|(_, endpoint)| endpoint.v4);
+        let [(host_end, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
+        let outer = lab.uplink(0);
+        Ok(Self {
+            nothing: Nothing::load()?,
+            endpoint,
+            host_end,
+            neighbour: Ipv4Addr::from(other.v4),
+            uplink: endpoint.uplink,
+            nat: outer.address,
+            router: outer.gateway,
+            outside: outer.outside[0],
+            dataplane,
+            next_port: 32_768,
+        })
+    }
+
+    /// A port outside the NAT range that was not used lately.
+    pub(crate) fn port(&mut self) -> u16 {
+        self.next_port = if self.next_port >= 60_000 { 32_768 } else { self.next_port + 1 };
+        self.next_port
+    }
+
+    /// The sending endpoint's socket.
+    pub(crate) fn inside(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::from(self.endpoint.v4), port)
+    }
+
+    /// A socket of the internet.
+    pub(crate) fn remote(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.outside, port)
+    }
+
+    /// The host's socket on the uplink.
+    pub(crate) fn host(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.nat, port)
+    }
+
+    /// From the endpoint to its gateway.
+    pub(crate) fn inner(&self) -> Macs {
+        Macs { to: self.endpoint.gateway_mac, from: self.endpoint.mac }
+    }
+
+    /// On the uplink: as the lab numbers its links.
+    pub(crate) fn outer(&self) -> Macs {
+        Macs { to: [0x02, 0x66, 0x77, 0x64, 0, 2], from: [0x02, 0x66, 0x77, 0x64, 0, 1] }
+    }
+
+    /// A whole frame with a transport header.
+    pub(crate) fn frame(&self, macs: Macs, proto: u8, flags: u8, from: SocketAddrV4, to: SocketAddrV4) -> Vec<u8> {
+        frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))
+    }
+
+    /// Runs the program of `hook` over `frame`. `local` says that it comes from the host itself.
+    pub(crate) fn run(&self, hook: Hook, local: bool, frame: &[u8], repeat: u32) -> Result<TestRun> {
+        let ifindex = if matches!(hook, Hook::FromNs) { self.host_end } else { self.uplink };
+        self.dataplane.test_run(hook, ifindex, if local { 0 } else { ifindex }, frame, repeat)
+    }
+
+    /// Opens a flow from `port` to the internet's `to` and has it answered. Returns its external port (or identifier).
+    pub(crate) fn open(&self, proto: u8, port: u16, to: u16) -> Result<u16> {
+        let (first, answer) = if proto == ICMP { (ECHO, ECHO_REPLY) } else { (SYN, SYN | ACK) };
+        let (inside, remote) = (self.inside(port), self.remote(to));
+        let out = self.run(Hook::FromNs, false, &self.frame(self.inner(), proto, first, inside, remote), 1)?;
+        let at = if proto == ICMP { 14 + 20 + 4 } else { 14 + 20 };
+        let external = u16::from_be_bytes([out.packet[at], out.packet[at + 1]]);
+        let from = if proto == ICMP { self.remote(external) } else { remote };
+        let reply = self.frame(self.outer(), proto, answer, from, self.host(external));
+        let back = self.run(Hook::FromUplink, false, &reply, 1)?;
+        if (out.verdict, back.verdict) != (7, 7) {
+            return Err(Error::new(Kind::Failed, "open", format!("a flow of protocol {proto}"), "it was not answered"));
+        }
+        // The third packet of a handshake.
+        if proto == TCP {
+            self.run(Hook::FromNs, false, &self.frame(self.inner(), proto, ACK, inside, remote), 1)?;
+        }
+        Ok(external)
+    }
+
+    /// A frame of an established flow that looks the same after its translation, but for the TTL.
+    pub(crate) fn standing(&self, proto: u8, way: Way, port: u16) -> Result<(Hook, Vec<u8>)> {
+        let external = self.open(proto, port, 443)?;
+        let (hook, macs, flags, from, to, ifindex) = match way {
+            Way::Out => {
+                let flags = if proto == ICMP { ECHO } else { ACK };
+                (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_end)
+            }
+            Way::Back => {
+                let (flags, from) = if proto == ICMP { (ECHO_REPLY, external) } else { (ACK, 443) };
+                (Hook::FromUplink, self.outer(), flags, self.remote(from), self.host(external), self.uplink)
+            }
+        };
+        let dport = if proto == ICMP { from.port() } else { to.port() };
+        let tuple = Tuple {
+            saddr: from.ip().octets(),
+            daddr: to.ip().octets(),
+            sport: from.port().to_be_bytes(),
+            dport: dport.to_be_bytes(),
+            ifindex,
+            proto,
+            ..Tuple::default()
+        };
+        self.dataplane.translate_to_itself(&tuple, way)?;
+        Ok((hook, frame::frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))))
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::new(Kind::Failed, "find", what, "`up` did not make it")
+}

@@ -1,0 +1,190 @@
+//! The kinds of packet that are measured.
+
+use std::net::SocketAddrV4;
+
+use forwarder::{
+    Result,
+    dataplane::{Hook, Way},
+};
+
+use crate::{
+    bench::{Bench, WHOLE},
+    frame::{ICMP, Macs, TCP, UDP, error, frame, packet, transport},
+};
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const ECHO: u8 = 8;
+const ECHO_REPLY: u8 = 0;
+/// A port in the NAT range and one outside of it.
+const IN_RANGE: u16 = 8_080;
+const EPHEMERAL: u16 = 40_000;
+
+/// A packet to be measured.
+pub(crate) struct Sample {
+    pub(crate) hook: Hook,
+    /// From the host itself: no interface by which it came in.
+    pub(crate) local: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// How a kind is measured.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mode {
+    /// The program leaves the packet as it was, or (TTL apart) translates it to itself: many runs over one packet.
+    Repeated,
+    /// A run changes the packet, or what the next run does: one run each, over a new packet.
+    Single,
+}
+
+/// A kind of packet.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) mode: Mode,
+    pub(crate) make: fn(&mut Bench) -> Result<Sample>,
+}
+
+const fn repeated(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
+    Case { name, mode: Mode::Repeated, make }
+}
+
+const fn single(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
+    Case { name, mode: Mode::Single, make }
+}
+
+/// Every kind, by hook.
+pub(crate) const CASES: &[Case] = &[
+    repeated("TCP, established", |bench| standing(bench, TCP, Way::Out)),
+    repeated("UDP, established", |bench| standing(bench, UDP, Way::Out)),
+    repeated("ICMP echo, established", |bench| standing(bench, ICMP, Way::Out)),
+    repeated("UDP to a neighbour", |bench| {
+        let to = SocketAddrV4::new(bench.neighbour, 53);
+        Ok(from_ns(bench, UDP, 0, to))
+    }),
+    repeated("punted: to the host", |bench| {
+        let to = bench.host(53);
+        Ok(from_ns(bench, UDP, 0, to))
+    }),
+    repeated("dropped: spoofed source", |bench| {
+        let from = SocketAddrV4::new([10, 77, 0, 99].into(), EPHEMERAL);
+        let bytes = bench.frame(bench.inner(), UDP, 0, from, bench.remote(53));
+        Ok(Sample { hook: Hook::FromNs, local: false, bytes })
+    }),
+    repeated("dropped: IPv6", |bench| {
+        let mut sample = from_ns(bench, UDP, 0, bench.remote(53));
+        sample.bytes[12..14].copy_from_slice(&[0x86, 0xdd]);
+        Ok(sample)
+    }),
+    single("TCP, first packet of a flow", |bench| Ok(fresh(bench, TCP, SYN))),
+    single("UDP, first packet of a flow", |bench| Ok(fresh(bench, UDP, 0))),
+    single("ICMP echo, first packet of a flow", |bench| Ok(fresh(bench, ICMP, ECHO))),
+    single("first fragment of UDP", |bench| fragment_of(bench, [0x20, 0])),
+    single("later fragment of UDP", |bench| fragment_of(bench, [0, 5])),
+    single("ESP (no ports)", |bench| {
+        let bytes = packet(50, bench.inside(0), bench.remote(0), WHOLE, &[7; 40]);
+        Ok(Sample { hook: Hook::FromNs, local: false, bytes: frame(bench.inner(), &bytes) })
+    }),
+    repeated("TCP, established", |bench| standing(bench, TCP, Way::Back)),
+    repeated("UDP, established", |bench| standing(bench, UDP, Way::Back)),
+    repeated("ICMP echo reply, established", |bench| standing(bench, ICMP, Way::Back)),
+    repeated("host's TCP", |bench| Ok(to_host(bench, TCP, EPHEMERAL))),
+    repeated("host's UDP", |bench| Ok(to_host(bench, UDP, EPHEMERAL))),
+    repeated("host's TCP, port in the NAT range", |bench| Ok(to_host(bench, TCP, IN_RANGE))),
+    repeated("host's UDP, port in the NAT range", |bench| Ok(to_host(bench, UDP, IN_RANGE))),
+    repeated("host's ICMP echo request", |bench| {
+        let bytes = bench.frame(bench.outer(), ICMP, ECHO, bench.remote(7), bench.host(7));
+        Ok(Sample { hook: Hook::FromUplink, local: false, bytes })
+    }),
+    repeated("dropped: direct to an endpoint", |bench| {
+        let bytes = bench.frame(bench.outer(), TCP, SYN, bench.remote(443), bench.inside(22));
+        Ok(Sample { hook: Hook::FromUplink, local: false, bytes })
+    }),
+    single("ICMP error about a flow", |bench| {
+        let external = open(bench, UDP)?;
+        let about = packet(
+            UDP,
+            bench.host(external),
+            bench.remote(443),
+            WHOLE,
+            &transport(UDP, 0, bench.host(external), bench.remote(443)),
+        );
+        let router = SocketAddrV4::new(bench.router, 0);
+        let bytes = packet(ICMP, router, bench.host(0), [0, 0], &error(11, 0, &about));
+        Ok(Sample { hook: Hook::FromUplink, local: false, bytes: frame(bench.outer(), &bytes) })
+    }),
+    repeated("redirected by from_ns", |bench| {
+        let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
+        Ok(Sample { hook: Hook::ToUplink, local: false, bytes })
+    }),
+    repeated("host's TCP", |bench| Ok(by_host(bench, TCP, ACK, EPHEMERAL))),
+    repeated("host's UDP", |bench| Ok(by_host(bench, UDP, 0, EPHEMERAL))),
+    repeated("host's TCP, port in the NAT range", |bench| Ok(by_host(bench, TCP, ACK, IN_RANGE))),
+    repeated("host's UDP, port in the NAT range", |bench| Ok(by_host(bench, UDP, 0, IN_RANGE))),
+    repeated("host's ICMP echo reply", |bench| Ok(by_host(bench, ICMP, ECHO_REPLY, EPHEMERAL))),
+    single("forwarded by the kernel for an endpoint", |bench| {
+        let port = bench.port();
+        bench.open(UDP, port, 443)?;
+        let bytes = bench.frame(outward(bench), UDP, 0, bench.inside(port), bench.remote(443));
+        Ok(Sample { hook: Hook::ToUplink, local: false, bytes })
+    }),
+];
+
+/// The MACs of a frame that leaves by the uplink.
+fn outward(bench: &Bench) -> Macs {
+    let Macs { to, from } = bench.outer();
+    Macs { to: from, from: to }
+}
+
+fn standing(bench: &mut Bench, proto: u8, way: Way) -> Result<Sample> {
+    let port = bench.port();
+    let (hook, bytes) = bench.standing(proto, way, port)?;
+    Ok(Sample { hook, local: false, bytes })
+}
+
+fn open(bench: &mut Bench, proto: u8) -> Result<u16> {
+    let port = bench.port();
+    bench.open(proto, port, 443)
+}
+
+fn from_ns(bench: &Bench, proto: u8, flags: u8, to: SocketAddrV4) -> Sample {
+    let bytes = bench.frame(bench.inner(), proto, flags, bench.inside(EPHEMERAL), to);
+    Sample { hook: Hook::FromNs, local: false, bytes }
+}
+
+fn fresh(bench: &mut Bench, proto: u8, flags: u8) -> Sample {
+    let from = bench.port();
+    let bytes = bench.frame(bench.inner(), proto, flags, bench.inside(from), bench.remote(443));
+    Sample { hook: Hook::FromNs, local: false, bytes }
+}
+
+/// A fragment of a datagram of an established flow. A later one follows its first.
+fn fragment_of(bench: &mut Bench, field: [u8; 2]) -> Result<Sample> {
+    let port = bench.port();
+    bench.open(UDP, port, 443)?;
+    let (from, to) = (bench.inside(port), bench.remote(443));
+    // The first fragment has 40 bytes of a datagram of which the header tells nothing; the identification is the port.
+    let make = |field: [u8; 2]| {
+        let mut payload = transport(UDP, 0, from, to);
+        payload.resize(40, 0);
+        let mut bytes = packet(UDP, from, to, field, &payload);
+        bytes[4..6].copy_from_slice(&port.to_be_bytes());
+        bytes[10..12].fill(0);
+        let check = forwarder_common::checksum::full(&bytes[..20]);
+        bytes[10..12].copy_from_slice(&check);
+        frame(bench.inner(), &bytes)
+    };
+    if field != [0x20, 0] {
+        bench.run(Hook::FromNs, false, &make([0x20, 0]), 1)?;
+    }
+    Ok(Sample { hook: Hook::FromNs, local: false, bytes: make(field) })
+}
+
+fn to_host(bench: &Bench, proto: u8, port: u16) -> Sample {
+    let bytes = bench.frame(bench.outer(), proto, ACK, bench.remote(443), bench.host(port));
+    Sample { hook: Hook::FromUplink, local: false, bytes }
+}
+
+fn by_host(bench: &Bench, proto: u8, flags: u8, port: u16) -> Sample {
+    let bytes = bench.frame(outward(bench), proto, flags, bench.host(port), bench.remote(443));
+    Sample { hook: Hook::ToUplink, local: true, bytes }
+}

@@ -1,0 +1,159 @@
+//! `fwd-packets [--json] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`). Needs root.
+//!
+//! The real programs of a sandboxed host are run by `BPF_PROG_TEST_RUN` on one CPU. A run by itself costs something too:
+//! that is measured with an empty program in the same round and subtracted. Redirects are not carried out in such a run.
+
+mod bench;
+mod cases;
+mod frame;
+
+use std::process::ExitCode;
+
+use forwarder::{
+    Context as _, Error, Kind, Result,
+    dataplane::ProgramSize,
+    lab::{Lab, unique_prefix},
+};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+use serde::Serialize;
+
+use crate::{
+    bench::Bench,
+    cases::{CASES, Case, Mode, Sample},
+};
+
+/// Runs over one packet: each takes one from a TTL of 255.
+const REPEAT: u32 = 200;
+/// Samples of a kind in each round, of which the median counts.
+const SAMPLES: usize = 15;
+
+/// What a kind of packet costs.
+#[derive(Serialize)]
+struct Figure {
+    program: &'static str,
+    kind: &'static str,
+    /// Whether one packet was run many times, or each once.
+    repeated: bool,
+    verdict: &'static str,
+    /// Median of the rounds, nanoseconds.
+    ns: f64,
+    /// Their lower and upper quartile.
+    quartiles: (f64, f64),
+}
+
+#[derive(Serialize)]
+struct Figures {
+    packets: Vec<Figure>,
+    programs: Vec<ProgramSize>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fwd-packets: {error}");
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let (mut json, mut rounds) = (false, 15);
+    for argument in std::env::args().skip(1) {
+        match argument.parse() {
+            Ok(number) if number > 0 => rounds = number,
+            _ if argument == "--json" => json = true,
+            _ => return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-packets [--json] [ROUNDS]")),
+        }
+    }
+    let lab = Lab::new(&unique_prefix())?;
+    let figures = lab.host().run(|| {
+        stay_on_one_cpu()?;
+        measure(&mut Bench::new(&lab)?, rounds)
+    })?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
+    } else {
+        show(&figures);
+    }
+    Ok(())
+}
+
+/// The last CPU that this process may use.
+fn stay_on_one_cpu() -> Result<()> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
+    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
+    let mut one = CpuSet::new();
+    one.set(last).doing("choose", format!("CPU {last}"))?;
+    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))
+}
+
+/// Measures every kind in each round, one after the other; round 0 warms up.
+fn measure(bench: &mut Bench, rounds: usize) -> Result<Figures> {
+    let mut times = vec![Vec::new(); CASES.len()];
+    let mut seen = vec![("", ""); CASES.len()];
+    for round in 0..=rounds {
+        for ((case, times), seen) in CASES.iter().zip(&mut times).zip(&mut seen) {
+            let (time, program, verdict) = once(bench, case)?;
+            *seen = (program, verdict);
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    let figure = |((case, times), (program, verdict)): ((&Case, Vec<f64>), (&'static str, &'static str))| {
+        let (ns, quartiles) = (quantile(&times, 0.5), (quantile(&times, 0.25), quantile(&times, 0.75)));
+        Figure { program, kind: case.name, repeated: case.mode == Mode::Repeated, verdict, ns, quartiles }
+    };
+    let packets = CASES.iter().zip(times).zip(seen).map(figure).collect();
+    Ok(Figures { packets, programs: bench.dataplane.program_sizes()? })
+}
+
+/// The median of some samples of one kind, less what an empty program takes for the same frames in the same way.
+fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static str)> {
+    let repeat = if case.mode == Mode::Repeated { REPEAT } else { 1 };
+    let mut times = Vec::with_capacity(SAMPLES);
+    let mut nothing = Vec::with_capacity(SAMPLES);
+    let mut seen = ("", "");
+    for _ in 0..SAMPLES {
+        let Sample { hook, local, bytes } = (case.make)(bench)?;
+        let run = bench.run(hook, local, &bytes, repeat)?;
+        times.push(run.duration.as_nanos() as f64);
+        nothing.push(bench.nothing.run(&bytes, repeat)?);
+        seen = (hook.program(), verdict(run.verdict));
+    }
+    Ok((quantile(&times, 0.5) - quantile(&nothing, 0.5), seen.0, seen.1))
+}
+
+fn verdict(code: i32) -> &'static str {
+    match code {
+        -1 => "next",
+        2 => "drop",
+        7 => "redirect",
+        _ => "other",
+    }
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let at = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+    values.get(at).copied().unwrap_or_default()
+}
+
+fn show(Figures { packets, programs }: &Figures) {
+    println!("{:<12} {:<42} {:<9} {:>7} {:>13}  RUNS", "PROGRAM", "PACKET", "VERDICT", "NS", "QUARTILES");
+    for Figure { program, kind, repeated, verdict, ns, quartiles: (low, high) } in packets {
+        let quartiles = format!("{low:.0}–{high:.0}");
+        let runs = if *repeated { "repeated" } else { "single" };
+        println!("{program:<12} {kind:<42} {verdict:<9} {ns:>7.0} {quartiles:>13}  {runs}");
+    }
+    println!("\n{:<12} {:>21} {:>10} {:>12}", "PROGRAM", "INSTRUCTIONS VERIFIED", "BPF BYTES", "NATIVE BYTES");
+    for ProgramSize { program, verified, translated, jitted } in programs {
+        println!("{program:<12} {verified:>21} {translated:>10} {jitted:>12}");
+    }
+}
