@@ -2,7 +2,7 @@
 
 use core::{
     arch::asm,
-    intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
+    intrinsics::{AtomicOrdering, atomic_xadd},
 };
 
 /// Adds to a counter in a map value.
@@ -35,11 +35,4 @@ pub(crate) fn replace32(word: *mut u32, old: u32, new: u32) -> bool {
         );
     }
     found == old
-}
-
-/// Stores `new` and returns the value before.
-#[inline(always)]
-pub(crate) fn exchange64(word: *mut u64, new: u64) -> u64 {
-    // SAFETY: as in `add64`.
-    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(word, new) }
 }

@@ -7,8 +7,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use forwarder_common::abi::{
-    Addr, Config, CounterBlock, Endpoint, FlowAlloc, FlowSlot, Network, RingEntry, SysctlKey, SysctlValue, Tuple,
-    Uplink,
+    Addr, Config, CounterBlock, Endpoint, EndpointFlows, FlowAlloc, FlowSlot, Network, SweepRecord, SysctlKey,
+    SysctlValue, Tuple, Uplink,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -76,31 +76,29 @@ pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 #[btf_map]
 pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
 
-/// Rings of half-open flows, one after the other: what is overwritten is evicted.
+/// How many flows an endpoint has, by its block of `COUNTERS`.
 #[btf_map]
-pub(crate) static HALF_OPEN_RING: Array<RingEntry, 1024> = Array::new();
+pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, 4096> = Array::new();
 
-/// Position in each ring of half-open flows (wrapping).
-#[btf_map]
-pub(crate) static HALF_OPEN_CURSOR: Array<u32, 64> = Array::new();
-
-/// Ring of closed flows: what is overwritten is forgotten.
-#[btf_map]
-pub(crate) static CLOSING_RING: Array<RingEntry, 1024> = Array::new();
-
-/// State of the sweep, in a map of its own: a map with a timer cannot be mapped into memory.
+/// State of the sweep, in a map of its own: a map with a timer cannot be mapped into memory. Userspace reads it as
+/// [`SweepRecord`].
 #[repr(C)]
 pub(crate) struct Sweep {
     /// The timer.
     pub(crate) timer: bpf_timer,
     /// Next slot to look at.
     pub(crate) cursor: u32,
-    _pad: u32,
+    /// Slices that took too long.
+    pub(crate) late: u32,
     /// Slices so far.
     pub(crate) slices: u64,
     /// The longest slice, nanoseconds.
     pub(crate) longest_ns: u64,
+    /// Flows that were ended.
+    pub(crate) ended: u64,
 }
+
+const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());
 
 /// The one timer that ends idle flows.
 #[btf_map]

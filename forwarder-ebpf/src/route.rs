@@ -243,7 +243,6 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
             counters: endpoint.counters,
             counters_out: uplink.counters_out,
             counters_in: uplink.counters_in,
-            ring: endpoint.ring,
             tcp_flags,
         };
     }
@@ -270,7 +269,6 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8)
             counters: 0,
             counters_out: (*record).counters_out,
             counters_in: (*record).counters_in,
-            ring: 0,
             tcp_flags: tcp_flags.into(),
         };
     }

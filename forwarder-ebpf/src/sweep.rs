@@ -4,8 +4,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FlowState, PURGE_SLICE, SLOT_NONE},
-    flow::timeout,
+    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE},
+    flow::expired,
     packet::{L3_OFF, PacketBytes as _},
     wire::l4::Proto,
 };
@@ -19,12 +19,17 @@ use crate::{
 const CLOCK_MONOTONIC: u64 = 1;
 /// Time between slices, nanoseconds.
 const PERIOD: u64 = 50_000_000;
-/// Time to the next slice when this one had more to end than it may.
+/// Time to the next slice when this one had more to do than it may.
 const BUSY_PERIOD: u64 = 2_000_000;
 /// Slots of a slice: at 9 ns each for idle ones, well below 100 µs.
 const SLICE: u32 = 8192;
 /// Flows ended in a slice at most: at about 0.5 µs each, below 100 µs.
 const MOST_ENDED: u32 = 192;
+/// How long a slice may take, nanoseconds: it is cut short, with as much again in hand until [`SLICE_LIMIT_NS`].
+const BUDGET: u64 = SLICE_LIMIT_NS / 2;
+/// The time is looked at every so many slots, and after every so many flows that were ended. Powers of two.
+const SLOTS_PER_LOOK: u32 = 64;
+const ENDED_PER_LOOK: u32 = 8;
 
 /// Sets the timer up, or, where an earlier program did, gives it this program's callback.
 #[inline(always)]
@@ -53,6 +58,12 @@ struct Slice {
     cursor: u32,
     /// Flows ended so far.
     ended: u32,
+    /// When it began, nanoseconds.
+    began: u64,
+    /// Not zero if it was cut short.
+    cut: u32,
+    /// Not zero if it came to the end of the table.
+    at_end: u32,
 }
 
 /// One slice.
@@ -60,17 +71,21 @@ struct Slice {
 unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) -> i32 {
     // SAFETY: the kernel passes the element that holds the timer.
     unsafe {
-        let began = bpf_ktime_get_ns();
-        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0 };
+        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0 };
         let progress = &raw mut slice;
         bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
-        (*sweep).cursor = (*progress).cursor;
-        let took = bpf_ktime_get_ns().wrapping_sub(began);
+        // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
+        (*sweep).cursor = if (*progress).at_end == 0 { (*progress).cursor } else { SLOT_NONE.wrapping_add(1) };
+        let took = bpf_ktime_get_ns().wrapping_sub((*progress).began);
         (*sweep).slices = (*sweep).slices.wrapping_add(1);
+        (*sweep).ended = (*sweep).ended.wrapping_add((*progress).ended.into());
         if took > (*sweep).longest_ns {
             (*sweep).longest_ns = took;
         }
-        let period = if (*progress).ended >= MOST_ENDED { BUSY_PERIOD } else { PERIOD };
+        if took > SLICE_LIMIT_NS {
+            (*sweep).late = (*sweep).late.wrapping_add(1);
+        }
+        let period = if (*progress).cut != 0 { BUSY_PERIOD } else { PERIOD };
         bpf_timer_start(&raw mut (*sweep).timer, period, 0);
     }
     0
@@ -78,19 +93,26 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) 
 
 /// Looks at the slot under the cursor; returns 1 to end the slice.
 #[inline(never)]
-unsafe extern "C" fn look_at_next(_n: u32, slice: *mut Slice) -> i64 {
+unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `tick` gave it.
     unsafe {
         let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return 1 };
         let index = (*slice).cursor;
         if index >= (*alloc).next_unused {
-            // The end of what was ever used: the next slice begins at the front.
-            (*slice).cursor = SLOT_NONE.wrapping_add(1);
+            // The end of what was ever used.
+            (*slice).at_end = 1;
             return 1;
         }
         (*slice).cursor = index.wrapping_add(1);
-        (*slice).ended = (*slice).ended.wrapping_add(end_if_idle(index));
-        i64::from((*slice).ended >= MOST_ENDED)
+        let ended = end_if_idle(index);
+        (*slice).ended = (*slice).ended.wrapping_add(ended);
+        let due = if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
+        let late = due && bpf_ktime_get_ns().wrapping_sub((*slice).began) > BUDGET;
+        if late || (*slice).ended >= MOST_ENDED {
+            (*slice).cut = 1;
+            return 1;
+        }
+        0
     }
 }
 
@@ -104,19 +126,13 @@ fn end_if_idle(index: u32) -> u32 {
         ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).out.tuple.proto)
     };
     let state = FlowState::of(word);
-    if state as u8 == FlowState::Free as u8 {
-        return 0;
-    }
     let proto = match proto {
         6 => Proto::Tcp,
         17 => Proto::Udp,
         _ => Proto::Icmp,
     };
-    let Some(limit) = config.timeouts.get(timeout(state, proto, flags) as usize) else { return 0 };
-    if now().wrapping_sub(last_seen) <= *limit {
-        return 0;
-    }
-    life::fwd_flow_end(index, word)
+    let idle = now().wrapping_sub(last_seen);
+    if expired(state, proto, flags, idle, &config.timeouts) { life::fwd_flow_end(index, word) } else { 0 }
 }
 
 /// What a purge works with.

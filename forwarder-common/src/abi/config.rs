@@ -43,14 +43,8 @@ pub struct Config {
     pub subnets_max: u32,
     /// Flows that may be established at once.
     pub max_flows: u32,
-    /// Slots of the flow table: established, half-open and closed flows, and slot 0 which is never used.
+    /// Slots of the flow table: established and pending flows, and slot 0 which is never used.
     pub slots: u32,
-    /// Half-open flows that one endpoint may have: the length of its ring. A power of two.
-    pub half_open_quota: u32,
-    /// Number of half-open rings; endpoints share a ring only beyond this number.
-    pub half_open_rings: u32,
-    /// Closed flows that are remembered: the length of their ring. A power of two.
-    pub closing_quota: u32,
     /// Secret that decides which port is tried first (RFC 6056).
     pub seed: u32,
     /// Jiffies per second of this kernel.
@@ -62,7 +56,7 @@ pub struct Config {
     /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
     pub timeouts: [u32; TIMEOUTS],
 }
-record!(Config, 116);
+record!(Config, 104);
 
 /// Bits of [`Config::features`].
 pub mod feature {

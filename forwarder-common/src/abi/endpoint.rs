@@ -36,8 +36,6 @@ pub struct Endpoint {
     pub uplink: u32,
     /// Index of this endpoint's block in `COUNTERS`.
     pub counters: u32,
-    /// Index of this endpoint's ring of half-open flows.
-    pub ring: u32,
     /// MTU of the interface inside the namespace, bytes.
     pub mtu: u32,
     /// MAC of the interface inside the namespace.
@@ -63,4 +61,4 @@ pub struct Endpoint {
     /// Name of the interface inside the namespace.
     pub ns_if: IfName,
 }
-record!(Endpoint, 624);
+record!(Endpoint, 616);

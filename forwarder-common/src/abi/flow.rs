@@ -71,12 +71,14 @@ pub mod flow_kind {
 pub enum FlowState {
     /// Not in use.
     Free = 0,
-    /// Seen in one direction only: may be evicted by other half-open flows.
+    /// Not known to be a conversation yet: may be evicted when the table is full.
     HalfOpen = 1,
-    /// Seen in both directions: never evicted.
+    /// A conversation: never evicted.
     Established = 2,
-    /// TCP after a RST or both FINs: the port may be reclaimed.
+    /// TCP after a RST or both FINs: may be evicted, and its port reclaimed.
     Closing = 3,
+    /// Not all of its tuples are in the index yet: only who makes it may change it.
+    Opening = 4,
 }
 
 impl FlowState {
@@ -88,8 +90,16 @@ impl FlowState {
             1 => Self::HalfOpen,
             2 => Self::Established,
             3 => Self::Closing,
+            4 => Self::Opening,
             _ => Self::Free,
         }
+    }
+
+    /// Whether a flow in this state may be evicted: it counts as pending.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        matches!(self, Self::HalfOpen | Self::Closing)
     }
 }
 
@@ -113,8 +123,10 @@ pub struct FlowShared {
     pub kind: u8,
     /// Explicit padding.
     pub _pad: u8,
+    /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
+    pub counters: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 10],
+    pub _reserved: [u32; 9],
 }
 record!(FlowShared, 64);
 
@@ -128,8 +140,8 @@ pub struct FlowAlloc {
     pub established: u32,
     /// Flows of the host's own sockets ([`flow_kind::HOST`]).
     pub host_flows: u32,
-    /// Where the next closed flow is noted in its ring (wrapping).
-    pub closing_cursor: u32,
+    /// How often slots were looked at for a flow to evict (wrapping); see [`crate::flow::nth_slot`].
+    pub evict_cursor: u32,
     /// Flows of protocols without ports: while there are none, nobody looks for them.
     pub portless: u32,
     /// Room for later use, zero.
@@ -137,16 +149,40 @@ pub struct FlowAlloc {
 }
 record!(FlowAlloc, 32);
 
-/// Entry of the rings `HALF_OPEN_RING` and `CLOSING_RING`: a slot, and what its `meta` was when it was noted.
+/// Value of the map `ENDPOINT_FLOWS`, indexed by the endpoint's block of counters; element 0 is the host's own.
+///
+/// Counts are signed where they are compared: an element may be set to zero while a last flow of its former owner lives on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub struct RingEntry {
-    /// Index of the slot.
-    pub slot: u32,
-    /// [`FlowShared::meta`] then: an entry whose slot has moved on is stale.
-    pub meta: u32,
+#[repr(C)]
+pub struct EndpointFlows {
+    /// Flows of the endpoint that are established.
+    pub established: u32,
+    /// Flows of the endpoint that are half-open or closing.
+    pub pending: u32,
 }
-record!(RingEntry, 8);
+record!(EndpointFlows, 8);
+
+/// Element 0 of the map `SWEEP` as userspace reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SweepRecord {
+    /// The kernel's `struct bpf_timer`, zero when it is read.
+    pub timer: [u64; 2],
+    /// Next slot to look at.
+    pub cursor: u32,
+    /// Slices that took longer than [`SLICE_LIMIT_NS`].
+    pub late: u32,
+    /// Slices so far.
+    pub slices: u64,
+    /// The longest slice, nanoseconds.
+    pub longest_ns: u64,
+    /// Flows that were ended for having been idle.
+    pub ended: u64,
+}
+record!(SweepRecord, 48);
+
+/// How long a slice of the sweep may hold a CPU, nanoseconds.
+pub const SLICE_LIMIT_NS: u64 = 200_000;
 
 /// Value of the map `FLOW_SLOTS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

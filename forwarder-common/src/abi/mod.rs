@@ -13,7 +13,8 @@ pub use config::{Config, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, Counter, CounterBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
 pub use flow::{
-    FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, RingEntry, SLOT_NONE, Tuple, flow_kind, meta,
+    EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
+    SweepRecord, Tuple, flow_kind, meta,
 };
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 

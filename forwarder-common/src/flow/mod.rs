@@ -1,7 +1,9 @@
 //! Flows: how a packet names its flow, and how packets move a flow through its life.
 
+mod evict;
 mod track;
 mod tuple;
 
-pub use track::{Direction, TRACKED, Transition, UDP_PROMOTE_PACKETS, UDP_PROMOTE_SECONDS, advance, timeout};
+pub use evict::{CANDIDATES, LOOKS, may_evict, nth_slot, worth};
+pub use track::{Direction, TRACKED, Transition, advance, earns, expired, timeout};
 pub use tuple::{hash, inbound, outbound_reply};

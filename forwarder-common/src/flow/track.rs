@@ -1,14 +1,14 @@
-//! The life of a flow: half-open until it is seen in both directions, established, closing after a reset or both FINs.
+//! The life of a flow: half-open until it has shown to be a conversation, established, closing after a reset or both FINs.
 
 use crate::{
-    abi::{FlowState, Timeout},
+    abi::{FlowState, TIMEOUTS, Timeout},
     wire::l4::{Header, Proto, tcp_flag},
 };
 
-/// Packets of a UDP flow without replies that establish it, when they are spread over [`UDP_PROMOTE_SECONDS`].
-pub const UDP_PROMOTE_PACKETS: u64 = 4;
-/// See [`UDP_PROMOTE_PACKETS`].
-pub const UDP_PROMOTE_SECONDS: u32 = 2;
+/// Packets one way that are many; see [`earns`].
+const MANY: u64 = 4;
+/// Seconds of life that are long; see [`earns`].
+const LONG: u32 = 2;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,27 +29,33 @@ pub enum Transition {
     Establish,
     /// Becomes [`FlowState::Closing`].
     Close,
-    /// A new connection over a closed one: [`FlowState::Established`], with the flags forgotten.
+    /// A new connection over a closed one: [`FlowState::HalfOpen`], with the flags forgotten.
     Reopen,
+    /// The reset that closed it was not heeded: [`FlowState::Established`] again, with the reset forgotten.
+    Revive,
 }
 
 /// The TCP flags that matter to a flow.
 pub const TRACKED: u8 = tcp_flag::FIN | tcp_flag::SYN | tcp_flag::RST | tcp_flag::ACK;
 
 /// What a packet with header `l4` does to a flow in `state`. `seen` are the flags of both directions
-/// ([`crate::abi::FlowShared::tcp_flags`]), this packet's included. `long_lived` says that a UDP flow has earned its place
-/// without a reply.
+/// ([`crate::abi::FlowShared::tcp_flags`]), this packet's included. `earned` is what [`earns`] says of a half-open flow that
+/// is not TCP.
 #[inline(always)]
 #[must_use]
-pub fn advance(state: FlowState, seen: [u8; 2], l4: &Header, direction: Direction, long_lived: bool) -> Transition {
-    let back = matches!(direction, Direction::Back);
+pub fn advance(state: FlowState, seen: [u8; 2], l4: &Header, direction: Direction, earned: bool) -> Transition {
+    let out = matches!(direction, Direction::Out);
+    let reset = l4.tcp_flags & tcp_flag::RST != 0;
     match (state, l4.proto) {
-        (FlowState::HalfOpen, Proto::Tcp) if back && l4.tcp_flags & tcp_flag::RST != 0 => Transition::Close,
-        (FlowState::HalfOpen, _) if back => Transition::Establish,
-        (FlowState::HalfOpen, Proto::Udp) if long_lived => Transition::Establish,
-        (FlowState::Established, Proto::Tcp) if l4.tcp_flags & tcp_flag::RST != 0 => Transition::Close,
-        (FlowState::Established, Proto::Tcp) if both(seen, tcp_flag::FIN) => Transition::Close,
-        (FlowState::Closing, Proto::Tcp) if !back && l4.opens() => Transition::Reopen,
+        (FlowState::HalfOpen | FlowState::Established, Proto::Tcp) if reset || both(seen, tcp_flag::FIN) => {
+            Transition::Close
+        }
+        // Each side has acknowledged something of the other's: the handshake is complete, also a simultaneous one
+        // (RFC 5382 REQ-2). A scan gets as far as a SYN-ACK, which nobody acknowledges.
+        (FlowState::HalfOpen, Proto::Tcp) if both(seen, tcp_flag::ACK) => Transition::Establish,
+        (FlowState::HalfOpen, _) if earned => Transition::Establish,
+        (FlowState::Closing, Proto::Tcp) if out && l4.opens() => Transition::Reopen,
+        (FlowState::Closing, Proto::Tcp) if out && ignores_reset(seen, l4.tcp_flags) => Transition::Revive,
         _ => Transition::Stay,
     }
 }
@@ -60,18 +66,54 @@ const fn both([out, back]: [u8; 2], flag: u8) -> bool {
     out & back & flag != 0
 }
 
+/// Whether an outbound segment with `flags` shows that a reset from outside was not heeded: who accepts a reset sends nothing
+/// any more, so it was forged or out of the window (RFC 5961 §3.2; RFC 7857 §2.2 and RFC 6146 §3.5.2.2).
+#[inline(always)]
+const fn ignores_reset(seen: [u8; 2], flags: u8) -> bool {
+    let [out, back] = seen;
+    let ended = out & tcp_flag::RST != 0 || both(seen, tcp_flag::FIN);
+    flags & (tcp_flag::RST | tcp_flag::SYN) == 0 && back & tcp_flag::RST != 0 && both(seen, tcp_flag::ACK) && !ended
+}
+
+/// Whether a flow that is not TCP is a conversation: two of three hold, that it was answered, that one side has sent many
+/// packets, and that it has lasted. So a query with its answer stays half-open, which a stream in one direction does not.
+///
+/// `packets` are those outbound and inbound so far, `age` is in jiffies, of which a second has `hz`.
+#[inline(always)]
+#[must_use]
+pub const fn earns([out, back]: [u64; 2], age: u32, hz: u32) -> bool {
+    let answered = out > 0 && back > 0;
+    let many = out >= MANY || back >= MANY;
+    let lasted = age >= hz.wrapping_mul(LONG);
+    (answered && many) || (answered && lasted) || (many && lasted)
+}
+
 /// The idle time that ends a flow.
 #[inline(always)]
 #[must_use]
-pub const fn timeout(state: FlowState, proto: Proto, [_, seen_back]: [u8; 2]) -> Timeout {
+pub const fn timeout(state: FlowState, proto: Proto, [out, back]: [u8; 2]) -> Timeout {
     match (proto, state) {
         (Proto::Icmp, _) => Timeout::Icmp,
         (Proto::Udp, FlowState::Established) => Timeout::UdpEstablished,
         (Proto::Udp, _) => Timeout::UdpHalfOpen,
         (Proto::Tcp, FlowState::Closing) => Timeout::TcpClosing,
-        // A connection reopened but not answered counts as half-open.
-        (Proto::Tcp, FlowState::Established) if seen_back != 0 => Timeout::TcpEstablished,
+        (Proto::Tcp, FlowState::Established) if (out | back) & tcp_flag::FIN != 0 => Timeout::TcpHalfClosed,
+        (Proto::Tcp, FlowState::Established) => Timeout::TcpEstablished,
         (Proto::Tcp, _) => Timeout::TcpHalfOpen,
+    }
+}
+
+/// Whether a flow that has been idle for `idle` has ended, by `timeouts` (indexed by [`Timeout`], in the unit of `idle`). Free
+/// slots and flows that are just being made do not expire.
+#[inline(always)]
+#[must_use]
+pub fn expired(state: FlowState, proto: Proto, flags: [u8; 2], idle: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
+    if matches!(state, FlowState::Free | FlowState::Opening) {
+        return false;
+    }
+    match timeouts.get(timeout(state, proto, flags) as usize) {
+        Some(limit) => idle > *limit,
+        None => false,
     }
 }
 
@@ -80,60 +122,186 @@ mod tests {
     use super::*;
     use tcp_flag::{ACK, FIN, RST, SYN};
 
+    use Direction::{Back, Out};
+    use FlowState::{Closing, Established, Free, HalfOpen, Opening};
+
     fn header(proto: Proto, tcp_flags: u8) -> Header {
         Header { proto, src_port: [0, 1], dst_port: [0, 2], tcp_flags, icmp_type: 0, len: 20 }
     }
 
-    fn tcp(state: FlowState, [out, back]: [u8; 2], flags: u8, direction: Direction) -> Transition {
-        let seen = match direction {
-            Direction::Out => [out | flags, back],
-            Direction::Back => [out, back | flags],
-        };
-        advance(state, seen, &header(Proto::Tcp, flags), direction, false)
+    /// A TCP flow as the data path keeps it.
+    struct Connection {
+        state: FlowState,
+        seen: [u8; 2],
     }
 
-    #[test]
-    fn first_reply_establishes() {
-        for proto in [Proto::Tcp, Proto::Udp, Proto::Icmp] {
-            let l4 = header(proto, if proto == Proto::Tcp { SYN | ACK } else { 0 });
-            let half_open = FlowState::HalfOpen;
-            assert_eq!(advance(half_open, [0, 0], &l4, Direction::Back, false), Transition::Establish);
-            assert_eq!(advance(half_open, [0, 0], &l4, Direction::Out, false), Transition::Stay);
+    impl Connection {
+        /// The flow that a first segment with `flags` makes.
+        fn opened_by(flags: u8) -> Self {
+            Self { state: HalfOpen, seen: [flags, 0] }
+        }
+
+        fn established() -> Self {
+            Self { state: Established, seen: [SYN | ACK, SYN | ACK] }
+        }
+
+        /// Segments, one after another; the state after the last.
+        #[track_caller]
+        fn sees(&mut self, segments: &[(Direction, u8)]) -> FlowState {
+            for &(direction, flags) in segments {
+                self.seen[usize::from(direction == Back)] |= flags & TRACKED;
+                match advance(self.state, self.seen, &header(Proto::Tcp, flags), direction, false) {
+                    Transition::Stay => {}
+                    Transition::Establish => self.state = Established,
+                    Transition::Close => self.state = Closing,
+                    Transition::Reopen => *self = Self::opened_by(SYN),
+                    Transition::Revive => {
+                        self.state = Established;
+                        self.seen[1] &= !RST;
+                    }
+                }
+            }
+            self.state
         }
     }
 
     #[test]
-    fn one_way_udp_establishes_when_it_lasts() {
-        let udp = header(Proto::Udp, 0);
-        assert_eq!(advance(FlowState::HalfOpen, [0, 0], &udp, Direction::Out, true), Transition::Establish);
+    fn handshake_establishes_with_its_last_segment() {
+        let mut connection = Connection::opened_by(SYN);
+        assert_eq!(connection.sees(&[(Back, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Out, SYN), (Back, SYN | ACK)]), HalfOpen, "after a retransmission");
+        assert_eq!(connection.sees(&[(Out, ACK)]), Established);
+    }
+
+    #[test]
+    fn simultaneous_open_establishes() {
+        let mut connection = Connection::opened_by(SYN);
+        assert_eq!(connection.sees(&[(Back, SYN), (Out, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Back, SYN | ACK)]), Established);
+    }
+
+    #[test]
+    fn scan_of_answering_hosts_stays_half_open_and_its_reset_closes() {
+        let mut connection = Connection::opened_by(SYN);
+        assert_eq!(connection.sees(&[(Back, SYN | ACK), (Back, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Out, RST)]), Closing);
+    }
+
+    #[test]
+    fn connection_met_midway_establishes_with_the_first_answer() {
+        assert_eq!(Connection::opened_by(ACK).sees(&[(Back, ACK)]), Established);
     }
 
     #[test]
     fn refused_connection_closes_at_once() {
-        assert_eq!(tcp(FlowState::HalfOpen, [SYN, 0], RST | ACK, Direction::Back), Transition::Close);
+        assert_eq!(Connection::opened_by(SYN).sees(&[(Back, RST | ACK)]), Closing);
     }
 
     #[test]
     fn closes_on_reset_or_on_both_fins() {
-        let established = FlowState::Established;
-        assert_eq!(tcp(established, [0, 0], RST, Direction::Out), Transition::Close);
-        assert_eq!(tcp(established, [0, 0], FIN | ACK, Direction::Out), Transition::Stay);
-        assert_eq!(tcp(established, [FIN, 0], FIN | ACK, Direction::Back), Transition::Close);
-        assert_eq!(tcp(established, [0, 0], ACK, Direction::Back), Transition::Stay);
+        for direction in [Out, Back] {
+            assert_eq!(Connection::established().sees(&[(direction, RST)]), Closing);
+        }
+        let mut connection = Connection::established();
+        assert_eq!(connection.sees(&[(Out, FIN | ACK), (Back, ACK), (Back, ACK), (Out, ACK)]), Established);
+        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Out, ACK)]), Closing, "the last acknowledgement revives nothing");
+    }
+
+    #[test]
+    fn connection_that_goes_on_after_a_reset_from_outside_lives() {
+        let mut connection = Connection::established();
+        assert_eq!(connection.sees(&[(Back, RST)]), Closing);
+        assert_eq!(connection.sees(&[(Back, ACK)]), Closing, "who forges a reset may forge more");
+        assert_eq!(connection.sees(&[(Out, ACK)]), Established);
+        assert_eq!(connection.sees(&[(Out, ACK), (Back, ACK)]), Established, "the reset is forgotten");
+        assert_eq!(connection.sees(&[(Back, RST), (Out, FIN | ACK)]), Established);
+    }
+
+    #[test]
+    fn reset_from_inside_is_final() {
+        let mut connection = Connection::established();
+        assert_eq!(connection.sees(&[(Out, RST), (Back, RST), (Out, ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Out, RST | ACK)]), Closing);
+    }
+
+    #[test]
+    fn refused_connection_is_not_revived() {
+        assert_eq!(Connection::opened_by(SYN).sees(&[(Back, RST | ACK), (Out, RST)]), Closing);
     }
 
     #[test]
     fn only_an_outbound_syn_reopens() {
-        assert_eq!(tcp(FlowState::Closing, [0, 0], SYN, Direction::Out), Transition::Reopen);
-        assert_eq!(tcp(FlowState::Closing, [0, 0], SYN, Direction::Back), Transition::Stay);
-        assert_eq!(tcp(FlowState::Closing, [0, 0], SYN | ACK, Direction::Out), Transition::Stay);
+        let closed = || Connection { state: Closing, seen: [SYN | ACK | FIN, SYN | ACK | FIN] };
+        assert_eq!(closed().sees(&[(Back, SYN)]), Closing);
+        assert_eq!(closed().sees(&[(Out, SYN | ACK)]), Closing);
+        let mut connection = closed();
+        assert_eq!(connection.sees(&[(Out, SYN)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Back, SYN | ACK), (Out, ACK)]), Established);
     }
 
     #[test]
-    fn reopened_connection_keeps_the_short_timeout_until_answered() {
-        assert_eq!(timeout(FlowState::Established, Proto::Tcp, [SYN, 0]), Timeout::TcpHalfOpen);
-        assert_eq!(timeout(FlowState::Established, Proto::Tcp, [SYN, SYN | ACK]), Timeout::TcpEstablished);
-        assert_eq!(timeout(FlowState::Closing, Proto::Tcp, [FIN, FIN]), Timeout::TcpClosing);
-        assert_eq!(timeout(FlowState::HalfOpen, Proto::Udp, [0, 0]), Timeout::UdpHalfOpen);
+    fn half_open_connection_that_the_full_table_kept_so_closes_too() {
+        let mut connection = Connection { state: HalfOpen, seen: [SYN | ACK | FIN, SYN | ACK] };
+        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing);
+    }
+
+    #[test]
+    fn two_of_three_make_a_conversation() {
+        const HZ: u32 = 250;
+        let cases = [
+            ("a query", [1, 0], 0, false),
+            ("a query and its answer", [1, 1], 0, false),
+            ("two queries from one socket", [2, 2], 0, false),
+            ("a flood", [1000, 0], 2 * HZ - 1, false),
+            ("an exchange", [4, 1], 0, true),
+            ("a stream that was asked for", [1, 4], 0, true),
+            ("an answer after two seconds", [1, 1], 2 * HZ, true),
+            ("a stream in one direction", [4, 0], 2 * HZ, true),
+            ("a datagram now and then", [3, 0], 100 * HZ, false),
+        ];
+        for (what, packets, age, expected) in cases {
+            assert_eq!(earns(packets, age, HZ), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn conversation_establishes_whoever_speaks() {
+        for proto in [Proto::Udp, Proto::Icmp] {
+            for direction in [Out, Back] {
+                let advanced = |earned| advance(HalfOpen, [0, 0], &header(proto, 0), direction, earned);
+                assert_eq!((advanced(true), advanced(false)), (Transition::Establish, Transition::Stay));
+            }
+        }
+    }
+
+    #[test]
+    fn each_state_expires_after_its_own_time() {
+        let mut timeouts = [u32::MAX; TIMEOUTS];
+        for (class, limit) in timeouts.iter_mut().zip(1..) {
+            *class = limit * 100;
+        }
+        let (open, one_fin) = ([SYN | ACK, SYN | ACK], [SYN | ACK | FIN, SYN | ACK]);
+        let cases = [
+            (HalfOpen, Proto::Tcp, [SYN, 0], Timeout::TcpHalfOpen),
+            (HalfOpen, Proto::Tcp, [SYN, SYN | ACK], Timeout::TcpHalfOpen),
+            (Established, Proto::Tcp, open, Timeout::TcpEstablished),
+            (Established, Proto::Tcp, one_fin, Timeout::TcpHalfClosed),
+            (Established, Proto::Tcp, [open[0], open[1] | FIN], Timeout::TcpHalfClosed),
+            (Closing, Proto::Tcp, [one_fin[0], one_fin[0]], Timeout::TcpClosing),
+            (Closing, Proto::Tcp, [SYN, RST | ACK], Timeout::TcpClosing),
+            (HalfOpen, Proto::Udp, [0, 0], Timeout::UdpHalfOpen),
+            (Established, Proto::Udp, [0, 0], Timeout::UdpEstablished),
+            (HalfOpen, Proto::Icmp, [0, 0], Timeout::Icmp),
+            (Established, Proto::Icmp, [0, 0], Timeout::Icmp),
+        ];
+        for (state, proto, flags, class) in cases {
+            let limit = timeouts[class as usize];
+            let expired = |idle| expired(state, proto, flags, idle, &timeouts);
+            assert!(!expired(limit) && expired(limit + 1), "{state:?} {proto:?} {flags:x?} ends after {class:?}");
+        }
+        for state in [Free, Opening] {
+            assert!(!expired(state, Proto::Tcp, open, u32::MAX, &timeouts), "{state:?} does not expire");
+        }
     }
 }

@@ -22,8 +22,8 @@ use forwarder_common::{
 
 use crate::{
     atomic::{add64, fetch_add32, replace32},
-    flow::{best_effort, life, now, ring, store},
-    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, config},
+    flow::{best_effort, evict, life, now, store},
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, config},
 };
 
 /// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
@@ -41,7 +41,6 @@ pub(crate) struct Opening {
     pub(crate) counters: u32,
     pub(crate) counters_out: u32,
     pub(crate) counters_in: u32,
-    pub(crate) ring: u32,
     /// Flags of the first segment.
     pub(crate) tcp_flags: u32,
 }
@@ -55,8 +54,13 @@ struct Probe {
     slot: u32,
     /// The port that was claimed, host byte order; 0 for none.
     claimed: u32,
-    /// A candidate whose flow is closed, plus one; 0 for none.
+    /// A candidate whose flow may be ended for its port, plus one; 0 for none. A closed flow's comes first.
     reclaimable: u32,
+    /// Whether that one is closed.
+    closed: u32,
+    /// The endpoint's block of counters, and how many pending flows it has.
+    counters: u32,
+    pending: u32,
     /// Attempts that failed.
     retries: u32,
 }
@@ -88,7 +92,7 @@ pub(crate) const FAILED: u64 = 1 << 32;
 #[inline(always)]
 fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
     let Some(config) = config() else { return Err(DropReason::NoEndpoint) };
-    let index = take_slot()?;
+    let index = take_slot(opening)?;
     let word = fill(index, tuple, opening).ok_or(DropReason::TableFull)?;
     let seed = config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1);
     let port = u16::from_be_bytes(tuple.sport);
@@ -98,6 +102,9 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
         slot: index,
         claimed: 0,
         reclaimable: 0,
+        closed: 0,
+        counters: opening.counters,
+        pending: evict::pending(opening.counters),
         retries: 0,
     };
     claim_port(&mut probe);
@@ -110,14 +117,23 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
     publish(index, word, tuple, &reply, opening)
 }
 
-/// Takes a slot that nobody uses.
+/// Takes a slot that nobody uses, if need be after evicting a pending flow.
 #[inline(always)]
-fn take_slot() -> Result<u32, DropReason> {
+fn take_slot(opening: &Opening) -> Result<u32, DropReason> {
     let (Some(alloc), Some(config)) = (FLOW_ALLOC.get_ptr_mut(0), config()) else { return Err(DropReason::TableFull) };
     // SAFETY: the element of the map.
     let (next_unused, established) = unsafe { (&raw mut (*alloc).next_unused, (*alloc).established) };
     if established >= config.max_flows {
         return Err(DropReason::TableFull);
+    }
+    if opening.endpoint != 0
+        && let Some(flows) = ENDPOINT_FLOWS.get_ptr(opening.counters)
+    {
+        // SAFETY: an aligned word of a map value.
+        let own = unsafe { (&raw const (*flows).established).read_volatile() };
+        if own as i32 >= config.max_flows_per_endpoint as i32 {
+            return Err(DropReason::EndpointFull);
+        }
     }
     // SAFETY: an aligned word.
     if unsafe { next_unused.read_volatile() } < config.slots {
@@ -128,12 +144,22 @@ fn take_slot() -> Result<u32, DropReason> {
         // SAFETY: as above; another CPU took the last one, and none is beyond.
         unsafe { next_unused.write_volatile(config.slots) };
     }
-    take_freed()
+    if let Some(index) = take_freed() {
+        return Ok(index);
+    }
+    // Another CPU may take what was freed for us: once more, then.
+    if evict::fwd_flow_evict(opening.counters) != 0
+        && let Some(index) = take_freed()
+    {
+        return Ok(index);
+    }
+    evict::fwd_flow_evict(opening.counters);
+    take_freed().ok_or(DropReason::TableFull)
 }
 
 #[inline(always)]
-fn take_freed() -> Result<u32, DropReason> {
-    FLOW_FREE.pop().ok().flatten().ok_or(DropReason::TableFull)
+fn take_freed() -> Option<u32> {
+    FLOW_FREE.pop().ok().flatten()
 }
 
 #[inline(always)]
@@ -141,7 +167,7 @@ fn give_back(index: u32) {
     best_effort(FLOW_FREE.push(&index, 0));
 }
 
-/// Writes everything but the claimed port. Returns the word that will publish the slot.
+/// Writes everything but the claimed port. Returns the word of the slot while the flow is being made.
 #[inline(always)]
 fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
@@ -179,13 +205,15 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         (*shared).created = now;
         (*shared).route_checked = now;
         (*shared).endpoint = opening.endpoint;
+        (*shared).counters = opening.counters;
         (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
         (*shared).kind = if opening.endpoint == 0 { flow_kind::HOST } else { flow_kind::ENDPOINT };
-        Some(meta::pack(meta::generation((*shared).meta), FlowState::HalfOpen))
+        Some(meta::pack(meta::generation((*shared).meta), FlowState::Opening))
     }
 }
 
-/// Tries the candidates in turn; as a last resort takes over the port of a closed flow.
+/// Tries the candidates in turn; as a last resort takes over the port of a closed flow, or else of a half-open one of the same
+/// endpoint or of one that has more of them.
 #[inline(always)]
 fn claim_port(probe: &mut Probe) {
     let probe = ptr::from_mut(probe);
@@ -199,7 +227,7 @@ fn claim_port(probe: &mut Probe) {
         let Some(reply) = reply((*probe).slot, port) else { return };
         let Some(holder) = FLOW_INDEX.get_ptr(&reply) else { return };
         let holder = holder.read_volatile();
-        let Some(word) = closing_word(holder) else { return };
+        let Some(word) = reclaimable_word(holder, (*probe).counters, (*probe).pending) else { return };
         if life::fwd_flow_end(holder, word) != 0 && insert(&reply, (*probe).slot) {
             (*probe).claimed = port.into();
         }
@@ -228,11 +256,15 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
             (*probe).claimed = port.into();
             return 1;
         }
-        if (*probe).reclaimable == 0
+        if (*probe).closed == 0
             && let Some(holder) = FLOW_INDEX.get_ptr(&reply)
-            && closing_word(holder.read_volatile()).is_some()
+            && let Some(word) = reclaimable_word(holder.read_volatile(), (*probe).counters, (*probe).pending)
         {
-            (*probe).reclaimable = attempt.wrapping_add(1);
+            let closed = u32::from(FlowState::of(word) as u8 == FlowState::Closing as u8);
+            if closed != 0 || (*probe).reclaimable == 0 {
+                (*probe).reclaimable = attempt.wrapping_add(1);
+                (*probe).closed = closed;
+            }
         }
         0
     }
@@ -247,13 +279,14 @@ fn reply(index: u32, port: u16) -> Option<Tuple> {
     Some(outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes()))
 }
 
-/// The word of the flow in slot `index` if it is closed.
+/// The word of the flow in slot `index` if an endpoint with block `counters` and `pending` pending flows may have its port.
 #[inline(always)]
-fn closing_word(index: u32) -> Option<u32> {
+fn reclaimable_word(index: u32, counters: u32, pending: u32) -> Option<u32> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     // SAFETY: an element of the map.
-    let word = unsafe { (&raw const (*slot).shared.meta).read_volatile() };
-    (FlowState::of(word) as u8 == FlowState::Closing as u8).then_some(word)
+    let (word, theirs) = unsafe { ((&raw const (*slot).shared.meta).read_volatile(), (*slot).shared.counters) };
+    let closed = FlowState::of(word) as u8 == FlowState::Closing as u8;
+    (closed || evict::has_to_go(word, theirs, counters, pending)).then_some(word)
 }
 
 /// Puts a tuple into the index unless it is there.
@@ -311,7 +344,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
         current
     };
     if !insert(tuple, index) {
-        // Another CPU made this flow meanwhile: theirs counts.
+        // Another CPU made this flow meanwhile: theirs counts. Nobody else changes the word of a flow that is being made.
         let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
         replace32(current, word, freed);
         best_effort(FLOW_INDEX.remove(reply));
@@ -324,8 +357,9 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
         // SAFETY: the element of the map.
         let host_flows = unsafe { &raw mut (*alloc).host_flows };
         fetch_add32(host_flows, 1);
-    } else {
-        ring::note_half_open(opening.ring, index, word);
     }
+    // Counted first: once the flow can be ended, its end is taken off.
+    life::count(opening.counters, FlowState::Opening, FlowState::HalfOpen);
+    replace32(current, word, meta::pack(meta::generation(word), FlowState::HalfOpen));
     Ok(index)
 }

@@ -2,16 +2,16 @@
 //! promote the same flow, one does.
 
 use forwarder_common::{
-    abi::{FlowShared, FlowState, meta},
-    flow::{self, Direction, TRACKED, Transition, UDP_PROMOTE_PACKETS, UDP_PROMOTE_SECONDS},
-    wire::l4::{self, Proto},
+    abi::{FlowShared, FlowState, flow_kind, meta},
+    flow::{self, Direction, TRACKED, Transition},
+    wire::l4::{self, Proto, tcp_flag},
 };
 
 use crate::{
     atomic::{add64, fetch_add32, replace32},
     count::Amount,
-    flow::{best_effort, ring, store::Hit},
-    maps::{FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
+    flow::{best_effort, store::Hit},
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
 };
 
 /// Notes a packet at its flow: counters, time, TCP flags, and what follows from them.
@@ -33,8 +33,9 @@ pub(crate) fn touch<const BACK: bool>(hit: &Hit, l4: &l4::Header, now: u32, amou
         see::<BACK>(shared, l4)
     };
     let direction = if BACK { Direction::Back } else { Direction::Out };
-    let long_lived = !BACK && state as u8 == FlowState::HalfOpen as u8 && lasts(hit, shared, now);
-    let transition = flow::advance(state, seen, l4, direction, long_lived);
+    let half_open = state as u8 == FlowState::HalfOpen as u8;
+    let earned = half_open && l4.proto as u8 != Proto::Tcp as u8 && earns(hit, now);
+    let transition = flow::advance(state, seen, l4, direction, earned);
     if transition as u8 != Transition::Stay as u8 {
         fwd_flow_advance(hit.index, hit.meta, transition as u32);
     }
@@ -62,13 +63,56 @@ unsafe fn see<const BACK: bool>(shared: *mut FlowShared, l4: &l4::Header) -> [u8
     }
 }
 
-/// Whether a flow without replies has lasted long enough to be established.
+/// Whether a flow that is not TCP has shown to be a conversation.
 #[inline(always)]
-fn lasts(hit: &Hit, shared: *const FlowShared, now: u32) -> bool {
+fn earns(hit: &Hit, now: u32) -> bool {
     let Some(config) = config() else { return false };
     // SAFETY: fields of the slot.
-    let (packets, created) = unsafe { ((*hit.half).packets, (*shared).created) };
-    packets >= UDP_PROMOTE_PACKETS && now.wrapping_sub(created) >= config.hz.wrapping_mul(UDP_PROMOTE_SECONDS)
+    let (packets, created) = unsafe {
+        let (out, back) = (&raw const (*hit.slot).out.packets, &raw const (*hit.slot).back.packets);
+        ([out.read_volatile(), back.read_volatile()], (*hit.slot).shared.created)
+    };
+    flow::earns(packets, now.wrapping_sub(created), config.hz)
+}
+
+/// Counts that a flow of the endpoint with block `counters` went from one state to another.
+#[inline(always)]
+pub(crate) fn count(counters: u32, from: FlowState, to: FlowState) {
+    let (Some(alloc), Some(flows)) = (FLOW_ALLOC.get_ptr_mut(0), ENDPOINT_FLOWS.get_ptr_mut(counters)) else { return };
+    let is_established = |state: FlowState| state as u8 == FlowState::Established as u8;
+    // SAFETY: elements of the maps.
+    let (all, own, pending) =
+        unsafe { (&raw mut (*alloc).established, &raw mut (*flows).established, &raw mut (*flows).pending) };
+    if is_established(from) {
+        fetch_add32(all, u32::MAX);
+        fetch_add32(own, u32::MAX);
+    }
+    if from.is_pending() && !to.is_pending() {
+        fetch_add32(pending, u32::MAX);
+    }
+    if to.is_pending() && !from.is_pending() {
+        fetch_add32(pending, 1);
+    }
+}
+
+/// Counts one more established flow of the endpoint with block `counters`, unless that would be one too many for the table or
+/// for the endpoint; the host itself has no limit of its own.
+#[inline(always)]
+fn admit(counters: u32) -> bool {
+    let (Some(alloc), Some(flows), Some(config)) =
+        (FLOW_ALLOC.get_ptr_mut(0), ENDPOINT_FLOWS.get_ptr_mut(counters), config())
+    else {
+        return false;
+    };
+    // SAFETY: elements of the maps.
+    let (all, own) = unsafe { (&raw mut (*alloc).established, &raw mut (*flows).established) };
+    // Counted before they are compared: of two CPUs that are at the limit, one is refused.
+    let before = (fetch_add32(all, 1) as i32, fetch_add32(own, 1) as i32);
+    if before.0 < config.max_flows as i32 && (counters == 0 || before.1 < config.max_flows_per_endpoint as i32) {
+        return true;
+    }
+    count(counters, FlowState::Established, FlowState::Free);
+    false
 }
 
 /// Performs a [`Transition`] (given as its number) of the flow in slot `index`, if its word is still `word`.
@@ -77,34 +121,38 @@ fn lasts(hit: &Hit, shared: *const FlowShared, now: u32) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
-    let (Some(slot), Some(alloc), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0), config())
-    else {
-        return 0;
+    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
+    // SAFETY: an element of the map.
+    let (current, counters, flags) = unsafe {
+        let shared = &raw mut (*slot).shared;
+        (&raw mut (*shared).meta, (*shared).counters, &raw mut (*shared).tcp_flags)
     };
-    // SAFETY: elements of the maps.
-    let (current, established) = unsafe { (&raw mut (*slot).shared.meta, &raw mut (*alloc).established) };
-    let generation = meta::generation(word);
-    let to = if transition == Transition::Close as u32 { FlowState::Closing } else { FlowState::Established };
-    // SAFETY: an aligned word.
-    let full = unsafe { established.read_volatile() } >= config.max_flows;
-    if to as u8 == FlowState::Established as u8 && full {
-        // Stays half-open, where it may be evicted: established flows are never pushed out.
+    let from = FlowState::of(word);
+    let to = match transition {
+        it if it == Transition::Close as u32 => FlowState::Closing,
+        it if it == Transition::Reopen as u32 => FlowState::HalfOpen,
+        _ => FlowState::Established,
+    };
+    let establishes = to as u8 == FlowState::Established as u8;
+    if establishes && !admit(counters) {
+        // Stays as it is, where it may be evicted: established flows are never pushed out.
         return 0;
     }
-    if !replace32(current, word, meta::pack(generation, to)) {
-        return 0;
-    }
-    if to as u8 == FlowState::Closing as u8 {
-        if FlowState::of(word) as u8 == FlowState::Established as u8 {
-            fetch_add32(established, u32::MAX);
+    if !replace32(current, word, meta::pack(meta::generation(word), to)) {
+        if establishes {
+            count(counters, FlowState::Established, FlowState::Free);
         }
-        ring::note_closing(index, meta::pack(generation, to));
-        return 1;
+        return 0;
     }
-    fetch_add32(established, 1);
-    if transition == Transition::Reopen as u32 {
-        // SAFETY: two bytes of the slot; the SYN that reopens is seen again below.
-        unsafe { (&raw mut (*slot).shared.tcp_flags).write_volatile([l4::tcp_flag::SYN, 0]) };
+    count(counters, from, to);
+    // SAFETY: bytes of the slot. A flag that another CPU notes at this very moment may be lost; the next segment has it again.
+    unsafe {
+        if transition == Transition::Reopen as u32 {
+            flags.write_volatile([tcp_flag::SYN, 0]);
+        } else if transition == Transition::Revive as u32 {
+            let back = flags.cast::<u8>().add(1);
+            back.write_volatile(back.read_volatile() & !tcp_flag::RST);
+        }
     }
     1
 }
@@ -116,6 +164,10 @@ extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
+    let state = FlowState::of(word);
+    if state as u8 != FlowState::Established as u8 && !state.is_pending() {
+        return 0;
+    }
     let (Some(slot), Some(alloc)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0)) else { return 0 };
     // SAFETY: an element of the map.
     let current = unsafe { &raw mut (*slot).shared.meta };
@@ -124,16 +176,14 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
         return 0;
     }
     // SAFETY: the slot is neither in use nor offered for use: its fields stand still.
-    let (out, back, kind) = unsafe { ((*slot).out.tuple, (*slot).back.tuple, (*slot).shared.kind) };
+    let (out, back, kind, counters) =
+        unsafe { ((*slot).out.tuple, (*slot).back.tuple, (*slot).shared.kind, (*slot).shared.counters) };
     best_effort(FLOW_INDEX.remove(&out));
     best_effort(FLOW_INDEX.remove(&back));
-    // SAFETY: an element of the map.
-    let (established, host_flows) = unsafe { (&raw mut (*alloc).established, &raw mut (*alloc).host_flows) };
-    if FlowState::of(word) as u8 == FlowState::Established as u8 {
-        fetch_add32(established, u32::MAX);
-    }
-    if kind == forwarder_common::abi::flow_kind::HOST {
-        fetch_add32(host_flows, u32::MAX);
+    count(counters, state, FlowState::Free);
+    if kind == flow_kind::HOST {
+        // SAFETY: an element of the map.
+        fetch_add32(unsafe { &raw mut (*alloc).host_flows }, u32::MAX);
     }
     best_effort(FLOW_FREE.push(&index, 0));
     1

@@ -1,8 +1,8 @@
-//! The flow table: [`store`] finds, [`claim`] makes, [`life`] moves flows on and ends them, [`ring`] decides who is evicted.
+//! The flow table: [`store`] finds, [`claim`] makes, [`life`] moves flows on and ends them, [`evict`] makes room when no slot is free.
 
 pub(crate) mod claim;
+pub(crate) mod evict;
 pub(crate) mod life;
-pub(crate) mod ring;
 pub(crate) mod store;
 
 use aya_ebpf::helpers::bpf_jiffies64;

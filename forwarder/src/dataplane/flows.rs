@@ -84,7 +84,7 @@ const fn counters(half: &FlowHalf) -> (u64, u64) {
 const fn state(state: FlowState) -> &'static str {
     match state {
         FlowState::Free => "free",
-        FlowState::HalfOpen => "half-open",
+        FlowState::HalfOpen | FlowState::Opening => "half-open",
         FlowState::Established => "established",
         FlowState::Closing => "closing",
     }

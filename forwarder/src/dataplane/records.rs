@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use super::Dataplane;
 use crate::{Context as _, Error, Kind, Result};
 
-/// Blocks of `COUNTERS` and rings of half-open flows are numbered from here: block 0 takes what belongs to nobody.
+/// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
 const FIRST_BLOCK: u32 = 1;
 /// As large as the map `COUNTERS`.
 const BLOCKS: u32 = 4096;
@@ -188,18 +188,8 @@ impl Dataplane {
                 .remedy("take down endpoints that are not needed"));
         }
         self.reset_counters(&free)?;
+        self.reset_endpoint_flows(&free)?;
         Ok(free)
-    }
-
-    /// The ring of half-open flows with the fewest endpoints.
-    ///
-    /// # Errors
-    /// A map cannot be read.
-    pub fn free_ring(&self) -> Result<u32> {
-        let rings = self.config()?.half_open_rings;
-        let endpoints = self.endpoints()?;
-        let users = |ring: u32| endpoints.iter().filter(|(_, endpoint)| endpoint.ring == ring).count();
-        Ok((0..rings).min_by_key(|&ring| users(ring)).unwrap_or(0))
     }
 
     /// Sysctls that were changed: path below `/proc/sys`, original, ours.

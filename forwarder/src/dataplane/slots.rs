@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
 use aya::maps::{Array, Map, MapData};
-use forwarder_common::abi::{FlowAlloc, FlowSlot, FlowState, SLOT_NONE, meta};
+use forwarder_common::abi::{Endpoint, EndpointFlows, FlowAlloc, FlowSlot, FlowState, SLOT_NONE, SweepRecord, meta};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::Dataplane;
@@ -61,6 +61,35 @@ impl Dataplane {
     pub fn alloc(&self) -> Result<FlowAlloc> {
         let alloc: Array<_, FlowAlloc> = Array::try_from(self.map("FLOW_ALLOC")?).doing("open", "map FLOW_ALLOC")?;
         alloc.get(&0, 0).doing("read", "map FLOW_ALLOC")
+    }
+
+    /// How many flows an endpoint has.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn endpoint_flows(&self, endpoint: &Endpoint) -> Result<EndpointFlows> {
+        self.endpoint_flows_map()?.get(&endpoint.counters, 0).doing("read", "map ENDPOINT_FLOWS")
+    }
+
+    /// Sets the counts of flows of blocks that nobody has to zero.
+    pub(super) fn reset_endpoint_flows(&self, blocks: &[u32]) -> Result<()> {
+        let mut map = self.endpoint_flows_map()?;
+        blocks
+            .iter()
+            .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", "map ENDPOINT_FLOWS"))
+    }
+
+    fn endpoint_flows_map(&self) -> Result<Array<MapData, EndpointFlows>> {
+        Array::try_from(self.map("ENDPOINT_FLOWS")?).doing("open", "map ENDPOINT_FLOWS")
+    }
+
+    /// What the timer that ends idle flows has done.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn sweep(&self) -> Result<SweepRecord> {
+        let sweep: Array<_, SweepRecord> = Array::try_from(self.map("SWEEP")?).doing("open", "map SWEEP")?;
+        sweep.get(&0, 0).doing("read", "map SWEEP")
     }
 
     /// Slots that were ever used.

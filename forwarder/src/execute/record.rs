@@ -150,8 +150,6 @@ pub(super) struct Numbers {
     pub(super) network: u32,
     /// Block of counters.
     pub(super) counters: u32,
-    /// Ring of half-open flows.
-    pub(super) ring: u32,
 }
 
 /// The record of an endpoint.
@@ -172,7 +170,6 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         network: numbers.network,
         uplink: spec.uplink,
         counters: numbers.counters,
-        ring: numbers.ring,
         mtu: spec.mtu,
         mac: spec.mac,
         gateway_mac: spec.gateway_mac,

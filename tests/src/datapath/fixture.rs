@@ -124,7 +124,6 @@ fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: 
             network: bridge,
             uplink,
             counters: dataplane.free_counters(1)?[0],
-            ring: dataplane.free_ring()?,
             mtu: MTU,
             mac: member.mac,
             gateway_mac: GATEWAY_MAC,

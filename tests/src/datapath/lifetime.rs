@@ -12,6 +12,8 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 const REDIRECT: i32 = 7;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 const SYN_ACK: u8 = 0x12;
 const FIN_ACK: u8 = 0x11;
 
@@ -29,7 +31,16 @@ fn open(fixture: &Fixture, proto: Proto, port: u16, answered: bool) {
         let nat = fixture.nat_of(proto as u8, port);
         let reply = Frame::reply(proto, remote(fixture), nat).tcp_flags(SYN_ACK).build();
         assert_eq!(fixture.run_from_uplink(&reply).verdict, REDIRECT, "reply to {proto:?} port {port}");
+        let last = fixture.run_from_ns(&Frame::new(proto, inside, remote(fixture)).tcp_flags(ACK).build());
+        assert_eq!(last.verdict, REDIRECT, "{proto:?} from port {port} goes on");
     }
+}
+
+/// Flows that are established at all, those of the endpoint, and its pending ones.
+fn counts(fixture: &Fixture) -> (u32, u32, u32) {
+    let (_, endpoint) = fixture.dataplane.endpoints().unwrap()[0];
+    let own = fixture.dataplane.endpoint_flows(&endpoint).unwrap();
+    (fixture.dataplane.alloc().unwrap().established, own.established, own.pending)
 }
 
 fn states(fixture: &Fixture) -> Vec<(u8, &'static str)> {
@@ -49,7 +60,8 @@ fn idle_flows_end_by_themselves_each_after_its_own_time() {
         open(fixture, Proto::Icmp, 40_004, true);
         let only_tcp_is_left = || Ok((states(fixture) == [(6, "established")]).then_some(()));
         wait_until(LIMIT, "three of four flows end", only_tcp_is_left).unwrap();
-        assert_eq!(fixture.dataplane.alloc().unwrap().established, 1);
+        assert_eq!(counts(fixture), (1, 1, 0));
+        assert!(fixture.dataplane.sweep().unwrap().ended >= 3);
         // What was freed serves again.
         open(fixture, Proto::Udp, 40_003, true);
         assert_eq!(states(fixture).len(), 2);
@@ -58,17 +70,106 @@ fn idle_flows_end_by_themselves_each_after_its_own_time() {
 
 #[test]
 fn half_open_flows_evict_only_half_open_flows() {
-    let sizes = Sizes { half_open_quota: 64, half_open_rings: 2, ..Sizes::default() };
+    let sizes = Sizes { max_flows: 50, max_pending: 64, ..Sizes::default() };
     with_fixture(&sizes, |fixture| {
-        for port in 40_000..40_050 {
+        for port in 40_000..40_049 {
             open(fixture, Proto::Tcp, port, true);
         }
         for port in 41_000..43_000 {
             open(fixture, Proto::Tcp, port, false);
         }
+        assert_eq!(counts(fixture), (49, 49, 65), "the place of the fiftieth serves meanwhile");
         let states = states(fixture);
         let count = |wanted: &str| states.iter().filter(|(_, state)| *state == wanted).count();
-        assert_eq!((count("established"), count("half-open")), (50, 64));
+        assert_eq!((count("established"), count("half-open")), (49, 65));
+    });
+}
+
+#[test]
+fn scan_of_answering_hosts_establishes_nothing() {
+    with_fixture(&Sizes::default(), |fixture| {
+        for port in 40_000..40_100 {
+            open(fixture, Proto::Tcp, port, false);
+            let nat = fixture.nat_of(6, port);
+            for _ in 0..2 {
+                let reply = Frame::reply(Proto::Tcp, remote(fixture), nat).build();
+                assert_eq!(fixture.run_from_uplink(&reply).verdict, REDIRECT);
+            }
+        }
+        assert_eq!(counts(fixture), (0, 0, 100));
+        assert_eq!(states(fixture), vec![(6, "half-open"); 100]);
+    });
+}
+
+#[test]
+fn reset_from_outside_that_nobody_heeds_does_not_end_a_connection() {
+    with_fixture(&Sizes::default(), |fixture| {
+        open(fixture, Proto::Tcp, 40_000, true);
+        let nat = fixture.nat_of(6, 40_000);
+        let segment = |flags| Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(flags).build();
+        fixture.run_from_uplink(&segment(RST));
+        assert_eq!((states(fixture), counts(fixture)), (vec![(6, "closing")], (0, 0, 1)));
+        let goes_on = Frame::new(Proto::Tcp, SocketAddrV4::new(ADDRESS, 40_000), remote(fixture)).tcp_flags(ACK);
+        fixture.run_from_ns(&goes_on.build());
+        assert_eq!((states(fixture), counts(fixture)), (vec![(6, "established")], (1, 1, 0)));
+        fixture.run_from_uplink(&segment(ACK));
+        assert_eq!(states(fixture), [(6, "established")], "the reset is forgotten");
+    });
+}
+
+#[test]
+fn closed_connection_is_reopened_by_a_syn_at_its_old_port() {
+    with_fixture(&Sizes::default(), |fixture| {
+        open(fixture, Proto::Tcp, 40_000, true);
+        let nat = fixture.nat_of(6, 40_000);
+        let inside = SocketAddrV4::new(ADDRESS, 40_000);
+        fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).tcp_flags(RST).build());
+        assert_eq!(states(fixture), [(6, "closing")]);
+        fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).build());
+        assert_eq!((states(fixture), counts(fixture)), (vec![(6, "half-open")], (0, 0, 1)), "not answered yet");
+        open(fixture, Proto::Tcp, 40_000, true);
+        assert_eq!((fixture.nat_of(6, 40_000), counts(fixture)), (nat, (1, 1, 0)));
+    });
+}
+
+#[test]
+fn endpoint_has_no_more_flows_than_it_may() {
+    let sizes = Sizes { max_flows_per_endpoint: 10, ..Sizes::default() };
+    with_fixture(&sizes, |fixture| {
+        for port in 40_000..40_009 {
+            open(fixture, Proto::Tcp, port, true);
+        }
+        // Two handshakes begin while there is one place: the second stays half-open, and works all the same.
+        for port in [41_000, 41_001] {
+            open(fixture, Proto::Tcp, port, false);
+        }
+        for port in [41_000, 41_001] {
+            open(fixture, Proto::Tcp, port, true);
+        }
+        assert_eq!(counts(fixture), (10, 10, 1));
+        let inside = SocketAddrV4::new(ADDRESS, 42_000);
+        let refused = fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).build());
+        assert_ne!(refused.verdict, REDIRECT);
+        assert_eq!(fixture.counted("EndpointFull"), 1);
+        fixture.run_from_ns(
+            &Frame::new(Proto::Tcp, SocketAddrV4::new(ADDRESS, 40_000), remote(fixture)).tcp_flags(RST).build(),
+        );
+        open(fixture, Proto::Tcp, 42_000, true);
+        assert_eq!(counts(fixture), (10, 10, 2));
+    });
+}
+
+#[test]
+fn port_of_a_half_open_flow_is_taken_over_when_no_other_is_free() {
+    let sizes = Sizes { nat_ports: (2_000, 2_003), ..Sizes::default() };
+    with_fixture(&sizes, |fixture| {
+        for port in 40_000..40_003 {
+            open(fixture, Proto::Tcp, port, true);
+        }
+        open(fixture, Proto::Tcp, 40_003, false);
+        let nat = fixture.nat_of(6, 40_003);
+        open(fixture, Proto::Tcp, 40_004, true);
+        assert_eq!((fixture.nat_of(6, 40_004), counts(fixture)), (nat, (4, 4, 0)));
     });
 }
 

@@ -1,9 +1,9 @@
 //! A tiny flow table under two CPUs: slots are recycled all the time, and no packet is delivered by another flow's entry.
 
-use std::net::SocketAddrV4;
+use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::{dataplane::Sizes, netns::Netns};
-use forwarder_common::wire::l4::Proto;
+use forwarder::{dataplane::Sizes, lab::wait_until, netns::Netns};
+use forwarder_common::{abi::EndpointFlows, wire::l4::Proto};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -18,7 +18,10 @@ const ROUNDS: u16 = 12_000;
 /// Sockets of each thread: many more than there are slots.
 const SOCKETS: u16 = 97;
 const REDIRECT: i32 = 7;
+const LIMIT: Duration = Duration::from_secs(30);
 const SYN_ACK: u8 = 0x12;
+const ACK: u8 = 0x10;
+const RST: u8 = 0x04;
 const RST_ACK: u8 = 0x14;
 
 /// Sends from socket after socket, each to a port of its own, and looks who gets the replies. Returns how many were delivered.
@@ -50,15 +53,37 @@ fn converse(fixture: &Fixture, cpu: usize) -> u32 {
             delivered += 1;
         }
         if flags == SYN_ACK {
-            fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).tcp_flags(RST_ACK).build());
+            let segment = |flags| fixture.run_from_ns(&Frame::new(Proto::Tcp, socket, remote).tcp_flags(flags).build());
+            segment(ACK);
+            if round % 4 == 0 {
+                // A reset from outside that is not heeded, and a second one that is.
+                fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote, nat).tcp_flags(RST).build());
+                segment(ACK);
+            }
+            segment(RST_ACK);
         }
     }
     delivered
 }
 
+/// No slot was lost: as many flows as there are slots can be open at once.
+#[track_caller]
+fn assert_every_slot_serves(fixture: &Fixture, sizes: &Sizes) {
+    let slots = sizes.max_flows + sizes.max_pending;
+    for port in (50_000..).take(slots as usize) {
+        let (inside, remote) = (SocketAddrV4::new(ADDRESS, port), SocketAddrV4::new(fixture.outside, 80));
+        assert_eq!(fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote).build()).verdict, REDIRECT);
+    }
+    assert_eq!(fixture.dataplane.flows().unwrap().len(), slots as usize);
+}
+
 #[test]
 fn no_packet_is_delivered_by_another_flows_entry() {
-    let sizes = Sizes { max_flows: 16, half_open_quota: 8, half_open_rings: 1, closing_quota: 8, ..Sizes::default() };
+    // Flows that are left over end soon: then every count must have come back to zero.
+    let mut sizes = Sizes { max_flows: 16, max_pending: 16, ..Sizes::default() };
+    for (_, seconds) in &mut sizes.timeouts {
+        *seconds = 2;
+    }
     with_fixture(&sizes, |fixture| {
         let host = &Netns::current().unwrap();
         let delivered: u32 = std::thread::scope(|scope| {
@@ -74,7 +99,13 @@ fn no_packet_is_delivered_by_another_flows_entry() {
         assert!(delivered > u32::from(ROUNDS), "only {delivered} replies delivered: the table did not work");
         let alloc = fixture.dataplane.alloc().unwrap();
         assert!(alloc.established <= sizes.max_flows, "{alloc:?}");
-        let states = fixture.dataplane.flows().unwrap();
-        assert!(states.iter().filter(|flow| flow.state == "half-open").count() <= 8, "{states:?}");
+        let (_, endpoint) = fixture.dataplane.endpoints().unwrap()[0];
+        let own = || fixture.dataplane.endpoint_flows(&endpoint);
+        let done = || Ok(fixture.dataplane.flows()?.is_empty().then_some(()));
+        wait_until(LIMIT, "the last flow ends", done).unwrap();
+        assert_eq!(own().unwrap(), EndpointFlows::default());
+        let alloc = fixture.dataplane.alloc().unwrap();
+        assert_eq!((alloc.established, alloc.host_flows), (0, 0));
+        assert_every_slot_serves(fixture, &sizes);
     });
 }

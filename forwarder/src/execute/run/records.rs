@@ -68,7 +68,7 @@ impl Runner<'_> {
         }
         let counters = plane.free_counters(1)?;
         let [counters] = counters[..] else { return Err(no_counters()) };
-        let numbers = record::Numbers { network: bridge, counters, ring: plane.free_ring()? };
+        let numbers = record::Numbers { network: bridge, counters };
         plane.put_endpoint(host_end, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
     }
 

@@ -1,0 +1,98 @@
+//! Makes room when no slot is free: see [`forwarder_common::flow::may_evict`]. Established flows stay.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_loop;
+use forwarder_common::{
+    abi::FlowState,
+    flow::{CANDIDATES, LOOKS, may_evict, nth_slot, worth},
+};
+
+use crate::{
+    atomic::fetch_add32,
+    flow::{life, now},
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
+};
+
+/// The search for a flow to evict.
+#[repr(C)]
+struct Search {
+    /// The newcomer's block of counters, and how many pending flows it has.
+    counters: u32,
+    pending: u32,
+    slots: u32,
+    now: u32,
+    /// Candidates so far.
+    found: u32,
+    /// The one that is worth least: slot, word, worth.
+    slot: u32,
+    word: u32,
+    worth: u32,
+}
+
+/// Ends a pending flow to make room for one of the endpoint with block `counters`. Returns 1 if it ended one.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_flow_evict(counters: u32) -> u32 {
+    let Some(config) = config() else { return 0 };
+    let mut search = Search {
+        counters,
+        pending: pending(counters),
+        slots: config.slots,
+        now: now(),
+        found: 0,
+        slot: 0,
+        word: 0,
+        worth: u32::MAX,
+    };
+    let search = &raw mut search;
+    // SAFETY: `search` lives on this stack until the loop is over, and nobody else uses it meanwhile.
+    unsafe {
+        bpf_loop(LOOKS, look as *mut c_void, search.cast(), 0);
+        if (*search).found == 0 { 0 } else { life::fwd_flow_end((*search).slot, (*search).word) }
+    }
+}
+
+/// Pending flows of the endpoint with block `counters`.
+#[inline(always)]
+pub(crate) fn pending(counters: u32) -> u32 {
+    match ENDPOINT_FLOWS.get_ptr(counters) {
+        // SAFETY: an aligned word of a map value.
+        Some(flows) => unsafe { (&raw const (*flows).pending).read_volatile() },
+        None => 0,
+    }
+}
+
+/// Looks at one more slot; returns 1 to stop.
+#[inline(never)]
+unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
+    let Some(alloc) = FLOW_ALLOC.get_ptr_mut(0) else { return 1 };
+    // SAFETY: `bpf_loop` passes the pointer that `fwd_flow_evict` gave it; the others are elements of maps.
+    unsafe {
+        let index = nth_slot(fetch_add32(&raw mut (*alloc).evict_cursor, 1), (*search).slots);
+        let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
+        let shared = &raw const (*slot).shared;
+        let word = (&raw const (*shared).meta).read_volatile();
+        let (last_seen, counters) = ((*shared).last_seen, (*shared).counters);
+        if !has_to_go(word, counters, (*search).counters, (*search).pending) {
+            return 0;
+        }
+        let worth = worth(FlowState::of(word), (*search).now.wrapping_sub(last_seen));
+        if worth <= (*search).worth {
+            (*search).worth = worth;
+            (*search).slot = index;
+            (*search).word = word;
+        }
+        (*search).found = (*search).found.wrapping_add(1);
+        i64::from((*search).found >= CANDIDATES)
+    }
+}
+
+/// Whether the flow with `word` of the endpoint with block `theirs` has to make room for one of block `ours`, which has
+/// `own_pending` pending flows.
+#[inline(always)]
+pub(crate) fn has_to_go(word: u32, theirs: u32, ours: u32, own_pending: u32) -> bool {
+    FlowState::of(word).is_pending() && (theirs == ours || may_evict(pending(theirs), own_pending))
+}
