@@ -106,7 +106,8 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
         (*slice).cursor = index.wrapping_add(1);
         let ended = end_if_idle(index);
         (*slice).ended = (*slice).ended.wrapping_add(ended);
-        let due = if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
+        let due =
+            if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
         let late = due && bpf_ktime_get_ns().wrapping_sub((*slice).began) > BUDGET;
         if late || (*slice).ended >= MOST_ENDED {
             (*slice).cut = 1;

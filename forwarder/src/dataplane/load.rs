@@ -56,7 +56,7 @@ const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_
 /// Sizes of the flow table.
 ///
 /// Each flow for which there is room takes some 400 bytes of kernel memory, in use or not: 192 for its slot, 160 for both of
-/// its tuples in the index, 32 for their buckets, 16 for hints, 4 in the queue of free slots. So the default table has 52 MB.
+/// its tuples in the index, 32 for their buckets, 16 for hints, 4 in the queue of free slots. So the default table has 53 MB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Flows that may be established at once.
@@ -111,10 +111,9 @@ impl Sizes {
         const BUCKET: u64 = 16;
         // Array elements are rounded up to 8 bytes (kernel/bpf/arraymap.c); a queue's are not.
         const WORD: u64 = 8;
-        let slots = u64::from(self.slots());
+        let slots = u64::from(self.slots() - 1);
         let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
-        let rings = u64::from(self.half_open_quota) * u64::from(self.half_open_rings) + u64::from(self.closing_quota);
-        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4 + rings * WORD
+        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4
     }
 
     /// Two hints a flow and direction.

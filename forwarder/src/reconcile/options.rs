@@ -146,7 +146,7 @@ impl TableRequest {
                     .remedy("give less, or a larger --max-flows"));
             }
             Some(flows) => flows,
-            None if self.max_flows.is_some() => sizes.max_flows,
+            None if self.max_flows.is_some() => sizes.max_flows.div_ceil(2),
             None => sizes.max_flows_per_endpoint,
         };
         for (which, time) in &self.timeouts {

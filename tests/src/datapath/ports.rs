@@ -12,6 +12,7 @@ use super::{
 
 const REDIRECT: i32 = 7;
 const DROP: i32 = 2;
+const ACK: u8 = 0x10;
 const CLIENTS: u16 = 16;
 const SERVERS: u16 = 8;
 /// Ports of the NAT range.
@@ -23,7 +24,7 @@ fn source(frame: &[u8]) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([p, q]))
 }
 
-/// Opens a connection and answers it; whether there was a port.
+/// Opens a connection, to its end: a port of a half-open one would be taken over. Returns whether there was a port.
 #[track_caller]
 fn connects(fixture: &Fixture, client: &Member, port: u16, server: SocketAddrV4) -> bool {
     let inside = SocketAddrV4::new(client.address, port);
@@ -35,6 +36,8 @@ fn connects(fixture: &Fixture, client: &Member, port: u16, server: SocketAddrV4)
     let back = fixture.run_from_uplink(&Frame::reply(Proto::Tcp, server, source(&out.packet)).build());
     assert_eq!((back.verdict, &back.packet[30..34]), (REDIRECT, &client.address.octets()[..]), "{inside} to {server}");
     assert_eq!(back.packet[36..38], port.to_be_bytes(), "{inside} to {server}");
+    let last = fixture.run_from(client, &Frame::new(Proto::Tcp, inside, server).tcp_flags(ACK).build());
+    assert_eq!(last.verdict, REDIRECT, "{inside} to {server}");
     true
 }
 

@@ -175,10 +175,10 @@ fn options_of_a_network_that_differ() {
 fn flow_table_that_differs_from_what_is_asked_for() {
     let mut world = World::new();
     world.up(&table(|table| table.max_flows = Some(1000)));
-    world.up(&table(|table| (table.max_flows, table.max_flows_per_ns) = (Some(1000), Some(1000))));
+    world.up(&table(|table| (table.max_flows, table.max_flows_per_ns) = (Some(1000), Some(500))));
     let differs = |request: UpRequest, words: &[&str]| refused(&world, &request, Kind::Conflict, words);
     differs(table(|table| table.max_flows = Some(2000)), &["--max-flows 2000", "1000", "fwd down --all"]);
-    differs(table(|table| table.max_flows_per_ns = Some(7)), &["--max-flows-per-ns 7", "1000"]);
+    differs(table(|table| table.max_flows_per_ns = Some(7)), &["--max-flows-per-ns 7", "500"]);
     differs(table(|table| table.nat_ports = Some((2000, 3000))), &["--nat-ports 2000-3000", "1024-29999"]);
     let timeout = table(|table| table.timeouts.push((Timeout::Icmp, 90)));
     differs(timeout, &["--timeout icmp=1m30s", "icmp=1m"]);
