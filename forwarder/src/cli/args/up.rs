@@ -55,7 +55,7 @@ pub(crate) struct TableArgs {
     /// Flows that may be established at once; decides the memory [default: 65536]
     #[arg(long, value_name = "N")]
     pub(crate) max_flows: Option<String>,
-    /// The same for one namespace [default: as --max-flows]
+    /// The same for one namespace [default: half of --max-flows]
     #[arg(long, value_name = "N")]
     pub(crate) max_flows_per_ns: Option<String>,
     /// Idle time that ends a flow, such as tcp-established=2h4m or udp-half-open=90s
