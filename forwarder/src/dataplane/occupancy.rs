@@ -52,7 +52,7 @@ pub struct Occupancy {
 impl Usage {
     fn add(&mut self, state: FlowState) {
         match state {
-            FlowState::HalfOpen => self.half_open += 1,
+            FlowState::HalfOpen | FlowState::Opening => self.half_open += 1,
             FlowState::Established => self.established += 1,
             FlowState::Closing => self.closing += 1,
             FlowState::Free => {}
