@@ -13,6 +13,8 @@ mod commands;
 #[cfg(test)]
 mod datapath;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod fast_path;
 #[cfg(test)]
 mod flows;

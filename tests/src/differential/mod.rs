@@ -1,0 +1,102 @@
+//! The same conversations through `--datapath tc` and `--datapath kernel`: what clients and servers see is the same, but for
+//! the differences listed here, of which docs/rfc.md tells the reasons.
+//!
+//! Timing and port numbers are no part of it: both may choose them freely.
+
+mod icmp;
+mod neighbours;
+mod side;
+mod tcp;
+mod udp;
+
+use std::{collections::BTreeMap, thread};
+
+use self::side::Side;
+
+/// A name, and what to do; what the peers saw, in words.
+type Conversation = (&'static str, fn(&Side) -> Vec<String>);
+
+/// What both data paths are known to do differently.
+struct Difference {
+    conversation: &'static str,
+    tc: &'static [&'static str],
+    kernel: &'static [&'static str],
+}
+
+const DIFFERENCES: &[Difference] = &[
+    Difference {
+        conversation: "outside straight to a namespace",
+        tc: &["ping is answered: false"],
+        kernel: &["ping is answered: true"],
+    },
+    Difference {
+        conversation: "another source of the network",
+        tc: &["with a proper one: udp uplink > outside, ttl 63"],
+        kernel: &["with a proper one: udp uplink > outside, ttl 63", "alone: udp uplink > outside, ttl 63"],
+    },
+    Difference {
+        conversation: "a source of nobody",
+        tc: &["with a proper one: udp uplink > outside, ttl 63"],
+        kernel: &[
+            "with a proper one: udp 192.0.2.77 > outside, ttl 63",
+            "with a proper one: udp uplink > outside, ttl 63",
+            "alone: udp 192.0.2.77 > outside, ttl 63",
+        ],
+    },
+];
+
+#[track_caller]
+fn assert_alike(conversations: &[Conversation]) {
+    let run = |datapath: &'static str| {
+        let side = Side::new(datapath);
+        conversations.iter().map(|(name, run)| (*name, run(&side))).collect::<BTreeMap<_, _>>()
+    };
+    let (tc, kernel) = thread::scope(|scope| {
+        let (tc, kernel) = (scope.spawn(|| run("tc")), scope.spawn(|| run("kernel")));
+        (tc.join().expect("datapath tc"), kernel.join().expect("datapath kernel"))
+    });
+    let mut wrong = Vec::new();
+    for (name, seen) in &tc {
+        let expected = DIFFERENCES.iter().find(|it| it.conversation == *name);
+        let as_listed = match expected {
+            Some(listed) => *seen == listed.tc && kernel[name] == listed.kernel,
+            None => *seen == kernel[name],
+        };
+        assert!(!seen.is_empty(), "{name}: nothing was seen");
+        if !as_listed {
+            wrong.push(format!("{name}:\n  tc     {seen:#?}\n  kernel {:#?}", kernel[name]));
+        }
+    }
+    assert!(wrong.is_empty(), "not as listed:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn tcp_is_the_same_through_both_data_paths() {
+    assert_alike(tcp::CONVERSATIONS);
+}
+
+#[test]
+fn udp_is_the_same_through_both_data_paths() {
+    assert_alike(udp::CONVERSATIONS);
+}
+
+#[test]
+fn icmp_is_the_same_through_both_data_paths() {
+    assert_alike(icmp::CONVERSATIONS);
+}
+
+#[test]
+fn neighbours_host_and_strangers_are_the_same_through_both_data_paths() {
+    assert_alike(neighbours::CONVERSATIONS);
+}
+
+#[test]
+fn every_difference_is_of_a_conversation_and_is_one() {
+    let all = [tcp::CONVERSATIONS, udp::CONVERSATIONS, icmp::CONVERSATIONS, neighbours::CONVERSATIONS].concat();
+    let reasons = include_str!("../../../docs/rfc.md");
+    for Difference { conversation, tc, kernel } in DIFFERENCES {
+        assert!(all.iter().any(|(name, _)| name == conversation), "{conversation}");
+        assert_ne!(tc, kernel, "{conversation}");
+        assert!(reasons.contains(&format!("**{conversation}**")), "docs/rfc.md gives no reason: {conversation}");
+    }
+}

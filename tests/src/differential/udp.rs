@@ -1,0 +1,89 @@
+//! Datagrams: answered, one-way, and from many sockets.
+
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, UdpSocket},
+};
+
+use super::{Conversation, side::Side};
+use crate::{
+    packet::UDP,
+    peers::{ANY, at, echo_udp, udp},
+};
+
+pub(super) const CONVERSATIONS: &[Conversation] = &[
+    ("udp echo", echo),
+    ("udp without an answer", one_way),
+    ("udp from many sockets", many),
+    ("udp from a stranger", stranger),
+];
+
+fn echo(side: &Side) -> Vec<String> {
+    let server = at(side.outside, 7000);
+    let talk = || {
+        let replies = echo_udp(udp(side.internet(), server), 3);
+        let client = udp(&side.one, ANY);
+        for message in [&b"a"[..], &[7; 1000], &[9; 1472]] {
+            client.send_to(message, server).expect("it leaves");
+            let mut answer = [0; 2048];
+            let (length, from) = client.recv_from(&mut answer).expect("the answer comes");
+            assert!(answer[..length] == *message && from == SocketAddr::V4(server), "the answer is another");
+        }
+        replies.join().expect("the server");
+    };
+    let ((), mut seen) = side.seen_by(side.internet(), "inet0", UDP, talk);
+    let ((), inside) = side.seen_by(&side.one, "eth0", UDP, talk);
+    seen.extend(inside.into_iter().map(|seen| format!("inside: {seen}")));
+    seen
+}
+
+fn one_way(side: &Side) -> Vec<String> {
+    let server = at(side.outside, 7001);
+    let (listener, client) = (udp(side.internet(), server), udp(&side.one, ANY));
+    let mut sources = BTreeSet::new();
+    for number in 0..20_u8 {
+        client.send_to(&[number], server).expect("it leaves");
+        let mut got = [0; 8];
+        let (length, from) = listener.recv_from(&mut got).expect("it arrives");
+        assert_eq!(got[..length], [number]);
+        sources.insert(from);
+    }
+    vec![format!("20 arrived from {} socket", sources.len())]
+}
+
+fn many(side: &Side) -> Vec<String> {
+    const CLIENTS: u16 = 300;
+    let server = at(side.outside, 7005);
+    let replies = echo_udp(udp(side.internet(), server), usize::from(CLIENTS));
+    let pods = [&side.one, &side.two];
+    let clients: Vec<UdpSocket> = (0..CLIENTS).map(|number| udp(pods[usize::from(number % 2)], ANY)).collect();
+    // In waves that fit into the buffer of the server's socket.
+    let mut own = 0;
+    for wave in (0..CLIENTS).zip(&clients).collect::<Vec<_>>().chunks(50) {
+        for (number, client) in wave {
+            client.send_to(&number.to_be_bytes(), server).expect("it leaves");
+        }
+        for (number, client) in wave {
+            let mut got = [0; 2];
+            client.recv_from(&mut got).expect("the answer comes");
+            own += usize::from(got == number.to_be_bytes());
+        }
+    }
+    let sockets: BTreeSet<_> = replies.join().expect("the server").into_iter().collect();
+    vec![format!("{own} got their own answer; the server saw {} sockets", sockets.len())]
+}
+
+/// A host that was never written to writes to the external port of a conversation.
+fn stranger(side: &Side) -> Vec<String> {
+    let server = at(side.outside, 7006);
+    let (client, listener) = (udp(&side.one, ANY), udp(side.internet(), server));
+    client.send_to(b"hello", server).expect("it leaves");
+    let mut got = [0; 64];
+    let (_, external) = listener.recv_from(&mut got).expect("it arrives");
+    let stranger = udp(side.internet(), at(side.fwd.uplink(0).outside[1], 7006));
+    stranger.send_to(b"from a stranger", external).expect("it leaves");
+    listener.send_to(b"from the server", external).expect("it leaves");
+    let (length, _) = client.recv_from(&mut got).expect("the answer comes");
+    let first = String::from_utf8_lossy(&got[..length]).into_owned();
+    vec![format!("the client got {first:?} first")]
+}
