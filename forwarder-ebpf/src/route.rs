@@ -45,6 +45,8 @@ impl Resolved {
     pub(crate) const DROP: u32 = 3;
     /// The flow is prepared in the map `OPENING`: [`claim::fwd_flow_open`] makes it.
     const OPEN: u32 = 4;
+    /// The flow has ended.
+    const GONE: u32 = 5;
 
     #[inline(always)]
     const fn new(what: u32, value: u32) -> Self {
@@ -95,6 +97,17 @@ struct Route {
     next_hop: [u8; 4],
     source: [u8; 4],
     mtu: u32,
+}
+
+impl Route {
+    /// Whether the kernel would not forward the packet at all.
+    #[inline(always)]
+    fn is_missing(&self) -> bool {
+        !matches!(
+            self.result as u32,
+            BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT
+        )
+    }
 }
 
 /// Decides where a packet goes; see [`resolve`].
@@ -275,34 +288,75 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8)
     opened(claim::fwd_flow_open(skb.ptr(), tuple))
 }
 
-/// Looks the route of a flow up again: the next hop and the MTU are updated in place. A flow that would leave by another
-/// interface or behind another address is ended; its next packet makes a new one. Returns 1 if the flow lives on.
+/// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by
+/// another interface, or whose address the host has lost, ends, and the packet finds its new way at once. While there is no
+/// route the packet is punted, so that the kernel answers, and the flow waits.
+#[inline(always)]
+pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolved {
+    let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
+    if refreshed.what() == Resolved::GONE { resolve(skb, tuple, 0, tcp_flags) } else { refreshed }
+}
+
+/// As [`refresh`], but a flow that ends is not replaced.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u32 {
+extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u64 {
+    const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
     // SAFETY: as in `fwd_resolve`.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return GONE.0 };
     let (Some(hit), Some(endpoint)) = (store::load::<false>(index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex)) else {
-        return 0;
+        return GONE.0;
     };
     // SAFETY: as in `decide`.
     let endpoint = unsafe { &*endpoint };
     let route = look_up(skb, tuple, endpoint.network);
-    let stays = elsewhere(&route, endpoint).is_none() && (route.source == [0; 4] || route.source == hit.addr);
+    let elsewhere = elsewhere(&route, endpoint);
+    if route.is_missing()
+        && let Some(punt) = elsewhere
+    {
+        return punt.0;
+    }
+    let stays = elsewhere.is_none()
+        && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
     if !stays {
         life::fwd_flow_end(index, hit.meta);
-        return 0;
+        return GONE.0;
     }
     let Hit { slot, half, .. } = hit;
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
         (&raw mut (*half).hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
-        (&raw mut (*half).mtu).write_volatile(route.mtu as u16);
+        (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
     }
-    1
+    Resolved::new(Resolved::FLOW, index).0
+}
+
+/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
+///
+/// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
+/// §6) must be forwarded, or nothing is known: without a default route no address passes for the host's.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_is_local(skb: *mut __sk_buff, addr: u32, input: u32) -> u32 {
+    const NOBODY: [u8; 4] = [192, 0, 0, 8];
+    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size, and what it wrote is set anew.
+    unsafe {
+        let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
+        params.family = AF_INET;
+        params.ifindex = input;
+        params.__bindgen_anon_4.ipv4_dst = addr;
+        let own = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
+        if own != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED) {
+            return 0;
+        }
+        params.ifindex = input;
+        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(NOBODY);
+        let nobody = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
+        u32::from(nobody != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED))
+    }
 }
 
 /// Whether `addr` belongs to a network of `fwd`.

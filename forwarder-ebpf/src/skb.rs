@@ -59,6 +59,10 @@ impl Skb {
         pub(crate) len: u32,
         /// What the kernel takes the packet for: an Ethernet type, network byte order.
         pub(crate) protocol: u16,
+        /// Whether the packet has a VLAN tag, which stands beside the data: 1 or 0.
+        pub(crate) vlan_present: u32,
+        /// That tag, host byte order.
+        pub(crate) vlan_tci: u32,
         /// The interface of the hook.
         pub(crate) ifindex: u32,
         /// The interface by which the packet came into this namespace, 0 for the host's own.
@@ -108,6 +112,13 @@ impl Skb {
         // SAFETY: the context is valid. A failure leaves the packet as it is, and the reads that follow fail.
         unsafe { bpf_skb_pull_data(self.ptr, wanted) };
         self.linear()
+    }
+}
+
+impl From<*mut __sk_buff> for Skb {
+    #[inline(always)]
+    fn from(ptr: *mut __sk_buff) -> Self {
+        Self { ptr }
     }
 }
 

@@ -9,6 +9,8 @@ mod bpf_ids;
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod datapath;

@@ -167,11 +167,16 @@ fn give_back(index: u32) {
     best_effort(FLOW_FREE.push(&index, 0));
 }
 
+/// An MTU as a flow holds it: no IPv4 packet is longer.
+#[inline(always)]
+pub(crate) fn stored_mtu(mtu: u32) -> u16 {
+    if mtu > u32::from(u16::MAX) { u16::MAX } else { mtu as u16 }
+}
+
 /// Writes everything but the claimed port. Returns the word of the slot while the flow is being made.
 #[inline(always)]
 fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
-    let mtu = |mtu: u32| if mtu > u32::from(u16::MAX) { u16::MAX } else { mtu as u16 };
     let now = now();
     let [h0, h1, h2, h3] = opening.next_hop;
     // SAFETY: the slot is in no index and in no queue: nobody else writes it, and readers see that it is free.
@@ -181,7 +186,7 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
             tuple: *tuple,
             addr: opening.nat_addr,
             port: [0, 0],
-            mtu: mtu(opening.mtu),
+            mtu: stored_mtu(opening.mtu),
             out_if: opening.uplink,
             hop: [h0, h1, h2, h3, 0, 0, 0, 0, 0, 0, 0, 0],
             counters: opening.counters as u16,
@@ -193,7 +198,7 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
             tuple: Tuple::default(),
             addr: tuple.saddr,
             port: tuple.sport,
-            mtu: mtu(opening.endpoint_mtu),
+            mtu: stored_mtu(opening.endpoint_mtu),
             out_if: opening.endpoint,
             hop: opening.macs,
             counters: opening.counters as u16,

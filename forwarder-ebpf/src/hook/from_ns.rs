@@ -30,10 +30,14 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
     let bytes = skb.headers();
+    if skb.vlan_present() != 0 {
+        return drop(skb, DropReason::Vlan);
+    }
     match ethertype(&bytes) {
         ethertype::IPV4 => {}
         ethertype::ARP => return punt(skb, PuntReason::Arp),
         ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
+        ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
     }
     let ip = match ipv4::parse(&bytes, L3_OFF) {
@@ -93,7 +97,7 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
         word = store::matches::<false>(slot, &tuple);
     }
     match store::copy::<false>(slot, word) {
-        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, &hit),
+        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, hit),
         _ => drop(skb, DropReason::Contended),
     }
 }
@@ -138,23 +142,29 @@ fn deliver(skb: Skb, peer: u32) -> Action {
 
 /// The established path.
 #[inline(always)]
-fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
+fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, mut hit: Hit) -> Action {
     if ip.ttl_expires() {
         return punt(skb, PuntReason::TtlExceeded);
-    }
-    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        return punt(skb, PuntReason::TooBig);
     }
     let now = now();
     let Some(config) = config() else { return drop(skb, DropReason::NoEndpoint) };
     // SAFETY: `hit` points into the slot array.
     let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
-    if now.wrapping_sub(checked) > config.hz && route::fwd_refresh(skb.ptr(), tuple, hit.index, now) == 0 {
-        // The flow has ended: the sender's next packet finds its new way.
-        return drop(skb, DropReason::Contended);
+    if now.wrapping_sub(checked) > config.hz {
+        let resolved = route::refresh(skb, tuple, hit.index, now, l4.tcp_flags);
+        if resolved.what() != Resolved::FLOW {
+            return not_outside(skb, resolved);
+        }
+        let Some(refreshed) = store::load::<false>(resolved.value(), tuple) else {
+            return drop(skb, DropReason::Contended);
+        };
+        hit = refreshed;
+    }
+    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
+        return punt(skb, PuntReason::TooBig);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<false>(hit, l4, now, amount);
+    life::touch::<false>(&hit, l4, now, amount);
     let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Decrement);
     if let Err(reason) = apply::rewrite(skb, bytes, &change) {
         return drop(skb, reason);

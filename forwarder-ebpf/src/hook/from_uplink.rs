@@ -6,12 +6,13 @@ use forwarder_common::{
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
+        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
-use super::{NO_HEADER, is_ipv4, whole, wire_size};
+use super::{NO_HEADER, protocol, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -29,7 +30,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    if !is_ipv4::<L3>(skb, &bytes) {
+    if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };

@@ -3,6 +3,7 @@
 mod from_ns;
 mod from_uplink;
 mod to_uplink;
+mod vlan;
 
 pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;
@@ -26,11 +27,10 @@ fn ethertype(bytes: &Bytes) -> [u8; 2] {
 /// Offset of the network header on interfaces without link-layer header: tun, WireGuard.
 pub(crate) const NO_HEADER: usize = 0;
 
-/// Whether an uplink's packet, whose network header is at `L3`, is IPv4.
+/// What kind of packet an uplink has, whose network header is at `L3`: an Ethernet type.
 #[inline(always)]
-fn is_ipv4<const L3: usize>(skb: Skb, bytes: &Bytes) -> bool {
-    let found = if L3 == NO_HEADER { skb.protocol().to_ne_bytes() } else { ethertype(bytes) };
-    found == ethernet::ethertype::IPV4
+fn protocol<const L3: usize>(skb: Skb, bytes: &Bytes) -> [u8; 2] {
+    if L3 == NO_HEADER { skb.protocol().to_ne_bytes() } else { ethertype(bytes) }
 }
 
 /// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.

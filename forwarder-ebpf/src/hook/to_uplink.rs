@@ -8,12 +8,13 @@ use forwarder_common::{
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
+        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto},
     },
 };
 
-use super::is_ipv4;
+use super::{NO_HEADER, protocol, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -30,8 +31,10 @@ use crate::{
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    if !is_ipv4::<L3>(skb, &bytes) {
-        return Action::NEXT;
+    match protocol::<L3>(skb, &bytes) {
+        ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}
+        ethertype::IPV4 | ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => return vlan::leaves(skb),
+        _ => return Action::NEXT,
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {

@@ -24,7 +24,16 @@ pub enum Hook {
     FromUplink,
     /// Egress of an uplink.
     ToUplink,
+    /// Ingress of an uplink without link-layer header.
+    FromUplinkL3,
+    /// Egress of an uplink without link-layer header.
+    ToUplinkL3,
 }
+
+/// The hooks of an uplink, egress first: what leaves is guarded before anything comes in.
+const UPLINK: [Hook; 2] = [Hook::ToUplink, Hook::FromUplink];
+/// The same of an uplink without link-layer header.
+const UPLINK_L3: [Hook; 2] = [Hook::ToUplinkL3, Hook::FromUplinkL3];
 
 impl Hook {
     /// The program of this hook.
@@ -34,13 +43,15 @@ impl Hook {
             Self::FromNs => "from_ns",
             Self::FromUplink => "from_uplink",
             Self::ToUplink => "to_uplink",
+            Self::FromUplinkL3 => "from_uplink_l3",
+            Self::ToUplinkL3 => "to_uplink_l3",
         }
     }
 
     const fn attach_type(self) -> TcAttachType {
         match self {
-            Self::FromNs | Self::FromUplink => TcAttachType::Ingress,
-            Self::ToUplink => TcAttachType::Egress,
+            Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
+            Self::ToUplink | Self::ToUplinkL3 => TcAttachType::Egress,
         }
     }
 }
@@ -55,13 +66,36 @@ pub enum Backend {
 }
 
 impl Dataplane {
-    /// Attaches to an uplink: what leaves is guarded before anything comes in.
+    /// Attaches to an uplink, whose packets have an Ethernet header or none: what leaves is guarded before anything comes in.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn attach_uplink(&self, ifindex: u32) -> Result<()> {
-        self.attach(Hook::ToUplink, ifindex)?;
-        self.attach(Hook::FromUplink, ifindex)
+    pub fn attach_uplink(&self, ifindex: u32, has_header: bool) -> Result<()> {
+        if !has_header {
+            self.load_l3()?;
+        }
+        let hooks = if has_header { UPLINK } else { UPLINK_L3 };
+        hooks.into_iter().try_for_each(|hook| self.attach(hook, ifindex))
+    }
+
+    /// Whether both programs are attached to an uplink.
+    ///
+    /// # Errors
+    /// As [`is_attached`](Self::is_attached).
+    pub fn is_uplink_attached(&self, ifindex: u32) -> Result<bool> {
+        let both = |[egress, ingress]: [Hook; 2]| {
+            Ok(self.is_attached(egress, ifindex)? && self.is_attached(ingress, ifindex)?)
+        };
+        Ok(both(UPLINK)? || both(UPLINK_L3)?)
+    }
+
+    /// The uplinks to which a program is noted as attached.
+    ///
+    /// # Errors
+    /// The pins cannot be listed.
+    pub fn attached_uplinks(&self) -> Result<Vec<u32>> {
+        let hooks = UPLINK.into_iter().chain(UPLINK_L3);
+        Ok(hooks.map(|hook| self.attached(hook)).collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Detaches from an uplink, the guard last.
@@ -69,8 +103,8 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn detach_uplink(&self, ifindex: u32) -> Result<()> {
-        self.detach(Hook::FromUplink, ifindex)?;
-        self.detach(Hook::ToUplink, ifindex)
+        let hooks = UPLINK.into_iter().chain(UPLINK_L3).rev();
+        hooks.into_iter().try_for_each(|hook| self.detach(hook, ifindex))
     }
 
     /// Attaches to the host end of an endpoint.
@@ -94,18 +128,19 @@ impl Dataplane {
     /// # Errors
     /// The pin or the kernel's list cannot be read.
     pub fn is_attached(&self, hook: Hook, ifindex: u32) -> Result<bool> {
+        if !self.pin_of(hook, ifindex).exists() {
+            return Ok(false);
+        }
         match self.backend()? {
             Backend::Tcx => {
                 let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
                 match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
-                    Ok((_, programs)) => {
-                        Ok(self.pin_of(hook, ifindex).exists() && programs.iter().any(|it| it.id() == id))
-                    }
+                    Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
                     // No such interface.
                     Err(_) => Ok(false),
                 }
             }
-            Backend::Clsact => Ok(self.pin_of(hook, ifindex).exists()),
+            Backend::Clsact => Ok(true),
         }
     }
 

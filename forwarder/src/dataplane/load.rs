@@ -53,6 +53,9 @@ const RECORD_MAPS: [&str; 8] =
 /// Every program, by the name of its pin.
 const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
 
+/// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
+const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
+
 /// Sizes of the flow table.
 ///
 /// Each flow for which there is room takes some 400 bytes of kernel memory, in use or not: 192 for its slot, 160 for both of
@@ -163,10 +166,7 @@ impl Dataplane {
         }
         let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
         for name in PROGRAM_NAMES {
-            let program: &mut SchedClassifier =
-                ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().doing("load", name)?;
-            program.load().map_err(|error| refused(&error, format!("program {name}")))?;
-            program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))?;
+            self.load_program(&mut ebpf, name)?;
         }
         let clock = self.clock()?;
         let map = ebpf.map_mut("CONFIG").ok_or_else(|| missing("CONFIG"))?;
@@ -182,15 +182,43 @@ impl Dataplane {
         fs::create_dir(self.dir.join(READY)).doing("finish", object())
     }
 
-    fn load_object(&self, sizes: &Sizes) -> Result<Ebpf, aya::EbpfError> {
-        let (slots, hints) = (sizes.slots(), sizes.hints());
-        let hint_mask = hints - 1;
+    /// Loads and pins the programs of uplinks without link-layer header, over the maps that are there; does nothing if that
+    /// was done.
+    pub(super) fn load_l3(&self) -> Result<()> {
+        let missing = L3_PROGRAM_NAMES.into_iter().filter(|name| !self.program_pin(name).exists()).collect::<Vec<_>>();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let object = || format!("data path in {}", self.dir.display());
+        let hints =
+            MapData::from_pin(self.map_pin("FLOW_HINTS")).and_then(|map| map.info()).doing("open", "map FLOW_HINTS")?;
+        let hint_mask = hints.max_entries() - 1;
+        let mut loader = self.loader(&hint_mask);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error, object()))?;
+        missing.into_iter().try_for_each(|name| self.load_program(&mut ebpf, name))
+    }
+
+    fn load_program(&self, ebpf: &mut Ebpf, name: &str) -> Result<()> {
+        let program: &mut SchedClassifier =
+            ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().doing("load", name)?;
+        program.load().map_err(|error| refused(&error, format!("program {name}")))?;
+        program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))
+    }
+
+    /// A loader that takes the maps that are pinned, and pins those that are not.
+    fn loader<'a>(&self, hint_mask: &'a u32) -> EbpfLoader<'a> {
         let mut loader = EbpfLoader::new();
         for name in MAP_NAMES {
             loader.map_pin_path(name, self.map_pin(name));
         }
+        loader.override_global("HINT_MASK", hint_mask, true);
         loader
-            .override_global("HINT_MASK", &hint_mask, true)
+    }
+
+    fn load_object(&self, sizes: &Sizes) -> Result<Ebpf, aya::EbpfError> {
+        let (slots, hints) = (sizes.slots(), sizes.hints());
+        let hint_mask = hints - 1;
+        self.loader(&hint_mask)
             .map_max_entries("FLOW_SLOTS", slots)
             // Both directions of every flow.
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))

@@ -213,7 +213,7 @@ impl Gathered {
         let Some(plane) = &self.plane else { return Ok(()) };
         let records = &mut self.actual.records;
         for index in records.uplink_hooks.clone() {
-            if !(plane.is_attached(Hook::ToUplink, index)? && plane.is_attached(Hook::FromUplink, index)?) {
+            if !plane.is_uplink_attached(index)? {
                 records.uplink_hooks.remove(&index);
             }
         }

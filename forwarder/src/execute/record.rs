@@ -21,7 +21,6 @@ use crate::{
 /// One cannot be read.
 pub(super) fn read(plane: &Dataplane) -> Result<Records> {
     let sysctls = plane.sysctls()?.into_iter();
-    let uplink_hooks = plane.attached(Hook::ToUplink)?.into_iter().chain(plane.attached(Hook::FromUplink)?);
     Ok(Records {
         loaded: true,
         table: Some(table(&plane.config()?)),
@@ -30,7 +29,7 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
-        uplink_hooks: uplink_hooks.collect(),
+        uplink_hooks: plane.attached_uplinks()?.into_iter().collect(),
         endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
     })
 }

@@ -6,7 +6,8 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         link::{
-            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+            LinkLayerType, LinkMessage,
         },
     },
 };
@@ -18,6 +19,18 @@ use crate::{Error, Result, error::Kind};
 pub const ALIAS_MAX: usize = 255;
 /// `IFLA_IFALIAS` (include/uapi/linux/if_link.h).
 const IFLA_IFALIAS: u16 = 20;
+
+/// What stands in front of the network header in an interface's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkLayer {
+    /// An Ethernet header.
+    #[default]
+    Ethernet,
+    /// Nothing: tun, WireGuard, PPP and others (`dev_is_mac_header_xmit`, include/linux/if_arp.h).
+    None,
+    /// Another header, by its number (`ARPHRD_*`, include/uapi/linux/if_arp.h).
+    Other(u16),
+}
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +59,8 @@ pub struct Link {
     pub peer_netnsid: Option<i32>,
     /// Is `lo`.
     pub loopback: bool,
+    /// The header of its packets.
+    pub layer: LinkLayer,
 }
 
 impl Netlink {
@@ -212,6 +227,16 @@ fn alias_attribute(alias: &str) -> Result<LinkAttribute> {
     Ok(LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.as_bytes().to_vec())))
 }
 
+impl From<LinkLayerType> for LinkLayer {
+    fn from(layer: LinkLayerType) -> Self {
+        match layer {
+            LinkLayerType::Ether => Self::Ethernet,
+            LinkLayerType::None | LinkLayerType::Rawip | LinkLayerType::Ppp => Self::None,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
 fn read(object: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = object else { return None };
     let flags = message.header.flags;
@@ -220,6 +245,7 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
         up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Running),
         loopback: flags.contains(LinkFlags::Loopback),
+        layer: message.header.link_layer_type.into(),
         ..Link::default()
     };
     for attribute in message.attributes {

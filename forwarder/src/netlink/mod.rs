@@ -28,7 +28,7 @@ pub use self::{
     address::Address,
     bridge::BridgeSpec,
     fdb::FdbEntry,
-    link::{ALIAS_MAX, Link},
+    link::{ALIAS_MAX, Link, LinkLayer},
     neighbour::Neighbour,
     route::{Route, TABLE_MAIN},
     veth::VethSpec,

@@ -198,6 +198,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     let datapath = datapath(request.datapath, actual)?;
     let treatment = Treatment { nat: request.nat.unwrap_or_default(), clamp_mss: request.clamp_mss };
     treatment.check(datapath)?;
+    if datapath == Datapath::Tc {
+        uplink.check_layer()?;
+    }
     Ok(Network {
         mtu: mtu(request.mtu, &uplink)?,
         datapath,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Kind, Result,
     dataplane::Sizes,
-    netlink::Link,
+    netlink::{Link, LinkLayer},
     netns::{Name, nearest},
 };
 
@@ -214,7 +214,8 @@ impl Scope<'_> {
         for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
             let record = records.uplinks.iter().find(|uplink| uplink.index == index);
             let name = record.map_or_else(|| self.actual.host.net.name_of(index), |uplink| uplink.name.clone());
-            objects.push(Object::UplinkHooks { name, index });
+            let layer = self.actual.host.net.by_index(index).map_or_else(LinkLayer::default, |link| link.layer);
+            objects.push(Object::UplinkHooks { name, index, layer });
         }
         let (kept, gone): (Vec<_>, Vec<_>) = records.uplinks.iter().partition(|uplink| uses(uplink.index));
         objects.extend(gone.into_iter().map(|uplink| Object::Uplink {

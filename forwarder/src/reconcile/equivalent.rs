@@ -5,7 +5,7 @@ use forwarder_common::abi::Timeout;
 use super::{
     Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
 };
-use crate::dataplane::Sizes;
+use crate::{dataplane::Sizes, netlink::LinkLayer};
 
 impl Op {
     /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins.
@@ -139,8 +139,12 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
         Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
-        Object::UplinkHooks { name, .. } => {
-            let mut hooks = vec![hook("to_uplink", "egress", name), hook("from_uplink", "ingress", name)];
+        Object::UplinkHooks { name, layer, .. } => {
+            let [to, from] = match layer {
+                LinkLayer::None => ["to_uplink_l3", "from_uplink_l3"],
+                LinkLayer::Ethernet | LinkLayer::Other(_) => ["to_uplink", "from_uplink"],
+            };
+            let mut hooks = vec![hook(to, "egress", name), hook(from, "ingress", name)];
             if !make {
                 hooks.reverse();
             }

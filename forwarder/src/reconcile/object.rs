@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::{Datapath, Marks, SysctlRecord, TargetRef, Treatment};
 use crate::{
     dataplane::Sizes,
-    netlink::{BridgeSpec, Mac, VethSpec},
+    netlink::{BridgeSpec, LinkLayer, Mac, VethSpec},
     netns::Name,
 };
 
@@ -95,6 +95,8 @@ pub enum Object {
         name: String,
         /// Its ifindex.
         index: u32,
+        /// The header of its packets, for which there are different programs.
+        layer: LinkLayer,
     },
     /// A network's bridge.
     Bridge(BridgeSpec),

@@ -143,7 +143,7 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
         to: address,
     }));
     if network.datapath == Datapath::Tc {
-        objects.push(Object::UplinkHooks { name, index });
+        objects.push(Object::UplinkHooks { name, index, layer: uplink.layer });
     }
     objects
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::{Actual, NetworkRecord, names};
 use crate::{
     Error, Kind, Result,
-    netlink::Link,
+    netlink::{Link, LinkLayer},
     netns::{Name, nearest},
 };
 
@@ -16,6 +16,7 @@ pub(super) struct Uplink {
     pub(super) index: u32,
     pub(super) mtu: u32,
     pub(super) address: Ipv4Addr,
+    pub(super) layer: LinkLayer,
 }
 
 /// The uplink that was asked for, or the default route's.
@@ -52,7 +53,7 @@ pub(super) fn of_network(actual: &Actual, network: &NetworkRecord, attached: boo
     match (record, attached) {
         (Some(record), true) => {
             let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
-            Ok(Uplink { name: link.name.clone(), index: link.index, mtu: link.mtu, address })
+            Ok(Uplink { name: link.name.clone(), index: link.index, mtu: link.mtu, address, layer: link.layer })
         }
         _ => ready(actual, link),
     }
@@ -82,7 +83,20 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
             None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {name}")),
         });
     };
-    Ok(Uplink { name: name.clone(), index: link.index, mtu: link.mtu, address: address.addr() })
+    Ok(Uplink { name: name.clone(), index: link.index, mtu: link.mtu, address: address.addr(), layer: link.layer })
+}
+
+impl Uplink {
+    /// Checks that the programs of the eBPF path know its packets.
+    ///
+    /// # Errors
+    /// They begin with another header than Ethernet's.
+    pub(super) fn check_layer(&self) -> Result<()> {
+        let LinkLayer::Other(number) = self.layer else { return Ok(()) };
+        let why = format!("it is neither Ethernet nor without link-layer header, but of type {number}");
+        Err(Error::new(Kind::Unsupported, "use", format!("uplink {}", self.name), why)
+            .remedy("use another uplink, or --datapath kernel, which takes any"))
+    }
 }
 
 fn unknown(actual: &Actual, name: &str) -> Error {

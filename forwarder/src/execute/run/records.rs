@@ -6,6 +6,7 @@ use super::{super::record, Runner};
 use crate::{
     Error, Kind, Result,
     dataplane::name_of,
+    netlink::LinkLayer,
     reconcile::{EndpointSpec, NetworkSpec, Object},
 };
 
@@ -20,7 +21,7 @@ impl Runner<'_> {
                 plane.put_uplink(*index, &record::of_uplink(name, *address, inward, outward)?)
             }
             Object::UplinkAddress { index, to, .. } => self.readdress(*index, *to),
-            Object::UplinkHooks { index, .. } => self.plane()?.attach_uplink(*index),
+            Object::UplinkHooks { index, layer, .. } => self.plane()?.attach_uplink(*index, *layer != LinkLayer::None),
             Object::Network(spec) => {
                 self.plane()?.put_network(self.link(&spec.bridge)?.index, &record::of_network(spec)?)
             }
