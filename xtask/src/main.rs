@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod fmt;
+mod fuzz;
 mod lint;
 mod measure;
 mod progress;
@@ -54,6 +55,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[ROUNDS]",
         about: "measure how long up takes, for the first namespace and the hundredth (as root)",
         run: measure::up_times,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [SECONDS] | minimise",
+        about: "look for bytes that break parser or translator",
+        run: fuzz::run,
     },
     Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
     Command {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::report::{Report, Tally};
 use crate::{
-    fmt, lint,
+    fmt, fuzz, lint,
     root::Root,
     setup, tidy,
     workspace::{Workspace, run as run_command},
@@ -15,6 +15,9 @@ use crate::{
 
 /// Two tests at a time: each has namespaces of its own, and two CPUs are what the tests are sized for.
 const THREADS: &str = "--test-threads=2";
+
+/// How long each fuzz target runs after its corpus, seconds.
+const FUZZ_SECONDS: u32 = 4;
 
 /// What to run, by the first argument; all other arguments go to the test binaries (filters, `--nocapture` …).
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -42,7 +45,7 @@ fn everything(workspace: &Workspace, report: &mut Report) {
     report.check("formatting", || fmt::run(workspace, &["--check".into()]));
     report.check("tidy", || tidy::run(workspace, &[]));
     if !linker {
-        for name in ["clippy", "unit tests", "integration tests"] {
+        for name in ["clippy", "unit tests", "fuzzing", "integration tests"] {
             report.check(name, || bail!("not run: bpf-linker is missing, see above"));
         }
         return;
@@ -50,6 +53,7 @@ fn everything(workspace: &Workspace, report: &mut Report) {
     report.check("clippy", || lint::host(workspace));
     report.check("clippy of the BPF crate", || lint::bpf(workspace));
     report.run("unit tests", || unit(workspace, &[]));
+    report.check("fuzzing, a few seconds", || fuzz::search(workspace, fuzz::TARGETS, FUZZ_SECONDS));
     integration_phases(workspace, report, root, packages, &[]);
 }
 
@@ -69,7 +73,7 @@ fn linker_is_there(workspace: &Workspace, report: &mut Report) -> bool {
 fn unit(workspace: &Workspace, filters: &[String]) -> Result<Tally> {
     let mut cargo = workspace.cargo("test");
     cargo.args(["--locked", "--no-fail-fast"]);
-    for package in ["forwarder-common", "forwarder", "xtask"] {
+    for package in ["forwarder-common", "forwarder", "fuzz", "xtask"] {
         cargo.args(["--package", package]);
     }
     cargo.arg("--").args(libtest::colour()).args(filters);

@@ -71,6 +71,17 @@ impl Header {
     }
 }
 
+/// Makes sure that the packet, as long as its IP header says, holds `bytes` of transport header: what follows in the frame is
+/// padding, and no ports. BIG TCP says nothing of its length.
+#[inline(always)]
+const fn ends_behind(ip: &ipv4::Header, bytes: usize) -> Result<(), DropReason> {
+    // A total length of 0 wraps to the largest number.
+    if (ip.total_len as usize).wrapping_sub(1) < ip.len.wrapping_add(bytes).wrapping_sub(1) {
+        return Err(DropReason::Truncated);
+    }
+    Ok(())
+}
+
 /// Reads the transport header behind `ip`.
 ///
 /// # Errors
@@ -84,6 +95,7 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, Dr
     let off = ip.payload_off();
     match ip.proto {
         TCP => {
+            ends_behind(ip, 20)?;
             let [s0, s1, d0, d1] = packet.load::<4>(off)?;
             let [data_off, tcp_flags] = packet.load::<2>(off.wrapping_add(12))?;
             let len = usize::from(data_off >> 4) << 2;
@@ -93,10 +105,12 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, Dr
             Ok(Header { proto: Proto::Tcp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags, icmp_type: 0, len })
         }
         UDP => {
+            ends_behind(ip, 8)?;
             let [s0, s1, d0, d1, ..] = packet.load::<8>(off)?;
             Ok(Header { proto: Proto::Udp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags: 0, icmp_type: 0, len: 8 })
         }
         ICMP => {
+            ends_behind(ip, 8)?;
             let [icmp_type, _, _, _, id0, id1, ..] = packet.load::<8>(off)?;
             if icmp_type != icmp::ECHO_REQUEST && icmp_type != icmp::ECHO_REPLY {
                 return Err(DropReason::IcmpType);

@@ -96,6 +96,7 @@ fn malformed_packets_are_dropped_for_the_same_reason() {
         ("short header length", changed(Proto::Udp, 14, 0x44)),
         ("version 5", changed(Proto::Udp, 14, 0x55)),
         ("total length below the header's", changed(Proto::Udp, 17, 10)),
+        ("ports in the padding", changed(Proto::Udp, 17, 27)),
         ("short TCP header", changed(Proto::Tcp, 46, 0x40)),
         ("first fragment", changed(Proto::Udp, 20, 0x20)),
         ("later fragment", changed(Proto::Udp, 21, 0x05)),

@@ -1,0 +1,25 @@
+//! What parser and translator promise for any bytes. Each property is a function that panics where a promise is broken:
+//! libFuzzer looks for bytes that break it (`./x fuzz`), and tests run it over the corpus and over random packets.
+
+mod parse;
+mod seeds;
+mod translate;
+
+pub use crate::{parse::parse, seeds::seeds, translate::translate};
+
+/// A property, by the name of its target.
+pub type Property = fn(&[u8]);
+
+/// Every property.
+pub const PROPERTIES: [(&str, Property); 2] = [("parse", parse), ("translate", translate)];
+
+/// The first `N` bytes of `input` and the rest; what is missing is zero.
+fn split<const N: usize>(input: &[u8]) -> ([u8; N], &[u8]) {
+    let (head, rest) = input.split_at(input.len().min(N));
+    let mut parameters = [0; N];
+    parameters[..head.len()].copy_from_slice(head);
+    (parameters, rest)
+}
+
+#[cfg(test)]
+mod tests;

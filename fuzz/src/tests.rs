@@ -1,0 +1,67 @@
+use std::{fs, path::Path};
+
+use proptest::{prelude::*, sample::Index};
+
+use crate::{PROPERTIES, seeds};
+
+/// A packet of some shape with a few bytes changed, perhaps cut short, behind parameters.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let seeds = seeds();
+    let change = (any::<Index>(), any::<u8>());
+    (0..seeds.len(), any::<[u8; 7]>(), prop::collection::vec(change, 0..4), any::<Option<Index>>()).prop_map(
+        move |(seed, parameters, changes, cut)| {
+            let mut packet = seeds[seed].clone();
+            for (at, byte) in changes {
+                let at = at.index(packet.len());
+                packet[at] = byte;
+            }
+            packet.truncate(cut.map_or(packet.len(), |cut| cut.index(packet.len())));
+            // The IP header begins at the start of the packet.
+            let [flags, rest @ ..] = parameters;
+            [&[flags & 0xf][..], &rest, &packet].concat()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn any_bytes_keep_every_promise(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+        for (_, property) in PROPERTIES {
+            property(&bytes);
+        }
+    }
+
+    #[test]
+    fn mutated_packets_keep_every_promise(bytes in mutated()) {
+        crate::translate(&bytes);
+        // The parser has one byte of parameters.
+        crate::parse(&[&[0][..], &bytes[7..]].concat());
+    }
+}
+
+#[test]
+fn corpus_keeps_every_promise() {
+    for (name, property) in PROPERTIES {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        let inputs = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        let mut count = 0;
+        for input in inputs {
+            property(&fs::read(input.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 10, "{name}: the corpus has {count} inputs");
+    }
+}
+
+#[test]
+fn every_shape_of_packet_reaches_the_translator() {
+    let translated = |packet: &[u8]| {
+        forwarder_common::wire::ipv4::parse(&packet, 0)
+            .and_then(|ip| forwarder_common::wire::l4::parse(&packet, &ip))
+            .is_ok()
+    };
+    let count = seeds().iter().filter(|packet| translated(packet)).count();
+    assert!(count >= 12, "only {count} seeds have ports");
+}
