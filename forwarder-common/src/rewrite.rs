@@ -2,7 +2,7 @@
 //! of `bpf_l4_csum_replace`; [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
-    checksum,
+    checksum, portless,
     wire::{
         icmp, ipv4,
         l4::{self, Proto},
@@ -113,6 +113,69 @@ impl Rewrite {
     /// The TCP or UDP checksum after: the address is part of the pseudo-header.
     fn l4_check(&self, check: [u8; 2]) -> [u8; 2] {
         checksum::update(check, self.old_addr, self.new_addr, self.old_port, self.new_port)
+    }
+}
+
+/// A translation of an address alone: of a later fragment, or of a protocol without ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readdress {
+    /// Offset of the IPv4 header.
+    pub ip_off: usize,
+    /// Offset of the address that changes.
+    pub addr_off: usize,
+    /// Offset of a checksum that covers the address, 0 if there is none.
+    pub check_off: usize,
+    /// Address before.
+    pub old_addr: [u8; 4],
+    /// Address after.
+    pub new_addr: [u8; 4],
+    /// TTL after.
+    pub ttl: u8,
+    /// IP checksum after.
+    pub ip_check: [u8; 2],
+}
+
+impl Readdress {
+    /// Translates one side of the packet with header `ip` to `addr`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(side: Side, ip: &ipv4::Header, addr: [u8; 4], ttl: Ttl) -> Self {
+        let (old_addr, addr_field) = match side {
+            Side::Source => (ip.src, ipv4::field::SRC),
+            Side::Destination => (ip.dst, ipv4::field::DST),
+        };
+        let new_ttl = match ttl {
+            Ttl::Decrement => ip.ttl.wrapping_sub(1),
+            Ttl::Keep => ip.ttl,
+        };
+        // The checksum stands in the first fragment, if there are several.
+        let has_check = ip.proto == portless::UDP_LITE && ip.fragment_start() == 0;
+        Self {
+            ip_off: ip.off,
+            addr_off: ip.off.wrapping_add(addr_field),
+            check_off: if has_check { ip.payload_off().wrapping_add(portless::UDP_LITE_CHECK) } else { 0 },
+            old_addr,
+            new_addr: addr,
+            ttl: new_ttl,
+            ip_check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
+        }
+    }
+
+    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    #[must_use]
+    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+        if self.check_off != 0 {
+            let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
+            let updated = match checksum::update(check, self.old_addr, self.new_addr, [0; 2], [0; 2]) {
+                // A computed zero is sent as all ones (RFC 3828 §3.1).
+                [0, 0] => [0xff, 0xff],
+                updated => updated,
+            };
+            put(packet, self.check_off, updated)?;
+        }
+        put(packet, self.addr_off, self.new_addr)?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
     }
 }
 

@@ -41,6 +41,13 @@ impl Verdict {
     }
 }
 
+/// Whether `code` ([`Verdict::code`]) says that the packet is thrown away.
+#[inline(always)]
+#[must_use]
+pub const fn is_drop(code: u32) -> bool {
+    code >= 16
+}
+
 /// Declares an enum of reasons with their stable names.
 macro_rules! reasons {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal,)* }) => {

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     icmp_error::EmbeddedRewrite,
-    rewrite::Rewrite,
+    rewrite::{Readdress, Rewrite},
     verdict::DropReason,
     wire::{ethernet, ipv4, l4::Proto},
 };
@@ -36,6 +36,7 @@ enum Kind {
     Drop,
     Neighbour,
     Peer,
+    Performed,
 }
 
 impl Action {
@@ -56,12 +57,19 @@ impl Action {
         Self { kind: Kind::Peer, ifindex, next_hop: [0; 4] }
     }
 
+    /// Done already: `code` is what the program returns.
+    #[inline(always)]
+    pub(crate) const fn performed(code: i32) -> Self {
+        Self { kind: Kind::Performed, ifindex: code as u32, next_hop: [0; 4] }
+    }
+
     /// The return value of the program.
     #[inline(always)]
     pub(crate) fn perform(self) -> i32 {
         match self.kind {
             Kind::Next => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
+            Kind::Performed => self.ifindex as i32,
             Kind::Peer => {
                 // SAFETY: a helper without pointers.
                 (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
@@ -100,6 +108,20 @@ pub(crate) fn rewrite(skb: Skb, bytes: &Bytes, change: &Rewrite) -> Result<(), D
     }
     let (from, to) = (u16::from_ne_bytes(change.old_port), u16::from_ne_bytes(change.new_port));
     replace_checksum(skb, change.check_off, from.into(), to.into(), mangled | 2)
+}
+
+/// Applies a translation of an address alone. `bytes` is stale afterwards.
+#[inline(always)]
+pub(crate) fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress) -> Result<(), DropReason> {
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
+    bytes.store(change.addr_off, change.new_addr)?;
+    if change.check_off == 0 {
+        return Ok(());
+    }
+    let (from, to) = (u32::from_ne_bytes(change.old_addr), u32::from_ne_bytes(change.new_addr));
+    let flags = u64::from(BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0) | 4;
+    replace_checksum(skb, change.check_off, from.into(), to.into(), flags)
 }
 
 #[inline(always)]

@@ -6,9 +6,12 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, Queue},
     macros::btf_map,
 };
-use forwarder_common::abi::{
-    Addr, Config, CounterBlock, Endpoint, EndpointFlows, FlowAlloc, FlowSlot, Network, SweepRecord, SysctlKey,
-    SysctlValue, Tuple, Uplink,
+use forwarder_common::{
+    abi::{
+        Addr, Config, CounterBlock, Endpoint, EndpointFlows, FlowAlloc, FlowSlot, Network, SweepRecord, SysctlKey,
+        SysctlValue, Tuple, Uplink,
+    },
+    fragment::Bucket,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -107,6 +110,10 @@ pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
 /// The flow that is being made: too large for the stack beside everything else. Programs of one CPU do not interleave.
 #[btf_map]
 pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
+
+/// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
+#[btf_map]
+pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
 
 /// The settings.
 #[inline(always)]

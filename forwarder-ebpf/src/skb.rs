@@ -54,6 +54,12 @@ impl Skb {
         Self { ptr: ctx.as_ptr().cast() }
     }
 
+    /// The packet whose context a global function was given.
+    #[inline(always)]
+    pub(crate) fn from_ptr(ptr: *mut __sk_buff) -> Self {
+        Self { ptr }
+    }
+
     fields! {
         /// Length with the link-layer header, if there is one, bytes.
         pub(crate) len: u32,

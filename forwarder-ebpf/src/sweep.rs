@@ -4,10 +4,10 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE},
-    flow::expired,
+    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE, Timeout},
+    flow::{expired, outlived},
     packet::{L3_OFF, PacketBytes as _},
-    wire::l4::Proto,
+    wire::l4::{Proto, has_ports},
 };
 
 use crate::{
@@ -122,18 +122,23 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
 fn end_if_idle(index: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
     // SAFETY: fields of an element of the map.
-    let (word, last_seen, flags, proto) = unsafe {
+    let (word, last_seen, flags, number) = unsafe {
         let shared = &raw const (*slot).shared;
         ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).out.tuple.proto)
     };
     let state = FlowState::of(word);
-    let proto = match proto {
+    let proto = match number {
         6 => Proto::Tcp,
         17 => Proto::Udp,
         _ => Proto::Icmp,
     };
     let idle = now().wrapping_sub(last_seen);
-    if expired(state, proto, flags, idle, &config.timeouts) { life::fwd_flow_end(index, word) } else { 0 }
+    let ends = if has_ports(number) {
+        expired(state, proto, flags, idle, &config.timeouts)
+    } else {
+        outlived(state, Timeout::Other, idle, &config.timeouts)
+    };
+    if ends { life::fwd_flow_end(index, word) } else { 0 }
 }
 
 /// What a purge works with.

@@ -5,5 +5,5 @@ mod track;
 mod tuple;
 
 pub use evict::{CANDIDATES, LOOKS, may_evict, nth_slot, worth};
-pub use track::{Direction, TRACKED, Transition, advance, earns, expired, timeout};
+pub use track::{Direction, TRACKED, Transition, advance, earns, expired, outlived, timeout};
 pub use tuple::{hash, inbound, outbound_reply};

@@ -108,10 +108,17 @@ pub const fn timeout(state: FlowState, proto: Proto, [out, back]: [u8; 2]) -> Ti
 #[inline(always)]
 #[must_use]
 pub fn expired(state: FlowState, proto: Proto, flags: [u8; 2], idle: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
+    outlived(state, timeout(state, proto, flags), idle, timeouts)
+}
+
+/// Whether a flow in `state` has been idle for longer than the time of class `which`.
+#[inline(always)]
+#[must_use]
+pub fn outlived(state: FlowState, which: Timeout, idle: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
     if matches!(state, FlowState::Free | FlowState::Opening) {
         return false;
     }
-    match timeouts.get(timeout(state, proto, flags) as usize) {
+    match timeouts.get(which as usize) {
         Some(limit) => idle > *limit,
         None => false,
     }

@@ -22,6 +22,15 @@ impl Tuple {
     }
 }
 
+impl Tuple {
+    /// The tuple of a packet with header `ip` that entered by `ifindex`, of which the ports are not known, or do not exist.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without_ports(ip: &ipv4::Header, ifindex: u32) -> Self {
+        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, _pad: [0; 3] }
+    }
+}
+
 /// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP echo carries
 /// its identifier in both port fields.
 #[inline(always)]

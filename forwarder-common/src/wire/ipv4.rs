@@ -40,6 +40,10 @@ pub struct Header {
     pub total_len: u16,
     /// Whether this is a fragment (first or later) of a larger packet.
     pub fragment: bool,
+    /// Identification: the same in all fragments of a packet.
+    pub id: [u8; 2],
+    /// Flags and fragment offset, host byte order.
+    pub fragmentation: u16,
 }
 
 impl Header {
@@ -48,6 +52,27 @@ impl Header {
     #[must_use]
     pub const fn payload_off(&self) -> usize {
         self.off.wrapping_add(self.len)
+    }
+
+    /// Where the payload of this fragment belongs in the whole packet's, in units of 8 bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fragment_start(&self) -> u16 {
+        self.fragmentation & 0x1fff
+    }
+
+    /// Whether fragments follow behind this one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn more_fragments(&self) -> bool {
+        self.fragmentation & 0x2000 != 0
+    }
+
+    /// Length of the payload as the header says, bytes; 0 for BIG TCP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn payload_len(&self) -> usize {
+        (self.total_len as usize).saturating_sub(self.len)
     }
 
     /// Whether a router may not forward it any further (RFC 1812 §5.3.1).
@@ -70,8 +95,8 @@ pub fn parse<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReaso
         _tos,
         total_hi,
         total_lo,
-        _id_hi,
-        _id_lo,
+        id_hi,
+        id_lo,
         frag_hi,
         frag_lo,
         ttl,
@@ -106,6 +131,8 @@ pub fn parse<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReaso
         total_len,
         // More-fragments flag and offset; the reserved and the don't-fragment bits do not matter.
         fragment: (frag_hi & 0x3f) | frag_lo != 0,
+        id: [id_hi, id_lo],
+        fragmentation: u16::from_be_bytes([frag_hi, frag_lo]),
     })
 }
 

@@ -45,6 +45,19 @@ const ICMP: u8 = Proto::Icmp as u8;
 const TCP: u8 = Proto::Tcp as u8;
 const UDP: u8 = Proto::Udp as u8;
 
+/// Whether `proto` is translated by port or identifier: TCP, UDP, ICMP.
+#[inline(always)]
+#[must_use]
+pub const fn has_ports(proto: u8) -> bool {
+    matches!(proto, ICMP | TCP | UDP)
+}
+
+/// Bytes of the transport header that a translation reads and writes.
+#[inline(always)]
+const fn needed(proto: u8) -> usize {
+    if proto == TCP { 20 } else { 8 }
+}
+
 /// What is read of a transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -92,6 +105,29 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, Dr
     if ip.fragment {
         return Err(DropReason::Fragment);
     }
+    read(packet, ip)
+}
+
+/// As [`parse`], also of a first fragment. Its checksum covers the whole packet, and is updated like any other.
+///
+/// # Errors
+/// [`DropReason::Fragment`] for later fragments, [`DropReason::FragmentTiny`] if a first one does not hold the whole header
+/// (RFC 1858 §3), otherwise as [`parse`].
+#[inline(always)]
+pub fn parse_first<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropReason> {
+    if ip.fragment {
+        if ip.fragment_start() != 0 {
+            return Err(DropReason::Fragment);
+        }
+        if ip.payload_len() < needed(ip.proto) {
+            return Err(DropReason::FragmentTiny);
+        }
+    }
+    read(packet, ip)
+}
+
+#[inline(always)]
+fn read<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropReason> {
     let off = ip.payload_off();
     match ip.proto {
         TCP => {

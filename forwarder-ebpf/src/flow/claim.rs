@@ -17,7 +17,7 @@ use forwarder_common::{
     flow::{hash, outbound_reply},
     ports::{Candidates, EXHAUSTED, retry_class},
     verdict::DropReason,
-    wire::l4::Proto,
+    wire::l4::{Proto, has_ports},
 };
 
 use crate::{
@@ -107,14 +107,27 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
         pending: evict::pending(opening.counters),
         retries: 0,
     };
-    claim_port(&mut probe);
-    count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
+    if !has_ports(tuple.proto) {
+        probe.claimed = fwd_claim_portless(index);
+    } else {
+        claim_port(&mut probe);
+        count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
+    }
     if probe.claimed == 0 {
         give_back(index);
-        return Err(DropReason::PortsExhausted);
+        return Err(if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous });
     }
     let reply = outbound_reply(tuple, opening.uplink, opening.nat_addr, (probe.claimed as u16).to_be_bytes());
     publish(index, word, tuple, &reply, opening)
+}
+
+/// Claims the answers to a protocol without ports for the flow in slot `index`: one endpoint, or the host, may speak it with a
+/// destination. Returns 0 if another does, otherwise port 0 with a bit above it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_claim_portless(index: u32) -> u32 {
+    let Some(reply) = reply(index, 0) else { return 0 };
+    if insert(&reply, index) { 1 << 16 } else { 0 }
 }
 
 /// Takes a slot that nobody uses, if need be after evicting a pending flow.
@@ -364,6 +377,11 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
         fetch_add32(host_flows, 1);
     }
     // Counted first: once the flow can be ended, its end is taken off.
+    if !has_ports(tuple.proto) {
+        // SAFETY: as above.
+        let portless = unsafe { &raw mut (*alloc).portless };
+        fetch_add32(portless, 1);
+    }
     life::count(opening.counters, FlowState::Opening, FlowState::HalfOpen);
     replace32(current, word, meta::pack(meta::generation(word), FlowState::HalfOpen));
     Ok(index)

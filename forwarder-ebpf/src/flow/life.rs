@@ -185,6 +185,11 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
         // SAFETY: an element of the map.
         fetch_add32(unsafe { &raw mut (*alloc).host_flows }, u32::MAX);
     }
+    if !l4::has_ports(out.proto) {
+        // SAFETY: an element of the map.
+        let portless = unsafe { &raw mut (*alloc).portless };
+        fetch_add32(portless, u32::MAX);
+    }
     best_effort(FLOW_FREE.push(&index, 0));
     1
 }

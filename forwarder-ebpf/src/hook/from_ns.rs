@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{ethertype, whole, wire_size};
+use super::{ethertype, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -51,24 +51,24 @@ pub(crate) fn from_ns(skb: Skb) -> Action {
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
     match outbound(&bytes, &ip) {
         Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
-        Err(reason) => without_ports(skb, &ip, reason),
+        Err(reason) => unusual::outbound(skb, &ip, reason),
     }
 }
 
 #[inline(always)]
-fn drop(skb: Skb, reason: DropReason) -> Action {
+pub(super) fn drop(skb: Skb, reason: DropReason) -> Action {
     count_here(skb, Verdict::Dropped(reason).code());
     Action::DROP
 }
 
 #[inline(always)]
-fn punt(skb: Skb, reason: PuntReason) -> Action {
+pub(super) fn punt(skb: Skb, reason: PuntReason) -> Action {
     count_here(skb, Verdict::Punted(reason).code());
     Action::NEXT
 }
 
 #[inline(always)]
-fn count_here(skb: Skb, code: u32) {
+pub(super) fn count_here(skb: Skb, code: u32) {
     let amount = Amount::whole(skb, L3_OFF);
     count::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
 }
@@ -102,17 +102,9 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
     }
 }
 
-/// A packet that cannot be translated: it may still go to a neighbour or to the host.
-#[inline(always)]
-fn without_ports(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
-    let tuple = Tuple { saddr: ip.src, daddr: ip.dst, ifindex: skb.ifindex(), proto: ip.proto, ..Tuple::default() };
-    let resolved = route::resolve(skb, &tuple, Verdict::Dropped(reason).code(), 0);
-    not_outside(skb, resolved)
-}
-
 /// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
 #[inline(always)]
-fn not_outside(skb: Skb, resolved: Resolved) -> Action {
+pub(super) fn not_outside(skb: Skb, resolved: Resolved) -> Action {
     if resolved.what() == Resolved::PEER {
         return deliver(skb, resolved.value());
     }

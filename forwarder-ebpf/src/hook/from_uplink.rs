@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, protocol, vlan, whole, wire_size};
+use super::{NO_HEADER, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -39,7 +39,11 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
     }
     // With options there are more headers: the pointers are taken anew.
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
-    let Ok(l4) = l4::parse(&bytes, &ip) else { return Action::NEXT };
+    let l4 = match l4::parse(&bytes, &ip) {
+        Ok(l4) => l4,
+        Err(DropReason::Fragment | DropReason::Protocol) => return unusual::inbound::<L3>(skb, &ip),
+        Err(_) => return Action::NEXT,
+    };
     if !may_be_reply(&l4) {
         return Action::NEXT;
     }
@@ -70,7 +74,7 @@ fn may_be_reply(l4: &l4::Header) -> bool {
 }
 
 #[inline(always)]
-fn drop(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+pub(super) fn drop(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
     let amount = Amount::whole(skb, ip.off);
     count::fwd_count_at_uplink(skb.ifindex(), 0, Verdict::Dropped(reason).code(), amount.packets, amount.bytes);
     Action::DROP

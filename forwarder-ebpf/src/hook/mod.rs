@@ -1,8 +1,12 @@
 //! One file per hook: a packet's way from top to bottom.
 
+mod fragments;
 mod from_ns;
 mod from_uplink;
+mod portless;
+mod send;
 mod to_uplink;
+mod unusual;
 mod vlan;
 
 pub(crate) use from_ns::from_ns;
@@ -26,6 +30,12 @@ fn ethertype(bytes: &Bytes) -> [u8; 2] {
 
 /// Offset of the network header on interfaces without link-layer header: tun, WireGuard.
 pub(crate) const NO_HEADER: usize = 0;
+
+/// The offset of the network header that a global function was given, with a bound for the verifier: 14 at most.
+#[inline(always)]
+const fn l3_off(l3: u32) -> usize {
+    (l3 & 0x0f) as usize
+}
 
 /// What kind of packet an uplink has, whose network header is at `L3`: an Ethernet type.
 #[inline(always)]

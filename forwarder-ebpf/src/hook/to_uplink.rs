@@ -6,7 +6,7 @@ use forwarder_common::{
     icmp_error,
     packet::PacketBytes as _,
     rewrite::{Rewrite, Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict},
+    verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, protocol, vlan};
+use super::{NO_HEADER, fragments, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -47,14 +47,18 @@ pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
     } else {
         from_host(skb, &bytes, &ip)
     };
-    let (verdict, action) = match result {
+    let code = match result {
         Ok(None) => return Action::NEXT,
-        Ok(Some(reason)) => (Verdict::Punted(reason), Action::NEXT),
-        Err(reason) => (Verdict::Dropped(reason), Action::DROP),
+        Ok(Some(reason)) => Verdict::Punted(reason).code(),
+        Err(DropReason::Fragment | DropReason::Protocol) => match unusual::departing::<L3>(skb) {
+            unusual::LEFT_ALONE => return Action::NEXT,
+            code => code,
+        },
+        Err(reason) => Verdict::Dropped(reason).code(),
     };
     let amount = Amount::whole(skb, L3);
-    count::fwd_count_at_uplink(skb.ifindex(), 1, verdict.code(), amount.packets, amount.bytes);
-    action
+    count::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
+    if is_drop(code) { Action::DROP } else { Action::NEXT }
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
@@ -125,10 +129,12 @@ fn icmp_error(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason> {
 /// gets another one, as if the host were an endpoint. Ports outside the NAT range never clash.
 #[inline(always)]
 fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntReason>, DropReason> {
-    let Ok(l4) = l4::parse(bytes, ip) else { return Ok(None) };
-    let Some(config) = config() else { return Ok(None) };
-    let port = u16::from_be_bytes(l4.src_port);
-    if port < config.nat_port_min || port > config.nat_port_max {
+    let l4 = match l4::parse_first(bytes, ip) {
+        Ok(l4) => l4,
+        Err(reason @ (DropReason::Fragment | DropReason::Protocol)) => return Err(reason),
+        Err(_) => return Ok(None),
+    };
+    if !may_clash(l4.src_port) {
         return Ok(None);
     }
     let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
@@ -136,34 +142,50 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         return Ok(None);
     }
     let tuple = Tuple::of(ip, &l4, 0);
-    if let Some(hit) = host_flow(&tuple) {
-        translate(skb, bytes, ip, &l4, &hit)?;
-        return Ok(Some(PuntReason::HostFlow));
+    let mut slot = host_flow(&tuple);
+    if slot == 0 {
+        let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
+        // A raw or ping socket is not found by a look-up: the host's echo claims its identifier before an endpoint's can.
+        if !opens || !(is_icmp || claimed(&tuple, skb.ifindex())) {
+            return Ok(None);
+        }
+        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags);
+        if resolved.what() != Resolved::FLOW {
+            // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
+            return Ok(None);
+        }
+        slot = resolved.value();
     }
-    let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
-    // A raw or ping socket is not found by a look-up: the host's echo claims its identifier before an endpoint's can.
-    if !opens || !(is_icmp || claimed(&tuple, skb.ifindex())) {
-        return Ok(None);
+    // The other fragments must find it.
+    if ip.fragment && fragments::fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
+        return Err(DropReason::FragmentOverlap);
     }
-    let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags);
-    if resolved.what() != Resolved::FLOW {
-        // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
-        return Ok(None);
-    }
-    let hit = store::load::<false>(resolved.value(), &tuple).ok_or(DropReason::Contended)?;
-    translate(skb, bytes, ip, &l4, &hit)?;
+    let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Contended)?;
+    // Judging may have moved the packet.
+    translate(skb, &skb.all_headers(), ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
 }
 
-/// The flow of a host's packet, if the host has any flow at all.
+/// Whether a socket of the host with this port may clash with an endpoint's flow: ports outside the NAT range never do.
 #[inline(always)]
-fn host_flow(tuple: &Tuple) -> Option<Hit> {
-    let alloc = FLOW_ALLOC.get_ptr(0)?;
+fn may_clash(port: [u8; 2]) -> bool {
+    let Some(config) = config() else { return false };
+    let port = u16::from_be_bytes(port);
+    port >= config.nat_port_min && port <= config.nat_port_max
+}
+
+/// Whether any packet of the host itself is translated.
+#[inline(always)]
+pub(super) fn host_has_flows() -> bool {
+    let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
     // SAFETY: an aligned word of the element of the map.
-    if unsafe { (&raw const (*alloc).host_flows).read_volatile() } == 0 {
-        return None;
-    }
-    store::load::<false>(store::indexed(tuple, hash(tuple)), tuple)
+    (unsafe { (&raw const (*alloc).host_flows).read_volatile() }) != 0
+}
+
+/// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
+#[inline(always)]
+fn host_flow(tuple: &Tuple) -> u32 {
+    if host_has_flows() { unusual::slot_of::<false>(tuple) } else { 0 }
 }
 
 /// Whether the reply to a host's packet is claimed by a flow.

@@ -26,7 +26,7 @@ pub(super) const LINKS: &str = "links";
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
 
 /// Every map, by the name of its pin.
-const MAP_NAMES: [&str; 17] = [
+const MAP_NAMES: [&str; 18] = [
     "CONFIG",
     "ENDPOINTS",
     "ADDRESSES",
@@ -44,6 +44,7 @@ const MAP_NAMES: [&str; 17] = [
     "ENDPOINT_FLOWS",
     "SWEEP",
     "OPENING",
+    "FRAGMENTS",
 ];
 
 /// Those of them that are records of the control plane, whatever forwards the packets.

@@ -2,8 +2,10 @@
 
 mod clsact;
 mod fixture;
+mod fragments;
 mod frame;
 mod halves;
 mod lifetime;
+mod portless;
 mod ports;
 mod recycling;

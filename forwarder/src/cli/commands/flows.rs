@@ -42,7 +42,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FlowsArgs) -> Re
 
 /// A flow as it is shown; `owner` is none for a flow of the host's own.
 fn view(flow: &Flow, owner: Option<&Endpoint>) -> FlowView {
-    let port = |socket: &SocketAddrV4| flow.icmp_id.is_none().then(|| socket.port());
+    let port = |socket: &SocketAddrV4| has_ports(flow.proto).then(|| socket.port());
     let address = |socket: &SocketAddrV4| IpAddr::V4(*socket.ip());
     FlowView {
         network: owner.map(|endpoint| name_of(&endpoint.network_name)),
@@ -71,8 +71,19 @@ pub(super) fn protocol(number: u8) -> String {
         libc::IPPROTO_TCP => "tcp".into(),
         libc::IPPROTO_UDP => "udp".into(),
         libc::IPPROTO_ICMP => "icmp".into(),
+        libc::IPPROTO_IPIP => "ipip".into(),
+        libc::IPPROTO_IPV6 => "ipv6".into(),
+        libc::IPPROTO_GRE => "gre".into(),
+        libc::IPPROTO_ESP => "esp".into(),
+        libc::IPPROTO_SCTP => "sctp".into(),
+        libc::IPPROTO_UDPLITE => "udplite".into(),
         other => other.to_string(),
     }
+}
+
+/// Whether flows of the protocol have ports: ICMP has an identifier, others nothing.
+fn has_ports(number: u8) -> bool {
+    matches!(i32::from(number), libc::IPPROTO_TCP | libc::IPPROTO_UDP)
 }
 
 fn milliseconds(span: Duration) -> u64 {

@@ -1,0 +1,352 @@
+//! Fragments: each is translated on its own, nothing is reassembled. The first has the ports; a record of them is kept until the
+//! packet is complete, and the others find it.
+//!
+//! A record also notes which parts were let through, so that no fragment overwrites another's bytes behind the translator's
+//! back (RFC 1858, RFC 3128). As Linux does: a fragment that repeats what was seen is dropped, one that overlaps in part poisons
+//! the packet (RFC 5722 §4, RFC 8200 §4.5).
+
+use crate::{abi::Tuple, verdict::DropReason, wire::ipv4};
+
+/// How long a packet may take to arrive, seconds: what Linux waits for (`ipfrag_time`).
+pub const LIFETIME_SECONDS: u32 = 30;
+/// Parts of a packet that may be apart from each other at once.
+pub const RANGES: usize = 8;
+/// Records that share a bucket.
+pub const WAYS: usize = 4;
+/// Buckets: a power of two. 4,096 packets at once, 266 KB.
+pub const BUCKETS: usize = 1024;
+
+const TCP: u8 = crate::wire::l4::Proto::Tcp as u8;
+
+/// Values of [`Record::state`].
+mod state {
+    /// Unused.
+    pub(super) const FREE: u16 = 0;
+    /// Parts are missing.
+    pub(super) const OPEN: u16 = 1;
+    /// Complete: only a new first fragment with the same identification goes on.
+    pub(super) const DONE: u16 = 2;
+    /// Fragments overlapped: the rest is dropped.
+    pub(super) const POISONED: u16 = 3;
+}
+
+/// A part of a packet's payload, in units of 8 bytes; empty if `end` is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Range {
+    /// First unit.
+    pub start: u16,
+    /// One behind the last unit.
+    pub end: u16,
+}
+
+impl Range {
+    /// Both numbers in one.
+    #[inline(always)]
+    const fn pack(self) -> u32 {
+        self.start as u32 | (self.end as u32) << 16
+    }
+
+    #[inline(always)]
+    const fn unpack(word: u32) -> Self {
+        Self { start: word as u16, end: (word >> 16) as u16 }
+    }
+
+    const fn is_empty(self) -> bool {
+        self.end == 0
+    }
+
+    const fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    const fn contains(self, other: Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    const fn adjoins(self, other: Self) -> bool {
+        self.end == other.start || self.start == other.end
+    }
+}
+
+/// The steps of [`see`] that look at one record or one range after another. In the kernel each is a function that is verified by
+/// itself: the verifier would follow all combinations of their branches otherwise.
+pub trait Steps {
+    /// Index of the record of `key`, and [`KNOWN`]; otherwise index of the record that is missed least.
+    fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32;
+    /// See [`look`].
+    fn look(state: u64, known: u32, range: u32) -> u64;
+    /// See [`place`].
+    fn place(known: u32, range: u32, merged: u32, flags: u32) -> u64;
+}
+
+/// The steps as they are.
+pub struct Inline;
+
+impl Steps for Inline {
+    #[inline(always)]
+    fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
+        find(records, key, time)
+    }
+
+    #[inline(always)]
+    fn look(state: u64, known: u32, range: u32) -> u64 {
+        look(state, known, range)
+    }
+
+    #[inline(always)]
+    fn place(known: u32, range: u32, merged: u32, flags: u32) -> u64 {
+        place(known, range, merged, flags)
+    }
+}
+
+/// In the result of [`find`]: the record is `key`'s.
+pub const KNOWN: u32 = 1 << 31;
+
+const REPEATED: u64 = 1 << 32;
+const OVERLAPS: u64 = 1 << 33;
+const ENDS_INSIDE: u64 = 1 << 34;
+const GROWS: u64 = 1 << 35;
+const PLACED: u64 = 1 << 32;
+
+/// Compares a new `range` with a `known` one (packed). `state` has what was found so far, and in its low half what the new range
+/// becomes together with its neighbours.
+#[inline(always)]
+#[must_use]
+pub const fn look(state: u64, known: u32, range: u32) -> u64 {
+    let (mut merged, known, range) = (Range::unpack(state as u32), Range::unpack(known), Range::unpack(range));
+    if known.is_empty() {
+        return state;
+    }
+    let mut found = state & !0xffff_ffff;
+    if known.contains(range) {
+        found |= REPEATED;
+    }
+    if known.overlaps(range) {
+        found |= OVERLAPS;
+    }
+    if known.end > range.end {
+        found |= ENDS_INSIDE;
+    }
+    if known.adjoins(range) {
+        found |= GROWS;
+    }
+    if known.end == range.start {
+        merged.start = known.start;
+    }
+    if known.start == range.end {
+        merged.end = known.end;
+    }
+    found | merged.pack() as u64
+}
+
+/// What becomes of a `known` range when `range` is noted: a neighbour gives way to `merged`; without neighbours, an empty one takes
+/// it. `flags` are bit 0, that there are neighbours, and bit 1, that `merged` has its place. In the result, above the range,
+/// stands that it has now.
+#[inline(always)]
+#[must_use]
+pub const fn place(known: u32, range: u32, merged: u32, flags: u32) -> u64 {
+    let (grows, placed) = (flags & 1 != 0, flags & 2 != 0);
+    let here = Range::unpack(known);
+    let gives_way = grows && !here.is_empty() && here.adjoins(Range::unpack(range));
+    if gives_way && placed {
+        return PLACED;
+    }
+    if gives_way || !grows && !placed && here.is_empty() {
+        return PLACED | merged as u64;
+    }
+    known as u64 | if placed { PLACED } else { 0 }
+}
+
+/// One fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it holds.
+    pub range: Range,
+    /// Whether the packet ends with it.
+    pub last: bool,
+}
+
+impl Piece {
+    /// The fragment with header `ip`.
+    ///
+    /// # Errors
+    /// [`DropReason::FragmentOverlap`] beyond 65,535 bytes, [`DropReason::FragmentTiny`] for TCP that begins inside the
+    /// header (RFC 3128), [`DropReason::Malformed`] without payload, or with one that nothing can follow.
+    #[inline(always)]
+    pub const fn of(ip: &ipv4::Header) -> Result<Self, DropReason> {
+        let (start, length, last) = (ip.fragment_start(), ip.payload_len(), !ip.more_fragments());
+        if length == 0 || !last && length & 7 != 0 {
+            return Err(DropReason::Malformed);
+        }
+        if ip.proto == TCP && start == 1 {
+            return Err(DropReason::FragmentTiny);
+        }
+        if ip.len + (start as usize) * 8 + length > 65_535 {
+            return Err(DropReason::FragmentOverlap);
+        }
+        let end = start.wrapping_add(length.div_ceil(8) as u16);
+        Ok(Self { range: Range { start, end }, last })
+    }
+}
+
+/// What is known of a packet that comes in fragments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Record {
+    /// Whose it is: [`key`].
+    key: Tuple,
+    /// Source and destination port (or identifier) of the first fragment.
+    ports: [[u8; 2]; 2],
+    /// When the record was made, jiffies (wrapping).
+    began: u32,
+    /// Where the packet ends, in units of 8 bytes; 0 while that is not known.
+    end: u16,
+    /// See [`state`].
+    state: u16,
+    /// What was let through: disjoint, not adjacent, in no order.
+    ranges: [Range; RANGES],
+}
+const _: () = assert!(size_of::<Record>() == 64);
+
+/// Element of the map `FRAGMENTS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bucket {
+    /// 1 while a CPU works on the bucket.
+    pub lock: u32,
+    /// The records.
+    pub records: [Record; WAYS],
+}
+const _: () = assert!(size_of::<Bucket>() == 4 + 64 * WAYS);
+
+/// What names the packet that a fragment with header `ip` is of, where it is seen at `ifindex` (RFC 791 §3.2): the
+/// identification takes the place of the ports.
+#[inline(always)]
+#[must_use]
+pub const fn key(ip: &ipv4::Header, ifindex: u32) -> Tuple {
+    Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, _pad: [0; 3] }
+}
+
+/// Now, and how long records live, in jiffies.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// Now.
+    pub now: u32,
+    /// Lifetime of a record.
+    pub lifetime: u32,
+}
+
+impl Record {
+    #[inline(always)]
+    fn is_of(&self, key: &Tuple, time: Time) -> bool {
+        self.state != state::FREE && !self.expired(time) && self.key == *key
+    }
+
+    #[inline(always)]
+    const fn expired(&self, time: Time) -> bool {
+        time.now.wrapping_sub(self.began) > time.lifetime
+    }
+
+    /// Notes a fragment, or says why it must not be let through.
+    #[inline(always)]
+    fn insert<S: Steps>(&mut self, piece: &Piece) -> Result<(), DropReason> {
+        if self.state == state::POISONED {
+            return Err(DropReason::FragmentOverlap);
+        }
+        let Piece { range, last } = *piece;
+        let mut found = u64::from(range.pack());
+        for known in &self.ranges {
+            found = S::look(found, known.pack(), range.pack());
+        }
+        if found & REPEATED != 0 {
+            return Err(DropReason::FragmentOverlap);
+        }
+        let beyond = self.end != 0 && (range.end > self.end || last);
+        if found & OVERLAPS != 0 || beyond || last && found & ENDS_INSIDE != 0 {
+            self.state = state::POISONED;
+            return Err(DropReason::FragmentOverlap);
+        }
+        let merged = found as u32;
+        let mut flags = u32::from(found & GROWS != 0);
+        for known in &mut self.ranges {
+            let placed = S::place(known.pack(), range.pack(), merged, flags);
+            *known = Range::unpack(placed as u32);
+            flags |= ((placed & PLACED) >> 31) as u32;
+        }
+        if flags & 2 == 0 {
+            // Too many gaps: as if it had come before the first.
+            return Err(DropReason::FragmentUnknown);
+        }
+        if last {
+            self.end = range.end;
+        }
+        if self.end != 0 && merged == (Range { start: 0, end: self.end }).pack() {
+            self.state = state::DONE;
+        }
+        Ok(())
+    }
+}
+
+/// The ports of the first fragment of `key`'s packet.
+#[inline(always)]
+#[must_use]
+pub fn ports<S: Steps>(records: &[Record; WAYS], key: &Tuple, time: Time) -> Option<[[u8; 2]; 2]> {
+    let index = S::find(records, key, time);
+    let record = records.get(index as usize & (WAYS - 1))?;
+    (index & KNOWN != 0).then_some(record.ports)
+}
+
+/// Notes a fragment of `key`'s packet; the first one, with its `ports`, makes the record.
+///
+/// # Errors
+/// [`DropReason::FragmentUnknown`] before the first or beyond [`RANGES`] gaps, [`DropReason::FragmentOverlap`].
+#[inline(always)]
+pub fn see<S: Steps>(
+    records: &mut [Record; WAYS],
+    key: &Tuple,
+    piece: &Piece,
+    ports: [[u8; 2]; 2],
+    time: Time,
+) -> Result<(), DropReason> {
+    let first = piece.range.start == 0;
+    let index = S::find(records, key, time);
+    let known = index & KNOWN != 0;
+    let Some(record) = records.get_mut(index as usize & (WAYS - 1)) else { return Err(DropReason::Contended) };
+    if first && (!known || record.state == state::DONE) {
+        // A new packet, or one whose identification is in use again.
+        begin(record, key, piece, ports, time);
+        return Ok(());
+    }
+    if known { record.insert::<S>(piece) } else { Err(DropReason::FragmentUnknown) }
+}
+
+#[inline(always)]
+fn begin(record: &mut Record, key: &Tuple, piece: &Piece, ports: [[u8; 2]; 2], time: Time) {
+    let mut ranges = [Range { start: 0, end: 0 }; RANGES];
+    let [first, ..] = &mut ranges;
+    *first = piece.range;
+    let end = if piece.last { piece.range.end } else { 0 };
+    *record = Record { key: *key, ports, began: time.now, end, state: state::OPEN, ranges };
+}
+
+/// See [`Steps::find`]. Missed least is an unused, complete or expired record, otherwise the oldest.
+#[inline(always)]
+#[must_use]
+pub fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
+    let (mut oldest, mut greatest) = (0, 0);
+    for (index, record) in (0..).zip(records) {
+        if record.is_of(key, time) {
+            return index | KNOWN;
+        }
+        let spare = record.state == state::FREE || record.state == state::DONE || record.expired(time);
+        let age = if spare { u32::MAX } else { time.now.wrapping_sub(record.began) };
+        if age > greatest {
+            (oldest, greatest) = (index, age);
+        }
+    }
+    oldest
+}
+
+#[cfg(test)]
+mod tests;

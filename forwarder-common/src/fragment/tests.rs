@@ -1,0 +1,152 @@
+use super::*;
+use proptest::prelude::*;
+use std::{vec, vec::Vec};
+
+const TIME: Time = Time { now: 1_000, lifetime: 300 };
+const PORTS: [[u8; 2]; 2] = [[1, 2], [3, 4]];
+
+fn packet(id: u8) -> Tuple {
+    Tuple { saddr: [10, 77, 0, 2], daddr: [203, 0, 113, 1], sport: [0, id], proto: 17, ifindex: 7, ..Tuple::default() }
+}
+
+fn piece(start: u16, end: u16, last: bool) -> Piece {
+    Piece { range: Range { start, end }, last }
+}
+
+/// What becomes of the fragments of one packet, each given as first unit, end, and whether it is the last.
+fn verdicts(fragments: &[(u16, u16, bool)]) -> Vec<Result<(), DropReason>> {
+    let mut records = [Record::default(); WAYS];
+    let note = |&(start, end, last)| see::<Inline>(&mut records, &packet(1), &piece(start, end, last), PORTS, TIME);
+    fragments.iter().map(note).collect()
+}
+
+const OVERLAP: Result<(), DropReason> = Err(DropReason::FragmentOverlap);
+const UNKNOWN: Result<(), DropReason> = Err(DropReason::FragmentUnknown);
+
+#[test]
+fn later_fragments_come_in_any_order_once_the_first_is_there() {
+    assert_eq!(verdicts(&[(0, 5, false), (10, 15, false), (15, 17, true), (5, 10, false)]), [Ok(()); 4]);
+    assert_eq!(verdicts(&[(5, 10, false), (0, 5, false), (5, 10, false)]), [UNKNOWN, Ok(()), Ok(())]);
+}
+
+#[test]
+fn repeated_fragment_is_dropped_and_harms_nothing() {
+    assert_eq!(
+        verdicts(&[(0, 5, false), (0, 5, false), (5, 10, false), (6, 9, false), (10, 11, true)]),
+        [Ok(()), OVERLAP, Ok(()), OVERLAP, Ok(())]
+    );
+}
+
+#[test]
+fn overlap_poisons_all_that_follows() {
+    let overlapping = [(0, 5, false), (4, 10, false), (10, 12, true), (0, 5, false)];
+    assert_eq!(verdicts(&overlapping), [Ok(()), OVERLAP, OVERLAP, OVERLAP]);
+}
+
+#[test]
+fn packet_has_one_end() {
+    assert_eq!(verdicts(&[(0, 5, false), (10, 12, true), (12, 14, false)])[2], OVERLAP, "behind the end");
+    assert_eq!(verdicts(&[(0, 5, false), (10, 12, false), (5, 6, true)])[2], OVERLAP, "an end before others");
+    assert_eq!(verdicts(&[(0, 5, false), (10, 12, true), (7, 9, true)])[2], OVERLAP, "two ends");
+}
+
+#[test]
+fn too_many_gaps_are_refused() {
+    let scattered: Vec<_> = (0..=RANGES as u16).map(|n| (n * 10, n * 10 + 5, false)).collect();
+    let mut expected = vec![Ok(()); RANGES];
+    expected.push(UNKNOWN);
+    assert_eq!(verdicts(&scattered), expected);
+}
+
+#[test]
+fn identification_may_be_used_again_when_the_packet_is_complete() {
+    let twice = [(0, 5, false), (5, 9, true), (5, 9, true), (0, 5, false), (5, 9, true)];
+    assert_eq!(verdicts(&twice), [Ok(()), Ok(()), OVERLAP, Ok(()), Ok(())]);
+}
+
+#[test]
+fn records_expire() {
+    let mut records = [Record::default(); WAYS];
+    see::<Inline>(&mut records, &packet(1), &piece(0, 5, false), PORTS, TIME).unwrap();
+    let later = |after| Time { now: TIME.now + after, ..TIME };
+    assert_eq!(ports::<Inline>(&records, &packet(1), later(300)), Some(PORTS));
+    assert_eq!(ports::<Inline>(&records, &packet(2), later(300)), None, "another packet");
+    assert_eq!(ports::<Inline>(&records, &packet(1), later(301)), None);
+    assert_eq!(see::<Inline>(&mut records, &packet(1), &piece(5, 6, true), PORTS, later(301)), UNKNOWN);
+}
+
+#[test]
+fn full_bucket_forgets_the_complete_then_the_oldest() {
+    let mut records = [Record::default(); WAYS];
+    for id in 0..WAYS as u8 {
+        let time = Time { now: TIME.now + u32::from(id), ..TIME };
+        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), PORTS, time).unwrap();
+    }
+    see::<Inline>(&mut records, &packet(2), &piece(5, 6, true), PORTS, Time { now: TIME.now + 9, ..TIME }).unwrap();
+    let known = |records: &[Record; WAYS]| -> Vec<u8> {
+        let time = Time { now: TIME.now + 10, ..TIME };
+        (0..9).filter(|id| ports::<Inline>(records, &packet(*id), time).is_some()).collect()
+    };
+    for (id, left) in [(7, [0, 1, 3, 7]), (8, [1, 3, 7, 8])] {
+        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), PORTS, Time { now: TIME.now + 10, ..TIME })
+            .unwrap();
+        assert_eq!(known(&records), left);
+    }
+}
+
+fn header(proto: u8, start: u16, more: bool, payload: u16) -> ipv4::Header {
+    let mut bytes = [0x45, 0, 0, 0, 1, 2, 0, 0, 64, proto, 0, 0, 10, 77, 0, 2, 203, 0, 113, 1];
+    bytes[2..4].copy_from_slice(&(20 + payload).to_be_bytes());
+    bytes[6..8].copy_from_slice(&(start | u16::from(more) << 13).to_be_bytes());
+    ipv4::parse(&bytes.as_slice(), 0).unwrap()
+}
+
+#[test]
+fn bounds_of_a_fragment_are_checked() {
+    assert_eq!(Piece::of(&header(17, 3, true, 16)), Ok(piece(3, 5, false)));
+    assert_eq!(Piece::of(&header(17, 3, false, 17)), Ok(piece(3, 6, true)));
+    assert_eq!(Piece::of(&header(17, 3, true, 17)), Err(DropReason::Malformed), "nothing can follow");
+    assert_eq!(Piece::of(&header(17, 3, true, 0)), Err(DropReason::Malformed), "empty");
+    assert_eq!(Piece::of(&header(17, 0x1fff, false, 7)), Err(DropReason::FragmentOverlap), "beyond 65,535");
+    assert!(Piece::of(&header(17, 8_186, false, 27)).is_ok(), "65,535 with the header");
+    assert_eq!(Piece::of(&header(6, 1, true, 40)), Err(DropReason::FragmentTiny), "inside the TCP header");
+    assert!(Piece::of(&header(17, 1, true, 40)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn accepted_fragments_are_disjoint(
+        fragments in proptest::collection::vec((0..40_u16, 1..8_u16, any::<bool>()), 1..60),
+    ) {
+        let mut fragments: Vec<_> = fragments.iter().map(|&(start, length, last)| (start, start + length, last)).collect();
+        fragments[0].0 = 0;
+        // One identification in use: after its completion, a new first fragment is another packet's.
+        fragments.iter_mut().skip(1).for_each(|fragment| fragment.0 = fragment.0.max(1));
+        fragments.iter_mut().for_each(|fragment| fragment.1 = fragment.1.max(fragment.0 + 1));
+        let accepted: Vec<_> = fragments.iter().zip(verdicts(&fragments)).filter(|(_, verdict)| verdict.is_ok()).collect();
+        prop_assert!(!accepted.is_empty());
+        let mut seen = [false; 64];
+        for ((start, end, _), _) in accepted {
+            for unit in *start..*end {
+                prop_assert!(!core::mem::replace(&mut seen[usize::from(unit)], true), "unit {} twice", unit);
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_of_an_honest_packet_are_accepted_in_any_order(
+        lengths in proptest::collection::vec(1..9_u16, 2..16), order in any::<proptest::sample::Selector>(),
+    ) {
+        let mut start = 0;
+        let mut fragments: Vec<_> = lengths.iter().map(|length| { start += length; (start - length, start, false) }).collect();
+        fragments.last_mut().unwrap().2 = true;
+        let first = fragments.remove(0);
+        let mut shuffled = vec![first];
+        while !fragments.is_empty() {
+            let chosen = *order.select(&fragments);
+            fragments.retain(|fragment| *fragment != chosen);
+            shuffled.push(chosen);
+        }
+        prop_assert_eq!(verdicts(&shuffled), vec![Ok(()); shuffled.len()]);
+    }
+}

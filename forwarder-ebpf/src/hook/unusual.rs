@@ -1,0 +1,246 @@
+//! Packets that do not name their flow by ports of their own: fragments, and protocols without ports. The hooks come here when
+//! the parser has refused a packet for that, so that the others pay nothing.
+//!
+//! In three steps: [`fwd_recognise`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it.
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    abi::{Tuple, mapped},
+    flow::hash,
+    fragment::Piece,
+    packet::L3_OFF,
+    portless::is_translatable,
+    verdict::DropReason,
+    wire::{
+        icmp, ipv4,
+        l4::{self, Proto, has_ports},
+    },
+};
+
+use super::{
+    fragments::{self, fwd_fragment_judge},
+    from_ns, from_uplink, l3_off, portless,
+    send::{REDIRECT, fwd_note_back, fwd_note_out, fwd_send_in, fwd_send_out, fwd_translate_here},
+    to_uplink, whole,
+};
+use crate::{
+    apply::Action,
+    count::{self, Amount},
+    flow::{now, store},
+    maps::{ADDRESSES, FLOW_SLOTS, config},
+    route::{self, Resolved, in_fwd_network},
+    skb::Skb,
+};
+
+/// What [`departing`] returns for a packet that is not ours to change.
+pub(super) const LEFT_ALONE: u32 = 0;
+
+/// Where the network header of a namespace's packet is.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// What [`fwd_recognise`] found. Below it: the flags of a first TCP fragment, and the code of the reason to drop the packet
+/// unless its destination needs no translation.
+const LATER: u32 = 1 << 16;
+
+/// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
+/// the type of ICMP that may pass. Returns 0 or what [`LATER`] describes.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_recognise(skb: *mut __sk_buff, tuple: *mut Tuple, ifindex: u32, query: u32, l3: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return DropReason::Contended as u32 };
+    match recognise(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
+        Ok(word) => word,
+        Err(reason) => reason as u32,
+    }
+}
+
+#[inline(always)]
+fn recognise(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usize) -> Result<u32, DropReason> {
+    let bytes = skb.all_headers();
+    let ip = ipv4::parse(&bytes, l3)?;
+    if !has_ports(ip.proto) {
+        return if is_translatable(ip.proto) { Ok(0) } else { Err(DropReason::Protocol) };
+    }
+    if ip.fragment {
+        // What is wrong with the fragment itself comes first.
+        Piece::of(&ip)?;
+    }
+    if ip.fragment_start() != 0 {
+        [tuple.sport, tuple.dport] = fragments::ports(&ip, ifindex)?;
+        return Ok(LATER);
+    }
+    let l4 = l4::parse_first(&bytes, &ip)?;
+    if l4.proto as u8 == Proto::Icmp as u8 && u32::from(l4.icmp_type) != query {
+        return Err(DropReason::IcmpType);
+    }
+    tuple.sport = l4.src_port;
+    tuple.dport = l4.dst_port;
+    Ok(u32::from(l4.tcp_flags) << 8)
+}
+
+/// The code in what [`fwd_recognise`] returned.
+#[inline(always)]
+const fn code(word: u32) -> u32 {
+    word & 0xff
+}
+
+/// The slot whose direction is `tuple`, 0 if there is none.
+#[inline(always)]
+pub(super) fn slot_of<const BACK: bool>(tuple: &Tuple) -> u32 {
+    let slot = store::indexed(tuple, hash(tuple));
+    if store::matches::<BACK>(slot, tuple) == 0 { 0 } else { slot }
+}
+
+/// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.
+#[inline(always)]
+pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let mut word = reason as u32;
+    if matches!(reason, DropReason::Fragment | DropReason::Protocol) {
+        word = fwd_recognise(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
+    }
+    let slot;
+    if word & LATER != 0 {
+        slot = slot_of::<false>(&tuple);
+        if slot == 0 {
+            return from_ns::drop(skb, DropReason::FragmentUnknown);
+        }
+    } else {
+        let tcp_flags = (word >> 8) as u8;
+        let mut resolved = route::resolve(skb, &tuple, code(word), tcp_flags);
+        if resolved.what() == Resolved::FLOW && stale(resolved.value()) {
+            resolved = route::refresh(skb, &tuple, resolved.value(), now(), tcp_flags);
+        }
+        if resolved.what() != Resolved::FLOW {
+            return from_ns::not_outside(skb, resolved);
+        }
+        slot = resolved.value();
+    }
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
+        0 => {
+            let action = fwd_send_out(skb.ptr(), &tuple, slot);
+            if action == REDIRECT {
+                fwd_note_out(skb.ptr(), &tuple, slot, ETHERNET);
+            }
+            Action::performed(action)
+        }
+        code => {
+            from_ns::count_here(skb, code);
+            Action::DROP
+        }
+    }
+}
+
+/// Whether the route of the flow in `slot` is a second old.
+#[inline(always)]
+fn stale(slot: u32) -> bool {
+    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
+    // SAFETY: an aligned word of an element of the map.
+    let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
+    now().wrapping_sub(checked) > config.hz
+}
+
+/// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
+/// was not seen.
+#[inline(always)]
+pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
+    if !has_ports(ip.proto) && !portless::any() {
+        return Action::NEXT;
+    }
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let word = fwd_recognise(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
+    if code(word) != 0 {
+        return Action::NEXT;
+    }
+    let slot = slot_of::<true>(&tuple);
+    if slot == 0 {
+        return Action::NEXT;
+    }
+    if !whole(skb, ip) {
+        return from_uplink::drop(skb, ip, DropReason::Malformed);
+    }
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+        0 => {
+            fwd_note_back(skb.ptr(), &tuple, slot, L3 as u32);
+            Action::performed(fwd_send_in(skb.ptr(), &tuple, slot, L3 as u32))
+        }
+        code => {
+            let Amount { packets, bytes } = Amount::whole(skb, L3);
+            count::fwd_count_at_uplink(skb.ifindex(), 0, code, packets, bytes);
+            Action::DROP
+        }
+    }
+}
+
+/// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host
+/// itself. Returns the code of the verdict, or [`LEFT_ALONE`].
+#[inline(always)]
+pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
+    let mut tuple = Tuple::default();
+    let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
+    if slot == OPEN {
+        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), 0);
+        // If an endpoint was faster, the host's next packet ends its flow.
+        slot = if resolved.what() == Resolved::FLOW { resolved.value() } else { LEFT_ALONE };
+    }
+    if slot == LEFT_ALONE {
+        return LEFT_ALONE;
+    }
+    if slot & REFUSED != 0 {
+        return code(slot);
+    }
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+        0 => {
+            fwd_note_out(skb.ptr(), &tuple, slot, L3 as u32);
+            fwd_translate_here(skb.ptr(), &tuple, slot, L3 as u32)
+        }
+        code => code,
+    }
+}
+
+/// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.
+const REFUSED: u32 = 1 << 31;
+/// In what [`fwd_find_departing`] returns: the host needs a flow.
+pub(super) const OPEN: u32 = 1 << 30;
+
+/// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
+/// left to the kernel. Returns its slot, [`LEFT_ALONE`], [`OPEN`], or a code and [`REFUSED`].
+///
+/// A global function: the verifier looks at it once, and it has a stack of its own.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return LEFT_ALONE };
+    let skb = Skb::from_ptr(skb);
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return LEFT_ALONE };
+    *tuple = Tuple::without_ports(&ip, 0);
+    if in_fwd_network(tuple.saddr) {
+        return match container(skb, tuple, l3_off(l3)) {
+            Ok(slot) => slot,
+            Err(reason) => reason as u32 | REFUSED,
+        };
+    }
+    if !has_ports(tuple.proto) {
+        return portless::of_host(skb, tuple);
+    }
+    // The first fragment was translated, or it was not.
+    let later = to_uplink::host_has_flows() && matches!(recognise(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER));
+    if later { slot_of::<false>(tuple) } else { LEFT_ALONE }
+}
+
+#[inline(always)]
+fn container(skb: Skb, tuple: &mut Tuple, l3: usize) -> Result<u32, DropReason> {
+    let endpoint = ADDRESSES.get_ptr(&mapped(tuple.saddr)).ok_or(DropReason::Untranslated)?;
+    // SAFETY: an aligned word of a map value.
+    tuple.ifindex = unsafe { endpoint.read_volatile() };
+    // Records of their own: `from_ns` has seen these fragments, or the packet that the kernel made them of.
+    recognise(skb, tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), l3)?;
+    match slot_of::<false>(tuple) {
+        0 => Err(DropReason::Untranslated),
+        slot => Ok(slot),
+    }
+}
