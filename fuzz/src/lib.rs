@@ -5,7 +5,11 @@ mod parse;
 mod seeds;
 mod translate;
 
-pub use crate::{parse::parse, seeds::seeds, translate::translate};
+pub use crate::{
+    parse::parse,
+    seeds::seeds,
+    translate::{checksums, finish, translate},
+};
 
 /// A property, by the name of its target.
 pub type Property = fn(&[u8]);

@@ -32,6 +32,7 @@ pub fn parse(input: &[u8]) {
         assert_eq!([&l4.src_port[..], &l4.dst_port], ports);
         assert!((least..=60).contains(&l4.len), "{l4:?}");
     }
-    // Whatever it says: it returns.
-    let _: Result<_, _> = icmp_error::parse(&packet, &ip);
+    if let Ok(embedded) = icmp_error::parse(&packet, &ip) {
+        assert!(embedded.ip.off >= ip.payload_off() + 8, "{embedded:?}");
+    }
 }

@@ -93,6 +93,21 @@ fn right_transport(packet: &[u8], ip: &ipv4::Header, l4: &l4::Header) -> bool {
         || covered(packet, ip, l4).is_some_and(|bytes| checksum::full(&bytes) == [0, 0])
 }
 
+/// Whether the IP checksum and the transport checksum of the packet with its IP header at `off` are right. `None` if it is no
+/// packet with ports.
+#[must_use]
+pub fn checksums(packet: &[u8], off: usize) -> Option<(bool, bool)> {
+    let (ip, l4) = headers(packet, off)?;
+    Some((right_ip(packet, &ip), right_transport(packet, &ip, &l4)))
+}
+
+/// Makes both checksums of the packet with its IP header at `off` right, if it is one with ports.
+pub fn finish(packet: &mut [u8], off: usize) {
+    if let Some((ip, l4)) = headers(packet, off) {
+        repair(packet, &ip, &l4);
+    }
+}
+
 /// Computes both checksums in full.
 fn repair(packet: &mut [u8], ip: &ipv4::Header, l4: &l4::Header) {
     let at = ip.off + 10;

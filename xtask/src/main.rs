@@ -51,6 +51,12 @@ const COMMANDS: &[Command] = &[
         run: measure::packets,
     },
     Command {
+        name: "host-cost",
+        arguments: "[ROUNDS]",
+        about: "measure what fwd costs the host's own traffic (as root)",
+        run: measure::host_cost,
+    },
+    Command {
         name: "up-times",
         arguments: "[ROUNDS]",
         about: "measure how long up takes, for the first namespace and the hundredth (as root)",

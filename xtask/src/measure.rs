@@ -20,6 +20,11 @@ pub(crate) fn packets(workspace: &Workspace, arguments: &[String]) -> Result<()>
     become_program(workspace, "fwd-packets", arguments)
 }
 
+/// What the uplink's hooks cost the host's own traffic.
+pub(crate) fn host_cost(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    become_program(workspace, "fwd-host-cost", arguments)
+}
+
 /// How long `up` takes.
 pub(crate) fn up_times(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     become_program(workspace, "fwd-up-times", arguments)

@@ -8,4 +8,5 @@ mod halves;
 mod lifetime;
 mod portless;
 mod ports;
+mod random;
 mod recycling;

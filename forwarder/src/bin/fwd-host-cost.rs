@@ -1,0 +1,216 @@
+//! `fwd-host-cost [ROUNDS]`: what the uplink's hooks cost the host's own traffic (`./x host-cost`). Needs root.
+//!
+//! One sandboxed host talks to its internet, with `fwd` up (a namespace attached, idle) and without, over the same sockets.
+//! A round is without, with, with, without. Client and server are one thread on one CPU, so that no wake-up is in the
+//! figures: the hooks weigh more than between processes.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use forwarder::{
+    Context as _, Result,
+    dataplane::RunDir,
+    execute::{self, HostContext, Unobserved},
+    lab::{Lab, unique_prefix},
+    netns::Name,
+    reconcile::{DownRequest, TargetRef, UpRequest},
+};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
+/// Bytes of a message.
+const MESSAGE: usize = 64;
+/// Round trips of one measurement, and packets of a flood.
+const ROUND_TRIPS: u32 = 3_000;
+const FLOOD: u32 = 12_000;
+/// Packets of a flood that the receiver takes at once.
+const BATCH: u32 = 64;
+const DEFAULT_ROUNDS: usize = 25;
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A port in the NAT range, and where the server listens.
+const IN_RANGE: u16 = 8_080;
+const SERVER: u16 = 7;
+
+/// What is measured, as transactions or packets per second.
+const KINDS: [&str; 5] = ["TCP_RR", "UDP_RR", "UDP_RR, port in the NAT range", "UDP out, 64 B", "UDP in, 64 B"];
+
+fn main() -> ExitCode {
+    let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
+    match measure(rounds) {
+        Ok(rounds) => {
+            show(&rounds);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("fwd-host-cost: {error}");
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+/// Rates of each kind without, with, with, without `fwd`.
+type Round = [[f64; KINDS.len()]; 4];
+
+fn measure(rounds: usize) -> Result<Vec<Round>> {
+    let lab = Lab::new(&unique_prefix())?;
+    let context = HostContext::new(RunDir::new(lab.run_dir().join("run")));
+    let up = UpRequest::new(TargetRef::Named(Name::try_from(lab.name("c1").as_str())?));
+    let down = DownRequest { target: None, delete_ns: false };
+    lab.host().run(|| {
+        stay_on_one_cpu()?;
+        let mut sockets = Sockets::new(&lab)?;
+        sockets.rates()?;
+        let mut round = || {
+            let before = sockets.rates()?;
+            execute::up(&context, &up, &mut Unobserved)?;
+            let with = [sockets.rates()?, sockets.rates()?];
+            execute::down(&context, &down, &mut Unobserved)?;
+            Ok([before, with[0], with[1], sockets.rates()?])
+        };
+        (0..rounds.max(1)).map(|_| round()).collect()
+    })
+}
+
+/// The last CPU that this process may use.
+fn stay_on_one_cpu() -> Result<()> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
+    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
+    let mut one = CpuSet::new();
+    one.set(last).doing("choose", format!("CPU {last}"))?;
+    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))
+}
+
+/// Both ends of everything.
+struct Sockets {
+    tcp: (TcpStream, TcpStream),
+    udp: (UdpSocket, UdpSocket),
+    in_range: (UdpSocket, UdpSocket),
+}
+
+impl Sockets {
+    fn new(lab: &Lab) -> Result<Self> {
+        let outside = lab.uplink(0).outside[0];
+        let listen = || TcpListener::bind((outside, SERVER)).doing("listen on", outside.to_string());
+        let listener = lab.internet(0).run(listen)?;
+        let client = TcpStream::connect((outside, SERVER)).doing("connect to", outside.to_string())?;
+        let (server, _) = listener.accept().doing("accept", "the connection")?;
+        for stream in [&client, &server] {
+            stream
+                .set_nodelay(true)
+                .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+                .doing("set up", "a socket")?;
+        }
+        Ok(Self {
+            tcp: (client, server),
+            udp: udp(lab, outside, 0, SERVER)?,
+            in_range: udp(lab, outside, IN_RANGE, SERVER + 1)?,
+        })
+    }
+
+    /// One measurement of each kind, in the order of [`KINDS`].
+    fn rates(&mut self) -> Result<[f64; KINDS.len()]> {
+        let (client, server) = (&mut self.tcp.0, &mut self.tcp.1);
+        let mut message = [0; MESSAGE];
+        let tcp = rate(ROUND_TRIPS, || {
+            client.write_all(&message)?;
+            server.read_exact(&mut message)?;
+            server.write_all(&message)?;
+            client.read_exact(&mut message)
+        })?;
+        let (client, server) = &self.udp;
+        let out = flood(client, server)?;
+        let back = flood(server, client)?;
+        Ok([tcp, ask(&self.udp)?, ask(&self.in_range)?, out, back])
+    }
+}
+
+/// A client of the host and a server of the internet, connected to each other.
+fn udp(lab: &Lab, outside: Ipv4Addr, from: u16, to: u16) -> Result<(UdpSocket, UdpSocket)> {
+    let bind = |address: (Ipv4Addr, u16)| move || UdpSocket::bind(address).doing("bind", format!("{address:?}"));
+    let client = bind((lab.uplink(0).address, from))()?;
+    let server = lab.internet(0).run(bind((outside, to)))?;
+    let connect = |socket: &UdpSocket, peer: &UdpSocket| {
+        let peer: SocketAddr = peer.local_addr()?;
+        socket.connect(peer)?;
+        socket.set_read_timeout(Some(PATIENCE))
+    };
+    connect(&client, &server).and_then(|()| connect(&server, &client)).doing("connect", "two sockets")?;
+    Ok((client, server))
+}
+
+/// Round trips per second.
+fn ask((client, server): &(UdpSocket, UdpSocket)) -> Result<f64> {
+    let mut message = [0; MESSAGE];
+    rate(ROUND_TRIPS, || {
+        client.send(&message)?;
+        server.recv(&mut message)?;
+        server.send(&message)?;
+        client.recv(&mut message).map(drop)
+    })
+}
+
+/// Packets per second one way. The receiver takes them from its socket, which holds a batch.
+fn flood(from: &UdpSocket, to: &UdpSocket) -> Result<f64> {
+    let mut message = [0; MESSAGE];
+    let batches = rate(FLOOD / BATCH, || {
+        (0..BATCH).try_for_each(|_| from.send(&message).map(drop))?;
+        (0..BATCH).try_for_each(|_| to.recv(&mut message).map(drop))
+    })?;
+    Ok(batches * f64::from(BATCH))
+}
+
+/// How often per second `exchange` happens.
+fn rate(times: u32, mut exchange: impl FnMut() -> std::io::Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    (0..times).try_for_each(|_| exchange()).doing("exchange", "messages")?;
+    Ok(f64::from(times) / start.elapsed().as_secs_f64())
+}
+
+fn show(rounds: &[Round]) {
+    println!(
+        "{:<32} {:>12} {:>12} {:>7}  {:<15} AGAINST ITSELF",
+        "HOST'S OWN TRAFFIC", "WITHOUT /S", "WITH /S", "RATIO", "95 % INTERVAL"
+    );
+    for (kind, name) in KINDS.iter().enumerate() {
+        let of = |phases: [usize; 2]| move |round: &Round| (round[phases[0]][kind] + round[phases[1]][kind]) / 2.0;
+        let all = |value: &dyn Fn(&Round) -> f64| -> Vec<f64> { rounds.iter().map(value).collect() };
+        let (without, with) = (of([0, 3]), of([1, 2]));
+        let ratios = all(&|round| with(round) / without(round));
+        // The same twice, in the same rounds: what the machine's other work does to a ratio.
+        let itself = all(&|round| round[3][kind] / round[0][kind]);
+        let (low, high) = interval(&ratios);
+        println!(
+            "{name:<32} {:>12.0} {:>12.0} {:>7.3}  {:<15} {:.3}",
+            median(&all(&without)),
+            median(&all(&with)),
+            median(&ratios),
+            format!("{low:.3}–{high:.3}"),
+            median(&itself),
+        );
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(values: &[f64]) -> f64 {
+    sorted(values).get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The 95 % interval of the median by order statistics: ranks n/2 ± 0.98 √n.
+fn interval(values: &[f64]) -> (f64, f64) {
+    let values = sorted(values);
+    let (middle, spread) = (values.len() as f64 / 2.0, 0.98 * (values.len() as f64).sqrt());
+    let at = |rank: f64| values.get((rank.max(0.0) as usize).min(values.len() - 1)).copied().unwrap_or_default();
+    (at((middle - spread).floor()), at((middle + spread).ceil()))
+}
