@@ -19,6 +19,8 @@ mod differential;
 #[cfg(test)]
 mod fast_path;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod fwd;
@@ -46,6 +48,8 @@ mod options;
 mod packet;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod pressure;
 #[cfg(test)]
 mod punts;
 #[cfg(test)]

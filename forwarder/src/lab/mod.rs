@@ -4,6 +4,7 @@
 //! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Lab`].
 
 mod bpf;
+mod delay;
 mod guard;
 mod namespace;
 mod process;
@@ -13,10 +14,12 @@ mod topology;
 mod wait;
 
 pub mod http;
+pub mod tun;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use self::{
+    delay::Delay,
     guard::{Guard, on_exit},
     namespace::Namespace,
     process::{Output, Process, command_in, run},

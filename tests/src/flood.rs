@@ -1,0 +1,103 @@
+//! A flood: packets that each open a flow, from a raw socket, as fast as one thread sends.
+
+use std::{
+    io::IoSlice,
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::{AsRawFd as _, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use forwarder::{Context as _, Result, netns::Netns};
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, SockaddrIn, sendmmsg, socket,
+    },
+};
+
+/// Packets sent by one system call.
+const BATCH: usize = 64;
+/// How long a flood may take: only what hangs meets it.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// SYNs to any port of any address that nobody has: no answer comes.
+    SynToNobody,
+    /// SYNs to any port of this host, which refuses them: an answer comes at once.
+    SynToHost(Ipv4Addr),
+    /// UDP to any port of any address that nobody has.
+    UdpToNobody,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) packets: u64,
+    pub(crate) took: Duration,
+}
+
+/// Numbers without a pattern: xorshift64 (Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// Sends `count` packets from `source`, each from and to ports by chance.
+///
+/// # Errors
+/// The kernel gives no raw socket, or cannot send for another reason than having no room at the moment.
+pub(crate) fn send(ns: &Netns, source: Ipv4Addr, kinds: &[Kind], count: u64) -> Result<Sent> {
+    let socket: OwnedFd = ns.run(|| {
+        socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw)
+            .doing("open", "a raw socket")
+    })?;
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ count);
+    let began = Instant::now();
+    let mut sent = 0;
+    while sent < count && began.elapsed() < LIMIT {
+        let packets: Vec<_> = (0..BATCH)
+            .map(|number| packet(source, kinds[(sent as usize / BATCH + number) % kinds.len()], &mut random))
+            .collect();
+        let slices: Vec<_> = packets.iter().map(|(packet, _)| [IoSlice::new(packet)]).collect();
+        let addresses: Vec<_> = packets.iter().map(|(_, to)| Some(SockaddrIn::from(*to))).collect();
+        let mut headers = MultiHeaders::preallocate(BATCH, None);
+        match sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &addresses, [], MsgFlags::empty()) {
+            Ok(results) => sent += results.count() as u64,
+            // Dropped on purpose: the sender is told.
+            Err(Errno::ENOBUFS | Errno::EPERM) => {}
+            Err(error) => return Err(error).doing("send", "a flood"),
+        }
+    }
+    Ok(Sent { packets: sent, took: began.elapsed() })
+}
+
+/// An IPv4 packet, and where it goes. Checksums of the transport header are left out: nobody looks at them.
+fn packet(source: Ipv4Addr, kind: Kind, random: &mut Random) -> (Vec<u8>, SocketAddrV4) {
+    let [a, b, c, d, e, f, g, _] = random.next().to_le_bytes();
+    // The shared address space of providers (RFC 6598), to which the host's default route leads.
+    let nobody = Ipv4Addr::new(100, 64 | e & 0x3f, f, g);
+    let (to, proto) = match kind {
+        Kind::SynToNobody => (nobody, 6),
+        Kind::SynToHost(host) => (host, 6),
+        Kind::UdpToNobody => (nobody, 17),
+    };
+    // Ports that no service and no connection of the test has.
+    let ports = [0x80 | a, b, 0x40 | c & 0x3f, d];
+    let rest: &[u8] =
+        if proto == 6 { &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x20, 0, 0, 0, 0, 0] } else { &[0, 8, 0, 0] };
+    let length = 24 + u8::try_from(rest.len()).expect("short");
+    let mut packet = vec![0x45, 0, 0, length, 0, 0, 0, 0, 64, proto, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(to.octets());
+    packet.extend(ports);
+    packet.extend(rest);
+    (packet, SocketAddrV4::new(to, 0))
+}
