@@ -148,7 +148,8 @@ fn stream(
 #[track_caller]
 fn survive(fwd: &Fwd, kinds: &[Kind]) {
     raise_file_limit();
-    let (flooder, other) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    // A small table: there are three times as many packets as slots.
+    let (flooder, other) = (fwd.up("c1", &["--max-flows", "2000"]), fwd.up("c2", &[]));
     let servers = servers(fwd);
     let open = |number: usize| {
         let pod = if number % 2 == 0 { &flooder } else { &other };

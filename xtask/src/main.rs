@@ -36,6 +36,12 @@ const COMMANDS: &[Command] = &[
         about: "check and test everything; unit needs no root",
         run: test::run,
     },
+    Command {
+        name: "flood",
+        arguments: "[PACKETS]",
+        about: "flood the flow table with a million packets of each kind, and print what got through (as root)",
+        run: test::flood,
+    },
     Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
     Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
     Command {

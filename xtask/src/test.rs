@@ -13,8 +13,19 @@ use crate::{
     workspace::{Workspace, run as run_command},
 };
 
-/// Two tests at a time: each has namespaces of its own, and two CPUs are what the tests are sized for.
-const THREADS: &str = "--test-threads=2";
+/// How the integration tests run.
+struct Manner {
+    /// At a time: each test has namespaces of its own.
+    threads: &'static str,
+    /// Packets of each flood, where it is not the tests' own number.
+    flood: Option<String>,
+}
+
+/// Two CPUs are what the tests are sized for.
+const USUAL: Manner = Manner { threads: "--test-threads=2", flood: None };
+
+/// Packets of each kind that `./x flood` sends.
+const FLOOD: &str = "1000000";
 
 /// How long each fuzz target runs after its corpus, seconds.
 const FUZZ_SECONDS: u32 = 4;
@@ -30,9 +41,24 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
                 report.run("unit tests", || unit(workspace, &filters(rest)));
             }
         }
-        [first, rest @ ..] if first == "integration" => integration_alone(workspace, &mut report, &filters(rest)),
-        filter => integration_alone(workspace, &mut report, &filters(filter)),
+        [first, rest @ ..] if first == "integration" => {
+            integration_alone(workspace, &mut report, &filters(rest), &USUAL)
+        }
+        filter => integration_alone(workspace, &mut report, &filters(filter), &USUAL),
     }
+    report.close()
+}
+
+/// `./x flood`: the tests of a table under pressure, one after another with many packets, and their figures.
+pub(crate) fn flood(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let packets = match arguments {
+        [] => FLOOD.into(),
+        [count] if count.parse::<u64>().is_ok_and(|count| count > 0) => count.clone(),
+        other => bail!("a number of packets is expected, not {other:?}"),
+    };
+    let mut report = Report::default();
+    let manner = Manner { threads: "--test-threads=1", flood: Some(packets) };
+    integration_alone(workspace, &mut report, &["pressure::".into(), "--nocapture".into()], &manner);
     report.close()
 }
 
@@ -54,14 +80,14 @@ fn everything(workspace: &Workspace, report: &mut Report) {
     report.check("clippy of the BPF crate", || lint::bpf(workspace));
     report.run("unit tests", || unit(workspace, &[]));
     report.check("fuzzing, a few seconds", || fuzz::search(workspace, fuzz::TARGETS, FUZZ_SECONDS));
-    integration_phases(workspace, report, root, packages, &[]);
+    integration_phases(workspace, report, root, packages, &[], &USUAL);
 }
 
-fn integration_alone(workspace: &Workspace, report: &mut Report, filters: &[String]) {
+fn integration_alone(workspace: &Workspace, report: &mut Report, filters: &[String], manner: &Manner) {
     let root = Root::obtain();
     let packages = report.setup("Debian packages", setup::packages);
     if linker_is_there(workspace, report) {
-        integration_phases(workspace, report, root, packages, filters);
+        integration_phases(workspace, report, root, packages, filters, manner);
     }
 }
 
@@ -86,6 +112,7 @@ fn integration_phases(
     root: Result<Root>,
     packages: bool,
     filters: &[String],
+    manner: &Manner,
 ) {
     let mut binaries = Vec::new();
     let built = report.check("release build", || {
@@ -101,7 +128,7 @@ fn integration_phases(
         if !built {
             bail!("not run: the build failed, see above");
         }
-        integration(workspace, root, &binaries, filters)
+        integration(workspace, root, &binaries, filters, manner)
     });
 }
 
@@ -111,10 +138,11 @@ fn integration(
     root: Root,
     binaries: &[std::path::PathBuf],
     filters: &[String],
+    manner: &Manner,
 ) -> Result<Tally> {
     let fwd = workspace.target.join("release/fwd");
     let package = workspace.root.join("tests");
-    let environment = [
+    let mut environment = vec![
         ("FWD_BIN", fwd.as_os_str()),
         ("CARGO_MANIFEST_DIR", package.as_os_str()),
         ("RUST_BACKTRACE", "1".as_ref()),
@@ -122,10 +150,11 @@ fn integration(
         ("INSTA_UPDATE", "no".as_ref()),
         ("PYTHONDONTWRITEBYTECODE", "1".as_ref()),
     ];
+    environment.extend(manner.flood.as_ref().map(|packets| ("FWD_FLOOD", packets.as_ref())));
     let mut tally = Tally::default();
     for binary in binaries {
         let mut command = root.command(binary, &environment);
-        command.current_dir(&package).arg(THREADS).args(libtest::colour()).args(filters);
+        command.current_dir(&package).arg(manner.threads).args(libtest::colour()).args(filters);
         tally.add(libtest::run(&mut command).with_context(|| format!("{}", binary.display()))?);
     }
     tally.or_no_match(filters)

@@ -10,3 +10,4 @@ mod portless;
 mod ports;
 mod random;
 mod recycling;
+mod sweep;
