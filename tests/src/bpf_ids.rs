@@ -1,11 +1,14 @@
-//! The last `down` leaves no program and no map behind in the kernel.
+//! Programs and maps in the kernel: only those that something needs, and none after the last `down`.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use forwarder::lab::wait_until;
 use serde_json::Value;
 
-use crate::fwd::{Fwd, LIMIT, inside, number, try_inside};
+use crate::{
+    commands::{assert_as_before, assert_reaches_outside, snapshot},
+    fwd::{Fwd, LIMIT, inside, number, try_inside},
+};
 
 #[test]
 fn last_down_frees_every_program_and_map() {
@@ -31,4 +34,43 @@ fn last_down_frees_every_program_and_map() {
         Ok((!ids.iter().any(there)).then_some(()))
     })
     .unwrap();
+}
+
+/// The names of the pins in a directory of the host's own.
+fn pins(fwd: &Fwd, directory: &str) -> BTreeSet<String> {
+    let mut pins = fs::read_dir(fwd.pins().join("bpf")).expect("the bpffs").flatten();
+    let directory = pins.find_map(|entry| Some(entry.path().join(directory)).filter(|path| path.exists()));
+    let entries = fs::read_dir(directory.expect("the directory")).expect("pins").flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn kernel_datapath_loads_no_program_and_no_flow_table_until_a_network_needs_them() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let one = fwd.up("c1", &["--datapath", "kernel"]);
+    let records = pins(&fwd, "maps");
+    let expected = ["ADDRESSES", "CONFIG", "COUNTERS", "ENDPOINTS", "NETWORKS", "SUBNETS", "SYSCTLS", "UPLINKS"];
+    assert!(records.iter().eq(&expected), "{records:?}");
+    let none = BTreeSet::new();
+    assert_eq!((&pins(&fwd, "progs"), &pins(&fwd, "links")), (&none, &none));
+    assert_reaches_outside(&fwd, &one);
+    let inspected = fwd.json(&["inspect", &one.name]);
+    assert!(inspected["table"].is_null() && inspected["flows"].is_null(), "{inspected}");
+    assert_eq!(fwd.list(&["flows"]), [Value::Null; 0]);
+    fwd.expect_error(&["stats", "--nat"], 3, &["flow table"]);
+    let between = snapshot(&fwd);
+    // In place: what is up goes on.
+    let two = fwd.up("c2", &["--network", "fast", "--datapath", "tc", "--max-flows", "1000"]);
+    assert!(pins(&fwd, "progs").contains("from_ns") && pins(&fwd, "maps").contains("FLOW_SLOTS"));
+    assert_reaches_outside(&fwd, &one);
+    assert_reaches_outside(&fwd, &two);
+    assert!(fwd.counted("from_ns", "forwarded", None) > 0);
+    assert_eq!(number(&fwd.json(&["inspect", &one.name])["table"]["max_flows"]), 1000);
+    fwd.down("c2");
+    assert_eq!(pins(&fwd, "maps"), records);
+    assert_as_before(&fwd, &between);
+    assert_reaches_outside(&fwd, &one);
+    fwd.down("c1");
+    assert_as_before(&fwd, &before);
 }

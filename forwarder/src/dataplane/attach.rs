@@ -128,7 +128,7 @@ impl Dataplane {
     /// # Errors
     /// The pin or the kernel's list cannot be read.
     pub fn is_attached(&self, hook: Hook, ifindex: u32) -> Result<bool> {
-        if !self.pin_of(hook, ifindex).exists() {
+        if !self.is_loaded() || !self.pin_of(hook, ifindex).exists() {
             return Ok(false);
         }
         match self.backend()? {

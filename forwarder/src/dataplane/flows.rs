@@ -46,6 +46,9 @@ impl Dataplane {
     /// The flow table cannot be read.
     pub fn flows(&self) -> Result<Vec<Flow>> {
         let slots = self.slots()?;
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
         let clock = self.clock()?;
         let mut flows: Vec<Flow> = slots.iter().map(|slot| Flow::new(slot, &clock)).collect();
         flows.sort_by_key(|flow| (flow.endpoint, flow.proto, flow.src, flow.dst));

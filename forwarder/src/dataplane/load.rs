@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd as _, AsRawFd as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,19 +14,17 @@ use aya::{
 };
 use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, SLOT_NONE, TIMEOUTS, Timeout};
 
-use super::{Clock, Dataplane};
+use super::{Clock, Dataplane, create::flow_maps};
 use crate::{Context as _, Error, Kind, Result};
 
-/// Pinned last: its presence says that the rest is there.
-pub(super) const READY: &str = "ready";
-const MAPS: &str = "maps";
-const PROGRAMS: &str = "progs";
+pub(super) const MAPS: &str = "maps";
+pub(super) const PROGRAMS: &str = "progs";
 pub(super) const LINKS: &str = "links";
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
 
 /// Every map, by the name of its pin.
-const MAP_NAMES: [&str; 18] = [
+pub(super) const MAP_NAMES: &[&str] = &[
     "CONFIG",
     "ENDPOINTS",
     "ADDRESSES",
@@ -46,10 +44,6 @@ const MAP_NAMES: [&str; 18] = [
     "OPENING",
     "FRAGMENTS",
 ];
-
-/// Those of them that are records of the control plane, whatever forwards the packets.
-const RECORD_MAPS: [&str; 8] =
-    ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS"];
 
 /// Every program, by the name of its pin.
 const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
@@ -157,30 +151,24 @@ fn seed() -> u32 {
 }
 
 impl Dataplane {
-    /// Loads everything into the kernel and pins it below `self.dir`.
-    pub(super) fn load(&self, sizes: &Sizes) -> Result<()> {
+    /// Loads the programs and the maps that are not there yet into the kernel, and pins them below `self.dir`.
+    pub(super) fn load_programs(&self, sizes: &Sizes) -> Result<()> {
         let object = || format!("data path in {}", self.dir.display());
-        unpin(&self.dir)?;
-        for dir in [MAPS, PROGRAMS, LINKS] {
-            let dir = self.dir.join(dir);
-            fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
-        }
+        let networks = self.config()?;
         let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
         for name in PROGRAM_NAMES {
             self.load_program(&mut ebpf, name)?;
         }
         let clock = self.clock()?;
-        let map = ebpf.map_mut("CONFIG").ok_or_else(|| missing("CONFIG"))?;
-        let mut config: Array<_, Config> = Array::try_from(map).doing("open", "map CONFIG")?;
-        config.set(0, &sizes.config(&clock), 0).doing("write", "map CONFIG")?;
+        // What the records of networks say stays.
+        let Config { subnets_min, subnets_max, features, .. } = networks;
+        self.set_config(&Config { subnets_min, subnets_max, features, ..sizes.config(&clock) })?;
         let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
         let mut alloc: Array<_, FlowAlloc> = Array::try_from(map).doing("open", "map FLOW_ALLOC")?;
         // Slot 0 stands for "none".
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
         alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
-        self.start_sweep()?;
-        // The marker is a directory: a bpffs holds only pins and directories.
-        fs::create_dir(self.dir.join(READY)).doing("finish", object())
+        self.start_sweep()
     }
 
     /// Loads and pins the programs of uplinks without link-layer header, over the maps that are there; does nothing if that
@@ -254,7 +242,7 @@ impl Dataplane {
     /// A map cannot be looked at.
     pub fn memory(&self) -> Result<u64> {
         let mut total = 0;
-        for name in MAP_NAMES.iter().filter(|name| !RECORD_MAPS.contains(name)) {
+        for name in flow_maps() {
             let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
             let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
             let info = fs::read_to_string(&path).doing("read", &path)?;
@@ -308,27 +296,12 @@ impl Dataplane {
     }
 }
 
-/// Removes every pin below `dir`, the links first, so that programs are detached before their maps go.
-pub(super) fn unpin(dir: &Path) -> Result<()> {
-    for part in [READY, LINKS, PROGRAMS, MAPS] {
-        remove(&dir.join(part))?;
-    }
-    remove(dir)
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.doing("remove", dir.display().to_string()),
-    }
-}
-
-fn missing(name: &str) -> Error {
+pub(super) fn missing(name: &str) -> Error {
     Error::new(Kind::Failed, "find", name, "the object that was built into fwd does not have it")
 }
 
 /// The kernel's refusal, with what is likely behind it.
-fn refused(error: &(dyn std::error::Error + 'static), object: String) -> Error {
+pub(super) fn refused(error: &(dyn std::error::Error + 'static), object: String) -> Error {
     let mut errno = None;
     let mut source = Some(error);
     while let Some(error) = source {

@@ -81,6 +81,9 @@ impl Dataplane {
 
     /// Ends the flows of the endpoint with host end `ifindex`.
     fn purge(&self, ifindex: u32) -> Result<()> {
+        if !self.is_loaded() {
+            return Ok(());
+        }
         let end = self.slots_used()?;
         let mut first = 0;
         while first < end {

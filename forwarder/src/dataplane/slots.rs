@@ -73,6 +73,9 @@ impl Dataplane {
 
     /// Sets the counts of flows of blocks that nobody has to zero.
     pub(super) fn reset_endpoint_flows(&self, blocks: &[u32]) -> Result<()> {
+        if !self.is_loaded() {
+            return Ok(());
+        }
         let mut map = self.endpoint_flows_map()?;
         blocks
             .iter()
@@ -97,8 +100,11 @@ impl Dataplane {
         Ok(self.alloc()?.next_unused.min(self.config()?.slots))
     }
 
-    /// A copy of every slot in use.
+    /// A copy of every slot in use; none where no flow table is loaded.
     pub(super) fn slots(&self) -> Result<Vec<FlowSlot>> {
+        if !self.is_loaded() {
+            return Ok(Vec::new());
+        }
         let used = self.slots_used()?;
         if used == 0 {
             return Ok(Vec::new());

@@ -172,7 +172,7 @@ fn resolv_conf(name: Option<&Name>) -> Result<ResolvConf> {
 
 /// Why the programs cannot run here; asked only before they are loaded.
 fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String>> {
-    if plane.is_some() || request.datapath == Some(Datapath::Kernel) {
+    if plane.is_some_and(Dataplane::is_loaded) || request.datapath == Some(Datapath::Kernel) {
         return Ok(None);
     }
     match probe() {

@@ -23,7 +23,8 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
     let sysctls = plane.sysctls()?.into_iter();
     Ok(Records {
         loaded: true,
-        table: Some(table(&plane.config()?)),
+        table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
+        partly_loaded: plane.is_partly_loaded(),
         pinned: true,
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),

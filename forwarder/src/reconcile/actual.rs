@@ -182,7 +182,8 @@ impl Actual {
     pub fn has(&self, object: &Object) -> bool {
         let (host, records) = (&self.host.net, &self.records);
         match object {
-            Object::Dataplane(_) => records.loaded,
+            Object::Records => records.loaded,
+            Object::Dataplane(_) => records.table.is_some(),
             Object::Netns { name } => self.named.contains(name),
             Object::SysctlMemory(wanted) => records.sysctls.iter().any(|record| record.path == wanted.path),
             Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),

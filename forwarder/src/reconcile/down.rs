@@ -40,8 +40,11 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     objects.extend(scope.networks());
     objects.extend(scope.uplinks());
     objects.extend(doomed.iter().map(|name| Object::Netns { name: name.clone() }));
-    if kept.is_empty() && actual.records.pinned {
+    if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath == Datapath::Tc) {
         objects.push(Object::Dataplane(Sizes::default()));
+    }
+    if kept.is_empty() && actual.records.pinned {
+        objects.push(Object::Records);
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
     Ok(DownPlan { ops: objects.into_iter().map(Op::remove).collect(), nearest })

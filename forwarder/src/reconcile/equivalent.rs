@@ -120,7 +120,11 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             lines.extend(table_notes(sizes));
             lines
         }
-        Object::Dataplane(_) => vec![format!("rm -r {pins}")],
+        Object::Dataplane(_) => vec![format!("rm -r {pins}/links {pins}/progs {pins}/maps/FLOW_*")],
+        Object::Records if make => {
+            vec![format!("# bpftool map create {pins}/maps/NETWORKS … and so for the others that hold records")]
+        }
+        Object::Records => vec![format!("rm -r {pins}")],
         Object::SysctlMemory(SysctlRecord { path, .. }) => record("SYSCTLS", path),
         Object::Sysctl(SysctlRecord { path, original, ours }) => {
             vec![format!("sysctl -w {}={}", key(path), if make { ours } else { original })]

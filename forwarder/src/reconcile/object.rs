@@ -58,7 +58,9 @@ impl Op {
 /// Interfaces are named, not numbered, as far as they may not exist yet when the plan is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// The programs and maps of this host namespace, pinned.
+    /// The maps that hold the records of this host namespace, pinned.
+    Records,
+    /// The programs and the flow table, pinned.
     Dataplane(Sizes),
     /// A namespace with a name, its `lo` marked as made by `up`.
     Netns {
@@ -309,6 +311,7 @@ impl Object {
     const fn verbs(&self) -> (&'static str, &'static str) {
         match self {
             Self::Dataplane(_) => ("load", "unload"),
+            Self::Records => ("create", "remove"),
             Self::Netns { .. } | Self::Bridge(_) | Self::Veth { .. } => ("create", "delete"),
             Self::SysctlMemory(_) => ("remember", "forget"),
             Self::Sysctl(_) => ("set", "restore"),
@@ -332,6 +335,7 @@ impl Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Records => write!(f, "the maps for records"),
             Self::Dataplane(_) => write!(f, "the data path"),
             Self::Netns { name } => write!(f, "namespace {name}"),
             Self::SysctlMemory(SysctlRecord { path, original, .. }) => write!(f, "the value {original} of {path}"),

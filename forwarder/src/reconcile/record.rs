@@ -113,10 +113,12 @@ pub struct SysctlRecord {
 /// Everything that the pinned maps say, and which hooks are pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
-    /// The data path of this host namespace is loaded.
+    /// The records of this host namespace can be read.
     pub loaded: bool,
     /// The flow table, once it is loaded.
     pub table: Option<TableRecord>,
+    /// Some of the programs and of the flow table is there, if only what an interrupted command left.
+    pub partly_loaded: bool,
     /// Something is pinned for this host namespace, if only what an interrupted command left.
     pub pinned: bool,
     /// Networks.

@@ -111,7 +111,10 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
 
 /// Everything that there is to be, in the order in which it is made.
 fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let mut objects = vec![Object::Dataplane(desired.table.clone())];
+    let mut objects = vec![Object::Records];
+    if desired.network.datapath == Datapath::Tc {
+        objects.push(Object::Dataplane(desired.table.clone()));
+    }
     if let TargetRef::Named(name) = &request.target {
         objects.push(Object::Netns { name: name.clone() });
     }

@@ -59,7 +59,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0,
-        table: Some(nat::table(&state.plane)?),
+        table: nat::loaded_table(&state.plane)?,
         verdicts,
     })
 }

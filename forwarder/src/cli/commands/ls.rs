@@ -11,7 +11,7 @@ use crate::{
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     let LsArgs {} = args;
     let view = match State::read(session)? {
-        Some(state) => LsView { endpoints: state.views()?, nat: Some(nat::view(&state.plane, &state.occupancy)?) },
+        Some(state) => LsView { endpoints: state.views()?, nat: nat::view(&state.plane, &state.occupancy)? },
         None => LsView { endpoints: Vec::new(), nat: None },
     };
     session.emit(&view)

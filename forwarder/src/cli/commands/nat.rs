@@ -11,9 +11,9 @@ use crate::{
     render::{FlowCounts, NatView, PortsView, RetriesView, TableView},
 };
 
-/// Everything about the flow table.
-pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<NatView> {
-    let table = table(plane)?;
+/// Everything about the flow table, if one is loaded.
+pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<Option<NatView>> {
+    let Some(table) = loaded_table(plane)? else { return Ok(None) };
     let classes = plane.port_retries()?;
     let ports = |it: &PortUse| PortsView {
         address: it.address,
@@ -22,13 +22,13 @@ pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<N
         dst_port: it.towards.map(|towards| towards.port()).filter(|port| *port != 0),
         taken: it.taken,
     };
-    Ok(NatView {
+    Ok(Some(NatView {
         flows: flow_counts(occupancy.total, table.max_flows),
         table,
         ports: occupancy.ports.iter().map(ports).collect(),
         port_retries: (0..EXHAUSTED).zip(classes).map(|(class, searches)| retries(class, searches)).collect(),
         ports_exhausted: classes[RETRY_CLASSES - 1],
-    })
+    }))
 }
 
 /// Flows by state beside what is allowed.
@@ -44,8 +44,12 @@ fn retries(class: u32, searches: u64) -> RetriesView {
     RetriesView { least: first(class), most: first(class + 1) - 1, searches }
 }
 
-/// The settings of the flow table.
-pub(super) fn table(plane: &Dataplane) -> Result<TableView> {
+/// The settings of the flow table, if one is loaded.
+pub(super) fn loaded_table(plane: &Dataplane) -> Result<Option<TableView>> {
+    if plane.is_loaded() { table(plane).map(Some) } else { Ok(None) }
+}
+
+fn table(plane: &Dataplane) -> Result<TableView> {
     let TableRecord { nat_ports, max_flows, max_flows_per_ns, timeouts } = execute::table(&plane.config()?);
     let timeout = |(which, seconds)| IdleTime::of(which).map(|idle| (idle.name, u64::from(seconds) * 1000));
     Ok(TableView {

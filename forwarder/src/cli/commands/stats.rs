@@ -22,10 +22,12 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
 
 /// Shows the flow table.
 fn nat(session: &mut Session<'_, '_>) -> Result<()> {
-    let missing = || Error::new(Kind::NotFound, "show", "the flow table", "nothing is up");
-    let plane = session.dataplane()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` makes one"))?;
-    let view = super::nat::view(&plane, &plane.occupancy()?)?;
-    session.emit(&view)
+    let view = match session.dataplane()? {
+        Some(plane) => super::nat::view(&plane, &plane.occupancy()?)?,
+        None => None,
+    };
+    let missing = || Error::new(Kind::NotFound, "show", "the flow table", "no network with datapath tc is up");
+    session.emit(&view.ok_or_else(|| missing().remedy("`fwd up --ns NAME` makes one"))?)
 }
 
 /// A counter as it is shown.

@@ -97,10 +97,11 @@ impl<'a> Runner<'a> {
 
     fn make(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::Dataplane(sizes) => {
-                self.plane = Some(Dataplane::create(&self.context.run_dir, self.cookie, sizes)?);
+            Object::Records => {
+                self.plane = Some(Dataplane::create_records(&self.context.run_dir, self.cookie)?);
                 Ok(())
             }
+            Object::Dataplane(sizes) => self.plane()?.load(sizes),
             Object::Netns { name } => self.make_namespace(name),
             Object::Sysctl(record) => sysctl::write(&record.path, &record.ours),
             Object::SysctlMemory(_)
@@ -123,7 +124,8 @@ impl<'a> Runner<'a> {
 
     fn remove(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::Dataplane(_) => {
+            Object::Dataplane(_) => self.plane()?.unload(),
+            Object::Records => {
                 self.plane = None;
                 Dataplane::destroy(&self.context.run_dir, self.cookie)
             }
@@ -179,7 +181,8 @@ fn not_opened(reference: &TargetRef) -> Error {
 fn may_be_half_done(op: &Op) -> bool {
     let in_steps = matches!(
         op.object,
-        Object::Dataplane(_)
+        Object::Records
+            | Object::Dataplane(_)
             | Object::UplinkHooks { .. }
             | Object::EndpointHook { .. }
             | Object::Network(_)

@@ -43,10 +43,13 @@ impl World {
 
     fn make(&mut self, object: &Object) {
         match object.clone() {
-            Object::Dataplane(sizes) => {
+            Object::Records => {
                 assert!(!self.records.loaded);
                 (self.records.loaded, self.records.pinned) = (true, true);
-                self.records.table = Some((&sizes).into());
+            }
+            Object::Dataplane(sizes) => {
+                assert!(self.records.loaded && self.records.table.is_none());
+                (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
             }
             Object::Netns { name } => {
                 let fresh = crate::reconcile::Inside { made: true, ..self.fresh() };
@@ -227,6 +230,10 @@ impl World {
     fn remove(&mut self, object: &Object) {
         match object {
             Object::Dataplane(_) => {
+                assert!(self.records.partly_loaded && self.records.uplink_hooks.is_empty());
+                (self.records.table, self.records.partly_loaded) = (None, false);
+            }
+            Object::Records => {
                 let records = std::mem::take(&mut self.records);
                 assert!(records.pinned);
                 assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));

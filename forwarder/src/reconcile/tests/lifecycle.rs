@@ -37,7 +37,10 @@ fn kernel_datapath_has_a_rule_and_no_programs() {
     let plan = world.up(&UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named("a")) });
     let made = |which: fn(&Object) -> bool| plan.ops.iter().any(|op| which(&op.object));
     assert!(made(|object| matches!(object, Object::Masquerade { .. })));
-    assert!(!made(|object| matches!(object, Object::UplinkHooks { .. } | Object::EndpointHook { .. })));
+    let programs = |object: &Object| {
+        matches!(object, Object::Dataplane(_) | Object::UplinkHooks { .. } | Object::EndpointHook { .. })
+    };
+    assert!(!made(programs));
     assert!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops.is_empty());
 }
 
@@ -77,6 +80,23 @@ fn options_are_recorded_and_shown() {
         assert_eq!(world.records.networks[0].treatment, treatment);
         assert!(world.records.endpoints[0].allow_spoof, "{link}");
     }
+}
+
+#[test]
+fn programs_come_with_the_first_network_that_needs_them_and_go_with_the_last() {
+    let mut world = World::new();
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..UpRequest::new(named("a")) };
+    world.up(&kernel);
+    let before = world.snapshot();
+    let tc = UpRequest { network: Some(name("fast")), ..UpRequest::new(named("b")) };
+    world.up(&tc);
+    assert!(world.records.table.is_some());
+    world.down(Some("b"));
+    assert_eq!(world.snapshot(), before);
+    // What an interrupted load left goes too.
+    world.records.partly_loaded = true;
+    world.down(Some("a"));
+    assert!(!world.records.pinned);
 }
 
 #[test]
