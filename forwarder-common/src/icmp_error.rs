@@ -1,91 +1,143 @@
 //! ICMP errors carry the packet that they are about (RFC 792; NAT of it: RFC 5508 §4). The embedded headers are translated
 //! with it.
 
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
 use crate::{
-    checksum,
+    abi::Tuple,
     packet::PacketBytes,
-    rewrite::Side,
     verdict::DropReason,
     wire::{icmp, ipv4, l4},
 };
+
+pub use rewrite::{EmbeddedRewrite, OuterRewrite};
+
+const ICMP: u8 = l4::Proto::Icmp as u8;
+const TCP: u8 = l4::Proto::Tcp as u8;
+const UDP: u8 = l4::Proto::Udp as u8;
 
 /// What the embedded packet says: its addresses and ports, and where they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Embedded {
     /// The embedded IPv4 header.
     pub ip: ipv4::Header,
-    /// Source port or identifier.
+    /// Source port or identifier; zero for a protocol without ports.
     pub src_port: [u8; 2],
-    /// Destination port or identifier.
+    /// Destination port or identifier; zero for a protocol without ports.
     pub dst_port: [u8; 2],
+    /// Type of an embedded ICMP message, 0 for others.
+    pub icmp_type: u8,
+    /// Offset of the embedded transport checksum; 0 if it is not there, or not used.
+    pub l4_check_off: usize,
+    /// The embedded transport checksum.
+    pub l4_check: [u8; 2],
     /// Offset of the outer ICMP header, bytes.
     pub icmp_off: usize,
     /// Checksum of the outer ICMP message.
     pub icmp_check: [u8; 2],
 }
 
-/// What changes: four writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbeddedRewrite {
-    /// Offset and new value of the embedded address.
-    pub addr: (usize, [u8; 4]),
-    /// Offset and new value of the embedded port or identifier.
-    pub port: (usize, [u8; 2]),
-    /// Offset and new value of the embedded IP checksum.
-    pub ip_check: (usize, [u8; 2]),
-    /// Offset and new value of the outer ICMP checksum.
-    pub icmp_check: (usize, [u8; 2]),
-}
-
-/// Reads the error behind the outer header `ip`.
+/// The embedded IPv4 header of the error behind the outer header `ip`.
 ///
 /// # Errors
-/// [`DropReason::IcmpType`] if it is no ICMP error, [`DropReason::Protocol`] or [`DropReason::Fragment`] if the embedded
-/// packet has no ports, [`DropReason::Truncated`] and [`DropReason::Malformed`].
+/// [`DropReason::IcmpType`] if it is no ICMP error, [`DropReason::Truncated`] and [`DropReason::Malformed`].
 #[inline(always)]
-pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Embedded, DropReason> {
-    let icmp_off = ip.payload_off();
-    let [icmp_type, _code, check_hi, check_lo] = packet.load::<4>(icmp_off)?;
+pub fn about<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<ipv4::Header, DropReason> {
+    let [icmp_type] = packet.load::<1>(ip.payload_off())?;
     if !icmp::is_error(icmp_type) {
         return Err(DropReason::IcmpType);
     }
-    let inner = ipv4::parse(packet, icmp_off.wrapping_add(icmp::LEN))?;
-    if inner.fragment {
+    ipv4::parse(packet, ip.payload_off().wrapping_add(icmp::LEN))
+}
+
+/// Reads the transport header of the packet `inner` that is embedded behind the outer header `ip`.
+///
+/// # Errors
+/// [`DropReason::Fragment`] if it is a fragment other than the first, [`DropReason::IcmpType`] if it is ICMP other than echo,
+/// [`DropReason::Truncated`] if less than eight bytes of it are there.
+#[inline(always)]
+pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header, inner: ipv4::Header) -> Result<Embedded, DropReason> {
+    let icmp_off = ip.payload_off();
+    let icmp_check = packet.load::<2>(icmp_off.wrapping_add(icmp::field::CHECK))?;
+    if inner.fragment_start() != 0 {
         return Err(DropReason::Fragment);
     }
-    let l4 = packet.load::<8>(inner.payload_off())?;
-    let [p0, p1, q0, q1, id0, id1, ..] = l4;
-    let (src_port, dst_port) = match inner.proto {
-        6 | 17 => ([p0, p1], [q0, q1]),
-        1 => ([id0, id1], [id0, id1]),
-        _ => return Err(DropReason::Protocol),
+    let off = inner.payload_off();
+    // The frame may be padded: the outer header says what is there.
+    let end = ip.off.wrapping_add(usize::from(ip.total_len));
+    if off.wrapping_add(8) > end {
+        return Err(DropReason::Truncated);
+    }
+    let [p0, p1, q0, q1, id0, id1, c0, c1] = packet.load::<8>(off)?;
+    let mut embedded = Embedded {
+        ip: inner,
+        src_port: [p0, p1],
+        dst_port: [q0, q1],
+        icmp_type: 0,
+        l4_check_off: 0,
+        l4_check: [0, 0],
+        icmp_off,
+        icmp_check,
     };
-    Ok(Embedded { ip: inner, src_port, dst_port, icmp_off, icmp_check: [check_hi, check_lo] })
+    match inner.proto {
+        UDP => {
+            embedded.l4_check = [c0, c1];
+            // Zero is "not used" (RFC 768) and stays so.
+            if c0 | c1 != 0 {
+                embedded.l4_check_off = off.wrapping_add(l4::field::UDP_CHECK);
+            }
+        }
+        TCP => {
+            let check_off = off.wrapping_add(l4::field::TCP_CHECK);
+            if check_off.wrapping_add(2) <= end
+                && let Ok(check) = packet.load::<2>(check_off)
+            {
+                embedded.l4_check = check;
+                embedded.l4_check_off = check_off;
+            }
+        }
+        ICMP => {
+            if p0 != icmp::ECHO_REQUEST && p0 != icmp::ECHO_REPLY {
+                return Err(DropReason::IcmpType);
+            }
+            (embedded.src_port, embedded.dst_port) = ([id0, id1], [id0, id1]);
+            embedded.icmp_type = p0;
+            embedded.l4_check = [q0, q1];
+            embedded.l4_check_off = off.wrapping_add(icmp::field::CHECK);
+        }
+        _ => (embedded.src_port, embedded.dst_port) = ([0, 0], [0, 0]),
+    }
+    Ok(embedded)
 }
 
 impl Embedded {
-    /// Replaces one side of the embedded packet. The embedded transport checksum stays: it may be unfinished (checksum
-    /// offload), and receivers find the socket by addresses and ports.
+    /// The tuple of the packet that answers the embedded one, as it enters by `ifindex`: it names the flow.
     #[inline(always)]
     #[must_use]
-    pub fn rewrite(&self, side: Side, addr: [u8; 4], port: [u8; 2]) -> EmbeddedRewrite {
-        let (old_addr, old_port, addr_field, port_field) = match side {
-            Side::Source => (self.ip.src, self.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
-            Side::Destination => (self.ip.dst, self.dst_port, ipv4::field::DST, l4::field::DST_PORT),
-        };
-        let port_field = if self.ip.proto == l4::Proto::Icmp as u8 { icmp::field::ID } else { port_field };
-        EmbeddedRewrite {
-            addr: (self.ip.off.wrapping_add(addr_field), addr),
-            port: (self.ip.payload_off().wrapping_add(port_field), port),
-            ip_check: (
-                self.ip.off.wrapping_add(ipv4::field::CHECK),
-                checksum::update(self.ip.check, old_addr, addr, [0; 2], [0; 2]),
-            ),
-            // The embedded header still sums to the same with its own checksum updated: only the port changes the outer one.
-            icmp_check: (
-                self.icmp_off.wrapping_add(icmp::field::CHECK),
-                checksum::update16(self.icmp_check, old_port, port),
-            ),
+    pub const fn answer(&self, ifindex: u32) -> Tuple {
+        Tuple {
+            saddr: self.ip.dst,
+            daddr: self.ip.src,
+            sport: self.dst_port,
+            dport: self.src_port,
+            ifindex,
+            proto: self.ip.proto,
+            _pad: [0; 3],
         }
+    }
+
+    /// Whether this is an echo of the given type, or no ICMP at all: a request has left by the uplink, a reply has come by it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_none_or(&self, echo: u8) -> bool {
+        self.ip.proto != ICMP || self.icmp_type == echo
+    }
+
+    /// Whether the embedded packet is translated by port or identifier, and not by its address alone.
+    #[inline(always)]
+    const fn has_ports(&self) -> bool {
+        matches!(self.ip.proto, TCP | UDP | ICMP)
     }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
 };
 use forwarder_common::{
-    icmp_error::EmbeddedRewrite,
+    icmp_error::{EmbeddedRewrite, OuterRewrite},
     rewrite::{Readdress, Rewrite},
     verdict::DropReason,
     wire::{ethernet, ipv4, l4::Proto},
@@ -136,11 +136,25 @@ fn replace_checksum(skb: Skb, off: usize, from: u64, to: u64, flags: u64) -> Res
 /// Applies a translation inside an ICMP error.
 #[inline(always)]
 pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Result<(), DropReason> {
-    let EmbeddedRewrite { addr, port, ip_check, icmp_check } = *change;
+    let EmbeddedRewrite { addr, port, ip_check, l4_check, icmp_check } = *change;
     bytes.store(addr.0, addr.1)?;
-    bytes.store(port.0, port.1)?;
+    if port.0 != 0 {
+        bytes.store(port.0, port.1)?;
+    }
     bytes.store(ip_check.0, ip_check.1)?;
+    if l4_check.0 != 0 {
+        bytes.store(l4_check.0, l4_check.1)?;
+    }
     bytes.store(icmp_check.0, icmp_check.1)
+}
+
+/// Applies a translation of the header around it.
+#[inline(always)]
+pub(crate) fn rewrite_outer(bytes: &Bytes, change: &OuterRewrite) -> Result<(), DropReason> {
+    let OuterRewrite { addr, ttl, check } = *change;
+    bytes.store(addr.0, addr.1)?;
+    bytes.store(ttl.0, ttl.1)?;
+    bytes.store(check.0, check.1)
 }
 
 /// Puts an Ethernet header in front of an IPv4 packet that has none, with these addresses, destination first. Bytes taken

@@ -7,8 +7,9 @@ use forwarder_common::{packet::PacketBytes, verdict::DropReason};
 
 /// Bytes that must be in the linear part before headers are read: Ethernet, IPv4 and TCP without options.
 const HEADERS: u32 = 14 + 20 + 20;
-/// Bytes that are made linear when there are IP options or an embedded packet: 14 + 60 + 8 + 60 + 8.
-const ALL_HEADERS: u32 = 150;
+/// Bytes that are made linear when there are IP options or an embedded packet: 14 + 60 + 8 + 60, and of an
+/// embedded segment as much as reaches to the end of its checksum, 18.
+const ALL_HEADERS: u32 = 160;
 
 /// A packet.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     icmp_error,
+    rewrite::Side,
     wire::{
         ipv4,
         l4::{self, Proto},
@@ -32,7 +33,12 @@ pub fn parse(input: &[u8]) {
         assert_eq!([&l4.src_port[..], &l4.dst_port], ports);
         assert!((least..=60).contains(&l4.len), "{l4:?}");
     }
-    if let Ok(embedded) = icmp_error::parse(&packet, &ip) {
+    // Whatever it says: it returns.
+    let embedded = icmp_error::about(&packet, &ip).and_then(|inner| icmp_error::parse(&packet, &ip, inner));
+    if let Ok(embedded) = embedded {
         assert!(embedded.ip.off >= ip.payload_off() + 8, "{embedded:?}");
+        let mut copy = packet.to_vec();
+        let written = embedded.rewrite(Side::Source, [1; 4], [2; 2]).apply(&mut copy);
+        assert!(written.is_some(), "what is read of an embedded packet can be written: {packet:02x?}");
     }
 }

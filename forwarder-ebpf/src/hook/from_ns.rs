@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{ethertype, unusual, whole, wire_size};
+use super::{errors, ethertype, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -51,6 +51,7 @@ pub(crate) fn from_ns(skb: Skb) -> Action {
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
     match outbound(&bytes, &ip) {
         Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
+        Err(DropReason::IcmpType) => errors::outbound(skb, &ip),
         Err(reason) => unusual::outbound(skb, &ip, reason),
     }
 }
@@ -100,6 +101,12 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
         Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, hit),
         _ => drop(skb, DropReason::Contended),
     }
+}
+
+/// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
+#[inline(always)]
+pub(super) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: u32) -> Action {
+    not_outside(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), reason, 0))
 }
 
 /// What is not sent by the uplink: delivered to a neighbour, punted or dropped.

@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -35,13 +35,14 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     if in_fwd_network(ip.dst) {
-        return drop(skb, &ip, DropReason::DirectToEndpoint);
+        return drop(skb, L3, DropReason::DirectToEndpoint);
     }
     // With options there are more headers: the pointers are taken anew.
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
     let l4 = match l4::parse(&bytes, &ip) {
         Ok(l4) => l4,
         Err(DropReason::Fragment | DropReason::Protocol) => return unusual::inbound::<L3>(skb, &ip),
+        Err(DropReason::IcmpType) => return errors::inbound(skb, L3),
         Err(_) => return Action::NEXT,
     };
     if !may_be_reply(&l4) {
@@ -74,17 +75,22 @@ fn may_be_reply(l4: &l4::Header) -> bool {
 }
 
 #[inline(always)]
-pub(super) fn drop(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
-    let amount = Amount::whole(skb, ip.off);
-    count::fwd_count_at_uplink(skb.ifindex(), 0, Verdict::Dropped(reason).code(), amount.packets, amount.bytes);
+pub(super) fn drop(skb: Skb, l3: usize, reason: DropReason) -> Action {
+    count_here(skb, l3, Verdict::Dropped(reason).code());
     Action::DROP
+}
+
+#[inline(always)]
+pub(super) fn count_here(skb: Skb, l3: usize, code: u32) {
+    let amount = Amount::whole(skb, l3);
+    count::fwd_count_at_uplink(skb.ifindex(), 0, code, amount.packets, amount.bytes);
 }
 
 /// The established path.
 #[inline(always)]
 fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
     if !whole(skb, ip) {
-        return drop(skb, ip, DropReason::Malformed);
+        return drop(skb, ip.off, DropReason::Malformed);
     }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<true>(hit, l4, now(), amount);
@@ -104,7 +110,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         apply::set_macs(bytes, hit.hop).and_then(|()| apply::rewrite(skb, bytes, &change))
     };
     if let Err(reason) = done {
-        return drop(skb, ip, reason);
+        return drop(skb, ip.off, reason);
     }
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
@@ -117,7 +123,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
 fn pass(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit, reason: PuntReason) -> Action {
     let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Keep);
     if let Err(reason) = apply::rewrite(skb, bytes, &change) {
-        return drop(skb, ip, reason);
+        return drop(skb, ip.off, reason);
     }
     count::count(hit.uplink_counters.into(), Verdict::Punted(reason), Amount::of(skb, ip, l4));
     Action::NEXT

@@ -1,10 +1,12 @@
 //! One file per hook: a packet's way from top to bottom.
 
+mod errors;
 mod fragments;
 mod from_ns;
 mod from_uplink;
 mod portless;
 mod send;
+mod sums;
 mod to_uplink;
 mod unusual;
 mod vlan;

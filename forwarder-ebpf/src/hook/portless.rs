@@ -6,7 +6,10 @@ use forwarder_common::{
     portless::is_translatable,
 };
 
-use super::unusual::{LEFT_ALONE, OPEN, slot_of};
+use super::{
+    to_uplink::LEFT_ALONE,
+    unusual::{OPEN, slot_of},
+};
 use crate::{
     flow::life,
     maps::{FLOW_ALLOC, FLOW_INDEX, FLOW_SLOTS},

@@ -2,8 +2,7 @@
 
 use forwarder_common::{
     abi::{Tuple, mapped},
-    flow::{hash, inbound},
-    icmp_error,
+    flow::inbound,
     packet::PacketBytes as _,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -14,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fragments, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, fragments, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -26,6 +25,9 @@ use crate::{
     route::{self, Resolved, in_fwd_network},
     skb::{Bytes, Skb},
 };
+
+/// The code of a packet that is not ours to change.
+pub(super) const LEFT_ALONE: u32 = 0;
 
 /// A packet on its way out by an uplink, its network header at `L3`.
 #[inline(always)]
@@ -43,20 +45,27 @@ pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
         // Redirected by `from_ns`, or forwarded by the kernel for somebody else: neither is ours to change.
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
-        icmp_error(skb, L3)
+        return counted(skb, L3, errors::of_host(skb, L3));
     } else {
         from_host(skb, &bytes, &ip)
     };
     let code = match result {
-        Ok(None) => return Action::NEXT,
+        Ok(None) => LEFT_ALONE,
         Ok(Some(reason)) => Verdict::Punted(reason).code(),
-        Err(DropReason::Fragment | DropReason::Protocol) => match unusual::departing::<L3>(skb) {
-            unusual::LEFT_ALONE => return Action::NEXT,
-            code => code,
-        },
+        Err(DropReason::IcmpType) => errors::forwarded(skb, L3),
+        Err(DropReason::Fragment | DropReason::Protocol) => unusual::departing::<L3>(skb),
         Err(reason) => Verdict::Dropped(reason).code(),
     };
-    let amount = Amount::whole(skb, L3);
+    counted(skb, L3, code)
+}
+
+/// Counts the verdict with this code, unless the packet is left alone.
+#[inline(always)]
+fn counted(skb: Skb, l3: usize, code: u32) -> Action {
+    if code == LEFT_ALONE {
+        return Action::NEXT;
+    }
+    let amount = Amount::whole(skb, l3);
     count::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
 }
@@ -96,33 +105,6 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &
 #[inline(always)]
 fn is_icmp_error(bytes: &Bytes, ip: &ipv4::Header) -> bool {
     matches!(bytes.load::<1>(ip.payload_off()), Ok([icmp_type]) if icmp::is_error(icmp_type))
-}
-
-/// An ICMP error of the host about a packet that was translated on its way in: the sender must see the packet it sent.
-#[inline(always)]
-fn icmp_error(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason> {
-    let bytes = skb.all_headers();
-    let ip = ipv4::parse(&bytes, l3)?;
-    let Ok(embedded) = icmp_error::parse(&bytes, &ip) else { return Ok(None) };
-    if !in_fwd_network(embedded.ip.dst) {
-        return Ok(None);
-    }
-    let endpoint = ADDRESSES.get_ptr(&mapped(embedded.ip.dst)).ok_or(DropReason::Untranslated)?;
-    let tuple = Tuple {
-        saddr: embedded.ip.dst,
-        daddr: embedded.ip.src,
-        sport: embedded.dst_port,
-        dport: embedded.src_port,
-        // SAFETY: an aligned word of a map value.
-        ifindex: unsafe { endpoint.read_volatile() },
-        proto: embedded.ip.proto,
-        _pad: [0; 3],
-    };
-    let slot = store::indexed(&tuple, hash(&tuple));
-    let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Untranslated)?;
-    let change = embedded.rewrite(Side::Destination, hit.addr, hit.port);
-    apply::rewrite_embedded(&bytes, &change)?;
-    Ok(Some(PuntReason::IcmpError))
 }
 
 /// A packet of a socket of the host itself. Where its port is claimed by an endpoint's flow towards the same destination, it

@@ -21,7 +21,8 @@ use super::{
     fragments::{self, fwd_fragment_judge},
     from_ns, from_uplink, l3_off, portless,
     send::{REDIRECT, fwd_note_back, fwd_note_out, fwd_send_in, fwd_send_out, fwd_translate_here},
-    to_uplink, whole,
+    to_uplink::{self, LEFT_ALONE},
+    whole,
 };
 use crate::{
     apply::Action,
@@ -31,9 +32,6 @@ use crate::{
     route::{self, Resolved, in_fwd_network},
     skb::Skb,
 };
-
-/// What [`departing`] returns for a packet that is not ours to change.
-pub(super) const LEFT_ALONE: u32 = 0;
 
 /// Where the network header of a namespace's packet is.
 const ETHERNET: u32 = L3_OFF as u32;
@@ -160,7 +158,7 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return Action::NEXT;
     }
     if !whole(skb, ip) {
-        return from_uplink::drop(skb, ip, DropReason::Malformed);
+        return from_uplink::drop(skb, L3, DropReason::Malformed);
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
         0 => {

@@ -1,0 +1,136 @@
+//! What changes in an ICMP error: the address outside, and one end of the packet inside.
+
+use super::{Embedded, ICMP, UDP};
+use crate::{
+    checksum,
+    rewrite::{Side, Ttl},
+    wire::{icmp, ipv4, l4},
+};
+
+/// What changes in the embedded packet, and the checksum over it: offsets and new values. An offset of 0 is no write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddedRewrite {
+    /// The embedded address.
+    pub addr: (usize, [u8; 4]),
+    /// The embedded port or identifier.
+    pub port: (usize, [u8; 2]),
+    /// The embedded IP checksum.
+    pub ip_check: (usize, [u8; 2]),
+    /// The embedded transport checksum.
+    pub l4_check: (usize, [u8; 2]),
+    /// The outer ICMP checksum.
+    pub icmp_check: (usize, [u8; 2]),
+}
+
+impl Embedded {
+    /// Replaces one side of the embedded packet. The embedded transport checksum is kept as right or wrong as it was: it may be
+    /// unfinished (checksum offload), and nobody has to look at it (RFC 5508 REQ-3c).
+    #[inline(always)]
+    #[must_use]
+    pub fn rewrite(&self, side: Side, addr: [u8; 4], port: [u8; 2]) -> EmbeddedRewrite {
+        let (old_addr, old_port, addr_field, port_field) = match side {
+            Side::Source => (self.ip.src, self.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
+            Side::Destination => (self.ip.dst, self.dst_port, ipv4::field::DST, l4::field::DST_PORT),
+        };
+        let port_field = if self.ip.proto == ICMP { icmp::field::ID } else { port_field };
+        let (port, port_off) =
+            if self.has_ports() { (port, self.ip.payload_off().wrapping_add(port_field)) } else { (old_port, 0) };
+        let l4_check = self.l4_check_after((old_addr, addr), (old_port, port));
+        EmbeddedRewrite {
+            addr: (self.ip.off.wrapping_add(addr_field), addr),
+            port: (port_off, port),
+            ip_check: (
+                self.ip.off.wrapping_add(ipv4::field::CHECK),
+                checksum::update(self.ip.check, old_addr, addr, [0; 2], [0; 2]),
+            ),
+            l4_check: (self.l4_check_off, l4_check),
+            // The embedded header still sums to the same with its own checksum updated: only what is behind it changes.
+            icmp_check: (
+                self.icmp_off.wrapping_add(icmp::field::CHECK),
+                checksum::update16(checksum::update16(self.icmp_check, old_port, port), self.l4_check, l4_check),
+            ),
+        }
+    }
+
+    /// The embedded transport checksum after address and port changed, each given as before and after.
+    #[inline(always)]
+    fn l4_check_after(&self, addr: ([u8; 4], [u8; 4]), port: ([u8; 2], [u8; 2])) -> [u8; 2] {
+        if self.l4_check_off == 0 {
+            return self.l4_check;
+        }
+        // ICMP has no pseudo header: its checksum does not know the address.
+        let addr = if self.ip.proto == ICMP { ([0; 4], [0; 4]) } else { addr };
+        match checksum::update(self.l4_check, addr.0, addr.1, port.0, port.1) {
+            // A computed zero is sent as all ones (RFC 768).
+            [0, 0] if self.ip.proto == UDP => [0xff, 0xff],
+            check => check,
+        }
+    }
+}
+
+impl EmbeddedRewrite {
+    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
+    #[must_use]
+    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+        let Self { addr, port, ip_check, l4_check, icmp_check } = *self;
+        put(packet, addr)?;
+        put(packet, port)?;
+        put(packet, ip_check)?;
+        put(packet, l4_check)?;
+        put(packet, icmp_check)
+    }
+}
+
+/// What changes in an IPv4 header of which one address is translated: offsets and new values. An ICMP checksum does not know
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterRewrite {
+    /// The address.
+    pub addr: (usize, [u8; 4]),
+    /// The TTL.
+    pub ttl: (usize, [u8; 1]),
+    /// The header checksum.
+    pub check: (usize, [u8; 2]),
+}
+
+impl OuterRewrite {
+    /// Translates one side of `ip` to `addr`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(side: Side, ip: &ipv4::Header, addr: [u8; 4], ttl: Ttl) -> Self {
+        let (old, field) = match side {
+            Side::Source => (ip.src, ipv4::field::SRC),
+            Side::Destination => (ip.dst, ipv4::field::DST),
+        };
+        let new_ttl = match ttl {
+            Ttl::Decrement => ip.ttl.wrapping_sub(1),
+            Ttl::Keep => ip.ttl,
+        };
+        Self {
+            addr: (ip.off.wrapping_add(field), addr),
+            ttl: (ip.off.wrapping_add(ipv4::field::TTL), [new_ttl]),
+            // The TTL shares its 16-bit word with the protocol.
+            check: (
+                ip.off.wrapping_add(ipv4::field::CHECK),
+                checksum::update(ip.check, old, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
+            ),
+        }
+    }
+
+    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
+    #[must_use]
+    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+        let Self { addr, ttl, check } = *self;
+        put(packet, addr)?;
+        put(packet, ttl)?;
+        put(packet, check)
+    }
+}
+
+/// Overwrites `N` bytes at an offset other than 0.
+fn put<const N: usize>(packet: &mut [u8], (off, bytes): (usize, [u8; N])) -> Option<()> {
+    if off != 0 {
+        *packet.get_mut(off..)?.first_chunk_mut::<N>()? = bytes;
+    }
+    Some(())
+}

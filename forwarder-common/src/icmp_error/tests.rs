@@ -1,0 +1,152 @@
+//! Errors about any packet, embedded whole or cut: there and back is where it began, and every sum stays right.
+
+use std::{vec, vec::Vec};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    checksum,
+    packet::L3_OFF,
+    rewrite::{Side, Ttl},
+};
+
+/// An IPv4 packet with its checksums, `options` words of IP options, and a payload.
+fn packet(proto: u8, ends: [[u8; 4]; 2], ports: [[u8; 2]; 2], options: usize, payload: &[u8]) -> Vec<u8> {
+    let [s, d] = ports;
+    let (mut l4, check) = match proto {
+        TCP => (vec![s[0], s[1], d[0], d[1], 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0], 16),
+        UDP => (vec![s[0], s[1], d[0], d[1], 0, 8 + payload.len() as u8, 0, 0], 6),
+        ICMP => (vec![8, 0, 0, 0, s[0], s[1], 0, 1], 2),
+        _ => (vec![0, 0, 0x65, 0x58, 1, 2, 3, 4], 0),
+    };
+    l4.extend(payload);
+    let pseudo = [&ends[0][..], &ends[1], &[0, proto, 0, l4.len() as u8]].concat();
+    let sum = checksum::full(&[if proto == ICMP { &[][..] } else { &pseudo }, &l4].concat());
+    if check != 0 {
+        l4[check..check + 2].copy_from_slice(&sum);
+    }
+    let total = (20 + 4 * options + l4.len()) as u16;
+    let mut ip = vec![0x45 + options as u8, 0, (total >> 8) as u8, total as u8, 1, 2, 0x40, 0, 63, proto, 0, 0];
+    ip.extend([ends[0], ends[1]].concat());
+    ip.extend(vec![1; 4 * options]);
+    let sum = checksum::full(&ip);
+    ip[10..12].copy_from_slice(&sum);
+    ip.extend(l4);
+    ip
+}
+
+/// A frame with an error from `from` to the source of what it embeds.
+fn error(from: [u8; 4], kind: u8, embedded: &[u8]) -> Vec<u8> {
+    let mut icmp = [&[kind, 1, 0, 0, 0, 0, 0, 0], embedded].concat();
+    let sum = checksum::full(&icmp);
+    icmp[2..4].copy_from_slice(&sum);
+    let to: [u8; 4] = embedded[12..16].try_into().unwrap();
+    let mut ip = vec![0x45, 0, 0, (20 + icmp.len()) as u8, 9, 9, 0, 0, 64, ICMP, 0, 0];
+    ip.extend([from, to].concat());
+    let sum = checksum::full(&ip);
+    ip[10..12].copy_from_slice(&sum);
+    [&[0; 12][..], &[8, 0], &ip, &icmp].concat()
+}
+
+fn read(frame: &[u8]) -> Result<(ipv4::Header, Embedded), DropReason> {
+    let ip = ipv4::parse(&frame, L3_OFF)?;
+    let inner = about(&frame, &ip)?;
+    Ok((ip, parse(&frame, &ip, inner)?))
+}
+
+/// The frame after both ends that name the flow have become `addr` and `port`.
+fn translated(frame: &[u8], addr: [u8; 4], port: [u8; 2], ttl: Ttl) -> Vec<u8> {
+    let (ip, embedded) = read(frame).unwrap();
+    let mut frame = frame.to_vec();
+    OuterRewrite::new(Side::Destination, &ip, addr, ttl).apply(&mut frame).unwrap();
+    embedded.rewrite(Side::Source, addr, port).apply(&mut frame).unwrap();
+    frame
+}
+
+/// Outer and embedded IP header and ICMP message sum to zero; so does the transport segment if it is embedded whole.
+fn assert_sums(frame: &[u8], whole: bool) {
+    let ip = &frame[14..];
+    assert_eq!(checksum::full(&ip[..20]), [0, 0], "outer IP");
+    assert_eq!(checksum::full(&ip[20..]), [0, 0], "outer ICMP");
+    let inner = &ip[28..];
+    let header = usize::from(inner[0] & 0xf) * 4;
+    assert_eq!(checksum::full(&inner[..header]), [0, 0], "embedded IP");
+    let (proto, l4) = (inner[9], &inner[header..]);
+    if !whole || !matches!(proto, TCP | UDP | ICMP) || proto == UDP && l4[6..8] == [0, 0] {
+        return;
+    }
+    let pseudo = [&inner[12..20], &[0, proto, 0, l4.len() as u8]].concat();
+    let sum = checksum::full(&[if proto == ICMP { &[][..] } else { &pseudo }, l4].concat());
+    assert_eq!(sum, [0, 0], "embedded transport");
+}
+
+proptest! {
+    #[test]
+    fn translation_and_its_reverse_are_the_identity(
+        proto in prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(47)],
+        kind in prop_oneof![Just(3_u8), Just(11), Just(12)],
+        ends: [[u8; 4]; 2], router: [u8; 4], ports: [[u8; 2]; 2], addr: [u8; 4], port: [u8; 2],
+        options in 0_usize..11, payload in proptest::collection::vec(any::<u8>(), 0..60), cut in 8_usize..100,
+    ) {
+        let embedded = packet(proto, ends, ports, options, &payload);
+        let keep = (20 + 4 * options + cut).min(embedded.len());
+        let frame = error(router, kind, &embedded[..keep]);
+        let whole = keep == embedded.len();
+        assert_sums(&frame, whole);
+        let out = translated(&frame, addr, port, Ttl::Decrement);
+        assert_sums(&out, whole);
+        prop_assert_eq!(out[22], 63);
+        let (ip, inner) = read(&out).unwrap();
+        prop_assert_eq!((ip.dst, inner.ip.src, inner.ip.dst), (addr, addr, ends[1]));
+        if proto != 47 {
+            prop_assert_eq!(inner.src_port, port);
+        }
+        let (_, before) = read(&frame).unwrap();
+        let mut back = translated(&out, ends[0], before.src_port, Ttl::Keep);
+        back[22] = 64;
+        let sum = checksum::update16([back[24], back[25]], [63, ICMP], [64, ICMP]);
+        back[24..26].copy_from_slice(&sum);
+        // The two representations of zero are the same sum.
+        assert_sums(&back, whole);
+        for (at, (one, two)) in back.iter().zip(&frame).enumerate() {
+            let in_a_sum = [24, 25, 36, 37].contains(&at) || inner.l4_check_off != 0 && (inner.l4_check_off..inner.l4_check_off + 2).contains(&at)
+                || (52..54).contains(&at);
+            prop_assert!(in_a_sum || one == two, "byte {at}: {one:#x}, was {two:#x}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_within_bounds(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+        if let Ok((ip, embedded)) = read(&bytes) {
+            let mut copy = bytes.clone();
+            // Everything that is written lies in the packet.
+            prop_assert!(embedded.rewrite(Side::Destination, [1; 4], [2; 2]).apply(&mut copy).is_some());
+            prop_assert!(OuterRewrite::new(Side::Source, &ip, [1; 4], Ttl::Decrement).apply(&mut copy).is_some());
+        }
+    }
+}
+
+#[test]
+fn what_is_embedded_too_short_or_wrong_is_refused() {
+    let ends = [[198, 51, 100, 2], [203, 0, 113, 1]];
+    let udp = packet(UDP, ends, [[0x4e, 0x20], [0, 53]], 0, b"payload");
+    let router = [203, 0, 113, 254];
+    assert_eq!(read(&error(router, 3, &udp[..27])), Err(DropReason::Truncated));
+    let mut padded = error(router, 3, &udp[..27]);
+    padded.extend([0; 20]);
+    assert_eq!(read(&padded), Err(DropReason::Truncated), "padding is not payload");
+    assert_eq!(read(&error(router, 3, &udp[..19])), Err(DropReason::Truncated));
+    assert_eq!(read(&error(router, 5, &udp)), Err(DropReason::IcmpType), "a redirect");
+    let changed = |at: usize, byte: u8| {
+        let mut inner = udp.clone();
+        inner[at] = byte;
+        read(&error(router, 11, &inner))
+    };
+    assert_eq!(changed(0, 0x44), Err(DropReason::Malformed));
+    assert_eq!(changed(7, 1), Err(DropReason::Fragment), "a later fragment");
+    assert!(changed(6, 0x20).is_ok(), "a first fragment has its ports");
+    let mut timestamp = packet(ICMP, ends, [[1, 2], [1, 2]], 0, &[]);
+    timestamp[20] = 13;
+    assert_eq!(read(&error(router, 3, &timestamp)), Err(DropReason::IcmpType));
+}

@@ -1,0 +1,316 @@
+//! ICMP errors carry the packet that they are about, and belong to its flow (RFC 5508 §4): translated outside and inside. They
+//! neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
+//!
+//! In steps that are global functions: the verifier looks at each once, and each has a stack of its own, because 512 bytes for all
+//! do not hold two packets' headers. The hooks come here only when the parser has found ICMP other than echo.
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    abi::{endpoint_flags, mapped},
+    flow::hash,
+    icmp_error::{self, Embedded, OuterRewrite},
+    packet::{L3_OFF, PacketBytes as _},
+    rewrite::{Side, Ttl},
+    verdict::{DropReason, PuntReason, Verdict, is_drop},
+    wire::{icmp, ipv4},
+};
+
+use super::{NO_HEADER, from_ns, from_uplink, sums::fwd_sums, to_uplink::host_has_flows};
+use crate::{
+    apply::{self, Action},
+    count::{self, Amount},
+    flow::store::{self, Hit},
+    maps::{ADDRESSES, ENDPOINTS},
+    route::in_fwd_network,
+    skb::{Bytes, Skb},
+};
+
+/// The ways on which errors come by: out of a namespace, in from outside, and out by the kernel.
+const OUT: u32 = 0;
+const IN: u32 = 1;
+const FORWARDED: u32 = 2;
+
+/// The slot of a flow and its word, or no word and the code of the reason to drop the packet, in one number.
+#[derive(Clone, Copy)]
+struct Found(u64);
+
+impl Found {
+    #[inline(always)]
+    const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    const fn word(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// ICMP other than an echo request that leaves a namespace: an error about what was delivered into it is sent as its flow is.
+/// Anything else may still go to a neighbour or to the host.
+#[inline(always)]
+pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
+    let found = Found(fwd_error_flow(skb.ptr(), L3_OFF as u32, OUT));
+    if found.word() == 0 {
+        return from_ns::without_ports(skb, ip, found.slot());
+    }
+    let code = translate(skb, L3_OFF, found, OUT);
+    if code == Verdict::Forwarded.code() {
+        return Action::performed(fwd_error_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), OUT));
+    }
+    from_ns::count_here(skb, code);
+    if is_drop(code) { Action::DROP } else { Action::NEXT }
+}
+
+/// ICMP other than an echo reply that arrives by an uplink: an error about what a flow has sent, or the host's.
+#[inline(always)]
+pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
+    let found = Found(fwd_error_flow(skb.ptr(), l3 as u32, IN));
+    if found.word() == 0 {
+        return Action::NEXT;
+    }
+    let code = translate(skb, l3, found, IN);
+    if code == Verdict::Delivered.code() {
+        return Action::performed(fwd_error_send(skb.ptr(), l3 as u32, found.slot(), found.word(), IN));
+    }
+    from_uplink::count_here(skb, l3, code);
+    if is_drop(code) { Action::DROP } else { Action::NEXT }
+}
+
+/// ICMP other than an echo request with a container's source, which the kernel forwarded to an uplink. Returns the code of the
+/// verdict.
+#[inline(always)]
+pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
+    let found = Found(fwd_error_flow(skb.ptr(), l3 as u32, FORWARDED));
+    if found.word() == 0 {
+        return found.slot();
+    }
+    translate(skb, l3, found, FORWARDED)
+}
+
+/// An ICMP error of the host itself on its way out by an uplink: about a packet that was translated on its way in, the sender must
+/// see the packet it sent. Returns the code of the verdict, or 0 if it is left alone.
+#[inline(always)]
+pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
+    let found = Found(fwd_error_of_host(skb.ptr(), l3 as u32));
+    if found.word() == 0 {
+        return found.slot();
+    }
+    match fwd_error_inner(skb.ptr(), l3 as u32, found.slot(), found.word(), FORWARDED) {
+        0 => Verdict::Punted(PuntReason::IcmpError).code(),
+        _ => Verdict::Dropped(DropReason::Contended).code(),
+    }
+}
+
+/// The offset of the network header, with a bound for the verifier.
+#[inline(always)]
+const fn known(l3: u32) -> usize {
+    (l3 & 0xf) as usize
+}
+
+/// An error and what it is about.
+#[inline(always)]
+fn read(bytes: &Bytes, l3: usize) -> Result<(ipv4::Header, Embedded), DropReason> {
+    let ip = ipv4::parse(bytes, l3)?;
+    let inner = icmp_error::about(bytes, &ip)?;
+    Ok((ip, icmp_error::parse(bytes, &ip, inner)?))
+}
+
+/// Finds the flow that an error is about; see [`Found`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_flow(skb: *mut __sk_buff, l3: u32, way: u32) -> u64 {
+    match find(Skb::from_ptr(skb), known(l3), way) {
+        Ok((slot, word)) => u64::from(slot) | u64::from(word) << 32,
+        Err(reason) => reason as u64,
+    }
+}
+
+#[inline(always)]
+fn find(skb: Skb, l3: usize, way: u32) -> Result<(u32, u32), DropReason> {
+    let bytes = skb.all_headers();
+    let (ip, embedded) = read(&bytes, l3)?;
+    // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
+    let echo = if way == IN { icmp::ECHO_REQUEST } else { icmp::ECHO_REPLY };
+    if ip.dst != embedded.ip.src || !embedded.is_none_or(echo) {
+        return Err(DropReason::IcmpType);
+    }
+    let ifindex = match way {
+        FORWARDED => host_end_of(ip.src)?,
+        _ => skb.ifindex(),
+    };
+    let tuple = embedded.answer(ifindex);
+    let slot = store::indexed(&tuple, hash(&tuple));
+    let word = if way == IN { store::matches::<true>(slot, &tuple) } else { store::matches::<false>(slot, &tuple) };
+    if word == 0 {
+        return Err(DropReason::IcmpType);
+    }
+    Ok((slot, word))
+}
+
+/// The host end of the endpoint with address `addr`.
+#[inline(always)]
+fn host_end_of(addr: [u8; 4]) -> Result<u32, DropReason> {
+    let host_end = ADDRESSES.get_ptr(&mapped(addr)).ok_or(DropReason::Untranslated)?;
+    // SAFETY: an aligned word of a map value.
+    Ok(unsafe { host_end.read_volatile() })
+}
+
+/// Whether the endpoint behind `host_end` may send from `addr`.
+#[inline(always)]
+fn may_send(host_end: u32, addr: [u8; 4]) -> bool {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&host_end) else { return false };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let (own, flags) = unsafe { ((*endpoint).v4, (*endpoint).flags) };
+    addr == own || flags & endpoint_flags::ALLOW_SPOOF != 0
+}
+
+/// Translates an error by its flow. Returns the code of the verdict.
+#[inline(always)]
+fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
+    if fwd_error_sums(skb.ptr(), l3 as u32) == 0 {
+        return Verdict::Dropped(DropReason::Malformed).code();
+    }
+    let (slot, word) = (found.slot(), found.word());
+    // Outbound the kernel gets what it must answer as it was.
+    let code = fwd_error_judge(skb.ptr(), l3 as u32, slot, word, way);
+    if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
+        return code;
+    }
+    let keep_ttl = u32::from(code > Verdict::Delivered.code());
+    let refused = fwd_error_inner(skb.ptr(), l3 as u32, slot, word, way)
+        | fwd_error_outer(skb.ptr(), l3 as u32, slot, word, way | keep_ttl << 8);
+    if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
+}
+
+/// Whether the error and the header of what it embeds sum up with their checksums (RFC 5508 REQ-3, REQ-3a): 1 if so.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_sums(skb: *mut __sk_buff, l3: u32) -> u32 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    let Ok(ip) = ipv4::parse(&bytes, known(l3)) else { return 0 };
+    let off = ip.payload_off() as u32;
+    let length = u32::from(ip.total_len).wrapping_sub(ip.len as u32);
+    let inner = off.wrapping_add(icmp::LEN as u32);
+    let Ok([version_ihl]) = bytes.load::<1>(inner as usize) else { return 0 };
+    let inner_len = u32::from(version_ihl & 0x0f) << 2;
+    u32::from(fwd_sums(skb, off, length) != 0 && fwd_sums(skb, inner, inner_len) != 0)
+}
+
+/// What becomes of an error: the code of the verdict.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    let ip = match ipv4::parse(&skb.headers(), known(l3)) {
+        Ok(ip) => ip,
+        Err(reason) => return Verdict::Dropped(reason).code(),
+    };
+    let hit = if way == IN { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    let Some(Hit { out_if, mtu, .. }) = hit else { return Verdict::Dropped(DropReason::Contended).code() };
+    match way {
+        // What the kernel has forwarded comes from the address that the endpoint was found by.
+        OUT if !may_send(skb.ifindex(), ip.src) => Verdict::Dropped(DropReason::SpoofedSource),
+        OUT if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
+        OUT if ip.total_len > mtu => Verdict::Punted(PuntReason::TooBig),
+        OUT => Verdict::Forwarded,
+        FORWARDED if out_if != skb.ifindex() => Verdict::Dropped(DropReason::RouteNotViaUplink),
+        FORWARDED => Verdict::Punted(PuntReason::Translated),
+        _ if out_if == 0 => Verdict::Punted(PuntReason::HostFlow),
+        _ if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
+        _ => Verdict::Delivered,
+    }
+    .code()
+}
+
+/// Translates the packet that an error embeds. Returns 0, or 1 if the flow has gone meanwhile.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_inner(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    // A constant on each branch: less to keep on the stack.
+    let l3 = if known(l3) == NO_HEADER { NO_HEADER } else { L3_OFF };
+    let Ok((_, embedded)) = read(&bytes, l3) else { return 1 };
+    let change = if way == IN {
+        let Some(Hit { addr, port, .. }) = store::copy::<true>(slot, word) else { return 1 };
+        embedded.rewrite(Side::Source, addr, port)
+    } else {
+        let Some(Hit { addr, port, .. }) = store::copy::<false>(slot, word) else { return 1 };
+        embedded.rewrite(Side::Destination, addr, port)
+    };
+    u32::from(apply::rewrite_embedded(&bytes, &change).is_err())
+}
+
+/// Translates the header around it; `way` has a bit above if the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    let ttl = if way >> 8 == 0 { Ttl::Decrement } else { Ttl::Keep };
+    let inward = way & 0xff == IN;
+    let hit = if inward { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    let Some(Hit { addr, .. }) = hit else { return 1 };
+    let side = if inward { Side::Destination } else { Side::Source };
+    let done = ipv4::parse(&bytes, known(l3))
+        .and_then(|ip| apply::rewrite_outer(&bytes, &OuterRewrite::new(side, &ip, addr, ttl)));
+    u32::from(done.is_err())
+}
+
+/// Sends a translated error where its flow goes. Returns what the program returns.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_send(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> i32 {
+    let (skb, l3) = (Skb::from_ptr(skb), known(l3));
+    let amount = Amount::whole(skb, l3);
+    if way != IN {
+        let Some(hit) = store::copy::<false>(slot, word) else { return Action::DROP.perform() };
+        count::count(hit.counters.into(), Verdict::Forwarded, amount);
+        let [h0, h1, h2, h3, ..] = hit.hop;
+        return Action::neighbour(hit.out_if, [h0, h1, h2, h3]).perform();
+    }
+    let Some(hit) = store::copy::<true>(slot, word) else {
+        return from_uplink::drop(skb, l3, DropReason::Contended).perform();
+    };
+    let done =
+        if l3 == NO_HEADER { apply::add_ethernet(skb, hit.hop) } else { apply::set_macs(&skb.headers(), hit.hop) };
+    if let Err(reason) = done {
+        return from_uplink::drop(skb, l3, reason).perform();
+    }
+    count::count(hit.counters.into(), Verdict::Delivered, amount);
+    count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
+    Action::peer(hit.out_if).perform()
+}
+
+/// Finds the flow that an error of the host is about; see [`Found`]. The code is 0 if it is about none of ours.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_of_host(skb: *mut __sk_buff, l3: u32) -> u64 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    let Ok(ip) = ipv4::parse(&bytes, known(l3)) else { return 0 };
+    let Ok(inner) = icmp_error::about(&bytes, &ip) else { return 0 };
+    let host_end = if in_fwd_network(inner.dst) {
+        match host_end_of(inner.dst) {
+            Ok(host_end) => host_end,
+            Err(reason) => return reason as u64,
+        }
+    } else if in_fwd_network(inner.src) {
+        // What a container sent, and nobody translated: no business of anybody outside.
+        return DropReason::Untranslated as u64;
+    } else if host_has_flows() {
+        0
+    } else {
+        return 0;
+    };
+    // Of the host's own conversations most are not translated.
+    let otherwise = |reason: DropReason| if host_end == 0 { 0 } else { reason as u64 };
+    let embedded = match icmp_error::parse(&bytes, &ip, inner) {
+        Ok(embedded) => embedded,
+        Err(reason) => return otherwise(reason),
+    };
+    let tuple = embedded.answer(host_end);
+    let slot = store::indexed(&tuple, hash(&tuple));
+    match store::matches::<false>(slot, &tuple) {
+        0 => otherwise(DropReason::Untranslated),
+        word => u64::from(slot) | u64::from(word) << 32,
+    }
+}
