@@ -23,6 +23,8 @@ mod flood;
 #[cfg(test)]
 mod flows;
 #[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod fwd;
 #[cfg(test)]
 mod isolation;
@@ -48,6 +50,8 @@ mod options;
 mod packet;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod portless;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]

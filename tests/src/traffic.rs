@@ -63,7 +63,7 @@ fn large_download_arrives_whole() {
 
 /// Runs iperf3 from inside against a server outside; its report.
 #[track_caller]
-fn iperf3(fwd: &Fwd, pod: &Pod, options: &[&str]) -> Value {
+pub(crate) fn iperf3(fwd: &Fwd, pod: &Pod, options: &[&str]) -> Value {
     let outside = fwd.uplink(0).outside[0].to_string();
     let server = command_in(fwd.internet(0), &["iperf3", "-s", "-1", "--forceflush", "-B", &outside]);
     let server = Process::spawn(server).expect("the server starts");

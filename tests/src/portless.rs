@@ -1,0 +1,125 @@
+//! Protocols without ports, by raw sockets (UDP-Lite by its own): one namespace, or the host, may speak each with a destination.
+
+use std::net::Ipv4Addr;
+
+use forwarder::{
+    lab::{Output, Process, command_in, wait_until},
+    netns::Netns,
+};
+use serde_json::Value;
+
+use crate::{
+    capture::Recording,
+    fwd::{Fwd, pings, try_inside},
+    peers::PATIENCE,
+};
+
+const GRE: u8 = 47;
+const ESP: u8 = 50;
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
+
+/// Answers everything, and says from where it came.
+const ECHO: &str = "import socket, sys
+proto, address = int(sys.argv[1]), sys.argv[2]
+lite = proto == 136
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if lite else socket.SOCK_RAW, proto)
+s.bind((address, 7000 if lite else 0))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(65535)
+    print('from', peer[0], flush=True)
+    s.sendto(data if lite else data[20:], peer)";
+
+/// Asks until an answer comes, a few times.
+const ASK: &str = "import socket, sys
+proto, address = int(sys.argv[1]), sys.argv[2]
+lite = proto == 136
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if lite else socket.SOCK_RAW, proto)
+s.settimeout(1)
+for attempt in range(int(sys.argv[3])):
+    s.sendto(b'is anybody there?', (address, 7000 if lite else 0))
+    try:
+        data, peer = s.recvfrom(65535)
+    except TimeoutError:
+        continue
+    assert peer[0] == address and data.endswith(b'is anybody there?'), (peer, data)
+    sys.exit(0)
+sys.exit(1)";
+
+fn echo(ns: &Netns, proto: u8, address: Ipv4Addr) -> Process {
+    let argv = ["python3", "-c", ECHO, &proto.to_string(), &address.to_string()];
+    let process = Process::spawn(command_in(ns, &argv)).expect("it starts");
+    let ready = || Ok(process.stdout().contains("ready").then_some(()));
+    wait_until(PATIENCE, "the server is ready", ready).unwrap_or_else(|error| panic!("{error}: {}", process.stderr()));
+    process
+}
+
+fn ask(ns: &Netns, proto: u8, address: Ipv4Addr, attempts: u8) -> Output {
+    try_inside(ns, &["python3", "-c", ASK, &proto.to_string(), &address.to_string(), &attempts.to_string()])
+}
+
+#[track_caller]
+fn assert_answered(ns: &Netns, proto: u8, address: Ipv4Addr) {
+    let output = ask(ns, proto, address, 5);
+    assert!(output.status.success(), "protocol {proto}: {output:?}");
+}
+
+#[track_caller]
+fn assert_alone(ns: &Netns, proto: u8, address: Ipv4Addr) {
+    let output = ask(ns, proto, address, 1);
+    assert_eq!((output.status.code(), output.stderr.as_str()), (Some(1), ""), "protocol {proto} is answered");
+}
+
+#[test]
+fn protocols_without_ports_are_answered() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let outside = fwd.uplink(0).outside[0];
+    assert!(pings(&pod, outside));
+    let recording = Recording::on_uplink(&fwd);
+    for (proto, name) in [(GRE, "gre"), (ESP, "esp"), (SCTP, "sctp"), (UDP_LITE, "udplite")] {
+        let server = echo(fwd.internet(0), proto, outside);
+        assert_answered(&pod, proto, outside);
+        assert!(server.stdout().contains(&format!("from {}\n", fwd.uplink(0).address)), "{}", server.stdout());
+        let flows = fwd.list(&["flows", "--ns", &pod.name]);
+        let flow = flows.iter().find(|flow| flow["proto"] == name).unwrap_or_else(|| panic!("no {name}: {flows:#?}"));
+        for port in ["src_port", "dst_port", "nat_port", "icmp_id"] {
+            assert_eq!(flow[port], Value::Null, "{port} in {flow:#}");
+        }
+        assert!(recording.so_far().iter().any(|packet| packet.proto() == proto));
+    }
+    recording.assert_clean();
+}
+
+#[test]
+fn second_namespace_is_told_from_the_first_by_nothing() {
+    let fwd = Fwd::new();
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    let (outside, elsewhere) = (fwd.uplink(0).outside[0], fwd.uplink(0).outside[1]);
+    let _servers = [outside, elsewhere].map(|address| echo(fwd.internet(0), GRE, address));
+    assert_answered(&one, GRE, outside);
+    assert_alone(&two, GRE, outside);
+    assert_eq!(fwd.counted("from_ns", "dropped", Some("Ambiguous")), 1);
+    assert_answered(&two, GRE, elsewhere);
+    assert_answered(&one, GRE, outside);
+    fwd.down("c1");
+    assert_answered(&two, GRE, outside);
+}
+
+#[test]
+fn host_comes_first_whoever_was_first() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let outside = fwd.uplink(0).outside[0];
+    let _servers = [GRE, ESP].map(|proto| echo(fwd.internet(0), proto, outside));
+    // Nobody looks at what the host says before a namespace speaks such a protocol.
+    assert_answered(fwd.host(), GRE, outside);
+    assert_answered(&pod, GRE, outside);
+    assert_answered(fwd.host(), GRE, outside);
+    assert_alone(&pod, GRE, outside);
+    assert_answered(fwd.host(), ESP, outside);
+    assert_alone(&pod, ESP, outside);
+    assert_eq!(fwd.counted("from_ns", "dropped", Some("Ambiguous")), 2);
+    assert!(fwd.counted("to_uplink", "punted", Some("HostFlow")) >= 2);
+}
