@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, Config, CounterBlock, Endpoint, EndpointFlows, FlowAlloc, FlowSlot, Network, SweepRecord, SysctlKey,
-        SysctlValue, Tuple, Uplink,
+        Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
+        PortUse, SweepRecord, SysctlKey, SysctlValue, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -79,6 +79,18 @@ pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 #[btf_map]
 pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
 
+/// Socket inside → its external port (host byte order), of networks that map endpoint-independently.
+#[btf_map]
+pub(crate) static MAPPINGS: HashMap<Internal, u32, 1024, LAZY> = HashMap::new();
+
+/// External socket → whose it is.
+#[btf_map]
+pub(crate) static EXTERNAL: HashMap<External, Mapping, 1024, LAZY> = HashMap::new();
+
+/// Who may use a port: the NAT range for TCP, UDP and ICMP one after the other.
+#[btf_map]
+pub(crate) static PORT_USE: Array<PortUse, 1024> = Array::new();
+
 /// How many flows an endpoint has, by its block of `COUNTERS`.
 #[btf_map]
 pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, 4096> = Array::new();
@@ -114,6 +126,14 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 /// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
+
+/// A reply's tuple while a port is looked for: see [`OPENING`].
+#[btf_map]
+pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// The outbound tuple of a flow that begins from outside: see [`OPENING`].
+#[btf_map]
+pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 
 /// The settings.
 #[inline(always)]

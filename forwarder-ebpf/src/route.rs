@@ -11,7 +11,7 @@ use aya_ebpf::{
     helpers::bpf_fib_lookup as fib_lookup,
 };
 use forwarder_common::{
-    abi::{Endpoint, Tuple, Uplink, mapped},
+    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, port_use},
     flow::hash,
     verdict::{DropReason, PuntReason, Verdict},
     wire::ipv4::is_multicast_or_broadcast,
@@ -43,7 +43,7 @@ impl Resolved {
     pub(crate) const PUNT: u32 = 2;
     /// Away with it, with this code.
     pub(crate) const DROP: u32 = 3;
-    /// The flow is prepared in the map `OPENING`: [`claim::fwd_flow_open`] makes it.
+    /// The flow is prepared in the map `OPENING`: [`claim::open`] makes it.
     const OPEN: u32 = 4;
     /// The flow has ended.
     const GONE: u32 = 5;
@@ -81,10 +81,40 @@ impl Resolved {
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, portless: u32, tcp_flags: u8) -> Resolved {
     let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, portless | u32::from(tcp_flags) << 8));
-    if resolved.what() == Resolved::OPEN { opened(claim::fwd_flow_open(skb.ptr(), tuple)) } else { resolved }
+    if resolved.what() == Resolved::OPEN { opened(claim::open(skb.ptr(), tuple)) } else { resolved }
 }
 
-/// What [`claim::fwd_flow_open`] returned.
+/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
+/// it cannot be made.
+#[inline(always)]
+pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
+    if fwd_prepare_inbound(skb.ptr(), tuple) == 0 {
+        return SLOT_NONE;
+    }
+    let opened = opened(claim::open(skb.ptr(), tuple));
+    if opened.what() == Resolved::FLOW { opened.value() } else { SLOT_NONE }
+}
+
+/// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u32 {
+    // SAFETY: as in `fwd_resolve`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return 0 };
+    // SAFETY: as in `decide`.
+    let endpoint = unsafe { &*endpoint };
+    let route = look_up(skb, tuple, endpoint.network);
+    let answers = elsewhere(&route, endpoint).is_none();
+    (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
+}
+
+/// Above the TCP flags: the flow begins from outside.
+const INBOUND: u32 = 1 << 8;
+
+/// What [`claim::open`] returned.
 #[inline(always)]
 fn opened(result: u64) -> Resolved {
     if result & FAILED != 0 { Resolved::new(Resolved::DROP, result as u32) } else { Resolved(result) }
@@ -242,24 +272,35 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     if nat_addr == [0; 4] {
         return Resolved::drop(DropReason::NoUplinkAddress);
     }
-    let ([m0, m1, m2, m3, m4, m5], [g0, g1, g2, g3, g4, g5]) = (endpoint.mac, endpoint.gateway_mac);
     // SAFETY: this CPU's element; nobody else uses it while the program runs.
-    unsafe {
-        *opening = Opening {
-            nat_addr,
-            uplink: endpoint.uplink,
-            next_hop: route.next_hop,
-            mtu: route.mtu,
-            endpoint: tuple.ifindex,
-            endpoint_mtu: endpoint.mtu,
-            macs: [m0, m1, m2, m3, m4, m5, g0, g1, g2, g3, g4, g5],
-            counters: endpoint.counters,
-            counters_out: uplink.counters_out,
-            counters_in: uplink.counters_in,
-            tcp_flags,
-        };
-    }
+    let opening = unsafe { &mut *opening };
+    // Field by field, the addresses as a whole: a record put together first would stand on the stack, which is short.
+    opening.nat_addr = nat_addr;
+    opening.uplink = endpoint.uplink;
+    opening.next_hop = route.next_hop;
+    opening.mtu = route.mtu;
+    opening.endpoint = tuple.ifindex;
+    opening.endpoint_mtu = endpoint.mtu;
+    let (to, from) = opening.macs.split_at_mut(6);
+    to.copy_from_slice(&endpoint.mac);
+    from.copy_from_slice(&endpoint.gateway_mac);
+    opening.counters = endpoint.counters;
+    opening.counters_out = uplink.counters_out;
+    opening.counters_in = uplink.counters_in;
+    opening.tcp_flags = tcp_flags & 0xff;
+    opening.port_use = port_use_of(endpoint.flags);
+    opening.inbound = tcp_flags & INBOUND;
     Resolved::new(Resolved::OPEN, 0)
+}
+
+/// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
+#[inline(always)]
+fn port_use_of(flags: u32) -> u32 {
+    let Some(config) = config() else { return port_use::PLAIN.into() };
+    if config.features & feature::EIM == 0 {
+        return port_use::PLAIN.into();
+    }
+    if flags & endpoint_flags::NAT_EIM != 0 { port_use::MAPPING.into() } else { port_use::SHARED.into() }
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
@@ -283,9 +324,11 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8)
             counters_out: (*record).counters_out,
             counters_in: (*record).counters_in,
             tcp_flags: tcp_flags.into(),
+            port_use: port_use_of(0),
+            inbound: 0,
         };
     }
-    opened(claim::fwd_flow_open(skb.ptr(), tuple))
+    opened(claim::open(skb.ptr(), tuple))
 }
 
 /// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by

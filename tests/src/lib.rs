@@ -59,6 +59,8 @@ mod punts;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod stun;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod traffic;

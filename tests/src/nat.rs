@@ -8,8 +8,8 @@ use std::{
 use forwarder::netns::Netns;
 
 use crate::{
-    fwd::{Fwd, Pod, pings},
-    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    fwd::{Fwd, Pod, inside, pings},
+    peers::{ANY, any, asked, at, connect, connect_here, echo_tcp, echo_udp, echoed, listen, raise_file_limit, udp},
 };
 
 /// A port of the NAT range.
@@ -123,6 +123,79 @@ fn host_that_came_later_is_served_all_the_same() {
     assert_both_talk(server, (&pod, any(PORT)), (fwd.host(), at(fwd.uplink(0).address, PORT)));
     assert_both_talk(server, (&pod, any(PORT + 1)), (fwd.host(), any(PORT + 1)));
     assert_connected(&fwd, 9000, &[(&pod, any(PORT + 2)), (fwd.host(), at(fwd.uplink(0).address, PORT + 2))]);
+}
+
+/// Connects `count` times, all open at once, and has each connection echo bytes of its own.
+fn connect_many(ns: &Netns, server: SocketAddrV4, name: u8, count: u16) -> Vec<TcpStream> {
+    ns.run(|| {
+        let mut streams = Vec::new();
+        for number in 0..count {
+            let stream =
+                connect_here(ANY, server).unwrap_or_else(|error| panic!("{name}: connection {number}: {error}"));
+            let [high, low] = number.to_be_bytes();
+            echoed(&stream, &[name, high, low]);
+            streams.push(stream);
+        }
+        Ok(streams)
+    })
+    .expect("it runs")
+}
+
+/// Echoes on every connection, all at once, until the listener's thread is dropped with the test.
+fn echo_all(listener: std::net::TcpListener, count: usize) {
+    drop(std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for _ in 0..count {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let mut message = [0; 3];
+            if std::io::Read::read_exact(&mut stream, &mut message).is_ok() {
+                // A client that fails tells why.
+                drop(std::io::Write::write_all(&mut stream, &message));
+            }
+            open.push(stream);
+        }
+    }));
+}
+
+#[test]
+fn all_ports_may_be_the_nats_without_harm_to_connects_of_the_host() {
+    const EACH: u16 = 600;
+    raise_file_limit();
+    let fwd = Fwd::new();
+    let pods = ["c1", "c2"].map(|role| fwd.up(role, &["--nat-ports", "1024-65535"]));
+    let reserved = fwd.on_host(&["sysctl", "-n", "net.ipv4.ip_local_reserved_ports"]);
+    assert_eq!(reserved.trim(), "", "nothing is reserved");
+    let server = at(fwd.uplink(0).outside[0], 9000);
+    echo_all(listen(fwd.internet(0), server), 3 * usize::from(EACH));
+    // All three take their ports from the same few.
+    let namespaces: [&Netns; 3] = [fwd.host(), &pods[0], &pods[1]];
+    for ns in namespaces {
+        inside(ns, &["sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=40000 41499"]);
+    }
+    let open: usize = std::thread::scope(|scope| {
+        let connect = |(name, ns)| scope.spawn(move || connect_many(ns, server, name, EACH));
+        let threads: Vec<_> = (0..).zip(namespaces).map(connect).collect();
+        threads.into_iter().map(|thread| thread.join().expect("every connection").len()).sum()
+    });
+    assert_eq!(open, 3 * usize::from(EACH));
+}
+
+#[test]
+fn host_and_namespaces_share_all_ports_over_udp_and_icmp_in_either_order() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &["--nat-ports", "1024-65535"]);
+    let server = echo(&fwd, 7000);
+    // In ip_local_port_range, where the host's own sockets are numbered.
+    assert_both_talk(server, (&pod, any(40_000)), (fwd.host(), any(40_000)));
+    assert_both_talk(server, (fwd.host(), any(40_001)), (&pod, any(40_001)));
+    let outside = fwd.uplink(0).outside[0].to_string();
+    for order in [[&*pod, &**fwd.host()], [&**fwd.host(), &*pod]] {
+        for identifier in ["40000", "40001"] {
+            for ns in order {
+                inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", "-e", identifier, &outside]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub mod flow_kind {
     pub const ENDPOINT: u8 = 0;
     /// A flow of the host's own socket whose port clashed with a claimed one.
     pub const HOST: u8 = 1;
+    /// A flow of an endpoint that began from outside: it is half-open until the endpoint answers.
+    pub const INBOUND: u8 = 2;
 }
 
 /// Life of a slot. Stored in the low byte of [`FlowShared::meta`].
@@ -121,8 +123,8 @@ pub struct FlowShared {
     pub tcp_flags: [u8; 2],
     /// See [`flow_kind`].
     pub kind: u8,
-    /// Explicit padding.
-    pub _pad: u8,
+    /// How the flow holds its port; see [`super::port_use`].
+    pub port_use: u8,
     /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
     pub counters: u32,
     /// Room for later use, zero.

@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod endpoint;
 mod flow;
+mod mapping;
 mod network;
 
 pub use config::{Config, TIMEOUTS, Timeout, feature};
@@ -16,6 +17,7 @@ pub use flow::{
     EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
     SweepRecord, Tuple, flow_kind, meta,
 };
+pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.

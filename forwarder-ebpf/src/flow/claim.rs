@@ -6,14 +6,11 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
-    bindings::{
-        __sk_buff, BPF_F_CURRENT_NETNS, BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
-        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
-    },
-    helpers::{bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+    bindings::{__sk_buff, BPF_NOEXIST},
+    helpers::bpf_loop,
 };
 use forwarder_common::{
-    abi::{FlowHalf, FlowState, Tuple, flow_kind, meta},
+    abi::{FlowHalf, FlowState, Tuple, flow_kind, meta, port_use},
     flow::{hash, outbound_reply},
     ports::{Candidates, EXHAUSTED, retry_class},
     verdict::DropReason,
@@ -22,8 +19,8 @@ use forwarder_common::{
 
 use crate::{
     atomic::{add64, fetch_add32, replace32},
-    flow::{best_effort, evict, life, now, store},
-    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, config},
+    flow::{best_effort, evict, host_uses, life, mapping, now, store},
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, REPLY, config},
 };
 
 /// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
@@ -43,6 +40,10 @@ pub(crate) struct Opening {
     pub(crate) counters_in: u32,
     /// Flags of the first segment.
     pub(crate) tcp_flags: u32,
+    /// See [`port_use`].
+    pub(crate) port_use: u32,
+    /// Not 0 for a flow that begins from outside.
+    pub(crate) inbound: u32,
 }
 
 /// What the probing of ports works with.
@@ -63,37 +64,62 @@ struct Probe {
     pending: u32,
     /// Attempts that failed.
     retries: u32,
+    /// How the port is taken; see [`port_use`].
+    kind: u32,
 }
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
 /// [`FAILED`] set.
 ///
-/// A global function: the verifier looks at it once, not at each call.
+/// Three global functions one after the other, not one that calls them: the stacks of all callers together are 512 bytes.
+#[inline(always)]
+pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
+    let taken = fwd_slot_take(tuple);
+    let (index, word) = (taken as u32, (taken >> 32) as u32);
+    if word == 0 {
+        return FAILED | taken;
+    }
+    let claimed = fwd_port_claim(skb, index);
+    if claimed == 0 {
+        let reason = if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous };
+        return FAILED | reason as u64;
+    }
+    fwd_flow_publish(tuple, index, word, claimed)
+}
+
+/// Set in the result of [`open`] when it failed.
+pub(crate) const FAILED: u64 = 1 << 32;
+
+/// Takes a slot and fills it but for the port. Returns the slot and, in the high word, its word; or the code of a
+/// [`DropReason`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_flow_open(skb: *mut __sk_buff, tuple: *const Tuple) -> u64 {
+extern "C" fn fwd_slot_take(tuple: *const Tuple) -> u64 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let (Some(tuple), Some(opening)) = (unsafe { tuple.as_ref() }, OPENING.get_ptr(0)) else {
-        return FAILED | DropReason::Contended as u64;
+        return DropReason::Contended as u64;
     };
     // SAFETY: this CPU's element; nobody else writes it while the program runs.
-    match try_open(skb, tuple, unsafe { &*opening }) {
-        Ok(slot) => {
-            store::hint(hash(tuple), slot);
-            slot.into()
-        }
-        Err(reason) => FAILED | reason as u64,
+    let opening = unsafe { &*opening };
+    match take_slot(opening) {
+        Ok(index) => match fill(index, tuple, opening) {
+            Some(word) => u64::from(index) | u64::from(word) << 32,
+            None => DropReason::TableFull as u64,
+        },
+        Err(reason) => reason as u64,
     }
 }
 
-/// Set in the result of [`fwd_flow_open`] when it failed.
-pub(crate) const FAILED: u64 = 1 << 32;
-
-#[inline(always)]
-fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
-    let Some(config) = config() else { return Err(DropReason::NoEndpoint) };
-    let index = take_slot(opening)?;
-    let word = fill(index, tuple, opening).ok_or(DropReason::TableFull)?;
+/// Claims an external port for the flow that is being made in slot `index`. Returns it (host byte order), above its 16
+/// bits how it is held (see [`port_use`]), and [`CLAIMED`]; 0, and gives the slot back, if there is none.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
+    let (Some(config), Some(opening), Some(slot)) = (config(), OPENING.get_ptr(0), FLOW_SLOTS.get_ptr(index)) else {
+        return 0;
+    };
+    // SAFETY: this CPU's element, and the slot that it is filling.
+    let (opening, tuple) = unsafe { (&*opening, &(*slot).out.tuple) };
     let seed = config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1);
     let port = u16::from_be_bytes(tuple.sport);
     let mut probe = Probe {
@@ -106,28 +132,74 @@ fn try_open(skb: *mut __sk_buff, tuple: &Tuple, opening: &Opening) -> Result<u32
         counters: opening.counters,
         pending: evict::pending(opening.counters),
         retries: 0,
+        kind: opening.port_use,
     };
     if !has_ports(tuple.proto) {
-        probe.claimed = fwd_claim_portless(index);
-    } else {
-        claim_port(&mut probe);
-        count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
+        return claim_portless(index);
     }
+    if !mapped(&mut probe) {
+        claim_port(&mut probe);
+        if probe.claimed != 0 && !publish_mapping(&mut probe) {
+            mapped(&mut probe);
+        }
+    }
+    count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
     if probe.claimed == 0 {
         give_back(index);
-        return Err(if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous });
+        return 0;
     }
-    let reply = outbound_reply(tuple, opening.uplink, opening.nat_addr, (probe.claimed as u16).to_be_bytes());
-    publish(index, word, tuple, &reply, opening)
+    CLAIMED | probe.kind << 16 | probe.claimed
+}
+
+/// Set in the result of [`fwd_port_claim`] when it succeeded.
+const CLAIMED: u32 = 1 << 31;
+
+/// Claims the port of the socket's mapping, if it has one. Where a socket of the host, or a flow from before mappings were
+/// asked for, has the very conversation, this one gets a port of its own.
+#[inline(always)]
+fn mapped(probe: &mut Probe) -> bool {
+    if probe.kind != u32::from(port_use::MAPPING) {
+        return false;
+    }
+    let port = mapping::fwd_mapping_find(probe.slot);
+    if port == 0 {
+        return false;
+    }
+    let Some(reply) = reply(probe.slot, port as u16) else { return false };
+    if !host_uses(probe.skb, reply) && insert(reply, probe.slot) {
+        probe.claimed = port;
+        return true;
+    }
+    mapping::fwd_port_release(probe.kind, reply.proto.into(), port);
+    probe.kind = port_use::SHARED.into();
+    false
+}
+
+/// Publishes the mapping of the port that was claimed, where it is to be one. False, and the port is given back, if another
+/// CPU has mapped the socket meanwhile.
+#[inline(always)]
+fn publish_mapping(probe: &mut Probe) -> bool {
+    if probe.kind != u32::from(port_use::MAPPING) || mapping::fwd_mapping_publish(probe.slot, probe.claimed) != 0 {
+        return true;
+    }
+    let Some(reply) = reply(probe.slot, probe.claimed as u16) else { return true };
+    best_effort(FLOW_INDEX.remove(reply));
+    mapping::fwd_port_release(probe.kind, reply.proto.into(), probe.claimed);
+    probe.claimed = 0;
+    false
 }
 
 /// Claims the answers to a protocol without ports for the flow in slot `index`: one endpoint, or the host, may speak it with a
-/// destination. Returns 0 if another does, otherwise port 0 with a bit above it.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_claim_portless(index: u32) -> u32 {
-    let Some(reply) = reply(index, 0) else { return 0 };
-    if insert(&reply, index) { 1 << 16 } else { 0 }
+/// destination. The result is that of [`fwd_port_claim`], with port 0.
+#[inline(always)]
+fn claim_portless(index: u32) -> u32 {
+    if let Some(reply) = reply(index, 0)
+        && insert(reply, index)
+    {
+        return CLAIMED;
+    }
+    give_back(index);
+    0
 }
 
 /// Takes a slot that nobody uses, if need be after evicting a pending flow.
@@ -225,7 +297,13 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         (*shared).endpoint = opening.endpoint;
         (*shared).counters = opening.counters;
         (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
-        (*shared).kind = if opening.endpoint == 0 { flow_kind::HOST } else { flow_kind::ENDPOINT };
+        (*shared).kind = if opening.endpoint == 0 {
+            flow_kind::HOST
+        } else if opening.inbound == 0 {
+            flow_kind::ENDPOINT
+        } else {
+            flow_kind::INBOUND
+        };
         Some(meta::pack(meta::generation((*shared).meta), FlowState::Opening))
     }
 }
@@ -243,10 +321,9 @@ fn claim_port(probe: &mut Probe) {
         }
         let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
         let Some(reply) = reply((*probe).slot, port) else { return };
-        let Some(holder) = FLOW_INDEX.get_ptr(&reply) else { return };
-        let holder = holder.read_volatile();
-        let Some(word) = reclaimable_word(holder, (*probe).counters, (*probe).pending) else { return };
-        if life::fwd_flow_end(holder, word) != 0 && insert(&reply, (*probe).slot) {
+        let holder = mapping::holder((*probe).kind, reply);
+        let word = fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
+        if word != 0 && life::fwd_flow_end(holder, word) != 0 && take((*probe).kind, reply, (*probe).slot) {
             (*probe).claimed = port.into();
         }
     }
@@ -267,17 +344,19 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
         let port = (*probe).candidates.nth(attempt);
         let Some(reply) = reply((*probe).slot, port) else { return 1 };
         (*probe).retries = attempt;
-        if host_uses((*probe).skb, &reply) {
+        if host_uses((*probe).skb, reply) {
             return 0;
         }
-        if insert(&reply, (*probe).slot) {
+        if take((*probe).kind, reply, (*probe).slot) {
             (*probe).claimed = port.into();
             return 1;
         }
-        if (*probe).closed == 0
-            && let Some(holder) = FLOW_INDEX.get_ptr(&reply)
-            && let Some(word) = reclaimable_word(holder.read_volatile(), (*probe).counters, (*probe).pending)
-        {
+        if (*probe).closed != 0 {
+            return 0;
+        }
+        let holder = mapping::holder((*probe).kind, reply);
+        let word = fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
+        if word != 0 {
             let closed = u32::from(FlowState::of(word) as u8 == FlowState::Closing as u8);
             if closed != 0 || (*probe).reclaimable == 0 {
                 (*probe).reclaimable = attempt.wrapping_add(1);
@@ -288,23 +367,44 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
     }
 }
 
-/// What replies look like if the flow in slot `index` gets `port` (host byte order).
+/// What replies look like if the flow in slot `index` gets `port` (host byte order). In a map, not on the stack: each call
+/// overwrites it.
 #[inline(always)]
-fn reply(index: u32, port: u16) -> Option<Tuple> {
-    let slot = FLOW_SLOTS.get_ptr(index)?;
+fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
+    let (slot, scratch) = (FLOW_SLOTS.get_ptr(index)?, REPLY.get_ptr_mut(0)?);
     // SAFETY: the outbound half was filled by `fill`, on this CPU, and nobody else writes it.
     let out = unsafe { &(*slot).out };
-    Some(outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes()))
+    let reply = outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes());
+    // SAFETY: this CPU's element, which lives as long as the programs.
+    unsafe {
+        *scratch = reply;
+        Some(&*scratch)
+    }
 }
 
-/// The word of the flow in slot `index` if an endpoint with block `counters` and `pending` pending flows may have its port.
-#[inline(always)]
-fn reclaimable_word(index: u32, counters: u32, pending: u32) -> Option<u32> {
-    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+/// The word of the flow in slot `index` if an endpoint with block `counters` and `pending` pending flows may have its port;
+/// 0 if it may not.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_reclaimable(index: u32, counters: u32, pending: u32) -> u32 {
+    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
     // SAFETY: an element of the map.
     let (word, theirs) = unsafe { ((&raw const (*slot).shared.meta).read_volatile(), (*slot).shared.counters) };
     let closed = FlowState::of(word) as u8 == FlowState::Closing as u8;
-    (closed || evict::has_to_go(word, theirs, counters, pending)).then_some(word)
+    if closed || evict::has_to_go(word, theirs, counters, pending) { word } else { 0 }
+}
+
+/// Takes the port of `reply` in the way `kind` and puts the tuple into the index, both or neither.
+#[inline(always)]
+fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
+    if !mapping::take(kind, reply) {
+        return false;
+    }
+    if insert(reply, slot) {
+        return true;
+    }
+    mapping::untake(kind, reply);
+    false
 }
 
 /// Puts a tuple into the index unless it is there.
@@ -313,43 +413,31 @@ fn insert(tuple: &Tuple, slot: u32) -> bool {
     FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_ok()
 }
 
-/// Whether a socket of the host would get the packet with tuple `reply`: listening, connected, or waiting out its time. A
-/// socket bound to the uplink is not found: `to_uplink` resolves that clash.
-#[inline(always)]
-fn host_uses(skb: *mut __sk_buff, reply: &Tuple) -> bool {
-    let mut tuple = bpf_sock_tuple {
-        __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
-            ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-                saddr: u32::from_ne_bytes(reply.saddr),
-                daddr: u32::from_ne_bytes(reply.daddr),
-                sport: u16::from_ne_bytes(reply.sport),
-                dport: u16::from_ne_bytes(reply.dport),
-            },
-        },
+/// Makes the flow in slot `index` visible: the reply's half, the state, the outbound tuple. `claimed` is what
+/// [`fwd_port_claim`] returned; the result is that of [`open`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_flow_publish(tuple: *const Tuple, index: u32, word: u32, claimed: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let (Some(tuple), Some(opening)) = (unsafe { tuple.as_ref() }, OPENING.get_ptr(0)) else {
+        return FAILED | DropReason::Contended as u64;
     };
-    let size = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
-    let netns = i64::from(BPF_F_CURRENT_NETNS) as u64;
-    // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released.
-    unsafe {
-        let socket = if reply.proto == Proto::Tcp as u8 {
-            bpf_skc_lookup_tcp(skb.cast(), &raw mut tuple, size, netns, 0)
-        } else if reply.proto == Proto::Udp as u8 {
-            bpf_sk_lookup_udp(skb.cast(), &raw mut tuple, size, netns, 0)
-        } else {
-            return false;
-        };
-        if socket.is_null() {
-            return false;
+    // SAFETY: this CPU's element; nobody else writes it while the program runs.
+    match publish(index, word, tuple, claimed, unsafe { &*opening }) {
+        Ok(slot) => {
+            store::hint(hash(tuple), slot);
+            slot.into()
         }
-        bpf_sk_release(socket.cast());
-        true
+        Err(reason) => FAILED | reason as u64,
     }
 }
 
-/// Makes the flow visible: the reply's half, the state, the outbound tuple.
 #[inline(always)]
-fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Opening) -> Result<u32, DropReason> {
-    let (Some(slot), Some(alloc)) = (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0)) else {
+fn publish(index: u32, word: u32, tuple: &Tuple, claimed: u32, opening: &Opening) -> Result<u32, DropReason> {
+    let kind = claimed >> 16 & 0xff;
+    let (Some(slot), Some(alloc), Some(reply)) =
+        (FLOW_SLOTS.get_ptr_mut(index), FLOW_ALLOC.get_ptr_mut(0), reply(index, claimed as u16))
+    else {
         return Err(DropReason::TableFull);
     };
     // SAFETY: as in `fill`: the slot is still free for every reader until its word, stored last, publishes it. Volatile
@@ -357,6 +445,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
     let current = unsafe {
         (*slot).back.tuple = *reply;
         (*slot).out.port = reply.dport;
+        (*slot).shared.port_use = kind as u8;
         let current = &raw mut (*slot).shared.meta;
         current.write_volatile(word);
         current
@@ -366,6 +455,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, reply: &Tuple, opening: &Openin
         let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
         replace32(current, word, freed);
         best_effort(FLOW_INDEX.remove(reply));
+        mapping::fwd_port_release(kind, reply.proto.into(), (claimed as u16).into());
         give_back(index);
         let Some(theirs) = FLOW_INDEX.get_ptr(tuple) else { return Err(DropReason::Contended) };
         // SAFETY: an aligned word of a map value.

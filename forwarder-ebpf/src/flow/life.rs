@@ -2,7 +2,7 @@
 //! promote the same flow, one does.
 
 use forwarder_common::{
-    abi::{FlowShared, FlowState, flow_kind, meta},
+    abi::{self, FlowShared, FlowState, flow_kind, meta},
     flow::{self, Direction, TRACKED, Transition},
     wire::l4::{self, Proto, tcp_flag},
 };
@@ -10,7 +10,7 @@ use forwarder_common::{
 use crate::{
     atomic::{add64, fetch_add32, replace32},
     count::Amount,
-    flow::{best_effort, store::Hit},
+    flow::{best_effort, mapping, store::Hit},
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
 };
 
@@ -68,11 +68,13 @@ unsafe fn see<const BACK: bool>(shared: *mut FlowShared, l4: &l4::Header) -> [u8
 fn earns(hit: &Hit, now: u32) -> bool {
     let Some(config) = config() else { return false };
     // SAFETY: fields of the slot.
-    let (packets, created) = unsafe {
+    let (packets, created, kind) = unsafe {
         let (out, back) = (&raw const (*hit.slot).out.packets, &raw const (*hit.slot).back.packets);
-        ([out.read_volatile(), back.read_volatile()], (*hit.slot).shared.created)
+        ([out.read_volatile(), back.read_volatile()], (*hit.slot).shared.created, (*hit.slot).shared.kind)
     };
-    flow::earns(packets, now.wrapping_sub(created), config.hz)
+    // What strangers send to an open port is no conversation before the endpoint answers.
+    let answered = kind != flow_kind::INBOUND || packets[0] != 0;
+    answered && flow::earns(packets, now.wrapping_sub(created), config.hz)
 }
 
 /// Counts that a flow of the endpoint with block `counters` went from one state to another.
@@ -175,11 +177,15 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
     if !replace32(current, word, freed) {
         return 0;
     }
-    // SAFETY: the slot is neither in use nor offered for use: its fields stand still.
-    let (out, back, kind, counters) =
-        unsafe { ((*slot).out.tuple, (*slot).back.tuple, (*slot).shared.kind, (*slot).shared.counters) };
-    best_effort(FLOW_INDEX.remove(&out));
-    best_effort(FLOW_INDEX.remove(&back));
+    // SAFETY: the slot is neither in use nor offered for use: its fields stand still. The tuples are not copied: the stack is
+    // short.
+    let (out, back, shared) = unsafe { (&(*slot).out.tuple, &(*slot).back.tuple, &(*slot).shared) };
+    let (kind, counters, port_use) = (shared.kind, shared.counters, shared.port_use);
+    best_effort(FLOW_INDEX.remove(out));
+    best_effort(FLOW_INDEX.remove(back));
+    if port_use != abi::port_use::PLAIN {
+        mapping::fwd_port_release(port_use.into(), back.proto.into(), u16::from_be_bytes(back.dport).into());
+    }
     count(counters, state, FlowState::Free);
     if kind == flow_kind::HOST {
         // SAFETY: an element of the map.

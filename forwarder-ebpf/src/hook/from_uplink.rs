@@ -1,7 +1,7 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::Tuple,
+    abi::{SLOT_NONE, Tuple, feature},
     flow::hash,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
@@ -17,7 +17,7 @@ use crate::{
     apply::{self, Action},
     count::{self, Amount},
     flow::{
-        life, now,
+        life, mapping, now,
         store::{self, Hit},
     },
     maps::config,
@@ -56,12 +56,25 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
         slot = store::indexed(&tuple, hash);
         word = store::matches::<true>(slot, &tuple);
         if word == 0 {
-            return Action::NEXT;
+            slot = unsolicited(skb, &tuple, &l4);
+            word = store::matches::<true>(slot, &tuple);
+            if word == 0 {
+                return Action::NEXT;
+            }
         }
     }
     match store::copy::<true>(slot, word) {
         Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         None => Action::NEXT,
+    }
+}
+
+/// The slot of the flow that a packet from outside begins, where a network lets anyone write to its mapped ports.
+#[inline(always)]
+fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
+    match config() {
+        Some(config) if config.features & feature::EIF != 0 => mapping::unsolicited(skb, tuple, l4.tcp_flags),
+        _ => SLOT_NONE,
     }
 }
 

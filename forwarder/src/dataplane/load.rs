@@ -39,10 +39,15 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "FLOW_FREE",
     "FLOW_ALLOC",
     "PORT_RETRIES",
+    "MAPPINGS",
+    "EXTERNAL",
+    "PORT_USE",
     "ENDPOINT_FLOWS",
     "SWEEP",
     "OPENING",
     "FRAGMENTS",
+    "REPLY",
+    "INBOUND",
 ];
 
 /// Every program, by the name of its pin.
@@ -50,6 +55,9 @@ const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
+
+/// TCP, UDP and ICMP have ports each of their own.
+const PORT_CLASSES: u32 = 3;
 
 /// Sizes of the flow table.
 ///
@@ -111,7 +119,15 @@ impl Sizes {
         const WORD: u64 = 8;
         let slots = u64::from(self.slots() - 1);
         let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
-        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4
+        let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
+        let ports = u64::from(self.ports() * PORT_CLASSES) * WORD;
+        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4 + mappings + ports
+    }
+
+    /// Ports of the NAT range.
+    fn ports(&self) -> u32 {
+        let (first, last) = self.nat_ports;
+        u32::from(last.saturating_sub(first)) + 1
     }
 
     /// Two hints a flow and direction.
@@ -213,6 +229,9 @@ impl Dataplane {
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))
             .map_max_entries("FLOW_HINTS", hints)
             .map_max_entries("FLOW_FREE", slots)
+            .map_max_entries("MAPPINGS", sizes.max_flows)
+            .map_max_entries("EXTERNAL", sizes.max_flows)
+            .map_max_entries("PORT_USE", sizes.ports() * PORT_CLASSES)
             .load(OBJECT)
     }
 

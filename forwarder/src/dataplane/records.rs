@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
-    self, Addr, Endpoint, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, feature, mapped,
+    self, Addr, Endpoint, Internal, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, feature, mapped,
 };
 use ipnet::Ipv4Net;
 
@@ -94,6 +94,15 @@ impl Dataplane {
             first = first.saturating_add(PURGE_SLICE);
         }
         Ok(())
+    }
+
+    /// How many sockets inside have an external port for all destinations (endpoint-independent mapping).
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn mappings(&self) -> Result<usize> {
+        let map: Hash<Internal, u32> = self.hash("MAPPINGS")?;
+        map.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", "map MAPPINGS")
     }
 
     /// Every network with the ifindex of its bridge.

@@ -53,7 +53,7 @@ pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fi
             let (bridge, uplink) = links()?;
             let members = (2..).zip(flags).map(|(number, _)| member(&inside, number)).collect::<Result<Vec<_>>>()?;
             let dataplane = Dataplane::create(&run_dir, cookie, sizes)?;
-            register(&dataplane, bridge, uplink, nat)?;
+            register(&dataplane, bridge, uplink, nat, flags.iter().fold(0, |all, flags| all | flags))?;
             for (member, flags) in members.iter().zip(flags) {
                 register_member(&dataplane, member, bridge, uplink, *flags)?;
             }
@@ -91,7 +91,7 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
     Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_end, mac })
 }
 
-fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr) -> Result<()> {
+fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flags: u32) -> Result<()> {
     let blocks = dataplane.free_counters(2)?;
     dataplane.put_network(
         bridge,
@@ -105,7 +105,7 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr) -> R
             gateway_v6: [0; 16],
             prefix_v6: 0,
             last_v4: ADDRESS.octets(),
-            flags: 0,
+            flags,
             name: name("fwd0")?,
             bridge: name("fwd0")?,
         },

@@ -101,6 +101,23 @@ impl Frame {
     }
 }
 
+/// The socket that a frame without IP options comes from; for an ICMP echo, the identifier stands for the port.
+pub(super) fn source(frame: &[u8]) -> SocketAddrV4 {
+    let port = if frame[23] == Proto::Icmp as u8 { &frame[38..40] } else { &frame[34..36] };
+    socket(&frame[26..30], port)
+}
+
+/// The socket that it goes to.
+pub(super) fn destination(frame: &[u8]) -> SocketAddrV4 {
+    let port = if frame[23] == Proto::Icmp as u8 { &frame[38..40] } else { &frame[36..38] };
+    socket(&frame[30..34], port)
+}
+
+fn socket(address: &[u8], port: &[u8]) -> SocketAddrV4 {
+    let address: [u8; 4] = address.try_into().expect("four bytes");
+    SocketAddrV4::new(address.into(), u16::from_be_bytes([port[0], port[1]]))
+}
+
 /// Whether the IP checksum and, unless it is an unused UDP one, the transport checksum of `frame` are right.
 #[track_caller]
 pub(super) fn assert_checksums(frame: &[u8]) {

@@ -7,8 +7,21 @@ mod fragments;
 mod frame;
 mod halves;
 mod lifetime;
+mod mapping;
 mod portless;
 mod ports;
 mod random;
 mod recycling;
 mod sweep;
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
+/// The calling thread runs on this CPU from now on.
+fn pin_to(cpu: usize) {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+}

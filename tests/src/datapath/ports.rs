@@ -1,13 +1,13 @@
 //! External ports: how full the range gets before somebody gets none.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use forwarder::dataplane::Sizes;
 use forwarder_common::wire::l4::Proto;
 
 use super::{
     fixture::{Fixture, Member, with_endpoints},
-    frame::Frame,
+    frame::{Frame, source},
 };
 
 const REDIRECT: i32 = 7;
@@ -17,12 +17,6 @@ const CLIENTS: u16 = 16;
 const SERVERS: u16 = 8;
 /// Ports of the NAT range.
 const PORTS: u16 = 1_000;
-
-/// The external socket of a translated packet.
-fn source(frame: &[u8]) -> SocketAddrV4 {
-    let [a, b, c, d, .., p, q] = frame[26..36] else { unreachable!("ten bytes") };
-    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([p, q]))
-}
 
 /// Opens a connection, to its end: a port of a half-open one would be taken over. Returns whether there was a port.
 #[track_caller]

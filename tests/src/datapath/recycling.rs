@@ -4,14 +4,11 @@ use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::{dataplane::Sizes, lab::wait_until, netns::Netns};
 use forwarder_common::{abi::EndpointFlows, wire::l4::Proto};
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
 
 use super::{
     fixture::{ADDRESS, Fixture, with_fixture},
     frame::Frame,
+    pin_to,
 };
 
 const ROUNDS: u16 = 12_000;
@@ -26,9 +23,7 @@ const RST_ACK: u8 = 0x14;
 
 /// Sends from socket after socket, each to a port of its own, and looks who gets the replies. Returns how many were delivered.
 fn converse(fixture: &Fixture, cpu: usize) -> u32 {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+    pin_to(cpu);
     let first = 30_000 + 1_000 * u16::try_from(cpu).unwrap();
     let mut delivered = 0;
     for round in 0..ROUNDS {
