@@ -48,6 +48,8 @@ pub(super) struct Session<'a, 'io> {
     pub(super) run_dir: RunDir,
     /// How results look.
     pub(super) look: Look,
+    /// How the user gave the host.
+    host_name: Option<String>,
     json: bool,
     err_color: bool,
     io: &'a mut Io<'io>,
@@ -58,7 +60,8 @@ impl<'a, 'io> Session<'a, 'io> {
     pub(super) fn new(place: Place, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
         let Place { caller, host, run_dir } = place;
         let err_color = io.err_color(global.color);
-        Self { caller, host, run_dir, look, json: global.is_json(), err_color, io }
+        let host_name = global.host_netns.clone();
+        Self { caller, host, run_dir, look, host_name, json: global.is_json(), err_color, io }
     }
 
     /// Shows a result.
@@ -87,7 +90,7 @@ impl<'a, 'io> Session<'a, 'io> {
 
     /// Where `up` and `down` act.
     pub(super) fn context(&self) -> HostContext {
-        HostContext::new(self.run_dir.clone())
+        HostContext { host: self.host_name.clone(), ..HostContext::new(self.run_dir.clone()) }
     }
 
     /// The data path of this host, if anything is up.

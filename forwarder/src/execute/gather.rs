@@ -68,7 +68,7 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathe
     if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
         gathered.actual.named.insert(name.clone());
     }
-    gathered.actual.resolv_conf = resolv_conf(target.name.as_ref())?;
+    gathered.actual.resolv_conf = resolv_conf(context, target.name.as_ref())?;
     gathered.actual.target = Some(target);
     gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
     let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
@@ -161,9 +161,10 @@ fn name_of(reference: &TargetRef, cookie: Option<u64>, endpoints: &[EndpointReco
     Ok(recorded.chain(netns::named()?).find(|name| cookie.is_some() && is_meant(name)))
 }
 
-fn resolv_conf(name: Option<&Name>) -> Result<ResolvConf> {
+fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf> {
     let Some(name) = name else { return Ok(ResolvConf::Fine) };
-    Ok(match resolv::plan_for(&resolv::Roots::default(), name)? {
+    let host = context.host.as_deref().and_then(|host| Name::try_from(host).ok());
+    Ok(match resolv::plan_for(&resolv::Roots { host, ..resolv::Roots::default() }, name)? {
         resolv::Plan::Nothing => ResolvConf::Fine,
         resolv::Plan::Write(contents) => ResolvConf::Write(contents),
         resolv::Plan::NoUpstream => ResolvConf::Unreachable,

@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct HostContext {
     /// Pins and locks.
     pub run_dir: RunDir,
+    /// The name (or path) by which the user gave the namespace that plays the host: for what is named after it.
+    pub host: Option<String>,
     /// How long to wait for another command on the same host.
     pub patience: Duration,
 }
@@ -41,7 +43,7 @@ impl HostContext {
     /// The host of the calling thread, with everything else as usual.
     #[must_use]
     pub fn new(run_dir: RunDir) -> Self {
-        Self { run_dir, patience: PATIENCE }
+        Self { run_dir, host: None, patience: PATIENCE }
     }
 }
 
@@ -127,6 +129,8 @@ pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned>
 fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {
     let pins = context.run_dir.of(gathered.actual.host.cookie);
     let pins = pins.display().to_string();
-    let steps = ops.iter().map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins) });
+    let steps = ops
+        .iter()
+        .map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins, context.host.as_deref()) });
     Planned { steps: steps.collect(), warnings }
 }

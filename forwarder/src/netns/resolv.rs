@@ -30,11 +30,13 @@ pub struct Roots {
     pub etc: PathBuf,
     /// /run.
     pub run: PathBuf,
+    /// The namespace that plays the host, where it has a name: it may have a resolv.conf of its own.
+    pub host: Option<Name>,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { etc: "/etc".into(), run: "/run".into() }
+        Self { etc: "/etc".into(), run: "/run".into(), host: None }
     }
 }
 
@@ -56,6 +58,12 @@ pub enum Plan {
 pub fn plan_for(roots: &Roots, name: &Name) -> Result<Plan> {
     if file_of(roots, name).symlink_metadata().is_ok() {
         return Ok(Plan::Nothing);
+    }
+    // Inside, /etc/resolv.conf is the machine's, and not that of the namespace that plays the host.
+    if let Some(path) = roots.host.as_ref().map(|host| file_of(roots, host))
+        && let Some(text) = read(&path)?
+    {
+        return Ok(reachable(&text, &path).map_or(Plan::NoUpstream, Plan::Write));
     }
     if !is_loopback_only(&read(&roots.etc.join("resolv.conf"))?.unwrap_or_default()) {
         return Ok(Plan::Nothing);
@@ -214,7 +222,7 @@ mod tests {
 
     fn host(resolv_conf: &str, upstream: &[(&str, &str)]) -> (TempDir, Roots) {
         let directory = tempfile::tempdir().expect("a directory");
-        let roots = Roots { etc: directory.path().join("etc"), run: directory.path().join("run") };
+        let roots = Roots { etc: directory.path().join("etc"), run: directory.path().join("run"), host: None };
         let put = |path: PathBuf, text: &str| {
             fs::create_dir_all(path.parent().expect("a file has a directory")).expect("a directory");
             fs::write(path, text).expect("a file");
@@ -293,6 +301,21 @@ mod tests {
         assert!(write(&roots, &name(), HEADER).expect("written"));
         assert!(remove(&roots, &name()).expect("ours"));
         assert!(directory_of(&roots, &name()).join("hosts").exists(), "the directory is not empty");
+    }
+
+    #[test]
+    fn a_namespace_that_plays_the_host_has_servers_of_its_own() {
+        let (_directory, mut roots) = host("nameserver 9.9.9.9\n", &[]);
+        roots.host = Some(Name::try_from("lab").expect("a valid name"));
+        let plan = || plan_for(&roots, &name()).expect("readable");
+        assert_eq!(plan(), Plan::Nothing, "without a file of its own, the machine's counts");
+        let lab = roots.etc.join("netns/lab");
+        fs::create_dir_all(&lab).expect("a directory");
+        fs::write(lab.join("resolv.conf"), "nameserver 198.51.100.1\n").expect("a file");
+        let Plan::Write(text) = plan() else { panic!("inside, the machine's file would be used") };
+        assert!(text.contains("nameserver 198.51.100.1\n"), "{text}");
+        fs::write(lab.join("resolv.conf"), STUB).expect("a file");
+        assert_eq!(plan(), Plan::NoUpstream);
     }
 
     #[test]

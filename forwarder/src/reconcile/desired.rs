@@ -9,7 +9,11 @@ use super::{
     subnet,
     uplink::{self, Uplink},
 };
-use crate::{Error, Kind, Result, dataplane::Sizes, netlink::Mac};
+use crate::{
+    Error, Kind, Result,
+    dataplane::Sizes,
+    netlink::{Mac, nft},
+};
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
 const SMALLEST_MTU: u32 = 68;
@@ -198,6 +202,12 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     let datapath = datapath(request.datapath, actual)?;
     let treatment = Treatment { nat: request.nat.unwrap_or_default(), clamp_mss: request.clamp_mss };
     treatment.check(datapath)?;
+    if datapath == Datapath::Kernel && name.len() > nft::NAME_MAX {
+        let why =
+            format!("a rule in nftables takes names of at most {} bytes, and it has {}", nft::NAME_MAX, name.len());
+        return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
+            .remedy("choose a shorter --network NAME, or use --datapath tc"));
+    }
     if datapath == Datapath::Tc {
         uplink.check_layer()?;
     }

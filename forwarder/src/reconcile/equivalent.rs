@@ -5,13 +5,18 @@ use forwarder_common::abi::Timeout;
 use super::{
     Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
 };
-use crate::{dataplane::Sizes, netlink::LinkLayer};
+use crate::{dataplane::Sizes, netlink::LinkLayer, netns::DIRECTORY};
 
 impl Op {
-    /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins.
+    /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins, `host` the name (or path)
+    /// of the namespace that plays the host, where it is not the caller's.
     #[must_use]
-    pub fn equivalent(&self, pins: &str) -> Vec<String> {
+    pub fn equivalent(&self, pins: &str, host: Option<&str>) -> Vec<String> {
         let make = self.action == Action::Make;
+        let here = |lines: Vec<String>| match host {
+            Some(host) => lines.into_iter().map(|line| on_host(line, host)).collect(),
+            None => lines,
+        };
         match &self.object {
             object @ (Object::Loopback { .. }
             | Object::NsAddress { .. }
@@ -27,9 +32,23 @@ impl Op {
             | Object::Veth { .. }
             | Object::Port { .. }
             | Object::Fdb { .. }
-            | Object::Neighbour { .. }) => outside(object, make),
-            object => data_path(object, make, &quoted(pins)),
+            | Object::Neighbour { .. }) => here(outside(object, make)),
+            object => here(data_path(object, make, &quoted(pins))),
         }
+    }
+}
+
+/// A command line that acts in the namespace `host`, as far as it acts in a namespace at all.
+fn on_host(line: String, host: &str) -> String {
+    let Some((command, rest)) = line.split_once(' ') else { return line };
+    let is_name = !host.contains('/');
+    let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
+    match command {
+        "ip" | "bridge" if is_name => format!("{command} -n {} {rest}", quoted(host)),
+        "ip" | "bridge" | "nft" | "sysctl" => format!("nsenter --net={} {line}", quoted(&path)),
+        // Programs and maps belong to no namespace, hooks do.
+        "bpftool" if rest.starts_with("net ") => format!("nsenter --net={} {line}", quoted(&path)),
+        _ => line,
     }
 }
 
@@ -249,6 +268,18 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn lines_act_in_the_namespace_that_plays_the_host() {
+        let on = |line: &str, host| on_host(line.into(), host);
+        assert_eq!(on("ip link set fwd0 up", "lab"), "ip -n lab link set fwd0 up");
+        assert_eq!(on("ip addr", "/proc/7/ns/net"), "nsenter --net=/proc/7/ns/net ip addr");
+        assert_eq!(on("sysctl -w a=1", "lab"), "nsenter --net=/run/netns/lab sysctl -w a=1");
+        assert_eq!(on("bpftool net attach x", "lab"), "nsenter --net=/run/netns/lab bpftool net attach x");
+        for elsewhere in ["bpftool map update pinned x", "# a note", "rm -r /run/fwd/bpf/1"] {
+            assert_eq!(on(elsewhere, "lab"), elsewhere);
+        }
     }
 
     #[test]

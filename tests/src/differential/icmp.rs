@@ -33,5 +33,8 @@ fn ping(side: &Side) -> Vec<String> {
 
 fn large_ping(side: &Side) -> Vec<String> {
     let address = side.outside.to_string();
-    summary(side, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-s", "1472", "-M", "do", &address])
+    let mut seen =
+        summary(side, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-s", "1472", "-M", "do", &address]);
+    seen.extend(summary(side, &["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-s", "4000", &address]));
+    seen
 }

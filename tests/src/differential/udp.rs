@@ -2,18 +2,22 @@
 
 use std::{
     collections::BTreeSet,
+    io::ErrorKind,
     net::{SocketAddr, UdpSocket},
+    thread,
+    time::Duration,
 };
 
 use super::{Conversation, side::Side};
 use crate::{
     packet::UDP,
-    peers::{ANY, at, echo_udp, udp},
+    peers::{ANY, asked, at, echo_udp, udp},
 };
 
 pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("udp echo", echo),
     ("udp without an answer", one_way),
+    ("udp in fragments", fragments),
     ("udp from many sockets", many),
     ("udp from a stranger", stranger),
 ];
@@ -49,6 +53,39 @@ fn one_way(side: &Side) -> Vec<String> {
         sources.insert(from);
     }
     vec![format!("20 arrived from {} socket", sources.len())]
+}
+
+/// Echoes datagrams until one says that it is the last.
+fn echo_until_last(socket: UdpSocket) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).expect("a request comes");
+            socket.send_to(&buffer[..length], from).expect("the reply leaves");
+            if buffer[..length] == *b"last" {
+                return;
+            }
+        }
+    })
+}
+
+fn fragments(side: &Side) -> Vec<String> {
+    let server = at(side.outside, 7004);
+    let replies = echo_until_last(udp(side.internet(), server));
+    let client = udp(&side.one, ANY);
+    client.send_to(b"first, a whole one", server).expect("it leaves");
+    let mut answer = [0; 8192];
+    client.recv_from(&mut answer).expect("the answer comes");
+    client.set_read_timeout(Some(Duration::from_secs(3))).expect("a socket");
+    client.send_to(&[5; 2000], server).expect("it leaves");
+    let got = match client.recv_from(&mut answer) {
+        Ok((length, _)) => format!("{length} bytes echoed"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => "no answer".into(),
+        Err(error) => error.to_string(),
+    };
+    asked(&client, server, b"last");
+    replies.join().expect("the server");
+    vec![got]
 }
 
 fn many(side: &Side) -> Vec<String> {

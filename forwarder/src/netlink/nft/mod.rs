@@ -31,7 +31,7 @@ const PRIORITY_SRCNAT: u32 = 100;
 /// `NF_INET_POST_ROUTING` (include/uapi/linux/netfilter.h).
 const HOOK_POSTROUTING: u32 = 4;
 /// Longest name of a network: what `nft` shows of a comment (`NFTNL_UDATA_COMMENT_MAXLEN`) without its NUL.
-const NAME_MAX: usize = 127;
+pub const NAME_MAX: usize = 127;
 
 /// Source NAT of one network behind the address of its uplink.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::super::{
 
 fn text(ops: &[super::super::Op]) -> String {
     let lines = ops.iter().map(|op| {
-        let commands = op.equivalent("/run/fwd/bpf/1").join("\n    ");
+        let commands = op.equivalent("/run/fwd/bpf/1", None).join("\n    ");
         format!("{op}\n    {commands}\n")
     });
     lines.collect()
@@ -211,8 +211,8 @@ fn inverse_of_every_step_restores_the_state_before() {
         assert_eq!(op.action, Action::Make);
         assert_eq!(op.inverse().inverse(), op);
         assert_ne!(op.inverse().to_string(), op.to_string());
-        assert!(!op.equivalent("/run/fwd/bpf/1").is_empty(), "{op}");
-        assert!(!op.inverse().equivalent("/run/fwd/bpf/1").is_empty(), "{op}");
+        assert!(!op.equivalent("/run/fwd/bpf/1", None).is_empty(), "{op}");
+        assert!(!op.inverse().equivalent("/run/fwd/bpf/1", None).is_empty(), "{op}");
     }
 }
 

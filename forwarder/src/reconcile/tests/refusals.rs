@@ -208,6 +208,17 @@ fn options_that_the_kernel_datapath_has_not() {
 }
 
 #[test]
+fn network_whose_name_no_rule_takes() {
+    let mut world = World::new();
+    let long = "n".repeat(128);
+    let named = |name_of: &str| UpRequest { network: Some(name(name_of)), ..request() };
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..named(&long) };
+    refused(&world, &kernel, Kind::Usage, &["127 bytes", "128", "--datapath tc"]);
+    world.clone().up(&UpRequest { datapath: Some(Datapath::Kernel), ..named(&long[1..]) });
+    world.up(&named(&long));
+}
+
+#[test]
 fn mtu_beyond_the_uplink() {
     let world = World::new();
     refused(&world, &UpRequest { mtu: Some(9000), ..request() }, Kind::Usage, &["9000", "1500", "eth0"]);
