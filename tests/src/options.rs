@@ -102,3 +102,18 @@ fn short_idle_times_are_warned_of() {
     let again = fwd.call(&["up", "--ns", &name, "--timeout", "tcp-established=10m"]);
     assert_eq!(again.stderr, "");
 }
+
+#[test]
+fn dry_run_shows_lines_that_act_on_this_host() {
+    let fwd = Fwd::new();
+    let host = fwd.host().name().to_string();
+    let plan = fwd.ok(&["up", "--ns", &fwd.name("c1"), "--dry-run"]);
+    for line in [
+        format!(" ip -n {host} link add fwd0 "),
+        format!(" nsenter --net=/run/netns/{host} bpftool net attach tcx_egress "),
+        format!(" ip netns add {}\n", fwd.name("c1")),
+        format!(" ip -n {} link set lo up\n", fwd.name("c1")),
+    ] {
+        assert!(plan.contains(&line), "{line:?} is missing: {plan}");
+    }
+}

@@ -1,22 +1,27 @@
-//! Datagrams: answered, one-way, and from many sockets.
+//! Datagrams: answered, one-way, refused, too large, and from many sockets.
 
 use std::{
     collections::BTreeSet,
     io::ErrorKind,
     net::{SocketAddr, UdpSocket},
+    os::fd::AsFd as _,
     thread,
     time::Duration,
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::{Conversation, side::Side};
 use crate::{
     packet::UDP,
-    peers::{ANY, asked, at, echo_udp, udp},
+    peers::{ANY, PATIENCE, asked, at, echo_udp, udp},
 };
 
 pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("udp echo", echo),
     ("udp without an answer", one_way),
+    ("udp to a closed port", closed),
+    ("udp too large for a hop", too_large),
     ("udp in fragments", fragments),
     ("udp from many sockets", many),
     ("udp from a stranger", stranger),
@@ -53,6 +58,39 @@ fn one_way(side: &Side) -> Vec<String> {
         sources.insert(from);
     }
     vec![format!("20 arrived from {} socket", sources.len())]
+}
+
+/// What a connected socket is told after it has sent.
+fn told(socket: &UdpSocket) -> String {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    match socket.recv(&mut [0; 64]) {
+        Ok(length) => format!("{length} bytes"),
+        Err(error) => format!("{:?}", error.kind()),
+    }
+}
+
+fn closed(side: &Side) -> Vec<String> {
+    let client = udp(&side.one, ANY);
+    client.connect(SocketAddr::V4(at(side.outside, 7002))).expect("a socket");
+    client.send(b"hello").expect("it leaves");
+    vec![told(&client)]
+}
+
+/// Sends without fragmenting until an error tells the MTU.
+fn too_large(side: &Side) -> Vec<String> {
+    let client = udp(&side.one, ANY);
+    client.connect(SocketAddr::V4(at(side.far, 7003))).expect("a socket");
+    setsockopt(&client.as_fd(), sockopt::Ipv4RecvErr, &true).expect("an option");
+    let listener = udp(&side.far_ns, at(side.far, 7003));
+    client.send(&[1; 1400]).expect("it leaves");
+    let first = told(&client);
+    // The error has told the kernel inside how large a packet may be: it fragments from now on, or refuses.
+    let second = client.send(&[1; 1273]).map_err(|error| error.kind().to_string());
+    client.send(&[2; 1272]).expect("what fits leaves");
+    let mut got = [0; 2048];
+    listener.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let arrived = listener.recv(&mut got).expect("it arrives");
+    vec![first, format!("{second:?}"), format!("{arrived} bytes arrived")]
 }
 
 /// Echoes datagrams until one says that it is the last.
