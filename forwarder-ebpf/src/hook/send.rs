@@ -85,12 +85,13 @@ impl Found {
     }
 }
 
-/// Notes a packet at its flow. Protocols without ports live as UDP does: a reply establishes.
+/// Notes a packet at its flow. Protocols without ports live as UDP does.
 #[inline(always)]
 fn note<const BACK: bool>(skb: Skb, tuple: *const Tuple, slot: u32, l3: u32) -> u32 {
     let Ok(found) = Found::new::<BACK>(skb, tuple, slot, l3) else { return 0 };
-    let mut l4 =
-        l4::Header { proto: Proto::Udp, src_port: [0, 0], dst_port: [0, 0], tcp_flags: 0, icmp_type: 0, len: 0 };
+    // What makes other flows lasting is not enough for TCP, whose later fragments show no flags.
+    let proto = if found.ip.proto == Proto::Tcp as u8 { Proto::Tcp } else { Proto::Udp };
+    let mut l4 = l4::Header { proto, src_port: [0, 0], dst_port: [0, 0], tcp_flags: 0, icmp_type: 0, len: 0 };
     if found.has_ports()
         && let Ok(header) = l4::parse_first(&skb.all_headers(), &found.ip)
     {
