@@ -290,6 +290,7 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.tcp_flags = tcp_flags & 0xff;
     opening.port_use = port_use_of(endpoint.flags);
     opening.inbound = tcp_flags & INBOUND;
+    opening.keeps = 0;
     Resolved::new(Resolved::OPEN, 0)
 }
 
@@ -304,9 +305,9 @@ fn port_use_of(flags: u32) -> u32 {
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
-/// endpoint's flow, or must not be.
+/// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
-pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8) -> Resolved {
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolved {
     let (Some(record), Some(opening)) = (UPLINKS.get_ptr(&uplink), OPENING.get_ptr_mut(0)) else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
@@ -326,6 +327,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8)
             tcp_flags: tcp_flags.into(),
             port_use: port_use_of(0),
             inbound: 0,
+            keeps: keeps.into(),
         };
     }
     opened(claim::open(skb.ptr(), tuple))

@@ -55,6 +55,35 @@ impl Skb {
         Self { ptr: ctx.as_ptr().cast() }
     }
 
+    /// The interface that the sending socket is bound to (`SO_BINDTODEVICE`), 0 for none.
+    #[inline(always)]
+    pub(crate) fn bound_to(self) -> u32 {
+        let (socket, device): (u64, u64);
+        // SAFETY: as in `fields`: the verifier makes the first load a pointer to a socket that may be null.
+        unsafe {
+            asm!(
+                "{socket} = *(u64 *)({context} + {offset})",
+                socket = out(reg) socket,
+                context = in(reg) self.ptr,
+                offset = const offset_of!(__sk_buff, __bindgen_anon_2),
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        if socket == 0 {
+            return 0;
+        }
+        // SAFETY: it is not null; `bound_dev_if` is the first field of `struct bpf_sock`.
+        unsafe {
+            asm!(
+                "{device} = *(u32 *)({socket} + 0)",
+                device = out(reg) device,
+                socket = in(reg) socket,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        device as u32
+    }
+
     /// The packet whose context a global function was given.
     #[inline(always)]
     pub(crate) fn from_ptr(ptr: *mut __sk_buff) -> Self {

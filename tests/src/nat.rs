@@ -2,10 +2,12 @@
 
 use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream},
+    os::fd::AsRawFd as _,
     thread::JoinHandle,
 };
 
 use forwarder::netns::Netns;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
 use crate::{
     fwd::{Fwd, Pod, inside, pings},
@@ -113,6 +115,43 @@ fn host_that_came_first_keeps_its_port() {
     let host = (&**fwd.host(), at(fwd.uplink(0).address, PORT + 2));
     let seen = assert_connected(&fwd, 9000, &[host, (&pod, any(PORT + 2))]);
     assert_eq!(seen[0].port(), PORT + 2, "the host's own connection is not translated");
+}
+
+/// A look-up for sockets at the namespace's interface does not find those that are bound to the uplink.
+#[test]
+fn host_socket_bound_to_the_uplink_keeps_its_port() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let server = echo(&fwd, 7000);
+    let host = udp(fwd.host(), any(PORT));
+    setsockopt(&host, sockopt::BindToDevice, &"eth0".into()).expect("it is bound");
+    asked(&host, server, b"host");
+    let client = udp(&pod, any(PORT));
+    for _ in 0..3 {
+        asked(&client, server, b"inside");
+        asked(&host, server, b"host again");
+    }
+    let flows = fwd.list(&["flows", "--ns", &pod.name]);
+    assert!(flows.iter().all(|flow| flow["nat_port"] != PORT), "{flows:#?}");
+
+    let outside = at(fwd.uplink(0).outside[0], 9000);
+    let listener = listen(fwd.internet(0), outside);
+    let clients = std::thread::spawn(move || {
+        let accept = |_| listener.accept().expect("a client comes").1.port();
+        [0, 1].map(accept)
+    });
+    let bound = fwd.host().run(|| {
+        let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        setsockopt(&fd, sockopt::BindToDevice, &"eth0".into()).expect("it is bound");
+        bind(fd.as_raw_fd(), &SockaddrIn::from(any(PORT + 1))).expect("the port is free");
+        nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn::from(outside)).expect("it connects");
+        Ok(fd)
+    });
+    let inside = connect(&pod, any(PORT + 1), outside).expect("it connects");
+    let ports = clients.join().expect("the server");
+    assert_eq!(ports[0], PORT + 1, "the host's own connection is not translated");
+    assert_ne!(ports[1], PORT + 1);
+    drop((bound, inside));
 }
 
 #[test]

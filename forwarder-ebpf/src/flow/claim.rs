@@ -14,7 +14,7 @@ use forwarder_common::{
     flow::{hash, outbound_reply},
     ports::{Candidates, EXHAUSTED, retry_class},
     verdict::DropReason,
-    wire::l4::{Proto, has_ports},
+    wire::l4::has_ports,
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) struct Opening {
     pub(crate) port_use: u32,
     /// Not 0 for a flow that begins from outside.
     pub(crate) inbound: u32,
+    /// Not 0 for a socket of the host that keeps its port.
+    pub(crate) keeps: u32,
 }
 
 /// What the probing of ports works with.
@@ -137,7 +139,10 @@ extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
     if !has_ports(tuple.proto) {
         return claim_portless(index);
     }
-    if !mapped(&mut probe) {
+    if opening.keeps != 0 {
+        keep(&mut probe, port);
+    }
+    if probe.claimed == 0 && !mapped(&mut probe) {
         claim_port(&mut probe);
         if probe.claimed != 0 && !publish_mapping(&mut probe) {
             mapped(&mut probe);
@@ -153,6 +158,17 @@ extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
 
 /// Set in the result of [`fwd_port_claim`] when it succeeded.
 const CLAIMED: u32 = 1 << 31;
+
+/// Claims the very port of a host's socket: no other counts it, for mappings leave to the host what the host uses.
+#[inline(always)]
+fn keep(probe: &mut Probe, port: u16) {
+    if let Some(reply) = reply(probe.slot, port)
+        && insert(reply, probe.slot)
+    {
+        probe.claimed = port.into();
+        probe.kind = port_use::PLAIN.into();
+    }
+}
 
 /// Claims the port of the socket's mapping, if it has one. Where a socket of the host, or a flow from before mappings were
 /// asked for, has the very conversation, this one gets a port of its own.

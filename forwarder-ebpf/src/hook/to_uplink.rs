@@ -127,11 +127,17 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     let mut slot = host_flow(&tuple);
     if slot == 0 {
         let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
-        // A raw or ping socket is not found by a look-up: the host's echo claims its identifier before an endpoint's can.
-        if !opens || !(is_icmp || claimed(&tuple, skb.ifindex())) {
+        if !opens {
             return Ok(None);
         }
-        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags);
+        // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
+        // claim what they use before an endpoint can.
+        let unseen = is_icmp || skb.bound_to() != 0;
+        let clashes = claimed(&tuple, skb.ifindex());
+        if !unseen && !clashes {
+            return Ok(None);
+        }
+        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags, !clashes);
         if resolved.what() != Resolved::FLOW {
             // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
             return Ok(None);

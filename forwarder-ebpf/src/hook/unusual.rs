@@ -180,7 +180,7 @@ pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
     let mut tuple = Tuple::default();
     let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
     if slot == OPEN {
-        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), 0);
+        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), 0, false);
         // If an endpoint was faster, the host's next packet ends its flow.
         slot = if resolved.what() == Resolved::FLOW { resolved.value() } else { LEFT_ALONE };
     }

@@ -36,6 +36,34 @@ fn connects(fixture: &Fixture, client: &Member, port: u16, server: SocketAddrV4)
 }
 
 #[test]
+fn two_cpus_with_the_first_packets_of_one_flow_agree_on_its_port() {
+    const ROUNDS: u16 = 400;
+    with_endpoints(&Sizes::default(), &[0], |fixture| {
+        let host = &forwarder::netns::Netns::current().unwrap();
+        let (client, start) = (&fixture.members[0], &std::sync::Barrier::new(2));
+        let server = SocketAddrV4::new(fixture.outside, 53);
+        let ports: Vec<Vec<SocketAddrV4>> = std::thread::scope(|scope| {
+            let threads = [0, 1].map(|cpu| {
+                scope.spawn(move || {
+                    host.enter().unwrap();
+                    super::pin_to(cpu);
+                    let send = |round| {
+                        let inside = SocketAddrV4::new(client.address, 32_768 + round);
+                        let frame = Frame::new(Proto::Udp, inside, server).build();
+                        start.wait();
+                        source(&fixture.run_from(client, &frame).packet)
+                    };
+                    (0..ROUNDS).map(send).collect()
+                })
+            });
+            threads.map(|thread| thread.join().unwrap()).into()
+        });
+        assert_eq!(ports[0], ports[1]);
+        assert_eq!(fixture.dataplane.flows().unwrap().len(), usize::from(ROUNDS));
+    });
+}
+
+#[test]
 fn sixteen_clients_fill_nine_tenths_of_the_range_towards_each_server() {
     let sizes = Sizes { nat_ports: (2_000, 2_000 + PORTS - 1), ..Sizes::default() };
     with_endpoints(&sizes, &[0; CLIENTS as usize], |fixture| {
