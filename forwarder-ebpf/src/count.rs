@@ -29,10 +29,10 @@ impl Amount {
     /// A parsed packet: each segment of a GSO packet repeats the headers.
     #[inline(always)]
     pub(crate) fn of(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> Self {
-        let segments = skb.gso_segs();
+        let headers = ip.len.wrapping_add(l4.len);
+        let segments = skb.segments(ip.off.wrapping_add(headers));
         if segments > 1 {
-            let headers = ip.len.wrapping_add(l4.len) as u32;
-            let repeated = segments.wrapping_sub(1).wrapping_mul(headers);
+            let repeated = segments.wrapping_sub(1).wrapping_mul(headers as u32);
             return Self { packets: segments, bytes: skb.len().wrapping_sub(ip.off as u32).wrapping_add(repeated) };
         }
         // The frame may be padded: the header knows better.

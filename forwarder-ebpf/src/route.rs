@@ -212,28 +212,9 @@ fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
 /// Looks the route up as if the packet came in by `input`.
 #[inline(always)]
 fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Route {
-    let (mut result, mut params) = fib(skb, tuple, input, BPF_FIB_LOOKUP_SKIP_NEIGH | BPF_FIB_LOOKUP_SRC);
-    if result == EINVAL {
-        // A kernel before 6.7, which does not choose sources (the uplink's first address serves), or before 6.3, which
-        // always looks for the neighbour as well: that it is not known yet is no obstacle.
-        (result, params) = fib(skb, tuple, input, 0);
-        params.__bindgen_anon_3.ipv4_src = 0;
-    }
-    // SAFETY: the fields were written by the helper, or by `fib`.
-    unsafe {
-        Route {
-            result,
-            out_if: params.ifindex,
-            next_hop: params.__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
-            source: params.__bindgen_anon_3.ipv4_src.to_ne_bytes(),
-            mtu: params.__bindgen_anon_1.mtu_result.into(),
-        }
-    }
-}
-
-#[inline(always)]
-fn fib(skb: *mut __sk_buff, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_fib_lookup) {
-    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size.
+    const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
+    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size. What is read was written by the helper,
+    // or before.
     unsafe {
         let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
         params.family = AF_INET;
@@ -245,8 +226,20 @@ fn fib(skb: *mut __sk_buff, tuple: &Tuple, input: u32, flags: u32) -> (i64, bpf_
         params.ifindex = input;
         params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
         params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
-        let result = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, flags);
-        (result, params)
+        let mut result = fib_lookup(skb.cast(), &raw mut params, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | BPF_FIB_LOOKUP_SRC);
+        if result == EINVAL {
+            // A kernel before 6.7, which does not choose sources (the uplink's first address serves), or before 6.3, which
+            // always looks for the neighbour as well: that it is not known yet is no obstacle. Nothing was written.
+            result = fib_lookup(skb.cast(), &raw mut params, SIZE, 0);
+            params.__bindgen_anon_3.ipv4_src = 0;
+        }
+        Route {
+            result,
+            out_if: params.ifindex,
+            next_hop: params.__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
+            source: params.__bindgen_anon_3.ipv4_src.to_ne_bytes(),
+            mtu: params.__bindgen_anon_1.mtu_result.into(),
+        }
     }
 }
 

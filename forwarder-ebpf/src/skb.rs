@@ -103,9 +103,9 @@ impl Skb {
         pub(crate) ifindex: u32,
         /// The interface by which the packet came into this namespace, 0 for the host's own.
         pub(crate) ingress_ifindex: u32,
-        /// Segments of a GSO packet, 0 or 1 for others.
-        pub(crate) gso_segs: u32,
-        /// Payload of each segment of a GSO packet, bytes.
+        /// Segments of a GSO packet, where they were counted.
+        gso_segs: u32,
+        /// Payload of each segment of a GSO packet, bytes; 0 for others.
         pub(crate) gso_size: u32,
         /// Start of the linear bytes; the verifier makes it a packet pointer.
         data: usize,
@@ -117,6 +117,17 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn ptr(self) -> *mut __sk_buff {
         self.ptr
+    }
+
+    /// Segments of a packet with so many bytes of headers: 1 if it is no GSO packet.
+    #[inline(always)]
+    pub(crate) fn segments(self, headers: usize) -> u32 {
+        let size = self.gso_size();
+        if size == 0 {
+            return 1;
+        }
+        let counted = self.gso_segs();
+        if counted != 0 { counted } else { fwd_segments(self.len().wrapping_sub(headers as u32), size) }
     }
 
     /// The linear bytes as they are.
@@ -151,11 +162,12 @@ impl Skb {
     }
 }
 
-impl From<*mut __sk_buff> for Skb {
-    #[inline(always)]
-    fn from(ptr: *mut __sk_buff) -> Self {
-        Self { ptr }
-    }
+/// Segments of `size` bytes in `payload`: what comes from a virtual machine's host or a TUN device was not counted
+/// (`SKB_GSO_DODGY`, virtio_net_hdr_to_skb in include/linux/virtio_net.h).
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_segments(payload: u32, size: u32) -> u32 {
+    payload.wrapping_add(size.wrapping_sub(1)).checked_div(size).unwrap_or(1)
 }
 
 impl Bytes {

@@ -27,7 +27,7 @@ const CONTROL: &str = "10.77.200.1";
 /// Source of the packet that marks how far a recording is complete (RFC 5737: nobody's).
 const MARKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 250);
 
-/// Sees every packet on `eth0` of the host with an address that a namespace may have.
+/// Sees every packet on an uplink of the host with an address that a namespace may have.
 pub(crate) struct Capture<'a> {
     fwd: &'a Fwd,
     tcpdump: Process,
@@ -36,7 +36,13 @@ pub(crate) struct Capture<'a> {
 impl<'a> Capture<'a> {
     #[track_caller]
     pub(crate) fn start(fwd: &'a Fwd) -> Self {
-        let argv = ["tcpdump", "-l", "--immediate-mode", "-n", "-p", "-i", "eth0", "net", "10.77.0.0/16"];
+        Self::on(fwd, "eth0")
+    }
+
+    /// On another uplink, by which the default route must leave.
+    #[track_caller]
+    pub(crate) fn on(fwd: &'a Fwd, interface: &str) -> Self {
+        let argv = ["tcpdump", "-l", "--immediate-mode", "-n", "-p", "-i", interface, "net", "10.77.0.0/16"];
         Self { fwd, tcpdump: listening(fwd.host(), &argv) }
     }
 

@@ -65,4 +65,6 @@ mod targets;
 #[cfg(test)]
 mod traffic;
 #[cfg(test)]
+mod tun;
+#[cfg(test)]
 mod wire;

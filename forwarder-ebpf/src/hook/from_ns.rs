@@ -98,7 +98,7 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
         word = store::matches::<false>(slot, &tuple);
     }
     match store::copy::<false>(slot, word) {
-        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, hit),
+        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, &hit),
         _ => drop(skb, DropReason::Contended),
     }
 }
@@ -125,15 +125,15 @@ fn deliver(skb: Skb, peer: u32) -> Action {
     let Some(endpoint) = ENDPOINTS.get_ptr(&peer) else { return drop(skb, DropReason::NoEndpoint) };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
-    let segments = skb.gso_segs();
+    let segments = skb.segments(L3_OFF.wrapping_add(2 * ipv4::MIN_LEN));
     let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
-    if segments <= 1 && bytes > mtu {
+    if skb.gso_size() == 0 && bytes > mtu {
         return punt(skb, PuntReason::TooBig);
     }
     if let Err(reason) = skb.headers().store(ethernet::field::DST, mac) {
         return drop(skb, reason);
     }
-    let amount = Amount { packets: if segments > 1 { segments } else { 1 }, bytes };
+    let amount = Amount { packets: segments, bytes };
     count::fwd_count_at_endpoint(skb.ifindex(), Verdict::Forwarded.code(), amount.packets, amount.bytes);
     count::count(counters, Verdict::Delivered, amount);
     Action::peer(peer)
@@ -141,7 +141,7 @@ fn deliver(skb: Skb, peer: u32) -> Action {
 
 /// The established path.
 #[inline(always)]
-fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, mut hit: Hit) -> Action {
+fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
     if ip.ttl_expires() {
         return punt(skb, PuntReason::TtlExceeded);
     }
@@ -150,20 +150,13 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     // SAFETY: `hit` points into the slot array.
     let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
     if now.wrapping_sub(checked) > config.hz {
-        let resolved = route::refresh(skb, tuple, hit.index, now, l4.tcp_flags);
-        if resolved.what() != Resolved::FLOW {
-            return not_outside(skb, resolved);
-        }
-        let Some(refreshed) = store::load::<false>(resolved.value(), tuple) else {
-            return drop(skb, DropReason::Contended);
-        };
-        hit = refreshed;
+        return unusual::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
     if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
         return punt(skb, PuntReason::TooBig);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<false>(&hit, l4, now, amount);
+    life::touch::<false>(hit, l4, now, amount);
     let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Decrement);
     if let Err(reason) = apply::rewrite(skb, bytes, &change) {
         return drop(skb, reason);

@@ -48,8 +48,9 @@ fn protocol<const L3: usize>(skb: Skb, bytes: &Bytes) -> [u8; 2] {
 /// Length of the IP packet, of each segment of a GSO packet, bytes: what an MTU is compared with.
 #[inline(always)]
 fn wire_size(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> u32 {
-    if skb.gso_segs() > 1 {
-        return skb.gso_size().wrapping_add(ip.len as u32).wrapping_add(l4.len as u32);
+    let segment = skb.gso_size();
+    if segment != 0 {
+        return segment.wrapping_add(ip.len as u32).wrapping_add(l4.len as u32);
     }
     ip.total_len.into()
 }
@@ -58,7 +59,7 @@ fn wire_size(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> u32 {
 #[inline(always)]
 fn whole(skb: Skb, ip: &ipv4::Header) -> bool {
     if ip.total_len == 0 {
-        return skb.gso_segs() > 1;
+        return skb.gso_size() != 0;
     }
     u32::from(ip.total_len).wrapping_add(ip.off as u32) <= skb.len()
 }

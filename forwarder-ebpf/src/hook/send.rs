@@ -50,21 +50,35 @@ impl Found {
     /// What it adds to counters.
     #[inline(always)]
     fn amount(&self) -> Amount {
-        if self.skb.gso_segs() > 1 {
-            return Amount { packets: self.skb.gso_segs(), ..Amount::whole(self.skb, self.ip.off) };
+        if self.skb.gso_size() != 0 {
+            let headers = self.headers();
+            let segments = self.skb.segments(self.ip.off.wrapping_add(headers));
+            let Amount { bytes, .. } = Amount::whole(self.skb, self.ip.off);
+            let repeated = segments.wrapping_sub(1).wrapping_mul(headers as u32);
+            return Amount { packets: segments, bytes: bytes.wrapping_add(repeated) };
         }
         Amount { packets: 1, bytes: self.ip.total_len.into() }
     }
 
-    /// Whether it is larger than the way out allows. What a segment of a protocol without ports repeats is not known: the IP
-    /// header at least.
+    /// Whether it is larger than the way out allows. What a segment repeats is known of TCP and UDP; of others, the IP header at
+    /// least.
     #[inline(always)]
     fn too_big(&self) -> bool {
-        let size = match self.skb.gso_segs() {
-            0 | 1 => self.ip.total_len.into(),
-            _ => self.skb.gso_size().wrapping_add(self.ip.len as u32),
+        let size = match self.skb.gso_size() {
+            0 => self.ip.total_len.into(),
+            segment => segment.wrapping_add(self.headers() as u32),
         };
         size > u32::from(self.hit.mtu)
+    }
+
+    /// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes.
+    #[inline(always)]
+    fn headers(&self) -> usize {
+        let l4 = match self.has_ports() {
+            true => l4::parse_first(&self.skb.all_headers(), &self.ip).map_or(0, |l4| l4.len),
+            false => 0,
+        };
+        self.ip.len.wrapping_add(l4)
     }
 
     /// Whether the ports stand in this packet.

@@ -118,18 +118,31 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         slot = resolved.value();
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
-        0 => {
-            let action = fwd_send_out(skb.ptr(), &tuple, slot);
-            if action == REDIRECT {
-                fwd_note_out(skb.ptr(), &tuple, slot, ETHERNET);
-            }
-            Action::performed(action)
-        }
+        0 => send_out(skb, &tuple, slot),
         code => {
             from_ns::count_here(skb, code);
             Action::DROP
         }
     }
+}
+
+#[inline(always)]
+fn send_out(skb: Skb, tuple: &Tuple, slot: u32) -> Action {
+    let action = fwd_send_out(skb.ptr(), tuple, slot);
+    if action == REDIRECT {
+        fwd_note_out(skb.ptr(), tuple, slot, ETHERNET);
+    }
+    Action::performed(action)
+}
+
+/// A packet of the flow in `slot`, whose route is a second old.
+#[inline(always)]
+pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
+    let resolved = route::refresh(skb, tuple, slot, now(), tcp_flags);
+    if resolved.what() != Resolved::FLOW {
+        return from_ns::not_outside(skb, resolved);
+    }
+    send_out(skb, tuple, resolved.value())
 }
 
 /// Whether the route of the flow in `slot` is a second old.

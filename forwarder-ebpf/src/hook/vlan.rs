@@ -44,7 +44,7 @@ pub(super) fn leaves(skb: Skb) -> Action {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_carries_endpoint(skb: *mut __sk_buff) -> u32 {
-    let bytes = Skb::from(skb).all_headers();
+    let bytes = Skb::from_ptr(skb).all_headers();
     let mut off = field::TYPE;
     let mut tags = 0u32;
     while tags <= 2 {

@@ -195,12 +195,20 @@ impl Dataplane {
             return Ok(());
         }
         let object = || format!("data path in {}", self.dir.display());
-        let hints =
-            MapData::from_pin(self.map_pin("FLOW_HINTS")).and_then(|map| map.info()).doing("open", "map FLOW_HINTS")?;
-        let hint_mask = hints.max_entries() - 1;
+        let hint_mask = self.max_entries("FLOW_HINTS")? - 1;
         let mut loader = self.loader(&hint_mask);
+        for name in MAP_NAMES {
+            loader.map_max_entries(name, self.max_entries(name)?);
+        }
         let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error, object()))?;
         missing.into_iter().try_for_each(|name| self.load_program(&mut ebpf, name))
+    }
+
+    /// How many entries the map pinned as `name` has room for.
+    fn max_entries(&self, name: &str) -> Result<u32> {
+        let info =
+            MapData::from_pin(self.map_pin(name)).and_then(|map| map.info()).doing("open", format!("map {name}"))?;
+        Ok(info.max_entries())
     }
 
     fn load_program(&self, ebpf: &mut Ebpf, name: &str) -> Result<()> {
