@@ -74,25 +74,31 @@ fn after_each_operation(fwd: &Fwd, mut prepare: impl FnMut(), args: &[&str], mut
 
 #[test]
 fn next_up_completes_a_killed_one() {
-    killed_up_is_completed("tc");
+    let options = ["--nat", "eim", "--clamp-mss", "--allow-spoof", "--max-flows", "1000", "--timeout", "icmp=2m"];
+    killed_up_is_completed("tc", &options);
 }
 
 #[test]
 fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
-    killed_up_is_completed("kernel");
+    killed_up_is_completed("kernel", &[]);
 }
 
-fn killed_up_is_completed(datapath: &str) {
+fn killed_up_is_completed(datapath: &str, options: &[&str]) {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
     let name = fwd.name("c1");
-    let up = ["up", "--ns", &name, "--datapath", datapath];
+    let options = [&["--datapath", datapath], options].concat();
+    let up = [&["up", "--ns", &name], &options[..]].concat();
     after_each_operation(
         &fwd,
         || {},
         &up,
         |after| {
-            let pod = fwd.up("c1", &["--datapath", datapath]);
+            let pod = fwd.up("c1", &options);
+            let shown = fwd.json(&["inspect", &name]);
+            let is_given = |option| options.contains(&option);
+            assert_eq!(shown["clamp_mss"], is_given("--clamp-mss"), "after a kill at operation {after}");
+            assert_eq!(shown["allow_spoof"], is_given("--allow-spoof"), "after a kill at operation {after}");
             let outside = fwd.uplink(0).outside[0].to_string();
             let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
             assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");

@@ -22,7 +22,7 @@ use crate::{
     Error, Kind, Result,
     dataplane::{Lock, RunDir},
     netns::Netns,
-    reconcile::{DownRequest, Op, UpRequest, plan_down, plan_up},
+    reconcile::{Action, DownRequest, Object, Op, UpRequest, plan_down, plan_up},
 };
 
 /// How long a command waits for another one.
@@ -78,7 +78,8 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, observer)?;
     let endpoint = attached(&runner, request, &plan.network)?;
-    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), warnings: plan.warnings })
+    let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
+    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, warnings: plan.warnings })
 }
 
 /// The record of the endpoint that `up` made sure of.

@@ -11,6 +11,8 @@ pub struct UpResult {
     pub endpoint: (u32, Endpoint),
     /// Whether anything had to be done.
     pub changed: bool,
+    /// Whether programs and flow table had to be loaded.
+    pub loaded: bool,
     /// What the user ought to know.
     pub warnings: Vec<String>,
 }

@@ -100,6 +100,10 @@ pub struct NatView {
     pub port_retries: Vec<RetriesView>,
     /// Searches that found none.
     pub ports_exhausted: u64,
+    /// Flows that were ended for having been idle.
+    pub idle_ended: u64,
+    /// The longest that the timer which ends them held its CPU, microseconds.
+    pub sweep_longest_us: u64,
 }
 
 impl NatView {
@@ -145,6 +149,12 @@ impl View for NatView {
             .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"));
         for times in times.chunks(3) {
             facts.add("idle times", times.join(", "));
+        }
+        if self.sweep_longest_us > 0 {
+            facts.add(
+                "sweep",
+                format!("{} idle flows ended, at most {} µs at a time", self.idle_ended, self.sweep_longest_us),
+            );
         }
         facts.write(look, out)?;
         if !self.ports.is_empty() {

@@ -64,6 +64,8 @@ pub(crate) fn nat() -> NatView {
             retries(8, 15, 0),
         ],
         ports_exhausted: 3,
+        idle_ended: 1234,
+        sweep_longest_us: 87,
     }
 }
 
@@ -72,7 +74,12 @@ pub(crate) fn ls() -> LsView {
 }
 
 pub(crate) fn up(changed: bool) -> UpView {
-    UpView { endpoint: endpoint(Some("mynet"), "fwd0", 2), changed, uplink_address: Some("198.51.100.2".into()) }
+    UpView {
+        endpoint: endpoint(Some("mynet"), "fwd0", 2),
+        changed,
+        uplink_address: Some("198.51.100.2".into()),
+        loaded: Some(table()),
+    }
 }
 
 pub(crate) fn down() -> DownView {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{EndpointView, Look, Tone, View};
+use super::{EndpointView, Look, TableView, Tone, View, units};
 
 /// The result of `fwd up`.
 #[derive(Clone, Debug, Serialize)]
@@ -17,11 +17,14 @@ pub struct UpView {
     /// Address behind which the namespace appears outside; in `inspect`'s document.
     #[serde(skip)]
     pub uplink_address: Option<String>,
+    /// The flow table, if this command has loaded it; in `inspect`'s document.
+    #[serde(skip)]
+    pub loaded: Option<TableView>,
 }
 
 impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { endpoint, changed, uplink_address } = self;
+        let Self { endpoint, changed, uplink_address, loaded } = self;
         let (label, addresses) = (endpoint.label(), endpoint.addresses());
         let on =
             format!("{addresses} on network {}, via {} ({})", endpoint.network, endpoint.uplink, endpoint.datapath);
@@ -32,7 +35,7 @@ impl View for UpView {
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
         let uplink = [Some(endpoint.uplink.as_str()), uplink_address.as_deref()];
-        let lines = [
+        let mut lines = vec![
             ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
             (
                 "bridge",
@@ -41,6 +44,11 @@ impl View for UpView {
             ),
             ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
         ];
+        lines.extend(loaded.as_ref().map(|table| {
+            let memory = units::bytes(table.memory_bytes);
+            let (first, last) = table.nat_ports;
+            ("table", format!("{} flows, {memory}", table.max_flows), format!("ports {first}-{last}"))
+        }));
         let width = lines.iter().map(|(_, left, _)| left.chars().count()).max().unwrap_or(0);
         for (title, left, right) in lines {
             writeln!(out, "  {}  {left:width$}  {right}", look.paint(Tone::Dim, &format!("{title:9}")))?;

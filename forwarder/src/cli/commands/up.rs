@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
-use super::table;
+use super::{nat, table};
 use crate::{
     Error, Kind, Result,
     cli::{
@@ -26,12 +26,13 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
         let planned = execute::dry_up(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
-    let UpResult { endpoint: (ifindex, endpoint), changed, warnings } =
+    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, warnings } =
         execute::up(&session.context(), &request, observer)?;
     session.warn(&warnings)?;
     let state = State::read(session)?.ok_or_else(|| not_up(&request.target, None))?;
     let uplink_address = state.uplink_address(&endpoint).map(|address| address.to_string());
-    session.emit(&UpView { endpoint: state.view(ifindex, &endpoint)?, changed, uplink_address })
+    let loaded = if loaded { nat::loaded_table(&state.plane)? } else { None };
+    session.emit(&UpView { endpoint: state.view(ifindex, &endpoint)?, changed, uplink_address, loaded })
 }
 
 /// What the words ask for.
