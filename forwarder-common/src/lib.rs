@@ -11,9 +11,12 @@ extern crate std;
 
 pub mod abi;
 pub mod checksum;
+pub mod clamp;
 pub mod flow;
 pub mod fragment;
+pub mod guard;
 pub mod icmp_error;
+pub mod options;
 pub mod packet;
 pub mod portless;
 pub mod ports;

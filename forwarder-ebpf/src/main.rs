@@ -11,6 +11,7 @@
 
 mod apply;
 mod atomic;
+mod clamp;
 mod count;
 mod flow;
 mod hook;

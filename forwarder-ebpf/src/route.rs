@@ -13,6 +13,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, port_use},
     flow::hash,
+    guard::{is_martian_destination, is_martian_source},
     verdict::{DropReason, PuntReason, Verdict},
     wire::ipv4::is_multicast_or_broadcast,
 };
@@ -162,8 +163,11 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
     let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let endpoint = unsafe { &*endpoint };
-    if tuple.saddr != endpoint.v4 {
+    if tuple.saddr != endpoint.v4 && endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
         return Resolved::drop(DropReason::SpoofedSource);
+    }
+    if is_martian_destination(tuple.daddr) || is_martian_source(tuple.saddr) {
+        return Resolved::drop(DropReason::Martian);
     }
     if is_multicast_or_broadcast(tuple.daddr) {
         return Resolved::punt(PuntReason::Multicast);

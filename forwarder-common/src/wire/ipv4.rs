@@ -61,6 +61,13 @@ impl Header {
         self.fragmentation & 0x1fff
     }
 
+    /// Whether no router may cut it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn dont_fragment(&self) -> bool {
+        self.fragmentation & 0x4000 != 0
+    }
+
     /// Whether fragments follow behind this one.
     #[inline(always)]
     #[must_use]

@@ -13,6 +13,8 @@ pub mod field {
     pub const DST_PORT: usize = 2;
     /// Checksum of TCP.
     pub const TCP_CHECK: usize = 16;
+    /// Length of a UDP datagram with its header.
+    pub const UDP_LEN: usize = 4;
     /// Checksum of UDP.
     pub const UDP_CHECK: usize = 6;
 }

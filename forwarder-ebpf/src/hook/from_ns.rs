@@ -5,17 +5,18 @@ use forwarder_common::{
     flow::hash,
     packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict},
+    verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
         ethernet::{self, ethertype},
         icmp, ipv4,
-        l4::{self, Proto},
+        l4::{self, Proto, tcp_flag},
     },
 };
 
-use super::{errors, ethertype, unusual, whole, wire_size};
+use super::{errors, ethertype, guard, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
+    clamp,
     count::{self, Amount},
     flow::{
         life, now,
@@ -35,7 +36,7 @@ pub(crate) fn from_ns(skb: Skb) -> Action {
     }
     match ethertype(&bytes) {
         ethertype::IPV4 => {}
-        ethertype::ARP => return punt(skb, PuntReason::Arp),
+        ethertype::ARP => return counted(skb, guard::fwd_guard_arp(skb.ptr())),
         ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
         ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
@@ -48,7 +49,14 @@ pub(crate) fn from_ns(skb: Skb) -> Action {
         return drop(skb, DropReason::Malformed);
     }
     // With options there are more headers: the pointers are taken anew.
-    let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
+    let bytes = if ip.len == ipv4::MIN_LEN {
+        bytes
+    } else {
+        match guard::fwd_guard_options(skb.ptr(), L3_OFF as u32) {
+            guard::FINE => skb.all_headers(),
+            refused => return counted(skb, refused),
+        }
+    };
     match outbound(&bytes, &ip) {
         Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
         Err(DropReason::IcmpType) => errors::outbound(skb, &ip),
@@ -64,8 +72,20 @@ pub(super) fn drop(skb: Skb, reason: DropReason) -> Action {
 
 #[inline(always)]
 pub(super) fn punt(skb: Skb, reason: PuntReason) -> Action {
-    count_here(skb, Verdict::Punted(reason).code());
-    Action::NEXT
+    punt_code(skb, Verdict::Punted(reason).code())
+}
+
+/// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
+#[inline(always)]
+fn punt_code(skb: Skb, code: u32) -> Action {
+    counted(skb, guard::fwd_guard_punt(skb.ptr(), code))
+}
+
+/// Counts the verdict with this code, a punt or a drop.
+#[inline(always)]
+fn counted(skb: Skb, code: u32) -> Action {
+    count_here(skb, code);
+    if is_drop(code) { Action::DROP } else { Action::NEXT }
 }
 
 #[inline(always)]
@@ -90,6 +110,10 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
     let mut slot = store::hinted(hash(&tuple));
     let mut word = store::matches::<false>(slot, &tuple);
     if word == 0 {
+        let refused = guard::fwd_guard_lengths(skb.ptr());
+        if refused != guard::FINE {
+            return counted(skb, refused);
+        }
         let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
         if resolved.what() != Resolved::FLOW {
             return not_outside(skb, resolved);
@@ -115,8 +139,7 @@ pub(super) fn not_outside(skb: Skb, resolved: Resolved) -> Action {
     if resolved.what() == Resolved::PEER {
         return deliver(skb, resolved.value());
     }
-    count_here(skb, resolved.value());
-    if resolved.what() == Resolved::PUNT { Action::NEXT } else { Action::DROP }
+    if resolved.what() == Resolved::PUNT { punt_code(skb, resolved.value()) } else { counted(skb, resolved.value()) }
 }
 
 /// From namespace to namespace of one network: switched, not routed, so the TTL stays.
@@ -162,6 +185,9 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         return drop(skb, reason);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
+    if l4.tcp_flags & tcp_flag::SYN != 0 {
+        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
+    }
     let [h0, h1, h2, h3, ..] = hit.hop;
     Action::neighbour(hit.out_if, [h0, h1, h2, h3])
 }

@@ -3,18 +3,21 @@
 use forwarder_common::{
     abi::{SLOT_NONE, Tuple, feature},
     flow::hash,
+    guard::is_martian_source,
+    packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
-        l4::{self, Proto},
+        l4::{self, Proto, tcp_flag},
     },
 };
 
-use super::{NO_HEADER, errors, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, guard, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
+    clamp,
     count::{self, Amount},
     flow::{
         life, mapping, now,
@@ -43,10 +46,10 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
         Ok(l4) => l4,
         Err(DropReason::Fragment | DropReason::Protocol) => return unusual::inbound::<L3>(skb, &ip),
         Err(DropReason::IcmpType) => return errors::inbound(skb, L3),
-        Err(_) => return Action::NEXT,
+        Err(_) => return strange(skb, L3, &ip),
     };
     if !may_be_reply(&l4) {
-        return Action::NEXT;
+        return strange(skb, L3, &ip);
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = hash(&tuple);
@@ -56,6 +59,9 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
         slot = store::indexed(&tuple, hash);
         word = store::matches::<true>(slot, &tuple);
         if word == 0 {
+            if is_strange(&ip) {
+                return drop(skb, L3, DropReason::Martian);
+            }
             slot = unsolicited(skb, &tuple, &l4);
             word = store::matches::<true>(slot, &tuple);
             if word == 0 {
@@ -76,6 +82,19 @@ fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
         Some(config) if config.features & feature::EIF != 0 => mapping::unsolicited(skb, tuple, l4.tcp_flags),
         _ => SLOT_NONE,
     }
+}
+
+/// A packet of no flow: the host's, unless it is strange.
+#[inline(always)]
+fn strange(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
+    if is_strange(ip) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
+}
+
+/// Whether a packet of no flow comes from where nothing outside can be: the host would take it for a namespace's. (From 0.0.0.0
+/// those ask who have no address yet.)
+#[inline(always)]
+fn is_strange(ip: &ipv4::Header) -> bool {
+    in_fwd_network(ip.src) || ip.src != [0; 4] && is_martian_source(ip.src)
 }
 
 /// Whether the packet may belong to a flow: its destination port lies in the NAT range.
@@ -99,11 +118,20 @@ pub(super) fn count_here(skb: Skb, l3: usize, code: u32) {
     count::fwd_count_at_uplink(skb.ifindex(), 0, code, amount.packets, amount.bytes);
 }
 
+/// Whether the IP header at `l3`, which has options, asks for a source route.
+#[inline(always)]
+pub(super) fn source_routed(skb: Skb, l3: usize) -> bool {
+    guard::fwd_guard_options(skb.ptr(), l3 as u32) == Verdict::Dropped(DropReason::SourceRoute).code()
+}
+
 /// The established path.
 #[inline(always)]
 fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
     if !whole(skb, ip) {
         return drop(skb, ip.off, DropReason::Malformed);
+    }
+    if ip.len != ipv4::MIN_LEN && source_routed(skb, L3) {
+        return drop(skb, L3, DropReason::SourceRoute);
     }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<true>(hit, l4, now(), amount);
@@ -124,6 +152,12 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     };
     if let Err(reason) = done {
         return drop(skb, ip.off, reason);
+    }
+    if l4.tcp_flags & tcp_flag::SYN != 0 {
+        // SAFETY: `hit` points into the slot array.
+        let mtu = unsafe { (&raw const (*hit.slot).out.mtu).read_volatile() };
+        // Without a link-layer header there is one by now.
+        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, hit.out_if, mtu.into());
     }
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);

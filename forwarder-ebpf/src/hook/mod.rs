@@ -4,6 +4,7 @@ mod errors;
 mod fragments;
 mod from_ns;
 mod from_uplink;
+pub(crate) mod guard;
 mod portless;
 mod send;
 mod sums;

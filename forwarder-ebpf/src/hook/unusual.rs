@@ -173,6 +173,9 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if !whole(skb, ip) {
         return from_uplink::drop(skb, L3, DropReason::Malformed);
     }
+    if ip.len != ipv4::MIN_LEN && from_uplink::source_routed(skb, L3) {
+        return from_uplink::drop(skb, L3, DropReason::SourceRoute);
+    }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
         0 => {
             fwd_note_back(skb.ptr(), &tuple, slot, L3 as u32);

@@ -129,13 +129,10 @@ fn what_is_not_for_the_uplink_is_punted_or_dropped_with_its_reason() {
         Frame::new(Proto::Udp, SocketAddrV4::new(from.into(), 40_000), SocketAddrV4::new(to.into(), 53))
     };
     let own = ADDRESS.octets();
-    let mut arp = frame(own, [203, 0, 113, 1]).build();
-    arp[12..14].copy_from_slice(&[0x08, 0x06]);
-    let mut ipv6 = arp.clone();
+    let mut ipv6 = frame(own, [203, 0, 113, 1]).build();
     ipv6[12..14].copy_from_slice(&[0x86, 0xdd]);
     let reset = Frame::new(Proto::Tcp, SocketAddrV4::new(ADDRESS, 9), SocketAddrV4::new([203, 0, 113, 1].into(), 9));
     let cases = [
-        ("Arp", NEXT, arp),
         ("Ipv6", DROP, ipv6),
         ("SpoofedSource", DROP, frame([10, 77, 0, 3], [203, 0, 113, 1]).build()),
         ("Multicast", NEXT, frame(own, [224, 0, 0, 251]).build()),

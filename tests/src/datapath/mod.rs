@@ -5,6 +5,7 @@ mod errors;
 mod fixture;
 mod fragments;
 mod frame;
+mod guard;
 mod halves;
 mod lifetime;
 mod mapping;

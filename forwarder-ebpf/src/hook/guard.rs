@@ -1,0 +1,129 @@
+//! What is refused for what it claims: frames with another's MAC, ARP for another, source routes, lengths that cannot be. Global
+//! functions: only packets pay that open a flow, have IP options, or go on to the bridge. They read what is linear already, so that
+//! their callers' pointers stay good.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::{bpf_loop, bpf_skb_load_bytes},
+};
+use forwarder_common::{
+    abi::endpoint_flags,
+    guard,
+    options::{Outcome, STEPS, Walk, kind},
+    packet::{L3_OFF, PacketBytes as _},
+    verdict::{DropReason, PuntReason},
+    wire::{ethernet, ipv4},
+};
+
+use crate::{maps::ENDPOINTS, skb::Skb};
+
+/// No objection.
+pub(crate) const FINE: u32 = 0;
+
+#[inline(always)]
+fn code(result: Result<(), DropReason>) -> u32 {
+    match result {
+        Ok(()) => FINE,
+        Err(reason) => reason as u32,
+    }
+}
+
+/// Judges an ARP frame of a namespace. Returns the code of the verdict.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_guard_arp(skb: *mut __sk_buff) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return DropReason::NoEndpoint as u32 };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let endpoint = unsafe { &*endpoint };
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
+        return PuntReason::Arp as u32;
+    }
+    match code(guard::arp(&skb.linear(), endpoint.mac, endpoint.v4)) {
+        FINE => PuntReason::Arp as u32,
+        reason => reason,
+    }
+}
+
+/// Judges a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
+/// Returns that code, or that of the reason to drop the frame.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_guard_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    let bytes = skb.linear();
+    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return punt };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let endpoint = unsafe { &*endpoint };
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
+        return match bytes.load::<6>(ethernet::field::SRC) {
+            Ok(source) if source == endpoint.mac => punt,
+            _ => DropReason::SpoofedMac as u32,
+        };
+    }
+    // What the kernel cuts and forwards is translated at the uplink, by its source: another's is not known there.
+    match ipv4::parse(&bytes, L3_OFF) {
+        Ok(ip) if ip.src != endpoint.v4 && punt == PuntReason::TooBig as u32 && !ip.dont_fragment() => {
+            DropReason::Untranslated as u32
+        }
+        _ => punt,
+    }
+}
+
+/// Judges the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_guard_lengths(skb: *mut __sk_buff) -> u32 {
+    let bytes = Skb::from_ptr(skb).linear();
+    code(ipv4::parse(&bytes, L3_OFF).and_then(|ip| guard::lengths(&bytes, &ip)))
+}
+
+/// Judges the options of the IP header at `l3`, if it has any. Returns [`FINE`] or the code of the reason to drop the packet.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_guard_options(skb: *mut __sk_buff, l3: u32) -> u32 {
+    let l3 = l3 & 0xf;
+    let Ok(ip) = ipv4::parse(&Skb::from_ptr(skb).linear(), l3 as usize) else { return DropReason::Truncated as u32 };
+    let length = ip.len.wrapping_sub(ipv4::MIN_LEN) as u32;
+    let first = l3.wrapping_add(ipv4::MIN_LEN as u32);
+    match find(skb, first, length, [kind::LOOSE, kind::STRICT]).0 {
+        PRESENT => DropReason::SourceRoute as u32,
+        ABSENT => FINE,
+        _ => DropReason::Malformed as u32,
+    }
+}
+
+/// [`Outcome::Present`] as a number.
+pub(crate) const PRESENT: u32 = Outcome::Present as u32;
+const ABSENT: u32 = Outcome::Absent as u32;
+
+/// Looks for one of two options among the `length` bytes at `off`: the [`Outcome`], and how far behind `off` it stands.
+#[inline(always)]
+pub(crate) fn find(skb: *mut __sk_buff, off: u32, length: u32, wanted: [u8; 2]) -> (u32, u32) {
+    let mut walk = Walk::new(length, wanted);
+    let walk = &raw mut walk;
+    let mut at = 0;
+    // SAFETY: `walk` lives on this stack until the loop is over; the bytes that are loaded lie in it: `at` stays below 40.
+    unsafe {
+        while at < forwarder_common::options::LONGEST {
+            let to = (&raw mut (*walk).bytes).cast::<u8>().add(at as usize);
+            if at < length && bpf_skb_load_bytes(skb.cast(), off.wrapping_add(at), to.cast(), 4) != 0 {
+                return (Outcome::Malformed as u32, 0);
+            }
+            at = at.wrapping_add(4);
+        }
+        bpf_loop(STEPS, step as *mut c_void, walk.cast(), 0);
+        let ended = (*walk).at >= (*walk).length;
+        let outcome = (*walk).outcome;
+        // As many paddings as there are steps.
+        (if ended && outcome == Outcome::Going as u32 { ABSENT } else { outcome }, (*walk).at)
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn step(_number: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `find` gave it.
+    i64::from(!unsafe { (*walk).step() })
+}
