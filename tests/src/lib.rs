@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod bpf_ids;
 #[cfg(test)]
+mod bridged;
+#[cfg(test)]
 mod capture;
 #[cfg(test)]
 mod changes;
@@ -66,5 +68,7 @@ mod targets;
 mod traffic;
 #[cfg(test)]
 mod tun;
+#[cfg(test)]
+mod vlan;
 #[cfg(test)]
 mod wire;

@@ -26,3 +26,4 @@ fn pin_to(cpu: usize) {
     cpus.set(cpu).unwrap();
     sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
 }
+mod vlan;

@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     Kind,
-    netlink::{Link, Route, TABLE_MAIN},
+    netlink::{Link, LinkLayer, Route, TABLE_MAIN},
 };
 
 #[track_caller]
@@ -54,6 +54,17 @@ fn uplinks_that_lead_nowhere() {
     world.up(&uplink("eth0"));
     let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) };
     refused(&world, &UpRequest { uplink: Some("fwd0".into()), ..other }, Kind::Usage, &["fwd0", "network of fwd"]);
+}
+
+#[test]
+fn uplinks_with_a_header_that_the_programs_do_not_know() {
+    let mut world = World::new();
+    // InfiniBand.
+    world.host.net.links[2].layer = LinkLayer::Other(32);
+    refused(&world, &uplink("eth1"), Kind::Unsupported, &["eth1", "32", "--datapath kernel"]);
+    world.plan_up(&UpRequest { datapath: Some(Datapath::Kernel), ..uplink("eth1") }).expect("the kernel takes any");
+    world.host.net.links[2].layer = LinkLayer::None;
+    world.plan_up(&uplink("eth1")).expect("there are programs for it");
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Frames with a VLAN tag in their data: raw sockets send such. What the kernel keeps beside the data is seen in `crate::vlan`.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use forwarder::dataplane::{Hook, Sizes};
+use forwarder_common::wire::l4::Proto;
+
+use super::{
+    fixture::{ADDRESS, with_fixture},
+    frame::Frame,
+};
+
+const NEXT: i32 = -1;
+const DROP: i32 = 2;
+const TAG: [u8; 4] = [0x81, 0x00, 0, 5];
+const SERVICE_TAG: [u8; 4] = [0x88, 0xa8, 0, 7];
+
+/// A frame from `source` with these tags.
+fn tagged(source: Ipv4Addr, tags: &[[u8; 4]]) -> Vec<u8> {
+    let remote = SocketAddrV4::new([203, 0, 113, 1].into(), 53);
+    let frame = Frame::new(Proto::Udp, SocketAddrV4::new(source, 40_000), remote).build();
+    [&frame[..12], &tags.concat(), &frame[12..]].concat()
+}
+
+#[test]
+fn tagged_frames_of_a_namespace_are_dropped() {
+    with_fixture(&Sizes::default(), |fixture| {
+        for (number, tags) in (1..).zip([&[TAG][..], &[SERVICE_TAG], &[SERVICE_TAG, TAG]]) {
+            assert_eq!(fixture.run_from_ns(&tagged(ADDRESS, tags)).verdict, DROP, "{tags:?}");
+            assert_eq!(fixture.counted("Vlan"), number, "{tags:?}");
+        }
+        assert!(fixture.dataplane.flows().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn tagged_frames_leave_by_an_uplink_unless_an_endpoint_is_their_source() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let run = |frame: &[u8]| fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap();
+        for (number, tags) in (1..).zip([&[TAG][..], &[SERVICE_TAG], &[SERVICE_TAG, TAG]]) {
+            assert_eq!(run(&tagged(ADDRESS, tags)).verdict, DROP, "{tags:?}");
+            assert_eq!(fixture.counted("Untranslated"), number, "{tags:?}");
+            let others = tagged(fixture.nat, tags);
+            let left = run(&others);
+            assert_eq!((left.verdict, left.packet), (NEXT, others), "{tags:?}");
+        }
+        let arp = [&[0xff; 12][..], &TAG, &[0x08, 0x06], &[0; 46]].concat();
+        assert_eq!(run(&arp).verdict, NEXT);
+    });
+}
+
+#[test]
+fn tagged_frames_that_arrive_are_left_alone() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let frame = tagged(fixture.outside, &[TAG]);
+        let run = fixture.run_from_uplink(&frame);
+        assert_eq!((run.verdict, run.packet), (NEXT, frame));
+    });
+}

@@ -1,0 +1,82 @@
+//! Frames with a VLAN tag that the kernel has taken out of the data, where they look like any other.
+
+use std::{
+    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    time::Duration,
+};
+
+use forwarder::{lab::wait_until, netlink::Netlink, netns::Netns};
+
+use crate::{
+    fwd::Fwd,
+    packet::UDP,
+    peers::{ANY, PATIENCE, asked, at, echo_udp, udp},
+    raw,
+};
+
+/// The hardware address of an interface.
+fn mac(ns: &Netns, interface: &str) -> [u8; 6] {
+    let link = Netlink::open(ns).expect("a connection").link(interface).expect("links").expect("it is there");
+    link.mac.expect("an Ethernet address")
+}
+
+/// A UDP datagram without checksum.
+fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
+    let (source, destination) = (from.port().to_be_bytes(), to.port().to_be_bytes());
+    let header = [source, destination, length, [0, 0]].concat();
+    raw::ipv4(*from.ip(), *to.ip(), UDP, &[&header, payload].concat())
+}
+
+/// A frame with a tag of this number.
+fn tagged(to: [u8; 6], from: [u8; 6], vlan: u8, packet: &[u8]) -> Vec<u8> {
+    let frame = raw::frame(to, from, packet);
+    [&frame[..12], &[0x81, 0x00, 0, vlan], &frame[12..]].concat()
+}
+
+/// What the socket gets next.
+fn received(socket: &UdpSocket) -> Vec<u8> {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer).expect("a datagram comes");
+    buffer[..length].to_vec()
+}
+
+#[test]
+fn tagged_frames_of_a_namespace_go_nowhere() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let server = at(fwd.uplink(0).outside[0], 9000);
+    let socket = udp(fwd.internet(0), server);
+    let packet = |text: &[u8]| datagram(at(pod.address, 4000), server, text);
+    let (to, from) = (mac(fwd.host(), &pod.host_if), mac(&pod, "eth0"));
+    raw::send(&pod, "eth0", &[tagged(to, from, 5, &packet(b"tagged")), raw::frame(to, from, &packet(b"plain"))]);
+    assert_eq!(received(&socket), b"plain");
+    let dropped = || Ok((fwd.counted("from_ns", "dropped", Some("Vlan")) == 1).then_some(()));
+    wait_until(PATIENCE, "the tagged one is counted", dropped).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn tagged_replies_belong_to_a_vlan_and_not_to_a_namespace() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let server = at(fwd.uplink(0).outside[0], 9000);
+    let socket = udp(&pod, ANY);
+    let seen = echo_udp(udp(fwd.internet(0), server), 1);
+    asked(&socket, server, b"hello");
+    let SocketAddr::V4(external) = seen.join().expect("the server")[0] else { panic!("IPv4") };
+    let before = fwd.counted("from_uplink", "forwarded", None);
+    let packet = |text: &[u8]| datagram(server, external, text);
+    let (to, from) = (mac(fwd.host(), "eth0"), mac(fwd.internet(0), "inet0"));
+    let frames = [
+        tagged(to, from, 5, &packet(b"of a VLAN")),
+        // Number 0 is no VLAN, only a priority.
+        tagged(to, from, 0, &packet(b"with priority")),
+        raw::frame(to, from, &packet(b"plain")),
+    ];
+    raw::send(fwd.internet(0), "inet0", &frames);
+    assert_eq!((received(&socket), received(&socket)), (b"with priority".to_vec(), b"plain".to_vec()));
+    socket.set_read_timeout(Some(Duration::from_millis(10))).expect("a socket");
+    assert!(socket.recv(&mut [0; 64]).is_err(), "nothing else came");
+    assert_eq!(fwd.counted("from_uplink", "forwarded", None), before + 2);
+}
