@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     SynToNobody,
     /// SYNs to any port of this host, which refuses them: an answer comes at once.
     SynToHost(Ipv4Addr),
+    /// SYNs to this server, of which all answers are answered by a reset: ports become scarce towards it.
+    SynToServer(SocketAddrV4),
     /// UDP to any port of any address that nobody has.
     UdpToNobody,
 }
@@ -87,10 +89,14 @@ fn packet(source: Ipv4Addr, kind: Kind, random: &mut Random) -> (Vec<u8>, Socket
     let (to, proto) = match kind {
         Kind::SynToNobody => (nobody, 6),
         Kind::SynToHost(host) => (host, 6),
+        Kind::SynToServer(server) => (*server.ip(), 6),
         Kind::UdpToNobody => (nobody, 17),
     };
     // Ports that no service and no connection of the test has.
-    let ports = [0x80 | a, b, 0x40 | c & 0x3f, d];
+    let mut ports = [0x80 | a, b, 0x40 | c & 0x3f, d];
+    if let Kind::SynToServer(server) = kind {
+        ports[2..].copy_from_slice(&server.port().to_be_bytes());
+    }
     let rest: &[u8] =
         if proto == 6 { &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x20, 0, 0, 0, 0, 0] } else { &[0, 8, 0, 0] };
     let length = 24 + u8::try_from(rest.len()).expect("short");

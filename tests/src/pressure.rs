@@ -60,9 +60,13 @@ struct Servers {
     delay: Delay,
 }
 
+fn near(fwd: &Fwd) -> SocketAddrV4 {
+    at(fwd.uplink(0).outside[0], 9000)
+}
+
 fn servers(fwd: &Fwd) -> Servers {
     let delay = Delay::start(fwd, ONE_WAY).expect("a far host");
-    let (near, far) = (at(fwd.uplink(0).outside[0], 9000), at(delay.address, 9000));
+    let (near, far) = (near(fwd), at(delay.address, 9000));
     serve(listen(fwd.internet(0), near));
     serve(listen(&delay.host, far));
     Servers { near, far, delay }
@@ -152,7 +156,7 @@ fn survive(fwd: &Fwd, kinds: &[Kind]) {
     let (flooder, other) = (fwd.up("c1", &["--max-flows", "2000"]), fwd.up("c2", &[]));
     let servers = servers(fwd);
     let open = |number: usize| {
-        let pod = if number % 2 == 0 { &flooder } else { &other };
+        let pod = if number.is_multiple_of(2) { &flooder } else { &other };
         connect(pod, ANY, servers.near).expect("it connects")
     };
     let connections: Vec<_> = (0..CONNECTIONS).map(open).collect();
@@ -215,6 +219,13 @@ fn scan_of_a_host_that_refuses_evicts_nothing_established_and_lets_others_throug
     let fwd = Fwd::new();
     let host = fwd.uplink(0).outside[2];
     survive(&fwd, &[Kind::SynToHost(host)]);
+}
+
+#[test]
+fn flood_towards_one_server_leaves_ports_for_those_who_use_it() {
+    let fwd = Fwd::new();
+    let server = near(&fwd);
+    survive(&fwd, &[Kind::SynToServer(server)]);
 }
 
 /// Connects with little patience; whether somebody was there.

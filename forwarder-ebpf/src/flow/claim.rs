@@ -57,10 +57,10 @@ struct Probe {
     slot: u32,
     /// The port that was claimed, host byte order; 0 for none.
     claimed: u32,
-    /// A candidate whose flow may be ended for its port, plus one; 0 for none. A closed flow's comes first.
+    /// Of the candidates whose flow may be ended for its port the one that is worth least, plus one; 0 for none.
     reclaimable: u32,
-    /// Whether that one is closed.
-    closed: u32,
+    /// What that one is worth; see [`forwarder_common::flow::worth`].
+    worth: u32,
     /// The endpoint's block of counters, and how many pending flows it has.
     counters: u32,
     pending: u32,
@@ -69,6 +69,10 @@ struct Probe {
     /// How the port is taken; see [`port_use`].
     kind: u32,
 }
+
+/// After so many failed attempts a port serves for which a closed or half-open flow has to be ended. Nearly all are taken then;
+/// and under a flood towards one server it need not look at all candidates to find an old flow.
+const ENOUGH: u32 = 24;
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
 /// [`FAILED`] set.
@@ -130,7 +134,7 @@ extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
         slot: index,
         claimed: 0,
         reclaimable: 0,
-        closed: 0,
+        worth: u32::MAX,
         counters: opening.counters,
         pending: evict::pending(opening.counters),
         retries: 0,
@@ -324,8 +328,8 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
     }
 }
 
-/// Tries the candidates in turn; as a last resort takes over the port of a closed flow, or else of a half-open one of the same
-/// endpoint or of one that has more of them.
+/// Tries the candidates in turn; as a last resort takes over the port of a closed flow, or else that of the longest idle half-open
+/// one, of the same endpoint or of one that has about as many of them or more.
 #[inline(always)]
 fn claim_port(probe: &mut Probe) {
     let probe = ptr::from_mut(probe);
@@ -338,8 +342,8 @@ fn claim_port(probe: &mut Probe) {
         let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
         let Some(reply) = reply((*probe).slot, port) else { return };
         let holder = mapping::holder((*probe).kind, reply);
-        let word = fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
-        if word != 0 && life::fwd_flow_end(holder, word) != 0 && take((*probe).kind, reply, (*probe).slot) {
+        let found = evict::fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
+        if found != 0 && life::fwd_flow_end(holder, found as u32) != 0 && take((*probe).kind, reply, (*probe).slot) {
             (*probe).claimed = port.into();
         }
     }
@@ -367,19 +371,17 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
             (*probe).claimed = port.into();
             return 1;
         }
-        if (*probe).closed != 0 {
+        let holder = mapping::holder((*probe).kind, reply);
+        let found = evict::fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
+        if found == 0 {
             return 0;
         }
-        let holder = mapping::holder((*probe).kind, reply);
-        let word = fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
-        if word != 0 {
-            let closed = u32::from(FlowState::of(word) as u8 == FlowState::Closing as u8);
-            if closed != 0 || (*probe).reclaimable == 0 {
-                (*probe).reclaimable = attempt.wrapping_add(1);
-                (*probe).closed = closed;
-            }
+        let worth = (found >> 32) as u32;
+        if worth <= (*probe).worth {
+            (*probe).worth = worth;
+            (*probe).reclaimable = attempt.wrapping_add(1);
         }
-        0
+        i64::from(attempt >= ENOUGH)
     }
 }
 
@@ -396,18 +398,6 @@ fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
         *scratch = reply;
         Some(&*scratch)
     }
-}
-
-/// The word of the flow in slot `index` if an endpoint with block `counters` and `pending` pending flows may have its port;
-/// 0 if it may not.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_reclaimable(index: u32, counters: u32, pending: u32) -> u32 {
-    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
-    // SAFETY: an element of the map.
-    let (word, theirs) = unsafe { ((&raw const (*slot).shared.meta).read_volatile(), (*slot).shared.counters) };
-    let closed = FlowState::of(word) as u8 == FlowState::Closing as u8;
-    if closed || evict::has_to_go(word, theirs, counters, pending) { word } else { 0 }
 }
 
 /// Takes the port of `reply` in the way `kind` and puts the tuple into the index, both or neither.

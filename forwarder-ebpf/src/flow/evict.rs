@@ -96,3 +96,21 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
 pub(crate) fn has_to_go(word: u32, theirs: u32, ours: u32, own_pending: u32) -> bool {
     FlowState::of(word).is_pending() && (theirs == ours || may_evict(pending(theirs), own_pending))
 }
+
+/// If the flow in slot `index` has to give its port to one of the endpoint with block `ours`, which has `pending` pending flows: in
+/// the high word what it is worth, in the low one its word, which is not zero. Otherwise 0.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_reclaimable(index: u32, ours: u32, pending: u32) -> u64 {
+    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
+    // SAFETY: an element of the map.
+    let (word, theirs, last_seen) = unsafe {
+        let shared = &raw const (*slot).shared;
+        ((&raw const (*shared).meta).read_volatile(), (*shared).counters, (*shared).last_seen)
+    };
+    let closed = FlowState::of(word) as u8 == FlowState::Closing as u8;
+    if !closed && !has_to_go(word, theirs, ours, pending) {
+        return 0;
+    }
+    u64::from(worth(FlowState::of(word), now().wrapping_sub(last_seen))) << 32 | u64::from(word)
+}
