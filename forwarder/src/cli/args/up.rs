@@ -38,11 +38,12 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
-    #[command(flatten)]
-    pub(crate) table: TableArgs,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    // Last: its heading goes on to the end.
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 }
 
 /// The flow table: shared by all networks of the host.
