@@ -29,6 +29,8 @@ mod fragments;
 #[cfg(test)]
 mod fwd;
 #[cfg(test)]
+mod icmp;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod killed;
