@@ -8,8 +8,12 @@ fn main() -> io::Result<()> {
         let directory = Path::new(&directory).join(name);
         fs::create_dir_all(&directory)?;
         for (number, packet) in fuzz::seeds().iter().enumerate() {
-            // The parameters in front: one byte for the parser, seven for the others; both checksums are made right.
-            let parameters: &[u8] = if name == "parse" { &[0] } else { &[6, 198, 51, 100, 2, 4, 210] };
+            // The parameters in front: one byte for the parser, seven for translations; the checksums are made right. To
+            // sequences a packet is a sequence like any other.
+            let parameters: &[u8] = match name {
+                "translate" | "errors" => &[6, 198, 51, 100, 2, 4, 210],
+                _ => &[0],
+            };
             fs::write(directory.join(format!("seed-{number:02}")), [parameters, packet].concat())?;
         }
     }

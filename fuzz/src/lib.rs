@@ -1,13 +1,19 @@
 //! What parser and translator promise for any bytes. Each property is a function that panics where a promise is broken:
 //! libFuzzer looks for bytes that break it (`./x fuzz`), and tests run it over the corpus and over random packets.
 
+mod errors;
+mod fragments;
 mod parse;
 mod seeds;
+mod track;
 mod translate;
 
 pub use crate::{
+    errors::errors,
+    fragments::fragments,
     parse::parse,
     seeds::seeds,
+    track::track,
     translate::{checksums, finish, translate},
 };
 
@@ -15,7 +21,8 @@ pub use crate::{
 pub type Property = fn(&[u8]);
 
 /// Every property.
-pub const PROPERTIES: [(&str, Property); 2] = [("parse", parse), ("translate", translate)];
+pub const PROPERTIES: [(&str, Property); 5] =
+    [("parse", parse), ("translate", translate), ("errors", errors), ("fragments", fragments), ("track", track)];
 
 /// The first `N` bytes of `input` and the rest; what is missing is zero.
 fn split<const N: usize>(input: &[u8]) -> ([u8; N], &[u8]) {

@@ -36,6 +36,7 @@ proptest! {
     #[test]
     fn mutated_packets_keep_every_promise(bytes in mutated()) {
         crate::translate(&bytes);
+        crate::errors(&bytes);
         // The parser has one byte of parameters.
         crate::parse(&[&[0][..], &bytes[7..]].concat());
     }

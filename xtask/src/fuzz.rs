@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::workspace::{Workspace, run as run_command};
 
 /// Every target.
-pub(crate) const TARGETS: &[&str] = &["parse", "translate"];
+pub(crate) const TARGETS: &[&str] = &["parse", "translate", "errors", "fragments", "track"];
 /// How long each target runs without a number, seconds.
 const SECONDS: u32 = 60;
 /// Longest input, bytes: parameters and a packet with options that embeds another.

@@ -4,7 +4,7 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData},
-    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+    programs::{LinkOrder, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
 use forwarder_common::abi::{FlowSlot, Tuple};
 use serde::Serialize;
@@ -52,6 +52,18 @@ impl Nothing {
         let program = self.0.program_mut("empty");
         let missing = || Error::new(Kind::Failed, "find", "program empty", "the built-in object does not have it");
         program.ok_or_else(missing)?.try_into().doing("open", "program empty")
+    }
+
+    /// Attaches it at both sides of an interface, where it stays until this value is dropped.
+    ///
+    /// # Errors
+    /// The kernel refuses, or has no TCX.
+    pub fn attach(&mut self, ifindex: u32) -> Result<()> {
+        for attach_type in [TcAttachType::Egress, TcAttachType::Ingress] {
+            let attach = TcAttach::Tcx { attach_type, order: LinkOrder::first() };
+            self.program()?.attach(ifindex, attach).doing("attach", "the empty program")?;
+        }
+        Ok(())
     }
 
     /// Mean time of a run over `packet`, nanoseconds.

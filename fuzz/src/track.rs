@@ -1,0 +1,61 @@
+//! The life of a TCP flow: only legal steps, whatever the flags and their order.
+
+use forwarder_common::{
+    abi::{FlowState, TIMEOUTS, Timeout},
+    flow::{Direction, TRACKED, Transition, advance, expired, timeout},
+    wire::l4::{Header, Proto, tcp_flag},
+};
+
+/// The first byte opens the flow, each further one is a segment: its flags, and in bit 7 the direction.
+///
+/// # Panics
+/// A flow takes a step that its segments do not allow.
+pub fn track(input: &[u8]) {
+    let Some((&first, segments)) = input.split_first() else { return };
+    let (mut state, mut seen) = (FlowState::HalfOpen, [first & TRACKED, 0]);
+    for &segment in segments {
+        let (flags, back) = (segment & 0x3f, segment & 0x80 != 0);
+        let direction = if back { Direction::Back } else { Direction::Out };
+        let header =
+            Header { proto: Proto::Tcp, src_port: [0; 2], dst_port: [0; 2], tcp_flags: flags, icmp_type: 0, len: 20 };
+        seen[usize::from(back)] |= flags & TRACKED;
+        let step = advance(state, seen, &header, direction, false);
+        let said = format!("{step:?} in {state:?} after {seen:02x?}, flags {flags:02x} from {direction:?}");
+        assert!(legal(state, seen, flags, back, step), "{said}");
+        match step {
+            Transition::Stay => {}
+            Transition::Establish => state = FlowState::Established,
+            Transition::Close => state = FlowState::Closing,
+            Transition::Reopen => (state, seen) = (FlowState::HalfOpen, [flags & TRACKED, 0]),
+            Transition::Revive => {
+                state = FlowState::Established;
+                seen[1] &= !tcp_flag::RST;
+            }
+        }
+        expires_once(state, seen, segment);
+    }
+}
+
+fn legal(state: FlowState, seen: [u8; 2], flags: u8, back: bool, step: Transition) -> bool {
+    let closing = state == FlowState::Closing;
+    let reset = flags & tcp_flag::RST != 0;
+    match step {
+        // A reset never leaves a flow open.
+        Transition::Stay => closing || !reset,
+        Transition::Establish => state == FlowState::HalfOpen && !reset && seen[0] & seen[1] & tcp_flag::ACK != 0,
+        Transition::Close => !closing && (reset || seen[0] & seen[1] & tcp_flag::FIN != 0),
+        // Nobody outside opens a closed flow again.
+        Transition::Reopen => closing && !back && flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN,
+        Transition::Revive => closing && !back && !reset && flags & tcp_flag::SYN == 0,
+    }
+}
+
+/// A flow that has expired stays expired, and an established one is given its two hours unless a side has finished.
+fn expires_once(state: FlowState, seen: [u8; 2], idle: u8) {
+    let timeouts = [10; TIMEOUTS];
+    let at = |idle: u32| expired(state, Proto::Tcp, seen, idle, &timeouts);
+    assert!(!at(u32::from(idle)) || at(u32::from(idle) + 1));
+    if state == FlowState::Established && (seen[0] | seen[1]) & tcp_flag::FIN == 0 {
+        assert_eq!(timeout(state, Proto::Tcp, seen), Timeout::TcpEstablished);
+    }
+}

@@ -1,0 +1,4 @@
+//! `./x fuzz track`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::track(input));
