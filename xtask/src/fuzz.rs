@@ -65,12 +65,10 @@ fn minimise(workspace: &Workspace, targets: &[&str]) -> Result<()> {
         let corpus = corpus(workspace, target);
         fs::create_dir_all(&corpus)?;
         run_command(
-            workspace.as_builder(program(workspace, target)).args(["-merge=1", &format!("-max_len={LONGEST}")]).args([
-                &fresh,
-                &corpus,
-                &seeds.join(target),
-                &made(workspace, &format!("corpus/{target}"))?,
-            ]),
+            workspace
+                .as_builder(program(workspace, target))
+                .args(["-set_cover_merge=1", &format!("-max_len={LONGEST}")])
+                .args([&fresh, &corpus, &seeds.join(target), &made(workspace, &format!("corpus/{target}"))?]),
         )?;
         fs::remove_dir_all(&corpus)?;
         fs::create_dir_all(&corpus)?;

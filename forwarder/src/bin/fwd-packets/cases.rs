@@ -19,6 +19,8 @@ const ECHO_REPLY: u8 = 0;
 /// A port in the NAT range and one outside of it.
 const IN_RANGE: u16 = 8_080;
 const EPHEMERAL: u16 = 40_000;
+/// The remote port of the host's own conversations: no endpoint has a flow towards it, whatever ports flows are given.
+const HOSTS: u16 = 444;
 
 /// A packet to be measured.
 pub(crate) struct Sample {
@@ -180,11 +182,11 @@ fn fragment_of(bench: &mut Bench, field: [u8; 2]) -> Result<Sample> {
 }
 
 fn to_host(bench: &Bench, proto: u8, port: u16) -> Sample {
-    let bytes = bench.frame(bench.outer(), proto, ACK, bench.remote(443), bench.host(port));
+    let bytes = bench.frame(bench.outer(), proto, ACK, bench.remote(HOSTS), bench.host(port));
     Sample { hook: Hook::FromUplink, local: false, bytes }
 }
 
 fn by_host(bench: &Bench, proto: u8, flags: u8, port: u16) -> Sample {
-    let bytes = bench.frame(outward(bench), proto, flags, bench.host(port), bench.remote(443));
+    let bytes = bench.frame(outward(bench), proto, flags, bench.host(port), bench.remote(HOSTS));
     Sample { hook: Hook::ToUplink, local: true, bytes }
 }
