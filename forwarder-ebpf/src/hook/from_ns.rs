@@ -173,6 +173,8 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     // SAFETY: `hit` points into the slot array.
     let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
     if now.wrapping_sub(checked) > config.hz {
+        // A SYN that is repeated after a second comes here.
+        clamp(skb, tuple, l4, hit);
         return unusual::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
     if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
@@ -185,9 +187,15 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         return drop(skb, reason);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
+    clamp(skb, tuple, l4, hit);
+    let [h0, h1, h2, h3, ..] = hit.hop;
+    Action::neighbour(hit.out_if, [h0, h1, h2, h3])
+}
+
+/// Lowers the segment size that a SYN asks for, where the network wants that. Bytes taken before are stale.
+#[inline(always)]
+fn clamp(skb: Skb, tuple: &Tuple, l4: &l4::Header, hit: &Hit) {
     if l4.tcp_flags & tcp_flag::SYN != 0 {
         clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
     }
-    let [h0, h1, h2, h3, ..] = hit.hop;
-    Action::neighbour(hit.out_if, [h0, h1, h2, h3])
 }

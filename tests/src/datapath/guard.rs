@@ -1,6 +1,9 @@
 //! What the loaded programs refuse, and what `--allow-spoof` and `--clamp-mss` change.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::{Duration, Instant},
+};
 
 use forwarder::dataplane::{Hook, Sizes};
 use forwarder_common::{abi::endpoint_flags, checksum, wire::l4::Proto};
@@ -215,4 +218,20 @@ fn segment_size_is_lowered_where_asked_for_and_never_raised() {
             }
         });
     }
+}
+
+#[test]
+fn segment_size_of_a_syn_that_is_repeated_after_a_second_is_lowered_too() {
+    with_endpoints(&Sizes::default(), &[endpoint_flags::CLAMP_MSS], |fixture| {
+        let (inside, outside) = (SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 80));
+        let syn = opening(&Frame::new(Proto::Tcp, inside, outside), 8960, false);
+        let began = Instant::now();
+        // Long enough that the route of the flow is looked up again.
+        while began.elapsed() < Duration::from_millis(1_500) {
+            let out = fixture.run_from_ns(&syn);
+            assert_eq!(out.verdict, REDIRECT);
+            let packet = Packet::parse(&out.packet[14..]).unwrap();
+            assert_eq!((packet.mss(), packet.faults()), (Some(1460), vec![]), "after {:?}", began.elapsed());
+        }
+    });
 }
