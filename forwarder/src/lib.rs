@@ -1,6 +1,7 @@
 //! `fwd`: connects Linux network namespaces to each other and to an uplink with eBPF.
 
 pub mod cli;
+pub mod cpu;
 pub mod dataplane;
 pub mod error;
 pub mod execute;

@@ -15,6 +15,8 @@ use nix::{
     },
 };
 
+use crate::chance::Random;
+
 /// Packets sent by one system call.
 const BATCH: usize = 64;
 /// How long a flood may take: only what hangs meets it.
@@ -38,18 +40,6 @@ pub(crate) enum Kind {
 pub(crate) struct Sent {
     pub(crate) packets: u64,
     pub(crate) took: Duration,
-}
-
-/// Numbers without a pattern: xorshift64 (Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }
 
 /// Sends `count` packets from `source`, each from and to ports by chance.

@@ -11,6 +11,8 @@ mod bridged;
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod chance;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod commands;

@@ -1,8 +1,8 @@
 //! `fwd-host-cost [ROUNDS]`: what the uplink's hooks cost the host's own traffic (`./x host-cost`). Needs root.
 //!
 //! One sandboxed host talks to its internet over the same sockets: without anything, with an empty program at both hooks of
-//! the uplink, and with `fwd` up (a namespace attached, idle). A round is without, empty, up, up, empty, without. Client and server are one thread on one CPU, so that no wake-up is in the
-//! figures: the hooks weigh more than between processes.
+//! the uplink, and with `fwd` up (a namespace attached, idle). A round is without, empty, up, up, empty, without. Client and
+//! server are one thread on one CPU, so that no wake-up is in the figures: the hooks weigh more than between processes.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,17 +12,13 @@ use std::{
 };
 
 use forwarder::{
-    Context as _, Result,
+    Context as _, Result, cpu,
     dataplane::{Nothing, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::{Lab, unique_prefix},
     netlink::Netlink,
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
-};
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
 };
 
 /// Bytes of a message.
@@ -65,8 +61,7 @@ fn measure(rounds: usize) -> Result<Vec<Round>> {
     let context = HostContext::new(RunDir::new(lab.run_dir().join("run")));
     let up = UpRequest::new(TargetRef::Named(Name::try_from(lab.name("c1").as_str())?));
     let down = DownRequest { target: None, delete_ns: false };
-    lab.host().run(|| {
-        stay_on_one_cpu()?;
+    let all_rounds = || {
         let mut sockets = Sockets::new(&lab)?;
         sockets.rates()?;
         let mut round = || {
@@ -78,17 +73,8 @@ fn measure(rounds: usize) -> Result<Vec<Round>> {
             Ok([before, empty, with[0], with[1], sockets.beside_nothing()?, sockets.rates()?])
         };
         (0..rounds.max(1)).map(|_| round()).collect()
-    })
-}
-
-/// The last CPU that this process may use.
-fn stay_on_one_cpu() -> Result<()> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
-    let mut one = CpuSet::new();
-    one.set(last).doing("choose", format!("CPU {last}"))?;
-    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))
+    };
+    lab.host().run(|| cpu::on_one(all_rounds))
 }
 
 /// Both ends of everything.

@@ -10,13 +10,9 @@ use aya::{
     maps::{Array, Map},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
-};
 use serde::Serialize;
 
-use crate::{Context as _, Error, Kind, Result};
+use crate::{Context as _, Error, Kind, Result, cpu};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-stores"));
 
@@ -68,15 +64,7 @@ pub struct StoreFigure {
 /// # Errors
 /// The kernel refuses maps or programs (root is needed), or a store does not find a flow.
 pub fn measure(rounds: usize) -> Result<Vec<StoreFigure>> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
-    let mut one = CpuSet::new();
-    one.set(last).doing("choose", format!("CPU {last}"))?;
-    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))?;
-    let figures = measure_here(rounds);
-    sched_setaffinity(this, &allowed).doing("restore", "the CPUs of this thread")?;
-    figures
+    cpu::on_one(|| measure_here(rounds))
 }
 
 fn measure_here(rounds: usize) -> Result<Vec<StoreFigure>> {

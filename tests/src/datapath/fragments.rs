@@ -7,14 +7,11 @@ use forwarder::{
     netns::Netns,
 };
 use forwarder_common::{checksum, wire::l4::Proto};
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
 
 use super::{
     fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
     frame::{Frame, assert_checksums},
+    pin_to,
 };
 
 const NEXT: i32 = -1;
@@ -230,9 +227,7 @@ fn fragments_of_a_host_socket_whose_port_is_taken_are_translated() {
 /// Sends all `parts` from a CPU; the verdicts.
 fn sent_from(fixture: &Fixture, host: &Netns, cpu: usize, parts: &[Vec<u8>]) -> Vec<i32> {
     host.enter().unwrap();
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+    pin_to(cpu);
     parts.iter().map(|part| fixture.run_from_ns(part).verdict).collect()
 }
 

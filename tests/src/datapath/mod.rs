@@ -14,6 +14,7 @@ mod ports;
 mod random;
 mod recycling;
 mod sweep;
+mod vlan;
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -26,4 +27,3 @@ fn pin_to(cpu: usize) {
     cpus.set(cpu).unwrap();
     sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
 }
-mod vlan;

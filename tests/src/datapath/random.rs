@@ -9,23 +9,14 @@ use forwarder_common::{
 };
 
 use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};
+use crate::chance::Random;
 
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
 const REDIRECT: i32 = 7;
 const FRAMES: u32 = 6_000;
 
-/// A reproducible sequence (Marsaglia's xorshift64).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
     fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap()
     }

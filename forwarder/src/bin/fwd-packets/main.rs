@@ -10,13 +10,9 @@ mod frame;
 use std::process::ExitCode;
 
 use forwarder::{
-    Context as _, Error, Kind, Result,
+    Context as _, Error, Kind, Result, cpu,
     dataplane::ProgramSize,
     lab::{Lab, unique_prefix},
-};
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
 };
 use serde::Serialize;
 
@@ -70,26 +66,13 @@ fn run() -> Result<()> {
         }
     }
     let lab = Lab::new(&unique_prefix())?;
-    let figures = lab.host().run(|| {
-        stay_on_one_cpu()?;
-        measure(&mut Bench::new(&lab)?, rounds)
-    })?;
+    let figures = lab.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&lab)?, rounds)))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
     } else {
         show(&figures);
     }
     Ok(())
-}
-
-/// The last CPU that this process may use.
-fn stay_on_one_cpu() -> Result<()> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
-    let mut one = CpuSet::new();
-    one.set(last).doing("choose", format!("CPU {last}"))?;
-    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))
 }
 
 /// Measures every kind in each round, one after the other; round 0 warms up.
