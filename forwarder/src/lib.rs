@@ -1,5 +1,6 @@
 //! `fwd`: connects Linux network namespaces to each other and to an uplink with eBPF.
 
+pub mod bench;
 pub mod cli;
 pub mod cpu;
 pub mod dataplane;
