@@ -208,7 +208,7 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
-    if datapath == Datapath::Tc {
+    if datapath.is_ebpf() {
         uplink.check_layer()?;
     }
     Ok(Network {

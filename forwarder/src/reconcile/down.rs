@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, SysctlRecord, TargetRef, garbage,
-    names,
+    Actual, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, SysctlRecord, TargetRef, garbage, names,
     up::{ALL_FORWARDING, ON, forwarding},
 };
 use crate::{
@@ -40,7 +39,7 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     objects.extend(scope.networks());
     objects.extend(scope.uplinks());
     objects.extend(doomed.iter().map(|name| Object::Netns { name: name.clone() }));
-    if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath == Datapath::Tc) {
+    if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath.is_ebpf()) {
         objects.push(Object::Dataplane(Sizes::default()));
     }
     if kept.is_empty() && actual.records.pinned {
@@ -212,7 +211,7 @@ impl Scope<'_> {
         let uses = |index: u32| self.kept_networks().any(|network| network.uplink == index);
         let hooked = |index: u32| {
             let mut networks = self.kept_networks();
-            networks.any(|network| network.uplink == index && network.datapath == Datapath::Tc)
+            networks.any(|network| network.uplink == index && network.datapath.is_ebpf())
         };
         for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
             let record = records.uplinks.iter().find(|uplink| uplink.index == index);

@@ -204,7 +204,7 @@ impl Treatment {
     /// # Errors
     /// [`Kind::Unsupported`] that names the option.
     pub(super) fn check(self, datapath: Datapath) -> Result<()> {
-        if datapath == Datapath::Tc {
+        if datapath.is_ebpf() {
             return Ok(());
         }
         let remedy = "leave it out, or use --datapath tc";

@@ -58,6 +58,15 @@ impl Datapath {
             Self::Kernel => "kernel",
         }
     }
+
+    /// Whether our programs forward: they, the flow table and the hooks of the uplink are needed.
+    #[must_use]
+    pub const fn is_ebpf(self) -> bool {
+        match self {
+            Self::Tc => true,
+            Self::Kernel => false,
+        }
+    }
 }
 
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.

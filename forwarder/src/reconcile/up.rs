@@ -112,7 +112,7 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
 /// Everything that there is to be, in the order in which it is made.
 fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
     let mut objects = vec![Object::Records];
-    if desired.network.datapath == Datapath::Tc {
+    if desired.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(desired.table.clone()));
     }
     if let TargetRef::Named(name) = &request.target {
@@ -145,7 +145,7 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
         from: record.address,
         to: address,
     }));
-    if network.datapath == Datapath::Tc {
+    if network.datapath.is_ebpf() {
         objects.push(Object::UplinkHooks { name, index, layer: uplink.layer });
     }
     objects
@@ -244,7 +244,7 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         let (from, bridge) = (record.network_index, network.bridge.clone());
         objects.push(Object::EndpointBridge { host_if: record.host_if.clone(), from, bridge });
     }
-    if network.datapath == Datapath::Tc {
+    if network.datapath.is_ebpf() {
         objects.push(Object::EndpointHook { host_if: endpoint.host_if.clone(), index: None });
     }
     objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac));
