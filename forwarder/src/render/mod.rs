@@ -3,6 +3,7 @@
 //! Every result is a view: a struct that serialises to its JSON document and knows its text. Views hold no kernel types, so
 //! that they can be made by hand in tests.
 
+pub mod bench;
 mod endpoint;
 mod error;
 mod facts;

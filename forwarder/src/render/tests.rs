@@ -204,6 +204,7 @@ fn docs_name_every_key() {
         ("ns add", json(&|out| write_json(&samples::namespace_change(), out).unwrap())),
         ("ns ls", json(&|out| write_json(&samples::namespaces(), out).unwrap())),
         ("ns of", json(&|out| write_json(&samples::places(), out).unwrap())),
+        ("bench", json(&|out| write_json(&super::bench::sample::report(), out).unwrap())),
         ("errors", json(&|out| write_error(&error, true, &samples::look(None), out).unwrap())),
     ];
     for (name, document) in documents {

@@ -1,0 +1,27 @@
+//! `fwd bench`: what a [`Report`] looks like in a terminal, in Markdown, and as a page.
+//!
+//! All three show the same tables: [`sheet`] lays them out, [`words`] says the rest.
+
+mod markdown;
+mod numbers;
+mod sheet;
+mod text;
+mod words;
+
+pub use markdown::markdown;
+
+use std::io::{self, Write};
+
+use super::{Look, View};
+use crate::bench::report::Report;
+
+impl View for Report {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        text::write(self, look, out)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod sample;
+#[cfg(test)]
+mod tests;

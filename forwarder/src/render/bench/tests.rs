@@ -1,0 +1,97 @@
+use insta::assert_snapshot;
+
+use super::{markdown, sample};
+use crate::{
+    bench::{Metric, Path, report::Report},
+    render::{View as _, samples},
+};
+
+/// The text on a terminal, after a check that no line is wider than it.
+#[track_caller]
+fn text(report: &Report, width: Option<u16>) -> String {
+    let mut out = Vec::new();
+    report.text(&samples::look(width), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for line in text.lines().filter(|line| !line.contains("warning: ") && !is_fact(line)) {
+        assert!(line.chars().count() <= width.map_or(usize::MAX, usize::from), "wider than {width:?}: {line}");
+    }
+    text
+}
+
+/// Facts are copied by those who look at them: terminals break them, `fwd` does not.
+fn is_fact(line: &str) -> bool {
+    ["kernel ", "CPU ", "pinned ", "measured ", "fwd netkit: ", "nft flowtable: "]
+        .iter()
+        .any(|label| line.trim_start().starts_with(label))
+}
+
+/// One path, one metric, and nothing to compare with: what a live endpoint gives.
+fn alone() -> Report {
+    let mut report = sample::report();
+    report.paths.retain(|path| path.path == Path::FwdTc);
+    for path in &mut report.paths {
+        path.metrics.retain(|metric| metric.metric == Metric::TcpRr);
+        path.metrics.iter_mut().for_each(|metric| metric.to_host = None);
+        path.metrics
+            .iter_mut()
+            .filter_map(|metric| metric.latency.as_mut())
+            .for_each(|latency| latency.p99_to_host = None);
+    }
+    Report { overheads: vec![], growth: vec![], warnings: vec![], ..report }
+}
+
+#[test]
+fn the_headline_comes_first_and_the_warnings_last() {
+    let text = text(&sample::report(), None);
+    assert_snapshot!(text);
+    assert!(
+        text.starts_with("fwd tc adds 0.98 µs to TCP and 0.85 µs to UDP over host: 34 % and 36 % of what"),
+        "{text}"
+    );
+    assert!(text.lines().last().is_some_and(|line| line.starts_with("warning: ")), "{text}");
+}
+
+#[test]
+fn narrow_terminals_get_more_and_narrower_tables() {
+    assert_snapshot!(text(&sample::report(), Some(80)));
+    for width in [50, 60, 100, 120, 150] {
+        text(&sample::report(), Some(width));
+    }
+}
+
+#[test]
+fn what_was_measured_alone_is_compared_with_nothing() {
+    let text = text(&alone(), Some(80));
+    assert_snapshot!(text);
+    assert!(!text.contains("HOST") && !text.contains("bridge"), "{text}");
+}
+
+#[test]
+fn a_bridge_that_was_not_measured_is_not_compared_with() {
+    let mut report = sample::report();
+    report.overheads.iter_mut().for_each(|overhead| overhead.of_bridge = None);
+    let text = text(&report, None);
+    assert!(text.starts_with("fwd tc adds 0.98 µs to TCP and 0.85 µs to UDP over host.\n"), "{text}");
+    assert!(!text.contains("BRIDGE'S"), "{text}");
+}
+
+#[test]
+fn markdown_has_the_same_tables() {
+    let page = markdown(&sample::report());
+    assert_snapshot!(page);
+    for table in page.split("\n\n").filter(|block| block.starts_with('|')) {
+        let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+        let columns = bars(table.lines().next().unwrap_or_default());
+        table.lines().for_each(|line| assert_eq!(bars(line), columns, "{line}"));
+    }
+}
+
+#[test]
+fn markdown_escapes_what_is_not_ours() {
+    let mut report = sample::report();
+    report.environment.cpu = "a|b <script> *c*\n| d".into();
+    report.warnings = vec!["`x`\n# y".into()];
+    let page = markdown(&report);
+    assert!(page.contains(r"a\|b \<script\> \*c\* \| d"), "{page}");
+    assert!(page.contains("- \\`x\\` \\# y\n"), "{page}");
+}

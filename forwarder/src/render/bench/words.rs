@@ -1,0 +1,170 @@
+//! What a report says in words: names, the headline, what was not measured, and where.
+
+use std::time::Duration;
+
+use super::numbers::{Scale, percent};
+use crate::{
+    bench::{
+        Metric, Path,
+        report::{Environment, MetricReport, Overhead, Report, Settings},
+    },
+    render::units,
+};
+
+/// The paths that are fwd's own.
+const OWN: [Path; 3] = [Path::FwdTc, Path::FwdXdp, Path::FwdNetkit];
+
+/// Whether a path is one of fwd's.
+pub(super) fn is_own(path: Path) -> bool {
+    OWN.contains(&path)
+}
+
+/// A metric by the name that people know it by.
+pub(super) const fn metric(metric: Metric) -> &'static str {
+    match metric {
+        Metric::TcpRr => "TCP_RR",
+        Metric::UdpRr => "UDP_RR",
+        Metric::TcpCrr => "TCP_CRR",
+        Metric::TcpStreamOut => "TCP_STREAM out",
+        Metric::TcpStreamIn => "TCP_STREAM in",
+        Metric::Udp64 => "UDP 64 B",
+        Metric::UdpMtu => "UDP MTU",
+    }
+}
+
+/// What a metric is.
+pub(super) const fn meaning(metric: Metric) -> &'static str {
+    match metric {
+        Metric::TcpRr => "request and reply over one TCP connection, half the round trip",
+        Metric::UdpRr => "request and reply over UDP, half the round trip",
+        Metric::TcpCrr => "TCP connections opened, used for one request and reset, per second",
+        Metric::TcpStreamOut => "TCP one way, from the namespace",
+        Metric::TcpStreamIn => "TCP one way, into the namespace",
+        Metric::Udp64 => "UDP datagrams of 64 bytes from the namespace that arrive, per second",
+        Metric::UdpMtu => "UDP datagrams as long as the MTU allows from the namespace that arrive, per second",
+    }
+}
+
+/// What the CPU time of a metric is counted for.
+pub(super) const fn transaction(metric: Metric) -> &'static str {
+    match metric {
+        Metric::TcpRr | Metric::UdpRr => "round trip",
+        Metric::TcpCrr => "connection",
+        Metric::TcpStreamOut | Metric::TcpStreamIn => "kilobyte",
+        Metric::Udp64 | Metric::UdpMtu => "datagram",
+    }
+}
+
+/// What was measured of `metric` over `path`.
+pub(super) fn measured(report: &Report, path: Path, metric: Metric) -> Option<&MetricReport> {
+    let path = report.paths.iter().find(|candidate| candidate.path == path)?;
+    path.metrics.iter().find(|candidate| candidate.metric == metric)
+}
+
+/// The overhead of `path` in `metric`.
+pub(super) fn overhead(report: &Report, path: Path, metric: Metric) -> Option<&Overhead> {
+    report.overheads.iter().find(|overhead| overhead.path == path && overhead.metric == metric)
+}
+
+/// The metrics that any path has, in the order in which they are shown.
+pub(super) fn metrics(report: &Report) -> Vec<Metric> {
+    let any = |metric| report.paths.iter().any(|path| path.metrics.iter().any(|found| found.metric == metric));
+    Metric::ALL.into_iter().filter(|metric| any(*metric)).collect()
+}
+
+/// One sentence for each of fwd's paths: what it adds to the host, and as a share of what the bridge adds.
+pub(super) fn headline(report: &Report) -> Vec<String> {
+    OWN.into_iter().filter_map(|path| headline_of(report, path)).collect()
+}
+
+fn headline_of(report: &Report, path: Path) -> Option<String> {
+    let latencies = [(Metric::TcpRr, "TCP"), (Metric::UdpRr, "UDP")];
+    let found: Vec<_> = latencies
+        .into_iter()
+        .filter_map(|(metric, name)| overhead(report, path, metric).map(|overhead| (name, overhead)))
+        .collect();
+    if found.is_empty() {
+        return None;
+    }
+    let adds = found.iter().map(|(name, overhead)| {
+        let micros = overhead.micros.median;
+        format!("{} to {name}", Scale::micros([micros]).with_unit(micros))
+    });
+    let adds = adds.collect::<Vec<_>>().join(" and ");
+    let shares = found.iter().filter_map(|(_, overhead)| overhead.of_bridge.map(|share| percent(share.median)));
+    let shares = shares.collect::<Vec<_>>();
+    let share = match shares.as_slice() {
+        [] => String::new(),
+        shares => format!(": {} of what {} adds", shares.join(" and "), Path::BridgeMasquerade.title()),
+    };
+    Some(format!("{} adds {adds} over host{share}.", path.title()))
+}
+
+/// Path and reason of what was not measured.
+pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)> {
+    report.paths.iter().filter_map(|path| path.unavailable.as_deref().map(|why| (path.path, why)))
+}
+
+/// How it was measured, in one line.
+pub(super) fn settings(report: &Report) -> String {
+    let Settings { rounds, duration, warm_up, size, streams, namespaces, flows, with } = &report.settings;
+    let mut parts = vec![
+        units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round"),
+        format!("{duration} s each after {warm_up} s to warm up"),
+        format!("{size} bytes"),
+    ];
+    if *streams > 1 {
+        parts.push(format!("{streams} streams"));
+    }
+    if *namespaces > 1 {
+        parts.push(format!("{namespaces} namespaces up"));
+    }
+    if *flows > 0 {
+        parts.push(format!("{flows} more flows"));
+    }
+    if with != "fwd" {
+        parts.push(format!("load by {with}"));
+    }
+    parts.push(format!("took {}", took(report.took)));
+    parts.join(", ")
+}
+
+/// A time span.
+pub(super) fn took(seconds: f64) -> String {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    units::span(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The machine, as label and value; what is not known is left out.
+pub(super) fn machine(report: &Report) -> Vec<(&'static str, String)> {
+    let Environment {
+        kernel,
+        machine,
+        cpu,
+        cpus,
+        pinned,
+        hypervisor,
+        governor,
+        clock_source,
+        mitigations: _,
+        offloads: _,
+        steal,
+    } = &report.environment;
+    let [client, server] = pinned;
+    let pinned = if client == server {
+        format!("client and server on CPU {client}")
+    } else {
+        format!("client on CPU {client}, server on CPU {server}")
+    };
+    let steal = if hypervisor.is_some() { format!("{} of the time", percent(*steal)) } else { String::new() };
+    let all = [
+        ("kernel", format!("Linux {kernel} {machine}")),
+        ("CPU", format!("{cpu}, {cpus} usable")),
+        ("pinned", pinned),
+        ("hypervisor", hypervisor.clone().unwrap_or_default()),
+        ("stolen by it", steal),
+        ("governor", governor.clone().unwrap_or_default()),
+        ("clock", clock_source.clone().unwrap_or_default()),
+    ];
+    all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
