@@ -8,8 +8,10 @@ use std::{
 use forwarder::{
     Kind,
     lab::{Namespace, unique_prefix},
-    netlink::{ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
+    netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
 };
+
+use crate::capture::finish_checksums;
 
 const BRIDGE_MAC: Mac = [2, 0, 0, 0, 0, 1];
 const NS_MAC: Mac = [2, 0, 0, 0, 0, 2];
@@ -236,6 +238,21 @@ fn absent_interfaces_are_named_in_errors() {
     let error = host.set_mtu(index, 1).unwrap_err();
     assert!(error.to_string().starts_with("cannot set MTU 1 of interface fwd0: "), "{error}");
     assert!(error.to_string().contains("mtu less than device minimum"), "the kernel's reason: {error}");
+}
+
+#[test]
+fn offloads_are_those_that_ethtool_leaves_on() {
+    let pair = Pair::new();
+    let (host, _) = pair.netlink();
+    host.create_veth(&veth(), &pair.pod).unwrap();
+    let before = netlink::offloads(&pair.host, "fw-v0").unwrap();
+    assert!(before.contains(&"tcp-segmentation-offload") && before.contains(&"tx-checksumming"), "{before:?}");
+    finish_checksums(&pair.host, "fw-v0");
+    let after = netlink::offloads(&pair.host, "fw-v0").unwrap();
+    assert!(!after.contains(&"tcp-segmentation-offload") && !after.contains(&"tx-checksumming"), "{after:?}");
+    assert!(after.contains(&"rx-checksumming"), "{after:?}");
+    let error = netlink::offloads(&pair.host, "absent").unwrap_err();
+    assert!(error.to_string().starts_with("cannot read the offloads of interface absent: No such device"), "{error}");
 }
 
 #[test]

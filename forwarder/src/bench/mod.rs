@@ -3,6 +3,7 @@
 //! [`load`] is what runs over a path, [`report`] is what is known afterwards. Rounds go over all paths in turn, so that each has
 //! its share of what else the machine does; paths are compared within a round.
 
+pub mod environment;
 pub mod load;
 pub mod report;
 

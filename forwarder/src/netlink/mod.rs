@@ -12,6 +12,7 @@ mod fdb;
 mod link;
 mod neighbour;
 mod netnsid;
+mod offload;
 mod records;
 mod route;
 mod transport;
@@ -30,6 +31,7 @@ pub use self::{
     fdb::FdbEntry,
     link::{ALIAS_MAX, Link, LinkLayer},
     neighbour::Neighbour,
+    offload::offloads,
     route::{Route, TABLE_MAIN},
     veth::VethSpec,
 };

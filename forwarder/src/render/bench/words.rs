@@ -11,12 +11,9 @@ use crate::{
     render::units,
 };
 
-/// The paths that are fwd's own.
-const OWN: [Path; 3] = [Path::FwdTc, Path::FwdXdp, Path::FwdNetkit];
-
 /// Whether a path is one of fwd's.
 pub(super) fn is_own(path: Path) -> bool {
-    OWN.contains(&path)
+    path.id().starts_with("fwd-")
 }
 
 /// A metric by the name that people know it by.
@@ -74,7 +71,7 @@ pub(super) fn metrics(report: &Report) -> Vec<Metric> {
 
 /// One sentence for each of fwd's paths: what it adds to the host, and as a share of what the bridge adds.
 pub(super) fn headline(report: &Report) -> Vec<String> {
-    OWN.into_iter().filter_map(|path| headline_of(report, path)).collect()
+    Path::ALL.into_iter().filter(|path| is_own(*path)).filter_map(|path| headline_of(report, path)).collect()
 }
 
 fn headline_of(report: &Report, path: Path) -> Option<String> {
