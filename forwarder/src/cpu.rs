@@ -7,6 +7,26 @@ use nix::{
 
 use crate::{Context as _, Result};
 
+/// The CPUs that the calling thread may use, in rising order; never empty.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn usable() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).doing("read", "the CPUs of this thread")?;
+    let cpus: Vec<_> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    Ok(if cpus.is_empty() { vec![0] } else { cpus })
+}
+
+/// Keeps the calling thread on `cpu` from now on.
+///
+/// # Errors
+/// There is no such CPU, or the thread may not use it.
+pub fn stay_on(cpu: usize) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(cpu).doing("choose", format!("CPU {cpu}"))?;
+    sched_setaffinity(Pid::from_raw(0), &one).doing("stay on", format!("CPU {cpu}"))
+}
+
 /// Runs `measure` on the last CPU that the calling thread may use, and lets it use all of them again afterwards.
 ///
 /// # Errors
@@ -14,10 +34,7 @@ use crate::{Context as _, Result};
 pub fn on_one<T>(measure: impl FnOnce() -> Result<T>) -> Result<T> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
-    let mut one = CpuSet::new();
-    one.set(last).doing("choose", format!("CPU {last}"))?;
-    sched_setaffinity(this, &one).doing("stay on", format!("CPU {last}"))?;
+    stay_on(usable()?.last().copied().unwrap_or_default())?;
     let result = measure();
     sched_setaffinity(this, &allowed).doing("restore", "the CPUs of this thread")?;
     result

@@ -1,11 +1,23 @@
 //! The load that runs over a path: clients and servers of our own.
+//!
+//! Each side has a crew of threads with one tally. What is done before the measured window and after it counts for nothing: the
+//! tallies are read where it begins and where it ends, each with the moment at which it was read.
+
+mod ask;
+mod client;
+mod crew;
+mod job;
+mod ping;
+mod socket;
+mod sys;
 
 use std::{net::SocketAddrV4, time::Duration};
 
 use hdrhistogram::Histogram;
 
+use self::{ask::Ask, crew::Count, job::Job};
 use super::Metric;
-use crate::netns::Netns;
+use crate::{Result, netns::Netns};
 
 /// Where client and server are.
 #[derive(Clone, Copy, Debug)]
@@ -46,3 +58,33 @@ pub struct Sample {
     /// Share of the datagrams sent that did not arrive, 0 to 1.
     pub lost: f64,
 }
+
+/// Runs `work` between the two namespaces of `site`, and takes as long as its warm-up and its duration.
+///
+/// # Errors
+/// [`Kind::Usage`](crate::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
+/// lost. It never waits for longer than some seconds.
+pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
+    let ask = Ask::new(work)?;
+    let job = site.server.run(|| Job::start(&ask, site.address))?;
+    let address = job.address();
+    client::run(site.client, &ask, work, address, &mut Here(job))
+}
+
+/// The other side of a load, as the client sees it.
+trait Server {
+    /// What it has done until now.
+    fn count(&mut self) -> Result<Count>;
+}
+
+/// A server in this process.
+struct Here(Job);
+
+impl Server for Here {
+    fn count(&mut self) -> Result<Count> {
+        self.0.count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Request and reply over one connection, `TCP_RR` and `UDP_RR`: a message there, one back, the next.
+//!
+//! Both ends take turns on one CPU at real-time priority. Between two CPUs, a wake-up of the other one is in every message: it
+//! takes longer than all else, and on a virtual machine it varies with the host's mood.
+
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{SocketAddrV4, TcpListener, UdpSocket},
+    time::Instant,
+};
+
+use super::{
+    ask::{Ask, Window},
+    crew::{Tally, times},
+    socket::{self, PATIENCE},
+};
+use crate::{Context as _, Result};
+
+/// Replies to one client until it closes.
+pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> Result<()> {
+    let (mut stream, peer) = socket::accept(listener)?;
+    tally.shut_at_end(&stream)?;
+    let mut message = vec![0; size];
+    loop {
+        match stream.read_exact(&mut message).and_then(|()| stream.write_all(&message)) {
+            Ok(()) => tally.add(1),
+            // The client is done.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => {
+                return Err(socket::silent("exchange messages with", socket::tcp(peer), &error, "no request"));
+            }
+        }
+    }
+}
+
+/// Replies to whoever sends, until the socket is shut down.
+pub(super) fn serve_udp(socket: &UdpSocket, size: usize, tally: &Tally) -> Result<()> {
+    let mut message = vec![0; size];
+    let failed = |error| socket::silent("exchange datagrams with", "a client".into(), &error, "no request");
+    while !tally.is_over() {
+        let (length, peer) = socket.recv_from(&mut message).map_err(failed)?;
+        // What is none of ours, or the end, gets no answer.
+        if length == size {
+            socket.send_to(&message, peer).map_err(failed)?;
+            tally.add(1);
+        }
+    }
+    Ok(())
+}
+
+/// Asks over TCP until the end.
+pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
+    let mut stream = socket::connect(server)?;
+    let mut message = vec![0; ask.size];
+    let mut exchange = || stream.write_all(&message).and_then(|()| stream.read_exact(&mut message));
+    measure(window, tally, &mut exchange, |error| {
+        socket::silent("exchange messages with", socket::tcp(server), error, &nothing(tally))
+    })
+}
+
+/// Asks over UDP until the end. No datagram is sent again: a path that loses one fails.
+pub(super) fn ask_udp(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
+    let socket = socket::bind_to(server)?;
+    let mut message = vec![0; ask.size];
+    let mut exchange = || {
+        socket.send(&message)?;
+        match socket.recv(&mut message)? {
+            length if length == message.len() => Ok(()),
+            length => Err(io::Error::other(format!("the reply has {length} bytes, not {}", message.len()))),
+        }
+    };
+    measure(window, tally, &mut exchange, |error| {
+        socket::silent("exchange datagrams with", socket::udp(server), error, &nothing(tally))
+    })
+}
+
+fn nothing(tally: &Tally) -> String {
+    format!("no reply within {PATIENCE:?} after {} round trips", tally.amount())
+}
+
+/// Repeats `exchange` until the end, and keeps how long each took that lies within the window.
+pub(super) fn measure(
+    window: &Window,
+    tally: &Tally,
+    exchange: &mut dyn FnMut() -> io::Result<()>,
+    failed: impl Fn(&io::Error) -> crate::Error,
+) -> Result<()> {
+    let mut took = times()?;
+    let mut before = Instant::now();
+    while !tally.is_over() {
+        exchange().map_err(|error| failed(&error))?;
+        let now = Instant::now();
+        if before >= window.begin && now <= window.end {
+            let nanos = u64::try_from((now - before).as_nanos()).unwrap_or(u64::MAX);
+            took.record(nanos.min(took.high())).doing("keep", "how long a round trip took")?;
+        }
+        tally.add(1);
+        before = Instant::now();
+    }
+    tally.add_latency(took)
+}

@@ -1,0 +1,68 @@
+use std::{net::Ipv4Addr, time::Instant};
+
+use super::*;
+use crate::{
+    Kind,
+    lab::{Namespace, unique_prefix},
+};
+
+const WORK: Work = Work {
+    metric: Metric::TcpRr,
+    size: 64,
+    streams: 1,
+    warm_up: Duration::from_millis(20),
+    duration: Duration::from_millis(200),
+};
+
+fn namespace() -> Namespace {
+    Namespace::create(&format!("{}-alone", unique_prefix())).expect("a namespace")
+}
+
+fn on_loopback(work: &Work) -> Result<Sample> {
+    let ns = namespace();
+    run(&Site { client: &ns, server: &ns, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }, work)
+}
+
+#[track_caller]
+fn has_round_trips(metric: Metric) {
+    let sample = on_loopback(&Work { metric, ..WORK }).expect("loopback loses nothing");
+    let latency = sample.latency.expect("round trips have a distribution");
+    assert!(sample.per_second > 100.0, "{}", sample.per_second);
+    assert_eq!(sample.lost, 0.0);
+    // The client does nothing but wait for the reply: its rate and its mean are the same figure.
+    let by_rate = 1e9 / sample.per_second;
+    assert!((0.5..2.0).contains(&(latency.mean() / by_rate)), "{} against {by_rate}", latency.mean());
+    let cpu = sample.cpu_ns.expect("the kernel accounts for threads");
+    assert!(cpu > 500.0 && cpu < 2.5 * by_rate, "{cpu} of {by_rate}");
+}
+
+#[test]
+fn tcp_round_trips_are_measured() {
+    has_round_trips(Metric::TcpRr);
+}
+
+#[test]
+fn udp_round_trips_are_measured() {
+    has_round_trips(Metric::UdpRr);
+}
+
+#[test]
+fn large_messages_come_back_whole() {
+    for metric in [Metric::TcpRr, Metric::UdpRr] {
+        let sample = on_loopback(&Work { metric, size: 65_507, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 10.0, "{}", sample.per_second);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named() {
+    let (near, far) = (namespace(), namespace());
+    for metric in [Metric::TcpRr, Metric::UdpRr] {
+        let site = Site { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
+        let before = Instant::now();
+        let error = run(&site, &Work { metric, ..WORK }).expect_err("they are not connected");
+        assert_eq!(error.kind, Kind::Failed);
+        assert!(error.object.contains("127.0.0.1:"), "{error}");
+        assert!(before.elapsed() < Duration::from_secs(10), "{error}");
+    }
+}
