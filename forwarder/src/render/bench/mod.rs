@@ -2,12 +2,14 @@
 //!
 //! All three show the same tables: [`sheet`] lays them out, [`words`] says the rest.
 
+mod html;
 mod markdown;
 mod numbers;
 mod sheet;
 mod text;
 mod words;
 
+pub use html::html;
 pub use markdown::markdown;
 
 use std::io::{self, Write};

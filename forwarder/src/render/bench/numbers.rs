@@ -60,6 +60,11 @@ impl Scale {
         positive_zero(format!("{:.decimals$}", value / self.divisor))
     }
 
+    /// A round figure of an axis, without its unit and without zeros behind the point.
+    pub(super) fn tick(self, value: f64) -> String {
+        format!("{}", (value / self.divisor * 1000.0).round() / 1000.0)
+    }
+
     /// `6.90–7.01`.
     pub(super) fn interval(self, estimate: Estimate) -> String {
         range(self.figure(estimate.low), self.figure(estimate.high))

@@ -29,16 +29,26 @@ pub(super) const fn metric(metric: Metric) -> &'static str {
     }
 }
 
+/// A path's name where there is little room.
+pub(super) const fn short(path: Path) -> &'static str {
+    match path {
+        Path::Routed => "routed",
+        Path::NftMasquerade => "nft masquerade",
+        Path::BridgeMasquerade => "bridge",
+        _ => path.title(),
+    }
+}
+
 /// What a metric is.
 pub(super) const fn meaning(metric: Metric) -> &'static str {
     match metric {
         Metric::TcpRr => "request and reply over one TCP connection, half the round trip",
         Metric::UdpRr => "request and reply over UDP, half the round trip",
-        Metric::TcpCrr => "TCP connections opened, used for one request and reset, per second",
+        Metric::TcpCrr => "TCP connections opened, used for one request, and reset",
         Metric::TcpStreamOut => "TCP one way, from the namespace",
         Metric::TcpStreamIn => "TCP one way, into the namespace",
-        Metric::Udp64 => "UDP datagrams of 64 bytes from the namespace that arrive, per second",
-        Metric::UdpMtu => "UDP datagrams as long as the MTU allows from the namespace that arrive, per second",
+        Metric::Udp64 => "UDP datagrams of 64 bytes from the namespace that arrive",
+        Metric::UdpMtu => "UDP datagrams as long as the MTU allows that arrive",
     }
 }
 

@@ -1,0 +1,98 @@
+//! Bars with intervals: what is more and what is less.
+
+use super::{
+    figure::{Breadth, Drawing, class_of, label, line, width_of},
+    markup::Element,
+    scale::Scale,
+};
+use crate::bench::{Path, report::Estimate};
+
+/// A bar.
+#[derive(Clone, Debug)]
+pub(super) struct Bar {
+    /// What it stands for, and its colour.
+    pub(super) path: Path,
+    /// Its length and interval.
+    pub(super) value: Estimate,
+    /// The figure at its end.
+    pub(super) figure: String,
+    /// What else is said there.
+    pub(super) note: String,
+}
+
+/// Pixels between a bar and what is written at its end.
+const GAP: f64 = 10.0;
+/// Thickness of a bar.
+const THICK: f64 = 14.0;
+
+/// Where everything is.
+struct Plane {
+    x: Scale,
+    /// Where figures and notes end, if they stand in columns.
+    columns: Option<(f64, f64)>,
+}
+
+/// Draws bars below each other. `reference` is where a line crosses all of them; figures then stand in columns beyond it.
+pub(super) fn draw(bars: &[Bar], reference: Option<f64>, breadth: Breadth) -> Drawing {
+    let narrow = breadth == Breadth::Narrow;
+    let widest = |text: fn(&Bar) -> &str| bars.iter().map(|bar| width_of(text(bar))).fold(0.0, f64::max);
+    let (figures, notes) = (widest(|bar| &bar.figure), widest(|bar| &bar.note));
+    let left = if narrow { 0.0 } else { widest(|bar| bar.path.title()) + GAP };
+    let right = breadth.pixels() - figures - notes - 2.0 * GAP;
+    // In a narrow plot the name stands above its bar.
+    let (row, offset) = if narrow { (46.0, 24.0) } else { (30.0, 8.0) };
+    let columns = reference.map(|_| (breadth.pixels() - notes - GAP, breadth.pixels()));
+    let plane = Plane { x: Scale::linear(range(bars), (left, right)), columns };
+    let height = bars.len() as f64 * row + if narrow { 2.0 } else { 4.0 };
+    let mut elements = Vec::new();
+    for (index, bar) in bars.iter().enumerate() {
+        let top = index as f64 * row + offset;
+        if narrow {
+            elements.push(label("name", 0.0, top - 8.0, bar.path.title()));
+        } else {
+            elements.push(label("name end", left - GAP, top + THICK - 2.5, bar.path.title()));
+        }
+        elements.extend(one(bar, &plane, top));
+    }
+    // Where names stand above their bars, an axis would cross them.
+    for (class, value) in [("axis", (!narrow).then_some(0.0)), ("reference", reference)] {
+        let across = value.map(|value| plane.x.place(value));
+        elements.extend(across.map(|x| line(class, (x, offset - 4.0), (x, height))));
+    }
+    Drawing { height, elements }
+}
+
+/// From zero or below it to the end of the longest bar or interval.
+fn range(bars: &[Bar]) -> (f64, f64) {
+    let values = bars.iter().flat_map(|bar| [bar.value.low, bar.value.median, bar.value.high]);
+    values.filter(|value| value.is_finite()).fold((0.0, 0.0), |(low, high), value| (value.min(low), value.max(high)))
+}
+
+/// The bar, its interval, and the figure that belongs to it.
+fn one(bar: &Bar, plane: &Plane, top: f64) -> Vec<Element> {
+    let middle = top + THICK / 2.0;
+    let (zero, value) = (plane.x.place(0.0), plane.x.place(bar.value.median));
+    let (low, high) = (plane.x.place(bar.value.low), plane.x.place(bar.value.high));
+    let body = Element::classed("rect", &class_of(bar.path, "bar"))
+        .at([("x", zero.min(value)), ("y", top), ("width", (value - zero).abs().max(1.0)), ("height", THICK)])
+        .set("rx", 2);
+    let mut elements = vec![body];
+    if high - low > 1.0 {
+        elements.push(line("whisker", (low, middle), (high, middle)));
+    }
+    if high - low > 6.0 {
+        elements.extend([low, high].map(|end| line("whisker", (end, middle - 3.5), (end, middle + 3.5))));
+    }
+    let baseline = top + THICK - 2.5;
+    match plane.columns {
+        Some((figures, notes)) => elements.extend([
+            label("value end", figures, baseline, &bar.figure),
+            label("note end", notes, baseline, &bar.note),
+        ]),
+        None => elements.push(
+            label("value", value.max(high).max(zero) + GAP, baseline, &bar.figure)
+                .add(Element::classed("tspan", "note").set("dx", 6).text(&bar.note)),
+        ),
+    }
+    elements
+}

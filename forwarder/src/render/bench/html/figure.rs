@@ -1,0 +1,106 @@
+//! A plot with its caption, drawn for a wide screen and for a narrow one.
+
+use super::markup::{Element, px};
+use crate::bench::Path;
+
+/// How wide a plot is drawn, pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Breadth {
+    /// All of the page.
+    Full,
+    /// Half of it.
+    Half,
+    /// All of a telephone.
+    Narrow,
+}
+
+impl Breadth {
+    /// Pixels.
+    pub(super) const fn pixels(self) -> f64 {
+        match self {
+            Self::Full => 1088.0,
+            Self::Half => 528.0,
+            Self::Narrow => 344.0,
+        }
+    }
+}
+
+/// What is said about a plot.
+#[derive(Clone, Debug)]
+pub(super) struct Caption {
+    /// Names the plot on the page: letters, digits and hyphens.
+    pub(super) id: String,
+    /// What it shows.
+    pub(super) title: String,
+    /// How to read it.
+    pub(super) about: String,
+    /// What one sees, for those who do not see it.
+    pub(super) description: String,
+}
+
+/// A plot as it is drawn at one breadth.
+#[derive(Debug)]
+pub(super) struct Drawing {
+    /// Pixels.
+    pub(super) height: f64,
+    /// What is in it.
+    pub(super) elements: Vec<Element>,
+}
+
+/// The figure: the caption, and `draw`'s plot at `breadth` and for a telephone.
+pub(super) fn figure(caption: &Caption, breadth: Breadth, draw: impl Fn(Breadth) -> Drawing) -> Element {
+    let class = if breadth == Breadth::Full { "full" } else { "half" };
+    let heading = Element::new("figcaption")
+        .add(Element::new("h3").text(&caption.title))
+        .add(Element::new("p").text(&caption.about));
+    Element::classed("figure", class).add(heading).add(svg(caption, "wide", breadth, draw(breadth))).add(svg(
+        caption,
+        "narrow",
+        Breadth::Narrow,
+        draw(Breadth::Narrow),
+    ))
+}
+
+fn svg(caption: &Caption, class: &str, breadth: Breadth, drawing: Drawing) -> Element {
+    let (title, description) = (format!("{}-{class}-title", caption.id), format!("{}-{class}-desc", caption.id));
+    Element::classed("svg", class)
+        .set("xmlns", "http://www.w3.org/2000/svg")
+        .set("viewBox", format!("0 0 {} {}", px(breadth.pixels()), px(drawing.height)))
+        .set("role", "img")
+        .set("aria-labelledby", format!("{title} {description}"))
+        .add(Element::new("title").set("id", title).text(&caption.title))
+        .add(Element::new("desc").set("id", description).text(&caption.description))
+        .all(drawing.elements)
+}
+
+/// The class that gives an element a path's colour.
+pub(super) fn class_of(path: Path, more: &str) -> String {
+    format!("{more} p-{}", path.id())
+}
+
+/// Text at a place.
+pub(super) fn label(class: &str, x: f64, y: f64, text: &str) -> Element {
+    Element::classed("text", class).at([("x", x), ("y", y)]).text(text)
+}
+
+/// A straight line.
+pub(super) fn line(class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> Element {
+    Element::classed("line", class).at([("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2)])
+}
+
+/// A line through points.
+pub(super) fn polyline(class: &str, points: &[(f64, f64)]) -> Element {
+    let step =
+        |(index, (x, y)): (usize, &(f64, f64))| format!("{}{} {}", if index == 0 { "M" } else { "L" }, px(*x), px(*y));
+    Element::classed("path", class).set("d", points.iter().enumerate().map(step).collect::<String>())
+}
+
+/// A dot.
+pub(super) fn dot(class: &str, (x, y): (f64, f64)) -> Element {
+    Element::classed("circle", class).at([("cx", x), ("cy", y), ("r", 3.5)])
+}
+
+/// Pixels that a text of this length takes, about: there is no browser to ask.
+pub(super) fn width_of(text: &str) -> f64 {
+    text.chars().count() as f64 * 7.2
+}

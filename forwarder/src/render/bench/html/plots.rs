@@ -1,0 +1,169 @@
+//! The sections with plots.
+
+use super::{
+    bars::{self, Bar},
+    cdf::{self, Curve},
+    figure::{Breadth, Caption, figure},
+    growth,
+    markup::Element,
+};
+use crate::{
+    bench::{
+        Metric, Path,
+        report::{Growth, MetricReport, Report},
+    },
+    render::bench::{
+        numbers::{Scale, percent, ratio},
+        words,
+    },
+};
+
+/// All sections that the report has anything for.
+pub(super) fn sections(report: &Report) -> Vec<Element> {
+    let sections = [
+        section(
+            "Overhead over host",
+            "What a path takes more than no namespace at all, half a round trip at the median, in the same round. The thin line is \
+             the 95 % confidence interval; the share is that of what bridge + iptables MASQUERADE takes more.",
+            overheads(report),
+        ),
+        section(
+            "Latency",
+            "The share of all transactions that took at most so long. Further left is faster; steeper is steadier.",
+            distributions(report),
+        ),
+        section(
+            "Throughput",
+            "Longer is more. The dashed line is the host without a namespace, and the factor is the ratio to it.",
+            throughputs(report),
+        ),
+        section("Growth", "The same path with more of something beside it.", growths(report)),
+    ];
+    sections.into_iter().flatten().collect()
+}
+
+fn section(title: &str, about: &str, figures: Vec<Element>) -> Option<Element> {
+    let heading =
+        Element::new("section").add(Element::new("h2").text(title)).add(Element::classed("p", "about").text(about));
+    (!figures.is_empty()).then(|| heading.add(Element::classed("div", "plots").all(figures)))
+}
+
+fn overheads(report: &Report) -> Vec<Element> {
+    let metrics = words::metrics(report).into_iter();
+    metrics.filter_map(|metric| overhead(report, metric)).collect()
+}
+
+fn overhead(report: &Report, metric: Metric) -> Option<Element> {
+    let overheads: Vec<_> = report.overheads.iter().filter(|overhead| overhead.metric == metric).collect();
+    let scale = Scale::micros(overheads.iter().map(|overhead| overhead.micros.high));
+    let bars: Vec<Bar> = overheads
+        .iter()
+        .map(|overhead| Bar {
+            path: overhead.path,
+            value: overhead.micros,
+            figure: scale.with_unit(overhead.micros.median),
+            note: overhead.of_bridge.map_or_else(String::new, |share| percent(share.median)),
+        })
+        .collect();
+    let caption = Caption {
+        id: format!("overhead-{}", metric.id()),
+        title: words::metric(metric).into(),
+        about: words::meaning(metric).into(),
+        description: described(&bars),
+    };
+    (!bars.is_empty()).then(|| figure(&caption, Breadth::Half, |breadth| bars::draw(&bars, None, breadth)))
+}
+
+fn distributions(report: &Report) -> Vec<Element> {
+    let metrics = words::metrics(report).into_iter();
+    let drawn = metrics.filter_map(|metric| Some((metric, curves(report, metric)?)));
+    let figures = drawn.enumerate().map(|(index, (metric, curves))| {
+        let breadth = if index == 0 { Breadth::Full } else { Breadth::Half };
+        let medians = measured(report, metric).into_iter().filter_map(|(path, found)| {
+            let latency = found.latency.as_ref()?;
+            let scale = Scale::micros([latency.p99.median]);
+            let (half, tail) = (scale.with_unit(latency.p50.median), scale.with_unit(latency.p99.median));
+            Some(format!("{}: half within {half}, 99 % within {tail}", path.title()))
+        });
+        let caption = Caption {
+            id: format!("cdf-{}", metric.id()),
+            title: words::metric(metric).into(),
+            about: if metric.is_latency() { words::meaning(metric).into() } else { "from connect to reset".into() },
+            description: medians.collect::<Vec<_>>().join("; "),
+        };
+        figure(&caption, breadth, |breadth| cdf::draw(&curves, breadth))
+    });
+    figures.collect()
+}
+
+fn curves(report: &Report, metric: Metric) -> Option<Vec<Curve<'_>>> {
+    let of = measured(report, metric).into_iter();
+    let curves: Vec<_> =
+        of.filter_map(|(path, found)| Some(Curve { path, points: &found.latency.as_ref()?.cdf })).collect();
+    (!curves.is_empty()).then_some(curves)
+}
+
+fn throughputs(report: &Report) -> Vec<Element> {
+    let metrics = words::metrics(report).into_iter().filter(|metric| !metric.is_latency());
+    let one = |metric: Metric| {
+        let found = measured(report, metric);
+        let scale = Scale::of(metric, found.iter().map(|(_, found)| found.value.median));
+        let bar = |(path, found): &(Path, &MetricReport)| Bar {
+            path: *path,
+            value: found.value,
+            figure: scale.with_unit(found.value.median),
+            note: found.to_host.map_or_else(String::new, |to_host| format!("× {}", ratio(to_host.median))),
+        };
+        let bars: Vec<Bar> = found.iter().map(bar).collect();
+        let host = bars.iter().find(|bar| bar.path == Path::Host).map(|bar| bar.value.median);
+        let caption = Caption {
+            id: format!("throughput-{}", metric.id()),
+            title: words::metric(metric).into(),
+            about: words::meaning(metric).into(),
+            description: described(&bars),
+        };
+        figure(&caption, Breadth::Half, |breadth| bars::draw(&bars, host, breadth))
+    };
+    metrics.map(one).collect()
+}
+
+fn growths(report: &Report) -> Vec<Element> {
+    let groups = report.growth.chunk_by(|a, b| (&a.of, a.metric) == (&b.of, b.metric));
+    let one = |(index, group): (usize, &[Growth])| {
+        let first = group.first()?;
+        let group: Vec<&Growth> = group.iter().collect();
+        let scale =
+            Scale::of(first.metric, group.iter().flat_map(|growth| &growth.points).map(|point| point.value.median));
+        let description = group.iter().filter_map(|growth| {
+            let last = growth.points.last()?;
+            let value = scale.with_unit(last.value.median);
+            Some(format!(
+                "{}: {value} with {}, {} times the first",
+                growth.path.title(),
+                last.count,
+                ratio(last.to_first.median)
+            ))
+        });
+        let caption = Caption {
+            id: format!("growth-{index}"),
+            title: format!("{} with {}", words::metric(first.metric), first.of),
+            about: format!("{}, by number of {}", scale.unit(), first.of),
+            description: description.collect::<Vec<_>>().join("; "),
+        };
+        Some(figure(&caption, Breadth::Half, |breadth| growth::draw(&group, breadth)))
+    };
+    groups.enumerate().filter_map(one).collect()
+}
+
+/// `metric` of every path that has it.
+fn measured(report: &Report, metric: Metric) -> Vec<(Path, &MetricReport)> {
+    let paths = report.paths.iter().map(|path| path.path);
+    paths.filter_map(|path| words::measured(report, path, metric).map(|found| (path, found))).collect()
+}
+
+/// Bars in words.
+fn described(bars: &[Bar]) -> String {
+    let words =
+        bars.iter().map(|bar| format!("{}: {} {}", bar.path.title(), bar.figure, bar.note).trim_end().to_owned());
+    words.collect::<Vec<_>>().join("; ")
+}
