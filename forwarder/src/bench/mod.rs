@@ -1,15 +1,29 @@
 //! `fwd bench`: data paths side by side, each in a sandbox of its own, under the same load in the same round.
 //!
-//! [`load`] is what runs over a path, [`report`] is what is known afterwards. Rounds go over all paths in turn, so that each has
-//! its share of what else the machine does; paths are compared within a round.
+//! [`path`] sets a path up, [`load`] is what runs over it, [`run()`](run()) measures all in rounds, [`report`] is what is known
+//! afterwards. Rounds go over all paths in turn, so that each has its share of what else the machine does; paths are compared
+//! within a round.
 
+mod doubt;
 pub mod environment;
 pub mod load;
+mod machine;
+pub mod path;
+mod plan;
+mod record;
 pub mod report;
+mod run;
+pub mod statistics;
+mod summary;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    plan::Variant,
+    run::{Measuring, Options, Progress, run},
+};
 
 /// A data path between a client in a namespace and a server beyond the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

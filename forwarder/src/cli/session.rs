@@ -1,5 +1,7 @@
 //! What every command works with: the host's namespace, the run directory, and the output.
 
+use std::io::Write;
+
 use super::{
     args::GlobalArgs,
     io::{Io, written},
@@ -78,6 +80,11 @@ impl<'a, 'io> Session<'a, 'io> {
             .iter()
             .try_for_each(|warning| render::write_warning(warning, &look, self.io.err))
             .doing("write", "a warning")
+    }
+
+    /// Where progress is shown, and whether that is a terminal.
+    pub(super) fn err(&mut self) -> (&mut dyn Write, bool) {
+        (&mut *self.io.err, self.io.err_is_terminal)
     }
 
     /// Shows what a command would do.

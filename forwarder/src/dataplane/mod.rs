@@ -7,6 +7,7 @@ mod attach;
 mod bpffs;
 mod clock;
 mod create;
+mod floor;
 mod flows;
 mod load;
 mod lock;
@@ -22,6 +23,7 @@ mod testrun;
 
 pub use attach::{Backend, Hook};
 pub use clock::{Clock, hz_of};
+pub use floor::Floor;
 pub use flows::Flow;
 pub use load::Sizes;
 pub use lock::Lock;

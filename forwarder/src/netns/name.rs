@@ -84,11 +84,11 @@ fn shown(text: &str) -> String {
 
 /// The candidate that a mistyped `name` most likely means: at most a third of its characters differ.
 #[must_use]
-pub fn nearest<'a>(name: &str, candidates: &'a [Name]) -> Option<&'a Name> {
+pub fn nearest<'a, T: AsRef<str> + Ord>(name: &str, candidates: &'a [T]) -> Option<&'a T> {
     let most = (name.chars().count() / 3).max(1);
     candidates
         .iter()
-        .map(|candidate| (distance(name, candidate.as_str()), candidate))
+        .map(|candidate| (distance(name, candidate.as_ref()), candidate))
         .filter(|(distance, _)| *distance <= most)
         .min()
         .map(|(_, candidate)| candidate)

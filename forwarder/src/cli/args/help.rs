@@ -6,6 +6,7 @@ Examples:
   fwd exec --ns mynet -- ping -c1 192.0.2.1   run a program inside
   fwd ls                                      networks and their endpoints
   fwd flows --ns mynet                        what is translated now
+  fwd bench                                   what it gains over the alternatives
   fwd down --ns mynet                         undo it all
 
 Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unsupported here";
@@ -64,3 +65,20 @@ Examples:
   fwd stats --all    every verdict and reason, zero or not
   fwd stats --nat    how full the flow table and the ports are
   fwd stats --json | jq '.[] | select(.verdict == \"dropped\" and .packets > 0)'";
+
+pub(super) const BENCH: &str = "\
+Everything happens in network namespaces of its own, which go with it. Paths:
+  host, veth-floor, fwd-tc, fwd-xdp, fwd-netkit, routed, nft-masquerade,
+  nft-flowtable, bridge-masquerade
+Metrics:
+  tcp-rr, udp-rr                   half a round trip, median
+  tcp-crr                          connections: connect, ask, reset
+  tcp-stream-out, tcp-stream-in    from and into the namespace
+  udp-64, udp-mtu                  datagrams from the namespace that arrive
+
+Examples:
+  fwd bench                                  all of it, in two minutes
+  fwd bench --quick                          the same roughly, in a quarter
+  fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
+  fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --json > bench.json";

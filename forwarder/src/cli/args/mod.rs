@@ -1,5 +1,6 @@
 //! What the user may type: clap types only. They become requests of the library in the commands' own modules.
 
+mod bench;
 mod help;
 mod show;
 mod target;
@@ -9,6 +10,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{DatapathArg, NatArg, TableArgs, UpArgs};
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// Count packets by hook, interface and verdict
     #[command(after_help = help::STATS)]
     Stats(StatsArgs),
+    /// Compare the data paths of this machine in a sandbox
+    #[command(after_help = help::BENCH)]
+    Bench(BenchArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

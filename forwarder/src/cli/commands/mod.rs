@@ -1,5 +1,6 @@
 //! One file per command: arguments in, a request to the library, a view out.
 
+pub(super) mod bench;
 pub(super) mod down;
 pub(super) mod exec;
 pub(super) mod flows;

@@ -20,6 +20,7 @@ const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 const GET_RULE: u16 = SUBSYSTEM << 8 | 7;
 const DELETE_RULE: u16 = SUBSYSTEM << 8 | 8;
+const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
 // NFPROTO_* (include/uapi/linux/netfilter.h).
 const FAMILY_ANY: u8 = 0;
 const FAMILY_IP: u8 = 2;
@@ -76,6 +77,11 @@ impl Message {
     /// Appends a rule.
     pub(super) fn new_rule(attributes: Vec<DefaultNla>) -> Self {
         Self::with(NEW_RULE, FAMILY_IP, NLM_F_CREATE | NLM_F_APPEND, &attributes)
+    }
+
+    /// Creates a flow table; one that exists stays.
+    pub(super) fn new_flowtable(attributes: Vec<DefaultNla>) -> Self {
+        Self::with(NEW_FLOWTABLE, FAMILY_IP, NLM_F_CREATE, &attributes)
     }
 
     /// Deletes a rule.

@@ -7,12 +7,14 @@
 //!
 //! Functions act in the network namespace of the calling thread; each change is one transaction.
 
+mod flowtable;
 mod message;
 mod rule;
 mod socket;
 
 use ipnet::Ipv4Net;
 
+pub use self::flowtable::make_flowtable;
 use self::{
     message::{Message, number, text},
     rule::Rule,

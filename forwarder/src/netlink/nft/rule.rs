@@ -12,9 +12,9 @@ use super::{
 
 // Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_RULE_*, NFTA_LIST_*, NFTA_EXPR_*, and those of expressions.
 pub(super) const TABLE: u16 = 1;
-const RULE_CHAIN: u16 = 2;
+pub(super) const RULE_CHAIN: u16 = 2;
 const HANDLE: u16 = 3;
-const EXPRESSIONS: u16 = 4;
+pub(super) const EXPRESSIONS: u16 = 4;
 const USERDATA: u16 = 7;
 const ELEMENT: u16 = 1;
 const EXPR_NAME: u16 = 1;
@@ -36,7 +36,7 @@ const META_KEY: u16 = 2;
 const DATA_VALUE: u16 = 1;
 
 /// `NFT_REG_1`.
-const REGISTER: u32 = 1;
+pub(super) const REGISTER: u32 = 1;
 /// `NFT_PAYLOAD_NETWORK_HEADER`.
 const NETWORK_HEADER: u32 = 1;
 /// Of the source address in an IPv4 header, bytes.
@@ -46,6 +46,8 @@ const ADDRESS_LEN: u32 = 4;
 const OIFNAME: u32 = 7;
 /// `NFT_CMP_EQ`.
 const EQUAL: u32 = 0;
+/// `NFT_CMP_NEQ`.
+pub(super) const DIFFERENT: u32 = 1;
 /// `NFTNL_UDATA_RULE_COMMENT`: the type of the comment among the TLVs (one byte each of type and length) in a rule's userdata.
 const COMMENT: u8 = 0;
 
@@ -114,16 +116,7 @@ fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
         ],
     )];
     if rule.subnet.prefix_len() < 32 {
-        expressions.push(expression(
-            "bitwise",
-            &[
-                number(BITWISE_SREG, REGISTER),
-                number(BITWISE_DREG, REGISTER),
-                number(BITWISE_LEN, ADDRESS_LEN),
-                nested(BITWISE_MASK, &[bytes(DATA_VALUE, &rule.subnet.netmask().octets())]),
-                nested(BITWISE_XOR, &[bytes(DATA_VALUE, &[0; 4])]),
-            ],
-        ));
+        expressions.push(expression("bitwise", &masked(&rule.subnet.netmask().octets())));
     }
     expressions.extend([
         equals(&rule.subnet.network().octets()),
@@ -135,13 +128,26 @@ fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
 }
 
 fn equals(value: &[u8]) -> DefaultNla {
-    expression(
-        "cmp",
-        &[number(CMP_SREG, REGISTER), number(CMP_OP, EQUAL), nested(CMP_DATA, &[bytes(DATA_VALUE, value)])],
-    )
+    expression("cmp", &compared(EQUAL, value))
 }
 
-fn expression(name: &str, data: &[DefaultNla]) -> DefaultNla {
+/// The register compared with a value.
+pub(super) fn compared(operation: u32, value: &[u8]) -> [DefaultNla; 3] {
+    [number(CMP_SREG, REGISTER), number(CMP_OP, operation), nested(CMP_DATA, &[bytes(DATA_VALUE, value)])]
+}
+
+/// The register and a mask.
+pub(super) fn masked(mask: &[u8; 4]) -> [DefaultNla; 5] {
+    [
+        number(BITWISE_SREG, REGISTER),
+        number(BITWISE_DREG, REGISTER),
+        number(BITWISE_LEN, ADDRESS_LEN),
+        nested(BITWISE_MASK, &[bytes(DATA_VALUE, mask)]),
+        nested(BITWISE_XOR, &[bytes(DATA_VALUE, &[0; 4])]),
+    ]
+}
+
+pub(super) fn expression(name: &str, data: &[DefaultNla]) -> DefaultNla {
     nested(ELEMENT, &[text(EXPR_NAME, name), nested(EXPR_DATA, data)])
 }
 

@@ -1,0 +1,128 @@
+//! The topology of each [`Path`], in a sandbox of its own: a host, the internet behind its uplink, and namespaces that the path
+//! connects. Nothing but the path differs between two of them, and nothing of the machine's own network is touched.
+
+mod by_hand;
+mod flows;
+mod fwd;
+mod netfilter;
+
+use std::net::SocketAddrV4;
+
+use self::by_hand::Veth;
+pub use self::netfilter::bridge_masquerade;
+use super::{Path, environment, load::Site};
+use crate::{
+    Error, Result,
+    dataplane::Floor,
+    lab::{Lab, unique_prefix},
+    netlink::Netlink,
+    netns::Netns,
+};
+
+/// How much there is beside the measured connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scale {
+    /// Namespaces that are up, at least 1; the last one is measured. [`Path::Host`] and [`Path::VethFloor`] have none and one.
+    pub namespaces: usize,
+    /// Flows in the table, where the path has one.
+    pub flows: usize,
+}
+
+/// One namespace, nothing else.
+impl Default for Scale {
+    fn default() -> Self {
+        Self { namespaces: 1, flows: 0 }
+    }
+}
+
+/// A path that is up, until this value is dropped or a signal ends the process.
+pub struct Sandbox {
+    // Dropped first: programs are detached before their interfaces go.
+    _floor: Option<Floor>,
+    client: Option<Netns>,
+    lab: Lab,
+}
+
+impl Sandbox {
+    /// Sets a path up.
+    ///
+    /// # Errors
+    /// This kernel, or this machine, does not have it; the error says what is missing.
+    pub fn new(path: Path, scale: Scale) -> Result<Self> {
+        let lab = Lab::new(&unique_prefix())?;
+        let mut floor = None;
+        let client = match path {
+            Path::Host => None,
+            Path::VethFloor => {
+                let veth = by_hand::redirected(&lab)?;
+                let uplink = lab.uplink(0);
+                let outside = lab.host().netlink()?.link(&uplink.name)?.map_or(0, |link| link.index);
+                let attach = || Floor::attach(veth.host_end, outside, uplink.gateway);
+                floor = Some(lab.host().run(attach)?);
+                Some(veth.client)
+            }
+            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&lab, path, scale)?),
+            Path::Routed => Some(last(by_hand::routed(&lab, scale.namespaces)?)?),
+            Path::NftMasquerade => Some(last(netfilter::masquerade(&lab, scale.namespaces)?)?),
+            Path::NftFlowtable => Some(last(netfilter::flowtable(&lab, scale.namespaces)?)?),
+            Path::BridgeMasquerade => Some(last(bridge_masquerade(&lab, scale.namespaces)?)?),
+        };
+        if matches!(path, Path::VethFloor | Path::Routed) {
+            by_hand::route_back(&lab)?;
+        }
+        let sandbox = Self { _floor: floor, client, lab };
+        if scale.flows > 0 && path.has_flows() {
+            flows::make(sandbox.client(), scale.flows)?;
+        }
+        Ok(sandbox)
+    }
+
+    /// Where client and server of a load are.
+    #[must_use]
+    pub fn site(&self) -> Site<'_> {
+        let uplink = self.lab.uplink(0);
+        let address = uplink.outside.first().copied().unwrap_or(uplink.gateway);
+        Site { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
+    }
+
+    /// The offloads of the host's uplink that are on.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn offloads(&self) -> Result<Vec<String>> {
+        environment::offloads(self.lab.host(), &self.lab.uplink(0).name)
+    }
+
+    fn client(&self) -> &Netns {
+        self.client.as_ref().unwrap_or_else(|| self.lab.host())
+    }
+}
+
+impl Path {
+    /// Whether it goes through `fwd`.
+    #[must_use]
+    pub const fn is_fwd(self) -> bool {
+        matches!(self, Self::FwdTc | Self::FwdXdp | Self::FwdNetkit)
+    }
+
+    /// Whether it keeps a table of flows.
+    const fn has_flows(self) -> bool {
+        !matches!(self, Self::Host | Self::VethFloor | Self::Routed)
+    }
+}
+
+/// The namespace that is measured.
+fn last(veths: Vec<Veth>) -> Result<Netns> {
+    let last = veths.into_iter().next_back().map(|veth| veth.client);
+    last.ok_or_else(|| Error::new(crate::Kind::Usage, "measure", "a path", "it has no namespace"))
+}
+
+/// Index of the internet's end of the uplink.
+fn internet_link(netlink: &Netlink, lab: &Lab) -> Result<u32> {
+    let gateway = lab.uplink(0).gateway;
+    let addresses = netlink.addresses(None)?;
+    let found = addresses.into_iter().find(|(_, net)| net.addr() == gateway);
+    found.map(|(index, _)| index).ok_or_else(|| {
+        Error::new(crate::Kind::NotFound, "find", format!("the interface with {gateway}"), "the sandbox lacks it")
+    })
+}

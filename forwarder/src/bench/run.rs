@@ -1,0 +1,200 @@
+//! A whole comparison: sets every path up, measures them in turn, and makes the report.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{
+    Metric, Path, doubt, environment,
+    load::{self, Sample, Work},
+    machine::Busy,
+    path::{Sandbox, Scale},
+    plan::{self, Task, Variant},
+    record::Records,
+    report::{Report, SCHEMA, Settings},
+    summary::{self, Failed},
+};
+use crate::{Error, Kind, Result, cpu};
+
+/// Load that shows whether a path carries anything, and warms it up.
+const TRIAL: Duration = Duration::from_millis(20);
+
+/// What to compare and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Which paths.
+    pub paths: Vec<Path>,
+    /// What is measured over each.
+    pub metrics: Vec<Metric>,
+    /// How often.
+    pub rounds: usize,
+    /// How long each measurement takes.
+    pub duration: Duration,
+    /// How long the load runs before.
+    pub warm_up: Duration,
+    /// Bytes of a request and of its reply.
+    pub size: usize,
+    /// TCP connections at once in a stream.
+    pub streams: usize,
+    /// Namespaces that are up; more than one is also compared with fewer.
+    pub namespaces: usize,
+    /// Flows in the table beside the measured one; more than none is also compared with fewer.
+    pub flows: usize,
+}
+
+/// Follows a run, for whoever waits.
+pub trait Progress {
+    /// A path is being set up.
+    fn setting_up(&mut self, variant: &Variant);
+
+    /// A measurement begins, `done` of `all` are there already, and it will be over in about `left`.
+    fn measuring(&mut self, step: &Measuring<'_>);
+}
+
+/// Which measurement.
+#[derive(Clone, Copy, Debug)]
+pub struct Measuring<'a> {
+    /// Over which path.
+    pub variant: &'a Variant,
+    /// What.
+    pub metric: Metric,
+    /// Round, from 1.
+    pub round: usize,
+    /// Measurements that are done.
+    pub done: usize,
+    /// Measurements of the whole run.
+    pub all: usize,
+    /// When it will be over, by what they took until now.
+    pub left: Duration,
+}
+
+/// Compares the paths. Everything that it sets up is gone when it returns, or when a signal ends the process.
+///
+/// # Errors
+/// No path could be set up, or a load found no answer half-way.
+pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
+    let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let began = Instant::now();
+    let busy = Busy::now();
+    let mut bench = Bench::set_up(options, progress);
+    bench.any_path()?;
+    let records = bench.measure(options, progress)?;
+    let mut environment = environment::gather();
+    environment.steal = busy.steal_since();
+    environment.pinned = [cpu::usable()?.last().copied().unwrap_or_default(); 2];
+    environment.offloads = bench.offloads();
+    let warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    let report = Report {
+        schema: SCHEMA,
+        fwd: env!("CARGO_PKG_VERSION").into(),
+        started,
+        took: began.elapsed().as_secs_f64(),
+        environment,
+        settings: settings(options),
+        paths: summary::paths(&options.paths, bench.main, &bench.tasks, &records, &bench.failed),
+        overheads: summary::overheads(bench.main, &bench.tasks, &records),
+        growth: summary::growth(bench.main, &bench.tasks, &records),
+        warnings,
+    };
+    Ok(report)
+}
+
+/// What is up.
+struct Bench {
+    /// How much there is beside the measured connection where paths are compared with each other.
+    main: Scale,
+    tasks: Vec<Task>,
+    /// One for each task.
+    sandboxes: Vec<Sandbox>,
+    failed: Vec<Failed>,
+}
+
+impl Bench {
+    fn set_up(options: &Options, progress: &mut dyn Progress) -> Self {
+        let main = Scale { namespaces: options.namespaces, flows: options.flows };
+        let mut bench = Self { main, tasks: Vec::new(), sandboxes: Vec::new(), failed: Vec::new() };
+        for task in plan::tasks(options) {
+            let Variant { path, scale } = task.variant;
+            // What this machine does not have with few it does not have with many.
+            if bench.failed.iter().any(|failed| failed.variant.path == path) {
+                continue;
+            }
+            progress.setting_up(&task.variant);
+            match Sandbox::new(path, scale).and_then(|sandbox| carries(&sandbox, options).map(|()| sandbox)) {
+                Ok(sandbox) => {
+                    bench.sandboxes.push(sandbox);
+                    bench.tasks.push(task);
+                }
+                Err(error) => bench.failed.push(Failed { variant: task.variant, error }),
+            }
+        }
+        bench
+    }
+
+    /// Makes sure that there is something to measure.
+    fn any_path(&mut self) -> Result<()> {
+        match (self.tasks.is_empty(), self.failed.pop()) {
+            (false, failed) => {
+                self.failed.extend(failed);
+                Ok(())
+            }
+            (true, Some(failed)) => Err(failed.error),
+            (true, None) => Err(Error::new(Kind::Usage, "compare", "data paths", "none is given")),
+        }
+    }
+
+    fn measure(&self, options: &Options, progress: &mut dyn Progress) -> Result<Records> {
+        let mut records = Records::default();
+        let all: usize = self.tasks.iter().map(|task| task.metrics.len()).sum::<usize>() * options.rounds;
+        let began = Instant::now();
+        let mut done = 0;
+        for round in 1..=options.rounds {
+            for step in plan::round(round, &self.tasks) {
+                let variant = self.tasks[step.task].variant;
+                let each = if done == 0 { options.duration + options.warm_up } else { began.elapsed() / done as u32 };
+                let left = each * (all - done) as u32;
+                progress.measuring(&Measuring { variant: &variant, metric: step.metric, round, done, all, left });
+                let sample = once(&self.sandboxes[step.task], options, step.metric)
+                    .map_err(|error| about(error, &variant, step.metric))?;
+                records.add(variant, step.metric, &sample);
+                done += 1;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Those of the host's uplink, the same in every sandbox.
+    fn offloads(&self) -> Vec<String> {
+        let of = |sandbox: &Sandbox| sandbox.offloads().ok();
+        self.sandboxes.first().and_then(of).unwrap_or_default()
+    }
+}
+
+fn once(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
+    let Options { size, streams, warm_up, duration, .. } = *options;
+    load::run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
+}
+
+/// Makes sure that a path carries packets.
+fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
+    let trial = Options { duration: TRIAL, warm_up: TRIAL, ..options.clone() };
+    once(sandbox, &trial, Metric::TcpRr).map(drop)
+}
+
+/// Tells which measurement failed.
+fn about(mut error: Error, variant: &Variant, metric: Metric) -> Error {
+    error.object = format!("{} ({metric} over {})", error.object, variant.path);
+    error
+}
+
+fn settings(options: &Options) -> Settings {
+    let Options { paths: _, metrics: _, rounds, duration, warm_up, size, streams, namespaces, flows } = *options;
+    Settings {
+        rounds,
+        duration: duration.as_secs_f64(),
+        warm_up: warm_up.as_secs_f64(),
+        size,
+        streams,
+        namespaces,
+        flows,
+        with: "fwd".into(),
+    }
+}

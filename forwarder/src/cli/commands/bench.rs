@@ -1,0 +1,153 @@
+//! `fwd bench`.
+
+mod progress;
+
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+
+use self::progress::Shown;
+use crate::{
+    Error, Kind, Result,
+    bench::{self, Metric, Options, Path},
+    cli::{args::BenchArgs, session::Session},
+    netns::nearest,
+};
+
+/// By default, and with `--quick`.
+const ROUNDS: [usize; 2] = [7, 3];
+const DURATION: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(100)];
+/// What a measurement may take.
+const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+/// The load runs for this part of a measurement before it counts, but for no longer than the second.
+const WARM_UP_PART: u32 = 5;
+const WARM_UP_MOST: Duration = Duration::from_millis(200);
+
+/// Compares the data paths.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Result<()> {
+    let options = options(args)?;
+    let report = {
+        let (err, terminal) = session.err();
+        bench::run(&options, &mut Shown::new(err, terminal))?
+    };
+    session.emit(&report)
+}
+
+fn options(args: &BenchArgs) -> Result<Options> {
+    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows } = args;
+    let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
+    let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
+    let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;
+    Ok(Options {
+        paths: chosen("--paths", paths, &Path::ALL, Path::id)?,
+        metrics: chosen("--metrics", metrics, &Metric::ALL, Metric::id)?,
+        rounds: rounds.as_deref().map_or(Ok(usual_rounds), |text| number("--rounds", text, 1..=10_000))?,
+        duration,
+        warm_up: (duration / WARM_UP_PART).min(WARM_UP_MOST),
+        size: number("--size", size, 1..=65_000)?,
+        streams: number("--streams", streams, 1..=1_000)?,
+        namespaces: number("--namespaces", namespaces, 1..=1_000)?,
+        flows: number("--flows", flows, 0..=2_000_000)?,
+    })
+}
+
+/// What is named, in the order of `all` and each once; all if nothing is named.
+fn chosen<T: Copy + PartialEq>(option: &str, words: &[String], all: &[T], id: fn(T) -> &'static str) -> Result<Vec<T>> {
+    let ids: Vec<&str> = all.iter().map(|value| id(*value)).collect();
+    for word in words {
+        if !ids.contains(&word.as_str()) {
+            let remedy = match nearest(word, &ids) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("there are {}", ids.join(", ")),
+            };
+            return Err(
+                Error::new(Kind::Usage, "use", format!("{option} {word}"), "there is no such thing").remedy(remedy)
+            );
+        }
+    }
+    let named = |value: &T| words.is_empty() || words.iter().any(|word| word == id(*value));
+    Ok(all.iter().copied().filter(named).collect())
+}
+
+fn number(option: &str, text: &str, range: RangeInclusive<usize>) -> Result<usize> {
+    let (least, most) = (*range.start(), *range.end());
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        refused(
+            option,
+            text,
+            format!("it takes a number from {least} to {most}"),
+            &format!("{option} {}", least.max(10).min(most)),
+        )
+    })
+}
+
+fn time(text: &str) -> Result<Duration> {
+    let example = "--duration 250ms";
+    let time = humantime::parse_duration(text).map_err(|error| refused("--duration", text, error, example))?;
+    if DURATIONS.contains(&time) {
+        return Ok(time);
+    }
+    Err(refused("--duration", text, "a measurement takes from 10ms to 1h", example))
+}
+
+fn refused(option: &str, text: &str, why: impl Display, example: &str) -> Error {
+    Error::new(Kind::Usage, "use", format!("{option} {text}"), why.to_string()).remedy(example)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    fn parse(line: &str) -> Result<Options> {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let Command::Bench(args) = cli.command else { panic!("{line} is not bench") };
+        options(&args)
+    }
+
+    #[track_caller]
+    fn refuses(line: &str, words: &[&str]) {
+        let error = parse(line).expect_err("it makes no sense");
+        assert_eq!(error.kind, Kind::Usage, "{error}");
+        let text = format!("{error}; {}", error.remedy.as_deref().unwrap_or("no remedy"));
+        for word in words {
+            assert!(text.contains(word), "{word} is missing: {text}");
+        }
+        assert!(error.remedy.is_some(), "{text}");
+    }
+
+    #[test]
+    fn without_arguments_everything_is_compared_in_two_minutes() {
+        let options = parse("fwd bench").expect("no argument is needed");
+        assert_eq!((options.paths.as_slice(), options.metrics.as_slice()), (&Path::ALL[..], &Metric::ALL[..]));
+        let steps = (options.paths.len() * options.metrics.len() * options.rounds) as u32;
+        let time = (options.duration + options.warm_up) * steps;
+        assert!(time < Duration::from_secs(150), "{time:?}");
+        assert!(parse("fwd bench --quick").expect("an option").rounds < options.rounds);
+    }
+
+    #[test]
+    fn what_is_named_comes_once_and_in_the_usual_order() {
+        let options = parse("fwd bench --paths fwd-tc,host,host --metrics udp-64,tcp-rr").expect("names");
+        assert_eq!(options.paths, [Path::Host, Path::FwdTc]);
+        assert_eq!(options.metrics, [Metric::TcpRr, Metric::Udp64]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_remedy() {
+        refuses("fwd bench --paths fwd-tx", &["--paths fwd-tx", "did you mean `fwd-tc`?"]);
+        refuses("fwd bench --paths zzzzzzzzz", &["host, veth-floor", "bridge-masquerade"]);
+        refuses("fwd bench --metrics tcp", &["--metrics tcp"]);
+        refuses("fwd bench --metrics tcp-r", &["tcp-rr"]);
+        refuses("fwd bench --rounds 0", &["--rounds 0", "from 1 to"]);
+        refuses("fwd bench --rounds many", &["--rounds many"]);
+        refuses("fwd bench --duration 3", &["--duration 3", "250ms"]);
+        refuses("fwd bench --duration 1ms", &["10ms"]);
+        refuses("fwd bench --duration 2h", &["1h"]);
+        refuses("fwd bench --size 0", &["--size 0"]);
+        refuses("fwd bench --namespaces 1001", &["1000"]);
+        refuses("fwd bench --flows 2000001", &["2000000"]);
+        let line = "fwd bench --quick --rounds 3".split_whitespace();
+        assert!(Cli::try_parse_from(line).is_err(), "--quick decides the rounds");
+    }
+}
