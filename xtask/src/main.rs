@@ -1,5 +1,6 @@
 //! The commands behind `./x`, one module per command.
 
+mod bench;
 mod build;
 mod demo;
 mod fmt;
@@ -45,6 +46,12 @@ const COMMANDS: &[Command] = &[
     Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
     Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
     Command {
+        name: "bench",
+        arguments: "[--only NAME,… | --table]",
+        about: "measure everything that has a target, and write docs/benchmarks.md (as root)",
+        run: bench::run,
+    },
+    Command {
         name: "stores",
         arguments: "[--json] [ROUNDS]",
         about: "measure the flow table against its alternatives (as root)",
@@ -58,13 +65,13 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "host-cost",
-        arguments: "[ROUNDS]",
+        arguments: "[--json] [ROUNDS]",
         about: "measure what fwd costs the host's own traffic (as root)",
         run: measure::host_cost,
     },
     Command {
         name: "up-times",
-        arguments: "[ROUNDS]",
+        arguments: "[--json] [ROUNDS]",
         about: "measure how long up takes, for the first namespace and the hundredth (as root)",
         run: measure::up_times,
     },

@@ -1,4 +1,4 @@
-//! `fwd-host-cost [ROUNDS]`: what the uplink's hooks cost the host's own traffic (`./x host-cost`). Needs root.
+//! `fwd-host-cost [--json] [ROUNDS]`: what the uplink's hooks cost the host's own traffic (`./x host-cost`). Needs root.
 //!
 //! One sandboxed host talks to its internet over the same sockets: without anything, with an empty program at both hooks of
 //! the uplink, and with `fwd` up (a namespace attached, idle). A round is without, empty, up, up, empty, without. Client and
@@ -12,7 +12,7 @@ use std::{
 };
 
 use forwarder::{
-    Context as _, Result, cpu,
+    Context as _, Error, Kind, Result, cpu,
     dataplane::{Nothing, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::{Lab, unique_prefix},
@@ -20,6 +20,7 @@ use forwarder::{
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
 };
+use serde::Serialize;
 
 /// Bytes of a message.
 const MESSAGE: usize = 64;
@@ -39,18 +40,57 @@ const SERVER: u16 = 7;
 /// What is measured, as transactions or packets per second.
 const KINDS: [&str; 5] = ["TCP_RR", "UDP_RR", "UDP_RR, port in the NAT range", "UDP out, 64 B", "UDP in, 64 B"];
 
+/// What became of a kind.
+#[derive(Serialize)]
+struct Figure {
+    kind: &'static str,
+    /// Transactions or packets per second without anything, median of the rounds.
+    without: f64,
+    /// Ratio with an empty program at each hook.
+    empty: Estimate,
+    /// Ratio with `fwd` up.
+    up: Estimate,
+    /// The same without anything, twice in the same round: what the machine's other work does to a ratio.
+    itself: f64,
+}
+
+/// The median of the rounds and its 95 % interval.
+#[derive(Serialize)]
+struct Estimate {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
 fn main() -> ExitCode {
-    let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
-    match measure(rounds) {
-        Ok(rounds) => {
-            show(&rounds);
-            ExitCode::SUCCESS
-        }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fwd-host-cost: {error}");
             ExitCode::from(error.kind.exit_code())
         }
     }
+}
+
+fn run() -> Result<()> {
+    let (mut json, mut rounds) = (false, DEFAULT_ROUNDS);
+    for argument in std::env::args().skip(1) {
+        match argument.parse() {
+            Ok(number) if number > 0 => rounds = number,
+            _ if argument == "--json" => json = true,
+            _ => {
+                return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-host-cost [--json] [ROUNDS]"));
+            }
+        }
+    }
+    let rounds = measure(rounds)?;
+    let figures: Vec<Figure> = KINDS.into_iter().enumerate().map(|(kind, name)| figure(&rounds, kind, name)).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
+    } else {
+        show(&figures, rounds.len());
+    }
+    Ok(())
 }
 
 /// Rates of each kind: without, empty, up, up, empty, without.
@@ -178,27 +218,35 @@ fn rate(times: u32, mut exchange: impl FnMut() -> std::io::Result<()>) -> Result
     Ok(fastest)
 }
 
-fn show(rounds: &[Round]) {
+/// What became of the kind of this number.
+fn figure(rounds: &[Round], kind: usize, name: &'static str) -> Figure {
+    let of = |phases: [usize; 2]| move |round: &Round| f64::midpoint(round[phases[0]][kind], round[phases[1]][kind]);
+    let all = |value: &dyn Fn(&Round) -> f64| -> Vec<f64> { rounds.iter().map(value).collect() };
+    let without = of([0, 5]);
+    let ratio = |phases: [usize; 2]| {
+        let ratios = all(&|round| of(phases)(round) / without(round));
+        let (low, high) = interval(&ratios);
+        Estimate { median: median(&ratios), low, high }
+    };
+    Figure {
+        kind: name,
+        without: median(&all(&without)),
+        empty: ratio([1, 4]),
+        up: ratio([2, 3]),
+        itself: median(&all(&|round| round[5][kind] / round[0][kind])),
+    }
+}
+
+fn show(figures: &[Figure], rounds: usize) {
     println!(
         "{:<32} {:>11} {:>21} {:>21}  AGAINST ITSELF",
         "HOST'S OWN TRAFFIC", "WITHOUT, /S", "EMPTY PROGRAMS", "FWD UP"
     );
-    for (kind, name) in KINDS.iter().enumerate() {
-        let of =
-            |phases: [usize; 2]| move |round: &Round| f64::midpoint(round[phases[0]][kind], round[phases[1]][kind]);
-        let all = |value: &dyn Fn(&Round) -> f64| -> Vec<f64> { rounds.iter().map(value).collect() };
-        let without = of([0, 5]);
-        let ratio = |phases: [usize; 2]| {
-            let ratios = all(&|round| of(phases)(round) / without(round));
-            let (low, high) = interval(&ratios);
-            format!("{:.3} ({low:.3}–{high:.3})", median(&ratios))
-        };
-        // The same twice, in the same rounds: what the machine's other work does to a ratio.
-        let itself = median(&all(&|round| round[5][kind] / round[0][kind]));
-        let (empty, up) = (ratio([1, 4]), ratio([2, 3]));
-        println!("{name:<32} {:>11.0} {empty:>21} {up:>21}  {itself:.3}", median(&all(&without)));
+    let ratio = |Estimate { median, low, high }: &Estimate| format!("{median:.3} ({low:.3}–{high:.3})");
+    for Figure { kind, without, empty, up, itself } in figures {
+        println!("{kind:<32} {without:>11.0} {:>21} {:>21}  {itself:.3}", ratio(empty), ratio(up));
     }
-    println!("\nratios to without, median of {} rounds (95 % interval)", rounds.len());
+    println!("\nratios to without, median of {rounds} rounds (95 % interval)");
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! `./x up-times`: how long `up` takes, for the first namespace of a host and for later ones.
+//! `fwd-up-times [--json] [ROUNDS]` (`./x up-times`): how long `up` takes, for the first namespace of a host and for later ones.
 
 use std::{
     process::ExitCode,
@@ -6,30 +6,54 @@ use std::{
 };
 
 use forwarder::{
-    Result,
+    Context as _, Error, Kind, Result,
     dataplane::RunDir,
     execute::{self, HostContext, Unobserved},
     lab::{Lab, unique_prefix},
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
 };
+use serde::Serialize;
 
 /// Namespaces of a round.
 const NAMESPACES: usize = 100;
 const DEFAULT_ROUNDS: usize = 5;
 
+/// Milliseconds.
+#[derive(Serialize)]
+struct Figure {
+    what: String,
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
 fn main() -> ExitCode {
-    let rounds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
-    match measure(rounds) {
-        Ok(times) => {
-            print(rounds, &times);
-            ExitCode::SUCCESS
-        }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("fwd-up-times: {error}");
             ExitCode::from(error.kind.exit_code())
         }
     }
+}
+
+fn run() -> Result<()> {
+    let (mut json, mut rounds) = (false, DEFAULT_ROUNDS);
+    for argument in std::env::args().skip(1) {
+        match argument.parse() {
+            Ok(number) if number > 0 => rounds = number,
+            _ if argument == "--json" => json = true,
+            _ => return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-up-times [--json] [ROUNDS]")),
+        }
+    }
+    let figures = figures(&measure(rounds)?);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
+    } else {
+        show(&figures, rounds);
+    }
+    Ok(())
 }
 
 /// The times of each round, by the number of the namespace, and of the `down --all` that follows.
@@ -57,16 +81,27 @@ fn round() -> Result<(Vec<Duration>, Duration)> {
     })
 }
 
-fn print(rounds: usize, times: &[(Vec<Duration>, Duration)]) {
-    println!("up, median (and range) of {rounds} rounds, each on a host of its own:");
-    for number in [1, 2, 3, 10, NAMESPACES] {
-        row(&format!("namespace {number}"), times.iter().filter_map(|(ups, _)| ups.get(number - 1)).copied().collect());
-    }
-    row(&format!("down --all of {NAMESPACES}"), times.iter().map(|(_, down)| *down).collect());
+/// By number of the namespace, all but the first together, and `down --all`.
+fn figures(times: &[(Vec<Duration>, Duration)]) -> Vec<Figure> {
+    let up = |number: usize| times.iter().filter_map(|(ups, _)| ups.get(number - 1)).copied().collect();
+    let mut figures: Vec<Figure> =
+        [1, 2, 3, 10, NAMESPACES].into_iter().map(|number| figure(format!("namespace {number}"), up(number))).collect();
+    let further = times.iter().flat_map(|(ups, _)| ups.iter().skip(1)).copied().collect();
+    figures.push(figure(format!("namespaces 2 to {NAMESPACES}"), further));
+    figures.push(figure(format!("down --all of {NAMESPACES}"), times.iter().map(|(_, down)| *down).collect()));
+    figures
 }
 
-fn row(what: &str, mut times: Vec<Duration>) {
+/// The median, the fastest and the slowest.
+fn figure(what: String, mut times: Vec<Duration>) -> Figure {
     times.sort();
     let at = |index: usize| times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3);
-    println!("  {what:<20} {:7.1} ms   ({:.1}–{:.1})", at(times.len() / 2), at(0), at(times.len().saturating_sub(1)));
+    Figure { what, median: at(times.len() / 2), low: at(0), high: at(times.len().saturating_sub(1)) }
+}
+
+fn show(figures: &[Figure], rounds: usize) {
+    println!("up, median (and range) of {rounds} rounds, each on a host of its own:");
+    for Figure { what, median, low, high } in figures {
+        println!("  {what:<20} {median:7.1} ms   ({low:.1}–{high:.1})");
+    }
 }

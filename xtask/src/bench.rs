@@ -1,0 +1,141 @@
+//! `./x bench`: measures everything that there is a target for, and writes figures and verdicts into docs/benchmarks.md.
+//!
+//! What each source printed last is kept in docs/benchmarks; the table is made from these files alone, so that a part can be
+//! measured again by itself, and that no verdict can be typed.
+
+mod figure;
+mod page;
+mod source;
+mod targets;
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use self::source::{SOURCES, Source};
+use crate::{
+    root::Root,
+    setup, term,
+    workspace::{Workspace, capture, run as run_command},
+};
+
+/// What the sources printed, by their names: see [`document`].
+type Documents = BTreeMap<&'static str, Value>;
+
+/// Runs `./x bench [--only NAME,… | --table]`.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    if arguments.iter().eq(["--table"]) {
+        return show(workspace);
+    }
+    let failed = measure(workspace, &chosen(arguments)?)?;
+    show(workspace)?;
+    if !failed.is_empty() {
+        bail!("no figures from {}: the table shows what was measured before", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Builds and runs the programs, and stores what they print. Returns the names of those that failed.
+fn measure(workspace: &Workspace, chosen: &[&'static Source]) -> Result<Vec<&'static str>> {
+    let root = Root::obtain()?;
+    setup::linker::ensure(workspace)?;
+    run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet", "--bins"]))?;
+    let commit = commit(workspace)?;
+    let style = term::err();
+    let mut failed = Vec::new();
+    for &source in chosen {
+        eprintln!("{} {}", style.bold(source.name), style.dim(source.about));
+        match source.measure(workspace, root) {
+            Ok(result) => store(workspace, source, &document(source, &commit, result)?)?,
+            Err(error) => {
+                eprintln!("{} {}: {error:#}", style.red("✗"), source.name);
+                failed.push(source.name);
+            }
+        }
+    }
+    Ok(failed)
+}
+
+/// Prints the table of what is stored, and writes it into the page.
+fn show(workspace: &Workspace) -> Result<()> {
+    let documents = documents(workspace)?;
+    let rows = targets::rows(&documents);
+    print!("{}", page::text(&rows, term::out()));
+    let file = workspace.root.join(page::FILE);
+    let before = fs::read_to_string(&file).with_context(|| format!("cannot read {}", page::FILE))?;
+    write(workspace, &file, &page::with_table(&before, &page::markdown(&rows, &documents))?)?;
+    eprintln!("\nwritten to {}; what the programs printed is in {}/", page::FILE, source::DIRECTORY);
+    Ok(())
+}
+
+/// The sources that `--only` names, or all.
+fn chosen(arguments: &[String]) -> Result<Vec<&'static Source>> {
+    let names: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
+    let words = match arguments {
+        [] => return Ok(SOURCES.iter().collect()),
+        [only, words] if only == "--only" => words,
+        _ => bail!("usage: ./x bench [--only NAME,… | --table], where NAME is one of {}", names.join(", ")),
+    };
+    let find = |word| {
+        let source = SOURCES.iter().find(|source| source.name == word);
+        source.with_context(|| format!("there is nothing called {word:?} to measure: choose from {}", names.join(", ")))
+    };
+    words.split(',').map(find).collect()
+}
+
+/// What is being measured: the commit, and whether anything was changed since.
+fn commit(workspace: &Workspace) -> Result<String> {
+    let commit = capture(workspace.as_builder("git").args(["rev-parse", "--short", "HEAD"]))?;
+    let changes = capture(workspace.as_builder("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
+    let changed = changes.lines().any(|line| !line.contains("docs/benchmarks"));
+    Ok(format!("{}{}", commit.trim(), if changed { " with changes" } else { "" }))
+}
+
+/// What is stored of a source: how it was run, over which commit, when, and what it printed.
+fn document(source: &Source, commit: &str, result: Value) -> Result<Value> {
+    let date = capture(std::process::Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?;
+    let kernel = capture(std::process::Command::new("uname").arg("-r"))?;
+    Ok(serde_json::json!({
+        "command": source.command(),
+        "commit": commit,
+        "date": date.trim(),
+        "kernel": kernel.trim(),
+        "result": result,
+    }))
+}
+
+/// What is stored, of those sources that were measured at any time.
+fn documents(workspace: &Workspace) -> Result<Documents> {
+    let mut documents = Documents::new();
+    for source in SOURCES {
+        let file = path(workspace, source);
+        if file.is_file() {
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let document = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+            documents.insert(source.name, document);
+        }
+    }
+    Ok(documents)
+}
+
+fn path(workspace: &Workspace, source: &Source) -> PathBuf {
+    workspace.root.join(source::DIRECTORY).join(format!("{}.json", source.name))
+}
+
+fn store(workspace: &Workspace, source: &Source, document: &Value) -> Result<()> {
+    run_command(workspace.as_builder("mkdir").args(["-p", source::DIRECTORY]))?;
+    write(workspace, &path(workspace, source), &format!("{document}\n"))
+}
+
+/// Writes a file of the checkout as the user whose it is.
+fn write(workspace: &Workspace, file: &std::path::Path, text: &str) -> Result<()> {
+    let new = !file.exists();
+    if new {
+        run_command(workspace.as_builder("touch").arg(file))?;
+    }
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests;
