@@ -1,20 +1,26 @@
 //! The client's side of one load, and what becomes of the figures.
 
 use std::{
-    net::SocketAddrV4,
+    net::{SocketAddrV4, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
+use hdrhistogram::Histogram;
+
 use super::{
     Sample, Server, Work,
     ask::{Ask, Window},
+    connect,
     crew::{Count, Crew, Place},
-    job::{last, not_yet},
-    ping,
+    flood, ping, socket, stream,
 };
-use crate::{Result, bench::Metric, netns::Netns};
+use crate::{Error, Kind, Result, bench::Metric, netns::Netns};
 
+/// Bytes.
+const KILOBYTE: f64 = 1_000.0;
+/// Of a byte.
+const BITS: f64 = 8.0;
 /// How often it looks whether the load still runs.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -33,24 +39,64 @@ pub(super) fn run(
     let end = [crew.count()?, server.count()?];
     let latency = crew.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
-    let per_second = match ask.metric {
-        _ => here.amount,
+    let sample = sample(ask.metric, &here, &there, latency);
+    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(ask.metric, address, &here)) }
+}
+
+/// The way there takes everything and gives nothing back.
+fn nothing(metric: Metric, address: SocketAddrV4, here: &Progress) -> Error {
+    let (object, what) = match metric {
+        Metric::Udp64 | Metric::UdpMtu => {
+            (socket::udp(address), format!("none of {:.0} datagrams a second arrived", here.amount))
+        }
+        _ => (socket::tcp(address), "nothing was exchanged while it was measured".to_owned()),
     };
-    let cpu_ns = (per_second > 0.0).then(|| (here.cpu + there.cpu) / per_second);
-    Ok(Sample { per_second, latency, cpu_ns, lost: 0.0 })
+    Error::new(Kind::Failed, "measure the path to", object, what)
+}
+
+/// What both sides' progress comes to.
+fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<Histogram<u64>>) -> Sample {
+    // Counted where it arrives, and per how many of it the CPU time is.
+    let (arrived, sent, per) = match metric {
+        Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => (here.amount, here.amount, 1.0),
+        Metric::Udp64 | Metric::UdpMtu => (there.amount, here.amount, 1.0),
+        Metric::TcpStreamOut => (there.amount, there.amount, KILOBYTE),
+        Metric::TcpStreamIn => (here.amount, here.amount, KILOBYTE),
+    };
+    let is_stream = matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn);
+    Sample {
+        per_second: if is_stream { arrived * BITS } else { arrived },
+        latency,
+        cpu_ns: (arrived > 0.0).then(|| (here.cpu + there.cpu) / arrived * per),
+        lost: if sent > 0.0 { (1.0 - arrived / sent).max(0.0) } else { 0.0 },
+    }
 }
 
 /// Starts it in the network namespace of the calling thread.
 fn start(ask: &Ask, work: &Work, address: SocketAddrV4) -> Result<(Crew, Window)> {
     let mut crew = Crew::default();
     let (ask, window) = (*ask, Window::of(work));
-    let last = Place { cpu: last()?, realtime: true };
-    match ask.metric {
-        Metric::TcpRr => crew.spawn(last, move |tally| ping::ask_tcp(&ask, address, &window, tally))?,
-        Metric::UdpRr => crew.spawn(last, move |tally| ping::ask_udp(&ask, address, &window, tally))?,
-        other => return Err(not_yet(other)),
+    let (metric, in_turn) = (ask.metric, Place::in_turn()?);
+    match metric {
+        Metric::TcpRr => crew.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, &window, tally))?,
+        Metric::UdpRr => crew.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, &window, tally))?,
+        Metric::TcpCrr => crew.spawn(in_turn, move |tally| connect::ask(&ask, address, &window, tally))?,
+        Metric::Udp64 | Metric::UdpMtu => crew.spawn(in_turn, move |tally| flood::send(metric, address, tally))?,
+        Metric::TcpStreamOut | Metric::TcpStreamIn => {
+            for _ in 0..ask.streams {
+                start_stream(&mut crew, metric, socket::connect(address)?)?;
+            }
+        }
     }
     Ok((crew, window))
+}
+
+/// Sends over a connection, or receives.
+fn start_stream(crew: &mut Crew, metric: Metric, stream: TcpStream) -> Result<()> {
+    match metric {
+        Metric::TcpStreamIn => crew.spawn(Place::receiver()?, move |tally| stream::receive(&stream, tally)),
+        _ => crew.spawn(Place::sender()?, move |tally| stream::send(&stream, tally)),
+    }
 }
 
 /// Waits until then, unless the client fails before.

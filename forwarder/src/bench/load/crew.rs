@@ -19,7 +19,7 @@ use nix::{
 };
 
 use super::sys;
-use crate::{Context as _, Error, Result, cpu};
+use crate::{Context as _, Error, Kind, Result, cpu};
 
 /// Above all ordinary threads, below those of the kernel.
 const PRIORITY: i32 = 10;
@@ -39,6 +39,23 @@ pub(super) struct Place {
     /// it is one CPU, for as long as the load lasts, and of that the kernel keeps 5 % for others (sched_rt_runtime_us; where
     /// that is switched off, no thread of ours is real-time).
     pub(super) realtime: bool,
+}
+
+impl Place {
+    /// On the last CPU, at real-time priority: where both ends of a load take turns.
+    pub(super) fn in_turn() -> Result<Self> {
+        Ok(Self { realtime: true, ..Self::receiver()? })
+    }
+
+    /// On the first CPU.
+    pub(super) fn sender() -> Result<Self> {
+        Ok(Self { cpu: cpu::usable()?.first().copied().unwrap_or_default(), realtime: false })
+    }
+
+    /// On the last CPU: another than the sender's, if there are two.
+    pub(super) fn receiver() -> Result<Self> {
+        Ok(Self { cpu: cpu::usable()?.last().copied().unwrap_or_default(), realtime: false })
+    }
 }
 
 /// What both ends of a load count, at one moment.
@@ -208,7 +225,8 @@ impl Crew {
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::warn!("a thread of the load panicked");
+                let error = Error::new(Kind::Failed, "measure", "a load", "one of its threads panicked");
+                locked(&self.tally.failure).get_or_insert(error);
             }
         }
     }

@@ -1,13 +1,14 @@
 //! The server's side of one load.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddrV4, TcpListener};
 
 use super::{
     ask::Ask,
+    connect,
     crew::{Count, Crew, Place},
-    ping, socket,
+    flood, ping, socket, stream,
 };
-use crate::{Error, Kind, Result, bench::Metric, cpu};
+use crate::{Context as _, Result, bench::Metric};
 
 /// A server at work. It ends with it.
 #[derive(Debug)]
@@ -23,22 +24,37 @@ impl Job {
     /// The address is taken or not there.
     pub(super) fn start(ask: &Ask, address: SocketAddrV4) -> Result<Self> {
         let mut crew = Crew::default();
-        let &Ask { size, .. } = ask;
-        let last = Place { cpu: last()?, realtime: true };
+        let size = ask.size;
         let address = match ask.metric {
-            Metric::TcpRr => {
-                let (listener, address) = socket::listen(address)?;
-                crew.tally().shut_at_end(&listener)?;
-                crew.spawn(last, move |tally| ping::serve_tcp(&listener, size, tally))?;
-                address
-            }
-            Metric::UdpRr => {
+            Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
                 let (socket, address) = socket::bind(address)?;
                 crew.tally().shut_at_end(&socket)?;
-                crew.spawn(last, move |tally| ping::serve_udp(&socket, size, tally))?;
+                let floods = ask.metric != Metric::UdpRr;
+                crew.spawn(Place::in_turn()?, move |tally| match floods {
+                    true => flood::receive(&socket, tally),
+                    false => ping::serve_udp(&socket, size, tally),
+                })?;
                 address
             }
-            other => return Err(not_yet(other)),
+            Metric::TcpRr | Metric::TcpCrr => {
+                let (listener, address) = socket::listen(address)?;
+                crew.tally().shut_at_end(&listener)?;
+                let connects = ask.metric == Metric::TcpCrr;
+                crew.spawn(Place::in_turn()?, move |tally| match connects {
+                    true => connect::serve(&listener, size, tally),
+                    false => ping::serve_tcp(&listener, size, tally),
+                })?;
+                address
+            }
+            Metric::TcpStreamOut | Metric::TcpStreamIn => {
+                let (listener, address) = socket::listen(address)?;
+                crew.tally().shut_at_end(&listener)?;
+                for _ in 0..ask.streams {
+                    let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
+                    serve_stream(&mut crew, ask.metric, listener)?;
+                }
+                address
+            }
         };
         Ok(Self { address, crew })
     }
@@ -55,14 +71,22 @@ impl Job {
     pub(super) fn count(&self) -> Result<Count> {
         self.crew.count()
     }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub(super) fn stop(self) -> Result<()> {
+        self.crew.stop().map(drop)
+    }
 }
 
-/// A load that there is none of.
-pub(super) fn not_yet(metric: Metric) -> Error {
-    Error::new(Kind::Unsupported, "measure", metric.id(), "there is no load of our own for it")
-}
-
-/// The CPU on which both ends take turns.
-pub(super) fn last() -> Result<usize> {
-    Ok(cpu::usable()?.last().copied().unwrap_or_default())
+/// Takes one connection, to send over it or to receive.
+fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener) -> Result<()> {
+    let sends = metric == Metric::TcpStreamIn;
+    let place = if sends { Place::sender()? } else { Place::receiver()? };
+    crew.spawn(place, move |tally| {
+        let (stream, _) = socket::accept(&listener)?;
+        if sends { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
+    })
 }

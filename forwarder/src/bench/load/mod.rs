@@ -5,19 +5,25 @@
 
 mod ask;
 mod client;
+mod connect;
 mod crew;
+mod flood;
 mod job;
 mod ping;
 mod socket;
+mod stream;
 mod sys;
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{fs::File, net::SocketAddrV4, time::Duration};
 
 use hdrhistogram::Histogram;
 
 use self::{ask::Ask, crew::Count, job::Job};
 use super::Metric;
 use crate::{Result, netns::Netns};
+
+/// The file that a load locks while it is measured.
+const TURN: &str = "/run/fwd-bench.lock";
 
 /// Where client and server are.
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +72,21 @@ pub struct Sample {
 /// lost. It never waits for longer than some seconds.
 pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
+    let _turn = turn();
     let job = site.server.run(|| Job::start(&ask, site.address))?;
     let address = job.address();
-    client::run(site.client, &ask, work, address, &mut Here(job))
+    let mut server = Here(job);
+    let sample = client::run(site.client, &ask, work, address, &mut server)?;
+    server.0.stop()?;
+    Ok(sample)
+}
+
+/// Waits until no other load of this machine is measured, and holds until it is dropped: two at once would measure each other.
+/// A load in real time leaves nothing of its CPU to any other.
+fn turn() -> Option<File> {
+    let file = File::options().create(true).append(true).open(TURN).and_then(|file| file.lock().map(|()| file));
+    // Where there is no such directory, whoever starts two at once sees it in the figures.
+    file.map_err(|error| tracing::debug!("{TURN}: {error}")).ok()
 }
 
 /// The other side of a load, as the client sees it.

@@ -6,8 +6,11 @@
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddrV4, TcpListener, UdpSocket},
+    os::fd::AsRawFd as _,
     time::Instant,
 };
+
+use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
 
 use super::{
     ask::{Ask, Window},
@@ -27,7 +30,12 @@ pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> R
             // The client is done.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => {
-                return Err(socket::silent("exchange messages with", socket::tcp(peer), &error, "no request"));
+                return Err(socket::silent(
+                    "exchange messages with",
+                    socket::tcp(peer),
+                    &error,
+                    "no request for seconds",
+                ));
             }
         }
     }
@@ -36,12 +44,17 @@ pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> R
 /// Replies to whoever sends, until the socket is shut down.
 pub(super) fn serve_udp(socket: &UdpSocket, size: usize, tally: &Tally) -> Result<()> {
     let mut message = vec![0; size];
-    let failed = |error| socket::silent("exchange datagrams with", "a client".into(), &error, "no request");
+    let failed = |error: nix::Error| {
+        socket::silent("exchange datagrams with", "a client".into(), &error.into(), "no request for seconds")
+    };
     while !tally.is_over() {
-        let (length, peer) = socket.recv_from(&mut message).map_err(failed)?;
-        // What is none of ours, or the end, gets no answer.
-        if length == size {
-            socket.send_to(&message, peer).map_err(failed)?;
+        // recvfrom(2) of nix, because that of std panics when the socket is shut down: there is no sender then.
+        let (length, peer) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut message).map_err(failed)?;
+        // What is none of ours gets no answer.
+        if let Some(peer) = peer
+            && length == size
+        {
+            sendto(socket.as_raw_fd(), &message, &peer, MsgFlags::empty()).map_err(failed)?;
             tally.add(1);
         }
     }

@@ -25,7 +25,7 @@ pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(6);
 /// A socket of the calling thread's namespace that waits for connections, and for none longer than [`LONG_PATIENCE`].
 pub(super) fn listen(address: SocketAddrV4) -> Result<(TcpListener, SocketAddrV4)> {
     let listener = TcpListener::bind(address).doing("listen on", tcp(address))?;
-    bound(&listener, LONG_PATIENCE)?;
+    bound(&listener, LONG_PATIENCE).doing("listen on", tcp(address))?;
     let address = v4(listener.local_addr().doing("listen on", tcp(address))?)?;
     Ok((listener, address))
 }
@@ -52,13 +52,13 @@ pub(super) fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr)> 
 /// Sends at once what is written, and waits for nothing longer than `patience`.
 fn prepare(stream: &TcpStream, patience: Duration) -> Result<()> {
     stream.set_nodelay(true).doing("set up", "a TCP socket")?;
-    bound(stream, patience)
+    bound(stream, patience).doing("set up", "a TCP socket")
 }
 
 /// A UDP socket of the calling thread's namespace, for a server.
 pub(super) fn bind(address: SocketAddrV4) -> Result<(UdpSocket, SocketAddrV4)> {
     let socket = UdpSocket::bind(address).doing("bind", udp(address))?;
-    bound(&socket, LONG_PATIENCE)?;
+    bound(&socket, LONG_PATIENCE).doing("bind", udp(address))?;
     let address = v4(socket.local_addr().doing("bind", udp(address))?)?;
     Ok((socket, address))
 }
@@ -67,15 +67,15 @@ pub(super) fn bind(address: SocketAddrV4) -> Result<(UdpSocket, SocketAddrV4)> {
 pub(super) fn bind_to(peer: SocketAddrV4) -> Result<UdpSocket> {
     let (socket, _) = bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(peer).doing("connect to", udp(peer))?;
-    bound(&socket, PATIENCE)?;
+    bound(&socket, PATIENCE).doing("connect to", udp(peer))?;
     Ok(socket)
 }
 
 /// Has it wait for nothing longer than `limit`.
-fn bound(socket: &impl AsFd, limit: Duration) -> Result<()> {
+pub(super) fn bound(socket: &impl AsFd, limit: Duration) -> nix::Result<()> {
     let limit = TimeVal::milliseconds(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
-    setsockopt(socket, ReceiveTimeout, &limit).doing("set the patience of", "a socket")?;
-    setsockopt(socket, SendTimeout, &limit).doing("set the patience of", "a socket")
+    setsockopt(socket, ReceiveTimeout, &limit)?;
+    setsockopt(socket, SendTimeout, &limit)
 }
 
 /// For errors.

@@ -1,6 +1,11 @@
 //! System calls that no crate of ours wraps.
 
-use std::io;
+use std::{
+    io,
+    net::UdpSocket,
+    os::fd::{AsFd, AsRawFd as _},
+    ptr,
+};
 
 /// Gives the calling thread a real-time priority: nothing of ordinary priority takes its CPU away.
 ///
@@ -9,8 +14,113 @@ use std::io;
 pub(super) fn become_realtime(priority: i32) -> io::Result<()> {
     let wish = libc::sched_param { sched_priority: priority };
     // SAFETY: the pointer is to a live sched_param, which the kernel copies; 0 is the calling thread.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const wish) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    done(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const wish) })
+}
+
+/// Has the socket never split a packet into fragments (`IP_PMTUDISC_DO`): what is too large is refused with EMSGSIZE.
+pub(super) fn forbid_fragments(socket: &impl AsFd) -> io::Result<()> {
+    let value = libc::IP_PMTUDISC_DO;
+    let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
+    // SAFETY: the pointer is to a live int, which the kernel copies, and `length` is its size.
+    done(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const value).cast(),
+            length,
+        )
+    })
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Buffers for datagrams that are sent or received in one system call.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    size: usize,
+    /// Of which each `msg_iov` points to the element of `slices` with the same index.
+    messages: Vec<libc::mmsghdr>,
+    /// Of which each points to its own `size` bytes of `bytes`.
+    slices: Vec<libc::iovec>,
+}
+
+impl Batch {
+    /// `count` datagrams of at most `size` bytes.
+    pub(super) fn new(count: usize, size: usize) -> Self {
+        let mut bytes = vec![0; count.saturating_mul(size)];
+        let slice = |part: &mut [u8]| libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: part.len() };
+        let mut slices: Vec<_> = bytes.chunks_exact_mut(size).map(slice).collect();
+        let message = |slice: &mut libc::iovec| {
+            let header = libc::msghdr {
+                msg_name: ptr::null_mut(),
+                msg_namelen: 0,
+                msg_iov: slice,
+                msg_iovlen: 1,
+                msg_control: ptr::null_mut(),
+                msg_controllen: 0,
+                msg_flags: 0,
+            };
+            libc::mmsghdr { msg_hdr: header, msg_len: 0 }
+        };
+        let messages = slices.iter_mut().map(message).collect();
+        Self { bytes, size, messages, slices }
+    }
+
+    /// Bytes of each datagram.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Sends all of them over a connected socket, each as a datagram of its own. How many were sent.
+    ///
+    /// # Errors
+    /// That of the first, if none was sent.
+    pub(super) fn send(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        let count = self.count();
+        // SAFETY: `messages` has `count` elements, whose pointers into `slices` and on into `bytes` stay valid as long as this
+        // batch, because none of the three vectors ever changes its length; the exclusive borrow keeps others away.
+        number(unsafe { libc::sendmmsg(socket.as_raw_fd(), self.messages.as_mut_ptr(), count, 0) })
+    }
+
+    /// Waits for one datagram and takes with it all that are there already. How many.
+    ///
+    /// # Errors
+    /// The socket's patience ends.
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        let (count, flags) = (self.count(), libc::MSG_WAITFORONE);
+        let messages = self.messages.as_mut_ptr();
+        // SAFETY: as in `send`; the kernel writes at most `size` bytes to each part of `bytes`, and `msg_len` and `msg_flags`.
+        number(unsafe { libc::recvmmsg(socket.as_raw_fd(), messages, count, flags, ptr::null_mut()) })
+    }
+
+    fn count(&self) -> libc::c_uint {
+        debug_assert_eq!(self.bytes.len(), self.slices.len() * self.size);
+        libc::c_uint::try_from(self.messages.len()).unwrap_or(libc::c_uint::MAX)
+    }
+}
+
+fn number(result: libc::c_int) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_as_many_datagrams() {
+        let bind = || UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        let (from, to) = (bind(), bind());
+        from.connect(to.local_addr().expect("bound")).expect("loopback");
+        assert_eq!(Batch::new(8, 64).send(&from).expect("loopback"), 8);
+        let mut received = 0;
+        to.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a socket");
+        while received < 8 {
+            received += Batch::new(3, 100).receive(&to).expect("a datagram");
+        }
+        assert_eq!(received, 8);
     }
 }

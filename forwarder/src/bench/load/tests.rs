@@ -66,3 +66,28 @@ fn a_server_that_cannot_be_reached_is_named() {
         assert!(before.elapsed() < Duration::from_secs(10), "{error}");
     }
 }
+
+#[test]
+fn connections_are_made_and_reset() {
+    has_round_trips(Metric::TcpCrr);
+}
+
+#[test]
+fn streams_are_counted_where_they_arrive() {
+    for (metric, streams) in [(Metric::TcpStreamOut, 1), (Metric::TcpStreamIn, 1), (Metric::TcpStreamOut, 4)] {
+        let sample = on_loopback(&Work { metric, streams, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 1e8, "{metric}: {}", sample.per_second);
+        assert!(sample.latency.is_none() && sample.lost == 0.0, "{metric}: {}", sample.lost);
+        assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 1.0, "{metric}");
+    }
+}
+
+#[test]
+fn floods_are_counted_where_they_arrive() {
+    for metric in [Metric::Udp64, Metric::UdpMtu] {
+        let sample = on_loopback(&Work { metric, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 1_000.0, "{metric}: {}", sample.per_second);
+        assert!(sample.latency.is_none() && sample.lost < 0.5, "{metric}: {}", sample.lost);
+        assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 50.0, "{metric}");
+    }
+}

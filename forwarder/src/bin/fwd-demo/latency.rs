@@ -1,26 +1,27 @@
 //! Round-trip latency by ping-pong: one message there, one back, client and server on one CPU.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
-    thread,
-    time::{Duration, Instant},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
 };
 
-use forwarder::{Context as _, Error, Kind, Result, netns::Netns};
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
+use forwarder::{
+    Error, Result,
+    bench::{
+        Metric,
+        load::{self, Site, Work},
+    },
+    netns::Netns,
 };
 
-/// Bytes of a message.
-const MESSAGE: usize = 64;
-/// Round trips before measuring: neighbours are found, the flow is established, caches are warm.
-const WARM_UP: usize = 100;
-/// Round trips that are measured in one round.
-const SAMPLES: usize = 400;
-/// How long one message may be under way.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Short: many rounds tell more than long ones. In the warm-up neighbours are found and the flow is established.
+const WORK: Work = Work {
+    metric: Metric::TcpRr,
+    size: 64,
+    streams: 1,
+    warm_up: Duration::from_millis(3),
+    duration: Duration::from_millis(10),
+};
 
 /// From where to where.
 pub(crate) struct Path<'a> {
@@ -47,12 +48,11 @@ pub(crate) struct RoundTrip {
 /// Measures every path in each of `rounds` short rounds, so that all have the same share of what else the machine does, over
 /// TCP and UDP. Within a round they are compared with the first.
 pub(crate) fn compare(paths: &[Path<'_>], rounds: usize) -> Result<Vec<[RoundTrip; 2]>> {
-    let cpu = one_cpu()?;
     let mut seen: Vec<[Vec<f64>; 2]> = paths.iter().map(|_| Default::default()).collect();
     for _ in 0..rounds {
         for (path, [tcp, udp]) in paths.iter().zip(&mut seen) {
-            tcp.push(over_tcp(path, &cpu).map_err(|error| about(path, error))?);
-            udp.push(over_udp(path, &cpu).map_err(|error| about(path, error))?);
+            tcp.push(median_of(path, Metric::TcpRr)?);
+            udp.push(median_of(path, Metric::UdpRr)?);
         }
     }
     let Some([first_tcp, first_udp]) = seen.first() else { return Ok(Vec::new()) };
@@ -69,99 +69,17 @@ fn against(path: &[f64], first: &[f64]) -> RoundTrip {
     }
 }
 
-fn about(path: &Path<'_>, mut error: Error) -> Error {
-    error.object = format!("{} ({})", error.object, path.title);
-    error
+/// The median round trip of one run, microseconds.
+fn median_of(path: &Path<'_>, metric: Metric) -> Result<f64> {
+    let site = Site { client: path.client, server: path.server, address: SocketAddrV4::new(path.address, 0) };
+    let sample = load::run(&site, &Work { metric, ..WORK }).map_err(|mut error: Error| {
+        error.object = format!("{} ({})", error.object, path.title);
+        error
+    })?;
+    Ok(sample.latency.map_or(f64::NAN, |latency| latency.value_at_quantile(0.5) as f64 / 1e3))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-/// The last CPU that this process may use.
-fn one_cpu() -> Result<CpuSet> {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).doing("look at", "the CPUs of this process")?;
-    let mut one = CpuSet::new();
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).unwrap_or(0);
-    one.set(last).doing("choose", format!("CPU {last}"))?;
-    Ok(one)
-}
-
-fn over_tcp(path: &Path<'_>, cpu: &CpuSet) -> Result<f64> {
-    let address = SocketAddrV4::new(path.address, 0);
-    let listener = path.server.run(|| TcpListener::bind(address).doing("listen on", address.to_string()))?;
-    let address = listener.local_addr().doing("listen on", address.to_string())?;
-    let connect = || TcpStream::connect_timeout(&address, PATIENCE).doing("connect to", address.to_string());
-    let mut client = path.client.run(connect)?;
-    let (mut server, _) = listener.accept().doing("accept", "the connection")?;
-    for stream in [&client, &server] {
-        stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(PATIENCE))).doing("set up", "a socket")?;
-    }
-    let echo = move || {
-        let mut message = [0; MESSAGE];
-        while server.read_exact(&mut message).and_then(|()| server.write_all(&message)).is_ok() {}
-    };
-    let mut message = [0; MESSAGE];
-    // The client's end, which closes the connection, ends the server.
-    ping_pong(cpu, echo, || client.write_all(&message).and_then(|()| client.read_exact(&mut message)))
-}
-
-fn over_udp(path: &Path<'_>, cpu: &CpuSet) -> Result<f64> {
-    let bind = |address: Ipv4Addr| move || UdpSocket::bind((address, 0)).doing("bind", address.to_string());
-    let server = path.server.run(bind(path.address))?;
-    let client = path.client.run(bind(Ipv4Addr::UNSPECIFIED))?;
-    let address: SocketAddr = server.local_addr().doing("bind", path.address.to_string())?;
-    client.connect(address).doing("connect to", address.to_string())?;
-    for socket in [&client, &server] {
-        socket.set_read_timeout(Some(PATIENCE)).doing("set up", "a socket")?;
-    }
-    let echo = move || {
-        let mut message = [0; MESSAGE];
-        // An empty datagram is the end.
-        while let Ok((length @ 1.., peer)) = server.recv_from(&mut message) {
-            if server.send_to(&message[..length], peer).is_err() {
-                return;
-            }
-        }
-    };
-    let mut message = [0; MESSAGE];
-    let measured = ping_pong(cpu, echo, || {
-        client.send(&message)?;
-        client.recv(&mut message).map(drop)
-    });
-    client.send(&[]).doing("send to", address.to_string())?;
-    measured
-}
-
-/// Runs `echo` on a thread of its own and measures `exchange`, both on `cpu`. The median, microseconds.
-fn ping_pong(
-    cpu: &CpuSet,
-    echo: impl FnOnce() + Send + 'static,
-    mut exchange: impl FnMut() -> std::io::Result<()> + Send,
-) -> Result<f64> {
-    let pin = |cpu: &CpuSet| sched_setaffinity(Pid::from_raw(0), cpu);
-    let of_server = *cpu;
-    // Not joined: it ends with its client, or when it has heard nothing for long.
-    thread::spawn(move || {
-        if pin(&of_server).is_ok() {
-            echo();
-        }
-    });
-    thread::scope(|scope| {
-        let client = scope.spawn(move || {
-            pin(cpu).doing("choose", "a CPU")?;
-            let mut took = Vec::with_capacity(SAMPLES);
-            for round_trip in 0..WARM_UP + SAMPLES {
-                let start = Instant::now();
-                exchange().doing("exchange", "a message")?;
-                if round_trip >= WARM_UP {
-                    took.push(start.elapsed().as_secs_f64() * 1e6);
-                }
-            }
-            Ok(median(took))
-        });
-        client.join()
-    })
-    .unwrap_or_else(|_| Err(Error::new(Kind::Failed, "measure", "round trips", "the client panicked")))
 }

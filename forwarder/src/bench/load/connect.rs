@@ -1,0 +1,62 @@
+//! Connect, request, reply, reset, `TCP_CRR`: the next connection when the one before is gone.
+//!
+//! The reset (`SO_LINGER` of 0) leaves no socket waiting for two minutes, of which the ports would run out. Both ends take turns
+//! on one CPU, as in [`ping`](super::ping).
+
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{SocketAddrV4, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
+};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket as make, sockopt::Linger,
+};
+
+use super::{
+    ask::{Ask, Window},
+    crew::Tally,
+    ping,
+    socket::{self, PATIENCE},
+};
+use crate::Result;
+
+/// Replies once to each client, until the listening socket is shut down.
+pub(super) fn serve(listener: &TcpListener, size: usize, tally: &Tally) -> Result<()> {
+    let mut message = vec![0; size];
+    while !tally.is_over() {
+        let (mut stream, peer) = socket::accept(listener)?;
+        let served = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+        // The client's reset is the end of it, before or after the reply was read.
+        match served.and_then(|()| stream.read(&mut message)) {
+            Ok(_) => tally.add(1),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => tally.add(1),
+            Err(error) => return Err(socket::silent("serve", socket::tcp(peer), &error, "no request and reset")),
+        }
+    }
+    Ok(())
+}
+
+/// Connects and asks until the end.
+pub(super) fn ask(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
+    let mut message = vec![0; ask.size];
+    ping::measure(window, tally, &mut || exchange(server, &mut message), |error| {
+        let silence = format!("no answer within {PATIENCE:?} after {} connections", tally.amount());
+        socket::silent("connect to and ask", socket::tcp(server), error, &silence)
+    })
+}
+
+/// A connection from its beginning to its reset.
+fn exchange(server: SocketAddrV4, message: &mut [u8]) -> io::Result<()> {
+    let new = make(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::bound(&new, PATIENCE)?;
+    setsockopt(&new, Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
+    match connect(new.as_raw_fd(), &SockaddrIn::from(server)) {
+        // So ends the patience of a socket that connects.
+        Err(nix::Error::EINPROGRESS) => return Err(ErrorKind::TimedOut.into()),
+        connected => connected?,
+    }
+    let mut stream = TcpStream::from(new);
+    stream.write_all(message)?;
+    stream.read_exact(message)
+}

@@ -1,0 +1,56 @@
+//! One-way TCP, `TCP_STREAM`: as much as goes, counted where it arrives.
+//!
+//! All senders are on one CPU and all receivers on another, if there is one, as on a real path; each connection has a thread at
+//! each end. None is real-time: both CPUs are busy all the time.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+};
+
+use super::{crew::Tally, socket};
+use crate::{Context as _, Result};
+
+/// Bytes that are written and read at once.
+const CHUNK: usize = 128 * 1024;
+
+/// Sends until the end, or until the other side is gone.
+pub(super) fn send(mut stream: &TcpStream, tally: &Tally) -> Result<()> {
+    let chunk = vec![0x66; CHUNK];
+    tally.shut_at_end(stream)?;
+    while !tally.is_over() {
+        match stream.write(&chunk) {
+            Ok(length) => tally.add(length as u64),
+            Err(error) if is_end(error.kind()) => break,
+            Err(error) => return Err(failed("send to", stream, &error, tally)),
+        }
+    }
+    Ok(())
+}
+
+/// Receives until the end, or until the other side is gone.
+pub(super) fn receive(mut stream: &TcpStream, tally: &Tally) -> Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    tally.shut_at_end(stream)?;
+    while !tally.is_over() {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => tally.add(length as u64),
+            Err(error) if is_end(error.kind()) => break,
+            Err(error) => return Err(failed("receive from", stream, &error, tally)),
+        }
+    }
+    Ok(())
+}
+
+fn is_end(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected)
+}
+
+fn failed(doing: &str, stream: &TcpStream, error: &std::io::Error, tally: &Tally) -> crate::Error {
+    let peer = match stream.peer_addr().doing("name", "the peer of a stream") {
+        Ok(peer) => socket::tcp(peer),
+        Err(_) => "a peer".to_owned(),
+    };
+    socket::silent(doing, peer, error, &format!("nothing moved for seconds after {} bytes", tally.amount()))
+}

@@ -1,0 +1,86 @@
+//! The load of `fwd bench` over real paths: it measures each of them, and says who did not answer.
+
+use std::{
+    net::SocketAddrV4,
+    time::{Duration, Instant},
+};
+
+use forwarder::{
+    Error, Kind,
+    bench::{
+        Metric,
+        load::{self, Sample, Site, Work},
+    },
+    netns::Netns,
+};
+
+use crate::fwd::{Fwd, inside};
+
+const WORK: Work = Work {
+    metric: Metric::TcpRr,
+    size: 64,
+    streams: 2,
+    warm_up: Duration::from_millis(50),
+    duration: Duration::from_millis(200),
+};
+
+/// From `client` to the first address of the internet.
+fn outward(fwd: &Fwd, client: &Netns, metric: Metric) -> Result<Sample, Error> {
+    let address = SocketAddrV4::new(fwd.uplink(0).outside[0], 0);
+    load::run(&Site { client, server: fwd.internet(0), address }, &Work { metric, ..WORK })
+}
+
+#[test]
+fn every_metric_is_measured_from_the_host_and_from_a_namespace() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    for metric in Metric::ALL {
+        for (whence, client) in [("the host", &**fwd.host()), ("a namespace", &*pod)] {
+            let sample =
+                outward(&fwd, client, metric).unwrap_or_else(|error| panic!("{metric} from {whence}: {error}"));
+            assert!(sample.per_second > 100.0, "{metric} from {whence}: {}", sample.per_second);
+            assert!(sample.lost < 0.5, "{metric} from {whence}: {}", sample.lost);
+            assert!(sample.cpu_ns.is_some_and(|cpu| cpu > 0.0), "{metric} from {whence}: {:?}", sample.cpu_ns);
+            let counted = sample.latency.map(|latency| latency.len());
+            assert_eq!(counted.is_some_and(|count| count > 10), has_latency(metric), "{metric}: {counted:?}");
+        }
+    }
+}
+
+fn has_latency(metric: Metric) -> bool {
+    metric.is_latency() || metric == Metric::TcpCrr
+}
+
+#[test]
+fn datagrams_of_the_mtu_are_whole_packets() {
+    let fwd = Fwd::new();
+    inside(fwd.internet(0), &["nft", "add", "table", "inet", "seen"]);
+    let hook = "{ type filter hook prerouting priority 0; }";
+    inside(fwd.internet(0), &["nft", "add", "chain", "inet", "seen", "here", hook]);
+    // With a chain at this hook, conntrack's defragmentation is not loaded: fragments are seen as such.
+    for rule in ["meta l4proto udp ip length != 1500 counter drop", "ip frag-off & 0x3fff != 0 counter drop"] {
+        inside(fwd.internet(0), &["nft", "add", "rule", "inet", "seen", "here", rule]);
+    }
+    let sample = outward(&fwd, fwd.host(), Metric::UdpMtu).expect("nothing is dropped");
+    assert!(sample.lost < 0.5, "{}", sample.lost);
+    let seen = inside(fwd.internet(0), &["nft", "list", "ruleset"]);
+    assert_eq!(seen.matches("packets 0 bytes 0").count(), 2, "{seen}");
+}
+
+#[test]
+fn a_path_that_loses_what_is_sent_is_an_error_that_says_who_is_silent() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    inside(fwd.internet(0), &["nft", "add", "table", "ip", "deaf"]);
+    let hook = "{ type filter hook input priority 0; }";
+    inside(fwd.internet(0), &["nft", "add", "chain", "ip", "deaf", "here", hook]);
+    let outside = fwd.uplink(0).outside[0].to_string();
+    inside(fwd.internet(0), &["nft", "add", "rule", "ip", "deaf", "here", "ip", "daddr", &outside, "drop"]);
+    for metric in Metric::ALL {
+        let before = Instant::now();
+        let error = outward(&fwd, &pod, metric).expect_err("everything is dropped");
+        assert_eq!(error.kind, Kind::Failed, "{metric}: {error}");
+        assert!(error.object.contains(&outside), "{metric}: {error}");
+        assert!(before.elapsed() < Duration::from_secs(30), "{metric}: {error}");
+    }
+}
