@@ -43,6 +43,20 @@ impl State {
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
 
+    /// Reads what belongs to one endpoint, with the ifindex of its host end, and nothing of the others.
+    pub(super) fn of_one(session: &Session<'_, '_>, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
+        let Some(plane) = session.dataplane()? else { return Ok(None) };
+        let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
+        let uplinks = plane.uplinks()?.into_iter().collect();
+        let links = Netlink::here()?.link_by_index(ifindex)?.map(|link| (ifindex, link));
+        let mut occupancy = Occupancy::default();
+        occupancy.endpoints.insert(ifindex, plane.usage(ifindex, &endpoint)?);
+        let limit = plane.config()?.max_flows_per_endpoint;
+        let endpoints = vec![(ifindex, endpoint)];
+        let (networks, links) = (networks.into_iter().collect(), links.into_iter().collect());
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
+    }
+
     /// The host end of an endpoint, unless it is gone.
     pub(super) fn host_end(&self, ifindex: u32, endpoint: &Endpoint) -> Option<&Link> {
         self.links.get(&ifindex).filter(|link| link.name == name_of(&endpoint.host_if))

@@ -4,6 +4,7 @@
 //! Everything follows the calling thread's network namespace, which is the host's (see `--host-netns`).
 
 mod attach;
+mod batch;
 mod bpffs;
 mod clock;
 mod create;

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-use forwarder_common::abi::{FlowSlot, FlowState, endpoint_flags};
+use forwarder_common::abi::{Endpoint, FlowSlot, FlowState, endpoint_flags};
 
 use super::Dataplane;
 use crate::Result;
@@ -61,6 +61,25 @@ impl Usage {
 }
 
 impl Dataplane {
+    /// How many flows the endpoint with host end `ifindex` has. Looks through the flow table only if some of them are pending.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn usage(&self, ifindex: u32, endpoint: &Endpoint) -> Result<Usage> {
+        if !self.is_loaded() {
+            return Ok(Usage::default());
+        }
+        let counts = self.endpoint_flows(endpoint)?;
+        if counts.pending == 0 {
+            return Ok(Usage { established: counts.established, ..Usage::default() });
+        }
+        let mut usage = Usage::default();
+        let slots = self.slots()?;
+        let own = slots.iter().filter(|slot| slot.shared.endpoint == ifindex);
+        own.for_each(|slot| usage.add(FlowState::of(slot.shared.meta)));
+        Ok(usage)
+    }
+
     /// Looks through the flow table. Takes no lock: flows that begin or end meanwhile may be missing.
     ///
     /// # Errors

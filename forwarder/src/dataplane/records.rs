@@ -1,6 +1,6 @@
 //! Records of networks, uplinks, endpoints and sysctls in the pinned maps.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
@@ -8,7 +8,7 @@ use forwarder_common::abi::{
 };
 use ipnet::Ipv4Net;
 
-use super::Dataplane;
+use super::{Dataplane, batch};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
@@ -24,11 +24,33 @@ impl Dataplane {
         HashMap::try_from(map).doing("open", format!("map {name}"))
     }
 
+    /// Every entry, in no order.
+    fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Result<Vec<(K, V)>> {
+        let object = || format!("map {name}");
+        let data = MapData::from_pin(self.map_pin(name)).doing("open", object())?;
+        match batch::entries(&data) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+                self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", object())
+            }
+            entries => entries.doing("read", object()),
+        }
+    }
+
     fn all<V: aya::Pod>(&self, name: &str) -> Result<Vec<(u32, V)>> {
-        let map: Hash<u32, V> = self.hash(name)?;
-        let mut records = map.iter().collect::<Result<Vec<_>, _>>().doing("read", format!("map {name}"))?;
+        let mut records = self.entries(name)?;
         records.sort_by_key(|(ifindex, _)| *ifindex);
+        // One that changed meanwhile may have been met twice.
+        records.dedup_by_key(|(ifindex, _)| *ifindex);
         Ok(records)
+    }
+
+    /// The value of `key`, if there is one.
+    fn one<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Result<Option<V>> {
+        match self.hash::<K, V>(name)?.get(key, 0) {
+            Ok(value) => Ok(Some(value)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).doing("read", format!("map {name}")),
+        }
     }
 
     fn put<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V) -> Result<()> {
@@ -52,6 +74,14 @@ impl Dataplane {
         self.all("ENDPOINTS")
     }
 
+    /// The endpoint whose host end is `ifindex`, if it is registered.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
+        self.one("ENDPOINTS", &ifindex)
+    }
+
     /// Registers an endpoint: from now on its packets are forwarded.
     ///
     /// # Errors
@@ -69,9 +99,9 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be written.
     pub fn remove_endpoint(&self, ifindex: u32) -> Result<()> {
-        let record = self.endpoints()?.into_iter().find(|(key, _)| *key == ifindex);
+        let record = self.endpoint(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
-        if let Some((_, endpoint)) = record {
+        if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
                 self.forget::<Addr, u32>("ADDRESSES", &addr)?;
             }
@@ -113,6 +143,14 @@ impl Dataplane {
         self.all("NETWORKS")
     }
 
+    /// The network whose bridge is `bridge`, if it is registered.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn network(&self, bridge: u32) -> Result<Option<Network>> {
+        self.one("NETWORKS", &bridge)
+    }
+
     /// Registers a network and its prefix.
     ///
     /// # Errors
@@ -132,9 +170,9 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be written.
     pub fn remove_network(&self, bridge: u32) -> Result<()> {
-        let record = self.networks()?.into_iter().find(|(key, _)| *key == bridge);
+        let record = self.network(bridge)?;
         self.forget::<u32, Network>("NETWORKS", &bridge)?;
-        if let Some((_, network)) = record {
+        if let Some(network) = record {
             let subnet = subnet(&network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
             match self.subnets()?.remove(&key) {
@@ -191,7 +229,7 @@ impl Dataplane {
     /// # Errors
     /// There is none left, or a map cannot be read.
     pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
-        let mut used: Vec<u32> = self.endpoints()?.iter().map(|(_, endpoint)| endpoint.counters).collect();
+        let mut used: HashSet<u32> = self.endpoints()?.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
         let free: Vec<u32> = (FIRST_BLOCK..BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
         if free.len() < wanted {
@@ -209,13 +247,13 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn sysctls(&self) -> Result<Vec<(String, String, String)>> {
-        let map: Hash<SysctlKey, SysctlValue> = self.hash("SYSCTLS")?;
-        let mut sysctls = map
-            .iter()
-            .map(|entry| entry.map(|(key, value)| (name_of(&key.path), name_of(&value.original), name_of(&value.ours))))
-            .collect::<Result<Vec<_>, _>>()
-            .doing("read", "map SYSCTLS")?;
+        let sysctls: Vec<(SysctlKey, SysctlValue)> = self.entries("SYSCTLS")?;
+        let texts = |(key, value): (SysctlKey, SysctlValue)| {
+            (name_of(&key.path), name_of(&value.original), name_of(&value.ours))
+        };
+        let mut sysctls: Vec<_> = sysctls.into_iter().map(texts).collect();
         sysctls.sort();
+        sysctls.dedup();
         Ok(sysctls)
     }
 

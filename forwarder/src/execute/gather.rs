@@ -1,6 +1,6 @@
 //! Reads everything that a plan depends on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{HostContext, record};
 use crate::{
@@ -88,8 +88,9 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
     match &request.target {
         Some(reference) => match reference.open() {
             Ok(ns) => {
+                let netlink = Netlink::open(&ns)?;
                 let name = name_of(reference, Some(ns.cookie()?), &endpoints)?;
-                gathered.know(reference.clone(), name, ns)?;
+                gathered.know(reference.clone(), name, ns, netlink)?;
             }
             Err(error) if error.kind == Kind::NotFound => {}
             Err(error) => return Err(error),
@@ -245,11 +246,11 @@ impl Gathered {
         let references = [name.clone().map(TargetRef::Named), endpoint.pid.map(TargetRef::Pid)];
         for reference in references.into_iter().flatten() {
             // Whatever keeps it from being opened, it is not the namespace that was recorded.
-            if let Ok(ns) = reference.open()
-                && ns.cookie()? == endpoint.cookie
-            {
+            let Ok(ns) = reference.open() else { continue };
+            let netlink = Netlink::open(&ns)?;
+            if ns.cookie()? == endpoint.cookie {
                 let name = if matches!(reference, TargetRef::Named(_)) { name } else { None };
-                return self.know(reference, name, ns);
+                return self.know(reference, name, ns, netlink);
             }
         }
         Ok(())
@@ -257,20 +258,24 @@ impl Gathered {
 
     /// Looks at every namespace with a name: `up` may have been killed right after it made one.
     fn know_made(&mut self) -> Result<()> {
+        // All of them are open, so that no other namespace can have one of these numbers.
+        let known: HashSet<u64> = self.namespaces.values().map(Netns::inode).collect::<Result<_>>()?;
         for name in netns::named()? {
             // One that cannot be opened, or has gone meanwhile, is none of ours.
             let Ok(ns) = Netns::open_named(&name) else { continue };
-            let cookie = ns.cookie()?;
-            let is_known = self.actual.known.iter().any(|known| known.cookie == cookie);
-            if !is_known && self.is_made(&Netlink::open(&ns)?.links()?) {
-                self.know(TargetRef::Named(name.clone()), Some(name), ns)?;
+            let inode = ns.inode()?;
+            if known.contains(&inode) {
+                continue;
+            }
+            let netlink = Netlink::open(&ns)?;
+            if self.is_made(&netlink.links()?) {
+                self.know(TargetRef::Named(name.clone()), Some(name), ns, netlink)?;
             }
         }
         Ok(())
     }
 
-    fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns) -> Result<()> {
-        let netlink = Netlink::open(&ns)?;
+    fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns, netlink: Netlink) -> Result<()> {
         let links = netlink.links()?;
         let made = self.is_made(&links);
         self.inside.insert(reference.clone(), netlink);

@@ -22,7 +22,7 @@ use crate::{
     Error, Kind, Result,
     dataplane::{Lock, RunDir},
     netns::Netns,
-    reconcile::{Action, DownRequest, Object, Op, UpRequest, plan_down, plan_up},
+    reconcile::{Action, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up},
 };
 
 /// How long a command waits for another one.
@@ -77,18 +77,19 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     let plan = plan_up(request, &gathered.actual)?;
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, observer)?;
-    let endpoint = attached(&runner, request, &plan.network)?;
+    let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, warnings: plan.warnings })
 }
 
 /// The record of the endpoint that `up` made sure of.
-fn attached(runner: &Runner<'_>, request: &UpRequest, network: &str) -> Result<(u32, Endpoint)> {
+fn attached(runner: &Runner<'_>, request: &UpRequest, plan: &UpPlan) -> Result<(u32, Endpoint)> {
     let cookie = runner.namespace(&request.target)?.cookie()?;
-    let name = crate::dataplane::name::<{ forwarder_common::abi::NAME_LEN }>(network)?;
-    let endpoints = runner.plane()?.endpoints()?;
-    let mut endpoints = endpoints.into_iter();
-    endpoints.find(|(_, endpoint)| endpoint.netns_cookie == cookie && endpoint.network_name == name).ok_or_else(|| {
+    let network = crate::dataplane::name::<{ forwarder_common::abi::NAME_LEN }>(&plan.network)?;
+    let index = runner.link(&plan.host_if)?.index;
+    let endpoint = runner.plane()?.endpoint(index)?;
+    let endpoint = endpoint.filter(|endpoint| endpoint.netns_cookie == cookie && endpoint.network_name == network);
+    endpoint.map(|endpoint| (index, endpoint)).ok_or_else(|| {
         Error::new(Kind::Failed, "find", request.target.to_string(), "its endpoint was removed at the same moment")
     })
 }

@@ -36,7 +36,9 @@ impl Netns {
     /// # Errors
     /// If /proc is not mounted.
     pub fn current() -> Result<Self> {
-        Self::open_path(Path::new("/proc/thread-self/ns/net"))
+        let current = Self::open_path(Path::new("/proc/thread-self/ns/net"))?;
+        current.learn_cookie();
+        Ok(current)
     }
 
     /// The namespace called `name` under /run/netns.
@@ -124,21 +126,17 @@ impl Netns {
         if let Some(cookie) = self.cookie.get() {
             return Ok(*cookie);
         }
-        let cookie = self.run(|| {
-            let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
-                .map_err(|errno| failed("make", "a socket", errno))?;
-            sys::socket_netns_cookie(&socket).map_err(|error| match error.raw_os_error() {
-                Some(libc::ENOPROTOOPT) => Error::new(
-                    Kind::Unsupported,
-                    "read",
-                    "the cookie of a network namespace",
-                    "this kernel has no SO_NETNS_COOKIE",
-                )
-                .remedy("use Linux 5.14 or newer"),
-                _ => failed("read", "the cookie of a network namespace", error),
-            })
-        })?;
+        let cookie = self.run(own_cookie)?;
         Ok(*self.cookie.get_or_init(|| cookie))
+    }
+
+    /// Notes the cookie, on a thread that is inside. Where the kernel does not tell, [`cookie`](Self::cookie) will say so.
+    fn learn_cookie(&self) {
+        if self.cookie.get().is_none()
+            && let Ok(cookie) = own_cookie()
+        {
+            self.cookie.get_or_init(|| cookie);
+        }
     }
 
     /// Runs `f` on a thread of its own inside the namespace, and waits for it.
@@ -152,7 +150,12 @@ impl Netns {
     /// # Panics
     /// If `f` panics.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        on_thread(|| self.enter().and_then(|()| f()))
+        on_thread(|| {
+            self.enter()?;
+            // Nearly everybody wants to know it, and another thread would cost more than asking now.
+            self.learn_cookie();
+            f()
+        })
     }
 
     /// Moves the calling thread, and no other, into the namespace for good.
@@ -182,6 +185,22 @@ impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The cookie of the calling thread's namespace.
+fn own_cookie() -> Result<u64> {
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|errno| failed("make", "a socket", errno))?;
+    sys::socket_netns_cookie(&socket).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOPROTOOPT) => Error::new(
+            Kind::Unsupported,
+            "read",
+            "the cookie of a network namespace",
+            "this kernel has no SO_NETNS_COOKIE",
+        )
+        .remedy("use Linux 5.14 or newer"),
+        _ => failed("read", "the cookie of a network namespace", error),
+    })
 }
 
 /// Runs `f` on a thread that ends with it, so that what it unshares or enters ends with it too.

@@ -67,7 +67,10 @@ impl Net {
     /// The interface of this index.
     #[must_use]
     pub fn by_index(&self, index: u32) -> Option<&Link> {
-        self.links.iter().find(|link| link.index == index)
+        // The kernel lists them in this order. What is not found there is looked for everywhere.
+        let ordered = self.links.binary_search_by_key(&index, |link| link.index).ok();
+        let ordered = ordered.and_then(|position| self.links.get(position));
+        ordered.or_else(|| self.links.iter().find(|link| link.index == index))
     }
 
     /// The name of an interface, or its number where it has gone: for messages.

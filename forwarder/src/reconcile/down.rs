@@ -98,8 +98,8 @@ fn doomed(request: &DownRequest, actual: &Actual, gone: &[&EndpointRecord]) -> B
 /// Whether a namespace has no interface but `lo` and ends of our own veth pairs.
 fn has_only_ours(actual: &Actual, known: &Known) -> bool {
     let is_ours = |link: &Link| {
-        let mut veths = actual.host.net.links.iter().filter(|host| names::is_our_veth(host));
-        veths.any(|host| garbage::are_ends(host, link))
+        let host = link.peer.and_then(|peer| actual.host.net.by_index(peer));
+        host.is_some_and(|host| names::is_our_veth(host) && garbage::are_ends(host, link))
     };
     known.links.iter().all(|link| link.loopback || is_ours(link))
 }

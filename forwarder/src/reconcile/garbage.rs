@@ -1,6 +1,6 @@
 //! What interrupted commands and other people's deletions leave behind.
 
-use std::net::Ipv4Addr;
+use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
 
 use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, names};
 use crate::{
@@ -23,8 +23,9 @@ impl Actual {
 
     /// Host ends that no record mentions.
     pub(super) fn stray_veths(&self) -> impl Iterator<Item = &Link> {
-        let recorded = |link: &&Link| self.records.endpoints.iter().any(|endpoint| endpoint.index == link.index);
-        self.host.net.links.iter().filter(|link| names::is_our_veth(link)).filter(move |link| !recorded(link))
+        let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
+        let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
+        self.host.net.links.iter().filter(|link| names::is_our_veth(link)).filter(unrecorded)
     }
 
     /// Bridges that no record mentions.
@@ -40,7 +41,10 @@ impl Actual {
 
     /// What is left once `ops`, which remove strays and records, have run.
     #[must_use]
-    pub(super) fn without(&self, ops: &[Op]) -> Self {
+    pub(super) fn without(&self, ops: &[Op]) -> Cow<'_, Self> {
+        if ops.is_empty() {
+            return Cow::Borrowed(self);
+        }
         let mut rest = self.clone();
         for op in ops {
             match &op.object {
@@ -53,7 +57,7 @@ impl Actual {
                 _ => {}
             }
         }
-        rest
+        Cow::Owned(rest)
     }
 
     /// Forgets an interface and all that goes with it, the other end of a veth pair included.

@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
     let UpResult { endpoint: (ifindex, endpoint), changed, loaded, warnings } =
         execute::up(&session.context(), &request, observer)?;
     session.warn(&warnings)?;
-    let state = State::read(session)?.ok_or_else(|| not_up(&request.target, None))?;
+    let state = State::of_one(session, (ifindex, endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
     let uplink_address = state.uplink_address(&endpoint).map(|address| address.to_string());
     let loaded = if loaded { nat::loaded_table(&state.plane)? } else { None };
     session.emit(&UpView { endpoint: state.view(ifindex, &endpoint)?, changed, uplink_address, loaded })

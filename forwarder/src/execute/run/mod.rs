@@ -166,7 +166,7 @@ impl<'a> Runner<'a> {
     }
 
     /// An interface of the host.
-    fn link(&self, name: &str) -> Result<Link> {
+    pub(super) fn link(&self, name: &str) -> Result<Link> {
         self.netlink.link(name)?.ok_or_else(|| {
             Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
         })

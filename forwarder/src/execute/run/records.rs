@@ -59,11 +59,8 @@ impl Runner<'_> {
         let plane = self.plane()?;
         let host_end = self.link(&spec.host_if)?.index;
         let bridge = self.link(&spec.bridge)?.index;
-        let networks = plane.networks()?;
-        let network = networks.iter().find(|(index, _)| *index == bridge);
-        if let Some((_, network)) = network {
+        if let Some(mut network) = plane.network(bridge)? {
             // First: an address is rather skipped than given out twice in a row.
-            let mut network = *network;
             network.last_v4 = spec.address.octets();
             plane.put_network(bridge, &network)?;
         }
