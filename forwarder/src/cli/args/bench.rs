@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::ExportArgs;
+
 /// `fwd bench`.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
@@ -32,4 +34,6 @@ pub(crate) struct BenchArgs {
     /// Flows beside the measured one; also shows the growth from 0 to N
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) flows: String,
+    #[command(flatten)]
+    pub(crate) export: ExportArgs,
 }

@@ -1,6 +1,7 @@
 //! What the user may type: clap types only. They become requests of the library in the commands' own modules.
 
 mod bench;
+mod export;
 mod help;
 mod show;
 mod target;
@@ -11,6 +12,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::BenchArgs;
+pub(crate) use export::ExportArgs;
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{DatapathArg, NatArg, TableArgs, UpArgs};

@@ -8,7 +8,7 @@ use self::progress::Shown;
 use crate::{
     Error, Kind, Result,
     bench::{self, Metric, Options, Path},
-    cli::{args::BenchArgs, session::Session},
+    cli::{args::BenchArgs, export::Exports, session::Session},
     netns::nearest,
 };
 
@@ -24,15 +24,19 @@ const WARM_UP_MOST: Duration = Duration::from_millis(200);
 /// Compares the data paths.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Result<()> {
     let options = options(args)?;
+    let exports = Exports::prepare(&args.export)?;
     let report = {
         let (err, terminal) = session.err();
         bench::run(&options, &mut Shown::new(err, terminal))?
     };
-    session.emit(&report)
+    // Both, whatever becomes of the other: the minutes are spent.
+    let shown = session.emit(&report);
+    exports.write(&report)?;
+    shown
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows } = args;
+    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } = args;
     let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
     let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
     let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;
