@@ -16,6 +16,7 @@ pub mod flow;
 pub mod fragment;
 pub mod guard;
 pub mod icmp_error;
+pub mod latency;
 pub mod options;
 pub mod packet;
 pub mod portless;

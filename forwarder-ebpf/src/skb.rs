@@ -136,6 +136,13 @@ impl Skb {
         Bytes { data: self.data(), end: self.data_end() }
     }
 
+    /// Where the linear bytes begin and end.
+    #[inline(always)]
+    #[allow(dead_code, reason = "the measuring programs read words at once")]
+    pub(crate) fn range(self) -> (usize, usize) {
+        (self.data(), self.data_end())
+    }
+
     /// The linear bytes, which hold at least the headers of a packet without options.
     #[inline(always)]
     pub(crate) fn headers(self) -> Bytes {

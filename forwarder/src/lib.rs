@@ -7,6 +7,7 @@ pub mod dataplane;
 pub mod error;
 pub mod execute;
 pub mod lab;
+pub mod latency;
 pub mod netlink;
 pub mod netns;
 pub mod reconcile;

@@ -41,6 +41,8 @@ mod killed;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod latency;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod nat;

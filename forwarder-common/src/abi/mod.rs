@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod endpoint;
 mod flow;
+mod latency;
 mod mapping;
 mod network;
 
@@ -17,6 +18,7 @@ pub use flow::{
     EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
     SweepRecord, Tuple, flow_kind, meta,
 };
+pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 

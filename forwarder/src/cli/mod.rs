@@ -72,6 +72,7 @@ fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observe
         Command::Flows(args) => commands::flows::run(session, args),
         Command::Stats(args) => commands::stats::run(session, args),
         Command::Bench(args) => commands::bench::run(session, args),
+        Command::Latency(args) => commands::latency::run(session, args),
         // It never returns to a session: run() has taken it.
         Command::Exec(_) => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! What every command works with: the host's namespace, the run directory, and the output.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::{
     args::GlobalArgs,
@@ -71,6 +71,21 @@ impl<'a, 'io> Session<'a, 'io> {
         let out = &mut *self.io.out;
         written(if self.json { render::write_json(view, out) } else { view.text(&self.look, out) })?;
         written(self.io.out.flush())
+    }
+
+    /// Shows a part of a result that goes on, as text; nothing where the result will be one document of JSON.
+    pub(super) fn emit_part(&mut self, part: impl FnOnce(&Look, &mut dyn Write) -> io::Result<()>) -> Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let out = &mut *self.io.out;
+        written(part(&self.look, out))?;
+        written(out.flush())
+    }
+
+    /// Whether results are shown on a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.look.width.is_some()
     }
 
     /// Tells what the user ought to know besides, on stderr.

@@ -96,7 +96,10 @@ pub(super) fn objects() -> Result<Vec<String>> {
 }
 
 /// Number of TCX programs at ingress and at egress of an interface of the calling thread's namespace.
-pub(super) fn tcx_programs(ifindex: u32) -> Result<(u32, u32)> {
+///
+/// # Errors
+/// The kernel refuses.
+pub fn tcx_programs(ifindex: u32) -> Result<(u32, u32)> {
     let count = |attach_type: u32| {
         // Without a buffer for ids the kernel only counts.
         let mut attr = Attr::zeroed().put(0, ifindex.to_ne_bytes()).put(4, attach_type.to_ne_bytes());

@@ -19,6 +19,7 @@ pub mod tun;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use self::{
+    bpf::tcx_programs,
     delay::Delay,
     guard::{Guard, on_exit},
     namespace::Namespace,

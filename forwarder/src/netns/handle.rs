@@ -110,6 +110,15 @@ impl Netns {
         opened
     }
 
+    /// Another handle of the same namespace.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|error| failed("hold", "a network namespace", error))?;
+        Ok(Self { fd, cookie: self.cookie.clone() })
+    }
+
     /// The inode number that `ls -l /proc/PID/ns/net` and `lsns` show. It may be used anew after the namespace is gone.
     ///
     /// # Errors

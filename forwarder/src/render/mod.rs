@@ -8,7 +8,9 @@ mod endpoint;
 mod error;
 mod facts;
 mod flow;
+mod heat;
 mod inspect;
+mod latency;
 mod namespace;
 mod nat;
 mod plan;
@@ -25,6 +27,9 @@ pub use endpoint::{EndpointView, FlowCounts};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};
+pub use latency::{
+    LatencyCost, LatencyFigures, LatencyHead, LatencyInterval, LatencyPathView, LatencyView, LatencyWay,
+};
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
 pub use plan::{DownView, PlanView, StepView};

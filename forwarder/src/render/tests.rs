@@ -169,6 +169,45 @@ fn colours_surround_text_and_change_no_alignment() {
     assert_eq!(trimmed.join("\n") + "\n", fitting(&samples::endpoints(), 80) + &fitting(&samples::up(true), 80));
 }
 
+/// What a run of `fwd latency` writes.
+fn latency_run(look: &super::Look) -> String {
+    let view = samples::latency();
+    let mut out = Vec::new();
+    let head = super::LatencyHead { paths: &view.paths, sample: None, duration_ms: Some(10_000) };
+    head.text(look, &mut out).unwrap();
+    view.intervals.iter().for_each(|interval| interval.text(look, &mut out).unwrap());
+    view.text(look, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn latency_is_a_map_and_a_table() {
+    let text = latency_run(&samples::look(80));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert_snapshot!(text);
+}
+
+#[test]
+fn latency_uses_a_wide_terminal() {
+    assert_snapshot!(latency_run(&samples::look(120)));
+}
+
+#[test]
+fn latency_is_coloured_like_heat() {
+    assert_snapshot!(latency_run(&super::Look { color: true, ..samples::look(100) }).replace('\x1b', "^"));
+}
+
+#[test]
+fn latency_without_packets_has_no_figures() {
+    let mut view = samples::latency();
+    let nothing = crate::latency::Distribution::default();
+    for path in &mut view.paths {
+        path.out = super::LatencyWay::new(&nothing, true);
+        path.back = super::LatencyWay::new(&nothing, false);
+    }
+    assert_snapshot!(text(&view, 80));
+}
+
 /// The keys of `value` and of what is in it.
 fn keys(value: &Value, found: &mut Vec<String>) {
     match value {
@@ -201,6 +240,7 @@ fn docs_name_every_key() {
         ("flows", json(&|out| write_json(&samples::flows(), out).unwrap())),
         ("stats", json(&|out| write_json(&samples::stats(true), out).unwrap())),
         ("stats --nat", json(&|out| write_json(&samples::nat(), out).unwrap())),
+        ("latency", json(&|out| write_json(&samples::latency(), out).unwrap())),
         ("ns add", json(&|out| write_json(&samples::namespace_change(), out).unwrap())),
         ("ns ls", json(&|out| write_json(&samples::namespaces(), out).unwrap())),
         ("ns of", json(&|out| write_json(&samples::places(), out).unwrap())),

@@ -25,6 +25,11 @@ fn scaled(count: u64, units: &[&str]) -> String {
     format!("{value:.decimals$}{}", units[unit])
 }
 
+/// A latency, given in nanoseconds, with three digits.
+pub(super) fn latency(ns: u64) -> String {
+    if ns < 1000 { format!("{ns}ns") } else { scaled(ns, &["ns", "µs", "ms", "s"]) }
+}
+
 /// A time span in its two largest units.
 pub(super) fn span(milliseconds: u64) -> String {
     let span = Duration::from_millis(milliseconds);
@@ -45,7 +50,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, counted, packets, span};
+    use super::{bytes, counted, latency, packets, span};
 
     #[test]
     fn small_numbers_are_exact() {
@@ -62,6 +67,12 @@ mod tests {
         assert_eq!(bytes(9_996), "10.0 kB");
         assert_eq!(bytes(99_960_000), "100 MB");
         assert_eq!(bytes(u64::MAX), "18.4 EB");
+    }
+
+    #[test]
+    fn latencies_have_three_digits() {
+        let shown = [0, 999, 1_000, 2_134, 41_250, 999_600, 1_500_000_000].map(latency);
+        assert_eq!(shown, ["0ns", "999ns", "1.00µs", "2.13µs", "41.2µs", "1.00ms", "1.50s"]);
     }
 
     #[test]

@@ -83,3 +83,14 @@ Examples:
   fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
   fwd bench --export-html bench.html         tables, and a page with plots
   fwd bench --json > bench.json";
+
+pub(super) const LATENCY: &str = "\
+Each packet is timed in the kernel where it leaves the namespace and where it
+leaves the uplink, and on its way back in; whatever forwards it. TCP, UDP and
+ICMP echo over IPv4.
+
+Examples:
+  fwd latency                     every endpoint, until Ctrl-C
+  fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
+  fwd latency --pid 4711 --uplink eth0          a container of docker
+  fwd latency --host-if veth3a1b --uplink eth0  the same by its host end";

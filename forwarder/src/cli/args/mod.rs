@@ -3,6 +3,7 @@
 mod bench;
 mod export;
 mod help;
+mod latency;
 mod show;
 mod target;
 mod up;
@@ -13,6 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use export::ExportArgs;
+pub(crate) use latency::{LatencyArgs, SampleArg};
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{DatapathArg, NatArg, TableArgs, UpArgs};
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// Compare the data paths of this machine in a sandbox
     #[command(after_help = help::BENCH)]
     Bench(BenchArgs),
+    /// Measure how long packets take between namespace and uplink
+    #[command(after_help = help::LATENCY)]
+    Latency(LatencyArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

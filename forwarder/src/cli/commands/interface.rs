@@ -81,15 +81,20 @@ fn absent(ifname: &str, target: Option<&TargetRef>, links: &[Link]) -> Error {
 }
 
 /// Finds other ends of veth pairs, as seen from one namespace.
-struct Finder {
-    netlink: Netlink,
+pub(super) struct Finder {
+    /// The links of that namespace.
+    pub(super) netlink: Netlink,
     inode: u64,
     /// Every namespace that can be opened.
     candidates: Vec<(Netns, Listed)>,
 }
 
 impl Finder {
-    fn new(session: &Session<'_, '_>, ns: &Netns) -> Result<Self> {
+    /// A finder that sees what `ns` sees.
+    ///
+    /// # Errors
+    /// The namespaces of the machine cannot be listed.
+    pub(super) fn new(session: &Session<'_, '_>, ns: &Netns) -> Result<Self> {
         let listed = netns::list_all(&session.host, &session.caller)?;
         // A namespace that goes away meanwhile, or may not be opened, is no candidate.
         let candidates = listed.into_iter().filter_map(|listed| Some((open(&listed)?, listed))).collect();
@@ -102,18 +107,26 @@ impl Finder {
         name(listed)
     }
 
-    /// The other end of `link`, if it is a veth whose other end can be found.
-    fn peer(&self, link: &Link) -> Result<Option<PeerView>> {
+    /// The namespace and the link at the other end of `link`, if it is a veth whose other end can be found.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(super) fn other_end(&self, link: &Link) -> Result<Option<(&Netns, &Listed, Link)>> {
         let Some(index) = link.peer.filter(|_| link.kind.as_deref() == Some("veth")) else { return Ok(None) };
         let found = match link.peer_netnsid {
             None => self.candidates.iter().position(|(_, listed)| listed.inode == self.inode),
             Some(id) => self.netlink.netns_by_id(id, self.candidates.iter().map(|(ns, _)| ns))?,
         };
         let Some((ns, listed)) = found.and_then(|position| self.candidates.get(position)) else { return Ok(None) };
-        let Some(other) = Netlink::open(ns)?.link_by_index(index)? else { return Ok(None) };
+        Ok(Netlink::open(ns)?.link_by_index(index)?.map(|other| (ns, listed, other)))
+    }
+
+    /// The other end of `link`, as it is shown.
+    fn peer(&self, link: &Link) -> Result<Option<PeerView>> {
+        let Some((_, listed, other)) = self.other_end(link)? else { return Ok(None) };
         Ok(Some(PeerView {
             ifname: other.name,
-            ifindex: index,
+            ifindex: other.index,
             netns_inode: listed.inode,
             ns: name(listed),
             example: listed.example.as_ref().map(ProcessView::from),
@@ -123,7 +136,7 @@ impl Finder {
 }
 
 /// The first name of a namespace; what follows the names are paths.
-fn name(listed: &Listed) -> Option<String> {
+pub(super) fn name(listed: &Listed) -> Option<String> {
     listed.is_named().then(|| listed.names.first().cloned()).flatten()
 }
 

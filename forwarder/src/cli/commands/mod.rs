@@ -6,6 +6,7 @@ pub(super) mod exec;
 pub(super) mod flows;
 pub(super) mod inspect;
 pub(super) mod interface;
+pub(super) mod latency;
 pub(super) mod ls;
 pub(super) mod nat;
 pub(super) mod ns;

@@ -1,0 +1,217 @@
+//! Which packet is which: a number that a packet has at both ends of a path, whatever translates it in between.
+//!
+//! Source NAT changes the address and port of the client, the TTL and the checksums. What identifies a packet beyond those:
+//! the other side's address and port, the IP identification, and of TCP its sequence numbers, flags and window; of UDP and
+//! ICMP echo the beginning of the payload.
+
+use crate::wire::{icmp, ipv4, l4::Proto};
+
+/// Words of 32 bits that are read of a packet, from its IPv4 header on: both headers, or the beginning of the payload.
+pub const WORDS: usize = 10;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Way {
+    /// From the namespace to the uplink.
+    Out = 0,
+    /// From the uplink into the namespace.
+    In = 1,
+}
+
+const TCP: u32 = Proto::Tcp as u32;
+const UDP: u32 = Proto::Udp as u32;
+const ICMP: u32 = Proto::Icmp as u32;
+
+/// The key of the packet that begins with `words` (as they lie in memory; what lies behind its end is ignored), or 0 for what
+/// is not measured: fragments, IP options, protocols other than TCP, UDP and ICMP echo, and multicast.
+#[inline(always)]
+#[must_use]
+pub fn key(words: &[u32; WORDS], way: Way) -> u64 {
+    let [w0, w1, w2, src, dst, w5, w6, w7, w8, w9] = *words;
+    let (first, second, third) = (u32::from_be(w0), u32::from_be(w1), u32::from_be(w2));
+    // Version 4 and no options; neither more fragments nor an offset.
+    if first >> 24 != 0x45 || second & 0x3fff != 0 || ipv4::is_multicast_or_broadcast(dst.to_ne_bytes()) {
+        return 0;
+    }
+    let length = first & 0xffff;
+    let proto = third >> 16 & 0xff;
+    let ports = u32::from_be(w5);
+    let (remote, port) = match way {
+        Way::Out => (dst, ports & 0xffff),
+        Way::In => (src, ports >> 16),
+    };
+    let (a, b, c) = match proto {
+        TCP => (w6, w7, w8),
+        UDP => (payload(w7, length, 32), payload(w8, length, 36), payload(w9, length, 40)),
+        ICMP => {
+            // Of an echo the identifier is translated.
+            let kind = (ports >> 24) as u8;
+            if kind != icmp::ECHO_REQUEST && kind != icmp::ECHO_REPLY {
+                return 0;
+            }
+            let sequence = u32::from_be(w6) & 0xffff;
+            (payload(w7, length, 32), payload(w8, length, 36), payload(w9, length, 40) ^ sequence)
+        }
+        _ => return 0,
+    };
+    let port = if proto == ICMP { ports >> 24 } else { port };
+    let identity = second & 0xffff_0000 | proto << 8 | way as u32;
+    // Odd factors: packets that differ in one of the three differ in the sum.
+    let sum = pair(remote, identity)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(pair(a, b).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+        .wrapping_add(pair(c, port).wrapping_mul(0x94d0_49bb_1331_11eb));
+    mix(sum) | 1
+}
+
+/// A word of the payload, or 0 if the packet of `length` bytes ends before `end`: what follows then is the frame's padding.
+/// A length of 0 is BIG TCP's.
+#[inline(always)]
+const fn payload(word: u32, length: u32, end: u32) -> u32 {
+    if length.wrapping_sub(1) >= end.wrapping_sub(1) { word } else { 0 }
+}
+
+#[inline(always)]
+const fn pair(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+/// The finaliser of MurmurHash3: each bit of the result depends on each bit of `value`.
+#[inline(always)]
+const fn mix(mut value: u64) -> u64 {
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    value ^= value >> 33;
+    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    value ^ value >> 33
+}
+
+/// Whether `address` lies in a network (all in network byte order).
+#[inline(always)]
+#[must_use]
+pub const fn is_inside(address: [u8; 4], network: [u8; 4], mask: [u8; 4]) -> bool {
+    u32::from_ne_bytes(address) & u32::from_ne_bytes(mask) == u32::from_ne_bytes(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words(packet: &[u8]) -> [u32; WORDS] {
+        core::array::from_fn(|n| {
+            u32::from_ne_bytes(core::array::from_fn(|m| packet.get(n * 4 + m).copied().unwrap_or_default()))
+        })
+    }
+
+    fn packet(proto: u8, body: &[u8]) -> Vec<u8> {
+        let length = 20 + body.len() as u16;
+        let mut packet = std::vec![0x45, 0];
+        packet.extend(length.to_be_bytes());
+        packet.extend([0x12, 0x34, 0x40, 0, 64, proto, 0xab, 0xcd, 10, 0, 0, 2, 203, 0, 113, 1]);
+        packet.extend(body);
+        packet
+    }
+
+    /// What source NAT does to a packet on its way out, and its reverse on the way in.
+    fn translate(packet: &mut [u8], way: Way, address: [u8; 4], port: [u8; 2]) {
+        packet[8] -= 1;
+        packet[10..12].copy_from_slice(&[1, 2]);
+        let (at, port_at) = if way == Way::Out { (12, 20) } else { (16, 22) };
+        packet[at..at + 4].copy_from_slice(&address);
+        match packet[9] {
+            1 => {
+                packet[22..24].copy_from_slice(&[3, 4]);
+                packet[24..26].copy_from_slice(&port);
+            }
+            6 => {
+                packet[port_at..port_at + 2].copy_from_slice(&port);
+                packet[36..38].copy_from_slice(&[5, 6]);
+            }
+            _ => {
+                packet[port_at..port_at + 2].copy_from_slice(&port);
+                packet[26..28].copy_from_slice(&[7, 8]);
+            }
+        }
+    }
+
+    fn body(proto: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut body = bytes.to_vec();
+        if proto == 1 {
+            body[0] = 8;
+        }
+        body
+    }
+
+    proptest! {
+        #[test]
+        fn key_survives_translation_and_padding(
+            which in 0usize..3, bytes in proptest::collection::vec(any::<u8>(), 20..40), inward: bool,
+            address: [u8; 4], port: [u8; 2], padding in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            prop_assume!(address[0] < 224);
+            let proto = [1, 6, 17][which];
+            let way = if inward { Way::In } else { Way::Out };
+            let mut packet = packet(proto, &body(proto, &bytes));
+            let before = key(&words(&packet), way);
+            prop_assert_ne!(before, 0);
+            translate(&mut packet, way, address, port);
+            packet.extend(&padding);
+            prop_assert_eq!(key(&words(&packet), way), before);
+        }
+
+        #[test]
+        fn short_datagrams_ignore_the_padding_of_their_frame(
+            bytes in proptest::collection::vec(any::<u8>(), 8..20), padding in proptest::collection::vec(any::<u8>(), 12..20),
+        ) {
+            // Whole words of the payload count.
+            let whole = packet(17, &bytes);
+            let mut padded = whole.clone();
+            padded.extend(&padding);
+            prop_assert_eq!(key(&words(&padded), Way::In), key(&words(&whole), Way::In));
+        }
+
+        #[test]
+        fn another_packet_has_another_key(bytes in proptest::collection::vec(any::<u8>(), 20..40), bit in 0usize..96) {
+            let one = packet(6, &bytes);
+            let mut two = one.clone();
+            // Sequence numbers, flags, window.
+            two[24 + bit / 8] ^= 1 << (bit % 8);
+            prop_assert_ne!(key(&words(&one), Way::Out), key(&words(&two), Way::Out));
+        }
+    }
+
+    #[test]
+    fn both_ways_differ() {
+        let packet = packet(17, &[0; 20]);
+        assert_ne!(key(&words(&packet), Way::Out), key(&words(&packet), Way::In));
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_not_measured() {
+        let good = packet(17, &[0; 20]);
+        for (at, byte) in [(0, 0x46), (0, 0x65), (6, 0x20), (7, 1), (9, 47), (16, 224)] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(key(&words(&bad), Way::Out), 0, "byte {at} is {byte:#x}");
+        }
+        assert_eq!(key(&words(&packet(1, &[3; 20])), Way::Out), 0, "an ICMP error");
+    }
+
+    #[test]
+    fn one_in_n_is_chosen() {
+        let threshold = u32::MAX / 16;
+        let chosen = (0..16_000_u32)
+            .filter(|sequence| {
+                let mut body = [0; 20];
+                body[4..8].copy_from_slice(&sequence.to_be_bytes());
+                (key(&words(&packet(6, &body)), Way::Out) >> 32) as u32 <= threshold
+            })
+            .count();
+        assert!((800..1200).contains(&chosen), "{chosen} of 16000");
+    }
+}

@@ -1,0 +1,57 @@
+//! `fwd latency`.
+
+use std::{str::FromStr, time::Duration};
+
+use clap::{ArgGroup, Args};
+
+use super::TargetArgs;
+
+/// `fwd latency`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("one path").multiple(false).args(["name", "ns", "pid", "netns", "host_if"]))]
+pub(crate) struct LatencyArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Host end of the veth pair of a namespace that fwd did not connect
+    #[arg(long, value_name = "IFNAME", requires = "uplink")]
+    pub(crate) host_if: Option<String>,
+    /// Interface to the outside, of a namespace that fwd did not connect
+    #[arg(long, value_name = "IFNAME", requires = "one path")]
+    pub(crate) uplink: Option<String>,
+    /// How long, such as 10s; without it, until Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) duration: Option<Duration>,
+    /// How often to show what came
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
+    pub(crate) interval: Duration,
+    /// Measure one packet of N; auto: all of few, fewer of many
+    #[arg(long, value_name = "N", default_value = "auto")]
+    pub(crate) sample: SampleArg,
+}
+
+/// `--sample`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SampleArg {
+    /// By the rate of packets.
+    Auto,
+    /// One packet of so many.
+    One(u32),
+}
+
+impl FromStr for SampleArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(sample) if sample > 0 => Ok(Self::One(sample)),
+            _ => Err("it is a number from 1 on, or auto".into()),
+        }
+    }
+}
+
+/// A span of time of at least 100 ms.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; for example 10s or 500ms"))?;
+    if time < Duration::from_millis(100) { Err("it is at least 100ms".into()) } else { Ok(time) }
+}

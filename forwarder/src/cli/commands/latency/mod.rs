@@ -1,0 +1,49 @@
+//! `fwd latency`.
+
+mod site;
+mod watch;
+
+use crate::{
+    Result,
+    cli::{args::LatencyArgs, session::Session},
+    dataplane::{Point, Probes},
+    netlink::{LinkLayer, Netlink},
+};
+
+use self::{site::Site, watch::Watch};
+
+/// Measures until the time is over or the user has seen enough.
+pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<()> {
+    let (sites, warnings) = site::find(session, args)?;
+    session.warn(&warnings)?;
+    let probes = Probes::load(u32::try_from(sites.len()).unwrap_or(u32::MAX))?;
+    Watch::new(probes, &sites, args)?.run(session)
+}
+
+/// Attaches to every uplink once and to each namespace.
+fn attach(probes: &mut Probes, sites: &[Site]) -> Result<()> {
+    let netlink = Netlink::here()?;
+    let mut uplinks: Vec<(u32, &str)> = sites.iter().map(|site| (site.uplink, site.uplink_name.as_str())).collect();
+    uplinks.sort_unstable();
+    uplinks.dedup();
+    // The ends first: what has begun before they are there would never arrive.
+    for (ifindex, ifname) in uplinks {
+        let bare = netlink.link_by_index(ifindex)?.is_some_and(|link| link.layer == LinkLayer::None);
+        probes.attach(if bare { Point::UplinkL3 } else { Point::Uplink }, ifindex, ifname)?;
+    }
+    for (path, site) in (0..).zip(sites) {
+        for address in &site.addresses {
+            probes.add_address(path, *address)?;
+        }
+        match &site.inside {
+            Some(ns) => ns.run(|| probes.attach(Point::NsInside, site.ifindex, &site.ifname))?,
+            None => probes.attach(Point::NsHostEnd, site.ifindex, &site.ifname)?,
+        }
+    }
+    Ok(())
+}
+
+/// The interfaces of a namespace, for hints.
+fn names(netlink: &Netlink) -> Result<String> {
+    Ok(netlink.links()?.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", "))
+}
