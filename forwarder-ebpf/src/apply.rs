@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
-    helpers::{bpf_l4_csum_replace, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
+    helpers::{bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
 };
 use forwarder_common::{
     icmp_error::{EmbeddedRewrite, OuterRewrite},
@@ -36,6 +36,7 @@ enum Kind {
     Drop,
     Neighbour,
     Peer,
+    Device,
     Performed,
 }
 
@@ -57,6 +58,12 @@ impl Action {
         Self { kind: Kind::Peer, ifindex, next_hop: [0; 4] }
     }
 
+    /// Out by an interface as it is, link-layer header included.
+    #[inline(always)]
+    pub(crate) const fn device(ifindex: u32) -> Self {
+        Self { kind: Kind::Device, ifindex, next_hop: [0; 4] }
+    }
+
     /// Done already: `code` is what the program returns.
     #[inline(always)]
     pub(crate) const fn performed(code: i32) -> Self {
@@ -70,6 +77,10 @@ impl Action {
             Kind::Next => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
             Kind::Performed => self.ifindex as i32,
+            Kind::Device => {
+                // SAFETY: a helper without pointers.
+                (unsafe { bpf_redirect(self.ifindex, 0) }) as i32
+            }
             Kind::Peer => {
                 // SAFETY: a helper without pointers.
                 (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
@@ -160,7 +171,7 @@ pub(crate) fn rewrite_outer(bytes: &Bytes, change: &OuterRewrite) -> Result<(), 
 /// Puts an Ethernet header in front of an IPv4 packet that has none, with these addresses, destination first. Bytes taken
 /// before are stale.
 #[inline(always)]
-pub(crate) fn add_ethernet(skb: Skb, macs: [u8; 12]) -> Result<(), DropReason> {
+pub(crate) fn add_ethernet(skb: Skb, macs: [u32; 3]) -> Result<(), DropReason> {
     // SAFETY: the context is valid; a failure leaves the packet as it is.
     if unsafe { bpf_skb_change_head(skb.ptr(), ethernet::LEN as u32, 0) } != 0 {
         return Err(DropReason::Rewrite);
@@ -172,6 +183,8 @@ pub(crate) fn add_ethernet(skb: Skb, macs: [u8; 12]) -> Result<(), DropReason> {
 
 /// Addresses the frame to `destination` from `source`, given one after the other.
 #[inline(always)]
-pub(crate) fn set_macs(bytes: &Bytes, macs: [u8; 12]) -> Result<(), DropReason> {
-    bytes.store(ethernet::field::DST, macs)
+pub(crate) fn set_macs(bytes: &Bytes, [a, b, c]: [u32; 3]) -> Result<(), DropReason> {
+    bytes.store(ethernet::field::DST, a.to_ne_bytes())?;
+    bytes.store(ethernet::field::DST.wrapping_add(4), b.to_ne_bytes())?;
+    bytes.store(ethernet::field::DST.wrapping_add(8), c.to_ne_bytes())
 }

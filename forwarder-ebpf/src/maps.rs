@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_timer},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
     btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, Queue},
     macros::btf_map,
 };
@@ -126,6 +126,14 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 /// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
+
+/// Whether the packet that this CPU is sending was let out by a namespace's exit: see [`crate::hook::exit`].
+#[btf_map]
+pub(crate) static EXIT_DOOR: PerCpuArray<u32, 1> = PerCpuArray::new();
+
+/// A question to the routing table and its answer: see [`OPENING`].
+#[btf_map]
+pub(crate) static QUESTION: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]

@@ -24,7 +24,7 @@ use crate::{
         life,
         store::{self, Hit},
     },
-    maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, QUESTION, SUBNETS, UPLINKS, config},
     skb::Skb,
 };
 
@@ -107,7 +107,7 @@ extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u
     let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return 0 };
     // SAFETY: as in `decide`.
     let endpoint = unsafe { &*endpoint };
-    let route = look_up(skb, tuple, endpoint.network);
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
     let answers = elsewhere(&route, endpoint).is_none();
     (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
 }
@@ -128,6 +128,8 @@ struct Route {
     next_hop: [u8; 4],
     source: [u8; 4],
     mtu: u32,
+    /// What the helper was given and wrote; it has the hardware addresses too.
+    question: &'static bpf_fib_lookup,
 }
 
 impl Route {
@@ -175,7 +177,7 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
     if let Some(peer) = neighbour(endpoint, tuple.daddr) {
         return Resolved::new(Resolved::PEER, peer);
     }
-    let route = look_up(skb, tuple, endpoint.network);
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
     if let Some(elsewhere) = elsewhere(&route, endpoint) {
         return elsewhere;
     }
@@ -213,38 +215,75 @@ fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
     }
 }
 
-/// Looks the route up as if the packet came in by `input`.
+/// Looks the route up as if the packet came in by `input`, and the next hop's hardware address. `None` never happens, as far as
+/// the verifier lets one say so.
 #[inline(always)]
-fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Route {
+fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
     const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
-    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size. What is read was written by the helper,
-    // or before.
+    const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+    let question = QUESTION.get_ptr_mut(0)?;
+    // SAFETY: this CPU's element, which nobody else uses while the program runs, and which lives as long as it; the helper gets
+    // its exact size.
     unsafe {
-        let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
-        params.family = AF_INET;
-        params.l4_protocol = tuple.proto;
-        params.sport = u16::from_ne_bytes(tuple.sport);
-        params.dport = u16::from_ne_bytes(tuple.dport);
-        // A length that always fits, so that the helper tells the MTU of the route.
-        params.__bindgen_anon_1.tot_len = 1;
-        params.ifindex = input;
-        params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
-        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
-        let mut result = fib_lookup(skb.cast(), &raw mut params, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | BPF_FIB_LOOKUP_SRC);
+        ask(&mut *question, tuple, input);
+        let mut sources = BPF_FIB_LOOKUP_SRC;
+        let mut result = fib_lookup(skb.cast(), question, SIZE, sources);
         if result == EINVAL {
-            // A kernel before 6.7, which does not choose sources (the uplink's first address serves), or before 6.3, which
-            // always looks for the neighbour as well: that it is not known yet is no obstacle. Nothing was written.
-            result = fib_lookup(skb.cast(), &raw mut params, SIZE, 0);
-            params.__bindgen_anon_3.ipv4_src = 0;
+            // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
+            sources = 0;
+            result = fib_lookup(skb.cast(), question, SIZE, sources);
         }
-        Route {
+        if result == NO_NEIGH {
+            // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
+            // before 6.3 cannot leave out the neighbour.
+            ask(&mut *question, tuple, input);
+            if fib_lookup(skb.cast(), question, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
+                fib_lookup(skb.cast(), question, SIZE, sources);
+                (*question).__bindgen_anon_1.mtu_result = u16::MAX;
+            }
+        }
+        if sources == 0 {
+            (*question).__bindgen_anon_3.ipv4_src = 0;
+        }
+        Some(Route {
             result,
-            out_if: params.ifindex,
-            next_hop: params.__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
-            source: params.__bindgen_anon_3.ipv4_src.to_ne_bytes(),
-            mtu: params.__bindgen_anon_1.mtu_result.into(),
-        }
+            out_if: (*question).ifindex,
+            next_hop: (*question).__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
+            source: (*question).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
+            mtu: (*question).__bindgen_anon_1.mtu_result.into(),
+            question: &*question,
+        })
     }
+}
+
+/// Fills in the question.
+#[inline(always)]
+fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
+    // SAFETY: all zero is a valid `bpf_fib_lookup`.
+    *question = unsafe { MaybeUninit::zeroed().assume_init() };
+    question.family = AF_INET;
+    question.l4_protocol = tuple.proto;
+    question.sport = u16::from_ne_bytes(tuple.sport);
+    question.dport = u16::from_ne_bytes(tuple.dport);
+    // A length that always fits, so that the helper tells the MTU of the route.
+    question.__bindgen_anon_1.tot_len = 1;
+    question.ifindex = input;
+    question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
+    question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
+}
+
+/// The hardware addresses of an answer, destination first, as they stand in a frame. Zero if the next hop is not known, or
+/// the interface has none: tun, WireGuard.
+#[inline(always)]
+fn macs(answer: &bpf_fib_lookup) -> [u8; 12] {
+    // SAFETY: the helper writes both, or they are zero.
+    let (source, destination) =
+        unsafe { (answer.__bindgen_anon_6.__bindgen_anon_2.smac, answer.__bindgen_anon_6.__bindgen_anon_2.dmac) };
+    if source == [0; 6] {
+        return [0; 12];
+    }
+    let ([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5]) = (source, destination);
+    [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
 }
 
 /// The address behind which packets on `route` appear; zero if there is none.
@@ -275,6 +314,7 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.nat_addr = nat_addr;
     opening.uplink = endpoint.uplink;
     opening.next_hop = route.next_hop;
+    opening.hop = macs(route.question);
     opening.mtu = route.mtu;
     opening.endpoint = tuple.ifindex;
     opening.endpoint_mtu = endpoint.mtu;
@@ -288,6 +328,7 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.port_use = port_use_of(endpoint.flags);
     opening.inbound = tcp_flags & INBOUND;
     opening.keeps = 0;
+    opening.exit = endpoint.exit;
     Resolved::new(Resolved::OPEN, 0)
 }
 
@@ -314,6 +355,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
             nat_addr: tuple.saddr,
             uplink,
             next_hop: [0; 4],
+            hop: [0; 12],
             mtu: u16::MAX as u32,
             endpoint: 0,
             endpoint_mtu: u16::MAX as u32,
@@ -325,6 +367,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
             port_use: port_use_of(0),
             inbound: 0,
             keeps: keeps.into(),
+            exit: 0,
         };
     }
     opened(claim::open(skb.ptr(), tuple))
@@ -353,7 +396,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     };
     // SAFETY: as in `decide`.
     let endpoint = unsafe { &*endpoint };
-    let route = look_up(skb, tuple, endpoint.network);
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
     let elsewhere = elsewhere(&route, endpoint);
     if route.is_missing()
         && let Some(punt) = elsewhere
@@ -369,8 +412,10 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let Hit { slot, half, .. } = hit;
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
-        (&raw mut (*half).hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
+        (&raw mut (*half).hop).write_volatile(macs(route.question));
+        (&raw mut (*slot).shared.next_hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
         (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
+        (&raw mut (*slot).shared.exit).write_volatile(endpoint.exit);
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
     }
     Resolved::new(Resolved::FLOW, index).0

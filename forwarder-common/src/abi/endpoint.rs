@@ -20,6 +20,8 @@ pub mod endpoint_flags {
     pub const NAT_EIF: u32 = 1 << 6;
     /// The MSS of TCP is lowered to what the path to the next hop carries (`--clamp-mss`). Of the network.
     pub const CLAMP_MSS: u32 = 1 << 7;
+    /// Established flows leave by a macvlan of the uplink (`--datapath macvlan`). Of the network.
+    pub const MACVLAN_DATAPATH: u32 = 1 << 9;
 }
 
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).
@@ -46,8 +48,12 @@ pub struct Endpoint {
     pub flags: u32,
     /// IPv6 address, all zero when there is none.
     pub v6: Addr,
+    /// ifindex, inside the namespace, of the macvlan by which established flows leave; 0 for none.
+    pub exit: u32,
     /// Process that the namespace was named by (`--pid`), 0 otherwise.
     pub pid: u32,
+    /// Explicit padding.
+    pub _pad: u32,
     /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
     pub netns_cookie: u64,
     /// Inode of the namespace on nsfs.
@@ -61,4 +67,4 @@ pub struct Endpoint {
     /// Name of the interface inside the namespace.
     pub ns_if: IfName,
 }
-record!(Endpoint, 616);
+record!(Endpoint, 624);

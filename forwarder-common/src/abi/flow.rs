@@ -44,7 +44,8 @@ pub struct FlowHalf {
     pub mtu: u16,
     /// Interface to send by: the uplink (outbound), the host end (inbound), 0 for the host itself.
     pub out_if: u32,
-    /// Outbound: the next hop's IPv4 address, then zeros. Inbound: destination MAC, source MAC.
+    /// Destination MAC, source MAC. Outbound those of the next hop and of the uplink as they were when the route was last looked
+    /// up; zero if the next hop was not known, or the uplink has no link-layer header.
     pub hop: [u8; 12],
     /// Index of the endpoint's block in `COUNTERS`; 0 for the host itself.
     pub counters: u16,
@@ -127,8 +128,12 @@ pub struct FlowShared {
     pub port_use: u8,
     /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
     pub counters: u32,
+    /// The next hop's IPv4 address.
+    pub next_hop: [u8; 4],
+    /// ifindex, inside the namespace, of the macvlan by which packets may leave at once; 0 if they cross the veth pair.
+    pub exit: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 9],
+    pub _reserved: [u32; 7],
 }
 record!(FlowShared, 64);
 

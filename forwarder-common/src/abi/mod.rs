@@ -23,7 +23,7 @@ pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.
 pub const NAME_LEN: usize = 256;

@@ -30,6 +30,8 @@ pub(crate) struct Opening {
     pub(crate) nat_addr: [u8; 4],
     pub(crate) uplink: u32,
     pub(crate) next_hop: [u8; 4],
+    /// See [`FlowHalf::hop`].
+    pub(crate) hop: [u8; 12],
     pub(crate) mtu: u32,
     /// The endpoint: 0 for the host itself.
     pub(crate) endpoint: u32,
@@ -46,6 +48,8 @@ pub(crate) struct Opening {
     pub(crate) inbound: u32,
     /// Not 0 for a socket of the host that keeps its port.
     pub(crate) keeps: u32,
+    /// See [`forwarder_common::abi::FlowShared::exit`].
+    pub(crate) exit: u32,
 }
 
 /// What the probing of ports works with.
@@ -283,7 +287,6 @@ pub(crate) fn stored_mtu(mtu: u32) -> u16 {
 fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     let now = now();
-    let [h0, h1, h2, h3] = opening.next_hop;
     // SAFETY: the slot is in no index and in no queue: nobody else writes it, and readers see that it is free.
     unsafe {
         let shared = &raw mut (*slot).shared;
@@ -293,7 +296,7 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
             port: [0, 0],
             mtu: stored_mtu(opening.mtu),
             out_if: opening.uplink,
-            hop: [h0, h1, h2, h3, 0, 0, 0, 0, 0, 0, 0, 0],
+            hop: opening.hop,
             counters: opening.counters as u16,
             uplink_counters: opening.counters_out as u16,
             packets: 0,
@@ -316,6 +319,8 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         (*shared).route_checked = now;
         (*shared).endpoint = opening.endpoint;
         (*shared).counters = opening.counters;
+        (*shared).next_hop = opening.next_hop;
+        (*shared).exit = opening.exit;
         (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
         (*shared).kind = if opening.endpoint == 0 {
             flow_kind::HOST

@@ -22,7 +22,8 @@ pub(crate) struct Hit {
     pub(crate) port: [u8; 2],
     pub(crate) mtu: u16,
     pub(crate) out_if: u32,
-    pub(crate) hop: [u8; 12],
+    /// Two hardware addresses, as words of a frame.
+    pub(crate) hop: [u32; 3],
     pub(crate) counters: u16,
     pub(crate) uplink_counters: u16,
 }
@@ -105,16 +106,30 @@ pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
     }
 }
 
+impl Hit {
+    /// The address of the next hop of an outbound flow.
+    #[inline(always)]
+    pub(crate) fn next_hop(&self) -> [u8; 4] {
+        // SAFETY: an aligned word of the slot.
+        unsafe { (&raw const (*self.slot).shared.next_hop).cast::<u32>().read_volatile() }.to_ne_bytes()
+    }
+
+    /// Whether the hardware addresses of the way are known.
+    #[inline(always)]
+    pub(crate) fn knows_macs(&self) -> bool {
+        // Some byte of the one or of the other is not zero.
+        self.hop[0] | self.hop[2] != 0
+    }
+}
+
 /// The twelve bytes as three words: the field is aligned to four.
 ///
 /// # Safety
 /// `hop` points into a `FlowHalf`.
 #[inline(always)]
-pub(crate) unsafe fn read_hop(hop: *const [u8; 12]) -> [u8; 12] {
+pub(crate) unsafe fn read_hop(hop: *const [u8; 12]) -> [u32; 3] {
     // SAFETY: `FlowHalf::hop` stands at offset 32, aligned to four bytes.
-    let [a, b, c] = unsafe { hop.cast::<[u32; 3]>().read_volatile() };
-    let ([a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3]) = (a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes());
-    [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3]
+    unsafe { hop.cast::<[u32; 3]>().read_volatile() }
 }
 
 /// Whether the tuple in a slot is `tuple`, compared by words.

@@ -265,8 +265,8 @@ extern "C" fn fwd_error_send(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32,
     if way != IN {
         let Some(hit) = store::copy::<false>(slot, word) else { return Action::DROP.perform() };
         count::count(hit.counters.into(), Verdict::Forwarded, amount);
-        let [h0, h1, h2, h3, ..] = hit.hop;
-        return Action::neighbour(hit.out_if, [h0, h1, h2, h3]).perform();
+        let next_hop = hit.next_hop();
+        return Action::neighbour(hit.out_if, next_hop).perform();
     }
     let Some(hit) = store::copy::<true>(slot, word) else {
         return from_uplink::drop(skb, l3, DropReason::Contended).perform();

@@ -183,13 +183,15 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     let amount = Amount::of(skb, ip, l4);
     life::touch::<false>(hit, l4, now, amount);
     let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Decrement);
-    if let Err(reason) = apply::rewrite(skb, bytes, &change) {
+    // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
+    let straight = hit.knows_macs();
+    let addressed = if straight { apply::set_macs(bytes, hit.hop) } else { Ok(()) };
+    if let Err(reason) = addressed.and_then(|()| apply::rewrite(skb, bytes, &change)) {
         return drop(skb, reason);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
     clamp(skb, tuple, l4, hit);
-    let [h0, h1, h2, h3, ..] = hit.hop;
-    Action::neighbour(hit.out_if, [h0, h1, h2, h3])
+    if straight { Action::device(hit.out_if) } else { Action::neighbour(hit.out_if, hit.next_hop()) }
 }
 
 /// Lowers the segment size that a SYN asks for, where the network wants that. Bytes taken before are stale.

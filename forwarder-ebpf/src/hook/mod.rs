@@ -1,6 +1,7 @@
 //! One file per hook: a packet's way from top to bottom.
 
 mod errors;
+mod exit;
 mod fragments;
 mod from_ns;
 mod from_uplink;
@@ -12,6 +13,7 @@ mod to_uplink;
 mod unusual;
 mod vlan;
 
+pub(crate) use exit::{exit_guard, from_inside};
 pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;
 pub(crate) use to_uplink::to_uplink;

@@ -152,8 +152,8 @@ fn send_out(skb: Skb, tuple: *const Tuple, slot: u32) -> Result<Action, DropReas
     }
     found.translate(Side::Source, Ttl::Decrement)?;
     count::count(found.hit.counters.into(), Verdict::Forwarded, found.amount());
-    let [h0, h1, h2, h3, ..] = found.hit.hop;
-    Ok(Action::neighbour(found.hit.out_if, [h0, h1, h2, h3]))
+    let next_hop = found.hit.next_hop();
+    Ok(Action::neighbour(found.hit.out_if, next_hop))
 }
 
 /// Delivers a packet from outside into its namespace. Returns what the program returns.

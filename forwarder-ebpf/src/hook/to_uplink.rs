@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fragments, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, exit, fragments, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -32,6 +32,9 @@ pub(super) const LEFT_ALONE: u32 = 0;
 /// A packet on its way out by an uplink, its network header at `L3`.
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
+    if exit::left_by_it() {
+        return Action::NEXT;
+    }
     let bytes = skb.headers();
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}

@@ -96,7 +96,7 @@ impl State {
             addresses: address.into_iter().collect(),
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default(),
-            datapath: if kernel { "kernel" } else { "tc" }.into(),
+            datapath: execute::datapath(endpoint.flags).name().into(),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,
             allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,

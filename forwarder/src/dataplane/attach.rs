@@ -28,6 +28,10 @@ pub enum Hook {
     FromUplinkL3,
     /// Egress of an uplink without link-layer header.
     ToUplinkL3,
+    /// Egress of the interface inside a namespace.
+    FromInside,
+    /// Egress of the macvlan inside a namespace.
+    ExitGuard,
 }
 
 /// The hooks of an uplink, egress first: what leaves is guarded before anything comes in.
@@ -45,13 +49,15 @@ impl Hook {
             Self::ToUplink => "to_uplink",
             Self::FromUplinkL3 => "from_uplink_l3",
             Self::ToUplinkL3 => "to_uplink_l3",
+            Self::FromInside => "from_inside",
+            Self::ExitGuard => "exit_guard",
         }
     }
 
     const fn attach_type(self) -> TcAttachType {
         match self {
             Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
-            Self::ToUplink | Self::ToUplinkL3 => TcAttachType::Egress,
+            Self::ToUplink | Self::ToUplinkL3 | Self::FromInside | Self::ExitGuard => TcAttachType::Egress,
         }
     }
 }
@@ -123,12 +129,60 @@ impl Dataplane {
         self.detach(Hook::FromNs, ifindex)
     }
 
+    /// Attaches inside the calling thread's namespace, that of the endpoint with the host end `owner`: to its macvlan `exit`, and
+    /// then to the interface that has the same number as the host end.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] where the kernel has no TCX; otherwise what the kernel says.
+    pub fn attach_exit(&self, owner: u32, exit: u32) -> Result<()> {
+        if self.backend()? != Backend::Tcx {
+            let why = "this kernel has no TCX, whose links end with their interface (Linux 6.6)";
+            return Err(Error::new(Kind::Unsupported, "use", "datapath macvlan", why).remedy("use --datapath tc"));
+        }
+        self.load_exit()?;
+        for (hook, ifindex) in [(Hook::ExitGuard, exit), (Hook::FromInside, owner)] {
+            if !self.is_attached_for(owner, hook, ifindex)? {
+                self.attach_for(owner, Backend::Tcx, hook, ifindex)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether both programs are attached inside the calling thread's namespace, that of the endpoint with the host end `owner`.
+    ///
+    /// # Errors
+    /// As [`is_attached`](Self::is_attached).
+    pub fn is_exit_attached(&self, owner: u32, exit: u32) -> Result<bool> {
+        Ok(self.is_attached_for(owner, Hook::ExitGuard, exit)? && self.is_attached(Hook::FromInside, owner)?)
+    }
+
+    /// Detaches inside the namespace of the endpoint with the host end `owner`, the guard last.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach_exit(&self, owner: u32) -> Result<()> {
+        [Hook::FromInside, Hook::ExitGuard].into_iter().try_for_each(|hook| self.detach(hook, owner))
+    }
+
+    /// The host ends of endpoints to whose exit a program is noted as attached.
+    ///
+    /// # Errors
+    /// The pins cannot be listed.
+    pub fn attached_exits(&self) -> Result<Vec<u32>> {
+        Ok([self.attached(Hook::FromInside)?, self.attached(Hook::ExitGuard)?].concat())
+    }
+
     /// Whether the program of `hook` is attached to `ifindex`: a link that is pinned but whose interface is gone is not.
     ///
     /// # Errors
     /// The pin or the kernel's list cannot be read.
     pub fn is_attached(&self, hook: Hook, ifindex: u32) -> Result<bool> {
-        if !self.is_loaded() || !self.pin_of(hook, ifindex).exists() {
+        self.is_attached_for(ifindex, hook, ifindex)
+    }
+
+    /// As [`is_attached`](Self::is_attached), for the endpoint with the host end `owner`, by which the link is pinned.
+    fn is_attached_for(&self, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
+        if !self.is_loaded() || !self.pin_of(hook, owner).exists() {
             return Ok(false);
         }
         match self.backend()? {
@@ -172,9 +226,14 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses.
     pub fn attach_by(&self, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
+        self.attach_for(ifindex, backend, hook, ifindex)
+    }
+
+    /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host end `owner`.
+    fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
         let doing = format!("attach program {} to", hook.program());
         let object = || format!("interface {ifindex}");
-        let pin = self.pin_of(hook, ifindex);
+        let pin = self.pin_of(hook, owner);
         // A link of an interface that is gone, or of a run that was interrupted.
         discard(&pin)?;
         let mut program = self.program(hook.program())?;

@@ -48,6 +48,8 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "FRAGMENTS",
     "REPLY",
     "INBOUND",
+    "EXIT_DOOR",
+    "QUESTION",
 ];
 
 /// Every program, by the name of its pin.
@@ -55,6 +57,9 @@ const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
+
+/// The programs inside namespaces that leave by a macvlan, which are loaded when there is such a namespace.
+const EXIT_PROGRAM_NAMES: [&str; 2] = ["from_inside", "exit_guard"];
 
 /// TCP, UDP and ICMP have ports each of their own.
 const PORT_CLASSES: u32 = 3;
@@ -187,10 +192,19 @@ impl Dataplane {
         self.start_sweep()
     }
 
-    /// Loads and pins the programs of uplinks without link-layer header, over the maps that are there; does nothing if that
-    /// was done.
+    /// Loads and pins the programs of uplinks without link-layer header, unless that was done.
     pub(super) fn load_l3(&self) -> Result<()> {
-        let missing = L3_PROGRAM_NAMES.into_iter().filter(|name| !self.program_pin(name).exists()).collect::<Vec<_>>();
+        self.load_more(L3_PROGRAM_NAMES)
+    }
+
+    /// Loads and pins the programs inside namespaces, unless that was done.
+    pub(super) fn load_exit(&self) -> Result<()> {
+        self.load_more(EXIT_PROGRAM_NAMES)
+    }
+
+    /// Loads and pins further programs over the maps that are there.
+    fn load_more(&self, names: [&str; 2]) -> Result<()> {
+        let missing = names.into_iter().filter(|name| !self.program_pin(name).exists()).collect::<Vec<_>>();
         if missing.is_empty() {
             return Ok(());
         }

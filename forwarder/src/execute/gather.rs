@@ -223,6 +223,12 @@ impl Gathered {
             if !plane.is_attached(Hook::FromNs, endpoint.index)? {
                 records.endpoint_hooks.remove(&endpoint.index);
             }
+            let inside = self.actual.target.as_ref().and_then(|target| self.namespaces.get(&target.reference));
+            if let Some(inside) = inside.filter(|_| records.exit_hooks.contains(&endpoint.index))
+                && !inside.run(|| plane.is_exit_attached(endpoint.index, endpoint.exit))?
+            {
+                records.exit_hooks.remove(&endpoint.index);
+            }
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
         uplink_hooks: plane.attached_uplinks()?.into_iter().collect(),
         endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
+        exit_hooks: plane.attached_exits()?.into_iter().collect(),
     })
 }
 
@@ -78,6 +79,7 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
         address: record.v4.into(),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+        exit: record.exit,
         marks: Marks {
             created: is_set(endpoint_flags::NS_CREATED),
             resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
@@ -90,13 +92,22 @@ fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
     UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into() }
 }
 
-fn datapath(flags: u32) -> Datapath {
-    if flags & endpoint_flags::KERNEL_DATAPATH == 0 { Datapath::Tc } else { Datapath::Kernel }
+/// What forwards the packets of a network or an endpoint with these flags.
+#[must_use]
+pub(crate) fn datapath(flags: u32) -> Datapath {
+    if flags & endpoint_flags::KERNEL_DATAPATH != 0 {
+        Datapath::Kernel
+    } else if flags & endpoint_flags::MACVLAN_DATAPATH != 0 {
+        Datapath::Macvlan
+    } else {
+        Datapath::Tc
+    }
 }
 
 fn flag(datapath: Datapath) -> u32 {
     match datapath {
         Datapath::Tc => 0,
+        Datapath::Macvlan => endpoint_flags::MACVLAN_DATAPATH,
         Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
     }
 }
@@ -175,7 +186,9 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         gateway_mac: spec.gateway_mac,
         flags: flag(spec.datapath) | flags_of(spec.treatment) | marks,
         v6: [0; 16],
+        exit: 0,
         pid: spec.pid.unwrap_or(0),
+        _pad: 0,
         netns_cookie: ns.cookie()?,
         netns_inode: ns.inode()?,
         ns: name(spec.ns.as_deref().unwrap_or_default())?,

@@ -181,7 +181,7 @@ impl Netlink {
     }
 
     /// Keeps IPv6 from giving an interface a link-local address: it shall not be a way into the host.
-    pub(super) fn disable_addrgen(&self, index: u32) -> Result<()> {
+    pub(crate) fn disable_addrgen(&self, index: u32) -> Result<()> {
         let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
         let attribute = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
         let message = LinkUnspec::new_with_index(index).append_extra_attribute(attribute).build();

@@ -10,6 +10,7 @@ mod carrier;
 mod failure;
 mod fdb;
 mod link;
+mod macvlan;
 mod neighbour;
 mod netnsid;
 mod offload;
@@ -30,6 +31,7 @@ pub use self::{
     bridge::BridgeSpec,
     fdb::FdbEntry,
     link::{ALIAS_MAX, Link, LinkLayer},
+    macvlan::MacvlanSpec,
     neighbour::Neighbour,
     offload::offloads,
     route::{Route, TABLE_MAIN},

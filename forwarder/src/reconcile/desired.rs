@@ -211,6 +211,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     if datapath.is_ebpf() {
         uplink.check_layer()?;
     }
+    if datapath == Datapath::Macvlan {
+        uplink.check_macvlan()?;
+    }
     Ok(Network {
         mtu: mtu(request.mtu, &uplink)?,
         datapath,
@@ -252,9 +255,13 @@ fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
 fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     match (given, &actual.no_tc) {
         (Some(Datapath::Kernel), _) | (None, Some(_)) => Ok(Datapath::Kernel),
-        (_, None) => Ok(Datapath::Tc),
-        (Some(Datapath::Tc), Some(why)) => Err(Error::new(Kind::Unsupported, "use", "datapath tc", why.clone())
-            .remedy("use --datapath kernel: the kernel's bridge and nftables")),
+        (None, None) => Ok(Datapath::Tc),
+        (Some(datapath), None) => Ok(datapath),
+        (Some(datapath), Some(why)) => {
+            let object = format!("datapath {}", datapath.name());
+            Err(Error::new(Kind::Unsupported, "use", object, why.clone())
+                .remedy("use --datapath kernel: the kernel's bridge and nftables"))
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn has_only_ours(actual: &Actual, known: &Known) -> bool {
         let host = link.peer.and_then(|peer| actual.host.net.by_index(peer));
         host.is_some_and(|host| names::is_our_veth(host) && garbage::are_ends(host, link))
     };
-    known.links.iter().all(|link| link.loopback || is_ours(link))
+    known.links.iter().all(|link| link.loopback || names::is_our_exit(link) || is_ours(link))
 }
 
 fn nearest_up(request: &DownRequest, actual: &Actual) -> Option<String> {
@@ -125,6 +125,7 @@ impl Scope<'_> {
         let mut objects = Vec::new();
         for endpoint in endpoints {
             objects.extend(garbage::resolv_conf(endpoint));
+            objects.extend(garbage::exit(self.actual, endpoint));
             objects.extend(self.loopback(endpoint));
             let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
             objects.extend(garbage::neighbour(self.actual, endpoint));

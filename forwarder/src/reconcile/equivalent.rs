@@ -162,6 +162,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
         Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
+        Object::Exit { ns, ns_if, uplink, mtu, .. } => exit(ns, ns_if, (uplink, *mtu), make, pins),
         Object::UplinkHooks { name, layer, .. } => {
             let [to, from] = match layer {
                 LinkLayer::None => ["to_uplink_l3", "from_uplink_l3"],
@@ -175,6 +176,25 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The macvlan inside a namespace and its programs.
+fn exit(ns: &TargetRef, ns_if: &str, (uplink, mtu): (&str, u32), make: bool, pins: &str) -> Vec<String> {
+    let (ip, netns, exit) = (ip(ns), netns(ns), super::EXIT_IF);
+    let inside = format!("nsenter --net={}", quoted(&ns.path().display().to_string()));
+    if !make {
+        return vec![format!("{inside} bpftool net detach tcx_egress dev {ns_if}"), format!("{ip} link del {exit}")];
+    }
+    let attach = |program: &str, interface: &str| {
+        format!("{inside} bpftool net attach tcx_egress pinned {pins}/progs/{program} dev {interface}")
+    };
+    let uplink = quoted(uplink);
+    vec![
+        format!("ip link add link {uplink} name {exit} netns {netns} mtu {mtu} type macvlan mode source"),
+        attach("exit_guard", exit),
+        attach("from_inside", ns_if),
+        format!("{ip} link set {exit} addrgenmode none up"),
+    ]
 }
 
 /// What is written into the map CONFIG, for which no other tool has a command.

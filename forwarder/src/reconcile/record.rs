@@ -59,6 +59,8 @@ pub struct EndpointRecord {
     pub mac: Mac,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// ifindex inside of the macvlan by which established flows leave; 0 for none.
+    pub exit: u32,
     /// What was done for it besides.
     pub marks: Marks,
 }
@@ -133,4 +135,6 @@ pub struct Records {
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of host ends with pinned hooks.
     pub endpoint_hooks: BTreeSet<u32>,
+    /// ifindexes of host ends whose endpoints have pinned hooks at both their interfaces inside.
+    pub exit_hooks: BTreeSet<u32>,
 }

@@ -45,6 +45,8 @@ impl fmt::Display for TargetRef {
 pub enum Datapath {
     /// eBPF programs at the traffic control hooks.
     Tc,
+    /// The same, and established flows leave by a macvlan of the uplink inside the namespace.
+    Macvlan,
     /// The kernel's bridge, with masquerade by nftables.
     Kernel,
 }
@@ -55,6 +57,7 @@ impl Datapath {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tc => "tc",
+            Self::Macvlan => "macvlan",
             Self::Kernel => "kernel",
         }
     }
@@ -63,7 +66,7 @@ impl Datapath {
     #[must_use]
     pub const fn is_ebpf(self) -> bool {
         match self {
-            Self::Tc => true,
+            Self::Tc | Self::Macvlan => true,
             Self::Kernel => false,
         }
     }

@@ -17,6 +17,9 @@ pub(super) struct Uplink {
     pub(super) mtu: u32,
     pub(super) address: Ipv4Addr,
     pub(super) layer: LinkLayer,
+    /// What kind of interface it is, and whether it is a port of another.
+    pub(super) kind: Option<String>,
+    pub(super) port: bool,
 }
 
 /// The uplink that was asked for, or the default route's.
@@ -53,7 +56,7 @@ pub(super) fn of_network(actual: &Actual, network: &NetworkRecord, attached: boo
     match (record, attached) {
         (Some(record), true) => {
             let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
-            Ok(Uplink { name: link.name.clone(), index: link.index, mtu: link.mtu, address, layer: link.layer })
+            Ok(uplink(link, address))
         }
         _ => ready(actual, link),
     }
@@ -83,7 +86,19 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
             None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {name}")),
         });
     };
-    Ok(Uplink { name: name.clone(), index: link.index, mtu: link.mtu, address: address.addr(), layer: link.layer })
+    Ok(uplink(link, address.addr()))
+}
+
+fn uplink(link: &Link, address: Ipv4Addr) -> Uplink {
+    Uplink {
+        name: link.name.clone(),
+        index: link.index,
+        mtu: link.mtu,
+        address,
+        layer: link.layer,
+        kind: link.kind.clone(),
+        port: link.controller.is_some(),
+    }
 }
 
 impl Uplink {
@@ -96,6 +111,27 @@ impl Uplink {
         let why = format!("it is neither Ethernet nor without link-layer header, but of type {number}");
         Err(Error::new(Kind::Unsupported, "use", format!("uplink {}", self.name), why)
             .remedy("use another uplink, or --datapath kernel, which takes any"))
+    }
+}
+
+impl Uplink {
+    /// Checks that there can be macvlans of it whose packets pass its hooks.
+    ///
+    /// # Errors
+    /// It has no Ethernet header, gives its packets to something else already, or is a macvlan itself.
+    pub(super) fn check_macvlan(&self) -> Result<()> {
+        let why = if self.layer != LinkLayer::Ethernet {
+            "it has no Ethernet header"
+        } else if self.port {
+            "it is a port of another interface"
+        } else if matches!(self.kind.as_deref(), Some("macvlan" | "macvtap")) {
+            // The kernel would make them macvlans of what is below (macvlan_common_newlink): past the hooks.
+            "it is a macvlan itself"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(Kind::Unsupported, "make a macvlan of", format!("uplink {}", self.name), why)
+            .remedy("use --datapath tc"))
     }
 }
 

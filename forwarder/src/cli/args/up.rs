@@ -25,7 +25,8 @@ pub(crate) struct UpArgs {
     /// Largest packet, bytes [default: the uplink's]
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
-    /// What forwards packets: tc is eBPF, kernel is bridge and nftables, auto the best
+    /// What forwards packets: tc is eBPF, macvlan the same with a faster way out, kernel is
+    /// bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
     /// How the network maps ports: symmetric is per destination, eim one port for all
@@ -71,6 +72,8 @@ pub(crate) enum DatapathArg {
     Auto,
     // eBPF programs at the traffic control hooks.
     Tc,
+    // The same, and established flows leave by a macvlan of the uplink inside the namespace.
+    Macvlan,
     // The kernel's bridge, with masquerade by nftables.
     Kernel,
 }

@@ -49,6 +49,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         datapath: match datapath {
             DatapathArg::Auto => None,
             DatapathArg::Tc => Some(Datapath::Tc),
+            DatapathArg::Macvlan => Some(Datapath::Macvlan),
             DatapathArg::Kernel => Some(Datapath::Kernel),
         },
         nat: nat.map(|nat| match nat {

@@ -22,7 +22,7 @@ impl Runner<'_> {
         let mut inside = None;
         let ns = Netns::create_named(name, |_| {
             let netlink = Netlink::here()?;
-            netlink.set_alias(index(&netlink, "lo")?, &mark)?;
+            netlink.set_alias(index_of(&netlink, "lo")?, &mark)?;
             inside = Some(netlink);
             Ok(())
         })?;
@@ -76,18 +76,24 @@ impl Runner<'_> {
 
     /// Works on an interface inside a namespace.
     fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
-        let netlink = match self.inside.entry(ns.clone()) {
+        let netlink = self.netlink_in(ns)?;
+        work(netlink, index_of(netlink, ifname)?)
+    }
+
+    /// A connection into a namespace.
+    pub(super) fn netlink_in(&mut self, ns: &TargetRef) -> Result<&Netlink> {
+        Ok(match self.inside.entry(ns.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match self.namespaces.get(ns) {
                 Some(namespace) => entry.insert(Netlink::open(namespace)?),
                 None => return Err(not_opened(ns)),
             },
-        };
-        work(netlink, index(netlink, ifname)?)
+        })
     }
 }
 
-fn index(netlink: &Netlink, name: &str) -> Result<u32> {
+/// The number of an interface inside.
+pub(super) fn index_of(netlink: &Netlink, name: &str) -> Result<u32> {
     let link = netlink.link(name)?.ok_or_else(|| {
         Error::new(Kind::NotFound, "find", format!("interface {name} in the namespace"), "there is no such interface")
     })?;

@@ -1,5 +1,6 @@
 //! Runs the operations of a plan.
 
+mod exit;
 mod inside;
 mod outside;
 mod records;
@@ -118,6 +119,7 @@ impl<'a> Runner<'a> {
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.make_inside(object),
+            Object::Exit { .. } => self.open_exit(object),
             object => self.make_outside(object),
         }
     }
@@ -145,6 +147,7 @@ impl<'a> Runner<'a> {
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.remove_inside(object),
+            Object::Exit { .. } => self.close_exit(object),
             object => self.remove_outside(object),
         }
     }
@@ -187,6 +190,7 @@ fn may_be_half_done(op: &Op) -> bool {
             | Object::EndpointHook { .. }
             | Object::Network(_)
             | Object::Endpoint(_)
+            | Object::Exit { .. }
     );
     in_steps && op.action == Action::Make
 }

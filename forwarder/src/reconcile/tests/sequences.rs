@@ -11,7 +11,7 @@ use super::super::{
 
 #[derive(Clone, Debug)]
 enum Event {
-    Up { ns: usize, network: usize, kernel: bool, steps: usize },
+    Up { ns: usize, network: usize, datapath: Datapath, steps: usize },
     Down { ns: Option<usize>, steps: usize },
     DeleteNamespace(usize),
     AddNamespace(usize),
@@ -27,10 +27,14 @@ fn steps() -> impl Strategy<Value = usize> {
     prop_oneof![Just(usize::MAX), 0usize..30]
 }
 
+fn datapath() -> impl Strategy<Value = Datapath> {
+    prop_oneof![Just(Datapath::Tc), Just(Datapath::Macvlan), Just(Datapath::Kernel)]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..4usize, 0..3usize, any::<bool>(), steps())
-            .prop_map(|(ns, network, kernel, steps)| Event::Up { ns, network, kernel, steps }),
+        6 => (0..4usize, 0..3usize, datapath(), steps())
+            .prop_map(|(ns, network, datapath, steps)| Event::Up { ns, network, datapath, steps }),
         3 => (proptest::option::weighted(0.8, 0..4usize), steps()).prop_map(|(ns, steps)| Event::Down { ns, steps }),
         1 => (0..4usize).prop_map(Event::DeleteNamespace),
         1 => (0..4usize).prop_map(Event::AddNamespace),
@@ -42,12 +46,11 @@ fn event() -> impl Strategy<Value = Event> {
 /// The world, and the names of namespaces that the user made.
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
     match event {
-        Event::Up { ns, network, kernel, steps } => {
-            let datapath = if *kernel { Datapath::Kernel } else { Datapath::Tc };
+        Event::Up { ns, network, datapath, steps } => {
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
                 uplink: Some(UPLINKS[*network].into()),
-                datapath: Some(datapath),
+                datapath: Some(*datapath),
                 ..UpRequest::new(named(NAMESPACES[*ns]))
             };
             if let Ok(plan) = world.plan_up(&request) {
