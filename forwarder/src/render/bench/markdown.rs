@@ -15,7 +15,7 @@ pub fn markdown(report: &Report) -> String {
         line(&mut page, &format!("\n**{}**", escaped(&sentence)));
     }
     for sheet in sheets(report) {
-        line(&mut page, &format!("\n## {}\n\n{}{}\n", sheet.title, capitalised(&sheet.about), intervals(&sheet)));
+        line(&mut page, &format!("\n## {}\n\n{}{}\n", sheet.title, sentence(&sheet.about), intervals(&sheet)));
         table(&mut page, &sheet);
     }
     line(&mut page, "\n## What the metrics are\n");
@@ -99,9 +99,14 @@ fn cells(block: &Block, row: usize) -> Vec<String> {
 }
 
 /// With a capital letter at its beginning and a full stop at its end.
-fn capitalised(text: &str) -> String {
+fn sentence(text: &str) -> String {
+    format!("{}.", capitalised(text))
+}
+
+/// With a capital letter at its beginning.
+pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// `text` on one line, without what Markdown or HTML would take for something else.

@@ -52,6 +52,19 @@ fn the_headline_comes_first_and_the_warnings_last() {
 }
 
 #[test]
+fn a_headline_says_no_more_than_is_known() {
+    let mut report = sample::report();
+    let overhead = report.overheads.iter_mut().find(|overhead| overhead.path == Path::FwdTc).expect("measured");
+    (overhead.micros.low, overhead.micros.high) = (-1.5, 3.0);
+    let text = text(&report, None);
+    let headline = text.lines().next().unwrap_or_default();
+    let said =
+        "fwd tc adds -1.50 – 3.00 µs to TCP and 0.81–0.89 µs to UDP over host: the machine was too noisy to tell more.";
+    assert_eq!(headline, said);
+    assert!(text.contains("\nfwd xdp adds 1.66 µs to TCP"), "the other is clear: {text}");
+}
+
+#[test]
 fn narrow_terminals_get_more_and_narrower_tables() {
     assert_snapshot!(text(&sample::report(), Some(80)));
     for width in [50, 60, 100, 120, 150] {

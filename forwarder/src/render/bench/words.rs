@@ -6,7 +6,7 @@ use super::numbers::{Scale, percent};
 use crate::{
     bench::{
         Metric, Path,
-        report::{Environment, MetricReport, Overhead, Report, Settings},
+        report::{Environment, Estimate, MetricReport, Overhead, Report, Settings},
     },
     render::units,
 };
@@ -93,18 +93,30 @@ fn headline_of(report: &Report, path: Path) -> Option<String> {
     if found.is_empty() {
         return None;
     }
+    let told = found.iter().all(|(_, overhead)| is_told(overhead.micros));
     let adds = found.iter().map(|(name, overhead)| {
-        let micros = overhead.micros.median;
-        format!("{} to {name}", Scale::micros([micros]).with_unit(micros))
+        let scale = Scale::micros([overhead.micros.high]);
+        let micros = if told {
+            scale.with_unit(overhead.micros.median)
+        } else {
+            format!("{} µs", scale.interval(overhead.micros))
+        };
+        format!("{micros} to {name}")
     });
     let adds = adds.collect::<Vec<_>>().join(" and ");
     let shares = found.iter().filter_map(|(_, overhead)| overhead.of_bridge.map(|share| percent(share.median)));
     let shares = shares.collect::<Vec<_>>();
-    let share = match shares.as_slice() {
+    let more = match shares.as_slice() {
+        _ if !told => ": the machine was too noisy to tell more".into(),
         [] => String::new(),
         shares => format!(": {} of what {} adds", shares.join(" and "), Path::BridgeMasquerade.title()),
     };
-    Some(format!("{} adds {adds} over host{share}.", path.title()))
+    Some(format!("{} adds {adds} over host{more}.", path.title()))
+}
+
+/// Whether a median says enough: the interval is narrower than it, and does not reach zero.
+fn is_told(estimate: Estimate) -> bool {
+    estimate.low > 0.0 && estimate.high - estimate.low <= estimate.median
 }
 
 /// Path and reason of what was not measured.

@@ -11,6 +11,7 @@ mod table;
 
 use self::{figure::class_of, markup::Element};
 use super::{
+    markdown::capitalised,
     numbers::{Scale, percent, percents},
     sheet::sheets,
     words,
@@ -19,6 +20,9 @@ use crate::bench::{
     Metric, Path,
     report::{Overhead, Report},
 };
+
+/// Warnings that are seen at once; more are a click away.
+const WARNINGS: usize = 4;
 
 /// The whole page.
 #[must_use]
@@ -56,7 +60,7 @@ fn hero(report: &Report) -> Element {
             let (claim, share) = first.split_once(": ").unwrap_or((first, ""));
             hero = hero.add(Element::new("h1").text(claim.trim_end_matches('.')));
             if !share.is_empty() {
-                hero = hero.add(Element::classed("p", "lead").text(share));
+                hero = hero.add(Element::classed("p", "lead").text(capitalised(share)));
             }
         }
         None => hero = hero.add(Element::new("h1").text("Data paths side by side")),
@@ -95,10 +99,15 @@ fn tile(metric: Metric, overhead: &Overhead) -> Element {
 
 /// What makes the figures doubtful.
 fn warnings(report: &Report) -> Option<Element> {
-    let items = report.warnings.iter().map(|warning| Element::new("li").text(warning));
+    let list =
+        |warnings: &[String]| Element::new("ul").all(warnings.iter().map(|warning| Element::new("li").text(warning)));
+    let (first, more) = report.warnings.split_at(report.warnings.len().min(WARNINGS));
     let heading = Element::new("h2").text("Read with care");
-    let list = Element::new("ul").all(items);
-    let section = Element::classed("section", "warnings").set("role", "note").add(heading).add(list);
+    let mut section = Element::classed("section", "warnings").set("role", "note").add(heading).add(list(first));
+    if !more.is_empty() {
+        let summary = Element::new("summary").text(format!("{} more", more.len()));
+        section = section.add(Element::new("details").add(summary).add(list(more)));
+    }
     (!report.warnings.is_empty()).then_some(section)
 }
 

@@ -96,6 +96,14 @@ fn names_cannot_break_out() {
 }
 
 #[test]
+fn many_warnings_are_a_click_away() {
+    let report = Report { warnings: (0..7).map(|number| format!("warning {number}")).collect(), ..sample::report() };
+    let page = page(&report);
+    let (before, after) = page.split_once("<summary>3 more</summary>").expect("details");
+    assert!(before.contains("warning 3") && !before.contains("warning 4") && after.contains("warning 6"));
+}
+
+#[test]
 fn odd_figures_draw_a_page_nonetheless() {
     for figure in [0.0, -1.0, 1.0, 1e12, f64::NAN, f64::INFINITY] {
         page(&all_figures(sample::report(), figure));
