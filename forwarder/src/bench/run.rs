@@ -17,6 +17,9 @@ use crate::{Error, Kind, Result, cpu};
 /// Load that shows whether a path carries anything, and warms it up.
 const TRIAL: Duration = Duration::from_millis(20);
 
+/// How often a measurement is tried.
+const ATTEMPTS: usize = 3;
+
 /// What to compare and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -129,16 +132,13 @@ impl Bench {
         bench
     }
 
-    /// Makes sure that there is something to measure.
+    /// Makes sure that there is something to measure; else the first path says why not.
     fn any_path(&mut self) -> Result<()> {
-        match (self.tasks.is_empty(), self.failed.pop()) {
-            (false, failed) => {
-                self.failed.extend(failed);
-                Ok(())
-            }
-            (true, Some(failed)) => Err(failed.error),
-            (true, None) => Err(Error::new(Kind::Usage, "compare", "data paths", "none is given")),
+        if !self.tasks.is_empty() {
+            return Ok(());
         }
+        let nothing = || Error::new(Kind::Usage, "compare", "data paths", "none is given");
+        Err(self.failed.drain(..).next().map_or_else(nothing, |failed| failed.error))
     }
 
     fn measure(&self, options: &Options, progress: &mut dyn Progress) -> Result<Records> {
@@ -152,9 +152,9 @@ impl Bench {
                 let each = if done == 0 { options.duration + options.warm_up } else { began.elapsed() / done as u32 };
                 let left = each * (all - done) as u32;
                 progress.measuring(&Measuring { variant: &variant, metric: step.metric, round, done, all, left });
-                let sample = once(&self.sandboxes[step.task], options, step.metric)
-                    .map_err(|error| about(error, &variant, step.metric))?;
-                records.add(variant, step.metric, &sample);
+                let sandbox = &self.sandboxes[step.task];
+                let sample = again(|| once(sandbox, options, step.metric));
+                records.add(variant, step.metric, &sample.map_err(|error| about(error, &variant, step.metric))?);
                 done += 1;
             }
         }
@@ -173,10 +173,21 @@ fn once(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> 
     load::run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
 }
 
+/// Measures, and does so again if it failed: what else the machine does may leave a short measurement nothing.
+fn again(mut measure: impl FnMut() -> Result<Sample>) -> Result<Sample> {
+    for _ in 1..ATTEMPTS {
+        match measure() {
+            Err(error) if error.kind == Kind::Failed => tracing::info!("{error}; measuring again"),
+            done => return done,
+        }
+    }
+    measure()
+}
+
 /// Makes sure that a path carries packets.
 fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
     let trial = Options { duration: TRIAL, warm_up: TRIAL, ..options.clone() };
-    once(sandbox, &trial, Metric::TcpRr).map(drop)
+    again(|| once(sandbox, &trial, Metric::TcpRr)).map(drop)
 }
 
 /// Tells which measurement failed.

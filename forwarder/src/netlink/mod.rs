@@ -12,6 +12,7 @@ mod fdb;
 mod link;
 mod macvlan;
 mod neighbour;
+mod netkit;
 mod netnsid;
 mod offload;
 mod records;

@@ -1,12 +1,13 @@
 //! `fwd up`, by the same entry as the command.
 
+use forwarder_common::abi::Timeout;
 use ipnet::Ipv4Net;
 
 use super::{Scale, by_hand::NETWORK};
 use crate::{
     Error, Kind, Result,
     bench::Path,
-    dataplane::RunDir,
+    dataplane::{Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::Lab,
     netns::{Name, Netns},
@@ -15,14 +16,16 @@ use crate::{
 
 /// Namespaces for which the default network has addresses.
 const USUAL: usize = 250;
-/// Flows that the default table has room for.
+/// Flows that the default table has room for; twice as many if nobody answers them.
 const USUAL_FLOWS: usize = 1 << 16;
+
+/// Idle time of the flows beside the measured one, seconds: they shall be there until the end.
+const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
 
 /// Brings the namespaces up, and returns the last one.
 pub(super) fn up(lab: &Lab, path: Path, scale: Scale) -> Result<Netns> {
-    let datapath = datapath(path)?;
-    // Below the lab's own directory, because the last command removes it.
-    let context = HostContext::new(RunDir::new(lab.run_dir().join("run")));
+    let datapath = datapath(lab, path)?;
+    let context = HostContext::new(run_dir(lab));
     let mut last = None;
     for number in 0..scale.namespaces.max(1) {
         let name = Name::try_from(lab.name(&format!("c{number}")).as_str())?;
@@ -39,16 +42,32 @@ pub(super) fn up(lab: &Lab, path: Path, scale: Scale) -> Result<Netns> {
     Netns::open_named(&last.ok_or_else(missing)?)
 }
 
-/// The data path by its name on the command line.
-fn datapath(path: Path) -> Result<Datapath> {
-    match path {
-        Path::FwdTc => Ok(Datapath::Tc),
-        _ => {
-            let name = path.id().trim_start_matches("fwd-");
-            let why = "this version of fwd does not have it";
-            Err(Error::new(Kind::Unsupported, "use", format!("data path {name}"), why))
-        }
+/// Flows in the table.
+pub(super) fn flows(lab: &Lab) -> Result<usize> {
+    let cookie = lab.host().cookie()?;
+    let Some(plane) = Dataplane::open(&run_dir(lab), cookie)? else { return Ok(0) };
+    let usage = plane.occupancy()?.total;
+    Ok((usage.half_open + usage.established) as usize)
+}
+
+fn run_dir(lab: &Lab) -> RunDir {
+    // Below the lab's own directory, because the last command removes it.
+    RunDir::new(lab.run_dir().join("run"))
+}
+
+/// What `--datapath` would name, if this kernel can do it.
+fn datapath(lab: &Lab, path: Path) -> Result<Datapath> {
+    if path == Path::FwdTc {
+        return Ok(Datapath::Tc);
     }
+    if path == Path::FwdNetkit {
+        lab.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
+            Kind::Unsupported => error.remedy("a kernel with CONFIG_NETKIT (Linux 6.7) has it"),
+            _ => error,
+        })?;
+    }
+    let name = path.id().trim_start_matches("fwd-");
+    Err(Error::new(Kind::Unsupported, "use", format!("data path {name}"), "this version of fwd does not have it"))
 }
 
 /// None: the default.
@@ -58,11 +77,12 @@ fn subnet(namespaces: usize) -> Option<Ipv4Net> {
 
 /// A table with room for the flows; decided by the first `up`.
 fn table(flows: usize, number: usize) -> Result<TableRequest> {
-    if number > 0 || flows <= USUAL_FLOWS / 2 {
+    if number > 0 || flows == 0 {
         return Ok(TableRequest::default());
     }
-    let most = u32::try_from(flows).map_err(|_| {
+    let most = u32::try_from(flows.max(USUAL_FLOWS)).map_err(|_| {
         Error::new(Kind::Usage, "make", format!("a table of {flows} flows"), "that is more than a table can have")
     })?;
-    Ok(TableRequest { max_flows: Some(most), ..TableRequest::default() })
+    let timeouts = vec![(Timeout::UdpHalfOpen, AS_LONG_AS_IT_TAKES)];
+    Ok(TableRequest { max_flows: Some(most), timeouts, ..TableRequest::default() })
 }

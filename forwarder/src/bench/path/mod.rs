@@ -6,18 +6,20 @@ mod flows;
 mod fwd;
 mod netfilter;
 
-use std::net::SocketAddrV4;
+use std::{net::SocketAddrV4, time::Duration};
 
-use self::by_hand::Veth;
-pub use self::netfilter::bridge_masquerade;
+pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
 use super::{Path, environment, load::Site};
 use crate::{
-    Error, Result,
+    Error, Kind, Result,
     dataplane::Floor,
-    lab::{Lab, unique_prefix},
+    lab::{Lab, unique_prefix, wait_until},
     netlink::Netlink,
     netns::Netns,
 };
+
+/// How long packets may be under way.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much there is beside the measured connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,9 +74,21 @@ impl Sandbox {
         }
         let sandbox = Self { _floor: floor, client, lab };
         if scale.flows > 0 && path.has_flows() {
-            flows::make(sandbox.client(), scale.flows)?;
+            sandbox.fill(path, scale.flows)?;
         }
         Ok(sandbox)
+    }
+
+    /// Makes flows, and makes sure that the table has them.
+    fn fill(&self, path: Path, flows: usize) -> Result<()> {
+        if !path.is_fwd() {
+            netfilter::make_room(&self.lab, flows)?;
+        }
+        flows::make(self.client(), flows)?;
+        wait_until(PATIENCE, &format!("the table has {flows} flows"), || {
+            let found = if path.is_fwd() { fwd::flows(&self.lab)? } else { netfilter::flows(&self.lab)? };
+            Ok((found >= flows).then_some(()))
+        })
     }
 
     /// Where client and server of a load are.
@@ -114,7 +128,7 @@ impl Path {
 /// The namespace that is measured.
 fn last(veths: Vec<Veth>) -> Result<Netns> {
     let last = veths.into_iter().next_back().map(|veth| veth.client);
-    last.ok_or_else(|| Error::new(crate::Kind::Usage, "measure", "a path", "it has no namespace"))
+    last.ok_or_else(|| Error::new(Kind::Usage, "measure", "a path", "it has no namespace"))
 }
 
 /// Index of the internet's end of the uplink.
@@ -123,6 +137,6 @@ fn internet_link(netlink: &Netlink, lab: &Lab) -> Result<u32> {
     let addresses = netlink.addresses(None)?;
     let found = addresses.into_iter().find(|(_, net)| net.addr() == gateway);
     found.map(|(index, _)| index).ok_or_else(|| {
-        Error::new(crate::Kind::NotFound, "find", format!("the interface with {gateway}"), "the sandbox lacks it")
+        Error::new(Kind::NotFound, "find", format!("the interface with {gateway}"), "the sandbox lacks it")
     })
 }

@@ -10,8 +10,11 @@ use crate::{
         BridgeSpec,
         nft::{self, Masquerade},
     },
+    sysctl,
 };
 
+/// Settings of the kernel's table of connections.
+const CONNTRACK: &str = "net/netfilter";
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Largest packet, bytes: the uplink's.
@@ -62,6 +65,30 @@ pub fn bridge_masquerade(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
     }
     forward(lab)?;
     Ok(veths)
+}
+
+/// Makes room for flows in the kernel's table of connections, where they stay until the end.
+pub(super) fn make_room(lab: &Lab, flows: usize) -> Result<()> {
+    lab.host().run(|| {
+        let most = count("nf_conntrack_max")?;
+        if flows > most / 4 * 3 {
+            let why = format!("the kernel keeps {most} connections");
+            let remedy = format!("sysctl -w net.netfilter.nf_conntrack_max={}", flows * 2);
+            return Err(Error::new(Kind::Unsupported, "make", format!("{flows} flows"), why).remedy(remedy));
+        }
+        sysctl::write(&format!("{CONNTRACK}/nf_conntrack_udp_timeout"), "86400")
+    })
+}
+
+/// Connections in the kernel's table.
+pub(super) fn flows(lab: &Lab) -> Result<usize> {
+    lab.host().run(|| count("nf_conntrack_count"))
+}
+
+fn count(name: &str) -> Result<usize> {
+    let path = format!("{CONNTRACK}/{name}");
+    let value = sysctl::read(&path)?.and_then(|text| text.parse().ok());
+    value.ok_or_else(|| Error::new(Kind::Unsupported, "read", format!("sysctl {path}"), "this kernel does not have it"))
 }
 
 /// The one program that is run, for it is what `fwd` is compared with.

@@ -4,7 +4,6 @@
 //! machine's own namespace is touched. Everything goes again at the end, also after a failure and after Ctrl-C.
 
 mod latency;
-mod rival;
 mod scenes;
 mod story;
 

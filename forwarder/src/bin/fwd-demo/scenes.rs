@@ -11,13 +11,13 @@ use std::{
 
 use forwarder::{
     Context as _, Error, Kind, Result,
+    bench::path::bridge_masquerade,
     lab::{self, Lab, Process, http},
     netns::{Name, Netns},
 };
 
 use crate::{
     latency::{self, RoundTrip},
-    rival,
     story::Story,
 };
 
@@ -183,7 +183,7 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
          a server beyond the router and back, client and server on one CPU, one path after the other in each round.",
     )?;
     let (by_hand, plain) = (Lab::new(&lab::unique_prefix())?, Lab::new(&lab::unique_prefix())?);
-    let bridge = story.during("setting up the bridge", || rival::set_up(&by_hand))?;
+    let bridge = story.during("setting up the bridge", || rival(&by_hand))?;
     let mynet = stage.mynet()?;
     let paths = [
         path("no namespace", &plain, plain.host()),
@@ -192,6 +192,12 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     ];
     let results = story.announced("measuring", || latency::compare(&paths, ROUNDS))?;
     table(story, &paths, &results)
+}
+
+/// What fwd is compared with: a namespace behind a bridge and a MASQUERADE rule of iptables.
+fn rival(lab: &Lab) -> Result<Netns> {
+    let veth = bridge_masquerade(lab, 1)?.pop();
+    veth.map(|veth| veth.client).ok_or_else(|| Error::new(Kind::Failed, "set up", "the bridge", "it has no namespace"))
 }
 
 /// From a client on the host of `lab` to a server beyond its router.

@@ -1,0 +1,144 @@
+//! `fwd bench`: a whole comparison in short, what is left of it, and what it refuses.
+
+use std::{fs, time::Duration};
+
+use forwarder::{
+    bench::{Metric, Path, report::Report},
+    lab::{Output, Process, wait_until},
+    netns,
+};
+use nix::sys::signal::Signal;
+
+use crate::fwd::{Fwd, LIMIT};
+
+/// What this kernel has.
+const HERE: [Path; 6] =
+    [Path::Host, Path::VethFloor, Path::FwdTc, Path::Routed, Path::NftMasquerade, Path::BridgeMasquerade];
+
+/// Namespaces and directories of the labs of a process.
+fn left_by(pid: u32) -> Vec<String> {
+    let names = netns::named().expect("a list").into_iter().map(|name| name.to_string());
+    let entries = fs::read_dir("/run").expect("a directory").flatten();
+    let directories = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("fwd-")?.to_owned()));
+    names.chain(directories).filter(|name| name.starts_with(&format!("fwdt{pid}x"))).collect()
+}
+
+/// Runs `fwd bench ARGS…` to its end, and makes sure that it has taken everything away.
+#[track_caller]
+fn run(fwd: &Fwd, args: &[&str]) -> Output {
+    let process = Process::spawn(fwd.command(&[&["bench"], args].concat())).expect("fwd starts");
+    let pid = process.id();
+    let output = process.wait(LIMIT).expect("it comes to its end");
+    assert_eq!(left_by(pid), Vec::<String>::new(), "{args:?}");
+    assert!(!fwd.pins().exists(), "it keeps away from the run directory of the host");
+    output
+}
+
+#[track_caller]
+fn report(fwd: &Fwd, args: &[&str]) -> Report {
+    let output = run(fwd, &[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}\n{}", output.status, output.stderr);
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
+}
+
+#[test]
+fn every_path_is_measured_or_says_what_is_missing() {
+    let fwd = Fwd::new();
+    let report = report(&fwd, &["--rounds", "2", "--duration", "50ms"]);
+    assert_eq!(report.paths.iter().map(|path| path.path).collect::<Vec<_>>(), Path::ALL);
+    for path in &report.paths {
+        let name = path.path;
+        let Some(reason) = &path.unavailable else {
+            assert!(HERE.contains(&name) || name.is_fwd(), "{name} is here");
+            assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{name}");
+            for metric in &path.metrics {
+                assert!(metric.value.median > 0.0 && metric.rounds.len() == 2, "{name}: {metric:?}");
+                assert!(metric.to_host.is_some() && (0.0..=1.0).contains(&metric.lost), "{name}: {metric:?}");
+                let timed = metric.metric.is_latency() || metric.metric == Metric::TcpCrr;
+                assert_eq!(metric.latency.is_some(), timed, "{name}: {metric:?}");
+            }
+            continue;
+        };
+        assert!(!HERE.contains(&name), "{name}: {reason}");
+        assert!(path.metrics.is_empty() && reason.len() > 20, "{name}: {reason}");
+    }
+    let missing = |path| report.paths.iter().find(|it| it.path == path).and_then(|it| it.unavailable.clone());
+    assert!(missing(Path::FwdNetkit).is_some_and(|reason| reason.contains("netkit device")), "this kernel has none");
+    assert!(missing(Path::NftFlowtable).is_some_and(|reason| reason.contains("flow table")), "this kernel has none");
+    for path in HERE.into_iter().filter(|path| *path != Path::Host) {
+        for metric in [Metric::TcpRr, Metric::UdpRr] {
+            let overhead = report.overheads.iter().find(|it| it.path == path && it.metric == metric);
+            assert!(overhead.is_some(), "{path} {metric}");
+        }
+    }
+    assert!(report.growth.is_empty() && !report.environment.offloads.is_empty() && report.took > 1.0);
+    assert!(report.warnings.iter().any(|warning| warning.contains("2 rounds are few")), "{:?}", report.warnings);
+}
+
+#[test]
+fn growth_is_measured_from_one_namespace_and_no_flow_on() {
+    let fwd = Fwd::new();
+    let args = ["--paths", "fwd-tc,bridge-masquerade", "--metrics", "udp-rr", "--rounds", "2", "--duration", "20ms"];
+    let report = report(&fwd, &[&args[..], &["--namespaces", "12", "--flows", "2000"]].concat());
+    let growth: Vec<_> = report
+        .growth
+        .iter()
+        .map(|it| (it.of.as_str(), it.path, it.points.iter().map(|point| point.count).collect::<Vec<_>>()))
+        .collect();
+    let (namespaces, flows) = (vec![1, 10, 12], vec![0, 1000, 2000]);
+    assert_eq!(
+        growth,
+        [
+            ("namespaces", Path::FwdTc, namespaces.clone()),
+            ("namespaces", Path::BridgeMasquerade, namespaces),
+            ("flows", Path::FwdTc, flows.clone()),
+            ("flows", Path::BridgeMasquerade, flows),
+        ]
+    );
+    for growth in &report.growth {
+        assert_eq!(growth.metric, Metric::UdpRr);
+        assert_eq!(growth.points[0].to_first.median, 1.0);
+    }
+    // Nothing to compare with.
+    assert!(report.overheads.is_empty() && report.paths.iter().all(|path| path.metrics[0].to_host.is_none()));
+}
+
+#[test]
+fn an_interrupted_comparison_leaves_nothing_behind() {
+    let fwd = Fwd::new();
+    let process =
+        Process::spawn(fwd.command(&["bench", "--metrics", "udp-rr", "--rounds", "1000"])).expect("fwd starts");
+    let pid = process.id();
+    let measuring = || Ok(process.stderr().contains("measuring").then_some(()));
+    wait_until(LIMIT, "the measuring has begun", measuring).expect("it begins");
+    assert!(left_by(pid).len() > 10, "its namespaces are there meanwhile");
+    process.signal(Signal::SIGINT).expect("it runs");
+    let output = process.wait(Duration::from_secs(30)).expect("it ends soon");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(left_by(pid), Vec::<String>::new());
+}
+
+#[test]
+fn a_table_is_for_people_and_progress_is_not_part_of_it() {
+    let fwd = Fwd::new();
+    let args = ["--quick", "--paths", "host,veth-floor,nft-flowtable", "--metrics", "tcp-rr", "--color", "never"];
+    let output = run(&fwd, &args);
+    assert!(output.status.success(), "{output:?}");
+    for words in ["veth floor", "nft flowtable: cannot make", "3 rounds"] {
+        assert!(output.stdout.contains(words), "{words:?} is missing: {}", output.stdout);
+    }
+    assert!(output.stderr.contains("measuring: 0 of 6 done") && !output.stdout.contains("done"), "{output:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_set_up() {
+    let fwd = Fwd::new();
+    fwd.expect_error(&["bench", "--paths", "fwd-tx"], 2, &["fwd-tx", "fwd-tc"]);
+    fwd.expect_error(&["bench", "--metrics", "latency"], 2, &["latency", "tcp-rr", "udp-mtu"]);
+    fwd.expect_error(&["bench", "--rounds", "0"], 2, &["--rounds", "10000"]);
+    fwd.expect_error(&["bench", "--duration", "5"], 2, &["--duration", "250ms"]);
+    fwd.expect_error(&["bench", "--namespaces", "1001"], 2, &["1000"]);
+    fwd.expect_error(&["bench", "--quick", "--rounds", "3"], 2, &["--quick"]);
+    // Where this machine has none of the paths, that is the error.
+    fwd.expect_error(&["bench", "--paths", "nft-flowtable"], 5, &["flow table", "nft_flow_offload"]);
+}
