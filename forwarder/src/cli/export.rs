@@ -15,18 +15,21 @@ pub(super) struct Exports {
     files: Vec<Export>,
 }
 
+/// Makes the content of a file.
+type Format = fn(&Report) -> String;
+
 #[derive(Clone, Debug)]
 struct Export {
     option: &'static str,
     file: PathBuf,
-    content: fn(&Report) -> String,
+    content: Format,
 }
 
 impl Exports {
     /// Checks that every file can be written. None is changed yet, and none is left behind.
     pub(super) fn prepare(args: &ExportArgs) -> Result<Self> {
         let ExportArgs { export_json, export_markdown, export_html } = args;
-        let all: [(&str, &Option<PathBuf>, fn(&Report) -> String); 3] = [
+        let all: [(&str, &Option<PathBuf>, Format); 3] = [
             ("--export-json", export_json, json),
             ("--export-markdown", export_markdown, render::bench::markdown),
             ("--export-html", export_html, render::bench::html),

@@ -19,6 +19,7 @@ pub(super) enum Unit {
     Times,
     Nanoseconds,
     Milliseconds,
+    Seconds,
 }
 
 /// What a figure should be.
@@ -54,6 +55,11 @@ impl Figure {
         Ok(Self { median: number(median)?, low: number(&range[0])?, high: number(&range[1])? })
     }
 
+    /// This in a unit that is so many times larger.
+    pub(super) fn in_units_of(self, size: f64) -> Self {
+        Self { median: self.median / size, low: self.low / size, high: self.high / size }
+    }
+
     /// This in terms of `other`, which is independent of it.
     pub(super) fn over(self, other: Self) -> Self {
         Self { median: self.median / other.median, low: self.low / other.high, high: self.high / other.low }
@@ -66,6 +72,7 @@ impl Figure {
             Unit::Share | Unit::Nanoseconds => 0,
             Unit::Times => 3,
             Unit::Milliseconds => usize::from(median < 100.0),
+            Unit::Seconds => 2,
         };
         let factor = if unit == Unit::Share { 100.0 } else { 1.0 };
         let [median, low, high] = [median, low, high].map(|value| format!("{:.decimals$}", value * factor));
@@ -80,6 +87,7 @@ impl Unit {
             Self::Times => "×",
             Self::Nanoseconds => "ns",
             Self::Milliseconds => "ms",
+            Self::Seconds => "s",
         }
     }
 }

@@ -46,7 +46,12 @@ pub(super) const SOURCES: &[Source] = &[
         program: "fwd-host-cost",
         arguments: &["--json", "15"],
     },
-    Source { name: "up-times", about: "how long up takes", program: "fwd-up-times", arguments: &["--json", "3"] },
+    Source {
+        name: "control",
+        about: "how long up, down and flows take",
+        program: "fwd",
+        arguments: &["bench", "control", "--json", "--sizes", "10,100"],
+    },
 ];
 
 impl Source {

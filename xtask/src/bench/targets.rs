@@ -162,13 +162,17 @@ const TARGETS: &[Target] = &[
         |found| host(found, "UDP in, 64 B"),
     ),
     once(
-        "up-times",
+        "control",
         "up of a further namespace, median",
         Unit::Milliseconds,
         Some(AtMost(10.0)),
         AtMost(5.0),
-        |found| Figure::from_estimate(named(found, "what", "namespaces 2 to 100")?),
+        |report| Figure::from_estimate(&report["further"]),
     ),
+    once("control", "flows --json of 1 M flows", Unit::Seconds, Some(AtMost(2.0)), AtMost(1.0), |report| {
+        anyhow::ensure!(report["flows"]["count"].as_f64() >= Some(1e6), "fewer than a million flows were read");
+        Ok(Figure::from_estimate(&report["flows"]["json"])?.in_units_of(1000.0))
+    }),
 ];
 
 /// The table.

@@ -29,8 +29,9 @@ fn documents() -> Documents {
         packet("from_ns", "TCP, established, 1k of 1k", 80.0),
         packet("from_ns", "TCP, established, 1M of 1M", 240.0),
     ]});
+    let control = json!({ "flows": { "count": 1_000_000, "json": { "median": 900.0, "low": 800.0, "high": 1000.0 } } });
     let stored = |result| json!({ "command": "x", "commit": "c", "date": "d", "kernel": "k", "result": result });
-    [("paths", stored(paths)), ("packets", stored(packets))].into()
+    [("paths", stored(paths)), ("packets", stored(packets)), ("control", stored(control))].into()
 }
 
 #[track_caller]
@@ -72,6 +73,7 @@ fn every_source_gets_its_rows() {
         "| TCP_RR p50, overhead over host as share of bridge + MASQUERADE's: fwd tc | 31 % (30–32) | ≤ 33 % | ≤ 25 % | reached |"
     );
     assert!(row("UDP 64 B packets/s against host: fwd xdp").ends_with("| ≥ 0.82 × | ≥ 0.88 × | **missed** |"));
+    assert!(row("flows --json of 1 M flows").contains("| 0.90 s (0.80–1.00) | ≤ 2 s | ≤ 1 s | aim reached |"));
     assert!(row("established TCP out, per packet").contains("| 70 ns (70–70) | ≤ 120 ns | ≤ 75 ns | aim reached |"));
     assert!(
         row("out, 1 M flows hit at random, against 1 k flows")
@@ -82,7 +84,9 @@ fn every_source_gets_its_rows() {
 #[test]
 fn what_was_not_measured_is_said_to_be_so() {
     assert!(row("TCP_CRR against host: fwd tc").ends_with("| no metric \"tcp-crr\" |"));
-    assert!(row("up of a further namespace, median").ends_with("| not measured yet: ./x bench --only up-times |"));
+    assert!(row("up of a further namespace, median").ends_with("| no number \"median\" in null |"));
+    let namespaces = row("TCP_RR with 1000 namespaces against 1");
+    assert!(namespaces.ends_with("| not measured yet: ./x bench --only namespaces |"), "{namespaces}");
     let all = page::markdown(&targets::rows(&documents()), &documents());
     assert!(!all.contains("netkit"), "a path that this machine does not have has no rows: {all}");
 }
