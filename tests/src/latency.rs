@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     commands::{assert_as_before, snapshot},
     fwd::{Fwd, LIMIT, inside, number},
-    peers::{ANY, PATIENCE, at, echo_udp, udp},
+    peers::{ANY, PATIENCE, at, connect, echo_udp, listen, udp},
 };
 
 /// A run of `fwd latency --json` that goes on until it is told to end.
@@ -113,6 +113,11 @@ fn every_packet_is_timed_both_ways() {
 }
 
 #[test]
+fn every_packet_of_the_macvlan_datapath_is_timed_both_ways() {
+    every_packet_of_an_endpoint_is_timed("macvlan");
+}
+
+#[test]
 fn every_packet_of_the_kernel_datapath_is_timed_both_ways() {
     every_packet_of_an_endpoint_is_timed("kernel");
 }
@@ -195,6 +200,32 @@ fn what_happens_behind_the_uplink_does_not_count() {
         assert_eq!(packets(way), 20);
         assert!(number(&way["p50_ns"]) < 20_000_000, "{way:#}");
     }
+}
+
+#[test]
+fn flows_tell_the_round_trip_of_their_handshake() {
+    const ONE_WAY: Duration = Duration::from_millis(40);
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let delay = Delay::start(&fwd, ONE_WAY).expect("a far host");
+    let (near, far) = (at(fwd.uplink(0).outside[0], 9000), at(delay.address, 9000));
+    let servers = (listen(fwd.internet(0), near), listen(&delay.host, far));
+    let streams = [near, far].map(|server| connect(&pod, ANY, server).expect("it connects"));
+    exchange(&pod, (fwd.internet(0), fwd.uplink(0).outside[0]), 1);
+    // Nobody answers.
+    let silent = at(Ipv4Addr::new(198, 51, 100, 77), 9000);
+    inside(&pod, &["sh", "-c", &format!("timeout 0.2 bash -c '</dev/tcp/{}/{}'; true", silent.ip(), silent.port())]);
+    let flows = fwd.list(&["flows", "--ns", &pod.name]);
+    let of = |proto: &str, to: &Ipv4Addr| {
+        let found = flows.iter().find(|flow| flow["proto"] == proto && flow["dst_addr"] == to.to_string());
+        found.unwrap_or_else(|| panic!("no {proto} to {to} in {flows:#?}"))["handshake_rtt_us"].clone()
+    };
+    let (close, distant) = (number(&of("tcp", near.ip())), number(&of("tcp", far.ip())));
+    // The first packet to a neighbour may wait for ARP, on either.
+    assert!((1..80_000).contains(&close), "{close} µs");
+    assert!((80_000..1_000_000).contains(&distant), "{distant} µs");
+    assert_eq!((of("udp", near.ip()), of("tcp", silent.ip())), (Value::Null, Value::Null));
+    drop((streams, servers));
 }
 
 #[test]

@@ -322,6 +322,8 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         (*shared).next_hop = opening.next_hop;
         (*shared).exit = opening.exit;
         (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
+        (*shared).syn_at = 0;
+        (*shared).handshake_rtt = 0;
         (*shared).kind = if opening.endpoint == 0 {
             flow_kind::HOST
         } else if opening.inbound == 0 {

@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, guard, unusual, whole, wire_size};
+use super::{errors, ethertype, guard, handshake, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -194,10 +194,12 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     if straight { Action::device(hit.out_if) } else { Action::neighbour(hit.out_if, hit.next_hop()) }
 }
 
-/// Lowers the segment size that a SYN asks for, where the network wants that. Bytes taken before are stale.
+/// Notes when a SYN leaves, and lowers the segment size that it asks for, where the network wants that. Bytes taken before are
+/// stale.
 #[inline(always)]
 fn clamp(skb: Skb, tuple: &Tuple, l4: &l4::Header, hit: &Hit) {
     if l4.tcp_flags & tcp_flag::SYN != 0 {
+        handshake::note::<false>(hit, l4.tcp_flags);
         clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
     }
 }

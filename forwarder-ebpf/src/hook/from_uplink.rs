@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, guard, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, guard, handshake, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -154,6 +154,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         return drop(skb, ip.off, reason);
     }
     if l4.tcp_flags & tcp_flag::SYN != 0 {
+        handshake::note::<true>(hit, l4.tcp_flags);
         // SAFETY: `hit` points into the slot array.
         let mtu = unsafe { (&raw const (*hit.slot).out.mtu).read_volatile() };
         // Without a link-layer header there is one by now.

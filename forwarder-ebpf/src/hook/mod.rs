@@ -6,6 +6,7 @@ mod fragments;
 mod from_ns;
 mod from_uplink;
 pub(crate) mod guard;
+mod handshake;
 mod portless;
 mod send;
 mod sums;

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use forwarder_common::abi::{FlowHalf, FlowSlot, FlowState, flow_kind};
+use forwarder_common::{
+    abi::{FlowHalf, FlowSlot, FlowState, flow_kind},
+    flow::Handshake,
+};
 
 use super::{Clock, Dataplane};
 use crate::Result;
@@ -37,6 +40,8 @@ pub struct Flow {
     pub idle: Duration,
     /// The endpoint's host end; 0 for a socket of the host itself.
     pub endpoint: u32,
+    /// Round trip of the TCP handshake, where the SYN went out and was answered at once.
+    pub handshake_rtt: Option<Duration>,
 }
 
 impl Dataplane {
@@ -63,6 +68,7 @@ impl Flow {
         let port = |bytes: [u8; 2]| u16::from_be_bytes(bytes);
         let icmp = proto == ICMP;
         let (src_port, dst_port) = if icmp { (0, 0) } else { (port(out.tuple.sport), port(out.tuple.dport)) };
+        let handshake = Handshake { syn_at: shared.syn_at, rtt: shared.handshake_rtt };
         debug_assert!(shared.kind == flow_kind::HOST || shared.endpoint != 0);
         Self {
             proto,
@@ -76,6 +82,7 @@ impl Flow {
             age: clock.since(shared.created),
             idle: clock.since(shared.last_seen),
             endpoint: shared.endpoint,
+            handshake_rtt: handshake.known().map(|rtt| Duration::from_micros(rtt.into())),
         }
     }
 }

@@ -32,7 +32,7 @@ const DATAGRAM: [u8; 64] = {
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// The way out begins at an interface inside, after everything else that it sends through.
+    /// An interface inside: the way out begins when a packet is given to it.
     NsInside,
     /// The same seen from the host end of a veth pair.
     NsHostEnd,
@@ -48,7 +48,8 @@ impl Point {
     fn programs(self) -> [(&'static str, TcAttachType, LinkOrder); 2] {
         let (egress, ingress) = (TcAttachType::Egress, TcAttachType::Ingress);
         match self {
-            Self::NsInside => [("leaves_ns", egress, LinkOrder::last()), ("enters_ns", ingress, LinkOrder::first())],
+            // First: what follows may send the packet out itself (the exit of --datapath macvlan).
+            Self::NsInside => [("leaves_ns", egress, LinkOrder::first()), ("enters_ns", ingress, LinkOrder::first())],
             Self::NsHostEnd => [("leaves_ns", ingress, LinkOrder::first()), ("enters_ns", egress, LinkOrder::last())],
             Self::Uplink => {
                 [("leaves_uplink", egress, LinkOrder::last()), ("enters_uplink", ingress, LinkOrder::first())]

@@ -50,6 +50,8 @@ pub struct FlowView {
     pub age_ms: u64,
     /// Since the last packet, milliseconds.
     pub idle_ms: u64,
+    /// Round trip of the TCP handshake, microseconds, if it is known.
+    pub handshake_rtt_us: Option<u64>,
 }
 
 impl FlowView {
@@ -81,6 +83,10 @@ impl FlowView {
 
     fn nat(&self) -> String {
         self.nat_addr.map_or_else(|| "-".into(), |addr| socket(addr, self.nat_port))
+    }
+
+    fn rtt(&self) -> (String, Tone) {
+        self.handshake_rtt_us.map_or_else(|| toned("-", Tone::Dim), |us| plain(units::latency(us.saturating_mul(1000))))
     }
 
     fn state_tone(&self) -> Tone {
@@ -130,6 +136,7 @@ fn wide(flows: &[FlowView], look: &Look) -> Grid {
         ("BYTES", Holds::Number),
         ("AGE", Holds::Number),
         ("IDLE", Holds::Number),
+        ("RTT", Holds::Number),
     ];
     let mut grid = Grid::new(look, &columns);
     for flow in flows {
@@ -147,6 +154,7 @@ fn wide(flows: &[FlowView], look: &Look) -> Grid {
             plain(units::bytes(flow.rx_bytes)),
             plain(units::span(flow.age_ms)),
             plain(units::span(flow.idle_ms)),
+            flow.rtt(),
         ]);
     }
     grid
@@ -156,7 +164,7 @@ fn wide(flows: &[FlowView], look: &Look) -> Grid {
 fn narrow(flows: &[FlowView], look: &Look) -> Grid {
     let columns = [
         ("NS\nNETWORK", Holds::Name),
-        ("FLOW\nSTATE, NAT", Holds::Text),
+        ("FLOW\nSTATE, NAT, RTT", Holds::Text),
         ("PKTS\nTX/RX", Holds::Number),
         ("BYTES\nTX/RX", Holds::Number),
         ("AGE\nIDLE", Holds::Number),
@@ -165,9 +173,10 @@ fn narrow(flows: &[FlowView], look: &Look) -> Grid {
     for flow in flows {
         let (tuple, nat) = (format!("{} {}", flow.proto, flow.source()), flow.nat());
         let destination = socket(flow.dst_addr, flow.dst_port);
+        let rtt = flow.handshake_rtt_us.map(|_| format!(", {}", flow.rtt().0)).unwrap_or_default();
         grid.row(vec![
             plain(format!("{}\n{}", flow.owner().0, flow.network().0)),
-            plain(format!("{tuple} → {destination}\n{}, as {nat}", flow.state)),
+            plain(format!("{tuple} → {destination}\n{}, as {nat}{rtt}", flow.state)),
             plain(format!("{}\n{}", units::packets(flow.tx_packets), units::packets(flow.rx_packets))),
             plain(format!("{}\n{}", units::bytes(flow.tx_bytes), units::bytes(flow.rx_bytes))),
             plain(format!("{}\n{}", units::span(flow.age_ms), units::span(flow.idle_ms))),

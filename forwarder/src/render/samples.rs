@@ -124,12 +124,19 @@ fn flow(proto: &str, src_port: Option<u16>, icmp_id: Option<u16>) -> FlowView {
         rx_bytes: 18_000_000,
         age_ms: 72_400,
         idle_ms: 3,
+        handshake_rtt_us: (proto == "tcp").then_some(30_250),
     }
 }
 
 pub(crate) fn flows() -> Vec<FlowView> {
     let echo = FlowView { tx_packets: 1, tx_bytes: 84, rx_packets: 1, rx_bytes: 84, ..flow("icmp", None, Some(4711)) };
-    let syn = FlowView { state: "half-open".into(), rx_packets: 0, rx_bytes: 0, ..flow("tcp", Some(41_234), None) };
+    let syn = FlowView {
+        state: "half-open".into(),
+        rx_packets: 0,
+        rx_bytes: 0,
+        handshake_rtt_us: None,
+        ..flow("tcp", Some(41_234), None)
+    };
     let host = FlowView { network: None, ns: None, ..flow("udp", Some(1024), None) };
     vec![echo, flow("tcp", Some(41_230), None), syn, host]
 }

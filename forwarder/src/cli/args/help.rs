@@ -53,7 +53,7 @@ Examples:
 
 pub(super) const FLOWS: &str = "\
 tx is namespace → outside, rx is outside → namespace. Bytes are IP bytes,
-packets are counted as on the wire.
+packets are counted as on the wire. RTT is the round trip of a TCP handshake.
 
 Examples:
   fwd flows

@@ -62,6 +62,7 @@ fn view(flow: &Flow, owner: Option<&Endpoint>) -> FlowView {
         rx_bytes: flow.rx.1,
         age_ms: milliseconds(flow.age),
         idle_ms: milliseconds(flow.idle),
+        handshake_rtt_us: flow.handshake_rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
     }
 }
 

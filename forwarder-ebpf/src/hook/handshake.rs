@@ -1,0 +1,38 @@
+//! Times the handshakes of TCP.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use forwarder_common::{abi::FlowState, flow::Handshake};
+
+use crate::{flow::store::Hit, maps::FLOW_SLOTS};
+
+/// Set beside the flags of a segment that comes in.
+const BACK: u32 = 0x100;
+
+/// Notes a segment with SYN at its flow.
+#[inline(always)]
+pub(super) fn note<const IN: bool>(hit: &Hit, flags: u8) {
+    let flags = u32::from(flags) | if IN { BACK } else { 0 };
+    fwd_handshake(hit.index, hit.meta, flags);
+}
+
+/// Notes a segment with these flags at the flow in slot `index`, whose word was `word`. Returns 0.
+///
+/// A global function, called for SYN alone.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_handshake(index: u32, word: u32, flags: u32) -> u32 {
+    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
+    // SAFETY: an element of the map; the helper reads a clock. If the slot has been given to another flow meanwhile, that one's
+    // time is off: it decides nothing.
+    unsafe {
+        let now = bpf_ktime_get_ns() / 1000;
+        let (syn_at, rtt) = (&raw mut (*slot).shared.syn_at, &raw mut (*slot).shared.handshake_rtt);
+        let before = Handshake { syn_at: syn_at.read_volatile(), rtt: rtt.read_volatile() };
+        let after = before.after(flags as u8, flags & BACK != 0, FlowState::of(word), now as u32);
+        if after != before {
+            syn_at.write_volatile(after.syn_at);
+            rtt.write_volatile(after.rtt);
+        }
+    }
+    0
+}
