@@ -1,4 +1,4 @@
-//! `fwd-packets [--json] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`). Needs root.
+//! `fwd-packets [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`). Needs root.
 //!
 //! The real programs of a sandboxed host are run by `BPF_PROG_TEST_RUN` on one CPU. A run by itself costs something too:
 //! that is measured with an empty program in the same round and subtracted. Redirects are not carried out in such a run.
@@ -57,16 +57,20 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut json, mut rounds) = (false, 15);
-    for argument in std::env::args().skip(1) {
-        match argument.parse() {
-            Ok(number) if number > 0 => rounds = number,
-            _ if argument == "--json" => json = true,
-            _ => return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-packets [--json] [ROUNDS]")),
+    const USAGE: &str = "usage: fwd-packets [--json] [--only WORDS] [ROUNDS]";
+    let (mut json, mut rounds, mut only) = (false, 15, String::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.parse(), argument.as_str()) {
+            (Ok(number), _) if number > 0 => rounds = number,
+            (_, "--json") => json = true,
+            (_, "--only") => only = arguments.next().unwrap_or_default(),
+            _ => return Err(Error::new(Kind::Usage, "understand", argument, USAGE)),
         }
     }
+    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
     let lab = Lab::new(&unique_prefix())?;
-    let figures = lab.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&lab)?, rounds)))?;
+    let figures = lab.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&lab)?, &cases, rounds)))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
     } else {
@@ -76,11 +80,11 @@ fn run() -> Result<()> {
 }
 
 /// Measures every kind in each round, one after the other; round 0 warms up.
-fn measure(bench: &mut Bench, rounds: usize) -> Result<Figures> {
-    let mut times = vec![Vec::new(); CASES.len()];
-    let mut seen = vec![("", ""); CASES.len()];
+fn measure(bench: &mut Bench, cases: &[&Case], rounds: usize) -> Result<Figures> {
+    let mut times = vec![Vec::new(); cases.len()];
+    let mut seen = vec![("", ""); cases.len()];
     for round in 0..=rounds {
-        for ((case, times), seen) in CASES.iter().zip(&mut times).zip(&mut seen) {
+        for ((case, times), seen) in cases.iter().zip(&mut times).zip(&mut seen) {
             let (time, program, verdict) = once(bench, case)?;
             *seen = (program, verdict);
             if round > 0 {
@@ -88,11 +92,11 @@ fn measure(bench: &mut Bench, rounds: usize) -> Result<Figures> {
             }
         }
     }
-    let figure = |((case, times), (program, verdict)): ((&Case, Vec<f64>), (&'static str, &'static str))| {
+    let figure = |((case, times), (program, verdict)): ((&&Case, Vec<f64>), (&'static str, &'static str))| {
         let (ns, quartiles) = (quantile(&times, 0.5), (quantile(&times, 0.25), quantile(&times, 0.75)));
         Figure { program, kind: case.name, repeated: case.mode == Mode::Repeated, verdict, ns, quartiles }
     };
-    let packets = CASES.iter().zip(times).zip(seen).map(figure).collect();
+    let packets = cases.iter().zip(times).zip(seen).map(figure).collect();
     Ok(Figures { packets, programs: bench.dataplane.program_sizes()? })
 }
 
