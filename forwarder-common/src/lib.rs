@@ -19,6 +19,7 @@ pub mod icmp_error;
 pub mod latency;
 pub mod options;
 pub mod packet;
+pub mod plain;
 pub mod portless;
 pub mod ports;
 pub mod rewrite;

@@ -1,4 +1,4 @@
-//! Atomic operations on map values. Counters are never plain stores: two CPUs would lose counts.
+//! Atomic operations on map values. Counters that CPUs share are never plain stores: two CPUs would lose counts.
 
 use core::{
     arch::asm,
@@ -10,6 +10,14 @@ use core::{
 pub(crate) fn add64(counter: *mut u64, amount: u64) {
     // SAFETY: `counter` points into a map value and is aligned: callers take it from `&raw mut` of a `#[repr(C)]` field.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
+}
+
+/// Adds to a counter of this CPU, which no other one writes. Programs of one CPU do not interleave: the hooks of traffic control
+/// and of drivers, and timers, run with softirqs off, which is also how `BPF_PROG_TEST_RUN` runs a program.
+#[inline(always)]
+pub(crate) fn add_here(counter: *mut u64, amount: u64) {
+    // SAFETY: as in `add64`.
+    unsafe { counter.write_volatile(counter.read_volatile().wrapping_add(amount)) };
 }
 
 /// Adds (wrapping) and returns the value before.

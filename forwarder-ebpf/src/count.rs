@@ -7,7 +7,7 @@ use forwarder_common::{
 };
 
 use crate::{
-    atomic::add64,
+    atomic::add_here,
     maps::{COUNTERS, ENDPOINTS, UPLINKS},
     skb::Skb,
 };
@@ -54,10 +54,10 @@ fn count_code(block: u32, code: u32, amount: Amount) {
     }
     // SAFETY: `code` is below CODES, so the counter lies in the block.
     let counter = unsafe { (&raw mut (*block).by_code).cast::<forwarder_common::abi::Counter>().add(code as usize) };
-    // SAFETY: as above. The block is this CPU's, but an interrupt may run a program in between: the adds stay atomic.
+    // SAFETY: as above.
     let (packets, bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
-    add64(packets, amount.packets.into());
-    add64(bytes, amount.bytes.into());
+    add_here(packets, amount.packets.into());
+    add_here(bytes, amount.bytes.into());
 }
 
 /// Counts at an endpoint that is looked up by its host end: for packets without a flow.

@@ -23,6 +23,10 @@ use crate::flow::claim::Opening;
 #[unsafe(no_mangle)]
 pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
 
+/// First port of the NAT range (low half) and last: host byte order, as in the settings.
+#[unsafe(no_mangle)]
+pub(crate) static NAT_PORTS: Global<u32> = Global::new(0);
+
 /// Settings.
 #[btf_map]
 pub(crate) static CONFIG: Array<Config, 1> = Array::new();

@@ -11,6 +11,16 @@ const HEADERS: u32 = 14 + 20 + 20;
 /// embedded segment as much as reaches to the end of its checksum, 18.
 const ALL_HEADERS: u32 = 160;
 
+/// Values of `skb->ip_summed` (include/linux/skbuff.h).
+pub(crate) mod summed {
+    /// The checksum in the packet is whole; nobody verified it.
+    pub(crate) const NONE: u64 = 0;
+    /// It is whole, and the device verified it.
+    pub(crate) const UNNECESSARY: u64 = 1;
+    /// A device will finish it: so far it is the sum over the pseudo-header.
+    pub(crate) const PARTIAL: u64 = 3;
+}
+
 /// A packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Skb {
@@ -104,7 +114,7 @@ impl Skb {
         /// The interface by which the packet came into this namespace, 0 for the host's own.
         pub(crate) ingress_ifindex: u32,
         /// Segments of a GSO packet, where they were counted.
-        gso_segs: u32,
+        pub(crate) gso_segs: u32,
         /// Payload of each segment of a GSO packet, bytes; 0 for others.
         pub(crate) gso_size: u32,
         /// Start of the linear bytes; the verifier makes it a packet pointer.
@@ -117,6 +127,34 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn ptr(self) -> *mut __sk_buff {
         self.ptr
+    }
+
+    /// What the kernel knows about the transport checksum; see [`summed`].
+    ///
+    /// The kernel shows this to no program through the context. The loader replaces these instructions by a read of
+    /// `skb->ip_summed` where the kernel offers `bpf_cast_to_kern_ctx` (Linux 6.2), which costs nothing: the verifier turns it
+    /// into a move. As they stand they say 4, which is none of them.
+    #[inline(always)]
+    pub(crate) fn summed(self) -> u64 {
+        let summed: u64;
+        // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::summed`) calls a function with the context,
+        // which leaves the registers 1 to 5 undefined, and reads a field of the packet that it returns.
+        unsafe {
+            asm!(
+                "r0 = 0x53554d31",
+                "r0 = 0x53554d32",
+                "r0 = 0x53554d33",
+                "r0 = 4",
+                inlateout("r1") self.ptr => _,
+                lateout("r0") summed,
+                lateout("r2") _,
+                lateout("r3") _,
+                lateout("r4") _,
+                lateout("r5") _,
+                options(readonly, nostack),
+            );
+        }
+        summed
     }
 
     /// Segments of a packet with so many bytes of headers: 1 if it is no GSO packet.
@@ -199,6 +237,56 @@ impl Bytes {
         // SAFETY: `at` checked that the bytes lie in the packet.
         unsafe { to.write_unaligned(bytes) };
         Ok(())
+    }
+}
+
+/// Declares reads and writes of words at a fixed offset, in memory order and in one instruction: LLVM reads what it does not
+/// know to be aligned byte by byte. The verifier rejects them where [`Bytes::holds`] has not said that they are there.
+macro_rules! words {
+    ($($load:ident $store:ident $type:literal)*) => {$(
+        #[inline(always)]
+        pub(crate) fn $load<const OFF: usize>(&self) -> u64 {
+            let value: u64;
+            // SAFETY: the verifier checks that the bytes lie in the packet.
+            unsafe {
+                asm!(
+                    concat!("{value} = *(", $type, " *)({data} + {off})"),
+                    value = out(reg) value,
+                    data = in(reg) self.data,
+                    off = const OFF,
+                    options(readonly, nostack, preserves_flags),
+                );
+            }
+            value
+        }
+
+        #[inline(always)]
+        pub(crate) fn $store<const OFF: usize>(&self, value: u64) {
+            // SAFETY: the verifier checks that the bytes lie in the packet.
+            unsafe {
+                asm!(
+                    concat!("*(", $type, " *)({data} + {off}) = {value}"),
+                    value = in(reg) value,
+                    data = in(reg) self.data,
+                    off = const OFF,
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+    )*};
+}
+
+impl Bytes {
+    /// Whether the first `length` bytes are there.
+    #[inline(always)]
+    pub(crate) fn holds(&self, length: usize) -> bool {
+        self.data.wrapping_add(length) <= self.end
+    }
+
+    words! {
+        load16 store16 "u16"
+        load32 store32 "u32"
+        load64 store64 "u64"
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     abi::Tuple,
+    plain::Key,
     wire::{ipv4, l4},
 };
 
@@ -51,17 +52,7 @@ pub const fn inbound(out: &Tuple, uplink: u32) -> Tuple {
 #[inline(always)]
 #[must_use]
 pub const fn hash(tuple: &Tuple) -> u32 {
-    let [s0, s1, s2, s3] = tuple.saddr;
-    let [d0, d1, d2, d3] = tuple.daddr;
-    let [p0, p1] = tuple.sport;
-    let [q0, q1] = tuple.dport;
-    let addresses = u64::from_ne_bytes([s0, s1, s2, s3, d0, d1, d2, d3]);
-    let ports =
-        u32::from_ne_bytes([p0, p1, q0, q1]) as u64 | ((tuple.ifindex ^ (tuple.proto as u32) << 24) as u64) << 32;
-    // Multiply and shift with the odd constants of MurmurHash3's finaliser.
-    let mut mixed = (addresses ^ (addresses >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) ^ ports;
-    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    (mixed >> 32) as u32
+    Key::of(tuple).hash()
 }
 
 #[cfg(test)]

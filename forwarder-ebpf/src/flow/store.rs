@@ -7,7 +7,10 @@
 
 use core::ptr;
 
-use forwarder_common::abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta};
+use forwarder_common::{
+    abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
+    plain::Key,
+};
 
 use crate::maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK};
 
@@ -54,6 +57,23 @@ pub(crate) fn hint(hash: u32, slot: u32) {
     if let Some(hint) = FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load()) {
         // SAFETY: as in `hinted`.
         unsafe { hint.write_volatile(slot) };
+    }
+}
+
+/// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is
+/// established, and the flow's word.
+#[inline(always)]
+pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
+    let slot = FLOW_SLOTS.get_ptr_mut(hinted(key.hash()))?;
+    // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
+    unsafe {
+        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let word = (&raw const (*slot).shared.meta).read_volatile();
+        let tuple = half.cast::<u64>();
+        let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
+        let proto = half.cast::<u32>().add(4).read_volatile();
+        let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
+        (same && word & 0xff == FlowState::Established as u32).then_some((slot, half, word))
     }
 }
 

@@ -22,7 +22,7 @@ use forwarder_common::{
     },
 };
 
-use super::{ethertype, whole, wire_size};
+use super::{ethertype, fast, whole, wire_size};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -37,6 +37,10 @@ use crate::{
 /// A packet on its way out of a namespace, still inside.
 #[inline(always)]
 pub(crate) fn from_inside(skb: Skb) -> Action {
+    if let Some(action) = fast::outbound::<true>(skb) {
+        set_door(OPEN);
+        return action;
+    }
     let bytes = skb.headers();
     if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
         return Action::NEXT;

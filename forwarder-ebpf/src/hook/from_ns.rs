@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, guard, handshake, unusual, whole, wire_size};
+use super::{errors, ethertype, fast, guard, handshake, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -30,6 +30,9 @@ use crate::{
 /// A packet that leaves a namespace.
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
+    if let Some(action) = fast::outbound::<false>(skb) {
+        return action;
+    }
     let bytes = skb.headers();
     if skb.vlan_present() != 0 {
         return drop(skb, DropReason::Vlan);

@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, guard, handshake, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, fast, guard, handshake, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -32,6 +32,11 @@ use crate::{
 /// left alone and not counted.
 #[inline(always)]
 pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
+    if L3 != NO_HEADER
+        && let Some(action) = fast::inbound(skb)
+    {
+        return action;
+    }
     let bytes = skb.headers();
     if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;

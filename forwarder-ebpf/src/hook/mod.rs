@@ -2,6 +2,7 @@
 
 mod errors;
 mod exit;
+mod fast;
 mod fragments;
 mod from_ns;
 mod from_uplink;

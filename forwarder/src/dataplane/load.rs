@@ -14,7 +14,7 @@ use aya::{
 };
 use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, SLOT_NONE, TIMEOUTS, Timeout};
 
-use super::{Clock, Dataplane, create::flow_maps};
+use super::{Clock, Dataplane, create::flow_maps, summed};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -60,6 +60,18 @@ const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
 
 /// The programs inside namespaces that leave by a macvlan, which are loaded when there is such a namespace.
 const EXIT_PROGRAM_NAMES: [&str; 2] = ["from_inside", "exit_guard"];
+
+/// What the programs know as constants.
+struct Globals {
+    hint_mask: u32,
+    nat_ports: u32,
+}
+
+impl Globals {
+    fn new(hints: u32, (first, last): (u16, u16)) -> Self {
+        Self { hint_mask: hints - 1, nat_ports: u32::from(first) | u32::from(last) << 16 }
+    }
+}
 
 /// TCP, UDP and ICMP have ports each of their own.
 const PORT_CLASSES: u32 = 3;
@@ -209,12 +221,13 @@ impl Dataplane {
             return Ok(());
         }
         let object = || format!("data path in {}", self.dir.display());
-        let hint_mask = self.max_entries("FLOW_HINTS")? - 1;
-        let mut loader = self.loader(&hint_mask);
+        let Config { nat_port_min, nat_port_max, .. } = self.config()?;
+        let globals = Globals::new(self.max_entries("FLOW_HINTS")?, (nat_port_min, nat_port_max));
+        let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
         }
-        let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error, object()))?;
+        let mut ebpf = loader.load(&summed::object()).map_err(|error| refused(&error, object()))?;
         missing.into_iter().try_for_each(|name| self.load_program(&mut ebpf, name))
     }
 
@@ -233,19 +246,19 @@ impl Dataplane {
     }
 
     /// A loader that takes the maps that are pinned, and pins those that are not.
-    fn loader<'a>(&self, hint_mask: &'a u32) -> EbpfLoader<'a> {
+    fn loader<'a>(&self, globals: &'a Globals) -> EbpfLoader<'a> {
         let mut loader = EbpfLoader::new();
         for name in MAP_NAMES {
             loader.map_pin_path(name, self.map_pin(name));
         }
-        loader.override_global("HINT_MASK", hint_mask, true);
+        loader.override_global("HINT_MASK", &globals.hint_mask, true);
+        loader.override_global("NAT_PORTS", &globals.nat_ports, true);
         loader
     }
 
     fn load_object(&self, sizes: &Sizes) -> Result<Ebpf, aya::EbpfError> {
         let (slots, hints) = (sizes.slots(), sizes.hints());
-        let hint_mask = hints - 1;
-        self.loader(&hint_mask)
+        self.loader(&Globals::new(hints, sizes.nat_ports))
             .map_max_entries("FLOW_SLOTS", slots)
             // Both directions of every flow.
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))
@@ -254,7 +267,7 @@ impl Dataplane {
             .map_max_entries("MAPPINGS", sizes.max_flows)
             .map_max_entries("EXTERNAL", sizes.max_flows)
             .map_max_entries("PORT_USE", sizes.ports() * PORT_CLASSES)
-            .load(OBJECT)
+            .load(&summed::object())
     }
 
     /// The program pinned as `name`.

@@ -10,6 +10,7 @@ mod clock;
 mod create;
 mod floor;
 mod flows;
+mod kernel_types;
 mod latency;
 mod load;
 mod lock;
@@ -21,6 +22,7 @@ mod slots;
 mod standstill;
 mod stats;
 mod stores;
+mod summed;
 mod testrun;
 
 pub use attach::{Backend, Hook};

@@ -1,0 +1,276 @@
+//! The way of a common packet of an established flow, from top to bottom: words instead of bytes, one look at each thing, no
+//! helper but the last. It does what [`super::from_ns`] and [`super::from_uplink`] do. Whatever is uncommon in the packet, the
+//! flow or the moment is left to those, with nothing changed yet.
+
+use forwarder_common::{
+    plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
+    verdict::Verdict,
+    wire::l4::Proto,
+};
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    helpers::bpf_l4_csum_replace,
+};
+use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot};
+
+use crate::{
+    apply::Action,
+    atomic::add64,
+    count::{self, Amount},
+    flow::{now, store},
+    maps::{NAT_PORTS, config},
+    skb::{Bytes, Skb, summed},
+};
+
+/// The packet as words.
+struct Packet {
+    skb: Skb,
+    bytes: Bytes,
+    life: u64,
+    addresses: u64,
+    ports: u64,
+    proto: u8,
+    tcp_flags: u8,
+    amount: Amount,
+    /// What an MTU is compared with, bytes.
+    size: u32,
+}
+
+/// What of a flow's half is needed, as words.
+struct Way {
+    addr: u32,
+    port: u16,
+    mtu: u32,
+    out_if: u32,
+    hop: [u32; 3],
+    counters: u32,
+    uplink_counters: u32,
+}
+
+/// A packet that leaves a namespace, by its macvlan if it is still inside (`EXIT`); `None` if it takes the other way.
+#[inline(always)]
+pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
+    let packet = read(skb)?;
+    let (slot, half, word) = store::established::<false>(&packet.key())?;
+    // SAFETY: `store::established` gives pointers into the slot array, whose elements are never unmapped.
+    let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
+    // SAFETY: as above.
+    let (checked, exit, next_hop) = unsafe {
+        let next_hop = (&raw const (*shared).next_hop).cast::<u32>();
+        let exit = if EXIT { (&raw const (*shared).exit).read_volatile() } else { 0 };
+        ((&raw const (*shared).route_checked).read_volatile(), exit, next_hop.read_volatile())
+    };
+    let now = now();
+    // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
+    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &way, slot, word, 0) {
+        return None;
+    }
+    // Some byte of the one or of the other address is not zero.
+    let straight = way.hop[0] | way.hop[2] != 0;
+    if EXIT && (exit == 0 || !straight) {
+        return None;
+    }
+    note(&packet, half, shared, now);
+    if straight {
+        way.address(&packet.bytes);
+    }
+    let (source, port) = (packet.addresses as u32, packet.ports as u16);
+    packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, source, way.addr));
+    packet.bytes.store32::<{ at::SOURCE }>(way.addr.into());
+    packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
+    checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
+    count::count(way.counters, Verdict::Forwarded, packet.amount);
+    if straight {
+        return Some(Action::device(if EXIT { exit } else { way.out_if }));
+    }
+    Some(Action::neighbour(way.out_if, next_hop.to_ne_bytes()))
+}
+
+/// A packet that arrives by an uplink with a link-layer header; `None` if it takes the other way.
+#[inline(always)]
+pub(super) fn inbound(skb: Skb) -> Option<Action> {
+    let packet = read(skb)?;
+    let port = u16::from_be((packet.ports >> 16) as u16);
+    let range = NAT_PORTS.load();
+    if port < range as u16 || port > (range >> 16) as u16 {
+        return None;
+    }
+    let (slot, half, word) = store::established::<true>(&packet.key())?;
+    // SAFETY: as in `outbound`.
+    let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
+    if way.out_if == 0 || !may_go(&packet, &way, slot, word, 1) {
+        return None;
+    }
+    note(&packet, half, shared, now());
+    let (destination, port) = ((packet.addresses >> 32) as u32, (packet.ports >> 16) as u16);
+    way.address(&packet.bytes);
+    packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, destination, way.addr));
+    packet.bytes.store32::<{ at::DESTINATION }>(way.addr.into());
+    packet.bytes.store16::<{ at::DESTINATION_PORT }>(way.port.into());
+    checksum(&packet, &Change { old_addr: destination, new_addr: way.addr, old_port: port, new_port: way.port });
+    count::count(way.counters, Verdict::Delivered, packet.amount);
+    count::count(way.uplink_counters, Verdict::Forwarded, packet.amount);
+    Some(Action::peer(way.out_if))
+}
+
+/// Reads the headers, if they are the common ones and whole.
+#[inline(always)]
+fn read(skb: Skb) -> Option<Packet> {
+    let bytes = skb.linear();
+    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != plain::IPV4 {
+        return None;
+    }
+    let (first, life) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::LIFE }>());
+    if !plain::is_plain(first, bytes.load32::<{ at::FRAGMENT }>()) || !plain::may_live(life) {
+        return None;
+    }
+    let proto = plain::proto(life);
+    let (headers, tcp_flags) = if proto == Proto::Udp as u8 {
+        (20 + 8, 0)
+    } else if proto == Proto::Tcp as u8 && bytes.holds(TCP_HEADERS) {
+        let (length, flags) = plain::tcp(bytes.load16::<{ at::TCP_FLAGS }>());
+        if length < 20 {
+            return None;
+        }
+        (length.wrapping_add(20), flags)
+    } else {
+        return None;
+    };
+    let total = plain::total_len(first);
+    let (length, segment) = (skb.len().wrapping_sub(at::FIRST as u32), skb.gso_size());
+    if total < headers || total > length {
+        return None;
+    }
+    let (size, amount) = if segment == 0 {
+        (total, Amount { packets: 1, bytes: total })
+    } else {
+        // Each segment repeats the headers.
+        let segments = skb.gso_segs();
+        if segments < 2 {
+            return None;
+        }
+        let repeated = segments.wrapping_sub(1).wrapping_mul(headers);
+        (segment.wrapping_add(headers), Amount { packets: segments, bytes: length.wrapping_add(repeated) })
+    };
+    let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
+    Some(Packet { skb, bytes, life, addresses, ports, proto, tcp_flags, amount, size })
+}
+
+impl Packet {
+    #[inline(always)]
+    fn key(&self) -> Key {
+        Key::new(self.addresses, self.ports, self.skb.ifindex(), self.proto)
+    }
+}
+
+impl Way {
+    /// # Safety
+    /// `half` points into a slot.
+    #[inline(always)]
+    unsafe fn read(half: *const FlowHalf) -> Self {
+        // SAFETY: the caller's promise; the fields stand at these offsets (see the assertions below), aligned to their words.
+        let word = |at: usize| unsafe { half.cast::<u32>().add(at / 4).read_volatile() };
+        let (port, counters) = (word(24), word(44));
+        Self {
+            addr: word(20),
+            port: port as u16,
+            mtu: port >> 16,
+            out_if: word(28),
+            hop: [word(32), word(36), word(40)],
+            counters: counters & 0xffff,
+            uplink_counters: counters >> 16,
+        }
+    }
+
+    /// Addresses the frame.
+    #[inline(always)]
+    fn address(&self, bytes: &Bytes) {
+        let [first, second, third] = self.hop;
+        bytes.store64::<0>(u64::from(first) | u64::from(second) << 32);
+        bytes.store32::<8>(third.into());
+    }
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(FlowHalf, addr) == 20 && offset_of!(FlowHalf, port) == 24 && offset_of!(FlowHalf, mtu) == 26);
+    assert!(offset_of!(FlowHalf, out_if) == 28 && offset_of!(FlowHalf, hop) == 32);
+    assert!(offset_of!(FlowHalf, counters) == 44 && offset_of!(FlowHalf, uplink_counters) == 46);
+    assert!(offset_of!(FlowShared, tcp_flags) % 2 == 0);
+};
+
+/// Whether nothing about the packet or its flow asks for the other way; `own` is the packet's direction, 0 or 1. What was read of
+/// the flow belongs to it only if its word is still `word`.
+#[inline(always)]
+fn may_go(packet: &Packet, way: &Way, slot: *const FlowSlot, word: u32, own: u32) -> bool {
+    // SAFETY: `slot` points into the slot array.
+    let (seen, after) = unsafe {
+        let shared = &raw const (*slot).shared;
+        ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).meta).read_volatile())
+    };
+    let data = packet.proto == Proto::Udp as u8 || plain::is_mere_data(packet.tcp_flags, seen.into(), own);
+    word == after && data && packet.size <= way.mtu
+}
+
+/// Notes the packet at its flow.
+#[inline(always)]
+fn note(packet: &Packet, half: *mut FlowHalf, shared: *mut FlowShared, now: u32) {
+    // SAFETY: as in `outbound`.
+    unsafe {
+        add64(&raw mut (*half).packets, packet.amount.packets.into());
+        add64(&raw mut (*half).bytes, packet.amount.bytes.into());
+        let last_seen = &raw mut (*shared).last_seen;
+        if last_seen.read_volatile() != now {
+            last_seen.write_volatile(now);
+        }
+    }
+}
+
+/// Updates the transport checksum as `bpf_l4_csum_replace` would, and mostly without it.
+#[inline(always)]
+fn checksum(packet: &Packet, change: &Change) {
+    let Packet { skb, bytes, proto, .. } = packet;
+    let tcp = *proto == Proto::Tcp as u8;
+    let finished = match skb.summed() {
+        summed::PARTIAL => false,
+        summed::NONE | summed::UNNECESSARY => true,
+        _ => {
+            // The packet's own sum is known too (`CHECKSUM_COMPLETE`), or the kernel does not tell.
+            let ports = u32::from(change.old_port) | u32::from(change.new_port) << 16;
+            fwd_replace_checksum(skb.ptr(), tcp.into(), change.old_addr, change.new_addr, ports);
+            return;
+        }
+    };
+    if tcp {
+        if bytes.holds(TCP_HEADERS) {
+            let check = bytes.load16::<{ at::TCP_CHECK }>() as u16;
+            let check = if finished { change.finished(check) } else { change.unfinished(check) };
+            bytes.store16::<{ at::TCP_CHECK }>(check.into());
+        }
+        return;
+    }
+    let check = bytes.load16::<{ at::UDP_CHECK }>() as u16;
+    // A UDP checksum of zero stays zero, and a computed one is sent as all ones (RFC 768).
+    if check != 0 {
+        let check = if finished { change.finished(check) } else { change.unfinished(check) };
+        bytes.store16::<{ at::UDP_CHECK }>(if check == 0 { 0xffff } else { check.into() });
+    }
+}
+
+/// As [`checksum`], by the helper. The bytes of the packet stay where they are: its headers are writable already. Returns 0.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_replace_checksum(skb: *mut __sk_buff, tcp: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
+    let (off, mangled) = if tcp != 0 { (at::TCP_CHECK, 0) } else { (at::UDP_CHECK, u64::from(BPF_F_MARK_MANGLED_0)) };
+    let (old_port, new_port) = (ports & 0xffff, ports >> 16);
+    // SAFETY: the context is valid; the helper checks the offset, which lies in what was read before.
+    unsafe {
+        let flags = u64::from(BPF_F_PSEUDO_HDR) | mangled | 4;
+        bpf_l4_csum_replace(skb, off as u32, old_addr.into(), new_addr.into(), flags);
+        bpf_l4_csum_replace(skb, off as u32, old_port.into(), new_port.into(), mangled | 2);
+    }
+    0
+}
