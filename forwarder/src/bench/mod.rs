@@ -4,6 +4,7 @@
 //! afterwards. Rounds go over all paths in turn, so that each has its share of what else the machine does; paths are compared
 //! within a round.
 
+pub mod control;
 mod doubt;
 pub mod environment;
 pub mod load;

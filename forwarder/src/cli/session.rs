@@ -1,6 +1,6 @@
 //! What every command works with: the host's namespace, the run directory, and the output.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use super::{
     args::GlobalArgs,
@@ -11,8 +11,11 @@ use crate::{
     dataplane::{Dataplane, RunDir},
     execute::{HostContext, Planned, Step},
     netns::{Name, Netns},
-    render::{self, Look, PlanView, StepView, View},
+    render::{self, Listing, Look, PlanView, StepView, View},
 };
+
+/// Bytes of output that are written at once.
+const OUTPUT: usize = 64 * 1024;
 
 /// Where a command works.
 pub(super) struct Place {
@@ -68,9 +71,24 @@ impl<'a, 'io> Session<'a, 'io> {
 
     /// Shows a result.
     pub(super) fn emit(&mut self, view: &impl View) -> Result<()> {
-        let out = &mut *self.io.out;
+        // Standard output is written line by line otherwise, each with a system call.
+        let out = &mut BufWriter::with_capacity(OUTPUT, &mut *self.io.out);
         written(if self.json { render::write_json(view, out) } else { view.text(&self.look, out) })?;
-        written(self.io.out.flush())
+        written(out.flush())
+    }
+
+    /// Shows a list that may be long: `view` makes each item when it is its turn.
+    pub(super) fn emit_each<T: Sync, V: Listing>(
+        &mut self,
+        items: &[T],
+        view: &(impl Fn(&T) -> V + Sync),
+    ) -> Result<()> {
+        if !self.json {
+            return self.emit(&items.iter().map(view).collect::<Vec<V>>());
+        }
+        let out = &mut *self.io.out;
+        written(render::write_json_list(items, view, out))?;
+        written(out.flush())
     }
 
     /// Shows a part of a result that goes on, as text; nothing where the result will be one document of JSON.

@@ -43,6 +43,16 @@ impl State {
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
 
+    /// Reads who is up, and nothing of what they do: the flow table may be large.
+    pub(super) fn without_flows(session: &Session<'_, '_>) -> Result<Option<Self>> {
+        let Some(plane) = session.dataplane()? else { return Ok(None) };
+        let mut endpoints = plane.endpoints()?;
+        endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
+        let limit = plane.config()?.max_flows_per_endpoint;
+        let (networks, uplinks, links) = Default::default();
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy: Occupancy::default(), limit }))
+    }
+
     /// Reads what belongs to one endpoint, with the ifindex of its host end, and nothing of the others.
     pub(super) fn of_one(session: &Session<'_, '_>, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
         let Some(plane) = session.dataplane()? else { return Ok(None) };

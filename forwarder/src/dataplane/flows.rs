@@ -50,14 +50,21 @@ impl Dataplane {
     /// # Errors
     /// The flow table cannot be read.
     pub fn flows(&self) -> Result<Vec<Flow>> {
-        let slots = self.slots()?;
-        if slots.is_empty() {
+        let mut flows = self.flows_unsorted()?;
+        flows.sort_unstable_by_key(|flow| (flow.endpoint, flow.proto, flow.src, flow.dst));
+        Ok(flows)
+    }
+
+    /// Every flow, in no order.
+    ///
+    /// # Errors
+    /// As [`flows`](Self::flows).
+    pub fn flows_unsorted(&self) -> Result<Vec<Flow>> {
+        if !self.is_loaded() || self.slots_used()? == 0 {
             return Ok(Vec::new());
         }
         let clock = self.clock()?;
-        let mut flows: Vec<Flow> = slots.iter().map(|slot| Flow::new(slot, &clock)).collect();
-        flows.sort_by_key(|flow| (flow.endpoint, flow.proto, flow.src, flow.dst));
-        Ok(flows)
+        self.map_slots(|slot| Some(Flow::new(&slot, &clock)))
     }
 }
 

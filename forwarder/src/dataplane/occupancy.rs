@@ -74,9 +74,8 @@ impl Dataplane {
             return Ok(Usage { established: counts.established, ..Usage::default() });
         }
         let mut usage = Usage::default();
-        let slots = self.slots()?;
-        let own = slots.iter().filter(|slot| slot.shared.endpoint == ifindex);
-        own.for_each(|slot| usage.add(FlowState::of(slot.shared.meta)));
+        let own = |slot: FlowSlot| (slot.shared.endpoint == ifindex).then(|| FlowState::of(slot.shared.meta));
+        self.map_slots(own)?.into_iter().for_each(|state| usage.add(state));
         Ok(usage)
     }
 

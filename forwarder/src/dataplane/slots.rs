@@ -102,6 +102,11 @@ impl Dataplane {
 
     /// A copy of every slot in use; none where no flow table is loaded.
     pub(super) fn slots(&self) -> Result<Vec<FlowSlot>> {
+        self.map_slots(Some)
+    }
+
+    /// What `keep` makes of every slot in use, and keeps of it; nothing where no flow table is loaded.
+    pub(super) fn map_slots<T>(&self, mut keep: impl FnMut(FlowSlot) -> Option<T>) -> Result<Vec<T>> {
         if !self.is_loaded() {
             return Ok(Vec::new());
         }
@@ -113,6 +118,6 @@ impl Dataplane {
             return Err(Error::new(Kind::Failed, "open", "map FLOW_SLOTS", "it is no array"));
         };
         let view = View::new(&data, used)?;
-        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).collect())
+        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).filter_map(&mut keep).collect())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::{HostContext, record};
 use crate::{
     Error, Kind, Result,
@@ -96,6 +98,7 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
             Err(error) => return Err(error),
         },
         None => {
+            allow_many_files();
             for endpoint in &endpoints {
                 gathered.locate(endpoint)?;
             }
@@ -181,6 +184,15 @@ fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String
         Ok(()) => Ok(None),
         Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
         Err(error) => Err(error),
+    }
+}
+
+/// Raises the limit of open files, which a shell sets to 1024, as far as this process may: each namespace is held open.
+fn allow_many_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::debug!("raise the limit of open files: {error}");
     }
 }
 
@@ -284,7 +296,6 @@ impl Gathered {
     fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns, netlink: Netlink) -> Result<()> {
         let links = netlink.links()?;
         let made = self.is_made(&links);
-        self.inside.insert(reference.clone(), netlink);
         self.actual.known.push(Known { reference: reference.clone(), name, cookie: ns.cookie()?, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())

@@ -108,6 +108,28 @@ impl Netlink {
         self.change(RouteNetlinkMessage::DelLink(message), 0).map_err(|failure| failure.doing("delete", label))
     }
 
+    /// Deletes several interfaces at once, which takes hardly longer than deleting one: the kernel waits for all CPUs and for
+    /// their memory once instead of each time. Those that are absent are left out.
+    ///
+    /// # Errors
+    /// One of them cannot be deleted: then none is.
+    pub fn delete_links(&self, names: &[&str]) -> Result<()> {
+        let group = group_of_nobody();
+        for name in names {
+            let message = LinkUnspec::new_with_name(name).append_extra_attribute(LinkAttribute::Group(group)).build();
+            match self.change(RouteNetlinkMessage::SetLink(message), 0) {
+                Err(failure) if failure.is_absence() => {}
+                result => result.map_err(|failure| failure.doing("delete", format!("interface {name}")))?,
+            }
+        }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(group));
+        match self.change(RouteNetlinkMessage::DelLink(message), 0) {
+            Err(failure) if failure.is_absence() => Ok(()),
+            result => result.map_err(|failure| failure.doing("delete", format!("{} interfaces", names.len()))),
+        }
+    }
+
     /// Sets an interface up.
     ///
     /// # Errors
@@ -209,6 +231,13 @@ impl Netlink {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// A group of interfaces that nobody uses: one of two thousand million, by chance.
+fn group_of_nobody() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    // RandomState is seeded by the operating system's random numbers. Group 0 is everybody's.
+    (RandomState::new().build_hasher().finish() as u32) >> 1 | 1
 }
 
 /// A request for interfaces without their statistics.

@@ -55,10 +55,7 @@ impl Netlink {
     /// # Errors
     /// The namespace cannot be entered, or the kernel gives no netlink socket.
     pub fn open(ns: &Netns) -> Result<Self> {
-        let runtime = transport::runtime().doing("start", "the netlink client")?;
-        let handle = runtime.handle().clone();
-        let (handle, connection) = ns.run(move || transport::connect(&handle).doing("open", "a netlink socket"))?;
-        Ok(Self { transport: Transport::new(runtime, handle, connection) })
+        ns.run(Self::here)
     }
 
     /// A connection to the namespace of the calling thread.
@@ -66,9 +63,7 @@ impl Netlink {
     /// # Errors
     /// The kernel gives no netlink socket.
     pub fn here() -> Result<Self> {
-        let runtime = transport::runtime().doing("start", "the netlink client")?;
-        let (handle, connection) = transport::connect(runtime.handle()).doing("open", "a netlink socket")?;
-        Ok(Self { transport: Transport::new(runtime, handle, connection) })
+        Ok(Self { transport: Transport::here().doing("open", "a netlink socket")? })
     }
 
     /// Sends a request that changes something; `flags` beyond request and acknowledgement.

@@ -1,50 +1,50 @@
 //! Requests and answers on one socket of the routing netlink.
 
-use std::io;
-
-use futures_util::StreamExt;
-use rtnetlink::{
-    Handle, new_connection_with_strict_check,
-    packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
-    packet_route::RouteNetlinkMessage,
-    proto::{Connection, sys::AsyncSocket},
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
 };
-use tokio::runtime::{self, Runtime};
+
+use rtnetlink::{
+    packet_core::{
+        NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    },
+    packet_route::RouteNetlinkMessage,
+    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
+};
 
 use super::Failure;
 
 /// How often a list is read again because it changed meanwhile, before that is an error.
 const DUMP_ATTEMPTS: usize = 64;
+/// The kernel puts at most 32 KiB into a datagram (`netlink_recvmsg`, net/netlink/af_netlink.c), or one larger object.
+const DATAGRAM: usize = 64 * 1024;
 
-/// A connection and the single-threaded runtime that drives it, on the thread of the caller and only during a call.
-pub(super) struct Transport {
-    runtime: Runtime,
-    handle: Handle,
-}
-
-/// The runtime of one connection.
-pub(super) fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_current_thread().enable_io().build()
-}
-
-/// A socket in the network namespace of the calling thread, registered with `runtime`.
+/// A socket in the network namespace of the thread that made it.
 ///
-/// Strict checking makes the kernel filter lists by what the request names (`NETLINK_GET_STRICT_CHK`); its reasons in words
-/// come instead of a copy of the request (`NETLINK_EXT_ACK`, `NETLINK_CAP_ACK`).
-pub(super) fn connect(runtime: &runtime::Handle) -> io::Result<(Handle, Connection<RouteNetlinkMessage>)> {
-    let _context = runtime.enter();
-    let (mut connection, handle, _unsolicited) = new_connection_with_strict_check()?;
-    connection.set_forward_done(true);
-    let socket = connection.socket_mut().socket_mut();
-    socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)?;
-    Ok((handle, connection))
+/// The kernel works within send(2) and has answered when it returns; a list it continues with each receive. So nothing ever waits, and
+/// a request costs two or three system calls.
+pub(super) struct Transport(Mutex<Connection>);
+
+struct Connection {
+    socket: Socket,
+    sequence: u32,
+    datagram: Vec<u8>,
 }
 
 impl Transport {
-    pub(super) fn new(runtime: Runtime, handle: Handle, connection: Connection<RouteNetlinkMessage>) -> Self {
-        runtime.spawn(connection);
-        Self { runtime, handle }
+    /// A socket in the network namespace of the calling thread.
+    ///
+    /// Strict checking makes the kernel filter lists by what the request names (`NETLINK_GET_STRICT_CHK`); its reasons in words
+    /// come instead of a copy of the request (`NETLINK_EXT_ACK`, `NETLINK_CAP_ACK`).
+    pub(super) fn here() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.set_netlink_get_strict_chk(true)?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_non_blocking(true)?;
+        Ok(Self(Mutex::new(Connection { socket, sequence: 0, datagram: Vec::with_capacity(DATAGRAM) })))
     }
 
     /// Sends one request and collects what the kernel answers.
@@ -68,17 +68,55 @@ impl Transport {
     }
 
     fn exchange(&self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer, Failure> {
+        // A panic of another thread leaves nothing worse behind than an answer that is not waited for.
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.send(message, flags)?;
+        let mut answer = Answer::default();
+        while !answer.complete {
+            connection.receive(flags, &mut answer)?;
+        }
+        Ok(answer)
+    }
+}
+
+impl Connection {
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = flags;
-        let closed = || Failure::Io(io::ErrorKind::NotConnected.into());
-        let mut responses = self.handle.clone().request(request).map_err(|_| closed())?;
-        self.runtime.block_on(async {
-            let mut answer = Answer::default();
-            while let Some(response) = responses.next().await {
-                answer.take(response)?;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        let mut datagram = vec![0; request.buffer_len()];
+        request.serialize(&mut datagram);
+        self.socket.send_to(&datagram, &SocketAddr::new(0, 0), 0).map(drop)
+    }
+
+    /// Takes the messages of the next datagram.
+    fn receive(&mut self, flags: u16, answer: &mut Answer) -> Result<(), Failure> {
+        self.datagram.clear();
+        let length = match self.socket.recv(&mut self.datagram, libc::MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Failure::Io(io::Error::other("the kernel did not answer")));
             }
-            Ok(answer)
-        })
+            length => length?,
+        };
+        let malformed = |error| Failure::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+        if length > self.datagram.len() {
+            return Err(Failure::Io(io::Error::other(format!("an answer of {length} bytes is too long"))));
+        }
+        let mut rest = self.datagram.as_slice();
+        while !rest.is_empty() {
+            let length = NetlinkBuffer::new_checked(rest).map_err(malformed)?.length() as usize;
+            let (message, after) = rest.split_at(length.min(rest.len()));
+            let message = NetlinkMessage::deserialize(message).map_err(malformed)?;
+            // What an earlier request that failed half-way has left is not for this one.
+            if message.header.sequence_number == self.sequence {
+                answer.take(message, flags)?;
+            }
+            rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 
@@ -87,18 +125,25 @@ impl Transport {
 struct Answer {
     objects: Vec<RouteNetlinkMessage>,
     interrupted: bool,
+    complete: bool,
 }
 
 impl Answer {
-    fn take(&mut self, response: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Failure> {
+    /// Takes a message of the answer to a request with `flags`.
+    fn take(&mut self, response: NetlinkMessage<RouteNetlinkMessage>, flags: u16) -> Result<(), Failure> {
         let (header, payload) = response.into_parts();
         self.interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
         match payload {
-            NetlinkPayload::InnerMessage(object) => self.objects.push(object),
+            NetlinkPayload::InnerMessage(object) => {
+                self.objects.push(object);
+                // Neither a list nor to be acknowledged: the one object is all.
+                self.complete |= flags & (NLM_F_DUMP | NLM_F_ACK) == 0;
+            }
             NetlinkPayload::Error(error) if error.code.is_some() => {
                 return Err(Failure::from_message(&error, header.flags));
             }
             NetlinkPayload::Done(done) if done.code < 0 => return Err(Failure::from_code(done.code)),
+            NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => self.complete = true,
             NetlinkPayload::Overrun(_) => return Err(Failure::from_code(libc::ENOBUFS)),
             _ => {}
         }

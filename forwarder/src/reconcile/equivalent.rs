@@ -161,6 +161,8 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             lines
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
+        // By its pin: the interface has gone before.
+        Object::EndpointHook { index: Some(index), .. } if !make => vec![format!("rm {pins}/links/from_ns-{index}")],
         Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
         Object::Exit { ns, ns_if, uplink, mtu, .. } => exit(ns, ns_if, (uplink, *mtu), make, pins),
         Object::UplinkHooks { name, layer, .. } => {

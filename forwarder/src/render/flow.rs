@@ -55,13 +55,6 @@ pub struct FlowView {
 }
 
 impl FlowView {
-    /// The order of listings: by who, then by what.
-    #[must_use]
-    pub fn sort_key(&self) -> impl Ord + use<> {
-        let who = (self.network.is_none(), self.network.clone(), self.ns.clone(), self.src_addr);
-        (who, self.proto.clone(), self.src_port, self.icmp_id, self.dst_addr, self.dst_port)
-    }
-
     fn owner(&self) -> (String, Tone) {
         match (&self.ns, &self.network) {
             (Some(ns), _) => plain(ns),

@@ -4,6 +4,7 @@
 //! that they can be made by hand in tests.
 
 pub mod bench;
+mod control;
 mod endpoint;
 mod error;
 mod facts;
@@ -11,6 +12,7 @@ mod flow;
 mod heat;
 mod inspect;
 mod latency;
+mod list;
 mod namespace;
 mod nat;
 mod plan;
@@ -30,6 +32,7 @@ pub use inspect::{InspectView, InterfaceView, PeerView, PortView};
 pub use latency::{
     LatencyCost, LatencyFigures, LatencyHead, LatencyInterval, LatencyPathView, LatencyView, LatencyWay,
 };
+pub use list::write_json_list;
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
 pub use plan::{DownView, PlanView, StepView};

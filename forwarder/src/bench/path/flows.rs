@@ -16,7 +16,7 @@ const PORTS: std::ops::Range<u16> = 1_024..61_024;
 const BATCH: usize = 256;
 
 /// Sends a datagram for each flow from the namespace of the measured connection. Flows that nobody answered stay half-open.
-pub(super) fn make(client: &Netns, flows: usize) -> Result<()> {
+pub(in crate::bench) fn make(client: &Netns, flows: usize) -> Result<()> {
     client.run(|| {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).doing("bind", "a socket")?;
         for (number, destination) in destinations().take(flows).enumerate() {

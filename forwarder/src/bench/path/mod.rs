@@ -9,6 +9,7 @@ mod netfilter;
 use std::{net::SocketAddrV4, time::Duration};
 
 pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
+pub(super) use self::flows::make as make_flows;
 use super::{Path, environment, load::Site};
 use crate::{
     Error, Kind, Result,

@@ -1,12 +1,15 @@
 //! `fwd bench`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::ExportArgs;
 
 /// `fwd bench`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<BenchCommand>,
     /// Paths to compare, separated by commas [default: all that this machine has]
     #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
     pub(crate) paths: Vec<String>,
@@ -36,4 +39,28 @@ pub(crate) struct BenchArgs {
     pub(crate) flows: String,
     #[command(flatten)]
     pub(crate) export: ExportArgs,
+}
+
+/// `fwd bench …`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum BenchCommand {
+    /// Measure what up, down and flows take, with few and with many namespaces
+    Control(ControlArgs),
+}
+
+/// `fwd bench control`.
+#[derive(Args, Debug)]
+pub(crate) struct ControlArgs {
+    /// Numbers of namespaces, separated by commas
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,10,100,1000")]
+    pub(crate) sizes: Vec<String>,
+    /// Networks that they are spread over; a bridge takes 1023 ports
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) networks: String,
+    /// Hosts of each size up to 300 namespaces; of larger ones, one
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: String,
+    /// Flows in the table that `flows --json` reads; 0: leave that out
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    pub(crate) flows: String,
 }

@@ -12,7 +12,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use bench::BenchArgs;
+pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};

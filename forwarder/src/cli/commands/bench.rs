@@ -1,5 +1,6 @@
 //! `fwd bench`.
 
+mod control;
 mod progress;
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
@@ -8,7 +9,11 @@ use self::progress::Shown;
 use crate::{
     Error, Kind, Result,
     bench::{self, Metric, Options, Path},
-    cli::{args::BenchArgs, export::Exports, session::Session},
+    cli::{
+        args::{BenchArgs, BenchCommand},
+        export::Exports,
+        session::Session,
+    },
     netns::nearest,
 };
 
@@ -23,6 +28,9 @@ const WARM_UP_MOST: Duration = Duration::from_millis(200);
 
 /// Compares the data paths.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Result<()> {
+    if let Some(BenchCommand::Control(args)) = &args.command {
+        return control::run(session, args);
+    }
     let options = options(args)?;
     let exports = Exports::prepare(&args.export)?;
     let report = {
@@ -36,7 +44,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } = args;
+    let BenchArgs { command: _, paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } = args;
     let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
     let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
     let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;

@@ -1,8 +1,9 @@
 //! `fwd flows`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, SocketAddrV4},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 /// Lists the flows, of one namespace or of all.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FlowsArgs) -> Result<()> {
     let target = target::given(&args.target)?;
-    let Some(state) = State::read(session)? else {
+    let Some(state) = State::without_flows(session)? else {
         return match target {
             Some(target) => Err(not_up(&target, None)),
             None => session.emit(&Vec::<FlowView>::new()),
@@ -33,20 +34,65 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FlowsArgs) -> Re
         Some(target) => state.of(target)?.into_iter().collect(),
         None => state.endpoints.iter().copied().collect(),
     };
-    let wanted = |flow: &Flow| target.is_none() || shown.contains_key(&flow.endpoint);
-    let flows = state.plane.flows()?.into_iter().filter(wanted);
-    let mut views: Vec<_> = flows.map(|flow| view(&flow, shown.get(&flow.endpoint))).collect();
-    views.sort_by_cached_key(FlowView::sort_key);
-    session.emit(&views)
+    let mut flows = state.plane.flows_unsorted()?;
+    if target.is_some() {
+        flows.retain(|flow| shown.contains_key(&flow.endpoint));
+    }
+    let owners: HashMap<u32, Owner> = owners(&shown);
+    flows.sort_by_cached_key(|flow| order(flow, owners.get(&flow.endpoint)));
+    session.emit_each(&flows, &|flow| view(flow, owners.get(&flow.endpoint)))
+}
+
+/// Whose a flow is, and where that is in the order of listings.
+struct Owner {
+    network: String,
+    ns: Option<String>,
+    rank: u32,
+}
+
+/// By the ifindex of the host end. Owners of the same names have the same rank.
+fn owners(shown: &BTreeMap<u32, Endpoint>) -> HashMap<u32, Owner> {
+    let names = |endpoint: &Endpoint| {
+        (name_of(&endpoint.network_name), Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()))
+    };
+    let ranks: BTreeMap<(String, Option<String>), u32> =
+        shown.values().map(names).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
+    let owner = |(index, endpoint): (&u32, &Endpoint)| {
+        let (network, ns) = names(endpoint);
+        let rank = ranks.get(&(network.clone(), ns.clone())).copied().unwrap_or(u32::MAX);
+        (*index, Owner { network, ns, rank })
+    };
+    shown.iter().map(owner).collect()
+}
+
+/// The order of listings, by who, then by what: numbers, because there may be a million. The host's own come last.
+fn order(flow: &Flow, owner: Option<&Owner>) -> impl Ord + use<> {
+    let rank = owner.map_or(u32::MAX, |owner| owner.rank);
+    let proto = protocol_rank(flow.proto);
+    (rank, *flow.src.ip(), proto, flow.src.port(), flow.icmp_id, *flow.dst.ip(), flow.dst.port())
+}
+
+/// Protocols in the order of their names.
+fn protocol_rank(number: u8) -> u8 {
+    static RANKS: LazyLock<[u8; 256]> = LazyLock::new(|| {
+        let mut numbers: Vec<u8> = (0..=u8::MAX).collect();
+        numbers.sort_by_key(|number| protocol(*number));
+        let mut ranks = [0; 256];
+        for (rank, number) in (0..=u8::MAX).zip(numbers) {
+            ranks[usize::from(number)] = rank;
+        }
+        ranks
+    });
+    RANKS[usize::from(number)]
 }
 
 /// A flow as it is shown; `owner` is none for a flow of the host's own.
-fn view(flow: &Flow, owner: Option<&Endpoint>) -> FlowView {
+fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
     let port = |socket: &SocketAddrV4| has_ports(flow.proto).then(|| socket.port());
     let address = |socket: &SocketAddrV4| IpAddr::V4(*socket.ip());
     FlowView {
-        network: owner.map(|endpoint| name_of(&endpoint.network_name)),
-        ns: owner.map(|endpoint| name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()),
+        network: owner.map(|owner| owner.network.clone()),
+        ns: owner.and_then(|owner| owner.ns.clone()),
         proto: protocol(flow.proto),
         src_addr: address(&flow.src),
         src_port: port(&flow.src),

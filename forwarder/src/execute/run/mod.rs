@@ -17,6 +17,9 @@ use crate::{
     sysctl,
 };
 
+/// Veth pairs that are deleted in one go: meanwhile nobody else can change an interface of the machine.
+const TOGETHER: usize = 64;
+
 /// What operations work with.
 pub(super) struct Runner<'a> {
     context: &'a HostContext,
@@ -60,14 +63,45 @@ impl<'a> Runner<'a> {
     /// Runs `ops` in order, whatever fails, and returns the failures.
     pub(super) fn run_all(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Vec<Error> {
         let mut errors = Vec::new();
-        for (index, op) in ops.iter().enumerate() {
-            observer.before(index, op);
+        let mut next = 0;
+        while let Some(op) = ops.get(next) {
+            let together = self.delete_together(ops, next, observer);
+            if together > 0 {
+                next += together;
+                continue;
+            }
+            observer.before(next, op);
             match self.run(op) {
-                Ok(()) => observer.after(index, op),
+                Ok(()) => observer.after(next, op),
                 Err(error) => errors.push(error),
             }
+            next += 1;
         }
         errors
+    }
+
+    /// Deletes the veth pairs that come next in one go. How many operations that were; 0 if there is at most one, or if they
+    /// could not be deleted: then one by one, which tells why.
+    fn delete_together(&mut self, ops: &[Op], next: usize, observer: &mut dyn Observer) -> usize {
+        let pairs = ops.iter().enumerate().skip(next).take(TOGETHER).map_while(|(index, op)| match op {
+            Op { action: Action::Remove, object: Object::Veth { spec, .. } } => {
+                Some((index, op, spec.host_if.as_str()))
+            }
+            _ => None,
+        });
+        let pairs: Vec<_> = pairs.collect();
+        if pairs.len() < 2 {
+            return 0;
+        }
+        pairs.iter().for_each(|(index, op, _)| observer.before(*index, op));
+        let names: Vec<&str> = pairs.iter().map(|(_, _, name)| *name).collect();
+        tracing::debug!("delete {} veth pairs", names.len());
+        if let Err(error) = self.netlink.delete_links(&names) {
+            tracing::debug!("{error}");
+            return 0;
+        }
+        pairs.iter().for_each(|(index, op, _)| observer.after(*index, op));
+        pairs.len()
     }
 
     fn run(&mut self, op: &Op) -> Result<()> {

@@ -1,0 +1,259 @@
+//! `fwd bench control`: what `up`, `down` and `flows` take, with few and with many namespaces.
+//!
+//! A command is a process, as users have it: started, run and ended. What of that the library takes is measured beside it. Each
+//! size and round has a sandboxed host of its own.
+
+mod host;
+mod table;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use self::host::Host;
+use super::{environment, report::Environment, statistics};
+use crate::Result;
+
+/// Grows with every change of [`ControlReport`] that a reader may notice.
+pub const SCHEMA: u32 = 1;
+/// How often a namespace is taken down and up again once all are up.
+const REPEATS: usize = 20;
+/// With more namespaces than this, a round tells enough: each of its figures is of many commands.
+const LARGE: usize = 300;
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Numbers of namespaces, rising.
+    pub sizes: Vec<usize>,
+    /// Networks that they are spread over.
+    pub networks: usize,
+    /// Hosts of each size.
+    pub rounds: usize,
+    /// Flows in the table that `flows --json` reads; 0 leaves it out.
+    pub flows: usize,
+    /// The program that is measured; none: the library alone.
+    pub program: Option<PathBuf>,
+}
+
+/// Everything that was measured. Times are milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ControlReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of `fwd`.
+    pub fwd: String,
+    /// The machine.
+    pub environment: Environment,
+    /// Networks that the namespaces are spread over.
+    pub networks: usize,
+    /// `up` of the first namespace of a host, which loads the data path.
+    pub first: Option<Times>,
+    /// `up` of a further namespace, the smallest size with more than one.
+    pub further: Option<Times>,
+    /// By the number of namespaces, rising.
+    pub sizes: Vec<Size>,
+    /// Reading the flow table.
+    pub flows: Option<Flows>,
+}
+
+/// With so many namespaces up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Size {
+    /// Namespaces.
+    pub namespaces: usize,
+    /// Hosts that were measured.
+    pub rounds: usize,
+    /// `up` of one more, or of the only one again.
+    pub up: Times,
+    /// The same without the start and the end of a process.
+    pub up_library: Times,
+    /// `down` of one.
+    pub down: Times,
+    /// `down --all`.
+    pub down_all: Times,
+    /// Memory of the largest process, bytes.
+    pub process_bytes: u64,
+    /// Kernel memory of the flow table, bytes.
+    pub table_bytes: u64,
+}
+
+/// How long something took, milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Times {
+    /// How often it was measured.
+    pub count: usize,
+    /// Half took at most this.
+    pub median: f64,
+    /// Where the median's 95 % bootstrap interval begins.
+    pub low: f64,
+    /// Where it ends.
+    pub high: f64,
+    /// Nine of ten took at most this.
+    pub p90: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+/// Reading the flow table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flows {
+    /// Flows that were there.
+    pub count: usize,
+    /// `flows --json`.
+    pub json: Times,
+    /// Length of what it wrote, bytes.
+    pub bytes: u64,
+}
+
+impl Times {
+    /// None of nothing.
+    fn of(milliseconds: &[f64]) -> Option<Self> {
+        let estimate = statistics::estimate(milliseconds)?;
+        let mut sorted = milliseconds.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (count, max) = (sorted.len(), *sorted.last()?);
+        let p90 = sorted.get((count * 9).div_ceil(10) - 1).copied().unwrap_or(max);
+        Some(Self { count, median: estimate.median, low: estimate.low, high: estimate.high, p90, max })
+    }
+}
+
+/// Follows a run, for whoever waits.
+pub trait Progress {
+    /// `done` of `all` commands have been run; next comes `what`.
+    fn step(&mut self, what: &str, done: usize, all: usize);
+}
+
+/// Measures. Everything that it sets up is gone when it returns, or when a signal ends the process.
+///
+/// # Errors
+/// A command failed, or something was left after `down --all`.
+pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<ControlReport> {
+    let environment = environment::gather();
+    let steps = Steps { options, done: 0, progress };
+    let mut steps = steps;
+    let (mut firsts, mut sizes) = (Vec::new(), Vec::new());
+    for namespaces in options.sizes.iter().copied() {
+        let mut taken = Taken::default();
+        let rounds = options.rounds_of(namespaces);
+        for _ in 0..rounds {
+            taken.round(options, namespaces, &mut steps)?;
+        }
+        firsts.extend_from_slice(&taken.first);
+        sizes.extend(taken.size(namespaces, rounds));
+    }
+    let flows = if options.flows == 0 { None } else { table::read(options, &mut steps)? };
+    let further = sizes.iter().find(|size| size.namespaces > 1).map(|size| size.up.clone());
+    Ok(ControlReport {
+        schema: SCHEMA,
+        fwd: env!("CARGO_PKG_VERSION").into(),
+        environment,
+        networks: options.networks,
+        first: Times::of(&firsts),
+        further,
+        sizes,
+        flows,
+    })
+}
+
+impl Options {
+    fn rounds_of(&self, namespaces: usize) -> usize {
+        if namespaces > LARGE { 1 } else { self.rounds }
+    }
+
+    /// Commands of a whole run, about.
+    fn commands(&self) -> usize {
+        let of = |namespaces: usize| self.rounds_of(namespaces) * (namespaces + 3 * REPEATS + 1);
+        self.sizes.iter().map(|size| of(*size)).sum::<usize>() + if self.flows > 0 { table::READS } else { 0 }
+    }
+}
+
+/// Counts the commands.
+struct Steps<'a> {
+    options: &'a Options,
+    done: usize,
+    progress: &'a mut dyn Progress,
+}
+
+impl Steps<'_> {
+    fn next(&mut self, what: &str) {
+        self.progress.step(what, self.done, self.options.commands());
+        self.done += 1;
+    }
+}
+
+/// What commands took, milliseconds.
+#[derive(Default)]
+struct Taken {
+    first: Vec<f64>,
+    up: Vec<f64>,
+    up_library: Vec<f64>,
+    down: Vec<f64>,
+    down_all: Vec<f64>,
+    process_bytes: u64,
+    table_bytes: u64,
+}
+
+impl Taken {
+    /// One host: all namespaces up, the last one down and up again a few times, then everything down.
+    fn round(&mut self, options: &Options, namespaces: usize, steps: &mut Steps<'_>) -> Result<()> {
+        let host = Host::new(options, namespaces)?;
+        for number in 0..namespaces {
+            steps.next(&format!("up of {} of {namespaces}", number + 1));
+            let took = host.up(number)?;
+            match number {
+                0 => self.first.push(took),
+                // Those before had fewer beside them.
+                _ if number + REPEATS >= namespaces => self.up.push(took),
+                _ => {}
+            }
+        }
+        let last = namespaces.saturating_sub(1);
+        for _ in 0..REPEATS {
+            // The only one takes the data path with it: what then comes up is a first one again.
+            if namespaces == 1 {
+                break;
+            }
+            steps.next(&format!("down and up with {namespaces}"));
+            self.down.push(host.down(last)?);
+            self.up_library.push(host.up_library(last)?);
+            self.down.push(host.down(last)?);
+            self.up.push(host.up(last)?);
+        }
+        self.table_bytes = host.table_bytes()?;
+        steps.next(&format!("down --all of {namespaces}"));
+        self.down_all.push(host.down_all()?);
+        self.process_bytes = host::largest_process();
+        host.check_clean()
+    }
+
+    fn size(self, namespaces: usize, rounds: usize) -> Option<Size> {
+        let only = namespaces == 1;
+        let up = if only { &self.first } else { &self.up };
+        let down = if only { &self.down_all } else { &self.down };
+        Some(Size {
+            namespaces,
+            rounds,
+            up: Times::of(up)?,
+            up_library: Times::of(if only { up } else { &self.up_library })?,
+            down: Times::of(down)?,
+            down_all: Times::of(&self.down_all)?,
+            process_bytes: self.process_bytes,
+            table_bytes: self.table_bytes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninety_of_a_hundred_take_at_most_p90() {
+        let times: Vec<f64> = (1..=100).map(f64::from).collect();
+        let times = Times::of(&times).expect("there are some");
+        assert_eq!((times.count, times.median, times.p90, times.max), (100, 50.5, 90.0, 100.0));
+        assert_eq!(Times::of(&[]), None);
+        assert_eq!(Times::of(&[3.0]).expect("one").p90, 3.0);
+    }
+}
