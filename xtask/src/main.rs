@@ -70,12 +70,6 @@ const COMMANDS: &[Command] = &[
         run: measure::host_cost,
     },
     Command {
-        name: "up-times",
-        arguments: "[--json] [ROUNDS]",
-        about: "measure how long up takes, for the first namespace and the hundredth (as root)",
-        run: measure::up_times,
-    },
-    Command {
         name: "fuzz",
         arguments: "[TARGET] [SECONDS] | minimise",
         about: "look for bytes that break parser or translator",

@@ -25,11 +25,6 @@ pub(crate) fn host_cost(workspace: &Workspace, arguments: &[String]) -> Result<(
     become_program(workspace, "fwd-host-cost", arguments)
 }
 
-/// How long `up` takes.
-pub(crate) fn up_times(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    become_program(workspace, "fwd-up-times", arguments)
-}
-
 /// Builds a program and becomes it.
 fn become_program(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
     let root = Root::obtain()?;
