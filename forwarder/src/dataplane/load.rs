@@ -189,9 +189,7 @@ impl Dataplane {
         let object = || format!("data path in {}", self.dir.display());
         let networks = self.config()?;
         let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
-        for name in PROGRAM_NAMES {
-            self.load_program(&mut ebpf, name)?;
-        }
+        self.load_all(&mut ebpf, &PROGRAM_NAMES)?;
         let clock = self.clock()?;
         // What the records of networks say stays.
         let Config { subnets_min, subnets_max, features, .. } = networks;
@@ -228,7 +226,7 @@ impl Dataplane {
             loader.map_max_entries(name, self.max_entries(name)?);
         }
         let mut ebpf = loader.load(&summed::object()).map_err(|error| refused(&error, object()))?;
-        missing.into_iter().try_for_each(|name| self.load_program(&mut ebpf, name))
+        self.load_all(&mut ebpf, &missing)
     }
 
     /// How many entries the map pinned as `name` has room for.
@@ -236,13 +234,6 @@ impl Dataplane {
         let info =
             MapData::from_pin(self.map_pin(name)).and_then(|map| map.info()).doing("open", format!("map {name}"))?;
         Ok(info.max_entries())
-    }
-
-    fn load_program(&self, ebpf: &mut Ebpf, name: &str) -> Result<()> {
-        let program: &mut SchedClassifier =
-            ebpf.program_mut(name).ok_or_else(|| missing(name))?.try_into().doing("load", name)?;
-        program.load().map_err(|error| refused(&error, format!("program {name}")))?;
-        program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))
     }
 
     /// A loader that takes the maps that are pinned, and pins those that are not.

@@ -15,6 +15,7 @@ mod latency;
 mod load;
 mod lock;
 mod occupancy;
+mod parallel;
 mod probe;
 mod records;
 mod rundir;

@@ -8,8 +8,8 @@ mod netfilter;
 
 use std::{net::SocketAddrV4, time::Duration};
 
-pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
 pub(super) use self::flows::make as make_flows;
+pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
 use super::{Path, environment, load::Site};
 use crate::{
     Error, Kind, Result,

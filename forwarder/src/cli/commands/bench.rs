@@ -44,7 +44,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { command: _, paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } = args;
+    let BenchArgs { command: _, paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } =
+        args;
     let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
     let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
     let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;

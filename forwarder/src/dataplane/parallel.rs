@@ -1,0 +1,43 @@
+//! Loads several programs at once: the kernel verifies each on the CPU of the thread that loads it.
+
+use std::thread;
+
+use aya::{
+    Ebpf,
+    programs::{Program, SchedClassifier},
+};
+
+use super::{
+    Dataplane,
+    load::{missing, refused},
+};
+use crate::{Context as _, Result};
+
+impl Dataplane {
+    /// Loads and pins the programs `names`, which takes as long as the slowest of them where there are as many CPUs.
+    ///
+    /// # Errors
+    /// The first of `names` that the kernel refuses. The others may be loaded and pinned.
+    pub(super) fn load_all(&self, ebpf: &mut Ebpf, names: &[&str]) -> Result<()> {
+        let mut found: Vec<(&str, &mut Program)> =
+            ebpf.programs_mut().filter(|(name, _)| names.contains(name)).collect();
+        let position = |name: &str| names.iter().position(|it| *it == name);
+        found.sort_by_key(|(name, _)| position(name));
+        if let Some(absent) = names.iter().find(|name| !found.iter().any(|(it, _)| it == *name)) {
+            return Err(missing(absent));
+        }
+        thread::scope(|scope| {
+            let load = |(name, program)| scope.spawn(move || self.load_one(name, program));
+            let threads: Vec<_> = found.into_iter().map(load).collect();
+            let ended =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
+            ended.collect::<Vec<_>>().into_iter().collect()
+        })
+    }
+
+    fn load_one(&self, name: &str, program: &mut Program) -> Result<()> {
+        let program: &mut SchedClassifier = program.try_into().doing("load", name)?;
+        program.load().map_err(|error| refused(&error, format!("program {name}")))?;
+        program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))
+    }
+}
