@@ -12,8 +12,15 @@ use nix::sys::signal::Signal;
 use crate::fwd::{Fwd, LIMIT};
 
 /// What this kernel has.
-const HERE: [Path; 6] =
-    [Path::Host, Path::VethFloor, Path::FwdTc, Path::Routed, Path::NftMasquerade, Path::BridgeMasquerade];
+const HERE: [Path; 7] = [
+    Path::Host,
+    Path::VethFloor,
+    Path::FwdTc,
+    Path::FwdMacvlan,
+    Path::Routed,
+    Path::NftMasquerade,
+    Path::BridgeMasquerade,
+];
 
 /// Namespaces and directories of the labs of a process.
 fn left_by(pid: u32) -> Vec<String> {
@@ -124,10 +131,10 @@ fn a_table_is_for_people_and_progress_is_not_part_of_it() {
     let args = ["--quick", "--paths", "host,veth-floor,nft-flowtable", "--metrics", "tcp-rr", "--color", "never"];
     let output = run(&fwd, &args);
     assert!(output.status.success(), "{output:?}");
-    for words in ["veth floor", "nft flowtable: cannot make", "3 rounds"] {
+    for words in ["veth floor", "nft flowtable: cannot make", "5 rounds"] {
         assert!(output.stdout.contains(words), "{words:?} is missing: {}", output.stdout);
     }
-    assert!(output.stderr.contains("measuring: 0 of 6 done") && !output.stdout.contains("done"), "{output:?}");
+    assert!(output.stderr.contains("measuring: 0 of 10 done") && !output.stdout.contains("done"), "{output:?}");
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub enum Path {
     VethFloor,
     /// `fwd up --datapath tc`.
     FwdTc,
+    /// `fwd up --datapath macvlan`.
+    FwdMacvlan,
     /// `fwd up --datapath xdp`.
     FwdXdp,
     /// `fwd up --datapath netkit`.
@@ -73,10 +75,11 @@ pub enum Metric {
 
 impl Path {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Host,
         Self::VethFloor,
         Self::FwdTc,
+        Self::FwdMacvlan,
         Self::FwdXdp,
         Self::FwdNetkit,
         Self::Routed,
@@ -92,6 +95,7 @@ impl Path {
             Self::Host => "host",
             Self::VethFloor => "veth-floor",
             Self::FwdTc => "fwd-tc",
+            Self::FwdMacvlan => "fwd-macvlan",
             Self::FwdXdp => "fwd-xdp",
             Self::FwdNetkit => "fwd-netkit",
             Self::Routed => "routed",
@@ -108,6 +112,7 @@ impl Path {
             Self::Host => "host",
             Self::VethFloor => "veth floor",
             Self::FwdTc => "fwd tc",
+            Self::FwdMacvlan => "fwd macvlan",
             Self::FwdXdp => "fwd xdp",
             Self::FwdNetkit => "fwd netkit",
             Self::Routed => "veth routed, no NAT",

@@ -57,8 +57,10 @@ fn run_dir(lab: &Lab) -> RunDir {
 
 /// What `--datapath` would name, if this kernel can do it.
 fn datapath(lab: &Lab, path: Path) -> Result<Datapath> {
-    if path == Path::FwdTc {
-        return Ok(Datapath::Tc);
+    match path {
+        Path::FwdTc => return Ok(Datapath::Tc),
+        Path::FwdMacvlan => return Ok(Datapath::Macvlan),
+        _ => {}
     }
     if path == Path::FwdNetkit {
         lab.host().netlink()?.probe_netkit().map_err(|error| match error.kind {

@@ -16,13 +16,13 @@ pub(crate) struct BenchArgs {
     /// What to measure, separated by commas [default: everything]
     #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
     pub(crate) metrics: Vec<String>,
-    /// How often each path is measured, in turn [default: 7]
+    /// How often each path is measured, in turn [default: 13]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<String>,
-    /// How long each measurement takes [default: 250ms]
+    /// How long each measurement takes [default: 120ms]
     #[arg(long, value_name = "TIME")]
     pub(crate) duration: Option<String>,
-    /// 3 rounds of 100ms: enough for a look
+    /// 5 rounds of 60ms: enough for a look
     #[arg(long, conflicts_with_all = ["rounds", "duration"])]
     pub(crate) quick: bool,
     /// Bytes of a request, and of its reply

@@ -18,8 +18,10 @@ use crate::{
 };
 
 /// By default, and with `--quick`.
-const ROUNDS: [usize; 2] = [7, 3];
-const DURATION: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(100)];
+///
+/// Many short rounds rather than few long ones: what disturbs a machine comes in bursts, which the median leaves out.
+const ROUNDS: [usize; 2] = [13, 5];
+const DURATION: [Duration; 2] = [Duration::from_millis(120), Duration::from_millis(60)];
 /// What a measurement may take.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 /// The load runs for this part of a measurement before it counts, but for no longer than the second.
