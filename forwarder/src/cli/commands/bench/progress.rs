@@ -11,7 +11,10 @@ use crate::bench::{Measuring, Progress, Variant};
 
 /// Where there is no terminal, a line comes so often.
 const INTERVAL: Duration = Duration::from_secs(10);
-const TEMPLATE: &str = "{bar:24} {pos}/{len}  {wide_msg}";
+/// The spinner turns so often.
+const TICK: Duration = Duration::from_millis(100);
+const SETTING_UP: &str = "{spinner} {wide_msg}";
+const MEASURING: &str = "{bar:24} {pos}/{len}  {wide_msg}";
 
 /// Shows a bar on a terminal, and plain lines elsewhere.
 pub(super) struct Shown<'a> {
@@ -24,10 +27,9 @@ pub(super) struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub(super) fn new(out: &'a mut dyn Write, terminal: bool) -> Self {
         let bar = terminal.then(|| {
-            let bar = ProgressBar::new(0);
-            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-                bar.set_style(style.progress_chars("━╸ "));
-            }
+            let bar = ProgressBar::new_spinner();
+            look(&bar, SETTING_UP);
+            bar.enable_steady_tick(TICK);
             bar
         });
         Self { out, bar, last: Instant::now() }
@@ -44,7 +46,6 @@ impl Progress for Shown<'_> {
     fn setting_up(&mut self, variant: &Variant) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("setting up: {}", name(variant)));
-            bar.tick();
         } else if self.last.elapsed() >= INTERVAL {
             self.line(&format!("setting up: {}", name(variant)));
         }
@@ -54,7 +55,12 @@ impl Progress for Shown<'_> {
         let Measuring { variant, metric, round, done, all, left } = *step;
         let left = left_over(left);
         if let Some(bar) = &self.bar {
-            bar.set_length(all as u64);
+            if done == 0 {
+                // Nothing of ours shall run beside what is measured.
+                bar.disable_steady_tick();
+                look(bar, MEASURING);
+                bar.set_length(all as u64);
+            }
             bar.set_position(done as u64);
             bar.set_message(format!("{left} left  round {round}: {metric} over {}", name(variant)));
         } else if done == 0 || self.last.elapsed() >= INTERVAL {
@@ -68,6 +74,12 @@ impl Drop for Shown<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn look(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸ "));
     }
 }
 
