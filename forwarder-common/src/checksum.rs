@@ -41,6 +41,15 @@ pub const fn update16(check: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
     (!fold((!u16::from_ne_bytes(check)) as u64 + delta16(old, new))).to_ne_bytes()
 }
 
+/// The sum (not its complement) over the pseudo-header of TCP and UDP (RFC 9293 §3.1) with a payload of `length` bytes.
+#[inline(always)]
+#[must_use]
+pub const fn pseudo_sum(src: [u8; 4], dst: [u8; 4], proto: u8, length: u16) -> [u8; 2] {
+    let addresses = u32::from_ne_bytes(src) as u64 + u32::from_ne_bytes(dst) as u64;
+    let rest = u16::from_ne_bytes([0, proto]) as u64 + u16::from_ne_bytes(length.to_be_bytes()) as u64;
+    fold(addresses + rest).to_ne_bytes()
+}
+
 /// The checksum over `bytes`, computed in full: the reference of the tests, and for what userspace builds.
 #[must_use]
 pub fn full(bytes: &[u8]) -> [u8; 2] {

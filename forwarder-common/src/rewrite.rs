@@ -93,7 +93,18 @@ impl Rewrite {
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
-        let updated = match self.proto {
+        put(packet, self.check_off, self.checked(check))?;
+        put(packet, self.addr_off, self.new_addr)?;
+        put(packet, self.port_off, self.new_port)?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
+        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
+    }
+
+    /// The transport checksum after, of a packet whose checksum is finished and was `check`.
+    #[inline(always)]
+    #[must_use]
+    pub fn checked(&self, check: [u8; 2]) -> [u8; 2] {
+        match self.proto {
             Proto::Udp if check == [0, 0] => check,
             Proto::Udp => match self.l4_check(check) {
                 // A computed zero is sent as all ones (RFC 768).
@@ -102,15 +113,11 @@ impl Rewrite {
             },
             Proto::Tcp => self.l4_check(check),
             Proto::Icmp => checksum::update16(check, self.old_port, self.new_port),
-        };
-        put(packet, self.check_off, updated)?;
-        put(packet, self.addr_off, self.new_addr)?;
-        put(packet, self.port_off, self.new_port)?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
+        }
     }
 
     /// The TCP or UDP checksum after: the address is part of the pseudo-header.
+    #[inline(always)]
     fn l4_check(&self, check: [u8; 2]) -> [u8; 2] {
         checksum::update(check, self.old_addr, self.new_addr, self.old_port, self.new_port)
     }

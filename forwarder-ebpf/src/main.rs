@@ -19,12 +19,16 @@ mod maps;
 mod route;
 mod skb;
 mod sweep;
+mod xdp;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 
 use forwarder_common::packet::L3_OFF;
 
-use crate::{hook::NO_HEADER, skb::Skb};
+use crate::{hook::NO_HEADER, skb::Skb, xdp::Frame};
 
 /// Ingress of a host end: packets that leave a namespace.
 #[classifier]
@@ -66,6 +70,31 @@ pub fn from_uplink_l3(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn to_uplink_l3(ctx: TcContext) -> i32 {
     hook::to_uplink::<NO_HEADER>(Skb::new(&ctx)).perform()
+}
+
+/// XDP at a host end: packets of established flows that leave a namespace.
+#[xdp(frags)]
+pub fn xdp_from_ns(ctx: XdpContext) -> u32 {
+    xdp::from_ns(Frame::new(&ctx))
+}
+
+/// XDP at an uplink: packets of established flows on their way back.
+#[xdp(frags)]
+pub fn xdp_from_uplink(ctx: XdpContext) -> u32 {
+    xdp::from_uplink(Frame::new(&ctx))
+}
+
+/// As [`xdp_from_ns`], for generic XDP. It does not take frames in several buffers: a packet that the kernel copies for a program
+/// that does comes to the TC programs without its link-layer header (`skb_pp_cow_data` loses `mac_len`, net/core/skbuff.c).
+#[xdp]
+pub fn xdp_from_ns_skb(ctx: XdpContext) -> u32 {
+    xdp::from_ns(Frame::new(&ctx))
+}
+
+/// As [`xdp_from_uplink`], for generic XDP: see [`xdp_from_ns_skb`].
+#[xdp]
+pub fn xdp_from_uplink_skb(ctx: XdpContext) -> u32 {
+    xdp::from_uplink(Frame::new(&ctx))
 }
 
 /// Run once by the control plane: starts (or, after an upgrade, sets anew) the timer that ends idle flows. Returns 0 or a

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, Queue},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, Queue},
     macros::btf_map,
 };
 use forwarder_common::{
@@ -146,6 +146,10 @@ pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 /// The outbound tuple of a flow that begins from outside: see [`OPENING`].
 #[btf_map]
 pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// Interfaces that the XDP programs may send by, each under its own number: host ends and uplinks that take frames.
+#[btf_map]
+pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 
 /// The settings.
 #[inline(always)]

@@ -216,6 +216,18 @@ extern "C" fn fwd_segments(payload: u32, size: u32) -> u32 {
 }
 
 impl Bytes {
+    /// The bytes from `data` to `end`, which the verifier knows as packet pointers.
+    #[inline(always)]
+    pub(crate) const fn between(data: usize, end: usize) -> Self {
+        Self { data, end }
+    }
+
+    /// How many they are.
+    #[inline(always)]
+    pub(crate) const fn len(&self) -> usize {
+        self.end.wrapping_sub(self.data)
+    }
+
     /// A pointer to `N` bytes at `off`, within the packet.
     #[inline(always)]
     fn at<const N: usize>(&self, off: usize) -> Result<*mut [u8; N], DropReason> {

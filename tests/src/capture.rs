@@ -36,14 +36,13 @@ pub(crate) struct Capture<'a> {
 impl<'a> Capture<'a> {
     #[track_caller]
     pub(crate) fn start(fwd: &'a Fwd) -> Self {
-        Self::on(fwd, "eth0")
+        if fwd.is_xdp() { Self { fwd, tcpdump: watching(fwd.internet(0), "inet0") } } else { Self::on(fwd, "eth0") }
     }
 
     /// On another uplink, by which the default route must leave.
     #[track_caller]
     pub(crate) fn on(fwd: &'a Fwd, interface: &str) -> Self {
-        let argv = ["tcpdump", "-l", "--immediate-mode", "-n", "-p", "-i", interface, "net", "10.77.0.0/16"];
-        Self { fwd, tcpdump: listening(fwd.host(), &argv) }
+        Self { fwd, tcpdump: watching(fwd.host(), interface) }
     }
 
     /// Nothing was seen until now but a packet that was sent on purpose.
@@ -86,8 +85,11 @@ impl<'a> Recording<'a> {
             "--immediate-mode",
             "-n",
             "-p",
+            // Where packets are collected (GRO), its buffer has room for each to be as large as they may be: 512 of them.
             "-s",
-            "0",
+            "65535",
+            "-B",
+            "32768",
             "-i",
             interface,
             "-w",
@@ -97,9 +99,13 @@ impl<'a> Recording<'a> {
         Self { ns, interface: interface.to_owned(), tcpdump: listening(ns, &argv), file }
     }
 
-    /// On the uplink of the host.
+    /// On the uplink of the host, or at its other end.
     #[track_caller]
     pub(crate) fn on_uplink(fwd: &'a Fwd) -> Self {
+        // What XDP sends is not seen where it leaves.
+        if fwd.is_xdp() {
+            return Self::start(fwd, fwd.internet(0), "inet0");
+        }
         Self::start(fwd, fwd.host(), "eth0")
     }
 
@@ -160,11 +166,21 @@ pub(crate) fn finish_checksums(ns: &Netns, interface: &str) {
 /// The same for the namespace behind `pod`, the host's uplink and the internet: whatever they send is as on a wire.
 #[track_caller]
 pub(crate) fn finish_all_checksums(fwd: &Fwd, pods: &[&Netns]) {
+    let others = pods.iter().map(|pod| (*pod, "eth0")).chain([(&**fwd.internet(0), "inet0")]);
     finish_checksums(fwd.host(), "eth0");
-    finish_checksums(fwd.internet(0), "inet0");
-    for pod in pods {
-        finish_checksums(pod, "eth0");
+    for (ns, interface) in others {
+        finish_checksums(ns, interface);
+        if fwd.is_xdp() {
+            // What takes frames from XDP collects packets, and shows them as one.
+            inside(ns, &["ip", "link", "set", interface, "gro_max_size", "1"]);
+        }
     }
+}
+
+/// Shows what has an address of a namespace.
+#[track_caller]
+fn watching(ns: &Netns, interface: &str) -> Process {
+    listening(ns, &["tcpdump", "-l", "--immediate-mode", "-n", "-p", "-i", interface, "net", "10.77.0.0/16"])
 }
 
 /// A tcpdump that has begun.

@@ -8,9 +8,9 @@ use std::{
 
 use forwarder::lab::{LabSpec, wait_until};
 
+use super::fwd::{Fwd, Pod, inside, try_inside};
 use crate::{
     capture::{Recording, finish_all_checksums},
-    fwd::{Fwd, Pod, inside, try_inside},
     peers::{ANY, PATIENCE, at, connect, echo_tcp, echoed, listen, udp},
 };
 

@@ -8,10 +8,8 @@ use forwarder::{
 };
 use serde_json::Value;
 
-use crate::{
-    fwd::{Fwd, Pod, inside, number, pings},
-    peers::{ANY, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
-};
+use super::fwd::{Fwd, Pod, inside, number, pings};
+use crate::peers::{ANY, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp};
 
 /// A forward hook that counts, and drops everything.
 const FORWARD_DROP: &str = "table ip guard { chain forward { \

@@ -5,10 +5,8 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use forwarder::lab::http;
 use serde_json::{Value, json};
 
-use crate::{
-    fwd::{Fwd, Pod, inside, number, pings},
-    peers::{ANY, at, udp},
-};
+use super::fwd::{Fwd, Pod, inside, number, pings};
+use crate::peers::{ANY, at, udp};
 
 /// Header of IPv4 and of UDP or ICMP, bytes.
 const HEADERS: u64 = 28;

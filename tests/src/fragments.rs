@@ -9,9 +9,9 @@ use std::{
 use forwarder::{Context, lab::wait_until, netns::Netns};
 use forwarder_common::checksum;
 
+use super::fwd::{Fwd, Pod, inside, pings};
 use crate::{
     capture::{Recording, assert_clean, finish_all_checksums},
-    fwd::{Fwd, Pod, inside, pings},
     packet::{ICMP, Packet, UDP},
     peers::{ANY, PATIENCE, any, at, udp},
     raw,

@@ -21,6 +21,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// A sandboxed host with `fwd` installed.
 pub(crate) struct Fwd {
     lab: Lab,
+    /// What `up` is asked for where a test does not name a data path.
+    datapath: Option<&'static str>,
 }
 
 impl Deref for Fwd {
@@ -56,7 +58,22 @@ impl Fwd {
     }
 
     pub(crate) fn with(spec: &LabSpec) -> Self {
-        Self { lab: Lab::with(&unique_prefix(), spec).expect("a sandboxed host") }
+        Self { lab: Lab::with(&unique_prefix(), spec).expect("a sandboxed host"), datapath: None }
+    }
+
+    /// The same, where every `up` that names no data path takes XDP. Like a network card, the other ends of the uplinks finish
+    /// checksums, write VLAN tags into the frame, and take frames from XDP.
+    pub(crate) fn with_xdp(spec: &LabSpec) -> Self {
+        let fwd = Self { datapath: Some("xdp"), ..Self::with(spec) };
+        for uplink in fwd.uplinks() {
+            inside(&uplink.internet, &["ethtool", "-K", "inet0", "tx", "off", "txvlan", "off", "gro", "on"]);
+        }
+        fwd
+    }
+
+    /// Whether XDP may send what a capture on the host would then not see.
+    pub(crate) fn is_xdp(&self) -> bool {
+        self.datapath == Some("xdp")
     }
 
     /// The directory of pins and locks: below the lab's own, because the last command removes it.
@@ -68,6 +85,10 @@ impl Fwd {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.arg("--host-netns").arg(self.host().name().as_str()).arg("--run-dir").arg(self.pins()).args(args);
+        let names_one = args.iter().any(|arg| arg.starts_with("--datapath"));
+        if let Some(datapath) = self.datapath.filter(|_| args.contains(&"up") && !names_one) {
+            command.args(["--datapath", datapath]);
+        }
         command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(std::process::Stdio::null());
         command
     }

@@ -4,9 +4,9 @@ use std::{io::ErrorKind, net::UdpSocket};
 
 use forwarder::{Context, lab::wait_until};
 
+use super::fwd::{Fwd, inside, pings, try_inside};
 use crate::{
     capture::{Recording, finish_all_checksums},
-    fwd::{Fwd, inside, pings, try_inside},
     packet::Packet,
     peers::{ANY, PATIENCE, at, udp},
 };

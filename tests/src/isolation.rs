@@ -2,10 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::{
-    fwd::{Fwd, Pod, pings},
-    peers::{any, listen},
-};
+use super::fwd::{Fwd, Pod, pings};
+use crate::peers::{any, listen};
 
 /// How users look at a namespace, and what gives [`furnish`] away there.
 const VIEWS: [(&str, &str); 9] = [

@@ -83,6 +83,11 @@ fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
     killed_up_is_completed("kernel", &[]);
 }
 
+#[test]
+fn next_up_completes_a_killed_one_of_xdp() {
+    killed_up_is_completed("xdp", &[]);
+}
+
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();

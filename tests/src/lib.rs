@@ -2,6 +2,8 @@
 //!
 //! They need root. Each makes its own host, so they run side by side.
 
+#![allow(clippy::duplicate_mod, reason = "the black-box suite runs over both data paths: see `xdp`")]
+
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
@@ -82,3 +84,5 @@ mod tun;
 mod vlan;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod xdp;

@@ -9,9 +9,9 @@ use std::{
 use forwarder::netns::Netns;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
-use crate::{
-    fwd::{Fwd, Pod, inside, pings},
-    peers::{ANY, any, asked, at, connect, connect_here, echo_tcp, echo_udp, echoed, listen, raise_file_limit, udp},
+use super::fwd::{Fwd, Pod, inside, pings};
+use crate::peers::{
+    ANY, any, asked, at, connect, connect_here, echo_tcp, echo_udp, echoed, listen, raise_file_limit, udp,
 };
 
 /// A port of the NAT range.

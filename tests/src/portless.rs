@@ -8,11 +8,8 @@ use forwarder::{
 };
 use serde_json::Value;
 
-use crate::{
-    capture::Recording,
-    fwd::{Fwd, pings, try_inside},
-    peers::PATIENCE,
-};
+use super::fwd::{Fwd, pings, try_inside};
+use crate::{capture::Recording, peers::PATIENCE};
 
 const GRE: u8 = 47;
 const ESP: u8 = 50;

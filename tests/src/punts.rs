@@ -8,10 +8,8 @@ use std::{
 use forwarder::netns::Netns;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{
-    fwd::{Fwd, inside, pings, try_inside},
-    peers::{ANY, PATIENCE, at, udp},
-};
+use super::fwd::{Fwd, inside, pings, try_inside};
+use crate::peers::{ANY, PATIENCE, at, udp};
 
 /// A conversation between a namespace and a server that hears of ICMP errors.
 fn conversation(fwd: &Fwd, pod: &Netns) -> (UdpSocket, UdpSocket) {

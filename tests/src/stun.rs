@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use forwarder::lab::{Process, command_in, wait_until};
 
+use super::fwd::{Fwd, Pod, inside, number, try_inside};
 use crate::{
     capture::Capture,
-    fwd::{Fwd, Pod, inside, number, try_inside},
     peers::{any, asked, at, echo_udp, udp},
 };
 

@@ -13,9 +13,9 @@ use forwarder::{
 };
 use serde_json::Value;
 
+use super::fwd::{Fwd, LIMIT, Pod, inside, number, pings};
 use crate::{
     capture::Capture,
-    fwd::{Fwd, LIMIT, Pod, inside, number, pings},
     peers::{ANY, PATIENCE, any, asked, at, connect_here, echo_tcp, echo_udp, echoed, listen, raise_file_limit, udp},
 };
 

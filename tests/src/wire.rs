@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use super::fwd::{Fwd, pings};
 use crate::{
     capture::{Recording, assert_clean, finish_all_checksums},
-    fwd::{Fwd, pings},
     packet::{ICMP, Packet, TCP, UDP},
     peers::{ANY, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     raw,

@@ -22,6 +22,8 @@ pub mod endpoint_flags {
     pub const CLAMP_MSS: u32 = 1 << 7;
     /// Established flows leave by a macvlan of the uplink (`--datapath macvlan`). Of the network.
     pub const MACVLAN_DATAPATH: u32 = 1 << 9;
+    /// Established flows are forwarded by XDP (`--datapath xdp`). Of the network.
+    pub const XDP_DATAPATH: u32 = 1 << 8;
 }
 
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791 §3.1).
 
-use crate::{packet::PacketBytes, verdict::DropReason};
+use crate::{checksum, packet::PacketBytes, verdict::DropReason};
 
 /// Offsets of the fields from the start of the header, bytes.
 pub mod field {
@@ -80,6 +80,13 @@ impl Header {
     #[must_use]
     pub const fn payload_len(&self) -> usize {
         (self.total_len as usize).saturating_sub(self.len)
+    }
+
+    /// The sum over the pseudo-header of TCP and UDP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pseudo_sum(&self) -> [u8; 2] {
+        checksum::pseudo_sum(self.src, self.dst, self.proto, self.payload_len() as u16)
     }
 
     /// Whether a router may not forward it any further (RFC 1812 §5.3.1).

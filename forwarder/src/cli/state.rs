@@ -12,8 +12,8 @@ use crate::{
     execute,
     netlink::{Link, Netlink},
     netns::{self, Name},
-    reconcile::TargetRef,
-    render::EndpointView,
+    reconcile::{Datapath, TargetRef},
+    render::{EndpointView, XdpView},
 };
 
 /// The records of one host.
@@ -58,18 +58,29 @@ impl State {
         let Some(plane) = session.dataplane()? else { return Ok(None) };
         let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
         let uplinks = plane.uplinks()?.into_iter().collect();
-        let links = Netlink::here()?.link_by_index(ifindex)?.map(|link| (ifindex, link));
+        let is_xdp = execute::datapath(endpoint.flags) == Datapath::Xdp;
+        let netlink = Netlink::here()?;
+        let links = [Some(ifindex), is_xdp.then_some(endpoint.uplink)].into_iter().flatten();
+        let links = links.map(|index| netlink.link_by_index(index)).collect::<Result<Vec<_>>>()?;
+        let links = links.into_iter().flatten().map(|link| (link.index, link));
         let mut occupancy = Occupancy::default();
         occupancy.endpoints.insert(ifindex, plane.usage(ifindex, &endpoint)?);
         let limit = plane.config()?.max_flows_per_endpoint;
         let endpoints = vec![(ifindex, endpoint)];
-        let (networks, links) = (networks.into_iter().collect(), links.into_iter().collect());
+        let (networks, links) = (networks.into_iter().collect(), links.collect());
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
 
     /// The host end of an endpoint, unless it is gone.
     pub(super) fn host_end(&self, ifindex: u32, endpoint: &Endpoint) -> Option<&Link> {
         self.links.get(&ifindex).filter(|link| link.name == name_of(&endpoint.host_if))
+    }
+
+    /// How XDP is attached, with that data path.
+    fn xdp(&self, ifindex: u32, endpoint: &Endpoint) -> Option<XdpView> {
+        let mode = |index: u32| self.links.get(&index)?.xdp.map(|xdp| xdp.mode.name().into());
+        let view = XdpView { host_if: mode(ifindex), uplink: mode(endpoint.uplink) };
+        (execute::datapath(endpoint.flags) == Datapath::Xdp).then_some(view)
     }
 
     /// The address of an endpoint's uplink.
@@ -107,6 +118,7 @@ impl State {
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default(),
             datapath: execute::datapath(endpoint.flags).name().into(),
+            xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,
             allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,

@@ -8,7 +8,7 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, TcHandle},
 };
 
-use super::Dataplane;
+use super::{Dataplane, load::L3_PROGRAM_NAMES};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Place and number of our filters at clsact: few others use them.
@@ -78,7 +78,7 @@ impl Dataplane {
     /// The kernel refuses.
     pub fn attach_uplink(&self, ifindex: u32, has_header: bool) -> Result<()> {
         if !has_header {
-            self.load_l3()?;
+            self.load_missing(&L3_PROGRAM_NAMES)?;
         }
         let hooks = if has_header { UPLINK } else { UPLINK_L3 };
         hooks.into_iter().try_for_each(|hook| self.attach(hook, ifindex))
@@ -285,9 +285,14 @@ impl Dataplane {
     /// # Errors
     /// The pins cannot be listed.
     pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
+        self.pinned_links(hook.program())
+    }
+
+    /// The interfaces with a pinned link of `program`.
+    pub(super) fn pinned_links(&self, program: &str) -> Result<Vec<u32>> {
         let dir = self.links();
         let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
-        let prefix = format!("{}-", hook.program());
+        let prefix = format!("{program}-");
         Ok(entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
@@ -309,7 +314,7 @@ fn is_there(error: &tc::TcError) -> bool {
 }
 
 /// Unpins a link, which detaches its program, or removes the note of a filter.
-fn discard(pin: &std::path::Path) -> Result<()> {
+pub(super) fn discard(pin: &std::path::Path) -> Result<()> {
     let result = if pin.is_dir() {
         fs::remove_dir(pin)
     } else {

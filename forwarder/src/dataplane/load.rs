@@ -50,13 +50,14 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "INBOUND",
     "EXIT_DOOR",
     "QUESTION",
+    "XDP_TARGETS",
 ];
 
 /// Every program, by the name of its pin.
 const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
-const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
+pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
 
 /// The programs inside namespaces that leave by a macvlan, which are loaded when there is such a namespace.
 const EXIT_PROGRAM_NAMES: [&str; 2] = ["from_inside", "exit_guard"];
@@ -202,19 +203,14 @@ impl Dataplane {
         self.start_sweep()
     }
 
-    /// Loads and pins the programs of uplinks without link-layer header, unless that was done.
-    pub(super) fn load_l3(&self) -> Result<()> {
-        self.load_more(L3_PROGRAM_NAMES)
-    }
-
     /// Loads and pins the programs inside namespaces, unless that was done.
     pub(super) fn load_exit(&self) -> Result<()> {
-        self.load_more(EXIT_PROGRAM_NAMES)
+        self.load_missing(&EXIT_PROGRAM_NAMES)
     }
 
-    /// Loads and pins further programs over the maps that are there.
-    fn load_more(&self, names: [&str; 2]) -> Result<()> {
-        let missing = names.into_iter().filter(|name| !self.program_pin(name).exists()).collect::<Vec<_>>();
+    /// Loads and pins programs that not every host needs, over the maps that are there; does nothing if that was done.
+    pub(super) fn load_missing(&self, names: &[&'static str]) -> Result<()> {
+        let missing = names.iter().copied().filter(|name| !self.program_pin(name).exists()).collect::<Vec<_>>();
         if missing.is_empty() {
             return Ok(());
         }

@@ -25,6 +25,7 @@ mod stats;
 mod stores;
 mod summed;
 mod testrun;
+mod xdp;
 
 pub use attach::{Backend, Hook};
 pub use clock::{Clock, hz_of};
@@ -41,6 +42,7 @@ pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
 pub use testrun::{TestRun, instructions};
+pub use xdp::XdpHook;
 
 use std::path::PathBuf;
 

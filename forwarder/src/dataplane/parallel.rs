@@ -2,16 +2,13 @@
 
 use std::thread;
 
-use aya::{
-    Ebpf,
-    programs::{Program, SchedClassifier},
-};
+use aya::{Ebpf, programs::Program};
 
 use super::{
     Dataplane,
     load::{missing, refused},
 };
-use crate::{Context as _, Result};
+use crate::{Context as _, Error, Kind, Result};
 
 impl Dataplane {
     /// Loads and pins the programs `names`, which takes as long as the slowest of them where there are as many CPUs.
@@ -36,8 +33,13 @@ impl Dataplane {
     }
 
     fn load_one(&self, name: &str, program: &mut Program) -> Result<()> {
-        let program: &mut SchedClassifier = program.try_into().doing("load", name)?;
-        program.load().map_err(|error| refused(&error, format!("program {name}")))?;
-        program.pin(self.program_pin(name)).doing("pin", format!("program {name}"))
+        let object = format!("program {name}");
+        let loaded = match program {
+            Program::SchedClassifier(program) => program.load(),
+            Program::Xdp(program) => program.load(),
+            _ => return Err(Error::new(Kind::Failed, "load", object, "it is of a type that fwd does not know")),
+        };
+        loaded.map_err(|error| refused(&error, object.clone()))?;
+        program.pin(self.program_pin(name)).doing("pin", object)
     }
 }

@@ -7,8 +7,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{HostContext, record};
 use crate::{
     Error, Kind, Result,
-    dataplane::{Dataplane, Hook, probe},
-    netlink::{Netlink, nft},
+    dataplane::{Dataplane, Hook, XdpHook, probe},
+    netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
         ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Records, ResolvConf,
@@ -202,7 +202,13 @@ impl Gathered {
         let netlink = Netlink::open(&ns)?;
         let net = net(&netlink)?;
         let made = self.is_made(&net.links);
-        let inside = Inside { cookie: ns.cookie()?, inode: ns.inode()?, made, net };
+        // Only an endpoint of ours has such an interface.
+        let xdp = self.actual.records.networks.iter().any(|network| network.datapath == Datapath::Xdp);
+        let xdp_ready = match net.ns_if() {
+            Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
+            _ => false,
+        };
+        let inside = Inside { cookie: ns.cookie()?, inode: ns.inode()?, made, net, xdp_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
@@ -240,6 +246,16 @@ impl Gathered {
                 && !inside.run(|| plane.is_exit_attached(endpoint.index, endpoint.exit))?
             {
                 records.exit_hooks.remove(&endpoint.index);
+            }
+        }
+        let found = |index: u32| self.actual.host.net.by_index(index).and_then(|link| link.xdp);
+        for (hook, attached) in
+            [(XdpHook::FromUplink, &mut records.uplink_xdp), (XdpHook::FromNs, &mut records.endpoint_xdp)]
+        {
+            for index in attached.clone() {
+                if !plane.is_xdp_attached(hook, index, found(index))? {
+                    attached.remove(&index);
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::{
     Result,
-    dataplane::{Dataplane, Hook, name, name_of},
+    dataplane::{Dataplane, Hook, XdpHook, name, name_of},
     netns::Netns,
     reconcile::{
         Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records,
@@ -33,6 +33,8 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         uplink_hooks: plane.attached_uplinks()?.into_iter().collect(),
         endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
         exit_hooks: plane.attached_exits()?.into_iter().collect(),
+        uplink_xdp: plane.xdp_attached(XdpHook::FromUplink)?.into_iter().collect(),
+        endpoint_xdp: plane.xdp_attached(XdpHook::FromNs)?.into_iter().collect(),
     })
 }
 
@@ -99,6 +101,8 @@ pub(crate) fn datapath(flags: u32) -> Datapath {
         Datapath::Kernel
     } else if flags & endpoint_flags::MACVLAN_DATAPATH != 0 {
         Datapath::Macvlan
+    } else if flags & endpoint_flags::XDP_DATAPATH != 0 {
+        Datapath::Xdp
     } else {
         Datapath::Tc
     }
@@ -108,6 +112,7 @@ fn flag(datapath: Datapath) -> u32 {
     match datapath {
         Datapath::Tc => 0,
         Datapath::Macvlan => endpoint_flags::MACVLAN_DATAPATH,
+        Datapath::Xdp => endpoint_flags::XDP_DATAPATH,
         Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
     }
 }

@@ -26,7 +26,7 @@ pub use self::{
     process::{Output, Process, command_in, run},
     snapshot::Snapshot,
     sweep::sweep_stale,
-    topology::{Lab, LabSpec, Uplink},
+    topology::{INTERNET_IF, Lab, LabSpec, Uplink},
     wait::wait_until,
 };
 

@@ -36,7 +36,7 @@ const OUTSIDE: usize = 3;
 /// How long a link may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The interface of each internet.
-const INTERNET_IF: &str = "inet0";
+pub const INTERNET_IF: &str = "inet0";
 
 /// What a lab is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]

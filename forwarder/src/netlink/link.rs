@@ -7,7 +7,7 @@ use rtnetlink::{
         RouteNetlinkMessage,
         link::{
             AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
-            LinkLayerType, LinkMessage,
+            LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
         },
     },
 };
@@ -30,6 +30,35 @@ pub enum LinkLayer {
     None,
     /// Another header, by its number (`ARPHRD_*`, include/uapi/linux/if_arp.h).
     Other(u16),
+}
+
+/// How an XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// The driver runs it, before it makes a packet of a frame.
+    Native,
+    /// The kernel runs it, on a packet that it has made already.
+    Generic,
+}
+
+impl XdpMode {
+    /// `native` or `generic`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// An XDP program at an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpProgram {
+    /// How it is attached.
+    pub mode: XdpMode,
+    /// Its number.
+    pub id: u32,
 }
 
 /// A network interface.
@@ -61,6 +90,8 @@ pub struct Link {
     pub loopback: bool,
     /// The header of its packets.
     pub layer: LinkLayer,
+    /// The XDP program that is attached to it.
+    pub xdp: Option<XdpProgram>,
 }
 
 impl Netlink {
@@ -286,6 +317,7 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::Link(index) => link.peer = Some(index),
             LinkAttribute::LinkNetNsId(id) => link.peer_netnsid = Some(id),
+            LinkAttribute::Xdp(attributes) => link.xdp = xdp(&attributes),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.into_iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -296,4 +328,13 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+fn xdp(attributes: &[LinkXdp]) -> Option<XdpProgram> {
+    let id = attributes.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id) => Some(*id),
+        _ => None,
+    })?;
+    let generic = attributes.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
+    Some(XdpProgram { mode: if generic { XdpMode::Generic } else { XdpMode::Native }, id })
 }

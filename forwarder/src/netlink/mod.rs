@@ -19,6 +19,7 @@ mod records;
 mod route;
 mod transport;
 mod veth;
+mod xdp;
 
 pub mod nft;
 
@@ -31,10 +32,10 @@ pub use self::{
     address::Address,
     bridge::BridgeSpec,
     fdb::FdbEntry,
-    link::{ALIAS_MAX, Link, LinkLayer},
+    link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     macvlan::MacvlanSpec,
     neighbour::Neighbour,
-    offload::offloads,
+    offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},
     veth::VethSpec,
 };

@@ -50,9 +50,60 @@ fn read(ifname: &str) -> io::Result<Vec<&'static str>> {
     Ok(on)
 }
 
+/// What the interface inside needs before XDP works at the host end: it computes the checksums of what it sends, and so cuts its
+/// segments (XDP takes neither over); it writes VLAN tags into the frame, where XDP sees them; and it collects packets (GRO), which
+/// makes a veth take frames from XDP. By the requests and flags for each, with what they are to be.
+const FOR_XDP: [(u32, u32, u32, bool); 3] =
+    [(0x16, 0x17, ALL, false), (0x25, 0x26, ETH_FLAG_TXVLAN, false), (0x2b, 0x2c, ALL, true)];
+/// A request that has only one flag.
+const ALL: u32 = 1;
+/// `ETH_FLAG_TXVLAN`.
+const ETH_FLAG_TXVLAN: u32 = 1 << 7;
+
+/// Gives an interface the offloads that [`is_prepared_for_xdp`] looks for.
+///
+/// # Errors
+/// The driver does not let them be changed, or the namespace cannot be entered.
+pub fn prepare_for_xdp(ns: &Netns, ifname: &str) -> Result<()> {
+    let prepare = || {
+        let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        for (get, set, flag, on) in FOR_XDP {
+            let before = ask(socket.as_raw_fd(), ifname, get, 0)?;
+            let after = if on { before | flag } else { before & !flag };
+            if after != before {
+                ask(socket.as_raw_fd(), ifname, set, after)?;
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    ns.run(|| prepare().doing("set", format!("the offloads of interface {ifname}")))
+}
+
+/// Whether an interface has the offloads that XDP at the other end of its veth pair needs.
+///
+/// # Errors
+/// There is no such interface, or the namespace cannot be entered.
+pub fn is_prepared_for_xdp(ns: &Netns, ifname: &str) -> Result<bool> {
+    let is_prepared = || {
+        let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        for (get, _, flag, on) in FOR_XDP {
+            if (ask(socket.as_raw_fd(), ifname, get, 0)? & flag != 0) != on {
+                return Ok(false);
+            }
+        }
+        Ok::<bool, io::Error>(true)
+    };
+    ns.run(|| is_prepared().doing("read", format!("the offloads of interface {ifname}")))
+}
+
 /// The value of one feature.
 fn get(socket: i32, ifname: &str, request: u32) -> io::Result<u32> {
-    let mut value = Value { request, data: 0 };
+    ask(socket, ifname, request, 0)
+}
+
+/// Sends a request with its value; the value afterwards.
+fn ask(socket: i32, ifname: &str, request: u32, data: u32) -> io::Result<u32> {
+    let mut value = Value { request, data };
     // SAFETY: all zero is a valid `ifreq`: integers, and a union of such and a pointer.
     let mut ifreq: libc::ifreq = unsafe { std::mem::zeroed() };
     if ifname.len() >= ifreq.ifr_name.len() {

@@ -142,6 +142,8 @@ pub struct Inside {
     pub made: bool,
     /// Interfaces, addresses, routes, neighbours.
     pub net: Net,
+    /// The interface that `up` makes has the offloads that XDP needs; looked at where XDP is asked for.
+    pub xdp_ready: bool,
 }
 
 /// A namespace of an endpoint, or one that `down` is about.
@@ -195,6 +197,7 @@ impl Actual {
                 records.uplinks.iter().any(|uplink| uplink.index == *index && uplink.address == *to)
             }
             Object::UplinkHooks { index, .. } => records.uplink_hooks.contains(index),
+            Object::UplinkXdp { index, .. } => records.uplink_xdp.contains(index),
             Object::Bridge(spec) => host.link(&spec.name).is_some_and(names::is_our_bridge),
             Object::GatewayAddress { bridge, address } => host.has_address(bridge, *address),
             Object::LinkUp { name } => host.link(name).is_some_and(|link| link.up),
@@ -213,10 +216,8 @@ impl Actual {
                 let mut endpoints = records.endpoints.iter();
                 endpoints.any(|endpoint| endpoint.host_if == *host_if && Some(endpoint.network_index) == bridge)
             }
-            Object::EndpointHook { host_if, index } => {
-                let index = index.or_else(|| host.link(host_if).map(|link| link.index));
-                index.is_some_and(|index| records.endpoint_hooks.contains(&index))
-            }
+            Object::EndpointHook { host_if, index } => self.is_among(&records.endpoint_hooks, host_if, *index),
+            Object::EndpointXdp { host_if, index, .. } => self.is_among(&records.endpoint_xdp, host_if, *index),
             Object::Port { host_if, bridge } => {
                 let bridge = host.link(bridge).map(|link| link.index);
                 bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
@@ -234,6 +235,9 @@ impl Actual {
                 let index = index.or_else(|| host.link(host_if).map(|link| link.index));
                 index.is_some_and(|index| self.has_exit(index))
             }
+            Object::NsOffloads { .. } => {
+                self.inside().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
+            }
             Object::ResolvConf { .. } => !matches!(self.resolv_conf, ResolvConf::Write(_)),
         }
     }
@@ -246,6 +250,12 @@ impl Actual {
             exit.is_some_and(|exit| exit.up && exit.index == record.exit)
         });
         open && self.records.exit_hooks.contains(&index)
+    }
+
+    /// Whether the host end of this name, or of the number that it had, is one of `host_ends`.
+    fn is_among(&self, host_ends: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
+        let index = index.or_else(|| self.host.net.link(host_if).map(|link| link.index));
+        index.is_some_and(|index| host_ends.contains(&index))
     }
 
     /// The target's namespace, if it exists.

@@ -214,6 +214,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     if datapath == Datapath::Macvlan {
         uplink.check_macvlan()?;
     }
+    if datapath == Datapath::Xdp {
+        uplink.check_xdp(actual)?;
+    }
     Ok(Network {
         mtu: mtu(request.mtu, &uplink)?,
         datapath,

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Actual, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, SysctlRecord, TargetRef, garbage, names,
+    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, SysctlRecord, TargetRef, garbage,
+    names,
     up::{ALL_FORWARDING, ON, forwarding},
 };
 use crate::{
@@ -213,9 +214,15 @@ impl Scope<'_> {
             let mut networks = self.kept_networks();
             networks.any(|network| network.uplink == index && network.datapath.is_ebpf())
         };
+        let by_xdp = |index: u32| {
+            let mut networks = self.kept_networks();
+            networks.any(|network| network.uplink == index && network.datapath == Datapath::Xdp)
+        };
+        for index in records.uplink_xdp.iter().copied().filter(|index| !by_xdp(*index)) {
+            objects.push(Object::UplinkXdp { name: self.uplink_name(index), index });
+        }
         for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
-            let record = records.uplinks.iter().find(|uplink| uplink.index == index);
-            let name = record.map_or_else(|| self.actual.host.net.name_of(index), |uplink| uplink.name.clone());
+            let name = self.uplink_name(index);
             let layer = self.actual.host.net.by_index(index).map_or_else(LinkLayer::default, |link| link.layer);
             objects.push(Object::UplinkHooks { name, index, layer });
         }
@@ -237,6 +244,11 @@ impl Scope<'_> {
             objects.extend(witness.cloned().map(Object::SysctlMemory));
         }
         objects
+    }
+
+    fn uplink_name(&self, index: u32) -> String {
+        let record = self.actual.records.uplinks.iter().find(|uplink| uplink.index == index);
+        record.map_or_else(|| self.actual.host.net.name_of(index), |uplink| uplink.name.clone())
     }
 
     /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile.

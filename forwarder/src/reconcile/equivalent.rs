@@ -21,6 +21,7 @@ impl Op {
             object @ (Object::Loopback { .. }
             | Object::NsAddress { .. }
             | Object::NsLinkUp { .. }
+            | Object::NsOffloads { .. }
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. }
@@ -60,6 +61,13 @@ fn inside(object: &Object, make: bool) -> Vec<String> {
         Object::Loopback { ns } => format!("{} link set lo {up}", ip(ns)),
         Object::NsAddress { ns, ns_if, address } => format!("{} addr {add} {address} dev {ns_if}", ip(ns)),
         Object::NsLinkUp { ns, ns_if } => format!("{} link set {ns_if} {up}", ip(ns)),
+        Object::NsOffloads { ns, ns_if } => {
+            let (finish, take) = if make { ("off", "on") } else { ("on", "off") };
+            return vec![format!(
+                "nsenter --net={} ethtool -K {ns_if} tx {finish} txvlan {finish} gro {take}",
+                netns_path(ns)
+            )];
+        }
         Object::NsDefaultRoute { ns, ns_if, gateway } => {
             format!("{} route {add} default via {gateway} dev {ns_if}", ip(ns))
         }
@@ -165,6 +173,8 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         Object::EndpointHook { index: Some(index), .. } if !make => vec![format!("rm {pins}/links/from_ns-{index}")],
         Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
         Object::Exit { ns, ns_if, uplink, mtu, .. } => exit(ns, ns_if, (uplink, *mtu), make, pins),
+        Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
+        Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),
         Object::UplinkHooks { name, layer, .. } => {
             let [to, from] = match layer {
                 LinkLayer::None => ["to_uplink_l3", "from_uplink_l3"],
@@ -197,6 +207,21 @@ fn exit(ns: &TargetRef, ns_if: &str, (uplink, mtu): (&str, u32), make: bool, pin
         attach("from_inside", ns_if),
         format!("{ip} link set {exit} addrgenmode none up"),
     ]
+}
+
+/// An XDP program, and that frames may be sent by the interface. `ip` chooses native or generic XDP as `fwd` does.
+fn xdp(program: &str, interface: &str, make: bool, pins: &str) -> Vec<String> {
+    let interface = quoted(interface);
+    match make {
+        true => vec![
+            format!("ip link set dev {interface} xdp pinned {pins}/progs/{program}"),
+            format!("bpftool map update pinned {pins}/maps/XDP_TARGETS key {interface} value {interface}"),
+        ],
+        false => vec![
+            format!("bpftool map delete pinned {pins}/maps/XDP_TARGETS key {interface}"),
+            format!("ip link set dev {interface} xdp off"),
+        ],
+    }
 }
 
 /// What is written into the map CONFIG, for which no other tool has a command.
@@ -248,8 +273,13 @@ fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String
 fn ip(ns: &TargetRef) -> String {
     match ns {
         TargetRef::Named(name) => format!("ip -n {}", quoted(name.as_str())),
-        other => format!("nsenter --net={} ip", quoted(&other.path().display().to_string())),
+        other => format!("nsenter --net={} ip", netns_path(other)),
     }
+}
+
+/// What `nsenter --net` takes.
+fn netns_path(ns: &TargetRef) -> String {
+    quoted(&ns.path().display().to_string())
 }
 
 /// What `ip link … netns` takes.

@@ -55,6 +55,7 @@ impl Actual {
                 Object::Neighbour { bridge, address, .. } => rest.host.net.drop_neighbour(bridge, *address),
                 Object::Exit { index: Some(index), .. } => _ = rest.records.exit_hooks.remove(index),
                 Object::EndpointHook { index: Some(index), .. } => _ = rest.records.endpoint_hooks.remove(index),
+                Object::EndpointXdp { index: Some(index), .. } => _ = rest.records.endpoint_xdp.remove(index),
                 _ => {}
             }
         }
@@ -106,9 +107,14 @@ impl super::Net {
 }
 
 /// Takes away what an endpoint's record says was done at its host end; what is there no more is left out by the caller.
-pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 2] {
-    let hook = Object::EndpointHook { host_if: endpoint.host_if.clone(), index: Some(endpoint.index) };
-    [hook, Object::Endpoint(endpoint_spec(endpoint, network))]
+pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
+    let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
+    let hook = Object::EndpointHook { host_if: host_if.clone(), index };
+    [
+        Object::EndpointXdp { host_if, index, uplink: String::new() },
+        hook,
+        Object::Endpoint(endpoint_spec(endpoint, network)),
+    ]
 }
 
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {

@@ -100,6 +100,13 @@ pub enum Object {
         /// The header of its packets, for which there are different programs.
         layer: LinkLayer,
     },
+    /// The XDP program at an uplink.
+    UplinkXdp {
+        /// The uplink's name.
+        name: String,
+        /// Its ifindex.
+        index: u32,
+    },
     /// A network's bridge.
     Bridge(BridgeSpec),
     /// The gateway's address on the bridge.
@@ -152,6 +159,15 @@ pub enum Object {
         /// Its ifindex, where it has or had one.
         index: Option<u32>,
     },
+    /// The XDP program at a host end.
+    EndpointXdp {
+        /// Name of the host end.
+        host_if: String,
+        /// Its ifindex, where it has or had one.
+        index: Option<u32>,
+        /// Name of the uplink.
+        uplink: String,
+    },
     /// A host end is a port of the bridge.
     Port {
         /// Name of the host end.
@@ -191,6 +207,13 @@ pub enum Object {
     },
     /// The interface inside is up.
     NsLinkUp {
+        /// The namespace.
+        ns: TargetRef,
+        /// The interface.
+        ns_if: String,
+    },
+    /// The interface inside finishes what it sends, as XDP needs it, and takes frames from XDP.
+    NsOffloads {
         /// The namespace.
         ns: TargetRef,
         /// The interface.
@@ -333,7 +356,11 @@ impl Object {
             Self::Sysctl(_) => ("set", "restore"),
             Self::Uplink { .. } | Self::Network(_) | Self::Endpoint(_) => ("record", "forget"),
             Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
-            Self::UplinkHooks { .. } | Self::EndpointHook { .. } => ("attach", "detach"),
+            Self::UplinkHooks { .. }
+            | Self::EndpointHook { .. }
+            | Self::UplinkXdp { .. }
+            | Self::EndpointXdp { .. } => ("attach", "detach"),
+            Self::NsOffloads { .. } => ("set", "reset"),
             Self::LinkUp { .. } | Self::Loopback { .. } | Self::NsLinkUp { .. } => ("set up", "set down"),
             Self::Exit { .. } => ("open", "close"),
             Self::GatewayAddress { .. }
@@ -360,6 +387,7 @@ impl fmt::Display for Object {
             Self::Uplink { name, .. } => write!(f, "uplink {name}"),
             Self::UplinkAddress { name, to, .. } => write!(f, "address {to} of uplink {name}"),
             Self::UplinkHooks { name, .. } => write!(f, "programs to_uplink and from_uplink at {name}"),
+            Self::UplinkXdp { name, .. } => write!(f, "XDP program xdp_from_uplink at {name}"),
             Self::Bridge(spec) => write!(f, "bridge {}", spec.name),
             Self::GatewayAddress { bridge, address } => write!(f, "address {address} of {bridge}"),
             Self::LinkUp { name } => write!(f, "interface {name}"),
@@ -371,12 +399,14 @@ impl fmt::Display for Object {
             }
             Self::EndpointBridge { host_if, bridge, .. } => write!(f, "bridge {bridge} of {host_if}"),
             Self::EndpointHook { host_if, .. } => write!(f, "program from_ns at {host_if}"),
+            Self::EndpointXdp { host_if, .. } => write!(f, "XDP program xdp_from_ns at {host_if}"),
             Self::Port { host_if, bridge } => write!(f, "port {host_if} of bridge {bridge}"),
             Self::Fdb { host_if, mac } => write!(f, "forwarding entry {} of {host_if}", mac_text(*mac)),
             Self::Neighbour { bridge, address, .. } => write!(f, "neighbour {address} of {bridge}"),
             Self::Loopback { ns } => write!(f, "lo in {ns}"),
             Self::NsAddress { ns, ns_if, address } => write!(f, "address {address} of {ns_if} in {ns}"),
             Self::NsLinkUp { ns, ns_if } => write!(f, "{ns_if} in {ns}"),
+            Self::NsOffloads { ns, ns_if } => write!(f, "offloads of {ns_if} in {ns}"),
             Self::NsDefaultRoute { ns, gateway, .. } => write!(f, "default route via {gateway} in {ns}"),
             Self::NsNeighbour { ns, gateway, .. } => write!(f, "neighbour {gateway} in {ns}"),
             Self::Exit { ns, ns_if, uplink, .. } => write!(f, "exit of {ns_if} in {ns} to uplink {uplink}"),

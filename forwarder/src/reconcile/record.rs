@@ -137,4 +137,8 @@ pub struct Records {
     pub endpoint_hooks: BTreeSet<u32>,
     /// ifindexes of host ends whose endpoints have pinned hooks at both their interfaces inside.
     pub exit_hooks: BTreeSet<u32>,
+    /// ifindexes of uplinks with a pinned XDP program.
+    pub uplink_xdp: BTreeSet<u32>,
+    /// ifindexes of host ends with a pinned XDP program.
+    pub endpoint_xdp: BTreeSet<u32>,
 }

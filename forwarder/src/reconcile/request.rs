@@ -47,6 +47,8 @@ pub enum Datapath {
     Tc,
     /// The same, and established flows leave by a macvlan of the uplink inside the namespace.
     Macvlan,
+    /// The same, and XDP before them for established flows.
+    Xdp,
     /// The kernel's bridge, with masquerade by nftables.
     Kernel,
 }
@@ -58,6 +60,7 @@ impl Datapath {
         match self {
             Self::Tc => "tc",
             Self::Macvlan => "macvlan",
+            Self::Xdp => "xdp",
             Self::Kernel => "kernel",
         }
     }
@@ -66,7 +69,7 @@ impl Datapath {
     #[must_use]
     pub const fn is_ebpf(self) -> bool {
         match self {
-            Self::Tc | Self::Macvlan => true,
+            Self::Tc | Self::Macvlan | Self::Xdp => true,
             Self::Kernel => false,
         }
     }

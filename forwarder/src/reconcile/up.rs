@@ -131,6 +131,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
     objects.extend(host_end(request, actual, desired, former));
     objects.extend(inside(request, desired));
     objects.extend(exit(request, desired));
+    objects.extend(xdp(request, desired));
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, &actual.resolv_conf)
         && let Some(ns) = &target.name
@@ -154,7 +155,10 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
         to: address,
     }));
     if network.datapath.is_ebpf() {
-        objects.push(Object::UplinkHooks { name, index, layer: uplink.layer });
+        objects.push(Object::UplinkHooks { name: name.clone(), index, layer: uplink.layer });
+    }
+    if network.datapath == Datapath::Xdp {
+        objects.push(Object::UplinkXdp { name, index });
     }
     objects
 }
@@ -345,6 +349,19 @@ fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {
         Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
         Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
         Object::NsNeighbour { ns, ns_if, gateway, mac: network.mac },
+    ]
+}
+
+/// XDP at the host end, once the other end is up and takes frames.
+fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
+    let Desired { network, endpoint, table: _ } = desired;
+    if network.datapath != Datapath::Xdp {
+        return Vec::new();
+    }
+    let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
+    vec![
+        Object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() },
+        Object::EndpointXdp { host_if, index: None, uplink },
     ]
 }
 

@@ -102,6 +102,33 @@ fn uplink(link: &Link, address: Ipv4Addr) -> Uplink {
 }
 
 impl Uplink {
+    /// Checks that XDP sees at it what the traffic control hooks would.
+    ///
+    /// # Errors
+    /// It has no frames of its own, or VLANs share it, whose tags XDP may not see.
+    pub(super) fn check_xdp(&self, actual: &Actual) -> Result<()> {
+        let refuse = |why: String| {
+            Error::new(Kind::Unsupported, "use", format!("uplink {} for datapath xdp", self.name), why)
+                .remedy("use --datapath tc, which takes any uplink")
+        };
+        if self.layer != LinkLayer::Ethernet {
+            return Err(refuse("it has no Ethernet header".into()));
+        }
+        if let Some(kind @ ("bridge" | "vlan")) = self.kind.as_deref() {
+            let why = format!("it is a {kind}: its frames come by other interfaces, and XDP belongs to those");
+            return Err(refuse(why));
+        }
+        let is_above = |link: &&Link| link.kind.as_deref() == Some("vlan") && link.peer == Some(self.index);
+        if let Some(vlan) = actual.host.net.links.iter().find(is_above) {
+            let why = format!(
+                "it carries the VLAN {}: where the card takes tags off, XDP cannot tell whose a frame is",
+                vlan.name
+            );
+            return Err(refuse(why));
+        }
+        Ok(())
+    }
+
     /// Checks that the programs of the eBPF path know its packets.
     ///
     /// # Errors

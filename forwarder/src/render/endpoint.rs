@@ -27,6 +27,24 @@ pub struct FlowCounts {
     pub limit: u32,
 }
 
+/// How XDP is attached at both ends of the way: `native` or `generic`; none where it is not attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct XdpView {
+    /// At the host end, for packets from the namespace.
+    pub host_if: Option<String>,
+    /// At the uplink, for packets to it.
+    pub uplink: Option<String>,
+}
+
+impl XdpView {
+    /// `native`, or what differs.
+    fn text(&self) -> String {
+        let at = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "NOT attached".into());
+        let (host_if, uplink) = (at(&self.host_if), at(&self.uplink));
+        if host_if == uplink { host_if } else { format!("{host_if} at host end, {uplink} at uplink") }
+    }
+}
+
 /// One interface of a namespace in one network: an item of `fwd ls`.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointView {
@@ -53,8 +71,10 @@ pub struct EndpointView {
     pub gateways: Vec<IpAddr>,
     /// Interface to the outside.
     pub uplink: String,
-    /// `tc` or `kernel`.
+    /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
+    /// How XDP is attached; none with another data path.
+    pub xdp: Option<XdpView>,
     /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.
     pub nat: Option<String>,
     /// Whether the MSS of TCP is lowered to what the path carries.
@@ -104,6 +124,14 @@ impl EndpointView {
     /// The host end, and whether it is still there.
     fn host_end(&self) -> (String, Tone) {
         if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
+    }
+
+    /// The data path, and how it is attached where there are several ways.
+    pub(super) fn datapath(&self) -> String {
+        match &self.xdp {
+            Some(xdp) => format!("{} ({})", self.datapath, xdp.text()),
+            None => self.datapath.clone(),
+        }
     }
 
     /// Options of the network that are not the usual ones.
@@ -161,7 +189,7 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     let Some(first) = endpoints.first() else { return Ok(()) };
     let name = look.paint(Tone::Strong, &first.network);
     let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
-    writeln!(out, "{name}  {}, uplink {}, datapath {}{options}", first.gateways(), first.uplink, first.datapath)?;
+    writeln!(out, "{name}  {}, uplink {}, datapath {}{options}", first.gateways(), first.uplink, first.datapath())?;
     let columns = [
         ("NAMESPACE", Holds::Name),
         ("HOST IF", Holds::Text),

@@ -107,7 +107,7 @@ impl InspectView {
             .add("host end", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "))
-            .add("datapath", [vec![endpoint.datapath.clone()], endpoint.network_options()].concat().join(", "))
+            .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
             .add("guard", if endpoint.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" })
             .add("resolver", self.resolver())
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))

@@ -25,7 +25,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use endpoint::{EndpointView, FlowCounts};
+pub use endpoint::{EndpointView, FlowCounts, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};

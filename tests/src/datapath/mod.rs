@@ -15,6 +15,7 @@ mod random;
 mod recycling;
 mod sweep;
 mod vlan;
+mod xdp;
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},

@@ -17,7 +17,7 @@ const REDIRECT: i32 = 7;
 const FRAMES: u32 = 6_000;
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
@@ -26,7 +26,7 @@ impl Random {
     }
 
     /// A packet of some shape; its addresses may be any, a few bytes changed, and it may be cut short.
-    fn frame(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+    pub(super) fn frame(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut packet = seeds[self.below(seeds.len())].clone();
         for _ in 0..self.below(3) {
             let at = self.below(packet.len());

@@ -1,4 +1,4 @@
-//! The same conversations through `--datapath tc` and `--datapath kernel`: what clients and servers see is the same, but for
+//! The same conversations through `--datapath tc`, `xdp` and `kernel`: what clients and servers see is the same, but for
 //! the differences listed here, of which docs/rfc.md tells the reasons.
 //!
 //! Timing and port numbers are no part of it: both may choose them freely.
@@ -51,10 +51,11 @@ fn assert_alike(conversations: &[Conversation]) {
         let side = Side::new(datapath);
         conversations.iter().map(|(name, run)| (*name, run(&side))).collect::<BTreeMap<_, _>>()
     };
-    let (tc, kernel) = thread::scope(|scope| {
-        let (tc, kernel) = (scope.spawn(|| run("tc")), scope.spawn(|| run("kernel")));
-        (tc.join().expect("datapath tc"), kernel.join().expect("datapath kernel"))
+    let (tc, xdp, kernel) = thread::scope(|scope| {
+        let [tc, xdp, kernel] = ["tc", "xdp", "kernel"].map(|datapath| scope.spawn(move || run(datapath)));
+        (tc.join().expect("datapath tc"), xdp.join().expect("datapath xdp"), kernel.join().expect("datapath kernel"))
     });
+    assert_eq!(xdp, tc, "XDP is only a faster way to the same");
     let mut wrong = Vec::new();
     for (name, seen) in &tc {
         let expected = DIFFERENCES.iter().find(|it| it.conversation == *name);

@@ -9,7 +9,8 @@ use crate::{
     bench::Path,
     dataplane::{Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::Lab,
+    lab::{INTERNET_IF, Lab},
+    netlink,
     netns::{Name, Netns},
     reconcile::{Datapath, TableRequest, TargetRef, UpRequest},
 };
@@ -25,6 +26,10 @@ const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
 /// Brings the namespaces up, and returns the last one.
 pub(super) fn up(lab: &Lab, path: Path, scale: Scale) -> Result<Netns> {
     let datapath = datapath(lab, path)?;
+    if datapath == Datapath::Xdp {
+        // The internet's end as a network card would be: it finishes checksums, and takes frames from XDP.
+        netlink::prepare_for_xdp(lab.internet(0), INTERNET_IF)?;
+    }
     let context = HostContext::new(run_dir(lab));
     let mut last = None;
     for number in 0..scale.namespaces.max(1) {
@@ -60,6 +65,7 @@ fn datapath(lab: &Lab, path: Path) -> Result<Datapath> {
     match path {
         Path::FwdTc => return Ok(Datapath::Tc),
         Path::FwdMacvlan => return Ok(Datapath::Macvlan),
+        Path::FwdXdp => return Ok(Datapath::Xdp),
         _ => {}
     }
     if path == Path::FwdNetkit {

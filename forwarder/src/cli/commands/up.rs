@@ -50,6 +50,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
             DatapathArg::Auto => None,
             DatapathArg::Tc => Some(Datapath::Tc),
             DatapathArg::Macvlan => Some(Datapath::Macvlan),
+            DatapathArg::Xdp => Some(Datapath::Xdp),
             DatapathArg::Kernel => Some(Datapath::Kernel),
         },
         nat: nat.map(|nat| match nat {

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::{Runner, not_opened};
 use crate::{
     Error, Kind, Result,
-    netlink::Netlink,
+    netlink::{self, Netlink},
     netns::{Name, Netns, resolv},
     reconcile::{Object, TargetRef, namespace_alias},
 };
@@ -39,6 +39,7 @@ impl Runner<'_> {
                 self.within(ns, ns_if, |netlink, link| netlink.add_address(link, (*address).into()))
             }
             Object::NsLinkUp { ns, ns_if } => self.within(ns, ns_if, |netlink, link| netlink.set_up(link)),
+            Object::NsOffloads { ns, ns_if } => netlink::prepare_for_xdp(self.namespace(ns)?, ns_if),
             Object::NsDefaultRoute { ns, ns_if, gateway } => {
                 self.within(ns, ns_if, |netlink, link| netlink.add_default_route(link, *gateway))
             }

@@ -146,10 +146,13 @@ impl<'a> Runner<'a> {
             | Object::Network(_)
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
-            | Object::EndpointHook { .. } => self.make_record(object),
+            | Object::EndpointHook { .. }
+            | Object::UplinkXdp { .. }
+            | Object::EndpointXdp { .. } => self.make_record(object),
             Object::Loopback { .. }
             | Object::NsAddress { .. }
             | Object::NsLinkUp { .. }
+            | Object::NsOffloads { .. }
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.make_inside(object),
@@ -174,10 +177,13 @@ impl<'a> Runner<'a> {
             | Object::Network(_)
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
-            | Object::EndpointHook { .. } => self.remove_record(object),
+            | Object::EndpointHook { .. }
+            | Object::UplinkXdp { .. }
+            | Object::EndpointXdp { .. } => self.remove_record(object),
             Object::Loopback { .. }
             | Object::NsAddress { .. }
             | Object::NsLinkUp { .. }
+            | Object::NsOffloads { .. }
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.remove_inside(object),
@@ -222,6 +228,8 @@ fn may_be_half_done(op: &Op) -> bool {
             | Object::Dataplane(_)
             | Object::UplinkHooks { .. }
             | Object::EndpointHook { .. }
+            | Object::UplinkXdp { .. }
+            | Object::EndpointXdp { .. }
             | Object::Network(_)
             | Object::Endpoint(_)
             | Object::Exit { .. }

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use super::{super::record, Runner};
 use crate::{
     Error, Kind, Result,
-    dataplane::name_of,
-    netlink::LinkLayer,
+    dataplane::{XdpHook, name_of},
+    netlink::{LinkLayer, XdpMode},
     reconcile::{EndpointSpec, NetworkSpec, Object},
 };
 
@@ -28,6 +28,8 @@ impl Runner<'_> {
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge { host_if, bridge, .. } => self.rehome(host_if, self.link(bridge)?.index),
             Object::EndpointHook { host_if, .. } => self.plane()?.attach_endpoint(self.link(host_if)?.index),
+            Object::UplinkXdp { index, .. } => self.plane()?.attach_xdp(XdpHook::FromUplink, *index, None).map(drop),
+            Object::EndpointXdp { host_if, uplink, .. } => self.attach_endpoint_xdp(host_if, uplink),
             _ => Ok(()),
         }
     }
@@ -46,6 +48,10 @@ impl Runner<'_> {
             }
             Object::EndpointBridge { host_if, from, .. } => self.rehome(host_if, *from),
             Object::EndpointHook { host_if, index } => self.plane()?.detach_endpoint(self.index(*index, host_if)?),
+            Object::UplinkXdp { index, .. } => self.plane()?.detach_xdp(XdpHook::FromUplink, *index),
+            Object::EndpointXdp { host_if, index, .. } => {
+                self.plane()?.detach_xdp(XdpHook::FromNs, self.index(*index, host_if)?)
+            }
             _ => Ok(()),
         }
     }
@@ -68,6 +74,13 @@ impl Runner<'_> {
         let [counters] = counters[..] else { return Err(no_counters()) };
         let numbers = record::Numbers { network: bridge, counters };
         plane.put_endpoint(host_end, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
+    }
+
+    /// A frame that the driver of the host end redirects is lost if the uplink takes none: then the kernel redirects packets.
+    fn attach_endpoint_xdp(&self, host_if: &str, uplink: &str) -> Result<()> {
+        let uplink = self.link(uplink)?;
+        let generic = (!self.netlink.takes_frames(&uplink)?).then_some(XdpMode::Generic);
+        self.plane()?.attach_xdp(XdpHook::FromNs, self.link(host_if)?.index, generic).map(drop)
     }
 
     /// Points an endpoint at another bridge.

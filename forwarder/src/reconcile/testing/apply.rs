@@ -7,7 +7,7 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EXIT_IF, EndpointRecord, EndpointSpec, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
+        Action, EXIT_IF, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
         UplinkRecord, up::forwarding,
     },
 };
@@ -36,9 +36,13 @@ impl World {
         self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
     }
 
-    fn net(&mut self, ns: &TargetRef) -> &mut Net {
+    fn namespace(&mut self, ns: &TargetRef) -> &mut Inside {
         let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
-        &mut self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists")).net
+        self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
+    }
+
+    fn net(&mut self, ns: &TargetRef) -> &mut Net {
+        &mut self.namespace(ns).net
     }
 
     fn make(&mut self, object: &Object) {
@@ -52,7 +56,7 @@ impl World {
                 (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
             }
             Object::Netns { name } => {
-                let fresh = crate::reconcile::Inside { made: true, ..self.fresh() };
+                let fresh = Inside { made: true, ..self.fresh() };
                 assert!(self.namespaces.insert(name, fresh).is_none());
             }
             Object::SysctlMemory(record) => insert(&mut self.records.sysctls, record),
@@ -64,6 +68,15 @@ impl World {
             Object::UplinkHooks { index, .. } => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 assert!(self.records.uplink_hooks.insert(index));
+            }
+            Object::UplinkXdp { index, .. } => {
+                assert!(self.records.uplink_hooks.contains(&index));
+                assert!(self.records.uplink_xdp.insert(index));
+            }
+            Object::EndpointXdp { host_if, .. } => {
+                let index = self.index(&host_if);
+                assert!(self.records.endpoint_hooks.contains(&index));
+                assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(spec),
             Object::Masquerade { network, .. } => assert!(self.host.masquerades.insert(network)),
@@ -105,6 +118,7 @@ impl World {
                 let net = self.net(&ns);
                 assert!(net.link(&end.name).is_none());
                 net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
+                self.namespace(&ns).xdp_ready = false;
             }
             Object::LinkUp { name } => {
                 self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
@@ -147,6 +161,11 @@ impl World {
                 let index = link.index;
                 let address = net.ipv4(index).expect("it has an address");
                 net.routes.push(connected(index, &address.to_string()));
+            }
+            Object::NsOffloads { ns, ns_if } => {
+                let inside = self.namespace(&ns);
+                assert!(inside.net.link(&ns_if).expect("it exists").up, "a veth that is down takes no frames");
+                assert!(!std::mem::replace(&mut inside.xdp_ready, true));
             }
             Object::NsDefaultRoute { ns, ns_if, gateway } => {
                 let net = self.net(&ns);
@@ -246,6 +265,7 @@ impl World {
         match object {
             Object::Dataplane(_) => {
                 assert!(self.records.partly_loaded && self.records.uplink_hooks.is_empty());
+                assert!(self.records.uplink_xdp.is_empty());
                 (self.records.table, self.records.partly_loaded) = (None, false);
             }
             Object::Records => {
@@ -259,6 +279,10 @@ impl World {
             Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
             Object::Uplink { index, .. } => take(&mut self.records.uplinks, |uplink| uplink.index == *index),
             Object::UplinkHooks { index, .. } => assert!(self.records.uplink_hooks.remove(index)),
+            Object::UplinkXdp { index, .. } => assert!(self.records.uplink_xdp.remove(index)),
+            Object::EndpointXdp { index, .. } => {
+                assert!(self.records.endpoint_xdp.remove(&index.expect("the index is known")));
+            }
             Object::Bridge(spec) => self.delete_link(&spec.name),
             Object::Veth { spec, .. } => self.delete_link(&spec.host_if),
             Object::Network(spec) => take(&mut self.records.networks, |network| Some(network.index) == spec.index),

@@ -81,7 +81,13 @@ impl World {
     fn fresh(&mut self) -> Inside {
         self.next += 1;
         let net = Net { links: vec![loopback(false)], ..Net::default() };
-        Inside { cookie: self.next.into(), inode: u64::from(self.next) + 4_026_532_000, made: false, net }
+        Inside {
+            cookie: self.next.into(),
+            inode: u64::from(self.next) + 4_026_532_000,
+            made: false,
+            net,
+            xdp_ready: false,
+        }
     }
 
     fn known(&self, reference: &TargetRef) -> Option<Known> {

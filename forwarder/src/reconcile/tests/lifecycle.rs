@@ -109,6 +109,26 @@ fn kernel_datapath_is_taken_where_programs_cannot_run() {
 }
 
 #[test]
+fn xdp_goes_with_the_last_network_that_wants_it() {
+    let mut world = World::new();
+    world.up(&UpRequest::new(named("a")));
+    let before = world.snapshot();
+    let xdp = UpRequest { network: Some(name("fast")), datapath: Some(Datapath::Xdp), ..UpRequest::new(named("b")) };
+    let plan = world.up(&xdp);
+    let is_xdp = |object: &Object| matches!(object, Object::UplinkXdp { .. } | Object::EndpointXdp { .. });
+    assert_eq!(plan.ops.iter().filter(|op| is_xdp(&op.object)).count(), 2);
+    // The interface inside takes frames before anybody may send it any.
+    let at = |wanted: &dyn Fn(&Object) -> bool| plan.ops.iter().position(|op| wanted(&op.object));
+    let offloads = at(&|object| matches!(object, Object::NsOffloads { .. }));
+    assert!(offloads.is_some() && offloads < at(&|object| matches!(object, Object::EndpointXdp { .. })));
+    assert_eq!(world.up(&xdp).ops, []);
+    world.inside("b").xdp_ready = false;
+    assert_eq!(world.up(&xdp).ops.len(), 1, "what was turned on by hand is turned off again");
+    world.down(Some("b"));
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
 fn last_down_takes_everything() {
     let mut world = World::new();
     world.up(&UpRequest::new(named("mynet")));
@@ -118,7 +138,7 @@ fn last_down_takes_everything() {
 
 #[test]
 fn each_up_is_undone_by_its_down() {
-    for datapath in [Datapath::Tc, Datapath::Macvlan, Datapath::Kernel] {
+    for datapath in [Datapath::Tc, Datapath::Macvlan, Datapath::Xdp, Datapath::Kernel] {
         let mut world = World::new();
         world.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
         world.add_namespace("theirs");

@@ -39,6 +39,25 @@ fn ip(text: &str) -> UpRequest {
 }
 
 #[test]
+fn uplinks_at_which_xdp_does_not_see_everything() {
+    let mut world = World::new();
+    let xdp = UpRequest { datapath: Some(Datapath::Xdp), ..uplink("eth1") };
+    world.plan_up(&xdp).expect("a network card will do");
+    world.host.net.links[2].layer = LinkLayer::None;
+    refused(&world, &xdp, Kind::Unsupported, &["eth1", "no Ethernet header", "--datapath tc"]);
+    world.host.net.links[2].layer = LinkLayer::Ethernet;
+    for kind in ["bridge", "vlan"] {
+        world.host.net.links[2].kind = Some(kind.into());
+        refused(&world, &xdp, Kind::Unsupported, &["eth1", kind, "--datapath tc"]);
+    }
+    world.host.net.links[2].kind = None;
+    world.add_uplink("eth1.5", 4, "192.0.2.2/24");
+    (world.host.net.links[3].kind, world.host.net.links[3].peer) = (Some("vlan".into()), Some(3));
+    refused(&world, &xdp, Kind::Unsupported, &["eth1", "eth1.5", "--datapath tc"]);
+    world.plan_up(&uplink("eth1")).expect("TC sees tags");
+}
+
+#[test]
 fn uplinks_that_lead_nowhere() {
     let mut world = World::new();
     refused(&world, &uplink("etho"), Kind::NotFound, &["etho", "did you mean eth0", "eth1"]);
@@ -144,6 +163,7 @@ fn options_that_differ_from_what_exists() {
         differs(UpRequest { mtu: Some(1400), ..base.clone() }, &["MTU", "1500", "1400"]);
         differs(UpRequest { uplink: Some("eth1".into()), ..base.clone() }, &["uplink", "eth0", "eth1"]);
         differs(UpRequest { datapath: Some(Datapath::Kernel), ..base.clone() }, &["datapath", "tc", "kernel"]);
+        differs(UpRequest { datapath: Some(Datapath::Xdp), ..base.clone() }, &["datapath", "tc", "xdp"]);
         differs(UpRequest { target: named(target), ..subnet("10.0.0.0/24") }, &["10.77.0.0/24", "10.0.0.0/24"]);
     }
     refused(

@@ -28,7 +28,7 @@ fn steps() -> impl Strategy<Value = usize> {
 }
 
 fn datapath() -> impl Strategy<Value = Datapath> {
-    prop_oneof![Just(Datapath::Tc), Just(Datapath::Macvlan), Just(Datapath::Kernel)]
+    prop_oneof![Just(Datapath::Tc), Just(Datapath::Macvlan), Just(Datapath::Xdp), Just(Datapath::Kernel)]
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -1,0 +1,59 @@
+//! XDP at a host end: a packet of an established flow goes out by the uplink.
+
+use forwarder_common::{
+    abi::Tuple,
+    flow::hash,
+    rewrite::{Rewrite, Side, Ttl},
+    verdict::{DropReason, Verdict},
+    wire::{icmp, l4::Proto},
+};
+
+use super::frame::{DROP, Frame, Headers, PASS, REDIRECT, aim, rewrite};
+use crate::{
+    count,
+    flow::{
+        life, now,
+        store::{self, Hit},
+    },
+    maps::config,
+};
+
+/// A packet that leaves a namespace.
+#[inline(always)]
+pub(crate) fn from_ns(frame: Frame) -> u32 {
+    let bytes = frame.bytes();
+    let Ok(headers) = Headers::read(&bytes) else { return PASS };
+    let Headers { ip, l4 } = headers;
+    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+        return PASS;
+    }
+    let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
+    let slot = store::hinted(hash(&tuple));
+    let word = store::matches::<false>(slot, &tuple);
+    if word == 0 {
+        return PASS;
+    }
+    let Some(hit) = store::copy::<false>(slot, word) else { return PASS };
+    let now = now();
+    if is_route_old(&hit, now) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
+        return PASS;
+    }
+    let amount = headers.amount();
+    life::touch::<false>(&hit, &l4, now, amount);
+    let change = Rewrite::new(Side::Source, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
+    if rewrite(&bytes, &change, hit.hop).is_err() {
+        count::count(hit.counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);
+        return DROP;
+    }
+    count::count(hit.counters.into(), Verdict::Forwarded, amount);
+    REDIRECT
+}
+
+/// Whether the route is to be looked up again.
+#[inline(always)]
+fn is_route_old(hit: &Hit, now: u32) -> bool {
+    let Some(config) = config() else { return true };
+    // SAFETY: `hit` points into the slot array.
+    let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
+    now.wrapping_sub(checked) > config.hz
+}

@@ -1,0 +1,60 @@
+//! XDP at an uplink: a packet of an established flow goes into its namespace.
+
+use forwarder_common::{
+    abi::Tuple,
+    flow::hash,
+    rewrite::{Rewrite, Side, Ttl},
+    verdict::{DropReason, Verdict},
+    wire::{
+        icmp,
+        l4::{self, Proto},
+    },
+};
+
+use super::frame::{DROP, Frame, Headers, PASS, REDIRECT, aim, rewrite};
+use crate::{
+    count,
+    flow::{life, now, store},
+    maps::config,
+};
+
+/// A packet that arrives by an uplink.
+#[inline(always)]
+pub(crate) fn from_uplink(frame: Frame) -> u32 {
+    let bytes = frame.bytes();
+    let Ok(headers) = Headers::read(&bytes) else { return PASS };
+    let Headers { ip, l4 } = headers;
+    if !may_be_reply(&l4) {
+        return PASS;
+    }
+    let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
+    let slot = store::hinted(hash(&tuple));
+    let word = store::matches::<true>(slot, &tuple);
+    if word == 0 {
+        return PASS;
+    }
+    let Some(hit) = store::copy::<true>(slot, word) else { return PASS };
+    // The host's own flows have no interface to go to, and no such target.
+    if headers.too_big(&hit) || !aim(hit.out_if) {
+        return PASS;
+    }
+    let amount = headers.amount();
+    life::touch::<true>(&hit, &l4, now(), amount);
+    let change = Rewrite::new(Side::Destination, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
+    if rewrite(&bytes, &change, hit.hop).is_err() {
+        count::count(hit.uplink_counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);
+        return DROP;
+    }
+    count::count(hit.counters.into(), Verdict::Delivered, amount);
+    count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
+    REDIRECT
+}
+
+/// Whether the packet may belong to a flow: its destination port lies in the NAT range.
+#[inline(always)]
+fn may_be_reply(l4: &l4::Header) -> bool {
+    let Some(config) = config() else { return false };
+    let port = u16::from_be_bytes(l4.dst_port);
+    let foreign = l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REPLY;
+    !foreign && port >= config.nat_port_min && port <= config.nat_port_max
+}
