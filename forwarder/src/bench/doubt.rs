@@ -42,7 +42,7 @@ pub(super) fn warnings(
     }
     let metrics: Vec<Metric> =
         Metric::ALL.into_iter().filter(|metric| tasks.iter().any(|task| task.metrics.contains(metric))).collect();
-    warnings.extend(metrics.iter().filter_map(|metric| unsteady(main, *metric, records)));
+    warnings.extend(unsteady(main, &metrics, records));
     warnings.extend(metrics.iter().filter_map(|metric| undecided(main, *metric, tasks, records)));
     let rounds = tasks.iter().find_map(|task| Some(records.of(task.variant, *task.metrics.first()?)?.values.len()));
     if let Some(rounds) = rounds.filter(|rounds| *rounds < FEW_ROUNDS) {
@@ -59,14 +59,15 @@ pub(super) fn warnings(
 }
 
 /// The host's own figures differ from round to round.
-fn unsteady(main: Scale, metric: Metric, records: &Records) -> Option<String> {
-    let rounds = records.of(Variant { path: Path::Host, scale: main }, metric)?;
-    let spread = statistics::spread(&rounds.values);
-    (spread > SPREAD).then(|| {
-        format!(
-            "the machine was unsteady: half of the rounds of host, {metric}, lie more than {:.0} % apart",
-            spread * 100.0
-        )
+fn unsteady(main: Scale, metrics: &[Metric], records: &Records) -> Option<String> {
+    let apart = |metric: &Metric| {
+        let rounds = records.of(Variant { path: Path::Host, scale: main }, *metric)?;
+        let spread = statistics::spread(&rounds.values);
+        (spread > SPREAD).then(|| format!("{:.0} % in {metric}", spread * 100.0))
+    };
+    let apart: Vec<String> = metrics.iter().filter_map(apart).collect();
+    (!apart.is_empty()).then(|| {
+        format!("the machine was unsteady: half of the rounds of host lie further apart than {}", apart.join(", "))
     })
 }
 
@@ -132,7 +133,7 @@ mod tests {
     fn each_disturbance_is_named() {
         let environment = Environment { steal: 0.034, governor: Some("powersave".into()), ..quiet() };
         let warnings = of(&[(Path::Host, &[7.0, 9.0, 7.1, 8.0])], &environment, 1.7).join("\n");
-        for word in ["3.4 %", "load of the minute before was 1.7 on 2", "powersave", "host, tcp-rr", "4 rounds are few"]
+        for word in ["3.4 %", "load of the minute before was 1.7 on 2", "powersave", "% in tcp-rr", "4 rounds are few"]
         {
             assert!(warnings.contains(word), "{word} is missing: {warnings}");
         }
