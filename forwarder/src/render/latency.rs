@@ -197,7 +197,7 @@ impl LatencyInterval {
         let scale = Scale::fitting(look, LEFT);
         let ways = [("→", &self.out), ("←", &self.back)];
         for (number, ((arrow, figures), buckets)) in ways.into_iter().zip(&self.buckets).enumerate() {
-            let time = if number == 0 { units::span(self.at_ms) } else { String::new() };
+            let time = if number == 0 { when(self.at_ms) } else { String::new() };
             let LatencyFigures { packets, p50_ns, p99_ns, max_ns, .. } = figures;
             let [p50, p99, max] = [p50_ns, p99_ns, max_ns].map(|ns| short(*ns));
             let row = format!("{time:>6}   {arrow} {:>7} {p50:>7} {p99:>7} {max:>7}", units::packets(*packets));
@@ -205,6 +205,15 @@ impl LatencyInterval {
             writeln!(out, "{}", format!("{row:<LEFT$}{strip}").trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// How long after the beginning: to a tenth of a second in the first minute, in which intervals may be short.
+fn when(at_ms: u64) -> String {
+    let tenths = at_ms.saturating_add(50) / 100;
+    match (tenths / 10, tenths % 10) {
+        (seconds @ 0..60, 1..) => format!("{seconds}.{}s", tenths % 10),
+        (seconds, _) => units::span(seconds.saturating_mul(1000)),
     }
 }
 
@@ -285,5 +294,16 @@ impl LatencyView {
             lines.push("lost: left the namespace but not the uplink: dropped, or went elsewhere".into());
         }
         lines.iter().try_for_each(|line| writeln!(out, "{}", look.paint(Tone::Dim, line)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::when;
+
+    #[test]
+    fn short_intervals_are_told_apart() {
+        let shown = [96, 504, 1002, 1503, 59_960, 61_500].map(when);
+        assert_eq!(shown, ["0.1s", "0.5s", "1s", "1.5s", "1m00s", "1m01s"]);
     }
 }

@@ -3,6 +3,8 @@
 mod site;
 mod watch;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::{
     Result,
     cli::{args::LatencyArgs, session::Session},
@@ -14,14 +16,16 @@ use self::{site::Site, watch::Watch};
 
 /// Measures until the time is over or the user has seen enough.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<()> {
+    raise_file_limit();
     let (sites, warnings) = site::find(session, args)?;
     session.warn(&warnings)?;
     let probes = Probes::load(u32::try_from(sites.len()).unwrap_or(u32::MAX))?;
     Watch::new(probes, &sites, args)?.run(session)
 }
 
-/// Attaches to every uplink once and to each namespace.
-fn attach(probes: &mut Probes, sites: &[Site]) -> Result<()> {
+/// Attaches to every uplink once and to each namespace, unless `stop` says that the user has seen enough: each takes some ten
+/// milliseconds.
+fn attach(probes: &mut Probes, sites: &[Site], stop: impl Fn() -> bool) -> Result<()> {
     let netlink = Netlink::here()?;
     let mut uplinks: Vec<(u32, &str)> = sites.iter().map(|site| (site.uplink, site.uplink_name.as_str())).collect();
     uplinks.sort_unstable();
@@ -31,7 +35,7 @@ fn attach(probes: &mut Probes, sites: &[Site]) -> Result<()> {
         let bare = netlink.link_by_index(ifindex)?.is_some_and(|link| link.layer == LinkLayer::None);
         probes.attach(if bare { Point::UplinkL3 } else { Point::Uplink }, ifindex, ifname)?;
     }
-    for (path, site) in (0..).zip(sites) {
+    for (path, site) in (0..).zip(sites).take_while(|_| !stop()) {
         for address in &site.addresses {
             probes.add_address(path, *address)?;
         }
@@ -41,6 +45,15 @@ fn attach(probes: &mut Probes, sites: &[Site]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A namespace takes several descriptors, and there may be a thousand of them. Where the limit stays, few still work.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!("the limit of open files stays: {error}");
+    }
 }
 
 /// The interfaces of a namespace, for hints.

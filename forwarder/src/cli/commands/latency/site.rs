@@ -90,6 +90,11 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             Some(link) => finder.other_end(link)?,
             None => None,
         };
+        if view.datapath == "xdp" {
+            warnings.push(format!(
+                "{label}: what XDP redirects passes no place where it could be timed; only packets that take the slower way count"
+            ));
+        }
         let Some((ns, _, inner)) = other else {
             warnings.push(format!("{label} is left out: its namespace cannot be opened from here"));
             continue;

@@ -68,7 +68,7 @@ impl<'a> Watch<'a> {
         let head = LatencyHead { paths: &paths, sample: self.fixed, duration_ms: self.duration.map(milliseconds) };
         session.emit_part(|look, out| head.text(look, out))?;
         let first = self.sample;
-        super::attach(&mut self.probes, self.sites)?;
+        super::attach(&mut self.probes, self.sites, || self.signals.caught())?;
         let start = Instant::now();
         let mut intervals = Vec::new();
         let mut before = Both::default();
