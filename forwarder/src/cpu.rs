@@ -27,6 +27,24 @@ pub fn stay_on(cpu: usize) -> Result<()> {
     sched_setaffinity(Pid::from_raw(0), &one).doing("stay on", format!("CPU {cpu}"))
 }
 
+/// Runs `act` on any CPU but `cpu`, if the calling thread may use another, and lets it use all of them again afterwards.
+///
+/// # Errors
+/// Those of `act`, and the kernel's about the choice of CPUs.
+pub fn beside<T>(cpu: usize, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).doing("read", "the CPUs of this thread")?;
+    let mut others = allowed;
+    others.unset(cpu).doing("leave out", format!("CPU {cpu}"))?;
+    if others == CpuSet::new() {
+        return act();
+    }
+    sched_setaffinity(this, &others).doing("stay off", format!("CPU {cpu}"))?;
+    let result = act();
+    sched_setaffinity(this, &allowed).doing("restore", "the CPUs of this thread")?;
+    result
+}
+
 /// Runs `measure` on the last CPU that the calling thread may use, and lets it use all of them again afterwards.
 ///
 /// # Errors

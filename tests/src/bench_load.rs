@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddrV4,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -11,10 +12,12 @@ use forwarder::{
         Metric,
         load::{self, Sample, Site, Work},
     },
+    lab::{Process, wait_until},
     netns::Netns,
 };
+use nix::sys::signal::Signal;
 
-use crate::fwd::{Fwd, inside};
+use crate::fwd::{Fwd, LIMIT, binary, inside};
 
 const WORK: Work = Work {
     metric: Metric::TcpRr,
@@ -82,5 +85,62 @@ fn a_path_that_loses_what_is_sent_is_an_error_that_says_who_is_silent() {
         assert_eq!(error.kind, Kind::Failed, "{metric}: {error}");
         assert!(error.object.contains(&outside), "{metric}: {error}");
         assert!(before.elapsed() < Duration::from_secs(30), "{metric}: {error}");
+    }
+}
+
+/// `fwd bench --serve` in the internet, and where it listens.
+fn serve(fwd: &Fwd, args: &[&str]) -> (Process, String) {
+    let address = format!("{}:5210", fwd.uplink(0).outside[0]);
+    let internet = fwd.internet(0).name().as_str();
+    let mut command = Command::new(binary());
+    command.args(["--host-netns", internet, "bench", "--serve", &address]).args(args);
+    let server = Process::spawn(command).expect("fwd starts");
+    let serves = || Ok(server.stderr().contains("serving on").then_some(()));
+    wait_until(LIMIT, "the server serves", serves).unwrap_or_else(|error| panic!("{error}: {}", server.stderr()));
+    (server, address)
+}
+
+#[test]
+fn a_live_path_is_measured_against_a_server_elsewhere() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (server, address) = serve(&fwd, &["--once"]);
+    let report = fwd.json(&["bench", "--ns", &pod.name, "--target", &address, "--rounds", "2", "--duration", "100ms"]);
+    assert_eq!((&report["live"]["from"], &report["live"]["to"]), (&pod.name.as_str().into(), &address.as_str().into()));
+    assert_eq!(report["paths"].as_array().map(Vec::len), Some(1), "{report}");
+    let metrics = report["paths"][0]["metrics"].as_array().expect("metrics");
+    assert_eq!(metrics.len(), Metric::ALL.len(), "{report}");
+    for metric in metrics {
+        assert!(metric["value"]["median"].as_f64().is_some_and(|value| value > 0.0), "{metric}");
+        assert_eq!(metric["rounds"].as_array().map(Vec::len), Some(2), "{metric}");
+    }
+    let ended = server.wait(LIMIT).expect("--once ends it");
+    assert!(ended.status.success(), "{}", ended.stderr);
+    // What the server saw is the uplink's address: the path goes through fwd.
+    assert!(ended.stderr.contains(&format!("{}:", fwd.uplink(0).address)), "{}", ended.stderr);
+}
+
+#[test]
+fn a_live_path_without_a_server_is_an_error_with_a_remedy() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (server, _) = serve(&fwd, &[]);
+    let wrong = format!("{}:5209", fwd.uplink(0).outside[0]);
+    fwd.expect_error(&["bench", "--ns", &pod.name, "--target", &wrong], 1, &[&wrong, "fwd bench --serve"]);
+    fwd.expect_error(&["bench", "--ns", "nowhere", "--target", &wrong], 3, &["nowhere"]);
+    fwd.expect_error(&["bench", "--ns", &pod.name, "--target", "192.0.2.1:port"], 2, &["192.0.2.1:port", "5210"]);
+    server.signal(Signal::SIGINT).expect("it runs");
+    assert!(server.wait(LIMIT).expect("Ctrl-C ends it").status.success());
+}
+
+#[test]
+fn a_live_text_names_both_ends() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (_server, address) = serve(&fwd, &[]);
+    let args = ["bench", "--ns", &pod.name, "--target", &address, "--quick", "--metrics", "tcp-rr,udp-64"];
+    let text = fwd.ok(&args);
+    for word in [pod.name.as_str(), &address, "TCP_RR", "UDP 64 B"] {
+        assert!(text.contains(word), "{word}: {text}");
     }
 }

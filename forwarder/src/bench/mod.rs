@@ -7,6 +7,7 @@
 pub mod control;
 mod doubt;
 pub mod environment;
+pub mod live;
 pub mod load;
 mod machine;
 pub mod path;
@@ -50,6 +51,8 @@ pub enum Path {
     NftFlowtable,
     /// Bridge and a MASQUERADE rule of iptables: what docker does.
     BridgeMasquerade,
+    /// No sandbox: from a namespace of this machine to `fwd bench --serve` elsewhere, whatever is between them. Measured alone.
+    Live,
 }
 
 /// What is measured over a path.
@@ -74,7 +77,7 @@ pub enum Metric {
 }
 
 impl Path {
-    /// All, in the order in which they are shown.
+    /// All that have a sandbox, in the order in which they are shown.
     pub const ALL: [Self; 10] = [
         Self::Host,
         Self::VethFloor,
@@ -102,6 +105,7 @@ impl Path {
             Self::NftMasquerade => "nft-masquerade",
             Self::NftFlowtable => "nft-flowtable",
             Self::BridgeMasquerade => "bridge-masquerade",
+            Self::Live => "live",
         }
     }
 
@@ -119,6 +123,7 @@ impl Path {
             Self::NftMasquerade => "routed + nft masquerade",
             Self::NftFlowtable => "nft flowtable",
             Self::BridgeMasquerade => "bridge + iptables MASQUERADE",
+            Self::Live => "live",
         }
     }
 }

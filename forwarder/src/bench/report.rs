@@ -22,6 +22,9 @@ pub struct Report {
     pub environment: Environment,
     /// What was asked for.
     pub settings: Settings,
+    /// Of [`Path::Live`]: from which namespace to which server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Ends>,
     /// Each path in the order of [`Path::ALL`], those that this machine does not have too.
     pub paths: Vec<PathReport>,
     /// What each path takes more than [`Path::Host`].
@@ -30,6 +33,15 @@ pub struct Report {
     pub growth: Vec<Growth>,
     /// What makes these figures doubtful, for the reader.
     pub warnings: Vec<String>,
+}
+
+/// Where a live path begins and ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ends {
+    /// The namespace, as it was given; `host` if none was.
+    pub from: String,
+    /// The server's address and port.
+    pub to: String,
 }
 
 /// The machine and what of it may change the figures.

@@ -92,6 +92,7 @@ pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
         took: began.elapsed().as_secs_f64(),
         environment,
         settings: settings(options),
+        live: None,
         paths: summary::paths(&options.paths, bench.main, &bench.tasks, &records, &bench.failed),
         overheads: summary::overheads(bench.main, &bench.tasks, &records),
         growth: summary::growth(bench.main, &bench.tasks, &records),
@@ -196,7 +197,7 @@ fn about(mut error: Error, variant: &Variant, metric: Metric) -> Error {
     error
 }
 
-fn settings(options: &Options) -> Settings {
+pub(super) fn settings(options: &Options) -> Settings {
     let Options { paths: _, metrics: _, rounds, duration, warm_up, size, streams, namespaces, flows } = *options;
     Settings {
         rounds,

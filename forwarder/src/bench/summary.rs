@@ -51,7 +51,8 @@ fn reason(error: &Error) -> String {
     }
 }
 
-fn metric_report(metric: Metric, rounds: &Rounds, host: Option<&Rounds>) -> Option<MetricReport> {
+/// What the rounds of one metric come to, beside the host's.
+pub(super) fn metric_report(metric: Metric, rounds: &Rounds, host: Option<&Rounds>) -> Option<MetricReport> {
     let cpu: Vec<f64> = rounds.cpu.iter().copied().filter(|cpu| cpu.is_finite()).collect();
     Some(MetricReport {
         metric,

@@ -10,7 +10,7 @@ use crate::{Error, Kind, Result, bench::Metric};
 /// Bytes of the largest message: what fits into one datagram.
 const LARGEST: usize = 65_507;
 /// Most TCP connections of a stream.
-const MOST_STREAMS: usize = 128;
+const MOST_STREAMS: usize = 1_000;
 /// Longest run with its warm-up.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
@@ -111,7 +111,7 @@ mod tests {
         refuses(Work { size: 0, ..WORK });
         refuses(Work { size: 65_508, ..WORK });
         refuses(Work { streams: 0, ..WORK });
-        refuses(Work { streams: 129, ..WORK });
+        refuses(Work { streams: 1_001, ..WORK });
         refuses(Work { duration: Duration::ZERO, ..WORK });
         refuses(Work { duration: Duration::MAX, ..WORK });
     }

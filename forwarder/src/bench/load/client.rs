@@ -12,7 +12,7 @@ use super::{
     Sample, Server, Work,
     ask::{Ask, Window},
     connect,
-    crew::{Count, Crew, Place},
+    crew::{Count, Crew, Places},
     flood, ping, socket, stream,
 };
 use crate::{Error, Kind, Result, bench::Metric, netns::Netns};
@@ -32,11 +32,14 @@ pub(super) fn run(
     address: SocketAddrV4,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let (crew, window) = ns.run(|| start(ask, work, address))?;
-    await_until(window.begin, &crew)?;
-    let begin = [crew.count()?, server.count()?];
-    await_until(window.end, &crew)?;
-    let end = [crew.count()?, server.count()?];
+    let places = Places::here()?;
+    let (crew, window) = ns.run(|| start(ask, work, address, places))?;
+    let (begin, end) = places.beside(|| {
+        await_until(window.begin, &crew)?;
+        let begin = [crew.count()?, server.count()?];
+        await_until(window.end, &crew)?;
+        Ok((begin, [crew.count()?, server.count()?]))
+    })?;
     let latency = crew.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
     let sample = sample(ask.metric, &here, &there, latency);
@@ -73,10 +76,10 @@ fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<His
 }
 
 /// Starts it in the network namespace of the calling thread.
-fn start(ask: &Ask, work: &Work, address: SocketAddrV4) -> Result<(Crew, Window)> {
+fn start(ask: &Ask, work: &Work, address: SocketAddrV4, places: Places) -> Result<(Crew, Window)> {
     let mut crew = Crew::default();
     let (ask, window) = (*ask, Window::of(work));
-    let (metric, in_turn) = (ask.metric, Place::in_turn()?);
+    let (metric, in_turn) = (ask.metric, places.in_turn());
     match metric {
         Metric::TcpRr => crew.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, &window, tally))?,
         Metric::UdpRr => crew.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, &window, tally))?,
@@ -84,7 +87,7 @@ fn start(ask: &Ask, work: &Work, address: SocketAddrV4) -> Result<(Crew, Window)
         Metric::Udp64 | Metric::UdpMtu => crew.spawn(in_turn, move |tally| flood::send(metric, address, tally))?,
         Metric::TcpStreamOut | Metric::TcpStreamIn => {
             for _ in 0..ask.streams {
-                start_stream(&mut crew, metric, socket::connect(address)?)?;
+                start_stream(&mut crew, metric, socket::connect(address)?, places)?;
             }
         }
     }
@@ -92,10 +95,10 @@ fn start(ask: &Ask, work: &Work, address: SocketAddrV4) -> Result<(Crew, Window)
 }
 
 /// Sends over a connection, or receives.
-fn start_stream(crew: &mut Crew, metric: Metric, stream: TcpStream) -> Result<()> {
+fn start_stream(crew: &mut Crew, metric: Metric, stream: TcpStream, places: Places) -> Result<()> {
     match metric {
-        Metric::TcpStreamIn => crew.spawn(Place::receiver()?, move |tally| stream::receive(&stream, tally)),
-        _ => crew.spawn(Place::sender()?, move |tally| stream::send(&stream, tally)),
+        Metric::TcpStreamIn => crew.spawn(places.receiver(), move |tally| stream::receive(&stream, tally)),
+        _ => crew.spawn(places.sender(), move |tally| stream::send(&stream, tally)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Instant,
@@ -41,20 +42,39 @@ pub(super) struct Place {
     pub(super) realtime: bool,
 }
 
-impl Place {
-    /// On the last CPU, at real-time priority: where both ends of a load take turns.
-    pub(super) fn in_turn() -> Result<Self> {
-        Ok(Self { realtime: true, ..Self::receiver()? })
+/// The CPUs of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    first: usize,
+    last: usize,
+}
+
+impl Places {
+    /// Among those that the calling thread may use.
+    pub(super) fn here() -> Result<Self> {
+        let usable = cpu::usable()?;
+        let [first, last] = [usable.first(), usable.last()].map(|cpu| cpu.copied().unwrap_or_default());
+        Ok(Self { first, last })
+    }
+
+    /// On the last CPU: where both ends of a load take turns. At real-time priority if there is another CPU for all else.
+    pub(super) fn in_turn(self) -> Place {
+        Place { cpu: self.last, realtime: self.first != self.last }
     }
 
     /// On the first CPU.
-    pub(super) fn sender() -> Result<Self> {
-        Ok(Self { cpu: cpu::usable()?.first().copied().unwrap_or_default(), realtime: false })
+    pub(super) fn sender(self) -> Place {
+        Place { cpu: self.first, realtime: false }
     }
 
     /// On the last CPU: another than the sender's, if there are two.
-    pub(super) fn receiver() -> Result<Self> {
-        Ok(Self { cpu: cpu::usable()?.last().copied().unwrap_or_default(), realtime: false })
+    pub(super) fn receiver(self) -> Place {
+        Place { cpu: self.last, realtime: false }
+    }
+
+    /// Runs `act`, which others wait for, where no load keeps it from running.
+    pub(super) fn beside<T>(self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        cpu::beside(self.last, act)
     }
 }
 
@@ -169,16 +189,20 @@ impl Crew {
         &self.tally
     }
 
-    /// Starts a thread in the network namespace of the calling one, and a failure of `work` is kept for [`count`](Self::count).
+    /// Starts a thread in the network namespace of the calling one, and returns when it is in its place: an ordinary one would
+    /// not get there any more when the other end runs in real time. A failure of `work` is kept for [`count`](Self::count).
     pub(super) fn spawn(
         &mut self,
         place: Place,
         work: impl FnOnce(&Tally) -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let tally = Arc::clone(&self.tally);
+        let (ready, is_ready) = mpsc::channel::<()>();
         let run = move || {
             locked(&tally.threads).push(gettid());
-            if let Err(error) = take(place).and_then(|()| work(&tally))
+            let placed = take(place);
+            drop(ready);
+            if let Err(error) = placed.and_then(|()| work(&tally))
                 && !tally.is_over()
             {
                 locked(&tally.failure).get_or_insert(error);
@@ -186,7 +210,8 @@ impl Crew {
         };
         let thread = thread::Builder::new().name("load".into()).spawn(run).doing("start", "a thread")?;
         self.threads.push(thread);
-        Ok(())
+        // Nothing is ever sent: the other side is dropped.
+        is_ready.recv().or(Ok(()))
     }
 
     /// What they have done until now.

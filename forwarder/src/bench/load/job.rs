@@ -5,7 +5,7 @@ use std::net::{SocketAddrV4, TcpListener};
 use super::{
     ask::Ask,
     connect,
-    crew::{Count, Crew, Place},
+    crew::{Count, Crew, Places},
     flood, ping, socket, stream,
 };
 use crate::{Context as _, Result, bench::Metric};
@@ -22,7 +22,7 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(ask: &Ask, address: SocketAddrV4) -> Result<Self> {
+    pub(super) fn start(ask: &Ask, address: SocketAddrV4, places: Places) -> Result<Self> {
         let mut crew = Crew::default();
         let size = ask.size;
         let address = match ask.metric {
@@ -30,7 +30,7 @@ impl Job {
                 let (socket, address) = socket::bind(address)?;
                 crew.tally().shut_at_end(&socket)?;
                 let floods = ask.metric != Metric::UdpRr;
-                crew.spawn(Place::in_turn()?, move |tally| match floods {
+                crew.spawn(places.in_turn(), move |tally| match floods {
                     true => flood::receive(&socket, tally),
                     false => ping::serve_udp(&socket, size, tally),
                 })?;
@@ -40,7 +40,7 @@ impl Job {
                 let (listener, address) = socket::listen(address)?;
                 crew.tally().shut_at_end(&listener)?;
                 let connects = ask.metric == Metric::TcpCrr;
-                crew.spawn(Place::in_turn()?, move |tally| match connects {
+                crew.spawn(places.in_turn(), move |tally| match connects {
                     true => connect::serve(&listener, size, tally),
                     false => ping::serve_tcp(&listener, size, tally),
                 })?;
@@ -51,7 +51,7 @@ impl Job {
                 crew.tally().shut_at_end(&listener)?;
                 for _ in 0..ask.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut crew, ask.metric, listener)?;
+                    serve_stream(&mut crew, ask.metric, listener, places)?;
                 }
                 address
             }
@@ -82,9 +82,9 @@ impl Job {
 }
 
 /// Takes one connection, to send over it or to receive.
-fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener) -> Result<()> {
+fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, places: Places) -> Result<()> {
     let sends = metric == Metric::TcpStreamIn;
-    let place = if sends { Place::sender()? } else { Place::receiver()? };
+    let place = if sends { places.sender() } else { places.receiver() };
     crew.spawn(place, move |tally| {
         let (stream, _) = socket::accept(&listener)?;
         if sends { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }

@@ -6,10 +6,13 @@
 mod ask;
 mod client;
 mod connect;
+mod control;
 mod crew;
 mod flood;
 mod job;
 mod ping;
+mod remote;
+mod serve;
 mod socket;
 mod stream;
 mod sys;
@@ -18,7 +21,15 @@ use std::{fs::File, net::SocketAddrV4, time::Duration};
 
 use hdrhistogram::Histogram;
 
-use self::{ask::Ask, crew::Count, job::Job};
+use self::{
+    ask::Ask,
+    crew::{Count, Places},
+    job::Job,
+};
+pub use self::{
+    remote::Remote,
+    serve::{Listener, PORT, listening_address},
+};
 use super::Metric;
 use crate::{Result, netns::Netns};
 
@@ -73,7 +84,7 @@ pub struct Sample {
 pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
     let _turn = turn();
-    let job = site.server.run(|| Job::start(&ask, site.address))?;
+    let job = site.server.run(|| Job::start(&ask, site.address, Places::here()?))?;
     let address = job.address();
     let mut server = Here(job);
     let sample = client::run(site.client, &ask, work, address, &mut server)?;

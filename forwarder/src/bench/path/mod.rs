@@ -69,6 +69,9 @@ impl Sandbox {
             Path::NftMasquerade => Some(last(netfilter::masquerade(&lab, scale.namespaces)?)?),
             Path::NftFlowtable => Some(last(netfilter::flowtable(&lab, scale.namespaces)?)?),
             Path::BridgeMasquerade => Some(last(bridge_masquerade(&lab, scale.namespaces)?)?),
+            Path::Live => {
+                return Err(Error::new(Kind::Usage, "set up", "a live path", "it is there already or not at all"));
+            }
         };
         if matches!(path, Path::VethFloor | Path::Routed) {
             by_hand::route_back(&lab)?;

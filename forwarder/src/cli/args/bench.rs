@@ -37,6 +37,21 @@ pub(crate) struct BenchArgs {
     /// Flows beside the measured one; also shows the growth from 0 to N
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) flows: String,
+    /// Measure from a namespace to `fwd bench --serve` elsewhere, over what is really there
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = SANDBOXED)]
+    pub(crate) target: Option<String>,
+    /// Measure from this namespace [default: the host itself]
+    #[arg(long, value_name = "NAME", requires = "target")]
+    pub(crate) ns: Option<String>,
+    /// Measure from the namespace of this process
+    #[arg(long, value_name = "PID", requires = "target", conflicts_with = "ns")]
+    pub(crate) pid: Option<u32>,
+    /// Serve `fwd bench --target` of others until Ctrl-C [default: 0.0.0.0:5210; the next port too]
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with_all = MEASURING, conflicts_with_all = SANDBOXED)]
+    pub(crate) serve: Option<Option<String>>,
+    /// End when the first client is served
+    #[arg(long, requires = "serve")]
+    pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) export: ExportArgs,
 }
@@ -64,3 +79,8 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "N", default_value = "1000000")]
     pub(crate) flows: String,
 }
+
+/// What only a comparison in sandboxes has.
+const SANDBOXED: [&str; 3] = ["paths", "namespaces", "flows"];
+/// What a server is told by its clients.
+const MEASURING: [&str; 7] = ["metrics", "rounds", "duration", "quick", "size", "streams", "target"];

@@ -82,7 +82,9 @@ Examples:
   fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
   fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
   fwd bench --export-html bench.html         tables, and a page with plots
-  fwd bench --json > bench.json";
+  fwd bench --json > bench.json
+  fwd bench --serve                          on another machine, and then here:
+  fwd bench --ns mynet --target 192.0.2.7:5210   what is really between them";
 
 pub(super) const LATENCY: &str = "\
 Each packet is timed in the kernel where it leaves the namespace and where it

@@ -1,6 +1,7 @@
 //! `fwd bench`.
 
 mod control;
+mod live;
 mod progress;
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
@@ -33,11 +34,18 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
     if let Some(BenchCommand::Control(args)) = &args.command {
         return control::run(session, args);
     }
+    if let Some(address) = &args.serve {
+        return live::serve(session, address.as_deref(), args.once);
+    }
     let options = options(args)?;
     let exports = Exports::prepare(&args.export)?;
     let report = {
         let (err, terminal) = session.err();
-        bench::run(&options, &mut Shown::new(err, terminal))?
+        let mut shown = Shown::new(err, terminal);
+        match &args.target {
+            Some(target) => live::measure(&options, target, args, &mut shown)?,
+            None => bench::run(&options, &mut shown)?,
+        }
     };
     // Both, whatever becomes of the other: the minutes are spent.
     let shown = session.emit(&report);
@@ -46,8 +54,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { command: _, paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, export: _ } =
-        args;
+    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, .. } = args;
     let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
     let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
     let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;

@@ -135,6 +135,7 @@ pub(crate) fn report() -> Report {
         },
         paths: Path::ALL.map(path).to_vec(),
         overheads: overheads(),
+        live: None,
         growth: all,
         warnings: vec![
             "the machine was busy with something else: 1.2 % of the time was stolen, and fwd tc varied by 3.1 %".into(),

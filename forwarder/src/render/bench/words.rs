@@ -6,7 +6,7 @@ use super::numbers::{Scale, percent};
 use crate::{
     bench::{
         Metric, Path,
-        report::{Environment, Estimate, MetricReport, Overhead, Report, Settings},
+        report::{Ends, Environment, Estimate, MetricReport, Overhead, Report, Settings},
     },
     render::units,
 };
@@ -143,6 +143,9 @@ pub(super) fn settings(report: &Report) -> String {
     }
     if with != "fwd" {
         parts.push(format!("load by {with}"));
+    }
+    if let Some(Ends { from, to }) = &report.live {
+        parts.insert(0, format!("from {from} to {to}"));
     }
     parts.push(format!("took {}", took(report.took)));
     parts.join(", ")

@@ -1,0 +1,79 @@
+//! A path that is there already: from a namespace of this machine to `fwd bench --serve` elsewhere.
+
+use std::{
+    net::SocketAddrV4,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    Metric, Path, doubt, environment,
+    load::{Remote, Work},
+    machine::Busy,
+    path::Scale,
+    plan::{Task, Variant},
+    record::Records,
+    report::{Ends, PathReport, Report, SCHEMA},
+    run::{Measuring, Options, Progress, settings},
+    summary,
+};
+use crate::{Result, cpu, netns::Netns};
+
+/// The only variant.
+const LIVE: Variant = Variant { path: Path::Live, scale: Scale { namespaces: 1, flows: 0 } };
+
+/// Both ends of a live path.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// The namespace in which the client is.
+    pub ns: &'a Netns,
+    /// What the user calls it.
+    pub name: String,
+    /// Where the server listens.
+    pub server: SocketAddrV4,
+}
+
+/// Measures the path. Of the options, those about sandboxes mean nothing here.
+///
+/// # Errors
+/// The server is not there, or the path loses what it should not.
+pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> Result<Report> {
+    let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let began = Instant::now();
+    let busy = Busy::now();
+    let records = measure(options, &mut Remote::connect(live.ns, live.server)?, progress)?;
+    let mut environment = environment::gather();
+    environment.steal = busy.steal_since();
+    environment.pinned = [cpu::usable()?.last().copied().unwrap_or_default(); 2];
+    let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
+    let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
+    let metrics = options.metrics.iter().filter_map(metric).collect();
+    Ok(Report {
+        schema: SCHEMA,
+        fwd: env!("CARGO_PKG_VERSION").into(),
+        started,
+        took: began.elapsed().as_secs_f64(),
+        warnings: doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load()),
+        environment,
+        settings: settings(options),
+        live: Some(Ends { from: live.name.clone(), to: live.server.to_string() }),
+        paths: vec![PathReport { path: Path::Live, unavailable: None, metrics }],
+        overheads: Vec::new(),
+        growth: Vec::new(),
+    })
+}
+
+fn measure(options: &Options, remote: &mut Remote<'_>, progress: &mut dyn Progress) -> Result<Records> {
+    let Options { ref metrics, rounds, duration, warm_up, size, streams, .. } = *options;
+    let mut records = Records::default();
+    let (began, all, mut done) = (Instant::now(), metrics.len() * rounds, 0);
+    for round in 1..=rounds {
+        for &metric in metrics {
+            let each = if done == 0 { duration + warm_up } else { began.elapsed() / done as u32 };
+            let left = each * (all - done) as u32;
+            progress.measuring(&Measuring { variant: &LIVE, metric, round, done, all, left });
+            records.add(LIVE, metric, &remote.run(&Work { metric, size, streams, warm_up, duration })?);
+            done += 1;
+        }
+    }
+    Ok(records)
+}
