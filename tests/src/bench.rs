@@ -149,3 +149,24 @@ fn what_makes_no_sense_is_refused_before_anything_is_set_up() {
     // Where this machine has none of the paths, that is the error.
     fwd.expect_error(&["bench", "--paths", "nft-flowtable"], 5, &["flow table", "nft_flow_offload"]);
 }
+
+#[test]
+fn commands_are_timed_with_one_namespace_and_with_a_few_in_two_networks() {
+    let fwd = Fwd::new();
+    let output =
+        run(&fwd, &["control", "--sizes", "3,1", "--networks", "2", "--rounds", "1", "--flows", "500", "--json"]);
+    assert!(output.status.success(), "{}\n{}", output.status, output.stderr);
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let sizes = report["sizes"].as_array().expect("an array");
+    assert_eq!(sizes.iter().map(|size| size["namespaces"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(3)]);
+    for size in sizes {
+        for command in ["up", "up_library", "down", "down_all"] {
+            let times = &size[command];
+            let [median, p90, max] = ["median", "p90", "max"].map(|key| times[key].as_f64().expect("a number"));
+            assert!(0.0 < median && median <= max && p90 <= max, "{command}: {times}");
+        }
+        assert!(size["table_bytes"].as_u64() > Some(1 << 20), "{size}");
+    }
+    assert_eq!(report["flows"]["count"], 500);
+    assert_eq!(report["further"], sizes[1]["up"]);
+}

@@ -116,6 +116,24 @@ fn taken_name_is_a_conflict_that_says_where() {
 }
 
 #[test]
+fn several_interfaces_are_deleted_at_once_and_no_other() {
+    let pair = Pair::new();
+    let (host, pod) = pair.netlink();
+    for number in 0..3 {
+        let (host_if, ns_if) = (format!("fw-v{number}"), format!("eth{number}"));
+        host.create_veth(&VethSpec { host_if, ns_if, ..veth() }, &pair.pod).unwrap();
+    }
+    host.delete_links(&["fw-v0", "no-such-if", "fw-v2"]).unwrap();
+    let names = |netlink: &Netlink| -> Vec<String> {
+        netlink.links().unwrap().into_iter().filter(|link| !link.loopback).map(|link| link.name).collect()
+    };
+    assert_eq!((names(&host), names(&pod)), (vec!["fw-v1".to_owned()], vec!["eth1".to_owned()]));
+    // None is left to delete: that is no failure either.
+    host.delete_links(&["fw-v0", "fw-v2"]).unwrap();
+    assert_eq!(names(&host), ["fw-v1"]);
+}
+
+#[test]
 fn alias_holds_255_bytes() {
     let pair = Pair::new();
     let (host, _) = pair.netlink();

@@ -12,6 +12,7 @@ mod mapping;
 mod portless;
 mod ports;
 mod random;
+mod records;
 mod recycling;
 mod sweep;
 mod vlan;

@@ -163,8 +163,9 @@ impl Options {
 
     /// Commands of a whole run, about.
     fn commands(&self) -> usize {
-        let of = |namespaces: usize| self.rounds_of(namespaces) * (namespaces + 3 * REPEATS + 1);
-        self.sizes.iter().map(|size| of(*size)).sum::<usize>() + if self.flows > 0 { table::READS } else { 0 }
+        let repeats = |namespaces: usize| if namespaces > 1 { REPEATS } else { 0 };
+        let of = |namespaces: usize| self.rounds_of(namespaces) * (namespaces + repeats(namespaces) + 1);
+        self.sizes.iter().map(|size| of(*size)).sum::<usize>() + if self.flows > 0 { table::READS + 1 } else { 0 }
     }
 }
 
