@@ -80,6 +80,7 @@ pub(crate) fn up(changed: bool) -> UpView {
     UpView {
         endpoint: endpoint(Some("mynet"), "fwd0", 2),
         changed,
+        datapath_reason: None,
         uplink_address: Some("198.51.100.2".into()),
         loaded: Some(table()),
     }

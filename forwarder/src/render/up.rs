@@ -14,6 +14,8 @@ pub struct UpView {
     pub endpoint: EndpointView,
     /// Whether anything had to be done.
     pub changed: bool,
+    /// Why this data path, where `--datapath auto` chose it.
+    pub datapath_reason: Option<String>,
     /// Address behind which the namespace appears outside; in `inspect`'s document.
     #[serde(skip)]
     pub uplink_address: Option<String>,
@@ -24,7 +26,7 @@ pub struct UpView {
 
 impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { endpoint, changed, uplink_address, loaded } = self;
+        let Self { endpoint, changed, datapath_reason, uplink_address, loaded } = self;
         let (label, addresses) = (endpoint.label(), endpoint.addresses());
         let on =
             format!("{addresses} on network {}, via {} ({})", endpoint.network, endpoint.uplink, endpoint.datapath);
@@ -44,6 +46,8 @@ impl View for UpView {
             ),
             ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
         ];
+        let auto = |why: &String| ("datapath", format!("{} (auto)", endpoint.datapath), why.clone());
+        lines.extend(datapath_reason.as_ref().map(auto));
         lines.extend(loaded.as_ref().map(|table| {
             let memory = units::bytes(table.memory_bytes);
             let (first, last) = table.nat_ports;

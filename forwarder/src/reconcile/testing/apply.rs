@@ -327,6 +327,10 @@ impl World {
                 net.links.iter().filter(|link| link.peer == Some(gone.index)).map(|link| link.index).collect();
             ends.into_iter().for_each(|end| forget(net, end));
         }
+        for inside in self.namespaces.values_mut() {
+            // The offloads were its.
+            inside.xdp_ready &= inside.net.ns_if().is_some();
+        }
         forget(&mut self.host.net, gone.index);
         self.host.fdb.retain(|entry| entry.port != gone.index);
         for port in self.host.net.links.iter_mut().filter(|link| link.controller == Some(gone.index)) {
