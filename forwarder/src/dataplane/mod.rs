@@ -41,7 +41,7 @@ pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
-pub use testrun::{TestRun, instructions};
+pub use testrun::{Runner, TestRun, instructions};
 pub use xdp::XdpHook;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 
 use super::{Dataplane, Hook, XdpHook};
 use crate::{Context as _, Result};
@@ -25,14 +25,19 @@ pub struct TestRun {
     pub duration: Duration,
 }
 
-impl Dataplane {
-    /// Runs the program of `hook` `repeat` times over `packet`, as if it came by `ifindex`. A repeated run sees the packet as
-    /// the run before left it.
+/// A program that is run again and again.
+pub struct Runner {
+    program: SchedClassifier,
+    name: &'static str,
+}
+
+impl Runner {
+    /// Runs the program `repeat` times over `packet`, as if it came by `ifindex`. A repeated run sees the packet as the run
+    /// before left it.
     ///
     /// # Errors
     /// The kernel refuses: `ifindex` must be an interface of the calling thread's namespace.
-    pub fn test_run(&self, hook: Hook, ifindex: u32, ingress: u32, packet: &[u8], repeat: u32) -> Result<TestRun> {
-        let program = self.program(hook.program())?;
+    pub fn run(&self, ifindex: u32, ingress: u32, packet: &[u8], repeat: u32) -> Result<TestRun> {
         let mut context = [0; CONTEXT];
         context[INGRESS_IFINDEX..INGRESS_IFINDEX + 4].copy_from_slice(&ingress.to_ne_bytes());
         context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
@@ -44,7 +49,7 @@ impl Dataplane {
             repeat,
             ..TestRunOptions::default()
         };
-        let result = program.test_run(options).doing("run", format!("program {}", hook.program()))?;
+        let result = self.program.test_run(options).doing("run", format!("program {}", self.name))?;
         out.truncate(result.data_size_out as usize);
         Ok(TestRun { verdict: result.return_value as i32, packet: out, duration: result.duration })
     }
@@ -74,6 +79,22 @@ impl Dataplane {
         let result = program.test_run(options).doing("run", format!("program {}", hook.program()))?;
         out.truncate(result.data_size_out as usize);
         Ok(TestRun { verdict: result.return_value as i32, packet: out, duration: result.duration })
+    }
+
+    /// The program of `hook`, to be run over packets.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn runner(&self, hook: Hook) -> Result<Runner> {
+        Ok(Runner { program: self.program(hook.program())?, name: hook.program() })
+    }
+
+    /// As [`Runner::run`], once.
+    ///
+    /// # Errors
+    /// The same, and the program cannot be opened.
+    pub fn test_run(&self, hook: Hook, ifindex: u32, ingress: u32, packet: &[u8], repeat: u32) -> Result<TestRun> {
+        self.runner(hook)?.run(ifindex, ingress, packet, repeat)
     }
 }
 

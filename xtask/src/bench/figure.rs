@@ -60,11 +60,6 @@ impl Figure {
         Self { median: self.median / size, low: self.low / size, high: self.high / size }
     }
 
-    /// This in terms of `other`, which is independent of it.
-    pub(super) fn over(self, other: Self) -> Self {
-        Self { median: self.median / other.median, low: self.low / other.high, high: self.high / other.low }
-    }
-
     /// `34 % (32–36)`.
     pub(super) fn show(self, unit: Unit) -> String {
         let Self { median, low, high } = self;

@@ -41,6 +41,12 @@ pub(super) const SOURCES: &[Source] = &[
         arguments: &["--json"],
     },
     Source {
+        name: "many-flows",
+        about: "the same among a thousand flows and among a million",
+        program: "fwd-packets",
+        arguments: &["--many-flows", "--json"],
+    },
+    Source {
         name: "host-cost",
         about: "what the host's own traffic pays",
         program: "fwd-host-cost",

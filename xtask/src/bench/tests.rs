@@ -26,12 +26,13 @@ fn documents() -> Documents {
     let packets = json!({ "packets": [
         packet("from_ns", "TCP, established", 70.0),
         packet("from_uplink", "TCP, established", 130.0),
-        packet("from_ns", "TCP, established, 1k of 1k", 80.0),
-        packet("from_ns", "TCP, established, 1M of 1M", 240.0),
     ]});
+    let ratio = json!({ "median": 3.0, "low": 3.0, "high": 3.0 });
+    let many = json!([{ "program": "from_ns", "kind": "TCP, established, 1M of 1M", "to_few": ratio }]);
     let control = json!({ "flows": { "count": 1_000_000, "json": { "median": 900.0, "low": 800.0, "high": 1000.0 } } });
     let stored = |result| json!({ "command": "x", "commit": "c", "date": "d", "kernel": "k", "result": result });
-    [("paths", stored(paths)), ("packets", stored(packets)), ("control", stored(control))].into()
+    [("paths", stored(paths)), ("packets", stored(packets)), ("control", stored(control)), ("many-flows", stored(many))]
+        .into()
 }
 
 #[track_caller]

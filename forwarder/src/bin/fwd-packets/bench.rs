@@ -8,7 +8,7 @@ use forwarder::{
     execute::{self, HostContext, Unobserved},
     lab::Lab,
     netns::{Name, Netns},
-    reconcile::{TargetRef, UpRequest},
+    reconcile::{TableRequest, TargetRef, UpRequest},
 };
 use forwarder_common::abi::{Endpoint, Tuple};
 
@@ -41,11 +41,17 @@ pub(crate) struct Bench {
 impl Bench {
     /// Takes `fwd` up for two namespaces of the lab's host, inside of which the calling thread is.
     pub(crate) fn new(lab: &Lab) -> Result<Self> {
+        Self::with(lab, TableRequest::default())
+    }
+
+    /// The same with such a flow table.
+    pub(crate) fn with(lab: &Lab, table: TableRequest) -> Result<Self> {
         let run_dir = RunDir::new(lab.run_dir().join("run"));
         let context = HostContext::new(run_dir.clone());
         for role in ["c1", "c2"] {
             let name = Name::try_from(lab.name(role).as_str())?;
-            execute::up(&context, &UpRequest::new(TargetRef::Named(name)), &mut Unobserved)?;
+            let request = UpRequest { table: table.clone(), ..UpRequest::new(TargetRef::Named(name)) };
+            execute::up(&context, &request, &mut Unobserved)?;
         }
         let dataplane = Dataplane::open(&run_dir, Netns::current()?.cookie()?)?;
         let dataplane = dataplane.ok_or_else(|| missing("the data path"))?;

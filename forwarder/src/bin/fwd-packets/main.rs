@@ -1,4 +1,5 @@
-//! `fwd-packets [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`). Needs root.
+//! `fwd-packets [--many-flows] [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`).
+//! Needs root.
 //!
 //! The real programs of a sandboxed host are run by `BPF_PROG_TEST_RUN` on one CPU. A run by itself costs something too:
 //! that is measured with an empty program in the same round and subtracted. Redirects are not carried out in such a run.
@@ -6,6 +7,7 @@
 mod bench;
 mod cases;
 mod frame;
+mod many;
 
 use std::process::ExitCode;
 
@@ -47,7 +49,8 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    match run() {
+    let many = std::env::args().any(|argument| argument == "--many-flows");
+    match if many { many::run() } else { run() } {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fwd-packets: {error}");
