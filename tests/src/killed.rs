@@ -88,6 +88,11 @@ fn next_up_completes_a_killed_one_of_xdp() {
     killed_up_is_completed("xdp", &[]);
 }
 
+#[test]
+fn next_up_completes_a_killed_one_of_the_macvlan_datapath() {
+    killed_up_is_completed("macvlan", &[]);
+}
+
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
@@ -122,7 +127,7 @@ fn down_removes_what_a_killed_up_left() {
     after_each_operation(
         &fwd,
         || {},
-        &["up", "--ns", &name],
+        &["up", "--ns", &name, "--datapath", "macvlan"],
         |after| {
             fwd.ok(&["down", "--all"]);
             let difference = before.diff(&fwd.snapshot().unwrap());
@@ -135,7 +140,7 @@ fn down_removes_what_a_killed_up_left() {
 fn next_down_completes_a_killed_one() {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
-    let prepare = || drop(fwd.up("c1", &[]));
+    let prepare = || drop(fwd.up("c1", &["--datapath", "macvlan"]));
     after_each_operation(&fwd, prepare, &["down", "--all"], |after| {
         fwd.ok(&["down", "--all"]);
         let difference = before.diff(&fwd.snapshot().unwrap());

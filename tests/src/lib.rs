@@ -27,6 +27,8 @@ mod datapath;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod exit;
+#[cfg(test)]
 mod fast_path;
 #[cfg(test)]
 mod flood;

@@ -2,14 +2,21 @@
 
 use std::{fmt::Write as _, net::Ipv4Addr};
 
-use forwarder::netns::Netns;
+use forwarder::{lab::Output, netns::Netns};
 use forwarder_common::checksum;
 
-use crate::fwd::inside;
+use crate::fwd::try_inside;
 
 /// Sends frames, Ethernet header included, by `interface` of `ns`.
 #[track_caller]
 pub(crate) fn send(ns: &Netns, interface: &str, frames: &[Vec<u8>]) {
+    let output = try_send(ns, interface, frames);
+    assert!(output.status.success(), "{}\n{}{}", output.status, output.stdout, output.stderr);
+}
+
+/// As [`send`], which a program at the interface may refuse: then no more are sent.
+#[track_caller]
+pub(crate) fn try_send(ns: &Netns, interface: &str, frames: &[Vec<u8>]) -> Output {
     const PROGRAM: &str = "import socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((sys.argv[1], 0))
@@ -24,7 +31,7 @@ for frame in sys.argv[2:]:
     let frames: Vec<String> = frames.iter().map(hex).collect();
     let argv: Vec<&str> =
         ["python3", "-c", PROGRAM, interface].into_iter().chain(frames.iter().map(String::as_str)).collect();
-    inside(ns, &argv);
+    try_inside(ns, &argv)
 }
 
 /// An IPv4 packet without options: 64 hops to live, don't fragment.
