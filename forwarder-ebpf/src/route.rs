@@ -272,6 +272,12 @@ fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
     question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
 }
 
+/// Two hardware addresses as three words: who reads them on another CPU meanwhile sees no half-written word.
+#[inline(always)]
+fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] {
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
+}
+
 /// The hardware addresses of an answer, destination first, as they stand in a frame. Zero if the next hop is not known, or
 /// the interface has none: tun, WireGuard.
 #[inline(always)]
@@ -412,7 +418,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let Hit { slot, half, .. } = hit;
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
-        (&raw mut (*half).hop).write_volatile(macs(route.question));
+        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
         (&raw mut (*slot).shared.next_hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
         (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
         (&raw mut (*slot).shared.exit).write_volatile(endpoint.exit);

@@ -420,10 +420,26 @@ fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
     false
 }
 
-/// Puts a tuple into the index unless it is there.
+/// Puts a tuple into the index unless it is there. Every tuple in the index has left a hint, its own or a later one with the
+/// same hash: see [`store::is_known`].
 #[inline(always)]
 fn insert(tuple: &Tuple, slot: u32) -> bool {
-    FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_ok()
+    fwd_insert(tuple, slot) != 0
+}
+
+/// As [`insert`]; 1 if it was put there.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
+        return 0;
+    }
+    store::hint(hash(tuple), slot);
+    1
 }
 
 /// Makes the flow in slot `index` visible: the reply's half, the state, the outbound tuple. `claimed` is what
@@ -437,10 +453,7 @@ extern "C" fn fwd_flow_publish(tuple: *const Tuple, index: u32, word: u32, claim
     };
     // SAFETY: this CPU's element; nobody else writes it while the program runs.
     match publish(index, word, tuple, claimed, unsafe { &*opening }) {
-        Ok(slot) => {
-            store::hint(hash(tuple), slot);
-            slot.into()
-        }
+        Ok(slot) => slot.into(),
         Err(reason) => FAILED | reason as u64,
     }
 }

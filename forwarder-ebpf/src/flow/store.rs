@@ -41,6 +41,13 @@ pub(crate) fn hinted(hash: u32) -> u32 {
     }
 }
 
+/// Whether any tuple with `hash` may be in the index. What has no hint was never there: hints are written with each entry,
+/// and never erased. So most packets of the host, which belong to no flow, need no look-up in the hash.
+#[inline(always)]
+pub(crate) fn is_known(hash: u32) -> bool {
+    hinted(hash) != SLOT_NONE
+}
+
 /// Looks `tuple` up in the index and notes the slot as a hint for `hash`.
 #[inline(always)]
 pub(crate) fn indexed(tuple: &Tuple, hash: u32) -> u32 {

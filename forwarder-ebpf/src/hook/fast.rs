@@ -3,6 +3,7 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
+    guard::is_martian_source,
     plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
     verdict::Verdict,
     wire::l4::Proto,
@@ -91,10 +92,10 @@ pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
 #[inline(always)]
 pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let port = u16::from_be((packet.ports >> 16) as u16);
-    let range = NAT_PORTS.load();
-    if port < range as u16 || port > (range >> 16) as u16 {
-        return None;
+    if !in_nat_range((packet.ports >> 16) as u16) {
+        let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
+        let hosts = is_outside(source) && is_outside(destination) && !is_martian_source(source.to_ne_bytes());
+        return if hosts { Some(Action::NEXT) } else { None };
     }
     let (slot, half, word) = store::established::<true>(&packet.key())?;
     // SAFETY: as in `outbound`.
@@ -112,6 +113,37 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     count::count(way.counters, Verdict::Delivered, packet.amount);
     count::count(way.uplink_counters, Verdict::Forwarded, packet.amount);
     Some(Action::peer(way.out_if))
+}
+
+/// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or
+/// of a socket of the host outside the NAT range.
+#[inline(always)]
+pub(super) fn departs_untouched(skb: Skb) -> bool {
+    let bytes = skb.linear();
+    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != plain::IPV4 {
+        return false;
+    }
+    let (first, fragment) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::FRAGMENT }>());
+    if !plain::is_plain(first, fragment) || !plain::is_known(plain::proto(bytes.load32::<{ at::LIFE }>())) {
+        return false;
+    }
+    let port = bytes.load16::<{ at::SOURCE_PORT }>() as u16;
+    is_outside(bytes.load32::<{ at::SOURCE }>() as u32) && (skb.ingress_ifindex() != 0 || !in_nat_range(port))
+}
+
+/// Whether a port (network byte order) may belong to a flow.
+#[inline(always)]
+fn in_nat_range(port: u16) -> bool {
+    let (port, range) = (u16::from_be(port), NAT_PORTS.load());
+    port >= range as u16 && port <= (range >> 16) as u16
+}
+
+/// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
+#[inline(always)]
+fn is_outside(addr: u32) -> bool {
+    let Some(config) = config() else { return false };
+    let number = u32::from_be(addr);
+    number < config.subnets_min || number > config.subnets_max
 }
 
 /// Reads the headers, if they are the common ones and whole.

@@ -61,8 +61,10 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
     let mut slot = store::hinted(hash);
     let mut word = store::matches::<true>(slot, &tuple);
     if word == 0 {
-        slot = store::indexed(&tuple, hash);
-        word = store::matches::<true>(slot, &tuple);
+        if slot != SLOT_NONE {
+            slot = store::indexed(&tuple, hash);
+            word = store::matches::<true>(slot, &tuple);
+        }
         if word == 0 {
             if is_strange(&ip) {
                 return drop(skb, L3, DropReason::Martian);

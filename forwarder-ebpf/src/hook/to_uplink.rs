@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{Tuple, mapped},
-    flow::inbound,
+    flow::{hash, inbound},
     packet::PacketBytes as _,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, exit, fragments, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, exit, fast, fragments, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -33,6 +33,9 @@ pub(super) const LEFT_ALONE: u32 = 0;
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
     if exit::left_by_it() {
+        return Action::NEXT;
+    }
+    if L3 != NO_HEADER && fast::departs_untouched(skb) {
         return Action::NEXT;
     }
     let bytes = skb.headers();
@@ -182,5 +185,6 @@ fn host_flow(tuple: &Tuple) -> u32 {
 /// Whether the reply to a host's packet is claimed by a flow.
 #[inline(always)]
 fn claimed(tuple: &Tuple, uplink: u32) -> bool {
-    FLOW_INDEX.get_ptr(&inbound(tuple, uplink)).is_some()
+    let reply = inbound(tuple, uplink);
+    store::is_known(hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some()
 }

@@ -24,7 +24,7 @@ const REDIRECT: i32 = 7;
 const PROTOS: [Proto; 3] = [Proto::Tcp, Proto::Udp, Proto::Icmp];
 
 /// What the pure functions make of `frame`.
-fn translated(frame: &[u8], side: Side, to: SocketAddrV4, ttl: Ttl) -> Vec<u8> {
+pub(super) fn translated(frame: &[u8], side: Side, to: SocketAddrV4, ttl: Ttl) -> Vec<u8> {
     let ip = ipv4::parse(&frame, L3_OFF).unwrap();
     let l4 = l4::parse(&frame, &ip).unwrap();
     let mut frame = frame.to_vec();

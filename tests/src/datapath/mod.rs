@@ -14,6 +14,7 @@ mod ports;
 mod random;
 mod records;
 mod recycling;
+mod speed;
 mod sweep;
 mod vlan;
 mod xdp;
