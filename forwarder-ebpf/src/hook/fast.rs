@@ -13,8 +13,9 @@ use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::bpf_l4_csum_replace,
 };
-use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot};
+use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature};
 
+use super::to_uplink::host_has_flows;
 use crate::{
     apply::Action,
     atomic::add64,
@@ -92,12 +93,12 @@ pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
 #[inline(always)]
 pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    if !in_nat_range((packet.ports >> 16) as u16) {
-        let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
-        let hosts = is_outside(source) && is_outside(destination) && !is_martian_source(source.to_ne_bytes());
-        return if hosts { Some(Action::NEXT) } else { None };
+    let key = packet.key();
+    // What never left a hint belongs to no flow.
+    if !in_nat_range((packet.ports >> 16) as u16) || !store::is_known(key.hash()) {
+        return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
-    let (slot, half, word) = store::established::<true>(&packet.key())?;
+    let (slot, half, word) = store::established::<true>(&key)?;
     // SAFETY: as in `outbound`.
     let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
     if way.out_if == 0 || !may_go(&packet, &way, slot, word, 1) {
@@ -124,11 +125,29 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
         return false;
     }
     let (first, fragment) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::FRAGMENT }>());
-    if !plain::is_plain(first, fragment) || !plain::is_known(plain::proto(bytes.load32::<{ at::LIFE }>())) {
+    let proto = plain::proto(bytes.load32::<{ at::LIFE }>());
+    if !plain::is_plain(first, fragment) || !plain::is_known(proto) {
         return false;
     }
-    let port = bytes.load16::<{ at::SOURCE_PORT }>() as u16;
-    is_outside(bytes.load32::<{ at::SOURCE }>() as u32) && (skb.ingress_ifindex() != 0 || !in_nat_range(port))
+    let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
+    if !is_outside(addresses as u32) {
+        return false;
+    }
+    if skb.ingress_ifindex() != 0 || !in_nat_range(ports as u16) {
+        return true;
+    }
+    // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
+    let reply = Key::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);
+    !host_has_flows() && !store::is_known(reply.hash()) && skb.bound_to() == 0
+}
+
+/// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor from where nobody can be, nor the
+/// first of a flow that begins outside.
+#[inline(always)]
+fn is_hosts(packet: &Packet) -> bool {
+    let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
+    let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
+    is_outside(source) && is_outside(destination) && !is_martian_source(source.to_ne_bytes()) && !begins
 }
 
 /// Whether a port (network byte order) may belong to a flow.

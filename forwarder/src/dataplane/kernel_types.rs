@@ -65,7 +65,7 @@ impl<'a> KernelTypes<'a> {
             let found = word(self.types, at + 4).map(|info| info >> 24 & 0x1f);
             found == Some(wanted) && self.name(at) == Some(name.as_bytes())
         };
-        let index = self.starts.iter().position(|at| is_it(at))?;
+        let index = self.starts.iter().position(is_it)?;
         u32::try_from(index + 1).ok()
     }
 

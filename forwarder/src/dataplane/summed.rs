@@ -44,11 +44,10 @@ fn instructions(types: &[u8]) -> Option<[u8; 32]> {
         (0x77, 0x00, 0, shift),    // r0 >>= shift
         (0x57, 0x00, 0, 3),        // r0 &= 3
     ];
-    for (to, (opcode, registers, offset, immediate)) in code.chunks_exact_mut(8).zip(instructions) {
-        to[0] = opcode;
-        to[1] = registers;
-        to[2..4].copy_from_slice(&offset.to_le_bytes());
-        to[4..].copy_from_slice(&immediate.to_le_bytes());
+    let (places, _) = code.as_chunks_mut::<8>();
+    for (place, (opcode, registers, offset, immediate)) in places.iter_mut().zip(instructions) {
+        let ([o0, o1], [i0, i1, i2, i3]) = (offset.to_le_bytes(), immediate.to_le_bytes());
+        *place = [opcode, registers, o0, o1, i0, i1, i2, i3];
     }
     Some(code)
 }
