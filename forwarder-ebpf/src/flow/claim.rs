@@ -5,10 +5,7 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{
-    bindings::{__sk_buff, BPF_NOEXIST},
-    helpers::bpf_loop,
-};
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowHalf, FlowState, Tuple, flow_kind, meta, port_use},
     flow::{hash, outbound_reply},
@@ -171,7 +168,7 @@ const CLAIMED: u32 = 1 << 31;
 #[inline(always)]
 fn keep(probe: &mut Probe, port: u16) {
     if let Some(reply) = reply(probe.slot, port)
-        && insert(reply, probe.slot)
+        && store::insert(reply, probe.slot)
     {
         probe.claimed = port.into();
         probe.kind = port_use::PLAIN.into();
@@ -190,7 +187,7 @@ fn mapped(probe: &mut Probe) -> bool {
         return false;
     }
     let Some(reply) = reply(probe.slot, port as u16) else { return false };
-    if !host_uses(probe.skb, reply) && insert(reply, probe.slot) {
+    if !host_uses(probe.skb, reply) && store::insert(reply, probe.slot) {
         probe.claimed = port;
         return true;
     }
@@ -218,7 +215,7 @@ fn publish_mapping(probe: &mut Probe) -> bool {
 #[inline(always)]
 fn claim_portless(index: u32) -> u32 {
     if let Some(reply) = reply(index, 0)
-        && insert(reply, index)
+        && store::insert(reply, index)
     {
         return CLAIMED;
     }
@@ -413,33 +410,11 @@ fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
     if !mapping::take(kind, reply) {
         return false;
     }
-    if insert(reply, slot) {
+    if store::insert(reply, slot) {
         return true;
     }
     mapping::untake(kind, reply);
     false
-}
-
-/// Puts a tuple into the index unless it is there. Every tuple in the index has left a hint, its own or a later one with the
-/// same hash: see [`store::is_known`].
-#[inline(always)]
-fn insert(tuple: &Tuple, slot: u32) -> bool {
-    fwd_insert(tuple, slot) != 0
-}
-
-/// As [`insert`]; 1 if it was put there.
-///
-/// A global function: the verifier looks at it once, not at each call.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
-    if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
-        return 0;
-    }
-    store::hint(hash(tuple), slot);
-    1
 }
 
 /// Makes the flow in slot `index` visible: the reply's half, the state, the outbound tuple. `claimed` is what
@@ -476,7 +451,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, claimed: u32, opening: &Opening
         current.write_volatile(word);
         current
     };
-    if !insert(tuple, index) {
+    if !store::insert(tuple, index) {
         // Another CPU made this flow meanwhile: theirs counts. Nobody else changes the word of a flow that is being made.
         let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
         replace32(current, word, freed);

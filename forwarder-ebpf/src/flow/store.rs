@@ -7,8 +7,10 @@
 
 use core::ptr;
 
+use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
+    flow::hash,
     plain::Key,
 };
 
@@ -65,6 +67,28 @@ pub(crate) fn hint(hash: u32, slot: u32) {
         // SAFETY: as in `hinted`.
         unsafe { hint.write_volatile(slot) };
     }
+}
+
+/// Puts a tuple into the index unless it is there. Every tuple in the index has left a hint, its own or a later one with the
+/// same hash: see [`is_known`].
+#[inline(always)]
+pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
+    fwd_insert(tuple, slot) != 0
+}
+
+/// As [`insert`]; 1 if it was put there.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
+        return 0;
+    }
+    hint(hash(tuple), slot);
+    1
 }
 
 /// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is
