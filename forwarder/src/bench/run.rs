@@ -154,7 +154,7 @@ impl Bench {
                 let left = each * (all - done) as u32;
                 progress.measuring(&Measuring { variant: &variant, metric: step.metric, round, done, all, left });
                 let sandbox = &self.sandboxes[step.task];
-                let sample = again(|| once(sandbox, options, step.metric));
+                let sample = again(sandbox, options, step.metric);
                 records.add(variant, step.metric, &sample.map_err(|error| about(error, &variant, step.metric))?);
                 done += 1;
             }
@@ -174,21 +174,23 @@ fn once(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> 
     load::run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
 }
 
-/// Measures, and does so again if it failed: what else the machine does may leave a short measurement nothing.
-fn again(mut measure: impl FnMut() -> Result<Sample>) -> Result<Sample> {
+/// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
+fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
+    let mut options = options.clone();
     for _ in 1..ATTEMPTS {
-        match measure() {
+        match once(sandbox, &options, metric) {
             Err(error) if error.kind == Kind::Failed => tracing::info!("{error}; measuring again"),
             done => return done,
         }
+        (options.duration, options.warm_up) = (options.duration * 4, options.warm_up * 4);
     }
-    measure()
+    once(sandbox, &options, metric)
 }
 
 /// Makes sure that a path carries packets.
 fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
     let trial = Options { duration: TRIAL, warm_up: TRIAL, ..options.clone() };
-    again(|| once(sandbox, &trial, Metric::TcpRr)).map(drop)
+    again(sandbox, &trial, Metric::TcpRr).map(drop)
 }
 
 /// Tells which measurement failed.
