@@ -26,8 +26,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
     /// What forwards packets: tc is eBPF, macvlan the same with a faster way out, xdp the same
-    /// with XDP before it, kernel is
-    /// bridge and nftables, auto the best
+    /// with XDP before it, kernel is bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
     /// How the network maps ports: symmetric is per destination, eim one port for all
