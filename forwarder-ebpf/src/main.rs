@@ -44,8 +44,8 @@ pub fn from_inside(ctx: TcContext) -> i32 {
 
 /// Egress of that macvlan: nothing else leaves by it.
 #[classifier]
-pub fn exit_guard(_ctx: TcContext) -> i32 {
-    hook::exit_guard().perform()
+pub fn exit_guard(ctx: TcContext) -> i32 {
+    hook::exit_guard(Skb::new(&ctx)).perform()
 }
 
 /// Ingress of an uplink: replies on their way back.

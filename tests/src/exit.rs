@@ -123,6 +123,35 @@ fn nothing_leaves_by_the_macvlan_that_was_not_let_out() {
 }
 
 #[test]
+fn a_packet_that_could_not_leave_leaves_no_door_open() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &MACVLAN);
+    let server = at(fwd.uplink(0).outside[0], 9000);
+    assert!(pings(&pod, *server.ip()));
+    talk(&fwd, &pod, 20);
+    let replies = echo_udp(udp(fwd.internet(0), server), 2);
+    let socket = udp(&pod, ANY);
+    asked(&socket, server, b"a");
+    asked(&socket, server, b"b");
+    replies.join().expect("the server");
+    let capture = Recording::on_uplink(&fwd);
+    inside(&pod, &["ip", "link", "set", EXIT, "down"]);
+    // On every CPU, whichever the forged frame is sent on.
+    for _ in 0..50 {
+        socket.send_to(b"lost", server).expect("it is sent");
+    }
+    inside(&pod, &["ip", "link", "set", EXIT, "up"]);
+    let router = links(fwd.internet(0)).into_iter().find(|link| link.name == "inet0").and_then(|link| link.mac);
+    let forged = raw::ipv4(fwd.uplink(0).address, *server.ip(), 253, b"forged as the host's");
+    let frame = raw::frame(router.expect("it has one"), [2, 0, 0, 0, 0, 9], &forged);
+    for _ in 0..8 {
+        refused(&pod, std::slice::from_ref(&frame));
+    }
+    let seen = capture.all();
+    assert!(seen.iter().all(|packet| packet.proto() != 253), "{seen:#?}");
+}
+
+#[test]
 fn up_mends_an_exit_that_was_deleted() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &MACVLAN);

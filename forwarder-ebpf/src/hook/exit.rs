@@ -6,13 +6,14 @@
 //! over the veth pair to `from_ns`, which knows every case. Both ends of the pair have one ifindex, so the tuple is the same.
 //!
 //! A namespace could write into its macvlan itself, with any source address. So a packet has to be let out: [`from_inside`] opens a
-//! door, the guard at the macvlan lets nothing pass while it is closed, and `to_uplink` closes it behind the packet. All three run one
+//! door for it, the guard at the macvlan lets nothing else pass, and `to_uplink` closes it behind the packet. All three run one
 //! after the other in one call chain on one CPU with softirqs off, so that no other packet finds the door open.
 
 use forwarder_common::{
     abi::Tuple,
     flow::hash,
     packet::L3_OFF,
+    plain::{UDP_HEADERS, at},
     rewrite::{Rewrite, Side, Ttl},
     verdict::Verdict,
     wire::{
@@ -38,7 +39,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_inside(skb: Skb) -> Action {
     if let Some(action) = fast::outbound::<true>(skb) {
-        set_door(OPEN);
+        set_door(ends(skb));
         return action;
     }
     let bytes = skb.headers();
@@ -83,40 +84,63 @@ fn leave(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit)
         return Action::DROP;
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
-    set_door(OPEN);
+    set_door(ends(skb));
     Action::device(exit)
 }
 
-const CLOSED: u32 = 0;
-const OPEN: u32 = 1;
+/// Who a packet is from and to: addresses and ports as they stand in it. Zero is nobody.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(C)]
+pub(crate) struct Door {
+    addresses: u64,
+    ports: u64,
+}
+
+const CLOSED: Door = Door { addresses: 0, ports: 0 };
+
+/// Who this packet is from and to; nobody if it is too short for that.
+#[inline(always)]
+fn ends(skb: Skb) -> Door {
+    let bytes = skb.linear();
+    if !bytes.holds(UDP_HEADERS) {
+        return CLOSED;
+    }
+    Door { addresses: bytes.load64::<{ at::SOURCE }>(), ports: bytes.load32::<{ at::SOURCE_PORT }>() }
+}
 
 #[inline(always)]
-fn set_door(state: u32) {
-    if let Some(door) = EXIT_DOOR.get_ptr_mut(0) {
+fn set_door(door: Door) {
+    if let Some(now) = EXIT_DOOR.get_ptr_mut(0) {
         // SAFETY: this CPU's element.
-        unsafe { door.write_volatile(state) };
+        unsafe { now.write_volatile(door) };
     }
 }
 
+/// For whom the door is open.
 #[inline(always)]
-fn is_open() -> bool {
-    let Some(door) = EXIT_DOOR.get_ptr(0) else { return false };
-    // SAFETY: this CPU's element.
-    (unsafe { door.read_volatile() }) == OPEN
+fn door() -> Door {
+    match EXIT_DOOR.get_ptr(0) {
+        // SAFETY: this CPU's element.
+        Some(door) => unsafe { door.read_volatile() },
+        None => CLOSED,
+    }
 }
 
-/// A packet on its way out by the macvlan of a namespace: it goes on if it was let out.
+/// A packet on its way out by the macvlan of a namespace: it goes on if it was let out. A door that stayed open, because the
+/// macvlan was down, is open only for what has the same ends.
 #[inline(always)]
-pub(crate) fn exit_guard() -> Action {
-    if is_open() { Action::NEXT } else { Action::DROP }
+pub(crate) fn exit_guard(skb: Skb) -> Action {
+    let door = door();
+    if door.addresses != 0 && door == ends(skb) { Action::NEXT } else { Action::DROP }
 }
 
 /// Whether the packet at the egress of an uplink was let out by a namespace's exit, translated already. Closes the door.
 #[inline(always)]
-pub(super) fn left_by_it() -> bool {
-    if is_open() {
-        set_door(CLOSED);
-        return true;
+pub(super) fn left_by_it(skb: Skb) -> bool {
+    let door = door();
+    if door.addresses == 0 {
+        return false;
     }
-    false
+    set_door(CLOSED);
+    door == ends(skb)
 }

@@ -15,7 +15,7 @@ mod to_uplink;
 mod unusual;
 mod vlan;
 
-pub(crate) use exit::{exit_guard, from_inside};
+pub(crate) use exit::{Door, exit_guard, from_inside};
 pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;
 pub(crate) use to_uplink::to_uplink;

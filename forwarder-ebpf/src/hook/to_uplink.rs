@@ -32,7 +32,7 @@ pub(super) const LEFT_ALONE: u32 = 0;
 /// A packet on its way out by an uplink, its network header at `L3`.
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
-    if exit::left_by_it() {
+    if exit::left_by_it(skb) {
         return Action::NEXT;
     }
     if L3 != NO_HEADER && fast::departs_untouched(skb) {
