@@ -34,31 +34,6 @@ pub(crate) struct Bytes {
     end: usize,
 }
 
-/// Declares getters of context fields.
-///
-/// In assembly, so that the field's offset is part of the load: LLVM likes to keep the field's address in a register, and the
-/// verifier rejects a context pointer that was added to.
-macro_rules! fields {
-    ($($(#[$doc:meta])* $vis:vis $name:ident: $type:ty,)*) => {$(
-        $(#[$doc])*
-        #[inline(always)]
-        $vis fn $name(self) -> $type {
-            let value: u64;
-            // SAFETY: `ptr` is the context of the running program; the verifier rewrites the access.
-            unsafe {
-                asm!(
-                    "{value} = *(u32 *)({context} + {offset})",
-                    value = out(reg) value,
-                    context = in(reg) self.ptr,
-                    offset = const offset_of!(__sk_buff, $name),
-                    options(readonly, nostack, preserves_flags),
-                );
-            }
-            value as $type
-        }
-    )*};
-}
-
 impl Skb {
     #[inline(always)]
     pub(crate) fn new(ctx: &TcContext) -> Self {
@@ -101,6 +76,7 @@ impl Skb {
     }
 
     fields! {
+        __sk_buff;
         /// Length with the link-layer header, if there is one, bytes.
         pub(crate) len: u32,
         /// What the kernel takes the packet for: an Ethernet type, network byte order.

@@ -15,6 +15,10 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
+#[macro_use]
+#[path = "../fields.rs"]
+mod fields;
+
 #[path = "../atomic.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod atomic;

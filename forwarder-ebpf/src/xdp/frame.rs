@@ -36,28 +36,6 @@ pub(crate) struct Frame {
     ptr: *mut xdp_md,
 }
 
-/// Declares getters of context fields; in assembly for the reason that `skb.rs` tells.
-macro_rules! fields {
-    ($($(#[$doc:meta])* $vis:vis $name:ident: $type:ty,)*) => {$(
-        $(#[$doc])*
-        #[inline(always)]
-        $vis fn $name(self) -> $type {
-            let value: u64;
-            // SAFETY: `ptr` is the context of the running program; the verifier rewrites the access.
-            unsafe {
-                asm!(
-                    "{value} = *(u32 *)({context} + {offset})",
-                    value = out(reg) value,
-                    context = in(reg) self.ptr,
-                    offset = const offset_of!(xdp_md, $name),
-                    options(readonly, nostack, preserves_flags),
-                );
-            }
-            value as $type
-        }
-    )*};
-}
-
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
@@ -65,6 +43,7 @@ impl Frame {
     }
 
     fields! {
+        xdp_md;
         /// The interface by which it came.
         pub(super) ingress_ifindex: u32,
         /// Start of the linear bytes; the verifier makes it a packet pointer.

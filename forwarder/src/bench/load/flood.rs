@@ -3,7 +3,7 @@
 //!
 //! Sender and receiver take turns on one CPU: the sender gives way after each burst, and the receiver takes all of it. So the rate
 //! is the inverse of what a datagram costs from `sendmmsg` to `recvmmsg`, nothing is lost because a receiver was late, and no
-//! wake-up of another CPU is in it: with one at each end, the same path varies by a third from run to run on a virtual machine.
+//! wake-up of another CPU is in it.
 
 use std::{
     io::{self, ErrorKind},
