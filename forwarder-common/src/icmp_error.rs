@@ -124,7 +124,8 @@ impl Embedded {
             dport: self.src_port,
             ifindex,
             proto: self.ip.proto,
-            _pad: [0; 3],
+            _pad: 0,
+            _pad2: 0,
         }
     }
 

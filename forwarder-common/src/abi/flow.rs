@@ -25,8 +25,10 @@ pub struct Tuple {
     pub ifindex: u32,
     /// IP protocol.
     pub proto: u8,
+    /// Explicit padding, as a byte and a word: LLVM sets three bytes to zero by a loop.
+    pub _pad: u8,
     /// Explicit padding.
-    pub _pad: [u8; 3],
+    pub _pad2: u16,
 }
 record!(Tuple, 20);
 

@@ -18,7 +18,8 @@ impl Tuple {
             dport: l4.dst_port,
             ifindex,
             proto: l4.proto as u8,
-            _pad: [0; 3],
+            _pad: 0,
+            _pad2: 0,
         }
     }
 }
@@ -28,7 +29,7 @@ impl Tuple {
     #[inline(always)]
     #[must_use]
     pub const fn without_ports(ip: &ipv4::Header, ifindex: u32) -> Self {
-        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, _pad: [0; 3] }
+        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, _pad: 0, _pad2: 0 }
     }
 }
 
@@ -38,7 +39,7 @@ impl Tuple {
 #[must_use]
 pub const fn outbound_reply(out: &Tuple, uplink: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
     let sport = if out.proto == l4::Proto::Icmp as u8 { port } else { out.dport };
-    Tuple { saddr: out.daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto: out.proto, _pad: [0; 3] }
+    Tuple { saddr: out.daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto: out.proto, _pad: 0, _pad2: 0 }
 }
 
 /// The tuple that a host's own packet with tuple `out` would claim: the reply, untranslated.
@@ -69,7 +70,8 @@ mod tests {
             dport: [0, 80],
             ifindex: 7,
             proto: 6,
-            _pad: [0; 3],
+            _pad: 0,
+            _pad2: 0,
         }
     }
 

@@ -253,12 +253,24 @@ pub(crate) fn unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.
     let out = unsafe { &*out };
     let slot = route::open_inbound(skb, out);
+    if slot == SLOT_NONE { SLOT_NONE } else { fwd_opened_for(tuple, slot) }
+}
+
+/// The slot of a flow that was opened for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
+/// meanwhile, nobody needs the flow, and the result is 0.
+///
+/// A global function: the verifier looks at it once, not at each way that leads to it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
+    // SAFETY: as in `fwd_unsolicited`.
+    let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
     if store::matches::<true>(slot, tuple) != 0 {
         store::hint(hash(tuple), slot);
         return slot;
     }
-    // The mapping has changed meanwhile: nobody needs this flow.
-    let word = store::matches::<false>(slot, out);
+    // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.
+    let word = store::matches::<false>(slot, unsafe { &*out });
     if FlowState::of(word) as u8 == FlowState::HalfOpen as u8 {
         life::fwd_flow_end(slot, word);
     }
@@ -297,7 +309,8 @@ extern "C" fn fwd_unsolicited(skb: *mut __sk_buff, tuple: *const Tuple, tcp_flag
             dport: tuple.sport,
             ifindex: internal.endpoint,
             proto: tuple.proto,
-            _pad: [0; 3],
+            _pad: 0,
+            _pad2: 0,
         };
     }
     1
