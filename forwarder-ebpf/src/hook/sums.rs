@@ -1,6 +1,6 @@
 //! Computes checksums in full, where a packet is not believed.
 
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::__sk_buff,
@@ -34,14 +34,13 @@ pub(super) extern "C" fn fwd_sums(skb: *mut __sk_buff, off: u32, length: u32) ->
     unsafe {
         let context = &raw mut rest;
         bpf_loop(CHUNKS, add_chunk as *mut c_void, context.cast(), 0);
-        if (*context).length >= CHUNK {
+        let length = (*context).length;
+        if length >= CHUNK {
             return 0;
         }
-        add::<16>(context);
-        add::<8>(context);
-        add::<4>(context);
-        add::<2>(context);
-        add::<1>(context);
+        if length != 0 {
+            add(context, length);
+        }
         let sum = (*context).sum;
         let sum = (sum & 0xffff).wrapping_add(sum >> 16);
         let sum = (sum & 0xffff).wrapping_add(sum >> 16);
@@ -57,42 +56,34 @@ unsafe extern "C" fn add_chunk(_number: u32, rest: *mut Rest) -> i64 {
         if (*rest).length < CHUNK {
             return 1;
         }
-        add_bytes::<32>(rest);
+        add(rest, CHUNK);
         i64::from((*rest).failed != 0)
     }
 }
 
-/// Adds `N` bytes if the length has this bit.
+/// Adds `length` bytes, at least one and no more than a chunk.
 ///
 /// # Safety
 /// `rest` points to a [`Rest`].
 #[inline(always)]
-unsafe fn add<const N: u32>(rest: *mut Rest) {
-    // SAFETY: the caller's promise.
+unsafe fn add(rest: *mut Rest, length: u32) {
+    // The helper adds words: behind a shorter rest there are zeros. Volatile, because LLVM would otherwise set them in a loop.
+    let mut buffer = MaybeUninit::<[u64; CHUNK as usize / 8]>::uninit();
+    let words = buffer.as_mut_ptr().cast::<u64>();
+    // SAFETY: the caller's promise; `buffer` has room for a chunk, and is initialised.
     unsafe {
-        if (*rest).length & N != 0 {
-            add_bytes::<N>(rest);
+        if length < CHUNK {
+            words.write_volatile(0);
+            words.add(1).write_volatile(0);
+            words.add(2).write_volatile(0);
+            words.add(3).write_volatile(0);
         }
-    }
-}
-
-/// Adds `N` bytes.
-///
-/// # Safety
-/// `rest` points to a [`Rest`].
-#[inline(always)]
-unsafe fn add_bytes<const N: u32>(rest: *mut Rest) {
-    // The helper adds words: behind a shorter rest there are zeros.
-    let mut buffer = [0_u32; 8];
-    // SAFETY: the caller's promise; `buffer` has room for `N` bytes, and is initialised.
-    unsafe {
-        if bpf_skb_load_bytes((*rest).skb.cast(), (*rest).off, buffer.as_mut_ptr().cast(), N) != 0 {
+        if bpf_skb_load_bytes((*rest).skb.cast(), (*rest).off, words.cast(), length) != 0 {
             (*rest).failed = 1;
             return;
         }
-        let words = N.next_multiple_of(4);
-        (*rest).sum = bpf_csum_diff(ptr::null_mut(), 0, buffer.as_mut_ptr(), words, (*rest).sum) as u32;
-        (*rest).off = (*rest).off.wrapping_add(N);
-        (*rest).length = (*rest).length.wrapping_sub(N);
+        (*rest).sum = bpf_csum_diff(ptr::null_mut(), 0, words.cast(), CHUNK, (*rest).sum) as u32;
+        (*rest).off = (*rest).off.wrapping_add(length);
+        (*rest).length = (*rest).length.wrapping_sub(length);
     }
 }
