@@ -366,17 +366,13 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `claim_port` gave it.
     unsafe {
         let port = (*probe).candidates.nth(attempt);
-        let Some(reply) = reply((*probe).slot, port) else { return 1 };
+        let wanted = u32::from(port) | (*probe).kind << 16;
         (*probe).retries = attempt;
-        if host_uses((*probe).skb, reply) {
-            return 0;
-        }
-        if take((*probe).kind, reply, (*probe).slot) {
+        let found = fwd_port_try((*probe).skb, (*probe).slot, wanted, (*probe).counters, (*probe).pending);
+        if found == TAKEN {
             (*probe).claimed = port.into();
             return 1;
         }
-        let holder = mapping::holder((*probe).kind, reply);
-        let found = evict::fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
         if found == 0 {
             return 0;
         }
@@ -387,6 +383,27 @@ unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
         }
         i64::from(attempt >= ENOUGH)
     }
+}
+
+/// What [`fwd_port_try`] returns if it took the port: no flow is in state 0xff.
+const TAKEN: u64 = u64::MAX;
+
+/// Takes the port in the low 16 bits of `wanted`, in the way that stands above them (see [`port_use`]), for the flow in slot
+/// `index`. Returns [`TAKEN`], or what [`evict::fwd_reclaimable`] says of the flow that has the port.
+///
+/// A global function: the verifier looks at it once, not with each state that the search can be in.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_port_try(skb: *mut __sk_buff, index: u32, wanted: u32, counters: u32, pending: u32) -> u64 {
+    let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
+    let Some(reply) = reply(index, port) else { return 0 };
+    if host_uses(skb, reply) {
+        return 0;
+    }
+    if take(kind, reply, index) {
+        return TAKEN;
+    }
+    evict::fwd_reclaimable(mapping::holder(kind, reply), counters, pending)
 }
 
 /// What replies look like if the flow in slot `index` gets `port` (host byte order). In a map, not on the stack: each call
