@@ -46,8 +46,9 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
     count_code(block, verdict.code(), amount);
 }
 
+/// As [`count`], of the verdict with this code.
 #[inline(always)]
-fn count_code(block: u32, code: u32, amount: Amount) {
+pub(crate) fn count_code(block: u32, code: u32, amount: Amount) {
     let Some(block) = COUNTERS.get_ptr_mut(block) else { return };
     if code as usize >= CODES {
         return;

@@ -34,7 +34,7 @@ pub(crate) fn touch<const BACK: bool>(hit: &Hit, l4: &l4::Header, now: u32, amou
     };
     let direction = if BACK { Direction::Back } else { Direction::Out };
     let half_open = state as u8 == FlowState::HalfOpen as u8;
-    let earned = half_open && l4.proto as u8 != Proto::Tcp as u8 && earns(hit, now);
+    let earned = half_open && l4.proto as u8 != Proto::Tcp as u8 && fwd_earns(hit.index, now) != 0;
     let transition = flow::advance(state, seen, l4, direction, earned);
     if transition as u8 != Transition::Stay as u8 {
         fwd_flow_advance(hit.index, hit.meta, transition as u32);
@@ -63,18 +63,21 @@ unsafe fn see<const BACK: bool>(shared: *mut FlowShared, l4: &l4::Header) -> [u8
     }
 }
 
-/// Whether a flow that is not TCP has shown to be a conversation.
-#[inline(always)]
-fn earns(hit: &Hit, now: u32) -> bool {
-    let Some(config) = config() else { return false };
+/// Whether the flow in slot `index`, which is not TCP, has shown to be a conversation: 1 if so.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_earns(index: u32, now: u32) -> u32 {
+    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(index), config()) else { return 0 };
     // SAFETY: fields of the slot.
     let (packets, created, kind) = unsafe {
-        let (out, back) = (&raw const (*hit.slot).out.packets, &raw const (*hit.slot).back.packets);
-        ([out.read_volatile(), back.read_volatile()], (*hit.slot).shared.created, (*hit.slot).shared.kind)
+        let (out, back) = (&raw const (*slot).out.packets, &raw const (*slot).back.packets);
+        ([out.read_volatile(), back.read_volatile()], (*slot).shared.created, (*slot).shared.kind)
     };
     // What strangers send to an open port is no conversation before the endpoint answers.
     let answered = kind != flow_kind::INBOUND || packets[0] != 0;
-    answered && flow::earns(packets, now.wrapping_sub(created), config.hz)
+    u32::from(answered && flow::earns(packets, now.wrapping_sub(created), config.hz))
 }
 
 /// Counts that a flow of the endpoint with block `counters` went from one state to another.

@@ -4,7 +4,9 @@
 //! fragment that is still being judged on one CPU is not known yet on another: a later one there is dropped, as if it had come
 //! before.
 
-use aya_ebpf::bindings::__sk_buff;
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::Tuple,
     flow::hash,
@@ -29,15 +31,30 @@ const ATTEMPTS: u32 = 64;
 fn lock(key: &Tuple) -> Option<*mut Bucket> {
     let bucket = FRAGMENTS.get_ptr_mut(hash(key) & (BUCKETS as u32 - 1))?;
     // SAFETY: a word of an element of the map.
-    let lock = unsafe { &raw mut (*bucket).lock };
-    let mut attempt = 0_u32;
-    while !replace32(lock, 0, 1) {
-        attempt = attempt.wrapping_add(1);
-        if attempt > ATTEMPTS {
-            return None;
-        }
+    let mut lock = Lock { word: unsafe { &raw mut (*bucket).lock }, got: 0 };
+    let lock = &raw mut lock;
+    // SAFETY: `lock` lives on this stack until the loop is over, and nobody else uses it meanwhile.
+    unsafe {
+        bpf_loop(ATTEMPTS, attempt as *mut c_void, lock.cast(), 0);
+        ((*lock).got != 0).then_some(bucket)
     }
-    Some(bucket)
+}
+
+/// The lock of a bucket, and whether this CPU got it.
+#[repr(C)]
+struct Lock {
+    word: *mut u32,
+    got: u32,
+}
+
+/// One attempt: returns 1 if it was the last one.
+#[inline(never)]
+unsafe extern "C" fn attempt(_number: u32, lock: *mut Lock) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `lock` gave it.
+    unsafe {
+        (*lock).got = replace32((*lock).word, 0, 1).into();
+        (*lock).got.into()
+    }
 }
 
 /// Gives a bucket back.

@@ -142,22 +142,30 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<true>(hit, l4, now(), amount);
-    if hit.out_if == 0 {
-        return pass(skb, bytes, ip, l4, hit, PuntReason::HostFlow);
-    }
-    if ip.ttl_expires() {
-        return pass(skb, bytes, ip, l4, hit, PuntReason::TtlExceeded);
-    }
-    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        return pass(skb, bytes, ip, l4, hit, PuntReason::TooBig);
-    }
-    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Decrement);
-    let done = if L3 == NO_HEADER {
-        apply::rewrite(skb, bytes, &change).and_then(|()| apply::add_ethernet(skb, hit.hop))
+    // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
+    // by a reset, which would kill the flow.
+    let punt = if hit.out_if == 0 {
+        PuntReason::HostFlow as u32
+    } else if ip.ttl_expires() {
+        PuntReason::TtlExceeded as u32
+    } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
+        PuntReason::TooBig as u32
     } else {
-        apply::set_macs(bytes, hit.hop).and_then(|()| apply::rewrite(skb, bytes, &change))
+        0
     };
-    if let Err(reason) = done {
+    let ttl = if punt == 0 { Ttl::Decrement } else { Ttl::Keep };
+    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, ttl);
+    let addressed = if L3 == NO_HEADER || punt != 0 { Ok(()) } else { apply::set_macs(bytes, hit.hop) };
+    if let Err(reason) = addressed.and_then(|()| apply::rewrite(skb, bytes, &change)) {
+        return drop(skb, ip.off, reason);
+    }
+    if punt != 0 {
+        count::count_code(hit.uplink_counters.into(), punt, amount);
+        return Action::NEXT;
+    }
+    if L3 == NO_HEADER
+        && let Err(reason) = apply::add_ethernet(skb, hit.hop)
+    {
         return drop(skb, ip.off, reason);
     }
     if l4.tcp_flags & tcp_flag::SYN != 0 {
@@ -170,16 +178,4 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
     Action::peer(hit.out_if)
-}
-
-/// What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be
-/// answered by a reset, which would kill the flow.
-#[inline(always)]
-fn pass(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit, reason: PuntReason) -> Action {
-    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, Ttl::Keep);
-    if let Err(reason) = apply::rewrite(skb, bytes, &change) {
-        return drop(skb, ip.off, reason);
-    }
-    count::count(hit.uplink_counters.into(), Verdict::Punted(reason), Amount::of(skb, ip, l4));
-    Action::NEXT
 }

@@ -139,7 +139,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
         // claim what they use before an endpoint can.
         let unseen = is_icmp || skb.bound_to() != 0;
-        let clashes = claimed(&tuple, skb.ifindex());
+        let clashes = fwd_is_claimed(&tuple, skb.ifindex()) != 0;
         if !unseen && !clashes {
             return Ok(None);
         }
@@ -182,9 +182,14 @@ fn host_flow(tuple: &Tuple) -> u32 {
     if host_has_flows() { unusual::slot_of::<false>(tuple) } else { 0 }
 }
 
-/// Whether the reply to a host's packet is claimed by a flow.
-#[inline(always)]
-fn claimed(tuple: &Tuple, uplink: u32) -> bool {
+/// Whether the reply to a host's packet is claimed by a flow: 1 if so.
+///
+/// A global function: the verifier looks at it once, not at each way that leads to it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_is_claimed(tuple: *const Tuple, uplink: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
     let reply = inbound(tuple, uplink);
-    store::is_known(hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some()
+    u32::from(store::is_known(hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some())
 }
