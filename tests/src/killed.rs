@@ -93,6 +93,11 @@ fn next_up_completes_a_killed_one_of_the_macvlan_datapath() {
     killed_up_is_completed("macvlan", &[]);
 }
 
+#[test]
+fn next_up_completes_a_killed_one_with_filters() {
+    killed_up_is_completed("tc", &["--attach", "clsact"]);
+}
+
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
@@ -109,6 +114,9 @@ fn killed_up_is_completed(datapath: &str, options: &[&str]) {
             let is_given = |option| options.contains(&option);
             assert_eq!(shown["clamp_mss"], is_given("--clamp-mss"), "after a kill at operation {after}");
             assert_eq!(shown["allow_spoof"], is_given("--allow-spoof"), "after a kill at operation {after}");
+            let attach =
+                if datapath == "kernel" { None } else { Some(if is_given("clsact") { "clsact" } else { "tcx" }) };
+            assert_eq!(shown["attach"].as_str(), attach, "after a kill at operation {after}");
             let outside = fwd.uplink(0).outside[0].to_string();
             let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
             assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");

@@ -5,6 +5,8 @@
 #![allow(clippy::duplicate_mod, reason = "the black-box suite runs over both data paths: see `xdp`")]
 
 #[cfg(test)]
+mod attach;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bench;

@@ -24,6 +24,8 @@ pub mod endpoint_flags {
     pub const MACVLAN_DATAPATH: u32 = 1 << 9;
     /// Established flows are forwarded by XDP (`--datapath xdp`). Of the network.
     pub const XDP_DATAPATH: u32 = 1 << 8;
+    /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
+    pub const CLSACT: u32 = 1 << 10;
 }
 
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).

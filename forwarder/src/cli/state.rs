@@ -118,6 +118,7 @@ impl State {
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default(),
             datapath: execute::datapath(endpoint.flags).name().into(),
+            attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,

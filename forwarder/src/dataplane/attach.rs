@@ -5,15 +5,10 @@ use std::{fs, io, path::PathBuf};
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType,
     links::{FdLink, PinnedLink},
-    tc::{self, NlOptions, SchedClassifierLink, TcHandle},
 };
 
 use super::{Dataplane, load::L3_PROGRAM_NAMES};
 use crate::{Context as _, Error, Kind, Result};
-
-/// Place and number of our filters at clsact: few others use them.
-const PRIORITY: u16 = 0x6677;
-const HANDLE: u32 = 0x64;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +49,7 @@ impl Hook {
         }
     }
 
-    const fn attach_type(self) -> TcAttachType {
+    pub(super) const fn attach_type(self) -> TcAttachType {
         match self {
             Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
             Self::ToUplink | Self::ToUplinkL3 | Self::FromInside | Self::ExitGuard => TcAttachType::Egress,
@@ -65,10 +60,37 @@ impl Hook {
 /// How programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// TCX links (Linux 6.6), first in order.
+    /// TCX links (Linux 6.6), first in order. Attaching and detaching wait for an RCU grace period of the kernel, which takes some
+    /// clock ticks.
     Tcx,
-    /// Filters of a clsact qdisc.
+    /// Filters of a clsact qdisc. They wait for nothing, and cost each packet some tens of nanoseconds more.
     Clsact,
+}
+
+impl Backend {
+    /// `tcx` or `clsact`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+
+    /// Which one this kernel has: asked by trying, not by version. All have clsact.
+    ///
+    /// # Errors
+    /// Reading the kernel's answer failed.
+    pub fn of_kernel() -> Result<Self> {
+        // Interface 1 is `lo`, in every namespace.
+        match SchedClassifier::query_tcx(1, TcAttachType::Ingress) {
+            Ok(_) => Ok(Self::Tcx),
+            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::EINVAL) => {
+                Ok(Self::Clsact)
+            }
+            Err(error) => Err(error).doing("ask for", "TCX on lo"),
+        }
+    }
 }
 
 impl Dataplane {
@@ -113,12 +135,46 @@ impl Dataplane {
         hooks.into_iter().try_for_each(|hook| self.detach(hook, ifindex))
     }
 
-    /// Attaches to the host end of an endpoint.
+    /// Attaches to the host end of an endpoint; does nothing if the program is attached, by whatever backend.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn attach_endpoint(&self, ifindex: u32) -> Result<()> {
-        self.attach(Hook::FromNs, ifindex)
+    pub fn attach_endpoint(&self, ifindex: u32, backend: Backend) -> Result<()> {
+        if self.is_attached(Hook::FromNs, ifindex)? {
+            return Ok(());
+        }
+        self.attach_by(backend, Hook::FromNs, ifindex)
+    }
+
+    /// Whether the program is attached to the host end of an endpoint by `backend`.
+    ///
+    /// # Errors
+    /// As [`is_attached`](Self::is_attached).
+    pub fn is_endpoint_attached(&self, backend: Backend, ifindex: u32) -> Result<bool> {
+        self.is_attached_by(backend, ifindex, Hook::FromNs, ifindex)
+    }
+
+    /// Attaches to the host end of an endpoint by `backend` as well, if it is not yet. While the program is attached by both, the
+    /// first of them translates and redirects; only what it leaves to the kernel is looked at, and counted, twice.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_endpoint_too(&self, ifindex: u32, backend: Backend) -> Result<()> {
+        if self.is_attached_by(backend, ifindex, Hook::FromNs, ifindex)? {
+            return Ok(());
+        }
+        self.attach_by(backend, Hook::FromNs, ifindex)
+    }
+
+    /// Detaches from the host end of an endpoint what is attached by other backends than `kept`.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach_endpoint_but(&self, ifindex: u32, kept: Backend) -> Result<()> {
+        match kept {
+            Backend::Tcx => self.detach_filter(Hook::FromNs, ifindex),
+            Backend::Clsact => discard(&self.pin_of(Hook::FromNs, ifindex)),
+        }
     }
 
     /// Detaches from the host end of an endpoint.
@@ -135,7 +191,7 @@ impl Dataplane {
     /// # Errors
     /// [`Kind::Unsupported`] where the kernel has no TCX; otherwise what the kernel says.
     pub fn attach_exit(&self, owner: u32, exit: u32) -> Result<()> {
-        if self.backend()? != Backend::Tcx {
+        if Backend::of_kernel()? != Backend::Tcx {
             let why = "this kernel has no TCX, whose links end with their interface (Linux 6.6)";
             return Err(Error::new(Kind::Unsupported, "use", "datapath macvlan", why).remedy("use --datapath tc"));
         }
@@ -182,34 +238,26 @@ impl Dataplane {
 
     /// As [`is_attached`](Self::is_attached), for the endpoint with the host end `owner`, by which the link is pinned.
     fn is_attached_for(&self, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
-        if !self.is_loaded() || !self.pin_of(hook, owner).exists() {
-            return Ok(false);
-        }
-        match self.backend()? {
-            Backend::Tcx => {
-                let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
-                match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
-                    Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
-                    // No such interface.
-                    Err(_) => Ok(false),
-                }
-            }
-            Backend::Clsact => Ok(true),
-        }
+        Ok(self.is_attached_by(Backend::Tcx, owner, hook, ifindex)?
+            || self.is_attached_by(Backend::Clsact, owner, hook, ifindex)?)
     }
 
-    /// Which backend this kernel has: asked by trying, not by version.
-    ///
-    /// # Errors
-    /// Reading the kernel's answer failed.
-    pub fn backend(&self) -> Result<Backend> {
-        // Interface 1 is `lo`, in every namespace.
-        match SchedClassifier::query_tcx(1, TcAttachType::Ingress) {
-            Ok(_) => Ok(Backend::Tcx),
-            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::EINVAL) => {
-                Ok(Backend::Clsact)
-            }
-            Err(error) => Err(error).doing("ask for", "TCX on lo"),
+    fn is_attached_by(&self, backend: Backend, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
+        let noted = match backend {
+            Backend::Tcx => self.pin_of(hook, owner).exists(),
+            Backend::Clsact => self.note_of(hook, owner).exists(),
+        };
+        if !noted || !self.is_loaded() {
+            return Ok(false);
+        }
+        let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
+        match backend {
+            Backend::Tcx => match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
+                Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
+                // No such interface.
+                Err(_) => Ok(false),
+            },
+            Backend::Clsact => super::filter::is_there(hook, ifindex, id),
         }
     }
 
@@ -218,7 +266,7 @@ impl Dataplane {
         if self.is_attached(hook, ifindex)? {
             return Ok(());
         }
-        self.attach_by(self.backend()?, hook, ifindex)
+        self.attach_by(Backend::of_kernel()?, hook, ifindex)
     }
 
     /// Attaches with a backend of the caller's choice.
@@ -233,59 +281,51 @@ impl Dataplane {
     fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
         let doing = format!("attach program {} to", hook.program());
         let object = || format!("interface {ifindex}");
-        let pin = self.pin_of(hook, owner);
-        // A link of an interface that is gone, or of a run that was interrupted.
-        discard(&pin)?;
         let mut program = self.program(hook.program())?;
         match backend {
             Backend::Tcx => {
+                let pin = self.pin_of(hook, owner);
+                // A link of an interface that is gone, or of a run that was interrupted.
+                discard(&pin)?;
                 let attach = TcAttach::Tcx { attach_type: hook.attach_type(), order: LinkOrder::first() };
                 let id = program.attach(ifindex, attach).doing(&*doing, object())?;
                 let link: FdLink =
                     program.take_link(id).doing(&*doing, object())?.try_into().doing(&*doing, object())?;
                 link.pin(&pin).doing("pin", format!("link of {} to interface {ifindex}", hook.program()))?;
             }
-            Backend::Clsact => {
-                match tc::qdisc_add_clsact(ifindex) {
-                    Ok(()) => {}
-                    Err(error) if is_there(&error) => {}
-                    Err(error) => return Err(error).doing("add a clsact qdisc to", object()),
-                }
-                let options = NlOptions { priority: PRIORITY, handle: TcHandle::from(HANDLE), classid: None };
-                let attach = TcAttach::Netlink { parent: hook.attach_type().into(), options };
-                let id = program.attach(ifindex, attach).doing(&*doing, object())?;
-                let link = program.take_link(id).doing(&*doing, object())?;
-                // The filter lives on without us; a directory in place of the link says that it is there.
-                std::mem::forget(link);
-                fs::create_dir(&pin).doing("note", format!("filter {} at interface {ifindex}", hook.program()))?;
-            }
+            Backend::Clsact => self.attach_filter(owner, hook, &mut program, ifindex)?,
         }
         Ok(())
     }
 
-    /// Detaches; does nothing if the program is not attached.
+    /// Detaches, by whatever it is attached; does nothing if the program is not attached.
     fn detach(&self, hook: Hook, ifindex: u32) -> Result<()> {
-        let pin = self.pin_of(hook, ifindex);
-        if pin.is_dir() {
-            let parent: TcHandle = hook.attach_type().into();
-            match SchedClassifierLink::attached(ifindex, parent, PRIORITY, TcHandle::from(HANDLE), None) {
-                Ok(link) => drop(link),
-                Err(error) => return Err(error).doing("detach from", format!("interface {ifindex}")),
-            }
-        }
-        discard(&pin)
+        self.detach_filter(hook, ifindex)?;
+        discard(&self.pin_of(hook, ifindex))
     }
 
     fn pin_of(&self, hook: Hook, ifindex: u32) -> PathBuf {
         self.links().join(format!("{}-{ifindex}", hook.program()))
     }
 
-    /// The interfaces to which the program of `hook` is noted as attached.
+    /// The interfaces to which the program of `hook` is noted as attached, by whatever backend.
     ///
     /// # Errors
     /// The pins cannot be listed.
     pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
-        self.pinned_links(hook.program())
+        let both = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend, hook));
+        both.into_iter().collect::<Result<Vec<_>>>().map(|both| both.concat())
+    }
+
+    /// The interfaces to which the program of `hook` is noted as attached by `backend`.
+    ///
+    /// # Errors
+    /// The pins cannot be listed.
+    pub fn attached_by(&self, backend: Backend, hook: Hook) -> Result<Vec<u32>> {
+        match backend {
+            Backend::Tcx => self.pinned_links(hook.program()),
+            Backend::Clsact => self.pinned_links(&super::filter::note(hook)),
+        }
     }
 
     /// The interfaces with a pinned link of `program`.
@@ -300,29 +340,12 @@ impl Dataplane {
     }
 }
 
-/// Whether adding the qdisc failed because there is one: ours, or one of another program, which serves as well.
-fn is_there(error: &tc::TcError) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
-            return true;
-        }
-        source = error.source();
-    }
-    matches!(error, tc::TcError::AlreadyAttached)
-}
-
-/// Unpins a link, which detaches its program, or removes the note of a filter.
+/// Unpins a link, which detaches its program.
 pub(super) fn discard(pin: &std::path::Path) -> Result<()> {
-    let result = if pin.is_dir() {
-        fs::remove_dir(pin)
-    } else {
-        match PinnedLink::from_pin(pin) {
-            Ok(link) => link.unpin().map(drop),
-            // Not there, or not a link: either way a file to remove.
-            Err(_) => fs::remove_file(pin),
-        }
+    let result = match PinnedLink::from_pin(pin) {
+        Ok(link) => link.unpin().map(drop),
+        // Not there, or not a link: either way a file to remove.
+        Err(_) => fs::remove_file(pin),
     };
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -8,6 +8,7 @@ mod batch;
 mod bpffs;
 mod clock;
 mod create;
+mod filter;
 mod floor;
 mod flows;
 mod kernel_types;

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{HostContext, record};
 use crate::{
     Error, Kind, Result,
-    dataplane::{Dataplane, Hook, XdpHook, probe},
+    dataplane::{Backend, Dataplane, XdpHook, probe},
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
@@ -73,6 +73,7 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathe
     gathered.actual.resolv_conf = resolv_conf(context, target.name.as_ref())?;
     gathered.actual.target = Some(target);
     gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
+    gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
     gathered.masquerades(kernel)?;
     gathered.check_hooks(cookie)?;
@@ -238,8 +239,12 @@ impl Gathered {
             }
         }
         for endpoint in records.endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie) {
-            if !plane.is_attached(Hook::FromNs, endpoint.index)? {
-                records.endpoint_hooks.remove(&endpoint.index);
+            for (backend, attached) in
+                [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
+            {
+                if attached.contains(&endpoint.index) && !plane.is_endpoint_attached(backend, endpoint.index)? {
+                    attached.remove(&endpoint.index);
+                }
             }
             let inside = self.actual.target.as_ref().and_then(|target| self.namespaces.get(&target.reference));
             if let Some(inside) = inside.filter(|_| records.exit_hooks.contains(&endpoint.index))

@@ -13,7 +13,7 @@ use std::time::Duration;
 use forwarder_common::abi::Endpoint;
 
 pub use self::outcome::{DownResult, Planned, Step, UpResult};
-pub(crate) use self::record::{datapath, table, treatment};
+pub(crate) use self::record::{attach, datapath, table, treatment};
 use self::{
     gather::Gathered,
     run::{Runner, all_of},

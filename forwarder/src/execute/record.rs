@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::{
     Result,
-    dataplane::{Dataplane, Hook, XdpHook, name, name_of},
+    dataplane::{Backend, Dataplane, Hook, XdpHook, name, name_of},
     netns::Netns,
     reconcile::{
         Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records,
@@ -31,7 +31,8 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
         uplink_hooks: plane.attached_uplinks()?.into_iter().collect(),
-        endpoint_hooks: plane.attached(Hook::FromNs)?.into_iter().collect(),
+        endpoint_hooks: plane.attached_by(Backend::Tcx, Hook::FromNs)?.into_iter().collect(),
+        endpoint_filters: plane.attached_by(Backend::Clsact, Hook::FromNs)?.into_iter().collect(),
         exit_hooks: plane.attached_exits()?.into_iter().collect(),
         uplink_xdp: plane.xdp_attached(XdpHook::FromUplink)?.into_iter().collect(),
         endpoint_xdp: plane.xdp_attached(XdpHook::FromNs)?.into_iter().collect(),
@@ -81,6 +82,7 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
         address: record.v4.into(),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+        attach: attach(record.flags),
         exit: record.exit,
         marks: Marks {
             created: is_set(endpoint_flags::NS_CREATED),
@@ -115,6 +117,12 @@ fn flag(datapath: Datapath) -> u32 {
         Datapath::Xdp => endpoint_flags::XDP_DATAPATH,
         Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
     }
+}
+
+/// How the program is attached to the host end of an endpoint with these flags.
+#[must_use]
+pub(crate) fn attach(flags: u32) -> Backend {
+    if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }
 }
 
 /// What the flags of a network or an endpoint say about its packets.
@@ -179,6 +187,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (loopback, endpoint_flags::LOOPBACK_UP),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
+        (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
     Ok(abi::Endpoint {

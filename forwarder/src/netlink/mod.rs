@@ -9,6 +9,7 @@ mod bridge;
 mod carrier;
 mod failure;
 mod fdb;
+mod filter;
 mod link;
 mod macvlan;
 mod neighbour;
@@ -32,6 +33,7 @@ pub use self::{
     address::Address,
     bridge::BridgeSpec,
     fdb::FdbEntry,
+    filter::{Filter, Side},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     macvlan::MacvlanSpec,
     neighbour::Neighbour,

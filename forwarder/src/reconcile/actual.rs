@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{NS_IF, Object, Records, TargetRef, names};
 use crate::{
+    dataplane::Backend,
     netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
 };
@@ -25,6 +26,8 @@ pub struct Actual {
     pub named: BTreeSet<Name>,
     /// Why the kernel cannot run the programs.
     pub no_tc: Option<String>,
+    /// The kernel has no TCX; asked for `up`.
+    pub no_tcx: bool,
     /// What is to be done about the target's resolv.conf.
     pub resolv_conf: ResolvConf,
 }
@@ -211,13 +214,10 @@ impl Actual {
                 let index = spec.index.or_else(|| host.link(&spec.host_if).map(|link| link.index));
                 records.endpoints.iter().any(|endpoint| Some(endpoint.index) == index)
             }
-            Object::EndpointBridge { host_if, bridge, .. } => {
-                let bridge = host.link(bridge).map(|link| link.index);
-                let mut endpoints = records.endpoints.iter();
-                endpoints.any(|endpoint| endpoint.host_if == *host_if && Some(endpoint.network_index) == bridge)
-            }
-            Object::EndpointHook { host_if, index } => self.is_among(&records.endpoint_hooks, host_if, *index),
-            Object::EndpointXdp { host_if, index, .. } => self.is_among(&records.endpoint_xdp, host_if, *index),
+            Object::EndpointBridge { .. }
+            | Object::EndpointHook { .. }
+            | Object::EndpointAttach { .. }
+            | Object::EndpointXdp { .. } => self.has_at_host_end(object),
             Object::Port { host_if, bridge } => {
                 let bridge = host.link(bridge).map(|link| link.index);
                 bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
@@ -239,6 +239,34 @@ impl Actual {
                 self.inside().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
             }
             Object::ResolvConf { .. } => !matches!(self.resolv_conf, ResolvConf::Write(_)),
+        }
+    }
+
+    /// [`has`](Self::has) for what is noted of host ends, and attached to them.
+    fn has_at_host_end(&self, object: &Object) -> bool {
+        let (host, records) = (&self.host.net, &self.records);
+        match object {
+            Object::EndpointBridge { host_if, bridge, .. } => {
+                let bridge = host.link(bridge).map(|link| link.index);
+                let mut endpoints = records.endpoints.iter();
+                endpoints.any(|endpoint| endpoint.host_if == *host_if && Some(endpoint.network_index) == bridge)
+            }
+            Object::EndpointHook { host_if, index, .. } => {
+                let attached = [&records.endpoint_hooks, &records.endpoint_filters];
+                attached.into_iter().any(|host_ends| self.is_among(host_ends, host_if, *index))
+            }
+            Object::EndpointAttach { host_if, to, .. } => {
+                let other = match to {
+                    Backend::Tcx => &records.endpoint_filters,
+                    Backend::Clsact => &records.endpoint_hooks,
+                };
+                let index = host.link(host_if).map(|link| link.index);
+                let mut endpoints = records.endpoints.iter();
+                endpoints.any(|endpoint| Some(endpoint.index) == index && endpoint.attach == *to)
+                    && !self.is_among(other, host_if, None)
+            }
+            Object::EndpointXdp { host_if, index, .. } => self.is_among(&records.endpoint_xdp, host_if, *index),
+            _ => false,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Kind, Result,
-    dataplane::Sizes,
+    dataplane::{Backend, Sizes},
     netlink::{Mac, nft},
 };
 
@@ -52,6 +52,7 @@ pub(super) struct Endpoint {
     pub(super) address: Ipv4Addr,
     pub(super) mac: Mac,
     pub(super) allow_spoof: bool,
+    pub(super) attach: Backend,
 }
 
 impl Desired {
@@ -72,6 +73,7 @@ impl Desired {
             None => new_network(request, actual, name)?,
         };
         let table = table(request, actual, &network)?;
+        refuse_attach(request, actual, &network)?;
         let endpoint = match attached {
             Some(record) => existing_endpoint(request, actual, record)?,
             None => {
@@ -154,6 +156,22 @@ fn table(request: &UpRequest, actual: &Actual, network: &Network) -> Result<Size
         Some(found) => request.table.check(found).map(|()| Sizes::default()),
         None => request.table.sizes(),
     }
+}
+
+/// Refuses a way to attach that is not there.
+fn refuse_attach(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
+    let Some(attach) = request.attach else { return Ok(()) };
+    let refuse = |why: &str, remedy| {
+        Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
+    };
+    if !network.datapath.is_ebpf() {
+        return Err(refuse("datapath kernel: no program is attached", "leave it out, or use --datapath tc"));
+    }
+    if attach == Backend::Tcx && actual.no_tcx {
+        let why = "this kernel has no TCX (Linux 6.6)";
+        return Err(refuse(why, "leave it out: clsact is taken"));
+    }
+    Ok(())
 }
 
 /// An option given must be the one that exists.
@@ -309,6 +327,7 @@ fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointReco
             address: record.address,
             mac: record.mac,
             allow_spoof: record.allow_spoof,
+            attach: request.attach.unwrap_or(record.attach),
         }),
         _ => Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.ns_if, record.host_if))),
     }
@@ -325,6 +344,8 @@ fn new_endpoint(
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
     let allow_spoof = request.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
+    let attach = request.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let kept = kept.map(|record| record.address);
     let usable =
         |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
@@ -343,6 +364,6 @@ fn new_endpoint(
             Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
                 .remedy("choose another address with --ip"))
         }
-        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address), allow_spoof }),
+        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address), allow_spoof, attach }),
     }
 }

@@ -5,7 +5,11 @@ use forwarder_common::abi::Timeout;
 use super::{
     Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
 };
-use crate::{dataplane::Sizes, netlink::LinkLayer, netns::DIRECTORY};
+use crate::{
+    dataplane::{Backend, Sizes},
+    netlink::LinkLayer,
+    netns::DIRECTORY,
+};
 
 impl Op {
     /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins, `host` the name (or path)
@@ -45,8 +49,8 @@ fn on_host(line: String, host: &str) -> String {
     let is_name = !host.contains('/');
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
     match command {
-        "ip" | "bridge" if is_name => format!("{command} -n {} {rest}", quoted(host)),
-        "ip" | "bridge" | "nft" | "sysctl" => format!("nsenter --net={} {line}", quoted(&path)),
+        "ip" | "bridge" | "tc" if is_name => format!("{command} -n {} {rest}", quoted(host)),
+        "ip" | "bridge" | "tc" | "nft" | "sysctl" => format!("nsenter --net={} {line}", quoted(&path)),
         // Programs and maps belong to no namespace, hooks do.
         "bpftool" if rest.starts_with("net ") => format!("nsenter --net={} {line}", quoted(&path)),
         _ => line,
@@ -169,9 +173,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             lines
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
-        // By its pin: the interface has gone before.
-        Object::EndpointHook { index: Some(index), .. } if !make => vec![format!("rm {pins}/links/from_ns-{index}")],
-        Object::EndpointHook { host_if, .. } => vec![hook("from_ns", "ingress", host_if)],
+        Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_end(object, make, pins),
         Object::Exit { ns, ns_if, uplink, mtu, .. } => exit(ns, ns_if, (uplink, *mtu), make, pins),
         Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
         Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),
@@ -187,6 +189,40 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             hooks
         }
         _ => Vec::new(),
+    }
+}
+
+/// The program of a host end.
+fn host_end(object: &Object, make: bool, pins: &str) -> Vec<String> {
+    match object {
+        // By its pin: the interface has gone before.
+        Object::EndpointHook { index: Some(index), attach: Backend::Tcx, .. } if !make => {
+            vec![format!("rm {pins}/links/from_ns-{index}")]
+        }
+        Object::EndpointHook { index: Some(index), attach: Backend::Clsact, .. } if !make => {
+            vec![format!("rm -r {pins}/links/clsact-from_ns-{index}")]
+        }
+        Object::EndpointHook { host_if, attach, .. } => hook_by(*attach, host_if, make, pins),
+        Object::EndpointAttach { host_if, from, to } => {
+            let (old, new) = if make { (from, to) } else { (to, from) };
+            [hook_by(*new, host_if, true, pins), hook_by(*old, host_if, false, pins)].concat()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String> {
+    let host_if = quoted(host_if);
+    match (attach, make) {
+        (Backend::Tcx, true) => {
+            vec![format!("bpftool net attach tcx_ingress pinned {pins}/progs/from_ns dev {host_if}")]
+        }
+        (Backend::Tcx, false) => vec![format!("bpftool net detach tcx_ingress dev {host_if}")],
+        (Backend::Clsact, true) => vec![
+            format!("tc qdisc add dev {host_if} clsact"),
+            format!("tc filter add dev {host_if} ingress bpf direct-action object-pinned {pins}/progs/from_ns"),
+        ],
+        (Backend::Clsact, false) => vec![format!("tc qdisc del dev {host_if} clsact")],
     }
 }
 

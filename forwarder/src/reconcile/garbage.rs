@@ -54,7 +54,10 @@ impl Actual {
                 Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
                 Object::Neighbour { bridge, address, .. } => rest.host.net.drop_neighbour(bridge, *address),
                 Object::Exit { index: Some(index), .. } => _ = rest.records.exit_hooks.remove(index),
-                Object::EndpointHook { index: Some(index), .. } => _ = rest.records.endpoint_hooks.remove(index),
+                Object::EndpointHook { index: Some(index), .. } => {
+                    rest.records.endpoint_hooks.remove(index);
+                    rest.records.endpoint_filters.remove(index);
+                }
                 Object::EndpointXdp { index: Some(index), .. } => _ = rest.records.endpoint_xdp.remove(index),
                 _ => {}
             }
@@ -109,7 +112,7 @@ impl super::Net {
 /// Takes away what an endpoint's record says was done at its host end; what is there no more is left out by the caller.
 pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
     let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
-    let hook = Object::EndpointHook { host_if: host_if.clone(), index };
+    let hook = Object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach };
     [
         Object::EndpointXdp { host_if, index, uplink: String::new() },
         hook,
@@ -135,6 +138,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         datapath: network.map_or(super::Datapath::Tc, |network| network.datapath),
         treatment: network.map_or_else(Default::default, |network| network.treatment),
         allow_spoof: endpoint.allow_spoof,
+        attach: endpoint.attach,
         marks: endpoint.marks,
     }
 }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{Datapath, Marks, SysctlRecord, TargetRef, Treatment};
 use crate::{
-    dataplane::Sizes,
+    dataplane::{Backend, Sizes},
     netlink::{BridgeSpec, LinkLayer, Mac, VethSpec},
     netns::Name,
 };
@@ -158,6 +158,17 @@ pub enum Object {
         host_if: String,
         /// Its ifindex, where it has or had one.
         index: Option<u32>,
+        /// How it is attached.
+        attach: Backend,
+    },
+    /// The program at a host end is attached in another way than before, and its record says so.
+    EndpointAttach {
+        /// Name of the host end.
+        host_if: String,
+        /// How it was attached.
+        from: Backend,
+        /// How it should be.
+        to: Backend,
     },
     /// The XDP program at a host end.
     EndpointXdp {
@@ -324,6 +335,8 @@ pub struct EndpointSpec {
     pub treatment: Treatment,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// How the program is attached to the host end.
+    pub attach: Backend,
     /// What is done for it besides.
     pub marks: Marks,
 }
@@ -356,6 +369,7 @@ impl Object {
             Self::Sysctl(_) => ("set", "restore"),
             Self::Uplink { .. } | Self::Network(_) | Self::Endpoint(_) => ("record", "forget"),
             Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
+            Self::EndpointAttach { .. } => ("change", "revert"),
             Self::UplinkHooks { .. }
             | Self::EndpointHook { .. }
             | Self::UplinkXdp { .. }
@@ -398,7 +412,13 @@ impl fmt::Display for Object {
                 write!(f, "endpoint {address} of network {network}")
             }
             Self::EndpointBridge { host_if, bridge, .. } => write!(f, "bridge {bridge} of {host_if}"),
-            Self::EndpointHook { host_if, .. } => write!(f, "program from_ns at {host_if}"),
+            Self::EndpointHook { host_if, attach: Backend::Tcx, .. } => write!(f, "program from_ns at {host_if}"),
+            Self::EndpointHook { host_if, attach: Backend::Clsact, .. } => {
+                write!(f, "program from_ns at {host_if} by clsact")
+            }
+            Self::EndpointAttach { host_if, from, to } => {
+                write!(f, "program from_ns at {host_if} from {} to {}", from.name(), to.name())
+            }
             Self::EndpointXdp { host_if, .. } => write!(f, "XDP program xdp_from_ns at {host_if}"),
             Self::Port { host_if, bridge } => write!(f, "port {host_if} of bridge {bridge}"),
             Self::Fdb { host_if, mac } => write!(f, "forwarding entry {} of {host_if}", mac_text(*mac)),

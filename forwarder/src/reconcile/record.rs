@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::{Datapath, TableRecord, Treatment};
-use crate::netlink::Mac;
+use crate::{dataplane::Backend, netlink::Mac};
 
 /// A network, by its bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct EndpointRecord {
     pub mac: Mac,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// How the program is to be attached to the host end.
+    pub attach: Backend,
     /// ifindex inside of the macvlan by which established flows leave; 0 for none.
     pub exit: u32,
     /// What was done for it besides.
@@ -135,6 +137,8 @@ pub struct Records {
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of host ends with pinned hooks.
     pub endpoint_hooks: BTreeSet<u32>,
+    /// ifindexes of host ends with the same hook as a filter.
+    pub endpoint_filters: BTreeSet<u32>,
     /// ifindexes of host ends whose endpoints have pinned hooks at both their interfaces inside.
     pub exit_hooks: BTreeSet<u32>,
     /// ifindexes of uplinks with a pinned XDP program.

@@ -5,7 +5,10 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 use ipnet::Ipv4Net;
 
 use super::{Nat, TableRequest};
-use crate::netns::{DIRECTORY, Name};
+use crate::{
+    dataplane::Backend,
+    netns::{DIRECTORY, Name},
+};
 
 /// How a namespace was given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +101,8 @@ pub struct UpRequest {
     pub clamp_mss: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
+    /// How the program is attached to the host end; default: as it is, else the best that the kernel has.
+    pub attach: Option<Backend>,
     /// The flow table of the host.
     pub table: TableRequest,
 }
@@ -117,6 +122,7 @@ impl UpRequest {
             nat: None,
             clamp_mss: false,
             allow_spoof: false,
+            attach: None,
             table: TableRequest::default(),
         }
     }

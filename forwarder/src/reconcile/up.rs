@@ -279,7 +279,10 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         objects.push(Object::EndpointBridge { host_if: record.host_if.clone(), from, bridge });
     }
     if network.datapath.is_ebpf() {
-        objects.push(Object::EndpointHook { host_if: endpoint.host_if.clone(), index: None });
+        let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
+        objects.push(Object::EndpointHook { host_if: host_if.clone(), index: None, attach });
+        let from = actual.attached().map(|record| record.attach);
+        objects.extend(from.map(|from| Object::EndpointAttach { host_if, from, to: attach }));
     }
     objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac));
     objects
@@ -305,6 +308,7 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
         datapath: network.datapath,
         treatment: network.treatment,
         allow_spoof: endpoint.allow_spoof,
+        attach: endpoint.attach,
         marks: marks(actual, former),
     }
 }

@@ -35,8 +35,9 @@ impl View for ControlReport {
 impl ControlReport {
     fn notes(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let networks = units::counted(self.networks as u64, "network");
+        let attach = self.attach.as_ref().map(|attach| format!("; --attach {attach}")).unwrap_or_default();
         let mut lines = vec![format!(
-            "a command is a process on {}; \"library\" leaves out its start and end; {networks}",
+            "a command is a process on {}; \"library\" leaves out its start and end; {networks}{attach}",
             self.environment.kernel
         )];
         if let Some(size) = self.sizes.last() {
@@ -98,10 +99,11 @@ mod tests {
             table_bytes: 53 << 20,
         };
         let report = ControlReport {
-            schema: 1,
+            schema: 2,
             fwd: "0.0.0".into(),
             environment: environment::gather(),
             networks: 1,
+            attach: Some("clsact".into()),
             first: Some(times(80.0)),
             further: Some(times(4.25)),
             sizes: vec![size(1), size(100)],
@@ -111,7 +113,17 @@ mod tests {
         let mut text = Vec::new();
         report.text(&look, &mut text).expect("a vector takes everything");
         let text = String::from_utf8(text).expect("UTF-8");
-        for words in ["up", "library", "down of one", "down --all", "flows --json of", "4.2 ms", "1.25 s", "8.00 MB"] {
+        for words in [
+            "up",
+            "library",
+            "down of one",
+            "down --all",
+            "flows --json of",
+            "4.2 ms",
+            "1.25 s",
+            "8.00 MB",
+            "--attach clsact",
+        ] {
             assert!(text.contains(words), "{words} is missing:\n{text}");
         }
     }

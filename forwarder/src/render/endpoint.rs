@@ -73,6 +73,8 @@ pub struct EndpointView {
     pub uplink: String,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
+    /// How the program is attached to the host end, `tcx` or `clsact`; none with the kernel's own data path.
+    pub attach: Option<String>,
     /// How XDP is attached; none with another data path.
     pub xdp: Option<XdpView>,
     /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.

@@ -85,10 +85,10 @@ impl InspectView {
             Some(false) => "no carrier",
             None => "gone",
         };
-        let program = match (endpoint.datapath.as_str(), self.attached) {
-            ("kernel", _) => "no program (datapath kernel)",
-            (_, true) => "program attached",
-            (_, false) => "program NOT attached",
+        let program = match (&endpoint.attach, self.attached) {
+            (None, _) => "no program (datapath kernel)".into(),
+            (Some(attach), true) => format!("program attached ({attach})"),
+            (Some(_), false) => "program NOT attached".into(),
         };
         let traffic = |packets, bytes| format!("{}, {}", units::counted(packets, "packet"), units::bytes(bytes));
         let uplink = [Some(endpoint.uplink.clone()), self.uplink_address.map(|address| address.to_string())];

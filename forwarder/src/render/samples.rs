@@ -28,6 +28,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         gateways: vec![format!("10.77.{third}.1").parse().unwrap()],
         uplink: "eth0".into(),
         datapath: "tc".into(),
+        attach: Some("tcx".into()),
         xdp: None,
         nat: Some("symmetric".into()),
         clamp_mss: false,

@@ -35,6 +35,7 @@ fn up_twice_says_that_nothing_changed() {
 fn up_with_the_kernel_suggests_no_flows() {
     let mut view = samples::up(true);
     view.endpoint.datapath = "kernel".into();
+    view.endpoint.attach = None;
     view.loaded = None;
     assert!(!text(&view, None).contains("flows"));
     assert!(text(&view, None).contains("masquerade by nftables"));

@@ -33,6 +33,9 @@ fn programs_are_attached_as_filters_and_detached_again() {
         fixture.dataplane.detach_uplink(fixture.uplink).unwrap();
         for (_, _, interface, side) in hooks {
             assert_eq!(filters(interface, side), "", "{interface} {side}");
+            let tc = command_in(&Netns::current().unwrap(), &["tc", "qdisc", "show", "dev", interface]);
+            let qdiscs = lab::run(tc, LIMIT).unwrap().success().unwrap().stdout;
+            assert!(!qdiscs.contains("clsact"), "it goes with the last filter: {qdiscs}");
         }
     });
 }

@@ -58,6 +58,12 @@ pub(super) const SOURCES: &[Source] = &[
         program: "fwd",
         arguments: &["bench", "control", "--json", "--sizes", "10,100"],
     },
+    Source {
+        name: "control-clsact",
+        about: "the same with filters of clsact at the host ends",
+        program: "fwd",
+        arguments: &["bench", "control", "--json", "--sizes", "10,100", "--flows", "0", "--attach", "clsact"],
+    },
 ];
 
 impl Source {

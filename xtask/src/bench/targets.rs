@@ -169,6 +169,14 @@ const TARGETS: &[Target] = &[
         AtMost(5.0),
         |report| Figure::from_estimate(&report["further"]),
     ),
+    once(
+        "control-clsact",
+        "up of a further namespace, median: --attach clsact",
+        Unit::Milliseconds,
+        Some(AtMost(10.0)),
+        AtMost(5.0),
+        |report| Figure::from_estimate(&report["further"]),
+    ),
     once("control", "flows --json of 1 M flows", Unit::Seconds, Some(AtMost(2.0)), AtMost(1.0), |report| {
         anyhow::ensure!(report["flows"]["count"].as_f64() >= Some(1e6), "fewer than a million flows were read");
         Ok(Figure::from_estimate(&report["flows"]["json"])?.in_units_of(1000.0))

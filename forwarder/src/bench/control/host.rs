@@ -12,7 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use super::Options;
 use crate::{
     Context as _, Error, Kind, Result,
-    dataplane::{Dataplane, RunDir},
+    dataplane::{Backend, Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::{Lab, Snapshot, unique_prefix},
     netns::{Name, Netns},
@@ -26,6 +26,7 @@ pub(super) struct Host {
     run_dir: PathBuf,
     program: Option<PathBuf>,
     networks: usize,
+    attach: Option<Backend>,
     table: TableRequest,
     names: Vec<Name>,
 }
@@ -41,6 +42,7 @@ impl Host {
             run_dir: lab.run_dir().join("run"),
             program: options.program.clone(),
             networks: options.networks.max(1),
+            attach: options.attach,
             table: TableRequest::default(),
             lab,
         })
@@ -66,6 +68,7 @@ impl Host {
         let options = [
             ("--network", request.network.map(|network| network.to_string())),
             ("--subnet", request.subnet.map(|subnet| subnet.to_string())),
+            ("--attach", request.attach.map(|attach| attach.name().to_owned())),
             ("--max-flows", request.table.max_flows.map(|flows| flows.to_string())),
         ];
         for (option, value) in options {
@@ -153,6 +156,7 @@ impl Host {
         Ok(UpRequest {
             network: many.then(|| Name::try_from(format!("net{network}").as_str())).transpose()?,
             subnet: Some(Ipv4Net::new_assert([10, 80, network * 4, 0].into(), 22)),
+            attach: self.attach,
             table: self.table.clone(),
             ..UpRequest::new(TargetRef::Named(self.name(number)?.clone()))
         })

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use self::host::Host;
 use super::{environment, report::Environment, statistics};
-use crate::Result;
+use crate::{Result, dataplane::Backend};
 
 /// Grows with every change of [`ControlReport`] that a reader may notice.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// How often a namespace is taken down and up again once all are up.
 const REPEATS: usize = 20;
 /// With more namespaces than this, a round tells enough: each of its figures is of many commands.
@@ -32,6 +32,8 @@ pub struct Options {
     pub rounds: usize,
     /// Flows in the table that `flows --json` reads; 0 leaves it out.
     pub flows: usize,
+    /// How programs are attached to host ends; none: as `up` does without being told.
+    pub attach: Option<Backend>,
     /// The program that is measured; none: the library alone.
     pub program: Option<PathBuf>,
 }
@@ -47,6 +49,8 @@ pub struct ControlReport {
     pub environment: Environment,
     /// Networks that the namespaces are spread over.
     pub networks: usize,
+    /// How programs are attached to host ends, where it was asked for: `tcx` or `clsact`.
+    pub attach: Option<String>,
     /// `up` of the first namespace of a host, which loads the data path.
     pub first: Option<Times>,
     /// `up` of a further namespace, the smallest size with more than one.
@@ -149,6 +153,7 @@ pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<ControlRepo
         fwd: env!("CARGO_PKG_VERSION").into(),
         environment,
         networks: options.networks,
+        attach: options.attach.map(|attach| attach.name().into()),
         first: Times::of(&firsts),
         further,
         sizes,

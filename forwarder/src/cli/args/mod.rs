@@ -17,7 +17,7 @@ pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
 pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
-pub(crate) use up::{DatapathArg, NatArg, TableArgs, UpArgs};
+pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
 
 use crate::dataplane::RunDir;
 

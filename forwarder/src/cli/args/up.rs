@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::dataplane::Backend;
+
 use super::{TargetArgs, target::one_of};
 
 /// `fwd up`.
@@ -39,6 +41,10 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
+    /// How the program is attached to the host end: tcx is faster for packets, clsact for
+    /// up and down; given for a namespace that is up, it changes over [default: tcx]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) attach: Option<AttachArg>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -78,6 +84,24 @@ pub(crate) enum DatapathArg {
     Xdp,
     // The kernel's bridge, with masquerade by nftables.
     Kernel,
+}
+
+/// `--attach`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AttachArg {
+    // Attaching and detaching wait for a grace period of the kernel.
+    Tcx,
+    // They wait for nothing, and a packet takes a little longer.
+    Clsact,
+}
+
+impl From<AttachArg> for Backend {
+    fn from(attach: AttachArg) -> Self {
+        match attach {
+            AttachArg::Tcx => Self::Tcx,
+            AttachArg::Clsact => Self::Clsact,
+        }
+    }
 }
 
 /// `--nat`.

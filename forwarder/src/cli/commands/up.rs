@@ -43,8 +43,21 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
 
 /// What the words ask for.
 fn request(args: &UpArgs) -> Result<UpRequest> {
-    let UpArgs { target, uplink, subnet, ip, network, mtu, datapath, nat, clamp_mss, allow_spoof, table, dry_run: _ } =
-        args;
+    let UpArgs {
+        target,
+        uplink,
+        subnet,
+        ip,
+        network,
+        mtu,
+        datapath,
+        nat,
+        clamp_mss,
+        allow_spoof,
+        attach,
+        table,
+        dry_run: _,
+    } = args;
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(Name::try_from).transpose()?,
@@ -66,6 +79,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         }),
         clamp_mss: *clamp_mss,
         allow_spoof: *allow_spoof,
+        attach: attach.map(Into::into),
         table: table::request(table)?,
     })
 }
@@ -96,6 +110,7 @@ mod tests {
     use crate::{
         Kind, Result,
         cli::args::{Cli, Command},
+        dataplane::Backend,
         reconcile::{Datapath, Nat, TableRequest, TargetRef, UpRequest},
     };
 
@@ -123,7 +138,7 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --nat eim --clamp-mss --allow-spoof --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --nat eim --clamp-mss --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -132,6 +147,7 @@ mod tests {
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
         assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
+        assert_eq!(request.attach, Some(Backend::Clsact));
         let table = TableRequest {
             nat_ports: Some((2000, 3000)),
             max_flows: Some(1000),

@@ -147,6 +147,7 @@ impl<'a> Runner<'a> {
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
             | Object::EndpointHook { .. }
+            | Object::EndpointAttach { .. }
             | Object::UplinkXdp { .. }
             | Object::EndpointXdp { .. } => self.make_record(object),
             Object::Loopback { .. }
@@ -178,6 +179,7 @@ impl<'a> Runner<'a> {
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
             | Object::EndpointHook { .. }
+            | Object::EndpointAttach { .. }
             | Object::UplinkXdp { .. }
             | Object::EndpointXdp { .. } => self.remove_record(object),
             Object::Loopback { .. }
@@ -228,6 +230,7 @@ fn may_be_half_done(op: &Op) -> bool {
             | Object::Dataplane(_)
             | Object::UplinkHooks { .. }
             | Object::EndpointHook { .. }
+            | Object::EndpointAttach { .. }
             | Object::UplinkXdp { .. }
             | Object::EndpointXdp { .. }
             | Object::Network(_)

@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder_common::abi::endpoint_flags;
+
 use super::{super::record, Runner};
 use crate::{
     Error, Kind, Result,
-    dataplane::{XdpHook, name_of},
+    dataplane::{Backend, XdpHook, name_of},
     netlink::{LinkLayer, XdpMode},
     reconcile::{EndpointSpec, NetworkSpec, Object},
 };
@@ -27,7 +29,10 @@ impl Runner<'_> {
             }
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge { host_if, bridge, .. } => self.rehome(host_if, self.link(bridge)?.index),
-            Object::EndpointHook { host_if, .. } => self.plane()?.attach_endpoint(self.link(host_if)?.index),
+            Object::EndpointHook { host_if, attach, .. } => {
+                self.plane()?.attach_endpoint(self.link(host_if)?.index, *attach)
+            }
+            Object::EndpointAttach { host_if, to, .. } => self.attach_otherwise(host_if, *to),
             Object::UplinkXdp { index, .. } => self.plane()?.attach_xdp(XdpHook::FromUplink, *index, None).map(drop),
             Object::EndpointXdp { host_if, uplink, .. } => self.attach_endpoint_xdp(host_if, uplink),
             _ => Ok(()),
@@ -47,7 +52,8 @@ impl Runner<'_> {
                 self.plane()?.remove_endpoint(self.index(*index, host_if)?)
             }
             Object::EndpointBridge { host_if, from, .. } => self.rehome(host_if, *from),
-            Object::EndpointHook { host_if, index } => self.plane()?.detach_endpoint(self.index(*index, host_if)?),
+            Object::EndpointAttach { host_if, from, .. } => self.attach_otherwise(host_if, *from),
+            Object::EndpointHook { host_if, index, .. } => self.plane()?.detach_endpoint(self.index(*index, host_if)?),
             Object::UplinkXdp { index, .. } => self.plane()?.detach_xdp(XdpHook::FromUplink, *index),
             Object::EndpointXdp { host_if, index, .. } => {
                 self.plane()?.detach_xdp(XdpHook::FromNs, self.index(*index, host_if)?)
@@ -81,6 +87,21 @@ impl Runner<'_> {
         let uplink = self.link(uplink)?;
         let generic = (!self.netlink.takes_frames(&uplink)?).then_some(XdpMode::Generic);
         self.plane()?.attach_xdp(XdpHook::FromNs, self.link(host_if)?.index, generic).map(drop)
+    }
+
+    /// Attaches the program of a host end by `backend` and no other. At each moment one of them translates.
+    fn attach_otherwise(&self, host_if: &str, backend: Backend) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(host_if)?.index;
+        let endpoint = plane.endpoint(index)?;
+        let mut endpoint = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        plane.attach_endpoint_too(index, backend)?;
+        match backend {
+            Backend::Tcx => endpoint.flags &= !endpoint_flags::CLSACT,
+            Backend::Clsact => endpoint.flags |= endpoint_flags::CLSACT,
+        }
+        plane.put_endpoint(index, &endpoint)?;
+        plane.detach_endpoint_but(index, backend)
     }
 
     /// Points an endpoint at another bridge.

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::{World, connected};
 use crate::{
+    dataplane::Backend,
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
@@ -75,7 +76,8 @@ impl World {
             }
             Object::EndpointXdp { host_if, .. } => {
                 let index = self.index(&host_if);
-                assert!(self.records.endpoint_hooks.contains(&index));
+                let records = &self.records;
+                assert!(records.endpoint_hooks.contains(&index) || records.endpoint_filters.contains(&index));
                 assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(spec),
@@ -87,13 +89,28 @@ impl World {
                 let record = record.expect("the endpoint exists");
                 assert_eq!(std::mem::replace(&mut record.network_index, to), from);
             }
-            Object::EndpointHook { host_if, .. } => {
+            Object::EndpointHook { host_if, attach, .. } => {
                 let index = self.index(&host_if);
                 assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
-                assert!(self.records.endpoint_hooks.insert(index));
+                assert!(self.attached_by(attach).insert(index));
+            }
+            Object::EndpointAttach { host_if, from, to } => {
+                let index = self.index(&host_if);
+                let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+                assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
+                self.attached_by(to).insert(index);
+                let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
+                self.attached_by(other).remove(&index);
             }
             Object::ResolvConf { ns, .. } => insert(&mut self.written, ns),
             other => self.make_link(other),
+        }
+    }
+
+    fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
+        match backend {
+            Backend::Tcx => &mut self.records.endpoint_hooks,
+            Backend::Clsact => &mut self.records.endpoint_filters,
         }
     }
 
@@ -233,7 +250,7 @@ impl World {
         network.expect("the network exists").last = spec.address;
         let index = self.index(&spec.host_if);
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
-        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, allow_spoof, marks, .. } = spec;
+        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, allow_spoof, attach, marks, .. } = spec;
         self.records.endpoints.push(EndpointRecord {
             index,
             network_index,
@@ -247,6 +264,7 @@ impl World {
             address,
             mac,
             allow_spoof,
+            attach,
             exit: 0,
             marks,
         });
@@ -289,7 +307,9 @@ impl World {
             Object::Masquerade { network, .. } => assert!(self.host.masquerades.remove(network)),
             Object::Endpoint(spec) => take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index),
             Object::EndpointHook { index, .. } => {
-                assert!(self.records.endpoint_hooks.remove(&index.expect("the index is known")));
+                let index = index.expect("the index is known");
+                let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
+                assert!(hooks.contains(&true));
             }
             Object::Port { host_if, .. } => {
                 let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");

@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) resolv_conf: ResolvConf,
     pub(super) written: Vec<Name>,
     pub(super) no_tc: Option<String>,
+    pub(super) no_tcx: bool,
     next: u32,
 }
 
@@ -49,6 +50,7 @@ impl World {
             resolv_conf: ResolvConf::Fine,
             written: Vec::new(),
             no_tc: None,
+            no_tcx: false,
             next: 100,
         };
         world.host.sysctls.insert(ALL_FORWARDING.into(), "0".into());
@@ -109,6 +111,7 @@ impl World {
             known: self.namespaces.keys().filter_map(|name| self.known(&TargetRef::Named(name.clone()))).collect(),
             named: self.namespaces.keys().cloned().collect(),
             no_tc: self.no_tc.clone(),
+            no_tcx: self.no_tcx,
             ..Actual::default()
         }
     }

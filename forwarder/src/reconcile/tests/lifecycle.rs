@@ -6,6 +6,7 @@ use super::super::{
     Action, Datapath, Nat, Object, ResolvConf, TableRequest, Treatment, UpRequest,
     testing::{World, down, name, named},
 };
+use crate::{Kind, dataplane::Backend};
 
 fn text(ops: &[super::super::Op]) -> String {
     let lines = ops.iter().map(|op| {
@@ -376,4 +377,57 @@ fn down_of_what_is_absent_does_nothing_and_names_the_nearest() {
     world.up(&UpRequest::new(named("mynet")));
     let plan = world.down(Some("mynett"));
     assert_eq!((plan.ops, plan.nearest.as_deref()), (vec![], Some("mynet")));
+}
+
+#[test]
+fn way_to_attach_lasts_until_another_is_asked_for() {
+    let mut world = World::new();
+    let plain = UpRequest::new(named("a"));
+    let by = |backend| UpRequest { attach: Some(backend), ..plain.clone() };
+    world.up(&by(Backend::Clsact));
+    let index = world.records.endpoints[0].index;
+    assert_eq!((world.records.endpoint_hooks.len(), world.records.endpoint_filters.contains(&index)), (0, true));
+    for again in [&by(Backend::Clsact), &plain] {
+        assert_eq!(world.up(again).ops, []);
+    }
+    // It outlives its veth pair.
+    world.delete_link(&world.records.endpoints[0].host_if.clone());
+    world.up(&plain);
+    let index = world.records.endpoints[0].index;
+    assert!(world.records.endpoint_filters.contains(&index));
+    let plan = world.up(&by(Backend::Tcx));
+    assert_eq!(plan.ops.len(), 1, "{:?}", plan.ops);
+    let shown = (plan.ops[0].to_string(), plan.ops[0].inverse().to_string());
+    assert!(shown.0.starts_with("change") && shown.0.ends_with("from clsact to tcx"), "{shown:?}");
+    assert!(shown.1.starts_with("revert"), "{shown:?}");
+    assert_eq!((world.records.endpoint_hooks.contains(&index), world.records.endpoint_filters.len()), (true, 0));
+    assert_eq!(world.up(&plain).ops, []);
+}
+
+#[test]
+fn interrupted_change_of_the_way_to_attach_is_completed() {
+    let mut world = World::new();
+    let plain = UpRequest::new(named("a"));
+    world.up(&plain);
+    let index = world.records.endpoints[0].index;
+    // Attached by both, and the record says which one is meant.
+    for meant in [Backend::Tcx, Backend::Clsact] {
+        world.records.endpoints[0].attach = meant;
+        world.records.endpoint_hooks.insert(index);
+        world.records.endpoint_filters.insert(index);
+        assert_eq!(world.up(&plain).ops.len(), 1);
+        let found = (world.records.endpoint_hooks.contains(&index), world.records.endpoint_filters.contains(&index));
+        assert_eq!(found, (meant == Backend::Tcx, meant == Backend::Clsact));
+    }
+}
+
+#[test]
+fn kernel_without_tcx_attaches_by_clsact() {
+    let mut world = World::new();
+    world.no_tcx = true;
+    let tcx = UpRequest { attach: Some(Backend::Tcx), ..UpRequest::new(named("a")) };
+    let error = world.plan_up(&tcx).expect_err("there is none");
+    assert_eq!((error.kind, error.remedy.is_some()), (Kind::Unsupported, true), "{error}");
+    world.up(&UpRequest::new(named("a")));
+    assert_eq!(world.records.endpoints[0].attach, Backend::Clsact);
 }

@@ -8,10 +8,11 @@ use super::super::{
     Datapath, UpRequest,
     testing::{World, down, name, named},
 };
+use crate::dataplane::Backend;
 
 #[derive(Clone, Debug)]
 enum Event {
-    Up { ns: usize, network: usize, datapath: Datapath, steps: usize },
+    Up { ns: usize, network: usize, datapath: Datapath, attach: Option<Backend>, steps: usize },
     Down { ns: Option<usize>, steps: usize },
     DeleteNamespace(usize),
     AddNamespace(usize),
@@ -31,10 +32,14 @@ fn datapath() -> impl Strategy<Value = Datapath> {
     prop_oneof![Just(Datapath::Tc), Just(Datapath::Macvlan), Just(Datapath::Xdp), Just(Datapath::Kernel)]
 }
 
+fn attach() -> impl Strategy<Value = Option<Backend>> {
+    prop_oneof![3 => Just(None), 1 => Just(Some(Backend::Tcx)), 2 => Just(Some(Backend::Clsact))]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..4usize, 0..3usize, datapath(), steps())
-            .prop_map(|(ns, network, datapath, steps)| Event::Up { ns, network, datapath, steps }),
+        6 => (0..4usize, 0..3usize, datapath(), attach(), steps())
+            .prop_map(|(ns, network, datapath, attach, steps)| Event::Up { ns, network, datapath, attach, steps }),
         3 => (proptest::option::weighted(0.8, 0..4usize), steps()).prop_map(|(ns, steps)| Event::Down { ns, steps }),
         1 => (0..4usize).prop_map(Event::DeleteNamespace),
         1 => (0..4usize).prop_map(Event::AddNamespace),
@@ -46,11 +51,12 @@ fn event() -> impl Strategy<Value = Event> {
 /// The world, and the names of namespaces that the user made.
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
     match event {
-        Event::Up { ns, network, datapath, steps } => {
+        Event::Up { ns, network, datapath, attach, steps } => {
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
                 uplink: Some(UPLINKS[*network].into()),
                 datapath: Some(*datapath),
+                attach: attach.filter(|_| datapath.is_ebpf()),
                 ..UpRequest::new(named(NAMESPACES[*ns]))
             };
             if let Ok(plan) = world.plan_up(&request) {

@@ -34,7 +34,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &ControlArgs) -> Result<(
 }
 
 fn options(args: &ControlArgs) -> Result<Options> {
-    let ControlArgs { sizes, networks, rounds, flows } = args;
+    let ControlArgs { sizes, networks, attach, rounds, flows } = args;
     let networks = number("--networks", networks, 1..=MOST_NETWORKS)?;
     let most = (LARGEST_NETWORK * networks).min(MOST);
     let mut sizes = sizes.iter().map(|size| number("--sizes", size, 1..=most)).collect::<Result<Vec<_>>>()?;
@@ -43,6 +43,7 @@ fn options(args: &ControlArgs) -> Result<Options> {
     Ok(Options {
         sizes,
         networks,
+        attach: attach.map(Into::into),
         rounds: number("--rounds", rounds, 1..=1_000)?,
         flows: number("--flows", flows, 0..=2_000_000)?,
         program: program(),
