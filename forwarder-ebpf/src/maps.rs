@@ -17,7 +17,10 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::{flow::claim::Opening, hook::Door};
+use crate::{
+    flow::claim::Opening,
+    hook::{Door, IcmpError},
+};
 
 /// Number of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -146,6 +149,10 @@ pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 /// The outbound tuple of a flow that begins from outside: see [`OPENING`].
 #[btf_map]
 pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// An ICMP error and what it is about: see [`OPENING`].
+#[btf_map]
+pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 
 /// Interfaces that the XDP programs may send by, each under its own number: host ends and uplinks that take frames.
 #[btf_map]

@@ -15,20 +15,19 @@ use forwarder_common::{
     wire::{icmp, ipv4},
 };
 
-use super::{NO_HEADER, from_ns, from_uplink, sums::fwd_sums, to_uplink::host_has_flows};
+use super::{
+    from_ns, from_uplink,
+    send::{FORWARDED, IN, OUT, fwd_send},
+    sums::fwd_sums,
+    to_uplink::{LEFT_ALONE, host_has_flows},
+};
 use crate::{
     apply::{self, Action},
-    count::{self, Amount},
     flow::store::{self, Hit},
-    maps::{ADDRESSES, ENDPOINTS},
+    maps::{ADDRESSES, ENDPOINTS, ICMP_ERROR},
     route::in_fwd_network,
-    skb::{Bytes, Skb},
+    skb::Skb,
 };
-
-/// The ways on which errors come by: out of a namespace, in from outside, and out by the kernel.
-const OUT: u32 = 0;
-const IN: u32 = 1;
-const FORWARDED: u32 = 2;
 
 /// The slot of a flow and its word, or no word and the code of the reason to drop the packet, in one number.
 #[derive(Clone, Copy)]
@@ -50,13 +49,13 @@ impl Found {
 /// Anything else may still go to a neighbour or to the host.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
-    let found = Found(fwd_error_flow(skb.ptr(), L3_OFF as u32, OUT));
+    let found = find(skb, L3_OFF, OUT);
     if found.word() == 0 {
         return from_ns::without_ports(skb, ip, found.slot());
     }
     let code = translate(skb, L3_OFF, found, OUT);
     if code == Verdict::Forwarded.code() {
-        return Action::performed(fwd_error_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), OUT));
+        return Action::performed(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), code));
     }
     from_ns::count_here(skb, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
@@ -65,13 +64,13 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
 /// ICMP other than an echo reply that arrives by an uplink: an error about what a flow has sent, or the host's.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
-    let found = Found(fwd_error_flow(skb.ptr(), l3 as u32, IN));
+    let found = find(skb, l3, IN);
     if found.word() == 0 {
         return Action::NEXT;
     }
     let code = translate(skb, l3, found, IN);
     if code == Verdict::Delivered.code() {
-        return Action::performed(fwd_error_send(skb.ptr(), l3 as u32, found.slot(), found.word(), IN));
+        return Action::performed(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.word(), code));
     }
     from_uplink::count_here(skb, l3, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
@@ -81,7 +80,7 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
 /// verdict.
 #[inline(always)]
 pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
-    let found = Found(fwd_error_flow(skb.ptr(), l3 as u32, FORWARDED));
+    let found = find(skb, l3, FORWARDED);
     if found.word() == 0 {
         return found.slot();
     }
@@ -92,11 +91,15 @@ pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
 /// see the packet it sent. Returns the code of the verdict, or 0 if it is left alone.
 #[inline(always)]
 pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
-    let found = Found(fwd_error_of_host(skb.ptr(), l3 as u32));
+    let read = fwd_error_read(skb.ptr(), l3 as u32);
+    if read != 0 && read & HEADER_ONLY == 0 {
+        return LEFT_ALONE;
+    }
+    let found = Found(fwd_error_of_host(read));
     if found.word() == 0 {
         return found.slot();
     }
-    match fwd_error_inner(skb.ptr(), l3 as u32, found.slot(), found.word(), FORWARDED) {
+    match fwd_error_inner(skb.ptr(), found.slot(), found.word(), FORWARDED) {
         0 => Verdict::Punted(PuntReason::IcmpError).code(),
         _ => Verdict::Dropped(DropReason::Contended).code(),
     }
@@ -108,28 +111,68 @@ const fn known(l3: u32) -> usize {
     (l3 & 0xf) as usize
 }
 
-/// An error and what it is about.
+/// An error and the packet that it is about: element 0 of the map `ICMP_ERROR`.
+#[repr(C)]
+pub(crate) struct IcmpError {
+    ip: ipv4::Header,
+    embedded: Embedded,
+}
+
+/// The error that [`fwd_error_read`] has read.
 #[inline(always)]
-fn read(bytes: &Bytes, l3: usize) -> Result<(ipv4::Header, Embedded), DropReason> {
-    let ip = ipv4::parse(bytes, l3)?;
-    let inner = icmp_error::about(bytes, &ip)?;
-    Ok((ip, icmp_error::parse(bytes, &ip, inner)?))
+fn error() -> Option<&'static IcmpError> {
+    // SAFETY: this CPU's element, which lives as long as the programs; nobody writes it any more.
+    ICMP_ERROR.get_ptr(0).map(|error| unsafe { &*error })
+}
+
+/// Above the reason in what [`fwd_error_read`] returns: the embedded header was read, but not what is behind it.
+const HEADER_ONLY: u32 = 1 << 8;
+
+/// Reads the error at `l3` into the map `ICMP_ERROR`. Returns 0, or the code of the reason for which it cannot be translated.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
+    let Some(error) = ICMP_ERROR.get_ptr_mut(0) else { return DropReason::Contended as u32 };
+    // SAFETY: this CPU's element; nobody else uses it while the program runs.
+    let IcmpError { ip, embedded } = unsafe { &mut *error };
+    let bytes = Skb::from_ptr(skb).all_headers();
+    match ipv4::parse(&bytes, known(l3)) {
+        Ok(header) => *ip = header,
+        Err(reason) => return reason as u32,
+    }
+    match icmp_error::about(&bytes, ip) {
+        Ok(inner) => embedded.ip = inner,
+        Err(reason) => return reason as u32,
+    }
+    match icmp_error::parse(&bytes, ip, embedded.ip) {
+        Ok(whole) => *embedded = whole,
+        Err(reason) => return reason as u32 | HEADER_ONLY,
+    }
+    0
 }
 
 /// Finds the flow that an error is about; see [`Found`].
+#[inline(always)]
+fn find(skb: Skb, l3: usize, way: u32) -> Found {
+    match fwd_error_read(skb.ptr(), l3 as u32) {
+        0 => Found(fwd_error_flow(skb.ptr(), way)),
+        refused => Found(u64::from(refused & 0xff)),
+    }
+}
+
+/// Finds the flow of the error that was read; see [`Found`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_flow(skb: *mut __sk_buff, l3: u32, way: u32) -> u64 {
-    match find(Skb::from_ptr(skb), known(l3), way) {
+extern "C" fn fwd_error_flow(skb: *mut __sk_buff, way: u32) -> u64 {
+    match flow(Skb::from_ptr(skb), way) {
         Ok((slot, word)) => u64::from(slot) | u64::from(word) << 32,
         Err(reason) => reason as u64,
     }
 }
 
 #[inline(always)]
-fn find(skb: Skb, l3: usize, way: u32) -> Result<(u32, u32), DropReason> {
-    let bytes = skb.all_headers();
-    let (ip, embedded) = read(&bytes, l3)?;
+fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
+    let IcmpError { ip, embedded } = error().ok_or(DropReason::Contended)?;
     // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
     let echo = if way == IN { icmp::ECHO_REQUEST } else { icmp::ECHO_REPLY };
     if ip.dst != embedded.ip.src || !embedded.is_none_or(echo) {
@@ -178,7 +221,7 @@ fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
         return code;
     }
     let keep_ttl = u32::from(code > Verdict::Delivered.code());
-    let refused = fwd_error_inner(skb.ptr(), l3 as u32, slot, word, way)
+    let refused = fwd_error_inner(skb.ptr(), slot, word, way)
         | fwd_error_outer(skb.ptr(), l3 as u32, slot, word, way | keep_ttl << 8);
     if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
 }
@@ -223,22 +266,19 @@ extern "C" fn fwd_error_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32
     .code()
 }
 
-/// Translates the packet that an error embeds. Returns 0, or 1 if the flow has gone meanwhile.
+/// Translates the packet that the error embeds. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_inner(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_error_inner(skb: *mut __sk_buff, slot: u32, word: u32, way: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
-    // A constant on each branch: less to keep on the stack.
-    let l3 = if known(l3) == NO_HEADER { NO_HEADER } else { L3_OFF };
-    let Ok((_, embedded)) = read(&bytes, l3) else { return 1 };
-    let change = if way == IN {
-        let Some(Hit { addr, port, .. }) = store::copy::<true>(slot, word) else { return 1 };
-        embedded.rewrite(Side::Source, addr, port)
+    let Some(IcmpError { embedded, .. }) = error() else { return 1 };
+    let (hit, side) = if way == IN {
+        (store::copy::<true>(slot, word), Side::Source)
     } else {
-        let Some(Hit { addr, port, .. }) = store::copy::<false>(slot, word) else { return 1 };
-        embedded.rewrite(Side::Destination, addr, port)
+        (store::copy::<false>(slot, word), Side::Destination)
     };
-    u32::from(apply::rewrite_embedded(&bytes, &change).is_err())
+    let Some(Hit { addr, port, .. }) = hit else { return 1 };
+    u32::from(apply::rewrite_embedded(&bytes, &embedded.rewrite(side, addr, port)).is_err())
 }
 
 /// Translates the header around it; `way` has a bit above if the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
@@ -256,38 +296,13 @@ extern "C" fn fwd_error_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32
     u32::from(done.is_err())
 }
 
-/// Sends a translated error where its flow goes. Returns what the program returns.
+/// Finds the flow that an error of the host is about, for which [`fwd_error_read`] returned `read`; see [`Found`]. The code is 0 if
+/// it is about none of ours.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_send(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> i32 {
-    let (skb, l3) = (Skb::from_ptr(skb), known(l3));
-    let amount = Amount::whole(skb, l3);
-    if way != IN {
-        let Some(hit) = store::copy::<false>(slot, word) else { return Action::DROP.perform() };
-        count::count(hit.counters.into(), Verdict::Forwarded, amount);
-        let next_hop = hit.next_hop();
-        return Action::neighbour(hit.out_if, next_hop).perform();
-    }
-    let Some(hit) = store::copy::<true>(slot, word) else {
-        return from_uplink::drop(skb, l3, DropReason::Contended).perform();
-    };
-    let done =
-        if l3 == NO_HEADER { apply::add_ethernet(skb, hit.hop) } else { apply::set_macs(&skb.headers(), hit.hop) };
-    if let Err(reason) = done {
-        return from_uplink::drop(skb, l3, reason).perform();
-    }
-    count::count(hit.counters.into(), Verdict::Delivered, amount);
-    count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
-    Action::peer(hit.out_if).perform()
-}
-
-/// Finds the flow that an error of the host is about; see [`Found`]. The code is 0 if it is about none of ours.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_error_of_host(skb: *mut __sk_buff, l3: u32) -> u64 {
-    let bytes = Skb::from_ptr(skb).all_headers();
-    let Ok(ip) = ipv4::parse(&bytes, known(l3)) else { return 0 };
-    let Ok(inner) = icmp_error::about(&bytes, &ip) else { return 0 };
+extern "C" fn fwd_error_of_host(read: u32) -> u64 {
+    let Some(IcmpError { embedded, .. }) = error() else { return DropReason::Contended as u64 };
+    let inner = embedded.ip;
     let host_end = if in_fwd_network(inner.dst) {
         match host_end_of(inner.dst) {
             Ok(host_end) => host_end,
@@ -299,18 +314,17 @@ extern "C" fn fwd_error_of_host(skb: *mut __sk_buff, l3: u32) -> u64 {
     } else if host_has_flows() {
         0
     } else {
-        return 0;
+        return LEFT_ALONE.into();
     };
     // Of the host's own conversations most are not translated.
-    let otherwise = |reason: DropReason| if host_end == 0 { 0 } else { reason as u64 };
-    let embedded = match icmp_error::parse(&bytes, &ip, inner) {
-        Ok(embedded) => embedded,
-        Err(reason) => return otherwise(reason),
-    };
+    let otherwise = |reason: u32| u64::from(if host_end == 0 { LEFT_ALONE } else { reason });
+    if read != 0 {
+        return otherwise(read & 0xff);
+    }
     let tuple = embedded.answer(host_end);
     let slot = store::indexed(&tuple, hash(&tuple));
     match store::matches::<false>(slot, &tuple) {
-        0 => otherwise(DropReason::Untranslated),
+        0 => otherwise(DropReason::Untranslated as u32),
         word => u64::from(slot) | u64::from(word) << 32,
     }
 }

@@ -142,7 +142,13 @@ pub(super) fn not_outside(skb: Skb, resolved: Resolved) -> Action {
     if resolved.what() == Resolved::PEER {
         return deliver(skb, resolved.value());
     }
-    if resolved.what() == Resolved::PUNT { punt_code(skb, resolved.value()) } else { counted(skb, resolved.value()) }
+    stays(skb, resolved.value())
+}
+
+/// What is not sent at all, for the reason with this code: punted or dropped.
+#[inline(always)]
+pub(super) fn stays(skb: Skb, code: u32) -> Action {
+    if is_drop(code) { counted(skb, code) } else { punt_code(skb, code) }
 }
 
 /// From namespace to namespace of one network: switched, not routed, so the TTL stays.

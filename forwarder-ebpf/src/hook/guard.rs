@@ -102,6 +102,22 @@ const ABSENT: u32 = Outcome::Absent as u32;
 /// Looks for one of two options among the `length` bytes at `off`: the [`Outcome`], and how far behind `off` it stands.
 #[inline(always)]
 pub(crate) fn find(skb: *mut __sk_buff, off: u32, length: u32, wanted: [u8; 2]) -> (u32, u32) {
+    let found = fwd_find_option(skb, off, length, u16::from_ne_bytes(wanted).into());
+    (found as u32, (found >> 32) as u32)
+}
+
+/// As [`find`], the outcome in the low word.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_find_option(skb: *mut __sk_buff, off: u32, length: u32, wanted: u32) -> u64 {
+    let (outcome, at) = walk(skb, off, length, (wanted as u16).to_ne_bytes());
+    u64::from(outcome) | u64::from(at) << 32
+}
+
+#[inline(always)]
+fn walk(skb: *mut __sk_buff, off: u32, length: u32, wanted: [u8; 2]) -> (u32, u32) {
     let mut walk = Walk::new(length, wanted);
     let walk = &raw mut walk;
     let mut at = 0;

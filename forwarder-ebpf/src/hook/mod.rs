@@ -15,6 +15,7 @@ mod to_uplink;
 mod unusual;
 mod vlan;
 
+pub(crate) use errors::IcmpError;
 pub(crate) use exit::{Door, exit_guard, from_inside};
 pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;

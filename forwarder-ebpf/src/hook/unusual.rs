@@ -1,7 +1,7 @@
 //! Packets that do not name their flow by ports of their own: fragments, and protocols without ports. The hooks come here when
 //! the parser has refused a packet for that, so that the others pay nothing.
 //!
-//! In three steps: [`fwd_recognise`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it.
+//! In three steps: [`fwd_recognise`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
@@ -19,8 +19,7 @@ use forwarder_common::{
 
 use super::{
     fragments::{self, fwd_fragment_judge},
-    from_ns, from_uplink, l3_off, portless,
-    send::{REDIRECT, fwd_note_back, fwd_note_out, fwd_send_in, fwd_send_out, fwd_translate_here},
+    from_ns, from_uplink, l3_off, portless, send,
     to_uplink::{self, LEFT_ALONE},
     whole,
 };
@@ -139,21 +138,12 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         slot = resolved.value();
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
-        0 => send_out(skb, &tuple, slot),
+        0 => send::outbound(skb, slot, store::matches::<false>(slot, &tuple)),
         code => {
             from_ns::count_here(skb, code);
             Action::DROP
         }
     }
-}
-
-#[inline(always)]
-fn send_out(skb: Skb, tuple: &Tuple, slot: u32) -> Action {
-    let action = fwd_send_out(skb.ptr(), tuple, slot);
-    if action == REDIRECT {
-        fwd_note_out(skb.ptr(), tuple, slot, ETHERNET);
-    }
-    Action::performed(action)
 }
 
 /// A packet of the flow in `slot`, whose route is a second old.
@@ -163,7 +153,7 @@ pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Acti
     if resolved.what() != Resolved::FLOW {
         return from_ns::not_outside(skb, resolved);
     }
-    send_out(skb, tuple, resolved.value())
+    send::outbound(skb, resolved.value(), store::matches::<false>(resolved.value(), tuple))
 }
 
 /// Whether the route of the flow in `slot` is a second old.
@@ -198,10 +188,7 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return from_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => {
-            fwd_note_back(skb.ptr(), &tuple, slot, L3 as u32);
-            Action::performed(fwd_send_in(skb.ptr(), &tuple, slot, L3 as u32))
-        }
+        0 => send::inbound(skb, L3, slot, store::matches::<true>(slot, &tuple)),
         code => {
             let Amount { packets, bytes } = Amount::whole(skb, L3);
             count::fwd_count_at_uplink(skb.ifindex(), 0, code, packets, bytes);
@@ -228,10 +215,7 @@ pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
         return code(slot);
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => {
-            fwd_note_out(skb.ptr(), &tuple, slot, L3 as u32);
-            fwd_translate_here(skb.ptr(), &tuple, slot, L3 as u32)
-        }
+        0 => send::departing(skb, L3, slot, store::matches::<false>(slot, &tuple)),
         code => code,
     }
 }

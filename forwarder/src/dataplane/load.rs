@@ -48,6 +48,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "FRAGMENTS",
     "REPLY",
     "INBOUND",
+    "ICMP_ERROR",
     "EXIT_DOOR",
     "QUESTION",
     "XDP_TARGETS",
