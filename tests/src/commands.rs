@@ -3,12 +3,12 @@
 use std::thread;
 
 use forwarder::{
-    lab::Snapshot,
+    lab::{self, Snapshot},
     netns::{Name, named},
 };
 use serde_json::{Value, json};
 
-use crate::fwd::{Fwd, Pod, inside, open, pings};
+use crate::fwd::{Fwd, LIMIT, Pod, inside, open, pings};
 
 pub(crate) fn snapshot(fwd: &Fwd) -> Snapshot {
     fwd.snapshot().expect("a snapshot")
@@ -42,6 +42,70 @@ fn second_up_changes_nothing() {
         assert_as_before(&fwd, &between);
     }
     assert_reaches_outside(&fwd, &first);
+}
+
+/// Runs `fwd ARGS…`: whether it read everything there is on the host.
+#[track_caller]
+fn reads_everything(fwd: &Fwd, args: &[&str]) -> bool {
+    let mut command = fwd.command(args);
+    command.env("FWD_LOG", "debug");
+    let output = lab::run(command, LIMIT).expect("it runs");
+    assert!(output.status.success(), "fwd {args:?}: {}", output.stderr);
+    output.stderr.contains("reading everything")
+}
+
+#[test]
+fn commands_about_one_namespace_look_at_nothing_else() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let pod = fwd.up("c1", &[]);
+    let between = snapshot(&fwd);
+    let (c2, c3) = (fwd.name("c2"), fwd.name("c3"));
+    for args in [&["up", &c2][..], &["up", &c2], &["up", &c2, "--dry-run"], &["down", &c2], &["down", &c2]] {
+        assert!(!reads_everything(&fwd, args), "fwd {args:?}");
+    }
+    assert_as_before(&fwd, &between);
+    // Where anything is unusual, all is read, and all is found.
+    for args in [&["up", &c3, "--network", "web"][..], &["up", &c2, "--ip", "10.77.0.9"], &["down", "--all"]] {
+        let unusual = args.contains(&"web") || args.contains(&"--all");
+        assert_eq!(reads_everything(&fwd, args), unusual, "fwd {args:?}");
+    }
+    drop(pod);
+    assert_as_before(&fwd, &before);
+    for (unusual, mended) in [
+        // A former host end, a bridge that somebody deleted, and one that nobody recorded.
+        (&["ip", "link", "del", "HOST_END"][..], false),
+        (&["ip", "link", "del", "fwd0"], true),
+        (&["ip", "link", "add", "fwdx", "type", "bridge"], false),
+    ] {
+        let pod = fwd.up("c1", &[]);
+        let words: Vec<&str> =
+            unusual.iter().map(|word| if *word == "HOST_END" { pod.host_if.as_str() } else { word }).collect();
+        fwd.on_host(&words);
+        if words.contains(&"add") {
+            fwd.on_host(&["ip", "link", "set", "fwdx", "alias", "fwd1:net:x"]);
+        }
+        assert!(reads_everything(&fwd, &["up", &c2]), "{words:?}");
+        let other = Pod { ns: open(&c2), name: c2.clone(), ..fwd.up("c2", &[]) };
+        assert_reaches_outside(&fwd, &other);
+        if mended {
+            assert_reaches_outside(&fwd, &pod);
+        }
+        fwd.ok(&["down", "--all"]);
+        assert_as_before(&fwd, &before);
+    }
+}
+
+#[test]
+fn name_of_a_host_end_that_somebody_took_is_noticed() {
+    let fwd = Fwd::new();
+    fwd.up("c1", &[]);
+    let taken = fwd.up("c2", &[]).host_if;
+    fwd.down("c2");
+    fwd.on_host(&["ip", "link", "add", &taken, "type", "bridge"]);
+    let name = fwd.name("c2");
+    fwd.expect_error(&["up", "--ns", &name, "--ip", "10.77.0.3"], 4, &[&taken, "--ip"]);
+    fwd.up("c2", &[]);
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Attaches programs: by TCX links, which are pinned, or, where the kernel has no TCX, by filters of clsact.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::PathBuf,
+};
 
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType,
     links::{FdLink, PinnedLink},
 };
 
-use super::{Dataplane, load::L3_PROGRAM_NAMES};
+use super::{Dataplane, XdpHook, load::L3_PROGRAM_NAMES};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Where a program is attached.
@@ -117,15 +121,6 @@ impl Dataplane {
         Ok(both(UPLINK)? || both(UPLINK_L3)?)
     }
 
-    /// The uplinks to which a program is noted as attached.
-    ///
-    /// # Errors
-    /// The pins cannot be listed.
-    pub fn attached_uplinks(&self) -> Result<Vec<u32>> {
-        let hooks = UPLINK.into_iter().chain(UPLINK_L3);
-        Ok(hooks.map(|hook| self.attached(hook)).collect::<Result<Vec<_>>>()?.concat())
-    }
-
     /// Detaches from an uplink, the guard last.
     ///
     /// # Errors
@@ -220,14 +215,6 @@ impl Dataplane {
         [Hook::FromInside, Hook::ExitGuard].into_iter().try_for_each(|hook| self.detach(hook, owner))
     }
 
-    /// The host ends of endpoints to whose exit a program is noted as attached.
-    ///
-    /// # Errors
-    /// The pins cannot be listed.
-    pub fn attached_exits(&self) -> Result<Vec<u32>> {
-        Ok([self.attached(Hook::FromInside)?, self.attached(Hook::ExitGuard)?].concat())
-    }
-
     /// Whether the program of `hook` is attached to `ifindex`: a link that is pinned but whose interface is gone is not.
     ///
     /// # Errors
@@ -308,35 +295,64 @@ impl Dataplane {
         self.links().join(format!("{}-{ifindex}", hook.program()))
     }
 
-    /// The interfaces to which the program of `hook` is noted as attached, by whatever backend.
+    /// What is noted as attached: all pins, read at once.
     ///
     /// # Errors
     /// The pins cannot be listed.
-    pub fn attached(&self, hook: Hook) -> Result<Vec<u32>> {
-        let both = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend, hook));
-        both.into_iter().collect::<Result<Vec<_>>>().map(|both| both.concat())
+    pub fn noted(&self) -> Result<Noted> {
+        let dir = self.links();
+        let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
+        let mut noted: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let parts = name.to_str().and_then(|name| name.rsplit_once('-'));
+            if let Some((program, index)) = parts.and_then(|(program, index)| Some((program, index.parse().ok()?))) {
+                noted.entry(program.into()).or_default().insert(index);
+            }
+        }
+        Ok(Noted(noted))
+    }
+}
+
+/// Which interfaces are noted as having which programs. Whether they have them says the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted(BTreeMap<String, BTreeSet<u32>>);
+
+impl Noted {
+    fn pins(&self, program: &str) -> BTreeSet<u32> {
+        self.0.get(program).cloned().unwrap_or_default()
     }
 
-    /// The interfaces to which the program of `hook` is noted as attached by `backend`.
-    ///
-    /// # Errors
-    /// The pins cannot be listed.
-    pub fn attached_by(&self, backend: Backend, hook: Hook) -> Result<Vec<u32>> {
+    fn of(&self, hooks: impl IntoIterator<Item = Hook>) -> BTreeSet<u32> {
+        let pins = hooks.into_iter().map(|hook| (self.pins(hook.program()), self.pins(&super::filter::note(hook))));
+        pins.flat_map(|(links, filters)| links.into_iter().chain(filters)).collect()
+    }
+
+    /// The uplinks.
+    #[must_use]
+    pub fn uplinks(&self) -> BTreeSet<u32> {
+        self.of(UPLINK.into_iter().chain(UPLINK_L3))
+    }
+
+    /// The host ends of endpoints, by how they are attached.
+    #[must_use]
+    pub fn endpoints(&self, backend: Backend) -> BTreeSet<u32> {
         match backend {
-            Backend::Tcx => self.pinned_links(hook.program()),
-            Backend::Clsact => self.pinned_links(&super::filter::note(hook)),
+            Backend::Tcx => self.pins(Hook::FromNs.program()),
+            Backend::Clsact => self.pins(&super::filter::note(Hook::FromNs)),
         }
     }
 
-    /// The interfaces with a pinned link of `program`.
-    pub(super) fn pinned_links(&self, program: &str) -> Result<Vec<u32>> {
-        let dir = self.links();
-        let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
-        let prefix = format!("{program}-");
-        Ok(entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
-            .collect())
+    /// The host ends of endpoints to whose exit a program is attached.
+    #[must_use]
+    pub fn exits(&self) -> BTreeSet<u32> {
+        self.of([Hook::FromInside, Hook::ExitGuard])
+    }
+
+    /// The interfaces with this XDP program.
+    #[must_use]
+    pub fn xdp(&self, hook: XdpHook) -> BTreeSet<u32> {
+        self.pins(hook.program())
     }
 }
 

@@ -28,7 +28,7 @@ mod summed;
 mod testrun;
 mod xdp;
 
-pub use attach::{Backend, Hook};
+pub use attach::{Backend, Hook, Noted};
 pub use clock::{Clock, hz_of};
 pub use floor::Floor;
 pub use flows::Flow;

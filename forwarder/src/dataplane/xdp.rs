@@ -107,14 +107,6 @@ impl Dataplane {
         discard(&self.xdp_pin(hook, ifindex))
     }
 
-    /// The interfaces to which the program of `hook` is noted as attached.
-    ///
-    /// # Errors
-    /// The pins cannot be listed.
-    pub fn xdp_attached(&self, hook: XdpHook) -> Result<Vec<u32>> {
-        self.pinned_links(hook.program())
-    }
-
     /// Whether the program of `hook` is attached to `ifindex`, where the kernel says that `found` is.
     ///
     /// # Errors

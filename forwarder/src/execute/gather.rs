@@ -1,6 +1,9 @@
 //! Reads everything that a plan depends on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
+};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -46,12 +49,38 @@ impl TargetRef {
 /// # Errors
 /// The kernel refuses, the target is no namespace, or it would have to be made where it would not last.
 pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathered> {
-    let mut gathered = host(context)?;
-    let inside = match request.target.open() {
-        Ok(ns) => Some(gathered.inside(&request.target, ns)?),
-        Err(error) if error.kind == Kind::NotFound && matches!(request.target, TargetRef::Named(_)) => None,
-        Err(error) => return Err(error),
-    };
+    let host = host(context)?;
+    complete_up(context, request, host, open(&request.target)?)
+}
+
+/// Opens the namespace; none if it is given by a name that nobody has.
+///
+/// # Errors
+/// As [`TargetRef::open`].
+pub(super) fn open(target: &TargetRef) -> Result<Option<Netns>> {
+    let is_named = matches!(target, TargetRef::Named(_));
+    // An error would look for names that come close.
+    if is_named && target.path().symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    match target.open() {
+        Ok(ns) => Ok(Some(ns)),
+        Err(error) if error.kind == Kind::NotFound && is_named => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds to what was read of the host what `up` depends on besides: above all, the target.
+///
+/// # Errors
+/// As [`for_up`].
+pub(super) fn complete_up(
+    context: &HostContext,
+    request: &UpRequest,
+    mut gathered: Gathered,
+    opened: Option<Netns>,
+) -> Result<Gathered> {
+    let inside = opened.map(|ns| gathered.inside(&request.target, ns)).transpose()?;
     if inside.is_none()
         && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())?
     {
@@ -86,18 +115,36 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathe
 /// # Errors
 /// The kernel refuses, or the target is no namespace.
 pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Gathered> {
-    let mut gathered = host(context)?;
+    let host = host(context)?;
+    let opened = request.target.as_ref().map(open_if_there).transpose()?.flatten();
+    complete_down(request, host, opened)
+}
+
+/// Opens the namespace; none if there is no such.
+///
+/// # Errors
+/// As [`TargetRef::open`].
+pub(super) fn open_if_there(target: &TargetRef) -> Result<Option<Netns>> {
+    match open(target) {
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        result => result,
+    }
+}
+
+/// Adds to what was read of the host the namespaces that `down` is about.
+///
+/// # Errors
+/// As [`for_down`].
+pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opened: Option<Netns>) -> Result<Gathered> {
     let endpoints = gathered.actual.records.endpoints.clone();
     match &request.target {
-        Some(reference) => match reference.open() {
-            Ok(ns) => {
+        Some(reference) => {
+            if let Some(ns) = opened {
                 let netlink = Netlink::open(&ns)?;
                 let name = name_of(reference, Some(ns.cookie()?), &endpoints)?;
                 gathered.know(reference.clone(), name, ns, netlink)?;
             }
-            Err(error) if error.kind == Kind::NotFound => {}
-            Err(error) => return Err(error),
-        },
+        }
         None => {
             allow_many_files();
             for endpoint in &endpoints {
@@ -127,9 +174,9 @@ fn host(context: &HostContext) -> Result<Gathered> {
         fdb.extend(netlink.fdb(bridge.index)?);
     }
     let sysctls = sysctls(&net, &records)?;
-    let host = Host { cookie, net, fdb, masquerades: BTreeSet::new(), sysctls };
+    let host = Host { cookie, net, fdb, sysctls, ..Host::default() };
     let actual = Actual { host, records, ..Actual::default() };
-    Ok(Gathered { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new() })
+    Ok(Gathered::new(actual, netlink, plane))
 }
 
 fn net(netlink: &Netlink) -> Result<Net> {
@@ -142,7 +189,7 @@ fn net(netlink: &Netlink) -> Result<Net> {
 }
 
 /// Forwarding at every interface that is no host end, and whatever was changed.
-fn sysctls(net: &Net, records: &Records) -> Result<BTreeMap<String, String>> {
+pub(super) fn sysctls(net: &Net, records: &Records) -> Result<BTreeMap<String, String>> {
     let mut paths: BTreeSet<String> = records.sysctls.iter().map(|record| record.path.clone()).collect();
     paths.insert(ALL_FORWARDING.into());
     paths.extend(net.links.iter().filter(|link| !is_our_veth(link)).map(|link| forwarding(&link.name)));
@@ -198,6 +245,11 @@ fn allow_many_files() {
 }
 
 impl Gathered {
+    /// What was read of the host.
+    pub(super) fn new(actual: Actual, netlink: Netlink, plane: Option<Dataplane>) -> Self {
+        Self { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new() }
+    }
+
     /// Reads the target.
     fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<Inside> {
         let netlink = Netlink::open(&ns)?;
@@ -269,7 +321,8 @@ impl Gathered {
     /// Looks for the namespaces of endpoints whose host end has gone: are they gone too?
     fn locate_orphans(&mut self) -> Result<()> {
         for endpoint in self.actual.records.endpoints.clone() {
-            if self.actual.host.net.by_index(endpoint.index).is_none() {
+            let host = &self.actual.host;
+            if host.net.by_index(endpoint.index).is_none() && !host.unseen.contains(&endpoint.index) {
                 self.locate(&endpoint)?;
             }
         }

@@ -4,6 +4,7 @@
 //! it. Whatever changes the host does so under the lock of that namespace.
 
 mod gather;
+mod near;
 mod outcome;
 mod record;
 mod run;
@@ -22,7 +23,7 @@ use crate::{
     Error, Kind, Result,
     dataplane::{Lock, RunDir},
     netns::Netns,
-    reconcile::{Action, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up},
+    reconcile::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up},
 };
 
 /// How long a command waits for another one.
@@ -73,13 +74,39 @@ impl Observer for Unobserved {}
 pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
     let cookie = Netns::current()?.cookie()?;
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let gathered = gather::for_up(context, request)?;
-    let plan = plan_up(request, &gathered.actual)?;
+    let (gathered, plan) = settle_up(context, request)?;
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, observer)?;
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, warnings: plan.warnings })
+}
+
+/// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
+fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, UpPlan)> {
+    if let Ok(Some(gathered)) = near::for_up(context, request)
+        && let Ok(plan) = plan_up(request, &gathered.actual)
+        && !near::overlooks(&gathered, &plan.ops)?
+    {
+        return Ok((gathered, plan));
+    }
+    tracing::debug!("reading everything");
+    let gathered = gather::for_up(context, request)?;
+    let plan = plan_up(request, &gathered.actual)?;
+    Ok((gathered, plan))
+}
+
+/// As [`settle_up`].
+fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, DownPlan)> {
+    if let Ok(Some(gathered)) = near::for_down(context, request)
+        && let Ok(plan) = plan_down(request, &gathered.actual)
+    {
+        return Ok((gathered, plan));
+    }
+    tracing::debug!("reading everything");
+    let gathered = gather::for_down(context, request)?;
+    let plan = plan_down(request, &gathered.actual)?;
+    Ok((gathered, plan))
 }
 
 /// The record of the endpoint that `up` made sure of.
@@ -99,8 +126,7 @@ fn attached(runner: &Runner<'_>, request: &UpRequest, plan: &UpPlan) -> Result<(
 /// # Errors
 /// As [`up`] refuses.
 pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
-    let gathered = gather::for_up(context, request)?;
-    let plan = plan_up(request, &gathered.actual)?;
+    let (gathered, plan) = settle_up(context, request)?;
     Ok(planned(context, &gathered, &plan.ops, plan.warnings))
 }
 
@@ -111,8 +137,7 @@ pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
 pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
     let cookie = Netns::current()?.cookie()?;
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let gathered = gather::for_down(context, request)?;
-    let plan = plan_down(request, &gathered.actual)?;
+    let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
     all_of(runner.run_all(&plan.ops, observer))?;
     Ok(DownResult::of(&plan))
@@ -123,8 +148,7 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
 /// # Errors
 /// As [`down`] refuses.
 pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned> {
-    let gathered = gather::for_down(context, request)?;
-    let plan = plan_down(request, &gathered.actual)?;
+    let (gathered, plan) = settle_down(context, request)?;
     Ok(planned(context, &gathered, &plan.ops, Vec::new()))
 }
 

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use crate::{
     Result,
-    dataplane::{Backend, Dataplane, Hook, XdpHook, name, name_of},
+    dataplane::{Backend, Dataplane, XdpHook, name, name_of},
     netns::Netns,
     reconcile::{
         Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records,
@@ -21,6 +21,7 @@ use crate::{
 /// One cannot be read.
 pub(super) fn read(plane: &Dataplane) -> Result<Records> {
     let sysctls = plane.sysctls()?.into_iter();
+    let noted = plane.noted()?;
     Ok(Records {
         loaded: true,
         table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
@@ -30,12 +31,12 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
-        uplink_hooks: plane.attached_uplinks()?.into_iter().collect(),
-        endpoint_hooks: plane.attached_by(Backend::Tcx, Hook::FromNs)?.into_iter().collect(),
-        endpoint_filters: plane.attached_by(Backend::Clsact, Hook::FromNs)?.into_iter().collect(),
-        exit_hooks: plane.attached_exits()?.into_iter().collect(),
-        uplink_xdp: plane.xdp_attached(XdpHook::FromUplink)?.into_iter().collect(),
-        endpoint_xdp: plane.xdp_attached(XdpHook::FromNs)?.into_iter().collect(),
+        uplink_hooks: noted.uplinks(),
+        endpoint_hooks: noted.endpoints(Backend::Tcx),
+        endpoint_filters: noted.endpoints(Backend::Clsact),
+        exit_hooks: noted.exits(),
+        uplink_xdp: noted.xdp(XdpHook::FromUplink),
+        endpoint_xdp: noted.xdp(XdpHook::FromNs),
     })
 }
 

@@ -28,8 +28,22 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses.
     pub fn fdb(&self, bridge: u32) -> Result<Vec<FdbEntry>> {
+        self.dump_fdb(bridge, 0)
+    }
+
+    /// The forwarding entries of one port of a bridge.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn fdb_of_port(&self, bridge: u32, port: u32) -> Result<Vec<FdbEntry>> {
+        self.dump_fdb(bridge, port).map(|entries| entries.into_iter().filter(|entry| entry.port == port).collect())
+    }
+
+    /// Of one port, or, with port 0, of all.
+    fn dump_fdb(&self, bridge: u32, port: u32) -> Result<Vec<FdbEntry>> {
         let mut query = NeighbourMessage::default();
         query.header.family = AddressFamily::Bridge;
+        query.header.ifindex = port;
         query.attributes.push(NeighbourAttribute::Controller(bridge));
         let objects = match self.dump(&RouteNetlinkMessage::GetNeighbour(query)) {
             Err(failure) if failure.is_absence() => Vec::new(),

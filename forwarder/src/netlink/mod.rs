@@ -12,6 +12,7 @@ mod fdb;
 mod filter;
 mod link;
 mod macvlan;
+mod names;
 mod neighbour;
 mod netkit;
 mod netnsid;
@@ -36,6 +37,7 @@ pub use self::{
     filter::{Filter, Side},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     macvlan::MacvlanSpec,
+    names::InterfaceNames,
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},

@@ -37,6 +37,18 @@ impl Netlink {
         Ok(objects.into_iter().filter_map(read).collect())
     }
 
+    /// The neighbour of this address at an interface, if there is one.
+    ///
+    /// # Errors
+    /// The kernel refuses for another reason than its absence.
+    pub fn neighbour(&self, index: u32, address: IpAddr) -> Result<Option<Neighbour>> {
+        match self.get(RouteNetlinkMessage::GetNeighbour(message(index, address))) {
+            Ok(objects) => Ok(objects.into_iter().find_map(read)),
+            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) => Err(failure.doing("look up", format!("neighbour {address} of {}", self.label(index)))),
+        }
+    }
+
     /// Sets a permanent neighbour, in place of what was known.
     ///
     /// # Errors

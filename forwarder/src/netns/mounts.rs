@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -15,12 +16,14 @@ use nix::{
     unistd::getppid,
 };
 
-use super::{Name, Netns, failed, named};
+use super::{DIRECTORY, Name, Netns, failed, named};
 use crate::{Error, Kind, Result};
 
 /// Source of the sysfs that `fwd exec` mounts where the namespace has no name; with a name it is the name, as with
 /// iproute2.
 pub(super) const EXEC_SOURCE: &str = "fwd-exec";
+
+const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 
 /// One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +40,8 @@ pub(super) struct Mount {
 
 /// The mounts that the calling thread sees.
 pub(super) fn all() -> Result<Vec<Mount>> {
-    const PATH: &str = "/proc/thread-self/mountinfo";
     // Mount points are bytes, not text; those that are no UTF-8 are none that this module looks for.
-    let text = fs::read(PATH).map_err(|error| failed("read", PATH, error))?;
+    let text = fs::read(MOUNTINFO).map_err(|error| failed("read", MOUNTINFO, error))?;
     Ok(String::from_utf8_lossy(&text).lines().filter_map(parse).collect())
 }
 
@@ -84,18 +86,40 @@ fn unescape(field: &str) -> String {
 /// # Errors
 /// If /proc is not mounted or `dir` cannot be examined.
 pub fn is_temporary(dir: &Path) -> Result<Option<Error>> {
-    let mounts = all()?;
-    let covering = covering(dir, &mounts)?;
-    let sysfs = self::covering(Path::new("/sys"), &mounts)?;
-    Ok(reason(parent_is_outside(), covering, sysfs, &named().unwrap_or_default()).map(|why| refusal(dir, &why)))
+    let sought = [covering(dir)?, covering(Path::new("/sys"))?];
+    let [covering, sysfs] = find(sought)?;
+    let is_name = |source: &str| Path::new(DIRECTORY).join(source).symlink_metadata().is_ok();
+    let why = reason(parent_is_outside(), covering.as_ref(), sysfs.as_ref(), is_name);
+    Ok(why.map(|why| refusal(dir, &why)))
+}
+
+/// The mounts with these ids. They are listed with those of the names of namespaces, of which there may be thousands, after the
+/// older ones: what is not needed is not read.
+fn find(sought: [Option<u64>; 2]) -> Result<[Option<Mount>; 2]> {
+    let file = fs::File::open(MOUNTINFO).map_err(|error| failed("read", MOUNTINFO, error))?;
+    let mut found = [None, None];
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line.map_err(|error| failed("read", MOUNTINFO, error))?;
+        let Some(mount) = parse(&String::from_utf8_lossy(&line)) else { continue };
+        for (place, _) in found.iter_mut().zip(sought).filter(|(_, id)| *id == Some(mount.id)) {
+            *place = Some(mount.clone());
+        }
+        if found.iter().zip(sought).all(|(found, sought)| found.is_some() || sought.is_none()) {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The rules of [`is_temporary`].
-fn reason(parent_is_outside: bool, covering: Option<&Mount>, sysfs: Option<&Mount>, names: &[Name]) -> Option<String> {
-    let made_by_exec = |mount: &Mount| {
-        mount.filesystem == "sysfs"
-            && (mount.source == EXEC_SOURCE || names.iter().any(|name| name.as_str() == mount.source))
-    };
+fn reason(
+    parent_is_outside: bool,
+    covering: Option<&Mount>,
+    sysfs: Option<&Mount>,
+    is_name: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let made_by_exec =
+        |mount: &Mount| mount.filesystem == "sysfs" && (mount.source == EXEC_SOURCE || is_name(&mount.source));
     if parent_is_outside {
         Some("it would be mounted in a mount namespace that ends with this command, as under `ip netns exec`".into())
     } else if let Some(Mount { point, .. }) = covering.filter(|mount| mount.slave) {
@@ -130,14 +154,13 @@ fn parent_is_outside() -> bool {
     matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours != theirs)
 }
 
-/// The mount on which `dir`, or its nearest ancestor that exists, lies.
-fn covering<'a>(dir: &Path, mounts: &'a [Mount]) -> Result<Option<&'a Mount>> {
+/// The id of the mount on which `dir`, or its nearest ancestor that exists, lies.
+fn covering(dir: &Path) -> Result<Option<u64>> {
     for ancestor in dir.ancestors() {
         let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
         match open(ancestor, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(opened) => {
-                let id = mount_id(&opened)?;
-                return Ok(mounts.iter().find(|mount| Some(mount.id) == id));
+                return mount_id(&opened);
             }
             Err(nix::Error::ENOENT) => {}
             Err(errno) => return Err(failed("examine", ancestor.display().to_string(), errno)),
@@ -170,8 +193,8 @@ mod tests {
 
     #[track_caller]
     fn temporary(parent_is_outside: bool, covering: &str, sysfs: &str, names: &[&str]) -> bool {
-        let names: Vec<Name> = names.iter().map(|name| Name::try_from(*name).expect("a valid name")).collect();
-        reason(parent_is_outside, Some(&mount(covering)), Some(&mount(sysfs)), &names).is_some()
+        let is_name = |source: &str| names.contains(&source);
+        reason(parent_is_outside, Some(&mount(covering)), Some(&mount(sysfs)), is_name).is_some()
     }
 
     #[test]
@@ -211,10 +234,12 @@ mod tests {
 
     #[test]
     fn the_mount_of_a_directory_is_found_through_missing_parts() {
-        let mounts = all().expect("/proc is mounted");
-        let proc = covering(Path::new("/proc/no/such/directory"), &mounts).expect("/proc exists");
-        assert_eq!(proc.map(|mount| mount.point.as_path()), Some(Path::new("/proc")));
-        assert!(covering(Path::new("no-such-file"), &mounts).expect("the working directory exists").is_some());
+        let proc = covering(Path::new("/proc/no/such/directory")).expect("/proc exists");
+        let here = covering(Path::new("no-such-file")).expect("the working directory exists");
+        let [proc, here] = find([proc, here]).expect("/proc is mounted");
+        assert_eq!(proc.map(|mount| mount.point), Some(PathBuf::from("/proc")));
+        assert!(here.is_some());
+        assert_eq!(find([None, None]).expect("/proc is mounted"), [None, None]);
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub struct Host {
     pub net: Net,
     /// Forwarding entries of the bridges that `fwd` made.
     pub fdb: Vec<FdbEntry>,
+    /// ifindexes of host ends of other endpoints than those that a command is about, which are known to be there and were not
+    /// looked at further. Nothing else is known of them: neither they nor what belongs to them are among the interfaces, forwarding
+    /// entries and neighbours.
+    pub unseen: BTreeSet<u32>,
     /// Networks with a masquerade rule of ours.
     pub masquerades: BTreeSet<String>,
     /// Values of the sysctls that matter, by path below /proc/sys.

@@ -12,7 +12,13 @@ impl Actual {
     /// Whether the host end of an endpoint's record still exists.
     #[must_use]
     pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
-        self.host.net.by_index(endpoint.index).is_some_and(names::is_our_veth)
+        self.is_unseen(endpoint) || self.host.net.by_index(endpoint.index).is_some_and(names::is_our_veth)
+    }
+
+    /// Whether the host end of an endpoint's record is there, and nothing more was asked.
+    #[must_use]
+    pub(super) fn is_unseen(&self, endpoint: &EndpointRecord) -> bool {
+        self.host.unseen.contains(&endpoint.index)
     }
 
     /// The bridge of a network's record, if it still exists.

@@ -217,7 +217,8 @@ fn neighbours_healed(actual: &Actual, desired: &Desired) -> Vec<Object> {
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != desired.endpoint.host_if);
     let whole = whole_ports(actual, &desired.network.bridge);
-    let broken = others.filter(|endpoint| actual.is_live(endpoint)).filter(|endpoint| !whole(endpoint));
+    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_unseen(endpoint));
+    let broken = seen.filter(|endpoint| !whole(endpoint));
     broken.flat_map(|endpoint| on_bridge(actual, &desired.network.bridge, endpoint)).collect()
 }
 
@@ -244,8 +245,9 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
-    let mut objects = vec![Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge: bridge.clone() }];
-    objects.extend(port(&host_if, &bridge, endpoint.address, endpoint.mac));
+    let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac));
+    // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
+    objects.push(Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge });
     objects
 }
 

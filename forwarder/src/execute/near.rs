@@ -1,0 +1,149 @@
+//! Reads of the host no more than what concerns one namespace, so that a command about it takes as long with a thousand others as
+//! with ten.
+//!
+//! The rest is taken to be as the records say, once that is plausible: each bridge and each host end is there under its number and
+//! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::{
+    HostContext,
+    gather::{self, Gathered},
+    record,
+};
+use crate::{
+    Result,
+    dataplane::Dataplane,
+    netlink::{InterfaceNames, Link, Netlink},
+    netns::Netns,
+    reconcile::{
+        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Records, TargetRef, UpRequest,
+        is_our_bridge, is_our_veth,
+    },
+};
+
+/// Reads what `up` depends on. None if all has to be read.
+///
+/// # Errors
+/// As [`gather::for_up`].
+pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Option<Gathered>> {
+    let opened = gather::open(&request.target)?;
+    let Some(host) = host(context, &request.target, opened.as_ref())? else { return Ok(None) };
+    let gathered = gather::complete_up(context, request, host, opened)?;
+    let inside = gathered.actual.inside().map_or(&[][..], |inside| &inside.net.links);
+    if has_strays(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
+}
+
+/// Reads what `down` of one namespace depends on. None if all has to be read, as for `down --all`.
+///
+/// # Errors
+/// As [`gather::for_down`].
+pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Option<Gathered>> {
+    let Some(target) = &request.target else { return Ok(None) };
+    let opened = gather::open_if_there(target)?;
+    let Some(host) = host(context, target, opened.as_ref())? else { return Ok(None) };
+    let gathered = gather::complete_down(request, host, opened)?;
+    let inside: Vec<Link> = gathered.actual.known.iter().flat_map(|known| known.links.clone()).collect();
+    if has_strays(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
+}
+
+/// Whether a plan makes something of which more has to be known: a network, or an interface whose name is taken.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn overlooks(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
+    for op in ops.iter().filter(|op| op.action == Action::Make) {
+        let overlooked = match &op.object {
+            Object::Network(_) | Object::Bridge(_) => true,
+            Object::Veth { spec, .. } => gathered.netlink.link(&spec.host_if)?.is_some(),
+            _ => false,
+        };
+        if overlooked {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an endpoint is of the target, or of a former namespace of its name or number.
+fn concerns(endpoint: &EndpointRecord, target: &TargetRef, cookie: Option<u64>) -> bool {
+    Some(endpoint.cookie) == cookie
+        || match target {
+            TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
+            TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
+            TargetRef::Path(_) => false,
+        }
+}
+
+fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Result<Option<Gathered>> {
+    let own = Netns::current()?.cookie()?;
+    let cookie = opened.map(Netns::cookie).transpose()?;
+    let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
+    let records = record::read(&plane)?;
+    let (ours, others): (Vec<_>, Vec<_>) =
+        records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
+    let netlink = Netlink::here()?;
+    let Some(unseen) = unseen(&others)? else { return Ok(None) };
+    let Some(links) = links(&netlink, &records, &ours)? else { return Ok(None) };
+    let mut net = Net { links, addresses: netlink.addresses(None)?, routes: netlink.routes()?, neighbours: Vec::new() };
+    let mut fdb = Vec::new();
+    for endpoint in &ours {
+        fdb.extend(netlink.fdb_of_port(endpoint.network_index, endpoint.index)?);
+        net.neighbours.extend(netlink.neighbour(endpoint.network_index, IpAddr::V4(endpoint.address))?);
+    }
+    let sysctls = gather::sysctls(&net, &records)?;
+    let host = Host { cookie: own, net, fdb, unseen, sysctls, ..Host::default() };
+    let actual = Actual { host, records, ..Actual::default() };
+    Ok(Some(Gathered::new(actual, netlink, Some(plane))))
+}
+
+/// The host ends of endpoints, if each is there under its number and name.
+fn unseen(endpoints: &[&EndpointRecord]) -> Result<Option<BTreeSet<u32>>> {
+    let names = InterfaceNames::here()?;
+    let mut unseen = BTreeSet::new();
+    for endpoint in endpoints {
+        if names.of(endpoint.index)?.as_deref() != Some(endpoint.host_if.as_str()) {
+            return Ok(None);
+        }
+        unseen.insert(endpoint.index);
+    }
+    Ok(Some(unseen))
+}
+
+/// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there, and no bridge of ours besides.
+fn links(netlink: &Netlink, records: &Records, endpoints: &[&EndpointRecord]) -> Result<Option<Vec<Link>>> {
+    let mut links = netlink.links_of_kind("bridge")?;
+    let bridge = |index: u32| links.iter().find(|link| link.index == index && is_our_bridge(link));
+    let there =
+        records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
+    let recorded = |link: &Link| records.networks.iter().any(|network| network.index == link.index);
+    let strays = links.iter().any(|link| is_our_bridge(link) && !recorded(link));
+    let homed = |endpoint: &EndpointRecord| {
+        let mut networks = records.networks.iter();
+        networks.any(|network| network.index == endpoint.network_index && network.name == endpoint.network)
+    };
+    if !there || strays || !records.endpoints.iter().all(homed) {
+        return Ok(None);
+    }
+    let indexes = records.uplinks.iter().map(|uplink| uplink.index).chain(endpoints.iter().map(|it| it.index));
+    for index in indexes {
+        if links.iter().all(|link| link.index != index) {
+            let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
+            links.push(link);
+        }
+    }
+    links.sort_by_key(|link| link.index);
+    Ok(Some(links))
+}
+
+/// Whether one of the interfaces inside a namespace ends at a host end that no record mentions.
+fn has_strays(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
+    let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
+    let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));
+    for peer in veths.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {
+        if gathered.netlink.link_by_index(peer)?.is_some_and(|link| is_our_veth(&link)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
