@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bench::{
         Metric, Path,
-        report::{Growth, MetricReport, Report},
+        report::{Estimate, Growth, MetricReport, Report},
     },
     render::bench::{
         numbers::{Scale, percent, ratio},
@@ -36,6 +36,12 @@ pub(super) fn sections(report: &Report) -> Vec<Element> {
             "Throughput",
             "Longer is more. The dashed line is the host without a namespace, and the factor is the ratio to it.",
             throughputs(report),
+        ),
+        section(
+            "CPU time",
+            "Shorter is better. What all CPUs together spend on one transaction, at both ends and on the way between, as the kernel \
+             accounts for it. The dashed line is the host without a namespace, and the factor is the ratio to it.",
+            cpu_times(report),
         ),
         section("Growth", "The same path with more of something beside it.", growths(report)),
     ];
@@ -114,17 +120,40 @@ fn throughputs(report: &Report) -> Vec<Element> {
             figure: scale.with_unit(found.value.median),
             note: found.to_host.map_or_else(String::new, |to_host| format!("× {}", ratio(to_host.median))),
         };
-        let bars: Vec<Bar> = found.iter().map(bar).collect();
-        let host = bars.iter().find(|bar| bar.path == Path::Host).map(|bar| bar.value.median);
-        let caption = Caption {
-            id: format!("throughput-{}", metric.id()),
-            title: words::metric(metric).into(),
-            about: words::meaning(metric).into(),
-            description: described(&bars),
-        };
-        figure(&caption, Breadth::Half, |breadth| bars::draw(&bars, host, breadth))
+        beside_host("throughput", metric, words::meaning(metric).into(), &found.iter().map(bar).collect::<Vec<_>>())
     };
     metrics.map(one).collect()
+}
+
+fn cpu_times(report: &Report) -> Vec<Element> {
+    let one = |metric: Metric| {
+        let timed = |(path, found): (Path, &MetricReport)| Some((path, found.cpu_ns?));
+        let found: Vec<_> = measured(report, metric).into_iter().filter_map(timed).collect();
+        let scale = Scale::nanos(found.iter().map(|(_, cpu)| cpu.median));
+        let host = found.iter().find(|(path, _)| *path == Path::Host).map(|(_, cpu)| cpu.median);
+        let bar = |(path, cpu): &(Path, Estimate)| Bar {
+            path: *path,
+            value: *cpu,
+            figure: scale.with_unit(cpu.median),
+            note: host.map_or_else(String::new, |host| format!("× {}", ratio(cpu.median / host))),
+        };
+        let bars: Vec<Bar> = found.iter().map(bar).collect();
+        let about = format!("for each {}", words::transaction(metric));
+        (!bars.is_empty()).then(|| beside_host("cpu", metric, about, &bars))
+    };
+    words::metrics(report).into_iter().filter_map(one).collect()
+}
+
+/// Bars with a line where the host's ends.
+fn beside_host(plot: &str, metric: Metric, about: String, bars: &[Bar]) -> Element {
+    let host = bars.iter().find(|bar| bar.path == Path::Host).map(|bar| bar.value.median);
+    let caption = Caption {
+        id: format!("{plot}-{}", metric.id()),
+        title: words::metric(metric).into(),
+        about,
+        description: described(bars),
+    };
+    figure(&caption, Breadth::Half, |breadth| bars::draw(bars, host, breadth))
 }
 
 fn growths(report: &Report) -> Vec<Element> {
