@@ -121,6 +121,20 @@ fn a_live_path_is_measured_against_a_server_elsewhere() {
 }
 
 #[test]
+fn a_server_ends_when_its_time_is_over() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (server, address) = serve(&fwd, &["--duration", "2s"]);
+    assert!(server.stderr().contains("Ctrl-C, or in 2s"), "{}", server.stderr());
+    // Nor does a client keep it.
+    let args = ["bench", "--ns", &pod.name, "--target", &address, "--metrics", "tcp-rr", "--duration", "1h"];
+    let client = Process::spawn(fwd.command(&args)).expect("fwd starts");
+    assert!(server.wait(LIMIT).expect("it ends").status.success());
+    assert!(!client.wait(LIMIT).expect("it ends with its server").status.success());
+    fwd.expect_error(&["bench", "--serve", "--duration", "10ms"], 2, &["1s", "--duration 1h"]);
+}
+
+#[test]
 fn a_live_path_without_a_server_is_an_error_with_a_remedy() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);

@@ -13,6 +13,8 @@ mod bench;
 #[cfg(test)]
 mod bench_load;
 #[cfg(test)]
+mod bench_tools;
+#[cfg(test)]
 mod bpf_ids;
 #[cfg(test)]
 mod bridged;

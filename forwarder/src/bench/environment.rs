@@ -14,7 +14,7 @@ use crate::{netlink, netns::Netns};
 const CPUS: &str = "/sys/devices/system/cpu";
 const CLOCK: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
-/// The machine; `pinned`, `offloads` and `steal` are left to who measures. What cannot be read is left out: a sandbox may hide
+/// The machine; `pinned`, `pinned_streams`, `offloads` and `steal` are left to who measures. What cannot be read is left out: a sandbox may hide
 /// it, and no figure depends on it.
 ///
 /// Call it before entering another mount namespace: /sys may be another one there.
@@ -32,6 +32,7 @@ pub fn gather() -> Environment {
         machine,
         cpus: cpus(),
         pinned: [0, 0],
+        pinned_streams: [0, 0],
         hypervisor: hypervisor(&cpuinfo),
         governor: line(&Path::new(CPUS).join("cpu0/cpufreq/scaling_governor")),
         clock_source: line(Path::new(CLOCK)),

@@ -13,10 +13,10 @@ use super::{
     plan::{Task, Variant},
     record::Records,
     report::{Ends, PathReport, Report, SCHEMA},
-    run::{Measuring, Options, Progress, settings},
+    run::{Measuring, Options, Progress, pinned, settings},
     summary,
 };
-use crate::{Result, cpu, netns::Netns};
+use crate::{Result, netns::Netns};
 
 /// The only variant.
 const LIVE: Variant = Variant { path: Path::Live, scale: Scale { namespaces: 1, flows: 0 } };
@@ -43,7 +43,7 @@ pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> R
     let records = measure(options, &mut Remote::connect(live.ns, live.server)?, progress)?;
     let mut environment = environment::gather();
     environment.steal = busy.steal_since();
-    environment.pinned = [cpu::usable()?.last().copied().unwrap_or_default(); 2];
+    (environment.pinned, environment.pinned_streams) = pinned()?;
     let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
     let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
     let metrics = options.metrics.iter().filter_map(metric).collect();
@@ -54,7 +54,7 @@ pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> R
         took: began.elapsed().as_secs_f64(),
         warnings: doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load()),
         environment,
-        settings: settings(options),
+        settings: settings(options, None),
         live: Some(Ends { from: live.name.clone(), to: live.server.to_string() }),
         paths: vec![PathReport { path: Path::Live, unavailable: None, metrics }],
         overheads: Vec::new(),

@@ -55,8 +55,11 @@ pub struct Environment {
     pub cpu: String,
     /// CPUs that this process may use.
     pub cpus: usize,
-    /// CPU of client and server where both share one, and the server's where they do not.
+    /// CPU of client and server where they take turns, which is one: in all loads but streams. Of a live path only the client's.
     pub pinned: [usize; 2],
+    /// CPU of sender and receiver of a stream, which work at the same time. Of a live path only this machine's end.
+    #[serde(default)]
+    pub pinned_streams: [usize; 2],
     /// Name of the hypervisor, if the CPU says that there is one.
     pub hypervisor: Option<String>,
     /// How the frequency is governed, if the kernel does that.
@@ -90,6 +93,12 @@ pub struct Settings {
     pub flows: usize,
     /// Who makes the load: `fwd`, `iperf3` or `sockperf`.
     pub with: String,
+    /// Its version, if that is another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_version: Option<String>,
+    /// What it cannot measure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Metric>,
 }
 
 /// A median over the rounds with a 95 % bootstrap confidence interval.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{
     Metric, Path, doubt, environment,
-    load::{self, Sample, Work},
+    load::{Sample, Tool, Work},
     machine::Busy,
     path::{Sandbox, Scale},
     plan::{self, Task, Variant},
@@ -41,6 +41,8 @@ pub struct Options {
     pub namespaces: usize,
     /// Flows in the table beside the measured one; more than none is also compared with fewer.
     pub flows: usize,
+    /// Who makes the load.
+    pub with: Tool,
 }
 
 /// Follows a run, for whoever waits.
@@ -77,12 +79,13 @@ pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
     let busy = Busy::now();
+    let version = options.with.version()?;
     let mut bench = Bench::set_up(options, progress);
     bench.any_path()?;
     let records = bench.measure(options, progress)?;
     let mut environment = environment::gather();
     environment.steal = busy.steal_since();
-    environment.pinned = [cpu::usable()?.last().copied().unwrap_or_default(); 2];
+    (environment.pinned, environment.pinned_streams) = pinned()?;
     environment.offloads = bench.offloads();
     let warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
     let report = Report {
@@ -91,7 +94,7 @@ pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
         started,
         took: began.elapsed().as_secs_f64(),
         environment,
-        settings: settings(options),
+        settings: settings(options, version),
         live: None,
         paths: summary::paths(&options.paths, bench.main, &bench.tasks, &records, &bench.failed),
         overheads: summary::overheads(bench.main, &bench.tasks, &records),
@@ -171,7 +174,7 @@ impl Bench {
 
 fn once(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
     let Options { size, streams, warm_up, duration, .. } = *options;
-    load::run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
+    options.with.run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
 }
 
 /// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
@@ -189,7 +192,7 @@ fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample>
 
 /// Makes sure that a path carries packets.
 fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
-    let trial = Options { duration: TRIAL, warm_up: TRIAL, ..options.clone() };
+    let trial = Options { duration: TRIAL, warm_up: TRIAL, with: Tool::Fwd, ..options.clone() };
     again(sandbox, &trial, Metric::TcpRr).map(drop)
 }
 
@@ -199,8 +202,17 @@ fn about(mut error: Error, variant: &Variant, metric: Metric) -> Error {
     error
 }
 
-pub(super) fn settings(options: &Options) -> Settings {
-    let Options { paths: _, metrics: _, rounds, duration, warm_up, size, streams, namespaces, flows } = *options;
+/// The CPUs on which client and server of a load take turns, and those of sender and receiver of a stream.
+pub(super) fn pinned() -> Result<([usize; 2], [usize; 2])> {
+    let cpus = cpu::usable()?;
+    let [first, last] = [cpus.first(), cpus.last()].map(|cpu| cpu.copied().unwrap_or_default());
+    Ok(([last, last], [first, last]))
+}
+
+/// What was asked for; `version` is that of the program that makes the load, if it is another one.
+pub(super) fn settings(options: &Options, version: Option<String>) -> Settings {
+    let Options { paths: _, ref metrics, rounds, duration, warm_up, size, streams, namespaces, flows, with } = *options;
+    let left_out = Metric::ALL.into_iter().filter(|metric| !metrics.contains(metric) && !with.measures(*metric));
     Settings {
         rounds,
         duration: duration.as_secs_f64(),
@@ -209,6 +221,8 @@ pub(super) fn settings(options: &Options) -> Settings {
         streams,
         namespaces,
         flows,
-        with: "fwd".into(),
+        with: with.id().into(),
+        with_version: version,
+        left_out: left_out.collect(),
     }
 }

@@ -30,9 +30,9 @@ pub(super) fn run(
     ask: &Ask,
     work: &Work,
     address: SocketAddrV4,
+    places: Places,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let places = Places::here()?;
     let (crew, window) = ns.run(|| start(ask, work, address, places))?;
     let (begin, end) = places.beside(|| {
         await_until(window.begin, &crew)?;
@@ -97,10 +97,12 @@ fn start(ask: &Ask, work: &Work, address: SocketAddrV4, places: Places) -> Resul
 
 /// Sends over a connection, or receives.
 fn start_stream(crew: &mut Crew, metric: Metric, stream: TcpStream, places: Places) -> Result<()> {
-    match metric {
-        Metric::TcpStreamIn => crew.spawn(places.receiver(), move |tally| stream::receive(&stream, tally)),
-        _ => crew.spawn(places.sender(), move |tally| stream::send(&stream, tally)),
-    }
+    stream::prepare(&stream, places)?;
+    let place = if metric == Metric::TcpStreamIn { places.receiver() } else { places.sender() };
+    crew.spawn(place, move |tally| match metric {
+        Metric::TcpStreamIn => stream::receive(&stream, tally),
+        _ => stream::send(&stream, tally),
+    })
 }
 
 /// Waits until then, unless the client fails before.

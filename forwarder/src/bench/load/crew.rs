@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    process::Command,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -42,19 +43,38 @@ pub(super) struct Place {
     pub(super) realtime: bool,
 }
 
+impl Place {
+    /// Has a program that is started by `command` be here from its beginning, as a thread of ours would.
+    pub(super) fn keep(self, command: &mut Command) -> Result<()> {
+        let priority = (self.realtime && is_throttled()).then_some(PRIORITY);
+        sys::keep_in_place(command, self.cpu, priority).doing("choose", format!("CPU {}", self.cpu))
+    }
+}
+
 /// The CPUs of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places {
     first: usize,
     last: usize,
+    both: bool,
 }
 
 impl Places {
-    /// Among those that the calling thread may use.
+    /// Among those that the calling thread may use, for both ends.
     pub(super) fn here() -> Result<Self> {
         let usable = cpu::usable()?;
         let [first, last] = [usable.first(), usable.last()].map(|cpu| cpu.copied().unwrap_or_default());
-        Ok(Self { first, last })
+        Ok(Self { first, last, both: true })
+    }
+
+    /// The same for one end, where the other is on another machine.
+    pub(super) fn of_one_end() -> Result<Self> {
+        Self::here().map(|here| Self { both: false, ..here })
+    }
+
+    /// Whether they are for both ends.
+    pub(super) fn has_both(self) -> bool {
+        self.both
     }
 
     /// On the last CPU: where both ends of a load take turns. At real-time priority if there is another CPU for all else.
@@ -62,12 +82,12 @@ impl Places {
         Place { cpu: self.last, realtime: self.first != self.last }
     }
 
-    /// On the first CPU.
+    /// Where a stream is sent from: the first CPU.
     pub(super) fn sender(self) -> Place {
         Place { cpu: self.first, realtime: false }
     }
 
-    /// On the last CPU: another than the sender's, if there are two.
+    /// Where a stream is received: another CPU than the sender's, if there are two.
     pub(super) fn receiver(self) -> Place {
         Place { cpu: self.last, realtime: false }
     }
@@ -265,12 +285,15 @@ impl Drop for Crew {
 
 /// Puts the calling thread into its place.
 fn take(place: Place) -> Result<()> {
-    let throttled =
-        || fs::read_to_string("/proc/sys/kernel/sched_rt_runtime_us").is_ok_and(|micros| micros.trim() != "-1");
     // First of all: on its CPU, others at real-time priority might keep it from getting that far.
-    if place.realtime && throttled() {
+    if place.realtime && is_throttled() {
         // Not permitted: it is measured at ordinary priority, only less evenly.
         sys::become_realtime(PRIORITY).unwrap_or_else(|error| tracing::debug!("no real-time priority: {error}"));
     }
     cpu::stay_on(place.cpu)
+}
+
+/// Whether the kernel keeps some of each CPU for ordinary threads.
+fn is_throttled() -> bool {
+    fs::read_to_string("/proc/sys/kernel/sched_rt_runtime_us").is_ok_and(|micros| micros.trim() != "-1")
 }

@@ -83,10 +83,10 @@ impl Job {
 
 /// Takes one connection, to send over it or to receive.
 fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, places: Places) -> Result<()> {
-    let sends = metric == Metric::TcpStreamIn;
-    let place = if sends { places.sender() } else { places.receiver() };
+    let place = if metric == Metric::TcpStreamIn { places.sender() } else { places.receiver() };
     crew.spawn(place, move |tally| {
         let (stream, _) = socket::accept(&listener)?;
-        if sends { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
+        stream::prepare(&stream, places)?;
+        if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
     })
 }

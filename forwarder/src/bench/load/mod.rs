@@ -16,6 +16,7 @@ mod serve;
 mod socket;
 mod stream;
 mod sys;
+mod tool;
 
 use std::{fs::File, net::SocketAddrV4, time::Duration};
 
@@ -29,6 +30,7 @@ use self::{
 pub use self::{
     remote::Remote,
     serve::{Listener, PORT, listening_address},
+    tool::Tool,
 };
 use super::Metric;
 use crate::{Result, netns::Netns};
@@ -84,10 +86,11 @@ pub struct Sample {
 pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
     let _turn = turn();
-    let job = site.server.run(|| Job::start(&ask, site.address, Places::here()?))?;
+    let places = Places::here()?;
+    let job = site.server.run(|| Job::start(&ask, site.address, places))?;
     let address = job.address();
     let mut server = Here(job);
-    let sample = client::run(site.client, &ask, work, address, &mut server)?;
+    let sample = client::run(site.client, &ask, work, address, places, &mut server)?;
     server.0.stop()?;
     Ok(sample)
 }

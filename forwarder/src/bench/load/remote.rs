@@ -11,7 +11,7 @@ use super::{
     ask::Ask,
     client,
     control::{Channel, Counted, Hello, PROTOCOL, Reply, Request},
-    crew::Count,
+    crew::{Count, Places},
     socket::{self, PATIENCE},
     turn,
 };
@@ -56,7 +56,7 @@ impl<'a> Remote<'a> {
         let Reply::Ready { port } = self.ask(&Request::Start(ask))? else { return Err(no_server(self.address)) };
         let (ns, address) = (self.ns, SocketAddrV4::new(*self.address.ip(), port));
         let mut started = Started { since: Instant::now(), remote: self };
-        let sample = client::run(ns, &ask, work, address, &mut started)
+        let sample = client::run(ns, &ask, work, address, Places::of_one_end()?, &mut started)
             .map_err(|error| error.remedy(format!("let port {port} of {} through, TCP and UDP", address.ip())))?;
         match self.ask(&Request::Stop)? {
             Reply::Stopped => Ok(sample),

@@ -41,7 +41,7 @@ impl Listener {
             error.remedy(format!("give another address: fwd bench --serve {}:{PORT}", Ipv4Addr::UNSPECIFIED))
         })?;
         socket::bound(&listener, INTERVAL).doing("listen on", socket::tcp(address))?;
-        Ok(Self { listener, address, places: Places::here()? })
+        Ok(Self { listener, address, places: Places::of_one_end()? })
     }
 
     /// Where it listens.

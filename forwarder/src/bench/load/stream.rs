@@ -4,15 +4,41 @@
 //! each end. None is real-time: both CPUs are busy all the time.
 
 use std::{
+    fs,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
 };
 
-use super::{crew::Tally, socket};
+use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
+
+use super::{
+    crew::{Places, Tally},
+    socket,
+};
 use crate::{Context as _, Result};
 
 /// Bytes that are written and read at once.
 const CHUNK: usize = 128 * 1024;
+
+/// What decides how much may be under way in a sandbox, whatever the machine's default: that of Linux. There is no network between two
+/// namespaces whose rate one would have to find; BBR, which tries to, is slower there and less even.
+const CONGESTION: &str = "cubic";
+const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+
+/// The congestion control that a stream is told to use; none for the machine's default.
+pub(super) fn congestion(places: Places) -> Option<&'static str> {
+    let is_there =
+        || fs::read_to_string(AVAILABLE).is_ok_and(|names| names.split_whitespace().any(|it| it == CONGESTION));
+    (places.has_both() && is_there()).then_some(CONGESTION)
+}
+
+/// Has a connection carry a stream: full segments rather than early ones.
+pub(super) fn prepare(stream: &TcpStream, places: Places) -> Result<()> {
+    stream.set_nodelay(false).doing("set up", "a TCP socket")?;
+    congestion(places).map_or(Ok(()), |name| {
+        setsockopt(stream, TcpCongestion, &name.into()).doing("choose a congestion control for", "a TCP socket")
+    })
+}
 
 /// Sends until the end, or until the other side is gone.
 pub(super) fn send(mut stream: &TcpStream, tally: &Tally) -> Result<()> {

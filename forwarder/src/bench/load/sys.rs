@@ -3,8 +3,17 @@
 use std::{
     io,
     net::UdpSocket,
-    os::fd::{AsFd, AsRawFd as _},
+    os::{
+        fd::{AsFd, AsRawFd as _},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
     ptr,
+};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
 };
 
 /// Gives the calling thread a real-time priority: nothing of ordinary priority takes its CPU away.
@@ -15,6 +24,25 @@ pub(super) fn become_realtime(priority: i32) -> io::Result<()> {
     let wish = libc::sched_param { sched_priority: priority };
     // SAFETY: the pointer is to a live sched_param, which the kernel copies; 0 is the calling thread.
     done(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const wish) })
+}
+
+/// Has the program that `command` starts stay on `cpu`, at a real-time priority if one is given and permitted.
+///
+/// # Errors
+/// There is no such CPU. If the program may not use it, it does not start.
+pub(super) fn keep_in_place(command: &mut Command, cpu: usize, priority: Option<i32>) -> nix::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    let place = move || {
+        sched_setaffinity(Pid::from_raw(0), &cpus)?;
+        // Not permitted: it is measured at ordinary priority, only less evenly, as a thread of ours would be.
+        drop(priority.map(become_realtime));
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls on values that it owns, which is async-signal-safe; neither
+    // they nor their errors allocate.
+    unsafe { command.pre_exec(place) };
+    Ok(())
 }
 
 /// Has the socket never split a packet into fragments (`IP_PMTUDISC_DO`): what is too large is refused with EMSGSIZE.

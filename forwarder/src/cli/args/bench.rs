@@ -19,7 +19,7 @@ pub(crate) struct BenchArgs {
     /// How often each path is measured, in turn [default: 13]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<String>,
-    /// How long each measurement takes [default: 120ms]
+    /// How long each measurement takes [default: 120ms]; with --serve, when to end
     #[arg(long, value_name = "TIME")]
     pub(crate) duration: Option<String>,
     /// 5 rounds of 60ms: enough for a look
@@ -37,6 +37,9 @@ pub(crate) struct BenchArgs {
     /// Flows beside the measured one; also shows the growth from 0 to N
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) flows: String,
+    /// Who makes the load, as a cross-check [default: fwd itself; iperf3: TCP streams, sockperf: round trips]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) with: Option<String>,
     /// Measure from a namespace to `fwd bench --serve` elsewhere, over what is really there
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = SANDBOXED)]
     pub(crate) target: Option<String>,
@@ -46,7 +49,7 @@ pub(crate) struct BenchArgs {
     /// Measure from the namespace of this process
     #[arg(long, value_name = "PID", requires = "target", conflicts_with = "ns")]
     pub(crate) pid: Option<u32>,
-    /// Serve `fwd bench --target` of others until Ctrl-C [default: 0.0.0.0:5210; the next port too]
+    /// Serve `fwd bench --target` of others, until Ctrl-C or for --duration [default: 0.0.0.0:5210; the next port too]
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with_all = MEASURING, conflicts_with_all = SANDBOXED)]
     pub(crate) serve: Option<Option<String>>,
     /// End when the first client is served
@@ -84,6 +87,6 @@ pub(crate) struct ControlArgs {
 }
 
 /// What only a comparison in sandboxes has.
-const SANDBOXED: [&str; 3] = ["paths", "namespaces", "flows"];
+const SANDBOXED: [&str; 4] = ["paths", "namespaces", "flows", "with"];
 /// What a server is told by its clients.
-const MEASURING: [&str; 7] = ["metrics", "rounds", "duration", "quick", "size", "streams", "target"];
+const MEASURING: [&str; 6] = ["metrics", "rounds", "quick", "size", "streams", "target"];

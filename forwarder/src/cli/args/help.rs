@@ -81,6 +81,7 @@ Examples:
   fwd bench --quick                          the same roughly, in a quarter
   fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
   fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --with sockperf --paths host,fwd-tc  what another program says
   fwd bench --export-html bench.html         tables, and a page with plots
   fwd bench --json > bench.json
   fwd bench --serve                          on another machine, and then here:

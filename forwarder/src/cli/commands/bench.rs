@@ -9,7 +9,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use self::progress::Shown;
 use crate::{
     Error, Kind, Result,
-    bench::{self, Metric, Options, Path},
+    bench::{self, Metric, Options, Path, load::Tool},
     cli::{
         args::{BenchArgs, BenchCommand},
         export::Exports,
@@ -18,13 +18,16 @@ use crate::{
     netns::nearest,
 };
 
-/// By default, and with `--quick`.
+/// By default, and with `--quick`; then the same of other programs, each of whose measurements takes a second or more.
 ///
 /// Many short rounds rather than few long ones: what disturbs a machine comes in bursts, which the median leaves out.
 const ROUNDS: [usize; 2] = [13, 5];
 const DURATION: [Duration; 2] = [Duration::from_millis(120), Duration::from_millis(60)];
+const ROUNDS_WITH: [usize; 2] = [7, 3];
 /// What a measurement may take.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+/// For how long others can be served.
+const SERVING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 /// The load runs for this part of a measurement before it counts, but for no longer than the second.
 const WARM_UP_PART: u32 = 5;
 const WARM_UP_MOST: Duration = Duration::from_millis(200);
@@ -35,7 +38,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
         return control::run(session, args);
     }
     if let Some(address) = &args.serve {
-        return live::serve(session, address.as_deref(), args.once);
+        let duration = args.duration.as_deref().map(|text| time(text, SERVING)).transpose()?;
+        return live::serve(session, address.as_deref(), args.once, duration);
     }
     let options = options(args)?;
     let exports = Exports::prepare(&args.export)?;
@@ -54,21 +58,53 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
-    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, .. } = args;
-    let [usual, quickly] = [0, 1].map(|kind| (ROUNDS[kind], DURATION[kind]));
-    let (usual_rounds, usual_duration) = if *quick { quickly } else { usual };
-    let duration = duration.as_deref().map_or(Ok(usual_duration), time)?;
+    let BenchArgs { paths, metrics, rounds, duration, quick, size, streams, namespaces, flows, with, .. } = args;
+    let kind = usize::from(*quick);
+    let with = with.as_deref().map_or(Ok(Tool::Fwd), tool)?;
+    let usual_rounds = if with == Tool::Fwd { ROUNDS } else { ROUNDS_WITH }[kind];
+    let duration = duration.as_deref().map_or(Ok(DURATION[kind]), |text| time(text, DURATIONS))?;
+    let [duration, warm_up] =
+        with.times(duration)?.unwrap_or_else(|| [duration, (duration / WARM_UP_PART).min(WARM_UP_MOST)]);
     Ok(Options {
         paths: chosen("--paths", paths, &Path::ALL, Path::id)?,
-        metrics: chosen("--metrics", metrics, &Metric::ALL, Metric::id)?,
+        metrics: measured(with, metrics)?,
         rounds: rounds.as_deref().map_or(Ok(usual_rounds), |text| number("--rounds", text, 1..=10_000))?,
         duration,
-        warm_up: (duration / WARM_UP_PART).min(WARM_UP_MOST),
-        size: number("--size", size, 1..=65_000)?,
+        warm_up,
+        size: number("--size", size, with.least_size()..=65_000)?,
         streams: number("--streams", streams, 1..=1_000)?,
         namespaces: number("--namespaces", namespaces, 1..=1_000)?,
         flows: number("--flows", flows, 0..=2_000_000)?,
+        with,
     })
+}
+
+/// Another program.
+fn tool(word: &str) -> Result<Tool> {
+    Tool::OTHERS.into_iter().find(|tool| tool.id() == word).ok_or_else(|| {
+        let ids = Tool::OTHERS.map(Tool::id);
+        let remedy = match nearest(word, &ids) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("--with {}", ids.join(" or --with ")),
+        };
+        let why = "fwd does not know how to measure with it";
+        Error::new(Kind::Usage, "use", format!("--with {word}"), why).remedy(remedy)
+    })
+}
+
+/// What is measured: of everything, what `with` measures; what is named has to be measured.
+fn measured(with: Tool, words: &[String]) -> Result<Vec<Metric>> {
+    let metrics = chosen("--metrics", words, &Metric::ALL, Metric::id)?;
+    let (can, cannot): (Vec<Metric>, Vec<Metric>) = metrics.into_iter().partition(|metric| with.measures(*metric));
+    match cannot.first() {
+        Some(metric) if !words.is_empty() => {
+            let can: Vec<_> = Metric::ALL.into_iter().filter(|it| with.measures(*it)).map(Metric::id).collect();
+            let object = format!("--metrics {metric} --with {}", with.id());
+            let remedy = format!("--metrics {}, or leave --with out", can.join(","));
+            Err(Error::new(Kind::Usage, "use", object, format!("{} does not measure it", with.id())).remedy(remedy))
+        }
+        _ => Ok(can),
+    }
 }
 
 /// What is named, in the order of `all` and each once; all if nothing is named.
@@ -101,13 +137,14 @@ fn number(option: &str, text: &str, range: RangeInclusive<usize>) -> Result<usiz
     })
 }
 
-fn time(text: &str) -> Result<Duration> {
-    let example = "--duration 250ms";
+fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration> {
+    let example = if range == SERVING { "--duration 1h" } else { "--duration 250ms" };
     let time = humantime::parse_duration(text).map_err(|error| refused("--duration", text, error, example))?;
-    if DURATIONS.contains(&time) {
+    if range.contains(&time) {
         return Ok(time);
     }
-    Err(refused("--duration", text, "a measurement takes from 10ms to 1h", example))
+    let [least, most] = [range.start(), range.end()].map(|time| humantime::format_duration(*time));
+    Err(refused("--duration", text, format!("it takes a time from {least} to {most}"), example))
 }
 
 fn refused(option: &str, text: &str, why: impl Display, example: &str) -> Error {
@@ -149,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn other_programs_measure_what_they_can_for_whole_seconds() {
+        let options = parse("fwd bench --with sockperf").expect("an option");
+        assert_eq!(options.metrics, [Metric::TcpRr, Metric::UdpRr]);
+        assert_eq!((options.duration, options.warm_up), (Duration::from_millis(500), Duration::from_millis(400)));
+        let options = parse("fwd bench --with iperf3 --duration 1200ms").expect("an option");
+        assert_eq!(options.metrics, [Metric::TcpStreamOut, Metric::TcpStreamIn]);
+        assert_eq!((options.duration, options.with), (Duration::from_secs(2), Tool::Iperf3));
+    }
+
+    #[test]
     fn what_is_named_comes_once_and_in_the_usual_order() {
         let options = parse("fwd bench --paths fwd-tc,host,host --metrics udp-64,tcp-rr").expect("names");
         assert_eq!(options.paths, [Path::Host, Path::FwdTc]);
@@ -169,6 +216,10 @@ mod tests {
         refuses("fwd bench --size 0", &["--size 0"]);
         refuses("fwd bench --namespaces 1001", &["1000"]);
         refuses("fwd bench --flows 2000001", &["2000000"]);
+        refuses("fwd bench --with netperf", &["--with netperf", "--with iperf3 or --with sockperf"]);
+        refuses("fwd bench --with iperf", &["did you mean `iperf3`?"]);
+        refuses("fwd bench --with iperf3 --metrics tcp-rr", &["tcp-rr", "iperf3", "tcp-stream-out,tcp-stream-in"]);
+        refuses("fwd bench --with sockperf --size 13", &["from 14"]);
         let line = "fwd bench --quick --rounds 3".split_whitespace();
         assert!(Cli::try_parse_from(line).is_err(), "--quick decides the rounds");
     }

@@ -50,6 +50,7 @@ fn environment(report: &Report) -> Vec<(String, String)> {
     all.extend(
         environment.mitigations.iter().map(|[name, what]| (format!("mitigation of {}", escaped(name)), what.clone())),
     );
+    all.extend(words::load(report).map(|load| ("load by".into(), load)));
     all.push(("measured".into(), words::settings(report)));
     all.push(("started".into(), report.started.clone()));
     all.push(("fwd".into(), report.fwd.clone()));

@@ -89,6 +89,32 @@ fn a_bridge_that_was_not_measured_is_not_compared_with() {
 }
 
 #[test]
+fn another_program_that_made_the_load_is_named() {
+    let mut report = alone();
+    report.settings.with = "sockperf".into();
+    report.settings.left_out = vec![Metric::TcpStreamIn];
+    for shown in [text(&report, None), markdown(&report)] {
+        assert!(shown.contains("load by") && shown.contains("sockperf, which leaves out TCP"), "{shown}");
+    }
+    assert!(!text(&alone(), None).contains("load by"));
+}
+
+#[test]
+fn cpus_are_those_of_what_was_measured() {
+    let mut report = sample::report();
+    let pinned = |report: &Report| {
+        text(report, None).lines().find(|line| line.trim_start().starts_with("pinned ")).unwrap_or_default().to_owned()
+    };
+    let streams = "a stream's sender on CPU 0, its receiver on CPU 1";
+    assert_eq!(pinned(&report).trim(), format!("pinned        client and server on CPU 1; {streams}"));
+    assert!(pinned(&alone()).ends_with("client and server on CPU 1"));
+    for path in &mut report.paths {
+        path.metrics.retain(|metric| metric.metric == Metric::TcpStreamOut);
+    }
+    assert!(pinned(&report).ends_with(&format!(" {streams}")), "{}", pinned(&report));
+}
+
+#[test]
 fn markdown_has_the_same_tables() {
     let page = markdown(&sample::report());
     assert_snapshot!(page);

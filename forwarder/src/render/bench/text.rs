@@ -37,6 +37,9 @@ pub(super) fn write(report: &Report, look: &Look, out: &mut dyn Write) -> io::Re
     for (label, value) in words::machine(report) {
         facts.add(label, value);
     }
+    if let Some(load) = words::load(report) {
+        facts.add("load by", load);
+    }
     facts.add("measured", words::settings(report)).write(look, out)?;
     for (index, warning) in report.warnings.iter().enumerate() {
         if index == 0 {

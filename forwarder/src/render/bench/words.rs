@@ -126,7 +126,8 @@ pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)>
 
 /// How it was measured, in one line.
 pub(super) fn settings(report: &Report) -> String {
-    let Settings { rounds, duration, warm_up, size, streams, namespaces, flows, with } = &report.settings;
+    let Settings { rounds, duration, warm_up, size, streams, namespaces, flows, with: _, with_version: _, left_out: _ } =
+        &report.settings;
     let mut parts = vec![
         units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round"),
         format!("{duration} s each after {warm_up} s to warm up"),
@@ -141,9 +142,6 @@ pub(super) fn settings(report: &Report) -> String {
     if *flows > 0 {
         parts.push(format!("{flows} more flows"));
     }
-    if with != "fwd" {
-        parts.push(format!("load by {with}"));
-    }
     if let Some(Ends { from, to }) = &report.live {
         parts.insert(0, format!("from {from} to {to}"));
     }
@@ -151,10 +149,34 @@ pub(super) fn settings(report: &Report) -> String {
     parts.join(", ")
 }
 
+/// Who made the load, if it was another program, and what that does not measure.
+pub(super) fn load(report: &Report) -> Option<String> {
+    let Settings { with, with_version, left_out, .. } = &report.settings;
+    if with == "fwd" {
+        return None;
+    }
+    let by = with_version.as_ref().unwrap_or(with);
+    let left_out: Vec<_> = left_out.iter().map(|left_out| metric(*left_out)).collect();
+    Some(if left_out.is_empty() { by.clone() } else { format!("{by}, which leaves out {}", left_out.join(", ")) })
+}
+
 /// A time span.
 pub(super) fn took(seconds: f64) -> String {
     let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     units::span(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Which CPUs the ends of a load had.
+fn places(report: &Report, in_turn: usize, [sender, receiver]: [usize; 2]) -> String {
+    let is_stream = |metric: &Metric| matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn);
+    let (streams, others): (Vec<_>, Vec<_>) = metrics(report).into_iter().partition(is_stream);
+    let who = if report.live.is_some() { "client" } else { "client and server" };
+    let others = (!others.is_empty()).then(|| format!("{who} on CPU {in_turn}"));
+    let streams = (!streams.is_empty()).then(|| match report.live {
+        Some(_) => format!("a stream's sender on CPU {sender} or its receiver on CPU {receiver}"),
+        None => format!("a stream's sender on CPU {sender}, its receiver on CPU {receiver}"),
+    });
+    others.into_iter().chain(streams).collect::<Vec<_>>().join("; ")
 }
 
 /// The machine, as label and value; what is not known is left out.
@@ -165,6 +187,7 @@ pub(super) fn machine(report: &Report) -> Vec<(&'static str, String)> {
         cpu,
         cpus,
         pinned,
+        pinned_streams,
         hypervisor,
         governor,
         clock_source,
@@ -172,12 +195,7 @@ pub(super) fn machine(report: &Report) -> Vec<(&'static str, String)> {
         offloads: _,
         steal,
     } = &report.environment;
-    let [client, server] = pinned;
-    let pinned = if client == server {
-        format!("client and server on CPU {client}")
-    } else {
-        format!("client on CPU {client}, server on CPU {server}")
-    };
+    let pinned = places(report, pinned[0], *pinned_streams);
     let steal = if hypervisor.is_some() { format!("{} of the time", percent(*steal)) } else { String::new() };
     let all = [
         ("kernel", format!("Linux {kernel} {machine}")),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use signal_hook::{
@@ -25,8 +26,13 @@ use crate::{
     netns::{Name, Netns},
 };
 
-/// Serves others until a signal.
-pub(super) fn serve(session: &mut Session<'_, '_>, address: Option<&str>, once: bool) -> Result<()> {
+/// Serves others until a signal, or for `duration`.
+pub(super) fn serve(
+    session: &mut Session<'_, '_>,
+    address: Option<&str>,
+    once: bool,
+    duration: Option<Duration>,
+) -> Result<()> {
     let address = address.map_or(Ok(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)), listening_address)?;
     let over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -37,8 +43,11 @@ pub(super) fn serve(session: &mut Session<'_, '_>, address: Option<&str>, once: 
     // Whether anybody reads it is not worth a failure.
     let mut tell = |what: &str| drop(writeln!(err, "{what}"));
     let address = listener.address();
-    tell(&format!("serving on {address}, loads on port {}; end with Ctrl-C", address.port().saturating_add(1)));
-    listener.serve(once, &|| over.load(Ordering::Relaxed), &mut tell)
+    let until = duration.map_or_else(String::new, |time| format!(", or in {}", humantime::format_duration(time)));
+    tell(&format!("serving on {address}, loads on port {}; end with Ctrl-C{until}", address.port().saturating_add(1)));
+    let began = Instant::now();
+    let is_over = || over.load(Ordering::Relaxed) || duration.is_some_and(|duration| began.elapsed() >= duration);
+    listener.serve(once, &is_over, &mut tell)
 }
 
 /// Measures a live path.

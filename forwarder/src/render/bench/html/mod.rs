@@ -52,7 +52,10 @@ fn date(report: &Report) -> &str {
 
 /// What one wants to know first.
 fn hero(report: &Report) -> Element {
-    let machine = format!("{} · Linux {} · {}", date(report), report.environment.kernel, report.environment.cpu);
+    let mut machine = format!("{} · Linux {} · {}", date(report), report.environment.kernel, report.environment.cpu);
+    if let Some(load) = words::load(report) {
+        machine.push_str(&format!(" · load by {load}"));
+    }
     let mut hero = Element::new("header").add(Element::classed("p", "eyebrow").text("fwd bench"));
     let headlines = words::headline(report);
     match headlines.first() {
@@ -140,6 +143,7 @@ fn environment(report: &Report) -> Element {
     let environment = &report.environment;
     let mut facts: Vec<(String, String)> =
         words::machine(report).into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    facts.extend(words::load(report).map(|load| ("load by".to_owned(), load)));
     facts.push(("measured".into(), words::settings(report)));
     facts.push(("started".into(), report.started.clone()));
     if !environment.offloads.is_empty() {

@@ -38,7 +38,7 @@ fn all_figures(mut report: Report, figure: f64) -> Report {
     let estimate = Estimate { median: figure, low: figure, high: figure };
     for metric in report.paths.iter_mut().flat_map(|path| &mut path.metrics) {
         metric.value = estimate;
-        metric.to_host = Some(estimate);
+        (metric.to_host, metric.cpu_ns) = (Some(estimate), Some(estimate));
         if let Some(latency) = &mut metric.latency {
             (latency.p50, latency.p99, latency.max) = (estimate, estimate, estimate);
             latency.cdf.iter_mut().for_each(|point| point[0] = figure);
@@ -68,6 +68,9 @@ fn the_page_has_every_path_and_metric_in_plots_and_tables() {
     for metric in Metric::ALL.into_iter().filter(|metric| !metric.is_latency()) {
         assert!(page.contains(&format!("id=\"throughput-{metric}-narrow-title\"")), "{metric}");
     }
+    for metric in Metric::ALL {
+        assert!(page.contains(&format!("id=\"cpu-{metric}-wide-title\"")), "{metric}");
+    }
     assert!(page.contains("id=\"growth-1-wide-title\""), "namespaces and flows");
     assert!(page.contains("0.98 µs to TCP"), "the headline");
     assert!(
@@ -93,6 +96,23 @@ fn names_cannot_break_out() {
     report.growth[0].of = "\"><svg onload=1>".into();
     let page = page(&report);
     assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{page}");
+}
+
+#[test]
+fn another_program_that_made_the_load_is_named_at_the_top() {
+    let mut report = sample::report();
+    assert!(!page(&report).contains("load by"));
+    report.settings.with = "sockperf".into();
+    report.settings.with_version = Some("sockperf 3.7".into());
+    report.settings.left_out = vec![Metric::TcpCrr, Metric::Udp64];
+    for path in &mut report.paths {
+        path.metrics.retain(|metric| metric.metric.is_latency());
+        path.metrics.iter_mut().for_each(|metric| metric.cpu_ns = None);
+    }
+    let page = page(&report);
+    let (before, after) =
+        page.split_once("load by sockperf 3.7, which leaves out TCP_CRR, UDP 64 B").expect("it says so");
+    assert!(before.len() < after.len() && !after.contains("id=\"cpu-"), "at the top");
 }
 
 #[test]
