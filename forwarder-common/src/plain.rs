@@ -97,20 +97,49 @@ impl Change {
     #[inline(always)]
     #[must_use]
     pub const fn finished(&self, check: u16) -> u16 {
-        let ports = !self.old_port as u64 + self.new_port as u64;
-        !fold(!check as u64 + self.addresses() + ports)
+        self.sums().finished(check)
     }
 
     /// A checksum that the device will finish (`CHECKSUM_PARTIAL`): so far it is the sum over the pseudo-header.
     #[inline(always)]
     #[must_use]
     pub const fn unfinished(&self, check: u16) -> u16 {
-        fold(check as u64 + self.addresses())
+        self.sums().unfinished(check)
     }
 
+    /// What it adds to a checksum.
     #[inline(always)]
-    const fn addresses(&self) -> u64 {
-        !self.old_addr as u64 + self.new_addr as u64
+    #[must_use]
+    pub const fn sums(&self) -> Sums {
+        Sums {
+            addresses: !self.old_addr as u64 + self.new_addr as u64,
+            ports: !self.old_port as u64 + self.new_port as u64,
+        }
+    }
+}
+
+/// A [`Change`] as what it adds to a checksum: sums of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sums {
+    /// Of the addresses, which stand in the pseudo-header of TCP and UDP; 0 for what has none.
+    pub addresses: u64,
+    /// Of the ports.
+    pub ports: u64,
+}
+
+impl Sums {
+    /// See [`Change::finished`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn finished(&self, check: u16) -> u16 {
+        !fold(!check as u64 + self.addresses + self.ports)
+    }
+
+    /// See [`Change::unfinished`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn unfinished(&self, check: u16) -> u16 {
+        fold(check as u64 + self.addresses)
     }
 }
 

@@ -6,12 +6,16 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     icmp_error::{EmbeddedRewrite, OuterRewrite},
+    plain::Change,
     rewrite::{Readdress, Rewrite},
     verdict::DropReason,
-    wire::{ethernet, ipv4, l4::Proto},
+    wire::{ethernet, ipv4},
 };
 
-use crate::skb::{Bytes, Skb};
+use crate::{
+    checksum,
+    skb::{Bytes, Skb},
+};
 
 const TCX_NEXT: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
@@ -99,26 +103,21 @@ impl Action {
     }
 }
 
-/// Applies a translation: direct writes first, then the transport checksum by the helper, which knows about checksum
-/// offload. `bytes` is stale afterwards.
+/// Applies a translation. `bytes` is stale afterwards.
 #[inline(always)]
 pub(crate) fn rewrite(skb: Skb, bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
     bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
     bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
     bytes.store(change.addr_off, change.new_addr)?;
     bytes.store(change.port_off, change.new_port)?;
-    let mangled = match change.proto {
-        // A UDP checksum of zero stays zero.
-        Proto::Udp => u64::from(BPF_F_MARK_MANGLED_0),
-        Proto::Tcp | Proto::Icmp => 0,
+    let words = Change {
+        old_addr: u32::from_ne_bytes(change.old_addr),
+        new_addr: u32::from_ne_bytes(change.new_addr),
+        old_port: u16::from_ne_bytes(change.old_port),
+        new_port: u16::from_ne_bytes(change.new_port),
     };
-    // ICMP has no pseudo header: its checksum does not know the address.
-    if change.proto as u8 != Proto::Icmp as u8 {
-        let (from, to) = (u32::from_ne_bytes(change.old_addr), u32::from_ne_bytes(change.new_addr));
-        replace_checksum(skb, change.check_off, from.into(), to.into(), u64::from(BPF_F_PSEUDO_HDR) | mangled | 4)?;
-    }
-    let (from, to) = (u16::from_ne_bytes(change.old_port), u16::from_ne_bytes(change.new_port));
-    replace_checksum(skb, change.check_off, from.into(), to.into(), mangled | 2)
+    let done = checksum::update(skb, change.check_off, change.proto, &words);
+    if done { Ok(()) } else { Err(DropReason::Rewrite) }
 }
 
 /// Applies a translation of an address alone. `bytes` is stale afterwards.
@@ -132,13 +131,8 @@ pub(crate) fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress) -> Result<(
     }
     let (from, to) = (u32::from_ne_bytes(change.old_addr), u32::from_ne_bytes(change.new_addr));
     let flags = u64::from(BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0) | 4;
-    replace_checksum(skb, change.check_off, from.into(), to.into(), flags)
-}
-
-#[inline(always)]
-fn replace_checksum(skb: Skb, off: usize, from: u64, to: u64, flags: u64) -> Result<(), DropReason> {
     // SAFETY: the context is valid; the helper checks the offset.
-    match unsafe { bpf_l4_csum_replace(skb.ptr(), off as u32, from, to, flags) } {
+    match unsafe { bpf_l4_csum_replace(skb.ptr(), change.check_off as u32, from.into(), to.into(), flags) } {
         0 => Ok(()),
         _ => Err(DropReason::Rewrite),
     }

@@ -14,6 +14,7 @@ mod fields;
 
 mod apply;
 mod atomic;
+mod checksum;
 mod clamp;
 mod count;
 mod flow;

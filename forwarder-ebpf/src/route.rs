@@ -1,6 +1,6 @@
 //! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::{
@@ -157,9 +157,12 @@ extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -
 #[inline(always)]
 fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> Resolved {
     if portless == 0 {
-        let slot = store::indexed(tuple, hash(tuple));
-        if store::matches::<false>(slot, tuple) != 0 {
-            return Resolved::new(Resolved::FLOW, slot);
+        let hash = hash(tuple);
+        if store::is_known(hash) {
+            let slot = store::indexed(tuple, hash);
+            if store::matches::<false>(slot, tuple) != 0 {
+                return Resolved::new(Resolved::FLOW, slot);
+            }
         }
     }
     let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
@@ -190,6 +193,9 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
 /// The host end of the endpoint with address `addr` in the same network.
 #[inline(always)]
 fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
+    if is_outside(u32::from_ne_bytes(addr)) {
+        return None;
+    }
     let peer = ADDRESSES.get_ptr(&mapped(addr))?;
     // SAFETY: an aligned word of a map value.
     let ifindex = unsafe { peer.read_volatile() };
@@ -259,8 +265,7 @@ fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
 /// Fills in the question.
 #[inline(always)]
 fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
-    // SAFETY: all zero is a valid `bpf_fib_lookup`.
-    *question = unsafe { MaybeUninit::zeroed().assume_init() };
+    clear(question);
     question.family = AF_INET;
     question.l4_protocol = tuple.proto;
     question.sport = u16::from_ne_bytes(tuple.sport);
@@ -270,6 +275,20 @@ fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
     question.ifindex = input;
     question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
     question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
+}
+
+/// Sets it to zero by whole words: by itself the compiler calls a function that goes byte by byte.
+#[inline(always)]
+fn clear(question: &mut bpf_fib_lookup) {
+    const WORDS: usize = size_of::<bpf_fib_lookup>() / 8;
+    const _: () = assert!(size_of::<bpf_fib_lookup>() == 8 * WORDS);
+    let words = ptr::from_mut(question).cast::<u64>();
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: within the record, which is an element of a map and so aligned to eight bytes; all zero is a valid one.
+        unsafe { words.add(word).write_volatile(0) };
+        word = word.wrapping_add(1);
+    }
 }
 
 /// Two hardware addresses as three words: who reads them on another CPU meanwhile sees no half-written word.
@@ -455,10 +474,13 @@ extern "C" fn fwd_is_local(skb: *mut __sk_buff, addr: u32, input: u32) -> u32 {
 /// Whether `addr` belongs to a network of `fwd`.
 #[inline(always)]
 pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
-    let Some(config) = config() else { return false };
-    let number = u32::from_be_bytes(addr);
-    if number < config.subnets_min || number > config.subnets_max {
-        return false;
-    }
-    SUBNETS.get(&Key::new(32, addr)).is_some()
+    !is_outside(u32::from_ne_bytes(addr)) && SUBNETS.get(&Key::new(32, addr)).is_some()
+}
+
+/// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
+#[inline(always)]
+pub(crate) fn is_outside(addr: u32) -> bool {
+    let Some(config) = config() else { return true };
+    let number = u32::from_be(addr);
+    number < config.subnets_min || number > config.subnets_max
 }

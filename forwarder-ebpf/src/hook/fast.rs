@@ -9,19 +9,17 @@ use forwarder_common::{
     wire::l4::Proto,
 };
 
-use aya_ebpf::{
-    bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
-    helpers::bpf_l4_csum_replace,
-};
 use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature};
 
 use super::to_uplink::host_has_flows;
 use crate::{
     apply::Action,
     atomic::add64,
+    checksum,
     count::{self, Amount},
     flow::{now, store},
     maps::{NAT_PORTS, config},
+    route::is_outside,
     skb::{Bytes, Skb, summed},
 };
 
@@ -81,7 +79,7 @@ pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
     packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, source, way.addr));
     packet.bytes.store32::<{ at::SOURCE }>(way.addr.into());
     packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
-    checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
+    update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
     count::count(way.counters, Verdict::Forwarded, packet.amount);
     if straight {
         return Some(Action::device(if EXIT { exit } else { way.out_if }));
@@ -110,7 +108,7 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, destination, way.addr));
     packet.bytes.store32::<{ at::DESTINATION }>(way.addr.into());
     packet.bytes.store16::<{ at::DESTINATION_PORT }>(way.port.into());
-    checksum(&packet, &Change { old_addr: destination, new_addr: way.addr, old_port: port, new_port: way.port });
+    update_checksum(&packet, &Change { old_addr: destination, new_addr: way.addr, old_port: port, new_port: way.port });
     count::count(way.counters, Verdict::Delivered, packet.amount);
     count::count(way.uplink_counters, Verdict::Forwarded, packet.amount);
     Some(Action::peer(way.out_if))
@@ -155,14 +153,6 @@ fn is_hosts(packet: &Packet) -> bool {
 fn in_nat_range(port: u16) -> bool {
     let (port, range) = (u16::from_be(port), NAT_PORTS.load());
     port >= range as u16 && port <= (range >> 16) as u16
-}
-
-/// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
-#[inline(always)]
-fn is_outside(addr: u32) -> bool {
-    let Some(config) = config() else { return false };
-    let number = u32::from_be(addr);
-    number < config.subnets_min || number > config.subnets_max
 }
 
 /// Reads the headers, if they are the common ones and whole.
@@ -280,16 +270,16 @@ fn note(packet: &Packet, half: *mut FlowHalf, shared: *mut FlowShared, now: u32)
 
 /// Updates the transport checksum as `bpf_l4_csum_replace` would, and mostly without it.
 #[inline(always)]
-fn checksum(packet: &Packet, change: &Change) {
+fn update_checksum(packet: &Packet, change: &Change) {
     let Packet { skb, bytes, proto, .. } = packet;
     let tcp = *proto == Proto::Tcp as u8;
     let finished = match skb.summed() {
         summed::PARTIAL => false,
         summed::NONE | summed::UNNECESSARY => true,
         _ => {
-            // The packet's own sum is known too (`CHECKSUM_COMPLETE`), or the kernel does not tell.
-            let ports = u32::from(change.old_port) | u32::from(change.new_port) << 16;
-            fwd_replace_checksum(skb.ptr(), tcp.into(), change.old_addr, change.new_addr, ports);
+            // The headers are writable and there, so it cannot fail.
+            let (off, proto) = if tcp { (at::TCP_CHECK, Proto::Tcp) } else { (at::UDP_CHECK, Proto::Udp) };
+            checksum::by_helper(*skb, off, proto, change);
             return;
         }
     };
@@ -307,21 +297,4 @@ fn checksum(packet: &Packet, change: &Change) {
         let check = if finished { change.finished(check) } else { change.unfinished(check) };
         bytes.store16::<{ at::UDP_CHECK }>(if check == 0 { 0xffff } else { check.into() });
     }
-}
-
-/// As [`checksum`], by the helper. The bytes of the packet stay where they are: its headers are writable already. Returns 0.
-///
-/// A global function: the verifier looks at it once, not at each call.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_replace_checksum(skb: *mut __sk_buff, tcp: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
-    let (off, mangled) = if tcp != 0 { (at::TCP_CHECK, 0) } else { (at::UDP_CHECK, u64::from(BPF_F_MARK_MANGLED_0)) };
-    let (old_port, new_port) = (ports & 0xffff, ports >> 16);
-    // SAFETY: the context is valid; the helper checks the offset, which lies in what was read before.
-    unsafe {
-        let flags = u64::from(BPF_F_PSEUDO_HDR) | mangled | 4;
-        bpf_l4_csum_replace(skb, off as u32, old_addr.into(), new_addr.into(), flags);
-        bpf_l4_csum_replace(skb, off as u32, old_port.into(), new_port.into(), mangled | 2);
-    }
-    0
 }
