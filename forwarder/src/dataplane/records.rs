@@ -38,7 +38,8 @@ impl Dataplane {
 
     fn all<V: aya::Pod>(&self, name: &str) -> Result<Vec<(u32, V)>> {
         let mut records = self.entries(name)?;
-        records.sort_by_key(|(ifindex, _)| *ifindex);
+        // Records are large: each is moved once.
+        records.sort_by_cached_key(|(ifindex, _)| *ifindex);
         // One that changed meanwhile may have been met twice.
         records.dedup_by_key(|(ifindex, _)| *ifindex);
         Ok(records)
@@ -229,7 +230,8 @@ impl Dataplane {
     /// # Errors
     /// There is none left, or a map cannot be read.
     pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
-        let mut used: HashSet<u32> = self.endpoints()?.iter().map(|(_, endpoint)| endpoint.counters).collect();
+        let endpoints: Vec<(u32, Endpoint)> = self.entries("ENDPOINTS")?;
+        let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
         let free: Vec<u32> = (FIRST_BLOCK..BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
         if free.len() < wanted {

@@ -2,7 +2,8 @@
 //! with ten.
 //!
 //! The rest is taken to be as the records say, once that is plausible: each bridge and each host end is there under its number and
-//! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does.
+//! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does,
+//! which also finds what no record mentions.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -42,6 +43,11 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     let Some(target) = &request.target else { return Ok(None) };
     let opened = gather::open_if_there(target)?;
     let Some(host) = host(context, target, opened.as_ref())? else { return Ok(None) };
+    // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
+    let is_up = host.actual.records.endpoints.len() > host.actual.host.unseen.len();
+    if !is_up || host.actual.host.unseen.is_empty() {
+        return Ok(None);
+    }
     let gathered = gather::complete_down(request, host, opened)?;
     let inside: Vec<Link> = gathered.actual.known.iter().flat_map(|known| known.links.clone()).collect();
     if has_strays(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
@@ -85,7 +91,13 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let netlink = Netlink::here()?;
     let Some(unseen) = unseen(&others)? else { return Ok(None) };
     let Some(links) = links(&netlink, &records, &ours)? else { return Ok(None) };
-    let mut net = Net { links, addresses: netlink.addresses(None)?, routes: netlink.routes()?, neighbours: Vec::new() };
+    let mut net = Net { links, ..Net::default() };
+    for link in &net.links {
+        // Host ends have none.
+        if !is_our_veth(link) {
+            net.addresses.extend(netlink.addresses(Some(link.index))?);
+        }
+    }
     let mut fdb = Vec::new();
     for endpoint in &ours {
         fdb.extend(netlink.fdb_of_port(endpoint.network_index, endpoint.index)?);
@@ -110,30 +122,27 @@ fn unseen(endpoints: &[&EndpointRecord]) -> Result<Option<BTreeSet<u32>>> {
     Ok(Some(unseen))
 }
 
-/// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there, and no bridge of ours besides.
+/// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there.
 fn links(netlink: &Netlink, records: &Records, endpoints: &[&EndpointRecord]) -> Result<Option<Vec<Link>>> {
-    let mut links = netlink.links_of_kind("bridge")?;
-    let bridge = |index: u32| links.iter().find(|link| link.index == index && is_our_bridge(link));
-    let there =
-        records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
-    let recorded = |link: &Link| records.networks.iter().any(|network| network.index == link.index);
-    let strays = links.iter().any(|link| is_our_bridge(link) && !recorded(link));
     let homed = |endpoint: &EndpointRecord| {
         let mut networks = records.networks.iter();
         networks.any(|network| network.index == endpoint.network_index && network.name == endpoint.network)
     };
-    if !there || strays || !records.endpoints.iter().all(homed) {
+    if !records.endpoints.iter().all(homed) {
         return Ok(None);
     }
-    let indexes = records.uplinks.iter().map(|uplink| uplink.index).chain(endpoints.iter().map(|it| it.index));
+    let bridges = records.networks.iter().map(|network| network.index);
+    let uplinks = records.uplinks.iter().map(|uplink| uplink.index);
+    let indexes: BTreeSet<u32> = bridges.chain(uplinks).chain(endpoints.iter().map(|it| it.index)).collect();
+    let mut links = Vec::new();
     for index in indexes {
-        if links.iter().all(|link| link.index != index) {
-            let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
-            links.push(link);
-        }
+        let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
+        links.push(link);
     }
-    links.sort_by_key(|link| link.index);
-    Ok(Some(links))
+    let bridge = |index: u32| links.iter().find(|link| link.index == index && is_our_bridge(link));
+    let there =
+        records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
+    Ok(there.then_some(links))
 }
 
 /// Whether one of the interfaces inside a namespace ends at a host end that no record mentions.

@@ -105,23 +105,6 @@ impl Netlink {
         Ok(objects.into_iter().filter_map(read).collect())
     }
 
-    /// The interfaces of one kind, such as `bridge`. The kernel fills in no others.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn links_of_kind(&self, kind: &str) -> Result<Vec<Link>> {
-        let mut query = query();
-        query.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.into())]));
-        let objects = match self.dump(&RouteNetlinkMessage::GetLink(query)) {
-            // A kind of which the kernel has never heard.
-            Err(failure) if failure.is_absence() || failure.errno() == Some(libc::EOPNOTSUPP) => Vec::new(),
-            result => result.map_err(|failure| failure.doing("list", format!("the interfaces of kind {kind}")))?,
-        };
-        // Older kernels do not filter.
-        let links = objects.into_iter().filter_map(read);
-        Ok(links.filter(|link| link.kind.as_deref() == Some(kind)).collect())
-    }
-
     /// The interface of this name, which may be an alternative one.
     ///
     /// # Errors
