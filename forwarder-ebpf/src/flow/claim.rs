@@ -3,21 +3,23 @@
 //! Claim first: inserting the reply's tuple with `BPF_NOEXIST` is the atomic claim of the port. Then the outbound tuple, the
 //! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
 
-use core::{ffi::c_void, ptr};
-
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
+use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowHalf, FlowState, Tuple, flow_kind, meta, port_use},
-    flow::{hash, outbound_reply},
-    ports::{Candidates, EXHAUSTED, retry_class},
+    flow::hash,
+    ports::Candidates,
     verdict::DropReason,
     wire::l4::has_ports,
 };
 
 use crate::{
-    atomic::{add64, fetch_add32, replace32},
-    flow::{best_effort, evict, host_uses, life, mapping, now, store},
-    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, PORT_RETRIES, REPLY, config},
+    atomic::{fetch_add32, replace32},
+    flow::{
+        best_effort, evict, host_uses, life, mapping, now,
+        search::{Probe, claim_port, fwd_count_retries, reply},
+        store,
+    },
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, OPENING, config},
 };
 
 /// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
@@ -48,32 +50,6 @@ pub(crate) struct Opening {
     /// See [`forwarder_common::abi::FlowShared::exit`].
     pub(crate) exit: u32,
 }
-
-/// What the probing of ports works with.
-#[repr(C)]
-struct Probe {
-    skb: *mut __sk_buff,
-    candidates: Candidates,
-    /// The slot that is being made: its outbound half is filled.
-    slot: u32,
-    /// The port that was claimed, host byte order; 0 for none.
-    claimed: u32,
-    /// Of the candidates whose flow may be ended for its port the one that is worth least, plus one; 0 for none.
-    reclaimable: u32,
-    /// What that one is worth; see [`forwarder_common::flow::worth`].
-    worth: u32,
-    /// The endpoint's block of counters, and how many pending flows it has.
-    counters: u32,
-    pending: u32,
-    /// Attempts that failed.
-    retries: u32,
-    /// How the port is taken; see [`port_use`].
-    kind: u32,
-}
-
-/// After so many failed attempts a port serves for which a closed or half-open flow has to be ended. Nearly all are taken then;
-/// and under a flood towards one server it need not look at all candidates to find an old flow.
-const ENOUGH: u32 = 24;
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
 /// [`FAILED`] set.
@@ -153,7 +129,7 @@ extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
             mapped(&mut probe);
         }
     }
-    count_retries(if probe.claimed == 0 { EXHAUSTED } else { retry_class(probe.retries) });
+    fwd_count_retries(probe.claimed, probe.retries);
     if probe.claimed == 0 {
         give_back(index);
         return 0;
@@ -330,108 +306,6 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         };
         Some(meta::pack(meta::generation((*shared).meta), FlowState::Opening))
     }
-}
-
-/// Tries the candidates in turn; as a last resort takes over the port of a closed flow, or else that of the longest idle half-open
-/// one, of the same endpoint or of one that has about as many of them or more.
-#[inline(always)]
-fn claim_port(probe: &mut Probe) {
-    let probe = ptr::from_mut(probe);
-    // SAFETY: `probe` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop((*probe).candidates.count(), try_candidate as *mut c_void, probe.cast(), 0);
-        if (*probe).claimed != 0 || (*probe).reclaimable == 0 {
-            return;
-        }
-        let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
-        let Some(reply) = reply((*probe).slot, port) else { return };
-        let holder = mapping::holder((*probe).kind, reply);
-        let found = evict::fwd_reclaimable(holder, (*probe).counters, (*probe).pending);
-        if found != 0 && life::fwd_flow_end(holder, found as u32) != 0 && take((*probe).kind, reply, (*probe).slot) {
-            (*probe).claimed = port.into();
-        }
-    }
-}
-
-#[inline(always)]
-fn count_retries(class: u32) {
-    if let Some(counter) = PORT_RETRIES.get_ptr_mut(class) {
-        add64(counter, 1);
-    }
-}
-
-/// One attempt: returns 1 to stop probing.
-#[inline(never)]
-unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `claim_port` gave it.
-    unsafe {
-        let port = (*probe).candidates.nth(attempt);
-        let wanted = u32::from(port) | (*probe).kind << 16;
-        (*probe).retries = attempt;
-        let found = fwd_port_try((*probe).skb, (*probe).slot, wanted, (*probe).counters, (*probe).pending);
-        if found == TAKEN {
-            (*probe).claimed = port.into();
-            return 1;
-        }
-        if found == 0 {
-            return 0;
-        }
-        let worth = (found >> 32) as u32;
-        if worth <= (*probe).worth {
-            (*probe).worth = worth;
-            (*probe).reclaimable = attempt.wrapping_add(1);
-        }
-        i64::from(attempt >= ENOUGH)
-    }
-}
-
-/// What [`fwd_port_try`] returns if it took the port: no flow is in state 0xff.
-const TAKEN: u64 = u64::MAX;
-
-/// Takes the port in the low 16 bits of `wanted`, in the way that stands above them (see [`port_use`]), for the flow in slot
-/// `index`. Returns [`TAKEN`], or what [`evict::fwd_reclaimable`] says of the flow that has the port.
-///
-/// A global function: the verifier looks at it once, not with each state that the search can be in.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_port_try(skb: *mut __sk_buff, index: u32, wanted: u32, counters: u32, pending: u32) -> u64 {
-    let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
-    let Some(reply) = reply(index, port) else { return 0 };
-    if host_uses(skb, reply) {
-        return 0;
-    }
-    if take(kind, reply, index) {
-        return TAKEN;
-    }
-    evict::fwd_reclaimable(mapping::holder(kind, reply), counters, pending)
-}
-
-/// What replies look like if the flow in slot `index` gets `port` (host byte order). In a map, not on the stack: each call
-/// overwrites it.
-#[inline(always)]
-fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
-    let (slot, scratch) = (FLOW_SLOTS.get_ptr(index)?, REPLY.get_ptr_mut(0)?);
-    // SAFETY: the outbound half was filled by `fill`, on this CPU, and nobody else writes it.
-    let out = unsafe { &(*slot).out };
-    let reply = outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes());
-    // SAFETY: this CPU's element, which lives as long as the programs.
-    unsafe {
-        *scratch = reply;
-        Some(&*scratch)
-    }
-}
-
-/// Takes the port of `reply` in the way `kind` and puts the tuple into the index, both or neither.
-#[inline(always)]
-fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
-    if !mapping::take(kind, reply) {
-        return false;
-    }
-    if store::insert(reply, slot) {
-        return true;
-    }
-    mapping::untake(kind, reply);
-    false
 }
 
 /// Makes the flow in slot `index` visible: the reply's half, the state, the outbound tuple. `claimed` is what

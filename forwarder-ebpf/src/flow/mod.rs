@@ -1,11 +1,12 @@
-//! The flow table: [`store`] finds, [`claim`] makes, [`mapping`] keeps the port of a socket, [`life`] moves flows on and ends
-//! them, [`evict`] makes room when no slot is free.
+//! The flow table: [`store`] finds, [`claim`] makes, for a port that [`search`] finds, [`mapping`] keeps the port of a socket,
+//! [`life`] moves flows on and ends them, [`evict`] makes room when no slot is free.
 
 pub(crate) mod claim;
 pub(crate) mod evict;
 mod host;
 pub(crate) mod life;
 pub(crate) mod mapping;
+mod search;
 pub(crate) mod store;
 
 pub(crate) use host::host_uses;
