@@ -126,6 +126,23 @@ fn an_interrupted_comparison_leaves_nothing_behind() {
 }
 
 #[test]
+fn interrupted_measuring_of_commands_leaves_nothing_behind() {
+    let fwd = Fwd::new();
+    for namespaces in [30, 50] {
+        let args = ["bench", "control", "--sizes", "300", "--rounds", "1", "--flows", "0"];
+        let process = Process::spawn(fwd.command(&args)).expect("fwd starts");
+        let pid = process.id();
+        // Taking so many away takes longer than the next command needs to make a further one.
+        let grown = || Ok((left_by(pid).len() > 4 + namespaces).then_some(()));
+        wait_until(LIMIT, "some namespaces are up", grown).expect("they come");
+        process.signal(Signal::SIGINT).expect("it runs");
+        let output = process.wait(Duration::from_secs(60)).expect("it ends soon");
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert_eq!(left_by(pid), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_table_is_for_people_and_progress_is_not_part_of_it() {
     let fwd = Fwd::new();
     let args = ["--quick", "--paths", "host,veth-floor,nft-flowtable", "--metrics", "tcp-rr", "--color", "never"];

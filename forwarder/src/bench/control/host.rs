@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -14,13 +15,17 @@ use crate::{
     Context as _, Error, Kind, Result,
     dataplane::{Backend, Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::{Lab, Snapshot, unique_prefix},
+    lab::{Guard, Lab, Snapshot, on_exit, unique_prefix},
     netns::{Name, Netns},
     reconcile::{DownRequest, TableRequest, TargetRef, UpRequest},
 };
 
 /// A host.
 pub(super) struct Host {
+    // Before the lab goes.
+    _end: Guard,
+    /// Held by the command that runs.
+    turn: Arc<Mutex<()>>,
     lab: Lab,
     before: Snapshot,
     run_dir: PathBuf,
@@ -34,6 +39,13 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new(options: &Options, namespaces: usize) -> Result<Self> {
         let lab = Lab::new(&unique_prefix())?;
+        let turn = Arc::new(Mutex::new(()));
+        // On a signal, too: the command that runs comes to its end, and none begins any more. It would make a namespace while those
+        // that are there are taken away.
+        let end = on_exit({
+            let turn = Arc::clone(&turn);
+            move || std::mem::forget(take(&turn))
+        });
         let names = (0..namespaces).map(|number| Name::try_from(lab.name(&format!("c{number}")).as_str()));
         Ok(Self {
             names: names.collect::<Result<_>>()?,
@@ -43,6 +55,8 @@ impl Host {
             program: options.program.clone(),
             networks: options.networks.max(1),
             attach: options.attach,
+            _end: end,
+            turn,
             table: TableRequest::default(),
             lab,
         })
@@ -80,6 +94,7 @@ impl Host {
     /// What the library takes for the same.
     pub(super) fn up_library(&self, number: usize) -> Result<f64> {
         let (context, request) = (self.context(), self.request(number)?);
+        let _turn = take(&self.turn);
         self.lab.host().run(|| timed(|| execute::up(&context, &request, &mut Unobserved).map(drop)))
     }
 
@@ -102,6 +117,7 @@ impl Host {
 
     fn down_library(&self, target: Option<TargetRef>) -> Result<f64> {
         let (context, request) = (self.context(), DownRequest { target, delete_ns: false });
+        let _turn = take(&self.turn);
         self.lab.host().run(|| timed(|| execute::down(&context, &request, &mut Unobserved).map(drop)))
     }
 
@@ -172,6 +188,7 @@ impl Host {
         command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("FWD_LOG").env_remove("RUST_LOG");
+        let _turn = take(&self.turn);
         let began = Instant::now();
         let mut child = command.spawn().doing("run", line())?;
         let written = child.stdout.take().map(|mut out| std::io::copy(&mut out, &mut std::io::sink()));
@@ -183,6 +200,11 @@ impl Host {
         }
         Ok((took, written.transpose().doing("read", line())?.unwrap_or(0)))
     }
+}
+
+/// A command that fails leaves nothing half-done that another one would have to know of.
+fn take(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Memory of the largest process that was run, bytes.
