@@ -11,6 +11,8 @@ mod bad_input;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod bench_agreement;
+#[cfg(test)]
 mod bench_load;
 #[cfg(test)]
 mod bench_tools;

@@ -20,16 +20,17 @@ use crate::{Context as _, Result};
 /// Bytes that are written and read at once.
 const CHUNK: usize = 128 * 1024;
 
-/// What decides how much may be under way in a sandbox, whatever the machine's default: that of Linux. There is no network between two
-/// namespaces whose rate one would have to find; BBR, which tries to, is slower there and less even.
-const CONGESTION: &str = "cubic";
+/// What decides how much may be under way in a sandbox, whatever the machine's default. There is no network between two namespaces
+/// whose rate one would have to find; BBR, which tries to, is slower there and less even. On one CPU cubic is not even either: by
+/// chance it ends its start early, and does half.
+const CONGESTION: [&str; 2] = ["cubic", "reno"];
 const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 
 /// The congestion control that a stream is told to use; none for the machine's default.
 pub(super) fn congestion(places: Places) -> Option<&'static str> {
-    let is_there =
-        || fs::read_to_string(AVAILABLE).is_ok_and(|names| names.split_whitespace().any(|it| it == CONGESTION));
-    (places.has_both() && is_there()).then_some(CONGESTION)
+    let name = CONGESTION[usize::from(places.sender().cpu == places.receiver().cpu)];
+    let is_there = || fs::read_to_string(AVAILABLE).is_ok_and(|names| names.split_whitespace().any(|it| it == name));
+    (places.has_both() && is_there()).then_some(name)
 }
 
 /// Has a connection carry a stream: full segments rather than early ones.
