@@ -2,6 +2,7 @@
 //! what is absent is not removed.
 
 mod apply;
+mod near;
 
 use std::collections::BTreeMap;
 
@@ -124,11 +125,14 @@ impl World {
         if !self.written.contains(name) {
             actual.resolv_conf = self.resolv_conf.clone();
         }
+        self.check_near_up(request, &actual);
         plan_up(request, &actual)
     }
 
     pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
-        plan_down(request, &self.read())
+        let actual = self.read();
+        self.check_near_down(request, &actual);
+        plan_down(request, &actual)
     }
 
     /// Runs at most `steps` operations.

@@ -1,0 +1,86 @@
+//! The view of what concerns one namespace, as `execute` reads it: a plan made in it does the same as one made in view of all.
+
+use super::{Actual, World};
+use crate::reconcile::{
+    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, UpRequest, is_our_bridge, is_our_veth, plan_down,
+    plan_up,
+};
+
+impl World {
+    /// What is read for a command about `target`; none where that would not do.
+    fn near(&self, whole: &Actual, target: &TargetRef) -> Option<Actual> {
+        let TargetRef::Named(name) = target else { return None };
+        let inside = self.namespaces.get(name);
+        let is_ours = |endpoint: &EndpointRecord| {
+            inside.is_some_and(|it| it.cookie == endpoint.cookie) || endpoint.ns.as_deref() == Some(name.as_str())
+        };
+        let (host, records) = (&whole.host.net, &whole.records);
+        let (ours, others): (Vec<_>, Vec<_>) = records.endpoints.iter().partition(|endpoint| is_ours(endpoint));
+        let named = |it: &&EndpointRecord| host.by_index(it.index).is_some_and(|link| link.name == it.host_if);
+        let homed = |it: &EndpointRecord| {
+            records.networks.iter().any(|network| network.index == it.network_index && network.name == it.network)
+        };
+        let bridged = records.networks.iter().all(|network| host.by_index(network.index).is_some_and(is_our_bridge));
+        let peers = inside.into_iter().flat_map(|it| &it.net.links).filter_map(|link| host.by_index(link.peer?));
+        let recorded = |index: u32| records.endpoints.iter().any(|endpoint| endpoint.index == index);
+        let strays = peers.filter(|link| is_our_veth(link)).any(|link| !recorded(link.index));
+        if !records.loaded || strays || !bridged || !others.iter().all(named) || !records.endpoints.iter().all(homed) {
+            return None;
+        }
+        let known = ours.iter().map(|it| it.index).chain(records.networks.iter().map(|it| it.index));
+        let known: Vec<u32> = known.chain(records.uplinks.iter().map(|it| it.index)).collect();
+        let links = host.links.iter().filter(|link| known.contains(&link.index)).cloned().collect::<Vec<_>>();
+        if known.iter().any(|index| links.iter().all(|link| link.index != *index)) {
+            return None;
+        }
+        let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();
+        let neighbours = host.neighbours.iter().filter(|it| ours.iter().any(|our| it.address == our.address)).cloned();
+        let mut near = whole.clone();
+        near.host.net = Net { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
+        near.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
+        // Others are not opened.
+        near.known.retain(|known| known.reference == *target);
+        near.host.unseen = others.iter().map(|it| it.index).collect();
+        Some(near)
+    }
+
+    /// Plans in both views, and compares.
+    pub(super) fn check_near_up(&self, request: &UpRequest, whole: &Actual) {
+        let Some(near) = self.near(whole, &request.target) else { return };
+        let Ok(plan) = plan_up(request, &near) else { return };
+        let overlooks = |op: &Op| match &op.object {
+            Object::Network(_) | Object::Bridge(_) => true,
+            Object::Veth { spec, .. } => whole.host.net.link(&spec.host_if).is_some(),
+            _ => false,
+        };
+        if plan.ops.iter().filter(|op| op.action == Action::Make).any(overlooks) {
+            return;
+        }
+        let mut all = plan_up(request, whole).expect("what is near is enough to know").ops;
+        // Others are mended besides.
+        let others: Vec<&EndpointRecord> =
+            whole.records.endpoints.iter().filter(|it| near.host.unseen.contains(&it.index)).collect();
+        all.retain(|op| match &op.object {
+            Object::Port { host_if, .. } | Object::Fdb { host_if, .. } | Object::EndpointBridge { host_if, .. } => {
+                others.iter().all(|it| it.host_if != *host_if)
+            }
+            Object::Neighbour { address, .. } => others.iter().all(|it| it.address != *address),
+            _ => true,
+        });
+        assert_eq!(plan.ops, all);
+    }
+
+    /// Plans in both views, and compares.
+    pub(super) fn check_near_down(&self, request: &DownRequest, whole: &Actual) {
+        let Some(near) = request.target.as_ref().and_then(|target| self.near(whole, target)) else { return };
+        let unseen = near.host.unseen.len();
+        if unseen == 0 || near.records.endpoints.len() == unseen {
+            return;
+        }
+        let mut all = plan_down(request, whole).expect("always possible").ops;
+        // Bridges that no record mentions go besides.
+        let recorded = |name: &str| whole.records.networks.iter().any(|network| network.bridge == name);
+        all.retain(|op| !matches!(&op.object, Object::Bridge(spec) if !recorded(&spec.name)));
+        assert_eq!(plan_down(request, &near).expect("always possible").ops, all);
+    }
+}
