@@ -40,6 +40,12 @@ pub fn from_ns(ctx: TcContext) -> i32 {
     hook::from_ns(Skb::new(&ctx)).perform()
 }
 
+/// The general way of [`from_ns`], which begins with the short one.
+#[classifier]
+pub fn from_ns_general(ctx: TcContext) -> i32 {
+    hook::from_ns_generally(Skb::new(&ctx)).perform()
+}
+
 /// Egress of a namespace's own interface: established flows leave by the macvlan beside it.
 #[classifier]
 pub fn from_inside(ctx: TcContext) -> i32 {
@@ -55,25 +61,37 @@ pub fn exit_guard(ctx: TcContext) -> i32 {
 /// Ingress of an uplink: replies on their way back.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    hook::from_uplink::<L3_OFF>(Skb::new(&ctx)).perform()
+    hook::from_uplink(Skb::new(&ctx)).perform()
+}
+
+/// The general way of [`from_uplink`].
+#[classifier]
+pub fn from_uplink_general(ctx: TcContext) -> i32 {
+    hook::from_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
 #[classifier]
 pub fn to_uplink(ctx: TcContext) -> i32 {
-    hook::to_uplink::<L3_OFF>(Skb::new(&ctx)).perform()
+    hook::to_uplink(Skb::new(&ctx)).perform()
+}
+
+/// The general way of [`to_uplink`].
+#[classifier]
+pub fn to_uplink_general(ctx: TcContext) -> i32 {
+    hook::to_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn from_uplink_l3(ctx: TcContext) -> i32 {
-    hook::from_uplink::<NO_HEADER>(Skb::new(&ctx)).perform()
+    hook::from_uplink_generally::<NO_HEADER>(Skb::new(&ctx)).perform()
 }
 
 /// As [`to_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn to_uplink_l3(ctx: TcContext) -> i32 {
-    hook::to_uplink::<NO_HEADER>(Skb::new(&ctx)).perform()
+    hook::to_uplink_l3(Skb::new(&ctx)).perform()
 }
 
 /// XDP at a host end: packets of established flows that leave a namespace.

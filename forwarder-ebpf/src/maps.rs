@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
-    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, Queue},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue},
     macros::btf_map,
 };
 use forwarder_common::{
@@ -157,6 +157,10 @@ pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 /// Interfaces that the XDP programs may send by, each under its own number: host ends and uplinks that take frames.
 #[btf_map]
 pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
+
+/// The programs of the general ways: see [`forwarder_common::abi::General`].
+#[btf_map]
+pub(crate) static GENERAL: ProgramArray<3> = ProgramArray::new();
 
 /// The settings.
 #[inline(always)]

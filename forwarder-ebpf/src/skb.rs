@@ -1,8 +1,8 @@
 //! The packet in the kernel: `__sk_buff` and direct access to its bytes.
 
-use core::{arch::asm, mem::offset_of};
+use core::{arch::asm, ffi::c_void, mem::offset_of};
 
-use aya_ebpf::{EbpfContext as _, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
+use aya_ebpf::{EbpfContext, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
 use forwarder_common::{packet::PacketBytes, verdict::DropReason};
 
 /// Bytes that must be in the linear part before headers are read: Ethernet, IPv4 and TCP without options.
@@ -189,6 +189,12 @@ impl Skb {
 #[unsafe(no_mangle)]
 extern "C" fn fwd_segments(payload: u32, size: u32) -> u32 {
     payload.wrapping_add(size.wrapping_sub(1)).checked_div(size).unwrap_or(1)
+}
+
+impl EbpfContext for Skb {
+    fn as_ptr(&self) -> *mut c_void {
+        self.ptr.cast()
+    }
 }
 
 impl Bytes {

@@ -23,7 +23,19 @@ pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
+
+/// Places in the map `GENERAL`: the general ways of the programs that begin with a short one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum General {
+    /// Of `from_ns`.
+    FromNs = 0,
+    /// Of `from_uplink`.
+    FromUplink = 1,
+    /// Of `to_uplink`.
+    ToUplink = 2,
+}
 
 /// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.
 pub const NAME_LEN: usize = 256;

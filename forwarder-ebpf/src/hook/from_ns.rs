@@ -1,7 +1,7 @@
 //! Ingress of a host end: parse → guard → flow → translate → out by the uplink.
 
 use forwarder_common::{
-    abi::Tuple,
+    abi::{General, Tuple},
     flow::hash,
     packet::L3_OFF,
     rewrite::{Rewrite, Side, Ttl},
@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, fast, guard, handshake, unusual, whole, wire_size};
+use super::{errors, ethertype, fast, generally, guard, handshake, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -27,12 +27,18 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// A packet that leaves a namespace.
+/// A packet that leaves a namespace: the short way, or else the general one.
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
-    if let Some(action) = fast::outbound::<false>(skb) {
-        return action;
+    match fast::outbound::<false>(skb) {
+        Some(action) => action,
+        None => generally(skb, General::FromNs),
     }
+}
+
+/// The general way.
+#[inline(always)]
+pub(crate) fn from_ns_generally(skb: Skb) -> Action {
     let bytes = skb.headers();
     if skb.vlan_present() != 0 {
         return drop(skb, DropReason::Vlan);

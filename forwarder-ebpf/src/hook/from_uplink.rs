@@ -1,7 +1,7 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple, feature},
+    abi::{General, SLOT_NONE, Tuple, feature},
     flow::hash,
     guard::is_martian_source,
     packet::L3_OFF,
@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fast, guard, handshake, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, fast, generally, guard, handshake, protocol, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -28,15 +28,19 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// A packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the host, which is
-/// left alone and not counted.
+/// A packet that arrives by an uplink with a link-layer header: the short way, or else the general one.
 #[inline(always)]
-pub(crate) fn from_uplink<const L3: usize>(skb: Skb) -> Action {
-    if L3 != NO_HEADER
-        && let Some(action) = fast::inbound(skb)
-    {
-        return action;
+pub(crate) fn from_uplink(skb: Skb) -> Action {
+    match fast::inbound(skb) {
+        Some(action) => action,
+        None => generally(skb, General::FromUplink),
     }
+}
+
+/// The general way of a packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the
+/// host, which is left alone and not counted.
+#[inline(always)]
+pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;

@@ -17,16 +17,32 @@ mod vlan;
 
 pub(crate) use errors::IcmpError;
 pub(crate) use exit::{Door, exit_guard, from_inside};
-pub(crate) use from_ns::from_ns;
-pub(crate) use from_uplink::from_uplink;
-pub(crate) use to_uplink::to_uplink;
+pub(crate) use from_ns::{from_ns, from_ns_generally};
+pub(crate) use from_uplink::{from_uplink, from_uplink_generally};
+pub(crate) use to_uplink::{to_uplink, to_uplink_generally, to_uplink_l3};
 
 use forwarder_common::{
+    abi::General,
     packet::PacketBytes as _,
+    verdict::{DropReason, Verdict},
     wire::{ethernet, ipv4, l4},
 };
 
-use crate::skb::{Bytes, Skb};
+use crate::{
+    apply::Action,
+    maps::GENERAL,
+    skb::{Bytes, Skb},
+};
+
+/// Goes on in the program of the general way. A program of its own: the short way alone needs fewer registers and a smaller stack,
+/// and each is verified by itself. The control plane fills the map before it attaches anything, so that nothing comes back.
+#[inline(always)]
+fn generally(skb: Skb, way: General) -> Action {
+    // SAFETY: the programs in the map are of the same type, and get the same context.
+    unsafe { GENERAL.tail_call(&skb, way as u32) };
+    from_ns::count_here(skb, Verdict::Dropped(DropReason::Contended).code());
+    Action::DROP
+}
 
 /// The Ethernet type; zero, which is none, if the frame is too short for one.
 ///

@@ -1,7 +1,7 @@
 //! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
 
 use forwarder_common::{
-    abi::{Tuple, mapped},
+    abi::{General, Tuple, mapped},
     flow::{hash, inbound},
     packet::PacketBytes as _,
     rewrite::{Rewrite, Side, Ttl},
@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, exit, fast, fragments, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, exit, fast, fragments, generally, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -29,15 +29,24 @@ use crate::{
 /// The code of a packet that is not ours to change.
 pub(super) const LEFT_ALONE: u32 = 0;
 
-/// A packet on its way out by an uplink, its network header at `L3`.
+/// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the general way.
 #[inline(always)]
-pub(crate) fn to_uplink<const L3: usize>(skb: Skb) -> Action {
-    if exit::left_by_it(skb) {
+pub(crate) fn to_uplink(skb: Skb) -> Action {
+    if exit::left_by_it(skb) || fast::departs_untouched(skb) {
         return Action::NEXT;
     }
-    if L3 != NO_HEADER && fast::departs_untouched(skb) {
-        return Action::NEXT;
-    }
+    generally(skb, General::ToUplink)
+}
+
+/// A packet on its way out by an uplink without one.
+#[inline(always)]
+pub(crate) fn to_uplink_l3(skb: Skb) -> Action {
+    if exit::left_by_it(skb) { Action::NEXT } else { to_uplink_generally::<NO_HEADER>(skb) }
+}
+
+/// The general way of a packet on its way out, its network header at `L3`.
+#[inline(always)]
+pub(crate) fn to_uplink_generally<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}

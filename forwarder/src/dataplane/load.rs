@@ -9,10 +9,10 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData},
+    maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, SLOT_NONE, TIMEOUTS, Timeout};
+use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, TIMEOUTS, Timeout};
 
 use super::{Clock, Dataplane, create::flow_maps, summed};
 use crate::{Context as _, Error, Kind, Result};
@@ -52,10 +52,22 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "EXIT_DOOR",
     "QUESTION",
     "XDP_TARGETS",
+    "GENERAL",
 ];
 
-/// Every program, by the name of its pin.
-const PROGRAM_NAMES: [&str; 6] = ["from_ns", "from_uplink", "to_uplink", "start_sweep", "read_clock", "purge"];
+/// The programs of the hooks, and what they go on to, by the names of their pins.
+pub(super) const HOOK_PROGRAM_NAMES: [&str; 6] =
+    ["from_ns", "from_ns_general", "from_uplink", "from_uplink_general", "to_uplink", "to_uplink_general"];
+
+/// The programs that the control plane runs.
+const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
+
+/// Where the programs of the general ways stand in the map `GENERAL`.
+const GENERAL: [(General, &str); 3] = [
+    (General::FromNs, "from_ns_general"),
+    (General::FromUplink, "from_uplink_general"),
+    (General::ToUplink, "to_uplink_general"),
+];
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
@@ -191,7 +203,8 @@ impl Dataplane {
         let object = || format!("data path in {}", self.dir.display());
         let networks = self.config()?;
         let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
-        self.load_all(&mut ebpf, &PROGRAM_NAMES)?;
+        self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat())?;
+        self.connect_general()?;
         let clock = self.clock()?;
         // What the records of networks say stays.
         let Config { subnets_min, subnets_max, features, .. } = networks;
@@ -202,6 +215,17 @@ impl Dataplane {
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
         alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
         self.start_sweep()
+    }
+
+    /// Lets the short ways go on to the general ones.
+    fn connect_general(&self) -> Result<()> {
+        let mut map = ProgramArray::try_from(self.map("GENERAL")?).doing("open", "map GENERAL")?;
+        for (place, name) in GENERAL {
+            let program = self.program(name)?;
+            map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
+                .doing("write", "map GENERAL")?;
+        }
+        Ok(())
     }
 
     /// Loads and pins the programs inside namespaces, unless that was done.

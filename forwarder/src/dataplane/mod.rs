@@ -42,7 +42,7 @@ pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
-pub use testrun::{Runner, TestRun, instructions};
+pub use testrun::{Runner, TestRun};
 pub use xdp::XdpHook;
 
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use aya::{
 use forwarder_common::abi::{FlowSlot, Tuple};
 use serde::Serialize;
 
-use super::{Dataplane, Hook, stores};
+use super::{Dataplane, load::HOOK_PROGRAM_NAMES, stores};
 use crate::{Context as _, Error, Kind, Result};
 
 /// What a program became in the kernel.
@@ -98,20 +98,20 @@ impl Dataplane {
         slots.set(number, &slot, 0).doing("write", "map FLOW_SLOTS")
     }
 
-    /// The sizes of the three programs.
+    /// The sizes of the programs that every packet meets.
     ///
     /// # Errors
     /// A program cannot be read.
     pub fn program_sizes(&self) -> Result<Vec<ProgramSize>> {
-        let size = |hook: Hook| {
-            let info = self.program(hook.program())?.info().doing("look at", hook.program())?;
+        let size = |program: &'static str| {
+            let info = self.program(program)?.info().doing("look at", program)?;
             Ok(ProgramSize {
-                program: hook.program(),
+                program,
                 verified: info.verified_instruction_count().unwrap_or_default(),
                 translated: info.size_translated().unwrap_or_default(),
                 jitted: info.size_jitted(),
             })
         };
-        [Hook::FromNs, Hook::FromUplink, Hook::ToUplink].into_iter().map(size).collect()
+        HOOK_PROGRAM_NAMES.into_iter().map(size).collect()
     }
 }

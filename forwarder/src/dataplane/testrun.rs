@@ -97,17 +97,3 @@ impl Dataplane {
         self.runner(hook)?.run(ifindex, ingress, packet, repeat)
     }
 }
-
-/// Instructions that the verifier walked through for each program, with its name.
-///
-/// # Errors
-/// A program cannot be read.
-pub fn instructions(dataplane: &Dataplane) -> Result<Vec<(&'static str, u32)>> {
-    [Hook::FromNs, Hook::FromUplink, Hook::ToUplink]
-        .into_iter()
-        .map(|hook| {
-            let info = dataplane.program(hook.program())?.info().doing("look at", hook.program())?;
-            Ok((hook.program(), info.verified_instruction_count().unwrap_or_default()))
-        })
-        .collect()
-}
