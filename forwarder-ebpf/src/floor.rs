@@ -11,6 +11,8 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
+mod object;
+
 use aya_ebpf::{
     Global,
     bindings::{bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
@@ -60,14 +62,3 @@ pub fn inward(ctx: TcContext) -> i32 {
     // SAFETY: a helper that takes numbers.
     (unsafe { bpf_redirect_peer(HOST_END.load(), 0) }) as i32
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// The kernel lets only GPL-compatible programs call some helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -20,6 +20,7 @@ mod count;
 mod flow;
 mod hook;
 mod maps;
+mod object;
 mod route;
 mod skb;
 mod sweep;
@@ -138,14 +139,3 @@ pub fn purge(ctx: TcContext) -> i32 {
 pub fn read_clock(_ctx: TcContext) -> i32 {
     flow::now() as i32
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// The kernel lets only GPL-compatible programs call some helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

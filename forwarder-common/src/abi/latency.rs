@@ -76,3 +76,17 @@ pub struct LatencyTally {
     pub buckets: [u64; BUCKETS],
 }
 record!(LatencyTally, 48 + 8 * BUCKETS);
+
+impl LatencyTally {
+    /// Nothing measured yet.
+    pub const EMPTY: Self = Self {
+        started: 0,
+        measured: 0,
+        ambiguous: 0,
+        packets: 0,
+        sum_ns: 0,
+        max_ns: 0,
+        _pad: 0,
+        buckets: [0; BUCKETS],
+    };
+}

@@ -23,6 +23,8 @@ mod fields;
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod atomic;
 mod maps;
+#[path = "../object.rs"]
+mod object;
 mod packet;
 #[path = "../skb.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
@@ -93,14 +95,3 @@ pub fn both_ends(ctx: TcContext) -> i32 {
 pub fn empty(_ctx: TcContext) -> i32 {
     TCX_NEXT
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// The kernel lets only GPL-compatible programs call some helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -18,6 +18,8 @@ mod atomic;
 mod fill;
 mod look_up;
 mod maps;
+#[path = "../object.rs"]
+mod object;
 #[path = "../flow/store.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod store;
@@ -78,14 +80,3 @@ pub fn fill_pool(_ctx: TcContext) -> i32 {
 pub fn fill_lines(_ctx: TcContext) -> i32 {
     walk::run(walk::FILLS, fill::lines)
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// The kernel lets only GPL-compatible programs call some helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

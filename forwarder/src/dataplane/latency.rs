@@ -211,7 +211,7 @@ impl Probes {
 
     fn clear(&mut self) -> Result<()> {
         let mut tallies: Array<&mut MapData, LatencyTally> = self.map("TALLIES")?;
-        tallies.set(0, &EMPTY, 0).doing("write", "map TALLIES")?;
+        tallies.set(0, &LatencyTally::EMPTY, 0).doing("write", "map TALLIES")?;
         let mut passed: PerCpuArray<&mut MapData, u64> = self.map("PASSED")?;
         for place in 0..4 {
             let cpus = aya::util::nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?;
@@ -243,17 +243,6 @@ impl Probes {
         self.paths
     }
 }
-
-const EMPTY: LatencyTally = LatencyTally {
-    started: 0,
-    measured: 0,
-    ambiguous: 0,
-    packets: 0,
-    sum_ns: 0,
-    max_ns: 0,
-    _pad: 0,
-    buckets: [0; forwarder_common::latency::BUCKETS],
-};
 
 fn missing(name: &str) -> Error {
     Error::new(Kind::Failed, "find", name, "the object that was built into this program does not have it")

@@ -281,16 +281,8 @@ pub(crate) fn namespace_change() -> NamespaceChange {
 
 /// Packets with latencies around `typical` nanoseconds and a tail to a hundred times of it.
 fn distribution(typical: u64, packets: u64) -> Distribution {
-    let mut tally = forwarder_common::abi::LatencyTally {
-        started: packets + 3,
-        measured: 0,
-        ambiguous: 0,
-        packets: 0,
-        sum_ns: 0,
-        max_ns: 0,
-        _pad: 0,
-        buckets: [0; forwarder_common::latency::BUCKETS],
-    };
+    let mut tally =
+        forwarder_common::abi::LatencyTally { started: packets + 3, ..forwarder_common::abi::LatencyTally::EMPTY };
     for number in 0..packets {
         let share = (number as f64 + 0.5) / packets as f64;
         // Most lie close together; the slower, the rarer.
