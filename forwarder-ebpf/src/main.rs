@@ -47,18 +47,6 @@ pub fn from_ns_general(ctx: TcContext) -> i32 {
     hook::from_ns_generally(Skb::new(&ctx)).perform()
 }
 
-/// Egress of a namespace's own interface: established flows leave by the macvlan beside it.
-#[classifier]
-pub fn from_inside(ctx: TcContext) -> i32 {
-    hook::from_inside(Skb::new(&ctx)).perform()
-}
-
-/// Egress of that macvlan: nothing else leaves by it.
-#[classifier]
-pub fn exit_guard(ctx: TcContext) -> i32 {
-    hook::exit_guard(Skb::new(&ctx)).perform()
-}
-
 /// Ingress of an uplink: replies on their way back.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {

@@ -17,10 +17,7 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::{
-    flow::claim::Opening,
-    hook::{Door, IcmpError},
-};
+use crate::{flow::claim::Opening, hook::IcmpError};
 
 /// Number of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -133,10 +130,6 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 /// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
-
-/// For which packet, of those that this CPU sends, the exit of its namespace is open: see `hook/exit.rs`.
-#[btf_map]
-pub(crate) static EXIT_DOOR: PerCpuArray<Door, 1> = PerCpuArray::new();
 
 /// A question to the routing table and its answer: see [`OPENING`].
 #[btf_map]

@@ -353,7 +353,6 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.port_use = port_use_of(endpoint.flags);
     opening.inbound = tcp_flags & INBOUND;
     opening.keeps = 0;
-    opening.exit = endpoint.exit;
     Resolved::new(Resolved::OPEN, 0)
 }
 
@@ -392,7 +391,6 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
             port_use: port_use_of(0),
             inbound: 0,
             keeps: keeps.into(),
-            exit: 0,
         };
     }
     opened(claim::open(skb.ptr(), tuple))
@@ -440,7 +438,6 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
         (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
         (&raw mut (*slot).shared.next_hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
         (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
-        (&raw mut (*slot).shared.exit).write_volatile(endpoint.exit);
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
     }
     Resolved::new(Resolved::FLOW, index).0

@@ -12,15 +12,8 @@ use nix::sys::signal::Signal;
 use crate::fwd::{Fwd, LIMIT};
 
 /// What this kernel has.
-const HERE: [Path; 7] = [
-    Path::Host,
-    Path::VethFloor,
-    Path::FwdTc,
-    Path::FwdMacvlan,
-    Path::Routed,
-    Path::NftMasquerade,
-    Path::BridgeMasquerade,
-];
+const HERE: [Path; 6] =
+    [Path::Host, Path::VethFloor, Path::FwdTc, Path::Routed, Path::NftMasquerade, Path::BridgeMasquerade];
 
 /// Namespaces and directories of the labs of a process.
 fn left_by(pid: u32) -> Vec<String> {

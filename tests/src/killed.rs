@@ -89,11 +89,6 @@ fn next_up_completes_a_killed_one_of_xdp() {
 }
 
 #[test]
-fn next_up_completes_a_killed_one_of_the_macvlan_datapath() {
-    killed_up_is_completed("macvlan", &[]);
-}
-
-#[test]
 fn next_up_completes_a_killed_one_with_filters() {
     killed_up_is_completed("tc", &["--attach", "clsact"]);
 }
@@ -135,7 +130,7 @@ fn down_removes_what_a_killed_up_left() {
     after_each_operation(
         &fwd,
         || {},
-        &["up", "--ns", &name, "--datapath", "macvlan"],
+        &["up", "--ns", &name, "--datapath", "xdp"],
         |after| {
             fwd.ok(&["down", "--all"]);
             let difference = before.diff(&fwd.snapshot().unwrap());
@@ -148,7 +143,7 @@ fn down_removes_what_a_killed_up_left() {
 fn next_down_completes_a_killed_one() {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
-    let prepare = || drop(fwd.up("c1", &["--datapath", "macvlan"]));
+    let prepare = || drop(fwd.up("c1", &["--datapath", "xdp"]));
     after_each_operation(&fwd, prepare, &["down", "--all"], |after| {
         fwd.ok(&["down", "--all"]);
         let difference = before.diff(&fwd.snapshot().unwrap());

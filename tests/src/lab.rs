@@ -178,7 +178,6 @@ fn namespaces_behind_nftables_reach_the_outside() {
         ns_mac: pod_mac,
         mtu: 1500,
         alias: String::new(),
-        one_index: false,
     };
     let port = host.create_veth(&veth, &pod).unwrap();
     host.set_controller(port, Some(bridge)).unwrap();

@@ -113,11 +113,6 @@ fn every_packet_is_timed_both_ways() {
 }
 
 #[test]
-fn every_packet_of_the_macvlan_datapath_is_timed_both_ways() {
-    every_packet_of_an_endpoint_is_timed("macvlan");
-}
-
-#[test]
 fn every_packet_of_the_kernel_datapath_is_timed_both_ways() {
     every_packet_of_an_endpoint_is_timed("kernel");
 }

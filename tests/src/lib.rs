@@ -33,8 +33,6 @@ mod datapath;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
-mod exit;
-#[cfg(test)]
 mod fast_path;
 #[cfg(test)]
 mod flood;

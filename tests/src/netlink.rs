@@ -47,7 +47,6 @@ fn veth() -> VethSpec {
         ns_mac: NS_MAC,
         mtu: 1400,
         alias: "fwd1:ep:default:pod".into(),
-        one_index: false,
     }
 }
 

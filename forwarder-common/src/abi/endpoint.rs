@@ -20,8 +20,6 @@ pub mod endpoint_flags {
     pub const NAT_EIF: u32 = 1 << 6;
     /// The MSS of TCP is lowered to what the path to the next hop carries (`--clamp-mss`). Of the network.
     pub const CLAMP_MSS: u32 = 1 << 7;
-    /// Established flows leave by a macvlan of the uplink (`--datapath macvlan`). Of the network.
-    pub const MACVLAN_DATAPATH: u32 = 1 << 9;
     /// Established flows are forwarded by XDP (`--datapath xdp`). Of the network.
     pub const XDP_DATAPATH: u32 = 1 << 8;
     /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
@@ -52,12 +50,8 @@ pub struct Endpoint {
     pub flags: u32,
     /// IPv6 address, all zero when there is none.
     pub v6: Addr,
-    /// ifindex, inside the namespace, of the macvlan by which established flows leave; 0 for none.
-    pub exit: u32,
     /// Process that the namespace was named by (`--pid`), 0 otherwise.
     pub pid: u32,
-    /// Explicit padding.
-    pub _pad: u32,
     /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
     pub netns_cookie: u64,
     /// Inode of the namespace on nsfs.
@@ -71,4 +65,4 @@ pub struct Endpoint {
     /// Name of the interface inside the namespace.
     pub ns_if: IfName,
 }
-record!(Endpoint, 624);
+record!(Endpoint, 616);

@@ -132,14 +132,12 @@ pub struct FlowShared {
     pub counters: u32,
     /// The next hop's IPv4 address.
     pub next_hop: [u8; 4],
-    /// ifindex, inside the namespace, of the macvlan by which packets may leave at once; 0 if they cross the veth pair.
-    pub exit: u32,
     /// When the SYN left, microseconds; see [`crate::flow::Handshake`].
     pub syn_at: u32,
     /// Round trip of the handshake, microseconds; see [`crate::flow::Handshake`].
     pub handshake_rtt: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 5],
+    pub _reserved: [u32; 6],
 }
 record!(FlowShared, 64);
 

@@ -23,7 +23,7 @@ pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, SysctlKey, SysctlValue, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Places in the map `GENERAL`: the general ways of the programs that begin with a short one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,8 +47,6 @@ pub(crate) struct Opening {
     pub(crate) inbound: u32,
     /// Not 0 for a socket of the host that keeps its port.
     pub(crate) keeps: u32,
-    /// See [`forwarder_common::abi::FlowShared::exit`].
-    pub(crate) exit: u32,
 }
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
@@ -293,7 +291,6 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         (*shared).endpoint = opening.endpoint;
         (*shared).counters = opening.counters;
         (*shared).next_hop = opening.next_hop;
-        (*shared).exit = opening.exit;
         (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
         (*shared).syn_at = 0;
         (*shared).handshake_rtt = 0;

@@ -48,18 +48,17 @@ struct Way {
     uplink_counters: u32,
 }
 
-/// A packet that leaves a namespace, by its macvlan if it is still inside (`EXIT`); `None` if it takes the other way.
+/// A packet that leaves a namespace; `None` if it takes the other way.
 #[inline(always)]
-pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
+pub(super) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let (slot, half, word) = store::established::<false>(&packet.key())?;
     // SAFETY: `store::established` gives pointers into the slot array, whose elements are never unmapped.
     let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
     // SAFETY: as above.
-    let (checked, exit, next_hop) = unsafe {
+    let (checked, next_hop) = unsafe {
         let next_hop = (&raw const (*shared).next_hop).cast::<u32>();
-        let exit = if EXIT { (&raw const (*shared).exit).read_volatile() } else { 0 };
-        ((&raw const (*shared).route_checked).read_volatile(), exit, next_hop.read_volatile())
+        ((&raw const (*shared).route_checked).read_volatile(), next_hop.read_volatile())
     };
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
@@ -68,9 +67,6 @@ pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
     }
     // Some byte of the one or of the other address is not zero.
     let straight = way.hop[0] | way.hop[2] != 0;
-    if EXIT && (exit == 0 || !straight) {
-        return None;
-    }
     note(&packet, half, shared, now);
     if straight {
         way.address(&packet.bytes);
@@ -82,7 +78,7 @@ pub(super) fn outbound<const EXIT: bool>(skb: Skb) -> Option<Action> {
     update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
     count::count(way.counters, Verdict::Forwarded, packet.amount);
     if straight {
-        return Some(Action::device(if EXIT { exit } else { way.out_if }));
+        return Some(Action::device(way.out_if));
     }
     Some(Action::neighbour(way.out_if, next_hop.to_ne_bytes()))
 }

@@ -30,7 +30,7 @@ use crate::{
 /// A packet that leaves a namespace: the short way, or else the general one.
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
-    match fast::outbound::<false>(skb) {
+    match fast::outbound(skb) {
         Some(action) => action,
         None => generally(skb, General::FromNs),
     }

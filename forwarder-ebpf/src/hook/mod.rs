@@ -1,7 +1,6 @@
 //! One file per hook: a packet's way from top to bottom.
 
 mod errors;
-mod exit;
 mod fast;
 mod fragments;
 mod from_ns;
@@ -16,7 +15,6 @@ mod unusual;
 mod vlan;
 
 pub(crate) use errors::IcmpError;
-pub(crate) use exit::{Door, exit_guard, from_inside};
 pub(crate) use from_ns::{from_ns, from_ns_generally};
 pub(crate) use from_uplink::{from_uplink, from_uplink_generally};
 pub(crate) use to_uplink::{to_uplink, to_uplink_generally, to_uplink_l3};

@@ -13,7 +13,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, exit, fast, fragments, generally, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, fast, fragments, generally, protocol, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -32,7 +32,7 @@ pub(super) const LEFT_ALONE: u32 = 0;
 /// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the general way.
 #[inline(always)]
 pub(crate) fn to_uplink(skb: Skb) -> Action {
-    if exit::left_by_it(skb) || fast::departs_untouched(skb) {
+    if fast::departs_untouched(skb) {
         return Action::NEXT;
     }
     generally(skb, General::ToUplink)
@@ -41,7 +41,7 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
 /// A packet on its way out by an uplink without one.
 #[inline(always)]
 pub(crate) fn to_uplink_l3(skb: Skb) -> Action {
-    if exit::left_by_it(skb) { Action::NEXT } else { to_uplink_generally::<NO_HEADER>(skb) }
+    to_uplink_generally::<NO_HEADER>(skb)
 }
 
 /// The general way of a packet on its way out, its network header at `L3`.

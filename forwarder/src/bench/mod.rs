@@ -37,8 +37,6 @@ pub enum Path {
     VethFloor,
     /// `fwd up --datapath tc`.
     FwdTc,
-    /// `fwd up --datapath macvlan`.
-    FwdMacvlan,
     /// `fwd up --datapath xdp`.
     FwdXdp,
     /// `fwd up --datapath netkit`.
@@ -78,11 +76,10 @@ pub enum Metric {
 
 impl Path {
     /// All that have a sandbox, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Host,
         Self::VethFloor,
         Self::FwdTc,
-        Self::FwdMacvlan,
         Self::FwdXdp,
         Self::FwdNetkit,
         Self::Routed,
@@ -98,7 +95,6 @@ impl Path {
             Self::Host => "host",
             Self::VethFloor => "veth-floor",
             Self::FwdTc => "fwd-tc",
-            Self::FwdMacvlan => "fwd-macvlan",
             Self::FwdXdp => "fwd-xdp",
             Self::FwdNetkit => "fwd-netkit",
             Self::Routed => "routed",
@@ -116,7 +112,6 @@ impl Path {
             Self::Host => "host",
             Self::VethFloor => "veth floor",
             Self::FwdTc => "fwd tc",
-            Self::FwdMacvlan => "fwd macvlan",
             Self::FwdXdp => "fwd xdp",
             Self::FwdNetkit => "fwd netkit",
             Self::Routed => "veth routed, no NAT",

@@ -27,10 +27,6 @@ pub enum Hook {
     FromUplinkL3,
     /// Egress of an uplink without link-layer header.
     ToUplinkL3,
-    /// Egress of the interface inside a namespace.
-    FromInside,
-    /// Egress of the macvlan inside a namespace.
-    ExitGuard,
 }
 
 /// The hooks of an uplink, egress first: what leaves is guarded before anything comes in.
@@ -48,15 +44,13 @@ impl Hook {
             Self::ToUplink => "to_uplink",
             Self::FromUplinkL3 => "from_uplink_l3",
             Self::ToUplinkL3 => "to_uplink_l3",
-            Self::FromInside => "from_inside",
-            Self::ExitGuard => "exit_guard",
         }
     }
 
     pub(super) const fn attach_type(self) -> TcAttachType {
         match self {
             Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
-            Self::ToUplink | Self::ToUplinkL3 | Self::FromInside | Self::ExitGuard => TcAttachType::Egress,
+            Self::ToUplink | Self::ToUplinkL3 => TcAttachType::Egress,
         }
     }
 }
@@ -178,41 +172,6 @@ impl Dataplane {
     /// The kernel refuses.
     pub fn detach_endpoint(&self, ifindex: u32) -> Result<()> {
         self.detach(Hook::FromNs, ifindex)
-    }
-
-    /// Attaches inside the calling thread's namespace, that of the endpoint with the host end `owner`: to its macvlan `exit`, and
-    /// then to the interface that has the same number as the host end.
-    ///
-    /// # Errors
-    /// [`Kind::Unsupported`] where the kernel has no TCX; otherwise what the kernel says.
-    pub fn attach_exit(&self, owner: u32, exit: u32) -> Result<()> {
-        if Backend::of_kernel()? != Backend::Tcx {
-            let why = "this kernel has no TCX, whose links end with their interface (Linux 6.6)";
-            return Err(Error::new(Kind::Unsupported, "use", "datapath macvlan", why).remedy("use --datapath tc"));
-        }
-        self.load_exit()?;
-        for (hook, ifindex) in [(Hook::ExitGuard, exit), (Hook::FromInside, owner)] {
-            if !self.is_attached_for(owner, hook, ifindex)? {
-                self.attach_for(owner, Backend::Tcx, hook, ifindex)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether both programs are attached inside the calling thread's namespace, that of the endpoint with the host end `owner`.
-    ///
-    /// # Errors
-    /// As [`is_attached`](Self::is_attached).
-    pub fn is_exit_attached(&self, owner: u32, exit: u32) -> Result<bool> {
-        Ok(self.is_attached_for(owner, Hook::ExitGuard, exit)? && self.is_attached(Hook::FromInside, owner)?)
-    }
-
-    /// Detaches inside the namespace of the endpoint with the host end `owner`, the guard last.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn detach_exit(&self, owner: u32) -> Result<()> {
-        [Hook::FromInside, Hook::ExitGuard].into_iter().try_for_each(|hook| self.detach(hook, owner))
     }
 
     /// Whether the program of `hook` is attached to `ifindex`: a link that is pinned but whose interface is gone is not.
@@ -341,12 +300,6 @@ impl Noted {
             Backend::Tcx => self.pins(Hook::FromNs.program()),
             Backend::Clsact => self.pins(&super::filter::note(Hook::FromNs)),
         }
-    }
-
-    /// The host ends of endpoints to whose exit a program is attached.
-    #[must_use]
-    pub fn exits(&self) -> BTreeSet<u32> {
-        self.of([Hook::FromInside, Hook::ExitGuard])
     }
 
     /// The interfaces with this XDP program.

@@ -48,7 +48,6 @@ impl Point {
     fn programs(self) -> [(&'static str, TcAttachType, LinkOrder); 2] {
         let (egress, ingress) = (TcAttachType::Egress, TcAttachType::Ingress);
         match self {
-            // First: what follows may send the packet out itself (the exit of --datapath macvlan).
             Self::NsInside => [("leaves_ns", egress, LinkOrder::first()), ("enters_ns", ingress, LinkOrder::first())],
             Self::NsHostEnd => [("leaves_ns", ingress, LinkOrder::first()), ("enters_ns", egress, LinkOrder::last())],
             Self::Uplink => {

@@ -49,7 +49,6 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "REPLY",
     "INBOUND",
     "ICMP_ERROR",
-    "EXIT_DOOR",
     "QUESTION",
     "XDP_TARGETS",
     "GENERAL",
@@ -71,9 +70,6 @@ const GENERAL: [(General, &str); 3] = [
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
-
-/// The programs inside namespaces that leave by a macvlan, which are loaded when there is such a namespace.
-const EXIT_PROGRAM_NAMES: [&str; 2] = ["from_inside", "exit_guard"];
 
 /// What the programs know as constants.
 struct Globals {
@@ -226,11 +222,6 @@ impl Dataplane {
                 .doing("write", "map GENERAL")?;
         }
         Ok(())
-    }
-
-    /// Loads and pins the programs inside namespaces, unless that was done.
-    pub(super) fn load_exit(&self) -> Result<()> {
-        self.load_missing(&EXIT_PROGRAM_NAMES)
     }
 
     /// Loads and pins programs that not every host needs, over the maps that are there; does nothing if that was done.

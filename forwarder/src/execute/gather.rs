@@ -298,12 +298,6 @@ impl Gathered {
                     attached.remove(&endpoint.index);
                 }
             }
-            let inside = self.actual.target.as_ref().and_then(|target| self.namespaces.get(&target.reference));
-            if let Some(inside) = inside.filter(|_| records.exit_hooks.contains(&endpoint.index))
-                && !inside.run(|| plane.is_exit_attached(endpoint.index, endpoint.exit))?
-            {
-                records.exit_hooks.remove(&endpoint.index);
-            }
         }
         let found = |index: u32| self.actual.host.net.by_index(index).and_then(|link| link.xdp);
         for (hook, attached) in

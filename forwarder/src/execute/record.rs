@@ -34,7 +34,6 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         uplink_hooks: noted.uplinks(),
         endpoint_hooks: noted.endpoints(Backend::Tcx),
         endpoint_filters: noted.endpoints(Backend::Clsact),
-        exit_hooks: noted.exits(),
         uplink_xdp: noted.xdp(XdpHook::FromUplink),
         endpoint_xdp: noted.xdp(XdpHook::FromNs),
     })
@@ -84,7 +83,6 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         attach: attach(record.flags),
-        exit: record.exit,
         marks: Marks {
             created: is_set(endpoint_flags::NS_CREATED),
             resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
@@ -102,8 +100,6 @@ fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
 pub(crate) fn datapath(flags: u32) -> Datapath {
     if flags & endpoint_flags::KERNEL_DATAPATH != 0 {
         Datapath::Kernel
-    } else if flags & endpoint_flags::MACVLAN_DATAPATH != 0 {
-        Datapath::Macvlan
     } else if flags & endpoint_flags::XDP_DATAPATH != 0 {
         Datapath::Xdp
     } else {
@@ -114,7 +110,6 @@ pub(crate) fn datapath(flags: u32) -> Datapath {
 fn flag(datapath: Datapath) -> u32 {
     match datapath {
         Datapath::Tc => 0,
-        Datapath::Macvlan => endpoint_flags::MACVLAN_DATAPATH,
         Datapath::Xdp => endpoint_flags::XDP_DATAPATH,
         Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
     }
@@ -201,9 +196,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         gateway_mac: spec.gateway_mac,
         flags: flag(spec.datapath) | flags_of(spec.treatment) | marks,
         v6: [0; 16],
-        exit: 0,
         pid: spec.pid.unwrap_or(0),
-        _pad: 0,
         netns_cookie: ns.cookie()?,
         netns_inode: ns.inode()?,
         ns: name(spec.ns.as_deref().unwrap_or_default())?,

@@ -204,7 +204,6 @@ fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Up
         ns_mac: [0x02, 0x66, 0x77, 0x64, number, 2],
         mtu,
         alias: format!("the internet of lab {prefix}"),
-        one_index: false,
     };
     let inet = inside.create_veth(&veth, host)?;
     inside.add_address(inet, link_net(gateway)?)?;

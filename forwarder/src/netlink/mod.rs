@@ -11,7 +11,6 @@ mod failure;
 mod fdb;
 mod filter;
 mod link;
-mod macvlan;
 mod names;
 mod neighbour;
 mod netkit;
@@ -36,7 +35,6 @@ pub use self::{
     fdb::FdbEntry,
     filter::{Filter, Side},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
-    macvlan::MacvlanSpec,
     names::InterfaceNames,
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},

@@ -29,8 +29,6 @@ pub struct VethSpec {
     pub mtu: u32,
     /// Who owns the end that stays.
     pub alias: String,
-    /// Both ends are to have the same number, each in its namespace.
-    pub one_index: bool,
 }
 
 impl Netlink {
@@ -40,25 +38,21 @@ impl Netlink {
     /// down: the pair carries nothing yet. Returns the index of the end that stays.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] if an interface has one of the names, the error says which; or if the number is taken.
+    /// [`Kind::Conflict`] if an interface has one of the names, the error says which.
     pub fn create_veth(&self, spec: &VethSpec, target: &Netns) -> Result<u32> {
         // `.up()` on the peer fails with ENOTCONN: veth_open runs before the pair is linked.
-        let mut peer = LinkUnspec::new_with_name(&spec.ns_if)
+        let peer = LinkUnspec::new_with_name(&spec.ns_if)
             .mtu(spec.mtu)
             .address(spec.ns_mac.to_vec())
             .setns_by_fd(target.as_fd().as_raw_fd())
             .build();
-        let number = if spec.one_index { self.free_index(target)? } else { 0 };
-        peer.header.index = number;
         let mut message = LinkMessageBuilder::<LinkVeth>::new(&spec.host_if, &spec.ns_if)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .mtu(spec.mtu);
         if let Some(mac) = spec.host_mac {
             message = message.address(mac.to_vec());
         }
-        let mut message = message.build();
-        message.header.index = number;
-        let message = RouteNetlinkMessage::NewLink(message);
+        let message = RouteNetlinkMessage::NewLink(message.build());
         if let Err(failure) = self.change(message, NLM_F_CREATE | NLM_F_EXCL) {
             if failure.errno() == Some(libc::EEXIST) {
                 return Err(self.name_taken(spec)?.caused_by(failure));
@@ -71,13 +65,6 @@ impl Netlink {
             self.disable_addrgen(index)?;
             self.set_up(index)
         })
-    }
-
-    /// A number that no interface has, neither here nor in `target`.
-    fn free_index(&self, target: &Netns) -> Result<u32> {
-        let inside = Self::open(target)?.links()?;
-        let highest = self.links()?.iter().chain(&inside).map(|link| link.index).max();
-        Ok(highest.unwrap_or(0) + 1)
     }
 
     /// The kernel says that a name is taken, but not which.

@@ -235,10 +235,6 @@ impl Actual {
             | Object::NsLinkUp { .. }
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. } => self.inside().is_some_and(|inside| inside.net.has_inside(object)),
-            Object::Exit { host_if, index, .. } => {
-                let index = index.or_else(|| host.link(host_if).map(|link| link.index));
-                index.is_some_and(|index| self.has_exit(index))
-            }
             Object::NsOffloads { .. } => {
                 self.inside().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
             }
@@ -272,16 +268,6 @@ impl Actual {
             Object::EndpointXdp { host_if, index, .. } => self.is_among(&records.endpoint_xdp, host_if, *index),
             _ => false,
         }
-    }
-
-    /// Whether the target, whose host end has the number `index`, can leave by its macvlan.
-    fn has_exit(&self, index: u32) -> bool {
-        let record = self.records.endpoints.iter().find(|endpoint| endpoint.index == index);
-        let open = record.zip(self.inside()).is_some_and(|(record, inside)| {
-            let exit = inside.net.links.iter().find(|link| names::is_our_exit(link));
-            exit.is_some_and(|exit| exit.up && exit.index == record.exit)
-        });
-        open && self.records.exit_hooks.contains(&index)
     }
 
     /// Whether the host end of this name, or of the number that it had, is one of `host_ends`.

@@ -229,9 +229,6 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     if datapath.is_ebpf() {
         uplink.check_layer()?;
     }
-    if datapath == Datapath::Macvlan {
-        uplink.check_macvlan()?;
-    }
     if datapath == Datapath::Xdp {
         uplink.check_xdp(actual)?;
     }

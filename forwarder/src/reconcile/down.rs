@@ -102,7 +102,7 @@ fn has_only_ours(actual: &Actual, known: &Known) -> bool {
         let host = link.peer.and_then(|peer| actual.host.net.by_index(peer));
         host.is_some_and(|host| names::is_our_veth(host) && garbage::are_ends(host, link))
     };
-    known.links.iter().all(|link| link.loopback || names::is_our_exit(link) || is_ours(link))
+    known.links.iter().all(|link| link.loopback || is_ours(link))
 }
 
 fn nearest_up(request: &DownRequest, actual: &Actual) -> Option<String> {
@@ -127,7 +127,6 @@ impl Scope<'_> {
         let mut objects = Vec::new();
         for endpoint in endpoints.clone() {
             objects.extend(garbage::resolv_conf(endpoint));
-            objects.extend(garbage::exit(self.actual, endpoint));
             objects.extend(self.loopback(endpoint));
         }
         for endpoint in endpoints.clone() {

@@ -174,7 +174,6 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
         Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_end(object, make, pins),
-        Object::Exit { ns, ns_if, uplink, mtu, .. } => exit(ns, ns_if, (uplink, *mtu), make, pins),
         Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
         Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),
         Object::UplinkHooks { name, layer, .. } => {
@@ -224,25 +223,6 @@ fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String
         ],
         (Backend::Clsact, false) => vec![format!("tc qdisc del dev {host_if} clsact")],
     }
-}
-
-/// The macvlan inside a namespace and its programs.
-fn exit(ns: &TargetRef, ns_if: &str, (uplink, mtu): (&str, u32), make: bool, pins: &str) -> Vec<String> {
-    let (ip, netns, exit) = (ip(ns), netns(ns), super::EXIT_IF);
-    let inside = format!("nsenter --net={}", quoted(&ns.path().display().to_string()));
-    if !make {
-        return vec![format!("{inside} bpftool net detach tcx_egress dev {ns_if}"), format!("{ip} link del {exit}")];
-    }
-    let attach = |program: &str, interface: &str| {
-        format!("{inside} bpftool net attach tcx_egress pinned {pins}/progs/{program} dev {interface}")
-    };
-    let uplink = quoted(uplink);
-    vec![
-        format!("ip link add link {uplink} name {exit} netns {netns} mtu {mtu} type macvlan mode source"),
-        attach("exit_guard", exit),
-        attach("from_inside", ns_if),
-        format!("{ip} link set {exit} addrgenmode none up"),
-    ]
 }
 
 /// An XDP program, and that frames may be sent by the interface. `ip` chooses native or generic XDP as `fwd` does.

@@ -59,7 +59,6 @@ impl Actual {
                 Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
                 Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
                 Object::Neighbour { bridge, address, .. } => rest.host.net.drop_neighbour(bridge, *address),
-                Object::Exit { index: Some(index), .. } => _ = rest.records.exit_hooks.remove(index),
                 Object::EndpointHook { index: Some(index), .. } => {
                     rest.records.endpoint_hooks.remove(index);
                     rest.records.endpoint_filters.remove(index);
@@ -149,21 +148,6 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
     }
 }
 
-/// The macvlan of an endpoint and its programs, if any of it is there.
-pub(super) fn exit(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
-    let known = actual.known.iter().find(|known| known.cookie == endpoint.cookie);
-    let inside = known.is_some_and(|known| known.links.iter().any(names::is_our_exit));
-    let there = inside || endpoint.exit != 0 || actual.records.exit_hooks.contains(&endpoint.index);
-    there.then(|| Object::Exit {
-        host_if: endpoint.host_if.clone(),
-        index: Some(endpoint.index),
-        ns: known.map_or_else(|| reference(endpoint), |known| known.reference.clone()),
-        ns_if: endpoint.ns_if.clone(),
-        uplink: actual.network_of(endpoint).map_or_else(String::new, |network| actual.host.net.name_of(network.uplink)),
-        mtu: 0,
-    })
-}
-
 /// How an endpoint's namespace was given, as far as its record tells.
 pub(super) fn reference(endpoint: &EndpointRecord) -> TargetRef {
     let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
@@ -209,7 +193,6 @@ pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
         ns_mac: link.mac.unwrap_or_default(),
         mtu: link.mtu,
         alias: link.alias.clone().unwrap_or_default(),
-        one_index: false,
     };
     Object::Veth { spec, ns }
 }

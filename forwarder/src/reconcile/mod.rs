@@ -25,7 +25,7 @@ mod tests;
 
 pub use actual::{Actual, Host, Inside, Known, Net, ResolvConf, Target};
 pub use down::{DownPlan, plan_down};
-pub use names::{DEFAULT_NETWORK, EXIT_IF, NS_IF, is_our_bridge, is_our_exit, is_our_veth, namespace_alias};
+pub use names::{DEFAULT_NETWORK, NS_IF, is_our_bridge, is_our_veth, namespace_alias};
 pub use object::{Action, EndpointSpec, NetworkSpec, Object, Op};
 pub use options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, seconds};
 pub use record::{EndpointRecord, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord};

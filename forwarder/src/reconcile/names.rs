@@ -8,8 +8,6 @@ use crate::netlink::{ALIAS_MAX, Link, Mac};
 pub const DEFAULT_NETWORK: &str = "fwd0";
 /// Name of the interface inside a namespace.
 pub const NS_IF: &str = "eth0";
-/// Name of the macvlan inside a namespace.
-pub const EXIT_IF: &str = "eth0-out";
 
 const NETWORK_ALIAS: &str = "fwd1:net:";
 const ENDPOINT_ALIAS: &str = "fwd1:ep:";
@@ -48,12 +46,6 @@ pub fn is_our_bridge(link: &Link) -> bool {
 pub fn is_our_veth(link: &Link) -> bool {
     let named = || link.name.starts_with(HOST_IF) && link.mac.is_some_and(|mac| mac.starts_with(&HOST_END));
     link.kind.as_deref() == Some("veth") && alias_or(link, ENDPOINT_ALIAS, named)
-}
-
-/// Whether a link inside a namespace is the macvlan that `fwd` made.
-#[must_use]
-pub fn is_our_exit(link: &Link) -> bool {
-    link.kind.as_deref() == Some("macvlan") && link.name == EXIT_IF
 }
 
 fn alias_or(link: &Link, prefix: &str, other: impl FnOnce() -> bool) -> bool {

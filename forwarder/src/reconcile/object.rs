@@ -250,22 +250,6 @@ pub enum Object {
         /// Its hardware address.
         mac: Mac,
     },
-    /// A macvlan of the uplink inside the namespace, which only sends, and the programs that lead established flows there and
-    /// keep everything else away.
-    Exit {
-        /// Name of the host end.
-        host_if: String,
-        /// Its ifindex, where it has or had one.
-        index: Option<u32>,
-        /// The namespace.
-        ns: TargetRef,
-        /// The interface inside whose packets are led there.
-        ns_if: String,
-        /// Name of the uplink.
-        uplink: String,
-        /// MTU, bytes.
-        mtu: u32,
-    },
     /// /etc/netns/NAME/resolv.conf.
     ResolvConf {
         /// The namespace.
@@ -376,7 +360,6 @@ impl Object {
             | Self::EndpointXdp { .. } => ("attach", "detach"),
             Self::NsOffloads { .. } => ("set", "reset"),
             Self::LinkUp { .. } | Self::Loopback { .. } | Self::NsLinkUp { .. } => ("set up", "set down"),
-            Self::Exit { .. } => ("open", "close"),
             Self::GatewayAddress { .. }
             | Self::Masquerade { .. }
             | Self::Port { .. }
@@ -429,7 +412,6 @@ impl fmt::Display for Object {
             Self::NsOffloads { ns, ns_if } => write!(f, "offloads of {ns_if} in {ns}"),
             Self::NsDefaultRoute { ns, gateway, .. } => write!(f, "default route via {gateway} in {ns}"),
             Self::NsNeighbour { ns, gateway, .. } => write!(f, "neighbour {gateway} in {ns}"),
-            Self::Exit { ns, ns_if, uplink, .. } => write!(f, "exit of {ns_if} in {ns} to uplink {uplink}"),
             Self::ResolvConf { ns, .. } => write!(f, "/etc/netns/{ns}/resolv.conf"),
         }
     }

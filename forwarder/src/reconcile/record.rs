@@ -61,8 +61,6 @@ pub struct EndpointRecord {
     pub allow_spoof: bool,
     /// How the program is to be attached to the host end.
     pub attach: Backend,
-    /// ifindex inside of the macvlan by which established flows leave; 0 for none.
-    pub exit: u32,
     /// What was done for it besides.
     pub marks: Marks,
 }
@@ -139,8 +137,6 @@ pub struct Records {
     pub endpoint_hooks: BTreeSet<u32>,
     /// ifindexes of host ends with the same hook as a filter.
     pub endpoint_filters: BTreeSet<u32>,
-    /// ifindexes of host ends whose endpoints have pinned hooks at both their interfaces inside.
-    pub exit_hooks: BTreeSet<u32>,
     /// ifindexes of uplinks with a pinned XDP program.
     pub uplink_xdp: BTreeSet<u32>,
     /// ifindexes of host ends with a pinned XDP program.

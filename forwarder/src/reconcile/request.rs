@@ -48,8 +48,6 @@ impl fmt::Display for TargetRef {
 pub enum Datapath {
     /// eBPF programs at the traffic control hooks.
     Tc,
-    /// The same, and established flows leave by a macvlan of the uplink inside the namespace.
-    Macvlan,
     /// The same, and XDP before them for established flows.
     Xdp,
     /// The kernel's bridge, with masquerade by nftables.
@@ -62,7 +60,6 @@ impl Datapath {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tc => "tc",
-            Self::Macvlan => "macvlan",
             Self::Xdp => "xdp",
             Self::Kernel => "kernel",
         }
@@ -72,7 +69,7 @@ impl Datapath {
     #[must_use]
     pub const fn is_ebpf(self) -> bool {
         match self {
-            Self::Tc | Self::Macvlan | Self::Xdp => true,
+            Self::Tc | Self::Xdp => true,
             Self::Kernel => false,
         }
     }

@@ -69,7 +69,6 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
         } else {
             ops.extend(garbage::resolv_conf(endpoint).map(Op::remove));
         }
-        ops.extend(garbage::exit(actual, endpoint).map(Op::remove));
         ops.extend(garbage::neighbour(actual, endpoint).map(Op::remove));
         let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
@@ -130,7 +129,6 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
     objects.extend(neighbours_healed(actual, desired));
     objects.extend(host_end(request, actual, desired, former));
     objects.extend(inside(request, desired));
-    objects.extend(exit(request, desired));
     objects.extend(xdp(request, desired));
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, &actual.resolv_conf)
@@ -270,8 +268,6 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         ns_mac: endpoint.mac,
         mtu: network.mtu,
         alias: names::endpoint_alias(&network.name, &label),
-        // The program inside takes the flows of the host end for its own.
-        one_index: network.datapath == Datapath::Macvlan,
     };
     let mut objects = vec![Object::Veth { spec, ns: request.target.clone() }];
     objects.extend(up_again(actual, &endpoint.host_if));
@@ -329,19 +325,6 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
         // A namespace that is deleted takes it with it.
         loopback: !created && (loopback_down || before.loopback),
     }
-}
-
-/// Where established flows leave, if not by the veth pair.
-fn exit(request: &UpRequest, desired: &Desired) -> Option<Object> {
-    let Desired { network, endpoint, table: _ } = desired;
-    (network.datapath == Datapath::Macvlan).then(|| Object::Exit {
-        host_if: endpoint.host_if.clone(),
-        index: None,
-        ns: request.target.clone(),
-        ns_if: NS_IF.into(),
-        uplink: network.uplink.name.clone(),
-        mtu: network.mtu,
-    })
 }
 
 fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {

@@ -141,27 +141,6 @@ impl Uplink {
     }
 }
 
-impl Uplink {
-    /// Checks that there can be macvlans of it whose packets pass its hooks.
-    ///
-    /// # Errors
-    /// It has no Ethernet header, gives its packets to something else already, or is a macvlan itself.
-    pub(super) fn check_macvlan(&self) -> Result<()> {
-        let why = if self.layer != LinkLayer::Ethernet {
-            "it has no Ethernet header"
-        } else if self.port {
-            "it is a port of another interface"
-        } else if matches!(self.kind.as_deref(), Some("macvlan" | "macvtap")) {
-            // The kernel would make them macvlans of what is below (macvlan_common_newlink): past the hooks.
-            "it is a macvlan itself"
-        } else {
-            return Ok(());
-        };
-        Err(Error::new(Kind::Unsupported, "make a macvlan of", format!("uplink {}", self.name), why)
-            .remedy("use --datapath tc"))
-    }
-}
-
 fn unknown(actual: &Actual, name: &str) -> Error {
     let error = Error::new(Kind::NotFound, "use", format!("uplink {name}"), "there is no such interface");
     let candidates: Vec<Name> = candidates(actual).filter_map(|link| Name::try_from(link.name.as_str()).ok()).collect();

@@ -86,7 +86,6 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
         ns_mac: mac,
         mtu: MTU,
         alias: "test".into(),
-        one_index: false,
     };
     let host_end = Netlink::here()?.create_veth(&veth, inside)?;
     Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_end, mac })
@@ -130,9 +129,7 @@ fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: 
             gateway_mac: GATEWAY_MAC,
             flags,
             v6: [0; 16],
-            exit: 0,
             pid: 0,
-            _pad: 0,
             netns_cookie: 1,
             netns_inode: 1,
             ns: name("c1")?,

@@ -42,7 +42,6 @@ impl Side {
             ns_mac: [2, 0, 0, 0, 9, 2],
             mtu: NARROW,
             alias: "far away".into(),
-            one_index: false,
         };
         let index = inner.create_veth(&veth, &far_ns).expect("a link");
         inner.add_address(index, format!("{ROUTER}/24").parse().expect("an address")).expect("it is added");

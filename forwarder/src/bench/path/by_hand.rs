@@ -52,7 +52,6 @@ pub(super) fn connect(lab: &Lab, number: usize) -> Result<Veth> {
         ns_mac: [0x02, 0x66, 0x77, 0x63, high, low],
         mtu: MTU,
         alias: format!("namespace {number} of lab {}", lab.prefix()),
-        one_index: false,
     };
     let host_end = host.create_veth(&veth, &client)?;
     let inside = Netlink::open(&client)?;

@@ -64,7 +64,6 @@ fn run_dir(lab: &Lab) -> RunDir {
 fn datapath(lab: &Lab, path: Path) -> Result<Datapath> {
     match path {
         Path::FwdTc => return Ok(Datapath::Tc),
-        Path::FwdMacvlan => return Ok(Datapath::Macvlan),
         Path::FwdXdp => return Ok(Datapath::Xdp),
         _ => {}
     }

@@ -64,7 +64,7 @@ impl Sandbox {
                 floor = Some(lab.host().run(attach)?);
                 Some(veth.client)
             }
-            Path::FwdTc | Path::FwdMacvlan | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&lab, path, scale)?),
+            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&lab, path, scale)?),
             Path::Routed => Some(last(by_hand::routed(&lab, scale.namespaces)?)?),
             Path::NftMasquerade => Some(last(netfilter::masquerade(&lab, scale.namespaces)?)?),
             Path::NftFlowtable => Some(last(netfilter::flowtable(&lab, scale.namespaces)?)?),
@@ -120,7 +120,7 @@ impl Path {
     /// Whether it goes through `fwd`.
     #[must_use]
     pub const fn is_fwd(self) -> bool {
-        matches!(self, Self::FwdTc | Self::FwdMacvlan | Self::FwdXdp | Self::FwdNetkit)
+        matches!(self, Self::FwdTc | Self::FwdXdp | Self::FwdNetkit)
     }
 
     /// Whether it keeps a table of flows.

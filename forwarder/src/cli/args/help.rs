@@ -68,8 +68,8 @@ Examples:
 
 pub(super) const BENCH: &str = "\
 Everything happens in network namespaces of its own, which go with it. Paths:
-  host, veth-floor, fwd-tc, fwd-macvlan, fwd-xdp, fwd-netkit, routed,
-  nft-masquerade, nft-flowtable, bridge-masquerade
+  host, veth-floor, fwd-tc, fwd-xdp, fwd-netkit, routed, nft-masquerade,
+  nft-flowtable, bridge-masquerade
 Metrics:
   tcp-rr, udp-rr                   half a round trip, median
   tcp-crr                          connections: connect, ask, reset

@@ -27,8 +27,8 @@ pub(crate) struct UpArgs {
     /// Largest packet, bytes [default: the uplink's]
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
-    /// What forwards packets: tc is eBPF, macvlan the same with a faster way out, xdp the same
-    /// with XDP before it, kernel is bridge and nftables, auto the best
+    /// What forwards packets: tc is eBPF, xdp the same with XDP before it, kernel is
+    /// bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
     /// How the network maps ports: symmetric is per destination, eim one port for all
@@ -78,8 +78,6 @@ pub(crate) enum DatapathArg {
     Auto,
     // eBPF programs at the traffic control hooks.
     Tc,
-    // The same, and established flows leave by a macvlan of the uplink inside the namespace.
-    Macvlan,
     // The same, and XDP before them for established flows.
     Xdp,
     // The kernel's bridge, with masquerade by nftables.

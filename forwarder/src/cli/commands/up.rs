@@ -68,7 +68,6 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         datapath: match datapath {
             DatapathArg::Auto => None,
             DatapathArg::Tc => Some(Datapath::Tc),
-            DatapathArg::Macvlan => Some(Datapath::Macvlan),
             DatapathArg::Xdp => Some(Datapath::Xdp),
             DatapathArg::Kernel => Some(Datapath::Kernel),
         },

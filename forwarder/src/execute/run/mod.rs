@@ -1,6 +1,5 @@
 //! Runs the operations of a plan.
 
-mod exit;
 mod inside;
 mod outside;
 mod records;
@@ -157,7 +156,6 @@ impl<'a> Runner<'a> {
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.make_inside(object),
-            Object::Exit { .. } => self.open_exit(object),
             object => self.make_outside(object),
         }
     }
@@ -189,7 +187,6 @@ impl<'a> Runner<'a> {
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. } => self.remove_inside(object),
-            Object::Exit { .. } => self.close_exit(object),
             object => self.remove_outside(object),
         }
     }
@@ -235,7 +232,6 @@ fn may_be_half_done(op: &Op) -> bool {
             | Object::EndpointXdp { .. }
             | Object::Network(_)
             | Object::Endpoint(_)
-            | Object::Exit { .. }
     );
     in_steps && op.action == Action::Make
 }

@@ -8,7 +8,7 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EXIT_IF, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
+        Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
         UplinkRecord, up::forwarding,
     },
 };
@@ -122,7 +122,7 @@ impl World {
                 self.add(link);
             }
             Object::Veth { spec, ns } => {
-                let inside = if spec.one_index { self.next + 2 } else { self.next + 1 };
+                let inside = self.next + 1;
                 let mac = spec.host_mac.expect("it is fixed");
                 let host = Link {
                     kind: Some("veth".into()),
@@ -198,7 +198,6 @@ impl World {
                 let neighbour = Neighbour { ifindex, address: gateway.into(), mac: Some(mac), permanent: true };
                 insert(&mut net.neighbours, neighbour);
             }
-            Object::Exit { host_if, ns, .. } => self.open_exit(&host_if, &ns),
             other => panic!("{other} is not made in the model"),
         }
     }
@@ -208,19 +207,6 @@ impl World {
         self.next += 2;
         self.host.net.links.push(Link { index: self.next, ..link });
         self.next
-    }
-
-    fn open_exit(&mut self, host_if: &str, ns: &TargetRef) {
-        let host_end = self.index(host_if);
-        self.next += 2;
-        let index = self.next;
-        let net = self.net(ns);
-        assert!(net.links.iter().any(|link| link.index == host_end), "both ends have one number");
-        assert!(net.link(EXIT_IF).is_none());
-        net.links.push(Link { kind: Some("macvlan".into()), index, ..link(EXIT_IF, [2; 6], 1500, "") });
-        let record = self.records.endpoints.iter_mut().find(|record| record.index == host_end);
-        record.expect("the endpoint exists").exit = index;
-        assert!(self.records.exit_hooks.insert(host_end));
     }
 
     fn record_network(&mut self, spec: NetworkSpec) {
@@ -265,7 +251,6 @@ impl World {
             mac,
             allow_spoof,
             attach,
-            exit: 0,
             marks,
         });
     }
@@ -322,16 +307,6 @@ impl World {
                 take(&mut self.host.net.neighbours, |n| n.ifindex == index && n.address == *address);
             }
             Object::Loopback { ns } => assert!(std::mem::replace(&mut self.net(ns).links[0].up, false)),
-            Object::Exit { index, ns, .. } => {
-                let index = index.expect("it is known");
-                self.records.exit_hooks.remove(&index);
-                self.records.endpoints.iter_mut().filter(|it| it.index == index).for_each(|it| it.exit = 0);
-                if let TargetRef::Named(name) = ns
-                    && let Some(inside) = self.namespaces.get_mut(name)
-                {
-                    inside.net.links.retain(|link| link.name != EXIT_IF);
-                }
-            }
             // It may have been deleted by hand.
             Object::ResolvConf { ns, .. } => self.written.retain(|name| name != ns),
             other => panic!("{other} is not removed by a plan"),

@@ -29,7 +29,7 @@ fn steps() -> impl Strategy<Value = usize> {
 }
 
 fn datapath() -> impl Strategy<Value = Datapath> {
-    prop_oneof![Just(Datapath::Tc), Just(Datapath::Macvlan), Just(Datapath::Xdp), Just(Datapath::Kernel)]
+    prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Kernel)]
 }
 
 fn attach() -> impl Strategy<Value = Option<Backend>> {
