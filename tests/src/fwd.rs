@@ -220,6 +220,13 @@ pub(crate) fn address(value: &Value) -> Ipv4Addr {
     address.parse().unwrap_or_else(|_| panic!("no IPv4 address: {text}"))
 }
 
+/// The program that tests start as a process of its own: see `bin/fwd-test-helper.rs`. It lies above the directory of this one.
+pub(crate) fn helper() -> PathBuf {
+    let tests = env::current_exe().expect("this program is a file");
+    let directory = tests.parent().and_then(Path::parent).expect("target/PROFILE/deps");
+    directory.join("fwd-test-helper")
+}
+
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
     let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/fwd");

@@ -1,48 +1,10 @@
 //! `up` and `down` killed after each operation of their plans: the next command completes or removes what is left.
 
-use std::{env, process::Command};
+use std::process::{Command, Stdio};
 
-use forwarder::{
-    cli::{self, Io},
-    execute::Observer,
-    lab,
-    reconcile::Op,
-};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use forwarder::lab;
 
-use crate::fwd::{Fwd, LIMIT};
-
-/// After which operation the child dies, counted from 0.
-const DIE_AFTER: &str = "FWD_TEST_DIE_AFTER";
-/// The child's command line, its words parted by this.
-const ARGS: &str = "FWD_TEST_ARGS";
-const SEPARATOR: char = '\u{1f}';
-
-struct Dies {
-    after: usize,
-}
-
-impl Observer for Dies {
-    fn after(&mut self, index: usize, _op: &Op) {
-        if index == self.after {
-            kill(Pid::this(), Signal::SIGKILL).expect("a process may end itself");
-        }
-    }
-}
-
-/// No test of its own: the process that the tests below start and that dies.
-#[test]
-fn child() {
-    let (Ok(after), Ok(args)) = (env::var(DIE_AFTER), env::var(ARGS)) else { return };
-    let mut observer = Dies { after: after.parse().expect("a number") };
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let words = args.split(SEPARATOR).map(Into::into);
-    let status = cli::run(words, &mut observer, &mut Io::stdio(&mut out, &mut err));
-    std::process::exit(status.into());
-}
+use crate::fwd::{Fwd, LIMIT, helper};
 
 /// Runs `fwd ARGS…` and kills it after operation `after`. Whether it came to its end before.
 #[track_caller]
@@ -51,9 +13,8 @@ fn killed(fwd: &Fwd, args: &[&str], after: usize) -> bool {
     let pins = fwd.pins();
     let pins = pins.to_str().expect("a plain path");
     let words = [&["fwd", "--host-netns", &host, "--run-dir", pins], args].concat();
-    let mut command = Command::new(env::current_exe().expect("this program is a file"));
-    command.args(["--exact", "killed::child", "--nocapture"]).stdin(std::process::Stdio::null());
-    command.env(DIE_AFTER, after.to_string()).env(ARGS, words.join(&SEPARATOR.to_string()));
+    let mut command = Command::new(helper());
+    command.args(["die-after", &after.to_string()]).args(words).stdin(Stdio::null());
     let output = lab::run(command, LIMIT).expect("it ends");
     assert!(output.status.code().is_none_or(|code| code == 0), "{:?}: {}", output.status, output.stderr);
     output.status.success()

@@ -14,9 +14,9 @@ use forwarder::{
 };
 use nix::sys::signal::Signal;
 
+use crate::fwd::helper;
+
 const LIMIT: Duration = Duration::from_secs(20);
-/// Tells [`holds_a_lab_until_it_is_killed`] that it was started by a test, not by hand.
-const CHILD: &str = "FWD_TEST_LAB_CHILD";
 
 fn run(ns: &Namespace, argv: &[&str]) -> lab::Output {
     lab::run(command_in(ns, argv), LIMIT).unwrap()
@@ -241,27 +241,15 @@ fn leftovers_of_a_killed_process_are_swept() {
     assert_eq!(traces(&prefix), [""; 0]);
 }
 
-/// This program again, with a lab; and the lab's prefix.
+/// A process with a lab; and the lab's prefix.
 fn child_with_lab() -> (Process, String) {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "lab::holds_a_lab_until_it_is_killed", "--nocapture"]).env(CHILD, "1");
+    let mut command = std::process::Command::new(helper());
+    command.arg("hold-lab");
     let child = Process::spawn(command).unwrap();
     let prefix = wait_until(LIMIT, "the child has a lab", || {
         Ok(child.stdout().lines().find_map(|line| line.strip_prefix("lab ").map(String::from)))
     });
     (child, prefix.unwrap())
-}
-
-/// No test of its own: the process that the tests above start and kill, told by an environment variable.
-#[test]
-fn holds_a_lab_until_it_is_killed() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
-    let lab = Lab::new(&unique_prefix()).unwrap();
-    let _sleeper = Process::spawn(command_in(lab.host(), &["sleep", "60"])).unwrap();
-    println!("\nlab {}", lab.prefix());
-    wait_until(LIMIT, "somebody kills it", || Ok(None::<()>)).unwrap_err();
 }
 
 /// What of a lab is left on the machine.

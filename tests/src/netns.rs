@@ -11,8 +11,10 @@ use std::{
 
 use forwarder::{
     Error, Kind,
-    netns::{DIRECTORY, Listed, Name, Netns, exec, interfaces, list_all, list_named, mounts, named, nearest, of_pid},
+    netns::{DIRECTORY, Listed, Name, Netns, interfaces, list_all, list_named, named, nearest, of_pid},
 };
+
+use crate::fwd::helper;
 
 /// A namespace name of this test run alone; whatever bears it is removed at the end.
 struct Scratch(Name);
@@ -323,54 +325,11 @@ fn processes_of_one_namespace_know_each_other() {
     });
 }
 
-const HELPER: &str = "FWD_TEST_HELPER";
-
-/// What the helper says before its job: the output of the test harness is left of it.
-const BEGIN: &str = "helper begins\n";
-
-/// Runs this test program again as a process that does what `helper` says: see [`helper`].
-fn helper_command() -> Vec<OsString> {
-    let program = env::current_exe().expect("this program is a file");
-    [program.as_os_str(), "--exact".as_ref(), "netns::helper".as_ref(), "--nocapture".as_ref()].map(Into::into).into()
-}
-
-/// No test of its own: what other tests run in a process of its own, told by an environment variable.
-///
-/// `exec NAME COMMAND…` becomes the command in the namespace; `temporary DIR` tells whether a mount would vanish.
-#[test]
-fn helper() {
-    let Ok(job) = env::var(HELPER) else { return };
-    print!("{BEGIN}");
-    let words: Vec<&str> = job.split('\u{1f}').collect();
-    match words[..] {
-        ["exec", name, ref argv @ ..] => {
-            let name = Name::try_from(name).expect("a valid name");
-            let argv: Vec<OsString> = argv.iter().map(Into::into).collect();
-            let failure = exec(&Netns::open_named(&name).expect("it exists"), Some(&name), &argv);
-            eprintln!("{}", failure.error);
-            std::process::exit(failure.status.into());
-        }
-        ["temporary", dir] => match mounts::is_temporary(Path::new(dir)).expect("/proc is mounted") {
-            None => println!("lasting"),
-            Some(refusal) => {
-                println!("temporary {:?} {refusal}: {}", refusal.kind, refusal.remedy.as_deref().unwrap_or_default())
-            }
-        },
-        ["create", name] => {
-            let name = Name::try_from(name).expect("a valid name");
-            println!("{:?}", Netns::create_named(&name, |_| Ok(())).map_err(|error| error.kind).err());
-        }
-        _ => panic!("no such job: {words:?}"),
-    }
-}
-
 /// `ip netns exec`, with our means.
 fn run(name: &Name, argv: &[&str], stdin: &str) -> Output {
-    let [program, arguments @ ..] = &helper_command()[..] else { unreachable!("there is a program") };
-    let job = [&["exec", name.as_str()], argv].concat().join("\u{1f}");
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env(HELPER, job)
+    let mut child = Command::new(helper())
+        .args(["exec", name.as_str()])
+        .args(argv)
         .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -381,10 +340,8 @@ fn run(name: &Name, argv: &[&str], stdin: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-/// The command's own output: without what the test harness says before it is replaced.
 fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_once(BEGIN).expect("the helper ran").1.to_owned()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
@@ -452,9 +409,9 @@ fn files_of_the_namespace_take_the_place_of_those_in_etc() {
 /// What a process that `wrapper` starts in its own way says about a mount on `dir`.
 fn asked(wrapper: &[&str], job: &[&str]) -> String {
     let mut words: Vec<OsString> = wrapper.iter().map(Into::into).collect();
-    words.extend(helper_command());
-    let text = output(Command::new(&words[0]).args(&words[1..]).env(HELPER, job.join("\u{1f}")));
-    text.split_once(BEGIN).expect("the helper ran").1.lines().next().unwrap_or_default().to_owned()
+    words.push(helper().into());
+    let text = output(Command::new(&words[0]).args(&words[1..]).args(job));
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// A shell that stays the parent of what follows.

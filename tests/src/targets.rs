@@ -3,7 +3,7 @@
 use std::fs;
 
 use forwarder::{
-    lab::{Process, command_in, http, run, wait_until},
+    lab::{Output, Process, command_in, http, run, wait_until},
     netns::Netns,
 };
 use serde_json::{Value, json};
@@ -14,22 +14,39 @@ use crate::{
     peers::{PATIENCE, at},
 };
 
+/// `up` of a namespace, called from within `ip netns exec`.
+fn up_within_exec(fwd: &Fwd, name: &str) -> Output {
+    let (host, pins) = (fwd.host().name().to_string(), fwd.pins());
+    let mut command = std::process::Command::new("ip");
+    command
+        .args(["netns", "exec", &host])
+        .arg(binary())
+        .arg("--run-dir")
+        .arg(pins)
+        .args(["--json", "up", "--ns", name]);
+    run(command, LIMIT).expect("it ends")
+}
+
 #[test]
-fn up_from_within_ip_netns_exec_is_refused_or_lasts() {
+fn first_up_from_within_ip_netns_exec_is_refused() {
     let fwd = Fwd::new();
     let before = snapshot(&fwd);
-    let (host, name, pins) = (fwd.host().name().to_string(), fwd.name("c1"), fwd.pins());
-    let (program, pins) = (binary(), pins.to_str().expect("UTF-8").to_owned());
-    let mut command = std::process::Command::new("ip");
-    command.args(["netns", "exec", &host]).arg(program).args(["--run-dir", &pins, "--json", "up", "--ns", &name]);
-    let output = run(command, LIMIT).expect("it ends");
-    if output.status.success() {
-        assert!(pings(&open(&name), fwd.uplink(0).outside[0]), "it does not last");
-    } else {
-        assert_eq!(output.status.code(), Some(5), "{output:?}");
-        assert!(output.stderr.contains(&format!("--host-netns {host}")), "the remedy: {output:?}");
-        assert_as_before(&fwd, &before);
-    }
+    let output = up_within_exec(&fwd, &fwd.name("c1"));
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert!(output.stderr.contains(&format!("--host-netns {}", fwd.host().name())), "the remedy: {output:?}");
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn further_up_from_within_ip_netns_exec_finds_the_bpffs_and_lasts() {
+    let fwd = Fwd::new();
+    let name = fwd.name("c2");
+    fwd.ok(&["ns", "add", &name]);
+    fwd.up("c1", &[]);
+    let output = up_within_exec(&fwd, &name);
+    assert!(output.status.success(), "{output:?}");
+    assert!(pings(&open(&name), fwd.uplink(0).outside[0]), "it does not last");
+    assert_eq!(fwd.list(&["ls"]).len(), 2);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Processes that the tests start beside `fwd`: those that have to die at a certain moment, and those that have to be a process
+//! of their own. Not for use by hand.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    path::Path,
+    process::{ExitCode, exit},
+    time::Duration,
+};
+
+use forwarder::{
+    cli::{self, Io},
+    execute::Observer,
+    lab::{Lab, Process, command_in, unique_prefix, wait_until},
+    netns::{Name, Netns, exec, mounts},
+    reconcile::Op,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// How long a laboratory is held at most.
+const HELD: Duration = Duration::from_secs(60);
+
+const USAGE: &str = "\
+usage: fwd-test-helper die-after N fwd ARGS…   run a command of fwd, and die after operation N of its plan
+                       hold-lab                make a laboratory, tell its prefix, and wait for a signal
+                       exec NAME [COMMAND…]    become the command inside a namespace
+                       temporary DIR           tell whether a mount at DIR would end with the command
+                       create NAME             create a namespace";
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    match texts[..] {
+        ["die-after", after, ..] if after.parse::<usize>().is_ok() => {
+            die_after(after.parse().unwrap_or_default(), &words[2..])
+        }
+        ["hold-lab"] => hold_lab(),
+        ["exec", name, ..] => become_command(&named(name), &words[2..]),
+        ["temporary", dir] => tell_temporary(Path::new(dir)),
+        ["create", name] => {
+            println!("{:?}", Netns::create_named(&named(name), |_| Ok(())).map_err(|error| error.kind).err());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn named(name: &str) -> Name {
+    Name::try_from(name).expect("a valid name")
+}
+
+/// Dies by SIGKILL after an operation.
+struct Dies {
+    after: usize,
+}
+
+impl Observer for Dies {
+    fn after(&mut self, index: usize, _op: &Op) {
+        if index == self.after {
+            kill(Pid::this(), Signal::SIGKILL).expect("a process may end itself");
+        }
+    }
+}
+
+fn die_after(after: usize, command: &[OsString]) -> ExitCode {
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    cli::run(command.iter().cloned(), &mut Dies { after }, &mut Io::stdio(&mut out, &mut err)).into()
+}
+
+fn hold_lab() -> ExitCode {
+    let lab = Lab::new(&unique_prefix()).expect("a laboratory");
+    let _sleeper = Process::spawn(command_in(lab.host(), &["sleep", "60"])).expect("it starts");
+    println!("lab {}", lab.prefix());
+    let released = wait_until(HELD, "somebody kills it", || Ok(None::<()>));
+    if released.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn become_command(name: &Name, argv: &[OsString]) -> ! {
+    let failure = exec(&Netns::open_named(name).expect("it exists"), Some(name), argv);
+    eprintln!("{}", failure.error);
+    exit(failure.status.into())
+}
+
+fn tell_temporary(dir: &Path) -> ExitCode {
+    match mounts::is_temporary(dir).expect("/proc is mounted") {
+        None => println!("lasting"),
+        Some(refusal) => {
+            println!("temporary {:?} {refusal}: {}", refusal.kind, refusal.remedy.as_deref().unwrap_or_default())
+        }
+    }
+    ExitCode::SUCCESS
+}
