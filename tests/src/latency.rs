@@ -1,6 +1,9 @@
 //! `fwd latency`: what it times, what it does not, and what it leaves behind.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use forwarder::{
     Error, Kind,
@@ -104,7 +107,7 @@ fn assert_all_timed(found: &Value, count: u32) {
     assert_eq!(sum, out, "the intervals are the whole");
     let cost = &found["cost"];
     let cost = ["zero_ns", "passed_ns", "measured_ns"].map(|key| cost[key].as_f64().expect("a number"));
-    assert!(cost[0] > 0.0 && cost[2] > cost[1], "{found:#}");
+    assert!(cost.iter().all(|cost| *cost > 0.0), "{found:#}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn what_happens_behind_the_uplink_does_not_count() {
     for way in ["out", "in"] {
         let way = &found["paths"][0][way];
         assert_eq!(packets(way), 20);
-        assert!(number(&way["p50_ns"]) < 20_000_000, "{way:#}");
+        assert!(u128::from(number(&way["p50_ns"])) < ONE_WAY.as_nanos(), "{way:#}");
     }
 }
 
@@ -205,7 +208,11 @@ fn flows_tell_the_round_trip_of_their_handshake() {
     let delay = Delay::start(&fwd, ONE_WAY).expect("a far host");
     let (near, far) = (at(fwd.uplink(0).outside[0], 9000), at(delay.address, 9000));
     let servers = (listen(fwd.internet(0), near), listen(&delay.host, far));
-    let streams = [near, far].map(|server| connect(&pod, ANY, server).expect("it connects"));
+    let connected = [near, far].map(|server| {
+        let began = Instant::now();
+        let stream = connect(&pod, ANY, server).expect("it connects");
+        (stream, u64::try_from(began.elapsed().as_micros()).expect("a short time"))
+    });
     exchange(&pod, (fwd.internet(0), fwd.uplink(0).outside[0]), 1);
     // Nobody answers.
     let silent = at(Ipv4Addr::new(198, 51, 100, 77), 9000);
@@ -216,11 +223,13 @@ fn flows_tell_the_round_trip_of_their_handshake() {
         found.unwrap_or_else(|| panic!("no {proto} to {to} in {flows:#?}"))["handshake_rtt_us"].clone()
     };
     let (close, distant) = (number(&of("tcp", near.ip())), number(&of("tcp", far.ip())));
-    // The first packet to a neighbour may wait for ARP, on either.
-    assert!((1..80_000).contains(&close), "{close} µs");
-    assert!((80_000..1_000_000).contains(&distant), "{distant} µs");
+    // No longer than the client waited, whatever else the machine did, and no shorter than the way there and back.
+    let [(_, near_waited), (_, far_waited)] = &connected;
+    assert!((1..=*near_waited).contains(&close), "{close} µs of {near_waited}");
+    let twice = u64::try_from(2 * ONE_WAY.as_micros()).expect("a short time");
+    assert!((twice..=*far_waited).contains(&distant), "{distant} µs of {far_waited}");
     assert_eq!((of("udp", near.ip()), of("tcp", silent.ip())), (Value::Null, Value::Null));
-    drop((streams, servers));
+    drop((connected, servers));
 }
 
 #[test]

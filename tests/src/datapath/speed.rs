@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, process::Command, time::Duration};
 
-use forwarder::dataplane::{Hook, Nothing, Sizes, Way};
+use forwarder::dataplane::{Hook, Sizes, Way};
 use forwarder_common::{
     abi::Tuple,
     rewrite::{Side, Ttl},
@@ -21,9 +21,9 @@ const SYN_ACK: u8 = 0x12;
 const PROTOS: [Proto; 2] = [Proto::Tcp, Proto::Udp];
 /// The hardware address of the next hop, and the uplink's as the lab numbers its links.
 const NEXT_HOP: [u8; 6] = [2, 1, 2, 3, 4, 5];
-/// An established packet may take so many times what an empty program takes, the costs of the run included: 2.0 to 2.2 here, and 5
-/// by the general path.
-const LIMIT: f64 = 3.3;
+/// The share that an established packet may take of what one with IP options takes, which goes the general way: 0.4 to 0.5 here, the
+/// costs of the run included.
+const LIMIT: f64 = 0.8;
 const TRIES: usize = 200;
 /// As many as a TTL of 255 lasts.
 const REPEAT: u32 = 200;
@@ -146,9 +146,8 @@ fn what_is_uncommon_about_an_established_flow_is_noticed() {
 }
 
 #[test]
-fn established_packet_takes_little_more_than_an_empty_program() {
+fn established_packet_takes_less_than_one_with_options() {
     with_fixture(&Sizes::default(), |fixture| {
-        let mut nothing = Nothing::load().unwrap();
         for (proto, port) in PROTOS.into_iter().zip(46_000..) {
             for (way, port) in [(Way::Out, port), (Way::Back, port + 100)] {
                 let talk = Talk::new(fixture, proto, port);
@@ -156,23 +155,27 @@ fn established_packet_takes_little_more_than_an_empty_program() {
                     Way::Out => (Hook::FromNs, talk.out(), fixture.host_end),
                     Way::Back => (Hook::FromUplink, talk.back(), fixture.uplink),
                 };
-                let frame = frame.ttl(255).build();
+                let frames = [frame.clone().ttl(255).build(), frame.ttl(255).options(1).build()];
                 let tuple = talk.tuple(fixture, way);
-                let (mut fast, mut empty) = (Duration::MAX, f64::MAX);
                 // The fastest of many: whatever else the machine does only adds to a run.
+                let mut fastest = [Duration::MAX; 2];
                 for tries in 0..TRIES {
-                    fixture.dataplane.translate_to_itself(&tuple, way).unwrap();
-                    let run = fixture.dataplane.test_run(hook, ifindex, ifindex, &frame, REPEAT).unwrap();
-                    assert_eq!(run.verdict, REDIRECT);
-                    fast = fast.min(run.duration);
-                    empty = empty.min(nothing.run(&frame, REPEAT).unwrap());
-                    if tries >= 20 && fast.as_nanos() as f64 / empty < LIMIT {
+                    for (frame, fastest) in frames.iter().zip(&mut fastest) {
+                        fixture.dataplane.translate_to_itself(&tuple, way).unwrap();
+                        let run = fixture.dataplane.test_run(hook, ifindex, ifindex, frame, REPEAT).unwrap();
+                        assert_eq!(run.verdict, REDIRECT);
+                        *fastest = run.duration.min(*fastest);
+                    }
+                    if tries >= 20 && fastest[0].as_secs_f64() < LIMIT * fastest[1].as_secs_f64() {
                         break;
                     }
                 }
-                let ratio = fast.as_nanos() as f64 / empty;
-                println!("{proto:?} {way:?}: {fast:?}, empty {empty} ns, ratio {ratio:.1}");
-                assert!(ratio < LIMIT, "{proto:?} {way:?}: {fast:?} a packet, an empty program takes {empty} ns");
+                let [fast, general] = fastest;
+                println!("{proto:?} {way:?}: {fast:?}, with options {general:?}");
+                assert!(
+                    fast.as_secs_f64() < LIMIT * general.as_secs_f64(),
+                    "{proto:?} {way:?}: {fast:?} of {general:?}"
+                );
             }
         }
     });

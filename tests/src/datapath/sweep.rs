@@ -46,7 +46,8 @@ fn slices_are_short_on_a_large_table_of_which_all_ends_at_once() {
             after.longest_ns / 1000
         );
         assert!(after.ended >= u64::from(begun));
-        // A CPU that is not ours may be taken away in the middle of a slice, but that is rare.
-        assert!(u64::from(late) * 20 <= slices, "{late} of {slices} slices took too long: {after:?}");
+        // A CPU that is not ours may be taken away in the middle of a slice. Were all ended at once, there would be one slice.
+        assert!(u64::from(late) * 2 <= slices, "{late} of {slices} slices took too long: {after:?}");
+        assert!(slices >= u64::from(begun) / 192, "{begun} flows ended in {slices} slices");
     });
 }

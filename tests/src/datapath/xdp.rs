@@ -112,6 +112,8 @@ fn what_is_not_plain_is_left_as_it_is() {
                     frame[at] = byte;
                     frame
                 };
+                // The external port is a random one: no constant differs from it for sure.
+                let other = |at: usize| changed(at, !plain[at]);
                 assert_left(fixture, hook, "TTL at its end", &frame.clone().ttl(1).build());
                 assert_left(fixture, hook, "IP options", &frame.clone().options(1).build());
                 assert_left(fixture, hook, "a first fragment", &changed(20, 0x20));
@@ -121,7 +123,7 @@ fn what_is_not_plain_is_left_as_it_is() {
                 assert_left(fixture, hook, "IPv6", &changed(12, 0x86));
                 assert_left(fixture, hook, "a VLAN", &[&plain[..12], &[0x81, 0, 0, 5], &plain[12..]].concat());
                 assert_left(fixture, hook, "another protocol", &changed(23, 47));
-                assert_left(fixture, hook, "another port", &changed(if proto == Proto::Icmp { 39 } else { 37 }, 0xee));
+                assert_left(fixture, hook, "another port", &other(if proto == Proto::Icmp { 39 } else { 37 }));
                 assert_left(fixture, hook, "cut", &plain[..30]);
                 if proto == Proto::Tcp {
                     assert_left(fixture, hook, "a SYN", &frame.clone().tcp_flags(0x02).build());
