@@ -4,7 +4,8 @@ use std::{
     fs, io,
     os::fd::{AsFd as _, AsRawFd as _},
     path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aya::{
@@ -325,11 +326,22 @@ impl Dataplane {
             .remedy("run `fwd down --all` with that version first"))
     }
 
+    /// Since Linux 6.18 the kernel takes the memory of a timer without waiting for a lock (`kmalloc_nolock` in
+    /// kernel/bpf/helpers.c): on a busy machine it may be refused, and be there a moment later.
     fn start_sweep(&self) -> Result<()> {
-        match self.run("start_sweep", &[0; 64])? {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(-error)).doing("start", "the timer that ends idle flows"),
+        const ATTEMPTS: u32 = 200;
+        const PAUSE: Duration = Duration::from_millis(5);
+        for attempt in 1.. {
+            let error = self.run("start_sweep", &[0; 64])?;
+            if error == 0 {
+                break;
+            }
+            if error != -nix::libc::ENOMEM || attempt == ATTEMPTS {
+                return Err(io::Error::from_raw_os_error(-error)).doing("start", "the timer that ends idle flows");
+            }
+            thread::sleep(PAUSE);
         }
+        Ok(())
     }
 
     /// Runs the program `name` once over `packet`; its return value.
