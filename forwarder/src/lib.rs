@@ -13,5 +13,6 @@ pub mod netns;
 pub mod reconcile;
 pub mod render;
 pub mod sysctl;
+pub mod text;
 
 pub use error::{Context, Error, Kind, Result};

@@ -83,6 +83,8 @@ mod stun;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod traffic;
 #[cfg(test)]
 mod tun;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Error, Kind,
     render::{self, Look},
+    text::{harmless, is_harmless},
 };
 
 /// Writes `error` to stderr and returns `status`; `fwd` is what commands to try start with.
@@ -38,10 +39,11 @@ pub(super) fn misused(error: &clap::Error, args: &[OsString], io: &mut Io<'_>) -
     drop(if args::asks_for_json(args) {
         let (message, remedy) = split(&styled.to_string());
         render::write_usage_error(&message, &remedy, io.err)
-    } else if color {
+    } else if color && args.iter().all(|word| is_harmless(&word.to_string_lossy())) {
         write!(io.err, "{}", styled.ansi())
     } else {
-        write!(io.err, "{styled}")
+        // A script may have got its words from elsewhere.
+        styled.to_string().lines().try_for_each(|line| writeln!(io.err, "{}", harmless(line)))
     });
     Kind::Usage.exit_code()
 }

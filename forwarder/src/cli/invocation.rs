@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::args::GlobalArgs;
-use crate::dataplane::RunDir;
+use crate::{dataplane::RunDir, text};
 
 /// What a hint starts with: the program as the user typed it, with the global options that another command needs too.
 pub(super) fn prefix(program: &OsStr, global: &GlobalArgs) -> String {
@@ -32,14 +32,9 @@ pub(super) fn line(args: &[OsString]) -> String {
     args.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// `word` as a POSIX shell reads it back (what is no UTF-8 is shown as U+FFFD).
+/// `word` quoted (what is no UTF-8 is shown as U+FFFD).
 fn quoted(word: &OsStr) -> String {
-    let word = word.to_string_lossy();
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(safe) {
-        return word.into_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    text::word(&word.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -51,6 +46,6 @@ mod tests {
     #[test]
     fn words_survive_a_shell() {
         let words = ["fwd", "exec", "my net", "it's", "", "$HOME", "10.77.0.0/16"].map(OsString::from);
-        assert_eq!(line(&words), r"fwd exec 'my net' 'it'\''s' '' '$HOME' 10.77.0.0/16");
+        assert_eq!(line(&words), r#"fwd exec 'my net' "it's" '' '$HOME' 10.77.0.0/16"#);
     }
 }

@@ -124,7 +124,8 @@ impl<'a, 'io> Session<'a, 'io> {
     pub(super) fn emit_plan(&mut self, planned: Planned) -> Result<()> {
         let Planned { steps, warnings } = planned;
         self.warn(&warnings)?;
-        let view = |(index, Step { operation, commands })| StepView { step: index + 1, operation, commands };
+        let view =
+            |(index, Step { operation, commands })| StepView { step: index + 1, operation: operation.into(), commands };
         self.emit(&steps.into_iter().enumerate().map(view).collect::<PlanView>())
     }
 

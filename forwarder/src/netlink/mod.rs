@@ -10,6 +10,7 @@ mod carrier;
 mod failure;
 mod fdb;
 mod filter;
+mod legible;
 mod link;
 mod names;
 mod neighbour;

@@ -13,7 +13,7 @@ use rtnetlink::{
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
-use super::Failure;
+use super::{Failure, legible};
 
 /// How often a list is read again because it changed meanwhile, before that is an error.
 const DUMP_ATTEMPTS: usize = 64;
@@ -109,7 +109,9 @@ impl Connection {
         while !rest.is_empty() {
             let length = NetlinkBuffer::new_checked(rest).map_err(malformed)?.length() as usize;
             let (message, after) = rest.split_at(length.min(rest.len()));
-            let message = NetlinkMessage::deserialize(message).map_err(malformed)?;
+            let message = NetlinkMessage::deserialize(message)
+                .or_else(|_| NetlinkMessage::deserialize(&legible::mended(message)))
+                .map_err(malformed)?;
             // What an earlier request that failed half-way has left is not for this one.
             if message.header.sequence_number == self.sequence {
                 answer.take(message, flags)?;

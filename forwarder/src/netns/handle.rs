@@ -19,7 +19,7 @@ use nix::{
 };
 
 use super::{DIRECTORY, Name, failed, named, nearest, sys};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, text::word};
 
 /// A network namespace, opened once and verified to be one.
 ///
@@ -237,7 +237,7 @@ fn no_such_name(name: &Name) -> Error {
     let names = named().unwrap_or_default();
     error.remedy(match nearest(name.as_str(), &names) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("`fwd ns ls` shows those that exist, `fwd ns add {name}` makes it"),
+        None => format!("`fwd ns ls` shows those that exist, `fwd ns add {}` makes it", word(name.as_str())),
     })
 }
 
@@ -245,7 +245,7 @@ fn no_such_name(name: &Name) -> Error {
 fn leftover(name: &Name, path: &Path) -> Error {
     let why = format!("{} is there, but it is no network namespace", path.display());
     Error::new(Kind::Conflict, "open", format!("namespace {name}"), why)
-        .remedy(format!("if nothing is about to create it, remove the leftover: `fwd ns rm {name}`"))
+        .remedy(format!("if nothing is about to create it, remove the leftover: `fwd ns rm {}`", word(name.as_str())))
 }
 
 #[cfg(test)]

@@ -137,10 +137,7 @@ fn is_path(name: &str) -> bool {
 /// The name of a namespace under /run/netns, else the whole path.
 fn shown(path: &Path) -> String {
     let name = path.strip_prefix(DIRECTORY).ok().and_then(Path::to_str).and_then(|name| Name::try_from(name).ok());
-    name.map_or_else(
-        || path.display().to_string().replace(char::is_control, "\u{fffd}"),
-        |name| name.as_str().to_owned(),
-    )
+    name.map_or_else(|| path.display().to_string(), |name| name.as_str().to_owned())
 }
 
 /// The interfaces of the namespace `inode`, which is opened by one of its paths or processes.
@@ -210,7 +207,7 @@ mod tests {
     fn a_path_that_is_no_name_stays_a_path() {
         assert_eq!(shown(Path::new("/run/netns/blue")), "blue");
         assert_eq!(shown(Path::new("/run/netns/a/b")), "/run/netns/a/b");
-        assert_eq!(shown(Path::new("/run/netns/a\nb")), "/run/netns/a\u{fffd}b");
+        assert_eq!(shown(Path::new("/run/netns/a\nb")), "/run/netns/a\nb");
         assert_eq!(shown(Path::new("/run/netns")), "/run/netns");
     }
 

@@ -17,7 +17,7 @@ use nix::{
 };
 
 use super::{DIRECTORY, Name, Netns, failed, named};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, text::option};
 
 /// Source of the sysfs that `fwd exec` mounts where the namespace has no name; with a name it is the name, as with
 /// iproute2.
@@ -135,7 +135,7 @@ fn reason(
 fn refusal(dir: &Path, why: &str) -> Error {
     let name = current_name().map_or_else(|| "NAME".into(), |name| name.to_string());
     Error::new(Kind::Unsupported, "keep a mount under", dir.display().to_string(), why)
-        .remedy(format!("run it outside, on behalf of that namespace: `fwd --host-netns {name} …`"))
+        .remedy(format!("run it outside, on behalf of that namespace: `fwd {} …`", option("--host-netns", &name)))
 }
 
 /// The name of the caller's network namespace, if it has one.

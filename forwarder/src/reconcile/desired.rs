@@ -13,6 +13,7 @@ use crate::{
     Error, Kind, Result,
     dataplane::{Backend, Sizes},
     netlink::{Mac, nft},
+    text::word,
 };
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
@@ -249,8 +250,10 @@ fn refuse_foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
     match actual.host.net.link(bridge) {
         Some(link) if !names::is_our_bridge(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
-            Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why)
-                .remedy(format!("rename it (`ip link set {bridge} name …`), or use another network: --network NAME")))
+            Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why).remedy(format!(
+                "rename it (`ip link set {} name …`), or use another network: --network NAME",
+                word(bridge)
+            )))
         }
         _ => Ok(()),
     }

@@ -9,6 +9,7 @@ use crate::{
     dataplane::{Backend, Sizes},
     netlink::LinkLayer,
     netns::DIRECTORY,
+    text::word,
 };
 
 impl Op {
@@ -38,7 +39,7 @@ impl Op {
             | Object::Port { .. }
             | Object::Fdb { .. }
             | Object::Neighbour { .. }) => here(outside(object, make)),
-            object => here(data_path(object, make, &quoted(pins))),
+            object => here(data_path(object, make, &word(pins))),
         }
     }
 }
@@ -49,10 +50,10 @@ fn on_host(line: String, host: &str) -> String {
     let is_name = !host.contains('/');
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
     match command {
-        "ip" | "bridge" | "tc" if is_name => format!("{command} -n {} {rest}", quoted(host)),
-        "ip" | "bridge" | "tc" | "nft" | "sysctl" => format!("nsenter --net={} {line}", quoted(&path)),
+        "ip" | "bridge" | "tc" if is_name => format!("{command} -n {} {rest}", word(host)),
+        "ip" | "bridge" | "tc" | "nft" | "sysctl" => format!("nsenter --net={} {line}", word(&path)),
         // Programs and maps belong to no namespace, hooks do.
-        "bpftool" if rest.starts_with("net ") => format!("nsenter --net={} {line}", quoted(&path)),
+        "bpftool" if rest.starts_with("net ") => format!("nsenter --net={} {line}", word(&path)),
         _ => line,
     }
 }
@@ -61,10 +62,10 @@ fn on_host(line: String, host: &str) -> String {
 fn inside(object: &Object, make: bool) -> Vec<String> {
     let (add, up, replace) = verbs(make);
     let line = match object {
-        Object::Netns { name } => format!("ip netns {add} {}", quoted(name.as_str())),
+        Object::Netns { name } => format!("ip netns {add} {}", word(name.as_str())),
         Object::Loopback { ns } => format!("{} link set lo {up}", ip(ns)),
         Object::NsAddress { ns, ns_if, address } => format!("{} addr {add} {address} dev {ns_if}", ip(ns)),
-        Object::NsLinkUp { ns, ns_if } => format!("{} link set {ns_if} {up}", ip(ns)),
+        Object::NsLinkUp { ns, ns_if } => format!("{} link set {} {up}", ip(ns), word(ns_if)),
         Object::NsOffloads { ns, ns_if } => {
             let (finish, take) = if make { ("off", "on") } else { ("on", "off") };
             return vec![format!(
@@ -79,7 +80,7 @@ fn inside(object: &Object, make: bool) -> Vec<String> {
             format!("{} neigh {replace} {gateway} lladdr {} dev {ns_if} nud permanent", ip(ns), mac_text(*mac))
         }
         Object::ResolvConf { ns, .. } => {
-            let directory = quoted(&format!("/etc/netns/{ns}"));
+            let directory = word(&format!("/etc/netns/{ns}"));
             return match make {
                 true => vec![
                     format!("mkdir -p {directory}"),
@@ -108,21 +109,21 @@ fn outside(object: &Object, make: bool) -> Vec<String> {
                 format!("mtu {mtu} type veth peer name {} netns {ns} address {mac} mtu {mtu}", spec.ns_if)
             });
         }
-        Object::GatewayAddress { bridge, address } => format!("ip addr {add} {address} dev {}", quoted(bridge)),
-        Object::LinkUp { name } => format!("ip link set {} {up}", quoted(name)),
-        Object::Port { host_if, bridge } if make => format!("ip link set {host_if} master {}", quoted(bridge)),
-        Object::Port { host_if, .. } => format!("ip link set {host_if} nomaster"),
+        Object::GatewayAddress { bridge, address } => format!("ip addr {add} {address} dev {}", word(bridge)),
+        Object::LinkUp { name } => format!("ip link set {} {up}", word(name)),
+        Object::Port { host_if, bridge } if make => format!("ip link set {} master {}", word(host_if), word(bridge)),
+        Object::Port { host_if, .. } => format!("ip link set {} nomaster", word(host_if)),
         Object::Fdb { host_if, mac } => {
-            format!("bridge fdb {replace} {} dev {host_if} master static", mac_text(*mac))
+            format!("bridge fdb {replace} {} dev {} master static", mac_text(*mac), word(host_if))
         }
         Object::Neighbour { bridge, address, mac } => {
-            format!("ip neigh {replace} {address} lladdr {} dev {} nud permanent", mac_text(*mac), quoted(bridge))
+            format!("ip neigh {replace} {address} lladdr {} dev {} nud permanent", mac_text(*mac), word(bridge))
         }
         Object::Masquerade { subnet, uplink, .. } if make => {
             return vec![
                 "nft add table ip fwd".into(),
                 "nft 'add chain ip fwd postrouting { type nat hook postrouting priority srcnat; }'".into(),
-                format!("nft add rule ip fwd postrouting ip saddr {subnet} oifname {} masquerade", quoted(uplink)),
+                format!("nft add rule ip fwd postrouting ip saddr {subnet} oifname {} masquerade", word(uplink)),
             ];
         }
         Object::Masquerade { .. } => "nft delete table ip fwd".into(),
@@ -138,7 +139,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         vec![format!("bpftool map {verb} pinned {pins}/maps/{map} key {what}")]
     };
     let hook = |program: &str, direction: &str, interface: &str| {
-        let interface = quoted(interface);
+        let interface = word(interface);
         match make {
             true => format!("bpftool net attach tcx_{direction} pinned {pins}/progs/{program} dev {interface}"),
             false => format!("bpftool net detach tcx_{direction} dev {interface}"),
@@ -211,7 +212,7 @@ fn host_end(object: &Object, make: bool, pins: &str) -> Vec<String> {
 }
 
 fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String> {
-    let host_if = quoted(host_if);
+    let host_if = word(host_if);
     match (attach, make) {
         (Backend::Tcx, true) => {
             vec![format!("bpftool net attach tcx_ingress pinned {pins}/progs/from_ns dev {host_if}")]
@@ -227,7 +228,7 @@ fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String
 
 /// An XDP program, and that frames may be sent by the interface. `ip` chooses native or generic XDP as `fwd` does.
 fn xdp(program: &str, interface: &str, make: bool, pins: &str) -> Vec<String> {
-    let interface = quoted(interface);
+    let interface = word(interface);
     match make {
         true => vec![
             format!("ip link set dev {interface} xdp pinned {pins}/progs/{program}"),
@@ -275,11 +276,11 @@ const fn verbs(make: bool) -> (&'static str, &'static str, &'static str) {
 }
 
 fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String) -> Vec<String> {
-    let name = quoted(name);
+    let name = word(name);
     match make {
         true => vec![
             format!("ip link add {name} {}", properties()),
-            format!("ip link set {name} alias {} addrgenmode none up", quoted(alias)),
+            format!("ip link set {name} alias {} addrgenmode none up", word(alias)),
         ],
         false => vec![format!("ip link del {name}")],
     }
@@ -288,22 +289,22 @@ fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String
 /// `ip`, acting inside a namespace.
 fn ip(ns: &TargetRef) -> String {
     match ns {
-        TargetRef::Named(name) => format!("ip -n {}", quoted(name.as_str())),
+        TargetRef::Named(name) => format!("ip -n {}", word(name.as_str())),
         other => format!("nsenter --net={} ip", netns_path(other)),
     }
 }
 
 /// What `nsenter --net` takes.
 fn netns_path(ns: &TargetRef) -> String {
-    quoted(&ns.path().display().to_string())
+    word(&ns.path().display().to_string())
 }
 
 /// What `ip link … netns` takes.
 fn netns(ns: &TargetRef) -> String {
     match ns {
-        TargetRef::Named(name) => quoted(name.as_str()),
+        TargetRef::Named(name) => word(name.as_str()),
         TargetRef::Pid(pid) => pid.to_string(),
-        TargetRef::Path(path) => quoted(&path.display().to_string()),
+        TargetRef::Path(path) => word(&path.display().to_string()),
     }
 }
 
@@ -317,26 +318,9 @@ fn key(path: &str) -> String {
     path.chars().map(swap).collect()
 }
 
-/// `text` as one word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.into();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(quoted("/run/fwd/bpf/1"), "/run/fwd/bpf/1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 
     #[test]
     fn lines_act_in_the_namespace_that_plays_the_host() {

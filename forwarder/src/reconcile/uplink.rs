@@ -7,6 +7,7 @@ use crate::{
     Error, Kind, Result,
     netlink::{Link, LinkLayer},
     netns::{Name, nearest},
+    text::{option, word},
 };
 
 /// The uplink of a network.
@@ -77,13 +78,16 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
         );
     }
     if !link.up {
-        return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {name} up")));
+        return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {} up", word(name))));
     }
     let Some(address) = actual.host.net.ipv4(link.index) else {
         let error = refuse(Kind::Failed, "it has no IPv4 address");
         return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
-            Some(controller) => error.remedy(format!("it is a port of {0}: try --uplink {0}", controller.name)),
-            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {name}")),
+            Some(controller) => {
+                let way = option("--uplink", &controller.name);
+                error.remedy(format!("it is a port of {}: try {way}", controller.name))
+            }
+            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {}", word(name))),
         });
     };
     Ok(uplink(link, address.addr()))

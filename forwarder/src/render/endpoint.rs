@@ -13,6 +13,7 @@ use super::{
     table::{Grid, Holds, plain, toned},
     units,
 };
+use crate::text::{Untrusted, option};
 
 /// Flows by state.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -49,9 +50,9 @@ impl XdpView {
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointView {
     /// Network.
-    pub network: String,
+    pub network: Untrusted,
     /// Name of the namespace, if it has one.
-    pub ns: Option<String>,
+    pub ns: Option<Untrusted>,
     /// Inode of the namespace on nsfs.
     pub netns_inode: u64,
     /// Process by which the namespace was given.
@@ -59,18 +60,18 @@ pub struct EndpointView {
     /// Whether `up` made the namespace.
     pub ns_created: bool,
     /// Host end of the veth pair.
-    pub host_if: String,
+    pub host_if: Untrusted,
     /// Whether the host end has been deleted by hand; said in text only.
     #[serde(skip)]
     pub gone: bool,
     /// Interface inside.
-    pub ns_if: String,
+    pub ns_if: Untrusted,
     /// Addresses inside, with the network's prefix length.
     pub addresses: Vec<IpNet>,
     /// Gateways: the bridge's addresses.
     pub gateways: Vec<IpAddr>,
     /// Interface to the outside.
-    pub uplink: String,
+    pub uplink: Untrusted,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
     /// How the program is attached to the host end, `tcx` or `clsact`; none with the kernel's own data path.
@@ -84,7 +85,7 @@ pub struct EndpointView {
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Bridge.
-    pub bridge: String,
+    pub bridge: Untrusted,
     /// MTU, bytes.
     pub mtu: u32,
     /// Packets from the namespace.
@@ -110,14 +111,14 @@ impl EndpointView {
     /// What people call the namespace.
     #[must_use]
     pub fn label(&self) -> String {
-        label(self.ns.as_deref(), self.pid, self.netns_inode)
+        label(self.ns.as_ref(), self.pid, self.netns_inode)
     }
 
     /// How the namespace is given on the command line: `--ns mynet`, `--pid 4711`, or by nothing.
     #[must_use]
     pub fn option(&self) -> Option<String> {
         match (&self.ns, self.pid) {
-            (Some(ns), _) => Some(format!("--ns {ns}")),
+            (Some(ns), _) => Some(option("--ns", ns.exact())),
             (None, Some(pid)) => Some(format!("--pid {pid}")),
             (None, None) => None,
         }
@@ -158,9 +159,9 @@ impl EndpointView {
 }
 
 /// What people call a namespace: its name, else its process, else its inode.
-pub(super) fn label(ns: Option<&str>, pid: Option<u32>, inode: u64) -> String {
+pub(super) fn label(ns: Option<&Untrusted>, pid: Option<u32>, inode: u64) -> String {
     match (ns, pid) {
-        (Some(ns), _) => ns.to_owned(),
+        (Some(ns), _) => ns.to_string(),
         (None, Some(pid)) => format!("pid {pid}"),
         (None, None) => format!("net:[{inode}]"),
     }
@@ -189,7 +190,7 @@ impl Listing for EndpointView {
 /// A network's heading and the table of its endpoints.
 fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let Some(first) = endpoints.first() else { return Ok(()) };
-    let name = look.paint(Tone::Strong, &first.network);
+    let name = look.paint(Tone::Strong, &first.network.to_string());
     let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
     writeln!(out, "{name}  {}, uplink {}, datapath {}{options}", first.gateways(), first.uplink, first.datapath())?;
     let columns = [

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Look, Tone, write_json};
-use crate::{Error, Kind};
+use crate::{Error, Kind, text::harmless};
 
 /// `{"error": …}`.
 #[derive(Serialize)]
@@ -34,9 +34,10 @@ pub fn write_error(error: &Error, json: bool, look: &Look, out: &mut dyn Write) 
         let error = ErrorView { code: error.kind.name(), message: error.to_string(), object, remedy };
         return write_json(&Document { error }, out);
     }
-    writeln!(out, "{} {error}", look.paint(Tone::Bad, "error:"))?;
+    // It names what others have named.
+    writeln!(out, "{} {}", look.paint(Tone::Bad, "error:"), harmless(&error.to_string()))?;
     if let Some(remedy) = &remedy {
-        writeln!(out, "  {} {remedy}", look.paint(Tone::Hint, "try:"))?;
+        writeln!(out, "  {} {}", look.paint(Tone::Hint, "try:"), harmless(remedy))?;
     }
     Ok(())
 }
@@ -47,7 +48,7 @@ pub fn write_error(error: &Error, json: bool, look: &Look, out: &mut dyn Write) 
 /// Those of `out`.
 pub fn write_warning(warning: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let warning = warning.replace("`fwd ", &format!("`{} ", look.fwd));
-    writeln!(out, "{} {warning}", look.paint(Tone::Warn, "warning:"))
+    writeln!(out, "{} {}", look.paint(Tone::Warn, "warning:"), harmless(&warning))
 }
 
 /// Writes a command line's mistake as JSON: `message` is what is wrong, `remedy` the command that explains.

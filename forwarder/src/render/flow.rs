@@ -12,14 +12,15 @@ use super::{
     table::{Grid, Holds, plain, toned},
     units,
 };
+use crate::text::Untrusted;
 
 /// One translated flow. `tx` is namespace → outside.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct FlowView {
     /// Network; none for a flow of the host's own.
-    pub network: Option<String>,
+    pub network: Option<Untrusted>,
     /// Name of the namespace, if it has one.
-    pub ns: Option<String>,
+    pub ns: Option<Untrusted>,
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub proto: String,
     /// Source as the namespace sees it.

@@ -16,6 +16,7 @@ use super::{
     table::{Grid, Holds, plain, toned},
     units,
 };
+use crate::text::Untrusted;
 
 /// The result of `fwd inspect` for an endpoint.
 #[derive(Clone, Debug, Serialize)]
@@ -91,7 +92,7 @@ impl InspectView {
             (Some(_), false) => "program NOT attached".into(),
         };
         let traffic = |packets, bytes| format!("{}, {}", units::counted(packets, "packet"), units::bytes(bytes));
-        let uplink = [Some(endpoint.uplink.clone()), self.uplink_address.map(|address| address.to_string())];
+        let uplink = [Some(endpoint.uplink.to_string()), self.uplink_address.map(|address| address.to_string())];
         let flows = endpoint.flows.map(|flows| {
             let FlowCounts { half_open, established, closing, limit } = flows;
             format!("{established} established of {limit}, {half_open} half-open, {closing} closing")
@@ -122,13 +123,13 @@ impl InspectView {
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerView {
     /// Its name.
-    pub ifname: String,
+    pub ifname: Untrusted,
     /// Its ifindex, there.
     pub ifindex: u32,
     /// Inode of the namespace it is in.
     pub netns_inode: u64,
     /// Name of that namespace, if it has one.
-    pub ns: Option<String>,
+    pub ns: Option<Untrusted>,
     /// A process in that namespace, if there is one.
     pub example: Option<ProcessView>,
     /// Whether that is the host's namespace.
@@ -155,7 +156,7 @@ impl PeerView {
 #[derive(Clone, Debug, Serialize)]
 pub struct PortView {
     /// Its name.
-    pub ifname: String,
+    pub ifname: Untrusted,
     /// Its ifindex.
     pub ifindex: u32,
     /// The interface at the other end, if it is a veth whose other end can be found.
@@ -168,14 +169,14 @@ pub struct PortView {
 #[derive(Clone, Debug, Serialize)]
 pub struct InterfaceView {
     /// Its name.
-    pub ifname: String,
+    pub ifname: Untrusted,
     /// Its ifindex.
     pub ifindex: u32,
     /// `veth`, `bridge`, …; none for a physical interface.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// Name of the namespace that was looked in; none for the host's.
-    pub ns: Option<String>,
+    pub ns: Option<Untrusted>,
     /// Inode of that namespace.
     pub netns_inode: u64,
     /// MAC, if it has one.
@@ -185,11 +186,11 @@ pub struct InterfaceView {
     /// Whether it is set up.
     pub up: bool,
     /// Alias, if it has one: how fwd marks what is its own.
-    pub alias: Option<String>,
+    pub alias: Option<Untrusted>,
     /// Addresses.
     pub addresses: Vec<IpNet>,
     /// The bridge (or bond, …) that it is a port of.
-    pub controller: Option<String>,
+    pub controller: Option<Untrusted>,
     /// The other end of a veth pair, where it can be found.
     pub peer: Option<PeerView>,
     /// Ports of a bridge.
@@ -200,7 +201,7 @@ pub struct InterfaceView {
 
 impl View for InterfaceView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let name = look.paint(Tone::Strong, &self.ifname);
+        let name = look.paint(Tone::Strong, &self.ifname.to_string());
         let kind = self.kind.as_deref().unwrap_or("interface");
         let place = self.ns.as_ref().map_or_else(|| "of the host".into(), |ns| format!("in namespace {ns}"));
         writeln!(out, "{name}: {kind} {place}, {}", if self.up { "up" } else { "down" })?;
@@ -218,8 +219,11 @@ impl View for InterfaceView {
             let peer = port.peer.as_ref();
             grid.row(vec![
                 plain(&port.ifname),
-                plain(peer.map_or("-", |peer| &peer.ifname)),
-                plain(peer.map_or_else(|| "-".into(), |peer| peer.ns.clone().unwrap_or_else(|| peer.place()))),
+                plain(peer.map_or_else(|| "-".into(), |peer| peer.ifname.to_string())),
+                plain(peer.map_or_else(
+                    || "-".into(),
+                    |peer| peer.ns.as_ref().map_or_else(|| peer.place(), Untrusted::to_string),
+                )),
                 plain(if port.addresses.is_empty() { "-".into() } else { joined(&port.addresses) }),
             ]);
         }
@@ -246,9 +250,9 @@ impl InterfaceView {
             .add("link", format!("ifindex {}{mac}, mtu {}", self.ifindex, self.mtu))
             .add("addresses", joined(&self.addresses))
             .add("other end", peer)
-            .add("port of", self.controller.clone().unwrap_or_default())
+            .add("port of", self.controller.clone().unwrap_or_default().to_string())
             .add("endpoint", endpoint.unwrap_or_default())
-            .add("alias", self.alias.clone().unwrap_or_default());
+            .add("alias", self.alias.clone().unwrap_or_default().to_string());
         facts
     }
 }

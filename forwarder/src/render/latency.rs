@@ -10,7 +10,7 @@ use super::{
     table::{Grid, Holds, plain, toned},
     units,
 };
-use crate::latency::Distribution;
+use crate::{latency::Distribution, text::Untrusted};
 
 /// The result of `fwd latency`.
 #[derive(Clone, Debug, Serialize, PartialEq)]
@@ -46,15 +46,15 @@ pub struct LatencyCost {
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct LatencyPathView {
     /// Network, of an endpoint of fwd.
-    pub network: Option<String>,
+    pub network: Option<Untrusted>,
     /// Name of the namespace, if it has one.
-    pub ns: Option<String>,
+    pub ns: Option<Untrusted>,
     /// Interface at which the way out begins and the way in ends.
-    pub interface: String,
+    pub interface: Untrusted,
     /// Whether that interface is inside the namespace; else it is the host end.
     pub inside: bool,
     /// Interface to the outside.
-    pub uplink: String,
+    pub uplink: Untrusted,
     /// `tc` or `kernel`, of an endpoint of fwd.
     pub datapath: Option<String>,
     /// From leaving the namespace to leaving the uplink.
@@ -230,8 +230,8 @@ impl LatencyPathView {
         format!("{}: {place}{} → uplink {}{datapath}", self.name(), self.interface, self.uplink)
     }
 
-    fn name(&self) -> &str {
-        self.ns.as_deref().unwrap_or("(unnamed)")
+    fn name(&self) -> String {
+        self.ns.as_ref().map_or_else(|| "(unnamed)".into(), Untrusted::to_string)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     endpoint::{joined, label},
     table::{Grid, Holds, plain, toned},
 };
+use crate::text::Untrusted;
 
 /// A process.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct ProcessView {
     /// Its number.
     pub pid: u32,
     /// Its name (`/proc/PID/comm`).
-    pub comm: Option<String>,
+    pub comm: Option<Untrusted>,
 }
 
 impl ProcessView {
@@ -35,13 +36,13 @@ pub struct NamespaceView {
     /// Inode on nsfs.
     pub inode: u64,
     /// Names below /run/netns, then paths of other files that it is bound to.
-    pub names: Vec<String>,
+    pub names: Vec<Untrusted>,
     /// Number of processes inside.
     pub processes: Option<usize>,
     /// One of them.
     pub example: Option<ProcessView>,
     /// Interfaces inside.
-    pub interfaces: Option<Vec<String>>,
+    pub interfaces: Option<Vec<Untrusted>>,
     /// Whether this is the host's namespace (or the one given by `--host-netns`).
     pub host: bool,
     /// Whether `fwd` was called in this namespace.
@@ -105,7 +106,7 @@ pub struct WhereView {
     /// Inode of its network namespace.
     pub inode: u64,
     /// Names of the namespace, as in [`NamespaceView`].
-    pub names: Vec<String>,
+    pub names: Vec<Untrusted>,
     /// Whether this is the host's namespace.
     pub host: bool,
     /// Whether `fwd` was called in this namespace.
@@ -159,7 +160,7 @@ impl Listing for WhereView {
 #[derive(Clone, Debug, Serialize)]
 pub struct NamespaceChange {
     /// Name of the namespace.
-    pub ns: String,
+    pub ns: Untrusted,
     /// Its inode, where it exists afterwards.
     pub netns_inode: Option<u64>,
     /// Whether anything had to be done.
@@ -169,7 +170,7 @@ pub struct NamespaceChange {
 impl View for NamespaceChange {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let Self { ns, netns_inode, changed } = self;
-        let ns = look.paint(Tone::Strong, ns);
+        let ns = look.paint(Tone::Strong, &ns.to_string());
         match (netns_inode, changed) {
             (Some(_), _) => writeln!(out, "namespace {ns} made"),
             (None, true) => writeln!(out, "namespace {ns} deleted"),

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Listing, Look, Tone, View, units};
+use crate::text::{Untrusted, harmless, option};
 
 /// One operation of a plan.
 #[derive(Clone, Debug, Serialize)]
@@ -12,7 +13,7 @@ pub struct StepView {
     /// Position, from 1.
     pub step: usize,
     /// What is done, in words.
-    pub operation: String,
+    pub operation: Untrusted,
     /// Command lines that do the same by hand.
     pub commands: Vec<String>,
 }
@@ -29,7 +30,7 @@ impl Listing for StepView {
         for step in items {
             writeln!(out, "{:width$}. {}", step.step, step.operation)?;
             for line in step.commands.iter().flat_map(|command| command.lines()) {
-                writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, line))?;
+                writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, &harmless(line)))?;
             }
         }
         let count = units::counted(items.len() as u64, "operation");
@@ -42,24 +43,27 @@ impl Listing for StepView {
 pub struct DownView {
     /// The namespace that was to be taken down; none: all of them. Said in text only.
     #[serde(skip)]
-    pub label: Option<String>,
+    pub label: Option<Untrusted>,
     /// Whether anything had to be done.
     pub changed: bool,
     /// What was removed, in words, in the order of removal.
-    pub removed: Vec<String>,
+    pub removed: Vec<Untrusted>,
     /// The nearest name of something that is up, where the one given is not.
-    pub nearest: Option<String>,
+    pub nearest: Option<Untrusted>,
 }
 
 impl View for DownView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let Self { label, changed, removed, nearest } = self;
-        let label = label.as_ref().map(|label| look.paint(Tone::Strong, label));
+        let label = label.as_ref().map(|label| look.paint(Tone::Strong, &label.to_string()));
         if !changed {
             let state = label.map_or_else(|| "nothing is up".into(), |label| format!("{label} is not up"));
             writeln!(out, "nothing to do: {state}")?;
             return match nearest {
-                Some(nearest) => writeln!(out, "  {} {} down --ns {nearest}", look.paint(Tone::Hint, "try:"), look.fwd),
+                Some(nearest) => {
+                    let nearest = option("--ns", nearest.exact());
+                    writeln!(out, "  {} {} down {nearest}", look.paint(Tone::Hint, "try:"), look.fwd)
+                }
                 None => Ok(()),
             };
         }

@@ -21,7 +21,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         netns_inode: 4_026_532_000 + u64::from(host),
         pid: ns.is_none().then_some(4711),
         ns_created: ns.is_some(),
-        host_if: format!("fwdv3f9a1b{host:02}"),
+        host_if: format!("fwdv3f9a1b{host:02}").into(),
         gone: false,
         ns_if: "eth0".into(),
         addresses: vec![format!("10.77.{third}.{host}/24").parse().unwrap()],

@@ -8,12 +8,13 @@ use super::{
     Look, Tone, View,
     table::{Grid, Holds, plain, toned},
 };
+use crate::text::Untrusted;
 
 /// Packets of one hook of one interface that had one verdict.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct StatView {
     /// Interface; empty for packets that came from one that is no endpoint.
-    pub ifname: String,
+    pub ifname: Untrusted,
     /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
     pub hook: String,
     /// `forwarded`, `punted` or `dropped`.
@@ -27,6 +28,11 @@ pub struct StatView {
 }
 
 impl StatView {
+    /// The interface as it is shown.
+    fn interface(&self) -> String {
+        if self.ifname.exact().is_empty() { "-".into() } else { self.ifname.to_string() }
+    }
+
     /// The order of listings: along the way of a packet, good news first.
     #[must_use]
     pub fn sort_key(&self) -> impl Ord + use<> {
@@ -73,7 +79,7 @@ impl View for StatsView {
             let tone = if previous == place { Tone::Dim } else { Tone::Plain };
             previous = place;
             grid.row(vec![
-                toned(if stat.ifname.is_empty() { "-" } else { &stat.ifname }, tone),
+                toned(stat.interface(), tone),
                 toned(&stat.hook, tone),
                 toned(&stat.verdict, verdict_tone(&stat.verdict)),
                 plain(stat.reason.as_deref().unwrap_or("-")),

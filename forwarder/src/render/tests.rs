@@ -4,6 +4,8 @@ use serde_json::Value;
 use super::{View, samples, write_error, write_json, write_usage_error};
 use crate::{Error, Kind};
 
+mod hostile;
+
 #[track_caller]
 fn text(view: &impl View, width: impl Into<Option<u16>>) -> String {
     let mut out = Vec::new();
@@ -65,7 +67,7 @@ fn ls_groups_by_network() {
 #[test]
 fn ls_cuts_long_names_and_never_addresses() {
     let mut endpoints = samples::endpoints();
-    endpoints[0].ns = Some("a-very-long-name-".repeat(15));
+    endpoints[0].ns = Some("a-very-long-name-".repeat(15).into());
     let shown = fitting(&endpoints, 80);
     assert!(shown.contains("10.77.0.2/24") && shown.contains("1.85 GB") && shown.contains('…'), "{shown}");
     assert!(text(&endpoints, None).contains(&"a-very-long-name-".repeat(15)), "whole when piped");
@@ -89,7 +91,7 @@ fn flows_take_two_lines_on_narrow_terminals() {
         flow.src_addr = "10.177.100.200".parse().unwrap();
         flow.nat_addr = Some("203.203.203.203".parse().unwrap());
         flow.dst_addr = "203.203.203.203".parse().unwrap();
-        flow.ns = Some("a-very-long-name-".repeat(15));
+        flow.ns = Some("a-very-long-name-".repeat(15).into());
     }
     fitting(&flows, 80);
 }

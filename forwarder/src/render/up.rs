@@ -36,7 +36,7 @@ impl View for UpView {
         writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
-        let uplink = [Some(endpoint.uplink.as_str()), uplink_address.as_deref()];
+        let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()];
         let mut lines = vec![
             ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
             (

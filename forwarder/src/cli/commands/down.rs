@@ -17,7 +17,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observ
     }
     let DownResult { changed, removed, nearest } = execute::down(&session.context(), &request, observer)?;
     let label = request.target.as_ref().map(target::label);
-    session.emit(&DownView { label, changed, removed, nearest })
+    let removed = removed.into_iter().map(Into::into).collect();
+    session.emit(&DownView { label: label.map(Into::into), changed, removed, nearest: nearest.map(Into::into) })
 }
 
 /// What the words ask for.

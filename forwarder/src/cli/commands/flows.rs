@@ -91,8 +91,8 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
     let port = |socket: &SocketAddrV4| has_ports(flow.proto).then(|| socket.port());
     let address = |socket: &SocketAddrV4| IpAddr::V4(*socket.ip());
     FlowView {
-        network: owner.map(|owner| owner.network.clone()),
-        ns: owner.and_then(|owner| owner.ns.clone()),
+        network: owner.map(|owner| owner.network.clone().into()),
+        ns: owner.and_then(|owner| owner.ns.clone()).map(Into::into),
         proto: protocol(flow.proto),
         src_addr: address(&flow.src),
         src_port: port(&flow.src),

@@ -45,7 +45,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         .plane
         .stats()?
         .into_iter()
-        .filter(|stat| stat.ifname == summary.host_if && stat.hook == "from_ns" && stat.packets > 0)
+        .filter(|stat| stat.ifname == summary.host_if.exact() && stat.hook == "from_ns" && stat.packets > 0)
         .map(stats::view)
         .collect();
     verdicts.sort_by_cached_key(crate::render::StatView::sort_key);

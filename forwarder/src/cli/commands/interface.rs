@@ -37,27 +37,27 @@ pub(super) fn view(
             (Some(state), Some((ifindex, endpoint))) => state.view(ifindex, &endpoint)?.addresses,
             _ => Vec::new(),
         };
-        Ok(PortView { ifname: port.name.clone(), ifindex: port.index, peer: finder.peer(port)?, addresses })
+        Ok(PortView { ifname: port.name.clone().into(), ifindex: port.index, peer: finder.peer(port)?, addresses })
     };
     let endpoint = match (state, owner(link)) {
         (Some(state), Some((ifindex, endpoint))) => Some(state.view(ifindex, &endpoint)?),
         _ => None,
     };
     Ok(InterfaceView {
-        ifname: link.name.clone(),
+        ifname: link.name.clone().into(),
         ifindex: link.index,
         kind: link.kind.clone(),
-        ns: finder.name_of(inode),
+        ns: finder.name_of(inode).map(Into::into),
         netns_inode: inode,
         mac: link.mac.map(mac),
         mtu: link.mtu,
         up: link.up,
-        alias: link.alias.clone(),
+        alias: link.alias.clone().map(Into::into),
         addresses: finder.netlink.addresses(Some(link.index))?.into_iter().map(|(_, address)| address).collect(),
         controller: link
             .controller
             .and_then(|index| links.iter().find(|link| link.index == index))
-            .map(|link| link.name.clone()),
+            .map(|link| link.name.clone().into()),
         peer: finder.peer(link)?,
         ports: ports.iter().map(port).collect::<Result<_>>()?,
         endpoint,
@@ -125,10 +125,10 @@ impl Finder {
     fn peer(&self, link: &Link) -> Result<Option<PeerView>> {
         let Some((_, listed, other)) = self.other_end(link)? else { return Ok(None) };
         Ok(Some(PeerView {
-            ifname: other.name,
+            ifname: other.name.into(),
             ifindex: other.index,
             netns_inode: listed.inode,
-            ns: name(listed),
+            ns: name(listed).map(Into::into),
             example: listed.example.as_ref().map(ProcessView::from),
             host: listed.is_host,
         }))

@@ -10,6 +10,7 @@ use crate::{
     netns::{self, Listed, Membership, Name, Netns, Process},
     reconcile::TargetRef,
     render::{NamespaceChange, NamespaceView, ProcessView, WhereView},
+    text::option,
 };
 
 /// Makes, deletes, lists and finds namespaces.
@@ -26,7 +27,7 @@ fn add(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
     let name = Name::try_from(name)?;
     let made = Netns::create_named(&name, |_| Ok(()))?;
     let netns_inode = Some(made.inode()?);
-    session.emit(&NamespaceChange { ns: name.to_string(), netns_inode, changed: true })
+    session.emit(&NamespaceChange { ns: name.as_str().into(), netns_inode, changed: true })
 }
 
 fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
@@ -36,10 +37,10 @@ fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
         && state.of(&target).is_ok()
     {
         let error = Error::new(Kind::Conflict, "delete", format!("namespace {name}"), "it is in a network of fwd");
-        return Err(error.remedy(format!("`fwd down --ns {name} --delete-ns`")));
+        return Err(error.remedy(format!("`fwd down {} --delete-ns`", option("--ns", name.as_str()))));
     }
     let changed = Netns::delete_named(&name)?;
-    session.emit(&NamespaceChange { ns: name.to_string(), netns_inode: None, changed })
+    session.emit(&NamespaceChange { ns: name.as_str().into(), netns_inode: None, changed })
 }
 
 fn ls(session: &mut Session<'_, '_>, all: bool) -> Result<()> {
@@ -52,6 +53,7 @@ fn of(session: &mut Session<'_, '_>, pids: &[u32]) -> Result<()> {
     let caller = session.caller.inode()?;
     let view = |pid: &u32| {
         let Membership { process, inode, names, is_host, shared_with, complete } = netns::of_pid(*pid, &session.host)?;
+        let names = names.into_iter().map(Into::into).collect();
         let shared_with = shared_with.iter().map(ProcessView::from).collect();
         let process = ProcessView::from(&process);
         Ok(WhereView { process, inode, names, host: is_host, caller: inode == caller, shared_with, complete })
@@ -63,7 +65,7 @@ fn of(session: &mut Session<'_, '_>, pids: &[u32]) -> Result<()> {
 impl From<&Process> for ProcessView {
     fn from(process: &Process) -> Self {
         let Process { pid, comm } = process;
-        Self { pid: *pid, comm: Some(comm.clone()).filter(|comm| !comm.is_empty()) }
+        Self { pid: *pid, comm: Some(comm).filter(|comm| !comm.is_empty()).map(|comm| comm.as_str().into()) }
     }
 }
 
@@ -71,6 +73,8 @@ impl From<Listed> for NamespaceView {
     fn from(listed: Listed) -> Self {
         let Listed { inode, names, processes, example, interfaces, is_host, is_caller } = listed;
         let example = example.as_ref().map(ProcessView::from);
+        let names = names.into_iter().map(Into::into).collect();
+        let interfaces = interfaces.map(|names| names.into_iter().map(Into::into).collect());
         Self { inode, names, processes, example, interfaces, host: is_host, caller: is_caller }
     }
 }

@@ -33,5 +33,12 @@ fn nat(session: &mut Session<'_, '_>) -> Result<()> {
 /// A counter as it is shown.
 pub(super) fn view(stat: Stat) -> StatView {
     let Stat { ifname, hook, verdict, reason, packets, bytes } = stat;
-    StatView { ifname, hook: hook.into(), verdict: verdict.into(), reason: reason.map(Into::into), packets, bytes }
+    StatView {
+        ifname: ifname.into(),
+        hook: hook.into(),
+        verdict: verdict.into(),
+        reason: reason.map(Into::into),
+        packets,
+        bytes,
+    }
 }

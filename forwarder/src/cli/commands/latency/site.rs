@@ -45,11 +45,11 @@ impl Site {
     pub(super) fn view(&self) -> LatencyPathView {
         let (network, datapath) = self.endpoint.clone().unzip();
         LatencyPathView {
-            network,
-            ns: self.ns.clone(),
-            interface: self.ifname.clone(),
+            network: network.map(Into::into),
+            ns: self.ns.clone().map(Into::into),
+            interface: self.ifname.clone().into(),
             inside: self.inside.is_some(),
-            uplink: self.uplink_name.clone(),
+            uplink: self.uplink_name.clone().into(),
             datapath,
             out: crate::render::LatencyWay::new(&crate::latency::Distribution::default(), true),
             back: crate::render::LatencyWay::new(&crate::latency::Distribution::default(), false),
@@ -85,7 +85,10 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
     let (mut sites, mut warnings) = (Vec::new(), Vec::new());
     for (ifindex, endpoint) in found {
         let view = state.view(ifindex, &endpoint)?;
-        let label = view.ns.clone().unwrap_or_else(|| format!("the endpoint at {}", view.host_if));
+        let label = match &view.ns {
+            Some(ns) => ns.to_string(),
+            None => format!("the endpoint at {}", view.host_if),
+        };
         let other = match state.host_end(ifindex, &endpoint) {
             Some(link) => finder.other_end(link)?,
             None => None,
@@ -104,10 +107,10 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             ifindex: inner.index,
             ifname: inner.name,
             uplink: endpoint.uplink,
-            uplink_name: view.uplink,
+            uplink_name: view.uplink.exact().to_owned(),
             addresses: view.addresses.iter().filter_map(v4).collect(),
-            ns: view.ns,
-            endpoint: Some((view.network, view.datapath)),
+            ns: view.ns.map(|ns| ns.exact().to_owned()),
+            endpoint: Some((view.network.exact().to_owned(), view.datapath)),
         });
     }
     if sites.is_empty() {
