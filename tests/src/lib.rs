@@ -81,6 +81,8 @@ mod raw;
 #[cfg(test)]
 mod stun;
 #[cfg(test)]
+mod surroundings;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod terminal;

@@ -37,7 +37,7 @@ pub use load::Sizes;
 pub use lock::Lock;
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use probe::probe;
-pub use records::{address, name, name_of};
+pub use records::{COUNTER_BLOCKS, address, name, name_of};
 pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};

@@ -15,6 +15,8 @@ use crate::{Context as _, Error, Kind, Result};
 const FIRST_BLOCK: u32 = 1;
 /// As large as the map `COUNTERS`.
 const BLOCKS: u32 = 4096;
+/// How many of them interfaces can have.
+pub const COUNTER_BLOCKS: usize = (BLOCKS - FIRST_BLOCK) as usize;
 
 type Hash<K, V> = HashMap<MapData, K, V>;
 

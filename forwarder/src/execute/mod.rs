@@ -79,7 +79,7 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     runner.run_or_undo(&plan.ops, observer)?;
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
-    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, warnings: plan.warnings })
+    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings: plan.warnings })
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.

@@ -13,6 +13,8 @@ pub struct UpResult {
     pub changed: bool,
     /// Whether programs and flow table had to be loaded.
     pub loaded: bool,
+    /// How many more namespaces the network has room for.
+    pub room: usize,
     /// What the user ought to know.
     pub warnings: Vec<String>,
 }

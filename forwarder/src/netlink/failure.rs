@@ -59,10 +59,31 @@ impl Failure {
             }
             _ => Kind::Failed,
         };
-        let error = Error::new(kind, doing, object, self.to_string());
+        Error::new(kind, doing, object, self.to_string()).remedy(self.remedy()).caused_by(self)
+    }
+
+    /// What the user can do about it, as far as the error number tells.
+    fn remedy(&self) -> &'static str {
         match self.errno() {
-            Some(libc::EPERM | libc::EACCES) => error.remedy("run it as root").caused_by(self),
-            _ => error.caused_by(self),
+            _ if self.is_absence() => "it was removed, or moved away, at the same moment: run the command again",
+            Some(libc::EPERM | libc::EACCES) => "run it as root: it takes CAP_NET_ADMIN in that namespace",
+            Some(libc::EEXIST | libc::EADDRINUSE | libc::ENOTUNIQ) => {
+                "somebody else has made one: remove that, or choose another name or address"
+            }
+            Some(libc::EBUSY) => "somebody else uses it: run the command again when that is done",
+            Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT) => {
+                "this kernel is built without it: docs/kernels.md names what is needed"
+            }
+            Some(libc::ENETDOWN | libc::ENETUNREACH | libc::EHOSTUNREACH) => {
+                "set the interface up, and make sure that the router is on its link"
+            }
+            Some(libc::ENOBUFS | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
+                "the kernel has no room for it: free memory or descriptors, and run the command again"
+            }
+            None if matches!(self, Self::Disturbed) => {
+                "another program changes the network all the time: run the command again when it is quiet"
+            }
+            _ => "do the step by hand to see more: --dry-run prints the command of each",
         }
     }
 }

@@ -14,6 +14,20 @@ const LONGEST: usize = 255;
 pub struct Name(String);
 
 impl Name {
+    /// A name by the same rules for something else, such as `a network`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] with the value, escaped and shortened, and the rule it breaks.
+    pub fn of(what: &str, text: &str) -> Result<Self, Error> {
+        match broken_rule(text) {
+            None => Ok(Self(text.to_owned())),
+            Some(rule) => Err(Error::new(Kind::Usage, "use", format!("{} as the name of {what}", shown(text)), rule)
+                .remedy(
+                    "a name is a plain file name, such as `mynet`: 1 to 255 bytes without `/` and control characters",
+                )),
+        }
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -27,14 +41,7 @@ impl TryFrom<&str> for Name {
     /// # Errors
     /// [`Kind::Usage`] with the value, escaped and shortened, and the rule it breaks.
     fn try_from(text: &str) -> Result<Self, Error> {
-        match broken_rule(text) {
-            None => Ok(Self(text.to_owned())),
-            Some(rule) => {
-                Err(Error::new(Kind::Usage, "use", format!("{} as the name of a namespace", shown(text)), rule).remedy(
-                    "a name is a plain file name, such as `mynet`: 1 to 255 bytes without `/` and control characters",
-                ))
-            }
-        }
+        Self::of("a namespace", text)
     }
 }
 

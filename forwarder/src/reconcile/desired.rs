@@ -5,15 +5,14 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, NS_IF, Nat, NetworkRecord, Treatment, UpRequest, garbage, names,
-    subnet,
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment, UpRequest, garbage, names,
+    refuse, subnet,
     uplink::{self, Uplink},
 };
 use crate::{
     Error, Kind, Result,
     dataplane::{Backend, Sizes},
     netlink::{Mac, nft},
-    text::word,
 };
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
@@ -21,7 +20,7 @@ const SMALLEST_MTU: u32 = 68;
 /// Largest MTU of a veth pair and of an IPv4 packet, bytes.
 const LARGEST_MTU: u32 = 65_535;
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
-const MOST_PORTS: usize = 1_023;
+pub(super) const MOST_PORTS: usize = 1_023;
 
 /// What there is to be.
 #[derive(Clone, Debug)]
@@ -74,11 +73,12 @@ impl Desired {
             None => new_network(request, actual, name)?,
         };
         let table = table(request, actual, &network)?;
-        refuse_attach(request, actual, &network)?;
+        refuse::attach(request, actual, &network)?;
         let endpoint = match attached {
             Some(record) => existing_endpoint(request, actual, record)?,
             None => {
-                refuse_occupied(request, actual, &network)?;
+                refuse::uncounted(actual, &network)?;
+                refuse::occupied(request, actual, &network)?;
                 new_endpoint(request, actual, &network, former)?
             }
         };
@@ -109,7 +109,7 @@ pub(super) fn network_name(request: &UpRequest, actual: &Actual) -> Result<Strin
         (Some(wanted), Some(record)) if wanted != record.network => {
             let why = format!("it is in network {} already, not in {wanted}", record.network);
             Err(Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
-                .remedy("take it out first: `fwd down` with the same namespace"))
+                .remedy(refuse::take_out(&request.target)))
         }
         (_, Some(record)) => Ok(record.network.clone()),
         (wanted, None) => Ok(wanted.unwrap_or_else(|| DEFAULT_NETWORK.into())),
@@ -120,21 +120,35 @@ pub(super) fn network_name(request: &UpRequest, actual: &Actual) -> Result<Strin
 fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord, attached: bool) -> Result<Network> {
     let uplink = uplink::of_network(actual, record, attached)?;
     let name = &record.name;
-    same(name, "uplink", request.uplink.as_ref(), &uplink.name)?;
-    same(name, "subnet", request.subnet.as_ref(), &record.subnet())?;
-    same(name, "MTU", request.mtu.as_ref(), &record.mtu)?;
-    same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
-    same(name, "NAT", request.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
-    let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
-    same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+    let remedy = || {
+        if attached {
+            return format!(
+                "leave the option out, or take the namespace out first: `fwd down {}`",
+                request.target.option()
+            );
+        }
+        format!(
+            "leave the option out, or use another network: --network {} (`fwd down --all` takes all of them down)",
+            refuse::free_name(actual)
+        )
+    };
+    let check = || {
+        same(name, "uplink", request.uplink.as_ref(), &uplink.name)?;
+        same(name, "subnet", request.subnet.as_ref(), &record.subnet())?;
+        same(name, "MTU", request.mtu.as_ref(), &record.mtu)?;
+        same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+        same(name, "NAT", request.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
+        let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
+        same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))
+    };
+    check().map_err(|error| error.remedy(remedy()))?;
     let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
     if !attached && ports >= MOST_PORTS {
         let why = format!("its bridge {} has {ports} ports, and takes no more", record.bridge);
-        return Err(
-            Error::new(Kind::Failed, "join", format!("network {name}"), why).remedy("use another: --network NAME")
-        );
+        return Err(Error::new(Kind::Failed, "join", format!("network {name}"), why)
+            .remedy(format!("use another: --network {}", refuse::free_name(actual))));
     }
-    refuse_foreign_bridge(actual, &record.bridge)?;
+    refuse::foreign_bridge(actual, &record.bridge)?;
     Ok(Network {
         name: name.clone(),
         bridge: record.bridge.clone(),
@@ -159,30 +173,12 @@ fn table(request: &UpRequest, actual: &Actual, network: &Network) -> Result<Size
     }
 }
 
-/// Refuses a way to attach that is not there.
-fn refuse_attach(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(attach) = request.attach else { return Ok(()) };
-    let refuse = |why: &str, remedy| {
-        Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
-    };
-    if !network.datapath.is_ebpf() {
-        return Err(refuse("datapath kernel: no program is attached", "leave it out, or use --datapath tc"));
-    }
-    if attach == Backend::Tcx && actual.no_tcx {
-        let why = "this kernel has no TCX (Linux 6.6)";
-        return Err(refuse(why, "leave it out: clsact is taken"));
-    }
-    Ok(())
-}
-
 /// An option given must be the one that exists.
 fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Option<&T>, found: &T) -> Result<()> {
     match given {
         Some(given) if given != found => {
             let why = format!("its {what} is {found}, not {given}");
-            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why).remedy(
-                "leave the option out, or use another network: --network NAME (`fwd down --all` takes all of them down)",
-            ))
+            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why))
         }
         _ => Ok(()),
     }
@@ -190,29 +186,26 @@ fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Opti
 
 /// Settles the options of a network that is to be made.
 fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Network> {
+    if let Some(why) = names::reserved(&name) {
+        return Err(Error::new(Kind::Usage, "use", format!("{name} as the name of a network"), why)
+            .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
+    }
     let uplink = uplink::choose(actual, request.uplink.as_deref())?;
     let host = &actual.host.net;
     let bridge = names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !names::is_our_bridge(link)));
-    refuse_foreign_bridge(actual, &bridge)?;
+    refuse::foreign_bridge(actual, &bridge)?;
     // A bridge with ports and without a record: its pins were lost. It keeps its address.
     let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
     let subnet = match (request.subnet, adopted) {
         (Some(given), Some(address)) => {
-            same(&name, "subnet", Some(&given), &address.trunc())?;
+            same(&name, "subnet", Some(&given), &address.trunc())
+                .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
             given
         }
         (None, Some(address)) => address.trunc(),
         (Some(given), None) => {
             subnet::check(given)?;
-            if let Some(occupant) = subnet::occupant(actual, given) {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    "use",
-                    format!("subnet {given}"),
-                    format!("it overlaps: {occupant}"),
-                )
-                .remedy("choose another, or leave out --subnet: a free one is found"));
-            }
+            subnet::check_unused(actual, given)?;
             given
         }
         (None, None) => subnet::free(actual)?,
@@ -246,19 +239,6 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     })
 }
 
-fn refuse_foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
-    match actual.host.net.link(bridge) {
-        Some(link) if !names::is_our_bridge(link) => {
-            let why = "an interface of that name exists, and fwd did not make it";
-            Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why).remedy(format!(
-                "rename it (`ip link set {} name …`), or use another network: --network NAME",
-                word(bridge)
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
     let Some(mtu) = given else { return Ok(uplink.mtu.min(LARGEST_MTU)) };
     let why = if mtu < SMALLEST_MTU {
@@ -286,32 +266,9 @@ fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     }
 }
 
-/// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
-fn refuse_occupied(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(inside) = actual.inside() else { return Ok(()) };
-    let refuse = |why: String| Error::new(Kind::Conflict, "attach", request.target.to_string(), why);
-    if inside.net.ns_if().is_some() {
-        return Err(refuse(format!("it has an interface {NS_IF} of its own"))
-            .remedy(format!("rename or delete it (`ip link set {NS_IF} name …` inside), or use a fresh namespace")));
-    }
-    if let Some(route) = inside.net.default_route() {
-        return Err(refuse(format!(
-            "it has a default route of its own, through {}",
-            inside.net.name_of(route.ifindex)
-        ))
-        .remedy("delete the route (`ip route del default` inside), or use a fresh namespace"));
-    }
-    if let Some(occupant) = subnet::inside(actual, network.gateway.trunc()) {
-        let why = format!("network {} has {}, and {occupant}", network.name, network.gateway.trunc());
-        return Err(refuse(why).remedy("use a network with other addresses: --network NAME --subnet CIDR"));
-    }
-    Ok(())
-}
-
 fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
     let refuse = |why: String| {
-        Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
-            .remedy("take it out first: `fwd down` with the same namespace")
+        Error::new(Kind::Conflict, "attach", request.target.to_string(), why).remedy(refuse::take_out(&request.target))
     };
     if let Some(ip) = request.ip.filter(|ip| *ip != record.address) {
         return Err(refuse(format!("its address is {}, not {ip}", record.address)));
@@ -355,7 +312,8 @@ fn new_endpoint(
             ip
         }
         (None, Some(kept)) => kept,
-        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)?,
+        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
+            .map_err(|error| error.remedy(refuse::no_room(actual)))?,
     };
     let host_if = names::host_if(&network.name, address);
     match actual.host.net.link(&host_if) {

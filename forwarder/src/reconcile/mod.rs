@@ -5,6 +5,7 @@
 //! Everything that can be refused is refused here.
 
 mod actual;
+mod advice;
 mod desired;
 mod down;
 mod equivalent;
@@ -12,7 +13,9 @@ mod garbage;
 mod names;
 mod object;
 mod options;
+mod overlap;
 mod record;
+mod refuse;
 mod request;
 mod subnet;
 mod up;

@@ -102,6 +102,20 @@ pub(super) fn bridge(network: &str, is_foreign: impl FnOnce(&str) -> bool) -> St
     format!("fwd-{:010x}", fnv(network.bytes()) >> 24)
 }
 
+/// Why no network may be called so, as its bridge would be.
+#[must_use]
+pub(super) fn reserved(network: &str) -> Option<&'static str> {
+    match network {
+        "all" | "default" => Some("the kernel keeps the settings of all interfaces under it (net.ipv4.conf.all)"),
+        "lo" => Some("it is the loopback interface of every namespace"),
+        "any" => Some("it means all interfaces to tcpdump"),
+        "dev" | "name" | "link" | "type" | "group" | "master" | "vrf" | "up" | "down" | "none" | "help" => {
+            Some("it is a word of `ip link`, which would not take it for the name of a bridge")
+        }
+        _ => None,
+    }
+}
+
 /// What the kernel takes as the name of an interface (`dev_valid_name`), without what `ip` would read as something else.
 fn is_ifname(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
@@ -138,6 +152,16 @@ mod tests {
             assert!(name.starts_with("fwd-") && is_ifname(&name), "{network}: {name}");
         }
         assert!(bridge("eth0", |_| true).starts_with("fwd-"));
+    }
+
+    #[test]
+    fn words_of_the_kernel_and_of_tools_are_reserved() {
+        for name in ["all", "default", "lo", "any", "type", "dev"] {
+            assert!(reserved(name).is_some(), "{name}");
+        }
+        for name in ["fwd0", "web", "all0", "Default", "device"] {
+            assert_eq!(reserved(name), None, "{name}");
+        }
     }
 
     #[test]

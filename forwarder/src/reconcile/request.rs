@@ -8,6 +8,7 @@ use super::{Nat, TableRequest};
 use crate::{
     dataplane::Backend,
     netns::{DIRECTORY, Name},
+    text::option,
 };
 
 /// How a namespace was given.
@@ -29,6 +30,16 @@ impl TargetRef {
             Self::Named(name) => PathBuf::from(DIRECTORY).join(name.as_str()),
             Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
             Self::Path(path) => path.clone(),
+        }
+    }
+
+    /// How it is given on the command line, quoted for a shell: `--ns mynet`.
+    #[must_use]
+    pub fn option(&self) -> String {
+        match self {
+            Self::Named(name) => option("--ns", name.as_str()),
+            Self::Pid(pid) => format!("--pid {pid}"),
+            Self::Path(path) => option("--netns", &path.display().to_string()),
         }
     }
 }
@@ -84,7 +95,7 @@ pub struct UpRequest {
     pub network: Option<Name>,
     /// Interface to the outside; default: the network's, else the default route's.
     pub uplink: Option<String>,
-    /// Addresses of the network; default: the first free /24 of 10.77.0.0/16.
+    /// Addresses of the network; default: the first free /24 of 10.77.0.0/16, or of other private ranges.
     pub subnet: Option<Ipv4Net>,
     /// Address of the namespace; default: the next free one.
     pub ip: Option<Ipv4Addr>,

@@ -2,15 +2,30 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::Ipv4Net;
 
-use super::{Actual, EndpointRecord, NetworkRecord};
+use super::{
+    Actual, EndpointRecord, NetworkRecord,
+    overlap::{Overlaps, occupant},
+};
 use crate::{Error, Kind, Result};
 
-/// Where networks without `--subnet` are put.
-const POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 16);
+/// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between
+/// a provider and its customers (RFC 6598).
+const POOL: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
 /// Length of their prefixes.
 const POOL_PREFIX: u8 = 24;
+/// What else may be suggested: the rest of the private ranges (RFC 1918), and the block for benchmarks (RFC 2544).
+const BEYOND: [Ipv4Net; 3] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
+];
 /// Room for a network address, a gateway, an endpoint and a broadcast address.
 const LONGEST_PREFIX: u8 = 30;
 /// More than any private range.
@@ -47,62 +62,58 @@ pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Net {
     Ipv4Net::new_assert(first, subnet.prefix_len())
 }
 
-/// The first subnet of the pool that overlaps nothing.
+/// The first subnet of the pool that overlaps nothing, else the first that is only a part of what routes lead to: of `10.0.0.0/8`,
+/// say, by which VPNs reach whatever is there.
 ///
 /// # Errors
 /// [`Kind::Conflict`] if there is none.
 pub(super) fn free(actual: &Actual) -> Result<Ipv4Net> {
-    let mut candidates = POOL.subnets(POOL_PREFIX).into_iter().flatten();
-    candidates.find(|candidate| occupant(actual, *candidate).is_none()).ok_or_else(|| {
-        let why = occupant(actual, POOL).unwrap_or_else(|| "all of it is in use".into());
-        Error::new(
-            Kind::Conflict,
-            "choose a subnet in",
-            POOL.to_string(),
-            format!("no /{POOL_PREFIX} of it is free: {why}"),
-        )
-        .remedy("choose one with --subnet")
+    find(actual, &POOL, POOL_PREFIX).ok_or_else(|| {
+        let pools = POOL.map(|pool| pool.to_string()).join(", ");
+        let why = occupant(actual, POOL[0]).unwrap_or_else(|| "all of it is in use".into());
+        let error =
+            Error::new(Kind::Conflict, "choose a subnet in", pools, format!("no /{POOL_PREFIX} is free: {why}"));
+        error.remedy(match find(actual, &BEYOND, POOL_PREFIX) {
+            Some(subnet) => format!("choose one yourself, such as --subnet {subnet}"),
+            None => "take a network down that you do not need; `fwd ls` lists them".into(),
+        })
     })
 }
 
-/// What overlaps `subnet`, in words: a network, an address or a route of the host, or one inside the target.
+/// A free subnet with about as many addresses as a bridge has ports.
 #[must_use]
-pub(super) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
-    let network = actual.records.networks.iter().find(|network| overlap(network.gateway, subnet));
-    if let Some(network) = network {
-        return Some(format!("network {} has {}", network.name, network.gateway.trunc()));
-    }
-    let host = &actual.host.net;
-    occupant_of(host, subnet, "").or_else(|| inside(actual, subnet))
+pub(super) fn roomy(actual: &Actual) -> Option<Ipv4Net> {
+    const PREFIX: u8 = 22;
+    find(actual, &POOL, PREFIX).or_else(|| find(actual, &BEYOND, PREFIX))
 }
 
-/// What overlaps `subnet` inside the target, in words.
+/// How many endpoints have room in a subnet: its own address, the gateway and the broadcast address are none.
 #[must_use]
-pub(super) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
-    actual.inside().and_then(|inside| occupant_of(&inside.net, subnet, " in the namespace"))
+pub(super) fn room(subnet: Ipv4Net) -> usize {
+    let addresses = 1_usize << (32 - subnet.prefix_len());
+    addresses.saturating_sub(3)
 }
 
-fn occupant_of(net: &super::Net, subnet: Ipv4Net, place: &str) -> Option<String> {
-    let address = net.addresses.iter().find(|(_, address)| overlaps(*address, subnet));
-    if let Some((index, address)) = address {
-        return Some(format!("{}{place} has the address {address}", net.name_of(*index)));
-    }
-    let route = net.routes.iter().find(|route| !is_default(route.destination) && overlaps(route.destination, subnet));
-    route
-        .map(|route| format!("there is a route to {} through {}{place}", route.destination, net.name_of(route.ifindex)))
+/// Checks that nothing of `subnet` is in use.
+///
+/// # Errors
+/// [`Kind::Conflict`], with one that is free as the remedy.
+pub(super) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
+    let Some(occupant) = occupant(actual, subnet) else { return Ok(()) };
+    let error = Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant);
+    Err(error.remedy(match (find(actual, &POOL, POOL_PREFIX), find(actual, &BEYOND, POOL_PREFIX)) {
+        (Some(free), _) => format!("leave out --subnet: {free} is taken then"),
+        (None, Some(free)) => format!("choose another, such as --subnet {free}"),
+        (None, None) => "take a network down that you do not need; `fwd ls` lists them".into(),
+    }))
 }
 
-/// A default route, or half of one: VPNs route 0.0.0.0/1 and 128.0.0.0/1 instead.
-fn is_default(destination: IpNet) -> bool {
-    destination.prefix_len() <= 1
-}
-
-fn overlaps(address: IpNet, subnet: Ipv4Net) -> bool {
-    matches!(address, IpNet::V4(v4) if overlap(v4, subnet))
-}
-
-fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
-    a.contains(&b.network()) || b.contains(&a.network())
+fn find(actual: &Actual, pools: &[Ipv4Net], prefix: u8) -> Option<Ipv4Net> {
+    let overlaps = Overlaps::of(actual, pools);
+    let candidates = || pools.iter().flat_map(|pool| pool.subnets(prefix).into_iter().flatten());
+    let unused = || candidates().filter(|candidate| overlaps.occupant(*candidate).is_none());
+    let routed_nowhere = unused().find(|candidate| overlaps.cover(*candidate).is_none());
+    routed_nowhere.or_else(|| unused().find(|candidate| !overlaps.is_on_link(*candidate)))
 }
 
 /// Checks an address that the user gave for an endpoint.
@@ -160,7 +171,6 @@ pub(super) fn allocate(
             format!("network {network}"),
             format!("all of {subnet} is taken"),
         )
-        .remedy("attach the namespace to another network: --network NAME --subnet CIDR")
     })
 }
 

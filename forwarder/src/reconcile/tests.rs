@@ -2,4 +2,5 @@
 
 mod lifecycle;
 mod refusals;
+mod remedies;
 mod sequences;

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::{
     Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
-    Target, TargetRef, UpRequest,
+    Target, TargetRef, UpRequest, advice,
     desired::{Desired, Network, network_name},
     garbage, names,
 };
@@ -38,6 +38,8 @@ pub struct UpPlan {
     pub network: String,
     /// Name of the host end.
     pub host_if: String,
+    /// How many more namespaces the network has room for.
+    pub room: usize,
     /// What the user ought to know.
     pub warnings: Vec<String>,
 }
@@ -56,8 +58,9 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     let rest = actual.without(&ops);
     let wanted = wanted(request, &rest, &desired, &former);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
-    let warnings = warnings(request, actual, &desired);
-    Ok(UpPlan { ops, warnings, network: desired.network.name, host_if: desired.endpoint.host_if })
+    let room = advice::room(&rest, &desired);
+    let warnings = advice::warnings(request, &rest, &desired);
+    Ok(UpPlan { ops, warnings, room, network: desired.network.name, host_if: desired.endpoint.host_if })
 }
 
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
@@ -352,21 +355,4 @@ fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
         Object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() },
         Object::EndpointXdp { host_if, index: None, uplink },
     ]
-}
-
-fn warnings(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if actual.records.table.is_none() {
-        warnings.extend(request.table.warnings());
-    }
-    if let (None, Datapath::Kernel, Some(why)) = (request.datapath, desired.network.datapath, &actual.no_tc) {
-        warnings.push(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"));
-    }
-    if actual.resolv_conf == ResolvConf::Unreachable && actual.attached().is_none() {
-        let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
-        warnings.push(format!(
-            "the host's /etc/resolv.conf names a resolver on loopback, which cannot be reached from inside: write /etc/netns/{label}/resolv.conf"
-        ));
-    }
-    warnings
 }

@@ -81,6 +81,7 @@ pub(crate) fn up(changed: bool) -> UpView {
     UpView {
         endpoint: endpoint(Some("mynet"), "fwd0", 2),
         changed,
+        room: 252,
         datapath_reason: None,
         uplink_address: Some("198.51.100.2".into()),
         loaded: Some(table()),
@@ -103,8 +104,8 @@ pub(crate) fn plan() -> PlanView {
         commands: commands.iter().map(ToString::to_string).collect(),
     };
     vec![
-        step(1, "make namespace mynet", &["ip netns add mynet"]),
-        step(2, "make bridge fwd0", &["ip link add fwd0 type bridge", "ip link set fwd0 up"]),
+        step(1, "create namespace mynet", &["ip netns add mynet"]),
+        step(2, "create bridge fwd0", &["ip link add fwd0 type bridge", "ip link set fwd0 up"]),
     ]
 }
 

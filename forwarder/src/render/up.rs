@@ -14,6 +14,8 @@ pub struct UpView {
     pub endpoint: EndpointView,
     /// Whether anything had to be done.
     pub changed: bool,
+    /// How many more namespaces the network has room for.
+    pub room: usize,
     /// Why this data path, where `--datapath auto` chose it.
     pub datapath_reason: Option<String>,
     /// Address behind which the namespace appears outside; in `inspect`'s document.
@@ -26,7 +28,7 @@ pub struct UpView {
 
 impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let Self { endpoint, changed, datapath_reason, uplink_address, loaded } = self;
+        let Self { endpoint, changed, room, datapath_reason, uplink_address, loaded } = self;
         let (label, addresses) = (endpoint.label(), endpoint.addresses());
         let on =
             format!("{addresses} on network {}, via {} ({})", endpoint.network, endpoint.uplink, endpoint.datapath);
@@ -42,7 +44,7 @@ impl View for UpView {
             (
                 "bridge",
                 format!("{} {}", endpoint.bridge, endpoint.gateways()),
-                format!("host end {}", endpoint.host_if),
+                format!("host end {}, room for {room} more", endpoint.host_if),
             ),
             ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
         ];

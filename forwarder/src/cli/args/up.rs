@@ -15,7 +15,8 @@ pub(crate) struct UpArgs {
     /// Interface to the outside; without it, the default route's
     #[arg(long, value_name = "IFACE")]
     pub(crate) uplink: Option<String>,
-    /// Addresses of the network, gateway first [default: a free /24 of 10.77.0.0/16]
+    /// Addresses of the network, gateway first [default: a free /24, of 10.77.0.0/16
+    /// if it can be; it has room for 253 namespaces]
     #[arg(long, value_name = "CIDR")]
     pub(crate) subnet: Option<String>,
     /// Address of the namespace [default: the next free one]

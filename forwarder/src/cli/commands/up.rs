@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
         let planned = execute::dry_up(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
-    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, warnings } =
+    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings } =
         execute::up(&session.context(), &request, observer)?;
     session.warn(&warnings)?;
     let state = State::of_one(session, (ifindex, endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
     let endpoint = state.view(ifindex, &endpoint)?;
     let chosen = request.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
     let datapath_reason = chosen.then(|| WHY_TC.into());
-    session.emit(&UpView { endpoint, changed, datapath_reason, uplink_address, loaded })
+    session.emit(&UpView { endpoint, changed, room, datapath_reason, uplink_address, loaded })
 }
 
 /// What the words ask for.
@@ -60,7 +60,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
     } = args;
     Ok(UpRequest {
         target: target::required(target)?,
-        network: network.as_deref().map(Name::try_from).transpose()?,
+        network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
         uplink: uplink.clone(),
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
         ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
@@ -162,6 +162,7 @@ mod tests {
         assert!(refused("fwd up a --subnet 10.0.0.5/24").contains("10.0.0.5"));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
         assert!(refused("fwd up ../x").contains("../x"));
+        assert!(refused("fwd up a --network ../x").contains("name of a network"));
         assert!(refused("fwd up a --nat-ports 7").contains("--nat-ports 7"));
         assert!(refused("fwd up a --timeout icmp=90s --timeout icmp=91s").contains("twice"));
     }

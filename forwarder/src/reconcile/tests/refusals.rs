@@ -109,20 +109,52 @@ fn subnets_that_do_not_fit() {
     world.plan_up(&subnet("10.0.0.0/30")).expect("room for one");
 }
 
+fn route(world: &mut World, destination: &str, ifindex: u32) {
+    let destination = destination.parse().expect("a route");
+    world.host.net.routes.push(Route { destination, ifindex, gateway: None, metric: 0, table: TABLE_MAIN });
+}
+
 #[test]
 fn subnets_of_routes_and_networks() {
     let mut world = World::new();
-    let destination = "10.77.0.0/22".parse().expect("a route");
-    world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
-    refused(&world, &subnet("10.77.3.0/24"), Kind::Conflict, &["10.77.0.0/22", "eth1"]);
+    route(&mut world, "10.77.0.0/22", 3);
+    refused(&world, &subnet("10.77.0.0/22"), Kind::Conflict, &["10.77.0.0/22", "eth1", "10.77.4.0/24"]);
+    refused(&world, &subnet("10.77.0.0/16"), Kind::Conflict, &["10.77.0.0/22", "eth1"]);
+    refused(&world, &subnet("198.51.100.0/25"), Kind::Conflict, &["198.51.100.2/24", "eth0"]);
+    // The router of the default route, but not the host.
+    world.host.net.addresses[0].1 = "198.51.100.130/24".parse().expect("an address");
+    refused(&world, &subnet("198.51.100.0/25"), Kind::Conflict, &["router 198.51.100.1", "eth0"]);
     world.up(&request());
     assert_eq!(world.records.networks[0].subnet().to_string(), "10.77.4.0/24");
     let other = UpRequest { network: Some(name("other")), ..subnet("10.77.4.128/25") };
     refused(&world, &UpRequest { target: named("b"), ..other }, Kind::Conflict, &["network fwd0", "10.77.4.0/24"]);
-    let destination = "10.0.0.0/8".parse().expect("a route");
-    world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
-    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("b")) };
-    refused(&world, &other, Kind::Conflict, &["10.77.0.0/16", "--subnet"]);
+}
+
+#[test]
+fn part_of_what_a_route_leads_to_is_free_with_a_warning() {
+    let mut world = World::new();
+    route(&mut world, "10.0.0.0/8", 3);
+    let plan = world.plan_up(&subnet("10.77.3.0/24")).expect("a route to more is no obstacle");
+    assert!(plan.warnings.iter().any(|warning| warning.contains("10.0.0.0/8") && warning.contains("eth1")));
+    // What no route leads to is taken first, in the order of the pool.
+    for (next, routes) in [
+        ("172.30.0.0/24", &[][..]),
+        ("192.168.0.0/24", &["172.16.0.0/12"]),
+        ("192.168.2.0/24", &["192.168.0.0/23"]),
+        ("100.64.0.0/24", &["192.168.0.0/16"]),
+        ("10.77.0.0/24", &["100.64.0.0/10"]),
+    ] {
+        routes.iter().for_each(|destination| route(&mut world, destination, 3));
+        let plan = world.clone().up(&request());
+        let mut world = world.clone();
+        world.up(&request());
+        assert_eq!(world.records.networks[0].subnet().to_string(), next);
+        assert_eq!(plan.warnings.is_empty(), next != "10.77.0.0/24", "{:?}", plan.warnings);
+    }
+    // Hosts on the link itself are really there.
+    world.add_uplink("lan0", 4, "10.1.2.3/8");
+    world.up(&request());
+    assert_eq!(world.records.networks[0].subnet().to_string(), "172.30.0.0/24");
 }
 
 #[test]
@@ -150,7 +182,12 @@ fn addresses_that_no_endpoint_can_have() {
 fn network_without_room() {
     let mut world = World::new();
     world.up(&subnet("10.0.0.0/30"));
-    refused(&world, &UpRequest::new(named("b")), Kind::Failed, &["10.0.0.0/30", "taken", "--network"]);
+    refused(
+        &world,
+        &UpRequest::new(named("b")),
+        Kind::Failed,
+        &["10.0.0.0/30", "taken", "--network fwd1 --subnet 10.77.0.0/22"],
+    );
 }
 
 #[test]
@@ -263,7 +300,7 @@ fn namespaces_with_a_life_of_their_own() {
     world.add_namespace("a");
     let mut busy = world.clone();
     busy.inside("a").net.links.push(Link { index: 9, name: "eth0".into(), ..Link::default() });
-    refused(&busy, &request(), Kind::Conflict, &["namespace a", "eth0", "fresh namespace"]);
+    refused(&busy, &request(), Kind::Conflict, &["namespace a", "eth0", "fwd exec --ns a", "fresh namespace"]);
     let mut routed = world.clone();
     let destination = "0.0.0.0/0".parse().expect("a route");
     let route = Route { destination, ifindex: 9, gateway: None, metric: 0, table: TABLE_MAIN };
@@ -299,6 +336,47 @@ fn names_that_others_have_on_the_host() {
     // Another network steps aside.
     world.up(&UpRequest { network: Some(name("eth1")), ..request() });
     assert!(world.records.networks[0].bridge.starts_with("fwd-"));
+}
+
+#[test]
+fn words_that_the_kernel_or_ip_reads_otherwise() {
+    let mut world = World::new();
+    for word in ["all", "default", "lo", "dev"] {
+        let request = UpRequest { network: Some(name(word)), ..request() };
+        refused(&world, &request, Kind::Usage, &[word, "name of a network", "--network fwd0"]);
+    }
+    world.up(&UpRequest { network: Some(name("all-of-them")), ..request() });
+}
+
+#[test]
+fn more_endpoints_than_there_are_counters_for() {
+    let mut world = World::new();
+    world.up(&request());
+    let (network, endpoint) = (world.records.networks[0].clone(), world.records.endpoints[0].clone());
+    // As many as fit: the uplink has two blocks of counters.
+    let host = world.host.net.by_index(endpoint.index).expect("it was made").clone();
+    for number in 1..u32::try_from(crate::dataplane::COUNTER_BLOCKS).expect("few") - 3 {
+        let (index, host_if) = (10_000 + number, format!("fwdvx{number}"));
+        world.host.net.links.push(Link { index, name: host_if.clone(), ..host.clone() });
+        let (cookie, network) = (u64::from(index), format!("n{}", number / 1_000));
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
+        world.records.endpoints.push(super::super::EndpointRecord {
+            index,
+            host_if,
+            cookie,
+            network,
+            address,
+            ..endpoint.clone()
+        });
+    }
+    for number in 0..5 {
+        let name = format!("n{number}");
+        world.records.networks.push(super::super::NetworkRecord { name, ..network.clone() });
+    }
+    let one_more = UpRequest::new(named("b"));
+    world.plan_up(&one_more).expect("there is one left");
+    world.records.endpoints.push(super::super::EndpointRecord { cookie: 9, ..endpoint });
+    refused(&world, &one_more, Kind::Failed, &["4095", "all are taken", "fwd ls"]);
 }
 
 #[test]
