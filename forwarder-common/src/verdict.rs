@@ -154,5 +154,8 @@ reasons! {
         EndpointFull = 42,
         /// A frame with a VLAN tag.
         Vlan = 43,
+        /// Has the address of an endpoint, but did not come from the endpoint's network: another interface of the host, or a program
+        /// on the host, speaks in its name.
+        NotFromNetwork = 44,
     }
 }

@@ -39,6 +39,8 @@ mod flood;
 #[cfg(test)]
 mod flows;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod fragments;
 #[cfg(test)]
 mod fwd;

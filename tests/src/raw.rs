@@ -1,6 +1,9 @@
 //! Frames of our own making, sent by a packet socket: what no well-behaved program sends.
 
-use std::{fmt::Write as _, net::Ipv4Addr};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use forwarder::{lab::Output, netns::Netns};
 use forwarder_common::checksum;
@@ -44,6 +47,21 @@ pub(crate) fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, proto: u8, payload: 
     packet[10..12].copy_from_slice(&check);
     packet.extend(payload);
     packet
+}
+
+/// A UDP datagram without checksum.
+pub(crate) fn udp(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
+    let header = [from.port().to_be_bytes(), to.port().to_be_bytes(), length, [0, 0]].concat();
+    ipv4(*from.ip(), *to.ip(), 17, &[&header, payload].concat())
+}
+
+/// Puts the right checksum into the IPv4 header of a packet that was changed.
+pub(crate) fn finish(packet: &mut [u8]) {
+    packet[10..12].fill(0);
+    let header = usize::from(packet[0] & 0x0f) * 4;
+    let check = checksum::full(&packet[..header]);
+    packet[10..12].copy_from_slice(&check);
 }
 
 /// A frame around an IPv4 packet.

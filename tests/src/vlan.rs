@@ -1,7 +1,7 @@
 //! Frames with a VLAN tag that the kernel has taken out of the data, where they look like any other.
 
 use std::{
-    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -9,7 +9,6 @@ use forwarder::{lab::wait_until, netlink::Netlink, netns::Netns};
 
 use crate::{
     fwd::Fwd,
-    packet::UDP,
     peers::{ANY, PATIENCE, asked, at, echo_udp, udp},
     raw,
 };
@@ -18,14 +17,6 @@ use crate::{
 fn mac(ns: &Netns, interface: &str) -> [u8; 6] {
     let link = Netlink::open(ns).expect("a connection").link(interface).expect("links").expect("it is there");
     link.mac.expect("an Ethernet address")
-}
-
-/// A UDP datagram without checksum.
-fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
-    let (source, destination) = (from.port().to_be_bytes(), to.port().to_be_bytes());
-    let header = [source, destination, length, [0, 0]].concat();
-    raw::ipv4(*from.ip(), *to.ip(), UDP, &[&header, payload].concat())
 }
 
 /// A frame with a tag of this number.
@@ -48,7 +39,7 @@ fn tagged_frames_of_a_namespace_go_nowhere() {
     let pod = fwd.up("c1", &[]);
     let server = at(fwd.uplink(0).outside[0], 9000);
     let socket = udp(fwd.internet(0), server);
-    let packet = |text: &[u8]| datagram(at(pod.address, 4000), server, text);
+    let packet = |text: &[u8]| raw::udp(at(pod.address, 4000), server, text);
     let (to, from) = (mac(fwd.host(), &pod.host_if), mac(&pod, "eth0"));
     raw::send(&pod, "eth0", &[tagged(to, from, 5, &packet(b"tagged")), raw::frame(to, from, &packet(b"plain"))]);
     assert_eq!(received(&socket), b"plain");
@@ -66,7 +57,7 @@ fn tagged_replies_belong_to_a_vlan_and_not_to_a_namespace() {
     asked(&socket, server, b"hello");
     let SocketAddr::V4(external) = seen.join().expect("the server")[0] else { panic!("IPv4") };
     let before = fwd.counted("from_uplink", "forwarded", None);
-    let packet = |text: &[u8]| datagram(server, external, text);
+    let packet = |text: &[u8]| raw::udp(server, external, text);
     let (to, from) = (mac(fwd.host(), "eth0"), mac(fwd.internet(0), "inet0"));
     let frames = [
         tagged(to, from, 5, &packet(b"of a VLAN")),

@@ -21,7 +21,7 @@ use crate::{
         life, now,
         store::{self, Hit},
     },
-    maps::{ADDRESSES, FLOW_ALLOC, FLOW_INDEX, config},
+    maps::{ADDRESSES, ENDPOINTS, FLOW_ALLOC, FLOW_INDEX, config},
     route::{self, Resolved, in_fwd_network},
     skb::{Bytes, Skb},
 };
@@ -55,7 +55,10 @@ pub(crate) fn to_uplink_generally<const L3: usize>(skb: Skb) -> Action {
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
-        from_container(skb, L3)
+        match fwd_is_from_network(u32::from_ne_bytes(ip.src), skb.ingress_ifindex()) {
+            0 => from_container(skb, L3),
+            refused => return counted(skb, L3, refused),
+        }
     } else if skb.ingress_ifindex() != 0 {
         // Redirected by `from_ns`, or forwarded by the kernel for somebody else: neither is ours to change.
         return Action::NEXT;
@@ -83,6 +86,23 @@ fn counted(skb: Skb, l3: usize, code: u32) -> Action {
     let amount = Amount::whole(skb, l3);
     count::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
+}
+
+/// Whether a packet with the source `addr` (network byte order) came in by the bridge of the network of the endpoint that has this
+/// address: otherwise whoever routes through the host could speak in the endpoint's name. Returns 0 or the code of the reason to
+/// drop it.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_is_from_network(addr: u32, ingress: u32) -> u32 {
+    let Some(host_end) = ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())) else { return DropReason::Untranslated as u32 };
+    // SAFETY: an aligned word of a map value.
+    let Some(endpoint) = ENDPOINTS.get_ptr(&unsafe { host_end.read_volatile() }) else {
+        return DropReason::Untranslated as u32;
+    };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    if unsafe { (*endpoint).network } == ingress { 0 } else { DropReason::NotFromNetwork as u32 }
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{
-    dataplane::{Hook, Sizes},
+    dataplane::Sizes,
     lab::wait_until,
 };
 use forwarder_common::{checksum, wire::l4::Proto};
@@ -99,7 +99,7 @@ fn errors_of_a_namespace_leave_as_its_flow_does() {
                 punted[22] = 1;
                 punted[24..26].copy_from_slice(&checksum::update16([frame[24], frame[25]], [64, 1], [1, 1]));
                 assert_eq!(fixture.run_from_ns(&punted).verdict, NEXT);
-                let run = fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 1, &frame, 1).unwrap();
+                let run = fixture.run_to_uplink(fixture.network, &frame);
                 assert_eq!(run.verdict, NEXT);
                 let forwarded = good(&run.packet);
                 assert_eq!((forwarded.source(), forwarded.ttl()), (fixture.nat, 64));
@@ -191,7 +191,7 @@ fn errors_neither_refresh_nor_end_a_flow() {
 fn errors_of_the_host_show_the_packet_that_its_sender_knows() {
     with_fixture(&Sizes::default(), |fixture| {
         let talk = conversation(fixture, Proto::Udp, 44_000, 0);
-        let to_uplink = |frame: &[u8]| fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap();
+        let to_uplink = |frame: &[u8]| fixture.run_to_uplink(0, frame);
         let frame = error(11, fixture.nat, *talk.outside.ip(), &talk.delivered, 2000);
         let run = to_uplink(&frame);
         assert_eq!(run.verdict, NEXT);

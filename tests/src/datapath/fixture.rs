@@ -23,6 +23,8 @@ pub(super) struct Fixture {
     /// Every endpoint; the first is the one of `ADDRESS`.
     pub(super) members: Vec<Member>,
     pub(super) host_end: u32,
+    /// The bridge of the network.
+    pub(super) network: u32,
     pub(super) uplink: u32,
     pub(super) outside: Ipv4Addr,
     pub(super) nat: Ipv4Addr,
@@ -58,7 +60,7 @@ pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fi
                 register_member(&dataplane, member, bridge, uplink, *flags)?;
             }
             let host_end = members[0].host_end;
-            test(&Fixture { dataplane, members, host_end, uplink, outside, nat });
+            test(&Fixture { dataplane, members, host_end, network: bridge, uplink, outside, nat });
             Dataplane::destroy(&run_dir, cookie)
         })
         .unwrap();
@@ -154,6 +156,11 @@ impl Fixture {
     /// Runs `from_uplink` over a frame.
     pub(super) fn run_from_uplink(&self, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::FromUplink, self.uplink, self.uplink, frame, 1).unwrap()
+    }
+
+    /// Runs `to_uplink` over a frame that came in by interface `ingress` and was forwarded by the kernel; 0 is the host itself.
+    pub(super) fn run_to_uplink(&self, ingress: u32, frame: &[u8]) -> TestRun {
+        self.dataplane.test_run(Hook::ToUplink, self.uplink, ingress, frame, 1).unwrap()
     }
 
     /// Packets counted for `reason` so far, at any interface.

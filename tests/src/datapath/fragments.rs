@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use forwarder::{
-    dataplane::{Hook, Sizes, TestRun},
+    dataplane::{Sizes, TestRun},
     netns::Netns,
 };
 use forwarder_common::{checksum, wire::l4::Proto};
@@ -183,7 +183,7 @@ fn oversize_and_expiring_fragments_are_left_to_the_kernel() {
 #[test]
 fn what_the_kernel_fragmented_is_translated_at_the_uplink_or_dropped() {
     with_fixture(&Sizes::default(), |fixture| {
-        let run = |frame: &[u8]| fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap();
+        let run = |frame: &[u8]| fixture.run_to_uplink(fixture.network, frame);
         let whole = udp(fixture, 40_000);
         let [first, second, third] = split(&whole);
         assert_eq!(run(&second).verdict, DROP);
@@ -202,7 +202,7 @@ fn what_the_kernel_fragmented_is_translated_at_the_uplink_or_dropped() {
 #[test]
 fn fragments_of_a_host_socket_whose_port_is_taken_are_translated() {
     with_fixture(&Sizes::default(), |fixture| {
-        let run = |frame: &[u8]| fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap();
+        let run = |frame: &[u8]| fixture.run_to_uplink(0, frame);
         let remote = SocketAddrV4::new(fixture.outside, 53);
         let own = split(&Frame::new(Proto::Udp, SocketAddrV4::new(fixture.nat, 2_000), remote).build());
         for part in &own {

@@ -235,3 +235,35 @@ fn segment_size_of_a_syn_that_is_repeated_after_a_second_is_lowered_too() {
         }
     });
 }
+
+#[test]
+fn nobody_else_on_the_host_speaks_for_an_endpoint() {
+    with_endpoints(&Sizes::default(), &[0, 0], |fixture| {
+        let (inside, outside) = (SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 53));
+        let whole = Frame::new(Proto::Udp, inside, outside).build();
+        assert_eq!(fixture.run_from_ns(&whole).verdict, REDIRECT);
+        let answer = fixture.run_from_uplink(&Frame::reply(Proto::Udp, outside, fixture.nat_of(17, 40_000)).build());
+        let mut first = crate::raw::udp(inside, outside, &[0; 16]);
+        first[6] = 0x20;
+        crate::raw::finish(&mut first);
+        let fragment = [&whole[..14], &first].concat();
+        let gre = [&whole[..14], &crate::raw::ipv4(ADDRESS, fixture.outside, 47, &[0; 8])].concat();
+        assert_eq!(fixture.run_from_ns(&gre).verdict, REDIRECT);
+        let mut icmp = [&[3, 3, 0, 0, 0, 0, 0, 0], &answer.packet[14..]].concat();
+        let sum = checksum::full(&icmp);
+        icmp[2..4].copy_from_slice(&sum);
+        let error = [&whole[..14], &crate::raw::ipv4(ADDRESS, fixture.outside, 1, &icmp)].concat();
+        // The host itself, the other endpoint's host end, the uplink: none is the bridge.
+        for ingress in [0, fixture.members[1].host_end, fixture.uplink] {
+            for frame in [&whole, &fragment, &gre, &error] {
+                let before = fixture.counted("NotFromNetwork");
+                let run = fixture.run_to_uplink(ingress, frame);
+                assert_eq!((run.verdict, fixture.counted("NotFromNetwork")), (DROP, before + 1), "by {ingress}");
+            }
+        }
+        for frame in [&whole, &fragment, &gre, &error] {
+            let run = fixture.run_to_uplink(fixture.network, frame);
+            assert_eq!((run.verdict, &run.packet[26..30]), (NEXT, &fixture.nat.octets()[..]));
+        }
+    });
+}

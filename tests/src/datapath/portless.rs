@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::{
-    dataplane::{Hook, Sizes, TestRun},
+    dataplane::{Sizes, TestRun},
     lab::wait_until,
 };
 use forwarder_common::{
@@ -52,7 +52,7 @@ fn readdressed(frame: &[u8], side: Side, to: Ipv4Addr) -> Vec<u8> {
 }
 
 fn at_uplink(fixture: &Fixture, frame: &[u8]) -> TestRun {
-    fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap()
+    fixture.run_to_uplink(0, frame)
 }
 
 fn portless(fixture: &Fixture) -> u32 {
@@ -136,9 +136,10 @@ fn host_takes_what_it_speaks_itself() {
 fn what_the_kernel_forwarded_is_translated_at_the_uplink_or_dropped() {
     with_fixture(&Sizes::default(), |fixture| {
         let inside = frame(GRE, ADDRESS, fixture.outside);
-        assert_eq!((at_uplink(fixture, &inside).verdict, fixture.counted("Untranslated")), (DROP, 1));
+        let forwarded = || fixture.run_to_uplink(fixture.network, &inside);
+        assert_eq!((forwarded().verdict, fixture.counted("Untranslated")), (DROP, 1));
         assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT);
-        let run = at_uplink(fixture, &inside);
+        let run = forwarded();
         assert_eq!((run.verdict, &run.packet[26..30]), (NEXT, &fixture.nat.octets()[..]));
     });
 }

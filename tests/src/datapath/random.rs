@@ -138,6 +138,7 @@ fn random_frames_get_a_verdict_and_never_leave_untranslated() {
             run(fixture, Hook::FromUplink, fixture.uplink, &frame);
             run(fixture, Hook::ToUplink, 0, &frame);
             run(fixture, Hook::ToUplink, fixture.host_end, &frame);
+            run(fixture, Hook::ToUplink, fixture.network, &frame);
         }
         println!("{translated} of {FRAMES} frames translated, {delivered} replies delivered");
         assert!(

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use forwarder::dataplane::{Hook, Sizes};
+use forwarder::dataplane::Sizes;
 use forwarder_common::wire::l4::Proto;
 
 use super::{
@@ -36,7 +36,7 @@ fn tagged_frames_of_a_namespace_are_dropped() {
 #[test]
 fn tagged_frames_leave_by_an_uplink_unless_an_endpoint_is_their_source() {
     with_fixture(&Sizes::default(), |fixture| {
-        let run = |frame: &[u8]| fixture.dataplane.test_run(Hook::ToUplink, fixture.uplink, 0, frame, 1).unwrap();
+        let run = |frame: &[u8]| fixture.run_to_uplink(0, frame);
         for (number, tags) in (1..).zip([&[TAG][..], &[SERVICE_TAG], &[SERVICE_TAG, TAG]]) {
             assert_eq!(run(&tagged(ADDRESS, tags)).verdict, DROP, "{tags:?}");
             assert_eq!(fixture.counted("Untranslated"), number, "{tags:?}");

@@ -109,28 +109,28 @@ impl Bench {
         frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))
     }
 
-    /// Runs the program of `hook` over `frame`. `local` says that it comes from the host itself.
-    pub(crate) fn run(&self, hook: Hook, local: bool, frame: &[u8], repeat: u32) -> Result<TestRun> {
+    /// Runs the program of `hook` over `frame`, which came in by `ingress` where that is not the hook's interface.
+    pub(crate) fn run(&self, hook: Hook, ingress: Option<u32>, frame: &[u8], repeat: u32) -> Result<TestRun> {
         let ifindex = if matches!(hook, Hook::FromNs) { self.host_end } else { self.uplink };
-        self.dataplane.test_run(hook, ifindex, if local { 0 } else { ifindex }, frame, repeat)
+        self.dataplane.test_run(hook, ifindex, ingress.unwrap_or(ifindex), frame, repeat)
     }
 
     /// Opens a flow from `port` to the internet's `to` and has it answered. Returns its external port (or identifier).
     pub(crate) fn open(&self, proto: u8, port: u16, to: u16) -> Result<u16> {
         let (first, answer) = if proto == ICMP { (ECHO, ECHO_REPLY) } else { (SYN, SYN | ACK) };
         let (inside, remote) = (self.inside(port), self.remote(to));
-        let out = self.run(Hook::FromNs, false, &self.frame(self.inner(), proto, first, inside, remote), 1)?;
+        let out = self.run(Hook::FromNs, None, &self.frame(self.inner(), proto, first, inside, remote), 1)?;
         let at = if proto == ICMP { 14 + 20 + 4 } else { 14 + 20 };
         let external = u16::from_be_bytes([out.packet[at], out.packet[at + 1]]);
         let from = if proto == ICMP { self.remote(external) } else { remote };
         let reply = self.frame(self.outer(), proto, answer, from, self.host(external));
-        let back = self.run(Hook::FromUplink, false, &reply, 1)?;
+        let back = self.run(Hook::FromUplink, None, &reply, 1)?;
         if (out.verdict, back.verdict) != (7, 7) {
             return Err(Error::new(Kind::Failed, "open", format!("a flow of protocol {proto}"), "it was not answered"));
         }
         // The third packet of a handshake.
         if proto == TCP {
-            self.run(Hook::FromNs, false, &self.frame(self.inner(), proto, ACK, inside, remote), 1)?;
+            self.run(Hook::FromNs, None, &self.frame(self.inner(), proto, ACK, inside, remote), 1)?;
         }
         Ok(external)
     }

@@ -25,8 +25,8 @@ const HOSTS: u16 = 444;
 /// A packet to be measured.
 pub(crate) struct Sample {
     pub(crate) hook: Hook,
-    /// From the host itself: no interface by which it came in.
-    pub(crate) local: bool,
+    /// The interface by which it came in, where that is not the hook's: 0 for the host itself.
+    pub(crate) ingress: Option<u32>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) const CASES: &[Case] = &[
     repeated("dropped: spoofed source", |bench| {
         let from = SocketAddrV4::new([10, 77, 0, 99].into(), EPHEMERAL);
         let bytes = bench.frame(bench.inner(), UDP, 0, from, bench.remote(53));
-        Ok(Sample { hook: Hook::FromNs, local: false, bytes })
+        Ok(Sample { hook: Hook::FromNs, ingress: None, bytes })
     }),
     repeated("dropped: IPv6", |bench| {
         let mut sample = from_ns(bench, UDP, 0, bench.remote(53));
@@ -84,7 +84,7 @@ pub(crate) const CASES: &[Case] = &[
     single("later fragment of UDP", |bench| fragment_of(bench, [0, 5])),
     single("ESP (no ports)", |bench| {
         let bytes = packet(50, bench.inside(0), bench.remote(0), WHOLE, &[7; 40]);
-        Ok(Sample { hook: Hook::FromNs, local: false, bytes: frame(bench.inner(), &bytes) })
+        Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: frame(bench.inner(), &bytes) })
     }),
     repeated("TCP, established", |bench| standing(bench, TCP, Way::Back)),
     repeated("UDP, established", |bench| standing(bench, UDP, Way::Back)),
@@ -95,11 +95,11 @@ pub(crate) const CASES: &[Case] = &[
     repeated("host's UDP, port in the NAT range", |bench| Ok(to_host(bench, UDP, IN_RANGE))),
     repeated("host's ICMP echo request", |bench| {
         let bytes = bench.frame(bench.outer(), ICMP, ECHO, bench.remote(7), bench.host(7));
-        Ok(Sample { hook: Hook::FromUplink, local: false, bytes })
+        Ok(Sample { hook: Hook::FromUplink, ingress: None, bytes })
     }),
     repeated("dropped: direct to an endpoint", |bench| {
         let bytes = bench.frame(bench.outer(), TCP, SYN, bench.remote(443), bench.inside(22));
-        Ok(Sample { hook: Hook::FromUplink, local: false, bytes })
+        Ok(Sample { hook: Hook::FromUplink, ingress: None, bytes })
     }),
     single("ICMP error about a flow", |bench| {
         let external = open(bench, UDP)?;
@@ -112,11 +112,11 @@ pub(crate) const CASES: &[Case] = &[
         );
         let router = SocketAddrV4::new(bench.router, 0);
         let bytes = packet(ICMP, router, bench.host(0), [0, 0], &error(11, 0, &about));
-        Ok(Sample { hook: Hook::FromUplink, local: false, bytes: frame(bench.outer(), &bytes) })
+        Ok(Sample { hook: Hook::FromUplink, ingress: None, bytes: frame(bench.outer(), &bytes) })
     }),
     repeated("redirected by from_ns", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
-        Ok(Sample { hook: Hook::ToUplink, local: false, bytes })
+        Ok(Sample { hook: Hook::ToUplink, ingress: None, bytes })
     }),
     repeated("host's TCP", |bench| Ok(by_host(bench, TCP, ACK, EPHEMERAL))),
     repeated("host's UDP", |bench| Ok(by_host(bench, UDP, 0, EPHEMERAL))),
@@ -127,7 +127,7 @@ pub(crate) const CASES: &[Case] = &[
         let port = bench.port();
         bench.open(UDP, port, 443)?;
         let bytes = bench.frame(outward(bench), UDP, 0, bench.inside(port), bench.remote(443));
-        Ok(Sample { hook: Hook::ToUplink, local: false, bytes })
+        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.endpoint.network), bytes })
     }),
 ];
 
@@ -140,7 +140,7 @@ fn outward(bench: &Bench) -> Macs {
 fn standing(bench: &mut Bench, proto: u8, way: Way) -> Result<Sample> {
     let port = bench.port();
     let (hook, bytes) = bench.standing(proto, way, port)?;
-    Ok(Sample { hook, local: false, bytes })
+    Ok(Sample { hook, ingress: None, bytes })
 }
 
 fn open(bench: &mut Bench, proto: u8) -> Result<u16> {
@@ -150,13 +150,13 @@ fn open(bench: &mut Bench, proto: u8) -> Result<u16> {
 
 fn from_ns(bench: &Bench, proto: u8, flags: u8, to: SocketAddrV4) -> Sample {
     let bytes = bench.frame(bench.inner(), proto, flags, bench.inside(EPHEMERAL), to);
-    Sample { hook: Hook::FromNs, local: false, bytes }
+    Sample { hook: Hook::FromNs, ingress: None, bytes }
 }
 
 fn fresh(bench: &mut Bench, proto: u8, flags: u8) -> Sample {
     let from = bench.port();
     let bytes = bench.frame(bench.inner(), proto, flags, bench.inside(from), bench.remote(443));
-    Sample { hook: Hook::FromNs, local: false, bytes }
+    Sample { hook: Hook::FromNs, ingress: None, bytes }
 }
 
 /// A fragment of a datagram of an established flow. A later one follows its first.
@@ -176,17 +176,17 @@ fn fragment_of(bench: &mut Bench, field: [u8; 2]) -> Result<Sample> {
         frame(bench.inner(), &bytes)
     };
     if field != [0x20, 0] {
-        bench.run(Hook::FromNs, false, &make([0x20, 0]), 1)?;
+        bench.run(Hook::FromNs, None, &make([0x20, 0]), 1)?;
     }
-    Ok(Sample { hook: Hook::FromNs, local: false, bytes: make(field) })
+    Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: make(field) })
 }
 
 fn to_host(bench: &Bench, proto: u8, port: u16) -> Sample {
     let bytes = bench.frame(bench.outer(), proto, ACK, bench.remote(HOSTS), bench.host(port));
-    Sample { hook: Hook::FromUplink, local: false, bytes }
+    Sample { hook: Hook::FromUplink, ingress: None, bytes }
 }
 
 fn by_host(bench: &Bench, proto: u8, flags: u8, port: u16) -> Sample {
     let bytes = bench.frame(outward(bench), proto, flags, bench.host(port), bench.remote(HOSTS));
-    Sample { hook: Hook::ToUplink, local: true, bytes }
+    Sample { hook: Hook::ToUplink, ingress: Some(0), bytes }
 }

@@ -110,8 +110,8 @@ fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static s
     let mut nothing = Vec::with_capacity(SAMPLES);
     let mut seen = ("", "");
     for _ in 0..SAMPLES {
-        let Sample { hook, local, bytes } = (case.make)(bench)?;
-        let run = bench.run(hook, local, &bytes, repeat)?;
+        let Sample { hook, ingress, bytes } = (case.make)(bench)?;
+        let run = bench.run(hook, ingress, &bytes, repeat)?;
         times.push(run.duration.as_nanos() as f64);
         nothing.push(bench.nothing.run(&bytes, repeat)?);
         seen = (hook.program(), verdict(run.verdict));
