@@ -12,6 +12,8 @@ pub enum Hook {
     FromUplink,
     /// Egress of an uplink.
     ToUplink,
+    /// Egress of a network's bridge: what the kernel sends into it.
+    ToNetwork,
 }
 
 /// What becomes of a packet.
@@ -78,8 +80,6 @@ reasons! {
         Multicast = 3,
         /// Addressed to the host itself (the gateway, or another of its addresses).
         ToHost = 4,
-        /// The destination is in another network of `fwd`, reached through the kernel.
-        OtherNetwork = 5,
         /// TTL at its end: the kernel answers with time exceeded. Inbound: already translated.
         TtlExceeded = 6,
         /// Larger than the MTU of the way out: the kernel fragments it or answers. Inbound: already translated.
@@ -92,6 +92,8 @@ reasons! {
         Translated = 10,
         /// An ICMP error of the host, in which a container's address was replaced.
         IcmpError = 11,
+        /// To an address of the own network that no endpoint has: perhaps something else at the bridge does.
+        OwnNetwork = 12,
     }
 }
 
@@ -157,5 +159,9 @@ reasons! {
         /// Has the address of an endpoint, but did not come from the endpoint's network: another interface of the host, or a program
         /// on the host, speaks in its name.
         NotFromNetwork = 44,
+        /// To or from another network of `fwd`: they are isolated from each other.
+        OtherNetwork = 45,
+        /// Forwarded by the kernel into a network of `fwd` from another interface of the host, and of no flow.
+        FromOtherInterface = 46,
     }
 }

@@ -8,7 +8,7 @@ use forwarder_common::{
 
 use crate::{
     atomic::add_here,
-    maps::{COUNTERS, ENDPOINTS, UPLINKS},
+    maps::{COUNTERS, ENDPOINTS, NETWORKS, UPLINKS},
     skb::Skb,
 };
 
@@ -83,6 +83,19 @@ pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u3
     let block = match UPLINKS.get_ptr(&ifindex) {
         // SAFETY: as in `fwd_count_at_endpoint`.
         Some(uplink) => unsafe { if egress != 0 { (*uplink).counters_out } else { (*uplink).counters_in } },
+        None => 0,
+    };
+    count_code(block, code, Amount { packets, bytes });
+    0
+}
+
+/// Counts at the network with this bridge.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_count_at_network(bridge: u32, code: u32, packets: u32, bytes: u32) -> u32 {
+    let block = match NETWORKS.get_ptr(&bridge) {
+        // SAFETY: as in `fwd_count_at_endpoint`.
+        Some(network) => unsafe { (*network).counters },
         None => 0,
     };
     count_code(block, code, Amount { packets, bytes });

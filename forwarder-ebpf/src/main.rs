@@ -83,6 +83,12 @@ pub fn to_uplink_l3(ctx: TcContext) -> i32 {
     hook::to_uplink_l3(Skb::new(&ctx)).perform()
 }
 
+/// Egress of a network's bridge: what the kernel sends into the network.
+#[classifier]
+pub fn to_network(ctx: TcContext) -> i32 {
+    hook::to_network(Skb::new(&ctx)).perform()
+}
+
 /// XDP at a host end: packets of established flows that leave a namespace.
 #[xdp(frags)]
 pub fn xdp_from_ns(ctx: XdpContext) -> u32 {

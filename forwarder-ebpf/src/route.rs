@@ -209,8 +209,11 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
 fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
     match route.result as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.uplink => None,
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {
+            Some(Resolved::punt(PuntReason::OwnNetwork))
+        }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if NETWORKS.get_ptr(&route.out_if).is_some() => {
-            Some(Resolved::punt(PuntReason::OtherNetwork))
+            Some(Resolved::drop(DropReason::OtherNetwork))
         }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
             Some(Resolved::drop(DropReason::RouteNotViaUplink))

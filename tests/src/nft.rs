@@ -46,6 +46,30 @@ fn nft_shows_the_rule_as_one_would_write_it() {
 }
 
 #[test]
+fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
+    let host = namespace();
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd7")).unwrap());
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd0")).unwrap());
+    assert!(!host.run(|| nft::ensure_isolation("default", "fwd0")).unwrap());
+    assert!(host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap());
+    let expected = "table ip fwd_nat {\n\tchain forward {\n\
+        \t\ttype filter hook forward priority filter; policy accept;\n\
+        \t\toifname \"fwd0\" iifname != \"fwd0\" ct state ! established,related drop comment \"default\"\n\t}\n\n\
+        \tchain postrouting {\n\
+        \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
+        \t\tip saddr 10.77.0.0/24 oifname \"eth0\" masquerade comment \"default\"\n\t}\n}\n";
+    assert_shown(&host, expected);
+    assert_eq!(host.run(nft::isolated_networks).unwrap(), ["default"]);
+    assert_eq!(host.run(nft::masquerade_rules).unwrap().len(), 1);
+    // Either goes by itself, the table with the last.
+    assert!(host.run(|| nft::remove_masquerade("default")).unwrap());
+    assert_eq!(host.run(nft::isolated_networks).unwrap(), ["default"]);
+    assert!(host.run(|| nft::remove_isolation("default")).unwrap());
+    assert!(!host.run(|| nft::remove_isolation("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
 fn ensure_is_idempotent_and_replaces_what_differs() {
     let host = namespace();
     let first = rule("default", "10.77.0.0/24", "eth0");

@@ -18,6 +18,8 @@ pub struct Network {
     pub gateway_mac: [u8; 6],
     /// Explicit padding.
     pub _pad: [u8; 2],
+    /// Index of the block in `COUNTERS` for what the kernel sends into the network (`to_network`); 0 while no program does.
+    pub counters: u32,
     /// IPv6 gateway, all zero when there is none.
     pub gateway_v6: Addr,
     /// Length of the IPv6 prefix, bits.
@@ -31,7 +33,7 @@ pub struct Network {
     /// Name of the bridge.
     pub bridge: IfName,
 }
-record!(Network, 324);
+record!(Network, 328);
 
 /// Value of the map `UPLINKS`, keyed by the uplink's ifindex (`u32`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,14 @@ impl Tuple {
     pub const fn without_ports(ip: &ipv4::Header, ifindex: u32) -> Self {
         Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, _pad: 0, _pad2: 0 }
     }
+
+    /// The tuple of a packet that answers this one, and enters by `ifindex`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answer(&self, ifindex: u32) -> Self {
+        let Self { saddr, daddr, sport, dport, proto, .. } = *self;
+        Self { saddr: daddr, daddr: saddr, sport: dport, dport: sport, ifindex, proto, _pad: 0, _pad2: 0 }
+    }
 }
 
 /// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP echo carries

@@ -10,6 +10,7 @@ mod handshake;
 mod portless;
 mod send;
 mod sums;
+mod to_network;
 mod to_uplink;
 mod unusual;
 mod vlan;
@@ -17,6 +18,7 @@ mod vlan;
 pub(crate) use errors::IcmpError;
 pub(crate) use from_ns::{from_ns, from_ns_generally};
 pub(crate) use from_uplink::{from_uplink, from_uplink_generally};
+pub(crate) use to_network::to_network;
 pub(crate) use to_uplink::{to_uplink, to_uplink_generally, to_uplink_l3};
 
 use forwarder_common::{

@@ -45,7 +45,13 @@ const LATER: u32 = 1 << 16;
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_recognise(skb: *mut __sk_buff, tuple: *mut Tuple, ifindex: u32, query: u32, l3: u32) -> u32 {
+pub(super) extern "C" fn fwd_recognise(
+    skb: *mut __sk_buff,
+    tuple: *mut Tuple,
+    ifindex: u32,
+    query: u32,
+    l3: u32,
+) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(tuple) = (unsafe { tuple.as_mut() }) else { return DropReason::Contended as u32 };
     match recognise(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
@@ -80,7 +86,7 @@ fn recognise(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usize) -
 
 /// The code in what [`fwd_recognise`] returned.
 #[inline(always)]
-const fn code(word: u32) -> u32 {
+pub(super) const fn code(word: u32) -> u32 {
     word & 0xff
 }
 

@@ -27,6 +27,8 @@ pub enum Hook {
     FromUplinkL3,
     /// Egress of an uplink without link-layer header.
     ToUplinkL3,
+    /// Egress of a network's bridge.
+    ToNetwork,
 }
 
 /// The hooks of an uplink, egress first: what leaves is guarded before anything comes in.
@@ -44,13 +46,14 @@ impl Hook {
             Self::ToUplink => "to_uplink",
             Self::FromUplinkL3 => "from_uplink_l3",
             Self::ToUplinkL3 => "to_uplink_l3",
+            Self::ToNetwork => "to_network",
         }
     }
 
     pub(super) const fn attach_type(self) -> TcAttachType {
         match self {
             Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
-            Self::ToUplink | Self::ToUplinkL3 => TcAttachType::Egress,
+            Self::ToUplink | Self::ToUplinkL3 | Self::ToNetwork => TcAttachType::Egress,
         }
     }
 }
@@ -122,6 +125,22 @@ impl Dataplane {
     pub fn detach_uplink(&self, ifindex: u32) -> Result<()> {
         let hooks = UPLINK.into_iter().chain(UPLINK_L3).rev();
         hooks.into_iter().try_for_each(|hook| self.detach(hook, ifindex))
+    }
+
+    /// Attaches to the bridge of a network: the kernel sends nothing into it that is not meant for it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_network(&self, bridge: u32) -> Result<()> {
+        self.attach(Hook::ToNetwork, bridge)
+    }
+
+    /// Detaches from the bridge of a network.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn detach_network(&self, bridge: u32) -> Result<()> {
+        self.detach(Hook::ToNetwork, bridge)
     }
 
     /// Attaches to the host end of an endpoint; does nothing if the program is attached, by whatever backend.
@@ -291,6 +310,12 @@ impl Noted {
     #[must_use]
     pub fn uplinks(&self) -> BTreeSet<u32> {
         self.of(UPLINK.into_iter().chain(UPLINK_L3))
+    }
+
+    /// The bridges of networks.
+    #[must_use]
+    pub fn networks(&self) -> BTreeSet<u32> {
+        self.of([Hook::ToNetwork])
     }
 
     /// The host ends of endpoints, by how they are attached.

@@ -56,8 +56,15 @@ pub(super) const MAP_NAMES: &[&str] = &[
 ];
 
 /// The programs of the hooks, and what they go on to, by the names of their pins.
-pub(super) const HOOK_PROGRAM_NAMES: [&str; 6] =
-    ["from_ns", "from_ns_general", "from_uplink", "from_uplink_general", "to_uplink", "to_uplink_general"];
+pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] = [
+    "from_ns",
+    "from_ns_general",
+    "from_uplink",
+    "from_uplink_general",
+    "to_uplink",
+    "to_uplink_general",
+    "to_network",
+];
 
 /// The programs that the control plane runs.
 const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];

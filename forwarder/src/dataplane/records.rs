@@ -234,6 +234,7 @@ impl Dataplane {
     pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
         let endpoints: Vec<(u32, Endpoint)> = self.entries("ENDPOINTS")?;
         let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
+        used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
         let free: Vec<u32> = (FIRST_BLOCK..BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
         if free.len() < wanted {

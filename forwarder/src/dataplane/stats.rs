@@ -18,7 +18,7 @@ use crate::{Context as _, Error, Kind, Result};
 pub struct Stat {
     /// The interface.
     pub ifname: String,
-    /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
+    /// `from_ns`, `to_ns`, `to_network`, `from_uplink` or `to_uplink`.
     pub hook: &'static str,
     /// `forwarded`, `punted` or `dropped`.
     pub verdict: &'static str,
@@ -98,6 +98,11 @@ impl Dataplane {
             let ifname = name_of(&uplink.ifname);
             push(&mut stats, &ifname, "from_uplink", &sum(&counters, uplink.counters_in)?);
             push(&mut stats, &ifname, "to_uplink", &sum(&counters, uplink.counters_out)?);
+        }
+        for (_, network) in self.networks()? {
+            if network.counters != 0 {
+                push(&mut stats, &name_of(&network.bridge), "to_network", &sum(&counters, network.counters)?);
+            }
         }
         for (_, endpoint) in self.endpoints()? {
             let ifname = name_of(&endpoint.host_if);

@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{HostContext, record};
 use crate::{
     Error, Kind, Result,
-    dataplane::{Backend, Dataplane, XdpHook, probe},
+    dataplane::{Backend, Dataplane, Hook, XdpHook, probe},
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
@@ -272,11 +272,12 @@ impl Gathered {
         links.iter().any(|link| link.loopback && link.alias.as_deref() == Some(mark.as_str()))
     }
 
-    /// Reads the networks with masquerade. Merely asking may load a kernel module, so it is asked only where there may be some.
+    /// Reads the networks with rules in nftables. Merely asking may load a kernel module, so it is asked only where there may be some.
     fn masquerades(&mut self, expected: bool) -> Result<()> {
         let mut networks = self.actual.records.networks.iter();
         if expected || networks.any(|network| network.datapath == Datapath::Kernel) {
             self.actual.host.masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network).collect();
+            self.actual.host.isolated = nft::isolated_networks()?.into_iter().collect();
         }
         Ok(())
     }
@@ -288,6 +289,11 @@ impl Gathered {
         for index in records.uplink_hooks.clone() {
             if !plane.is_uplink_attached(index)? {
                 records.uplink_hooks.remove(&index);
+            }
+        }
+        for index in records.network_hooks.clone() {
+            if !plane.is_attached(Hook::ToNetwork, index)? {
+                records.network_hooks.remove(&index);
             }
         }
         for endpoint in records.endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie) {

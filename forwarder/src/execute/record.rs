@@ -32,6 +32,7 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
         uplink_hooks: noted.uplinks(),
+        network_hooks: noted.networks(),
         endpoint_hooks: noted.endpoints(Backend::Tcx),
         endpoint_filters: noted.endpoints(Backend::Clsact),
         uplink_xdp: noted.xdp(XdpHook::FromUplink),
@@ -142,11 +143,11 @@ fn flags_of(treatment: Treatment) -> u32 {
     nat | if treatment.clamp_mss { endpoint_flags::CLAMP_MSS } else { 0 }
 }
 
-/// The record of a network.
+/// The record of a network with a block of counters, or 0.
 ///
 /// # Errors
 /// A name is too long.
-pub(super) fn of_network(spec: &NetworkSpec) -> Result<abi::Network> {
+pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Network> {
     let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
     Ok(abi::Network {
         gateway_v4: gateway.addr().octets(),
@@ -155,6 +156,7 @@ pub(super) fn of_network(spec: &NetworkSpec) -> Result<abi::Network> {
         mtu: *mtu,
         gateway_mac: *mac,
         _pad: [0; 2],
+        counters,
         gateway_v6: [0; 16],
         prefix_v6: 0,
         last_v4: last.octets(),

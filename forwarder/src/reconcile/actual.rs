@@ -47,6 +47,8 @@ pub struct Host {
     pub unseen: BTreeSet<u32>,
     /// Networks with a masquerade rule of ours.
     pub masquerades: BTreeSet<String>,
+    /// Networks with a rule of ours that keeps others out.
+    pub isolated: BTreeSet<String>,
     /// Values of the sysctls that matter, by path below /proc/sys.
     pub sysctls: BTreeMap<String, String>,
 }
@@ -212,7 +214,12 @@ impl Actual {
                 let index = spec.index.or_else(|| host.link(&spec.bridge).map(|bridge| bridge.index));
                 records.networks.iter().any(|network| network.name == spec.name && Some(network.index) == index)
             }
+            Object::NetworkHook { bridge, index } => {
+                let index = index.or_else(|| host.link(bridge).map(|bridge| bridge.index));
+                index.is_some_and(|index| records.network_hooks.contains(&index))
+            }
             Object::Masquerade { network, .. } => self.host.masquerades.contains(network),
+            Object::Isolation { network, .. } => self.host.isolated.contains(network),
             Object::Veth { spec, .. } => host.link(&spec.host_if).is_some_and(names::is_our_veth),
             Object::Endpoint(spec) => {
                 let index = spec.index.or_else(|| host.link(&spec.host_if).map(|link| link.index));

@@ -180,13 +180,18 @@ impl Scope<'_> {
     fn networks(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
-            objects.extend(self.masquerade(&network.name));
+            objects.extend(self.rules(&network.name));
             objects.push(garbage::network_object(network));
             objects.extend(self.actual.bridge_of(network).map(garbage::bridge_object));
         }
+        // The guards last: the kernel waits once more for a program whose interface is still there.
+        let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
+        let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
+        objects.extend(hooks.map(|index| self.network_hook(index)));
         let recorded = |name: &str| self.actual.records.networks.iter().any(|network| network.name == name);
-        let rules = self.actual.host.masquerades.iter().filter(|name| !recorded(name));
-        objects.extend(rules.filter_map(|name| self.masquerade(name)));
+        let host = &self.actual.host;
+        let rules = host.masquerades.union(&host.isolated).filter(|name| !recorded(name));
+        objects.extend(rules.flat_map(|name| self.rules(name)));
         let everything = self.request.target.is_none();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(names::is_our_veth);
         let bridges = self.actual.stray_bridges().filter(|bridge| everything || !in_use(bridge));
@@ -194,14 +199,22 @@ impl Scope<'_> {
         objects
     }
 
-    fn masquerade(&self, network: &str) -> Option<Object> {
-        let rule = Object::Masquerade {
+    fn network_hook(&self, index: u32) -> Object {
+        let record = self.actual.records.networks.iter().find(|network| network.index == index);
+        let bridge = record.map_or_else(|| self.actual.host.net.name_of(index), |network| network.bridge.clone());
+        Object::NetworkHook { bridge, index: Some(index) }
+    }
+
+    /// The rules of a network in nftables.
+    fn rules(&self, network: &str) -> impl Iterator<Item = Object> {
+        let masquerade = Object::Masquerade {
             network: network.into(),
             bridge: String::new(),
             subnet: ipnet::Ipv4Net::default(),
             uplink: String::new(),
         };
-        Some(rule).filter(|rule| self.actual.has(rule))
+        let isolation = Object::Isolation { network: network.into(), bridge: String::new() };
+        [masquerade, isolation].into_iter().filter(|rule| self.actual.has(rule))
     }
 
     /// Uplinks that no network leads through, and what was changed for them.

@@ -35,6 +35,7 @@ impl Op {
             | Object::GatewayAddress { .. }
             | Object::LinkUp { .. }
             | Object::Masquerade { .. }
+            | Object::Isolation { .. }
             | Object::Veth { .. }
             | Object::Port { .. }
             | Object::Fdb { .. }
@@ -127,6 +128,15 @@ fn outside(object: &Object, make: bool) -> Vec<String> {
             ];
         }
         Object::Masquerade { .. } => "nft delete table ip fwd".into(),
+        Object::Isolation { bridge, .. } if make => {
+            let others = format!("oifname {0} iifname != {0}", quoted(bridge));
+            return vec![
+                "nft add table ip fwd".into(),
+                "nft 'add chain ip fwd forward { type filter hook forward priority filter; }'".into(),
+                format!("nft add rule ip fwd forward {others} ct state ! established,related drop"),
+            ];
+        }
+        Object::Isolation { .. } => "nft flush chain ip fwd forward".into(),
         _ => return Vec::new(),
     };
     vec![line]
@@ -174,6 +184,8 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             lines
         }
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
+        Object::NetworkHook { index: Some(index), .. } if !make => vec![format!("rm {pins}/links/to_network-{index}")],
+        Object::NetworkHook { bridge, .. } => vec![hook("to_network", "egress", bridge)],
         Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_end(object, make, pins),
         Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
         Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),

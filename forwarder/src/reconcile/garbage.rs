@@ -63,6 +63,7 @@ impl Actual {
                     rest.records.endpoint_hooks.remove(index);
                     rest.records.endpoint_filters.remove(index);
                 }
+                Object::NetworkHook { index: Some(index), .. } => _ = rest.records.network_hooks.remove(index),
                 Object::EndpointXdp { index: Some(index), .. } => _ = rest.records.endpoint_xdp.remove(index),
                 _ => {}
             }
@@ -172,6 +173,12 @@ pub(super) fn network_object(network: &NetworkRecord) -> Object {
         datapath: network.datapath,
         treatment: network.treatment,
     })
+}
+
+/// The program at a network's bridge, if there is one.
+pub(super) fn network_hook(actual: &Actual, network: &NetworkRecord) -> Option<Object> {
+    let hook = Object::NetworkHook { bridge: network.bridge.clone(), index: Some(network.index) };
+    Some(hook).filter(|hook| actual.has(hook))
 }
 
 /// A bridge as the object that deletes it.

@@ -123,6 +123,20 @@ pub enum Object {
     },
     /// A network's record.
     Network(NetworkSpec),
+    /// The program at a network's bridge.
+    NetworkHook {
+        /// Name of the bridge.
+        bridge: String,
+        /// Its ifindex, where it has or had one.
+        index: Option<u32>,
+    },
+    /// A rule of nftables that keeps out what is not for the network, where no program does.
+    Isolation {
+        /// Name of the network.
+        network: String,
+        /// Its bridge.
+        bridge: String,
+    },
     /// Masquerade in nftables.
     Masquerade {
         /// Name of the network.
@@ -355,6 +369,7 @@ impl Object {
             Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
             Self::EndpointAttach { .. } => ("change", "revert"),
             Self::UplinkHooks { .. }
+            | Self::NetworkHook { .. }
             | Self::EndpointHook { .. }
             | Self::UplinkXdp { .. }
             | Self::EndpointXdp { .. } => ("attach", "detach"),
@@ -362,6 +377,7 @@ impl Object {
             Self::LinkUp { .. } | Self::Loopback { .. } | Self::NsLinkUp { .. } => ("set up", "set down"),
             Self::GatewayAddress { .. }
             | Self::Masquerade { .. }
+            | Self::Isolation { .. }
             | Self::Port { .. }
             | Self::Fdb { .. }
             | Self::Neighbour { .. }
@@ -389,6 +405,8 @@ impl fmt::Display for Object {
             Self::GatewayAddress { bridge, address } => write!(f, "address {address} of {bridge}"),
             Self::LinkUp { name } => write!(f, "interface {name}"),
             Self::Network(spec) => write!(f, "network {}", spec.name),
+            Self::NetworkHook { bridge, .. } => write!(f, "program to_network at {bridge}"),
+            Self::Isolation { network, .. } => write!(f, "isolation of network {network}"),
             Self::Masquerade { network, .. } => write!(f, "masquerade of network {network}"),
             Self::Veth { spec, ns } => write!(f, "veth pair {} – {} in {ns}", spec.host_if, spec.ns_if),
             Self::Endpoint(EndpointSpec { address, network, .. }) => {

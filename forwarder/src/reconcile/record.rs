@@ -133,6 +133,8 @@ pub struct Records {
     pub sysctls: Vec<SysctlRecord>,
     /// ifindexes of uplinks with pinned hooks.
     pub uplink_hooks: BTreeSet<u32>,
+    /// ifindexes of bridges with pinned hooks.
+    pub network_hooks: BTreeSet<u32>,
     /// ifindexes of host ends with pinned hooks.
     pub endpoint_hooks: BTreeSet<u32>,
     /// ifindexes of host ends with the same hook as a filter.

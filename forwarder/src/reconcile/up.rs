@@ -113,6 +113,7 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
     }
     let record = actual.records.networks.iter().find(|network| network.name == desired.network.name);
     if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
+        ops.extend(garbage::network_hook(actual, record).map(Op::remove));
         ops.push(Op::remove(garbage::network_object(record)));
     }
     ops
@@ -201,7 +202,10 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     };
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
+        objects.push(Object::Isolation { network: name.clone(), bridge: bridge.clone() });
         objects.push(Object::Masquerade { network: name, bridge, subnet: gateway.trunc(), uplink: uplink.name });
+    } else {
+        objects.push(Object::NetworkHook { bridge, index: None });
     }
     objects
 }

@@ -15,7 +15,7 @@ use crate::text::Untrusted;
 pub struct StatView {
     /// Interface; empty for packets that came from one that is no endpoint.
     pub ifname: Untrusted,
-    /// `from_ns`, `to_ns`, `from_uplink` or `to_uplink`.
+    /// `from_ns`, `to_ns`, `to_network`, `from_uplink` or `to_uplink`.
     pub hook: String,
     /// `forwarded`, `punted` or `dropped`.
     pub verdict: String,

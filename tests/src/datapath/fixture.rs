@@ -94,7 +94,7 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
 }
 
 fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flags: u32) -> Result<()> {
-    let blocks = dataplane.free_counters(2)?;
+    let blocks = dataplane.free_counters(3)?;
     dataplane.put_network(
         bridge,
         &Network {
@@ -104,6 +104,7 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
             mtu: MTU,
             gateway_mac: GATEWAY_MAC,
             _pad: [0; 2],
+            counters: blocks[2],
             gateway_v6: [0; 16],
             prefix_v6: 0,
             last_v4: ADDRESS.octets(),

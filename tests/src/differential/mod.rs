@@ -25,11 +25,6 @@ struct Difference {
 
 const DIFFERENCES: &[Difference] = &[
     Difference {
-        conversation: "outside straight to a namespace",
-        tc: &["ping is answered: false"],
-        kernel: &["ping is answered: true"],
-    },
-    Difference {
         conversation: "another source of the network",
         tc: &["with a proper one: udp uplink > outside, ttl 63"],
         kernel: &["with a proper one: udp uplink > outside, ttl 63", "alone: udp uplink > outside, ttl 63"],

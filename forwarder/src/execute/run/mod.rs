@@ -143,6 +143,7 @@ impl<'a> Runner<'a> {
             | Object::UplinkAddress { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
+            | Object::NetworkHook { .. }
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
             | Object::EndpointHook { .. }
@@ -174,6 +175,7 @@ impl<'a> Runner<'a> {
             | Object::UplinkAddress { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
+            | Object::NetworkHook { .. }
             | Object::Endpoint(_)
             | Object::EndpointBridge { .. }
             | Object::EndpointHook { .. }
@@ -226,6 +228,7 @@ fn may_be_half_done(op: &Op) -> bool {
         Object::Records
             | Object::Dataplane(_)
             | Object::UplinkHooks { .. }
+            | Object::NetworkHook { .. }
             | Object::EndpointHook { .. }
             | Object::EndpointAttach { .. }
             | Object::UplinkXdp { .. }

@@ -19,6 +19,7 @@ impl Runner<'_> {
                 let rule = Masquerade { network: network.clone(), subnet: *subnet, uplink: uplink.clone() };
                 nft::ensure_masquerade(&rule).map(drop)
             }
+            Object::Isolation { network, bridge } => nft::ensure_isolation(network, bridge).map(drop),
             Object::Veth { spec, ns } => self.netlink.create_veth(spec, self.namespace(ns)?).map(drop),
             Object::Port { host_if, bridge } => {
                 let bridge = self.link(bridge)?.index;
@@ -40,6 +41,7 @@ impl Runner<'_> {
             }
             Object::LinkUp { name } => self.netlink.set_down(self.link(name)?.index),
             Object::Masquerade { network, .. } => nft::remove_masquerade(network).map(drop),
+            Object::Isolation { network, .. } => nft::remove_isolation(network).map(drop),
             Object::Veth { spec, .. } => self.netlink.delete_link(self.link(&spec.host_if)?.index),
             Object::Port { host_if, .. } => self.netlink.set_controller(self.link(host_if)?.index, None),
             Object::Fdb { host_if, mac } => self.netlink.del_fdb(self.link(host_if)?.index, *mac),

@@ -24,9 +24,8 @@ impl Runner<'_> {
             }
             Object::UplinkAddress { index, to, .. } => self.readdress(*index, *to),
             Object::UplinkHooks { index, layer, .. } => self.plane()?.attach_uplink(*index, *layer != LinkLayer::None),
-            Object::Network(spec) => {
-                self.plane()?.put_network(self.link(&spec.bridge)?.index, &record::of_network(spec)?)
-            }
+            Object::Network(spec) => self.record_network(spec),
+            Object::NetworkHook { bridge, .. } => self.plane()?.attach_network(self.link(bridge)?.index),
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge { host_if, bridge, .. } => self.rehome(host_if, self.link(bridge)?.index),
             Object::EndpointHook { host_if, attach, .. } => {
@@ -48,6 +47,7 @@ impl Runner<'_> {
             Object::Network(NetworkSpec { index, bridge, .. }) => {
                 self.plane()?.remove_network(self.index(*index, bridge)?)
             }
+            Object::NetworkHook { bridge, index } => self.plane()?.detach_network(self.index(*index, bridge)?),
             Object::Endpoint(EndpointSpec { index, host_if, .. }) => {
                 self.plane()?.remove_endpoint(self.index(*index, host_if)?)
             }
@@ -65,6 +65,13 @@ impl Runner<'_> {
     /// The number of an interface: of the record, which may be all that is left of it, or by its name.
     fn index(&self, recorded: Option<u32>, name: &str) -> Result<u32> {
         recorded.map_or_else(|| self.link(name).map(|link| link.index), Ok)
+    }
+
+    fn record_network(&self, spec: &NetworkSpec) -> Result<()> {
+        let plane = self.plane()?;
+        let counters = plane.free_counters(usize::from(spec.datapath.is_ebpf()))?;
+        let record = record::of_network(spec, counters.first().copied().unwrap_or_default())?;
+        plane.put_network(self.link(&spec.bridge)?.index, &record)
     }
 
     fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {

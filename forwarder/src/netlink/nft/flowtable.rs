@@ -16,21 +16,14 @@ const TABLE: &str = "fwd_bench";
 const CHAIN: &str = "forward";
 const FLOWTABLE: &str = "fast";
 
-// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_*, NFTA_DEVICE_*, NFTA_CT_*,
-// NFTA_FLOW_*.
+// Attributes of include/uapi/linux/netfilter/nf_tables.h: NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_*, NFTA_DEVICE_*, NFTA_FLOW_*.
 const FLOWTABLE_TABLE: u16 = 1;
 const FLOWTABLE_NAME: u16 = 2;
 const FLOWTABLE_HOOK: u16 = 3;
 const FLOWTABLE_HOOK_DEVS: u16 = 3;
 const DEVICE_NAME: u16 = 1;
-const CT_DREG: u16 = 1;
-const CT_KEY: u16 = 2;
 const FLOW_TABLE_NAME: u16 = 1;
 
-/// `NFT_CT_STATE`.
-const CT_STATE: u32 = 0;
-/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`, in host byte order as the register has it.
-const ESTABLISHED: u32 = 1 << 1;
 /// `NF_INET_FORWARD`.
 const HOOK_FORWARD: u32 = 2;
 /// `NF_NETDEV_INGRESS`.
@@ -88,8 +81,8 @@ fn messages(devices: &[&str]) -> [Message; 4] {
 /// `ct state established flow add @fast`.
 fn offload() -> [DefaultNla; 4] {
     [
-        expression("ct", &[number(CT_KEY, CT_STATE), number(CT_DREG, rule::REGISTER)]),
-        expression("bitwise", &rule::masked(&ESTABLISHED.to_ne_bytes())),
+        rule::conntrack_state(),
+        expression("bitwise", &rule::masked(&rule::ESTABLISHED.to_ne_bytes())),
         expression("cmp", &rule::compared(rule::DIFFERENT, &[0; 4])),
         expression("flow_offload", &[text(FLOW_TABLE_NAME, FLOWTABLE)]),
     ]

@@ -1,20 +1,24 @@
 //! Source NAT by nftables: the data path `kernel`, for comparison on the same network.
 //!
 //! Spoken over netlink, so it needs no `nft` program. Everything is in one table, `ip fwd_nat`, with a chain `postrouting` and
-//! one rule per network: `ip saddr SUBNET oifname UPLINK masquerade comment "NETWORK"`. (A table called `fwd` would be accepted
+//! one rule per network: `ip saddr SUBNET oifname UPLINK masquerade comment "NETWORK"`; and a chain `forward`, see [`isolation`]. (A table called `fwd` would be accepted
 //! by the kernel, but `nft` could not name it: `fwd` is a keyword of its language.) The table comes with the first network and
 //! goes with the last.
 //!
 //! Functions act in the network namespace of the calling thread; each change is one transaction.
 
 mod flowtable;
+mod isolation;
 mod message;
 mod rule;
 mod socket;
 
 use ipnet::Ipv4Net;
 
-pub use self::flowtable::make_flowtable;
+pub use self::{
+    flowtable::make_flowtable,
+    isolation::{ensure_isolation, isolated_networks, remove_isolation},
+};
 use self::{
     message::{Message, number, text},
     rule::Rule,
@@ -53,10 +57,7 @@ pub struct Masquerade {
 pub fn ensure_masquerade(wanted: &Masquerade) -> Result<bool> {
     let object = format!("nftables rule of network {}", wanted.network);
     let Masquerade { network, subnet, uplink } = wanted;
-    if network.len() > NAME_MAX || uplink.is_empty() || uplink.len() >= libc::IFNAMSIZ {
-        let why = format!("a comment holds {NAME_MAX} bytes and the name of an interface 1 to {}", libc::IFNAMSIZ - 1);
-        return Err(Error::new(Kind::Usage, "set", object, why));
-    }
+    checked(network, uplink, &object)?;
     let wanted = Masquerade { network: network.clone(), subnet: subnet.trunc(), uplink: uplink.clone() };
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
@@ -67,7 +68,7 @@ pub fn ensure_masquerade(wanted: &Masquerade) -> Result<bool> {
         }
         let mut batch = vec![new_table(), new_chain()];
         batch.extend(right.iter().chain(&wrong).map(Rule::deletion));
-        batch.push(rule::addition(&wanted));
+        batch.push(rule::addition(CHAIN, network, &rule::expressions(&wanted)));
         socket.commit(&batch)?;
         Ok(true)
     };
@@ -79,9 +80,24 @@ pub fn ensure_masquerade(wanted: &Masquerade) -> Result<bool> {
 /// # Errors
 /// The kernel refuses.
 pub fn remove_masquerade(network: &str) -> Result<bool> {
+    delete(CHAIN, network)
+}
+
+/// A name of a network and of an interface that fit into a rule.
+fn checked(network: &str, interface: &str, object: &str) -> Result<()> {
+    if network.len() > NAME_MAX || interface.is_empty() || interface.len() >= libc::IFNAMSIZ {
+        let why = format!("a comment holds {NAME_MAX} bytes and the name of an interface 1 to {}", libc::IFNAMSIZ - 1);
+        return Err(Error::new(Kind::Usage, "set", object, why));
+    }
+    Ok(())
+}
+
+/// Removes the rules of a network in a chain, and the table if no other rule is in it. False: there was none.
+fn delete(chain: &str, network: &str) -> Result<bool> {
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
-        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(|rule| rule.is_of(network));
+        let is_ours = |rule: &Rule| rule.is_in(chain) && rule.is_of(network);
+        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(is_ours);
         match (ours.is_empty(), others.is_empty()) {
             (true, _) => return Ok(false),
             (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)])])?,
@@ -149,7 +165,7 @@ fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
 }
 
 fn rules_of(socket: &Socket, network: &str) -> Result<Vec<Rule>, Failure> {
-    Ok(rules(socket)?.into_iter().filter(|rule| rule.is_of(network)).collect())
+    Ok(rules(socket)?.into_iter().filter(|rule| rule.is_in(CHAIN) && rule.is_of(network)).collect())
 }
 
 /// A kernel without nf_tables answers that it does not support the request.

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, Masquerade, Message,
+    Masquerade, Message,
     message::{attribute, attributes, bytes, nested, number, string, text, until_nul, wide},
 };
 
@@ -34,6 +34,23 @@ const CMP_DATA: u16 = 3;
 const META_DREG: u16 = 1;
 const META_KEY: u16 = 2;
 const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const IMMEDIATE_DREG: u16 = 1;
+const IMMEDIATE_DATA: u16 = 2;
+const CT_DREG: u16 = 1;
+const CT_KEY: u16 = 2;
+
+/// `NFT_CT_STATE`.
+const CT_STATE: u32 = 0;
+/// `NF_CT_STATE_BIT(IP_CT_ESTABLISHED)`, in host byte order as the register has it.
+pub(super) const ESTABLISHED: u32 = 1 << 1;
+/// `NF_CT_STATE_BIT(IP_CT_RELATED)`.
+pub(super) const RELATED: u32 = 1 << 2;
+/// `NF_DROP`.
+const NF_DROP: u32 = 0;
+/// `NFT_REG_VERDICT`.
+const REGISTER_VERDICT: u32 = 0;
 
 /// `NFT_REG_1`.
 pub(super) const REGISTER: u32 = 1;
@@ -42,10 +59,12 @@ const NETWORK_HEADER: u32 = 1;
 /// Of the source address in an IPv4 header, bytes.
 const SOURCE_OFFSET: u32 = 12;
 const ADDRESS_LEN: u32 = 4;
+/// `NFT_META_IIFNAME`.
+pub(super) const IIFNAME: u32 = 6;
 /// `NFT_META_OIFNAME`.
-const OIFNAME: u32 = 7;
+pub(super) const OIFNAME: u32 = 7;
 /// `NFT_CMP_EQ`.
-const EQUAL: u32 = 0;
+pub(super) const EQUAL: u32 = 0;
 /// `NFT_CMP_NEQ`.
 pub(super) const DIFFERENT: u32 = 1;
 /// `NFTNL_UDATA_RULE_COMMENT`: the type of the comment among the TLVs (one byte each of type and length) in a rule's userdata.
@@ -57,7 +76,9 @@ pub(super) struct Rule {
     chain: String,
     handle: u64,
     /// The comment, in our table the name of a network.
-    comment: Option<String>,
+    pub(super) comment: Option<String>,
+    /// Its expressions.
+    expressions: Vec<u8>,
     /// What it says, if it says what a rule of ours says.
     pub(super) masquerade: Option<Masquerade>,
 }
@@ -73,12 +94,26 @@ impl Rule {
             chain: message.string(RULE_CHAIN).unwrap_or_default(),
             handle: handle.unwrap_or_default(),
             comment,
+            expressions,
             masquerade,
         }
     }
 
+    pub(super) fn is_in(&self, chain: &str) -> bool {
+        self.chain == chain
+    }
+
     pub(super) fn is_of(&self, network: &str) -> bool {
-        self.chain == CHAIN && self.comment.as_deref() == Some(network)
+        self.comment.as_deref() == Some(network)
+    }
+
+    /// The name that its first comparison is with.
+    pub(super) fn first_name(&self) -> Option<String> {
+        let comparison = attributes(&self.expressions)
+            .map(|(_, element)| element)
+            .find(|element| string(element, EXPR_NAME).as_deref() == Some("cmp"))?;
+        let value = attribute(&attribute(&comparison, EXPR_DATA)?, CMP_DATA)?;
+        until_nul(&attribute(&value, DATA_VALUE)?)
     }
 
     /// The message that deletes it.
@@ -87,25 +122,23 @@ impl Rule {
     }
 }
 
-/// The message that appends the rule of a network.
-pub(super) fn addition(rule: &Masquerade) -> Message {
+/// The message that appends a rule of a network to a chain.
+pub(super) fn addition(chain: &str, network: &str, expressions: &[DefaultNla]) -> Message {
     let mut userdata = vec![COMMENT];
     // The caller has checked that the name is shorter than 128 bytes.
-    userdata.extend(u8::try_from(rule.network.len() + 1));
-    userdata.extend(rule.network.as_bytes());
+    userdata.extend(u8::try_from(network.len() + 1));
+    userdata.extend(network.as_bytes());
     userdata.push(0);
     Message::new_rule(vec![
         text(TABLE, super::TABLE),
-        text(RULE_CHAIN, CHAIN),
-        nested(EXPRESSIONS, &expressions(rule)),
+        text(RULE_CHAIN, chain),
+        nested(EXPRESSIONS, expressions),
         bytes(USERDATA, &userdata),
     ])
 }
 
 /// `ip saddr SUBNET oifname UPLINK masquerade`.
-fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
-    let mut name = [0; libc::IFNAMSIZ];
-    name[..rule.uplink.len()].copy_from_slice(rule.uplink.as_bytes());
+pub(super) fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
     let mut expressions = vec![expression(
         "payload",
         &[
@@ -120,11 +153,34 @@ fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
     }
     expressions.extend([
         equals(&rule.subnet.network().octets()),
-        expression("meta", &[number(META_KEY, OIFNAME), number(META_DREG, REGISTER)]),
-        equals(&name),
+        name_of(OIFNAME),
+        equals(&padded(&rule.uplink)),
         expression("masq", &[]),
     ]);
     expressions
+}
+
+/// The name of an interface as it is compared; the caller has checked that it is short enough.
+pub(super) fn padded(name: &str) -> [u8; libc::IFNAMSIZ] {
+    let mut padded = [0; libc::IFNAMSIZ];
+    padded.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    padded
+}
+
+/// Loads the name of an interface.
+pub(super) fn name_of(key: u32) -> DefaultNla {
+    expression("meta", &[number(META_KEY, key), number(META_DREG, REGISTER)])
+}
+
+/// Loads the state of the connection.
+pub(super) fn conntrack_state() -> DefaultNla {
+    expression("ct", &[number(CT_KEY, CT_STATE), number(CT_DREG, REGISTER)])
+}
+
+/// `drop`.
+pub(super) fn drop() -> DefaultNla {
+    let verdict = nested(DATA_VERDICT, &[number(VERDICT_CODE, NF_DROP)]);
+    expression("immediate", &[number(IMMEDIATE_DREG, REGISTER_VERDICT), nested(IMMEDIATE_DATA, &[verdict])])
 }
 
 fn equals(value: &[u8]) -> DefaultNla {
@@ -203,7 +259,7 @@ mod tests {
     }
 
     fn list(rule: &Masquerade) -> Vec<u8> {
-        let message = addition(rule);
+        let message = addition("postrouting", &rule.network, &expressions(rule));
         attribute(message.attributes(), EXPRESSIONS).unwrap()
     }
 
@@ -224,7 +280,8 @@ mod tests {
             \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
             \x14\x00\x01\x80\x09\x00\x01\x00masq\x00\x00\x00\x00\x04\x00\x02\x80";
         assert_eq!(list(&masquerade("10.77.0.0/20")), sent);
-        let userdata = attribute(addition(&masquerade("10.77.0.0/20")).attributes(), USERDATA);
+        let rule = masquerade("10.77.0.0/20");
+        let userdata = attribute(addition("postrouting", "default", &expressions(&rule)).attributes(), USERDATA);
         assert_eq!(userdata.as_deref(), Some(&b"\x00\x08default\x00"[..]));
     }
 

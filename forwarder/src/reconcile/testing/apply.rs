@@ -81,6 +81,12 @@ impl World {
                 assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(spec),
+            Object::NetworkHook { bridge, .. } => {
+                let index = self.index(&bridge);
+                assert!(self.records.networks.iter().any(|network| network.index == index));
+                assert!(self.records.network_hooks.insert(index));
+            }
+            Object::Isolation { network, .. } => assert!(self.host.isolated.insert(network)),
             Object::Masquerade { network, .. } => assert!(self.host.masquerades.insert(network)),
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge { host_if, from, bridge } => {
@@ -268,6 +274,7 @@ impl World {
         match object {
             Object::Dataplane(_) => {
                 assert!(self.records.partly_loaded && self.records.uplink_hooks.is_empty());
+                assert!(self.records.network_hooks.is_empty());
                 assert!(self.records.uplink_xdp.is_empty());
                 (self.records.table, self.records.partly_loaded) = (None, false);
             }
@@ -289,6 +296,10 @@ impl World {
             Object::Bridge(spec) => self.delete_link(&spec.name),
             Object::Veth { spec, .. } => self.delete_link(&spec.host_if),
             Object::Network(spec) => take(&mut self.records.networks, |network| Some(network.index) == spec.index),
+            Object::NetworkHook { index, .. } => {
+                assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
+            }
+            Object::Isolation { network, .. } => assert!(self.host.isolated.remove(network)),
             Object::Masquerade { network, .. } => assert!(self.host.masquerades.remove(network)),
             Object::Endpoint(spec) => take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index),
             Object::EndpointHook { index, .. } => {

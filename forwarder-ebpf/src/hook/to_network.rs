@@ -1,0 +1,89 @@
+//! Egress of a network's bridge: what the kernel sends into a network. What the host itself sends comes in, what its own namespaces
+//! send each other, and what belongs to a flow: a reply that `from_uplink` has translated and left to the kernel, and what the kernel
+//! makes of it. Nothing else that the host forwards does, from whatever interface.
+//!
+//! The fast path puts packets straight into namespaces and does not come by; nor do frames that the bridge passes from port to port,
+//! which have passed `from_ns`.
+
+use forwarder_common::{
+    abi::{Tuple, mapped},
+    packet::L3_OFF,
+    verdict::{DropReason, Verdict},
+    wire::{ethernet::ethertype, icmp, ipv4},
+};
+
+use super::{
+    ethertype,
+    fragments::fwd_fragment_judge,
+    unusual::{code, fwd_recognise, slot_of},
+};
+use crate::{
+    apply::Action,
+    count::{self, Amount},
+    flow::store,
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS},
+    skb::Skb,
+};
+
+/// Where the network header is: a bridge has an Ethernet header.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// A packet that leaves by the bridge.
+#[inline(always)]
+pub(crate) fn to_network(skb: Skb) -> Action {
+    let ingress = skb.ingress_ifindex();
+    if ingress == 0 || is_own(ingress, skb.ifindex()) {
+        return Action::NEXT;
+    }
+    let code = match judge(skb, ingress) {
+        OF_A_FLOW => return Action::NEXT,
+        OF_NONE if NETWORKS.get_ptr(&ingress).is_some() => Verdict::Dropped(DropReason::OtherNetwork).code(),
+        OF_NONE => Verdict::Dropped(DropReason::FromOtherInterface).code(),
+        code => code,
+    };
+    let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
+    count::fwd_count_at_network(skb.ifindex(), code, packets, bytes);
+    Action::DROP
+}
+
+/// Whether a packet that came in by `ingress` is of the network itself: routed back into it, or (where bridges call netfilter) from one
+/// of its ports.
+#[inline(always)]
+fn is_own(ingress: u32, network: u32) -> bool {
+    if ingress == network {
+        return true;
+    }
+    let Some(endpoint) = ENDPOINTS.get_ptr(&ingress) else { return false };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    (unsafe { (*endpoint).network }) == network
+}
+
+/// What [`judge`] says besides the code of a reason.
+const OF_A_FLOW: u32 = 0;
+const OF_NONE: u32 = u32::MAX;
+
+/// Whether the packet answers a flow that leaves by `ingress`: [`OF_A_FLOW`], [`OF_NONE`], or the code of the reason to drop the fragment.
+#[inline(always)]
+fn judge(skb: Skb, ingress: u32) -> u32 {
+    let bytes = skb.headers();
+    if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
+        return OF_NONE;
+    }
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return OF_NONE };
+    let Some(host_end) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return OF_NONE };
+    // SAFETY: an aligned word of a map value.
+    let host_end = unsafe { host_end.read_volatile() };
+    // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
+    let network = skb.ifindex();
+    let mut seen = Tuple::without_ports(&ip, network);
+    if code(fwd_recognise(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
+        return OF_NONE;
+    }
+    let sent = seen.answer(host_end);
+    let slot = slot_of::<false>(&sent);
+    match store::load::<false>(slot, &sent) {
+        Some(hit) if hit.out_if == ingress => {}
+        _ => return OF_NONE,
+    }
+    fwd_fragment_judge(skb.ptr(), &seen, network, ETHERNET)
+}
