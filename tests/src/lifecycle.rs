@@ -294,7 +294,7 @@ fn refusals_change_nothing() {
     refuse(&by_uplink("lo"), Kind::Usage, "lo");
     refuse(&UpRequest::new(host.target("host")), Kind::Usage, "host's own");
     refuse(
-        &UpRequest { subnet: Some("198.51.100.128/25".parse().unwrap()), ..host.request("a") },
+        &UpRequest { subnet: Some("198.51.100.0/24".parse().unwrap()), ..host.request("a") },
         Kind::Conflict,
         "eth0",
     );

@@ -129,7 +129,7 @@ fn outside(object: &Object, make: bool) -> Vec<String> {
         }
         Object::Masquerade { .. } => "nft delete table ip fwd".into(),
         Object::Isolation { bridge, .. } if make => {
-            let others = format!("oifname {0} iifname != {0}", quoted(bridge));
+            let others = format!("oifname {0} iifname != {0}", word(bridge));
             return vec![
                 "nft add table ip fwd".into(),
                 "nft 'add chain ip fwd forward { type filter hook forward priority filter; }'".into(),

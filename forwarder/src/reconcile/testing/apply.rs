@@ -100,17 +100,19 @@ impl World {
                 assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
                 assert!(self.attached_by(attach).insert(index));
             }
-            Object::EndpointAttach { host_if, from, to } => {
-                let index = self.index(&host_if);
-                let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
-                assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
-                self.attached_by(to).insert(index);
-                let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
-                self.attached_by(other).remove(&index);
-            }
+            Object::EndpointAttach { host_if, from, to } => self.attach_otherwise(&host_if, from, to),
             Object::ResolvConf { ns, .. } => insert(&mut self.written, ns),
             other => self.make_link(other),
         }
+    }
+
+    fn attach_otherwise(&mut self, host_if: &str, from: Backend, to: Backend) {
+        let index = self.index(host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
+        self.attached_by(to).insert(index);
+        let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
+        self.attached_by(other).remove(&index);
     }
 
     fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
