@@ -81,6 +81,8 @@ mod punts;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod resolver;
+#[cfg(test)]
 mod stun;
 #[cfg(test)]
 mod surroundings;

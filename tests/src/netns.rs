@@ -432,9 +432,31 @@ fn a_mount_that_ends_with_the_command_is_refused() {
     }
 }
 
+/// What `PrivateTmp=` and others give a service of systemd: mounts that are slaves of the host's, and shared among its processes.
+const IN_SERVICE: [&str; 6] = [
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    r#"mount --make-rshared / && exec unshare -m --propagation slave sh -c 'mount --make-rshared / && "$@"; true' sh "$@""#,
+    "sh",
+];
+
 #[test]
 fn a_mount_that_lasts_is_not_refused() {
-    for wrapper in [&["env"][..], &IN_SHELL, &[&["unshare", "-nm"], &IN_SHELL[..]].concat()] {
+    // A namespace may be called as the source of a sysfs usually is.
+    let named_sysfs = "mount -t tmpfs names /run/netns && : >/run/netns/sysfs && \"$@\"; true";
+    let named_sysfs = ["unshare", "-m", "sh", "-c", named_sysfs, "sh"];
+    let (_scratch, _netns) = Scratch::created("names");
+    // As `nsenter -t 1 -m`, from a mount namespace of its own.
+    let process = Running::start(Command::new("unshare").args(["-m", "sleep", "60"]));
+    let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    wait_for("it has mounts of its own", || mounts(&process.pid().to_string()) != mounts("self"));
+    let pid = process.pid().to_string();
+    let entered = ["nsenter", "-t", &pid, "-m"];
+    for wrapper in
+        [&["env"][..], &IN_SHELL, &[&["unshare", "-nm"], &IN_SHELL[..]].concat(), &entered, &IN_SERVICE, &named_sysfs]
+    {
         assert_eq!(asked(wrapper, &["temporary", "/run/fwd/bpf"]), "lasting", "{wrapper:?}");
     }
 }

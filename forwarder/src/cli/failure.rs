@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
     args::{self, ColorArg, GlobalArgs},
+    commands::exec,
     io::{Io, is_broken_pipe, written},
 };
 use crate::{
@@ -23,8 +24,14 @@ pub(super) fn report(error: &Error, status: u8, fwd: String, global: &GlobalArgs
 }
 
 /// Answers a command line that is no command: help and version on stdout, mistakes on stderr.
-pub(super) fn misused(error: &clap::Error, args: &[OsString], io: &mut Io<'_>) -> u8 {
+pub(super) fn misused(mut error: clap::Error, args: &[OsString], io: &mut Io<'_>) -> u8 {
     let color = args::color_asked(args).unwrap_or(ColorArg::Auto);
+    // Nobody means `up -- -p 80:80`.
+    if let Some(ContextValue::StyledStrs(_)) = error.get(ContextKind::Suggested)
+        && error.kind() == ErrorKind::UnknownArgument
+    {
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
     let styled = error.render();
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let color = io.out_color(color);
@@ -45,7 +52,11 @@ pub(super) fn misused(error: &clap::Error, args: &[OsString], io: &mut Io<'_>) -
         // A script may have got its words from elsewhere.
         styled.to_string().lines().try_for_each(|line| writeln!(io.err, "{}", harmless(line)))
     });
-    Kind::Usage.exit_code()
+    match args::command_word(args) {
+        // As what else keeps the command from running.
+        Some("exec") => exec::OWN_FAILURE,
+        _ => Kind::Usage.exit_code(),
+    }
 }
 
 /// What is wrong, on one line, and what to do about it.

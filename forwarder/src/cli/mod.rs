@@ -32,7 +32,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return failure::misused(&error, &args, io),
+        Err(error) => return failure::misused(error, &args, io),
     };
     let global = cli.global.clone();
     let program = args.first().map_or(OsStr::new("fwd"), OsString::as_os_str);

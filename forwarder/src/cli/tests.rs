@@ -46,6 +46,22 @@ fn mistakes_are_text_or_json_on_stderr() {
 }
 
 #[test]
+fn tips_do_not_mislead() {
+    let (status, _, err) = called("fwd up a --wrong 80:80");
+    assert_eq!(status, 2);
+    assert!(err.contains("unexpected argument '--wrong'") && !err.contains("tip:"), "{err}");
+    let (status, _, err) = called("fwd up a --netwrk web");
+    assert_eq!(status, 2);
+    assert!(err.contains("--network"), "what comes close is told: {err}");
+}
+
+#[test]
+fn exec_fails_with_a_status_of_its_own() {
+    assert_eq!(called("fwd exec --wrong a true").0, 125);
+    assert_eq!(called("fwd --json exec --ns a --pid 7 true").0, 125);
+}
+
+#[test]
 fn color_can_be_forced() {
     assert!(called("fwd --color always --help").1.contains('\x1b'));
     assert!(called("fwd --color=always up").2.contains('\x1b'));

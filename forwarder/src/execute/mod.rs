@@ -4,6 +4,7 @@
 //! it. Whatever changes the host does so under the lock of that namespace.
 
 mod gather;
+mod namespaces;
 mod near;
 mod outcome;
 mod record;
@@ -13,11 +14,14 @@ use std::time::Duration;
 
 use forwarder_common::abi::Endpoint;
 
-pub use self::outcome::{DownResult, Planned, Step, UpResult};
 pub(crate) use self::record::{attach, datapath, table, treatment};
 use self::{
     gather::Gathered,
     run::{Runner, all_of},
+};
+pub use self::{
+    namespaces::remove_namespace,
+    outcome::{DownResult, Planned, Step, UpResult},
 };
 use crate::{
     Error, Kind, Result,
@@ -79,7 +83,8 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     runner.run_or_undo(&plan.ops, observer)?;
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
-    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings: plan.warnings })
+    let warnings = [plan.warnings, runner.warnings].concat();
+    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings })
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.

@@ -1,11 +1,11 @@
 //! Runs a command in a namespace, as `ip netns exec` does: this process becomes the command.
 //!
-//! Nothing is forked, so the command inherits the terminal, its signals and the parent that waits for it.
+//! The command is no child, so it inherits the terminal, its signals and the parent that waits for it.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs, io,
+    io,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::process::CommandExt,
@@ -24,11 +24,11 @@ use nix::{
     },
 };
 
-use super::{Name, Netns, failed, mounts};
+use super::{
+    Name, Netns, etc, failed, keeper,
+    mounts::{self, Mount},
+};
 use crate::{Context, Error, Kind, Result};
-
-/// Where files are that take the place of those in /etc, one directory for each name.
-const CONFIGURATION: &str = "/etc/netns";
 
 const NOTHING: Option<&Path> = None;
 
@@ -44,7 +44,8 @@ pub struct Failure {
 /// Turns this process into the command `argv` inside `netns`; returns only if that fails.
 ///
 /// The command gets a mount namespace of its own, in which /sys describes `netns` and each file of /etc/netns/NAME lies
-/// over its namesake in /etc. File systems mounted below /sys, such as cgroups and bpffs, stay where they are. Without
+/// over its namesake in /etc, also where the namespace was not given by its name, and also after the host has replaced the file
+/// underneath. File systems mounted below /sys, such as cgroups and bpffs, stay where they are. Without
 /// a command `$SHELL` runs, else /bin/sh.
 ///
 /// The calling thread may be left in the namespace when it fails: the process is expected to end then.
@@ -81,26 +82,31 @@ fn not_executed(program: &OsStr, error: io::Error) -> Failure {
 
 /// Moves the calling thread into `netns` and a new mount namespace that shows it.
 fn enter(netns: &Netns, name: Option<&Name>) -> Result<()> {
+    let found = if name.is_none() { etc::name_of(netns) } else { None };
+    let name = name.or(found.as_ref());
     netns.enter()?;
     unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("make", "a mount namespace for the command", errno))?;
     // Mounts of the host still arrive, ours stay here.
     mount(NOTHING, "/", NOTHING, MsFlags::MS_SLAVE | MsFlags::MS_REC, NOTHING)
         .doing("detach", "the mounts of the command from the host's")?;
-    mount_sysfs(name.map_or(mounts::EXEC_SOURCE, Name::as_str))?;
-    if let Some(name) = name {
-        bind_configuration(&Path::new(CONFIGURATION).join(name.as_str()), Path::new("/etc"));
-    }
+    let mounts = mounts::all().unwrap_or_default();
+    mount_sysfs(name.map_or(mounts::EXEC_SOURCE, Name::as_str), &mounts)?;
+    etc::uncover(&mounts);
+    keeper::start(&name.map(etc::cover).unwrap_or_default());
     Ok(())
 }
 
 /// Mounts a sysfs that shows the interfaces of this namespace, and brings back what was mounted below the old one.
-fn mount_sysfs(source: &str) -> Result<()> {
+fn mount_sysfs(source: &str, mounts: &[Mount]) -> Result<()> {
     let sys = Path::new("/sys");
     let flags = statvfs(sys).map_or(MsFlags::empty(), |old| inherited(old.flags()));
-    let below = mounts_below(sys);
+    let below = mounts_below(sys, mounts);
     // The old one stays underneath: detached, nothing could be bound from it any more.
-    mount(Some(source), sys, Some("sysfs"), flags, NOTHING)
-        .map_err(|errno| failed("mount", "a sysfs on /sys", errno))?;
+    match mount(Some(source), sys, Some("sysfs"), flags, NOTHING) {
+        // An outer command has mounted that of the same namespace.
+        Err(nix::Error::EBUSY) => return Ok(()),
+        result => result.map_err(|errno| failed("mount", "a sysfs on /sys", errno))?,
+    }
     for (point, opened) in below {
         let from = PathBuf::from(format!("/proc/thread-self/fd/{}", opened.as_raw_fd()));
         if let Err(errno) = mount(Some(&from), &point, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING) {
@@ -111,8 +117,8 @@ fn mount_sysfs(source: &str) -> Result<()> {
 }
 
 /// The outermost mounts strictly below `directory`, held open. What cannot be opened is left out.
-fn mounts_below(directory: &Path) -> Vec<(PathBuf, OwnedFd)> {
-    let points = mounts::all().unwrap_or_default().into_iter().map(|mount| mount.point);
+fn mounts_below(directory: &Path, mounts: &[Mount]) -> Vec<(PathBuf, OwnedFd)> {
+    let points = mounts.iter().map(|mount| mount.point.clone());
     outermost(directory, points)
         .into_iter()
         .filter_map(|point| {
@@ -149,28 +155,6 @@ fn inherited(old: FsFlags) -> MsFlags {
     .filter(|(flag, _)| old.contains(*flag))
     .map(|(_, flag)| flag)
     .collect()
-}
-
-/// Binds every file and directory of `from` over the entry of `etc` that has the same name.
-///
-/// What cannot be bound is reported and left out, as with `ip netns exec`: the command still runs.
-fn bind_configuration(from: &Path, etc: &Path) {
-    let entries = match fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return tracing::warn!("{} is not used: {error}", from.display()),
-    };
-    for entry in entries {
-        let bound = entry.and_then(|entry| {
-            let (source, target) = (entry.path(), etc.join(entry.file_name()));
-            mount(Some(&source), &target, NOTHING, MsFlags::MS_BIND, NOTHING).map_err(|errno| {
-                io::Error::other(format!("{} over {}: {}", source.display(), target.display(), errno.desc()))
-            })
-        });
-        if let Err(error) = bound {
-            tracing::warn!("an entry of {} is not used: {error}", from.display());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! A namespace is opened once and checked; afterwards only its descriptor is used, so that a name given to another
 //! namespace, or a process id used anew, cannot redirect what follows.
 
+mod etc;
 mod exec;
 mod handle;
+mod keeper;
 mod list;
 pub mod mounts;
 mod name;

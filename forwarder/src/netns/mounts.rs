@@ -32,7 +32,7 @@ pub(super) struct Mount {
     /// The directory or file of its file system that is mounted: `net:[4026531840]` for a namespace.
     pub(super) root: String,
     pub(super) point: PathBuf,
-    /// It receives mounts from a peer group, but its own mounts stay here (`master:`).
+    /// It receives mounts from a peer group (`master:`), and its own mounts stay here (no `shared:`).
     pub(super) slave: bool,
     pub(super) filesystem: String,
     pub(super) source: String,
@@ -52,7 +52,9 @@ fn parse(line: &str) -> Option<Mount> {
     let id = left.next()?.parse().ok()?;
     let root = unescape(left.nth(2)?);
     let point = PathBuf::from(unescape(left.next()?));
-    let slave = left.skip(1).any(|tag| tag.starts_with("master:"));
+    let tags: Vec<&str> = left.skip(1).collect();
+    let tagged = |what: &str| tags.iter().any(|tag| tag.starts_with(what));
+    let slave = tagged("master:") && !tagged("shared:");
     let mut right = right.split(' ');
     let filesystem = unescape(right.next()?);
     let source = unescape(right.next()?);
@@ -79,9 +81,11 @@ fn unescape(field: &str) -> String {
 
 /// Why a mount on `dir` would not outlive this command, as a ready-made refusal; `None` if it would.
 ///
-/// `dir` need not exist. These are refused: a mount namespace that the parent process does not share (`ip netns exec
-/// NAME fwd …`, `unshare -m fwd …`), and one whose mounts are slaves or that `ip netns exec` or `fwd exec` made (a shell
-/// started by them). A shell started by `unshare -m` is none: its mounts are private and live as long as it does.
+/// `dir` need not exist. These are refused: a mount namespace that no other process shares (`ip netns exec NAME fwd …`,
+/// `unshare -m fwd …`), and one whose mounts are slaves or that `ip netns exec` or `fwd exec` made (a shell started by them). A
+/// shell started by `unshare -m` is none: its mounts are private and live as long as it does. Nor is what `nsenter -m` enters, nor
+/// a service of systemd with a mount namespace of its own (`PrivateTmp=` and others), whose mounts are slaves, but shared again:
+/// they live as long as its processes.
 ///
 /// # Errors
 /// If /proc is not mounted or `dir` cannot be examined.
@@ -89,7 +93,7 @@ pub fn is_temporary(dir: &Path) -> Result<Option<Error>> {
     let sought = [covering(dir)?, covering(Path::new("/sys"))?];
     let [covering, sysfs] = find(sought)?;
     let is_name = |source: &str| Path::new(DIRECTORY).join(source).symlink_metadata().is_ok();
-    let why = reason(parent_is_outside(), covering.as_ref(), sysfs.as_ref(), is_name);
+    let why = reason(is_alone, covering.as_ref(), sysfs.as_ref(), is_name);
     Ok(why.map(|why| refusal(dir, &why)))
 }
 
@@ -113,14 +117,16 @@ fn find(sought: [Option<u64>; 2]) -> Result<[Option<Mount>; 2]> {
 
 /// The rules of [`is_temporary`].
 fn reason(
-    parent_is_outside: bool,
+    is_alone: impl FnOnce() -> bool,
     covering: Option<&Mount>,
     sysfs: Option<&Mount>,
     is_name: impl Fn(&str) -> bool,
 ) -> Option<String> {
+    // A namespace may be called `sysfs`, as the source usually is.
+    let is_telling = |source: &str| source != "sysfs" && is_name(source);
     let made_by_exec =
-        |mount: &Mount| mount.filesystem == "sysfs" && (mount.source == EXEC_SOURCE || is_name(&mount.source));
-    if parent_is_outside {
+        |mount: &Mount| mount.filesystem == "sysfs" && (mount.source == EXEC_SOURCE || is_telling(&mount.source));
+    if is_alone() {
         Some("it would be mounted in a mount namespace that ends with this command, as under `ip netns exec`".into())
     } else if let Some(Mount { point, .. }) = covering.filter(|mount| mount.slave) {
         let point = point.display();
@@ -133,9 +139,17 @@ fn reason(
 }
 
 fn refusal(dir: &Path, why: &str) -> Error {
-    let name = current_name().map_or_else(|| "NAME".into(), |name| name.to_string());
-    Error::new(Kind::Unsupported, "keep a mount under", dir.display().to_string(), why)
-        .remedy(format!("run it outside, on behalf of that namespace: `fwd {} …`", option("--host-netns", &name)))
+    let error = Error::new(Kind::Unsupported, "keep a mount under", dir.display().to_string(), why);
+    error.remedy(match current_name() {
+        Some(name) => {
+            let host = option("--host-netns", name.as_str());
+            format!("run it outside, on behalf of that namespace: `fwd {host} …`")
+        }
+        None => {
+            "run it where mounts last: `nsenter -t 1 -m fwd …`, or, on behalf of a namespace, `fwd --host-netns NAME …`"
+                .into()
+        }
+    })
 }
 
 /// The name of the caller's network namespace, if it has one.
@@ -145,13 +159,20 @@ fn current_name() -> Option<Name> {
     named().ok()?.into_iter().find(is_current)
 }
 
-/// Whether the parent process is known to have another mount namespace.
+/// Whether no other process is known to share this one's mount namespace, as that of a single command.
 ///
-/// A parent that cannot be examined (outside of the PID namespace, as with `docker exec`) counts as sharing it.
-fn parent_is_outside() -> bool {
-    let ours = fs::read_link("/proc/thread-self/ns/mnt");
-    let theirs = fs::read_link(format!("/proc/{}/ns/mnt", getppid()));
-    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours != theirs)
+/// Asked first is the parent, which nearly always does; one that cannot be examined (outside of the PID namespace, as with `docker
+/// exec`) counts as doing so. Children of this process there are none.
+fn is_alone() -> bool {
+    let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt"));
+    let (Ok(ours), Ok(parents)) = (of("thread-self"), of(&getppid().to_string())) else { return false };
+    if ours == parents {
+        return false;
+    }
+    let own = std::process::id().to_string();
+    let Ok(entries) = fs::read_dir("/proc") else { return true };
+    let mut others = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    !others.any(|pid| pid != own && pid.parse::<u32>().is_ok() && of(&pid).is_ok_and(|theirs| theirs == ours))
 }
 
 /// The id of the mount on which `dir`, or its nearest ancestor that exists, lies.
@@ -182,7 +203,8 @@ mod tests {
 
     const ROOT: &str = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard";
     const SHARED: &str = "30 27 0:26 / /run rw,nosuid shared:5 - tmpfs tmpfs rw";
-    const SLAVE: &str = "90 80 0:26 / /run rw,nosuid shared:9 master:5 propagate_from:2 - tmpfs tmpfs rw";
+    const SLAVE: &str = "90 80 0:26 / /run rw,nosuid master:5 propagate_from:2 - tmpfs tmpfs rw";
+    const SERVICE: &str = "90 80 0:26 / /run rw,nosuid shared:9 master:5 - tmpfs tmpfs rw";
     const NAMED: &str = "91 90 0:4 net:[4026532000] /run/netns/a\\040b rw shared:7 - nsfs nsfs rw";
     const SYSFS: &str = "23 27 0:22 / /sys rw,relatime - sysfs sysfs rw";
     const EXEC_SYSFS: &str = "92 90 0:30 / /sys rw,relatime - sysfs blue rw";
@@ -192,9 +214,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn temporary(parent_is_outside: bool, covering: &str, sysfs: &str, names: &[&str]) -> bool {
+    fn temporary(is_alone: bool, covering: &str, sysfs: &str, names: &[&str]) -> bool {
         let is_name = |source: &str| names.contains(&source);
-        reason(parent_is_outside, Some(&mount(covering)), Some(&mount(sysfs)), is_name).is_some()
+        reason(|| is_alone, Some(&mount(covering)), Some(&mount(sysfs)), is_name).is_some()
     }
 
     #[test]
@@ -204,7 +226,7 @@ mod tests {
         assert_eq!(named.root, "net:[4026532000]");
         assert_eq!(named.point, Path::new("/run/netns/a b"));
         assert_eq!((named.filesystem.as_str(), named.source.as_str()), ("nsfs", "nsfs"));
-        assert_eq!([ROOT, SHARED, SLAVE].map(|line| mount(line).slave), [false, false, true]);
+        assert_eq!([ROOT, SHARED, SLAVE, SERVICE].map(|line| mount(line).slave), [false, false, true, false]);
         assert_eq!(parse("nonsense"), None);
         assert_eq!(parse(""), None);
     }
@@ -222,11 +244,18 @@ mod tests {
     fn the_hosts_own_mount_namespace_is_lasting() {
         assert!(!temporary(false, ROOT, SYSFS, &["blue"]));
         assert!(!temporary(false, SHARED, SYSFS, &["blue"]));
+        assert!(!temporary(false, SHARED, SYSFS, &["sysfs"]), "a namespace of that name");
+    }
+
+    #[test]
+    fn that_of_a_service_lasts_as_long_as_the_service() {
+        assert!(!temporary(false, SERVICE, SYSFS, &["blue"]));
+        assert!(temporary(true, SERVICE, SYSFS, &["blue"]), "it has no other process");
     }
 
     #[test]
     fn what_ip_netns_exec_makes_is_temporary() {
-        assert!(temporary(true, ROOT, SYSFS, &[]), "the parent stayed outside");
+        assert!(temporary(true, ROOT, SYSFS, &[]), "nobody else is in it");
         assert!(temporary(false, SLAVE, SYSFS, &[]), "a shell inside, the host's mounts are shared");
         assert!(temporary(false, ROOT, EXEC_SYSFS, &["blue"]), "a shell inside, the host's mounts are private");
         assert!(!temporary(false, ROOT, EXEC_SYSFS, &["red"]), "some other source");
@@ -247,6 +276,8 @@ mod tests {
         let error = refusal(Path::new("/run/fwd"), "so");
         assert_eq!(error.kind, Kind::Unsupported);
         assert!(error.to_string().contains("/run/fwd"));
-        assert!(error.remedy.is_some_and(|remedy| remedy.contains("--host-netns")));
+        assert!(
+            error.remedy.is_some_and(|remedy| remedy.contains("--host-netns") && remedy.contains("nsenter -t 1 -m"))
+        );
     }
 }

@@ -2,17 +2,20 @@
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
+    io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv6Addr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::{Name, failed};
 use crate::Result;
 
-/// First line of each file that this module writes; what lacks it belongs to somebody else.
-const HEADER: &str = "# Written by fwd: the host's /etc/resolv.conf names a resolver on loopback only.";
+/// How each file begins that this module writes; what does not belongs to somebody else.
+const MARK: &str = "# Written by fwd";
+/// First line of each file that this module writes.
+const HEADER: &str =
+    "# Written by fwd, which keeps it up to date: the host's own resolver cannot be reached from inside.";
 
 /// Where local resolvers keep the servers that they ask, below /run.
 const UPSTREAM: [&str; 5] = [
@@ -43,7 +46,7 @@ impl Default for Roots {
 /// What a namespace needs for its names to be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// The host's resolv.conf works inside as well, or the namespace has one already.
+    /// The host's resolv.conf works inside as well, or the namespace has one that is as it should be.
     Nothing,
     /// [`write`] this to /etc/netns/NAME/resolv.conf.
     Write(String),
@@ -51,38 +54,67 @@ pub enum Plan {
     NoUpstream,
 }
 
-/// Decides about /etc/netns/NAME/resolv.conf.
+/// Decides about /etc/netns/NAME/resolv.conf. One of ours is to say what the host asks now.
 ///
 /// # Errors
 /// If a file that exists cannot be read.
 pub fn plan_for(roots: &Roots, name: &Name) -> Result<Plan> {
-    if file_of(roots, name).symlink_metadata().is_ok() {
-        return Ok(Plan::Nothing);
+    let path = file_of(roots, name);
+    if path.symlink_metadata().is_err() {
+        return Ok(match needed(roots)? {
+            Needed::Nothing(_) => Plan::Nothing,
+            Needed::File(contents) => Plan::Write(contents),
+            Needed::Unknown => Plan::NoUpstream,
+        });
     }
+    let Some(found) = read(&path)?.filter(|text| text.starts_with(MARK)) else { return Ok(Plan::Nothing) };
+    let wanted = match needed(roots)? {
+        // It was needed once, and commands inside use it.
+        Needed::Nothing(contents) => contents,
+        Needed::File(contents) => Some(contents),
+        Needed::Unknown => None,
+    };
+    Ok(wanted.filter(|wanted| *wanted != found).map_or(Plan::Nothing, Plan::Write))
+}
+
+/// What name resolution inside depends on.
+enum Needed {
+    /// The host's own file will do; the same as one of ours would say it.
+    Nothing(Option<String>),
+    /// A file that says this.
+    File(String),
+    /// A file, but nobody knows what it should say.
+    Unknown,
+}
+
+fn needed(roots: &Roots) -> Result<Needed> {
     // Inside, /etc/resolv.conf is the machine's, and not that of the namespace that plays the host.
     if let Some(path) = roots.host.as_ref().map(|host| file_of(roots, host))
         && let Some(text) = read(&path)?
     {
-        return Ok(reachable(&text, &path).map_or(Plan::NoUpstream, Plan::Write));
+        return Ok(reachable(&text, &path).map_or(Needed::Unknown, Needed::File));
     }
-    if !is_loopback_only(&read(&roots.etc.join("resolv.conf"))?.unwrap_or_default()) {
-        return Ok(Plan::Nothing);
+    let path = roots.etc.join("resolv.conf");
+    let text = read(&path)?.unwrap_or_default();
+    if !is_loopback_only(&text) {
+        return Ok(Needed::Nothing(reachable(&text, &path)));
     }
     for candidate in UPSTREAM {
         let path = roots.run.join(candidate);
         if let Some(contents) = read(&path)?.and_then(|upstream| reachable(&upstream, &path)) {
-            return Ok(Plan::Write(contents));
+            return Ok(Needed::File(contents));
         }
     }
-    Ok(Plan::NoUpstream)
+    Ok(Needed::Unknown)
 }
 
 /// Writes /etc/netns/NAME/resolv.conf, which [`exec`](super::exec()) and `ip netns exec` bind over /etc/resolv.conf.
 ///
-/// False if there is one already: it is never overwritten.
+/// One of ours gets other contents, as the same file, so that running commands see them. False if there is one of somebody else: it
+/// is never overwritten.
 ///
 /// # Errors
-/// If it cannot be written; nothing is left then.
+/// If it cannot be written; no new file is left then.
 pub fn write(roots: &Roots, name: &Name, contents: &str) -> Result<bool> {
     let path = file_of(roots, name);
     let shown = path.display().to_string();
@@ -94,7 +126,9 @@ pub fn write(roots: &Roots, name: &Name, contents: &str) -> Result<bool> {
     // Neither an existing file nor a link is followed: create_new is O_EXCL.
     let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return rewrite(&path, contents).map_err(|error| failed("write", shown, error));
+        }
         Err(error) => return Err(failed("create", shown, error)),
     };
     if let Err(error) = file.write_all(contents.as_bytes()) {
@@ -107,6 +141,29 @@ pub fn write(roots: &Roots, name: &Name, contents: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Replaces the contents of a file of ours. False if it is none.
+fn rewrite(path: &Path, contents: &str) -> io::Result<bool> {
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    let mut file = match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(false),
+        opened => opened?,
+    };
+    let mut found = Vec::new();
+    file.read_to_end(&mut found)?;
+    if !found.starts_with(MARK.as_bytes()) {
+        return Ok(false);
+    }
+    file.write_all_at(contents.as_bytes(), 0)?;
+    file.set_len(contents.len() as u64)?;
+    Ok(true)
+}
+
+/// Whether /etc/netns/NAME/resolv.conf is one that [`write`] made.
+#[must_use]
+pub fn is_ours(roots: &Roots, name: &Name) -> bool {
+    read(&file_of(roots, name)).is_ok_and(|text| text.is_some_and(|text| text.starts_with(MARK)))
+}
+
 /// Removes /etc/netns/NAME/resolv.conf if [`write`] made it, and the directories that are empty then.
 ///
 /// False if there was none of ours.
@@ -116,7 +173,7 @@ pub fn write(roots: &Roots, name: &Name, contents: &str) -> Result<bool> {
 pub fn remove(roots: &Roots, name: &Name) -> Result<bool> {
     let path = file_of(roots, name);
     let shown = path.display().to_string();
-    if !read(&path)?.is_some_and(|text| text.starts_with(HEADER)) {
+    if !read(&path)?.is_some_and(|text| text.starts_with(MARK)) {
         return Ok(false);
     }
     fs::remove_file(&path).map_err(|error| failed("remove", &shown, error))?;
@@ -282,10 +339,36 @@ mod tests {
         assert!(write(&roots, &name(), &text).expect("written"));
         assert_eq!(fs::read_to_string(file_of(&roots, &name())).expect("written"), text);
         assert_eq!(plan_for(&roots, &name()).expect("readable"), Plan::Nothing, "a rerun has nothing to do");
-        assert!(!write(&roots, &name(), "other").expect("it exists"), "never overwritten");
         assert!(remove(&roots, &name()).expect("removed"));
         assert!(!roots.etc.join("netns").exists());
         assert!(!remove(&roots, &name()).expect("nothing there"));
+    }
+
+    #[test]
+    fn a_file_of_ours_follows_the_host() {
+        let (_directory, roots) = host(STUB, &[(UPSTREAM[0], SERVERS)]);
+        let plan = || plan_for(&roots, &name()).expect("readable");
+        let follow = |server: &str| {
+            let Plan::Write(text) = plan() else { panic!("{server} is new") };
+            assert!(text.contains(server), "{text}");
+            assert!(write(&roots, &name(), &text).expect("written"));
+            assert_eq!(fs::read_to_string(file_of(&roots, &name())).expect("written"), text);
+            assert_eq!(plan(), Plan::Nothing, "{server} is there");
+        };
+        follow("nameserver 192.0.2.1\n");
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(file_of(&roots, &name())).expect("a file"));
+        fs::write(roots.run.join(UPSTREAM[0]), "nameserver 192.0.2.2\n").expect("a file");
+        follow("nameserver 192.0.2.2\n");
+        // The host came to another network, with a resolver that can be reached from everywhere.
+        fs::write(roots.etc.join("resolv.conf"), "nameserver 9.9.9.9\n").expect("a file");
+        follow("nameserver 9.9.9.9\n");
+        let now = std::os::unix::fs::MetadataExt::ino(&fs::metadata(file_of(&roots, &name())).expect("a file"));
+        assert_eq!(now, inode, "whoever has it open, or bound, sees what it says now");
+        // Nobody knows: what was right is better than nothing.
+        fs::write(roots.etc.join("resolv.conf"), STUB).expect("a file");
+        fs::remove_file(roots.run.join(UPSTREAM[0])).expect("removed");
+        assert_eq!(plan(), Plan::Nothing);
+        assert!(is_ours(&roots, &name()));
     }
 
     #[test]
@@ -294,7 +377,8 @@ mod tests {
         fs::create_dir_all(directory_of(&roots, &name())).expect("a directory");
         fs::write(file_of(&roots, &name()), "nameserver 192.0.2.9\n").expect("a file");
         assert_eq!(plan_for(&roots, &name()).expect("readable"), Plan::Nothing);
-        assert!(!remove(&roots, &name()).expect("not ours"));
+        assert!(!write(&roots, &name(), "other").expect("it exists"), "never overwritten");
+        assert!(!remove(&roots, &name()).expect("not ours") && !is_ours(&roots, &name()));
         assert!(file_of(&roots, &name()).exists());
         fs::remove_file(file_of(&roots, &name())).expect("removed");
         fs::write(directory_of(&roots, &name()).join("hosts"), "").expect("a file");

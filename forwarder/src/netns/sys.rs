@@ -5,6 +5,8 @@ use std::{
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
 };
 
+use nix::unistd::ForkResult;
+
 /// `_IO(NSIO, 3)` of include/uapi/linux/nsfs.h: the kind of a namespace, as its `CLONE_NEW…` flag.
 const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 
@@ -37,6 +39,45 @@ pub(super) fn socket_netns_cookie(socket: impl AsFd) -> io::Result<u64> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
+}
+
+/// Makes a copy of the calling process, which must have no other thread.
+///
+/// # Errors
+/// The kernel has no room for another process.
+pub(super) fn fork() -> io::Result<ForkResult> {
+    // SAFETY: a copy of a process with one thread may do whatever the process may: no lock is held by a thread that is not there.
+    // Namespaces are entered on threads that are joined, and the command line starts no other before it runs a command.
+    unsafe { nix::unistd::fork() }.map_err(io::Error::from)
+}
+
+/// Ends the calling process without what it registered for its end, which belongs to the process that it is a copy of.
+pub(super) fn exit_now() -> ! {
+    // SAFETY: it touches no memory, and does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// Closes every descriptor above the standard streams but these.
+///
+/// # Errors
+/// The kernel is older than Linux 5.9.
+pub(super) fn close_all_but(kept: &[impl AsFd]) -> io::Result<()> {
+    let mut kept: Vec<libc::c_uint> =
+        kept.iter().filter_map(|fd| libc::c_uint::try_from(fd.as_fd().as_raw_fd()).ok()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept.into_iter().filter_map(|fd| fd.checked_sub(1)).chain([libc::c_uint::MAX]) {
+        if first <= last {
+            // SAFETY: the call takes three integers. Whoever owns one of these descriptors lives in the process that this one is a
+            // copy of; here their owners are never used again, nor dropped, because the process ends by `exit_now`.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        first = last.saturating_add(2);
+    }
+    Ok(())
 }
 
 /// A descriptor that stays with this very process, even when its number is given to another one.

@@ -3,7 +3,7 @@
 pub(super) const ROOT: &str = "\
 Examples:
   fwd up --ns mynet --uplink eth0             make mynet, connect it through eth0
-  fwd exec --ns mynet -- ping -c1 192.0.2.1   run a program inside
+  fwd exec mynet ping -c1 192.0.2.1           run a program inside
   fwd ls                                      networks and their endpoints
   fwd flows --ns mynet                        what is translated now
   fwd bench                                   what it gains over the alternatives
@@ -27,8 +27,8 @@ Examples:
 
 pub(super) const EXEC: &str = "\
 Examples:
-  fwd exec --ns mynet -- curl -s http://192.0.2.1/
-  fwd exec --pid 4711 -- ip addr     in the namespace of a process
+  fwd exec mynet curl -s http://192.0.2.1/
+  fwd exec --pid 4711 ip addr        in the namespace of a process
   fwd exec mynet                     a shell ($SHELL)
 
 Exit status: the command's own; 125 if fwd itself failed, 126 if the command

@@ -134,6 +134,19 @@ pub(crate) fn color_asked(args: &[OsString]) -> Option<ColorArg> {
     values(args, &["--color"]).last().and_then(|value| ColorArg::from_str(value, false).ok())
 }
 
+/// The command of a line that does not parse.
+pub(crate) fn command_word(args: &[OsString]) -> Option<&str> {
+    let mut words = options(args).skip(1);
+    while let Some(word) = words.next() {
+        match word {
+            "--host-netns" | "--run-dir" | "--output" | "-o" | "--color" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return Some(command),
+        }
+    }
+    None
+}
+
 /// The words before `--`.
 fn options(args: &[OsString]) -> impl Iterator<Item = &str> {
     args.iter().map_while(|word| word.to_str().filter(|word| *word != "--"))

@@ -48,14 +48,37 @@ pub(crate) struct DownArgs {
 
 /// `fwd exec`.
 #[derive(Args, Debug)]
-#[command(override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>> [-- <CMD>...]")]
-#[command(group = one_of(["name", "ns", "pid", "netns"]))]
+#[command(override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>> [--] [CMD]...")]
+#[command(group = ArgGroup::new("option").multiple(false).args(["ns", "pid", "netns"]))]
 pub(crate) struct ExecArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-    /// Command and its arguments; without one, $SHELL
-    #[arg(last = true, value_name = "CMD")]
-    pub(crate) command: Vec<OsString>,
+    /// Namespace, unless an option names it; then the command and its arguments, without one $SHELL
+    // One argument, so that from the first word on nothing is an option of fwd.
+    #[arg(value_names = ["NAME", "CMD"], num_args = 0.., trailing_var_arg = true)]
+    words: Vec<OsString>,
+    /// Namespace by the name that `ip netns list` shows
+    #[arg(long, value_name = "NAME")]
+    ns: Option<String>,
+    /// Namespace of a process, such as a container's first
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Namespace by the path of its file, such as /run/netns/NAME or /proc/PID/ns/net
+    #[arg(long, value_name = "PATH")]
+    netns: Option<PathBuf>,
+}
+
+impl ExecArgs {
+    /// The namespace and the command.
+    pub(crate) fn split(&self) -> (TargetArgs, Vec<OsString>) {
+        let Self { words, ns, pid, netns } = self;
+        let target = |name: Option<String>| TargetArgs { name, ns: ns.clone(), pid: *pid, netns: netns.clone() };
+        match words.as_slice() {
+            [name, command @ ..] if ns.is_none() && pid.is_none() && netns.is_none() => {
+                let command = command.strip_prefix(&[OsString::from("--")]).unwrap_or(command);
+                (target(Some(name.to_string_lossy().into_owned())), command.to_vec())
+            }
+            command => (target(None), command.to_vec()),
+        }
+    }
 }
 
 /// `fwd ns`.

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
-use super::{Cli, Command, NsCommand, asks_for_json};
+use super::{Cli, Command, NsCommand, asks_for_json, command_word};
 
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
@@ -32,9 +32,7 @@ fn target_is_given_exactly_once() {
     {
         parse(line);
     }
-    for line in
-        ["fwd up", "fwd up mynet --ns mynet", "fwd up --ns a --pid 7", "fwd down", "fwd down a --all", "fwd exec -- id"]
-    {
+    for line in ["fwd up", "fwd up mynet --ns mynet", "fwd up --ns a --pid 7", "fwd down", "fwd down a --all"] {
         refused(line);
     }
 }
@@ -51,12 +49,38 @@ fn global_options_stand_before_or_after_the_command() {
 
 #[test]
 fn exec_takes_everything_after_the_dashes() {
-    let Command::Exec(exec) = parse("fwd exec --ns a -- ping --json -c1").command else { panic!("not exec") };
-    assert_eq!(exec.command, words("ping --json -c1"));
-    let Command::Exec(exec) = parse("fwd exec a").command else { panic!("not exec") };
-    assert!(exec.command.is_empty());
-    let message = refused("fwd exec a ping");
-    assert!(message.contains("[-- <CMD>...]"), "the usage tells how to pass a command: {message}");
+    let split = |line: &str| {
+        let Command::Exec(exec) = parse(line).command else { panic!("not exec: {line}") };
+        let (target, command) = exec.split();
+        (target.name.or(target.ns).unwrap_or_default(), command)
+    };
+    for line in [
+        "fwd exec --ns a -- ping --json -c1",
+        "fwd exec --ns a ping --json -c1",
+        "fwd exec --ns=a ping --json -c1",
+        "fwd exec a -- ping --json -c1",
+        "fwd exec a ping --json -c1",
+        "fwd --json exec a ping --json -c1",
+    ] {
+        assert_eq!(split(line), ("a".into(), words("ping --json -c1")), "{line}");
+    }
+    assert_eq!(split("fwd exec a sh -c -- -x").1, words("sh -c -- -x"));
+    assert_eq!(split("fwd exec a --ns b").1, words("--ns b"), "what follows the name is the command");
+    assert_eq!(split("fwd exec --ns a"), ("a".into(), Vec::new()));
+    assert_eq!(split("fwd exec a"), ("a".into(), Vec::new()));
+    refused("fwd exec --ns a --pid 7 ls");
+    refused("fwd exec --wrong a ls");
+}
+
+#[test]
+fn command_is_told_of_lines_that_do_not_parse() {
+    for line in
+        ["fwd exec --x", "fwd --host-netns exec exec", "fwd --json -o json --color=never exec", "fwd -vv exec a"]
+    {
+        assert_eq!(command_word(&words(line)), Some("exec"), "{line}");
+    }
+    assert_eq!(command_word(&words("fwd up exec")), Some("up"));
+    assert_eq!(command_word(&words("fwd --json")), None);
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(crate) struct UpArgs {
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    // For those who know it from docker: it is refused with the reason.
+    #[arg(short = 'p', long, value_name = "PORTS", hide = true)]
+    pub(crate) publish: Vec<String>,
     // Last: its heading goes on to the end.
     #[command(flatten)]
     pub(crate) table: TableArgs,

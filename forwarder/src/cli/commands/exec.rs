@@ -10,9 +10,10 @@ pub(in crate::cli) const OWN_FAILURE: u8 = 125;
 
 /// Becomes the command; returns why that failed.
 pub(in crate::cli) fn run(args: &ExecArgs) -> Failure {
-    let opened = target::required(&args.target).and_then(|target| Ok((target.open()?, target)));
+    let (args, command) = args.split();
+    let opened = target::required(&args).and_then(|target| Ok((target.open()?, target)));
     match opened {
-        Ok((ns, target)) => netns::exec(&ns, target::name(&target), &args.command),
+        Ok((ns, target)) => netns::exec(&ns, target::name(&target), &command),
         Err(error) => Failure { status: OWN_FAILURE, error },
     }
 }

@@ -13,7 +13,8 @@ use crate::{
         state::{State, not_up},
         target,
     },
-    dataplane::Hook,
+    dataplane::{Hook, name_of},
+    netns::{Name, resolv},
     render::InspectView,
 };
 
@@ -58,10 +59,16 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         host_if_running: state.host_end(ifindex, endpoint).map(|link| link.running),
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
-        resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0,
+        resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
         table: nat::loaded_table(&state.plane)?,
         verdicts,
     })
+}
+
+/// Whether the file that `up` wrote is there.
+fn has_resolver(endpoint: &Endpoint) -> bool {
+    let name = Name::try_from(name_of(&endpoint.ns).as_str());
+    name.is_ok_and(|name| resolv::is_ours(&resolv::Roots::default(), &name))
 }
 
 /// A MAC as `ip link` writes it.

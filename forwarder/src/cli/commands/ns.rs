@@ -1,16 +1,14 @@
 //! `fwd ns`.
 
 use crate::{
-    Error, Kind, Result,
+    Result,
     cli::{
         args::{NsArgs, NsCommand},
         session::Session,
-        state::State,
     },
+    execute,
     netns::{self, Listed, Membership, Name, Netns, Process},
-    reconcile::TargetRef,
     render::{NamespaceChange, NamespaceView, ProcessView, WhereView},
-    text::option,
 };
 
 /// Makes, deletes, lists and finds namespaces.
@@ -32,14 +30,7 @@ fn add(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 
 fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
     let name = Name::try_from(name)?;
-    let target = TargetRef::Named(name.clone());
-    if let Some(state) = State::read(session)?
-        && state.of(&target).is_ok()
-    {
-        let error = Error::new(Kind::Conflict, "delete", format!("namespace {name}"), "it is in a network of fwd");
-        return Err(error.remedy(format!("`fwd down {} --delete-ns`", option("--ns", name.as_str()))));
-    }
-    let changed = Netns::delete_named(&name)?;
+    let changed = execute::remove_namespace(&session.context(), &name)?;
     session.emit(&NamespaceChange { ns: name.as_str().into(), netns_inode: None, changed })
 }
 

@@ -57,7 +57,11 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         attach,
         table,
         dry_run: _,
+        publish,
     } = args;
+    if let Some(ports) = publish.first() {
+        return Err(unpublished(ports));
+    }
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
@@ -81,6 +85,13 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         attach: attach.map(Into::into),
         table: table::request(table)?,
     })
+}
+
+/// Why `-p` is refused.
+fn unpublished(ports: &str) -> Error {
+    let why = "no ports are published yet: from outside nobody can open a conversation to a namespace";
+    Error::new(Kind::Unsupported, "publish", format!("ports {ports}"), why)
+        .remedy("leave it out; a proxy on the host, which reaches the namespace's address, can pass connections on")
 }
 
 /// A subnet, written by its first address.
@@ -154,6 +165,15 @@ mod tests {
             timeouts: vec![(forwarder_common::abi::Timeout::Icmp, 90)],
         };
         assert_eq!(request.table, table);
+    }
+
+    #[test]
+    fn ports_are_not_published_yet() {
+        for line in ["fwd up a -p 80:80", "fwd up a --publish 80:80"] {
+            let error = asked(line).expect_err("it is refused");
+            assert_eq!(error.kind, Kind::Unsupported);
+            assert!(error.to_string().contains("ports 80:80") && error.remedy.is_some(), "{error}");
+        }
     }
 
     #[test]

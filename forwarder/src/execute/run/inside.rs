@@ -46,8 +46,22 @@ impl Runner<'_> {
             Object::NsNeighbour { ns, ns_if, gateway, mac } => {
                 self.within(ns, ns_if, |netlink, link| netlink.replace_neighbour(link, (*gateway).into(), *mac))
             }
-            Object::ResolvConf { ns, contents } => resolv::write(&resolv::Roots::default(), ns, contents).map(drop),
+            Object::ResolvConf { ns, contents } => {
+                self.write_resolver(ns, contents);
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// What cannot be written is no reason to leave the namespace unconnected: only names are not resolved inside.
+    fn write_resolver(&mut self, ns: &Name, contents: &str) {
+        if let Err(error) = resolv::write(&resolv::Roots::default(), ns, contents) {
+            let servers =
+                contents.lines().filter(|line| line.starts_with("nameserver ")).collect::<Vec<_>>().join(", ");
+            self.warnings.push(format!(
+                "{error}: the host's resolver cannot be reached from inside, and nothing tells programs there to ask another ({servers})"
+            ));
         }
     }
 

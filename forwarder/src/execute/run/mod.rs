@@ -29,12 +29,14 @@ pub(super) struct Runner<'a> {
     namespaces: BTreeMap<TargetRef, Netns>,
     /// Connections into namespaces, opened when they are needed.
     inside: BTreeMap<TargetRef, Netlink>,
+    /// What could not be done, and is no failure.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
         let Gathered { actual, netlink, plane, namespaces, inside } = gathered;
-        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside }
+        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside, warnings: Vec::new() }
     }
 
     /// Runs `ops` in order. If one fails, what was made is removed again, the last first.
