@@ -1,5 +1,7 @@
 //! A host as others leave it: VPNs, firewalls, policies, settings that change behind `fwd`.
 
+use forwarder::netns::Netns;
+
 use crate::fwd::{Fwd, address, inside, pings};
 
 #[test]
@@ -28,4 +30,196 @@ fn routes_of_vpns_leave_subnets_free() {
     fwd.expect_error(&asked, 4, &["192.168.9.0/25", "eth0", "leave out --subnet"]);
     let pod = fwd.up("c4", &asked[3..5]);
     assert!(inside(&pod, &["ip", "-4", "-br", "addr"]).contains("10.77.1.2/24"));
+}
+
+/// The commands in the warnings of an `inspect`, which are run.
+#[track_caller]
+fn follow(fwd: &Fwd, name: &str) -> usize {
+    let shown = fwd.json(&["inspect", "--ns", name]);
+    let warnings = shown["warnings"].as_array().expect("a list").clone();
+    for warning in &warnings {
+        let text = crate::fwd::text(warning);
+        let commands: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        assert!(!commands.is_empty(), "no remedy: {text}");
+        for command in commands {
+            match command.strip_prefix("fwd ") {
+                Some(args) => drop(fwd.ok(&args.split(' ').collect::<Vec<_>>())),
+                // It names the host's namespace itself.
+                None => drop(inside(&Netns::current().expect("open"), &["sh", "-ec", command])),
+            }
+        }
+    }
+    warnings.len()
+}
+
+#[track_caller]
+fn without_problems(fwd: &Fwd, name: &str) {
+    let shown = fwd.json(&["inspect", "--ns", name]);
+    assert_eq!(shown["warnings"], serde_json::json!([]));
+    assert!(!fwd.ok(&["stats"]).contains("warning:"));
+}
+
+#[test]
+fn forwarding_switched_off_is_told_and_switched_on_again() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let outside = fwd.uplink(0).outside[0];
+    without_problems(&fwd, &pod.name);
+    for (off, interfaces) in [
+        ("net.ipv4.ip_forward", &["eth0", "fwd0"][..]),
+        ("net.ipv4.conf.eth0.forwarding", &["eth0"]),
+        ("net.ipv4.conf.fwd0.forwarding", &["fwd0"]),
+    ] {
+        // Only a change of the one for all is passed on to each.
+        let switch_off = || fwd.on_host(&["sysctl", "-q", "-w", &format!("{off}=1"), &format!("{off}=0")]);
+        switch_off();
+        for shown in [fwd.ok(&["stats"]), fwd.ok(&["inspect", &pod.name])] {
+            for interface in interfaces {
+                assert!(shown.contains(&format!("forwarding of {interface} is off")), "{off}: {shown}");
+            }
+        }
+        let output = fwd.call(&["up", &pod.name]);
+        assert!(output.stderr.contains("switched off forwarding of"), "{off}: {}", output.stderr);
+        assert!(pings(&pod, outside), "{off}");
+        without_problems(&fwd, &pod.name);
+        switch_off();
+        assert_eq!(follow(&fwd, &pod.name), interfaces.len(), "{off}");
+        assert!(pings(&pod, outside), "{off}");
+        without_problems(&fwd, &pod.name);
+    }
+}
+
+/// Closes the forward hook by `closing`, and opens it again as `fwd` says.
+#[track_caller]
+fn firewall(closing: &str, named: &str) {
+    for datapath in ["kernel", "tc"] {
+        let fwd = Fwd::new();
+        fwd.on_host(&["sh", "-ec", closing]);
+        let name = fwd.name("c1");
+        let output = fwd.call(&["up", "--ns", &name, "--datapath", datapath]);
+        assert!(output.status.success(), "{}", output.stderr);
+        assert!(output.stderr.contains(named), "{datapath}: {}", output.stderr);
+        assert!(fwd.ok(&["stats"]).contains(named));
+        let (pod, other) = (crate::fwd::open(&name), fwd.up("c2", &[]));
+        let outside = fwd.uplink(0).outside[0];
+        // What the programs forward never comes there.
+        assert_eq!(pings(&pod, outside), datapath == "tc");
+        assert_eq!(follow(&fwd, &name), 1);
+        without_problems(&fwd, &name);
+        assert!(pings(&pod, outside) && pings(&pod, other.address), "{datapath}");
+    }
+}
+
+#[test]
+fn policy_of_iptables_comes_with_the_remedy() {
+    firewall("iptables -P FORWARD DROP", "the chain FORWARD of iptables drops");
+}
+
+#[test]
+fn policy_of_legacy_iptables_comes_with_the_remedy() {
+    firewall("iptables-legacy -P FORWARD DROP", "the chain FORWARD of iptables-legacy drops");
+}
+
+#[test]
+fn chains_of_others_come_with_the_remedy() {
+    let firewalld = "nft add table inet other; \
+        nft 'add chain inet other FORWARD { type filter hook forward priority 10; }'; \
+        nft add rule inet other FORWARD ct state invalid drop; nft add rule inet other FORWARD iifname lan0 accept; \
+        nft add rule inet other FORWARD reject with icmpx admin-prohibited";
+    firewall(firewalld, "the nftables chain inet other FORWARD drops");
+    // As docker leaves it, and a rule at the end of the former iptables.
+    firewall(
+        "iptables-legacy -A FORWARD -o docker0 -j ACCEPT; iptables-legacy -A FORWARD -j REJECT",
+        "the chain FORWARD of iptables-legacy drops",
+    );
+}
+
+#[test]
+fn open_chains_are_no_problem() {
+    let fwd = Fwd::new();
+    fwd.on_host(&[
+        "sh",
+        "-ec",
+        "iptables -P FORWARD DROP; iptables -A FORWARD -i fwd+ -j ACCEPT; \
+        iptables -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-legacy -A FORWARD -i eth7 -j DROP; \
+        nft add table ip x; nft 'add chain ip x forward { type filter hook forward priority 0; policy accept; }'; \
+        nft add rule ip x forward tcp dport 25 drop",
+    ]);
+    let output = fwd.call(&["up", "--ns", &fwd.name("c1"), "--datapath", "kernel"]);
+    assert_eq!(output.stderr, "");
+    without_problems(&fwd, &fwd.name("c1"));
+    assert!(pings(&crate::fwd::open(&fwd.name("c1")), fwd.uplink(0).outside[0]));
+}
+
+/// A policy of IPsec that is about packets to the outside.
+const BLOCK: [&str; 13] = [
+    "ip",
+    "xfrm",
+    "policy",
+    "add",
+    "src",
+    "0.0.0.0/0",
+    "dst",
+    "203.0.113.0/24",
+    "dir",
+    "out",
+    "action",
+    "block",
+    "priority",
+];
+
+#[test]
+fn policies_of_ipsec_are_kept_to() {
+    let fwd = Fwd::new();
+    let outside = fwd.uplink(0).outside[0];
+    // Such a one asks for nothing.
+    fwd.on_host(&["ip", "xfrm", "policy", "add", "src", "0.0.0.0/0", "dst", "192.0.2.0/24", "dir", "out"]);
+    fwd.up("c1", &[]);
+    fwd.down("c1");
+    fwd.on_host(&[&BLOCK[..], &["1"]].concat());
+    let name = fwd.name("c1");
+    let before = fwd.snapshot().expect("a snapshot");
+    let words = ["dst 203.0.113.0/24 dir out action block", "--datapath kernel", "--ignore-xfrm"];
+    fwd.expect_error(&["up", "--ns", &name], 5, &words);
+    fwd.expect_error(&["up", "--ns", &name, "--datapath", "xdp"], 5, &words);
+    assert_eq!(before.diff(&fwd.snapshot().expect("a snapshot")), [""; 0]);
+    // The first remedy keeps to the policy, the second does not.
+    let pod = fwd.up("c1", &["--datapath", "kernel"]);
+    assert!(!pings(&pod, outside) && pings(&pod, fwd.uplink(0).address));
+    without_problems(&fwd, &name);
+    fwd.down("c1");
+    let pod = fwd.up("c1", &["--ignore-xfrm"]);
+    assert!(pings(&pod, outside));
+    assert_eq!((&pod.shown["ignore_xfrm"], &pod.shown["datapath"]), (&true.into(), &"tc".into()));
+    without_problems(&fwd, &name);
+    assert!(fwd.ok(&["inspect", &name]).contains("ignore-xfrm"));
+    fwd.expect_error(&["up", "--ns", &name, "--datapath", "kernel"], 4, &["datapath"]);
+    fwd.down("c1");
+    fwd.on_host(&["ip", "xfrm", "policy", "flush"]);
+    fwd.on_host(&["ip", "xfrm", "policy", "setdefault", "out", "block"]);
+    fwd.expect_error(&["up", "--ns", &name], 5, &["default out block"]);
+}
+
+#[test]
+fn policies_of_ipsec_that_come_later_are_told() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    fwd.on_host(&[&BLOCK[..], &["1"]].concat());
+    let shown = fwd.json(&["inspect", "--ns", &pod.name]);
+    assert!(shown["warnings"][0].to_string().contains("dst 203.0.113.0/24 dir out action block"), "{shown}");
+    for (role, output) in [("c1", fwd.call(&["up", &pod.name])), ("c2", fwd.call(&["up", &fwd.name("c2")]))] {
+        assert!(output.status.success() && output.stderr.contains("--ignore-xfrm"), "{role}: {}", output.stderr);
+    }
+    fwd.on_host(&["ip", "xfrm", "policy", "flush"]);
+    without_problems(&fwd, &pod.name);
+    // A template, as of a tunnel, for a network that has nothing to do with it, and for one that has.
+    let tunnel = |source: &str| {
+        let tunnel = ["tmpl", "src", "198.51.100.2", "dst", "198.51.100.1", "proto", "esp", "mode", "tunnel"];
+        let policy = ["ip", "xfrm", "policy", "add", "src", source, "dst", "10.9.0.0/16", "dir", "out"];
+        fwd.on_host(&[&policy[..], &tunnel].concat());
+    };
+    tunnel("192.168.1.0/24");
+    without_problems(&fwd, &pod.name);
+    tunnel("10.77.0.0/16");
+    assert!(fwd.ok(&["stats"]).contains("src 10.77.0.0/16 dst 10.9.0.0/16 dir out"));
 }

@@ -22,6 +22,8 @@ pub mod endpoint_flags {
     pub const CLAMP_MSS: u32 = 1 << 7;
     /// Established flows are forwarded by XDP (`--datapath xdp`). Of the network.
     pub const XDP_DATAPATH: u32 = 1 << 8;
+    /// Policies of IPsec on the host do not count (`--ignore-xfrm`). Of the network.
+    pub const IGNORE_XFRM: u32 = 1 << 9;
     /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
     pub const CLSACT: u32 = 1 << 10;
 }

@@ -101,6 +101,11 @@ impl<'a, 'io> Session<'a, 'io> {
         written(out.flush())
     }
 
+    /// Whether results are JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Whether results are shown on a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         self.look.width.is_some()
@@ -127,6 +132,11 @@ impl<'a, 'io> Session<'a, 'io> {
         let view =
             |(index, Step { operation, commands })| StepView { step: index + 1, operation: operation.into(), commands };
         self.emit(&steps.into_iter().enumerate().map(view).collect::<PlanView>())
+    }
+
+    /// How the user gave the host, where it is not the caller's namespace.
+    pub(super) fn host_name(&self) -> Option<&str> {
+        self.host_name.as_deref()
     }
 
     /// Where `up` and `down` act.

@@ -122,6 +122,7 @@ impl State {
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,
+            ignore_xfrm: treatment.ignore_xfrm,
             allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
             mtu: endpoint.mtu,

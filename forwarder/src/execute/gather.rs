@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{HostContext, record};
+use super::{HostContext, record, surroundings};
 use crate::{
     Error, Kind, Result,
     dataplane::{Backend, Dataplane, Hook, XdpHook, probe},
@@ -101,6 +101,8 @@ pub(super) fn complete_up(
     }
     gathered.actual.resolv_conf = resolv_conf(context, target.name.as_ref())?;
     gathered.actual.target = Some(target);
+    gathered.actual.host.given = context.host.clone();
+    gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();

@@ -9,6 +9,7 @@ mod near;
 mod outcome;
 mod record;
 mod run;
+mod surroundings;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use self::{
 pub use self::{
     namespaces::remove_namespace,
     outcome::{DownResult, Planned, Step, UpResult},
+    surroundings::problems,
 };
 use crate::{
     Error, Kind, Result,

@@ -131,7 +131,7 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         (true, false) => Nat::Eim,
         (true, true) => Nat::EimEif,
     };
-    Treatment { nat, clamp_mss: is_set(endpoint_flags::CLAMP_MSS) }
+    Treatment { nat, clamp_mss: is_set(endpoint_flags::CLAMP_MSS), ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM) }
 }
 
 fn flags_of(treatment: Treatment) -> u32 {
@@ -140,7 +140,9 @@ fn flags_of(treatment: Treatment) -> u32 {
         Nat::Eim => endpoint_flags::NAT_EIM,
         Nat::EimEif => endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF,
     };
-    nat | if treatment.clamp_mss { endpoint_flags::CLAMP_MSS } else { 0 }
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    nat | flag(treatment.clamp_mss, endpoint_flags::CLAMP_MSS)
+        | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
 }
 
 /// The record of a network with a block of counters, or 0.

@@ -7,11 +7,14 @@
 mod address;
 mod bridge;
 mod carrier;
+mod dump;
 mod failure;
 mod fdb;
 mod filter;
+mod forward;
 mod legible;
 mod link;
+mod modules;
 mod names;
 mod neighbour;
 mod netkit;
@@ -22,6 +25,7 @@ mod route;
 mod transport;
 mod veth;
 mod xdp;
+mod xfrm;
 
 pub mod nft;
 
@@ -35,12 +39,14 @@ pub use self::{
     bridge::BridgeSpec,
     fdb::FdbEntry,
     filter::{Filter, Side},
+    forward::{ForwardChain, Interface, Maker, forward_chains},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     names::InterfaceNames,
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},
     veth::VethSpec,
+    xfrm::{Direction, XfrmPolicy, xfrm_policies},
 };
 use self::{failure::Failure, transport::Transport};
 use crate::{Context, Result, netns::Netns};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{NS_IF, Object, Records, TargetRef, names};
+use super::{NS_IF, Object, Records, Surroundings, TargetRef, names};
 use crate::{
     dataplane::Backend,
     netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
@@ -51,6 +51,10 @@ pub struct Host {
     pub isolated: BTreeSet<String>,
     /// Values of the sysctls that matter, by path below /proc/sys.
     pub sysctls: BTreeMap<String, String>,
+    /// How the user gave the namespace that plays the host, where it is not the caller's.
+    pub given: Option<String>,
+    /// What else happens to packets, as far as it was read.
+    pub surroundings: Surroundings,
 }
 
 /// The configuration of one namespace.

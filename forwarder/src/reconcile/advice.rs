@@ -4,6 +4,7 @@ use super::{
     Actual, Datapath, ResolvConf, Target, UpRequest,
     desired::{Desired, MOST_PORTS},
     overlap, subnet,
+    up::{ON, forwarding},
 };
 
 /// With so little room in a network, users are told.
@@ -43,6 +44,8 @@ pub(super) fn warnings(request: &UpRequest, actual: &Actual, desired: &Desired) 
             "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
         ));
     }
+    warnings.extend(switched_off(actual, desired).filter(|_| !is_new));
+    warnings.extend(actual.host.surroundings.warnings(&network.concerned(actual), actual.host.given.as_deref()));
     if actual.resolv_conf == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
         warnings.push(format!(
@@ -50,4 +53,16 @@ pub(super) fn warnings(request: &UpRequest, actual: &Actual, desired: &Desired) 
         ));
     }
     warnings
+}
+
+/// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.
+fn switched_off<'a>(actual: &'a Actual, desired: &'a Desired) -> impl Iterator<Item = String> + use<'a> {
+    let network = &desired.network;
+    let is_off = |name: &&&String| actual.host.sysctls.get(&forwarding(name)).is_some_and(|value| value != ON);
+    let names = [&network.uplink.name, &network.bridge].into_iter();
+    names.filter(move |name| is_off(&name)).map(|name| {
+        format!(
+            "somebody has switched off forwarding of {name} (net.ipv4.conf.{name}.forwarding): it is switched on again"
+        )
+    })
 }

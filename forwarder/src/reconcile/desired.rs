@@ -2,17 +2,17 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment, UpRequest, garbage, names,
-    refuse, subnet,
+    Actual, Concerned, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment, UpRequest, garbage,
+    names, refuse, subnet,
     uplink::{self, Uplink},
 };
 use crate::{
     Error, Kind, Result,
     dataplane::{Backend, Sizes},
-    netlink::{Mac, nft},
+    netlink::{Interface, Mac, nft},
 };
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
@@ -86,6 +86,27 @@ impl Desired {
     }
 }
 
+impl Network {
+    /// What other parts of the host do is looked at for this.
+    pub(super) fn concerned<'a>(&'a self, actual: &Actual) -> Concerned<'a> {
+        let host = &actual.host.net;
+        let addresses = host.addresses.iter().filter(|(owner, _)| *owner == self.uplink.index);
+        let v4 = |(_, address): &(u32, IpNet)| match address {
+            IpNet::V4(address) => Some(address.addr()),
+            IpNet::V6(_) => None,
+        };
+        Concerned {
+            name: &self.name,
+            bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
+            subnet: self.gateway.trunc(),
+            uplink: Interface { name: &self.uplink.name, index: self.uplink.index },
+            addresses: addresses.filter_map(v4).collect(),
+            datapath: self.datapath,
+            ignore_xfrm: self.treatment.ignore_xfrm,
+        }
+    }
+}
+
 impl Actual {
     /// The endpoint that the target has already.
     pub(super) fn attached(&self) -> Option<&EndpointRecord> {
@@ -98,7 +119,7 @@ impl Actual {
 ///
 /// # Errors
 /// The target is the host's own namespace, or in another network.
-pub(super) fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
+pub fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
     if actual.inside().is_some_and(|inside| inside.cookie == actual.host.cookie) {
         let why = "it is the host's own namespace: attaching it would cut the host off";
         return Err(Error::new(Kind::Usage, "attach", request.target.to_string(), why)
@@ -139,7 +160,10 @@ fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord
         same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
         same(name, "NAT", request.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
         let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
-        same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))
+        same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+        let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
+        let asked = request.ignore_xfrm.then(|| ignored(true));
+        same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
     };
     check().map_err(|error| error.remedy(remedy()))?;
     let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
@@ -212,7 +236,11 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     };
     let gateway = subnet::gateway(subnet);
     let datapath = datapath(request.datapath, actual)?;
-    let treatment = Treatment { nat: request.nat.unwrap_or_default(), clamp_mss: request.clamp_mss };
+    let treatment = Treatment {
+        nat: request.nat.unwrap_or_default(),
+        clamp_mss: request.clamp_mss,
+        ignore_xfrm: request.ignore_xfrm,
+    };
     treatment.check(datapath)?;
     if datapath == Datapath::Kernel && name.len() > nft::NAME_MAX {
         let why =
@@ -226,7 +254,7 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     if datapath == Datapath::Xdp {
         uplink.check_xdp(actual)?;
     }
-    Ok(Network {
+    let network = Network {
         mtu: mtu(request.mtu, &uplink)?,
         datapath,
         treatment,
@@ -236,7 +264,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         bridge,
         gateway,
         uplink,
-    })
+    };
+    actual.host.surroundings.check(&network.concerned(actual))?;
+    Ok(network)
 }
 
 fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {

@@ -46,13 +46,15 @@ impl Op {
 }
 
 /// A command line that acts in the namespace `host`, as far as it acts in a namespace at all.
-fn on_host(line: String, host: &str) -> String {
+pub(super) fn on_host(line: String, host: &str) -> String {
     let Some((command, rest)) = line.split_once(' ') else { return line };
     let is_name = !host.contains('/');
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
     match command {
         "ip" | "bridge" | "tc" if is_name => format!("{command} -n {} {rest}", word(host)),
-        "ip" | "bridge" | "tc" | "nft" | "sysctl" => format!("nsenter --net={} {line}", word(&path)),
+        "ip" | "bridge" | "tc" | "nft" | "sysctl" | "iptables" | "iptables-legacy" => {
+            format!("nsenter --net={} {line}", word(&path))
+        }
         // Programs and maps belong to no namespace, hooks do.
         "bpftool" if rest.starts_with("net ") => format!("nsenter --net={} {line}", word(&path)),
         _ => line,
@@ -272,13 +274,16 @@ fn table_notes(sizes: &Sizes) -> [String; 2] {
 
 /// What the record of a network says besides, if it is not the usual.
 fn treatment_note(treatment: Treatment) -> Option<String> {
-    let Treatment { nat, clamp_mss } = treatment;
+    let Treatment { nat, clamp_mss, ignore_xfrm } = treatment;
     let mut options = Vec::new();
     if nat != Nat::Symmetric {
         options.push(format!("--nat {}", nat.name()));
     }
     if clamp_mss {
         options.push("--clamp-mss".into());
+    }
+    if ignore_xfrm {
+        options.push("--ignore-xfrm".into());
     }
     (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }

@@ -18,6 +18,7 @@ mod record;
 mod refuse;
 mod request;
 mod subnet;
+mod surroundings;
 mod up;
 mod uplink;
 
@@ -27,10 +28,12 @@ mod testing;
 mod tests;
 
 pub use actual::{Actual, Host, Inside, Known, Net, ResolvConf, Target};
+pub use desired::network_name;
 pub use down::{DownPlan, plan_down};
 pub use names::{DEFAULT_NETWORK, NS_IF, is_our_bridge, is_our_veth, namespace_alias};
 pub use object::{Action, EndpointSpec, NetworkSpec, Object, Op};
 pub use options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, seconds};
 pub use record::{EndpointRecord, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord};
 pub use request::{Datapath, DownRequest, TargetRef, UpRequest};
+pub use surroundings::{Concerned, Surroundings};
 pub use up::{ALL_FORWARDING, UpPlan, forwarding, plan_up};

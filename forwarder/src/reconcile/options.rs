@@ -36,6 +36,8 @@ pub struct Treatment {
     pub nat: Nat,
     /// The MSS of TCP is lowered to what the path carries.
     pub clamp_mss: bool,
+    /// The programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
 }
 
 /// An idle time that can be set.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::{Datapath, TableRecord, Treatment};
-use crate::{dataplane::Backend, netlink::Mac};
+use crate::{dataplane::Backend, netlink::Mac, text::option};
 
 /// A network, by its bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,13 @@ impl EndpointRecord {
     #[must_use]
     pub fn label(&self) -> String {
         label(self.ns.as_deref(), self.inode)
+    }
+
+    /// How the namespace is given on the command line, quoted for a shell; none if it has neither name nor process.
+    #[must_use]
+    pub fn option(&self) -> Option<String> {
+        let by_name = self.ns.as_deref().map(|ns| option("--ns", ns));
+        by_name.or_else(|| self.pid.map(|pid| format!("--pid {pid}")))
     }
 }
 

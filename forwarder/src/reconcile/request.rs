@@ -107,6 +107,8 @@ pub struct UpRequest {
     pub nat: Option<Nat>,
     /// Lower the MSS of TCP in this network; without it, as the network does, else not.
     pub clamp_mss: bool,
+    /// Let the programs send past policies of IPsec; without it, as the network does, else they must not.
+    pub ignore_xfrm: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
     /// How the program is attached to the host end; default: as it is, else the best that the kernel has.
@@ -129,6 +131,7 @@ impl UpRequest {
             datapath: None,
             nat: None,
             clamp_mss: false,
+            ignore_xfrm: false,
             allow_spoof: false,
             attach: None,
             table: TableRequest::default(),

@@ -82,6 +82,8 @@ pub struct EndpointView {
     pub nat: Option<String>,
     /// Whether the MSS of TCP is lowered to what the path carries.
     pub clamp_mss: bool,
+    /// Whether the programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Bridge.
@@ -140,7 +142,9 @@ impl EndpointView {
     /// Options of the network that are not the usual ones.
     pub(super) fn network_options(&self) -> Vec<String> {
         let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
-        nat.chain(self.clamp_mss.then(|| "clamp-mss".into())).collect()
+        nat.chain(self.clamp_mss.then(|| "clamp-mss".into()))
+            .chain(self.ignore_xfrm.then(|| "ignore-xfrm".into()))
+            .collect()
     }
 
     /// The addresses with prefix length, comma-separated.

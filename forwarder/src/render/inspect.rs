@@ -14,7 +14,7 @@ use super::{
     facts::Facts,
     stat::verdict_tone,
     table::{Grid, Holds, plain, toned},
-    units,
+    units, write_warning,
 };
 use crate::text::Untrusted;
 
@@ -44,6 +44,8 @@ pub struct InspectView {
     pub table: Option<TableView>,
     /// What became of the packets that left the namespace, without zeros.
     pub verdicts: Vec<StatView>,
+    /// What keeps packets from getting through, or lets through what should not, each with the remedy.
+    pub warnings: Vec<String>,
 }
 
 impl View for InspectView {
@@ -52,6 +54,7 @@ impl View for InspectView {
         let name = look.paint(Tone::Strong, &endpoint.label());
         writeln!(out, "{name} on network {}", endpoint.network)?;
         self.facts().write(look, out)?;
+        self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out))?;
         if self.verdicts.is_empty() {
             return Ok(());
         }

@@ -32,6 +32,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         xdp: None,
         nat: Some("symmetric".into()),
         clamp_mss: false,
+        ignore_xfrm: false,
         allow_spoof: false,
         bridge: network.into(),
         mtu: 1500,
@@ -161,7 +162,7 @@ pub(crate) fn stats(all: bool) -> StatsView {
         stat("fwdv3f9a1b02", "to_ns", "forwarded", None, 345_000),
         stat("eth0", "to_uplink", "dropped", Some("Untranslated"), 7),
     ];
-    StatsView { stats, all }
+    StatsView { stats, all, warnings: vec![] }
 }
 
 pub(crate) fn table() -> TableView {
@@ -188,6 +189,7 @@ pub(crate) fn inspect() -> InspectView {
         resolv_conf: true,
         table: Some(table()),
         verdicts,
+        warnings: vec![],
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::{
     Look, Tone, View,
     table::{Grid, Holds, plain, toned},
+    write_warning,
 };
 use crate::text::Untrusted;
 
@@ -49,6 +50,8 @@ pub struct StatsView {
     pub stats: Vec<StatView>,
     /// Whether the table has the counters that are zero.
     pub all: bool,
+    /// What keeps packets from getting through, each with the remedy; said in text only.
+    pub warnings: Vec<String>,
 }
 
 impl Serialize for StatsView {
@@ -61,7 +64,8 @@ impl View for StatsView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let rows: Vec<_> = self.stats.iter().filter(|stat| self.all || stat.packets > 0).collect();
         if rows.is_empty() {
-            return writeln!(out, "no packets yet");
+            writeln!(out, "no packets yet")?;
+            return self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out));
         }
         let columns = [
             ("INTERFACE", Holds::Text),
@@ -87,7 +91,8 @@ impl View for StatsView {
                 plain(stat.bytes),
             ]);
         }
-        grid.write(0, out)
+        grid.write(0, out)?;
+        self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out))
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct UpArgs {
     /// Lower the MSS of the network's TCP connections to what the path carries
     #[arg(long)]
     pub(crate) clamp_mss: bool,
+    /// Let the programs send past the host's policies of IPsec (`ip xfrm policy`)
+    #[arg(long)]
+    pub(crate) ignore_xfrm: bool,
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,

@@ -14,6 +14,7 @@ use crate::{
         target,
     },
     dataplane::{Hook, name_of},
+    execute,
     netns::{Name, resolv},
     render::InspectView,
 };
@@ -30,7 +31,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> 
         (None, Some(target)) => {
             let state = state.ok_or_else(|| not_up(&target, None))?;
             for (ifindex, endpoint) in state.of(&target)? {
-                session.emit(&view(&state, ifindex, &endpoint)?)?;
+                let view = view(&state, ifindex, &endpoint, session.host_name())?;
+                session.emit(&view)?;
             }
             Ok(())
         }
@@ -40,7 +42,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> 
 }
 
 /// All that is known about one endpoint.
-fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView> {
+fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) -> Result<InspectView> {
     let summary = state.view(ifindex, endpoint)?;
     let mut verdicts: Vec<_> = state
         .plane
@@ -50,6 +52,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         .map(stats::view)
         .collect();
     verdicts.sort_by_cached_key(crate::render::StatView::sort_key);
+    let warnings = execute::problems(&state.plane, host, Some(summary.network.exact()))?;
     Ok(InspectView {
         endpoint: summary,
         netns_cookie: endpoint.netns_cookie,
@@ -62,6 +65,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint) -> Result<InspectView>
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
         table: nat::loaded_table(&state.plane)?,
         verdicts,
+        warnings,
     })
 }
 

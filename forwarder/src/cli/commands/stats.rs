@@ -4,6 +4,7 @@ use crate::{
     Error, Kind, Result,
     cli::{args::StatsArgs, session::Session},
     dataplane::Stat,
+    execute,
     render::{StatView, StatsView},
 };
 
@@ -12,12 +13,16 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
     if args.nat {
         return nat(session);
     }
-    let mut stats: Vec<_> = match session.dataplane()? {
-        Some(plane) => plane.stats()?.into_iter().map(view).collect(),
-        None => Vec::new(),
-    };
+    let (mut stats, mut warnings) = (Vec::new(), Vec::new());
+    if let Some(plane) = session.dataplane()? {
+        stats.extend(plane.stats()?.into_iter().map(view));
+        // The document is an array of counters.
+        if !session.is_json() {
+            warnings = execute::problems(&plane, session.host_name(), None)?;
+        }
+    }
     stats.sort_by_cached_key(StatView::sort_key);
-    session.emit(&StatsView { stats, all: args.all })
+    session.emit(&StatsView { stats, all: args.all, warnings })
 }
 
 /// Shows the flow table.

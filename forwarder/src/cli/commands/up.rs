@@ -53,6 +53,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         datapath,
         nat,
         clamp_mss,
+        ignore_xfrm,
         allow_spoof,
         attach,
         table,
@@ -81,6 +82,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
             NatArg::EimEif => Nat::EimEif,
         }),
         clamp_mss: *clamp_mss,
+        ignore_xfrm: *ignore_xfrm,
         allow_spoof: *allow_spoof,
         attach: attach.map(Into::into),
         table: table::request(table)?,
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --nat eim --clamp-mss --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
         assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
-        assert_eq!(request.attach, Some(Backend::Clsact));
+        assert_eq!((request.attach, request.ignore_xfrm), (Some(Backend::Clsact), true));
         let table = TableRequest {
             nat_ports: Some((2000, 3000)),
             max_flows: Some(1000),

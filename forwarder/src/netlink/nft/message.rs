@@ -17,6 +17,7 @@ const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM << 8 | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
+const GET_CHAIN: u16 = SUBSYSTEM << 8 | 4;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 const GET_RULE: u16 = SUBSYSTEM << 8 | 7;
 const DELETE_RULE: u16 = SUBSYSTEM << 8 | 8;
@@ -74,6 +75,11 @@ impl Message {
         Self::with(NEW_CHAIN, FAMILY_IP, NLM_F_CREATE, &attributes)
     }
 
+    /// Lists the chains of all families.
+    pub(super) fn get_chains() -> Self {
+        Self::with(GET_CHAIN, FAMILY_ANY, 0, &[])
+    }
+
     /// Appends a rule.
     pub(super) fn new_rule(attributes: Vec<DefaultNla>) -> Self {
         Self::with(NEW_RULE, FAMILY_IP, NLM_F_CREATE | NLM_F_APPEND, &attributes)
@@ -94,9 +100,19 @@ impl Message {
         Self::with(GET_RULE, FAMILY_IP, 0, &attributes)
     }
 
+    /// Lists rules of another family.
+    pub(super) fn get_rules_of(family: u8, attributes: Vec<DefaultNla>) -> Self {
+        Self::with(GET_RULE, family, 0, &attributes)
+    }
+
     /// Flags of the netlink header for the operation.
     pub(super) fn flags(&self) -> u16 {
         self.flags
+    }
+
+    /// Number of the family (`NFPROTO_*`).
+    pub(super) fn family_number(&self) -> u8 {
+        self.family
     }
 
     /// Name of the family, as `nft` writes it.

@@ -11,6 +11,7 @@ mod flowtable;
 mod isolation;
 mod message;
 mod rule;
+mod ruleset;
 mod socket;
 
 use ipnet::Ipv4Net;
@@ -19,6 +20,7 @@ pub use self::{
     flowtable::make_flowtable,
     isolation::{ensure_isolation, isolated_networks, remove_isolation},
 };
+pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 use self::{
     message::{Message, number, text},
     rule::Rule,

@@ -55,7 +55,7 @@ fn options_are_recorded_and_shown() {
         timeouts: vec![(Timeout::UdpHalfOpen, 90)],
     };
     let request = UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, table, ..UpRequest::new(named("a")) };
-    let request = UpRequest { allow_spoof: true, ..request };
+    let request = UpRequest { allow_spoof: true, ignore_xfrm: true, ..request };
     let plan = world.up(&request);
     let shown = text(&plan.ops);
     for line in [
@@ -67,7 +67,7 @@ fn options_are_recorded_and_shown() {
         assert!(shown.contains(line), "{line:?} is missing: {shown}");
     }
     assert!(plan.warnings[0].contains("RFC 4787 REQ-5 asks for (2m)"), "{:?}", plan.warnings);
-    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true };
+    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true };
     assert_eq!(world.records.networks[0].treatment, treatment);
     assert!(world.records.endpoints[0].allow_spoof);
     // As they are: given again, and left out.
