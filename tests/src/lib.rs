@@ -53,6 +53,8 @@ mod killed;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod latency;
 #[cfg(test)]
 mod lifecycle;

@@ -87,8 +87,8 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     assert_eq!((end.peer, peer.peer), (Some(peer.index), Some(index)));
 
     let id = end.peer_netnsid.expect("the peer is elsewhere");
-    assert_eq!(host.netns_by_id(id, [&*pair.host, &*pair.pod]).unwrap(), Some(1));
-    assert_eq!(host.netns_by_id(id + 1, [&*pair.host, &*pair.pod]).unwrap(), None);
+    assert_eq!(host.id_of(&pair.pod).unwrap(), Some(id));
+    assert_ne!(host.id_of(&pair.host).unwrap(), Some(id));
 
     pod.set_up(peer.index).unwrap();
     host.await_carrier(index, Duration::from_secs(5)).unwrap();

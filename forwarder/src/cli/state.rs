@@ -25,26 +25,23 @@ pub(super) struct State {
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
     links: BTreeMap<u32, Link>,
-    /// How full the flow table is.
+    /// Flows, as far as they were counted.
     pub(super) occupancy: Occupancy,
     limit: u32,
 }
 
 impl State {
-    /// Reads what is up; none if nothing is.
+    /// Reads what is up, and nothing of its flows; none if nothing is.
     pub(super) fn read(session: &Session<'_, '_>) -> Result<Option<Self>> {
-        let Some(plane) = session.dataplane()? else { return Ok(None) };
-        let mut endpoints = plane.endpoints()?;
-        endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
-        let networks = plane.networks()?.into_iter().collect();
-        let uplinks = plane.uplinks()?.into_iter().collect();
-        let links = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link)).collect();
-        let (occupancy, limit) = (plane.occupancy()?, plane.config()?.max_flows_per_endpoint);
-        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
+        let Some(mut state) = Self::records(session)? else { return Ok(None) };
+        state.networks = state.plane.networks()?.into_iter().collect();
+        state.uplinks = state.plane.uplinks()?.into_iter().collect();
+        state.links = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link)).collect();
+        Ok(Some(state))
     }
 
-    /// Reads who is up, and nothing of what they do: the flow table may be large.
-    pub(super) fn without_flows(session: &Session<'_, '_>) -> Result<Option<Self>> {
+    /// Reads who is up, and nothing of what they are connected to.
+    pub(super) fn records(session: &Session<'_, '_>) -> Result<Option<Self>> {
         let Some(plane) = session.dataplane()? else { return Ok(None) };
         let mut endpoints = plane.endpoints()?;
         endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
@@ -63,12 +60,16 @@ impl State {
         let links = [Some(ifindex), is_xdp.then_some(endpoint.uplink)].into_iter().flatten();
         let links = links.map(|index| netlink.link_by_index(index)).collect::<Result<Vec<_>>>()?;
         let links = links.into_iter().flatten().map(|link| (link.index, link));
-        let mut occupancy = Occupancy::default();
-        occupancy.endpoints.insert(ifindex, plane.usage(ifindex, &endpoint)?);
-        let limit = plane.config()?.max_flows_per_endpoint;
         let endpoints = vec![(ifindex, endpoint)];
+        let (occupancy, limit) = (plane.usage(&endpoints)?, plane.config()?.max_flows_per_endpoint);
         let (networks, links) = (networks.into_iter().collect(), links.collect());
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
+    }
+
+    /// Counts the flows of these endpoints.
+    pub(super) fn count_flows(&mut self, endpoints: &[(u32, Endpoint)]) -> Result<()> {
+        self.occupancy = self.plane.usage(endpoints)?;
+        Ok(())
     }
 
     /// The host end of an endpoint, unless it is gone.
@@ -89,6 +90,13 @@ impl State {
         Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
     }
 
+    /// The address of an endpoint with the length of its network's prefix.
+    pub(super) fn address(&self, endpoint: &Endpoint) -> Option<IpNet> {
+        let network = self.networks.get(&endpoint.network);
+        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
+        Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4)
+    }
+
     /// All endpoints as views.
     pub(super) fn views(&self) -> Result<Vec<EndpointView>> {
         self.endpoints.iter().map(|(ifindex, endpoint)| self.view(*ifindex, endpoint)).collect()
@@ -100,8 +108,6 @@ impl State {
         let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_if = name_of(&endpoint.host_if);
         let traffic = if kernel { interface_traffic(&host_if)? } else { self.plane.endpoint_traffic(endpoint)? };
-        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
-        let address = Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4);
         let uplink = self.uplinks.get(&endpoint.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = execute::treatment(endpoint.flags);
@@ -114,7 +120,7 @@ impl State {
             gone: self.host_end(ifindex, endpoint).is_none(),
             host_if: host_if.into(),
             ns_if: name_of(&endpoint.ns_if).into(),
-            addresses: address.into_iter().collect(),
+            addresses: self.address(endpoint).into_iter().collect(),
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             datapath: execute::datapath(endpoint.flags).name().into(),

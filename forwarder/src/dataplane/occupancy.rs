@@ -61,22 +61,33 @@ impl Usage {
 }
 
 impl Dataplane {
-    /// How many flows the endpoint with host end `ifindex` has. Looks through the flow table only if some of them are pending.
+    /// How many flows there are, of all and of these endpoints, without their ports. Looks into the flow table only where flows are
+    /// pending, and then only at whose they are.
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn usage(&self, ifindex: u32, endpoint: &Endpoint) -> Result<Usage> {
+    pub fn usage(&self, endpoints: &[(u32, Endpoint)]) -> Result<Occupancy> {
+        let mut occupancy = Occupancy::default();
         if !self.is_loaded() {
-            return Ok(Usage::default());
+            return Ok(occupancy);
         }
-        let counts = self.endpoint_flows(endpoint)?;
-        if counts.pending == 0 {
-            return Ok(Usage { established: counts.established, ..Usage::default() });
+        let alloc = self.alloc()?;
+        let counts = self.flows_of(endpoints.iter().map(|(_, endpoint)| endpoint.counters))?;
+        // Element 0 is the host's own.
+        let hosts = self.flows_of([0])?;
+        if counts.iter().chain(&hosts).all(|counts| counts.pending == 0) {
+            let established = |established| Usage { established, ..Usage::default() };
+            let usages = endpoints.iter().zip(counts);
+            occupancy.endpoints =
+                usages.map(|((index, _), counts)| (*index, established(counts.established))).collect();
+            occupancy.total = established(alloc.established);
+            return Ok(occupancy);
         }
-        let mut usage = Usage::default();
-        let own = |slot: FlowSlot| (slot.shared.endpoint == ifindex).then(|| FlowState::of(slot.shared.meta));
-        self.map_slots(own)?.into_iter().for_each(|state| usage.add(state));
-        Ok(usage)
+        self.each_owner(|endpoint, state| {
+            occupancy.total.add(state);
+            occupancy.endpoints.entry(endpoint).or_default().add(state);
+        })?;
+        Ok(occupancy)
     }
 
     /// Looks through the flow table. Takes no lock: flows that begin or end meanwhile may be missing.
@@ -84,23 +95,22 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be read.
     pub fn occupancy(&self) -> Result<Occupancy> {
-        let slots = self.slots()?;
         let config = self.config()?;
         let endpoints = self.endpoints()?.into_iter();
         let shared: HashSet<u32> =
             endpoints.filter(|(_, it)| it.flags & endpoint_flags::NAT_EIM != 0).map(|(index, _)| index).collect();
         let mut occupancy = Occupancy::default();
         let mut taken: HashMap<_, HashSet<u16>> = HashMap::new();
-        for slot in &slots {
+        self.each_slot(|slot| {
             let state = FlowState::of(slot.shared.meta);
             occupancy.total.add(state);
             occupancy.endpoints.entry(slot.shared.endpoint).or_default().add(state);
-            let Some((address, proto, towards, port)) = port_of(slot) else { continue };
+            let Some((address, proto, towards, port)) = port_of(&slot) else { return };
             if (config.nat_port_min..=config.nat_port_max).contains(&port) {
                 let towards = (!shared.contains(&slot.shared.endpoint)).then_some(towards);
                 taken.entry((address, proto, towards)).or_default().insert(port);
             }
-        }
+        })?;
         let count = |ports: &HashSet<u16>| u32::try_from(ports.len()).unwrap_or(u32::MAX);
         let port_use = |((address, proto, towards), ports): (_, HashSet<u16>)| PortUse {
             address,

@@ -26,6 +26,24 @@ impl View {
         Ok(Self { start, bytes })
     }
 
+    /// Whose the flow of slot `index` is (the ifindex of its endpoint's host end), and its state, without the rest of the slot; none
+    /// if it is free.
+    fn owner(&self, index: u32) -> Option<(u32, FlowState)> {
+        let offset = index as usize * size_of::<FlowSlot>();
+        if offset + size_of::<FlowSlot>() > self.bytes {
+            return None;
+        }
+        // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
+        let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>().as_ptr();
+        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the word that is checked.
+        let (endpoint, word) = unsafe {
+            let endpoint = (&raw const (*slot).shared.endpoint).read_volatile();
+            (endpoint, (&raw const (*slot).shared.meta).read_volatile())
+        };
+        let state = FlowState::of(word);
+        (state != FlowState::Free).then_some((endpoint, state))
+    }
+
     /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is free or was changing.
     fn read(&self, index: u32) -> Option<FlowSlot> {
         let offset = index as usize * size_of::<FlowSlot>();
@@ -71,6 +89,12 @@ impl Dataplane {
         self.endpoint_flows_map()?.get(&endpoint.counters, 0).doing("read", "map ENDPOINT_FLOWS")
     }
 
+    /// How many flows those of these blocks have, in their order.
+    pub(super) fn flows_of(&self, blocks: impl IntoIterator<Item = u32>) -> Result<Vec<EndpointFlows>> {
+        let map = self.endpoint_flows_map()?;
+        blocks.into_iter().map(|block| map.get(&block, 0).doing("read", "map ENDPOINT_FLOWS")).collect()
+    }
+
     /// Sets the counts of flows of blocks that nobody has to zero.
     pub(super) fn reset_endpoint_flows(&self, blocks: &[u32]) -> Result<()> {
         if !self.is_loaded() {
@@ -100,24 +124,41 @@ impl Dataplane {
         Ok(self.alloc()?.next_unused.min(self.config()?.slots))
     }
 
-    /// A copy of every slot in use; none where no flow table is loaded.
-    pub(super) fn slots(&self) -> Result<Vec<FlowSlot>> {
-        self.map_slots(Some)
+    /// Calls `each` with the owner and the state of every flow. Copies nothing.
+    pub(super) fn each_owner(&self, mut each: impl FnMut(u32, FlowState)) -> Result<()> {
+        if let Some((view, used)) = self.view()? {
+            let owners = (SLOT_NONE + 1..used).filter_map(|index| view.owner(index));
+            owners.for_each(|(endpoint, state)| each(endpoint, state));
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with a copy of every slot in use, one after another.
+    pub(super) fn each_slot(&self, mut each: impl FnMut(FlowSlot)) -> Result<()> {
+        if let Some((view, used)) = self.view()? {
+            (SLOT_NONE + 1..used).filter_map(|index| view.read(index)).for_each(&mut each);
+        }
+        Ok(())
     }
 
     /// What `keep` makes of every slot in use, and keeps of it; nothing where no flow table is loaded.
     pub(super) fn map_slots<T>(&self, mut keep: impl FnMut(FlowSlot) -> Option<T>) -> Result<Vec<T>> {
+        let Some((view, used)) = self.view()? else { return Ok(Vec::new()) };
+        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).filter_map(&mut keep).collect())
+    }
+
+    /// The slots that were ever used, and how many; none where no flow table is loaded.
+    fn view(&self) -> Result<Option<(View, u32)>> {
         if !self.is_loaded() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let used = self.slots_used()?;
         if used == 0 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let Map::Array(data) = self.map("FLOW_SLOTS")? else {
             return Err(Error::new(Kind::Failed, "open", "map FLOW_SLOTS", "it is no array"));
         };
-        let view = View::new(&data, used)?;
-        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).filter_map(&mut keep).collect())
+        Ok(Some((View::new(&data, used)?, used)))
     }
 }

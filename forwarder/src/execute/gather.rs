@@ -5,8 +5,6 @@ use std::{
     io,
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::{HostContext, record, surroundings};
 use crate::{
     Error, Kind, Result,
@@ -148,7 +146,7 @@ pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opene
             }
         }
         None => {
-            allow_many_files();
+            netns::allow_many_files();
             for endpoint in &endpoints {
                 gathered.locate(endpoint)?;
             }
@@ -234,15 +232,6 @@ fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String
         Ok(()) => Ok(None),
         Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
         Err(error) => Err(error),
-    }
-}
-
-/// Raises the limit of open files, which a shell sets to 1024, as far as this process may: each namespace is held open.
-fn allow_many_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
-    if let Err(error) = raised {
-        tracing::debug!("raise the limit of open files: {error}");
     }
 }
 

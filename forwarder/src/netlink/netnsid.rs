@@ -30,17 +30,4 @@ impl Netlink {
             _ => None,
         }))
     }
-
-    /// Which of the namespaces given has this id here, as in [`Link::peer_netnsid`](super::Link::peer_netnsid): its position.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn netns_by_id<'a>(&self, id: i32, candidates: impl IntoIterator<Item = &'a Netns>) -> Result<Option<usize>> {
-        for (position, candidate) in candidates.into_iter().enumerate() {
-            if self.id_of(candidate)? == Some(id) {
-                return Ok(Some(position));
-            }
-        }
-        Ok(None)
-    }
 }

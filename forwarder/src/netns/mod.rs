@@ -18,6 +18,8 @@ mod sys;
 
 use std::io;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 pub use exec::{Failure, exec};
 pub use handle::Netns;
 pub use list::{Listed, interfaces, list_all, list_named};
@@ -37,5 +39,14 @@ fn failed(doing: impl Into<String>, object: impl Into<String>, error: impl Into<
             .caused_by(error)
     } else {
         Error::new(Kind::Failed, doing, object, error.to_string()).caused_by(error)
+    }
+}
+
+/// Raises the limit of open files, which a shell sets to 1024, as far as this process may: each namespace is held open.
+pub fn allow_many_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::debug!("raise the limit of open files: {error}");
     }
 }

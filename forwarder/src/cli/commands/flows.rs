@@ -24,7 +24,7 @@ use crate::{
 /// Lists the flows, of one namespace or of all.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FlowsArgs) -> Result<()> {
     let target = target::given(&args.target)?;
-    let Some(state) = State::without_flows(session)? else {
+    let Some(state) = State::records(session)? else {
         return match target {
             Some(target) => Err(not_up(&target, None)),
             None => session.emit(&Vec::<FlowView>::new()),

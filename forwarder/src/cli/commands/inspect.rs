@@ -29,8 +29,10 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> 
             session.emit(&view)
         }
         (None, Some(target)) => {
-            let state = state.ok_or_else(|| not_up(&target, None))?;
-            for (ifindex, endpoint) in state.of(&target)? {
+            let mut state = state.ok_or_else(|| not_up(&target, None))?;
+            let found = state.of(&target)?;
+            state.count_flows(&found)?;
+            for (ifindex, endpoint) in found {
                 let view = view(&state, ifindex, &endpoint, session.host_name())?;
                 session.emit(&view)?;
             }

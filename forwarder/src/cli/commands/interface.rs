@@ -1,5 +1,7 @@
 //! `fwd inspect --if`: what an interface is, and what is at its other end.
 
+use std::{cell::OnceCell, collections::BTreeMap};
+
 use forwarder_common::abi::Endpoint;
 
 use super::inspect::mac;
@@ -34,7 +36,7 @@ pub(super) fn view(
     let owner = |link: &Link| state.and_then(|state| owner(state, link, inode, in_host));
     let port = |port: &Link| {
         let addresses = match (state, owner(port)) {
-            (Some(state), Some((ifindex, endpoint))) => state.view(ifindex, &endpoint)?.addresses,
+            (Some(state), Some((_, endpoint))) => state.address(&endpoint).into_iter().collect(),
             _ => Vec::new(),
         };
         Ok(PortView { ifname: port.name.clone().into(), ifindex: port.index, peer: finder.peer(port)?, addresses })
@@ -85,8 +87,10 @@ pub(super) struct Finder {
     /// The links of that namespace.
     pub(super) netlink: Netlink,
     inode: u64,
-    /// Every namespace that can be opened.
-    candidates: Vec<(Netns, Listed)>,
+    /// Every namespace that was found. None is held open: there may be more of them than a process may have files.
+    candidates: Vec<Listed>,
+    /// Candidates by the ids that the namespace has for them.
+    ids: OnceCell<BTreeMap<i32, usize>>,
 }
 
 impl Finder {
@@ -95,30 +99,45 @@ impl Finder {
     /// # Errors
     /// The namespaces of the machine cannot be listed.
     pub(super) fn new(session: &Session<'_, '_>, ns: &Netns) -> Result<Self> {
-        let listed = netns::list_all(&session.host, &session.caller)?;
-        // A namespace that goes away meanwhile, or may not be opened, is no candidate.
-        let candidates = listed.into_iter().filter_map(|listed| Some((open(&listed)?, listed))).collect();
-        Ok(Self { netlink: Netlink::open(ns)?, inode: ns.inode()?, candidates })
+        let candidates = netns::list_all(&session.host, &session.caller)?;
+        Ok(Self { netlink: Netlink::open(ns)?, inode: ns.inode()?, candidates, ids: OnceCell::new() })
     }
 
     /// The name of a namespace.
     fn name_of(&self, inode: u64) -> Option<String> {
-        let (_, listed) = self.candidates.iter().find(|(_, listed)| listed.inode == inode)?;
-        name(listed)
+        name(self.candidates.iter().find(|listed| listed.inode == inode)?)
     }
 
     /// The namespace and the link at the other end of `link`, if it is a veth whose other end can be found.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub(super) fn other_end(&self, link: &Link) -> Result<Option<(&Netns, &Listed, Link)>> {
+    pub(super) fn other_end(&self, link: &Link) -> Result<Option<(Netns, &Listed, Link)>> {
         let Some(index) = link.peer.filter(|_| link.kind.as_deref() == Some("veth")) else { return Ok(None) };
         let found = match link.peer_netnsid {
-            None => self.candidates.iter().position(|(_, listed)| listed.inode == self.inode),
-            Some(id) => self.netlink.netns_by_id(id, self.candidates.iter().map(|(ns, _)| ns))?,
+            None => self.candidates.iter().position(|listed| listed.inode == self.inode),
+            Some(id) => self.ids()?.get(&id).copied(),
         };
-        let Some((ns, listed)) = found.and_then(|position| self.candidates.get(position)) else { return Ok(None) };
-        Ok(Netlink::open(ns)?.link_by_index(index)?.map(|other| (ns, listed, other)))
+        let Some(listed) = found.and_then(|position| self.candidates.get(position)) else { return Ok(None) };
+        // It may have gone meanwhile.
+        let Some(ns) = open(listed) else { return Ok(None) };
+        Ok(Netlink::open(&ns)?.link_by_index(index)?.map(|other| (ns, listed, other)))
+    }
+
+    /// The ids that the namespace has for the candidates: each is opened once to ask.
+    fn ids(&self) -> Result<&BTreeMap<i32, usize>> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
+        }
+        let mut ids = BTreeMap::new();
+        for (position, listed) in self.candidates.iter().enumerate() {
+            // One that goes away meanwhile, or may not be opened, is no candidate.
+            let Some(ns) = open(listed) else { continue };
+            if let Some(id) = self.netlink.id_of(&ns)? {
+                ids.insert(id, position);
+            }
+        }
+        Ok(self.ids.get_or_init(|| ids))
     }
 
     /// The other end of `link`, as it is shown.

@@ -11,7 +11,11 @@ use crate::{
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     let LsArgs {} = args;
     let view = match State::read(session)? {
-        Some(state) => LsView { endpoints: state.views()?, nat: nat::view(&state.plane, &state.occupancy)? },
+        Some(mut state) => {
+            let endpoints = state.endpoints.clone();
+            state.count_flows(&endpoints)?;
+            LsView { endpoints: state.views()?, nat: nat::view(&state.plane, &state.occupancy)? }
+        }
         None => LsView { endpoints: Vec::new(), nat: None },
     };
     session.emit(&view)

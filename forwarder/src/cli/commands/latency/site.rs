@@ -15,7 +15,7 @@ use crate::{
         target,
     },
     netlink::{Link, Netlink},
-    netns::Netns,
+    netns::{self, Netns},
     reconcile::TargetRef,
     render::LatencyPathView,
 };
@@ -82,6 +82,8 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
         return Err(error.remedy(remedy));
     };
     let finder = Finder::new(session, &session.host)?;
+    // The namespace of each path is held open.
+    netns::allow_many_files();
     let (mut sites, mut warnings) = (Vec::new(), Vec::new());
     for (ifindex, endpoint) in found {
         let view = state.view(ifindex, &endpoint)?;
@@ -103,7 +105,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             continue;
         };
         sites.push(Site {
-            inside: Some(ns.try_clone()?),
+            inside: Some(ns),
             ifindex: inner.index,
             ifname: inner.name,
             uplink: endpoint.uplink,
@@ -133,7 +135,7 @@ fn by_host_end(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result
     let uplink = link_of_host(&finder.netlink, uplink)?;
     let link = link_of_host(&finder.netlink, host_if)?;
     Ok(match finder.other_end(&link)? {
-        Some((ns, listed, inner)) => inner_site(ns, inner, uplink, name(listed))?,
+        Some((ns, listed, inner)) => inner_site(&ns, inner, uplink, name(listed))?,
         None => Site {
             inside: None,
             ifindex: link.index,
