@@ -9,7 +9,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
-        PortUse, SweepRecord, SysctlKey, SysctlValue, Tuple, Uplink,
+        PortUse, SweepRecord, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -54,10 +54,6 @@ pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
 /// Counters of a hook of an interface. Block 0 takes what belongs to no known interface.
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<CounterBlock, 4096> = PerCpuArray::new();
-
-/// Originals of the sysctls that the control plane changed; no program reads it.
-#[btf_map]
-pub(crate) static SYSCTLS: HashMap<SysctlKey, SysctlValue, 1024, LAZY> = HashMap::new();
 
 /// Tuple of either direction → slot. Inserting a reply's tuple with `BPF_NOEXIST` is the claim of a port.
 #[btf_map]

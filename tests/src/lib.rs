@@ -71,6 +71,8 @@ mod occupancy;
 #[cfg(test)]
 mod options;
 #[cfg(test)]
+mod ownership;
+#[cfg(test)]
 mod packet;
 #[cfg(test)]
 mod peers;

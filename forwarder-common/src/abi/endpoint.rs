@@ -10,8 +10,6 @@ pub mod endpoint_flags {
     pub const KERNEL_DATAPATH: u32 = 1 << 1;
     /// `/etc/netns/NAME/resolv.conf` was written by `fwd up`.
     pub const RESOLV_CONF: u32 = 1 << 2;
-    /// `lo` of the namespace was down and was set up by `fwd up`.
-    pub const LOOPBACK_UP: u32 = 1 << 3;
     /// May send from addresses other than its own (`--allow-spoof`).
     pub const ALLOW_SPOOF: u32 = 1 << 4;
     /// One external port for all destinations of a socket inside (`--nat eim`, RFC 4787 REQ-1). Of the network.

@@ -20,7 +20,7 @@ pub use flow::{
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, SysctlKey, SysctlValue, Uplink};
+pub use network::{Network, Uplink};
 
 /// Version of every layout in this module.
 pub const ABI_VERSION: u32 = 5;

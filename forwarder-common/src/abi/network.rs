@@ -1,4 +1,4 @@
-//! Networks, uplinks, and the sysctls that were changed for them.
+//! Networks and uplinks.
 
 use super::{Addr, IfName, Name, record};
 
@@ -51,23 +51,3 @@ pub struct Uplink {
     pub ifname: IfName,
 }
 record!(Uplink, 32);
-
-/// Key of the map `SYSCTLS`: a path below `/proc/sys`, padded with NUL, e.g. `net/ipv4/conf/eth0/forwarding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct SysctlKey {
-    /// The path, padded with NUL.
-    pub path: [u8; 128],
-}
-record!(SysctlKey, 128);
-
-/// Value of the map `SYSCTLS`: written before the sysctl is changed, removed after it is restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct SysctlValue {
-    /// Text of the value found, padded with NUL.
-    pub original: [u8; 32],
-    /// Text of the value written, padded with NUL.
-    pub ours: [u8; 32],
-}
-record!(SysctlValue, 64);

@@ -19,8 +19,7 @@ const READY: &str = "ready";
 const LOADED: &str = "loaded";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-const RECORD_MAPS: [&str; 8] =
-    ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "SYSCTLS"];
+const RECORD_MAPS: [&str; 7] = ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS"];
 
 /// The maps that only the programs use.
 pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {

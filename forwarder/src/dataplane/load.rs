@@ -33,7 +33,6 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "SUBNETS",
     "UPLINKS",
     "COUNTERS",
-    "SYSCTLS",
     "FLOW_INDEX",
     "FLOW_SLOTS",
     "FLOW_HINTS",

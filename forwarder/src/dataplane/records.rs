@@ -1,11 +1,9 @@
-//! Records of networks, uplinks, endpoints and sysctls in the pinned maps.
+//! Records of networks, uplinks and endpoints in the pinned maps.
 
 use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
-use forwarder_common::abi::{
-    self, Addr, Endpoint, Internal, Network, PURGE_SLICE, SysctlKey, SysctlValue, Uplink, feature, mapped,
-};
+use forwarder_common::abi::{self, Addr, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, mapped};
 use ipnet::Ipv4Net;
 
 use super::{Dataplane, batch};
@@ -245,41 +243,6 @@ impl Dataplane {
         self.reset_counters(&free)?;
         self.reset_endpoint_flows(&free)?;
         Ok(free)
-    }
-
-    /// Sysctls that were changed: path below `/proc/sys`, original, ours.
-    ///
-    /// # Errors
-    /// The map cannot be read.
-    pub fn sysctls(&self) -> Result<Vec<(String, String, String)>> {
-        let sysctls: Vec<(SysctlKey, SysctlValue)> = self.entries("SYSCTLS")?;
-        let texts = |(key, value): (SysctlKey, SysctlValue)| {
-            (name_of(&key.path), name_of(&value.original), name_of(&value.ours))
-        };
-        let mut sysctls: Vec<_> = sysctls.into_iter().map(texts).collect();
-        sysctls.sort();
-        sysctls.dedup();
-        Ok(sysctls)
-    }
-
-    /// Remembers the original of a sysctl, before it is changed. What is remembered already stays.
-    ///
-    /// # Errors
-    /// The map cannot be written, or a text is too long.
-    pub fn put_sysctl(&self, path: &str, original: &str, ours: &str) -> Result<()> {
-        if self.sysctls()?.iter().any(|(known, ..)| known == path) {
-            return Ok(());
-        }
-        let value = SysctlValue { original: name(original)?, ours: name(ours)? };
-        self.put("SYSCTLS", &SysctlKey { path: name(path)? }, &value)
-    }
-
-    /// Forgets a sysctl, after it was restored.
-    ///
-    /// # Errors
-    /// The map cannot be written.
-    pub fn remove_sysctl(&self, path: &str) -> Result<()> {
-        self.forget::<SysctlKey, SysctlValue>("SYSCTLS", &SysctlKey { path: name(path)? })
     }
 }
 

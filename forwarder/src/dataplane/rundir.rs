@@ -33,6 +33,12 @@ impl RunDir {
         self.bpffs().join(cookie.to_string())
     }
 
+    /// The undo logs of the hosts since the machine was started with this boot id.
+    #[must_use]
+    pub fn undo(&self, boot: &str) -> PathBuf {
+        self.0.join(format!("undo-{boot}"))
+    }
+
     /// The lock of the host namespace with `cookie`.
     #[must_use]
     pub fn lock(&self, cookie: u64) -> PathBuf {

@@ -1,11 +1,11 @@
 //! Reads everything that a plan depends on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     io,
 };
 
-use super::{HostContext, record, surroundings};
+use super::{HostContext, record, surroundings, undo::UndoLog};
 use crate::{
     Error, Kind, Result,
     dataplane::{Backend, Dataplane, Hook, XdpHook, probe},
@@ -13,7 +13,7 @@ use crate::{
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
         ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Records, ResolvConf,
-        Target, TargetRef, UpRequest, forwarding, is_our_bridge, is_our_veth, namespace_alias,
+        Target, TargetRef, Undo, UpRequest, forwarding, is_our_bridge, is_our_veth,
     },
     sysctl,
 };
@@ -26,6 +26,7 @@ pub(super) struct Gathered {
     pub(super) namespaces: BTreeMap<TargetRef, Netns>,
     /// Connections into namespaces.
     pub(super) inside: BTreeMap<TargetRef, Netlink>,
+    pub(super) log: UndoLog,
 }
 
 impl TargetRef {
@@ -47,8 +48,14 @@ impl TargetRef {
 /// # Errors
 /// The kernel refuses, the target is no namespace, or it would have to be made where it would not last.
 pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathered> {
-    let host = host(context)?;
-    complete_up(context, request, host, open(&request.target)?)
+    let mut host = host(context)?;
+    let opened = match open(&request.target) {
+        // A command of ours was interrupted while it made the namespace.
+        Err(error) if error.kind == Kind::Conflict && host.is_leftover(&request.target) => None,
+        opened => opened?,
+    };
+    host.look_for_made(Some(&request.target))?;
+    complete_up(context, request, host, opened)
 }
 
 /// Opens the namespace; none if it is given by a name that nobody has.
@@ -115,8 +122,19 @@ pub(super) fn complete_up(
 /// # Errors
 /// The kernel refuses, or the target is no namespace.
 pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Gathered> {
-    let host = host(context)?;
-    let opened = request.target.as_ref().map(open_if_there).transpose()?.flatten();
+    let mut host = host(context)?;
+    let opened = match request.target.as_ref().map(open_if_there).transpose() {
+        Err(error)
+            if error.kind == Kind::Conflict && request.target.as_ref().is_some_and(|it| host.is_leftover(it)) =>
+        {
+            None
+        }
+        opened => opened?.flatten(),
+    };
+    if request.target.is_none() {
+        netns::allow_many_files();
+    }
+    host.look_for_made(request.target.as_ref())?;
     complete_down(request, host, opened)
 }
 
@@ -146,15 +164,12 @@ pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opene
             }
         }
         None => {
-            netns::allow_many_files();
             for endpoint in &endpoints {
                 gathered.locate(endpoint)?;
             }
-            gathered.know_made()?;
         }
     }
-    let strays = gathered.actual.host.net.links.iter().any(is_our_bridge);
-    gathered.masquerades(request.target.is_none() && strays)?;
+    gathered.masquerades(false)?;
     gathered.locate_orphans()?;
     Ok(gathered)
 }
@@ -173,10 +188,12 @@ fn host(context: &HostContext) -> Result<Gathered> {
     for bridge in net.links.iter().filter(|link| is_our_bridge(link)) {
         fdb.extend(netlink.fdb(bridge.index)?);
     }
-    let sysctls = sysctls(&net, &records)?;
+    let log = UndoLog::of(context, cookie)?;
+    let undo = log.read(|_| true)?;
+    let sysctls = sysctls(&net, &undo)?;
     let host = Host { cookie, net, fdb, sysctls, ..Host::default() };
-    let actual = Actual { host, records, ..Actual::default() };
-    Ok(Gathered::new(actual, netlink, plane))
+    let actual = Actual { host, records, undo, ..Actual::default() };
+    Ok(Gathered::new(actual, netlink, plane, log))
 }
 
 fn net(netlink: &Netlink) -> Result<Net> {
@@ -189,8 +206,9 @@ fn net(netlink: &Netlink) -> Result<Net> {
 }
 
 /// Forwarding at every interface that is no host end, and whatever was changed.
-pub(super) fn sysctls(net: &Net, records: &Records) -> Result<BTreeMap<String, String>> {
-    let mut paths: BTreeSet<String> = records.sysctls.iter().map(|record| record.path.clone()).collect();
+pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
+    let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
+    let mut paths: BTreeSet<String> = changed.map(|record| record.path.clone()).collect();
     paths.insert(ALL_FORWARDING.into());
     paths.extend(net.links.iter().filter(|link| !is_our_veth(link)).map(|link| forwarding(&link.name)));
     let mut values = BTreeMap::new();
@@ -237,36 +255,33 @@ fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String
 
 impl Gathered {
     /// What was read of the host.
-    pub(super) fn new(actual: Actual, netlink: Netlink, plane: Option<Dataplane>) -> Self {
-        Self { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new() }
+    pub(super) fn new(actual: Actual, netlink: Netlink, plane: Option<Dataplane>, log: UndoLog) -> Self {
+        Self { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new(), log }
     }
 
     /// Reads the target.
     fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<Inside> {
         let netlink = Netlink::open(&ns)?;
         let net = net(&netlink)?;
-        let made = self.is_made(&net.links);
+        let cookie = ns.cookie()?;
+        let made = self.actual.is_made(cookie);
         // Only an endpoint of ours has such an interface.
         let xdp = self.actual.records.networks.iter().any(|network| network.datapath == Datapath::Xdp);
         let xdp_ready = match net.ns_if() {
             Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
             _ => false,
         };
-        let inside = Inside { cookie: ns.cookie()?, inode: ns.inode()?, made, net, xdp_ready };
+        let inside = Inside { cookie, inode: ns.inode()?, made, net, xdp_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
     }
 
-    fn is_made(&self, links: &[crate::netlink::Link]) -> bool {
-        let mark = namespace_alias(self.actual.host.cookie);
-        links.iter().any(|link| link.loopback && link.alias.as_deref() == Some(mark.as_str()))
-    }
-
     /// Reads the networks with rules in nftables. Merely asking may load a kernel module, so it is asked only where there may be some.
     fn masquerades(&mut self, expected: bool) -> Result<()> {
         let mut networks = self.actual.records.networks.iter();
-        if expected || networks.any(|network| network.datapath == Datapath::Kernel) {
+        let noted = self.actual.undo.iter().any(|entry| matches!(entry, Undo::Masquerade { .. }));
+        if expected || noted || networks.any(|network| network.datapath == Datapath::Kernel) {
             self.actual.host.masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network).collect();
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().collect();
         }
@@ -339,29 +354,47 @@ impl Gathered {
         Ok(())
     }
 
-    /// Looks at every namespace with a name: `up` may have been killed right after it made one.
-    fn know_made(&mut self) -> Result<()> {
-        // All of them are open, so that no other namespace can have one of these numbers.
-        let known: HashSet<u64> = self.namespaces.values().map(Netns::inode).collect::<Result<_>>()?;
-        for name in netns::named()? {
-            // One that cannot be opened, or has gone meanwhile, is none of ours.
-            let Ok(ns) = Netns::open_named(&name) else { continue };
-            let inode = ns.inode()?;
-            if known.contains(&inode) {
-                continue;
-            }
-            let netlink = Netlink::open(&ns)?;
-            if self.is_made(&netlink.links()?) {
-                self.know(TargetRef::Named(name.clone()), Some(name), ns, netlink)?;
+    /// Whether the undo log says that a namespace of this name was being made.
+    fn is_leftover(&self, target: &TargetRef) -> bool {
+        let TargetRef::Named(wanted) = target else { return false };
+        self.actual.undo.iter().any(|entry| matches!(entry, Undo::Netns { name, .. } if name == wanted))
+    }
+
+    /// Looks for the namespaces that `up` made, by the undo log: those of the target's name, or all.
+    pub(super) fn look_for_made(&mut self, target: Option<&TargetRef>) -> Result<()> {
+        for entry in self.actual.undo.clone() {
+            let Undo::Netns { name, cookie: Some(cookie) } = entry else { continue };
+            if target.is_none_or(|target| *target == TargetRef::Named(name.clone())) {
+                self.look_for(name, cookie)?;
             }
         }
         Ok(())
     }
 
+    fn look_for(&mut self, name: Name, cookie: u64) -> Result<()> {
+        match Netns::open_named(&name) {
+            Ok(ns) if ns.cookie()? == cookie => {
+                let netlink = Netlink::open(&ns)?;
+                return self.know(TargetRef::Named(name.clone()), Some(name), ns, netlink);
+            }
+            Err(error) if error.kind == Kind::Conflict => _ = self.actual.leftovers.insert(name),
+            // Somebody else's, or none.
+            Ok(_) => {}
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => {
+                tracing::warn!("{error}");
+                return Ok(());
+            }
+        }
+        self.actual.gone.insert(cookie);
+        Ok(())
+    }
+
     fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns, netlink: Netlink) -> Result<()> {
         let links = netlink.links()?;
-        let made = self.is_made(&links);
-        self.actual.known.push(Known { reference: reference.clone(), name, cookie: ns.cookie()?, made, links });
+        let cookie = ns.cookie()?;
+        let made = self.actual.is_made(cookie);
+        self.actual.known.push(Known { reference: reference.clone(), name, cookie, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())
     }

@@ -10,6 +10,7 @@ mod outcome;
 mod record;
 mod run;
 mod surroundings;
+mod undo;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use super::{
     HostContext,
     gather::{self, Gathered},
     record,
+    undo::UndoLog,
 };
 use crate::{
     Result,
@@ -18,7 +19,7 @@ use crate::{
     netlink::{InterfaceNames, Link, Netlink},
     netns::Netns,
     reconcile::{
-        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Records, TargetRef, UpRequest,
+        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Records, TargetRef, Undo, UpRequest,
         is_our_bridge, is_our_veth,
     },
 };
@@ -103,10 +104,15 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
         fdb.extend(netlink.fdb_of_port(endpoint.network_index, endpoint.index)?);
         net.neighbours.extend(netlink.neighbour(endpoint.network_index, IpAddr::V4(endpoint.address))?);
     }
-    let sysctls = gather::sysctls(&net, &records)?;
+    let log = UndoLog::of(context, own)?;
+    let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();
+    let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
+    let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
+    let sysctls = gather::sysctls(&net, &undo)?;
     let host = Host { cookie: own, net, fdb, unseen, sysctls, ..Host::default() };
-    let actual = Actual { host, records, ..Actual::default() };
-    Ok(Some(Gathered::new(actual, netlink, Some(plane))))
+    let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
+    gathered.look_for_made(Some(target))?;
+    Ok(Some(gathered))
 }
 
 /// The host ends of endpoints, if each is there under its number and name.

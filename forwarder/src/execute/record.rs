@@ -11,7 +11,7 @@ use crate::{
     netns::Netns,
     reconcile::{
         Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records,
-        SysctlRecord, TableRecord, Treatment, UplinkRecord,
+        TableRecord, Treatment, UplinkRecord,
     },
 };
 
@@ -20,7 +20,6 @@ use crate::{
 /// # Errors
 /// One cannot be read.
 pub(super) fn read(plane: &Dataplane) -> Result<Records> {
-    let sysctls = plane.sysctls()?.into_iter();
     let noted = plane.noted()?;
     Ok(Records {
         loaded: true,
@@ -30,7 +29,6 @@ pub(super) fn read(plane: &Dataplane) -> Result<Records> {
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
-        sysctls: sysctls.map(|(path, original, ours)| SysctlRecord { path, original, ours }).collect(),
         uplink_hooks: noted.uplinks(),
         network_hooks: noted.networks(),
         endpoint_hooks: noted.endpoints(Backend::Tcx),
@@ -84,11 +82,7 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         attach: attach(record.flags),
-        marks: Marks {
-            created: is_set(endpoint_flags::NS_CREATED),
-            resolv_conf: is_set(endpoint_flags::RESOLV_CONF),
-            loopback: is_set(endpoint_flags::LOOPBACK_UP),
-        },
+        marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
     }
 }
 
@@ -181,11 +175,10 @@ pub(super) struct Numbers {
 /// # Errors
 /// A name is too long, or the kernel does not tell the namespace's cookie.
 pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) -> Result<abi::Endpoint> {
-    let Marks { created, resolv_conf, loopback } = spec.marks;
+    let Marks { created, resolv_conf } = spec.marks;
     let marks = [
         (created, endpoint_flags::NS_CREATED),
         (resolv_conf, endpoint_flags::RESOLV_CONF),
-        (loopback, endpoint_flags::LOOPBACK_UP),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
         (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];

@@ -35,25 +35,40 @@ impl Netns {
     /// nothing is left if it fails.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] if the name is taken, [`Kind::Unsupported`] without CAP_SYS_ADMIN or where the name would
-    /// vanish with this command ([`mounts::is_temporary`]), or what `prepare` returns.
+    /// As [`create`](Self::create) and [`publish`](Self::publish), or what `prepare` returns.
     pub fn create_named(name: &Name, prepare: impl FnOnce(&Self) -> Result<()> + Send) -> Result<Self> {
-        let path = path_of(name);
-        if path.symlink_metadata().is_ok() {
+        let netns = Self::create(name)?;
+        netns.run(|| prepare(&netns))?;
+        netns.publish(name)?;
+        Ok(netns)
+    }
+
+    /// Creates a namespace that is to be [published](Self::publish) under `name`. Until then nobody else can find it, and it goes
+    /// with the handle.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if the name is taken, [`Kind::Unsupported`] without CAP_SYS_ADMIN or where the name would
+    /// vanish with this command ([`mounts::is_temporary`]).
+    pub fn create(name: &Name) -> Result<Self> {
+        if path_of(name).symlink_metadata().is_ok() {
             return Err(taken(name));
         }
         if let Some(refusal) = mounts::is_temporary(Path::new(DIRECTORY))? {
             return Err(refusal);
         }
-        set_up_directory(Path::new(DIRECTORY))?;
-        let netns = on_thread(|| {
+        on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed("create", object(name), errno))?;
-            let netns = Self::current()?;
-            prepare(&netns)?;
-            Ok(netns)
-        })?;
-        publish(name, &path, &netns)?;
-        Ok(netns)
+            Self::current()
+        })
+    }
+
+    /// Gives a namespace a name.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if the name is taken; the name cannot be made.
+    pub fn publish(&self, name: &Name) -> Result<()> {
+        set_up_directory(Path::new(DIRECTORY))?;
+        publish(name, &path_of(name), self)
     }
 
     /// Takes the name from a namespace; the namespace itself goes with its last process, socket or other name.

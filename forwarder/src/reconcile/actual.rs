@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{NS_IF, Object, Records, Surroundings, TargetRef, names};
+use super::{NS_IF, Object, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
 use crate::{
     dataplane::Backend,
     netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
@@ -18,6 +18,12 @@ pub struct Actual {
     pub host: Host,
     /// What the pinned maps say.
     pub records: Records,
+    /// Entries of the undo log: all, or those that concern the target.
+    pub undo: Vec<Undo>,
+    /// Cookies of namespaces in the undo log that are gone.
+    pub gone: BTreeSet<u64>,
+    /// Names in the undo log that stand for no namespace: what a command left that was interrupted while it made one.
+    pub leftovers: BTreeSet<Name>,
     /// The namespace that `up` is about; for `down` see [`Actual::known`].
     pub target: Option<Target>,
     /// Other namespaces that matter: those of endpoints whose host end has gone, and all that `down` may have to touch.
@@ -151,7 +157,7 @@ pub struct Inside {
     pub cookie: u64,
     /// Its inode.
     pub inode: u64,
-    /// `lo` says that `up` made it, for this host namespace.
+    /// `up` made it, for this host namespace: the undo log says so.
     pub made: bool,
     /// Interfaces, addresses, routes, neighbours.
     pub net: Net,
@@ -168,16 +174,24 @@ pub struct Known {
     pub name: Option<Name>,
     /// Its cookie.
     pub cookie: u64,
-    /// `lo` says that `up` made it, for this host namespace.
+    /// `up` made it, for this host namespace: the undo log says so.
     pub made: bool,
     /// Its interfaces.
     pub links: Vec<Link>,
 }
 
+impl Inside {
+    /// `lo` is up.
+    #[must_use]
+    pub fn is_loopback_up(&self) -> bool {
+        self.net.links.iter().any(|link| link.loopback && link.up)
+    }
+}
+
 impl Known {
     /// `lo` is up.
     #[must_use]
-    pub fn loopback_up(&self) -> bool {
+    pub fn is_loopback_up(&self) -> bool {
         self.links.iter().any(|link| link.loopback && link.up)
     }
 }
@@ -202,8 +216,8 @@ impl Actual {
         match object {
             Object::Records => records.loaded,
             Object::Dataplane(_) => records.table.is_some(),
+            Object::Undo(entry) => self.undo.iter().any(|known| known.key() == entry.key()),
             Object::Netns { name } => self.named.contains(name),
-            Object::SysctlMemory(wanted) => records.sysctls.iter().any(|record| record.path == wanted.path),
             Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),
             Object::Uplink { index, .. } => records.uplinks.iter().any(|uplink| uplink.index == *index),
             Object::UplinkAddress { index, to, .. } => {
@@ -285,6 +299,17 @@ impl Actual {
     fn is_among(&self, host_ends: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
         let index = index.or_else(|| self.host.net.link(host_if).map(|link| link.index));
         index.is_some_and(|index| host_ends.contains(&index))
+    }
+
+    /// The sysctls that were changed, by the undo log.
+    pub fn changed_sysctls(&self) -> impl Iterator<Item = &SysctlRecord> {
+        self.undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None })
+    }
+
+    /// Whether the undo log says that `up` made the namespace with this cookie.
+    #[must_use]
+    pub fn is_made(&self, cookie: u64) -> bool {
+        self.undo.iter().any(|entry| matches!(entry, Undo::Netns { cookie: Some(made), .. } if *made == cookie))
     }
 
     /// The target's namespace, if it exists.

@@ -30,6 +30,7 @@ impl Op {
             | Object::NsDefaultRoute { .. }
             | Object::NsNeighbour { .. }
             | Object::ResolvConf { .. }
+            | Object::Undo(_)
             | Object::Netns { .. }) => inside(object, make),
             object @ (Object::Bridge(_)
             | Object::GatewayAddress { .. }
@@ -65,6 +66,7 @@ pub(super) fn on_host(line: String, host: &str) -> String {
 fn inside(object: &Object, make: bool) -> Vec<String> {
     let (add, up, replace) = verbs(make);
     let line = match object {
+        Object::Undo(entry) => format!("# {} the undo log: {entry}", if make { "into" } else { "out of" }),
         Object::Netns { name } => format!("ip netns {add} {}", word(name.as_str())),
         Object::Loopback { ns } => format!("{} link set lo {up}", ip(ns)),
         Object::NsAddress { ns, ns_if, address } => format!("{} addr {add} {address} dev {ns_if}", ip(ns)),
@@ -169,8 +171,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             vec![format!("# bpftool map create {pins}/maps/NETWORKS … and so for the others that hold records")]
         }
         Object::Records => vec![format!("rm -r {pins}")],
-        Object::SysctlMemory(SysctlRecord { path, .. }) => record("SYSCTLS", path),
-        Object::Sysctl(SysctlRecord { path, original, ours }) => {
+        Object::Sysctl(SysctlRecord { path, original, ours, .. }) => {
             vec![format!("sysctl -w {}={}", key(path), if make { ours } else { original })]
         }
         Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } => record("UPLINKS", name),

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
 
-use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, names};
+use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, names};
 use crate::{
     netlink::{BridgeSpec, Link, VethSpec},
     netns::Name,
@@ -212,6 +212,12 @@ pub(super) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointR
     actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
 }
 
+/// Whether a namespace in the undo log is gone for certain: it was looked for, or with its endpoint.
+pub(super) fn is_gone(actual: &Actual, cookie: u64) -> bool {
+    let lives = actual.inside().is_some_and(|inside| inside.cookie == cookie);
+    actual.gone.contains(&cookie) || (!lives && dead_endpoints(actual).any(|endpoint| endpoint.cookie == cookie))
+}
+
 impl Actual {
     /// Whether an endpoint is of the target, or of a former namespace of its name.
     pub(super) fn is_of_target(&self, endpoint: &EndpointRecord) -> bool {
@@ -233,9 +239,13 @@ pub(super) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Ob
     Some(Object::Neighbour { bridge, address, mac }).filter(|object| actual.has(object))
 }
 
-/// What `up` wrote for an endpoint's name resolution.
-pub(super) fn resolv_conf(endpoint: &EndpointRecord) -> Option<Object> {
-    let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
-    let ns = name.filter(|_| endpoint.marks.resolv_conf)?;
-    Some(Object::ResolvConf { ns, contents: String::new() })
+/// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.
+pub(super) fn resolv_conf(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
+    let Some(name) = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok()) else { return Vec::new() };
+    let entry = Object::Undo(Undo::ResolvConf { ns: name.clone() });
+    let shared = |other: &EndpointRecord| other.ns == endpoint.ns && other.cookie != endpoint.cookie;
+    if !actual.has(&entry) || actual.records.endpoints.iter().any(|it| shared(it) && actual.is_live(it)) {
+        return Vec::new();
+    }
+    vec![Object::ResolvConf { ns: name, contents: String::new() }, entry]
 }

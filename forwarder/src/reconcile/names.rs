@@ -11,7 +11,6 @@ pub const NS_IF: &str = "eth0";
 
 const NETWORK_ALIAS: &str = "fwd1:net:";
 const ENDPOINT_ALIAS: &str = "fwd1:ep:";
-const NAMESPACE_ALIAS: &str = "fwd1:ns:";
 /// Longest interface name, bytes (`IFNAMSIZ` − 1).
 const IFNAME_MAX: usize = 15;
 
@@ -25,12 +24,6 @@ pub(super) fn network_alias(network: &str) -> String {
 #[must_use]
 pub(super) fn endpoint_alias(network: &str, ns: &str) -> String {
     cut(format!("{ENDPOINT_ALIAS}{network}:{ns}"))
-}
-
-/// Alias of `lo` in a namespace that `fwd up` made for the host namespace with this cookie.
-#[must_use]
-pub fn namespace_alias(host_cookie: u64) -> String {
-    format!("{NAMESPACE_ALIAS}{host_cookie}")
 }
 
 /// Whether a link is a bridge that `fwd` made.
@@ -133,7 +126,7 @@ fn cut(mut alias: String) -> String {
 }
 
 /// 64-bit FNV-1a: the same in every build, which std's hashers do not promise.
-fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
+pub(super) fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, Marks, SysctlRecord, TargetRef, Treatment};
+use super::{Datapath, Marks, SysctlRecord, TargetRef, Treatment, Undo};
 use crate::{
     dataplane::{Backend, Sizes},
     netlink::{BridgeSpec, LinkLayer, Mac, VethSpec},
@@ -42,6 +42,17 @@ impl Op {
         Self { action: Action::Remove, object }
     }
 
+    /// Whether this step would forget what is needed to try again, after `failed` could not be removed.
+    #[must_use]
+    pub fn forgets(&self, failed: &[Object]) -> bool {
+        match self {
+            Self { action: Action::Remove, object: Object::Undo(entry) } => {
+                failed.iter().any(|object| entry.is_for(object))
+            }
+            _ => false,
+        }
+    }
+
     /// The step that undoes this one.
     #[must_use]
     pub fn inverse(&self) -> Self {
@@ -62,13 +73,14 @@ pub enum Object {
     Records,
     /// The programs and the flow table, pinned.
     Dataplane(Sizes),
-    /// A namespace with a name, its `lo` marked as made by `up`.
+    /// An entry of the undo log. With that of a namespace to be made comes the namespace itself, which has no name yet: whoever finds
+    /// it by its name finds it noted.
+    Undo(Undo),
+    /// A namespace with a name.
     Netns {
         /// Its name.
         name: Name,
     },
-    /// The memory of a sysctl's value.
-    SysctlMemory(SysctlRecord),
     /// A changed sysctl.
     Sysctl(SysctlRecord),
     /// An uplink's record.
@@ -347,7 +359,7 @@ impl fmt::Display for Op {
             Action::Remove => remove,
         };
         match &self.object {
-            Object::Sysctl(SysctlRecord { path, original, ours }) => {
+            Object::Sysctl(SysctlRecord { path, original, ours, .. }) => {
                 let value = if self.action == Action::Make { ours } else { original };
                 write!(f, "{verb} {path} to {value}")
             }
@@ -363,7 +375,7 @@ impl Object {
             Self::Dataplane(_) => ("load", "unload"),
             Self::Records => ("create", "remove"),
             Self::Netns { .. } | Self::Bridge(_) | Self::Veth { .. } => ("create", "delete"),
-            Self::SysctlMemory(_) => ("remember", "forget"),
+            Self::Undo(_) => ("remember", "forget"),
             Self::Sysctl(_) => ("set", "restore"),
             Self::Uplink { .. } | Self::Network(_) | Self::Endpoint(_) => ("record", "forget"),
             Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
@@ -394,8 +406,8 @@ impl fmt::Display for Object {
         match self {
             Self::Records => write!(f, "the maps for records"),
             Self::Dataplane(_) => write!(f, "the data path"),
+            Self::Undo(entry) => write!(f, "{entry}"),
             Self::Netns { name } => write!(f, "namespace {name}"),
-            Self::SysctlMemory(SysctlRecord { path, original, .. }) => write!(f, "the value {original} of {path}"),
             Self::Sysctl(SysctlRecord { path, .. }) => write!(f, "{path}"),
             Self::Uplink { name, .. } => write!(f, "uplink {name}"),
             Self::UplinkAddress { name, to, .. } => write!(f, "address {to} of uplink {name}"),

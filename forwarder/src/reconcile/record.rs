@@ -86,15 +86,13 @@ pub(super) fn label(ns: Option<&str>, inode: u64) -> String {
     ns.map_or_else(|| format!("net:[{inode}]"), Into::into)
 }
 
-/// What `up` did for an endpoint that `down` has to undo.
+/// What `up` did for an endpoint besides, to be shown. What there is to undo says the undo log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Made the namespace.
     pub created: bool,
     /// Wrote /etc/netns/NAME/resolv.conf.
     pub resolv_conf: bool,
-    /// Set `lo` up.
-    pub loopback: bool,
 }
 
 /// An uplink.
@@ -117,6 +115,19 @@ pub struct SysctlRecord {
     pub original: String,
     /// Value written.
     pub ours: String,
+    /// The interface that it belongs to, if it belongs to one.
+    pub interface: Option<Interface>,
+}
+
+/// An interface as it was when something of it was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its ifindex.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
 }
 
 /// Everything that the pinned maps say, and which hooks are pinned.
@@ -136,8 +147,6 @@ pub struct Records {
     pub endpoints: Vec<EndpointRecord>,
     /// Uplinks.
     pub uplinks: Vec<UplinkRecord>,
-    /// Changed sysctls.
-    pub sysctls: Vec<SysctlRecord>,
     /// ifindexes of uplinks with pinned hooks.
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of bridges with pinned hooks.

@@ -8,10 +8,11 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
-    Target, TargetRef, UpRequest, advice,
+    Actual, Datapath, EndpointRecord, EndpointSpec, Interface, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
+    SysctlRecord, Target, TargetRef, Undo, UpRequest, advice,
     desired::{Desired, Network, network_name},
     garbage, names,
+    uplink::Uplink,
 };
 use crate::{
     Result,
@@ -51,6 +52,7 @@ pub struct UpPlan {
 pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     let name = network_name(request, actual)?;
     let (mut ops, former) = dead_endpoints(actual);
+    ops.extend(forgotten(actual));
     ops.extend(strays(actual, &name));
     let rest = actual.without(&ops);
     let desired = Desired::settle(request, name, &rest, &former)?;
@@ -70,13 +72,25 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
         if actual.is_of_target(endpoint) {
             former.push(endpoint.clone());
         } else {
-            ops.extend(garbage::resolv_conf(endpoint).map(Op::remove));
+            ops.extend(garbage::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
         ops.extend(garbage::neighbour(actual, endpoint).map(Op::remove));
         let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }
     (ops, former)
+}
+
+/// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
+fn forgotten(actual: &Actual) -> Vec<Op> {
+    let leftovers = actual.leftovers.iter().map(|name| Object::Netns { name: name.clone() });
+    let goes = |entry: &&Undo| match entry {
+        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| garbage::is_gone(actual, cookie)),
+        Undo::Loopback { cookie, .. } => garbage::is_gone(actual, *cookie),
+        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::ResolvConf { .. } => false,
+    };
+    let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
+    leftovers.chain(entries).map(Op::remove).collect()
 }
 
 /// Removes what an interrupted command left for the same namespace and network, and no record mentions.
@@ -125,20 +139,22 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
     if desired.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(desired.table.clone()));
     }
-    if let TargetRef::Named(name) = &request.target {
+    if let (TargetRef::Named(name), None) = (&request.target, actual.inside()) {
+        objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
         objects.push(Object::Netns { name: name.clone() });
     }
     objects.extend(uplink(actual, &desired.network));
     objects.extend(network(actual, &desired.network));
     objects.extend(neighbours_healed(actual, desired));
     objects.extend(host_end(request, actual, desired, former));
-    objects.extend(inside(request, desired));
+    objects.extend(inside(request, actual, desired));
     objects.extend(xdp(request, desired));
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, &actual.resolv_conf)
         && let Some(ns) = &target.name
         && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
     {
+        objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
         objects.push(Object::ResolvConf { ns: ns.clone(), contents: contents.clone() });
     }
     objects
@@ -147,7 +163,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
     let uplink = &network.uplink;
     let (name, index, address) = (uplink.name.clone(), uplink.index, uplink.address);
-    let mut objects = uplink_sysctls(actual, &name);
+    let mut objects = uplink_sysctls(actual, uplink);
     objects.push(Object::Uplink { name: name.clone(), index, address });
     let record = actual.records.uplinks.iter().find(|record| record.index == index);
     objects.extend(record.map(|record| Object::UplinkAddress {
@@ -166,17 +182,20 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 /// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
-fn uplink_sysctls(actual: &Actual, uplink: &str) -> Vec<Object> {
-    let path = forwarding(uplink);
-    if let Some(record) = actual.records.sysctls.iter().find(|record| record.path == path) {
+fn uplink_sysctls(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
+    let path = forwarding(&uplink.name);
+    if let Some(record) = actual.changed_sysctls().find(|record| record.path == path) {
         return vec![Object::Sysctl(record.clone())];
     }
     let value = |path: &str| actual.host.sysctls.get(path).cloned();
     let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
     let all = value(ALL_FORWARDING).unwrap_or_default();
-    let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all };
-    let record = SysctlRecord { path, original, ours: ON.into() };
-    vec![Object::SysctlMemory(witness), Object::SysctlMemory(record.clone()), Object::Sysctl(record)]
+    let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all, interface: None };
+    let mac = actual.host.net.by_index(uplink.index).and_then(|link| link.mac);
+    let interface = Some(Interface { name: uplink.name.clone(), index: uplink.index, mac });
+    let record = SysctlRecord { path, original, ours: ON.into(), interface };
+    let remembered = [witness, record.clone()].map(|record| Object::Undo(Undo::Sysctl(record)));
+    remembered.into_iter().chain([Object::Sysctl(record)]).collect()
 }
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {
@@ -186,7 +205,7 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.extend(up_again(actual, &bridge));
     objects.push(Object::GatewayAddress { bridge: bridge.clone(), address: gateway });
     // It goes with the bridge: nothing to remember.
-    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into() };
+    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
     objects.push(Object::Sysctl(record));
     let spec = NetworkSpec {
         name: name.clone(),
@@ -202,6 +221,7 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     };
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
+        objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
         objects.push(Object::Isolation { network: name.clone(), bridge: bridge.clone() });
         objects.push(Object::Masquerade { network: name, bridge, subnet: gateway.trunc(), uplink: uplink.name });
     } else {
@@ -318,34 +338,34 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
     }
 }
 
-/// What `down` will have to undo besides: found now, or left by a former endpoint of the same namespace.
+/// What is done for the endpoint besides, now or before.
 fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
-    let inside = actual.inside();
-    let before = inside.and_then(|inside| former.iter().find(|record| record.cookie == inside.cookie));
-    let before = before.map_or_else(Marks::default, |record| record.marks);
-    let created = inside.is_none_or(|inside| inside.made) || before.created;
-    let loopback_down = inside.is_some_and(|inside| !inside.net.links.iter().any(|link| link.loopback && link.up));
     let written = former.iter().any(|record| record.marks.resolv_conf);
     Marks {
-        created,
+        created: actual.inside().is_none_or(|inside| inside.made),
         resolv_conf: written || matches!(actual.resolv_conf, ResolvConf::Write(_)),
-        // A namespace that is deleted takes it with it.
-        loopback: !created && (loopback_down || before.loopback),
     }
 }
 
-fn inside(request: &UpRequest, desired: &Desired) -> Vec<Object> {
+fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
     let (ns, ns_if) = (request.target.clone(), NS_IF.to_owned());
     let gateway = network.gateway.addr();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
-    vec![
+    // A namespace that goes with its endpoint takes it with it.
+    let theirs = actual.inside().filter(|inside| !inside.made && !inside.is_loopback_up());
+    let mut objects: Vec<Object> = theirs
+        .map(|inside| Object::Undo(Undo::Loopback { ns: ns.clone(), cookie: inside.cookie }))
+        .into_iter()
+        .collect();
+    objects.extend([
         Object::Loopback { ns: ns.clone() },
         Object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address },
         Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
         Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
         Object::NsNeighbour { ns, ns_if, gateway, mac: network.mac },
-    ]
+    ]);
+    objects
 }
 
 /// XDP at the host end, once the other end is up and takes frames.

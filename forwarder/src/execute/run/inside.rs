@@ -9,26 +9,34 @@ use crate::{
     Error, Kind, Result,
     netlink::{self, Netlink},
     netns::{Name, Netns, resolv},
-    reconcile::{Object, TargetRef, namespace_alias},
+    reconcile::{Object, TargetRef, Undo},
 };
 
 /// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
 
 impl Runner<'_> {
-    /// Makes a namespace and marks it as ours before anybody can find it by its name.
-    pub(super) fn make_namespace(&mut self, name: &Name) -> Result<()> {
-        let mark = namespace_alias(self.cookie);
-        let mut inside = None;
-        let ns = Netns::create_named(name, |_| {
-            let netlink = Netlink::here()?;
-            netlink.set_alias(index_of(&netlink, "lo")?, &mark)?;
-            inside = Some(netlink);
-            Ok(())
-        })?;
-        // The connection belongs to the namespace, whatever thread uses it from now on.
-        self.inside.extend(inside.map(|netlink| (TargetRef::Named(name.clone()), netlink)));
-        self.namespaces.insert(TargetRef::Named(name.clone()), ns);
+    /// Makes a namespace without a name, and notes it in the undo log under the one that it will have. Its cookie is nobody else's for
+    /// as long as the machine runs: what is noted tells it from whatever may stand under that name later.
+    pub(super) fn draft_namespace(&mut self, name: &Name) -> Result<()> {
+        let ns = Netns::create(name)?;
+        let entry = Undo::Netns { name: name.clone(), cookie: Some(ns.cookie()?) };
+        self.log.put(&entry)?;
+        self.draft = Some((ns, entry));
+        Ok(())
+    }
+
+    /// Lets a namespace go that was noted and has no name.
+    pub(super) fn discard_draft(&mut self) -> Result<()> {
+        self.draft.take().map_or(Ok(()), |(_, entry)| self.log.remove(&entry))
+    }
+
+    /// Gives the namespace that was noted its name.
+    pub(super) fn name_namespace(&mut self, name: &Name) -> Result<()> {
+        let reference = TargetRef::Named(name.clone());
+        let (ns, _) = self.draft.as_ref().ok_or_else(|| not_opened(&reference))?;
+        ns.publish(name)?;
+        self.namespaces.insert(reference, ns.try_clone()?);
         Ok(())
     }
 

@@ -6,13 +6,13 @@ mod records;
 
 use std::collections::BTreeMap;
 
-use super::{HostContext, Observer, gather::Gathered};
+use super::{HostContext, Observer, gather::Gathered, undo::UndoLog};
 use crate::{
     Error, Kind, Result,
     dataplane::Dataplane,
     netlink::{Link, Netlink},
     netns::Netns,
-    reconcile::{Action, Object, Op, TargetRef},
+    reconcile::{Action, Object, Op, TargetRef, Undo},
     sysctl,
 };
 
@@ -31,12 +31,16 @@ pub(super) struct Runner<'a> {
     inside: BTreeMap<TargetRef, Netlink>,
     /// What could not be done, and is no failure.
     pub(super) warnings: Vec<String>,
+    log: UndoLog,
+    /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
+    draft: Option<(Netns, Undo)>,
 }
 
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
-        let Gathered { actual, netlink, plane, namespaces, inside } = gathered;
-        Self { context, cookie: actual.host.cookie, netlink, plane, namespaces, inside, warnings: Vec::new() }
+        let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
+        let (cookie, warnings) = (actual.host.cookie, Vec::new());
+        Self { context, cookie, netlink, plane, namespaces, inside, warnings, log, draft: None }
     }
 
     /// Runs `ops` in order. If one fails, what was made is removed again, the last first.
@@ -58,12 +62,20 @@ impl<'a> Runner<'a> {
         let half_done = may_be_half_done(failed).then_some(failed);
         // What a plan of `up` removes is garbage: it is not brought back.
         let made = done.iter().filter(|op| op.action == Action::Make);
-        made.chain(half_done).rev().filter_map(|op| self.run(&op.inverse()).err()).collect()
+        let mut failures = Failures::default();
+        for op in made.chain(half_done).rev().map(Op::inverse) {
+            if !failures.forbid(&op)
+                && let Err(error) = self.run(&op)
+            {
+                failures.add(&op, error);
+            }
+        }
+        failures.errors
     }
 
-    /// Runs `ops` in order, whatever fails, and returns the failures.
+    /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept.
     pub(super) fn run_all(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Vec<Error> {
-        let mut errors = Vec::new();
+        let mut failures = Failures::default();
         let mut next = 0;
         while let Some(op) = ops.get(next) {
             let together = self.delete_together(ops, next, observer);
@@ -71,14 +83,16 @@ impl<'a> Runner<'a> {
                 next += together;
                 continue;
             }
-            observer.before(next, op);
-            match self.run(op) {
-                Ok(()) => observer.after(next, op),
-                Err(error) => errors.push(error),
+            if !failures.forbid(op) {
+                observer.before(next, op);
+                match self.run(op) {
+                    Ok(()) => observer.after(next, op),
+                    Err(error) => failures.add(op, error),
+                }
             }
             next += 1;
         }
-        errors
+        failures.errors
     }
 
     /// Deletes the veth pairs that come next in one go. How many operations that were; 0 if there is at most one, or if they
@@ -138,10 +152,11 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Object::Dataplane(sizes) => self.plane()?.load(sizes),
-            Object::Netns { name } => self.make_namespace(name),
+            Object::Undo(Undo::Netns { name, cookie: None }) => self.draft_namespace(name),
+            Object::Undo(entry) => self.log.put(entry),
+            Object::Netns { name } => self.name_namespace(name),
             Object::Sysctl(record) => sysctl::write(&record.path, &record.ours),
-            Object::SysctlMemory(_)
-            | Object::Uplink { .. }
+            Object::Uplink { .. }
             | Object::UplinkAddress { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
@@ -170,10 +185,11 @@ impl<'a> Runner<'a> {
                 self.plane = None;
                 Dataplane::destroy(&self.context.run_dir, self.cookie)
             }
+            Object::Undo(Undo::Netns { cookie: None, .. }) => self.discard_draft(),
+            Object::Undo(entry) => self.log.remove(entry),
             Object::Netns { name } => Netns::delete_named(name).map(drop),
             Object::Sysctl(record) => sysctl::write(&record.path, &record.original),
-            Object::SysctlMemory(_)
-            | Object::Uplink { .. }
+            Object::Uplink { .. }
             | Object::UplinkAddress { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
@@ -216,6 +232,24 @@ impl<'a> Runner<'a> {
         self.netlink.link(name)?.ok_or_else(|| {
             Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
         })
+    }
+}
+
+/// What could not be removed.
+#[derive(Default)]
+struct Failures {
+    objects: Vec<Object>,
+    errors: Vec<Error>,
+}
+
+impl Failures {
+    fn add(&mut self, op: &Op, error: Error) {
+        self.objects.push(op.object.clone());
+        self.errors.push(error);
+    }
+
+    fn forbid(&self, op: &Op) -> bool {
+        op.forgets(&self.objects)
     }
 }
 

@@ -15,7 +15,6 @@ use crate::{
 impl Runner<'_> {
     pub(super) fn make_record(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::SysctlMemory(record) => self.plane()?.put_sysctl(&record.path, &record.original, &record.ours),
             Object::Uplink { name, index, address } => {
                 let plane = self.plane()?;
                 let counters = plane.free_counters(2)?;
@@ -40,7 +39,6 @@ impl Runner<'_> {
 
     pub(super) fn remove_record(&mut self, object: &Object) -> Result<()> {
         match object {
-            Object::SysctlMemory(record) => self.plane()?.remove_sysctl(&record.path),
             Object::Uplink { index, .. } => self.plane()?.remove_uplink(*index),
             Object::UplinkAddress { index, from, .. } => self.readdress(*index, *from),
             Object::UplinkHooks { index, .. } => self.plane()?.detach_uplink(*index),

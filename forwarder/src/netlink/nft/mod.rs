@@ -16,11 +16,11 @@ mod socket;
 
 use ipnet::Ipv4Net;
 
+pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 pub use self::{
     flowtable::make_flowtable,
     isolation::{ensure_isolation, isolated_networks, remove_isolation},
 };
-pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 use self::{
     message::{Message, number, text},
     rule::Rule,

@@ -8,7 +8,7 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
+        Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo,
         UplinkRecord, up::forwarding,
     },
 };
@@ -56,12 +56,6 @@ impl World {
                 assert!(self.records.loaded && self.records.table.is_none());
                 (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
             }
-            Object::Netns { name } => {
-                let fresh = Inside { made: true, ..self.fresh() };
-                assert!(self.namespaces.insert(name, fresh).is_none());
-            }
-            Object::SysctlMemory(record) => insert(&mut self.records.sysctls, record),
-            Object::Sysctl(record) => self.set_sysctl(&record.path, &record.original, &record.ours),
             Object::Uplink { name, index, address } => {
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
@@ -101,6 +95,29 @@ impl World {
                 assert!(self.attached_by(attach).insert(index));
             }
             Object::EndpointAttach { host_if, from, to } => self.attach_otherwise(&host_if, from, to),
+            _ => self.make_noted(object),
+        }
+    }
+
+    /// What the undo log has to say, and what it has said before.
+    fn make_noted(&mut self, object: &Object) {
+        match object.clone() {
+            Object::Undo(Undo::Netns { name, cookie: None }) => {
+                let draft = self.fresh();
+                insert(&mut self.undo, Undo::Netns { name, cookie: Some(draft.cookie) });
+                self.draft = Some(draft);
+            }
+            Object::Undo(entry) => insert(&mut self.undo, entry),
+            Object::Netns { name } => {
+                let draft = self.draft.take().expect("it was made");
+                assert!(self.namespaces.insert(name, draft).is_none());
+            }
+            Object::Sysctl(record) => {
+                let theirs = record.interface.is_some();
+                let is_noted = self.undo.iter().any(|entry| entry.is_for(object));
+                assert!(is_noted || !theirs, "{record:?} is changed before it is noted");
+                self.set_sysctl(&record.path, &record.original, &record.ours);
+            }
             Object::ResolvConf { ns, .. } => insert(&mut self.written, ns),
             other => self.make_link(other),
         }
@@ -284,10 +301,10 @@ impl World {
                 let records = std::mem::take(&mut self.records);
                 assert!(records.pinned);
                 assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));
-                assert!(records.sysctls.is_empty() && records.uplink_hooks.is_empty());
+                assert!(records.uplink_hooks.is_empty());
             }
+            Object::Undo(entry) => take(&mut self.undo, |known| known == entry),
             Object::Netns { name } => self.delete_namespace(name),
-            Object::SysctlMemory(record) => take(&mut self.records.sysctls, |known| known.path == record.path),
             Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
             Object::Uplink { index, .. } => take(&mut self.records.uplinks, |uplink| uplink.index == *index),
             Object::UplinkHooks { index, .. } => assert!(self.records.uplink_hooks.remove(index)),

@@ -4,10 +4,10 @@
 mod apply;
 mod near;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Records, ResolvConf, Target, TargetRef, UpPlan,
+    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Records, ResolvConf, Target, TargetRef, Undo, UpPlan,
     UpRequest, plan_down, plan_up, up::ALL_FORWARDING, up::forwarding,
 };
 use crate::{
@@ -22,6 +22,9 @@ pub(super) struct World {
     pub(super) host: Host,
     pub(super) records: Records,
     pub(super) namespaces: BTreeMap<Name, Inside>,
+    pub(super) undo: Vec<Undo>,
+    /// A namespace without a name, which goes with the command that made it.
+    draft: Option<Inside>,
     pub(super) resolv_conf: ResolvConf,
     pub(super) written: Vec<Name>,
     pub(super) no_tc: Option<String>,
@@ -48,6 +51,8 @@ impl World {
             host: Host { cookie: 1, net: Net { links: vec![loopback(true)], ..Net::default() }, ..Host::default() },
             records: Records::default(),
             namespaces: BTreeMap::new(),
+            undo: Vec::new(),
+            draft: None,
             resolv_conf: ResolvConf::Fine,
             written: Vec::new(),
             no_tc: None,
@@ -93,6 +98,10 @@ impl World {
         }
     }
 
+    fn is_made(&self, inside: &Inside) -> bool {
+        self.undo.iter().any(|entry| matches!(entry, Undo::Netns { cookie, .. } if *cookie == Some(inside.cookie)))
+    }
+
     fn known(&self, reference: &TargetRef) -> Option<Known> {
         let TargetRef::Named(name) = reference else { return None };
         let inside = self.namespaces.get(name)?;
@@ -100,7 +109,7 @@ impl World {
             reference: reference.clone(),
             name: Some(name.clone()),
             cookie: inside.cookie,
-            made: inside.made,
+            made: self.is_made(inside),
             links: inside.net.links.clone(),
         })
     }
@@ -113,15 +122,26 @@ impl World {
             named: self.namespaces.keys().cloned().collect(),
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
+            undo: self.undo.clone(),
             ..Actual::default()
         }
+    }
+
+    /// What the undo log has of namespaces of this name, or of any, that are gone.
+    fn gone(&self, target: Option<&TargetRef>) -> BTreeSet<u64> {
+        let cookies = self.undo.iter().filter_map(|entry| match entry {
+            Undo::Netns { name, cookie } if target.is_none_or(|it| *it == TargetRef::Named(name.clone())) => *cookie,
+            _ => None,
+        });
+        cookies.filter(|cookie| self.namespaces.values().all(|inside| inside.cookie != *cookie)).collect()
     }
 
     pub(super) fn plan_up(&self, request: &UpRequest) -> Result<UpPlan> {
         let TargetRef::Named(name) = &request.target else { panic!("the model has only namespaces with a name") };
         let mut actual = self.read();
-        let ns = self.namespaces.get(name).cloned();
+        let ns = self.namespaces.get(name).map(|inside| Inside { made: self.is_made(inside), ..inside.clone() });
         actual.target = Some(Target { reference: request.target.clone(), name: Some(name.clone()), pid: None, ns });
+        actual.gone = self.gone(Some(&request.target));
         if !self.written.contains(name) {
             actual.resolv_conf = self.resolv_conf.clone();
         }
@@ -130,7 +150,8 @@ impl World {
     }
 
     pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
-        let actual = self.read();
+        let mut actual = self.read();
+        actual.gone = self.gone(request.target.as_ref());
         self.check_near_down(request, &actual);
         plan_down(request, &actual)
     }
@@ -140,6 +161,7 @@ impl World {
         for op in ops.iter().take(steps) {
             self.apply(op);
         }
+        self.draft = None;
     }
 
     #[track_caller]
@@ -157,11 +179,11 @@ impl World {
     }
 
     /// Everything that a user could tell apart.
-    pub(super) fn snapshot(&self) -> (Host, Records, BTreeMap<Name, Inside>, Vec<Name>) {
+    pub(super) fn snapshot(&self) -> (Host, Records, BTreeMap<Name, Inside>, Vec<Name>, Vec<Undo>) {
         let mut host = self.host.clone();
         host.net.routes.sort_by_key(|route| format!("{route:?}"));
         host.net.links.sort_by_key(|link| link.index);
-        (host, self.records.clone(), self.namespaces.clone(), self.written.clone())
+        (host, self.records.clone(), self.namespaces.clone(), self.written.clone(), self.undo.clone())
     }
 }
 

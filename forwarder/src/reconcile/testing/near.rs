@@ -1,9 +1,11 @@
 //! The view of what concerns one namespace, as `execute` reads it: a plan made in it does the same as one made in view of all.
 
+use std::collections::BTreeSet;
+
 use super::{Actual, World};
 use crate::reconcile::{
-    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, UpRequest, is_our_bridge, is_our_veth, plan_down,
-    plan_up,
+    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, Undo, UpRequest, is_our_bridge, is_our_veth,
+    plan_down, plan_up,
 };
 
 impl World {
@@ -38,6 +40,9 @@ impl World {
         let mut near = whole.clone();
         near.host.net = Net { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
         near.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
+        let cookies: BTreeSet<u64> =
+            ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
+        near.undo.retain(|entry| Undo::may_concern(&entry.key(), Some(name), &cookies));
         // Others are not opened.
         near.known.retain(|known| known.reference == *target);
         near.host.unseen = others.iter().map(|it| it.index).collect();

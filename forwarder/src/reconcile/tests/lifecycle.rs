@@ -224,6 +224,35 @@ fn interrupted_down_is_completed_by_the_next() {
 }
 
 #[test]
+fn down_that_cannot_undo_something_is_completed_by_the_next() {
+    for datapath in [Datapath::Tc, Datapath::Kernel] {
+        let mut up = World::new();
+        up.resolv_conf = ResolvConf::Write("nameserver 192.0.2.1\n".into());
+        up.add_namespace("theirs");
+        let before = up.snapshot();
+        for ns in ["theirs", "ours"] {
+            up.up(&UpRequest { datapath: Some(datapath), ..UpRequest::new(named(ns)) });
+        }
+        let ops = up.plan_down(&down(None)).expect("possible").ops;
+        let noted = |object: &Object| up.undo.iter().any(|entry| entry.is_for(object));
+        let objects: Vec<Object> = ops.iter().map(|op| op.object.clone()).filter(noted).collect();
+        assert!(objects.len() >= 4, "sysctl, namespace, resolv.conf twice, lo: {objects:?}");
+        for failed in &objects {
+            let mut world = up.clone();
+            let done: Vec<_> = ops
+                .iter()
+                .filter(|op| op.object != *failed && !op.forgets(std::slice::from_ref(failed)))
+                .cloned()
+                .collect();
+            world.run(&done, usize::MAX);
+            let again = world.down(None);
+            assert!(again.ops.iter().any(|op| op.object == *failed), "{failed} is not tried again: {:?}", again.ops);
+            assert_eq!(world.snapshot(), before, "{failed}");
+        }
+    }
+}
+
+#[test]
 fn inverse_of_every_step_restores_the_state_before() {
     let request = UpRequest::new(named("a"));
     let mut world = World::new();

@@ -122,6 +122,7 @@ proptest! {
         world.down(None);
         prop_assert_eq!(&world.host.net, &links);
         prop_assert_eq!(&world.records, &Default::default());
+        prop_assert_eq!(&world.undo, &[]);
         let left: BTreeSet<&str> = world.namespaces.keys().map(|name| name.as_str()).collect();
         prop_assert_eq!(left, theirs);
         for inside in world.namespaces.values() {

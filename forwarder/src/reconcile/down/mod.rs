@@ -1,11 +1,11 @@
 //! The plan of `down`: the exact reverse of `up`, as far as it is there.
 
+mod log;
+
 use std::collections::BTreeSet;
 
 use super::{
-    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, SysctlRecord, TargetRef, garbage,
-    names,
-    up::{ALL_FORWARDING, ON, forwarding},
+    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage, names,
 };
 use crate::{
     Error, Kind, Result,
@@ -35,11 +35,14 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
     let doomed = doomed(request, actual, &gone);
     let scope = Scope { actual, request, doomed: &doomed, kept: &kept };
-    let mut objects = scope.endpoints(gone.iter().chain(&dead).copied());
+    let mut objects = scope.inside(gone.iter().chain(&dead).copied());
+    objects.extend(scope.endpoints(gone.iter().chain(&dead).copied()));
     objects.extend(scope.strays());
+    objects.extend(scope.rules());
     objects.extend(scope.networks());
     objects.extend(scope.uplinks());
-    objects.extend(doomed.iter().map(|name| Object::Netns { name: name.clone() }));
+    objects.extend(doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns { name: name.clone() }));
+    objects.extend(scope.made());
     if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath.is_ebpf()) {
         objects.push(Object::Dataplane(Sizes::default()));
     }
@@ -82,27 +85,15 @@ fn is_meant(request: &DownRequest, actual: &Actual, endpoint: &EndpointRecord) -
         }
 }
 
-/// Names of the namespaces that are deleted.
+/// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked.
 fn doomed(request: &DownRequest, actual: &Actual, gone: &[&EndpointRecord]) -> BTreeSet<Name> {
     let meant = target(request, actual);
     let is_doomed = |known: &&Known| {
-        let endpoints = || gone.iter().filter(|endpoint| endpoint.cookie == known.cookie);
-        let attached = endpoints().next().is_some() || meant == Some(*known);
-        let made = known.made || endpoints().any(|endpoint| endpoint.marks.created);
-        // Made by an `up` that came no further, or left by a `down` that did not.
-        let unfinished = request.target.is_none() && known.made && has_only_ours(actual, known);
-        known.cookie != actual.host.cookie && (unfinished || (attached && (made || request.delete_ns)))
+        let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
+        let is_meant = attached || meant == Some(*known) || (request.target.is_none() && known.made);
+        known.cookie != actual.host.cookie && is_meant && (known.made || request.delete_ns)
     };
     actual.known.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
-}
-
-/// Whether a namespace has no interface but `lo` and ends of our own veth pairs.
-fn has_only_ours(actual: &Actual, known: &Known) -> bool {
-    let is_ours = |link: &Link| {
-        let host = link.peer.and_then(|peer| actual.host.net.by_index(peer));
-        host.is_some_and(|host| names::is_our_veth(host) && garbage::are_ends(host, link))
-    };
-    known.links.iter().all(|link| link.loopback || is_ours(link))
 }
 
 fn nearest_up(request: &DownRequest, actual: &Actual) -> Option<String> {
@@ -126,10 +117,6 @@ impl Scope<'_> {
     fn endpoints<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         let mut objects = Vec::new();
         for endpoint in endpoints.clone() {
-            objects.extend(garbage::resolv_conf(endpoint));
-            objects.extend(self.loopback(endpoint));
-        }
-        for endpoint in endpoints.clone() {
             let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
             objects.extend(link.map(|link| garbage::veth_object(link, &endpoint.ns_if, garbage::reference(endpoint))));
         }
@@ -139,13 +126,6 @@ impl Scope<'_> {
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }
         objects
-    }
-
-    fn loopback(&self, endpoint: &EndpointRecord) -> Option<Object> {
-        let known = self.actual.known.iter().find(|known| known.cookie == endpoint.cookie)?;
-        let stays = known.name.as_ref().is_none_or(|name| !self.doomed.contains(name));
-        let due = endpoint.marks.loopback && known.loopback_up() && stays;
-        due.then(|| Object::Loopback { ns: known.reference.clone() })
     }
 
     /// Veth pairs of the target that no record mentions.
@@ -176,11 +156,10 @@ impl Scope<'_> {
         self.actual.records.networks.iter().filter(|network| self.is_kept(network))
     }
 
-    /// Networks without endpoints, and bridges and rules without a network.
+    /// Networks without endpoints, and bridges without a network.
     fn networks(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
-            objects.extend(self.rules(&network.name));
             objects.push(garbage::network_object(network));
             objects.extend(self.actual.bridge_of(network).map(garbage::bridge_object));
         }
@@ -188,10 +167,6 @@ impl Scope<'_> {
         let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
         let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
         objects.extend(hooks.map(|index| self.network_hook(index)));
-        let recorded = |name: &str| self.actual.records.networks.iter().any(|network| network.name == name);
-        let host = &self.actual.host;
-        let rules = host.masquerades.union(&host.isolated).filter(|name| !recorded(name));
-        objects.extend(rules.flat_map(|name| self.rules(name)));
         let everything = self.request.target.is_none();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(names::is_our_veth);
         let bridges = self.actual.stray_bridges().filter(|bridge| everything || !in_use(bridge));
@@ -203,18 +178,6 @@ impl Scope<'_> {
         let record = self.actual.records.networks.iter().find(|network| network.index == index);
         let bridge = record.map_or_else(|| self.actual.host.net.name_of(index), |network| network.bridge.clone());
         Object::NetworkHook { bridge, index: Some(index) }
-    }
-
-    /// The rules of a network in nftables.
-    fn rules(&self, network: &str) -> impl Iterator<Item = Object> {
-        let masquerade = Object::Masquerade {
-            network: network.into(),
-            bridge: String::new(),
-            subnet: ipnet::Ipv4Net::default(),
-            uplink: String::new(),
-        };
-        let isolation = Object::Isolation { network: network.into(), bridge: String::new() };
-        [masquerade, isolation].into_iter().filter(|rule| self.actual.has(rule))
     }
 
     /// Uplinks that no network leads through, and what was changed for them.
@@ -244,37 +207,13 @@ impl Scope<'_> {
             index: uplink.index,
             address: uplink.address,
         }));
-        let needed: Vec<String> = kept.into_iter().map(|uplink| forwarding(&uplink.name)).collect();
-        let (needed, free): (Vec<_>, Vec<_>) = records
-            .sysctls
-            .iter()
-            .filter(|record| record.path != ALL_FORWARDING)
-            .partition(|record| needed.contains(&record.path));
-        objects.extend(free.into_iter().flat_map(|record| self.restored(record)));
-        if needed.is_empty() {
-            let witness = records.sysctls.iter().find(|record| record.path == ALL_FORWARDING);
-            objects.extend(witness.cloned().map(Object::SysctlMemory));
-        }
+        let kept: Vec<String> = kept.into_iter().map(|uplink| uplink.name.clone()).collect();
+        objects.extend(self.sysctls(&kept));
         objects
     }
 
     fn uplink_name(&self, index: u32) -> String {
         let record = self.actual.records.uplinks.iter().find(|uplink| uplink.index == index);
         record.map_or_else(|| self.actual.host.net.name_of(index), |uplink| uplink.name.clone())
-    }
-
-    /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile.
-    fn restored(&self, record: &SysctlRecord) -> Vec<Object> {
-        let now = |path: &str| self.actual.host.sysctls.get(path).map(String::as_str);
-        let witness = self.actual.records.sysctls.iter().find(|record| record.path == ALL_FORWARDING);
-        let was_on = witness.is_some_and(|witness| witness.original == ON);
-        let wanted_by_others = now(ALL_FORWARDING) == Some(ON) && !was_on;
-        let restore = now(&record.path) == Some(record.ours.as_str()) && !wanted_by_others;
-        let mut objects = Vec::new();
-        if restore {
-            objects.push(Object::Sysctl(record.clone()));
-        }
-        objects.push(Object::SysctlMemory(record.clone()));
-        objects
     }
 }

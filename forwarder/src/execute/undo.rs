@@ -1,0 +1,138 @@
+//! The undo log of a host: a directory in the run directory, with a file for each entry.
+//!
+//! It is no pinned map, because it has to outlive the pins: whoever unmounts the bpffs, or installs a version with other maps, shall
+//! still get back what was changed. An entry is a file, so that removing one needs no room and cannot be interrupted half-way.
+
+use std::{fs, io, path::PathBuf};
+
+use super::HostContext;
+use crate::{Context as _, Result, reconcile::Undo};
+
+/// Tells one run of the machine from the next, in which cookies and interface numbers begin anew.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+/// First line of each entry: what it is, and the version of its form, which stays.
+const HEADER: &str = "fwd-undo 1\n";
+/// What a file is called while it is written.
+const UNFINISHED: &str = ".unfinished";
+
+/// The undo log of one host namespace.
+#[derive(Debug)]
+pub(super) struct UndoLog {
+    /// `RUNDIR/undo-BOOT/COOKIE`.
+    dir: PathBuf,
+}
+
+impl UndoLog {
+    /// The log of the host namespace with `cookie`.
+    ///
+    /// # Errors
+    /// /proc is not mounted.
+    pub(super) fn of(context: &HostContext, cookie: u64) -> Result<Self> {
+        let boot = fs::read_to_string(BOOT).doing("read", BOOT)?;
+        Ok(Self { dir: context.run_dir.undo(boot.trim()).join(cookie.to_string()) })
+    }
+
+    /// The entries whose keys are `wanted`. What is not understood is left where it is, and said.
+    ///
+    /// # Errors
+    /// The directory or a file cannot be read.
+    pub(super) fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Undo>> {
+        let files = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files.doing("list", self.dir.display().to_string())?,
+        };
+        let mut keys: Vec<String> = files.flatten().filter_map(|file| file.file_name().into_string().ok()).collect();
+        keys.retain(|key| key != UNFINISHED && wanted(key));
+        keys.sort();
+        let mut entries = Vec::new();
+        for path in keys.iter().map(|key| self.dir.join(key)) {
+            let text = match fs::read_to_string(&path) {
+                // A reader without the lock: its command has just undone it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text.doing("read", path.display().to_string())?,
+            };
+            match text.strip_prefix(HEADER).and_then(Undo::from_text) {
+                Some(entry) => entries.push(entry),
+                None => tracing::warn!("{}: not understood, and left to the version that wrote it", path.display()),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Adds an entry, before what it is about is done. It is there in full, or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn put(&self, entry: &Undo) -> Result<()> {
+        /// Another host that takes away the empty directory above cannot do so each time.
+        const ATTEMPTS: usize = 100;
+        let path = self.dir.join(entry.key());
+        let object = || format!("entry {} of the undo log", path.display());
+        let made = (0..ATTEMPTS).map(|_| fs::create_dir_all(&self.dir));
+        let mut made = made.skip_while(|made| made.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::NotFound));
+        made.next().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into())).doing("write", object())?;
+        let unfinished = self.dir.join(UNFINISHED);
+        fs::write(&unfinished, format!("{HEADER}{}", entry.to_text())).doing("write", object())?;
+        fs::rename(&unfinished, &path).doing("write", object())
+    }
+
+    /// Removes an entry, after what it is about was undone; it may be absent. The last one takes the directory along.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub(super) fn remove(&self, entry: &Undo) -> Result<()> {
+        let path = self.dir.join(entry.key());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.doing("remove", path.display().to_string())?,
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    /// Removes the directory if nothing is in it, or nothing but what an interrupted command began.
+    pub(super) fn tidy(&self) {
+        if let Err(error) = fs::remove_file(self.dir.join(UNFINISHED)) {
+            tracing::trace!("{UNFINISHED}: {error}");
+        }
+        for dir in [Some(self.dir.as_path()), self.dir.parent()].into_iter().flatten() {
+            if let Err(error) = fs::remove_dir(dir) {
+                // For what is not undone yet, here or at another host.
+                tracing::trace!("{} stays: {error}", dir.display());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::RunDir;
+
+    fn entry(name: &str, cookie: u64) -> Undo {
+        Undo::Netns { name: name.try_into().expect("a valid name"), cookie: Some(cookie) }
+    }
+
+    #[test]
+    fn entries_are_found_until_they_are_removed_and_leave_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let context = HostContext::new(RunDir::new(dir.path().join("run")));
+        let log = UndoLog::of(&context, 7).expect("/proc is mounted");
+        assert_eq!(log.read(|_| true).expect("nothing"), []);
+        let (a, b) = (entry("a", 1), entry("b", 2));
+        for entry in [&a, &b, &b] {
+            log.put(entry).expect("it is written");
+        }
+        assert_eq!(log.read(|key| key == b.key()).expect("readable"), std::slice::from_ref(&b));
+        // An interrupted command, and a later version.
+        fs::write(log.dir.join(UNFINISHED), "fwd-un").expect("a file");
+        fs::write(log.dir.join("later-1"), "fwd-undo 1\nkind later\n").expect("a file");
+        assert_eq!(log.read(|_| true).expect("readable").len(), 2);
+        assert_eq!(UndoLog::of(&context, 8).expect("/proc is mounted").read(|_| true).expect("nothing"), []);
+        fs::remove_file(log.dir.join("later-1")).expect("it is there");
+        for entry in [&a, &b, &b] {
+            log.remove(entry).expect("it is removed");
+        }
+        assert!(!log.dir.exists());
+    }
+}
