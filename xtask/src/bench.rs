@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use self::source::{SOURCES, Source};
 use crate::{
+    measure,
     root::Root,
     setup, term,
     workspace::{Workspace, capture, run as run_command},
@@ -23,8 +24,13 @@ use crate::{
 /// What the sources printed, by their names: see [`document`].
 type Documents = BTreeMap<&'static str, Value>;
 
-/// Runs `./x bench [--only NAME,… | --table]`.
+/// Runs `./x bench [--only NAME,… | --table | --check [--json] [ROUNDS]]`.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "--check"
+    {
+        return measure::bench_check(workspace, rest);
+    }
     if arguments.iter().eq(["--table"]) {
         return show(workspace);
     }
@@ -75,7 +81,7 @@ fn chosen(arguments: &[String]) -> Result<Vec<&'static Source>> {
     let words = match arguments {
         [] => return Ok(SOURCES.iter().collect()),
         [only, words] if only == "--only" => words,
-        _ => bail!("usage: ./x bench [--only NAME,… | --table], where NAME is one of {}", names.join(", ")),
+        _ => bail!("usage: ./x bench [--only NAME,… | --table | --check], where NAME is one of {}", names.join(", ")),
     };
     let find = |word| {
         let source = SOURCES.iter().find(|source| source.name == word);

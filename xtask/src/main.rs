@@ -47,7 +47,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
     Command {
         name: "bench",
-        arguments: "[--only NAME,… | --table]",
+        arguments: "[--only NAME,… | --table | --check]",
         about: "measure everything that has a target, and write docs/benchmarks.md (as root)",
         run: bench::run,
     },

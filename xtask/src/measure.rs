@@ -25,6 +25,13 @@ pub(crate) fn host_cost(workspace: &Workspace, arguments: &[String]) -> Result<(
     become_program(workspace, "fwd-host-cost", arguments)
 }
 
+/// Whether our own load and other programs say the same about the same paths.
+pub(crate) fn bench_check(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    // The other programs are packages.
+    setup::as_root(workspace)?;
+    become_program(workspace, "fwd-bench-check", arguments)
+}
+
 /// Builds a program and becomes it.
 fn become_program(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
     let root = Root::obtain()?;

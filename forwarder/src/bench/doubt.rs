@@ -58,6 +58,14 @@ pub(super) fn warnings(
     warnings
 }
 
+/// A signal came before the last round was over.
+#[must_use]
+pub(super) fn ended_early(tasks: &[Task], rounds: usize, records: &Records) -> Option<String> {
+    let whole = |task: &Task| task.metrics.iter().map(|metric| records.rounds(task.variant, *metric)).min();
+    let done = tasks.iter().filter_map(whole).min()?;
+    (done < rounds).then(|| format!("it was interrupted: {done} of {rounds} rounds are whole"))
+}
+
 /// The host's own figures differ from round to round.
 fn unsteady(main: Scale, metrics: &[Metric], records: &Records) -> Option<String> {
     let apart = |metric: &Metric| {

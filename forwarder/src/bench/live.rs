@@ -13,10 +13,10 @@ use super::{
     plan::{Task, Variant},
     record::Records,
     report::{Ends, PathReport, Report, SCHEMA},
-    run::{Measuring, Options, Progress, pinned, settings},
+    run::{Measuring, Options, Progress, interrupted, pinned, settings},
     summary,
 };
-use crate::{Result, netns::Netns};
+use crate::{Result, lab::Interrupt, netns::Netns};
 
 /// The only variant.
 const LIVE: Variant = Variant { path: Path::Live, scale: Scale { namespaces: 1, flows: 0 } };
@@ -30,21 +30,26 @@ pub struct Live<'a> {
     pub name: String,
     /// Where the server listens.
     pub server: SocketAddrV4,
+    /// What it wants to know.
+    pub token: Option<String>,
 }
 
 /// Measures the path. Of the options, those about sandboxes mean nothing here.
 ///
 /// # Errors
 /// The server is not there, or the path loses what it should not.
-pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> Result<Report> {
+pub fn run(options: &Options, live: &Live<'_>, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
     let busy = Busy::now();
-    let records = measure(options, &mut Remote::connect(live.ns, live.server)?, progress)?;
+    let records =
+        measure(options, &mut Remote::connect(live.ns, live.server, live.token.as_deref())?, interrupt, progress)?;
     let mut environment = environment::gather();
     environment.steal = busy.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
+    let mut warnings = doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load());
+    warnings.extend(doubt::ended_early(&tasks, options.rounds, &records));
     let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
     let metrics = options.metrics.iter().filter_map(metric).collect();
     Ok(Report {
@@ -52,7 +57,7 @@ pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> R
         fwd: env!("CARGO_PKG_VERSION").into(),
         started,
         took: began.elapsed().as_secs_f64(),
-        warnings: doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load()),
+        warnings,
         environment,
         settings: settings(options, None),
         live: Some(Ends { from: live.name.clone(), to: live.server.to_string() }),
@@ -62,12 +67,20 @@ pub fn run(options: &Options, live: &Live<'_>, progress: &mut dyn Progress) -> R
     })
 }
 
-fn measure(options: &Options, remote: &mut Remote<'_>, progress: &mut dyn Progress) -> Result<Records> {
+fn measure(
+    options: &Options,
+    remote: &mut Remote<'_>,
+    interrupt: &Interrupt,
+    progress: &mut dyn Progress,
+) -> Result<Records> {
     let Options { ref metrics, rounds, duration, warm_up, size, streams, .. } = *options;
     let mut records = Records::default();
     let (began, all, mut done) = (Instant::now(), metrics.len() * rounds, 0);
     for round in 1..=rounds {
         for &metric in metrics {
+            if interrupt.signal().is_some() {
+                return if done > 0 { Ok(records) } else { Err(interrupted()) };
+            }
             let each = if done == 0 { duration + warm_up } else { began.elapsed() / done as u32 };
             let left = each * (all - done) as u32;
             progress.measuring(&Measuring { variant: &LIVE, metric, round, done, all, left });

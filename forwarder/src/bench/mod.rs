@@ -2,8 +2,10 @@
 //!
 //! [`path`] sets a path up, [`load`] is what runs over it, [`run()`](run()) measures all in rounds, [`report`] is what is known
 //! afterwards. Rounds go over all paths in turn, so that each has its share of what else the machine does; paths are compared
-//! within a round.
+//! within a round. Each round has sandboxes of its own, so that what differs from one to the next is in the intervals, too.
+//! [`check`] compares our own load with that of other programs.
 
+pub mod check;
 pub mod control;
 mod doubt;
 pub mod environment;

@@ -98,14 +98,21 @@ pub(super) struct Step {
 /// time, and in another order in each round, so that none is always the one after the same other.
 #[must_use]
 pub(super) fn round(number: usize, tasks: &[Task]) -> Vec<Step> {
-    let mut chance = fastrand::Rng::with_seed(number as u64);
     let mut steps = Vec::new();
-    for metric in Metric::ALL {
-        let mut these: Vec<usize> = (0..tasks.len()).filter(|task| tasks[*task].metrics.contains(&metric)).collect();
-        chance.shuffle(&mut these);
-        steps.extend(these.into_iter().map(|task| Step { task, metric }));
+    for (place, metric) in Metric::ALL.into_iter().enumerate() {
+        let order = in_turn(number * Metric::ALL.len() + place, tasks.len()).into_iter();
+        let measured = order.filter(|task| tasks[*task].metrics.contains(&metric));
+        steps.extend(measured.map(|task| Step { task, metric }));
     }
     steps
+}
+
+/// The order of `count` things in a turn: by chance, but always the same of the same turn.
+#[must_use]
+pub(super) fn in_turn(turn: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    fastrand::Rng::with_seed(turn as u64).shuffle(&mut order);
+    order
 }
 
 /// From 1 to `most` in tens: what a growth is measured at.

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::{Metric, load::Sample, plan::Variant};
+use super::{
+    Metric,
+    load::{HALF_ROUND_TRIP, Sample},
+    plan::Variant,
+};
 
 /// Quantiles that are kept of each round.
 pub(super) const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 1.0];
@@ -43,14 +47,15 @@ impl Records {
                 None => rounds.merged = Some(latency.clone()),
             }
         }
-        rounds.values.push(match (&sample.latency, metric.is_latency()) {
-            (Some(latency), true) => latency.value_at_quantile(0.5) as f64 / unit,
-            // A request at a time: the rate tells the mean.
-            (None, true) => 1e9 / sample.per_second / unit,
-            (_, false) => sample.per_second,
-        });
+        rounds.values.push(sample.figure(metric));
         rounds.cpu.push(sample.cpu_ns.unwrap_or(f64::NAN));
         rounds.lost.push(sample.lost);
+    }
+
+    /// How often a metric of a variant was measured.
+    #[must_use]
+    pub(super) fn rounds(&self, variant: Variant, metric: Metric) -> usize {
+        self.of(variant, metric).map_or(0, |rounds| rounds.values.len())
     }
 
     /// What was measured of a metric of a variant.
@@ -63,5 +68,5 @@ impl Records {
 /// Nanoseconds in the unit in which a metric's times are shown: microseconds of half a round trip, or of a connection.
 #[must_use]
 pub(super) const fn unit(metric: Metric) -> f64 {
-    if metric.is_latency() { 2_000.0 } else { 1_000.0 }
+    if metric.is_latency() { HALF_ROUND_TRIP } else { 1_000.0 }
 }

@@ -79,6 +79,9 @@ pub struct Environment {
 pub struct Settings {
     /// Rounds, each over all paths and metrics.
     pub rounds: usize,
+    /// How often the sandboxes were set up: once for each round, or once for all.
+    #[serde(default = "one")]
+    pub setups: usize,
     /// Seconds of each measurement.
     pub duration: f64,
     /// Seconds before it.
@@ -99,6 +102,11 @@ pub struct Settings {
     /// What it cannot measure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Metric>,
+}
+
+/// Reports of before had no more.
+const fn one() -> usize {
+    1
 }
 
 /// A median over the rounds with a 95 % bootstrap confidence interval.

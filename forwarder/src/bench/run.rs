@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{
     Metric, Path, doubt, environment,
-    load::{Sample, Tool, Work},
+    load::{Sample, Site, Tool, Work},
     machine::Busy,
     path::{Sandbox, Scale},
     plan::{self, Task, Variant},
@@ -12,10 +12,14 @@ use super::{
     report::{Report, SCHEMA, Settings},
     summary::{self, Failed},
 };
-use crate::{Error, Kind, Result, cpu};
+use crate::{Error, Kind, Result, cpu, lab::Interrupt};
 
 /// Load that shows whether a path carries anything, and warms it up.
 const TRIAL: Duration = Duration::from_millis(20);
+
+/// What is set up anew in each round.
+const FEW_NAMESPACES: usize = 10;
+const FEW_FLOWS: usize = 10_000;
 
 /// How often a measurement is tried.
 const ATTEMPTS: usize = 3;
@@ -43,6 +47,14 @@ pub struct Options {
     pub flows: usize,
     /// Who makes the load.
     pub with: Tool,
+}
+
+impl Options {
+    /// Whether each round has sandboxes of its own. With so many namespaces or flows, setting them up takes longer than the rounds.
+    #[must_use]
+    pub fn sets_up_anew(&self) -> bool {
+        self.namespaces <= FEW_NAMESPACES && self.flows <= FEW_FLOWS
+    }
 }
 
 /// Follows a run, for whoever waits.
@@ -73,28 +85,34 @@ pub struct Measuring<'a> {
 
 /// Compares the paths. Everything that it sets up is gone when it returns, or when a signal ends the process.
 ///
+/// The first signal that `interrupt` tells of ends it early: with the report of what was measured until then.
+///
 /// # Errors
-/// No path could be set up, or a load found no answer half-way.
-pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
+/// No path could be set up, or a load found no answer half-way, or nothing was measured before the signal.
+pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
     let busy = Busy::now();
     let version = options.with.version()?;
     let mut bench = Bench::set_up(options, progress);
     bench.any_path()?;
-    let records = bench.measure(options, progress)?;
+    let offloads = bench.offloads();
+    let records = bench.measure(options, interrupt, progress)?;
     let mut environment = environment::gather();
     environment.steal = busy.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
-    environment.offloads = bench.offloads();
-    let warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    environment.offloads = offloads;
+    let mut warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    warnings.extend(
+        doubt::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
+    );
     let report = Report {
         schema: SCHEMA,
         fwd: env!("CARGO_PKG_VERSION").into(),
         started,
         took: began.elapsed().as_secs_f64(),
         environment,
-        settings: settings(options, version),
+        settings: Settings { setups: bench.setups, ..settings(options, version) },
         live: None,
         paths: summary::paths(&options.paths, bench.main, &bench.tasks, &records, &bench.failed),
         overheads: summary::overheads(bench.main, &bench.tasks, &records),
@@ -111,13 +129,15 @@ struct Bench {
     tasks: Vec<Task>,
     /// One for each task.
     sandboxes: Vec<Sandbox>,
+    /// How often they were set up.
+    setups: usize,
     failed: Vec<Failed>,
 }
 
 impl Bench {
     fn set_up(options: &Options, progress: &mut dyn Progress) -> Self {
         let main = Scale { namespaces: options.namespaces, flows: options.flows };
-        let mut bench = Self { main, tasks: Vec::new(), sandboxes: Vec::new(), failed: Vec::new() };
+        let mut bench = Self { main, tasks: Vec::new(), sandboxes: Vec::new(), setups: 1, failed: Vec::new() };
         for task in plan::tasks(options) {
             let Variant { path, scale } = task.variant;
             // What this machine does not have with few it does not have with many.
@@ -145,24 +165,59 @@ impl Bench {
         Err(self.failed.drain(..).next().map_or_else(nothing, |failed| failed.error))
     }
 
-    fn measure(&self, options: &Options, progress: &mut dyn Progress) -> Result<Records> {
+    /// Sets everything up that was there in the first round.
+    fn set_up_again(&mut self, options: &Options) -> Result<()> {
+        self.sandboxes.clear();
+        for Task { variant, .. } in &self.tasks {
+            let sandbox = Sandbox::new(variant.path, variant.scale)?;
+            carries(&sandbox, options)?;
+            self.sandboxes.push(sandbox);
+        }
+        self.setups += 1;
+        Ok(())
+    }
+
+    fn measure(&mut self, options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Records> {
         let mut records = Records::default();
         let all: usize = self.tasks.iter().map(|task| task.metrics.len()).sum::<usize>() * options.rounds;
         let began = Instant::now();
         let mut done = 0;
-        for round in 1..=options.rounds {
-            for step in plan::round(round, &self.tasks) {
-                let variant = self.tasks[step.task].variant;
-                let each = if done == 0 { options.duration + options.warm_up } else { began.elapsed() / done as u32 };
-                let left = each * (all - done) as u32;
-                progress.measuring(&Measuring { variant: &variant, metric: step.metric, round, done, all, left });
-                let sandbox = &self.sandboxes[step.task];
-                let sample = again(sandbox, options, step.metric);
-                records.add(variant, step.metric, &sample.map_err(|error| about(error, &variant, step.metric))?);
-                done += 1;
+        let mut rounds = || -> Result<()> {
+            for round in 1..=options.rounds {
+                if round > 1 && options.sets_up_anew() && interrupt.signal().is_none() {
+                    self.set_up_again(options)?;
+                }
+                for step in plan::round(round, &self.tasks) {
+                    if interrupt.signal().is_some() {
+                        return Ok(());
+                    }
+                    let variant = self.tasks[step.task].variant;
+                    let each =
+                        if done == 0 { options.duration + options.warm_up } else { began.elapsed() / done as u32 };
+                    let left = each * (all - done) as u32;
+                    progress.measuring(&Measuring { variant: &variant, metric: step.metric, round, done, all, left });
+                    let sample = again(&self.sandboxes[step.task], options, step.metric);
+                    records.add(variant, step.metric, &sample.map_err(|error| about(error, &variant, step.metric))?);
+                    done += 1;
+                }
             }
+            Ok(())
+        };
+        match rounds() {
+            // Programs of the same terminal got the signal, too.
+            Err(error) if interrupt.signal().is_none() => Err(error),
+            _ if done == 0 => Err(interrupted()),
+            _ => Ok(records),
         }
-        Ok(records)
+    }
+
+    /// What differs from one set-up to the next is in no interval.
+    fn one_set_up(&self, options: &Options) -> Option<String> {
+        let one = !options.sets_up_anew() && options.rounds > 1;
+        one.then(|| {
+            "all rounds are of one set-up: another run may lie outside of the intervals, by what differs between two"
+                .into()
+        })
     }
 
     /// Those of the host's uplink, the same in every sandbox.
@@ -172,22 +227,28 @@ impl Bench {
     }
 }
 
-fn once(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
+/// There is nothing to show.
+pub(super) fn interrupted() -> Error {
+    Error::new(Kind::Failed, "compare", "data paths", "it was interrupted before the first figure")
+}
+
+/// Measures one metric as it was asked for.
+fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
     let Options { size, streams, warm_up, duration, .. } = *options;
-    options.with.run(&sandbox.site(), &Work { metric, size, streams, warm_up, duration })
+    persistently(options.with, &sandbox.site(), &Work { metric, size, streams, warm_up, duration })
 }
 
 /// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
-fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
-    let mut options = options.clone();
+pub(super) fn persistently(with: Tool, site: &Site<'_>, work: &Work) -> Result<Sample> {
+    let mut work = *work;
     for _ in 1..ATTEMPTS {
-        match once(sandbox, &options, metric) {
+        match with.run(site, &work) {
             Err(error) if error.kind == Kind::Failed => tracing::info!("{error}; measuring again"),
             done => return done,
         }
-        (options.duration, options.warm_up) = (options.duration * 4, options.warm_up * 4);
+        (work.duration, work.warm_up) = (work.duration * 4, work.warm_up * 4);
     }
-    once(sandbox, &options, metric)
+    with.run(site, &work)
 }
 
 /// Makes sure that a path carries packets.
@@ -215,6 +276,7 @@ pub(super) fn settings(options: &Options, version: Option<String>) -> Settings {
     let left_out = Metric::ALL.into_iter().filter(|metric| !metrics.contains(metric) && !with.measures(*metric));
     Settings {
         rounds,
+        setups: 1,
         duration: duration.as_secs_f64(),
         warm_up: warm_up.as_secs_f64(),
         size,

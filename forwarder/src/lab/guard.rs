@@ -5,6 +5,8 @@
 //!
 //! A signal ends the process only when every cleanup is done, and until then nothing else does: other threads that come to
 //! drop a guard, because what they work with was taken away, wait for the end.
+//!
+//! Whoever has something to show first takes an [`Interrupt`]: the first signal then only tells it.
 
 use std::{
     collections::BTreeMap,
@@ -23,13 +25,26 @@ type Cleanup = Box<dyn FnOnce() + Send>;
 /// Name of the thread that waits for signals.
 const SIGNALS: &str = "signals";
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { next: 0, signalled: false, closing: false, running: 0, cleanups: BTreeMap::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    next: 0,
+    deferred: false,
+    first: None,
+    signalled: false,
+    closing: false,
+    running: 0,
+    cleanups: BTreeMap::new(),
+});
+/// The thread that waits for signals is started once.
+static WATCH: Once = Once::new();
 /// A cleanup has come to its end.
 static DONE: Condvar = Condvar::new();
 
 struct Registry {
     next: u64,
+    /// An [`Interrupt`] wants to know of the first signal.
+    deferred: bool,
+    /// The signal that it was told.
+    first: Option<i32>,
     /// A signal has come: its thread runs the cleanups that are left, then ends the process.
     signalled: bool,
     /// A signal has come and everything registered before is gone.
@@ -60,6 +75,33 @@ impl Drop for Guard {
     }
 }
 
+/// Asks for a moment before a signal ends the process. There is one at a time.
+#[derive(Debug)]
+#[must_use = "without it a signal ends the process at once"]
+pub struct Interrupt(());
+
+impl Interrupt {
+    /// From now on the first signal only makes [`signal`](Self::signal) say so. A second one ends the process, as without.
+    pub fn await_first() -> Self {
+        WATCH.call_once(watch_signals);
+        let mut registry = registry();
+        (registry.deferred, registry.first) = (true, None);
+        Self(())
+    }
+
+    /// The signal that has come.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        registry().first
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        registry().deferred = false;
+    }
+}
+
 /// A cleanup that is being run, also if it panics.
 struct Running;
 
@@ -79,7 +121,6 @@ fn await_end() {
 
 /// Registers a cleanup. It must be fit to run on another thread while the rest of the process goes on.
 pub fn on_exit(cleanup: impl FnOnce() + Send + 'static) -> Guard {
-    static WATCH: Once = Once::new();
     WATCH.call_once(watch_signals);
     let mut registry = registry();
     let id = registry.next;
@@ -104,7 +145,7 @@ fn watch_signals() {
         Err(error) => return tracing::warn!("Ctrl-C will leave the lab behind: {error}"),
     };
     let watch = move || {
-        if let Some(signal) = signals.forever().next() {
+        if let Some(signal) = signals.forever().find(|signal| !is_told(*signal)) {
             run_all();
             // Dies of the signal, so that the parent sees why.
             if let Err(error) = emulate_default_handler(signal) {
@@ -115,6 +156,16 @@ fn watch_signals() {
     if let Err(error) = thread::Builder::new().name(SIGNALS.into()).spawn(watch) {
         tracing::warn!("Ctrl-C will leave the lab behind: {error}");
     }
+}
+
+/// Tells an [`Interrupt`] of the first signal, if there is one.
+fn is_told(signal: i32) -> bool {
+    let mut registry = registry();
+    let told = registry.deferred && registry.first.is_none();
+    if told {
+        registry.first = Some(signal);
+    }
+    told
 }
 
 fn run_all() {

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use self::{
     bpf::tcx_programs,
     delay::Delay,
-    guard::{Guard, on_exit},
+    guard::{Guard, Interrupt, on_exit},
     namespace::Namespace,
     process::{Output, Process, command_in, run},
     snapshot::Snapshot,

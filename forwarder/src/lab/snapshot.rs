@@ -16,6 +16,8 @@ use crate::{
 
 /// How long `nft` may take.
 const NFT_PATIENCE: Duration = Duration::from_secs(20);
+/// The mounts of the whole machine.
+const MOUNTS: &str = "mounts";
 /// Sysctls that change by themselves.
 const RESTLESS: [&str; 1] = ["net/netfilter/nf_conntrack_count"];
 
@@ -25,6 +27,7 @@ const RESTLESS: [&str; 1] = ["net/netfilter/nf_conntrack_count"];
 /// Counters, ages and learnt entries are left out, and so is what belongs to other labs: it comes and goes meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
+    prefix: String,
     sections: BTreeMap<&'static str, Vec<String>>,
     bpf: Vec<String>,
 }
@@ -42,10 +45,10 @@ impl Snapshot {
             ("tcx", host.run(|| tcx(&links))?),
             ("sysctl", host.run(sysctls)?),
             ("nftables", nftables(host)?),
-            ("mounts", mounts(prefix)?),
+            (MOUNTS, mounts(prefix)?),
             ("files", files(run_dir, prefix)?),
         ]);
-        Ok(Self { sections, bpf: bpf::objects()? })
+        Ok(Self { prefix: prefix.to_owned(), sections, bpf: bpf::objects()? })
     }
 
     /// What `after` has lost (`-`) and gained (`+`) since: empty if nothing.
@@ -56,6 +59,14 @@ impl Snapshot {
         for (section, before) in &self.sections {
             compare(section, before, after.sections.get(section).unwrap_or(&empty), &mut lines);
         }
+        lines
+    }
+
+    /// As [`diff`](Self::diff), without mounts that do not name the lab: on a machine that others use, theirs come and go.
+    #[must_use]
+    pub fn own_diff(&self, after: &Self) -> Vec<String> {
+        let mut lines = self.diff(after);
+        lines.retain(|line| !line[2..].starts_with(MOUNTS) || names_lab(line, &self.prefix));
         lines
     }
 
@@ -147,7 +158,12 @@ fn mounts(prefix: &str) -> Result<Vec<String>> {
 /// come and go meanwhile.
 fn is_foreign(line: &str, prefix: &str) -> bool {
     let others = line.contains(FAMILY) || line.contains(" - nsfs ");
-    others && !line.split(['/', ' ']).any(|part| part == format!("fwd-{prefix}") || is_of(part, prefix))
+    others && !names_lab(line, prefix)
+}
+
+/// Whether a line has a path of the lab `prefix`.
+fn names_lab(line: &str, prefix: &str) -> bool {
+    line.split(['/', ' ']).any(|part| part == format!("fwd-{prefix}") || is_of(part, prefix))
 }
 
 fn is_of(name: &str, prefix: &str) -> bool {
@@ -200,6 +216,26 @@ mod tests {
         let mut found = Vec::new();
         compare("x", &lines("a b b c"), &lines("b c c d"), &mut found);
         assert_eq!(found, ["- x: a", "- x: b", "+ x: c", "+ x: d"]);
+    }
+
+    #[test]
+    fn what_others_mount_is_none_of_the_lab() {
+        let of = |mounts: &[&str]| Snapshot {
+            prefix: "fwdt12x1".into(),
+            sections: BTreeMap::from([
+                (MOUNTS, mounts.iter().map(|line| (*line).to_owned()).collect()),
+                ("files", mounts.iter().map(|line| (*line).to_owned()).collect()),
+            ]),
+            bpf: Vec::new(),
+        };
+        let (before, after) = (of(&["/ /mnt rw"]), of(&["/ /media rw", "/ /run/fwd-fwdt12x1/bpf rw"]));
+        assert_eq!(before.diff(&after).len(), 6);
+        let own = before.own_diff(&after);
+        assert_eq!(
+            own.iter().filter(|line| line.contains(MOUNTS)).collect::<Vec<_>>(),
+            ["+ mounts: / /run/fwd-fwdt12x1/bpf rw"]
+        );
+        assert_eq!(own.len(), 4, "{own:?}");
     }
 
     #[test]

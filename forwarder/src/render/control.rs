@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{
     Look, Tone, View,
     table::{Grid, Holds, plain, toned},
-    units,
+    units, write_warning,
 };
 use crate::bench::control::{ControlReport, Flows, Size, Times};
 
@@ -50,7 +50,8 @@ impl ControlReport {
         if self.sizes.iter().any(|size| size.namespaces == 1) {
             lines.push("with 1 namespace, up loads the data path and down is down --all".into());
         }
-        lines.iter().try_for_each(|line| writeln!(out, "{}", look.paint(Tone::Dim, line)))
+        lines.iter().try_for_each(|line| writeln!(out, "{}", look.paint(Tone::Dim, line)))?;
+        self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out))
     }
 }
 
@@ -108,6 +109,7 @@ mod tests {
             further: Some(times(4.25)),
             sizes: vec![size(1), size(100)],
             flows: Some(Flows { count: 1_000_000, json: times(900.0), bytes: 1 }),
+            warnings: vec!["it was interrupted: 7 of about 90 commands were run".into()],
         };
         let look = Look { color: false, width: None, fwd: "fwd".into() };
         let mut text = Vec::new();
@@ -123,6 +125,7 @@ mod tests {
             "1.25 s",
             "8.00 MB",
             "--attach clsact",
+            "warning: it was interrupted",
         ] {
             assert!(text.contains(words), "{words} is missing:\n{text}");
         }

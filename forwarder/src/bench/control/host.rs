@@ -149,7 +149,7 @@ impl Host {
 
     /// Checks that nothing is left.
     pub(super) fn check_clean(&self) -> Result<()> {
-        let left = self.before.diff(&self.lab.snapshot()?);
+        let left = self.before.own_diff(&self.lab.snapshot()?);
         if left.is_empty() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::host::Host;
 use super::{environment, report::Environment, statistics};
-use crate::{Result, dataplane::Backend};
+use crate::{Error, Kind, Result, dataplane::Backend, lab::Interrupt};
 
 /// Grows with every change of [`ControlReport`] that a reader may notice.
 pub const SCHEMA: u32 = 2;
@@ -59,6 +59,9 @@ pub struct ControlReport {
     pub sizes: Vec<Size>,
     /// Reading the flow table.
     pub flows: Option<Flows>,
+    /// What makes these figures doubtful, for the reader.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// With so many namespaces up.
@@ -130,23 +133,22 @@ pub trait Progress {
 
 /// Measures. Everything that it sets up is gone when it returns, or when a signal ends the process.
 ///
+/// The first signal that `interrupt` tells of ends it early: with the report of the hosts that were done until then.
+///
 /// # Errors
-/// A command failed, or something was left after `down --all`.
-pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<ControlReport> {
+/// A command failed, or something was left after `down --all`, or no host was done before the signal.
+pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<ControlReport> {
     let environment = environment::gather();
-    let steps = Steps { options, done: 0, progress };
-    let mut steps = steps;
-    let (mut firsts, mut sizes) = (Vec::new(), Vec::new());
-    for namespaces in options.sizes.iter().copied() {
-        let mut taken = Taken::default();
-        let rounds = options.rounds_of(namespaces);
-        for _ in 0..rounds {
-            taken.round(options, namespaces, &mut steps)?;
+    let mut steps = Steps { options, done: 0, interrupt, progress };
+    let (mut firsts, mut sizes, mut flows) = (Vec::new(), Vec::new(), None);
+    let measured = measure(options, &mut steps, &mut firsts, &mut sizes, &mut flows);
+    let mut warnings = Vec::new();
+    if let Err(error) = measured {
+        if interrupt.signal().is_none() || sizes.is_empty() {
+            return Err(error);
         }
-        firsts.extend_from_slice(&taken.first);
-        sizes.extend(taken.size(namespaces, rounds));
+        warnings.push(format!("it was interrupted: {} of about {} commands were run", steps.done, options.commands()));
     }
-    let flows = if options.flows == 0 { None } else { table::read(options, &mut steps)? };
     let further = sizes.iter().find(|size| size.namespaces > 1).map(|size| size.up.clone());
     Ok(ControlReport {
         schema: SCHEMA,
@@ -158,7 +160,32 @@ pub fn run(options: &Options, progress: &mut dyn Progress) -> Result<ControlRepo
         further,
         sizes,
         flows,
+        warnings,
     })
+}
+
+/// Keeps what each host gave, so that it is not lost where a later one is interrupted.
+fn measure(
+    options: &Options,
+    steps: &mut Steps<'_>,
+    firsts: &mut Vec<f64>,
+    sizes: &mut Vec<Size>,
+    flows: &mut Option<Flows>,
+) -> Result<()> {
+    for namespaces in options.sizes.iter().copied() {
+        let (mut taken, mut outcome, mut rounds) = (Taken::default(), Ok(()), 0);
+        while rounds < options.rounds_of(namespaces) && outcome.is_ok() {
+            outcome = taken.round(options, namespaces, steps);
+            rounds += usize::from(outcome.is_ok());
+        }
+        firsts.extend_from_slice(&taken.first);
+        sizes.extend((rounds > 0).then(|| taken.size(namespaces, rounds)).flatten());
+        outcome?;
+    }
+    if options.flows > 0 {
+        *flows = table::read(options, steps)?;
+    }
+    Ok(())
 }
 
 impl Options {
@@ -178,13 +205,24 @@ impl Options {
 struct Steps<'a> {
     options: &'a Options,
     done: usize,
+    interrupt: &'a Interrupt,
     progress: &'a mut dyn Progress,
 }
 
 impl Steps<'_> {
-    fn next(&mut self, what: &str) {
+    /// Before each command.
+    fn next(&mut self, what: &str) -> Result<()> {
+        if self.interrupt.signal().is_some() {
+            return Err(Error::new(
+                Kind::Failed,
+                "measure",
+                "commands",
+                "it was interrupted before the first host was done",
+            ));
+        }
         self.progress.step(what, self.done, self.options.commands());
         self.done += 1;
+        Ok(())
     }
 }
 
@@ -205,7 +243,7 @@ impl Taken {
     fn round(&mut self, options: &Options, namespaces: usize, steps: &mut Steps<'_>) -> Result<()> {
         let host = Host::new(options, namespaces)?;
         for number in 0..namespaces {
-            steps.next(&format!("up of {} of {namespaces}", number + 1));
+            steps.next(&format!("up of {} of {namespaces}", number + 1))?;
             let took = host.up(number)?;
             match number {
                 0 => self.first.push(took),
@@ -220,14 +258,14 @@ impl Taken {
             if namespaces == 1 {
                 break;
             }
-            steps.next(&format!("down and up with {namespaces}"));
+            steps.next(&format!("down and up with {namespaces}"))?;
             self.down.push(host.down(last)?);
             self.up_library.push(host.up_library(last)?);
             self.down.push(host.down(last)?);
             self.up.push(host.up(last)?);
         }
         self.table_bytes = host.table_bytes()?;
-        steps.next(&format!("down --all of {namespaces}"));
+        steps.next(&format!("down --all of {namespaces}"))?;
         self.down_all.push(host.down_all()?);
         self.process_bytes = host::largest_process();
         host.check_clean()

@@ -13,13 +13,13 @@ pub(super) fn read(options: &Options, steps: &mut Steps<'_>) -> Result<Option<Fl
         Error::new(Kind::Usage, "make", format!("a table of {} flows", options.flows), why)
     })?;
     let host = Host::new(options, 1)?.with_flows(wanted);
-    steps.next(&format!("making {wanted} flows"));
+    steps.next(&format!("making {wanted} flows"))?;
     host.up(0)?;
     path::make_flows(&host.namespace(0)?, options.flows)?;
     let count = host.count_flows()?;
     let (mut taken, mut bytes) = (Vec::new(), 0);
     for _ in 0..READS {
-        steps.next("flows --json");
+        steps.next("flows --json")?;
         let Some((took, written)) = host.flows()? else { return Ok(None) };
         taken.push(took);
         bytes = written;

@@ -13,7 +13,9 @@ use super::{
     ask::{Ask, Window},
     connect,
     crew::{Count, Crew, Places},
-    flood, ping, socket, stream,
+    flood, ping,
+    secret::Key,
+    socket, stream,
 };
 use crate::{Error, Kind, Result, bench::Metric, netns::Netns};
 
@@ -24,16 +26,25 @@ const BITS: f64 = 8.0;
 /// How often it looks whether the load still runs.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Runs the client in `ns` against a server that is ready at `address`.
+/// A server that is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    /// Where.
+    pub(super) address: SocketAddrV4,
+    /// With which its load begins.
+    pub(super) key: Key,
+}
+
+/// Runs the client in `ns` against a server.
 pub(super) fn run(
     ns: &Netns,
     ask: &Ask,
     work: &Work,
-    address: SocketAddrV4,
+    ready: Ready,
     places: Places,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let (crew, window) = ns.run(|| start(ask, work, address, places))?;
+    let (crew, window) = ns.run(|| start(ask, work, ready, places))?;
     let (begin, end) = places.beside(|| {
         await_until(window.begin, &crew)?;
         let begin = [crew.count()?, server.count()?];
@@ -44,7 +55,7 @@ pub(super) fn run(
     let latency = crew.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
     let sample = sample(ask.metric, &here, &there, latency);
-    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(ask.metric, address, &here)) }
+    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(ask.metric, ready.address, &here)) }
 }
 
 /// The way there takes everything and gives nothing back.
@@ -77,18 +88,19 @@ fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<His
 }
 
 /// Starts it in the network namespace of the calling thread.
-fn start(ask: &Ask, work: &Work, address: SocketAddrV4, places: Places) -> Result<(Crew, Window)> {
+fn start(ask: &Ask, work: &Work, ready: Ready, places: Places) -> Result<(Crew, Window)> {
+    let Ready { address, key } = ready;
     let mut crew = Crew::default();
     let (ask, window) = (*ask, Window::of(work));
     let (metric, in_turn) = (ask.metric, places.in_turn());
     match metric {
-        Metric::TcpRr => crew.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, &window, tally))?,
-        Metric::UdpRr => crew.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, &window, tally))?,
-        Metric::TcpCrr => crew.spawn(in_turn, move |tally| connect::ask(&ask, address, &window, tally))?,
-        Metric::Udp64 | Metric::UdpMtu => crew.spawn(in_turn, move |tally| flood::send(metric, address, tally))?,
+        Metric::TcpRr => crew.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, key, &window, tally))?,
+        Metric::UdpRr => crew.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, key, &window, tally))?,
+        Metric::TcpCrr => crew.spawn(in_turn, move |tally| connect::ask(&ask, address, key, &window, tally))?,
+        Metric::Udp64 | Metric::UdpMtu => crew.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?,
         Metric::TcpStreamOut | Metric::TcpStreamIn => {
             for _ in 0..ask.streams {
-                start_stream(&mut crew, metric, socket::connect(address)?, places)?;
+                start_stream(&mut crew, metric, socket::join(address, key)?, places)?;
             }
         }
     }

@@ -16,17 +16,28 @@ use nix::sys::socket::{
 use super::{
     ask::{Ask, Window},
     crew::Tally,
+    guest::Guest,
     ping,
+    secret::{KEY, Key},
     socket::{self, PATIENCE},
 };
 use crate::Result;
 
-/// Replies once to each client, until the listening socket is shut down.
-pub(super) fn serve(listener: &TcpListener, size: usize, tally: &Tally) -> Result<()> {
-    let mut message = vec![0; size];
+/// Replies once to each connection of the guest, until the listening socket is shut down.
+pub(super) fn serve(listener: &TcpListener, guest: &Guest, size: usize, tally: &Tally) -> Result<()> {
+    // The key, and the request behind it.
+    let mut message = vec![0; KEY + size];
     while !tally.is_over() {
         let (mut stream, peer) = socket::accept(listener)?;
-        let served = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
+        if !guest.may_come_from(peer.ip()) {
+            continue;
+        }
+        let request = stream.read_exact(&mut message);
+        let (key, reply) = message.split_at(KEY);
+        if guest.is_among_others() && (request.is_err() || !guest.has(key)) {
+            continue;
+        }
+        let served = request.and_then(|()| stream.write_all(reply));
         // The client's reset is the end of it, before or after the reply was read.
         match served.and_then(|()| stream.read(&mut message)) {
             Ok(_) => tally.add(1),
@@ -38,16 +49,16 @@ pub(super) fn serve(listener: &TcpListener, size: usize, tally: &Tally) -> Resul
 }
 
 /// Connects and asks until the end.
-pub(super) fn ask(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
-    let mut message = vec![0; ask.size];
-    ping::measure(window, tally, &mut || exchange(server, &mut message), |error| {
+pub(super) fn ask(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
+    let mut message = vec![0; KEY + ask.size];
+    ping::measure(window, tally, &mut || exchange(server, key, &mut message), |error| {
         let silence = format!("no answer within {PATIENCE:?} after {} connections", tally.amount());
         socket::silent("connect to and ask", socket::tcp(server), error, &silence)
     })
 }
 
 /// A connection from its beginning to its reset.
-fn exchange(server: SocketAddrV4, message: &mut [u8]) -> io::Result<()> {
+fn exchange(server: SocketAddrV4, key: Key, message: &mut [u8]) -> io::Result<()> {
     let new = make(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::bound(&new, PATIENCE)?;
     setsockopt(&new, Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
@@ -57,6 +68,7 @@ fn exchange(server: SocketAddrV4, message: &mut [u8]) -> io::Result<()> {
         connected => connected?,
     }
     let mut stream = TcpStream::from(new);
+    message[..KEY].copy_from_slice(&key.0);
     stream.write_all(message)?;
-    stream.read_exact(message)
+    stream.read_exact(&mut message[KEY..])
 }

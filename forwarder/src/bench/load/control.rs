@@ -5,17 +5,22 @@
 //!
 //! | request | reply |
 //! |---|---|
-//! | `{"hello":{"protocol":1,"fwd":"0.1.0"}}` | `{"hello":{"protocol":1,"fwd":"0.1.0"}}` |
-//! | `{"start":{"metric":"tcp-rr","size":64,"streams":1,"lasts_ms":1200}}` | `{"ready":{"port":5211}}` |
+//! | `{"hello":{"protocol":2,"fwd":"0.1.0","token":"k7qf-2m3x-9dwa-p5bt"}}` | `{"hello":{"protocol":2,"fwd":"0.1.0"}}` |
+//! | `{"start":{"metric":"tcp-rr","size":64,"streams":1,"lasts_ms":1200}}` | `{"ready":{"port":5211,"key":"9f…"}}` |
 //! | `"count"` | `{"count":{"at_ns":200000000,"amount":20000,"cpu_ns":150000000}}` |
 //! | `"stop"` | `"stopped"` |
+//! | `"wait"` | `"waiting"` |
 //!
-//! or `{"refused":{"why":"…"}}`, after which the server closes the connection. `start` … `stop` may be repeated. The load goes to
-//! the port that `ready` names, over TCP or UDP as its metric needs: the one after that of the control connection, so that a
-//! firewall has two ports to let through. `count` is what the server has received or served since `start` and the CPU time that its
-//! threads took, with the moment on the server's clock: the client reads it where its measured window begins and ends.
+//! or `{"refused":{"reason":"busy","why":"…"}}`, after which the server closes the connection. `start` … `stop` may be repeated.
+//! Between two loads, a client that has to wait says so every second: whoever says nothing for long is sent away.
 //!
-//! Nothing is secret and nobody is identified: whoever reaches the ports can have the server send and receive.
+//! The load goes to the port that `ready` names, over TCP or UDP as its metric needs: the one after that of the control connection,
+//! so that a firewall has two ports to let through. Each of its TCP connections begins with the 16 bytes of the key, over UDP the
+//! first datagram is the key, which the server sends back; what comes without is ignored. `count` is what the server has received
+//! or served since `start` and the CPU time that its threads took, with the moment on the server's clock: the client reads it where
+//! its measured window begins and ends.
+//!
+//! The token is printed by the server. Nothing is encrypted: who reads the traffic of a client knows token and key.
 
 use std::{
     io::{self, BufRead as _, BufReader, ErrorKind, Write as _},
@@ -25,12 +30,14 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::ask::Ask;
+use super::{ask::Ask, secret::Key};
 
 /// Version of all this.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// Bytes of a line with its end.
 const LONGEST_LINE: usize = 4_096;
+/// Letters of what the other side says that are shown.
+const SHOWN: usize = 300;
 
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +46,15 @@ pub(super) struct Hello {
     pub(super) protocol: u32,
     /// Version of `fwd`.
     pub(super) fwd: String,
+    /// From a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
 }
 
 impl Hello {
     /// Of this program.
-    pub(super) fn ours() -> Self {
-        Self { protocol: PROTOCOL, fwd: env!("CARGO_PKG_VERSION").into() }
+    pub(super) fn ours(token: Option<String>) -> Self {
+        Self { protocol: PROTOCOL, fwd: env!("CARGO_PKG_VERSION").into(), token }
     }
 }
 
@@ -60,10 +70,12 @@ pub(super) enum Request {
     Count,
     /// End the load.
     Stop,
+    /// Nothing yet.
+    Wait,
 }
 
 /// From the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Reply {
     /// To a hello.
@@ -72,16 +84,49 @@ pub(super) enum Reply {
     Ready {
         /// Of the address that the control connection goes to.
         port: u16,
+        /// With which it begins.
+        key: Key,
     },
     /// To a count.
     Count(Counted),
     /// To a stop.
     Stopped,
+    /// To a wait.
+    Waiting,
     /// To anything.
-    Refused {
-        /// For the user.
-        why: String,
-    },
+    Refused(Refusal),
+}
+
+/// Why a client is sent away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    /// For the client.
+    pub(super) reason: Reason,
+    /// For its user.
+    pub(super) why: String,
+}
+
+/// Kinds of refusals, each with its remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reason {
+    /// There is no token, or a wrong one.
+    Token,
+    /// Another client is being served.
+    Busy,
+    /// That is more than the server allows.
+    Limit,
+    /// What it says makes no sense, or nothing came.
+    Request,
+    /// The server could not do it.
+    #[serde(other)]
+    Failed,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, why: impl Into<String>) -> Self {
+        Self { reason, why: why.into() }
+    }
 }
 
 /// What a server has done.
@@ -95,41 +140,50 @@ pub(super) struct Counted {
     pub(super) cpu_ns: u64,
 }
 
+/// What the other side says, for a terminal: it chooses its words itself.
+pub(super) fn shown(said: &str) -> String {
+    said.chars().take(SHOWN).map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
 /// A connection on which both sides send lines.
 #[derive(Debug)]
-pub(super) struct Channel(BufReader<TcpStream>);
+pub(super) struct Channel {
+    reader: BufReader<TcpStream>,
+    /// What has come of a line that is not whole yet.
+    line: Vec<u8>,
+}
 
 impl Channel {
     /// Over a connection.
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self(BufReader::new(stream)))
+        Ok(Self { reader: BufReader::new(stream), line: Vec::new() })
     }
 
     /// Its end on this side.
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.get_ref().local_addr()
+        self.reader.get_ref().local_addr()
     }
 
     /// Sends one line, in one packet.
     pub(super) fn send(&mut self, value: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
-        self.0.get_mut().write_all(&line)
+        self.reader.get_mut().write_all(&line)
     }
 
     /// Waits for one whole line. `None` where the connection was closed instead.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] if it is not there within `patience`, [`ErrorKind::InvalidData`] if it is none of ours.
+    /// [`ErrorKind::TimedOut`] if it is not there within `patience`: it may still come. [`ErrorKind::InvalidData`] if it is none
+    /// of ours.
     pub(super) fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> io::Result<Option<T>> {
         let deadline = Instant::now() + patience;
-        let mut line = Vec::new();
-        while line.last() != Some(&b'\n') {
+        while self.line.last() != Some(&b'\n') {
             // However slowly it drips, it is over at the deadline.
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.0.get_ref().set_read_timeout(Some(left))?;
-            let bytes = match self.0.fill_buf() {
+            self.reader.get_ref().set_read_timeout(Some(left))?;
+            let bytes = match self.reader.fill_buf() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
                 bytes => bytes?,
             };
@@ -137,12 +191,16 @@ impl Channel {
                 return Ok(None);
             }
             let length = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-            line.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
-            self.0.consume(length);
-            if line.len() > LONGEST_LINE {
+            self.line.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
+            self.reader.consume(length);
+            if self.line.len() > LONGEST_LINE {
                 return Err(io::Error::new(ErrorKind::InvalidData, "the line is too long"));
             }
+            if Instant::now() > deadline && self.line.last() != Some(&b'\n') {
+                return Err(ErrorKind::TimedOut.into());
+            }
         }
+        let line = std::mem::take(&mut self.line);
         serde_json::from_slice(&line).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 }
@@ -174,10 +232,17 @@ mod tests {
         let start = br#"{"start":{"metric":"tcp-rr","size":64,"streams":1,"lasts_ms":1200}}"#;
         assert_eq!(receives(&[&start[..], b"\n"].concat()).expect("a line"), Some(Request::Start(ask)));
         assert_eq!(receives(b"\"count\"\n").expect("a line"), Some(Request::Count));
-        let hello = serde_json::to_string(&Reply::Hello(Hello { protocol: 1, fwd: "0.1.0".into() })).expect("JSON");
-        assert_eq!(hello, r#"{"hello":{"protocol":1,"fwd":"0.1.0"}}"#);
-        assert_eq!(serde_json::to_string(&Reply::Ready { port: 5211 }).expect("JSON"), r#"{"ready":{"port":5211}}"#);
-        assert_eq!(serde_json::to_string(&Reply::Stopped).expect("JSON"), r#""stopped""#);
+        assert_eq!(receives(b"\"wait\"\n").expect("a line"), Some(Request::Wait));
+        let hello = Hello { protocol: 2, fwd: "0.1.0".into(), token: Some("k7qf-2m3x".into()) };
+        let line = serde_json::to_string(&Request::Hello(hello.clone())).expect("JSON");
+        assert_eq!(line, r#"{"hello":{"protocol":2,"fwd":"0.1.0","token":"k7qf-2m3x"}}"#);
+        let said = |reply: &Reply| serde_json::to_string(reply).expect("JSON");
+        assert_eq!(said(&Reply::Hello(Hello { token: None, ..hello })), r#"{"hello":{"protocol":2,"fwd":"0.1.0"}}"#);
+        let ready = Reply::Ready { port: 5211, key: Key([0x9f; 16]) };
+        assert_eq!(said(&ready), format!(r#"{{"ready":{{"port":5211,"key":"{}"}}}}"#, "9f".repeat(16)));
+        assert_eq!((said(&Reply::Stopped), said(&Reply::Waiting)), (r#""stopped""#.into(), r#""waiting""#.into()));
+        let refused = Reply::Refused(Refusal::new(Reason::Busy, "…"));
+        assert_eq!(said(&refused), r#"{"refused":{"reason":"busy","why":"…"}}"#);
     }
 
     #[test]
@@ -190,10 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_waited_for_no_longer_than_allowed() {
+    fn a_line_that_never_ends_is_waited_for_no_longer_than_allowed_and_may_end_later() {
         let (mut stream, mut channel) = pair();
-        stream.write_all(b"{").expect("loopback");
+        stream.write_all(b"\"cou").expect("loopback");
         let received = channel.receive::<Request>(Duration::from_millis(20));
         assert_eq!(received.expect_err("it is not whole").kind(), ErrorKind::TimedOut);
+        stream.write_all(b"nt\"\n").expect("loopback");
+        assert_eq!(channel.receive(Duration::from_secs(5)).expect("the rest"), Some(Request::Count));
+    }
+
+    #[test]
+    fn what_the_other_side_says_cannot_write_to_the_terminal() {
+        assert_eq!(shown("\u{1b}]0;owned\u{7}\nlies"), "\u{fffd}]0;owned\u{fffd}\u{fffd}lies");
+        assert_eq!(shown(&"x".repeat(10_000)).len(), SHOWN);
     }
 }

@@ -67,7 +67,8 @@ impl Places {
         Ok(Self { first, last, both: true })
     }
 
-    /// The same for one end, where the other is on another machine.
+    /// The same for one end, where the other is another process, mostly on another machine. Nothing is real-time there: neither
+    /// do strangers get a CPU for themselves, nor does the one end starve the other where both are on one machine after all.
     pub(super) fn of_one_end() -> Result<Self> {
         Self::here().map(|here| Self { both: false, ..here })
     }
@@ -77,9 +78,10 @@ impl Places {
         self.both
     }
 
-    /// On the last CPU: where both ends of a load take turns. At real-time priority if there is another CPU for all else.
+    /// On the last CPU: where both ends of a load take turns. At real-time priority if both are ours and there is another CPU for
+    /// all else.
     pub(super) fn in_turn(self) -> Place {
-        Place { cpu: self.last, realtime: self.first != self.last }
+        Place { cpu: self.last, realtime: self.both && self.first != self.last }
     }
 
     /// Where a stream is sent from: the first CPU.
@@ -113,6 +115,7 @@ pub(super) struct Count {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     amount: AtomicU64,
+    bytes: AtomicU64,
     stop: AtomicBool,
     threads: Mutex<Vec<Pid>>,
     sockets: Mutex<Vec<OwnedFd>>,
@@ -129,6 +132,16 @@ impl Tally {
     /// What was done until now.
     pub(super) fn amount(&self) -> u64 {
         self.amount.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the bytes of what was done, where these are not what is counted.
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Those that were added until now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether it is time to end.

@@ -8,18 +8,21 @@
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddrV4, UdpSocket},
+    os::fd::AsRawFd as _,
 };
 
 use nix::{
     sched::sched_yield,
     sys::socket::{
-        getsockopt, setsockopt,
+        connect, getsockopt, setsockopt,
         sockopt::{IpMtu, RcvBuf, RcvBufForce},
     },
 };
 
 use super::{
     crew::Tally,
+    guest::Guest,
+    secret::Key,
     socket,
     sys::{Batch, forbid_fragments},
 };
@@ -36,8 +39,14 @@ const ROOM: usize = 65_507;
 /// Bytes of the receiver's buffer in the kernel: many bursts.
 const BUFFER: usize = 8 << 20;
 
-/// Counts what arrives until the socket is shut down.
-pub(super) fn receive(socket: &UdpSocket, tally: &Tally) -> Result<()> {
+/// Counts what arrives from the guest until the socket is shut down.
+pub(super) fn receive(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> Result<()> {
+    let client = socket::await_guest(socket, guest, tally)?;
+    if guest.is_among_others() {
+        // Nothing of theirs from now on.
+        connect(socket.as_raw_fd(), &client).doing("listen to", socket::udp(client))?;
+    }
+    socket::greet(socket, guest, &client)?;
     // More than the limit for everybody (net.core.rmem_max) needs CAP_NET_ADMIN.
     setsockopt(socket, RcvBufForce, &BUFFER)
         .or_else(|_| setsockopt(socket, RcvBuf, &BUFFER))
@@ -48,13 +57,15 @@ pub(super) fn receive(socket: &UdpSocket, tally: &Tally) -> Result<()> {
         let silence = format!("nothing for seconds after {} datagrams", tally.amount());
         let count = received.map_err(|error| socket::silent("receive", "datagrams".into(), &error, &silence))?;
         tally.add(count as u64);
+        tally.add_bytes(batch.bytes_of(count));
     }
     Ok(())
 }
 
 /// Sends until the end.
-pub(super) fn send(metric: Metric, server: SocketAddrV4, tally: &Tally) -> Result<()> {
+pub(super) fn send(metric: Metric, server: SocketAddrV4, key: Key, tally: &Tally) -> Result<()> {
     let socket = socket::bind_to(server)?;
+    socket::introduce(&socket, server, key)?;
     let object = || socket::udp(server);
     forbid_fragments(&socket).doing("forbid fragments to", object())?;
     let size = || if metric == Metric::UdpMtu { whole_packet(&socket) } else { Ok(SMALL) };

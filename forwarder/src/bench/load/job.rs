@@ -6,7 +6,11 @@ use super::{
     ask::Ask,
     connect,
     crew::{Count, Crew, Places},
-    flood, ping, socket, stream,
+    flood,
+    guest::Guest,
+    ping,
+    secret::Key,
+    socket, stream,
 };
 use crate::{Context as _, Result, bench::Metric};
 
@@ -14,6 +18,8 @@ use crate::{Context as _, Result, bench::Metric};
 #[derive(Debug)]
 pub(super) struct Job {
     address: SocketAddrV4,
+    ask: Ask,
+    guest: Guest,
     crew: Crew,
 }
 
@@ -22,7 +28,7 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(ask: &Ask, address: SocketAddrV4, places: Places) -> Result<Self> {
+    pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, places: Places) -> Result<Self> {
         let mut crew = Crew::default();
         let size = ask.size;
         let address = match ask.metric {
@@ -31,8 +37,8 @@ impl Job {
                 crew.tally().shut_at_end(&socket)?;
                 let floods = ask.metric != Metric::UdpRr;
                 crew.spawn(places.in_turn(), move |tally| match floods {
-                    true => flood::receive(&socket, tally),
-                    false => ping::serve_udp(&socket, size, tally),
+                    true => flood::receive(&socket, &guest, tally),
+                    false => ping::serve_udp(&socket, &guest, size, tally),
                 })?;
                 address
             }
@@ -41,8 +47,8 @@ impl Job {
                 crew.tally().shut_at_end(&listener)?;
                 let connects = ask.metric == Metric::TcpCrr;
                 crew.spawn(places.in_turn(), move |tally| match connects {
-                    true => connect::serve(&listener, size, tally),
-                    false => ping::serve_tcp(&listener, size, tally),
+                    true => connect::serve(&listener, &guest, size, tally),
+                    false => ping::serve_tcp(&listener, &guest, size, tally),
                 })?;
                 address
             }
@@ -51,17 +57,22 @@ impl Job {
                 crew.tally().shut_at_end(&listener)?;
                 for _ in 0..ask.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut crew, ask.metric, listener, places)?;
+                    serve_stream(&mut crew, ask.metric, listener, guest, places)?;
                 }
                 address
             }
         };
-        Ok(Self { address, crew })
+        Ok(Self { address, ask: *ask, guest, crew })
     }
 
     /// Where it is reached.
     pub(super) fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// With which its client begins.
+    pub(super) fn key(&self) -> Key {
+        self.guest.key()
     }
 
     /// What has been served until now.
@@ -70,6 +81,16 @@ impl Job {
     /// It has failed.
     pub(super) fn count(&self) -> Result<Count> {
         self.crew.count()
+    }
+
+    /// Bytes of messages, datagrams or streams that went over the network until now, both ways.
+    pub(super) fn bytes(&self) -> u64 {
+        let tally = self.crew.tally();
+        match self.ask.metric {
+            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => tally.amount().saturating_mul(2 * self.ask.size as u64),
+            Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
+            Metric::Udp64 | Metric::UdpMtu => tally.bytes(),
+        }
     }
 
     /// Ends it.
@@ -82,10 +103,10 @@ impl Job {
 }
 
 /// Takes one connection, to send over it or to receive.
-fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, places: Places) -> Result<()> {
+fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, guest: Guest, places: Places) -> Result<()> {
     let place = if metric == Metric::TcpStreamIn { places.sender() } else { places.receiver() };
     crew.spawn(place, move |tally| {
-        let (stream, _) = socket::accept(&listener)?;
+        let stream = socket::admit(&listener, &guest, tally)?;
         stream::prepare(&stream, places)?;
         if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
     })

@@ -9,34 +9,43 @@ mod connect;
 mod control;
 mod crew;
 mod flood;
+mod guest;
 mod job;
 mod ping;
+mod privileges;
 mod remote;
+mod secret;
 mod serve;
 mod socket;
 mod stream;
 mod sys;
 mod tool;
+mod turn;
 
-use std::{fs::File, net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddrV4, time::Duration};
 
 use hdrhistogram::Histogram;
 
 use self::{
     ask::Ask,
+    client::Ready,
     crew::{Count, Places},
+    guest::Guest,
     job::Job,
+    turn::Turn,
 };
 pub use self::{
+    privileges::give_up_privileges,
     remote::Remote,
-    serve::{Listener, PORT, listening_address},
+    secret::Token,
+    serve::{Limits, Listener, PORT, listening_address},
     tool::Tool,
 };
 use super::Metric;
 use crate::{Result, netns::Netns};
 
-/// The file that a load locks while it is measured.
-const TURN: &str = "/run/fwd-bench.lock";
+/// Nanoseconds of a whole round trip in a microsecond of half of it.
+pub(super) const HALF_ROUND_TRIP: f64 = 2_000.0;
 
 /// Where client and server are.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +87,19 @@ pub struct Sample {
     pub lost: f64,
 }
 
+impl Sample {
+    /// The figure of a metric: half the round trip at the median in microseconds, or the rate per second.
+    #[must_use]
+    pub fn figure(&self, metric: Metric) -> f64 {
+        match (&self.latency, metric.is_latency()) {
+            (Some(latency), true) => latency.value_at_quantile(0.5) as f64 / HALF_ROUND_TRIP,
+            // A request at a time: the rate tells the mean.
+            (None, true) => 1e9 / self.per_second / HALF_ROUND_TRIP,
+            (_, false) => self.per_second,
+        }
+    }
+}
+
 /// Runs `work` between the two namespaces of `site`, and takes as long as its warm-up and its duration.
 ///
 /// # Errors
@@ -85,22 +107,15 @@ pub struct Sample {
 /// lost. It never waits for longer than some seconds.
 pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
-    let _turn = turn();
+    let _turn = Turn::take();
     let places = Places::here()?;
-    let job = site.server.run(|| Job::start(&ask, site.address, places))?;
-    let address = job.address();
+    let guest = Guest::in_sandbox()?;
+    let job = site.server.run(|| Job::start(&ask, site.address, guest, places))?;
+    let ready = Ready { address: job.address(), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(site.client, &ask, work, address, places, &mut server)?;
+    let sample = client::run(site.client, &ask, work, ready, places, &mut server)?;
     server.0.stop()?;
     Ok(sample)
-}
-
-/// Waits until no other load of this machine is measured, and holds until it is dropped: two at once would measure each other.
-/// A load in real time leaves nothing of its CPU to any other.
-fn turn() -> Option<File> {
-    let file = File::options().create(true).append(true).open(TURN).and_then(|file| file.lock().map(|()| file));
-    // Where there is no such directory, whoever starts two at once sees it in the figures.
-    file.map_err(|error| tracing::debug!("{TURN}: {error}")).ok()
 }
 
 /// The other side of a load, as the client sees it.

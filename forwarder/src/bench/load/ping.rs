@@ -15,13 +15,15 @@ use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
 use super::{
     ask::{Ask, Window},
     crew::{Tally, times},
+    guest::Guest,
+    secret::{KEY, Key},
     socket::{self, PATIENCE},
 };
 use crate::{Context as _, Result};
 
-/// Replies to one client until it closes.
-pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> Result<()> {
-    let (mut stream, peer) = socket::accept(listener)?;
+/// Replies to the guest until it closes.
+pub(super) fn serve_tcp(listener: &TcpListener, guest: &Guest, size: usize, tally: &Tally) -> Result<()> {
+    let mut stream = socket::admit(listener, guest, tally)?;
     tally.shut_at_end(&stream)?;
     let mut message = vec![0; size];
     loop {
@@ -32,7 +34,7 @@ pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> R
             Err(error) => {
                 return Err(socket::silent(
                     "exchange messages with",
-                    socket::tcp(peer),
+                    "a client over TCP".into(),
                     &error,
                     "no request for seconds",
                 ));
@@ -41,29 +43,32 @@ pub(super) fn serve_tcp(listener: &TcpListener, size: usize, tally: &Tally) -> R
     }
 }
 
-/// Replies to whoever sends, until the socket is shut down.
-pub(super) fn serve_udp(socket: &UdpSocket, size: usize, tally: &Tally) -> Result<()> {
-    let mut message = vec![0; size];
+/// Replies to the guest until the socket is shut down.
+pub(super) fn serve_udp(socket: &UdpSocket, guest: &Guest, size: usize, tally: &Tally) -> Result<()> {
+    let client = socket::await_guest(socket, guest, tally)?;
+    socket::greet(socket, guest, &client)?;
+    // Room for the key, which comes again where the answer to it was lost.
+    let mut message = vec![0; size.max(KEY) + 1];
     let failed = |error: nix::Error| {
         socket::silent("exchange datagrams with", "a client".into(), &error.into(), "no request for seconds")
     };
     while !tally.is_over() {
-        // recvfrom(2) of nix, because that of std panics when the socket is shut down: there is no sender then.
+        // As in `await_guest`.
         let (length, peer) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut message).map_err(failed)?;
+        let said = message.get(..length).unwrap_or_default();
+        let again = guest.has(said);
         // What is none of ours gets no answer.
-        if let Some(peer) = peer
-            && length == size
-        {
-            sendto(socket.as_raw_fd(), &message, &peer, MsgFlags::empty()).map_err(failed)?;
-            tally.add(1);
+        if peer == Some(client) && (length == size || again) {
+            sendto(socket.as_raw_fd(), said, &client, MsgFlags::empty()).map_err(failed)?;
+            tally.add(u64::from(!again));
         }
     }
     Ok(())
 }
 
 /// Asks over TCP until the end.
-pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
-    let mut stream = socket::connect(server)?;
+pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
+    let mut stream = socket::join(server, key)?;
     let mut message = vec![0; ask.size];
     let mut exchange = || stream.write_all(&message).and_then(|()| stream.read_exact(&mut message));
     measure(window, tally, &mut exchange, |error| {
@@ -72,14 +77,21 @@ pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &
 }
 
 /// Asks over UDP until the end. No datagram is sent again: a path that loses one fails.
-pub(super) fn ask_udp(ask: &Ask, server: SocketAddrV4, window: &Window, tally: &Tally) -> Result<()> {
+pub(super) fn ask_udp(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
     let socket = socket::bind_to(server)?;
+    socket::introduce(&socket, server, key)?;
     let mut message = vec![0; ask.size];
     let mut exchange = || {
         socket.send(&message)?;
-        match socket.recv(&mut message)? {
-            length if length == message.len() => Ok(()),
-            length => Err(io::Error::other(format!("the reply has {length} bytes, not {}", message.len()))),
+        loop {
+            match socket.recv(&mut message)? {
+                // The answer to a second key, sent because that to the first was late.
+                length if message.get(..length).is_some_and(|said| key.is(said)) => {}
+                length if length == message.len() => return Ok(()),
+                length => {
+                    return Err(io::Error::other(format!("the reply has {length} bytes, not {}", message.len())));
+                }
+            }
         }
     };
     measure(window, tally, &mut exchange, |error| {

@@ -7,15 +7,19 @@ use std::{
 };
 
 use super::{
-    Sample, Server, Work,
+    Sample, Server, Turn, Work,
     ask::Ask,
-    client,
-    control::{Channel, Counted, Hello, PROTOCOL, Reply, Request},
+    client::{self, Ready},
+    control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request, shown},
     crew::{Count, Places},
     socket::{self, PATIENCE},
-    turn,
 };
 use crate::{Error, Kind, Result, netns::Netns};
+
+/// How often a server is told that its client still waits for its turn.
+const STILL_HERE: Duration = Duration::from_secs(1);
+/// How long after a load broke down the server's reason may come.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A server elsewhere, and a namespace from which it is reached.
 #[derive(Debug)]
@@ -26,11 +30,11 @@ pub struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    /// Connects from `ns` to a server at `address`.
+    /// Connects from `ns` to a server at `address` that has printed `token`.
     ///
     /// # Errors
-    /// Nobody answers there, it is no server of ours, or it is busy; each with a remedy.
-    pub fn connect(ns: &'a Netns, address: SocketAddrV4) -> Result<Self> {
+    /// Nobody answers there, it is no server of ours, it does not know the token, or it is busy; each with a remedy.
+    pub fn connect(ns: &'a Netns, address: SocketAddrV4, token: Option<&str>) -> Result<Self> {
         let stream = ns.run(|| socket::connect(address)).map_err(|error| {
             error.remedy(format!(
                 "run fwd bench --serve there and let TCP port {} and the one after it through, TCP and UDP",
@@ -39,7 +43,7 @@ impl<'a> Remote<'a> {
         })?;
         let channel = Channel::new(stream).map_err(|error| lost(address, &error))?;
         let mut remote = Self { ns, address, channel };
-        match remote.ask(&Request::Hello(Hello::ours()))? {
+        match remote.ask(&Request::Hello(Hello::ours(token.map(str::to_owned))))? {
             Reply::Hello(Hello { protocol: PROTOCOL, .. }) => Ok(remote),
             Reply::Hello(other) => Err(other_version(address, &other)),
             _ => Err(no_server(address)),
@@ -52,12 +56,16 @@ impl<'a> Remote<'a> {
     /// As [`load::run`](super::run); the server refuses, or is gone.
     pub fn run(&mut self, work: &Work) -> Result<Sample> {
         let ask = Ask::new(work)?;
-        let _turn = turn();
-        let Reply::Ready { port } = self.ask(&Request::Start(ask))? else { return Err(no_server(self.address)) };
+        // As long as it takes: the server must not think that nobody is here any more.
+        let _turn = Turn::wait(STILL_HERE, || match self.ask(&Request::Wait)? {
+            Reply::Waiting => Ok(()),
+            _ => Err(no_server(self.address)),
+        })?;
+        let Reply::Ready { port, key } = self.ask(&Request::Start(ask))? else { return Err(no_server(self.address)) };
         let (ns, address) = (self.ns, SocketAddrV4::new(*self.address.ip(), port));
         let mut started = Started { since: Instant::now(), remote: self };
-        let sample = client::run(ns, &ask, work, address, Places::of_one_end()?, &mut started)
-            .map_err(|error| error.remedy(format!("let port {port} of {} through, TCP and UDP", address.ip())))?;
+        let sample = client::run(ns, &ask, work, Ready { address, key }, Places::of_one_end()?, &mut started);
+        let sample = sample.map_err(|error| self.why(error, port))?;
         match self.ask(&Request::Stop)? {
             Reply::Stopped => Ok(sample),
             _ => Err(no_server(self.address)),
@@ -67,12 +75,19 @@ impl<'a> Remote<'a> {
     fn ask(&mut self, request: &Request) -> Result<Reply> {
         let reply = self.channel.send(request).and_then(|()| self.channel.receive(PATIENCE));
         match reply.map_err(|error| lost(self.address, &error))? {
-            Some(Reply::Refused { why }) => {
-                Err(Error::new(Kind::Failed, "measure with", socket::tcp(self.address), why)
-                    .remedy("wait for it, or run another fwd bench --serve"))
-            }
+            Some(Reply::Refused(refusal)) => Err(refused(self.address, &refusal)),
             Some(reply) => Ok(reply),
             None => Err(lost(self.address, &ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    /// Why a load broke down: what the server says, if it ended it, else what was seen here.
+    fn why(&mut self, seen: Error, port: u16) -> Error {
+        match self.channel.receive(PARTING) {
+            Ok(Some(Reply::Refused(refusal))) => refused(self.address, &refusal),
+            // It was told already, with its remedy.
+            _ if seen.remedy.is_some() => seen,
+            _ => seen.remedy(format!("let port {port} of {} through, TCP and UDP", self.address.ip())),
         }
     }
 }
@@ -106,12 +121,23 @@ fn lost(address: SocketAddrV4, error: &io::Error) -> Error {
         .remedy("see that fwd bench --serve runs there, and that this is its port")
 }
 
+fn refused(address: SocketAddrV4, Refusal { reason, why }: &Refusal) -> Error {
+    let remedy = match reason {
+        Reason::Token => "give the token that fwd bench --serve prints there: --token TOKEN",
+        Reason::Busy => "wait for it, or run another fwd bench --serve",
+        Reason::Limit => "ask for less, or run fwd bench --serve there with other limits (--max-time, --max-rate)",
+        Reason::Request | Reason::Failed => "see what fwd bench --serve says there, and use the same fwd at both ends",
+    };
+    Error::new(Kind::Failed, "measure with", socket::tcp(address), shown(why)).remedy(remedy)
+}
+
 fn no_server(address: SocketAddrV4) -> Error {
     Error::new(Kind::Failed, "measure with", socket::tcp(address), "what listens there is no fwd bench --serve")
         .remedy("give the port that fwd bench --serve names")
 }
 
 fn other_version(address: SocketAddrV4, other: &Hello) -> Error {
-    let why = format!("its fwd {} speaks version {} of the protocol, this one {PROTOCOL}", other.fwd, other.protocol);
+    let Hello { protocol, fwd, token: _ } = other;
+    let why = format!("its fwd {} speaks version {protocol} of the protocol, this one {PROTOCOL}", shown(fwd));
     Error::new(Kind::Unsupported, "measure with", socket::tcp(address), why).remedy("use the same fwd at both ends")
 }

@@ -1,26 +1,35 @@
 //! Sockets whose waits have an end, and errors that say who did not answer.
 
 use std::{
-    io,
+    io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsFd,
-    time::Duration,
+    os::fd::{AsFd, AsRawFd as _},
+    time::{Duration, Instant},
 };
 
 use nix::sys::{
     socket::{
-        setsockopt,
+        MsgFlags, SockaddrIn, recvfrom, sendto, setsockopt,
         sockopt::{ReceiveTimeout, SendTimeout},
     },
     time::{TimeVal, TimeValLike as _},
 };
 
+use super::{
+    crew::Tally,
+    guest::Guest,
+    secret::{KEY, Key},
+};
 use crate::{Context as _, Error, Kind, Result};
 
 /// How long a client waits for one answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a server waits for one request: the client, which knows more about what went wrong, gives up first.
 pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(6);
+/// How long a key may take: whoever has none keeps the server no longer from the one who has.
+const KEY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long one datagram with a key is waited for before the next is sent.
+const RESEND: Duration = Duration::from_millis(200);
 
 /// A socket of the calling thread's namespace that waits for connections, and for none longer than [`LONG_PATIENCE`].
 pub(super) fn listen(address: SocketAddrV4) -> Result<(TcpListener, SocketAddrV4)> {
@@ -37,6 +46,28 @@ pub(super) fn connect(address: SocketAddrV4) -> Result<TcpStream> {
         .map_err(|error| silent("connect to", tcp(address), &error, &format!("no answer within {PATIENCE:?}")))?;
     prepare(&stream, PATIENCE)?;
     Ok(stream)
+}
+
+/// The same, for a load: it begins with the key.
+pub(super) fn join(address: SocketAddrV4, key: Key) -> Result<TcpStream> {
+    let mut stream = connect(address)?;
+    stream.write_all(&key.0).doing("send a key to", tcp(address))?;
+    Ok(stream)
+}
+
+/// Takes the connection that begins with the guest's key, for a server. All others are closed.
+pub(super) fn admit(listener: &TcpListener, guest: &Guest, tally: &Tally) -> Result<TcpStream> {
+    let began = Instant::now();
+    while !tally.is_over() && began.elapsed() < LONG_PATIENCE {
+        let (mut stream, peer) = accept(listener)?;
+        let mut said = [0; KEY];
+        bound(&stream, KEY_PATIENCE).doing("set up", "a TCP socket")?;
+        if guest.may_come_from(peer.ip()) && stream.read_exact(&mut said).is_ok() && guest.has(&said) {
+            bound(&stream, LONG_PATIENCE).doing("set up", "a TCP socket")?;
+            return Ok(stream);
+        }
+    }
+    Err(Error::new(Kind::Failed, "accept", "a connection", format!("no client of ours within {LONG_PATIENCE:?}")))
 }
 
 /// Takes a connection, for a server.
@@ -69,6 +100,49 @@ pub(super) fn bind_to(peer: SocketAddrV4) -> Result<UdpSocket> {
     socket.connect(peer).doing("connect to", udp(peer))?;
     bound(&socket, PATIENCE).doing("connect to", udp(peer))?;
     Ok(socket)
+}
+
+/// Has the server at the other end of a UDP socket know the client: sends the key until it comes back.
+pub(super) fn introduce(socket: &UdpSocket, server: SocketAddrV4, key: Key) -> Result<()> {
+    let (doing, object) = ("reach", || udp(server));
+    bound(socket, RESEND).doing(doing, object())?;
+    let began = Instant::now();
+    let mut said = [0; KEY + 1];
+    while began.elapsed() < PATIENCE {
+        socket.send(&key.0).map_err(|error| silent(doing, object(), &error, "the path takes nothing"))?;
+        match socket.recv(&mut said) {
+            Ok(length) if said.get(..length).is_some_and(|said| key.is(said)) => {
+                return bound(socket, PATIENCE).doing(doing, object());
+            }
+            Err(error) if !timed_out(&error) => return Err(silent(doing, object(), &error, "")),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(Error::new(Kind::Failed, doing, object(), format!("no answer within {PATIENCE:?}")))
+}
+
+/// Waits for the guest's key at a UDP socket, and says where the guest is. What others send is ignored.
+pub(super) fn await_guest(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> Result<SockaddrIn> {
+    let failed = |error: nix::Error| {
+        silent("receive", "the key of a client".into(), &error.into(), &format!("nothing within {LONG_PATIENCE:?}"))
+    };
+    let mut said = [0; KEY + 1];
+    while !tally.is_over() {
+        // recvfrom(2) of nix, because that of std panics when the socket is shut down: there is no sender then.
+        let (length, peer) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut said).map_err(failed)?;
+        if let Some(peer) = peer.filter(|peer| guest.may_come_from(peer.ip().into()))
+            && said.get(..length).is_some_and(|said| guest.has(said))
+        {
+            return Ok(peer);
+        }
+    }
+    Err(Error::new(Kind::Failed, "receive", "the key of a client", "the load was ended"))
+}
+
+/// Sends the guest's key back: from now on all is served.
+pub(super) fn greet(socket: &UdpSocket, guest: &Guest, at: &SockaddrIn) -> Result<()> {
+    let sent = sendto(socket.as_raw_fd(), &guest.key().0, at, MsgFlags::empty());
+    sent.map(drop).doing("answer", udp(at))
 }
 
 /// Has it wait for nothing longer than `limit`.

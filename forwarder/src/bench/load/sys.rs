@@ -124,6 +124,11 @@ impl Batch {
         number(unsafe { libc::recvmmsg(socket.as_raw_fd(), messages, count, flags, ptr::null_mut()) })
     }
 
+    /// Bytes of the first `count` that were received.
+    pub(super) fn bytes_of(&self, count: usize) -> u64 {
+        self.messages.iter().take(count).map(|message| u64::from(message.msg_len)).sum()
+    }
+
     fn count(&self) -> libc::c_uint {
         debug_assert_eq!(self.bytes.len(), self.slices.len() * self.size);
         libc::c_uint::try_from(self.messages.len()).unwrap_or(libc::c_uint::MAX)

@@ -49,12 +49,22 @@ pub(crate) struct BenchArgs {
     /// Measure from the namespace of this process
     #[arg(long, value_name = "PID", requires = "target", conflicts_with = "ns")]
     pub(crate) pid: Option<u32>,
-    /// Serve `fwd bench --target` of others, until Ctrl-C or for --duration [default: 0.0.0.0:5210; the next port too]
+    /// The token that `fwd bench --serve` printed there
+    #[arg(long, value_name = "TOKEN", requires = "target", env = "FWD_BENCH_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Serve `fwd bench --target` of others who know the token that it prints, one at a time, until Ctrl-C or for --duration.
+    /// Gives up root's rights first [default: 0.0.0.0:5210; the next port too]
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with_all = MEASURING, conflicts_with_all = SANDBOXED)]
     pub(crate) serve: Option<Option<String>>,
     /// End when the first client is served
     #[arg(long, requires = "serve")]
     pub(crate) once: bool,
+    /// How long --serve serves one client at most [default: 1h]
+    #[arg(long, value_name = "TIME", requires = "serve")]
+    pub(crate) max_time: Option<String>,
+    /// Bits per second that a client of --serve may have, such as 500M [default: as it goes]
+    #[arg(long, value_name = "RATE", requires = "serve")]
+    pub(crate) max_rate: Option<String>,
     #[command(flatten)]
     pub(crate) export: ExportArgs,
 }

@@ -85,7 +85,11 @@ Examples:
   fwd bench --export-html bench.html         tables, and a page with plots
   fwd bench --json > bench.json
   fwd bench --serve                          on another machine, and then here:
-  fwd bench --ns mynet --target 192.0.2.7:5210   what is really between them";
+  fwd bench --ns mynet --target 192.0.2.7:5210 --token k7qf-2m3x-9dwa-p5bt
+                                             what is really between them
+
+--serve lets in who knows its token, but encrypts nothing: it is for networks
+whose traffic no stranger can read.";
 
 pub(super) const LATENCY: &str = "\
 Each packet is timed in the kernel where it leaves the namespace and where it

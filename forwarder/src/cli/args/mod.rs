@@ -118,7 +118,7 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Compare the data paths of this machine in a sandbox
     #[command(after_help = help::BENCH)]
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// Measure how long packets take between namespace and uplink
     #[command(after_help = help::LATENCY)]
     Latency(LatencyArgs),

@@ -6,15 +6,18 @@ mod progress;
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
+use signal_hook::low_level::emulate_default_handler;
+
 use self::progress::Shown;
 use crate::{
-    Error, Kind, Result,
+    Context as _, Error, Kind, Result,
     bench::{self, Metric, Options, Path, load::Tool},
     cli::{
         args::{BenchArgs, BenchCommand},
         export::Exports,
         session::Session,
     },
+    lab::Interrupt,
     netns::nearest,
 };
 
@@ -26,8 +29,6 @@ const DURATION: [Duration; 2] = [Duration::from_millis(120), Duration::from_mill
 const ROUNDS_WITH: [usize; 2] = [7, 3];
 /// What a measurement may take.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
-/// For how long others can be served.
-const SERVING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 /// The load runs for this part of a measurement before it counts, but for no longer than the second.
 const WARM_UP_PART: u32 = 5;
 const WARM_UP_MOST: Duration = Duration::from_millis(200);
@@ -38,23 +39,37 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Re
         return control::run(session, args);
     }
     if let Some(address) = &args.serve {
-        let duration = args.duration.as_deref().map(|text| time(text, SERVING)).transpose()?;
-        return live::serve(session, address.as_deref(), args.once, duration);
+        return live::serve(session, address.as_deref(), args);
     }
     let options = options(args)?;
     let exports = Exports::prepare(&args.export)?;
+    // Ctrl-C ends the measuring, and what was measured is shown.
+    let interrupt = Interrupt::await_first();
     let report = {
         let (err, terminal) = session.err();
         let mut shown = Shown::new(err, terminal);
         match &args.target {
-            Some(target) => live::measure(&options, target, args, &mut shown)?,
-            None => bench::run(&options, &mut shown)?,
+            Some(target) => live::measure(&options, target, args, &interrupt, &mut shown),
+            None => bench::run(&options, &interrupt, &mut shown),
         }
     };
     // Both, whatever becomes of the other: the minutes are spent.
-    let shown = session.emit(&report);
-    exports.write(&report)?;
-    shown
+    let shown = report.and_then(|report| {
+        let shown = session.emit(&report);
+        exports.write(&report)?;
+        shown
+    });
+    ended(session, &interrupt, shown)
+}
+
+/// Ends the process as the signal would have, if there was one, so that the parent sees why.
+fn ended(session: &mut Session<'_, '_>, interrupt: &Interrupt, outcome: Result<()>) -> Result<()> {
+    let Some(signal) = interrupt.signal() else { return outcome };
+    if let Err(error) = outcome {
+        // Whether anybody reads it is not worth another failure.
+        drop(writeln!(session.err().0, "{error}"));
+    }
+    emulate_default_handler(signal).doing("end on", format!("signal {signal}"))
 }
 
 fn options(args: &BenchArgs) -> Result<Options> {
@@ -62,7 +77,7 @@ fn options(args: &BenchArgs) -> Result<Options> {
     let kind = usize::from(*quick);
     let with = with.as_deref().map_or(Ok(Tool::Fwd), tool)?;
     let usual_rounds = if with == Tool::Fwd { ROUNDS } else { ROUNDS_WITH }[kind];
-    let duration = duration.as_deref().map_or(Ok(DURATION[kind]), |text| time(text, DURATIONS))?;
+    let duration = duration.as_deref().map_or(Ok(DURATION[kind]), |text| time("--duration", text, DURATIONS))?;
     let [duration, warm_up] =
         with.times(duration)?.unwrap_or_else(|| [duration, (duration / WARM_UP_PART).min(WARM_UP_MOST)]);
     Ok(Options {
@@ -137,14 +152,14 @@ fn number(option: &str, text: &str, range: RangeInclusive<usize>) -> Result<usiz
     })
 }
 
-fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration> {
-    let example = if range == SERVING { "--duration 1h" } else { "--duration 250ms" };
-    let time = humantime::parse_duration(text).map_err(|error| refused("--duration", text, error, example))?;
+fn time(option: &str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration> {
+    let example = format!("{option} {}", if *range.start() < Duration::from_secs(1) { "250ms" } else { "1h" });
+    let time = humantime::parse_duration(text).map_err(|error| refused(option, text, error, &example))?;
     if range.contains(&time) {
         return Ok(time);
     }
     let [least, most] = [range.start(), range.end()].map(|time| humantime::format_duration(*time));
-    Err(refused("--duration", text, format!("it takes a time from {least} to {most}"), example))
+    Err(refused(option, text, format!("it takes a time from {least} to {most}"), &example))
 }
 
 fn refused(option: &str, text: &str, why: impl Display, example: &str) -> Error {

@@ -126,6 +126,7 @@ pub(crate) fn report() -> Report {
         },
         settings: Settings {
             rounds: 9,
+            setups: 9,
             duration: 1.0,
             warm_up: 0.2,
             size: 64,

@@ -126,10 +126,10 @@ pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)>
 
 /// How it was measured, in one line.
 pub(super) fn settings(report: &Report) -> String {
-    let Settings { rounds, duration, warm_up, size, streams, namespaces, flows, with: _, with_version: _, left_out: _ } =
-        &report.settings;
+    let Settings { rounds, setups, duration, warm_up, size, streams, namespaces, flows, .. } = &report.settings;
+    let each = if *setups > 1 { ", each set up anew" } else { "" };
     let mut parts = vec![
-        units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round"),
+        format!("{}{each}", units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round")),
         format!("{duration} s each after {warm_up} s to warm up"),
         format!("{size} bytes"),
     ];

@@ -9,10 +9,9 @@ mod sockperf;
 use std::{path::Path, process::Command, time::Duration};
 
 use super::{
-    Sample, Site, Work,
+    Sample, Site, Turn, Work,
     ask::Ask,
     crew::{Place, Places},
-    turn,
 };
 use crate::{
     Context as _, Error, Kind, Result,
@@ -122,7 +121,7 @@ impl Tool {
         if site.address.port() == 0 {
             site.address.set_port(PORT);
         }
-        let _turn = turn();
+        let _turn = Turn::take();
         // Whoever waits, and the threads that read what a program says, stay off its CPU.
         let places = Places::here()?;
         places.beside(|| run(&site, work, places))

@@ -8,11 +8,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::number;
+use super::{ended, number};
 use crate::{
     Result,
     bench::control::{self, Options, Progress},
     cli::{args::ControlArgs, session::Session},
+    lab::Interrupt,
 };
 
 /// Where there is no terminal, a line comes so often.
@@ -26,11 +27,14 @@ const MOST_NETWORKS: usize = 16;
 /// Measures the commands.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &ControlArgs) -> Result<()> {
     let options = options(args)?;
+    // Ctrl-C ends the measuring, and what was measured is shown.
+    let interrupt = Interrupt::await_first();
     let report = {
         let (err, terminal) = session.err();
-        control::run(&options, &mut Shown::new(err, terminal))?
+        control::run(&options, &interrupt, &mut Shown::new(err, terminal))
     };
-    session.emit(&report)
+    let shown = report.and_then(|report| session.emit(&report));
+    ended(session, &interrupt, shown)
 }
 
 fn options(args: &ControlArgs) -> Result<Options> {

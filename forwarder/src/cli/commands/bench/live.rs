@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs as _},
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,40 +15,79 @@ use signal_hook::{
     flag,
 };
 
+use super::{refused, time};
 use crate::{
     Context as _, Error, Kind, Result,
     bench::{
         Options, Progress,
         live::{self, Live},
-        load::{Listener, PORT, listening_address},
+        load::{Limits, Listener, PORT, give_up_privileges, listening_address},
         report::Report,
     },
     cli::{args::BenchArgs, session::Session},
+    lab::Interrupt,
     netns::{Name, Netns},
 };
 
-/// Serves others until a signal, or for `duration`.
-pub(super) fn serve(
-    session: &mut Session<'_, '_>,
-    address: Option<&str>,
-    once: bool,
-    duration: Option<Duration>,
-) -> Result<()> {
+/// For how long others can be served, and how long one client.
+const SERVING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+/// Names of bits per second.
+const UNITS: [(char, u64); 4] = [('k', 1_000), ('M', 1_000_000), ('G', 1_000_000_000), ('T', 1_000_000_000_000)];
+
+/// Serves others until a signal, or for as long as it is told.
+pub(super) fn serve(session: &mut Session<'_, '_>, address: Option<&str>, args: &BenchArgs) -> Result<()> {
     let address = address.map_or(Ok(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)), listening_address)?;
+    let limits = limits(args)?;
+    let duration = args.duration.as_deref().map(|text| time("--duration", text, SERVING)).transpose()?;
     let over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register(signal, Arc::clone(&over)).doing("wait for", "a signal")?;
     }
-    let listener = Listener::bind(address)?;
+    let listener = Listener::bind(address, limits)?;
+    // Before anybody is answered, and before there is a second thread.
+    let user = give_up_privileges()?;
+    listener.check_data_port()?;
     let (err, _) = session.err();
     // Whether anybody reads it is not worth a failure.
     let mut tell = |what: &str| drop(writeln!(err, "{what}"));
-    let address = listener.address();
-    let until = duration.map_or_else(String::new, |time| format!(", or in {}", humantime::format_duration(time)));
-    tell(&format!("serving on {address}, loads on port {}; end with Ctrl-C{until}", address.port().saturating_add(1)));
+    greet(&listener, &user, limits, duration, &mut tell);
     let began = Instant::now();
     let is_over = || over.load(Ordering::Relaxed) || duration.is_some_and(|duration| began.elapsed() >= duration);
-    listener.serve(once, &is_over, &mut tell)
+    listener.serve(args.once, &is_over, &mut tell)
+}
+
+/// What whoever started a server has to know.
+fn greet(listener: &Listener, user: &str, limits: Limits, duration: Option<Duration>, tell: &mut dyn FnMut(&str)) {
+    let address = listener.address();
+    let host = if address.ip().is_unspecified() { "HOST".to_owned() } else { address.ip().to_string() };
+    let until = duration.map_or_else(String::new, |time| format!(", or in {}", humantime::format_duration(time)));
+    let rate = limits.rate.map_or_else(String::new, |rate| format!(" and {} Mbit/s", rate as f64 / 1e6));
+    tell(&format!("serving on {address} as {user}, loads on port {}; end with Ctrl-C{until}", listener.data_port()));
+    tell(&format!("one client at a time, for {}{rate} at most", humantime::format_duration(limits.time)));
+    tell(&format!("to measure: fwd bench --target {host}:{} --token {}", address.port(), listener.token()));
+}
+
+fn limits(args: &BenchArgs) -> Result<Limits> {
+    let usual = Limits::default();
+    Ok(Limits {
+        time: args.max_time.as_deref().map_or(Ok(usual.time), |text| time("--max-time", text, SERVING))?,
+        rate: args.max_rate.as_deref().map(rate).transpose()?,
+    })
+}
+
+/// Bits per second: `500M`.
+fn rate(text: &str) -> Result<u64> {
+    let (number, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(*name)?, *unit))).unwrap_or((text, 1));
+    let rate = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    rate.filter(|rate| *rate > 0).ok_or_else(|| {
+        refused(
+            "--max-rate",
+            text,
+            "it takes bits per second, with k, M, G or T for thousands of them",
+            "--max-rate 500M",
+        )
+    })
 }
 
 /// Measures a live path.
@@ -55,6 +95,7 @@ pub(super) fn measure(
     options: &Options,
     target: &str,
     args: &BenchArgs,
+    interrupt: &Interrupt,
     progress: &mut dyn Progress,
 ) -> Result<Report> {
     let (ns, name) = match (&args.ns, args.pid) {
@@ -63,7 +104,7 @@ pub(super) fn measure(
         (None, None) => (Netns::current()?, "host".to_owned()),
     };
     let server = resolve(target)?;
-    live::run(options, &Live { ns: &ns, name, server }, progress)
+    live::run(options, &Live { ns: &ns, name, server, token: args.token.clone() }, interrupt, progress)
 }
 
 /// `HOST:PORT` or `HOST`, as this machine's resolver knows it.
@@ -81,4 +122,19 @@ fn resolve(target: &str) -> Result<SocketAddrV4> {
     };
     let mut addresses = found.filter_map(v4);
     addresses.next().ok_or_else(|| failed(Kind::Unsupported, "it has no IPv4 address".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_bits_per_second_in_thousands() {
+        let bits = |text| rate(text).expect("a rate");
+        assert_eq!((bits("1"), bits("64k"), bits("500M"), bits("2G")), (1, 64_000, 500_000_000, 2_000_000_000));
+        for nonsense in ["", "0", "0M", "M", "-1", "1.5G", "1m", "99999999999T", "1 M"] {
+            let error = rate(nonsense).expect_err(nonsense);
+            assert!(error.kind == Kind::Usage && error.remedy.is_some(), "{error}");
+        }
+    }
 }
