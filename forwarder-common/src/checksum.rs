@@ -50,6 +50,13 @@ pub const fn pseudo_sum(src: [u8; 4], dst: [u8; 4], proto: u8, length: u16) -> [
     fold(addresses + rest).to_ne_bytes()
 }
 
+/// Whether words with the checksum over them among them add up to `sum`, a sum of 16- and 32-bit words.
+#[inline(always)]
+#[must_use]
+pub const fn is_right(sum: u64) -> bool {
+    fold(sum) == 0xffff
+}
+
 /// The checksum over `bytes`, computed in full: the reference of the tests, and for what userspace builds.
 #[must_use]
 pub fn full(bytes: &[u8]) -> [u8; 2] {
@@ -91,5 +98,10 @@ mod tests {
         let check = full(&header);
         header[10..12].copy_from_slice(&check);
         assert_eq!(full(&header), [0, 0]);
+        let sum =
+            |header: [u8; 20]| header.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        assert!(is_right(sum(header)));
+        header[12] ^= 1;
+        assert!(!is_right(sum(header)));
     }
 }

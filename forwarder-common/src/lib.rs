@@ -17,6 +17,7 @@ pub mod fragment;
 pub mod guard;
 pub mod icmp_error;
 pub mod latency;
+pub mod offload;
 pub mod options;
 pub mod packet;
 pub mod plain;

@@ -79,6 +79,16 @@ pub const fn one_hop(life: u64, old: u32, new: u32) -> u64 {
     ((life & 0xffff) - 1) | ((!fold(sum) as u64) << 16)
 }
 
+/// Whether an IP header without options sums up with its checksum: its words, and both addresses in one.
+#[inline(always)]
+#[must_use]
+pub const fn sums_up(first: u64, fragment: u64, life: u64, addresses: u64) -> bool {
+    let sum = first + fragment + life + (addresses & 0xffff_ffff) + (addresses >> 32);
+    // Not folded to the end: of the numbers below 2^17 that are as good as all ones there are two.
+    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+    sum == 0xffff || sum == 0x1_fffe
+}
+
 /// What a translation changes in a transport checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -280,6 +290,10 @@ mod tests {
             prop_assert_eq!(total_len(word::<4>(&before, at::FIRST)), u32::from(ip.total_len));
             let life = word::<4>(&before, at::LIFE);
             prop_assert_eq!(proto(life), ip.proto);
+            let (first, fragment) = (word::<4>(&before, at::FIRST), word::<4>(&before, at::FRAGMENT));
+            let addresses_word = word::<8>(&before, at::SOURCE);
+            prop_assert!(sums_up(first, fragment, life, addresses_word));
+            prop_assert!(!sums_up(first, fragment, life ^ 1, addresses_word) && !sums_up(first ^ 0x0100, fragment, life, addresses_word));
             let (addr_at, port_at) =
                 if source { (at::SOURCE, at::SOURCE_PORT) } else { (at::DESTINATION, at::DESTINATION_PORT) };
             let change = Change {

@@ -163,5 +163,9 @@ reasons! {
         OtherNetwork = 45,
         /// Forwarded by the kernel into a network of `fwd` from another interface of the host, and of no flow.
         FromOtherInterface = 46,
+        /// Leaves a checksum to a device, to be written where no checksum is: over a port, or over an address.
+        ChecksumOffload = 47,
+        /// The checksum of the IPv4 header is wrong.
+        HeaderChecksum = 48,
     }
 }

@@ -1,15 +1,17 @@
 //! Applies what was decided: rewrites in place, and the last line of every entry point.
 
 use aya_ebpf::{
-    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
-    helpers::{bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
+    bindings::{__sk_buff, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
+    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
 };
 use forwarder_common::{
     icmp_error::{EmbeddedRewrite, OuterRewrite},
+    offload::Sum,
     plain::Change,
-    rewrite::{Readdress, Rewrite},
+    portless::UDP_LITE,
+    rewrite::{Readdress, Rewrite, Side, Ttl},
     verdict::DropReason,
-    wire::{ethernet, ipv4},
+    wire::{ethernet, ipv4, l4},
 };
 
 use crate::{
@@ -103,39 +105,87 @@ impl Action {
     }
 }
 
-/// Applies a translation. `bytes` is stale afterwards.
+/// Translates one side of a packet with its IPv4 header at `l3` to `addr` and, where it shows its ports, `port`. Bytes taken before are
+/// stale. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
-pub(crate) fn rewrite(skb: Skb, bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
-    bytes.store(change.addr_off, change.new_addr)?;
-    bytes.store(change.port_off, change.new_port)?;
+pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> u32 {
+    let source = if matches!(side, Side::Source) { SOURCE } else { 0 };
+    let decrement = if matches!(ttl, Ttl::Decrement) { DECREMENT } else { 0 };
+    // Asked here: the stack of what is called would not hold it.
+    let sum = skb.offload(l3);
+    if sum == Sum::Misplaced as u32 {
+        return DropReason::ChecksumOffload as u32;
+    }
+    let how = l3 as u32 | source | decrement | sum << SUM;
+    fwd_rewrite(skb.ptr(), how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into())
+}
+
+/// Above the offset of the header.
+const SOURCE: u32 = 1 << 8;
+const DECREMENT: u32 = 1 << 9;
+/// How far above [`Sum`] stands.
+const SUM: u32 = 10;
+
+/// As [`rewrite`].
+///
+/// A global function: what it needs does not stand on the stack of its callers. It reads the headers again, which costs less.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -> u32 {
+    let side = if how & SOURCE != 0 { Side::Source } else { Side::Destination };
+    let ttl = if how & DECREMENT != 0 { Ttl::Decrement } else { Ttl::Keep };
+    let skb = Skb::from_ptr(skb);
+    let bytes = skb.linear();
+    let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return DropReason::Rewrite as u32 };
+    let addr = addr.to_ne_bytes();
+    if !l4::shows_ports(&ip) {
+        return readdress(skb, &bytes, &Readdress::new(side, &ip, addr, ttl), how >> SUM);
+    }
+    let Ok(l4) = l4::parse_first(&bytes, &ip) else { return DropReason::Rewrite as u32 };
+    let change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
+    if write(&bytes, &change).is_err() {
+        return DropReason::Rewrite as u32;
+    }
     let words = Change {
         old_addr: u32::from_ne_bytes(change.old_addr),
         new_addr: u32::from_ne_bytes(change.new_addr),
         old_port: u16::from_ne_bytes(change.old_port),
         new_port: u16::from_ne_bytes(change.new_port),
     };
-    let done = checksum::update(skb, change.check_off, change.proto, &words);
-    if done { Ok(()) } else { Err(DropReason::Rewrite) }
+    checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &words)
 }
 
-/// Applies a translation of an address alone. `bytes` is stale afterwards.
 #[inline(always)]
-pub(crate) fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress) -> Result<(), DropReason> {
+fn write(bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
     bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
     bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
     bytes.store(change.addr_off, change.new_addr)?;
+    bytes.store(change.port_off, change.new_port)
+}
+
+/// Applies a translation of an address alone. Returns 0, or the code of the reason for which it cannot be done.
+#[inline(always)]
+fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress, sum: u32) -> u32 {
+    if write_address(bytes, change).is_err() {
+        return DropReason::Rewrite as u32;
+    }
     if change.check_off == 0 {
-        return Ok(());
+        return 0;
     }
-    let (from, to) = (u32::from_ne_bytes(change.old_addr), u32::from_ne_bytes(change.new_addr));
-    let flags = u64::from(BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0) | 4;
-    // SAFETY: the context is valid; the helper checks the offset.
-    match unsafe { bpf_l4_csum_replace(skb.ptr(), change.check_off as u32, from.into(), to.into(), flags) } {
-        0 => Ok(()),
-        _ => Err(DropReason::Rewrite),
-    }
+    let words = Change {
+        old_addr: u32::from_ne_bytes(change.old_addr),
+        new_addr: u32::from_ne_bytes(change.new_addr),
+        old_port: 0,
+        new_port: 0,
+    };
+    checksum::update(skb, sum, change.check_off, UDP_LITE, &words)
+}
+
+#[inline(always)]
+fn write_address(bytes: &Bytes, change: &Readdress) -> Result<(), DropReason> {
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
+    bytes.store(change.addr_off, change.new_addr)
 }
 
 /// Applies a translation inside an ICMP error.

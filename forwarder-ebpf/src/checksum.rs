@@ -6,71 +6,88 @@ use aya_ebpf::{
     helpers::bpf_l4_csum_replace,
 };
 use forwarder_common::{
+    offload::Sum,
     packet::PacketBytes as _,
     plain::{Change, Sums},
+    portless::UDP_LITE,
+    verdict::DropReason,
     wire::l4::Proto,
 };
 
 use crate::skb::{Skb, summed};
 
-/// What [`fwd_update_checksum`] returns where the helper has to do it.
-const ASK: u32 = 2;
-
-/// Updates the checksum at `off` for a change of address and port. Bytes taken before are stale. Returns whether it did.
+/// Updates the checksum at `off` for a change of address and port, in a packet of protocol `proto`. `sum` is what [`Skb::offload`] says of
+/// it. Bytes taken before are stale. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
-pub(crate) fn update(skb: Skb, off: usize, proto: Proto, change: &Change) -> bool {
-    let what = off as u32 | (proto as u32) << 8;
-    let Sums { addresses, ports } = change.sums();
-    match fwd_update_checksum(skb.ptr(), what, addresses, ports) {
-        ASK => by_helper(skb, off, proto, change),
-        done => done != 0,
-    }
+pub(crate) fn update(skb: Skb, sum: u32, off: usize, proto: u8, change: &Change) -> u32 {
+    let what = off as u32 | (proto as u32) << 8 | sum << 16;
+    let ports = u32::from(change.old_port) | u32::from(change.new_port) << 16;
+    fwd_update_checksum(skb.ptr(), what, change.old_addr, change.new_addr, ports)
 }
+
+const REFUSED: u32 = DropReason::Rewrite as u32;
 
 /// As [`update`], but by the helper, which knows the packet's own sum too (`CHECKSUM_COMPLETE`), and serves where the kernel does not
-/// tell what is in the packet.
+/// tell what is in the packet. The headers are writable and there, so it cannot fail.
 #[inline(always)]
-pub(crate) fn by_helper(skb: Skb, off: usize, proto: Proto, change: &Change) -> bool {
+pub(crate) fn by_helper(skb: Skb, off: usize, proto: u8, change: &Change) {
     let what = off as u32 | (proto as u32) << 8;
     let ports = u32::from(change.old_port) | u32::from(change.new_port) << 16;
-    fwd_replace_checksum(skb.ptr(), what, change.old_addr, change.new_addr, ports) != 0
+    fwd_replace_checksum(skb.ptr(), what, change.old_addr, change.new_addr, ports);
 }
 
-/// Adds what a change makes to the checksum at the offset in the low byte of `what`, above which stands the protocol's number.
-/// Returns 1 if it did, 0 if it cannot be done, or [`ASK`].
+/// Whether a checksum of `proto` of zero stays zero, and a computed one is sent as all ones: UDP's (RFC 768) and UDP-Lite's (RFC 3828
+/// §3.1).
+#[inline(always)]
+const fn spares_zero(proto: u32) -> bool {
+    proto == Proto::Udp as u32 || proto == UDP_LITE as u32
+}
+
+/// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`Sum`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
+/// reason for which it cannot be done.
 ///
-/// A global function: the verifier looks at it once, not at each call. It gets sums, which leaves it without a stack.
+/// A global function: the verifier looks at it once, not at each call, and its callers have to keep nothing for it.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, addresses: u64, ports: u64) -> u32 {
-    let (skb, proto) = (Skb::from_ptr(skb), what >> 8);
-    let summed = skb.summed();
-    let finished = summed == summed::NONE || summed == summed::UNNECESSARY;
+extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
+    let (skb, proto) = (Skb::from_ptr(skb), what >> 8 & 0xff);
     let icmp = proto == Proto::Icmp as u32;
-    if !finished && (icmp || summed != summed::PARTIAL) {
-        return ASK;
-    }
+    let finished = match skb.summed() {
+        summed::NONE | summed::UNNECESSARY => true,
+        summed::PARTIAL if what >> 16 == Sum::Whole as u32 => true,
+        // Without a pseudo-header there is nothing to be added to yet.
+        summed::PARTIAL if icmp => return 0,
+        summed::PARTIAL => false,
+        _ => {
+            return if fwd_replace_checksum(skb.ptr(), what & 0xffff, old_addr, new_addr, ports) == 0 {
+                REFUSED
+            } else {
+                0
+            };
+        }
+    };
     let (bytes, off) = (skb.linear(), (what & 0xff) as usize);
-    let Ok(check) = bytes.load(off) else { return 0 };
+    let Ok(check) = bytes.load(off) else { return REFUSED };
     let check = u16::from_ne_bytes(check);
-    // A UDP checksum of zero stays zero, and a computed one is sent as all ones (RFC 768).
-    let udp = proto == Proto::Udp as u32;
-    if udp && check == 0 {
-        return 1;
+    let spares_zero = spares_zero(proto);
+    if spares_zero && check == 0 {
+        return 0;
     }
+    let change = Change { old_addr, new_addr, old_port: ports as u16, new_port: (ports >> 16) as u16 };
+    let Sums { addresses, ports } = change.sums();
     // ICMP has no pseudo-header: its checksum does not know the address.
     let sums = Sums { addresses: if icmp { 0 } else { addresses }, ports };
     let updated = if finished { sums.finished(check) } else { sums.unfinished(check) };
-    let updated = if udp && updated == 0 { u16::MAX } else { updated };
-    bytes.store(off, updated.to_ne_bytes()).is_ok().into()
+    let updated = if spares_zero && updated == 0 { u16::MAX } else { updated };
+    if bytes.store(off, updated.to_ne_bytes()).is_ok() { 0 } else { REFUSED }
 }
 
-/// As [`fwd_update_checksum`], by the helper, from the addresses and ports themselves: the old port and, above it, the new one.
+/// As [`fwd_update_checksum`], by the helper. Returns 0 if it cannot be done.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_replace_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
     let (off, proto) = (what & 0xff, what >> 8);
-    let mangled = if proto == Proto::Udp as u32 { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+    let mangled = if spares_zero(proto) { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
     let (old_port, new_port) = (ports & 0xffff, ports >> 16);
     // SAFETY: the context is valid; the helper checks the offset.
     unsafe {
@@ -79,6 +96,8 @@ extern "C" fn fwd_replace_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32
         if !icmp && bpf_l4_csum_replace(skb, off, old_addr.into(), new_addr.into(), flags) != 0 {
             return 0;
         }
-        u32::from(bpf_l4_csum_replace(skb, off, old_port.into(), new_port.into(), mangled | 2) == 0)
+        let done =
+            old_port == new_port || bpf_l4_csum_replace(skb, off, old_port.into(), new_port.into(), mangled | 2) == 0;
+        done.into()
     }
 }

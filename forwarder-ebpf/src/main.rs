@@ -101,14 +101,15 @@ pub fn xdp_from_uplink(ctx: XdpContext) -> u32 {
     xdp::from_uplink(Frame::new(&ctx))
 }
 
-/// As [`xdp_from_ns`], for generic XDP. It does not take frames in several buffers: a packet that the kernel copies for a program
-/// that does comes to the TC programs without its link-layer header (`skb_pp_cow_data` loses `mac_len`, net/core/skbuff.c).
+/// In the place of [`xdp_from_ns`] where XDP is generic: all goes to the TC programs. A packet that the kernel makes a frame of for the
+/// program keeps what its sender has left to a device, which no XDP program can see, and a device would write over a translation.
 #[xdp]
-pub fn xdp_from_ns_skb(ctx: XdpContext) -> u32 {
-    xdp::from_ns(Frame::new(&ctx))
+pub fn xdp_from_ns_skb(_ctx: XdpContext) -> u32 {
+    xdp::PASS
 }
 
-/// As [`xdp_from_uplink`], for generic XDP: see [`xdp_from_ns_skb`].
+/// As [`xdp_from_uplink`], for generic XDP. It does not take frames in several buffers: a packet that the kernel copies for a program
+/// that does comes to the TC programs without its link-layer header (`skb_pp_cow_data` loses `mac_len`, net/core/skbuff.c).
 #[xdp]
 pub fn xdp_from_uplink_skb(ctx: XdpContext) -> u32 {
     xdp::from_uplink(Frame::new(&ctx))

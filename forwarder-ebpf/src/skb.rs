@@ -1,9 +1,18 @@
 //! The packet in the kernel: `__sk_buff` and direct access to its bytes.
 
-use core::{arch::asm, ffi::c_void, mem::offset_of};
+use core::{
+    arch::asm,
+    ffi::c_void,
+    mem::{self, offset_of},
+};
 
 use aya_ebpf::{EbpfContext, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
-use forwarder_common::{packet::PacketBytes, verdict::DropReason};
+use forwarder_common::{
+    offload::{Pending, Sum},
+    packet::PacketBytes,
+    verdict::DropReason,
+    wire::{ipv4, l4},
+};
 
 /// Bytes that must be in the linear part before headers are read: Ethernet, IPv4 and TCP without options.
 const HEADERS: u32 = 14 + 20 + 20;
@@ -19,6 +28,39 @@ pub(crate) mod summed {
     pub(crate) const UNNECESSARY: u64 = 1;
     /// A device will finish it: so far it is the sum over the pseudo-header.
     pub(crate) const PARTIAL: u64 = 3;
+}
+
+/// Declares getters of fields that the kernel shows to no program through the context.
+///
+/// The loader replaces the instructions of each by a read of `struct sk_buff` where the kernel offers `bpf_cast_to_kern_ctx` (Linux
+/// 6.2), which costs nothing: the verifier turns it into a move. They are three moves by which the place is found, and what is
+/// said otherwise.
+macro_rules! kernel_fields {
+    ($($(#[$doc:meta])* $vis:vis $name:ident: $first:literal, $second:literal, $third:literal, $otherwise:literal;)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        $vis fn $name(self) -> u64 {
+            let value: u64;
+            // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls a function with the
+            // context, which leaves the registers 1 to 5 undefined, and reads fields of the packet that it returns.
+            unsafe {
+                asm!(
+                    concat!("r0 = ", $first),
+                    concat!("r0 = ", $second),
+                    concat!("r0 = ", $third),
+                    concat!("r0 = ", $otherwise),
+                    inlateout("r1") self.ptr => _,
+                    lateout("r0") value,
+                    lateout("r2") _,
+                    lateout("r3") _,
+                    lateout("r4") _,
+                    lateout("r5") _,
+                    options(readonly, nostack),
+                );
+            }
+            value
+        }
+    )*};
 }
 
 /// A packet.
@@ -105,32 +147,33 @@ impl Skb {
         self.ptr
     }
 
-    /// What the kernel knows about the transport checksum; see [`summed`].
-    ///
-    /// The kernel shows this to no program through the context. The loader replaces these instructions by a read of
-    /// `skb->ip_summed` where the kernel offers `bpf_cast_to_kern_ctx` (Linux 6.2), which costs nothing: the verifier turns it
-    /// into a move. As they stand they say 4, which is none of them.
+    kernel_fields! {
+        /// What the kernel knows about the transport checksum; see [`summed`]. As it stands it says 4, which is none of them.
+        pub(crate) summed: 0x5355_4d31, 0x5355_4d32, 0x5355_4d33, 4;
+        /// Where the sum of an unfinished checksum begins, from the start of the buffer, and (16 bits above) where it goes from there.
+        csum: 0x4353_4d31, 0x4353_4d32, 0x4353_4d33, 0;
+        /// Bytes between the start of the buffer and the packet.
+        headroom: 0x524f_4d31, 0x524f_4d32, 0x524f_4d33, 0;
+    }
+
+    /// What a device still has to write, if [`Skb::summed`] says so.
     #[inline(always)]
-    pub(crate) fn summed(self) -> u64 {
-        let summed: u64;
-        // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::summed`) calls a function with the context,
-        // which leaves the registers 1 to 5 undefined, and reads a field of the packet that it returns.
-        unsafe {
-            asm!(
-                "r0 = 0x53554d31",
-                "r0 = 0x53554d32",
-                "r0 = 0x53554d33",
-                "r0 = 4",
-                inlateout("r1") self.ptr => _,
-                lateout("r0") summed,
-                lateout("r2") _,
-                lateout("r3") _,
-                lateout("r4") _,
-                lateout("r5") _,
-                options(readonly, nostack),
-            );
-        }
-        summed
+    pub(crate) fn pending(self) -> Pending {
+        let csum = self.csum();
+        Pending { start: (csum & 0xffff) as i64 - self.headroom() as i64, offset: (csum >> 16) as u32 }
+    }
+
+    /// Whether an unfinished checksum begins at `START` bytes, and goes `offset` bytes behind that.
+    #[inline(always)]
+    pub(crate) fn is_open_at<const START: u64>(self, offset: u64) -> bool {
+        self.csum() == self.headroom().wrapping_add(START) | offset << 16
+    }
+
+    /// What the checksum that is left to a device makes of that of the transport header behind the IPv4 header at `l3`: [`Sum`] as a
+    /// number.
+    #[inline(always)]
+    pub(crate) fn offload(self, l3: usize) -> u32 {
+        if self.summed() == summed::PARTIAL { fwd_offload(self.ptr, l3 as u32) } else { Sum::Whole as u32 }
     }
 
     /// Segments of a packet with so many bytes of headers: 1 if it is no GSO packet.
@@ -183,6 +226,25 @@ impl Skb {
     }
 }
 
+/// As [`Skb::offload`], of an unfinished checksum.
+///
+/// A global function: the verifier looks at it once, and few packets come here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_offload(skb: *mut __sk_buff, l3: u32) -> u32 {
+    /// What is behind it is never read as a transport header.
+    const LONGEST_UNKNOWN: usize = 20;
+    let skb = Skb::from_ptr(skb);
+    let bytes = skb.linear();
+    let Ok(ip) = ipv4::parse(&bytes, (l3 & 0xf) as usize) else { return Sum::Misplaced as u32 };
+    let transport = if !l4::has_ports(ip.proto) || ip.fragment_start() != 0 {
+        0
+    } else {
+        l4::parse_first(&bytes, &ip).map_or(LONGEST_UNKNOWN, |l4| l4.len)
+    };
+    skb.pending().of(&ip, transport, skb.gso_size() != 0) as u32
+}
+
 /// Segments of `size` bytes in `payload`: what comes from a virtual machine's host or a TUN device was not counted
 /// (`SKB_GSO_DODGY`, virtio_net_hdr_to_skb in include/linux/virtio_net.h).
 #[inline(never)]
@@ -222,6 +284,19 @@ impl Bytes {
             return Err(DropReason::Truncated);
         }
         Ok(start as *mut [u8; N])
+    }
+
+    /// The sum of the words of an IPv4 header without options at `off`; 0 if it is not there.
+    #[inline(always)]
+    pub(crate) fn header_sum(&self, off: usize) -> u64 {
+        let Ok(header) = self.at::<{ ipv4::MIN_LEN }>(off) else { return 0 };
+        let header = header.cast::<u8>().cast_const();
+        // SAFETY: `at` checked that the bytes lie in the packet.
+        let words = unsafe {
+            [word::<0>(header), word::<4>(header), word::<8>(header), word::<12>(header), word::<16>(header)]
+        };
+        let [first, second, third, fourth, fifth] = words.map(u64::from);
+        first.wrapping_add(second).wrapping_add(third).wrapping_add(fourth).wrapping_add(fifth)
     }
 
     /// Overwrites `N` bytes at `off`.
@@ -288,7 +363,62 @@ impl PacketBytes for Bytes {
     #[inline(always)]
     fn load<const N: usize>(&self, off: usize) -> Result<[u8; N], DropReason> {
         let from = self.at::<N>(off)?;
-        // SAFETY: `at` checked that the bytes lie in the packet.
-        Ok(unsafe { from.read_unaligned() })
+        // SAFETY: `at` checked that the bytes lie in the packet; the arms read no more than `N` bytes, and give as many.
+        unsafe {
+            Ok(match N {
+                2 => mem::transmute_copy(&half(from.cast())),
+                4 => mem::transmute_copy(&word::<0>(from.cast())),
+                20 => {
+                    let from = from.cast();
+                    mem::transmute_copy(&[
+                        word::<0>(from),
+                        word::<4>(from),
+                        word::<8>(from),
+                        word::<12>(from),
+                        word::<16>(from),
+                    ])
+                }
+                _ => from.read_unaligned(),
+            })
+        }
     }
+}
+
+/// The word at `OFF` bytes behind `from`, in one instruction: LLVM reads what it does not know to be aligned byte by byte.
+///
+/// # Safety
+/// It lies in the packet.
+#[inline(always)]
+unsafe fn word<const OFF: usize>(from: *const u8) -> u32 {
+    let value: u64;
+    // SAFETY: the caller's promise, which the verifier checks.
+    unsafe {
+        asm!(
+            "{value} = *(u32 *)({from} + {off})",
+            value = out(reg) value,
+            from = in(reg) from,
+            off = const OFF,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    value as u32
+}
+
+/// As [`word`], of two bytes.
+///
+/// # Safety
+/// As of [`word`].
+#[inline(always)]
+unsafe fn half(from: *const u8) -> u16 {
+    let value: u64;
+    // SAFETY: as in `word`.
+    unsafe {
+        asm!(
+            "{value} = *(u16 *)({from} + 0)",
+            value = out(reg) value,
+            from = in(reg) from,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    value as u16
 }

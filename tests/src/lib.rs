@@ -69,6 +69,8 @@ mod nft;
 #[cfg(test)]
 mod occupancy;
 #[cfg(test)]
+mod offload;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod ownership;

@@ -5,10 +5,10 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-use forwarder::{lab::Output, netns::Netns};
+use forwarder::{lab::Output, netlink::Netlink, netns::Netns};
 use forwarder_common::checksum;
 
-use crate::fwd::try_inside;
+use crate::fwd::{inside, try_inside};
 
 /// Sends frames, Ethernet header included, by `interface` of `ns`.
 #[track_caller]
@@ -25,16 +25,52 @@ s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((sys.argv[1], 0))
 for frame in sys.argv[2:]:
     s.send(bytes.fromhex(frame))";
-    let hex = |frame: &Vec<u8>| {
-        frame.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes it");
-            text
-        })
-    };
-    let frames: Vec<String> = frames.iter().map(hex).collect();
+    let frames: Vec<String> = frames.iter().map(|frame| hex(frame)).collect();
     let argv: Vec<&str> =
         ["python3", "-c", PROGRAM, interface].into_iter().chain(frames.iter().map(String::as_str)).collect();
     try_inside(ns, &argv)
+}
+
+/// A frame whose checksum is left to a device: it adds up from `start` on, and writes `offset` bytes behind that.
+pub(crate) struct Open {
+    pub(crate) start: u16,
+    pub(crate) offset: u16,
+    pub(crate) frame: Vec<u8>,
+}
+
+/// Sends frames by `interface` of `ns` as a virtual machine does (`PACKET_VNET_HDR`).
+#[track_caller]
+pub(crate) fn send_open(ns: &Netns, interface: &str, frames: &[Open]) {
+    const PROGRAM: &str = "import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+s.bind((sys.argv[1], 0))
+for argument in sys.argv[2:]:
+    start, offset, frame = argument.split(',')
+    try:
+        s.send(struct.pack('=BBHHHH', 1, 0, 0, 0, int(start), int(offset)) + bytes.fromhex(frame))
+    except OSError as error:
+        sys.exit(f'{start} {offset} {frame}: {error}')";
+    let frames: Vec<String> =
+        frames.iter().map(|Open { start, offset, frame }| format!("{start},{offset},{}", hex(frame))).collect();
+    inside(
+        ns,
+        &[&["python3", "-c", PROGRAM, interface], &frames.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat(),
+    );
+}
+
+fn hex(frame: &[u8]) -> String {
+    frame.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes it");
+        text
+    })
+}
+
+/// The hardware address of an interface.
+#[track_caller]
+pub(crate) fn mac_of(ns: &Netns, interface: &str) -> [u8; 6] {
+    let link = Netlink::open(ns).expect("a connection").link(interface).expect("links").expect("it is there");
+    link.mac.expect("an Ethernet address")
 }
 
 /// An IPv4 packet without options: 64 hops to live, don't fragment.

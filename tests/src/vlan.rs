@@ -5,19 +5,13 @@ use std::{
     time::Duration,
 };
 
-use forwarder::{lab::wait_until, netlink::Netlink, netns::Netns};
+use forwarder::lab::wait_until;
 
 use crate::{
     fwd::Fwd,
     peers::{ANY, PATIENCE, asked, at, echo_udp, udp},
     raw,
 };
-
-/// The hardware address of an interface.
-fn mac(ns: &Netns, interface: &str) -> [u8; 6] {
-    let link = Netlink::open(ns).expect("a connection").link(interface).expect("links").expect("it is there");
-    link.mac.expect("an Ethernet address")
-}
 
 /// A frame with a tag of this number.
 fn tagged(to: [u8; 6], from: [u8; 6], vlan: u8, packet: &[u8]) -> Vec<u8> {
@@ -40,7 +34,7 @@ fn tagged_frames_of_a_namespace_go_nowhere() {
     let server = at(fwd.uplink(0).outside[0], 9000);
     let socket = udp(fwd.internet(0), server);
     let packet = |text: &[u8]| raw::udp(at(pod.address, 4000), server, text);
-    let (to, from) = (mac(fwd.host(), &pod.host_if), mac(&pod, "eth0"));
+    let (to, from) = (raw::mac_of(fwd.host(), &pod.host_if), raw::mac_of(&pod, "eth0"));
     raw::send(&pod, "eth0", &[tagged(to, from, 5, &packet(b"tagged")), raw::frame(to, from, &packet(b"plain"))]);
     assert_eq!(received(&socket), b"plain");
     let dropped = || Ok((fwd.counted("from_ns", "dropped", Some("Vlan")) == 1).then_some(()));
@@ -58,7 +52,7 @@ fn tagged_replies_belong_to_a_vlan_and_not_to_a_namespace() {
     let SocketAddr::V4(external) = seen.join().expect("the server")[0] else { panic!("IPv4") };
     let before = fwd.counted("from_uplink", "forwarded", None);
     let packet = |text: &[u8]| raw::udp(server, external, text);
-    let (to, from) = (mac(fwd.host(), "eth0"), mac(fwd.internet(0), "inet0"));
+    let (to, from) = (raw::mac_of(fwd.host(), "eth0"), raw::mac_of(fwd.internet(0), "inet0"));
     let frames = [
         tagged(to, from, 5, &packet(b"of a VLAN")),
         // Number 0 is no VLAN, only a priority.

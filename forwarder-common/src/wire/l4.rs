@@ -54,6 +54,13 @@ pub const fn has_ports(proto: u8) -> bool {
     matches!(proto, ICMP | TCP | UDP)
 }
 
+/// Whether ports, or an identifier, stand in the packet with header `ip`.
+#[inline(always)]
+#[must_use]
+pub const fn shows_ports(ip: &ipv4::Header) -> bool {
+    has_ports(ip.proto) && ip.fragment_start() == 0
+}
+
 /// Bytes of the transport header that a translation reads and writes.
 #[inline(always)]
 const fn needed(proto: u8) -> usize {

@@ -26,7 +26,7 @@ use crate::{
     flow::store::{self, Hit},
     maps::{ADDRESSES, ENDPOINTS, ICMP_ERROR},
     route::in_fwd_network,
-    skb::Skb,
+    skb::{Skb, summed},
 };
 
 /// The slot of a flow and its word, or no word and the code of the reason to drop the packet, in one number.
@@ -211,6 +211,10 @@ fn may_send(host_end: u32, addr: [u8; 4]) -> bool {
 /// Translates an error by its flow. Returns the code of the verdict.
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
+    // No sender leaves the checksum of ICMP to a device, which would write over what is about to be looked at.
+    if skb.summed() == summed::PARTIAL {
+        return Verdict::Dropped(DropReason::ChecksumOffload).code();
+    }
     if fwd_error_sums(skb.ptr(), l3 as u32) == 0 {
         return Verdict::Dropped(DropReason::Malformed).code();
     }

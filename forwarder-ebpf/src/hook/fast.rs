@@ -4,6 +4,7 @@
 
 use forwarder_common::{
     guard::is_martian_source,
+    offload::check_field,
     plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
     verdict::Verdict,
     wire::l4::Proto,
@@ -23,10 +24,15 @@ use crate::{
     skb::{Bytes, Skb, summed},
 };
 
+/// Where the transport header begins, bytes.
+const TRANSPORT: u64 = at::SOURCE_PORT as u64;
+
 /// The packet as words.
 struct Packet {
     skb: Skb,
     bytes: Bytes,
+    first: u64,
+    fragment: u64,
     life: u64,
     addresses: u64,
     ports: u64,
@@ -35,6 +41,8 @@ struct Packet {
     amount: Amount,
     /// What an MTU is compared with, bytes.
     size: u32,
+    /// What is known about the checksum: see [`summed`]. An unfinished one is that of the packet itself.
+    summed: u64,
 }
 
 /// What of a flow's half is needed, as words.
@@ -159,7 +167,8 @@ fn read(skb: Skb) -> Option<Packet> {
         return None;
     }
     let (first, life) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::LIFE }>());
-    if !plain::is_plain(first, bytes.load32::<{ at::FRAGMENT }>()) || !plain::may_live(life) {
+    let fragment = bytes.load32::<{ at::FRAGMENT }>();
+    if !plain::is_plain(first, fragment) || !plain::may_live(life) {
         return None;
     }
     let proto = plain::proto(life);
@@ -191,7 +200,11 @@ fn read(skb: Skb) -> Option<Packet> {
         (segment.wrapping_add(headers), Amount { packets: segments, bytes: length.wrapping_add(repeated) })
     };
     let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
-    Some(Packet { skb, bytes, life, addresses, ports, proto, tcp_flags, amount, size })
+    let summed = skb.summed();
+    if summed == summed::PARTIAL && !skb.is_open_at::<TRANSPORT>(check_field(proto).into()) {
+        return None;
+    }
+    Some(Packet { skb, bytes, first, fragment, life, addresses, ports, proto, tcp_flags, amount, size, summed })
 }
 
 impl Packet {
@@ -247,7 +260,8 @@ fn may_go(packet: &Packet, way: &Way, slot: *const FlowSlot, word: u32, own: u32
         ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).meta).read_volatile())
     };
     let data = packet.proto == Proto::Udp as u8 || plain::is_mere_data(packet.tcp_flags, seen.into(), own);
-    word == after && data && packet.size <= way.mtu
+    let right = plain::sums_up(packet.first, packet.fragment, packet.life, packet.addresses);
+    word == after && data && right && packet.size <= way.mtu
 }
 
 /// Notes the packet at its flow.
@@ -267,15 +281,14 @@ fn note(packet: &Packet, half: *mut FlowHalf, shared: *mut FlowShared, now: u32)
 /// Updates the transport checksum as `bpf_l4_csum_replace` would, and mostly without it.
 #[inline(always)]
 fn update_checksum(packet: &Packet, change: &Change) {
-    let Packet { skb, bytes, proto, .. } = packet;
+    let Packet { skb, bytes, proto, summed, .. } = packet;
     let tcp = *proto == Proto::Tcp as u8;
-    let finished = match skb.summed() {
+    let finished = match *summed {
         summed::PARTIAL => false,
         summed::NONE | summed::UNNECESSARY => true,
         _ => {
-            // The headers are writable and there, so it cannot fail.
-            let (off, proto) = if tcp { (at::TCP_CHECK, Proto::Tcp) } else { (at::UDP_CHECK, Proto::Udp) };
-            checksum::by_helper(*skb, off, proto, change);
+            let off = if tcp { at::TCP_CHECK } else { at::UDP_CHECK };
+            checksum::by_helper(*skb, off, *proto, change);
             return;
         }
     };

@@ -4,7 +4,7 @@ use forwarder_common::{
     abi::{General, Tuple},
     flow::hash,
     packet::L3_OFF,
-    rewrite::{Rewrite, Side, Ttl},
+    rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
         ethernet::{self, ethertype},
@@ -49,6 +49,11 @@ pub(crate) fn from_ns_generally(skb: Skb) -> Action {
         ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
         ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
+    }
+    // Before anything is read that would have to be kept meanwhile.
+    match guard::fwd_guard_header(skb.ptr(), L3_OFF as u32) {
+        guard::FINE => {}
+        refused => return counted(skb, refused),
     }
     let ip = match ipv4::parse(&bytes, L3_OFF) {
         Ok(ip) => ip,
@@ -177,6 +182,9 @@ fn deliver(skb: Skb, peer: u32) -> Action {
     Action::peer(peer)
 }
 
+/// One router further, behind another source.
+const OUTWARD: (Side, Ttl) = (Side::Source, Ttl::Decrement);
+
 /// The established path.
 #[inline(always)]
 fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
@@ -197,12 +205,14 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     }
     let amount = Amount::of(skb, ip, l4);
     life::touch::<false>(hit, l4, now, amount);
-    let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Decrement);
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     let straight = hit.knows_macs();
-    let addressed = if straight { apply::set_macs(bytes, hit.hop) } else { Ok(()) };
-    if let Err(reason) = addressed.and_then(|()| apply::rewrite(skb, bytes, &change)) {
+    if straight && let Err(reason) = apply::set_macs(bytes, hit.hop) {
         return drop(skb, reason);
+    }
+    let refused = apply::rewrite(skb, L3_OFF, OUTWARD, hit.addr, hit.port);
+    if refused != 0 {
+        return counted(skb, refused);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
     clamp(skb, tuple, l4, hit);

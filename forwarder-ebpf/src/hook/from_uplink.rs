@@ -5,7 +5,7 @@ use forwarder_common::{
     flow::hash,
     guard::is_martian_source,
     packet::L3_OFF,
-    rewrite::{Rewrite, Side, Ttl},
+    rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
         ethernet::ethertype,
@@ -28,6 +28,9 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
+/// What [`guard::fwd_guard_header`] says of a packet that is refused only if it is to be translated.
+const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
+
 /// A packet that arrives by an uplink with a link-layer header: the short way, or else the general one.
 #[inline(always)]
 pub(crate) fn from_uplink(skb: Skb) -> Action {
@@ -43,6 +46,10 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
+        return Action::NEXT;
+    }
+    // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all.
+    if !matches!(guard::fwd_guard_header(skb.ptr(), L3 as u32), guard::FINE | MISPLACED) {
         return Action::NEXT;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
@@ -158,10 +165,17 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         0
     };
     let ttl = if punt == 0 { Ttl::Decrement } else { Ttl::Keep };
-    let change = Rewrite::new(Side::Destination, ip, l4, hit.addr, hit.port, ttl);
-    let addressed = if L3 == NO_HEADER || punt != 0 { Ok(()) } else { apply::set_macs(bytes, hit.hop) };
-    if let Err(reason) = addressed.and_then(|()| apply::rewrite(skb, bytes, &change)) {
+    let how = (Side::Destination, ttl);
+    if L3 != NO_HEADER
+        && punt == 0
+        && let Err(reason) = apply::set_macs(bytes, hit.hop)
+    {
         return drop(skb, ip.off, reason);
+    }
+    let refused = apply::rewrite(skb, L3, how, hit.addr, hit.port);
+    if refused != 0 {
+        count_here(skb, L3, refused);
+        return Action::DROP;
     }
     if punt != 0 {
         count::count_code(hit.uplink_counters.into(), punt, amount);

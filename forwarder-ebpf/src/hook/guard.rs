@@ -10,14 +10,19 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::endpoint_flags,
-    guard,
+    checksum, guard,
+    offload::Sum,
     options::{Outcome, STEPS, Walk, kind},
     packet::{L3_OFF, PacketBytes as _},
     verdict::{DropReason, PuntReason},
     wire::{ethernet, ipv4},
 };
 
+use super::{l3_off, sums::fwd_sums};
 use crate::{maps::ENDPOINTS, skb::Skb};
+
+/// The first byte of an IPv4 header without options.
+const PLAIN: u8 = 0x45;
 
 /// No objection.
 pub(crate) const FINE: u32 = 0;
@@ -70,6 +75,29 @@ pub(super) extern "C" fn fwd_guard_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
         }
         _ => punt,
     }
+}
+
+/// Judges the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device
+/// write over one. Returns [`FINE`] or the code of the reason to drop the packet.
+///
+/// A global function: it leaves nothing on the stack of its callers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_guard_header(skb: *mut __sk_buff, l3: u32) -> u32 {
+    let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
+    let bytes = skb.linear();
+    let right = if matches!(bytes.load::<1>(l3), Ok([PLAIN])) {
+        checksum::is_right(bytes.header_sum(l3))
+    } else {
+        match ipv4::parse(&bytes, l3) {
+            Ok(ip) => fwd_sums(skb.ptr(), l3 as u32, ip.len as u32) != 0,
+            Err(reason) => return reason as u32,
+        }
+    };
+    if !right {
+        return DropReason::HeaderChecksum as u32;
+    }
+    if skb.offload(l3) == Sum::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { FINE }
 }
 
 /// Judges the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.

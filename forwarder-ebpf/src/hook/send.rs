@@ -8,11 +8,11 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     packet::L3_OFF,
-    rewrite::{Readdress, Rewrite, Side, Ttl},
+    rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
         ipv4,
-        l4::{self, Proto, has_ports},
+        l4::{self, Proto},
     },
 };
 
@@ -41,7 +41,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 /// A packet that leaves a namespace: out by the uplink, or to the kernel.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
-    let code = fwd_translate(skb.ptr(), ETHERNET, slot, word, OUT);
+    let code = translate(skb, L3_OFF, slot, word, OUT);
     if code != Verdict::Forwarded.code() {
         return from_ns::stays(skb, code);
     }
@@ -51,7 +51,7 @@ pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
-    let code = fwd_translate(skb.ptr(), l3 as u32, slot, word, IN);
+    let code = translate(skb, l3, slot, word, IN);
     Action::performed(fwd_send(skb.ptr(), l3 as u32, slot, word, code | NOTED))
 }
 
@@ -59,7 +59,7 @@ pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
 #[inline(always)]
 pub(super) fn departing(skb: Skb, l3: usize, slot: u32, word: u32) -> u32 {
     fwd_note_out(skb.ptr(), l3 as u32, slot, word);
-    fwd_translate(skb.ptr(), l3 as u32, slot, word, FORWARDED)
+    translate(skb, l3, slot, word, FORWARDED)
 }
 
 /// The flow in `slot` on a way, if its word was `word`, which is 0 if there was none.
@@ -71,19 +71,13 @@ fn flow(slot: u32, word: u32, way: u32) -> Option<Hit> {
     if way == IN { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) }
 }
 
-/// Whether the ports stand in this packet.
-#[inline(always)]
-fn shows_ports(ip: &ipv4::Header) -> bool {
-    has_ports(ip.proto) && ip.fragment_start() == 0
-}
-
 /// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes: those of IP, and of TCP and UDP.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_repeated(skb: *mut __sk_buff, l3: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let Ok(ip) = ipv4::parse(&bytes, l3_off(l3)) else { return 0 };
-    let l4 = if shows_ports(&ip) { l4::parse_first(&bytes, &ip).map_or(0, |l4| l4.len) } else { 0 };
+    let l4 = if l4::shows_ports(&ip) { l4::parse_first(&bytes, &ip).map_or(0, |l4| l4.len) } else { 0 };
     ip.len.wrapping_add(l4) as u32
 }
 
@@ -100,43 +94,59 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 }
 
 /// Judges the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_translate(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
-    match translate(Skb::from_ptr(skb), l3_off(l3), slot, word, way) {
-        Ok(code) => code,
-        Err(reason) => Verdict::Dropped(reason).code(),
+#[inline(always)]
+fn translate(skb: Skb, l3: usize, slot: u32, word: u32, way: u32) -> u32 {
+    let code = fwd_judge(skb.ptr(), l3 as u32, slot, word, way);
+    if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
+        return code;
     }
+    let to = fwd_translation(slot, word, way);
+    if to == 0 {
+        return Verdict::Dropped(DropReason::Contended).code();
+    }
+    let side = if way == IN { Side::Destination } else { Side::Source };
+    let ttl = if code > Verdict::Delivered.code() { Ttl::Keep } else { Ttl::Decrement };
+    let (addr, port) = ((to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
+    let refused = apply::rewrite(skb, l3, (side, ttl), addr, port);
+    if refused == 0 { code } else { refused }
 }
 
-#[inline(always)]
-fn translate(skb: Skb, l3: usize, slot: u32, word: u32, way: u32) -> Result<u32, DropReason> {
-    let ip = ipv4::parse(&skb.all_headers(), l3)?;
-    let hit = flow(slot, word, way).ok_or(DropReason::Contended)?;
-    let (verdict, ttl) = if way == FORWARDED {
-        if hit.out_if != skb.ifindex() {
-            return Err(DropReason::RouteNotViaUplink);
-        }
-        // SAFETY: `hit` points into the slot array.
-        let host = unsafe { (*hit.slot).shared.endpoint } == 0;
-        (if host { PuntReason::HostFlow as u32 } else { PuntReason::Translated as u32 }, Ttl::Keep)
-    } else if let Some(reason) = kept(skb, &ip, &hit) {
-        if way == OUT {
-            return Ok(reason);
-        }
-        (reason, Ttl::Keep)
-    } else {
-        (if way == IN { Verdict::Delivered.code() } else { Verdict::Forwarded.code() }, Ttl::Decrement)
+/// Set in what [`fwd_translation`] returns.
+const KNOWN: u64 = 1 << 48;
+
+/// What packets of a flow are translated to: the address, above it the port, and [`KNOWN`]; 0 if the flow has gone.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_translation(slot: u32, word: u32, way: u32) -> u64 {
+    let Some(Hit { addr, port, .. }) = flow(slot, word, way) else { return 0 };
+    u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
+}
+
+/// Judges the packet. Returns the code of the verdict.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
+        return Verdict::Dropped(DropReason::Truncated).code();
     };
-    let side = if way == IN { Side::Destination } else { Side::Source };
-    let bytes = skb.all_headers();
-    if shows_ports(&ip) {
-        let l4 = l4::parse_first(&bytes, &ip)?;
-        apply::rewrite(skb, &bytes, &Rewrite::new(side, &ip, &l4, hit.addr, hit.port, ttl))?;
-    } else {
-        apply::readdress(skb, &bytes, &Readdress::new(side, &ip, hit.addr, ttl))?;
+    let Some(hit) = flow(slot, word, way) else { return Verdict::Dropped(DropReason::Contended).code() };
+    judge(skb, &ip, &hit, way)
+}
+
+/// What becomes of a packet: the code of the verdict.
+#[inline(always)]
+fn judge(skb: Skb, ip: &ipv4::Header, hit: &Hit, way: u32) -> u32 {
+    if way != FORWARDED {
+        let otherwise = if way == IN { Verdict::Delivered } else { Verdict::Forwarded };
+        return kept(skb, ip, hit).unwrap_or(otherwise.code());
     }
-    Ok(verdict)
+    if hit.out_if != skb.ifindex() {
+        return Verdict::Dropped(DropReason::RouteNotViaUplink).code();
+    }
+    // SAFETY: `hit` points into the slot array.
+    let host = unsafe { (*hit.slot).shared.endpoint } == 0;
+    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated }).code()
 }
 
 /// The code of the reason for which a packet is left to the kernel.

@@ -4,7 +4,7 @@ use forwarder_common::{
     abi::{General, Tuple, mapped},
     flow::{hash, inbound},
     packet::PacketBytes as _,
-    rewrite::{Rewrite, Side, Ttl},
+    rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
         ethernet::ethertype,
@@ -125,16 +125,20 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
     if hit.out_if != skb.ifindex() {
         return Err(DropReason::RouteNotViaUplink);
     }
-    translate(skb, &bytes, &ip, &l4, &hit)?;
+    translate(skb, &ip, &l4, &hit)?;
     Ok(Some(PuntReason::Translated))
 }
 
 #[inline(always)]
-fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
+fn translate(skb: Skb, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
+    const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
     life::touch::<false>(hit, l4, now(), Amount::of(skb, ip, l4));
     // The kernel has decremented the TTL already, or it is the host's own packet.
-    let change = Rewrite::new(Side::Source, ip, l4, hit.addr, hit.port, Ttl::Keep);
-    apply::rewrite(skb, bytes, &change)
+    match apply::rewrite(skb, ip.off, (Side::Source, Ttl::Keep), hit.addr, hit.port) {
+        0 => Ok(()),
+        MISPLACED => Err(DropReason::ChecksumOffload),
+        _ => Err(DropReason::Rewrite),
+    }
 }
 
 #[inline(always)]
@@ -184,8 +188,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         return Err(DropReason::FragmentOverlap);
     }
     let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Contended)?;
-    // Judging may have moved the packet.
-    translate(skb, &skb.all_headers(), ip, &l4, &hit)?;
+    translate(skb, ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
 }
 

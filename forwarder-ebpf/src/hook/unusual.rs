@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     apply::Action,
-    count::{self, Amount},
     flow::{now, store},
     maps::{ADDRESSES, FLOW_SLOTS, config},
     route::{self, Resolved, in_fwd_network},
@@ -195,12 +194,15 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     }
     match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
         0 => send::inbound(skb, L3, slot, store::matches::<true>(slot, &tuple)),
-        code => {
-            let Amount { packets, bytes } = Amount::whole(skb, L3);
-            count::fwd_count_at_uplink(skb.ifindex(), 0, code, packets, bytes);
-            Action::DROP
-        }
+        code => refused(skb, L3, code),
     }
+}
+
+/// Drops a packet that arrived by an uplink, for the reason with this code.
+#[inline(always)]
+fn refused(skb: Skb, l3: usize, code: u32) -> Action {
+    from_uplink::count_here(skb, l3, code);
+    Action::DROP
 }
 
 /// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host

@@ -11,6 +11,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use forwarder_common::{
+    checksum,
     packet::{L3_OFF, PacketBytes as _},
     rewrite::Rewrite,
     verdict::DropReason,
@@ -24,7 +25,7 @@ use forwarder_common::{
 use crate::{apply, count::Amount, flow::store::Hit, maps::XDP_TARGETS, skb::Bytes};
 
 /// On to the kernel, and so to the TC programs.
-pub(super) const PASS: u32 = XDP_PASS;
+pub(crate) const PASS: u32 = XDP_PASS;
 /// Away with it.
 pub(super) const DROP: u32 = XDP_DROP;
 /// To where a helper was told.
@@ -77,6 +78,9 @@ impl Headers {
         }
         let ip = ipv4::parse(bytes, L3_OFF)?;
         if ip.len != ipv4::MIN_LEN || ip.ttl_expires() || ip.total_len == 0 {
+            return ELSEWHERE;
+        }
+        if !checksum::is_right(bytes.header_sum(L3_OFF)) {
             return ELSEWHERE;
         }
         // A frame in several buffers has the rest of the packet elsewhere.

@@ -8,6 +8,6 @@ mod frame;
 mod from_ns;
 mod from_uplink;
 
-pub(crate) use frame::Frame;
+pub(crate) use frame::{Frame, PASS};
 pub(crate) use from_ns::from_ns;
 pub(crate) use from_uplink::from_uplink;

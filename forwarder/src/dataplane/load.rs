@@ -15,7 +15,7 @@ use aya::{
 };
 use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, TIMEOUTS, Timeout};
 
-use super::{Clock, Dataplane, create::flow_maps, summed};
+use super::{Clock, Dataplane, create::flow_maps, kernel_fields};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -244,7 +244,7 @@ impl Dataplane {
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
         }
-        let mut ebpf = loader.load(&summed::object()).map_err(|error| refused(&error, object()))?;
+        let mut ebpf = loader.load(kernel_fields::object()).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &missing)
     }
 
@@ -277,7 +277,7 @@ impl Dataplane {
             .map_max_entries("MAPPINGS", sizes.max_flows)
             .map_max_entries("EXTERNAL", sizes.max_flows)
             .map_max_entries("PORT_USE", sizes.ports() * PORT_CLASSES)
-            .load(&summed::object())
+            .load(kernel_fields::object())
     }
 
     /// The program pinned as `name`.

@@ -28,10 +28,14 @@ pub use self::{
 };
 use crate::{
     Error, Kind, Result,
-    dataplane::{Lock, RunDir},
+    dataplane::{Lock, RunDir, sees_offloads},
     netns::Netns,
     reconcile::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up},
 };
+
+/// What is said where the programs do not see what a sender has left to a device.
+const BLIND: &str = "this kernel does not show programs what a sender has left to the network card (Linux 6.2 does): behind an uplink that \
+    finishes no checksums, a namespace with CAP_NET_RAW can have one written over its port; let the card do it: ethtool -K UPLINK tx on";
 
 /// How long a command waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +90,8 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     runner.run_or_undo(&plan.ops, observer)?;
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
-    let warnings = [plan.warnings, runner.warnings].concat();
+    let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
+    let warnings = plan.warnings.into_iter().chain(runner.warnings).chain(blind).collect();
     Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings })
 }
 

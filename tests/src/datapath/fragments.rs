@@ -146,6 +146,7 @@ fn fragment_beyond_the_largest_packet_is_dropped() {
         let mut long = long;
         let total = u16::try_from(long[1].len() - 14).unwrap().to_be_bytes();
         long[1][16..18].copy_from_slice(&total);
+        crate::raw::finish(&mut long[1][14..]);
         assert_verdicts(fixture, &long, &[REDIRECT, DROP]);
         assert_eq!(fixture.counted("FragmentOverlap"), 1);
     });
