@@ -30,23 +30,19 @@ pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(),
     if honest && (sender == addr || sender == [0; 4]) { Ok(()) } else { Err(DropReason::ArpSpoof) }
 }
 
-/// Whether no packet on the wire may go to `addr` (RFC 1812 §5.3.7): this network, the loopback, and what is reserved but for the
-/// limited broadcast.
+/// Whether no packet on the wire may go to `addr` (RFC 1812 §5.3.7): this network, and the loopback. 240.0.0.0/4, which is reserved
+/// (RFC 1112 §4), is none of them: the kernel routes it as any other (`ip_route_input_slow` in net/ipv4/route.c).
 #[inline(always)]
 #[must_use]
 pub const fn is_martian_destination(addr: [u8; 4]) -> bool {
-    match addr[0] {
-        0 | 127 => true,
-        240..=255 => u32::from_be_bytes(addr) != u32::MAX,
-        _ => false,
-    }
+    matches!(addr[0], 0 | 127)
 }
 
-/// Whether no packet on the wire may come from `addr`: the same, and multicast and broadcast.
+/// Whether no packet on the wire may come from `addr`: the same, multicast, and the limited broadcast.
 #[inline(always)]
 #[must_use]
 pub const fn is_martian_source(addr: [u8; 4]) -> bool {
-    matches!(addr[0], 0 | 127 | 224..=255)
+    is_martian_destination(addr) || ipv4::is_multicast_or_broadcast(addr)
 }
 
 /// Checks the lengths within the transport header of a packet that opens a flow. BIG TCP has no total length.
@@ -99,13 +95,14 @@ mod tests {
 
     #[test]
     fn martians_are_told_by_their_addresses() {
-        for addr in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [240, 0, 0, 1], [255, 255, 255, 254]] {
+        for addr in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1]] {
             assert!(is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
         }
         for addr in [[224, 0, 0, 1], [255, 255, 255, 255]] {
             assert!(!is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
         }
-        for addr in [[1, 1, 1, 1], [126, 0, 0, 1], [128, 0, 0, 1], [223, 0, 0, 1]] {
+        for addr in [[1, 1, 1, 1], [126, 0, 0, 1], [128, 0, 0, 1], [223, 0, 0, 1], [240, 0, 0, 1], [255, 255, 255, 254]]
+        {
             assert!(!is_martian_destination(addr) && !is_martian_source(addr), "{addr:?}");
         }
     }

@@ -140,7 +140,7 @@ reasons! {
         SpoofedMac = 34,
         /// ARP that speaks for another address or another MAC than the endpoint's.
         ArpSpoof = 35,
-        /// An address that no packet on the wire may have there (RFC 1812 §5.3.7).
+        /// An address that no packet on the wire may have there (RFC 1812 §5.3.7); from outside, a source in a network of `fwd`.
         Martian = 36,
         /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3).
         SourceRoute = 37,

@@ -73,6 +73,8 @@ mod offload;
 #[cfg(test)]
 mod options;
 #[cfg(test)]
+mod own_traffic;
+#[cfg(test)]
 mod ownership;
 #[cfg(test)]
 mod packet;

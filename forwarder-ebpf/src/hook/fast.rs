@@ -3,7 +3,6 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
-    guard::is_martian_source,
     offload::check_field,
     plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
     verdict::Verdict,
@@ -143,13 +142,12 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
     !host_has_flows() && !store::is_known(reply.hash()) && skb.bound_to() == 0
 }
 
-/// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor from where nobody can be, nor the
-/// first of a flow that begins outside.
+/// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside.
 #[inline(always)]
 fn is_hosts(packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
     let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
-    is_outside(source) && is_outside(destination) && !is_martian_source(source.to_ne_bytes()) && !begins
+    is_outside(source) && is_outside(destination) && !begins
 }
 
 /// Whether a port (network byte order) may belong to a flow.

@@ -77,7 +77,7 @@ pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
             word = store::matches::<true>(slot, &tuple);
         }
         if word == 0 {
-            if is_strange(&ip) {
+            if in_fwd_network(ip.src) {
                 return drop(skb, L3, DropReason::Martian);
             }
             slot = unsolicited(skb, &tuple, &l4);
@@ -97,22 +97,17 @@ pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
 #[inline(always)]
 fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
     match config() {
-        Some(config) if config.features & feature::EIF != 0 => mapping::unsolicited(skb, tuple, l4.tcp_flags),
+        Some(config) if config.features & feature::EIF != 0 && !is_martian_source(tuple.saddr) => {
+            mapping::unsolicited(skb, tuple, l4.tcp_flags)
+        }
         _ => SLOT_NONE,
     }
 }
 
-/// A packet of no flow: the host's, unless it is strange.
+/// A packet of no flow: the host's, which judges it for itself, unless the host would take it for a namespace's.
 #[inline(always)]
 fn strange(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
-    if is_strange(ip) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
-}
-
-/// Whether a packet of no flow comes from where nothing outside can be: the host would take it for a namespace's. (From 0.0.0.0
-/// those ask who have no address yet.)
-#[inline(always)]
-fn is_strange(ip: &ipv4::Header) -> bool {
-    in_fwd_network(ip.src) || ip.src != [0; 4] && is_martian_source(ip.src)
+    if in_fwd_network(ip.src) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
 }
 
 /// Whether the packet may belong to a flow: its destination port lies in the NAT range.
@@ -148,7 +143,8 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     if !whole(skb, ip) {
         return drop(skb, ip.off, DropReason::Malformed);
     }
-    if ip.len != ipv4::MIN_LEN && source_routed(skb, L3) {
+    // The host judges for itself.
+    if ip.len != ipv4::MIN_LEN && hit.out_if != 0 && source_routed(skb, L3) {
         return drop(skb, L3, DropReason::SourceRoute);
     }
     let amount = Amount::of(skb, ip, l4);

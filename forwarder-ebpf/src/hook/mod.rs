@@ -35,13 +35,20 @@ use crate::{
 };
 
 /// Goes on in the program of the general way. A program of its own: the short way alone needs fewer registers and a smaller stack,
-/// and each is verified by itself. The control plane fills the map before it attaches anything, so that nothing comes back.
+/// and each is verified by itself. The control plane fills the map before it attaches anything; the kernel empties it when nothing
+/// holds it any more, pin or program's loader. Then nothing of a namespace passes; what is the host's at an uplink does.
 #[inline(always)]
 fn generally(skb: Skb, way: General) -> Action {
     // SAFETY: the programs in the map are of the same type, and get the same context.
     unsafe { GENERAL.tail_call(&skb, way as u32) };
-    from_ns::count_here(skb, Verdict::Dropped(DropReason::Contended).code());
-    Action::DROP
+    match way {
+        General::FromNs => {
+            from_ns::count_here(skb, Verdict::Dropped(DropReason::Contended).code());
+            Action::DROP
+        }
+        General::FromUplink => Action::NEXT,
+        General::ToUplink => vlan::leaves(skb),
+    }
 }
 
 /// The Ethernet type; zero, which is none, if the frame is too short for one.

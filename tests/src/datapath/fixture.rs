@@ -1,6 +1,9 @@
 //! A host with the data path loaded and endpoints registered, without anything attached.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+};
 
 use forwarder::{
     Result,
@@ -16,6 +19,8 @@ pub(super) const MAC: [u8; 6] = [2, 0x77, 10, 77, 0, 2];
 pub(super) const GATEWAY_MAC: [u8; 6] = [2, 0x66, 10, 77, 0, 1];
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const MTU: u32 = 1500;
+/// The hardware address of the router, where it is known.
+pub(super) const NEXT_HOP: [u8; 6] = [2, 1, 2, 3, 4, 5];
 
 /// The loaded data path; everything happens on a thread inside the host's namespace.
 pub(super) struct Fixture {
@@ -144,6 +149,16 @@ fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: 
 }
 
 impl Fixture {
+    /// Lets the host know the hardware address of its router.
+    pub(super) fn know_next_hop(&self) {
+        let route = Command::new("ip").args(["-4", "route", "get", &self.outside.to_string()]).output().unwrap();
+        let route = String::from_utf8(route.stdout).unwrap();
+        let router = route.split(' ').skip_while(|word| *word != "via").nth(1).expect("there is a router");
+        let mac = NEXT_HOP.map(|byte| format!("{byte:02x}")).join(":");
+        let neighbour = ["neigh", "replace", router, "lladdr", &mac, "dev", "eth0", "nud", "permanent"];
+        assert!(Command::new("ip").args(neighbour).status().unwrap().success());
+    }
+
     /// Runs `from_ns` over a frame.
     pub(super) fn run_from_ns(&self, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::FromNs, self.host_end, self.host_end, frame, 1).unwrap()

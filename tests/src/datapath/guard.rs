@@ -85,16 +85,17 @@ fn foreign_macs_do_not_reach_the_bridge() {
 #[test]
 fn martians_are_dropped_on_both_sides() {
     with_fixture(&Sizes::default(), |fixture| {
-        for to in [[0, 0, 0, 1], [127, 0, 0, 1], [240, 1, 2, 3]] {
+        for to in [[0, 0, 0, 1], [127, 0, 0, 1]] {
             refused(fixture, "Martian", &udp(ADDRESS, to.into()).build());
         }
         assert_eq!(fixture.run_from_ns(&udp(ADDRESS, Ipv4Addr::BROADCAST).build()).verdict, NEXT);
         let from_outside = |from: [u8; 4]| fixture.run_from_uplink(&udp(from.into(), fixture.nat).build()).verdict;
-        for from in [[10, 77, 0, 9], [127, 0, 0, 1], [224, 0, 0, 1], [0, 0, 0, 9]] {
-            let before = fixture.counted("Martian");
-            assert_eq!((from_outside(from), fixture.counted("Martian")), (DROP, before + 1), "{from:?}");
+        let before = fixture.counted("Martian");
+        assert_eq!((from_outside([10, 77, 0, 9]), fixture.counted("Martian")), (DROP, before + 1));
+        // Whatever else is wrong is the host's to judge, and what is reserved is not wrong.
+        for from in [[127, 0, 0, 1], [224, 0, 0, 1], [0, 0, 0, 9], [0; 4], [240, 1, 2, 3], [203, 0, 113, 1]] {
+            assert_eq!((from_outside(from), fixture.counted("Martian")), (NEXT, before + 1), "{from:?}");
         }
-        assert_eq!((from_outside([0; 4]), from_outside([203, 0, 113, 1])), (NEXT, NEXT));
     });
 }
 
@@ -225,6 +226,7 @@ fn segment_size_of_a_syn_that_is_repeated_after_a_second_is_lowered_too() {
     with_endpoints(&Sizes::default(), &[endpoint_flags::CLAMP_MSS], |fixture| {
         let (inside, outside) = (SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 80));
         let syn = opening(&Frame::new(Proto::Tcp, inside, outside), 8960, false);
+        fixture.know_next_hop();
         let began = Instant::now();
         // Long enough that the route of the flow is looked up again.
         while began.elapsed() < Duration::from_millis(1_500) {

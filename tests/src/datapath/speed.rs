@@ -1,6 +1,6 @@
 //! The short way of established flows: the same bytes as the pure functions give, and fast.
 
-use std::{net::SocketAddrV4, process::Command, time::Duration};
+use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::dataplane::{Hook, Sizes, Way};
 use forwarder_common::{
@@ -10,7 +10,7 @@ use forwarder_common::{
 };
 
 use super::{
-    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
+    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, NEXT_HOP, with_fixture},
     frame::{Frame, assert_checksums},
     halves::translated,
 };
@@ -19,8 +19,6 @@ const REDIRECT: i32 = 7;
 const ACK: u8 = 0x10;
 const SYN_ACK: u8 = 0x12;
 const PROTOS: [Proto; 2] = [Proto::Tcp, Proto::Udp];
-/// The hardware address of the next hop, and the uplink's as the lab numbers its links.
-const NEXT_HOP: [u8; 6] = [2, 1, 2, 3, 4, 5];
 /// The share that an established packet may take of what one with IP options takes, which goes the general way: 0.4 to 0.5 here, the
 /// costs of the run included.
 const LIMIT: f64 = 0.8;
@@ -78,20 +76,10 @@ impl Talk {
     }
 }
 
-/// Lets the host know the hardware address of its router.
-fn know_next_hop(fixture: &Fixture) {
-    let route = Command::new("ip").args(["-4", "route", "get", &fixture.outside.to_string()]).output().unwrap();
-    let route = String::from_utf8(route.stdout).unwrap();
-    let router = route.split(' ').skip_while(|word| *word != "via").nth(1).expect("there is a router");
-    let mac = NEXT_HOP.map(|byte| format!("{byte:02x}")).join(":");
-    let neighbour = ["neigh", "replace", router, "lladdr", &mac, "dev", "eth0", "nud", "permanent"];
-    assert!(Command::new("ip").args(neighbour).status().unwrap().success());
-}
-
 #[test]
 fn packets_of_established_flows_are_translated_as_the_first_were() {
     with_fixture(&Sizes::default(), |fixture| {
-        know_next_hop(fixture);
+        fixture.know_next_hop();
         for (proto, port) in PROTOS.into_iter().zip(44_000..) {
             let talk = Talk::new(fixture, proto, port);
             for ttl in [2, 64, 255] {
