@@ -5,6 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
 };
 use forwarder_common::{
+    abi::is_v4,
     icmp_error::{EmbeddedRewrite, OuterRewrite},
     offload::Sum,
     plain::Change,
@@ -22,6 +23,7 @@ use crate::{
 const TCX_NEXT: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
 const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
 
 /// What the program does with the packet.
 ///
@@ -32,7 +34,6 @@ const AF_INET: u32 = 2;
 pub(crate) struct Action {
     kind: Kind,
     ifindex: u32,
-    next_hop: [u8; 4],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -40,7 +41,6 @@ pub(crate) struct Action {
 enum Kind {
     Next,
     Drop,
-    Neighbour,
     Peer,
     Device,
     Performed,
@@ -48,32 +48,43 @@ enum Kind {
 
 impl Action {
     /// On to the next program, and to the kernel.
-    pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0, next_hop: [0; 4] };
+    pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0 };
     /// Away with it.
-    pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0, next_hop: [0; 4] };
+    pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0 };
 
-    /// Out by an interface to a next hop (network byte order).
+    /// Out by an interface to a next hop (see [`FlowShared::next_hop`]). The kernel is told at once, so that the address does not stand
+    /// in every action; a later action takes its place.
+    ///
+    /// [`FlowShared::next_hop`]: forwarder_common::abi::FlowShared::next_hop
     #[inline(always)]
-    pub(crate) const fn neighbour(ifindex: u32, next_hop: [u8; 4]) -> Self {
-        Self { kind: Kind::Neighbour, ifindex, next_hop }
+    pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> Self {
+        let [.., last] = next_hop;
+        let v4 = is_v4(next_hop);
+        let mut params = bpf_redir_neigh {
+            nh_family: if v4 { AF_INET } else { AF_INET6 },
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: if v4 { [last, 0, 0, 0] } else { next_hop } },
+        };
+        let size = size_of::<bpf_redir_neigh>() as i32;
+        // SAFETY: `params` is as long as said and initialised in full.
+        Self::performed(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
     }
 
     /// Into the namespace behind a host end.
     #[inline(always)]
     pub(crate) const fn peer(ifindex: u32) -> Self {
-        Self { kind: Kind::Peer, ifindex, next_hop: [0; 4] }
+        Self { kind: Kind::Peer, ifindex }
     }
 
     /// Out by an interface as it is, link-layer header included.
     #[inline(always)]
     pub(crate) const fn device(ifindex: u32) -> Self {
-        Self { kind: Kind::Device, ifindex, next_hop: [0; 4] }
+        Self { kind: Kind::Device, ifindex }
     }
 
     /// Done already: `code` is what the program returns.
     #[inline(always)]
     pub(crate) const fn performed(code: i32) -> Self {
-        Self { kind: Kind::Performed, ifindex: code as u32, next_hop: [0; 4] }
+        Self { kind: Kind::Performed, ifindex: code as u32 }
     }
 
     /// The return value of the program.
@@ -90,16 +101,6 @@ impl Action {
             Kind::Peer => {
                 // SAFETY: a helper without pointers.
                 (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
-            }
-            Kind::Neighbour => {
-                let next_hop = u32::from_ne_bytes(self.next_hop);
-                let mut params = bpf_redir_neigh {
-                    nh_family: AF_INET,
-                    __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [next_hop, 0, 0, 0] },
-                };
-                let size = size_of::<bpf_redir_neigh>() as i32;
-                // SAFETY: `params` is as long as said and initialised in full.
-                (unsafe { bpf_redirect_neigh(self.ifindex, &raw mut params, size, 0) }) as i32
             }
         }
     }

@@ -11,7 +11,7 @@ use aya_ebpf::{
     helpers::bpf_fib_lookup as fib_lookup,
 };
 use forwarder_common::{
-    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, port_use},
+    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
     flow::hash,
     guard::{is_martian_destination, is_martian_source},
     verdict::{DropReason, PuntReason, Verdict},
@@ -29,6 +29,7 @@ use crate::{
 };
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const EINVAL: i64 = -22;
 
 /// What [`fwd_resolve`] found: what, in the high word, and in the low word the slot, the host end, or the code of the verdict.
@@ -125,7 +126,8 @@ fn opened(result: u64) -> Resolved {
 struct Route {
     result: i64,
     out_if: u32,
-    next_hop: [u8; 4],
+    /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
+    next_hop: [u32; 4],
     source: [u8; 4],
     mtu: u32,
     /// What the helper was given and wrote; it has the hardware addresses too.
@@ -257,11 +259,24 @@ fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
         Some(Route {
             result,
             out_if: (*question).ifindex,
-            next_hop: (*question).__bindgen_anon_4.ipv4_dst.to_ne_bytes(),
+            next_hop: next_hop(&*question),
             source: (*question).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
             mtu: (*question).__bindgen_anon_1.mtu_result.into(),
             question: &*question,
         })
+    }
+}
+
+/// The next hop of an answer: the helper changes the family where it is of the other one.
+#[inline(always)]
+fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
+    // SAFETY: the question was set in full, and the helper writes what belongs to the family.
+    unsafe {
+        if answer.family == AF_INET6 {
+            answer.__bindgen_anon_4.ipv6_dst
+        } else {
+            mapped_words(answer.__bindgen_anon_4.ipv4_dst)
+        }
     }
 }
 
@@ -381,7 +396,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
         *opening = Opening {
             nat_addr: tuple.saddr,
             uplink,
-            next_hop: [0; 4],
+            next_hop: mapped_words(0),
             hop: [0; 12],
             mtu: u16::MAX as u32,
             endpoint: 0,
@@ -439,7 +454,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
         (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
-        (&raw mut (*slot).shared.next_hop).cast::<u32>().write_volatile(u32::from_ne_bytes(route.next_hop));
+        (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
         (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
     }

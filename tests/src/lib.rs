@@ -65,6 +65,8 @@ mod netlink;
 #[cfg(test)]
 mod netns;
 #[cfg(test)]
+mod next_hop;
+#[cfg(test)]
 mod nft;
 #[cfg(test)]
 mod occupancy;

@@ -130,14 +130,15 @@ pub struct FlowShared {
     pub port_use: u8,
     /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
     pub counters: u32,
-    /// The next hop's IPv4 address.
-    pub next_hop: [u8; 4],
+    /// The next hop's address, as words of memory: IPv6, or IPv4 in its mapped form (see [`super::Addr`]). IPv4 may leave by a
+    /// next hop of IPv6 (RFC 8950).
+    pub next_hop: [u32; 4],
     /// When the SYN left, microseconds; see [`crate::flow::Handshake`].
     pub syn_at: u32,
     /// Round trip of the handshake, microseconds; see [`crate::flow::Handshake`].
     pub handshake_rtt: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 6],
+    pub _reserved: [u32; 3],
 }
 record!(FlowShared, 64);
 

@@ -57,6 +57,25 @@ pub const fn mapped(v4: [u8; 4]) -> Addr {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
+/// The first three words of an IPv4-mapped address, as words of memory.
+const MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
+
+/// As [`mapped`], of an address as a word of memory, and as words.
+#[inline(always)]
+#[must_use]
+pub const fn mapped_words(v4: u32) -> [u32; 4] {
+    let [first, second, third] = MAPPED;
+    [first, second, third, v4]
+}
+
+/// Whether an address is that of IPv4, in its mapped form: the last word is the address then.
+#[inline(always)]
+#[must_use]
+pub const fn is_v4(addr: [u32; 4]) -> bool {
+    let ([first, second, third], [a, b, c, _]) = (MAPPED, addr);
+    (a ^ first) | (b ^ second) | (c ^ third) == 0
+}
+
 /// Declares a record plain old data: copyable between kernel and userspace byte by byte.
 macro_rules! record {
     ($type:ty, $size:expr) => {

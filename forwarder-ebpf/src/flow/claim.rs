@@ -28,7 +28,7 @@ pub(crate) struct Opening {
     /// Out to where, behind which address, by which interface.
     pub(crate) nat_addr: [u8; 4],
     pub(crate) uplink: u32,
-    pub(crate) next_hop: [u8; 4],
+    pub(crate) next_hop: [u32; 4],
     /// See [`FlowHalf::hop`].
     pub(crate) hop: [u8; 12],
     pub(crate) mtu: u32,

@@ -158,11 +158,11 @@ pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
 }
 
 impl Hit {
-    /// The address of the next hop of an outbound flow.
+    /// The address of the next hop of an outbound flow; see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
     #[inline(always)]
-    pub(crate) fn next_hop(&self) -> [u8; 4] {
-        // SAFETY: an aligned word of the slot.
-        unsafe { (&raw const (*self.slot).shared.next_hop).cast::<u32>().read_volatile() }.to_ne_bytes()
+    pub(crate) fn next_hop(&self) -> [u32; 4] {
+        // SAFETY: aligned words of the slot.
+        unsafe { (&raw const (*self.slot).shared.next_hop).read_volatile() }
     }
 
     /// Whether the hardware addresses of the way are known.

@@ -63,10 +63,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     // SAFETY: `store::established` gives pointers into the slot array, whose elements are never unmapped.
     let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
     // SAFETY: as above.
-    let (checked, next_hop) = unsafe {
-        let next_hop = (&raw const (*shared).next_hop).cast::<u32>();
-        ((&raw const (*shared).route_checked).read_volatile(), next_hop.read_volatile())
-    };
+    let checked = unsafe { (&raw const (*shared).route_checked).read_volatile() };
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &way, slot, word, 0) {
@@ -74,6 +71,18 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     }
     // Some byte of the one or of the other address is not zero.
     let straight = way.hop[0] | way.hop[2] != 0;
+    let action = if straight {
+        Action::device(way.out_if)
+    } else {
+        // SAFETY: as above.
+        let (next_hop, after) =
+            unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).meta).read_volatile()) };
+        // That was read after `may_go` had looked whose the slot is.
+        if after != word {
+            return None;
+        }
+        Action::neighbour(way.out_if, next_hop)
+    };
     note(&packet, half, shared, now);
     if straight {
         way.address(&packet.bytes);
@@ -84,10 +93,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
     update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
     count::count(way.counters, Verdict::Forwarded, packet.amount);
-    if straight {
-        return Some(Action::device(way.out_if));
-    }
-    Some(Action::neighbour(way.out_if, next_hop.to_ne_bytes()))
+    Some(action)
 }
 
 /// A packet that arrives by an uplink with a link-layer header; `None` if it takes the other way.
