@@ -94,6 +94,8 @@ reasons! {
         IcmpError = 11,
         /// To an address of the own network that no endpoint has: perhaps something else at the bridge does.
         OwnNetwork = 12,
+        /// Nobody has answered for the next hop within a second: the kernel asks on, and tells the sender in the end.
+        Unresolved = 13,
     }
 }
 

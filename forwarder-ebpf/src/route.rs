@@ -416,7 +416,8 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
 
 /// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by
 /// another interface, or whose address the host has lost, ends, and the packet finds its new way at once. While there is no
-/// route the packet is punted, so that the kernel answers, and the flow waits.
+/// route the packet is punted, so that the kernel answers, and the flow waits. So it is while nobody answers for the next hop: what is
+/// redirected to it is queued like any other, but when the kernel gives up, only what it has forwarded itself knows its sender.
 #[inline(always)]
 pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolved {
     let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
@@ -457,6 +458,10 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
         (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
         (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
+    }
+    // The kernel forwards only the endpoint's own address translated: see `from_container` in `to_uplink`.
+    if route.result as u32 == BPF_FIB_LKUP_RET_NO_NEIGH && tuple.saddr == endpoint.v4 {
+        return Resolved::punt(PuntReason::Unresolved).0;
     }
     Resolved::new(Resolved::FLOW, index).0
 }

@@ -1,11 +1,15 @@
-//! What is between the host and its router: next hops of IPv6 (RFC 8950).
+//! What is between the host and its router: next hops of IPv6 (RFC 8950), and such as nobody answers for.
 
-use std::{io::ErrorKind, net::Ipv4Addr};
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use forwarder::lab::wait_until;
 
 use crate::{
-    fwd::{Fwd, LIMIT, Pod, inside, try_inside},
+    fwd::{Fwd, LIMIT, Pod, inside, pings, try_inside},
     peers::{ANY, at, connect, echo_tcp, echoed, listen, udp},
 };
 
@@ -45,7 +49,8 @@ fn ipv4_leaves_by_a_next_hop_of_ipv6() {
     drop(stream);
     echo.join().expect("the server");
     // In fragments, and with its errors.
-    let fragments = try_inside(&pod, &["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "5", &outside.to_string()]);
+    let fragments =
+        try_inside(&pod, &["ping", "-n", "-q", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "5", &outside.to_string()]);
     assert!(fragments.stdout.contains("3 received"), "{}{}", fragments.stdout, fragments.stderr);
     let gre = "import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
@@ -63,7 +68,13 @@ s.sendto(b'0123456789', (sys.argv[1], 0))
     };
     let heard = || Ok(told().filter(|count| *count > 0));
     wait_until(LIMIT, "the packet without ports arrives", heard).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(fwd.list(&["stats"]).iter().filter(|row| row["verdict"] == "dropped" && row["reason"] != "Ipv6").count(), 0);
+    assert_eq!(
+        fwd.list(&["stats"])
+            .iter()
+            .filter(|row| row["verdict"] == "dropped" && row["reason"] != "Ipv6" && row["packets"] != 0)
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -80,4 +91,64 @@ fn errors_leave_by_a_next_hop_of_ipv6() {
     server.set_read_timeout(Some(LIMIT)).expect("a socket");
     let error = server.recv(&mut [0; 16]).expect_err("the namespace answers with an error");
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// A router that nobody is.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
+
+fn behind_nobody(fwd: &Fwd) {
+    fwd.on_host(&["ip", "-4", "route", "replace", "default", "via", &NOBODY.to_string(), "dev", "eth0"]);
+}
+
+/// What a client learns: as the kernel's forwarding tells.
+fn outcome(pod: &Pod, server: Ipv4Addr) -> Option<ErrorKind> {
+    let to = SocketAddr::from(at(server, 7000));
+    let connected = pod.run(|| Ok(TcpStream::connect_timeout(&to, LIMIT).map_err(|error| error.kind()).err()));
+    connected.expect("a thread inside")
+}
+
+#[test]
+fn namespace_is_told_that_nobody_answers_for_the_next_hop() {
+    for datapath in ["tc", "kernel"] {
+        let fwd = Fwd::new();
+        let pod = fwd.up("c1", &["--datapath", datapath]);
+        behind_nobody(&fwd);
+        assert_eq!(outcome(&pod, fwd.uplink(0).outside[0]), Some(ErrorKind::HostUnreachable), "{datapath}");
+        if datapath == "tc" {
+            assert!(fwd.counted("from_ns", "punted", Some("Unresolved")) > 0);
+        }
+    }
+}
+
+#[test]
+fn conversations_go_on_once_somebody_answers() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let outside = fwd.uplink(0).outside[0];
+    let socket = udp(fwd.internet(0), at(outside, 7000));
+    behind_nobody(&fwd);
+    // Where the host forwards nothing, it is no worse.
+    fwd.on_host(&[
+        "nft",
+        "add table ip strict; add chain ip strict forward { type filter hook forward priority 0; policy drop; }",
+    ]);
+    let client = udp(&pod, ANY);
+    let mut sent = 0;
+    let punted = || {
+        let _unreachable = client.send_to(b"is anybody there?", at(outside, 7000));
+        sent += 1;
+        Ok((fwd.counted("from_ns", "punted", Some("Unresolved")) > 0).then_some(()))
+    };
+    wait_until(LIMIT, "a packet goes to the kernel", punted).unwrap_or_else(|error| panic!("{error}"));
+    inside(fwd.internet(0), &["ip", "address", "add", &format!("{NOBODY}/24"), "dev", "inet0"]);
+    socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket");
+    let arrives = || {
+        let _unreachable = client.send_to(b"is anybody there?", at(outside, 7000));
+        Ok(socket.recv_from(&mut [0; 32]).ok())
+    };
+    wait_until(LIMIT, "it arrives", arrives).unwrap_or_else(|error| panic!("{error}"));
+    assert!(pings(&pod, outside));
+    let before = fwd.counted("from_ns", "punted", Some("Unresolved"));
+    assert_none_lost(&pod, outside);
+    assert_eq!(fwd.counted("from_ns", "punted", Some("Unresolved")), before, "there is no need any more");
 }
