@@ -225,7 +225,7 @@ const _: () = assert!(size_of::<Bucket>() == 4 + 64 * WAYS);
 #[inline(always)]
 #[must_use]
 pub const fn key(ip: &ipv4::Header, ifindex: u32) -> Tuple {
-    Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, _pad: 0, _pad2: 0 }
+    Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, query: 0, _pad: 0 }
 }
 
 /// Now, and how long records live, in jiffies.

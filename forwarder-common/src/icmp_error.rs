@@ -55,7 +55,7 @@ pub fn about<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<ipv4::Head
 /// Reads the transport header of the packet `inner` that is embedded behind the outer header `ip`.
 ///
 /// # Errors
-/// [`DropReason::Fragment`] if it is a fragment other than the first, [`DropReason::IcmpType`] if it is ICMP other than echo,
+/// [`DropReason::Fragment`] if it is a fragment other than the first, [`DropReason::IcmpType`] if it is ICMP other than a query,
 /// [`DropReason::Truncated`] if less than eight bytes of it are there.
 #[inline(always)]
 pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header, inner: ipv4::Header) -> Result<Embedded, DropReason> {
@@ -99,7 +99,7 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header, inner: ipv4::Header)
             }
         }
         ICMP => {
-            if p0 != icmp::ECHO_REQUEST && p0 != icmp::ECHO_REPLY {
+            if !icmp::is_request(p0) && !icmp::is_reply(p0) {
                 return Err(DropReason::IcmpType);
             }
             (embedded.src_port, embedded.dst_port) = ([id0, id1], [id0, id1]);
@@ -124,16 +124,17 @@ impl Embedded {
             dport: self.src_port,
             ifindex,
             proto: self.ip.proto,
+            query: icmp::query(self.icmp_type),
             _pad: 0,
-            _pad2: 0,
         }
     }
 
-    /// Whether this is an echo of the given type, or no ICMP at all: a request has left by the uplink, a reply has come by it.
+    /// Whether this is a query (`request`) or the answer to one, or no ICMP at all: queries have left by the uplink, answers have
+    /// come by it.
     #[inline(always)]
     #[must_use]
-    pub const fn is_none_or(&self, echo: u8) -> bool {
-        self.ip.proto != ICMP || self.icmp_type == echo
+    pub const fn is_none_or(&self, request: bool) -> bool {
+        self.ip.proto != ICMP || icmp::is_request(self.icmp_type) == request
     }
 
     /// Whether the embedded packet is translated by port or identifier, and not by its address alone.

@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, net::UdpSocket};
 
-use forwarder::{Context, lab::wait_until};
+use forwarder::{
+    Context,
+    lab::{Process, command_in, wait_until},
+};
 
 use super::fwd::{Fwd, inside, pings, try_inside};
 use crate::{
@@ -10,6 +13,69 @@ use crate::{
     packet::Packet,
     peers::{ANY, PATIENCE, at, udp},
 };
+
+/// Answers what the kernel answers no more: requests of information and of address masks.
+const ANSWER: &str = "import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)
+s.bind((sys.argv[1], 0))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(2048)
+    message = bytearray(data[20:])
+    if message[0] in (15, 17):
+        message[0] += 1
+        # The type is the high byte of its word: one more, one less in the sum.
+        check = int.from_bytes(message[2:4]) - 0x100
+        message[2:4] = (check if check > 0 else check + 0xffff).to_bytes(2)
+        s.sendto(message, peer)";
+
+/// Sends a query of each kind with the same identifier, and waits for the answers.
+const ASK: &str = "import socket, struct, sys, time
+def checksum(data):
+    total = sum(struct.unpack(f'!{len(data) // 2}H', data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)
+s.settimeout(0.5)
+wanted = {14, 0, 16, 18}
+until = time.monotonic() + 10
+while wanted and time.monotonic() < until:
+    for kind in (8, 13, 15, 17):
+        rest = struct.pack('!HH', 5000, 1) + bytes(12)
+        s.sendto(struct.pack('!BBH', kind, 0, checksum(bytes([kind, 0, 0, 0]) + rest)) + rest, (sys.argv[1], 0))
+    try:
+        while wanted:
+            data, peer = s.recvfrom(2048)
+            if peer[0] == sys.argv[1]:
+                assert struct.unpack('!H', data[24:26]) == (5000,), data
+                assert checksum(data[20:]) == 0, data
+                wanted.discard(data[20])
+    except TimeoutError:
+        pass
+print(sorted(wanted))";
+
+#[test]
+fn queries_with_an_identifier_come_back_to_who_asked() {
+    let fwd = Fwd::new();
+    let outside = fwd.uplink(0).outside[0].to_string();
+    let server = Process::spawn(command_in(fwd.internet(0), &["python3", "-c", ANSWER, &outside])).expect("it starts");
+    let ready = || Ok(server.stdout().contains("ready").then_some(()));
+    wait_until(PATIENCE, "the server is ready", ready).unwrap_or_else(|error| panic!("{error}: {}", server.stderr()));
+    let pods = ["c1", "c2"].map(|role| fwd.up(role, &[]));
+    finish_all_checksums(&fwd, &[&pods[0], &pods[1]]);
+    let recording = Recording::on_uplink(&fwd);
+    for pod in &pods {
+        let missing = inside(pod, &["python3", "-c", ASK, &outside]);
+        assert_eq!(missing.trim(), "[]", "types of answers that did not come");
+    }
+    // The host asks with the same identifier, and gets its own answers.
+    assert_eq!(fwd.on_host(&["python3", "-c", ASK, &outside]).trim(), "[]");
+    let seen = recording.assert_clean();
+    for kind in [8, 13, 15, 17] {
+        assert!(seen.iter().any(|packet| packet.icmp_type() == Some((kind, 0))), "type {kind}: {seen:#?}");
+    }
+    assert_eq!(fwd.counted("from_ns", "dropped", Some("IcmpType")), 0);
+}
 
 /// A connected socket hears that nobody listens.
 #[track_caller]

@@ -9,7 +9,7 @@ pub const SLOT_NONE: u32 = 0;
 pub const PURGE_SLICE: u32 = 8192;
 
 /// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
-/// the packet, ICMP echo with its identifier in both port fields.
+/// the packet, queries of ICMP with their identifier in both port fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Tuple {
@@ -25,10 +25,10 @@ pub struct Tuple {
     pub ifindex: u32,
     /// IP protocol.
     pub proto: u8,
-    /// Explicit padding, as a byte and a word: LLVM sets three bytes to zero by a loop.
-    pub _pad: u8,
+    /// Of an ICMP query other than echo, and its answer, the type of the request; 0 otherwise. See [`crate::wire::icmp::query`].
+    pub query: u8,
     /// Explicit padding.
-    pub _pad2: u16,
+    pub _pad: u16,
 }
 record!(Tuple, 20);
 

@@ -3,7 +3,7 @@
 use crate::{
     abi::Tuple,
     plain::Key,
-    wire::{ipv4, l4},
+    wire::{icmp, ipv4, l4},
 };
 
 impl Tuple {
@@ -18,8 +18,8 @@ impl Tuple {
             dport: l4.dst_port,
             ifindex,
             proto: l4.proto as u8,
+            query: icmp::query(l4.icmp_type),
             _pad: 0,
-            _pad2: 0,
         }
     }
 }
@@ -29,25 +29,26 @@ impl Tuple {
     #[inline(always)]
     #[must_use]
     pub const fn without_ports(ip: &ipv4::Header, ifindex: u32) -> Self {
-        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, _pad: 0, _pad2: 0 }
+        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, query: 0, _pad: 0 }
     }
 
     /// The tuple of a packet that answers this one, and enters by `ifindex`.
     #[inline(always)]
     #[must_use]
     pub const fn answer(&self, ifindex: u32) -> Self {
-        let Self { saddr, daddr, sport, dport, proto, .. } = *self;
-        Self { saddr: daddr, daddr: saddr, sport: dport, dport: sport, ifindex, proto, _pad: 0, _pad2: 0 }
+        let Self { saddr, daddr, sport, dport, proto, query, .. } = *self;
+        Self { saddr: daddr, daddr: saddr, sport: dport, dport: sport, ifindex, proto, query, _pad: 0 }
     }
 }
 
-/// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP echo carries
+/// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP query carries
 /// its identifier in both port fields.
 #[inline(always)]
 #[must_use]
 pub const fn outbound_reply(out: &Tuple, uplink: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
     let sport = if out.proto == l4::Proto::Icmp as u8 { port } else { out.dport };
-    Tuple { saddr: out.daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto: out.proto, _pad: 0, _pad2: 0 }
+    let Tuple { daddr, proto, query, .. } = *out;
+    Tuple { saddr: daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto, query, _pad: 0 }
 }
 
 /// The tuple that a host's own packet with tuple `out` would claim: the reply, untranslated.
@@ -78,8 +79,8 @@ mod tests {
             dport: [0, 80],
             ifindex: 7,
             proto: 6,
+            query: 0,
             _pad: 0,
-            _pad2: 0,
         }
     }
 

@@ -146,7 +146,11 @@ fn what_is_embedded_too_short_or_wrong_is_refused() {
     assert_eq!(changed(0, 0x44), Err(DropReason::Malformed));
     assert_eq!(changed(7, 1), Err(DropReason::Fragment), "a later fragment");
     assert!(changed(6, 0x20).is_ok(), "a first fragment has its ports");
-    let mut timestamp = packet(ICMP, ends, [[1, 2], [1, 2]], 0, &[]);
-    timestamp[20] = 13;
-    assert_eq!(read(&error(router, 3, &timestamp)), Err(DropReason::IcmpType));
+    let mut message = packet(ICMP, ends, [[1, 2], [1, 2]], 0, &[]);
+    message[20] = 10;
+    assert_eq!(read(&error(router, 3, &message)), Err(DropReason::IcmpType), "no query");
+    message[20] = 13;
+    let (_, timestamp) = read(&error(router, 3, &message)).expect("a query");
+    assert!(timestamp.is_none_or(true) && !timestamp.is_none_or(false));
+    assert_eq!(timestamp.answer(7).query, 13, "not the flow of an echo with the same identifier");
 }

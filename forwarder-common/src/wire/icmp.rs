@@ -11,6 +11,13 @@ pub const TIME_EXCEEDED: u8 = 11;
 /// Type of "parameter problem".
 pub const PARAMETER_PROBLEM: u8 = 12;
 
+/// Type of a timestamp request; one more is the reply.
+pub const TIMESTAMP: u8 = 13;
+/// Type of an information request (obsolete: RFC 6918); one more is the reply.
+pub const INFORMATION: u8 = 15;
+/// Type of an address mask request (RFC 950); one more is the reply.
+pub const ADDRESS_MASK: u8 = 17;
+
 /// Length of the header, bytes.
 pub const LEN: usize = 8;
 
@@ -18,7 +25,7 @@ pub const LEN: usize = 8;
 pub mod field {
     /// Checksum over the whole message.
     pub const CHECK: usize = 2;
-    /// Identifier of an echo.
+    /// Identifier of an echo or another query.
     pub const ID: usize = 4;
 }
 
@@ -27,4 +34,44 @@ pub mod field {
 #[must_use]
 pub const fn is_error(icmp_type: u8) -> bool {
     matches!(icmp_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
+}
+
+/// Whether this type is a query with an identifier: those that the kernel's NAT translates too (`valid_new` in
+/// net/netfilter/nf_conntrack_proto_icmp.c).
+#[inline(always)]
+#[must_use]
+pub const fn is_request(icmp_type: u8) -> bool {
+    matches!(icmp_type, ECHO_REQUEST | TIMESTAMP | INFORMATION | ADDRESS_MASK)
+}
+
+/// Whether this type answers such a query.
+#[inline(always)]
+#[must_use]
+pub const fn is_reply(icmp_type: u8) -> bool {
+    icmp_type == ECHO_REPLY || icmp_type != ECHO_REQUEST + 1 && is_request(icmp_type.wrapping_sub(1))
+}
+
+/// What tells a query and its answer from those with the same identifier: the type of the request, 0 for echo, as for everything that
+/// is no query at all.
+#[inline(always)]
+#[must_use]
+pub const fn query(icmp_type: u8) -> u8 {
+    if icmp_type < TIMESTAMP { 0 } else { (icmp_type - 1) & !1 | 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_and_their_answers_belong_together() {
+        let requests: std::vec::Vec<u8> = (0..=255).filter(|kind| is_request(*kind)).collect();
+        let replies: std::vec::Vec<u8> = (0..=255).filter(|kind| is_reply(*kind)).collect();
+        assert_eq!((requests.as_slice(), replies.as_slice()), (&[8, 13, 15, 17][..], &[0, 14, 16, 18][..]));
+        for (request, reply) in requests.into_iter().zip(replies) {
+            let expected = if request == ECHO_REQUEST { 0 } else { request };
+            assert_eq!((query(request), query(reply)), (expected, expected));
+        }
+        assert_eq!(query(0), 0, "what is no ICMP has no type");
+    }
 }

@@ -1,4 +1,4 @@
-//! TCP (RFC 9293 §3.1), UDP (RFC 768) and ICMP echo (RFC 792) as far as NAT reads them.
+//! TCP (RFC 9293 §3.1), UDP (RFC 768) and queries of ICMP (RFC 792) as far as NAT reads them.
 
 use network_types::ip::IpProto;
 
@@ -35,7 +35,7 @@ pub mod tcp_flag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Proto {
-    /// ICMP echo, by its identifier.
+    /// ICMP queries, by their identifier.
     Icmp = IpProto::Icmp as u8,
     /// TCP.
     Tcp = IpProto::Tcp as u8,
@@ -72,9 +72,9 @@ const fn needed(proto: u8) -> usize {
 pub struct Header {
     /// Protocol.
     pub proto: Proto,
-    /// Source port, or the identifier of an echo.
+    /// Source port, or the identifier of a query.
     pub src_port: [u8; 2],
-    /// Destination port, or the identifier of an echo.
+    /// Destination port, or the identifier of a query.
     pub dst_port: [u8; 2],
     /// TCP flags; 0 for others.
     pub tcp_flags: u8,
@@ -108,7 +108,7 @@ const fn ends_behind(ip: &ipv4::Header, bytes: usize) -> Result<(), DropReason> 
 ///
 /// # Errors
 /// [`DropReason::Fragment`] for fragments, [`DropReason::Protocol`] for other protocols, [`DropReason::IcmpType`] for ICMP
-/// other than echo, [`DropReason::Truncated`] and [`DropReason::Malformed`].
+/// other than queries and their answers, [`DropReason::Truncated`] and [`DropReason::Malformed`].
 #[inline(always)]
 pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropReason> {
     if ip.fragment {
@@ -157,7 +157,7 @@ fn read<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropRea
         ICMP => {
             ends_behind(ip, 8)?;
             let [icmp_type, _, _, _, id0, id1, ..] = packet.load::<8>(off)?;
-            if icmp_type != icmp::ECHO_REQUEST && icmp_type != icmp::ECHO_REPLY {
+            if !icmp::is_request(icmp_type) && !icmp::is_reply(icmp_type) {
                 return Err(DropReason::IcmpType);
             }
             let id = [id0, id1];

@@ -309,8 +309,8 @@ extern "C" fn fwd_unsolicited(skb: *mut __sk_buff, tuple: *const Tuple, tcp_flag
             dport: tuple.sport,
             ifindex: internal.endpoint,
             proto: tuple.proto,
+            query: tuple.query,
             _pad: 0,
-            _pad2: 0,
         };
     }
     1

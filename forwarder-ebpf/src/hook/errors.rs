@@ -2,7 +2,7 @@
 //! neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
 //!
 //! In steps that are global functions: the verifier looks at each once, and each has a stack of its own, because 512 bytes for all
-//! do not hold two packets' headers. The hooks come here only when the parser has found ICMP other than echo.
+//! do not hold two packets' headers. The hooks come here only when the parser has found ICMP that is no query.
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
@@ -45,7 +45,7 @@ impl Found {
     }
 }
 
-/// ICMP other than an echo request that leaves a namespace: an error about what was delivered into it is sent as its flow is.
+/// ICMP other than a query that leaves a namespace: an error about what was delivered into it is sent as its flow is.
 /// Anything else may still go to a neighbour or to the host.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
@@ -61,7 +61,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     if is_drop(code) { Action::DROP } else { Action::NEXT }
 }
 
-/// ICMP other than an echo reply that arrives by an uplink: an error about what a flow has sent, or the host's.
+/// ICMP other than the answer to a query that arrives by an uplink: an error about what a flow has sent, or the host's.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
     let found = find(skb, l3, IN);
@@ -76,7 +76,7 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
     if is_drop(code) { Action::DROP } else { Action::NEXT }
 }
 
-/// ICMP other than an echo request with a container's source, which the kernel forwarded to an uplink. Returns the code of the
+/// ICMP other than a query with a container's source, which the kernel forwarded to an uplink. Returns the code of the
 /// verdict.
 #[inline(always)]
 pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
@@ -174,8 +174,7 @@ extern "C" fn fwd_error_flow(skb: *mut __sk_buff, way: u32) -> u64 {
 fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
     let IcmpError { ip, embedded } = error().ok_or(DropReason::Contended)?;
     // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
-    let echo = if way == IN { icmp::ECHO_REQUEST } else { icmp::ECHO_REPLY };
-    if ip.dst != embedded.ip.src || !embedded.is_none_or(echo) {
+    if ip.dst != embedded.ip.src || !embedded.is_none_or(way == IN) {
         return Err(DropReason::IcmpType);
     }
     let ifindex = match way {

@@ -108,11 +108,11 @@ pub(super) fn count_here(skb: Skb, code: u32) {
     count::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
 }
 
-/// The transport header of a packet that may open a flow: an echo reply may not.
+/// The transport header of a packet that may open a flow: the answer to a query may not.
 #[inline(always)]
 fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> {
     let l4 = l4::parse(bytes, ip)?;
-    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+    if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return Err(DropReason::IcmpType);
     }
     Ok(l4)

@@ -115,7 +115,7 @@ fn strange(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
 fn may_be_reply(l4: &l4::Header) -> bool {
     let Some(config) = config() else { return false };
     let port = u16::from_be_bytes(l4.dst_port);
-    let foreign = l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REPLY;
+    let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
     !foreign && port >= config.nat_port_min && port <= config.nat_port_max
 }
 

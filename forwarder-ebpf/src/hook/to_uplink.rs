@@ -111,7 +111,7 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
     let bytes = skb.all_headers();
     let ip = ipv4::parse(&bytes, l3)?;
     let l4 = l4::parse(&bytes, &ip)?;
-    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+    if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return Err(DropReason::IcmpType);
     }
     let endpoint = ADDRESSES.get_ptr(&mapped(ip.src)).ok_or(DropReason::Untranslated)?;
@@ -159,7 +159,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         return Ok(None);
     }
     let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
-    if is_icmp && l4.icmp_type != icmp::ECHO_REQUEST {
+    if is_icmp && !icmp::is_request(l4.icmp_type) {
         return Ok(None);
     }
     let tuple = Tuple::of(ip, &l4, 0);

@@ -39,7 +39,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 const LATER: u32 = 1 << 16;
 
 /// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
-/// the type of ICMP that may pass. Returns 0 or what [`LATER`] describes.
+/// the type of an echo of which the kind, a request or a reply, may pass. Returns 0 or what [`LATER`] describes.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
@@ -75,8 +75,14 @@ fn recognise(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usize) -
         return Ok(LATER);
     }
     let l4 = l4::parse_first(&bytes, &ip)?;
-    if l4.proto as u8 == Proto::Icmp as u8 && u32::from(l4.icmp_type) != query {
-        return Err(DropReason::IcmpType);
+    if l4.proto as u8 == Proto::Icmp as u8 {
+        let answers = query == u32::from(icmp::ECHO_REPLY);
+        let wanted = if answers { icmp::is_reply(l4.icmp_type) } else { icmp::is_request(l4.icmp_type) };
+        tuple.query = icmp::query(l4.icmp_type);
+        // The records of fragments remember identifiers, and not of what: that is echo.
+        if !wanted || ip.fragment && tuple.query != 0 {
+            return Err(DropReason::IcmpType);
+        }
     }
     tuple.sport = l4.src_port;
     tuple.dport = l4.dst_port;

@@ -39,7 +39,7 @@ pub(crate) unsafe extern "C" fn nothing(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `run` gave it; so below.
     let walk = unsafe { &mut *walk };
     let (tuple, _) = begin(index, walk);
-    end(walk, Some(MTU ^ u16::from(tuple._pad)))
+    end(walk, Some(MTU ^ tuple._pad))
 }
 
 /// See the program `direct`.

@@ -74,8 +74,8 @@ pub(crate) fn outbound(flow: u32) -> Tuple {
         dport: 443_u16.to_be_bytes(),
         ifindex: HOST_END,
         proto: Proto::Tcp as u8,
+        query: 0,
         _pad: 0,
-        _pad2: 0,
     }
 }
 

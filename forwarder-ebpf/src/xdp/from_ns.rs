@@ -24,7 +24,7 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
     let bytes = frame.bytes();
     let Ok(headers) = Headers::read(&bytes) else { return PASS };
     let Headers { ip, l4 } = headers;
-    if l4.proto as u8 == Proto::Icmp as u8 && l4.icmp_type != icmp::ECHO_REQUEST {
+    if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
