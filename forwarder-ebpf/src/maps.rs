@@ -47,6 +47,10 @@ pub(crate) static NETWORKS: HashMap<u32, Network, 1024, LAZY> = HashMap::new();
 #[btf_map]
 pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
 
+/// IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
+#[btf_map]
+pub(crate) static ROUTE_MTUS: LpmTrie<[u8; 4], u32, 4096> = LpmTrie::new();
+
 /// Interface → uplink.
 #[btf_map]
 pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();

@@ -14,8 +14,9 @@ use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
     flow::hash,
     guard::{is_martian_destination, is_martian_source},
+    packet::{L3_OFF, PacketBytes as _},
     verdict::{DropReason, PuntReason, Verdict},
-    wire::ipv4::is_multicast_or_broadcast,
+    wire::ipv4::{self, is_multicast_or_broadcast},
 };
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         life,
         store::{self, Hit},
     },
-    maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, QUESTION, SUBNETS, UPLINKS, config},
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, QUESTION, ROUTE_MTUS, SUBNETS, UPLINKS, config},
     skb::Skb,
 };
 
@@ -233,10 +234,11 @@ fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
     const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
     const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
     let question = QUESTION.get_ptr_mut(0)?;
+    let tos = tos(Skb::from_ptr(skb), tuple);
     // SAFETY: this CPU's element, which nobody else uses while the program runs, and which lives as long as it; the helper gets
     // its exact size.
     unsafe {
-        ask(&mut *question, tuple, input);
+        ask(&mut *question, tuple, input, tos);
         let mut sources = BPF_FIB_LOOKUP_SRC;
         let mut result = fib_lookup(skb.cast(), question, SIZE, sources);
         if result == EINVAL {
@@ -247,7 +249,7 @@ fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
         if result == NO_NEIGH {
             // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
             // before 6.3 cannot leave out the neighbour.
-            ask(&mut *question, tuple, input);
+            ask(&mut *question, tuple, input, tos);
             if fib_lookup(skb.cast(), question, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
                 fib_lookup(skb.cast(), question, SIZE, sources);
                 (*question).__bindgen_anon_1.mtu_result = u16::MAX;
@@ -261,9 +263,19 @@ fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
             out_if: (*question).ifindex,
             next_hop: next_hop(&*question),
             source: (*question).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
-            mtu: (*question).__bindgen_anon_1.mtu_result.into(),
+            mtu: mtu_of(tuple.daddr).min((*question).__bindgen_anon_1.mtu_result.into()),
             question: &*question,
         })
+    }
+}
+
+/// The MTU that the route to `addr` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
+/// the helper tells it only where it is locked. `u32::MAX` if it asks for none.
+#[inline(always)]
+fn mtu_of(addr: [u8; 4]) -> u32 {
+    match ROUTE_MTUS.get(&Key::new(32, addr)) {
+        Some(mtu) if *mtu != 0 => *mtu,
+        _ => u32::MAX,
     }
 }
 
@@ -280,9 +292,19 @@ fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
     }
 }
 
+/// The type of service of a packet that leaves a namespace, by which rules may route it. What the kernel has forwarded, or comes from
+/// outside, opens a flow without: its route is looked up with the next packet that is a second younger.
+#[inline(always)]
+fn tos(skb: Skb, tuple: &Tuple) -> u8 {
+    if skb.ifindex() != tuple.ifindex {
+        return 0;
+    }
+    skb.linear().load::<1>(L3_OFF.wrapping_add(ipv4::field::TOS)).map_or(0, |[tos]| tos)
+}
+
 /// Fills in the question.
 #[inline(always)]
-fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
+fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
     clear(question);
     question.family = AF_INET;
     question.l4_protocol = tuple.proto;
@@ -291,6 +313,7 @@ fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32) {
     // A length that always fits, so that the helper tells the MTU of the route.
     question.__bindgen_anon_1.tot_len = 1;
     question.ifindex = input;
+    question.__bindgen_anon_2.tos = tos;
     question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
     question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
 }

@@ -93,6 +93,8 @@ mod raw;
 #[cfg(test)]
 mod resolver;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod stun;
 #[cfg(test)]
 mod surroundings;

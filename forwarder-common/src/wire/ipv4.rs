@@ -4,6 +4,8 @@ use crate::{checksum, packet::PacketBytes, verdict::DropReason};
 
 /// Offsets of the fields from the start of the header, bytes.
 pub mod field {
+    /// Type of service: DSCP and ECN.
+    pub const TOS: usize = 1;
     /// Total length of the packet, bytes.
     pub const TOTAL_LEN: usize = 2;
     /// Time to live.

@@ -31,6 +31,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "ADDRESSES",
     "NETWORKS",
     "SUBNETS",
+    "ROUTE_MTUS",
     "UPLINKS",
     "COUNTERS",
     "FLOW_INDEX",

@@ -20,6 +20,7 @@ mod occupancy;
 mod parallel;
 mod probe;
 mod records;
+mod route_mtus;
 mod rundir;
 mod slots;
 mod standstill;

@@ -88,6 +88,7 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     let (gathered, plan) = settle_up(context, request)?;
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, observer)?;
+    runner.follow_routes();
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
@@ -153,6 +154,7 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
     all_of(runner.run_all(&plan.ops, observer))?;
+    runner.follow_routes();
     Ok(DownResult::of(&plan))
 }
 

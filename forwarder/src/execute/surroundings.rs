@@ -8,10 +8,13 @@ use super::record;
 use crate::{
     Result,
     dataplane::Dataplane,
-    netlink::{Interface, Netlink, forward_chains, xfrm_policies},
-    reconcile::{Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name},
+    netlink::{Interface, Netlink, forward_chains, mark_rules, xfrm_policies},
+    reconcile::{Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus},
     sysctl,
 };
+
+const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
+    larger than a route allows, or smaller: any `fwd up` reads them again";
 
 /// Whether bridged IPv4 packets pass the chains of the forward hook.
 const BRIDGED: &str = "net/bridge/bridge-nf-call-iptables";
@@ -29,8 +32,20 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
     read(!kernel && !ignores, kernel || record.is_none())
 }
 
+/// Tells the programs the MTUs that routes ask for, as they are now.
+///
+/// # Errors
+/// The routes cannot be read, or the map cannot be written.
+pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Result<()> {
+    match plane.filter(|plane| plane.is_loaded()) {
+        Some(plane) => plane.set_route_mtus(&route_mtus(&netlink.routes()?)),
+        None => Ok(()),
+    }
+}
+
 fn read(policies: bool, chains: bool) -> Result<Surroundings> {
     Ok(Surroundings {
+        marks: if chains { mark_rules()? } else { Vec::new() },
         policies: if policies { xfrm_policies()? } else { Vec::new() },
         chains: if chains { forward_chains()? } else { Vec::new() },
         bridged: chains && sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"),
@@ -44,7 +59,12 @@ fn read(policies: bool, chains: bool) -> Result<Surroundings> {
 /// The records cannot be read. What cannot be read of the rest is one of the problems.
 pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
     let records = record::read(plane)?;
-    let found = look(&records, host, network);
+    let found = look(&records, host, network).and_then(|mut found| {
+        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
+            found.push(OTHER_MTUS.into());
+        }
+        Ok(found)
+    });
     Ok(found.unwrap_or_else(|error| vec![format!("what else happens to packets on this host cannot be told: {error}")]))
 }
 

@@ -22,6 +22,7 @@ mod netnsid;
 mod offload;
 mod records;
 mod route;
+mod rule;
 mod transport;
 mod veth;
 mod xdp;
@@ -45,6 +46,7 @@ pub use self::{
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},
+    rule::{MarkRule, mark_rules},
     veth::VethSpec,
     xfrm::{Direction, XfrmPolicy, xfrm_policies},
 };

@@ -8,7 +8,9 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType, RouteVia},
+        route::{
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType, RouteVia,
+        },
     },
 };
 
@@ -31,6 +33,8 @@ pub struct Route {
     pub metric: u32,
     /// Routing table.
     pub table: u32,
+    /// The MTU that it asks for by a metric, bytes.
+    pub mtu: Option<u32>,
 }
 
 impl Netlink {
@@ -104,8 +108,8 @@ fn read(object: RouteNetlinkMessage) -> Option<Route> {
         AddressFamily::Inet6 => IpNet::V6(Ipv6Net::default()),
         _ => return None,
     };
-    let mut route =
-        Route { destination: everything, ifindex: 0, gateway: None, metric: 0, table: u32::from(header.table) };
+    let table = u32::from(header.table);
+    let mut route = Route { destination: everything, ifindex: 0, gateway: None, metric: 0, table, mtu: None };
     for attribute in message.attributes {
         match attribute {
             RouteAttribute::MultiPath(hops) => {
@@ -118,6 +122,12 @@ fn read(object: RouteNetlinkMessage) -> Option<Route> {
             }
             RouteAttribute::Priority(metric) => route.metric = metric,
             RouteAttribute::Table(table) => route.table = table,
+            RouteAttribute::Metrics(metrics) => {
+                route.mtu = metrics.into_iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(mtu),
+                    _ => None,
+                });
+            }
             attribute => take_hop(&mut route, attribute),
         }
     }

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use super::{Datapath, NetworkRecord, equivalent::on_host};
 use crate::{
     Error, Kind, Result,
-    netlink::{Direction, ForwardChain, Interface, Maker, XfrmPolicy},
+    netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy},
     text::word,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 pub struct Surroundings {
     /// Policies of IPsec that ask for something.
     pub policies: Vec<XfrmPolicy>,
+    /// Rules of routing that go by marks.
+    pub marks: Vec<MarkRule>,
     /// Chains of the forward hook.
     pub chains: Vec<ForwardChain>,
     /// What a bridge passes from one port to another goes through those chains as well (br_netfilter).
@@ -100,6 +102,13 @@ impl Surroundings {
             warnings.push(format!(
                 "this host has a policy of IPsec, which packets of network {} are sent past ({policy}): take the network down, \
                  then up again with --datapath kernel, which keeps to it, or with --ignore-xfrm",
+                network.name
+            ));
+        }
+        if let Some(rule) = self.marks.first().filter(|_| network.datapath.is_ebpf()) {
+            warnings.push(format!(
+                "this host routes packets by a mark (ip rule {rule}), which those of network {} do not have when they are forwarded: where \
+                 they should follow it, take the network down, then up again with --datapath kernel",
                 network.name
             ));
         }

@@ -6,7 +6,7 @@ mod records;
 
 use std::collections::BTreeMap;
 
-use super::{HostContext, Observer, gather::Gathered, undo::UndoLog};
+use super::{HostContext, Observer, gather::Gathered, surroundings, undo::UndoLog};
 use crate::{
     Error, Kind, Result,
     dataplane::Dataplane,
@@ -41,6 +41,13 @@ impl<'a> Runner<'a> {
         let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
         let (cookie, warnings) = (actual.host.cookie, Vec::new());
         Self { context, cookie, netlink, plane, namespaces, inside, warnings, log, draft: None }
+    }
+
+    /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
+    pub(super) fn follow_routes(&mut self) {
+        if let Err(error) = surroundings::follow_routes(self.plane.as_ref(), &self.netlink) {
+            self.warnings.push(format!("packets may be larger than a route of this host allows: {error}"));
+        }
     }
 
     /// Runs `ops` in order. If one fails, what was made is removed again, the last first.

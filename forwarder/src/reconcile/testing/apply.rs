@@ -214,7 +214,8 @@ impl World {
                 let link = net.link(&ns_if).expect("it exists");
                 assert!(link.up, "a route needs an interface that is up");
                 let (destination, gateway) = ("0.0.0.0/0".parse().expect("a route"), Some(gateway.into()));
-                let route = Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN };
+                let route =
+                    Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN, mtu: None };
                 insert(&mut net.routes, route);
             }
             Object::NsNeighbour { ns, ns_if, gateway, mac } => {

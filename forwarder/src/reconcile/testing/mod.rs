@@ -64,7 +64,7 @@ impl World {
         world.add_uplink("eth1", 3, "203.0.113.2/24");
         let gateway = Some("198.51.100.1".parse().expect("an address"));
         let destination = "0.0.0.0/0".parse().expect("a route");
-        world.host.net.routes.push(Route { destination, ifindex: 2, gateway, metric: 0, table: TABLE_MAIN });
+        world.host.net.routes.push(Route { destination, ifindex: 2, gateway, metric: 0, table: TABLE_MAIN, mtu: None });
         world
     }
 
@@ -193,5 +193,5 @@ pub(super) fn down(target: Option<&str>) -> DownRequest {
 
 fn connected(ifindex: u32, address: &str) -> Route {
     let address: ipnet::IpNet = address.parse().expect("an address");
-    Route { destination: address.trunc(), ifindex, gateway: None, metric: 0, table: TABLE_MAIN }
+    Route { destination: address.trunc(), ifindex, gateway: None, metric: 0, table: TABLE_MAIN, mtu: None }
 }

@@ -111,7 +111,7 @@ fn subnets_that_do_not_fit() {
 
 fn route(world: &mut World, destination: &str, ifindex: u32) {
     let destination = destination.parse().expect("a route");
-    world.host.net.routes.push(Route { destination, ifindex, gateway: None, metric: 0, table: TABLE_MAIN });
+    world.host.net.routes.push(Route { destination, ifindex, gateway: None, metric: 0, table: TABLE_MAIN, mtu: None });
 }
 
 #[test]
@@ -162,7 +162,14 @@ fn halves_of_a_default_route_are_no_obstacle() {
     let mut world = World::new();
     for half in ["0.0.0.0/1", "128.0.0.0/1"] {
         let destination = half.parse().expect("a route");
-        world.host.net.routes.push(Route { destination, ifindex: 3, gateway: None, metric: 0, table: TABLE_MAIN });
+        world.host.net.routes.push(Route {
+            destination,
+            ifindex: 3,
+            gateway: None,
+            metric: 0,
+            table: TABLE_MAIN,
+            mtu: None,
+        });
     }
     world.up(&request());
 }
@@ -303,7 +310,7 @@ fn namespaces_with_a_life_of_their_own() {
     refused(&busy, &request(), Kind::Conflict, &["namespace a", "eth0", "fwd exec --ns a", "fresh namespace"]);
     let mut routed = world.clone();
     let destination = "0.0.0.0/0".parse().expect("a route");
-    let route = Route { destination, ifindex: 9, gateway: None, metric: 0, table: TABLE_MAIN };
+    let route = Route { destination, ifindex: 9, gateway: None, metric: 0, table: TABLE_MAIN, mtu: None };
     routed.inside("a").net.routes.push(route);
     refused(&routed, &request(), Kind::Conflict, &["namespace a", "default route"]);
     let mut addressed = world.clone();

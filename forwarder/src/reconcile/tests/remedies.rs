@@ -40,7 +40,7 @@ fn follow(world: &mut World, request: &UpRequest) -> UpRequest {
 
 fn route(destination: &str, ifindex: u32) -> Route {
     let destination = destination.parse().expect("a route");
-    Route { destination, ifindex, gateway: None, metric: 0, table: TABLE_MAIN }
+    Route { destination, ifindex, gateway: None, metric: 0, table: TABLE_MAIN, mtu: None }
 }
 
 fn with_subnet(ns: &str, subnet: &str) -> UpRequest {
