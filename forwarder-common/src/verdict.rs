@@ -96,6 +96,9 @@ reasons! {
         OwnNetwork = 12,
         /// Nobody has answered for the next hop within a second: the kernel asks on, and tells the sender in the end.
         Unresolved = 13,
+        /// An answer of the host itself, a reset or an ICMP error, to a reply that is of an endpoint's flow, but came in by another
+        /// interface than the flow's uplink.
+        AsymmetricReply = 14,
     }
 }
 

@@ -2,9 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder::lab::{LabSpec, wait_until};
 use serde_json::Value;
 
-use crate::fwd::{Fwd, Pod, inside, pings, text, try_inside};
+use crate::{
+    fwd::{Fwd, LIMIT, Pod, inside, pings, text, try_inside},
+    peers::{ANY, PATIENCE, at, connect, echo_tcp, echoed, listen, udp},
+};
 
 /// What the host says of a packet of `size` bytes that nobody may cut.
 fn asked(pod: &Pod, size: usize, to: Ipv4Addr) -> String {
@@ -21,7 +25,10 @@ fn assert_carries(pod: &Pod, to: Ipv4Addr, mtu: usize) {
     let fits = asked(pod, mtu, to);
     assert!(fits.contains("1 received"), "{mtu} bytes to {to}: {fits}");
     let too_large = asked(pod, mtu + 1, to);
-    assert!(too_large.contains(&format!("mtu = {mtu}")) || too_large.contains(&format!("mtu={mtu}")), "{mtu}: {too_large}");
+    assert!(
+        too_large.contains(&format!("mtu = {mtu}")) || too_large.contains(&format!("mtu={mtu}")),
+        "{mtu}: {too_large}"
+    );
 }
 
 /// The warnings of an `inspect`.
@@ -53,14 +60,14 @@ fn mtu_of_a_route_holds_without_a_lock() {
             assert_eq!(warnings(&fwd, &pod), [""; 0]);
         }
         // Flows take it up as well, within a second.
-        forwarder::lab::wait_until(crate::peers::PATIENCE, "the route is looked up again", || {
+        wait_until(PATIENCE, "the route is looked up again", || {
             Ok(asked(&pod, 1301, outside[0]).contains("1300").then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error}"));
         assert_carries(&pod, outside[0], 1300);
         route("default".into(), &[]);
         fwd.ok(&["up", "--ns", &pod.name]);
-        forwarder::lab::wait_until(crate::peers::PATIENCE, "nothing asks for an MTU any more", || {
+        wait_until(PATIENCE, "nothing asks for an MTU any more", || {
             Ok(asked(&pod, 1500, outside[0]).contains("1 received").then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error}"));
@@ -72,7 +79,16 @@ fn rules_by_the_type_of_service_are_followed() {
     let fwd = Fwd::new();
     let outside = fwd.uplink(0).outside[0];
     // To nobody, but for one type of service.
-    fwd.on_host(&["ip", "route", "add", &format!("{outside}/32"), "via", &fwd.uplink(0).gateway.to_string(), "table", "100"]);
+    fwd.on_host(&[
+        "ip",
+        "route",
+        "add",
+        &format!("{outside}/32"),
+        "via",
+        &fwd.uplink(0).gateway.to_string(),
+        "table",
+        "100",
+    ]);
     fwd.on_host(&["ip", "rule", "add", "tos", "0x10", "lookup", "100", "priority", "100"]);
     fwd.on_host(&["ip", "route", "add", "prohibit", &format!("{outside}/32")]);
     let pod = fwd.up("c1", &[]);
@@ -100,4 +116,78 @@ fn rules_by_a_mark_are_told() {
     fwd.ok(&["down", "--all"]);
     let output = fwd.call(&["up", "--ns", &name, "--datapath", "kernel"]);
     assert!(output.status.success() && !output.stderr.contains("fwmark"), "the kernel follows it: {}", output.stderr);
+}
+
+/// A host whose packets leave by `eth0`, and are answered by `eth1`.
+fn asymmetric() -> Fwd {
+    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth1.rp_filter=0"]);
+    let (left, right) = (fwd.internet(0), fwd.internet(1));
+    let script = "ip link add x0 type veth peer name x1 netns \"$1\"
+        ip address add 198.18.99.1/24 dev x0
+        ip link set x0 up";
+    inside(left, &["sh", "-ec", script, "sh", right.name().as_str()]);
+    let host = fwd.uplink(0).address.to_string();
+    let script = "ip address add 198.18.99.2/24 dev x1
+        ip link set x1 up
+        sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.x1.rp_filter=0
+        ip route add \"$1\" via \"$2\"";
+    inside(right, &["sh", "-ec", script, "sh", &host, &fwd.uplink(1).address.to_string()]);
+    inside(left, &["ip", "route", "add", &host, "via", "198.18.99.2"]);
+    fwd
+}
+
+#[test]
+fn replies_that_come_in_by_another_interface_are_counted_and_named() {
+    let fwd = asymmetric();
+    let outside = fwd.uplink(0).outside[0];
+    let server = at(outside, 7000);
+    // The host knows its conversations whatever way the answers take.
+    let echo = echo_tcp(listen(fwd.internet(0), server), 1);
+    let own = connect(fwd.host(), ANY, server).expect("it connects");
+    echoed(&own, b"by the other interface");
+    drop(own);
+    echo.join().expect("the server");
+    let pod = fwd.up("c1", &["--uplink", "eth0"]);
+    assert_eq!(warnings(&fwd, &pod), [""; 0]);
+    let refused = || fwd.counted("to_uplink", "punted", Some("AsymmetricReply"));
+    let _listener = listen(fwd.internet(0), server);
+    let client =
+        pod.run(|| Ok(std::net::TcpStream::connect_timeout(&server.into(), std::time::Duration::from_secs(1)).is_ok()));
+    assert!(!client.expect("a thread inside"));
+    let tcp = refused();
+    assert!(tcp > 0);
+    let socket = udp(fwd.internet(0), server);
+    let client = udp(&pod, ANY);
+    let told = || {
+        client.send_to(b"is anybody there?", server).expect("it leaves");
+        let (_, from) = socket.recv_from(&mut [0; 32]).expect("it arrives");
+        socket.send_to(b"yes", from).expect("it leaves");
+        Ok((refused() > tcp).then_some(()))
+    };
+    wait_until(LIMIT, "the refusal of a datagram is counted", told).unwrap_or_else(|error| panic!("{error}"));
+    let shown = warnings(&fwd, &pod);
+    assert!(shown.iter().any(|warning| warning.contains("AsymmetricReply") && warning.contains("eth0")), "{shown:?}");
+    assert!(fwd.ok(&["stats"]).contains("came in by another interface"));
+}
+
+#[test]
+fn routes_over_two_uplinks_are_counted_and_named() {
+    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let hop = |number: usize| fwd.uplink(number).gateway.to_string();
+    let (left, right) = (hop(0), hop(1));
+    let hops = ["nexthop", "via", &left, "dev", "eth0", "nexthop", "via", &right, "dev", "eth1"];
+    fwd.on_host(&[&["ip", "route", "replace", "default"], &hops[..]].concat());
+    let pod = fwd.up("c1", &["--uplink", "eth0"]);
+    let client = udp(&pod, ANY);
+    let mut number = 0_u32;
+    let dropped = || {
+        number += 1;
+        // Each destination takes one of both ways.
+        client.send_to(b"which way?", at((0xc612_0000 + number).into(), 7000)).expect("it leaves");
+        Ok((fwd.counted("from_ns", "dropped", Some("RouteNotViaUplink")) > 0).then_some(()))
+    };
+    wait_until(LIMIT, "some leave by the other", dropped).unwrap_or_else(|error| panic!("{error}"));
+    let shown = warnings(&fwd, &pod);
+    assert!(shown.iter().any(|warning| warning.contains("RouteNotViaUplink")), "{shown:?}");
 }

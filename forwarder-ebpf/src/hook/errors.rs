@@ -97,7 +97,8 @@ pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
     }
     let found = Found(fwd_error_of_host(read));
     if found.word() == 0 {
-        return found.slot();
+        let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_error_refuses(skb.ifindex()) != 0;
+        return if refuses { Verdict::Punted(PuntReason::AsymmetricReply).code() } else { found.slot() };
     }
     match fwd_error_inner(skb.ptr(), found.slot(), found.word(), FORWARDED) {
         0 => Verdict::Punted(PuntReason::IcmpError).code(),
@@ -330,4 +331,19 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
         0 => otherwise(DropReason::Untranslated as u32),
         word => u64::from(slot) | u64::from(word) << 32,
     }
+}
+
+/// Whether an error of the host that was read is about a reply of an endpoint's flow by `uplink`, untranslated: 1 if so. It came in by
+/// another interface, or it would have been delivered.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_error_refuses(uplink: u32) -> u32 {
+    let Some(IcmpError { embedded, .. }) = error() else { return 0 };
+    let reply = embedded.answer(uplink).answer(uplink);
+    let hash = hash(&reply);
+    if !store::is_known(hash) {
+        return 0;
+    }
+    let hit = store::load::<true>(store::indexed(&reply, hash), &reply);
+    matches!(hit, Some(Hit { out_if, .. }) if out_if != 0).into()
 }

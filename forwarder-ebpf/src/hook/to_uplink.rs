@@ -9,7 +9,7 @@ use forwarder_common::{
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
-        l4::{self, Proto},
+        l4::{self, Proto, tcp_flag},
     },
 };
 
@@ -167,7 +167,9 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     if slot == 0 {
         let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
         if !opens {
-            return Ok(None);
+            // What came in by this uplink would have been the endpoint's.
+            let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple, skb.ifindex()) != 0;
+            return Ok(if refuses { Some(PuntReason::AsymmetricReply) } else { None });
         }
         // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
         // claim what they use before an endpoint can.

@@ -2,14 +2,17 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder_common::verdict::{DropReason, PuntReason};
 use ipnet::IpNet;
 
 use super::record;
 use crate::{
     Result,
-    dataplane::Dataplane,
+    dataplane::{Dataplane, Stat},
     netlink::{Interface, Netlink, forward_chains, mark_rules, xfrm_policies},
-    reconcile::{Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus},
+    reconcile::{
+        Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus,
+    },
     sysctl,
 };
 
@@ -60,12 +63,44 @@ fn read(policies: bool, chains: bool) -> Result<Surroundings> {
 pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
     let records = record::read(plane)?;
     let found = look(&records, host, network).and_then(|mut found| {
+        found.extend(by_other_interfaces(plane, &records, network)?);
         if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
             found.push(OTHER_MTUS.into());
         }
         Ok(found)
     });
     Ok(found.unwrap_or_else(|error| vec![format!("what else happens to packets on this host cannot be told: {error}")]))
+}
+
+/// What was lost because it left, or came in, by another interface than the uplink.
+fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&str>) -> Result<Vec<String>> {
+    let stats = plane.stats()?;
+    let count = |interface: &str, reason: &str| {
+        let same = |stat: &&Stat| stat.ifname == interface && stat.reason == Some(reason);
+        stats.iter().filter(same).map(|stat| stat.packets).sum::<u64>()
+    };
+    let mut found = Vec::new();
+    for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
+        let Some(uplink) = records.uplinks.iter().find(|uplink| uplink.index == record.uplink) else { continue };
+        let members = records.endpoints.iter().filter(|endpoint| endpoint.network == record.name);
+        let elsewhere: u64 = members.map(|member| count(&member.host_if, DropReason::RouteNotViaUplink.name())).sum();
+        if elsewhere != 0 {
+            found.push(format!(
+                "{elsewhere} packets of network {} were dropped so far (RouteNotViaUplink), because the host's route leaves by another \
+                 interface than {}: a network has one uplink, also where a route has several next hops",
+                record.name, uplink.name
+            ));
+        }
+        let refused = count(&uplink.name, PuntReason::AsymmetricReply.name());
+        if refused != 0 {
+            found.push(format!(
+                "{refused} replies to namespaces behind {} were refused by the host so far (AsymmetricReply), because they came in by \
+                 another interface: route them back by {}",
+                uplink.name, uplink.name
+            ));
+        }
+    }
+    Ok(found)
 }
 
 fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
