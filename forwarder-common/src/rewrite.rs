@@ -1,5 +1,5 @@
-//! Decide, then apply: the description of a translation. The kernel applies it with direct writes and the checksum helpers
-//! of `bpf_l4_csum_replace`; [`Rewrite::apply`] does the same to a slice.
+//! Decide, then apply: the description of a translation. The programs apply it with direct writes and checksums of their own;
+//! [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
     checksum, portless,

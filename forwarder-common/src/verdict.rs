@@ -3,19 +3,6 @@
 //! A verdict stays an enum until the last line of an entry point. Each has a code below [`crate::abi::CODES`], the index of
 //! its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–63 drops.
 
-/// Where a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// Ingress of a host end: packets that leave a namespace.
-    FromNs,
-    /// Ingress of an uplink.
-    FromUplink,
-    /// Egress of an uplink.
-    ToUplink,
-    /// Egress of a network's bridge: what the kernel sends into it.
-    ToNetwork,
-}
-
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -50,13 +37,14 @@ pub const fn is_drop(code: u32) -> bool {
     code >= 16
 }
 
-/// Declares an enum of reasons with their stable names.
+/// Declares an enum of reasons with their stable names. The documentation of a reason says what it means, to users too; behind `=>`
+/// stands what they can do about it.
 macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $code:literal $(=> $advice:literal)?,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum $name { $($(#[$doc])* $variant = $code,)* }
+        pub enum $name { $($(#[doc = $doc])* $variant = $code,)* }
 
         impl $name {
             /// Every reason.
@@ -66,6 +54,18 @@ macro_rules! reasons {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant),)* }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*),)* }
+            }
+
+            /// What can be done about it, if anything should.
+            #[must_use]
+            pub const fn advice(self) -> Option<&'static str> {
+                match self { $(Self::$variant => { [$($advice)?].first().copied() })* }
             }
         }
     };
@@ -83,14 +83,14 @@ reasons! {
         /// TTL at its end: the kernel answers with time exceeded. Inbound: already translated.
         TtlExceeded = 6,
         /// Larger than the MTU of the way out: the kernel fragments it or answers. Inbound: already translated.
-        TooBig = 7,
+        TooBig = 7 => "Lower the MTU inside, or let TCP know it: `fwd up --clamp-mss`.",
         /// No route, or one that forbids: the kernel answers.
-        Unreachable = 8,
+        Unreachable = 8 => "`ip route get DESTINATION` on the host shows what the kernel makes of it.",
         /// Translated for a socket of the host itself.
         HostFlow = 9,
-        /// A container's packet that the kernel forwarded, translated on its way out.
+        /// A namespace's packet that the kernel forwarded, translated on its way out.
         Translated = 10,
-        /// An ICMP error of the host, in which a container's address was replaced.
+        /// An ICMP error of the host, in which a namespace's address was replaced.
         IcmpError = 11,
         /// To an address of the own network that no endpoint has: perhaps something else at the bridge does.
         OwnNetwork = 12,
@@ -106,71 +106,71 @@ reasons! {
     /// Why a packet is thrown away.
     DropReason {
         /// Ends before its headers do.
-        Truncated = 16,
+        Truncated = 16 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Not IPv4, wrong header length, or wrong total length.
-        Malformed = 17,
+        Malformed = 17 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// IPv6 is not forwarded.
-        Ipv6 = 18,
+        Ipv6 = 18 => "Nothing: every namespace sends some by itself when its interface comes up.",
         /// An Ethernet type other than IPv4, IPv6 and ARP.
-        EtherType = 19,
+        EtherType = 19 => "Nothing but IPv4 and ARP is forwarded; programs that speak over Ethernet itself need a bridge of their own.",
         /// The source is not the endpoint's address.
-        SpoofedSource = 20,
+        SpoofedSource = 20 => "A router inside needs `fwd up --allow-spoof`; anything else there should use the address that it was given.",
         /// A fragment, whose ports are not known.
-        Fragment = 21,
+        Fragment = 21 => "Send smaller packets.",
         /// A protocol that cannot be translated.
-        Protocol = 22,
+        Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
         /// ICMP that is neither echo nor an error about a known flow.
-        IcmpType = 23,
+        IcmpType = 23 => "Only echo, and errors about known flows, are translated.",
         /// The route leaves by an interface that is neither the uplink nor a network of `fwd`.
-        RouteNotViaUplink = 24,
+        RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; `fwd up --uplink` that interface.",
         /// The uplink has no address to appear behind.
-        NoUplinkAddress = 25,
+        NoUplinkAddress = 25 => "Give the uplink an IPv4 address, then `fwd up` again.",
         /// No free port towards this destination.
-        PortsExhausted = 26,
+        PortsExhausted = 26 => "Widen `--nat-ports` when the first network comes up; `fwd stats --nat` shows how full the ports are.",
         /// The flow table is full of established flows.
-        TableFull = 27,
+        TableFull = 27 => "Raise `--max-flows` when the first network comes up; `fwd stats --nat` shows how full the table is.",
         /// From outside straight to the address of an endpoint.
-        DirectToEndpoint = 28,
-        /// A container's packet on its way out that cannot be translated.
-        Untranslated = 29,
+        DirectToEndpoint = 28 => "Addresses of namespaces are not reached from outside.",
+        /// A namespace's packet on its way out that cannot be translated.
+        Untranslated = 29 => "Fragments and unusual packets that only the kernel could forward would leave with an inner address.",
         /// The interface is not (or no longer) an endpoint.
-        NoEndpoint = 30,
+        NoEndpoint = 30 => "`fwd up` for the namespace makes its records anew.",
         /// A helper of the kernel refused to change the packet.
-        Rewrite = 31,
+        Rewrite = 31 => "The kernel had no memory for the packet, or it was cut meanwhile.",
         /// A reset or an answer that belongs to no flow.
-        NoFlow = 32,
+        NoFlow = 32 => "The flow ended before, or never was: see `fwd up --timeout` if it was idle for long.",
         /// Another CPU ended or made the same flow at this moment.
-        Contended = 33,
+        Contended = 33 => "Nothing: the next packet of the flow gets through.",
         /// The Ethernet source is not the endpoint's, on a frame that the bridge would see.
-        SpoofedMac = 34,
+        SpoofedMac = 34 => "A bridge or VM inside needs `fwd up --allow-spoof`.",
         /// ARP that speaks for another address or another MAC than the endpoint's.
-        ArpSpoof = 35,
+        ArpSpoof = 35 => "Something inside claims an address that is not its own.",
         /// An address that no packet on the wire may have there (RFC 1812 §5.3.7); from outside, a source in a network of `fwd`.
-        Martian = 36,
+        Martian = 36 => "Something sends to or from an address that no packet may have, such as 127.0.0.1 or 0.0.0.0.",
         /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3).
-        SourceRoute = 37,
+        SourceRoute = 37 => "Refused by everybody for security; send without that option.",
         /// A later fragment that came before the first, whose ports would name its flow.
-        FragmentUnknown = 38,
+        FragmentUnknown = 38 => "Fragments came in another order, or the first was lost. Send smaller packets.",
         /// Fragments that overlap (refused as by RFC 5722), or reach beyond 65,535 bytes.
-        FragmentOverlap = 39,
+        FragmentOverlap = 39 => "Somebody may try to pass by a filter.",
         /// A fragment so small that the transport header is cut (RFC 1858, RFC 3128).
-        FragmentTiny = 40,
+        FragmentTiny = 40 => "Somebody may try to pass by a filter.",
         /// A protocol without ports that another endpoint or the host speaks with the same destination.
-        Ambiguous = 41,
+        Ambiguous = 41 => "One namespace at a time speaks such a protocol with one destination: wait until the other is idle.",
         /// The endpoint has as many flows as it may.
-        EndpointFull = 42,
+        EndpointFull = 42 => "Raise `--max-flows-per-ns` when the first network comes up.",
         /// A frame with a VLAN tag.
-        Vlan = 43,
+        Vlan = 43 => "Send without a tag: the namespace's interface is no trunk.",
         /// Has the address of an endpoint, but did not come from the endpoint's network: another interface of the host, or a program
         /// on the host, speaks in its name.
-        NotFromNetwork = 44,
+        NotFromNetwork = 44 => "Look for another bridge or program of the host that uses addresses of a network of fwd.",
         /// To or from another network of `fwd`: they are isolated from each other.
-        OtherNetwork = 45,
+        OtherNetwork = 45 => "Put both namespaces on one network: `fwd up --network NAME`.",
         /// Forwarded by the kernel into a network of `fwd` from another interface of the host, and of no flow.
-        FromOtherInterface = 46,
+        FromOtherInterface = 46 => "Namespaces are reached from the host and their own network only.",
         /// Leaves a checksum to a device, to be written where no checksum is: over a port, or over an address.
-        ChecksumOffload = 47,
+        ChecksumOffload = 47 => "A program inside forges offload requests (virtio headers of raw sockets).",
         /// The checksum of the IPv4 header is wrong.
-        HeaderChecksum = 48,
+        HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
     }
 }

@@ -33,6 +33,8 @@ mod datapath;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod dry_run;
+#[cfg(test)]
 mod fast_path;
 #[cfg(test)]
 mod flood;
@@ -94,6 +96,8 @@ mod raw;
 mod resolver;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod shown;
 #[cfg(test)]
 mod stun;
 #[cfg(test)]

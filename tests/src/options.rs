@@ -110,7 +110,7 @@ fn dry_run_shows_lines_that_act_on_this_host() {
     let plan = fwd.ok(&["up", "--ns", &fwd.name("c1"), "--dry-run"]);
     for line in [
         format!(" ip -n {host} link add fwd0 "),
-        format!(" nsenter --net=/run/netns/{host} bpftool net attach tcx_egress "),
+        format!(" # nsenter --net=/run/netns/{host} bpftool net attach tcx_egress "),
         format!(" ip netns add {}\n", fwd.name("c1")),
         format!(" ip -n {} link set lo up\n", fwd.name("c1")),
     ] {

@@ -80,8 +80,8 @@ pub const fn is_v4(addr: [u32; 4]) -> bool {
 macro_rules! record {
     ($type:ty, $size:expr) => {
         const _: () = assert!(core::mem::size_of::<$type>() == $size);
-        // SAFETY: `#[repr(C)]`, only integer fields and arrays of them, and no implicit padding: the size assertion above
-        // fails if a field is added without its padding.
+        // SAFETY: `#[repr(C)]`, only integer fields and arrays of them, and padding spelled out as fields: whoever adds a field has to
+        // change the size above, and looks.
         #[cfg(feature = "user")]
         unsafe impl aya::Pod for $type {}
     };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     dataplane::{Backend, Sizes},
-    netlink::LinkLayer,
+    netlink::{LinkLayer, nft::TABLE},
     netns::DIRECTORY,
     text::word,
 };
@@ -41,9 +41,20 @@ impl Op {
             | Object::Port { .. }
             | Object::Fdb { .. }
             | Object::Neighbour { .. }) => here(outside(object, make)),
-            object => here(data_path(object, make, &word(pins))),
+            // Other tools can neither load the programs nor fill in the records: shown, but not to be pasted.
+            object => {
+                let lines = data_path(object, make, &word(pins));
+                let notes: Vec<bool> = lines.iter().map(|line| !runs_by_hand(line)).collect();
+                let note = |(line, note): (String, bool)| if note { format!("# {line}") } else { line };
+                here(lines).into_iter().zip(notes).map(note).collect()
+            }
         }
     }
+}
+
+/// Whether a line of the data path is a command that other tools take, or a comment already.
+fn runs_by_hand(line: &str) -> bool {
+    ["sysctl ", "rm ", "#"].iter().any(|start| line.starts_with(start))
 }
 
 /// A command line that acts in the namespace `host`, as far as it acts in a namespace at all.
@@ -84,12 +95,12 @@ fn inside(object: &Object, make: bool) -> Vec<String> {
         Object::NsNeighbour { ns, ns_if, gateway, mac } => {
             format!("{} neigh {replace} {gateway} lladdr {} dev {ns_if} nud permanent", ip(ns), mac_text(*mac))
         }
-        Object::ResolvConf { ns, .. } => {
+        Object::ResolvConf { ns, contents } => {
             let directory = word(&format!("/etc/netns/{ns}"));
             return match make {
                 true => vec![
                     format!("mkdir -p {directory}"),
-                    format!("cp /run/systemd/resolve/resolv.conf {directory}/resolv.conf"),
+                    format!("printf %s {} >{directory}/resolv.conf", word(contents)),
                 ],
                 false => vec![format!("rm {directory}/resolv.conf"), format!("rmdir {directory}")],
             };
@@ -126,24 +137,34 @@ fn outside(object: &Object, make: bool) -> Vec<String> {
         }
         Object::Masquerade { subnet, uplink, .. } if make => {
             return vec![
-                "nft add table ip fwd".into(),
-                "nft 'add chain ip fwd postrouting { type nat hook postrouting priority srcnat; }'".into(),
-                format!("nft add rule ip fwd postrouting ip saddr {subnet} oifname {} masquerade", word(uplink)),
+                format!("nft add table ip {TABLE}"),
+                format!("nft 'add chain ip {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
+                nft(format!("add rule ip {TABLE} postrouting ip saddr {subnet} oifname \"{uplink}\" masquerade")),
             ];
         }
-        Object::Masquerade { .. } => "nft delete table ip fwd".into(),
+        Object::Masquerade { .. } => rule_removal("postrouting"),
         Object::Isolation { bridge, .. } if make => {
-            let others = format!("oifname {0} iifname != {0}", word(bridge));
+            let others = format!("oifname \"{bridge}\" iifname != \"{bridge}\"");
             return vec![
-                "nft add table ip fwd".into(),
-                "nft 'add chain ip fwd forward { type filter hook forward priority filter; }'".into(),
-                format!("nft add rule ip fwd forward {others} ct state ! established,related drop"),
+                format!("nft add table ip {TABLE}"),
+                format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
+                nft(format!("add rule ip {TABLE} forward {others} ct state != {{ established, related }} drop")),
             ];
         }
-        Object::Isolation { .. } => "nft flush chain ip fwd forward".into(),
+        Object::Isolation { .. } => rule_removal("forward"),
         _ => return Vec::new(),
     };
     vec![line]
+}
+
+/// A statement of nft as one word of the shell.
+fn nft(statement: String) -> String {
+    format!("nft {}", word(&statement))
+}
+
+/// A rule is deleted by its handle; the table goes with the last one.
+fn rule_removal(chain: &str) -> String {
+    format!("# nft -a list chain ip {TABLE} {chain}; nft delete rule ip {TABLE} {chain} handle …")
 }
 
 /// Objects that only `fwd` has: its maps and programs, and the sysctls it remembers.

@@ -66,7 +66,7 @@ pub enum Datapath {
 }
 
 impl Datapath {
-    /// `tc` or `kernel`.
+    /// `tc`, `xdp` or `kernel`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

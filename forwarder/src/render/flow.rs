@@ -37,7 +37,7 @@ pub struct FlowView {
     pub nat_port: Option<u16>,
     /// ICMP echo identifier as the namespace sees it.
     pub icmp_id: Option<u16>,
-    /// `half-open`, `established` or `closing`.
+    /// `half-open`, `answered`, `established` or `closing`.
     pub state: String,
     /// Packets out, as on the wire.
     pub tx_packets: u64,

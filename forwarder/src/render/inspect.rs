@@ -64,7 +64,7 @@ impl View for InspectView {
         let mut grid = Grid::new(look, &columns);
         for stat in &self.verdicts {
             let reason = stat.reason.as_deref().unwrap_or("-");
-            let verdict = toned(&stat.verdict, verdict_tone(&stat.verdict));
+            let verdict = toned(&stat.verdict, verdict_tone(&stat.verdict, stat.reason.as_deref()));
             grid.row(vec![verdict, plain(reason), plain(stat.packets), plain(stat.bytes)]);
         }
         grid.write(2, out)

@@ -162,7 +162,7 @@ pub(crate) fn stats(all: bool) -> StatsView {
         stat("fwdv3f9a1b02", "to_ns", "forwarded", None, 345_000),
         stat("eth0", "to_uplink", "dropped", Some("Untranslated"), 7),
     ];
-    StatsView { stats, all, warnings: vec![] }
+    StatsView { stats, all, explain: all, warnings: vec![] }
 }
 
 pub(crate) fn table() -> TableView {

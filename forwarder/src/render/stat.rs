@@ -1,7 +1,11 @@
 //! `fwd stats`.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
+use forwarder_common::verdict::{DropReason, PuntReason};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -50,6 +54,8 @@ pub struct StatsView {
     pub stats: Vec<StatView>,
     /// Whether the table has the counters that are zero.
     pub all: bool,
+    /// Whether the reasons in the table are explained below it; in text only.
+    pub explain: bool,
     /// What keeps packets from getting through, each with the remedy; said in text only.
     pub warnings: Vec<String>,
 }
@@ -77,7 +83,7 @@ impl View for StatsView {
         ];
         let mut grid = Grid::new(look, &columns);
         let mut previous = None;
-        for stat in rows {
+        for stat in &rows {
             // Every row names its interface and hook, for grep; repetitions step back.
             let place = Some((&stat.ifname, &stat.hook));
             let tone = if previous == place { Tone::Dim } else { Tone::Plain };
@@ -85,22 +91,42 @@ impl View for StatsView {
             grid.row(vec![
                 toned(stat.interface(), tone),
                 toned(&stat.hook, tone),
-                toned(&stat.verdict, verdict_tone(&stat.verdict)),
+                toned(&stat.verdict, verdict_tone(&stat.verdict, stat.reason.as_deref())),
                 plain(stat.reason.as_deref().unwrap_or("-")),
                 plain(stat.packets),
                 plain(stat.bytes),
             ]);
         }
         grid.write(0, out)?;
+        let reasons: BTreeSet<_> = rows.iter().filter_map(|stat| stat.reason.as_deref()).collect();
+        if self.explain {
+            reasons.iter().try_for_each(|reason| explain(reason, look, out))?;
+        } else if !reasons.is_empty() {
+            let hint = format!("\n`{} stats --explain` tells what the reasons mean", look.fwd);
+            writeln!(out, "{}", look.paint(Tone::Dim, &hint))?;
+        }
         self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out))
     }
 }
 
-/// The colour of a verdict.
-pub(super) fn verdict_tone(verdict: &str) -> Tone {
-    match verdict {
-        "forwarded" => Tone::Good,
-        "dropped" => Tone::Bad,
+/// What a reason means, and what can be done about it.
+fn explain(reason: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let punt = PuntReason::ALL.iter().find(|punt| punt.name() == reason).map(|punt| (punt.meaning(), punt.advice()));
+    let drop = DropReason::ALL.iter().find(|drop| drop.name() == reason).map(|drop| (drop.meaning(), drop.advice()));
+    let Some((meaning, advice)) = punt.or(drop) else { return Ok(()) };
+    writeln!(out, "\n{}  {}", look.paint(Tone::Strong, reason), meaning.trim())?;
+    match advice {
+        Some(advice) => writeln!(out, "  {} {advice}", look.paint(Tone::Hint, "→")),
+        None => Ok(()),
+    }
+}
+
+/// The colour of a verdict. What every namespace sends by itself is nothing to worry about.
+pub(super) fn verdict_tone(verdict: &str, reason: Option<&str>) -> Tone {
+    match (verdict, reason) {
+        ("forwarded", _) => Tone::Good,
+        ("dropped", Some(reason)) if reason == DropReason::Ipv6.name() => Tone::Dim,
+        ("dropped", _) => Tone::Bad,
         _ => Tone::Plain,
     }
 }

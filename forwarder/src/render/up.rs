@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::{EndpointView, Look, TableView, Tone, View, units};
 
+/// So few addresses that it is time to say what comes after the last.
+const FEW: usize = 8;
+
 /// The result of `fwd up`.
 #[derive(Clone, Debug, Serialize)]
 pub struct UpView {
@@ -38,13 +41,14 @@ impl View for UpView {
         writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
+        let next = if *room < FEW { ", then `--network NAME` makes another" } else { "" };
         let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()];
         let mut lines = vec![
             ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
             (
                 "bridge",
                 format!("{} {}", endpoint.bridge, endpoint.gateways()),
-                format!("host end {}, room for {room} more", endpoint.host_if),
+                format!("host end {}, room for {room} more{next}", endpoint.host_if),
             ),
             ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
         ];

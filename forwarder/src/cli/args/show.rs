@@ -6,7 +6,10 @@ use super::TargetArgs;
 
 /// `fwd ls`.
 #[derive(Args, Debug)]
-pub(crate) struct LsArgs {}
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
 
 /// `fwd inspect`.
 #[derive(Args, Debug)]
@@ -29,10 +32,15 @@ pub(crate) struct FlowsArgs {
 /// `fwd stats`.
 #[derive(Args, Debug)]
 pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Also what never happened
     #[arg(long)]
     pub(crate) all: bool,
+    /// What each reason means, and what to do about it
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// The flow table instead: its use, taken ports, retries in the search for a port
-    #[arg(long, conflicts_with = "all")]
+    #[arg(long, conflicts_with_all = ["all", "explain", "name", "ns", "pid", "netns"])]
     pub(crate) nat: bool,
 }

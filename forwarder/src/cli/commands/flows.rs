@@ -101,7 +101,7 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
         nat_addr: Some(address(&flow.nat)),
         nat_port: port(&flow.nat),
         icmp_id: flow.icmp_id,
-        state: flow.state.into(),
+        state: state(flow).into(),
         tx_packets: flow.tx.0,
         tx_bytes: flow.tx.1,
         rx_packets: flow.rx.0,
@@ -110,6 +110,12 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
         idle_ms: milliseconds(flow.idle),
         handshake_rtt_us: flow.handshake_rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
     }
+}
+
+/// The state of a flow. A query and its answer (UDP, ICMP) are no conversation yet, but nothing is missing.
+fn state(flow: &Flow) -> &'static str {
+    let is_answered = flow.tx.0 > 0 && flow.rx.0 > 0 && i32::from(flow.proto) != libc::IPPROTO_TCP;
+    if flow.state == "half-open" && is_answered { "answered" } else { flow.state }
 }
 
 /// Name of an IP protocol, or its number.

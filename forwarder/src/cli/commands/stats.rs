@@ -1,28 +1,45 @@
 //! `fwd stats`.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Error, Kind, Result,
-    cli::{args::StatsArgs, session::Session},
-    dataplane::Stat,
+    cli::{
+        args::StatsArgs,
+        session::Session,
+        state::{State, not_up},
+        target,
+    },
+    dataplane::{Stat, name_of},
     execute,
     render::{StatView, StatsView},
 };
 
-/// Shows the counters of every hook of every interface.
+/// Shows the counters of every hook of every interface, or of those of one namespace.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()> {
     if args.nat {
         return nat(session);
     }
+    let target = target::given(&args.target)?;
     let (mut stats, mut warnings) = (Vec::new(), Vec::new());
-    if let Some(plane) = session.dataplane()? {
-        stats.extend(plane.stats()?.into_iter().map(view));
-        // The document is an array of counters.
-        if !session.is_json() {
-            warnings = execute::problems(&plane, session.host_name(), None)?;
+    match (State::records(session)?, target) {
+        (Some(state), target) => {
+            stats.extend(state.plane.stats()?.into_iter().map(view));
+            if let Some(target) = target {
+                let host_ifs: BTreeSet<_> =
+                    state.of(&target)?.iter().map(|(_, endpoint)| name_of(&endpoint.host_if)).collect();
+                stats.retain(|stat| host_ifs.contains(stat.ifname.exact()));
+            }
+            // The document is an array of counters.
+            if !session.is_json() {
+                warnings = execute::problems(&state.plane, session.host_name(), None)?;
+            }
         }
+        (None, Some(target)) => return Err(not_up(&target, None)),
+        (None, None) => {}
     }
     stats.sort_by_cached_key(StatView::sort_key);
-    session.emit(&StatsView { stats, all: args.all, warnings })
+    session.emit(&StatsView { stats, all: args.all, explain: args.explain, warnings })
 }
 
 /// Shows the flow table.

@@ -1,0 +1,47 @@
+//! What `--dry-run` prints can be pasted.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::fwd::{Fwd, inside, open, pings, text, try_inside};
+
+/// The command lines of a plan, one after the other.
+fn command_lines(steps: &[Value]) -> Vec<String> {
+    let of = |step: &Value| step["commands"].as_array().expect("lines").iter().map(text).collect::<Vec<_>>();
+    steps.iter().flat_map(of).collect()
+}
+
+/// Runs the lines as somebody would who pastes them.
+#[track_caller]
+fn paste(lines: &[String]) {
+    for line in lines {
+        run_command(Command::new("bash").args(["-c", line])).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+fn run_command(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+#[test]
+fn every_line_of_a_dry_run_runs_or_is_a_comment() {
+    let fwd = Fwd::new();
+    for datapath in ["kernel", "tc"] {
+        let name = fwd.name("c1");
+        let lines = command_lines(&fwd.list(&["up", "--ns", &name, "--datapath", datapath, "--dry-run"]));
+        paste(&lines);
+        if datapath == "kernel" {
+            assert!(pings(&open(&name), fwd.uplink(0).outside[0]), "all of it was done by hand: {lines:#?}");
+        }
+        inside(fwd.host(), &["ip", "link", "del", "fwd0"]);
+        run_command(Command::new("ip").args(["netns", "del", &name])).expect("it was made");
+        run_command(Command::new("rm").args(["-rf", &format!("/etc/netns/{name}")])).expect("it is ours");
+        drop(try_inside(fwd.host(), &["nft", "delete", "table", "ip", "fwd_nat"]));
+        fwd.up("c1", &["--datapath", datapath]);
+        paste(&command_lines(&fwd.list(&["down", "--all", "--dry-run"])));
+        fwd.ok(&["down", "--all"]);
+        drop(try_inside(fwd.host(), &["nft", "delete", "table", "ip", "fwd_nat"]));
+    }
+}
