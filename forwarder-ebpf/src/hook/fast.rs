@@ -5,13 +5,13 @@
 use forwarder_common::{
     offload::check_field,
     plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
-    verdict::Verdict,
+    verdict::{DropReason, Verdict},
     wire::l4::Proto,
 };
 
-use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature};
+use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature, meta};
 
-use super::to_uplink::host_has_flows;
+use super::{from_ns, to_uplink::host_has_flows};
 use crate::{
     apply::Action,
     atomic::add64,
@@ -71,18 +71,6 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     }
     // Some byte of the one or of the other address is not zero.
     let straight = way.hop[0] | way.hop[2] != 0;
-    let action = if straight {
-        Action::device(way.out_if)
-    } else {
-        // SAFETY: as above.
-        let (next_hop, after) =
-            unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).meta).read_volatile()) };
-        // That was read after `may_go` had looked whose the slot is.
-        if after != word {
-            return None;
-        }
-        Action::neighbour(way.out_if, next_hop)
-    };
     note(&packet, half, shared, now);
     if straight {
         way.address(&packet.bytes);
@@ -93,7 +81,17 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
     update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
     count::count(way.counters, Verdict::Forwarded, packet.amount);
-    Some(action)
+    if straight {
+        return Some(Action::device(way.out_if));
+    }
+    // SAFETY: as above.
+    let (next_hop, after) =
+        unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).meta).read_volatile()) };
+    // That was read after `may_go` had looked whose the slot is: here, so that nothing has to be kept for what is rare.
+    if meta::generation(after) != meta::generation(word) {
+        return Some(from_ns::drop(packet.skb, DropReason::Contended));
+    }
+    Some(Action::neighbour(way.out_if, next_hop))
 }
 
 /// A packet that arrives by an uplink with a link-layer header; `None` if it takes the other way.
