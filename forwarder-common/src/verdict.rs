@@ -119,8 +119,8 @@ reasons! {
         Fragment = 21 => "Send smaller packets.",
         /// A protocol that cannot be translated.
         Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
-        /// ICMP that is neither echo nor an error about a known flow.
-        IcmpType = 23 => "Only echo, and errors about known flows, are translated.",
+        /// ICMP that is neither a query with an identifier nor an error about a known flow.
+        IcmpType = 23 => "Only queries with an identifier, such as echo, and errors about known flows are translated.",
         /// The route leaves by an interface that is neither the uplink nor a network of `fwd`.
         RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; `fwd up --uplink` that interface.",
         /// The uplink has no address to appear behind.
