@@ -178,10 +178,12 @@ pub struct InterfaceView {
     /// `veth`, `bridge`, …; none for a physical interface.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// Name of the namespace that was looked in; none for the host's.
+    /// Name of the namespace that was looked in, if it has one.
     pub ns: Option<Untrusted>,
     /// Inode of that namespace.
     pub netns_inode: u64,
+    /// Whether it is the host's.
+    pub host: bool,
     /// MAC, if it has one.
     pub mac: Option<String>,
     /// MTU, bytes.
@@ -206,7 +208,11 @@ impl View for InterfaceView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let name = look.paint(Tone::Strong, &self.ifname.to_string());
         let kind = self.kind.as_deref().unwrap_or("interface");
-        let place = self.ns.as_ref().map_or_else(|| "of the host".into(), |ns| format!("in namespace {ns}"));
+        let place = match (&self.ns, self.host) {
+            (Some(ns), _) => format!("in namespace {ns}"),
+            (None, true) => "of the host".into(),
+            (None, false) => format!("in the namespace with inode {}", self.netns_inode),
+        };
         writeln!(out, "{name}: {kind} {place}, {}", if self.up { "up" } else { "down" })?;
         self.facts().write(look, out)?;
         if self.kind.as_deref() != Some("bridge") {

@@ -32,6 +32,8 @@ pub struct LatencyCost {
     pub sample_first: u32,
     /// The same at the end, where it was chosen by the rate of packets.
     pub sample_last: u32,
+    /// The same where it was the largest.
+    pub sample_most: u32,
     /// Cost of a packet that is not measured, both ends, nanoseconds.
     pub passed_ns: f64,
     /// Cost of a packet that is measured, both ends, nanoseconds.
@@ -173,6 +175,14 @@ impl LatencyHead<'_> {
         };
         let end = self.duration_ms.map_or_else(|| "until Ctrl-C".into(), |span| format!("for {}", units::span(span)));
         writeln!(out, "{}", look.paint(Tone::Dim, &format!("{sample}, {end}; → out of the namespace, ← into it")))?;
+        if Scale::fitting(look, LEFT).is_some() {
+            let more = if look.color { "brighter" } else { "denser" };
+            writeln!(
+                out,
+                "{}",
+                look.paint(Tone::Dim, &format!("the {more} a place of the map, the more packets took so long"))
+            )?;
+        }
         writeln!(out)?;
         self.columns(look, out)
     }
@@ -275,17 +285,23 @@ impl View for LatencyView {
 
 impl LatencyView {
     fn notes(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let LatencyCost { sample_first, sample_last, passed_ns, measured_ns, packet_ns, zero_ns } = self.cost;
-        let share = |sample: u32| if sample == 1 { "all".into() } else { format!("1 of {sample}") };
-        let sample = if sample_first == sample_last {
-            share(sample_last)
-        } else {
-            format!("{}, then {}", share(sample_first), share(sample_last))
+        let LatencyCost { sample_most, passed_ns, measured_ns, packet_ns, zero_ns, .. } = self.cost;
+        let ways = self.paths.iter().flat_map(|path| [&path.out, &path.back]);
+        let (measured, passed) = ways.fold((0, 0), |(measured, packets): (u64, u64), way| {
+            (measured.saturating_add(way.measured), packets.saturating_add(way.figures.packets))
+        });
+        let sample = match sample_most {
+            1 => "every packet".into(),
+            most => {
+                let [measured, passed] = [measured, passed].map(units::packets);
+                format!("{measured} of {passed} packets; at the highest rate 1 of {most}")
+            }
         };
         let lost: u64 = self.paths.iter().filter_map(|path| path.out.unmatched).sum();
         let mut lines = vec![
             "out: leaving the namespace → leaving the uplink; in: uplink → into the namespace".to_owned(),
-            format!("measured: {sample}; {zero_ns:.0} ns of each figure are the measuring itself"),
+            format!("measured: {sample}"),
+            format!("{zero_ns:.0} ns of each figure are the measuring itself"),
             format!(
                 "cost: {packet_ns:.0} ns a packet ({passed_ns:.0} ns to look at it, {measured_ns:.0} ns to measure it)"
             ),

@@ -212,6 +212,7 @@ pub(crate) fn veth() -> InterfaceView {
         kind: Some("veth".into()),
         ns: None,
         netns_inode: 4_026_531_840,
+        host: true,
         mac: Some("02:66:00:00:00:02".into()),
         mtu: 1500,
         up: true,
@@ -311,6 +312,7 @@ pub(crate) fn latency() -> LatencyView {
         cost: LatencyCost {
             sample_first: 1,
             sample_last: 4,
+            sample_most: 8,
             passed_ns: 20.0,
             measured_ns: 118.0,
             packet_ns: 44.5,

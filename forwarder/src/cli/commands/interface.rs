@@ -51,6 +51,7 @@ pub(super) fn view(
         kind: link.kind.clone(),
         ns: finder.name_of(inode).map(Into::into),
         netns_inode: inode,
+        host: in_host,
         mac: link.mac.map(mac),
         mtu: link.mtu,
         up: link.up,

@@ -1,6 +1,7 @@
 //! Reads what is measured, interval by interval, until the end.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -29,6 +30,8 @@ use crate::{
 
 /// How often the rate of packets is looked at, and the signals.
 const TICK: Duration = Duration::from_millis(100);
+/// So many of the last intervals are kept for the result: of seconds, an hour.
+const KEPT: usize = 3_600;
 /// After so many intervals a terminal shows the titles again.
 const PAGE: usize = 20;
 
@@ -44,6 +47,8 @@ pub(super) struct Watch<'a> {
     duration: Option<Duration>,
     fixed: Option<u32>,
     sample: u32,
+    /// The largest that `sample` was.
+    most: u32,
     signals: Signals,
 }
 
@@ -58,7 +63,7 @@ impl<'a> Watch<'a> {
         let sample = fixed.unwrap_or(1);
         probes.sample(sample)?;
         let LatencyArgs { interval, duration, .. } = *args;
-        Ok(Self { probes, sites, cost, interval, duration, fixed, sample, signals: Signals::catch()? })
+        Ok(Self { probes, sites, cost, interval, duration, fixed, sample, most: sample, signals: Signals::catch()? })
     }
 
     /// Measures to the end and shows the result.
@@ -70,27 +75,32 @@ impl<'a> Watch<'a> {
         let first = self.sample;
         super::attach(&mut self.probes, self.sites, || self.signals.caught())?;
         let start = Instant::now();
-        let mut intervals = Vec::new();
+        let (mut intervals, mut count) = (VecDeque::new(), 0_usize);
         let mut before = Both::default();
         let mut goes_on = true;
         while goes_on {
-            let until = start + self.interval * u32::try_from(intervals.len() + 1).unwrap_or(u32::MAX);
+            let until = start + self.interval * u32::try_from(count + 1).unwrap_or(u32::MAX);
             let end = self.duration.map(|duration| start + duration);
             goes_on = self.wait(until.min(end.unwrap_or(until)))? && end.is_none_or(|end| Instant::now() < end);
             let all = self.read()?.into_iter().fold(Both::default(), sum);
             let interval = interval(milliseconds(start.elapsed()), &all, &before);
             before = all;
-            if session.is_terminal() && !intervals.is_empty() && intervals.len() % PAGE == 0 {
+            if session.is_terminal() && count > 0 && count.is_multiple_of(PAGE) {
                 session.emit_part(|look, out| head.columns(look, out))?;
             }
             session.emit_part(|look, out| interval.text(look, out))?;
-            intervals.push(interval);
+            count += 1;
+            if intervals.len() == KEPT {
+                intervals.pop_front();
+            }
+            // The map has been shown.
+            intervals.push_back(LatencyInterval { buckets: Default::default(), ..interval });
         }
         session.emit_part(|_, out| writeln!(out))?;
         let duration_ms = milliseconds(start.elapsed());
         session.warn(&self.quiet()?)?;
         let paths = paths.into_iter().zip(self.read()?).map(|(path, both)| filled(path, &both)).collect();
-        session.emit(&LatencyView { duration_ms, cost: self.costs(first), paths, intervals })
+        session.emit(&LatencyView { duration_ms, cost: self.costs(first), paths, intervals: intervals.into() })
     }
 
     /// Waits until `end` and adjusts the sampling; false if the user has seen enough.
@@ -112,6 +122,7 @@ impl<'a> Watch<'a> {
                 (passed, looked) = (now, Instant::now());
                 if next != self.sample {
                     self.sample = next;
+                    self.most = self.most.max(next);
                     self.probes.sample(next)?;
                 }
             }
@@ -132,7 +143,8 @@ impl<'a> Watch<'a> {
     fn costs(&self, first: u32) -> LatencyCost {
         let Cost { passed_ns, measured_ns, zero_ns } = self.cost;
         let packet_ns = self.cost.of_packet(self.sample);
-        LatencyCost { sample_first: first, sample_last: self.sample, passed_ns, measured_ns, packet_ns, zero_ns }
+        let (sample_last, sample_most) = (self.sample, self.most);
+        LatencyCost { sample_first: first, sample_last, sample_most, passed_ns, measured_ns, packet_ns, zero_ns }
     }
 
     /// What to say if nothing was measured.
