@@ -3,7 +3,7 @@
 //! [`crate::rewrite`], to the same effect. Little-endian, as the target of the programs is.
 
 use crate::{
-    abi::Tuple,
+    abi::{Secret, Tuple},
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -209,16 +209,22 @@ impl Key {
         Self::new(u64::from_le_bytes([a, b, c, d, e, f, g, h]), ports, tuple.ifindex, tuple.proto)
     }
 
-    /// Spreads tuples over the hints. Not secret: a collision costs a look-up in the index, nothing else.
+    /// Spreads tuples over hints, ports and records of fragments. Without the `secret` nobody can tell which tuples collide.
+    ///
+    /// The words with the secret added are multiplied by pairs (Lemire and Kaser, Strongly universal string hashing is fast, The
+    /// Computer Journal 57, 2014): for any two tuples, few secrets make the sums equal. What follows, with an odd constant of
+    /// MurmurHash3's finaliser, scatters sums that lie in regular distances, as those of consecutive ports do.
     #[inline(always)]
     #[must_use]
-    pub const fn hash(&self) -> u32 {
+    pub const fn hash(&self, secret: &Secret) -> u32 {
         let Self { addresses, ports, proto } = *self;
-        // Multiply and shift with the odd constants of MurmurHash3's finaliser.
-        let mut mixed = (addresses ^ (addresses >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^= ports ^ (proto as u64) << 56;
-        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        (mixed >> 32) as u32
+        let [a, b, c, d] = *secret;
+        let (source, destination) = (addresses as u32 as u64, addresses >> 32);
+        let (both_ports, ifindex) = (ports as u32 as u64, ports >> 32 | (proto as u64) << 32);
+        let ends = a.wrapping_add(source).wrapping_mul(b.wrapping_add(destination));
+        let rest = c.wrapping_add(both_ports).wrapping_mul(d.wrapping_add(ifindex));
+        let sum = ends.wrapping_add(rest);
+        ((sum ^ sum >> 32).wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32) as u32
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
-        PortUse, SweepRecord, Tuple, Uplink,
+        PortUse, Secret, SweepRecord, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -22,6 +22,10 @@ use crate::{flow::claim::Opening, hook::IcmpError};
 /// Number of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
+
+/// What the hash is keyed with; see [`secret`].
+#[unsafe(no_mangle)]
+pub(crate) static SECRET: [Global<u64>; 4] = [const { Global::new(0) }; 4];
 
 /// First port of the NAT range (low half) and last: host byte order, as in the settings.
 #[unsafe(no_mangle)]
@@ -154,6 +158,13 @@ pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 /// The programs of the general ways: see [`forwarder_common::abi::General`].
 #[btf_map]
 pub(crate) static GENERAL: ProgramArray<3> = ProgramArray::new();
+
+/// The secret of the hash: each word for itself, so that none of them goes by the stack.
+#[inline(always)]
+pub(crate) fn secret() -> Secret {
+    let [a, b, c, d] = &SECRET;
+    [a.load(), b.load(), c.load(), d.load()]
+}
 
 /// The settings.
 #[inline(always)]

@@ -9,7 +9,6 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
-    flow::hash,
     guard::{is_martian_destination, is_martian_source},
     verdict::{DropReason, PuntReason, Verdict},
     wire::ipv4::is_multicast_or_broadcast,
@@ -130,7 +129,7 @@ extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -
 #[inline(always)]
 fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> Resolved {
     if portless == 0 {
-        let hash = hash(tuple);
+        let hash = store::hash(tuple);
         if store::is_known(hash) {
             let slot = store::indexed(tuple, hash);
             if store::matches::<false>(slot, tuple) != 0 {

@@ -24,6 +24,9 @@ pub enum Timeout {
     Other = 7,
 }
 
+/// What a host's hash is keyed with: random numbers, made when the programs are loaded. See [`crate::plain::Key::hash`].
+pub type Secret = [u64; 4];
+
 /// Number of [`Timeout`] classes, with room for later ones.
 pub const TIMEOUTS: usize = 16;
 
@@ -55,8 +58,10 @@ pub struct Config {
     pub features: u32,
     /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
     pub timeouts: [u32; TIMEOUTS],
+    /// The programs have it as a constant: here it stands for those that are loaded later.
+    pub secret: Secret,
 }
-record!(Config, 104);
+record!(Config, 136);
 
 /// Bits of [`Config::features`].
 pub mod feature {

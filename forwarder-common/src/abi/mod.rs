@@ -11,7 +11,7 @@ mod latency;
 mod mapping;
 mod network;
 
-pub use config::{Config, TIMEOUTS, Timeout, feature};
+pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, Counter, CounterBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
 pub use flow::{

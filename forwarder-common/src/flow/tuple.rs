@@ -1,7 +1,7 @@
 //! The tuple of a packet, its reverse, and its hash.
 
 use crate::{
-    abi::Tuple,
+    abi::{Secret, Tuple},
     plain::Key,
     wire::{icmp, ipv4, l4},
 };
@@ -58,11 +58,11 @@ pub const fn inbound(out: &Tuple, uplink: u32) -> Tuple {
     outbound_reply(out, uplink, out.saddr, out.sport)
 }
 
-/// Spreads tuples over the hints. Not secret: a collision costs a look-up in the index, nothing else.
+/// See [`Key::hash`].
 #[inline(always)]
 #[must_use]
-pub const fn hash(tuple: &Tuple) -> u32 {
-    Key::of(tuple).hash()
+pub const fn hash(tuple: &Tuple, secret: &Secret) -> u32 {
+    Key::of(tuple).hash(secret)
 }
 
 #[cfg(test)]
@@ -84,13 +84,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn consecutive_ports_spread_over_the_hints() {
-        let buckets: HashSet<u32> = (0..4096).map(|port| hash(&tuple([10, 77, 0, 2], 32768 + port)) & 0xffff).collect();
-        assert!(buckets.len() > 3800, "{} of 4096 tuples have a hint of their own", buckets.len());
+    /// Pairs of `tuples` with the same low 16 bits of the hash, with this secret.
+    fn collisions(tuples: impl Iterator<Item = Tuple>, secret: &Secret) -> usize {
+        let mut seen = HashSet::new();
+        tuples.filter(|tuple| !seen.insert(hash(tuple, secret) & 0xffff)).count()
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// By chance 4,096 tuples share 124 of 65,536 values; 250 come once in 10²⁰ secrets.
+        #[test]
+        fn tuples_in_a_row_spread_whatever_the_secret(secret: Secret, step in 1u16..8) {
+            let ports = (0..4096).map(|number| tuple([10, 77, 0, 2], 32768 + number * step));
+            prop_assert!(collisions(ports, &secret) < 250);
+            let addresses = (0..=255).flat_map(|c| (0..16).map(move |d| tuple([10, 77, c, d], 443)));
+            prop_assert!(collisions(addresses, &secret) < 250);
+        }
+
+        /// What collides with one secret is scattered with another: nobody can find it out beforehand.
+        #[test]
+        fn collisions_are_those_of_the_secret(secret: Secret, other: Secret) {
+            prop_assume!(secret != other);
+            let same = |tuple: &Tuple| hash(tuple, &secret).is_multiple_of(256);
+            let colliding = (0..=u16::MAX).map(|port| tuple([10, 77, 0, 2], port)).filter(same).take(200);
+            let values: HashSet<u32> = colliding.map(|tuple| hash(&tuple, &other) % 256).collect();
+            prop_assert!(values.len() > 80, "200 tuples that collided share {} of 256 values", values.len());
+        }
+
         #[test]
         fn reply_of_an_untranslated_packet_swaps_the_ends(saddr: [u8; 4], sport: u16) {
             let out = tuple(saddr, sport);

@@ -6,7 +6,6 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowHalf, FlowState, Tuple, flow_kind, meta, port_use},
-    flow::hash,
     ports::Candidates,
     verdict::DropReason,
     wire::l4::has_ports,
@@ -105,7 +104,13 @@ extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
     let port = u16::from_be_bytes(tuple.sport);
     let mut probe = Probe {
         skb,
-        candidates: Candidates::new(config.nat_port_min, config.nat_port_max, port, seed, hash(tuple) ^ config.seed),
+        candidates: Candidates::new(
+            config.nat_port_min,
+            config.nat_port_max,
+            port,
+            seed,
+            store::hash(tuple) ^ config.seed,
+        ),
         slot: index,
         claimed: 0,
         reclaimable: 0,

@@ -11,7 +11,6 @@
 use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
 use forwarder_common::{
     abi::{External, FlowState, Internal, Mapping, PortUse, SLOT_NONE, Tuple, endpoint_flags, port_use},
-    flow::hash,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -266,7 +265,7 @@ extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
     // SAFETY: as in `fwd_unsolicited`.
     let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
     if store::matches::<true>(slot, tuple) != 0 {
-        store::hint(hash(tuple), slot);
+        store::hint(store::hash(tuple), slot);
         return slot;
     }
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.

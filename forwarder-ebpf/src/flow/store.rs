@@ -10,11 +10,11 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
-    flow::hash,
+    flow,
     plain::Key,
 };
 
-use crate::maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK};
+use crate::maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK, secret};
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
 #[derive(Clone, Copy)]
@@ -31,6 +31,18 @@ pub(crate) struct Hit {
     pub(crate) hop: [u32; 3],
     pub(crate) counters: u16,
     pub(crate) uplink_counters: u16,
+}
+
+/// The hash of a tuple, keyed with this host's secret.
+#[inline(always)]
+pub(crate) fn hash(tuple: &Tuple) -> u32 {
+    flow::hash(tuple, &secret())
+}
+
+/// The same of a tuple in words.
+#[inline(always)]
+pub(crate) fn key_hash(key: &Key) -> u32 {
+    key.hash(&secret())
 }
 
 /// The slot that the hint for `hash` names, perhaps another flow's.
@@ -95,7 +107,7 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
 /// established, and the flow's word.
 #[inline(always)]
 pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
-    let slot = FLOW_SLOTS.get_ptr_mut(hinted(key.hash()))?;
+    let slot = FLOW_SLOTS.get_ptr_mut(hinted(key_hash(key)))?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
         let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };

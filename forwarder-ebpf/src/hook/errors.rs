@@ -7,7 +7,6 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{endpoint_flags, mapped},
-    flow::hash,
     icmp_error::{self, Embedded, OuterRewrite},
     packet::{L3_OFF, PacketBytes as _},
     rewrite::{Side, Ttl},
@@ -183,7 +182,7 @@ fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
         _ => skb.ifindex(),
     };
     let tuple = embedded.answer(ifindex);
-    let slot = store::indexed(&tuple, hash(&tuple));
+    let slot = store::indexed(&tuple, store::hash(&tuple));
     let word = if way == IN { store::matches::<true>(slot, &tuple) } else { store::matches::<false>(slot, &tuple) };
     if word == 0 {
         return Err(DropReason::IcmpType);
@@ -326,7 +325,7 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
         return otherwise(read & 0xff);
     }
     let tuple = embedded.answer(host_end);
-    let slot = store::indexed(&tuple, hash(&tuple));
+    let slot = store::indexed(&tuple, store::hash(&tuple));
     match store::matches::<false>(slot, &tuple) {
         0 => otherwise(DropReason::Untranslated as u32),
         word => u64::from(slot) | u64::from(word) << 32,
@@ -340,7 +339,7 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
 extern "C" fn fwd_error_refuses(uplink: u32) -> u32 {
     let Some(IcmpError { embedded, .. }) = error() else { return 0 };
     let reply = embedded.answer(uplink).answer(uplink);
-    let hash = hash(&reply);
+    let hash = store::hash(&reply);
     if !store::is_known(hash) {
         return 0;
     }

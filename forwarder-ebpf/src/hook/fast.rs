@@ -100,7 +100,7 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key();
     // What never left a hint belongs to no flow.
-    if !in_nat_range((packet.ports >> 16) as u16) || !store::is_known(key.hash()) {
+    if !in_nat_range((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, word) = store::established::<true>(&key)?;
@@ -143,7 +143,7 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
     let reply = Key::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);
-    !host_has_flows() && !store::is_known(reply.hash()) && skb.bound_to() == 0
+    !host_has_flows() && !store::is_known(store::key_hash(&reply)) && skb.bound_to() == 0
 }
 
 /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside.

@@ -9,7 +9,6 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::Tuple,
-    flow::hash,
     fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
     verdict::DropReason,
     wire::{ipv4, l4::has_ports},
@@ -18,7 +17,7 @@ use forwarder_common::{
 use super::l3_off;
 use crate::{
     atomic::replace32,
-    flow::now,
+    flow::{now, store},
     maps::{FRAGMENTS, config},
     skb::Skb,
 };
@@ -29,7 +28,7 @@ const ATTEMPTS: u32 = 64;
 /// The bucket of `key`, for this CPU alone until [`unlock`].
 #[inline(always)]
 fn lock(key: &Tuple) -> Option<*mut Bucket> {
-    let bucket = FRAGMENTS.get_ptr_mut(hash(key) & (BUCKETS as u32 - 1))?;
+    let bucket = FRAGMENTS.get_ptr_mut(store::hash(key) & (BUCKETS as u32 - 1))?;
     // SAFETY: a word of an element of the map.
     let mut lock = Lock { word: unsafe { &raw mut (*bucket).lock }, got: 0 };
     let lock = &raw mut lock;

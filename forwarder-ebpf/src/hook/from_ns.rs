@@ -2,7 +2,6 @@
 
 use forwarder_common::{
     abi::{General, Tuple},
-    flow::hash,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -121,7 +120,7 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let mut slot = store::hinted(hash(&tuple));
+    let mut slot = store::hinted(store::hash(&tuple));
     let mut word = store::matches::<false>(slot, &tuple);
     if word == 0 {
         let refused = guard::fwd_guard_lengths(skb.ptr());

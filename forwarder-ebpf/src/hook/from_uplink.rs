@@ -2,7 +2,6 @@
 
 use forwarder_common::{
     abi::{General, SLOT_NONE, Tuple, feature},
-    flow::hash,
     guard::is_martian_source,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
@@ -68,7 +67,7 @@ pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
         return strange(skb, L3, &ip);
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
-    let hash = hash(&tuple);
+    let hash = store::hash(&tuple);
     let mut slot = store::hinted(hash);
     let mut word = store::matches::<true>(slot, &tuple);
     if word == 0 {

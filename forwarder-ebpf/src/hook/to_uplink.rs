@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{General, Tuple, mapped},
-    flow::{hash, inbound},
+    flow::inbound,
     packet::PacketBytes as _,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -225,5 +225,5 @@ extern "C" fn fwd_is_claimed(tuple: *const Tuple, uplink: u32) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
     let reply = inbound(tuple, uplink);
-    u32::from(store::is_known(hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some())
+    u32::from(store::is_known(store::hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some())
 }

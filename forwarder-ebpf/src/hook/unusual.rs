@@ -6,7 +6,6 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{Tuple, mapped},
-    flow::hash,
     fragment::Piece,
     packet::L3_OFF,
     portless::is_translatable,
@@ -105,7 +104,7 @@ pub(super) fn slot_of<const BACK: bool>(tuple: &Tuple) -> u32 {
 fn look_up<const BACK: bool>(tuple: *const Tuple) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
-    let slot = store::indexed(tuple, hash(tuple));
+    let slot = store::indexed(tuple, store::hash(tuple));
     if store::matches::<BACK>(slot, tuple) == 0 { 0 } else { slot }
 }
 

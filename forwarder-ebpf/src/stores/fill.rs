@@ -1,10 +1,7 @@
 //! Makes the flows, both directions of each.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use forwarder_common::{
-    abi::{FlowHalf, FlowState, Tuple, meta},
-    flow::hash,
-};
+use forwarder_common::abi::{FlowHalf, FlowState, Tuple, meta};
 
 use crate::{
     maps::{DIRECT, FLOW_INDEX, FLOW_SLOTS, LINES, SET_MASK, WAYS},
@@ -65,7 +62,7 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     }
     for tuple in [out, back] {
         note(walk, FLOW_INDEX.insert(&tuple, &index, BPF_NOEXIST.into()).is_ok());
-        store::hint(hash(&tuple), index);
+        store::hint(store::hash(&tuple), index);
     }
     0
 }
@@ -77,7 +74,7 @@ pub(crate) unsafe extern "C" fn lines(_index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let Some(flow) = next(walk) else { return 1 };
     for tuple in [outbound(flow), reply(flow)] {
-        let Some(set) = LINES.get_ptr_mut(hash(&tuple) & SET_MASK.load()) else { return 1 };
+        let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
         let mut way = 0;
         while way < WAYS {
             // SAFETY: `way` is below the number of lines of a set.

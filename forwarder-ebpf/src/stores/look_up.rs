@@ -2,10 +2,7 @@
 
 use core::{arch::asm, ptr};
 
-use forwarder_common::{
-    abi::{FlowHalf, Tuple},
-    flow::hash,
-};
+use forwarder_common::abi::{FlowHalf, Tuple};
 
 use crate::{
     atomic::add64,
@@ -69,7 +66,7 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, _) = begin(index, walk);
-    let Some(set) = LINES.get_ptr_mut(hash(&tuple) & SET_MASK.load()) else { return 1 };
+    let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of lines of a set.
@@ -89,7 +86,7 @@ pub(crate) unsafe extern "C" fn hints(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, back) = begin(index, walk);
-    let hash = hash(&tuple);
+    let hash = store::hash(&tuple);
     let mut found = load(store::hinted(hash), &tuple, back);
     if found.is_none() {
         walk.second = walk.second.wrapping_add(1);

@@ -6,7 +6,7 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap},
     macros::btf_map,
 };
-use forwarder_common::abi::{FlowHalf, FlowSlot, Tuple};
+use forwarder_common::abi::{FlowHalf, FlowSlot, Secret, Tuple};
 
 use crate::walk::Walk;
 
@@ -19,6 +19,17 @@ pub(crate) const WAYS: usize = 4;
 /// Number of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
+
+/// As in the data path.
+#[unsafe(no_mangle)]
+pub(crate) static SECRET: [Global<u64>; 4] = [const { Global::new(0) }; 4];
+
+/// As in the data path.
+#[inline(always)]
+pub(crate) fn secret() -> Secret {
+    let [a, b, c, d] = &SECRET;
+    [a.load(), b.load(), c.load(), d.load()]
+}
 
 /// Number of sets of lines less one; the number is a power of two.
 #[unsafe(no_mangle)]

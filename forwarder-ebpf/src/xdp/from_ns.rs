@@ -2,7 +2,6 @@
 
 use forwarder_common::{
     abi::Tuple,
-    flow::hash,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, Verdict},
     wire::{icmp, l4::Proto},
@@ -28,7 +27,7 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let slot = store::hinted(hash(&tuple));
+    let slot = store::hinted(store::hash(&tuple));
     let word = store::matches::<false>(slot, &tuple);
     if word == 0 {
         return PASS;

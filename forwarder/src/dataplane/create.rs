@@ -161,6 +161,7 @@ const fn nothing() -> Config {
         seed: 0,
         hz: 0,
         timeouts: [0; TIMEOUTS],
+        secret: [0; _],
     }
 }
 

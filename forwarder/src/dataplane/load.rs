@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
     path::PathBuf,
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use aya::{
@@ -13,7 +13,7 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, TIMEOUTS, Timeout};
+use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, Secret, TIMEOUTS, Timeout};
 
 use super::{Clock, Dataplane, create::flow_maps, kernel_fields};
 use crate::{Context as _, Error, Kind, Result};
@@ -83,11 +83,13 @@ pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"
 struct Globals {
     hint_mask: u32,
     nat_ports: u32,
+    secret: Secret,
 }
 
 impl Globals {
-    fn new(hints: u32, (first, last): (u16, u16)) -> Self {
-        Self { hint_mask: hints - 1, nat_ports: u32::from(first) | u32::from(last) << 16 }
+    fn new(hints: u32, config: &Config) -> Self {
+        let Config { nat_port_min, nat_port_max, secret, .. } = *config;
+        Self { hint_mask: hints - 1, nat_ports: u32::from(nat_port_min) | u32::from(nat_port_max) << 16, secret }
     }
 }
 
@@ -170,12 +172,12 @@ impl Sizes {
         (self.slots() - 1).saturating_mul(2).next_power_of_two()
     }
 
-    fn config(&self, clock: &Clock) -> Config {
-        let mut timeouts = [u32::MAX; TIMEOUTS];
-        for (which, seconds) in self.timeouts {
-            timeouts[which as usize] = seconds.saturating_mul(clock.hz);
-        }
-        Config {
+    /// The settings, but for what the clock says; with new secrets.
+    fn config(&self) -> Result<Config> {
+        let random = |what: &str| getrandom::u64().doing("make", what);
+        let mut secret = [0; _];
+        secret.iter_mut().try_for_each(|word| random("the secret of the hash").map(|number| *word = number))?;
+        Ok(Config {
             abi_version: ABI_VERSION,
             nat_port_min: self.nat_ports.0,
             nat_port_max: self.nat_ports.1,
@@ -185,34 +187,35 @@ impl Sizes {
             max_flows_per_endpoint: self.max_flows_per_endpoint,
             features: 0,
             slots: self.slots(),
-            seed: seed(),
-            hz: clock.hz,
-            timeouts,
-        }
+            seed: random("the seed of port numbers")? as u32,
+            hz: 0,
+            timeouts: [u32::MAX; TIMEOUTS],
+            secret,
+        })
     }
-}
 
-/// A number that an observer outside cannot guess: where the search for a port starts.
-fn seed() -> u32 {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    // RandomState is seeded by the operating system's random numbers.
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u128(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
-    hasher.finish() as u32
+    /// The idle times that end a flow, by the clock of the flow table.
+    fn timeouts(&self, clock: &Clock) -> [u32; TIMEOUTS] {
+        let mut timeouts = [u32::MAX; TIMEOUTS];
+        for (which, seconds) in self.timeouts {
+            timeouts[which as usize] = seconds.saturating_mul(clock.hz);
+        }
+        timeouts
+    }
 }
 
 impl Dataplane {
     /// Loads the programs and the maps that are not there yet into the kernel, and pins them below `self.dir`.
     pub(super) fn load_programs(&self, sizes: &Sizes) -> Result<()> {
         let object = || format!("data path in {}", self.dir.display());
-        let networks = self.config()?;
-        let mut ebpf = self.load_object(sizes).map_err(|error| refused(&error, object()))?;
+        // What the records of networks say stays.
+        let Config { subnets_min, subnets_max, features, .. } = self.config()?;
+        let config = Config { subnets_min, subnets_max, features, ..sizes.config()? };
+        let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat())?;
         self.connect_general()?;
         let clock = self.clock()?;
-        // What the records of networks say stays.
-        let Config { subnets_min, subnets_max, features, .. } = networks;
-        self.set_config(&Config { subnets_min, subnets_max, features, ..sizes.config(&clock) })?;
+        self.set_config(&Config { hz: clock.hz, timeouts: sizes.timeouts(&clock), ..config })?;
         let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
         let mut alloc: Array<_, FlowAlloc> = Array::try_from(map).doing("open", "map FLOW_ALLOC")?;
         // Slot 0 stands for "none".
@@ -239,8 +242,7 @@ impl Dataplane {
             return Ok(());
         }
         let object = || format!("data path in {}", self.dir.display());
-        let Config { nat_port_min, nat_port_max, .. } = self.config()?;
-        let globals = Globals::new(self.max_entries("FLOW_HINTS")?, (nat_port_min, nat_port_max));
+        let globals = Globals::new(self.max_entries("FLOW_HINTS")?, &self.config()?);
         let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
@@ -264,12 +266,13 @@ impl Dataplane {
         }
         loader.override_global("HINT_MASK", &globals.hint_mask, true);
         loader.override_global("NAT_PORTS", &globals.nat_ports, true);
+        loader.override_global("SECRET", &globals.secret[..], true);
         loader
     }
 
-    fn load_object(&self, sizes: &Sizes) -> Result<Ebpf, aya::EbpfError> {
+    fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
         let (slots, hints) = (sizes.slots(), sizes.hints());
-        self.loader(&Globals::new(hints, sizes.nat_ports))
+        self.loader(&Globals::new(hints, config))
             .map_max_entries("FLOW_SLOTS", slots)
             // Both directions of every flow.
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))

@@ -90,9 +90,11 @@ impl Stores {
         let hints = ((flows + 1) * 2).next_power_of_two();
         let sets = flows * 2 * 2 / WAYS;
         let (hint_mask, set_mask) = (hints - 1, sets - 1);
+        let secret = [(); 4].map(|()| fastrand::u64(..));
         let ebpf = EbpfLoader::new()
             .override_global("HINT_MASK", &hint_mask, true)
             .override_global("SET_MASK", &set_mask, true)
+            .override_global("SECRET", &secret[..], true)
             .map_max_entries("DIRECT", flows * 2)
             .map_max_entries("LINES", sets)
             .map_max_entries("FLOW_INDEX", flows * 2)
