@@ -27,6 +27,23 @@ pub(crate) fn fetch_add32(counter: *mut u32, amount: u32) -> u32 {
     unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(counter, amount) }
 }
 
+/// As [`replace32`], of a word of 64 bits.
+#[inline(always)]
+pub(crate) fn replace64(word: *mut u64, old: u64, new: u64) -> bool {
+    let found: u64;
+    // SAFETY: as in `replace32`.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {new})",
+            word = in(reg) word,
+            new = in(reg) new,
+            inlateout("r0") old => found,
+            options(nostack),
+        );
+    }
+    found == old
+}
+
 /// Replaces `old` by `new`; whether it was `old`. In assembly: LLVM's bitcode reader rejects what
 /// `core::intrinsics::atomic_cxchg` emits for this target.
 #[inline(always)]

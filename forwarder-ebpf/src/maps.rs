@@ -19,7 +19,7 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 use crate::{flow::claim::Opening, hook::IcmpError};
 
-/// Number of hints less one; the number is a power of two.
+/// Number of buckets of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
 
@@ -71,9 +71,9 @@ pub(crate) static FLOW_INDEX: HashMap<Tuple, u32, 1024> = HashMap::new();
 #[btf_map]
 pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
 
-/// Hash of a tuple → slot that was last seen with it: saves the look-up in the index.
+/// Hash of a tuple → slots that it may be in: [`forwarder_common::flow::hint`].
 #[btf_map]
-pub(crate) static FLOW_HINTS: Array<u32, 1024> = Array::new();
+pub(crate) static FLOW_HINTS: Array<u64, 1024> = Array::new();
 
 /// Slots that were freed, the longest free first.
 #[btf_map]

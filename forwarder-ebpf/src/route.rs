@@ -131,8 +131,8 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
     if portless == 0 {
         let hash = store::hash(tuple);
         if store::is_known(hash) {
-            let slot = store::indexed(tuple, hash);
-            if store::matches::<false>(slot, tuple) != 0 {
+            let (slot, word) = store::indexed::<false>(tuple, hash);
+            if word != 0 {
                 return Resolved::new(Resolved::FLOW, slot);
             }
         }

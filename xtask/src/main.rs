@@ -59,7 +59,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "packets",
-        arguments: "[--many-flows] [--json] [ROUNDS]",
+        arguments: "[--many-flows | --used] [--json] [ROUNDS]",
         about: "measure what the programs take for a packet of each kind (as root)",
         run: measure::packets,
     },

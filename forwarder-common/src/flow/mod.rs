@@ -2,6 +2,7 @@
 
 mod evict;
 mod handshake;
+pub mod hint;
 mod track;
 mod tuple;
 

@@ -183,7 +183,7 @@ fn publish_mapping(probe: &mut Probe) -> bool {
         return true;
     }
     let Some(reply) = reply(probe.slot, probe.claimed as u16) else { return true };
-    best_effort(FLOW_INDEX.remove(reply));
+    store::remove(reply, probe.slot);
     mapping::fwd_port_release(probe.kind, reply.proto.into(), probe.claimed);
     probe.claimed = 0;
     false
@@ -348,7 +348,7 @@ fn publish(index: u32, word: u32, tuple: &Tuple, claimed: u32, opening: &Opening
         // Another CPU made this flow meanwhile: theirs counts. Nobody else changes the word of a flow that is being made.
         let freed = meta::pack(meta::generation(word).wrapping_add(1), FlowState::Free);
         replace32(current, word, freed);
-        best_effort(FLOW_INDEX.remove(reply));
+        store::remove(reply, index);
         mapping::fwd_port_release(kind, reply.proto.into(), (claimed as u16).into());
         give_back(index);
         let Some(theirs) = FLOW_INDEX.get_ptr(tuple) else { return Err(DropReason::Contended) };

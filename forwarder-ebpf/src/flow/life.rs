@@ -10,8 +10,11 @@ use forwarder_common::{
 use crate::{
     atomic::{add64, fetch_add32, replace32},
     count::Amount,
-    flow::{best_effort, mapping, store::Hit},
-    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_INDEX, FLOW_SLOTS, config},
+    flow::{
+        best_effort, mapping,
+        store::{self, Hit},
+    },
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, config},
 };
 
 /// Notes a packet at its flow: counters, time, TCP flags, and what follows from them.
@@ -184,8 +187,8 @@ pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
     // short.
     let (out, back, shared) = unsafe { (&(*slot).out.tuple, &(*slot).back.tuple, &(*slot).shared) };
     let (kind, counters, port_use) = (shared.kind, shared.counters, shared.port_use);
-    best_effort(FLOW_INDEX.remove(out));
-    best_effort(FLOW_INDEX.remove(back));
+    store::remove(out, index);
+    store::remove(back, index);
     if port_use != abi::port_use::PLAIN {
         mapping::fwd_port_release(port_use.into(), back.proto.into(), u16::from_be_bytes(back.dport).into());
     }

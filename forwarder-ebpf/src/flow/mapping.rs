@@ -265,7 +265,6 @@ extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
     // SAFETY: as in `fwd_unsolicited`.
     let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
     if store::matches::<true>(slot, tuple) != 0 {
-        store::hint(store::hash(tuple), slot);
         return slot;
     }
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.

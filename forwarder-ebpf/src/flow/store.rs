@@ -1,6 +1,6 @@
 //! Finds the flow of a tuple.
 //!
-//! A hint (hash → slot) saves the look-up in the index. Hints and index entries are only ever *candidates*: slots are
+//! Hints (hash → slots, [`hint`]) save the look-up in the index. Hints and index entries are only ever *candidates*: slots are
 //! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
 //! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
 //! the tuple is also the guard against spoofed sources on the established path.
@@ -10,11 +10,14 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
-    flow,
+    flow::{self, hint},
     plain::Key,
 };
 
-use crate::maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK, secret};
+use crate::{
+    atomic::{add64, replace64},
+    maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK, secret},
+};
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
 #[derive(Clone, Copy)]
@@ -45,44 +48,154 @@ pub(crate) fn key_hash(key: &Key) -> u32 {
     key.hash(&secret())
 }
 
-/// The slot that the hint for `hash` names, perhaps another flow's.
+/// The bucket of hints for `hash`.
 #[inline(always)]
-pub(crate) fn hinted(hash: u32) -> u32 {
-    match FLOW_HINTS.get_ptr(hash & HINT_MASK.load()) {
-        // SAFETY: an aligned word of a map value; racing writers store whole words.
-        Some(hint) => unsafe { hint.read_volatile() },
-        None => SLOT_NONE,
+fn bucket(hash: u32) -> Option<*mut u64> {
+    FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load())
+}
+
+/// The hints for `hash`: see [`hint`].
+#[inline(always)]
+pub(crate) fn hints(hash: u32) -> u64 {
+    match bucket(hash) {
+        // SAFETY: an aligned word of a map value; writers replace whole words.
+        Some(bucket) => unsafe { bucket.read_volatile() },
+        None => 0,
     }
 }
 
-/// Whether any tuple with `hash` may be in the index. What has no hint was never there: hints are written with each entry,
-/// and never erased. So most packets of the host, which belong to no flow, need no look-up in the hash.
+/// Whether any tuple with `hash` may be in the index. So most packets of the host, which belong to no flow, need no look-up in the
+/// hash.
 #[inline(always)]
 pub(crate) fn is_known(hash: u32) -> bool {
-    hinted(hash) != SLOT_NONE
+    let hints = hints(hash);
+    let [first, second] = hint::candidates(hints, hash);
+    first | second != SLOT_NONE || hint::overflows(hints)
 }
 
-/// Looks `tuple` up in the index and notes the slot as a hint for `hash`.
+/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, which has `hash`, and the flow's word, as far as hints tell; the
+/// word is 0 if they do not.
 #[inline(always)]
-pub(crate) fn indexed(tuple: &Tuple, hash: u32) -> u32 {
-    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return SLOT_NONE };
-    // SAFETY: as in `hinted`.
+pub(crate) fn hinted<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let [first, second] = hint::candidates(hints(hash), hash);
+    if first != SLOT_NONE {
+        let word = matches::<BACK>(first, tuple);
+        if word != 0 {
+            return (first, word);
+        }
+    }
+    // Slot 0 is never used.
+    (second, matches::<BACK>(second, tuple))
+}
+
+/// As [`hinted`], as a global function: the verifier does not look at what follows with each slot and each word.
+#[inline(always)]
+pub(crate) fn hinted_once<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let found = if BACK { fwd_hinted_back(tuple, hash) } else { fwd_hinted_out(tuple, hash) };
+    (found as u32, (found >> 32) as u32)
+}
+
+/// [`hinted`] for an outbound tuple, the word in the high half.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_hinted_out(tuple: *const Tuple, hash: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(hinted::<false>(tuple, hash)))
+}
+
+/// [`hinted`] for an inbound tuple.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_hinted_back(tuple: *const Tuple, hash: u32) -> u64 {
+    // SAFETY: as in `fwd_hinted_out`.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(hinted::<true>(tuple, hash)))
+}
+
+/// A slot, and its word in the high half.
+#[inline(always)]
+fn packed((slot, word): (u32, u32)) -> u64 {
+    u64::from(slot) | u64::from(word) << 32
+}
+
+/// As [`hinted`], by the index. A tuple that had no hint has one from then on.
+#[inline(always)]
+pub(crate) fn indexed<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let found = if BACK { fwd_indexed_back(tuple, hash) } else { fwd_indexed_out(tuple, hash) };
+    (found as u32, (found >> 32) as u32)
+}
+
+/// [`indexed`] for an outbound tuple, the word in the high half.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_indexed_out(tuple: *const Tuple, hash: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up::<false>(tuple, hash))
+}
+
+/// [`indexed`] for an inbound tuple.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_indexed_back(tuple: *const Tuple, hash: u32) -> u64 {
+    // SAFETY: as in `fwd_indexed_out`.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up::<true>(tuple, hash))
+}
+
+#[inline(always)]
+fn look_up<const BACK: bool>(tuple: &Tuple, hash: u32) -> u64 {
+    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
+    // SAFETY: an aligned word of a map value.
     let slot = unsafe { slot.read_volatile() };
-    hint(hash, slot);
-    slot
+    let word = matches::<BACK>(slot, tuple);
+    if word != 0 && FlowState::of(word) as u8 != FlowState::Opening as u8 {
+        promote(hash, slot, word);
+    }
+    packed((slot, word))
 }
 
-/// Notes `slot` as a hint for `hash`.
+/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, an entry if it is only counted.
 #[inline(always)]
-pub(crate) fn hint(hash: u32, slot: u32) {
-    if let Some(hint) = FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load()) {
-        // SAFETY: as in `hinted`.
-        unsafe { hint.write_volatile(slot) };
+fn promote(hash: u32, slot: u32, word: u32) {
+    let (Some(bucket), Some(flow)) = (bucket(hash), FLOW_SLOTS.get_ptr(slot)) else { return };
+    let entry = hint::entry(hash, slot);
+    // SAFETY: aligned words of map values.
+    unsafe {
+        let before = bucket.read_volatile();
+        let Some(promoted) = hint::promoted(before, entry) else { return };
+        if !replace64(bucket, before, promoted) {
+            // There is another packet.
+            return;
+        }
+        let now = (&raw const (*flow).shared.meta).read_volatile();
+        if meta::generation(now) == meta::generation(word) {
+            change(bucket, entry, |hints, _| hint::settled(hints));
+        } else {
+            // Who ended the flow has taken off its entry, or its count: what is left is the other.
+            change(bucket, entry, hint::without);
+        }
     }
 }
 
-/// Puts a tuple into the index unless it is there. Every tuple in the index has left a hint, its own or a later one with the
-/// same hash: see [`is_known`].
+/// How often a bucket is tried again that another CPU changed.
+const ATTEMPTS: u32 = 8;
+
+/// Replaces the bucket by what `step` makes of it. Whether it did: others can be faster so many times only in theory.
+#[inline(always)]
+fn change(bucket: *mut u64, entry: u64, step: impl Fn(u64, u64) -> u64) -> bool {
+    let mut attempt = 0_u32;
+    while attempt < ATTEMPTS {
+        // SAFETY: an aligned word of a map value.
+        let before = unsafe { bucket.read_volatile() };
+        if replace64(bucket, before, step(before, entry)) {
+            return true;
+        }
+        attempt = attempt.wrapping_add(1);
+    }
+    false
+}
+
+/// Puts a tuple into the index unless it is there, and a hint for it.
 #[inline(always)]
 pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
     fwd_insert(tuple, slot) != 0
@@ -99,15 +212,43 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
     if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
         return 0;
     }
-    hint(hash(tuple), slot);
+    let hash = hash(tuple);
+    if let Some(bucket) = bucket(hash)
+        && !change(bucket, hint::entry(hash, slot), hint::with)
+    {
+        add64(bucket, hint::OVERFLOW);
+    }
     1
+}
+
+/// Takes the tuple of the flow in `slot` out of the index, and then its hint: until then nobody may think that there is none.
+/// Whether it is done; otherwise it is to be done again.
+#[inline(always)]
+pub(crate) fn remove(tuple: &Tuple, slot: u32) -> bool {
+    fwd_remove(tuple, slot) != 0
+}
+
+/// As [`remove`]; 1 if it is done.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32) -> u32 {
+    const ENOENT: i32 = -2;
+    // SAFETY: as in `fwd_insert`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 1 };
+    if !matches!(FLOW_INDEX.remove(tuple), Ok(()) | Err(ENOENT)) {
+        return 0;
+    }
+    let hash = hash(tuple);
+    bucket(hash).is_none_or(|bucket| change(bucket, hint::entry(hash, slot), hint::without)).into()
 }
 
 /// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is
 /// established, and the flow's word.
 #[inline(always)]
 pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
-    let slot = FLOW_SLOTS.get_ptr_mut(hinted(key_hash(key)))?;
+    let hash = key_hash(key);
+    let [first, second] = hint::candidates(hints(hash), hash);
+    let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
         let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };

@@ -182,8 +182,9 @@ fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
         _ => skb.ifindex(),
     };
     let tuple = embedded.answer(ifindex);
-    let slot = store::indexed(&tuple, store::hash(&tuple));
-    let word = if way == IN { store::matches::<true>(slot, &tuple) } else { store::matches::<false>(slot, &tuple) };
+    let hash = store::hash(&tuple);
+    let (slot, word) =
+        if way == IN { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };
     if word == 0 {
         return Err(DropReason::IcmpType);
     }
@@ -325,10 +326,9 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
         return otherwise(read & 0xff);
     }
     let tuple = embedded.answer(host_end);
-    let slot = store::indexed(&tuple, store::hash(&tuple));
-    match store::matches::<false>(slot, &tuple) {
-        0 => otherwise(DropReason::Untranslated as u32),
-        word => u64::from(slot) | u64::from(word) << 32,
+    match store::indexed::<false>(&tuple, store::hash(&tuple)) {
+        (_, 0) => otherwise(DropReason::Untranslated as u32),
+        (slot, word) => u64::from(slot) | u64::from(word) << 32,
     }
 }
 
@@ -343,6 +343,7 @@ extern "C" fn fwd_error_refuses(uplink: u32) -> u32 {
     if !store::is_known(hash) {
         return 0;
     }
-    let hit = store::load::<true>(store::indexed(&reply, hash), &reply);
+    let (slot, word) = store::indexed::<true>(&reply, hash);
+    let hit = if word == 0 { None } else { store::copy::<true>(slot, word) };
     matches!(hit, Some(Hit { out_if, .. }) if out_if != 0).into()
 }

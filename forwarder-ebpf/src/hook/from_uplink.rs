@@ -68,12 +68,10 @@ pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = store::hash(&tuple);
-    let mut slot = store::hinted(hash);
-    let mut word = store::matches::<true>(slot, &tuple);
+    let (mut slot, mut word) = store::hinted_once::<true>(&tuple, hash);
     if word == 0 {
-        if slot != SLOT_NONE {
-            slot = store::indexed(&tuple, hash);
-            word = store::matches::<true>(slot, &tuple);
+        if store::is_known(hash) {
+            (slot, word) = store::indexed::<true>(&tuple, hash);
         }
         if word == 0 {
             if in_fwd_network(ip.src) {

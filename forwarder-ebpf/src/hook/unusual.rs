@@ -97,29 +97,8 @@ pub(super) const fn code(word: u32) -> u32 {
 /// The slot whose direction `BACK` (otherwise outbound) is `tuple`, 0 if there is none.
 #[inline(always)]
 pub(super) fn slot_of<const BACK: bool>(tuple: &Tuple) -> u32 {
-    if BACK { fwd_slot_of_back(tuple) } else { fwd_slot_of_out(tuple) }
-}
-
-#[inline(always)]
-fn look_up<const BACK: bool>(tuple: *const Tuple) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
-    let slot = store::indexed(tuple, store::hash(tuple));
-    if store::matches::<BACK>(slot, tuple) == 0 { 0 } else { slot }
-}
-
-/// [`slot_of`] an outbound tuple, as a global function: the verifier looks at it once, not at each call.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_slot_of_out(tuple: *const Tuple) -> u32 {
-    look_up::<false>(tuple)
-}
-
-/// [`slot_of`] an inbound tuple.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_slot_of_back(tuple: *const Tuple) -> u32 {
-    look_up::<true>(tuple)
+    let (slot, word) = store::indexed::<BACK>(tuple, store::hash(tuple));
+    if word == 0 { 0 } else { slot }
 }
 
 /// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.

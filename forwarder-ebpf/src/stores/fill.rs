@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::abi::{FlowHalf, FlowState, Tuple, meta};
 
 use crate::{
-    maps::{DIRECT, FLOW_INDEX, FLOW_SLOTS, LINES, SET_MASK, WAYS},
+    maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
     store,
     walk::{MTU, Walk, outbound, reply},
 };
@@ -61,8 +61,7 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
         (*slot).shared.meta = meta::pack(1, FlowState::Established);
     }
     for tuple in [out, back] {
-        note(walk, FLOW_INDEX.insert(&tuple, &index, BPF_NOEXIST.into()).is_ok());
-        store::hint(store::hash(&tuple), index);
+        note(walk, store::insert(&tuple, index));
     }
     0
 }

@@ -87,12 +87,14 @@ pub(crate) unsafe extern "C" fn hints(index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let (tuple, back) = begin(index, walk);
     let hash = store::hash(&tuple);
-    let mut found = load(store::hinted(hash), &tuple, back);
-    if found.is_none() {
+    let (mut slot, mut word) =
+        if back { store::hinted::<true>(&tuple, hash) } else { store::hinted::<false>(&tuple, hash) };
+    if word == 0 {
         walk.second = walk.second.wrapping_add(1);
-        found = load(store::indexed(&tuple, hash), &tuple, back);
+        (slot, word) = if back { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };
     }
-    end(walk, found.map(|hit| count(&hit)))
+    let found = if back { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    end(walk, found.filter(|_| word != 0).map(|hit| count(&hit)))
 }
 
 #[inline(always)]

@@ -13,7 +13,10 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, Secret, TIMEOUTS, Timeout};
+use forwarder_common::{
+    abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, Secret, TIMEOUTS, Timeout},
+    flow::hint,
+};
 
 use super::{Clock, Dataplane, create::flow_maps, kernel_fields};
 use crate::{Context as _, Error, Kind, Result};
@@ -141,9 +144,9 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Slots of the table, slot 0 (never used) included.
+    /// Slots of the table, slot 0 (never used) included: no more than a hint can name.
     fn slots(&self) -> u32 {
-        self.max_flows.saturating_add(self.max_pending).saturating_add(1)
+        self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(hint::MAX_SLOTS)
     }
 
     /// Memory that the maps of the table take, bytes: what the kernel says of them, within a few percent.
@@ -167,7 +170,7 @@ impl Sizes {
         u32::from(last.saturating_sub(first)) + 1
     }
 
-    /// Two hints a flow and direction.
+    /// Buckets of hints: one for each tuple, and two places in each.
     fn hints(&self) -> u32 {
         (self.slots() - 1).saturating_mul(2).next_power_of_two()
     }
@@ -252,7 +255,7 @@ impl Dataplane {
     }
 
     /// How many entries the map pinned as `name` has room for.
-    fn max_entries(&self, name: &str) -> Result<u32> {
+    pub(super) fn max_entries(&self, name: &str) -> Result<u32> {
         let info =
             MapData::from_pin(self.map_pin(name)).and_then(|map| map.info()).doing("open", format!("map {name}"))?;
         Ok(info.max_entries())

@@ -8,6 +8,7 @@ mod batch;
 mod bpffs;
 mod clock;
 mod create;
+mod examine;
 mod filter;
 mod floor;
 mod flows;

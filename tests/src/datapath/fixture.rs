@@ -7,12 +7,15 @@ use std::{
 
 use forwarder::{
     Result,
-    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, name},
+    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, Way, name},
     lab::{Lab, unique_prefix},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
 };
-use forwarder_common::abi::{Endpoint, Network, Uplink};
+use forwarder_common::{
+    abi::{Endpoint, Network, Tuple, Uplink},
+    wire::l4::Proto,
+};
 
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(super) const MAC: [u8; 6] = [2, 0x77, 10, 77, 0, 2];
@@ -177,6 +180,19 @@ impl Fixture {
     /// Runs `to_uplink` over a frame that came in by interface `ingress` and was forwarded by the kernel; 0 is the host itself.
     pub(super) fn run_to_uplink(&self, ingress: u32, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::ToUplink, self.uplink, ingress, frame, 1).unwrap()
+    }
+
+    /// What a packet of TCP or UDP looks like on its way.
+    pub(super) fn tuple(&self, proto: Proto, way: Way, from: SocketAddrV4, to: SocketAddrV4) -> Tuple {
+        Tuple {
+            saddr: from.ip().octets(),
+            daddr: to.ip().octets(),
+            sport: from.port().to_be_bytes(),
+            dport: to.port().to_be_bytes(),
+            ifindex: if way == Way::Out { self.host_end } else { self.uplink },
+            proto: proto as u8,
+            ..Tuple::default()
+        }
     }
 
     /// Packets counted for `reason` so far, at any interface.

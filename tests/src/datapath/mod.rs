@@ -7,6 +7,7 @@ mod fragments;
 mod frame;
 mod guard;
 mod halves;
+mod hints;
 mod lifetime;
 mod mapping;
 mod portless;

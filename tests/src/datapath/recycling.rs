@@ -101,6 +101,7 @@ fn no_packet_is_delivered_by_another_flows_entry() {
         assert_eq!(own().unwrap(), EndpointFlows::default());
         let alloc = fixture.dataplane.alloc().unwrap();
         assert_eq!((alloc.established, alloc.host_flows), (0, 0));
+        assert_eq!(fixture.dataplane.hints().unwrap(), [], "no tuple is left");
         assert_every_slot_serves(fixture, &sizes);
     });
 }

@@ -60,18 +60,9 @@ impl Talk {
     }
 
     fn tuple(&self, fixture: &Fixture, way: Way) -> Tuple {
-        let (from, to, ifindex) = match way {
-            Way::Out => (self.inside, self.outside, fixture.host_end),
-            Way::Back => (self.outside, self.nat, fixture.uplink),
-        };
-        Tuple {
-            saddr: from.ip().octets(),
-            daddr: to.ip().octets(),
-            sport: from.port().to_be_bytes(),
-            dport: to.port().to_be_bytes(),
-            ifindex,
-            proto: self.proto as u8,
-            ..Tuple::default()
+        match way {
+            Way::Out => fixture.tuple(self.proto, way, self.inside, self.outside),
+            Way::Back => fixture.tuple(self.proto, way, self.outside, self.nat),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `fwd-packets [--many-flows] [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind (`./x packets`).
-//! Needs root.
+//! `fwd-packets [--many-flows | --used] [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind
+//! (`./x packets`). Needs root.
 //!
 //! The real programs of a sandboxed host are run by `BPF_PROG_TEST_RUN` on one CPU. A run by itself costs something too:
 //! that is measured with an empty program in the same round and subtracted. Redirects are not carried out in such a run.
@@ -8,6 +8,7 @@ mod bench;
 mod cases;
 mod frame;
 mod many;
+mod used;
 
 use std::process::ExitCode;
 
@@ -49,8 +50,15 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    let many = std::env::args().any(|argument| argument == "--many-flows");
-    match if many { many::run() } else { run() } {
+    let asked = |option: &str| std::env::args().any(|argument| argument == option);
+    let result = if asked("--many-flows") {
+        many::run()
+    } else if asked("--used") {
+        used::run()
+    } else {
+        run()
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("fwd-packets: {error}");
@@ -104,7 +112,7 @@ fn measure(bench: &mut Bench, cases: &[&Case], rounds: usize) -> Result<Figures>
 }
 
 /// The median of some samples of one kind, less what an empty program takes for the same frames in the same way.
-fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static str)> {
+pub(crate) fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static str)> {
     let repeat = if case.mode == Mode::Repeated { REPEAT } else { 1 };
     let mut times = Vec::with_capacity(SAMPLES);
     let mut nothing = Vec::with_capacity(SAMPLES);

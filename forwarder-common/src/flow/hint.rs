@@ -1,0 +1,180 @@
+//! Hints: which slots a tuple may be in, by its hash, so that few packets need the index.
+//!
+//! A bucket has two entries, each a slot and a tag of further bits of the hash, and counts those tuples of the index that found no
+//! place in it. So every tuple in the index has its entry or is counted, and a bucket without an entry for a hash that counts
+//! nobody says for sure that there is no such tuple. A bucket is one word, which changes by compare-and-exchange.
+//!
+//! An entry proves nothing: it may be of another tuple with the same tag, or of a flow that ends at this moment.
+
+/// Bits of a slot's number in an entry.
+const SLOT_BITS: u32 = 25;
+/// Slots that can be named.
+pub const MAX_SLOTS: u32 = 1 << SLOT_BITS;
+
+const TAG_BITS: u32 = 5;
+/// Bits of an entry.
+const BITS: u32 = SLOT_BITS + TAG_BITS;
+const SLOT: u64 = (1 << SLOT_BITS) - 1;
+const ENTRY: u64 = (1 << BITS) - 1;
+/// One tuple that found no place.
+pub const OVERFLOW: u64 = 1 << (2 * BITS);
+/// So many, or more: the count stays.
+const FULL: u64 = 0xf;
+
+/// An entry for a tuple with `hash` in `slot`. Buckets are chosen by the hash's low bits, of which there are up to 27.
+#[inline(always)]
+#[must_use]
+pub const fn entry(hash: u32, slot: u32) -> u64 {
+    ((hash >> (u32::BITS - TAG_BITS)) as u64) << SLOT_BITS | slot as u64
+}
+
+/// How many tuples found no place.
+#[inline(always)]
+const fn overflow(bucket: u64) -> u64 {
+    bucket >> (2 * BITS)
+}
+
+/// The slots that a tuple with `hash` may be in; 0 for none.
+#[inline(always)]
+#[must_use]
+pub const fn candidates(bucket: u64, hash: u32) -> [u32; 2] {
+    let tag = (hash >> (u32::BITS - TAG_BITS)) as u64;
+    let (first, second) = (bucket & ENTRY, bucket >> BITS & ENTRY);
+    [
+        if first >> SLOT_BITS == tag { (first & SLOT) as u32 } else { 0 },
+        if second >> SLOT_BITS == tag { (second & SLOT) as u32 } else { 0 },
+    ]
+}
+
+/// Whether tuples are in the index that have no entry.
+#[inline(always)]
+#[must_use]
+pub const fn overflows(bucket: u64) -> bool {
+    overflow(bucket) != 0
+}
+
+/// The bucket with one tuple more.
+#[inline(always)]
+#[must_use]
+pub const fn with(bucket: u64, entry: u64) -> u64 {
+    if bucket & SLOT == 0 {
+        return bucket & !ENTRY | entry;
+    }
+    if bucket >> BITS & SLOT == 0 {
+        return bucket & !(ENTRY << BITS) | entry << BITS;
+    }
+    if overflow(bucket) < FULL { bucket + OVERFLOW } else { bucket }
+}
+
+/// The bucket with one tuple less: its entry goes, or, if it has none, it is counted no more.
+#[inline(always)]
+#[must_use]
+pub const fn without(bucket: u64, entry: u64) -> u64 {
+    if bucket & ENTRY == entry {
+        return bucket & !ENTRY;
+    }
+    if bucket >> BITS & ENTRY == entry {
+        return bucket & !(ENTRY << BITS);
+    }
+    settled(bucket)
+}
+
+/// Gives an entry to a tuple that has none, in place of another one's if there is no free place. Until [`settled`] says that the
+/// tuple is counted no more, or [`without`] that it has gone, the bucket counts one too many: never one too few. `None` if
+/// there is nothing to do.
+#[inline(always)]
+#[must_use]
+pub const fn promoted(bucket: u64, entry: u64) -> Option<u64> {
+    if overflow(bucket) == 0 || bucket & ENTRY == entry || bucket >> BITS & ENTRY == entry {
+        return None;
+    }
+    if bucket & SLOT == 0 || bucket >> BITS & SLOT == 0 {
+        return Some(with(bucket, entry));
+    }
+    let counted = if overflow(bucket) < FULL { bucket + OVERFLOW } else { bucket };
+    // Whose turn it is says the entry itself.
+    Some(if entry & 1 == 0 { counted & !ENTRY | entry } else { counted & !(ENTRY << BITS) | entry << BITS })
+}
+
+/// The bucket that counts one tuple less.
+#[inline(always)]
+#[must_use]
+pub const fn settled(bucket: u64) -> u64 {
+    match overflow(bucket) {
+        0 | FULL => bucket,
+        _ => bucket - OVERFLOW,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// A tuple of this bucket: its hash and its slot.
+    type Member = (u32, u32);
+
+    fn is_held(bucket: u64, (hash, slot): Member) -> bool {
+        candidates(bucket, hash).contains(&slot) || overflows(bucket)
+    }
+
+    fn count(bucket: u64) -> u64 {
+        u64::from(bucket & SLOT != 0) + u64::from(bucket >> BITS & SLOT != 0) + overflow(bucket)
+    }
+
+    #[test]
+    fn tuple_is_found_by_its_tag() {
+        let (one, two) = ((0x0800_0000, 7), (0x1000_0000, MAX_SLOTS - 1));
+        let bucket = with(with(0, entry(one.0, one.1)), entry(two.0, two.1));
+        assert_eq!((candidates(bucket, one.0), candidates(bucket, two.0)), ([7, 0], [0, MAX_SLOTS - 1]));
+        assert_eq!((candidates(bucket, 0), overflows(bucket)), ([0, 0], false));
+        assert_eq!(without(without(bucket, entry(one.0, one.1)), entry(two.0, two.1)), 0);
+    }
+
+    #[test]
+    fn more_than_it_counts_are_never_forgotten() {
+        let mut bucket = 0;
+        let entries: Vec<_> = (1..40).map(|slot| entry(0, slot)).collect();
+        bucket = entries.iter().fold(bucket, |bucket, entry| with(bucket, *entry));
+        bucket = entries.iter().fold(bucket, |bucket, entry| without(bucket, *entry));
+        assert!(overflows(bucket), "beyond its count a bucket stays full");
+    }
+
+    proptest! {
+        /// Tuples come, are used, and go, in any order: what is in the index is held, and in the end nothing is left.
+        #[test]
+        fn bucket_holds_what_came_and_did_not_go(steps in proptest::collection::vec((0usize..3, 0usize..12, 0u32..3), 1..200)) {
+            let mut members: Vec<Member> = Vec::new();
+            let mut bucket = 0;
+            for (number, (what, which, tag)) in (1u32..).zip(steps) {
+                match what {
+                    0 if members.len() < 12 => {
+                        members.push((tag << 27, number));
+                        bucket = with(bucket, entry(tag << 27, number));
+                    }
+                    1 if !members.is_empty() => {
+                        let (hash, slot) = members.remove(which % members.len());
+                        bucket = without(bucket, entry(hash, slot));
+                    }
+                    2 if !members.is_empty() => {
+                        let (hash, slot) = members[which % members.len()];
+                        if let Some(promoted) = promoted(bucket, entry(hash, slot)) {
+                            prop_assert_eq!(count(promoted), count(bucket) + 1);
+                            bucket = settled(promoted);
+                            prop_assert!(candidates(bucket, hash).contains(&slot));
+                        }
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(count(bucket), members.len() as u64);
+                prop_assert!(members.iter().all(|member| is_held(bucket, *member)));
+            }
+            for (hash, slot) in members {
+                bucket = without(bucket, entry(hash, slot));
+            }
+            prop_assert_eq!(bucket, 0);
+        }
+    }
+}
