@@ -6,6 +6,10 @@
 //! into which the range is divided: what is taken lies in runs, because hosts number their sockets in order, and a walk with
 //! a fixed step meets nothing but taken ports when it falls into step with them.
 
+mod share;
+
+pub use share::{Shares, worth};
+
 /// Candidates that are tried at most: at 90 % fill, one search in a million finds none.
 pub const MAX_PROBES: u32 = 128;
 

@@ -17,7 +17,10 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::{flow::claim::Opening, hook::IcmpError};
+use crate::{
+    flow::{claim::Opening, search::Search},
+    hook::IcmpError,
+};
 
 /// Number of buckets of hints less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -126,6 +129,10 @@ const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());
 /// The one timer that ends idle flows.
 #[btf_map]
 pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
+
+/// The search for a port that a CPU is at: see [`OPENING`].
+#[btf_map]
+pub(crate) static SEARCH: PerCpuArray<Search, 1> = PerCpuArray::new();
 
 /// The flow that is being made: too large for the stack beside everything else. Programs of one CPU do not interleave.
 #[btf_map]

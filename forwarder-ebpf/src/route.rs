@@ -18,8 +18,9 @@ use crate::{
     fib::{Route, fwd_is_local, look_up, macs, words},
     flow::{
         claim::{self, FAILED, Opening},
-        life,
+        slot,
         store::{self, Hit},
+        stored_mtu,
     },
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
     skb::Skb,
@@ -42,6 +43,8 @@ impl Resolved {
     const OPEN: u32 = 4;
     /// The flow has ended.
     const GONE: u32 = 5;
+    /// By the uplink.
+    const UPLINK: u32 = 6;
 
     #[inline(always)]
     const fn new(what: u32, value: u32) -> Self {
@@ -102,7 +105,7 @@ extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u
     // SAFETY: as in `decide`.
     let endpoint = unsafe { &*endpoint };
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
-    let answers = elsewhere(&route, endpoint).is_none();
+    let answers = elsewhere(&route, endpoint).what() == Resolved::UPLINK;
     (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
 }
 
@@ -153,7 +156,8 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
         return Resolved::new(Resolved::PEER, peer);
     }
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
-    if let Some(elsewhere) = elsewhere(&route, endpoint) {
+    let elsewhere = elsewhere(&route, endpoint);
+    if elsewhere.what() != Resolved::UPLINK {
         return elsewhere;
     }
     if portless != 0 {
@@ -176,23 +180,26 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     (unsafe { (*peer).network } == endpoint.network).then_some(ifindex)
 }
 
-/// What becomes of a packet whose route does not leave by the endpoint's uplink.
+/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
+/// carry its value along where it has none.
 #[inline(always)]
-fn elsewhere(route: &Route, endpoint: &Endpoint) -> Option<Resolved> {
+fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
     match route.result as u32 {
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.uplink => None,
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.uplink => {
+            Resolved::new(Resolved::UPLINK, 0)
+        }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {
-            Some(Resolved::punt(PuntReason::OwnNetwork))
+            Resolved::punt(PuntReason::OwnNetwork)
         }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if NETWORKS.get_ptr(&route.out_if).is_some() => {
-            Some(Resolved::drop(DropReason::OtherNetwork))
+            Resolved::drop(DropReason::OtherNetwork)
         }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
-            Some(Resolved::drop(DropReason::RouteNotViaUplink))
+            Resolved::drop(DropReason::RouteNotViaUplink)
         }
         // Local addresses and broadcasts; also what has no route at all, which the kernel answers.
-        BPF_FIB_LKUP_RET_NOT_FWDED => Some(Resolved::punt(PuntReason::ToHost)),
-        _ => Some(Resolved::punt(PuntReason::Unreachable)),
+        BPF_FIB_LKUP_RET_NOT_FWDED => Resolved::punt(PuntReason::ToHost),
+        _ => Resolved::punt(PuntReason::Unreachable),
     }
 }
 
@@ -307,15 +314,13 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let endpoint = unsafe { &*endpoint };
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
     let elsewhere = elsewhere(&route, endpoint);
-    if route.is_missing()
-        && let Some(punt) = elsewhere
-    {
-        return punt.0;
+    if route.is_missing() {
+        return elsewhere.0;
     }
-    let stays = elsewhere.is_none()
+    let stays = elsewhere.what() == Resolved::UPLINK
         && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
     if !stays {
-        life::fwd_flow_end(index, hit.meta);
+        slot::fwd_flow_end(index, hit.meta);
         return GONE.0;
     }
     let Hit { slot, half, .. } = hit;
@@ -323,7 +328,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     unsafe {
         (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
         (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
-        (&raw mut (*half).mtu).write_volatile(claim::stored_mtu(route.mtu));
+        (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);
     }
     // The kernel forwards only the endpoint's own address translated: see `from_container` in `to_uplink`.

@@ -4,14 +4,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE, Timeout},
+    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
     flow::{expired, outlived},
     packet::{L3_OFF, PacketBytes as _},
     wire::l4::{Proto, has_ports},
 };
 
 use crate::{
-    flow::{life, now},
+    flow::{mapping, now, slot},
     maps::{FLOW_ALLOC, FLOW_SLOTS, SWEEP, Sweep, config},
     skb::Skb,
 };
@@ -117,7 +117,8 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
     }
 }
 
-/// Ends the flow in slot `index` if it has been idle for too long. Returns 1 if it did.
+/// Ends the flow in slot `index` if it has been idle for too long, and goes on with a slot that was left unfinished. Returns 1 if it
+/// did.
 #[inline(always)]
 fn end_if_idle(index: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
@@ -126,19 +127,27 @@ fn end_if_idle(index: u32) -> u32 {
         let shared = &raw const (*slot).shared;
         ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).out.tuple.proto)
     };
+    // SAFETY: as above; the reply's tuple is only compared.
+    let (port_use, endpoint, reply) =
+        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, &(*slot).back.tuple) };
     let state = FlowState::of(word);
     let proto = match number {
         6 => Proto::Tcp,
         17 => Proto::Udp,
         _ => Proto::Icmp,
     };
+    if matches!(state, FlowState::Unfinished) {
+        return slot::fwd_slot_resume(index, word);
+    }
     let idle = now().wrapping_sub(last_seen);
-    let ends = if has_ports(number) {
+    let ends = if port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
+        true
+    } else if has_ports(number) {
         expired(state, proto, flags, idle, &config.timeouts)
     } else {
         outlived(state, Timeout::Other, idle, &config.timeouts)
     };
-    if ends { life::fwd_flow_end(index, word) } else { 0 }
+    if ends { slot::fwd_flow_end(index, word) } else { 0 }
 }
 
 /// What a purge works with.
@@ -174,9 +183,8 @@ unsafe extern "C" fn purge_next(_n: u32, purge: *mut Purge) -> i64 {
         (*purge).cursor = index.wrapping_add(1);
         let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
         let word = (&raw const (*slot).shared.meta).read_volatile();
-        let in_use = FlowState::of(word) as u8 != FlowState::Free as u8;
-        if in_use && (*slot).shared.endpoint == (*purge).endpoint {
-            (*purge).ended = (*purge).ended.wrapping_add(life::fwd_flow_end(index, word));
+        if FlowState::is_flow(word) && (*slot).shared.endpoint == (*purge).endpoint {
+            (*purge).ended = (*purge).ended.wrapping_add(slot::fwd_flow_end(index, word));
         }
         0
     }

@@ -3,7 +3,7 @@
 use forwarder_common::{
     abi::{FlowState, TIMEOUTS, Timeout},
     flow::{Direction, TRACKED, Transition, advance, expired, timeout},
-    wire::l4::{Header, Proto, tcp_flag},
+    wire::l4::{Proto, tcp_flag},
 };
 
 /// The first byte opens the flow, each further one is a segment: its flags, and in bit 7 the direction.
@@ -16,15 +16,14 @@ pub fn track(input: &[u8]) {
     for &segment in segments {
         let (flags, back) = (segment & 0x3f, segment & 0x80 != 0);
         let direction = if back { Direction::Back } else { Direction::Out };
-        let header =
-            Header { proto: Proto::Tcp, src_port: [0; 2], dst_port: [0; 2], tcp_flags: flags, icmp_type: 0, len: 20 };
         seen[usize::from(back)] |= flags & TRACKED;
-        let step = advance(state, seen, &header, direction, false);
+        let step = advance(state, seen, flags, direction);
         let said = format!("{step:?} in {state:?} after {seen:02x?}, flags {flags:02x} from {direction:?}");
         assert!(legal(state, seen, flags, back, step), "{said}");
         match step {
             Transition::Stay => {}
             Transition::Establish => state = FlowState::Established,
+            Transition::Sustain => state = FlowState::OneWay,
             Transition::Close => state = FlowState::Closing,
             Transition::Reopen => (state, seen) = (FlowState::HalfOpen, [flags & TRACKED, 0]),
             Transition::Revive => {
@@ -43,6 +42,8 @@ fn legal(state: FlowState, seen: [u8; 2], flags: u8, back: bool, step: Transitio
         // A reset never leaves a flow open.
         Transition::Stay => closing || !reset,
         Transition::Establish => state == FlowState::HalfOpen && !reset && seen[0] & seen[1] & tcp_flag::ACK != 0,
+        // Only other protocols have streams that are not answered.
+        Transition::Sustain => false,
         Transition::Close => !closing && (reset || seen[0] & seen[1] & tcp_flag::FIN != 0),
         // Nobody outside opens a closed flow again.
         Transition::Reopen => closing && !back && flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN,

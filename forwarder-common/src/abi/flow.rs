@@ -70,20 +70,30 @@ pub mod flow_kind {
     pub const INBOUND: u8 = 2;
 }
 
-/// Life of a slot. Stored in the low byte of [`FlowShared::meta`].
+/// Life of a slot. Stored in the low byte of [`FlowShared::meta`]. Where its low nibble is zero the slot is nobody's flow, whatever
+/// stands in it; see [`crate::flow::slot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FlowState {
-    /// Not in use.
+    /// Not in use: in the queue of free slots, or never used.
     Free = 0,
     /// Not known to be a conversation yet: may be evicted when the table is full.
     HalfOpen = 1,
-    /// A conversation: never evicted.
+    /// A conversation.
     Established = 2,
     /// TCP after a RST or both FINs: may be evicted, and its port reclaimed.
     Closing = 3,
     /// Not all of its tuples are in the index yet: only who makes it may change it.
     Opening = 4,
+    /// A stream in one direction, which lasts but was never answered: as established, as far as nobody else wants its port or its slot.
+    /// Its low three bits are those of [`FlowState::Established`].
+    OneWay = 0x0a,
+    /// Out of the queue, and being filled.
+    Making = 0x10,
+    /// A CPU takes out of the other maps what is left of its flow.
+    Ending = 0x20,
+    /// Something is left that could not be taken out: the sweep goes on with it.
+    Unfinished = 0x30,
 }
 
 impl FlowState {
@@ -96,15 +106,54 @@ impl FlowState {
             2 => Self::Established,
             3 => Self::Closing,
             4 => Self::Opening,
+            0x0a => Self::OneWay,
+            0x10 => Self::Making,
+            0x20 => Self::Ending,
+            0x30 => Self::Unfinished,
             _ => Self::Free,
         }
+    }
+
+    /// [`FlowState::is_established`] of the word `meta`: without a branch.
+    #[inline(always)]
+    #[must_use]
+    pub const fn lasts(meta: u32) -> bool {
+        (1_u64 << Self::Established as u8 | 1 << Self::OneWay as u8) >> (meta & 0x3f) & 1 != 0
+    }
+
+    /// [`FlowState::is_pending`] of the word `meta`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pends(meta: u32) -> bool {
+        (1_u64 << Self::HalfOpen as u8 | 1 << Self::Closing as u8) >> (meta & 0x3f) & 1 != 0
+    }
+
+    /// Whether the word `meta` says that the slot is a flow's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_flow(meta: u32) -> bool {
+        meta & 0x0f != 0
+    }
+
+    /// Whether a flow in this state may be ended by anybody but its maker.
+    #[inline(always)]
+    #[must_use]
+    pub const fn can_end(self) -> bool {
+        self.is_pending() || self.is_established()
+    }
+
+    /// Whether a flow in this state counts as established.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_established(self) -> bool {
+        Self::lasts(self as u32)
     }
 
     /// Whether a flow in this state may be evicted: it counts as pending.
     #[inline(always)]
     #[must_use]
     pub const fn is_pending(self) -> bool {
-        matches!(self, Self::HalfOpen | Self::Closing)
+        Self::pends(self as u32)
     }
 }
 
@@ -137,8 +186,10 @@ pub struct FlowShared {
     pub syn_at: u32,
     /// Round trip of the handshake, microseconds; see [`crate::flow::Handshake`].
     pub handshake_rtt: u32,
+    /// What of the flow is in other maps; see [`crate::flow::slot::held`].
+    pub held: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 3],
+    pub _reserved: [u32; 2],
 }
 record!(FlowShared, 64);
 
@@ -148,7 +199,7 @@ record!(FlowShared, 64);
 pub struct FlowAlloc {
     /// First slot that was never used; slots below it are in use or in the queue `FLOW_FREE`.
     pub next_unused: u32,
-    /// Flows that are established.
+    /// Flows that are established, one-way ones included.
     pub established: u32,
     /// Flows of the host's own sockets ([`flow_kind::HOST`]).
     pub host_flows: u32,
@@ -156,8 +207,10 @@ pub struct FlowAlloc {
     pub evict_cursor: u32,
     /// Flows of protocols without ports: while there are none, nobody looks for them.
     pub portless: u32,
+    /// Flows that are one-way: while there are none, nobody looks for them.
+    pub one_way: u32,
     /// Room for later use, zero.
-    pub _reserved: [u32; 3],
+    pub _reserved: [u32; 2],
 }
 record!(FlowAlloc, 32);
 
@@ -167,7 +220,7 @@ record!(FlowAlloc, 32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct EndpointFlows {
-    /// Flows of the endpoint that are established.
+    /// Flows of the endpoint that are established, one-way ones included.
     pub established: u32,
     /// Flows of the endpoint that are half-open or closing.
     pub pending: u32,

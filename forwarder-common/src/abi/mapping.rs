@@ -58,10 +58,14 @@ pub struct PortUse {
     /// [`PortUse::EXCLUSIVE`] and the number of flows of the mapping; or the number of flows that share the port because
     /// their destinations differ. Changes by atomic operations only.
     pub word: u32,
-    /// External address of the mapping.
+    /// External address of the mapping; of a port that is shared, when `revoked` was set, jiffies.
     pub addr: [u8; 4],
+    /// The flow that took the port last; it may have ended.
+    pub slot: u32,
+    /// The endpoint whose flows have to leave the port to others, by its host end; 0 for none. They end when the sweep comes by.
+    pub revoked: u32,
 }
-record!(PortUse, 8);
+record!(PortUse, 16);
 
 impl PortUse {
     /// The port belongs to a mapping.

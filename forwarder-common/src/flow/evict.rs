@@ -45,6 +45,14 @@ pub const fn worth(state: FlowState, idle: u32) -> u32 {
     if matches!(state, FlowState::Closing) { rest } else { OPEN + rest }
 }
 
+/// Whether a one-way flow of an endpoint that has `theirs` established ones makes room for one of an endpoint that has `ours`, when the
+/// table is full.
+#[inline(always)]
+#[must_use]
+pub const fn gives_room(theirs: u32, ours: u32) -> bool {
+    theirs as i32 > ours.wrapping_add(ours >> 3).wrapping_add(8) as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +85,12 @@ mod tests {
         assert!(!may_evict(3, 60_000) && !may_evict(5_000, 60_000), "the flood evicts nobody else");
         assert!(may_evict(0, 0) && may_evict(58_000, 60_000), "equals take turns");
         assert!(may_evict(u32::MAX, 0), "a count below zero is a small one");
+    }
+
+    #[test]
+    fn one_way_flows_make_room_for_who_has_fewer() {
+        assert!(gives_room(30_000, 0) && gives_room(30_000, 20_000));
+        assert!(!gives_room(30_000, 30_000) && !gives_room(8, 0) && !gives_room(u32::MAX, 0));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub const fn overflows(bucket: u64) -> bool {
 /// The bucket with one tuple more.
 #[inline(always)]
 #[must_use]
-pub const fn with(bucket: u64, entry: u64) -> u64 {
+const fn with(bucket: u64, entry: u64) -> u64 {
     if bucket & SLOT == 0 {
         return bucket & !ENTRY | entry;
     }
@@ -69,22 +69,24 @@ pub const fn with(bucket: u64, entry: u64) -> u64 {
 /// The bucket with one tuple less: its entry goes, or, if it has none, it is counted no more.
 #[inline(always)]
 #[must_use]
-pub const fn without(bucket: u64, entry: u64) -> u64 {
+const fn without(bucket: u64, entry: u64) -> u64 {
     if bucket & ENTRY == entry {
         return bucket & !ENTRY;
     }
     if bucket >> BITS & ENTRY == entry {
         return bucket & !(ENTRY << BITS);
     }
-    settled(bucket)
+    match overflow(bucket) {
+        0 | FULL => bucket,
+        _ => bucket - OVERFLOW,
+    }
 }
 
-/// Gives an entry to a tuple that has none, in place of another one's if there is no free place. Until [`settled`] says that the
-/// tuple is counted no more, or [`without`] that it has gone, the bucket counts one too many: never one too few. `None` if
-/// there is nothing to do.
+/// Gives a place to a tuple that has none, that of another one if none is free. Until the tuple is counted no more, or [`without`] says
+/// that it has gone, the bucket counts one too many: never one too few. `None` if there is nothing to do.
 #[inline(always)]
 #[must_use]
-pub const fn promoted(bucket: u64, entry: u64) -> Option<u64> {
+const fn promoted(bucket: u64, entry: u64) -> Option<u64> {
     if overflow(bucket) == 0 || bucket & ENTRY == entry || bucket >> BITS & ENTRY == entry {
         return None;
     }
@@ -96,13 +98,57 @@ pub const fn promoted(bucket: u64, entry: u64) -> Option<u64> {
     Some(if entry & 1 == 0 { counted & !ENTRY | entry } else { counted & !(ENTRY << BITS) | entry << BITS })
 }
 
-/// The bucket that counts one tuple less.
+/// A bucket that other CPUs change at the same time.
+pub trait Bucket {
+    /// What it is now.
+    fn load(&self) -> u64;
+    /// Replaces `old` by `new`; whether it was `old`.
+    fn replace(&self, old: u64, new: u64) -> bool;
+    /// Adds to it, wrapping.
+    fn add(&self, amount: u64);
+}
+
+/// Notes a tuple that came into the index. Without a loop: who is not the first to change the bucket is counted.
 #[inline(always)]
-#[must_use]
-pub const fn settled(bucket: u64) -> u64 {
-    match overflow(bucket) {
-        0 | FULL => bucket,
-        _ => bucket - OVERFLOW,
+pub fn add(bucket: &impl Bucket, entry: u64) {
+    let before = bucket.load();
+    if !bucket.replace(before, with(before, entry)) {
+        bucket.add(OVERFLOW);
+    }
+}
+
+/// How often [`remove`] tries a bucket again that another CPU changed: once more than a CPU does that ends a flow and makes another.
+const ATTEMPTS: u32 = 5;
+
+/// Forgets a tuple that has left the index; false if that is still to be done.
+#[inline(always)]
+pub fn remove(bucket: &impl Bucket, entry: u64) -> bool {
+    let mut attempt = 0_u32;
+    while attempt < ATTEMPTS {
+        let before = bucket.load();
+        if bucket.replace(before, without(before, entry)) {
+            return true;
+        }
+        attempt = attempt.wrapping_add(1);
+    }
+    false
+}
+
+/// Gives a tuple that the index has a place, if it has none. `lives` says, after that, whether its flow still is what it was when it
+/// was found in the index.
+#[inline(always)]
+pub fn promote(bucket: &impl Bucket, entry: u64, lives: impl FnOnce() -> bool) {
+    let before = bucket.load();
+    let Some(promoted) = promoted(before, entry) else { return };
+    if !bucket.replace(before, promoted) {
+        // There will be another packet.
+        return;
+    }
+    if !lives() {
+        // Who ended the flow has taken off its place, or its count: what is left is the other.
+        remove(bucket, entry);
+    } else if overflow(bucket.load()) != FULL {
+        bucket.add(OVERFLOW.wrapping_neg());
     }
 }
 
@@ -162,7 +208,7 @@ mod tests {
                         let (hash, slot) = members[which % members.len()];
                         if let Some(promoted) = promoted(bucket, entry(hash, slot)) {
                             prop_assert_eq!(count(promoted), count(bucket) + 1);
-                            bucket = settled(promoted);
+                            bucket = promoted - OVERFLOW;
                             prop_assert!(candidates(bucket, hash).contains(&slot));
                         }
                     }

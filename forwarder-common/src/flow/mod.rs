@@ -3,10 +3,11 @@
 mod evict;
 mod handshake;
 pub mod hint;
+pub mod slot;
 mod track;
 mod tuple;
 
-pub use evict::{CANDIDATES, LOOKS, may_evict, nth_slot, worth};
+pub use evict::{CANDIDATES, LOOKS, gives_room, may_evict, nth_slot, worth};
 pub use handshake::Handshake;
-pub use track::{Direction, TRACKED, Transition, advance, earns, expired, outlived, timeout};
+pub use track::{Direction, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout};
 pub use tuple::{hash, inbound, outbound_reply};

@@ -2,12 +2,12 @@
 
 use crate::{
     abi::{FlowState, TIMEOUTS, Timeout},
-    wire::l4::{Header, Proto, tcp_flag},
+    wire::l4::{Proto, tcp_flag},
 };
 
-/// Packets one way that are many; see [`earns`].
+/// Packets one way that are many; see [`standing`].
 const MANY: u64 = 4;
-/// Seconds of life that are long; see [`earns`].
+/// Seconds of life that are long; see [`standing`].
 const LONG: u32 = 2;
 
 /// Which way a packet goes.
@@ -27,6 +27,8 @@ pub enum Transition {
     Stay,
     /// Becomes [`FlowState::Established`].
     Establish,
+    /// Becomes [`FlowState::OneWay`].
+    Sustain,
     /// Becomes [`FlowState::Closing`].
     Close,
     /// A new connection over a closed one: [`FlowState::HalfOpen`], with the flags forgotten.
@@ -38,24 +40,33 @@ pub enum Transition {
 /// The TCP flags that matter to a flow.
 pub const TRACKED: u8 = tcp_flag::FIN | tcp_flag::SYN | tcp_flag::RST | tcp_flag::ACK;
 
-/// What a packet with header `l4` does to a flow in `state`. `seen` are the flags of both directions
-/// ([`crate::abi::FlowShared::tcp_flags`]), this packet's included. `earned` is what [`earns`] says of a half-open flow that
-/// is not TCP.
+/// What a packet that goes in `direction` does to a flow in `state` that is not TCP, and has shown to be what `standing` says.
 #[inline(always)]
 #[must_use]
-pub fn advance(state: FlowState, seen: [u8; 2], l4: &Header, direction: Direction, earned: bool) -> Transition {
+pub const fn progress(state: FlowState, direction: Direction, standing: Standing) -> Transition {
+    match (state, standing) {
+        (FlowState::HalfOpen, Standing::Conversation) => Transition::Establish,
+        (FlowState::HalfOpen, Standing::Stream) => Transition::Sustain,
+        (FlowState::OneWay, _) if matches!(direction, Direction::Back) => Transition::Establish,
+        _ => Transition::Stay,
+    }
+}
+
+/// What a segment with `flags` does to a flow of TCP in `state`. `seen` are the flags of both directions
+/// ([`crate::abi::FlowShared::tcp_flags`]), this segment's included. See [`progress`] for other protocols.
+#[inline(always)]
+#[must_use]
+pub const fn advance(state: FlowState, seen: [u8; 2], flags: u8, direction: Direction) -> Transition {
     let out = matches!(direction, Direction::Out);
-    let reset = l4.tcp_flags & tcp_flag::RST != 0;
-    match (state, l4.proto) {
-        (FlowState::HalfOpen | FlowState::Established, Proto::Tcp) if reset || both(seen, tcp_flag::FIN) => {
-            Transition::Close
-        }
+    let reset = flags & tcp_flag::RST != 0;
+    let opens = flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
+    match state {
+        FlowState::HalfOpen | FlowState::Established if reset || both(seen, tcp_flag::FIN) => Transition::Close,
         // Each side has acknowledged something of the other's: the handshake is complete, also a simultaneous one
         // (RFC 5382 REQ-2). A scan gets as far as a SYN-ACK, which nobody acknowledges.
-        (FlowState::HalfOpen, Proto::Tcp) if both(seen, tcp_flag::ACK) => Transition::Establish,
-        (FlowState::HalfOpen, _) if earned => Transition::Establish,
-        (FlowState::Closing, Proto::Tcp) if out && l4.opens() => Transition::Reopen,
-        (FlowState::Closing, Proto::Tcp) if out && ignores_reset(seen, l4.tcp_flags) => Transition::Revive,
+        FlowState::HalfOpen if both(seen, tcp_flag::ACK) => Transition::Establish,
+        FlowState::Closing if out && opens => Transition::Reopen,
+        FlowState::Closing if out && ignores_reset(seen, flags) => Transition::Revive,
         _ => Transition::Stay,
     }
 }
@@ -75,17 +86,32 @@ const fn ignores_reset(seen: [u8; 2], flags: u8) -> bool {
     flags & (tcp_flag::RST | tcp_flag::SYN) == 0 && back & tcp_flag::RST != 0 && both(seen, tcp_flag::ACK) && !ended
 }
 
-/// Whether a flow that is not TCP is a conversation: two of three hold, that it was answered, that one side has sent many
-/// packets, and that it has lasted. So a query with its answer stays half-open, which a stream in one direction does not.
+/// What a flow that is not TCP has shown to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// Nothing yet: a query, perhaps with its answer, or a flood.
+    Unproven = 0,
+    /// A stream in one direction: many packets, for some time, and no answer.
+    Stream = 1,
+    /// A conversation: answered, and one side has sent many packets, or it has lasted.
+    Conversation = 2,
+}
+
+/// What a flow that is not TCP has shown to be.
 ///
 /// `packets` are those outbound and inbound so far, `age` is in jiffies, of which a second has `hz`.
 #[inline(always)]
 #[must_use]
-pub const fn earns([out, back]: [u64; 2], age: u32, hz: u32) -> bool {
+pub const fn standing([out, back]: [u64; 2], age: u32, hz: u32) -> Standing {
     let answered = out > 0 && back > 0;
     let many = out >= MANY || back >= MANY;
     let lasted = age >= hz.wrapping_mul(LONG);
-    (answered && many) || (answered && lasted) || (many && lasted)
+    match (answered, many, lasted) {
+        (true, true, _) | (true, _, true) => Standing::Conversation,
+        (false, true, true) => Standing::Stream,
+        _ => Standing::Unproven,
+    }
 }
 
 /// The idle time that ends a flow.
@@ -94,7 +120,7 @@ pub const fn earns([out, back]: [u64; 2], age: u32, hz: u32) -> bool {
 pub const fn timeout(state: FlowState, proto: Proto, [out, back]: [u8; 2]) -> Timeout {
     match (proto, state) {
         (Proto::Icmp, _) => Timeout::Icmp,
-        (Proto::Udp, FlowState::Established) => Timeout::UdpEstablished,
+        (Proto::Udp, FlowState::Established | FlowState::OneWay) => Timeout::UdpEstablished,
         (Proto::Udp, _) => Timeout::UdpHalfOpen,
         (Proto::Tcp, FlowState::Closing) => Timeout::TcpClosing,
         (Proto::Tcp, FlowState::Established) if (out | back) & tcp_flag::FIN != 0 => Timeout::TcpHalfClosed,
@@ -115,7 +141,7 @@ pub fn expired(state: FlowState, proto: Proto, flags: [u8; 2], idle: u32, timeou
 #[inline(always)]
 #[must_use]
 pub fn outlived(state: FlowState, which: Timeout, idle: u32, timeouts: &[u32; TIMEOUTS]) -> bool {
-    if matches!(state, FlowState::Free | FlowState::Opening) {
+    if !state.can_end() {
         return false;
     }
     match timeouts.get(which as usize) {
@@ -130,11 +156,8 @@ mod tests {
     use tcp_flag::{ACK, FIN, RST, SYN};
 
     use Direction::{Back, Out};
-    use FlowState::{Closing, Established, Free, HalfOpen, Opening};
-
-    fn header(proto: Proto, tcp_flags: u8) -> Header {
-        Header { proto, src_port: [0, 1], dst_port: [0, 2], tcp_flags, icmp_type: 0, len: 20 }
-    }
+    use FlowState::{Closing, Established, Free, HalfOpen, OneWay, Opening};
+    use Standing::{Conversation, Stream, Unproven};
 
     /// A TCP flow as the data path keeps it.
     struct Connection {
@@ -157,8 +180,9 @@ mod tests {
         fn sees(&mut self, segments: &[(Direction, u8)]) -> FlowState {
             for &(direction, flags) in segments {
                 self.seen[usize::from(direction == Back)] |= flags & TRACKED;
-                match advance(self.state, self.seen, &header(Proto::Tcp, flags), direction, false) {
+                match advance(self.state, self.seen, flags, direction) {
                     Transition::Stay => {}
+                    Transition::Sustain => panic!("TCP is never one-way"),
                     Transition::Establish => self.state = Established,
                     Transition::Close => self.state = Closing,
                     Transition::Reopen => *self = Self::opened_by(SYN),
@@ -257,29 +281,34 @@ mod tests {
     fn two_of_three_make_a_conversation() {
         const HZ: u32 = 250;
         let cases = [
-            ("a query", [1, 0], 0, false),
-            ("a query and its answer", [1, 1], 0, false),
-            ("two queries from one socket", [2, 2], 0, false),
-            ("a flood", [1000, 0], 2 * HZ - 1, false),
-            ("an exchange", [4, 1], 0, true),
-            ("a stream that was asked for", [1, 4], 0, true),
-            ("an answer after two seconds", [1, 1], 2 * HZ, true),
-            ("a stream in one direction", [4, 0], 2 * HZ, true),
-            ("a datagram now and then", [3, 0], 100 * HZ, false),
+            ("a query", [1, 0], 0, Unproven),
+            ("a query and its answer", [1, 1], 0, Unproven),
+            ("two queries from one socket", [2, 2], 0, Unproven),
+            ("a flood", [1000, 0], 2 * HZ - 1, Unproven),
+            ("an exchange", [4, 1], 0, Conversation),
+            ("a stream that was asked for", [1, 4], 0, Conversation),
+            ("an answer after two seconds", [1, 1], 2 * HZ, Conversation),
+            ("a stream in one direction", [4, 0], 2 * HZ, Stream),
+            ("a datagram now and then", [3, 0], 100 * HZ, Unproven),
         ];
         for (what, packets, age, expected) in cases {
-            assert_eq!(earns(packets, age, HZ), expected, "{what}");
+            assert_eq!(standing(packets, age, HZ), expected, "{what}");
         }
     }
 
     #[test]
     fn conversation_establishes_whoever_speaks() {
-        for proto in [Proto::Udp, Proto::Icmp] {
-            for direction in [Out, Back] {
-                let advanced = |earned| advance(HalfOpen, [0, 0], &header(proto, 0), direction, earned);
-                assert_eq!((advanced(true), advanced(false)), (Transition::Establish, Transition::Stay));
-            }
+        for direction in [Out, Back] {
+            let advanced = |standing| progress(HalfOpen, direction, standing);
+            assert_eq!((advanced(Conversation), advanced(Unproven)), (Transition::Establish, Transition::Stay));
         }
+    }
+
+    #[test]
+    fn stream_is_one_way_until_it_is_answered() {
+        assert_eq!(progress(HalfOpen, Out, Stream), Transition::Sustain);
+        assert_eq!(progress(OneWay, Out, Unproven), Transition::Stay);
+        assert_eq!(progress(OneWay, Back, Unproven), Transition::Establish);
     }
 
     #[test]
@@ -299,6 +328,7 @@ mod tests {
             (Closing, Proto::Tcp, [SYN, RST | ACK], Timeout::TcpClosing),
             (HalfOpen, Proto::Udp, [0, 0], Timeout::UdpHalfOpen),
             (Established, Proto::Udp, [0, 0], Timeout::UdpEstablished),
+            (OneWay, Proto::Udp, [0, 0], Timeout::UdpEstablished),
             (HalfOpen, Proto::Icmp, [0, 0], Timeout::Icmp),
             (Established, Proto::Icmp, [0, 0], Timeout::Icmp),
         ];

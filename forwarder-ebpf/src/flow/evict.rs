@@ -1,25 +1,27 @@
-//! Makes room when no slot is free: see [`forwarder_common::flow::may_evict`]. Established flows stay.
+//! Makes room when no slot is free: see [`forwarder_common::flow::may_evict`]. Established flows stay, unless nobody answers them.
 
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{
     abi::FlowState,
-    flow::{CANDIDATES, LOOKS, may_evict, nth_slot, worth},
+    flow::{CANDIDATES, LOOKS, gives_room, may_evict, nth_slot, worth},
 };
 
 use crate::{
     atomic::fetch_add32,
-    flow::{life, now},
+    flow::{now, slot},
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
 };
 
 /// The search for a flow to evict.
 #[repr(C)]
 struct Search {
-    /// The newcomer's block of counters, and how many pending flows it has.
+    /// The newcomer's block of counters, and how many pending or established flows it has.
     counters: u32,
-    pending: u32,
+    own: u32,
+    /// Not 0 if a one-way flow is looked for instead of a pending one.
+    one_way: u32,
     slots: u32,
     now: u32,
     /// Candidates so far.
@@ -30,28 +32,36 @@ struct Search {
     worth: u32,
 }
 
-/// Ends a pending flow to make room for one of the endpoint with block `counters`. Returns 1 if it ended one.
+/// Ends a pending flow to make room for one of the endpoint with block `counters`. Whether it ended one.
+#[inline(always)]
+pub(super) fn pending_flow(counters: u32) -> bool {
+    fwd_flow_evict(counters, pending(counters), 0) != 0
+}
+
+/// Ends a flow that nobody answers, of an endpoint with more established flows, to make room for one of the endpoint with block
+/// `counters`. Whether it ended one.
+#[inline(always)]
+pub(super) fn one_way_flow(counters: u32) -> bool {
+    let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
+    // SAFETY: an aligned word of the element of the map.
+    let any = unsafe { (&raw const (*alloc).one_way).read_volatile() } as i32 > 0;
+    any && fwd_flow_evict(counters, established(counters), 1) != 0
+}
+
+/// Ends a flow to make room for one of the endpoint with block `counters`; the others are as in [`Search`]. Returns 1 if it ended one.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_flow_evict(counters: u32) -> u32 {
+extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
     let Some(config) = config() else { return 0 };
-    let mut search = Search {
-        counters,
-        pending: pending(counters),
-        slots: config.slots,
-        now: now(),
-        found: 0,
-        slot: 0,
-        word: 0,
-        worth: u32::MAX,
-    };
+    let mut search =
+        Search { counters, own, one_way, slots: config.slots, now: now(), found: 0, slot: 0, word: 0, worth: u32::MAX };
     let search = &raw mut search;
     // SAFETY: `search` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
         bpf_loop(LOOKS, look as *mut c_void, search.cast(), 0);
-        if (*search).found == 0 { 0 } else { life::fwd_flow_end((*search).slot, (*search).word) }
+        if (*search).found == 0 { 0 } else { slot::fwd_flow_end((*search).slot, (*search).word) }
     }
 }
 
@@ -61,6 +71,16 @@ pub(crate) fn pending(counters: u32) -> u32 {
     match ENDPOINT_FLOWS.get_ptr(counters) {
         // SAFETY: an aligned word of a map value.
         Some(flows) => unsafe { (&raw const (*flows).pending).read_volatile() },
+        None => 0,
+    }
+}
+
+/// Established flows of the endpoint with block `counters`.
+#[inline(always)]
+fn established(counters: u32) -> u32 {
+    match ENDPOINT_FLOWS.get_ptr(counters) {
+        // SAFETY: an aligned word of a map value.
+        Some(flows) => unsafe { (&raw const (*flows).established).read_volatile() },
         None => 0,
     }
 }
@@ -76,7 +96,13 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
         let shared = &raw const (*slot).shared;
         let word = (&raw const (*shared).meta).read_volatile();
         let (last_seen, counters) = ((*shared).last_seen, (*shared).counters);
-        if !has_to_go(word, counters, (*search).counters, (*search).pending) {
+        let (ours, own) = ((*search).counters, (*search).own);
+        let goes = if (*search).one_way == 0 {
+            has_to_go(word, counters, ours, own)
+        } else {
+            word & 0xff == FlowState::OneWay as u32 && counters != ours && gives_room(established(counters), own)
+        };
+        if !goes {
             return 0;
         }
         let worth = worth(FlowState::of(word), (*search).now.wrapping_sub(last_seen));
@@ -94,23 +120,5 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
 /// `own_pending` pending flows.
 #[inline(always)]
 pub(crate) fn has_to_go(word: u32, theirs: u32, ours: u32, own_pending: u32) -> bool {
-    FlowState::of(word).is_pending() && (theirs == ours || may_evict(pending(theirs), own_pending))
-}
-
-/// If the flow in slot `index` has to give its port to one of the endpoint with block `ours`, which has `pending` pending flows: in
-/// the high word what it is worth, in the low one its word, which is not zero. Otherwise 0.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_reclaimable(index: u32, ours: u32, pending: u32) -> u64 {
-    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
-    // SAFETY: an element of the map.
-    let (word, theirs, last_seen) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).meta).read_volatile(), (*shared).counters, (*shared).last_seen)
-    };
-    let closed = FlowState::of(word) as u8 == FlowState::Closing as u8;
-    if !closed && !has_to_go(word, theirs, ours, pending) {
-        return 0;
-    }
-    u64::from(worth(FlowState::of(word), now().wrapping_sub(last_seen))) << 32 | u64::from(word)
+    FlowState::pends(word) && (theirs == ours || may_evict(pending(theirs), own_pending))
 }

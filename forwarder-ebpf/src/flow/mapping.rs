@@ -11,13 +11,14 @@
 use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
 use forwarder_common::{
     abi::{External, FlowState, Internal, Mapping, PortUse, SLOT_NONE, Tuple, endpoint_flags, port_use},
+    flow::slot::held,
     wire::l4::{Proto, tcp_flag},
 };
 
 use crate::{
     atomic::{fetch_add32, replace32},
-    flow::{best_effort, host_uses, life, store},
-    maps::{ENDPOINTS, EXTERNAL, FLOW_INDEX, FLOW_SLOTS, INBOUND, MAPPINGS, PORT_USE, config},
+    flow::{host_uses, now, slot, store},
+    maps::{ENDPOINTS, EXTERNAL, FLOW_SLOTS, INBOUND, MAPPINGS, PORT_USE, config},
     route,
     skb::Skb,
 };
@@ -42,34 +43,84 @@ fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
     PORT_USE.get_ptr_mut(class.wrapping_mul(size).wrapping_add(offset))
 }
 
-/// Takes the port of `reply`, a candidate, in the way `kind` (see [`port_use`]).
+/// Takes the port of `reply`, a candidate, in the way `kind` (see [`port_use`]), for the flow in slot `slot`.
 #[inline(always)]
-pub(crate) fn take(kind: u32, reply: &Tuple) -> bool {
-    kind == u32::from(port_use::PLAIN)
-        || fwd_port_take(
-            kind,
-            reply.proto.into(),
-            u16::from_be_bytes(reply.dport).into(),
-            u32::from_ne_bytes(reply.daddr),
-        ) != 0
+pub(crate) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
+    kind == u32::from(port_use::PLAIN) || fwd_port_take(kind, reply, slot) != 0
 }
 
-/// Takes a port (host byte order) in the way `kind`; a mapping's is one of external address `addr`. Returns 1 if it could.
+/// As [`take`]; 1 if it could.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_port_take(kind: u32, proto: u32, port: u32, addr: u32) -> u32 {
-    let Some(element) = element(proto as u8, (port as u16).to_be_bytes()) else { return 0 };
+extern "C" fn fwd_port_take(kind: u32, reply: *const Tuple, slot: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(reply) = (unsafe { reply.as_ref() }) else { return 0 };
+    let Some(element) = element(reply.proto, reply.dport) else { return 0 };
     // SAFETY: an element of the map.
-    let (word, owner) = unsafe { (&raw mut (*element).word, &raw mut (*element).addr) };
+    let (word, addr, last) = unsafe { (&raw mut (*element).word, &raw mut (*element).addr, &raw mut (*element).slot) };
     if kind == u32::from(port_use::SHARED) {
-        return more(word, 0).into();
-    }
-    if !replace32(word, 0, PortUse::LAST) {
+        if is_revoked(element) || !more(word, 0) {
+            return 0;
+        }
+    } else if replace32(word, 0, PortUse::LAST) {
+        // SAFETY: the port is ours, and nobody reads the address before the mapping is published.
+        unsafe {
+            addr.write_volatile(reply.daddr);
+            (&raw mut (*element).revoked).write_volatile(0);
+        }
+    } else {
         return 0;
     }
-    // SAFETY: the port is ours, and nobody reads the address before the mapping is published.
-    unsafe { owner.write_volatile(addr.to_ne_bytes()) };
+    // SAFETY: an aligned word; the last one counts.
+    unsafe { last.write_volatile(slot) };
     1
+}
+
+/// How long a port that is shared is kept from others after it was revoked, seconds: longer than the sweep takes to come by.
+const REVOKED_SECONDS: u32 = 4;
+
+/// Whether nobody else may share a port: it is to become another's.
+#[inline(always)]
+fn is_revoked(element: *mut PortUse) -> bool {
+    let Some(config) = config() else { return false };
+    // SAFETY: fields of an element of the map.
+    unsafe {
+        let since = u32::from_ne_bytes((&raw const (*element).addr).read_volatile());
+        let lapsed = now().wrapping_sub(since) > config.hz.wrapping_mul(REVOKED_SECONDS);
+        (&raw const (*element).revoked).read_volatile() != 0 && !lapsed
+    }
+}
+
+/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the sweep comes
+/// by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
+#[inline(always)]
+pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
+    if kind != u32::from(port_use::MAPPING) {
+        return false;
+    }
+    let (Some(element), Some(slot)) = (element(reply.proto, reply.dport), FLOW_SLOTS.get_ptr(holder)) else {
+        return false;
+    };
+    // SAFETY: elements of the maps.
+    unsafe {
+        let word = (&raw const (*element).word).read_volatile();
+        if word & !PortUse::EXCLUSIVE <= 1 {
+            return false;
+        }
+        if word & PortUse::EXCLUSIVE == 0 {
+            (&raw mut (*element).addr).write_volatile(now().to_ne_bytes());
+        }
+        (&raw mut (*element).revoked).write_volatile((*slot).shared.endpoint);
+    }
+    true
+}
+
+/// Whether a flow of `endpoint` with `reply`, which counts itself at its port, has to leave it.
+#[inline(always)]
+pub(crate) fn has_to_leave(endpoint: u32, reply: &Tuple) -> bool {
+    let Some(element) = element(reply.proto, reply.dport) else { return false };
+    // SAFETY: an aligned word of a map value.
+    endpoint != 0 && unsafe { (&raw const (*element).revoked).read_volatile() } == endpoint
 }
 
 /// One more flow for a port that is shared (`kind` 0), or that belongs to a living mapping (`kind` [`PortUse::EXCLUSIVE`]).
@@ -106,36 +157,40 @@ pub(crate) fn untake(kind: u32, reply: &Tuple) {
     }
 }
 
-/// Gives back what [`take`] or [`fwd_mapping_find`] took. The last flow of a mapping ends it.
+/// Gives back what a flow holds of a port (host byte order): its part in the use ([`held::PORT`]), and, if it was the last of a
+/// mapping, the mapping ([`held::MAPPING`]). Returns what could not be done, and is to be done again.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_port_release(kind: u32, proto: u32, port: u32) -> u32 {
-    if kind == u32::from(port_use::PLAIN) {
-        return 0;
-    }
+pub(crate) extern "C" fn fwd_port_release(held: u32, proto: u32, port: u32) -> u32 {
     let (proto, port) = (proto as u8, (port as u16).to_be_bytes());
     let Some(element) = element(proto, port) else { return 0 };
     // SAFETY: an element of the map.
     let (word, addr) = unsafe { (&raw mut (*element).word, &raw const (*element).addr) };
-    if fetch_add32(word, u32::MAX) != PortUse::LAST {
+    if held & held::PORT != 0 && fetch_add32(word, u32::MAX) != PortUse::LAST {
         return 0;
     }
     // Nobody acquires the mapping any more, and nobody else ends it.
     // SAFETY: as above; the address stands still while the port belongs to a mapping.
     let external = External { addr: unsafe { addr.read_volatile() }, port, proto, _pad: 0 };
-    if let Some(mapping) = EXTERNAL.get_ptr(&external) {
-        // SAFETY: the element is removed below, by this CPU. Not copied: the stack is short.
-        let internal = unsafe { &(*mapping).internal };
-        // A mapping that lost against another CPU's was never published: then the entry is that one's.
-        if mapped_port(internal) == u32::from(u16::from_be_bytes(port)) {
-            best_effort(MAPPINGS.remove(internal));
-        }
-        best_effort(EXTERNAL.remove(&external));
+    if !unmap(&external) {
+        return held::MAPPING;
     }
     replace32(word, PortUse::EXCLUSIVE, 0);
-    1
+    0
+}
+
+/// Removes the mapping of an external socket; false if that could not be done.
+#[inline(always)]
+fn unmap(external: &External) -> bool {
+    let Some(mapping) = EXTERNAL.get_ptr(external) else { return true };
+    // SAFETY: the element is removed below, by this CPU. Not copied: the stack is short.
+    let internal = unsafe { &(*mapping).internal };
+    // A mapping that lost against another CPU's was never published: then the entry is that one's.
+    let ours = mapped_port(internal) == u32::from(u16::from_be_bytes(external.port));
+    // What says whose it is goes last.
+    (!ours || store::is_gone(MAPPINGS.remove(internal))) && store::is_gone(EXTERNAL.remove(external))
 }
 
 /// The port of a socket's mapping, host byte order; 0 for none.
@@ -183,7 +238,7 @@ pub(crate) extern "C" fn fwd_mapping_find(index: u32) -> u32 {
                 return port;
             }
             // It ended meanwhile, and the port is another mapping's.
-            fwd_port_release(port_use::MAPPING.into(), internal.proto.into(), port);
+            fwd_port_release(held::PORT, internal.proto.into(), port);
         }
         attempt = attempt.wrapping_add(1);
     }
@@ -205,40 +260,41 @@ pub(crate) extern "C" fn fwd_mapping_publish(index: u32, port: u32) -> u32 {
     MAPPINGS.insert(&internal, &port, BPF_NOEXIST.into()).is_ok().into()
 }
 
-/// The slot of the flow that stands in the way of a new one which would take the port of `reply` in the way `kind`; 0 for
-/// none.
+/// Whether the flow in slot `index` has the port of `reply` in the way `kind`. The caller read its word before, and ends it only if the
+/// word is still the same.
 #[inline(always)]
-pub(crate) fn holder(kind: u32, reply: &Tuple) -> u32 {
-    fwd_port_holder(kind, reply)
+pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
+    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return false };
+    // SAFETY: fields of the slot.
+    unsafe {
+        let mapped = kind == u32::from(port_use::MAPPING) || (*slot).shared.port_use == port_use::MAPPING;
+        let (back, counted) = (&raw const (*slot).back.tuple, (*slot).shared.port_use != port_use::PLAIN);
+        if mapped {
+            counted && (*back).dport == reply.dport && (*back).proto == reply.proto
+        } else {
+            store::same(back, reply)
+        }
+    }
 }
 
+/// The slot of the flow that stands in the way of a new one which would take the port of `reply` in the way `kind`;
+/// [`store::VACANT`] if none does. It is only a candidate.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_port_holder(kind: u32, reply: *const Tuple) -> u32 {
+pub(crate) extern "C" fn fwd_port_holder(kind: u32, reply: *const Tuple) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(reply) = (unsafe { reply.as_ref() }) else { return SLOT_NONE };
-    if kind != u32::from(port_use::MAPPING) {
-        return match FLOW_INDEX.get_ptr(reply) {
-            // SAFETY: an aligned word of a map value.
-            Some(holder) => unsafe { holder.read_volatile() },
-            None => SLOT_NONE,
-        };
+    if kind == u32::from(port_use::PLAIN) {
+        return store::holder(reply);
     }
     let Some(element) = element(reply.proto, reply.dport) else { return SLOT_NONE };
     // SAFETY: an element of the map.
-    let word = unsafe { (&raw const (*element).word).read_volatile() };
-    let external = External { addr: reply.daddr, port: reply.dport, proto: reply.proto, _pad: 0 };
-    // A mapping of several flows does not end with one of them.
-    if word != PortUse::LAST {
-        return SLOT_NONE;
+    let (word, last) =
+        unsafe { ((&raw const (*element).word).read_volatile(), (&raw const (*element).slot).read_volatile()) };
+    if kind == u32::from(port_use::SHARED) && word & PortUse::EXCLUSIVE == 0 {
+        return if is_revoked(element) { SLOT_NONE } else { store::holder(reply) };
     }
-    let Some(mapping) = EXTERNAL.get_ptr(&external) else { return SLOT_NONE };
-    // SAFETY: an aligned word of a map value. Elements may be recycled: the slot is only a candidate.
-    let index = unsafe { (&raw const (*mapping).slot).read_volatile() };
-    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return SLOT_NONE };
-    // SAFETY: fields of the slot.
-    let (port, kind) = unsafe { ((*slot).out.port, (*slot).shared.port_use) };
-    if port == reply.dport && kind == port_use::MAPPING { index } else { SLOT_NONE }
+    if word == 0 { store::VACANT } else { last }
 }
 
 /// A packet from outside with `tuple` that belongs to no flow: if it is for a mapping that lets anyone in (RFC 4787 REQ-8),
@@ -270,7 +326,7 @@ extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.
     let word = store::matches::<false>(slot, unsafe { &*out });
     if FlowState::of(word) as u8 == FlowState::HalfOpen as u8 {
-        life::fwd_flow_end(slot, word);
+        slot::fwd_flow_end(slot, word);
     }
     SLOT_NONE
 }

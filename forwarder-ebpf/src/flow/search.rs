@@ -1,140 +1,253 @@
-//! Searches for an external port: tries the candidates in turn, and as a last resort takes one from a flow that has to give it.
+//! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
+//!
+//! Hints tell of most candidates without a look-up in a hash that they are not free, so that a search of all of them takes a few µs.
 
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
-    abi::Tuple,
+    abi::{FlowState, SLOT_NONE, Tuple, port_use},
     flow::outbound_reply,
-    ports::{Candidates, EXHAUSTED, retry_class},
+    ports::{Candidates, Shares, worth},
 };
 
 use crate::{
-    atomic::add64,
-    flow::{evict, host_uses, life, mapping, store},
-    maps::{FLOW_SLOTS, PORT_RETRIES, REPLY},
+    flow::{evict, host_uses, mapping, now, port::fwd_count_retries, slot, store},
+    maps::{FLOW_SLOTS, OPENING, REPLY, SEARCH, config},
 };
 
-/// What the probing of ports works with.
+/// What a search for a port works with: element 0 of the map `SEARCH`.
 #[repr(C)]
-pub(super) struct Probe {
-    pub(super) skb: *mut __sk_buff,
-    pub(super) candidates: Candidates,
+pub(crate) struct Search {
+    candidates: Candidates,
     /// The slot that is being made: its outbound half is filled.
-    pub(super) slot: u32,
-    /// The port that was claimed, host byte order; 0 for none.
-    pub(super) claimed: u32,
-    /// Of the candidates whose flow may be ended for its port the one that is worth least, plus one; 0 for none.
-    pub(super) reclaimable: u32,
-    /// What that one is worth; see [`forwarder_common::flow::worth`].
-    pub(super) worth: u32,
-    /// The endpoint's block of counters, and how many pending flows it has.
-    pub(super) counters: u32,
-    pub(super) pending: u32,
-    /// Attempts that failed.
-    pub(super) retries: u32,
-    /// How the port is taken; see [`forwarder_common::abi::port_use`].
-    pub(super) kind: u32,
+    slot: u32,
+    /// How the port is taken; see [`port_use`].
+    kind: u32,
+    /// The endpoint, its block of counters, and how many pending flows it has.
+    endpoint: u32,
+    counters: u32,
+    pending: u32,
+    /// Who has the candidates.
+    shares: Shares,
+    /// Of the flows that may be ended for their port the one that is worth least.
+    victim: Victim,
+    /// Candidates whose flows have to go only by the shares, and how many of them.
+    others: [Other; OTHERS as usize],
+    count: u32,
 }
 
+/// A flow that may be ended for its port.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Victim {
+    /// See [`worth()`]; the largest number for none.
+    worth: u32,
+    slot: u32,
+    word: u32,
+    /// The port, host byte order.
+    port: u32,
+}
+
+/// A candidate whose flow is established or one-way.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Other {
+    slot: u32,
+    port: u32,
+}
+
+/// Established flows to choose from.
+const OTHERS: u32 = 16;
 /// After so many failed attempts a port serves for which a closed or half-open flow has to be ended. Nearly all are taken then;
 /// and under a flood towards one server it need not look at all candidates to find an old flow.
 const ENOUGH: u32 = 24;
 
-/// Tries the candidates in turn; as a last resort takes over the port of a closed flow, or else that of the longest idle half-open
-/// one, of the same endpoint or of one that has about as many of them or more.
+/// Whoever is worth less than this goes first, whatever the shares are.
+const OTHER: u32 = worth(FlowState::OneWay, false, u32::MAX);
+
+impl Search {
+    const NOBODY: Victim = Victim { worth: u32::MAX, slot: SLOT_NONE, word: 0, port: 0 };
+}
+
+/// The search that this CPU is at.
 #[inline(always)]
-pub(super) fn claim_port(probe: &mut Probe) {
-    let probe = ptr::from_mut(probe);
-    // SAFETY: `probe` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop((*probe).candidates.count(), try_candidate as *mut c_void, probe.cast(), 0);
-        if (*probe).claimed != 0 || (*probe).reclaimable == 0 {
-            return;
-        }
-        let port = (*probe).candidates.nth((*probe).reclaimable.wrapping_sub(1));
-        let wanted = u32::from(port) | (*probe).kind << 16;
-        if fwd_port_reclaim((*probe).slot, wanted, (*probe).counters, (*probe).pending) != 0 {
-            (*probe).claimed = port.into();
-        }
-    }
+fn search() -> Option<&'static mut Search> {
+    // SAFETY: this CPU's element, which lives as long as the programs; nobody else uses it while the program runs.
+    SEARCH.get_ptr_mut(0).map(|search| unsafe { &mut *search })
 }
 
-/// One attempt: returns 1 to stop probing.
+/// Searches for a free port for the flow that is being made in slot `index`, and takes it in the way `kind`. Returns it (host byte order),
+/// or 0: then [`fwd_port_vacate`] may help.
 #[inline(never)]
-unsafe extern "C" fn try_candidate(attempt: u32, probe: *mut Probe) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `claim_port` gave it.
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_port_search(skb: *mut __sk_buff, index: u32, kind: u32) -> u32 {
+    let (Some(config), Some(opening), Some(slot), Some(search)) =
+        (config(), OPENING.get_ptr(0), FLOW_SLOTS.get_ptr(index), search())
+    else {
+        return 0;
+    };
+    // SAFETY: this CPU's element, and the slot that it is filling.
+    let (opening, tuple) = unsafe { (&*opening, &(*slot).out.tuple) };
+    let (seed, port) = (config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1), u16::from_be_bytes(tuple.sport));
+    let spread = store::hash(tuple) ^ config.seed;
+    search.candidates = Candidates::new(config.nat_port_min, config.nat_port_max, port, seed, spread);
+    search.slot = index;
+    search.kind = kind;
+    search.endpoint = opening.endpoint;
+    search.counters = opening.counters;
+    search.pending = evict::pending(opening.counters);
+    search.shares.begin();
+    search.victim = Search::NOBODY;
+    search.count = 0;
+    let mut walk = Walk { skb, found: 0, retries: 0 };
+    let walk = ptr::from_mut(&mut walk);
+    // SAFETY: `walk` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
-        let port = (*probe).candidates.nth(attempt);
-        let wanted = u32::from(port) | (*probe).kind << 16;
-        (*probe).retries = attempt;
-        let found = fwd_port_try((*probe).skb, (*probe).slot, wanted, (*probe).counters, (*probe).pending);
-        if found == TAKEN {
-            (*probe).claimed = port.into();
-            return 1;
-        }
-        if found == 0 {
-            return 0;
-        }
-        let worth = (found >> 32) as u32;
-        if worth <= (*probe).worth {
-            (*probe).worth = worth;
-            (*probe).reclaimable = attempt.wrapping_add(1);
-        }
-        i64::from(attempt >= ENOUGH)
+        bpf_loop(search.candidates.count(), try_candidate as *mut c_void, walk.cast(), 0);
+        fwd_count_retries((*walk).found, (*walk).retries);
+        (*walk).found
     }
 }
 
-/// What [`fwd_port_try`] returns if it took the port: no flow is in state 0xff.
-const TAKEN: u64 = u64::MAX;
+/// How far the search has come. `bpf_loop` takes it on the stack only.
+#[repr(C)]
+struct Walk {
+    skb: *mut __sk_buff,
+    /// The port that was taken, host byte order; 0 for none.
+    found: u32,
+    /// Attempts that failed.
+    retries: u32,
+}
 
-/// Takes the port in the low 16 bits of `wanted`, in the way that stands above them (see [`forwarder_common::abi::port_use`]), for the flow in slot
-/// `index`. Returns [`TAKEN`], or what [`evict::fwd_reclaimable`] says of the flow that has the port.
+/// One attempt: returns 1 to stop.
+#[inline(never)]
+unsafe extern "C" fn try_candidate(attempt: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `fwd_port_search` gave it.
+    unsafe {
+        (*walk).retries = attempt;
+        let result = fwd_port_try((*walk).skb, attempt);
+        if result & TAKEN != 0 {
+            (*walk).found = result & 0xffff;
+        }
+        (result != 0).into()
+    }
+}
+
+/// What [`fwd_port_try`] returns, beside the port, if it took it.
+const TAKEN: u32 = 1 << 16;
+/// What it returns if the search may stop without.
+const STOP: u32 = 1 << 17;
+
+/// Tries the candidate number `attempt` of this CPU's search. Returns [`TAKEN`] and the port, [`STOP`], or 0.
 ///
 /// A global function: the verifier looks at it once, not with each state that the search can be in.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_port_try(skb: *mut __sk_buff, index: u32, wanted: u32, counters: u32, pending: u32) -> u64 {
-    let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
-    let Some(reply) = reply(index, port) else { return 0 };
-    if host_uses(skb, reply) {
+extern "C" fn fwd_port_try(skb: *mut __sk_buff, attempt: u32) -> u32 {
+    let Some(search) = search() else { return STOP };
+    let port = search.candidates.nth(attempt);
+    let Some(reply) = reply(search.slot, port) else { return STOP };
+    let holder = mapping::fwd_port_holder(search.kind, reply);
+    if holder == store::VACANT {
+        let taken = !host_uses(skb, reply) && take(search.kind, reply, search.slot);
+        return if taken { TAKEN | u32::from(port) } else { 0 };
+    }
+    note(search, holder, port.into());
+    // Of those that the shares decide about, as many as there are have to be seen.
+    let decided = search.victim.worth < OTHER || search.victim.worth != u32::MAX && search.count == 0;
+    let enough = attempt >= ENOUGH && decided;
+    if enough { STOP } else { 0 }
+}
+
+/// Notes who has a candidate, and whether the flow may be ended for it.
+#[inline(always)]
+fn note(search: &mut Search, holder: u32, port: u32) {
+    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
+    // SAFETY: fields of an element of the map.
+    let (word, endpoint, counters, last_seen) = unsafe {
+        let shared = &raw const (*slot).shared;
+        ((&raw const (*shared).meta).read_volatile(), (*shared).endpoint, (*shared).counters, (*shared).last_seen)
+    };
+    if !FlowState::is_flow(word) {
+        return;
+    }
+    search.shares.note(endpoint);
+    let state = FlowState::of(word);
+    if FlowState::pends(word) {
+        let closed = matches!(state, FlowState::Closing);
+        let worth = worth(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
+        if worth <= search.victim.worth && (closed || evict::has_to_go(word, counters, search.counters, search.pending))
+        {
+            search.victim = Victim { worth, slot: holder, word, port };
+        }
+        return;
+    }
+    // What the host itself speaks stays.
+    if endpoint != 0
+        && endpoint != search.endpoint
+        && let Some(other) = search.others.get_mut(search.count as usize & (OTHERS as usize - 1))
+        && search.count < OTHERS
+    {
+        *other = Other { slot: holder, port };
+        search.count = search.count.wrapping_add(1);
+    }
+}
+
+/// Ends the flow that is worth least among those that have to give their port to the one that is being made in slot `index`, after
+/// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to.
+///
+/// Called by [`super::claim::open`] itself: the stacks of all callers together are 512 bytes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
+    let Some(search) = search() else { return 0 };
+    let mut number = 0;
+    while number < OTHERS {
+        if number < search.count {
+            fwd_port_consider(number);
+        }
+        number = number.wrapping_add(1);
+    }
+    let Victim { slot: holder, word, port, .. } = search.victim;
+    let (kind, Some(reply)) = (search.kind, reply(index, port as u16)) else { return 0 };
+    // The holder is only a candidate: by now its slot may be another flow's.
+    if word == 0 || !mapping::holds(kind, holder, reply) {
         return 0;
     }
-    if take(kind, reply, index) {
-        return TAKEN;
+    if kind != u32::from(port_use::PLAIN) && mapping::revoke(kind, holder, reply) {
+        // Several flows use it: it is free when the sweep has come by.
+        return 0;
     }
-    evict::fwd_reclaimable(mapping::holder(kind, reply), counters, pending)
+    if slot::fwd_flow_end(holder, word) == 0 { 0 } else { port | kind << 16 }
 }
 
-/// Ends the flow that has the port in `wanted`, if it still has to give it, and takes the port: 1 if it did. The arguments are
-/// those of [`fwd_port_try`].
+/// Considers a flow of this CPU's search that is established or one-way. Returns 0.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_port_reclaim(index: u32, wanted: u32, counters: u32, pending: u32) -> u32 {
-    let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
-    let Some(reply) = reply(index, port) else { return 0 };
-    let holder = mapping::holder(kind, reply);
-    let found = evict::fwd_reclaimable(holder, counters, pending);
-    u32::from(found != 0 && life::fwd_flow_end(holder, found as u32) != 0 && take(kind, reply, index))
-}
-
-/// Counts how long the search for the port that was `claimed`, 0 for none, has taken. Returns 0.
-///
-/// A global function: the verifier looks at it once, not with each number of retries that it knows.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_count_retries(claimed: u32, retries: u32) -> u32 {
-    let class = if claimed == 0 { EXHAUSTED } else { retry_class(retries) };
-    if let Some(counter) = PORT_RETRIES.get_ptr_mut(class) {
-        add64(counter, 1);
+extern "C" fn fwd_port_consider(number: u32) -> u32 {
+    let Some(search) = search() else { return 0 };
+    let Some(Other { slot: holder, port }) = search.others.get(number as usize & (OTHERS as usize - 1)).copied() else {
+        return 0;
+    };
+    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return 0 };
+    // SAFETY: fields of an element of the map.
+    let (word, endpoint, last_seen) = unsafe {
+        let shared = &raw const (*slot).shared;
+        ((&raw const (*shared).meta).read_volatile(), (*shared).endpoint, (*shared).last_seen)
+    };
+    let state = FlowState::of(word);
+    let worth = worth(state, false, now().wrapping_sub(last_seen));
+    if worth < search.victim.worth && search.shares.gives_way(state, endpoint, search.endpoint) {
+        search.victim = Victim { worth, slot: holder, word, port };
     }
     0
 }
 
 /// Takes the port of `reply` in the way `kind` and puts the tuple into the index, both or neither.
 #[inline(always)]
-fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
-    if !mapping::take(kind, reply) {
+pub(super) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
+    if !mapping::take(kind, reply, slot) {
         return false;
     }
     if store::insert(reply, slot) {
@@ -149,7 +262,7 @@ fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
 #[inline(always)]
 pub(super) fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
     let (slot, scratch) = (FLOW_SLOTS.get_ptr(index)?, REPLY.get_ptr_mut(0)?);
-    // SAFETY: the outbound half was filled by `fill`, on this CPU, and nobody else writes it.
+    // SAFETY: the outbound half was filled, on this CPU, and nobody else writes it.
     let out = unsafe { &(*slot).out };
     let reply = outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes());
     // SAFETY: this CPU's element, which lives as long as the programs.

@@ -10,7 +10,10 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
-    flow::{self, hint},
+    flow::{
+        self,
+        hint::{self, Bucket as _},
+    },
     plain::Key,
 };
 
@@ -50,18 +53,14 @@ pub(crate) fn key_hash(key: &Key) -> u32 {
 
 /// The bucket of hints for `hash`.
 #[inline(always)]
-fn bucket(hash: u32) -> Option<*mut u64> {
-    FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load())
+fn bucket(hash: u32) -> Option<Bucket> {
+    FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load()).map(Bucket)
 }
 
 /// The hints for `hash`: see [`hint`].
 #[inline(always)]
 pub(crate) fn hints(hash: u32) -> u64 {
-    match bucket(hash) {
-        // SAFETY: an aligned word of a map value; writers replace whole words.
-        Some(bucket) => unsafe { bucket.read_volatile() },
-        None => 0,
-    }
+    bucket(hash).map_or(0, |bucket| bucket.load())
 }
 
 /// Whether any tuple with `hash` may be in the index. So most packets of the host, which belong to no flow, need no look-up in the
@@ -154,45 +153,36 @@ fn look_up<const BACK: bool>(tuple: &Tuple, hash: u32) -> u64 {
     packed((slot, word))
 }
 
-/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, an entry if it is only counted.
+/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, a place among the hints if it has none.
 #[inline(always)]
 fn promote(hash: u32, slot: u32, word: u32) {
     let (Some(bucket), Some(flow)) = (bucket(hash), FLOW_SLOTS.get_ptr(slot)) else { return };
-    let entry = hint::entry(hash, slot);
-    // SAFETY: aligned words of map values.
-    unsafe {
-        let before = bucket.read_volatile();
-        let Some(promoted) = hint::promoted(before, entry) else { return };
-        if !replace64(bucket, before, promoted) {
-            // There is another packet.
-            return;
-        }
-        let now = (&raw const (*flow).shared.meta).read_volatile();
-        if meta::generation(now) == meta::generation(word) {
-            change(bucket, entry, |hints, _| hint::settled(hints));
-        } else {
-            // Who ended the flow has taken off its entry, or its count: what is left is the other.
-            change(bucket, entry, hint::without);
-        }
-    }
+    hint::promote(&bucket, hint::entry(hash, slot), || {
+        // SAFETY: an aligned word of a map value.
+        let now = unsafe { (&raw const (*flow).shared.meta).read_volatile() };
+        meta::generation(now) == meta::generation(word)
+    });
 }
 
-/// How often a bucket is tried again that another CPU changed.
-const ATTEMPTS: u32 = 8;
+/// A bucket of hints.
+struct Bucket(*mut u64);
 
-/// Replaces the bucket by what `step` makes of it. Whether it did: others can be faster so many times only in theory.
-#[inline(always)]
-fn change(bucket: *mut u64, entry: u64, step: impl Fn(u64, u64) -> u64) -> bool {
-    let mut attempt = 0_u32;
-    while attempt < ATTEMPTS {
-        // SAFETY: an aligned word of a map value.
-        let before = unsafe { bucket.read_volatile() };
-        if replace64(bucket, before, step(before, entry)) {
-            return true;
-        }
-        attempt = attempt.wrapping_add(1);
+impl hint::Bucket for Bucket {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: an aligned word of a map value; writers replace whole words.
+        unsafe { self.0.read_volatile() }
     }
-    false
+
+    #[inline(always)]
+    fn replace(&self, old: u64, new: u64) -> bool {
+        replace64(self.0, old, new)
+    }
+
+    #[inline(always)]
+    fn add(&self, amount: u64) {
+        add64(self.0, amount);
+    }
 }
 
 /// Puts a tuple into the index unless it is there, and a hint for it.
@@ -213,12 +203,39 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
         return 0;
     }
     let hash = hash(tuple);
-    if let Some(bucket) = bucket(hash)
-        && !change(bucket, hint::entry(hash, slot), hint::with)
-    {
-        add64(bucket, hint::OVERFLOW);
+    if let Some(bucket) = bucket(hash) {
+        hint::add(&bucket, hint::entry(hash, slot));
     }
     1
+}
+
+/// The slot of the flow that has `tuple`, as far as hints tell, or else the index; [`VACANT`] if there is none.
+#[inline(always)]
+pub(crate) fn holder(tuple: &Tuple) -> u32 {
+    let hash = hash(tuple);
+    let hints = hints(hash);
+    let [first, second] = hint::candidates(hints, hash);
+    if first | second != SLOT_NONE {
+        return if first != SLOT_NONE { first } else { second };
+    }
+    if !hint::overflows(hints) {
+        return VACANT;
+    }
+    match FLOW_INDEX.get_ptr(tuple) {
+        // SAFETY: an aligned word of a map value.
+        Some(slot) => unsafe { slot.read_volatile() },
+        None => VACANT,
+    }
+}
+
+/// What [`holder`] returns for a tuple that nobody has: no slot.
+pub(crate) const VACANT: u32 = u32::MAX;
+
+/// Whether an element is not in a hash any more, after this was the result of removing it. Since Linux 6.15 removing can fail.
+#[inline(always)]
+pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
+    const ENOENT: i32 = -2;
+    matches!(removed, Ok(()) | Err(ENOENT))
 }
 
 /// Takes the tuple of the flow in `slot` out of the index, and then its hint: until then nobody may think that there is none.
@@ -232,18 +249,17 @@ pub(crate) fn remove(tuple: &Tuple, slot: u32) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32) -> u32 {
-    const ENOENT: i32 = -2;
     // SAFETY: as in `fwd_insert`.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 1 };
-    if !matches!(FLOW_INDEX.remove(tuple), Ok(()) | Err(ENOENT)) {
+    if !is_gone(FLOW_INDEX.remove(tuple)) {
         return 0;
     }
     let hash = hash(tuple);
-    bucket(hash).is_none_or(|bucket| change(bucket, hint::entry(hash, slot), hint::without)).into()
+    bucket(hash).is_none_or(|bucket| hint::remove(&bucket, hint::entry(hash, slot))).into()
 }
 
 /// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is
-/// established, and the flow's word.
+/// established (one-way, if it is an outbound one), and the flow's word.
 #[inline(always)]
 pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
     let hash = key_hash(key);
@@ -257,7 +273,9 @@ pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot,
         let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
         let proto = half.cast::<u32>().add(4).read_volatile();
         let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
-        (same && word & 0xff == FlowState::Established as u32).then_some((slot, half, word))
+        // What comes in answers a one-way flow, which is noted on the other path.
+        let lasts = if BACK { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
+        (same && lasts).then_some((slot, half, word))
     }
 }
 
@@ -269,7 +287,7 @@ pub(crate) fn matches<const BACK: bool>(index: u32, tuple: &Tuple) -> u32 {
     unsafe {
         let half = if BACK { &raw const (*slot).back } else { &raw const (*slot).out };
         let word = (&raw const (*slot).shared.meta).read_volatile();
-        if FlowState::of(word) as u8 == FlowState::Free as u8 || !same(&raw const (*half).tuple, tuple) {
+        if !FlowState::is_flow(word) || !same(&raw const (*half).tuple, tuple) {
             return 0;
         }
         word

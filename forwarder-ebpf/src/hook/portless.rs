@@ -1,17 +1,13 @@
 //! The host's own packets of protocols without ports. The host wins: what it speaks with a destination, no endpoint does.
 
-use forwarder_common::{
-    abi::{FlowState, Tuple},
-    flow::inbound,
-    portless::is_translatable,
-};
+use forwarder_common::{abi::Tuple, flow::inbound, portless::is_translatable};
 
 use super::{
     to_uplink::LEFT_ALONE,
     unusual::{OPEN, slot_of},
 };
 use crate::{
-    flow::life,
+    flow::slot,
     maps::{FLOW_ALLOC, FLOW_INDEX, FLOW_SLOTS},
     skb::Skb,
 };
@@ -49,7 +45,5 @@ fn end_claim(reply: &Tuple) {
     let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
     // SAFETY: as above.
     let word = unsafe { (&raw const (*slot).shared.meta).read_volatile() };
-    if FlowState::of(word) as u8 != FlowState::Free as u8 {
-        life::fwd_flow_end(holder, word);
-    }
+    slot::fwd_flow_end(holder, word);
 }

@@ -21,7 +21,7 @@ use crate::{
     apply::{self, Action},
     count::{self, Amount},
     flow::{
-        life, now,
+        life,
         store::{self, Hit},
     },
     skb::Skb,
@@ -179,7 +179,7 @@ fn note<const BACK: bool>(skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount
             l4.tcp_flags = l4::parse_first(&skb.all_headers(), ip).map_or(0, |l4| l4.tcp_flags);
         }
     }
-    life::touch::<BACK>(hit, &l4, now(), amount);
+    life::touch::<BACK>(hit, &l4, amount);
 }
 
 /// Notes an outbound packet at its flow.

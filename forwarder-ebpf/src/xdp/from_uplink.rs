@@ -13,7 +13,7 @@ use forwarder_common::{
 use super::frame::{DROP, Frame, Headers, PASS, REDIRECT, aim, rewrite};
 use crate::{
     count,
-    flow::{life, now, store},
+    flow::{life, store},
     maps::config,
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
         return PASS;
     }
     let amount = headers.amount();
-    life::touch::<true>(&hit, &l4, now(), amount);
+    life::touch::<true>(&hit, &l4, amount);
     let change = Rewrite::new(Side::Destination, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
     if rewrite(&bytes, &change, hit.hop).is_err() {
         count::count(hit.uplink_counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);

@@ -1,11 +1,50 @@
-//! What only tests look at: whether the maps agree with each other.
+//! What only tests need: whether the maps agree with each other, and what happens when one refuses something.
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, HashMap, MapData, Queue};
+use forwarder_common::{
+    abi::{FlowSlot, FlowState, PortUse, SLOT_NONE, Tuple, meta},
+    flow::slot::held,
+};
 
 use super::Dataplane;
 use crate::{Context as _, Result};
 
+/// How often something stands in the maps of the flow table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Slots of flows.
+    pub flows: usize,
+    /// Slots that are neither: being made, ending, or unfinished.
+    pub unfinished: usize,
+    /// Tuples in the index.
+    pub tuples: usize,
+    /// Buckets of hints that hold or count anything.
+    pub hints: usize,
+    /// Ports of endpoint-independent mappings.
+    pub mappings: usize,
+}
+
 impl Dataplane {
+    /// How often something stands in the maps.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn contents(&self) -> Result<Contents> {
+        let slots = self.slot_array()?;
+        let word = |index| Ok(slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?.shared.meta);
+        let words = (SLOT_NONE + 1..self.slots_used()?).map(word).collect::<Result<Vec<u32>>>()?;
+        let count = |is: fn(u32) -> bool| words.iter().filter(|word| is(**word)).count();
+        let index = self.index()?;
+        let tuples = index.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", "map FLOW_INDEX")?;
+        Ok(Contents {
+            flows: count(FlowState::is_flow),
+            unfinished: count(|word| !FlowState::is_flow(word) && FlowState::of(word) != FlowState::Free),
+            tuples,
+            hints: self.hints()?.len(),
+            mappings: self.mappings()?,
+        })
+    }
+
     /// The buckets of hints that hold or count anything ([`forwarder_common::flow::hint`]), by their number.
     ///
     /// # Errors
@@ -23,5 +62,75 @@ impl Dataplane {
     /// The map cannot be opened.
     pub fn hint_buckets(&self) -> Result<u32> {
         self.max_entries("FLOW_HINTS")
+    }
+
+    /// Leaves the slots of all flows as they are when a flow has ended and the maps refused to give back what it holds.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub fn leave_unfinished(&self) -> Result<()> {
+        self.change_flows(|slot| {
+            slot.shared.meta = meta::pack(meta::generation(slot.shared.meta) + 1, FlowState::Unfinished);
+        })
+    }
+
+    /// Gives back the part in the use of their ports that flows have which are the only ones of their mappings: the mappings are left.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub fn release_ports(&self) -> Result<()> {
+        self.change_flows(|slot| slot.shared.held = slot.shared.held & !held::PORT | held::MAPPING)?;
+        let mut uses: Array<MapData, PortUse> = Array::try_from(self.map("PORT_USE")?).doing("open", "map PORT_USE")?;
+        for element in 0..uses.len() {
+            let found = uses.get(&element, 0).doing("read", "map PORT_USE")?;
+            if found.word == PortUse::LAST {
+                uses.set(element, &PortUse { word: PortUse::EXCLUSIVE, ..found }, 0).doing("write", "map PORT_USE")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn change_flows(&self, change: impl Fn(&mut FlowSlot)) -> Result<()> {
+        let mut slots = self.slot_array()?;
+        for index in SLOT_NONE + 1..self.slots_used()? {
+            let mut slot = slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?;
+            if FlowState::is_flow(slot.shared.meta) {
+                change(&mut slot);
+                slots.set(index, &slot, 0).doing("write", "map FLOW_SLOTS")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the queue of free slots, so that it takes no other, until [`empty_queue`](Self::empty_queue).
+    ///
+    /// # Errors
+    /// The map cannot be opened.
+    pub fn fill_queue(&self) -> Result<()> {
+        let mut queue = self.queue()?;
+        while queue.push(&SLOT_NONE, 0).is_ok() {}
+        Ok(())
+    }
+
+    /// Takes out what [`fill_queue`](Self::fill_queue) put in.
+    ///
+    /// # Errors
+    /// The map cannot be opened.
+    pub fn empty_queue(&self) -> Result<()> {
+        let mut queue = self.queue()?;
+        while matches!(queue.pop(0), Ok(SLOT_NONE)) {}
+        Ok(())
+    }
+
+    fn slot_array(&self) -> Result<Array<MapData, FlowSlot>> {
+        Array::try_from(self.map("FLOW_SLOTS")?).doing("open", "map FLOW_SLOTS")
+    }
+
+    fn index(&self) -> Result<HashMap<MapData, Tuple, u32>> {
+        HashMap::try_from(self.map("FLOW_INDEX")?).doing("open", "map FLOW_INDEX")
+    }
+
+    fn queue(&self) -> Result<Queue<MapData, u32>> {
+        Queue::try_from(self.map("FLOW_FREE")?).doing("open", "map FLOW_FREE")
     }
 }

@@ -100,9 +100,9 @@ const fn counters(half: &FlowHalf) -> (u64, u64) {
 
 const fn state(state: FlowState) -> &'static str {
     match state {
-        FlowState::Free => "free",
         FlowState::HalfOpen | FlowState::Opening => "half-open",
-        FlowState::Established => "established",
+        FlowState::Established | FlowState::OneWay => "established",
         FlowState::Closing => "closing",
+        FlowState::Free | FlowState::Making | FlowState::Ending | FlowState::Unfinished => "free",
     }
 }

@@ -49,6 +49,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "ENDPOINT_FLOWS",
     "SWEEP",
     "OPENING",
+    "SEARCH",
     "FRAGMENTS",
     "REPLY",
     "INBOUND",

@@ -32,6 +32,7 @@ mod xdp;
 
 pub use attach::{Backend, Hook, Noted};
 pub use clock::{Clock, hz_of};
+pub use examine::Contents;
 pub use floor::Floor;
 pub use flows::Flow;
 pub use kernel_fields::sees_offloads;

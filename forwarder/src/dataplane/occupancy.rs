@@ -53,9 +53,9 @@ impl Usage {
     fn add(&mut self, state: FlowState) {
         match state {
             FlowState::HalfOpen | FlowState::Opening => self.half_open += 1,
-            FlowState::Established => self.established += 1,
+            FlowState::Established | FlowState::OneWay => self.established += 1,
             FlowState::Closing => self.closing += 1,
-            FlowState::Free => {}
+            FlowState::Free | FlowState::Making | FlowState::Ending | FlowState::Unfinished => {}
         }
     }
 }

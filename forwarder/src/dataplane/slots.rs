@@ -27,7 +27,7 @@ impl View {
     }
 
     /// Whose the flow of slot `index` is (the ifindex of its endpoint's host end), and its state, without the rest of the slot; none
-    /// if it is free.
+    /// if it is nobody's.
     fn owner(&self, index: u32) -> Option<(u32, FlowState)> {
         let offset = index as usize * size_of::<FlowSlot>();
         if offset + size_of::<FlowSlot>() > self.bytes {
@@ -40,11 +40,10 @@ impl View {
             let endpoint = (&raw const (*slot).shared.endpoint).read_volatile();
             (endpoint, (&raw const (*slot).shared.meta).read_volatile())
         };
-        let state = FlowState::of(word);
-        (state != FlowState::Free).then_some((endpoint, state))
+        FlowState::is_flow(word).then_some((endpoint, FlowState::of(word)))
     }
 
-    /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is free or was changing.
+    /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is nobody's or was changing.
     fn read(&self, index: u32) -> Option<FlowSlot> {
         let offset = index as usize * size_of::<FlowSlot>();
         if offset + size_of::<FlowSlot>() > self.bytes {
@@ -58,7 +57,7 @@ impl View {
             (copy, (&raw const (*slot.as_ptr()).shared.meta).read_volatile())
         };
         let same = meta::generation(copy.shared.meta) == meta::generation(after);
-        (same && FlowState::of(copy.shared.meta) != FlowState::Free).then_some(copy)
+        (same && FlowState::is_flow(copy.shared.meta)).then_some(copy)
     }
 }
 

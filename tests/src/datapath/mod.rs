@@ -2,6 +2,7 @@
 
 mod clsact;
 mod errors;
+mod fairness;
 mod fixture;
 mod fragments;
 mod frame;
@@ -17,6 +18,7 @@ mod records;
 mod recycling;
 mod speed;
 mod sweep;
+mod unfinished;
 mod vlan;
 mod xdp;
 

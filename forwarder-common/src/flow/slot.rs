@@ -1,0 +1,141 @@
+//! The life of a slot: in which order its word, its tuples in the index and its place in the queue of free slots change, so that
+//! neither a slot nor a tuple is lost or given out twice, whatever two CPUs do at once, and whatever a map refuses.
+//!
+//! ```text
+//! free ──take──► making ──► opening ──► half-open ⇄ established ⇄ closing
+//!  ▲               │           │            └───────────┴────────────┤
+//!  │               └───────────┴────────────► ending ◄───────────────┘
+//!  └──────────────────────offer────────────────┘ ▲ └──► unfinished
+//!                                                └─────────┘ by the sweep
+//! ```
+//!
+//! A slot belongs to whoever takes it out of the queue until its word is *half-open*, and to whoever replaces its word by *ending* until
+//! it is back in the queue. Deletions from a hash and additions to a queue can fail since Linux 6.15, where a lock cannot be had in
+//! time: then the slot is *unfinished*, and still says what of its flow is left where.
+
+use super::Direction;
+use crate::abi::{FlowState, meta};
+
+/// Bits of [`crate::abi::FlowShared::held`]: what is to be given back when the flow ends.
+pub mod held {
+    /// The outbound tuple in the index, and its hint.
+    pub const OUT: u32 = 1 << 0;
+    /// The inbound tuple in the index, and its hint.
+    pub const BACK: u32 = 1 << 1;
+    /// A flow's part in the use of its port (`PORT_USE`).
+    pub const PORT: u32 = 1 << 2;
+    /// The mapping that ends with the flow (`MAPPINGS`, `EXTERNAL`), and the port.
+    pub const MAPPING: u32 = 1 << 3;
+}
+
+/// A slot, and the maps that know of it.
+pub trait Slot {
+    /// Replaces the word `old` by `new`; whether it was `old`. A full barrier.
+    fn replace(&self, old: u32, new: u32) -> bool;
+    /// What is held; only the slot's owner asks.
+    fn held(&self) -> u32;
+    /// Notes what is held; only the slot's owner does.
+    fn hold(&self, held: u32);
+    /// Puts one of its tuples into the index, with a hint, unless it is there.
+    fn insert(&self, way: Direction) -> bool;
+    /// Takes one of its tuples out of the index, and the hint; false if that could not be done.
+    fn remove(&self, way: Direction) -> bool;
+    /// Gives [`held::PORT`] and [`held::MAPPING`] back; what of them is left.
+    fn release(&self, held: u32) -> u32;
+    /// Puts it at the end of the queue of free slots.
+    fn offer(&self) -> bool;
+    /// Counts the flow in another state than before.
+    fn count(&self, from: FlowState, to: FlowState);
+}
+
+/// The word of the same flow in another state.
+#[inline(always)]
+const fn in_state(word: u32, state: FlowState) -> u32 {
+    meta::pack(meta::generation(word), state)
+}
+
+/// The word of a slot whose flow has ended: no reader takes it for that flow's any more.
+#[inline(always)]
+const fn ending(word: u32) -> u32 {
+    meta::pack(meta::generation(word).wrapping_add(1), FlowState::Ending)
+}
+
+/// Makes the flow visible whose slot has the word `word` ([`FlowState::Making`]), and whose inbound tuple was claimed. False if there is
+/// one with the same outbound tuple: then the slot is given back.
+#[inline(always)]
+pub fn publish(slot: &impl Slot, word: u32) -> bool {
+    let opening = in_state(word, FlowState::Opening);
+    slot.replace(word, opening);
+    if !slot.insert(Direction::Out) {
+        abandon(slot, opening);
+        return false;
+    }
+    slot.hold(slot.held() | held::OUT);
+    // Counted first: once the flow can be ended, its end is taken off.
+    slot.count(FlowState::Opening, FlowState::HalfOpen);
+    slot.replace(opening, in_state(word, FlowState::HalfOpen));
+    true
+}
+
+/// Gives back a slot that was taken, with the word `word`, and all that is held.
+#[inline(always)]
+pub fn abandon(slot: &impl Slot, word: u32) {
+    slot.replace(word, ending(word));
+    finish(slot, ending(word));
+}
+
+/// Ends the flow in a slot, if its word is still `word`, that of a flow that may be ended. Whether it did.
+#[inline(always)]
+pub fn end(slot: &impl Slot, word: u32) -> bool {
+    let state = FlowState::of(word);
+    if !state.can_end() || !slot.replace(word, ending(word)) {
+        return false;
+    }
+    slot.count(state, FlowState::Free);
+    finish(slot, ending(word));
+    true
+}
+
+/// Goes on with a slot that was left unfinished, if its word is still `word`. Whether it did.
+#[inline(always)]
+pub fn resume(slot: &impl Slot, word: u32) -> bool {
+    let ending = in_state(word, FlowState::Ending);
+    if !matches!(FlowState::of(word), FlowState::Unfinished) || !slot.replace(word, ending) {
+        return false;
+    }
+    finish(slot, ending);
+    true
+}
+
+/// Gives back what an ending slot holds: the tuples first, so that nobody finds a free slot by them; the slot last, behind all that
+/// are free already.
+#[inline(always)]
+fn finish(slot: &impl Slot, word: u32) {
+    let mut held = slot.held();
+    if held & held::OUT != 0 && slot.remove(Direction::Out) {
+        held &= !held::OUT;
+    }
+    if held & held::BACK != 0 && slot.remove(Direction::Back) {
+        held &= !held::BACK;
+    }
+    let port = held & (held::PORT | held::MAPPING);
+    if port != 0 {
+        held = held & !port | slot.release(port);
+    }
+    slot.hold(held);
+    let (free, unfinished) = (in_state(word, FlowState::Free), in_state(word, FlowState::Unfinished));
+    if held != 0 {
+        slot.replace(word, unfinished);
+        return;
+    }
+    // Before it is offered: then it may be another's at once.
+    slot.replace(word, free);
+    if !slot.offer() {
+        slot.replace(free, unfinished);
+    }
+}
+
+#[cfg(test)]
+mod interleave;
+#[cfg(test)]
+mod model;

@@ -1,0 +1,400 @@
+//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of hints, so
+//! that its places and its count are fought for.
+
+use std::vec::Vec;
+
+use super::{
+    Direction, Slot, abandon, end, held,
+    interleave::{Cpu, Task, alone, interleaved},
+    publish, resume,
+};
+use crate::{
+    abi::{FlowState, meta},
+    flow::hint::{self, Bucket},
+};
+
+/// Slots; number 0 is never used.
+const SLOTS: usize = 4;
+/// All tuples are below this.
+const TUPLES: usize = 6;
+
+/// A flow, by its outbound and its inbound tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Flow {
+    out: usize,
+    back: usize,
+}
+
+const ONE: Flow = Flow { out: 0, back: 1 };
+const OTHER: Flow = Flow { out: 2, back: 3 };
+const THIRD: Flow = Flow { out: 4, back: 5 };
+
+/// What stands in a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Record {
+    word: u32,
+    held: u32,
+    out: usize,
+    back: usize,
+    /// What the flow is translated to: tells whose translation was used.
+    translation: usize,
+}
+
+/// The maps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Maps {
+    slots: [Record; SLOTS],
+    index: [usize; TUPLES],
+    free: Vec<usize>,
+    hints: u64,
+    pending: u32,
+    /// Which of the next operations fail that can: one a bit.
+    failures: u32,
+}
+
+/// A CPU among the maps.
+type Here<'a> = Cpu<'a, Maps>;
+
+impl Maps {
+    /// With so many free slots, from the first on.
+    fn new(free: usize) -> Self {
+        let slots = [(); SLOTS].map(|()| Record::default());
+        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), hints: 0, pending: 0, failures: 0 }
+    }
+
+    fn after(self, task: Task<Self>) -> Self {
+        alone(self, task)
+    }
+
+    /// Whether the operation at hand fails.
+    fn fails(&mut self) -> bool {
+        let fails = self.failures & 1 != 0;
+        self.failures >>= 1;
+        fails
+    }
+
+    /// Once the sweep has come by: each slot is in its place, and all maps tell of the same flows.
+    fn assert_sound(mut self) {
+        self.failures = 0;
+        let maps = self.after(sweep);
+        let mut index = [0; TUPLES];
+        let (mut flows, mut tuples, mut hinted) = (0, 0, 0);
+        for (number, slot) in maps.slots.iter().enumerate().skip(1) {
+            let queued = maps.free.iter().filter(|queued| **queued == number).count();
+            if FlowState::of(slot.word) != FlowState::HalfOpen {
+                assert!(queued <= 1, "slot {number} is free twice: {maps:?}");
+                assert!(queued == 1 || slot.word == 0, "slot {number} is lost: {maps:?}");
+                continue;
+            }
+            flows += 1;
+            assert_eq!(queued, 0, "slot {number} is in use and free: {maps:?}");
+            for tuple in [slot.out, slot.back] {
+                assert_eq!(index[tuple], 0, "two flows have tuple {tuple}: {maps:?}");
+                index[tuple] = number;
+                tuples += 1;
+                hinted += u64::from(hint::candidates(maps.hints, hash(tuple)).contains(&(number as u32)));
+            }
+        }
+        assert_eq!((maps.index, maps.pending), (index, flows), "index and count: {maps:?}");
+        let alone = |slot: &u32| *slot != 0;
+        let places = (0..TUPLES).flat_map(|tuple| hint::candidates(maps.hints, hash(tuple))).filter(alone).count();
+        assert_eq!(places as u64, hinted, "a hint is left of nobody: {maps:?}");
+        assert_eq!(maps.hints >> 60, tuples - hinted, "who has no place is counted: {maps:?}");
+    }
+}
+
+/// Each tuple has a tag of its own.
+fn hash(tuple: usize) -> u32 {
+    (tuple as u32) << 27
+}
+
+fn entry(tuple: usize, slot: usize) -> u64 {
+    hint::entry(hash(tuple), slot as u32)
+}
+
+impl Bucket for Here<'_> {
+    fn load(&self) -> u64 {
+        self.step(|maps| maps.hints)
+    }
+
+    fn replace(&self, old: u64, new: u64) -> bool {
+        self.step(|maps| {
+            let same = maps.hints == old;
+            maps.hints = if same { new } else { maps.hints };
+            same.into()
+        }) != 0
+    }
+
+    fn add(&self, amount: u64) {
+        self.step(|maps| {
+            maps.hints = maps.hints.wrapping_add(amount);
+            0
+        });
+    }
+}
+
+/// A slot, as a CPU sees it.
+struct At<'a, 'b> {
+    cpu: &'a Here<'b>,
+    index: usize,
+}
+
+impl At<'_, '_> {
+    fn read(&self, field: impl Fn(&Record) -> usize) -> usize {
+        self.cpu.step(|maps| field(&maps.slots[self.index]) as u64) as usize
+    }
+
+    fn word(&self) -> u32 {
+        self.read(|slot| slot.word as usize) as u32
+    }
+
+    /// Nobody else looks at what the owner writes: one step.
+    fn tuple(&self, way: Direction) -> usize {
+        self.read(|slot| if way == Direction::Out { slot.out } else { slot.back })
+    }
+}
+
+impl Slot for At<'_, '_> {
+    fn replace(&self, old: u32, new: u32) -> bool {
+        self.cpu.step(|maps| {
+            let word = &mut maps.slots[self.index].word;
+            let same = *word == old;
+            *word = if same { new } else { *word };
+            same.into()
+        }) != 0
+    }
+
+    fn held(&self) -> u32 {
+        self.read(|slot| slot.held as usize) as u32
+    }
+
+    fn hold(&self, held: u32) {
+        self.cpu.step(|maps| {
+            maps.slots[self.index].held = held;
+            0
+        });
+    }
+
+    fn insert(&self, way: Direction) -> bool {
+        let tuple = self.tuple(way);
+        let inserted = self.cpu.step(|maps| {
+            let vacant = maps.index[tuple] == 0;
+            maps.index[tuple] = if vacant { self.index } else { maps.index[tuple] };
+            vacant.into()
+        }) != 0;
+        if inserted {
+            hint::add(self.cpu, entry(tuple, self.index));
+        }
+        inserted
+    }
+
+    fn remove(&self, way: Direction) -> bool {
+        let tuple = self.tuple(way);
+        let removed = self.cpu.step(|maps| {
+            if maps.fails() {
+                return 0;
+            }
+            assert!(maps.index[tuple] == self.index, "tuple {tuple} is not that of slot {}: {maps:?}", self.index);
+            maps.index[tuple] = 0;
+            1
+        }) != 0;
+        removed && hint::remove(self.cpu, entry(tuple, self.index))
+    }
+
+    fn release(&self, held: u32) -> u32 {
+        // The flow's part goes at once; what of a mapping is in hashes may stay.
+        self.cpu.step(|maps| if held & held::PORT != 0 && maps.fails() { held::MAPPING.into() } else { 0 }) as u32
+    }
+
+    fn offer(&self) -> bool {
+        self.cpu.step(|maps| {
+            if maps.fails() {
+                return 0;
+            }
+            maps.free.push(self.index);
+            1
+        }) != 0
+    }
+
+    fn count(&self, from: FlowState, to: FlowState) {
+        self.cpu.step(|maps| {
+            maps.pending = maps.pending + u32::from(to.is_pending()) - u32::from(from.is_pending());
+            0
+        });
+    }
+}
+
+/// Makes a flow, as `fwd_slot_take`, `fwd_port_claim` and `fwd_flow_publish` do.
+fn open(cpu: &Here<'_>, flow: Flow) {
+    let index = cpu.step(|maps| if maps.free.is_empty() { 0 } else { maps.free.remove(0) as u64 }) as usize;
+    if index == 0 {
+        return;
+    }
+    let slot = At { cpu, index };
+    let before = slot.word();
+    assert_eq!(FlowState::of(before), FlowState::Free, "slot {index} was given out");
+    let word = meta::pack(meta::generation(before), FlowState::Making);
+    // Readers may see the word before the rest, or the rest before the word.
+    slot.replace(before, word);
+    cpu.step(|maps| {
+        let Flow { out, back } = flow;
+        maps.slots[index] = Record { word, held: 0, out, back, translation: out };
+        0
+    });
+    if !slot.insert(Direction::Back) {
+        abandon(&slot, word);
+        return;
+    }
+    slot.hold(held::BACK | held::PORT);
+    publish(&slot, word);
+}
+
+fn indexed(cpu: &Here<'_>, tuple: usize) -> usize {
+    cpu.step(|maps| maps.index[tuple] as u64) as usize
+}
+
+/// Ends the flow that has an outbound tuple.
+fn end_of(cpu: &Here<'_>, tuple: usize) {
+    let index = indexed(cpu, tuple);
+    if index != 0 {
+        let slot = At { cpu, index };
+        end(&slot, slot.word());
+    }
+}
+
+/// As `store::look_up`: finds the flow of an outbound tuple, and sees to its hint.
+fn look_up(cpu: &Here<'_>, tuple: usize) {
+    let index = indexed(cpu, tuple);
+    let slot = At { cpu, index };
+    let word = slot.word();
+    let opening = FlowState::of(word) == FlowState::Opening;
+    if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Out) != tuple || opening {
+        return;
+    }
+    hint::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
+}
+
+/// As `store::hinted` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
+fn translate(cpu: &Here<'_>, tuple: usize) {
+    let candidates = hint::candidates(cpu.load(), hash(tuple));
+    for index in candidates.into_iter().filter(|slot| *slot != 0) {
+        let slot = At { cpu, index: index as usize };
+        let word = slot.word();
+        if FlowState::is_flow(word) && slot.tuple(Direction::Out) == tuple {
+            let translation = slot.read(|slot| slot.translation);
+            let same = meta::generation(slot.word()) == meta::generation(word);
+            assert!(!same || translation == tuple, "{tuple} is translated as {translation}");
+        }
+    }
+}
+
+/// Whoever is in the index, and stays there, is known.
+fn know(cpu: &Here<'_>, tuples: [usize; 2]) {
+    let hints = cpu.load();
+    for tuple in tuples {
+        let known = hint::candidates(hints, hash(tuple)) != [0, 0] || hint::overflows(hints);
+        assert!(known, "tuple {tuple} is not known: {hints:x}");
+    }
+}
+
+/// As the timer does.
+fn sweep(cpu: &Here<'_>) {
+    for index in 1..SLOTS {
+        let slot = At { cpu, index };
+        resume(&slot, slot.word());
+    }
+}
+
+/// Two tuples have the two places, and the others are only counted.
+fn three_flows() -> Maps {
+    [ONE, OTHER, THIRD].iter().zip(1..).fold(Maps::new(3), |maps, (_, number)| {
+        maps.after(match number {
+            1 => |cpu| open(cpu, ONE),
+            2 => |cpu| open(cpu, OTHER),
+            _ => |cpu| open(cpu, THIRD),
+        })
+    })
+}
+
+/// One flow, and so many slots in all.
+fn one_flow(slots: usize) -> Maps {
+    Maps::new(slots).after(|cpu| open(cpu, ONE))
+}
+
+#[track_caller]
+fn check(before: &Maps, tasks: &[Task<Maps>]) {
+    let states = interleaved(before.clone(), tasks, Maps::assert_sound);
+    assert!(states > 20, "{states} states are too few for the steps of two CPUs");
+}
+
+const OPEN_ONE: Task<Maps> = |cpu| open(cpu, ONE);
+const END_ONE: Task<Maps> = |cpu| end_of(cpu, ONE.out);
+const END_THIRD: Task<Maps> = |cpu| end_of(cpu, THIRD.out);
+const LOOK_UP_THIRD: Task<Maps> = |cpu| look_up(cpu, THIRD.out);
+
+#[test]
+fn one_of_two_first_packets_of_a_flow_makes_it() {
+    check(&Maps::new(2), &[OPEN_ONE, OPEN_ONE]);
+    check(&Maps::new(1), &[OPEN_ONE, OPEN_ONE]);
+}
+
+#[test]
+fn one_of_two_flows_gets_the_port() {
+    check(&Maps::new(2), &[OPEN_ONE, |cpu| open(cpu, Flow { out: OTHER.out, back: ONE.back })]);
+}
+
+#[test]
+fn flow_ends_once_and_makes_room() {
+    check(&one_flow(1), &[END_ONE, END_ONE]);
+    check(&Maps::new(1), &[OPEN_ONE, END_ONE]);
+    for slots in [1, 2] {
+        check(&one_flow(slots), &[END_ONE, OPEN_ONE]);
+        check(&one_flow(slots), &[END_ONE, |cpu| open(cpu, OTHER)]);
+    }
+}
+
+#[test]
+fn tuple_that_gets_a_place_leaves_nothing_behind_when_a_flow_ends() {
+    for other in [END_ONE, END_THIRD, LOOK_UP_THIRD, |cpu| end_of(cpu, OTHER.out), |cpu| look_up(cpu, OTHER.out)] {
+        check(&three_flows(), &[LOOK_UP_THIRD, other]);
+    }
+}
+
+#[test]
+fn tuple_is_looked_up_while_its_flow_is_made_anew_in_the_same_slot() {
+    let again: Task<Maps> = |cpu| {
+        end_of(cpu, ONE.out);
+        open(cpu, ONE);
+    };
+    check(&one_flow(1), &[again, |cpu| look_up(cpu, ONE.out)]);
+    let third_again: Task<Maps> = |cpu| {
+        end_of(cpu, THIRD.out);
+        open(cpu, THIRD);
+    };
+    check(&three_flows(), &[third_again, LOOK_UP_THIRD]);
+}
+
+#[test]
+fn who_is_in_the_index_is_known_all_the_time() {
+    check(&three_flows(), &[END_ONE, LOOK_UP_THIRD, |cpu| know(cpu, [OTHER.out, THIRD.back])]);
+    check(&three_flows(), &[END_THIRD, LOOK_UP_THIRD, |cpu| know(cpu, [ONE.out, OTHER.back])]);
+}
+
+#[test]
+fn nobody_is_translated_by_another_flow() {
+    let another: Task<Maps> = |cpu| {
+        end_of(cpu, ONE.out);
+        open(cpu, OTHER);
+    };
+    check(&one_flow(1), &[another, |cpu| translate(cpu, ONE.out), |cpu| translate(cpu, OTHER.out)]);
+}
+
+#[test]
+fn what_a_map_refuses_is_done_by_the_sweep() {
+    for failures in 0..1 << 6 {
+        let some_fail = |maps: Maps| Maps { failures, ..maps };
+        check(&some_fail(one_flow(2)), &[END_ONE, sweep]);
+        check(&some_fail(one_flow(2)), &[END_ONE, OPEN_ONE]);
+        check(&some_fail(one_flow(3)), &[OPEN_ONE, |cpu| open(cpu, OTHER)]);
+    }
+}
