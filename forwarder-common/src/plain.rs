@@ -176,8 +176,10 @@ pub const fn is_mere_data(flags: u8, seen: u64, own: u32) -> bool {
     const SPECIAL: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
     let [out, back] = [seen as u8, (seen >> 8) as u8];
     let before = if own == 0 { out } else { back };
-    // What it acknowledges was noted; both FINs are for the other path.
-    flags & SPECIAL == 0 && flags & tcp_flag::ACK & !before == 0 && out & back & tcp_flag::FIN == 0
+    // Both FINs are for the other path, and so is whatever follows one from outside: it may show that it was forged.
+    let ended = if own == 0 { out & back } else { back } & tcp_flag::FIN;
+    // What it acknowledges was noted.
+    flags & SPECIAL == 0 && flags & tcp_flag::ACK & !before == 0 && ended == 0
 }
 
 /// A tuple as words: the addresses, the ports with the interface above, the protocol.
@@ -340,14 +342,16 @@ mod tests {
         }
 
         #[test]
-        fn mere_data_changes_nothing(flags: u8, out: u8, back: u8, own in 0u32..2) {
+        fn mere_data_changes_nothing(flags: u8, data: bool, out: u8, back: u8, own in 0u32..2) {
             use crate::{abi::FlowState, flow::{self, Direction, TRACKED, Transition}};
-            let (out, back) = (out & TRACKED, back & TRACKED);
+            // Of an established flow no reset was seen.
+            let (out, back) = (out & TRACKED & !tcp_flag::RST, back & TRACKED & !tcp_flag::RST);
             if is_mere_data(flags, u64::from(out) | u64::from(back) << 8, own) {
                 let before = if own == 0 { out } else { back };
                 prop_assert_eq!(before | flags & TRACKED, before);
                 let direction = if own == 0 { Direction::Out } else { Direction::Back };
-                let what = flow::advance(FlowState::Established, [out, back], flags, direction);
+                let segment = flow::Segment { flags, direction, data };
+                let what = flow::advance(FlowState::Established, [out, back], segment);
                 prop_assert_eq!(what, Transition::Stay);
             }
         }

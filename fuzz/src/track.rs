@@ -2,24 +2,25 @@
 
 use forwarder_common::{
     abi::{FlowState, TIMEOUTS, Timeout},
-    flow::{Direction, TRACKED, Transition, advance, expired, timeout},
+    flow::{Direction, Segment, TRACKED, Transition, advance, expired, timeout},
     wire::l4::{Proto, tcp_flag},
 };
 
-/// The first byte opens the flow, each further one is a segment: its flags, and in bit 7 the direction.
+/// The first byte opens the flow, each further one is a segment: its flags, in bit 6 whether it has a payload, and in bit 7 the direction.
 ///
 /// # Panics
 /// A flow takes a step that its segments do not allow.
 pub fn track(input: &[u8]) {
     let Some((&first, segments)) = input.split_first() else { return };
     let (mut state, mut seen) = (FlowState::HalfOpen, [first & TRACKED, 0]);
-    for &segment in segments {
-        let (flags, back) = (segment & 0x3f, segment & 0x80 != 0);
+    for &byte in segments {
+        let (flags, data, back) = (byte & 0x3f, byte & 0x40 != 0, byte & 0x80 != 0);
         let direction = if back { Direction::Back } else { Direction::Out };
         seen[usize::from(back)] |= flags & TRACKED;
-        let step = advance(state, seen, flags, direction);
+        let segment = Segment { flags, direction, data };
+        let step = advance(state, seen, segment);
         let said = format!("{step:?} in {state:?} after {seen:02x?}, flags {flags:02x} from {direction:?}");
-        assert!(legal(state, seen, flags, back, step), "{said}");
+        assert!(legal(state, seen, segment, step), "{said}");
         match step {
             Transition::Stay => {}
             Transition::Establish => state = FlowState::Established,
@@ -30,12 +31,18 @@ pub fn track(input: &[u8]) {
                 state = FlowState::Established;
                 seen[1] &= !tcp_flag::RST;
             }
+            Transition::Continue => {
+                state = FlowState::Established;
+                seen[1] &= !(tcp_flag::RST | tcp_flag::FIN);
+            }
         }
-        expires_once(state, seen, segment);
+        expires_once(state, seen, byte);
     }
 }
 
-fn legal(state: FlowState, seen: [u8; 2], flags: u8, back: bool, step: Transition) -> bool {
+fn legal(state: FlowState, seen: [u8; 2], segment: Segment, step: Transition) -> bool {
+    let Segment { flags, direction, data } = segment;
+    let back = direction == Direction::Back;
     let closing = state == FlowState::Closing;
     let reset = flags & tcp_flag::RST != 0;
     match step {
@@ -46,8 +53,14 @@ fn legal(state: FlowState, seen: [u8; 2], flags: u8, back: bool, step: Transitio
         Transition::Sustain => false,
         Transition::Close => !closing && (reset || seen[0] & seen[1] & tcp_flag::FIN != 0),
         // Nobody outside opens a closed flow again.
-        Transition::Reopen => closing && !back && flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN,
+        Transition::Reopen => {
+            state != FlowState::HalfOpen && !back && flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN
+        }
         Transition::Revive => closing && !back && !reset && flags & tcp_flag::SYN == 0,
+        // Only data takes back what was said in the name of the same side, and nothing what the inside said.
+        Transition::Continue => {
+            back && data && !reset && flags & (tcp_flag::SYN | tcp_flag::FIN) == 0 && seen[0] & tcp_flag::RST == 0
+        }
     }
 }
 

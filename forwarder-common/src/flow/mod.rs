@@ -9,5 +9,7 @@ mod tuple;
 
 pub use evict::{CANDIDATES, LOOKS, gives_room, may_evict, nth_slot, worth};
 pub use handshake::Handshake;
-pub use track::{Direction, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout};
+pub use track::{
+    Direction, Segment, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout,
+};
 pub use tuple::{hash, inbound, outbound_reply};

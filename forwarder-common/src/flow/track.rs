@@ -31,10 +31,23 @@ pub enum Transition {
     Sustain,
     /// Becomes [`FlowState::Closing`].
     Close,
-    /// A new connection over a closed one: [`FlowState::HalfOpen`], with the flags forgotten.
+    /// A new connection over one that is closed, or closed by half: [`FlowState::HalfOpen`], with the flags forgotten.
     Reopen,
     /// The reset that closed it was not heeded: [`FlowState::Established`] again, with the reset forgotten.
     Revive,
+    /// What should have ended the other side was not of the other side: [`FlowState::Established`], with its FIN and its reset forgotten.
+    Continue,
+}
+
+/// A segment of TCP, as far as it matters to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its flags.
+    pub flags: u8,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Whether it has a payload.
+    pub data: bool,
 }
 
 /// The TCP flags that matter to a flow.
@@ -52,20 +65,24 @@ pub const fn progress(state: FlowState, direction: Direction, standing: Standing
     }
 }
 
-/// What a segment with `flags` does to a flow of TCP in `state`. `seen` are the flags of both directions
+/// What a segment does to a flow of TCP in `state`. `seen` are the flags of both directions
 /// ([`crate::abi::FlowShared::tcp_flags`]), this segment's included. See [`progress`] for other protocols.
 #[inline(always)]
 #[must_use]
-pub const fn advance(state: FlowState, seen: [u8; 2], flags: u8, direction: Direction) -> Transition {
+pub const fn advance(state: FlowState, seen: [u8; 2], segment: Segment) -> Transition {
+    let Segment { flags, direction, .. } = segment;
     let out = matches!(direction, Direction::Out);
     let reset = flags & tcp_flag::RST != 0;
     let opens = flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
     match state {
+        FlowState::Established | FlowState::Closing if goes_on(seen, segment) => Transition::Continue,
         FlowState::HalfOpen | FlowState::Established if reset || both(seen, tcp_flag::FIN) => Transition::Close,
         // Each side has acknowledged something of the other's: the handshake is complete, also a simultaneous one
         // (RFC 5382 REQ-2). A scan gets as far as a SYN-ACK, which nobody acknowledges.
         FlowState::HalfOpen if both(seen, tcp_flag::ACK) => Transition::Establish,
         FlowState::Closing if out && opens => Transition::Reopen,
+        // Who opens a new connection has forgotten the one that was closed by half.
+        FlowState::Established if out && opens && (seen[0] | seen[1]) & tcp_flag::FIN != 0 => Transition::Reopen,
         FlowState::Closing if out && ignores_reset(seen, flags) => Transition::Revive,
         _ => Transition::Stay,
     }
@@ -84,6 +101,18 @@ const fn ignores_reset(seen: [u8; 2], flags: u8) -> bool {
     let [out, back] = seen;
     let ended = out & tcp_flag::RST != 0 || both(seen, tcp_flag::FIN);
     flags & (tcp_flag::RST | tcp_flag::SYN) == 0 && back & tcp_flag::RST != 0 && both(seen, tcp_flag::ACK) && !ended
+}
+
+/// Whether a segment shows that the other side's FIN or reset was forged: that side still sends data. Whoever does not see the
+/// conversation can forge one, for only its ends know the sequence numbers. If it is data on its way from before a real FIN, the FIN comes
+/// again after it.
+#[inline(always)]
+const fn goes_on(seen: [u8; 2], segment: Segment) -> bool {
+    const ENDS: u8 = tcp_flag::FIN | tcp_flag::RST;
+    let Segment { flags, direction, data } = segment;
+    let [out, back] = seen;
+    let acknowledges = flags & (ENDS | tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::ACK && both(seen, tcp_flag::ACK);
+    matches!(direction, Direction::Back) && data && acknowledges && back & ENDS != 0 && out & tcp_flag::RST == 0
 }
 
 /// What a flow that is not TCP has shown to be.
@@ -179,20 +208,38 @@ mod tests {
         #[track_caller]
         fn sees(&mut self, segments: &[(Direction, u8)]) -> FlowState {
             for &(direction, flags) in segments {
-                self.seen[usize::from(direction == Back)] |= flags & TRACKED;
-                match advance(self.state, self.seen, flags, direction) {
-                    Transition::Stay => {}
-                    Transition::Sustain => panic!("TCP is never one-way"),
-                    Transition::Establish => self.state = Established,
-                    Transition::Close => self.state = Closing,
-                    Transition::Reopen => *self = Self::opened_by(SYN),
-                    Transition::Revive => {
-                        self.state = Established;
-                        self.seen[1] &= !RST;
-                    }
-                }
+                self.step(Segment { flags, direction, data: false });
             }
             self.state
+        }
+
+        /// A segment with a payload; the state after it.
+        #[track_caller]
+        fn sends_data(&mut self, direction: Direction) -> FlowState {
+            self.step(Segment { flags: ACK, direction, data: true });
+            self.state
+        }
+
+        #[track_caller]
+        fn step(&mut self, segment: Segment) {
+            const ENDS: u8 = FIN | RST;
+            let Segment { flags, direction, .. } = segment;
+            self.seen[usize::from(direction == Back)] |= flags & TRACKED;
+            match advance(self.state, self.seen, segment) {
+                Transition::Stay => {}
+                Transition::Sustain => panic!("TCP is never one-way"),
+                Transition::Establish => self.state = Established,
+                Transition::Close => self.state = Closing,
+                Transition::Reopen => *self = Self::opened_by(SYN),
+                Transition::Revive => {
+                    self.state = Established;
+                    self.seen[1] &= !RST;
+                }
+                Transition::Continue => {
+                    self.state = Established;
+                    self.seen[1] &= !ENDS;
+                }
+            }
         }
     }
 
@@ -247,6 +294,52 @@ mod tests {
         assert_eq!(connection.sees(&[(Out, ACK)]), Established);
         assert_eq!(connection.sees(&[(Out, ACK), (Back, ACK)]), Established, "the reset is forgotten");
         assert_eq!(connection.sees(&[(Back, RST), (Out, FIN | ACK)]), Established);
+    }
+
+    #[test]
+    fn connection_whose_server_goes_on_after_a_forged_fin_or_reset_lives() {
+        for forged in [FIN | ACK, RST, RST | ACK, FIN | RST] {
+            let mut connection = Connection::established();
+            connection.sees(&[(Back, forged)]);
+            assert_eq!(connection.sends_data(Back), Established, "{forged:x}");
+            assert_eq!(connection.seen, [SYN | ACK, SYN | ACK], "nothing is left of it");
+        }
+        // The client's own FIN stays: the connection is closed by half.
+        let mut connection = Connection::established();
+        assert_eq!(connection.sees(&[(Back, FIN | ACK), (Out, FIN | ACK)]), Closing);
+        assert_eq!(connection.sends_data(Back), Established);
+        assert_eq!(connection.seen, [SYN | ACK | FIN, SYN | ACK]);
+        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing, "the real one");
+    }
+
+    #[test]
+    fn mere_acknowledgements_of_the_server_do_not_take_its_fin_back() {
+        let mut connection = Connection::established();
+        assert_eq!(connection.sees(&[(Back, FIN | ACK), (Out, ACK), (Back, ACK)]), Established);
+        connection.sends_data(Out);
+        assert_eq!(connection.seen[1], SYN | ACK | FIN, "it has finished, and the client goes on");
+    }
+
+    #[test]
+    fn data_from_outside_revives_nothing_that_the_client_reset_or_that_never_was() {
+        let mut connection = Connection::established();
+        connection.sees(&[(Out, RST | ACK), (Back, RST)]);
+        assert_eq!(connection.sends_data(Back), Closing);
+        let mut refused = Connection::opened_by(SYN);
+        refused.sees(&[(Back, RST | ACK)]);
+        assert_eq!(refused.sends_data(Back), Closing);
+    }
+
+    #[test]
+    fn syn_over_a_connection_closed_by_half_starts_anew() {
+        for (direction, other) in [(Out, Back), (Back, Out)] {
+            let mut connection = Connection::established();
+            assert_eq!(connection.sees(&[(direction, FIN | ACK), (other, ACK)]), Established);
+            assert_eq!(connection.sees(&[(Out, SYN)]), HalfOpen);
+            assert_eq!(connection.seen, [SYN, 0], "no FIN is left, nor its idle time");
+            assert_eq!(connection.sees(&[(Back, SYN | ACK), (Out, ACK)]), Established);
+        }
+        assert_eq!(Connection::established().sees(&[(Out, SYN)]), Established, "a challenge, if anything");
     }
 
     #[test]

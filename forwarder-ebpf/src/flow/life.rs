@@ -3,8 +3,11 @@
 
 use forwarder_common::{
     abi::{FlowShared, FlowState, flow_kind},
-    flow::{self, Direction, Standing, TRACKED, Transition},
-    wire::l4::{self, Proto, tcp_flag},
+    flow::{self, Direction, Segment, Standing, TRACKED, Transition},
+    wire::{
+        ipv4,
+        l4::{self, Proto, tcp_flag},
+    },
 };
 
 use crate::{
@@ -16,8 +19,10 @@ use crate::{
 
 /// Notes a packet at its flow: counters, time, TCP flags, and what follows from them.
 #[inline(always)]
-pub(crate) fn touch<const BACK: bool>(hit: &Hit, l4: &l4::Header, amount: Amount) {
-    let what = l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | u32::from(BACK) << 16;
+pub(crate) fn touch<const BACK: bool>(hit: &Hit, ip: &ipv4::Header, l4: &l4::Header, amount: Amount) {
+    let data = amount.bytes > ip.len.wrapping_add(l4.len) as u32;
+    let what =
+        l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | if BACK { BACKWARD } else { 0 } | if data { DATA } else { 0 };
     let transition = fwd_flow_touch(hit.index, hit.meta, what, amount.packets, amount.bytes);
     if transition != STAY {
         fwd_flow_advance(hit.index, hit.meta, transition);
@@ -25,14 +30,15 @@ pub(crate) fn touch<const BACK: bool>(hit: &Hit, l4: &l4::Header, amount: Amount
 }
 
 /// Notes a packet at the flow in slot `index`, whose word was `word`. In `what` are the protocol, above it the flags of a segment, and above
-/// them whether it came back. Returns the number of the [`Transition`] that follows.
+/// them whether it came back, and whether it has a payload. Returns the number of the [`Transition`] that follows.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, bytes: u32) -> u32 {
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return STAY };
-    let (proto, flags, back, now) = (what as u8, (what >> 8) as u8, what >> 16 != 0, now());
+    let (proto, flags, back, data, now) =
+        (what as u8, (what >> 8) as u8, what & BACKWARD != 0, what & DATA != 0, now());
     // SAFETY: fields of an element of the map; each flags byte is written by its own direction only, the time by whoever is later.
     let seen = unsafe {
         let half = if back { &raw mut (*slot).back } else { &raw mut (*slot).out };
@@ -46,7 +52,7 @@ extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, byt
     };
     if proto == Proto::Tcp as u8 {
         let direction = if back { Direction::Back } else { Direction::Out };
-        flow::advance(FlowState::of(word), seen, flags, direction) as u32
+        flow::advance(FlowState::of(word), seen, Segment { flags, direction, data }) as u32
     } else if word & 0xff == FlowState::Established as u32 {
         STAY
     } else {
@@ -55,6 +61,9 @@ extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, byt
 }
 
 const STAY: u32 = Transition::Stay as u32;
+/// Bits of what [`fwd_flow_touch`] is told.
+const BACKWARD: u32 = 1 << 16;
+const DATA: u32 = 1 << 17;
 
 /// Or-s the flags of a segment into those of its direction; returns both directions'.
 ///
@@ -186,9 +195,11 @@ extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
     unsafe {
         if transition == Transition::Reopen as u32 {
             flags.write_volatile([tcp_flag::SYN, 0]);
-        } else if transition == Transition::Revive as u32 {
+        } else if transition == Transition::Revive as u32 || transition == Transition::Continue as u32 {
+            let forged =
+                if transition == Transition::Revive as u32 { tcp_flag::RST } else { tcp_flag::RST | tcp_flag::FIN };
             let back = flags.cast::<u8>().add(1);
-            back.write_volatile(back.read_volatile() & !tcp_flag::RST);
+            back.write_volatile(back.read_volatile() & !forged);
         }
     }
     1

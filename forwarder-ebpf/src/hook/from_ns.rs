@@ -202,7 +202,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         return punt(skb, PuntReason::TooBig);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<false>(hit, l4, amount);
+    life::touch::<false>(hit, ip, l4, amount);
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     let straight = hit.knows_macs();
     if straight && let Err(reason) = apply::set_macs(bytes, hit.hop) {

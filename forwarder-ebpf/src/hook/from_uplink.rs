@@ -145,7 +145,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         return drop(skb, L3, DropReason::SourceRoute);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<true>(hit, l4, amount);
+    life::touch::<true>(hit, ip, l4, amount);
     // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
     // by a reset, which would kill the flow.
     let punt = if hit.out_if == 0 {

@@ -179,7 +179,7 @@ fn note<const BACK: bool>(skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount
             l4.tcp_flags = l4::parse_first(&skb.all_headers(), ip).map_or(0, |l4| l4.tcp_flags);
         }
     }
-    life::touch::<BACK>(hit, &l4, amount);
+    life::touch::<BACK>(hit, ip, &l4, amount);
 }
 
 /// Notes an outbound packet at its flow.

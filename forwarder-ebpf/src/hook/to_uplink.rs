@@ -132,7 +132,7 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
 #[inline(always)]
 fn translate(skb: Skb, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
     const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
-    life::touch::<false>(hit, l4, Amount::of(skb, ip, l4));
+    life::touch::<false>(hit, ip, l4, Amount::of(skb, ip, l4));
     // The kernel has decremented the TTL already, or it is the host's own packet.
     match apply::rewrite(skb, ip.off, (Side::Source, Ttl::Keep), hit.addr, hit.port) {
         0 => Ok(()),

@@ -37,7 +37,7 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let amount = headers.amount();
-    life::touch::<false>(&hit, &l4, amount);
+    life::touch::<false>(&hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Source, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
     if rewrite(&bytes, &change, hit.hop).is_err() {
         count::count(hit.counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);

@@ -118,6 +118,49 @@ fn reset_from_outside_that_nobody_heeds_does_not_end_a_connection() {
 }
 
 #[test]
+fn forged_fin_or_reset_ends_no_connection_whose_server_speaks_next() {
+    let mut sizes = Sizes::default();
+    let short = [Timeout::TcpHalfClosed, Timeout::TcpClosing];
+    sizes.timeouts.iter_mut().filter(|(which, _)| short.contains(which)).for_each(|(_, seconds)| *seconds = 2);
+    with_fixture(&sizes, |fixture| {
+        let forged = [(40_000, FIN_ACK), (40_001, RST)];
+        for (port, flags) in forged {
+            open(fixture, Proto::Tcp, port, true);
+            let nat = fixture.nat_of(6, port);
+            let segment = |flags| Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(flags);
+            fixture.run_from_uplink(&segment(flags).build());
+            let data = fixture.run_from_uplink(&segment(ACK).build());
+            assert_eq!(data.verdict, REDIRECT);
+        }
+        // Another one, which nobody speaks for any more, tells that the short time is over.
+        open(fixture, Proto::Tcp, 40_002, true);
+        let nat = fixture.nat_of(6, 40_002);
+        fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(FIN_ACK).build());
+        let two_are_left = || Ok((states(fixture).len() == 2).then_some(()));
+        wait_until(LIMIT, "the third connection ends", two_are_left).unwrap();
+        assert_eq!(states(fixture), vec![(6, "established"); 2]);
+        assert_eq!(counts(fixture), (2, 2, 0));
+    });
+}
+
+#[test]
+fn syn_over_a_connection_closed_by_half_starts_anew() {
+    with_fixture(&Sizes::default(), |fixture| {
+        open(fixture, Proto::Tcp, 40_000, true);
+        let inside = SocketAddrV4::new(ADDRESS, 40_000);
+        fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).tcp_flags(FIN_ACK).build());
+        assert_eq!(states(fixture), [(6, "established")]);
+        fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).build());
+        assert_eq!((states(fixture), counts(fixture)), (vec![(6, "half-open")], (0, 0, 1)));
+        open(fixture, Proto::Tcp, 40_000, true);
+        let nat = fixture.nat_of(6, 40_000);
+        // No FIN is left of the old one: the other side's alone does not close it.
+        fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(FIN_ACK).build());
+        assert_eq!((states(fixture), counts(fixture)), (vec![(6, "established")], (1, 1, 0)));
+    });
+}
+
+#[test]
 fn closed_connection_is_reopened_by_a_syn_at_its_old_port() {
     with_fixture(&Sizes::default(), |fixture| {
         open(fixture, Proto::Tcp, 40_000, true);
