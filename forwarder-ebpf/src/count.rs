@@ -1,14 +1,14 @@
 //! Counts packets as on the wire after segmentation, and IP bytes.
 
 use forwarder_common::{
-    abi::CODES,
+    abi::{CODES, COMMON_CODES, Counter},
     verdict::Verdict,
     wire::{ipv4, l4},
 };
 
 use crate::{
-    atomic::add_here,
-    maps::{COUNTERS, ENDPOINTS, NETWORKS, UPLINKS},
+    atomic::{add_here, add64},
+    maps::{COUNTERS, ENDPOINTS, NETWORKS, TRAFFIC, UPLINKS},
     skb::Skb,
 };
 
@@ -49,16 +49,25 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
 /// As [`count`], of the verdict with this code.
 #[inline(always)]
 pub(crate) fn count_code(block: u32, code: u32, amount: Amount) {
-    let Some(block) = COUNTERS.get_ptr_mut(block) else { return };
-    if code as usize >= CODES {
-        return;
+    let Amount { packets, bytes } = amount;
+    if (code as usize) < COMMON_CODES {
+        let Some(block) = TRAFFIC.get_ptr_mut(block) else { return };
+        // SAFETY: `code` is below COMMON_CODES, so the counter lies in the block.
+        let counter = unsafe { (&raw mut (*block).by_code).cast::<Counter>().add(code as usize) };
+        // SAFETY: as above.
+        let (all_packets, all_bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
+        add_here(all_packets, packets.into());
+        add_here(all_bytes, bytes.into());
+    } else if (code as usize) < CODES
+        && let Some(block) = COUNTERS.get_ptr_mut(block)
+    {
+        // SAFETY: `code` is below CODES, so the counter lies in the block.
+        let counter = unsafe { (&raw mut (*block).by_code).cast::<Counter>().add(code as usize) };
+        // SAFETY: as above.
+        let (all_packets, all_bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
+        add64(all_packets, packets.into());
+        add64(all_bytes, bytes.into());
     }
-    // SAFETY: `code` is below CODES, so the counter lies in the block.
-    let counter = unsafe { (&raw mut (*block).by_code).cast::<forwarder_common::abi::Counter>().add(code as usize) };
-    // SAFETY: as above.
-    let (packets, bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
-    add_here(packets, amount.packets.into());
-    add_here(bytes, amount.bytes.into());
 }
 
 /// Counts at an endpoint that is looked up by its host end: for packets without a flow.

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
-        PortUse, Secret, SweepRecord, Tuple, Uplink,
+        PortUse, Secret, SweepRecord, TrafficBlock, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -62,9 +62,14 @@ pub(crate) static ROUTE_MTUS: LpmTrie<[u8; 4], u32, 4096> = LpmTrie::new();
 #[btf_map]
 pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
 
-/// Counters of a hook of an interface. Block 0 takes what belongs to no known interface.
+/// Counters of a hook of an interface. Block 0 takes what belongs to no known interface. Shared: a block for each CPU would take
+/// 4 MiB a CPU.
 #[btf_map]
-pub(crate) static COUNTERS: PerCpuArray<CounterBlock, 4096> = PerCpuArray::new();
+pub(crate) static COUNTERS: Array<CounterBlock, 4096> = Array::new();
+
+/// Those of them that nearly every packet changes.
+#[btf_map]
+pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, 4096> = PerCpuArray::new();
 
 /// Tuple of either direction → slot. Inserting a reply's tuple with `BPF_NOEXIST` is the claim of a port.
 #[btf_map]

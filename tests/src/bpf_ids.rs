@@ -1,6 +1,6 @@
 //! Programs and maps in the kernel: only those that something needs, and none after the last `down`.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use forwarder::lab::wait_until;
 use serde_json::Value;
@@ -36,11 +36,16 @@ fn last_down_frees_every_program_and_map() {
     .unwrap();
 }
 
-/// The names of the pins in a directory of the host's own.
-fn pins(fwd: &Fwd, directory: &str) -> BTreeSet<String> {
+/// A directory of the host's own pins.
+pub(crate) fn pin_directory(fwd: &Fwd, directory: &str) -> PathBuf {
     let mut pins = fs::read_dir(fwd.pins().join("bpf")).expect("the bpffs").flatten();
     let directory = pins.find_map(|entry| Some(entry.path().join(directory)).filter(|path| path.exists()));
-    let entries = fs::read_dir(directory.expect("the directory")).expect("pins").flatten();
+    directory.expect("the directory")
+}
+
+/// The names of the pins in a directory of the host's own.
+fn pins(fwd: &Fwd, directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(pin_directory(fwd, directory)).expect("pins").flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
@@ -50,7 +55,7 @@ fn kernel_datapath_loads_no_program_and_no_flow_table_until_a_network_needs_them
     let before = snapshot(&fwd);
     let one = fwd.up("c1", &["--datapath", "kernel"]);
     let records = pins(&fwd, "maps");
-    let expected = ["ADDRESSES", "CONFIG", "COUNTERS", "ENDPOINTS", "NETWORKS", "SUBNETS", "UPLINKS"];
+    let expected = ["ADDRESSES", "CONFIG", "COUNTERS", "ENDPOINTS", "NETWORKS", "SUBNETS", "TRAFFIC", "UPLINKS"];
     assert!(records.iter().eq(&expected), "{records:?}");
     let none = BTreeSet::new();
     assert_eq!((&pins(&fwd, "progs"), &pins(&fwd, "links")), (&none, &none));

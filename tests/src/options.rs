@@ -1,10 +1,11 @@
 //! Options of networks, endpoints and the flow table: where they arrive, how they last, and what contradicts them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    bpf_ids::pin_directory,
     commands::{assert_as_before, assert_reaches_outside, snapshot},
-    fwd::{Fwd, number},
+    fwd::{Fwd, inside, number},
 };
 
 /// Options of the flow table that are none of the defaults.
@@ -74,19 +75,44 @@ fn contradictions_are_refused_before_anything_is_changed() {
     assert_as_before(&fwd, &between);
 }
 
+/// CPUs for which the kernel keeps an element of a map per CPU.
+fn possible_cpus() -> u64 {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").expect("the kernel tells");
+    list.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u64>().ok()).expect("a list of CPUs") + 1
+}
+
+/// What the kernel charges for every map that is pinned, the flow table's or not.
+fn charged(fwd: &Fwd) -> u64 {
+    let size = |pin: std::fs::DirEntry| {
+        let path = pin.path().display().to_string();
+        let shown = inside(fwd.host(), &["bpftool", "--json", "map", "show", "pinned", &path]);
+        let shown: Value = serde_json::from_str(&shown).expect("bpftool prints JSON");
+        number(&shown["bytes_memlock"])
+    };
+    std::fs::read_dir(pin_directory(fwd, "maps")).expect("pins").flatten().map(size).sum()
+}
+
 #[test]
 fn memory_is_what_was_announced() {
     let fwd = Fwd::new();
     for flows in [100, 65_536, 300_000] {
         let flows = flows.to_string();
         let plan = fwd.ok(&["up", "--ns", &fwd.name("c1"), "--max-flows", &flows, "--dry-run"]);
-        let announced = plan.split_once(" MB\n").and_then(|(before, _)| before.rsplit(' ').next()).expect("a size");
-        let announced: u64 = announced.parse().expect("a number of megabytes");
+        let sized = |unit| {
+            let size = plan.split_once(unit).and_then(|(before, _)| before.rsplit(' ').next()).expect("a size");
+            size.parse::<u64>().expect("a number")
+        };
+        let announced = sized(" MB and ") + sized(" kB for each CPU") * possible_cpus() / 1_000;
         let pod = fwd.up("c1", &["--max-flows", &flows]);
         let memory = number(&fwd.json(&["inspect", &pod.name])["table"]["memory_bytes"]) / 1_000_000;
         assert!(
             announced.abs_diff(memory) <= memory / 10 + 1,
             "{flows} flows: {announced} MB announced, {memory} taken"
+        );
+        assert_eq!(
+            number(&fwd.json(&["inspect", &pod.name])["table"]["memory_bytes"]),
+            charged(&fwd),
+            "all maps count"
         );
         fwd.ok(&["down", "--all"]);
     }

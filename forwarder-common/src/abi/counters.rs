@@ -1,4 +1,4 @@
-//! Packet and byte counters, per CPU.
+//! Packet and byte counters: of the two common verdicts per CPU, of all others shared.
 
 use super::record;
 
@@ -16,7 +16,20 @@ pub struct Counter {
 }
 record!(Counter, 16);
 
-/// One element of the per-CPU map `COUNTERS`: all counters of one hook of one interface.
+/// Codes of the verdicts that nearly all packets have, forwarded and delivered: those below this.
+pub const COMMON_CODES: usize = 2;
+
+/// One element of the per-CPU map `TRAFFIC`: the counters of [`COMMON_CODES`] of one hook of one interface. No CPU waits for another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TrafficBlock {
+    /// Indexed by [`crate::verdict::Verdict::code`].
+    pub by_code: [Counter; COMMON_CODES],
+}
+record!(TrafficBlock, 16 * COMMON_CODES);
+
+/// One element of the map `COUNTERS`, which all CPUs share: the counters of one hook of one interface, but for those of
+/// [`TrafficBlock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct CounterBlock {

@@ -12,7 +12,7 @@ mod mapping;
 mod network;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
-pub use counters::{CODES, Counter, CounterBlock};
+pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, endpoint_flags};
 pub use flow::{
     EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,

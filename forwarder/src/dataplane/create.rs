@@ -19,7 +19,8 @@ const READY: &str = "ready";
 const LOADED: &str = "loaded";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-const RECORD_MAPS: [&str; 7] = ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS"];
+const RECORD_MAPS: [&str; 8] =
+    ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
 
 /// The maps that only the programs use.
 pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {

@@ -14,11 +14,14 @@ use aya::{
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use forwarder_common::{
-    abi::{ABI_VERSION, Config, FlowAlloc, FlowSlot, General, SLOT_NONE, Secret, TIMEOUTS, Timeout},
+    abi::{
+        ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
+        TrafficBlock,
+    },
     flow::hint,
 };
 
-use super::{Clock, Dataplane, create::flow_maps, kernel_fields};
+use super::{Clock, Dataplane, kernel_fields, records::BLOCKS};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -37,6 +40,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "ROUTE_MTUS",
     "UPLINKS",
     "COUNTERS",
+    "TRAFFIC",
     "FLOW_INDEX",
     "FLOW_SLOTS",
     "FLOW_HINTS",
@@ -97,6 +101,10 @@ impl Globals {
     }
 }
 
+/// What maps with an element for each CPU take, bytes, for every CPU that the kernel thinks possible: counters of common verdicts, and
+/// what a program works with.
+pub const MEMORY_PER_CPU: u64 = (BLOCKS as usize * size_of::<TrafficBlock>() + 4096) as u64;
+
 /// TCP, UDP and ICMP have ports each of their own.
 const PORT_CLASSES: u32 = 3;
 
@@ -150,7 +158,7 @@ impl Sizes {
         self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(hint::MAX_SLOTS)
     }
 
-    /// Memory that the maps of the table take, bytes: what the kernel says of them, within a few percent.
+    /// Memory that all maps take, bytes: what the kernel says of them, within a few percent; but for [`MEMORY_PER_CPU`].
     #[must_use]
     pub fn memory(&self) -> u64 {
         // kernel/bpf/hashtab.c: struct htab_elem, key and value, each rounded up to 8 bytes.
@@ -161,8 +169,15 @@ impl Sizes {
         let slots = u64::from(self.slots() - 1);
         let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
         let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
-        let ports = u64::from(self.ports() * PORT_CLASSES) * WORD;
-        slots * size_of::<FlowSlot>() as u64 + index + u64::from(self.hints()) * WORD + slots * 4 + mappings + ports
+        let ports = u64::from(self.ports() * PORT_CLASSES) * size_of::<PortUse>() as u64;
+        let counters = u64::from(BLOCKS) * size_of::<CounterBlock>() as u64;
+        counters
+            + slots * size_of::<FlowSlot>() as u64
+            + index
+            + u64::from(self.hints()) * WORD
+            + slots * 4
+            + mappings
+            + ports
     }
 
     /// Ports of the NAT range.
@@ -308,13 +323,13 @@ impl Dataplane {
         config.get(&0, 0).doing("read", "map CONFIG")
     }
 
-    /// Memory that the maps of the flow table take, as the kernel says, bytes. A kernel before 6.4 counts only a part.
+    /// Memory that all maps take, as the kernel says, bytes. A kernel before 6.4 counts only a part.
     ///
     /// # Errors
     /// A map cannot be looked at.
     pub fn memory(&self) -> Result<u64> {
         let mut total = 0;
-        for name in flow_maps() {
+        for name in MAP_NAMES.iter().filter(|name| self.map_pin(name).exists()) {
             let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
             let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
             let info = fs::read_to_string(&path).doing("read", &path)?;

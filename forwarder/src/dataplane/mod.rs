@@ -37,7 +37,7 @@ pub use floor::Floor;
 pub use flows::Flow;
 pub use kernel_fields::sees_offloads;
 pub use latency::{Cost, Passed, Point, Probes};
-pub use load::Sizes;
+pub use load::{MEMORY_PER_CPU, Sizes};
 pub use lock::Lock;
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use probe::probe;

@@ -11,8 +11,8 @@ use crate::{Context as _, Error, Kind, Result};
 
 /// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
 const FIRST_BLOCK: u32 = 1;
-/// As large as the map `COUNTERS`.
-const BLOCKS: u32 = 4096;
+/// As large as the maps `COUNTERS` and `TRAFFIC`.
+pub(super) const BLOCKS: u32 = 4096;
 /// How many of them interfaces can have.
 pub const COUNTER_BLOCKS: usize = (BLOCKS - FIRST_BLOCK) as usize;
 

@@ -1,11 +1,11 @@
 //! Counters as users see them: per interface, hook, verdict and reason.
 
 use aya::{
-    maps::{MapData, PerCpuArray, PerCpuValues},
+    maps::{Array, MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use forwarder_common::{
-    abi::{Counter, CounterBlock, Endpoint},
+    abi::{Counter, CounterBlock, Endpoint, TrafficBlock},
     ports,
     verdict::{DropReason, PuntReason, Verdict},
 };
@@ -43,20 +43,28 @@ pub struct Traffic {
     pub rx_bytes: u64,
 }
 
-type Blocks = PerCpuArray<MapData, CounterBlock>;
+/// The counters of all hooks.
+struct Blocks {
+    shared: Array<MapData, CounterBlock>,
+    /// Of the common verdicts, per CPU.
+    traffic: PerCpuArray<MapData, TrafficBlock>,
+}
 
 impl Dataplane {
     fn counters(&self) -> Result<Blocks> {
-        PerCpuArray::try_from(self.map("COUNTERS")?).doing("open", "map COUNTERS")
+        let shared = Array::try_from(self.map("COUNTERS")?).doing("open", "map COUNTERS")?;
+        let traffic = PerCpuArray::try_from(self.map("TRAFFIC")?).doing("open", "map TRAFFIC")?;
+        Ok(Blocks { shared, traffic })
     }
 
     /// Sets blocks to zero.
     pub(super) fn reset_counters(&self, blocks: &[u32]) -> Result<()> {
-        let mut counters = self.counters()?;
+        let Blocks { mut shared, mut traffic } = self.counters()?;
         let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?.get() as usize;
         for &block in blocks {
-            let zero = PerCpuValues::try_from(vec![CounterBlock::default(); cpus]).doing("reset", "counters")?;
-            counters.set(block, zero, 0).doing("write", "map COUNTERS")?;
+            let zero = PerCpuValues::try_from(vec![TrafficBlock::default(); cpus]).doing("reset", "counters")?;
+            traffic.set(block, zero, 0).doing("write", "map TRAFFIC")?;
+            shared.set(block, &CounterBlock::default(), 0).doing("write", "map COUNTERS")?;
         }
         Ok(())
     }
@@ -116,11 +124,10 @@ impl Dataplane {
     }
 }
 
-/// A block summed over the CPUs.
+/// A block, what is counted per CPU summed over them.
 fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
-    let per_cpu = counters.get(&block, 0).doing("read", "map COUNTERS")?;
-    let mut total = CounterBlock::default();
-    for cpu in per_cpu.iter() {
+    let mut total = counters.shared.get(&block, 0).doing("read", "map COUNTERS")?;
+    for cpu in counters.traffic.get(&block, 0).doing("read", "map TRAFFIC")?.iter() {
         for (sum, counter) in total.by_code.iter_mut().zip(&cpu.by_code) {
             sum.packets += counter.packets;
             sum.bytes += counter.bytes;

@@ -6,7 +6,7 @@ use super::{
     Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
 };
 use crate::{
-    dataplane::{Backend, Sizes},
+    dataplane::{Backend, MEMORY_PER_CPU, Sizes},
     netlink::{LinkLayer, nft::TABLE},
     netns::DIRECTORY,
     text::word,
@@ -284,10 +284,10 @@ fn table_notes(sizes: &Sizes) -> [String; 2] {
         IdleTime::of(*which).map(|idle| format!("{} {}", idle.name, seconds(*time).replace(' ', "")))
     };
     let times: Vec<String> = sizes.timeouts.iter().filter_map(time).collect();
-    let megabytes = sizes.memory().div_ceil(1_000_000);
+    let (megabytes, per_cpu) = (sizes.memory().div_ceil(1_000_000), MEMORY_PER_CPU.div_ceil(1_000));
     [
         format!(
-            "# flow table: {max_flows} flows, {max_flows_per_endpoint} of a namespace, ports {}, {megabytes} MB",
+            "# flow table: {max_flows} flows, {max_flows_per_endpoint} of a namespace, ports {}, {megabytes} MB and {per_cpu} kB for each CPU",
             range(*nat_ports)
         ),
         format!("# idle times: {}", times.join(", ")),

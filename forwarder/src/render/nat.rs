@@ -31,7 +31,7 @@ pub struct TableView {
     pub nat_ports: (u16, u16),
     /// Idle times that end a flow, milliseconds, by their names on the command line.
     pub timeouts: BTreeMap<&'static str, u64>,
-    /// Memory that it takes, bytes.
+    /// Memory that it takes with all other maps, bytes.
     pub memory_bytes: u64,
 }
 

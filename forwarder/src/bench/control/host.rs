@@ -137,7 +137,7 @@ impl Host {
         }))
     }
 
-    /// Kernel memory of the flow table.
+    /// Kernel memory of all maps.
     pub(super) fn table_bytes(&self) -> Result<u64> {
         Ok(self.plane(Dataplane::memory)?.unwrap_or(0))
     }
