@@ -10,6 +10,48 @@ mod share;
 
 pub use share::{Shares, worth};
 
+/// First of the ports that flows of TCP and UDP from ports below [`UNPRIVILEGED`] get, whatever the NAT range is: some servers answer
+/// nobody else, as those of NFS and rlogin do (RFC 4787 REQ-3a). 512 is where `rresvport` begins; below are the ports of services.
+pub const PRIVILEGED: u16 = 512;
+/// The first port for which a socket needs no privilege.
+pub const UNPRIVILEGED: u16 = 1024;
+
+/// First and last external port for a flow from internal `port` (host byte order), where `min` and `max` are those of the NAT range;
+/// `has_ports` says that the number is one of TCP or UDP.
+#[inline(always)]
+#[must_use]
+pub const fn range_for(has_ports: bool, port: u16, min: u16, max: u16) -> (u16, u16) {
+    if has_ports && port < UNPRIVILEGED { (PRIVILEGED, UNPRIVILEGED - 1) } else { (min, max) }
+}
+
+/// Whether a flow may have `port` (host byte order) outside, where `min` and `max` are those of the NAT range.
+#[inline(always)]
+#[must_use]
+pub const fn may_be_external(port: u16, min: u16, max: u16) -> bool {
+    let privileged = port.wrapping_sub(PRIVILEGED) < UNPRIVILEGED - PRIVILEGED;
+    privileged || port >= min && port <= max
+}
+
+/// The place of an external port among all of them: those of the NAT range first.
+#[inline(always)]
+#[must_use]
+pub const fn place(port: u16, min: u16, max: u16) -> u32 {
+    let offset = (port as u32).wrapping_sub(min as u32);
+    if port >= min && port <= max {
+        return offset;
+    }
+    count(min, max)
+        .wrapping_sub((UNPRIVILEGED - PRIVILEGED) as u32)
+        .wrapping_add((port.wrapping_sub(PRIVILEGED)) as u32)
+}
+
+/// How many places there are.
+#[inline(always)]
+#[must_use]
+pub const fn count(min: u16, max: u16) -> u32 {
+    (max as u32).wrapping_sub(min as u32).wrapping_add(1).wrapping_add((UNPRIVILEGED - PRIVILEGED) as u32)
+}
+
 /// Candidates that are tried at most: at 90 % fill, one search in a million finds none.
 pub const MAX_PROBES: u32 = 128;
 
@@ -93,11 +135,34 @@ const fn remainder(a: u32, b: u32) -> u32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashSet;
+    use std::{collections::HashSet, vec::Vec};
 
     #[test]
     fn internal_port_in_range_comes_first() {
         assert_eq!(Candidates::new(1024, 29999, 8080, 77, 5).nth(0), 8080);
+    }
+
+    #[test]
+    fn privileged_ports_stay_privileged() {
+        for port in 1..UNPRIVILEGED {
+            let (min, max) = range_for(true, port, 1024, 29_999);
+            let candidates = Candidates::new(min, max, port, 77, 5);
+            let all: HashSet<u16> = (0..candidates.count()).map(|n| candidates.nth(n)).collect();
+            assert!(all.iter().all(|port| (PRIVILEGED..UNPRIVILEGED).contains(port)), "{port}");
+            assert!(port < PRIVILEGED || candidates.nth(0) == port, "{port}");
+        }
+        assert_eq!(range_for(true, 1024, 5000, 6000), (5000, 6000));
+        assert_eq!(range_for(false, 700, 5000, 6000), (5000, 6000), "identifiers of echo are no ports");
+    }
+
+    #[test]
+    fn every_external_port_has_a_place_of_its_own() {
+        for (min, max) in [(1024, 29_999), (5000, 5000), (600, 700), (1, 65_535)] {
+            let external: Vec<u16> = (0..=u16::MAX).filter(|port| may_be_external(*port, min, max)).collect();
+            let places: HashSet<u32> = external.iter().map(|port| place(*port, min, max)).collect();
+            assert_eq!(places.len(), external.len());
+            assert!(places.iter().all(|place| *place < count(min, max)));
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::peers::{
 
 /// A port of the NAT range.
 const PORT: u16 = 20_000;
+/// A port for which a socket needs a privilege.
+const PRIVILEGED: u16 = 700;
 
 /// An echo server outside that lives on until the lab goes.
 fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
@@ -272,17 +274,33 @@ fn service_of_the_host_in_the_nat_range_stays_reachable() {
 
 #[test]
 fn udp_service_of_the_host_in_the_nat_range_stays_reachable() {
+    for port in [PORT, PRIVILEGED] {
+        let fwd = Fwd::new();
+        let pod = fwd.up("c1", &[]);
+        let service = at(fwd.uplink(0).address, port);
+        let served = echo_udp(udp(fwd.host(), service), 2);
+        let server = echo(&fwd, 7000);
+        let remote = udp(fwd.internet(0), at(fwd.uplink(0).outside[1], 7000));
+        asked(&remote, service, b"before");
+        let client = udp(&pod, any(port));
+        asked(&client, server, b"from inside");
+        asked(&remote, service, b"meanwhile");
+        served.join().expect("the service");
+        asked(&client, server, b"still here");
+    }
+}
+
+#[test]
+fn privileged_ports_of_host_and_namespaces_do_not_clash() {
     let fwd = Fwd::new();
-    let pod = fwd.up("c1", &[]);
-    let served = echo_udp(udp(fwd.host(), at(fwd.uplink(0).address, PORT)), 2);
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
     let server = echo(&fwd, 7000);
-    let remote = udp(fwd.internet(0), at(fwd.uplink(0).outside[1], 7000));
-    asked(&remote, at(fwd.uplink(0).address, PORT), b"before");
-    let client = udp(&pod, any(PORT));
-    asked(&client, server, b"from inside");
-    asked(&remote, at(fwd.uplink(0).address, PORT), b"meanwhile");
-    served.join().expect("the service");
-    asked(&client, server, b"still here");
+    assert_both_talk(server, (&one, any(PRIVILEGED)), (&two, any(PRIVILEGED)));
+    assert_both_talk(server, (&one, any(PRIVILEGED + 1)), (fwd.host(), any(PRIVILEGED + 1)));
+    assert_both_talk(server, (fwd.host(), any(PRIVILEGED + 2)), (&one, any(PRIVILEGED + 2)));
+    let outside: Vec<_> = fwd.list(&["flows"]).iter().filter_map(|flow| flow["nat_port"].as_u64()).collect();
+    assert!(outside.len() >= 4 && outside.iter().all(|port| (512..1024).contains(port)), "{outside:?}");
+    assert!(outside.contains(&u64::from(PRIVILEGED)), "the first has its own");
 }
 
 #[test]

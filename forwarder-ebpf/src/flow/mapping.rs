@@ -12,6 +12,7 @@ use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
 use forwarder_common::{
     abi::{External, FlowState, Internal, Mapping, PortUse, SLOT_NONE, Tuple, endpoint_flags, port_use},
     flow::slot::held,
+    ports,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -26,7 +27,7 @@ use crate::{
 /// How often a word is tried again that another CPU changed.
 const ATTEMPTS: u32 = 4;
 
-/// The element of `PORT_USE` for a port of the NAT range.
+/// The element of `PORT_USE` for an external port.
 #[inline(always)]
 fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
     let config = config()?;
@@ -37,10 +38,9 @@ fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
     } else {
         2_u32
     };
-    let (min, max) = (u32::from(config.nat_port_min), u32::from(config.nat_port_max));
-    let size = max.wrapping_sub(min).wrapping_add(1);
-    let offset = u32::from(u16::from_be_bytes(port)).wrapping_sub(min);
-    PORT_USE.get_ptr_mut(class.wrapping_mul(size).wrapping_add(offset))
+    let (min, max) = (config.nat_port_min, config.nat_port_max);
+    let place = ports::place(u16::from_be_bytes(port), min, max);
+    PORT_USE.get_ptr_mut(class.wrapping_mul(ports::count(min, max)).wrapping_add(place))
 }
 
 /// Takes the port of `reply`, a candidate, in the way `kind` (see [`port_use`]), for the flow in slot `slot`.

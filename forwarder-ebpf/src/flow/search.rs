@@ -8,7 +8,8 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, SLOT_NONE, Tuple, port_use},
     flow::outbound_reply,
-    ports::{Candidates, Shares, worth},
+    ports::{Candidates, Shares, range_for, worth},
+    wire::l4::Proto,
 };
 
 use crate::{
@@ -91,7 +92,9 @@ pub(super) extern "C" fn fwd_port_search(skb: *mut __sk_buff, index: u32, kind: 
     let (opening, tuple) = unsafe { (&*opening, &(*slot).out.tuple) };
     let (seed, port) = (config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1), u16::from_be_bytes(tuple.sport));
     let spread = store::hash(tuple) ^ config.seed;
-    search.candidates = Candidates::new(config.nat_port_min, config.nat_port_max, port, seed, spread);
+    let is_port = tuple.proto == Proto::Tcp as u8 || tuple.proto == Proto::Udp as u8;
+    let (min, max) = range_for(is_port, port, config.nat_port_min, config.nat_port_max);
+    search.candidates = Candidates::new(min, max, port, seed, spread);
     search.slot = index;
     search.kind = kind;
     search.endpoint = opening.endpoint;

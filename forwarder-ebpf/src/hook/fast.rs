@@ -5,6 +5,7 @@
 use forwarder_common::{
     offload::check_field,
     plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
+    ports::may_be_external,
     verdict::{DropReason, Verdict},
     wire::l4::Proto,
 };
@@ -100,7 +101,7 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key();
     // What never left a hint belongs to no flow.
-    if !in_nat_range((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
+    if !may_be_flows((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, word) = store::established::<true>(&key)?;
@@ -122,7 +123,7 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
 }
 
 /// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or
-/// of a socket of the host outside the NAT range.
+/// of a socket of the host with a port that no flow can have.
 #[inline(always)]
 pub(super) fn departs_untouched(skb: Skb) -> bool {
     let bytes = skb.linear();
@@ -138,7 +139,7 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
     if !is_outside(addresses as u32) {
         return false;
     }
-    if skb.ingress_ifindex() != 0 || !in_nat_range(ports as u16) {
+    if skb.ingress_ifindex() != 0 || !may_be_flows(ports as u16) {
         return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
@@ -156,9 +157,9 @@ fn is_hosts(packet: &Packet) -> bool {
 
 /// Whether a port (network byte order) may belong to a flow.
 #[inline(always)]
-fn in_nat_range(port: u16) -> bool {
-    let (port, range) = (u16::from_be(port), NAT_PORTS.load());
-    port >= range as u16 && port <= (range >> 16) as u16
+fn may_be_flows(port: u16) -> bool {
+    let range = NAT_PORTS.load();
+    may_be_external(u16::from_be(port), range as u16, (range >> 16) as u16)
 }
 
 /// Reads the headers, if they are the common ones and whole.

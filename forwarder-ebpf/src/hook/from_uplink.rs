@@ -4,6 +4,7 @@ use forwarder_common::{
     abi::{General, SLOT_NONE, Tuple, feature},
     guard::is_martian_source,
     packet::L3_OFF,
+    ports::may_be_external,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
@@ -107,13 +108,13 @@ fn strange(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
     if in_fwd_network(ip.src) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
 }
 
-/// Whether the packet may belong to a flow: its destination port lies in the NAT range.
+/// Whether the packet may belong to a flow, by its destination port.
 #[inline(always)]
 fn may_be_reply(l4: &l4::Header) -> bool {
     let Some(config) = config() else { return false };
     let port = u16::from_be_bytes(l4.dst_port);
     let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
-    !foreign && port >= config.nat_port_min && port <= config.nat_port_max
+    !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
 }
 
 #[inline(always)]

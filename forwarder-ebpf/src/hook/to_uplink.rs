@@ -4,6 +4,7 @@ use forwarder_common::{
     abi::{General, Tuple, mapped},
     flow::inbound,
     packet::PacketBytes as _,
+    ports::may_be_external,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
     wire::{
@@ -194,12 +195,11 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     Ok(Some(PuntReason::HostFlow))
 }
 
-/// Whether a socket of the host with this port may clash with an endpoint's flow: ports outside the NAT range never do.
+/// Whether a socket of the host with this port may clash with an endpoint's flow.
 #[inline(always)]
 fn may_clash(port: [u8; 2]) -> bool {
     let Some(config) = config() else { return false };
-    let port = u16::from_be_bytes(port);
-    port >= config.nat_port_min && port <= config.nat_port_max
+    may_be_external(u16::from_be_bytes(port), config.nat_port_min, config.nat_port_max)
 }
 
 /// Whether any packet of the host itself is translated.

@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::Tuple,
+    ports::may_be_external,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, Verdict},
     wire::{
@@ -48,11 +49,11 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
     REDIRECT
 }
 
-/// Whether the packet may belong to a flow: its destination port lies in the NAT range.
+/// Whether the packet may belong to a flow, by its destination port.
 #[inline(always)]
 fn may_be_reply(l4: &l4::Header) -> bool {
     let Some(config) = config() else { return false };
     let port = u16::from_be_bytes(l4.dst_port);
     let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
-    !foreign && port >= config.nat_port_min && port <= config.nat_port_max
+    !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
 }

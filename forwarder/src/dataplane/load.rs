@@ -19,6 +19,7 @@ use forwarder_common::{
         TrafficBlock,
     },
     flow::hint,
+    ports,
 };
 
 use super::{Clock, Dataplane, kernel_fields, records::BLOCKS};
@@ -169,7 +170,7 @@ impl Sizes {
         let slots = u64::from(self.slots() - 1);
         let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
         let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
-        let ports = u64::from(self.ports() * PORT_CLASSES) * size_of::<PortUse>() as u64;
+        let ports = u64::from(self.port_uses()) * size_of::<PortUse>() as u64;
         let counters = u64::from(BLOCKS) * size_of::<CounterBlock>() as u64;
         counters
             + slots * size_of::<FlowSlot>() as u64
@@ -180,10 +181,9 @@ impl Sizes {
             + ports
     }
 
-    /// Ports of the NAT range.
-    fn ports(&self) -> u32 {
-        let (first, last) = self.nat_ports;
-        u32::from(last.saturating_sub(first)) + 1
+    /// External ports of TCP, of UDP and of ICMP.
+    fn port_uses(&self) -> u32 {
+        ports::count(self.nat_ports.0, self.nat_ports.1) * PORT_CLASSES
     }
 
     /// Buckets of hints: one for each tuple, and two places in each.
@@ -299,7 +299,7 @@ impl Dataplane {
             .map_max_entries("FLOW_FREE", slots)
             .map_max_entries("MAPPINGS", sizes.max_flows)
             .map_max_entries("EXTERNAL", sizes.max_flows)
-            .map_max_entries("PORT_USE", sizes.ports() * PORT_CLASSES)
+            .map_max_entries("PORT_USE", sizes.port_uses())
             .load(kernel_fields::object())
     }
 

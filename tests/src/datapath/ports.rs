@@ -3,11 +3,11 @@
 use std::net::SocketAddrV4;
 
 use forwarder::dataplane::Sizes;
-use forwarder_common::wire::l4::Proto;
+use forwarder_common::{abi::endpoint_flags, wire::l4::Proto};
 
 use super::{
     fixture::{Fixture, Member, with_endpoints},
-    frame::{Frame, source},
+    frame::{Frame, destination, source},
 };
 
 const REDIRECT: i32 = 7;
@@ -33,6 +33,38 @@ fn connects(fixture: &Fixture, client: &Member, port: u16, server: SocketAddrV4)
     let last = fixture.run_from(client, &Frame::new(Proto::Tcp, inside, server).tcp_flags(ACK).build());
     assert_eq!(last.verdict, REDIRECT, "{inside} to {server}");
     true
+}
+
+#[test]
+fn privileged_ports_stay_privileged() {
+    for flags in [0, endpoint_flags::NAT_EIM] {
+        with_endpoints(&Sizes::default(), &[flags, flags], |fixture| {
+            let server = SocketAddrV4::new(fixture.outside, 2_049);
+            for proto in [Proto::Tcp, Proto::Udp] {
+                let mut seen = Vec::new();
+                for (member, port) in fixture.members.iter().flat_map(|member| [(member, 700), (member, 80)]) {
+                    let inside = SocketAddrV4::new(member.address, port);
+                    let nat = source(&fixture.run_from(member, &Frame::new(proto, inside, server).build()).packet);
+                    // The answer, what follows it, and data of the established flow.
+                    for flags in [0x12, ACK, ACK] {
+                        let back = fixture.run_from_uplink(&Frame::reply(proto, server, nat).tcp_flags(flags).build());
+                        assert_eq!((back.verdict, destination(&back.packet)), (REDIRECT, inside), "{nat}");
+                        let out = fixture.run_from(member, &Frame::new(proto, inside, server).tcp_flags(ACK).build());
+                        assert_eq!((out.verdict, source(&out.packet)), (REDIRECT, nat));
+                    }
+                    seen.push(nat.port());
+                }
+                assert_eq!(seen[0], 700, "the first keeps its own");
+                assert!(seen.iter().all(|port| (512..1024).contains(port)), "{seen:?}");
+                seen.sort_unstable();
+                seen.dedup();
+                assert_eq!(seen.len(), 4, "each has one of its own");
+            }
+            let echo = SocketAddrV4::new(fixture.members[0].address, 700);
+            fixture.run_from(&fixture.members[0], &Frame::new(Proto::Icmp, echo, server).build());
+            assert!(fixture.nat_of(Proto::Icmp as u8, 700).port() >= 1024, "the identifier of an echo is no port");
+        });
+    }
 }
 
 #[test]
