@@ -40,6 +40,13 @@ fn main() {
         std::fs::copy(target_dir.join(TARGET).join("release").join(binary), out.join(binary))
             .expect("the object is copied");
     }
+    let object = std::fs::read(out.join(BINARIES[0])).expect("the object was copied");
+    println!("cargo:rustc-env=FWD_OBJECT={:016x}", fnv(&object));
+}
+
+/// 64-bit FNV-1a: tells the programs of one build from those of another.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// `ebpf` in the target directory, above `<profile>/build/<package>/out`: every profile and clippy share one nested build.

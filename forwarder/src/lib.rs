@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod dataplane;
 pub mod error;
 pub mod execute;
+mod hash;
 pub mod lab;
 pub mod latency;
 pub mod netlink;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use forwarder::dataplane::RunDir;
 use serde_json::json;
 
 use crate::{
@@ -27,7 +28,7 @@ fn has_clsact(fwd: &Fwd, pod: &Pod) -> bool {
 /// Whether the program of this name is attached to an interface of the host by a link.
 fn has_link(fwd: &Fwd, program: &str, ifindex: u64) -> bool {
     let cookie = fwd.host().cookie().expect("a cookie");
-    let pin = fwd.pins().join(format!("bpf/{cookie}/links/{program}-{ifindex}"));
+    let pin = RunDir::new(fwd.pins()).of(cookie).join(format!("links/{program}-{ifindex}"));
     let shown = try_inside(fwd.host(), &["bpftool", "link", "show", "pinned", pin.to_str().expect("a plain path")]);
     shown.status.success() && shown.stdout.contains("prog")
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use forwarder::lab::wait_until;
+use forwarder::{dataplane::RunDir, lab::wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -14,10 +14,8 @@ use crate::{
 fn last_down_frees_every_program_and_map() {
     let fwd = Fwd::new();
     fwd.up("c1", &[]);
-    let mut pins = fs::read_dir(fwd.pins().join("bpf")).expect("the bpffs").flatten();
-    let programs = pins.find_map(|entry| Some(entry.path().join("progs")).filter(|path| path.exists()));
     let mut ids: Vec<(&str, u64)> = Vec::new();
-    for pin in fs::read_dir(programs.expect("pinned programs")).expect("programs").flatten() {
+    for pin in fs::read_dir(pin_directory(&fwd, "progs")).expect("programs").flatten() {
         let path = pin.path().display().to_string();
         let shown = inside(fwd.host(), &["bpftool", "-j", "prog", "show", "pinned", &path]);
         let shown: Value = serde_json::from_str(&shown).expect("JSON of bpftool");
@@ -38,9 +36,7 @@ fn last_down_frees_every_program_and_map() {
 
 /// A directory of the host's own pins.
 pub(crate) fn pin_directory(fwd: &Fwd, directory: &str) -> PathBuf {
-    let mut pins = fs::read_dir(fwd.pins().join("bpf")).expect("the bpffs").flatten();
-    let directory = pins.find_map(|entry| Some(entry.path().join(directory)).filter(|path| path.exists()));
-    directory.expect("the directory")
+    RunDir::new(fwd.pins()).of(fwd.host().cookie().expect("a cookie")).join(directory)
 }
 
 /// The names of the pins in a directory of the host's own.

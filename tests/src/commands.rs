@@ -3,6 +3,7 @@
 use std::thread;
 
 use forwarder::{
+    dataplane::RunDir,
     lab::{self, Snapshot},
     netns::{Name, named},
 };
@@ -85,7 +86,8 @@ fn commands_about_one_namespace_look_at_nothing_else() {
             words.iter().map(|word| if *word == "HOST_END" { pod.host_if.as_str() } else { word }).collect();
         fwd.on_host(&words);
         if words.contains(&"add") {
-            fwd.on_host(&["ip", "link", "set", "fwdx", "alias", "fwd1:net:x"]);
+            let owner = RunDir::new(fwd.pins()).owner().expect("a directory of ours");
+            fwd.on_host(&["ip", "link", "set", "fwdx", "alias", &format!("fwd1:{owner:08x}:net:x")]);
         }
         assert_eq!(reads_everything(&fwd, &["up", &c2]), unusual, "{words:?}");
         let other = Pod { ns: open(&c2), name: c2.clone(), ..fwd.up("c2", &[]) };

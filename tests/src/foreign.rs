@@ -13,6 +13,7 @@ use forwarder::{
 };
 
 use crate::{
+    bpf_ids::pin_directory,
     capture::Recording,
     fwd::{Fwd, Pod, inside, pings, text, try_inside},
     peers::{ANY, PATIENCE, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
@@ -220,10 +221,9 @@ fn guard_of_a_network_that_was_lost_is_healed_and_goes_with_the_network() {
     let index = netlink.link(&bridge).expect("links").expect("the bridge").index;
     let attached = || fwd.host().run(|| tcx_programs(index)).expect("the kernel tells").1;
     assert_eq!(attached(), 1);
-    let links = fwd.pins().join("bpf");
-    let pin = std::fs::read_dir(&links).expect("pins").flatten().map(|host| host.path().join("links"));
-    let pin = pin.flat_map(|dir| std::fs::read_dir(dir).expect("links").flatten());
-    let pin = pin.map(|link| link.path()).find(|path| path.display().to_string().contains("/to_network-"));
+    let pin = std::fs::read_dir(pin_directory(&fwd, "links")).expect("links").flatten();
+    let mut pins = pin.map(|link| link.path());
+    let pin = pins.find(|path| path.display().to_string().contains("/to_network-"));
     std::fs::remove_file(pin.expect("it is pinned")).expect("it is detached");
     // The kernel takes it off in its own time.
     let gone = || Ok((attached() == 0).then_some(()));

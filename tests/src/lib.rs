@@ -93,9 +93,13 @@ mod punts;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod resolver;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod run_dir;
 #[cfg(test)]
 mod shown;
 #[cfg(test)]

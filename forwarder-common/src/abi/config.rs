@@ -60,8 +60,10 @@ pub struct Config {
     pub timeouts: [u32; TIMEOUTS],
     /// The programs have it as a constant: here it stands for those that are loaded later.
     pub secret: Secret,
+    /// Tells which build the programs are of; 0 before they are loaded. Only the control plane reads it.
+    pub object: u64,
 }
-record!(Config, 136);
+record!(Config, 144);
 
 /// Bits of [`Config::features`].
 pub mod feature {

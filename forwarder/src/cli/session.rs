@@ -7,7 +7,7 @@ use super::{
     io::{Io, written},
 };
 use crate::{
-    Context as _, Error, Kind, Result,
+    Context as _, Result,
     dataplane::{Dataplane, RunDir},
     execute::{HostContext, Planned, Step},
     netns::{Name, Netns},
@@ -36,10 +36,7 @@ impl Place {
         if global.host_netns.is_some() {
             host.enter()?;
         }
-        let run_dir = global.run_dir();
-        let absolute = std::path::absolute(&run_dir)
-            .map_err(|error| Error::new(Kind::Usage, "use", format!("run directory {run_dir:?}"), error.to_string()))?;
-        Ok(Self { caller, host, run_dir: RunDir::new(absolute) })
+        Ok(Self { caller, host, run_dir: RunDir::checked(&global.run_dir())? })
     }
 }
 
@@ -144,8 +141,8 @@ impl<'a, 'io> Session<'a, 'io> {
         HostContext { host: self.host_name.clone(), ..HostContext::new(self.run_dir.clone()) }
     }
 
-    /// The data path of this host, if anything is up.
+    /// The data path of this host, to be read, if anything is up.
     pub(super) fn dataplane(&self) -> Result<Option<Dataplane>> {
-        Dataplane::open(&self.run_dir, self.host.cookie()?)
+        Dataplane::view(&self.run_dir, self.host.cookie()?)
     }
 }

@@ -11,7 +11,10 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
 };
 
-use super::{Dataplane, XdpHook, load::L3_PROGRAM_NAMES};
+use super::{
+    Dataplane, XdpHook,
+    load::{L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS},
+};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Where a program is attached.
@@ -37,6 +40,10 @@ const UPLINK: [Hook; 2] = [Hook::ToUplink, Hook::FromUplink];
 const UPLINK_L3: [Hook; 2] = [Hook::ToUplinkL3, Hook::FromUplinkL3];
 
 impl Hook {
+    /// All of them.
+    pub(super) const ALL: [Self; 6] =
+        [Self::FromNs, Self::FromUplink, Self::ToUplink, Self::FromUplinkL3, Self::ToUplinkL3, Self::ToNetwork];
+
     /// The program of this hook.
     #[must_use]
     pub const fn program(self) -> &'static str {
@@ -215,14 +222,24 @@ impl Dataplane {
         if !noted || !self.is_loaded() {
             return Ok(false);
         }
-        let id = self.program(hook.program())?.info().doing("look at", hook.program())?.id();
         match backend {
-            Backend::Tcx => match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
-                Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
-                // No such interface.
-                Err(_) => Ok(false),
-            },
-            Backend::Clsact => super::filter::is_there(hook, ifindex, id),
+            Backend::Tcx => {
+                // The link's own program: a `reload` that was interrupted has replaced it at some and not at others.
+                let link = PinnedLink::from_pin(self.pin_of(hook, owner)).map(FdLink::from);
+                let Some(id) = link.ok().and_then(|link| link.info().ok()).map(|link| link.program_id()) else {
+                    return Ok(false);
+                };
+                match SchedClassifier::query_tcx(ifindex, hook.attach_type()) {
+                    Ok((_, programs)) => Ok(programs.iter().any(|it| it.id() == id)),
+                    // No such interface.
+                    Err(_) => Ok(false),
+                }
+            }
+            Backend::Clsact => {
+                let ids = [PROGRAMS, NEW_PROGRAMS]
+                    .map(|dir| Some(self.program_in(dir, hook.program()).ok()?.info().ok()?.id()));
+                super::filter::is_there(hook, ifindex, &ids.into_iter().flatten().collect::<Vec<_>>())
+            }
         }
     }
 
@@ -269,7 +286,7 @@ impl Dataplane {
         discard(&self.pin_of(hook, ifindex))
     }
 
-    fn pin_of(&self, hook: Hook, ifindex: u32) -> PathBuf {
+    pub(super) fn pin_of(&self, hook: Hook, ifindex: u32) -> PathBuf {
         self.links().join(format!("{}-{ifindex}", hook.program()))
     }
 
@@ -279,7 +296,11 @@ impl Dataplane {
     /// The pins cannot be listed.
     pub fn noted(&self) -> Result<Noted> {
         let dir = self.links();
-        let entries = fs::read_dir(&dir).doing("list", dir.display().to_string())?;
+        let entries = match fs::read_dir(&dir) {
+            // It went with the last network, while a reader looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Noted::default()),
+            entries => entries.doing("list", dir.display().to_string())?,
+        };
         let mut noted: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -297,7 +318,7 @@ impl Dataplane {
 pub struct Noted(BTreeMap<String, BTreeSet<u32>>);
 
 impl Noted {
-    fn pins(&self, program: &str) -> BTreeSet<u32> {
+    pub(super) fn pins(&self, program: &str) -> BTreeSet<u32> {
         self.0.get(program).cloned().unwrap_or_default()
     }
 

@@ -9,7 +9,8 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 
 use super::{
     Dataplane, RunDir, Sizes, bpffs,
-    load::{LINKS, MAP_NAMES, MAPS, OBJECT, PROGRAMS, missing, refused},
+    load::{LINKS, MAP_NAMES, MAPS, NEW_PROGRAMS, OBJECT, PROGRAMS, missing, refused},
+    view::Held,
 };
 use crate::{Context as _, Result};
 
@@ -19,7 +20,7 @@ const READY: &str = "ready";
 const LOADED: &str = "loaded";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-const RECORD_MAPS: [&str; 8] =
+pub(super) const RECORD_MAPS: [&str; 8] =
     ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
 
 /// The maps that only the programs use.
@@ -28,17 +29,14 @@ pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {
 }
 
 impl Dataplane {
-    /// The data path of the host namespace with `cookie`, if its records were created (in full).
+    /// The data path of the host namespace with `cookie`, if its records were created (in full). For who holds the lock; others
+    /// [`view`](Self::view) it.
     ///
     /// # Errors
-    /// The pins cannot be read, or are of another version.
+    /// The pins cannot be read.
     pub fn open(run_dir: &RunDir, cookie: u64) -> Result<Option<Self>> {
-        let dataplane = Self { dir: run_dir.of(cookie) };
-        if !dataplane.dir.join(READY).exists() {
-            return Ok(None);
-        }
-        dataplane.check_version()?;
-        Ok(Some(dataplane))
+        let dataplane = Self { dir: run_dir.of(cookie), held: None };
+        Ok(dataplane.is_ready().then_some(dataplane))
     }
 
     /// Creates and pins the records; does nothing if they are there. What an interrupted run left is replaced.
@@ -49,8 +47,8 @@ impl Dataplane {
         if let Some(dataplane) = Self::open(run_dir, cookie)? {
             return Ok(dataplane);
         }
-        bpffs::ensure(run_dir)?;
-        let dataplane = Self { dir: run_dir.of(cookie) };
+        bpffs::ensure(run_dir, cookie)?;
+        let dataplane = Self { dir: run_dir.of(cookie), held: None };
         unpin(&dataplane.dir)?;
         for dir in [MAPS, PROGRAMS, LINKS] {
             let dir = dataplane.dir.join(dir);
@@ -99,10 +97,15 @@ impl Dataplane {
         Ok(dataplane)
     }
 
+    /// Whether the records are there.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dir.join(READY).exists()
+    }
+
     /// Whether programs and flow table are there.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.dir.join(LOADED).exists()
+        self.held.as_ref().map_or_else(|| self.dir.join(LOADED).exists(), Held::is_loaded)
     }
 
     /// Whether any of the programs or of the flow table is there.
@@ -117,6 +120,7 @@ impl Dataplane {
     /// A pin cannot be removed.
     pub fn unload(&self) -> Result<()> {
         remove_dir(&self.dir.join(LOADED))?;
+        remove_dir(&self.dir.join(NEW_PROGRAMS))?;
         for dir in [LINKS, PROGRAMS] {
             let dir = self.dir.join(dir);
             remove_dir(&dir)?;
@@ -139,10 +143,10 @@ impl Dataplane {
     /// A pin or the mount cannot be removed.
     pub fn destroy(run_dir: &RunDir, cookie: u64) -> Result<()> {
         unpin(&run_dir.of(cookie))?;
-        bpffs::release(run_dir)
+        bpffs::release(run_dir, cookie)
     }
 
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("data path in {}", self.dir.display())
     }
 }
@@ -163,18 +167,19 @@ const fn nothing() -> Config {
         hz: 0,
         timeouts: [0; TIMEOUTS],
         secret: [0; _],
+        object: 0,
     }
 }
 
 /// Removes every pin below `dir`, the links first, so that programs are detached before their maps go.
 fn unpin(dir: &Path) -> Result<()> {
-    for part in [READY, LOADED, LINKS, PROGRAMS, MAPS] {
+    for part in [READY, LOADED, LINKS, NEW_PROGRAMS, PROGRAMS, MAPS] {
         remove_dir(&dir.join(part))?;
     }
     remove_dir(dir)
 }
 
-fn remove_dir(dir: &Path) -> Result<()> {
+pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.doing("remove", dir.display().to_string()),

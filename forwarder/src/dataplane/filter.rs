@@ -25,26 +25,32 @@ const PRIORITY: u16 = 0x6677;
 const HANDLE: u32 = 0x64;
 /// Notes that the queueing discipline is ours.
 const QDISC: &str = "qdisc";
+/// What the names of notes begin with.
+pub(super) const NOTE: &str = "clsact-";
 
 /// What the notes of a hook's filters are called, before the number.
 pub(super) fn note(hook: Hook) -> String {
-    format!("clsact-{}", hook.program())
+    format!("{NOTE}{}", hook.program())
 }
 
 fn side(hook: Hook) -> Side {
-    match hook.attach_type() {
+    side_of(hook.attach_type())
+}
+
+fn side_of(attach_type: TcAttachType) -> Side {
+    match attach_type {
         TcAttachType::Ingress => Side::Ingress,
         TcAttachType::Egress => Side::Egress,
     }
 }
 
-/// Whether our filter of `hook` is at an interface and runs the program with this number.
+/// Whether our filter of `hook` is at an interface and runs a program with one of these numbers.
 ///
 /// # Errors
 /// The kernel does not list the filters.
-pub(super) fn is_there(hook: Hook, ifindex: u32, program: u32) -> Result<bool> {
+pub(super) fn is_there(hook: Hook, ifindex: u32, programs: &[u32]) -> Result<bool> {
     let filters = Netlink::here()?.filters(ifindex, side(hook))?;
-    Ok(filters.iter().any(|filter| is_ours(filter) && filter.program == Some(program)))
+    Ok(filters.iter().any(|filter| is_ours(filter) && filter.program.is_some_and(|id| programs.contains(&id))))
 }
 
 fn is_ours(filter: &Filter) -> bool {
@@ -83,6 +89,19 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Replaces the program of a filter; does nothing where it is not there any more.
+    pub(super) fn replace_filter(&self, hook: Hook, program: &mut SchedClassifier, ifindex: u32) -> Result<()> {
+        let object = || format!("program {} at interface {ifindex}", hook.program());
+        if !Netlink::here()?.filters(ifindex, side(hook))?.iter().any(is_ours) {
+            return Ok(());
+        }
+        let id = program.attach_to_link(attached(ifindex, hook.attach_type()).doing("replace", object())?);
+        let link = program.take_link(id.doing("replace", object())?).doing("replace", object())?;
+        // As above.
+        std::mem::forget(link);
+        Ok(())
+    }
+
     /// Detaches; does nothing if no filter is noted. The queueing discipline goes with the last filter, if it came with ours.
     pub(super) fn detach_filter(&self, hook: Hook, ifindex: u32) -> Result<()> {
         let note = self.note_of(hook, ifindex);
@@ -90,26 +109,50 @@ impl Dataplane {
             return Ok(());
         }
         let netlink = Netlink::here()?;
-        let filters = netlink.filters(ifindex, side(hook))?;
-        if filters.iter().any(is_ours) {
-            let parent: TcHandle = hook.attach_type().into();
-            let object = || format!("interface {ifindex}");
-            let link = SchedClassifierLink::attached(ifindex, parent, PRIORITY, TcHandle::from(HANDLE), None);
-            link.doing("detach from", object())?.detach().doing("detach from", object())?;
-        }
-        let qdisc = note.join(QDISC);
-        if qdisc.exists() {
-            let is_free = |side| netlink.filters(ifindex, side).map(|filters| filters.is_empty());
-            if is_free(Side::Ingress)? && is_free(Side::Egress)? {
-                match netlink.delete_clsact(ifindex) {
-                    Err(error) if error.kind == Kind::NotFound => {}
-                    result => result?,
-                }
-            }
-            remove(&qdisc)?;
-        }
+        detach(&netlink, hook.attach_type(), ifindex)?;
+        release_qdisc(&netlink, ifindex, &note)?;
         remove(&note)
     }
+}
+
+/// Detaches our filters from both sides of an interface, and its queueing discipline if that came with the one of this note.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn detach_everywhere(ifindex: u32, note: &Path) -> Result<()> {
+    let netlink = Netlink::here()?;
+    for attach_type in [TcAttachType::Ingress, TcAttachType::Egress] {
+        detach(&netlink, attach_type, ifindex)?;
+    }
+    release_qdisc(&netlink, ifindex, note)
+}
+
+fn detach(netlink: &Netlink, attach_type: TcAttachType, ifindex: u32) -> Result<()> {
+    if netlink.filters(ifindex, side_of(attach_type))?.iter().any(is_ours) {
+        let object = || format!("interface {ifindex}");
+        attached(ifindex, attach_type).doing("detach from", object())?.detach().doing("detach from", object())?;
+    }
+    Ok(())
+}
+
+fn attached(ifindex: u32, attach_type: TcAttachType) -> Result<SchedClassifierLink, io::Error> {
+    SchedClassifierLink::attached(ifindex, attach_type.into(), PRIORITY, TcHandle::from(HANDLE), None)
+}
+
+/// The queueing discipline goes with the last filter, if it came with ours.
+fn release_qdisc(netlink: &Netlink, ifindex: u32, note: &Path) -> Result<()> {
+    let qdisc = note.join(QDISC);
+    if !qdisc.exists() {
+        return Ok(());
+    }
+    let is_free = |side| netlink.filters(ifindex, side).map(|filters| filters.is_empty());
+    if is_free(Side::Ingress)? && is_free(Side::Egress)? {
+        match netlink.delete_clsact(ifindex) {
+            Err(error) if error.kind == Kind::NotFound => {}
+            result => result?,
+        }
+    }
+    remove(&qdisc)
 }
 
 fn remove(note: &Path) -> Result<()> {

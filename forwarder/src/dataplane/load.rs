@@ -27,9 +27,17 @@ use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
 pub(super) const PROGRAMS: &str = "progs";
+/// Programs that are to take the place of those, while `reload` is at it.
+pub(super) const NEW_PROGRAMS: &str = "progs-new";
 pub(super) const LINKS: &str = "links";
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
+
+/// Tells the programs of this build from those of others.
+pub(super) const OBJECT_HASH: u64 = match u64::from_str_radix(env!("FWD_OBJECT"), 16) {
+    Ok(hash) => hash,
+    Err(_) => panic!("the build script writes a hexadecimal number"),
+};
 
 /// Every map, by the name of its pin.
 pub(super) const MAP_NAMES: &[&str] = &[
@@ -76,7 +84,7 @@ pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] = [
 ];
 
 /// The programs that the control plane runs.
-const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
+pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
 
 /// Where the programs of the general ways stand in the map `GENERAL`.
 const GENERAL: [(General, &str); 3] = [
@@ -210,6 +218,7 @@ impl Sizes {
             hz: 0,
             timeouts: [u32::MAX; TIMEOUTS],
             secret,
+            object: OBJECT_HASH,
         })
     }
 
@@ -231,8 +240,8 @@ impl Dataplane {
         let Config { subnets_min, subnets_max, features, .. } = self.config()?;
         let config = Config { subnets_min, subnets_max, features, ..sizes.config()? };
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
-        self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat())?;
-        self.connect_general()?;
+        self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat(), PROGRAMS)?;
+        self.connect_general(PROGRAMS)?;
         let clock = self.clock()?;
         self.set_config(&Config { hz: clock.hz, timeouts: sizes.timeouts(&clock), ..config })?;
         let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
@@ -240,14 +249,14 @@ impl Dataplane {
         // Slot 0 stands for "none".
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
         alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
-        self.start_sweep()
+        self.start_sweep(PROGRAMS)
     }
 
-    /// Lets the short ways go on to the general ones.
-    fn connect_general(&self) -> Result<()> {
+    /// Lets the short ways go on to the general ones, which are pinned in `dir`.
+    pub(super) fn connect_general(&self, dir: &str) -> Result<()> {
         let mut map = ProgramArray::try_from(self.map("GENERAL")?).doing("open", "map GENERAL")?;
         for (place, name) in GENERAL {
-            let program = self.program(name)?;
+            let program = self.program_in(dir, name)?;
             map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
                 .doing("write", "map GENERAL")?;
         }
@@ -260,21 +269,25 @@ impl Dataplane {
         if missing.is_empty() {
             return Ok(());
         }
-        let object = || format!("data path in {}", self.dir.display());
+        self.load_all(&mut self.object_over_pins()?, &missing, PROGRAMS)
+    }
+
+    /// The object over the maps that are pinned.
+    ///
+    /// # Errors
+    /// The object has a map of another kind or size than the one that is pinned.
+    pub(super) fn object_over_pins(&self) -> Result<Ebpf> {
         let globals = Globals::new(self.max_entries("FLOW_HINTS")?, &self.config()?);
         let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
         }
-        let mut ebpf = loader.load(kernel_fields::object()).map_err(|error| refused(&error, object()))?;
-        self.load_all(&mut ebpf, &missing)
+        loader.load(kernel_fields::object()).map_err(|error| refused(&error, self.object()))
     }
 
     /// How many entries the map pinned as `name` has room for.
     pub(super) fn max_entries(&self, name: &str) -> Result<u32> {
-        let info =
-            MapData::from_pin(self.map_pin(name)).and_then(|map| map.info()).doing("open", format!("map {name}"))?;
-        Ok(info.max_entries())
+        Ok(self.map_data(name)?.info().doing("look at", format!("map {name}"))?.max_entries())
     }
 
     /// A loader that takes the maps that are pinned, and pins those that are not.
@@ -305,13 +318,25 @@ impl Dataplane {
 
     /// The program pinned as `name`.
     pub(super) fn program(&self, name: &str) -> Result<SchedClassifier> {
-        SchedClassifier::from_pin(self.program_pin(name)).doing("open", format!("program {name}"))
+        self.program_in(PROGRAMS, name)
+    }
+
+    /// The program pinned as `name` in `dir`.
+    pub(super) fn program_in(&self, dir: &str, name: &str) -> Result<SchedClassifier> {
+        SchedClassifier::from_pin(self.dir.join(dir).join(name)).doing("open", format!("program {name}"))
     }
 
     /// The map pinned as `name`.
     pub(super) fn map(&self, name: &str) -> Result<Map> {
-        let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
-        Map::from_map_data(data).doing("open", format!("map {name}"))
+        Map::from_map_data(self.map_data(name)?).doing("open", format!("map {name}"))
+    }
+
+    /// The same, whatever its type.
+    pub(super) fn map_data(&self, name: &str) -> Result<MapData> {
+        match &self.held {
+            Some(held) => held.map(name),
+            None => MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}")),
+        }
     }
 
     /// The settings.
@@ -330,7 +355,7 @@ impl Dataplane {
     pub fn memory(&self) -> Result<u64> {
         let mut total = 0;
         for name in MAP_NAMES.iter().filter(|name| self.map_pin(name).exists()) {
-            let data = MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}"))?;
+            let data = self.map_data(name)?;
             let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
             let info = fs::read_to_string(&path).doing("read", &path)?;
             let memory = info.lines().find_map(|line| line.strip_prefix("memlock:"));
@@ -345,23 +370,16 @@ impl Dataplane {
         map.set(0, config, 0).doing("write", "map CONFIG")
     }
 
-    pub(super) fn check_version(&self) -> Result<()> {
-        let found = self.config()?.abi_version;
-        if found == ABI_VERSION {
-            return Ok(());
-        }
-        let why = format!("it was loaded by another version of fwd (layout {found}, this one has {ABI_VERSION})");
-        Err(Error::new(Kind::Conflict, "use", format!("data path in {}", self.dir.display()), why)
-            .remedy("run `fwd down --all` with that version first"))
-    }
-
+    /// Starts the timer that ends idle flows, or, where it runs already, gives it the callback of the program in `dir`.
+    ///
     /// Since Linux 6.18 the kernel takes the memory of a timer without waiting for a lock (`kmalloc_nolock` in
     /// kernel/bpf/helpers.c): on a busy machine it may be refused, and be there a moment later.
-    fn start_sweep(&self) -> Result<()> {
+    pub(super) fn start_sweep(&self, dir: &str) -> Result<()> {
         const ATTEMPTS: u32 = 200;
         const PAUSE: Duration = Duration::from_millis(5);
+        let program = self.program_in(dir, "start_sweep")?;
         for attempt in 1.. {
-            let error = self.run("start_sweep", &[0; 64])?;
+            let error = run(&program, "start_sweep", &[0; 64])?;
             if error == 0 {
                 break;
             }
@@ -375,10 +393,10 @@ impl Dataplane {
 
     /// Runs the program `name` once over `packet`; its return value.
     pub(super) fn run(&self, name: &str, packet: &[u8]) -> Result<i32> {
-        let program = self.program(name)?;
-        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
-        let result = program.test_run(options).doing("run", format!("program {name}"))?;
-        Ok(result.return_value as i32)
+        match self.held.as_ref().and_then(|held| held.program(name)) {
+            Some(program) => run(program, name, packet),
+            None => run(&self.program(name)?, name, packet),
+        }
     }
 
     pub(super) fn program_pin(&self, name: &str) -> PathBuf {
@@ -394,20 +412,25 @@ impl Dataplane {
     }
 }
 
+fn run(program: &SchedClassifier, name: &str, packet: &[u8]) -> Result<i32> {
+    let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
+    let result = program.test_run(options).doing("run", format!("program {name}"))?;
+    Ok(result.return_value as i32)
+}
+
 pub(super) fn missing(name: &str) -> Error {
     Error::new(Kind::Failed, "find", name, "the object that was built into fwd does not have it")
 }
 
+/// The number of the kernel's refusal.
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).or_else(|| errno(error.source()?))
+}
+
 /// The kernel's refusal, with what is likely behind it.
 pub(super) fn refused(error: &(dyn std::error::Error + 'static), object: String) -> Error {
-    let mut errno = None;
-    let mut source = Some(error);
-    while let Some(error) = source {
-        errno = errno.or(error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error));
-        source = error.source();
-    }
     let text = crate::error::chain(error);
-    match errno {
+    match errno(error) {
         Some(nix::libc::EPERM) => Error::new(Kind::Unsupported, "load", object, text)
             .remedy("run as root with CAP_BPF and CAP_NET_ADMIN, outside of a sandbox that forbids bpf(2)"),
         Some(nix::libc::ENOMEM) => Error::new(Kind::Failed, "load", object, text).remedy("choose a smaller --max-flows"),

@@ -21,6 +21,7 @@ mod occupancy;
 mod parallel;
 mod probe;
 mod records;
+mod reload;
 mod route_mtus;
 mod rundir;
 mod slots;
@@ -28,6 +29,8 @@ mod standstill;
 mod stats;
 mod stores;
 mod testrun;
+mod version;
+mod view;
 mod xdp;
 
 pub use attach::{Backend, Hook, Noted};
@@ -42,6 +45,7 @@ pub use lock::Lock;
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use probe::probe;
 pub use records::{COUNTER_BLOCKS, address, name, name_of};
+pub use reload::{Programs, Reloaded};
 pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};
@@ -54,6 +58,8 @@ use std::path::PathBuf;
 /// The data path of one host namespace: maps and programs that are pinned.
 #[derive(Debug)]
 pub struct Dataplane {
-    /// `RUNDIR/bpf/<cookie>`.
+    /// `RUNDIR/bpf/<cookie>/v<version>`.
     dir: PathBuf,
+    /// What a reader has opened, so that it can be read whatever becomes of the pins.
+    held: Option<view::Held>,
 }

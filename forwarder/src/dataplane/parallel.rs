@@ -11,11 +11,11 @@ use super::{
 use crate::{Context as _, Error, Kind, Result};
 
 impl Dataplane {
-    /// Loads and pins the programs `names`, which takes as long as the slowest of them where there are as many CPUs.
+    /// Loads the programs `names` and pins them in `dir`, which takes as long as the slowest of them where there are as many CPUs.
     ///
     /// # Errors
     /// The first of `names` that the kernel refuses. The others may be loaded and pinned.
-    pub(super) fn load_all(&self, ebpf: &mut Ebpf, names: &[&str]) -> Result<()> {
+    pub(super) fn load_all(&self, ebpf: &mut Ebpf, names: &[&str], dir: &str) -> Result<()> {
         let mut found: Vec<(&str, &mut Program)> =
             ebpf.programs_mut().filter(|(name, _)| names.contains(name)).collect();
         let position = |name: &str| names.iter().position(|it| *it == name);
@@ -24,7 +24,7 @@ impl Dataplane {
             return Err(missing(absent));
         }
         thread::scope(|scope| {
-            let load = |(name, program)| scope.spawn(move || self.load_one(name, program));
+            let load = |(name, program)| scope.spawn(move || self.load_one(name, program, dir));
             let threads: Vec<_> = found.into_iter().map(load).collect();
             let ended =
                 threads.into_iter().map(|thread| thread.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
@@ -32,7 +32,7 @@ impl Dataplane {
         })
     }
 
-    fn load_one(&self, name: &str, program: &mut Program) -> Result<()> {
+    fn load_one(&self, name: &str, program: &mut Program, dir: &str) -> Result<()> {
         let object = format!("program {name}");
         let loaded = match program {
             Program::SchedClassifier(program) => program.load(),
@@ -40,6 +40,6 @@ impl Dataplane {
             _ => return Err(Error::new(Kind::Failed, "load", object, "it is of a type that fwd does not know")),
         };
         loaded.map_err(|error| refused(&error, object.clone()))?;
-        program.pin(self.program_pin(name)).doing("pin", object)
+        program.pin(self.dir.join(dir).join(name)).doing("pin", object)
     }
 }

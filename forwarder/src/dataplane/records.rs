@@ -27,7 +27,7 @@ impl Dataplane {
     /// Every entry, in no order.
     fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Result<Vec<(K, V)>> {
         let object = || format!("map {name}");
-        let data = MapData::from_pin(self.map_pin(name)).doing("open", object())?;
+        let data = self.map_data(name)?;
         match batch::entries(&data) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
                 self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", object())

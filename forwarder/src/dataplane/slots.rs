@@ -125,7 +125,7 @@ impl Dataplane {
 
     /// Calls `each` with the owner and the state of every flow. Copies nothing.
     pub(super) fn each_owner(&self, mut each: impl FnMut(u32, FlowState)) -> Result<()> {
-        if let Some((view, used)) = self.view()? {
+        if let Some((view, used)) = self.used_slots()? {
             let owners = (SLOT_NONE + 1..used).filter_map(|index| view.owner(index));
             owners.for_each(|(endpoint, state)| each(endpoint, state));
         }
@@ -134,7 +134,7 @@ impl Dataplane {
 
     /// Calls `each` with a copy of every slot in use, one after another.
     pub(super) fn each_slot(&self, mut each: impl FnMut(FlowSlot)) -> Result<()> {
-        if let Some((view, used)) = self.view()? {
+        if let Some((view, used)) = self.used_slots()? {
             (SLOT_NONE + 1..used).filter_map(|index| view.read(index)).for_each(&mut each);
         }
         Ok(())
@@ -142,12 +142,12 @@ impl Dataplane {
 
     /// What `keep` makes of every slot in use, and keeps of it; nothing where no flow table is loaded.
     pub(super) fn map_slots<T>(&self, mut keep: impl FnMut(FlowSlot) -> Option<T>) -> Result<Vec<T>> {
-        let Some((view, used)) = self.view()? else { return Ok(Vec::new()) };
+        let Some((view, used)) = self.used_slots()? else { return Ok(Vec::new()) };
         Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).filter_map(&mut keep).collect())
     }
 
     /// The slots that were ever used, and how many; none where no flow table is loaded.
-    fn view(&self) -> Result<Option<(View, u32)>> {
+    fn used_slots(&self) -> Result<Option<(View, u32)>> {
         if !self.is_loaded() {
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! Loads the XDP programs when they are wanted, attaches them by pinned links, and says where they may send.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use aya::{
     maps::{MapData, MapError, xdp::DevMapHash},
@@ -8,7 +8,11 @@ use aya::{
 };
 use aya_obj::programs::XdpAttachType;
 
-use super::{Dataplane, attach::discard};
+use super::{
+    Dataplane,
+    attach::discard,
+    load::{PROGRAMS, errno},
+};
 use crate::{
     Context as _, Error, Kind, Result,
     netlink::{XdpMode, XdpProgram},
@@ -123,22 +127,20 @@ impl Dataplane {
 
 impl Dataplane {
     pub(super) fn xdp_program(&self, name: &str) -> Result<Xdp> {
-        Xdp::from_pin(self.program_pin(name), XdpAttachType::Interface).doing("open", format!("program {name}"))
+        self.xdp_program_in(PROGRAMS, name)
+    }
+
+    /// The program pinned as `name` in `dir`.
+    pub(super) fn xdp_program_in(&self, dir: &str, name: &str) -> Result<Xdp> {
+        let pin = self.dir.join(dir).join(name);
+        Xdp::from_pin(pin, XdpAttachType::Interface).doing("open", format!("program {name}"))
     }
 
     fn xdp_targets(&self) -> Result<DevMapHash<MapData>> {
         DevMapHash::try_from(self.map("XDP_TARGETS")?).doing("open", "map XDP_TARGETS")
     }
 
-    fn xdp_pin(&self, hook: XdpHook, ifindex: u32) -> PathBuf {
+    pub(super) fn xdp_pin(&self, hook: XdpHook, ifindex: u32) -> PathBuf {
         self.links().join(format!("{}-{ifindex}", hook.program()))
-    }
-}
-
-/// The number of the kernel's refusal.
-fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    match error.downcast_ref::<io::Error>() {
-        Some(error) => error.raw_os_error(),
-        None => errno(error.source()?),
     }
 }

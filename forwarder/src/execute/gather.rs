@@ -12,8 +12,8 @@ use crate::{
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
-        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Records, ResolvConf,
-        Target, TargetRef, Undo, UpRequest, forwarding, is_our_bridge, is_our_veth,
+        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Owner, Records,
+        ResolvConf, Target, TargetRef, Undo, UpRequest, forwarding, is_made,
     },
     sysctl,
 };
@@ -176,22 +176,23 @@ pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opene
 
 /// Reads the host's namespace and the maps.
 fn host(context: &HostContext) -> Result<Gathered> {
-    let cookie = Netns::current()?.cookie()?;
+    let (cookie, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
     let plane = Dataplane::open(&context.run_dir, cookie)?;
+    let others = Dataplane::other_versions(&context.run_dir, cookie)?;
     let records = match &plane {
-        Some(plane) => record::read(plane)?,
-        None => Records { pinned: context.run_dir.of(cookie).exists(), ..Records::default() },
+        Some(plane) => record::read(plane, others)?,
+        None => Records { pinned: context.run_dir.of(cookie).exists(), others, ..Records::default() },
     };
     let netlink = Netlink::here()?;
     let net = net(&netlink)?;
     let mut fdb = Vec::new();
-    for bridge in net.links.iter().filter(|link| is_our_bridge(link)) {
+    for bridge in net.links.iter().filter(|link| owner.has_bridge(link)) {
         fdb.extend(netlink.fdb(bridge.index)?);
     }
     let log = UndoLog::of(context, cookie)?;
     let undo = log.read(|_| true)?;
     let sysctls = sysctls(&net, &undo)?;
-    let host = Host { cookie, net, fdb, sysctls, ..Host::default() };
+    let host = Host { cookie, owner, net, fdb, sysctls, ..Host::default() };
     let actual = Actual { host, records, undo, ..Actual::default() };
     Ok(Gathered::new(actual, netlink, plane, log))
 }
@@ -210,7 +211,12 @@ pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, Strin
     let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
     let mut paths: BTreeSet<String> = changed.map(|record| record.path.clone()).collect();
     paths.insert(ALL_FORWARDING.into());
-    paths.extend(net.links.iter().filter(|link| !is_our_veth(link)).map(|link| forwarding(&link.name)));
+    paths.extend(
+        net.links
+            .iter()
+            .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
+            .map(|link| forwarding(&link.name)),
+    );
     let mut values = BTreeMap::new();
     for path in paths {
         if let Some(value) = sysctl::read(&path)? {
@@ -282,8 +288,11 @@ impl Gathered {
         let mut networks = self.actual.records.networks.iter();
         let noted = self.actual.undo.iter().any(|entry| matches!(entry, Undo::Masquerade { .. }));
         if expected || noted || networks.any(|network| network.datapath == Datapath::Kernel) {
-            self.actual.host.masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network).collect();
-            self.actual.host.isolated = nft::isolated_networks()?.into_iter().collect();
+            let owner = self.actual.host.owner;
+            let ours = |network: String| owner.network_of(&network).map(ToOwned::to_owned);
+            let masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network);
+            self.actual.host.masquerades = masquerades.filter_map(ours).collect();
+            self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
         }
         Ok(())
     }

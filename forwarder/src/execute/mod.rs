@@ -28,9 +28,9 @@ pub use self::{
 };
 use crate::{
     Error, Kind, Result,
-    dataplane::{Lock, RunDir, sees_offloads},
+    dataplane::{Dataplane, Lock, Reloaded, RunDir, sees_offloads},
     netns::Netns,
-    reconcile::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up},
+    reconcile::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up, refuse_others},
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -83,6 +83,19 @@ impl Observer for Unobserved {}
 /// # Errors
 /// What [`plan_up`] refuses, before anything is changed; or the operation that failed, after those before it were undone.
 pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
+    up_and_look(context, request, observer, |_| Ok(())).map(|(result, ())| result)
+}
+
+/// As [`up`], and looks at what was done before anybody else can change it.
+///
+/// # Errors
+/// As [`up`]; what `look` returns.
+pub fn up_and_look<T>(
+    context: &HostContext,
+    request: &UpRequest,
+    observer: &mut dyn Observer,
+    look: impl FnOnce(&UpResult) -> Result<T>,
+) -> Result<(UpResult, T)> {
     let cookie = Netns::current()?.cookie()?;
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let (gathered, plan) = settle_up(context, request)?;
@@ -92,8 +105,10 @@ pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observe
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
-    let warnings = plan.warnings.into_iter().chain(runner.warnings).chain(blind).collect();
-    Ok(UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings })
+    let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
+    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings };
+    let seen = look(&result)?;
+    Ok((result, seen))
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
@@ -114,6 +129,8 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Up
 fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, DownPlan)> {
     if let Ok(Some(gathered)) = near::for_down(context, request)
         && let Ok(plan) = plan_down(request, &gathered.actual)
+        // Others on the host may need what was changed for all.
+        && !plan.ops.iter().any(|op| matches!(op.object, Object::Sysctl(_)))
     {
         return Ok((gathered, plan));
     }
@@ -158,13 +175,27 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     Ok(DownResult::of(&plan))
 }
 
+/// Replaces the programs of a running data path by those of this build.
+///
+/// # Errors
+/// Nothing is loaded, another version has brought it up, or the programs cannot be replaced: then nothing has changed.
+pub fn reload(context: &HostContext) -> Result<Reloaded> {
+    let cookie = Netns::current()?.cookie()?;
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let others = Dataplane::other_versions(&context.run_dir, cookie)?;
+    refuse_others(&others, "replace the programs of")?;
+    let missing = || Error::new(Kind::NotFound, "replace", "the programs", "nothing is up");
+    let plane = Dataplane::open(&context.run_dir, cookie)?;
+    plane.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?.reload()
+}
+
 /// What [`down`] would do. Takes no lock and changes nothing.
 ///
 /// # Errors
 /// As [`down`] refuses.
 pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned> {
     let (gathered, plan) = settle_down(context, request)?;
-    Ok(planned(context, &gathered, &plan.ops, Vec::new()))
+    Ok(planned(context, &gathered, &plan.ops, plan.warnings))
 }
 
 fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {

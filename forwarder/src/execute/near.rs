@@ -19,8 +19,7 @@ use crate::{
     netlink::{InterfaceNames, Link, Netlink},
     netns::Netns,
     reconcile::{
-        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Records, TargetRef, Undo, UpRequest,
-        is_our_bridge, is_our_veth,
+        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Owner, Records, TargetRef, Undo, UpRequest,
     },
 };
 
@@ -83,19 +82,19 @@ fn concerns(endpoint: &EndpointRecord, target: &TargetRef, cookie: Option<u64>) 
 }
 
 fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Result<Option<Gathered>> {
-    let own = Netns::current()?.cookie()?;
+    let (own, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
     let cookie = opened.map(Netns::cookie).transpose()?;
     let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
-    let records = record::read(&plane)?;
+    let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
     let (ours, others): (Vec<_>, Vec<_>) =
         records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
     let netlink = Netlink::here()?;
     let Some(unseen) = unseen(&others)? else { return Ok(None) };
-    let Some(links) = links(&netlink, &records, &ours)? else { return Ok(None) };
+    let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
     let mut net = Net { links, ..Net::default() };
     for link in &net.links {
         // Host ends have none.
-        if !is_our_veth(link) {
+        if !owner.has_veth(link) {
             net.addresses.extend(netlink.addresses(Some(link.index))?);
         }
     }
@@ -109,7 +108,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
     let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
     let sysctls = gather::sysctls(&net, &undo)?;
-    let host = Host { cookie: own, net, fdb, unseen, sysctls, ..Host::default() };
+    let host = Host { cookie: own, owner, net, fdb, unseen, sysctls, ..Host::default() };
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
     gathered.look_for_made(Some(target))?;
     Ok(Some(gathered))
@@ -129,7 +128,12 @@ fn unseen(endpoints: &[&EndpointRecord]) -> Result<Option<BTreeSet<u32>>> {
 }
 
 /// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there.
-fn links(netlink: &Netlink, records: &Records, endpoints: &[&EndpointRecord]) -> Result<Option<Vec<Link>>> {
+fn links(
+    owner: Owner,
+    netlink: &Netlink,
+    records: &Records,
+    endpoints: &[&EndpointRecord],
+) -> Result<Option<Vec<Link>>> {
     let homed = |endpoint: &EndpointRecord| {
         let mut networks = records.networks.iter();
         networks.any(|network| network.index == endpoint.network_index && network.name == endpoint.network)
@@ -145,7 +149,7 @@ fn links(netlink: &Netlink, records: &Records, endpoints: &[&EndpointRecord]) ->
         let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
         links.push(link);
     }
-    let bridge = |index: u32| links.iter().find(|link| link.index == index && is_our_bridge(link));
+    let bridge = |index: u32| links.iter().find(|link| link.index == index && owner.has_bridge(link));
     let there =
         records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
     Ok(there.then_some(links))
@@ -156,7 +160,7 @@ fn has_strays(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
     let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
     let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));
     for peer in veths.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {
-        if gathered.netlink.link_by_index(peer)?.is_some_and(|link| is_our_veth(&link)) {
+        if gathered.netlink.link_by_index(peer)?.is_some_and(|link| gathered.actual.host.owner.has_veth(&link)) {
             return Ok(true);
         }
     }

@@ -28,12 +28,15 @@ pub struct DownResult {
     pub removed: Vec<String>,
     /// Of what is not up: the nearest name of something that is.
     pub nearest: Option<String>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
 }
 
 impl DownResult {
     pub(super) fn of(plan: &DownPlan) -> Self {
         let removed = plan.ops.iter().filter(|op| is_notable(op)).map(|op| op.object.to_string()).collect();
-        Self { changed: !plan.ops.is_empty(), removed, nearest: plan.nearest.clone() }
+        let (nearest, warnings) = (plan.nearest.clone(), plan.warnings.clone());
+        Self { changed: !plan.ops.is_empty(), removed, nearest, warnings }
     }
 }
 
@@ -50,6 +53,7 @@ fn is_notable(op: &Op) -> bool {
             | Object::Netns { .. }
             | Object::ResolvConf { .. }
             | Object::Dataplane(_)
+            | Object::OtherVersion { .. }
     )
 }
 

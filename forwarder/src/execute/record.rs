@@ -19,13 +19,14 @@ use crate::{
 ///
 /// # Errors
 /// One cannot be read.
-pub(super) fn read(plane: &Dataplane) -> Result<Records> {
+pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
     let noted = plane.noted()?;
     Ok(Records {
         loaded: true,
         table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
         partly_loaded: plane.is_partly_loaded(),
         pinned: true,
+        others,
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),

@@ -61,7 +61,7 @@ fn read(policies: bool, chains: bool) -> Result<Surroundings> {
 /// # Errors
 /// The records cannot be read. What cannot be read of the rest is one of the problems.
 pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
-    let records = record::read(plane)?;
+    let records = record::read(plane, Vec::new())?;
     let found = look(&records, host, network).and_then(|mut found| {
         found.extend(by_other_interfaces(plane, &records, network)?);
         if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {

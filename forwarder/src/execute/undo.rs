@@ -6,7 +6,7 @@
 use std::{fs, io, path::PathBuf};
 
 use super::HostContext;
-use crate::{Context as _, Result, reconcile::Undo};
+use crate::{Context as _, Error, Kind, Result, reconcile::Undo};
 
 /// Tells one run of the machine from the next, in which cookies and interface numbers begin anew.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -72,8 +72,16 @@ impl UndoLog {
         let mut made = made.skip_while(|made| made.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::NotFound));
         made.next().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into())).doing("write", object())?;
         let unfinished = self.dir.join(UNFINISHED);
-        fs::write(&unfinished, format!("{HEADER}{}", entry.to_text())).doing("write", object())?;
-        fs::rename(&unfinished, &path).doing("write", object())
+        let write = || {
+            fs::write(&unfinished, format!("{HEADER}{}", entry.to_text()))?;
+            fs::rename(&unfinished, &path)
+        };
+        write().map_err(|error| {
+            self.tidy();
+            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            let failure = Error::new(Kind::Failed, "write", object(), error.to_string()).caused_by(error);
+            if full { failure.remedy("make room there: what cannot be noted is not changed") } else { failure }
+        })
     }
 
     /// Removes an entry, after what it is about was undone; it may be absent. The last one takes the directory along.

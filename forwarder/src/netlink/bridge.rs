@@ -3,10 +3,13 @@
 use rtnetlink::{
     LinkBridge, LinkMessageBuilder,
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
-    packet_route::{RouteNetlinkMessage, link::BridgeStpState},
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{BridgeStpState, LinkAttribute},
+    },
 };
 
-use super::{Mac, Netlink};
+use super::{Mac, Netlink, link::group_of};
 use crate::Result;
 
 /// A bridge to create.
@@ -18,7 +21,7 @@ pub struct BridgeSpec {
     pub mac: Mac,
     /// Largest IP packet, bytes.
     pub mtu: u32,
-    /// Who owns it.
+    /// Who owns it; see [`Link::group`](super::Link::group).
     pub alias: String,
 }
 
@@ -34,12 +37,13 @@ impl Netlink {
             .mcast_snooping(false)
             .vlan_default_pvid(0)
             .address(spec.mac.to_vec())
+            .append_extra_attribute(LinkAttribute::Group(group_of(&spec.alias)))
             .build();
         self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
             .map_err(|failure| failure.doing("create", format!("bridge {}", spec.name)))?;
         let index = self.created(&spec.name)?;
         self.or_delete(index, || {
-            self.set_alias(index, &spec.alias)?;
+            self.name_owner(index, &spec.alias)?;
             // Set after creation, so that the bridge keeps it instead of following its ports.
             self.set_mtu(index, spec.mtu)?;
             self.disable_addrgen(index)?;

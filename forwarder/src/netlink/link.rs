@@ -92,6 +92,11 @@ pub struct Link {
     pub layer: LinkLayer,
     /// The XDP program that is attached to it.
     pub xdp: Option<XdpProgram>,
+    /// The group of interfaces that it belongs to; 0 unless somebody says otherwise.
+    ///
+    /// The kernel takes no alias when an interface is made, but a group. So one with an alias `fwd1:NUMBER:…` is in the group of that
+    /// (hexadecimal) number until it has the alias, and whose it is can be told of one that an interrupted command has left.
+    pub group: u32,
 }
 
 impl Netlink {
@@ -185,6 +190,17 @@ impl Netlink {
         self.set(index, &format!("set MTU {mtu} of"), |message| message.mtu(mtu))
     }
 
+    /// Sets the alias, at most [`ALIAS_MAX`] bytes, of an interface that was made as one of a group, and takes it out of that.
+    ///
+    /// # Errors
+    /// As [`set_alias`](Self::set_alias).
+    pub(super) fn name_owner(&self, index: u32, alias: &str) -> Result<()> {
+        let (alias, group) = (alias_attribute(alias)?, LinkAttribute::Group(0));
+        self.set(index, "set the alias of", |message| {
+            message.append_extra_attribute(alias).append_extra_attribute(group)
+        })
+    }
+
     /// Sets the alias, at most [`ALIAS_MAX`] bytes.
     ///
     /// # Errors
@@ -264,6 +280,12 @@ impl Netlink {
     }
 }
 
+/// The group that says the same as an alias; 0 for aliases that name none.
+pub(super) fn group_of(alias: &str) -> u32 {
+    let number = alias.strip_prefix("fwd1:").and_then(|rest| rest.split(':').next());
+    number.and_then(|number| u32::from_str_radix(number, 16).ok()).unwrap_or(0)
+}
+
 /// A group of interfaces that nobody uses: one of two thousand million, by chance.
 fn group_of_nobody() -> u32 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -314,6 +336,7 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Address(address) => link.mac = address.try_into().ok(),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::Link(index) => link.peer = Some(index),
             LinkAttribute::LinkNetNsId(id) => link.peer_netnsid = Some(id),

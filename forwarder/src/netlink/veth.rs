@@ -7,11 +7,11 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        link::{InfoData, InfoVeth},
+        link::{InfoData, InfoVeth, LinkAttribute},
     },
 };
 
-use super::{Mac, Netlink};
+use super::{Mac, Netlink, link::group_of};
 use crate::{Error, Result, error::Kind, netns::Netns};
 
 /// A veth pair to create.
@@ -27,7 +27,7 @@ pub struct VethSpec {
     pub ns_mac: Mac,
     /// Largest IP packet, bytes, both ends.
     pub mtu: u32,
-    /// Who owns the end that stays.
+    /// Who owns the end that stays; see [`Link::group`](super::Link::group).
     pub alias: String,
 }
 
@@ -48,7 +48,8 @@ impl Netlink {
             .build();
         let mut message = LinkMessageBuilder::<LinkVeth>::new(&spec.host_if, &spec.ns_if)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-            .mtu(spec.mtu);
+            .mtu(spec.mtu)
+            .append_extra_attribute(LinkAttribute::Group(group_of(&spec.alias)));
         if let Some(mac) = spec.host_mac {
             message = message.address(mac.to_vec());
         }
@@ -61,7 +62,7 @@ impl Netlink {
         }
         let index = self.created(&spec.host_if)?;
         self.or_delete(index, || {
-            self.set_alias(index, &spec.alias)?;
+            self.name_owner(index, &spec.alias)?;
             self.disable_addrgen(index)?;
             self.set_up(index)
         })

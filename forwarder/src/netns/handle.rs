@@ -21,6 +21,11 @@ use nix::{
 use super::{DIRECTORY, Name, failed, named, nearest, sys};
 use crate::{Error, Kind, Result, text::word};
 
+/// How often, and after which time each, a name is looked at again whose file is no namespace yet, or any more.
+const MOMENTS: usize = 20;
+/// See above.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// A network namespace, opened once and verified to be one.
 ///
 /// It lives at least as long as this handle, whatever happens to its name and its processes.
@@ -48,7 +53,16 @@ impl Netns {
     /// is no namespace.
     pub fn open_named(name: &Name) -> Result<Self> {
         let path = Path::new(DIRECTORY).join(name.as_str());
-        Self::open_path(&path).map_err(|error| match error.kind {
+        let mut opened = Self::open_path(&path);
+        // Between the file and the mount on it, or after that, is a moment in which whoever makes or deletes the namespace is at it.
+        for _ in 0..MOMENTS {
+            match &opened {
+                Err(error) if error.kind == Kind::Usage => std::thread::sleep(MOMENT),
+                _ => break,
+            }
+            opened = Self::open_path(&path);
+        }
+        opened.map_err(|error| match error.kind {
             Kind::NotFound => no_such_name(name),
             Kind::Usage => leftover(name, &path),
             _ => error,

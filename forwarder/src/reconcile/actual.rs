@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{NS_IF, Object, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
+use super::{NS_IF, Object, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
 use crate::{
     dataplane::Backend,
     netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
@@ -43,6 +43,8 @@ pub struct Actual {
 pub struct Host {
     /// Its cookie.
     pub cookie: u64,
+    /// The run directory that a command works for.
+    pub owner: Owner,
     /// Interfaces, addresses, routes, neighbours.
     pub net: Net,
     /// Forwarding entries of the bridges that `fwd` made.
@@ -74,6 +76,17 @@ pub struct Net {
     pub routes: Vec<Route>,
     /// Neighbours.
     pub neighbours: Vec<Neighbour>,
+}
+
+impl Host {
+    /// A bridge that was made for another run directory: its networks may lead through the same uplinks.
+    #[must_use]
+    pub fn other_owners_bridge(&self) -> Option<&Link> {
+        let others = |link: &&Link| {
+            names::is_made(link) && link.kind.as_deref() == Some("bridge") && !self.owner.has_bridge(link)
+        };
+        self.net.links.iter().find(others)
+    }
 }
 
 impl Net {
@@ -215,6 +228,7 @@ impl Actual {
         let (host, records) = (&self.host.net, &self.records);
         match object {
             Object::Records => records.loaded,
+            Object::OtherVersion { name } => records.others.contains(name),
             Object::Dataplane(_) => records.table.is_some(),
             Object::Undo(entry) => self.undo.iter().any(|known| known.key() == entry.key()),
             Object::Netns { name } => self.named.contains(name),
@@ -225,7 +239,7 @@ impl Actual {
             }
             Object::UplinkHooks { index, .. } => records.uplink_hooks.contains(index),
             Object::UplinkXdp { index, .. } => records.uplink_xdp.contains(index),
-            Object::Bridge(spec) => host.link(&spec.name).is_some_and(names::is_our_bridge),
+            Object::Bridge(spec) => host.link(&spec.name).is_some_and(|link| self.host.owner.has_bridge(link)),
             Object::GatewayAddress { bridge, address } => host.has_address(bridge, *address),
             Object::LinkUp { name } => host.link(name).is_some_and(|link| link.up),
             Object::Network(spec) => {
@@ -238,7 +252,7 @@ impl Actual {
             }
             Object::Masquerade { network, .. } => self.host.masquerades.contains(network),
             Object::Isolation { network, .. } => self.host.isolated.contains(network),
-            Object::Veth { spec, .. } => host.link(&spec.host_if).is_some_and(names::is_our_veth),
+            Object::Veth { spec, .. } => host.link(&spec.host_if).is_some_and(|link| self.host.owner.has_veth(link)),
             Object::Endpoint(spec) => {
                 let index = spec.index.or_else(|| host.link(&spec.host_if).map(|link| link.index));
                 records.endpoints.iter().any(|endpoint| Some(endpoint.index) == index)

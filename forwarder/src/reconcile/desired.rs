@@ -216,7 +216,8 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     }
     let uplink = uplink::choose(actual, request.uplink.as_deref())?;
     let host = &actual.host.net;
-    let bridge = names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !names::is_our_bridge(link)));
+    let bridge =
+        names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
     // A bridge with ports and without a record: its pins were lost. It keeps its address.
     let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
@@ -242,9 +243,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         ignore_xfrm: request.ignore_xfrm,
     };
     treatment.check(datapath)?;
-    if datapath == Datapath::Kernel && name.len() > nft::NAME_MAX {
-        let why =
-            format!("a rule in nftables takes names of at most {} bytes, and it has {}", nft::NAME_MAX, name.len());
+    let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
+    if datapath == Datapath::Kernel && used > most {
+        let why = format!("a rule in nftables takes names of at most {most} bytes, and it has {used}");
         return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
@@ -345,9 +346,9 @@ fn new_endpoint(
         (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
             .map_err(|error| error.remedy(refuse::no_room(actual)))?,
     };
-    let host_if = names::host_if(&network.name, address);
+    let host_if = names::host_if(actual.host.owner, &network.name, address);
     match actual.host.net.link(&host_if) {
-        Some(link) if !names::is_our_veth(link) => {
+        Some(link) if !actual.host.owner.has_veth(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
             Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
                 .remedy("choose another address with --ip"))

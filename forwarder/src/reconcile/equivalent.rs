@@ -188,6 +188,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
             lines
         }
         Object::Dataplane(_) => vec![format!("rm -r {pins}/links {pins}/progs {pins}/maps/FLOW_*")],
+        Object::OtherVersion { name } => vec![format!("# {pins}/../{name}: links, programs and maps are removed")],
         Object::Records if make => {
             vec![format!("# bpftool map create {pins}/maps/NETWORKS … and so for the others that hold records")]
         }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
 
-use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, names};
+use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo};
 use crate::{
     netlink::{BridgeSpec, Link, VethSpec},
     netns::Name,
@@ -12,7 +12,8 @@ impl Actual {
     /// Whether the host end of an endpoint's record still exists.
     #[must_use]
     pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
-        self.is_unseen(endpoint) || self.host.net.by_index(endpoint.index).is_some_and(names::is_our_veth)
+        self.is_unseen(endpoint)
+            || self.host.net.by_index(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
     }
 
     /// Whether the host end of an endpoint's record is there, and nothing more was asked.
@@ -24,20 +25,20 @@ impl Actual {
     /// The bridge of a network's record, if it still exists.
     #[must_use]
     pub(super) fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
-        self.host.net.by_index(network.index).filter(|link| names::is_our_bridge(link))
+        self.host.net.by_index(network.index).filter(|link| self.host.owner.has_bridge(link))
     }
 
     /// Host ends that no record mentions.
     pub(super) fn stray_veths(&self) -> impl Iterator<Item = &Link> {
         let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
         let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
-        self.host.net.links.iter().filter(|link| names::is_our_veth(link)).filter(unrecorded)
+        self.host.net.links.iter().filter(|link| self.host.owner.has_veth(link)).filter(unrecorded)
     }
 
     /// Bridges that no record mentions.
     pub(super) fn stray_bridges(&self) -> impl Iterator<Item = &Link> {
         let recorded = |link: &&Link| self.records.networks.iter().any(|network| network.index == link.index);
-        self.host.net.links.iter().filter(|link| names::is_our_bridge(link)).filter(move |link| !recorded(link))
+        self.host.net.links.iter().filter(|link| self.host.owner.has_bridge(link)).filter(move |link| !recorded(link))
     }
 
     /// Ports of a bridge.

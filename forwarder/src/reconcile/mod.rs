@@ -31,8 +31,8 @@ mod tests;
 
 pub use actual::{Actual, Host, Inside, Known, Net, ResolvConf, Target};
 pub use desired::network_name;
-pub use down::{DownPlan, plan_down};
-pub use names::{DEFAULT_NETWORK, NS_IF, is_our_bridge, is_our_veth};
+pub use down::{DownPlan, plan_down, refuse_others};
+pub use names::{DEFAULT_NETWORK, NS_IF, Owner, is_made};
 pub use object::{Action, EndpointSpec, NetworkSpec, Object, Op};
 pub use options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, seconds};
 pub use record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord};

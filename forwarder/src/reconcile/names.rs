@@ -2,51 +2,95 @@
 
 use std::net::Ipv4Addr;
 
-use crate::netlink::{ALIAS_MAX, Link, Mac};
+use crate::{
+    hash::fnv,
+    netlink::{ALIAS_MAX, Link, Mac},
+};
 
 /// The network that is meant when none is named.
 pub const DEFAULT_NETWORK: &str = "fwd0";
 /// Name of the interface inside a namespace.
 pub const NS_IF: &str = "eth0";
 
-const NETWORK_ALIAS: &str = "fwd1:net:";
-const ENDPOINT_ALIAS: &str = "fwd1:ep:";
 /// Longest interface name, bytes (`IFNAMSIZ` − 1).
 const IFNAME_MAX: usize = 15;
 
-/// Alias of a network's bridge.
-#[must_use]
-pub(super) fn network_alias(network: &str) -> String {
-    cut(format!("{NETWORK_ALIAS}{network}"))
-}
+/// Tells what belongs to one run directory from what belongs to another of the same host: a number that is never 0.
+///
+/// It stands in the aliases of interfaces. Until an interface has its alias, the number is that of its group: so that one which an
+/// interrupted command left is known too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner(pub u32);
 
-/// Alias of the host end of an endpoint; `ns` is what the namespace is called.
-#[must_use]
-pub(super) fn endpoint_alias(network: &str, ns: &str) -> String {
-    cut(format!("{ENDPOINT_ALIAS}{network}:{ns}"))
-}
+impl Owner {
+    fn prefix(self, kind: &str) -> String {
+        format!("fwd1:{:08x}:{kind}:", self.0)
+    }
 
-/// Whether a link is a bridge that `fwd` made.
-#[must_use]
-pub fn is_our_bridge(link: &Link) -> bool {
-    let kind = link.kind.as_deref() == Some("bridge");
-    // Killed between creating the bridge and naming its owner: the hardware address tells.
-    kind && alias_or(link, NETWORK_ALIAS, || link.mac.is_some_and(|mac| mac.starts_with(&GATEWAY)))
-}
+    /// Alias of a network's bridge.
+    #[must_use]
+    pub(super) fn network_alias(self, network: &str) -> String {
+        cut(self.prefix(NETWORK) + network)
+    }
 
-/// Whether a link is the host end of a veth pair that `fwd` made.
-#[must_use]
-pub fn is_our_veth(link: &Link) -> bool {
-    let named = || link.name.starts_with(HOST_IF) && link.mac.is_some_and(|mac| mac.starts_with(&HOST_END));
-    link.kind.as_deref() == Some("veth") && alias_or(link, ENDPOINT_ALIAS, named)
-}
+    /// Alias of the host end of an endpoint; `ns` is what the namespace is called.
+    #[must_use]
+    pub(super) fn endpoint_alias(self, network: &str, ns: &str) -> String {
+        cut(format!("{}{network}:{ns}", self.prefix(ENDPOINT_OF)))
+    }
 
-fn alias_or(link: &Link, prefix: &str, other: impl FnOnce() -> bool) -> bool {
-    match link.alias.as_deref() {
-        Some(alias) if !alias.is_empty() => alias.starts_with(prefix),
-        _ => other(),
+    /// What a network is called in nftables.
+    #[must_use]
+    pub fn rule(self, network: &str) -> String {
+        format!("{}{network}", self.rule_prefix())
+    }
+
+    /// The network that is called so in nftables, if it is one of ours.
+    #[must_use]
+    pub fn network_of(self, rule: &str) -> Option<&str> {
+        rule.strip_prefix(self.rule_prefix().as_str())
+    }
+
+    fn rule_prefix(self) -> String {
+        format!("{:08x}:", self.0)
+    }
+
+    /// Whether a link is a bridge that was made for this run directory.
+    #[must_use]
+    pub fn has_bridge(self, link: &Link) -> bool {
+        link.kind.as_deref() == Some("bridge") && self.has(link, NETWORK)
+    }
+
+    /// Whether a link is the host end of a veth pair that was made for this run directory.
+    #[must_use]
+    pub fn has_veth(self, link: &Link) -> bool {
+        link.kind.as_deref() == Some("veth") && self.has(link, ENDPOINT_OF)
+    }
+
+    fn has(self, link: &Link, kind: &str) -> bool {
+        match link.alias.as_deref() {
+            Some(alias) if !alias.is_empty() => alias.starts_with(&self.prefix(kind)),
+            _ => link.group == self.0 && self.0 != 0,
+        }
     }
 }
+
+/// Whether a link is a bridge or a host end of some run directory.
+#[must_use]
+pub fn is_made(link: &Link) -> bool {
+    let of = |kind: &str| {
+        let rest = link.alias.as_deref().and_then(|alias| alias.strip_prefix("fwd1:"));
+        rest.and_then(|rest| rest.split(':').nth(1)) == Some(kind)
+    };
+    match link.kind.as_deref() {
+        Some("bridge") => of(NETWORK),
+        Some("veth") => of(ENDPOINT_OF),
+        _ => false,
+    }
+}
+
+const NETWORK: &str = "net";
+const ENDPOINT_OF: &str = "ep";
 
 const GATEWAY: [u8; 2] = [0x02, 0x66];
 const ENDPOINT: [u8; 2] = [0x02, 0x77];
@@ -78,10 +122,11 @@ fn mac([first, second]: [u8; 2], address: Ipv4Addr) -> Mac {
 
 const HOST_IF: &str = "fwdv";
 
-/// Name of the host end: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network.
+/// Name of the host end: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network, and a network once in a run
+/// directory.
 #[must_use]
-pub(super) fn host_if(network: &str, address: Ipv4Addr) -> String {
-    let hash = fnv(network.bytes().chain([0]).chain(address.octets()));
+pub(super) fn host_if(owner: Owner, network: &str, address: Ipv4Addr) -> String {
+    let hash = fnv(network.bytes().chain([0]).chain(address.octets()).chain(owner.0.to_le_bytes()));
     format!("{HOST_IF}{:09x}", hash >> 28)
 }
 
@@ -125,11 +170,6 @@ fn cut(mut alias: String) -> String {
     alias
 }
 
-/// 64-bit FNV-1a: the same in every build, which std's hashers do not promise.
-pub(super) fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -159,29 +199,49 @@ mod tests {
 
     #[test]
     fn names_do_not_change_between_builds() {
-        assert_eq!(host_if("fwd0", Ipv4Addr::new(10, 77, 0, 2)), "fwdv1a9906587");
+        let host_if = |owner| host_if(Owner(owner), "fwd0", Ipv4Addr::new(10, 77, 0, 2));
+        assert_eq!(host_if(1), "fwdv95b844f64");
+        assert_ne!(host_if(1), host_if(2));
         assert_eq!(bridge("a-rather-long-network-name", |_| false), "fwd-c4a1e28f02");
     }
 
     #[test]
-    fn half_made_links_are_known_by_their_addresses() {
-        let bridge =
-            Link { kind: Some("bridge".into()), mac: Some(gateway_mac([10, 0, 0, 1].into())), ..Link::default() };
-        assert!(is_our_bridge(&bridge));
-        assert!(!is_our_bridge(&Link { alias: Some("theirs".into()), ..bridge.clone() }));
-        assert!(!is_our_bridge(&Link { mac: Some([2, 0, 0, 0, 0, 1]), ..bridge }));
+    fn links_are_known_by_their_aliases_and_half_made_ones_by_their_groups() {
+        let (ours, others) = (Owner(7), Owner(8));
+        let link = |kind: &str, alias: &str, group| Link {
+            kind: Some(kind.into()),
+            alias: Some(alias.into()).filter(|alias: &String| !alias.is_empty()),
+            group,
+            ..Link::default()
+        };
+        let bridge = link("bridge", &ours.network_alias("web"), 0);
+        assert!(ours.has_bridge(&bridge) && is_made(&bridge) && !ours.has_veth(&bridge) && !others.has_bridge(&bridge));
+        let veth = link("veth", &ours.endpoint_alias("web", "a"), 0);
+        assert!(ours.has_veth(&veth) && is_made(&veth) && !ours.has_bridge(&veth) && !others.has_veth(&veth));
+        assert!(ours.has_bridge(&link("bridge", "", 7)) && !others.has_bridge(&link("bridge", "", 7)));
+        // Somebody who uses that group, and a name that only looks like one.
+        for foreign in
+            [link("bridge", "theirs", 7), link("dummy", "", 7), link("bridge", "", 0), link("veth", "fwd1:net:x", 7)]
+        {
+            assert!(
+                !ours.has_bridge(&foreign) && !ours.has_veth(&foreign) && !Owner(0).has_bridge(&foreign),
+                "{foreign:?}"
+            );
+        }
+        assert_eq!(ours.network_of(&ours.rule("a:b")), Some("a:b"));
+        assert_eq!(others.network_of(&ours.rule("a:b")), None);
     }
 
     proptest! {
         #[test]
-        fn host_end_has_a_valid_name(network in ".{1,80}", address: u32) {
-            prop_assert!(is_ifname(&host_if(&network, address.into())));
+        fn host_end_has_a_valid_name(network in ".{1,80}", address: u32, owner: u32) {
+            prop_assert!(is_ifname(&host_if(Owner(owner), &network, address.into())));
         }
 
         #[test]
-        fn alias_fits(network in ".{1,255}", ns in ".{1,255}") {
-            prop_assert!(endpoint_alias(&network, &ns).len() <= ALIAS_MAX);
-            prop_assert!(network_alias(&network).len() <= ALIAS_MAX);
+        fn alias_fits(network in ".{1,255}", ns in ".{1,255}", owner: u32) {
+            prop_assert!(Owner(owner).endpoint_alias(&network, &ns).len() <= ALIAS_MAX);
+            prop_assert!(Owner(owner).network_alias(&network).len() <= ALIAS_MAX);
         }
     }
 }

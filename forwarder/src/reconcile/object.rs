@@ -71,6 +71,11 @@ impl Op {
 pub enum Object {
     /// The maps that hold the records of this host namespace, pinned.
     Records,
+    /// What another version has pinned: programs, links, maps.
+    OtherVersion {
+        /// The name of its directory.
+        name: String,
+    },
     /// The programs and the flow table, pinned.
     Dataplane(Sizes),
     /// An entry of the undo log. With that of a namespace to be made comes the namespace itself, which has no name yet: whoever finds
@@ -372,7 +377,7 @@ impl Object {
     /// What is done to make it, and to remove it.
     const fn verbs(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Dataplane(_) => ("load", "unload"),
+            Self::Dataplane(_) | Self::OtherVersion { .. } => ("load", "unload"),
             Self::Records => ("create", "remove"),
             Self::Netns { .. } | Self::Bridge(_) | Self::Veth { .. } => ("create", "delete"),
             Self::Undo(_) => ("remember", "forget"),
@@ -405,6 +410,7 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Records => write!(f, "the maps for records"),
+            Self::OtherVersion { name } => write!(f, "the data path of version {name} of fwd"),
             Self::Dataplane(_) => write!(f, "the data path"),
             Self::Undo(entry) => write!(f, "{entry}"),
             Self::Netns { name } => write!(f, "namespace {name}"),

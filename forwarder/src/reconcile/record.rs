@@ -139,6 +139,8 @@ pub struct Records {
     pub table: Option<TableRecord>,
     /// Some of the programs and of the flow table is there, if only what an interrupted command left.
     pub partly_loaded: bool,
+    /// Other versions of `fwd` that have something pinned for this host namespace.
+    pub others: Vec<String>,
     /// Something is pinned for this host namespace, if only what an interrupted command left.
     pub pinned: bool,
     /// Networks.

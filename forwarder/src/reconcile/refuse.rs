@@ -1,6 +1,6 @@
 //! What `up` refuses for what there is already, each with what to do instead.
 
-use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, names, overlap, subnet};
+use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
 use crate::{
     Error, Kind, Result,
     dataplane::{Backend, COUNTER_BLOCKS},
@@ -51,7 +51,7 @@ pub(super) fn attach(request: &UpRequest, actual: &Actual, network: &Network) ->
 
 pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
     match actual.host.net.link(bridge) {
-        Some(link) if !names::is_our_bridge(link) => {
+        Some(link) if !actual.host.owner.has_bridge(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
             Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why).remedy(format!(
                 "rename it (`ip link set {} name …`), or use another network: --network {}",

@@ -9,8 +9,8 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{Interface, Object, SysctlRecord, TargetRef, names::fnv, object::mac_text};
-use crate::netns::Name;
+use super::{Interface, Object, SysctlRecord, TargetRef, object::mac_text};
+use crate::{hash::fnv, netns::Name};
 
 /// An entry of the undo log.
 #[derive(Clone, Debug, PartialEq, Eq)]

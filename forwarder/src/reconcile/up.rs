@@ -11,6 +11,7 @@ use super::{
     Actual, Datapath, EndpointRecord, EndpointSpec, Interface, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
     SysctlRecord, Target, TargetRef, Undo, UpRequest, advice,
     desired::{Desired, Network, network_name},
+    down::refuse_others,
     garbage, names,
     uplink::Uplink,
 };
@@ -50,6 +51,7 @@ pub struct UpPlan {
 /// # Errors
 /// Each error names what is asked for and what there is.
 pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
+    refuse_others(&actual.records.others, "add to")?;
     let name = network_name(request, actual)?;
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
@@ -105,7 +107,7 @@ fn strays(actual: &Actual, network: &str) -> Vec<Op> {
     }
     let rest = actual.without(&ops);
     let recorded = rest.records.networks.iter().any(|record| record.name == network);
-    let alias = names::network_alias(network);
+    let alias = actual.host.owner.network_alias(network);
     // One that was not yet given its alias is known by its name.
     let bridge = names::bridge(network, |_| false);
     let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
@@ -200,7 +202,7 @@ fn uplink_sysctls(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
-    let alias = names::network_alias(&name);
+    let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
     objects.push(Object::GatewayAddress { bridge: bridge.clone(), address: gateway });
@@ -294,7 +296,7 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         host_mac: Some(names::host_mac(endpoint.address)),
         ns_mac: endpoint.mac,
         mtu: network.mtu,
-        alias: names::endpoint_alias(&network.name, &label),
+        alias: actual.host.owner.endpoint_alias(&network.name, &label),
     };
     let mut objects = vec![Object::Veth { spec, ns: request.target.clone() }];
     objects.extend(up_again(actual, &endpoint.host_if));

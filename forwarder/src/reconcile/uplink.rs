@@ -72,7 +72,7 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
             refuse(Kind::Usage, "it is the loopback interface").remedy(format!("name another{}", among(actual)))
         );
     }
-    if names::is_our_bridge(link) || names::is_our_veth(link) {
+    if names::is_made(link) {
         return Err(
             refuse(Kind::Usage, "it belongs to a network of fwd").remedy(format!("name another{}", among(actual)))
         );
@@ -170,6 +170,6 @@ fn among(actual: &Actual) -> String {
 
 /// Interfaces that may lead outside.
 fn candidates(actual: &Actual) -> impl Iterator<Item = &Link> {
-    let ours = |link: &&Link| names::is_our_bridge(link) || names::is_our_veth(link);
+    let ours = |link: &&Link| names::is_made(link);
     actual.host.net.links.iter().filter(|link| !link.loopback).filter(move |link| !ours(link))
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    EndpointView, FlowCounts, Look, ProcessView, StatView, TableView, Tone, View,
+    EndpointView, FlowCounts, Look, ProcessView, ProgramsView, StatView, TableView, Tone, View,
     endpoint::{joined, label},
     facts::Facts,
     stat::verdict_tone,
@@ -42,6 +42,8 @@ pub struct InspectView {
     pub resolv_conf: bool,
     /// The flow table of the host, if there is one.
     pub table: Option<TableView>,
+    /// The programs of the host, if there are any.
+    pub programs: Option<ProgramsView>,
     /// What became of the packets that left the namespace, without zeros.
     pub verdicts: Vec<StatView>,
     /// What keeps packets from getting through, or lets through what should not, each with the remedy.
@@ -53,7 +55,7 @@ impl View for InspectView {
         let endpoint = &self.endpoint;
         let name = look.paint(Tone::Strong, &endpoint.label());
         writeln!(out, "{name} on network {}", endpoint.network)?;
-        self.facts().write(look, out)?;
+        self.facts(look).write(look, out)?;
         self.warnings.iter().try_for_each(|warning| write_warning(warning, look, out))?;
         if self.verdicts.is_empty() {
             return Ok(());
@@ -81,7 +83,7 @@ impl InspectView {
     }
 
     /// All but the counters.
-    fn facts(&self) -> Facts {
+    fn facts(&self, look: &Look) -> Facts {
         let endpoint = &self.endpoint;
         let made = if endpoint.ns_created { ", made by fwd" } else { "" };
         let running = match self.host_if_running {
@@ -117,6 +119,7 @@ impl InspectView {
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
             .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))
             .add("flows", flows.unwrap_or_default())
+            .add("programs", self.programs.as_ref().map(|programs| programs.text(look)).unwrap_or_default())
             .add("flow table", self.table.as_ref().map(TableView::summary).unwrap_or_default());
         facts
     }

@@ -3,8 +3,8 @@
 use super::{
     DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, LatencyCost, LatencyInterval,
     LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange, NamespaceView, NatView, PeerView,
-    PlanView, PortView, PortsView, ProcessView, RetriesView, StatView, StatsView, StepView, TableView, UpView,
-    WhereView,
+    PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView, RetriesView, StatView, StatsView, StepView,
+    TableView, UpView, WhereView,
 };
 use crate::latency::Distribution;
 
@@ -188,9 +188,19 @@ pub(crate) fn inspect() -> InspectView {
         uplink_address: Some("198.51.100.2".parse().unwrap()),
         resolv_conf: true,
         table: Some(table()),
+        programs: Some(programs(true)),
         verdicts,
         warnings: vec![],
     }
+}
+
+pub(crate) fn reload() -> ReloadView {
+    let after = ProgramsView { tag: "a04f5eef06a7f555".into(), object: "6d3a9bafe4bd0d2c".into(), current: true };
+    ReloadView { changed: true, replaced: 9, before: programs(false), after }
+}
+
+pub(crate) fn programs(current: bool) -> ProgramsView {
+    ProgramsView { tag: "6deef7357e7b4530".into(), object: "cbf29ce484222325".into(), current }
 }
 
 fn peer(ns: Option<&str>) -> PeerView {

@@ -108,6 +108,21 @@ fn nat_shows_how_full_it_is() {
 }
 
 #[test]
+fn reload_tells_what_was_replaced() {
+    assert_snapshot!(fitting(&samples::reload(), 80));
+    let after = samples::programs(true);
+    let nothing = super::ReloadView { changed: false, replaced: 0, before: after.clone(), after };
+    assert_snapshot!(fitting(&nothing, 80));
+}
+
+#[test]
+fn programs_of_another_build_are_named() {
+    let other = super::InspectView { programs: Some(samples::programs(false)), ..samples::inspect() };
+    let text = fitting(&other, 80);
+    assert!(text.contains("of another build"), "{text}");
+}
+
+#[test]
 fn inspect_tells_all_about_an_endpoint() {
     assert_snapshot!(fitting(&samples::inspect(), 80));
 }
@@ -237,6 +252,7 @@ fn docs_name_every_key() {
         ("up --dry-run", json(&|out| write_json(&samples::plan(), out).unwrap())),
         ("down", json(&|out| write_json(&samples::down(), out).unwrap())),
         ("ls", json(&|out| write_json(&samples::endpoints(), out).unwrap())),
+        ("reload", json(&|out| write_json(&samples::reload(), out).unwrap())),
         ("inspect", json(&|out| write_json(&samples::inspect(), out).unwrap())),
         ("inspect --if", json(&|out| write_json(&samples::veth(), out).unwrap())),
         ("inspect --if", json(&|out| write_json(&samples::bridge(), out).unwrap())),

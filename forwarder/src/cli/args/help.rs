@@ -25,6 +25,16 @@ Examples:
   fwd down --ns mynet --delete-ns    it goes even if somebody else made it
   fwd down --all --dry-run           only show what would be done";
 
+pub(super) const RELOAD: &str = "\
+After an upgrade the programs in the kernel are still those of the former fwd.
+Each is replaced in one step, and flows, counters and connections go on: no
+packet is lost. Where the maps have changed too, it refuses and changes nothing;
+then `fwd down --all`, and `fwd up` for each namespace.
+
+Examples:
+  fwd inspect mynet --json | jq .programs    are they this fwd's?
+  fwd reload";
+
 pub(super) const EXEC: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/

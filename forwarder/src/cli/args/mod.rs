@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
-pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, StatsArgs};
+pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
 
@@ -98,6 +98,9 @@ pub(crate) enum Command {
     /// Undo `up`: for one namespace, or for all
     #[command(after_help = help::DOWN)]
     Down(DownArgs),
+    /// Replace the programs by those of this build, under traffic
+    #[command(after_help = help::RELOAD)]
+    Reload(ReloadArgs),
     /// Run a command inside a namespace
     #[command(after_help = help::EXEC)]
     Exec(ExecArgs),

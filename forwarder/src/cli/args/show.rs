@@ -11,6 +11,10 @@ pub(crate) struct LsArgs {
     pub(crate) target: TargetArgs,
 }
 
+/// `fwd reload`.
+#[derive(Args, Debug)]
+pub(crate) struct ReloadArgs {}
+
 /// `fwd inspect`.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["name", "ns", "pid", "netns", "interface"]))]

@@ -15,7 +15,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observ
         let planned = execute::dry_down(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
-    let DownResult { changed, removed, nearest } = execute::down(&session.context(), &request, observer)?;
+    let DownResult { changed, removed, nearest, warnings } = execute::down(&session.context(), &request, observer)?;
+    session.warn(&warnings)?;
     let label = request.target.as_ref().map(target::label);
     let removed = removed.into_iter().map(Into::into).collect();
     session.emit(&DownView { label: label.map(Into::into), changed, removed, nearest: nearest.map(Into::into) })

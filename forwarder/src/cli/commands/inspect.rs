@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use forwarder_common::abi::{Endpoint, endpoint_flags};
 
-use super::{interface, nat, stats};
+use super::{interface, ls, nat, reload, stats};
 use crate::{
     Result,
     cli::{
@@ -30,6 +30,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> 
         }
         (None, Some(target)) => {
             let mut state = state.ok_or_else(|| not_up(&target, None))?;
+            session.warn(&ls::other_build(&state.plane)?)?;
             let found = state.of(&target)?;
             state.count_flows(&found)?;
             for (ifindex, endpoint) in found {
@@ -66,6 +67,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
         table: nat::loaded_table(&state.plane)?,
+        programs: state.plane.programs()?.map(reload::view),
         verdicts,
         warnings,
     })

@@ -9,13 +9,18 @@ use crate::{
         state::{State, not_up},
         target,
     },
+    dataplane::Dataplane,
     render::LsView,
 };
 
 /// Lists the endpoints, by network.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     let target = target::given(&args.target)?;
-    let view = match (State::read(session)?, target) {
+    let state = State::read(session)?;
+    let others = Dataplane::other_versions(&session.run_dir, session.host.cookie()?)?;
+    session.warn(&others.iter().map(|name| other_version(name)).collect::<Vec<_>>())?;
+    session.warn(&state.as_ref().map(|state| other_build(&state.plane)).transpose()?.unwrap_or_default())?;
+    let view = match (state, target) {
         (Some(mut state), target) => {
             if let Some(target) = target {
                 state.endpoints = state.of(&target)?;
@@ -28,4 +33,15 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
         (None, None) => LsView { endpoints: Vec::new(), nat: None },
     };
     session.emit(&view)
+}
+
+fn other_version(name: &str) -> String {
+    format!("what another version of fwd brought up (layout {name}) is not shown: `fwd down --all` takes it down")
+}
+
+/// What to say of programs that another build has loaded.
+pub(super) fn other_build(plane: &Dataplane) -> Result<Vec<String>> {
+    let differs = plane.programs()?.is_some_and(|programs| !programs.current);
+    let text = "the programs in the kernel are of another build of fwd: `fwd reload` replaces them, under traffic";
+    Ok(differs.then(|| text.into()).into_iter().collect())
 }

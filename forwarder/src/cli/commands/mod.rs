@@ -10,6 +10,7 @@ pub(super) mod latency;
 pub(super) mod ls;
 pub(super) mod nat;
 pub(super) mod ns;
+pub(super) mod reload;
 pub(super) mod stats;
 mod table;
 pub(super) mod up;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
-use super::{nat, table};
+use super::{ls, nat, table};
 use crate::{
     Error, Kind, Result,
     cli::{
@@ -29,16 +29,25 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
         let planned = execute::dry_up(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
-    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings } =
-        execute::up(&session.context(), &request, observer)?;
+    let context = session.context();
+    let (UpResult { warnings, .. }, (view, notes)) =
+        execute::up_and_look(&context, &request, observer, |result| look(session, &request, result))?;
     session.warn(&warnings)?;
-    let state = State::of_one(session, (ifindex, endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
-    let uplink_address = state.uplink_address(&endpoint).map(|address| address.to_string());
-    let loaded = if loaded { nat::loaded_table(&state.plane)? } else { None };
-    let endpoint = state.view(ifindex, &endpoint)?;
+    session.warn(&notes)?;
+    session.emit(&view)
+}
+
+/// What was done, and what to say besides.
+fn look(session: &Session<'_, '_>, request: &UpRequest, result: &UpResult) -> Result<(UpView, Vec<String>)> {
+    let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings: _ } = result;
+    let state = State::of_one(session, (*ifindex, *endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
+    let notes = ls::other_build(&state.plane)?;
+    let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
+    let loaded = if *loaded { nat::loaded_table(&state.plane)? } else { None };
+    let endpoint = state.view(*ifindex, endpoint)?;
     let chosen = request.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
     let datapath_reason = chosen.then(|| WHY_TC.into());
-    session.emit(&UpView { endpoint, changed, room, datapath_reason, uplink_address, loaded })
+    Ok((UpView { endpoint, changed: *changed, room: *room, datapath_reason, uplink_address, loaded }, notes))
 }
 
 /// What the words ask for.

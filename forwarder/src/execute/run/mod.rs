@@ -12,7 +12,7 @@ use crate::{
     dataplane::Dataplane,
     netlink::{Link, Netlink},
     netns::Netns,
-    reconcile::{Action, Object, Op, TargetRef, Undo},
+    reconcile::{Action, Object, Op, Owner, TargetRef, Undo},
     sysctl,
 };
 
@@ -24,6 +24,7 @@ pub(super) struct Runner<'a> {
     context: &'a HostContext,
     /// Cookie of the host's namespace.
     cookie: u64,
+    owner: Owner,
     netlink: Netlink,
     plane: Option<Dataplane>,
     namespaces: BTreeMap<TargetRef, Netns>,
@@ -39,8 +40,8 @@ pub(super) struct Runner<'a> {
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
         let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
-        let (cookie, warnings) = (actual.host.cookie, Vec::new());
-        Self { context, cookie, netlink, plane, namespaces, inside, warnings, log, draft: None }
+        let (cookie, owner, warnings) = (actual.host.cookie, actual.host.owner, Vec::new());
+        Self { context, cookie, owner, netlink, plane, namespaces, inside, warnings, log, draft: None }
     }
 
     /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
@@ -159,6 +160,7 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Object::Dataplane(sizes) => self.plane()?.load(sizes),
+            Object::OtherVersion { .. } => Ok(()),
             Object::Undo(Undo::Netns { name, cookie: None }) => self.draft_namespace(name),
             Object::Undo(entry) => self.log.put(entry),
             Object::Netns { name } => self.name_namespace(name),
@@ -188,6 +190,7 @@ impl<'a> Runner<'a> {
     fn remove(&mut self, object: &Object) -> Result<()> {
         match object {
             Object::Dataplane(_) => self.plane()?.unload(),
+            Object::OtherVersion { name } => Dataplane::remove_version(&self.context.run_dir, self.cookie, name),
             Object::Records => {
                 self.plane = None;
                 Dataplane::destroy(&self.context.run_dir, self.cookie)

@@ -16,10 +16,10 @@ impl Runner<'_> {
             }
             Object::LinkUp { name } => self.netlink.set_up(self.link(name)?.index),
             Object::Masquerade { network, subnet, uplink, .. } => {
-                let rule = Masquerade { network: network.clone(), subnet: *subnet, uplink: uplink.clone() };
+                let rule = Masquerade { network: self.owner.rule(network), subnet: *subnet, uplink: uplink.clone() };
                 nft::ensure_masquerade(&rule).map(drop)
             }
-            Object::Isolation { network, bridge } => nft::ensure_isolation(network, bridge).map(drop),
+            Object::Isolation { network, bridge } => nft::ensure_isolation(&self.owner.rule(network), bridge).map(drop),
             Object::Veth { spec, ns } => self.netlink.create_veth(spec, self.namespace(ns)?).map(drop),
             Object::Port { host_if, bridge } => {
                 let bridge = self.link(bridge)?.index;
@@ -40,8 +40,8 @@ impl Runner<'_> {
                 self.netlink.del_address(self.link(bridge)?.index, (*address).into())
             }
             Object::LinkUp { name } => self.netlink.set_down(self.link(name)?.index),
-            Object::Masquerade { network, .. } => nft::remove_masquerade(network).map(drop),
-            Object::Isolation { network, .. } => nft::remove_isolation(network).map(drop),
+            Object::Masquerade { network, .. } => nft::remove_masquerade(&self.owner.rule(network)).map(drop),
+            Object::Isolation { network, .. } => nft::remove_isolation(&self.owner.rule(network)).map(drop),
             Object::Veth { spec, .. } => self.netlink.delete_link(self.link(&spec.host_if)?.index),
             Object::Port { host_if, .. } => self.netlink.set_controller(self.link(host_if)?.index, None),
             Object::Fdb { host_if, mac } => self.netlink.del_fdb(self.link(host_if)?.index, *mac),

@@ -9,7 +9,7 @@ use super::{
     },
     Scope, target,
 };
-use crate::netns::Name;
+use crate::{netlink::Link, netns::Name};
 
 impl Scope<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
@@ -88,8 +88,27 @@ impl Scope<'_> {
         objects
     }
 
+    /// What stays as it was changed because networks of another run directory are there, in words. They found it so and noted nothing.
+    pub(super) fn left_to_others(&self) -> Vec<String> {
+        let shared = self.actual.host.other_owners_bridge().filter(|_| self.kept_networks().next().is_none());
+        let Some(Link { name: bridge, .. }) = shared else { return Vec::new() };
+        let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
+        let left = changed.map(|record| {
+            let path = &record.path;
+            format!(
+                "{path} stays {}: bridge {bridge} of another run directory may need it; when that is down, `fwd down --all` here sets it \
+                 back to {}",
+                record.ours, record.original
+            )
+        });
+        left.collect()
+    }
+
     /// Sysctls of other interfaces than the uplinks with these names.
     pub(super) fn sysctls(&self, kept: &[String]) -> Vec<Object> {
+        if self.actual.host.other_owners_bridge().is_some() {
+            return Vec::new();
+        }
         let needed: Vec<String> = kept.iter().map(|name| forwarding(name)).collect();
         let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
         let (needed, free): (Vec<_>, Vec<_>) = changed.partition(|record| needed.contains(&record.path));

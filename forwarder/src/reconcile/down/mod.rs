@@ -4,9 +4,9 @@ mod log;
 
 use std::collections::BTreeSet;
 
-use super::{
-    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage, names,
-};
+use forwarder_common::abi::ABI_VERSION;
+
+use super::{Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage};
 use crate::{
     Error, Kind, Result,
     dataplane::Sizes,
@@ -21,6 +21,8 @@ pub struct DownPlan {
     pub ops: Vec<Op>,
     /// Of what is not up: the nearest name of something that is.
     pub nearest: Option<String>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
 }
 
 /// Decides what has to be done for `request`: takes away what belongs to the target, and whatever nothing uses any more.
@@ -29,6 +31,9 @@ pub struct DownPlan {
 /// [`Kind::Usage`] if the target is the host's own namespace, or a namespace without a name is to be deleted.
 pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     refuse(request, actual)?;
+    if request.target.is_some() {
+        refuse_others(&actual.records.others, "take down only a part of")?;
+    }
     let (gone, kept): (Vec<_>, Vec<_>) =
         actual.records.endpoints.iter().partition(|endpoint| is_meant(request, actual, endpoint));
     let dead: Vec<&EndpointRecord> = garbage::dead_endpoints(actual).collect();
@@ -40,6 +45,10 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     objects.extend(scope.strays());
     objects.extend(scope.rules());
     objects.extend(scope.networks());
+    if request.target.is_none() {
+        let others = actual.records.others.iter();
+        objects.extend(others.map(|name| Object::OtherVersion { name: name.clone() }));
+    }
     objects.extend(scope.uplinks());
     objects.extend(doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns { name: name.clone() }));
     objects.extend(scope.made());
@@ -50,7 +59,18 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
         objects.push(Object::Records);
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
-    Ok(DownPlan { ops: objects.into_iter().map(Op::remove).collect(), nearest })
+    Ok(DownPlan { ops: objects.into_iter().map(Op::remove).collect(), nearest, warnings: scope.left_to_others() })
+}
+
+/// Refuses to work beside another version, whose records cannot be read.
+///
+/// # Errors
+/// [`Kind::Conflict`] if there is one.
+pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
+    let Some(name) = others.first() else { return Ok(()) };
+    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
+    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
+        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
 }
 
 fn refuse(request: &DownRequest, actual: &Actual) -> Result<()> {
@@ -168,7 +188,7 @@ impl Scope<'_> {
         let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
         objects.extend(hooks.map(|index| self.network_hook(index)));
         let everything = self.request.target.is_none();
-        let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(names::is_our_veth);
+        let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
         let bridges = self.actual.stray_bridges().filter(|bridge| everything || !in_use(bridge));
         objects.extend(bridges.map(garbage::bridge_object));
         objects

@@ -7,8 +7,8 @@ mod near;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Records, ResolvConf, Target, TargetRef, Undo, UpPlan,
-    UpRequest, plan_down, plan_up, up::ALL_FORWARDING, up::forwarding,
+    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Owner, Records, ResolvConf, Target, TargetRef, Undo,
+    UpPlan, UpRequest, plan_down, plan_up, up::ALL_FORWARDING, up::forwarding,
 };
 use crate::{
     Result,
@@ -48,7 +48,12 @@ impl World {
     /// A host with the uplinks eth0 (with the default route) and eth1.
     pub(super) fn new() -> Self {
         let mut world = Self {
-            host: Host { cookie: 1, net: Net { links: vec![loopback(true)], ..Net::default() }, ..Host::default() },
+            host: Host {
+                cookie: 1,
+                owner: Owner(7),
+                net: Net { links: vec![loopback(true)], ..Net::default() },
+                ..Host::default()
+            },
             records: Records::default(),
             namespaces: BTreeMap::new(),
             undo: Vec::new(),

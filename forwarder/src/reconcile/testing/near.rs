@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Actual, World};
 use crate::reconcile::{
-    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, Undo, UpRequest, is_our_bridge, is_our_veth,
-    plan_down, plan_up,
+    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, Undo, UpRequest, plan_down, plan_up,
 };
 
 impl World {
@@ -22,10 +21,13 @@ impl World {
         let homed = |it: &EndpointRecord| {
             records.networks.iter().any(|network| network.index == it.network_index && network.name == it.network)
         };
-        let bridged = records.networks.iter().all(|network| host.by_index(network.index).is_some_and(is_our_bridge));
+        let bridged = records
+            .networks
+            .iter()
+            .all(|network| host.by_index(network.index).is_some_and(|link| whole.host.owner.has_bridge(link)));
         let peers = inside.into_iter().flat_map(|it| &it.net.links).filter_map(|link| host.by_index(link.peer?));
         let recorded = |index: u32| records.endpoints.iter().any(|endpoint| endpoint.index == index);
-        let strays = peers.filter(|link| is_our_veth(link)).any(|link| !recorded(link.index));
+        let strays = peers.filter(|link| whole.host.owner.has_veth(link)).any(|link| !recorded(link.index));
         if !records.loaded || strays || !bridged || !others.iter().all(named) || !records.endpoints.iter().all(homed) {
             return None;
         }

@@ -288,8 +288,8 @@ fn network_whose_name_no_rule_takes() {
     let long = "n".repeat(128);
     let named = |name_of: &str| UpRequest { network: Some(name(name_of)), ..request() };
     let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..named(&long) };
-    refused(&world, &kernel, Kind::Usage, &["127 bytes", "128", "--datapath tc"]);
-    world.clone().up(&UpRequest { datapath: Some(Datapath::Kernel), ..named(&long[1..]) });
+    refused(&world, &kernel, Kind::Usage, &["118 bytes", "128", "--datapath tc"]);
+    world.clone().up(&UpRequest { datapath: Some(Datapath::Kernel), ..named(&long[10..]) });
     world.up(&named(&long));
 }
 

@@ -1,0 +1,49 @@
+//! Which programs are loaded, and `fwd reload`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Look, Tone, View, units};
+
+/// The programs in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramsView {
+    /// The kernel's tag of `from_ns`.
+    pub tag: String,
+    /// Which build they are of.
+    pub object: String,
+    /// Whether they are those of this `fwd`.
+    pub current: bool,
+}
+
+impl ProgramsView {
+    /// In a line.
+    pub(super) fn text(&self, look: &Look) -> String {
+        let whose = if self.current { "of this fwd".into() } else { look.paint(Tone::Warn, "of another build") };
+        format!("{whose}; from_ns has tag {}", self.tag)
+    }
+}
+
+/// The result of `fwd reload`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReloadView {
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// How many programs were replaced.
+    pub replaced: usize,
+    /// What was loaded before.
+    pub before: ProgramsView,
+    /// What is loaded now.
+    pub after: ProgramsView,
+}
+
+impl View for ReloadView {
+    fn text(&self, _look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if !self.changed {
+            return writeln!(out, "nothing to do: the programs are of this fwd (from_ns has tag {})", self.after.tag);
+        }
+        let count = units::counted(self.replaced as u64, "program");
+        writeln!(out, "{count} replaced (from_ns had tag {}, has {})", self.before.tag, self.after.tag)
+    }
+}
