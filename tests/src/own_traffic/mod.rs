@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use forwarder::lab::{Process, command_in, wait_until};
 
 use crate::{
+    bpf_ids::pin_directory,
     capture::Recording,
     fwd::{Fwd, Pod, inside, pings, try_inside},
     peers::{ANY, PATIENCE, asked, at, connect, echoed, udp},
@@ -83,9 +84,7 @@ fn the_hosts_own_traffic_goes_on_where_anyone_may_write_to_a_mapped_port() {
 
 /// The kernel empties the map when nothing holds it any more.
 fn forget_general_ways(fwd: &Fwd) {
-    let hosts = std::fs::read_dir(fwd.pins().join("bpf")).expect("the bpffs").flatten();
-    let map =
-        hosts.map(|entry| entry.path().join("maps/GENERAL")).find(|path| path.exists()).expect("the map is pinned");
+    let map = pin_directory(fwd, "maps").join("GENERAL");
     let map = map.to_str().expect("a plain path");
     for key in ["0", "1", "2"] {
         inside(fwd.host(), &["bpftool", "map", "delete", "pinned", map, "key", key, "0", "0", "0"]);
