@@ -30,6 +30,30 @@ pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(),
     if honest && (sender == addr || sender == [0; 4]) { Ok(()) } else { Err(DropReason::ArpSpoof) }
 }
 
+/// Length of an ARP frame about IPv4 on Ethernet, bytes.
+pub const ARP_FRAME: usize = ethernet::LEN + 28;
+
+/// The answer to an ARP request for `addr`, which has the hardware address `mac`; `None` if the frame is no such request.
+#[inline(always)]
+#[must_use]
+pub fn arp_answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Option<[u8; ARP_FRAME]> {
+    const REQUEST: [u8; 2] = [0, 1];
+    let arp = ethernet::LEN;
+    let is_request = frame.load::<6>(arp).ok()? == ARP_OF_IPV4 && frame.load::<2>(arp.wrapping_add(6)).ok()? == REQUEST;
+    if !is_request || frame.load::<4>(arp.wrapping_add(24)).ok()? != addr {
+        return None;
+    }
+    let [d0, d1, d2, d3, d4, d5] = frame.load::<6>(arp.wrapping_add(8)).ok()?;
+    let [s0, s1, s2, s3] = frame.load::<4>(arp.wrapping_add(14)).ok()?;
+    let ([m0, m1, m2, m3, m4, m5], [a0, a1, a2, a3]) = (mac, addr);
+    Some([
+        d0, d1, d2, d3, d4, d5, m0, m1, m2, m3, m4, m5, 8, 6, // to who asked, from whom he asked for
+        0, 1, 8, 0, 6, 4, 0, 2, // a reply
+        m0, m1, m2, m3, m4, m5, a0, a1, a2, a3, // has the address
+        d0, d1, d2, d3, d4, d5, s0, s1, s2, s3,
+    ])
+}
+
 /// Whether no packet on the wire may go to `addr` (RFC 1812 §5.3.7): this network, and the loopback. 240.0.0.0/4, which is reserved
 /// (RFC 1112 §4), is none of them: the kernel routes it as any other (`ip_route_input_slow` in net/ipv4/route.c).
 #[inline(always)]
@@ -91,6 +115,21 @@ mod tests {
         foreign[19] = 16;
         assert_eq!(judge(&foreign), Err(DropReason::Malformed));
         assert_eq!(judge(&frame(MAC, MAC, ADDR)[..41]), Err(DropReason::Truncated));
+    }
+
+    #[test]
+    fn request_for_an_address_is_answered_by_its_owner() {
+        let (gateway, other) = ([2, 0x67, 10, 77, 0, 1], [10, 77, 0, 9]);
+        let request = frame(MAC, MAC, ADDR);
+        let answer = arp_answer(&request.as_slice(), gateway, [10, 77, 0, 1]).expect("it is answered");
+        let expected =
+            [&MAC[..], &gateway, &[8, 6], &ARP_OF_IPV4, &[0, 2], &gateway, &[10, 77, 0, 1], &MAC, &ADDR].concat();
+        assert_eq!(answer.as_slice(), expected);
+        assert_eq!(arp_answer(&request.as_slice(), gateway, other), None);
+        assert_eq!(arp_answer(&answer.as_slice(), gateway, ADDR), None, "a reply is no request");
+        for length in 0..request.len() {
+            assert_eq!(arp_answer(&&request[..length], gateway, [10, 77, 0, 1]), None);
+        }
     }
 
     #[test]

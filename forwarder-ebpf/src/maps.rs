@@ -71,6 +71,11 @@ pub(crate) static COUNTERS: Array<CounterBlock, 4096> = Array::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, 4096> = PerCpuArray::new();
 
+/// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes. No program
+/// reads it.
+#[btf_map]
+pub(crate) static DEVICES: DevMapHash<8192> = DevMapHash::new();
+
 /// Tuple of either direction → slot. Inserting a reply's tuple with `BPF_NOEXIST` is the claim of a port.
 #[btf_map]
 pub(crate) static FLOW_INDEX: HashMap<Tuple, u32, 1024> = HashMap::new();

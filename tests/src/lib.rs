@@ -47,6 +47,8 @@ mod fragments;
 #[cfg(test)]
 mod fwd;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod icmp;
 #[cfg(test)]
 mod isolation;
@@ -60,6 +62,8 @@ mod large;
 mod latency;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod lost_pins;
 #[cfg(test)]
 mod nat;
 #[cfg(test)]
@@ -114,6 +118,8 @@ mod terminal;
 mod traffic;
 #[cfg(test)]
 mod tun;
+#[cfg(test)]
+mod uplinks;
 #[cfg(test)]
 mod vlan;
 #[cfg(test)]

@@ -147,7 +147,7 @@ fn with_read_only_sysctls(fwd: &Fwd, args: &[&str]) -> Output {
     lab::run(command, LIMIT).expect("it runs")
 }
 
-fn forwards(fwd: &Fwd) -> String {
+pub(crate) fn forwards(fwd: &Fwd) -> String {
     fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.eth0.forwarding"]).trim().to_owned()
 }
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// `fwd ARGS…` on the same host, with another run directory.
-fn beside(fwd: &Fwd, run_dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn beside(fwd: &Fwd, run_dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.arg("--host-netns").arg(fwd.host().name().as_str()).arg("--run-dir").arg(run_dir).args(args);
     command.env_remove("FWD_RUN_DIR").stdin(Stdio::null());
@@ -33,7 +33,7 @@ fn beside(fwd: &Fwd, run_dir: &Path, args: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn succeeds(output: &Output) -> Value {
+pub(crate) fn succeeds(output: &Output) -> Value {
     assert!(output.status.success(), "{}{}", output.stdout, output.stderr);
     serde_json::from_str(&output.stdout).expect("JSON")
 }

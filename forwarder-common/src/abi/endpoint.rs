@@ -44,7 +44,8 @@ pub struct Endpoint {
     pub mtu: u32,
     /// MAC of the interface inside the namespace.
     pub mac: [u8; 6],
-    /// MAC of the gateway as the namespace sees it.
+    /// MAC of the gateway as the namespace sees it. Where programs forward, nobody has it: what they leave to the kernel they address
+    /// to the bridge, and without them the kernel forwards nothing.
     pub gateway_mac: [u8; 6],
     /// See [`endpoint_flags`].
     pub flags: u32,

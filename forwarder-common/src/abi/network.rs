@@ -14,7 +14,7 @@ pub struct Network {
     pub uplink: u32,
     /// MTU, bytes.
     pub mtu: u32,
-    /// MAC of the bridge: the gateway's.
+    /// MAC of the bridge. Namespaces see another one where programs forward: see [`super::Endpoint::gateway_mac`].
     pub gateway_mac: [u8; 6],
     /// Explicit padding.
     pub _pad: [u8; 2],

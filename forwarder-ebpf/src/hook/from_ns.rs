@@ -44,7 +44,7 @@ pub(crate) fn from_ns_generally(skb: Skb) -> Action {
     }
     match ethertype(&bytes) {
         ethertype::IPV4 => {}
-        ethertype::ARP => return counted(skb, guard::fwd_guard_arp(skb.ptr())),
+        ethertype::ARP => return arp(skb),
         ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
         ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
@@ -75,6 +75,17 @@ pub(crate) fn from_ns_generally(skb: Skb) -> Action {
         Err(DropReason::IcmpType) => errors::outbound(skb, &ip),
         Err(reason) => unusual::outbound(skb, &ip, reason),
     }
+}
+
+/// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
+#[inline(always)]
+fn arp(skb: Skb) -> Action {
+    let code = guard::fwd_guard_arp(skb.ptr());
+    if is_drop(code) || guard::fwd_answer_arp(skb.ptr()) == 0 {
+        return counted(skb, code);
+    }
+    count_here(skb, code);
+    Action::device(skb.ifindex())
 }
 
 #[inline(always)]

@@ -9,17 +9,20 @@ use aya_ebpf::{
     helpers::{bpf_loop, bpf_skb_load_bytes},
 };
 use forwarder_common::{
-    abi::endpoint_flags,
+    abi::{Endpoint, endpoint_flags},
     checksum, guard,
     offload::Sum,
     options::{Outcome, STEPS, Walk, kind},
     packet::{L3_OFF, PacketBytes as _},
-    verdict::{DropReason, PuntReason},
+    verdict::{DropReason, PuntReason, is_drop},
     wire::{ethernet, ipv4},
 };
 
 use super::{l3_off, sums::fwd_sums};
-use crate::{maps::ENDPOINTS, skb::Skb};
+use crate::{
+    maps::{ENDPOINTS, NETWORKS},
+    skb::{Bytes, Skb},
+};
 
 /// The first byte of an IPv4 header without options.
 const PLAIN: u8 = 0x45;
@@ -62,19 +65,63 @@ pub(super) extern "C" fn fwd_guard_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return punt };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let endpoint = unsafe { &*endpoint };
-    if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
-        return match bytes.load::<6>(ethernet::field::SRC) {
+    let code = if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
+        match bytes.load::<6>(ethernet::field::SRC) {
             Ok(source) if source == endpoint.mac => punt,
             _ => DropReason::SpoofedMac as u32,
-        };
-    }
-    // What the kernel cuts and forwards is translated at the uplink, by its source: another's is not known there.
-    match ipv4::parse(&bytes, L3_OFF) {
-        Ok(ip) if ip.src != endpoint.v4 && punt == PuntReason::TooBig as u32 && !ip.dont_fragment() => {
-            DropReason::Untranslated as u32
         }
-        _ => punt,
+    } else {
+        // What the kernel cuts and forwards is translated at the uplink, by its source: another's is not known there.
+        match ipv4::parse(&bytes, L3_OFF) {
+            Ok(ip) if ip.src != endpoint.v4 && punt == PuntReason::TooBig as u32 && !ip.dont_fragment() => {
+                DropReason::Untranslated as u32
+            }
+            _ => punt,
+        }
+    };
+    if is_drop(code) {
+        return code;
     }
+    match to_bridge(&bytes, endpoint) {
+        Ok(()) => code,
+        Err(reason) => reason as u32,
+    }
+}
+
+/// Addresses a frame to the bridge that is addressed to the gateway as the namespace sees it.
+#[inline(always)]
+fn to_bridge(bytes: &Bytes, endpoint: &Endpoint) -> Result<(), DropReason> {
+    let Some(network) = NETWORKS.get_ptr(&endpoint.network) else { return Ok(()) };
+    // SAFETY: as above.
+    let bridge = unsafe { (*network).gateway_mac };
+    if bytes.load::<6>(ethernet::field::DST)? != endpoint.gateway_mac {
+        return Ok(());
+    }
+    bytes.store(ethernet::field::DST, bridge)
+}
+
+/// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own. Returns 1 if it did.
+#[inline(always)]
+fn answer_arp(skb: Skb) -> u32 {
+    let bytes = skb.linear();
+    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return 0 };
+    // SAFETY: as above.
+    let endpoint = unsafe { &*endpoint };
+    let Some(network) = NETWORKS.get_ptr(&endpoint.network) else { return 0 };
+    // SAFETY: as above.
+    let (bridge, gateway) = unsafe { ((*network).gateway_mac, (*network).gateway_v4) };
+    if bridge == endpoint.gateway_mac {
+        return 0;
+    }
+    let answer = guard::arp_answer(&bytes, endpoint.gateway_mac, gateway);
+    u32::from(answer.is_some_and(|answer| bytes.store(0, answer).is_ok()))
+}
+
+/// As [`answer_arp`], looked at once by the verifier.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(super) extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
+    answer_arp(Skb::from_ptr(skb))
 }
 
 /// Judges the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device

@@ -66,6 +66,7 @@ fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observe
     match &cli.command {
         Command::Up(args) => commands::up::run(session, args, observer),
         Command::Down(args) => commands::down::run(session, args, observer),
+        Command::Gc(args) => commands::gc::run(session, args),
         Command::Reload(args) => commands::reload::run(session, args),
         Command::Ns(args) => commands::ns::run(session, args),
         Command::Ls(args) => commands::ls::run(session, args),

@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) endpoints: Vec<(u32, Endpoint)>,
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
+    /// Interfaces by number; only those that are still the ones that the records are about.
     links: BTreeMap<u32, Link>,
     /// Flows, as far as they were counted.
     pub(super) occupancy: Occupancy,
@@ -36,7 +37,9 @@ impl State {
         let Some(mut state) = Self::records(session)? else { return Ok(None) };
         state.networks = state.plane.networks()?.into_iter().collect();
         state.uplinks = state.plane.uplinks()?.into_iter().collect();
-        state.links = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link)).collect();
+        let devices = state.plane.devices()?;
+        let links = Netlink::here()?.links()?.into_iter().filter(|link| devices.contains(&link.index));
+        state.links = links.map(|link| (link.index, link)).collect();
         Ok(Some(state))
     }
 
@@ -55,14 +58,16 @@ impl State {
         let Some(plane) = session.dataplane()? else { return Ok(None) };
         let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
         let uplinks = plane.uplinks()?.into_iter().collect();
-        let is_xdp = execute::datapath(endpoint.flags) == Datapath::Xdp;
         let netlink = Netlink::here()?;
-        let links = [Some(ifindex), is_xdp.then_some(endpoint.uplink)].into_iter().flatten();
-        let links = links.map(|index| netlink.link_by_index(index)).collect::<Result<Vec<_>>>()?;
-        let links = links.into_iter().flatten().map(|link| (link.index, link));
+        let mut links = BTreeMap::new();
+        for index in [ifindex, endpoint.uplink] {
+            if plane.is_same_device(index)? {
+                links.extend(netlink.link_by_index(index)?.map(|link| (index, link)));
+            }
+        }
         let endpoints = vec![(ifindex, endpoint)];
         let (occupancy, limit) = (plane.usage(&endpoints)?, plane.config()?.max_flows_per_endpoint);
-        let (networks, links) = (networks.into_iter().collect(), links.collect());
+        let networks = networks.into_iter().collect();
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
 
@@ -72,9 +77,14 @@ impl State {
         Ok(())
     }
 
-    /// The host end of an endpoint, unless it is gone.
-    pub(super) fn host_end(&self, ifindex: u32, endpoint: &Endpoint) -> Option<&Link> {
-        self.links.get(&ifindex).filter(|link| link.name == name_of(&endpoint.host_if))
+    /// The host end of an endpoint, whatever it is called by now, unless it is gone.
+    pub(super) fn host_end(&self, ifindex: u32) -> Option<&Link> {
+        self.links.get(&ifindex)
+    }
+
+    /// The uplink of an endpoint, likewise.
+    pub(super) fn uplink(&self, endpoint: &Endpoint) -> Option<&Link> {
+        self.links.get(&endpoint.uplink)
     }
 
     /// How XDP is attached, with that data path.
@@ -107,7 +117,9 @@ impl State {
         let network = self.networks.get(&endpoint.network);
         let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_if = name_of(&endpoint.host_if);
-        let traffic = if kernel { interface_traffic(&host_if)? } else { self.plane.endpoint_traffic(endpoint)? };
+        let host_end = self.host_end(ifindex);
+        let present = host_end.map_or("", |link| &link.name);
+        let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(endpoint)? };
         let uplink = self.uplinks.get(&endpoint.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = execute::treatment(endpoint.flags);
@@ -117,12 +129,18 @@ impl State {
             netns_inode: endpoint.netns_inode,
             pid: Some(endpoint.pid).filter(|pid| *pid != 0),
             ns_created: endpoint.flags & endpoint_flags::NS_CREATED != 0,
-            gone: self.host_end(ifindex, endpoint).is_none(),
+            gone: host_end.is_none(),
             host_if: host_if.into(),
             ns_if: name_of(&endpoint.ns_if).into(),
             addresses: self.address(endpoint).into_iter().collect(),
             gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
+            uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
+            uplink_state: match self.uplink(endpoint) {
+                None => "gone".into(),
+                Some(link) if link.up => "up".into(),
+                Some(_) => "down".into(),
+            },
             datapath: execute::datapath(endpoint.flags).name().into(),
             attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
@@ -144,7 +162,8 @@ impl State {
     pub(super) fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
         let cookie = match target.open().and_then(|ns| ns.cookie()) {
             Ok(cookie) => Some(cookie),
-            Err(error) if error.kind == Kind::NotFound => None,
+            // Not there, or not yet.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => None,
             Err(error) => return Err(error),
         };
         let is_meant = |endpoint: &Endpoint| match (cookie, target) {

@@ -9,6 +9,7 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 
 use super::{
     Dataplane, RunDir, Sizes, bpffs,
+    devices::{DEVICES, LOOPBACK},
     load::{LINKS, MAP_NAMES, MAPS, NEW_PROGRAMS, OBJECT, PROGRAMS, missing, refused},
     view::Held,
 };
@@ -20,8 +21,8 @@ const READY: &str = "ready";
 const LOADED: &str = "loaded";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-pub(super) const RECORD_MAPS: [&str; 8] =
-    ["CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
+pub(super) const RECORD_MAPS: [&str; 9] =
+    [DEVICES, "CONFIG", "ENDPOINTS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
 
 /// The maps that only the programs use.
 pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {
@@ -58,6 +59,10 @@ impl Dataplane {
         for name in RECORD_MAPS {
             let map = object.maps.remove(name).ok_or_else(|| missing(name))?;
             dataplane.create_map(name, &map)?;
+            if name == DEVICES {
+                // First of all: from here on everybody can tell when the host is gone.
+                dataplane.note_device(LOOPBACK)?;
+            }
         }
         dataplane.set_config(&nothing())?;
         // The marker is a directory: a bpffs holds only pins and directories.

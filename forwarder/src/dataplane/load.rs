@@ -50,6 +50,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "UPLINKS",
     "COUNTERS",
     "TRAFFIC",
+    "DEVICES",
     "FLOW_INDEX",
     "FLOW_SLOTS",
     "FLOW_HINTS",

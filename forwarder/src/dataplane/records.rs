@@ -101,6 +101,7 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn remove_endpoint(&self, ifindex: u32) -> Result<()> {
         let record = self.endpoint(ifindex)?;
+        self.forget_device(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
@@ -172,6 +173,7 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn remove_network(&self, bridge: u32) -> Result<()> {
         let record = self.network(bridge)?;
+        self.forget_device(bridge)?;
         self.forget::<u32, Network>("NETWORKS", &bridge)?;
         if let Some(network) = record {
             let subnet = subnet(&network);
@@ -222,6 +224,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be written.
     pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
+        self.forget_device(ifindex)?;
         self.forget::<u32, Uplink>("UPLINKS", &ifindex)
     }
 

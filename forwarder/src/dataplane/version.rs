@@ -2,7 +2,8 @@
 //!
 //! This much stays the same in every version. Each has a directory below that of the host; in it, wherever, are pins. A pin of a
 //! link keeps a program attached. A directory called `clsact-PROGRAM-IFINDEX` stands for a filter with the priority and the
-//! handle of [`super::filter`], at either side of that interface, and `qdisc` inside for the queueing discipline.
+//! handle of [`super::filter`], at either side of that interface, and `qdisc` inside for the queueing discipline. The map
+//! `maps/DEVICES` is one of devices, with `lo` of the host among them.
 
 use std::{
     fs, io,
@@ -19,11 +20,16 @@ impl Dataplane {
     /// The directory cannot be read.
     pub fn other_versions(run_dir: &RunDir, cookie: u64) -> Result<Vec<String>> {
         let own = run_dir.of(cookie);
-        let mut names: Vec<String> = entries(&run_dir.host(cookie))?
-            .into_iter()
-            .filter(|path| *path != own)
-            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-            .collect();
+        let mut names = Self::versions(run_dir, cookie)?;
+        names.retain(|name| own.file_name() != Some(name.as_ref()));
+        Ok(names)
+    }
+
+    /// The versions that have pins for the host namespace with `cookie`.
+    pub(super) fn versions(run_dir: &RunDir, cookie: u64) -> Result<Vec<String>> {
+        let paths = entries(&run_dir.host(cookie))?.into_iter();
+        let mut names: Vec<String> =
+            paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
         names.sort();
         Ok(names)
     }

@@ -13,7 +13,7 @@ use crate::{
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
         ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Owner, Records,
-        ResolvConf, Target, TargetRef, Undo, UpRequest, forwarding, is_made,
+        ResolvConf, Target, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
     },
     sysctl,
 };
@@ -209,7 +209,8 @@ fn net(netlink: &Netlink) -> Result<Net> {
 /// Forwarding at every interface that is no host end, and whatever was changed.
 pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
     let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
-    let mut paths: BTreeSet<String> = changed.map(|record| record.path.clone()).collect();
+    let now = changed.filter_map(|record| record.now(net));
+    let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
     paths.insert(ALL_FORWARDING.into());
     paths.extend(
         net.links
@@ -217,6 +218,8 @@ pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, Strin
             .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
             .map(|link| forwarding(&link.name)),
     );
+    let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
+    paths.extend(bridges.map(|link| arp_ignore(&link.name)));
     let mut values = BTreeMap::new();
     for path in paths {
         if let Some(value) = sysctl::read(&path)? {
@@ -336,8 +339,7 @@ impl Gathered {
     /// Looks for the namespaces of endpoints whose host end has gone: are they gone too?
     fn locate_orphans(&mut self) -> Result<()> {
         for endpoint in self.actual.records.endpoints.clone() {
-            let host = &self.actual.host;
-            if host.net.by_index(endpoint.index).is_none() && !host.unseen.contains(&endpoint.index) {
+            if !self.actual.records.devices.contains(&endpoint.index) {
                 self.locate(&endpoint)?;
             }
         }

@@ -3,6 +3,7 @@
 //! The calling thread must be in the namespace that plays the host: programs, sysctls, cookies and interface numbers follow
 //! it. Whatever changes the host does so under the lock of that namespace.
 
+mod collect;
 mod gather;
 mod namespaces;
 mod near;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use forwarder_common::abi::Endpoint;
 
+pub use self::collect::{Collected, KnownHost, gc, hosts};
 pub(crate) use self::record::{attach, datapath, table, treatment};
 use self::{
     gather::Gathered,
@@ -97,10 +99,11 @@ pub fn up_and_look<T>(
     look: impl FnOnce(&UpResult) -> Result<T>,
 ) -> Result<(UpResult, T)> {
     let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let (gathered, plan) = settle_up(context, request)?;
     let mut runner = Runner::new(context, gathered);
-    runner.run_or_undo(&plan.ops, observer)?;
+    runner.run_or_undo(&plan.ops, plan.lasting, observer)?;
     runner.follow_routes();
     let endpoint = attached(&runner, request, &plan)?;
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
@@ -167,6 +170,7 @@ pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
 /// What could not be removed; the rest is removed all the same.
 pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
     let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
@@ -181,6 +185,7 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
 /// Nothing is loaded, another version has brought it up, or the programs cannot be replaced: then nothing has changed.
 pub fn reload(context: &HostContext) -> Result<Reloaded> {
     let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let others = Dataplane::other_versions(&context.run_dir, cookie)?;
     refuse_others(&others, "replace the programs of")?;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Result,
     dataplane::Dataplane,
-    netlink::{InterfaceNames, Link, Netlink},
+    netlink::{Link, Netlink},
     netns::Netns,
     reconcile::{
         Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Owner, Records, TargetRef, Undo, UpRequest,
@@ -89,7 +89,11 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let (ours, others): (Vec<_>, Vec<_>) =
         records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
     let netlink = Netlink::here()?;
-    let Some(unseen) = unseen(&others)? else { return Ok(None) };
+    // The host ends of the others: if each is there, it is the one that it was.
+    let unseen: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
+    if !unseen.is_subset(&records.devices) {
+        return Ok(None);
+    }
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
     let mut net = Net { links, ..Net::default() };
     for link in &net.links {
@@ -114,19 +118,6 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     Ok(Some(gathered))
 }
 
-/// The host ends of endpoints, if each is there under its number and name.
-fn unseen(endpoints: &[&EndpointRecord]) -> Result<Option<BTreeSet<u32>>> {
-    let names = InterfaceNames::here()?;
-    let mut unseen = BTreeSet::new();
-    for endpoint in endpoints {
-        if names.of(endpoint.index)?.as_deref() != Some(endpoint.host_if.as_str()) {
-            return Ok(None);
-        }
-        unseen.insert(endpoint.index);
-    }
-    Ok(Some(unseen))
-}
-
 /// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there.
 fn links(
     owner: Owner,
@@ -145,8 +136,14 @@ fn links(
     let uplinks = records.uplinks.iter().map(|uplink| uplink.index);
     let indexes: BTreeSet<u32> = bridges.chain(uplinks).chain(endpoints.iter().map(|it| it.index)).collect();
     let mut links = Vec::new();
+    if !indexes.is_subset(&records.devices) {
+        return Ok(None);
+    }
     for index in indexes {
         let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
+        if records.uplinks.iter().any(|uplink| uplink.index == index && uplink.name != link.name) {
+            return Ok(None);
+        }
         links.push(link);
     }
     let bridge = |index: u32| links.iter().find(|link| link.index == index && owner.has_bridge(link));

@@ -2,7 +2,7 @@
 
 use forwarder_common::abi::Endpoint;
 
-use crate::reconcile::{DownPlan, Object, Op};
+use crate::reconcile::{Action, DownPlan, Object, Op};
 
 /// What `up` has done.
 #[derive(Clone, Debug)]
@@ -42,19 +42,20 @@ impl DownResult {
 
 /// Whether a user would miss it: what goes with something else is left out.
 fn is_notable(op: &Op) -> bool {
-    matches!(
-        op.object,
-        Object::Endpoint(_)
-            | Object::Veth { .. }
-            | Object::Bridge(_)
-            | Object::Network(_)
-            | Object::Masquerade { .. }
-            | Object::UplinkHooks { .. }
-            | Object::Netns { .. }
-            | Object::ResolvConf { .. }
-            | Object::Dataplane(_)
-            | Object::OtherVersion { .. }
-    )
+    op.action == Action::Remove
+        && matches!(
+            op.object,
+            Object::Endpoint(_)
+                | Object::Veth { .. }
+                | Object::Bridge(_)
+                | Object::Network(_)
+                | Object::Masquerade { .. }
+                | Object::UplinkHooks { .. }
+                | Object::Netns { .. }
+                | Object::ResolvConf { .. }
+                | Object::Dataplane(_)
+                | Object::OtherVersion { .. }
+        )
 }
 
 /// What a command would do.

@@ -24,6 +24,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
     Ok(Records {
         loaded: true,
         table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
+        devices: plane.devices()?,
         partly_loaded: plane.is_partly_loaded(),
         pinned: true,
         others,
@@ -72,6 +73,7 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
     EndpointRecord {
         index,
         network_index: record.network,
+        uplink: record.uplink,
         network: name_of(&record.network_name),
         ns: Some(name_of(&record.ns)).filter(|ns| !ns.is_empty()),
         pid: Some(record.pid).filter(|pid| *pid != 0),

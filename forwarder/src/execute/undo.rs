@@ -28,8 +28,41 @@ impl UndoLog {
     /// # Errors
     /// /proc is not mounted.
     pub(super) fn of(context: &HostContext, cookie: u64) -> Result<Self> {
-        let boot = fs::read_to_string(BOOT).doing("read", BOOT)?;
-        Ok(Self { dir: context.run_dir.undo(boot.trim()).join(cookie.to_string()) })
+        Ok(Self { dir: context.run_dir.undo(&boot()?).join(cookie.to_string()) })
+    }
+
+    /// The hosts that have one, by the cookies of their namespaces.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(super) fn hosts(context: &HostContext) -> Result<Vec<u64>> {
+        let log = Self::of(context, 0)?;
+        let dir = log.dir.parent().unwrap_or(&log.dir);
+        let entries = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.doing("list", dir.display().to_string())?,
+        };
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// Removes what is left from before the machine was started: nothing of it is there any more.
+    ///
+    /// # Errors
+    /// A directory cannot be removed.
+    pub(super) fn forget_former(context: &HostContext) -> Result<()> {
+        let current = context.run_dir.undo(&boot()?);
+        let entries = match fs::read_dir(context.run_dir.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.doing("list", context.run_dir.path().display().to_string())?,
+        };
+        let is_former = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("undo-")) && *path != current
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(is_former) {
+            fs::remove_dir_all(&path).doing("remove", path.display().to_string())?;
+        }
+        Ok(())
     }
 
     /// The entries whose keys are `wanted`. What is not understood is left where it is, and said.
@@ -112,6 +145,10 @@ impl UndoLog {
     }
 }
 
+fn boot() -> Result<String> {
+    Ok(fs::read_to_string(BOOT).doing("read", BOOT)?.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +179,21 @@ mod tests {
             log.remove(entry).expect("it is removed");
         }
         assert!(!log.dir.exists());
+    }
+
+    #[test]
+    fn entries_of_a_former_run_of_the_machine_are_not_read_and_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let context = HostContext::new(RunDir::new(dir.path()));
+        let former = dir.path().join("undo-00000000-0000-0000-0000-000000000000");
+        fs::create_dir_all(former.join("7")).expect("directories");
+        let (old, new) = (entry("old", 1), entry("new", 2));
+        fs::write(former.join("7").join(old.key()), format!("{HEADER}{}", old.to_text())).expect("a file");
+        let log = UndoLog::of(&context, 7).expect("/proc is mounted");
+        log.put(&new).expect("it is written");
+        assert_eq!(log.read(|_| true).expect("readable"), [new]);
+        assert_eq!(UndoLog::hosts(&context).expect("readable"), [7]);
+        UndoLog::forget_former(&context).expect("it goes");
+        assert!(!former.exists() && log.dir.exists());
     }
 }

@@ -1,11 +1,11 @@
 //! Bridges.
 
 use rtnetlink::{
-    LinkBridge, LinkMessageBuilder,
+    LinkBridge, LinkBridgePort, LinkMessageBuilder,
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        link::{BridgeStpState, LinkAttribute},
+        link::{BridgeStpState, InfoBridgePort, LinkAttribute},
     },
 };
 
@@ -49,6 +49,19 @@ impl Netlink {
             self.disable_addrgen(index)?;
             self.set_up(index)
         })
+    }
+
+    /// Lets a bridge learn nothing at a port, and send nothing there that is for nobody it knows.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Kind::NotFound) if the port is absent; the kernel refuses what is no port of a bridge.
+    pub fn fix_port(&self, port: u32) -> Result<()> {
+        let message = LinkBridgePort::new(port)
+            .append_info_data(InfoBridgePort::Learning(false))
+            .append_info_data(InfoBridgePort::UnicastFlood(false));
+        // Properties of a port are taken from this message only, which makes nothing without `NLM_F_CREATE`.
+        self.change(RouteNetlinkMessage::NewLink(message.build()), 0)
+            .map_err(|failure| failure.doing("turn off learning and flooding of", self.label(port)))
     }
 
     /// Runs the rest of a creation; deletes what was begun if it fails.

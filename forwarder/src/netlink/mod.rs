@@ -15,7 +15,6 @@ mod forward;
 mod legible;
 mod link;
 mod modules;
-mod names;
 mod neighbour;
 mod netkit;
 mod netnsid;
@@ -42,7 +41,6 @@ pub use self::{
     filter::{Filter, Side},
     forward::{ForwardChain, Interface, Maker, forward_chains},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
-    names::InterfaceNames,
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},

@@ -90,6 +90,28 @@ pub fn list_all(host: &Netns, caller: &Netns) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// The cookies of all these namespaces, as far as they can be entered.
+///
+/// # Errors
+/// As [`list_all`].
+pub fn cookies() -> Result<BTreeSet<u64>> {
+    Ok(cookies_with_names()?.into_keys().collect())
+}
+
+/// The same with the names of each, as in [`Listed::names`].
+///
+/// # Errors
+/// As [`list_all`].
+pub fn cookies_with_names() -> Result<BTreeMap<u64, Vec<String>>> {
+    let (processes, names) = (Processes::read()?, Names::read()?);
+    let inodes: BTreeSet<u64> = processes.by_inode.keys().chain(names.by_inode.keys()).copied().collect();
+    let cookie = |inode: u64| {
+        let cookie = opened(inode, names.paths(inode), processes.inside(inode))?.cookie().ok()?;
+        Some((cookie, names.of(inode)))
+    };
+    Ok(inodes.into_iter().filter_map(cookie).collect())
+}
+
 /// The host's first, named ones before nameless ones.
 fn order(listed: &Listed) -> (bool, bool, &[String], u64) {
     (!listed.is_host, !listed.is_named(), &listed.names, listed.inode)
@@ -142,11 +164,15 @@ fn shown(path: &Path) -> String {
 
 /// The interfaces of the namespace `inode`, which is opened by one of its paths or processes.
 fn interfaces_of<'a>(inode: u64, paths: impl Iterator<Item = &'a PathBuf>, pids: &[u32]) -> Option<Vec<String>> {
+    interfaces(&opened(inode, paths, pids)?).ok()
+}
+
+/// The namespace `inode`, opened by one of its paths or processes.
+fn opened<'a>(inode: u64, paths: impl Iterator<Item = &'a PathBuf>, pids: &[u32]) -> Option<Netns> {
     let by_path = paths.filter_map(|path| Netns::open_path(path).ok());
     let by_pid = pids.iter().filter_map(|pid| Netns::open_pid(*pid).ok());
     // What is opened may not be what was listed: names and process ids can change hands.
-    let netns = by_path.chain(by_pid).find(|netns| netns.inode().is_ok_and(|opened| opened == inode))?;
-    interfaces(&netns).ok()
+    by_path.chain(by_pid).find(|netns| netns.inode().is_ok_and(|opened| opened == inode))
 }
 
 /// The names of the interfaces in `netns`, by index.

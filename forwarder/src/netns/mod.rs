@@ -22,7 +22,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use exec::{Failure, exec};
 pub use handle::Netns;
-pub use list::{Listed, interfaces, list_all, list_named};
+pub use list::{Listed, cookies, cookies_with_names, interfaces, list_all, list_named};
 pub use name::{Name, nearest};
 pub use named::{DIRECTORY, named};
 pub use of::{Membership, of_pid};

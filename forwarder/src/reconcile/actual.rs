@@ -221,6 +221,30 @@ pub enum ResolvConf {
     Unreachable,
 }
 
+impl Records {
+    /// [`has`](Actual::has) for what is recorded of uplinks, and attached to them.
+    fn has_at_uplink(&self, object: &Object) -> bool {
+        match object {
+            Object::Uplink { index, .. } => self.uplinks.iter().any(|uplink| uplink.index == *index),
+            Object::UplinkAddress { index, to, .. } => {
+                self.uplinks.iter().any(|uplink| uplink.index == *index && uplink.address == *to)
+            }
+            Object::UplinkName { index, to, .. } => {
+                self.uplinks.iter().any(|uplink| uplink.index == *index && uplink.name == *to)
+            }
+            Object::NetworkUplink { bridge, to, .. } => {
+                let moved = |network: &super::NetworkRecord| network.index != *bridge || network.uplink == *to;
+                let followed =
+                    |endpoint: &super::EndpointRecord| endpoint.network_index != *bridge || endpoint.uplink == *to;
+                self.networks.iter().all(moved) && self.endpoints.iter().all(followed)
+            }
+            Object::UplinkHooks { index, .. } => self.uplink_hooks.contains(index),
+            Object::UplinkXdp { index, .. } => self.uplink_xdp.contains(index),
+            _ => false,
+        }
+    }
+}
+
 impl Actual {
     /// Whether an object is there already.
     #[must_use]
@@ -233,12 +257,12 @@ impl Actual {
             Object::Undo(entry) => self.undo.iter().any(|known| known.key() == entry.key()),
             Object::Netns { name } => self.named.contains(name),
             Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),
-            Object::Uplink { index, .. } => records.uplinks.iter().any(|uplink| uplink.index == *index),
-            Object::UplinkAddress { index, to, .. } => {
-                records.uplinks.iter().any(|uplink| uplink.index == *index && uplink.address == *to)
-            }
-            Object::UplinkHooks { index, .. } => records.uplink_hooks.contains(index),
-            Object::UplinkXdp { index, .. } => records.uplink_xdp.contains(index),
+            Object::Uplink { .. }
+            | Object::UplinkAddress { .. }
+            | Object::UplinkName { .. }
+            | Object::NetworkUplink { .. }
+            | Object::UplinkHooks { .. }
+            | Object::UplinkXdp { .. } => records.has_at_uplink(object),
             Object::Bridge(spec) => host.link(&spec.name).is_some_and(|link| self.host.owner.has_bridge(link)),
             Object::GatewayAddress { bridge, address } => host.has_address(bridge, *address),
             Object::LinkUp { name } => host.link(name).is_some_and(|link| link.up),
@@ -261,7 +285,7 @@ impl Actual {
             | Object::EndpointHook { .. }
             | Object::EndpointAttach { .. }
             | Object::EndpointXdp { .. } => self.has_at_host_end(object),
-            Object::Port { host_if, bridge } => {
+            Object::Port { host_if, bridge, .. } => {
                 let bridge = host.link(bridge).map(|link| link.index);
                 bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
             }

@@ -55,6 +55,13 @@ pub(super) struct Endpoint {
     pub(super) attach: Backend,
 }
 
+impl Network {
+    /// Hardware address that namespaces see the gateway have.
+    pub(super) fn seen_mac(&self) -> Mac {
+        if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
+    }
+}
+
 impl Desired {
     /// Settles what the request leaves open. `actual` is without the garbage that the plan removes first; `former` are
     /// endpoints among it.

@@ -127,7 +127,11 @@ fn outside(object: &Object, make: bool) -> Vec<String> {
         }
         Object::GatewayAddress { bridge, address } => format!("ip addr {add} {address} dev {}", word(bridge)),
         Object::LinkUp { name } => format!("ip link set {} {up}", word(name)),
-        Object::Port { host_if, bridge } if make => format!("ip link set {} master {}", word(host_if), word(bridge)),
+        Object::Port { host_if, bridge, learns } if make => {
+            let mut lines = vec![format!("ip link set {} master {}", word(host_if), word(bridge))];
+            lines.extend((!learns).then(|| format!("bridge link set dev {} learning off flood off", word(host_if))));
+            return lines;
+        }
         Object::Port { host_if, .. } => format!("ip link set {} nomaster", word(host_if)),
         Object::Fdb { host_if, mac } => {
             format!("bridge fdb {replace} {} dev {} master static", mac_text(*mac), word(host_if))
@@ -173,13 +177,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         let verb = if make { "update" } else { "delete" };
         vec![format!("bpftool map {verb} pinned {pins}/maps/{map} key {what}")]
     };
-    let hook = |program: &str, direction: &str, interface: &str| {
-        let interface = word(interface);
-        match make {
-            true => format!("bpftool net attach tcx_{direction} pinned {pins}/progs/{program} dev {interface}"),
-            false => format!("bpftool net detach tcx_{direction} dev {interface}"),
-        }
-    };
+    let hook = |program: &str, direction: &str, interface: &str| hook(program, direction, interface, make, pins);
     match object {
         Object::Dataplane(sizes) if make => {
             let mut lines =
@@ -196,7 +194,10 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         Object::Sysctl(SysctlRecord { path, original, ours, .. }) => {
             vec![format!("sysctl -w {}={}", key(path), if make { ours } else { original })]
         }
-        Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } => record("UPLINKS", name),
+        Object::Uplink { name, .. } | Object::UplinkAddress { name, .. } | Object::UplinkName { to: name, .. } => {
+            record("UPLINKS", name)
+        }
+        Object::NetworkUplink { network, .. } => record("NETWORKS", network),
         Object::Network(spec) => {
             let mut lines = record("NETWORKS", &spec.bridge);
             lines.extend(treatment_note(spec.treatment).filter(|_| make));
@@ -214,19 +215,31 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_end(object, make, pins),
         Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
         Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),
-        Object::UplinkHooks { name, layer, .. } => {
-            let [to, from] = match layer {
-                LinkLayer::None => ["to_uplink_l3", "from_uplink_l3"],
-                LinkLayer::Ethernet | LinkLayer::Other(_) => ["to_uplink", "from_uplink"],
-            };
-            let mut hooks = vec![hook(to, "egress", name), hook(from, "ingress", name)];
-            if !make {
-                hooks.reverse();
-            }
-            hooks
-        }
+        Object::UplinkHooks { name, layer, .. } => uplink_hooks(name, *layer, make, pins),
         _ => Vec::new(),
     }
+}
+
+/// A program at an interface.
+fn hook(program: &str, direction: &str, interface: &str, make: bool, pins: &str) -> String {
+    let interface = word(interface);
+    match make {
+        true => format!("bpftool net attach tcx_{direction} pinned {pins}/progs/{program} dev {interface}"),
+        false => format!("bpftool net detach tcx_{direction} dev {interface}"),
+    }
+}
+
+/// The programs of an uplink: the guard is attached first and detached last.
+fn uplink_hooks(name: &str, layer: LinkLayer, make: bool, pins: &str) -> Vec<String> {
+    let [to, from] = match layer {
+        LinkLayer::None => ["to_uplink_l3", "from_uplink_l3"],
+        LinkLayer::Ethernet | LinkLayer::Other(_) => ["to_uplink", "from_uplink"],
+    };
+    let mut hooks = vec![hook(to, "egress", name, make, pins), hook(from, "ingress", name, make, pins)];
+    if !make {
+        hooks.reverse();
+    }
+    hooks
 }
 
 /// The program of a host end.

@@ -12,8 +12,13 @@ impl Actual {
     /// Whether the host end of an endpoint's record still exists.
     #[must_use]
     pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
-        self.is_unseen(endpoint)
-            || self.host.net.by_index(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
+        self.is_unseen(endpoint) || self.recorded(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
+    }
+
+    /// The interface of a record, if it is still the one that was recorded.
+    #[must_use]
+    pub(super) fn recorded(&self, index: u32) -> Option<&Link> {
+        self.host.net.by_index(index).filter(|_| self.records.devices.contains(&index))
     }
 
     /// Whether the host end of an endpoint's record is there, and nothing more was asked.
@@ -25,7 +30,7 @@ impl Actual {
     /// The bridge of a network's record, if it still exists.
     #[must_use]
     pub(super) fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
-        self.host.net.by_index(network.index).filter(|link| self.host.owner.has_bridge(link))
+        self.recorded(network.index).filter(|link| self.host.owner.has_bridge(link))
     }
 
     /// Host ends that no record mentions.
@@ -79,6 +84,7 @@ impl Actual {
         self.host.net.forget(index);
         self.host.fdb.retain(|entry| entry.port != index);
         self.host.sysctls.remove(&super::forwarding(name));
+        self.host.sysctls.remove(&super::arp_ignore(name));
         self.host
             .net
             .links

@@ -93,6 +93,7 @@ const NETWORK: &str = "net";
 const ENDPOINT_OF: &str = "ep";
 
 const GATEWAY: [u8; 2] = [0x02, 0x66];
+const VIRTUAL_GATEWAY: [u8; 2] = [0x02, 0x67];
 const ENDPOINT: [u8; 2] = [0x02, 0x77];
 const HOST_END: [u8; 2] = [0x02, 0x68];
 
@@ -100,6 +101,13 @@ const HOST_END: [u8; 2] = [0x02, 0x68];
 #[must_use]
 pub(super) fn gateway_mac(gateway: Ipv4Addr) -> Mac {
     mac(GATEWAY, gateway)
+}
+
+/// Hardware address that a namespace sees the gateway have where programs forward. Nobody has it: what the programs leave to the
+/// kernel they address to the bridge, and without them the bridge takes nothing that is to be routed.
+#[must_use]
+pub(super) fn virtual_gateway_mac(gateway: Ipv4Addr) -> Mac {
+    mac(VIRTUAL_GATEWAY, gateway)
 }
 
 /// Hardware address inside the namespace.

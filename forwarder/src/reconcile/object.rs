@@ -108,6 +108,26 @@ pub enum Object {
         /// What it should say.
         to: Ipv4Addr,
     },
+    /// The name of an uplink that has a record: it was renamed.
+    UplinkName {
+        /// Its ifindex.
+        index: u32,
+        /// What the record says.
+        from: String,
+        /// What it should say.
+        to: String,
+    },
+    /// A network leads through another uplink: the former was deleted.
+    NetworkUplink {
+        /// Name of the network.
+        network: String,
+        /// ifindex of its bridge.
+        bridge: u32,
+        /// ifindex of the former uplink.
+        from: u32,
+        /// ifindex of the other one.
+        to: u32,
+    },
     /// The programs at an uplink: `to_uplink` is attached first and detached last.
     UplinkHooks {
         /// The uplink's name.
@@ -216,6 +236,8 @@ pub enum Object {
         host_if: String,
         /// Name of the bridge.
         bridge: String,
+        /// The bridge learns hardware addresses behind it, and sends there what is for an unknown one.
+        learns: bool,
     },
     /// A static forwarding entry of the bridge.
     Fdb {
@@ -383,7 +405,10 @@ impl Object {
             Self::Undo(_) => ("remember", "forget"),
             Self::Sysctl(_) => ("set", "restore"),
             Self::Uplink { .. } | Self::Network(_) | Self::Endpoint(_) => ("record", "forget"),
-            Self::UplinkAddress { .. } | Self::EndpointBridge { .. } => ("correct", "revert"),
+            Self::UplinkAddress { .. }
+            | Self::UplinkName { .. }
+            | Self::NetworkUplink { .. }
+            | Self::EndpointBridge { .. } => ("correct", "revert"),
             Self::EndpointAttach { .. } => ("change", "revert"),
             Self::UplinkHooks { .. }
             | Self::NetworkHook { .. }
@@ -417,6 +442,8 @@ impl fmt::Display for Object {
             Self::Sysctl(SysctlRecord { path, .. }) => write!(f, "{path}"),
             Self::Uplink { name, .. } => write!(f, "uplink {name}"),
             Self::UplinkAddress { name, to, .. } => write!(f, "address {to} of uplink {name}"),
+            Self::UplinkName { from, to, .. } => write!(f, "name of uplink {from} to {to}"),
+            Self::NetworkUplink { network, to, .. } => write!(f, "uplink of network {network}: interface {to}"),
             Self::UplinkHooks { name, .. } => write!(f, "programs to_uplink and from_uplink at {name}"),
             Self::UplinkXdp { name, .. } => write!(f, "XDP program xdp_from_uplink at {name}"),
             Self::Bridge(spec) => write!(f, "bridge {}", spec.name),
@@ -439,7 +466,7 @@ impl fmt::Display for Object {
                 write!(f, "program from_ns at {host_if} from {} to {}", from.name(), to.name())
             }
             Self::EndpointXdp { host_if, .. } => write!(f, "XDP program xdp_from_ns at {host_if}"),
-            Self::Port { host_if, bridge } => write!(f, "port {host_if} of bridge {bridge}"),
+            Self::Port { host_if, bridge, .. } => write!(f, "port {host_if} of bridge {bridge}"),
             Self::Fdb { host_if, mac } => write!(f, "forwarding entry {} of {host_if}", mac_text(*mac)),
             Self::Neighbour { bridge, address, .. } => write!(f, "neighbour {address} of {bridge}"),
             Self::Loopback { ns } => write!(f, "lo in {ns}"),

@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, TableRecord, Treatment};
-use crate::{dataplane::Backend, netlink::Mac, text::option};
+use super::{Datapath, Net, TableRecord, Treatment, up::forwarding};
+use crate::{
+    dataplane::Backend,
+    netlink::{Link, Mac},
+    text::option,
+};
 
 /// A network, by its bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct EndpointRecord {
     pub index: u32,
     /// ifindex of the network's bridge.
     pub network_index: u32,
+    /// ifindex of the uplink.
+    pub uplink: u32,
     /// Name of the network.
     pub network: String,
     /// Name of the namespace, if it has one.
@@ -119,6 +125,26 @@ pub struct SysctlRecord {
     pub interface: Option<Interface>,
 }
 
+impl SysctlRecord {
+    /// The same where it is now: at the interface that it belongs to, whatever that is called by now. None if it has gone.
+    ///
+    /// Its number alone may be another's by now. It is the same if its name or its hardware address is.
+    #[must_use]
+    pub fn now(&self, net: &Net) -> Option<Self> {
+        let Some(interface) = &self.interface else { return Some(self.clone()) };
+        let is_same = |link: &&Link| link.name == interface.name || link.mac == interface.mac;
+        let link = net.by_index(interface.index).filter(is_same)?;
+        let moved = self.path == forwarding(&interface.name);
+        Some(Self { path: if moved { forwarding(&link.name) } else { self.path.clone() }, ..self.clone() })
+    }
+
+    /// Whether it is of the interface with this number.
+    #[must_use]
+    pub fn is_of(&self, index: u32) -> bool {
+        self.interface.as_ref().is_some_and(|interface| interface.index == index)
+    }
+}
+
 /// An interface as it was when something of it was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -143,6 +169,8 @@ pub struct Records {
     pub others: Vec<String>,
     /// Something is pinned for this host namespace, if only what an interrupted command left.
     pub pinned: bool,
+    /// Interfaces that are still the ones that the records are about, by number: the kernel says so.
+    pub devices: BTreeSet<u32>,
     /// Networks.
     pub networks: Vec<NetworkRecord>,
     /// Endpoints.

@@ -4,3 +4,4 @@ mod lifecycle;
 mod refusals;
 mod remedies;
 mod sequences;
+mod uplinks;

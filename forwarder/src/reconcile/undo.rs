@@ -163,7 +163,9 @@ impl Undo {
             (Self::Netns { name, .. }, Object::Netns { name: other }) => name == other,
             // What was only looked at tells whether to restore the others: it is needed as long as they are.
             (Self::Sysctl(record), Object::Sysctl(other)) => {
-                record.path == other.path || record.original == record.ours
+                let same =
+                    record.interface == other.interface && (record.interface.is_some() || record.path == other.path);
+                same || record.original == record.ours
             }
             (
                 Self::Masquerade { network },

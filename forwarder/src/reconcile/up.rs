@@ -12,7 +12,7 @@ use super::{
     SysctlRecord, Target, TargetRef, Undo, UpRequest, advice,
     desired::{Desired, Network, network_name},
     down::refuse_others,
-    garbage, names,
+    garbage, mend, names,
     uplink::Uplink,
 };
 use crate::{
@@ -31,11 +31,19 @@ pub fn forwarding(interface: &str) -> String {
     format!("net/ipv4/conf/{interface}/forwarding")
 }
 
+/// The sysctl that says which ARP requests are answered at an interface: 8 is none (Documentation/networking/ip-sysctl.rst).
+#[must_use]
+pub fn arp_ignore(interface: &str) -> String {
+    format!("net/ipv4/conf/{interface}/arp_ignore")
+}
+
 /// What `up` is going to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpPlan {
     /// In this order; empty when there is nothing to do.
     pub ops: Vec<Op>,
+    /// How many of the first operations stay done if a later one fails: they mend what others use.
+    pub lasting: usize,
     /// The network joined.
     pub network: String,
     /// Name of the host end.
@@ -53,6 +61,8 @@ pub struct UpPlan {
 pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     refuse_others(&actual.records.others, "add to")?;
     let name = network_name(request, actual)?;
+    let mended = mend::uplinks(actual, request.uplink.as_deref().map(|uplink| (name.as_str(), uplink)));
+    let (mends, actual) = (mended.ops, &*mended.actual);
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
     ops.extend(strays(actual, &name));
@@ -63,8 +73,11 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     let wanted = wanted(request, &rest, &desired, &former);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     let room = advice::room(&rest, &desired);
-    let warnings = advice::warnings(request, &rest, &desired);
-    Ok(UpPlan { ops, warnings, room, network: desired.network.name, host_if: desired.endpoint.host_if })
+    let mut warnings = advice::warnings(request, &rest, &desired);
+    warnings.extend(mended.notes);
+    let lasting = mends.len();
+    ops.splice(0..0, mends);
+    Ok(UpPlan { ops, lasting, warnings, room, network: desired.network.name, host_if: desired.endpoint.host_if })
 }
 
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
@@ -163,7 +176,11 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
 }
 
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
-    let uplink = &network.uplink;
+    uplink_objects(actual, &network.uplink, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
+}
+
+/// Everything of an uplink, the guard of what leaves before anything leads through it.
+pub(super) fn uplink_objects(actual: &Actual, uplink: &Uplink, ebpf: bool, xdp: bool) -> Vec<Object> {
     let (name, index, address) = (uplink.name.clone(), uplink.index, uplink.address);
     let mut objects = uplink_sysctls(actual, uplink);
     objects.push(Object::Uplink { name: name.clone(), index, address });
@@ -174,10 +191,10 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
         from: record.address,
         to: address,
     }));
-    if network.datapath.is_ebpf() {
+    if ebpf {
         objects.push(Object::UplinkHooks { name: name.clone(), index, layer: uplink.layer });
     }
-    if network.datapath == Datapath::Xdp {
+    if xdp {
         objects.push(Object::UplinkXdp { name, index });
     }
     objects
@@ -186,8 +203,9 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
 /// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
 fn uplink_sysctls(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
     let path = forwarding(&uplink.name);
-    if let Some(record) = actual.changed_sysctls().find(|record| record.path == path) {
-        return vec![Object::Sysctl(record.clone())];
+    let changed = actual.changed_sysctls().filter(|record| record.is_of(uplink.index));
+    if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
+        return vec![Object::Sysctl(record)];
     }
     let value = |path: &str| actual.host.sysctls.get(path).cloned();
     let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
@@ -209,6 +227,11 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     // It goes with the bridge: nothing to remember.
     let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
     objects.push(Object::Sysctl(record));
+    if datapath.is_ebpf() {
+        // The bridge tells nobody its hardware address: see `names::virtual_gateway_mac`.
+        let (path, ours) = (arp_ignore(&bridge), "8".into());
+        objects.push(Object::Sysctl(SysctlRecord { path, original: "0".into(), ours, interface: None }));
+    }
     let spec = NetworkSpec {
         name: name.clone(),
         index: None,
@@ -272,16 +295,17 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
-    let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac));
+    let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
     objects.push(Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge });
     objects
 }
 
-fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac) -> [Object; 3] {
+/// The host end as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
+fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
     [
-        Object::Port { host_if: host_if.clone(), bridge: bridge.clone() },
+        Object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others },
         Object::Fdb { host_if, mac },
         Object::Neighbour { bridge, address, mac },
     ]
@@ -311,7 +335,7 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         let from = actual.attached().map(|record| record.attach);
         objects.extend(from.map(|from| Object::EndpointAttach { host_if, from, to: attach }));
     }
-    objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac));
+    objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     objects
 }
 
@@ -330,7 +354,7 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
         ns_if: NS_IF.into(),
         address: endpoint.address,
         mac: endpoint.mac,
-        gateway_mac: network.mac,
+        gateway_mac: network.seen_mac(),
         mtu: network.mtu,
         datapath: network.datapath,
         treatment: network.treatment,
@@ -365,7 +389,7 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
         Object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address },
         Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
         Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
-        Object::NsNeighbour { ns, ns_if, gateway, mac: network.mac },
+        Object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() },
     ]);
     objects
 }

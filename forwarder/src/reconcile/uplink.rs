@@ -48,11 +48,14 @@ pub(super) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
 /// It has gone, or is not fit for a further endpoint.
 pub(super) fn of_network(actual: &Actual, network: &NetworkRecord, attached: bool) -> Result<Uplink> {
     let record = actual.records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
-    let Some(link) = actual.host.net.by_index(network.uplink) else {
+    let Some(link) = actual.recorded(network.uplink) else {
         let name = record.map_or_else(|| format!("with index {}", network.uplink), |uplink| uplink.name.clone());
-        let why = format!("its uplink {name} was deleted (an interface made anew under its name is another one)");
-        return Err(Error::new(Kind::Conflict, "join", format!("network {}", network.name), why)
-            .remedy("take the network down first: `fwd down --all`, or `fwd down` for each of its namespaces"));
+        let why = match actual.host.net.link(&name).map(|link| ready(actual, link)) {
+            Some(Err(error)) => format!("its uplink {name} was made anew, and cannot be used yet: {}", error.why),
+            _ => format!("its uplink {name} is gone"),
+        };
+        let remedy = format!("set {name} up again, or name another: --uplink IFACE{}", among(actual));
+        return Err(Error::new(Kind::Conflict, "join", format!("network {}", network.name), why).remedy(remedy));
     };
     match (record, attached) {
         (Some(record), true) => {

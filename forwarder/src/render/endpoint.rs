@@ -61,8 +61,7 @@ pub struct EndpointView {
     pub ns_created: bool,
     /// Host end of the veth pair.
     pub host_if: Untrusted,
-    /// Whether the host end has been deleted by hand; said in text only.
-    #[serde(skip)]
+    /// Whether the host end has gone: deleted by hand, or with its namespace.
     pub gone: bool,
     /// Interface inside.
     pub ns_if: Untrusted,
@@ -70,8 +69,12 @@ pub struct EndpointView {
     pub addresses: Vec<IpNet>,
     /// Gateways: the bridge's addresses.
     pub gateways: Vec<IpAddr>,
-    /// Interface to the outside.
+    /// Interface to the outside, as it was called when it was last looked at.
     pub uplink: Untrusted,
+    /// What it is called now; none if it has gone.
+    pub uplink_now: Option<Untrusted>,
+    /// `up`, `down` or `gone`.
+    pub uplink_state: String,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
     /// How the program is attached to the host end, `tcx` or `clsact`; none with the kernel's own data path.
@@ -129,6 +132,16 @@ impl EndpointView {
     /// The host end, and whether it is still there.
     fn host_end(&self) -> (String, Tone) {
         if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
+    }
+
+    /// The uplink, and what is not as it was.
+    pub(super) fn uplink(&self, look: &Look) -> String {
+        let now = self.uplink_now.as_ref().filter(|now| **now != self.uplink);
+        let name = now.map_or_else(|| self.uplink.to_string(), |now| format!("{now} (was {})", self.uplink));
+        match self.uplink_state.as_str() {
+            "up" => name,
+            state => format!("{name} {}", look.paint(Tone::Bad, &format!("({state})"))),
+        }
     }
 
     /// The data path, and how it is attached where there are several ways.
@@ -196,7 +209,8 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     let Some(first) = endpoints.first() else { return Ok(()) };
     let name = look.paint(Tone::Strong, &first.network.to_string());
     let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
-    writeln!(out, "{name}  {}, uplink {}, datapath {}{options}", first.gateways(), first.uplink, first.datapath())?;
+    let (gateways, uplink, datapath) = (first.gateways(), first.uplink(look), first.datapath());
+    writeln!(out, "{name}  {gateways}, uplink {uplink}, datapath {datapath}{options}")?;
     let columns = [
         ("NAMESPACE", Holds::Name),
         ("HOST IF", Holds::Text),

@@ -36,8 +36,10 @@ pub struct InspectView {
     pub host_if_running: Option<bool>,
     /// Whether the program is attached to the host end (never with `--datapath kernel`).
     pub attached: bool,
-    /// Address of the uplink behind which the namespace appears.
+    /// Address of the uplink behind which the namespace appears, as it was when it was last looked at.
     pub uplink_address: Option<IpAddr>,
+    /// The address that the uplink has now; none if it has none, or has gone.
+    pub uplink_address_now: Option<IpAddr>,
     /// Whether `up` wrote /etc/netns/NAME/resolv.conf.
     pub resolv_conf: bool,
     /// The flow table of the host, if there is one.
@@ -82,6 +84,18 @@ impl InspectView {
         }
     }
 
+    /// The address of the uplink, and what it has instead by now.
+    fn uplink_addresses(&self) -> String {
+        let shown =
+            |address: Option<IpAddr>| address.map_or_else(|| "none".into(), |address: IpAddr| address.to_string());
+        let gone = self.endpoint.uplink_now.is_none();
+        match (self.uplink_address, self.uplink_address_now) {
+            (None, _) if gone => String::new(),
+            (was, now) if was == now || gone => shown(was),
+            (was, now) => format!("{} (now {})", shown(was), shown(now)),
+        }
+    }
+
     /// All but the counters.
     fn facts(&self, look: &Look) -> Facts {
         let endpoint = &self.endpoint;
@@ -97,7 +111,7 @@ impl InspectView {
             (Some(_), false) => "program NOT attached".into(),
         };
         let traffic = |packets, bytes| format!("{}, {}", units::counted(packets, "packet"), units::bytes(bytes));
-        let uplink = [Some(endpoint.uplink.to_string()), self.uplink_address.map(|address| address.to_string())];
+        let uplink = format!("{} {}", endpoint.uplink(look), self.uplink_addresses());
         let flows = endpoint.flows.map(|flows| {
             let FlowCounts { half_open, established, closing, limit } = flows;
             format!("{established} established of {limit}, {half_open} half-open, {closing} closing")
@@ -112,7 +126,7 @@ impl InspectView {
             .add("inside", format!("{} {}, {}, mtu {}", endpoint.ns_if, endpoint.addresses(), self.mac, endpoint.mtu))
             .add("host end", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
-            .add("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "))
+            .add("uplink", uplink.trim_end())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
             .add("guard", if endpoint.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" })
             .add("resolver", self.resolver())

@@ -10,6 +10,7 @@ mod error;
 mod facts;
 mod flow;
 mod heat;
+mod host;
 mod inspect;
 mod latency;
 mod list;
@@ -29,6 +30,7 @@ use serde::Serialize;
 pub use endpoint::{EndpointView, FlowCounts, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use flow::FlowView;
+pub use host::{CollectedView, GcView, HostView};
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};
 pub use latency::{
     LatencyCost, LatencyFigures, LatencyHead, LatencyInterval, LatencyPathView, LatencyView, LatencyWay,

@@ -1,10 +1,10 @@
 //! Views made by hand, for tests.
 
 use super::{
-    DownView, EndpointView, FlowCounts, FlowView, InspectView, InterfaceView, LatencyCost, LatencyInterval,
-    LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange, NamespaceView, NatView, PeerView,
-    PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView, RetriesView, StatView, StatsView, StepView,
-    TableView, UpView, WhereView,
+    CollectedView, DownView, EndpointView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
+    LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
+    NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
+    RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
 };
 use crate::latency::Distribution;
 
@@ -27,6 +27,8 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         addresses: vec![format!("10.77.{third}.{host}/24").parse().unwrap()],
         gateways: vec![format!("10.77.{third}.1").parse().unwrap()],
         uplink: "eth0".into(),
+        uplink_now: Some("eth0".into()),
+        uplink_state: "up".into(),
         datapath: "tc".into(),
         attach: Some("tcx".into()),
         xdp: None,
@@ -186,12 +188,42 @@ pub(crate) fn inspect() -> InspectView {
         host_if_running: Some(true),
         attached: true,
         uplink_address: Some("198.51.100.2".parse().unwrap()),
+        uplink_address_now: Some("198.51.100.2".parse().unwrap()),
         resolv_conf: true,
         table: Some(table()),
         programs: Some(programs(true)),
         verdicts,
         warnings: vec![],
     }
+}
+
+pub(crate) fn hosts() -> Vec<HostView> {
+    let host = |cookie, name: Option<&str>, exists, memory_bytes: Option<u64>| HostView {
+        cookie,
+        this: cookie == 1,
+        names: name.into_iter().map(Into::into).collect(),
+        exists,
+        versions: vec!["v5".into()],
+        networks: memory_bytes.map(|_| 1),
+        endpoints: memory_bytes.map(|_| 2),
+        memory_bytes,
+    };
+    let mebibytes = Some(61 << 20);
+    vec![
+        host(1, None, Some(true), mebibytes),
+        host(4711, Some("lab"), Some(true), mebibytes),
+        host(4720, None, Some(false), mebibytes),
+        host(4731, None, None, None),
+    ]
+}
+
+pub(crate) fn gc() -> GcView {
+    let host = CollectedView {
+        cookie: 4720,
+        removed: vec!["programs and maps of version v5".into(), "namespace mynet".into()],
+        left: vec!["namespace other, which has interfaces of others".into()],
+    };
+    GcView { changed: true, hosts: vec![host] }
 }
 
 pub(crate) fn reload() -> ReloadView {

@@ -123,6 +123,40 @@ fn programs_of_another_build_are_named() {
 }
 
 #[test]
+fn uplink_that_is_not_as_it_was_is_told() {
+    let lines = |change: &dyn Fn(&mut super::InspectView)| {
+        let mut view = samples::inspect();
+        change(&mut view);
+        let listed = fitting(&vec![view.endpoint.clone()], 80);
+        (listed.lines().next().unwrap_or_default().to_owned(), fitting(&view, 80))
+    };
+    let (listed, inspected) = lines(&|view| {
+        view.endpoint.uplink_now = Some("wan0".into());
+        view.uplink_address_now = Some("198.51.100.9".parse().unwrap());
+    });
+    assert!(listed.contains("uplink wan0 (was eth0), "), "{listed}");
+    assert!(inspected.contains("wan0 (was eth0) 198.51.100.2 (now 198.51.100.9)"), "{inspected}");
+    let (listed, inspected) = lines(&|view| {
+        (view.endpoint.uplink_now, view.uplink_address_now) = (None, None);
+        view.endpoint.uplink_state = "gone".into();
+    });
+    assert!(listed.contains("uplink eth0 (gone), "), "{listed}");
+    assert!(inspected.contains("eth0 (gone) 198.51.100.2\n"), "{inspected}");
+    let (listed, inspected) = lines(&|view| {
+        view.endpoint.uplink_state = "down".into();
+        view.uplink_address_now = None;
+    });
+    assert!(listed.contains("uplink eth0 (down), "), "{listed}");
+    assert!(inspected.contains("eth0 (down) 198.51.100.2 (now none)"), "{inspected}");
+}
+
+#[test]
+fn hosts_that_are_gone_are_shown_and_told_when_they_are_removed() {
+    assert_snapshot!(fitting(&samples::hosts(), 80));
+    assert_snapshot!(fitting(&samples::gc(), 80));
+}
+
+#[test]
 fn inspect_tells_all_about_an_endpoint() {
     assert_snapshot!(fitting(&samples::inspect(), 80));
 }
@@ -253,6 +287,8 @@ fn docs_name_every_key() {
         ("down", json(&|out| write_json(&samples::down(), out).unwrap())),
         ("ls", json(&|out| write_json(&samples::endpoints(), out).unwrap())),
         ("reload", json(&|out| write_json(&samples::reload(), out).unwrap())),
+        ("ls --all-hosts", json(&|out| write_json(&samples::hosts(), out).unwrap())),
+        ("gc", json(&|out| write_json(&samples::gc(), out).unwrap())),
         ("inspect", json(&|out| write_json(&samples::inspect(), out).unwrap())),
         ("inspect --if", json(&|out| write_json(&samples::veth(), out).unwrap())),
         ("inspect --if", json(&|out| write_json(&samples::bridge(), out).unwrap())),

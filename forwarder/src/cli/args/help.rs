@@ -35,6 +35,16 @@ Examples:
   fwd inspect mynet --json | jq .programs    are they this fwd's?
   fwd reload";
 
+pub(super) const GC: &str = "\
+A host here is a network namespace in which `fwd up` was run, such as one given
+by --host-netns. What it had pinned is removed by the next command of any host,
+once it is gone; this does it at once, and deletes namespaces that `up` had made
+for it and that have nothing inside.
+
+Examples:
+  fwd ls --all-hosts     which there are, and which are gone
+  fwd gc";
+
 pub(super) const EXEC: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/

@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
-pub(crate) use show::{FlowsArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
+pub(crate) use show::{FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
 
@@ -101,6 +101,9 @@ pub(crate) enum Command {
     /// Replace the programs by those of this build, under traffic
     #[command(after_help = help::RELOAD)]
     Reload(ReloadArgs),
+    /// Remove what is left of hosts whose namespace is gone
+    #[command(after_help = help::GC)]
+    Gc(GcArgs),
     /// Run a command inside a namespace
     #[command(after_help = help::EXEC)]
     Exec(ExecArgs),

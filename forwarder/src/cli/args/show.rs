@@ -9,11 +9,18 @@ use super::TargetArgs;
 pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Instead, every host whose pins are in the run directory, also those that are gone
+    #[arg(long, conflicts_with_all = ["name", "ns", "pid", "netns"])]
+    pub(crate) all_hosts: bool,
 }
 
 /// `fwd reload`.
 #[derive(Args, Debug)]
 pub(crate) struct ReloadArgs {}
+
+/// `fwd gc`.
+#[derive(Args, Debug)]
+pub(crate) struct GcArgs {}
 
 /// `fwd inspect`.
 #[derive(Args, Debug)]

@@ -1,8 +1,9 @@
 //! `fwd inspect` of an endpoint.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use forwarder_common::abi::{Endpoint, endpoint_flags};
+use ipnet::IpNet;
 
 use super::{interface, ls, nat, reload, stats};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     },
     dataplane::{Hook, name_of},
     execute,
+    netlink::Netlink,
     netns::{Name, resolv},
     render::InspectView,
 };
@@ -62,9 +64,13 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
         mac: mac(endpoint.mac),
         gateway_mac: mac(endpoint.gateway_mac),
         host_ifindex: ifindex,
-        host_if_running: state.host_end(ifindex, endpoint).map(|link| link.running),
+        host_if_running: state.host_end(ifindex).map(|link| link.running),
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
+        uplink_address_now: match state.uplink(endpoint) {
+            Some(link) => first_address(link.index)?.map(IpAddr::V4),
+            None => None,
+        },
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
         table: nat::loaded_table(&state.plane)?,
         programs: state.plane.programs()?.map(reload::view),
@@ -77,6 +83,15 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
 fn has_resolver(endpoint: &Endpoint) -> bool {
     let name = Name::try_from(name_of(&endpoint.ns).as_str());
     name.is_ok_and(|name| resolv::is_ours(&resolv::Roots::default(), &name))
+}
+
+/// The first IPv4 address of an interface of the host.
+fn first_address(ifindex: u32) -> Result<Option<Ipv4Addr>> {
+    let addresses = Netlink::here()?.addresses(Some(ifindex))?;
+    Ok(addresses.into_iter().find_map(|(_, address)| match address {
+        IpNet::V4(net) => Some(net.addr()),
+        IpNet::V6(_) => None,
+    }))
 }
 
 /// A MAC as `ip link` writes it.

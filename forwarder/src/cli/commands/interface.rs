@@ -8,7 +8,6 @@ use super::inspect::mac;
 use crate::{
     Error, Kind, Result,
     cli::{session::Session, state::State, target},
-    dataplane::name_of,
     netlink::{Link, Netlink},
     netns::{self, Listed, Name, Netns},
     reconcile::TargetRef,
@@ -32,8 +31,8 @@ pub(super) fn view(
         Some("bridge") => finder.netlink.bridge_ports(link.index)?,
         _ => Vec::new(),
     };
-    let in_host = ns.is_same(&session.host)?;
-    let owner = |link: &Link| state.and_then(|state| owner(state, link, inode, in_host));
+    let (cookie, in_host) = (ns.cookie()?, ns.is_same(&session.host)?);
+    let owner = |link: &Link| state.and_then(|state| owner(state, link, cookie, in_host));
     let port = |port: &Link| {
         let addresses = match (state, owner(port)) {
             (Some(state), Some((_, endpoint))) => state.address(&endpoint).into_iter().collect(),
@@ -68,9 +67,13 @@ pub(super) fn view(
 }
 
 /// The endpoint that a link belongs to: as its host end, or as its interface inside.
-fn owner(state: &State, link: &Link, inode: u64, in_host: bool) -> Option<(u32, Endpoint)> {
+fn owner(state: &State, link: &Link, cookie: u64, in_host: bool) -> Option<(u32, Endpoint)> {
     let is_part = |(ifindex, endpoint): &&(u32, Endpoint)| {
-        let inside = endpoint.netns_inode == inode && name_of(&endpoint.ns_if) == link.name;
+        // Numbers of namespaces and of interfaces are given anew; the cookie is not, and the kernel tells whether the host end is
+        // still the one that was recorded.
+        let Some(host_end) = state.host_end(*ifindex) else { return false };
+        let inside =
+            endpoint.netns_cookie == cookie && link.peer == Some(*ifindex) && host_end.peer == Some(link.index);
         inside || (in_host && *ifindex == link.index)
     };
     state.endpoints.iter().find(is_part).copied()

@@ -10,11 +10,16 @@ use crate::{
         target,
     },
     dataplane::Dataplane,
-    render::LsView,
+    execute::{self, KnownHost},
+    netns,
+    render::{HostView, LsView},
 };
 
 /// Lists the endpoints, by network.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
+    if args.all_hosts {
+        return hosts(session);
+    }
     let target = target::given(&args.target)?;
     let state = State::read(session)?;
     let others = Dataplane::other_versions(&session.run_dir, session.host.cookie()?)?;
@@ -33,6 +38,21 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
         (None, None) => LsView { endpoints: Vec::new(), nat: None },
     };
     session.emit(&view)
+}
+
+/// Lists the hosts of the run directory.
+fn hosts(session: &mut Session<'_, '_>) -> Result<()> {
+    let (own, mut names) = (session.host.cookie()?, netns::cookies_with_names()?);
+    let view = |host: KnownHost| {
+        let KnownHost { cookie, exists, versions, networks, endpoints, memory } = host;
+        let names = names.remove(&cookie);
+        // A namespace that can be found is there, whatever its pins say.
+        let exists = exists.or(names.is_some().then_some(true));
+        let names = names.unwrap_or_default().into_iter().map(Into::into).collect();
+        HostView { cookie, this: cookie == own, names, exists, versions, networks, endpoints, memory_bytes: memory }
+    };
+    let hosts: Vec<_> = execute::hosts(&session.context())?.into_iter().map(view).collect();
+    session.emit(&hosts)
 }
 
 fn other_version(name: &str) -> String {

@@ -4,6 +4,7 @@ pub(super) mod bench;
 pub(super) mod down;
 pub(super) mod exec;
 pub(super) mod flows;
+pub(super) mod gc;
 pub(super) mod inspect;
 pub(super) mod interface;
 pub(super) mod latency;

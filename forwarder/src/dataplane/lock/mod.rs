@@ -21,6 +21,8 @@ use self::gate::flock;
 use super::RunDir;
 use crate::{Context as _, Error, Kind, Result};
 
+/// How long it may take at least to get into the queue.
+const ENTERING: Duration = Duration::from_secs(2);
 /// How long the way out may take, which only removes what is empty.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -41,19 +43,24 @@ struct Ticket {
 }
 
 impl Lock {
-    /// Waits for the lock until `deadline` has passed.
+    /// Waits for the lock as long as the queue moves on: until somebody has held it for longer than `deadline`.
     ///
     /// # Errors
-    /// Somebody else holds it for longer; the error names them.
+    /// Somebody has; the error names them.
     pub fn acquire(run_dir: &RunDir, cookie: u64, deadline: Duration) -> Result<Self> {
-        let end = Instant::now() + deadline;
         let queue = run_dir.lock(cookie);
-        let (ticket, locked) = enqueue(run_dir, &queue, end)?;
+        let (ticket, locked) = enqueue(run_dir, &queue, Instant::now() + deadline.max(ENTERING))?;
         let lock = Self { run_dir: run_dir.clone(), ticket, _locked: locked };
+        let mut holder = lock.holder(&queue);
         while let Some(before) = lock.ahead(&queue)? {
-            if !before.await_end(end)? {
+            if before.await_end(Instant::now() + deadline)? {
+                continue;
+            }
+            let now = lock.holder(&queue);
+            if now.is_some() && now == holder {
                 return Err(lock.gives_up(&queue, deadline));
             }
+            holder = now;
         }
         Ok(lock)
     }
@@ -63,17 +70,26 @@ impl Lock {
         Ok(tickets(queue)?.into_iter().rfind(|ticket| ticket.number < self.ticket.number))
     }
 
+    /// Those before this one, of which the first holds the lock.
+    fn before(&self, queue: &Path) -> impl Iterator<Item = Ticket> + use<'_> {
+        let tickets = tickets(queue).unwrap_or_default().into_iter();
+        tickets.filter(|ticket| ticket.number < self.ticket.number && ticket.is_held())
+    }
+
+    fn holder(&self, queue: &Path) -> Option<Ticket> {
+        self.before(queue).next()
+    }
+
     /// Who has waited for too long says for whom.
     fn gives_up(&self, queue: &Path, deadline: Duration) -> Error {
-        let before = tickets(queue).unwrap_or_default();
-        let mut before = before.iter().filter(|ticket| ticket.number < self.ticket.number && ticket.is_held());
+        let mut before = self.before(queue);
         let holder = before.next().map_or_else(|| "another fwd".into(), |ticket| format!("pid {}", ticket.pid));
         let others = match before.count() {
             0 => String::new(),
             1 => ", and another command waits for it".into(),
             others => format!(", and {others} other commands wait for it"),
         };
-        let why = format!("{holder} holds it{others}; gave up after {deadline:?}");
+        let why = format!("{holder} has held it for {deadline:?} or longer{others}");
         Error::new(Kind::Failed, "lock", format!("the host (queue {})", queue.display()), why)
             .remedy("wait until that command is done, or end it")
     }
@@ -193,7 +209,7 @@ mod tests {
         let (_dir, run_dir) = run_dir();
         let first = Lock::acquire(&run_dir, 7, Duration::ZERO).unwrap();
         let refused = Lock::acquire(&run_dir, 7, Duration::ZERO).unwrap_err();
-        assert!(refused.why.contains(&format!("pid {} holds it;", std::process::id())), "{refused}");
+        assert!(refused.why.contains(&format!("pid {} has held it", std::process::id())), "{refused}");
         drop(Lock::acquire(&run_dir, 8, Duration::ZERO).unwrap());
         drop(first);
         drop(Lock::acquire(&run_dir, 7, Duration::ZERO).unwrap());
@@ -235,7 +251,7 @@ mod tests {
         // A ticket whose owner was killed, and one whose owner waits and gives up.
         File::create(queue.join("2-1")).unwrap();
         let refused = Lock::acquire(&run_dir, 7, Duration::from_millis(1)).unwrap_err();
-        assert!(refused.why.contains(&format!("pid {} holds it;", std::process::id())), "{refused}");
+        assert!(refused.why.contains(&format!("pid {} has held it", std::process::id())), "{refused}");
         thread::scope(|scope| {
             let waiting = scope.spawn(|| Lock::acquire(&run_dir, 7, LIMIT).map(drop));
             drop(first);

@@ -51,13 +51,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs `ops` in order. If one fails, what was made is removed again, the last first.
-    pub(super) fn run_or_undo(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Result<()> {
+    /// Runs `ops` in order. If one fails, what was made is removed again, the last first, but for the first `lasting` ones.
+    pub(super) fn run_or_undo(&mut self, ops: &[Op], lasting: usize, observer: &mut dyn Observer) -> Result<()> {
         for (index, op) in ops.iter().enumerate() {
             observer.before(index, op);
             if let Err(error) = self.run(op) {
-                let (done, _) = ops.split_at(index);
-                let left = self.undo(op, done);
+                let done = ops.get(lasting..index).unwrap_or_default();
+                let left = if index < lasting { Vec::new() } else { self.undo(op, done) };
                 return Err(with_leftovers(error, &left));
             }
             observer.after(index, op);
@@ -167,6 +167,8 @@ impl<'a> Runner<'a> {
             Object::Sysctl(record) => sysctl::write(&record.path, &record.ours),
             Object::Uplink { .. }
             | Object::UplinkAddress { .. }
+            | Object::UplinkName { .. }
+            | Object::NetworkUplink { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
             | Object::NetworkHook { .. }
@@ -201,6 +203,8 @@ impl<'a> Runner<'a> {
             Object::Sysctl(record) => sysctl::write(&record.path, &record.original),
             Object::Uplink { .. }
             | Object::UplinkAddress { .. }
+            | Object::UplinkName { .. }
+            | Object::NetworkUplink { .. }
             | Object::UplinkHooks { .. }
             | Object::Network(_)
             | Object::NetworkHook { .. }

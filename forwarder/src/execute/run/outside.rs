@@ -21,9 +21,10 @@ impl Runner<'_> {
             }
             Object::Isolation { network, bridge } => nft::ensure_isolation(&self.owner.rule(network), bridge).map(drop),
             Object::Veth { spec, ns } => self.netlink.create_veth(spec, self.namespace(ns)?).map(drop),
-            Object::Port { host_if, bridge } => {
-                let bridge = self.link(bridge)?.index;
-                self.netlink.set_controller(self.link(host_if)?.index, Some(bridge))
+            Object::Port { host_if, bridge, learns } => {
+                let (port, bridge) = (self.link(host_if)?.index, self.link(bridge)?.index);
+                self.netlink.set_controller(port, Some(bridge))?;
+                if *learns { Ok(()) } else { self.netlink.fix_port(port) }
             }
             Object::Fdb { host_if, mac } => self.netlink.add_fdb(self.link(host_if)?.index, *mac),
             Object::Neighbour { bridge, address, mac } => {

@@ -7,7 +7,7 @@ use forwarder_common::abi::endpoint_flags;
 use super::{super::record, Runner};
 use crate::{
     Error, Kind, Result,
-    dataplane::{Backend, XdpHook, name_of},
+    dataplane::{Backend, XdpHook, name, name_of},
     netlink::{LinkLayer, XdpMode},
     reconcile::{EndpointSpec, NetworkSpec, Object},
 };
@@ -19,9 +19,12 @@ impl Runner<'_> {
                 let plane = self.plane()?;
                 let counters = plane.free_counters(2)?;
                 let [inward, outward] = counters[..] else { return Err(no_counters()) };
+                plane.note_device(*index)?;
                 plane.put_uplink(*index, &record::of_uplink(name, *address, inward, outward)?)
             }
             Object::UplinkAddress { index, to, .. } => self.readdress(*index, *to),
+            Object::UplinkName { index, to, .. } => self.rename_uplink(*index, to),
+            Object::NetworkUplink { bridge, to, .. } => self.lead_through(*bridge, *to),
             Object::UplinkHooks { index, layer, .. } => self.plane()?.attach_uplink(*index, *layer != LinkLayer::None),
             Object::Network(spec) => self.record_network(spec),
             Object::NetworkHook { bridge, .. } => self.plane()?.attach_network(self.link(bridge)?.index),
@@ -41,6 +44,8 @@ impl Runner<'_> {
         match object {
             Object::Uplink { index, .. } => self.plane()?.remove_uplink(*index),
             Object::UplinkAddress { index, from, .. } => self.readdress(*index, *from),
+            Object::UplinkName { index, from, .. } => self.rename_uplink(*index, from),
+            Object::NetworkUplink { bridge, from, .. } => self.lead_through(*bridge, *from),
             Object::UplinkHooks { index, .. } => self.plane()?.detach_uplink(*index),
             Object::Network(NetworkSpec { index, bridge, .. }) => {
                 self.plane()?.remove_network(self.index(*index, bridge)?)
@@ -69,7 +74,9 @@ impl Runner<'_> {
         let plane = self.plane()?;
         let counters = plane.free_counters(usize::from(spec.datapath.is_ebpf()))?;
         let record = record::of_network(spec, counters.first().copied().unwrap_or_default())?;
-        plane.put_network(self.link(&spec.bridge)?.index, &record)
+        let index = self.link(&spec.bridge)?.index;
+        plane.note_device(index)?;
+        plane.put_network(index, &record)
     }
 
     fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {
@@ -84,6 +91,7 @@ impl Runner<'_> {
         let counters = plane.free_counters(1)?;
         let [counters] = counters[..] else { return Err(no_counters()) };
         let numbers = record::Numbers { network: bridge, counters };
+        plane.note_device(host_end)?;
         plane.put_endpoint(host_end, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
     }
 
@@ -125,6 +133,31 @@ impl Runner<'_> {
         let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;
         uplink.v4 = address.octets();
         plane.put_uplink(index, &uplink)
+    }
+
+    /// Gives an uplink another name.
+    fn rename_uplink(&self, index: u32, to: &str) -> Result<()> {
+        let plane = self.plane()?;
+        let uplink = plane.uplinks()?.into_iter().find(|(key, _)| *key == index);
+        let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;
+        uplink.ifname = name(to)?;
+        plane.put_uplink(index, &uplink)
+    }
+
+    /// Lets a network and its endpoints go out by another uplink.
+    fn lead_through(&self, bridge: u32, uplink: u32) -> Result<()> {
+        let plane = self.plane()?;
+        let network = plane.network(bridge)?;
+        let mut network = network.ok_or_else(|| unrecorded(format!("network of the bridge with index {bridge}")))?;
+        network.uplink = uplink;
+        plane.put_network(bridge, &network)?;
+        for (index, mut endpoint) in plane.endpoints()? {
+            if endpoint.network == bridge {
+                endpoint.uplink = uplink;
+                plane.put_endpoint(index, &endpoint)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     super::{
         EndpointRecord, Object, SysctlRecord, TargetRef, Undo, garbage,
-        up::{ALL_FORWARDING, ON, forwarding},
+        up::{ALL_FORWARDING, ON},
     },
     Scope, target,
 };
@@ -104,14 +104,14 @@ impl Scope<'_> {
         left.collect()
     }
 
-    /// Sysctls of other interfaces than the uplinks with these names.
-    pub(super) fn sysctls(&self, kept: &[String]) -> Vec<Object> {
+    /// Sysctls of other interfaces than the uplinks with these numbers.
+    pub(super) fn sysctls(&self, kept: &[u32]) -> Vec<Object> {
         if self.actual.host.other_owners_bridge().is_some() {
             return Vec::new();
         }
-        let needed: Vec<String> = kept.iter().map(|name| forwarding(name)).collect();
         let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
-        let (needed, free): (Vec<_>, Vec<_>) = changed.partition(|record| needed.contains(&record.path));
+        let (needed, free): (Vec<_>, Vec<_>) =
+            changed.partition(|record| kept.iter().any(|index| record.is_of(*index)));
         let mut objects: Vec<Object> = free.into_iter().flat_map(|record| self.restored(record)).collect();
         if needed.is_empty() {
             let witness = self.actual.changed_sysctls().find(|record| record.path == ALL_FORWARDING);
@@ -120,19 +120,16 @@ impl Scope<'_> {
         objects
     }
 
-    /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile.
+    /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile: where it is now, if the
+    /// interface was renamed. That of one that has gone is forgotten.
     fn restored(&self, record: &SysctlRecord) -> Vec<Object> {
-        let now = |path: &str| self.actual.host.sysctls.get(path).map(String::as_str);
+        let value = |path: &str| self.actual.host.sysctls.get(path).map(String::as_str);
         let witness = self.actual.changed_sysctls().find(|record| record.path == ALL_FORWARDING);
         let was_on = witness.is_some_and(|witness| witness.original == ON);
-        let wanted_by_others = now(ALL_FORWARDING) == Some(ON) && !was_on;
-        let restore = now(&record.path) == Some(record.ours.as_str()) && !wanted_by_others;
-        let mut objects = Vec::new();
-        if restore {
-            objects.push(Object::Sysctl(record.clone()));
-        }
-        objects.push(Object::Undo(Undo::Sysctl(record.clone())));
-        objects
+        let wanted_by_others = value(ALL_FORWARDING) == Some(ON) && !was_on;
+        let now = record.now(&self.actual.host.net).filter(|_| !wanted_by_others);
+        let ours = now.filter(|now| value(&now.path) == Some(now.ours.as_str()));
+        ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))]).collect()
     }
 
     /// Entries about namespaces that are deleted, or gone.

@@ -2,11 +2,14 @@
 
 mod log;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use forwarder_common::abi::ABI_VERSION;
 
-use super::{Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage};
+use super::{
+    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage,
+    mend::{self, Mended},
+};
 use crate::{
     Error, Kind, Result,
     dataplane::Sizes,
@@ -34,6 +37,8 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     if request.target.is_some() {
         refuse_others(&actual.records.others, "take down only a part of")?;
     }
+    let mended = mended(request, actual);
+    let actual = &*mended.actual;
     let (gone, kept): (Vec<_>, Vec<_>) =
         actual.records.endpoints.iter().partition(|endpoint| is_meant(request, actual, endpoint));
     let dead: Vec<&EndpointRecord> = garbage::dead_endpoints(actual).collect();
@@ -59,7 +64,18 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
         objects.push(Object::Records);
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
-    Ok(DownPlan { ops: objects.into_iter().map(Op::remove).collect(), nearest, warnings: scope.left_to_others() })
+    let removals = objects.into_iter().map(Op::remove);
+    let warnings = [mended.notes, scope.left_to_others()].concat();
+    Ok(DownPlan { ops: mended.ops.into_iter().chain(removals).collect(), nearest, warnings })
+}
+
+/// The uplinks of networks that stay are mended.
+fn mended<'a>(request: &DownRequest, actual: &'a Actual) -> Mended<'a> {
+    let stays = actual.records.endpoints.iter().any(|endpoint| !is_meant(request, actual, endpoint));
+    if stays {
+        return mend::uplinks(actual, None);
+    }
+    Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
 }
 
 /// Refuses to work beside another version, whose records cannot be read.
@@ -227,7 +243,7 @@ impl Scope<'_> {
             index: uplink.index,
             address: uplink.address,
         }));
-        let kept: Vec<String> = kept.into_iter().map(|uplink| uplink.name.clone()).collect();
+        let kept: Vec<u32> = kept.into_iter().map(|uplink| uplink.index).collect();
         objects.extend(self.sysctls(&kept));
         objects
     }

@@ -9,7 +9,8 @@ use crate::{
     netns::Name,
     reconcile::{
         Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo,
-        UplinkRecord, up::forwarding,
+        UplinkRecord,
+        up::{arp_ignore, forwarding},
     },
 };
 
@@ -57,9 +58,16 @@ impl World {
                 (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
             }
             Object::Uplink { name, index, address } => {
+                self.note(index);
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
             Object::UplinkAddress { index, from, to, .. } => self.readdress(index, from, to),
+            Object::UplinkName { index, from, to } => {
+                assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
+                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
+                assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
+            }
+            Object::NetworkUplink { bridge, from, to, .. } => self.lead_through(bridge, from, to),
             Object::UplinkHooks { index, .. } => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 assert!(self.records.uplink_hooks.insert(index));
@@ -81,7 +89,10 @@ impl World {
                 assert!(self.records.network_hooks.insert(index));
             }
             Object::Isolation { network, .. } => assert!(self.host.isolated.insert(network)),
-            Object::Masquerade { network, .. } => assert!(self.host.masquerades.insert(network)),
+            Object::Masquerade { network, uplink, .. } => {
+                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                self.host.masquerades.insert(network);
+            }
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge { host_if, from, bridge } => {
                 let to = self.index(&bridge);
@@ -144,6 +155,7 @@ impl World {
             Object::Bridge(spec) => {
                 let link = Link { kind: Some("bridge".into()), ..link(&spec.name, spec.mac, spec.mtu, &spec.alias) };
                 self.host.sysctls.insert(forwarding(&spec.name), "0".into());
+                self.host.sysctls.insert(arp_ignore(&spec.name), "0".into());
                 self.add(link);
             }
             Object::Veth { spec, ns } => {
@@ -170,7 +182,7 @@ impl World {
                 insert(&mut self.host.net.addresses, (index, IpNet::V4(address)));
                 self.host.net.routes.push(connected(index, &address.to_string()));
             }
-            Object::Port { host_if, bridge } => {
+            Object::Port { host_if, bridge, .. } => {
                 let bridge = Some(self.index(&bridge));
                 let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
                 assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
@@ -239,6 +251,7 @@ impl World {
         let index = self.index(&spec.bridge);
         let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
         assert!(self.records.networks.iter().all(|network| network.name != name));
+        self.note(index);
         self.records.networks.push(NetworkRecord {
             index,
             name,
@@ -262,10 +275,13 @@ impl World {
         network.expect("the network exists").last = spec.address;
         let index = self.index(&spec.host_if);
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
-        let EndpointSpec { network, ns, pid, host_if, ns_if, address, mac, allow_spoof, attach, marks, .. } = spec;
+        self.note(index);
+        let EndpointSpec { network, uplink, ns, pid, host_if, ns_if, address, mac, allow_spoof, attach, marks, .. } =
+            spec;
         self.records.endpoints.push(EndpointRecord {
             index,
             network_index,
+            uplink,
             network,
             ns,
             pid,
@@ -279,6 +295,22 @@ impl World {
             attach,
             marks,
         });
+    }
+
+    fn lead_through(&mut self, bridge: u32, from: u32, to: u32) {
+        let network = self.records.networks.iter_mut().find(|network| network.index == bridge).expect("it is recorded");
+        assert!(network.uplink == from || network.uplink == to);
+        network.uplink = to;
+        if network.datapath.is_ebpf() {
+            assert!(self.records.uplink_hooks.contains(&to), "what leaves is not guarded");
+        }
+        let endpoints = self.records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == bridge);
+        endpoints.for_each(|endpoint| endpoint.uplink = to);
+    }
+
+    fn note(&mut self, index: u32) {
+        assert!(self.host.net.by_index(index).is_some(), "interface {index} exists");
+        self.records.devices.insert(index);
     }
 
     fn set_sysctl(&mut self, path: &str, from: &str, to: &str) {
@@ -307,7 +339,10 @@ impl World {
             Object::Undo(entry) => take(&mut self.undo, |known| known == entry),
             Object::Netns { name } => self.delete_namespace(name),
             Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
-            Object::Uplink { index, .. } => take(&mut self.records.uplinks, |uplink| uplink.index == *index),
+            Object::Uplink { index, .. } => {
+                self.records.devices.remove(index);
+                take(&mut self.records.uplinks, |uplink| uplink.index == *index);
+            }
             Object::UplinkHooks { index, .. } => assert!(self.records.uplink_hooks.remove(index)),
             Object::UplinkXdp { index, .. } => assert!(self.records.uplink_xdp.remove(index)),
             Object::EndpointXdp { index, .. } => {
@@ -315,13 +350,19 @@ impl World {
             }
             Object::Bridge(spec) => self.delete_link(&spec.name),
             Object::Veth { spec, .. } => self.delete_link(&spec.host_if),
-            Object::Network(spec) => take(&mut self.records.networks, |network| Some(network.index) == spec.index),
+            Object::Network(spec) => {
+                self.records.devices.remove(&spec.index.expect("the index is known"));
+                take(&mut self.records.networks, |network| Some(network.index) == spec.index);
+            }
             Object::NetworkHook { index, .. } => {
                 assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
             }
             Object::Isolation { network, .. } => assert!(self.host.isolated.remove(network)),
             Object::Masquerade { network, .. } => assert!(self.host.masquerades.remove(network)),
-            Object::Endpoint(spec) => take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index),
+            Object::Endpoint(spec) => {
+                self.records.devices.remove(&spec.index.expect("the index is known"));
+                take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
+            }
             Object::EndpointHook { index, .. } => {
                 let index = index.expect("the index is known");
                 let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
@@ -358,12 +399,22 @@ impl World {
             inside.xdp_ready &= inside.net.ns_if().is_some();
         }
         forget(&mut self.host.net, gone.index);
+        self.records.devices.remove(&gone.index);
         self.host.fdb.retain(|entry| entry.port != gone.index);
         for port in self.host.net.links.iter_mut().filter(|link| link.controller == Some(gone.index)) {
             port.controller = None;
             self.host.fdb.retain(|entry| entry.port != port.index);
         }
         self.host.sysctls.remove(&forwarding(name));
+        self.host.sysctls.remove(&arp_ignore(name));
+    }
+
+    /// `ip link set FROM name TO`.
+    pub(in super::super) fn rename_link(&mut self, from: &str, to: &str) {
+        let link = self.host.net.links.iter_mut().find(|link| link.name == from).expect("it exists");
+        link.name = to.into();
+        let value = self.host.sysctls.remove(&forwarding(from)).expect("it has one");
+        self.host.sysctls.insert(forwarding(to), value);
     }
 
     /// `ip netns del`, with nobody inside.

@@ -81,6 +81,15 @@ impl World {
         self.host.sysctls.insert(forwarding(name), "0".into());
     }
 
+    /// `ip link del`, and a new one of that name.
+    pub(super) fn make_uplink_anew(&mut self, name: &str, address: &str) {
+        if self.host.net.link(name).is_some() {
+            self.delete_link(name);
+        }
+        self.next += 1;
+        self.add_uplink(name, self.next, address);
+    }
+
     /// `ip netns add`.
     pub(super) fn add_namespace(&mut self, text: &str) {
         let fresh = self.fresh();

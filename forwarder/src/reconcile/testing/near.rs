@@ -17,7 +17,7 @@ impl World {
         };
         let (host, records) = (&whole.host.net, &whole.records);
         let (ours, others): (Vec<_>, Vec<_>) = records.endpoints.iter().partition(|endpoint| is_ours(endpoint));
-        let named = |it: &&EndpointRecord| host.by_index(it.index).is_some_and(|link| link.name == it.host_if);
+        let named = |it: &&EndpointRecord| records.devices.contains(&it.index);
         let homed = |it: &EndpointRecord| {
             records.networks.iter().any(|network| network.index == it.network_index && network.name == it.network)
         };

@@ -475,6 +475,7 @@ fn up_tells_how_much_room_is_left() {
         let mut link = world.host.net.links.last().expect("the host end").clone();
         (link.index, link.name) = (endpoint.index, endpoint.host_if.clone());
         world.host.net.links.push(link);
+        world.records.devices.insert(endpoint.index);
         world.records.endpoints.push(endpoint.clone());
     }
     let plan = world.plan_up(&UpRequest::new(named("b"))).expect("there is room");

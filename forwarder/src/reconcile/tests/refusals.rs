@@ -87,17 +87,6 @@ fn uplinks_with_a_header_that_the_programs_do_not_know() {
 }
 
 #[test]
-fn uplink_that_was_deleted() {
-    let mut world = World::new();
-    world.up(&uplink("eth1"));
-    world.delete_link("eth1");
-    world.add_uplink("eth1", 90, "203.0.113.2/24");
-    refused(&world, &UpRequest::new(named("b")), Kind::Conflict, &["eth1", "deleted", "fwd down"]);
-    world.down(None);
-    world.up(&uplink("eth1"));
-}
-
-#[test]
 fn subnets_that_do_not_fit() {
     let world = World::new();
     refused(&world, &subnet("10.0.0.0/31"), Kind::Usage, &["10.0.0.0/31", "too small", "/30"]);
@@ -365,6 +354,7 @@ fn more_endpoints_than_there_are_counters_for() {
     for number in 1..u32::try_from(crate::dataplane::COUNTER_BLOCKS).expect("few") - 3 {
         let (index, host_if) = (10_000 + number, format!("fwdvx{number}"));
         world.host.net.links.push(Link { index, name: host_if.clone(), ..host.clone() });
+        world.records.devices.insert(index);
         let (cookie, network) = (u64::from(index), format!("n{}", number / 1_000));
         let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
         world.records.endpoints.push(super::super::EndpointRecord {

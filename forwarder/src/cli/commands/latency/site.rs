@@ -91,7 +91,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             Some(ns) => ns.to_string(),
             None => format!("the endpoint at {}", view.host_if),
         };
-        let other = match state.host_end(ifindex, &endpoint) {
+        let other = match state.host_end(ifindex) {
             Some(link) => finder.other_end(link)?,
             None => None,
         };
@@ -99,6 +99,10 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             warnings.push(format!(
                 "{label}: what XDP redirects passes no place where it could be timed; only packets that take the slower way count"
             ));
+        }
+        if state.uplink(&endpoint).is_none() {
+            warnings.push(format!("{label} is left out: its uplink {} has gone", view.uplink));
+            continue;
         }
         let Some((ns, _, inner)) = other else {
             warnings.push(format!("{label} is left out: its namespace cannot be opened from here"));
@@ -116,7 +120,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
         });
     }
     if sites.is_empty() {
-        let why = "no namespace can be opened from here";
+        let why = "no namespace can be opened from here, or their uplinks have gone";
         let error = Error::new(Kind::Failed, "measure", "the endpoints of this host", why);
         return Err(error.remedy("`fwd ls` shows them"));
     }

@@ -1,0 +1,214 @@
+//! Uplinks that are renamed or made anew, and interfaces and namespaces that have the numbers of others: what is recorded is told from
+//! what merely looks like it.
+
+use std::net::Ipv4Addr;
+
+use forwarder::{
+    lab::{LabSpec, wait_until},
+    netns::{Name, Netns},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    commands::{assert_as_before, assert_reaches_outside, snapshot},
+    fwd::{Fwd, LIMIT, Pod, inside, number, pings, try_inside},
+    ownership::forwards,
+};
+
+/// `ip ARGS…` on the host.
+fn ip(fwd: &Fwd, args: &str) {
+    fwd.on_host(&[&["ip"], &args.split(' ').collect::<Vec<_>>()[..]].concat());
+}
+
+/// Deletes the uplink and makes it anew, as PPP does when it dials again.
+fn make_anew(fwd: &Fwd) {
+    ip(fwd, "link del eth0");
+    let internet = fwd.internet(0);
+    let name = internet.name();
+    ip(fwd, &format!("link add eth0 type veth peer name inet0 netns {name}"));
+    let (address, gateway) = (fwd.uplink(0).address, fwd.uplink(0).gateway);
+    inside(internet, &["ip", "addr", "add", &format!("{gateway}/24"), "dev", "inet0"]);
+    inside(internet, &["ip", "link", "set", "inet0", "up"]);
+    ip(fwd, "link set eth0 up");
+    ip(fwd, &format!("addr add {address}/24 dev eth0"));
+    ip(fwd, &format!("route replace default via {gateway} dev eth0"));
+    wait_until(LIMIT, "the host reaches the outside", || Ok(pings(fwd.host(), fwd.uplink(0).outside[0]).then_some(())))
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// It may take a moment until what is older than a second is looked up again.
+#[track_caller]
+fn await_way_out(fwd: &Fwd, pod: &Pod) {
+    wait_until(LIMIT, "there is a way out", || Ok(pings(pod, fwd.uplink(0).outside[0]).then_some(())))
+        .unwrap_or_else(|error| panic!("{}: {error}", pod.name));
+}
+
+fn listed(fwd: &Fwd, pod: &Pod) -> Value {
+    let found = fwd.list(&["ls"]).into_iter().find(|it| it["ns"] == pod.name.as_str());
+    found.unwrap_or_else(|| panic!("{} is not listed", pod.name))
+}
+
+const DATAPATHS: [&[&str]; 3] = [&["--datapath", "tc"], &["--datapath", "kernel"], &["--datapath", "xdp"]];
+
+#[test]
+fn uplink_that_is_made_anew_is_taken_by_the_next_command() {
+    for options in DATAPATHS {
+        let fwd = Fwd::new();
+        let (first, second) = (fwd.up("c1", options), fwd.up("c2", options));
+        assert_reaches_outside(&fwd, &first);
+        ip(&fwd, "link del eth0");
+        assert_eq!(
+            (&listed(&fwd, &first)["uplink_state"], &listed(&fwd, &first)["uplink_now"]),
+            (&json!("gone"), &json!(null))
+        );
+        assert!(fwd.ok(&["ls"]).contains("eth0 (gone)") && fwd.ok(&["inspect", &first.name]).contains("eth0 (gone)"));
+        fwd.expect_error(&["up", "--ns", &first.name], 4, &["eth0 is gone", "--uplink"]);
+        // Its other end went with it.
+        make_anew_from_nothing(&fwd);
+        assert_eq!(listed(&fwd, &first)["uplink_state"], "gone", "it is another interface");
+        let by = if options.contains(&"xdp") { &["down", &second.name][..] } else { &["up", "--ns", &first.name] };
+        fwd.ok(by);
+        assert_eq!(listed(&fwd, &first)["uplink_state"], "up");
+        await_way_out(&fwd, &first);
+        assert_eq!(fwd.up("c1", &[]).shown["changed"], false);
+        fwd.ok(&["down", "--all"]);
+        assert_eq!(forwards(&fwd), "0");
+        assert_eq!(fwd.list(&["ls"]), [Value::Null; 0]);
+    }
+}
+
+/// As [`make_anew`], where it is gone already.
+fn make_anew_from_nothing(fwd: &Fwd) {
+    ip(fwd, "link add eth0 type bridge");
+    make_anew(fwd);
+}
+
+#[test]
+fn nothing_leaves_untranslated_while_an_uplink_comes_anew() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    assert_reaches_outside(&fwd, &pod);
+    make_anew(&fwd);
+    let outside = fwd.uplink(0).outside[0].to_string();
+    let seen = || inside(fwd.internet(0), &["sh", "-c", "ip -4 neigh; ip -s link show inet0"]);
+    let before = seen();
+    // The kernel would forward them, if it did not look who guards the way out.
+    try_inside(&pod, &["ping", "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1", &outside]);
+    assert!(!seen().contains(&pod.address.to_string()), "{before} then {}", seen());
+    fwd.up("c1", &[]);
+    await_way_out(&fwd, &pod);
+}
+
+#[test]
+fn renamed_uplink_goes_on_and_gets_its_forwarding_back_under_its_new_name() {
+    for options in DATAPATHS {
+        let fwd = Fwd::new();
+        let pod = fwd.up("c1", options);
+        assert_eq!(forwards(&fwd), "1");
+        ip(&fwd, "link set eth0 down");
+        ip(&fwd, "link set eth0 name wan0");
+        ip(&fwd, "link set wan0 up");
+        ip(&fwd, &format!("route replace default via {} dev wan0", fwd.uplink(0).gateway));
+        let shown = listed(&fwd, &pod);
+        assert_eq!((&shown["uplink"], &shown["uplink_now"]), (&json!("eth0"), &json!("wan0")));
+        assert!(fwd.ok(&["ls"]).contains("wan0 (was eth0)"));
+        let warned = fwd.call(&["up", "--ns", &pod.name]);
+        assert!(warned.status.success() && warned.stderr.contains("eth0 is called wan0"), "{}", warned.stderr);
+        await_way_out(&fwd, &pod);
+        assert_eq!(listed(&fwd, &pod)["uplink"], "wan0");
+        let forwards = || fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.wan0.forwarding"]).trim().to_owned();
+        assert_eq!(forwards(), "1");
+        fwd.ok(&["down", "--all"]);
+        assert_eq!(forwards(), "0");
+        ip(&fwd, "link set wan0 down");
+        ip(&fwd, "link set wan0 name eth0");
+        // Without a command in between.
+        ip(&fwd, "link set eth0 up");
+        ip(&fwd, &format!("route replace default via {} dev eth0", fwd.uplink(0).gateway));
+        fwd.up("c1", options);
+        ip(&fwd, "link set eth0 down");
+        ip(&fwd, "link set eth0 name wan0");
+        fwd.ok(&["down", "--all"]);
+        assert_eq!(forwards(), "0");
+    }
+}
+
+#[test]
+fn network_takes_another_uplink_where_its_own_is_gone() {
+    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let pod = fwd.up("c1", &[]);
+    ip(&fwd, "link del eth0");
+    let other = fwd.uplink(1);
+    ip(&fwd, &format!("route replace default via {} dev eth1", other.gateway));
+    let moved = fwd.up("c1", &["--uplink", "eth1"]);
+    assert_eq!(moved.shown["uplink"], "eth1");
+    wait_until(LIMIT, "there is a way out", || Ok(pings(&pod, other.outside[0]).then_some(())))
+        .unwrap_or_else(|error| panic!("{error}"));
+    fwd.ok(&["down", "--all"]);
+    assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.eth1.forwarding"]).trim(), "0");
+}
+
+#[test]
+fn changed_address_of_the_uplink_is_shown_beside_the_recorded_one() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let address = fwd.uplink(0).address;
+    ip(&fwd, &format!("addr del {address}/24 dev eth0"));
+    let other = Ipv4Addr::from_bits(address.to_bits() + 5);
+    ip(&fwd, &format!("addr add {other}/24 dev eth0"));
+    let shown = fwd.json(&["inspect", &pod.name]);
+    assert_eq!(shown["uplink_address"], address.to_string());
+    assert_eq!(shown["uplink_address_now"], other.to_string());
+    assert!(fwd.ok(&["inspect", &pod.name]).contains(&format!("{address} (now {other})")));
+}
+
+#[test]
+fn interface_that_has_the_number_of_a_host_end_is_not_taken_for_it() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let pod = fwd.up("c1", &[]);
+    fwd.up("c2", &[]);
+    let index = number(&fwd.json(&["inspect", &pod.name])["host_ifindex"]).to_string();
+    ip(&fwd, &format!("link del {}", pod.host_if));
+    // Of the same number, and even of the same name.
+    ip(&fwd, &format!("link add {} index {index} type veth peer name stranger", pod.host_if));
+    let shown = fwd.json(&["inspect", "--if", &pod.host_if]);
+    assert_eq!((number(&shown["ifindex"]).to_string(), &shown["endpoint"]), (index, &Value::Null));
+    assert_eq!(listed(&fwd, &pod)["gone"], true);
+    assert!(fwd.json(&["inspect", "--if", "fwd0"])["ports"].as_array().is_some_and(|ports| ports.len() == 1));
+    // A command about another namespace, and one about this.
+    fwd.up("c2", &[]);
+    fwd.down("c1");
+    assert!(fwd.on_host(&["ip", "link", "show", &pod.host_if]).contains("stranger"), "a foreign interface was deleted");
+    ip(&fwd, &format!("link del {}", pod.host_if));
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn namespace_that_has_the_inode_of_a_former_one_is_not_taken_for_it() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let inode = pod.inode().expect("an inode");
+    let name = Name::try_from(pod.name.as_str()).expect("a name");
+    drop(pod);
+    Netns::delete_named(&name).expect("deleted");
+    // The kernel gives the lowest free number: that of the one that has just gone, once it is gone.
+    let other = Name::try_from(fwd.name("other").as_str()).expect("a name");
+    let same = || {
+        let ns = Netns::create_named(&other, |_| Ok(()))?;
+        if ns.inode()? == inode {
+            return Ok(Some(ns));
+        }
+        drop(ns);
+        Netns::delete_named(&other).map(|_| None)
+    };
+    let ns = wait_until(LIMIT, "a namespace has the same inode", same).unwrap_or_else(|error| panic!("{error}"));
+    inside(&ns, &["ip", "link", "add", "eth0", "type", "bridge"]);
+    let shown = fwd.json(&["inspect", "--ns", other.as_str(), "--if", "eth0"]);
+    assert_eq!((number(&shown["netns_inode"]), &shown["endpoint"]), (inode, &Value::Null));
+    let listed = fwd.list(&["ls"]);
+    assert!(listed.iter().all(|it| it["ns"] != other.as_str() && it["gone"] == true), "{listed:?}");
+    fwd.ok(&["down", "--all"]);
+    assert!(inside(&ns, &["ip", "link"]).contains("eth0"), "a foreign namespace was touched");
+}
