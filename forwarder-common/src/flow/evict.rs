@@ -7,7 +7,7 @@
 //! Only endpoints that have about as many pending flows as the newcomer's own, or more, have to give one: whoever floods the
 //! table evicts their own flows, and everybody else's newcomers evict theirs.
 
-use crate::abi::FlowState;
+use crate::{abi::FlowState, wire::l4::tcp_flag};
 
 /// Flows to choose from: with 8, of a thousand flows one lives shorter than 0.6 times as long as it would in a queue.
 pub const CANDIDATES: u32 = 8;
@@ -35,14 +35,24 @@ pub const fn may_evict(theirs: u32, ours: u32) -> bool {
     theirs.wrapping_add(theirs >> 3).wrapping_add(8) as i32 >= ours as i32
 }
 
-/// What a pending flow that was idle for `idle` jiffies is worth: closed ones least, the longest idle least.
+/// What a pending flow is worth that nobody has used for `idle` jiffies (wrapping): closed ones least, then half-open ones, then those
+/// whose handshake lacks only its last segment; of a kind the longest idle least.
+///
+/// `back` are the TCP flags of the answers. Who has an answer sends the last segment at once, and would be reset if the flow were not
+/// found: the segment of a new flow comes from another port.
 #[inline(always)]
 #[must_use]
-pub const fn worth(state: FlowState, idle: u32) -> u32 {
-    const OPEN: u32 = 1 << 31;
-    let idle = if idle < OPEN { idle } else { OPEN - 1 };
-    let rest = OPEN - 1 - idle;
-    if matches!(state, FlowState::Closing) { rest } else { OPEN + rest }
+pub const fn worth(state: FlowState, back: u8, idle: u32) -> u32 {
+    const KIND: u32 = 1 << 30;
+    // Less than nothing: another CPU has used the flow since the search began.
+    let idle = if idle > u32::MAX / 2 { 0 } else { idle };
+    let rest = if idle < KIND { KIND - 1 - idle } else { 0 };
+    let kind = match state {
+        FlowState::Closing => 0,
+        _ if back & tcp_flag::ACK == 0 => 1,
+        _ => 2,
+    };
+    kind * KIND + rest
 }
 
 /// Whether a one-way flow of an endpoint that has `theirs` established ones makes room for one of an endpoint that has `ours`, when the
@@ -96,9 +106,19 @@ mod tests {
     #[test]
     fn closed_flows_go_first_then_the_longest_idle() {
         use FlowState::{Closing, HalfOpen};
-        assert!(worth(Closing, 0) < worth(HalfOpen, u32::MAX));
-        assert!(worth(HalfOpen, 10) < worth(HalfOpen, 9));
-        assert!(worth(Closing, 10) < worth(Closing, 9));
+        const ANSWERED: u8 = tcp_flag::SYN | tcp_flag::ACK;
+        const LONGEST: u32 = u32::MAX / 2;
+        assert!(worth(Closing, ANSWERED, 0) < worth(HalfOpen, 0, LONGEST));
+        assert!(worth(HalfOpen, 0, 0) < worth(HalfOpen, ANSWERED, LONGEST));
+        for (state, back) in [(Closing, ANSWERED), (HalfOpen, 0), (HalfOpen, ANSWERED)] {
+            assert!(worth(state, back, 10) < worth(state, back, 9));
+        }
+    }
+
+    #[test]
+    fn flow_that_was_used_since_the_search_began_is_not_an_old_one() {
+        let (began, used) = (0_u32, 1);
+        assert_eq!(worth(FlowState::HalfOpen, 0, began.wrapping_sub(used)), worth(FlowState::HalfOpen, 0, 0));
     }
 
     /// Evicts as the data path does, one newcomer a tick; returns how long each evicted flow had lived, sorted.

@@ -18,8 +18,8 @@ const SLOT: u64 = (1 << SLOT_BITS) - 1;
 const ENTRY: u64 = (1 << BITS) - 1;
 /// One tuple that found no place.
 pub const OVERFLOW: u64 = 1 << (2 * BITS);
-/// So many, or more: the count stays.
-const FULL: u64 = 0xf;
+/// So many, or more: the count stays. Above it there is room for CPUs that [`add`] at once.
+const FULL: u64 = 8;
 
 /// An entry for a tuple with `hash` in `slot`. Buckets are chosen by the hash's low bits, of which there are up to 27.
 #[inline(always)]
@@ -63,7 +63,29 @@ const fn with(bucket: u64, entry: u64) -> u64 {
     if bucket >> BITS & SLOT == 0 {
         return bucket & !(ENTRY << BITS) | entry << BITS;
     }
-    if overflow(bucket) < FULL { bucket + OVERFLOW } else { bucket }
+    counted(bucket)
+}
+
+/// The bucket, one more of its tuples without a place.
+#[inline(always)]
+const fn counted(bucket: u64) -> u64 {
+    if overflow(bucket) < FULL { bucket + OVERFLOW } else { full(bucket) }
+}
+
+/// The bucket, one less of its tuples without a place.
+#[inline(always)]
+const fn uncounted(bucket: u64) -> u64 {
+    match overflow(bucket) {
+        0 => bucket,
+        1..FULL => bucket - OVERFLOW,
+        _ => full(bucket),
+    }
+}
+
+/// The bucket, which counts as many as it can.
+#[inline(always)]
+const fn full(bucket: u64) -> u64 {
+    bucket & (OVERFLOW - 1) | FULL * OVERFLOW
 }
 
 /// The bucket with one tuple less: its entry goes, or, if it has none, it is counted no more.
@@ -76,10 +98,7 @@ const fn without(bucket: u64, entry: u64) -> u64 {
     if bucket >> BITS & ENTRY == entry {
         return bucket & !(ENTRY << BITS);
     }
-    match overflow(bucket) {
-        0 | FULL => bucket,
-        _ => bucket - OVERFLOW,
-    }
+    uncounted(bucket)
 }
 
 /// Gives a place to a tuple that has none, that of another one if none is free. Until the tuple is counted no more, or [`without`] says
@@ -93,7 +112,7 @@ const fn promoted(bucket: u64, entry: u64) -> Option<u64> {
     if bucket & SLOT == 0 || bucket >> BITS & SLOT == 0 {
         return Some(with(bucket, entry));
     }
-    let counted = if overflow(bucket) < FULL { bucket + OVERFLOW } else { bucket };
+    let counted = counted(bucket);
     // Whose turn it is says the entry itself.
     Some(if entry & 1 == 0 { counted & !ENTRY | entry } else { counted & !(ENTRY << BITS) | entry << BITS })
 }
@@ -117,21 +136,27 @@ pub fn add(bucket: &impl Bucket, entry: u64) {
     }
 }
 
-/// How often [`remove`] tries a bucket again that another CPU changed: once more than a CPU does that ends a flow and makes another.
+/// How often a bucket is tried again that another CPU changed: once more than a CPU does that ends a flow and makes another.
 const ATTEMPTS: u32 = 5;
 
-/// Forgets a tuple that has left the index; false if that is still to be done.
+/// Forgets a tuple that has left the index. Should it not succeed, the bucket holds or counts one too many from then on, which costs
+/// look-ups and nothing else; to try it again later would mean to know that the tuple has not come back meanwhile.
 #[inline(always)]
-pub fn remove(bucket: &impl Bucket, entry: u64) -> bool {
+pub fn remove(bucket: &impl Bucket, entry: u64) {
+    change(bucket, |bucket| without(bucket, entry));
+}
+
+/// Changes a bucket as `how` says.
+#[inline(always)]
+fn change(bucket: &impl Bucket, how: impl Fn(u64) -> u64) {
     let mut attempt = 0_u32;
     while attempt < ATTEMPTS {
         let before = bucket.load();
-        if bucket.replace(before, without(before, entry)) {
-            return true;
+        if bucket.replace(before, how(before)) {
+            return;
         }
         attempt = attempt.wrapping_add(1);
     }
-    false
 }
 
 /// Gives a tuple that the index has a place, if it has none. `lives` says, after that, whether its flow still is what it was when it
@@ -147,15 +172,15 @@ pub fn promote(bucket: &impl Bucket, entry: u64, lives: impl FnOnce() -> bool) {
     if !lives() {
         // Who ended the flow has taken off its place, or its count: what is left is the other.
         remove(bucket, entry);
-    } else if overflow(bucket.load()) != FULL {
-        bucket.add(OVERFLOW.wrapping_neg());
+    } else {
+        change(bucket, uncounted);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use std::vec::Vec;
+    use std::{cell::Cell, vec::Vec};
 
     use super::*;
 
@@ -179,6 +204,56 @@ mod tests {
         assert_eq!(without(without(bucket, entry(one.0, one.1)), entry(two.0, two.1)), 0);
     }
 
+    /// A bucket that another CPU changes whenever this one has read it.
+    struct Contested {
+        word: Cell<u64>,
+        other: fn(u64) -> u64,
+    }
+
+    impl Bucket for Contested {
+        fn load(&self) -> u64 {
+            let read = self.word.get();
+            self.word.set((self.other)(read));
+            read
+        }
+
+        fn replace(&self, old: u64, new: u64) -> bool {
+            let same = self.word.get() == old;
+            if same {
+                self.word.set(new);
+            }
+            same
+        }
+
+        fn add(&self, amount: u64) {
+            self.word.set(self.word.get().wrapping_add(amount));
+        }
+    }
+
+    #[test]
+    fn two_that_add_to_a_full_bucket_leave_it_full() {
+        let came = |bucket, slot| with(bucket, entry(0, slot));
+        let filled = (1..40).fold(0, came);
+        let bucket = Contested { word: Cell::new(filled), other: |bucket| with(bucket, entry(0, 100)) };
+        for slot in 200..300 {
+            add(&bucket, entry(0, slot));
+            assert!(overflows(bucket.word.get()), "after {} more", slot - 199);
+        }
+        (1..40).for_each(|slot| remove(&bucket, entry(0, slot)));
+        assert!(overflows(bucket.word.get()), "those that came meanwhile are not forgotten");
+    }
+
+    #[test]
+    fn promotion_does_not_uncount_who_came_meanwhile() {
+        let filled = (1..=2 + FULL as u32).fold(0, |bucket, slot| with(bucket, entry(0, slot)));
+        let bucket = Contested { word: Cell::new(filled), other: |bucket| bucket };
+        promote(&bucket, entry(0, 9), || {
+            bucket.word.set((20..30).fold(bucket.word.get(), |bucket, slot| with(bucket, entry(0, slot))));
+            true
+        });
+        assert!(overflow(bucket.word.get()) >= FULL, "a full bucket stays full");
+    }
+
     #[test]
     fn more_than_it_counts_are_never_forgotten() {
         let mut bucket = 0;
@@ -191,12 +266,12 @@ mod tests {
     proptest! {
         /// Tuples come, are used, and go, in any order: what is in the index is held, and in the end nothing is left.
         #[test]
-        fn bucket_holds_what_came_and_did_not_go(steps in proptest::collection::vec((0usize..3, 0usize..12, 0u32..3), 1..200)) {
+        fn bucket_holds_what_came_and_did_not_go(steps in proptest::collection::vec((0usize..3, 0usize..9, 0u32..3), 1..200)) {
             let mut members: Vec<Member> = Vec::new();
             let mut bucket = 0;
             for (number, (what, which, tag)) in (1u32..).zip(steps) {
                 match what {
-                    0 if members.len() < 12 => {
+                    0 if members.len() < 2 + FULL as usize - 1 => {
                         members.push((tag << 27, number));
                         bucket = with(bucket, entry(tag << 27, number));
                     }

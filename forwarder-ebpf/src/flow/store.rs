@@ -255,7 +255,10 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32) -> u32 {
         return 0;
     }
     let hash = hash(tuple);
-    bucket(hash).is_none_or(|bucket| hint::remove(&bucket, hint::entry(hash, slot))).into()
+    if let Some(bucket) = bucket(hash) {
+        hint::remove(&bucket, hint::entry(hash, slot));
+    }
+    1
 }
 
 /// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is

@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{Context, Error, Result, error::Kind, netns::Netns};
 
-/// How long output is waited for after a program has ended: its children may hold the pipe open.
-const LAST_OUTPUT: Duration = Duration::from_millis(500);
+/// How long output is waited for after a program has ended: its children may hold the pipe open. Long enough for the thread that reads
+/// it to have its turn on a busy machine.
+const LAST_OUTPUT: Duration = Duration::from_secs(10);
 
 /// A command that will run inside a network namespace, with nothing on standard input.
 ///

@@ -198,7 +198,10 @@ impl Slot for At<'_, '_> {
             maps.index[tuple] = 0;
             1
         }) != 0;
-        removed && hint::remove(self.cpu, entry(tuple, self.index))
+        if removed {
+            hint::remove(self.cpu, entry(tuple, self.index));
+        }
+        removed
     }
 
     fn release(&self, held: u32) -> u32 {
