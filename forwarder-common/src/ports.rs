@@ -78,6 +78,9 @@ pub struct Candidates {
     spread: u32,
 }
 
+/// From stratum to stratum: about the golden part of [`MAX_PROBES`], and a prime, so that all strata come by.
+const STRIDE: u32 = 79;
+
 impl Candidates {
     /// Candidates in `min..=max` (host byte order) for `port`. `seed` is the secret mixed with the endpoint, `spread` a hash
     /// of the flow.
@@ -103,15 +106,20 @@ impl Candidates {
         self.min.wrapping_add(remainder(self.first.wrapping_add(offset), self.size)) as u16
     }
 
-    /// A position in stratum `n`, counted from the first candidate: no two strata overlap, so no candidate comes twice.
+    /// A position in a stratum, counted from the first candidate: each `n` has one of its own, so no candidate comes twice.
+    ///
+    /// Strata are taken far apart, so that a few attempts leave a run of taken ports behind, however long it is.
     #[inline(always)]
     const fn in_stratum(&self, n: u32) -> u32 {
         let wide = self.size / MAX_PROBES;
         let wide = if wide == 0 { 1 } else { wide };
+        let stratum = remainder(n.wrapping_mul(STRIDE), self.count());
+        // There are as many strata as the stride in one case: then it would come back to the same one.
+        let stratum = if self.count() == STRIDE { n } else { stratum };
         // The odd constants of MurmurHash3's finaliser.
         let mixed = (self.spread ^ n.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
         let mixed = (mixed ^ mixed >> 16).wrapping_mul(0xc2b2_ae35);
-        n.wrapping_mul(wide).wrapping_add(remainder(mixed >> 8, wide))
+        stratum.wrapping_mul(wide).wrapping_add(remainder(mixed >> 8, wide))
     }
 
     /// How many different candidates there are.
@@ -199,6 +207,20 @@ mod tests {
             };
         }
         1.0
+    }
+
+    #[test]
+    fn run_of_taken_ports_is_left_behind_soon() {
+        for (min, max) in [(1024, 29_999), (2_000, 2_999), (2_000, 2_099), (2_000, 2_078), (2_000, 2_019)] {
+            let size = u32::from(max - min) + 1;
+            for spread in 0..1_000_u32 {
+                let candidates = Candidates::new(min, max, min, 0, spread.wrapping_mul(0x9e37_79b1));
+                // Half of the range, from the first candidate on.
+                let is_free = |n: &u32| u32::from(candidates.nth(*n) - min) >= size / 2;
+                let attempts = (0..candidates.count()).find(is_free).expect("half of the range is free");
+                assert!(attempts < 20 || size == STRIDE, "{attempts} attempts in {min}–{max}, {spread}");
+            }
+        }
     }
 
     #[test]

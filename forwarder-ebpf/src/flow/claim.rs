@@ -51,16 +51,25 @@ pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
         return FAILED | taken;
     }
     let mut claimed = fwd_port_claim(skb, index);
-    if claimed == port::SHORT {
+    let mut attempt = 0_u32;
+    while claimed == port::SHORT && attempt < ATTEMPTS {
         claimed = port::take_over(skb, index);
+        if claimed == port::SHORT {
+            // Another CPU was faster: what is free by now, and who has what?
+            claimed = fwd_port_claim(skb, index);
+        }
+        attempt = attempt.wrapping_add(1);
     }
-    if claimed == 0 {
+    if claimed == 0 || claimed == port::SHORT {
         slot::fwd_slot_abandon(index, word);
         let reason = if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous };
         return FAILED | reason as u64;
     }
     publish(tuple, index, word)
 }
+
+/// How often a port is taken over that another CPU takes at the same time.
+const ATTEMPTS: u32 = 3;
 
 /// Set in the result of [`open`] when it failed.
 pub(crate) const FAILED: u64 = 1 << 32;

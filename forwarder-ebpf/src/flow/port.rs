@@ -20,7 +20,7 @@ use crate::{
 
 /// Set in the result of [`fwd_port_claim`] when it succeeded.
 const CLAIMED: u32 = 1 << 31;
-/// What [`fwd_port_claim`] returns if no port is free: one may be taken over.
+/// What [`fwd_port_claim`] returns if no port is free: one may be taken over. What [`take_over`] returns if another CPU was faster.
 pub(super) const SHORT: u32 = 1;
 
 /// Claims an external port for the flow that is being made in slot `index`. Returns it (host byte order) and [`CLAIMED`]; the slot then
@@ -54,22 +54,25 @@ pub(super) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 
     }
 }
 
-/// Takes the port over that the search has found, from the flow that has it. The result is that of [`fwd_port_claim`], or 0.
+/// Takes the port over that the search has found, from the flow that has it. The result is that of [`fwd_port_claim`].
 #[inline(always)]
 pub(super) fn take_over(skb: *mut __sk_buff, index: u32) -> u32 {
-    let wanted = fwd_port_vacate(index);
-    if wanted == 0 { 0 } else { fwd_port_claim_vacated(skb, index, wanted) }
+    match fwd_port_vacate(index) {
+        0 => 0,
+        search::LOST => SHORT,
+        wanted => fwd_port_claim_vacated(skb, index, wanted),
+    }
 }
 
 /// Claims the port that was vacated for the flow that is being made in slot `index`: see [`fwd_port_vacate`]. The result is that of
-/// [`take_over`].
+/// [`fwd_port_claim`].
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_port_claim_vacated(skb: *mut __sk_buff, index: u32, wanted: u32) -> u32 {
     let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
     match reply(index, port) {
         Some(reply) if search::take(kind, reply, index) => fwd_port_publish(skb, index, wanted),
-        _ => 0,
+        _ => SHORT,
     }
 }
 

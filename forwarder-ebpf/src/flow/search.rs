@@ -1,6 +1,6 @@
 //! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
 //!
-//! Hints tell of most candidates without a look-up in a hash that they are not free, so that a search of all of them takes a few µs.
+//! Hints tell of most candidates without a look-up in a hash who has them, so that a search of all of them takes a few µs.
 
 use core::{ffi::c_void, ptr};
 
@@ -137,6 +137,9 @@ unsafe extern "C" fn try_candidate(attempt: u32, walk: *mut Walk) -> i64 {
     }
 }
 
+/// What [`fwd_port_vacate`] returns if it was too late.
+pub(super) const LOST: u32 = 1 << 31;
+
 /// What [`fwd_port_try`] returns, beside the port, if it took it.
 const TAKEN: u32 = 1 << 16;
 /// What it returns if the search may stop without.
@@ -198,7 +201,8 @@ fn note(search: &mut Search, holder: u32, port: u32) {
 }
 
 /// Ends the flow that is worth least among those that have to give their port to the one that is being made in slot `index`, after
-/// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to.
+/// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to;
+/// [`LOST`] if the flow is another one by now.
 ///
 /// Called by [`super::claim::open`] itself: the stacks of all callers together are 512 bytes.
 #[inline(never)]
@@ -214,15 +218,18 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
     }
     let Victim { slot: holder, word, port, .. } = search.victim;
     let (kind, Some(reply)) = (search.kind, reply(index, port as u16)) else { return 0 };
-    // The holder is only a candidate: by now its slot may be another flow's.
-    if word == 0 || !mapping::holds(kind, holder, reply) {
+    if word == 0 {
         return 0;
+    }
+    // The holder is only a candidate: by now its slot may be another flow's.
+    if !mapping::holds(kind, holder, reply) {
+        return LOST;
     }
     if kind != u32::from(port_use::PLAIN) && mapping::revoke(kind, holder, reply) {
         // Several flows use it: it is free when the sweep has come by.
         return 0;
     }
-    if slot::fwd_flow_end(holder, word) == 0 { 0 } else { port | kind << 16 }
+    if slot::fwd_flow_end(holder, word) == 0 { LOST } else { port | kind << 16 }
 }
 
 /// Considers a flow of this CPU's search that is established or one-way. Returns 0.

@@ -209,23 +209,34 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
     1
 }
 
-/// The slot of the flow that has `tuple`, as far as hints tell, or else the index; [`VACANT`] if there is none.
+/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where hints do not tell.
 #[inline(always)]
 pub(crate) fn holder(tuple: &Tuple) -> u32 {
     let hash = hash(tuple);
     let hints = hints(hash);
     let [first, second] = hint::candidates(hints, hash);
-    if first | second != SLOT_NONE {
-        return if first != SLOT_NONE { first } else { second };
-    }
-    if !hint::overflows(hints) {
+    if first | second == SLOT_NONE && !hint::overflows(hints) {
         return VACANT;
+    }
+    if has(first, tuple) {
+        return first;
+    }
+    if has(second, tuple) {
+        return second;
     }
     match FLOW_INDEX.get_ptr(tuple) {
         // SAFETY: an aligned word of a map value.
         Some(slot) => unsafe { slot.read_volatile() },
         None => VACANT,
     }
+}
+
+/// Whether `tuple` is the inbound one that stands in slot `index`, whatever has become of its flow.
+#[inline(always)]
+fn has(index: u32, tuple: &Tuple) -> bool {
+    // SAFETY: the pointer is to a whole slot.
+    index != SLOT_NONE
+        && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).back.tuple, tuple) })
 }
 
 /// What [`holder`] returns for a tuple that nobody has: no slot.

@@ -1,6 +1,7 @@
 //! The loaded programs over packets of our own (`BPF_PROG_TEST_RUN`): both halves agree, and no flow gets another's packets.
 
 mod clsact;
+mod conversations;
 mod errors;
 mod fairness;
 mod fixture;
