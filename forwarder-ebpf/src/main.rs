@@ -17,6 +17,7 @@ mod atomic;
 mod checksum;
 mod clamp;
 mod count;
+mod devices;
 mod fib;
 mod flow;
 mod hook;

@@ -71,8 +71,8 @@ pub(crate) static COUNTERS: Array<CounterBlock, 4096> = Array::new();
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, 4096> = PerCpuArray::new();
 
-/// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes. No program
-/// reads it.
+/// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes: see
+/// [`crate::devices`].
 #[btf_map]
 pub(crate) static DEVICES: DevMapHash<8192> = DevMapHash::new();
 
@@ -132,6 +132,10 @@ pub(crate) struct Sweep {
     pub(crate) longest_ns: u64,
     /// Flows that were ended.
     pub(crate) ended: u64,
+    /// An interface that has gone, whose flows this round ends; 0 for none.
+    pub(crate) gone: u32,
+    /// Padding.
+    pub(crate) _pad: u32,
 }
 
 const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());

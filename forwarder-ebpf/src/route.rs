@@ -15,6 +15,7 @@ use forwarder_common::{
 };
 
 use crate::{
+    devices,
     fib::{Route, fwd_is_local, look_up, macs, words},
     flow::{
         claim::{self, FAILED, Opening},
@@ -177,7 +178,7 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     let ifindex = unsafe { peer.read_volatile() };
     let peer = ENDPOINTS.get_ptr(&ifindex)?;
     // SAFETY: as in `decide`.
-    (unsafe { (*peer).network } == endpoint.network).then_some(ifindex)
+    (unsafe { (*peer).network } == endpoint.network && devices::is_there(ifindex)).then_some(ifindex)
 }
 
 /// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
@@ -185,7 +186,9 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
 #[inline(always)]
 fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
     match route.result as u32 {
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.uplink => {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH
+            if route.out_if == endpoint.uplink && devices::is_there(endpoint.uplink) =>
+        {
             Resolved::new(Resolved::UPLINK, 0)
         }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {

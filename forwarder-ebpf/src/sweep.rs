@@ -1,4 +1,4 @@
-//! Ends idle flows: one timer, which looks at a slice of the slots per tick.
+//! Ends idle flows, and those whose interface has gone: one timer, which looks at a slice of the slots per tick.
 
 use core::ffi::c_void;
 
@@ -11,12 +11,17 @@ use forwarder_common::{
 };
 
 use crate::{
+    devices,
     flow::{mapping, now, slot},
     maps::{FLOW_ALLOC, FLOW_SLOTS, SWEEP, Sweep, config},
     skb::Skb,
 };
 
 const CLOCK_MONOTONIC: u64 = 1;
+/// The first slot that is ever used.
+const FIRST: u32 = SLOT_NONE + 1;
+/// Interfaces are looked at in every so many slices: at 20 ns each.
+const SLICES_PER_LOOK: u32 = 2;
 /// Time between slices, nanoseconds.
 const PERIOD: u64 = 50_000_000;
 /// Time to the next slice when this one had more to do than it may.
@@ -64,6 +69,8 @@ struct Slice {
     cut: u32,
     /// Not zero if it came to the end of the table.
     at_end: u32,
+    /// See [`Sweep::gone`].
+    gone: u32,
 }
 
 /// One slice.
@@ -71,11 +78,22 @@ struct Slice {
 unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) -> i32 {
     // SAFETY: the kernel passes the element that holds the timer.
     unsafe {
-        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0 };
+        let began = bpf_ktime_get_ns();
+        if (*sweep).gone == 0 && ((*sweep).slices as u32).is_multiple_of(SLICES_PER_LOOK) {
+            (*sweep).gone = devices::gone();
+            if (*sweep).gone != 0 {
+                (*sweep).cursor = FIRST;
+            }
+        }
+        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0, began, cut: 0, at_end: 0, gone: (*sweep).gone };
         let progress = &raw mut slice;
         bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
         // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
-        (*sweep).cursor = if (*progress).at_end == 0 { (*progress).cursor } else { SLOT_NONE.wrapping_add(1) };
+        (*sweep).cursor = (*progress).cursor;
+        if (*progress).at_end != 0 {
+            (*sweep).cursor = FIRST;
+            (*sweep).gone = 0;
+        }
         let took = bpf_ktime_get_ns().wrapping_sub((*progress).began);
         (*sweep).slices = (*sweep).slices.wrapping_add(1);
         (*sweep).ended = (*sweep).ended.wrapping_add((*progress).ended.into());
@@ -104,7 +122,7 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
             return 1;
         }
         (*slice).cursor = index.wrapping_add(1);
-        let ended = end_if_idle(index);
+        let ended = end_if_due(index, (*slice).gone);
         (*slice).ended = (*slice).ended.wrapping_add(ended);
         let due =
             if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
@@ -117,10 +135,10 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
     }
 }
 
-/// Ends the flow in slot `index` if it has been idle for too long, and goes on with a slot that was left unfinished. Returns 1 if it
-/// did.
+/// Ends the flow in slot `index` if it has been idle for too long or goes by the interface that has `gone`, and goes on with a slot that
+/// was left unfinished. Returns 1 if it did.
 #[inline(always)]
-fn end_if_idle(index: u32) -> u32 {
+fn end_if_due(index: u32, gone: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
     // SAFETY: fields of an element of the map.
     let (word, last_seen, flags, number) = unsafe {
@@ -128,8 +146,8 @@ fn end_if_idle(index: u32) -> u32 {
         ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).out.tuple.proto)
     };
     // SAFETY: as above; the reply's tuple is only compared.
-    let (port_use, endpoint, reply) =
-        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, &(*slot).back.tuple) };
+    let (port_use, endpoint, uplink, reply) =
+        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).out.out_if, &(*slot).back.tuple) };
     let state = FlowState::of(word);
     let proto = match number {
         6 => Proto::Tcp,
@@ -140,7 +158,9 @@ fn end_if_idle(index: u32) -> u32 {
         return slot::fwd_slot_resume(index, word);
     }
     let idle = now().wrapping_sub(last_seen);
-    let ends = if port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
+    let ends = if gone != 0 && (endpoint == gone || uplink == gone) {
+        true
+    } else if port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
         true
     } else if has_ports(number) {
         expired(state, proto, flags, idle, &config.timeouts)

@@ -1,10 +1,10 @@
 //! Uplinks that are renamed or made anew, and interfaces and namespaces that have the numbers of others: what is recorded is told from
 //! what merely looks like it.
 
-use std::net::Ipv4Addr;
+use std::{io::ErrorKind, net::Ipv4Addr};
 
 use forwarder::{
-    lab::{LabSpec, wait_until},
+    lab::{LabSpec, Namespace, wait_until},
     netns::{Name, Netns},
 };
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::{
     commands::{assert_as_before, assert_reaches_outside, snapshot},
     fwd::{Fwd, LIMIT, Pod, inside, number, pings, try_inside},
     ownership::forwards,
+    peers::{ANY, any, at, udp},
 };
 
 /// `ip ARGS…` on the host.
@@ -183,6 +184,66 @@ fn interface_that_has_the_number_of_a_host_end_is_not_taken_for_it() {
     ip(&fwd, &format!("link del {}", pod.host_if));
     fwd.ok(&["down", "--all"]);
     assert_as_before(&fwd, &before);
+}
+
+/// Replaces the host end of `pod` by a foreign interface with its number, whose other end has the address of the endpoint, and its
+/// hardware address. Returns the namespace of that end.
+#[track_caller]
+fn impersonated(fwd: &Fwd, pod: &Pod) -> Namespace {
+    let stranger = Namespace::create(&fwd.name("stranger")).expect("a namespace");
+    let link: Value = serde_json::from_str(&inside(pod, &["ip", "-j", "link", "show", "eth0"])).expect("JSON");
+    let mac = link[0]["address"].as_str().expect("an address").to_owned();
+    let index = number(&fwd.json(&["inspect", &pod.name])["host_ifindex"]);
+    ip(fwd, &format!("link del {}", pod.host_if));
+    let name = stranger.name();
+    ip(fwd, &format!("link add foreign index {index} type veth peer name eth0 address {mac} netns {name}"));
+    ip(fwd, "link set foreign up");
+    inside(&stranger, &["ip", "addr", "add", &format!("{}/24", pod.address), "dev", "eth0"]);
+    inside(&stranger, &["ip", "link", "set", "eth0", "up"]);
+    stranger
+}
+
+#[test]
+fn nothing_of_an_endpoint_reaches_an_interface_that_has_its_number() {
+    // The kernel's own data path goes by the ports of its bridge.
+    for options in DATAPATHS.into_iter().filter(|options| options[1] != "kernel") {
+        let fwd = Fwd::new();
+        let (pod, neighbour) = (fwd.up("c1", options), fwd.up("c2", options));
+        let (server, inside_socket) = (udp(fwd.internet(0), at(fwd.uplink(0).outside[0], 7000)), any(5000));
+        let client = udp(&pod, inside_socket);
+        let mut nat = None;
+        for _ in 0..8 {
+            let mut buffer = [0; 8];
+            client.send_to(b"question", server.local_addr().expect("a socket")).expect("it leaves");
+            let (_, from) = server.recv_from(&mut buffer).expect("it arrives");
+            server.send_to(b"answer", from).expect("it leaves");
+            client.recv_from(&mut buffer).expect("it arrives");
+            nat = Some(from);
+        }
+        assert!(pings(&neighbour, pod.address));
+        let stranger = impersonated(&fwd, &pod);
+        let overheard = udp(&stranger, inside_socket);
+        let ended = || Ok(fwd.list(&["flows", &pod.name]).is_empty().then_some(()));
+        wait_until(LIMIT, "the flows have ended", ended).unwrap_or_else(|error| panic!("{options:?}: {error}"));
+        // The host answers what is nobody's.
+        server.connect(nat.expect("a question came")).expect("a socket");
+        let refused = || {
+            server.send(b"secret").ok();
+            let error = server.recv(&mut [0; 8]).err().map(|error| error.kind());
+            Ok((error == Some(ErrorKind::ConnectionRefused)).then_some(()))
+        };
+        wait_until(LIMIT, "the host refuses", refused).unwrap_or_else(|error| panic!("{options:?}: {error}"));
+        let near = udp(&neighbour, ANY);
+        for _ in 0..5 {
+            near.send_to(b"secret", at(pod.address, inside_socket.port())).expect("it leaves");
+        }
+        assert!(!pings(&neighbour, pod.address), "{options:?}: a stranger answers");
+        overheard.set_nonblocking(true).expect("a socket");
+        let heard = overheard.recv_from(&mut [0; 8]);
+        assert!(heard.is_err(), "{options:?}: a stranger got {heard:?}");
+        ip(&fwd, "link del foreign");
+        fwd.ok(&["down", "--all"]);
+    }
 }
 
 #[test]

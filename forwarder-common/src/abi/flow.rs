@@ -241,10 +241,14 @@ pub struct SweepRecord {
     pub slices: u64,
     /// The longest slice, nanoseconds.
     pub longest_ns: u64,
-    /// Flows that were ended for having been idle.
+    /// Flows that were ended for having been idle, or because their interface has gone.
     pub ended: u64,
+    /// An interface that has gone, whose flows this round ends; 0 for none.
+    pub gone: u32,
+    /// Padding.
+    pub _pad: u32,
 }
-record!(SweepRecord, 48);
+record!(SweepRecord, 56);
 
 /// How long a slice of the sweep may hold a CPU, nanoseconds.
 pub const SLICE_LIMIT_NS: u64 = 200_000;

@@ -18,6 +18,7 @@ use forwarder_common::{
 
 use crate::{
     atomic::{fetch_add32, replace32},
+    devices,
     flow::{host_uses, now, slot, store},
     maps::{ENDPOINTS, EXTERNAL, FLOW_SLOTS, INBOUND, MAPPINGS, PORT_USE, config},
     route,
@@ -351,7 +352,8 @@ extern "C" fn fwd_unsolicited(skb: *mut __sk_buff, tuple: *const Tuple, tcp_flag
     let Some(endpoint) = ENDPOINTS.get_ptr(&internal.endpoint) else { return 0 };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let open_to_all = unsafe { (*endpoint).flags } & endpoint_flags::NAT_EIF != 0;
-    if !open_to_all || internal.uplink != tuple.ifindex || host_uses(skb, tuple) {
+    let reachable = internal.uplink == tuple.ifindex && devices::is_there(internal.endpoint);
+    if !open_to_all || !reachable || host_uses(skb, tuple) {
         return 0;
     }
     // SAFETY: this CPU's element.

@@ -123,11 +123,13 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
     )?;
     let ifname = name("eth0")?;
     let record = Uplink { v4: nat.octets(), counters_in: blocks[0], counters_out: blocks[1], _pad: 0, ifname };
+    dataplane.note_device(uplink)?;
     dataplane.put_uplink(uplink, &record)
 }
 
 fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: u32, flags: u32) -> Result<()> {
     let number = member.mac[5] - 2;
+    dataplane.note_device(member.host_end)?;
     dataplane.put_endpoint(
         member.host_end,
         &Endpoint {
