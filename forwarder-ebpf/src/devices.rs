@@ -7,9 +7,9 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::bpf_for_each_map_elem;
-use forwarder_common::abi::Endpoint;
+use forwarder_common::abi::{Endpoint, host_end_place};
 
-use crate::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, UPLINKS};
+use crate::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, HOST_ENDS, UPLINKS};
 
 /// Whether the interface that was recorded as number `ifindex` is there.
 #[inline(always)]
@@ -24,6 +24,13 @@ pub(crate) fn is_there(ifindex: u32) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn fwd_is_there(ifindex: u32) -> u32 {
     DEVICES.get_ifindex(ifindex).is_some().into()
+}
+
+/// Whether `ifindex` is the host end of an endpoint, as far as can be told without a look-up in a hash: false says nothing.
+#[inline(always)]
+pub(crate) fn is_known_host_end(ifindex: u32) -> bool {
+    // SAFETY: an aligned word of a map value.
+    HOST_ENDS.get_ptr(host_end_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex)
 }
 
 /// An interface of a record that has gone and may have flows: a host end or an uplink; 0 if there is none.

@@ -42,6 +42,10 @@ pub(crate) static CONFIG: Array<Config, 1> = Array::new();
 #[btf_map]
 pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
 
+/// Host ends, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
+#[btf_map]
+pub(crate) static HOST_ENDS: Array<u32, { forwarder_common::abi::HOST_END_PLACES }> = Array::new();
+
 /// Address of an endpoint → its host end.
 #[btf_map]
 pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();

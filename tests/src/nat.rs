@@ -6,7 +6,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use forwarder::netns::Netns;
+use forwarder::{lab::Namespace, netns::Netns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
 use super::fwd::{Fwd, Pod, inside, pings};
@@ -164,6 +164,44 @@ fn host_that_came_later_is_served_all_the_same() {
     assert_both_talk(server, (&pod, any(PORT)), (fwd.host(), at(fwd.uplink(0).address, PORT)));
     assert_both_talk(server, (&pod, any(PORT + 1)), (fwd.host(), any(PORT + 1)));
     assert_connected(&fwd, 9000, &[(&pod, any(PORT + 2)), (fwd.host(), at(fwd.uplink(0).address, PORT + 2))]);
+}
+
+/// A namespace behind the kernel's own masquerade on the same uplink, as docker would have it.
+#[track_caller]
+fn masqueraded(fwd: &Fwd) -> Namespace {
+    let other = Namespace::create(&fwd.name("docker")).expect("a namespace");
+    let name = other.name();
+    for line in [
+        format!("ip link add docker0 type veth peer name eth0 netns {name}"),
+        "ip addr add 172.31.9.1/24 dev docker0".to_owned(),
+        "ip link set docker0 up".to_owned(),
+        "sysctl -q net.ipv4.ip_forward=1".to_owned(),
+        "nft add table ip docker".to_owned(),
+        "nft add chain ip docker post { type nat hook postrouting priority 100 ; }".to_owned(),
+        "nft add rule ip docker post ip saddr 172.31.9.0/24 oifname eth0 masquerade".to_owned(),
+    ] {
+        fwd.on_host(&line.split(' ').collect::<Vec<_>>());
+    }
+    for line in ["addr add 172.31.9.2/24 dev eth0", "link set eth0 up", "route add default via 172.31.9.1"] {
+        inside(&other, &[&["ip"], &line.split(' ').collect::<Vec<_>>()[..]].concat());
+    }
+    other
+}
+
+#[test]
+fn kernels_own_masquerade_and_ours_share_ports_in_either_order() {
+    let fwd = Fwd::new();
+    let (pod, other) = (fwd.up("c1", &[]), masqueraded(&fwd));
+    let server = echo(&fwd, 7000);
+    assert_both_talk(server, (&other, any(PORT)), (&pod, any(PORT)));
+    assert_both_talk(server, (&pod, any(PORT + 1)), (&other, any(PORT + 1)));
+    let seen = assert_connected(&fwd, 9000, &[(&other, any(PORT + 2)), (&pod, any(PORT + 2))]);
+    assert_eq!(seen[0].port(), PORT + 2, "who was first keeps the port");
+    let seen = assert_connected(&fwd, 9001, &[(&pod, any(PORT + 3)), (&other, any(PORT + 3))]);
+    assert_eq!(seen[0].port(), PORT + 3, "who was first keeps the port");
+    for (first, second) in [(&*other, &*pod), (&*pod, &*other)] {
+        assert!(pings(first, *server.ip()) && pings(second, *server.ip()));
+    }
 }
 
 /// Connects `count` times, all open at once, and has each connection echo bytes of its own.

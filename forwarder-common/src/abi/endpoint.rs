@@ -26,6 +26,16 @@ pub mod endpoint_flags {
     pub const CLSACT: u32 = 1 << 10;
 }
 
+/// Elements of the map `HOST_ENDS`: a power of two.
+pub const HOST_END_PLACES: usize = 4096;
+
+/// The element of `HOST_ENDS` for the interface `ifindex`, which others share.
+#[inline(always)]
+#[must_use]
+pub const fn host_end_place(ifindex: u32) -> u32 {
+    ifindex % HOST_END_PLACES as u32
+}
+
 /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).
 ///
 /// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).

@@ -13,7 +13,7 @@ mod network;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
-pub use endpoint::{Endpoint, endpoint_flags};
+pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
 pub use flow::{
     EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
     SweepRecord, Tuple, flow_kind, meta,

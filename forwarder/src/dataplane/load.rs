@@ -43,6 +43,7 @@ pub(super) const OBJECT_HASH: u64 = match u64::from_str_radix(env!("FWD_OBJECT")
 pub(super) const MAP_NAMES: &[&str] = &[
     "CONFIG",
     "ENDPOINTS",
+    "HOST_ENDS",
     "ADDRESSES",
     "NETWORKS",
     "SUBNETS",

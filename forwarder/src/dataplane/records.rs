@@ -2,8 +2,10 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
-use forwarder_common::abi::{self, Addr, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, mapped};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
+use forwarder_common::abi::{
+    self, Addr, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, host_end_place, mapped,
+};
 use ipnet::Ipv4Net;
 
 use super::{Dataplane, batch};
@@ -89,6 +91,8 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         self.put("ENDPOINTS", &ifindex, endpoint)?;
+        // Who had the place before is found in the hash.
+        self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
         for addr in addresses(endpoint) {
             self.put("ADDRESSES", &addr, &ifindex)?;
         }
@@ -103,12 +107,20 @@ impl Dataplane {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
+        let mut host_ends = self.host_ends()?;
+        if host_ends.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
+            host_ends.set(host_end_place(ifindex), &0, 0).doing("write", "map HOST_ENDS")?;
+        }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
                 self.forget::<Addr, u32>("ADDRESSES", &addr)?;
             }
         }
         self.purge(ifindex)
+    }
+
+    fn host_ends(&self) -> Result<Array<MapData, u32>> {
+        Array::try_from(self.map("HOST_ENDS")?).doing("open", "map HOST_ENDS")
     }
 
     /// Ends the flows of the endpoint with host end `ifindex`.
