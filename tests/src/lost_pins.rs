@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use forwarder::lab::{tcx_programs, wait_until};
+use forwarder::lab::{Process, command_in, tcx_programs, wait_until};
 
 use crate::{
     bpf_ids::pin_directory,
     capture::Capture,
     commands::assert_reaches_outside,
-    fwd::{Fwd, LIMIT, inside, try_inside},
+    fwd::{Fwd, LIMIT, inside, pings, try_inside},
     ownership::forwards,
 };
 
@@ -23,14 +23,7 @@ fn without_programs_nothing_leaves_untranslated() {
     }
     let bpffs = fwd.pins().join("bpf");
     inside(fwd.host(), &["umount", "-l", bpffs.to_str().expect("a plain path")]);
-    let links = fwd.host().netlink().and_then(|netlink| netlink.links()).expect("links");
-    let attached = || {
-        links
-            .iter()
-            .map(|link| fwd.host().run(|| tcx_programs(link.index)).map_or(0, |(ingress, egress)| ingress + egress))
-            .sum::<u32>()
-    };
-    wait_until(LIMIT, "the programs are gone", || Ok((attached() == 0).then_some(())))
+    wait_until(LIMIT, "the programs are gone", || Ok((attached(&fwd) == 0).then_some(())))
         .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(forwards(&fwd), "1", "the kernel would still forward");
     let capture = Capture::start(&fwd);
@@ -43,4 +36,52 @@ fn without_programs_nothing_leaves_untranslated() {
     fwd.ok(&["down", "--all"]);
     assert_eq!(forwards(&fwd), "0", "it was off before");
     assert!(!try_inside(fwd.host(), &["ip", "link", "show", "fwd0"]).status.success(), "the bridge is gone");
+}
+
+/// Programs of all interfaces of the host.
+fn attached(fwd: &Fwd) -> u32 {
+    let links = fwd.host().netlink().and_then(|netlink| netlink.links()).expect("links");
+    let of = |index| fwd.host().run(|| tcx_programs(index)).map_or(0, |(ingress, egress)| ingress + egress);
+    links.iter().map(|link| of(link.index)).sum()
+}
+
+/// Loses the pins while a copy of the bpffs in another mount namespace keeps the programs; `again` brings the namespace up once more.
+#[track_caller]
+fn assert_named(again: bool) {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    assert_reaches_outside(&fwd, &pod);
+    let keeper = command_in(
+        fwd.host(),
+        &["unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 1000"],
+    );
+    let keeper = Process::spawn(keeper).expect("it starts");
+    wait_until(LIMIT, "the mounts are copied", || Ok(keeper.stdout().contains("ready").then_some(())))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let bpffs = fwd.pins().join("bpf");
+    inside(fwd.host(), &["umount", "-l", bpffs.to_str().expect("a plain path")]);
+    assert!(pings(&pod, fwd.uplink(0).outside[0]), "the programs run on");
+    for args in [["ls"], ["stats"]] {
+        let seen = fwd.call(&args);
+        assert!(seen.status.success() && seen.stderr.contains("the records of fwd0, "), "{seen:?}");
+    }
+    // One remedy, and the other.
+    if again {
+        fwd.ok(&["up", "--ns", &pod.name]);
+        assert_reaches_outside(&fwd, &pod);
+        assert_eq!(fwd.call(&["ls"]).stderr, "");
+    }
+    let down = fwd.call(&["down", "--all"]);
+    assert!(down.status.success(), "{down:?}");
+    assert_eq!(forwards(&fwd), "0", "it was off before");
+    let left = down.stderr.lines().filter(|line| line.contains("is still attached to eth0")).count();
+    assert_eq!(u32::try_from(left), Ok(attached(&fwd)), "{down:?}");
+    drop(keeper);
+    wait_until(LIMIT, "the programs are gone", || Ok((attached(&fwd) == 0).then_some(())))
+        .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn programs_that_another_mount_namespace_keeps_are_named() {
+    [false, true].into_iter().for_each(assert_named);
 }

@@ -30,6 +30,7 @@ mod slots;
 mod standstill;
 mod stats;
 mod stores;
+mod strays;
 mod testrun;
 mod version;
 mod view;
@@ -53,6 +54,7 @@ pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};
 pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
+pub use strays::{Stray, strays};
 pub use testrun::{Runner, TestRun};
 pub use xdp::XdpHook;
 

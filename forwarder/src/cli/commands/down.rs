@@ -3,20 +3,25 @@
 use crate::{
     Result,
     cli::{args::DownArgs, session::Session, target},
+    dataplane::{Stray, strays},
     execute::{self, DownResult, Observer},
-    reconcile::DownRequest,
+    netlink::Netlink,
+    reconcile::{DownRequest, is_made},
     render::DownView,
 };
 
 /// Takes down a namespace or everything, or shows what that would take.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut dyn Observer) -> Result<()> {
-    let request = request(args)?;
+    let (request, all) = (request(args)?, &args.all);
     if args.dry_run {
         let planned = execute::dry_down(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
     let DownResult { changed, removed, nearest, warnings } = execute::down(&session.context(), &request, observer)?;
     session.warn(&warnings)?;
+    if *all {
+        session.warn(&still_attached(session)?)?;
+    }
     let label = request.target.as_ref().map(target::label);
     let removed = removed.into_iter().map(Into::into).collect();
     session.emit(&DownView { label: label.map(Into::into), changed, removed, nearest: nearest.map(Into::into) })
@@ -27,4 +32,20 @@ fn request(args: &DownArgs) -> Result<DownRequest> {
     let DownArgs { target, all, delete_ns, dry_run: _ } = args;
     let target = if *all { None } else { Some(target::required(target)?) };
     Ok(DownRequest { target, delete_ns: *delete_ns })
+}
+
+/// What to say of programs that are attached although nothing is up.
+fn still_attached(session: &Session<'_, '_>) -> Result<Vec<String>> {
+    let links = Netlink::here()?.links()?;
+    // Another run directory of this host has programs of these names, too.
+    if session.dataplane()?.is_some() || links.iter().any(is_made) {
+        return Ok(Vec::new());
+    }
+    let text = |Stray { ifname, program, id }| {
+        format!(
+            "program {program} (id {id}) is still attached to {ifname}: its link is pinned in a copy of the bpffs, in another mount \
+             namespace. `bpftool link detach id N` takes it off, with N from the line with prog {id} of `bpftool link show`"
+        )
+    };
+    Ok(strays(&links)?.into_iter().map(text).collect())
 }

@@ -6,7 +6,7 @@ use crate::{
     cli::{
         args::LsArgs,
         session::Session,
-        state::{State, not_up},
+        state::{State, lost, not_up},
         target,
     },
     dataplane::Dataplane,
@@ -24,6 +24,9 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
     let state = State::read(session)?;
     let others = Dataplane::other_versions(&session.run_dir, session.host.cookie()?)?;
     session.warn(&others.iter().map(|name| other_version(name)).collect::<Vec<_>>())?;
+    if others.is_empty() {
+        session.warn(&lost(session)?)?;
+    }
     session.warn(&state.as_ref().map(|state| other_build(&state.plane)).transpose()?.unwrap_or_default())?;
     let view = match (state, target) {
         (Some(mut state), target) => {

@@ -7,7 +7,7 @@ use crate::{
     cli::{
         args::StatsArgs,
         session::Session,
-        state::{State, not_up},
+        state::{State, lost, not_up},
         target,
     },
     dataplane::{Stat, name_of},
@@ -36,7 +36,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
             }
         }
         (None, Some(target)) => return Err(not_up(&target, None)),
-        (None, None) => {}
+        (None, None) => session.warn(&lost(session)?)?,
     }
     stats.sort_by_cached_key(StatView::sort_key);
     session.emit(&StatsView { stats, all: args.all, explain: args.explain, warnings })
