@@ -158,9 +158,8 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
         return slot::fwd_slot_resume(index, word);
     }
     let idle = now().wrapping_sub(last_seen);
-    let ends = if gone != 0 && (endpoint == gone || uplink == gone) {
-        true
-    } else if port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
+    let has_gone = gone != 0 && (endpoint == gone || uplink == gone);
+    let ends = if has_gone || port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
         true
     } else if has_ports(number) {
         expired(state, proto, flags, idle, &config.timeouts)

@@ -85,7 +85,7 @@ const fn uncounted(bucket: u64) -> u64 {
 /// The bucket, which counts as many as it can.
 #[inline(always)]
 const fn full(bucket: u64) -> u64 {
-    bucket & (OVERFLOW - 1) | FULL * OVERFLOW
+    bucket & (OVERFLOW - 1) | (FULL * OVERFLOW)
 }
 
 /// The bucket with one tuple less: its entry goes, or, if it has none, it is counted no more.

@@ -217,6 +217,20 @@ fn parse_traffic(table: &str, host_if: &str) -> Option<Traffic> {
     }
 }
 
+/// What to say of interfaces that are there without records, where nothing seems to be up: the pins were removed, or the bpffs was
+/// unmounted. A copy of the mount in another namespace may keep their programs.
+pub(super) fn lost(session: &Session<'_, '_>) -> Result<Vec<String>> {
+    if session.dataplane()?.is_some() {
+        return Ok(Vec::new());
+    }
+    let owner = Owner(session.run_dir.owner()?);
+    let ours = |link: &Link| owner.has_bridge(link) || owner.has_veth(link);
+    let names: Vec<_> = Netlink::here()?.links()?.into_iter().filter(ours).map(|link| link.name).collect();
+    let what = format!("the records of {} are lost, as when the bpffs was unmounted", names.join(", "));
+    let remedy = "`fwd up` for a namespace makes its records anew, `fwd down --all` takes everything down";
+    Ok(if names.is_empty() { Vec::new() } else { vec![format!("{what}: {remedy}")] })
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse_traffic;
@@ -230,18 +244,4 @@ mod tests {
         assert_eq!(all, (10, 1000, 20, 2000));
         assert!(parse_traffic(table, "veth").is_none());
     }
-}
-
-/// What to say of interfaces that are there without records, where nothing seems to be up: the pins were removed, or the bpffs was
-/// unmounted. A copy of the mount in another namespace may keep their programs.
-pub(super) fn lost(session: &Session<'_, '_>) -> Result<Vec<String>> {
-    if session.dataplane()?.is_some() {
-        return Ok(Vec::new());
-    }
-    let owner = Owner(session.run_dir.owner()?);
-    let ours = |link: &Link| owner.has_bridge(link) || owner.has_veth(link);
-    let names: Vec<_> = Netlink::here()?.links()?.into_iter().filter(ours).map(|link| link.name).collect();
-    let what = format!("the records of {} are lost, as when the bpffs was unmounted", names.join(", "));
-    let remedy = "`fwd up` for a namespace makes its records anew, `fwd down --all` takes everything down";
-    Ok(if names.is_empty() { Vec::new() } else { vec![format!("{what}: {remedy}")] })
 }
