@@ -139,24 +139,24 @@ pub fn add(bucket: &impl Bucket, entry: u64) {
 /// How often a bucket is tried again that another CPU changed: once more than a CPU does that ends a flow and makes another.
 const ATTEMPTS: u32 = 5;
 
-/// Forgets a tuple that has left the index. Should it not succeed, the bucket holds or counts one too many from then on, which costs
-/// look-ups and nothing else; to try it again later would mean to know that the tuple has not come back meanwhile.
+/// Forgets a tuple that has left the index; false if that is still to be done: until then the bucket holds or counts one too many.
 #[inline(always)]
-pub fn remove(bucket: &impl Bucket, entry: u64) {
-    change(bucket, |bucket| without(bucket, entry));
+pub fn remove(bucket: &impl Bucket, entry: u64) -> bool {
+    change(bucket, |bucket| without(bucket, entry))
 }
 
-/// Changes a bucket as `how` says.
+/// Changes a bucket as `how` says; whether it did.
 #[inline(always)]
-fn change(bucket: &impl Bucket, how: impl Fn(u64) -> u64) {
+fn change(bucket: &impl Bucket, how: impl Fn(u64) -> u64) -> bool {
     let mut attempt = 0_u32;
     while attempt < ATTEMPTS {
         let before = bucket.load();
         if bucket.replace(before, how(before)) {
-            return;
+            return true;
         }
         attempt = attempt.wrapping_add(1);
     }
+    false
 }
 
 /// Gives a tuple that the index has a place, if it has none. `lives` says, after that, whether its flow still is what it was when it
@@ -172,8 +172,9 @@ pub fn promote(bucket: &impl Bucket, entry: u64, lives: impl FnOnce() -> bool) {
     if !lives() {
         // Who ended the flow has taken off its place, or its count: what is left is the other.
         remove(bucket, entry);
-    } else {
-        change(bucket, uncounted);
+    } else if !change(bucket, uncounted) && overflow(bucket.load()) < FULL / 2 {
+        // As far from full as CPUs could bring it meanwhile.
+        bucket.add(OVERFLOW.wrapping_neg());
     }
 }
 
@@ -239,7 +240,9 @@ mod tests {
             add(&bucket, entry(0, slot));
             assert!(overflows(bucket.word.get()), "after {} more", slot - 199);
         }
-        (1..40).for_each(|slot| remove(&bucket, entry(0, slot)));
+        for slot in 1..40 {
+            remove(&bucket, entry(0, slot));
+        }
         assert!(overflows(bucket.word.get()), "those that came meanwhile are not forgotten");
     }
 

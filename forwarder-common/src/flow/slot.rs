@@ -18,14 +18,20 @@ use crate::abi::{FlowState, meta};
 
 /// Bits of [`crate::abi::FlowShared::held`]: what is to be given back when the flow ends.
 pub mod held {
-    /// The outbound tuple in the index, and its hint.
-    pub const OUT: u32 = 1 << 0;
-    /// The inbound tuple in the index, and its hint.
-    pub const BACK: u32 = 1 << 1;
+    /// Of one direction: its tuple in the index.
+    pub const TUPLE: u32 = 1 << 0;
+    /// Of one direction: the hint for its tuple. It goes after the tuple.
+    pub const HINT: u32 = 1 << 1;
+    /// Both of the outbound direction.
+    pub const OUT: u32 = TUPLE | HINT;
+    /// Where the bits of the inbound direction begin.
+    pub const BACK_SHIFT: u32 = 2;
+    /// Both of the inbound direction.
+    pub const BACK: u32 = (TUPLE | HINT) << BACK_SHIFT;
     /// A flow's part in the use of its port (`PORT_USE`).
-    pub const PORT: u32 = 1 << 2;
+    pub const PORT: u32 = 1 << 4;
     /// The mapping that ends with the flow (`MAPPINGS`, `EXTERNAL`), and the port.
-    pub const MAPPING: u32 = 1 << 3;
+    pub const MAPPING: u32 = 1 << 5;
 }
 
 /// A slot, and the maps that know of it.
@@ -38,8 +44,9 @@ pub trait Slot {
     fn hold(&self, held: u32);
     /// Puts one of its tuples into the index, with a hint, unless it is there.
     fn insert(&self, way: Direction) -> bool;
-    /// Takes one of its tuples out of the index, and the hint; false if that could not be done.
-    fn remove(&self, way: Direction) -> bool;
+    /// Takes one of its tuples out of the index, and then its hint, of both what `what` says ([`held::TUPLE`], [`held::HINT`]); what is
+    /// left.
+    fn remove(&self, way: Direction, what: u32) -> u32;
     /// Gives [`held::PORT`] and [`held::MAPPING`] back; what of them is left.
     fn release(&self, held: u32) -> u32;
     /// Puts it at the end of the queue of free slots.
@@ -111,13 +118,10 @@ pub fn resume(slot: &impl Slot, word: u32) -> bool {
 /// are free already.
 #[inline(always)]
 fn finish(slot: &impl Slot, word: u32) {
-    let mut held = slot.held();
-    if held & held::OUT != 0 && slot.remove(Direction::Out) {
-        held &= !held::OUT;
-    }
-    if held & held::BACK != 0 && slot.remove(Direction::Back) {
-        held &= !held::BACK;
-    }
+    let held = slot.held();
+    let out = slot.remove(Direction::Out, held & held::OUT);
+    let back = slot.remove(Direction::Back, (held & held::BACK) >> held::BACK_SHIFT);
+    let mut held = held & !(held::OUT | held::BACK) | out | back << held::BACK_SHIFT;
     let port = held & (held::PORT | held::MAPPING);
     if port != 0 {
         held = held & !port | slot.release(port);

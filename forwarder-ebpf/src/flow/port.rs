@@ -157,7 +157,7 @@ extern "C" fn fwd_port_hold(index: u32, taken: u32) -> u32 {
 /// result is false, and no flow is to be made of it.
 #[inline(always)]
 fn give_back(index: u32, reply: &Tuple, held: u32) -> bool {
-    let tuple = if held & held::BACK != 0 && !store::remove(reply, index) { held::BACK } else { 0 };
+    let tuple = store::remove(reply, index, (held & held::BACK) >> held::BACK_SHIFT) << held::BACK_SHIFT;
     let port = mapping::fwd_port_release(held::PORT, reply.proto.into(), u16::from_be_bytes(reply.dport).into());
     let left = tuple | port;
     if left == 0 {

@@ -54,8 +54,8 @@ impl Slot for At {
     }
 
     #[inline(always)]
-    fn remove(&self, way: Direction) -> bool {
-        store::remove(self.tuple(way), self.index)
+    fn remove(&self, way: Direction, what: u32) -> u32 {
+        store::remove(self.tuple(way), self.index, what)
     }
 
     #[inline(always)]

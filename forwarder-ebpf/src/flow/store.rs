@@ -13,6 +13,7 @@ use forwarder_common::{
     flow::{
         self,
         hint::{self, Bucket as _},
+        slot::held,
     },
     plain::Key,
 };
@@ -249,27 +250,27 @@ pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
     matches!(removed, Ok(()) | Err(ENOENT))
 }
 
-/// Takes the tuple of the flow in `slot` out of the index, and then its hint: until then nobody may think that there is none.
-/// Whether it is done; otherwise it is to be done again.
+/// Takes the tuple of the flow in `slot` out of the index, and then its hint: until then nobody may think that there is none. Of both what
+/// `what` says ([`held::TUPLE`], [`held::HINT`]); what is left is the result, and to be done again.
 #[inline(always)]
-pub(crate) fn remove(tuple: &Tuple, slot: u32) -> bool {
-    fwd_remove(tuple, slot) != 0
+pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
+    if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }
 }
 
-/// As [`remove`]; 1 if it is done.
+/// As [`remove`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32) -> u32 {
+extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
     // SAFETY: as in `fwd_insert`.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 1 };
-    if !is_gone(FLOW_INDEX.remove(tuple)) {
-        return 0;
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    if what & held::TUPLE != 0 && !is_gone(FLOW_INDEX.remove(tuple)) {
+        return what;
     }
     let hash = hash(tuple);
-    if let Some(bucket) = bucket(hash) {
-        hint::remove(&bucket, hint::entry(hash, slot));
+    match bucket(hash) {
+        Some(bucket) if !hint::remove(&bucket, hint::entry(hash, slot)) => held::HINT,
+        _ => 0,
     }
-    1
 }
 
 /// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is

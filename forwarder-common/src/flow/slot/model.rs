@@ -188,20 +188,24 @@ impl Slot for At<'_, '_> {
         inserted
     }
 
-    fn remove(&self, way: Direction) -> bool {
+    fn remove(&self, way: Direction, what: u32) -> u32 {
         let tuple = self.tuple(way);
-        let removed = self.cpu.step(|maps| {
-            if maps.fails() {
-                return 0;
-            }
-            assert!(maps.index[tuple] == self.index, "tuple {tuple} is not that of slot {}: {maps:?}", self.index);
-            maps.index[tuple] = 0;
-            1
-        }) != 0;
-        if removed {
-            hint::remove(self.cpu, entry(tuple, self.index));
+        let removed = what & held::TUPLE == 0
+            || self.cpu.step(|maps| {
+                if maps.fails() {
+                    return 0;
+                }
+                assert!(maps.index[tuple] == self.index, "tuple {tuple} is not that of slot {}: {maps:?}", self.index);
+                maps.index[tuple] = 0;
+                1
+            }) != 0;
+        if !removed {
+            return what;
         }
-        removed
+        // A bucket that others change again and again: then it is tried later.
+        let refused = self.cpu.step(|maps| maps.fails().into()) != 0;
+        let forgotten = what & held::HINT == 0 || !refused && hint::remove(self.cpu, entry(tuple, self.index));
+        if forgotten { 0 } else { held::HINT }
     }
 
     fn release(&self, held: u32) -> u32 {
