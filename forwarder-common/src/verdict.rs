@@ -38,9 +38,9 @@ pub const fn is_drop(code: u32) -> bool {
 }
 
 /// Declares an enum of reasons with their stable names. The documentation of a reason says what it means, to users too; behind `=>`
-/// stands what they can do about it.
+/// stands what they can do about it, or that nothing needs to be done; a reason without it does not compile.
 macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $code:literal $(=> $advice:literal)?,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $code:literal => $advice:literal,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -62,10 +62,10 @@ macro_rules! reasons {
                 match self { $(Self::$variant => concat!($($doc),*),)* }
             }
 
-            /// What can be done about it, if anything should.
+            /// What can be done about it, or that nothing needs to be.
             #[must_use]
-            pub const fn advice(self) -> Option<&'static str> {
-                match self { $(Self::$variant => { [$($advice)?].first().copied() })* }
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)* }
             }
         }
     };
@@ -74,31 +74,31 @@ macro_rules! reasons {
 reasons! {
     /// Why a packet is left to the kernel, unmodified unless said otherwise.
     PuntReason {
-        /// ARP.
-        Arp = 2,
-        /// Broadcast or multicast.
-        Multicast = 3,
-        /// Addressed to the host itself (the gateway, or another of its addresses).
-        ToHost = 4,
+        /// ARP: the kernel answers for the gateway, and its bridge carries the rest.
+        Arp = 2 => "Nothing: every namespace asks now and then.",
+        /// Broadcast or multicast: the kernel gives it to the host and to the namespaces of the same network.
+        Multicast = 3 => "Nothing, if programs look for each other there (mDNS, DHCP): no uplink sends it on.",
+        /// Addressed to the host itself (the gateway, or another of its addresses), or to where the host has no route at all.
+        ToHost = 4 => "Nothing, if the host is meant; its firewall judges it (INPUT). `ip route get DESTINATION` there tells.",
         /// TTL at its end: the kernel answers with time exceeded. Inbound: already translated.
-        TtlExceeded = 6,
+        TtlExceeded = 6 => "Nothing, if somebody traces the way (`traceroute`). Otherwise routers send it round: trace it yourself.",
         /// Larger than the MTU of the way out: the kernel fragments it or answers. Inbound: already translated.
         TooBig = 7 => "Lower the MTU inside, or let TCP know it: `fwd up --clamp-mss`.",
         /// No route, or one that forbids: the kernel answers.
         Unreachable = 8 => "`ip route get DESTINATION` on the host shows what the kernel makes of it.",
         /// Translated for a socket of the host itself, or of a conversation that the kernel's own NAT translates: ports are shared with them.
-        HostFlow = 9,
+        HostFlow = 9 => "Nothing: the host and its namespaces share the ports of the uplink, and are kept out of each other's way.",
         /// A namespace's packet that the kernel forwarded, translated on its way out.
-        Translated = 10,
+        Translated = 10 => "Nothing: it was left to the kernel before, for another reason; that one tells more.",
         /// An ICMP error of the host, in which a namespace's address was replaced.
-        IcmpError = 11,
+        IcmpError = 11 => "Nothing: the host tells a sender outside that a packet was too big, or its TTL at its end.",
         /// To an address of the own network that no endpoint has: perhaps something else at the bridge does.
-        OwnNetwork = 12,
+        OwnNetwork = 12 => "`fwd ls` shows who has which address. If nobody should be there, a program inside has the wrong one.",
         /// Nobody has answered for the next hop within a second: the kernel asks on, and tells the sender in the end.
-        Unresolved = 13,
+        Unresolved = 13 => "`ip neigh` on the host shows the next hop as FAILED or INCOMPLETE: it is down, or the route names a wrong one.",
         /// An answer of the host itself, a reset or an ICMP error, to a reply that is of an endpoint's flow, but came in by another
         /// interface than the flow's uplink.
-        AsymmetricReply = 14,
+        AsymmetricReply = 14 => "Have the replies routed back by the uplink; `fwd inspect` names it.",
     }
 }
 
@@ -130,13 +130,13 @@ reasons! {
         /// The flow table is full of established flows.
         TableFull = 27 => "Raise `--max-flows` when the first network comes up; `fwd stats --nat` shows how full the table is.",
         /// From outside straight to the address of an endpoint.
-        DirectToEndpoint = 28 => "Addresses of namespaces are not reached from outside.",
+        DirectToEndpoint = 28 => "Nothing: addresses of namespaces are not reached from outside. Let the namespace open the conversation.",
         /// A namespace's packet on its way out that cannot be translated.
-        Untranslated = 29 => "Fragments and unusual packets that only the kernel could forward would leave with an inner address.",
+        Untranslated = 29 => "It would leave with an inner address. Send smaller packets, without a tag, of protocols that can be translated.",
         /// The interface is not (or no longer) an endpoint.
         NoEndpoint = 30 => "`fwd up` for the namespace makes its records anew.",
         /// A helper of the kernel refused to change the packet.
-        Rewrite = 31 => "The kernel had no memory for the packet, or it was cut meanwhile.",
+        Rewrite = 31 => "The kernel had no memory for the packet, or it was cut meanwhile: `free` and `dmesg` on the host tell, if there are many.",
         /// A reset or an answer that belongs to no flow.
         NoFlow = 32 => "The flow ended before, or never was: see `fwd up --timeout` if it was idle for long.",
         /// Another CPU ended or made the same flow at this moment.
@@ -144,17 +144,17 @@ reasons! {
         /// The Ethernet source is not the endpoint's, on a frame that the bridge would see.
         SpoofedMac = 34 => "A bridge or VM inside needs `fwd up --allow-spoof`.",
         /// ARP that speaks for another address or another MAC than the endpoint's.
-        ArpSpoof = 35 => "Something inside claims an address that is not its own.",
+        ArpSpoof = 35 => "Something inside claims an address that is not its own; a router or bridge there needs `fwd up --allow-spoof`.",
         /// An address that no packet on the wire may have there (RFC 1812 §5.3.7); from outside, a source in a network of `fwd`.
-        Martian = 36 => "Something sends to or from an address that no packet may have, such as 127.0.0.1 or 0.0.0.0.",
+        Martian = 36 => "Something sends to or from an address that no packet may have, such as 127.0.0.1 or 0.0.0.0: `tcpdump` at the interface shows it.",
         /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3).
         SourceRoute = 37 => "Refused by everybody for security; send without that option.",
         /// A later fragment that came before the first, whose ports would name its flow.
         FragmentUnknown = 38 => "Fragments came in another order, or the first was lost. Send smaller packets.",
         /// Fragments that overlap (refused as by RFC 5722), or reach beyond 65,535 bytes.
-        FragmentOverlap = 39 => "Somebody may try to pass by a filter.",
+        FragmentOverlap = 39 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",
         /// A fragment so small that the transport header is cut (RFC 1858, RFC 3128).
-        FragmentTiny = 40 => "Somebody may try to pass by a filter.",
+        FragmentTiny = 40 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",
         /// A protocol without ports that another endpoint or the host speaks with the same destination.
         Ambiguous = 41 => "One namespace at a time speaks such a protocol with one destination: wait until the other is idle.",
         /// The endpoint has as many flows as it may.
@@ -167,10 +167,42 @@ reasons! {
         /// To or from another network of `fwd`: they are isolated from each other.
         OtherNetwork = 45 => "Put both namespaces on one network: `fwd up --network NAME`.",
         /// Forwarded by the kernel into a network of `fwd` from another interface of the host, and of no flow.
-        FromOtherInterface = 46 => "Namespaces are reached from the host and their own network only.",
+        FromOtherInterface = 46 => "Nothing: namespaces are reached from the host and their own network only. Let the namespace open the conversation.",
         /// Leaves a checksum to a device, to be written where no checksum is: over a port, or over an address.
-        ChecksumOffload = 47 => "A program inside forges offload requests (virtio headers of raw sockets).",
+        ChecksumOffload = 47 => "A program inside forges offload requests (virtio headers of raw sockets): find out which, and end it.",
         /// The checksum of the IPv4 header is wrong.
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DropReason, PuntReason};
+
+    #[test]
+    fn every_reason_says_what_it_means_and_what_to_do() {
+        let punts = PuntReason::ALL.iter().map(|punt| (punt.name(), punt.meaning(), punt.advice()));
+        let drops = DropReason::ALL.iter().map(|drop| (drop.name(), drop.meaning(), drop.advice()));
+        for (name, meaning, advice) in punts.chain(drops) {
+            for said in [meaning.trim(), advice] {
+                let is_sentence = said.ends_with('.') && said.contains(' ') && !said.contains("  ");
+                assert!(is_sentence, "{name}: {said:?}");
+            }
+            assert_ne!(meaning.trim(), advice, "{name}");
+        }
+    }
+
+    #[test]
+    fn codes_and_names_are_used_once_and_stand_where_they_belong() {
+        let punts = PuntReason::ALL.iter().map(|punt| (*punt as u32, punt.name()));
+        let drops = DropReason::ALL.iter().map(|drop| (*drop as u32, drop.name()));
+        let all = || punts.clone().chain(drops.clone());
+        assert!(
+            punts.clone().all(|(code, _)| (2..16).contains(&code))
+                && drops.clone().all(|(code, _)| (16..64).contains(&code))
+        );
+        for (code, name) in all() {
+            assert_eq!(all().filter(|other| other.0 == code || other.1 == name).count(), 1, "{name}");
+        }
     }
 }

@@ -47,8 +47,10 @@ fn reasons_are_explained_below_the_counters() {
     let explained = fwd.ok(&["stats", "--explain"]);
     assert!(explained.contains(PuntReason::ToHost.meaning().trim()), "{explained}");
     let all = fwd.ok(&["stats", "--all", "--explain"]);
-    for drop in DropReason::ALL {
-        let advice = drop.advice().unwrap_or_default();
-        assert!(all.contains(drop.meaning().trim()) && all.contains(advice), "{}: {all}", drop.name());
+    let punts = PuntReason::ALL.iter().map(|punt| (punt.name(), punt.meaning(), punt.advice()));
+    let drops = DropReason::ALL.iter().map(|drop| (drop.name(), drop.meaning(), drop.advice()));
+    for (name, meaning, advice) in punts.chain(drops) {
+        let said = format!("\n{name}  {}\n  → {advice}\n", meaning.trim());
+        assert!(all.contains(&said), "{said:?} is missing: {all}");
     }
 }

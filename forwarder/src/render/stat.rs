@@ -115,10 +115,7 @@ fn explain(reason: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let drop = DropReason::ALL.iter().find(|drop| drop.name() == reason).map(|drop| (drop.meaning(), drop.advice()));
     let Some((meaning, advice)) = punt.or(drop) else { return Ok(()) };
     writeln!(out, "\n{}  {}", look.paint(Tone::Strong, reason), meaning.trim())?;
-    match advice {
-        Some(advice) => writeln!(out, "  {} {advice}", look.paint(Tone::Hint, "→")),
-        None => Ok(()),
-    }
+    writeln!(out, "  {} {advice}", look.paint(Tone::Hint, "→"))
 }
 
 /// The colour of a verdict. What every namespace sends by itself is nothing to worry about.
