@@ -71,7 +71,7 @@ fn unsteady(main: Scale, metrics: &[Metric], records: &Records) -> Option<String
     let apart = |metric: &Metric| {
         let rounds = records.of(Variant { path: Path::Host, scale: main }, *metric)?;
         let spread = statistics::spread(&rounds.values);
-        (spread > SPREAD).then(|| format!("{:.0} % in {metric}", spread * 100.0))
+        (spread > SPREAD).then(|| format!("{:.0} % in {}", spread * 100.0, metric.title()))
     };
     let apart: Vec<String> = metrics.iter().filter_map(apart).collect();
     (!apart.is_empty()).then(|| {
@@ -95,7 +95,7 @@ fn undecided(main: Scale, metric: Metric, tasks: &[Task], records: &Records) -> 
             open.then(|| format!("{} and {}", pair[0].0.title(), pair[1].0.title()))
         })
         .collect();
-    (!pairs.is_empty()).then(|| format!("{metric} does not tell which is better: {}", pairs.join("; ")))
+    (!pairs.is_empty()).then(|| format!("{} does not tell which is better: {}", metric.title(), pairs.join("; ")))
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
     fn each_disturbance_is_named() {
         let environment = Environment { steal: 0.034, governor: Some("powersave".into()), ..quiet() };
         let warnings = of(&[(Path::Host, &[7.0, 9.0, 7.1, 8.0])], &environment, 1.7).join("\n");
-        for word in ["3.4 %", "load of the minute before was 1.7 on 2", "powersave", "% in tcp-rr", "4 rounds are few"]
+        for word in ["3.4 %", "load of the minute before was 1.7 on 2", "powersave", "% in TCP_RR", "4 rounds are few"]
         {
             assert!(warnings.contains(word), "{word} is missing: {warnings}");
         }
@@ -151,7 +151,7 @@ mod tests {
     fn an_order_that_the_rounds_do_not_agree_on_is_not_claimed() {
         let noisy: (Path, &[f64]) = (Path::Routed, &[7.8, 8.2, 7.7, 8.1, 8.0]);
         let warnings = of(&[HOST, (Path::FwdTc, &[7.9, 7.94, 7.88, 7.91, 7.9]), noisy], &quiet(), 0.3);
-        assert_eq!(warnings, ["tcp-rr does not tell which is better: fwd tc and veth routed, no NAT"]);
+        assert_eq!(warnings, ["TCP_RR does not tell which is better: fwd tc and veth routed, no NAT"]);
     }
 
     #[test]

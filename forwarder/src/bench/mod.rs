@@ -144,6 +144,20 @@ impl Metric {
         }
     }
 
+    /// For the reader of a table, by the name that people know it by: `TCP_RR`.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::TcpRr => "TCP_RR",
+            Self::UdpRr => "UDP_RR",
+            Self::TcpCrr => "TCP_CRR",
+            Self::TcpStreamOut => "TCP_STREAM out",
+            Self::TcpStreamIn => "TCP_STREAM in",
+            Self::Udp64 => "UDP 64 B",
+            Self::UdpMtu => "UDP MTU",
+        }
+    }
+
     /// Whether less is better: it is a time.
     #[must_use]
     pub const fn is_latency(self) -> bool {

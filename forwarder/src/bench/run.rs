@@ -259,7 +259,7 @@ fn carries(sandbox: &Sandbox, options: &Options) -> Result<()> {
 
 /// Tells which measurement failed.
 fn about(mut error: Error, variant: &Variant, metric: Metric) -> Error {
-    error.object = format!("{} ({metric} over {})", error.object, variant.path);
+    error.object = format!("{} ({} over {})", error.object, metric.title(), variant.path.title());
     error
 }
 

@@ -73,7 +73,7 @@ fn run() -> Result<bool> {
 
 fn show(Agreement { metric, with, paths, contradictions }: &Agreement) {
     let (unit, divisor) = if metric.is_latency() { ("µs", 1.0) } else { ("Gbit/s", GIGA) };
-    println!("{metric}, {unit}, by fwd and by {with}");
+    println!("{}, {unit}, by fwd and by {with}", metric.title());
     println!(
         "{:<30} {:>9} {:>9} {:>20} {:>25} {:>25}",
         "PATH", "FWD", "OTHER", "OTHER TO FWD", "BESIDE HOST, BY FWD", "BESIDE HOST, BY OTHER"

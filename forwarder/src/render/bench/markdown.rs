@@ -20,7 +20,7 @@ pub fn markdown(report: &Report) -> String {
     }
     line(&mut page, "\n## What the metrics are\n");
     for metric in words::metrics(report) {
-        line(&mut page, &format!("- {}: {}", escaped(words::metric(metric)), words::meaning(metric)));
+        line(&mut page, &format!("- {}: {}", escaped(metric.title()), words::meaning(metric)));
     }
     let unavailable: Vec<_> = words::unavailable(report).collect();
     if !unavailable.is_empty() {

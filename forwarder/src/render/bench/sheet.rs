@@ -105,7 +105,7 @@ fn overheads(report: &Report) -> Sheet {
         let of = |path| words::overhead(report, path, metric);
         let scale = Scale::micros(report.overheads.iter().filter(|o| o.metric == metric).map(|o| o.micros.high));
         sheet.block(
-            format!("{} {}", words::metric(metric), scale.unit()),
+            format!("{} {}", metric.title(), scale.unit()),
             &[
                 ("more", Is::Figure, &|path| Some(scale.figure(of(path)?.micros.median))),
                 ("95 %", Is::Interval, &|path| Some(scale.interval(of(path)?.micros))),
@@ -125,7 +125,7 @@ fn values(report: &Report, title: &str, about: &str, metrics: &[Metric]) -> Shee
         let of = |path| words::measured(report, path, *metric);
         let scale = Scale::of(*metric, all(report, *metric).map(|found| found.value.median));
         sheet.block(
-            format!("{} {}", words::metric(*metric), scale.unit()),
+            format!("{} {}", metric.title(), scale.unit()),
             &[
                 ("median", Is::Figure, &|path| Some(scale.figure(of(path)?.value.median))),
                 ("95 %", Is::Interval, &|path| Some(scale.interval(of(path)?.value))),
@@ -142,7 +142,7 @@ fn values(report: &Report, title: &str, about: &str, metrics: &[Metric]) -> Shee
 fn percentiles(report: &Report, metric: Metric) -> Sheet {
     let of = |path| words::measured(report, path, metric).and_then(|found| found.latency.as_ref());
     let what = if metric.is_latency() { "half a round trip" } else { "from connect to reset" };
-    let title = format!("Percentiles of {}", words::metric(metric));
+    let title = format!("Percentiles of {}", metric.title());
     let mut sheet = Sheet::new(report, title, format!("{what}, µs"), |path| of(path).is_some());
     type Of = fn(&Latency) -> Estimate;
     let columns: [(&str, Of); 5] =
@@ -173,7 +173,7 @@ fn cpu(report: &Report, metrics: &[Metric]) -> Sheet {
     for metric in metrics {
         let scale = Scale::nanos(all(report, *metric).filter_map(|found| Some(found.cpu_ns?.median)));
         let figure = |path| Some(scale.figure(of(path, *metric)?.median));
-        sheet.block(words::metric(*metric), &[(words::transaction(*metric), Is::Figure, &figure)]);
+        sheet.block(metric.title(), &[(words::transaction(*metric), Is::Figure, &figure)]);
     }
     sheet
 }
@@ -186,7 +186,7 @@ fn growth(of: &[Growth]) -> Option<Sheet> {
     counts.sort_unstable();
     counts.dedup();
     let mut sheet = Sheet {
-        title: format!("{} with {}", words::metric(first.metric), first.of),
+        title: format!("{} with {}", first.metric.title(), first.of),
         about: format!("in {}, and the ratio of the last to the first", scale.unit()),
         paths: of.iter().map(|growth| growth.path).collect(),
         blocks: Vec::new(),

@@ -1,6 +1,6 @@
 use insta::assert_snapshot;
 
-use super::{markdown, sample};
+use super::{markdown, sample, words};
 use crate::{
     bench::{Metric, Path, report::Report},
     render::{View as _, samples},
@@ -69,6 +69,23 @@ fn narrow_terminals_get_more_and_narrower_tables() {
     assert_snapshot!(text(&sample::report(), Some(80)));
     for width in [50, 60, 100, 120, 150] {
         text(&sample::report(), Some(width));
+    }
+}
+
+/// What is typed and stands in JSON (`fwd-tc`) is no second name for what a reader sees as `fwd tc`.
+#[test]
+fn paths_and_metrics_have_one_name_in_a_report() {
+    let report = sample::report();
+    let ids = Path::ALL.map(Path::id).into_iter().chain(Metric::ALL.map(Metric::id));
+    let ids: Vec<_> = ids.filter(|id| id.contains('-')).collect();
+    let terminals = [50, 60, 80, 100, 120, 150].map(|width| text(&report, Some(width)));
+    for shown in terminals.into_iter().chain([text(&report, None), markdown(&report)]) {
+        for id in &ids {
+            assert!(!shown.contains(id), "{id} in {shown}");
+        }
+    }
+    for path in Path::ALL {
+        assert!(path.title().contains(words::short(path)), "the short name of {path} is none of its own");
     }
 }
 

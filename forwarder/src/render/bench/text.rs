@@ -126,7 +126,7 @@ fn grid(sheet: &Sheet, blocks: &[Block], shape: Shape, look: &Look) -> Grid {
     let titles: Vec<(&str, Holds)> = titles.iter().map(|(title, holds)| (title.as_str(), *holds)).collect();
     let mut grid = Grid::new(look, &titles);
     for (row, path) in sheet.paths.iter().enumerate() {
-        let name = if shape.short { path.id() } else { path.title() };
+        let name = if shape.short { words::short(*path) } else { path.title() };
         let mut cells = vec![toned(name, tone(*path))];
         cells.extend(columns().map(|column| {
             let cell = column.cells.get(row).map_or("", String::as_str);

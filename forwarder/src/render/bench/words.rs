@@ -16,19 +16,6 @@ pub(super) fn is_own(path: Path) -> bool {
     path.id().starts_with("fwd-")
 }
 
-/// A metric by the name that people know it by.
-pub(super) const fn metric(metric: Metric) -> &'static str {
-    match metric {
-        Metric::TcpRr => "TCP_RR",
-        Metric::UdpRr => "UDP_RR",
-        Metric::TcpCrr => "TCP_CRR",
-        Metric::TcpStreamOut => "TCP_STREAM out",
-        Metric::TcpStreamIn => "TCP_STREAM in",
-        Metric::Udp64 => "UDP 64 B",
-        Metric::UdpMtu => "UDP MTU",
-    }
-}
-
 /// A path's name where there is little room.
 pub(super) const fn short(path: Path) -> &'static str {
     match path {
@@ -156,7 +143,7 @@ pub(super) fn load(report: &Report) -> Option<String> {
         return None;
     }
     let by = with_version.as_ref().unwrap_or(with);
-    let left_out: Vec<_> = left_out.iter().map(|left_out| metric(*left_out)).collect();
+    let left_out: Vec<_> = left_out.iter().map(|left_out| left_out.title()).collect();
     Some(if left_out.is_empty() { by.clone() } else { format!("{by}, which leaves out {}", left_out.join(", ")) })
 }
 

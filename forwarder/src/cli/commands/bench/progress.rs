@@ -62,7 +62,7 @@ impl Progress for Shown<'_> {
                 bar.set_length(all as u64);
             }
             bar.set_position(done as u64);
-            bar.set_message(format!("{left} left  round {round}: {metric} over {}", name(variant)));
+            bar.set_message(format!("{left} left  round {round}: {} over {}", metric.title(), name(variant)));
         } else if done == 0 || self.last.elapsed() >= INTERVAL {
             self.line(&format!("measuring: {done} of {all} done, round {round}, {left} left"));
         }

@@ -90,7 +90,7 @@ fn tile(metric: Metric, overhead: &Overhead) -> Element {
         .text(format!("+{}", scale.figure(overhead.micros.median)))
         .add(Element::classed("span", "unit").text(" µs"));
     let mut tile = Element::new("div")
-        .add(Element::new("dt").text(format!("{} over host", words::metric(metric))))
+        .add(Element::new("dt").text(format!("{} over host", metric.title())))
         .add(big)
         .add(Element::classed("dd", "small").text(format!("{} µs", scale.interval(overhead.micros))));
     if let Some(share) = overhead.of_bridge {
@@ -116,9 +116,9 @@ fn warnings(report: &Report) -> Option<Element> {
 
 /// All tables.
 fn figures(report: &Report) -> Element {
-    let metrics = words::metrics(report).into_iter().flat_map(|metric| {
-        [Element::new("dt").text(words::metric(metric)), Element::new("dd").text(words::meaning(metric))]
-    });
+    let metrics = words::metrics(report)
+        .into_iter()
+        .flat_map(|metric| [Element::new("dt").text(metric.title()), Element::new("dd").text(words::meaning(metric))]);
     Element::new("section")
         .add(Element::new("h2").text("All figures"))
         .add(Element::classed("p", "about").text(

@@ -73,7 +73,7 @@ fn overhead(report: &Report, metric: Metric) -> Option<Element> {
         .collect();
     let caption = Caption {
         id: format!("overhead-{}", metric.id()),
-        title: words::metric(metric).into(),
+        title: metric.title().into(),
         about: words::meaning(metric).into(),
         description: described(&bars),
     };
@@ -93,7 +93,7 @@ fn distributions(report: &Report) -> Vec<Element> {
         });
         let caption = Caption {
             id: format!("cdf-{}", metric.id()),
-            title: words::metric(metric).into(),
+            title: metric.title().into(),
             about: if metric.is_latency() { words::meaning(metric).into() } else { "from connect to reset".into() },
             description: medians.collect::<Vec<_>>().join("; "),
         };
@@ -149,7 +149,7 @@ fn beside_host(plot: &str, metric: Metric, about: String, bars: &[Bar]) -> Eleme
     let host = bars.iter().find(|bar| bar.path == Path::Host).map(|bar| bar.value.median);
     let caption = Caption {
         id: format!("{plot}-{}", metric.id()),
-        title: words::metric(metric).into(),
+        title: metric.title().into(),
         about,
         description: described(bars),
     };
@@ -175,7 +175,7 @@ fn growths(report: &Report) -> Vec<Element> {
         });
         let caption = Caption {
             id: format!("growth-{index}"),
-            title: format!("{} with {}", words::metric(first.metric), first.of),
+            title: format!("{} with {}", first.metric.title(), first.of),
             about: format!("{}, by number of {}", scale.unit(), first.of),
             description: description.collect::<Vec<_>>().join("; "),
         };
