@@ -1,7 +1,7 @@
 //! Bars with intervals: what is more and what is less.
 
 use super::{
-    figure::{Breadth, Drawing, class_of, label, line, width_of},
+    figure::{Breadth, Drawing, bold_width_of, class_of, label, line, width_of},
     markup::Element,
     scale::Scale,
 };
@@ -35,9 +35,10 @@ struct Plane {
 /// Draws bars below each other. `reference` is where a line crosses all of them; figures then stand in columns beyond it.
 pub(super) fn draw(bars: &[Bar], reference: Option<f64>, breadth: Breadth) -> Drawing {
     let narrow = breadth == Breadth::Narrow;
-    let widest = |text: fn(&Bar) -> &str| bars.iter().map(|bar| width_of(text(bar))).fold(0.0, f64::max);
-    let (figures, notes) = (widest(|bar| &bar.figure), widest(|bar| &bar.note));
-    let left = if narrow { 0.0 } else { widest(|bar| bar.path.title()) + GAP };
+    let widest = |width: fn(&Bar) -> f64| bars.iter().map(width).fold(0.0, f64::max);
+    let figures = widest(|bar| bold_width_of(&bar.figure));
+    let notes = widest(|bar| width_of(&bar.note));
+    let left = if narrow { 0.0 } else { widest(|bar| width_of(bar.path.title())) + GAP };
     let right = breadth.pixels() - figures - notes - 2.0 * GAP;
     // In a narrow plot the name stands above its bar.
     let (row, offset) = if narrow { (46.0, 24.0) } else { (30.0, 8.0) };
@@ -77,11 +78,12 @@ fn one(bar: &Bar, plane: &Plane, top: f64) -> Vec<Element> {
         .at([("x", zero.min(value)), ("y", top), ("width", (value - zero).abs().max(1.0)), ("height", THICK)])
         .set("rx", 2);
     let mut elements = vec![body];
-    if high - low > 1.0 {
-        elements.push(line("whisker", (low, middle), (high, middle)));
-    }
-    if high - low > 6.0 {
-        elements.extend([low, high].map(|end| line("whisker", (end, middle - 3.5), (end, middle + 3.5))));
+    let ends = [low, high].map(|end| ((end, middle - 3.5), (end, middle + 3.5)));
+    let strokes = [((low, middle), (high, middle))].into_iter().filter(|_| high - low > 1.0);
+    let strokes = strokes.chain(ends.into_iter().filter(|_| high - low > 6.0));
+    // A bar may be as dark as its whisker: a rim of the paper's colour keeps them apart.
+    for class in ["rim", "whisker"] {
+        elements.extend(strokes.clone().map(|(from, to)| line(class, from, to)));
     }
     let baseline = top + THICK - 2.5;
     match plane.columns {

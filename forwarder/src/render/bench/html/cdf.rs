@@ -4,7 +4,7 @@
 use super::{
     figure::{Breadth, Drawing, class_of, dot, label, line, polyline, width_of},
     markup::Element,
-    scale::{Scale, log_ticks, nines},
+    scale::{Scale, log_axis, nines},
 };
 use crate::{bench::Path, render::bench::words};
 
@@ -90,7 +90,7 @@ pub(super) fn draw(curves: &[Curve<'_>], breadth: Breadth) -> Drawing {
     };
     let (left, right, bottom) = (52.0, breadth.pixels() - 8.0, height - 44.0);
     let start = left + if narrow { 8.0 } else { names(before) + 44.0 };
-    let range = range(&sorted);
+    let (range, ticks) = log_axis(range(&sorted), if breadth == Breadth::Full { 10 } else { 6 });
     let plane = Plane {
         x: Scale::logarithmic(range, (start, right)),
         y: Scale::linear((0.0, nines(LAST)), (bottom, TOP)),
@@ -99,7 +99,7 @@ pub(super) fn draw(curves: &[Curve<'_>], breadth: Breadth) -> Drawing {
         bottom,
         range,
     };
-    let mut elements = grid(&plane, breadth);
+    let mut elements = grid(&plane, &ticks);
     // fwd's own curves are drawn last, over the others.
     let (own, others): (Vec<_>, Vec<_>) = sorted.iter().partition(|curve| curve.path.id().starts_with("fwd-"));
     elements.extend(others.into_iter().chain(own).map(|curve| stroke(curve, &plane)));
@@ -136,16 +136,15 @@ const fn name(path: Path, breadth: Breadth) -> &'static str {
 }
 
 /// Lines and figures behind the curves.
-fn grid(plane: &Plane, breadth: Breadth) -> Vec<Element> {
+fn grid(plane: &Plane, ticks: &[f64]) -> Vec<Element> {
     let mut elements = Vec::new();
     for (share, name) in SHARES {
         let y = plane.y.place(nines(share));
         elements.push(line(if share == 0.0 { "axis" } else { "grid" }, (plane.left, y), (plane.right, y)));
         elements.push(label("tick end", plane.left - 8.0, y + 4.0, name));
     }
-    let ticks = log_ticks(plane.range, if breadth == Breadth::Full { 10 } else { 6 });
     for tick in ticks {
-        let x = plane.x.place(tick);
+        let x = plane.x.place(*tick);
         elements.push(line("axis", (x, plane.bottom), (x, plane.bottom + 4.0)));
         elements.push(label("tick middle", x, plane.bottom + 18.0, &format!("{tick}")));
     }

@@ -47,18 +47,16 @@ pub(super) struct Drawing {
     pub(super) elements: Vec<Element>,
 }
 
-/// The figure: the caption, and `draw`'s plot at `breadth` and for a telephone.
+/// The figure: the caption, and `draw`'s plot at `breadth`, for a window with room for half of it only, and for a telephone.
 pub(super) fn figure(caption: &Caption, breadth: Breadth, draw: impl Fn(Breadth) -> Drawing) -> Element {
     let class = if breadth == Breadth::Full { "full" } else { "half" };
     let heading = Element::new("figcaption")
         .add(Element::new("h3").text(&caption.title))
-        .add(Element::new("p").text(&caption.about));
-    Element::classed("figure", class).add(heading).add(svg(caption, "wide", breadth, draw(breadth))).add(svg(
-        caption,
-        "narrow",
-        Breadth::Narrow,
-        draw(Breadth::Narrow),
-    ))
+        .add(Element::new("p").prose(&caption.about));
+    let medium = (breadth == Breadth::Full).then_some(("medium", Breadth::Half));
+    let drawings = [("wide", breadth)].into_iter().chain(medium).chain([("narrow", Breadth::Narrow)]);
+    let drawings = drawings.map(|(class, breadth)| svg(caption, class, breadth, draw(breadth)));
+    Element::classed("figure", class).add(heading).all(drawings)
 }
 
 fn svg(caption: &Caption, class: &str, breadth: Breadth, drawing: Drawing) -> Element {
@@ -100,7 +98,27 @@ pub(super) fn dot(class: &str, (x, y): (f64, f64)) -> Element {
     Element::classed("circle", class).at([("cx", x), ("cy", y), ("r", 3.5)])
 }
 
-/// Pixels that a text of this length takes, about: there is no browser to ask.
+/// Pixels that a text takes at most. There is no browser to ask: it is as wide as in DejaVu Sans, the widest face that one falls
+/// back on where no other is installed.
 pub(super) fn width_of(text: &str) -> f64 {
-    text.chars().count() as f64 * 7.2
+    text.chars().map(em).sum::<f64>() * FONT
+}
+
+/// The same in bold.
+pub(super) fn bold_width_of(text: &str) -> f64 {
+    width_of(text) * 1.12
+}
+
+/// The size of text in plots, pixels.
+const FONT: f64 = 13.0;
+
+/// How wide a letter is, as a share of the size of the font.
+const fn em(letter: char) -> f64 {
+    match letter {
+        ' ' | '.' | ',' | ':' | 'i' | 'j' | 'l' => 0.34,
+        '-' | '/' | '(' | ')' | 'f' | 'r' | 't' | 'I' => 0.42,
+        '+' | '×' | '%' | 'm' | 'w' | 'M' | 'W' => 0.99,
+        'A'..='Z' => 0.79,
+        _ => 0.64,
+    }
 }

@@ -1,7 +1,7 @@
 //! How a metric changes with the number of something: a line for each path.
 
 use super::{
-    figure::{Breadth, Drawing, class_of, dot, label, line, polyline, width_of},
+    figure::{Breadth, Drawing, bold_width_of, class_of, dot, label, line, polyline, width_of},
     markup::Element,
     scale::{Scale, apart, linear_ticks},
 };
@@ -24,9 +24,11 @@ pub(super) fn draw(growth: &[&Growth], breadth: Breadth) -> Drawing {
     let most = values().map(|value| value.high).filter(|value| value.is_finite()).fold(0.0, f64::max);
     let ticks = linear_ticks(most);
     let scale = growth.first().map(|growth| numbers::Scale::of(growth.metric, values().map(|value| value.median)));
-    let names = growth.iter().map(|growth| width_of(&name(growth))).fold(0.0, f64::max);
+    let names = growth.iter().map(|growth| bold_width_of(&name(growth))).fold(0.0, f64::max);
+    // What is written below the last point reaches beyond it.
+    let last = counts.last().map_or(0.0, |count| width_of(&grouped(*count)) / 2.0);
     let (left, bottom) = (48.0, 232.0);
-    let right = breadth.pixels() - if narrow { 12.0 } else { names + 20.0 };
+    let right = breadth.pixels() - if narrow { last } else { names + 20.0 };
     let x = Scale::linear((0.0, counts.len().saturating_sub(1) as f64), (left + 16.0, right - 8.0));
     let y = Scale::linear((0.0, ticks.last().copied().unwrap_or(1.0)), (bottom, TOP));
     let place = |count| x.place(counts.iter().position(|found| *found == count).unwrap_or(0) as f64);

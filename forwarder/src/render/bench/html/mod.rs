@@ -6,6 +6,7 @@ mod figure;
 mod growth;
 mod markup;
 mod plots;
+mod prose;
 mod scale;
 mod table;
 
@@ -61,9 +62,9 @@ fn hero(report: &Report) -> Element {
     match headlines.first() {
         Some(first) => {
             let (claim, share) = first.split_once(": ").unwrap_or((first, ""));
-            hero = hero.add(Element::new("h1").text(claim.trim_end_matches('.')));
+            hero = hero.add(Element::new("h1").prose(claim.trim_end_matches('.')));
             if !share.is_empty() {
-                hero = hero.add(Element::classed("p", "lead").text(capitalised(share)));
+                hero = hero.add(Element::classed("p", "lead").prose(capitalised(share)));
             }
         }
         None => hero = hero.add(Element::new("h1").text("Data paths side by side")),
@@ -73,7 +74,7 @@ fn hero(report: &Report) -> Element {
     if !cards.is_empty() {
         hero = hero.add(Element::classed("div", "cards").all(cards));
     }
-    hero.add(Element::classed("p", "machine").text(machine))
+    hero.add(Element::classed("p", "machine").prose(machine))
 }
 
 /// What a path of fwd's adds, in large figures.
@@ -92,10 +93,10 @@ fn tile(metric: Metric, overhead: &Overhead) -> Element {
     let mut tile = Element::new("div")
         .add(Element::new("dt").text(format!("{} over host", metric.title())))
         .add(big)
-        .add(Element::classed("dd", "small").text(format!("{} µs", scale.interval(overhead.micros))));
+        .add(Element::classed("dd", "small").prose(format!("{} µs", scale.interval(overhead.micros))));
     if let Some(share) = overhead.of_bridge {
         let text = format!("{} of the bridge’s ({})", percent(share.median), percents(share));
-        tile = tile.add(Element::classed("dd", "small").text(text));
+        tile = tile.add(Element::classed("dd", "small").prose(text));
     }
     tile
 }
@@ -103,7 +104,7 @@ fn tile(metric: Metric, overhead: &Overhead) -> Element {
 /// What makes the figures doubtful.
 fn warnings(report: &Report) -> Option<Element> {
     let list =
-        |warnings: &[String]| Element::new("ul").all(warnings.iter().map(|warning| Element::new("li").text(warning)));
+        |warnings: &[String]| Element::new("ul").all(warnings.iter().map(|warning| Element::new("li").prose(warning)));
     let (first, more) = report.warnings.split_at(report.warnings.len().min(WARNINGS));
     let heading = Element::new("h2").text("Read with care");
     let mut section = Element::classed("section", "warnings").set("role", "note").add(heading).add(list(first));
@@ -118,10 +119,10 @@ fn warnings(report: &Report) -> Option<Element> {
 fn figures(report: &Report) -> Element {
     let metrics = words::metrics(report)
         .into_iter()
-        .flat_map(|metric| [Element::new("dt").text(metric.title()), Element::new("dd").text(words::meaning(metric))]);
+        .flat_map(|metric| [Element::new("dt").text(metric.title()), Element::new("dd").prose(words::meaning(metric))]);
     Element::new("section")
         .add(Element::new("h2").text("All figures"))
-        .add(Element::classed("p", "about").text(
+        .add(Element::classed("p", "about").prose(
             "Medians over the rounds; behind them, in grey, the 95 % bootstrap confidence interval. Ratios and differences are \
              formed within a round.",
         ))
@@ -132,7 +133,7 @@ fn figures(report: &Report) -> Element {
 /// Paths that this machine does not have.
 fn not_measured(report: &Report) -> Option<Element> {
     let items: Vec<Element> = words::unavailable(report)
-        .flat_map(|(path, why)| [Element::new("dt").text(path.title()), Element::new("dd").text(why)])
+        .flat_map(|(path, why)| [Element::new("dt").text(path.title()), Element::new("dd").prose(why)])
         .collect();
     let section = Element::new("section").add(Element::new("h2").text("Not measured"));
     (!items.is_empty()).then(|| section.add(Element::classed("dl", "facts").all(items)))
@@ -151,7 +152,7 @@ fn environment(report: &Report) -> Element {
     }
     facts.extend(environment.mitigations.iter().map(|[name, what]| (name.replace('_', " "), what.clone())));
     let facts =
-        facts.iter().flat_map(|(label, value)| [Element::new("dt").text(label), Element::new("dd").text(value)]);
+        facts.iter().flat_map(|(label, value)| [Element::new("dt").text(label), Element::new("dd").prose(value)]);
     Element::new("section")
         .add(Element::new("h2").text("Environment"))
         .add(Element::classed("p", "about").text("Absolute figures hold for this machine only: compare ratios."))

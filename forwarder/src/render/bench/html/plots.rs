@@ -3,7 +3,7 @@
 use super::{
     bars::{self, Bar},
     cdf::{self, Curve},
-    figure::{Breadth, Caption, figure},
+    figure::{Breadth, Caption, Drawing, figure},
     growth,
     markup::Element,
 };
@@ -48,18 +48,35 @@ pub(super) fn sections(report: &Report) -> Vec<Element> {
     sections.into_iter().flatten().collect()
 }
 
-fn section(title: &str, about: &str, figures: Vec<Element>) -> Option<Element> {
+/// A plot to be: what is said about it, and how it is drawn at a breadth.
+struct Plot<'a> {
+    caption: Caption,
+    draw: Box<dyn Fn(Breadth) -> Drawing + 'a>,
+}
+
+impl<'a> Plot<'a> {
+    fn new(caption: Caption, draw: impl Fn(Breadth) -> Drawing + 'a) -> Self {
+        Self { caption, draw: Box::new(draw) }
+    }
+}
+
+/// Two plots stand beside each other. Of an odd number the first, which is the most important, has the whole breadth, so that none
+/// leaves a hole.
+fn section(title: &str, about: &str, plots: Vec<Plot<'_>>) -> Option<Element> {
+    let breadth = |index| if index == 0 && plots.len() % 2 == 1 { Breadth::Full } else { Breadth::Half };
+    let drawn = |(index, plot): (usize, &Plot<'_>)| figure(&plot.caption, breadth(index), &plot.draw);
+    let figures: Vec<Element> = plots.iter().enumerate().map(drawn).collect();
     let heading =
-        Element::new("section").add(Element::new("h2").text(title)).add(Element::classed("p", "about").text(about));
+        Element::new("section").add(Element::new("h2").text(title)).add(Element::classed("p", "about").prose(about));
     (!figures.is_empty()).then(|| heading.add(Element::classed("div", "plots").all(figures)))
 }
 
-fn overheads(report: &Report) -> Vec<Element> {
+fn overheads(report: &Report) -> Vec<Plot<'_>> {
     let metrics = words::metrics(report).into_iter();
     metrics.filter_map(|metric| overhead(report, metric)).collect()
 }
 
-fn overhead(report: &Report, metric: Metric) -> Option<Element> {
+fn overhead(report: &Report, metric: Metric) -> Option<Plot<'_>> {
     let overheads: Vec<_> = report.overheads.iter().filter(|overhead| overhead.metric == metric).collect();
     let scale = Scale::micros(overheads.iter().map(|overhead| overhead.micros.high));
     let bars: Vec<Bar> = overheads
@@ -77,14 +94,13 @@ fn overhead(report: &Report, metric: Metric) -> Option<Element> {
         about: words::meaning(metric).into(),
         description: described(&bars),
     };
-    (!bars.is_empty()).then(|| figure(&caption, Breadth::Half, |breadth| bars::draw(&bars, None, breadth)))
+    (!bars.is_empty()).then(|| Plot::new(caption, move |breadth| bars::draw(&bars, None, breadth)))
 }
 
-fn distributions(report: &Report) -> Vec<Element> {
+fn distributions(report: &Report) -> Vec<Plot<'_>> {
     let metrics = words::metrics(report).into_iter();
     let drawn = metrics.filter_map(|metric| Some((metric, curves(report, metric)?)));
-    let figures = drawn.enumerate().map(|(index, (metric, curves))| {
-        let breadth = if index == 0 { Breadth::Full } else { Breadth::Half };
+    let plots = drawn.map(|(metric, curves)| {
         let medians = measured(report, metric).into_iter().filter_map(|(path, found)| {
             let latency = found.latency.as_ref()?;
             let scale = Scale::micros([latency.p99.median]);
@@ -97,9 +113,9 @@ fn distributions(report: &Report) -> Vec<Element> {
             about: if metric.is_latency() { words::meaning(metric).into() } else { "from connect to reset".into() },
             description: medians.collect::<Vec<_>>().join("; "),
         };
-        figure(&caption, breadth, |breadth| cdf::draw(&curves, breadth))
+        Plot::new(caption, move |breadth| cdf::draw(&curves, breadth))
     });
-    figures.collect()
+    plots.collect()
 }
 
 fn curves(report: &Report, metric: Metric) -> Option<Vec<Curve<'_>>> {
@@ -109,7 +125,7 @@ fn curves(report: &Report, metric: Metric) -> Option<Vec<Curve<'_>>> {
     (!curves.is_empty()).then_some(curves)
 }
 
-fn throughputs(report: &Report) -> Vec<Element> {
+fn throughputs(report: &Report) -> Vec<Plot<'_>> {
     let metrics = words::metrics(report).into_iter().filter(|metric| !metric.is_latency());
     let one = |metric: Metric| {
         let found = measured(report, metric);
@@ -120,12 +136,12 @@ fn throughputs(report: &Report) -> Vec<Element> {
             figure: scale.with_unit(found.value.median),
             note: found.to_host.map_or_else(String::new, |to_host| format!("× {}", ratio(to_host.median))),
         };
-        beside_host("throughput", metric, words::meaning(metric).into(), &found.iter().map(bar).collect::<Vec<_>>())
+        beside_host("throughput", metric, words::meaning(metric).into(), found.iter().map(bar).collect())
     };
     metrics.map(one).collect()
 }
 
-fn cpu_times(report: &Report) -> Vec<Element> {
+fn cpu_times(report: &Report) -> Vec<Plot<'_>> {
     let one = |metric: Metric| {
         let timed = |(path, found): (Path, &MetricReport)| Some((path, found.cpu_ns?));
         let found: Vec<_> = measured(report, metric).into_iter().filter_map(timed).collect();
@@ -139,49 +155,46 @@ fn cpu_times(report: &Report) -> Vec<Element> {
         };
         let bars: Vec<Bar> = found.iter().map(bar).collect();
         let about = format!("for each {}", words::transaction(metric));
-        (!bars.is_empty()).then(|| beside_host("cpu", metric, about, &bars))
+        (!bars.is_empty()).then(|| beside_host("cpu", metric, about, bars))
     };
     words::metrics(report).into_iter().filter_map(one).collect()
 }
 
 /// Bars with a line where the host's ends.
-fn beside_host(plot: &str, metric: Metric, about: String, bars: &[Bar]) -> Element {
+fn beside_host<'a>(plot: &str, metric: Metric, about: String, bars: Vec<Bar>) -> Plot<'a> {
     let host = bars.iter().find(|bar| bar.path == Path::Host).map(|bar| bar.value.median);
     let caption = Caption {
         id: format!("{plot}-{}", metric.id()),
         title: metric.title().into(),
         about,
-        description: described(bars),
+        description: described(&bars),
     };
-    figure(&caption, Breadth::Half, |breadth| bars::draw(bars, host, breadth))
+    Plot::new(caption, move |breadth| bars::draw(&bars, host, breadth))
 }
 
-fn growths(report: &Report) -> Vec<Element> {
+fn growths(report: &Report) -> Vec<Plot<'_>> {
     let groups = report.growth.chunk_by(|a, b| (&a.of, a.metric) == (&b.of, b.metric));
-    let one = |(index, group): (usize, &[Growth])| {
-        let first = group.first()?;
-        let group: Vec<&Growth> = group.iter().collect();
-        let scale =
-            Scale::of(first.metric, group.iter().flat_map(|growth| &growth.points).map(|point| point.value.median));
-        let description = group.iter().filter_map(|growth| {
-            let last = growth.points.last()?;
-            let value = scale.with_unit(last.value.median);
-            Some(format!(
-                "{}: {value} with {}, {} times the first",
-                growth.path.title(),
-                last.count,
-                ratio(last.to_first.median)
-            ))
-        });
-        let caption = Caption {
-            id: format!("growth-{index}"),
-            title: format!("{} with {}", first.metric.title(), first.of),
-            about: format!("{}, by number of {}", scale.unit(), first.of),
-            description: description.collect::<Vec<_>>().join("; "),
-        };
-        Some(figure(&caption, Breadth::Half, |breadth| growth::draw(&group, breadth)))
+    groups.enumerate().filter_map(|(index, group)| grown(index, group)).collect()
+}
+
+/// How one metric changes with one thing.
+fn grown(index: usize, group: &[Growth]) -> Option<Plot<'_>> {
+    let first = group.first()?;
+    let group: Vec<&Growth> = group.iter().collect();
+    let scale = Scale::of(first.metric, group.iter().flat_map(|growth| &growth.points).map(|point| point.value.median));
+    let description = group.iter().filter_map(|growth| {
+        let last = growth.points.last()?;
+        let value = scale.with_unit(last.value.median);
+        let times = ratio(last.to_first.median);
+        Some(format!("{}: {value} with {}, {times} times the first", growth.path.title(), last.count))
+    });
+    let caption = Caption {
+        id: format!("growth-{index}"),
+        title: format!("{} with {}", first.metric.title(), first.of),
+        about: format!("{}, by number of {}", scale.unit(), first.of),
+        description: description.collect::<Vec<_>>().join("; "),
     };
-    groups.enumerate().filter_map(one).collect()
+    Some(Plot::new(caption, move |breadth| growth::draw(&group, breadth)))
 }
 
 /// `metric` of every path that has it.

@@ -51,22 +51,38 @@ pub(super) fn linear_ticks(most: f64) -> Vec<f64> {
     (0..=count).map(|tick| tick as f64 * step).collect()
 }
 
-/// Round values within the range, at most `count` of them, for a logarithmic scale.
-pub(super) fn log_ticks((low, high): (f64, f64), count: usize) -> Vec<f64> {
-    const STEPS: [&[f64]; 5] = [
-        &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
-        &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
-        &[1.0, 2.0, 3.0, 5.0, 7.0],
-        &[1.0, 2.0, 5.0],
-        &[1.0],
-    ];
+/// Within each power of ten, from close to sparse.
+const STEPS: [&[f64]; 5] = [
+    &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+    &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+    &[1.0, 2.0, 3.0, 5.0, 7.0],
+    &[1.0, 2.0, 5.0],
+    &[1.0],
+];
+
+/// A logarithmic axis for values of this range: from a round value that is no larger than any of them, and with at most `count`
+/// round values, of which it is the first. So the first curve has a figure to its left, too.
+pub(super) fn log_axis((low, high): (f64, f64), count: usize) -> ((f64, f64), Vec<f64>) {
+    let start = round_values(STEPS[0], (low / 10.0, low)).last().copied().unwrap_or(low);
+    let range = (start, high);
+    // Sparse ones need not have the first; what would be written into its figure goes.
+    let room = (high / start).log10() / count as f64;
     let ticks = |steps: &&[f64]| {
-        let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
-        let all = powers.flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
-        all.filter(|tick| (low..=high).contains(tick)).collect::<Vec<_>>()
+        let others = round_values(steps, range).into_iter().filter(|tick| (tick / start).log10() >= room);
+        std::iter::once(start).chain(others).collect::<Vec<_>>()
     };
     let all: Vec<Vec<f64>> = STEPS.iter().map(ticks).collect();
-    all.iter().find(|ticks| ticks.len() <= count).or(all.last()).cloned().unwrap_or_default()
+    (range, all.iter().find(|ticks| ticks.len() <= count).or(all.last()).cloned().unwrap_or_default())
+}
+
+/// Round values within a range.
+fn round_values(steps: &[f64], (low, high): (f64, f64)) -> Vec<f64> {
+    let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let value = |step: &f64, power: i32| {
+        if power < 0 { step / 10_f64.powi(-power) } else { step * 10_f64.powi(power) }
+    };
+    let all = powers.flat_map(|power| steps.iter().map(move |step| value(step, power)));
+    all.filter(|tick| (low..=high).contains(tick)).collect()
 }
 
 /// A share of all as so many nines: half of them is 0.3, 99 % is 2, 99.9 % is 3. It shows a tail as wide as the rest.
@@ -94,7 +110,7 @@ pub(super) fn apart(places: &[f64], gap: f64, most: f64) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scale, apart, linear_ticks, log_ticks, nines};
+    use super::{Scale, apart, linear_ticks, log_axis, nines};
 
     #[test]
     fn scales_put_the_ends_at_the_ends() {
@@ -109,8 +125,22 @@ mod tests {
     fn ticks_are_round_and_few() {
         assert_eq!(linear_ticks(2.86), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(linear_ticks(0.0), [0.0]);
-        assert_eq!(log_ticks((6.5, 26.0), 8), [7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0]);
-        assert_eq!(log_ticks((6.5, 2600.0), 5), [10.0, 100.0, 1000.0]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_begins_with_a_figure_left_of_all_values() {
+        let axis = |low, high, count| log_axis((low, high), count);
+        assert_eq!(axis(6.5, 26.0, 9), ((6.0, 26.0), vec![6.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0]));
+        assert_eq!(axis(2.3, 50.0, 10), ((2.0, 50.0), vec![2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0]));
+        assert_eq!(axis(6.5, 2600.0, 5), ((6.0, 2600.0), vec![6.0, 100.0, 1000.0]));
+        assert_eq!(axis(0.31, 0.9, 4), ((0.3, 0.9), vec![0.3, 0.5, 0.7]));
+        for (low, high) in [(1.0, 10.0), (0.07, 3.0), (9.99, 10.01), (2.4, 7e6)] {
+            let ((start, end), ticks) = axis(low, high, 6);
+            assert!(
+                start <= low && end == high && ticks.first() == Some(&start) && ticks.len() <= 6,
+                "{low}: {ticks:?}"
+            );
+        }
     }
 
     #[test]
