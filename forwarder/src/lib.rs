@@ -9,6 +9,7 @@ pub mod execute;
 mod hash;
 pub mod lab;
 pub mod latency;
+pub mod measuring;
 pub mod netlink;
 pub mod netns;
 pub mod reconcile;

@@ -6,12 +6,13 @@
 use std::{process::ExitCode, time::Duration};
 
 use forwarder::{
-    Context as _, Error, Kind, Result,
+    Context as _, Result,
     bench::{
         Metric, Path,
         check::{self, Agreement, Compared, Options},
         report::Estimate,
     },
+    measuring::Arguments,
 };
 
 const DEFAULT_ROUNDS: usize = 11;
@@ -32,21 +33,8 @@ fn main() -> ExitCode {
 
 /// Whether nothing contradicts.
 fn run() -> Result<bool> {
-    let (mut json, mut rounds) = (false, DEFAULT_ROUNDS);
-    for argument in std::env::args().skip(1) {
-        match argument.parse() {
-            Ok(number) if number > 0 => rounds = number,
-            _ if argument == "--json" => json = true,
-            _ => {
-                return Err(Error::new(
-                    Kind::Usage,
-                    "understand",
-                    argument,
-                    "usage: fwd-bench-check [--json] [ROUNDS]",
-                ));
-            }
-        }
-    }
+    let Arguments { json, rounds, only: _ } =
+        Arguments::read("fwd-bench-check [--json] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let options = Options {
         paths: vec![Path::Host, Path::VethFloor, Path::FwdTc, Path::NftMasquerade, Path::BridgeMasquerade],
         metrics: vec![Metric::TcpRr, Metric::UdpRr, Metric::TcpStreamOut, Metric::TcpStreamIn],

@@ -12,10 +12,11 @@ use std::{
 };
 
 use forwarder::{
-    Context as _, Error, Kind, Result, cpu,
+    Context as _, Result, cpu,
     dataplane::{Nothing, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::{Lab, unique_prefix},
+    measuring::Arguments,
     netlink::Netlink,
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
@@ -73,16 +74,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut json, mut rounds) = (false, DEFAULT_ROUNDS);
-    for argument in std::env::args().skip(1) {
-        match argument.parse() {
-            Ok(number) if number > 0 => rounds = number,
-            _ if argument == "--json" => json = true,
-            _ => {
-                return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-host-cost [--json] [ROUNDS]"));
-            }
-        }
-    }
+    let Arguments { json, rounds, only: _ } =
+        Arguments::read("fwd-host-cost [--json] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let rounds = measure(rounds)?;
     let figures: Vec<Figure> = KINDS.into_iter().enumerate().map(|(kind, name)| figure(&rounds, kind, name)).collect();
     if json {

@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use forwarder::{
-    Context as _, Error, Kind, Result,
+    Context as _, Result,
     dataplane::{StoreFigure, measure_stores},
+    measuring::Arguments,
 };
+
+const DEFAULT_ROUNDS: usize = 9;
 
 fn main() -> ExitCode {
     match run() {
@@ -18,14 +21,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut json, mut rounds) = (false, 9);
-    for argument in std::env::args().skip(1) {
-        match argument.parse() {
-            Ok(number) if number > 0 => rounds = number,
-            _ if argument == "--json" => json = true,
-            _ => return Err(Error::new(Kind::Usage, "understand", argument, "usage: fwd-stores [--json] [ROUNDS]")),
-        }
-    }
+    let Arguments { json, rounds, only: _ } =
+        Arguments::read("fwd-stores [--json] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let figures = measure_stores(rounds)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);

@@ -13,9 +13,10 @@ mod used;
 use std::process::ExitCode;
 
 use forwarder::{
-    Context as _, Error, Kind, Result, cpu,
+    Context as _, Result, cpu,
     dataplane::ProgramSize,
     lab::{Lab, unique_prefix},
+    measuring::Arguments,
 };
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ use crate::{
 const REPEAT: u32 = 200;
 /// Samples of a kind in each round, of which the median counts.
 const SAMPLES: usize = 15;
+const DEFAULT_ROUNDS: usize = 15;
 
 /// What a kind of packet costs.
 #[derive(Serialize)]
@@ -68,17 +70,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    const USAGE: &str = "usage: fwd-packets [--json] [--only WORDS] [ROUNDS]";
-    let (mut json, mut rounds, mut only) = (false, 15, String::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match (argument.parse(), argument.as_str()) {
-            (Ok(number), _) if number > 0 => rounds = number,
-            (_, "--json") => json = true,
-            (_, "--only") => only = arguments.next().unwrap_or_default(),
-            _ => return Err(Error::new(Kind::Usage, "understand", argument, USAGE)),
-        }
-    }
+    let Arguments { json, rounds, only } =
+        Arguments::read("fwd-packets [--json] [--only WORDS] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
     let lab = Lab::new(&unique_prefix())?;
     let figures = lab.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&lab)?, &cases, rounds)))?;

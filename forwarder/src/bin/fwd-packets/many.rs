@@ -19,6 +19,7 @@ use forwarder::{
     cpu,
     dataplane::{Hook, Runner},
     lab::{Lab, unique_prefix},
+    measuring::Arguments,
     reconcile::TableRequest,
 };
 use serde::Serialize;
@@ -88,18 +89,8 @@ const KINDS: [&str; 4] = [
 
 /// Measures and prints.
 pub(crate) fn run() -> Result<()> {
-    let (mut json, mut rounds) = (false, DEFAULT_ROUNDS);
-    for argument in std::env::args().skip(1) {
-        match argument.parse() {
-            Ok(number) if number > 0 => rounds = number,
-            _ if argument == "--json" => json = true,
-            _ if argument == "--many-flows" => {}
-            _ => {
-                let usage = "usage: fwd-packets --many-flows [--json] [ROUNDS]";
-                return Err(Error::new(Kind::Usage, "understand", argument, usage));
-            }
-        }
-    }
+    let Arguments { json, rounds, only: _ } =
+        Arguments::read("fwd-packets --many-flows [--json] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let figures = cpu::on_one(|| measure(rounds))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);

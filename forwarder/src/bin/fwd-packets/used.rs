@@ -11,6 +11,7 @@ use forwarder::{
     cpu,
     dataplane::{Hook, Runner},
     lab::{Lab, unique_prefix, wait_until},
+    measuring::Arguments,
     reconcile::TableRequest,
 };
 use forwarder_common::abi::Timeout;
@@ -57,20 +58,8 @@ struct Side {
 
 /// Measures and prints.
 pub(crate) fn run() -> Result<()> {
-    let (mut json, mut rounds, mut only) = (false, DEFAULT_ROUNDS, String::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match (argument.parse(), argument.as_str()) {
-            (Ok(number), _) if number > 0 => rounds = number,
-            (_, "--json") => json = true,
-            (_, "--only") => only = arguments.next().unwrap_or_default(),
-            (_, "--used") => {}
-            _ => {
-                let usage = "usage: fwd-packets --used [--json] [--only WORDS] [ROUNDS]";
-                return Err(Error::new(Kind::Usage, "understand", argument, usage));
-            }
-        }
-    }
+    const USAGE: &str = "fwd-packets --used [--json] [--only WORDS] [ROUNDS]";
+    let Arguments { json, rounds, only } = Arguments::read(USAGE, DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
     let figures = cpu::on_one(|| measure(&cases, rounds))?;
     if json {
