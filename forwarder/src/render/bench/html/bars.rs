@@ -55,10 +55,16 @@ pub(super) fn draw(bars: &[Bar], reference: Option<f64>, breadth: Breadth) -> Dr
         }
         elements.extend(one(bar, &plane, top));
     }
-    // Where names stand above their bars, an axis would cross them.
+    // Where names stand above their bars, a line through all of them would cross the names.
+    let across: Vec<(f64, f64)> = match narrow {
+        true => {
+            (0..bars.len()).map(|index| index as f64 * row + offset).map(|top| (top - 3.0, top + THICK + 3.0)).collect()
+        }
+        false => vec![(offset - 4.0, height)],
+    };
     for (class, value) in [("axis", (!narrow).then_some(0.0)), ("reference", reference)] {
-        let across = value.map(|value| plane.x.place(value));
-        elements.extend(across.map(|x| line(class, (x, offset - 4.0), (x, height))));
+        let Some(x) = value.map(|value| plane.x.place(value)) else { continue };
+        elements.extend(across.iter().map(|(from, to)| line(class, (x, *from), (x, *to))));
     }
     Drawing { height, elements }
 }

@@ -91,6 +91,22 @@ fn whiskers_end_before_figures() {
 }
 
 #[test]
+fn no_line_crosses_a_name() {
+    drawings(|svg, which| {
+        for name in of_class(svg, "name") {
+            let ((from, to), baseline) = (extent(name), number(name, "y"));
+            for reference in of_class(svg, "reference").chain(of_class(svg, "axis")) {
+                let [x1, x2, y1, y2] = ["x1", "x2", "y1", "y2"].map(|end| number(reference, end));
+                let beside = x1.max(x2) < from || x1.min(x2) > to;
+                // Of the letters, those without a tail.
+                let apart = y1.max(y2) < baseline - 9.0 || y1.min(y2) > baseline;
+                assert!(beside || apart, "{which}: {:?}, {reference:?}", name.text());
+            }
+        }
+    });
+}
+
+#[test]
 fn every_curve_has_a_figure_to_its_left() {
     let start = |curve: Node<'_, '_>| {
         let path = curve.attribute("d").unwrap_or_default().trim_start_matches('M');
