@@ -44,7 +44,7 @@ fn flows_ports_and_retries_are_counted() {
     assert_eq!((flows(0, "established"), flows(0, "limit")), (CONNECTIONS, 1000));
     assert_eq!((flows(1, "established"), flows(1, "half_open")), (0, 1));
     let text = fwd.ok(&["ls"]);
-    assert!(text.contains("20 of 65536 flows (2 half-open, 0 closing), "), "{text}");
+    assert!(text.contains("20 of 65536 flows (2 new, 0 closing), "), "{text}");
     let text = fwd.ok(&["stats", "--nat"]);
     assert!(text.contains("198.51.100.2") && text.contains("0.1 %"), "{text}");
     assert!(text.contains("searches for a port:") && text.contains("idle times"), "{text}");

@@ -218,7 +218,7 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
         ("TX", Holds::Number),
         ("RX", Holds::Number),
         ("FLOWS", Holds::Number),
-        ("HALF-OPEN", Holds::Number),
+        ("NEW", Holds::Number),
     ];
     let mut grid = Grid::new(look, &columns);
     for endpoint in endpoints {

@@ -114,7 +114,7 @@ impl InspectView {
         let uplink = format!("{} {}", endpoint.uplink(look), self.uplink_addresses());
         let flows = endpoint.flows.map(|flows| {
             let FlowCounts { half_open, established, closing, limit } = flows;
-            format!("{established} established of {limit}, {half_open} half-open, {closing} closing")
+            format!("{established} established of {limit}, {half_open} new, {closing} closing")
         });
         let mut facts = Facts::default();
         facts

@@ -123,7 +123,7 @@ impl NatView {
         let memory = units::bytes(self.table.memory_bytes);
         let others = match half_open + closing {
             0 => String::new(),
-            _ => format!(" ({half_open} half-open, {closing} closing)"),
+            _ => format!(" ({half_open} new, {closing} closing)"),
         };
         let mut facts = Facts::default();
         facts
@@ -146,7 +146,7 @@ impl View for NatView {
         let mut facts = Facts::default();
         facts
             .add("flow table", self.table.summary())
-            .add("flows", format!("{established} established, {half_open} half-open, {closing} closing"));
+            .add("flows", format!("{established} established, {half_open} new, {closing} closing"));
         for times in times.chunks(3) {
             facts.add("idle times", times.join(", "));
         }

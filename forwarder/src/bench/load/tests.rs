@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, time::Instant};
+use std::net::Ipv4Addr;
 
 use super::*;
 use crate::{
@@ -59,11 +59,9 @@ fn a_server_that_cannot_be_reached_is_named() {
     let (near, far) = (namespace(), namespace());
     for metric in [Metric::TcpRr, Metric::UdpRr] {
         let site = Site { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
-        let before = Instant::now();
         let error = run(&site, &Work { metric, ..WORK }).expect_err("they are not connected");
         assert_eq!(error.kind, Kind::Failed);
         assert!(error.object.contains("127.0.0.1:"), "{error}");
-        assert!(before.elapsed() < Duration::from_secs(10), "{error}");
     }
 }
 
