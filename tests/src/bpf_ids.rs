@@ -51,8 +51,18 @@ fn kernel_datapath_loads_no_program_and_no_flow_table_until_a_network_needs_them
     let before = snapshot(&fwd);
     let one = fwd.up("c1", &["--datapath", "kernel"]);
     let records = pins(&fwd, "maps");
-    let expected =
-        ["ADDRESSES", "CONFIG", "COUNTERS", "DEVICES", "ENDPOINTS", "NETWORKS", "SUBNETS", "TRAFFIC", "UPLINKS"];
+    let expected = [
+        "ADDRESSES",
+        "CONFIG",
+        "COUNTERS",
+        "DEVICES",
+        "ENDPOINTS",
+        "HOST_ENDS",
+        "NETWORKS",
+        "SUBNETS",
+        "TRAFFIC",
+        "UPLINKS",
+    ];
     assert!(records.iter().eq(&expected), "{records:?}");
     let none = BTreeSet::new();
     assert_eq!((&pins(&fwd, "progs"), &pins(&fwd, "links")), (&none, &none));
