@@ -4,7 +4,7 @@
 //! packets ask for the interface that they would leave by; the sweep asks for all of them and ends the flows of those that have gone, so
 //! that packets of established flows need not ask.
 
-use core::{ffi::c_void, ptr};
+use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_for_each_map_elem;
 use forwarder_common::abi::{Endpoint, host_end_place};
@@ -26,54 +26,52 @@ extern "C" fn fwd_is_there(ifindex: u32) -> u32 {
     DEVICES.get_ifindex(ifindex).is_some().into()
 }
 
-/// Whether `ifindex` is the host end of an endpoint, as far as can be told without a look-up in a hash: false says nothing.
+/// Whether `ifindex` is the host end of an endpoint: what arrived by one and leaves by an uplink was redirected.
 #[inline(always)]
-pub(crate) fn is_known_host_end(ifindex: u32) -> bool {
+pub(crate) fn is_host_end(ifindex: u32) -> bool {
     // SAFETY: an aligned word of a map value.
-    HOST_ENDS.get_ptr(host_end_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex)
+    let known =
+        HOST_ENDS.get_ptr(host_end_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex);
+    known || ENDPOINTS.get_ptr(&ifindex).is_some()
 }
 
-/// An interface of a record that has gone and may have flows: a host end or an uplink; 0 if there is none.
+/// Whether an interface of some record has gone that may have flows.
 #[inline(always)]
-pub(crate) fn gone() -> u32 {
+pub(crate) fn any_gone() -> bool {
     let mut found = 0_u32;
     let context = (&raw mut found).cast();
     // SAFETY: the callbacks take what these maps hold and the pointer that they are given, which lives until the loops are over.
     unsafe {
-        bpf_for_each_map_elem((&raw const ENDPOINTS).cast_mut().cast(), end_of_namespace as *mut c_void, context, 0);
-        if found == 0 {
-            bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, context, 0);
-        }
+        bpf_for_each_map_elem((&raw const ENDPOINTS).cast_mut().cast(), host_end as *mut c_void, context, 0);
+        bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, context, 0);
     }
-    found
+    found != 0
 }
 
-/// Notes a host end that has gone, if its endpoint still has flows; returns 1 to stop.
+/// Notes whether a host end has gone whose endpoint still has flows. Returns 0: to the next.
 #[inline(never)]
-unsafe extern "C" fn end_of_namespace(_: *mut c_void, key: *mut u32, endpoint: *mut Endpoint, found: *mut u32) -> i64 {
-    // SAFETY: the kernel passes an element of `ENDPOINTS` and the pointer of `gone`.
+unsafe extern "C" fn host_end(_: *mut c_void, key: *mut u32, endpoint: *mut Endpoint, found: *mut u32) -> i64 {
+    // SAFETY: the kernel passes an element of `ENDPOINTS` and the pointer of `any_gone`.
     unsafe {
         let ifindex = key.read();
-        let Some(flows) = ENDPOINT_FLOWS.get_ptr(ptr::addr_of!((*endpoint).counters).read()) else { return 0 };
-        let any = (*flows).established | (*flows).pending;
-        if any == 0 || is_there(ifindex) {
-            return 0;
+        let Some(flows) = ENDPOINT_FLOWS.get_ptr((&raw const (*endpoint).counters).read()) else { return 0 };
+        // Each may be below zero for a moment.
+        let any = (*flows).established as i32 > 0 || (*flows).pending as i32 > 0;
+        if any && !is_there(ifindex) {
+            found.write(1);
         }
-        found.write(ifindex);
-        1
     }
+    0
 }
 
-/// Notes an uplink that has gone; returns 1 to stop.
+/// Notes whether an uplink has gone. Returns 0.
 #[inline(never)]
 unsafe extern "C" fn uplink(_: *mut c_void, key: *mut u32, _: *mut c_void, found: *mut u32) -> i64 {
-    // SAFETY: the kernel passes an element of `UPLINKS` and the pointer of `gone`.
+    // SAFETY: the kernel passes an element of `UPLINKS` and the pointer of `any_gone`.
     unsafe {
-        let ifindex = key.read();
-        if is_there(ifindex) {
-            return 0;
+        if !is_there(key.read()) {
+            found.write(1);
         }
-        found.write(ifindex);
-        1
     }
+    0
 }

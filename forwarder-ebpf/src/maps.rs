@@ -136,10 +136,10 @@ pub(crate) struct Sweep {
     pub(crate) longest_ns: u64,
     /// Flows that were ended.
     pub(crate) ended: u64,
-    /// An interface that has gone, whose flows this round ends; 0 for none.
+    /// Not 0 if an interface has gone: this round ends its flows.
     pub(crate) gone: u32,
-    /// Padding.
-    pub(crate) _pad: u32,
+    /// When the interfaces were looked at, jiffies.
+    pub(crate) looked: u32,
 }
 
 const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());

@@ -20,8 +20,8 @@ use crate::{
 const CLOCK_MONOTONIC: u64 = 1;
 /// The first slot that is ever used.
 const FIRST: u32 = SLOT_NONE + 1;
-/// Interfaces are looked at in every so many slices: at 20 ns each.
-const SLICES_PER_LOOK: u32 = 2;
+/// How often interfaces are looked at, jiffies a second being `hz`: once in so many seconds.
+const SECONDS_PER_LOOK: u32 = 1;
 /// Time between slices, nanoseconds.
 const PERIOD: u64 = 50_000_000;
 /// Time to the next slice when this one had more to do than it may.
@@ -78,14 +78,9 @@ struct Slice {
 unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) -> i32 {
     // SAFETY: the kernel passes the element that holds the timer.
     unsafe {
-        let began = bpf_ktime_get_ns();
-        if (*sweep).gone == 0 && ((*sweep).slices as u32).is_multiple_of(SLICES_PER_LOOK) {
-            (*sweep).gone = devices::gone();
-            if (*sweep).gone != 0 {
-                (*sweep).cursor = FIRST;
-            }
-        }
-        let mut slice = Slice { cursor: (*sweep).cursor, ended: 0, began, cut: 0, at_end: 0, gone: (*sweep).gone };
+        look_at_devices(sweep);
+        let (cursor, gone) = ((*sweep).cursor, (*sweep).gone);
+        let mut slice = Slice { cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0, gone };
         let progress = &raw mut slice;
         bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
         // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
@@ -107,6 +102,26 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) 
         bpf_timer_start(&raw mut (*sweep).timer, period, 0);
     }
     0
+}
+
+/// Sees once a second whether an interface has gone: then another round begins, in which each flow is asked whether its own are there.
+///
+/// # Safety
+/// `sweep` is the element of the map.
+#[inline(always)]
+unsafe fn look_at_devices(sweep: *mut Sweep) {
+    let (now, Some(config)) = (now(), config()) else { return };
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*sweep).gone != 0 || now.wrapping_sub((*sweep).looked) < config.hz.wrapping_mul(SECONDS_PER_LOOK) {
+            return;
+        }
+        (*sweep).looked = now;
+        if devices::any_gone() {
+            (*sweep).gone = 1;
+            (*sweep).cursor = FIRST;
+        }
+    }
 }
 
 /// Looks at the slot under the cursor; returns 1 to end the slice.
@@ -135,8 +150,8 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
     }
 }
 
-/// Ends the flow in slot `index` if it has been idle for too long or goes by the interface that has `gone`, and goes on with a slot that
-/// was left unfinished. Returns 1 if it did.
+/// Ends the flow in slot `index` if it has been idle for too long, or, where some interface has `gone`, if one of its own has; goes on with
+/// a slot that was left unfinished. Returns 1 if it did.
 #[inline(always)]
 fn end_if_due(index: u32, gone: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
@@ -158,7 +173,9 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
         return slot::fwd_slot_resume(index, word);
     }
     let idle = now().wrapping_sub(last_seen);
-    let has_gone = gone != 0 && (endpoint == gone || uplink == gone);
+    let has_gone = gone != 0
+        && FlowState::is_flow(word)
+        && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
     let ends = if has_gone || port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
         true
     } else if has_ports(number) {

@@ -243,10 +243,10 @@ pub struct SweepRecord {
     pub longest_ns: u64,
     /// Flows that were ended for having been idle, or because their interface has gone.
     pub ended: u64,
-    /// An interface that has gone, whose flows this round ends; 0 for none.
+    /// Not 0 if an interface has gone: this round ends its flows.
     pub gone: u32,
-    /// Padding.
-    pub _pad: u32,
+    /// When the interfaces were looked at, jiffies.
+    pub looked: u32,
 }
 record!(SweepRecord, 56);
 

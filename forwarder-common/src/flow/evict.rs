@@ -38,21 +38,29 @@ pub const fn may_evict(theirs: u32, ours: u32) -> bool {
 /// What a pending flow is worth that nobody has used for `idle` jiffies (wrapping): closed ones least, then half-open ones, then those
 /// whose handshake lacks only its last segment; of a kind the longest idle least.
 ///
-/// `back` are the TCP flags of the answers. Who has an answer sends the last segment at once, and would be reset if the flow were not
-/// found: the segment of a new flow comes from another port.
+/// `answered` says that the last segment is due: see [`is_answered`]. It is sent at once, and who sent it would be reset if the flow were
+/// not found: the segment of a new flow comes from another port.
 #[inline(always)]
 #[must_use]
-pub const fn worth(state: FlowState, back: u8, idle: u32) -> u32 {
+pub const fn worth(state: FlowState, answered: bool, idle: u32) -> u32 {
     const KIND: u32 = 1 << 30;
     // Less than nothing: another CPU has used the flow since the search began.
     let idle = if idle > u32::MAX / 2 { 0 } else { idle };
     let rest = if idle < KIND { KIND - 1 - idle } else { 0 };
     let kind = match state {
         FlowState::Closing => 0,
-        _ if back & tcp_flag::ACK == 0 => 1,
+        _ if !answered => 1,
         _ => 2,
     };
     kind * KIND + rest
+}
+
+/// Whether a half-open flow with the TCP flags `back` of its answers is spared as long as there are others. Not for an endpoint that has
+/// far more pending flows (`theirs`) than the newcomer's (`ours`): with an accomplice outside it could fill the table with them.
+#[inline(always)]
+#[must_use]
+pub const fn is_answered(back: u8, theirs: u32, ours: u32) -> bool {
+    back & tcp_flag::ACK != 0 && theirs as i32 <= ours.wrapping_mul(2).wrapping_add(64) as i32
 }
 
 /// Whether a one-way flow of an endpoint that has `theirs` established ones makes room for one of an endpoint that has `ours`, when the
@@ -106,19 +114,27 @@ mod tests {
     #[test]
     fn closed_flows_go_first_then_the_longest_idle() {
         use FlowState::{Closing, HalfOpen};
-        const ANSWERED: u8 = tcp_flag::SYN | tcp_flag::ACK;
         const LONGEST: u32 = u32::MAX / 2;
-        assert!(worth(Closing, ANSWERED, 0) < worth(HalfOpen, 0, LONGEST));
-        assert!(worth(HalfOpen, 0, 0) < worth(HalfOpen, ANSWERED, LONGEST));
-        for (state, back) in [(Closing, ANSWERED), (HalfOpen, 0), (HalfOpen, ANSWERED)] {
-            assert!(worth(state, back, 10) < worth(state, back, 9));
+        assert!(worth(Closing, true, 0) < worth(HalfOpen, false, LONGEST));
+        assert!(worth(HalfOpen, false, 0) < worth(HalfOpen, true, LONGEST));
+        for (state, answered) in [(Closing, true), (HalfOpen, false), (HalfOpen, true)] {
+            assert!(worth(state, answered, 10) < worth(state, answered, 9));
         }
+    }
+
+    #[test]
+    fn answered_flows_are_spared_but_not_those_of_who_floods() {
+        const ANSWERED: u8 = tcp_flag::SYN | tcp_flag::ACK;
+        assert!(is_answered(ANSWERED, 10, 10) && is_answered(ANSWERED, 60_000, 60_000));
+        assert!(!is_answered(tcp_flag::SYN, 10, 10));
+        assert!(!is_answered(ANSWERED, 60_000, 300), "with an accomplice outside");
+        assert!(is_answered(ANSWERED, u32::MAX, 0), "a count below zero is a small one");
     }
 
     #[test]
     fn flow_that_was_used_since_the_search_began_is_not_an_old_one() {
         let (began, used) = (0_u32, 1);
-        assert_eq!(worth(FlowState::HalfOpen, 0, began.wrapping_sub(used)), worth(FlowState::HalfOpen, 0, 0));
+        assert_eq!(worth(FlowState::HalfOpen, false, began.wrapping_sub(used)), worth(FlowState::HalfOpen, false, 0));
     }
 
     /// Evicts as the data path does, one newcomer a tick; returns how long each evicted flow had lived, sorted.

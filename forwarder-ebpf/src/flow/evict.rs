@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{
     abi::FlowState,
-    flow::{CANDIDATES, LOOKS, gives_room, may_evict, nth_slot, worth},
+    flow::{CANDIDATES, LOOKS, gives_room, is_answered, may_evict, nth_slot, worth},
 };
 
 use crate::{
@@ -105,7 +105,8 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
         if !goes {
             return 0;
         }
-        let worth = worth(FlowState::of(word), back, (*search).now.wrapping_sub(last_seen));
+        let answered = is_answered(back, if counters == ours { own } else { pending(counters) }, own);
+        let worth = worth(FlowState::of(word), answered, (*search).now.wrapping_sub(last_seen));
         if worth <= (*search).worth {
             (*search).worth = worth;
             (*search).slot = index;

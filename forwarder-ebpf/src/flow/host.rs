@@ -1,4 +1,6 @@
-//! Sockets of the host: a port that they use is not the NAT's.
+//! Sockets of the host, and what its own NAT translates: a port that they use is not ours.
+
+use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{
@@ -9,8 +11,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{abi::Tuple, wire::l4::Proto};
 
-/// Whether a socket of the host would get the packet with tuple `reply`: listening, connected, or waiting out its time. A
-/// socket bound to the uplink is found only from hooks of the uplink.
+/// Whether a socket of the host would get the packet with tuple `reply` (listening, connected, or waiting out its time), or a
+/// conversation that the kernel keeps track of. A socket bound to the uplink is found only from hooks of the uplink.
 #[inline(always)]
 pub(crate) fn host_uses(skb: *mut __sk_buff, reply: &Tuple) -> bool {
     fwd_host_uses(skb, reply) != 0
@@ -42,10 +44,49 @@ extern "C" fn fwd_host_uses(skb: *mut __sk_buff, reply: *const Tuple) -> u32 {
         } else {
             return 0;
         };
-        if socket.is_null() {
-            return 0;
+        if !socket.is_null() {
+            bpf_sk_release(socket.cast());
+            return 1;
         }
-        bpf_sk_release(socket.cast());
-        1
     }
+    conntrack_has(skb, &mut tuple, reply.proto).into()
+}
+
+/// `struct bpf_ct_opts`, as it was before Linux 6.10, which later ones take as well (net/netfilter/nf_conntrack_bpf.c).
+#[repr(C)]
+struct Options {
+    /// -1 for that of the packet.
+    netns: i32,
+    error: i32,
+    proto: u8,
+    direction: u8,
+    reserved: [u8; 2],
+}
+
+/// Whether a packet with `tuple` would be of a conversation that conntrack knows: one that the host forwards, translated or not, or its
+/// own. The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if
+/// conntrack is no module); otherwise nothing is known.
+#[inline(always)]
+fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
+    let mut options = Options { netns: -1, error: 0, proto, direction: 0, reserved: [0; 2] };
+    let found: u64;
+    // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls functions that read the tuple and
+    // read and write the options, both of the size that is given, and leave the registers 1 to 5 undefined.
+    unsafe {
+        asm!(
+            "r0 = 0x434e4b31",
+            "r0 = 0x434e4b32",
+            "r0 = 0x434e4b33",
+            "r0 = 0",
+            "r0 = r0",
+            inlateout("r1") skb => _,
+            inlateout("r2") ptr::from_mut(tuple) => _,
+            inlateout("r3") size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() => _,
+            inlateout("r4") &raw mut options => _,
+            inlateout("r5") size_of::<Options>() => _,
+            lateout("r0") found,
+            options(nostack),
+        );
+    }
+    found != 0
 }

@@ -12,15 +12,13 @@ use forwarder_common::{
 
 use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature, meta};
 
-use super::{
-    from_ns,
-    to_uplink::{host_has_flows, is_translated_by_kernel},
-};
+use super::{from_ns, to_uplink::host_has_flows};
 use crate::{
     apply::Action,
     atomic::add64,
     checksum,
     count::{self, Amount},
+    devices::is_host_end,
     flow::{now, store},
     maps::{NAT_PORTS, config},
     route::is_outside,
@@ -125,8 +123,8 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     Some(Action::peer(way.out_if))
 }
 
-/// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], forwarded
-/// with an address of its own, or with a port that no flow can have.
+/// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or of the
+/// host itself, or forwarded by it, with a port that no flow has.
 #[inline(always)]
 pub(super) fn departs_untouched(skb: Skb) -> bool {
     let bytes = skb.linear();
@@ -145,8 +143,9 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
     if !may_be_flows(ports as u16) {
         return true;
     }
-    if skb.ingress_ifindex() != 0 {
-        return !is_translated_by_kernel(skb, addresses as u32);
+    let ingress = skb.ingress_ifindex();
+    if ingress != 0 && is_host_end(ingress) {
+        return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
     let reply = Key::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);

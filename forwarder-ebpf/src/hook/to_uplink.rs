@@ -10,7 +10,7 @@ use forwarder_common::{
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
-        l4::{self, Proto, tcp_flag},
+        l4::{self, Proto, has_ports, tcp_flag},
     },
 };
 
@@ -18,12 +18,12 @@ use super::{NO_HEADER, errors, fast, fragments, generally, protocol, unusual, vl
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
-    devices::is_known_host_end,
+    devices::is_host_end,
     flow::{
         life,
         store::{self, Hit},
     },
-    maps::{ADDRESSES, ENDPOINTS, FLOW_ALLOC, FLOW_INDEX, UPLINKS, config},
+    maps::{ADDRESSES, ENDPOINTS, FLOW_ALLOC, FLOW_INDEX, config},
     route::{self, Resolved, in_fwd_network},
     skb::{Bytes, Skb},
 };
@@ -61,8 +61,8 @@ pub(crate) fn to_uplink_generally<const L3: usize>(skb: Skb) -> Action {
             0 => from_container(skb, L3),
             refused => return counted(skb, L3, refused),
         }
-    } else if skb.ingress_ifindex() != 0 && !is_translated_by_kernel(skb, u32::from_ne_bytes(ip.src)) {
-        // Redirected by `from_ns`, or forwarded for somebody else: neither is ours to change.
+    } else if skb.ingress_ifindex() != 0 && (is_host_end(skb.ingress_ifindex()) || !has_ports(ip.proto)) {
+        // Redirected by `from_ns`, or forwarded for somebody else without a port that could clash: neither is ours to change.
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
         return counted(skb, L3, errors::of_host(skb, L3));
@@ -148,21 +148,9 @@ fn is_icmp_error(bytes: &Bytes, ip: &ipv4::Header) -> bool {
     matches!(bytes.load::<1>(ip.payload_off()), Ok([icmp_type]) if icmp::is_error(icmp_type))
 }
 
-/// Whether a packet that came in by another interface was forwarded, and by now has the address of the uplink: the kernel's own NAT, which
-/// knows nothing of ours, has given it a port. (What `from_ns` redirects has that address too.)
-#[inline(always)]
-pub(super) fn is_translated_by_kernel(skb: Skb, source: u32) -> bool {
-    let ingress = skb.ingress_ifindex();
-    if is_known_host_end(ingress) {
-        return false;
-    }
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let address = UPLINKS.get_ptr(&skb.ifindex()).map(|uplink| unsafe { u32::from_ne_bytes((*uplink).v4) });
-    address == Some(source) && ENDPOINTS.get_ptr(&ingress).is_none()
-}
-
-/// A packet of a socket of the host itself, or of a conversation that its own NAT translates. Where its port is claimed by an endpoint's
-/// flow towards the same destination, it gets another one, as if the host were an endpoint. Ports outside the NAT range never clash.
+/// A packet of a socket of the host itself, or one that it forwards, by now perhaps with the host's address: the kernel's own NAT knows
+/// nothing of ours. Where its port is claimed by an endpoint's flow towards the same destination, it gets another one, as if the host
+/// were an endpoint. Ports outside the NAT range never clash.
 #[inline(always)]
 fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntReason>, DropReason> {
     let l4 = match l4::parse_first(bytes, ip) {
@@ -186,9 +174,9 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
             let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple, skb.ifindex()) != 0;
             return Ok(if refuses { Some(PuntReason::AsymmetricReply) } else { None });
         }
-        // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface, nor what the
-        // kernel translates: they claim what they use before an endpoint can.
-        let unseen = is_icmp || skb.bound_to() != 0 || skb.ingress_ifindex() != 0;
+        // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
+        // claim what they use before an endpoint can. What is forwarded does not: whoever the host translates could claim everything.
+        let unseen = skb.ingress_ifindex() == 0 && (is_icmp || skb.bound_to() != 0);
         let clashes = fwd_is_claimed(&tuple, skb.ifindex()) != 0;
         if !unseen && !clashes {
             return Ok(None);

@@ -1,5 +1,5 @@
 //! Lets the programs read fields of the packet that the kernel does not show them: whether a transport checksum is whole or will be
-//! finished by a device (`skb->ip_summed`), and where that device is going to write.
+//! finished by a device (`skb->ip_summed`), and where that device is going to write. And lets them ask conntrack.
 //!
 //! With them the programs update checksums themselves, and drop what would have a device write over an address or a port; without
 //! they ask `bpf_l4_csum_replace`, twice a packet. The function `bpf_cast_to_kern_ctx` (Linux 6.2) turns the context into the
@@ -43,6 +43,13 @@ pub fn sees_offloads() -> bool {
     fitted().is_some()
 }
 
+/// Whether the programs can ask the running kernel's conntrack.
+#[must_use]
+pub fn asks_conntrack() -> bool {
+    fs::read(KERNEL_TYPES)
+        .is_ok_and(|types| KernelTypes::parse(&types).is_some_and(|types| conntrack(&types).is_some()))
+}
+
 fn fitted() -> Option<&'static [u8]> {
     static FITTED: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let fit = || {
@@ -58,20 +65,38 @@ struct Instruction(u8, u8, i16, u32);
 /// `r0 = r0`.
 const NOTHING: Instruction = Instruction(0xbf, 0x00, 0, 0);
 
-fn code(instructions: [Instruction; INSTRUCTIONS]) -> Code {
-    let mut code = [0; 8 * INSTRUCTIONS];
-    let (places, _) = code.as_chunks_mut::<8>();
-    for (place, Instruction(operation, registers, offset, immediate)) in places.iter_mut().zip(instructions) {
-        let ([o0, o1], [i0, i1, i2, i3]) = (offset.to_le_bytes(), immediate.to_le_bytes());
-        *place = [operation, registers, o0, o1, i0, i1, i2, i3];
-    }
-    code
+fn code(instructions: impl IntoIterator<Item = Instruction>) -> Vec<u8> {
+    let bytes = |Instruction(operation, registers, offset, immediate)| {
+        let ([o0, o1], [i0, i1, i2, i3]) = (i16::to_le_bytes(offset), u32::to_le_bytes(immediate));
+        [operation, registers, o0, o1, i0, i1, i2, i3]
+    };
+    instructions.into_iter().flat_map(bytes).collect()
 }
 
-/// What is in the object, and the instructions that read the field on a kernel with these types, each beginning with
-/// `r0 = bpf_cast_to_kern_ctx(r1)`.
-fn replacements(types: &[u8]) -> Option<[(Code, Code); 3]> {
+/// What is in the object, and what takes its place on a kernel with these types.
+fn replacements(types: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let types = KernelTypes::parse(types)?;
+    let fields = fields(&types)?.map(|(place, code)| (place.to_vec(), code.to_vec()));
+    Some(fields.into_iter().chain(conntrack(&types)).collect())
+}
+
+/// What asks conntrack, where the kernel itself has it: functions of modules would need a descriptor of the module's types.
+fn conntrack(types: &KernelTypes<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (look_up, release) = (types.function("bpf_skb_ct_lookup")?, types.function("bpf_ct_release")?);
+    let instructions = [
+        Instruction(0x85, 0x20, 0, look_up), // r0 = bpf_skb_ct_lookup(r1, r2, r3, r4, r5)
+        Instruction(0x15, 0x00, 3, 0),       // if r0 == 0 goto +3
+        Instruction(0xbf, 0x01, 0, 0),       // r1 = r0
+        Instruction(0x85, 0x20, 0, release), // bpf_ct_release(r1)
+        Instruction(0xb7, 0x00, 0, 1),       // r0 = 1
+    ];
+    let mut place = place(*b"1KNC", *b"2KNC", *b"3KNC", 0).to_vec();
+    place.extend(code([NOTHING]));
+    Some((place, code(instructions)))
+}
+
+/// The places of fields, and the instructions that read them, each beginning with `r0 = bpf_cast_to_kern_ctx(r1)`.
+fn fields(types: &KernelTypes<'_>) -> Option<[(Code, Vec<u8>); 3]> {
     let function = types.function("bpf_cast_to_kern_ctx")?;
     // A call of a function of the kernel (BPF_PSEUDO_KFUNC_CALL).
     let cast = || Instruction(0x85, 0x20, 0, function);
@@ -107,16 +132,14 @@ fn replacements(types: &[u8]) -> Option<[(Code, Code); 3]> {
 }
 
 /// `object` with instructions in every place for them.
-fn put(object: &[u8], replacements: &[(Code, Code)]) -> Vec<u8> {
+fn put(object: &[u8], replacements: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut object = object.to_vec();
     // Instructions are aligned to eight bytes in the file as well.
-    let (words, _) = object.as_chunks_mut::<8>();
-    let mut at = 0;
-    while let Some(place) = words.get_mut(at..at + INSTRUCTIONS) {
-        if let Some((_, code)) = replacements.iter().find(|(found, _)| place.as_flattened() == found) {
-            place.as_flattened_mut().copy_from_slice(code);
+    for at in (0..object.len()).step_by(8) {
+        let rest = &mut object[at..];
+        if let Some((found, code)) = replacements.iter().find(|(found, _)| rest.starts_with(found)) {
+            rest[..found.len()].copy_from_slice(code);
         }
-        at += 1;
     }
     object
 }
@@ -131,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_object_has_places_for_the_fields() {
-        let replaced = put(OBJECT, &[SUMMED, CSUM, HEADROOM].map(|place| (place, [0; 32])));
+        let replaced = put(OBJECT, &[SUMMED, CSUM, HEADROOM].map(|place| (place.to_vec(), vec![0; 32])));
         for place in [SUMMED, CSUM, HEADROOM] {
             assert!(count(OBJECT, &place) >= 2, "one in from_ns and one in from_uplink");
             assert_eq!(count(&replaced, &place), 0);
@@ -146,8 +169,9 @@ mod tests {
     #[test]
     fn this_kernel_tells_where_the_fields_stand() {
         let replacements = replacements(&fs::read(KERNEL_TYPES).unwrap()).unwrap();
-        for (_, code) in replacements {
-            assert_eq!((code[0], code[1]), (0x85, 0x20));
+        for (place, code) in replacements {
+            assert_eq!((code[0], code[1], code.len()), (0x85, 0x20, place.len()));
+            assert!(OBJECT.windows(place.len()).any(|window| window == place), "{place:?} is in no program");
         }
         assert!(sees_offloads());
     }

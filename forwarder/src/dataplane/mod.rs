@@ -42,7 +42,7 @@ pub use examine::Contents;
 pub use floor::Floor;
 pub use flows::Flow;
 pub use hosts::HostPins;
-pub use kernel_fields::sees_offloads;
+pub use kernel_fields::{asks_conntrack, sees_offloads};
 pub use latency::{Cost, Passed, Point, Probes};
 pub use load::{MEMORY_PER_CPU, Sizes};
 pub use lock::Lock;
