@@ -221,6 +221,27 @@ fn kernels_own_masquerade_that_came_first_keeps_its_port() {
     }
 }
 
+#[test]
+fn what_comes_in_unasked_makes_no_port_unusable() {
+    let fwd = Fwd::new();
+    let (pod, other) = (fwd.up("c1", &[]), masqueraded(&fwd));
+    let server = udp(fwd.internet(0), at(fwd.uplink(0).outside[0], 7000));
+    let mut buffer = [0; 16];
+    let mut seen_from = |ns: &Netns, port: u16| {
+        let client = udp(ns, any(port));
+        client.send_to(b"question", server.local_addr().expect("a socket")).expect("it leaves");
+        server.recv_from(&mut buffer).expect("it arrives").1.port()
+    };
+    // With the masquerade the host keeps track of what comes in.
+    assert_eq!(seen_from(&other, PORT), PORT);
+    for port in PORT + 1..PORT + 50 {
+        server.send_to(b"unasked", at(fwd.uplink(0).address, port)).expect("it leaves");
+    }
+    for port in [PORT + 1, PORT + 20, PORT + 49] {
+        assert_eq!(seen_from(&pod, port), port, "a stranger took it");
+    }
+}
+
 /// Connects `count` times, all open at once, and has each connection echo bytes of its own.
 fn connect_many(ns: &Netns, server: SocketAddrV4, name: u8, count: u16) -> Vec<TcpStream> {
     ns.run(|| {

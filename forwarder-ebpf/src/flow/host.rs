@@ -52,6 +52,9 @@ extern "C" fn fwd_host_uses(skb: *mut __sk_buff, reply: *const Tuple) -> u32 {
     conntrack_has(skb, &mut tuple, reply.proto).into()
 }
 
+/// Of conntrack's directions the one of answers (`IP_CT_DIR_REPLY`).
+const REPLY: u8 = 1;
+
 /// `struct bpf_ct_opts`, as it was before Linux 6.10, which later ones take as well (net/netfilter/nf_conntrack_bpf.c).
 #[repr(C)]
 struct Options {
@@ -59,12 +62,13 @@ struct Options {
     netns: i32,
     error: i32,
     proto: u8,
+    /// Which direction of the conversation was found.
     direction: u8,
     reserved: [u8; 2],
 }
 
-/// Whether a packet with `tuple` would be of a conversation that conntrack knows: one that the host forwards, translated or not, or its
-/// own. The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if
+/// Whether a packet with `tuple` would be an answer in a conversation that conntrack knows: one that the host forwards, translated or not,
+/// or its own. What began outside does not count: anybody there could make ports unusable. The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if
 /// conntrack is no module); otherwise nothing is known.
 #[inline(always)]
 fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
@@ -88,5 +92,5 @@ fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> 
             options(nostack),
         );
     }
-    found != 0
+    found != 0 && options.direction == REPLY
 }
