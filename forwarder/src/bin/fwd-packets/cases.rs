@@ -116,7 +116,11 @@ pub(crate) const CASES: &[Case] = &[
     }),
     repeated("redirected by from_ns", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
-        Ok(Sample { hook: Hook::ToUplink, ingress: None, bytes })
+        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.host_end), bytes })
+    }),
+    repeated("forwarded for others, port in NAT range", |bench| {
+        let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
+        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.uplink), bytes })
     }),
     repeated("host's TCP", |bench| Ok(by_host(bench, TCP, ACK, EPHEMERAL))),
     repeated("host's UDP", |bench| Ok(by_host(bench, UDP, 0, EPHEMERAL))),
