@@ -150,11 +150,12 @@ fn host_socket_whose_port_is_taken_sends_large_datagrams() {
 fn iperf3_with_datagrams_in_fragments_loses_little() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    for options in [&["-u", "-b", "40M", "-l", "8000"][..], &["-u", "-b", "40M", "-l", "8000", "-R"]] {
+    // So slow that a queue of 256 frames holds what comes while a busy machine lets the receiver wait.
+    for options in [&["-u", "-b", "5M", "-l", "8000"][..], &["-u", "-b", "5M", "-l", "8000", "-R"]] {
         let report = crate::traffic::iperf3(&fwd, &pod, options);
         let (packets, lost) = (&report["end"]["sum"]["packets"], &report["end"]["sum"]["lost_packets"]);
         let (packets, lost) = (crate::fwd::number(packets), crate::fwd::number(lost));
-        assert!(packets > 100 && lost * 2 < packets, "{options:?}: {lost} lost of {packets}");
+        assert!(packets > 100 && lost * 10 < packets, "{options:?}: {lost} lost of {packets}");
     }
 }
 

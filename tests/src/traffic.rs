@@ -85,10 +85,11 @@ fn iperf3_runs_both_ways_over_tcp_and_udp() {
         let (sent, received) = (&report["end"]["sum_sent"]["bytes"], &report["end"]["sum_received"]["bytes"]);
         assert!(number(received) > 10_000_000 && number(sent) >= number(received), "{options:?}: {sent} {received}");
     }
-    for options in [&["-u", "-b", "20M"][..], &["-u", "-b", "20M", "-R"]] {
+    // So slow that a queue of 256 frames holds what comes while a busy machine lets the receiver wait.
+    for options in [&["-u", "-b", "2M"][..], &["-u", "-b", "2M", "-R"]] {
         let report = iperf3(&fwd, &pod, options);
         let (packets, lost) = (&report["end"]["sum"]["packets"], &report["end"]["sum"]["lost_packets"]);
-        assert!(number(packets) > 100 && number(lost) * 2 < number(packets), "{options:?}: {lost} lost of {packets}");
+        assert!(number(packets) > 100 && number(lost) * 10 < number(packets), "{options:?}: {lost} lost of {packets}");
     }
     capture.assert_empty();
 }
