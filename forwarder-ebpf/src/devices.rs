@@ -6,8 +6,8 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::bpf_for_each_map_elem;
-use forwarder_common::abi::{Endpoint, host_end_place};
+use aya_ebpf::helpers::{bpf_for_each_map_elem, bpf_loop};
+use forwarder_common::abi::{COUNTER_BLOCKS, host_end_place};
 
 use crate::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, HOST_ENDS, UPLINKS};
 
@@ -35,30 +35,51 @@ pub(crate) fn is_host_end(ifindex: u32) -> bool {
     known || ENDPOINTS.get_ptr(&ifindex).is_some()
 }
 
-/// Whether an interface of some record has gone that may have flows.
+/// Endpoints that are looked at together: at some 10 ns each, few µs. All of them are, in less than a second, at twenty looks a second.
+const BLOCKS_PER_LOOK: u32 = 256;
+
+/// The block of counters at which the next look begins, after one at `first`.
 #[inline(always)]
-pub(crate) fn any_gone() -> bool {
-    let mut found = 0_u32;
-    let context = (&raw mut found).cast();
-    // SAFETY: the callbacks take what these maps hold and the pointer that they are given, which lives until the loops are over.
-    unsafe {
-        bpf_for_each_map_elem((&raw const ENDPOINTS).cast_mut().cast(), host_end as *mut c_void, context, 0);
-        bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, context, 0);
-    }
-    found != 0
+pub(crate) const fn after(first: u32) -> u32 {
+    first.wrapping_add(BLOCKS_PER_LOOK) % COUNTER_BLOCKS
 }
 
-/// Notes whether a host end has gone whose endpoint still has flows. Returns 0: to the next.
-#[inline(never)]
-unsafe extern "C" fn host_end(_: *mut c_void, key: *mut u32, endpoint: *mut Endpoint, found: *mut u32) -> i64 {
-    // SAFETY: the kernel passes an element of `ENDPOINTS` and the pointer of `any_gone`.
+/// What a look works with.
+#[repr(C)]
+struct Look {
+    /// The first block.
+    first: u32,
+    /// Not 0 if an interface has gone.
+    found: u32,
+}
+
+/// Whether an interface has gone that may have flows: the host end of an endpoint with one of [`BLOCKS_PER_LOOK`] blocks of counters, or, once
+/// a round, an uplink.
+#[inline(always)]
+pub(crate) fn any_gone(first: u32) -> bool {
+    let mut look = Look { first, found: 0 };
+    let look = &raw mut look;
+    // SAFETY: the callbacks take what this map holds and the pointer that they are given, which lives until the loops are over.
     unsafe {
-        let ifindex = key.read();
-        let Some(flows) = ENDPOINT_FLOWS.get_ptr((&raw const (*endpoint).counters).read()) else { return 0 };
+        bpf_loop(BLOCKS_PER_LOOK, host_end as *mut c_void, look.cast(), 0);
+        if first == 0 {
+            bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, look.cast(), 0);
+        }
+        (*look).found != 0
+    }
+}
+
+/// Notes whether the host end of the `n`th endpoint of a look has gone while the endpoint has flows. Returns 0: to the next.
+#[inline(never)]
+unsafe extern "C" fn host_end(n: u32, look: *mut Look) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer of `any_gone`.
+    unsafe {
+        let Some(flows) = ENDPOINT_FLOWS.get_ptr((*look).first.wrapping_add(n)) else { return 0 };
         // Each may be below zero for a moment.
         let any = (*flows).established as i32 > 0 || (*flows).pending as i32 > 0;
-        if any && !is_there(ifindex) {
-            found.write(1);
+        let host_end = (*flows).host_end;
+        if any && host_end != 0 && !is_there(host_end) {
+            (*look).found = 1;
         }
     }
     0
@@ -66,11 +87,11 @@ unsafe extern "C" fn host_end(_: *mut c_void, key: *mut u32, endpoint: *mut Endp
 
 /// Notes whether an uplink has gone. Returns 0.
 #[inline(never)]
-unsafe extern "C" fn uplink(_: *mut c_void, key: *mut u32, _: *mut c_void, found: *mut u32) -> i64 {
+unsafe extern "C" fn uplink(_: *mut c_void, key: *mut u32, _: *mut c_void, look: *mut Look) -> i64 {
     // SAFETY: the kernel passes an element of `UPLINKS` and the pointer of `any_gone`.
     unsafe {
         if !is_there(key.read()) {
-            found.write(1);
+            (*look).found = 1;
         }
     }
     0

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
+        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
         PortUse, Secret, SweepRecord, TrafficBlock, Tuple, Uplink,
     },
     fragment::Bucket,
@@ -69,11 +69,11 @@ pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
 /// Counters of a hook of an interface. Block 0 takes what belongs to no known interface. Shared: a block for each CPU would take
 /// 4 MiB a CPU.
 #[btf_map]
-pub(crate) static COUNTERS: Array<CounterBlock, 4096> = Array::new();
+pub(crate) static COUNTERS: Array<CounterBlock, { COUNTER_BLOCKS as usize }> = Array::new();
 
 /// Those of them that nearly every packet changes.
 #[btf_map]
-pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, 4096> = PerCpuArray::new();
+pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, { COUNTER_BLOCKS as usize }> = PerCpuArray::new();
 
 /// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes: see
 /// [`crate::devices`].
@@ -118,7 +118,7 @@ pub(crate) static PORT_USE: Array<PortUse, 1024> = Array::new();
 
 /// How many flows an endpoint has, by its block of `COUNTERS`.
 #[btf_map]
-pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, 4096> = Array::new();
+pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, { COUNTER_BLOCKS as usize }> = Array::new();
 
 /// State of the sweep, in a map of its own: a map with a timer cannot be mapped into memory. Userspace reads it as
 /// [`SweepRecord`].
@@ -138,8 +138,8 @@ pub(crate) struct Sweep {
     pub(crate) ended: u64,
     /// Not 0 if an interface has gone: this round ends its flows.
     pub(crate) gone: u32,
-    /// When the interfaces were looked at, jiffies.
-    pub(crate) looked: u32,
+    /// The next endpoint to be asked whether its interface is there: a block of counters.
+    pub(crate) next_block: u32,
 }
 
 const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());

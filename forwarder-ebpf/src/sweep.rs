@@ -20,8 +20,6 @@ use crate::{
 const CLOCK_MONOTONIC: u64 = 1;
 /// The first slot that is ever used.
 const FIRST: u32 = SLOT_NONE + 1;
-/// How often interfaces are looked at, jiffies a second being `hz`: once in so many seconds.
-const SECONDS_PER_LOOK: u32 = 1;
 /// Time between slices, nanoseconds.
 const PERIOD: u64 = 50_000_000;
 /// Time to the next slice when this one had more to do than it may.
@@ -104,20 +102,21 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) 
     0
 }
 
-/// Sees once a second whether an interface has gone: then another round begins, in which each flow is asked whether its own are there.
+/// Sees whether the interface of some endpoint has gone, a few endpoints at a time: then another round begins, in which each flow is asked
+/// whether its own are there.
 ///
 /// # Safety
 /// `sweep` is the element of the map.
 #[inline(always)]
 unsafe fn look_at_devices(sweep: *mut Sweep) {
-    let (now, Some(config)) = (now(), config()) else { return };
     // SAFETY: the caller's promise.
     unsafe {
-        if (*sweep).gone != 0 || now.wrapping_sub((*sweep).looked) < config.hz.wrapping_mul(SECONDS_PER_LOOK) {
+        if (*sweep).gone != 0 {
             return;
         }
-        (*sweep).looked = now;
-        if devices::any_gone() {
+        let first = (*sweep).next_block;
+        (*sweep).next_block = devices::after(first);
+        if devices::any_gone(first) {
             (*sweep).gone = 1;
             (*sweep).cursor = FIRST;
         }

@@ -2,6 +2,9 @@
 
 use super::record;
 
+/// Blocks of counters: elements of the maps `COUNTERS`, `TRAFFIC` and `ENDPOINT_FLOWS`.
+pub const COUNTER_BLOCKS: u32 = 4096;
+
 /// Counters in a block: one per [`crate::verdict`] code.
 pub const CODES: usize = 64;
 

@@ -224,8 +224,10 @@ pub struct EndpointFlows {
     pub established: u32,
     /// Flows of the endpoint that are half-open or closing.
     pub pending: u32,
+    /// ifindex of the endpoint's host end; 0 for none.
+    pub host_end: u32,
 }
-record!(EndpointFlows, 8);
+record!(EndpointFlows, 12);
 
 /// Element 0 of the map `SWEEP` as userspace reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -245,8 +247,8 @@ pub struct SweepRecord {
     pub ended: u64,
     /// Not 0 if an interface has gone: this round ends its flows.
     pub gone: u32,
-    /// When the interfaces were looked at, jiffies.
-    pub looked: u32,
+    /// The next endpoint to be asked whether its interface is there: a block of counters.
+    pub next_block: u32,
 }
 record!(SweepRecord, 56);
 

@@ -12,7 +12,7 @@ mod mapping;
 mod network;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
-pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
+pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
 pub use flow::{
     EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
@@ -23,7 +23,7 @@ pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Places in the map `GENERAL`: the general ways of the programs that begin with a short one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

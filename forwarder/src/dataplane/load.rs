@@ -15,14 +15,14 @@ use aya::{
 };
 use forwarder_common::{
     abi::{
-        ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
+        ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
         TrafficBlock,
     },
     flow::hint,
     ports,
 };
 
-use super::{Clock, Dataplane, kernel_fields, records::BLOCKS};
+use super::{Clock, Dataplane, kernel_fields};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -114,7 +114,7 @@ impl Globals {
 
 /// What maps with an element for each CPU take, bytes, for every CPU that the kernel thinks possible: counters of common verdicts, and
 /// what a program works with.
-pub const MEMORY_PER_CPU: u64 = (BLOCKS as usize * size_of::<TrafficBlock>() + 4096) as u64;
+pub const MEMORY_PER_CPU: u64 = (COUNTER_BLOCKS as usize * size_of::<TrafficBlock>() + 4096) as u64;
 
 /// TCP, UDP and ICMP have ports each of their own.
 const PORT_CLASSES: u32 = 3;
@@ -181,7 +181,7 @@ impl Sizes {
         let index = slots * 2 * INDEX_ELEMENT + (slots * 2).next_power_of_two() * BUCKET;
         let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
         let ports = u64::from(self.port_uses()) * size_of::<PortUse>() as u64;
-        let counters = u64::from(BLOCKS) * size_of::<CounterBlock>() as u64;
+        let counters = u64::from(COUNTER_BLOCKS) * size_of::<CounterBlock>() as u64;
         counters
             + slots * size_of::<FlowSlot>() as u64
             + index

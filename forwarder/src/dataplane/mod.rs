@@ -48,7 +48,7 @@ pub use load::{MEMORY_PER_CPU, Sizes};
 pub use lock::Lock;
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use probe::probe;
-pub use records::{COUNTER_BLOCKS, address, name, name_of};
+pub use records::{INTERFACE_BLOCKS, address, name, name_of};
 pub use reload::{Programs, Reloaded};
 pub use rundir::RunDir;
 pub use standstill::{Nothing, ProgramSize, Way};

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
-    self, Addr, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, host_end_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, host_end_place, mapped,
 };
 use ipnet::Ipv4Net;
 
@@ -13,10 +13,8 @@ use crate::{Context as _, Error, Kind, Result};
 
 /// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
 const FIRST_BLOCK: u32 = 1;
-/// As large as the maps `COUNTERS` and `TRAFFIC`.
-pub(super) const BLOCKS: u32 = 4096;
-/// How many of them interfaces can have.
-pub const COUNTER_BLOCKS: usize = (BLOCKS - FIRST_BLOCK) as usize;
+/// How many blocks interfaces can have.
+pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
 
 type Hash<K, V> = HashMap<MapData, K, V>;
 
@@ -91,6 +89,7 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         self.put("ENDPOINTS", &ifindex, endpoint)?;
+        self.note_host_end(endpoint.counters, ifindex)?;
         // Who had the place before is found in the hash.
         self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
         for addr in addresses(endpoint) {
@@ -249,9 +248,9 @@ impl Dataplane {
         let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
-        let free: Vec<u32> = (FIRST_BLOCK..BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
+        let free: Vec<u32> = (FIRST_BLOCK..COUNTER_BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
         if free.len() < wanted {
-            let why = format!("all {BLOCKS} blocks of counters are in use");
+            let why = format!("all {COUNTER_BLOCKS} blocks of counters are in use");
             return Err(Error::new(Kind::Failed, "register", "one more endpoint", why)
                 .remedy("take down endpoints that are not needed"));
         }

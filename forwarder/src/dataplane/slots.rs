@@ -105,6 +105,20 @@ impl Dataplane {
             .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", "map ENDPOINT_FLOWS"))
     }
 
+    /// Notes whose flows those of `block` are: the endpoint's with host end `ifindex`, which the sweep asks for.
+    pub(super) fn note_host_end(&self, block: u32, ifindex: u32) -> Result<()> {
+        if !self.is_loaded() {
+            return Ok(());
+        }
+        let mut map = self.endpoint_flows_map()?;
+        let flows = map.get(&block, 0).doing("read", "map ENDPOINT_FLOWS")?;
+        // Written once, before there are flows: whoever registers an endpoint again must not overwrite how many it has.
+        if flows.host_end == ifindex {
+            return Ok(());
+        }
+        map.set(block, &EndpointFlows { host_end: ifindex, ..flows }, 0).doing("write", "map ENDPOINT_FLOWS")
+    }
+
     fn endpoint_flows_map(&self) -> Result<Array<MapData, EndpointFlows>> {
         Array::try_from(self.map("ENDPOINT_FLOWS")?).doing("open", "map ENDPOINT_FLOWS")
     }

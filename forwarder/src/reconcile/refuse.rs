@@ -3,7 +3,7 @@
 use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
 use crate::{
     Error, Kind, Result,
-    dataplane::{Backend, COUNTER_BLOCKS},
+    dataplane::{Backend, INTERFACE_BLOCKS},
     text::word,
 };
 
@@ -103,10 +103,10 @@ pub(super) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     // One of an endpoint, two of an uplink.
     let uplinks = actual.records.uplinks.len() + usize::from(!known);
     let wanted = actual.records.endpoints.len() + 1 + 2 * uplinks;
-    if wanted <= COUNTER_BLOCKS {
+    if wanted <= INTERFACE_BLOCKS {
         return Ok(());
     }
-    let why = format!("a host counts for {COUNTER_BLOCKS} of them (an uplink takes two), and all are taken");
+    let why = format!("a host counts for {INTERFACE_BLOCKS} of them (an uplink takes two), and all are taken");
     Err(Error::new(Kind::Failed, "attach", "one more endpoint", why)
         .remedy("take down endpoints that are not needed; `fwd ls` lists them"))
 }
