@@ -18,7 +18,7 @@ const SLOT: u64 = (1 << SLOT_BITS) - 1;
 const ENTRY: u64 = (1 << BITS) - 1;
 /// One tuple that found no place.
 pub const OVERFLOW: u64 = 1 << (2 * BITS);
-/// So many, or more: the count stays. Above it there is room for CPUs that [`add`] at once.
+/// So many, or more: the count stays. Above it there is room for CPUs that [`add`] at once, each of them too late again and again.
 const FULL: u64 = 8;
 
 /// An entry for a tuple with `hash` in `slot`. Buckets are chosen by the hash's low bits, of which there are up to 27.
@@ -127,11 +127,10 @@ pub trait Bucket {
     fn add(&self, amount: u64);
 }
 
-/// Notes a tuple that came into the index. Without a loop: who is not the first to change the bucket is counted.
+/// Notes a tuple that came into the index: it has an entry or is counted, whatever other CPUs do.
 #[inline(always)]
 pub fn add(bucket: &impl Bucket, entry: u64) {
-    let before = bucket.load();
-    if !bucket.replace(before, with(before, entry)) {
+    if !change(bucket, |bucket| with(bucket, entry)) {
         bucket.add(OVERFLOW);
     }
 }
