@@ -18,7 +18,10 @@ const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 use crate::{
-    flow::{claim::Opening, search::Search},
+    flow::{
+        claim::Opening,
+        search::{EXHAUSTED_PLACES, Exhausted, Search},
+    },
     hook::IcmpError,
 };
 
@@ -103,6 +106,10 @@ pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 /// How many searches for a port needed how many retries; see [`forwarder_common::ports::retry_class`].
 #[btf_map]
 pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
+
+/// Searches for a port that were in vain a moment ago.
+#[btf_map]
+pub(crate) static PORTS_EXHAUSTED: Array<Exhausted, EXHAUSTED_PLACES> = Array::new();
 
 /// Socket inside → its external port (host byte order), of networks that map endpoint-independently.
 #[btf_map]

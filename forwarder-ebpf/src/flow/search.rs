@@ -1,6 +1,8 @@
 //! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
 //!
-//! Hints tell of most candidates without a look-up in a hash who has them, so that a search of all of them takes a few µs.
+//! Hints tell of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of what it reads
+//! in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again is refused by one
+//! look ([`Exhausted`]).
 
 use core::{ffi::c_void, ptr};
 
@@ -14,7 +16,7 @@ use forwarder_common::{
 
 use crate::{
     flow::{evict, host_uses, mapping, now, port::fwd_count_retries, slot, store},
-    maps::{FLOW_SLOTS, OPENING, REPLY, SEARCH, config},
+    maps::{FLOW_SLOTS, OPENING, PORTS_EXHAUSTED, REPLY, SEARCH, config},
 };
 
 /// What a search for a port works with: element 0 of the map `SEARCH`.
@@ -56,6 +58,55 @@ struct Victim {
 struct Other {
     slot: u32,
     port: u32,
+}
+
+/// The last search in vain of those that share an element of the map `PORTS_EXHAUSTED`. Its words are written one by one: who reads halves of two is
+/// refused once, or searches once more.
+#[repr(C)]
+pub(crate) struct Exhausted {
+    /// Towards where: the address, and above it port and protocol.
+    destination: u64,
+    /// Who asked, by the endpoint's number, and above it when, jiffies.
+    asked: u64,
+}
+
+/// Elements of `PORTS_EXHAUSTED`: a power of two.
+pub(crate) const EXHAUSTED_PLACES: usize = 256;
+
+impl Exhausted {
+    /// Its element for the flow of `tuple`, an outbound one, and what stands there if a search was in vain a moment ago.
+    #[inline(always)]
+    fn of(tuple: &Tuple) -> Option<(*mut Self, Self)> {
+        let (address, port) = (u32::from_ne_bytes(tuple.daddr), u16::from_ne_bytes(tuple.dport));
+        let destination =
+            u64::from(address) | u64::from(port) << 32 | u64::from(tuple.proto) << 48 | u64::from(tuple.query) << 56;
+        let asked = u64::from(tuple.ifindex) | u64::from(now()) << 32;
+        let mixed = (destination ^ u64::from(tuple.ifindex)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = PORTS_EXHAUSTED.get_ptr_mut((mixed >> 32) as u32 % EXHAUSTED_PLACES as u32)?;
+        Some((place, Self { destination, asked }))
+    }
+
+    /// Whether a search for the flow of `tuple` was in vain a moment ago: in this jiffy.
+    #[inline(always)]
+    fn is_known(tuple: &Tuple) -> bool {
+        // SAFETY: aligned words of a map value.
+        Self::of(tuple).is_some_and(|(place, wanted)| unsafe {
+            (&raw const (*place).destination).read_volatile() == wanted.destination
+                && (&raw const (*place).asked).read_volatile() == wanted.asked
+        })
+    }
+
+    /// Notes that a search for the flow of `tuple` was in vain.
+    #[inline(always)]
+    fn note(tuple: &Tuple) {
+        if let Some((place, Self { destination, asked })) = Self::of(tuple) {
+            // SAFETY: as in `is_known`.
+            unsafe {
+                (&raw mut (*place).destination).write_volatile(destination);
+                (&raw mut (*place).asked).write_volatile(asked);
+            }
+        }
+    }
 }
 
 /// Established flows to choose from.
@@ -103,6 +154,9 @@ pub(super) extern "C" fn fwd_port_search(skb: *mut __sk_buff, index: u32, kind: 
     search.shares.begin();
     search.victim = Search::NOBODY;
     search.count = 0;
+    if Exhausted::is_known(tuple) {
+        return fwd_count_retries(0, 0);
+    }
     let mut walk = Walk { skb, found: 0, retries: 0 };
     let walk = ptr::from_mut(&mut walk);
     // SAFETY: `walk` lives on this stack until the loop is over, and nobody else uses it meanwhile.
@@ -217,10 +271,14 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
         number = number.wrapping_add(1);
     }
     let Victim { slot: holder, word, port, .. } = search.victim;
-    let (kind, Some(reply)) = (search.kind, reply(index, port as u16)) else { return 0 };
     if word == 0 {
+        if let Some(slot) = FLOW_SLOTS.get_ptr(index) {
+            // SAFETY: this CPU is filling the slot.
+            Exhausted::note(unsafe { &(*slot).out.tuple });
+        }
         return 0;
     }
+    let (kind, Some(reply)) = (search.kind, reply(index, port as u16)) else { return 0 };
     // The holder is only a candidate: by now its slot may be another flow's.
     if !mapping::holds(kind, holder, reply) {
         return LOST;

@@ -58,6 +58,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "FLOW_FREE",
     "FLOW_ALLOC",
     "PORT_RETRIES",
+    "PORTS_EXHAUSTED",
     "MAPPINGS",
     "EXTERNAL",
     "PORT_USE",

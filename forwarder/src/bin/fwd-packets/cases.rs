@@ -1,10 +1,10 @@
 //! The kinds of packet that are measured.
 
-use std::net::SocketAddrV4;
+use std::{net::SocketAddrV4, thread, time::Duration};
 
 use forwarder::{
     Result,
-    dataplane::{Hook, Way},
+    dataplane::{Hook, Sizes, Way},
 };
 
 use crate::{
@@ -21,6 +21,8 @@ const IN_RANGE: u16 = 8_080;
 const EPHEMERAL: u16 = 40_000;
 /// The remote port of the host's own conversations: no endpoint has a flow towards it, whatever ports flows are given.
 const HOSTS: u16 = 444;
+/// The remote port towards which no external port is free.
+const CROWDED: u16 = 445;
 
 /// A packet to be measured.
 pub(crate) struct Sample {
@@ -134,6 +136,34 @@ pub(crate) const CASES: &[Case] = &[
         Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.endpoint.network), bytes })
     }),
 ];
+
+/// First packets towards a destination for which [`take_every_port`] was called: no port is free, and nobody has to give one.
+pub(crate) const EXHAUSTED: [Case; 2] = [
+    single("dropped: no port is free, searched", |bench| {
+        thread::sleep(FORGOTTEN);
+        Ok(crowd(bench))
+    }),
+    single("dropped: no port is free, known", |bench| {
+        let Sample { hook, bytes, .. } = crowd(bench);
+        bench.run(hook, None, &bytes, 1)?;
+        Ok(crowd(bench))
+    }),
+];
+/// Longer than a search in vain is remembered: a jiffy of the slowest clock.
+const FORGOTTEN: Duration = Duration::from_millis(15);
+
+fn crowd(bench: &mut Bench) -> Sample {
+    let from = bench.port();
+    let bytes = bench.frame(bench.inner(), TCP, SYN, bench.inside(from), bench.remote(CROWDED));
+    Sample { hook: Hook::FromNs, ingress: None, bytes }
+}
+
+/// Has the endpoint take every port of the NAT range towards one destination, by established flows.
+pub(crate) fn take_every_port(bench: &Bench) -> Result<()> {
+    // Ports of the range itself are translated one to one.
+    let (first, last) = Sizes::default().nat_ports;
+    (first..=last).try_for_each(|port| bench.open(TCP, port, CROWDED).map(drop))
+}
 
 /// The MACs of a frame that leaves by the uplink.
 fn outward(bench: &Bench) -> Macs {
