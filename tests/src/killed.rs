@@ -4,7 +4,11 @@ use std::process::{Command, Stdio};
 
 use forwarder::lab;
 
-use crate::fwd::{Fwd, LIMIT, helper};
+use crate::{
+    fwd::{Fwd, LIMIT, helper},
+    ownership::forwards,
+    uplinks::{await_way_out, make_anew},
+};
 
 /// Runs `fwd ARGS…` and kills it after operation `after`. Whether it came to its end before.
 #[track_caller]
@@ -110,4 +114,24 @@ fn next_down_completes_a_killed_one() {
         let difference = before.diff(&fwd.snapshot().unwrap());
         assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
     });
+}
+
+#[test]
+fn next_command_completes_one_that_was_killed_while_it_mended_an_uplink() {
+    for datapath in ["tc", "xdp", "kernel"] {
+        let fwd = Fwd::new();
+        let name = fwd.name("c1");
+        let prepare = || {
+            fwd.up("c1", &["--datapath", datapath]);
+            make_anew(&fwd);
+        };
+        after_each_operation(&fwd, prepare, &["up", "--ns", &name], |after| {
+            let pod = fwd.up("c1", &[]);
+            await_way_out(&fwd, &pod);
+            fwd.ok(&["down", "--all"]);
+            // The uplink itself is another one by now.
+            assert_eq!(forwards(&fwd), "0", "killed after operation {after}");
+            assert!(fwd.list(&["ls"]).is_empty(), "killed after operation {after}");
+        });
+    }
 }

@@ -43,6 +43,8 @@ mod flows;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod fragments;
 #[cfg(test)]
 mod fwd;

@@ -22,7 +22,7 @@ fn ip(fwd: &Fwd, args: &str) {
 }
 
 /// Deletes the uplink and makes it anew, as PPP does when it dials again.
-fn make_anew(fwd: &Fwd) {
+pub(crate) fn make_anew(fwd: &Fwd) {
     ip(fwd, "link del eth0");
     let internet = fwd.internet(0);
     let name = internet.name();
@@ -39,7 +39,7 @@ fn make_anew(fwd: &Fwd) {
 
 /// It may take a moment until what is older than a second is looked up again.
 #[track_caller]
-fn await_way_out(fwd: &Fwd, pod: &Pod) {
+pub(crate) fn await_way_out(fwd: &Fwd, pod: &Pod) {
     wait_until(LIMIT, "there is a way out", || Ok(pings(pod, fwd.uplink(0).outside[0]).then_some(())))
         .unwrap_or_else(|error| panic!("{}: {error}", pod.name));
 }
