@@ -2,12 +2,12 @@
 
 use std::process::{Command, Stdio};
 
-use forwarder::lab;
+use forwarder::lab::{self, LabSpec, wait_until};
 
 use crate::{
-    fwd::{Fwd, LIMIT, helper},
+    fwd::{Fwd, LIMIT, helper, pings},
     ownership::forwards,
-    uplinks::{await_way_out, make_anew},
+    uplinks::{await_way_out, ip, make_anew},
 };
 
 /// Runs `fwd ARGS…` and kills it after operation `after`. Whether it came to its end before.
@@ -132,6 +132,63 @@ fn next_command_completes_one_that_was_killed_while_it_mended_an_uplink() {
             // The uplink itself is another one by now.
             assert_eq!(forwards(&fwd), "0", "killed after operation {after}");
             assert!(fwd.list(&["ls"]).is_empty(), "killed after operation {after}");
+        });
+    }
+}
+
+#[test]
+fn next_command_completes_one_that_was_killed_while_it_followed_a_renamed_uplink() {
+    for datapath in ["tc", "kernel"] {
+        let fwd = Fwd::new();
+        let name = fwd.name("c1");
+        let rename = |from, to| {
+            for line in
+                [format!("link set {from} down"), format!("link set {from} name {to}"), format!("link set {to} up")]
+            {
+                ip(&fwd, &line);
+            }
+            ip(&fwd, &format!("route replace default via {} dev {to}", fwd.uplink(0).gateway));
+        };
+        let prepare = || {
+            fwd.up("c1", &["--datapath", datapath]);
+            rename("eth0", "wan0");
+        };
+        let after_each = |after: usize| {
+            let pod = fwd.up("c1", &[]);
+            await_way_out(&fwd, &pod);
+            assert_eq!(pod.shown["uplink"], "wan0", "killed after operation {after}");
+            fwd.ok(&["down", "--all"]);
+            rename("wan0", "eth0");
+        };
+        let up = ["up", "--ns", &name];
+        for after in 0.. {
+            prepare();
+            let ended = killed(&fwd, &up, after);
+            after_each(after);
+            if ended {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn next_command_completes_one_that_was_killed_while_it_took_another_uplink() {
+    for datapath in ["tc", "kernel"] {
+        let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+        let name = fwd.name("c1");
+        let prepare = || {
+            make_anew(&fwd);
+            fwd.up("c1", &["--datapath", datapath]);
+            ip(&fwd, "link del eth0");
+            ip(&fwd, &format!("route replace default via {} dev eth1", fwd.uplink(1).gateway));
+        };
+        after_each_operation(&fwd, prepare, &["up", "--ns", &name, "--uplink", "eth1"], |after| {
+            let pod = fwd.up("c1", &["--uplink", "eth1"]);
+            wait_until(LIMIT, "there is a way out", || Ok(pings(&pod, fwd.uplink(1).outside[0]).then_some(())))
+                .unwrap_or_else(|error| panic!("killed after operation {after}: {error}"));
+            fwd.ok(&["down", "--all"]);
+            ip(&fwd, "link add eth0 type bridge");
         });
     }
 }

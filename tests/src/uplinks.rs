@@ -4,7 +4,9 @@
 use std::{io::ErrorKind, net::Ipv4Addr};
 
 use forwarder::{
+    dataplane::{Dataplane, RunDir},
     lab::{LabSpec, Namespace, wait_until},
+    netlink::Netlink,
     netns::{Name, Netns},
 };
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// `ip ARGS…` on the host.
-fn ip(fwd: &Fwd, args: &str) {
+pub(crate) fn ip(fwd: &Fwd, args: &str) {
     fwd.on_host(&[&["ip"], &args.split(' ').collect::<Vec<_>>()[..]].concat());
 }
 
@@ -272,4 +274,23 @@ fn namespace_that_has_the_inode_of_a_former_one_is_not_taken_for_it() {
     assert!(listed.iter().all(|it| it["ns"] != other.as_str() && it["gone"] == true), "{listed:?}");
     fwd.ok(&["down", "--all"]);
     assert!(inside(&ns, &["ip", "link"]).contains("eth0"), "a foreign namespace was touched");
+}
+
+/// As a command leaves it that dies while it leads a network through another uplink: one of two endpoints follows already.
+#[test]
+fn network_that_was_led_half_way_is_led_on() {
+    let fwd = Fwd::new();
+    let pods = [fwd.up("c1", &[]), fwd.up("c2", &[])];
+    make_anew(&fwd);
+    fwd.host()
+        .run(|| {
+            let plane = Dataplane::open(&RunDir::new(fwd.pins()), Netns::current()?.cookie()?)?.expect("it is up");
+            let anew = Netlink::here()?.link("eth0")?.expect("it is there").index;
+            let (index, mut endpoint) = plane.endpoints()?[0];
+            endpoint.uplink = anew;
+            plane.put_endpoint(index, &endpoint)
+        })
+        .expect("its record");
+    fwd.up("c3", &[]);
+    pods.iter().for_each(|pod| await_way_out(&fwd, pod));
 }

@@ -174,7 +174,7 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let (gathered, plan) = settle_down(context, request)?;
     let mut runner = Runner::new(context, gathered);
-    all_of(runner.run_all(&plan.ops, observer))?;
+    all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
     runner.follow_routes();
     Ok(DownResult::of(&plan))
 }

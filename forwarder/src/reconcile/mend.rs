@@ -62,10 +62,11 @@ impl Mended<'_> {
     fn rename(&mut self, record: &UplinkRecord, link: &Link) {
         let (index, from, to) = (record.index, record.name.clone(), link.name.clone());
         self.notes.push(format!("uplink {from} is called {to} now"));
-        self.make(Object::UplinkName { index, from, to });
         for network in networks_of(&self.actual, record) {
             self.masquerade(&network, &link.name);
         }
+        // Last: by its name the next command sees that there is something to do.
+        self.make(Object::UplinkName { index, from, to });
     }
 
     fn replace(&mut self, record: &UplinkRecord, networks: &[NetworkRecord], uplink: &Uplink) {
@@ -80,8 +81,9 @@ impl Mended<'_> {
         }
         for network in networks {
             let (name, bridge) = (network.name.clone(), network.index);
-            self.make(Object::NetworkUplink { network: name, bridge, from: record.index, to: uplink.index });
             self.masquerade(network, &uplink.name);
+            // After it, as above.
+            self.make(Object::NetworkUplink { network: name, bridge, from: record.index, to: uplink.index });
         }
         self.forget(record);
     }

@@ -81,8 +81,9 @@ impl<'a> Runner<'a> {
         failures.errors
     }
 
-    /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept.
-    pub(super) fn run_all(&mut self, ops: &[Op], observer: &mut dyn Observer) -> Vec<Error> {
+    /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept. Only of the first `mends`, those
+    /// after one that fails are left to the next command: a network is not led through an uplink that nothing guards.
+    pub(super) fn run_all(&mut self, ops: &[Op], mends: usize, observer: &mut dyn Observer) -> Vec<Error> {
         let mut failures = Failures::default();
         let mut next = 0;
         while let Some(op) = ops.get(next) {
@@ -95,7 +96,13 @@ impl<'a> Runner<'a> {
                 observer.before(next, op);
                 match self.run(op) {
                     Ok(()) => observer.after(next, op),
-                    Err(error) => failures.add(op, error),
+                    Err(error) => {
+                        failures.add(op, error);
+                        if next < mends {
+                            next = mends;
+                            continue;
+                        }
+                    }
                 }
             }
             next += 1;

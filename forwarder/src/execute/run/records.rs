@@ -144,20 +144,19 @@ impl Runner<'_> {
         plane.put_uplink(index, &uplink)
     }
 
-    /// Lets a network and its endpoints go out by another uplink.
+    /// Lets a network and its endpoints go out by another uplink: the network last, by which the next command sees whether it is done.
     fn lead_through(&self, bridge: u32, uplink: u32) -> Result<()> {
         let plane = self.plane()?;
         let network = plane.network(bridge)?;
         let mut network = network.ok_or_else(|| unrecorded(format!("network of the bridge with index {bridge}")))?;
-        network.uplink = uplink;
-        plane.put_network(bridge, &network)?;
         for (index, mut endpoint) in plane.endpoints()? {
             if endpoint.network == bridge {
                 endpoint.uplink = uplink;
                 plane.put_endpoint(index, &endpoint)?;
             }
         }
-        Ok(())
+        network.uplink = uplink;
+        plane.put_network(bridge, &network)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{
 pub struct DownPlan {
     /// In this order; empty when there is nothing to do.
     pub ops: Vec<Op>,
+    /// So many of them come first and mend what stays: each rests on those before it.
+    pub mends: usize,
     /// Of what is not up: the nearest name of something that is.
     pub nearest: Option<String>,
     /// What the user ought to know.
@@ -66,7 +68,8 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
     let removals = objects.into_iter().map(Op::remove);
     let warnings = [mended.notes, scope.left_to_others()].concat();
-    Ok(DownPlan { ops: mended.ops.into_iter().chain(removals).collect(), nearest, warnings })
+    let mends = mended.ops.len();
+    Ok(DownPlan { ops: mended.ops.into_iter().chain(removals).collect(), mends, nearest, warnings })
 }
 
 /// The uplinks of networks that stay are mended.
