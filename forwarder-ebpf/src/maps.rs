@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
-        PortUse, Secret, SweepRecord, TrafficBlock, Tuple, Uplink,
+        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal,
+        Mapping, Network, PortUse, Secret, SweepRecord, TrafficBlock, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -20,7 +20,7 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 use crate::{
     flow::{
         claim::Opening,
-        search::{EXHAUSTED_PLACES, Exhausted, Search},
+        search::{EXHAUSTED_PLACES, Search},
     },
     hook::IcmpError,
 };
@@ -109,7 +109,7 @@ pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETR
 
 /// Searches for a port that were in vain a moment ago.
 #[btf_map]
-pub(crate) static PORTS_EXHAUSTED: Array<Exhausted, EXHAUSTED_PLACES> = Array::new();
+pub(crate) static PORTS_EXHAUSTED: Array<u64, EXHAUSTED_PLACES> = Array::new();
 
 /// Socket inside → its external port (host byte order), of networks that map endpoint-independently.
 #[btf_map]

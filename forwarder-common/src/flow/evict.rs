@@ -32,7 +32,8 @@ pub const fn nth_slot(n: u32, slots: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn may_evict(theirs: u32, ours: u32) -> bool {
-    theirs.wrapping_add(theirs >> 3).wrapping_add(8) as i32 >= ours as i32
+    let (theirs, ours) = (theirs as i32, ours as i32);
+    theirs.wrapping_add(theirs >> 3).wrapping_add(8) >= ours
 }
 
 /// What a pending flow is worth that nobody has used for `idle` jiffies (wrapping): closed ones least, then half-open ones, then those
@@ -68,7 +69,8 @@ pub const fn is_answered(back: u8, theirs: u32, ours: u32) -> bool {
 #[inline(always)]
 #[must_use]
 pub const fn gives_room(theirs: u32, ours: u32) -> bool {
-    theirs as i32 > ours.wrapping_add(ours >> 3).wrapping_add(8) as i32
+    let (theirs, ours) = (theirs as i32, ours as i32);
+    theirs > ours.wrapping_add(ours >> 3).wrapping_add(8)
 }
 
 #[cfg(test)]
@@ -102,7 +104,8 @@ mod tests {
         assert!(may_evict(60_000, 60_000), "the flood evicts itself");
         assert!(!may_evict(3, 60_000) && !may_evict(5_000, 60_000), "the flood evicts nobody else");
         assert!(may_evict(0, 0) && may_evict(58_000, 60_000), "equals take turns");
-        assert!(may_evict(u32::MAX, 0), "a count below zero is a small one");
+        assert!(may_evict(u32::MAX, 0) && !may_evict(u32::MAX, 60_000), "a count below zero is a small one");
+        assert!(gives_room(100, u32::MAX) && !gives_room(u32::MAX, 0), "a count below zero is a small one");
     }
 
     #[test]

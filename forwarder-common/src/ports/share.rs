@@ -9,6 +9,18 @@ use crate::abi::FlowState;
 /// Cells that holders are counted in, by the low bits of their number: a power of two.
 const CELLS: usize = 256;
 
+/// Bits of a count that tell the search.
+const SEARCH: u32 = 0xffff_0000;
+
+/// What one holder has: the first one in a search whose number leads here. Others are not counted, and so keep what they have.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Cell {
+    holder: u32,
+    /// The search, in the high half, and the count.
+    count: u32,
+}
+
 /// How many of the candidates each holder has.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -17,51 +29,62 @@ pub struct Shares {
     search: u32,
     /// Candidates that somebody holds.
     held: u32,
-    /// The search, in the high half, and the count.
-    cells: [u32; CELLS],
+    /// Who searches.
+    own: u32,
+    /// Candidates that they hold themselves.
+    ours: u32,
+    cells: [Cell; CELLS],
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { search: 0, held: 0, cells: [0; CELLS] }
+        Self { search: 0, held: 0, own: 0, ours: 0, cells: [Cell { holder: 0, count: 0 }; CELLS] }
     }
 }
 
 impl Shares {
-    /// Begins another search.
+    /// Begins another search, for `own`.
     #[inline(always)]
-    pub const fn begin(&mut self) {
+    pub const fn begin(&mut self, own: u32) {
         self.search = self.search.wrapping_add(1 << 16);
         self.held = 0;
+        self.own = own;
+        self.ours = 0;
     }
 
     /// Counts a candidate that `holder` has.
     #[inline(always)]
     pub fn note(&mut self, holder: u32) {
         self.held = self.held.wrapping_add(1);
-        let count = self.of(holder);
-        if let Some(cell) = self.cells.get_mut(holder as usize % CELLS) {
-            *cell = self.search | count.wrapping_add(1);
+        if holder == self.own {
+            self.ours = self.ours.wrapping_add(1);
+            return;
+        }
+        let Some(cell) = self.cells.get_mut(holder as usize % CELLS) else { return };
+        if cell.count & SEARCH != self.search {
+            *cell = Cell { holder, count: self.search | 1 };
+        } else if cell.holder == holder {
+            cell.count = cell.count.wrapping_add(1);
         }
     }
 
-    /// Candidates that `holder` has.
+    /// Candidates that `holder` has, somebody else than who searches; 0 if they were not counted.
     #[inline(always)]
     #[must_use]
     pub fn of(&self, holder: u32) -> u32 {
         match self.cells.get(holder as usize % CELLS) {
-            Some(cell) if cell & 0xffff_0000 == self.search => cell & 0xffff,
+            Some(cell) if cell.count & SEARCH == self.search && cell.holder == holder => cell.count & !SEARCH,
             _ => 0,
         }
     }
 
-    /// Whether a flow of `theirs` in `state` gives its port to one of `ours`. One that nobody answers does so for whoever has less. One that
+    /// Whether a flow of `theirs` in `state` gives its port to who searches. One that nobody answers does so for whoever has less. One that
     /// was answered is worth more: for who has less than half, and less by more than chance makes of equals: with an eighth as the
     /// margin, one search in 10⁴ takes from one of sixteen equals.
     #[inline(always)]
     #[must_use]
-    pub fn gives_way(&self, state: FlowState, theirs: u32, ours: u32) -> bool {
-        let (has, wants) = (self.of(theirs), self.of(ours));
+    pub fn gives_way(&self, state: FlowState, theirs: u32) -> bool {
+        let (has, wants) = (self.of(theirs), self.ours);
         match state {
             FlowState::OneWay => has > wants,
             FlowState::Established => {
@@ -82,6 +105,8 @@ impl Shares {
 #[must_use]
 pub const fn worth(state: FlowState, own: bool, idle: u32) -> u32 {
     const KIND: u32 = 1 << 29;
+    // Less than nothing: another CPU has used the flow since the search began.
+    let idle = if idle > u32::MAX / 2 { 0 } else { idle };
     let rest = if idle < KIND { KIND - 1 - idle } else { 0 };
     let kind = match state {
         FlowState::Closing => 0,
@@ -106,30 +131,48 @@ mod tests {
         let order = [(Closing, false), (HalfOpen, false), (OneWay, false), (HalfOpen, true), (Established, false)];
         assert!(order.is_sorted_by(|a, b| worth(a.0, a.1, 0) < worth(b.0, b.1, u32::MAX)));
         assert!(worth(OneWay, false, 10) < worth(OneWay, false, 9));
+        assert_eq!(
+            worth(Established, false, 3_u32.wrapping_neg()),
+            worth(Established, false, 0),
+            "used since the search began"
+        );
     }
 
-    /// What a search over these holders of candidates counts.
-    fn counted(holders: &[u32]) -> Shares {
+    /// What a search of `own` over these holders of candidates counts.
+    fn counted(own: u32, holders: &[u32]) -> Shares {
         let mut shares = Shares::default();
         shares.note(7);
-        shares.begin();
+        shares.begin(own);
         holders.iter().for_each(|holder| shares.note(*holder));
         shares
     }
 
     #[test]
     fn each_search_counts_anew() {
-        let shares = counted(&[1, 1, 2, 1 + 256]);
-        assert_eq!((shares.of(1), shares.of(2), shares.of(7)), (3, 1, 0), "the low bits decide");
+        let shares = counted(9, &[1, 1, 2, 9]);
+        assert_eq!((shares.of(1), shares.of(2), shares.of(7), shares.ours), (2, 1, 0, 1));
+    }
+
+    #[test]
+    fn nobody_is_counted_for_another() {
+        // All in one cell: the victim, the hog, and the searcher.
+        let (victim, hog, searcher) = (1, 1 + 256, 1 + 512);
+        let sample: Vec<u32> = (0..127).map(|_| hog).chain([victim]).collect();
+        let shares = counted(searcher, &sample);
+        assert!(shares.gives_way(Established, hog), "the searcher has none");
+        assert!(!shares.gives_way(Established, victim) && !shares.gives_way(OneWay, victim), "the hog's are not its");
+        let shares = counted(searcher, &[victim, hog, hog, hog, hog]);
+        assert_eq!(shares.of(hog), 0, "the cell is the victim's: the hog keeps what it has");
     }
 
     #[test]
     fn who_has_none_takes_from_who_has_all() {
         for ports in [2, 64, 128] {
-            let shares = counted(&vec![1; ports]);
-            assert!(shares.gives_way(OneWay, 1, 2) && shares.gives_way(Established, 1, 2), "{ports}");
-            assert!(!shares.gives_way(OneWay, 1, 1) && !shares.gives_way(Established, 1, 1), "nobody from himself");
-            assert!(!shares.gives_way(HalfOpen, 1, 2), "others decide about those");
+            let shares = counted(2, &vec![1; ports]);
+            assert!(shares.gives_way(OneWay, 1) && shares.gives_way(Established, 1), "{ports}");
+            assert!(!shares.gives_way(HalfOpen, 1), "others decide about those");
+            let shares = counted(1, &vec![1; ports]);
+            assert!(!shares.gives_way(OneWay, 1) && !shares.gives_way(Established, 1), "nobody from himself");
         }
     }
 
@@ -146,8 +189,8 @@ mod tests {
                     sample.push((port, holders[port]));
                 }
             }
-            let shares = counted(&sample.iter().map(|(_, holder)| *holder).collect::<Vec<_>>());
-            let taken = sample.iter().find(|(_, holder)| *holder == 1).filter(|_| shares.gives_way(state, 1, 2));
+            let shares = counted(2, &sample.iter().map(|(_, holder)| *holder).collect::<Vec<_>>());
+            let taken = sample.iter().find(|(_, holder)| *holder == 1).filter(|_| shares.gives_way(state, 1));
             if let Some((port, _)) = taken {
                 holders[*port] = 2;
             }
@@ -169,9 +212,9 @@ mod tests {
         #[test]
         fn equals_leave_each_other_alone(count in 1u32..64, holders in 1u32..64) {
             let all: Vec<u32> = (0..holders).flat_map(|holder| vec![holder; count as usize]).collect();
-            let shares = counted(&all);
+            let shares = counted(holders - 1, &all);
             for state in [OneWay, Established] {
-                prop_assert!(!shares.gives_way(state, 0, holders - 1));
+                prop_assert!(!shares.gives_way(state, 0));
             }
         }
     }

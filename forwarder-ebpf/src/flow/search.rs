@@ -2,7 +2,7 @@
 //!
 //! Hints tell of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of what it reads
 //! in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again is refused by one
-//! look ([`Exhausted`]).
+//! look ([`in_vain`]).
 
 use core::{ffi::c_void, ptr};
 
@@ -10,6 +10,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, SLOT_NONE, Tuple, port_use},
     flow::outbound_reply,
+    plain::Key,
     ports::{Candidates, Shares, range_for, worth},
     wire::l4::Proto,
 };
@@ -31,6 +32,8 @@ pub(crate) struct Search {
     endpoint: u32,
     counters: u32,
     pending: u32,
+    /// What is noted if nobody has to give a port: see [`in_vain`].
+    in_vain: u64,
     /// Who has the candidates.
     shares: Shares,
     /// Of the flows that may be ended for their port the one that is worth least.
@@ -60,53 +63,24 @@ struct Other {
     port: u32,
 }
 
-/// The last search in vain of those that share an element of the map `PORTS_EXHAUSTED`. Its words are written one by one: who reads halves of two is
-/// refused once, or searches once more.
-#[repr(C)]
-pub(crate) struct Exhausted {
-    /// Towards where: the address, and above it port and protocol.
-    destination: u64,
-    /// Who asked, by the endpoint's number, and above it when, jiffies.
-    asked: u64,
-}
-
 /// Elements of `PORTS_EXHAUSTED`: a power of two.
 pub(crate) const EXHAUSTED_PLACES: usize = 256;
 
-impl Exhausted {
-    /// Its element for the flow of `tuple`, an outbound one, and what stands there if a search was in vain a moment ago.
-    #[inline(always)]
-    fn of(tuple: &Tuple) -> Option<(*mut Self, Self)> {
-        let (address, port) = (u32::from_ne_bytes(tuple.daddr), u16::from_ne_bytes(tuple.dport));
-        let destination =
-            u64::from(address) | u64::from(port) << 32 | u64::from(tuple.proto) << 48 | u64::from(tuple.query) << 56;
-        let asked = u64::from(tuple.ifindex) | u64::from(now()) << 32;
-        let mixed = (destination ^ u64::from(tuple.ifindex)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = PORTS_EXHAUSTED.get_ptr_mut((mixed >> 32) as u32 % EXHAUSTED_PLACES as u32)?;
-        Some((place, Self { destination, asked }))
-    }
+/// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what for
+/// (endpoint, destination, the NAT's address, the range that begins with `first_port`, the way in which a port is taken), and above it when, jiffies.
+#[inline(always)]
+fn in_vain(tuple: &Tuple, nat_addr: [u8; 4], first_port: u16, kind: u32) -> u64 {
+    let [to, behind] = [tuple.daddr, nat_addr].map(u32::from_ne_bytes);
+    let ports = u64::from(u16::from_ne_bytes(tuple.dport)) | u64::from(first_port) << 16;
+    let proto = tuple.proto.wrapping_add((kind as u8) << 6);
+    let hash = store::key_hash(&Key::new(u64::from(to) | u64::from(behind) << 32, ports, tuple.ifindex, proto));
+    u64::from(hash) | u64::from(now()) << 32
+}
 
-    /// Whether a search for the flow of `tuple` was in vain a moment ago: in this jiffy.
-    #[inline(always)]
-    fn is_known(tuple: &Tuple) -> bool {
-        // SAFETY: aligned words of a map value.
-        Self::of(tuple).is_some_and(|(place, wanted)| unsafe {
-            (&raw const (*place).destination).read_volatile() == wanted.destination
-                && (&raw const (*place).asked).read_volatile() == wanted.asked
-        })
-    }
-
-    /// Notes that a search for the flow of `tuple` was in vain.
-    #[inline(always)]
-    fn note(tuple: &Tuple) {
-        if let Some((place, Self { destination, asked })) = Self::of(tuple) {
-            // SAFETY: as in `is_known`.
-            unsafe {
-                (&raw mut (*place).destination).write_volatile(destination);
-                (&raw mut (*place).asked).write_volatile(asked);
-            }
-        }
-    }
+/// Where it stands.
+#[inline(always)]
+fn exhausted(in_vain: u64) -> Option<*mut u64> {
+    PORTS_EXHAUSTED.get_ptr_mut(in_vain as u32 % EXHAUSTED_PLACES as u32)
 }
 
 /// Established flows to choose from.
@@ -151,17 +125,24 @@ pub(super) extern "C" fn fwd_port_search(skb: *mut __sk_buff, index: u32, kind: 
     search.endpoint = opening.endpoint;
     search.counters = opening.counters;
     search.pending = evict::pending(opening.counters);
-    search.shares.begin();
+    search.shares.begin(opening.endpoint);
     search.victim = Search::NOBODY;
     search.count = 0;
-    if Exhausted::is_known(tuple) {
-        return fwd_count_retries(0, 0);
-    }
+    search.in_vain = in_vain(tuple, opening.nat_addr, min, kind);
+    // SAFETY: an aligned word of a map value.
+    let known = exhausted(search.in_vain).is_some_and(|word| unsafe { word.read_volatile() } == search.in_vain);
+    // The first candidate is tried in any case: mostly nobody else gets the port that is a socket's own.
+    let candidates = if known { 1 } else { search.candidates.count() };
     let mut walk = Walk { skb, found: 0, retries: 0 };
     let walk = ptr::from_mut(&mut walk);
     // SAFETY: `walk` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
-        bpf_loop(search.candidates.count(), try_candidate as *mut c_void, walk.cast(), 0);
+        bpf_loop(candidates, try_candidate as *mut c_void, walk.cast(), 0);
+        if known {
+            // One candidate is no sample of who has how many.
+            search.victim = Search::NOBODY;
+            search.count = 0;
+        }
         fwd_count_retries((*walk).found, (*walk).retries);
         (*walk).found
     }
@@ -272,9 +253,14 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
     }
     let Victim { slot: holder, word, port, .. } = search.victim;
     if word == 0 {
-        if let Some(slot) = FLOW_SLOTS.get_ptr(index) {
-            // SAFETY: this CPU is filling the slot.
-            Exhausted::note(unsafe { &(*slot).out.tuple });
+        if let Some(place) = exhausted(search.in_vain) {
+            // Of the moment in which the search began: who was refused without one adds nothing to it.
+            // SAFETY: an aligned word of a map value.
+            unsafe {
+                if place.read_volatile() != search.in_vain {
+                    place.write_volatile(search.in_vain);
+                }
+            }
         }
         return 0;
     }
@@ -306,7 +292,7 @@ extern "C" fn fwd_port_consider(number: u32) -> u32 {
     };
     let state = FlowState::of(word);
     let worth = worth(state, false, now().wrapping_sub(last_seen));
-    if worth < search.victim.worth && search.shares.gives_way(state, endpoint, search.endpoint) {
+    if worth < search.victim.worth && search.shares.gives_way(state, endpoint) {
         search.victim = Victim { worth, slot: holder, word, port };
     }
     0

@@ -88,8 +88,9 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be written.
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
-        self.put("ENDPOINTS", &ifindex, endpoint)?;
+        // Before there are flows.
         self.note_host_end(endpoint.counters, ifindex)?;
+        self.put("ENDPOINTS", &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
         self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
         for addr in addresses(endpoint) {
@@ -105,6 +106,8 @@ impl Dataplane {
     pub fn remove_endpoint(&self, ifindex: u32) -> Result<()> {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
+        // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
+        self.purge(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
         let mut host_ends = self.host_ends()?;
         if host_ends.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
@@ -115,7 +118,7 @@ impl Dataplane {
                 self.forget::<Addr, u32>("ADDRESSES", &addr)?;
             }
         }
-        self.purge(ifindex)
+        Ok(())
     }
 
     fn host_ends(&self) -> Result<Array<MapData, u32>> {
