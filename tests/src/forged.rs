@@ -45,7 +45,8 @@ fn forged_ends_are_forgotten_when_the_server_speaks_next() {
     for flags in [FIN_ACK, RST] {
         for datapath in ["tc", "xdp"] {
             let fwd = Fwd::new();
-            let pod = fwd.up("c1", &["--datapath", datapath, "--timeout", "tcp-half-closed=1s", "--timeout", "tcp-closing=1s"]);
+            let pod = fwd
+                .up("c1", &["--datapath", datapath, "--timeout", "tcp-half-closed=1s", "--timeout", "tcp-closing=1s"]);
             let server = at(fwd.uplink(0).outside[0], 9000);
             let listener = listen(fwd.internet(0), server);
             let connection = || {
@@ -69,8 +70,10 @@ fn forged_ends_are_forgotten_when_the_server_speaks_next() {
             let (second, second_peer, _) = connection();
             says(&second, &second_peer, b"hello");
             drop((second, second_peer));
-            wait_until(LIMIT, "a connection that is over is forgotten", || Ok((fwd.list(&["flows", &pod.name]).len() == 1).then_some(())))
-                .unwrap();
+            wait_until(LIMIT, "a connection that is over is forgotten", || {
+                Ok((fwd.list(&["flows", &pod.name]).len() == 1).then_some(()))
+            })
+            .unwrap();
             says(&peer, &client, b"and now?");
             says(&client, &peer, b"always");
         }

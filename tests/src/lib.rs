@@ -67,6 +67,8 @@ mod lifecycle;
 #[cfg(test)]
 mod lost_pins;
 #[cfg(test)]
+mod masquerade;
+#[cfg(test)]
 mod nat;
 #[cfg(test)]
 mod netlink;

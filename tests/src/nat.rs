@@ -6,7 +6,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use forwarder::{dataplane::asks_conntrack, lab::Namespace, netns::Netns};
+use forwarder::netns::Netns;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
 use super::fwd::{Fwd, Pod, inside, pings};
@@ -15,12 +15,12 @@ use crate::peers::{
 };
 
 /// A port of the NAT range.
-const PORT: u16 = 20_000;
+pub(crate) const PORT: u16 = 20_000;
 /// A port for which a socket needs a privilege.
 const PRIVILEGED: u16 = 700;
 
 /// An echo server outside that lives on until the lab goes.
-fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
+pub(crate) fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
     let server = at(fwd.uplink(0).outside[0], port);
     // It ends with its patience.
     drop(std::thread::spawn({
@@ -39,7 +39,7 @@ fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
 
 /// Sockets of both with the same source port talk to the same server, in turns.
 #[track_caller]
-fn assert_both_talk(server: SocketAddrV4, one: (&Netns, SocketAddrV4), two: (&Netns, SocketAddrV4)) {
+pub(crate) fn assert_both_talk(server: SocketAddrV4, one: (&Netns, SocketAddrV4), two: (&Netns, SocketAddrV4)) {
     let first = udp(one.0, one.1);
     asked(&first, server, b"first");
     let second = udp(two.0, two.1);
@@ -76,7 +76,7 @@ fn same_source_port_from_two_networks_on_one_uplink() {
 
 /// Accepts one connection for each of `clients`, all open at once, and has each echo its own bytes.
 #[track_caller]
-fn assert_connected(fwd: &Fwd, port: u16, clients: &[(&Netns, SocketAddrV4)]) -> Vec<SocketAddr> {
+pub(crate) fn assert_connected(fwd: &Fwd, port: u16, clients: &[(&Netns, SocketAddrV4)]) -> Vec<SocketAddr> {
     use std::io::{Read as _, Write as _};
     let server = at(fwd.uplink(0).outside[0], port);
     let listener = listen(fwd.internet(0), server);
@@ -164,82 +164,6 @@ fn host_that_came_later_is_served_all_the_same() {
     assert_both_talk(server, (&pod, any(PORT)), (fwd.host(), at(fwd.uplink(0).address, PORT)));
     assert_both_talk(server, (&pod, any(PORT + 1)), (fwd.host(), any(PORT + 1)));
     assert_connected(&fwd, 9000, &[(&pod, any(PORT + 2)), (fwd.host(), at(fwd.uplink(0).address, PORT + 2))]);
-}
-
-/// A namespace behind the kernel's own masquerade on the same uplink, as docker would have it.
-#[track_caller]
-fn masqueraded(fwd: &Fwd) -> Namespace {
-    let other = Namespace::create(&fwd.name("docker")).expect("a namespace");
-    let name = other.name();
-    for line in [
-        format!("ip link add docker0 type veth peer name eth0 netns {name}"),
-        "ip addr add 172.31.9.1/24 dev docker0".to_owned(),
-        "ip link set docker0 up".to_owned(),
-        "sysctl -q net.ipv4.ip_forward=1".to_owned(),
-        "nft add table ip docker".to_owned(),
-        "nft add chain ip docker post { type nat hook postrouting priority 100 ; }".to_owned(),
-        "nft add rule ip docker post ip saddr 172.31.9.0/24 oifname eth0 masquerade".to_owned(),
-    ] {
-        fwd.on_host(&line.split(' ').collect::<Vec<_>>());
-    }
-    for line in ["addr add 172.31.9.2/24 dev eth0", "link set eth0 up", "route add default via 172.31.9.1"] {
-        inside(&other, &[&["ip"], &line.split(' ').collect::<Vec<_>>()[..]].concat());
-    }
-    other
-}
-
-#[test]
-fn kernels_own_masquerade_that_comes_later_gets_another_port() {
-    let fwd = Fwd::new();
-    let (pod, other) = (fwd.up("c1", &[]), masqueraded(&fwd));
-    let server = echo(&fwd, 7000);
-    assert_both_talk(server, (&pod, any(PORT)), (&other, any(PORT)));
-    let seen = assert_connected(&fwd, 9000, &[(&pod, any(PORT + 1)), (&other, any(PORT + 1))]);
-    assert_eq!(seen[0].port(), PORT + 1, "who was first keeps the port");
-    assert!(pings(&pod, *server.ip()) && pings(&other, *server.ip()));
-}
-
-/// Where the programs cannot ask conntrack, docs/kernels.md says so.
-#[test]
-fn kernels_own_masquerade_that_came_first_keeps_its_port() {
-    let fwd = Fwd::new();
-    let (pod, other) = (fwd.up("c1", &["--max-flows", "32"]), masqueraded(&fwd));
-    let server = echo(&fwd, 7000);
-    // Many more than the table holds: they are none of its flows.
-    for port in (PORT + 100..).take(100) {
-        asked(&udp(&other, any(port)), server, b"forwarded");
-    }
-    assert_eq!(fwd.list(&["flows"]), [serde_json::Value::Null; 0]);
-    if asks_conntrack() {
-        assert_both_talk(server, (&other, any(PORT)), (&pod, any(PORT)));
-    }
-    let seen = assert_connected(&fwd, 9000, &[(&other, any(PORT + 1)), (&pod, any(PORT + 2))]);
-    assert_eq!((seen[0].port(), seen[1].port()), (PORT + 1, PORT + 2));
-    if asks_conntrack() {
-        let seen = assert_connected(&fwd, 9001, &[(&other, any(PORT + 3)), (&pod, any(PORT + 3))]);
-        assert_eq!(seen[0].port(), PORT + 3, "who was first keeps the port");
-    }
-}
-
-#[test]
-fn what_comes_in_unasked_makes_no_port_unusable() {
-    let fwd = Fwd::new();
-    let (pod, other) = (fwd.up("c1", &[]), masqueraded(&fwd));
-    let server = udp(fwd.internet(0), at(fwd.uplink(0).outside[0], 7000));
-    let mut buffer = [0; 16];
-    let mut seen_from = |ns: &Netns, port: u16| {
-        let client = udp(ns, any(port));
-        client.send_to(b"question", server.local_addr().expect("a socket")).expect("it leaves");
-        server.recv_from(&mut buffer).expect("it arrives").1.port()
-    };
-    // With the masquerade the host keeps track of what comes in.
-    assert_eq!(seen_from(&other, PORT), PORT);
-    for port in PORT + 1..PORT + 50 {
-        server.send_to(b"unasked", at(fwd.uplink(0).address, port)).expect("it leaves");
-    }
-    for port in [PORT + 1, PORT + 20, PORT + 49] {
-        assert_eq!(seen_from(&pod, port), port, "a stranger took it");
-    }
 }
 
 /// Connects `count` times, all open at once, and has each connection echo bytes of its own.

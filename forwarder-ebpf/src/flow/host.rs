@@ -67,13 +67,19 @@ struct Options {
     reserved: [u8; 2],
 }
 
+/// Of the bits of a conversation's status the one that says that it was answered (`IPS_SEEN_REPLY`).
+const SEEN_REPLY: u64 = 1 << 1;
+
 /// Whether a packet with `tuple` would be an answer in a conversation that conntrack knows: one that the host forwards, translated or not,
-/// or its own. What began outside does not count: anybody there could make ports unusable. The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if
-/// conntrack is no module); otherwise nothing is known.
+/// or its own. What began outside does not count: anybody there could make ports unusable. Nor does what was never answered: whoever the host
+/// translates for could, with one packet for each port; the kernel's next packet of such a conversation gets another port.
+///
+/// The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if conntrack is
+/// no module); otherwise nothing is known.
 #[inline(always)]
 fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
     let mut options = Options { netns: -1, error: 0, proto, direction: 0, reserved: [0; 2] };
-    let found: u64;
+    let status: u64;
     // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls functions that read the tuple and
     // read and write the options, both of the size that is given, and leave the registers 1 to 5 undefined.
     unsafe {
@@ -83,14 +89,16 @@ fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> 
             "r0 = 0x434e4b33",
             "r0 = 0",
             "r0 = r0",
+            "r0 = r0",
             inlateout("r1") skb => _,
             inlateout("r2") ptr::from_mut(tuple) => _,
             inlateout("r3") size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() => _,
             inlateout("r4") &raw mut options => _,
             inlateout("r5") size_of::<Options>() => _,
-            lateout("r0") found,
+            lateout("r0") status,
+            lateout("r6") _,
             options(nostack),
         );
     }
-    found != 0 && options.direction == REPLY
+    status & SEEN_REPLY != 0 && options.direction == REPLY
 }

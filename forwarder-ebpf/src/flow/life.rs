@@ -136,7 +136,7 @@ pub(crate) extern "C" fn fwd_count_states(counters: u32, from: u32, to: u32) -> 
 }
 
 /// Counts one more established flow of the endpoint with block `counters`, unless that would be one too many for the table or
-/// for the endpoint; the host itself has no limit of its own.
+/// for the endpoint, or for the host itself, for which forwarded packets of others make flows, too.
 #[inline(always)]
 fn admit(counters: u32) -> bool {
     let (Some(alloc), Some(flows), Some(config)) =
@@ -148,7 +148,7 @@ fn admit(counters: u32) -> bool {
     let (all, own) = unsafe { (&raw mut (*alloc).established, &raw mut (*flows).established) };
     // Counted before they are compared: of two CPUs that are at the limit, one is refused.
     let before = (fetch_add32(all, 1) as i32, fetch_add32(own, 1) as i32);
-    if before.0 < config.max_flows as i32 && (counters == 0 || before.1 < config.max_flows_per_endpoint as i32) {
+    if before.0 < config.max_flows as i32 && before.1 < config.max_flows_per_endpoint as i32 {
         return true;
     }
     dismiss(counters);

@@ -83,15 +83,17 @@ fn replacements(types: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 /// What asks conntrack, where the kernel itself has it: functions of modules would need a descriptor of the module's types.
 fn conntrack(types: &KernelTypes<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let (look_up, release) = (types.function("bpf_skb_ct_lookup")?, types.function("bpf_ct_release")?);
+    let status = i16::try_from(types.field("nf_conn", "status")? / 8).ok()?;
     let instructions = [
         Instruction(0x85, 0x20, 0, look_up), // r0 = bpf_skb_ct_lookup(r1, r2, r3, r4, r5)
-        Instruction(0x15, 0x00, 3, 0),       // if r0 == 0 goto +3
+        Instruction(0x15, 0x00, 4, 0),       // if r0 == 0 goto +4
+        Instruction(0x79, 0x06, status, 0),  // r6 = *(u64 *)(r0 + status)
         Instruction(0xbf, 0x01, 0, 0),       // r1 = r0
         Instruction(0x85, 0x20, 0, release), // bpf_ct_release(r1)
-        Instruction(0xb7, 0x00, 0, 1),       // r0 = 1
+        Instruction(0xbf, 0x60, 0, 0),       // r0 = r6
     ];
     let mut place = place(*b"1KNC", *b"2KNC", *b"3KNC", 0).to_vec();
-    place.extend(code([NOTHING]));
+    place.extend(code([NOTHING, NOTHING]));
     Some((place, code(instructions)))
 }
 

@@ -15,8 +15,8 @@ use aya::{
 };
 use forwarder_common::{
     abi::{
-        ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
-        TrafficBlock,
+        ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret,
+        TIMEOUTS, Timeout, TrafficBlock,
     },
     flow::hint,
     ports,

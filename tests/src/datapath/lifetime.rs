@@ -12,6 +12,7 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 const REDIRECT: i32 = 7;
+const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 const SYN_ACK: u8 = 0x12;
@@ -202,6 +203,32 @@ fn endpoint_has_no_more_flows_than_it_may() {
     });
 }
 
+/// What the host sends, or forwards for others, becomes a flow where an endpoint has its port: whoever can cause both must not fill the table.
+#[test]
+fn host_has_no_more_flows_than_an_endpoint_may() {
+    let sizes = Sizes { max_flows: 20, max_flows_per_endpoint: 10, ..Sizes::default() };
+    with_fixture(&sizes, |fixture| {
+        for port in 20_000..20_015 {
+            open(fixture, Proto::Tcp, port, false);
+            let taken = fixture.nat_of(6, port);
+            let by_host = |flags| {
+                let frame = Frame::new(Proto::Tcp, taken, remote(fixture)).tcp_flags(flags).build();
+                fixture.run_to_uplink(0, &frame).packet
+            };
+            let sent = by_host(SYN);
+            let moved = SocketAddrV4::new(*taken.ip(), u16::from_be_bytes([sent[34], sent[35]]));
+            assert_ne!(moved, taken, "the port is the endpoint's");
+            fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote(fixture), moved).tcp_flags(SYN_ACK).build());
+            by_host(ACK);
+        }
+        assert_eq!(fixture.dataplane.alloc().unwrap().established, 10);
+        for port in 40_000..40_010 {
+            open(fixture, Proto::Tcp, port, true);
+        }
+        assert_eq!(counts(fixture).1, 10, "there is room for others");
+    });
+}
+
 #[test]
 fn port_of_a_half_open_flow_is_taken_over_when_no_other_is_free() {
     let sizes = Sizes { nat_ports: (2_000, 2_003), ..Sizes::default() };
@@ -250,7 +277,9 @@ fn port_of_a_closed_flow_is_taken_over_when_no_other_is_free() {
         let nat = fixture.nat_of(6, 40_002);
         let reset = Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(0x14).build();
         assert_eq!(fixture.run_from_uplink(&reset).verdict, REDIRECT);
-        assert_eq!(fixture.run_from_ns(&fifth).verdict, REDIRECT);
+        // That there was none a moment ago is remembered for that moment.
+        let gets_it = || Ok((fixture.run_from_ns(&fifth).verdict == REDIRECT).then_some(()));
+        wait_until(LIMIT, "the port is taken over", gets_it).unwrap();
         assert_eq!(fixture.nat_of(6, 40_004), nat);
     });
 }

@@ -3,10 +3,7 @@
 use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::{dataplane::Sizes, lab::wait_until};
-use forwarder_common::{
-    abi::SLICE_LIMIT_NS,
-    wire::l4::Proto,
-};
+use forwarder_common::{abi::SLICE_LIMIT_NS, wire::l4::Proto};
 
 use super::{
     fixture::{ADDRESS, with_fixture},
