@@ -176,7 +176,7 @@ pub const fn is_mere_data(flags: u8, seen: u64, own: u32) -> bool {
     const SPECIAL: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
     let [out, back] = [seen as u8, (seen >> 8) as u8];
     let before = if own == 0 { out } else { back };
-    // Both FINs are for the other path, and so is whatever follows one from outside: it may show that it was forged.
+    // Both FINs are for the slow path, and so is whatever follows one from outside: it may show that it was forged.
     let ended = if own == 0 { out & back } else { back } & tcp_flag::FIN;
     // What it acknowledges was noted.
     flags & SPECIAL == 0 && flags & tcp_flag::ACK & !before == 0 && ended == 0

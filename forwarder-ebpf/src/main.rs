@@ -43,10 +43,10 @@ pub fn from_ns(ctx: TcContext) -> i32 {
     hook::from_ns(Skb::new(&ctx)).perform()
 }
 
-/// The general way of [`from_ns`], which begins with the short one.
+/// The slow path of [`from_ns`].
 #[classifier]
-pub fn from_ns_general(ctx: TcContext) -> i32 {
-    hook::from_ns_generally(Skb::new(&ctx)).perform()
+pub fn from_ns_slow(ctx: TcContext) -> i32 {
+    hook::from_ns_slow(Skb::new(&ctx)).perform()
 }
 
 /// Ingress of an uplink: replies on their way back.
@@ -55,10 +55,10 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
     hook::from_uplink(Skb::new(&ctx)).perform()
 }
 
-/// The general way of [`from_uplink`].
+/// The slow path of [`from_uplink`].
 #[classifier]
-pub fn from_uplink_general(ctx: TcContext) -> i32 {
-    hook::from_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
+pub fn from_uplink_slow(ctx: TcContext) -> i32 {
+    hook::from_uplink_slow::<L3_OFF>(Skb::new(&ctx)).perform()
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
@@ -67,16 +67,16 @@ pub fn to_uplink(ctx: TcContext) -> i32 {
     hook::to_uplink(Skb::new(&ctx)).perform()
 }
 
-/// The general way of [`to_uplink`].
+/// The slow path of [`to_uplink`].
 #[classifier]
-pub fn to_uplink_general(ctx: TcContext) -> i32 {
-    hook::to_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
+pub fn to_uplink_slow(ctx: TcContext) -> i32 {
+    hook::to_uplink_slow::<L3_OFF>(Skb::new(&ctx)).perform()
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn from_uplink_l3(ctx: TcContext) -> i32 {
-    hook::from_uplink_generally::<NO_HEADER>(Skb::new(&ctx)).perform()
+    hook::from_uplink_slow::<NO_HEADER>(Skb::new(&ctx)).perform()
 }
 
 /// As [`to_uplink`], of an uplink without link-layer header.

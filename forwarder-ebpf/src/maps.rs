@@ -180,9 +180,9 @@ pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 
-/// The programs of the general ways: see [`forwarder_common::abi::General`].
+/// The programs of the slow paths, by [`forwarder_common::abi::Hook`].
 #[btf_map]
-pub(crate) static GENERAL: ProgramArray<3> = ProgramArray::new();
+pub(crate) static SLOW_PATH: ProgramArray<3> = ProgramArray::new();
 
 /// The secret of the hash: each word for itself, so that none of them goes by the stack.
 #[inline(always)]

@@ -23,17 +23,17 @@ pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 7;
 
-/// Places in the map `GENERAL`: the general ways of the programs that begin with a short one.
+/// The hooks whose programs begin with a fast path, and their places in the map `SLOW_PATH`, which holds the programs that go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum General {
-    /// Of `from_ns`.
+pub enum Hook {
+    /// `from_ns`.
     FromNs = 0,
-    /// Of `from_uplink`.
+    /// `from_uplink`.
     FromUplink = 1,
-    /// Of `to_uplink`.
+    /// `to_uplink`.
     ToUplink = 2,
 }
 

@@ -288,7 +288,7 @@ pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot,
         let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
         let proto = half.cast::<u32>().add(4).read_volatile();
         let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
-        // What comes in answers a one-way flow, which is noted on the other path.
+        // What comes in answers a one-way flow, which is noted on the slow path.
         let lasts = if BACK { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
         (same && lasts).then_some((slot, half, word))
     }

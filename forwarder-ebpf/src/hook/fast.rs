@@ -1,4 +1,4 @@
-//! The way of a common packet of an established flow, from top to bottom: words instead of bytes, one look at each thing, no
+//! The fast path: a common packet of an established flow, from top to bottom: words instead of bytes, one look at each thing, no
 //! helper but the last. It does what [`super::from_ns`] and [`super::from_uplink`] do. Whatever is uncommon in the packet, the
 //! flow or the moment is left to those, with nothing changed yet.
 
@@ -57,7 +57,7 @@ struct Way {
     uplink_counters: u32,
 }
 
-/// A packet that leaves a namespace; `None` if it takes the other way.
+/// A packet that leaves a namespace; `None` if it takes the slow path.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
@@ -96,7 +96,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     Some(Action::neighbour(way.out_if, next_hop))
 }
 
-/// A packet that arrives by an uplink with a link-layer header; `None` if it takes the other way.
+/// A packet that arrives by an uplink with a link-layer header; `None` if it takes the slow path.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
@@ -258,7 +258,7 @@ const _: () = {
     assert!(offset_of!(FlowShared, tcp_flags) % 2 == 0);
 };
 
-/// Whether nothing about the packet or its flow asks for the other way; `own` is the packet's direction, 0 or 1. What was read of
+/// Whether nothing about the packet or its flow asks for the slow path; `own` is the packet's direction, 0 or 1. What was read of
 /// the flow belongs to it only if its word is still `word`.
 #[inline(always)]
 fn may_go(packet: &Packet, way: &Way, slot: *const FlowSlot, word: u32, own: u32) -> bool {

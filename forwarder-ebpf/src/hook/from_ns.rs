@@ -1,7 +1,7 @@
 //! Ingress of a host end: parse → guard → flow → translate → out by the uplink.
 
 use forwarder_common::{
-    abi::{General, Tuple},
+    abi::{Hook, Tuple},
     packet::L3_OFF,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, fast, generally, guard, handshake, unusual, whole, wire_size};
+use super::{errors, ethertype, fast, guard, handshake, tail_call, unusual, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -26,18 +26,18 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// A packet that leaves a namespace: the short way, or else the general one.
+/// A packet that leaves a namespace: the fast path, or else the slow one.
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
     match fast::outbound(skb) {
         Some(action) => action,
-        None => generally(skb, General::FromNs),
+        None => tail_call(skb, Hook::FromNs),
     }
 }
 
-/// The general way.
+/// The slow path.
 #[inline(always)]
-pub(crate) fn from_ns_generally(skb: Skb) -> Action {
+pub(crate) fn from_ns_slow(skb: Skb) -> Action {
     let bytes = skb.headers();
     if skb.vlan_present() != 0 {
         return drop(skb, DropReason::Vlan);

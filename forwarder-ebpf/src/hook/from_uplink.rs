@@ -1,7 +1,7 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::{General, SLOT_NONE, Tuple, feature},
+    abi::{Hook, SLOT_NONE, Tuple, feature},
     guard::is_martian_source,
     packet::L3_OFF,
     ports::may_be_external,
@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fast, generally, guard, handshake, protocol, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, fast, guard, handshake, protocol, tail_call, unusual, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -31,19 +31,19 @@ use crate::{
 /// What [`guard::fwd_guard_header`] says of a packet that is refused only if it is to be translated.
 const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
 
-/// A packet that arrives by an uplink with a link-layer header: the short way, or else the general one.
+/// A packet that arrives by an uplink with a link-layer header: the fast path, or else the slow one.
 #[inline(always)]
 pub(crate) fn from_uplink(skb: Skb) -> Action {
     match fast::inbound(skb) {
         Some(action) => action,
-        None => generally(skb, General::FromUplink),
+        None => tail_call(skb, Hook::FromUplink),
     }
 }
 
-/// The general way of a packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the
+/// The slow path of a packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the
 /// host, which is left alone and not counted.
 #[inline(always)]
-pub(crate) fn from_uplink_generally<const L3: usize>(skb: Skb) -> Action {
+pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;

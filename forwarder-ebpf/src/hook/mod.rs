@@ -16,13 +16,13 @@ mod unusual;
 mod vlan;
 
 pub(crate) use errors::IcmpError;
-pub(crate) use from_ns::{from_ns, from_ns_generally};
-pub(crate) use from_uplink::{from_uplink, from_uplink_generally};
+pub(crate) use from_ns::{from_ns, from_ns_slow};
+pub(crate) use from_uplink::{from_uplink, from_uplink_slow};
 pub(crate) use to_network::to_network;
-pub(crate) use to_uplink::{to_uplink, to_uplink_generally, to_uplink_l3};
+pub(crate) use to_uplink::{to_uplink, to_uplink_l3, to_uplink_slow};
 
 use forwarder_common::{
-    abi::General,
+    abi::Hook,
     packet::PacketBytes as _,
     verdict::{DropReason, Verdict},
     wire::{ethernet, ipv4, l4},
@@ -30,24 +30,24 @@ use forwarder_common::{
 
 use crate::{
     apply::Action,
-    maps::GENERAL,
+    maps::SLOW_PATH,
     skb::{Bytes, Skb},
 };
 
-/// Goes on in the program of the general way. A program of its own: the short way alone needs fewer registers and a smaller stack,
+/// Goes on in the program of the slow path. A program of its own: the fast path alone needs fewer registers and a smaller stack,
 /// and each is verified by itself. The control plane fills the map before it attaches anything; the kernel empties it when nothing
 /// holds it any more, pin or program's loader. Then nothing of a namespace passes; what is the host's at an uplink does.
 #[inline(always)]
-fn generally(skb: Skb, way: General) -> Action {
+fn tail_call(skb: Skb, hook: Hook) -> Action {
     // SAFETY: the programs in the map are of the same type, and get the same context.
-    unsafe { GENERAL.tail_call(&skb, way as u32) };
-    match way {
-        General::FromNs => {
+    unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
+    match hook {
+        Hook::FromNs => {
             from_ns::count_here(skb, Verdict::Dropped(DropReason::Contended).code());
             Action::DROP
         }
-        General::FromUplink => Action::NEXT,
-        General::ToUplink => vlan::leaves(skb),
+        Hook::FromUplink => Action::NEXT,
+        Hook::ToUplink => vlan::leaves(skb),
     }
 }
 

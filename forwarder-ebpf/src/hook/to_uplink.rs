@@ -1,7 +1,7 @@
 //! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
 
 use forwarder_common::{
-    abi::{General, Tuple, mapped},
+    abi::{Hook, Tuple, mapped},
     flow::inbound,
     packet::PacketBytes as _,
     ports::may_be_external,
@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fast, fragments, generally, protocol, unusual, vlan};
+use super::{NO_HEADER, errors, fast, fragments, protocol, tail_call, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -31,24 +31,24 @@ use crate::{
 /// The code of a packet that is not ours to change.
 pub(super) const LEFT_ALONE: u32 = 0;
 
-/// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the general way.
+/// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the slow path.
 #[inline(always)]
 pub(crate) fn to_uplink(skb: Skb) -> Action {
     if fast::departs_untouched(skb) {
         return Action::NEXT;
     }
-    generally(skb, General::ToUplink)
+    tail_call(skb, Hook::ToUplink)
 }
 
 /// A packet on its way out by an uplink without one.
 #[inline(always)]
 pub(crate) fn to_uplink_l3(skb: Skb) -> Action {
-    to_uplink_generally::<NO_HEADER>(skb)
+    to_uplink_slow::<NO_HEADER>(skb)
 }
 
-/// The general way of a packet on its way out, its network header at `L3`.
+/// The slow path of a packet on its way out, its network header at `L3`.
 #[inline(always)]
-pub(crate) fn to_uplink_generally<const L3: usize>(skb: Skb) -> Action {
+pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}

@@ -109,7 +109,7 @@ impl Headers {
 
 /// Whether the transport checksum is still to be computed by a network card (`CHECKSUM_PARTIAL`, include/linux/skbuff.h), as
 /// between virtual interfaces. A frame says nothing of it, and would leave so for good; but then the checksum field holds the sum
-/// of the pseudo-header. One in 65,536 finished ones looks the same, and goes the longer way.
+/// of the pseudo-header. One in 65,536 finished ones looks the same, and takes the slow path.
 #[inline(always)]
 fn is_unfinished(bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Result<bool, DropReason> {
     let field = match l4.proto {

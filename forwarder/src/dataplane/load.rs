@@ -15,7 +15,7 @@ use aya::{
 };
 use forwarder_common::{
     abi::{
-        ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
+        ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, Hook, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
         TrafficBlock,
     },
     flow::hint,
@@ -71,29 +71,19 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "ICMP_ERROR",
     "QUESTION",
     "XDP_TARGETS",
-    "GENERAL",
+    "SLOW_PATH",
 ];
 
 /// The programs of the hooks, and what they go on to, by the names of their pins.
-pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] = [
-    "from_ns",
-    "from_ns_general",
-    "from_uplink",
-    "from_uplink_general",
-    "to_uplink",
-    "to_uplink_general",
-    "to_network",
-];
+pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] =
+    ["from_ns", "from_ns_slow", "from_uplink", "from_uplink_slow", "to_uplink", "to_uplink_slow", "to_network"];
 
 /// The programs that the control plane runs.
 pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
 
-/// Where the programs of the general ways stand in the map `GENERAL`.
-const GENERAL: [(General, &str); 3] = [
-    (General::FromNs, "from_ns_general"),
-    (General::FromUplink, "from_uplink_general"),
-    (General::ToUplink, "to_uplink_general"),
-];
+/// Where the programs of the slow paths stand in the map `SLOW_PATH`.
+const SLOW_PATH: [(Hook, &str); 3] =
+    [(Hook::FromNs, "from_ns_slow"), (Hook::FromUplink, "from_uplink_slow"), (Hook::ToUplink, "to_uplink_slow")];
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
@@ -243,7 +233,7 @@ impl Dataplane {
         let config = Config { subnets_min, subnets_max, features, ..sizes.config()? };
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat(), PROGRAMS)?;
-        self.connect_general(PROGRAMS)?;
+        self.connect_slow_paths(PROGRAMS)?;
         let clock = self.clock()?;
         self.set_config(&Config { hz: clock.hz, timeouts: sizes.timeouts(&clock), ..config })?;
         let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
@@ -254,13 +244,13 @@ impl Dataplane {
         self.start_sweep(PROGRAMS)
     }
 
-    /// Lets the short ways go on to the general ones, which are pinned in `dir`.
-    pub(super) fn connect_general(&self, dir: &str) -> Result<()> {
-        let mut map = ProgramArray::try_from(self.map("GENERAL")?).doing("open", "map GENERAL")?;
-        for (place, name) in GENERAL {
+    /// Lets the fast paths go on to the slow paths, which are pinned in `dir`.
+    pub(super) fn connect_slow_paths(&self, dir: &str) -> Result<()> {
+        let mut map = ProgramArray::try_from(self.map("SLOW_PATH")?).doing("open", "map SLOW_PATH")?;
+        for (place, name) in SLOW_PATH {
             let program = self.program_in(dir, name)?;
             map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
-                .doing("write", "map GENERAL")?;
+                .doing("write", "map SLOW_PATH")?;
         }
         Ok(())
     }
