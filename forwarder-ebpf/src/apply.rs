@@ -43,13 +43,13 @@ enum Kind {
     Drop,
     Peer,
     Device,
-    Performed,
+    TcAction,
 }
 
 impl Action {
     /// On to the next program, and to the kernel.
     pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0 };
-    /// Away with it.
+    /// Drops it.
     pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0 };
 
     /// Out by an interface to a next hop (see [`FlowShared::next_hop`]). The kernel is told at once, so that the address does not stand
@@ -66,7 +66,7 @@ impl Action {
         };
         let size = size_of::<bpf_redir_neigh>() as i32;
         // SAFETY: `params` is as long as said and initialised in full.
-        Self::performed(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
+        Self::from_tc_action(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
     }
 
     /// Into the namespace behind a host end.
@@ -81,19 +81,19 @@ impl Action {
         Self { kind: Kind::Device, ifindex }
     }
 
-    /// Done already: `code` is what the program returns.
+    /// What a helper or another function has decided: `code` is an action of TC.
     #[inline(always)]
-    pub(crate) const fn performed(code: i32) -> Self {
-        Self { kind: Kind::Performed, ifindex: code as u32 }
+    pub(crate) const fn from_tc_action(code: i32) -> Self {
+        Self { kind: Kind::TcAction, ifindex: code as u32 }
     }
 
-    /// The return value of the program.
+    /// The action of TC (`TC_ACT_*`, include/uapi/linux/pkt_cls.h) that the program returns; helpers that redirect are called here.
     #[inline(always)]
-    pub(crate) fn perform(self) -> i32 {
+    pub(crate) fn to_tc_action(self) -> i32 {
         match self.kind {
             Kind::Next => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
-            Kind::Performed => self.ifindex as i32,
+            Kind::TcAction => self.ifindex as i32,
             Kind::Device => {
                 // SAFETY: a helper without pointers.
                 (unsafe { bpf_redirect(self.ifindex, 0) }) as i32

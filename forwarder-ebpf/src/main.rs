@@ -40,55 +40,55 @@ use crate::{hook::NO_HEADER, skb::Skb, xdp::Frame};
 /// Ingress of a host end: packets that leave a namespace.
 #[classifier]
 pub fn from_ns(ctx: TcContext) -> i32 {
-    hook::from_ns(Skb::new(&ctx)).perform()
+    hook::from_ns(Skb::new(&ctx)).to_tc_action()
 }
 
 /// The slow path of [`from_ns`].
 #[classifier]
 pub fn from_ns_slow(ctx: TcContext) -> i32 {
-    hook::from_ns_slow(Skb::new(&ctx)).perform()
+    hook::from_ns_slow(Skb::new(&ctx)).to_tc_action()
 }
 
 /// Ingress of an uplink: replies on their way back.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    hook::from_uplink(Skb::new(&ctx)).perform()
+    hook::from_uplink(Skb::new(&ctx)).to_tc_action()
 }
 
 /// The slow path of [`from_uplink`].
 #[classifier]
 pub fn from_uplink_slow(ctx: TcContext) -> i32 {
-    hook::from_uplink_slow::<L3_OFF>(Skb::new(&ctx)).perform()
+    hook::from_uplink_slow::<L3_OFF>(Skb::new(&ctx)).to_tc_action()
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
 #[classifier]
 pub fn to_uplink(ctx: TcContext) -> i32 {
-    hook::to_uplink(Skb::new(&ctx)).perform()
+    hook::to_uplink(Skb::new(&ctx)).to_tc_action()
 }
 
 /// The slow path of [`to_uplink`].
 #[classifier]
 pub fn to_uplink_slow(ctx: TcContext) -> i32 {
-    hook::to_uplink_slow::<L3_OFF>(Skb::new(&ctx)).perform()
+    hook::to_uplink_slow::<L3_OFF>(Skb::new(&ctx)).to_tc_action()
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn from_uplink_l3(ctx: TcContext) -> i32 {
-    hook::from_uplink_slow::<NO_HEADER>(Skb::new(&ctx)).perform()
+    hook::from_uplink_slow::<NO_HEADER>(Skb::new(&ctx)).to_tc_action()
 }
 
 /// As [`to_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn to_uplink_l3(ctx: TcContext) -> i32 {
-    hook::to_uplink_l3(Skb::new(&ctx)).perform()
+    hook::to_uplink_l3(Skb::new(&ctx)).to_tc_action()
 }
 
 /// Egress of a network's bridge: what the kernel sends into the network.
 #[classifier]
 pub fn to_network(ctx: TcContext) -> i32 {
-    hook::to_network(Skb::new(&ctx)).perform()
+    hook::to_network(Skb::new(&ctx)).to_tc_action()
 }
 
 /// XDP at a host end: packets of established flows that leave a namespace.

@@ -38,7 +38,7 @@ impl Resolved {
     pub(crate) const PEER: u32 = 1;
     /// To the kernel, with this code.
     pub(crate) const PUNT: u32 = 2;
-    /// Away with it, with this code.
+    /// Dropped, with this code.
     pub(crate) const DROP: u32 = 3;
     /// The flow is prepared in the map `OPENING`: [`claim::open`] makes it.
     const OPEN: u32 = 4;

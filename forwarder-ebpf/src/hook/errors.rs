@@ -54,7 +54,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     }
     let code = translate(skb, L3_OFF, found, OUT);
     if code == Verdict::Forwarded.code() {
-        return Action::performed(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), code));
+        return Action::from_tc_action(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), code));
     }
     from_ns::count_here(skb, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
@@ -69,7 +69,7 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
     }
     let code = translate(skb, l3, found, IN);
     if code == Verdict::Delivered.code() {
-        return Action::performed(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.word(), code));
+        return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.word(), code));
     }
     from_uplink::count_here(skb, l3, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }

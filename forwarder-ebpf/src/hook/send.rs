@@ -45,14 +45,14 @@ pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
     if code != Verdict::Forwarded.code() {
         return from_ns::stays(skb, code);
     }
-    Action::performed(fwd_send(skb.ptr(), ETHERNET, slot, word, code | NOTED))
+    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, word, code | NOTED))
 }
 
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
     let code = translate(skb, l3, slot, word, IN);
-    Action::performed(fwd_send(skb.ptr(), l3 as u32, slot, word, code | NOTED))
+    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, word, code | NOTED))
 }
 
 /// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
@@ -201,13 +201,13 @@ extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32) -
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, code: u32) -> i32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
-    let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.perform() };
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.to_tc_action() };
     if code & 0xff == Verdict::Forwarded.code() {
         send_out(skb, &ip, slot, word, code)
     } else {
         send_in(skb, &ip, slot, word, code)
     }
-    .perform()
+    .to_tc_action()
 }
 
 #[inline(always)]

@@ -26,7 +26,7 @@ use crate::{apply, count::Amount, flow::store::Hit, maps::XDP_TARGETS, skb::Byte
 
 /// On to the kernel, and so to the TC programs.
 pub(crate) const PASS: u32 = XDP_PASS;
-/// Away with it.
+/// Drops it.
 pub(super) const DROP: u32 = XDP_DROP;
 /// To where a helper was told.
 pub(super) const REDIRECT: u32 = XDP_REDIRECT;
