@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod address_only;
 pub mod checksum;
 pub mod clamp;
 pub mod flow;
@@ -21,7 +22,6 @@ pub mod offload;
 pub mod options;
 pub mod packet;
 pub mod plain;
-pub mod portless;
 pub mod ports;
 pub mod rewrite;
 pub mod verdict;

@@ -2,7 +2,7 @@
 //! [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
-    checksum, portless,
+    address_only, checksum,
     wire::{
         icmp, ipv4,
         l4::{self, Proto},
@@ -125,7 +125,7 @@ impl Rewrite {
 
 /// A translation of an address alone: of a later fragment, or of a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Readdress {
+pub struct AddressRewrite {
     /// Offset of the IPv4 header.
     pub ip_off: usize,
     /// Offset of the address that changes.
@@ -142,7 +142,7 @@ pub struct Readdress {
     pub ip_check: [u8; 2],
 }
 
-impl Readdress {
+impl AddressRewrite {
     /// Translates one side of the packet with header `ip` to `addr`.
     #[inline(always)]
     #[must_use]
@@ -156,11 +156,11 @@ impl Readdress {
             Ttl::Keep => ip.ttl,
         };
         // The checksum stands in the first fragment, if there are several.
-        let has_check = ip.proto == portless::UDP_LITE && ip.fragment_start() == 0;
+        let has_check = ip.proto == address_only::UDP_LITE && ip.fragment_start() == 0;
         Self {
             ip_off: ip.off,
             addr_off: ip.off.wrapping_add(addr_field),
-            check_off: if has_check { ip.payload_off().wrapping_add(portless::UDP_LITE_CHECK) } else { 0 },
+            check_off: if has_check { ip.payload_off().wrapping_add(address_only::UDP_LITE_CHECK) } else { 0 },
             old_addr,
             new_addr: addr,
             ttl: new_ttl,

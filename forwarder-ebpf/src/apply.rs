@@ -6,11 +6,11 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::is_v4,
+    address_only::UDP_LITE,
     icmp_error::{EmbeddedRewrite, OuterRewrite},
     offload::Sum,
     plain::Change,
-    portless::UDP_LITE,
-    rewrite::{Readdress, Rewrite, Side, Ttl},
+    rewrite::{AddressRewrite, Rewrite, Side, Ttl},
     verdict::DropReason,
     wire::{ethernet, ipv4, l4},
 };
@@ -140,7 +140,7 @@ extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -
     let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return DropReason::Rewrite as u32 };
     let addr = addr.to_ne_bytes();
     if !l4::shows_ports(&ip) {
-        return readdress(skb, &bytes, &Readdress::new(side, &ip, addr, ttl), how >> SUM);
+        return rewrite_address(skb, &bytes, &AddressRewrite::new(side, &ip, addr, ttl), how >> SUM);
     }
     let Ok(l4) = l4::parse_first(&bytes, &ip) else { return DropReason::Rewrite as u32 };
     let change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
@@ -166,7 +166,7 @@ fn write(bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
 
 /// Applies a translation of an address alone. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
-fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress, sum: u32) -> u32 {
+fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -> u32 {
     if write_address(bytes, change).is_err() {
         return DropReason::Rewrite as u32;
     }
@@ -183,7 +183,7 @@ fn readdress(skb: Skb, bytes: &Bytes, change: &Readdress, sum: u32) -> u32 {
 }
 
 #[inline(always)]
-fn write_address(bytes: &Bytes, change: &Readdress) -> Result<(), DropReason> {
+fn write_address(bytes: &Bytes, change: &AddressRewrite) -> Result<(), DropReason> {
     bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
     bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
     bytes.store(change.addr_off, change.new_addr)

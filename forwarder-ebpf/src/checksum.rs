@@ -6,10 +6,10 @@ use aya_ebpf::{
     helpers::bpf_l4_csum_replace,
 };
 use forwarder_common::{
+    address_only::UDP_LITE,
     offload::Sum,
     packet::PacketBytes as _,
     plain::{Change, Sums},
-    portless::UDP_LITE,
     verdict::DropReason,
     wire::l4::Proto,
 };

@@ -75,11 +75,11 @@ impl Resolved {
     }
 }
 
-/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `portless` is the code of the
+/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `untranslatable` is the code of the
 /// reason to drop it if it has no ports and its destination is outside, or 0; `tcp_flags` are those of its segment.
 #[inline(always)]
-pub(crate) fn resolve(skb: Skb, tuple: &Tuple, portless: u32, tcp_flags: u8) -> Resolved {
-    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, portless | u32::from(tcp_flags) << 8));
+pub(crate) fn resolve(skb: Skb, tuple: &Tuple, untranslatable: u32, tcp_flags: u8) -> Resolved {
+    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, untranslatable | u32::from(tcp_flags) << 8));
     if resolved.what() == Resolved::OPEN { opened(claim::open(skb.ptr(), tuple)) } else { resolved }
 }
 
@@ -131,8 +131,8 @@ extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -
 }
 
 #[inline(always)]
-fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> Resolved {
-    if portless == 0 {
+fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u32) -> Resolved {
+    if untranslatable == 0 {
         let hash = store::hash(tuple);
         if store::is_known(hash) {
             let (slot, word) = store::indexed::<false>(tuple, hash);
@@ -161,8 +161,8 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, portless: u32, tcp_flags: u32) -> 
     if elsewhere.what() != Resolved::UPLINK {
         return elsewhere;
     }
-    if portless != 0 {
-        return Resolved::new(Resolved::DROP, portless);
+    if untranslatable != 0 {
+        return Resolved::new(Resolved::DROP, untranslatable);
     }
     prepare(tuple, endpoint, &route, tcp_flags)
 }

@@ -205,8 +205,8 @@ pub struct FlowAlloc {
     pub host_flows: u32,
     /// How often slots were looked at for a flow to evict (wrapping); see [`crate::flow::nth_slot`].
     pub evict_cursor: u32,
-    /// Flows of protocols without ports: while there are none, nobody looks for them.
-    pub portless: u32,
+    /// Flows that are translated by address only: while there are none, nobody looks for them.
+    pub address_only: u32,
     /// Flows that are one-way: while there are none, nobody looks for them.
     pub one_way: u32,
     /// Room for later use, zero.

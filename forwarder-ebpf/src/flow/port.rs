@@ -33,7 +33,7 @@ pub(super) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 
     let (opening, proto, port) = unsafe { (&*opening, (*slot).out.tuple.proto, (*slot).out.tuple.sport) };
     let port = u16::from_be_bytes(port);
     if !has_ports(proto) {
-        return claim_portless(index);
+        return claim_address_only(index);
     }
     if opening.keeps != 0 && keep(index, port) {
         return claimed(index, port, port_use::PLAIN.into());
@@ -85,7 +85,7 @@ fn keep(index: u32, port: u16) -> bool {
 /// Claims the answers to a protocol without ports for the flow in slot `index`: one endpoint, or the host, may speak it with a
 /// destination. The result is that of [`fwd_port_claim`], with port 0.
 #[inline(always)]
-fn claim_portless(index: u32) -> u32 {
+fn claim_address_only(index: u32) -> u32 {
     if keep(index, 0) { claimed(index, 0, port_use::PLAIN.into()) } else { 0 }
 }
 

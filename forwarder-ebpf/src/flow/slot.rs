@@ -89,7 +89,7 @@ impl Slot for At {
         }
         if !has_ports(proto) {
             // SAFETY: the element of the map.
-            fetch_add32(unsafe { &raw mut (*alloc).portless }, one);
+            fetch_add32(unsafe { &raw mut (*alloc).address_only }, one);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One file per hook: a packet's way from top to bottom.
 
+mod address_only;
 mod errors;
 mod fast;
 mod fragments;
@@ -7,7 +8,6 @@ mod from_ns;
 mod from_uplink;
 pub(crate) mod guard;
 mod handshake;
-mod portless;
 mod send;
 mod sums;
 mod to_network;

@@ -6,9 +6,9 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{Tuple, mapped},
+    address_only::is_translatable,
     fragment::Piece,
     packet::L3_OFF,
-    portless::is_translatable,
     verdict::DropReason,
     wire::{
         icmp, ipv4,
@@ -17,8 +17,9 @@ use forwarder_common::{
 };
 
 use super::{
+    address_only,
     fragments::{self, fwd_fragment_judge},
-    from_ns, from_uplink, l3_off, portless, send,
+    from_ns, from_uplink, l3_off, send,
     to_uplink::{self, LEFT_ALONE},
     whole,
 };
@@ -158,7 +159,7 @@ fn stale(slot: u32) -> bool {
 /// was not seen.
 #[inline(always)]
 pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
-    if !has_ports(ip.proto) && !portless::any() {
+    if !has_ports(ip.proto) && !address_only::any() {
         return Action::NEXT;
     }
     let mut tuple = Tuple::without_ports(ip, skb.ifindex());
@@ -236,7 +237,7 @@ extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32
         };
     }
     if !has_ports(tuple.proto) {
-        return portless::of_host(skb, tuple);
+        return address_only::of_host(skb, tuple);
     }
     // The first fragment was translated, or it was not.
     let later = to_uplink::host_has_flows() && matches!(recognise(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER));

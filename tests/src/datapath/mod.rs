@@ -1,5 +1,6 @@
 //! The loaded programs over packets of our own (`BPF_PROG_TEST_RUN`): both halves agree, and no flow gets another's packets.
 
+mod address_only;
 mod clsact;
 mod conversations;
 mod errors;
@@ -12,7 +13,6 @@ mod halves;
 mod hints;
 mod lifetime;
 mod mapping;
-mod portless;
 mod ports;
 mod random;
 mod records;

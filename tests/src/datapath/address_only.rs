@@ -10,7 +10,7 @@ use forwarder_common::{
     abi::Timeout,
     checksum,
     packet::L3_OFF,
-    rewrite::{Readdress, Side, Ttl},
+    rewrite::{AddressRewrite, Side, Ttl},
     wire::ipv4,
 };
 
@@ -31,7 +31,7 @@ fn frame(proto: u8, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     let check = checksum::full(&frame[14..]);
     frame[24..26].copy_from_slice(&check);
     frame.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
-    frame.extend(b"portless");
+    frame.extend(b"no ports");
     if proto == UDP_LITE {
         let check = lite_checksum(&frame);
         frame[40..42].copy_from_slice(&check);
@@ -44,10 +44,10 @@ fn lite_checksum(frame: &[u8]) -> [u8; 2] {
 }
 
 /// What the pure functions make of `frame`.
-fn readdressed(frame: &[u8], side: Side, to: Ipv4Addr) -> Vec<u8> {
+fn rewritten(frame: &[u8], side: Side, to: Ipv4Addr) -> Vec<u8> {
     let ip = ipv4::parse(&frame, L3_OFF).unwrap();
     let mut frame = frame.to_vec();
-    Readdress::new(side, &ip, to.octets(), Ttl::Decrement).apply(&mut frame).unwrap();
+    AddressRewrite::new(side, &ip, to.octets(), Ttl::Decrement).apply(&mut frame).unwrap();
     frame
 }
 
@@ -55,8 +55,8 @@ fn at_uplink(fixture: &Fixture, frame: &[u8]) -> TestRun {
     fixture.run_to_uplink(0, frame)
 }
 
-fn portless(fixture: &Fixture) -> u32 {
-    fixture.dataplane.alloc().unwrap().portless
+fn address_only(fixture: &Fixture) -> u32 {
+    fixture.dataplane.alloc().unwrap().address_only
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn addresses_alone_are_translated_both_ways() {
             let request = frame(proto, ADDRESS, fixture.outside);
             let out = fixture.run_from_ns(&request);
             assert_eq!(out.verdict, REDIRECT, "protocol {proto}");
-            assert_eq!(out.packet, readdressed(&request, Side::Source, fixture.nat));
+            assert_eq!(out.packet, rewritten(&request, Side::Source, fixture.nat));
             let reply = frame(proto, fixture.outside, fixture.nat);
             let back = fixture.run_from_uplink(&reply);
-            let mut expected = readdressed(&reply, Side::Destination, ADDRESS);
+            let mut expected = rewritten(&reply, Side::Destination, ADDRESS);
             expected[..6].copy_from_slice(&MAC);
             expected[6..12].copy_from_slice(&GATEWAY_MAC);
             assert_eq!((back.verdict, &back.packet), (REDIRECT, &expected), "protocol {proto}");
@@ -80,7 +80,7 @@ fn addresses_alone_are_translated_both_ways() {
         }
         let flows = fixture.dataplane.flows().unwrap();
         assert!(flows.iter().all(|flow| (flow.tx, flow.rx) == ((1, 36), (1, 36))), "{flows:?}");
-        assert_eq!((flows.len(), portless(fixture)), (PROTOS.len(), 10));
+        assert_eq!((flows.len(), address_only(fixture)), (PROTOS.len(), 10));
     });
 }
 
@@ -128,7 +128,7 @@ fn host_takes_what_it_speaks_itself() {
         let run = fixture.run_from_uplink(&answer);
         assert_eq!((run.verdict, run.packet), (NEXT, answer), "the answer is the host's");
         let alloc = fixture.dataplane.alloc().unwrap();
-        assert_eq!((alloc.portless, alloc.host_flows, fixture.counted("HostFlow")), (1, 1, 2));
+        assert_eq!((alloc.address_only, alloc.host_flows, fixture.counted("HostFlow")), (1, 1, 2));
     });
 }
 
@@ -153,13 +153,13 @@ fn claim_ends_with_its_time_or_its_endpoint() {
     with_fixture(&sizes, |fixture| {
         fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
         fixture.run_from_uplink(&frame(GRE, fixture.outside, fixture.nat));
-        assert_eq!(portless(fixture), 1);
-        wait_until(LIMIT, "the flow ends", || Ok((portless(fixture) == 0).then_some(()))).unwrap();
+        assert_eq!(address_only(fixture), 1);
+        wait_until(LIMIT, "the flow ends", || Ok((address_only(fixture) == 0).then_some(()))).unwrap();
         assert!(fixture.dataplane.flows().unwrap().is_empty());
         fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
         fixture.dataplane.remove_endpoint(fixture.host_end).unwrap();
         let alloc = fixture.dataplane.alloc().unwrap();
-        assert_eq!((alloc.portless, alloc.established), (0, 0));
+        assert_eq!((alloc.address_only, alloc.established), (0, 0));
         assert!(fixture.dataplane.flows().unwrap().is_empty());
     });
 }

@@ -1,6 +1,6 @@
 //! The host's own packets of protocols without ports. The host wins: what it speaks with a destination, no endpoint does.
 
-use forwarder_common::{abi::Tuple, flow::inbound, portless::is_translatable};
+use forwarder_common::{abi::Tuple, address_only::is_translatable, flow::inbound};
 
 use super::{
     to_uplink::LEFT_ALONE,
@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn any() -> bool {
     let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
     // SAFETY: an aligned word of the element of the map.
-    (unsafe { (&raw const (*alloc).portless).read_volatile() }) != 0
+    (unsafe { (&raw const (*alloc).address_only).read_volatile() }) != 0
 }
 
 /// A packet of the host itself: it claims the answers, and ends the flow of an endpoint that had them. Returns the slot of its

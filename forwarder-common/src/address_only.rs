@@ -1,4 +1,4 @@
-//! Protocols without ports: their packets are translated by their addresses alone. Whom an answer is for is known only while one
+//! Address-only translation: protocols without ports. Whom an answer is for is known only while one
 //! namespace (or the host) speaks the protocol with that destination.
 
 /// UDP-Lite (RFC 3828): its checksum covers a pseudo-header, as UDP's does, and stands at the same place.
@@ -25,7 +25,7 @@ mod tests {
     use crate::{
         checksum,
         packet::L3_OFF,
-        rewrite::{Readdress, Side, Ttl},
+        rewrite::{AddressRewrite, Side, Ttl},
         wire::{ipv4, l4::has_ports},
     };
     use proptest::prelude::*;
@@ -47,25 +47,25 @@ mod tests {
         checksum::full(&[&frame[26..34], &[0, UDP_LITE, 0, 8], &frame[34..42]].concat())
     }
 
-    fn readdress(frame: &mut [u8], side: Side, to: [u8; 4], ttl: Ttl) {
+    fn rewrite_address(frame: &mut [u8], side: Side, to: [u8; 4], ttl: Ttl) {
         let ip = ipv4::parse(&&*frame, L3_OFF).unwrap();
-        Readdress::new(side, &ip, to, ttl).apply(frame).unwrap();
+        AddressRewrite::new(side, &ip, to, ttl).apply(frame).unwrap();
     }
 
     proptest! {
         #[test]
-        fn readdressed_checksums_are_right_and_the_way_back_is_the_same(
+        fn rewritten_checksums_are_right_and_the_way_back_is_the_same(
             addresses: [u8; 8], ports: [u8; 4], to: [u8; 4], ttl in 2..=255_u8, source: bool,
         ) {
             let original = frame(addresses, ports, ttl);
             let side = if source { Side::Source } else { Side::Destination };
             let mut packet = original.clone();
-            readdress(&mut packet, side, to, Ttl::Decrement);
+            rewrite_address(&mut packet, side, to, Ttl::Decrement);
             prop_assert_eq!((checksum::full(&packet[14..34]), sum(&packet), packet[22]), ([0, 0], [0, 0], ttl - 1));
             let mut packet = original.clone();
             let from = if source { addresses.first_chunk::<4>() } else { addresses.last_chunk::<4>() };
-            readdress(&mut packet, side, to, Ttl::Keep);
-            readdress(&mut packet, side, *from.unwrap(), Ttl::Keep);
+            rewrite_address(&mut packet, side, to, Ttl::Keep);
+            rewrite_address(&mut packet, side, *from.unwrap(), Ttl::Keep);
             // A sum of zero may be written in two ways.
             prop_assert_eq!((&packet[..24], &packet[26..40]), (&original[..24], &original[26..40]));
             prop_assert_eq!((checksum::full(&packet[14..34]), sum(&packet)), ([0, 0], [0, 0]));
