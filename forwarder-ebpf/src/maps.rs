@@ -22,9 +22,9 @@ use crate::{
     hook::IcmpError,
 };
 
-/// Number of buckets of hints less one; the number is a power of two.
+/// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]
-pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
+pub(crate) static CACHE_MASK: Global<u32> = Global::new(0);
 
 /// What the hash is keyed with; see [`secret`].
 #[unsafe(no_mangle)]
@@ -88,9 +88,9 @@ pub(crate) static FLOW_INDEX: HashMap<Tuple, u32, 1024> = HashMap::new();
 #[btf_map]
 pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
 
-/// Hash of a tuple → slots that it may be in: [`forwarder_common::flow::hint`].
+/// Hash of a tuple → slots that it may be in: [`forwarder_common::flow::cache`].
 #[btf_map]
-pub(crate) static FLOW_HINTS: Array<u64, 1024> = Array::new();
+pub(crate) static FLOW_CACHE: Array<u64, 1024> = Array::new();
 
 /// Slots that were freed, the longest free first.
 #[btf_map]

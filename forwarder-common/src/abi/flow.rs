@@ -2,7 +2,7 @@
 
 use super::record;
 
-/// "No slot": what an empty hint holds. Slot 0 is never used.
+/// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
 
 /// Slots that one run of the program `purge` looks at.

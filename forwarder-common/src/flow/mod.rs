@@ -1,8 +1,8 @@
 //! Flows: how a packet names its flow, and how packets move a flow through its life.
 
+pub mod cache;
 mod evict;
 mod handshake;
-pub mod hint;
 pub mod slot;
 mod track;
 mod tuple;

@@ -20,14 +20,14 @@ use crate::abi::{FlowState, meta};
 pub mod held {
     /// Of one direction: its tuple in the index.
     pub const TUPLE: u32 = 1 << 0;
-    /// Of one direction: the hint for its tuple. It goes after the tuple.
-    pub const HINT: u32 = 1 << 1;
+    /// Of one direction: the cache entry for its tuple. It goes after the tuple.
+    pub const CACHED: u32 = 1 << 1;
     /// Both of the outbound direction.
-    pub const OUT: u32 = TUPLE | HINT;
+    pub const OUT: u32 = TUPLE | CACHED;
     /// Where the bits of the inbound direction begin.
     pub const BACK_SHIFT: u32 = 2;
     /// Both of the inbound direction.
-    pub const BACK: u32 = (TUPLE | HINT) << BACK_SHIFT;
+    pub const BACK: u32 = (TUPLE | CACHED) << BACK_SHIFT;
     /// A flow's part in the use of its port (`PORT_USE`).
     pub const PORT: u32 = 1 << 4;
     /// The mapping that ends with the flow (`MAPPINGS`, `EXTERNAL`), and the port.
@@ -42,9 +42,9 @@ pub trait Slot {
     fn held(&self) -> u32;
     /// Notes what is held; only the slot's owner does.
     fn hold(&self, held: u32);
-    /// Puts one of its tuples into the index, with a hint, unless it is there.
+    /// Puts one of its tuples into the index, with a cache entry, unless it is there.
     fn insert(&self, way: Direction) -> bool;
-    /// Takes one of its tuples out of the index, and then its hint, of both what `what` says ([`held::TUPLE`], [`held::HINT`]); what is
+    /// Takes one of its tuples out of the index, and then its cache entry, of both what `what` says ([`held::TUPLE`], [`held::CACHED`]); what is
     /// left.
     fn remove(&self, way: Direction, what: u32) -> u32;
     /// Gives [`held::PORT`] and [`held::MAPPING`] back; what of them is left.

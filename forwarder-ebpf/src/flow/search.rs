@@ -1,6 +1,6 @@
 //! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
 //!
-//! Hints tell of most candidates without a look-up in a hash who has them, so that a search of all of them takes a few µs.
+//! The flow cache tells of most candidates without a look-up in a hash who has them, so that a search of all of them takes a few µs.
 
 use core::{ffi::c_void, ptr};
 

@@ -1,6 +1,6 @@
 //! Finds the flow of a tuple.
 //!
-//! Hints (hash → slots, [`hint`]) save the look-up in the index. Hints and index entries are only ever *candidates*: slots are
+//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*: slots are
 //! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
 //! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
 //! the tuple is also the guard against spoofed sources on the established path.
@@ -12,7 +12,7 @@ use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
     flow::{
         self,
-        hint::{self, Bucket as _},
+        cache::{self, Bucket as _},
         slot::held,
     },
     plain::Key,
@@ -20,7 +20,7 @@ use forwarder_common::{
 
 use crate::{
     atomic::{add64, replace64},
-    maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK, secret},
+    maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
 };
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
@@ -52,15 +52,15 @@ pub(crate) fn key_hash(key: &Key) -> u32 {
     key.hash(&secret())
 }
 
-/// The bucket of hints for `hash`.
+/// The bucket of the flow cache for `hash`.
 #[inline(always)]
 fn bucket(hash: u32) -> Option<Bucket> {
-    FLOW_HINTS.get_ptr_mut(hash & HINT_MASK.load()).map(Bucket)
+    FLOW_CACHE.get_ptr_mut(hash & CACHE_MASK.load()).map(Bucket)
 }
 
-/// The hints for `hash`: see [`hint`].
+/// The cache entries for `hash`: see [`cache`].
 #[inline(always)]
-pub(crate) fn hints(hash: u32) -> u64 {
+pub(crate) fn load_bucket(hash: u32) -> u64 {
     bucket(hash).map_or(0, |bucket| bucket.load())
 }
 
@@ -68,16 +68,16 @@ pub(crate) fn hints(hash: u32) -> u64 {
 /// hash.
 #[inline(always)]
 pub(crate) fn is_known(hash: u32) -> bool {
-    let hints = hints(hash);
-    let [first, second] = hint::candidates(hints, hash);
-    first | second != SLOT_NONE || hint::overflows(hints)
+    let bucket = load_bucket(hash);
+    let [first, second] = cache::candidates(bucket, hash);
+    first | second != SLOT_NONE || cache::overflows(bucket)
 }
 
-/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, which has `hash`, and the flow's word, as far as hints tell; the
+/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, which has `hash`, and the flow's word, as far as the flow cache tells; the
 /// word is 0 if they do not.
 #[inline(always)]
-pub(crate) fn hinted<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
-    let [first, second] = hint::candidates(hints(hash), hash);
+pub(crate) fn find_cached<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let [first, second] = cache::candidates(load_bucket(hash), hash);
     if first != SLOT_NONE {
         let word = matches::<BACK>(first, tuple);
         if word != 0 {
@@ -88,27 +88,27 @@ pub(crate) fn hinted<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
     (second, matches::<BACK>(second, tuple))
 }
 
-/// As [`hinted`], as a global function: the verifier does not look at what follows with each slot and each word.
+/// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each word.
 #[inline(always)]
-pub(crate) fn hinted_once<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
-    let found = if BACK { fwd_hinted_back(tuple, hash) } else { fwd_hinted_out(tuple, hash) };
+pub(crate) fn find_cached_once<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let found = if BACK { fwd_find_cached_back(tuple, hash) } else { fwd_find_cached_out(tuple, hash) };
     (found as u32, (found >> 32) as u32)
 }
 
-/// [`hinted`] for an outbound tuple, the word in the high half.
+/// [`find_cached`] for an outbound tuple, the word in the high half.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_hinted_out(tuple: *const Tuple, hash: u32) -> u64 {
+extern "C" fn fwd_find_cached_out(tuple: *const Tuple, hash: u32) -> u64 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(hinted::<false>(tuple, hash)))
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached::<false>(tuple, hash)))
 }
 
-/// [`hinted`] for an inbound tuple.
+/// [`find_cached`] for an inbound tuple.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_hinted_back(tuple: *const Tuple, hash: u32) -> u64 {
-    // SAFETY: as in `fwd_hinted_out`.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(hinted::<true>(tuple, hash)))
+extern "C" fn fwd_find_cached_back(tuple: *const Tuple, hash: u32) -> u64 {
+    // SAFETY: as in `fwd_find_cached_out`.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached::<true>(tuple, hash)))
 }
 
 /// A slot, and its word in the high half.
@@ -117,7 +117,7 @@ fn packed((slot, word): (u32, u32)) -> u64 {
     u64::from(slot) | u64::from(word) << 32
 }
 
-/// As [`hinted`], by the index. A tuple that had no hint has one from then on.
+/// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
 #[inline(always)]
 pub(crate) fn indexed<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
     let found = if BACK { fwd_indexed_back(tuple, hash) } else { fwd_indexed_out(tuple, hash) };
@@ -154,21 +154,21 @@ fn look_up<const BACK: bool>(tuple: &Tuple, hash: u32) -> u64 {
     packed((slot, word))
 }
 
-/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, a place among the hints if it has none.
+/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, a place in the flow cache if it has none.
 #[inline(always)]
 fn promote(hash: u32, slot: u32, word: u32) {
     let (Some(bucket), Some(flow)) = (bucket(hash), FLOW_SLOTS.get_ptr(slot)) else { return };
-    hint::promote(&bucket, hint::entry(hash, slot), || {
+    cache::promote(&bucket, cache::entry(hash, slot), || {
         // SAFETY: an aligned word of a map value.
         let now = unsafe { (&raw const (*flow).shared.meta).read_volatile() };
         meta::generation(now) == meta::generation(word)
     });
 }
 
-/// A bucket of hints.
+/// A bucket of the flow cache.
 struct Bucket(*mut u64);
 
-impl hint::Bucket for Bucket {
+impl cache::Bucket for Bucket {
     #[inline(always)]
     fn load(&self) -> u64 {
         // SAFETY: an aligned word of a map value; writers replace whole words.
@@ -186,7 +186,7 @@ impl hint::Bucket for Bucket {
     }
 }
 
-/// Puts a tuple into the index unless it is there, and a hint for it.
+/// Puts a tuple into the index unless it is there, and a cache entry for it.
 #[inline(always)]
 pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
     fwd_insert(tuple, slot) != 0
@@ -205,18 +205,18 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
     }
     let hash = hash(tuple);
     if let Some(bucket) = bucket(hash) {
-        hint::add(&bucket, hint::entry(hash, slot));
+        cache::add(&bucket, cache::entry(hash, slot));
     }
     1
 }
 
-/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where hints do not tell.
+/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does not tell.
 #[inline(always)]
 pub(crate) fn holder(tuple: &Tuple) -> u32 {
     let hash = hash(tuple);
-    let hints = hints(hash);
-    let [first, second] = hint::candidates(hints, hash);
-    if first | second == SLOT_NONE && !hint::overflows(hints) {
+    let bucket = load_bucket(hash);
+    let [first, second] = cache::candidates(bucket, hash);
+    if first | second == SLOT_NONE && !cache::overflows(bucket) {
         return VACANT;
     }
     if has(first, tuple) {
@@ -250,8 +250,8 @@ pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
     matches!(removed, Ok(()) | Err(ENOENT))
 }
 
-/// Takes the tuple of the flow in `slot` out of the index, and then its hint: until then nobody may think that there is none. Of both what
-/// `what` says ([`held::TUPLE`], [`held::HINT`]); what is left is the result, and to be done again.
+/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of both what
+/// `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
 #[inline(always)]
 pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }
@@ -268,17 +268,17 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
     }
     let hash = hash(tuple);
     match bucket(hash) {
-        Some(bucket) if !hint::remove(&bucket, hint::entry(hash, slot)) => held::HINT,
+        Some(bucket) if !cache::remove(&bucket, cache::entry(hash, slot)) => held::CACHED,
         _ => 0,
     }
 }
 
-/// The direction `BACK` (otherwise outbound) of the flow that the hint for `key` names, if it is `key` and the flow is
+/// The direction `BACK` (otherwise outbound) of the flow that the cache entry for `key` names, if it is `key` and the flow is
 /// established (one-way, if it is an outbound one), and the flow's word.
 #[inline(always)]
 pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
     let hash = key_hash(key);
-    let [first, second] = hint::candidates(hints(hash), hash);
+    let [first, second] = cache::candidates(load_bucket(hash), hash);
     let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {

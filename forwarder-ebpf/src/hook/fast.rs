@@ -101,7 +101,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
 pub(super) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key();
-    // What never left a hint belongs to no flow.
+    // What never left a cache entry belongs to no flow.
     if !may_be_flows((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }

@@ -131,7 +131,7 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let (mut slot, mut word) = store::hinted_once::<false>(&tuple, store::hash(&tuple));
+    let (mut slot, mut word) = store::find_cached_once::<false>(&tuple, store::hash(&tuple));
     if word == 0 {
         let refused = guard::fwd_guard_lengths(skb.ptr());
         if refused != guard::FINE {

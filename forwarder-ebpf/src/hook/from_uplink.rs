@@ -69,7 +69,7 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = store::hash(&tuple);
-    let (mut slot, mut word) = store::hinted_once::<true>(&tuple, hash);
+    let (mut slot, mut word) = store::find_cached_once::<true>(&tuple, hash);
     if word == 0 {
         if store::is_known(hash) {
             (slot, word) = store::indexed::<true>(&tuple, hash);

@@ -44,7 +44,7 @@ pub(crate) unsafe extern "C" fn direct(_index: u32, walk: *mut Walk) -> i64 {
     0
 }
 
-/// Flows of `pool` and `hints`.
+/// Flows of `pool` and `cache`.
 #[inline(never)]
 pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `direct`.

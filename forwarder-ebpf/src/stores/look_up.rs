@@ -80,15 +80,15 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
     end(walk, in_direct(&tuple))
 }
 
-/// See the program `hints`.
+/// See the program `cache`.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn hints(index: u32, walk: *mut Walk) -> i64 {
+pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, back) = begin(index, walk);
     let hash = store::hash(&tuple);
     let (mut slot, mut word) =
-        if back { store::hinted::<true>(&tuple, hash) } else { store::hinted::<false>(&tuple, hash) };
+        if back { store::find_cached::<true>(&tuple, hash) } else { store::find_cached::<false>(&tuple, hash) };
     if word == 0 {
         walk.second = walk.second.wrapping_add(1);
         (slot, word) = if back { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };

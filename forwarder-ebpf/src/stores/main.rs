@@ -53,8 +53,8 @@ pub fn lines(_ctx: TcContext) -> i32 {
 
 /// Array: hash of the tuple → slot; `pool` behind it. The data path's.
 #[classifier]
-pub fn hints(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::hints)
+pub fn cache(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::cache)
 }
 
 /// Nothing at all: what a run by itself costs (`./x packets`).
@@ -69,7 +69,7 @@ pub fn fill_direct(_ctx: TcContext) -> i32 {
     walk::run(walk::FILLS, fill::direct)
 }
 
-/// Makes the next flows of `pool` and `hints`.
+/// Makes the next flows of `pool` and `cache`.
 #[classifier]
 pub fn fill_pool(_ctx: TcContext) -> i32 {
     walk::run(walk::FILLS, fill::pool)

@@ -16,9 +16,9 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 /// Lines of a set.
 pub(crate) const WAYS: usize = 4;
 
-/// Number of buckets of hints less one; the number is a power of two.
+/// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]
-pub(crate) static HINT_MASK: Global<u32> = Global::new(0);
+pub(crate) static CACHE_MASK: Global<u32> = Global::new(0);
 
 /// As in the data path.
 #[unsafe(no_mangle)]
@@ -57,4 +57,4 @@ pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
 
 /// As in the data path.
 #[btf_map]
-pub(crate) static FLOW_HINTS: Array<u64, 1024> = Array::new();
+pub(crate) static FLOW_CACHE: Array<u64, 1024> = Array::new();

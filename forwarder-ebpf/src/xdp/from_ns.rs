@@ -27,7 +27,7 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::hinted::<false>(&tuple, store::hash(&tuple));
+    let (slot, word) = store::find_cached::<false>(&tuple, store::hash(&tuple));
     if word == 0 {
         return PASS;
     }

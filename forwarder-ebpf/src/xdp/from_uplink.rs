@@ -28,7 +28,7 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::hinted::<true>(&tuple, store::hash(&tuple));
+    let (slot, word) = store::find_cached::<true>(&tuple, store::hash(&tuple));
     if word == 0 {
         return PASS;
     }

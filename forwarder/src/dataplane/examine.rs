@@ -18,8 +18,8 @@ pub struct Contents {
     pub unfinished: usize,
     /// Tuples in the index.
     pub tuples: usize,
-    /// Buckets of hints that hold or count anything.
-    pub hints: usize,
+    /// Buckets of the flow cache that hold or count anything.
+    pub cached: usize,
     /// Ports of endpoint-independent mappings.
     pub mappings: usize,
 }
@@ -40,28 +40,28 @@ impl Dataplane {
             flows: count(FlowState::is_flow),
             unfinished: count(|word| !FlowState::is_flow(word) && FlowState::of(word) != FlowState::Free),
             tuples,
-            hints: self.hints()?.len(),
+            cached: self.cache_buckets()?.len(),
             mappings: self.mappings()?,
         })
     }
 
-    /// The buckets of hints that hold or count anything ([`forwarder_common::flow::hint`]), by their number.
+    /// The buckets of the flow cache that hold or count anything ([`forwarder_common::flow::cache`]), by their number.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn hints(&self) -> Result<Vec<(u32, u64)>> {
-        let map: Array<MapData, u64> = Array::try_from(self.map("FLOW_HINTS")?).doing("open", "map FLOW_HINTS")?;
-        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", "map FLOW_HINTS")?));
+    pub fn cache_buckets(&self) -> Result<Vec<(u32, u64)>> {
+        let map: Array<MapData, u64> = Array::try_from(self.map("FLOW_CACHE")?).doing("open", "map FLOW_CACHE")?;
+        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", "map FLOW_CACHE")?));
         let buckets = (0..map.len()).map(bucket).collect::<Result<Vec<_>>>()?;
         Ok(buckets.into_iter().filter(|(_, bucket)| *bucket != 0).collect())
     }
 
-    /// How many buckets of hints there are.
+    /// How many buckets of the flow cache there are.
     ///
     /// # Errors
     /// The map cannot be opened.
-    pub fn hint_buckets(&self) -> Result<u32> {
-        self.max_entries("FLOW_HINTS")
+    pub fn cache_size(&self) -> Result<u32> {
+        self.max_entries("FLOW_CACHE")
     }
 
     /// Leaves the slots of all flows as they are when a flow has ended and the maps refused to give back what it holds.

@@ -18,7 +18,7 @@ use forwarder_common::{
         ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, Hook, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
         TrafficBlock,
     },
-    flow::hint,
+    flow::cache,
     ports,
 };
 
@@ -54,7 +54,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "DEVICES",
     "FLOW_INDEX",
     "FLOW_SLOTS",
-    "FLOW_HINTS",
+    "FLOW_CACHE",
     "FLOW_FREE",
     "FLOW_ALLOC",
     "PORT_RETRIES",
@@ -90,15 +90,15 @@ pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"
 
 /// What the programs know as constants.
 struct Globals {
-    hint_mask: u32,
+    cache_mask: u32,
     nat_ports: u32,
     secret: Secret,
 }
 
 impl Globals {
-    fn new(hints: u32, config: &Config) -> Self {
+    fn new(buckets: u32, config: &Config) -> Self {
         let Config { nat_port_min, nat_port_max, secret, .. } = *config;
-        Self { hint_mask: hints - 1, nat_ports: u32::from(nat_port_min) | u32::from(nat_port_max) << 16, secret }
+        Self { cache_mask: buckets - 1, nat_ports: u32::from(nat_port_min) | u32::from(nat_port_max) << 16, secret }
     }
 }
 
@@ -112,7 +112,7 @@ const PORT_CLASSES: u32 = 3;
 /// Sizes of the flow table.
 ///
 /// Each flow for which there is room takes some 400 bytes of kernel memory, in use or not: 192 for its slot, 160 for both of
-/// its tuples in the index, 32 for their buckets, 16 for hints, 4 in the queue of free slots. So the default table has 53 MB.
+/// its tuples in the index, 32 for their buckets, 16 for cache entries, 4 in the queue of free slots. So the default table has 53 MB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Flows that may be established at once.
@@ -135,7 +135,7 @@ impl Default for Sizes {
             max_flows: 65_536,
             // Half: whatever one does, there is as much for the others; and more than the ports towards one server.
             max_flows_per_endpoint: 32_768,
-            // With slot 0 a power of two, at which the index and the hints waste nothing.
+            // With slot 0 a power of two, at which the index and the flow cache waste nothing.
             max_pending: 65_535,
             // Outside ip_local_port_range (32768–60999): the host's own sockets need no reservation.
             nat_ports: (1024, 29_999),
@@ -154,9 +154,9 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Slots of the table, slot 0 (never used) included: no more than a hint can name.
+    /// Slots of the table, slot 0 (never used) included: no more than a cache entry can name.
     fn slots(&self) -> u32 {
-        self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(hint::MAX_SLOTS)
+        self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(cache::MAX_SLOTS)
     }
 
     /// Memory that all maps take, bytes: what the kernel says of them, within a few percent; but for [`MEMORY_PER_CPU`].
@@ -175,7 +175,7 @@ impl Sizes {
         counters
             + slots * size_of::<FlowSlot>() as u64
             + index
-            + u64::from(self.hints()) * WORD
+            + u64::from(self.cache_buckets()) * WORD
             + slots * 4
             + mappings
             + ports
@@ -186,8 +186,8 @@ impl Sizes {
         ports::count(self.nat_ports.0, self.nat_ports.1) * PORT_CLASSES
     }
 
-    /// Buckets of hints: one for each tuple, and two places in each.
-    fn hints(&self) -> u32 {
+    /// Buckets of the flow cache: one for each tuple, and two places in each.
+    fn cache_buckets(&self) -> u32 {
         (self.slots() - 1).saturating_mul(2).next_power_of_two()
     }
 
@@ -269,7 +269,7 @@ impl Dataplane {
     /// # Errors
     /// The object has a map of another kind or size than the one that is pinned.
     pub(super) fn object_over_pins(&self) -> Result<Ebpf> {
-        let globals = Globals::new(self.max_entries("FLOW_HINTS")?, &self.config()?);
+        let globals = Globals::new(self.max_entries("FLOW_CACHE")?, &self.config()?);
         let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
@@ -288,19 +288,19 @@ impl Dataplane {
         for name in MAP_NAMES {
             loader.map_pin_path(name, self.map_pin(name));
         }
-        loader.override_global("HINT_MASK", &globals.hint_mask, true);
+        loader.override_global("CACHE_MASK", &globals.cache_mask, true);
         loader.override_global("NAT_PORTS", &globals.nat_ports, true);
         loader.override_global("SECRET", &globals.secret[..], true);
         loader
     }
 
     fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
-        let (slots, hints) = (sizes.slots(), sizes.hints());
-        self.loader(&Globals::new(hints, config))
+        let (slots, buckets) = (sizes.slots(), sizes.cache_buckets());
+        self.loader(&Globals::new(buckets, config))
             .map_max_entries("FLOW_SLOTS", slots)
             // Both directions of every flow.
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))
-            .map_max_entries("FLOW_HINTS", hints)
+            .map_max_entries("FLOW_CACHE", buckets)
             .map_max_entries("FLOW_FREE", slots)
             .map_max_entries("MAPPINGS", sizes.max_flows)
             .map_max_entries("EXTERNAL", sizes.max_flows)

@@ -1,4 +1,4 @@
-//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of hints, so
+//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of the flow cache, so
 //! that its places and its count are fought for.
 
 use std::vec::Vec;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     abi::{FlowState, meta},
-    flow::hint::{self, Bucket},
+    flow::cache::{self, Bucket},
 };
 
 /// Slots; number 0 is never used.
@@ -46,7 +46,7 @@ struct Maps {
     slots: [Record; SLOTS],
     index: [usize; TUPLES],
     free: Vec<usize>,
-    hints: u64,
+    bucket: u64,
     pending: u32,
     /// Which of the next operations fail that can: one a bit.
     failures: u32,
@@ -59,7 +59,7 @@ impl Maps {
     /// With so many free slots, from the first on.
     fn new(free: usize) -> Self {
         let slots = [(); SLOTS].map(|()| Record::default());
-        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), hints: 0, pending: 0, failures: 0 }
+        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), bucket: 0, pending: 0, failures: 0 }
     }
 
     fn after(self, task: Task<Self>) -> Self {
@@ -78,7 +78,7 @@ impl Maps {
         self.failures = 0;
         let maps = self.after(sweep);
         let mut index = [0; TUPLES];
-        let (mut flows, mut tuples, mut hinted) = (0, 0, 0);
+        let (mut flows, mut tuples, mut cached) = (0, 0, 0);
         for (number, slot) in maps.slots.iter().enumerate().skip(1) {
             let queued = maps.free.iter().filter(|queued| **queued == number).count();
             if FlowState::of(slot.word) != FlowState::HalfOpen {
@@ -92,14 +92,14 @@ impl Maps {
                 assert_eq!(index[tuple], 0, "two flows have tuple {tuple}: {maps:?}");
                 index[tuple] = number;
                 tuples += 1;
-                hinted += u64::from(hint::candidates(maps.hints, hash(tuple)).contains(&(number as u32)));
+                cached += u64::from(cache::candidates(maps.bucket, hash(tuple)).contains(&(number as u32)));
             }
         }
         assert_eq!((maps.index, maps.pending), (index, flows), "index and count: {maps:?}");
         let alone = |slot: &u32| *slot != 0;
-        let places = (0..TUPLES).flat_map(|tuple| hint::candidates(maps.hints, hash(tuple))).filter(alone).count();
-        assert_eq!(places as u64, hinted, "a hint is left of nobody: {maps:?}");
-        assert_eq!(maps.hints >> 60, tuples - hinted, "who has no place is counted: {maps:?}");
+        let places = (0..TUPLES).flat_map(|tuple| cache::candidates(maps.bucket, hash(tuple))).filter(alone).count();
+        assert_eq!(places as u64, cached, "an entry is left of nobody: {maps:?}");
+        assert_eq!(maps.bucket >> 60, tuples - cached, "who has no place is counted: {maps:?}");
     }
 }
 
@@ -109,25 +109,25 @@ fn hash(tuple: usize) -> u32 {
 }
 
 fn entry(tuple: usize, slot: usize) -> u64 {
-    hint::entry(hash(tuple), slot as u32)
+    cache::entry(hash(tuple), slot as u32)
 }
 
 impl Bucket for Here<'_> {
     fn load(&self) -> u64 {
-        self.step(|maps| maps.hints)
+        self.step(|maps| maps.bucket)
     }
 
     fn replace(&self, old: u64, new: u64) -> bool {
         self.step(|maps| {
-            let same = maps.hints == old;
-            maps.hints = if same { new } else { maps.hints };
+            let same = maps.bucket == old;
+            maps.bucket = if same { new } else { maps.bucket };
             same.into()
         }) != 0
     }
 
     fn add(&self, amount: u64) {
         self.step(|maps| {
-            maps.hints = maps.hints.wrapping_add(amount);
+            maps.bucket = maps.bucket.wrapping_add(amount);
             0
         });
     }
@@ -183,7 +183,7 @@ impl Slot for At<'_, '_> {
             vacant.into()
         }) != 0;
         if inserted {
-            hint::add(self.cpu, entry(tuple, self.index));
+            cache::add(self.cpu, entry(tuple, self.index));
         }
         inserted
     }
@@ -204,8 +204,8 @@ impl Slot for At<'_, '_> {
         }
         // A bucket that others change again and again: then it is tried later.
         let refused = self.cpu.step(|maps| maps.fails().into()) != 0;
-        let forgotten = what & held::HINT == 0 || !refused && hint::remove(self.cpu, entry(tuple, self.index));
-        if forgotten { 0 } else { held::HINT }
+        let forgotten = what & held::CACHED == 0 || !refused && cache::remove(self.cpu, entry(tuple, self.index));
+        if forgotten { 0 } else { held::CACHED }
     }
 
     fn release(&self, held: u32) -> u32 {
@@ -269,7 +269,7 @@ fn end_of(cpu: &Here<'_>, tuple: usize) {
     }
 }
 
-/// As `store::look_up`: finds the flow of an outbound tuple, and sees to its hint.
+/// As `store::look_up`: finds the flow of an outbound tuple, and sees to its cache entry.
 fn look_up(cpu: &Here<'_>, tuple: usize) {
     let index = indexed(cpu, tuple);
     let slot = At { cpu, index };
@@ -278,12 +278,12 @@ fn look_up(cpu: &Here<'_>, tuple: usize) {
     if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Out) != tuple || opening {
         return;
     }
-    hint::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
+    cache::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
 }
 
-/// As `store::hinted` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
+/// As `store::find_cached` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
 fn translate(cpu: &Here<'_>, tuple: usize) {
-    let candidates = hint::candidates(cpu.load(), hash(tuple));
+    let candidates = cache::candidates(cpu.load(), hash(tuple));
     for index in candidates.into_iter().filter(|slot| *slot != 0) {
         let slot = At { cpu, index: index as usize };
         let word = slot.word();
@@ -297,10 +297,10 @@ fn translate(cpu: &Here<'_>, tuple: usize) {
 
 /// Whoever is in the index, and stays there, is known.
 fn know(cpu: &Here<'_>, tuples: [usize; 2]) {
-    let hints = cpu.load();
+    let bucket = cpu.load();
     for tuple in tuples {
-        let known = hint::candidates(hints, hash(tuple)) != [0, 0] || hint::overflows(hints);
-        assert!(known, "tuple {tuple} is not known: {hints:x}");
+        let known = cache::candidates(bucket, hash(tuple)) != [0, 0] || cache::overflows(bucket);
+        assert!(known, "tuple {tuple} is not known: {bucket:x}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hints: where they stand, and that they go with their flows.
+//! The flow cache: where its entries stand, and that they go with their flows.
 
 use std::{collections::BTreeSet, net::SocketAddrV4, time::Duration};
 
@@ -7,7 +7,7 @@ use forwarder::{
     lab::wait_until,
 };
 use forwarder_common::{
-    flow::{hash, hint},
+    flow::{cache, hash},
     wire::l4::Proto,
 };
 
@@ -39,15 +39,15 @@ fn programs_hash_with_the_secret_of_their_host() {
             opens(fixture, 5_000, 53);
             let (inside, outside) = (SocketAddrV4::new(ADDRESS, 5_000), SocketAddrV4::new(fixture.outside, 53));
             let nat = fixture.nat_of(Proto::Udp as u8, 5_000);
-            let mask = fixture.dataplane.hint_buckets().unwrap() - 1;
+            let mask = fixture.dataplane.cache_size().unwrap() - 1;
             let expected: BTreeSet<_> = [
                 fixture.tuple(Proto::Udp, Way::Out, inside, outside),
                 fixture.tuple(Proto::Udp, Way::Back, outside, nat),
             ]
             .map(|tuple| hash(&tuple, &secret))
-            .map(|hash| (hash & mask, hint::entry(hash, 1)))
+            .map(|hash| (hash & mask, cache::entry(hash, 1)))
             .into();
-            let found: BTreeSet<_> = fixture.dataplane.hints().unwrap().into_iter().collect();
+            let found: BTreeSet<_> = fixture.dataplane.cache_buckets().unwrap().into_iter().collect();
             assert_eq!(found, expected);
         });
         secret
@@ -57,29 +57,29 @@ fn programs_hash_with_the_secret_of_their_host() {
 }
 
 #[test]
-fn hints_go_with_their_flows() {
+fn cache_entries_go_with_their_flows() {
     const FLOWS: u16 = 20_000;
     let mut sizes = small();
     sizes.timeouts.iter_mut().for_each(|(_, seconds)| *seconds = 1);
     with_fixture(&sizes, |fixture| {
         // Most of them make room for the next ones.
         (0..FLOWS).for_each(|number| opens(fixture, 1_024 + number, 53));
-        assert!(!fixture.dataplane.hints().unwrap().is_empty());
+        assert!(!fixture.dataplane.cache_buckets().unwrap().is_empty());
         let ended = || Ok(fixture.dataplane.flows()?.is_empty().then_some(()));
         wait_until(LIMIT, "the last flow ends", ended).unwrap();
-        assert_eq!(fixture.dataplane.hints().unwrap(), []);
+        assert_eq!(fixture.dataplane.cache_buckets().unwrap(), []);
     });
 }
 
 #[test]
-fn flows_without_a_place_among_the_hints_are_found_too() {
+fn flows_without_a_place_in_the_cache_are_found_too() {
     // As many flows as there are slots: some buckets have more tuples than places.
     with_fixture(&small(), |fixture| {
         let flows = 0..128_u16;
         flows.clone().for_each(|number| opens(fixture, 1_024 + number, 53));
-        let hints = fixture.dataplane.hints().unwrap();
+        let buckets = fixture.dataplane.cache_buckets().unwrap();
         assert!(
-            hints.iter().any(|(_, bucket)| hint::overflows(*bucket)),
+            buckets.iter().any(|(_, bucket)| cache::overflows(*bucket)),
             "of 256 tuples in 256 buckets some find no place"
         );
         // Twice: whoever has no place gets one by being used.

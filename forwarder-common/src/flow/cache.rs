@@ -1,4 +1,4 @@
-//! Hints: which slots a tuple may be in, by its hash, so that few packets need the index.
+//! The flow cache: which slots a tuple may be in, by its hash, so that few packets need the index.
 //!
 //! A bucket has two entries, each a slot and a tag of further bits of the hash, and counts those tuples of the index that found no
 //! place in it. So every tuple in the index has its entry or is counted, and a bucket without an entry for a hash that counts
