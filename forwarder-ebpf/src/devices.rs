@@ -1,7 +1,7 @@
 //! Whether an interface is still the one that records and flows are about: its number may be another's by now.
 //!
 //! The kernel takes an interface out of `DEVICES` in the moment in which it goes (kernel/bpf/devmap.c, `dev_map_notification`). First
-//! packets ask for the interface that they would leave by; the sweep asks for all of them and ends the flows of those that have gone, so
+//! packets ask for the interface that they would leave by; the expiry timer asks for all of them and ends the flows of those that have gone, so
 //! that packets of established flows need not ask.
 
 use core::ffi::c_void;

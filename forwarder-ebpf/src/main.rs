@@ -18,6 +18,7 @@ mod checksum;
 mod clamp;
 mod count;
 mod devices;
+mod expiry;
 mod fib;
 mod flow;
 mod hook;
@@ -25,7 +26,6 @@ mod maps;
 mod object;
 mod route;
 mod skb;
-mod sweep;
 mod xdp;
 
 use aya_ebpf::{
@@ -120,15 +120,15 @@ pub fn xdp_from_uplink_skb(ctx: XdpContext) -> u32 {
 /// Run once by the control plane: starts (or, after an upgrade, sets anew) the timer that ends idle flows. Returns 0 or a
 /// negative errno.
 #[classifier]
-pub fn start_sweep(_ctx: TcContext) -> i32 {
-    sweep::start()
+pub fn start_expiry(_ctx: TcContext) -> i32 {
+    expiry::start()
 }
 
 /// Run by the control plane: ends the flows of an endpoint in one slice of the slots. The packet carries, behind an Ethernet
 /// header, the endpoint's host end and the first slot, in host byte order. Returns the number of flows ended.
 #[classifier]
 pub fn purge(ctx: TcContext) -> i32 {
-    sweep::purge(Skb::new(&ctx))
+    expiry::purge(Skb::new(&ctx))
 }
 
 /// Run by the control plane: the low 32 bits of the clock of the flow table, in jiffies.

@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, Config, CounterBlock, Endpoint, EndpointFlows, External, FlowAlloc, FlowSlot, Internal, Mapping, Network,
-        PortUse, Secret, SweepRecord, TrafficBlock, Tuple, Uplink,
+        Addr, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot, Internal,
+        Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
     },
     fragment::Bucket,
 };
@@ -120,10 +120,10 @@ pub(crate) static PORT_USE: Array<PortUse, 1024> = Array::new();
 #[btf_map]
 pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, 4096> = Array::new();
 
-/// State of the sweep, in a map of its own: a map with a timer cannot be mapped into memory. Userspace reads it as
-/// [`SweepRecord`].
+/// State of the expiry timer, in a map of its own: a map with a timer cannot be mapped into memory. Userspace reads it as
+/// [`ExpiryRecord`].
 #[repr(C)]
-pub(crate) struct Sweep {
+pub(crate) struct ExpiryTimer {
     /// The timer.
     pub(crate) timer: bpf_timer,
     /// Next slot to look at.
@@ -142,11 +142,11 @@ pub(crate) struct Sweep {
     pub(crate) looked: u32,
 }
 
-const _: () = assert!(size_of::<Sweep>() == size_of::<SweepRecord>());
+const _: () = assert!(size_of::<ExpiryTimer>() == size_of::<ExpiryRecord>());
 
-/// The one timer that ends idle flows.
+/// The expiry timer, which ends idle flows.
 #[btf_map]
-pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
+pub(crate) static EXPIRY_TIMER: Array<ExpiryTimer, 1> = Array::new();
 
 /// The search for a port that a CPU is at: see [`OPENING`].
 #[btf_map]

@@ -92,7 +92,7 @@ pub enum FlowState {
     Making = 0x10,
     /// A CPU takes out of the other maps what is left of its flow.
     Ending = 0x20,
-    /// Something is left that could not be taken out: the sweep goes on with it.
+    /// Something is left that could not be taken out: the expiry timer goes on with it.
     Unfinished = 0x30,
 }
 
@@ -227,10 +227,10 @@ pub struct EndpointFlows {
 }
 record!(EndpointFlows, 8);
 
-/// Element 0 of the map `SWEEP` as userspace reads it.
+/// Element 0 of the map `EXPIRY_TIMER` as userspace reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct SweepRecord {
+pub struct ExpiryRecord {
     /// The kernel's `struct bpf_timer`, zero when it is read.
     pub timer: [u64; 2],
     /// Next slot to look at.
@@ -248,9 +248,9 @@ pub struct SweepRecord {
     /// When the interfaces were looked at, jiffies.
     pub looked: u32,
 }
-record!(SweepRecord, 56);
+record!(ExpiryRecord, 56);
 
-/// How long a slice of the sweep may hold a CPU, nanoseconds.
+/// How long a slice of the expiry timer may hold a CPU, nanoseconds.
 pub const SLICE_LIMIT_NS: u64 = 200_000;
 
 /// Value of the map `FLOW_SLOTS`.

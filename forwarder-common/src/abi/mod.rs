@@ -15,8 +15,8 @@ pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
 pub use flow::{
-    EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
-    SweepRecord, Tuple, flow_kind, meta,
+    EndpointFlows, ExpiryRecord, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS,
+    SLOT_NONE, Tuple, flow_kind, meta,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};

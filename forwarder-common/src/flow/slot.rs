@@ -6,7 +6,7 @@
 //!  ▲               │           │            └───────────┴────────────┤
 //!  │               └───────────┴────────────► ending ◄───────────────┘
 //!  └──────────────────────offer────────────────┘ ▲ └──► unfinished
-//!                                                └─────────┘ by the sweep
+//!                                                └─────────┘ by the expiry timer
 //! ```
 //!
 //! A slot belongs to whoever takes it out of the queue until its word is *half-open*, and to whoever replaces its word by *ending* until

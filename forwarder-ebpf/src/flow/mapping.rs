@@ -77,7 +77,7 @@ extern "C" fn fwd_port_take(kind: u32, reply: *const Tuple, slot: u32) -> u32 {
     1
 }
 
-/// How long a port that is shared is kept from others after it was revoked, seconds: longer than the sweep takes to come by.
+/// How long a port that is shared is kept from others after it was revoked, seconds: longer than the expiry timer takes to come by.
 const REVOKED_SECONDS: u32 = 4;
 
 /// Whether nobody else may share a port: it is to become another's.
@@ -92,7 +92,7 @@ fn is_revoked(element: *mut PortUse) -> bool {
     }
 }
 
-/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the sweep comes
+/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer comes
 /// by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
 #[inline(always)]
 pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {

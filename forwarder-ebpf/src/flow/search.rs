@@ -226,7 +226,7 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
         return LOST;
     }
     if kind != u32::from(port_use::PLAIN) && mapping::revoke(kind, holder, reply) {
-        // Several flows use it: it is free when the sweep has come by.
+        // Several flows use it: it is free when the expiry timer has come by.
         return 0;
     }
     if slot::fwd_flow_end(holder, word) == 0 { LOST } else { port | kind << 16 }

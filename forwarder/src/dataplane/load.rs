@@ -1,4 +1,4 @@
-//! Loads the object, pins its maps and programs, and starts the sweep.
+//! Loads the object, pins its maps and programs, and starts the expiry timer.
 
 use std::{
     fs, io,
@@ -62,7 +62,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "EXTERNAL",
     "PORT_USE",
     "ENDPOINT_FLOWS",
-    "SWEEP",
+    "EXPIRY_TIMER",
     "OPENING",
     "SEARCH",
     "FRAGMENTS",
@@ -79,7 +79,7 @@ pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] =
     ["from_ns", "from_ns_slow", "from_uplink", "from_uplink_slow", "to_uplink", "to_uplink_slow", "to_network"];
 
 /// The programs that the control plane runs.
-pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
+pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_expiry", "read_clock", "purge"];
 
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
 const SLOW_PATH: [(Hook, &str); 3] =
@@ -241,7 +241,7 @@ impl Dataplane {
         // Slot 0 stands for "none".
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
         alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
-        self.start_sweep(PROGRAMS)
+        self.start_expiry(PROGRAMS)
     }
 
     /// Lets the fast paths go on to the slow paths, which are pinned in `dir`.
@@ -366,12 +366,12 @@ impl Dataplane {
     ///
     /// Since Linux 6.18 the kernel takes the memory of a timer without waiting for a lock (`kmalloc_nolock` in
     /// kernel/bpf/helpers.c): on a busy machine it may be refused, and be there a moment later.
-    pub(super) fn start_sweep(&self, dir: &str) -> Result<()> {
+    pub(super) fn start_expiry(&self, dir: &str) -> Result<()> {
         const ATTEMPTS: u32 = 200;
         const PAUSE: Duration = Duration::from_millis(5);
-        let program = self.program_in(dir, "start_sweep")?;
+        let program = self.program_in(dir, "start_expiry")?;
         for attempt in 1.. {
-            let error = run(&program, "start_sweep", &[0; 64])?;
+            let error = run(&program, "start_expiry", &[0; 64])?;
             if error == 0 {
                 break;
             }

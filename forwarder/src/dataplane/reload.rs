@@ -138,7 +138,7 @@ impl Dataplane {
                 self.update_xdp_link(dir, hook, ifindex)?;
             }
         }
-        self.start_sweep(dir)
+        self.start_expiry(dir)
     }
 
     fn update_link(&self, dir: &str, hook: Hook, ifindex: u32) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
 use aya::maps::{Array, Map, MapData};
-use forwarder_common::abi::{Endpoint, EndpointFlows, FlowAlloc, FlowSlot, FlowState, SLOT_NONE, SweepRecord, meta};
+use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE, meta};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::Dataplane;
@@ -113,9 +113,10 @@ impl Dataplane {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn sweep(&self) -> Result<SweepRecord> {
-        let sweep: Array<_, SweepRecord> = Array::try_from(self.map("SWEEP")?).doing("open", "map SWEEP")?;
-        sweep.get(&0, 0).doing("read", "map SWEEP")
+    pub fn expiry(&self) -> Result<ExpiryRecord> {
+        let expiry: Array<_, ExpiryRecord> =
+            Array::try_from(self.map("EXPIRY_TIMER")?).doing("open", "map EXPIRY_TIMER")?;
+        expiry.get(&0, 0).doing("read", "map EXPIRY_TIMER")
     }
 
     /// Slots that were ever used.

@@ -73,10 +73,10 @@ impl Maps {
         fails
     }
 
-    /// Once the sweep has come by: each slot is in its place, and all maps tell of the same flows.
+    /// Once the expiry timer has come by: each slot is in its place, and all maps tell of the same flows.
     fn assert_sound(mut self) {
         self.failures = 0;
-        let maps = self.after(sweep);
+        let maps = self.after(expiry);
         let mut index = [0; TUPLES];
         let (mut flows, mut tuples, mut cached) = (0, 0, 0);
         for (number, slot) in maps.slots.iter().enumerate().skip(1) {
@@ -305,7 +305,7 @@ fn know(cpu: &Here<'_>, tuples: [usize; 2]) {
 }
 
 /// As the timer does.
-fn sweep(cpu: &Here<'_>) {
+fn expiry(cpu: &Here<'_>) {
     for index in 1..SLOTS {
         let slot = At { cpu, index };
         resume(&slot, slot.word());
@@ -397,10 +397,10 @@ fn nobody_is_translated_by_another_flow() {
 }
 
 #[test]
-fn what_a_map_refuses_is_done_by_the_sweep() {
+fn what_a_map_refuses_is_done_by_the_expiry_timer() {
     for failures in 0..1 << 6 {
         let some_fail = |maps: Maps| Maps { failures, ..maps };
-        check(&some_fail(one_flow(2)), &[END_ONE, sweep]);
+        check(&some_fail(one_flow(2)), &[END_ONE, expiry]);
         check(&some_fail(one_flow(2)), &[END_ONE, OPEN_ONE]);
         check(&some_fail(one_flow(3)), &[OPEN_ONE, |cpu| open(cpu, OTHER)]);
     }

@@ -32,13 +32,13 @@ fn slices_are_short_on_a_large_table_of_which_all_ends_at_once() {
             let frame = Frame::new(Proto::Udp, SocketAddrV4::new(ADDRESS, port), remote).build();
             assert_eq!(fixture.run_from_ns(&frame).verdict, REDIRECT, "{number}");
         }
-        let before = fixture.dataplane.sweep().unwrap();
+        let before = fixture.dataplane.expiry().unwrap();
         let (_, endpoint) = fixture.dataplane.endpoints().unwrap()[0];
         let own = || fixture.dataplane.endpoint_flows(&endpoint);
         let begun = own().unwrap().pending;
         let none = || Ok((own()? == EndpointFlows::default()).then_some(()));
         wait_until(LIMIT, "every flow ends", none).unwrap();
-        let after = fixture.dataplane.sweep().unwrap();
+        let after = fixture.dataplane.expiry().unwrap();
         let (slices, late) = (after.slices - before.slices, after.late - before.late);
         println!(
             "{begun} flows ended in {slices} slices, {late} of them longer than {} µs; the longest ever {} µs",

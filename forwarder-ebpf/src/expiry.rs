@@ -13,7 +13,7 @@ use forwarder_common::{
 use crate::{
     devices,
     flow::{mapping, now, slot},
-    maps::{FLOW_ALLOC, FLOW_SLOTS, SWEEP, Sweep, config},
+    maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, FLOW_SLOTS, config},
     skb::Skb,
 };
 
@@ -40,11 +40,11 @@ const ENDED_PER_LOOK: u32 = 8;
 #[inline(always)]
 pub(crate) fn start() -> i32 {
     const EBUSY: i64 = -16;
-    let Some(sweep) = SWEEP.get_ptr_mut(0) else { return -1 };
-    // SAFETY: the timer lies in the element of `SWEEP`, the map given to the helper.
+    let Some(expiry) = EXPIRY_TIMER.get_ptr_mut(0) else { return -1 };
+    // SAFETY: the timer lies in the element of `EXPIRY_TIMER`, the map given to the helper.
     unsafe {
-        let timer = &raw mut (*sweep).timer;
-        let result = bpf_timer_init(timer, (&raw const SWEEP).cast_mut().cast(), CLOCK_MONOTONIC);
+        let timer = &raw mut (*expiry).timer;
+        let result = bpf_timer_init(timer, (&raw const EXPIRY_TIMER).cast_mut().cast(), CLOCK_MONOTONIC);
         if result != 0 && result != EBUSY {
             return result as i32;
         }
@@ -69,37 +69,37 @@ struct Slice {
     cut: u32,
     /// Not zero if it came to the end of the table.
     at_end: u32,
-    /// See [`Sweep::gone`].
+    /// See [`ExpiryTimer::gone`].
     gone: u32,
 }
 
 /// One slice.
 #[inline(never)]
-unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) -> i32 {
+unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, expiry: *mut ExpiryTimer) -> i32 {
     // SAFETY: the kernel passes the element that holds the timer.
     unsafe {
-        look_at_devices(sweep);
-        let (cursor, gone) = ((*sweep).cursor, (*sweep).gone);
+        look_at_devices(expiry);
+        let (cursor, gone) = ((*expiry).cursor, (*expiry).gone);
         let mut slice = Slice { cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0, gone };
         let progress = &raw mut slice;
         bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
         // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
-        (*sweep).cursor = (*progress).cursor;
+        (*expiry).cursor = (*progress).cursor;
         if (*progress).at_end != 0 {
-            (*sweep).cursor = FIRST;
-            (*sweep).gone = 0;
+            (*expiry).cursor = FIRST;
+            (*expiry).gone = 0;
         }
         let took = bpf_ktime_get_ns().wrapping_sub((*progress).began);
-        (*sweep).slices = (*sweep).slices.wrapping_add(1);
-        (*sweep).ended = (*sweep).ended.wrapping_add((*progress).ended.into());
-        if took > (*sweep).longest_ns {
-            (*sweep).longest_ns = took;
+        (*expiry).slices = (*expiry).slices.wrapping_add(1);
+        (*expiry).ended = (*expiry).ended.wrapping_add((*progress).ended.into());
+        if took > (*expiry).longest_ns {
+            (*expiry).longest_ns = took;
         }
         if took > SLICE_LIMIT_NS {
-            (*sweep).late = (*sweep).late.wrapping_add(1);
+            (*expiry).late = (*expiry).late.wrapping_add(1);
         }
         let period = if (*progress).cut != 0 { BUSY_PERIOD } else { PERIOD };
-        bpf_timer_start(&raw mut (*sweep).timer, period, 0);
+        bpf_timer_start(&raw mut (*expiry).timer, period, 0);
     }
     0
 }
@@ -107,19 +107,19 @@ unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, sweep: *mut Sweep) 
 /// Sees once a second whether an interface has gone: then another round begins, in which each flow is asked whether its own are there.
 ///
 /// # Safety
-/// `sweep` is the element of the map.
+/// `expiry` is the element of the map.
 #[inline(always)]
-unsafe fn look_at_devices(sweep: *mut Sweep) {
+unsafe fn look_at_devices(expiry: *mut ExpiryTimer) {
     let (now, Some(config)) = (now(), config()) else { return };
     // SAFETY: the caller's promise.
     unsafe {
-        if (*sweep).gone != 0 || now.wrapping_sub((*sweep).looked) < config.hz.wrapping_mul(SECONDS_PER_LOOK) {
+        if (*expiry).gone != 0 || now.wrapping_sub((*expiry).looked) < config.hz.wrapping_mul(SECONDS_PER_LOOK) {
             return;
         }
-        (*sweep).looked = now;
+        (*expiry).looked = now;
         if devices::any_gone() {
-            (*sweep).gone = 1;
-            (*sweep).cursor = FIRST;
+            (*expiry).gone = 1;
+            (*expiry).cursor = FIRST;
         }
     }
 }
