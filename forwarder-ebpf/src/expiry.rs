@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
+    abi::{FLUSH_SLICE, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
     flow::{expired, outlived},
     packet::{L3_OFF, PacketBytes as _},
     wire::l4::{Proto, has_ports},
@@ -186,41 +186,41 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     if ends { slot::fwd_flow_end(index, word) } else { 0 }
 }
 
-/// What a purge works with.
+/// What a flush works with.
 #[repr(C)]
-struct Purge {
+struct Flush {
     endpoint: u32,
     cursor: u32,
     ended: u32,
 }
 
-/// Ends the flows of an endpoint in [`PURGE_SLICE`] slots.
+/// Ends the flows of an endpoint in [`FLUSH_SLICE`] slots.
 #[inline(always)]
-pub(crate) fn purge(skb: Skb) -> i32 {
+pub(crate) fn flush(skb: Skb) -> i32 {
     let bytes = skb.headers();
     let (Ok(endpoint), Ok(first)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else {
         return 0;
     };
-    let mut purge = Purge { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
-    let purge = &raw mut purge;
-    // SAFETY: `purge` lives on this stack until the loop is over, and nobody else uses it meanwhile.
+    let mut flush = Flush { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
+    let flush = &raw mut flush;
+    // SAFETY: `flush` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
-        bpf_loop(PURGE_SLICE, purge_next as *mut c_void, purge.cast(), 0);
-        (*purge).ended as i32
+        bpf_loop(FLUSH_SLICE, flush_next as *mut c_void, flush.cast(), 0);
+        (*flush).ended as i32
     }
 }
 
 /// Looks at the slot under the cursor; returns 1 to end the slice.
 #[inline(never)]
-unsafe extern "C" fn purge_next(_n: u32, purge: *mut Purge) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `purge` gave it.
+unsafe extern "C" fn flush_next(_n: u32, flush: *mut Flush) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `flush` gave it.
     unsafe {
-        let index = (*purge).cursor;
-        (*purge).cursor = index.wrapping_add(1);
+        let index = (*flush).cursor;
+        (*flush).cursor = index.wrapping_add(1);
         let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
         let word = (&raw const (*slot).shared.meta).read_volatile();
-        if FlowState::is_flow(word) && (*slot).shared.endpoint == (*purge).endpoint {
-            (*purge).ended = (*purge).ended.wrapping_add(slot::fwd_flow_end(index, word));
+        if FlowState::is_flow(word) && (*slot).shared.endpoint == (*flush).endpoint {
+            (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, word));
         }
         0
     }

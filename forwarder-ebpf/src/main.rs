@@ -127,8 +127,8 @@ pub fn start_expiry(_ctx: TcContext) -> i32 {
 /// Run by the control plane: ends the flows of an endpoint in one slice of the slots. The packet carries, behind an Ethernet
 /// header, the endpoint's host end and the first slot, in host byte order. Returns the number of flows ended.
 #[classifier]
-pub fn purge(ctx: TcContext) -> i32 {
-    expiry::purge(Skb::new(&ctx))
+pub fn flush(ctx: TcContext) -> i32 {
+    expiry::flush(Skb::new(&ctx))
 }
 
 /// Run by the control plane: the low 32 bits of the clock of the flow table, in jiffies.

@@ -5,8 +5,8 @@ use super::record;
 /// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
 
-/// Slots that one run of the program `purge` looks at.
-pub const PURGE_SLICE: u32 = 8192;
+/// Slots that one run of the program `flush` looks at.
+pub const FLUSH_SLICE: u32 = 8192;
 
 /// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
 /// the packet, queries of ICMP with their identifier in both port fields.

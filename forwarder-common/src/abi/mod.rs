@@ -15,7 +15,7 @@ pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
 pub use flow::{
-    EndpointFlows, ExpiryRecord, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS,
+    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, SLICE_LIMIT_NS,
     SLOT_NONE, Tuple, flow_kind, meta,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};

@@ -79,7 +79,7 @@ pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] =
     ["from_ns", "from_ns_slow", "from_uplink", "from_uplink_slow", "to_uplink", "to_uplink_slow", "to_network"];
 
 /// The programs that the control plane runs.
-pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_expiry", "read_clock", "purge"];
+pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_expiry", "read_clock", "flush"];
 
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
 const SLOW_PATH: [(Hook, &str); 3] =

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
-    self, Addr, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, host_end_place, mapped,
+    self, Addr, Endpoint, FLUSH_SLICE, Internal, Network, Uplink, feature, host_end_place, mapped,
 };
 use ipnet::Ipv4Net;
 
@@ -116,7 +116,7 @@ impl Dataplane {
                 self.forget::<Addr, u32>("ADDRESSES", &addr)?;
             }
         }
-        self.purge(ifindex)
+        self.flush(ifindex)
     }
 
     fn host_ends(&self) -> Result<Array<MapData, u32>> {
@@ -124,7 +124,7 @@ impl Dataplane {
     }
 
     /// Ends the flows of the endpoint with host end `ifindex`.
-    fn purge(&self, ifindex: u32) -> Result<()> {
+    fn flush(&self, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());
         }
@@ -134,8 +134,8 @@ impl Dataplane {
             let mut packet = [0; 64];
             packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
             packet[18..22].copy_from_slice(&first.to_ne_bytes());
-            self.run("purge", &packet)?;
-            first = first.saturating_add(PURGE_SLICE);
+            self.run("flush", &packet)?;
+            first = first.saturating_add(FLUSH_SLICE);
         }
         Ok(())
     }
