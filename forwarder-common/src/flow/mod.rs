@@ -7,7 +7,7 @@ pub mod slot;
 mod track;
 mod tuple;
 
-pub use evict::{CANDIDATES, LOOKS, gives_room, is_answered, may_evict, nth_slot, worth};
+pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot};
 pub use handshake::Handshake;
 pub use track::{
     Direction, Segment, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout,

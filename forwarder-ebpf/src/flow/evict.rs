@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{
     abi::FlowState,
-    flow::{CANDIDATES, LOOKS, gives_room, is_answered, may_evict, nth_slot, worth},
+    flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot},
 };
 
 use crate::{
@@ -26,10 +26,10 @@ struct Search {
     now: u32,
     /// Candidates so far.
     found: u32,
-    /// The one that is worth least: slot, word, worth.
+    /// The one with the lowest eviction rank: slot, word, rank.
     slot: u32,
     word: u32,
-    worth: u32,
+    rank: u32,
 }
 
 /// Ends a pending flow to make room for one of the endpoint with block `counters`. Whether it ended one.
@@ -56,7 +56,7 @@ pub(super) fn one_way_flow(counters: u32) -> bool {
 extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
     let Some(config) = config() else { return 0 };
     let mut search =
-        Search { counters, own, one_way, slots: config.slots, now: now(), found: 0, slot: 0, word: 0, worth: u32::MAX };
+        Search { counters, own, one_way, slots: config.slots, now: now(), found: 0, slot: 0, word: 0, rank: u32::MAX };
     let search = &raw mut search;
     // SAFETY: `search` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
@@ -106,9 +106,9 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
             return 0;
         }
         let answered = is_answered(back, if counters == ours { own } else { pending(counters) }, own);
-        let worth = worth(FlowState::of(word), answered, (*search).now.wrapping_sub(last_seen));
-        if worth <= (*search).worth {
-            (*search).worth = worth;
+        let rank = eviction_rank(FlowState::of(word), answered, (*search).now.wrapping_sub(last_seen));
+        if rank <= (*search).rank {
+            (*search).rank = rank;
             (*search).slot = index;
             (*search).word = word;
         }

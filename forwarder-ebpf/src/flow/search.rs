@@ -8,7 +8,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, SLOT_NONE, Tuple, port_use},
     flow::outbound_reply,
-    ports::{Candidates, Shares, range_for, worth},
+    ports::{Candidates, Shares, eviction_rank, range_for},
     wire::l4::Proto,
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Search {
     pending: u32,
     /// Who has the candidates.
     shares: Shares,
-    /// Of the flows that may be ended for their port the one that is worth least.
+    /// Of the flows that may be ended for their port the one with the lowest eviction rank.
     victim: Victim,
     /// Candidates whose flows have to go only by the shares, and how many of them.
     others: [Other; OTHERS as usize],
@@ -42,8 +42,8 @@ pub(crate) struct Search {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Victim {
-    /// See [`worth()`]; the largest number for none.
-    worth: u32,
+    /// See [`eviction_rank`]; the largest number for none.
+    rank: u32,
     slot: u32,
     word: u32,
     /// The port, host byte order.
@@ -64,11 +64,11 @@ const OTHERS: u32 = 16;
 /// and under a flood towards one server it need not look at all candidates to find an old flow.
 const ENOUGH: u32 = 24;
 
-/// Whoever is worth less than this goes first, whatever the shares are.
-const OTHER: u32 = worth(FlowState::OneWay, false, u32::MAX);
+/// A lower rank goes first, whatever the shares are.
+const LASTING: u32 = eviction_rank(FlowState::OneWay, false, u32::MAX);
 
 impl Search {
-    const NOBODY: Victim = Victim { worth: u32::MAX, slot: SLOT_NONE, word: 0, port: 0 };
+    const NOBODY: Victim = Victim { rank: u32::MAX, slot: SLOT_NONE, word: 0, port: 0 };
 }
 
 /// The search that this CPU is at.
@@ -161,7 +161,7 @@ extern "C" fn fwd_port_try(skb: *mut __sk_buff, attempt: u32) -> u32 {
     }
     note(search, holder, port.into());
     // Of those that the shares decide about, as many as there are have to be seen.
-    let decided = search.victim.worth < OTHER || search.victim.worth != u32::MAX && search.count == 0;
+    let decided = search.victim.rank < LASTING || search.victim.rank != u32::MAX && search.count == 0;
     let enough = attempt >= ENOUGH && decided;
     if enough { STOP } else { 0 }
 }
@@ -182,10 +182,9 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     let state = FlowState::of(word);
     if FlowState::pends(word) {
         let closed = matches!(state, FlowState::Closing);
-        let worth = worth(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
-        if worth <= search.victim.worth && (closed || evict::has_to_go(word, counters, search.counters, search.pending))
-        {
-            search.victim = Victim { worth, slot: holder, word, port };
+        let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
+        if rank <= search.victim.rank && (closed || evict::has_to_go(word, counters, search.counters, search.pending)) {
+            search.victim = Victim { rank, slot: holder, word, port };
         }
         return;
     }
@@ -200,7 +199,7 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     }
 }
 
-/// Ends the flow that is worth least among those that have to give their port to the one that is being made in slot `index`, after
+/// Ends the flow with the lowest eviction rank among those that have to give their port to the one that is being made in slot `index`, after
 /// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to;
 /// [`LOST`] if the flow is another one by now.
 ///
@@ -247,9 +246,9 @@ extern "C" fn fwd_port_consider(number: u32) -> u32 {
         ((&raw const (*shared).meta).read_volatile(), (*shared).endpoint, (*shared).last_seen)
     };
     let state = FlowState::of(word);
-    let worth = worth(state, false, now().wrapping_sub(last_seen));
-    if worth < search.victim.worth && search.shares.gives_way(state, endpoint, search.endpoint) {
-        search.victim = Victim { worth, slot: holder, word, port };
+    let rank = eviction_rank(state, false, now().wrapping_sub(last_seen));
+    if rank < search.victim.rank && search.shares.gives_way(state, endpoint, search.endpoint) {
+        search.victim = Victim { rank, slot: holder, word, port };
     }
     0
 }
