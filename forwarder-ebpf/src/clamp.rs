@@ -15,7 +15,7 @@ use forwarder_common::{
 };
 
 use crate::{
-    hook::guard::{PRESENT, find},
+    hook::validate::{PRESENT, find},
     maps::ENDPOINTS,
     skb::Skb,
 };

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
-    guard::{is_martian_destination, is_martian_source},
+    validate::{is_martian_destination, is_martian_source},
     verdict::{DropReason, PuntReason, Verdict},
     wire::ipv4::is_multicast_or_broadcast,
 };

@@ -3,7 +3,7 @@
 //! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*: slots are
 //! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
 //! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
-//! the tuple is also the guard against spoofed sources on the established path.
+//! the tuple is also the protection against spoofed sources on the established path.
 
 use core::ptr;
 

@@ -1,4 +1,4 @@
-//! Ingress of a host end: parse → guard → flow → translate → out by the uplink.
+//! Ingress of a host end: parse → validate → flow → translate → out by the uplink.
 
 use forwarder_common::{
     abi::{Hook, Tuple},
@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, fast, guard, handshake, tail_call, unusual, whole, wire_size};
+use super::{errors, ethertype, fast, handshake, tail_call, unusual, validate, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -50,8 +50,8 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
         _ => return drop(skb, DropReason::EtherType),
     }
     // Before anything is read that would have to be kept meanwhile.
-    match guard::fwd_guard_header(skb.ptr(), L3_OFF as u32) {
-        guard::FINE => {}
+    match validate::fwd_validate_header(skb.ptr(), L3_OFF as u32) {
+        validate::FINE => {}
         refused => return counted(skb, refused),
     }
     let ip = match ipv4::parse(&bytes, L3_OFF) {
@@ -65,8 +65,8 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
     let bytes = if ip.len == ipv4::MIN_LEN {
         bytes
     } else {
-        match guard::fwd_guard_options(skb.ptr(), L3_OFF as u32) {
-            guard::FINE => skb.all_headers(),
+        match validate::fwd_validate_options(skb.ptr(), L3_OFF as u32) {
+            validate::FINE => skb.all_headers(),
             refused => return counted(skb, refused),
         }
     };
@@ -80,8 +80,8 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
 /// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
 #[inline(always)]
 fn arp(skb: Skb) -> Action {
-    let code = guard::fwd_guard_arp(skb.ptr());
-    if is_drop(code) || guard::fwd_answer_arp(skb.ptr()) == 0 {
+    let code = validate::fwd_validate_arp(skb.ptr());
+    if is_drop(code) || validate::fwd_answer_arp(skb.ptr()) == 0 {
         return counted(skb, code);
     }
     count_here(skb, code);
@@ -102,7 +102,7 @@ pub(super) fn punt(skb: Skb, reason: PuntReason) -> Action {
 /// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
 #[inline(always)]
 fn punt_code(skb: Skb, code: u32) -> Action {
-    counted(skb, guard::fwd_guard_punt(skb.ptr(), code))
+    counted(skb, validate::fwd_validate_punt(skb.ptr(), code))
 }
 
 /// Counts the verdict with this code, a punt or a drop.
@@ -133,8 +133,8 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
     let tuple = Tuple::of(ip, l4, skb.ifindex());
     let (mut slot, mut word) = store::find_cached_once::<false>(&tuple, store::hash(&tuple));
     if word == 0 {
-        let refused = guard::fwd_guard_lengths(skb.ptr());
-        if refused != guard::FINE {
+        let refused = validate::fwd_validate_lengths(skb.ptr());
+        if refused != validate::FINE {
             return counted(skb, refused);
         }
         let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);

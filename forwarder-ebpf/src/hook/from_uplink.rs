@@ -2,10 +2,10 @@
 
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
-    guard::is_martian_source,
     packet::L3_OFF,
     ports::may_be_external,
     rewrite::{Side, Ttl},
+    validate::is_martian_source,
     verdict::{DropReason, PuntReason, Verdict},
     wire::{
         ethernet::ethertype,
@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fast, guard, handshake, protocol, tail_call, unusual, vlan, whole, wire_size};
+use super::{NO_HEADER, errors, fast, handshake, protocol, tail_call, unusual, validate, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -28,7 +28,7 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// What [`guard::fwd_guard_header`] says of a packet that is refused only if it is to be translated.
+/// What [`validate::fwd_validate_header`] says of a packet that is refused only if it is to be translated.
 const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
 
 /// A packet that arrives by an uplink with a link-layer header: the fast path, or else the slow one.
@@ -49,7 +49,7 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
         return Action::NEXT;
     }
     // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all.
-    if !matches!(guard::fwd_guard_header(skb.ptr(), L3 as u32), guard::FINE | MISPLACED) {
+    if !matches!(validate::fwd_validate_header(skb.ptr(), L3 as u32), validate::FINE | MISPLACED) {
         return Action::NEXT;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
@@ -132,7 +132,7 @@ pub(super) fn count_here(skb: Skb, l3: usize, code: u32) {
 /// Whether the IP header at `l3`, which has options, asks for a source route.
 #[inline(always)]
 pub(super) fn source_routed(skb: Skb, l3: usize) -> bool {
-    guard::fwd_guard_options(skb.ptr(), l3 as u32) == Verdict::Dropped(DropReason::SourceRoute).code()
+    validate::fwd_validate_options(skb.ptr(), l3 as u32) == Verdict::Dropped(DropReason::SourceRoute).code()
 }
 
 /// The established path.

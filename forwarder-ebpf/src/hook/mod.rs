@@ -6,13 +6,13 @@ mod fast;
 mod fragments;
 mod from_ns;
 mod from_uplink;
-pub(crate) mod guard;
 mod handshake;
 mod send;
 mod sums;
 mod to_network;
 mod to_uplink;
 mod unusual;
+pub(crate) mod validate;
 mod vlan;
 
 pub(crate) use errors::IcmpError;

@@ -1,7 +1,7 @@
 //! The XDP programs: a front of the TC programs for packets of established flows.
 //!
 //! What they know how to send, they translate by the same flows and send before the kernel has made much of it. Everything else
-//! they pass, unmodified, to the TC programs, which stay where they are: first packets, errors, fragments, guards, punts, and the
+//! they pass, unmodified, to the TC programs, which stay where they are: first packets, errors, fragments, validation, punts, and the
 //! packet that looks the route up again.
 
 mod frame;

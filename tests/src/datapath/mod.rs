@@ -10,7 +10,6 @@ mod fixture;
 mod flow_cache;
 mod fragments;
 mod frame;
-mod guard;
 mod halves;
 mod lifetime;
 mod mapping;
@@ -20,6 +19,7 @@ mod records;
 mod recycling;
 mod speed;
 mod unfinished;
+mod validate;
 mod vlan;
 mod xdp;
 

@@ -1,4 +1,4 @@
-//! What no well-behaved namespace sends: lies in ARP, impossible addresses, lengths that contradict each other.
+//! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each other.
 
 use crate::{
     packet::PacketBytes,

@@ -1,4 +1,4 @@
-//! What is refused for what it claims: frames with another's MAC, ARP for another, source routes, lengths that cannot be. Global
+//! Validates packets; what is refused for what it claims: frames with another's MAC, ARP for another, source routes, lengths that cannot be. Global
 //! functions: only packets pay that open a flow, have IP options, or go on to the bridge. They read what is linear already, so that
 //! their callers' pointers stay good.
 
@@ -10,10 +10,11 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Endpoint, endpoint_flags},
-    checksum, guard,
+    checksum,
     offload::Sum,
     options::{Outcome, STEPS, Walk, kind},
     packet::{L3_OFF, PacketBytes as _},
+    validate,
     verdict::{DropReason, PuntReason, is_drop},
     wire::{ethernet, ipv4},
 };
@@ -38,10 +39,10 @@ fn code(result: Result<(), DropReason>) -> u32 {
     }
 }
 
-/// Judges an ARP frame of a namespace. Returns the code of the verdict.
+/// Validates an ARP frame of a namespace. Returns the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_guard_arp(skb: *mut __sk_buff) -> u32 {
+pub(super) extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return DropReason::NoEndpoint as u32 };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
@@ -49,17 +50,17 @@ pub(super) extern "C" fn fwd_guard_arp(skb: *mut __sk_buff) -> u32 {
     if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
         return PuntReason::Arp as u32;
     }
-    match code(guard::arp(&skb.linear(), endpoint.mac, endpoint.v4)) {
+    match code(validate::arp(&skb.linear(), endpoint.mac, endpoint.v4)) {
         FINE => PuntReason::Arp as u32,
         reason => reason,
     }
 }
 
-/// Judges a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
+/// Validates a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
 /// Returns that code, or that of the reason to drop the frame.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_guard_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
+pub(super) extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return punt };
@@ -113,7 +114,7 @@ fn answer_arp(skb: Skb) -> u32 {
     if bridge == endpoint.gateway_mac {
         return 0;
     }
-    let answer = guard::arp_answer(&bytes, endpoint.gateway_mac, gateway);
+    let answer = validate::arp_answer(&bytes, endpoint.gateway_mac, gateway);
     u32::from(answer.is_some_and(|answer| bytes.store(0, answer).is_ok()))
 }
 
@@ -124,13 +125,13 @@ pub(super) extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
     answer_arp(Skb::from_ptr(skb))
 }
 
-/// Judges the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device
+/// Validates the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device
 /// write over one. Returns [`FINE`] or the code of the reason to drop the packet.
 ///
 /// A global function: it leaves nothing on the stack of its callers.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_guard_header(skb: *mut __sk_buff, l3: u32) -> u32 {
+pub(super) extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let bytes = skb.linear();
     let right = if matches!(bytes.load::<1>(l3), Ok([PLAIN])) {
@@ -147,18 +148,18 @@ pub(super) extern "C" fn fwd_guard_header(skb: *mut __sk_buff, l3: u32) -> u32 {
     if skb.offload(l3) == Sum::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { FINE }
 }
 
-/// Judges the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.
+/// Validates the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_guard_lengths(skb: *mut __sk_buff) -> u32 {
+pub(super) extern "C" fn fwd_validate_lengths(skb: *mut __sk_buff) -> u32 {
     let bytes = Skb::from_ptr(skb).linear();
-    code(ipv4::parse(&bytes, L3_OFF).and_then(|ip| guard::lengths(&bytes, &ip)))
+    code(ipv4::parse(&bytes, L3_OFF).and_then(|ip| validate::lengths(&bytes, &ip)))
 }
 
-/// Judges the options of the IP header at `l3`, if it has any. Returns [`FINE`] or the code of the reason to drop the packet.
+/// Validates the options of the IP header at `l3`, if it has any. Returns [`FINE`] or the code of the reason to drop the packet.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_guard_options(skb: *mut __sk_buff, l3: u32) -> u32 {
+pub(super) extern "C" fn fwd_validate_options(skb: *mut __sk_buff, l3: u32) -> u32 {
     let l3 = l3 & 0xf;
     let Ok(ip) = ipv4::parse(&Skb::from_ptr(skb).linear(), l3 as usize) else { return DropReason::Truncated as u32 };
     let length = ip.len.wrapping_sub(ipv4::MIN_LEN) as u32;
