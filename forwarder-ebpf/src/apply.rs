@@ -69,7 +69,7 @@ impl Action {
         Self::from_tc_action(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
     }
 
-    /// Into the namespace behind a host end.
+    /// Into the namespace behind a host-side veth.
     #[inline(always)]
     pub(crate) const fn peer(ifindex: u32) -> Self {
         Self { kind: Kind::Peer, ifindex }

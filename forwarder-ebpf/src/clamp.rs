@@ -20,14 +20,14 @@ use crate::{
     skb::Skb,
 };
 
-/// Lowers the segment size in a SYN of a flow of the endpoint behind `host_end`, whose IP header is at `l3`; `mtu` is that of the way
+/// Lowers the segment size in a SYN of a flow of the endpoint behind `host_veth`, whose IP header is at `l3`; `mtu` is that of the way
 /// out. Bytes taken before are stale. Returns 1 if it was lowered.
 ///
 /// A global function, called for SYN alone.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_clamp(skb: *mut __sk_buff, l3: u32, host_end: u32, mtu: u32) -> u32 {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&host_end) else { return 0 };
+pub(crate) extern "C" fn fwd_clamp(skb: *mut __sk_buff, l3: u32, host_veth: u32, mtu: u32) -> u32 {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&host_veth) else { return 0 };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let (flags, inside) = unsafe { ((*endpoint).flags, (*endpoint).mtu) };
     if flags & endpoint_flags::CLAMP_MSS == 0 {

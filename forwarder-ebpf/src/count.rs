@@ -70,7 +70,7 @@ pub(crate) fn count_code(block: u32, code: u32, amount: Amount) {
     }
 }
 
-/// Counts at an endpoint that is looked up by its host end: for packets without a flow.
+/// Counts at an endpoint that is looked up by its host-side veth: for packets without a flow.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]

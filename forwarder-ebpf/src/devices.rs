@@ -7,9 +7,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_for_each_map_elem;
-use forwarder_common::abi::{Endpoint, host_end_place};
+use forwarder_common::abi::{Endpoint, host_veth_place};
 
-use crate::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, HOST_ENDS, UPLINKS};
+use crate::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, HOST_VETHS, UPLINKS};
 
 /// Whether the interface that was recorded as number `ifindex` is there.
 #[inline(always)]
@@ -26,12 +26,12 @@ extern "C" fn fwd_is_there(ifindex: u32) -> u32 {
     DEVICES.get_ifindex(ifindex).is_some().into()
 }
 
-/// Whether `ifindex` is the host end of an endpoint: what arrived by one and leaves by an uplink was redirected.
+/// Whether `ifindex` is the host-side veth of an endpoint: what arrived by one and leaves by an uplink was redirected.
 #[inline(always)]
-pub(crate) fn is_host_end(ifindex: u32) -> bool {
+pub(crate) fn is_host_veth(ifindex: u32) -> bool {
     // SAFETY: an aligned word of a map value.
     let known =
-        HOST_ENDS.get_ptr(host_end_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex);
+        HOST_VETHS.get_ptr(host_veth_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex);
     known || ENDPOINTS.get_ptr(&ifindex).is_some()
 }
 
@@ -42,15 +42,15 @@ pub(crate) fn any_gone() -> bool {
     let context = (&raw mut found).cast();
     // SAFETY: the callbacks take what these maps hold and the pointer that they are given, which lives until the loops are over.
     unsafe {
-        bpf_for_each_map_elem((&raw const ENDPOINTS).cast_mut().cast(), host_end as *mut c_void, context, 0);
+        bpf_for_each_map_elem((&raw const ENDPOINTS).cast_mut().cast(), host_veth as *mut c_void, context, 0);
         bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, context, 0);
     }
     found != 0
 }
 
-/// Notes whether a host end has gone whose endpoint still has flows. Returns 0: to the next.
+/// Notes whether a host-side veth has gone whose endpoint still has flows. Returns 0: to the next.
 #[inline(never)]
-unsafe extern "C" fn host_end(_: *mut c_void, key: *mut u32, endpoint: *mut Endpoint, found: *mut u32) -> i64 {
+unsafe extern "C" fn host_veth(_: *mut c_void, key: *mut u32, endpoint: *mut Endpoint, found: *mut u32) -> i64 {
     // SAFETY: the kernel passes an element of `ENDPOINTS` and the pointer of `any_gone`.
     unsafe {
         let ifindex = key.read();

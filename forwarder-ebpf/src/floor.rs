@@ -36,7 +36,7 @@ static NEXT_HOP: Global<u32> = Global::new(0);
 
 /// The host's end of the veth.
 #[unsafe(no_mangle)]
-static HOST_END: Global<u32> = Global::new(0);
+static HOST_VETH: Global<u32> = Global::new(0);
 
 /// Ingress of the host's end: out by the uplink to the next hop, whose hardware address the kernel looks up.
 #[classifier]
@@ -60,5 +60,5 @@ pub fn inward(ctx: TcContext) -> i32 {
         return TCX_NEXT;
     }
     // SAFETY: a helper that takes numbers.
-    (unsafe { bpf_redirect_peer(HOST_END.load(), 0) }) as i32
+    (unsafe { bpf_redirect_peer(HOST_VETH.load(), 0) }) as i32
 }

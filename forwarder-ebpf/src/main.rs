@@ -37,7 +37,7 @@ use forwarder_common::packet::L3_OFF;
 
 use crate::{hook::NO_HEADER, skb::Skb, xdp::Frame};
 
-/// Ingress of a host end: packets that leave a namespace.
+/// Ingress of a host-side veth: packets that leave a namespace.
 #[classifier]
 pub fn from_ns(ctx: TcContext) -> i32 {
     hook::from_ns(Skb::new(&ctx)).to_tc_action()
@@ -91,7 +91,7 @@ pub fn to_network(ctx: TcContext) -> i32 {
     hook::to_network(Skb::new(&ctx)).to_tc_action()
 }
 
-/// XDP at a host end: packets of established flows that leave a namespace.
+/// XDP at a host-side veth: packets of established flows that leave a namespace.
 #[xdp(frags)]
 pub fn xdp_from_ns(ctx: XdpContext) -> u32 {
     xdp::from_ns(Frame::new(&ctx))
@@ -125,7 +125,7 @@ pub fn start_expiry(_ctx: TcContext) -> i32 {
 }
 
 /// Run by the control plane: ends the flows of an endpoint in one slice of the slots. The packet carries, behind an Ethernet
-/// header, the endpoint's host end and the first slot, in host byte order. Returns the number of flows ended.
+/// header, the endpoint's host-side veth and the first slot, in host byte order. Returns the number of flows ended.
 #[classifier]
 pub fn flush(ctx: TcContext) -> i32 {
     expiry::flush(Skb::new(&ctx))

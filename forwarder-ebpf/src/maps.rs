@@ -38,15 +38,15 @@ pub(crate) static NAT_PORTS: Global<u32> = Global::new(0);
 #[btf_map]
 pub(crate) static CONFIG: Array<Config, 1> = Array::new();
 
-/// Host end → endpoint.
+/// Host-side veth → endpoint.
 #[btf_map]
 pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
 
-/// Host ends, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
+/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
 #[btf_map]
-pub(crate) static HOST_ENDS: Array<u32, { forwarder_common::abi::HOST_END_PLACES }> = Array::new();
+pub(crate) static HOST_VETHS: Array<u32, { forwarder_common::abi::HOST_VETH_PLACES }> = Array::new();
 
-/// Address of an endpoint → its host end.
+/// Address of an endpoint → its host-side veth.
 #[btf_map]
 pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();
 
@@ -176,7 +176,7 @@ pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 
-/// Interfaces that the XDP programs may send by, each under its own number: host ends and uplinks that take frames.
+/// Interfaces that the XDP programs may send by, each under its own number: host-side veths and uplinks that take frames.
 #[btf_map]
 pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 

@@ -27,14 +27,14 @@ use crate::{
     skb::Skb,
 };
 
-/// What [`fwd_resolve`] found: what, in the high word, and in the low word the slot, the host end, or the code of the verdict.
+/// What [`fwd_resolve`] found: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
 #[derive(Clone, Copy)]
 pub(crate) struct Resolved(u64);
 
 impl Resolved {
     /// The flow is in this slot.
     pub(crate) const FLOW: u32 = 0;
-    /// To the endpoint behind this host end.
+    /// To the endpoint behind this host-side veth.
     pub(crate) const PEER: u32 = 1;
     /// To the kernel, with this code.
     pub(crate) const PUNT: u32 = 2;
@@ -68,7 +68,7 @@ impl Resolved {
         (self.0 >> 32) as u32
     }
 
-    /// The slot, the host end, or the code.
+    /// The slot, the host-side veth, or the code.
     #[inline(always)]
     pub(crate) const fn value(self) -> u32 {
         self.0 as u32
@@ -167,7 +167,7 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u3
     prepare(tuple, endpoint, &route, tcp_flags)
 }
 
-/// The host end of the endpoint with address `addr` in the same network.
+/// The host-side veth of the endpoint with address `addr` in the same network.
 #[inline(always)]
 fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     if is_outside(u32::from_ne_bytes(addr)) {

@@ -21,7 +21,7 @@ pub struct Tuple {
     pub sport: [u8; 2],
     /// Destination port.
     pub dport: [u8; 2],
-    /// Interface on which the packet enters: host end or uplink; 0 for the host's own sockets.
+    /// Interface on which the packet enters: host-side veth or uplink; 0 for the host's own sockets.
     pub ifindex: u32,
     /// IP protocol.
     pub proto: u8,
@@ -44,7 +44,7 @@ pub struct FlowHalf {
     pub port: [u8; 2],
     /// Largest IP packet of the way out, bytes.
     pub mtu: u16,
-    /// Interface to send by: the uplink (outbound), the host end (inbound), 0 for the host itself.
+    /// Interface to send by: the uplink (outbound), the host-side veth (inbound), 0 for the host itself.
     pub out_if: u32,
     /// Destination MAC, source MAC. Outbound those of the next hop and of the uplink as they were when the route was last looked
     /// up; zero if the next hop was not known, or the uplink has no link-layer header.
@@ -169,7 +169,7 @@ pub struct FlowShared {
     pub created: u32,
     /// When the route was last looked up, jiffies (wrapping).
     pub route_checked: u32,
-    /// The endpoint's host end, 0 for the host itself.
+    /// The endpoint's host-side veth, 0 for the host itself.
     pub endpoint: u32,
     /// TCP flags seen so far, or-ed: outbound, inbound. One byte a direction, so that two CPUs never write the same one.
     pub tcp_flags: [u8; 2],

@@ -11,7 +11,7 @@ pub struct Internal {
     pub addr: [u8; 4],
     /// External address.
     pub nat_addr: [u8; 4],
-    /// The endpoint's host end.
+    /// The endpoint's host-side veth.
     pub endpoint: u32,
     /// The uplink.
     pub uplink: u32,
@@ -62,7 +62,7 @@ pub struct PortUse {
     pub addr: [u8; 4],
     /// The flow that took the port last; it may have ended.
     pub slot: u32,
-    /// The endpoint whose flows have to leave the port to others, by its host end; 0 for none. They end when the expiry timer comes by.
+    /// The endpoint whose flows have to leave the port to others, by its host-side veth; 0 for none. They end when the expiry timer comes by.
     pub revoked: u32,
 }
 record!(PortUse, 16);

@@ -13,7 +13,7 @@ mod network;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
-pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
+pub use endpoint::{Endpoint, HOST_VETH_PLACES, endpoint_flags, host_veth_place};
 pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, SLICE_LIMIT_NS,
     SLOT_NONE, Tuple, flow_kind, meta,

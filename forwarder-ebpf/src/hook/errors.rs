@@ -178,7 +178,7 @@ fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
         return Err(DropReason::IcmpType);
     }
     let ifindex = match way {
-        FORWARDED => host_end_of(ip.src)?,
+        FORWARDED => host_veth_of(ip.src)?,
         _ => skb.ifindex(),
     };
     let tuple = embedded.answer(ifindex);
@@ -191,18 +191,18 @@ fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
     Ok((slot, word))
 }
 
-/// The host end of the endpoint with address `addr`.
+/// The host-side veth of the endpoint with address `addr`.
 #[inline(always)]
-fn host_end_of(addr: [u8; 4]) -> Result<u32, DropReason> {
-    let host_end = ADDRESSES.get_ptr(&mapped(addr)).ok_or(DropReason::Untranslated)?;
+fn host_veth_of(addr: [u8; 4]) -> Result<u32, DropReason> {
+    let host_veth = ADDRESSES.get_ptr(&mapped(addr)).ok_or(DropReason::Untranslated)?;
     // SAFETY: an aligned word of a map value.
-    Ok(unsafe { host_end.read_volatile() })
+    Ok(unsafe { host_veth.read_volatile() })
 }
 
-/// Whether the endpoint behind `host_end` may send from `addr`.
+/// Whether the endpoint behind `host_veth` may send from `addr`.
 #[inline(always)]
-fn may_send(host_end: u32, addr: [u8; 4]) -> bool {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&host_end) else { return false };
+fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&host_veth) else { return false };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
     let (own, flags) = unsafe { ((*endpoint).v4, (*endpoint).flags) };
     addr == own || flags & endpoint_flags::ALLOW_SPOOF != 0
@@ -307,9 +307,9 @@ extern "C" fn fwd_error_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32
 extern "C" fn fwd_error_of_host(read: u32) -> u64 {
     let Some(IcmpError { embedded, .. }) = error() else { return DropReason::Contended as u64 };
     let inner = embedded.ip;
-    let host_end = if in_fwd_network(inner.dst) {
-        match host_end_of(inner.dst) {
-            Ok(host_end) => host_end,
+    let host_veth = if in_fwd_network(inner.dst) {
+        match host_veth_of(inner.dst) {
+            Ok(host_veth) => host_veth,
             Err(reason) => return reason as u64,
         }
     } else if in_fwd_network(inner.src) {
@@ -321,11 +321,11 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
         return LEFT_ALONE.into();
     };
     // Of the host's own conversations most are not translated.
-    let otherwise = |reason: u32| u64::from(if host_end == 0 { LEFT_ALONE } else { reason });
+    let otherwise = |reason: u32| u64::from(if host_veth == 0 { LEFT_ALONE } else { reason });
     if read != 0 {
         return otherwise(read & 0xff);
     }
-    let tuple = embedded.answer(host_end);
+    let tuple = embedded.answer(host_veth);
     match store::indexed::<false>(&tuple, store::hash(&tuple)) {
         (_, 0) => otherwise(DropReason::Untranslated as u32),
         (slot, word) => u64::from(slot) | u64::from(word) << 32,

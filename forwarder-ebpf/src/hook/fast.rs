@@ -18,7 +18,7 @@ use crate::{
     atomic::add64,
     checksum,
     count::{self, Amount},
-    devices::is_host_end,
+    devices::is_host_veth,
     flow::{now, store},
     maps::{NAT_PORTS, config},
     route::is_outside,
@@ -144,7 +144,7 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
         return true;
     }
     let ingress = skb.ingress_ifindex();
-    if ingress != 0 && is_host_end(ingress) {
+    if ingress != 0 && is_host_veth(ingress) {
         return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.

@@ -1,4 +1,4 @@
-//! Ingress of a host end: parse → validate → flow → translate → out by the uplink.
+//! Ingress of a host-side veth: parse → validate → flow → translate → out by the uplink.
 
 use forwarder_common::{
     abi::{Hook, Tuple},

@@ -70,16 +70,16 @@ fn judge(skb: Skb, ingress: u32) -> u32 {
         return OF_NONE;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return OF_NONE };
-    let Some(host_end) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return OF_NONE };
+    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return OF_NONE };
     // SAFETY: an aligned word of a map value.
-    let host_end = unsafe { host_end.read_volatile() };
+    let host_veth = unsafe { host_veth.read_volatile() };
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);
     if code(fwd_recognise(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
         return OF_NONE;
     }
-    let sent = seen.answer(host_end);
+    let sent = seen.answer(host_veth);
     let slot = slot_of::<false>(&sent);
     match store::load::<false>(slot, &sent) {
         Some(hit) if hit.out_if == ingress => {}

@@ -18,7 +18,7 @@ use super::{NO_HEADER, errors, fast, fragments, protocol, tail_call, unusual, vl
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
-    devices::is_host_end,
+    devices::is_host_veth,
     flow::{
         life,
         store::{self, Hit},
@@ -61,7 +61,7 @@ pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
             0 => from_container(skb, L3),
             refused => return counted(skb, L3, refused),
         }
-    } else if skb.ingress_ifindex() != 0 && (is_host_end(skb.ingress_ifindex()) || !has_ports(ip.proto)) {
+    } else if skb.ingress_ifindex() != 0 && (is_host_veth(skb.ingress_ifindex()) || !has_ports(ip.proto)) {
         // Redirected by `from_ns`, or forwarded for somebody else without a port that could clash: neither is ours to change.
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
@@ -98,9 +98,11 @@ fn counted(skb: Skb, l3: usize, code: u32) -> Action {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_is_from_network(addr: u32, ingress: u32) -> u32 {
-    let Some(host_end) = ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())) else { return DropReason::Untranslated as u32 };
+    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())) else {
+        return DropReason::Untranslated as u32;
+    };
     // SAFETY: an aligned word of a map value.
-    let Some(endpoint) = ENDPOINTS.get_ptr(&unsafe { host_end.read_volatile() }) else {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&unsafe { host_veth.read_volatile() }) else {
         return DropReason::Untranslated as u32;
     };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.

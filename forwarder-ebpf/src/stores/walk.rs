@@ -13,7 +13,7 @@ pub(crate) const LOOK_UPS: u32 = 1024;
 pub(crate) const FILLS: u32 = 4096;
 
 const UPLINK: u32 = 2;
-const HOST_END: u32 = 3;
+const HOST_VETH: u32 = 3;
 
 /// Element 0 of the map `WALK`: userspace sees five integers.
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ pub(crate) fn outbound(flow: u32) -> Tuple {
         daddr: remote(flow),
         sport: port(flow).to_be_bytes(),
         dport: 443_u16.to_be_bytes(),
-        ifindex: HOST_END,
+        ifindex: HOST_VETH,
         proto: Proto::Tcp as u8,
         query: 0,
         _pad: 0,

@@ -1,4 +1,4 @@
-//! XDP at a host end: a packet of an established flow goes out by the uplink.
+//! XDP at a host-side veth: a packet of an established flow goes out by the uplink.
 
 use forwarder_common::{
     abi::Tuple,

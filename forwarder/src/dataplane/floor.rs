@@ -27,7 +27,7 @@ impl Floor {
         let mut programs = EbpfLoader::new()
             .override_global("UPLINK", &uplink, true)
             .override_global("NEXT_HOP", &hop, true)
-            .override_global("HOST_END", &host_end, true)
+            .override_global("HOST_VETH", &host_end, true)
             .load(OBJECT)
             .doing("load", "the programs that only redirect")?;
         for (name, ifindex) in [("outward", host_end), ("inward", uplink)] {

@@ -43,7 +43,7 @@ pub(super) const OBJECT_HASH: u64 = match u64::from_str_radix(env!("FWD_OBJECT")
 pub(super) const MAP_NAMES: &[&str] = &[
     "CONFIG",
     "ENDPOINTS",
-    "HOST_ENDS",
+    "HOST_VETHS",
     "ADDRESSES",
     "NETWORKS",
     "SUBNETS",

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
-    self, Addr, Endpoint, FLUSH_SLICE, Internal, Network, Uplink, feature, host_end_place, mapped,
+    self, Addr, Endpoint, FLUSH_SLICE, Internal, Network, Uplink, feature, host_veth_place, mapped,
 };
 use ipnet::Ipv4Net;
 
@@ -92,7 +92,7 @@ impl Dataplane {
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         self.put("ENDPOINTS", &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
-        self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
+        self.host_veths()?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", "map HOST_VETHS")?;
         for addr in addresses(endpoint) {
             self.put("ADDRESSES", &addr, &ifindex)?;
         }
@@ -107,9 +107,9 @@ impl Dataplane {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
-        let mut host_ends = self.host_ends()?;
-        if host_ends.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
-            host_ends.set(host_end_place(ifindex), &0, 0).doing("write", "map HOST_ENDS")?;
+        let mut host_veths = self.host_veths()?;
+        if host_veths.get(&host_veth_place(ifindex), 0).doing("read", "map HOST_VETHS")? == ifindex {
+            host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", "map HOST_VETHS")?;
         }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
@@ -119,8 +119,8 @@ impl Dataplane {
         self.flush(ifindex)
     }
 
-    fn host_ends(&self) -> Result<Array<MapData, u32>> {
-        Array::try_from(self.map("HOST_ENDS")?).doing("open", "map HOST_ENDS")
+    fn host_veths(&self) -> Result<Array<MapData, u32>> {
+        Array::try_from(self.map("HOST_VETHS")?).doing("open", "map HOST_VETHS")
     }
 
     /// Ends the flows of the endpoint with host end `ifindex`.
