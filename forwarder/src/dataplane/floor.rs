@@ -9,7 +9,7 @@ use aya::{
 
 use crate::{Context as _, Error, Kind, Result};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-floor"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-baseline"));
 
 /// Programs that carry IPv4 between one veth and an uplink; they stay attached until this value is dropped.
 pub struct Floor {
