@@ -7,9 +7,9 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::is_v4,
     address_only::UDP_LITE,
+    header_words::Change,
     icmp_error::{EmbeddedRewrite, OuterRewrite},
     offload::Sum,
-    plain::Change,
     rewrite::{AddressRewrite, Rewrite, Side, Ttl},
     verdict::DropReason,
     wire::{ethernet, ipv4, l4},

@@ -7,9 +7,9 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     address_only::UDP_LITE,
+    header_words::{Change, Sums},
     offload::Sum,
     packet::PacketBytes as _,
-    plain::{Change, Sums},
     verdict::DropReason,
     wire::l4::Proto,
 };

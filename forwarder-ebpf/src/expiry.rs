@@ -176,7 +176,7 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     let has_gone = gone != 0
         && FlowState::is_flow(word)
         && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
-    let ends = if has_gone || port_use != port_use::PLAIN && mapping::has_to_leave(endpoint, reply) {
+    let ends = if has_gone || port_use != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, reply) {
         true
     } else if has_ports(number) {
         expired(state, proto, flags, idle, &config.timeouts)

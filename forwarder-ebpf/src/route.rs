@@ -254,9 +254,9 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
 /// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
 #[inline(always)]
 fn port_use_of(flags: u32) -> u32 {
-    let Some(config) = config() else { return port_use::PLAIN.into() };
+    let Some(config) = config() else { return port_use::BY_TUPLE.into() };
     if config.features & feature::EIM == 0 {
-        return port_use::PLAIN.into();
+        return port_use::BY_TUPLE.into();
     }
     if flags & endpoint_flags::NAT_EIM != 0 { port_use::MAPPING.into() } else { port_use::SHARED.into() }
 }

@@ -76,8 +76,8 @@ impl PortUse {
 
 /// Values of [`super::FlowShared::port_use`]: how a flow holds its port.
 pub mod port_use {
-    /// By its tuple alone: no network mapped endpoint-independently when it began.
-    pub const PLAIN: u8 = 0;
+    /// By its tuple, which is address- and port-dependent (RFC 4787 §4.1): no network mapped endpoint-independently when it began.
+    pub const BY_TUPLE: u8 = 0;
     /// Counted as one of several flows that share the port.
     pub const SHARED: u8 = 1;
     /// By the mapping of its socket.

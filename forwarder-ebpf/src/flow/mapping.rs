@@ -47,7 +47,7 @@ fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
 /// Takes the port of `reply`, a candidate, in the way `kind` (see [`port_use`]), for the flow in slot `slot`.
 #[inline(always)]
 pub(crate) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
-    kind == u32::from(port_use::PLAIN) || fwd_port_take(kind, reply, slot) != 0
+    kind == u32::from(port_use::BY_TUPLE) || fwd_port_take(kind, reply, slot) != 0
 }
 
 /// As [`take`]; 1 if it could.
@@ -146,7 +146,7 @@ fn more(word: *mut u32, kind: u32) -> bool {
 /// Gives back what [`take`] took a moment ago: no mapping of it was published.
 #[inline(always)]
 pub(crate) fn untake(kind: u32, reply: &Tuple) {
-    if kind == u32::from(port_use::PLAIN) {
+    if kind == u32::from(port_use::BY_TUPLE) {
         return;
     }
     let Some(element) = element(reply.proto, reply.dport) else { return };
@@ -269,7 +269,7 @@ pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
     // SAFETY: fields of the slot.
     unsafe {
         let mapped = kind == u32::from(port_use::MAPPING) || (*slot).shared.port_use == port_use::MAPPING;
-        let (back, counted) = (&raw const (*slot).back.tuple, (*slot).shared.port_use != port_use::PLAIN);
+        let (back, counted) = (&raw const (*slot).back.tuple, (*slot).shared.port_use != port_use::BY_TUPLE);
         if mapped {
             counted && (*back).dport == reply.dport && (*back).proto == reply.proto
         } else {
@@ -285,7 +285,7 @@ pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
 pub(crate) extern "C" fn fwd_port_holder(kind: u32, reply: *const Tuple) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(reply) = (unsafe { reply.as_ref() }) else { return SLOT_NONE };
-    if kind == u32::from(port_use::PLAIN) {
+    if kind == u32::from(port_use::BY_TUPLE) {
         return store::holder(reply);
     }
     let Some(element) = element(reply.proto, reply.dport) else { return SLOT_NONE };

@@ -36,7 +36,7 @@ pub(super) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 
         return claim_address_only(index);
     }
     if opening.keeps != 0 && keep(index, port) {
-        return claimed(index, port, port_use::PLAIN.into());
+        return claimed(index, port, port_use::BY_TUPLE.into());
     }
     let mut kind = opening.port_use;
     if kind == u32::from(port_use::MAPPING) {
@@ -86,7 +86,7 @@ fn keep(index: u32, port: u16) -> bool {
 /// destination. The result is that of [`fwd_port_claim`], with port 0.
 #[inline(always)]
 fn claim_address_only(index: u32) -> u32 {
-    if keep(index, 0) { claimed(index, 0, port_use::PLAIN.into()) } else { 0 }
+    if keep(index, 0) { claimed(index, 0, port_use::BY_TUPLE.into()) } else { 0 }
 }
 
 /// What [`fwd_mapping_claim`] returns where the mapping is of no use: a socket of the host, or a flow from before mappings were asked
@@ -142,7 +142,7 @@ fn claimed(index: u32, port: u16, kind: u32) -> u32 {
 extern "C" fn fwd_port_hold(index: u32, taken: u32) -> u32 {
     let (kind, port) = (taken >> 16 & 0xff, taken as u16);
     let (Some(slot), Some(reply)) = (FLOW_SLOTS.get_ptr_mut(index), reply(index, port)) else { return 0 };
-    let counted = if kind == u32::from(port_use::PLAIN) { 0 } else { held::PORT };
+    let counted = if kind == u32::from(port_use::BY_TUPLE) { 0 } else { held::PORT };
     // SAFETY: nobody else reads or writes a slot that is being made.
     unsafe {
         (*slot).back.tuple = *reply;

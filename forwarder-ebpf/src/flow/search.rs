@@ -224,7 +224,7 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
     if !mapping::holds(kind, holder, reply) {
         return LOST;
     }
-    if kind != u32::from(port_use::PLAIN) && mapping::revoke(kind, holder, reply) {
+    if kind != u32::from(port_use::BY_TUPLE) && mapping::revoke(kind, holder, reply) {
         // Several flows use it: it is free when the expiry timer has come by.
         return 0;
     }

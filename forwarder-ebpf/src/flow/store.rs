@@ -15,7 +15,7 @@ use forwarder_common::{
         cache::{self, Bucket as _},
         slot::held,
     },
-    plain::Key,
+    header_words::FlowKey,
 };
 
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) fn hash(tuple: &Tuple) -> u32 {
 
 /// The same of a tuple in words.
 #[inline(always)]
-pub(crate) fn key_hash(key: &Key) -> u32 {
+pub(crate) fn key_hash(key: &FlowKey) -> u32 {
     key.hash(&secret())
 }
 
@@ -276,7 +276,7 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
 /// The direction `BACK` (otherwise outbound) of the flow that the cache entry for `key` names, if it is `key` and the flow is
 /// established (one-way, if it is an outbound one), and the flow's word.
 #[inline(always)]
-pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
+pub(crate) fn established<const BACK: bool>(key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;

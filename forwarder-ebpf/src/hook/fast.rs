@@ -3,8 +3,8 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
+    header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
     offload::check_field,
-    plain::{self, Change, Key, TCP_HEADERS, UDP_HEADERS, at},
     ports::may_be_external,
     verdict::{DropReason, Verdict},
     wire::l4::Proto,
@@ -78,7 +78,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
         way.address(&packet.bytes);
     }
     let (source, port) = (packet.addresses as u32, packet.ports as u16);
-    packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, source, way.addr));
+    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, source, way.addr));
     packet.bytes.store32::<{ at::SOURCE }>(way.addr.into());
     packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
     update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
@@ -114,7 +114,7 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     note(&packet, half, shared, now());
     let (destination, port) = ((packet.addresses >> 32) as u32, (packet.ports >> 16) as u16);
     way.address(&packet.bytes);
-    packet.bytes.store32::<{ at::LIFE }>(plain::one_hop(packet.life, destination, way.addr));
+    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, destination, way.addr));
     packet.bytes.store32::<{ at::DESTINATION }>(way.addr.into());
     packet.bytes.store16::<{ at::DESTINATION_PORT }>(way.port.into());
     update_checksum(&packet, &Change { old_addr: destination, new_addr: way.addr, old_port: port, new_port: way.port });
@@ -128,12 +128,13 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
 #[inline(always)]
 pub(super) fn departs_untouched(skb: Skb) -> bool {
     let bytes = skb.linear();
-    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != plain::IPV4 {
+    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != header_words::IPV4
+    {
         return false;
     }
     let (first, fragment) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::FRAGMENT }>());
-    let proto = plain::proto(bytes.load32::<{ at::LIFE }>());
-    if !plain::is_plain(first, fragment) || !plain::is_known(proto) {
+    let proto = header_words::proto(bytes.load32::<{ at::LIFE }>());
+    if !header_words::is_unfragmented_without_options(first, fragment) || !header_words::is_tcp_or_udp(proto) {
         return false;
     }
     let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
@@ -148,7 +149,7 @@ pub(super) fn departs_untouched(skb: Skb) -> bool {
         return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
-    let reply = Key::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);
+    let reply = FlowKey::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);
     !host_has_flows() && !store::is_known(store::key_hash(&reply)) && skb.bound_to() == 0
 }
 
@@ -171,19 +172,20 @@ fn may_be_flows(port: u16) -> bool {
 #[inline(always)]
 fn read(skb: Skb) -> Option<Packet> {
     let bytes = skb.linear();
-    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != plain::IPV4 {
+    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != header_words::IPV4
+    {
         return None;
     }
     let (first, life) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::LIFE }>());
     let fragment = bytes.load32::<{ at::FRAGMENT }>();
-    if !plain::is_plain(first, fragment) || !plain::may_live(life) {
+    if !header_words::is_unfragmented_without_options(first, fragment) || !header_words::ttl_allows_hop(life) {
         return None;
     }
-    let proto = plain::proto(life);
+    let proto = header_words::proto(life);
     let (headers, tcp_flags) = if proto == Proto::Udp as u8 {
         (20 + 8, 0)
     } else if proto == Proto::Tcp as u8 && bytes.holds(TCP_HEADERS) {
-        let (length, flags) = plain::tcp(bytes.load16::<{ at::TCP_FLAGS }>());
+        let (length, flags) = header_words::tcp(bytes.load16::<{ at::TCP_FLAGS }>());
         if length < 20 {
             return None;
         }
@@ -191,7 +193,7 @@ fn read(skb: Skb) -> Option<Packet> {
     } else {
         return None;
     };
-    let total = plain::total_len(first);
+    let total = header_words::total_len(first);
     let (length, segment) = (skb.len().wrapping_sub(at::FIRST as u32), skb.gso_size());
     if total < headers || total > length {
         return None;
@@ -217,8 +219,8 @@ fn read(skb: Skb) -> Option<Packet> {
 
 impl Packet {
     #[inline(always)]
-    fn key(&self) -> Key {
-        Key::new(self.addresses, self.ports, self.skb.ifindex(), self.proto)
+    fn key(&self) -> FlowKey {
+        FlowKey::new(self.addresses, self.ports, self.skb.ifindex(), self.proto)
     }
 }
 
@@ -267,8 +269,8 @@ fn may_go(packet: &Packet, way: &Way, slot: *const FlowSlot, word: u32, own: u32
         let shared = &raw const (*slot).shared;
         ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).meta).read_volatile())
     };
-    let data = packet.proto == Proto::Udp as u8 || plain::is_mere_data(packet.tcp_flags, seen.into(), own);
-    let right = plain::sums_up(packet.first, packet.fragment, packet.life, packet.addresses);
+    let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), own);
+    let right = header_words::verify_ip_checksum(packet.first, packet.fragment, packet.life, packet.addresses);
     word == after && data && right && packet.size <= way.mtu
 }
 

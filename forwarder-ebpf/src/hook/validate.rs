@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The first byte of an IPv4 header without options.
-const PLAIN: u8 = 0x45;
+const VERSION_4_LENGTH_20: u8 = 0x45;
 
 /// No objection.
 pub(crate) const FINE: u32 = 0;
@@ -134,7 +134,7 @@ pub(super) extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
 pub(super) extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let bytes = skb.linear();
-    let right = if matches!(bytes.load::<1>(l3), Ok([PLAIN])) {
+    let right = if matches!(bytes.load::<1>(l3), Ok([VERSION_4_LENGTH_20])) {
         checksum::is_right(bytes.header_sum(l3))
     } else {
         match ipv4::parse(&bytes, l3) {

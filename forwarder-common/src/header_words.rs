@@ -1,4 +1,4 @@
-//! The common packet (Ethernet, IPv4 without options, not a fragment, TCP or UDP) as words in memory order, so that the
+//! Header words: the headers of a common packet (Ethernet, IPv4 without options, not a fragment, TCP or UDP) in memory order, so that the
 //! established path reads and writes each header at once. What these functions do not cover goes by [`crate::wire`] and
 //! [`crate::rewrite`], to the same effect. Little-endian, as the target of the programs is.
 
@@ -44,7 +44,7 @@ pub const IPV4: u64 = 0x0008;
 /// Whether the IP header with these words has no options and belongs to no fragment.
 #[inline(always)]
 #[must_use]
-pub const fn is_plain(first: u64, fragment: u64) -> bool {
+pub const fn is_unfragmented_without_options(first: u64, fragment: u64) -> bool {
     // More-fragments flag and offset; the reserved and the don't-fragment bits do not matter.
     first & 0xff == 0x45 && fragment & 0xff3f_0000 == 0
 }
@@ -66,7 +66,7 @@ pub const fn proto(life: u64) -> u8 {
 /// Whether a router may forward the packet any further (RFC 1812 §5.3.1).
 #[inline(always)]
 #[must_use]
-pub const fn may_live(life: u64) -> bool {
+pub const fn ttl_allows_hop(life: u64) -> bool {
     life & 0xff > 1
 }
 
@@ -82,7 +82,7 @@ pub const fn one_hop(life: u64, old: u32, new: u32) -> u64 {
 /// Whether an IP header without options sums up with its checksum: its words, and both addresses in one.
 #[inline(always)]
 #[must_use]
-pub const fn sums_up(first: u64, fragment: u64, life: u64, addresses: u64) -> bool {
+pub const fn verify_ip_checksum(first: u64, fragment: u64, life: u64, addresses: u64) -> bool {
     let sum = first + fragment + life + (addresses & 0xffff_ffff) + (addresses >> 32);
     // Not folded to the end: of the numbers below 2^17 that are as good as all ones there are two.
     let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
@@ -182,9 +182,9 @@ pub const fn is_mere_data(flags: u8, seen: u64, own: u32) -> bool {
     flags & SPECIAL == 0 && flags & tcp_flag::ACK & !before == 0 && ended == 0
 }
 
-/// A tuple as words: the addresses, the ports with the interface above, the protocol.
+/// The key of a flow, a tuple as words: the addresses, the ports with the interface above, the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct FlowKey {
     /// Source and destination address.
     pub addresses: u64,
     /// Source and destination port, interface.
@@ -193,7 +193,7 @@ pub struct Key {
     pub proto: u8,
 }
 
-impl Key {
+impl FlowKey {
     /// Of a packet with these words that entered by `ifindex`.
     #[inline(always)]
     #[must_use]
@@ -230,10 +230,10 @@ impl Key {
     }
 }
 
-/// Whether `proto` is one that this path knows.
+/// Whether `proto` is one that the fast path takes.
 #[inline(always)]
 #[must_use]
-pub const fn is_known(proto: u8) -> bool {
+pub const fn is_tcp_or_udp(proto: u8) -> bool {
     proto == Proto::Tcp as u8 || proto == Proto::Udp as u8
 }
 
@@ -294,14 +294,14 @@ mod tests {
             let side = if source { Side::Source } else { Side::Destination };
             Rewrite::new(side, &ip, &l4, addr, port, Ttl::Decrement).apply(&mut expected).unwrap();
 
-            prop_assert!(is_plain(word::<4>(&before, at::FIRST), word::<4>(&before, at::FRAGMENT)));
+            prop_assert!(is_unfragmented_without_options(word::<4>(&before, at::FIRST), word::<4>(&before, at::FRAGMENT)));
             prop_assert_eq!(total_len(word::<4>(&before, at::FIRST)), u32::from(ip.total_len));
             let life = word::<4>(&before, at::LIFE);
             prop_assert_eq!(proto(life), ip.proto);
             let (first, fragment) = (word::<4>(&before, at::FIRST), word::<4>(&before, at::FRAGMENT));
             let addresses_word = word::<8>(&before, at::SOURCE);
-            prop_assert!(sums_up(first, fragment, life, addresses_word));
-            prop_assert!(!sums_up(first, fragment, life ^ 1, addresses_word) && !sums_up(first ^ 0x0100, fragment, life, addresses_word));
+            prop_assert!(verify_ip_checksum(first, fragment, life, addresses_word));
+            prop_assert!(!verify_ip_checksum(first, fragment, life ^ 1, addresses_word) && !verify_ip_checksum(first ^ 0x0100, fragment, life, addresses_word));
             let (addr_at, port_at) =
                 if source { (at::SOURCE, at::SOURCE_PORT) } else { (at::DESTINATION, at::DESTINATION_PORT) };
             let change = Change {
