@@ -103,52 +103,52 @@ pub struct Change {
 }
 
 impl Change {
-    /// A finished checksum of TCP or UDP after it.
+    /// A full checksum of TCP or UDP after it.
     #[inline(always)]
     #[must_use]
-    pub const fn finished(&self, check: u16) -> u16 {
-        self.sums().finished(check)
+    pub const fn full(&self, check: u16) -> u16 {
+        self.delta().full(check)
     }
 
-    /// A checksum that the device will finish (`CHECKSUM_PARTIAL`): so far it is the sum over the pseudo-header.
+    /// A partial checksum, which a device completes (`CHECKSUM_PARTIAL`): so far it is the sum over the pseudo-header.
     #[inline(always)]
     #[must_use]
-    pub const fn unfinished(&self, check: u16) -> u16 {
-        self.sums().unfinished(check)
+    pub const fn partial(&self, check: u16) -> u16 {
+        self.delta().partial(check)
     }
 
     /// What it adds to a checksum.
     #[inline(always)]
     #[must_use]
-    pub const fn sums(&self) -> Sums {
-        Sums {
+    pub const fn delta(&self) -> Delta {
+        Delta {
             addresses: !self.old_addr as u64 + self.new_addr as u64,
             ports: !self.old_port as u64 + self.new_port as u64,
         }
     }
 }
 
-/// A [`Change`] as what it adds to a checksum: sums of words.
+/// What a [`Change`] adds to the sum under a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sums {
+pub struct Delta {
     /// Of the addresses, which stand in the pseudo-header of TCP and UDP; 0 for what has none.
     pub addresses: u64,
     /// Of the ports.
     pub ports: u64,
 }
 
-impl Sums {
-    /// See [`Change::finished`].
+impl Delta {
+    /// See [`Change::full`].
     #[inline(always)]
     #[must_use]
-    pub const fn finished(&self, check: u16) -> u16 {
+    pub const fn full(&self, check: u16) -> u16 {
         !fold(!check as u64 + self.addresses + self.ports)
     }
 
-    /// See [`Change::unfinished`].
+    /// See [`Change::partial`].
     #[inline(always)]
     #[must_use]
-    pub const fn unfinished(&self, check: u16) -> u16 {
+    pub const fn partial(&self, check: u16) -> u16 {
         fold(check as u64 + self.addresses)
     }
 }
@@ -316,7 +316,7 @@ mod tests {
             after[addr_at..addr_at + 4].copy_from_slice(&addr);
             after[port_at..port_at + 2].copy_from_slice(&port);
             let check_at = if tcp { at::TCP_CHECK } else { at::UDP_CHECK };
-            let check = match change.finished(word::<2>(&before, check_at) as u16) {
+            let check = match change.full(word::<2>(&before, check_at) as u16) {
                 0 if !tcp => 0xffff,
                 check => check,
             };
@@ -325,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn unfinished_checksum_stays_the_sum_over_the_pseudo_header(addresses: [u8; 8], addr: [u8; 4], length in 8u16..) {
+        fn partial_checksum_stays_the_sum_over_the_pseudo_header(addresses: [u8; 8], addr: [u8; 4], length in 8u16..) {
             let sum = |addresses: [u8; 8]| {
                 let full = checksum::full(&[&addresses[..], &[0, 6], &length.to_be_bytes()].concat());
                 !u16::from_ne_bytes(full)
@@ -338,7 +338,7 @@ mod tests {
                 old_port: 1,
                 new_port: 2,
             };
-            prop_assert_eq!(change.unfinished(sum(addresses)), sum(translated));
+            prop_assert_eq!(change.partial(sum(addresses)), sum(translated));
         }
 
         #[test]

@@ -89,7 +89,7 @@ impl Rewrite {
         }
     }
 
-    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
@@ -100,7 +100,7 @@ impl Rewrite {
         put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
     }
 
-    /// The transport checksum after, of a packet whose checksum is finished and was `check`.
+    /// The transport checksum after, of a packet whose checksum is full and was `check`.
     #[inline(always)]
     #[must_use]
     pub fn checked(&self, check: [u8; 2]) -> [u8; 2] {
@@ -168,7 +168,7 @@ impl AddressRewrite {
         }
     }
 
-    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         if self.check_off != 0 {

@@ -9,7 +9,7 @@ use forwarder_common::{
     address_only::UDP_LITE,
     header_words::Change,
     icmp_error::{EmbeddedRewrite, OuterRewrite},
-    offload::Sum,
+    offload::ChecksumState,
     rewrite::{AddressRewrite, Rewrite, Side, Ttl},
     verdict::DropReason,
     wire::{ethernet, ipv4, l4},
@@ -113,8 +113,8 @@ pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 
     let source = if matches!(side, Side::Source) { SOURCE } else { 0 };
     let decrement = if matches!(ttl, Ttl::Decrement) { DECREMENT } else { 0 };
     // Asked here: the stack of what is called would not hold it.
-    let sum = skb.offload(l3);
-    if sum == Sum::Misplaced as u32 {
+    let sum = skb.checksum_state(l3);
+    if sum == ChecksumState::Misplaced as u32 {
         return DropReason::ChecksumOffload as u32;
     }
     let how = l3 as u32 | source | decrement | sum << SUM;
@@ -124,7 +124,7 @@ pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 
 /// Above the offset of the header.
 const SOURCE: u32 = 1 << 8;
 const DECREMENT: u32 = 1 << 9;
-/// How far above [`Sum`] stands.
+/// How far above [`ChecksumState`] stands.
 const SUM: u32 = 10;
 
 /// As [`rewrite`].

@@ -7,16 +7,16 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     address_only::UDP_LITE,
-    header_words::{Change, Sums},
-    offload::Sum,
+    header_words::{Change, Delta},
+    offload::ChecksumState,
     packet::PacketBytes as _,
     verdict::DropReason,
     wire::l4::Proto,
 };
 
-use crate::skb::{Skb, summed};
+use crate::skb::{Skb, ip_summed};
 
-/// Updates the checksum at `off` for a change of address and port, in a packet of protocol `proto`. `sum` is what [`Skb::offload`] says of
+/// Updates the checksum at `off` for a change of address and port, in a packet of protocol `proto`. `sum` is what [`Skb::checksum_state`] says of
 /// it. Bytes taken before are stale. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
 pub(crate) fn update(skb: Skb, sum: u32, off: usize, proto: u8, change: &Change) -> u32 {
@@ -43,7 +43,7 @@ const fn spares_zero(proto: u32) -> bool {
     proto == Proto::Udp as u32 || proto == UDP_LITE as u32
 }
 
-/// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`Sum`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
+/// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`ChecksumState`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
 /// reason for which it cannot be done.
 ///
 /// A global function: the verifier looks at it once, not at each call, and its callers have to keep nothing for it.
@@ -52,12 +52,12 @@ const fn spares_zero(proto: u32) -> bool {
 extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
     let (skb, proto) = (Skb::from_ptr(skb), what >> 8 & 0xff);
     let icmp = proto == Proto::Icmp as u32;
-    let finished = match skb.summed() {
-        summed::NONE | summed::UNNECESSARY => true,
-        summed::PARTIAL if what >> 16 == Sum::Whole as u32 => true,
+    let full = match skb.ip_summed() {
+        ip_summed::NONE | ip_summed::UNNECESSARY => true,
+        ip_summed::PARTIAL if what >> 16 == ChecksumState::Full as u32 => true,
         // Without a pseudo-header there is nothing to be added to yet.
-        summed::PARTIAL if icmp => return 0,
-        summed::PARTIAL => false,
+        ip_summed::PARTIAL if icmp => return 0,
+        ip_summed::PARTIAL => false,
         _ => {
             return if fwd_replace_checksum(skb.ptr(), what & 0xffff, old_addr, new_addr, ports) == 0 {
                 REFUSED
@@ -74,10 +74,10 @@ extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32,
         return 0;
     }
     let change = Change { old_addr, new_addr, old_port: ports as u16, new_port: (ports >> 16) as u16 };
-    let Sums { addresses, ports } = change.sums();
+    let Delta { addresses, ports } = change.delta();
     // ICMP has no pseudo-header: its checksum does not know the address.
-    let sums = Sums { addresses: if icmp { 0 } else { addresses }, ports };
-    let updated = if finished { sums.finished(check) } else { sums.unfinished(check) };
+    let delta = Delta { addresses: if icmp { 0 } else { addresses }, ports };
+    let updated = if full { delta.full(check) } else { delta.partial(check) };
     let updated = if spares_zero && updated == 0 { u16::MAX } else { updated };
     if bytes.store(off, updated.to_ne_bytes()).is_ok() { 0 } else { REFUSED }
 }

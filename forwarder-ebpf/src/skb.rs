@@ -8,7 +8,7 @@ use core::{
 
 use aya_ebpf::{EbpfContext, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
 use forwarder_common::{
-    offload::{Pending, Sum},
+    offload::{ChecksumState, PartialChecksum},
     packet::PacketBytes,
     verdict::DropReason,
     wire::{ipv4, l4},
@@ -21,12 +21,12 @@ const HEADERS: u32 = 14 + 20 + 20;
 const ALL_HEADERS: u32 = 160;
 
 /// Values of `skb->ip_summed` (include/linux/skbuff.h).
-pub(crate) mod summed {
-    /// The checksum in the packet is whole; nobody verified it.
+pub(crate) mod ip_summed {
+    /// The checksum in the packet is full; nobody verified it.
     pub(crate) const NONE: u64 = 0;
-    /// It is whole, and the device verified it.
+    /// It is full, and the device verified it.
     pub(crate) const UNNECESSARY: u64 = 1;
-    /// A device will finish it: so far it is the sum over the pseudo-header.
+    /// It is partial, and a device completes it: so far it is the sum over the pseudo-header.
     pub(crate) const PARTIAL: u64 = 3;
 }
 
@@ -148,32 +148,36 @@ impl Skb {
     }
 
     kernel_fields! {
-        /// What the kernel knows about the transport checksum; see [`summed`]. As it stands it says 4, which is none of them.
-        pub(crate) summed: 0x5355_4d31, 0x5355_4d32, 0x5355_4d33, 4;
-        /// Where the sum of an unfinished checksum begins, from the start of the buffer, and (16 bits above) where it goes from there.
+        /// What the kernel knows about the transport checksum; see [`ip_summed`]. As it stands it says 4, which is none of them.
+        pub(crate) ip_summed: 0x5355_4d31, 0x5355_4d32, 0x5355_4d33, 4;
+        /// Where the sum of a partial checksum begins, from the start of the buffer, and (16 bits above) where it goes from there.
         csum: 0x4353_4d31, 0x4353_4d32, 0x4353_4d33, 0;
         /// Bytes between the start of the buffer and the packet.
         headroom: 0x524f_4d31, 0x524f_4d32, 0x524f_4d33, 0;
     }
 
-    /// What a device still has to write, if [`Skb::summed`] says so.
+    /// What a device still has to write, if [`Skb::ip_summed`] says so.
     #[inline(always)]
-    pub(crate) fn pending(self) -> Pending {
+    pub(crate) fn partial_checksum(self) -> PartialChecksum {
         let csum = self.csum();
-        Pending { start: (csum & 0xffff) as i64 - self.headroom() as i64, offset: (csum >> 16) as u32 }
+        PartialChecksum { start: (csum & 0xffff) as i64 - self.headroom() as i64, offset: (csum >> 16) as u32 }
     }
 
-    /// Whether an unfinished checksum begins at `START` bytes, and goes `offset` bytes behind that.
+    /// Whether a partial checksum begins at `START` bytes, and goes `offset` bytes behind that.
     #[inline(always)]
-    pub(crate) fn is_open_at<const START: u64>(self, offset: u64) -> bool {
+    pub(crate) fn is_partial_at<const START: u64>(self, offset: u64) -> bool {
         self.csum() == self.headroom().wrapping_add(START) | offset << 16
     }
 
-    /// What the checksum that is left to a device makes of that of the transport header behind the IPv4 header at `l3`: [`Sum`] as a
+    /// What the checksum that is left to a device makes of that of the transport header behind the IPv4 header at `l3`: [`ChecksumState`] as a
     /// number.
     #[inline(always)]
-    pub(crate) fn offload(self, l3: usize) -> u32 {
-        if self.summed() == summed::PARTIAL { fwd_offload(self.ptr, l3 as u32) } else { Sum::Whole as u32 }
+    pub(crate) fn checksum_state(self, l3: usize) -> u32 {
+        if self.ip_summed() == ip_summed::PARTIAL {
+            fwd_checksum_state(self.ptr, l3 as u32)
+        } else {
+            ChecksumState::Full as u32
+        }
     }
 
     /// Segments of a packet with so many bytes of headers: 1 if it is no GSO packet.
@@ -226,23 +230,23 @@ impl Skb {
     }
 }
 
-/// As [`Skb::offload`], of an unfinished checksum.
+/// As [`Skb::checksum_state`], of a partial checksum.
 ///
 /// A global function: the verifier looks at it once, and few packets come here.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_offload(skb: *mut __sk_buff, l3: u32) -> u32 {
+extern "C" fn fwd_checksum_state(skb: *mut __sk_buff, l3: u32) -> u32 {
     /// What is behind it is never read as a transport header.
     const LONGEST_UNKNOWN: usize = 20;
     let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
-    let Ok(ip) = ipv4::parse(&bytes, (l3 & 0xf) as usize) else { return Sum::Misplaced as u32 };
+    let Ok(ip) = ipv4::parse(&bytes, (l3 & 0xf) as usize) else { return ChecksumState::Misplaced as u32 };
     let transport = if !l4::has_ports(ip.proto) || ip.fragment_start() != 0 {
         0
     } else {
         l4::parse_first(&bytes, &ip).map_or(LONGEST_UNKNOWN, |l4| l4.len)
     };
-    skb.pending().of(&ip, transport, skb.gso_size() != 0) as u32
+    skb.partial_checksum().of(&ip, transport, skb.gso_size() != 0) as u32
 }
 
 /// Segments of `size` bytes in `payload`: what comes from a virtual machine's host or a TUN device was not counted

@@ -17,15 +17,15 @@ use forwarder_common::{
 use super::{
     from_ns, from_uplink,
     send::{FORWARDED, IN, OUT, fwd_send},
-    sums::fwd_sums,
     to_uplink::{LEFT_ALONE, host_has_flows},
+    verify_checksum::fwd_verify_checksum,
 };
 use crate::{
     apply::{self, Action},
     flow::store::{self, Hit},
     maps::{ADDRESSES, ENDPOINTS, ICMP_ERROR},
     route::in_fwd_network,
-    skb::{Skb, summed},
+    skb::{Skb, ip_summed},
 };
 
 /// The slot of a flow and its word, or no word and the code of the reason to drop the packet, in one number.
@@ -212,7 +212,7 @@ fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
     // No sender leaves the checksum of ICMP to a device, which would write over what is about to be looked at.
-    if skb.summed() == summed::PARTIAL {
+    if skb.ip_summed() == ip_summed::PARTIAL {
         return Verdict::Dropped(DropReason::ChecksumOffload).code();
     }
     if fwd_error_sums(skb.ptr(), l3 as u32) == 0 {
@@ -241,7 +241,7 @@ extern "C" fn fwd_error_sums(skb: *mut __sk_buff, l3: u32) -> u32 {
     let inner = off.wrapping_add(icmp::LEN as u32);
     let Ok([version_ihl]) = bytes.load::<1>(inner as usize) else { return 0 };
     let inner_len = u32::from(version_ihl & 0x0f) << 2;
-    u32::from(fwd_sums(skb, off, length) != 0 && fwd_sums(skb, inner, inner_len) != 0)
+    u32::from(fwd_verify_checksum(skb, off, length) != 0 && fwd_verify_checksum(skb, inner, inner_len) != 0)
 }
 
 /// What becomes of an error: the code of the verdict.

@@ -22,7 +22,7 @@ use crate::{
     flow::{now, store},
     maps::{NAT_PORTS, config},
     route::is_outside,
-    skb::{Bytes, Skb, summed},
+    skb::{Bytes, Skb, ip_summed},
 };
 
 /// Where the transport header begins, bytes.
@@ -42,8 +42,8 @@ struct Packet {
     amount: Amount,
     /// What an MTU is compared with, bytes.
     size: u32,
-    /// What is known about the checksum: see [`summed`]. An unfinished one is that of the packet itself.
-    summed: u64,
+    /// What is known about the checksum: see [`ip_summed`]. A partial one is that of the packet itself.
+    ip_summed: u64,
 }
 
 /// What of a flow's half is needed, as words.
@@ -210,11 +210,11 @@ fn read(skb: Skb) -> Option<Packet> {
         (segment.wrapping_add(headers), Amount { packets: segments, bytes: length.wrapping_add(repeated) })
     };
     let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
-    let summed = skb.summed();
-    if summed == summed::PARTIAL && !skb.is_open_at::<TRANSPORT>(check_field(proto).into()) {
+    let ip_summed = skb.ip_summed();
+    if ip_summed == ip_summed::PARTIAL && !skb.is_partial_at::<TRANSPORT>(check_field(proto).into()) {
         return None;
     }
-    Some(Packet { skb, bytes, first, fragment, life, addresses, ports, proto, tcp_flags, amount, size, summed })
+    Some(Packet { skb, bytes, first, fragment, life, addresses, ports, proto, tcp_flags, amount, size, ip_summed })
 }
 
 impl Packet {
@@ -291,11 +291,11 @@ fn note(packet: &Packet, half: *mut FlowHalf, shared: *mut FlowShared, now: u32)
 /// Updates the transport checksum as `bpf_l4_csum_replace` would, and mostly without it.
 #[inline(always)]
 fn update_checksum(packet: &Packet, change: &Change) {
-    let Packet { skb, bytes, proto, summed, .. } = packet;
+    let Packet { skb, bytes, proto, ip_summed, .. } = packet;
     let tcp = *proto == Proto::Tcp as u8;
-    let finished = match *summed {
-        summed::PARTIAL => false,
-        summed::NONE | summed::UNNECESSARY => true,
+    let full = match *ip_summed {
+        ip_summed::PARTIAL => false,
+        ip_summed::NONE | ip_summed::UNNECESSARY => true,
         _ => {
             let off = if tcp { at::TCP_CHECK } else { at::UDP_CHECK };
             checksum::by_helper(*skb, off, *proto, change);
@@ -305,7 +305,7 @@ fn update_checksum(packet: &Packet, change: &Change) {
     if tcp {
         if bytes.holds(TCP_HEADERS) {
             let check = bytes.load16::<{ at::TCP_CHECK }>() as u16;
-            let check = if finished { change.finished(check) } else { change.unfinished(check) };
+            let check = if full { change.full(check) } else { change.partial(check) };
             bytes.store16::<{ at::TCP_CHECK }>(check.into());
         }
         return;
@@ -313,7 +313,7 @@ fn update_checksum(packet: &Packet, change: &Change) {
     let check = bytes.load16::<{ at::UDP_CHECK }>() as u16;
     // A UDP checksum of zero stays zero, and a computed one is sent as all ones (RFC 768).
     if check != 0 {
-        let check = if finished { change.finished(check) } else { change.unfinished(check) };
+        let check = if full { change.full(check) } else { change.partial(check) };
         bytes.store16::<{ at::UDP_CHECK }>(if check == 0 { 0xffff } else { check.into() });
     }
 }

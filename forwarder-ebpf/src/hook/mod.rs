@@ -8,11 +8,11 @@ mod from_ns;
 mod from_uplink;
 mod handshake;
 mod send;
-mod sums;
 mod to_network;
 mod to_uplink;
 mod unusual;
 pub(crate) mod validate;
+mod verify_checksum;
 mod vlan;
 
 pub(crate) use errors::IcmpError;

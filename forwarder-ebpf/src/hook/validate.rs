@@ -11,7 +11,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{Endpoint, endpoint_flags},
     checksum,
-    offload::Sum,
+    offload::ChecksumState,
     options::{Outcome, STEPS, Walk, kind},
     packet::{L3_OFF, PacketBytes as _},
     validate,
@@ -19,7 +19,7 @@ use forwarder_common::{
     wire::{ethernet, ipv4},
 };
 
-use super::{l3_off, sums::fwd_sums};
+use super::{l3_off, verify_checksum::fwd_verify_checksum};
 use crate::{
     maps::{ENDPOINTS, NETWORKS},
     skb::{Bytes, Skb},
@@ -135,17 +135,17 @@ pub(super) extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u3
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let bytes = skb.linear();
     let right = if matches!(bytes.load::<1>(l3), Ok([VERSION_4_LENGTH_20])) {
-        checksum::is_right(bytes.header_sum(l3))
+        checksum::verifies(bytes.header_sum(l3))
     } else {
         match ipv4::parse(&bytes, l3) {
-            Ok(ip) => fwd_sums(skb.ptr(), l3 as u32, ip.len as u32) != 0,
+            Ok(ip) => fwd_verify_checksum(skb.ptr(), l3 as u32, ip.len as u32) != 0,
             Err(reason) => return reason as u32,
         }
     };
     if !right {
         return DropReason::HeaderChecksum as u32;
     }
-    if skb.offload(l3) == Sum::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { FINE }
+    if skb.checksum_state(l3) == ChecksumState::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { FINE }
 }
 
 /// Validates the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.

@@ -69,7 +69,7 @@ pub(super) struct Headers {
 
 impl Headers {
     /// Reads them, if there is nothing about the packet that needs more than a translation: it is whole and in one piece, its
-    /// IPv4 header has no options and a TTL to spare, it opens no connection, and its checksum is finished.
+    /// IPv4 header has no options and a TTL to spare, it opens no connection, and its checksum is full.
     #[inline(always)]
     pub(super) fn read(bytes: &Bytes) -> Result<Self, DropReason> {
         const ELSEWHERE: Result<Headers, DropReason> = Err(DropReason::Protocol);
@@ -80,7 +80,7 @@ impl Headers {
         if ip.len != ipv4::MIN_LEN || ip.ttl_expires() || ip.total_len == 0 {
             return ELSEWHERE;
         }
-        if !checksum::is_right(bytes.header_sum(L3_OFF)) {
+        if !checksum::verifies(bytes.header_sum(L3_OFF)) {
             return ELSEWHERE;
         }
         // A frame in several buffers has the rest of the packet elsewhere.
@@ -88,7 +88,7 @@ impl Headers {
             return ELSEWHERE;
         }
         let l4 = l4::parse(bytes, &ip)?;
-        if l4.tcp_flags & tcp_flag::SYN != 0 || is_unfinished(bytes, &ip, &l4)? {
+        if l4.tcp_flags & tcp_flag::SYN != 0 || is_partial(bytes, &ip, &l4)? {
             return ELSEWHERE;
         }
         Ok(Self { ip, l4 })
@@ -109,9 +109,9 @@ impl Headers {
 
 /// Whether the transport checksum is still to be computed by a network card (`CHECKSUM_PARTIAL`, include/linux/skbuff.h), as
 /// between virtual interfaces. A frame says nothing of it, and would leave so for good; but then the checksum field holds the sum
-/// of the pseudo-header. One in 65,536 finished ones looks the same, and takes the slow path.
+/// of the pseudo-header. One in 65,536 full ones looks the same, and takes the slow path.
 #[inline(always)]
-fn is_unfinished(bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Result<bool, DropReason> {
+fn is_partial(bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Result<bool, DropReason> {
     let field = match l4.proto {
         Proto::Tcp => l4::field::TCP_CHECK,
         Proto::Udp => l4::field::UDP_CHECK,

@@ -28,7 +28,7 @@ struct Rest {
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_sums(skb: *mut __sk_buff, off: u32, length: u32) -> u32 {
+pub(super) extern "C" fn fwd_verify_checksum(skb: *mut __sk_buff, off: u32, length: u32) -> u32 {
     let mut rest = Rest { skb, off, length, sum: 0, failed: 0 };
     // SAFETY: `rest` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
@@ -51,7 +51,7 @@ pub(super) extern "C" fn fwd_sums(skb: *mut __sk_buff, off: u32, length: u32) ->
 /// Adds a whole chunk: returns 1 when there is none left.
 #[inline(never)]
 unsafe extern "C" fn add_chunk(_number: u32, rest: *mut Rest) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `fwd_sums` gave it.
+    // SAFETY: `bpf_loop` passes the pointer that `fwd_verify_checksum` gave it.
     unsafe {
         if (*rest).length < CHUNK {
             return 1;
