@@ -1,4 +1,4 @@
-//! What changes in an ICMP error: the address outside, and one end of the packet inside.
+//! What changes in an ICMP error: the address in the outer header, and one end of the embedded packet.
 
 use super::{Embedded, ICMP, UDP};
 use crate::{

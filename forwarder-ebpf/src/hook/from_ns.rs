@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{errors, ethertype, fast, handshake, tail_call, unusual, validate, whole, wire_size};
+use super::{ethertype, fast, handshake, icmp_error, tail_call, unusual, validate, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -72,7 +72,7 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
     };
     match outbound(&bytes, &ip) {
         Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
-        Err(DropReason::IcmpType) => errors::outbound(skb, &ip),
+        Err(DropReason::IcmpType) => icmp_error::outbound(skb, &ip),
         Err(reason) => unusual::outbound(skb, &ip, reason),
     }
 }

@@ -1,12 +1,12 @@
 //! One file per hook: a packet's way from top to bottom.
 
 mod address_only;
-mod errors;
 mod fast;
 mod fragments;
 mod from_ns;
 mod from_uplink;
 mod handshake;
+mod icmp_error;
 mod send;
 mod to_network;
 mod to_uplink;
@@ -15,9 +15,9 @@ pub(crate) mod validate;
 mod verify_checksum;
 mod vlan;
 
-pub(crate) use errors::IcmpError;
 pub(crate) use from_ns::{from_ns, from_ns_slow};
 pub(crate) use from_uplink::{from_uplink, from_uplink_slow};
+pub(crate) use icmp_error::IcmpError;
 pub(crate) use to_network::to_network;
 pub(crate) use to_uplink::{to_uplink, to_uplink_l3, to_uplink_slow};
 

@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, errors, fast, fragments, protocol, tail_call, unusual, vlan};
+use super::{NO_HEADER, fast, fragments, icmp_error, protocol, tail_call, unusual, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -65,14 +65,14 @@ pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
         // Redirected by `from_ns`, or forwarded for somebody else without a port that could clash: neither is ours to change.
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
-        return counted(skb, L3, errors::of_host(skb, L3));
+        return counted(skb, L3, icmp_error::of_host(skb, L3));
     } else {
         from_host(skb, &bytes, &ip)
     };
     let code = match result {
         Ok(None) => LEFT_ALONE,
         Ok(Some(reason)) => Verdict::Punted(reason).code(),
-        Err(DropReason::IcmpType) => errors::forwarded(skb, L3),
+        Err(DropReason::IcmpType) => icmp_error::forwarded(skb, L3),
         Err(DropReason::Fragment | DropReason::Protocol) => unusual::departing::<L3>(skb),
         Err(reason) => Verdict::Dropped(reason).code(),
     };

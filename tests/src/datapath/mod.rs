@@ -3,7 +3,6 @@
 mod address_only;
 mod clsact;
 mod conversations;
-mod errors;
 mod expiry;
 mod fairness;
 mod fixture;
@@ -11,6 +10,7 @@ mod flow_cache;
 mod fragments;
 mod frame;
 mod halves;
+mod icmp_error;
 mod lifetime;
 mod mapping;
 mod ports;

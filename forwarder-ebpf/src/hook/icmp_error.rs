@@ -1,4 +1,4 @@
-//! ICMP errors carry the packet that they are about, and belong to its flow (RFC 5508 §4): translated outside and inside. They
+//! ICMP errors embed the packet that they are about, and belong to its flow (RFC 5508 §4): the outer and the embedded header are translated. They
 //! neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
 //!
 //! In steps that are global functions: the verifier looks at each once, and each has a stack of its own, because 512 bytes for all
@@ -90,16 +90,16 @@ pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
 /// see the packet it sent. Returns the code of the verdict, or 0 if it is left alone.
 #[inline(always)]
 pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
-    let read = fwd_error_read(skb.ptr(), l3 as u32);
+    let read = fwd_icmp_error_read(skb.ptr(), l3 as u32);
     if read != 0 && read & HEADER_ONLY == 0 {
         return LEFT_ALONE;
     }
-    let found = Found(fwd_error_of_host(read));
+    let found = Found(fwd_icmp_error_flow_of_host(read));
     if found.word() == 0 {
-        let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_error_refuses(skb.ifindex()) != 0;
+        let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_icmp_error_refuses(skb.ifindex()) != 0;
         return if refuses { Verdict::Punted(PuntReason::AsymmetricReply).code() } else { found.slot() };
     }
-    match fwd_error_inner(skb.ptr(), found.slot(), found.word(), FORWARDED) {
+    match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.word(), FORWARDED) {
         0 => Verdict::Punted(PuntReason::IcmpError).code(),
         _ => Verdict::Dropped(DropReason::Contended).code(),
     }
@@ -118,20 +118,20 @@ pub(crate) struct IcmpError {
     embedded: Embedded,
 }
 
-/// The error that [`fwd_error_read`] has read.
+/// The error that [`fwd_icmp_error_read`] has read.
 #[inline(always)]
 fn error() -> Option<&'static IcmpError> {
     // SAFETY: this CPU's element, which lives as long as the programs; nobody writes it any more.
     ICMP_ERROR.get_ptr(0).map(|error| unsafe { &*error })
 }
 
-/// Above the reason in what [`fwd_error_read`] returns: the embedded header was read, but not what is behind it.
+/// Above the reason in what [`fwd_icmp_error_read`] returns: the embedded header was read, but not what is behind it.
 const HEADER_ONLY: u32 = 1 << 8;
 
 /// Reads the error at `l3` into the map `ICMP_ERROR`. Returns 0, or the code of the reason for which it cannot be translated.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
+extern "C" fn fwd_icmp_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
     let Some(error) = ICMP_ERROR.get_ptr_mut(0) else { return DropReason::Contended as u32 };
     // SAFETY: this CPU's element; nobody else uses it while the program runs.
     let IcmpError { ip, embedded } = unsafe { &mut *error };
@@ -140,8 +140,8 @@ extern "C" fn fwd_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
         Ok(header) => *ip = header,
         Err(reason) => return reason as u32,
     }
-    match icmp_error::about(&bytes, ip) {
-        Ok(inner) => embedded.ip = inner,
+    match icmp_error::embedded_header(&bytes, ip) {
+        Ok(header) => embedded.ip = header,
         Err(reason) => return reason as u32,
     }
     match icmp_error::parse(&bytes, ip, embedded.ip) {
@@ -154,8 +154,8 @@ extern "C" fn fwd_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
 /// Finds the flow that an error is about; see [`Found`].
 #[inline(always)]
 fn find(skb: Skb, l3: usize, way: u32) -> Found {
-    match fwd_error_read(skb.ptr(), l3 as u32) {
-        0 => Found(fwd_error_flow(skb.ptr(), way)),
+    match fwd_icmp_error_read(skb.ptr(), l3 as u32) {
+        0 => Found(fwd_icmp_error_flow(skb.ptr(), way)),
         refused => Found(u64::from(refused & 0xff)),
     }
 }
@@ -163,7 +163,7 @@ fn find(skb: Skb, l3: usize, way: u32) -> Found {
 /// Finds the flow of the error that was read; see [`Found`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_flow(skb: *mut __sk_buff, way: u32) -> u64 {
+extern "C" fn fwd_icmp_error_flow(skb: *mut __sk_buff, way: u32) -> u64 {
     match flow(Skb::from_ptr(skb), way) {
         Ok((slot, word)) => u64::from(slot) | u64::from(word) << 32,
         Err(reason) => reason as u64,
@@ -215,39 +215,39 @@ fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
     if skb.ip_summed() == ip_summed::PARTIAL {
         return Verdict::Dropped(DropReason::ChecksumOffload).code();
     }
-    if fwd_error_sums(skb.ptr(), l3 as u32) == 0 {
+    if fwd_icmp_error_verify(skb.ptr(), l3 as u32) == 0 {
         return Verdict::Dropped(DropReason::Malformed).code();
     }
     let (slot, word) = (found.slot(), found.word());
     // Outbound the kernel gets what it must answer as it was.
-    let code = fwd_error_judge(skb.ptr(), l3 as u32, slot, word, way);
+    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, word, way);
     if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
         return code;
     }
     let keep_ttl = u32::from(code > Verdict::Delivered.code());
-    let refused = fwd_error_inner(skb.ptr(), slot, word, way)
-        | fwd_error_outer(skb.ptr(), l3 as u32, slot, word, way | keep_ttl << 8);
+    let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, word, way)
+        | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, word, way | keep_ttl << 8);
     if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
 }
 
 /// Whether the error and the header of what it embeds sum up with their checksums (RFC 5508 REQ-3, REQ-3a): 1 if so.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_sums(skb: *mut __sk_buff, l3: u32) -> u32 {
+extern "C" fn fwd_icmp_error_verify(skb: *mut __sk_buff, l3: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let Ok(ip) = ipv4::parse(&bytes, known(l3)) else { return 0 };
     let off = ip.payload_off() as u32;
     let length = u32::from(ip.total_len).wrapping_sub(ip.len as u32);
-    let inner = off.wrapping_add(icmp::LEN as u32);
-    let Ok([version_ihl]) = bytes.load::<1>(inner as usize) else { return 0 };
-    let inner_len = u32::from(version_ihl & 0x0f) << 2;
-    u32::from(fwd_verify_checksum(skb, off, length) != 0 && fwd_verify_checksum(skb, inner, inner_len) != 0)
+    let embedded = off.wrapping_add(icmp::LEN as u32);
+    let Ok([version_ihl]) = bytes.load::<1>(embedded as usize) else { return 0 };
+    let embedded_len = u32::from(version_ihl & 0x0f) << 2;
+    u32::from(fwd_verify_checksum(skb, off, length) != 0 && fwd_verify_checksum(skb, embedded, embedded_len) != 0)
 }
 
 /// What becomes of an error: the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let ip = match ipv4::parse(&skb.headers(), known(l3)) {
         Ok(ip) => ip,
@@ -273,7 +273,7 @@ extern "C" fn fwd_error_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32
 /// Translates the packet that the error embeds. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_inner(skb: *mut __sk_buff, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, word: u32, way: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let Some(IcmpError { embedded, .. }) = error() else { return 1 };
     let (hit, side) = if way == IN {
@@ -288,7 +288,7 @@ extern "C" fn fwd_error_inner(skb: *mut __sk_buff, slot: u32, word: u32, way: u3
 /// Translates the header around it; `way` has a bit above if the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let ttl = if way >> 8 == 0 { Ttl::Decrement } else { Ttl::Keep };
     let inward = way & 0xff == IN;
@@ -300,19 +300,19 @@ extern "C" fn fwd_error_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32
     u32::from(done.is_err())
 }
 
-/// Finds the flow that an error of the host is about, for which [`fwd_error_read`] returned `read`; see [`Found`]. The code is 0 if
+/// Finds the flow that an error of the host is about, for which [`fwd_icmp_error_read`] returned `read`; see [`Found`]. The code is 0 if
 /// it is about none of ours.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_of_host(read: u32) -> u64 {
+extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
     let Some(IcmpError { embedded, .. }) = error() else { return DropReason::Contended as u64 };
-    let inner = embedded.ip;
-    let host_veth = if in_fwd_network(inner.dst) {
-        match host_veth_of(inner.dst) {
+    let embedded_ip = embedded.ip;
+    let host_veth = if in_fwd_network(embedded_ip.dst) {
+        match host_veth_of(embedded_ip.dst) {
             Ok(host_veth) => host_veth,
             Err(reason) => return reason as u64,
         }
-    } else if in_fwd_network(inner.src) {
+    } else if in_fwd_network(embedded_ip.src) {
         // What a container sent, and nobody translated: no business of anybody outside.
         return DropReason::Untranslated as u64;
     } else if host_has_flows() {
@@ -336,7 +336,7 @@ extern "C" fn fwd_error_of_host(read: u32) -> u64 {
 /// another interface, or it would have been delivered.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_error_refuses(uplink: u32) -> u32 {
+extern "C" fn fwd_icmp_error_refuses(uplink: u32) -> u32 {
     let Some(IcmpError { embedded, .. }) = error() else { return 0 };
     let reply = embedded.answer(uplink).answer(uplink);
     let hash = store::hash(&reply);
