@@ -3,8 +3,8 @@
 use forwarder_common::{abi::Tuple, address_only::is_translatable, flow::inbound};
 
 use super::{
+    fragments::{OPEN, slot_of},
     to_uplink::LEFT_ALONE,
-    unusual::{OPEN, slot_of},
 };
 use crate::{
     flow::slot,

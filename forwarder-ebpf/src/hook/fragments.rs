@@ -1,161 +1,259 @@
-//! The records of packets that come in fragments; what is decided about them stands in [`forwarder_common::fragment`].
+//! Fragments, and protocols that are translated address-only: packets that do not name their flow by ports of their own. The hooks
+//! come here when the parser has refused a packet for that, so that the others pay nothing.
 //!
-//! A bucket is locked while a CPU works on it, so fragments of one packet on two CPUs are judged one after the other. A first
-//! fragment that is still being judged on one CPU is not known yet on another: a later one there is dropped, as if it had come
-//! before.
+//! In three steps: [`fwd_complete_tuple`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
 
-use core::ffi::c_void;
-
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
+use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::Tuple,
-    fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
+    abi::{Tuple, mapped},
+    address_only::is_translatable,
+    fragment::Piece,
+    packet::L3_OFF,
     verdict::DropReason,
-    wire::{ipv4, l4::has_ports},
+    wire::{
+        icmp, ipv4,
+        l4::{self, Proto, has_ports},
+    },
 };
 
-use super::l3_off;
+use super::{
+    address_only,
+    fragment_records::{self, fwd_fragment_judge},
+    from_ns, from_uplink, l3_off, send,
+    to_uplink::{self, LEFT_ALONE},
+    whole,
+};
 use crate::{
-    atomic::replace32,
+    apply::Action,
     flow::{now, store},
-    maps::{FRAGMENTS, config},
+    maps::{ADDRESSES, FLOW_SLOTS, config},
+    route::{self, Resolved, in_fwd_network},
     skb::Skb,
 };
 
-/// How often a CPU tries to get a bucket: another has it for some 100 ns.
-const ATTEMPTS: u32 = 64;
+/// Where the network header of a namespace's packet is.
+const ETHERNET: u32 = L3_OFF as u32;
 
-/// The bucket of `key`, for this CPU alone until [`unlock`].
-#[inline(always)]
-fn lock(key: &Tuple) -> Option<*mut Bucket> {
-    let bucket = FRAGMENTS.get_ptr_mut(store::hash(key) & (BUCKETS as u32 - 1))?;
-    // SAFETY: a word of an element of the map.
-    let mut lock = Lock { word: unsafe { &raw mut (*bucket).lock }, got: 0 };
-    let lock = &raw mut lock;
-    // SAFETY: `lock` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop(ATTEMPTS, attempt as *mut c_void, lock.cast(), 0);
-        ((*lock).got != 0).then_some(bucket)
-    }
-}
+/// What [`fwd_complete_tuple`] found. Below it: the flags of a first TCP fragment, and the code of the reason to drop the packet
+/// unless its destination needs no translation.
+const LATER_FRAGMENT: u32 = 1 << 16;
 
-/// The lock of a bucket, and whether this CPU got it.
-#[repr(C)]
-struct Lock {
-    word: *mut u32,
-    got: u32,
-}
-
-/// One attempt: returns 1 if it was the last one.
-#[inline(never)]
-unsafe extern "C" fn attempt(_number: u32, lock: *mut Lock) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `lock` gave it.
-    unsafe {
-        (*lock).got = replace32((*lock).word, 0, 1).into();
-        (*lock).got.into()
-    }
-}
-
-/// Gives a bucket back.
-#[inline(always)]
-fn unlock(bucket: *mut Bucket) {
-    // SAFETY: a word of an element of the map.
-    let lock = unsafe { &raw mut (*bucket).lock };
-    replace32(lock, 1, 0);
-}
-
-#[inline(always)]
-fn time() -> Option<Time> {
-    Some(Time { now: now(), lifetime: config()?.hz.wrapping_mul(LIFETIME_SECONDS) })
-}
-
-/// The ports of the packet that the later fragment with header `ip`, seen at `ifindex`, is of.
-#[inline(always)]
-pub(super) fn ports(ip: &ipv4::Header, ifindex: u32) -> Result<[[u8; 2]; 2], DropReason> {
-    let key = fragment::key(ip, ifindex);
-    let time = time().ok_or(DropReason::FragmentUnknown)?;
-    let bucket = lock(&key).ok_or(DropReason::Contended)?;
-    // SAFETY: an element of the map, which nobody else uses while this CPU has the lock.
-    let ports = fragment::ports::<Functions>(unsafe { &(*bucket).records }, &key, time);
-    unlock(bucket);
-    ports.ok_or(DropReason::FragmentUnknown)
-}
-
-/// Judges a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network header is at
-/// `l3`. Returns the code of the reason to
-/// drop it, or 0.
+/// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
+/// the type of an echo of which the kind, a request or a reply, may pass. Returns 0 or what [`LATER_FRAGMENT`] describes.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_fragment_judge(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
+pub(super) extern "C" fn fwd_complete_tuple(
+    skb: *mut __sk_buff,
+    tuple: *mut Tuple,
+    ifindex: u32,
+    query: u32,
+    l3: u32,
+) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return DropReason::Contended as u32 };
-    match judge(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
-        Ok(()) => 0,
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return DropReason::Contended as u32 };
+    match complete_tuple(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
+        Ok(word) => word,
         Err(reason) => reason as u32,
     }
 }
 
 #[inline(always)]
-fn judge(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
-    let ip = ipv4::parse(&skb.headers(), l3)?;
-    // Without ports, the addresses of each fragment tell all: nothing needs to be remembered.
-    if !ip.fragment || !has_ports(ip.proto) {
-        return Ok(());
+fn complete_tuple(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usize) -> Result<u32, DropReason> {
+    let bytes = skb.all_headers();
+    let ip = ipv4::parse(&bytes, l3)?;
+    if !has_ports(ip.proto) {
+        return if is_translatable(ip.proto) { Ok(0) } else { Err(DropReason::Protocol) };
     }
-    let piece = Piece::of(&ip)?;
-    let key = fragment::key(&ip, ifindex);
-    let time = time().ok_or(DropReason::FragmentUnknown)?;
-    let ports = [tuple.sport, tuple.dport];
-    let bucket = lock(&key).ok_or(DropReason::Contended)?;
-    // SAFETY: as in `ports`.
-    let verdict = fragment::see::<Functions>(unsafe { &mut (*bucket).records }, &key, &piece, ports, time);
-    unlock(bucket);
-    verdict
+    if ip.fragment {
+        // What is wrong with the fragment itself comes first.
+        Piece::of(&ip)?;
+    }
+    if ip.fragment_start() != 0 {
+        [tuple.sport, tuple.dport] = fragment_records::ports(&ip, ifindex)?;
+        return Ok(LATER_FRAGMENT);
+    }
+    let l4 = l4::parse_first(&bytes, &ip)?;
+    if l4.proto as u8 == Proto::Icmp as u8 {
+        let answers = query == u32::from(icmp::ECHO_REPLY);
+        let wanted = if answers { icmp::is_reply(l4.icmp_type) } else { icmp::is_request(l4.icmp_type) };
+        tuple.query = icmp::query(l4.icmp_type);
+        // The records of fragments remember identifiers, and not of what: that is echo.
+        if !wanted || ip.fragment && tuple.query != 0 {
+            return Err(DropReason::IcmpType);
+        }
+    }
+    tuple.sport = l4.src_port;
+    tuple.dport = l4.dst_port;
+    Ok(u32::from(l4.tcp_flags) << 8)
 }
 
-/// The steps that the verifier shall look at once.
-struct Functions;
+/// The code in what [`fwd_complete_tuple`] returned.
+#[inline(always)]
+pub(super) const fn code(word: u32) -> u32 {
+    word & 0xff
+}
 
-impl Steps for Functions {
-    #[inline(always)]
-    fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
-        fwd_fragment_find(records, key, time.now, time.lifetime)
+/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, 0 if there is none.
+#[inline(always)]
+pub(super) fn slot_of<const BACK: bool>(tuple: &Tuple) -> u32 {
+    let (slot, word) = store::indexed::<BACK>(tuple, store::hash(tuple));
+    if word == 0 { 0 } else { slot }
+}
+
+/// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.
+#[inline(always)]
+pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let mut word = reason as u32;
+    if matches!(reason, DropReason::Fragment | DropReason::Protocol) {
+        word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
     }
-
-    #[inline(always)]
-    fn look(state: u64, known: u32, range: u32) -> u64 {
-        fwd_fragment_look(state, known, range)
+    let slot;
+    if word & LATER_FRAGMENT != 0 {
+        slot = slot_of::<false>(&tuple);
+        if slot == 0 {
+            return from_ns::drop(skb, DropReason::FragmentUnknown);
+        }
+    } else {
+        let tcp_flags = (word >> 8) as u8;
+        let mut resolved = route::resolve(skb, &tuple, code(word), tcp_flags);
+        if resolved.what() == Resolved::FLOW && stale(resolved.value()) {
+            resolved = route::refresh(skb, &tuple, resolved.value(), now(), tcp_flags);
+        }
+        if resolved.what() != Resolved::FLOW {
+            return from_ns::not_outside(skb, resolved);
+        }
+        slot = resolved.value();
     }
-
-    #[inline(always)]
-    fn place(known: u32, range: u32, merged: u32, flags: u32) -> u64 {
-        fwd_fragment_place(known, range, merged, flags)
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
+        0 => send::outbound(skb, slot, store::matches::<false>(slot, &tuple)),
+        code => {
+            from_ns::count_here(skb, code);
+            Action::DROP
+        }
     }
 }
 
-/// [`fragment::find`] as a global function.
+/// A packet of the flow in `slot`, whose route is a second old.
+#[inline(always)]
+pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
+    let resolved = route::refresh(skb, tuple, slot, now(), tcp_flags);
+    if resolved.what() != Resolved::FLOW {
+        return from_ns::not_outside(skb, resolved);
+    }
+    send::outbound(skb, resolved.value(), store::matches::<false>(resolved.value(), tuple))
+}
+
+/// Whether the route of the flow in `slot` is a second old.
+#[inline(always)]
+fn stale(slot: u32) -> bool {
+    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
+    // SAFETY: an aligned word of an element of the map.
+    let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
+    now().wrapping_sub(checked) > config.hz
+}
+
+/// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
+/// was not seen.
+#[inline(always)]
+pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
+    if !has_ports(ip.proto) && !address_only::any() {
+        return Action::NEXT;
+    }
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
+    if code(word) != 0 {
+        return Action::NEXT;
+    }
+    let slot = slot_of::<true>(&tuple);
+    if slot == 0 {
+        return Action::NEXT;
+    }
+    if !whole(skb, ip) {
+        return from_uplink::drop(skb, L3, DropReason::Malformed);
+    }
+    if ip.len != ipv4::MIN_LEN && from_uplink::source_routed(skb, L3) {
+        return from_uplink::drop(skb, L3, DropReason::SourceRoute);
+    }
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+        0 => send::inbound(skb, L3, slot, store::matches::<true>(slot, &tuple)),
+        code => refused(skb, L3, code),
+    }
+}
+
+/// Drops a packet that arrived by an uplink, for the reason with this code.
+#[inline(always)]
+fn refused(skb: Skb, l3: usize, code: u32) -> Action {
+    from_uplink::count_here(skb, l3, code);
+    Action::DROP
+}
+
+/// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host
+/// itself. Returns the code of the verdict, or [`LEFT_ALONE`].
+#[inline(always)]
+pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
+    let mut tuple = Tuple::default();
+    let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
+    if slot == OPEN {
+        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), 0, false);
+        // If an endpoint was faster, the host's next packet ends its flow.
+        slot = if resolved.what() == Resolved::FLOW { resolved.value() } else { LEFT_ALONE };
+    }
+    if slot == LEFT_ALONE {
+        return LEFT_ALONE;
+    }
+    if slot & REFUSED != 0 {
+        return code(slot);
+    }
+    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+        0 => send::departing(skb, L3, slot, store::matches::<false>(slot, &tuple)),
+        code => code,
+    }
+}
+
+/// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.
+const REFUSED: u32 = 1 << 31;
+/// In what [`fwd_find_departing`] returns: the host needs a flow.
+pub(super) const OPEN: u32 = 1 << 30;
+
+/// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
+/// left to the kernel. Returns its slot, [`LEFT_ALONE`], [`OPEN`], or a code and [`REFUSED`].
+///
+/// A global function: the verifier looks at it once, and it has a stack of its own.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_find(records: *const [Record; WAYS], key: *const Tuple, now: u32, lifetime: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass whole records; they may be null as far as it knows.
-    match unsafe { (records.as_ref(), key.as_ref()) } {
-        (Some(records), Some(key)) => fragment::find(records, key, Time { now, lifetime }),
-        _ => 0,
+extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return LEFT_ALONE };
+    let skb = Skb::from_ptr(skb);
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return LEFT_ALONE };
+    *tuple = Tuple::without_ports(&ip, 0);
+    if in_fwd_network(tuple.saddr) {
+        return match container(skb, tuple, l3_off(l3)) {
+            Ok(slot) => slot,
+            Err(reason) => reason as u32 | REFUSED,
+        };
     }
+    if !has_ports(tuple.proto) {
+        return address_only::of_host(skb, tuple);
+    }
+    // The first fragment was translated, or it was not.
+    let later = to_uplink::host_has_flows()
+        && matches!(complete_tuple(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER_FRAGMENT));
+    if later { slot_of::<false>(tuple) } else { LEFT_ALONE }
 }
 
-/// [`fragment::look`] as a global function.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_look(state: u64, known: u32, range: u32) -> u64 {
-    fragment::look(state, known, range)
-}
-
-/// [`fragment::place`] as a global function.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_place(known: u32, range: u32, merged: u32, flags: u32) -> u64 {
-    fragment::place(known, range, merged, flags)
+#[inline(always)]
+fn container(skb: Skb, tuple: &mut Tuple, l3: usize) -> Result<u32, DropReason> {
+    let endpoint = ADDRESSES.get_ptr(&mapped(tuple.saddr)).ok_or(DropReason::Untranslated)?;
+    // SAFETY: an aligned word of a map value.
+    tuple.ifindex = unsafe { endpoint.read_volatile() };
+    // Records of their own: `from_ns` has seen these fragments, or the packet that the kernel made them of.
+    complete_tuple(skb, tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), l3)?;
+    match slot_of::<false>(tuple) {
+        0 => Err(DropReason::Untranslated),
+        slot => Ok(slot),
+    }
 }

@@ -12,7 +12,7 @@ use forwarder_common::{
     },
 };
 
-use super::{ethertype, fast, handshake, icmp_error, tail_call, unusual, validate, whole, wire_size};
+use super::{ethertype, fast, fragments, handshake, icmp_error, tail_call, validate, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -73,7 +73,7 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
     match outbound(&bytes, &ip) {
         Ok(l4) => with_ports(skb, &bytes, &ip, &l4),
         Err(DropReason::IcmpType) => icmp_error::outbound(skb, &ip),
-        Err(reason) => unusual::outbound(skb, &ip, reason),
+        Err(reason) => fragments::outbound(skb, &ip, reason),
     }
 }
 
@@ -207,7 +207,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     if now.wrapping_sub(checked) > config.hz {
         // A SYN that is repeated after a second comes here.
         clamp(skb, tuple, l4, hit);
-        return unusual::reroute(skb, tuple, hit.index, l4.tcp_flags);
+        return fragments::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
     if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
         return punt(skb, PuntReason::TooBig);

@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fast, handshake, icmp_error, protocol, tail_call, unusual, validate, vlan, whole, wire_size};
+use super::{NO_HEADER, fast, fragments, handshake, icmp_error, protocol, tail_call, validate, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
@@ -60,7 +60,7 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
     let l4 = match l4::parse(&bytes, &ip) {
         Ok(l4) => l4,
-        Err(DropReason::Fragment | DropReason::Protocol) => return unusual::inbound::<L3>(skb, &ip),
+        Err(DropReason::Fragment | DropReason::Protocol) => return fragments::inbound::<L3>(skb, &ip),
         Err(DropReason::IcmpType) => return icmp_error::inbound(skb, L3),
         Err(_) => return strange(skb, L3, &ip),
     };

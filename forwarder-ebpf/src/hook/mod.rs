@@ -2,6 +2,7 @@
 
 mod address_only;
 mod fast;
+mod fragment_records;
 mod fragments;
 mod from_ns;
 mod from_uplink;
@@ -10,7 +11,6 @@ mod icmp_error;
 mod send;
 mod to_network;
 mod to_uplink;
-mod unusual;
 pub(crate) mod validate;
 mod verify_checksum;
 mod vlan;

@@ -1,4 +1,4 @@
-//! Translates and sends a packet whose flow was found by other means than ports of its own: see [`super::unusual`]; an ICMP error
+//! Translates and sends a packet whose flow was found by other means than ports of its own: see [`super::fragments`]; an ICMP error
 //! is sent from here too.
 //!
 //! In steps that are global functions: the verifier looks at each once, each has a stack of its own, and the programs stay small.

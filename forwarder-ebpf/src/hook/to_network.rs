@@ -14,8 +14,8 @@ use forwarder_common::{
 
 use super::{
     ethertype,
-    fragments::fwd_fragment_judge,
-    unusual::{code, fwd_recognise, slot_of},
+    fragment_records::fwd_fragment_judge,
+    fragments::{code, fwd_complete_tuple, slot_of},
 };
 use crate::{
     apply::Action,
@@ -76,7 +76,7 @@ fn judge(skb: Skb, ingress: u32) -> u32 {
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);
-    if code(fwd_recognise(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
+    if code(fwd_complete_tuple(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
         return OF_NONE;
     }
     let sent = seen.answer(host_veth);

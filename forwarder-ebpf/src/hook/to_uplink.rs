@@ -14,7 +14,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fast, fragments, icmp_error, protocol, tail_call, unusual, vlan};
+use super::{NO_HEADER, fast, fragments, icmp_error, protocol, tail_call, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -73,7 +73,7 @@ pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
         Ok(None) => LEFT_ALONE,
         Ok(Some(reason)) => Verdict::Punted(reason).code(),
         Err(DropReason::IcmpType) => icmp_error::forwarded(skb, L3),
-        Err(DropReason::Fragment | DropReason::Protocol) => unusual::departing::<L3>(skb),
+        Err(DropReason::Fragment | DropReason::Protocol) => fragments::departing::<L3>(skb),
         Err(reason) => Verdict::Dropped(reason).code(),
     };
     counted(skb, L3, code)
@@ -191,7 +191,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         slot = resolved.value();
     }
     // The other fragments must find it.
-    if ip.fragment && fragments::fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
+    if ip.fragment && fragment_records::fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
         return Err(DropReason::FragmentOverlap);
     }
     let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Contended)?;
@@ -217,7 +217,7 @@ pub(super) fn host_has_flows() -> bool {
 /// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
 #[inline(always)]
 fn host_flow(tuple: &Tuple) -> u32 {
-    if host_has_flows() { unusual::slot_of::<false>(tuple) } else { 0 }
+    if host_has_flows() { fragments::slot_of::<false>(tuple) } else { 0 }
 }
 
 /// Whether the reply to a host's packet is claimed by a flow: 1 if so.
