@@ -1,7 +1,7 @@
 //! The records of packets that come in fragments; what is decided about them stands in [`forwarder_common::fragment`].
 //!
-//! A bucket is locked while a CPU works on it, so fragments of one packet on two CPUs are judged one after the other. A first
-//! fragment that is still being judged on one CPU is not known yet on another: a later one there is dropped, as if it had come
+//! A bucket is locked while a CPU works on it, so fragments of one packet on two CPUs are checked one after the other. A first
+//! fragment that is still being checked on one CPU is not known yet on another: a later one there is dropped, as if it had come
 //! before.
 
 use core::ffi::c_void;
@@ -81,24 +81,24 @@ pub(super) fn ports(ip: &ipv4::Header, ifindex: u32) -> Result<[[u8; 2]; 2], Dro
     ports.ok_or(DropReason::FragmentUnknown)
 }
 
-/// Judges a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network header is at
+/// Checks a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network header is at
 /// `l3`. Returns the code of the reason to
 /// drop it, or 0.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_fragment_judge(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
+pub(super) extern "C" fn fwd_fragment_check(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return DropReason::Contended as u32 };
-    match judge(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
+    match check(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
         Ok(()) => 0,
         Err(reason) => reason as u32,
     }
 }
 
 #[inline(always)]
-fn judge(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
+fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
     let ip = ipv4::parse(&skb.headers(), l3)?;
     // Without ports, the addresses of each fragment tell all: nothing needs to be remembered.
     if !ip.fragment || !has_ports(ip.proto) {

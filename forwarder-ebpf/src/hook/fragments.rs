@@ -18,7 +18,7 @@ use forwarder_common::{
 
 use super::{
     address_only,
-    fragment_records::{self, fwd_fragment_judge},
+    fragment_records::{self, fwd_fragment_check},
     from_ns, from_uplink, l3_off, send,
     to_uplink::{self, LEFT_ALONE},
     whole,
@@ -123,11 +123,11 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
             resolved = route::refresh(skb, &tuple, resolved.value(), now(), tcp_flags);
         }
         if resolved.what() != Resolved::FLOW {
-            return from_ns::not_outside(skb, resolved);
+            return from_ns::deliver_or_refuse(skb, resolved);
         }
         slot = resolved.value();
     }
-    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
+    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
         0 => send::outbound(skb, slot, store::matches::<false>(slot, &tuple)),
         code => {
             from_ns::count_here(skb, code);
@@ -141,7 +141,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
 pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
     let resolved = route::refresh(skb, tuple, slot, now(), tcp_flags);
     if resolved.what() != Resolved::FLOW {
-        return from_ns::not_outside(skb, resolved);
+        return from_ns::deliver_or_refuse(skb, resolved);
     }
     send::outbound(skb, resolved.value(), store::matches::<false>(resolved.value(), tuple))
 }
@@ -177,7 +177,7 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if ip.len != ipv4::MIN_LEN && from_uplink::source_routed(skb, L3) {
         return from_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
-    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
         0 => send::inbound(skb, L3, slot, store::matches::<true>(slot, &tuple)),
         code => refused(skb, L3, code),
     }
@@ -207,7 +207,7 @@ pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
     if slot & REFUSED != 0 {
         return code(slot);
     }
-    match fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
+    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
         0 => send::departing(skb, L3, slot, store::matches::<false>(slot, &tuple)),
         code => code,
     }

@@ -139,7 +139,7 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
         }
         let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
         if resolved.what() != Resolved::FLOW {
-            return not_outside(skb, resolved);
+            return deliver_or_refuse(skb, resolved);
         }
         slot = resolved.value();
         word = store::matches::<false>(slot, &tuple);
@@ -153,21 +153,21 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
 /// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
 #[inline(always)]
 pub(super) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: u32) -> Action {
-    not_outside(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), reason, 0))
+    deliver_or_refuse(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), reason, 0))
 }
 
 /// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
 #[inline(always)]
-pub(super) fn not_outside(skb: Skb, resolved: Resolved) -> Action {
+pub(super) fn deliver_or_refuse(skb: Skb, resolved: Resolved) -> Action {
     if resolved.what() == Resolved::PEER {
         return deliver(skb, resolved.value());
     }
-    stays(skb, resolved.value())
+    refuse(skb, resolved.value())
 }
 
 /// What is not sent at all, for the reason with this code: punted or dropped.
 #[inline(always)]
-pub(super) fn stays(skb: Skb, code: u32) -> Action {
+pub(super) fn refuse(skb: Skb, code: u32) -> Action {
     if is_drop(code) { counted(skb, code) } else { punt_code(skb, code) }
 }
 

@@ -62,10 +62,10 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
         Ok(l4) => l4,
         Err(DropReason::Fragment | DropReason::Protocol) => return fragments::inbound::<L3>(skb, &ip),
         Err(DropReason::IcmpType) => return icmp_error::inbound(skb, L3),
-        Err(_) => return strange(skb, L3, &ip),
+        Err(_) => return of_no_flow(skb, L3, &ip),
     };
     if !may_be_reply(&l4) {
-        return strange(skb, L3, &ip);
+        return of_no_flow(skb, L3, &ip);
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = store::hash(&tuple);
@@ -102,9 +102,9 @@ fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
     }
 }
 
-/// A packet of no flow: the host's, which judges it for itself, unless the host would take it for a namespace's.
+/// A packet of no flow: the host's, which decides for itself, unless the host would take it for a namespace's.
 #[inline(always)]
-fn strange(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
+fn of_no_flow(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
     if in_fwd_network(ip.src) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
 }
 
@@ -141,7 +141,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     if !whole(skb, ip) {
         return drop(skb, ip.off, DropReason::Malformed);
     }
-    // The host judges for itself.
+    // The host decides for itself.
     if ip.len != ipv4::MIN_LEN && hit.out_if != 0 && source_routed(skb, L3) {
         return drop(skb, L3, DropReason::SourceRoute);
     }

@@ -43,7 +43,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
     let code = translate(skb, L3_OFF, slot, word, OUT);
     if code != Verdict::Forwarded.code() {
-        return from_ns::stays(skb, code);
+        return from_ns::refuse(skb, code);
     }
     Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, word, code | NOTED))
 }
@@ -93,10 +93,10 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
     Amount { packets: segments, bytes: bytes.wrapping_add(segments.wrapping_sub(1).wrapping_mul(headers)) }
 }
 
-/// Judges the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
+/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, slot: u32, word: u32, way: u32) -> u32 {
-    let code = fwd_judge(skb.ptr(), l3 as u32, slot, word, way);
+    let code = fwd_decide(skb.ptr(), l3 as u32, slot, word, way);
     if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
         return code;
     }
@@ -122,24 +122,24 @@ extern "C" fn fwd_translation(slot: u32, word: u32, way: u32) -> u64 {
     u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
 }
 
-/// Judges the packet. Returns the code of the verdict.
+/// Decides what becomes of the packet. Returns the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_judge(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
         return Verdict::Dropped(DropReason::Truncated).code();
     };
     let Some(hit) = flow(slot, word, way) else { return Verdict::Dropped(DropReason::Contended).code() };
-    judge(skb, &ip, &hit, way)
+    decide(skb, &ip, &hit, way)
 }
 
 /// What becomes of a packet: the code of the verdict.
 #[inline(always)]
-fn judge(skb: Skb, ip: &ipv4::Header, hit: &Hit, way: u32) -> u32 {
+fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, way: u32) -> u32 {
     if way != FORWARDED {
         let otherwise = if way == IN { Verdict::Delivered } else { Verdict::Forwarded };
-        return kept(skb, ip, hit).unwrap_or(otherwise.code());
+        return punt_reason(skb, ip, hit).unwrap_or(otherwise.code());
     }
     if hit.out_if != skb.ifindex() {
         return Verdict::Dropped(DropReason::RouteNotViaUplink).code();
@@ -151,7 +151,7 @@ fn judge(skb: Skb, ip: &ipv4::Header, hit: &Hit, way: u32) -> u32 {
 
 /// The code of the reason for which a packet is left to the kernel.
 #[inline(always)]
-fn kept(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<u32> {
+fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<u32> {
     let size = match skb.gso_size() {
         0 => ip.total_len.into(),
         segment => segment.wrapping_add(fwd_repeated(skb.ptr(), ip.off as u32)),

@@ -14,7 +14,7 @@ use forwarder_common::{
 
 use super::{
     ethertype,
-    fragment_records::fwd_fragment_judge,
+    fragment_records::fwd_fragment_check,
     fragments::{code, fwd_complete_tuple, slot_of},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     if ingress == 0 || is_own(ingress, skb.ifindex()) {
         return Action::NEXT;
     }
-    let code = match judge(skb, ingress) {
+    let code = match classify(skb, ingress) {
         OF_A_FLOW => return Action::NEXT,
         OF_NONE if NETWORKS.get_ptr(&ingress).is_some() => Verdict::Dropped(DropReason::OtherNetwork).code(),
         OF_NONE => Verdict::Dropped(DropReason::FromOtherInterface).code(),
@@ -58,13 +58,13 @@ fn is_own(ingress: u32, network: u32) -> bool {
     (unsafe { (*endpoint).network }) == network
 }
 
-/// What [`judge`] says besides the code of a reason.
+/// What [`classify`] says besides the code of a reason.
 const OF_A_FLOW: u32 = 0;
 const OF_NONE: u32 = u32::MAX;
 
 /// Whether the packet answers a flow that leaves by `ingress`: [`OF_A_FLOW`], [`OF_NONE`], or the code of the reason to drop the fragment.
 #[inline(always)]
-fn judge(skb: Skb, ingress: u32) -> u32 {
+fn classify(skb: Skb, ingress: u32) -> u32 {
     let bytes = skb.headers();
     if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
         return OF_NONE;
@@ -85,5 +85,5 @@ fn judge(skb: Skb, ingress: u32) -> u32 {
         Some(hit) if hit.out_if == ingress => {}
         _ => return OF_NONE,
     }
-    fwd_fragment_judge(skb.ptr(), &seen, network, ETHERNET)
+    fwd_fragment_check(skb.ptr(), &seen, network, ETHERNET)
 }

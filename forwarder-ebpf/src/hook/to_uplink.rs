@@ -191,7 +191,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         slot = resolved.value();
     }
     // The other fragments must find it.
-    if ip.fragment && fragment_records::fwd_fragment_judge(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
+    if ip.fragment && fragment_records::fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
         return Err(DropReason::FragmentOverlap);
     }
     let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Contended)?;
