@@ -4,6 +4,7 @@
 
 use crate::{
     abi::{Secret, Tuple},
+    direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -169,15 +170,15 @@ pub const fn tcp(word: u64) -> (u32, u8) {
 }
 
 /// Whether a segment with `flags` changes nothing about an established connection, where `seen` are the flags seen so far
-/// (one byte a direction, of which `own` is this one's: 0 or 1).
+/// (one byte a direction).
 #[inline(always)]
 #[must_use]
-pub const fn is_mere_data(flags: u8, seen: u64, own: u32) -> bool {
+pub const fn is_mere_data(flags: u8, seen: u64, direction: Direction) -> bool {
     const SPECIAL: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
-    let [out, back] = [seen as u8, (seen >> 8) as u8];
-    let before = if own == 0 { out } else { back };
+    let [outbound, inbound] = [seen as u8, (seen >> 8) as u8];
+    let before = if direction.is_inbound() { inbound } else { outbound };
     // Both FINs are for the slow path, and so is whatever follows one from outside: it may show that it was forged.
-    let ended = if own == 0 { out & back } else { back } & tcp_flag::FIN;
+    let ended = if direction.is_inbound() { inbound } else { outbound & inbound } & tcp_flag::FIN;
     // What it acknowledges was noted.
     flags & SPECIAL == 0 && flags & tcp_flag::ACK & !before == 0 && ended == 0
 }
@@ -342,16 +343,16 @@ mod tests {
         }
 
         #[test]
-        fn mere_data_changes_nothing(flags: u8, data: bool, out: u8, back: u8, own in 0u32..2) {
-            use crate::{abi::FlowState, flow::{self, Direction, TRACKED, Transition}};
+        fn mere_data_changes_nothing(flags: u8, data: bool, outbound: u8, inbound: u8, number in 0u32..2) {
+            use crate::{abi::FlowState, flow::{self, TRACKED, Transition}};
             // Of an established flow no reset was seen.
-            let (out, back) = (out & TRACKED & !tcp_flag::RST, back & TRACKED & !tcp_flag::RST);
-            if is_mere_data(flags, u64::from(out) | u64::from(back) << 8, own) {
-                let before = if own == 0 { out } else { back };
+            let (outbound, inbound) = (outbound & TRACKED & !tcp_flag::RST, inbound & TRACKED & !tcp_flag::RST);
+            let direction = Direction::of(number);
+            if is_mere_data(flags, u64::from(outbound) | u64::from(inbound) << 8, direction) {
+                let before = if direction.is_inbound() { inbound } else { outbound };
                 prop_assert_eq!(before | flags & TRACKED, before);
-                let direction = if own == 0 { Direction::Out } else { Direction::Back };
                 let segment = flow::Segment { flags, direction, data };
-                let what = flow::advance(FlowState::Established, [out, back], segment);
+                let what = flow::advance(FlowState::Established, [outbound, inbound], segment);
                 prop_assert_eq!(what, Transition::Stay);
             }
         }
@@ -360,10 +361,10 @@ mod tests {
     #[test]
     fn data_of_a_connection_is_mere_data() {
         let seen = u64::from(tcp_flag::SYN | tcp_flag::ACK) * 0x101;
-        assert!(is_mere_data(tcp_flag::ACK, seen, 0) && is_mere_data(0x18, seen, 1));
+        assert!(is_mere_data(tcp_flag::ACK, seen, Direction::Outbound) && is_mere_data(0x18, seen, Direction::Inbound));
         for flags in [tcp_flag::SYN, tcp_flag::FIN | tcp_flag::ACK, tcp_flag::RST] {
-            assert!(!is_mere_data(flags, seen, 0), "{flags}");
+            assert!(!is_mere_data(flags, seen, Direction::Outbound), "{flags}");
         }
-        assert!(!is_mere_data(tcp_flag::ACK, 0, 0), "the first acknowledgement");
+        assert!(!is_mere_data(tcp_flag::ACK, 0, Direction::Outbound), "the first acknowledgement");
     }
 }

@@ -13,6 +13,7 @@ pub mod abi;
 pub mod address_only;
 pub mod checksum;
 pub mod clamp;
+pub mod direction;
 pub mod flow;
 pub mod fragment;
 pub mod header_words;

@@ -3,6 +3,7 @@
 
 use crate::{
     address_only, checksum,
+    direction::Direction,
     wire::{
         icmp, ipv4,
         l4::{self, Proto},
@@ -16,6 +17,28 @@ pub enum Side {
     Source,
     /// Destination address and port: inbound.
     Destination,
+}
+
+impl Side {
+    /// The side of the namespace's end, in a packet that goes in `direction`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(direction: Direction) -> Self {
+        match direction {
+            Direction::Outbound => Self::Source,
+            Direction::Inbound => Self::Destination,
+        }
+    }
+
+    /// The other one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Source => Self::Destination,
+            Self::Destination => Self::Source,
+        }
+    }
 }
 
 /// What becomes of the TTL.

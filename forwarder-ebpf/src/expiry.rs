@@ -158,11 +158,11 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     // SAFETY: fields of an element of the map.
     let (word, last_seen, flags, number) = unsafe {
         let shared = &raw const (*slot).shared;
-        ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).out.tuple.proto)
+        ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).outbound.tuple.proto)
     };
     // SAFETY: as above; the reply's tuple is only compared.
     let (port_use, endpoint, uplink, reply) =
-        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).out.out_if, &(*slot).back.tuple) };
+        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).outbound.out_if, &(*slot).inbound.tuple) };
     let state = FlowState::of(word);
     let proto = match number {
         6 => Proto::Tcp,

@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
+    direction::Direction,
     validate::{is_martian_destination, is_martian_source},
     verdict::{DropReason, PuntReason, Verdict},
     wire::ipv4::is_multicast_or_broadcast,
@@ -135,7 +136,7 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u3
     if untranslatable == 0 {
         let hash = store::hash(tuple);
         if store::is_known(hash) {
-            let (slot, word) = store::indexed::<false>(tuple, hash);
+            let (slot, word) = store::indexed(Direction::Outbound, tuple, hash);
             if word != 0 {
                 return Resolved::new(Resolved::FLOW, slot);
             }
@@ -310,7 +311,9 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
     // SAFETY: as in `fwd_resolve`.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return GONE.0 };
-    let (Some(hit), Some(endpoint)) = (store::load::<false>(index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex)) else {
+    let (Some(hit), Some(endpoint)) =
+        (store::load(Direction::Outbound, index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex))
+    else {
         return GONE.0;
     };
     // SAFETY: as in `decide`.

@@ -258,9 +258,9 @@ pub const SLICE_LIMIT_NS: u64 = 200_000;
 #[repr(C, align(64))]
 pub struct FlowSlot {
     /// Namespace → outside.
-    pub out: FlowHalf,
+    pub outbound: FlowHalf,
     /// Outside → namespace.
-    pub back: FlowHalf,
+    pub inbound: FlowHalf,
     /// Both.
     pub shared: FlowShared,
 }

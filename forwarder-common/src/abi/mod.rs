@@ -11,6 +11,8 @@ mod latency;
 mod mapping;
 mod network;
 
+use crate::direction::Direction;
+
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, endpoint_flags, host_veth_place};
@@ -35,6 +37,29 @@ pub enum Hook {
     FromUplink = 1,
     /// `to_uplink`.
     ToUplink = 2,
+}
+
+impl Hook {
+    /// The hook with this number, where a function takes integers only.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        match number {
+            0 => Self::FromNs,
+            1 => Self::FromUplink,
+            _ => Self::ToUplink,
+        }
+    }
+
+    /// Which way packets of flows go here.
+    #[inline(always)]
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::FromNs | Self::ToUplink => Direction::Outbound,
+            Self::FromUplink => Direction::Inbound,
+        }
+    }
 }
 
 /// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.

@@ -55,12 +55,12 @@ pub const fn eviction_rank(state: FlowState, answered: bool, idle: u32) -> u32 {
     kind * KIND + rest
 }
 
-/// Whether a half-open flow with the TCP flags `back` of its answers is spared as long as there are others. Not for an endpoint that has
+/// Whether a half-open flow with the TCP flags `inbound` of its answers is spared as long as there are others. Not for an endpoint that has
 /// far more pending flows (`theirs`) than the newcomer's (`ours`): with an accomplice outside it could fill the table with them.
 #[inline(always)]
 #[must_use]
-pub const fn is_answered(back: u8, theirs: u32, ours: u32) -> bool {
-    back & tcp_flag::ACK != 0 && theirs as i32 <= ours.wrapping_mul(2).wrapping_add(64) as i32
+pub const fn is_answered(inbound: u8, theirs: u32, ours: u32) -> bool {
+    inbound & tcp_flag::ACK != 0 && theirs as i32 <= ours.wrapping_mul(2).wrapping_add(64) as i32
 }
 
 /// Whether a one-way flow of an endpoint that has `theirs` established ones makes room for one of an endpoint that has `ours`, when the

@@ -13,8 +13,10 @@
 //! it is back in the queue. Deletions from a hash and additions to a queue can fail since Linux 6.15, where a lock cannot be had in
 //! time: then the slot is *unfinished*, and still says what of its flow is left where.
 
-use super::Direction;
-use crate::abi::{FlowState, meta};
+use crate::{
+    abi::{FlowState, meta},
+    direction::Direction,
+};
 
 /// Bits of [`crate::abi::FlowShared::held`]: what is to be given back when the flow ends.
 pub mod held {
@@ -23,11 +25,11 @@ pub mod held {
     /// Of one direction: the cache entry for its tuple. It goes after the tuple.
     pub const CACHED: u32 = 1 << 1;
     /// Both of the outbound direction.
-    pub const OUT: u32 = TUPLE | CACHED;
+    pub const OUTBOUND: u32 = TUPLE | CACHED;
     /// Where the bits of the inbound direction begin.
-    pub const BACK_SHIFT: u32 = 2;
+    pub const INBOUND_SHIFT: u32 = 2;
     /// Both of the inbound direction.
-    pub const BACK: u32 = (TUPLE | CACHED) << BACK_SHIFT;
+    pub const INBOUND: u32 = (TUPLE | CACHED) << INBOUND_SHIFT;
     /// A flow's part in the use of its port (`PORT_USE`).
     pub const PORT: u32 = 1 << 4;
     /// The mapping that ends with the flow (`MAPPINGS`, `EXTERNAL`), and the port.
@@ -43,10 +45,10 @@ pub trait Slot {
     /// Notes what is held; only the slot's owner does.
     fn hold(&self, held: u32);
     /// Puts one of its tuples into the index, with a cache entry, unless it is there.
-    fn insert(&self, way: Direction) -> bool;
+    fn insert(&self, direction: Direction) -> bool;
     /// Takes one of its tuples out of the index, and then its cache entry, of both what `what` says ([`held::TUPLE`], [`held::CACHED`]); what is
     /// left.
-    fn remove(&self, way: Direction, what: u32) -> u32;
+    fn remove(&self, direction: Direction, what: u32) -> u32;
     /// Gives [`held::PORT`] and [`held::MAPPING`] back; what of them is left.
     fn release(&self, held: u32) -> u32;
     /// Puts it at the end of the queue of free slots.
@@ -73,11 +75,11 @@ const fn ending(word: u32) -> u32 {
 pub fn publish(slot: &impl Slot, word: u32) -> bool {
     let opening = in_state(word, FlowState::Opening);
     slot.replace(word, opening);
-    if !slot.insert(Direction::Out) {
+    if !slot.insert(Direction::Outbound) {
         abandon(slot, opening);
         return false;
     }
-    slot.hold(slot.held() | held::OUT);
+    slot.hold(slot.held() | held::OUTBOUND);
     // Counted first: once the flow can be ended, its end is taken off.
     slot.count(FlowState::Opening, FlowState::HalfOpen);
     slot.replace(opening, in_state(word, FlowState::HalfOpen));
@@ -119,9 +121,9 @@ pub fn resume(slot: &impl Slot, word: u32) -> bool {
 #[inline(always)]
 fn finish(slot: &impl Slot, word: u32) {
     let held = slot.held();
-    let out = slot.remove(Direction::Out, held & held::OUT);
-    let back = slot.remove(Direction::Back, (held & held::BACK) >> held::BACK_SHIFT);
-    let mut held = held & !(held::OUT | held::BACK) | out | back << held::BACK_SHIFT;
+    let outbound = slot.remove(Direction::Outbound, held & held::OUTBOUND);
+    let inbound = slot.remove(Direction::Inbound, (held & held::INBOUND) >> held::INBOUND_SHIFT);
+    let mut held = held & !(held::OUTBOUND | held::INBOUND) | outbound | inbound << held::INBOUND_SHIFT;
     let port = held & (held::PORT | held::MAPPING);
     if port != 0 {
         held = held & !port | slot.release(port);

@@ -4,7 +4,7 @@
 //! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
 
 use aya_ebpf::bindings::__sk_buff;
-use forwarder_common::{abi::Tuple, verdict::DropReason, wire::l4::has_ports};
+use forwarder_common::{abi::Tuple, direction::Direction, verdict::DropReason, wire::l4::has_ports};
 
 use crate::flow::{
     port::{self, fwd_port_claim},
@@ -81,7 +81,7 @@ fn publish(tuple: &Tuple, index: u32, word: u32) -> u64 {
         return index.into();
     }
     // Another CPU made this flow meanwhile: theirs counts.
-    match store::indexed::<false>(tuple, store::hash(tuple)) {
+    match store::indexed(Direction::Outbound, tuple, store::hash(tuple)) {
         (_, 0) => FAILED | DropReason::Contended as u64,
         (theirs, _) => theirs.into(),
     }

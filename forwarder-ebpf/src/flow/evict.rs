@@ -95,7 +95,7 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
         let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
         let shared = &raw const (*slot).shared;
         let word = (&raw const (*shared).meta).read_volatile();
-        let (last_seen, counters, [_, back]) = ((*shared).last_seen, (*shared).counters, (*shared).tcp_flags);
+        let (last_seen, counters, [_, inbound]) = ((*shared).last_seen, (*shared).counters, (*shared).tcp_flags);
         let (ours, own) = ((*search).counters, (*search).own);
         let goes = if (*search).one_way == 0 {
             has_to_go(word, counters, ours, own)
@@ -105,7 +105,7 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
         if !goes {
             return 0;
         }
-        let answered = is_answered(back, if counters == ours { own } else { pending(counters) }, own);
+        let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
         let rank = eviction_rank(FlowState::of(word), answered, (*search).now.wrapping_sub(last_seen));
         if rank <= (*search).rank {
             (*search).rank = rank;

@@ -3,7 +3,8 @@
 
 use forwarder_common::{
     abi::{FlowShared, FlowState, flow_kind},
-    flow::{self, Direction, Segment, Standing, TRACKED, Transition},
+    direction::Direction,
+    flow::{self, Segment, Standing, TRACKED, Transition},
     wire::{
         ipv4,
         l4::{self, Proto, tcp_flag},
@@ -13,16 +14,19 @@ use forwarder_common::{
 use crate::{
     atomic::{add64, fetch_add32, replace32},
     count::Amount,
-    flow::{now, store::Hit},
+    flow::{
+        now,
+        store::{self, Hit},
+    },
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
 };
 
 /// Notes a packet at its flow: counters, time, TCP flags, and what follows from them.
 #[inline(always)]
-pub(crate) fn touch<const BACK: bool>(hit: &Hit, ip: &ipv4::Header, l4: &l4::Header, amount: Amount) {
+pub(crate) fn touch(direction: Direction, hit: &Hit, ip: &ipv4::Header, l4: &l4::Header, amount: Amount) {
     let data = amount.bytes > ip.len.wrapping_add(l4.len) as u32;
     let what =
-        l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | if BACK { BACKWARD } else { 0 } | if data { DATA } else { 0 };
+        l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | (direction as u32) << DIRECTION | if data { DATA } else { 0 };
     let transition = fwd_flow_touch(hit.index, hit.meta, what, amount.packets, amount.bytes);
     if transition != STAY {
         fwd_flow_advance(hit.index, hit.meta, transition);
@@ -30,39 +34,38 @@ pub(crate) fn touch<const BACK: bool>(hit: &Hit, ip: &ipv4::Header, l4: &l4::Hea
 }
 
 /// Notes a packet at the flow in slot `index`, whose word was `word`. In `what` are the protocol, above it the flags of a segment, and above
-/// them whether it came back, and whether it has a payload. Returns the number of the [`Transition`] that follows.
+/// them its direction, and whether it has a payload. Returns the number of the [`Transition`] that follows.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, bytes: u32) -> u32 {
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return STAY };
-    let (proto, flags, back, data, now) =
-        (what as u8, (what >> 8) as u8, what & BACKWARD != 0, what & DATA != 0, now());
+    let (proto, flags, data, now) = (what as u8, (what >> 8) as u8, what & DATA != 0, now());
+    let direction = Direction::of(what >> DIRECTION & 1);
     // SAFETY: fields of an element of the map; each flags byte is written by its own direction only, the time by whoever is later.
     let seen = unsafe {
-        let half = if back { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let half = store::half(slot, direction);
         add64(&raw mut (*half).packets, packets.into());
         add64(&raw mut (*half).bytes, bytes.into());
         let last_seen = &raw mut (*slot).shared.last_seen;
         if last_seen.read_volatile() != now {
             last_seen.write_volatile(now);
         }
-        if proto == Proto::Tcp as u8 { see(&raw mut (*slot).shared, flags, back) } else { [0, 0] }
+        if proto == Proto::Tcp as u8 { see(&raw mut (*slot).shared, flags, direction) } else { [0, 0] }
     };
     if proto == Proto::Tcp as u8 {
-        let direction = if back { Direction::Back } else { Direction::Out };
         flow::advance(FlowState::of(word), seen, Segment { flags, direction, data }) as u32
     } else if word & 0xff == FlowState::Established as u32 {
         STAY
     } else {
-        fwd_flow_progress(index, word, now, back.into())
+        fwd_flow_progress(index, word, now, direction as u32)
     }
 }
 
 const STAY: u32 = Transition::Stay as u32;
 /// Bits of what [`fwd_flow_touch`] is told.
-const BACKWARD: u32 = 1 << 16;
+const DIRECTION: u32 = 16;
 const DATA: u32 = 1 << 17;
 
 /// Or-s the flags of a segment into those of its direction; returns both directions'.
@@ -70,39 +73,38 @@ const DATA: u32 = 1 << 17;
 /// # Safety
 /// `shared` points into a slot.
 #[inline(always)]
-unsafe fn see(shared: *mut FlowShared, flags: u8, back: bool) -> [u8; 2] {
+unsafe fn see(shared: *mut FlowShared, flags: u8, direction: Direction) -> [u8; 2] {
     // SAFETY: the caller's promise.
     unsafe {
         let both = (&raw mut (*shared).tcp_flags).cast::<u8>();
-        let (out, theirs) = (both.read_volatile(), both.add(1).read_volatile());
-        let (before, own) = if back { (theirs, both.add(1)) } else { (out, both) };
+        let (outbound, inbound) = (both.read_volatile(), both.add(1).read_volatile());
+        let (before, own) = if direction.is_inbound() { (inbound, both.add(1)) } else { (outbound, both) };
         let after = before | flags & TRACKED;
         if after != before {
             own.write_volatile(after);
         }
-        if back { [out, after] } else { [after, theirs] }
+        if direction.is_inbound() { [outbound, after] } else { [after, inbound] }
     }
 }
 
-/// What a packet does to the flow in slot `index`, which is not TCP and whose word is `word`; `back` is not 0 if it came back. Returns the
+/// What a packet does to the flow in slot `index`, which is not TCP and whose word is `word`; it goes in `direction`. Returns the
 /// number of a [`Transition`].
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_flow_progress(index: u32, word: u32, now: u32, back: u32) -> u32 {
+extern "C" fn fwd_flow_progress(index: u32, word: u32, now: u32, direction: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(index), config()) else { return 0 };
     // SAFETY: fields of the slot.
     let (packets, created, kind) = unsafe {
-        let (out, back) = (&raw const (*slot).out.packets, &raw const (*slot).back.packets);
-        ([out.read_volatile(), back.read_volatile()], (*slot).shared.created, (*slot).shared.kind)
+        let (outbound, inbound) = (&raw const (*slot).outbound.packets, &raw const (*slot).inbound.packets);
+        ([outbound.read_volatile(), inbound.read_volatile()], (*slot).shared.created, (*slot).shared.kind)
     };
     // What strangers send to an open port is no conversation before the endpoint answers.
     let answered = kind != flow_kind::INBOUND || packets[0] != 0;
     let standing =
         if answered { flow::standing(packets, now.wrapping_sub(created), config.hz) } else { Standing::Unproven };
-    let (state, direction) = (FlowState::of(word), if back == 0 { Direction::Out } else { Direction::Back });
-    flow::progress(state, direction, standing) as u32
+    flow::progress(FlowState::of(word), Direction::of(direction), standing) as u32
 }
 
 /// Counts that a flow of the endpoint with block `counters` went from the state in one word to that in another. Returns 0.
@@ -198,8 +200,8 @@ extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
         } else if transition == Transition::Revive as u32 || transition == Transition::Continue as u32 {
             let forged =
                 if transition == Transition::Revive as u32 { tcp_flag::RST } else { tcp_flag::RST | tcp_flag::FIN };
-            let back = flags.cast::<u8>().add(1);
-            back.write_volatile(back.read_volatile() & !forged);
+            let inbound = flags.cast::<u8>().add(1);
+            inbound.write_volatile(inbound.read_volatile() & !forged);
         }
     }
     1

@@ -11,6 +11,7 @@
 use aya_ebpf::bindings::{__sk_buff, BPF_NOEXIST};
 use forwarder_common::{
     abi::{External, FlowState, Internal, Mapping, PortUse, SLOT_NONE, Tuple, endpoint_flags, port_use},
+    direction::Direction,
     flow::slot::held,
     ports,
     wire::l4::{Proto, tcp_flag},
@@ -209,7 +210,7 @@ fn mapped_port(internal: &Internal) -> u32 {
 fn internal(index: u32) -> Option<Internal> {
     let slot = FLOW_SLOTS.get_ptr(index)?;
     // SAFETY: the outbound half was filled by this CPU, and nobody else writes it.
-    let out = unsafe { &(*slot).out };
+    let out = unsafe { &(*slot).outbound };
     Some(Internal {
         addr: out.tuple.saddr,
         nat_addr: out.addr,
@@ -269,11 +270,11 @@ pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
     // SAFETY: fields of the slot.
     unsafe {
         let mapped = kind == u32::from(port_use::MAPPING) || (*slot).shared.port_use == port_use::MAPPING;
-        let (back, counted) = (&raw const (*slot).back.tuple, (*slot).shared.port_use != port_use::BY_TUPLE);
+        let (inbound, counted) = (&raw const (*slot).inbound.tuple, (*slot).shared.port_use != port_use::BY_TUPLE);
         if mapped {
-            counted && (*back).dport == reply.dport && (*back).proto == reply.proto
+            counted && (*inbound).dport == reply.dport && (*inbound).proto == reply.proto
         } else {
-            store::same(back, reply)
+            store::same(inbound, reply)
         }
     }
 }
@@ -321,11 +322,11 @@ pub(crate) fn unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
 extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
     // SAFETY: as in `fwd_unsolicited`.
     let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
-    if store::matches::<true>(slot, tuple) != 0 {
+    if store::matches(Direction::Inbound, slot, tuple) != 0 {
         return slot;
     }
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.
-    let word = store::matches::<false>(slot, unsafe { &*out });
+    let word = store::matches(Direction::Outbound, slot, unsafe { &*out });
     if FlowState::of(word) as u8 == FlowState::HalfOpen as u8 {
         slot::fwd_flow_end(slot, word);
     }

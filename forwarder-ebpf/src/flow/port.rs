@@ -30,7 +30,7 @@ pub(super) const SHORT: u32 = 1;
 pub(super) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
     let (Some(opening), Some(slot)) = (OPENING.get_ptr(0), FLOW_SLOTS.get_ptr(index)) else { return 0 };
     // SAFETY: this CPU's element, and the slot that it is filling.
-    let (opening, proto, port) = unsafe { (&*opening, (*slot).out.tuple.proto, (*slot).out.tuple.sport) };
+    let (opening, proto, port) = unsafe { (&*opening, (*slot).outbound.tuple.proto, (*slot).outbound.tuple.sport) };
     let port = u16::from_be_bytes(port);
     if !has_ports(proto) {
         return claim_address_only(index);
@@ -122,7 +122,7 @@ extern "C" fn fwd_port_publish(skb: *mut __sk_buff, index: u32, taken: u32) -> u
     }
     // Another CPU has mapped the socket meanwhile: theirs counts.
     let Some(reply) = reply(index, port) else { return 0 };
-    if !give_back(index, reply, held::BACK | held::PORT) {
+    if !give_back(index, reply, held::INBOUND | held::PORT) {
         return 0;
     }
     let found = fwd_mapping_claim(skb, index);
@@ -145,10 +145,10 @@ extern "C" fn fwd_port_hold(index: u32, taken: u32) -> u32 {
     let counted = if kind == u32::from(port_use::BY_TUPLE) { 0 } else { held::PORT };
     // SAFETY: nobody else reads or writes a slot that is being made.
     unsafe {
-        (*slot).back.tuple = *reply;
-        (*slot).out.port = reply.dport;
+        (*slot).inbound.tuple = *reply;
+        (*slot).outbound.port = reply.dport;
         (*slot).shared.port_use = kind as u8;
-        (*slot).shared.held = held::BACK | counted;
+        (*slot).shared.held = held::INBOUND | counted;
     }
     CLAIMED | u32::from(port)
 }
@@ -157,7 +157,7 @@ extern "C" fn fwd_port_hold(index: u32, taken: u32) -> u32 {
 /// result is false, and no flow is to be made of it.
 #[inline(always)]
 fn give_back(index: u32, reply: &Tuple, held: u32) -> bool {
-    let tuple = store::remove(reply, index, (held & held::BACK) >> held::BACK_SHIFT) << held::BACK_SHIFT;
+    let tuple = store::remove(reply, index, (held & held::INBOUND) >> held::INBOUND_SHIFT) << held::INBOUND_SHIFT;
     let port = mapping::fwd_port_release(held::PORT, reply.proto.into(), u16::from_be_bytes(reply.dport).into());
     let left = tuple | port;
     if left == 0 {
@@ -166,7 +166,7 @@ fn give_back(index: u32, reply: &Tuple, held: u32) -> bool {
     if let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) {
         // SAFETY: as in `claimed`.
         unsafe {
-            (*slot).back.tuple = *reply;
+            (*slot).inbound.tuple = *reply;
             (*slot).shared.held = left;
         }
     }

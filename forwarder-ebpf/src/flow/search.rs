@@ -89,7 +89,7 @@ pub(super) extern "C" fn fwd_port_search(skb: *mut __sk_buff, index: u32, kind: 
         return 0;
     };
     // SAFETY: this CPU's element, and the slot that it is filling.
-    let (opening, tuple) = unsafe { (&*opening, &(*slot).out.tuple) };
+    let (opening, tuple) = unsafe { (&*opening, &(*slot).outbound.tuple) };
     let (seed, port) = (config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1), u16::from_be_bytes(tuple.sport));
     let spread = store::hash(tuple) ^ config.seed;
     let is_port = tuple.proto == Proto::Tcp as u8 || tuple.proto == Proto::Udp as u8;
@@ -272,7 +272,7 @@ pub(super) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
 pub(super) fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
     let (slot, scratch) = (FLOW_SLOTS.get_ptr(index)?, REPLY.get_ptr_mut(0)?);
     // SAFETY: the outbound half was filled, on this CPU, and nobody else writes it.
-    let out = unsafe { &(*slot).out };
+    let out = unsafe { &(*slot).outbound };
     let reply = outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes());
     // SAFETY: this CPU's element, which lives as long as the programs.
     unsafe {

@@ -2,10 +2,8 @@
 
 use forwarder_common::{
     abi::{FlowSlot, FlowState, flow_kind},
-    flow::{
-        Direction,
-        slot::{self, Slot},
-    },
+    direction::Direction,
+    flow::slot::{self, Slot},
     wire::l4::has_ports,
 };
 
@@ -49,18 +47,18 @@ impl Slot for At {
     }
 
     #[inline(always)]
-    fn insert(&self, way: Direction) -> bool {
-        store::insert(self.tuple(way), self.index)
+    fn insert(&self, direction: Direction) -> bool {
+        store::insert(self.tuple(direction), self.index)
     }
 
     #[inline(always)]
-    fn remove(&self, way: Direction, what: u32) -> u32 {
-        store::remove(self.tuple(way), self.index, what)
+    fn remove(&self, direction: Direction, what: u32) -> u32 {
+        store::remove(self.tuple(direction), self.index, what)
     }
 
     #[inline(always)]
     fn release(&self, held: u32) -> u32 {
-        let reply = self.tuple(Direction::Back);
+        let reply = self.tuple(Direction::Inbound);
         mapping::fwd_port_release(held, reply.proto.into(), u16::from_be_bytes(reply.dport).into())
     }
 
@@ -73,8 +71,8 @@ impl Slot for At {
     fn count(&self, from: FlowState, to: FlowState) {
         // SAFETY: the fields of a flow that its maker, or who ends it, counts.
         let (counters, kind, proto) = unsafe {
-            let FlowSlot { out, shared, .. } = &*self.slot;
-            (shared.counters, shared.kind, out.tuple.proto)
+            let FlowSlot { outbound, shared, .. } = &*self.slot;
+            (shared.counters, shared.kind, outbound.tuple.proto)
         };
         life::fwd_count_states(counters, from as u32, to as u32);
         let (begins, ends) = (matches!(from, FlowState::Opening), matches!(to, FlowState::Free));
@@ -97,12 +95,12 @@ impl Slot for At {
 impl At {
     /// One of its tuples. Not copied: the stack is short.
     #[inline(always)]
-    fn tuple(&self, way: Direction) -> &'static forwarder_common::abi::Tuple {
+    fn tuple(&self, direction: Direction) -> &'static forwarder_common::abi::Tuple {
         // SAFETY: elements of the map are never unmapped, and the tuples of a slot that is made or ends stand still.
         unsafe {
-            match way {
-                Direction::Out => &(*self.slot).out.tuple,
-                Direction::Back => &(*self.slot).back.tuple,
+            match direction {
+                Direction::Outbound => &(*self.slot).outbound.tuple,
+                Direction::Inbound => &(*self.slot).inbound.tuple,
             }
         }
     }

@@ -10,6 +10,7 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
+    direction::Direction,
     flow::{
         self,
         cache::{self, Bucket as _},
@@ -73,42 +74,34 @@ pub(crate) fn is_known(hash: u32) -> bool {
     first | second != SLOT_NONE || cache::overflows(bucket)
 }
 
-/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, which has `hash`, and the flow's word, as far as the flow cache tells; the
+/// The slot of which this direction is `tuple`, which has `hash`, and the flow's word, as far as the flow cache tells; the
 /// word is 0 if they do not.
 #[inline(always)]
-pub(crate) fn find_cached<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
+pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     if first != SLOT_NONE {
-        let word = matches::<BACK>(first, tuple);
+        let word = matches(direction, first, tuple);
         if word != 0 {
             return (first, word);
         }
     }
     // Slot 0 is never used.
-    (second, matches::<BACK>(second, tuple))
+    (second, matches(direction, second, tuple))
 }
 
 /// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each word.
 #[inline(always)]
-pub(crate) fn find_cached_once<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
-    let found = if BACK { fwd_find_cached_back(tuple, hash) } else { fwd_find_cached_out(tuple, hash) };
+pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let found = fwd_find_cached(tuple, hash, direction as u32);
     (found as u32, (found >> 32) as u32)
 }
 
-/// [`find_cached`] for an outbound tuple, the word in the high half.
+/// [`find_cached`] as a global function, the word in the high half.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_find_cached_out(tuple: *const Tuple, hash: u32) -> u64 {
+extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached::<false>(tuple, hash)))
-}
-
-/// [`find_cached`] for an inbound tuple.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_find_cached_back(tuple: *const Tuple, hash: u32) -> u64 {
-    // SAFETY: as in `fwd_find_cached_out`.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached::<true>(tuple, hash)))
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
 }
 
 /// A slot, and its word in the high half.
@@ -119,35 +112,27 @@ fn packed((slot, word): (u32, u32)) -> u64 {
 
 /// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
 #[inline(always)]
-pub(crate) fn indexed<const BACK: bool>(tuple: &Tuple, hash: u32) -> (u32, u32) {
-    let found = if BACK { fwd_indexed_back(tuple, hash) } else { fwd_indexed_out(tuple, hash) };
+pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
+    let found = fwd_indexed(tuple, hash, direction as u32);
     (found as u32, (found >> 32) as u32)
 }
 
-/// [`indexed`] for an outbound tuple, the word in the high half.
+/// [`indexed`] as a global function, the word in the high half.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_indexed_out(tuple: *const Tuple, hash: u32) -> u64 {
+extern "C" fn fwd_indexed(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up::<false>(tuple, hash))
-}
-
-/// [`indexed`] for an inbound tuple.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_indexed_back(tuple: *const Tuple, hash: u32) -> u64 {
-    // SAFETY: as in `fwd_indexed_out`.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up::<true>(tuple, hash))
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
 }
 
 #[inline(always)]
-fn look_up<const BACK: bool>(tuple: &Tuple, hash: u32) -> u64 {
+fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
     let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
     // SAFETY: an aligned word of a map value.
     let slot = unsafe { slot.read_volatile() };
-    let word = matches::<BACK>(slot, tuple);
+    let word = matches(direction, slot, tuple);
     if word != 0 && FlowState::of(word) as u8 != FlowState::Opening as u8 {
         promote(hash, slot, word);
     }
@@ -163,6 +148,21 @@ fn promote(hash: u32, slot: u32, word: u32) {
         let now = unsafe { (&raw const (*flow).shared.meta).read_volatile() };
         meta::generation(now) == meta::generation(word)
     });
+}
+
+/// One direction of a slot.
+///
+/// # Safety
+/// `slot` points into the slot array.
+#[inline(always)]
+pub(crate) unsafe fn half(slot: *mut FlowSlot, direction: Direction) -> *mut FlowHalf {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match direction {
+            Direction::Outbound => &raw mut (*slot).outbound,
+            Direction::Inbound => &raw mut (*slot).inbound,
+        }
+    }
 }
 
 /// A bucket of the flow cache.
@@ -237,7 +237,7 @@ pub(crate) fn holder(tuple: &Tuple) -> u32 {
 fn has(index: u32, tuple: &Tuple) -> bool {
     // SAFETY: the pointer is to a whole slot.
     index != SLOT_NONE
-        && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).back.tuple, tuple) })
+        && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).inbound.tuple, tuple) })
 }
 
 /// What [`holder`] returns for a tuple that nobody has: no slot.
@@ -273,34 +273,34 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
     }
 }
 
-/// The direction `BACK` (otherwise outbound) of the flow that the cache entry for `key` names, if it is `key` and the flow is
+/// This direction of the flow that the cache entry for `key` names, if it is `key` and the flow is
 /// established (one-way, if it is an outbound one), and the flow's word.
 #[inline(always)]
-pub(crate) fn established<const BACK: bool>(key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
+pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
-        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let half = half(slot, direction);
         let word = (&raw const (*slot).shared.meta).read_volatile();
         let tuple = half.cast::<u64>();
         let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
         let proto = half.cast::<u32>().add(4).read_volatile();
         let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
         // What comes in answers a one-way flow, which is noted on the slow path.
-        let lasts = if BACK { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
+        let lasts = if direction.is_inbound() { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
         (same && lasts).then_some((slot, half, word))
     }
 }
 
-/// The word of the flow in slot `index` if its direction `BACK` (otherwise outbound) is `tuple`; 0 if it is not.
+/// The word of the flow in slot `index` if its direction is `tuple`; 0 if it is not.
 #[inline(always)]
-pub(crate) fn matches<const BACK: bool>(index: u32, tuple: &Tuple) -> u32 {
+pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> u32 {
     let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
     // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
     unsafe {
-        let half = if BACK { &raw const (*slot).back } else { &raw const (*slot).out };
+        let half = half(slot.cast_mut(), direction).cast_const();
         let word = (&raw const (*slot).shared.meta).read_volatile();
         if !FlowState::is_flow(word) || !same(&raw const (*half).tuple, tuple) {
             return 0;
@@ -311,11 +311,11 @@ pub(crate) fn matches<const BACK: bool>(index: u32, tuple: &Tuple) -> u32 {
 
 /// A copy of the flow in slot `index`, for which [`matches`] gave `word`; `None` if the slot was recycled since.
 #[inline(always)]
-pub(crate) fn copy<const BACK: bool>(index: u32, word: u32) -> Option<Hit> {
+pub(crate) fn copy(direction: Direction, index: u32, word: u32) -> Option<Hit> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     // SAFETY: as in `matches`.
     unsafe {
-        let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
+        let half = half(slot, direction);
         let hit = Hit {
             index,
             slot,
@@ -336,10 +336,10 @@ pub(crate) fn copy<const BACK: bool>(index: u32, word: u32) -> Option<Hit> {
 
 /// Both in one: the flow in slot `index` if its direction is `tuple`.
 #[inline(always)]
-pub(crate) fn load<const BACK: bool>(index: u32, tuple: &Tuple) -> Option<Hit> {
-    match matches::<BACK>(index, tuple) {
+pub(crate) fn load(direction: Direction, index: u32, tuple: &Tuple) -> Option<Hit> {
+    match matches(direction, index, tuple) {
         0 => None,
-        word => copy::<BACK>(index, word),
+        word => copy(direction, index, word),
     }
 }
 

@@ -93,7 +93,7 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         let shared = &raw mut (*slot).shared;
         let word = meta::pack(meta::generation((*shared).meta), FlowState::Making);
         (&raw mut (*shared).meta).write_volatile(word);
-        (*slot).out = FlowHalf {
+        (*slot).outbound = FlowHalf {
             tuple: *tuple,
             addr: opening.nat_addr,
             port: [0, 0],
@@ -105,7 +105,7 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
             packets: 0,
             bytes: 0,
         };
-        (*slot).back = FlowHalf {
+        (*slot).inbound = FlowHalf {
             tuple: Tuple::default(),
             addr: tuple.saddr,
             port: tuple.sport,

@@ -1,6 +1,6 @@
 //! The host's own packets of protocols without ports. The host wins: what it speaks with a destination, no endpoint does.
 
-use forwarder_common::{abi::Tuple, address_only::is_translatable, flow::inbound};
+use forwarder_common::{abi::Tuple, address_only::is_translatable, direction::Direction, flow::inbound};
 
 use super::{
     fragments::{OPEN, slot_of},
@@ -27,7 +27,7 @@ pub(super) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
     if !is_translatable(tuple.proto) || !any() {
         return LEFT_ALONE;
     }
-    match slot_of::<false>(tuple) {
+    match slot_of(Direction::Outbound, tuple) {
         0 => {
             end_claim(&inbound(tuple, skb.ifindex()));
             OPEN

@@ -3,6 +3,7 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
+    direction::Direction,
     header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
     offload::check_field,
     ports::may_be_external,
@@ -46,8 +47,8 @@ struct Packet {
     ip_summed: u64,
 }
 
-/// What of a flow's half is needed, as words.
-struct Way {
+/// The translation of one direction of a flow, as words.
+struct Translation {
     addr: u32,
     port: u16,
     mtu: u32,
@@ -61,30 +62,30 @@ struct Way {
 #[inline(always)]
 pub(super) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let (slot, half, word) = store::established::<false>(&packet.key())?;
+    let (slot, half, word) = store::established(Direction::Outbound, &packet.key())?;
     // SAFETY: `store::established` gives pointers into the slot array, whose elements are never unmapped.
-    let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
+    let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
     // SAFETY: as above.
     let checked = unsafe { (&raw const (*shared).route_checked).read_volatile() };
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
-    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &way, slot, word, 0) {
+    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &to, slot, word, Direction::Outbound) {
         return None;
     }
     // Some byte of the one or of the other address is not zero.
-    let straight = way.hop[0] | way.hop[2] != 0;
+    let straight = to.hop[0] | to.hop[2] != 0;
     note(&packet, half, shared, now);
     if straight {
-        way.address(&packet.bytes);
+        to.address(&packet.bytes);
     }
     let (source, port) = (packet.addresses as u32, packet.ports as u16);
-    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, source, way.addr));
-    packet.bytes.store32::<{ at::SOURCE }>(way.addr.into());
-    packet.bytes.store16::<{ at::SOURCE_PORT }>(way.port.into());
-    update_checksum(&packet, &Change { old_addr: source, new_addr: way.addr, old_port: port, new_port: way.port });
-    count::count(way.counters, Verdict::Forwarded, packet.amount);
+    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, source, to.addr));
+    packet.bytes.store32::<{ at::SOURCE }>(to.addr.into());
+    packet.bytes.store16::<{ at::SOURCE_PORT }>(to.port.into());
+    update_checksum(&packet, &Change { old_addr: source, new_addr: to.addr, old_port: port, new_port: to.port });
+    count::count(to.counters, Verdict::Forwarded, packet.amount);
     if straight {
-        return Some(Action::device(way.out_if));
+        return Some(Action::device(to.out_if));
     }
     // SAFETY: as above.
     let (next_hop, after) =
@@ -93,7 +94,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     if meta::generation(after) != meta::generation(word) {
         return Some(from_ns::drop(packet.skb, DropReason::Contended));
     }
-    Some(Action::neighbour(way.out_if, next_hop))
+    Some(Action::neighbour(to.out_if, next_hop))
 }
 
 /// A packet that arrives by an uplink with a link-layer header; `None` if it takes the slow path.
@@ -105,22 +106,22 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     if !may_be_flows((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
-    let (slot, half, word) = store::established::<true>(&key)?;
+    let (slot, half, word) = store::established(Direction::Inbound, &key)?;
     // SAFETY: as in `outbound`.
-    let (way, shared) = unsafe { (Way::read(half), &raw mut (*slot).shared) };
-    if way.out_if == 0 || !may_go(&packet, &way, slot, word, 1) {
+    let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
+    if to.out_if == 0 || !may_go(&packet, &to, slot, word, Direction::Inbound) {
         return None;
     }
     note(&packet, half, shared, now());
     let (destination, port) = ((packet.addresses >> 32) as u32, (packet.ports >> 16) as u16);
-    way.address(&packet.bytes);
-    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, destination, way.addr));
-    packet.bytes.store32::<{ at::DESTINATION }>(way.addr.into());
-    packet.bytes.store16::<{ at::DESTINATION_PORT }>(way.port.into());
-    update_checksum(&packet, &Change { old_addr: destination, new_addr: way.addr, old_port: port, new_port: way.port });
-    count::count(way.counters, Verdict::Delivered, packet.amount);
-    count::count(way.uplink_counters, Verdict::Forwarded, packet.amount);
-    Some(Action::peer(way.out_if))
+    to.address(&packet.bytes);
+    packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, destination, to.addr));
+    packet.bytes.store32::<{ at::DESTINATION }>(to.addr.into());
+    packet.bytes.store16::<{ at::DESTINATION_PORT }>(to.port.into());
+    update_checksum(&packet, &Change { old_addr: destination, new_addr: to.addr, old_port: port, new_port: to.port });
+    count::count(to.counters, Verdict::Delivered, packet.amount);
+    count::count(to.uplink_counters, Verdict::Forwarded, packet.amount);
+    Some(Action::peer(to.out_if))
 }
 
 /// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or of the
@@ -224,7 +225,7 @@ impl Packet {
     }
 }
 
-impl Way {
+impl Translation {
     /// # Safety
     /// `half` points into a slot.
     #[inline(always)]
@@ -260,18 +261,18 @@ const _: () = {
     assert!(offset_of!(FlowShared, tcp_flags) % 2 == 0);
 };
 
-/// Whether nothing about the packet or its flow asks for the slow path; `own` is the packet's direction, 0 or 1. What was read of
+/// Whether nothing about the packet or its flow asks for the slow path; it goes in `direction`. What was read of
 /// the flow belongs to it only if its word is still `word`.
 #[inline(always)]
-fn may_go(packet: &Packet, way: &Way, slot: *const FlowSlot, word: u32, own: u32) -> bool {
+fn may_go(packet: &Packet, to: &Translation, slot: *const FlowSlot, word: u32, direction: Direction) -> bool {
     // SAFETY: `slot` points into the slot array.
     let (seen, after) = unsafe {
         let shared = &raw const (*slot).shared;
         ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).meta).read_volatile())
     };
-    let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), own);
+    let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), direction);
     let right = header_words::verify_ip_checksum(packet.first, packet.fragment, packet.life, packet.addresses);
-    word == after && data && right && packet.size <= way.mtu
+    word == after && data && right && packet.size <= to.mtu
 }
 
 /// Notes the packet at its flow.

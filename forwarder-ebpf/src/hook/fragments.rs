@@ -7,6 +7,7 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{Tuple, mapped},
     address_only::is_translatable,
+    direction::Direction,
     fragment::Piece,
     packet::L3_OFF,
     verdict::DropReason,
@@ -95,10 +96,10 @@ pub(super) const fn code(word: u32) -> u32 {
     word & 0xff
 }
 
-/// The slot whose direction `BACK` (otherwise outbound) is `tuple`, 0 if there is none.
+/// The slot of which this direction is `tuple`, 0 if there is none.
 #[inline(always)]
-pub(super) fn slot_of<const BACK: bool>(tuple: &Tuple) -> u32 {
-    let (slot, word) = store::indexed::<BACK>(tuple, store::hash(tuple));
+pub(super) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
+    let (slot, word) = store::indexed(direction, tuple, store::hash(tuple));
     if word == 0 { 0 } else { slot }
 }
 
@@ -112,7 +113,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
     }
     let slot;
     if word & LATER_FRAGMENT != 0 {
-        slot = slot_of::<false>(&tuple);
+        slot = slot_of(Direction::Outbound, &tuple);
         if slot == 0 {
             return from_ns::drop(skb, DropReason::FragmentUnknown);
         }
@@ -128,7 +129,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         slot = resolved.value();
     }
     match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
-        0 => send::outbound(skb, slot, store::matches::<false>(slot, &tuple)),
+        0 => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, &tuple)),
         code => {
             from_ns::count_here(skb, code);
             Action::DROP
@@ -143,7 +144,7 @@ pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Acti
     if resolved.what() != Resolved::FLOW {
         return from_ns::deliver_or_refuse(skb, resolved);
     }
-    send::outbound(skb, resolved.value(), store::matches::<false>(resolved.value(), tuple))
+    send::outbound(skb, resolved.value(), store::matches(Direction::Outbound, resolved.value(), tuple))
 }
 
 /// Whether the route of the flow in `slot` is a second old.
@@ -167,7 +168,7 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if code(word) != 0 {
         return Action::NEXT;
     }
-    let slot = slot_of::<true>(&tuple);
+    let slot = slot_of(Direction::Inbound, &tuple);
     if slot == 0 {
         return Action::NEXT;
     }
@@ -178,7 +179,7 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return from_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
     match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => send::inbound(skb, L3, slot, store::matches::<true>(slot, &tuple)),
+        0 => send::inbound(skb, L3, slot, store::matches(Direction::Inbound, slot, &tuple)),
         code => refused(skb, L3, code),
     }
 }
@@ -208,7 +209,7 @@ pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
         return code(slot);
     }
     match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => send::departing(skb, L3, slot, store::matches::<false>(slot, &tuple)),
+        0 => send::departing(skb, L3, slot, store::matches(Direction::Outbound, slot, &tuple)),
         code => code,
     }
 }
@@ -242,7 +243,7 @@ extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32
     // The first fragment was translated, or it was not.
     let later = to_uplink::host_has_flows()
         && matches!(complete_tuple(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER_FRAGMENT));
-    if later { slot_of::<false>(tuple) } else { LEFT_ALONE }
+    if later { slot_of(Direction::Outbound, tuple) } else { LEFT_ALONE }
 }
 
 #[inline(always)]
@@ -252,7 +253,7 @@ fn container(skb: Skb, tuple: &mut Tuple, l3: usize) -> Result<u32, DropReason> 
     tuple.ifindex = unsafe { endpoint.read_volatile() };
     // Records of their own: `from_ns` has seen these fragments, or the packet that the kernel made them of.
     complete_tuple(skb, tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), l3)?;
-    match slot_of::<false>(tuple) {
+    match slot_of(Direction::Outbound, tuple) {
         0 => Err(DropReason::Untranslated),
         slot => Ok(slot),
     }

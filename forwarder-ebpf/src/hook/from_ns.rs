@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple},
+    direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -131,7 +132,7 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let (mut slot, mut word) = store::find_cached_once::<false>(&tuple, store::hash(&tuple));
+    let (mut slot, mut word) = store::find_cached_once(Direction::Outbound, &tuple, store::hash(&tuple));
     if word == 0 {
         let refused = validate::fwd_validate_lengths(skb.ptr());
         if refused != validate::FINE {
@@ -142,9 +143,9 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
             return deliver_or_refuse(skb, resolved);
         }
         slot = resolved.value();
-        word = store::matches::<false>(slot, &tuple);
+        word = store::matches(Direction::Outbound, slot, &tuple);
     }
-    match store::copy::<false>(slot, word) {
+    match store::copy(Direction::Outbound, slot, word) {
         Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, &hit),
         _ => drop(skb, DropReason::Contended),
     }
@@ -213,7 +214,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         return punt(skb, PuntReason::TooBig);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<false>(hit, ip, l4, amount);
+    life::touch(Direction::Outbound, hit, ip, l4, amount);
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     let straight = hit.knows_macs();
     if straight && let Err(reason) = apply::set_macs(bytes, hit.hop) {
@@ -233,7 +234,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
 #[inline(always)]
 fn clamp(skb: Skb, tuple: &Tuple, l4: &l4::Header, hit: &Hit) {
     if l4.tcp_flags & tcp_flag::SYN != 0 {
-        handshake::note::<false>(hit, l4.tcp_flags);
+        handshake::note(Direction::Outbound, hit, l4.tcp_flags);
         clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
     }
 }

@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
+    direction::Direction,
     packet::L3_OFF,
     ports::may_be_external,
     rewrite::{Side, Ttl},
@@ -69,23 +70,23 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = store::hash(&tuple);
-    let (mut slot, mut word) = store::find_cached_once::<true>(&tuple, hash);
+    let (mut slot, mut word) = store::find_cached_once(Direction::Inbound, &tuple, hash);
     if word == 0 {
         if store::is_known(hash) {
-            (slot, word) = store::indexed::<true>(&tuple, hash);
+            (slot, word) = store::indexed(Direction::Inbound, &tuple, hash);
         }
         if word == 0 {
             if in_fwd_network(ip.src) {
                 return drop(skb, L3, DropReason::Martian);
             }
             slot = unsolicited(skb, &tuple, &l4);
-            word = store::matches::<true>(slot, &tuple);
+            word = store::matches(Direction::Inbound, slot, &tuple);
             if word == 0 {
                 return Action::NEXT;
             }
         }
     }
-    match store::copy::<true>(slot, word) {
+    match store::copy(Direction::Inbound, slot, word) {
         Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         None => Action::NEXT,
     }
@@ -146,7 +147,7 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         return drop(skb, L3, DropReason::SourceRoute);
     }
     let amount = Amount::of(skb, ip, l4);
-    life::touch::<true>(hit, ip, l4, amount);
+    life::touch(Direction::Inbound, hit, ip, l4, amount);
     // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
     // by a reset, which would kill the flow.
     let punt = if hit.out_if == 0 {
@@ -181,9 +182,9 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
         return drop(skb, ip.off, reason);
     }
     if l4.tcp_flags & tcp_flag::SYN != 0 {
-        handshake::note::<true>(hit, l4.tcp_flags);
+        handshake::note(Direction::Inbound, hit, l4.tcp_flags);
         // SAFETY: `hit` points into the slot array.
-        let mtu = unsafe { (&raw const (*hit.slot).out.mtu).read_volatile() };
+        let mtu = unsafe { (&raw const (*hit.slot).outbound.mtu).read_volatile() };
         // Without a link-layer header there is one by now.
         clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, hit.out_if, mtu.into());
     }

@@ -1,17 +1,17 @@
 //! Times the handshakes of TCP.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use forwarder_common::{abi::FlowState, flow::Handshake};
+use forwarder_common::{abi::FlowState, direction::Direction, flow::Handshake};
 
 use crate::{flow::store::Hit, maps::FLOW_SLOTS};
 
-/// Set beside the flags of a segment that comes in.
-const BACK: u32 = 0x100;
+/// Where the direction of a segment stands beside its flags.
+const DIRECTION: u32 = 8;
 
 /// Notes a segment with SYN at its flow.
 #[inline(always)]
-pub(super) fn note<const IN: bool>(hit: &Hit, flags: u8) {
-    let flags = u32::from(flags) | if IN { BACK } else { 0 };
+pub(super) fn note(direction: Direction, hit: &Hit, flags: u8) {
+    let flags = u32::from(flags) | (direction as u32) << DIRECTION;
     fwd_handshake(hit.index, hit.meta, flags);
 }
 
@@ -28,7 +28,7 @@ extern "C" fn fwd_handshake(index: u32, word: u32, flags: u32) -> u32 {
         let now = bpf_ktime_get_ns() / 1000;
         let (syn_at, rtt) = (&raw mut (*slot).shared.syn_at, &raw mut (*slot).shared.handshake_rtt);
         let before = Handshake { syn_at: syn_at.read_volatile(), rtt: rtt.read_volatile() };
-        let after = before.after(flags as u8, flags & BACK != 0, FlowState::of(word), now as u32);
+        let after = before.after(flags as u8, Direction::of(flags >> DIRECTION), FlowState::of(word), now as u32);
         if after != before {
             syn_at.write_volatile(after.syn_at);
             rtt.write_volatile(after.rtt);

@@ -6,7 +6,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{endpoint_flags, mapped},
+    abi::{Hook, endpoint_flags, mapped},
+    direction::Direction,
     icmp_error::{self, Embedded, OuterRewrite},
     packet::{L3_OFF, PacketBytes as _},
     rewrite::{Side, Ttl},
@@ -16,7 +17,7 @@ use forwarder_common::{
 
 use super::{
     from_ns, from_uplink,
-    send::{FORWARDED, IN, OUT, fwd_send},
+    send::fwd_send,
     to_uplink::{LEFT_ALONE, host_has_flows},
     verify_checksum::fwd_verify_checksum,
 };
@@ -48,11 +49,11 @@ impl Found {
 /// Anything else may still go to a neighbour or to the host.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
-    let found = find(skb, L3_OFF, OUT);
+    let found = find(skb, L3_OFF, Hook::FromNs);
     if found.word() == 0 {
         return from_ns::without_ports(skb, ip, found.slot());
     }
-    let code = translate(skb, L3_OFF, found, OUT);
+    let code = translate(skb, L3_OFF, found, Hook::FromNs);
     if code == Verdict::Forwarded.code() {
         return Action::from_tc_action(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), code));
     }
@@ -63,11 +64,11 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
 /// ICMP other than the answer to a query that arrives by an uplink: an error about what a flow has sent, or the host's.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
-    let found = find(skb, l3, IN);
+    let found = find(skb, l3, Hook::FromUplink);
     if found.word() == 0 {
         return Action::NEXT;
     }
-    let code = translate(skb, l3, found, IN);
+    let code = translate(skb, l3, found, Hook::FromUplink);
     if code == Verdict::Delivered.code() {
         return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.word(), code));
     }
@@ -79,11 +80,11 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
 /// verdict.
 #[inline(always)]
 pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
-    let found = find(skb, l3, FORWARDED);
+    let found = find(skb, l3, Hook::ToUplink);
     if found.word() == 0 {
         return found.slot();
     }
-    translate(skb, l3, found, FORWARDED)
+    translate(skb, l3, found, Hook::ToUplink)
 }
 
 /// An ICMP error of the host itself on its way out by an uplink: about a packet that was translated on its way in, the sender must
@@ -99,7 +100,7 @@ pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
         let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_icmp_error_refuses(skb.ifindex()) != 0;
         return if refuses { Verdict::Punted(PuntReason::AsymmetricReply).code() } else { found.slot() };
     }
-    match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.word(), FORWARDED) {
+    match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.word(), Direction::Outbound as u32) {
         0 => Verdict::Punted(PuntReason::IcmpError).code(),
         _ => Verdict::Dropped(DropReason::Contended).code(),
     }
@@ -153,9 +154,9 @@ extern "C" fn fwd_icmp_error_read(skb: *mut __sk_buff, l3: u32) -> u32 {
 
 /// Finds the flow that an error is about; see [`Found`].
 #[inline(always)]
-fn find(skb: Skb, l3: usize, way: u32) -> Found {
+fn find(skb: Skb, l3: usize, hook: Hook) -> Found {
     match fwd_icmp_error_read(skb.ptr(), l3 as u32) {
-        0 => Found(fwd_icmp_error_flow(skb.ptr(), way)),
+        0 => Found(fwd_icmp_error_flow(skb.ptr(), hook as u32)),
         refused => Found(u64::from(refused & 0xff)),
     }
 }
@@ -163,28 +164,27 @@ fn find(skb: Skb, l3: usize, way: u32) -> Found {
 /// Finds the flow of the error that was read; see [`Found`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_flow(skb: *mut __sk_buff, way: u32) -> u64 {
-    match flow(Skb::from_ptr(skb), way) {
+extern "C" fn fwd_icmp_error_flow(skb: *mut __sk_buff, hook: u32) -> u64 {
+    match flow(Skb::from_ptr(skb), Hook::of(hook)) {
         Ok((slot, word)) => u64::from(slot) | u64::from(word) << 32,
         Err(reason) => reason as u64,
     }
 }
 
 #[inline(always)]
-fn flow(skb: Skb, way: u32) -> Result<(u32, u32), DropReason> {
+fn flow(skb: Skb, hook: Hook) -> Result<(u32, u32), DropReason> {
     let IcmpError { ip, embedded } = error().ok_or(DropReason::Contended)?;
     // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
-    if ip.dst != embedded.ip.src || !embedded.is_none_or(way == IN) {
+    if ip.dst != embedded.ip.src || !embedded.is_none_or(hook.direction().is_inbound()) {
         return Err(DropReason::IcmpType);
     }
-    let ifindex = match way {
-        FORWARDED => host_veth_of(ip.src)?,
+    let ifindex = match hook {
+        Hook::ToUplink => host_veth_of(ip.src)?,
         _ => skb.ifindex(),
     };
     let tuple = embedded.answer(ifindex);
     let hash = store::hash(&tuple);
-    let (slot, word) =
-        if way == IN { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };
+    let (slot, word) = store::indexed(hook.direction(), &tuple, hash);
     if word == 0 {
         return Err(DropReason::IcmpType);
     }
@@ -210,7 +210,7 @@ fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
 
 /// Translates an error by its flow. Returns the code of the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
+fn translate(skb: Skb, l3: usize, found: Found, hook: Hook) -> u32 {
     // No sender leaves the checksum of ICMP to a device, which would write over what is about to be looked at.
     if skb.ip_summed() == ip_summed::PARTIAL {
         return Verdict::Dropped(DropReason::ChecksumOffload).code();
@@ -220,13 +220,14 @@ fn translate(skb: Skb, l3: usize, found: Found, way: u32) -> u32 {
     }
     let (slot, word) = (found.slot(), found.word());
     // Outbound the kernel gets what it must answer as it was.
-    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, word, way);
-    if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
+    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, word, hook as u32);
+    if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
         return code;
     }
+    let direction = hook.direction() as u32;
     let keep_ttl = u32::from(code > Verdict::Delivered.code());
-    let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, word, way)
-        | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, word, way | keep_ttl << 8);
+    let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, word, direction)
+        | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, word, direction | keep_ttl << 8);
     if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
 }
 
@@ -247,25 +248,26 @@ extern "C" fn fwd_icmp_error_verify(skb: *mut __sk_buff, l3: u32) -> u32 {
 /// What becomes of an error: the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, hook: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let ip = match ipv4::parse(&skb.headers(), known(l3)) {
         Ok(ip) => ip,
         Err(reason) => return Verdict::Dropped(reason).code(),
     };
-    let hit = if way == IN { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    let hook = Hook::of(hook);
+    let hit = store::copy(hook.direction(), slot, word);
     let Some(Hit { out_if, mtu, .. }) = hit else { return Verdict::Dropped(DropReason::Contended).code() };
-    match way {
+    match hook {
         // What the kernel has forwarded comes from the address that the endpoint was found by.
-        OUT if !may_send(skb.ifindex(), ip.src) => Verdict::Dropped(DropReason::SpoofedSource),
-        OUT if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
-        OUT if ip.total_len > mtu => Verdict::Punted(PuntReason::TooBig),
-        OUT => Verdict::Forwarded,
-        FORWARDED if out_if != skb.ifindex() => Verdict::Dropped(DropReason::RouteNotViaUplink),
-        FORWARDED => Verdict::Punted(PuntReason::Translated),
-        _ if out_if == 0 => Verdict::Punted(PuntReason::HostFlow),
-        _ if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
-        _ => Verdict::Delivered,
+        Hook::FromNs if !may_send(skb.ifindex(), ip.src) => Verdict::Dropped(DropReason::SpoofedSource),
+        Hook::FromNs if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
+        Hook::FromNs if ip.total_len > mtu => Verdict::Punted(PuntReason::TooBig),
+        Hook::FromNs => Verdict::Forwarded,
+        Hook::ToUplink if out_if != skb.ifindex() => Verdict::Dropped(DropReason::RouteNotViaUplink),
+        Hook::ToUplink => Verdict::Punted(PuntReason::Translated),
+        Hook::FromUplink if out_if == 0 => Verdict::Punted(PuntReason::HostFlow),
+        Hook::FromUplink if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
+        Hook::FromUplink => Verdict::Delivered,
     }
     .code()
 }
@@ -273,28 +275,26 @@ extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, w
 /// Translates the packet that the error embeds. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, word: u32, direction: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
+    let direction = Direction::of(direction);
     let Some(IcmpError { embedded, .. }) = error() else { return 1 };
-    let (hit, side) = if way == IN {
-        (store::copy::<true>(slot, word), Side::Source)
-    } else {
-        (store::copy::<false>(slot, word), Side::Destination)
-    };
+    // The embedded packet goes the other way.
+    let (hit, side) = (store::copy(direction, slot, word), Side::of(direction).opposite());
     let Some(Hit { addr, port, .. }) = hit else { return 1 };
     u32::from(apply::rewrite_embedded(&bytes, &embedded.rewrite(side, addr, port)).is_err())
 }
 
-/// Translates the header around it; `way` has a bit above if the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
+/// Translates the outer header; a bit above the direction in `how` says that the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, how: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
-    let ttl = if way >> 8 == 0 { Ttl::Decrement } else { Ttl::Keep };
-    let inward = way & 0xff == IN;
-    let hit = if inward { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    let ttl = if how >> 8 == 0 { Ttl::Decrement } else { Ttl::Keep };
+    let direction = Direction::of(how & 0xff);
+    let hit = store::copy(direction, slot, word);
     let Some(Hit { addr, .. }) = hit else { return 1 };
-    let side = if inward { Side::Destination } else { Side::Source };
+    let side = Side::of(direction);
     let done = ipv4::parse(&bytes, known(l3))
         .and_then(|ip| apply::rewrite_outer(&bytes, &OuterRewrite::new(side, &ip, addr, ttl)));
     u32::from(done.is_err())
@@ -326,7 +326,7 @@ extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
         return otherwise(read & 0xff);
     }
     let tuple = embedded.answer(host_veth);
-    match store::indexed::<false>(&tuple, store::hash(&tuple)) {
+    match store::indexed(Direction::Outbound, &tuple, store::hash(&tuple)) {
         (_, 0) => otherwise(DropReason::Untranslated as u32),
         (slot, word) => u64::from(slot) | u64::from(word) << 32,
     }
@@ -343,7 +343,7 @@ extern "C" fn fwd_icmp_error_refuses(uplink: u32) -> u32 {
     if !store::is_known(hash) {
         return 0;
     }
-    let (slot, word) = store::indexed::<true>(&reply, hash);
-    let hit = if word == 0 { None } else { store::copy::<true>(slot, word) };
+    let (slot, word) = store::indexed(Direction::Inbound, &reply, hash);
+    let hit = if word == 0 { None } else { store::copy(Direction::Inbound, slot, word) };
     matches!(hit, Some(Hit { out_if, .. }) if out_if != 0).into()
 }

@@ -7,6 +7,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
+    abi::Hook,
+    direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
     verdict::{DropReason, PuntReason, Verdict, is_drop},
@@ -27,11 +29,6 @@ use crate::{
     skb::Skb,
 };
 
-/// The ways on which packets come by: out of a namespace, in from outside, and out by the kernel.
-pub(super) const OUT: u32 = 0;
-pub(super) const IN: u32 = 1;
-pub(super) const FORWARDED: u32 = 2;
-
 /// Above the code of a verdict: the packet counts for the life of its flow, which that of an error does not.
 const NOTED: u32 = 1 << 8;
 
@@ -41,7 +38,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 /// A packet that leaves a namespace: out by the uplink, or to the kernel.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
-    let code = translate(skb, L3_OFF, slot, word, OUT);
+    let code = translate(skb, L3_OFF, slot, word, Hook::FromNs);
     if code != Verdict::Forwarded.code() {
         return from_ns::refuse(skb, code);
     }
@@ -51,7 +48,7 @@ pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
-    let code = translate(skb, l3, slot, word, IN);
+    let code = translate(skb, l3, slot, word, Hook::FromUplink);
     Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, word, code | NOTED))
 }
 
@@ -59,16 +56,16 @@ pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
 #[inline(always)]
 pub(super) fn departing(skb: Skb, l3: usize, slot: u32, word: u32) -> u32 {
     fwd_note_out(skb.ptr(), l3 as u32, slot, word);
-    translate(skb, l3, slot, word, FORWARDED)
+    translate(skb, l3, slot, word, Hook::ToUplink)
 }
 
-/// The flow in `slot` on a way, if its word was `word`, which is 0 if there was none.
+/// This direction of the flow in `slot`, if its word was `word`, which is 0 if there was none.
 #[inline(always)]
-fn flow(slot: u32, word: u32, way: u32) -> Option<Hit> {
+fn flow(slot: u32, word: u32, direction: Direction) -> Option<Hit> {
     if word == 0 {
         return None;
     }
-    if way == IN { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) }
+    store::copy(direction, slot, word)
 }
 
 /// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes: those of IP, and of TCP and UDP.
@@ -95,16 +92,16 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 
 /// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, slot: u32, word: u32, way: u32) -> u32 {
-    let code = fwd_decide(skb.ptr(), l3 as u32, slot, word, way);
-    if is_drop(code) || way == OUT && code != Verdict::Forwarded.code() {
+fn translate(skb: Skb, l3: usize, slot: u32, word: u32, hook: Hook) -> u32 {
+    let code = fwd_decide(skb.ptr(), l3 as u32, slot, word, hook as u32);
+    if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
         return code;
     }
-    let to = fwd_translation(slot, word, way);
+    let to = fwd_translation(slot, word, hook.direction() as u32);
     if to == 0 {
         return Verdict::Dropped(DropReason::Contended).code();
     }
-    let side = if way == IN { Side::Destination } else { Side::Source };
+    let side = Side::of(hook.direction());
     let ttl = if code > Verdict::Delivered.code() { Ttl::Keep } else { Ttl::Decrement };
     let (addr, port) = ((to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
     let refused = apply::rewrite(skb, l3, (side, ttl), addr, port);
@@ -117,36 +114,44 @@ const KNOWN: u64 = 1 << 48;
 /// What packets of a flow are translated to: the address, above it the port, and [`KNOWN`]; 0 if the flow has gone.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_translation(slot: u32, word: u32, way: u32) -> u64 {
-    let Some(Hit { addr, port, .. }) = flow(slot, word, way) else { return 0 };
+extern "C" fn fwd_translation(slot: u32, word: u32, direction: u32) -> u64 {
+    let Some(Hit { addr, port, .. }) = flow(slot, word, Direction::of(direction)) else { return 0 };
     u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
 }
 
 /// Decides what becomes of the packet. Returns the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, way: u32) -> u32 {
+extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, hook: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
         return Verdict::Dropped(DropReason::Truncated).code();
     };
-    let Some(hit) = flow(slot, word, way) else { return Verdict::Dropped(DropReason::Contended).code() };
-    decide(skb, &ip, &hit, way)
+    let hook = Hook::of(hook);
+    let Some(hit) = flow(slot, word, hook.direction()) else { return Verdict::Dropped(DropReason::Contended).code() };
+    decide(skb, &ip, &hit, hook)
 }
 
 /// What becomes of a packet: the code of the verdict.
 #[inline(always)]
-fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, way: u32) -> u32 {
-    if way != FORWARDED {
-        let otherwise = if way == IN { Verdict::Delivered } else { Verdict::Forwarded };
-        return punt_reason(skb, ip, hit).unwrap_or(otherwise.code());
-    }
+fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> u32 {
+    let sent = match hook {
+        Hook::FromNs => Verdict::Forwarded,
+        Hook::FromUplink => Verdict::Delivered,
+        Hook::ToUplink => return decide_forwarded(skb, hit).code(),
+    };
+    punt_reason(skb, ip, hit).unwrap_or(sent.code())
+}
+
+/// What becomes of a packet that the kernel has forwarded, or of the host's own.
+#[inline(always)]
+fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
     if hit.out_if != skb.ifindex() {
-        return Verdict::Dropped(DropReason::RouteNotViaUplink).code();
+        return Verdict::Dropped(DropReason::RouteNotViaUplink);
     }
     // SAFETY: `hit` points into the slot array.
     let host = unsafe { (*hit.slot).shared.endpoint } == 0;
-    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated }).code()
+    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
 }
 
 /// The code of the reason for which a packet is left to the kernel.
@@ -169,7 +174,7 @@ fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<u32> {
 
 /// Notes a packet at its flow. Protocols without ports live as UDP does.
 #[inline(always)]
-fn note<const BACK: bool>(skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount) {
+fn note(direction: Direction, skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount) {
     let mut l4 =
         l4::Header { proto: Proto::Udp, src_port: [0; 2], dst_port: [0; 2], tcp_flags: 0, icmp_type: 0, len: 0 };
     if ip.proto == Proto::Tcp as u8 {
@@ -179,7 +184,7 @@ fn note<const BACK: bool>(skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount
             l4.tcp_flags = l4::parse_first(&skb.all_headers(), ip).map_or(0, |l4| l4.tcp_flags);
         }
     }
-    life::touch::<BACK>(hit, ip, &l4, amount);
+    life::touch(direction, hit, ip, &l4, amount);
 }
 
 /// Notes an outbound packet at its flow.
@@ -188,9 +193,9 @@ fn note<const BACK: bool>(skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount
 extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     if let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3))
-        && let Some(hit) = flow(slot, word, OUT)
+        && let Some(hit) = flow(slot, word, Direction::Outbound)
     {
-        note::<false>(skb, &ip, &hit, amount(skb, &ip));
+        note(Direction::Outbound, skb, &ip, &hit, amount(skb, &ip));
     }
     0
 }
@@ -212,10 +217,10 @@ pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, word:
 
 #[inline(always)]
 fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Action {
-    let Some(hit) = flow(slot, word, OUT) else { return from_ns::drop(skb, DropReason::Contended) };
+    let Some(hit) = flow(slot, word, Direction::Outbound) else { return from_ns::drop(skb, DropReason::Contended) };
     let amount = amount(skb, ip);
     if code & NOTED != 0 {
-        note::<false>(skb, ip, &hit, amount);
+        note(Direction::Outbound, skb, ip, &hit, amount);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);
     let next_hop = hit.next_hop();
@@ -224,10 +229,12 @@ fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Act
 
 #[inline(always)]
 fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Action {
-    let Some(hit) = flow(slot, word, IN) else { return from_uplink::drop(skb, ip.off, DropReason::Contended) };
+    let Some(hit) = flow(slot, word, Direction::Inbound) else {
+        return from_uplink::drop(skb, ip.off, DropReason::Contended);
+    };
     let amount = amount(skb, ip);
     if code & NOTED != 0 {
-        note::<true>(skb, ip, &hit, amount);
+        note(Direction::Inbound, skb, ip, &hit, amount);
     }
     let code = code & 0xff;
     if code != Verdict::Delivered.code() {

@@ -7,6 +7,7 @@
 
 use forwarder_common::{
     abi::{Tuple, mapped},
+    direction::Direction,
     packet::L3_OFF,
     verdict::{DropReason, Verdict},
     wire::{ethernet::ethertype, icmp, ipv4},
@@ -80,8 +81,8 @@ fn classify(skb: Skb, ingress: u32) -> u32 {
         return OF_NONE;
     }
     let sent = seen.answer(host_veth);
-    let slot = slot_of::<false>(&sent);
-    match store::load::<false>(slot, &sent) {
+    let slot = slot_of(Direction::Outbound, &sent);
+    match store::load(Direction::Outbound, slot, &sent) {
         Some(hit) if hit.out_if == ingress => {}
         _ => return OF_NONE,
     }

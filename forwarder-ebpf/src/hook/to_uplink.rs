@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple, mapped},
+    direction::Direction,
     flow::inbound,
     packet::PacketBytes as _,
     ports::may_be_external,
@@ -14,7 +15,7 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fast, fragments, icmp_error, protocol, tail_call, vlan};
+use super::{NO_HEADER, fast, fragment_records, fragments, icmp_error, protocol, tail_call, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -125,7 +126,7 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
     if resolved.what() != Resolved::FLOW {
         return Err(DropReason::Untranslated);
     }
-    let hit = store::load::<false>(resolved.value(), &tuple).ok_or(DropReason::Contended)?;
+    let hit = store::load(Direction::Outbound, resolved.value(), &tuple).ok_or(DropReason::Contended)?;
     if hit.out_if != skb.ifindex() {
         return Err(DropReason::RouteNotViaUplink);
     }
@@ -136,7 +137,7 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
 #[inline(always)]
 fn translate(skb: Skb, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
     const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
-    life::touch::<false>(hit, ip, l4, Amount::of(skb, ip, l4));
+    life::touch(Direction::Outbound, hit, ip, l4, Amount::of(skb, ip, l4));
     // The kernel has decremented the TTL already, or it is the host's own packet.
     match apply::rewrite(skb, ip.off, (Side::Source, Ttl::Keep), hit.addr, hit.port) {
         0 => Ok(()),
@@ -194,7 +195,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     if ip.fragment && fragment_records::fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
         return Err(DropReason::FragmentOverlap);
     }
-    let hit = store::load::<false>(slot, &tuple).ok_or(DropReason::Contended)?;
+    let hit = store::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;
     translate(skb, ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
 }
@@ -217,7 +218,7 @@ pub(super) fn host_has_flows() -> bool {
 /// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
 #[inline(always)]
 fn host_flow(tuple: &Tuple) -> u32 {
-    if host_has_flows() { fragments::slot_of::<false>(tuple) } else { 0 }
+    if host_has_flows() { fragments::slot_of(Direction::Outbound, tuple) } else { 0 }
 }
 
 /// Whether the reply to a host's packet is claimed by a flow: 1 if so.

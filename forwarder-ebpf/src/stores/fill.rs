@@ -53,14 +53,14 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     // Slot 0 is never used.
     let index = flow.wrapping_add(1);
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
-    let (out, back) = (outbound(flow), reply(flow));
+    let (outbound, inbound) = (outbound(flow), reply(flow));
     // SAFETY: an element of the map, which nobody else uses.
     unsafe {
-        (*slot).out = half(out);
-        (*slot).back = half(back);
+        (*slot).outbound = half(outbound);
+        (*slot).inbound = half(inbound);
         (*slot).shared.meta = meta::pack(1, FlowState::Established);
     }
-    for tuple in [out, back] {
+    for tuple in [outbound, inbound] {
         note(walk, store::insert(&tuple, index));
     }
     0

@@ -2,7 +2,10 @@
 
 use core::{arch::asm, ptr};
 
-use forwarder_common::abi::{FlowHalf, Tuple};
+use forwarder_common::{
+    abi::{FlowHalf, Tuple},
+    direction::Direction,
+};
 
 use crate::{
     atomic::add64,
@@ -13,12 +16,12 @@ use crate::{
 
 /// The tuple as a look-up gets it from a packet: in memory, with values that the compiler does not know.
 #[inline(always)]
-fn begin(index: u32, walk: &mut Walk) -> (Tuple, bool) {
-    let back = index & 1 != 0;
-    let mut tuple = next(walk, back);
+fn begin(index: u32, walk: &mut Walk) -> (Tuple, Direction) {
+    let direction = Direction::of(index & 1);
+    let mut tuple = next(walk, direction);
     // SAFETY: a register is copied to itself. The compiler has to assume that `tuple` was read and written.
     unsafe { asm!("{0} = {0}", in(reg) &raw mut tuple, options(nostack)) };
-    (tuple, back)
+    (tuple, direction)
 }
 
 #[inline(always)]
@@ -53,10 +56,10 @@ pub(crate) unsafe extern "C" fn direct(index: u32, walk: *mut Walk) -> i64 {
 pub(crate) unsafe extern "C" fn pool(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
-    let (tuple, back) = begin(index, walk);
+    let (tuple, direction) = begin(index, walk);
     let slot = crate::maps::FLOW_INDEX.get_ptr(&tuple);
     // SAFETY: an aligned word of a map value.
-    let found = slot.and_then(|slot| load(unsafe { slot.read_volatile() }, &tuple, back));
+    let found = slot.and_then(|slot| store::load(direction, unsafe { slot.read_volatile() }, &tuple));
     end(walk, found.map(|hit| count(&hit)))
 }
 
@@ -85,21 +88,15 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
 pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
-    let (tuple, back) = begin(index, walk);
+    let (tuple, direction) = begin(index, walk);
     let hash = store::hash(&tuple);
-    let (mut slot, mut word) =
-        if back { store::find_cached::<true>(&tuple, hash) } else { store::find_cached::<false>(&tuple, hash) };
+    let (mut slot, mut word) = store::find_cached(direction, &tuple, hash);
     if word == 0 {
         walk.second = walk.second.wrapping_add(1);
-        (slot, word) = if back { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };
+        (slot, word) = store::indexed(direction, &tuple, hash);
     }
-    let found = if back { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
+    let found = store::copy(direction, slot, word);
     end(walk, found.filter(|_| word != 0).map(|hit| count(&hit)))
-}
-
-#[inline(always)]
-fn load(slot: u32, tuple: &Tuple, back: bool) -> Option<Hit> {
-    if back { store::load::<true>(slot, tuple) } else { store::load::<false>(slot, tuple) }
 }
 
 #[inline(always)]

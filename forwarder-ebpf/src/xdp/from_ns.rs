@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::Tuple,
+    direction::Direction,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, Verdict},
     wire::{icmp, l4::Proto},
@@ -27,17 +28,17 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::find_cached::<false>(&tuple, store::hash(&tuple));
+    let (slot, word) = store::find_cached(Direction::Outbound, &tuple, store::hash(&tuple));
     if word == 0 {
         return PASS;
     }
-    let Some(hit) = store::copy::<false>(slot, word) else { return PASS };
+    let Some(hit) = store::copy(Direction::Outbound, slot, word) else { return PASS };
     let now = now();
     if is_route_old(&hit, now) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers.amount();
-    life::touch::<false>(&hit, &ip, &l4, amount);
+    life::touch(Direction::Outbound, &hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Source, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
     if rewrite(&bytes, &change, hit.hop).is_err() {
         count::count(hit.counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);

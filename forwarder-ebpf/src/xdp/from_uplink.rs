@@ -2,6 +2,7 @@
 
 use forwarder_common::{
     abi::Tuple,
+    direction::Direction,
     ports::may_be_external,
     rewrite::{Rewrite, Side, Ttl},
     verdict::{DropReason, Verdict},
@@ -28,17 +29,17 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::find_cached::<true>(&tuple, store::hash(&tuple));
+    let (slot, word) = store::find_cached(Direction::Inbound, &tuple, store::hash(&tuple));
     if word == 0 {
         return PASS;
     }
-    let Some(hit) = store::copy::<true>(slot, word) else { return PASS };
+    let Some(hit) = store::copy(Direction::Inbound, slot, word) else { return PASS };
     // The host's own flows have no interface to go to, and no such target.
     if headers.too_big(&hit) || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers.amount();
-    life::touch::<true>(&hit, &ip, &l4, amount);
+    life::touch(Direction::Inbound, &hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Destination, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
     if rewrite(&bytes, &change, hit.hop).is_err() {
         count::count(hit.uplink_counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);

@@ -126,7 +126,7 @@ impl Dataplane {
 
 /// The external socket of a flow and whom it talks to, as its replies have them; `None` for protocols without ports.
 fn port_of(slot: &FlowSlot) -> Option<(Ipv4Addr, u8, SocketAddrV4, u16)> {
-    let tuple = &slot.back.tuple;
+    let tuple = &slot.inbound.tuple;
     let remote_port = match tuple.proto {
         // Both hold the identifier.
         ICMP => 0,

@@ -149,8 +149,8 @@ impl At<'_, '_> {
     }
 
     /// Nobody else looks at what the owner writes: one step.
-    fn tuple(&self, way: Direction) -> usize {
-        self.read(|slot| if way == Direction::Out { slot.out } else { slot.back })
+    fn tuple(&self, direction: Direction) -> usize {
+        self.read(|slot| if direction == Direction::Outbound { slot.out } else { slot.back })
     }
 }
 
@@ -175,8 +175,8 @@ impl Slot for At<'_, '_> {
         });
     }
 
-    fn insert(&self, way: Direction) -> bool {
-        let tuple = self.tuple(way);
+    fn insert(&self, direction: Direction) -> bool {
+        let tuple = self.tuple(direction);
         let inserted = self.cpu.step(|maps| {
             let vacant = maps.index[tuple] == 0;
             maps.index[tuple] = if vacant { self.index } else { maps.index[tuple] };
@@ -188,8 +188,8 @@ impl Slot for At<'_, '_> {
         inserted
     }
 
-    fn remove(&self, way: Direction, what: u32) -> u32 {
-        let tuple = self.tuple(way);
+    fn remove(&self, direction: Direction, what: u32) -> u32 {
+        let tuple = self.tuple(direction);
         let removed = what & held::TUPLE == 0
             || self.cpu.step(|maps| {
                 if maps.fails() {
@@ -248,11 +248,11 @@ fn open(cpu: &Here<'_>, flow: Flow) {
         maps.slots[index] = Record { word, held: 0, out, back, translation: out };
         0
     });
-    if !slot.insert(Direction::Back) {
+    if !slot.insert(Direction::Inbound) {
         abandon(&slot, word);
         return;
     }
-    slot.hold(held::BACK | held::PORT);
+    slot.hold(held::INBOUND | held::PORT);
     publish(&slot, word);
 }
 
@@ -275,7 +275,7 @@ fn look_up(cpu: &Here<'_>, tuple: usize) {
     let slot = At { cpu, index };
     let word = slot.word();
     let opening = FlowState::of(word) == FlowState::Opening;
-    if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Out) != tuple || opening {
+    if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Outbound) != tuple || opening {
         return;
     }
     cache::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
@@ -287,7 +287,7 @@ fn translate(cpu: &Here<'_>, tuple: usize) {
     for index in candidates.into_iter().filter(|slot| *slot != 0) {
         let slot = At { cpu, index: index as usize };
         let word = slot.word();
-        if FlowState::is_flow(word) && slot.tuple(Direction::Out) == tuple {
+        if FlowState::is_flow(word) && slot.tuple(Direction::Outbound) == tuple {
             let translation = slot.read(|slot| slot.translation);
             let same = meta::generation(slot.word()) == meta::generation(word);
             assert!(!same || translation == tuple, "{tuple} is translated as {translation}");
