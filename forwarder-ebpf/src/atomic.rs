@@ -5,6 +5,8 @@ use core::{
     intrinsics::{AtomicOrdering, atomic_xadd},
 };
 
+use forwarder_common::abi::FlowVersion;
+
 /// Adds to a counter in a map value.
 #[inline(always)]
 pub(crate) fn add64(counter: *mut u64, amount: u64) {
@@ -25,6 +27,12 @@ pub(crate) fn add_here(counter: *mut u64, amount: u64) {
 pub(crate) fn fetch_add32(counter: *mut u32, amount: u32) -> u32 {
     // SAFETY: as in `add64`.
     unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(counter, amount) }
+}
+
+/// As [`replace32`], of the version of a slot.
+#[inline(always)]
+pub(crate) fn replace_version(version: *mut FlowVersion, old: FlowVersion, new: FlowVersion) -> bool {
+    replace32(version.cast(), old.raw(), new.raw())
 }
 
 /// As [`replace32`], of a word of 64 bits.

@@ -156,26 +156,25 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
 fn end_if_due(index: u32, gone: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
     // SAFETY: fields of an element of the map.
-    let (word, last_seen, flags, number) = unsafe {
+    let (version, last_seen, flags, number) = unsafe {
         let shared = &raw const (*slot).shared;
-        ((*shared).meta, (*shared).last_seen, (*shared).tcp_flags, (*slot).outbound.tuple.proto)
+        ((*shared).version, (*shared).last_seen, (*shared).tcp_flags, (*slot).outbound.tuple.proto)
     };
     // SAFETY: as above; the reply's tuple is only compared.
     let (port_use, endpoint, uplink, reply) =
         unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).outbound.out_if, &(*slot).inbound.tuple) };
-    let state = FlowState::of(word);
+    let state = version.state();
     let proto = match number {
         6 => Proto::Tcp,
         17 => Proto::Udp,
         _ => Proto::Icmp,
     };
     if matches!(state, FlowState::Unfinished) {
-        return slot::fwd_slot_resume(index, word);
+        return slot::fwd_slot_resume(index, version.raw());
     }
     let idle = now().wrapping_sub(last_seen);
-    let has_gone = gone != 0
-        && FlowState::is_flow(word)
-        && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
+    let has_gone =
+        gone != 0 && version.is_flow() && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
     let ends = if has_gone || port_use != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, reply) {
         true
     } else if has_ports(number) {
@@ -183,7 +182,7 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     } else {
         outlived(state, Timeout::Other, idle, &config.timeouts)
     };
-    if ends { slot::fwd_flow_end(index, word) } else { 0 }
+    if ends { slot::fwd_flow_end(index, version.raw()) } else { 0 }
 }
 
 /// What a flush works with.
@@ -218,9 +217,9 @@ unsafe extern "C" fn flush_next(_n: u32, flush: *mut Flush) -> i64 {
         let index = (*flush).cursor;
         (*flush).cursor = index.wrapping_add(1);
         let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
-        let word = (&raw const (*slot).shared.meta).read_volatile();
-        if FlowState::is_flow(word) && (*slot).shared.endpoint == (*flush).endpoint {
-            (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, word));
+        let version = (&raw const (*slot).shared.version).read_volatile();
+        if version.is_flow() && (*slot).shared.endpoint == (*flush).endpoint {
+            (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, version.raw()));
         }
         0
     }

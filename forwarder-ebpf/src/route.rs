@@ -136,8 +136,8 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u3
     if untranslatable == 0 {
         let hash = store::hash(tuple);
         if store::is_known(hash) {
-            let (slot, word) = store::indexed(Direction::Outbound, tuple, hash);
-            if word != 0 {
+            let (slot, version) = store::indexed(Direction::Outbound, tuple, hash);
+            if !version.is_none() {
                 return Resolved::new(Resolved::FLOW, slot);
             }
         }
@@ -326,7 +326,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let stays = elsewhere.what() == Resolved::UPLINK
         && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
     if !stays {
-        slot::fwd_flow_end(index, hit.meta);
+        slot::fwd_flow_end(index, hit.version.raw());
         return GONE.0;
     }
     let Hit { slot, half, .. } = hit;

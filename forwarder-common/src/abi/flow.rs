@@ -70,7 +70,7 @@ pub mod flow_kind {
     pub const INBOUND: u8 = 2;
 }
 
-/// Life of a slot. Stored in the low byte of [`FlowShared::meta`]. Where its low nibble is zero the slot is nobody's flow, whatever
+/// Life of a slot. Stored in the low byte of a [`FlowVersion`]. Where its low nibble is zero the slot is nobody's flow, whatever
 /// stands in it; see [`crate::flow::slot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -97,11 +97,11 @@ pub enum FlowState {
 }
 
 impl FlowState {
-    /// The state in the low byte of `meta`.
+    /// The state with this number.
     #[inline(always)]
     #[must_use]
-    pub const fn of(meta: u32) -> Self {
-        match meta & 0xff {
+    const fn of(number: u32) -> Self {
+        match number & 0xff {
             1 => Self::HalfOpen,
             2 => Self::Established,
             3 => Self::Closing,
@@ -114,25 +114,16 @@ impl FlowState {
         }
     }
 
-    /// [`FlowState::is_established`] of the word `meta`: without a branch.
+    /// Whether `number`, of which the low six bits count, is that of a state that counts as established: without a branch.
     #[inline(always)]
-    #[must_use]
-    pub const fn lasts(meta: u32) -> bool {
-        (1_u64 << Self::Established as u8 | 1 << Self::OneWay as u8) >> (meta & 0x3f) & 1 != 0
+    const fn number_is_established(number: u32) -> bool {
+        (1_u64 << Self::Established as u8 | 1 << Self::OneWay as u8) >> (number & 0x3f) & 1 != 0
     }
 
-    /// [`FlowState::is_pending`] of the word `meta`.
+    /// As [`FlowState::number_is_established`], of a state that counts as pending.
     #[inline(always)]
-    #[must_use]
-    pub const fn pends(meta: u32) -> bool {
-        (1_u64 << Self::HalfOpen as u8 | 1 << Self::Closing as u8) >> (meta & 0x3f) & 1 != 0
-    }
-
-    /// Whether the word `meta` says that the slot is a flow's.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_flow(meta: u32) -> bool {
-        meta & 0x0f != 0
+    const fn number_is_pending(number: u32) -> bool {
+        (1_u64 << Self::HalfOpen as u8 | 1 << Self::Closing as u8) >> (number & 0x3f) & 1 != 0
     }
 
     /// Whether a flow in this state may be ended by anybody but its maker.
@@ -146,14 +137,102 @@ impl FlowState {
     #[inline(always)]
     #[must_use]
     pub const fn is_established(self) -> bool {
-        Self::lasts(self as u32)
+        Self::number_is_established(self as u32)
     }
 
     /// Whether a flow in this state may be evicted: it counts as pending.
     #[inline(always)]
     #[must_use]
     pub const fn is_pending(self) -> bool {
-        Self::pends(self as u32)
+        Self::number_is_pending(self as u32)
+    }
+}
+
+/// Which flow a slot holds, and how far it has come: a generation (high 24 bits), which changes whenever the slot is freed, and the
+/// [`FlowState`] (low byte). Who remembers a slot and its version can tell whether it still holds the same flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct FlowVersion(u32);
+
+impl FlowVersion {
+    /// No flow: the version of a slot that was never used.
+    pub const NONE: Self = Self(0);
+
+    /// Of a generation (24 bits are kept) and a state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(generation: u32, state: FlowState) -> Self {
+        Self((generation << 8) | (state as u32))
+    }
+
+    /// As an integer, where a function or a map takes nothing else.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// From such an integer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The generation.
+    #[inline(always)]
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.0 >> 8
+    }
+
+    /// The state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state(self) -> FlowState {
+        FlowState::of(self.0)
+    }
+
+    /// The same flow in another state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_state(self, state: FlowState) -> Self {
+        Self(self.0 & !0xff | state as u32)
+    }
+
+    /// Whether this is [`FlowVersion::NONE`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `other` is of the same flow, in whatever state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_same_flow(self, other: Self) -> bool {
+        self.generation() == other.generation()
+    }
+
+    /// Whether the slot holds a flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_flow(self) -> bool {
+        self.0 & 0x0f != 0
+    }
+
+    /// See [`FlowState::is_established`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_established(self) -> bool {
+        FlowState::number_is_established(self.0)
+    }
+
+    /// See [`FlowState::is_pending`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        FlowState::number_is_pending(self.0)
     }
 }
 
@@ -161,8 +240,8 @@ impl FlowState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowShared {
-    /// Generation (high 24 bits) and [`FlowState`] (low byte); see [`meta`]. Changes by compare-and-exchange only.
-    pub meta: u32,
+    /// Changes by compare-and-exchange only.
+    pub version: FlowVersion,
     /// When a packet was last seen, jiffies (wrapping).
     pub last_seen: u32,
     /// When the flow began, jiffies (wrapping).
@@ -265,22 +344,3 @@ pub struct FlowSlot {
     pub shared: FlowShared,
 }
 record!(FlowSlot, 192);
-
-/// The packed word of generation and state.
-pub mod meta {
-    use super::FlowState;
-
-    /// Packs a generation (24 bits are kept) and a state.
-    #[inline(always)]
-    #[must_use]
-    pub const fn pack(generation: u32, state: FlowState) -> u32 {
-        (generation << 8) | (state as u32)
-    }
-
-    /// The generation: changes whenever the slot is freed.
-    #[inline(always)]
-    #[must_use]
-    pub const fn generation(meta: u32) -> u32 {
-        meta >> 8
-    }
-}

@@ -17,8 +17,8 @@ pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, Counter, CounterBlock, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, endpoint_flags, host_veth_place};
 pub use flow::{
-    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, SLICE_LIMIT_NS,
-    SLOT_NONE, Tuple, flow_kind, meta,
+    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, FlowVersion,
+    SLICE_LIMIT_NS, SLOT_NONE, Tuple, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};

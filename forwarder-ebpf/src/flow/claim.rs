@@ -4,7 +4,12 @@
 //! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
 
 use aya_ebpf::bindings::__sk_buff;
-use forwarder_common::{abi::Tuple, direction::Direction, verdict::DropReason, wire::l4::has_ports};
+use forwarder_common::{
+    abi::{FlowVersion, Tuple},
+    direction::Direction,
+    verdict::DropReason,
+    wire::l4::has_ports,
+};
 
 use crate::flow::{
     port::{self, fwd_port_claim},
@@ -46,8 +51,8 @@ pub(crate) struct Opening {
 #[inline(always)]
 pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
     let taken = fwd_slot_take(tuple);
-    let (index, word) = (taken as u32, (taken >> 32) as u32);
-    if word == 0 {
+    let (index, version) = store::unpacked(taken);
+    if version.is_none() {
         return FAILED | taken;
     }
     let mut claimed = fwd_port_claim(skb, index);
@@ -61,11 +66,11 @@ pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
         attempt = attempt.wrapping_add(1);
     }
     if claimed == 0 || claimed == port::SHORT {
-        slot::fwd_slot_abandon(index, word);
+        slot::fwd_slot_abandon(index, version.raw());
         let reason = if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous };
         return FAILED | reason as u64;
     }
-    publish(tuple, index, word)
+    publish(tuple, index, version)
 }
 
 /// How often a port is taken over that another CPU takes at the same time.
@@ -76,13 +81,13 @@ pub(crate) const FAILED: u64 = 1 << 32;
 
 /// Makes the flow of `tuple` visible, which is prepared in slot `index`; the result is that of [`open`].
 #[inline(always)]
-fn publish(tuple: &Tuple, index: u32, word: u32) -> u64 {
-    if slot::fwd_slot_publish(index, word) != 0 {
+fn publish(tuple: &Tuple, index: u32, version: FlowVersion) -> u64 {
+    if slot::fwd_slot_publish(index, version.raw()) != 0 {
         return index.into();
     }
     // Another CPU made this flow meanwhile: theirs counts.
     match store::indexed(Direction::Outbound, tuple, store::hash(tuple)) {
-        (_, 0) => FAILED | DropReason::Contended as u64,
+        (_, version) if version.is_none() => FAILED | DropReason::Contended as u64,
         (theirs, _) => theirs.into(),
     }
 }

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{
-    abi::FlowState,
+    abi::{FlowState, FlowVersion},
     flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot},
 };
 
@@ -26,9 +26,9 @@ struct Search {
     now: u32,
     /// Candidates so far.
     found: u32,
-    /// The one with the lowest eviction rank: slot, word, rank.
+    /// The one with the lowest eviction rank: slot, version, rank.
     slot: u32,
-    word: u32,
+    version: FlowVersion,
     rank: u32,
 }
 
@@ -55,13 +55,22 @@ pub(super) fn one_way_flow(counters: u32) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
     let Some(config) = config() else { return 0 };
-    let mut search =
-        Search { counters, own, one_way, slots: config.slots, now: now(), found: 0, slot: 0, word: 0, rank: u32::MAX };
+    let mut search = Search {
+        counters,
+        own,
+        one_way,
+        slots: config.slots,
+        now: now(),
+        found: 0,
+        slot: 0,
+        version: FlowVersion::NONE,
+        rank: u32::MAX,
+    };
     let search = &raw mut search;
     // SAFETY: `search` lives on this stack until the loop is over, and nobody else uses it meanwhile.
     unsafe {
         bpf_loop(LOOKS, look as *mut c_void, search.cast(), 0);
-        if (*search).found == 0 { 0 } else { slot::fwd_flow_end((*search).slot, (*search).word) }
+        if (*search).found == 0 { 0 } else { slot::fwd_flow_end((*search).slot, (*search).version.raw()) }
     }
 }
 
@@ -94,32 +103,32 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
         let index = nth_slot(fetch_add32(&raw mut (*alloc).evict_cursor, 1), (*search).slots);
         let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
         let shared = &raw const (*slot).shared;
-        let word = (&raw const (*shared).meta).read_volatile();
+        let version = (&raw const (*shared).version).read_volatile();
         let (last_seen, counters, [_, inbound]) = ((*shared).last_seen, (*shared).counters, (*shared).tcp_flags);
         let (ours, own) = ((*search).counters, (*search).own);
         let goes = if (*search).one_way == 0 {
-            has_to_go(word, counters, ours, own)
+            has_to_go(version, counters, ours, own)
         } else {
-            word & 0xff == FlowState::OneWay as u32 && counters != ours && gives_room(established(counters), own)
+            matches!(version.state(), FlowState::OneWay) && counters != ours && gives_room(established(counters), own)
         };
         if !goes {
             return 0;
         }
         let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
-        let rank = eviction_rank(FlowState::of(word), answered, (*search).now.wrapping_sub(last_seen));
+        let rank = eviction_rank(version.state(), answered, (*search).now.wrapping_sub(last_seen));
         if rank <= (*search).rank {
             (*search).rank = rank;
             (*search).slot = index;
-            (*search).word = word;
+            (*search).version = version;
         }
         (*search).found = (*search).found.wrapping_add(1);
         i64::from((*search).found >= CANDIDATES)
     }
 }
 
-/// Whether the flow with `word` of the endpoint with block `theirs` has to make room for one of block `ours`, which has
+/// Whether the flow with `version` of the endpoint with block `theirs` has to make room for one of block `ours`, which has
 /// `own_pending` pending flows.
 #[inline(always)]
-pub(crate) fn has_to_go(word: u32, theirs: u32, ours: u32, own_pending: u32) -> bool {
-    FlowState::pends(word) && (theirs == ours || may_evict(pending(theirs), own_pending))
+pub(crate) fn has_to_go(version: FlowVersion, theirs: u32, ours: u32, own_pending: u32) -> bool {
+    version.is_pending() && (theirs == ours || may_evict(pending(theirs), own_pending))
 }

@@ -1,8 +1,8 @@
-//! Moves flows on. A slot's word changes by compare-and-exchange only: of two CPUs that want to promote or end the same flow,
+//! Moves flows on. A slot's version changes by compare-and-exchange only: of two CPUs that want to promote or end the same flow,
 //! one does.
 
 use forwarder_common::{
-    abi::{FlowShared, FlowState, flow_kind},
+    abi::{FlowShared, FlowState, FlowVersion, flow_kind},
     direction::Direction,
     flow::{self, Segment, Standing, TRACKED, Transition},
     wire::{
@@ -12,7 +12,7 @@ use forwarder_common::{
 };
 
 use crate::{
-    atomic::{add64, fetch_add32, replace32},
+    atomic::{add64, fetch_add32, replace_version},
     count::Amount,
     flow::{
         now,
@@ -27,19 +27,19 @@ pub(crate) fn touch(direction: Direction, hit: &Hit, ip: &ipv4::Header, l4: &l4:
     let data = amount.bytes > ip.len.wrapping_add(l4.len) as u32;
     let what =
         l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | (direction as u32) << DIRECTION | if data { DATA } else { 0 };
-    let transition = fwd_flow_touch(hit.index, hit.meta, what, amount.packets, amount.bytes);
+    let transition = fwd_flow_touch(hit.index, hit.version.raw(), what, amount.packets, amount.bytes);
     if transition != STAY {
-        fwd_flow_advance(hit.index, hit.meta, transition);
+        fwd_flow_advance(hit.index, hit.version.raw(), transition);
     }
 }
 
-/// Notes a packet at the flow in slot `index`, whose word was `word`. In `what` are the protocol, above it the flags of a segment, and above
+/// Notes a packet at the flow in slot `index`, whose version was `version`. In `what` are the protocol, above it the flags of a segment, and above
 /// them its direction, and whether it has a payload. Returns the number of the [`Transition`] that follows.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, bytes: u32) -> u32 {
+extern "C" fn fwd_flow_touch(index: u32, version: u32, what: u32, packets: u32, bytes: u32) -> u32 {
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return STAY };
     let (proto, flags, data, now) = (what as u8, (what >> 8) as u8, what & DATA != 0, now());
     let direction = Direction::of(what >> DIRECTION & 1);
@@ -55,11 +55,11 @@ extern "C" fn fwd_flow_touch(index: u32, word: u32, what: u32, packets: u32, byt
         if proto == Proto::Tcp as u8 { see(&raw mut (*slot).shared, flags, direction) } else { [0, 0] }
     };
     if proto == Proto::Tcp as u8 {
-        flow::advance(FlowState::of(word), seen, Segment { flags, direction, data }) as u32
-    } else if word & 0xff == FlowState::Established as u32 {
+        flow::advance(FlowVersion::from_raw(version).state(), seen, Segment { flags, direction, data }) as u32
+    } else if matches!(FlowVersion::from_raw(version).state(), FlowState::Established) {
         STAY
     } else {
-        fwd_flow_progress(index, word, now, direction as u32)
+        fwd_flow_progress(index, version, now, direction as u32)
     }
 }
 
@@ -87,13 +87,13 @@ unsafe fn see(shared: *mut FlowShared, flags: u8, direction: Direction) -> [u8; 
     }
 }
 
-/// What a packet does to the flow in slot `index`, which is not TCP and whose word is `word`; it goes in `direction`. Returns the
+/// What a packet does to the flow in slot `index`, which is not TCP and whose version is `version`; it goes in `direction`. Returns the
 /// number of a [`Transition`].
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_flow_progress(index: u32, word: u32, now: u32, direction: u32) -> u32 {
+extern "C" fn fwd_flow_progress(index: u32, version: u32, now: u32, direction: u32) -> u32 {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(index), config()) else { return 0 };
     // SAFETY: fields of the slot.
     let (packets, created, kind) = unsafe {
@@ -104,13 +104,14 @@ extern "C" fn fwd_flow_progress(index: u32, word: u32, now: u32, direction: u32)
     let answered = kind != flow_kind::INBOUND || packets[0] != 0;
     let standing =
         if answered { flow::standing(packets, now.wrapping_sub(created), config.hz) } else { Standing::Unproven };
-    flow::progress(FlowState::of(word), Direction::of(direction), standing) as u32
+    flow::progress(FlowVersion::from_raw(version).state(), Direction::of(direction), standing) as u32
 }
 
-/// Counts that a flow of the endpoint with block `counters` went from the state in one word to that in another. Returns 0.
+/// Counts that a flow of the endpoint with block `counters` went from the state in one version to that in another. Returns 0.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_count_states(counters: u32, from: u32, to: u32) -> u32 {
+    let (from, to) = (FlowVersion::from_raw(from), FlowVersion::from_raw(to));
     let (Some(alloc), Some(flows)) = (FLOW_ALLOC.get_ptr_mut(0), ENDPOINT_FLOWS.get_ptr_mut(counters)) else {
         return 0;
     };
@@ -120,16 +121,16 @@ pub(crate) extern "C" fn fwd_count_states(counters: u32, from: u32, to: u32) -> 
         (all, &raw mut (*flows).established, &raw mut (*flows).pending, one_way)
     };
     // Who established a flow has counted it when it was admitted.
-    if FlowState::lasts(from) && !FlowState::lasts(to) {
+    if from.is_established() && !to.is_established() {
         fetch_add32(all, u32::MAX);
         fetch_add32(own, u32::MAX);
     }
     let changes = |was: bool, is: bool| u32::from(is).wrapping_sub(u32::from(was));
-    let pends = changes(FlowState::pends(from), FlowState::pends(to));
+    let pends = changes(from.is_pending(), to.is_pending());
     if pends != 0 {
         fetch_add32(pending, pends);
     }
-    let is_one_way = |word: u32| word & 0xff == FlowState::OneWay as u32;
+    let is_one_way = |version: FlowVersion| matches!(version.state(), FlowState::OneWay);
     let streams = changes(is_one_way(from), is_one_way(to));
     if streams != 0 {
         fetch_add32(one_way, streams);
@@ -163,36 +164,38 @@ fn dismiss(counters: u32) {
     fwd_count_states(counters, FlowState::Established as u32, FlowState::Free as u32);
 }
 
-/// Performs a [`Transition`] (given as its number) of the flow in slot `index`, if its word is still `word`.
+/// Performs a [`Transition`] (given as its number) of the flow in slot `index`, if its version is still `version`.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_flow_advance(index: u32, word: u32, transition: u32) -> u32 {
+extern "C" fn fwd_flow_advance(index: u32, version: u32, transition: u32) -> u32 {
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
     // SAFETY: an element of the map.
     let (current, counters, flags) = unsafe {
         let shared = &raw mut (*slot).shared;
-        (&raw mut (*shared).meta, (*shared).counters, &raw mut (*shared).tcp_flags)
+        (&raw mut (*shared).version, (*shared).counters, &raw mut (*shared).tcp_flags)
     };
     let to = match transition {
-        it if it == Transition::Close as u32 => FlowState::Closing as u32,
-        it if it == Transition::Reopen as u32 => FlowState::HalfOpen as u32,
-        it if it == Transition::Sustain as u32 => FlowState::OneWay as u32,
-        _ => FlowState::Established as u32,
+        it if it == Transition::Close as u32 => FlowState::Closing,
+        it if it == Transition::Reopen as u32 => FlowState::HalfOpen,
+        it if it == Transition::Sustain as u32 => FlowState::OneWay,
+        _ => FlowState::Established,
     };
-    let establishes = FlowState::lasts(to) && !FlowState::lasts(word);
+    let version = FlowVersion::from_raw(version);
+    let establishes = to.is_established() && !version.is_established();
     if establishes && !admit(counters) {
         // Stays as it is, where it may be evicted: conversations are never pushed out.
         return 0;
     }
-    if !replace32(current, word, word & !0xff | to) {
+    let after = version.with_state(to);
+    if !replace_version(current, version, after) {
         if establishes {
             dismiss(counters);
         }
         return 0;
     }
-    fwd_count_states(counters, word, to);
+    fwd_count_states(counters, version.raw(), after.raw());
     // SAFETY: bytes of the slot. A flag that another CPU notes at this very moment may be lost; the next segment has it again.
     unsafe {
         if transition == Transition::Reopen as u32 {

@@ -262,8 +262,8 @@ pub(crate) extern "C" fn fwd_mapping_publish(index: u32, port: u32) -> u32 {
     MAPPINGS.insert(&internal, &port, BPF_NOEXIST.into()).is_ok().into()
 }
 
-/// Whether the flow in slot `index` has the port of `reply` in the way `kind`. The caller read its word before, and ends it only if the
-/// word is still the same.
+/// Whether the flow in slot `index` has the port of `reply` in the way `kind`. The caller read its version before, and ends it only if the
+/// version is still the same.
 #[inline(always)]
 pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
     let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return false };
@@ -322,13 +322,13 @@ pub(crate) fn unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
 extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
     // SAFETY: as in `fwd_unsolicited`.
     let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
-    if store::matches(Direction::Inbound, slot, tuple) != 0 {
+    if !store::matches(Direction::Inbound, slot, tuple).is_none() {
         return slot;
     }
     // SAFETY: this CPU's element, which `fwd_unsolicited` wrote.
-    let word = store::matches(Direction::Outbound, slot, unsafe { &*out });
-    if FlowState::of(word) as u8 == FlowState::HalfOpen as u8 {
-        slot::fwd_flow_end(slot, word);
+    let version = store::matches(Direction::Outbound, slot, unsafe { &*out });
+    if version.state() as u8 == FlowState::HalfOpen as u8 {
+        slot::fwd_flow_end(slot, version.raw());
     }
     SLOT_NONE
 }

@@ -6,7 +6,7 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
-    abi::{FlowState, SLOT_NONE, Tuple, port_use},
+    abi::{FlowState, FlowVersion, SLOT_NONE, Tuple, port_use},
     flow::outbound_reply,
     ports::{Candidates, Shares, eviction_rank, range_for},
     wire::l4::Proto,
@@ -45,7 +45,7 @@ struct Victim {
     /// See [`eviction_rank`]; the largest number for none.
     rank: u32,
     slot: u32,
-    word: u32,
+    version: FlowVersion,
     /// The port, host byte order.
     port: u32,
 }
@@ -68,7 +68,7 @@ const ENOUGH: u32 = 24;
 const LASTING: u32 = eviction_rank(FlowState::OneWay, false, u32::MAX);
 
 impl Search {
-    const NOBODY: Victim = Victim { rank: u32::MAX, slot: SLOT_NONE, word: 0, port: 0 };
+    const NOBODY: Victim = Victim { rank: u32::MAX, slot: SLOT_NONE, version: FlowVersion::NONE, port: 0 };
 }
 
 /// The search that this CPU is at.
@@ -171,20 +171,22 @@ extern "C" fn fwd_port_try(skb: *mut __sk_buff, attempt: u32) -> u32 {
 fn note(search: &mut Search, holder: u32, port: u32) {
     let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
     // SAFETY: fields of an element of the map.
-    let (word, endpoint, counters, last_seen) = unsafe {
+    let (version, endpoint, counters, last_seen) = unsafe {
         let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).meta).read_volatile(), (*shared).endpoint, (*shared).counters, (*shared).last_seen)
+        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).counters, (*shared).last_seen)
     };
-    if !FlowState::is_flow(word) {
+    if !version.is_flow() {
         return;
     }
     search.shares.note(endpoint);
-    let state = FlowState::of(word);
-    if FlowState::pends(word) {
+    let state = version.state();
+    if version.is_pending() {
         let closed = matches!(state, FlowState::Closing);
         let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
-        if rank <= search.victim.rank && (closed || evict::has_to_go(word, counters, search.counters, search.pending)) {
-            search.victim = Victim { rank, slot: holder, word, port };
+        if rank <= search.victim.rank
+            && (closed || evict::has_to_go(version, counters, search.counters, search.pending))
+        {
+            search.victim = Victim { rank, slot: holder, version, port };
         }
         return;
     }
@@ -215,9 +217,9 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
         }
         number = number.wrapping_add(1);
     }
-    let Victim { slot: holder, word, port, .. } = search.victim;
+    let Victim { slot: holder, version, port, .. } = search.victim;
     let (kind, Some(reply)) = (search.kind, reply(index, port as u16)) else { return 0 };
-    if word == 0 {
+    if version.is_none() {
         return 0;
     }
     // The holder is only a candidate: by now its slot may be another flow's.
@@ -228,7 +230,7 @@ pub(super) extern "C" fn fwd_port_vacate(index: u32) -> u32 {
         // Several flows use it: it is free when the expiry timer has come by.
         return 0;
     }
-    if slot::fwd_flow_end(holder, word) == 0 { LOST } else { port | kind << 16 }
+    if slot::fwd_flow_end(holder, version.raw()) == 0 { LOST } else { port | kind << 16 }
 }
 
 /// Considers a flow of this CPU's search that is established or one-way. Returns 0.
@@ -241,14 +243,14 @@ extern "C" fn fwd_port_consider(number: u32) -> u32 {
     };
     let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return 0 };
     // SAFETY: fields of an element of the map.
-    let (word, endpoint, last_seen) = unsafe {
+    let (version, endpoint, last_seen) = unsafe {
         let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).meta).read_volatile(), (*shared).endpoint, (*shared).last_seen)
+        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).last_seen)
     };
-    let state = FlowState::of(word);
+    let state = version.state();
     let rank = eviction_rank(state, false, now().wrapping_sub(last_seen));
     if rank < search.victim.rank && search.shares.gives_way(state, endpoint, search.endpoint) {
-        search.victim = Victim { rank, slot: holder, word, port };
+        search.victim = Victim { rank, slot: holder, version, port };
     }
     0
 }

@@ -1,14 +1,14 @@
 //! A slot of the table, for the steps of its life in [`forwarder_common::flow::slot`].
 
 use forwarder_common::{
-    abi::{FlowSlot, FlowState, flow_kind},
+    abi::{FlowSlot, FlowState, FlowVersion, flow_kind},
     direction::Direction,
     flow::slot::{self, Slot},
     wire::l4::has_ports,
 };
 
 use crate::{
-    atomic::{fetch_add32, replace32},
+    atomic::{fetch_add32, replace_version},
     flow::{life, mapping, store},
     maps::{FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS},
 };
@@ -29,9 +29,9 @@ impl At {
 
 impl Slot for At {
     #[inline(always)]
-    fn replace(&self, old: u32, new: u32) -> bool {
+    fn replace(&self, old: FlowVersion, new: FlowVersion) -> bool {
         // SAFETY: an element of the map; so below.
-        replace32(unsafe { &raw mut (*self.slot).shared.meta }, old, new)
+        replace_version(unsafe { &raw mut (*self.slot).shared.version }, old, new)
     }
 
     #[inline(always)]
@@ -106,35 +106,35 @@ impl At {
     }
 }
 
-/// Makes the flow visible that was prepared in slot `index`, whose word is `word`: 1 if it is; see [`slot::publish`].
+/// Makes the flow visible that was prepared in slot `index`, whose version is `version`: 1 if it is; see [`slot::publish`].
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_slot_publish(index: u32, word: u32) -> u32 {
-    At::new(index).is_some_and(|slot| slot::publish(&slot, word)).into()
+pub(super) extern "C" fn fwd_slot_publish(index: u32, version: u32) -> u32 {
+    At::new(index).is_some_and(|slot| slot::publish(&slot, FlowVersion::from_raw(version))).into()
 }
 
 /// Gives a slot back that was taken; returns 0. See [`slot::abandon`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_slot_abandon(index: u32, word: u32) -> u32 {
+pub(super) extern "C" fn fwd_slot_abandon(index: u32, version: u32) -> u32 {
     if let Some(at) = At::new(index) {
-        slot::abandon(&at, word);
+        slot::abandon(&at, FlowVersion::from_raw(version));
     }
     0
 }
 
-/// Ends the flow in slot `index`, if its word is still `word`: 1 if it did. See [`slot::end`].
+/// Ends the flow in slot `index`, if its version is still `version`: 1 if it did. See [`slot::end`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_flow_end(index: u32, word: u32) -> u32 {
-    At::new(index).is_some_and(|at| slot::end(&at, word)).into()
+pub(crate) extern "C" fn fwd_flow_end(index: u32, version: u32) -> u32 {
+    At::new(index).is_some_and(|at| slot::end(&at, FlowVersion::from_raw(version))).into()
 }
 
-/// Goes on with slot `index`, whose word is `word` and says that it was left unfinished; 1 if it did. See [`slot::resume`].
+/// Goes on with slot `index`, whose version is `version` and says that it was left unfinished; 1 if it did. See [`slot::resume`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_slot_resume(index: u32, word: u32) -> u32 {
-    At::new(index).is_some_and(|at| slot::resume(&at, word)).into()
+pub(crate) extern "C" fn fwd_slot_resume(index: u32, version: u32) -> u32 {
+    At::new(index).is_some_and(|at| slot::resume(&at, FlowVersion::from_raw(version))).into()
 }

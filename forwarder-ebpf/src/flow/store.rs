@@ -9,7 +9,7 @@ use core::ptr;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
-    abi::{FlowHalf, FlowSlot, FlowState, SLOT_NONE, Tuple, meta},
+    abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
     direction::Direction,
     flow::{
         self,
@@ -30,7 +30,7 @@ pub(crate) struct Hit {
     pub(crate) index: u32,
     pub(crate) slot: *mut FlowSlot,
     pub(crate) half: *mut FlowHalf,
-    pub(crate) meta: u32,
+    pub(crate) version: FlowVersion,
     pub(crate) addr: [u8; 4],
     pub(crate) port: [u8; 2],
     pub(crate) mtu: u16,
@@ -74,29 +74,29 @@ pub(crate) fn is_known(hash: u32) -> bool {
     first | second != SLOT_NONE || cache::overflows(bucket)
 }
 
-/// The slot of which this direction is `tuple`, which has `hash`, and the flow's word, as far as the flow cache tells; the
-/// word is 0 if they do not.
+/// The slot of which this direction is `tuple`, which has `hash`, and the flow's version, as far as the flow cache tells; the
+/// version is 0 if they do not.
 #[inline(always)]
-pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
+pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     if first != SLOT_NONE {
-        let word = matches(direction, first, tuple);
-        if word != 0 {
-            return (first, word);
+        let version = matches(direction, first, tuple);
+        if !version.is_none() {
+            return (first, version);
         }
     }
     // Slot 0 is never used.
     (second, matches(direction, second, tuple))
 }
 
-/// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each word.
+/// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each version.
 #[inline(always)]
-pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
+pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
     let found = fwd_find_cached(tuple, hash, direction as u32);
-    (found as u32, (found >> 32) as u32)
+    unpacked(found)
 }
 
-/// [`find_cached`] as a global function, the word in the high half.
+/// [`find_cached`] as a global function, the version in the high half.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
@@ -104,20 +104,26 @@ extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) ->
     unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
 }
 
-/// A slot, and its word in the high half.
+/// A slot, and its version in the high half.
 #[inline(always)]
-fn packed((slot, word): (u32, u32)) -> u64 {
-    u64::from(slot) | u64::from(word) << 32
+pub(crate) fn packed((slot, version): (u32, FlowVersion)) -> u64 {
+    u64::from(slot) | u64::from(version.raw()) << 32
+}
+
+/// The reverse of [`packed`].
+#[inline(always)]
+pub(crate) fn unpacked(found: u64) -> (u32, FlowVersion) {
+    (found as u32, FlowVersion::from_raw((found >> 32) as u32))
 }
 
 /// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
 #[inline(always)]
-pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, u32) {
+pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
     let found = fwd_indexed(tuple, hash, direction as u32);
-    (found as u32, (found >> 32) as u32)
+    unpacked(found)
 }
 
-/// [`indexed`] as a global function, the word in the high half.
+/// [`indexed`] as a global function, the version in the high half.
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
@@ -132,21 +138,21 @@ fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
     let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
     // SAFETY: an aligned word of a map value.
     let slot = unsafe { slot.read_volatile() };
-    let word = matches(direction, slot, tuple);
-    if word != 0 && FlowState::of(word) as u8 != FlowState::Opening as u8 {
-        promote(hash, slot, word);
+    let version = matches(direction, slot, tuple);
+    if !version.is_none() && version.state() as u8 != FlowState::Opening as u8 {
+        promote(hash, slot, version);
     }
-    packed((slot, word))
+    packed((slot, version))
 }
 
-/// Gives the tuple with `hash` of the flow in `slot`, whose word was `word`, a place in the flow cache if it has none.
+/// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
 #[inline(always)]
-fn promote(hash: u32, slot: u32, word: u32) {
+fn promote(hash: u32, slot: u32, version: FlowVersion) {
     let (Some(bucket), Some(flow)) = (bucket(hash), FLOW_SLOTS.get_ptr(slot)) else { return };
     cache::promote(&bucket, cache::entry(hash, slot), || {
         // SAFETY: an aligned word of a map value.
-        let now = unsafe { (&raw const (*flow).shared.meta).read_volatile() };
-        meta::generation(now) == meta::generation(word)
+        let now = unsafe { (&raw const (*flow).shared.version).read_volatile() };
+        now.is_same_flow(version)
     });
 }
 
@@ -274,44 +280,45 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
 }
 
 /// This direction of the flow that the cache entry for `key` names, if it is `key` and the flow is
-/// established (one-way, if it is an outbound one), and the flow's word.
+/// established (one-way, if it is an outbound one), and the flow's version.
 #[inline(always)]
-pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
+pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, FlowVersion)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
         let half = half(slot, direction);
-        let word = (&raw const (*slot).shared.meta).read_volatile();
+        let version = (&raw const (*slot).shared.version).read_volatile();
         let tuple = half.cast::<u64>();
         let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
         let proto = half.cast::<u32>().add(4).read_volatile();
         let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
         // What comes in answers a one-way flow, which is noted on the slow path.
-        let lasts = if direction.is_inbound() { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
-        (same && lasts).then_some((slot, half, word))
+        let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
+            == FlowState::Established as u32;
+        (same && lasts).then_some((slot, half, version))
     }
 }
 
-/// The word of the flow in slot `index` if its direction is `tuple`; 0 if it is not.
+/// The version of the flow in slot `index` if its direction is `tuple`; 0 if it is not.
 #[inline(always)]
-pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> u32 {
-    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
+pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> FlowVersion {
+    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return FlowVersion::NONE };
     // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
     unsafe {
         let half = half(slot.cast_mut(), direction).cast_const();
-        let word = (&raw const (*slot).shared.meta).read_volatile();
-        if !FlowState::is_flow(word) || !same(&raw const (*half).tuple, tuple) {
-            return 0;
+        let version = (&raw const (*slot).shared.version).read_volatile();
+        if !version.is_flow() || !same(&raw const (*half).tuple, tuple) {
+            return FlowVersion::NONE;
         }
-        word
+        version
     }
 }
 
-/// A copy of the flow in slot `index`, for which [`matches`] gave `word`; `None` if the slot was recycled since.
+/// A copy of the flow in slot `index`, for which [`matches`] gave `version`; `None` if the slot was recycled since.
 #[inline(always)]
-pub(crate) fn copy(direction: Direction, index: u32, word: u32) -> Option<Hit> {
+pub(crate) fn copy(direction: Direction, index: u32, version: FlowVersion) -> Option<Hit> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     // SAFETY: as in `matches`.
     unsafe {
@@ -320,7 +327,7 @@ pub(crate) fn copy(direction: Direction, index: u32, word: u32) -> Option<Hit> {
             index,
             slot,
             half,
-            meta: word,
+            version,
             addr: (&raw const (*half).addr).read_volatile(),
             port: (&raw const (*half).port).read_volatile(),
             mtu: (&raw const (*half).mtu).read_volatile(),
@@ -329,18 +336,16 @@ pub(crate) fn copy(direction: Direction, index: u32, word: u32) -> Option<Hit> {
             counters: (&raw const (*half).counters).read_volatile(),
             uplink_counters: (&raw const (*half).uplink_counters).read_volatile(),
         };
-        let after = (&raw const (*slot).shared.meta).read_volatile();
-        (meta::generation(word) == meta::generation(after)).then_some(hit)
+        let after = (&raw const (*slot).shared.version).read_volatile();
+        version.is_same_flow(after).then_some(hit)
     }
 }
 
 /// Both in one: the flow in slot `index` if its direction is `tuple`.
 #[inline(always)]
 pub(crate) fn load(direction: Direction, index: u32, tuple: &Tuple) -> Option<Hit> {
-    match matches(direction, index, tuple) {
-        0 => None,
-        word => copy(direction, index, word),
-    }
+    let version = matches(direction, index, tuple);
+    if version.is_none() { None } else { copy(direction, index, version) }
 }
 
 impl Hit {

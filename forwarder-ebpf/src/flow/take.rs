@@ -1,17 +1,17 @@
 //! Takes a slot for a new flow, and fills it.
 
 use forwarder_common::{
-    abi::{FlowHalf, FlowState, Tuple, flow_kind, meta},
+    abi::{FlowHalf, FlowState, FlowVersion, Tuple, flow_kind},
     verdict::DropReason,
 };
 
 use crate::{
     atomic::fetch_add32,
-    flow::{claim::Opening, evict, now},
+    flow::{claim::Opening, evict, now, store},
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
 };
 
-/// Takes a slot and fills it but for the port. Returns the slot and, in the high word, its word; or the code of a
+/// Takes a slot and fills it but for the port. Returns the slot and, in the high word, its version; or the code of a
 /// [`DropReason`].
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -24,7 +24,7 @@ pub(super) extern "C" fn fwd_slot_take(tuple: *const Tuple) -> u64 {
     let opening = unsafe { &*opening };
     match take_slot(opening) {
         Ok(index) => match fill(index, tuple, opening) {
-            Some(word) => u64::from(index) | u64::from(word) << 32,
+            Some(version) => store::packed((index, version)),
             None => DropReason::TableFull as u64,
         },
         Err(reason) => reason as u64,
@@ -83,16 +83,16 @@ pub(crate) fn stored_mtu(mtu: u32) -> u16 {
     if mtu > u32::from(u16::MAX) { u16::MAX } else { mtu as u16 }
 }
 
-/// Writes everything but the claimed port. Returns the word of the slot while the flow is being made.
+/// Writes everything but the claimed port. Returns the version of the slot while the flow is being made.
 #[inline(always)]
-fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
+fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     let now = now();
     // SAFETY: the slot is in no index and in no queue: nobody else writes it, and readers see that it is nobody's flow.
     unsafe {
         let shared = &raw mut (*slot).shared;
-        let word = meta::pack(meta::generation((*shared).meta), FlowState::Making);
-        (&raw mut (*shared).meta).write_volatile(word);
+        let version = (*shared).version.with_state(FlowState::Making);
+        (&raw mut (*shared).version).write_volatile(version);
         (*slot).outbound = FlowHalf {
             tuple: *tuple,
             addr: opening.nat_addr,
@@ -134,6 +134,6 @@ fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<u32> {
         } else {
             flow_kind::INBOUND
         };
-        Some(word)
+        Some(version)
     }
 }

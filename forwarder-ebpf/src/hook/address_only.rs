@@ -44,6 +44,6 @@ fn end_claim(reply: &Tuple) {
     let holder = unsafe { holder.read_volatile() };
     let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
     // SAFETY: as above.
-    let word = unsafe { (&raw const (*slot).shared.meta).read_volatile() };
-    slot::fwd_flow_end(holder, word);
+    let version = unsafe { (&raw const (*slot).shared.version).read_volatile() };
+    slot::fwd_flow_end(holder, version.raw());
 }

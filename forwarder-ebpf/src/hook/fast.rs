@@ -11,7 +11,7 @@ use forwarder_common::{
     wire::l4::Proto,
 };
 
-use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, feature, meta};
+use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature};
 
 use super::{from_ns, to_uplink::host_has_flows};
 use crate::{
@@ -62,14 +62,14 @@ struct Translation {
 #[inline(always)]
 pub(super) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let (slot, half, word) = store::established(Direction::Outbound, &packet.key())?;
+    let (slot, half, version) = store::established(Direction::Outbound, &packet.key())?;
     // SAFETY: `store::established` gives pointers into the slot array, whose elements are never unmapped.
     let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
     // SAFETY: as above.
     let checked = unsafe { (&raw const (*shared).route_checked).read_volatile() };
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
-    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &to, slot, word, Direction::Outbound) {
+    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &to, slot, version, Direction::Outbound) {
         return None;
     }
     // Some byte of the one or of the other address is not zero.
@@ -89,9 +89,9 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
     }
     // SAFETY: as above.
     let (next_hop, after) =
-        unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).meta).read_volatile()) };
+        unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).version).read_volatile()) };
     // That was read after `may_go` had looked whose the slot is: here, so that nothing has to be kept for what is rare.
-    if meta::generation(after) != meta::generation(word) {
+    if !after.is_same_flow(version) {
         return Some(from_ns::drop(packet.skb, DropReason::Contended));
     }
     Some(Action::neighbour(to.out_if, next_hop))
@@ -106,10 +106,10 @@ pub(super) fn inbound(skb: Skb) -> Option<Action> {
     if !may_be_flows((packet.ports >> 16) as u16) || !store::is_known(store::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
-    let (slot, half, word) = store::established(Direction::Inbound, &key)?;
+    let (slot, half, version) = store::established(Direction::Inbound, &key)?;
     // SAFETY: as in `outbound`.
     let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
-    if to.out_if == 0 || !may_go(&packet, &to, slot, word, Direction::Inbound) {
+    if to.out_if == 0 || !may_go(&packet, &to, slot, version, Direction::Inbound) {
         return None;
     }
     note(&packet, half, shared, now());
@@ -262,17 +262,23 @@ const _: () = {
 };
 
 /// Whether nothing about the packet or its flow asks for the slow path; it goes in `direction`. What was read of
-/// the flow belongs to it only if its word is still `word`.
+/// the flow belongs to it only if its version is still `version`.
 #[inline(always)]
-fn may_go(packet: &Packet, to: &Translation, slot: *const FlowSlot, word: u32, direction: Direction) -> bool {
+fn may_go(
+    packet: &Packet,
+    to: &Translation,
+    slot: *const FlowSlot,
+    version: FlowVersion,
+    direction: Direction,
+) -> bool {
     // SAFETY: `slot` points into the slot array.
     let (seen, after) = unsafe {
         let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).meta).read_volatile())
+        ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).version).read_volatile())
     };
     let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), direction);
     let right = header_words::verify_ip_checksum(packet.first, packet.fragment, packet.life, packet.addresses);
-    word == after && data && right && packet.size <= to.mtu
+    version == after && data && right && packet.size <= to.mtu
 }
 
 /// Notes the packet at its flow.

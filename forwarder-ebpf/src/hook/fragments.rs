@@ -99,8 +99,8 @@ pub(super) const fn code(word: u32) -> u32 {
 /// The slot of which this direction is `tuple`, 0 if there is none.
 #[inline(always)]
 pub(super) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
-    let (slot, word) = store::indexed(direction, tuple, store::hash(tuple));
-    if word == 0 { 0 } else { slot }
+    let (slot, version) = store::indexed(direction, tuple, store::hash(tuple));
+    if version.is_none() { 0 } else { slot }
 }
 
 /// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.

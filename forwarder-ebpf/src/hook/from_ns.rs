@@ -132,8 +132,8 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let (mut slot, mut word) = store::find_cached_once(Direction::Outbound, &tuple, store::hash(&tuple));
-    if word == 0 {
+    let (mut slot, mut version) = store::find_cached_once(Direction::Outbound, &tuple, store::hash(&tuple));
+    if version.is_none() {
         let refused = validate::fwd_validate_lengths(skb.ptr());
         if refused != validate::FINE {
             return counted(skb, refused);
@@ -143,10 +143,10 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
             return deliver_or_refuse(skb, resolved);
         }
         slot = resolved.value();
-        word = store::matches(Direction::Outbound, slot, &tuple);
+        version = store::matches(Direction::Outbound, slot, &tuple);
     }
-    match store::copy(Direction::Outbound, slot, word) {
-        Some(hit) if word != 0 => translate(skb, bytes, ip, l4, &tuple, &hit),
+    match store::copy(Direction::Outbound, slot, version) {
+        Some(hit) if !version.is_none() => translate(skb, bytes, ip, l4, &tuple, &hit),
         _ => drop(skb, DropReason::Contended),
     }
 }

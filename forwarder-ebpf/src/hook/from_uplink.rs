@@ -70,23 +70,23 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = store::hash(&tuple);
-    let (mut slot, mut word) = store::find_cached_once(Direction::Inbound, &tuple, hash);
-    if word == 0 {
+    let (mut slot, mut version) = store::find_cached_once(Direction::Inbound, &tuple, hash);
+    if version.is_none() {
         if store::is_known(hash) {
-            (slot, word) = store::indexed(Direction::Inbound, &tuple, hash);
+            (slot, version) = store::indexed(Direction::Inbound, &tuple, hash);
         }
-        if word == 0 {
+        if version.is_none() {
             if in_fwd_network(ip.src) {
                 return drop(skb, L3, DropReason::Martian);
             }
             slot = unsolicited(skb, &tuple, &l4);
-            word = store::matches(Direction::Inbound, slot, &tuple);
-            if word == 0 {
+            version = store::matches(Direction::Inbound, slot, &tuple);
+            if version.is_none() {
                 return Action::NEXT;
             }
         }
     }
-    match store::copy(Direction::Inbound, slot, word) {
+    match store::copy(Direction::Inbound, slot, version) {
         Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         None => Action::NEXT,
     }

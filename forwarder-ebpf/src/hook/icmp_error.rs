@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{Hook, endpoint_flags, mapped},
+    abi::{FlowVersion, Hook, endpoint_flags, mapped},
     direction::Direction,
     icmp_error::{self, Embedded, OuterRewrite},
     packet::{L3_OFF, PacketBytes as _},
@@ -29,7 +29,7 @@ use crate::{
     skb::{Skb, ip_summed},
 };
 
-/// The slot of a flow and its word, or no word and the code of the reason to drop the packet, in one number.
+/// The slot of a flow and its version, or no version and the code of the reason to drop the packet, in one number.
 #[derive(Clone, Copy)]
 struct Found(u64);
 
@@ -40,8 +40,8 @@ impl Found {
     }
 
     #[inline(always)]
-    const fn word(self) -> u32 {
-        (self.0 >> 32) as u32
+    const fn version(self) -> FlowVersion {
+        FlowVersion::from_raw((self.0 >> 32) as u32)
     }
 }
 
@@ -50,12 +50,12 @@ impl Found {
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     let found = find(skb, L3_OFF, Hook::FromNs);
-    if found.word() == 0 {
+    if found.version().is_none() {
         return from_ns::without_ports(skb, ip, found.slot());
     }
     let code = translate(skb, L3_OFF, found, Hook::FromNs);
     if code == Verdict::Forwarded.code() {
-        return Action::from_tc_action(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.word(), code));
+        return Action::from_tc_action(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.version().raw(), code));
     }
     from_ns::count_here(skb, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
@@ -65,12 +65,12 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
     let found = find(skb, l3, Hook::FromUplink);
-    if found.word() == 0 {
+    if found.version().is_none() {
         return Action::NEXT;
     }
     let code = translate(skb, l3, found, Hook::FromUplink);
     if code == Verdict::Delivered.code() {
-        return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.word(), code));
+        return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.version().raw(), code));
     }
     from_uplink::count_here(skb, l3, code);
     if is_drop(code) { Action::DROP } else { Action::NEXT }
@@ -81,7 +81,7 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
 #[inline(always)]
 pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
     let found = find(skb, l3, Hook::ToUplink);
-    if found.word() == 0 {
+    if found.version().is_none() {
         return found.slot();
     }
     translate(skb, l3, found, Hook::ToUplink)
@@ -96,11 +96,11 @@ pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
         return LEFT_ALONE;
     }
     let found = Found(fwd_icmp_error_flow_of_host(read));
-    if found.word() == 0 {
+    if found.version().is_none() {
         let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_icmp_error_refuses(skb.ifindex()) != 0;
         return if refuses { Verdict::Punted(PuntReason::AsymmetricReply).code() } else { found.slot() };
     }
-    match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.word(), Direction::Outbound as u32) {
+    match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.version().raw(), Direction::Outbound as u32) {
         0 => Verdict::Punted(PuntReason::IcmpError).code(),
         _ => Verdict::Dropped(DropReason::Contended).code(),
     }
@@ -166,13 +166,13 @@ fn find(skb: Skb, l3: usize, hook: Hook) -> Found {
 #[unsafe(no_mangle)]
 extern "C" fn fwd_icmp_error_flow(skb: *mut __sk_buff, hook: u32) -> u64 {
     match flow(Skb::from_ptr(skb), Hook::of(hook)) {
-        Ok((slot, word)) => u64::from(slot) | u64::from(word) << 32,
+        Ok(found) => store::packed(found),
         Err(reason) => reason as u64,
     }
 }
 
 #[inline(always)]
-fn flow(skb: Skb, hook: Hook) -> Result<(u32, u32), DropReason> {
+fn flow(skb: Skb, hook: Hook) -> Result<(u32, FlowVersion), DropReason> {
     let IcmpError { ip, embedded } = error().ok_or(DropReason::Contended)?;
     // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
     if ip.dst != embedded.ip.src || !embedded.is_none_or(hook.direction().is_inbound()) {
@@ -184,11 +184,11 @@ fn flow(skb: Skb, hook: Hook) -> Result<(u32, u32), DropReason> {
     };
     let tuple = embedded.answer(ifindex);
     let hash = store::hash(&tuple);
-    let (slot, word) = store::indexed(hook.direction(), &tuple, hash);
-    if word == 0 {
+    let (slot, version) = store::indexed(hook.direction(), &tuple, hash);
+    if version.is_none() {
         return Err(DropReason::IcmpType);
     }
-    Ok((slot, word))
+    Ok((slot, version))
 }
 
 /// The host-side veth of the endpoint with address `addr`.
@@ -218,16 +218,16 @@ fn translate(skb: Skb, l3: usize, found: Found, hook: Hook) -> u32 {
     if fwd_icmp_error_verify(skb.ptr(), l3 as u32) == 0 {
         return Verdict::Dropped(DropReason::Malformed).code();
     }
-    let (slot, word) = (found.slot(), found.word());
+    let (slot, version) = (found.slot(), found.version().raw());
     // Outbound the kernel gets what it must answer as it was.
-    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, word, hook as u32);
+    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, version, hook as u32);
     if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
         return code;
     }
     let direction = hook.direction() as u32;
     let keep_ttl = u32::from(code > Verdict::Delivered.code());
-    let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, word, direction)
-        | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, word, direction | keep_ttl << 8);
+    let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, version, direction)
+        | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, version, direction | keep_ttl << 8);
     if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
 }
 
@@ -248,14 +248,14 @@ extern "C" fn fwd_icmp_error_verify(skb: *mut __sk_buff, l3: u32) -> u32 {
 /// What becomes of an error: the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, hook: u32) -> u32 {
+extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, hook: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let ip = match ipv4::parse(&skb.headers(), known(l3)) {
         Ok(ip) => ip,
         Err(reason) => return Verdict::Dropped(reason).code(),
     };
     let hook = Hook::of(hook);
-    let hit = store::copy(hook.direction(), slot, word);
+    let hit = store::copy(hook.direction(), slot, FlowVersion::from_raw(version));
     let Some(Hit { out_if, mtu, .. }) = hit else { return Verdict::Dropped(DropReason::Contended).code() };
     match hook {
         // What the kernel has forwarded comes from the address that the endpoint was found by.
@@ -275,12 +275,12 @@ extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, w
 /// Translates the packet that the error embeds. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, word: u32, direction: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, version: u32, direction: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let direction = Direction::of(direction);
     let Some(IcmpError { embedded, .. }) = error() else { return 1 };
     // The embedded packet goes the other way.
-    let (hit, side) = (store::copy(direction, slot, word), Side::of(direction).opposite());
+    let (hit, side) = (store::copy(direction, slot, FlowVersion::from_raw(version)), Side::of(direction).opposite());
     let Some(Hit { addr, port, .. }) = hit else { return 1 };
     u32::from(apply::rewrite_embedded(&bytes, &embedded.rewrite(side, addr, port)).is_err())
 }
@@ -288,11 +288,11 @@ extern "C" fn fwd_icmp_error_rewrite_embedded(skb: *mut __sk_buff, slot: u32, wo
 /// Translates the outer header; a bit above the direction in `how` says that the TTL stays. Returns 0, or 1 if the flow has gone meanwhile.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, how: u32) -> u32 {
+extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, how: u32) -> u32 {
     let bytes = Skb::from_ptr(skb).all_headers();
     let ttl = if how >> 8 == 0 { Ttl::Decrement } else { Ttl::Keep };
     let direction = Direction::of(how & 0xff);
-    let hit = store::copy(direction, slot, word);
+    let hit = store::copy(direction, slot, FlowVersion::from_raw(version));
     let Some(Hit { addr, .. }) = hit else { return 1 };
     let side = Side::of(direction);
     let done = ipv4::parse(&bytes, known(l3))
@@ -327,8 +327,8 @@ extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
     }
     let tuple = embedded.answer(host_veth);
     match store::indexed(Direction::Outbound, &tuple, store::hash(&tuple)) {
-        (_, 0) => otherwise(DropReason::Untranslated as u32),
-        (slot, word) => u64::from(slot) | u64::from(word) << 32,
+        (_, version) if version.is_none() => otherwise(DropReason::Untranslated as u32),
+        found => store::packed(found),
     }
 }
 
@@ -343,7 +343,7 @@ extern "C" fn fwd_icmp_error_refuses(uplink: u32) -> u32 {
     if !store::is_known(hash) {
         return 0;
     }
-    let (slot, word) = store::indexed(Direction::Inbound, &reply, hash);
-    let hit = if word == 0 { None } else { store::copy(Direction::Inbound, slot, word) };
+    let (slot, version) = store::indexed(Direction::Inbound, &reply, hash);
+    let hit = if version.is_none() { None } else { store::copy(Direction::Inbound, slot, version) };
     matches!(hit, Some(Hit { out_if, .. }) if out_if != 0).into()
 }

@@ -3,11 +3,11 @@
 //!
 //! In steps that are global functions: the verifier looks at each once, each has a stack of its own, and the programs stay small.
 //! They read the headers again, which costs little beside what such packets cost anyway. What they are told is the flow's slot and
-//! its word, which tells whether it is still the same flow.
+//! its version, which tells whether it is still the same flow.
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::Hook,
+    abi::{FlowVersion, Hook},
     direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
@@ -37,35 +37,35 @@ const ETHERNET: u32 = L3_OFF as u32;
 
 /// A packet that leaves a namespace: out by the uplink, or to the kernel.
 #[inline(always)]
-pub(super) fn outbound(skb: Skb, slot: u32, word: u32) -> Action {
-    let code = translate(skb, L3_OFF, slot, word, Hook::FromNs);
+pub(super) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
     if code != Verdict::Forwarded.code() {
         return from_ns::refuse(skb, code);
     }
-    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, word, code | NOTED))
+    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code | NOTED))
 }
 
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
-pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, word: u32) -> Action {
-    let code = translate(skb, l3, slot, word, Hook::FromUplink);
-    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, word, code | NOTED))
+pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, l3, slot, version, Hook::FromUplink);
+    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, version.raw(), code | NOTED))
 }
 
 /// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
 #[inline(always)]
-pub(super) fn departing(skb: Skb, l3: usize, slot: u32, word: u32) -> u32 {
-    fwd_note_out(skb.ptr(), l3 as u32, slot, word);
-    translate(skb, l3, slot, word, Hook::ToUplink)
+pub(super) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> u32 {
+    fwd_note_out(skb.ptr(), l3 as u32, slot, version.raw());
+    translate(skb, l3, slot, version, Hook::ToUplink)
 }
 
-/// This direction of the flow in `slot`, if its word was `word`, which is 0 if there was none.
+/// This direction of the flow in `slot`, if its version was `version`.
 #[inline(always)]
-fn flow(slot: u32, word: u32, direction: Direction) -> Option<Hit> {
-    if word == 0 {
+fn flow(slot: u32, version: FlowVersion, direction: Direction) -> Option<Hit> {
+    if version.is_none() {
         return None;
     }
-    store::copy(direction, slot, word)
+    store::copy(direction, slot, version)
 }
 
 /// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes: those of IP, and of TCP and UDP.
@@ -92,12 +92,12 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 
 /// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, slot: u32, word: u32, hook: Hook) -> u32 {
-    let code = fwd_decide(skb.ptr(), l3 as u32, slot, word, hook as u32);
+fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> u32 {
+    let code = fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32);
     if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
         return code;
     }
-    let to = fwd_translation(slot, word, hook.direction() as u32);
+    let to = fwd_translation(slot, version.raw(), hook.direction() as u32);
     if to == 0 {
         return Verdict::Dropped(DropReason::Contended).code();
     }
@@ -114,21 +114,25 @@ const KNOWN: u64 = 1 << 48;
 /// What packets of a flow are translated to: the address, above it the port, and [`KNOWN`]; 0 if the flow has gone.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_translation(slot: u32, word: u32, direction: u32) -> u64 {
-    let Some(Hit { addr, port, .. }) = flow(slot, word, Direction::of(direction)) else { return 0 };
+extern "C" fn fwd_translation(slot: u32, version: u32, direction: u32) -> u64 {
+    let Some(Hit { addr, port, .. }) = flow(slot, FlowVersion::from_raw(version), Direction::of(direction)) else {
+        return 0;
+    };
     u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
 }
 
 /// Decides what becomes of the packet. Returns the code of the verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, hook: u32) -> u32 {
+extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, hook: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
         return Verdict::Dropped(DropReason::Truncated).code();
     };
     let hook = Hook::of(hook);
-    let Some(hit) = flow(slot, word, hook.direction()) else { return Verdict::Dropped(DropReason::Contended).code() };
+    let Some(hit) = flow(slot, FlowVersion::from_raw(version), hook.direction()) else {
+        return Verdict::Dropped(DropReason::Contended).code();
+    };
     decide(skb, &ip, &hit, hook)
 }
 
@@ -190,10 +194,10 @@ fn note(direction: Direction, skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Am
 /// Notes an outbound packet at its flow.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32) -> u32 {
+extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     if let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3))
-        && let Some(hit) = flow(slot, word, Direction::Outbound)
+        && let Some(hit) = flow(slot, FlowVersion::from_raw(version), Direction::Outbound)
     {
         note(Direction::Outbound, skb, &ip, &hit, amount(skb, &ip));
     }
@@ -204,20 +208,20 @@ extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32) -
 /// it. Returns what the program returns.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, word: u32, code: u32) -> i32 {
+pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, code: u32) -> i32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.to_tc_action() };
     if code & 0xff == Verdict::Forwarded.code() {
-        send_out(skb, &ip, slot, word, code)
+        send_out(skb, &ip, slot, FlowVersion::from_raw(version), code)
     } else {
-        send_in(skb, &ip, slot, word, code)
+        send_in(skb, &ip, slot, FlowVersion::from_raw(version), code)
     }
     .to_tc_action()
 }
 
 #[inline(always)]
-fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Action {
-    let Some(hit) = flow(slot, word, Direction::Outbound) else { return from_ns::drop(skb, DropReason::Contended) };
+fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
+    let Some(hit) = flow(slot, version, Direction::Outbound) else { return from_ns::drop(skb, DropReason::Contended) };
     let amount = amount(skb, ip);
     if code & NOTED != 0 {
         note(Direction::Outbound, skb, ip, &hit, amount);
@@ -228,8 +232,8 @@ fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Act
 }
 
 #[inline(always)]
-fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, word: u32, code: u32) -> Action {
-    let Some(hit) = flow(slot, word, Direction::Inbound) else {
+fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
+    let Some(hit) = flow(slot, version, Direction::Inbound) else {
         return from_uplink::drop(skb, ip.off, DropReason::Contended);
     };
     let amount = amount(skb, ip);

@@ -1,7 +1,7 @@
 //! Makes the flows, both directions of each.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use forwarder_common::abi::{FlowHalf, FlowState, Tuple, meta};
+use forwarder_common::abi::{FlowHalf, FlowState, FlowVersion, Tuple};
 
 use crate::{
     maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
@@ -58,7 +58,7 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     unsafe {
         (*slot).outbound = half(outbound);
         (*slot).inbound = half(inbound);
-        (*slot).shared.meta = meta::pack(1, FlowState::Established);
+        (*slot).shared.version = FlowVersion::new(1, FlowState::Established);
     }
     for tuple in [outbound, inbound] {
         note(walk, store::insert(&tuple, index));

@@ -90,13 +90,13 @@ pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let (tuple, direction) = begin(index, walk);
     let hash = store::hash(&tuple);
-    let (mut slot, mut word) = store::find_cached(direction, &tuple, hash);
-    if word == 0 {
+    let (mut slot, mut version) = store::find_cached(direction, &tuple, hash);
+    if version.is_none() {
         walk.second = walk.second.wrapping_add(1);
-        (slot, word) = store::indexed(direction, &tuple, hash);
+        (slot, version) = store::indexed(direction, &tuple, hash);
     }
-    let found = store::copy(direction, slot, word);
-    end(walk, found.filter(|_| word != 0).map(|hit| count(&hit)))
+    let found = store::copy(direction, slot, version);
+    end(walk, found.filter(|_| !version.is_none()).map(|hit| count(&hit)))
 }
 
 #[inline(always)]

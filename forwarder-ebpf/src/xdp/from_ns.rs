@@ -28,11 +28,11 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::find_cached(Direction::Outbound, &tuple, store::hash(&tuple));
-    if word == 0 {
+    let (slot, version) = store::find_cached(Direction::Outbound, &tuple, store::hash(&tuple));
+    if version.is_none() {
         return PASS;
     }
-    let Some(hit) = store::copy(Direction::Outbound, slot, word) else { return PASS };
+    let Some(hit) = store::copy(Direction::Outbound, slot, version) else { return PASS };
     let now = now();
     if is_route_old(&hit, now) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
         return PASS;

@@ -29,11 +29,11 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
         return PASS;
     }
     let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
-    let (slot, word) = store::find_cached(Direction::Inbound, &tuple, store::hash(&tuple));
-    if word == 0 {
+    let (slot, version) = store::find_cached(Direction::Inbound, &tuple, store::hash(&tuple));
+    if version.is_none() {
         return PASS;
     }
-    let Some(hit) = store::copy(Direction::Inbound, slot, word) else { return PASS };
+    let Some(hit) = store::copy(Direction::Inbound, slot, version) else { return PASS };
     // The host's own flows have no interface to go to, and no such target.
     if headers.too_big(&hit) || !aim(hit.out_if) {
         return PASS;

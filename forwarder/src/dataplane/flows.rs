@@ -83,7 +83,7 @@ impl Flow {
             dst: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.daddr), dst_port),
             nat: SocketAddrV4::new(Ipv4Addr::from(outbound.addr), port(outbound.port)),
             icmp_id: icmp.then(|| port(outbound.tuple.sport)),
-            state: state(FlowState::of(shared.meta)),
+            state: state(shared.version.state()),
             tx: counters(outbound),
             rx: counters(inbound),
             age: clock.since(shared.created),

@@ -102,7 +102,7 @@ impl Dataplane {
         let mut occupancy = Occupancy::default();
         let mut taken: HashMap<_, HashSet<u16>> = HashMap::new();
         self.each_slot(|slot| {
-            let state = FlowState::of(slot.shared.meta);
+            let state = slot.shared.version.state();
             occupancy.total.add(state);
             occupancy.endpoints.entry(slot.shared.endpoint).or_default().add(state);
             let Some((address, proto, towards, port)) = port_of(&slot) else { return };

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
 use aya::maps::{Array, Map, MapData};
-use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE, meta};
+use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::Dataplane;
@@ -35,12 +35,12 @@ impl View {
         }
         // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
         let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>().as_ptr();
-        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the word that is checked.
-        let (endpoint, word) = unsafe {
+        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the version that is checked.
+        let (endpoint, version) = unsafe {
             let endpoint = (&raw const (*slot).shared.endpoint).read_volatile();
-            (endpoint, (&raw const (*slot).shared.meta).read_volatile())
+            (endpoint, (&raw const (*slot).shared.version).read_volatile())
         };
-        FlowState::is_flow(word).then_some((endpoint, FlowState::of(word)))
+        version.is_flow().then_some((endpoint, version.state()))
     }
 
     /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is nobody's or was changing.
@@ -54,10 +54,10 @@ impl View {
         // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, and the generation is checked after.
         let (copy, after) = unsafe {
             let copy = slot.as_ptr().read_volatile();
-            (copy, (&raw const (*slot.as_ptr()).shared.meta).read_volatile())
+            (copy, (&raw const (*slot.as_ptr()).shared.version).read_volatile())
         };
-        let same = meta::generation(copy.shared.meta) == meta::generation(after);
-        (same && FlowState::is_flow(copy.shared.meta)).then_some(copy)
+        let same = copy.shared.version.is_same_flow(after);
+        (same && copy.shared.version.is_flow()).then_some(copy)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     publish, resume,
 };
 use crate::{
-    abi::{FlowState, meta},
+    abi::{FlowState, FlowVersion},
     flow::cache::{self, Bucket},
 };
 
@@ -32,7 +32,7 @@ const THIRD: Flow = Flow { out: 4, back: 5 };
 /// What stands in a slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Record {
-    word: u32,
+    version: FlowVersion,
     held: u32,
     out: usize,
     back: usize,
@@ -81,9 +81,9 @@ impl Maps {
         let (mut flows, mut tuples, mut cached) = (0, 0, 0);
         for (number, slot) in maps.slots.iter().enumerate().skip(1) {
             let queued = maps.free.iter().filter(|queued| **queued == number).count();
-            if FlowState::of(slot.word) != FlowState::HalfOpen {
+            if slot.version.state() != FlowState::HalfOpen {
                 assert!(queued <= 1, "slot {number} is free twice: {maps:?}");
-                assert!(queued == 1 || slot.word == 0, "slot {number} is lost: {maps:?}");
+                assert!(queued == 1 || slot.version.is_none(), "slot {number} is lost: {maps:?}");
                 continue;
             }
             flows += 1;
@@ -144,8 +144,8 @@ impl At<'_, '_> {
         self.cpu.step(|maps| field(&maps.slots[self.index]) as u64) as usize
     }
 
-    fn word(&self) -> u32 {
-        self.read(|slot| slot.word as usize) as u32
+    fn version(&self) -> FlowVersion {
+        FlowVersion::from_raw(self.read(|slot| slot.version.raw() as usize) as u32)
     }
 
     /// Nobody else looks at what the owner writes: one step.
@@ -155,11 +155,11 @@ impl At<'_, '_> {
 }
 
 impl Slot for At<'_, '_> {
-    fn replace(&self, old: u32, new: u32) -> bool {
+    fn replace(&self, old: FlowVersion, new: FlowVersion) -> bool {
         self.cpu.step(|maps| {
-            let word = &mut maps.slots[self.index].word;
-            let same = *word == old;
-            *word = if same { new } else { *word };
+            let version = &mut maps.slots[self.index].version;
+            let same = *version == old;
+            *version = if same { new } else { *version };
             same.into()
         }) != 0
     }
@@ -238,22 +238,22 @@ fn open(cpu: &Here<'_>, flow: Flow) {
         return;
     }
     let slot = At { cpu, index };
-    let before = slot.word();
+    let before = slot.version();
     assert_eq!(FlowState::of(before), FlowState::Free, "slot {index} was given out");
-    let word = meta::pack(meta::generation(before), FlowState::Making);
-    // Readers may see the word before the rest, or the rest before the word.
-    slot.replace(before, word);
+    let version = FlowVersion::new(before.generation(), FlowState::Making);
+    // Readers may see the version before the rest, or the rest before the version.
+    slot.replace(before, version);
     cpu.step(|maps| {
         let Flow { out, back } = flow;
-        maps.slots[index] = Record { word, held: 0, out, back, translation: out };
+        maps.slots[index] = Record { version, held: 0, out, back, translation: out };
         0
     });
     if !slot.insert(Direction::Inbound) {
-        abandon(&slot, word);
+        abandon(&slot, version);
         return;
     }
     slot.hold(held::INBOUND | held::PORT);
-    publish(&slot, word);
+    publish(&slot, version);
 }
 
 fn indexed(cpu: &Here<'_>, tuple: usize) -> usize {
@@ -265,7 +265,7 @@ fn end_of(cpu: &Here<'_>, tuple: usize) {
     let index = indexed(cpu, tuple);
     if index != 0 {
         let slot = At { cpu, index };
-        end(&slot, slot.word());
+        end(&slot, slot.version());
     }
 }
 
@@ -273,12 +273,12 @@ fn end_of(cpu: &Here<'_>, tuple: usize) {
 fn look_up(cpu: &Here<'_>, tuple: usize) {
     let index = indexed(cpu, tuple);
     let slot = At { cpu, index };
-    let word = slot.word();
-    let opening = FlowState::of(word) == FlowState::Opening;
-    if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Outbound) != tuple || opening {
+    let version = slot.version();
+    let opening = version.state() == FlowState::Opening;
+    if index == 0 || !version.is_flow() || slot.tuple(Direction::Outbound) != tuple || opening {
         return;
     }
-    cache::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
+    cache::promote(cpu, entry(tuple, index), || slot.version().is_same_flow(version));
 }
 
 /// As `store::find_cached` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
@@ -286,10 +286,10 @@ fn translate(cpu: &Here<'_>, tuple: usize) {
     let candidates = cache::candidates(cpu.load(), hash(tuple));
     for index in candidates.into_iter().filter(|slot| *slot != 0) {
         let slot = At { cpu, index: index as usize };
-        let word = slot.word();
-        if FlowState::is_flow(word) && slot.tuple(Direction::Outbound) == tuple {
+        let version = slot.version();
+        if version.is_flow() && slot.tuple(Direction::Outbound) == tuple {
             let translation = slot.read(|slot| slot.translation);
-            let same = meta::generation(slot.word()) == meta::generation(word);
+            let same = slot.version().is_same_flow(version);
             assert!(!same || translation == tuple, "{tuple} is translated as {translation}");
         }
     }
@@ -308,7 +308,7 @@ fn know(cpu: &Here<'_>, tuples: [usize; 2]) {
 fn expiry(cpu: &Here<'_>) {
     for index in 1..SLOTS {
         let slot = At { cpu, index };
-        resume(&slot, slot.word());
+        resume(&slot, slot.version());
     }
 }
 
