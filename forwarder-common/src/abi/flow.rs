@@ -150,7 +150,7 @@ impl FlowState {
 
 /// Which flow a slot holds, and how far it has come: a generation (high 24 bits), which changes whenever the slot is freed, and the
 /// [`FlowState`] (low byte). Who remembers a slot and its version can tell whether it still holds the same flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct FlowVersion(u32);
 

@@ -239,7 +239,7 @@ fn open(cpu: &Here<'_>, flow: Flow) {
     }
     let slot = At { cpu, index };
     let before = slot.version();
-    assert_eq!(FlowState::of(before), FlowState::Free, "slot {index} was given out");
+    assert_eq!(before.state(), FlowState::Free, "slot {index} was given out");
     let version = FlowVersion::new(before.generation(), FlowState::Making);
     // Readers may see the version before the rest, or the rest before the version.
     slot.replace(before, version);
