@@ -11,7 +11,7 @@ use forwarder_common::{
     icmp_error::{EmbeddedRewrite, OuterRewrite},
     offload::ChecksumState,
     rewrite::{AddressRewrite, Rewrite, Side, Ttl},
-    verdict::DropReason,
+    verdict::{Code, DropReason},
     wire::{ethernet, ipv4, l4},
 };
 
@@ -69,6 +69,12 @@ impl Action {
         Self::from_tc_action(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
     }
 
+    /// As the verdict with this code says, of a packet that is not sent.
+    #[inline(always)]
+    pub(crate) const fn unsent(code: Code) -> Self {
+        if code.is_drop() { Self::DROP } else { Self::NEXT }
+    }
+
     /// Into the namespace behind a host-side veth.
     #[inline(always)]
     pub(crate) const fn peer(ifindex: u32) -> Self {
@@ -107,18 +113,18 @@ impl Action {
 }
 
 /// Translates one side of a packet with its IPv4 header at `l3` to `addr` and, where it shows its ports, `port`. Bytes taken before are
-/// stale. Returns 0, or the code of the reason for which it cannot be done.
+/// stale.
 #[inline(always)]
-pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> u32 {
+pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> Result<(), Code> {
     let source = if matches!(side, Side::Source) { SOURCE } else { 0 };
     let decrement = if matches!(ttl, Ttl::Decrement) { DECREMENT } else { 0 };
     // Asked here: the stack of what is called would not hold it.
     let sum = skb.checksum_state(l3);
     if sum == ChecksumState::Misplaced as u32 {
-        return DropReason::ChecksumOffload as u32;
+        return Err(DropReason::ChecksumOffload.into());
     }
     let how = l3 as u32 | source | decrement | sum << SUM;
-    fwd_rewrite(skb.ptr(), how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into())
+    Code::checked(fwd_rewrite(skb.ptr(), how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into()))
 }
 
 /// Above the offset of the header.
@@ -127,7 +133,7 @@ const DECREMENT: u32 = 1 << 9;
 /// How far above [`ChecksumState`] stands.
 const SUM: u32 = 10;
 
-/// As [`rewrite`].
+/// As [`rewrite`]: 0, or the code of the reason for which it cannot be done.
 ///
 /// A global function: what it needs does not stand on the stack of its callers. It reads the headers again, which costs less.
 #[inline(never)]

@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{CODES, COMMON_CODES, Counter},
-    verdict::Verdict,
+    verdict::{Code, Verdict},
     wire::{ipv4, l4},
 };
 
@@ -48,7 +48,8 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
 
 /// As [`count`], of the verdict with this code.
 #[inline(always)]
-pub(crate) fn count_code(block: u32, code: u32, amount: Amount) {
+pub(crate) fn count_code(block: u32, code: Code, amount: Amount) {
+    let code = code.raw();
     let Amount { packets, bytes } = amount;
     if (code as usize) < COMMON_CODES {
         let Some(block) = TRAFFIC.get_ptr_mut(block) else { return };
@@ -81,7 +82,7 @@ pub(crate) extern "C" fn fwd_count_at_endpoint(ifindex: u32, code: u32, packets:
         Some(endpoint) => unsafe { (*endpoint).counters },
         None => 0,
     };
-    count_code(block, code, Amount { packets, bytes });
+    count_code(block, Code::from_raw(code), Amount { packets, bytes });
     0
 }
 
@@ -94,7 +95,7 @@ pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u3
         Some(uplink) => unsafe { if egress != 0 { (*uplink).counters_out } else { (*uplink).counters_in } },
         None => 0,
     };
-    count_code(block, code, Amount { packets, bytes });
+    count_code(block, Code::from_raw(code), Amount { packets, bytes });
     0
 }
 
@@ -107,6 +108,6 @@ pub(crate) extern "C" fn fwd_count_at_network(bridge: u32, code: u32, packets: u
         Some(network) => unsafe { (*network).counters },
         None => 0,
     };
-    count_code(block, code, Amount { packets, bytes });
+    count_code(block, Code::from_raw(code), Amount { packets, bytes });
     0
 }

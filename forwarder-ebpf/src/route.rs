@@ -11,7 +11,7 @@ use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
     direction::Direction,
     validate::{is_martian_destination, is_martian_source},
-    verdict::{DropReason, PuntReason, Verdict},
+    verdict::{Code, DropReason, PuntReason},
     wire::ipv4::is_multicast_or_broadcast,
 };
 
@@ -28,19 +28,28 @@ use crate::{
     skb::Skb,
 };
 
-/// What [`fwd_resolve`] found: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
+/// What becomes of a packet that left a namespace: what [`Resolved`] says.
 #[derive(Clone, Copy)]
-pub(crate) struct Resolved(u64);
+pub(crate) enum Resolution {
+    /// The flow is in this slot.
+    Flow(u32),
+    /// To the endpoint behind this host-side veth.
+    Neighbour(u32),
+    /// Not sent: punted or dropped.
+    Refused(Code),
+}
+
+/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
+#[derive(Clone, Copy)]
+struct Resolved(u64);
 
 impl Resolved {
     /// The flow is in this slot.
-    pub(crate) const FLOW: u32 = 0;
+    const FLOW: u32 = 0;
     /// To the endpoint behind this host-side veth.
-    pub(crate) const PEER: u32 = 1;
-    /// To the kernel, with this code.
-    pub(crate) const PUNT: u32 = 2;
-    /// Dropped, with this code.
-    pub(crate) const DROP: u32 = 3;
+    const PEER: u32 = 1;
+    /// Punted or dropped, with this code.
+    const REFUSED: u32 = 2;
     /// The flow is prepared in the map `OPENING`: [`claim::open`] makes it.
     const OPEN: u32 = 4;
     /// The flow has ended.
@@ -55,33 +64,44 @@ impl Resolved {
 
     #[inline(always)]
     const fn punt(reason: PuntReason) -> Self {
-        Self::new(Self::PUNT, Verdict::Punted(reason).code())
+        Self::new(Self::REFUSED, reason as u32)
     }
 
     #[inline(always)]
     const fn drop(reason: DropReason) -> Self {
-        Self::new(Self::DROP, Verdict::Dropped(reason).code())
+        Self::new(Self::REFUSED, reason as u32)
     }
 
     /// One of the constants of this type.
     #[inline(always)]
-    pub(crate) const fn what(self) -> u32 {
+    const fn what(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
     /// The slot, the host-side veth, or the code.
     #[inline(always)]
-    pub(crate) const fn value(self) -> u32 {
+    const fn value(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Decoded, where no other step follows.
+    #[inline(always)]
+    const fn decode(self) -> Resolution {
+        match self.what() {
+            Self::FLOW => Resolution::Flow(self.value()),
+            Self::PEER => Resolution::Neighbour(self.value()),
+            _ => Resolution::Refused(Code::from_raw(self.value())),
+        }
     }
 }
 
-/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `untranslatable` is the code of the
-/// reason to drop it if it has no ports and its destination is outside, or 0; `tcp_flags` are those of its segment.
+/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `translatable` has the code of the
+/// reason to drop it where it cannot be translated and its destination is outside; `tcp_flags` are those of its segment.
 #[inline(always)]
-pub(crate) fn resolve(skb: Skb, tuple: &Tuple, untranslatable: u32, tcp_flags: u8) -> Resolved {
+pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
+    let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
     let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, untranslatable | u32::from(tcp_flags) << 8));
-    if resolved.what() == Resolved::OPEN { opened(claim::open(skb.ptr(), tuple)) } else { resolved }
+    if resolved.what() == Resolved::OPEN { opened(claim::open(skb.ptr(), tuple)) } else { resolved.decode() }
 }
 
 /// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
@@ -91,8 +111,10 @@ pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
     if fwd_prepare_inbound(skb.ptr(), tuple) == 0 {
         return SLOT_NONE;
     }
-    let opened = opened(claim::open(skb.ptr(), tuple));
-    if opened.what() == Resolved::FLOW { opened.value() } else { SLOT_NONE }
+    match opened(claim::open(skb.ptr(), tuple)) {
+        Resolution::Flow(slot) => slot,
+        _ => SLOT_NONE,
+    }
 }
 
 /// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
@@ -116,8 +138,12 @@ const INBOUND: u32 = 1 << 8;
 
 /// What [`claim::open`] returned.
 #[inline(always)]
-fn opened(result: u64) -> Resolved {
-    if result & FAILED != 0 { Resolved::new(Resolved::DROP, result as u32) } else { Resolved(result) }
+fn opened(result: u64) -> Resolution {
+    if result & FAILED != 0 {
+        Resolution::Refused(Code::from_raw(result as u32))
+    } else {
+        Resolution::Flow(result as u32)
+    }
 }
 
 /// Decides where a packet goes; see [`resolve`].
@@ -163,7 +189,7 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u3
         return elsewhere;
     }
     if untranslatable != 0 {
-        return Resolved::new(Resolved::DROP, untranslatable);
+        return Resolved::new(Resolved::REFUSED, untranslatable);
     }
     prepare(tuple, endpoint, &route, tcp_flags)
 }
@@ -265,9 +291,9 @@ fn port_use_of(flags: u32) -> u32 {
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
-pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolved {
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
     let (Some(record), Some(opening)) = (UPLINKS.get_ptr(&uplink), OPENING.get_ptr_mut(0)) else {
-        return Resolved::drop(DropReason::NoUplinkAddress);
+        return Resolution::Refused(DropReason::NoUplinkAddress.into());
     };
     // SAFETY: as in `decide` and `prepare`.
     unsafe {
@@ -297,9 +323,9 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
 /// route the packet is punted, so that the kernel answers, and the flow waits. So it is while nobody answers for the next hop: what is
 /// redirected to it is queued like any other, but when the kernel gives up, only what it has forwarded itself knows its sender.
 #[inline(always)]
-pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolved {
+pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolution {
     let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
-    if refreshed.what() == Resolved::GONE { resolve(skb, tuple, 0, tcp_flags) } else { refreshed }
+    if refreshed.what() == Resolved::GONE { resolve(skb, tuple, Ok(()), tcp_flags) } else { refreshed.decode() }
 }
 
 /// As [`refresh`], but a flow that ends is not replaced.

@@ -1,11 +1,13 @@
 //! The host's own packets of protocols without ports. The host wins: what it speaks with a destination, no endpoint does.
 
-use forwarder_common::{abi::Tuple, address_only::is_translatable, direction::Direction, flow::inbound};
-
-use super::{
-    fragments::{OPEN, slot_of},
-    to_uplink::LEFT_ALONE,
+use forwarder_common::{
+    abi::{SLOT_NONE, Tuple},
+    address_only::is_translatable,
+    direction::Direction,
+    flow::inbound,
 };
+
+use super::fragments::{OPEN, slot_of};
 use crate::{
     flow::slot,
     maps::{FLOW_ALLOC, FLOW_INDEX, FLOW_SLOTS},
@@ -21,11 +23,11 @@ pub(super) fn any() -> bool {
 }
 
 /// A packet of the host itself: it claims the answers, and ends the flow of an endpoint that had them. Returns the slot of its
-/// flow, [`LEFT_ALONE`], or [`OPEN`].
+/// flow, [`SLOT_NONE`] if it is none of ours, or [`OPEN`].
 #[inline(always)]
 pub(super) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
     if !is_translatable(tuple.proto) || !any() {
-        return LEFT_ALONE;
+        return SLOT_NONE;
     }
     match slot_of(Direction::Outbound, tuple) {
         0 => {

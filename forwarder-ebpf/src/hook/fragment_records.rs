@@ -10,7 +10,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::Tuple,
     fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
-    verdict::DropReason,
+    verdict::{Code, DropReason},
     wire::{ipv4, l4::has_ports},
 };
 
@@ -81,24 +81,29 @@ pub(super) fn ports(ip: &ipv4::Header, ifindex: u32) -> Result<[[u8; 2]; 2], Dro
     ports.ok_or(DropReason::FragmentUnknown)
 }
 
-/// Checks a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network header is at
-/// `l3`. Returns the code of the reason to
-/// drop it, or 0.
+/// Checks a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network
+/// header is at `l3`.
+#[inline(always)]
+pub(super) fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), Code> {
+    Code::checked(fwd_fragment_check(skb.ptr(), tuple, ifindex, l3 as u32))
+}
+
+/// As [`check`].
 ///
 /// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_fragment_check(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
+extern "C" fn fwd_fragment_check(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
     let Some(tuple) = (unsafe { tuple.as_ref() }) else { return DropReason::Contended as u32 };
-    match check(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
+    match note(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
         Ok(()) => 0,
         Err(reason) => reason as u32,
     }
 }
 
 #[inline(always)]
-fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
+fn note(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
     let ip = ipv4::parse(&skb.headers(), l3)?;
     // Without ports, the addresses of each fragment tell all: nothing needs to be remembered.
     if !ip.fragment || !has_ports(ip.proto) {

@@ -5,30 +5,24 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{Tuple, mapped},
+    abi::{SLOT_NONE, Tuple, mapped},
     address_only::is_translatable,
     direction::Direction,
     fragment::Piece,
     packet::L3_OFF,
-    verdict::DropReason,
+    verdict::{Code, DropReason},
     wire::{
         icmp, ipv4,
         l4::{self, Proto, has_ports},
     },
 };
 
-use super::{
-    address_only,
-    fragment_records::{self, fwd_fragment_check},
-    from_ns, from_uplink, l3_off, send,
-    to_uplink::{self, LEFT_ALONE},
-    whole,
-};
+use super::{address_only, fragment_records, from_ns, from_uplink, l3_off, send, to_uplink, whole};
 use crate::{
     apply::Action,
     flow::{now, store},
     maps::{ADDRESSES, FLOW_SLOTS, config},
-    route::{self, Resolved, in_fwd_network},
+    route::{self, Resolution, in_fwd_network},
     skb::Skb,
 };
 
@@ -119,18 +113,20 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         }
     } else {
         let tcp_flags = (word >> 8) as u8;
-        let mut resolved = route::resolve(skb, &tuple, code(word), tcp_flags);
-        if resolved.what() == Resolved::FLOW && stale(resolved.value()) {
-            resolved = route::refresh(skb, &tuple, resolved.value(), now(), tcp_flags);
+        let mut resolution = route::resolve(skb, &tuple, Code::checked(code(word)), tcp_flags);
+        if let Resolution::Flow(found) = resolution
+            && stale(found)
+        {
+            resolution = route::refresh(skb, &tuple, found, now(), tcp_flags);
         }
-        if resolved.what() != Resolved::FLOW {
-            return from_ns::deliver_or_refuse(skb, resolved);
-        }
-        slot = resolved.value();
+        slot = match resolution {
+            Resolution::Flow(slot) => slot,
+            other => return from_ns::deliver_or_refuse(skb, other),
+        };
     }
-    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ETHERNET) {
-        0 => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, &tuple)),
-        code => {
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
+        Ok(()) => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, &tuple)),
+        Err(code) => {
             from_ns::count_here(skb, code);
             Action::DROP
         }
@@ -140,11 +136,10 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
 /// A packet of the flow in `slot`, whose route is a second old.
 #[inline(always)]
 pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
-    let resolved = route::refresh(skb, tuple, slot, now(), tcp_flags);
-    if resolved.what() != Resolved::FLOW {
-        return from_ns::deliver_or_refuse(skb, resolved);
+    match route::refresh(skb, tuple, slot, now(), tcp_flags) {
+        Resolution::Flow(slot) => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, tuple)),
+        other => from_ns::deliver_or_refuse(skb, other),
     }
-    send::outbound(skb, resolved.value(), store::matches(Direction::Outbound, resolved.value(), tuple))
 }
 
 /// Whether the route of the flow in `slot` is a second old.
@@ -178,39 +173,37 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if ip.len != ipv4::MIN_LEN && from_uplink::source_routed(skb, L3) {
         return from_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
-    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => send::inbound(skb, L3, slot, store::matches(Direction::Inbound, slot, &tuple)),
-        code => refused(skb, L3, code),
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
+        Ok(()) => send::inbound(skb, L3, slot, store::matches(Direction::Inbound, slot, &tuple)),
+        Err(code) => {
+            from_uplink::count_here(skb, L3, code);
+            Action::DROP
+        }
     }
-}
-
-/// Drops a packet that arrived by an uplink, for the reason with this code.
-#[inline(always)]
-fn refused(skb: Skb, l3: usize, code: u32) -> Action {
-    from_uplink::count_here(skb, l3, code);
-    Action::DROP
 }
 
 /// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host
-/// itself. Returns the code of the verdict, or [`LEFT_ALONE`].
+/// itself. Returns the code of the verdict.
 #[inline(always)]
-pub(super) fn departing<const L3: usize>(skb: Skb) -> u32 {
+pub(super) fn departing<const L3: usize>(skb: Skb) -> Code {
     let mut tuple = Tuple::default();
     let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
     if slot == OPEN {
-        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), 0, false);
-        // If an endpoint was faster, the host's next packet ends its flow.
-        slot = if resolved.what() == Resolved::FLOW { resolved.value() } else { LEFT_ALONE };
+        slot = match route::open_for_host(skb, &tuple, skb.ifindex(), 0, false) {
+            Resolution::Flow(slot) => slot,
+            // If an endpoint was faster, the host's next packet ends its flow.
+            _ => SLOT_NONE,
+        };
     }
-    if slot == LEFT_ALONE {
-        return LEFT_ALONE;
+    if slot == SLOT_NONE {
+        return Code::PASS;
     }
     if slot & REFUSED != 0 {
-        return code(slot);
+        return Code::from_raw(code(slot));
     }
-    match fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), L3 as u32) {
-        0 => send::departing(skb, L3, slot, store::matches(Direction::Outbound, slot, &tuple)),
-        code => code,
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
+        Ok(()) => send::departing(skb, L3, slot, store::matches(Direction::Outbound, slot, &tuple)),
+        Err(code) => code,
     }
 }
 
@@ -220,16 +213,16 @@ const REFUSED: u32 = 1 << 31;
 pub(super) const OPEN: u32 = 1 << 30;
 
 /// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
-/// left to the kernel. Returns its slot, [`LEFT_ALONE`], [`OPEN`], or a code and [`REFUSED`].
+/// left to the kernel. Returns its slot, [`SLOT_NONE`] if it is none of ours, [`OPEN`], or a code and [`REFUSED`].
 ///
 /// A global function: the verifier looks at it once, and it has a stack of its own.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
     // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return LEFT_ALONE };
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return SLOT_NONE };
     let skb = Skb::from_ptr(skb);
-    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return LEFT_ALONE };
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return SLOT_NONE };
     *tuple = Tuple::without_ports(&ip, 0);
     if in_fwd_network(tuple.saddr) {
         return match container(skb, tuple, l3_off(l3)) {
@@ -243,7 +236,7 @@ extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32
     // The first fragment was translated, or it was not.
     let later = to_uplink::host_has_flows()
         && matches!(complete_tuple(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER_FRAGMENT));
-    if later { slot_of(Direction::Outbound, tuple) } else { LEFT_ALONE }
+    if later { slot_of(Direction::Outbound, tuple) } else { SLOT_NONE }
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use forwarder_common::{
     direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict, is_drop},
+    verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ethernet::{self, ethertype},
         icmp, ipv4,
@@ -23,7 +23,7 @@ use crate::{
         store::{self, Hit},
     },
     maps::{ENDPOINTS, config},
-    route::{self, Resolved},
+    route::{self, Resolution},
     skb::{Bytes, Skb},
 };
 
@@ -51,9 +51,8 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
         _ => return drop(skb, DropReason::EtherType),
     }
     // Before anything is read that would have to be kept meanwhile.
-    match validate::fwd_validate_header(skb.ptr(), L3_OFF as u32) {
-        validate::FINE => {}
-        refused => return counted(skb, refused),
+    if let Err(refused) = validate::header(skb, L3_OFF) {
+        return counted(skb, refused);
     }
     let ip = match ipv4::parse(&bytes, L3_OFF) {
         Ok(ip) => ip,
@@ -66,9 +65,9 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
     let bytes = if ip.len == ipv4::MIN_LEN {
         bytes
     } else {
-        match validate::fwd_validate_options(skb.ptr(), L3_OFF as u32) {
-            validate::FINE => skb.all_headers(),
-            refused => return counted(skb, refused),
+        match validate::options(skb, L3_OFF) {
+            Ok(()) => skb.all_headers(),
+            Err(refused) => return counted(skb, refused),
         }
     };
     match outbound(&bytes, &ip) {
@@ -81,8 +80,8 @@ pub(crate) fn from_ns_slow(skb: Skb) -> Action {
 /// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
 #[inline(always)]
 fn arp(skb: Skb) -> Action {
-    let code = validate::fwd_validate_arp(skb.ptr());
-    if is_drop(code) || validate::fwd_answer_arp(skb.ptr()) == 0 {
+    let code = validate::arp(skb);
+    if code.is_drop() || !validate::answers_arp(skb) {
         return counted(skb, code);
     }
     count_here(skb, code);
@@ -91,32 +90,32 @@ fn arp(skb: Skb) -> Action {
 
 #[inline(always)]
 pub(super) fn drop(skb: Skb, reason: DropReason) -> Action {
-    count_here(skb, Verdict::Dropped(reason).code());
+    count_here(skb, reason.into());
     Action::DROP
 }
 
 #[inline(always)]
 pub(super) fn punt(skb: Skb, reason: PuntReason) -> Action {
-    punt_code(skb, Verdict::Punted(reason).code())
+    punt_code(skb, reason.into())
 }
 
 /// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
 #[inline(always)]
-fn punt_code(skb: Skb, code: u32) -> Action {
-    counted(skb, validate::fwd_validate_punt(skb.ptr(), code))
+fn punt_code(skb: Skb, code: Code) -> Action {
+    counted(skb, validate::punt(skb, code))
 }
 
 /// Counts the verdict with this code, a punt or a drop.
 #[inline(always)]
-fn counted(skb: Skb, code: u32) -> Action {
+fn counted(skb: Skb, code: Code) -> Action {
     count_here(skb, code);
-    if is_drop(code) { Action::DROP } else { Action::NEXT }
+    Action::unsent(code)
 }
 
 #[inline(always)]
-pub(super) fn count_here(skb: Skb, code: u32) {
+pub(super) fn count_here(skb: Skb, code: Code) {
     let amount = Amount::whole(skb, L3_OFF);
-    count::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
+    count::fwd_count_at_endpoint(skb.ifindex(), code.raw(), amount.packets, amount.bytes);
 }
 
 /// The transport header of a packet that may open a flow: the answer to a query may not.
@@ -134,15 +133,13 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
     let tuple = Tuple::of(ip, l4, skb.ifindex());
     let (mut slot, mut version) = store::find_cached_once(Direction::Outbound, &tuple, store::hash(&tuple));
     if version.is_none() {
-        let refused = validate::fwd_validate_lengths(skb.ptr());
-        if refused != validate::FINE {
+        if let Err(refused) = validate::lengths(skb) {
             return counted(skb, refused);
         }
-        let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
-        if resolved.what() != Resolved::FLOW {
-            return deliver_or_refuse(skb, resolved);
-        }
-        slot = resolved.value();
+        slot = match route::resolve(skb, &tuple, Ok(()), l4.tcp_flags) {
+            Resolution::Flow(slot) => slot,
+            other => return deliver_or_refuse(skb, other),
+        };
         version = store::matches(Direction::Outbound, slot, &tuple);
     }
     match store::copy(Direction::Outbound, slot, version) {
@@ -153,23 +150,25 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
 
 /// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
 #[inline(always)]
-pub(super) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: u32) -> Action {
-    deliver_or_refuse(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), reason, 0))
+pub(super) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action {
+    deliver_or_refuse(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), Err(reason), 0))
 }
 
 /// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
 #[inline(always)]
-pub(super) fn deliver_or_refuse(skb: Skb, resolved: Resolved) -> Action {
-    if resolved.what() == Resolved::PEER {
-        return deliver(skb, resolved.value());
+pub(super) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
+    match resolution {
+        Resolution::Neighbour(peer) => deliver(skb, peer),
+        Resolution::Refused(code) => refuse(skb, code),
+        // Whoever comes here has looked for that.
+        Resolution::Flow(_) => drop(skb, DropReason::Contended),
     }
-    refuse(skb, resolved.value())
 }
 
 /// What is not sent at all, for the reason with this code: punted or dropped.
 #[inline(always)]
-pub(super) fn refuse(skb: Skb, code: u32) -> Action {
-    if is_drop(code) { counted(skb, code) } else { punt_code(skb, code) }
+pub(super) fn refuse(skb: Skb, code: Code) -> Action {
+    if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
 }
 
 /// From namespace to namespace of one network: switched, not routed, so the TTL stays.
@@ -187,7 +186,7 @@ fn deliver(skb: Skb, peer: u32) -> Action {
         return drop(skb, reason);
     }
     let amount = Amount { packets: segments, bytes };
-    count::fwd_count_at_endpoint(skb.ifindex(), Verdict::Forwarded.code(), amount.packets, amount.bytes);
+    count::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED.raw(), amount.packets, amount.bytes);
     count::count(counters, Verdict::Delivered, amount);
     Action::peer(peer)
 }
@@ -220,8 +219,7 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     if straight && let Err(reason) = apply::set_macs(bytes, hit.hop) {
         return drop(skb, reason);
     }
-    let refused = apply::rewrite(skb, L3_OFF, OUTWARD, hit.addr, hit.port);
-    if refused != 0 {
+    if let Err(refused) = apply::rewrite(skb, L3_OFF, OUTWARD, hit.addr, hit.port) {
         return counted(skb, refused);
     }
     count::count(hit.counters.into(), Verdict::Forwarded, amount);

@@ -7,7 +7,7 @@ use forwarder_common::{
     ports::may_be_external,
     rewrite::{Side, Ttl},
     validate::is_martian_source,
-    verdict::{DropReason, PuntReason, Verdict},
+    verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
@@ -29,9 +29,6 @@ use crate::{
     skb::{Bytes, Skb},
 };
 
-/// What [`validate::fwd_validate_header`] says of a packet that is refused only if it is to be translated.
-const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
-
 /// A packet that arrives by an uplink with a link-layer header: the fast path, or else the slow one.
 #[inline(always)]
 pub(crate) fn from_uplink(skb: Skb) -> Action {
@@ -49,8 +46,11 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;
     }
-    // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all.
-    if !matches!(validate::fwd_validate_header(skb.ptr(), L3 as u32), validate::FINE | MISPLACED) {
+    // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all. What is left to a device is refused
+    // only if it is to be translated.
+    if let Err(refused) = validate::header(skb, L3)
+        && refused != Verdict::Dropped(DropReason::ChecksumOffload).code()
+    {
         return Action::NEXT;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
@@ -120,20 +120,20 @@ fn may_be_reply(l4: &l4::Header) -> bool {
 
 #[inline(always)]
 pub(super) fn drop(skb: Skb, l3: usize, reason: DropReason) -> Action {
-    count_here(skb, l3, Verdict::Dropped(reason).code());
+    count_here(skb, l3, reason.into());
     Action::DROP
 }
 
 #[inline(always)]
-pub(super) fn count_here(skb: Skb, l3: usize, code: u32) {
+pub(super) fn count_here(skb: Skb, l3: usize, code: Code) {
     let amount = Amount::whole(skb, l3);
-    count::fwd_count_at_uplink(skb.ifindex(), 0, code, amount.packets, amount.bytes);
+    count::fwd_count_at_uplink(skb.ifindex(), 0, code.raw(), amount.packets, amount.bytes);
 }
 
 /// Whether the IP header at `l3`, which has options, asks for a source route.
 #[inline(always)]
 pub(super) fn source_routed(skb: Skb, l3: usize) -> bool {
-    validate::fwd_validate_options(skb.ptr(), l3 as u32) == Verdict::Dropped(DropReason::SourceRoute).code()
+    validate::options(skb, l3) == Err(DropReason::SourceRoute.into())
 }
 
 /// The established path.
@@ -150,30 +150,30 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     life::touch(Direction::Inbound, hit, ip, l4, amount);
     // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
     // by a reset, which would kill the flow.
-    let punt = if hit.out_if == 0 {
-        PuntReason::HostFlow as u32
+    let code: Code = if hit.out_if == 0 {
+        PuntReason::HostFlow.into()
     } else if ip.ttl_expires() {
-        PuntReason::TtlExceeded as u32
+        PuntReason::TtlExceeded.into()
     } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        PuntReason::TooBig as u32
+        PuntReason::TooBig.into()
     } else {
-        0
+        Code::DELIVERED
     };
-    let ttl = if punt == 0 { Ttl::Decrement } else { Ttl::Keep };
+    let delivers = code == Code::DELIVERED;
+    let ttl = if delivers { Ttl::Decrement } else { Ttl::Keep };
     let how = (Side::Destination, ttl);
     if L3 != NO_HEADER
-        && punt == 0
+        && delivers
         && let Err(reason) = apply::set_macs(bytes, hit.hop)
     {
         return drop(skb, ip.off, reason);
     }
-    let refused = apply::rewrite(skb, L3, how, hit.addr, hit.port);
-    if refused != 0 {
+    if let Err(refused) = apply::rewrite(skb, L3, how, hit.addr, hit.port) {
         count_here(skb, L3, refused);
         return Action::DROP;
     }
-    if punt != 0 {
-        count::count_code(hit.uplink_counters.into(), punt, amount);
+    if !delivers {
+        count::count_code(hit.uplink_counters.into(), code, amount);
         return Action::NEXT;
     }
     if L3 == NO_HEADER

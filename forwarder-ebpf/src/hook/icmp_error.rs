@@ -11,16 +11,11 @@ use forwarder_common::{
     icmp_error::{self, Embedded, OuterRewrite},
     packet::{L3_OFF, PacketBytes as _},
     rewrite::{Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict, is_drop},
+    verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{icmp, ipv4},
 };
 
-use super::{
-    from_ns, from_uplink,
-    send::fwd_send,
-    to_uplink::{LEFT_ALONE, host_has_flows},
-    verify_checksum::fwd_verify_checksum,
-};
+use super::{from_ns, from_uplink, send::fwd_send, to_uplink::host_has_flows, verify_checksum::fwd_verify_checksum};
 use crate::{
     apply::{self, Action},
     flow::store::{self, Hit},
@@ -39,6 +34,12 @@ impl Found {
         self.0 as u32
     }
 
+    /// Where there is no version.
+    #[inline(always)]
+    const fn code(self) -> Code {
+        Code::from_raw(self.0 as u32)
+    }
+
     #[inline(always)]
     const fn version(self) -> FlowVersion {
         FlowVersion::from_raw((self.0 >> 32) as u32)
@@ -51,14 +52,20 @@ impl Found {
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     let found = find(skb, L3_OFF, Hook::FromNs);
     if found.version().is_none() {
-        return from_ns::without_ports(skb, ip, found.slot());
+        return from_ns::without_ports(skb, ip, found.code());
     }
     let code = translate(skb, L3_OFF, found, Hook::FromNs);
-    if code == Verdict::Forwarded.code() {
-        return Action::from_tc_action(fwd_send(skb.ptr(), L3_OFF as u32, found.slot(), found.version().raw(), code));
+    if code == Code::FORWARDED {
+        return Action::from_tc_action(fwd_send(
+            skb.ptr(),
+            L3_OFF as u32,
+            found.slot(),
+            found.version().raw(),
+            code.raw(),
+        ));
     }
     from_ns::count_here(skb, code);
-    if is_drop(code) { Action::DROP } else { Action::NEXT }
+    Action::unsent(code)
 }
 
 /// ICMP other than the answer to a query that arrives by an uplink: an error about what a flow has sent, or the host's.
@@ -69,40 +76,40 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
         return Action::NEXT;
     }
     let code = translate(skb, l3, found, Hook::FromUplink);
-    if code == Verdict::Delivered.code() {
-        return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.version().raw(), code));
+    if code == Code::DELIVERED {
+        return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.version().raw(), code.raw()));
     }
     from_uplink::count_here(skb, l3, code);
-    if is_drop(code) { Action::DROP } else { Action::NEXT }
+    Action::unsent(code)
 }
 
 /// ICMP other than a query with a container's source, which the kernel forwarded to an uplink. Returns the code of the
 /// verdict.
 #[inline(always)]
-pub(super) fn forwarded(skb: Skb, l3: usize) -> u32 {
+pub(super) fn forwarded(skb: Skb, l3: usize) -> Code {
     let found = find(skb, l3, Hook::ToUplink);
     if found.version().is_none() {
-        return found.slot();
+        return found.code();
     }
     translate(skb, l3, found, Hook::ToUplink)
 }
 
 /// An ICMP error of the host itself on its way out by an uplink: about a packet that was translated on its way in, the sender must
-/// see the packet it sent. Returns the code of the verdict, or 0 if it is left alone.
+/// see the packet it sent. Returns the code of the verdict.
 #[inline(always)]
-pub(super) fn of_host(skb: Skb, l3: usize) -> u32 {
+pub(super) fn of_host(skb: Skb, l3: usize) -> Code {
     let read = fwd_icmp_error_read(skb.ptr(), l3 as u32);
     if read != 0 && read & HEADER_ONLY == 0 {
-        return LEFT_ALONE;
+        return Code::PASS;
     }
     let found = Found(fwd_icmp_error_flow_of_host(read));
     if found.version().is_none() {
-        let refuses = found.slot() == LEFT_ALONE && read == 0 && fwd_icmp_error_refuses(skb.ifindex()) != 0;
-        return if refuses { Verdict::Punted(PuntReason::AsymmetricReply).code() } else { found.slot() };
+        let refuses = found.code() == Code::PASS && read == 0 && fwd_icmp_error_refuses(skb.ifindex()) != 0;
+        return if refuses { PuntReason::AsymmetricReply.into() } else { found.code() };
     }
     match fwd_icmp_error_rewrite_embedded(skb.ptr(), found.slot(), found.version().raw(), Direction::Outbound as u32) {
-        0 => Verdict::Punted(PuntReason::IcmpError).code(),
-        _ => Verdict::Dropped(DropReason::Contended).code(),
+        0 => PuntReason::IcmpError.into(),
+        _ => DropReason::Contended.into(),
     }
 }
 
@@ -210,25 +217,25 @@ fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
 
 /// Translates an error by its flow. Returns the code of the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, found: Found, hook: Hook) -> u32 {
+fn translate(skb: Skb, l3: usize, found: Found, hook: Hook) -> Code {
     // No sender leaves the checksum of ICMP to a device, which would write over what is about to be looked at.
     if skb.ip_summed() == ip_summed::PARTIAL {
-        return Verdict::Dropped(DropReason::ChecksumOffload).code();
+        return DropReason::ChecksumOffload.into();
     }
     if fwd_icmp_error_verify(skb.ptr(), l3 as u32) == 0 {
-        return Verdict::Dropped(DropReason::Malformed).code();
+        return DropReason::Malformed.into();
     }
     let (slot, version) = (found.slot(), found.version().raw());
     // Outbound the kernel gets what it must answer as it was.
-    let code = fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, version, hook as u32);
-    if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
+    let code = Code::from_raw(fwd_icmp_error_classify(skb.ptr(), l3 as u32, slot, version, hook as u32));
+    if code.is_drop() || matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
         return code;
     }
     let direction = hook.direction() as u32;
-    let keep_ttl = u32::from(code > Verdict::Delivered.code());
+    let keep_ttl = u32::from(code.is_punt());
     let refused = fwd_icmp_error_rewrite_embedded(skb.ptr(), slot, version, direction)
         | fwd_icmp_error_rewrite_outer(skb.ptr(), l3 as u32, slot, version, direction | keep_ttl << 8);
-    if refused == 0 { code } else { Verdict::Dropped(DropReason::Contended).code() }
+    if refused == 0 { code } else { DropReason::Contended.into() }
 }
 
 /// Whether the error and the header of what it embeds sum up with their checksums (RFC 5508 REQ-3, REQ-3a): 1 if so.
@@ -252,11 +259,13 @@ extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, v
     let skb = Skb::from_ptr(skb);
     let ip = match ipv4::parse(&skb.headers(), known(l3)) {
         Ok(ip) => ip,
-        Err(reason) => return Verdict::Dropped(reason).code(),
+        Err(reason) => return reason as u32,
     };
     let hook = Hook::of(hook);
     let hit = store::copy(hook.direction(), slot, FlowVersion::from_raw(version));
-    let Some(Hit { out_if, mtu, .. }) = hit else { return Verdict::Dropped(DropReason::Contended).code() };
+    let Some(Hit { out_if, mtu, .. }) = hit else {
+        return DropReason::Contended as u32;
+    };
     match hook {
         // What the kernel has forwarded comes from the address that the endpoint was found by.
         Hook::FromNs if !may_send(skb.ifindex(), ip.src) => Verdict::Dropped(DropReason::SpoofedSource),
@@ -270,6 +279,7 @@ extern "C" fn fwd_icmp_error_classify(skb: *mut __sk_buff, l3: u32, slot: u32, v
         Hook::FromUplink => Verdict::Delivered,
     }
     .code()
+    .raw()
 }
 
 /// Translates the packet that the error embeds. Returns 0, or 1 if the flow has gone meanwhile.
@@ -300,8 +310,8 @@ extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u
     u32::from(done.is_err())
 }
 
-/// Finds the flow that an error of the host is about, for which [`fwd_icmp_error_read`] returned `read`; see [`Found`]. The code is 0 if
-/// it is about none of ours.
+/// Finds the flow that an error of the host is about, for which [`fwd_icmp_error_read`] returned `read`; see [`Found`]. The code is that of
+/// [`Verdict::Pass`] if it is about none of ours.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
@@ -318,10 +328,10 @@ extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
     } else if host_has_flows() {
         0
     } else {
-        return LEFT_ALONE.into();
+        return Code::PASS.raw().into();
     };
     // Of the host's own conversations most are not translated.
-    let otherwise = |reason: u32| u64::from(if host_veth == 0 { LEFT_ALONE } else { reason });
+    let otherwise = |reason: u32| u64::from(if host_veth == 0 { Code::PASS.raw() } else { reason });
     if read != 0 {
         return otherwise(read & 0xff);
     }

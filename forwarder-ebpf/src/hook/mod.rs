@@ -24,7 +24,7 @@ pub(crate) use to_uplink::{to_uplink, to_uplink_l3, to_uplink_slow};
 use forwarder_common::{
     abi::Hook,
     packet::PacketBytes as _,
-    verdict::{DropReason, Verdict},
+    verdict::DropReason,
     wire::{ethernet, ipv4, l4},
 };
 
@@ -43,7 +43,7 @@ fn tail_call(skb: Skb, hook: Hook) -> Action {
     unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
     match hook {
         Hook::FromNs => {
-            from_ns::count_here(skb, Verdict::Dropped(DropReason::Contended).code());
+            from_ns::count_here(skb, DropReason::Contended.into());
             Action::DROP
         }
         Hook::FromUplink => Action::NEXT,

@@ -11,7 +11,7 @@ use forwarder_common::{
     direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict, is_drop},
+    verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ipv4,
         l4::{self, Proto},
@@ -39,22 +39,22 @@ const ETHERNET: u32 = L3_OFF as u32;
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
     let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
-    if code != Verdict::Forwarded.code() {
+    if code != Code::FORWARDED {
         return from_ns::refuse(skb, code);
     }
-    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code | NOTED))
+    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code.raw() | NOTED))
 }
 
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
 pub(super) fn inbound(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Action {
     let code = translate(skb, l3, slot, version, Hook::FromUplink);
-    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, version.raw(), code | NOTED))
+    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, version.raw(), code.raw() | NOTED))
 }
 
 /// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
 #[inline(always)]
-pub(super) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> u32 {
+pub(super) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Code {
     fwd_note_out(skb.ptr(), l3 as u32, slot, version.raw());
     translate(skb, l3, slot, version, Hook::ToUplink)
 }
@@ -92,20 +92,22 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 
 /// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> u32 {
-    let code = fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32);
-    if is_drop(code) || matches!(hook, Hook::FromNs) && code != Verdict::Forwarded.code() {
+fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
+    let code = Code::from_raw(fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32));
+    if code.is_drop() || matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
         return code;
     }
     let to = fwd_translation(slot, version.raw(), hook.direction() as u32);
     if to == 0 {
-        return Verdict::Dropped(DropReason::Contended).code();
+        return DropReason::Contended.into();
     }
     let side = Side::of(hook.direction());
-    let ttl = if code > Verdict::Delivered.code() { Ttl::Keep } else { Ttl::Decrement };
+    let ttl = if code.is_punt() { Ttl::Keep } else { Ttl::Decrement };
     let (addr, port) = ((to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
-    let refused = apply::rewrite(skb, l3, (side, ttl), addr, port);
-    if refused == 0 { code } else { refused }
+    match apply::rewrite(skb, l3, (side, ttl), addr, port) {
+        Ok(()) => code,
+        Err(refused) => refused,
+    }
 }
 
 /// Set in what [`fwd_translation`] returns.
@@ -127,24 +129,24 @@ extern "C" fn fwd_translation(slot: u32, version: u32, direction: u32) -> u64 {
 extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, hook: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
-        return Verdict::Dropped(DropReason::Truncated).code();
+        return DropReason::Truncated as u32;
     };
     let hook = Hook::of(hook);
     let Some(hit) = flow(slot, FlowVersion::from_raw(version), hook.direction()) else {
-        return Verdict::Dropped(DropReason::Contended).code();
+        return DropReason::Contended as u32;
     };
-    decide(skb, &ip, &hit, hook)
+    decide(skb, &ip, &hit, hook).code().raw()
 }
 
-/// What becomes of a packet: the code of the verdict.
+/// What becomes of a packet.
 #[inline(always)]
-fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> u32 {
+fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Verdict {
     let sent = match hook {
         Hook::FromNs => Verdict::Forwarded,
         Hook::FromUplink => Verdict::Delivered,
-        Hook::ToUplink => return decide_forwarded(skb, hit).code(),
+        Hook::ToUplink => return decide_forwarded(skb, hit),
     };
-    punt_reason(skb, ip, hit).unwrap_or(sent.code())
+    punt_reason(skb, ip, hit).map_or(sent, Verdict::Punted)
 }
 
 /// What becomes of a packet that the kernel has forwarded, or of the host's own.
@@ -158,19 +160,19 @@ fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
     Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
 }
 
-/// The code of the reason for which a packet is left to the kernel.
+/// The reason for which a packet is left to the kernel.
 #[inline(always)]
-fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<u32> {
+fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<PuntReason> {
     let size = match skb.gso_size() {
         0 => ip.total_len.into(),
         segment => segment.wrapping_add(fwd_repeated(skb.ptr(), ip.off as u32)),
     };
     if hit.out_if == 0 {
-        Some(PuntReason::HostFlow as u32)
+        Some(PuntReason::HostFlow)
     } else if ip.ttl_expires() {
-        Some(PuntReason::TtlExceeded as u32)
+        Some(PuntReason::TtlExceeded)
     } else if size > u32::from(hit.mtu) {
-        Some(PuntReason::TooBig as u32)
+        Some(PuntReason::TooBig)
     } else {
         None
     }
@@ -211,7 +213,7 @@ extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32
 pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, code: u32) -> i32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.to_tc_action() };
-    if code & 0xff == Verdict::Forwarded.code() {
+    if code & 0xff == Code::FORWARDED.raw() {
         send_out(skb, &ip, slot, FlowVersion::from_raw(version), code)
     } else {
         send_in(skb, &ip, slot, FlowVersion::from_raw(version), code)
@@ -240,10 +242,10 @@ fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u
     if code & NOTED != 0 {
         note(Direction::Inbound, skb, ip, &hit, amount);
     }
-    let code = code & 0xff;
-    if code != Verdict::Delivered.code() {
+    let code = Code::from_raw(code & 0xff);
+    if code != Code::DELIVERED {
         count::count_code(hit.uplink_counters.into(), code, amount);
-        return if is_drop(code) { Action::DROP } else { Action::NEXT };
+        return Action::unsent(code);
     }
     let done =
         if ip.off == NO_HEADER { apply::add_ethernet(skb, hit.hop) } else { apply::set_macs(&skb.headers(), hit.hop) };

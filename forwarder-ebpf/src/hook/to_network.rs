@@ -9,13 +9,12 @@ use forwarder_common::{
     abi::{Tuple, mapped},
     direction::Direction,
     packet::L3_OFF,
-    verdict::{DropReason, Verdict},
+    verdict::{Code, DropReason},
     wire::{ethernet::ethertype, icmp, ipv4},
 };
 
 use super::{
-    ethertype,
-    fragment_records::fwd_fragment_check,
+    ethertype, fragment_records,
     fragments::{code, fwd_complete_tuple, slot_of},
 };
 use crate::{
@@ -36,14 +35,14 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     if ingress == 0 || is_own(ingress, skb.ifindex()) {
         return Action::NEXT;
     }
-    let code = match classify(skb, ingress) {
-        OF_A_FLOW => return Action::NEXT,
-        OF_NONE if NETWORKS.get_ptr(&ingress).is_some() => Verdict::Dropped(DropReason::OtherNetwork).code(),
-        OF_NONE => Verdict::Dropped(DropReason::FromOtherInterface).code(),
-        code => code,
+    let code: Code = match classify(skb, ingress) {
+        Origin::Flow => return Action::NEXT,
+        Origin::Other if NETWORKS.get_ptr(&ingress).is_some() => DropReason::OtherNetwork.into(),
+        Origin::Other => DropReason::FromOtherInterface.into(),
+        Origin::Refused(code) => code,
     };
     let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
-    count::fwd_count_at_network(skb.ifindex(), code, packets, bytes);
+    count::fwd_count_at_network(skb.ifindex(), code.raw(), packets, bytes);
     Action::DROP
 }
 
@@ -59,32 +58,41 @@ fn is_own(ingress: u32, network: u32) -> bool {
     (unsafe { (*endpoint).network }) == network
 }
 
-/// What [`classify`] says besides the code of a reason.
-const OF_A_FLOW: u32 = 0;
-const OF_NONE: u32 = u32::MAX;
+/// Of what a packet is that the kernel sends into a network.
+enum Origin {
+    /// Of a flow, as its answer.
+    Flow,
+    /// Of no flow.
+    Other,
+    /// Of a flow, but not let through, for the reason with this code.
+    Refused(Code),
+}
 
-/// Whether the packet answers a flow that leaves by `ingress`: [`OF_A_FLOW`], [`OF_NONE`], or the code of the reason to drop the fragment.
+/// Whether the packet answers a flow that leaves by `ingress`.
 #[inline(always)]
-fn classify(skb: Skb, ingress: u32) -> u32 {
+fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
     if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
-        return OF_NONE;
+        return Origin::Other;
     }
-    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return OF_NONE };
-    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return OF_NONE };
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Origin::Other };
+    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return Origin::Other };
     // SAFETY: an aligned word of a map value.
     let host_veth = unsafe { host_veth.read_volatile() };
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);
     if code(fwd_complete_tuple(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
-        return OF_NONE;
+        return Origin::Other;
     }
     let sent = seen.answer(host_veth);
     let slot = slot_of(Direction::Outbound, &sent);
     match store::load(Direction::Outbound, slot, &sent) {
         Some(hit) if hit.out_if == ingress => {}
-        _ => return OF_NONE,
+        _ => return Origin::Other,
     }
-    fwd_fragment_check(skb.ptr(), &seen, network, ETHERNET)
+    match fragment_records::check(skb, &seen, network, L3_OFF) {
+        Ok(()) => Origin::Flow,
+        Err(code) => Origin::Refused(code),
+    }
 }

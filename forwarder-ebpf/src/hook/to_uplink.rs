@@ -7,7 +7,7 @@ use forwarder_common::{
     packet::PacketBytes as _,
     ports::may_be_external,
     rewrite::{Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict, is_drop},
+    verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
@@ -25,12 +25,9 @@ use crate::{
         store::{self, Hit},
     },
     maps::{ADDRESSES, ENDPOINTS, FLOW_ALLOC, FLOW_INDEX, config},
-    route::{self, Resolved, in_fwd_network},
+    route::{self, Resolution, in_fwd_network},
     skb::{Bytes, Skb},
 };
-
-/// The code of a packet that is not ours to change.
-pub(super) const LEFT_ALONE: u32 = 0;
 
 /// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the slow path.
 #[inline(always)]
@@ -58,9 +55,9 @@ pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
-        match fwd_is_from_network(u32::from_ne_bytes(ip.src), skb.ingress_ifindex()) {
-            0 => from_container(skb, L3),
-            refused => return counted(skb, L3, refused),
+        match Code::checked(fwd_is_from_network(u32::from_ne_bytes(ip.src), skb.ingress_ifindex())) {
+            Ok(()) => from_container(skb, L3),
+            Err(refused) => return counted(skb, L3, refused),
         }
     } else if skb.ingress_ifindex() != 0 && (is_host_veth(skb.ingress_ifindex()) || !has_ports(ip.proto)) {
         // Redirected by `from_ns`, or forwarded for somebody else without a port that could clash: neither is ours to change.
@@ -71,24 +68,24 @@ pub(crate) fn to_uplink_slow<const L3: usize>(skb: Skb) -> Action {
         from_host(skb, &bytes, &ip)
     };
     let code = match result {
-        Ok(None) => LEFT_ALONE,
-        Ok(Some(reason)) => Verdict::Punted(reason).code(),
+        Ok(None) => Code::PASS,
+        Ok(Some(reason)) => reason.into(),
         Err(DropReason::IcmpType) => icmp_error::forwarded(skb, L3),
         Err(DropReason::Fragment | DropReason::Protocol) => fragments::departing::<L3>(skb),
-        Err(reason) => Verdict::Dropped(reason).code(),
+        Err(reason) => reason.into(),
     };
     counted(skb, L3, code)
 }
 
-/// Counts the verdict with this code, unless the packet is left alone.
+/// Counts the verdict with this code, unless the packet is passed.
 #[inline(always)]
-fn counted(skb: Skb, l3: usize, code: u32) -> Action {
-    if code == LEFT_ALONE {
+fn counted(skb: Skb, l3: usize, code: Code) -> Action {
+    if code == Code::PASS {
         return Action::NEXT;
     }
     let amount = Amount::whole(skb, l3);
-    count::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
-    if is_drop(code) { Action::DROP } else { Action::NEXT }
+    count::fwd_count_at_uplink(skb.ifindex(), 1, code.raw(), amount.packets, amount.bytes);
+    Action::unsent(code)
 }
 
 /// Whether a packet with the source `addr` (network byte order) came in by the bridge of the network of the endpoint that has this
@@ -122,11 +119,10 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
     let endpoint = ADDRESSES.get_ptr(&mapped(ip.src)).ok_or(DropReason::Untranslated)?;
     // SAFETY: an aligned word of a map value.
     let tuple = Tuple::of(&ip, &l4, unsafe { endpoint.read_volatile() });
-    let resolved = route::resolve(skb, &tuple, 0, l4.tcp_flags);
-    if resolved.what() != Resolved::FLOW {
+    let Resolution::Flow(slot) = route::resolve(skb, &tuple, Ok(()), l4.tcp_flags) else {
         return Err(DropReason::Untranslated);
-    }
-    let hit = store::load(Direction::Outbound, resolved.value(), &tuple).ok_or(DropReason::Contended)?;
+    };
+    let hit = store::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;
     if hit.out_if != skb.ifindex() {
         return Err(DropReason::RouteNotViaUplink);
     }
@@ -136,13 +132,13 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
 
 #[inline(always)]
 fn translate(skb: Skb, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Result<(), DropReason> {
-    const MISPLACED: u32 = DropReason::ChecksumOffload as u32;
+    const MISPLACED: Code = Verdict::Dropped(DropReason::ChecksumOffload).code();
     life::touch(Direction::Outbound, hit, ip, l4, Amount::of(skb, ip, l4));
     // The kernel has decremented the TTL already, or it is the host's own packet.
     match apply::rewrite(skb, ip.off, (Side::Source, Ttl::Keep), hit.addr, hit.port) {
-        0 => Ok(()),
-        MISPLACED => Err(DropReason::ChecksumOffload),
-        _ => Err(DropReason::Rewrite),
+        Ok(()) => Ok(()),
+        Err(MISPLACED) => Err(DropReason::ChecksumOffload),
+        Err(_) => Err(DropReason::Rewrite),
     }
 }
 
@@ -184,15 +180,14 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         if !unseen && !clashes {
             return Ok(None);
         }
-        let resolved = route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags, !clashes);
-        if resolved.what() != Resolved::FLOW {
+        slot = match route::open_for_host(skb, &tuple, skb.ifindex(), l4.tcp_flags, !clashes) {
+            Resolution::Flow(slot) => slot,
             // No other port is free: the reply goes to the endpoint that has this one, and the host tries again.
-            return Ok(None);
-        }
-        slot = resolved.value();
+            _ => return Ok(None),
+        };
     }
     // The other fragments must find it.
-    if ip.fragment && fragment_records::fwd_fragment_check(skb.ptr(), &tuple, skb.ifindex(), ip.off as u32) != 0 {
+    if ip.fragment && fragment_records::check(skb, &tuple, skb.ifindex(), ip.off).is_err() {
         return Err(DropReason::FragmentOverlap);
     }
     let hit = store::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;

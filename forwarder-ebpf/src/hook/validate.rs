@@ -15,7 +15,7 @@ use forwarder_common::{
     options::{Outcome, STEPS, Walk, kind},
     packet::{L3_OFF, PacketBytes as _},
     validate,
-    verdict::{DropReason, PuntReason, is_drop},
+    verdict::{Code, DropReason, PuntReason},
     wire::{ethernet, ipv4},
 };
 
@@ -28,21 +28,57 @@ use crate::{
 /// The first byte of an IPv4 header without options.
 const VERSION_4_LENGTH_20: u8 = 0x45;
 
-/// No objection.
-pub(crate) const FINE: u32 = 0;
-
+/// What a check returns as a global function: see [`Code::checked`].
 #[inline(always)]
-fn code(result: Result<(), DropReason>) -> u32 {
+fn raw(result: Result<(), DropReason>) -> u32 {
     match result {
-        Ok(()) => FINE,
+        Ok(()) => 0,
         Err(reason) => reason as u32,
     }
 }
 
-/// Validates an ARP frame of a namespace. Returns the code of the verdict.
+/// Validates the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device
+/// write over one.
+#[inline(always)]
+pub(super) fn header(skb: Skb, l3: usize) -> Result<(), Code> {
+    Code::checked(fwd_validate_header(skb.ptr(), l3 as u32))
+}
+
+/// Validates the lengths in a packet of a namespace that opens a flow.
+#[inline(always)]
+pub(super) fn lengths(skb: Skb) -> Result<(), Code> {
+    Code::checked(fwd_validate_lengths(skb.ptr()))
+}
+
+/// Validates the options of the IP header at `l3`, if it has any.
+#[inline(always)]
+pub(super) fn options(skb: Skb, l3: usize) -> Result<(), Code> {
+    Code::checked(fwd_validate_options(skb.ptr(), l3 as u32))
+}
+
+/// Validates an ARP frame of a namespace.
+#[inline(always)]
+pub(super) fn arp(skb: Skb) -> Code {
+    Code::from_raw(fwd_validate_arp(skb.ptr()))
+}
+
+/// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own. Whether it did.
+#[inline(always)]
+pub(super) fn answers_arp(skb: Skb) -> bool {
+    fwd_answer_arp(skb.ptr()) != 0
+}
+
+/// Validates a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
+/// That code, or that of the reason to drop the frame.
+#[inline(always)]
+pub(super) fn punt(skb: Skb, code: Code) -> Code {
+    Code::from_raw(fwd_validate_punt(skb.ptr(), code.raw()))
+}
+
+/// As [`arp`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
+extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
     let skb = Skb::from_ptr(skb);
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return DropReason::NoEndpoint as u32 };
     // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
@@ -50,17 +86,16 @@ pub(super) extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
     if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
         return PuntReason::Arp as u32;
     }
-    match code(validate::arp(&skb.linear(), endpoint.mac, endpoint.v4)) {
-        FINE => PuntReason::Arp as u32,
-        reason => reason,
+    match validate::arp(&skb.linear(), endpoint.mac, endpoint.v4) {
+        Ok(()) => PuntReason::Arp as u32,
+        Err(reason) => reason as u32,
     }
 }
 
-/// Validates a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
-/// Returns that code, or that of the reason to drop the frame.
+/// As [`punt`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
+extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return punt };
@@ -80,7 +115,7 @@ pub(super) extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u3
             _ => punt,
         }
     };
-    if is_drop(code) {
+    if code != punt {
         return code;
     }
     match to_bridge(&bytes, endpoint) {
@@ -101,9 +136,11 @@ fn to_bridge(bytes: &Bytes, endpoint: &Endpoint) -> Result<(), DropReason> {
     bytes.store(ethernet::field::DST, bridge)
 }
 
-/// Makes of a request for the gateway's hardware address the answer: the bridge would tell its own. Returns 1 if it did.
-#[inline(always)]
-fn answer_arp(skb: Skb) -> u32 {
+/// As [`answers_arp`]: 1 if it did.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
+    let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
     let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return 0 };
     // SAFETY: as above.
@@ -118,20 +155,12 @@ fn answer_arp(skb: Skb) -> u32 {
     u32::from(answer.is_some_and(|answer| bytes.store(0, answer).is_ok()))
 }
 
-/// As [`answer_arp`], looked at once by the verifier.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
-    answer_arp(Skb::from_ptr(skb))
-}
-
-/// Validates the IPv4 header at `l3` and what is left to a device: a wrong checksum is not made right by a translation, nor may a device
-/// write over one. Returns [`FINE`] or the code of the reason to drop the packet.
+/// As [`header`].
 ///
 /// A global function: it leaves nothing on the stack of its callers.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u32 {
+extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u32 {
     let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
     let bytes = skb.linear();
     let right = if matches!(bytes.load::<1>(l3), Ok([VERSION_4_LENGTH_20])) {
@@ -145,28 +174,28 @@ pub(super) extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u3
     if !right {
         return DropReason::HeaderChecksum as u32;
     }
-    if skb.checksum_state(l3) == ChecksumState::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { FINE }
+    if skb.checksum_state(l3) == ChecksumState::Misplaced as u32 { DropReason::ChecksumOffload as u32 } else { 0 }
 }
 
-/// Validates the lengths in a packet of a namespace that opens a flow. Returns [`FINE`] or the code of the reason to drop it.
+/// As [`lengths`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_validate_lengths(skb: *mut __sk_buff) -> u32 {
+extern "C" fn fwd_validate_lengths(skb: *mut __sk_buff) -> u32 {
     let bytes = Skb::from_ptr(skb).linear();
-    code(ipv4::parse(&bytes, L3_OFF).and_then(|ip| validate::lengths(&bytes, &ip)))
+    raw(ipv4::parse(&bytes, L3_OFF).and_then(|ip| validate::lengths(&bytes, &ip)))
 }
 
-/// Validates the options of the IP header at `l3`, if it has any. Returns [`FINE`] or the code of the reason to drop the packet.
+/// As [`options`].
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_validate_options(skb: *mut __sk_buff, l3: u32) -> u32 {
+extern "C" fn fwd_validate_options(skb: *mut __sk_buff, l3: u32) -> u32 {
     let l3 = l3 & 0xf;
     let Ok(ip) = ipv4::parse(&Skb::from_ptr(skb).linear(), l3 as usize) else { return DropReason::Truncated as u32 };
     let length = ip.len.wrapping_sub(ipv4::MIN_LEN) as u32;
     let first = l3.wrapping_add(ipv4::MIN_LEN as u32);
     match find(skb, first, length, [kind::LOOSE, kind::STRICT]).0 {
         PRESENT => DropReason::SourceRoute as u32,
-        ABSENT => FINE,
+        ABSENT => 0,
         _ => DropReason::Malformed as u32,
     }
 }

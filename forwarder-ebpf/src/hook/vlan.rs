@@ -33,7 +33,7 @@ pub(super) fn leaves(skb: Skb) -> Action {
         return Action::NEXT;
     }
     let amount = Amount::whole(skb, L3_OFF);
-    let code = Verdict::Dropped(DropReason::Untranslated).code();
+    let code = Verdict::Dropped(DropReason::Untranslated).code().raw();
     count::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
     Action::DROP
 }
