@@ -15,8 +15,8 @@ use forwarder_common::{
 };
 
 use crate::{
-    hook::validate::{PRESENT, find},
     maps::ENDPOINTS,
+    options::{PRESENT, find},
     skb::Skb,
 };
 

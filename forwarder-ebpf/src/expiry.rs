@@ -11,8 +11,9 @@ use forwarder_common::{
 };
 
 use crate::{
+    clock::now,
     devices,
-    flow::{mapping, now, slot},
+    flow::{mapping, slot},
     maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, FLOW_SLOTS, config},
     skb::Skb,
 };

@@ -16,6 +16,7 @@ mod apply;
 mod atomic;
 mod checksum;
 mod clamp;
+mod clock;
 mod count;
 mod devices;
 mod expiry;
@@ -24,7 +25,9 @@ mod flow;
 mod hook;
 mod maps;
 mod object;
+mod options;
 mod route;
+mod scratch;
 mod skb;
 mod xdp;
 
@@ -134,5 +137,5 @@ pub fn flush(ctx: TcContext) -> i32 {
 /// Run by the control plane: the low 32 bits of the clock of the flow table, in jiffies.
 #[classifier]
 pub fn read_clock(_ctx: TcContext) -> i32 {
-    flow::now() as i32
+    clock::now() as i32
 }

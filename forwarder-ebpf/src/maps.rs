@@ -17,10 +17,7 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::{
-    flow::{claim::Opening, search::Search},
-    hook::IcmpError,
-};
+use crate::scratch::{IcmpError, Opening, Search};
 
 /// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]

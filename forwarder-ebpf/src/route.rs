@@ -19,12 +19,13 @@ use crate::{
     devices,
     fib::{Route, fwd_is_local, look_up, macs, words},
     flow::{
-        claim::{self, FAILED, Opening},
+        claim::{self, FAILED},
         slot,
         store::{self, Hit},
         stored_mtu,
     },
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
+    scratch::Opening,
     skb::Skb,
 };
 

@@ -17,33 +17,6 @@ use crate::flow::{
     take::fwd_slot_take,
 };
 
-/// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
-#[repr(C)]
-pub(crate) struct Opening {
-    /// Out to where, behind which address, by which interface.
-    pub(crate) nat_addr: [u8; 4],
-    pub(crate) uplink: u32,
-    pub(crate) next_hop: [u32; 4],
-    /// See [`FlowHalf::hop`].
-    pub(crate) hop: [u8; 12],
-    pub(crate) mtu: u32,
-    /// The endpoint: 0 for the host itself.
-    pub(crate) endpoint: u32,
-    pub(crate) endpoint_mtu: u32,
-    pub(crate) macs: [u8; 12],
-    pub(crate) counters: u32,
-    pub(crate) counters_out: u32,
-    pub(crate) counters_in: u32,
-    /// Flags of the first segment.
-    pub(crate) tcp_flags: u32,
-    /// See [`port_use`].
-    pub(crate) port_use: u32,
-    /// Not 0 for a flow that begins from outside.
-    pub(crate) inbound: u32,
-    /// Not 0 for a socket of the host that keeps its port.
-    pub(crate) keeps: u32,
-}
-
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
 /// [`FAILED`] set.
 ///

@@ -10,7 +10,8 @@ use forwarder_common::{
 
 use crate::{
     atomic::fetch_add32,
-    flow::{now, slot},
+    clock::now,
+    flow::slot,
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
 };
 

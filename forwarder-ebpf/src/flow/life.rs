@@ -13,11 +13,9 @@ use forwarder_common::{
 
 use crate::{
     atomic::{add64, fetch_add32, replace_version},
+    clock::now,
     count::Amount,
-    flow::{
-        now,
-        store::{self, Hit},
-    },
+    flow::store::{self, Hit},
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
 };
 

@@ -11,15 +11,7 @@ pub(crate) mod search;
 pub(crate) mod slot;
 pub(crate) mod store;
 mod take;
+pub(crate) mod usage;
 
 pub(crate) use host::host_uses;
 pub(crate) use take::stored_mtu;
-
-use aya_ebpf::helpers::bpf_jiffies64;
-
-/// The clock of the flow table, jiffies (wrapping). The verifier turns the helper into one load.
-#[inline(always)]
-pub(crate) fn now() -> u32 {
-    // SAFETY: a helper without arguments.
-    (unsafe { bpf_jiffies64() }) as u32
-}

@@ -4,18 +4,16 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{Tuple, port_use},
     flow::slot::held,
-    ports::{EXHAUSTED, retry_class},
     wire::l4::has_ports,
 };
 
 use crate::{
-    atomic::add64,
     flow::{
         host_uses, mapping,
         search::{self, fwd_port_search, fwd_port_vacate, reply},
         store,
     },
-    maps::{FLOW_SLOTS, OPENING, PORT_RETRIES},
+    maps::{FLOW_SLOTS, OPENING},
 };
 
 /// Set in the result of [`fwd_port_claim`] when it succeeded.
@@ -171,17 +169,4 @@ fn give_back(index: u32, reply: &Tuple, held: u32) -> bool {
         }
     }
     false
-}
-
-/// Counts how long the search for a port has taken that was `found`, 0 for none. Returns 0.
-///
-/// A global function: the verifier looks at it once, not with each number of retries that it knows.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(super) extern "C" fn fwd_count_retries(found: u32, retries: u32) -> u32 {
-    let class = if found == 0 { EXHAUSTED } else { retry_class(retries) };
-    if let Some(counter) = PORT_RETRIES.get_ptr_mut(class) {
-        add64(counter, 1);
-    }
-    0
 }

@@ -6,70 +6,26 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
-    abi::{FlowState, FlowVersion, SLOT_NONE, Tuple, port_use},
+    abi::{FlowState, Tuple, port_use},
     flow::outbound_reply,
-    ports::{Candidates, Shares, eviction_rank, range_for},
+    ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
     wire::l4::Proto,
 };
 
 use crate::{
-    flow::{evict, host_uses, mapping, now, port::fwd_count_retries, slot, store},
-    maps::{FLOW_SLOTS, OPENING, REPLY, SEARCH, config},
+    atomic::add64,
+    clock::now,
+    flow::{evict, host_uses, mapping, slot, store},
+    maps::{FLOW_SLOTS, OPENING, PORT_RETRIES, REPLY, SEARCH, config},
+    scratch::{OTHERS, Other, Search, Victim},
 };
 
-/// What a search for a port works with: element 0 of the map `SEARCH`.
-#[repr(C)]
-pub(crate) struct Search {
-    candidates: Candidates,
-    /// The slot that is being made: its outbound half is filled.
-    slot: u32,
-    /// How the port is taken; see [`port_use`].
-    kind: u32,
-    /// The endpoint, its block of counters, and how many pending flows it has.
-    endpoint: u32,
-    counters: u32,
-    pending: u32,
-    /// Who has the candidates.
-    shares: Shares,
-    /// Of the flows that may be ended for their port the one with the lowest eviction rank.
-    victim: Victim,
-    /// Candidates whose flows have to go only by the shares, and how many of them.
-    others: [Other; OTHERS as usize],
-    count: u32,
-}
-
-/// A flow that may be ended for its port.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Victim {
-    /// See [`eviction_rank`]; the largest number for none.
-    rank: u32,
-    slot: u32,
-    version: FlowVersion,
-    /// The port, host byte order.
-    port: u32,
-}
-
-/// A candidate whose flow is established or one-way.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Other {
-    slot: u32,
-    port: u32,
-}
-
-/// Established flows to choose from.
-const OTHERS: u32 = 16;
 /// After so many failed attempts a port serves for which a closed or half-open flow has to be ended. Nearly all are taken then;
 /// and under a flood towards one server it need not look at all candidates to find an old flow.
 const ENOUGH: u32 = 24;
 
 /// A lower rank goes first, whatever the shares are.
 const LASTING: u32 = eviction_rank(FlowState::OneWay, false, u32::MAX);
-
-impl Search {
-    const NOBODY: Victim = Victim { rank: u32::MAX, slot: SLOT_NONE, version: FlowVersion::NONE, port: 0 };
-}
 
 /// The search that this CPU is at.
 #[inline(always)]
@@ -281,4 +237,17 @@ pub(super) fn reply(index: u32, port: u16) -> Option<&'static Tuple> {
         *scratch = reply;
         Some(&*scratch)
     }
+}
+
+/// Counts how long the search for a port has taken that was `found`, 0 for none. Returns 0.
+///
+/// A global function: the verifier looks at it once, not with each number of retries that it knows.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_count_retries(found: u32, retries: u32) -> u32 {
+    let class = if found == 0 { EXHAUSTED } else { retry_class(retries) };
+    if let Some(counter) = PORT_RETRIES.get_ptr_mut(class) {
+        add64(counter, 1);
+    }
+    0
 }

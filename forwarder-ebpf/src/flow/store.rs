@@ -133,6 +133,13 @@ extern "C" fn fwd_indexed(tuple: *const Tuple, hash: u32, direction: u32) -> u64
     unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
 }
 
+/// The slot of which this direction is `tuple`, [`SLOT_NONE`] if there is none.
+#[inline(always)]
+pub(crate) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
+    let (slot, version) = indexed(direction, tuple, hash(tuple));
+    if version.is_none() { SLOT_NONE } else { slot }
+}
+
 #[inline(always)]
 fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
     let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };

@@ -7,8 +7,10 @@ use forwarder_common::{
 
 use crate::{
     atomic::fetch_add32,
-    flow::{claim::Opening, evict, now, store},
+    clock::now,
+    flow::{evict, store},
     maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
+    scratch::Opening,
 };
 
 /// Takes a slot and fills it but for the port. Returns the slot and, in the high word, its version; or the code of a

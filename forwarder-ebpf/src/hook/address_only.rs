@@ -7,26 +7,20 @@ use forwarder_common::{
     flow::inbound,
 };
 
-use super::fragments::{OPEN, slot_of};
 use crate::{
-    flow::slot,
-    maps::{FLOW_ALLOC, FLOW_INDEX, FLOW_SLOTS},
+    flow::{slot, store::slot_of, usage::any_address_only},
+    maps::{FLOW_INDEX, FLOW_SLOTS},
     skb::Skb,
 };
 
-/// Whether there is any flow of a protocol without ports: otherwise nobody looks for one.
-#[inline(always)]
-pub(super) fn any() -> bool {
-    let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
-    // SAFETY: an aligned word of the element of the map.
-    (unsafe { (&raw const (*alloc).address_only).read_volatile() }) != 0
-}
+/// What [`of_host`] returns besides a slot: the host needs a flow.
+pub(super) const OPEN: u32 = 1 << 30;
 
 /// A packet of the host itself: it claims the answers, and ends the flow of an endpoint that had them. Returns the slot of its
 /// flow, [`SLOT_NONE`] if it is none of ours, or [`OPEN`].
 #[inline(always)]
 pub(super) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
-    if !is_translatable(tuple.proto) || !any() {
+    if !is_translatable(tuple.proto) || !any_address_only() {
         return SLOT_NONE;
     }
     match slot_of(Direction::Outbound, tuple) {

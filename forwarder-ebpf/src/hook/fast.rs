@@ -13,14 +13,15 @@ use forwarder_common::{
 
 use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature};
 
-use super::{from_ns, to_uplink::host_has_flows};
 use crate::{
     apply::Action,
     atomic::add64,
     checksum,
+    clock::now,
     count::{self, Amount},
     devices::is_host_veth,
-    flow::{now, store},
+    flow::{store, usage::host_has_flows},
+    hook::at_ns,
     maps::{NAT_PORTS, config},
     route::is_outside,
     skb::{Bytes, Skb, ip_summed},
@@ -92,7 +93,7 @@ pub(super) fn outbound(skb: Skb) -> Option<Action> {
         unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).version).read_volatile()) };
     // That was read after `may_go` had looked whose the slot is: here, so that nothing has to be kept for what is rare.
     if !after.is_same_flow(version) {
-        return Some(from_ns::drop(packet.skb, DropReason::Contended));
+        return Some(at_ns::drop(packet.skb, DropReason::Contended));
     }
     Some(Action::neighbour(to.out_if, next_hop))
 }

@@ -14,10 +14,11 @@ use forwarder_common::{
     wire::{ipv4, l4::has_ports},
 };
 
-use super::l3_off;
 use crate::{
     atomic::replace32,
-    flow::{now, store},
+    clock::now,
+    flow::store,
+    hook::l3_off,
     maps::{FRAGMENTS, config},
     skb::Skb,
 };

@@ -17,10 +17,17 @@ use forwarder_common::{
     },
 };
 
-use super::{address_only, fragment_records, from_ns, from_uplink, l3_off, send, to_uplink, whole};
 use crate::{
     apply::Action,
-    flow::{now, store},
+    clock::now,
+    flow::{
+        store::{self, slot_of},
+        usage,
+    },
+    hook::{
+        address_only::{self, OPEN},
+        at_ns, at_uplink, fragment_records, l3_off, send, whole,
+    },
     maps::{ADDRESSES, FLOW_SLOTS, config},
     route::{self, Resolution, in_fwd_network},
     skb::Skb,
@@ -90,13 +97,6 @@ pub(super) const fn code(word: u32) -> u32 {
     word & 0xff
 }
 
-/// The slot of which this direction is `tuple`, 0 if there is none.
-#[inline(always)]
-pub(super) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
-    let (slot, version) = store::indexed(direction, tuple, store::hash(tuple));
-    if version.is_none() { 0 } else { slot }
-}
-
 /// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.
 #[inline(always)]
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
@@ -109,7 +109,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
     if word & LATER_FRAGMENT != 0 {
         slot = slot_of(Direction::Outbound, &tuple);
         if slot == 0 {
-            return from_ns::drop(skb, DropReason::FragmentUnknown);
+            return at_ns::drop(skb, DropReason::FragmentUnknown);
         }
     } else {
         let tcp_flags = (word >> 8) as u8;
@@ -121,13 +121,13 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         }
         slot = match resolution {
             Resolution::Flow(slot) => slot,
-            other => return from_ns::deliver_or_refuse(skb, other),
+            other => return at_ns::deliver_or_refuse(skb, other),
         };
     }
     match fragment_records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
         Ok(()) => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, &tuple)),
         Err(code) => {
-            from_ns::count_here(skb, code);
+            at_ns::count_here(skb, code);
             Action::DROP
         }
     }
@@ -138,7 +138,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
 pub(super) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
     match route::refresh(skb, tuple, slot, now(), tcp_flags) {
         Resolution::Flow(slot) => send::outbound(skb, slot, store::matches(Direction::Outbound, slot, tuple)),
-        other => from_ns::deliver_or_refuse(skb, other),
+        other => at_ns::deliver_or_refuse(skb, other),
     }
 }
 
@@ -155,7 +155,7 @@ fn stale(slot: u32) -> bool {
 /// was not seen.
 #[inline(always)]
 pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
-    if !has_ports(ip.proto) && !address_only::any() {
+    if !has_ports(ip.proto) && !usage::any_address_only() {
         return Action::NEXT;
     }
     let mut tuple = Tuple::without_ports(ip, skb.ifindex());
@@ -168,15 +168,15 @@ pub(super) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return Action::NEXT;
     }
     if !whole(skb, ip) {
-        return from_uplink::drop(skb, L3, DropReason::Malformed);
+        return at_uplink::drop(skb, L3, DropReason::Malformed);
     }
-    if ip.len != ipv4::MIN_LEN && from_uplink::source_routed(skb, L3) {
-        return from_uplink::drop(skb, L3, DropReason::SourceRoute);
+    if ip.len != ipv4::MIN_LEN && at_uplink::source_routed(skb, L3) {
+        return at_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
     match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
         Ok(()) => send::inbound(skb, L3, slot, store::matches(Direction::Inbound, slot, &tuple)),
         Err(code) => {
-            from_uplink::count_here(skb, L3, code);
+            at_uplink::count_here(skb, L3, code);
             Action::DROP
         }
     }
@@ -209,9 +209,6 @@ pub(super) fn departing<const L3: usize>(skb: Skb) -> Code {
 
 /// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.
 const REFUSED: u32 = 1 << 31;
-/// In what [`fwd_find_departing`] returns: the host needs a flow.
-pub(super) const OPEN: u32 = 1 << 30;
-
 /// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
 /// left to the kernel. Returns its slot, [`SLOT_NONE`] if it is none of ours, [`OPEN`], or a code and [`REFUSED`].
 ///
@@ -234,7 +231,7 @@ extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32
         return address_only::of_host(skb, tuple);
     }
     // The first fragment was translated, or it was not.
-    let later = to_uplink::host_has_flows()
+    let later = usage::host_has_flows()
         && matches!(complete_tuple(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER_FRAGMENT));
     if later { slot_of(Direction::Outbound, tuple) } else { SLOT_NONE }
 }

@@ -5,24 +5,28 @@ use forwarder_common::{
     direction::Direction,
     packet::L3_OFF,
     rewrite::{Side, Ttl},
-    verdict::{Code, DropReason, PuntReason, Verdict},
+    verdict::{DropReason, PuntReason, Verdict},
     wire::{
-        ethernet::{self, ethertype},
+        ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto, tcp_flag},
     },
 };
 
-use super::{ethertype, fast, fragments, handshake, icmp_error, tail_call, validate, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
+    clock::now,
     count::{self, Amount},
     flow::{
-        life, now,
+        life,
         store::{self, Hit},
     },
-    maps::{ENDPOINTS, config},
+    hook::{
+        at_ns::{count_here, counted, deliver_or_refuse, drop, punt},
+        ethertype, fast, fragments, handshake, icmp_error, tail_call, validate, whole, wire_size,
+    },
+    maps::config,
     route::{self, Resolution},
     skb::{Bytes, Skb},
 };
@@ -88,36 +92,6 @@ fn arp(skb: Skb) -> Action {
     Action::device(skb.ifindex())
 }
 
-#[inline(always)]
-pub(super) fn drop(skb: Skb, reason: DropReason) -> Action {
-    count_here(skb, reason.into());
-    Action::DROP
-}
-
-#[inline(always)]
-pub(super) fn punt(skb: Skb, reason: PuntReason) -> Action {
-    punt_code(skb, reason.into())
-}
-
-/// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
-#[inline(always)]
-fn punt_code(skb: Skb, code: Code) -> Action {
-    counted(skb, validate::punt(skb, code))
-}
-
-/// Counts the verdict with this code, a punt or a drop.
-#[inline(always)]
-fn counted(skb: Skb, code: Code) -> Action {
-    count_here(skb, code);
-    Action::unsent(code)
-}
-
-#[inline(always)]
-pub(super) fn count_here(skb: Skb, code: Code) {
-    let amount = Amount::whole(skb, L3_OFF);
-    count::fwd_count_at_endpoint(skb.ifindex(), code.raw(), amount.packets, amount.bytes);
-}
-
 /// The transport header of a packet that may open a flow: the answer to a query may not.
 #[inline(always)]
 fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> {
@@ -146,49 +120,6 @@ fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Ac
         Some(hit) if !version.is_none() => translate(skb, bytes, ip, l4, &tuple, &hit),
         _ => drop(skb, DropReason::Contended),
     }
-}
-
-/// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
-#[inline(always)]
-pub(super) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action {
-    deliver_or_refuse(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), Err(reason), 0))
-}
-
-/// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
-#[inline(always)]
-pub(super) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
-    match resolution {
-        Resolution::Neighbour(peer) => deliver(skb, peer),
-        Resolution::Refused(code) => refuse(skb, code),
-        // Whoever comes here has looked for that.
-        Resolution::Flow(_) => drop(skb, DropReason::Contended),
-    }
-}
-
-/// What is not sent at all, for the reason with this code: punted or dropped.
-#[inline(always)]
-pub(super) fn refuse(skb: Skb, code: Code) -> Action {
-    if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
-}
-
-/// From namespace to namespace of one network: switched, not routed, so the TTL stays.
-#[inline(always)]
-fn deliver(skb: Skb, peer: u32) -> Action {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&peer) else { return drop(skb, DropReason::NoEndpoint) };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
-    let segments = skb.segments(L3_OFF.wrapping_add(2 * ipv4::MIN_LEN));
-    let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
-    if skb.gso_size() == 0 && bytes > mtu {
-        return punt(skb, PuntReason::TooBig);
-    }
-    if let Err(reason) = skb.headers().store(ethernet::field::DST, mac) {
-        return drop(skb, reason);
-    }
-    let amount = Amount { packets: segments, bytes };
-    count::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED.raw(), amount.packets, amount.bytes);
-    count::count(counters, Verdict::Delivered, amount);
-    Action::peer(peer)
 }
 
 /// One router further, behind another source.

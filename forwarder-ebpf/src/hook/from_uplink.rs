@@ -15,14 +15,18 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fast, fragments, handshake, icmp_error, protocol, tail_call, validate, vlan, whole, wire_size};
 use crate::{
     apply::{self, Action},
     clamp,
     count::{self, Amount},
     flow::{
-        life, mapping,
+        life,
         store::{self, Hit},
+    },
+    hook::{
+        NO_HEADER,
+        at_uplink::{count_here, drop, source_routed},
+        fast, fragments, handshake, icmp_error, protocol, tail_call, unsolicited, validate, vlan, whole, wire_size,
     },
     maps::config,
     route::in_fwd_network,
@@ -97,7 +101,7 @@ pub(crate) fn from_uplink_slow<const L3: usize>(skb: Skb) -> Action {
 fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
     match config() {
         Some(config) if config.features & feature::EIF != 0 && !is_martian_source(tuple.saddr) => {
-            mapping::unsolicited(skb, tuple, l4.tcp_flags)
+            unsolicited::open(skb, tuple, l4.tcp_flags)
         }
         _ => SLOT_NONE,
     }
@@ -116,24 +120,6 @@ fn may_be_reply(l4: &l4::Header) -> bool {
     let port = u16::from_be_bytes(l4.dst_port);
     let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
     !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
-}
-
-#[inline(always)]
-pub(super) fn drop(skb: Skb, l3: usize, reason: DropReason) -> Action {
-    count_here(skb, l3, reason.into());
-    Action::DROP
-}
-
-#[inline(always)]
-pub(super) fn count_here(skb: Skb, l3: usize, code: Code) {
-    let amount = Amount::whole(skb, l3);
-    count::fwd_count_at_uplink(skb.ifindex(), 0, code.raw(), amount.packets, amount.bytes);
-}
-
-/// Whether the IP header at `l3`, which has options, asks for a source route.
-#[inline(always)]
-pub(super) fn source_routed(skb: Skb, l3: usize) -> bool {
-    validate::options(skb, l3) == Err(DropReason::SourceRoute.into())
 }
 
 /// The established path.

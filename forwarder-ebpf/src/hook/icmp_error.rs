@@ -8,19 +8,23 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook, endpoint_flags, mapped},
     direction::Direction,
-    icmp_error::{self, Embedded, OuterRewrite},
+    icmp_error::{self, OuterRewrite},
     packet::{L3_OFF, PacketBytes as _},
     rewrite::{Side, Ttl},
     verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{icmp, ipv4},
 };
 
-use super::{from_ns, from_uplink, send::fwd_send, to_uplink::host_has_flows, verify_checksum::fwd_verify_checksum};
 use crate::{
     apply::{self, Action},
-    flow::store::{self, Hit},
+    flow::{
+        store::{self, Hit},
+        usage::host_has_flows,
+    },
+    hook::{at_ns, at_uplink, send::fwd_send, verify_checksum::fwd_verify_checksum},
     maps::{ADDRESSES, ENDPOINTS, ICMP_ERROR},
     route::in_fwd_network,
+    scratch::IcmpError,
     skb::{Skb, ip_summed},
 };
 
@@ -52,7 +56,7 @@ impl Found {
 pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     let found = find(skb, L3_OFF, Hook::FromNs);
     if found.version().is_none() {
-        return from_ns::without_ports(skb, ip, found.code());
+        return at_ns::without_ports(skb, ip, found.code());
     }
     let code = translate(skb, L3_OFF, found, Hook::FromNs);
     if code == Code::FORWARDED {
@@ -64,7 +68,7 @@ pub(super) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
             code.raw(),
         ));
     }
-    from_ns::count_here(skb, code);
+    at_ns::count_here(skb, code);
     Action::unsent(code)
 }
 
@@ -79,7 +83,7 @@ pub(super) fn inbound(skb: Skb, l3: usize) -> Action {
     if code == Code::DELIVERED {
         return Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, found.slot(), found.version().raw(), code.raw()));
     }
-    from_uplink::count_here(skb, l3, code);
+    at_uplink::count_here(skb, l3, code);
     Action::unsent(code)
 }
 
@@ -117,13 +121,6 @@ pub(super) fn of_host(skb: Skb, l3: usize) -> Code {
 #[inline(always)]
 const fn known(l3: u32) -> usize {
     (l3 & 0xf) as usize
-}
-
-/// An error and the packet that it is about: element 0 of the map `ICMP_ERROR`.
-#[repr(C)]
-pub(crate) struct IcmpError {
-    ip: ipv4::Header,
-    embedded: Embedded,
 }
 
 /// The error that [`fwd_icmp_error_read`] has read.

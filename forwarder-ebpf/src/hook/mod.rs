@@ -1,6 +1,8 @@
 //! One file per hook: a packet's way from top to bottom.
 
 mod address_only;
+mod at_ns;
+mod at_uplink;
 mod fast;
 mod fragment_records;
 mod fragments;
@@ -11,13 +13,13 @@ mod icmp_error;
 mod send;
 mod to_network;
 mod to_uplink;
-pub(crate) mod validate;
+mod unsolicited;
+mod validate;
 mod verify_checksum;
 mod vlan;
 
 pub(crate) use from_ns::{from_ns, from_ns_slow};
 pub(crate) use from_uplink::{from_uplink, from_uplink_slow};
-pub(crate) use icmp_error::IcmpError;
 pub(crate) use to_network::to_network;
 pub(crate) use to_uplink::{to_uplink, to_uplink_l3, to_uplink_slow};
 
@@ -43,7 +45,7 @@ fn tail_call(skb: Skb, hook: Hook) -> Action {
     unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
     match hook {
         Hook::FromNs => {
-            from_ns::count_here(skb, DropReason::Contended.into());
+            at_ns::count_here(skb, DropReason::Contended.into());
             Action::DROP
         }
         Hook::FromUplink => Action::NEXT,

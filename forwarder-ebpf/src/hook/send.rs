@@ -18,7 +18,6 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, from_ns, from_uplink, l3_off};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -26,6 +25,7 @@ use crate::{
         life,
         store::{self, Hit},
     },
+    hook::{NO_HEADER, at_ns, at_uplink, l3_off},
     skb::Skb,
 };
 
@@ -40,7 +40,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 pub(super) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
     let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
     if code != Code::FORWARDED {
-        return from_ns::refuse(skb, code);
+        return at_ns::refuse(skb, code);
     }
     Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code.raw() | NOTED))
 }
@@ -223,7 +223,7 @@ pub(super) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, versi
 
 #[inline(always)]
 fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
-    let Some(hit) = flow(slot, version, Direction::Outbound) else { return from_ns::drop(skb, DropReason::Contended) };
+    let Some(hit) = flow(slot, version, Direction::Outbound) else { return at_ns::drop(skb, DropReason::Contended) };
     let amount = amount(skb, ip);
     if code & NOTED != 0 {
         note(Direction::Outbound, skb, ip, &hit, amount);
@@ -236,7 +236,7 @@ fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: 
 #[inline(always)]
 fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
     let Some(hit) = flow(slot, version, Direction::Inbound) else {
-        return from_uplink::drop(skb, ip.off, DropReason::Contended);
+        return at_uplink::drop(skb, ip.off, DropReason::Contended);
     };
     let amount = amount(skb, ip);
     if code & NOTED != 0 {
@@ -250,7 +250,7 @@ fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u
     let done =
         if ip.off == NO_HEADER { apply::add_ethernet(skb, hit.hop) } else { apply::set_macs(&skb.headers(), hit.hop) };
     if let Err(reason) = done {
-        return from_uplink::drop(skb, ip.off, reason);
+        return at_uplink::drop(skb, ip.off, reason);
     }
     count::count(hit.counters.into(), Verdict::Delivered, amount);
     count::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);

@@ -13,14 +13,14 @@ use forwarder_common::{
     wire::{ethernet::ethertype, icmp, ipv4},
 };
 
-use super::{
-    ethertype, fragment_records,
-    fragments::{code, fwd_complete_tuple, slot_of},
-};
 use crate::{
     apply::Action,
     count::{self, Amount},
-    flow::store,
+    flow::store::{self, slot_of},
+    hook::{
+        ethertype, fragment_records,
+        fragments::{code, fwd_complete_tuple},
+    },
     maps::{ADDRESSES, ENDPOINTS, NETWORKS},
     skb::Skb,
 };

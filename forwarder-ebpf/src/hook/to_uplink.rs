@@ -15,7 +15,6 @@ use forwarder_common::{
     },
 };
 
-use super::{NO_HEADER, fast, fragment_records, fragments, icmp_error, protocol, tail_call, vlan};
 use crate::{
     apply::{self, Action},
     count::{self, Amount},
@@ -23,8 +22,10 @@ use crate::{
     flow::{
         life,
         store::{self, Hit},
+        usage::host_has_flows,
     },
-    maps::{ADDRESSES, ENDPOINTS, FLOW_ALLOC, FLOW_INDEX, config},
+    hook::{NO_HEADER, fast, fragment_records, fragments, icmp_error, protocol, tail_call, vlan},
+    maps::{ADDRESSES, ENDPOINTS, FLOW_INDEX, config},
     route::{self, Resolution, in_fwd_network},
     skb::{Bytes, Skb},
 };
@@ -202,18 +203,10 @@ fn may_clash(port: [u8; 2]) -> bool {
     may_be_external(u16::from_be_bytes(port), config.nat_port_min, config.nat_port_max)
 }
 
-/// Whether any packet of the host itself is translated.
-#[inline(always)]
-pub(super) fn host_has_flows() -> bool {
-    let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
-    // SAFETY: an aligned word of the element of the map.
-    (unsafe { (&raw const (*alloc).host_flows).read_volatile() }) != 0
-}
-
 /// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
 #[inline(always)]
 fn host_flow(tuple: &Tuple) -> u32 {
-    if host_has_flows() { fragments::slot_of(Direction::Outbound, tuple) } else { 0 }
+    if host_has_flows() { store::slot_of(Direction::Outbound, tuple) } else { 0 }
 }
 
 /// Whether the reply to a host's packet is claimed by a flow: 1 if so.

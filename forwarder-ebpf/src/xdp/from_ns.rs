@@ -8,14 +8,15 @@ use forwarder_common::{
     wire::{icmp, l4::Proto},
 };
 
-use super::frame::{DROP, Frame, Headers, PASS, REDIRECT, aim, rewrite};
 use crate::{
+    clock::now,
     count,
     flow::{
-        life, now,
+        life,
         store::{self, Hit},
     },
     maps::config,
+    xdp::frame::{DROP, Frame, Headers, PASS, REDIRECT, aim, rewrite},
 };
 
 /// A packet that leaves a namespace.
