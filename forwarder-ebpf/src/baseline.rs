@@ -11,6 +11,7 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
+#[path = "kernel/object.rs"]
 mod object;
 
 use aya_ebpf::{

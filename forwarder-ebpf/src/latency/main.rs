@@ -16,17 +16,20 @@
 )]
 
 #[macro_use]
-#[path = "../fields.rs"]
+#[path = "../kernel/packet/fields.rs"]
 mod fields;
 
-#[path = "../atomic.rs"]
+#[path = "../kernel/atomic.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod atomic;
+#[path = "../kernel/packet/bytes.rs"]
+#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
+mod bytes;
 mod maps;
-#[path = "../object.rs"]
+#[path = "../kernel/object.rs"]
 mod object;
 mod packet;
-#[path = "../skb.rs"]
+#[path = "../kernel/packet/skb.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod skb;
 mod tally;

@@ -4,8 +4,8 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::abi::{FlowHalf, FlowState, FlowVersion, Tuple};
 
 use crate::{
-    maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
-    store,
+    kernel::maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
+    lookup,
     walk::{MTU, Walk, outbound, reply},
 };
 
@@ -61,7 +61,7 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
         (*slot).shared.version = FlowVersion::new(1, FlowState::Established);
     }
     for tuple in [outbound, inbound] {
-        note(walk, store::insert(&tuple, index));
+        note(walk, lookup::insert(&tuple, index));
     }
     0
 }
@@ -73,7 +73,7 @@ pub(crate) unsafe extern "C" fn lines(_index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let Some(flow) = next(walk) else { return 1 };
     for tuple in [outbound(flow), reply(flow)] {
-        let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
+        let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
         let mut way = 0;
         while way < WAYS {
             // SAFETY: `way` is below the number of lines of a set.

@@ -8,9 +8,11 @@ use forwarder_common::{
 };
 
 use crate::{
-    atomic::add64,
-    maps::{DIRECT, LINES, SET_MASK, WAYS},
-    store::{self, Hit},
+    kernel::{
+        atomic::add64,
+        maps::{DIRECT, LINES, SET_MASK, WAYS},
+    },
+    lookup::{self, Hit},
     walk::{MTU, Walk, chain, next},
 };
 
@@ -57,9 +59,9 @@ pub(crate) unsafe extern "C" fn pool(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, direction) = begin(index, walk);
-    let slot = crate::maps::FLOW_INDEX.get_ptr(&tuple);
+    let slot = crate::kernel::maps::FLOW_INDEX.get_ptr(&tuple);
     // SAFETY: an aligned word of a map value.
-    let found = slot.and_then(|slot| store::load(direction, unsafe { slot.read_volatile() }, &tuple));
+    let found = slot.and_then(|slot| lookup::load(direction, unsafe { slot.read_volatile() }, &tuple));
     end(walk, found.map(|hit| count(&hit)))
 }
 
@@ -69,7 +71,7 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, _) = begin(index, walk);
-    let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
+    let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of lines of a set.
@@ -89,13 +91,13 @@ pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, direction) = begin(index, walk);
-    let hash = store::hash(&tuple);
-    let (mut slot, mut version) = store::find_cached(direction, &tuple, hash);
+    let hash = lookup::hash(&tuple);
+    let (mut slot, mut version) = lookup::find_cached(direction, &tuple, hash);
     if version.is_none() {
         walk.second = walk.second.wrapping_add(1);
-        (slot, version) = store::indexed(direction, &tuple, hash);
+        (slot, version) = lookup::indexed(direction, &tuple, hash);
     }
-    let found = store::copy(direction, slot, version);
+    let found = lookup::copy(direction, slot, version);
     end(walk, found.filter(|_| !version.is_none()).map(|hit| count(&hit)))
 }
 
@@ -113,7 +115,7 @@ fn in_direct(tuple: &Tuple) -> Option<u16> {
     unsafe { take(half, tuple) }
 }
 
-/// What `store::copy` and [`count`] do, for a half on its own.
+/// What `lookup::copy` and [`count`] do, for a half on its own.
 ///
 /// # Safety
 /// `half` points into a map value.
@@ -121,13 +123,13 @@ fn in_direct(tuple: &Tuple) -> Option<u16> {
 unsafe fn take(half: *mut FlowHalf, tuple: &Tuple) -> Option<u16> {
     // SAFETY: the caller's; volatile, so that all of it is read though little is used.
     unsafe {
-        if !store::same(&raw const (*half).tuple, tuple) {
+        if !lookup::same(&raw const (*half).tuple, tuple) {
             return None;
         }
         ptr::read_volatile(&raw const (*half).addr);
         ptr::read_volatile(&raw const (*half).port);
         ptr::read_volatile(&raw const (*half).out_if);
-        store::read_hop(&raw const (*half).hop);
+        lookup::read_hop(&raw const (*half).hop);
         ptr::read_volatile(&raw const (*half).counters);
         ptr::read_volatile(&raw const (*half).uplink_counters);
         let mtu = ptr::read_volatile(&raw const (*half).mtu);

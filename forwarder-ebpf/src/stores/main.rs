@@ -12,17 +12,12 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
-#[path = "../atomic.rs"]
-#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod atomic;
 mod fill;
+mod kernel;
 mod look_up;
-mod maps;
-#[path = "../object.rs"]
-mod object;
-#[path = "../flow/store.rs"]
+#[path = "../table/lookup.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod store;
+mod lookup;
 mod walk;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{abi::Tuple, direction::Direction, flow::outbound_reply, wire::l4::Proto};
 
-use crate::maps::WALK;
+use crate::kernel::maps::WALK;
 
 /// Look-ups of a run.
 pub(crate) const LOOK_UPS: u32 = 1024;
