@@ -1,5 +1,5 @@
 //! Builds the eBPF programs with a nested cargo and leaves the objects in `OUT_DIR`: `fwd-datapath`,
-//! `fwd-latency` for `fwd latency`, `fwd-stores` for `./x stores`, and `fwd-floor` for `fwd bench`.
+//! `fwd-latency` for `fwd latency`, `fwd-stores` for `./x stores`, and `fwd-baseline` for `fwd bench`.
 //!
 //! The same job as `aya_build::build_ebpf`, which fixes the rustflags: this passes `-Ctarget-cpu=v3` (cmpxchg, and atomic
 //! adds that return). One stable toolchain builds both halves: `RUSTC_BOOTSTRAP` is set for the nested cargo only.
@@ -11,7 +11,7 @@ use std::{
 };
 
 const PACKAGE: &str = "forwarder-ebpf";
-const BINARIES: [&str; 4] = ["fwd-datapath", "fwd-latency", "fwd-stores", "fwd-floor"];
+const BINARIES: [&str; 4] = ["fwd-datapath", "fwd-latency", "fwd-stores", "fwd-baseline"];
 const TARGET: &str = "bpfel-unknown-none";
 
 fn main() {

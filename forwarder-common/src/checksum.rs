@@ -53,7 +53,7 @@ pub const fn pseudo_sum(src: [u8; 4], dst: [u8; 4], proto: u8, length: u16) -> [
 /// Whether words with the checksum over them among them add up to `sum`, a sum of 16- and 32-bit words.
 #[inline(always)]
 #[must_use]
-pub const fn is_right(sum: u64) -> bool {
+pub const fn verifies(sum: u64) -> bool {
     fold(sum) == 0xffff
 }
 
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!(full(&header), [0, 0]);
         let sum =
             |header: [u8; 20]| header.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        assert!(is_right(sum(header)));
+        assert!(verifies(sum(header)));
         header[12] ^= 1;
-        assert!(!is_right(sum(header)));
+        assert!(!verifies(sum(header)));
     }
 }

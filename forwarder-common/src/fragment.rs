@@ -72,7 +72,7 @@ impl Range {
 /// The steps of [`see`] that look at one record or one range after another. In the kernel each is a function that is verified by
 /// itself: the verifier would follow all combinations of their branches otherwise.
 pub trait Steps {
-    /// Index of the record of `key`, and [`KNOWN`]; otherwise index of the record that is missed least.
+    /// Index of the record of `key`, and [`KNOWN`]; otherwise index of the record to be replaced first.
     fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32;
     /// See [`look`].
     fn look(state: u64, known: u32, range: u32) -> u64;

@@ -1,4 +1,4 @@
-//! ICMP errors carry the packet that they are about (RFC 792; NAT of it: RFC 5508 §4). The embedded headers are translated
+//! ICMP errors embed the packet that they are about (RFC 792; NAT of it: RFC 5508 §4). The embedded headers are translated
 //! with it.
 
 mod rewrite;
@@ -44,7 +44,7 @@ pub struct Embedded {
 /// # Errors
 /// [`DropReason::IcmpType`] if it is no ICMP error, [`DropReason::Truncated`] and [`DropReason::Malformed`].
 #[inline(always)]
-pub fn about<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<ipv4::Header, DropReason> {
+pub fn embedded_header<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<ipv4::Header, DropReason> {
     let [icmp_type] = packet.load::<1>(ip.payload_off())?;
     if !icmp::is_error(icmp_type) {
         return Err(DropReason::IcmpType);

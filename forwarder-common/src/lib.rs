@@ -10,19 +10,20 @@
 extern crate std;
 
 pub mod abi;
+pub mod address_only;
 pub mod checksum;
 pub mod clamp;
+pub mod direction;
 pub mod flow;
 pub mod fragment;
-pub mod guard;
+pub mod header_words;
 pub mod icmp_error;
 pub mod latency;
 pub mod offload;
 pub mod options;
 pub mod packet;
-pub mod plain;
-pub mod portless;
 pub mod ports;
 pub mod rewrite;
+pub mod validate;
 pub mod verdict;
 pub mod wire;

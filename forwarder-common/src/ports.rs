@@ -8,7 +8,7 @@
 
 mod share;
 
-pub use share::{Shares, worth};
+pub use share::{Shares, eviction_rank};
 
 /// First of the ports that flows of TCP and UDP from ports below [`UNPRIVILEGED`] get, whatever the NAT range is: some servers answer
 /// nobody else, as those of NFS and rlogin do (RFC 4787 REQ-3a). 512 is where `rresvport` begins; below are the ports of services.

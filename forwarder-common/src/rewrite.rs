@@ -2,7 +2,8 @@
 //! [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
-    checksum, portless,
+    address_only, checksum,
+    direction::Direction,
     wire::{
         icmp, ipv4,
         l4::{self, Proto},
@@ -16,6 +17,28 @@ pub enum Side {
     Source,
     /// Destination address and port: inbound.
     Destination,
+}
+
+impl Side {
+    /// The side of the namespace's end, in a packet that goes in `direction`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(direction: Direction) -> Self {
+        match direction {
+            Direction::Outbound => Self::Source,
+            Direction::Inbound => Self::Destination,
+        }
+    }
+
+    /// The other one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Source => Self::Destination,
+            Self::Destination => Self::Source,
+        }
+    }
 }
 
 /// What becomes of the TTL.
@@ -89,7 +112,7 @@ impl Rewrite {
         }
     }
 
-    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
@@ -100,7 +123,7 @@ impl Rewrite {
         put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
     }
 
-    /// The transport checksum after, of a packet whose checksum is finished and was `check`.
+    /// The transport checksum after, of a packet whose checksum is full and was `check`.
     #[inline(always)]
     #[must_use]
     pub fn checked(&self, check: [u8; 2]) -> [u8; 2] {
@@ -125,7 +148,7 @@ impl Rewrite {
 
 /// A translation of an address alone: of a later fragment, or of a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Readdress {
+pub struct AddressRewrite {
     /// Offset of the IPv4 header.
     pub ip_off: usize,
     /// Offset of the address that changes.
@@ -142,7 +165,7 @@ pub struct Readdress {
     pub ip_check: [u8; 2],
 }
 
-impl Readdress {
+impl AddressRewrite {
     /// Translates one side of the packet with header `ip` to `addr`.
     #[inline(always)]
     #[must_use]
@@ -156,11 +179,11 @@ impl Readdress {
             Ttl::Keep => ip.ttl,
         };
         // The checksum stands in the first fragment, if there are several.
-        let has_check = ip.proto == portless::UDP_LITE && ip.fragment_start() == 0;
+        let has_check = ip.proto == address_only::UDP_LITE && ip.fragment_start() == 0;
         Self {
             ip_off: ip.off,
             addr_off: ip.off.wrapping_add(addr_field),
-            check_off: if has_check { ip.payload_off().wrapping_add(portless::UDP_LITE_CHECK) } else { 0 },
+            check_off: if has_check { ip.payload_off().wrapping_add(address_only::UDP_LITE_CHECK) } else { 0 },
             old_addr,
             new_addr: addr,
             ttl: new_ttl,
@@ -168,7 +191,7 @@ impl Readdress {
         }
     }
 
-    /// Applies the translation to a packet with finished checksums. `None` if the packet is shorter than its headers say.
+    /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         if self.check_off != 0 {

@@ -1,11 +1,15 @@
 //! What becomes of a packet, why, and how it is counted.
 //!
-//! A verdict stays an enum until the last line of an entry point. Each has a code below [`crate::abi::CODES`], the index of
-//! its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–63 drops.
+//! A verdict stays a [`Verdict`], or the [`Code`] of one, until the last line of an entry point. A code below [`crate::abi::CODES`] is
+//! the index of its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–63 drops.
+
+use crate::abi::CODES;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// None of ours: left to the kernel as it is, and not counted.
+    Pass,
     /// Translated and sent by the uplink.
     Forwarded,
     /// Delivered into a namespace.
@@ -17,24 +21,87 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Index of this verdict's counter, below [`crate::abi::CODES`].
+    /// Its code.
     #[inline(always)]
     #[must_use]
-    pub const fn code(self) -> u32 {
+    pub const fn code(self) -> Code {
         match self {
-            Self::Forwarded => 0,
-            Self::Delivered => 1,
-            Self::Punted(reason) => reason as u32,
-            Self::Dropped(reason) => reason as u32,
+            Self::Pass => Code::PASS,
+            Self::Forwarded => Code::FORWARDED,
+            Self::Delivered => Code::DELIVERED,
+            Self::Punted(reason) => Code(reason as u32),
+            Self::Dropped(reason) => Code(reason as u32),
         }
     }
 }
 
-/// Whether `code` ([`Verdict::code`]) says that the packet is thrown away.
-#[inline(always)]
-#[must_use]
-pub const fn is_drop(code: u32) -> bool {
-    code >= 16
+/// A [`Verdict`] as a number. What LLVM makes of an enum with fields has registers that are never written, which the verifier rejects
+/// where they are spilled; and a global function takes and returns integers only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Code(u32);
+
+impl Code {
+    /// Of [`Verdict::Forwarded`].
+    pub const FORWARDED: Self = Self(0);
+    /// Of [`Verdict::Delivered`].
+    pub const DELIVERED: Self = Self(1);
+    /// Of [`Verdict::Pass`]: behind all that are counted.
+    pub const PASS: Self = Self(CODES as u32);
+
+    /// The number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// From the number that a global function returned.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// What a check said that is a global function: 0 for no objection, or the code for which the packet is refused.
+    ///
+    /// # Errors
+    /// The code. No reason has the code 0.
+    #[inline(always)]
+    pub const fn checked(raw: u32) -> Result<(), Self> {
+        if raw == 0 { Ok(()) } else { Err(Self(raw)) }
+    }
+
+    /// Whether the packet is thrown away.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_drop(self) -> bool {
+        self.0 >= FIRST_DROP && self.0 < CODES as u32
+    }
+
+    /// Whether the packet is left to the kernel for a reason.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_punt(self) -> bool {
+        self.0 > Self::DELIVERED.0 && self.0 < FIRST_DROP
+    }
+}
+
+/// Codes of drops begin here.
+const FIRST_DROP: u32 = 16;
+
+impl From<DropReason> for Code {
+    #[inline(always)]
+    fn from(reason: DropReason) -> Self {
+        Self(reason as u32)
+    }
+}
+
+impl From<PuntReason> for Code {
+    #[inline(always)]
+    fn from(reason: PuntReason) -> Self {
+        Self(reason as u32)
+    }
 }
 
 /// Declares an enum of reasons with their stable names. The documentation of a reason says what it means, to users too; behind `=>`
@@ -177,7 +244,7 @@ reasons! {
 
 #[cfg(test)]
 mod tests {
-    use super::{DropReason, PuntReason};
+    use super::{Code, DropReason, PuntReason};
 
     #[test]
     fn every_reason_says_what_it_means_and_what_to_do() {
@@ -193,13 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_is_not_counted_and_neither_a_punt_nor_a_drop() {
+        assert!(Code::PASS.raw() >= crate::abi::CODES as u32 && !Code::PASS.is_punt() && !Code::PASS.is_drop());
+        for code in [Code::FORWARDED, Code::DELIVERED] {
+            assert!(!code.is_punt() && !code.is_drop());
+        }
+    }
+
+    #[test]
     fn codes_and_names_are_used_once_and_stand_where_they_belong() {
         let punts = PuntReason::ALL.iter().map(|punt| (*punt as u32, punt.name()));
         let drops = DropReason::ALL.iter().map(|drop| (*drop as u32, drop.name()));
         let all = || punts.clone().chain(drops.clone());
         assert!(
-            punts.clone().all(|(code, _)| (2..16).contains(&code))
-                && drops.clone().all(|(code, _)| (16..64).contains(&code))
+            punts.clone().all(|(code, _)| Code::from_raw(code).is_punt())
+                && drops.clone().all(|(code, _)| Code::from_raw(code).is_drop())
         );
         for (code, name) in all() {
             assert_eq!(all().filter(|other| other.0 == code || other.1 == name).count(), 1, "{name}");

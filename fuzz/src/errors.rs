@@ -45,7 +45,7 @@ pub fn errors(input: &[u8]) {
 
 fn read(packet: &[u8]) -> Option<(ipv4::Header, Embedded)> {
     let ip = ipv4::parse(&packet, 0).ok()?;
-    let inner = icmp_error::about(&packet, &ip).ok()?;
+    let inner = icmp_error::embedded_header(&packet, &ip).ok()?;
     Some((ip, icmp_error::parse(&packet, &ip, inner).ok()?))
 }
 

@@ -34,7 +34,7 @@ pub fn parse(input: &[u8]) {
         assert!((least..=60).contains(&l4.len), "{l4:?}");
     }
     // Whatever it says: it returns.
-    let embedded = icmp_error::about(&packet, &ip).and_then(|inner| icmp_error::parse(&packet, &ip, inner));
+    let embedded = icmp_error::embedded_header(&packet, &ip).and_then(|inner| icmp_error::parse(&packet, &ip, inner));
     if let Ok(embedded) = embedded {
         assert!(embedded.ip.off >= ip.payload_off() + 8, "{embedded:?}");
         let mut copy = packet.to_vec();

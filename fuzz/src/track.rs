@@ -2,7 +2,8 @@
 
 use forwarder_common::{
     abi::{FlowState, TIMEOUTS, Timeout},
-    flow::{Direction, Segment, TRACKED, Transition, advance, expired, timeout},
+    direction::Direction,
+    flow::{Segment, TRACKED, Transition, advance, expired, timeout},
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -15,7 +16,7 @@ pub fn track(input: &[u8]) {
     let (mut state, mut seen) = (FlowState::HalfOpen, [first & TRACKED, 0]);
     for &byte in segments {
         let (flags, data, back) = (byte & 0x3f, byte & 0x40 != 0, byte & 0x80 != 0);
-        let direction = if back { Direction::Back } else { Direction::Out };
+        let direction = if back { Direction::Inbound } else { Direction::Outbound };
         seen[usize::from(back)] |= flags & TRACKED;
         let segment = Segment { flags, direction, data };
         let step = advance(state, seen, segment);
@@ -42,7 +43,7 @@ pub fn track(input: &[u8]) {
 
 fn legal(state: FlowState, seen: [u8; 2], segment: Segment, step: Transition) -> bool {
     let Segment { flags, direction, data } = segment;
-    let back = direction == Direction::Back;
+    let back = direction == Direction::Inbound;
     let closing = state == FlowState::Closing;
     let reset = flags & tcp_flag::RST != 0;
     match step {

@@ -57,7 +57,7 @@ fn kernel_datapath_loads_no_program_and_no_flow_table_until_a_network_needs_them
         "COUNTERS",
         "DEVICES",
         "ENDPOINTS",
-        "HOST_ENDS",
+        "HOST_VETHS",
         "NETWORKS",
         "SUBNETS",
         "TRAFFIC",

@@ -5,6 +5,8 @@
 #![allow(clippy::duplicate_mod, reason = "the black-box suite runs over both data paths: see `xdp`")]
 
 #[cfg(test)]
+mod address_only;
+#[cfg(test)]
 mod attach;
 #[cfg(test)]
 mod bad_input;
@@ -92,8 +94,6 @@ mod ownership;
 mod packet;
 #[cfg(test)]
 mod peers;
-#[cfg(test)]
-mod portless;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]

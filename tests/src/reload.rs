@@ -26,7 +26,7 @@ use crate::{
     peers::{ANY, at, connect, echo_tcp, echoed, listen, udp},
 };
 
-/// `r2 = 50000000`, the time between two slices of the sweep: what another build has changed.
+/// `r2 = 50000000`, the time between two slices of the expiry timer: what another build has changed.
 const PERIOD: [u8; 8] = [0xb7, 2, 0, 0, 0x80, 0xf0, 0xfa, 0x02];
 const OTHER_PERIOD: [u8; 8] = [0xb7, 2, 0, 0, 0x40, 0x78, 0x7d, 0x01];
 
@@ -83,7 +83,7 @@ fn programs(fwd: &Fwd) -> BTreeSet<u64> {
 
 fn slices(fwd: &Fwd) -> u64 {
     let (run_dir, cookie) = (RunDir::new(fwd.pins()), fwd.host().cookie().expect("a cookie"));
-    Dataplane::open(&run_dir, cookie).expect("pins").expect("it is up").sweep().expect("a record").slices
+    Dataplane::open(&run_dir, cookie).expect("pins").expect("it is up").expiry().expect("a record").slices
 }
 
 /// Numbered datagrams, one in a millisecond, until it is told to stop. How many.
@@ -184,7 +184,7 @@ fn reload_loses_nothing(fwd: &Fwd, options: &[&str]) {
             })
             .unwrap_or_else(|error| panic!("{error}"));
             let at = slices(fwd);
-            wait_until(LIMIT, "the sweep goes on", || Ok((slices(fwd) > at + 2).then_some(())))
+            wait_until(LIMIT, "the timer goes on", || Ok((slices(fwd) > at + 2).then_some(())))
                 .unwrap_or_else(|error| panic!("{error}"));
             talk();
         }

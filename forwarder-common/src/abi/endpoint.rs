@@ -26,17 +26,17 @@ pub mod endpoint_flags {
     pub const CLSACT: u32 = 1 << 10;
 }
 
-/// Elements of the map `HOST_ENDS`: a power of two.
-pub const HOST_END_PLACES: usize = 4096;
+/// Elements of the map `HOST_VETHS`: a power of two.
+pub const HOST_VETH_PLACES: usize = 4096;
 
-/// The element of `HOST_ENDS` for the interface `ifindex`, which others share.
+/// The element of `HOST_VETHS` for the interface `ifindex`, which others share.
 #[inline(always)]
 #[must_use]
-pub const fn host_end_place(ifindex: u32) -> u32 {
-    ifindex % HOST_END_PLACES as u32
+pub const fn host_veth_place(ifindex: u32) -> u32 {
+    ifindex % HOST_VETH_PLACES as u32
 }
 
-/// Value of the map `ENDPOINTS`, keyed by the ifindex of the host end of the veth pair (`u32`).
+/// Value of the map `ENDPOINTS`, keyed by the ifindex of the host-side veth (`u32`).
 ///
 /// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Endpoint {
     pub ns: Name,
     /// Name of the network.
     pub network_name: Name,
-    /// Name of the host end.
+    /// Name of the host-side veth.
     pub host_if: IfName,
     /// Name of the interface inside the namespace.
     pub ns_if: IfName,

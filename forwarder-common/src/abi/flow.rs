@@ -2,11 +2,11 @@
 
 use super::record;
 
-/// "No slot": what an empty hint holds. Slot 0 is never used.
+/// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
 
-/// Slots that one run of the program `purge` looks at.
-pub const PURGE_SLICE: u32 = 8192;
+/// Slots that one run of the program `flush` looks at.
+pub const FLUSH_SLICE: u32 = 8192;
 
 /// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
 /// the packet, queries of ICMP with their identifier in both port fields.
@@ -21,7 +21,7 @@ pub struct Tuple {
     pub sport: [u8; 2],
     /// Destination port.
     pub dport: [u8; 2],
-    /// Interface on which the packet enters: host end or uplink; 0 for the host's own sockets.
+    /// Interface on which the packet enters: host-side veth or uplink; 0 for the host's own sockets.
     pub ifindex: u32,
     /// IP protocol.
     pub proto: u8,
@@ -44,7 +44,7 @@ pub struct FlowHalf {
     pub port: [u8; 2],
     /// Largest IP packet of the way out, bytes.
     pub mtu: u16,
-    /// Interface to send by: the uplink (outbound), the host end (inbound), 0 for the host itself.
+    /// Interface to send by: the uplink (outbound), the host-side veth (inbound), 0 for the host itself.
     pub out_if: u32,
     /// Destination MAC, source MAC. Outbound those of the next hop and of the uplink as they were when the route was last looked
     /// up; zero if the next hop was not known, or the uplink has no link-layer header.
@@ -70,7 +70,7 @@ pub mod flow_kind {
     pub const INBOUND: u8 = 2;
 }
 
-/// Life of a slot. Stored in the low byte of [`FlowShared::meta`]. Where its low nibble is zero the slot is nobody's flow, whatever
+/// Life of a slot. Stored in the low byte of a [`FlowVersion`]. Where its low nibble is zero the slot is nobody's flow, whatever
 /// stands in it; see [`crate::flow::slot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -92,16 +92,16 @@ pub enum FlowState {
     Making = 0x10,
     /// A CPU takes out of the other maps what is left of its flow.
     Ending = 0x20,
-    /// Something is left that could not be taken out: the sweep goes on with it.
+    /// Something is left that could not be taken out: the expiry timer goes on with it.
     Unfinished = 0x30,
 }
 
 impl FlowState {
-    /// The state in the low byte of `meta`.
+    /// The state with this number.
     #[inline(always)]
     #[must_use]
-    pub const fn of(meta: u32) -> Self {
-        match meta & 0xff {
+    const fn of(number: u32) -> Self {
+        match number & 0xff {
             1 => Self::HalfOpen,
             2 => Self::Established,
             3 => Self::Closing,
@@ -114,25 +114,16 @@ impl FlowState {
         }
     }
 
-    /// [`FlowState::is_established`] of the word `meta`: without a branch.
+    /// Whether `number`, of which the low six bits count, is that of a state that counts as established: without a branch.
     #[inline(always)]
-    #[must_use]
-    pub const fn lasts(meta: u32) -> bool {
-        (1_u64 << Self::Established as u8 | 1 << Self::OneWay as u8) >> (meta & 0x3f) & 1 != 0
+    const fn number_is_established(number: u32) -> bool {
+        (1_u64 << Self::Established as u8 | 1 << Self::OneWay as u8) >> (number & 0x3f) & 1 != 0
     }
 
-    /// [`FlowState::is_pending`] of the word `meta`.
+    /// As [`FlowState::number_is_established`], of a state that counts as pending.
     #[inline(always)]
-    #[must_use]
-    pub const fn pends(meta: u32) -> bool {
-        (1_u64 << Self::HalfOpen as u8 | 1 << Self::Closing as u8) >> (meta & 0x3f) & 1 != 0
-    }
-
-    /// Whether the word `meta` says that the slot is a flow's.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_flow(meta: u32) -> bool {
-        meta & 0x0f != 0
+    const fn number_is_pending(number: u32) -> bool {
+        (1_u64 << Self::HalfOpen as u8 | 1 << Self::Closing as u8) >> (number & 0x3f) & 1 != 0
     }
 
     /// Whether a flow in this state may be ended by anybody but its maker.
@@ -146,14 +137,102 @@ impl FlowState {
     #[inline(always)]
     #[must_use]
     pub const fn is_established(self) -> bool {
-        Self::lasts(self as u32)
+        Self::number_is_established(self as u32)
     }
 
     /// Whether a flow in this state may be evicted: it counts as pending.
     #[inline(always)]
     #[must_use]
     pub const fn is_pending(self) -> bool {
-        Self::pends(self as u32)
+        Self::number_is_pending(self as u32)
+    }
+}
+
+/// Which flow a slot holds, and how far it has come: a generation (high 24 bits), which changes whenever the slot is freed, and the
+/// [`FlowState`] (low byte). Who remembers a slot and its version can tell whether it still holds the same flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct FlowVersion(u32);
+
+impl FlowVersion {
+    /// No flow: the version of a slot that was never used.
+    pub const NONE: Self = Self(0);
+
+    /// Of a generation (24 bits are kept) and a state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(generation: u32, state: FlowState) -> Self {
+        Self((generation << 8) | (state as u32))
+    }
+
+    /// As an integer, where a function or a map takes nothing else.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// From such an integer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// The generation.
+    #[inline(always)]
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.0 >> 8
+    }
+
+    /// The state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state(self) -> FlowState {
+        FlowState::of(self.0)
+    }
+
+    /// The same flow in another state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_state(self, state: FlowState) -> Self {
+        Self(self.0 & !0xff | state as u32)
+    }
+
+    /// Whether this is [`FlowVersion::NONE`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `other` is of the same flow, in whatever state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_same_flow(self, other: Self) -> bool {
+        self.generation() == other.generation()
+    }
+
+    /// Whether the slot holds a flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_flow(self) -> bool {
+        self.0 & 0x0f != 0
+    }
+
+    /// See [`FlowState::is_established`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_established(self) -> bool {
+        FlowState::number_is_established(self.0)
+    }
+
+    /// See [`FlowState::is_pending`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        FlowState::number_is_pending(self.0)
     }
 }
 
@@ -161,15 +240,15 @@ impl FlowState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowShared {
-    /// Generation (high 24 bits) and [`FlowState`] (low byte); see [`meta`]. Changes by compare-and-exchange only.
-    pub meta: u32,
+    /// Changes by compare-and-exchange only.
+    pub version: FlowVersion,
     /// When a packet was last seen, jiffies (wrapping).
     pub last_seen: u32,
     /// When the flow began, jiffies (wrapping).
     pub created: u32,
     /// When the route was last looked up, jiffies (wrapping).
     pub route_checked: u32,
-    /// The endpoint's host end, 0 for the host itself.
+    /// The endpoint's host-side veth, 0 for the host itself.
     pub endpoint: u32,
     /// TCP flags seen so far, or-ed: outbound, inbound. One byte a direction, so that two CPUs never write the same one.
     pub tcp_flags: [u8; 2],
@@ -205,8 +284,8 @@ pub struct FlowAlloc {
     pub host_flows: u32,
     /// How often slots were looked at for a flow to evict (wrapping); see [`crate::flow::nth_slot`].
     pub evict_cursor: u32,
-    /// Flows of protocols without ports: while there are none, nobody looks for them.
-    pub portless: u32,
+    /// Flows that are translated by address only: while there are none, nobody looks for them.
+    pub address_only: u32,
     /// Flows that are one-way: while there are none, nobody looks for them.
     pub one_way: u32,
     /// Room for later use, zero.
@@ -224,15 +303,15 @@ pub struct EndpointFlows {
     pub established: u32,
     /// Flows of the endpoint that are half-open or closing.
     pub pending: u32,
-    /// ifindex of the endpoint's host end; 0 for none.
-    pub host_end: u32,
+    /// ifindex of the endpoint's host-side veth; 0 for none.
+    pub host_veth: u32,
 }
 record!(EndpointFlows, 12);
 
-/// Element 0 of the map `SWEEP` as userspace reads it.
+/// Element 0 of the map `EXPIRY_TIMER` as userspace reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct SweepRecord {
+pub struct ExpiryRecord {
     /// The kernel's `struct bpf_timer`, zero when it is read.
     pub timer: [u64; 2],
     /// Next slot to look at.
@@ -250,9 +329,9 @@ pub struct SweepRecord {
     /// The next endpoint to be asked whether its interface is there: a block of counters.
     pub next_block: u32,
 }
-record!(SweepRecord, 56);
+record!(ExpiryRecord, 56);
 
-/// How long a slice of the sweep may hold a CPU, nanoseconds.
+/// How long a slice of the expiry timer may hold a CPU, nanoseconds.
 pub const SLICE_LIMIT_NS: u64 = 200_000;
 
 /// Value of the map `FLOW_SLOTS`.
@@ -260,29 +339,10 @@ pub const SLICE_LIMIT_NS: u64 = 200_000;
 #[repr(C, align(64))]
 pub struct FlowSlot {
     /// Namespace → outside.
-    pub out: FlowHalf,
+    pub outbound: FlowHalf,
     /// Outside → namespace.
-    pub back: FlowHalf,
+    pub inbound: FlowHalf,
     /// Both.
     pub shared: FlowShared,
 }
 record!(FlowSlot, 192);
-
-/// The packed word of generation and state.
-pub mod meta {
-    use super::FlowState;
-
-    /// Packs a generation (24 bits are kept) and a state.
-    #[inline(always)]
-    #[must_use]
-    pub const fn pack(generation: u32, state: FlowState) -> u32 {
-        (generation << 8) | (state as u32)
-    }
-
-    /// The generation: changes whenever the slot is freed.
-    #[inline(always)]
-    #[must_use]
-    pub const fn generation(meta: u32) -> u32 {
-        meta >> 8
-    }
-}

@@ -11,7 +11,7 @@ pub struct Internal {
     pub addr: [u8; 4],
     /// External address.
     pub nat_addr: [u8; 4],
-    /// The endpoint's host end.
+    /// The endpoint's host-side veth.
     pub endpoint: u32,
     /// The uplink.
     pub uplink: u32,
@@ -62,7 +62,7 @@ pub struct PortUse {
     pub addr: [u8; 4],
     /// The flow that took the port last; it may have ended.
     pub slot: u32,
-    /// The endpoint whose flows have to leave the port to others, by its host end; 0 for none. They end when the sweep comes by.
+    /// The endpoint whose flows have to leave the port to others, by its host-side veth; 0 for none. They end when the expiry timer comes by.
     pub revoked: u32,
 }
 record!(PortUse, 16);
@@ -76,8 +76,8 @@ impl PortUse {
 
 /// Values of [`super::FlowShared::port_use`]: how a flow holds its port.
 pub mod port_use {
-    /// By its tuple alone: no network mapped endpoint-independently when it began.
-    pub const PLAIN: u8 = 0;
+    /// By its tuple, which is address- and port-dependent (RFC 4787 §4.1): no network mapped endpoint-independently when it began.
+    pub const BY_TUPLE: u8 = 0;
     /// Counted as one of several flows that share the port.
     pub const SHARED: u8 = 1;
     /// By the mapping of its socket.

@@ -11,30 +11,55 @@ mod latency;
 mod mapping;
 mod network;
 
+use crate::direction::Direction;
+
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, TrafficBlock};
-pub use endpoint::{Endpoint, HOST_END_PLACES, endpoint_flags, host_end_place};
+pub use endpoint::{Endpoint, HOST_VETH_PLACES, endpoint_flags, host_veth_place};
 pub use flow::{
-    EndpointFlows, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, PURGE_SLICE, SLICE_LIMIT_NS, SLOT_NONE,
-    SweepRecord, Tuple, flow_kind, meta,
+    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, FlowVersion,
+    SLICE_LIMIT_NS, SLOT_NONE, Tuple, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Uplink};
 
 /// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
-/// Places in the map `GENERAL`: the general ways of the programs that begin with a short one.
+/// The hooks whose programs begin with a fast path, and their places in the map `SLOW_PATH`, which holds the programs that go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum General {
-    /// Of `from_ns`.
+pub enum Hook {
+    /// `from_ns`.
     FromNs = 0,
-    /// Of `from_uplink`.
+    /// `from_uplink`.
     FromUplink = 1,
-    /// Of `to_uplink`.
+    /// `to_uplink`.
     ToUplink = 2,
+}
+
+impl Hook {
+    /// The hook with this number, where a function takes integers only.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        match number {
+            0 => Self::FromNs,
+            1 => Self::FromUplink,
+            _ => Self::ToUplink,
+        }
+    }
+
+    /// Which way packets of flows go here.
+    #[inline(always)]
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::FromNs | Self::ToUplink => Direction::Outbound,
+            Self::FromUplink => Direction::Inbound,
+        }
+    }
 }
 
 /// Longest name of a namespace or network, in bytes (`NAME_MAX`); shorter names are padded with NUL.

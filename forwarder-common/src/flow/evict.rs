@@ -1,6 +1,6 @@
 //! Who makes room when no slot is free.
 //!
-//! A newcomer looks at a handful of slots and evicts the pending (half-open or closing) flow that is worth least. Which slots
+//! A newcomer looks at a handful of slots and evicts the pending (half-open or closing) flow of the lowest rank. Which slots
 //! is decided by a sequence that comes to each of them in turn, but scatters neighbours: so a flow is evicted when it is about
 //! as old as the oldest, as in a queue, without a queue to keep and without locks.
 //!
@@ -36,14 +36,14 @@ pub const fn may_evict(theirs: u32, ours: u32) -> bool {
     theirs.wrapping_add(theirs >> 3).wrapping_add(8) >= ours
 }
 
-/// What a pending flow is worth that nobody has used for `idle` jiffies (wrapping): closed ones least, then half-open ones, then those
-/// whose handshake lacks only its last segment; of a kind the longest idle least.
+/// The eviction rank of a pending flow that nobody has used for `idle` jiffies (wrapping); the lowest is evicted first: closed ones, then half-open ones, then those
+/// whose handshake lacks only its last segment; of a kind the longest idle first.
 ///
 /// `answered` says that the last segment is due: see [`is_answered`]. It is sent at once, and who sent it would be reset if the flow were
 /// not found: the segment of a new flow comes from another port.
 #[inline(always)]
 #[must_use]
-pub const fn worth(state: FlowState, answered: bool, idle: u32) -> u32 {
+pub const fn eviction_rank(state: FlowState, answered: bool, idle: u32) -> u32 {
     const KIND: u32 = 1 << 30;
     // Less than nothing: another CPU has used the flow since the search began.
     let idle = if idle > u32::MAX / 2 { 0 } else { idle };
@@ -56,12 +56,12 @@ pub const fn worth(state: FlowState, answered: bool, idle: u32) -> u32 {
     kind * KIND + rest
 }
 
-/// Whether a half-open flow with the TCP flags `back` of its answers is spared as long as there are others. Not for an endpoint that has
+/// Whether a half-open flow with the TCP flags `inbound` of its answers is spared as long as there are others. Not for an endpoint that has
 /// far more pending flows (`theirs`) than the newcomer's (`ours`): with an accomplice outside it could fill the table with them.
 #[inline(always)]
 #[must_use]
-pub const fn is_answered(back: u8, theirs: u32, ours: u32) -> bool {
-    back & tcp_flag::ACK != 0 && theirs as i32 <= ours.wrapping_mul(2).wrapping_add(64) as i32
+pub const fn is_answered(inbound: u8, theirs: u32, ours: u32) -> bool {
+    inbound & tcp_flag::ACK != 0 && theirs as i32 <= ours.wrapping_mul(2).wrapping_add(64) as i32
 }
 
 /// Whether a one-way flow of an endpoint that has `theirs` established ones makes room for one of an endpoint that has `ours`, when the
@@ -118,10 +118,10 @@ mod tests {
     fn closed_flows_go_first_then_the_longest_idle() {
         use FlowState::{Closing, HalfOpen};
         const LONGEST: u32 = u32::MAX / 2;
-        assert!(worth(Closing, true, 0) < worth(HalfOpen, false, LONGEST));
-        assert!(worth(HalfOpen, false, 0) < worth(HalfOpen, true, LONGEST));
+        assert!(eviction_rank(Closing, true, 0) < eviction_rank(HalfOpen, false, LONGEST));
+        assert!(eviction_rank(HalfOpen, false, 0) < eviction_rank(HalfOpen, true, LONGEST));
         for (state, answered) in [(Closing, true), (HalfOpen, false), (HalfOpen, true)] {
-            assert!(worth(state, answered, 10) < worth(state, answered, 9));
+            assert!(eviction_rank(state, answered, 10) < eviction_rank(state, answered, 9));
         }
     }
 
@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn flow_that_was_used_since_the_search_began_is_not_an_old_one() {
         let (began, used) = (0_u32, 1);
-        assert_eq!(worth(FlowState::HalfOpen, false, began.wrapping_sub(used)), worth(FlowState::HalfOpen, false, 0));
+        assert_eq!(
+            eviction_rank(FlowState::HalfOpen, false, began.wrapping_sub(used)),
+            eviction_rank(FlowState::HalfOpen, false, 0)
+        );
     }
 
     /// Evicts as the data path does, one newcomer a tick; returns how long each evicted flow had lived, sorted.

@@ -1,6 +1,6 @@
 //! The round trip of a TCP handshake: from the SYN out to the SYN/ACK in.
 
-use crate::{abi::FlowState, wire::l4::tcp_flag};
+use crate::{abi::FlowState, direction::Direction, wire::l4::tcp_flag};
 
 /// [`Handshake::rtt`] when the SYN was sent again: an answer may be to either one (RFC 6298 §3).
 const AMBIGUOUS: u32 = u32::MAX;
@@ -15,19 +15,19 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// What is known after a segment with `flags` passed, out or `back` in, of a flow that was in `state` before.
+    /// What is known after a segment with `flags` passed, of a flow that was in `state` before.
     #[inline(always)]
     #[must_use]
-    pub const fn after(self, flags: u8, back: bool, state: FlowState, now: u32) -> Self {
+    pub const fn after(self, flags: u8, direction: Direction, state: FlowState, now: u32) -> Self {
         let both = flags & (tcp_flag::SYN | tcp_flag::ACK);
-        if !back && both == tcp_flag::SYN {
+        if !direction.is_inbound() && both == tcp_flag::SYN {
             // A closed flow begins again.
             if self.syn_at == 0 || matches!(state, FlowState::Closing) {
                 return Self { syn_at: now | 1, rtt: 0 };
             }
             return Self { rtt: AMBIGUOUS, ..self };
         }
-        if back && both == tcp_flag::SYN | tcp_flag::ACK && self.syn_at != 0 && self.rtt == 0 {
+        if direction.is_inbound() && both == tcp_flag::SYN | tcp_flag::ACK && self.syn_at != 0 && self.rtt == 0 {
             let passed = now.wrapping_sub(self.syn_at);
             // It took some time, and less than half of the clock's round; a clock may seem to run backwards between CPUs.
             let rtt = if passed == 0 || passed > i32::MAX as u32 { 1 } else { passed };
@@ -49,51 +49,52 @@ impl Handshake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Direction::{Inbound, Outbound};
 
     const SYN: u8 = tcp_flag::SYN;
     const ANSWER: u8 = tcp_flag::SYN | tcp_flag::ACK;
 
-    /// What is known after segments: flags, whether it came back, and when.
+    /// What is known after segments: flags, direction, and when.
     #[track_caller]
-    fn check(segments: &[(u8, bool, u32)], expected: Option<u32>) {
+    fn check(segments: &[(u8, Direction, u32)], expected: Option<u32>) {
         let open = FlowState::HalfOpen;
         let after = segments
             .iter()
-            .fold(Handshake::default(), |so_far, &(flags, back, now)| so_far.after(flags, back, open, now));
+            .fold(Handshake::default(), |so_far, &(flags, direction, now)| so_far.after(flags, direction, open, now));
         assert_eq!(after.known(), expected);
     }
 
     #[test]
     fn time_from_syn_to_answer_is_the_round_trip() {
-        check(&[(SYN, false, 1001)], None);
-        check(&[(SYN, false, 1001), (ANSWER, true, 31_001)], Some(30_000));
-        check(&[(SYN, false, u32::MAX), (ANSWER, true, 9)], Some(10));
-        check(&[(SYN, false, 1001), (ANSWER, true, 1001)], Some(1));
-        check(&[(SYN, false, 1001), (ANSWER, true, 999)], Some(1));
+        check(&[(SYN, Outbound, 1001)], None);
+        check(&[(SYN, Outbound, 1001), (ANSWER, Inbound, 31_001)], Some(30_000));
+        check(&[(SYN, Outbound, u32::MAX), (ANSWER, Inbound, 9)], Some(10));
+        check(&[(SYN, Outbound, 1001), (ANSWER, Inbound, 1001)], Some(1));
+        check(&[(SYN, Outbound, 1001), (ANSWER, Inbound, 999)], Some(1));
     }
 
     #[test]
     fn answer_to_a_repeated_syn_tells_nothing() {
-        check(&[(SYN, false, 1001), (SYN, false, 9001), (ANSWER, true, 9101)], None);
+        check(&[(SYN, Outbound, 1001), (SYN, Outbound, 9001), (ANSWER, Inbound, 9101)], None);
     }
 
     #[test]
     fn only_the_first_answer_counts() {
-        check(&[(SYN, false, 1001), (ANSWER, true, 2001), (ANSWER, true, 9001)], Some(1000));
+        check(&[(SYN, Outbound, 1001), (ANSWER, Inbound, 2001), (ANSWER, Inbound, 9001)], Some(1000));
     }
 
     #[test]
     fn what_begins_outside_or_is_no_handshake_is_not_timed() {
-        check(&[(SYN, true, 1001), (ANSWER, false, 2001)], None);
-        check(&[(ANSWER, true, 1001)], None);
-        check(&[(SYN, false, 1001), (tcp_flag::ACK, true, 2001)], None);
+        check(&[(SYN, Inbound, 1001), (ANSWER, Outbound, 2001)], None);
+        check(&[(ANSWER, Inbound, 1001)], None);
+        check(&[(SYN, Outbound, 1001), (tcp_flag::ACK, Inbound, 2001)], None);
     }
 
     #[test]
     fn flow_that_is_opened_again_is_timed_again() {
         let known = Handshake { syn_at: 1001, rtt: 500 };
-        let again = known.after(SYN, false, FlowState::Closing, 9001);
+        let again = known.after(SYN, Outbound, FlowState::Closing, 9001);
         assert_eq!(again.known(), None);
-        assert_eq!(again.after(ANSWER, true, FlowState::HalfOpen, 9101).known(), Some(100));
+        assert_eq!(again.after(ANSWER, Inbound, FlowState::HalfOpen, 9101).known(), Some(100));
     }
 }

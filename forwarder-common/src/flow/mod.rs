@@ -1,15 +1,13 @@
 //! Flows: how a packet names its flow, and how packets move a flow through its life.
 
+pub mod cache;
 mod evict;
 mod handshake;
-pub mod hint;
 pub mod slot;
 mod track;
 mod tuple;
 
-pub use evict::{CANDIDATES, LOOKS, gives_room, is_answered, may_evict, nth_slot, worth};
+pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot};
 pub use handshake::Handshake;
-pub use track::{
-    Direction, Segment, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout,
-};
+pub use track::{Segment, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout};
 pub use tuple::{hash, inbound, outbound_reply};

@@ -2,6 +2,7 @@
 
 use crate::{
     abi::{FlowState, TIMEOUTS, Timeout},
+    direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -9,15 +10,6 @@ use crate::{
 const MANY: u64 = 4;
 /// Seconds of life that are long; see [`standing`].
 const LONG: u32 = 2;
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Namespace → outside.
-    Out,
-    /// Outside → namespace.
-    Back,
-}
 
 /// What a packet does to its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +52,7 @@ pub const fn progress(state: FlowState, direction: Direction, standing: Standing
     match (state, standing) {
         (FlowState::HalfOpen, Standing::Conversation) => Transition::Establish,
         (FlowState::HalfOpen, Standing::Stream) => Transition::Sustain,
-        (FlowState::OneWay, _) if matches!(direction, Direction::Back) => Transition::Establish,
+        (FlowState::OneWay, _) if direction.is_inbound() => Transition::Establish,
         _ => Transition::Stay,
     }
 }
@@ -71,7 +63,7 @@ pub const fn progress(state: FlowState, direction: Direction, standing: Standing
 #[must_use]
 pub const fn advance(state: FlowState, seen: [u8; 2], segment: Segment) -> Transition {
     let Segment { flags, direction, .. } = segment;
-    let out = matches!(direction, Direction::Out);
+    let outbound = !direction.is_inbound();
     let reset = flags & tcp_flag::RST != 0;
     let opens = flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
     match state {
@@ -80,27 +72,27 @@ pub const fn advance(state: FlowState, seen: [u8; 2], segment: Segment) -> Trans
         // Each side has acknowledged something of the other's: the handshake is complete, also a simultaneous one
         // (RFC 5382 REQ-2). A scan gets as far as a SYN-ACK, which nobody acknowledges.
         FlowState::HalfOpen if both(seen, tcp_flag::ACK) => Transition::Establish,
-        FlowState::Closing if out && opens => Transition::Reopen,
+        FlowState::Closing if outbound && opens => Transition::Reopen,
         // Who opens a new connection has forgotten the one that was closed by half.
-        FlowState::Established if out && opens && (seen[0] | seen[1]) & tcp_flag::FIN != 0 => Transition::Reopen,
-        FlowState::Closing if out && ignores_reset(seen, flags) => Transition::Revive,
+        FlowState::Established if outbound && opens && (seen[0] | seen[1]) & tcp_flag::FIN != 0 => Transition::Reopen,
+        FlowState::Closing if outbound && ignores_reset(seen, flags) => Transition::Revive,
         _ => Transition::Stay,
     }
 }
 
 /// Whether `flag` was seen in both directions.
 #[inline(always)]
-const fn both([out, back]: [u8; 2], flag: u8) -> bool {
-    out & back & flag != 0
+const fn both([outbound, inbound]: [u8; 2], flag: u8) -> bool {
+    outbound & inbound & flag != 0
 }
 
 /// Whether an outbound segment with `flags` shows that a reset from outside was not heeded: who accepts a reset sends nothing
 /// any more, so it was forged or out of the window (RFC 5961 §3.2; RFC 7857 §2.2 and RFC 6146 §3.5.2.2).
 #[inline(always)]
 const fn ignores_reset(seen: [u8; 2], flags: u8) -> bool {
-    let [out, back] = seen;
-    let ended = out & tcp_flag::RST != 0 || both(seen, tcp_flag::FIN);
-    flags & (tcp_flag::RST | tcp_flag::SYN) == 0 && back & tcp_flag::RST != 0 && both(seen, tcp_flag::ACK) && !ended
+    let [outbound, inbound] = seen;
+    let ended = outbound & tcp_flag::RST != 0 || both(seen, tcp_flag::FIN);
+    flags & (tcp_flag::RST | tcp_flag::SYN) == 0 && inbound & tcp_flag::RST != 0 && both(seen, tcp_flag::ACK) && !ended
 }
 
 /// Whether a segment shows that the other side's FIN or reset was forged: that side still sends data. Whoever does not see the
@@ -110,9 +102,9 @@ const fn ignores_reset(seen: [u8; 2], flags: u8) -> bool {
 const fn goes_on(seen: [u8; 2], segment: Segment) -> bool {
     const ENDS: u8 = tcp_flag::FIN | tcp_flag::RST;
     let Segment { flags, direction, data } = segment;
-    let [out, back] = seen;
+    let [outbound, inbound] = seen;
     let acknowledges = flags & (ENDS | tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::ACK && both(seen, tcp_flag::ACK);
-    matches!(direction, Direction::Back) && data && acknowledges && back & ENDS != 0 && out & tcp_flag::RST == 0
+    direction.is_inbound() && data && acknowledges && inbound & ENDS != 0 && outbound & tcp_flag::RST == 0
 }
 
 /// What a flow that is not TCP has shown to be.
@@ -132,9 +124,9 @@ pub enum Standing {
 /// `packets` are those outbound and inbound so far, `age` is in jiffies, of which a second has `hz`.
 #[inline(always)]
 #[must_use]
-pub const fn standing([out, back]: [u64; 2], age: u32, hz: u32) -> Standing {
-    let answered = out > 0 && back > 0;
-    let many = out >= MANY || back >= MANY;
+pub const fn standing([outbound, inbound]: [u64; 2], age: u32, hz: u32) -> Standing {
+    let answered = outbound > 0 && inbound > 0;
+    let many = outbound >= MANY || inbound >= MANY;
     let lasted = age >= hz.wrapping_mul(LONG);
     match (answered, many, lasted) {
         (true, true, _) | (true, _, true) => Standing::Conversation,
@@ -146,13 +138,13 @@ pub const fn standing([out, back]: [u64; 2], age: u32, hz: u32) -> Standing {
 /// The idle time that ends a flow.
 #[inline(always)]
 #[must_use]
-pub const fn timeout(state: FlowState, proto: Proto, [out, back]: [u8; 2]) -> Timeout {
+pub const fn timeout(state: FlowState, proto: Proto, [outbound, inbound]: [u8; 2]) -> Timeout {
     match (proto, state) {
         (Proto::Icmp, _) => Timeout::Icmp,
         (Proto::Udp, FlowState::Established | FlowState::OneWay) => Timeout::UdpEstablished,
         (Proto::Udp, _) => Timeout::UdpHalfOpen,
         (Proto::Tcp, FlowState::Closing) => Timeout::TcpClosing,
-        (Proto::Tcp, FlowState::Established) if (out | back) & tcp_flag::FIN != 0 => Timeout::TcpHalfClosed,
+        (Proto::Tcp, FlowState::Established) if (outbound | inbound) & tcp_flag::FIN != 0 => Timeout::TcpHalfClosed,
         (Proto::Tcp, FlowState::Established) => Timeout::TcpEstablished,
         (Proto::Tcp, _) => Timeout::TcpHalfOpen,
     }
@@ -184,7 +176,7 @@ mod tests {
     use super::*;
     use tcp_flag::{ACK, FIN, RST, SYN};
 
-    use Direction::{Back, Out};
+    use Direction::{Inbound, Outbound};
     use FlowState::{Closing, Established, Free, HalfOpen, OneWay, Opening};
     use Standing::{Conversation, Stream, Unproven};
 
@@ -224,7 +216,7 @@ mod tests {
         fn step(&mut self, segment: Segment) {
             const ENDS: u8 = FIN | RST;
             let Segment { flags, direction, .. } = segment;
-            self.seen[usize::from(direction == Back)] |= flags & TRACKED;
+            self.seen[usize::from(direction == Inbound)] |= flags & TRACKED;
             match advance(self.state, self.seen, segment) {
                 Transition::Stay => {}
                 Transition::Sustain => panic!("TCP is never one-way"),
@@ -246,128 +238,131 @@ mod tests {
     #[test]
     fn handshake_establishes_with_its_last_segment() {
         let mut connection = Connection::opened_by(SYN);
-        assert_eq!(connection.sees(&[(Back, SYN | ACK)]), HalfOpen);
-        assert_eq!(connection.sees(&[(Out, SYN), (Back, SYN | ACK)]), HalfOpen, "after a retransmission");
-        assert_eq!(connection.sees(&[(Out, ACK)]), Established);
+        assert_eq!(connection.sees(&[(Inbound, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Outbound, SYN), (Inbound, SYN | ACK)]), HalfOpen, "after a retransmission");
+        assert_eq!(connection.sees(&[(Outbound, ACK)]), Established);
     }
 
     #[test]
     fn simultaneous_open_establishes() {
         let mut connection = Connection::opened_by(SYN);
-        assert_eq!(connection.sees(&[(Back, SYN), (Out, SYN | ACK)]), HalfOpen);
-        assert_eq!(connection.sees(&[(Back, SYN | ACK)]), Established);
+        assert_eq!(connection.sees(&[(Inbound, SYN), (Outbound, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Inbound, SYN | ACK)]), Established);
     }
 
     #[test]
     fn scan_of_answering_hosts_stays_half_open_and_its_reset_closes() {
         let mut connection = Connection::opened_by(SYN);
-        assert_eq!(connection.sees(&[(Back, SYN | ACK), (Back, SYN | ACK)]), HalfOpen);
-        assert_eq!(connection.sees(&[(Out, RST)]), Closing);
+        assert_eq!(connection.sees(&[(Inbound, SYN | ACK), (Inbound, SYN | ACK)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Outbound, RST)]), Closing);
     }
 
     #[test]
     fn connection_met_midway_establishes_with_the_first_answer() {
-        assert_eq!(Connection::opened_by(ACK).sees(&[(Back, ACK)]), Established);
+        assert_eq!(Connection::opened_by(ACK).sees(&[(Inbound, ACK)]), Established);
     }
 
     #[test]
     fn refused_connection_closes_at_once() {
-        assert_eq!(Connection::opened_by(SYN).sees(&[(Back, RST | ACK)]), Closing);
+        assert_eq!(Connection::opened_by(SYN).sees(&[(Inbound, RST | ACK)]), Closing);
     }
 
     #[test]
     fn closes_on_reset_or_on_both_fins() {
-        for direction in [Out, Back] {
+        for direction in [Outbound, Inbound] {
             assert_eq!(Connection::established().sees(&[(direction, RST)]), Closing);
         }
         let mut connection = Connection::established();
-        assert_eq!(connection.sees(&[(Out, FIN | ACK), (Back, ACK), (Back, ACK), (Out, ACK)]), Established);
-        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing);
-        assert_eq!(connection.sees(&[(Out, ACK)]), Closing, "the last acknowledgement revives nothing");
+        assert_eq!(
+            connection.sees(&[(Outbound, FIN | ACK), (Inbound, ACK), (Inbound, ACK), (Outbound, ACK)]),
+            Established
+        );
+        assert_eq!(connection.sees(&[(Inbound, FIN | ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Outbound, ACK)]), Closing, "the last acknowledgement revives nothing");
     }
 
     #[test]
     fn connection_that_goes_on_after_a_reset_from_outside_lives() {
         let mut connection = Connection::established();
-        assert_eq!(connection.sees(&[(Back, RST)]), Closing);
-        assert_eq!(connection.sees(&[(Back, ACK)]), Closing, "who forges a reset may forge more");
-        assert_eq!(connection.sees(&[(Out, ACK)]), Established);
-        assert_eq!(connection.sees(&[(Out, ACK), (Back, ACK)]), Established, "the reset is forgotten");
-        assert_eq!(connection.sees(&[(Back, RST), (Out, FIN | ACK)]), Established);
+        assert_eq!(connection.sees(&[(Inbound, RST)]), Closing);
+        assert_eq!(connection.sees(&[(Inbound, ACK)]), Closing, "who forges a reset may forge more");
+        assert_eq!(connection.sees(&[(Outbound, ACK)]), Established);
+        assert_eq!(connection.sees(&[(Outbound, ACK), (Inbound, ACK)]), Established, "the reset is forgotten");
+        assert_eq!(connection.sees(&[(Inbound, RST), (Outbound, FIN | ACK)]), Established);
     }
 
     #[test]
     fn connection_whose_server_goes_on_after_a_forged_fin_or_reset_lives() {
         for forged in [FIN | ACK, RST, RST | ACK, FIN | RST] {
             let mut connection = Connection::established();
-            connection.sees(&[(Back, forged)]);
-            assert_eq!(connection.sends_data(Back), Established, "{forged:x}");
+            connection.sees(&[(Inbound, forged)]);
+            assert_eq!(connection.sends_data(Inbound), Established, "{forged:x}");
             assert_eq!(connection.seen, [SYN | ACK, SYN | ACK], "nothing is left of it");
         }
         // The client's own FIN stays: the connection is closed by half.
         let mut connection = Connection::established();
-        assert_eq!(connection.sees(&[(Back, FIN | ACK), (Out, FIN | ACK)]), Closing);
-        assert_eq!(connection.sends_data(Back), Established);
+        assert_eq!(connection.sees(&[(Inbound, FIN | ACK), (Outbound, FIN | ACK)]), Closing);
+        assert_eq!(connection.sends_data(Inbound), Established);
         assert_eq!(connection.seen, [SYN | ACK | FIN, SYN | ACK]);
-        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing, "the real one");
+        assert_eq!(connection.sees(&[(Inbound, FIN | ACK)]), Closing, "the real one");
     }
 
     #[test]
     fn mere_acknowledgements_of_the_server_do_not_take_its_fin_back() {
         let mut connection = Connection::established();
-        assert_eq!(connection.sees(&[(Back, FIN | ACK), (Out, ACK), (Back, ACK)]), Established);
-        connection.sends_data(Out);
+        assert_eq!(connection.sees(&[(Inbound, FIN | ACK), (Outbound, ACK), (Inbound, ACK)]), Established);
+        connection.sends_data(Outbound);
         assert_eq!(connection.seen[1], SYN | ACK | FIN, "it has finished, and the client goes on");
     }
 
     #[test]
     fn data_from_outside_revives_nothing_that_the_client_reset_or_that_never_was() {
         let mut connection = Connection::established();
-        connection.sees(&[(Out, RST | ACK), (Back, RST)]);
-        assert_eq!(connection.sends_data(Back), Closing);
+        connection.sees(&[(Outbound, RST | ACK), (Inbound, RST)]);
+        assert_eq!(connection.sends_data(Inbound), Closing);
         let mut refused = Connection::opened_by(SYN);
-        refused.sees(&[(Back, RST | ACK)]);
-        assert_eq!(refused.sends_data(Back), Closing);
+        refused.sees(&[(Inbound, RST | ACK)]);
+        assert_eq!(refused.sends_data(Inbound), Closing);
     }
 
     #[test]
     fn syn_over_a_connection_closed_by_half_starts_anew() {
-        for (direction, other) in [(Out, Back), (Back, Out)] {
+        for (direction, other) in [(Outbound, Inbound), (Inbound, Outbound)] {
             let mut connection = Connection::established();
             assert_eq!(connection.sees(&[(direction, FIN | ACK), (other, ACK)]), Established);
-            assert_eq!(connection.sees(&[(Out, SYN)]), HalfOpen);
+            assert_eq!(connection.sees(&[(Outbound, SYN)]), HalfOpen);
             assert_eq!(connection.seen, [SYN, 0], "no FIN is left, nor its idle time");
-            assert_eq!(connection.sees(&[(Back, SYN | ACK), (Out, ACK)]), Established);
+            assert_eq!(connection.sees(&[(Inbound, SYN | ACK), (Outbound, ACK)]), Established);
         }
-        assert_eq!(Connection::established().sees(&[(Out, SYN)]), Established, "a challenge, if anything");
+        assert_eq!(Connection::established().sees(&[(Outbound, SYN)]), Established, "a challenge, if anything");
     }
 
     #[test]
     fn reset_from_inside_is_final() {
         let mut connection = Connection::established();
-        assert_eq!(connection.sees(&[(Out, RST), (Back, RST), (Out, ACK)]), Closing);
-        assert_eq!(connection.sees(&[(Out, RST | ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Outbound, RST), (Inbound, RST), (Outbound, ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Outbound, RST | ACK)]), Closing);
     }
 
     #[test]
     fn refused_connection_is_not_revived() {
-        assert_eq!(Connection::opened_by(SYN).sees(&[(Back, RST | ACK), (Out, RST)]), Closing);
+        assert_eq!(Connection::opened_by(SYN).sees(&[(Inbound, RST | ACK), (Outbound, RST)]), Closing);
     }
 
     #[test]
     fn only_an_outbound_syn_reopens() {
         let closed = || Connection { state: Closing, seen: [SYN | ACK | FIN, SYN | ACK | FIN] };
-        assert_eq!(closed().sees(&[(Back, SYN)]), Closing);
-        assert_eq!(closed().sees(&[(Out, SYN | ACK)]), Closing);
+        assert_eq!(closed().sees(&[(Inbound, SYN)]), Closing);
+        assert_eq!(closed().sees(&[(Outbound, SYN | ACK)]), Closing);
         let mut connection = closed();
-        assert_eq!(connection.sees(&[(Out, SYN)]), HalfOpen);
-        assert_eq!(connection.sees(&[(Back, SYN | ACK), (Out, ACK)]), Established);
+        assert_eq!(connection.sees(&[(Outbound, SYN)]), HalfOpen);
+        assert_eq!(connection.sees(&[(Inbound, SYN | ACK), (Outbound, ACK)]), Established);
     }
 
     #[test]
     fn half_open_connection_that_the_full_table_kept_so_closes_too() {
         let mut connection = Connection { state: HalfOpen, seen: [SYN | ACK | FIN, SYN | ACK] };
-        assert_eq!(connection.sees(&[(Back, FIN | ACK)]), Closing);
+        assert_eq!(connection.sees(&[(Inbound, FIN | ACK)]), Closing);
     }
 
     #[test]
@@ -391,7 +386,7 @@ mod tests {
 
     #[test]
     fn conversation_establishes_whoever_speaks() {
-        for direction in [Out, Back] {
+        for direction in [Outbound, Inbound] {
             let advanced = |standing| progress(HalfOpen, direction, standing);
             assert_eq!((advanced(Conversation), advanced(Unproven)), (Transition::Establish, Transition::Stay));
         }
@@ -399,9 +394,9 @@ mod tests {
 
     #[test]
     fn stream_is_one_way_until_it_is_answered() {
-        assert_eq!(progress(HalfOpen, Out, Stream), Transition::Sustain);
-        assert_eq!(progress(OneWay, Out, Unproven), Transition::Stay);
-        assert_eq!(progress(OneWay, Back, Unproven), Transition::Establish);
+        assert_eq!(progress(HalfOpen, Outbound, Stream), Transition::Sustain);
+        assert_eq!(progress(OneWay, Outbound, Unproven), Transition::Stay);
+        assert_eq!(progress(OneWay, Inbound, Unproven), Transition::Establish);
     }
 
     #[test]

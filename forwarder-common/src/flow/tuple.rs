@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{Secret, Tuple},
-    plain::Key,
+    header_words::FlowKey,
     wire::{icmp, ipv4, l4},
 };
 
@@ -58,11 +58,11 @@ pub const fn inbound(out: &Tuple, uplink: u32) -> Tuple {
     outbound_reply(out, uplink, out.saddr, out.sport)
 }
 
-/// See [`Key::hash`].
+/// See [`FlowKey::hash`].
 #[inline(always)]
 #[must_use]
 pub const fn hash(tuple: &Tuple, secret: &Secret) -> u32 {
-    Key::of(tuple).hash(secret)
+    FlowKey::of(tuple).hash(secret)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What changes in an ICMP error: the address outside, and one end of the packet inside.
+//! What changes in an ICMP error: the address in the outer header, and one end of the embedded packet.
 
 use super::{Embedded, ICMP, UDP};
 use crate::{
@@ -24,7 +24,7 @@ pub struct EmbeddedRewrite {
 
 impl Embedded {
     /// Replaces one side of the embedded packet. The embedded transport checksum is kept as right or wrong as it was: it may be
-    /// unfinished (checksum offload), and nobody has to look at it (RFC 5508 REQ-3c).
+    /// partial (checksum offload), and nobody has to look at it (RFC 5508 REQ-3c).
     #[inline(always)]
     #[must_use]
     pub fn rewrite(&self, side: Side, addr: [u8; 4], port: [u8; 2]) -> EmbeddedRewrite {

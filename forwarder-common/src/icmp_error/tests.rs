@@ -51,7 +51,7 @@ fn error(from: [u8; 4], kind: u8, embedded: &[u8]) -> Vec<u8> {
 
 fn read(frame: &[u8]) -> Result<(ipv4::Header, Embedded), DropReason> {
     let ip = ipv4::parse(&frame, L3_OFF)?;
-    let inner = about(&frame, &ip)?;
+    let inner = embedded_header(&frame, &ip)?;
     Ok((ip, parse(&frame, &ip, inner)?))
 }
 

@@ -4,20 +4,13 @@
 //! the other side's address and port, the IP identification, and of TCP its sequence numbers, flags and window; of UDP and
 //! ICMP echo the beginning of the payload.
 
-use crate::wire::{icmp, ipv4, l4::Proto};
+use crate::{
+    direction::Direction,
+    wire::{icmp, ipv4, l4::Proto},
+};
 
 /// Words of 32 bits that are read of a packet, from its IPv4 header on: both headers, or the beginning of the payload.
 pub const WORDS: usize = 10;
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Way {
-    /// From the namespace to the uplink.
-    Out = 0,
-    /// From the uplink into the namespace.
-    In = 1,
-}
 
 const TCP: u32 = Proto::Tcp as u32;
 const UDP: u32 = Proto::Udp as u32;
@@ -27,7 +20,7 @@ const ICMP: u32 = Proto::Icmp as u32;
 /// is not measured: fragments, IP options, protocols other than TCP, UDP and ICMP echo, and multicast.
 #[inline(always)]
 #[must_use]
-pub fn key(words: &[u32; WORDS], way: Way) -> u64 {
+pub fn key(words: &[u32; WORDS], direction: Direction) -> u64 {
     let [w0, w1, w2, src, dst, w5, w6, w7, w8, w9] = *words;
     let (first, second, third) = (u32::from_be(w0), u32::from_be(w1), u32::from_be(w2));
     // Version 4 and no options; neither more fragments nor an offset.
@@ -37,9 +30,9 @@ pub fn key(words: &[u32; WORDS], way: Way) -> u64 {
     let length = first & 0xffff;
     let proto = third >> 16 & 0xff;
     let ports = u32::from_be(w5);
-    let (remote, port) = match way {
-        Way::Out => (dst, ports & 0xffff),
-        Way::In => (src, ports >> 16),
+    let (remote, port) = match direction {
+        Direction::Outbound => (dst, ports & 0xffff),
+        Direction::Inbound => (src, ports >> 16),
     };
     let (a, b, c) = match proto {
         TCP => (w6, w7, w8),
@@ -56,7 +49,7 @@ pub fn key(words: &[u32; WORDS], way: Way) -> u64 {
         _ => return 0,
     };
     let port = if proto == ICMP { ports >> 24 } else { port };
-    let identity = second & 0xffff_0000 | proto << 8 | way as u32;
+    let identity = second & 0xffff_0000 | proto << 8 | direction as u32;
     // Odd factors: packets that differ in one of the three differ in the sum.
     let sum = pair(remote, identity)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -118,10 +111,10 @@ mod tests {
     }
 
     /// What source NAT does to a packet on its way out, and its reverse on the way in.
-    fn translate(packet: &mut [u8], way: Way, address: [u8; 4], port: [u8; 2]) {
+    fn translate(packet: &mut [u8], direction: Direction, address: [u8; 4], port: [u8; 2]) {
         packet[8] -= 1;
         packet[10..12].copy_from_slice(&[1, 2]);
-        let (at, port_at) = if way == Way::Out { (12, 20) } else { (16, 22) };
+        let (at, port_at) = if direction == Direction::Outbound { (12, 20) } else { (16, 22) };
         packet[at..at + 4].copy_from_slice(&address);
         match packet[9] {
             1 => {
@@ -155,13 +148,13 @@ mod tests {
         ) {
             prop_assume!(address[0] < 224);
             let proto = [1, 6, 17][which];
-            let way = if inward { Way::In } else { Way::Out };
+            let direction = if inward { Direction::Inbound } else { Direction::Outbound };
             let mut packet = packet(proto, &body(proto, &bytes));
-            let before = key(&words(&packet), way);
+            let before = key(&words(&packet), direction);
             prop_assert_ne!(before, 0);
-            translate(&mut packet, way, address, port);
+            translate(&mut packet, direction, address, port);
             packet.extend(&padding);
-            prop_assert_eq!(key(&words(&packet), way), before);
+            prop_assert_eq!(key(&words(&packet), direction), before);
         }
 
         #[test]
@@ -172,7 +165,7 @@ mod tests {
             let whole = packet(17, &bytes);
             let mut padded = whole.clone();
             padded.extend(&padding);
-            prop_assert_eq!(key(&words(&padded), Way::In), key(&words(&whole), Way::In));
+            prop_assert_eq!(key(&words(&padded), Direction::Inbound), key(&words(&whole), Direction::Inbound));
         }
 
         #[test]
@@ -181,14 +174,14 @@ mod tests {
             let mut two = one.clone();
             // Sequence numbers, flags, window.
             two[24 + bit / 8] ^= 1 << (bit % 8);
-            prop_assert_ne!(key(&words(&one), Way::Out), key(&words(&two), Way::Out));
+            prop_assert_ne!(key(&words(&one), Direction::Outbound), key(&words(&two), Direction::Outbound));
         }
     }
 
     #[test]
     fn both_ways_differ() {
         let packet = packet(17, &[0; 20]);
-        assert_ne!(key(&words(&packet), Way::Out), key(&words(&packet), Way::In));
+        assert_ne!(key(&words(&packet), Direction::Outbound), key(&words(&packet), Direction::Inbound));
     }
 
     #[test]
@@ -197,9 +190,9 @@ mod tests {
         for (at, byte) in [(0, 0x46), (0, 0x65), (6, 0x20), (7, 1), (9, 47), (16, 224)] {
             let mut bad = good.clone();
             bad[at] = byte;
-            assert_eq!(key(&words(&bad), Way::Out), 0, "byte {at} is {byte:#x}");
+            assert_eq!(key(&words(&bad), Direction::Outbound), 0, "byte {at} is {byte:#x}");
         }
-        assert_eq!(key(&words(&packet(1, &[3; 20])), Way::Out), 0, "an ICMP error");
+        assert_eq!(key(&words(&packet(1, &[3; 20])), Direction::Outbound), 0, "an ICMP error");
     }
 
     #[test]
@@ -209,7 +202,7 @@ mod tests {
             .filter(|sequence| {
                 let mut body = [0; 20];
                 body[4..8].copy_from_slice(&sequence.to_be_bytes());
-                (key(&words(&packet(6, &body)), Way::Out) >> 32) as u32 <= threshold
+                (key(&words(&packet(6, &body)), Direction::Outbound) >> 32) as u32 <= threshold
             })
             .count();
         assert!((800..1200).contains(&chosen), "{chosen} of 16000");

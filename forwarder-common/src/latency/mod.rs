@@ -5,7 +5,7 @@ mod histogram;
 mod key;
 
 pub use histogram::{BUCKETS, bounds, bucket};
-pub use key::{WORDS, Way, is_inside, key};
+pub use key::{WORDS, is_inside, key};
 
 /// Packets that can be under way at once, each way: a power of two. Where two keys meet, the earlier packet counts as lost: with
 /// a hundred under way, one of 650.

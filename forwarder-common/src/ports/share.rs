@@ -79,7 +79,7 @@ impl Shares {
     }
 
     /// Whether a flow of `theirs` in `state` gives its port to who searches. One that nobody answers does so for whoever has less. One that
-    /// was answered is worth more: for who has less than half, and less by more than chance makes of equals: with an eighth as the
+    /// was answered ranks higher: for who has less than half, and less by more than chance makes of equals: with an eighth as the
     /// margin, one search in 10⁴ takes from one of sixteen equals.
     #[inline(always)]
     #[must_use]
@@ -96,14 +96,14 @@ impl Shares {
     }
 }
 
-/// What the flow of a port is worth, if it has to give it: closed ones least, half-open ones of others, those that nobody answers,
-/// half-open ones of the `own` endpoint, established ones; of a kind the longest idle least.
+/// The eviction rank of a flow that may have to give its port; the lowest gives it first: closed ones, half-open ones of others, those that nobody answers,
+/// half-open ones of the `own` endpoint, established ones; of a kind the longest idle first.
 ///
 /// Whoever wants more ports than are free thus replaces half-open flows of their own before established ones of others: a flood has no
 /// more than one port of theirs.
 #[inline(always)]
 #[must_use]
-pub const fn worth(state: FlowState, own: bool, idle: u32) -> u32 {
+pub const fn eviction_rank(state: FlowState, own: bool, idle: u32) -> u32 {
     const KIND: u32 = 1 << 29;
     // Less than nothing: another CPU has used the flow since the search began.
     let idle = if idle > u32::MAX / 2 { 0 } else { idle };
@@ -129,11 +129,11 @@ mod tests {
     #[test]
     fn what_is_worth_least_goes_first() {
         let order = [(Closing, false), (HalfOpen, false), (OneWay, false), (HalfOpen, true), (Established, false)];
-        assert!(order.is_sorted_by(|a, b| worth(a.0, a.1, 0) < worth(b.0, b.1, u32::MAX)));
-        assert!(worth(OneWay, false, 10) < worth(OneWay, false, 9));
+        assert!(order.is_sorted_by(|a, b| eviction_rank(a.0, a.1, 0) < eviction_rank(b.0, b.1, u32::MAX)));
+        assert!(eviction_rank(OneWay, false, 10) < eviction_rank(OneWay, false, 9));
         assert_eq!(
-            worth(Established, false, 3_u32.wrapping_neg()),
-            worth(Established, false, 0),
+            eviction_rank(Established, false, 3_u32.wrapping_neg()),
+            eviction_rank(Established, false, 0),
             "used since the search began"
         );
     }

@@ -16,23 +16,26 @@
 )]
 
 #[macro_use]
-#[path = "../fields.rs"]
+#[path = "../kernel/packet/fields.rs"]
 mod fields;
 
-#[path = "../atomic.rs"]
+#[path = "../kernel/atomic.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod atomic;
+#[path = "../kernel/packet/bytes.rs"]
+#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
+mod bytes;
 mod maps;
-#[path = "../object.rs"]
+#[path = "../kernel/object.rs"]
 mod object;
 mod packet;
-#[path = "../skb.rs"]
+#[path = "../kernel/packet/skb.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 mod skb;
 mod tally;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use forwarder_common::{latency::Way, packet::L3_OFF};
+use forwarder_common::{direction::Direction, packet::L3_OFF};
 
 use crate::skb::Skb;
 
@@ -43,50 +46,50 @@ const NO_HEADER: usize = 0;
 /// Where a packet leaves its namespace.
 #[classifier]
 pub fn leaves_ns(ctx: TcContext) -> i32 {
-    tally::starts::<L3_OFF>(Skb::new(&ctx), Way::Out);
+    tally::starts::<L3_OFF>(Skb::new(&ctx), Direction::Outbound);
     TCX_NEXT
 }
 
 /// Where it leaves the uplink.
 #[classifier]
 pub fn leaves_uplink(ctx: TcContext) -> i32 {
-    tally::ends::<L3_OFF>(Skb::new(&ctx), Way::Out);
+    tally::ends::<L3_OFF>(Skb::new(&ctx), Direction::Outbound);
     TCX_NEXT
 }
 
 /// As [`leaves_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn leaves_uplink_l3(ctx: TcContext) -> i32 {
-    tally::ends::<NO_HEADER>(Skb::new(&ctx), Way::Out);
+    tally::ends::<NO_HEADER>(Skb::new(&ctx), Direction::Outbound);
     TCX_NEXT
 }
 
 /// Where a packet comes in by the uplink.
 #[classifier]
 pub fn enters_uplink(ctx: TcContext) -> i32 {
-    tally::starts::<L3_OFF>(Skb::new(&ctx), Way::In);
+    tally::starts::<L3_OFF>(Skb::new(&ctx), Direction::Inbound);
     TCX_NEXT
 }
 
 /// As [`enters_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn enters_uplink_l3(ctx: TcContext) -> i32 {
-    tally::starts::<NO_HEADER>(Skb::new(&ctx), Way::In);
+    tally::starts::<NO_HEADER>(Skb::new(&ctx), Direction::Inbound);
     TCX_NEXT
 }
 
 /// Where it comes into the namespace.
 #[classifier]
 pub fn enters_ns(ctx: TcContext) -> i32 {
-    tally::ends::<L3_OFF>(Skb::new(&ctx), Way::In);
+    tally::ends::<L3_OFF>(Skb::new(&ctx), Direction::Inbound);
     TCX_NEXT
 }
 
 /// Both ends at once: what the measuring itself costs and shows.
 #[classifier]
 pub fn both_ends(ctx: TcContext) -> i32 {
-    tally::starts::<L3_OFF>(Skb::new(&ctx), Way::Out);
-    tally::ends::<L3_OFF>(Skb::new(&ctx), Way::Out);
+    tally::starts::<L3_OFF>(Skb::new(&ctx), Direction::Outbound);
+    tally::ends::<L3_OFF>(Skb::new(&ctx), Direction::Outbound);
     TCX_NEXT
 }
 

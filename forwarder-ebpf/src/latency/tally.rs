@@ -3,7 +3,8 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use forwarder_common::{
     abi::{LatencySettings, LatencyStart, LatencyTally, NO_PATH},
-    latency::{BUCKETS, STARTS, Way, bucket, is_inside, key},
+    direction::Direction,
+    latency::{BUCKETS, STARTS, bucket, is_inside, key},
 };
 
 use crate::{
@@ -29,9 +30,9 @@ struct Chosen {
 
 /// Counts the packet at one of the four places; the packet if it is to be measured.
 #[inline(always)]
-fn chosen<const L3: usize>(skb: Skb, way: Way, place: u32) -> Option<Chosen> {
+fn chosen<const L3: usize>(skb: Skb, direction: Direction, place: u32) -> Option<Chosen> {
     let words = packet::words::<L3>(skb)?;
-    let key = key(&words, way);
+    let key = key(&words, direction);
     if key == 0 {
         return None;
     }
@@ -49,29 +50,31 @@ fn chosen<const L3: usize>(skb: Skb, way: Way, place: u32) -> Option<Chosen> {
 
 /// Where a packet of this key notes its start.
 #[inline(always)]
-fn start_of(way: Way, key: u64) -> Option<*mut LatencyStart> {
+fn start_of(direction: Direction, key: u64) -> Option<*mut LatencyStart> {
     let index = key as u32 >> 1 & (STARTS as u32).wrapping_sub(1);
-    match way {
-        Way::Out => STARTS_OUT.get_ptr_mut(index),
-        Way::In => STARTS_IN.get_ptr_mut(index),
+    match direction {
+        Direction::Outbound => STARTS_OUT.get_ptr_mut(index),
+        Direction::Inbound => STARTS_IN.get_ptr_mut(index),
     }
 }
 
 /// Notes that a packet begins its way.
 #[inline(always)]
-pub(crate) fn starts<const L3: usize>(skb: Skb, way: Way) {
-    let Some(Chosen { key, weight, other, src, dst }) = chosen::<L3>(skb, way, (way as u32) << 1) else { return };
-    let path = match way {
-        Way::In => NO_PATH,
-        Way::Out => {
+pub(crate) fn starts<const L3: usize>(skb: Skb, direction: Direction) {
+    let Some(Chosen { key, weight, other, src, dst }) = chosen::<L3>(skb, direction, (direction as u32) << 1) else {
+        return;
+    };
+    let path = match direction {
+        Direction::Inbound => NO_PATH,
+        Direction::Outbound => {
             let path = path_of(src, other, Some(dst));
-            let Some(tally) = tally(path, way) else { return };
+            let Some(tally) = tally(path, direction) else { return };
             // SAFETY: an element of the map.
             add64(unsafe { &raw mut (*tally).started }, 1);
             path
         }
     };
-    let Some(start) = start_of(way, key) else { return };
+    let Some(start) = start_of(direction, key) else { return };
     // SAFETY: an element of the map. Two CPUs may write it at once: the key is written last, so that what an end finds under
     // its own key is at worst the time of a packet that began at that very moment.
     unsafe {
@@ -90,9 +93,11 @@ pub(crate) fn starts<const L3: usize>(skb: Skb, way: Way) {
 
 /// Counts how long the way of a packet took.
 #[inline(always)]
-pub(crate) fn ends<const L3: usize>(skb: Skb, way: Way) {
-    let Some(Chosen { key, other, dst, .. }) = chosen::<L3>(skb, way, (way as u32) << 1 | 1) else { return };
-    let Some(started) = start_of(way, key) else { return };
+pub(crate) fn ends<const L3: usize>(skb: Skb, direction: Direction) {
+    let Some(Chosen { key, other, dst, .. }) = chosen::<L3>(skb, direction, (direction as u32) << 1 | 1) else {
+        return;
+    };
+    let Some(started) = start_of(direction, key) else { return };
     // SAFETY: an element of the map; see `starts`.
     let (start, now) = unsafe {
         if (&raw const (*started).key).read_volatile() != key {
@@ -108,7 +113,7 @@ pub(crate) fn ends<const L3: usize>(skb: Skb, way: Way) {
         (start, now)
     };
     let path = if start.path == NO_PATH { path_of(dst, other, None) } else { start.path };
-    let Some(tally) = tally(path, way) else { return };
+    let Some(tally) = tally(path, direction) else { return };
     // SAFETY: an element of the map.
     unsafe {
         if start.pending > 1 {
@@ -162,9 +167,9 @@ fn path_of(inside: [u8; 4], other: u32, to: Option<[u8; 4]>) -> u32 {
 }
 
 #[inline(always)]
-fn tally(path: u32, way: Way) -> Option<*mut LatencyTally> {
+fn tally(path: u32, direction: Direction) -> Option<*mut LatencyTally> {
     if path == NO_PATH {
         return None;
     }
-    TALLIES.get_ptr_mut(path << 1 | way as u32)
+    TALLIES.get_ptr_mut(path << 1 | direction as u32)
 }

@@ -1,11 +1,11 @@
 //! Makes the flows, both directions of each.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use forwarder_common::abi::{FlowHalf, FlowState, Tuple, meta};
+use forwarder_common::abi::{FlowHalf, FlowState, FlowVersion, Tuple};
 
 use crate::{
-    maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
-    store,
+    kernel::maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
+    lookup,
     walk::{MTU, Walk, outbound, reply},
 };
 
@@ -44,7 +44,7 @@ pub(crate) unsafe extern "C" fn direct(_index: u32, walk: *mut Walk) -> i64 {
     0
 }
 
-/// Flows of `pool` and `hints`.
+/// Flows of `pool` and `cache`.
 #[inline(never)]
 pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `direct`.
@@ -53,15 +53,15 @@ pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
     // Slot 0 is never used.
     let index = flow.wrapping_add(1);
     let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
-    let (out, back) = (outbound(flow), reply(flow));
+    let (outbound, inbound) = (outbound(flow), reply(flow));
     // SAFETY: an element of the map, which nobody else uses.
     unsafe {
-        (*slot).out = half(out);
-        (*slot).back = half(back);
-        (*slot).shared.meta = meta::pack(1, FlowState::Established);
+        (*slot).outbound = half(outbound);
+        (*slot).inbound = half(inbound);
+        (*slot).shared.version = FlowVersion::new(1, FlowState::Established);
     }
-    for tuple in [out, back] {
-        note(walk, store::insert(&tuple, index));
+    for tuple in [outbound, inbound] {
+        note(walk, lookup::insert(&tuple, index));
     }
     0
 }
@@ -73,7 +73,7 @@ pub(crate) unsafe extern "C" fn lines(_index: u32, walk: *mut Walk) -> i64 {
     let walk = unsafe { &mut *walk };
     let Some(flow) = next(walk) else { return 1 };
     for tuple in [outbound(flow), reply(flow)] {
-        let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
+        let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
         let mut way = 0;
         while way < WAYS {
             // SAFETY: `way` is below the number of lines of a set.

@@ -2,23 +2,28 @@
 
 use core::{arch::asm, ptr};
 
-use forwarder_common::abi::{FlowHalf, Tuple};
+use forwarder_common::{
+    abi::{FlowHalf, Tuple},
+    direction::Direction,
+};
 
 use crate::{
-    atomic::add64,
-    maps::{DIRECT, LINES, SET_MASK, WAYS},
-    store::{self, Hit},
+    kernel::{
+        atomic::add64,
+        maps::{DIRECT, LINES, SET_MASK, WAYS},
+    },
+    lookup::{self, Hit},
     walk::{MTU, Walk, chain, next},
 };
 
 /// The tuple as a look-up gets it from a packet: in memory, with values that the compiler does not know.
 #[inline(always)]
-fn begin(index: u32, walk: &mut Walk) -> (Tuple, bool) {
-    let back = index & 1 != 0;
-    let mut tuple = next(walk, back);
+fn begin(index: u32, walk: &mut Walk) -> (Tuple, Direction) {
+    let direction = Direction::of(index & 1);
+    let mut tuple = next(walk, direction);
     // SAFETY: a register is copied to itself. The compiler has to assume that `tuple` was read and written.
     unsafe { asm!("{0} = {0}", in(reg) &raw mut tuple, options(nostack)) };
-    (tuple, back)
+    (tuple, direction)
 }
 
 #[inline(always)]
@@ -53,10 +58,10 @@ pub(crate) unsafe extern "C" fn direct(index: u32, walk: *mut Walk) -> i64 {
 pub(crate) unsafe extern "C" fn pool(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
-    let (tuple, back) = begin(index, walk);
-    let slot = crate::maps::FLOW_INDEX.get_ptr(&tuple);
+    let (tuple, direction) = begin(index, walk);
+    let slot = crate::kernel::maps::FLOW_INDEX.get_ptr(&tuple);
     // SAFETY: an aligned word of a map value.
-    let found = slot.and_then(|slot| load(unsafe { slot.read_volatile() }, &tuple, back));
+    let found = slot.and_then(|slot| lookup::load(direction, unsafe { slot.read_volatile() }, &tuple));
     end(walk, found.map(|hit| count(&hit)))
 }
 
@@ -66,7 +71,7 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
     let (tuple, _) = begin(index, walk);
-    let Some(set) = LINES.get_ptr_mut(store::hash(&tuple) & SET_MASK.load()) else { return 1 };
+    let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
     let mut way = 0;
     while way < WAYS {
         // SAFETY: `way` is below the number of lines of a set.
@@ -80,26 +85,20 @@ pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
     end(walk, in_direct(&tuple))
 }
 
-/// See the program `hints`.
+/// See the program `cache`.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn hints(index: u32, walk: *mut Walk) -> i64 {
+pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
     // SAFETY: as in `nothing`.
     let walk = unsafe { &mut *walk };
-    let (tuple, back) = begin(index, walk);
-    let hash = store::hash(&tuple);
-    let (mut slot, mut word) =
-        if back { store::hinted::<true>(&tuple, hash) } else { store::hinted::<false>(&tuple, hash) };
-    if word == 0 {
+    let (tuple, direction) = begin(index, walk);
+    let hash = lookup::hash(&tuple);
+    let (mut slot, mut version) = lookup::find_cached(direction, &tuple, hash);
+    if version.is_none() {
         walk.second = walk.second.wrapping_add(1);
-        (slot, word) = if back { store::indexed::<true>(&tuple, hash) } else { store::indexed::<false>(&tuple, hash) };
+        (slot, version) = lookup::indexed(direction, &tuple, hash);
     }
-    let found = if back { store::copy::<true>(slot, word) } else { store::copy::<false>(slot, word) };
-    end(walk, found.filter(|_| word != 0).map(|hit| count(&hit)))
-}
-
-#[inline(always)]
-fn load(slot: u32, tuple: &Tuple, back: bool) -> Option<Hit> {
-    if back { store::load::<true>(slot, tuple) } else { store::load::<false>(slot, tuple) }
+    let found = lookup::copy(direction, slot, version);
+    end(walk, found.filter(|_| !version.is_none()).map(|hit| count(&hit)))
 }
 
 #[inline(always)]
@@ -116,7 +115,7 @@ fn in_direct(tuple: &Tuple) -> Option<u16> {
     unsafe { take(half, tuple) }
 }
 
-/// What `store::copy` and [`count`] do, for a half on its own.
+/// What `lookup::copy` and [`count`] do, for a half on its own.
 ///
 /// # Safety
 /// `half` points into a map value.
@@ -124,13 +123,13 @@ fn in_direct(tuple: &Tuple) -> Option<u16> {
 unsafe fn take(half: *mut FlowHalf, tuple: &Tuple) -> Option<u16> {
     // SAFETY: the caller's; volatile, so that all of it is read though little is used.
     unsafe {
-        if !store::same(&raw const (*half).tuple, tuple) {
+        if !lookup::same(&raw const (*half).tuple, tuple) {
             return None;
         }
         ptr::read_volatile(&raw const (*half).addr);
         ptr::read_volatile(&raw const (*half).port);
         ptr::read_volatile(&raw const (*half).out_if);
-        store::read_hop(&raw const (*half).hop);
+        lookup::read_hop(&raw const (*half).hop);
         ptr::read_volatile(&raw const (*half).counters);
         ptr::read_volatile(&raw const (*half).uplink_counters);
         let mtu = ptr::read_volatile(&raw const (*half).mtu);

@@ -12,17 +12,12 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
-#[path = "../atomic.rs"]
-#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod atomic;
 mod fill;
+mod kernel;
 mod look_up;
-mod maps;
-#[path = "../object.rs"]
-mod object;
-#[path = "../flow/store.rs"]
+#[path = "../table/lookup.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod store;
+mod lookup;
 mod walk;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
@@ -53,8 +48,8 @@ pub fn lines(_ctx: TcContext) -> i32 {
 
 /// Array: hash of the tuple → slot; `pool` behind it. The data path's.
 #[classifier]
-pub fn hints(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::hints)
+pub fn cache(_ctx: TcContext) -> i32 {
+    walk::run(walk::LOOK_UPS, look_up::cache)
 }
 
 /// Nothing at all: what a run by itself costs (`./x packets`).
@@ -69,7 +64,7 @@ pub fn fill_direct(_ctx: TcContext) -> i32 {
     walk::run(walk::FILLS, fill::direct)
 }
 
-/// Makes the next flows of `pool` and `hints`.
+/// Makes the next flows of `pool` and `cache`.
 #[classifier]
 pub fn fill_pool(_ctx: TcContext) -> i32 {
     walk::run(walk::FILLS, fill::pool)

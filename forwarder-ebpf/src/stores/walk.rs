@@ -3,9 +3,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_loop;
-use forwarder_common::{abi::Tuple, flow::outbound_reply, wire::l4::Proto};
+use forwarder_common::{abi::Tuple, direction::Direction, flow::outbound_reply, wire::l4::Proto};
 
-use crate::maps::WALK;
+use crate::kernel::maps::WALK;
 
 /// Look-ups of a run.
 pub(crate) const LOOK_UPS: u32 = 1024;
@@ -13,7 +13,7 @@ pub(crate) const LOOK_UPS: u32 = 1024;
 pub(crate) const FILLS: u32 = 4096;
 
 const UPLINK: u32 = 2;
-const HOST_END: u32 = 3;
+const HOST_VETH: u32 = 3;
 
 /// Element 0 of the map `WALK`: userspace sees five integers.
 #[derive(Clone, Copy)]
@@ -46,13 +46,13 @@ pub(crate) fn run(count: u32, step: unsafe extern "C" fn(u32, *mut Walk) -> i64)
 
 /// The tuple to look up, outbound and inbound in turn.
 #[inline(always)]
-pub(crate) fn next(walk: &mut Walk, back: bool) -> Tuple {
+pub(crate) fn next(walk: &mut Walk, direction: Direction) -> Tuple {
     // Knuth's MMIX generator; its high bits are the good ones.
     walk.state = walk.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     let picked = (walk.state >> 33) & walk.hot_mask;
     // An odd factor permutes the flows: hot ones are spread over all, in no regular distance.
     let flow = (picked.wrapping_mul(0x9e37_79b1) & walk.flow_mask) as u32;
-    if back { reply(flow) } else { outbound(flow) }
+    if direction.is_inbound() { reply(flow) } else { outbound(flow) }
 }
 
 /// Waits for the result of a look-up before the next begins, as a packet does: `mtu` is always [`MTU`].
@@ -72,7 +72,7 @@ pub(crate) fn outbound(flow: u32) -> Tuple {
         daddr: remote(flow),
         sport: port(flow).to_be_bytes(),
         dport: 443_u16.to_be_bytes(),
-        ifindex: HOST_END,
+        ifindex: HOST_VETH,
         proto: Proto::Tcp as u8,
         query: 0,
         _pad: 0,

@@ -21,8 +21,18 @@ const READY: &str = "ready";
 const LOADED: &str = "loaded";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-pub(super) const RECORD_MAPS: [&str; 10] =
-    [DEVICES, "CONFIG", "ENDPOINTS", "HOST_ENDS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
+pub(super) const RECORD_MAPS: [&str; 10] = [
+    DEVICES,
+    "CONFIG",
+    "ENDPOINTS",
+    "HOST_VETHS",
+    "ADDRESSES",
+    "NETWORKS",
+    "SUBNETS",
+    "UPLINKS",
+    "COUNTERS",
+    "TRAFFIC",
+];
 
 /// The maps that only the programs use.
 pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {

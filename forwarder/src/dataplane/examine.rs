@@ -2,7 +2,7 @@
 
 use aya::maps::{Array, HashMap, MapData, Queue};
 use forwarder_common::{
-    abi::{FlowSlot, FlowState, PortUse, SLOT_NONE, Tuple, meta},
+    abi::{FlowSlot, FlowState, FlowVersion, PortUse, SLOT_NONE, Tuple},
     flow::slot::held,
 };
 
@@ -18,8 +18,8 @@ pub struct Contents {
     pub unfinished: usize,
     /// Tuples in the index.
     pub tuples: usize,
-    /// Buckets of hints that hold or count anything.
-    pub hints: usize,
+    /// Buckets of the flow cache that hold or count anything.
+    pub cached: usize,
     /// Ports of endpoint-independent mappings.
     pub mappings: usize,
 }
@@ -31,37 +31,37 @@ impl Dataplane {
     /// A map cannot be read.
     pub fn contents(&self) -> Result<Contents> {
         let slots = self.slot_array()?;
-        let word = |index| Ok(slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?.shared.meta);
-        let words = (SLOT_NONE + 1..self.slots_used()?).map(word).collect::<Result<Vec<u32>>>()?;
-        let count = |is: fn(u32) -> bool| words.iter().filter(|word| is(**word)).count();
+        let version = |index| Ok(slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?.shared.version);
+        let versions = (SLOT_NONE + 1..self.slots_used()?).map(version).collect::<Result<Vec<FlowVersion>>>()?;
+        let count = |is: fn(FlowVersion) -> bool| versions.iter().filter(|version| is(**version)).count();
         let index = self.index()?;
         let tuples = index.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", "map FLOW_INDEX")?;
         Ok(Contents {
-            flows: count(FlowState::is_flow),
-            unfinished: count(|word| !FlowState::is_flow(word) && FlowState::of(word) != FlowState::Free),
+            flows: count(FlowVersion::is_flow),
+            unfinished: count(|version| !version.is_flow() && version.state() != FlowState::Free),
             tuples,
-            hints: self.hints()?.len(),
+            cached: self.cache_buckets()?.len(),
             mappings: self.mappings()?,
         })
     }
 
-    /// The buckets of hints that hold or count anything ([`forwarder_common::flow::hint`]), by their number.
+    /// The buckets of the flow cache that hold or count anything ([`forwarder_common::flow::cache`]), by their number.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn hints(&self) -> Result<Vec<(u32, u64)>> {
-        let map: Array<MapData, u64> = Array::try_from(self.map("FLOW_HINTS")?).doing("open", "map FLOW_HINTS")?;
-        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", "map FLOW_HINTS")?));
+    pub fn cache_buckets(&self) -> Result<Vec<(u32, u64)>> {
+        let map: Array<MapData, u64> = Array::try_from(self.map("FLOW_CACHE")?).doing("open", "map FLOW_CACHE")?;
+        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", "map FLOW_CACHE")?));
         let buckets = (0..map.len()).map(bucket).collect::<Result<Vec<_>>>()?;
         Ok(buckets.into_iter().filter(|(_, bucket)| *bucket != 0).collect())
     }
 
-    /// How many buckets of hints there are.
+    /// How many buckets of the flow cache there are.
     ///
     /// # Errors
     /// The map cannot be opened.
-    pub fn hint_buckets(&self) -> Result<u32> {
-        self.max_entries("FLOW_HINTS")
+    pub fn cache_size(&self) -> Result<u32> {
+        self.max_entries("FLOW_CACHE")
     }
 
     /// Leaves the slots of all flows as they are when a flow has ended and the maps refused to give back what it holds.
@@ -70,7 +70,7 @@ impl Dataplane {
     /// A map cannot be read or written.
     pub fn leave_unfinished(&self) -> Result<()> {
         self.change_flows(|slot| {
-            slot.shared.meta = meta::pack(meta::generation(slot.shared.meta) + 1, FlowState::Unfinished);
+            slot.shared.version = FlowVersion::new(slot.shared.version.generation() + 1, FlowState::Unfinished);
         })
     }
 
@@ -94,7 +94,7 @@ impl Dataplane {
         let mut slots = self.slot_array()?;
         for index in SLOT_NONE + 1..self.slots_used()? {
             let mut slot = slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?;
-            if FlowState::is_flow(slot.shared.meta) {
+            if slot.shared.version.is_flow() {
                 change(&mut slot);
                 slots.set(index, &slot, 0).doing("write", "map FLOW_SLOTS")?;
             }

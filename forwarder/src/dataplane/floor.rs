@@ -9,7 +9,7 @@ use aya::{
 
 use crate::{Context as _, Error, Kind, Result};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-floor"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-baseline"));
 
 /// Programs that carry IPv4 between one veth and an uplink; they stay attached until this value is dropped.
 pub struct Floor {
@@ -27,7 +27,7 @@ impl Floor {
         let mut programs = EbpfLoader::new()
             .override_global("UPLINK", &uplink, true)
             .override_global("NEXT_HOP", &hop, true)
-            .override_global("HOST_END", &host_end, true)
+            .override_global("HOST_VETH", &host_end, true)
             .load(OBJECT)
             .doing("load", "the programs that only redirect")?;
         for (name, ifindex) in [("outward", host_end), ("inward", uplink)] {

@@ -70,22 +70,22 @@ impl Dataplane {
 
 impl Flow {
     fn new(slot: &FlowSlot, clock: &Clock) -> Self {
-        let FlowSlot { out, back, shared } = slot;
-        let proto = out.tuple.proto;
+        let FlowSlot { outbound, inbound, shared } = slot;
+        let proto = outbound.tuple.proto;
         let port = |bytes: [u8; 2]| u16::from_be_bytes(bytes);
         let icmp = proto == ICMP;
-        let (src_port, dst_port) = if icmp { (0, 0) } else { (port(out.tuple.sport), port(out.tuple.dport)) };
+        let (src_port, dst_port) = if icmp { (0, 0) } else { (port(outbound.tuple.sport), port(outbound.tuple.dport)) };
         let handshake = Handshake { syn_at: shared.syn_at, rtt: shared.handshake_rtt };
         debug_assert!(shared.kind == flow_kind::HOST || shared.endpoint != 0);
         Self {
             proto,
-            src: SocketAddrV4::new(Ipv4Addr::from(out.tuple.saddr), src_port),
-            dst: SocketAddrV4::new(Ipv4Addr::from(out.tuple.daddr), dst_port),
-            nat: SocketAddrV4::new(Ipv4Addr::from(out.addr), port(out.port)),
-            icmp_id: icmp.then(|| port(out.tuple.sport)),
-            state: state(FlowState::of(shared.meta)),
-            tx: counters(out),
-            rx: counters(back),
+            src: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.saddr), src_port),
+            dst: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.daddr), dst_port),
+            nat: SocketAddrV4::new(Ipv4Addr::from(outbound.addr), port(outbound.port)),
+            icmp_id: icmp.then(|| port(outbound.tuple.sport)),
+            state: state(shared.version.state()),
+            tx: counters(outbound),
+            rx: counters(inbound),
             age: clock.since(shared.created),
             idle: clock.since(shared.last_seen),
             endpoint: shared.endpoint,

@@ -1,4 +1,4 @@
-//! Loads the object, pins its maps and programs, and starts the sweep.
+//! Loads the object, pins its maps and programs, and starts the expiry timer.
 
 use std::{
     fs, io,
@@ -15,10 +15,10 @@ use aya::{
 };
 use forwarder_common::{
     abi::{
-        ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, General, PortUse, SLOT_NONE, Secret,
+        ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, Hook, PortUse, SLOT_NONE, Secret,
         TIMEOUTS, Timeout, TrafficBlock,
     },
-    flow::hint,
+    flow::cache,
     ports,
 };
 
@@ -43,7 +43,7 @@ pub(super) const OBJECT_HASH: u64 = match u64::from_str_radix(env!("FWD_OBJECT")
 pub(super) const MAP_NAMES: &[&str] = &[
     "CONFIG",
     "ENDPOINTS",
-    "HOST_ENDS",
+    "HOST_VETHS",
     "ADDRESSES",
     "NETWORKS",
     "SUBNETS",
@@ -54,7 +54,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "DEVICES",
     "FLOW_INDEX",
     "FLOW_SLOTS",
-    "FLOW_HINTS",
+    "FLOW_CACHE",
     "FLOW_FREE",
     "FLOW_ALLOC",
     "PORT_RETRIES",
@@ -63,7 +63,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "EXTERNAL",
     "PORT_USE",
     "ENDPOINT_FLOWS",
-    "SWEEP",
+    "EXPIRY_TIMER",
     "OPENING",
     "SEARCH",
     "FRAGMENTS",
@@ -72,44 +72,34 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "ICMP_ERROR",
     "QUESTION",
     "XDP_TARGETS",
-    "GENERAL",
+    "SLOW_PATH",
 ];
 
 /// The programs of the hooks, and what they go on to, by the names of their pins.
-pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] = [
-    "from_ns",
-    "from_ns_general",
-    "from_uplink",
-    "from_uplink_general",
-    "to_uplink",
-    "to_uplink_general",
-    "to_network",
-];
+pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] =
+    ["from_ns", "from_ns_slow", "from_uplink", "from_uplink_slow", "to_uplink", "to_uplink_slow", "to_network"];
 
 /// The programs that the control plane runs.
-pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_sweep", "read_clock", "purge"];
+pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_expiry", "read_clock", "flush"];
 
-/// Where the programs of the general ways stand in the map `GENERAL`.
-const GENERAL: [(General, &str); 3] = [
-    (General::FromNs, "from_ns_general"),
-    (General::FromUplink, "from_uplink_general"),
-    (General::ToUplink, "to_uplink_general"),
-];
+/// Where the programs of the slow paths stand in the map `SLOW_PATH`.
+const SLOW_PATH: [(Hook, &str); 3] =
+    [(Hook::FromNs, "from_ns_slow"), (Hook::FromUplink, "from_uplink_slow"), (Hook::ToUplink, "to_uplink_slow")];
 
 /// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
 pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
 
 /// What the programs know as constants.
 struct Globals {
-    hint_mask: u32,
+    cache_mask: u32,
     nat_ports: u32,
     secret: Secret,
 }
 
 impl Globals {
-    fn new(hints: u32, config: &Config) -> Self {
+    fn new(buckets: u32, config: &Config) -> Self {
         let Config { nat_port_min, nat_port_max, secret, .. } = *config;
-        Self { hint_mask: hints - 1, nat_ports: u32::from(nat_port_min) | u32::from(nat_port_max) << 16, secret }
+        Self { cache_mask: buckets - 1, nat_ports: u32::from(nat_port_min) | u32::from(nat_port_max) << 16, secret }
     }
 }
 
@@ -123,7 +113,7 @@ const PORT_CLASSES: u32 = 3;
 /// Sizes of the flow table.
 ///
 /// Each flow for which there is room takes some 400 bytes of kernel memory, in use or not: 192 for its slot, 160 for both of
-/// its tuples in the index, 32 for their buckets, 16 for hints, 4 in the queue of free slots. So the default table has 53 MB.
+/// its tuples in the index, 32 for their buckets, 16 for cache entries, 4 in the queue of free slots. So the default table has 53 MB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Flows that may be established at once.
@@ -146,7 +136,7 @@ impl Default for Sizes {
             max_flows: 65_536,
             // Half: whatever one does, there is as much for the others; and more than the ports towards one server.
             max_flows_per_endpoint: 32_768,
-            // With slot 0 a power of two, at which the index and the hints waste nothing.
+            // With slot 0 a power of two, at which the index and the flow cache waste nothing.
             max_pending: 65_535,
             // Outside ip_local_port_range (32768–60999): the host's own sockets need no reservation.
             nat_ports: (1024, 29_999),
@@ -165,9 +155,9 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Slots of the table, slot 0 (never used) included: no more than a hint can name.
+    /// Slots of the table, slot 0 (never used) included: no more than a cache entry can name.
     fn slots(&self) -> u32 {
-        self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(hint::MAX_SLOTS)
+        self.max_flows.saturating_add(self.max_pending).saturating_add(1).min(cache::MAX_SLOTS)
     }
 
     /// Memory that all maps take, bytes: what the kernel says of them, within a few percent; but for [`MEMORY_PER_CPU`].
@@ -186,7 +176,7 @@ impl Sizes {
         counters
             + slots * size_of::<FlowSlot>() as u64
             + index
-            + u64::from(self.hints()) * WORD
+            + u64::from(self.cache_buckets()) * WORD
             + slots * 4
             + mappings
             + ports
@@ -197,8 +187,8 @@ impl Sizes {
         ports::count(self.nat_ports.0, self.nat_ports.1) * PORT_CLASSES
     }
 
-    /// Buckets of hints: one for each tuple, and two places in each.
-    fn hints(&self) -> u32 {
+    /// Buckets of the flow cache: one for each tuple, and two places in each.
+    fn cache_buckets(&self) -> u32 {
         (self.slots() - 1).saturating_mul(2).next_power_of_two()
     }
 
@@ -244,7 +234,7 @@ impl Dataplane {
         let config = Config { subnets_min, subnets_max, features, ..sizes.config()? };
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat(), PROGRAMS)?;
-        self.connect_general(PROGRAMS)?;
+        self.connect_slow_paths(PROGRAMS)?;
         let clock = self.clock()?;
         self.set_config(&Config { hz: clock.hz, timeouts: sizes.timeouts(&clock), ..config })?;
         let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
@@ -252,16 +242,16 @@ impl Dataplane {
         // Slot 0 stands for "none".
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
         alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
-        self.start_sweep(PROGRAMS)
+        self.start_expiry(PROGRAMS)
     }
 
-    /// Lets the short ways go on to the general ones, which are pinned in `dir`.
-    pub(super) fn connect_general(&self, dir: &str) -> Result<()> {
-        let mut map = ProgramArray::try_from(self.map("GENERAL")?).doing("open", "map GENERAL")?;
-        for (place, name) in GENERAL {
+    /// Lets the fast paths go on to the slow paths, which are pinned in `dir`.
+    pub(super) fn connect_slow_paths(&self, dir: &str) -> Result<()> {
+        let mut map = ProgramArray::try_from(self.map("SLOW_PATH")?).doing("open", "map SLOW_PATH")?;
+        for (place, name) in SLOW_PATH {
             let program = self.program_in(dir, name)?;
             map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
-                .doing("write", "map GENERAL")?;
+                .doing("write", "map SLOW_PATH")?;
         }
         Ok(())
     }
@@ -280,7 +270,7 @@ impl Dataplane {
     /// # Errors
     /// The object has a map of another kind or size than the one that is pinned.
     pub(super) fn object_over_pins(&self) -> Result<Ebpf> {
-        let globals = Globals::new(self.max_entries("FLOW_HINTS")?, &self.config()?);
+        let globals = Globals::new(self.max_entries("FLOW_CACHE")?, &self.config()?);
         let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
@@ -299,19 +289,19 @@ impl Dataplane {
         for name in MAP_NAMES {
             loader.map_pin_path(name, self.map_pin(name));
         }
-        loader.override_global("HINT_MASK", &globals.hint_mask, true);
+        loader.override_global("CACHE_MASK", &globals.cache_mask, true);
         loader.override_global("NAT_PORTS", &globals.nat_ports, true);
         loader.override_global("SECRET", &globals.secret[..], true);
         loader
     }
 
     fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
-        let (slots, hints) = (sizes.slots(), sizes.hints());
-        self.loader(&Globals::new(hints, config))
+        let (slots, buckets) = (sizes.slots(), sizes.cache_buckets());
+        self.loader(&Globals::new(buckets, config))
             .map_max_entries("FLOW_SLOTS", slots)
             // Both directions of every flow.
             .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))
-            .map_max_entries("FLOW_HINTS", hints)
+            .map_max_entries("FLOW_CACHE", buckets)
             .map_max_entries("FLOW_FREE", slots)
             .map_max_entries("MAPPINGS", sizes.max_flows)
             .map_max_entries("EXTERNAL", sizes.max_flows)
@@ -377,12 +367,12 @@ impl Dataplane {
     ///
     /// Since Linux 6.18 the kernel takes the memory of a timer without waiting for a lock (`kmalloc_nolock` in
     /// kernel/bpf/helpers.c): on a busy machine it may be refused, and be there a moment later.
-    pub(super) fn start_sweep(&self, dir: &str) -> Result<()> {
+    pub(super) fn start_expiry(&self, dir: &str) -> Result<()> {
         const ATTEMPTS: u32 = 200;
         const PAUSE: Duration = Duration::from_millis(5);
-        let program = self.program_in(dir, "start_sweep")?;
+        let program = self.program_in(dir, "start_expiry")?;
         for attempt in 1.. {
-            let error = run(&program, "start_sweep", &[0; 64])?;
+            let error = run(&program, "start_expiry", &[0; 64])?;
             if error == 0 {
                 break;
             }

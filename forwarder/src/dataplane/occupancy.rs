@@ -102,7 +102,7 @@ impl Dataplane {
         let mut occupancy = Occupancy::default();
         let mut taken: HashMap<_, HashSet<u16>> = HashMap::new();
         self.each_slot(|slot| {
-            let state = FlowState::of(slot.shared.meta);
+            let state = slot.shared.version.state();
             occupancy.total.add(state);
             occupancy.endpoints.entry(slot.shared.endpoint).or_default().add(state);
             let Some((address, proto, towards, port)) = port_of(&slot) else { return };
@@ -126,7 +126,7 @@ impl Dataplane {
 
 /// The external socket of a flow and whom it talks to, as its replies have them; `None` for protocols without ports.
 fn port_of(slot: &FlowSlot) -> Option<(Ipv4Addr, u8, SocketAddrV4, u16)> {
-    let tuple = &slot.back.tuple;
+    let tuple = &slot.inbound.tuple;
     let remote_port = match tuple.proto {
         // Both hold the identifier.
         ICMP => 0,

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::abi::{
-    self, Addr, COUNTER_BLOCKS, Endpoint, Internal, Network, PURGE_SLICE, Uplink, feature, host_end_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Internal, Network, Uplink, feature, host_veth_place, mapped,
 };
 use ipnet::Ipv4Net;
 
@@ -89,10 +89,10 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         // Before there are flows.
-        self.note_host_end(endpoint.counters, ifindex)?;
+        self.note_host_veth(endpoint.counters, ifindex)?;
         self.put("ENDPOINTS", &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
-        self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
+        self.host_veths()?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", "map HOST_VETHS")?;
         for addr in addresses(endpoint) {
             self.put("ADDRESSES", &addr, &ifindex)?;
         }
@@ -107,11 +107,11 @@ impl Dataplane {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
         // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
-        self.purge(ifindex)?;
+        self.flush(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
-        let mut host_ends = self.host_ends()?;
-        if host_ends.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
-            host_ends.set(host_end_place(ifindex), &0, 0).doing("write", "map HOST_ENDS")?;
+        let mut host_veths = self.host_veths()?;
+        if host_veths.get(&host_veth_place(ifindex), 0).doing("read", "map HOST_VETHS")? == ifindex {
+            host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", "map HOST_VETHS")?;
         }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
@@ -121,12 +121,12 @@ impl Dataplane {
         Ok(())
     }
 
-    fn host_ends(&self) -> Result<Array<MapData, u32>> {
-        Array::try_from(self.map("HOST_ENDS")?).doing("open", "map HOST_ENDS")
+    fn host_veths(&self) -> Result<Array<MapData, u32>> {
+        Array::try_from(self.map("HOST_VETHS")?).doing("open", "map HOST_VETHS")
     }
 
     /// Ends the flows of the endpoint with host end `ifindex`.
-    fn purge(&self, ifindex: u32) -> Result<()> {
+    fn flush(&self, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());
         }
@@ -136,8 +136,8 @@ impl Dataplane {
             let mut packet = [0; 64];
             packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
             packet[18..22].copy_from_slice(&first.to_ne_bytes());
-            self.run("purge", &packet)?;
-            first = first.saturating_add(PURGE_SLICE);
+            self.run("flush", &packet)?;
+            first = first.saturating_add(FLUSH_SLICE);
         }
         Ok(())
     }

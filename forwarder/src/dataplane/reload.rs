@@ -120,10 +120,10 @@ impl Dataplane {
         error
     }
 
-    /// Puts the programs pinned in `dir` in the places of those that run. What the short ways go on to comes first: each short way
-    /// goes on to either general one, because both work on the same maps.
+    /// Puts the programs pinned in `dir` in the places of those that run. What the fast paths go on to comes first: each fast path
+    /// goes on to either slow path, because both work on the same maps.
     fn switch(&self, dir: &str) -> Result<()> {
-        self.connect_general(dir)?;
+        self.connect_slow_paths(dir)?;
         let noted = self.noted()?;
         for hook in Hook::ALL {
             for ifindex in noted.pins(hook.program()) {
@@ -138,7 +138,7 @@ impl Dataplane {
                 self.update_xdp_link(dir, hook, ifindex)?;
             }
         }
-        self.start_sweep(dir)
+        self.start_expiry(dir)
     }
 
     fn update_link(&self, dir: &str, hook: Hook, ifindex: u32) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
 use aya::maps::{Array, Map, MapData};
-use forwarder_common::abi::{Endpoint, EndpointFlows, FlowAlloc, FlowSlot, FlowState, SLOT_NONE, SweepRecord, meta};
+use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::Dataplane;
@@ -26,7 +26,7 @@ impl View {
         Ok(Self { start, bytes })
     }
 
-    /// Whose the flow of slot `index` is (the ifindex of its endpoint's host end), and its state, without the rest of the slot; none
+    /// Whose the flow of slot `index` is (the ifindex of its endpoint's host-side veth), and its state, without the rest of the slot; none
     /// if it is nobody's.
     fn owner(&self, index: u32) -> Option<(u32, FlowState)> {
         let offset = index as usize * size_of::<FlowSlot>();
@@ -35,12 +35,12 @@ impl View {
         }
         // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
         let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>().as_ptr();
-        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the word that is checked.
-        let (endpoint, word) = unsafe {
+        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the version that is checked.
+        let (endpoint, version) = unsafe {
             let endpoint = (&raw const (*slot).shared.endpoint).read_volatile();
-            (endpoint, (&raw const (*slot).shared.meta).read_volatile())
+            (endpoint, (&raw const (*slot).shared.version).read_volatile())
         };
-        FlowState::is_flow(word).then_some((endpoint, FlowState::of(word)))
+        version.is_flow().then_some((endpoint, version.state()))
     }
 
     /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is nobody's or was changing.
@@ -54,10 +54,10 @@ impl View {
         // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, and the generation is checked after.
         let (copy, after) = unsafe {
             let copy = slot.as_ptr().read_volatile();
-            (copy, (&raw const (*slot.as_ptr()).shared.meta).read_volatile())
+            (copy, (&raw const (*slot.as_ptr()).shared.version).read_volatile())
         };
-        let same = meta::generation(copy.shared.meta) == meta::generation(after);
-        (same && FlowState::is_flow(copy.shared.meta)).then_some(copy)
+        let same = copy.shared.version.is_same_flow(after);
+        (same && copy.shared.version.is_flow()).then_some(copy)
     }
 }
 
@@ -105,18 +105,18 @@ impl Dataplane {
             .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", "map ENDPOINT_FLOWS"))
     }
 
-    /// Notes whose flows those of `block` are: the endpoint's with host end `ifindex`, which the sweep asks for.
-    pub(super) fn note_host_end(&self, block: u32, ifindex: u32) -> Result<()> {
+    /// Notes whose flows those of `block` are: the endpoint's with host-side veth `ifindex`, which the sweep asks for.
+    pub(super) fn note_host_veth(&self, block: u32, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());
         }
         let mut map = self.endpoint_flows_map()?;
         let flows = map.get(&block, 0).doing("read", "map ENDPOINT_FLOWS")?;
         // Written once, before there are flows: whoever registers an endpoint again must not overwrite how many it has.
-        if flows.host_end == ifindex {
+        if flows.host_veth == ifindex {
             return Ok(());
         }
-        map.set(block, &EndpointFlows { host_end: ifindex, ..flows }, 0).doing("write", "map ENDPOINT_FLOWS")
+        map.set(block, &EndpointFlows { host_veth: ifindex, ..flows }, 0).doing("write", "map ENDPOINT_FLOWS")
     }
 
     fn endpoint_flows_map(&self) -> Result<Array<MapData, EndpointFlows>> {
@@ -127,9 +127,10 @@ impl Dataplane {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn sweep(&self) -> Result<SweepRecord> {
-        let sweep: Array<_, SweepRecord> = Array::try_from(self.map("SWEEP")?).doing("open", "map SWEEP")?;
-        sweep.get(&0, 0).doing("read", "map SWEEP")
+    pub fn expiry(&self) -> Result<ExpiryRecord> {
+        let expiry: Array<_, ExpiryRecord> =
+            Array::try_from(self.map("EXPIRY_TIMER")?).doing("open", "map EXPIRY_TIMER")?;
+        expiry.get(&0, 0).doing("read", "map EXPIRY_TIMER")
     }
 
     /// Slots that were ever used.

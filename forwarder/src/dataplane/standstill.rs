@@ -91,8 +91,8 @@ impl Dataplane {
             Array::try_from(self.map("FLOW_SLOTS")?).doing("open", "map FLOW_SLOTS")?;
         let mut slot = slots.get(&number, 0).doing("read", "map FLOW_SLOTS")?;
         (match way {
-            Way::Out => (slot.out.addr, slot.out.port) = (tuple.saddr, tuple.sport),
-            Way::Back => (slot.back.addr, slot.back.port) = (tuple.daddr, tuple.dport),
+            Way::Out => (slot.outbound.addr, slot.outbound.port) = (tuple.saddr, tuple.sport),
+            Way::Back => (slot.inbound.addr, slot.inbound.port) = (tuple.daddr, tuple.dport),
         });
         slot.shared.route_checked = self.clock()?.now;
         slots.set(number, &slot, 0).doing("write", "map FLOW_SLOTS")

@@ -137,7 +137,7 @@ fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
 }
 
 fn counter(block: &CounterBlock, verdict: Verdict) -> Counter {
-    block.by_code.get(verdict.code() as usize).copied().unwrap_or_default()
+    block.by_code.get(verdict.code().raw() as usize).copied().unwrap_or_default()
 }
 
 /// One row per verdict of a hook.

@@ -30,7 +30,7 @@ const STORES: [(&str, &str, &[&str]); 4] = [
     ("direct", "fill_direct", &["DIRECT"]),
     ("pool", "fill_pool", &["FLOW_INDEX", "FLOW_SLOTS"]),
     ("lines", "fill_lines", &["LINES", "DIRECT"]),
-    ("hints", "fill_pool", &["FLOW_HINTS", "FLOW_INDEX", "FLOW_SLOTS"]),
+    ("cache", "fill_pool", &["FLOW_CACHE", "FLOW_INDEX", "FLOW_SLOTS"]),
 ];
 const FILLERS: [&str; 3] = ["fill_direct", "fill_pool", "fill_lines"];
 
@@ -45,7 +45,7 @@ const PATTERNS: [(&str, u32, u32); 4] = [
 /// What one store costs with one pattern.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StoreFigure {
-    /// `direct`, `pool`, `lines` or `hints`.
+    /// `direct`, `pool`, `lines` or `cache`.
     pub store: &'static str,
     /// How many flows of how many were looked up at random.
     pub pattern: &'static str,
@@ -86,20 +86,20 @@ struct Stores(Ebpf);
 
 impl Stores {
     fn new(flows: u32) -> Result<Self> {
-        // As many hints as the data path has for so many slots; twice as many lines as flows and directions.
-        let hints = ((flows + 1) * 2).next_power_of_two();
+        // As many cache entries as the data path has for so many slots; twice as many lines as flows and directions.
+        let buckets = ((flows + 1) * 2).next_power_of_two();
         let sets = flows * 2 * 2 / WAYS;
-        let (hint_mask, set_mask) = (hints - 1, sets - 1);
+        let (cache_mask, set_mask) = (buckets - 1, sets - 1);
         let secret = [(); 4].map(|()| fastrand::u64(..));
         let ebpf = EbpfLoader::new()
-            .override_global("HINT_MASK", &hint_mask, true)
+            .override_global("CACHE_MASK", &cache_mask, true)
             .override_global("SET_MASK", &set_mask, true)
             .override_global("SECRET", &secret[..], true)
             .map_max_entries("DIRECT", flows * 2)
             .map_max_entries("LINES", sets)
             .map_max_entries("FLOW_INDEX", flows * 2)
             .map_max_entries("FLOW_SLOTS", flows + 1)
-            .map_max_entries("FLOW_HINTS", hints)
+            .map_max_entries("FLOW_CACHE", buckets)
             .load(OBJECT)
             .doing("load", "the stores")?;
         let mut stores = Self(ebpf);

@@ -164,7 +164,7 @@ fn mappings_towards_several_destinations_are_given_up_too() {
                 assert!(talks(fixture, hog, Proto::Udp, port, server(fixture, remote)).is_some());
             }
         }
-        // What several flows use is free when the sweep has come by: the next packet gets through, or the one after it.
+        // What several flows use is free when the expiry timer has come by: the next packet gets through, or the one after it.
         let gets_through = || Ok(sends(fixture, other, Proto::Udp, OTHERS, server(fixture, 443), 0));
         let nat = wait_until(LIMIT, "a port is given up", gets_through).unwrap();
         assert!(flows_of(fixture, hog).iter().all(|flow| flow.nat.port() != nat.port()));

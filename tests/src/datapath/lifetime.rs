@@ -1,4 +1,4 @@
-//! How flows end: idle ones by the sweep, half-open ones pushed out by others, and established ones by neither.
+//! How flows end: idle ones by the expiry timer, half-open ones pushed out by others, and established ones by neither.
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -62,7 +62,7 @@ fn idle_flows_end_by_themselves_each_after_its_own_time() {
         let only_tcp_is_left = || Ok((states(fixture) == [(6, "established")]).then_some(()));
         wait_until(LIMIT, "three of four flows end", only_tcp_is_left).unwrap();
         assert_eq!(counts(fixture), (1, 1, 0));
-        assert!(fixture.dataplane.sweep().unwrap().ended >= 3);
+        assert!(fixture.dataplane.expiry().unwrap().ended >= 3);
         // What was freed serves again.
         open(fixture, Proto::Udp, 40_003, true);
         assert_eq!(states(fixture).len(), 2);

@@ -1,25 +1,25 @@
 //! The loaded programs over packets of our own (`BPF_PROG_TEST_RUN`): both halves agree, and no flow gets another's packets.
 
+mod address_only;
 mod clsact;
 mod conversations;
-mod errors;
+mod expiry;
 mod fairness;
 mod fixture;
+mod flow_cache;
 mod fragments;
 mod frame;
-mod guard;
 mod halves;
-mod hints;
+mod icmp_error;
 mod lifetime;
 mod mapping;
-mod portless;
 mod ports;
 mod random;
 mod records;
 mod recycling;
 mod speed;
-mod sweep;
 mod unfinished;
+mod validate;
 mod vlan;
 mod xdp;
 

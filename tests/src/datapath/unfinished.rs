@@ -1,4 +1,4 @@
-//! Slots whose end a map has refused: nothing is lost, and the sweep goes on with them.
+//! Slots whose end a map has refused: nothing is lost, and the expiry timer goes on with them.
 
 use std::{net::SocketAddrV4, time::Duration};
 

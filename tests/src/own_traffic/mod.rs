@@ -83,8 +83,8 @@ fn the_hosts_own_traffic_goes_on_where_anyone_may_write_to_a_mapped_port() {
 }
 
 /// The kernel empties the map when nothing holds it any more.
-fn forget_general_ways(fwd: &Fwd) {
-    let map = pin_directory(fwd, "maps").join("GENERAL");
+fn forget_slow_paths(fwd: &Fwd) {
+    let map = pin_directory(fwd, "maps").join("SLOW_PATH");
     let map = map.to_str().expect("a plain path");
     for key in ["0", "1", "2"] {
         inside(fwd.host(), &["bpftool", "map", "delete", "pinned", map, "key", key, "0", "0", "0"]);
@@ -92,14 +92,14 @@ fn forget_general_ways(fwd: &Fwd) {
 }
 
 #[test]
-fn the_hosts_own_traffic_goes_on_without_the_general_ways_and_nothing_else_does() {
+fn the_hosts_own_traffic_goes_on_without_the_slow_paths_and_nothing_else_does() {
     let fwd = Fwd::new();
     let _server = server(&fwd);
     // What would have to get another port is the one thing that they are needed for.
     let pod = busy(&fwd, &[], 5001);
-    forget_general_ways(&fwd);
+    forget_slow_paths(&fwd);
     let recording = Recording::start(&fwd, fwd.internet(0), "inet0");
-    assert_well(&fwd, "without the general ways");
+    assert_well(&fwd, "without the slow paths");
     // Neither by the data path, nor past it.
     let outside = fwd.uplink(0).outside[0];
     let ping = try_inside(&pod, &["ping", "-n", "-c", "1", "-W", "1", &outside.to_string()]);

@@ -2,6 +2,8 @@
 
 mod attaching;
 
+#[path = "../address_only.rs"]
+mod address_only;
 #[path = "../changes.rs"]
 mod changes;
 #[path = "../fast_path.rs"]
@@ -16,8 +18,6 @@ mod icmp;
 mod isolation;
 #[path = "../nat.rs"]
 mod nat;
-#[path = "../portless.rs"]
-mod portless;
 #[path = "../pressure.rs"]
 mod pressure;
 #[path = "../punts.rs"]

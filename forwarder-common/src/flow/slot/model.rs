@@ -1,4 +1,4 @@
-//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of hints, so
+//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of the flow cache, so
 //! that its places and its count are fought for.
 
 use std::vec::Vec;
@@ -9,8 +9,8 @@ use super::{
     publish, resume,
 };
 use crate::{
-    abi::{FlowState, meta},
-    flow::hint::{self, Bucket},
+    abi::{FlowState, FlowVersion},
+    flow::cache::{self, Bucket},
 };
 
 /// Slots; number 0 is never used.
@@ -32,7 +32,7 @@ const THIRD: Flow = Flow { out: 4, back: 5 };
 /// What stands in a slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Record {
-    word: u32,
+    version: FlowVersion,
     held: u32,
     out: usize,
     back: usize,
@@ -46,7 +46,7 @@ struct Maps {
     slots: [Record; SLOTS],
     index: [usize; TUPLES],
     free: Vec<usize>,
-    hints: u64,
+    bucket: u64,
     pending: u32,
     /// Which of the next operations fail that can: one a bit.
     failures: u32,
@@ -59,7 +59,7 @@ impl Maps {
     /// With so many free slots, from the first on.
     fn new(free: usize) -> Self {
         let slots = [(); SLOTS].map(|()| Record::default());
-        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), hints: 0, pending: 0, failures: 0 }
+        Self { slots, index: [0; TUPLES], free: (1..=free).collect(), bucket: 0, pending: 0, failures: 0 }
     }
 
     fn after(self, task: Task<Self>) -> Self {
@@ -73,17 +73,17 @@ impl Maps {
         fails
     }
 
-    /// Once the sweep has come by: each slot is in its place, and all maps tell of the same flows.
+    /// Once the expiry timer has come by: each slot is in its place, and all maps tell of the same flows.
     fn assert_sound(mut self) {
         self.failures = 0;
-        let maps = self.after(sweep);
+        let maps = self.after(expiry);
         let mut index = [0; TUPLES];
-        let (mut flows, mut tuples, mut hinted) = (0, 0, 0);
+        let (mut flows, mut tuples, mut cached) = (0, 0, 0);
         for (number, slot) in maps.slots.iter().enumerate().skip(1) {
             let queued = maps.free.iter().filter(|queued| **queued == number).count();
-            if FlowState::of(slot.word) != FlowState::HalfOpen {
+            if slot.version.state() != FlowState::HalfOpen {
                 assert!(queued <= 1, "slot {number} is free twice: {maps:?}");
-                assert!(queued == 1 || slot.word == 0, "slot {number} is lost: {maps:?}");
+                assert!(queued == 1 || slot.version.is_none(), "slot {number} is lost: {maps:?}");
                 continue;
             }
             flows += 1;
@@ -92,14 +92,14 @@ impl Maps {
                 assert_eq!(index[tuple], 0, "two flows have tuple {tuple}: {maps:?}");
                 index[tuple] = number;
                 tuples += 1;
-                hinted += u64::from(hint::candidates(maps.hints, hash(tuple)).contains(&(number as u32)));
+                cached += u64::from(cache::candidates(maps.bucket, hash(tuple)).contains(&(number as u32)));
             }
         }
         assert_eq!((maps.index, maps.pending), (index, flows), "index and count: {maps:?}");
         let alone = |slot: &u32| *slot != 0;
-        let places = (0..TUPLES).flat_map(|tuple| hint::candidates(maps.hints, hash(tuple))).filter(alone).count();
-        assert_eq!(places as u64, hinted, "a hint is left of nobody: {maps:?}");
-        assert_eq!(maps.hints >> 60, tuples - hinted, "who has no place is counted: {maps:?}");
+        let places = (0..TUPLES).flat_map(|tuple| cache::candidates(maps.bucket, hash(tuple))).filter(alone).count();
+        assert_eq!(places as u64, cached, "an entry is left of nobody: {maps:?}");
+        assert_eq!(maps.bucket >> 60, tuples - cached, "who has no place is counted: {maps:?}");
     }
 }
 
@@ -109,25 +109,25 @@ fn hash(tuple: usize) -> u32 {
 }
 
 fn entry(tuple: usize, slot: usize) -> u64 {
-    hint::entry(hash(tuple), slot as u32)
+    cache::entry(hash(tuple), slot as u32)
 }
 
 impl Bucket for Here<'_> {
     fn load(&self) -> u64 {
-        self.step(|maps| maps.hints)
+        self.step(|maps| maps.bucket)
     }
 
     fn replace(&self, old: u64, new: u64) -> bool {
         self.step(|maps| {
-            let same = maps.hints == old;
-            maps.hints = if same { new } else { maps.hints };
+            let same = maps.bucket == old;
+            maps.bucket = if same { new } else { maps.bucket };
             same.into()
         }) != 0
     }
 
     fn add(&self, amount: u64) {
         self.step(|maps| {
-            maps.hints = maps.hints.wrapping_add(amount);
+            maps.bucket = maps.bucket.wrapping_add(amount);
             0
         });
     }
@@ -144,22 +144,22 @@ impl At<'_, '_> {
         self.cpu.step(|maps| field(&maps.slots[self.index]) as u64) as usize
     }
 
-    fn word(&self) -> u32 {
-        self.read(|slot| slot.word as usize) as u32
+    fn version(&self) -> FlowVersion {
+        FlowVersion::from_raw(self.read(|slot| slot.version.raw() as usize) as u32)
     }
 
     /// Nobody else looks at what the owner writes: one step.
-    fn tuple(&self, way: Direction) -> usize {
-        self.read(|slot| if way == Direction::Out { slot.out } else { slot.back })
+    fn tuple(&self, direction: Direction) -> usize {
+        self.read(|slot| if direction == Direction::Outbound { slot.out } else { slot.back })
     }
 }
 
 impl Slot for At<'_, '_> {
-    fn replace(&self, old: u32, new: u32) -> bool {
+    fn replace(&self, old: FlowVersion, new: FlowVersion) -> bool {
         self.cpu.step(|maps| {
-            let word = &mut maps.slots[self.index].word;
-            let same = *word == old;
-            *word = if same { new } else { *word };
+            let version = &mut maps.slots[self.index].version;
+            let same = *version == old;
+            *version = if same { new } else { *version };
             same.into()
         }) != 0
     }
@@ -175,21 +175,21 @@ impl Slot for At<'_, '_> {
         });
     }
 
-    fn insert(&self, way: Direction) -> bool {
-        let tuple = self.tuple(way);
+    fn insert(&self, direction: Direction) -> bool {
+        let tuple = self.tuple(direction);
         let inserted = self.cpu.step(|maps| {
             let vacant = maps.index[tuple] == 0;
             maps.index[tuple] = if vacant { self.index } else { maps.index[tuple] };
             vacant.into()
         }) != 0;
         if inserted {
-            hint::add(self.cpu, entry(tuple, self.index));
+            cache::add(self.cpu, entry(tuple, self.index));
         }
         inserted
     }
 
-    fn remove(&self, way: Direction, what: u32) -> u32 {
-        let tuple = self.tuple(way);
+    fn remove(&self, direction: Direction, what: u32) -> u32 {
+        let tuple = self.tuple(direction);
         let removed = what & held::TUPLE == 0
             || self.cpu.step(|maps| {
                 if maps.fails() {
@@ -204,8 +204,8 @@ impl Slot for At<'_, '_> {
         }
         // A bucket that others change again and again: then it is tried later.
         let refused = self.cpu.step(|maps| maps.fails().into()) != 0;
-        let forgotten = what & held::HINT == 0 || !refused && hint::remove(self.cpu, entry(tuple, self.index));
-        if forgotten { 0 } else { held::HINT }
+        let forgotten = what & held::CACHED == 0 || !refused && cache::remove(self.cpu, entry(tuple, self.index));
+        if forgotten { 0 } else { held::CACHED }
     }
 
     fn release(&self, held: u32) -> u32 {
@@ -238,22 +238,22 @@ fn open(cpu: &Here<'_>, flow: Flow) {
         return;
     }
     let slot = At { cpu, index };
-    let before = slot.word();
-    assert_eq!(FlowState::of(before), FlowState::Free, "slot {index} was given out");
-    let word = meta::pack(meta::generation(before), FlowState::Making);
-    // Readers may see the word before the rest, or the rest before the word.
-    slot.replace(before, word);
+    let before = slot.version();
+    assert_eq!(before.state(), FlowState::Free, "slot {index} was given out");
+    let version = FlowVersion::new(before.generation(), FlowState::Making);
+    // Readers may see the version before the rest, or the rest before the version.
+    slot.replace(before, version);
     cpu.step(|maps| {
         let Flow { out, back } = flow;
-        maps.slots[index] = Record { word, held: 0, out, back, translation: out };
+        maps.slots[index] = Record { version, held: 0, out, back, translation: out };
         0
     });
-    if !slot.insert(Direction::Back) {
-        abandon(&slot, word);
+    if !slot.insert(Direction::Inbound) {
+        abandon(&slot, version);
         return;
     }
-    slot.hold(held::BACK | held::PORT);
-    publish(&slot, word);
+    slot.hold(held::INBOUND | held::PORT);
+    publish(&slot, version);
 }
 
 fn indexed(cpu: &Here<'_>, tuple: usize) -> usize {
@@ -265,31 +265,31 @@ fn end_of(cpu: &Here<'_>, tuple: usize) {
     let index = indexed(cpu, tuple);
     if index != 0 {
         let slot = At { cpu, index };
-        end(&slot, slot.word());
+        end(&slot, slot.version());
     }
 }
 
-/// As `store::look_up`: finds the flow of an outbound tuple, and sees to its hint.
+/// As `store::look_up`: finds the flow of an outbound tuple, and sees to its cache entry.
 fn look_up(cpu: &Here<'_>, tuple: usize) {
     let index = indexed(cpu, tuple);
     let slot = At { cpu, index };
-    let word = slot.word();
-    let opening = FlowState::of(word) == FlowState::Opening;
-    if index == 0 || !FlowState::is_flow(word) || slot.tuple(Direction::Out) != tuple || opening {
+    let version = slot.version();
+    let opening = version.state() == FlowState::Opening;
+    if index == 0 || !version.is_flow() || slot.tuple(Direction::Outbound) != tuple || opening {
         return;
     }
-    hint::promote(cpu, entry(tuple, index), || meta::generation(slot.word()) == meta::generation(word));
+    cache::promote(cpu, entry(tuple, index), || slot.version().is_same_flow(version));
 }
 
-/// As `store::hinted` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
+/// As `store::find_cached` and `store::copy`: a packet with an outbound tuple is translated by its own flow, or not at all.
 fn translate(cpu: &Here<'_>, tuple: usize) {
-    let candidates = hint::candidates(cpu.load(), hash(tuple));
+    let candidates = cache::candidates(cpu.load(), hash(tuple));
     for index in candidates.into_iter().filter(|slot| *slot != 0) {
         let slot = At { cpu, index: index as usize };
-        let word = slot.word();
-        if FlowState::is_flow(word) && slot.tuple(Direction::Out) == tuple {
+        let version = slot.version();
+        if version.is_flow() && slot.tuple(Direction::Outbound) == tuple {
             let translation = slot.read(|slot| slot.translation);
-            let same = meta::generation(slot.word()) == meta::generation(word);
+            let same = slot.version().is_same_flow(version);
             assert!(!same || translation == tuple, "{tuple} is translated as {translation}");
         }
     }
@@ -297,18 +297,18 @@ fn translate(cpu: &Here<'_>, tuple: usize) {
 
 /// Whoever is in the index, and stays there, is known.
 fn know(cpu: &Here<'_>, tuples: [usize; 2]) {
-    let hints = cpu.load();
+    let bucket = cpu.load();
     for tuple in tuples {
-        let known = hint::candidates(hints, hash(tuple)) != [0, 0] || hint::overflows(hints);
-        assert!(known, "tuple {tuple} is not known: {hints:x}");
+        let known = cache::candidates(bucket, hash(tuple)) != [0, 0] || cache::overflows(bucket);
+        assert!(known, "tuple {tuple} is not known: {bucket:x}");
     }
 }
 
 /// As the timer does.
-fn sweep(cpu: &Here<'_>) {
+fn expiry(cpu: &Here<'_>) {
     for index in 1..SLOTS {
         let slot = At { cpu, index };
-        resume(&slot, slot.word());
+        resume(&slot, slot.version());
     }
 }
 
@@ -397,10 +397,10 @@ fn nobody_is_translated_by_another_flow() {
 }
 
 #[test]
-fn what_a_map_refuses_is_done_by_the_sweep() {
+fn what_a_map_refuses_is_done_by_the_expiry_timer() {
     for failures in 0..1 << 6 {
         let some_fail = |maps: Maps| Maps { failures, ..maps };
-        check(&some_fail(one_flow(2)), &[END_ONE, sweep]);
+        check(&some_fail(one_flow(2)), &[END_ONE, expiry]);
         check(&some_fail(one_flow(2)), &[END_ONE, OPEN_ONE]);
         check(&some_fail(one_flow(3)), &[OPEN_ONE, |cpu| open(cpu, OTHER)]);
     }

@@ -14,7 +14,7 @@ use crate::{
 /// Everything about the flow table, if one is loaded.
 pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<Option<NatView>> {
     let Some(table) = loaded_table(plane)? else { return Ok(None) };
-    let (classes, sweep) = (plane.port_retries()?, plane.sweep()?);
+    let (classes, expiry) = (plane.port_retries()?, plane.expiry()?);
     let ports = |it: &PortUse| PortsView {
         address: it.address,
         proto: protocol(it.proto),
@@ -28,8 +28,8 @@ pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<O
         ports: occupancy.ports.iter().map(ports).collect(),
         port_retries: (0..EXHAUSTED).zip(classes).map(|(class, searches)| retries(class, searches)).collect(),
         ports_exhausted: classes[RETRY_CLASSES - 1],
-        idle_ended: sweep.ended,
-        sweep_longest_us: sweep.longest_ns.div_ceil(1000),
+        idle_ended: expiry.ended,
+        sweep_longest_us: expiry.longest_ns.div_ceil(1000),
     }))
 }
 

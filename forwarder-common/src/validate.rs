@@ -1,0 +1,148 @@
+//! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each other.
+
+use crate::{
+    packet::PacketBytes,
+    verdict::DropReason,
+    wire::{
+        ethernet, ipv4,
+        l4::{self, Proto},
+    },
+};
+
+/// Ethernet, IPv4, and the lengths of their addresses (RFC 826).
+const ARP_OF_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
+
+/// Checks an ARP frame of the endpoint with address `mac` and `addr`: it may speak for nobody else. A probe has no sender
+/// address (RFC 5227 §1.1).
+///
+/// # Errors
+/// [`DropReason::Truncated`], [`DropReason::Malformed`] if it is not about IPv4 on Ethernet, [`DropReason::ArpSpoof`].
+#[inline(always)]
+pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(), DropReason> {
+    let arp = ethernet::LEN;
+    if frame.load::<6>(arp)? != ARP_OF_IPV4 {
+        return Err(DropReason::Malformed);
+    }
+    let sender_mac = frame.load::<6>(arp.wrapping_add(8))?;
+    let sender = frame.load::<4>(arp.wrapping_add(14))?;
+    let _target: [u8; 4] = frame.load::<4>(arp.wrapping_add(24))?;
+    let honest = frame.load::<6>(ethernet::field::SRC)? == mac && sender_mac == mac;
+    if honest && (sender == addr || sender == [0; 4]) { Ok(()) } else { Err(DropReason::ArpSpoof) }
+}
+
+/// Length of an ARP frame about IPv4 on Ethernet, bytes.
+pub const ARP_FRAME: usize = ethernet::LEN + 28;
+
+/// The answer to an ARP request for `addr`, which has the hardware address `mac`; `None` if the frame is no such request.
+#[inline(always)]
+#[must_use]
+pub fn arp_answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Option<[u8; ARP_FRAME]> {
+    const REQUEST: [u8; 2] = [0, 1];
+    let arp = ethernet::LEN;
+    let is_request = frame.load::<6>(arp).ok()? == ARP_OF_IPV4 && frame.load::<2>(arp.wrapping_add(6)).ok()? == REQUEST;
+    if !is_request || frame.load::<4>(arp.wrapping_add(24)).ok()? != addr {
+        return None;
+    }
+    let [d0, d1, d2, d3, d4, d5] = frame.load::<6>(arp.wrapping_add(8)).ok()?;
+    let [s0, s1, s2, s3] = frame.load::<4>(arp.wrapping_add(14)).ok()?;
+    let ([m0, m1, m2, m3, m4, m5], [a0, a1, a2, a3]) = (mac, addr);
+    Some([
+        d0, d1, d2, d3, d4, d5, m0, m1, m2, m3, m4, m5, 8, 6, // to who asked, from whom he asked for
+        0, 1, 8, 0, 6, 4, 0, 2, // a reply
+        m0, m1, m2, m3, m4, m5, a0, a1, a2, a3, // has the address
+        d0, d1, d2, d3, d4, d5, s0, s1, s2, s3,
+    ])
+}
+
+/// Whether no packet on the wire may go to `addr` (RFC 1812 §5.3.7): this network, and the loopback. 240.0.0.0/4, which is reserved
+/// (RFC 1112 §4), is none of them: the kernel routes it as any other (`ip_route_input_slow` in net/ipv4/route.c).
+#[inline(always)]
+#[must_use]
+pub const fn is_martian_destination(addr: [u8; 4]) -> bool {
+    matches!(addr[0], 0 | 127)
+}
+
+/// Whether no packet on the wire may come from `addr`: the same, multicast, and the limited broadcast.
+#[inline(always)]
+#[must_use]
+pub const fn is_martian_source(addr: [u8; 4]) -> bool {
+    is_martian_destination(addr) || ipv4::is_multicast_or_broadcast(addr)
+}
+
+/// Checks the lengths within the transport header of a packet that opens a flow. BIG TCP has no total length.
+///
+/// # Errors
+/// [`DropReason::Malformed`] for a UDP length below 8 or beyond the packet, or a TCP header beyond it; [`DropReason::Truncated`].
+#[inline(always)]
+pub fn lengths<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<(), DropReason> {
+    let l4 = l4::parse(packet, ip)?;
+    if ip.total_len == 0 {
+        return Ok(());
+    }
+    let payload = usize::from(ip.total_len).wrapping_sub(ip.len);
+    let length = match l4.proto {
+        Proto::Udp => {
+            usize::from(u16::from_be_bytes(packet.load::<2>(ip.payload_off().wrapping_add(l4::field::UDP_LEN))?))
+        }
+        Proto::Tcp | Proto::Icmp => l4.len,
+    };
+    if length < 8 || length > payload { Err(DropReason::Malformed) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+    const ADDR: [u8; 4] = [10, 77, 0, 2];
+
+    fn frame(from: [u8; 6], sender_mac: [u8; 6], sender: [u8; 4]) -> Vec<u8> {
+        [&[0xff; 6][..], &from, &[8, 6], &ARP_OF_IPV4, &[0, 1], &sender_mac, &sender, &[0; 6], &[10, 77, 0, 1]].concat()
+    }
+
+    #[test]
+    fn arp_speaks_for_its_endpoint_alone() {
+        let judge = |frame: &[u8]| arp(&frame, MAC, ADDR);
+        let other = [2, 0, 0, 0, 0, 8];
+        assert_eq!(judge(&frame(MAC, MAC, ADDR)), Ok(()));
+        assert_eq!(judge(&frame(MAC, MAC, [0; 4])), Ok(()), "a probe");
+        for lie in [frame(MAC, MAC, [10, 77, 0, 1]), frame(MAC, other, ADDR), frame(other, MAC, ADDR)] {
+            assert_eq!(judge(&lie), Err(DropReason::ArpSpoof));
+        }
+        let mut foreign = frame(MAC, MAC, ADDR);
+        foreign[19] = 16;
+        assert_eq!(judge(&foreign), Err(DropReason::Malformed));
+        assert_eq!(judge(&frame(MAC, MAC, ADDR)[..41]), Err(DropReason::Truncated));
+    }
+
+    #[test]
+    fn request_for_an_address_is_answered_by_its_owner() {
+        let (gateway, other) = ([2, 0x67, 10, 77, 0, 1], [10, 77, 0, 9]);
+        let request = frame(MAC, MAC, ADDR);
+        let answer = arp_answer(&request.as_slice(), gateway, [10, 77, 0, 1]).expect("it is answered");
+        let expected =
+            [&MAC[..], &gateway, &[8, 6], &ARP_OF_IPV4, &[0, 2], &gateway, &[10, 77, 0, 1], &MAC, &ADDR].concat();
+        assert_eq!(answer.as_slice(), expected);
+        assert_eq!(arp_answer(&request.as_slice(), gateway, other), None);
+        assert_eq!(arp_answer(&answer.as_slice(), gateway, ADDR), None, "a reply is no request");
+        for length in 0..request.len() {
+            assert_eq!(arp_answer(&&request[..length], gateway, [10, 77, 0, 1]), None);
+        }
+    }
+
+    #[test]
+    fn martians_are_told_by_their_addresses() {
+        for addr in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1]] {
+            assert!(is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
+        }
+        for addr in [[224, 0, 0, 1], [255, 255, 255, 255]] {
+            assert!(!is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
+        }
+        for addr in [[1, 1, 1, 1], [126, 0, 0, 1], [128, 0, 0, 1], [223, 0, 0, 1], [240, 0, 0, 1], [255, 255, 255, 254]]
+        {
+            assert!(!is_martian_destination(addr) && !is_martian_source(addr), "{addr:?}");
+        }
+    }
+}

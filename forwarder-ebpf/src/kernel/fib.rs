@@ -1,0 +1,199 @@
+//! Asks the kernel's routing tables (`bpf_fib_lookup`).
+
+use core::{mem::MaybeUninit, ptr};
+
+use aya_ebpf::{
+    bindings::{
+        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_UNSUPP_LWT, BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+    },
+    btf_maps::lpm_trie::Key,
+    helpers::bpf_fib_lookup as fib_lookup,
+};
+use forwarder_common::{
+    abi::{Tuple, mapped_words},
+    packet::{L3_OFF, PacketBytes as _},
+    wire::ipv4,
+};
+
+use crate::kernel::{
+    maps::{QUESTION, ROUTE_MTUS},
+    packet::skb::Skb,
+};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const EINVAL: i64 = -22;
+
+/// The way to a destination.
+pub(crate) struct Route {
+    pub(crate) result: i64,
+    pub(crate) out_if: u32,
+    /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
+    pub(crate) next_hop: [u32; 4],
+    pub(crate) source: [u8; 4],
+    pub(crate) mtu: u32,
+    /// What the helper was given and wrote; it has the hardware addresses too.
+    pub(crate) question: &'static bpf_fib_lookup,
+}
+
+impl Route {
+    /// Whether the kernel would not forward the packet at all.
+    #[inline(always)]
+    pub(crate) fn is_missing(&self) -> bool {
+        !matches!(
+            self.result as u32,
+            BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT
+        )
+    }
+}
+
+/// Looks the route up as if the packet came in by `input`, and the next hop's hardware address. `None` never happens, as far as
+/// the verifier lets one say so.
+#[inline(always)]
+pub(crate) fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
+    const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
+    const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+    let question = QUESTION.get_ptr_mut(0)?;
+    let tos = tos(Skb::from_ptr(skb), tuple);
+    // SAFETY: this CPU's element, which nobody else uses while the program runs, and which lives as long as it; the helper gets
+    // its exact size.
+    unsafe {
+        ask(&mut *question, tuple, input, tos);
+        let mut sources = BPF_FIB_LOOKUP_SRC;
+        let mut result = fib_lookup(skb.cast(), question, SIZE, sources);
+        if result == EINVAL {
+            // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
+            sources = 0;
+            result = fib_lookup(skb.cast(), question, SIZE, sources);
+        }
+        if result == NO_NEIGH {
+            // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
+            // before 6.3 cannot leave out the neighbour.
+            ask(&mut *question, tuple, input, tos);
+            if fib_lookup(skb.cast(), question, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
+                fib_lookup(skb.cast(), question, SIZE, sources);
+                (*question).__bindgen_anon_1.mtu_result = u16::MAX;
+            }
+        }
+        if sources == 0 {
+            (*question).__bindgen_anon_3.ipv4_src = 0;
+        }
+        Some(Route {
+            result,
+            out_if: (*question).ifindex,
+            next_hop: next_hop(&*question),
+            source: (*question).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
+            mtu: mtu_of(tuple.daddr).min((*question).__bindgen_anon_1.mtu_result.into()),
+            question: &*question,
+        })
+    }
+}
+
+/// The MTU that the route to `addr` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
+/// the helper tells it only where it is locked. `u32::MAX` if it asks for none.
+#[inline(always)]
+fn mtu_of(addr: [u8; 4]) -> u32 {
+    match ROUTE_MTUS.get(&Key::new(32, addr)) {
+        Some(mtu) if *mtu != 0 => *mtu,
+        _ => u32::MAX,
+    }
+}
+
+/// The next hop of an answer: the helper changes the family where it is of the other one.
+#[inline(always)]
+fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
+    // SAFETY: the question was set in full, and the helper writes what belongs to the family.
+    unsafe {
+        if answer.family == AF_INET6 {
+            answer.__bindgen_anon_4.ipv6_dst
+        } else {
+            mapped_words(answer.__bindgen_anon_4.ipv4_dst)
+        }
+    }
+}
+
+/// The type of service of a packet that leaves a namespace, by which rules may route it. What the kernel has forwarded, or comes from
+/// outside, opens a flow without: its route is looked up with the next packet that is a second younger.
+#[inline(always)]
+fn tos(skb: Skb, tuple: &Tuple) -> u8 {
+    if skb.ifindex() != tuple.ifindex {
+        return 0;
+    }
+    skb.linear().load::<1>(L3_OFF.wrapping_add(ipv4::field::TOS)).map_or(0, |[tos]| tos)
+}
+
+/// Fills in the question.
+#[inline(always)]
+fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
+    clear(question);
+    question.family = AF_INET;
+    question.l4_protocol = tuple.proto;
+    question.sport = u16::from_ne_bytes(tuple.sport);
+    question.dport = u16::from_ne_bytes(tuple.dport);
+    // A length that always fits, so that the helper tells the MTU of the route.
+    question.__bindgen_anon_1.tot_len = 1;
+    question.ifindex = input;
+    question.__bindgen_anon_2.tos = tos;
+    question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
+    question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
+}
+
+/// Sets it to zero by whole words: by itself the compiler calls a function that goes byte by byte.
+#[inline(always)]
+fn clear(question: &mut bpf_fib_lookup) {
+    const WORDS: usize = size_of::<bpf_fib_lookup>() / 8;
+    const _: () = assert!(size_of::<bpf_fib_lookup>() == 8 * WORDS);
+    let words = ptr::from_mut(question).cast::<u64>();
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: within the record, which is an element of a map and so aligned to eight bytes; all zero is a valid one.
+        unsafe { words.add(word).write_volatile(0) };
+        word = word.wrapping_add(1);
+    }
+}
+
+/// Two hardware addresses as three words: who reads them on another CPU meanwhile sees no half-written word.
+#[inline(always)]
+pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] {
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
+}
+
+/// The hardware addresses of an answer, destination first, as they stand in a frame. Zero if the next hop is not known, or
+/// the interface has none: tun, WireGuard.
+#[inline(always)]
+pub(crate) fn macs(answer: &bpf_fib_lookup) -> [u8; 12] {
+    // SAFETY: the helper writes both, or they are zero.
+    let (source, destination) =
+        unsafe { (answer.__bindgen_anon_6.__bindgen_anon_2.smac, answer.__bindgen_anon_6.__bindgen_anon_2.dmac) };
+    if source == [0; 6] {
+        return [0; 12];
+    }
+    let ([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5]) = (source, destination);
+    [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
+}
+
+/// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
+///
+/// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
+/// §6) must be forwarded, or nothing is known: without a default route no address passes for the host's.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_is_local(skb: *mut __sk_buff, addr: u32, input: u32) -> u32 {
+    const NOBODY: [u8; 4] = [192, 0, 0, 8];
+    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size, and what it wrote is set anew.
+    unsafe {
+        let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
+        params.family = AF_INET;
+        params.ifindex = input;
+        params.__bindgen_anon_4.ipv4_dst = addr;
+        let own = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
+        if own != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED) {
+            return 0;
+        }
+        params.ifindex = input;
+        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(NOBODY);
+        let nobody = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
+        u32::from(nobody != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED))
+    }
+}

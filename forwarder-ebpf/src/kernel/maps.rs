@@ -1,0 +1,199 @@
+//! Every map, under the name by which the control plane pins it. Sizes of the flow table are set when it loads.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue},
+    macros::btf_map,
+};
+use forwarder_common::{
+    abi::{
+        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
+        Internal, Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
+    },
+    fragment::Bucket,
+};
+
+const LAZY: usize = BPF_F_NO_PREALLOC as usize;
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+use crate::kernel::scratch::{EXHAUSTED_PLACES, IcmpError, Opening, Search};
+
+/// Number of buckets of the flow cache less one; the number is a power of two.
+#[unsafe(no_mangle)]
+pub(crate) static CACHE_MASK: Global<u32> = Global::new(0);
+
+/// What the hash is keyed with; see [`secret`].
+#[unsafe(no_mangle)]
+pub(crate) static SECRET: [Global<u64>; 4] = [const { Global::new(0) }; 4];
+
+/// First port of the NAT range (low half) and last: host byte order, as in the settings.
+#[unsafe(no_mangle)]
+pub(crate) static NAT_PORTS: Global<u32> = Global::new(0);
+
+/// Settings.
+#[btf_map]
+pub(crate) static CONFIG: Array<Config, 1> = Array::new();
+
+/// Host-side veth → endpoint.
+#[btf_map]
+pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
+
+/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
+#[btf_map]
+pub(crate) static HOST_VETHS: Array<u32, { forwarder_common::abi::HOST_VETH_PLACES }> = Array::new();
+
+/// Address of an endpoint → its host-side veth.
+#[btf_map]
+pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();
+
+/// Bridge → network.
+#[btf_map]
+pub(crate) static NETWORKS: HashMap<u32, Network, 1024, LAZY> = HashMap::new();
+
+/// IPv4 prefix → bridge of the network.
+#[btf_map]
+pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
+
+/// IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
+#[btf_map]
+pub(crate) static ROUTE_MTUS: LpmTrie<[u8; 4], u32, 4096> = LpmTrie::new();
+
+/// Interface → uplink.
+#[btf_map]
+pub(crate) static UPLINKS: HashMap<u32, Uplink, 256, LAZY> = HashMap::new();
+
+/// Counters of a hook of an interface. Block 0 takes what belongs to no known interface. Shared: a block for each CPU would take
+/// 4 MiB a CPU.
+#[btf_map]
+pub(crate) static COUNTERS: Array<CounterBlock, { COUNTER_BLOCKS as usize }> = Array::new();
+
+/// Those of them that nearly every packet changes.
+#[btf_map]
+pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, { COUNTER_BLOCKS as usize }> = PerCpuArray::new();
+
+/// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes: see
+/// [`crate::devices`].
+#[btf_map]
+pub(crate) static DEVICES: DevMapHash<8192> = DevMapHash::new();
+
+/// Tuple of either direction → slot. Inserting a reply's tuple with `BPF_NOEXIST` is the claim of a port.
+#[btf_map]
+pub(crate) static FLOW_INDEX: HashMap<Tuple, u32, 1024> = HashMap::new();
+
+/// The flows.
+#[btf_map]
+pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
+
+/// Hash of a tuple → slots that it may be in: [`forwarder_common::flow::cache`].
+#[btf_map]
+pub(crate) static FLOW_CACHE: Array<u64, 1024> = Array::new();
+
+/// Slots that were freed, the longest free first.
+#[btf_map]
+pub(crate) static FLOW_FREE: Queue<u32, 1024> = Queue::new();
+
+/// Who uses how much of the table.
+#[btf_map]
+pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
+
+/// How many searches for a port needed how many retries; see [`forwarder_common::ports::retry_class`].
+#[btf_map]
+pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
+
+/// Searches for a port that were in vain a moment ago.
+#[btf_map]
+pub(crate) static PORTS_EXHAUSTED: Array<u64, EXHAUSTED_PLACES> = Array::new();
+
+/// Socket inside → its external port (host byte order), of networks that map endpoint-independently.
+#[btf_map]
+pub(crate) static MAPPINGS: HashMap<Internal, u32, 1024, LAZY> = HashMap::new();
+
+/// External socket → whose it is.
+#[btf_map]
+pub(crate) static EXTERNAL: HashMap<External, Mapping, 1024, LAZY> = HashMap::new();
+
+/// Who may use a port: the NAT range for TCP, UDP and ICMP one after the other.
+#[btf_map]
+pub(crate) static PORT_USE: Array<PortUse, 1024> = Array::new();
+
+/// How many flows an endpoint has, by its block of `COUNTERS`.
+#[btf_map]
+pub(crate) static ENDPOINT_FLOWS: Array<EndpointFlows, { COUNTER_BLOCKS as usize }> = Array::new();
+
+/// State of the expiry timer, in a map of its own: a map with a timer cannot be mapped into memory. Userspace reads it as
+/// [`ExpiryRecord`].
+#[repr(C)]
+pub(crate) struct ExpiryTimer {
+    /// The timer.
+    pub(crate) timer: bpf_timer,
+    /// Next slot to look at.
+    pub(crate) cursor: u32,
+    /// Slices that took too long.
+    pub(crate) late: u32,
+    /// Slices so far.
+    pub(crate) slices: u64,
+    /// The longest slice, nanoseconds.
+    pub(crate) longest_ns: u64,
+    /// Flows that were ended.
+    pub(crate) ended: u64,
+    /// Not 0 if an interface has gone: this round ends its flows.
+    pub(crate) gone: u32,
+    /// The next endpoint to be asked whether its interface is there: a block of counters.
+    pub(crate) next_block: u32,
+}
+
+const _: () = assert!(size_of::<ExpiryTimer>() == size_of::<ExpiryRecord>());
+
+/// The expiry timer, which ends idle flows.
+#[btf_map]
+pub(crate) static EXPIRY_TIMER: Array<ExpiryTimer, 1> = Array::new();
+
+/// The search for a port that a CPU is at: see [`OPENING`].
+#[btf_map]
+pub(crate) static SEARCH: PerCpuArray<Search, 1> = PerCpuArray::new();
+
+/// The flow that is being made: too large for the stack beside everything else. Programs of one CPU do not interleave.
+#[btf_map]
+pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
+
+/// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
+#[btf_map]
+pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
+
+/// A question to the routing table and its answer: see [`OPENING`].
+#[btf_map]
+pub(crate) static QUESTION: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
+
+/// A reply's tuple while a port is looked for: see [`OPENING`].
+#[btf_map]
+pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// The outbound tuple of a flow that begins from outside: see [`OPENING`].
+#[btf_map]
+pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// An ICMP error and what it is about: see [`OPENING`].
+#[btf_map]
+pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
+
+/// Interfaces that the XDP programs may send by, each under its own number: host-side veths and uplinks that take frames.
+#[btf_map]
+pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
+
+/// The programs of the slow paths, by [`forwarder_common::abi::Hook`].
+#[btf_map]
+pub(crate) static SLOW_PATH: ProgramArray<3> = ProgramArray::new();
+
+/// The secret of the hash: each word for itself, so that none of them goes by the stack.
+#[inline(always)]
+pub(crate) fn secret() -> Secret {
+    let [a, b, c, d] = &SECRET;
+    [a.load(), b.load(), c.load(), d.load()]
+}
+
+/// The settings.
+#[inline(always)]
+pub(crate) fn config() -> Option<&'static Config> {
+    CONFIG.get(0)
+}

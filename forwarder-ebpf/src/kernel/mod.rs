@@ -1,0 +1,12 @@
+//! The kernel as the programs see it: packets, maps, helpers. Decides nothing.
+
+pub(crate) mod atomic;
+pub(crate) mod clock;
+pub(crate) mod counters;
+pub(crate) mod devices;
+pub(crate) mod fib;
+pub(crate) mod maps;
+mod object;
+pub(crate) mod packet;
+pub(crate) mod scratch;
+pub(crate) mod sock;

@@ -1,0 +1,238 @@
+//! Applies what was decided: rewrites in place, and the last line of every entry point.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
+    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
+};
+use forwarder_common::{
+    abi::is_v4,
+    address_only::UDP_LITE,
+    header_words::Change,
+    icmp_error::{EmbeddedRewrite, OuterRewrite},
+    offload::ChecksumState,
+    rewrite::{AddressRewrite, Rewrite, Side, Ttl},
+    verdict::{Code, DropReason},
+    wire::{ethernet, ipv4, l4},
+};
+
+use crate::kernel::packet::{bytes::Bytes, checksum, skb::Skb};
+
+const TCX_NEXT: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// What the program does with the packet.
+///
+/// A struct in which every field is always set: LLVM spills the undefined fields of an enum's other variants, and the verifier
+/// rejects the read of a register that was never written.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Action {
+    kind: Kind,
+    ifindex: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+#[repr(u32)]
+enum Kind {
+    Next,
+    Drop,
+    Peer,
+    Device,
+    TcAction,
+}
+
+impl Action {
+    /// On to the next program, and to the kernel.
+    pub(crate) const NEXT: Self = Self { kind: Kind::Next, ifindex: 0 };
+    /// Drops it.
+    pub(crate) const DROP: Self = Self { kind: Kind::Drop, ifindex: 0 };
+
+    /// Out by an interface to a next hop (see [`FlowShared::next_hop`]). The kernel is told at once, so that the address does not stand
+    /// in every action; a later action takes its place.
+    ///
+    /// [`FlowShared::next_hop`]: forwarder_common::abi::FlowShared::next_hop
+    #[inline(always)]
+    pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> Self {
+        let [.., last] = next_hop;
+        let v4 = is_v4(next_hop);
+        let mut params = bpf_redir_neigh {
+            nh_family: if v4 { AF_INET } else { AF_INET6 },
+            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: if v4 { [last, 0, 0, 0] } else { next_hop } },
+        };
+        let size = size_of::<bpf_redir_neigh>() as i32;
+        // SAFETY: `params` is as long as said and initialised in full.
+        Self::from_tc_action(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
+    }
+
+    /// As the verdict with this code says, of a packet that is not sent.
+    #[inline(always)]
+    pub(crate) const fn unsent(code: Code) -> Self {
+        if code.is_drop() { Self::DROP } else { Self::NEXT }
+    }
+
+    /// Into the namespace behind a host-side veth.
+    #[inline(always)]
+    pub(crate) const fn peer(ifindex: u32) -> Self {
+        Self { kind: Kind::Peer, ifindex }
+    }
+
+    /// Out by an interface as it is, link-layer header included.
+    #[inline(always)]
+    pub(crate) const fn device(ifindex: u32) -> Self {
+        Self { kind: Kind::Device, ifindex }
+    }
+
+    /// What a helper or another function has decided: `code` is an action of TC.
+    #[inline(always)]
+    pub(crate) const fn from_tc_action(code: i32) -> Self {
+        Self { kind: Kind::TcAction, ifindex: code as u32 }
+    }
+
+    /// The action of TC (`TC_ACT_*`, include/uapi/linux/pkt_cls.h) that the program returns; helpers that redirect are called here.
+    #[inline(always)]
+    pub(crate) fn to_tc_action(self) -> i32 {
+        match self.kind {
+            Kind::Next => TCX_NEXT,
+            Kind::Drop => TC_ACT_SHOT,
+            Kind::TcAction => self.ifindex as i32,
+            Kind::Device => {
+                // SAFETY: a helper without pointers.
+                (unsafe { bpf_redirect(self.ifindex, 0) }) as i32
+            }
+            Kind::Peer => {
+                // SAFETY: a helper without pointers.
+                (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
+            }
+        }
+    }
+}
+
+/// Translates one side of a packet with its IPv4 header at `l3` to `addr` and, where it shows its ports, `port`. Bytes taken before are
+/// stale.
+#[inline(always)]
+pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> Result<(), Code> {
+    let source = if matches!(side, Side::Source) { SOURCE } else { 0 };
+    let decrement = if matches!(ttl, Ttl::Decrement) { DECREMENT } else { 0 };
+    // Asked here: the stack of what is called would not hold it.
+    let sum = skb.checksum_state(l3);
+    if sum == ChecksumState::Misplaced as u32 {
+        return Err(DropReason::ChecksumOffload.into());
+    }
+    let how = l3 as u32 | source | decrement | sum << SUM;
+    Code::checked(fwd_rewrite(skb.ptr(), how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into()))
+}
+
+/// Above the offset of the header.
+const SOURCE: u32 = 1 << 8;
+const DECREMENT: u32 = 1 << 9;
+/// How far above [`ChecksumState`] stands.
+const SUM: u32 = 10;
+
+/// As [`rewrite`]: 0, or the code of the reason for which it cannot be done.
+///
+/// A global function: what it needs does not stand on the stack of its callers. It reads the headers again, which costs less.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -> u32 {
+    let side = if how & SOURCE != 0 { Side::Source } else { Side::Destination };
+    let ttl = if how & DECREMENT != 0 { Ttl::Decrement } else { Ttl::Keep };
+    let skb = Skb::from_ptr(skb);
+    let bytes = skb.linear();
+    let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return DropReason::Rewrite as u32 };
+    let addr = addr.to_ne_bytes();
+    if !l4::shows_ports(&ip) {
+        return rewrite_address(skb, &bytes, &AddressRewrite::new(side, &ip, addr, ttl), how >> SUM);
+    }
+    let Ok(l4) = l4::parse_first(&bytes, &ip) else { return DropReason::Rewrite as u32 };
+    let change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
+    if write(&bytes, &change).is_err() {
+        return DropReason::Rewrite as u32;
+    }
+    let words = Change {
+        old_addr: u32::from_ne_bytes(change.old_addr),
+        new_addr: u32::from_ne_bytes(change.new_addr),
+        old_port: u16::from_ne_bytes(change.old_port),
+        new_port: u16::from_ne_bytes(change.new_port),
+    };
+    checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &words)
+}
+
+#[inline(always)]
+fn write(bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
+    bytes.store(change.addr_off, change.new_addr)?;
+    bytes.store(change.port_off, change.new_port)
+}
+
+/// Applies a translation of an address alone. Returns 0, or the code of the reason for which it cannot be done.
+#[inline(always)]
+fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -> u32 {
+    if write_address(bytes, change).is_err() {
+        return DropReason::Rewrite as u32;
+    }
+    if change.check_off == 0 {
+        return 0;
+    }
+    let words = Change {
+        old_addr: u32::from_ne_bytes(change.old_addr),
+        new_addr: u32::from_ne_bytes(change.new_addr),
+        old_port: 0,
+        new_port: 0,
+    };
+    checksum::update(skb, sum, change.check_off, UDP_LITE, &words)
+}
+
+#[inline(always)]
+fn write_address(bytes: &Bytes, change: &AddressRewrite) -> Result<(), DropReason> {
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
+    bytes.store(change.addr_off, change.new_addr)
+}
+
+/// Applies a translation inside an ICMP error.
+#[inline(always)]
+pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Result<(), DropReason> {
+    let EmbeddedRewrite { addr, port, ip_check, l4_check, icmp_check } = *change;
+    bytes.store(addr.0, addr.1)?;
+    if port.0 != 0 {
+        bytes.store(port.0, port.1)?;
+    }
+    bytes.store(ip_check.0, ip_check.1)?;
+    if l4_check.0 != 0 {
+        bytes.store(l4_check.0, l4_check.1)?;
+    }
+    bytes.store(icmp_check.0, icmp_check.1)
+}
+
+/// Applies a translation of the header around it.
+#[inline(always)]
+pub(crate) fn rewrite_outer(bytes: &Bytes, change: &OuterRewrite) -> Result<(), DropReason> {
+    let OuterRewrite { addr, ttl, check } = *change;
+    bytes.store(addr.0, addr.1)?;
+    bytes.store(ttl.0, ttl.1)?;
+    bytes.store(check.0, check.1)
+}
+
+/// Puts an Ethernet header in front of an IPv4 packet that has none, with these addresses, destination first. Bytes taken
+/// before are stale.
+#[inline(always)]
+pub(crate) fn add_ethernet(skb: Skb, macs: [u32; 3]) -> Result<(), DropReason> {
+    // SAFETY: the context is valid; a failure leaves the packet as it is.
+    if unsafe { bpf_skb_change_head(skb.ptr(), ethernet::LEN as u32, 0) } != 0 {
+        return Err(DropReason::Rewrite);
+    }
+    let bytes = skb.linear();
+    set_macs(&bytes, macs)?;
+    bytes.store(ethernet::field::TYPE, ethernet::ethertype::IPV4)
+}
+
+/// Addresses the frame to `destination` from `source`, given one after the other.
+#[inline(always)]
+pub(crate) fn set_macs(bytes: &Bytes, [a, b, c]: [u32; 3]) -> Result<(), DropReason> {
+    bytes.store(ethernet::field::DST, a.to_ne_bytes())?;
+    bytes.store(ethernet::field::DST.wrapping_add(4), b.to_ne_bytes())?;
+    bytes.store(ethernet::field::DST.wrapping_add(8), c.to_ne_bytes())
+}

@@ -1,0 +1,94 @@
+//! What becomes of a packet that left a namespace and is not sent by the uplink, and how it is counted.
+
+use forwarder_common::{
+    abi::Tuple,
+    packet::L3_OFF,
+    verdict::{Code, DropReason, PuntReason, Verdict},
+    wire::{ethernet, ipv4},
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        maps::ENDPOINTS,
+        packet::skb::Skb,
+    },
+    path::{
+        apply::Action,
+        route::{self, Resolution},
+        validate,
+    },
+};
+
+#[inline(always)]
+pub(crate) fn drop(skb: Skb, reason: DropReason) -> Action {
+    count_here(skb, reason.into());
+    Action::DROP
+}
+
+#[inline(always)]
+pub(crate) fn punt(skb: Skb, reason: PuntReason) -> Action {
+    punt_code(skb, reason.into())
+}
+
+/// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
+#[inline(always)]
+fn punt_code(skb: Skb, code: Code) -> Action {
+    counted(skb, validate::punt(skb, code))
+}
+
+/// Counts the verdict with this code, a punt or a drop.
+#[inline(always)]
+pub(crate) fn counted(skb: Skb, code: Code) -> Action {
+    count_here(skb, code);
+    Action::unsent(code)
+}
+
+#[inline(always)]
+pub(crate) fn count_here(skb: Skb, code: Code) {
+    let amount = Amount::whole(skb, L3_OFF);
+    counters::fwd_count_at_endpoint(skb.ifindex(), code.raw(), amount.packets, amount.bytes);
+}
+
+/// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
+#[inline(always)]
+pub(crate) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action {
+    deliver_or_refuse(skb, route::resolve(skb, &Tuple::without_ports(ip, skb.ifindex()), Err(reason), 0))
+}
+
+/// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
+#[inline(always)]
+pub(crate) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
+    match resolution {
+        Resolution::Neighbour(peer) => deliver(skb, peer),
+        Resolution::Refused(code) => refuse(skb, code),
+        // Whoever comes here has looked for that.
+        Resolution::Flow(_) => drop(skb, DropReason::Contended),
+    }
+}
+
+/// What is not sent at all, for the reason with this code: punted or dropped.
+#[inline(always)]
+pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
+    if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
+}
+
+/// From namespace to namespace of one network: switched, not routed, so the TTL stays.
+#[inline(always)]
+fn deliver(skb: Skb, peer: u32) -> Action {
+    let Some(endpoint) = ENDPOINTS.get_ptr(&peer) else { return drop(skb, DropReason::NoEndpoint) };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
+    let segments = skb.segments(L3_OFF.wrapping_add(2 * ipv4::MIN_LEN));
+    let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
+    if skb.gso_size() == 0 && bytes > mtu {
+        return punt(skb, PuntReason::TooBig);
+    }
+    if let Err(reason) = skb.headers().store(ethernet::field::DST, mac) {
+        return drop(skb, reason);
+    }
+    let amount = Amount { packets: segments, bytes };
+    counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED.raw(), amount.packets, amount.bytes);
+    counters::count(counters, Verdict::Delivered, amount);
+    Action::peer(peer)
+}

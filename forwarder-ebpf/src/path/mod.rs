@@ -1,0 +1,15 @@
+//! What becomes of a packet, from top to bottom: the [`fast`] path of established flows, the [`slow`] path of everything else, and
+//! [`xdp`] in front of both. Beside them what they share: [`validate`], [`route`] for first packets, [`apply`] for what was decided,
+//! [`at_ns`] and [`at_uplink`] for what is not sent.
+
+mod apply;
+mod at_ns;
+mod at_uplink;
+mod clamp;
+pub(crate) mod fast;
+mod route;
+pub(crate) mod slow;
+mod tail_call;
+mod validate;
+mod vlan;
+pub(crate) mod xdp;

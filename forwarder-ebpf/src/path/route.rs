@@ -1,0 +1,387 @@
+//! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
+
+use aya_ebpf::{
+    bindings::{
+        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_UNSUPP_LWT,
+    },
+    btf_maps::lpm_trie::Key,
+};
+use forwarder_common::{
+    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
+    direction::Direction,
+    validate::{is_martian_destination, is_martian_source},
+    verdict::{Code, DropReason, PuntReason},
+    wire::ipv4::is_multicast_or_broadcast,
+};
+
+use crate::{
+    kernel::{
+        devices,
+        fib::{Route, fwd_is_local, look_up, macs, words},
+        maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
+        packet::skb::Skb,
+        scratch::Opening,
+    },
+    table::{
+        create::{self, FAILED, stored_mtu},
+        lookup::{self, Hit},
+        slot,
+    },
+};
+
+/// What becomes of a packet that left a namespace: what [`Resolved`] says.
+#[derive(Clone, Copy)]
+pub(crate) enum Resolution {
+    /// The flow is in this slot.
+    Flow(u32),
+    /// To the endpoint behind this host-side veth.
+    Neighbour(u32),
+    /// Not sent: punted or dropped.
+    Refused(Code),
+}
+
+/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
+#[derive(Clone, Copy)]
+struct Resolved(u64);
+
+impl Resolved {
+    /// The flow is in this slot.
+    const FLOW: u32 = 0;
+    /// To the endpoint behind this host-side veth.
+    const PEER: u32 = 1;
+    /// Punted or dropped, with this code.
+    const REFUSED: u32 = 2;
+    /// The flow is prepared in the map `OPENING`: [`create::open`] makes it.
+    const OPEN: u32 = 4;
+    /// The flow has ended.
+    const GONE: u32 = 5;
+    /// By the uplink.
+    const UPLINK: u32 = 6;
+
+    #[inline(always)]
+    const fn new(what: u32, value: u32) -> Self {
+        Self((what as u64) << 32 | value as u64)
+    }
+
+    #[inline(always)]
+    const fn punt(reason: PuntReason) -> Self {
+        Self::new(Self::REFUSED, reason as u32)
+    }
+
+    #[inline(always)]
+    const fn drop(reason: DropReason) -> Self {
+        Self::new(Self::REFUSED, reason as u32)
+    }
+
+    /// One of the constants of this type.
+    #[inline(always)]
+    const fn what(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The slot, the host-side veth, or the code.
+    #[inline(always)]
+    const fn value(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Decoded, where no other step follows.
+    #[inline(always)]
+    const fn decode(self) -> Resolution {
+        match self.what() {
+            Self::FLOW => Resolution::Flow(self.value()),
+            Self::PEER => Resolution::Neighbour(self.value()),
+            _ => Resolution::Refused(Code::from_raw(self.value())),
+        }
+    }
+}
+
+/// Finds or makes the flow of `tuple`, a packet that left the namespace behind `tuple.ifindex`. `translatable` has the code of the
+/// reason to drop it where it cannot be translated and its destination is outside; `tcp_flags` are those of its segment.
+#[inline(always)]
+pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
+    let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
+    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, untranslatable | u32::from(tcp_flags) << 8));
+    if resolved.what() == Resolved::OPEN { opened(create::open(skb.ptr(), tuple)) } else { resolved.decode() }
+}
+
+/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
+/// it cannot be made.
+#[inline(always)]
+pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
+    if fwd_prepare_inbound(skb.ptr(), tuple) == 0 {
+        return SLOT_NONE;
+    }
+    match opened(create::open(skb.ptr(), tuple)) {
+        Resolution::Flow(slot) => slot,
+        _ => SLOT_NONE,
+    }
+}
+
+/// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u32 {
+    // SAFETY: as in `fwd_resolve`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return 0 };
+    // SAFETY: as in `decide`.
+    let endpoint = unsafe { &*endpoint };
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
+    let answers = elsewhere(&route, endpoint).what() == Resolved::UPLINK;
+    (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
+}
+
+/// Above the TCP flags: the flow begins from outside.
+const INBOUND: u32 = 1 << 8;
+
+/// What [`create::open`] returned.
+#[inline(always)]
+fn opened(result: u64) -> Resolution {
+    if result & FAILED != 0 {
+        Resolution::Refused(Code::from_raw(result as u32))
+    } else {
+        Resolution::Flow(result as u32)
+    }
+}
+
+/// Decides where a packet goes; see [`resolve`].
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return Resolved::drop(DropReason::Contended).0 };
+    decide(skb, tuple, word & 0xff, word >> 8).0
+}
+
+#[inline(always)]
+fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u32) -> Resolved {
+    if untranslatable == 0 {
+        let hash = lookup::hash(tuple);
+        if lookup::is_known(hash) {
+            let (slot, version) = lookup::indexed(Direction::Outbound, tuple, hash);
+            if !version.is_none() {
+                return Resolved::new(Resolved::FLOW, slot);
+            }
+        }
+    }
+    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    let endpoint = unsafe { &*endpoint };
+    if tuple.saddr != endpoint.v4 && endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
+        return Resolved::drop(DropReason::SpoofedSource);
+    }
+    if is_martian_destination(tuple.daddr) || is_martian_source(tuple.saddr) {
+        return Resolved::drop(DropReason::Martian);
+    }
+    if is_multicast_or_broadcast(tuple.daddr) {
+        return Resolved::punt(PuntReason::Multicast);
+    }
+    if let Some(peer) = neighbour(endpoint, tuple.daddr) {
+        return Resolved::new(Resolved::PEER, peer);
+    }
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
+    let elsewhere = elsewhere(&route, endpoint);
+    if elsewhere.what() != Resolved::UPLINK {
+        return elsewhere;
+    }
+    if untranslatable != 0 {
+        return Resolved::new(Resolved::REFUSED, untranslatable);
+    }
+    prepare(tuple, endpoint, &route, tcp_flags)
+}
+
+/// The host-side veth of the endpoint with address `addr` in the same network.
+#[inline(always)]
+fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
+    if is_outside(u32::from_ne_bytes(addr)) {
+        return None;
+    }
+    let peer = ADDRESSES.get_ptr(&mapped(addr))?;
+    // SAFETY: an aligned word of a map value.
+    let ifindex = unsafe { peer.read_volatile() };
+    let peer = ENDPOINTS.get_ptr(&ifindex)?;
+    // SAFETY: as in `decide`.
+    (unsafe { (*peer).network } == endpoint.network && devices::is_there(ifindex)).then_some(ifindex)
+}
+
+/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
+/// carry its value along where it has none.
+#[inline(always)]
+fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
+    match route.result as u32 {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH
+            if route.out_if == endpoint.uplink && devices::is_there(endpoint.uplink) =>
+        {
+            Resolved::new(Resolved::UPLINK, 0)
+        }
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {
+            Resolved::punt(PuntReason::OwnNetwork)
+        }
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if NETWORKS.get_ptr(&route.out_if).is_some() => {
+            Resolved::drop(DropReason::OtherNetwork)
+        }
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
+            Resolved::drop(DropReason::RouteNotViaUplink)
+        }
+        // Local addresses and broadcasts; also what has no route at all, which the kernel answers.
+        BPF_FIB_LKUP_RET_NOT_FWDED => Resolved::punt(PuntReason::ToHost),
+        _ => Resolved::punt(PuntReason::Unreachable),
+    }
+}
+
+/// The address behind which packets on `route` appear; zero if there is none.
+#[inline(always)]
+fn source(route: &Route, uplink: &Uplink) -> [u8; 4] {
+    if route.source == [0; 4] { uplink.v4 } else { route.source }
+}
+
+/// Prepares the flow of an endpoint.
+#[inline(always)]
+fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) -> Resolved {
+    const RST: u32 = forwarder_common::wire::l4::tcp_flag::RST as u32;
+    if tcp_flags & RST != 0 {
+        return Resolved::drop(DropReason::NoFlow);
+    }
+    let (Some(uplink), Some(opening)) = (UPLINKS.get_ptr(&endpoint.uplink), OPENING.get_ptr_mut(0)) else {
+        return Resolved::drop(DropReason::NoUplinkAddress);
+    };
+    // SAFETY: as in `decide`.
+    let uplink = unsafe { &*uplink };
+    let nat_addr = source(route, uplink);
+    if nat_addr == [0; 4] {
+        return Resolved::drop(DropReason::NoUplinkAddress);
+    }
+    // SAFETY: this CPU's element; nobody else uses it while the program runs.
+    let opening = unsafe { &mut *opening };
+    // Field by field, the addresses as a whole: a record put together first would stand on the stack, which is short.
+    opening.nat_addr = nat_addr;
+    opening.uplink = endpoint.uplink;
+    opening.next_hop = route.next_hop;
+    opening.hop = macs(route.question);
+    opening.mtu = route.mtu;
+    opening.endpoint = tuple.ifindex;
+    opening.endpoint_mtu = endpoint.mtu;
+    let (to, from) = opening.macs.split_at_mut(6);
+    to.copy_from_slice(&endpoint.mac);
+    from.copy_from_slice(&endpoint.gateway_mac);
+    opening.counters = endpoint.counters;
+    opening.counters_out = uplink.counters_out;
+    opening.counters_in = uplink.counters_in;
+    opening.tcp_flags = tcp_flags & 0xff;
+    opening.port_use = port_use_of(endpoint.flags);
+    opening.inbound = tcp_flags & INBOUND;
+    opening.keeps = 0;
+    Resolved::new(Resolved::OPEN, 0)
+}
+
+/// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
+#[inline(always)]
+fn port_use_of(flags: u32) -> u32 {
+    let Some(config) = config() else { return port_use::BY_TUPLE.into() };
+    if config.features & feature::EIM == 0 {
+        return port_use::BY_TUPLE.into();
+    }
+    if flags & endpoint_flags::NAT_EIM != 0 { port_use::MAPPING.into() } else { port_use::SHARED.into() }
+}
+
+/// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
+/// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
+#[inline(always)]
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
+    let (Some(record), Some(opening)) = (UPLINKS.get_ptr(&uplink), OPENING.get_ptr_mut(0)) else {
+        return Resolution::Refused(DropReason::NoUplinkAddress.into());
+    };
+    // SAFETY: as in `decide` and `prepare`.
+    unsafe {
+        *opening = Opening {
+            nat_addr: tuple.saddr,
+            uplink,
+            next_hop: mapped_words(0),
+            hop: [0; 12],
+            mtu: u16::MAX as u32,
+            endpoint: 0,
+            endpoint_mtu: u16::MAX as u32,
+            macs: [0; 12],
+            counters: 0,
+            counters_out: (*record).counters_out,
+            counters_in: (*record).counters_in,
+            tcp_flags: tcp_flags.into(),
+            port_use: port_use_of(0),
+            inbound: 0,
+            keeps: keeps.into(),
+        };
+    }
+    opened(create::open(skb.ptr(), tuple))
+}
+
+/// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by
+/// another interface, or whose address the host has lost, ends, and the packet finds its new way at once. While there is no
+/// route the packet is punted, so that the kernel answers, and the flow waits. So it is while nobody answers for the next hop: what is
+/// redirected to it is queued like any other, but when the kernel gives up, only what it has forwarded itself knows its sender.
+#[inline(always)]
+pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolution {
+    let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
+    if refreshed.what() == Resolved::GONE { resolve(skb, tuple, Ok(()), tcp_flags) } else { refreshed.decode() }
+}
+
+/// As [`refresh`], but a flow that ends is not replaced.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u64 {
+    const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
+    // SAFETY: as in `fwd_resolve`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return GONE.0 };
+    let (Some(hit), Some(endpoint)) =
+        (lookup::load(Direction::Outbound, index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex))
+    else {
+        return GONE.0;
+    };
+    // SAFETY: as in `decide`.
+    let endpoint = unsafe { &*endpoint };
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
+    let elsewhere = elsewhere(&route, endpoint);
+    if route.is_missing() {
+        return elsewhere.0;
+    }
+    let stays = elsewhere.what() == Resolved::UPLINK
+        && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
+    if !stays {
+        slot::fwd_flow_end(index, hit.version.raw());
+        return GONE.0;
+    }
+    let Hit { slot, half, .. } = hit;
+    // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
+    unsafe {
+        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
+        (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
+        (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
+        (&raw mut (*slot).shared.route_checked).write_volatile(now);
+    }
+    // The kernel forwards only the endpoint's own address translated: see `from_container` in `to_uplink`.
+    if route.result as u32 == BPF_FIB_LKUP_RET_NO_NEIGH && tuple.saddr == endpoint.v4 {
+        return Resolved::punt(PuntReason::Unresolved).0;
+    }
+    Resolved::new(Resolved::FLOW, index).0
+}
+
+/// Whether `addr` belongs to a network of `fwd`.
+#[inline(always)]
+pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
+    !is_outside(u32::from_ne_bytes(addr)) && SUBNETS.get(&Key::new(32, addr)).is_some()
+}
+
+/// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
+#[inline(always)]
+pub(crate) fn is_outside(addr: u32) -> bool {
+    let Some(config) = config() else { return true };
+    let number = u32::from_be(addr);
+    number < config.subnets_min || number > config.subnets_max
+}

@@ -1,0 +1,256 @@
+//! Fragments, and protocols that are translated address-only: packets that do not name their flow by ports of their own. The hooks
+//! come here when the parser has refused a packet for that, so that the others pay nothing.
+//!
+//! In three steps: [`fwd_complete_tuple`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    abi::{SLOT_NONE, Tuple, mapped},
+    address_only::is_translatable,
+    direction::Direction,
+    fragment::Piece,
+    packet::L3_OFF,
+    verdict::{Code, DropReason},
+    wire::{
+        icmp, ipv4,
+        l4::{self, Proto, has_ports},
+    },
+};
+
+use crate::{
+    kernel::{
+        clock::now,
+        maps::{ADDRESSES, FLOW_SLOTS, config},
+        packet::{l3_off, skb::Skb, whole},
+    },
+    path::{
+        apply::Action,
+        at_ns, at_uplink,
+        route::{self, Resolution, in_fwd_network},
+        slow::{
+            address_only::{self, OPEN},
+            send,
+        },
+    },
+    table::{
+        fragments as records,
+        lookup::{self, slot_of},
+        usage,
+    },
+};
+
+/// Where the network header of a namespace's packet is.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// What [`fwd_complete_tuple`] found. Below it: the flags of a first TCP fragment, and the code of the reason to drop the packet
+/// unless its destination needs no translation.
+const LATER_FRAGMENT: u32 = 1 << 16;
+
+/// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
+/// the type of an echo of which the kind, a request or a reply, may pass. Returns 0 or what [`LATER_FRAGMENT`] describes.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_complete_tuple(
+    skb: *mut __sk_buff,
+    tuple: *mut Tuple,
+    ifindex: u32,
+    query: u32,
+    l3: u32,
+) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return DropReason::Contended as u32 };
+    match complete_tuple(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
+        Ok(word) => word,
+        Err(reason) => reason as u32,
+    }
+}
+
+#[inline(always)]
+fn complete_tuple(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usize) -> Result<u32, DropReason> {
+    let bytes = skb.all_headers();
+    let ip = ipv4::parse(&bytes, l3)?;
+    if !has_ports(ip.proto) {
+        return if is_translatable(ip.proto) { Ok(0) } else { Err(DropReason::Protocol) };
+    }
+    if ip.fragment {
+        // What is wrong with the fragment itself comes first.
+        Piece::of(&ip)?;
+    }
+    if ip.fragment_start() != 0 {
+        [tuple.sport, tuple.dport] = records::ports(&ip, ifindex)?;
+        return Ok(LATER_FRAGMENT);
+    }
+    let l4 = l4::parse_first(&bytes, &ip)?;
+    if l4.proto as u8 == Proto::Icmp as u8 {
+        let answers = query == u32::from(icmp::ECHO_REPLY);
+        let wanted = if answers { icmp::is_reply(l4.icmp_type) } else { icmp::is_request(l4.icmp_type) };
+        tuple.query = icmp::query(l4.icmp_type);
+        // The records of fragments remember identifiers, and not of what: that is echo.
+        if !wanted || ip.fragment && tuple.query != 0 {
+            return Err(DropReason::IcmpType);
+        }
+    }
+    tuple.sport = l4.src_port;
+    tuple.dport = l4.dst_port;
+    Ok(u32::from(l4.tcp_flags) << 8)
+}
+
+/// The code in what [`fwd_complete_tuple`] returned.
+#[inline(always)]
+pub(crate) const fn code(word: u32) -> u32 {
+    word & 0xff
+}
+
+/// A packet that leaves a namespace. What cannot be translated may still go to a neighbour or to the host.
+#[inline(always)]
+pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Action {
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let mut word = reason as u32;
+    if matches!(reason, DropReason::Fragment | DropReason::Protocol) {
+        word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
+    }
+    let slot;
+    if word & LATER_FRAGMENT != 0 {
+        slot = slot_of(Direction::Outbound, &tuple);
+        if slot == 0 {
+            return at_ns::drop(skb, DropReason::FragmentUnknown);
+        }
+    } else {
+        let tcp_flags = (word >> 8) as u8;
+        let mut resolution = route::resolve(skb, &tuple, Code::checked(code(word)), tcp_flags);
+        if let Resolution::Flow(found) = resolution
+            && stale(found)
+        {
+            resolution = route::refresh(skb, &tuple, found, now(), tcp_flags);
+        }
+        slot = match resolution {
+            Resolution::Flow(slot) => slot,
+            other => return at_ns::deliver_or_refuse(skb, other),
+        };
+    }
+    match records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
+        Ok(()) => send::outbound(skb, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
+        Err(code) => {
+            at_ns::count_here(skb, code);
+            Action::DROP
+        }
+    }
+}
+
+/// A packet of the flow in `slot`, whose route is a second old.
+#[inline(always)]
+pub(crate) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
+    match route::refresh(skb, tuple, slot, now(), tcp_flags) {
+        Resolution::Flow(slot) => send::outbound(skb, slot, lookup::matches(Direction::Outbound, slot, tuple)),
+        other => at_ns::deliver_or_refuse(skb, other),
+    }
+}
+
+/// Whether the route of the flow in `slot` is a second old.
+#[inline(always)]
+fn stale(slot: u32) -> bool {
+    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
+    // SAFETY: an aligned word of an element of the map.
+    let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
+    now().wrapping_sub(checked) > config.hz
+}
+
+/// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
+/// was not seen.
+#[inline(always)]
+pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
+    if !has_ports(ip.proto) && !usage::any_address_only() {
+        return Action::NEXT;
+    }
+    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
+    if code(word) != 0 {
+        return Action::NEXT;
+    }
+    let slot = slot_of(Direction::Inbound, &tuple);
+    if slot == 0 {
+        return Action::NEXT;
+    }
+    if !whole(skb, ip) {
+        return at_uplink::drop(skb, L3, DropReason::Malformed);
+    }
+    if ip.len != ipv4::MIN_LEN && at_uplink::source_routed(skb, L3) {
+        return at_uplink::drop(skb, L3, DropReason::SourceRoute);
+    }
+    match records::check(skb, &tuple, skb.ifindex(), L3) {
+        Ok(()) => send::inbound(skb, L3, slot, lookup::matches(Direction::Inbound, slot, &tuple)),
+        Err(code) => {
+            at_uplink::count_here(skb, L3, code);
+            Action::DROP
+        }
+    }
+}
+
+/// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host
+/// itself. Returns the code of the verdict.
+#[inline(always)]
+pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
+    let mut tuple = Tuple::default();
+    let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
+    if slot == OPEN {
+        slot = match route::open_for_host(skb, &tuple, skb.ifindex(), 0, false) {
+            Resolution::Flow(slot) => slot,
+            // If an endpoint was faster, the host's next packet ends its flow.
+            _ => SLOT_NONE,
+        };
+    }
+    if slot == SLOT_NONE {
+        return Code::PASS;
+    }
+    if slot & REFUSED != 0 {
+        return Code::from_raw(code(slot));
+    }
+    match records::check(skb, &tuple, skb.ifindex(), L3) {
+        Ok(()) => send::departing(skb, L3, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
+        Err(code) => code,
+    }
+}
+
+/// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.
+const REFUSED: u32 = 1 << 31;
+/// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
+/// left to the kernel. Returns its slot, [`SLOT_NONE`] if it is none of ours, [`OPEN`], or a code and [`REFUSED`].
+///
+/// A global function: the verifier looks at it once, and it has a stack of its own.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return SLOT_NONE };
+    let skb = Skb::from_ptr(skb);
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return SLOT_NONE };
+    *tuple = Tuple::without_ports(&ip, 0);
+    if in_fwd_network(tuple.saddr) {
+        return match container(skb, tuple, l3_off(l3)) {
+            Ok(slot) => slot,
+            Err(reason) => reason as u32 | REFUSED,
+        };
+    }
+    if !has_ports(tuple.proto) {
+        return address_only::of_host(skb, tuple);
+    }
+    // The first fragment was translated, or it was not.
+    let later = usage::host_has_flows()
+        && matches!(complete_tuple(skb, tuple, skb.ifindex(), 0, l3_off(l3)), Ok(LATER_FRAGMENT));
+    if later { slot_of(Direction::Outbound, tuple) } else { SLOT_NONE }
+}
+
+#[inline(always)]
+fn container(skb: Skb, tuple: &mut Tuple, l3: usize) -> Result<u32, DropReason> {
+    let endpoint = ADDRESSES.get_ptr(&mapped(tuple.saddr)).ok_or(DropReason::Untranslated)?;
+    // SAFETY: an aligned word of a map value.
+    tuple.ifindex = unsafe { endpoint.read_volatile() };
+    // Records of their own: `from_ns` has seen these fragments, or the packet that the kernel made them of.
+    complete_tuple(skb, tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), l3)?;
+    match slot_of(Direction::Outbound, tuple) {
+        0 => Err(DropReason::Untranslated),
+        slot => Ok(slot),
+    }
+}

@@ -1,0 +1,184 @@
+//! Ingress of an uplink: parse → flow → translate back → deliver.
+
+use forwarder_common::{
+    abi::{Hook, SLOT_NONE, Tuple, feature},
+    direction::Direction,
+    packet::L3_OFF,
+    ports::may_be_external,
+    rewrite::{Side, Ttl},
+    validate::is_martian_source,
+    verdict::{Code, DropReason, PuntReason, Verdict},
+    wire::{
+        ethernet::ethertype,
+        icmp, ipv4,
+        l4::{self, Proto, tcp_flag},
+    },
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        maps::config,
+        packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb, whole, wire_size},
+    },
+    path::{
+        apply::{self, Action},
+        at_uplink::{count_here, drop, source_routed},
+        clamp, fast,
+        route::in_fwd_network,
+        slow::{fragments, icmp_error, unsolicited},
+        tail_call::tail_call,
+        validate, vlan,
+    },
+    table::{
+        handshake,
+        lookup::{self, Hit},
+        state,
+    },
+};
+
+/// A packet that arrives by an uplink with a link-layer header: the fast path, or else the slow one.
+#[inline(always)]
+pub(crate) fn from_uplink(skb: Skb) -> Action {
+    match fast::inbound(skb) {
+        Some(action) => action,
+        None => tail_call(skb, Hook::FromUplink),
+    }
+}
+
+/// The slow path of a packet that arrives by an uplink, its network header at `L3`: a reply to an endpoint, or something for the
+/// host, which is left alone and not counted.
+#[inline(always)]
+pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
+    let bytes = skb.headers();
+    if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
+        return Action::NEXT;
+    }
+    // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all. What is left to a device is refused
+    // only if it is to be translated.
+    if let Err(refused) = validate::header(skb, L3)
+        && refused != Verdict::Dropped(DropReason::ChecksumOffload).code()
+    {
+        return Action::NEXT;
+    }
+    let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
+    if in_fwd_network(ip.dst) {
+        return drop(skb, L3, DropReason::DirectToEndpoint);
+    }
+    // With options there are more headers: the pointers are taken anew.
+    let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };
+    let l4 = match l4::parse(&bytes, &ip) {
+        Ok(l4) => l4,
+        Err(DropReason::Fragment | DropReason::Protocol) => return fragments::inbound::<L3>(skb, &ip),
+        Err(DropReason::IcmpType) => return icmp_error::inbound(skb, L3),
+        Err(_) => return of_no_flow(skb, L3, &ip),
+    };
+    if !may_be_reply(&l4) {
+        return of_no_flow(skb, L3, &ip);
+    }
+    let tuple = Tuple::of(&ip, &l4, skb.ifindex());
+    let hash = lookup::hash(&tuple);
+    let (mut slot, mut version) = lookup::find_cached_once(Direction::Inbound, &tuple, hash);
+    if version.is_none() {
+        if lookup::is_known(hash) {
+            (slot, version) = lookup::indexed(Direction::Inbound, &tuple, hash);
+        }
+        if version.is_none() {
+            if in_fwd_network(ip.src) {
+                return drop(skb, L3, DropReason::Martian);
+            }
+            slot = unsolicited(skb, &tuple, &l4);
+            version = lookup::matches(Direction::Inbound, slot, &tuple);
+            if version.is_none() {
+                return Action::NEXT;
+            }
+        }
+    }
+    match lookup::copy(Direction::Inbound, slot, version) {
+        Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
+        None => Action::NEXT,
+    }
+}
+
+/// The slot of the flow that a packet from outside begins, where a network lets anyone write to its mapped ports.
+#[inline(always)]
+fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
+    match config() {
+        Some(config) if config.features & feature::EIF != 0 && !is_martian_source(tuple.saddr) => {
+            unsolicited::open(skb, tuple, l4.tcp_flags)
+        }
+        _ => SLOT_NONE,
+    }
+}
+
+/// A packet of no flow: the host's, which decides for itself, unless the host would take it for a namespace's.
+#[inline(always)]
+fn of_no_flow(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
+    if in_fwd_network(ip.src) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
+}
+
+/// Whether the packet may belong to a flow, by its destination port.
+#[inline(always)]
+fn may_be_reply(l4: &l4::Header) -> bool {
+    let Some(config) = config() else { return false };
+    let port = u16::from_be_bytes(l4.dst_port);
+    let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
+    !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
+}
+
+/// The established path.
+#[inline(always)]
+fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, hit: &Hit) -> Action {
+    if !whole(skb, ip) {
+        return drop(skb, ip.off, DropReason::Malformed);
+    }
+    // The host decides for itself.
+    if ip.len != ipv4::MIN_LEN && hit.out_if != 0 && source_routed(skb, L3) {
+        return drop(skb, L3, DropReason::SourceRoute);
+    }
+    let amount = Amount::of(skb, ip, l4);
+    state::touch(Direction::Inbound, hit, ip, l4, amount);
+    // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
+    // by a reset, which would kill the flow.
+    let code: Code = if hit.out_if == 0 {
+        PuntReason::HostFlow.into()
+    } else if ip.ttl_expires() {
+        PuntReason::TtlExceeded.into()
+    } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
+        PuntReason::TooBig.into()
+    } else {
+        Code::DELIVERED
+    };
+    let delivers = code == Code::DELIVERED;
+    let ttl = if delivers { Ttl::Decrement } else { Ttl::Keep };
+    let how = (Side::Destination, ttl);
+    if L3 != NO_HEADER
+        && delivers
+        && let Err(reason) = apply::set_macs(bytes, hit.hop)
+    {
+        return drop(skb, ip.off, reason);
+    }
+    if let Err(refused) = apply::rewrite(skb, L3, how, hit.addr, hit.port) {
+        count_here(skb, L3, refused);
+        return Action::DROP;
+    }
+    if !delivers {
+        counters::count_code(hit.uplink_counters.into(), code, amount);
+        return Action::NEXT;
+    }
+    if L3 == NO_HEADER
+        && let Err(reason) = apply::add_ethernet(skb, hit.hop)
+    {
+        return drop(skb, ip.off, reason);
+    }
+    if l4.tcp_flags & tcp_flag::SYN != 0 {
+        handshake::note(Direction::Inbound, hit, l4.tcp_flags);
+        // SAFETY: `hit` points into the slot array.
+        let mtu = unsafe { (&raw const (*hit.slot).outbound.mtu).read_volatile() };
+        // Without a link-layer header there is one by now.
+        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, hit.out_if, mtu.into());
+    }
+    counters::count(hit.counters.into(), Verdict::Delivered, amount);
+    counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
+    Action::peer(hit.out_if)
+}

@@ -1,0 +1,262 @@
+//! Translates and sends a packet whose flow was found by other means than ports of its own: see [`super::fragments`]; an ICMP error
+//! is sent from here too.
+//!
+//! In steps that are global functions: the verifier looks at each once, each has a stack of its own, and the programs stay small.
+//! They read the headers again, which costs little beside what such packets cost anyway. What they are told is the flow's slot and
+//! its version, which tells whether it is still the same flow.
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    abi::{FlowVersion, Hook},
+    direction::Direction,
+    packet::L3_OFF,
+    rewrite::{Side, Ttl},
+    verdict::{Code, DropReason, PuntReason, Verdict},
+    wire::{
+        ipv4,
+        l4::{self, Proto},
+    },
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        packet::{NO_HEADER, l3_off, skb::Skb},
+    },
+    path::{
+        apply::{self, Action},
+        at_ns, at_uplink,
+    },
+    table::{
+        lookup::{self, Hit},
+        state,
+    },
+};
+
+/// Above the code of a verdict: the packet counts for the life of its flow, which that of an error does not.
+const NOTED: u32 = 1 << 8;
+
+/// Where the network header of a namespace's packet is.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// A packet that leaves a namespace: out by the uplink, or to the kernel.
+#[inline(always)]
+pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
+    if code != Code::FORWARDED {
+        return at_ns::refuse(skb, code);
+    }
+    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code.raw() | NOTED))
+}
+
+/// A packet from outside: into its namespace, or to the host, translated.
+#[inline(always)]
+pub(crate) fn inbound(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, l3, slot, version, Hook::FromUplink);
+    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, version.raw(), code.raw() | NOTED))
+}
+
+/// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
+#[inline(always)]
+pub(crate) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Code {
+    fwd_note_out(skb.ptr(), l3 as u32, slot, version.raw());
+    translate(skb, l3, slot, version, Hook::ToUplink)
+}
+
+/// This direction of the flow in `slot`, if its version was `version`.
+#[inline(always)]
+fn flow(slot: u32, version: FlowVersion, direction: Direction) -> Option<Hit> {
+    if version.is_none() {
+        return None;
+    }
+    lookup::copy(direction, slot, version)
+}
+
+/// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes: those of IP, and of TCP and UDP.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_repeated(skb: *mut __sk_buff, l3: u32) -> u32 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    let Ok(ip) = ipv4::parse(&bytes, l3_off(l3)) else { return 0 };
+    let l4 = if l4::shows_ports(&ip) { l4::parse_first(&bytes, &ip).map_or(0, |l4| l4.len) } else { 0 };
+    ip.len.wrapping_add(l4) as u32
+}
+
+/// What a packet with header `ip` adds to counters.
+#[inline(always)]
+fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
+    if skb.gso_size() == 0 {
+        return Amount { packets: 1, bytes: ip.total_len.into() };
+    }
+    let headers = fwd_repeated(skb.ptr(), ip.off as u32);
+    let segments = skb.segments(ip.off.wrapping_add(headers as usize));
+    let Amount { bytes, .. } = Amount::whole(skb, ip.off);
+    Amount { packets: segments, bytes: bytes.wrapping_add(segments.wrapping_sub(1).wrapping_mul(headers)) }
+}
+
+/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
+#[inline(always)]
+fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
+    let code = Code::from_raw(fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32));
+    if code.is_drop() || matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
+        return code;
+    }
+    let to = fwd_translation(slot, version.raw(), hook.direction() as u32);
+    if to == 0 {
+        return DropReason::Contended.into();
+    }
+    let side = Side::of(hook.direction());
+    let ttl = if code.is_punt() { Ttl::Keep } else { Ttl::Decrement };
+    let (addr, port) = ((to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
+    match apply::rewrite(skb, l3, (side, ttl), addr, port) {
+        Ok(()) => code,
+        Err(refused) => refused,
+    }
+}
+
+/// Set in what [`fwd_translation`] returns.
+const KNOWN: u64 = 1 << 48;
+
+/// What packets of a flow are translated to: the address, above it the port, and [`KNOWN`]; 0 if the flow has gone.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_translation(slot: u32, version: u32, direction: u32) -> u64 {
+    let Some(Hit { addr, port, .. }) = flow(slot, FlowVersion::from_raw(version), Direction::of(direction)) else {
+        return 0;
+    };
+    u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
+}
+
+/// Decides what becomes of the packet. Returns the code of the verdict.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, hook: u32) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
+        return DropReason::Truncated as u32;
+    };
+    let hook = Hook::of(hook);
+    let Some(hit) = flow(slot, FlowVersion::from_raw(version), hook.direction()) else {
+        return DropReason::Contended as u32;
+    };
+    decide(skb, &ip, &hit, hook).code().raw()
+}
+
+/// What becomes of a packet.
+#[inline(always)]
+fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Verdict {
+    let sent = match hook {
+        Hook::FromNs => Verdict::Forwarded,
+        Hook::FromUplink => Verdict::Delivered,
+        Hook::ToUplink => return decide_forwarded(skb, hit),
+    };
+    punt_reason(skb, ip, hit).map_or(sent, Verdict::Punted)
+}
+
+/// What becomes of a packet that the kernel has forwarded, or of the host's own.
+#[inline(always)]
+fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
+    if hit.out_if != skb.ifindex() {
+        return Verdict::Dropped(DropReason::RouteNotViaUplink);
+    }
+    // SAFETY: `hit` points into the slot array.
+    let host = unsafe { (*hit.slot).shared.endpoint } == 0;
+    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
+}
+
+/// The reason for which a packet is left to the kernel.
+#[inline(always)]
+fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<PuntReason> {
+    let size = match skb.gso_size() {
+        0 => ip.total_len.into(),
+        segment => segment.wrapping_add(fwd_repeated(skb.ptr(), ip.off as u32)),
+    };
+    if hit.out_if == 0 {
+        Some(PuntReason::HostFlow)
+    } else if ip.ttl_expires() {
+        Some(PuntReason::TtlExceeded)
+    } else if size > u32::from(hit.mtu) {
+        Some(PuntReason::TooBig)
+    } else {
+        None
+    }
+}
+
+/// Notes a packet at its flow. Protocols without ports live as UDP does.
+#[inline(always)]
+fn note(direction: Direction, skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Amount) {
+    let mut l4 =
+        l4::Header { proto: Proto::Udp, src_port: [0; 2], dst_port: [0; 2], tcp_flags: 0, icmp_type: 0, len: 0 };
+    if ip.proto == Proto::Tcp as u8 {
+        // What makes other flows lasting is not enough for TCP, whose later fragments show no flags.
+        l4.proto = Proto::Tcp;
+        if ip.fragment_start() == 0 {
+            l4.tcp_flags = l4::parse_first(&skb.all_headers(), ip).map_or(0, |l4| l4.tcp_flags);
+        }
+    }
+    state::touch(direction, hit, ip, &l4, amount);
+}
+
+/// Notes an outbound packet at its flow.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32) -> u32 {
+    let skb = Skb::from_ptr(skb);
+    if let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3))
+        && let Some(hit) = flow(slot, FlowVersion::from_raw(version), Direction::Outbound)
+    {
+        note(Direction::Outbound, skb, &ip, &hit, amount(skb, &ip));
+    }
+    0
+}
+
+/// Sends a translated packet where its flow goes, or leaves it to the kernel, or drops it, as the verdict with this code says; counts
+/// it. Returns what the program returns.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, code: u32) -> i32 {
+    let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.to_tc_action() };
+    if code & 0xff == Code::FORWARDED.raw() {
+        send_out(skb, &ip, slot, FlowVersion::from_raw(version), code)
+    } else {
+        send_in(skb, &ip, slot, FlowVersion::from_raw(version), code)
+    }
+    .to_tc_action()
+}
+
+#[inline(always)]
+fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
+    let Some(hit) = flow(slot, version, Direction::Outbound) else { return at_ns::drop(skb, DropReason::Contended) };
+    let amount = amount(skb, ip);
+    if code & NOTED != 0 {
+        note(Direction::Outbound, skb, ip, &hit, amount);
+    }
+    counters::count(hit.counters.into(), Verdict::Forwarded, amount);
+    let next_hop = hit.next_hop();
+    Action::neighbour(hit.out_if, next_hop)
+}
+
+#[inline(always)]
+fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u32) -> Action {
+    let Some(hit) = flow(slot, version, Direction::Inbound) else {
+        return at_uplink::drop(skb, ip.off, DropReason::Contended);
+    };
+    let amount = amount(skb, ip);
+    if code & NOTED != 0 {
+        note(Direction::Inbound, skb, ip, &hit, amount);
+    }
+    let code = Code::from_raw(code & 0xff);
+    if code != Code::DELIVERED {
+        counters::count_code(hit.uplink_counters.into(), code, amount);
+        return Action::unsent(code);
+    }
+    let done =
+        if ip.off == NO_HEADER { apply::add_ethernet(skb, hit.hop) } else { apply::set_macs(&skb.headers(), hit.hop) };
+    if let Err(reason) = done {
+        return at_uplink::drop(skb, ip.off, reason);
+    }
+    counters::count(hit.counters.into(), Verdict::Delivered, amount);
+    counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
+    Action::peer(hit.out_if)
+}

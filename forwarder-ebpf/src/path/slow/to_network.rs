@@ -1,0 +1,102 @@
+//! Egress of a network's bridge: what the kernel sends into a network. What the host itself sends comes in, what its own namespaces
+//! send each other, and what belongs to a flow: a reply that `from_uplink` has translated and left to the kernel, and what the kernel
+//! makes of it. Nothing else that the host forwards does, from whatever interface.
+//!
+//! The fast path puts packets straight into namespaces and does not come by; nor do frames that the bridge passes from port to port,
+//! which have passed `from_ns`.
+
+use forwarder_common::{
+    abi::{Tuple, mapped},
+    direction::Direction,
+    packet::L3_OFF,
+    verdict::{Code, DropReason},
+    wire::{ethernet::ethertype, icmp, ipv4},
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        maps::{ADDRESSES, ENDPOINTS, NETWORKS},
+        packet::{ethertype, skb::Skb},
+    },
+    path::{
+        apply::Action,
+        slow::fragments::{code, fwd_complete_tuple},
+    },
+    table::{
+        fragments,
+        lookup::{self, slot_of},
+    },
+};
+
+/// Where the network header is: a bridge has an Ethernet header.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// A packet that leaves by the bridge.
+#[inline(always)]
+pub(crate) fn to_network(skb: Skb) -> Action {
+    let ingress = skb.ingress_ifindex();
+    if ingress == 0 || is_own(ingress, skb.ifindex()) {
+        return Action::NEXT;
+    }
+    let code: Code = match classify(skb, ingress) {
+        Origin::Flow => return Action::NEXT,
+        Origin::Other if NETWORKS.get_ptr(&ingress).is_some() => DropReason::OtherNetwork.into(),
+        Origin::Other => DropReason::FromOtherInterface.into(),
+        Origin::Refused(code) => code,
+    };
+    let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
+    counters::fwd_count_at_network(skb.ifindex(), code.raw(), packets, bytes);
+    Action::DROP
+}
+
+/// Whether a packet that came in by `ingress` is of the network itself: routed back into it, or (where bridges call netfilter) from one
+/// of its ports.
+#[inline(always)]
+fn is_own(ingress: u32, network: u32) -> bool {
+    if ingress == network {
+        return true;
+    }
+    let Some(endpoint) = ENDPOINTS.get_ptr(&ingress) else { return false };
+    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
+    (unsafe { (*endpoint).network }) == network
+}
+
+/// Of what a packet is that the kernel sends into a network.
+enum Origin {
+    /// Of a flow, as its answer.
+    Flow,
+    /// Of no flow.
+    Other,
+    /// Of a flow, but not let through, for the reason with this code.
+    Refused(Code),
+}
+
+/// Whether the packet answers a flow that leaves by `ingress`.
+#[inline(always)]
+fn classify(skb: Skb, ingress: u32) -> Origin {
+    let bytes = skb.headers();
+    if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
+        return Origin::Other;
+    }
+    let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Origin::Other };
+    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return Origin::Other };
+    // SAFETY: an aligned word of a map value.
+    let host_veth = unsafe { host_veth.read_volatile() };
+    // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
+    let network = skb.ifindex();
+    let mut seen = Tuple::without_ports(&ip, network);
+    if code(fwd_complete_tuple(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
+        return Origin::Other;
+    }
+    let sent = seen.answer(host_veth);
+    let slot = slot_of(Direction::Outbound, &sent);
+    match lookup::load(Direction::Outbound, slot, &sent) {
+        Some(hit) if hit.out_if == ingress => {}
+        _ => return Origin::Other,
+    }
+    match fragments::check(skb, &seen, network, L3_OFF) {
+        Ok(()) => Origin::Flow,
+        Err(code) => Origin::Refused(code),
+    }
+}

@@ -1,0 +1,64 @@
+//! Frames with a VLAN tag at an uplink: they belong to a VLAN interface above it, or to whoever wrote them.
+//!
+//! The tag stands beside the data, which then looks like an untagged frame's (always so on the way in, and on the way out from
+//! a VLAN interface), or in the data (raw sockets).
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    packet::{L3_OFF, PacketBytes as _},
+    verdict::{DropReason, Verdict},
+    wire::{
+        ethernet::{VLAN_LEN, ethertype, field},
+        ipv4,
+    },
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        packet::skb::Skb,
+    },
+    path::{apply::Action, route::in_fwd_network},
+};
+
+/// Whether a frame that came in belongs to a VLAN. A tag with number 0 is only a priority (IEEE 802.1Q §9.6).
+#[inline(always)]
+pub(crate) fn is_tagged(skb: Skb) -> bool {
+    skb.vlan_present() != 0 && skb.vlan_tci() & 0x0fff != 0
+}
+
+/// A tagged frame on its way out: untouched, but that of an endpoint does not leave.
+#[inline(always)]
+pub(crate) fn leaves(skb: Skb) -> Action {
+    if fwd_carries_endpoint(skb.ptr()) == 0 {
+        return Action::NEXT;
+    }
+    let amount = Amount::whole(skb, L3_OFF);
+    let code = Verdict::Dropped(DropReason::Untranslated).code().raw();
+    counters::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
+    Action::DROP
+}
+
+/// Whether the IPv4 packet behind at most two tags has the address of an endpoint as its source.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_carries_endpoint(skb: *mut __sk_buff) -> u32 {
+    let bytes = Skb::from_ptr(skb).all_headers();
+    let mut off = field::TYPE;
+    let mut tags = 0u32;
+    while tags <= 2 {
+        let found: [u8; 2] = bytes.load(off).unwrap_or_default();
+        if found == ethertype::IPV4 {
+            let source: [u8; 4] = bytes.load(off.wrapping_add(2).wrapping_add(ipv4::field::SRC)).unwrap_or_default();
+            return in_fwd_network(source).into();
+        }
+        if found != ethertype::VLAN && found != ethertype::SERVICE_VLAN {
+            return 0;
+        }
+        off = off.wrapping_add(VLAN_LEN);
+        tags = tags.wrapping_add(1);
+    }
+    0
+}

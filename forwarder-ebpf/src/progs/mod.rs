@@ -1,0 +1,5 @@
+//! Entry points, and nothing else.
+
+mod control;
+mod tc;
+mod xdp;

@@ -1,0 +1,70 @@
+//! Makes a flow: takes a slot, claims an external port, publishes the tuples.
+//!
+//! Claim first: inserting the reply's tuple with `BPF_NOEXIST` is the atomic claim of the port. Then the outbound tuple, the
+//! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
+
+mod port;
+mod search;
+mod take;
+
+use aya_ebpf::bindings::__sk_buff;
+use forwarder_common::{
+    abi::{FlowVersion, Tuple},
+    direction::Direction,
+    verdict::DropReason,
+    wire::l4::has_ports,
+};
+
+pub(crate) use self::take::stored_mtu;
+use crate::table::{
+    create::{port::fwd_port_claim, take::fwd_slot_take},
+    lookup, slot,
+};
+
+/// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
+/// [`FAILED`] set.
+///
+/// Global functions one after the other, not one that calls them: the stacks of all callers together are 512 bytes.
+#[inline(always)]
+pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
+    let taken = fwd_slot_take(tuple);
+    let (index, version) = lookup::unpacked(taken);
+    if version.is_none() {
+        return FAILED | taken;
+    }
+    let mut claimed = fwd_port_claim(skb, index);
+    let mut attempt = 0_u32;
+    while claimed == port::SHORT && attempt < ATTEMPTS {
+        claimed = port::take_over(skb, index);
+        if claimed == port::SHORT {
+            // Another CPU was faster: what is free by now, and who has what?
+            claimed = fwd_port_claim(skb, index);
+        }
+        attempt = attempt.wrapping_add(1);
+    }
+    if claimed == 0 || claimed == port::SHORT {
+        slot::fwd_slot_abandon(index, version.raw());
+        let reason = if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous };
+        return FAILED | reason as u64;
+    }
+    publish(tuple, index, version)
+}
+
+/// How often a port is taken over that another CPU takes at the same time.
+const ATTEMPTS: u32 = 3;
+
+/// Set in the result of [`open`] when it failed.
+pub(crate) const FAILED: u64 = 1 << 32;
+
+/// Makes the flow of `tuple` visible, which is prepared in slot `index`; the result is that of [`open`].
+#[inline(always)]
+fn publish(tuple: &Tuple, index: u32, version: FlowVersion) -> u64 {
+    if slot::fwd_slot_publish(index, version.raw()) != 0 {
+        return index.into();
+    }
+    // Another CPU made this flow meanwhile: theirs counts.
+    match lookup::indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
+        (_, version) if version.is_none() => FAILED | DropReason::Contended as u64,
+        (theirs, _) => theirs.into(),
+    }
+}

@@ -1,0 +1,228 @@
+//! Ends idle flows, and those whose interface has gone: one timer, which looks at a slice of the slots per tick.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
+use forwarder_common::{
+    abi::{FLUSH_SLICE, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
+    flow::{expired, outlived},
+    packet::{L3_OFF, PacketBytes as _},
+    wire::l4::{Proto, has_ports},
+};
+
+use crate::{
+    kernel::{
+        clock::now,
+        devices,
+        maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, FLOW_SLOTS, config},
+        packet::skb::Skb,
+    },
+    table::{mapping, slot},
+};
+
+const CLOCK_MONOTONIC: u64 = 1;
+/// The first slot that is ever used.
+const FIRST: u32 = SLOT_NONE + 1;
+/// Time between slices, nanoseconds.
+const PERIOD: u64 = 50_000_000;
+/// Time to the next slice when this one had more to do than it may.
+const BUSY_PERIOD: u64 = 2_000_000;
+/// Slots of a slice: at 9 ns each for idle ones, well below 100 µs.
+const SLICE: u32 = 8192;
+/// Flows ended in a slice at most: at about 0.5 µs each, below 100 µs.
+const MOST_ENDED: u32 = 192;
+/// How long a slice may take, nanoseconds: it is cut short, with as much again in hand until [`SLICE_LIMIT_NS`].
+const BUDGET: u64 = SLICE_LIMIT_NS / 2;
+/// The time is looked at every so many slots, and after every so many flows that were ended. Powers of two.
+const SLOTS_PER_LOOK: u32 = 64;
+const ENDED_PER_LOOK: u32 = 8;
+
+/// Sets the timer up, or, where an earlier program did, gives it this program's callback.
+#[inline(always)]
+pub(crate) fn start() -> i32 {
+    const EBUSY: i64 = -16;
+    let Some(expiry) = EXPIRY_TIMER.get_ptr_mut(0) else { return -1 };
+    // SAFETY: the timer lies in the element of `EXPIRY_TIMER`, the map given to the helper.
+    unsafe {
+        let timer = &raw mut (*expiry).timer;
+        let result = bpf_timer_init(timer, (&raw const EXPIRY_TIMER).cast_mut().cast(), CLOCK_MONOTONIC);
+        if result != 0 && result != EBUSY {
+            return result as i32;
+        }
+        let result = bpf_timer_set_callback(timer, tick as *mut c_void);
+        if result != 0 {
+            return result as i32;
+        }
+        bpf_timer_start(timer, PERIOD, 0) as i32
+    }
+}
+
+/// How far a slice has come. `bpf_loop` takes it on the stack only.
+#[repr(C)]
+struct Slice {
+    /// Next slot to look at.
+    cursor: u32,
+    /// Flows ended so far.
+    ended: u32,
+    /// When it began, nanoseconds.
+    began: u64,
+    /// Not zero if it was cut short.
+    cut: u32,
+    /// Not zero if it came to the end of the table.
+    at_end: u32,
+    /// See [`ExpiryTimer::gone`].
+    gone: u32,
+}
+
+/// One slice.
+#[inline(never)]
+unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, expiry: *mut ExpiryTimer) -> i32 {
+    // SAFETY: the kernel passes the element that holds the timer.
+    unsafe {
+        look_at_devices(expiry);
+        let (cursor, gone) = ((*expiry).cursor, (*expiry).gone);
+        let mut slice = Slice { cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0, gone };
+        let progress = &raw mut slice;
+        bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
+        // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
+        (*expiry).cursor = (*progress).cursor;
+        if (*progress).at_end != 0 {
+            (*expiry).cursor = FIRST;
+            (*expiry).gone = 0;
+        }
+        let took = bpf_ktime_get_ns().wrapping_sub((*progress).began);
+        (*expiry).slices = (*expiry).slices.wrapping_add(1);
+        (*expiry).ended = (*expiry).ended.wrapping_add((*progress).ended.into());
+        if took > (*expiry).longest_ns {
+            (*expiry).longest_ns = took;
+        }
+        if took > SLICE_LIMIT_NS {
+            (*expiry).late = (*expiry).late.wrapping_add(1);
+        }
+        let period = if (*progress).cut != 0 { BUSY_PERIOD } else { PERIOD };
+        bpf_timer_start(&raw mut (*expiry).timer, period, 0);
+    }
+    0
+}
+
+/// Sees whether the interface of some endpoint has gone, a few endpoints at a time: then another round begins, in which each flow is asked
+/// whether its own are there.
+///
+/// # Safety
+/// `expiry` is the element of the map.
+#[inline(always)]
+unsafe fn look_at_devices(expiry: *mut ExpiryTimer) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*expiry).gone != 0 {
+            return;
+        }
+        let first = (*expiry).next_block;
+        (*expiry).next_block = devices::after(first);
+        if devices::any_gone(first) {
+            (*expiry).gone = 1;
+            (*expiry).cursor = FIRST;
+        }
+    }
+}
+
+/// Looks at the slot under the cursor; returns 1 to end the slice.
+#[inline(never)]
+unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `tick` gave it.
+    unsafe {
+        let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return 1 };
+        let index = (*slice).cursor;
+        if index >= (*alloc).next_unused {
+            // The end of what was ever used.
+            (*slice).at_end = 1;
+            return 1;
+        }
+        (*slice).cursor = index.wrapping_add(1);
+        let ended = end_if_due(index, (*slice).gone);
+        (*slice).ended = (*slice).ended.wrapping_add(ended);
+        let due =
+            if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
+        let late = due && bpf_ktime_get_ns().wrapping_sub((*slice).began) > BUDGET;
+        if late || (*slice).ended >= MOST_ENDED {
+            (*slice).cut = 1;
+            return 1;
+        }
+        0
+    }
+}
+
+/// Ends the flow in slot `index` if it has been idle for too long, or, where some interface has `gone`, if one of its own has; goes on with
+/// a slot that was left unfinished. Returns 1 if it did.
+#[inline(always)]
+fn end_if_due(index: u32, gone: u32) -> u32 {
+    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
+    // SAFETY: fields of an element of the map.
+    let (version, last_seen, flags, number) = unsafe {
+        let shared = &raw const (*slot).shared;
+        ((*shared).version, (*shared).last_seen, (*shared).tcp_flags, (*slot).outbound.tuple.proto)
+    };
+    // SAFETY: as above; the reply's tuple is only compared.
+    let (port_use, endpoint, uplink, reply) =
+        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).outbound.out_if, &(*slot).inbound.tuple) };
+    let state = version.state();
+    let proto = match number {
+        6 => Proto::Tcp,
+        17 => Proto::Udp,
+        _ => Proto::Icmp,
+    };
+    if matches!(state, FlowState::Unfinished) {
+        return slot::fwd_slot_resume(index, version.raw());
+    }
+    let idle = now().wrapping_sub(last_seen);
+    let has_gone =
+        gone != 0 && version.is_flow() && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
+    let ends = if has_gone || port_use != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, reply) {
+        true
+    } else if has_ports(number) {
+        expired(state, proto, flags, idle, &config.timeouts)
+    } else {
+        outlived(state, Timeout::Other, idle, &config.timeouts)
+    };
+    if ends { slot::fwd_flow_end(index, version.raw()) } else { 0 }
+}
+
+/// What a flush works with.
+#[repr(C)]
+struct Flush {
+    endpoint: u32,
+    cursor: u32,
+    ended: u32,
+}
+
+/// Ends the flows of an endpoint in [`FLUSH_SLICE`] slots.
+#[inline(always)]
+pub(crate) fn flush(skb: Skb) -> i32 {
+    let bytes = skb.headers();
+    let (Ok(endpoint), Ok(first)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else {
+        return 0;
+    };
+    let mut flush = Flush { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
+    let flush = &raw mut flush;
+    // SAFETY: `flush` lives on this stack until the loop is over, and nobody else uses it meanwhile.
+    unsafe {
+        bpf_loop(FLUSH_SLICE, flush_next as *mut c_void, flush.cast(), 0);
+        (*flush).ended as i32
+    }
+}
+
+/// Looks at the slot under the cursor; returns 1 to end the slice.
+#[inline(never)]
+unsafe extern "C" fn flush_next(_n: u32, flush: *mut Flush) -> i64 {
+    // SAFETY: `bpf_loop` passes the pointer that `flush` gave it.
+    unsafe {
+        let index = (*flush).cursor;
+        (*flush).cursor = index.wrapping_add(1);
+        let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
+        let version = (&raw const (*slot).shared.version).read_volatile();
+        if version.is_flow() && (*slot).shared.endpoint == (*flush).endpoint {
+            (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, version.raw()));
+        }
+        0
+    }
+}

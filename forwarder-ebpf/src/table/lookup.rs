@@ -1,0 +1,400 @@
+//! Finds the flow of a tuple.
+//!
+//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*: slots are
+//! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
+//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
+//! the tuple is also the protection against spoofed sources on the established path.
+
+use core::ptr;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use forwarder_common::{
+    abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
+    direction::Direction,
+    flow::{
+        self,
+        cache::{self, Bucket as _},
+        slot::held,
+    },
+    header_words::FlowKey,
+};
+
+use crate::kernel::{
+    atomic::{add64, replace64},
+    maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
+};
+
+/// One direction of a flow that was found: a copy of its translation, and where its counters are.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) index: u32,
+    pub(crate) slot: *mut FlowSlot,
+    pub(crate) half: *mut FlowHalf,
+    pub(crate) version: FlowVersion,
+    pub(crate) addr: [u8; 4],
+    pub(crate) port: [u8; 2],
+    pub(crate) mtu: u16,
+    pub(crate) out_if: u32,
+    /// Two hardware addresses, as words of a frame.
+    pub(crate) hop: [u32; 3],
+    pub(crate) counters: u16,
+    pub(crate) uplink_counters: u16,
+}
+
+/// The hash of a tuple, keyed with this host's secret.
+#[inline(always)]
+pub(crate) fn hash(tuple: &Tuple) -> u32 {
+    flow::hash(tuple, &secret())
+}
+
+/// The same of a tuple in words.
+#[inline(always)]
+pub(crate) fn key_hash(key: &FlowKey) -> u32 {
+    key.hash(&secret())
+}
+
+/// The bucket of the flow cache for `hash`.
+#[inline(always)]
+fn bucket(hash: u32) -> Option<Bucket> {
+    FLOW_CACHE.get_ptr_mut(hash & CACHE_MASK.load()).map(Bucket)
+}
+
+/// The cache entries for `hash`: see [`cache`].
+#[inline(always)]
+pub(crate) fn load_bucket(hash: u32) -> u64 {
+    bucket(hash).map_or(0, |bucket| bucket.load())
+}
+
+/// Whether any tuple with `hash` may be in the index. So most packets of the host, which belong to no flow, need no look-up in the
+/// hash.
+#[inline(always)]
+pub(crate) fn is_known(hash: u32) -> bool {
+    let bucket = load_bucket(hash);
+    let [first, second] = cache::candidates(bucket, hash);
+    first | second != SLOT_NONE || cache::overflows(bucket)
+}
+
+/// The slot of which this direction is `tuple`, which has `hash`, and the flow's version, as far as the flow cache tells; the
+/// version is 0 if they do not.
+#[inline(always)]
+pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
+    let [first, second] = cache::candidates(load_bucket(hash), hash);
+    if first != SLOT_NONE {
+        let version = matches(direction, first, tuple);
+        if !version.is_none() {
+            return (first, version);
+        }
+    }
+    // Slot 0 is never used.
+    (second, matches(direction, second, tuple))
+}
+
+/// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each version.
+#[inline(always)]
+pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
+    let found = fwd_find_cached(tuple, hash, direction as u32);
+    unpacked(found)
+}
+
+/// [`find_cached`] as a global function, the version in the high half.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
+}
+
+/// A slot, and its version in the high half.
+#[inline(always)]
+pub(crate) fn packed((slot, version): (u32, FlowVersion)) -> u64 {
+    u64::from(slot) | u64::from(version.raw()) << 32
+}
+
+/// The reverse of [`packed`].
+#[inline(always)]
+pub(crate) fn unpacked(found: u64) -> (u32, FlowVersion) {
+    (found as u32, FlowVersion::from_raw((found >> 32) as u32))
+}
+
+/// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
+#[inline(always)]
+pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
+    let found = fwd_indexed(tuple, hash, direction as u32);
+    unpacked(found)
+}
+
+/// [`indexed`] as a global function, the version in the high half.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_indexed(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
+}
+
+/// The slot of which this direction is `tuple`, [`SLOT_NONE`] if there is none.
+#[inline(always)]
+pub(crate) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
+    let (slot, version) = indexed(direction, tuple, hash(tuple));
+    if version.is_none() { SLOT_NONE } else { slot }
+}
+
+#[inline(always)]
+fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
+    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
+    // SAFETY: an aligned word of a map value.
+    let slot = unsafe { slot.read_volatile() };
+    let version = matches(direction, slot, tuple);
+    if !version.is_none() && version.state() as u8 != FlowState::Opening as u8 {
+        promote(hash, slot, version);
+    }
+    packed((slot, version))
+}
+
+/// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
+#[inline(always)]
+fn promote(hash: u32, slot: u32, version: FlowVersion) {
+    let (Some(bucket), Some(flow)) = (bucket(hash), FLOW_SLOTS.get_ptr(slot)) else { return };
+    cache::promote(&bucket, cache::entry(hash, slot), || {
+        // SAFETY: an aligned word of a map value.
+        let now = unsafe { (&raw const (*flow).shared.version).read_volatile() };
+        now.is_same_flow(version)
+    });
+}
+
+/// One direction of a slot.
+///
+/// # Safety
+/// `slot` points into the slot array.
+#[inline(always)]
+pub(crate) unsafe fn half(slot: *mut FlowSlot, direction: Direction) -> *mut FlowHalf {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match direction {
+            Direction::Outbound => &raw mut (*slot).outbound,
+            Direction::Inbound => &raw mut (*slot).inbound,
+        }
+    }
+}
+
+/// A bucket of the flow cache.
+struct Bucket(*mut u64);
+
+impl cache::Bucket for Bucket {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: an aligned word of a map value; writers replace whole words.
+        unsafe { self.0.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn replace(&self, old: u64, new: u64) -> bool {
+        replace64(self.0, old, new)
+    }
+
+    #[inline(always)]
+    fn add(&self, amount: u64) {
+        add64(self.0, amount);
+    }
+}
+
+/// Puts a tuple into the index unless it is there, and a cache entry for it.
+#[inline(always)]
+pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
+    fwd_insert(tuple, slot) != 0
+}
+
+/// As [`insert`]; 1 if it was put there.
+///
+/// A global function: the verifier looks at it once, not at each call.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
+    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
+        return 0;
+    }
+    let hash = hash(tuple);
+    if let Some(bucket) = bucket(hash) {
+        cache::add(&bucket, cache::entry(hash, slot));
+    }
+    1
+}
+
+/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does not tell.
+#[inline(always)]
+pub(crate) fn holder(tuple: &Tuple) -> u32 {
+    let hash = hash(tuple);
+    let bucket = load_bucket(hash);
+    let [first, second] = cache::candidates(bucket, hash);
+    if first | second == SLOT_NONE && !cache::overflows(bucket) {
+        return VACANT;
+    }
+    if has(first, tuple) {
+        return first;
+    }
+    if has(second, tuple) {
+        return second;
+    }
+    match FLOW_INDEX.get_ptr(tuple) {
+        // SAFETY: an aligned word of a map value.
+        Some(slot) => unsafe { slot.read_volatile() },
+        None => VACANT,
+    }
+}
+
+/// Whether `tuple` is the inbound one that stands in slot `index`, whatever has become of its flow.
+#[inline(always)]
+fn has(index: u32, tuple: &Tuple) -> bool {
+    // SAFETY: the pointer is to a whole slot.
+    index != SLOT_NONE
+        && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).inbound.tuple, tuple) })
+}
+
+/// What [`holder`] returns for a tuple that nobody has: no slot.
+pub(crate) const VACANT: u32 = u32::MAX;
+
+/// Whether an element is not in a hash any more, after this was the result of removing it. Since Linux 6.15 removing can fail.
+#[inline(always)]
+pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
+    const ENOENT: i32 = -2;
+    matches!(removed, Ok(()) | Err(ENOENT))
+}
+
+/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of both what
+/// `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
+#[inline(always)]
+pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
+    if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }
+}
+
+/// As [`remove`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
+    // SAFETY: as in `fwd_insert`.
+    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    if what & held::TUPLE != 0 && !is_gone(FLOW_INDEX.remove(tuple)) {
+        return what;
+    }
+    let hash = hash(tuple);
+    match bucket(hash) {
+        Some(bucket) if !cache::remove(&bucket, cache::entry(hash, slot)) => held::CACHED,
+        _ => 0,
+    }
+}
+
+/// This direction of the flow that the cache entry for `key` names, if it is `key` and the flow is
+/// established (one-way, if it is an outbound one), and the flow's version.
+#[inline(always)]
+pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, FlowVersion)> {
+    let hash = key_hash(key);
+    let [first, second] = cache::candidates(load_bucket(hash), hash);
+    let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
+    // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
+    unsafe {
+        let half = half(slot, direction);
+        let version = (&raw const (*slot).shared.version).read_volatile();
+        let tuple = half.cast::<u64>();
+        let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
+        let proto = half.cast::<u32>().add(4).read_volatile();
+        let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
+        // What comes in answers a one-way flow, which is noted on the slow path.
+        let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
+            == FlowState::Established as u32;
+        (same && lasts).then_some((slot, half, version))
+    }
+}
+
+/// The version of the flow in slot `index` if its direction is `tuple`; 0 if it is not.
+#[inline(always)]
+pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> FlowVersion {
+    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return FlowVersion::NONE };
+    // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
+    unsafe {
+        let half = half(slot.cast_mut(), direction).cast_const();
+        let version = (&raw const (*slot).shared.version).read_volatile();
+        if !version.is_flow() || !same(&raw const (*half).tuple, tuple) {
+            return FlowVersion::NONE;
+        }
+        version
+    }
+}
+
+/// A copy of the flow in slot `index`, for which [`matches`] gave `version`; `None` if the slot was recycled since.
+#[inline(always)]
+pub(crate) fn copy(direction: Direction, index: u32, version: FlowVersion) -> Option<Hit> {
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    // SAFETY: as in `matches`.
+    unsafe {
+        let half = half(slot, direction);
+        let hit = Hit {
+            index,
+            slot,
+            half,
+            version,
+            addr: (&raw const (*half).addr).read_volatile(),
+            port: (&raw const (*half).port).read_volatile(),
+            mtu: (&raw const (*half).mtu).read_volatile(),
+            out_if: (&raw const (*half).out_if).read_volatile(),
+            hop: read_hop(&raw const (*half).hop),
+            counters: (&raw const (*half).counters).read_volatile(),
+            uplink_counters: (&raw const (*half).uplink_counters).read_volatile(),
+        };
+        let after = (&raw const (*slot).shared.version).read_volatile();
+        version.is_same_flow(after).then_some(hit)
+    }
+}
+
+/// Both in one: the flow in slot `index` if its direction is `tuple`.
+#[inline(always)]
+pub(crate) fn load(direction: Direction, index: u32, tuple: &Tuple) -> Option<Hit> {
+    let version = matches(direction, index, tuple);
+    if version.is_none() { None } else { copy(direction, index, version) }
+}
+
+impl Hit {
+    /// The address of the next hop of an outbound flow; see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
+    #[inline(always)]
+    pub(crate) fn next_hop(&self) -> [u32; 4] {
+        // SAFETY: aligned words of the slot.
+        unsafe { (&raw const (*self.slot).shared.next_hop).read_volatile() }
+    }
+
+    /// Whether the hardware addresses of the way are known.
+    #[inline(always)]
+    pub(crate) fn knows_macs(&self) -> bool {
+        // Some byte of the one or of the other is not zero.
+        self.hop[0] | self.hop[2] != 0
+    }
+}
+
+/// The twelve bytes as three words: the field is aligned to four.
+///
+/// # Safety
+/// `hop` points into a `FlowHalf`.
+#[inline(always)]
+pub(crate) unsafe fn read_hop(hop: *const [u8; 12]) -> [u32; 3] {
+    // SAFETY: `FlowHalf::hop` stands at offset 32, aligned to four bytes.
+    unsafe { hop.cast::<[u32; 3]>().read_volatile() }
+}
+
+/// Whether the tuple in a slot is `tuple`, compared by words.
+///
+/// # Safety
+/// `stored` points to a whole tuple in a map value.
+#[inline(always)]
+pub(crate) unsafe fn same(stored: *const Tuple, tuple: &Tuple) -> bool {
+    const WORDS: usize = size_of::<Tuple>() / 4;
+    let (stored, wanted) = (stored.cast::<u32>(), ptr::from_ref(tuple).cast::<u32>());
+    let mut difference = 0;
+    let mut word = 0;
+    while word < WORDS {
+        // SAFETY: `word` is below the number of words of a `Tuple`, which is aligned to four bytes.
+        difference |= unsafe { stored.add(word).read_volatile() ^ wanted.add(word).read() };
+        word = word.wrapping_add(1);
+    }
+    difference == 0
+}

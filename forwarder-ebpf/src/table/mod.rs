@@ -1,0 +1,13 @@
+//! The flow table: [`lookup`] finds, [`create`] makes, [`mapping`] keeps the port of a socket, [`state`] moves flows on, [`slot`] ends
+//! them, [`evict`] makes room when no slot is free, [`expire`] ends what is idle. [`fragments`] remembers the ports of packets in pieces.
+
+pub(crate) mod create;
+mod evict;
+pub(crate) mod expire;
+pub(crate) mod fragments;
+pub(crate) mod handshake;
+pub(crate) mod lookup;
+pub(crate) mod mapping;
+pub(crate) mod slot;
+pub(crate) mod state;
+pub(crate) mod usage;

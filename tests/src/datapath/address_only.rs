@@ -1,0 +1,165 @@
+//! Protocols without ports: translated by address while it is clear whom an answer is for.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use forwarder::{
+    dataplane::{Sizes, TestRun},
+    lab::wait_until,
+};
+use forwarder_common::{
+    abi::Timeout,
+    checksum,
+    packet::L3_OFF,
+    rewrite::{AddressRewrite, Side, Ttl},
+    wire::ipv4,
+};
+
+use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};
+
+const NEXT: i32 = -1;
+const DROP: i32 = 2;
+const REDIRECT: i32 = 7;
+const LIMIT: Duration = Duration::from_secs(30);
+const GRE: u8 = 47;
+const UDP_LITE: u8 = 136;
+const PROTOS: [u8; 10] = [4, 41, GRE, 50, 97, 108, 115, 132, UDP_LITE, 137];
+
+/// A packet; of UDP-Lite, one whose checksum covers the header (RFC 3828 §3.1).
+fn frame(proto: u8, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+    let mut frame = [&GATEWAY_MAC[..], &MAC, &[8, 0, 0x45, 0, 0, 36, 1, 2, 0, 0, 64, proto, 0, 0]].concat();
+    frame.extend([from.octets(), to.octets()].concat());
+    let check = checksum::full(&frame[14..]);
+    frame[24..26].copy_from_slice(&check);
+    frame.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
+    frame.extend(b"no ports");
+    if proto == UDP_LITE {
+        let check = lite_checksum(&frame);
+        frame[40..42].copy_from_slice(&check);
+    }
+    frame
+}
+
+fn lite_checksum(frame: &[u8]) -> [u8; 2] {
+    checksum::full(&[&frame[26..34], &[0, UDP_LITE, 0, 16], &frame[34..42]].concat())
+}
+
+/// What the pure functions make of `frame`.
+fn rewritten(frame: &[u8], side: Side, to: Ipv4Addr) -> Vec<u8> {
+    let ip = ipv4::parse(&frame, L3_OFF).unwrap();
+    let mut frame = frame.to_vec();
+    AddressRewrite::new(side, &ip, to.octets(), Ttl::Decrement).apply(&mut frame).unwrap();
+    frame
+}
+
+fn at_uplink(fixture: &Fixture, frame: &[u8]) -> TestRun {
+    fixture.run_to_uplink(0, frame)
+}
+
+fn address_only(fixture: &Fixture) -> u32 {
+    fixture.dataplane.alloc().unwrap().address_only
+}
+
+#[test]
+fn addresses_alone_are_translated_both_ways() {
+    with_fixture(&Sizes::default(), |fixture| {
+        for proto in PROTOS {
+            let request = frame(proto, ADDRESS, fixture.outside);
+            let out = fixture.run_from_ns(&request);
+            assert_eq!(out.verdict, REDIRECT, "protocol {proto}");
+            assert_eq!(out.packet, rewritten(&request, Side::Source, fixture.nat));
+            let reply = frame(proto, fixture.outside, fixture.nat);
+            let back = fixture.run_from_uplink(&reply);
+            let mut expected = rewritten(&reply, Side::Destination, ADDRESS);
+            expected[..6].copy_from_slice(&MAC);
+            expected[6..12].copy_from_slice(&GATEWAY_MAC);
+            assert_eq!((back.verdict, &back.packet), (REDIRECT, &expected), "protocol {proto}");
+            for packet in [&out.packet, &back.packet] {
+                assert_eq!(checksum::full(&packet[14..34]), [0, 0]);
+                assert!(proto != UDP_LITE || lite_checksum(packet) == [0, 0], "checksum of UDP-Lite");
+            }
+        }
+        let flows = fixture.dataplane.flows().unwrap();
+        assert!(flows.iter().all(|flow| (flow.tx, flow.rx) == ((1, 36), (1, 36))), "{flows:?}");
+        assert_eq!((flows.len(), address_only(fixture)), (PROTOS.len(), 10));
+    });
+}
+
+#[test]
+fn fragments_without_ports_need_no_first() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let mut later = frame(UDP_LITE, ADDRESS, fixture.outside);
+        later[21] = 3;
+        later[24..26].fill(0);
+        let check = checksum::full(&later[14..34]);
+        later[24..26].copy_from_slice(&check);
+        let out = fixture.run_from_ns(&later);
+        assert_eq!((out.verdict, &out.packet[26..30]), (REDIRECT, &fixture.nat.octets()[..]));
+        assert_eq!(out.packet[34..], later[34..], "there is no checksum in it");
+        assert_eq!(checksum::full(&out.packet[14..34]), [0, 0]);
+    });
+}
+
+#[test]
+fn answers_without_a_flow_are_the_hosts() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let stray = frame(GRE, fixture.outside, fixture.nat);
+        assert_eq!(fixture.run_from_uplink(&stray).verdict, NEXT);
+        fixture.run_from_ns(&frame(50, ADDRESS, fixture.outside));
+        let run = fixture.run_from_uplink(&stray);
+        assert_eq!((run.verdict, run.packet), (NEXT, stray), "another protocol's flow");
+    });
+}
+
+#[test]
+fn host_takes_what_it_speaks_itself() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let own = frame(GRE, fixture.nat, fixture.outside);
+        let inside = frame(GRE, ADDRESS, fixture.outside);
+        let answer = frame(GRE, fixture.outside, fixture.nat);
+        assert_eq!(at_uplink(fixture, &own).verdict, NEXT);
+        assert!(fixture.dataplane.flows().unwrap().is_empty(), "nobody looks while no endpoint speaks such protocols");
+        assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT);
+        assert_eq!(fixture.run_from_uplink(&answer).verdict, REDIRECT);
+
+        let run = at_uplink(fixture, &own);
+        assert_eq!((run.verdict, run.packet), (NEXT, own), "the host's own packet stays as it is");
+        assert_eq!(fixture.run_from_ns(&inside).verdict, DROP);
+        assert_eq!(fixture.counted("Ambiguous"), 1);
+        let run = fixture.run_from_uplink(&answer);
+        assert_eq!((run.verdict, run.packet), (NEXT, answer), "the answer is the host's");
+        let alloc = fixture.dataplane.alloc().unwrap();
+        assert_eq!((alloc.address_only, alloc.host_flows, fixture.counted("HostFlow")), (1, 1, 2));
+    });
+}
+
+#[test]
+fn what_the_kernel_forwarded_is_translated_at_the_uplink_or_dropped() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let inside = frame(GRE, ADDRESS, fixture.outside);
+        let forwarded = || fixture.run_to_uplink(fixture.network, &inside);
+        assert_eq!((forwarded().verdict, fixture.counted("Untranslated")), (DROP, 1));
+        assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT);
+        let run = forwarded();
+        assert_eq!((run.verdict, &run.packet[26..30]), (NEXT, &fixture.nat.octets()[..]));
+    });
+}
+
+#[test]
+fn claim_ends_with_its_time_or_its_endpoint() {
+    let mut sizes = Sizes::default();
+    for (which, seconds) in &mut sizes.timeouts {
+        *seconds = if *which == Timeout::Other { 1 } else { 3_600 };
+    }
+    with_fixture(&sizes, |fixture| {
+        fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
+        fixture.run_from_uplink(&frame(GRE, fixture.outside, fixture.nat));
+        assert_eq!(address_only(fixture), 1);
+        wait_until(LIMIT, "the flow ends", || Ok((address_only(fixture) == 0).then_some(()))).unwrap();
+        assert!(fixture.dataplane.flows().unwrap().is_empty());
+        fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
+        fixture.dataplane.remove_endpoint(fixture.host_end).unwrap();
+        let alloc = fixture.dataplane.alloc().unwrap();
+        assert_eq!((alloc.address_only, alloc.established), (0, 0));
+        assert!(fixture.dataplane.flows().unwrap().is_empty());
+    });
+}
