@@ -1,7 +1,7 @@
 //! Namespaces with a name: files under /run/netns with a namespace bound to them, as `ip netns` makes them.
 
 use std::{
-    fs, io,
+    fs,
     os::{
         fd::{AsFd, AsRawFd},
         unix::fs::DirBuilderExt,
@@ -17,11 +17,8 @@ use nix::{
     unistd::unlink,
 };
 
-use super::{Name, Netns, failed, handle::on_thread, mounts};
+use super::{DIRECTORY, Name, Netns, failed, handle::on_thread, mounts};
 use crate::{Error, Kind, Result, text::word};
-
-/// Where names of network namespaces live; /var/run/netns is the same place.
-pub const DIRECTORY: &str = "/run/netns";
 
 /// No name has more namespaces bound over each other than this; it bounds the loop that takes them off.
 const MOST_LAYERS: usize = 16;
@@ -86,29 +83,6 @@ impl Netns {
             Err(errno) => Err(failed("delete", object(name), errno)),
         }
     }
-}
-
-/// The names that `ip netns list` shows, sorted. Files whose name no [`Name`] can have are left out.
-///
-/// # Errors
-/// If /run/netns exists and cannot be read.
-pub fn named() -> Result<Vec<Name>> {
-    names_in(Path::new(DIRECTORY))
-}
-
-fn names_in(directory: &Path) -> Result<Vec<Name>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read", directory.display().to_string(), error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| failed("read", directory.display().to_string(), error))?;
-        names.extend(entry.file_name().to_str().and_then(|name| Name::try_from(name).ok()));
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn path_of(name: &Name) -> PathBuf {
@@ -181,25 +155,4 @@ fn unmount_all(name: &Name, path: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_directory_has_no_names() {
-        let directory = tempfile::tempdir().expect("a directory");
-        assert_eq!(names_in(&directory.path().join("none")).expect("nothing there"), Vec::new());
-    }
-
-    #[test]
-    fn names_are_sorted_and_impossible_ones_left_out() {
-        let directory = tempfile::tempdir().expect("a directory");
-        for name in ["b", "a", "c\n"] {
-            fs::write(directory.path().join(name), "").expect("a file");
-        }
-        let names = names_in(directory.path()).expect("a directory");
-        assert_eq!(names.iter().map(Name::as_str).collect::<Vec<_>>(), ["a", "b"]);
-    }
 }
