@@ -16,7 +16,10 @@ mod wait;
 pub mod http;
 pub mod tun;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 pub use self::{
     bpf::tcx_programs,
@@ -38,4 +41,9 @@ pub const FAMILY: &str = "fwdt";
 pub fn unique_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{FAMILY}{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Where the pins of a lab go.
+fn run_dir(prefix: &str) -> PathBuf {
+    Path::new("/run").join(format!("fwd-{prefix}"))
 }

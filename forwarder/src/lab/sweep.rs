@@ -9,7 +9,7 @@ use std::{
 
 use nix::mount::{MntFlags, umount2};
 
-use super::{FAMILY, namespace, topology::run_dir};
+use super::{FAMILY, namespace, run_dir};
 use crate::{Context, Result, netns};
 
 /// Where `ip netns exec` looks for files that replace those of /etc.

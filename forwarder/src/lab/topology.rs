@@ -15,7 +15,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{
     Namespace, Snapshot, command_in,
     guard::{self, Guard},
-    sweep, wait_until,
+    run_dir, sweep, wait_until,
 };
 use crate::{
     Context, Error, Result,
@@ -178,11 +178,6 @@ impl Lab {
     pub fn snapshot(&self) -> Result<Snapshot> {
         Snapshot::take(&self.host, &self.run_dir, &self.prefix)
     }
-}
-
-/// Where the pins of a lab go.
-pub(super) fn run_dir(prefix: &str) -> PathBuf {
-    Path::new("/run").join(format!("fwd-{prefix}"))
 }
 
 /// Makes an internet and the link to it.
