@@ -13,12 +13,14 @@ mod examine;
 mod filter;
 mod floor;
 mod flows;
+mod hook;
 mod hosts;
 mod kernel_fields;
 mod kernel_types;
 mod latency;
 mod load;
 mod lock;
+mod object;
 mod occupancy;
 mod parallel;
 mod probe;
@@ -36,11 +38,12 @@ mod version;
 mod view;
 mod xdp;
 
-pub use attach::{Backend, Hook, Noted};
+pub use attach::Noted;
 pub use clock::{Clock, hz_of};
 pub use examine::Contents;
 pub use floor::Floor;
 pub use flows::Flow;
+pub use hook::{Backend, Hook, XdpHook};
 pub use hosts::HostPins;
 pub use kernel_fields::{asks_conntrack, sees_offloads};
 pub use latency::{Cost, Passed, Point, Probes};
@@ -56,7 +59,6 @@ pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
 pub use strays::{Stray, strays};
 pub use testrun::{Runner, TestRun};
-pub use xdp::XdpHook;
 
 use std::path::PathBuf;
 

@@ -12,7 +12,8 @@ use super::{
     Dataplane, Hook, XdpHook,
     create::remove_dir,
     filter,
-    load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, OBJECT_HASH, PROGRAMS, errno},
+    load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS, errno},
+    object::OBJECT_HASH,
 };
 use crate::{
     Context as _, Error, Kind, Result,
