@@ -2,14 +2,12 @@
 
 use forwarder_common::abi::Timeout;
 
-use super::{
-    Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, object::mac_text, options::range, seconds,
-};
+use super::{Action, IdleTime, Nat, Object, Op, SysctlRecord, TargetRef, Treatment, options::range, seconds};
 use crate::{
     dataplane::{Backend, MEMORY_PER_CPU, Sizes},
     netlink::{LinkLayer, nft::TABLE},
     netns::DIRECTORY,
-    text::word,
+    text::{mac as mac_text, word},
 };
 
 impl Op {

@@ -1,6 +1,6 @@
 //! What interrupted commands and other people's deletions leave behind.
 
-use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
+use std::{borrow::Cow, collections::HashSet};
 
 use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo};
 use crate::{
@@ -105,21 +105,6 @@ impl Actual {
 pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
     let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
     is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
-}
-
-impl super::Net {
-    fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
-        let index = self.link(interface).map(|link| link.index);
-        self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
-    }
-
-    /// Forgets an interface and what refers to it.
-    fn forget(&mut self, index: u32) {
-        self.links.retain(|link| link.index != index);
-        self.addresses.retain(|(owner, _)| *owner != index);
-        self.routes.retain(|route| route.ifindex != index);
-        self.neighbours.retain(|neighbour| neighbour.ifindex != index);
-    }
 }
 
 /// Takes away what an endpoint's record says was done at its host end; what is there no more is left out by the caller.

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use super::{
     Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord,
-    up::uplink_objects,
     uplink::{self, Uplink},
 };
 use crate::netlink::Link;
@@ -73,7 +72,7 @@ impl Mended<'_> {
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
         let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(|datapath| datapath == Datapath::Xdp));
-        for object in uplink_objects(&self.actual, uplink, ebpf, xdp) {
+        for object in uplink.objects(&self.actual, ebpf, xdp) {
             if !self.actual.has(&object) {
                 self.make(object);
             }

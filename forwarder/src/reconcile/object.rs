@@ -9,60 +9,8 @@ use crate::{
     dataplane::{Backend, Sizes},
     netlink::{BridgeSpec, LinkLayer, Mac, VethSpec},
     netns::Name,
+    text::mac as mac_text,
 };
-
-/// One step of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Op {
-    /// Whether the object comes or goes.
-    pub action: Action,
-    /// What it is done to.
-    pub object: Object,
-}
-
-/// Whether an object comes or goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is made.
-    Make,
-    /// It is removed.
-    Remove,
-}
-
-impl Op {
-    /// Makes `object`.
-    #[must_use]
-    pub const fn make(object: Object) -> Self {
-        Self { action: Action::Make, object }
-    }
-
-    /// Removes `object`.
-    #[must_use]
-    pub const fn remove(object: Object) -> Self {
-        Self { action: Action::Remove, object }
-    }
-
-    /// Whether this step would forget what is needed to try again, after `failed` could not be removed.
-    #[must_use]
-    pub fn forgets(&self, failed: &[Object]) -> bool {
-        match self {
-            Self { action: Action::Remove, object: Object::Undo(entry) } => {
-                failed.iter().any(|object| entry.is_for(object))
-            }
-            _ => false,
-        }
-    }
-
-    /// The step that undoes this one.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        let action = match self.action {
-            Action::Make => Action::Remove,
-            Action::Remove => Action::Make,
-        };
-        Self { action, object: self.object.clone() }
-    }
-}
 
 /// Anything that `up` makes and `down` removes. What belongs together is one object; each can be told to be there or not.
 ///
@@ -378,26 +326,9 @@ pub struct EndpointSpec {
     pub marks: Marks,
 }
 
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (make, remove) = self.object.verbs();
-        let verb = match self.action {
-            Action::Make => make,
-            Action::Remove => remove,
-        };
-        match &self.object {
-            Object::Sysctl(SysctlRecord { path, original, ours, .. }) => {
-                let value = if self.action == Action::Make { ours } else { original };
-                write!(f, "{verb} {path} to {value}")
-            }
-            object => write!(f, "{verb} {object}"),
-        }
-    }
-}
-
 impl Object {
     /// What is done to make it, and to remove it.
-    const fn verbs(&self) -> (&'static str, &'static str) {
+    pub(super) const fn verbs(&self) -> (&'static str, &'static str) {
         match self {
             Self::Dataplane(_) | Self::OtherVersion { .. } => ("load", "unload"),
             Self::Records => ("create", "remove"),
@@ -478,9 +409,4 @@ impl fmt::Display for Object {
             Self::ResolvConf { ns, .. } => write!(f, "/etc/netns/{ns}/resolv.conf"),
         }
     }
-}
-
-/// `02:66:0a:4d:00:01`.
-pub(super) fn mac_text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }

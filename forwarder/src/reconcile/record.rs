@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, Net, TableRecord, Treatment, up::forwarding};
+use super::{Datapath, Net, TableRecord, Treatment, forwarding};
 use crate::{
     dataplane::Backend,
     netlink::{Link, Mac},

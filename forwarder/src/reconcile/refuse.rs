@@ -1,5 +1,7 @@
 //! What `up` refuses for what there is already, each with what to do instead.
 
+use forwarder_common::abi::ABI_VERSION;
+
 use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
 use crate::{
     Error, Kind, Result,
@@ -109,4 +111,15 @@ pub(super) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     let why = format!("a host counts for {COUNTER_BLOCKS} of them (an uplink takes two), and all are taken");
     Err(Error::new(Kind::Failed, "attach", "one more endpoint", why)
         .remedy("take down endpoints that are not needed; `fwd ls` lists them"))
+}
+
+/// Refuses to work beside another version, whose records cannot be read.
+///
+/// # Errors
+/// [`Kind::Conflict`] if there is one.
+pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
+    let Some(name) = others.first() else { return Ok(()) };
+    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
+    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
+        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
 }

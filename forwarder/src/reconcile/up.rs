@@ -8,34 +8,18 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, Datapath, EndpointRecord, EndpointSpec, Interface, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
-    SysctlRecord, Target, TargetRef, Undo, UpRequest, advice,
-    desired::{Desired, Network, network_name},
-    down::refuse_others,
-    garbage, mend, names,
-    uplink::Uplink,
+    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
+    Target, TargetRef, Undo, UpRequest, advice,
+    desired::{Desired, Network},
+    forwarding, garbage, mend, names,
+    refuse::refuse_others,
+    settle::{self, network_name},
+    sysctls::{ON, arp_ignore},
 };
 use crate::{
     Result,
     netlink::{BridgeSpec, Link, Mac, VethSpec},
 };
-
-/// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
-pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
-/// Value of a sysctl that is on.
-pub(super) const ON: &str = "1";
-
-/// The sysctl that lets packets that arrive at an interface be forwarded.
-#[must_use]
-pub fn forwarding(interface: &str) -> String {
-    format!("net/ipv4/conf/{interface}/forwarding")
-}
-
-/// The sysctl that says which ARP requests are answered at an interface: 8 is none (Documentation/networking/ip-sysctl.rst).
-#[must_use]
-pub fn arp_ignore(interface: &str) -> String {
-    format!("net/ipv4/conf/{interface}/arp_ignore")
-}
 
 /// What `up` is going to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +51,7 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     ops.extend(forgotten(actual));
     ops.extend(strays(actual, &name));
     let rest = actual.without(&ops);
-    let desired = Desired::settle(request, name, &rest, &former)?;
+    let desired = settle::settle(request, name, &rest, &former)?;
     ops.extend(in_the_way(&rest, &desired));
     let rest = actual.without(&ops);
     let wanted = wanted(request, &rest, &desired, &former);
@@ -176,46 +160,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
 }
 
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
-    uplink_objects(actual, &network.uplink, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
-}
-
-/// Everything of an uplink, the guard of what leaves before anything leads through it.
-pub(super) fn uplink_objects(actual: &Actual, uplink: &Uplink, ebpf: bool, xdp: bool) -> Vec<Object> {
-    let (name, index, address) = (uplink.name.clone(), uplink.index, uplink.address);
-    let mut objects = uplink_sysctls(actual, uplink);
-    objects.push(Object::Uplink { name: name.clone(), index, address });
-    let record = actual.records.uplinks.iter().find(|record| record.index == index);
-    objects.extend(record.map(|record| Object::UplinkAddress {
-        name: name.clone(),
-        index,
-        from: record.address,
-        to: address,
-    }));
-    if ebpf {
-        objects.push(Object::UplinkHooks { name: name.clone(), index, layer: uplink.layer });
-    }
-    if xdp {
-        objects.push(Object::UplinkXdp { name, index });
-    }
-    objects
-}
-
-/// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
-fn uplink_sysctls(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
-    let path = forwarding(&uplink.name);
-    let changed = actual.changed_sysctls().filter(|record| record.is_of(uplink.index));
-    if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
-        return vec![Object::Sysctl(record)];
-    }
-    let value = |path: &str| actual.host.sysctls.get(path).cloned();
-    let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
-    let all = value(ALL_FORWARDING).unwrap_or_default();
-    let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all, interface: None };
-    let mac = actual.host.net.by_index(uplink.index).and_then(|link| link.mac);
-    let interface = Some(Interface { name: uplink.name.clone(), index: uplink.index, mac });
-    let record = SysctlRecord { path, original, ours: ON.into(), interface };
-    let remembered = [witness, record.clone()].map(|record| Object::Undo(Undo::Sysctl(record)));
-    remembered.into_iter().chain([Object::Sysctl(record)]).collect()
+    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
 }
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     super::{
         EndpointRecord, Object, SysctlRecord, TargetRef, Undo, garbage,
-        up::{ALL_FORWARDING, ON},
+        sysctls::{ALL_FORWARDING, ON},
     },
     Scope, target,
 };

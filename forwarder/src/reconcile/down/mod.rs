@@ -4,11 +4,10 @@ mod log;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use forwarder_common::abi::ABI_VERSION;
-
 use super::{
     Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage,
     mend::{self, Mended},
+    refuse::refuse_others,
 };
 use crate::{
     Error, Kind, Result,
@@ -76,17 +75,6 @@ fn mended<'a>(request: &DownRequest, actual: &'a Actual) -> Mended<'a> {
         return mend::uplinks(actual, None);
     }
     Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
-}
-
-/// Refuses to work beside another version, whose records cannot be read.
-///
-/// # Errors
-/// [`Kind::Conflict`] if there is one.
-pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
-    let Some(name) = others.first() else { return Ok(()) };
-    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
-    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
-        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
 }
 
 fn refuse(request: &DownRequest, actual: &Actual) -> Result<()> {

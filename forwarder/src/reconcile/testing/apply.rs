@@ -9,8 +9,7 @@ use crate::{
     netns::Name,
     reconcile::{
         Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo,
-        UplinkRecord,
-        up::{arp_ignore, forwarding},
+        UplinkRecord, arp_ignore, forwarding,
     },
 };
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Owner, Records, ResolvConf, Target, TargetRef, Undo,
-    UpPlan, UpRequest, plan_down, plan_up, up::ALL_FORWARDING, up::forwarding,
+    UpPlan, UpRequest, plan_down, plan_up,
+    sysctls::{ALL_FORWARDING, forwarding},
 };
 use crate::{
     Result,
