@@ -9,6 +9,7 @@ mod failure;
 mod invocation;
 mod io;
 mod logging;
+mod protocol;
 mod session;
 mod state;
 mod target;

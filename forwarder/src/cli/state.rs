@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{commands::nat::flow_counts, session::Session, target};
+use super::{session::Session, target};
 use crate::{
     Context, Error, Kind, Result,
-    dataplane::{Dataplane, Occupancy, Traffic, name_of},
+    dataplane::{Dataplane, Occupancy, Traffic, Usage, name_of},
     execute,
     netlink::{Link, Netlink},
     netns::{self, Name},
     reconcile::{Datapath, Owner, TargetRef},
-    render::{EndpointView, XdpView},
+    render::{EndpointView, FlowCounts, XdpView},
 };
 
 /// The records of one host.
@@ -180,6 +180,12 @@ impl State {
     fn names(&self) -> Vec<Name> {
         self.endpoints.iter().filter_map(|(_, endpoint)| Name::try_from(name_of(&endpoint.ns).as_str()).ok()).collect()
     }
+}
+
+/// Flows by state beside what is allowed.
+pub(super) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
+    let Usage { half_open, established, closing } = usage;
+    FlowCounts { half_open, established, closing, limit }
 }
 
 /// The error that nothing is up for a namespace.

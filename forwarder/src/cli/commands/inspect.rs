@@ -19,6 +19,7 @@ use crate::{
     netlink::Netlink,
     netns::{Name, resolv},
     render::InspectView,
+    text::mac,
 };
 
 /// Shows all about an endpoint, or about an interface.
@@ -92,9 +93,4 @@ fn first_address(ifindex: u32) -> Result<Option<Ipv4Addr>> {
         IpNet::V4(net) => Some(net.addr()),
         IpNet::V6(_) => None,
     }))
-}
-
-/// A MAC as `ip link` writes it.
-pub(super) fn mac(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }

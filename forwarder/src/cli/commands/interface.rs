@@ -4,7 +4,6 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use forwarder_common::abi::Endpoint;
 
-use super::inspect::mac;
 use crate::{
     Error, Kind, Result,
     cli::{session::Session, state::State, target},
@@ -12,6 +11,7 @@ use crate::{
     netns::{self, Listed, Name, Netns},
     reconcile::TargetRef,
     render::{InterfaceView, PeerView, PortView, ProcessView},
+    text::mac,
 };
 
 /// The interface `ifname` of the host, or of the namespace given.
