@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Metric, Path, doubt, environment,
+    Metric, Options, Path, doubt, environment,
     load::{Remote, Work},
     machine::Busy,
     path::Scale,
     plan::{Task, Variant},
     record::Records,
     report::{Ends, PathReport, Report, SCHEMA},
-    run::{Measuring, Options, Progress, interrupted, pinned, settings},
+    run::{Measuring, Progress, interrupted, pinned, settings},
     summary,
 };
 use crate::{Result, lab::Interrupt, netns::Netns};

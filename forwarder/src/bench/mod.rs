@@ -12,6 +12,7 @@ pub mod environment;
 pub mod live;
 pub mod load;
 mod machine;
+mod options;
 pub mod path;
 mod plan;
 mod record;
@@ -25,8 +26,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    options::Options,
     plan::Variant,
-    run::{Measuring, Options, Progress, run},
+    run::{Measuring, Progress, run},
 };
 
 /// A data path between a client in a namespace and a server beyond the uplink.

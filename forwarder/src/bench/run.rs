@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    Metric, Path, doubt, environment,
+    Metric, Options, doubt, environment,
     load::{Sample, Site, Tool, Work},
     machine::Busy,
     path::{Sandbox, Scale},
@@ -17,45 +17,8 @@ use crate::{Error, Kind, Result, cpu, lab::Interrupt};
 /// Load that shows whether a path carries anything, and warms it up.
 const TRIAL: Duration = Duration::from_millis(20);
 
-/// What is set up anew in each round.
-const FEW_NAMESPACES: usize = 10;
-const FEW_FLOWS: usize = 10_000;
-
 /// How often a measurement is tried.
 const ATTEMPTS: usize = 3;
-
-/// What to compare and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// Which paths.
-    pub paths: Vec<Path>,
-    /// What is measured over each.
-    pub metrics: Vec<Metric>,
-    /// How often.
-    pub rounds: usize,
-    /// How long each measurement takes.
-    pub duration: Duration,
-    /// How long the load runs before.
-    pub warm_up: Duration,
-    /// Bytes of a request and of its reply.
-    pub size: usize,
-    /// TCP connections at once in a stream.
-    pub streams: usize,
-    /// Namespaces that are up; more than one is also compared with fewer.
-    pub namespaces: usize,
-    /// Flows in the table beside the measured one; more than none is also compared with fewer.
-    pub flows: usize,
-    /// Who makes the load.
-    pub with: Tool,
-}
-
-impl Options {
-    /// Whether each round has sandboxes of its own. With so many namespaces or flows, setting them up takes longer than the rounds.
-    #[must_use]
-    pub fn sets_up_anew(&self) -> bool {
-        self.namespaces <= FEW_NAMESPACES && self.flows <= FEW_FLOWS
-    }
-}
 
 /// Follows a run, for whoever waits.
 pub trait Progress {
