@@ -1,5 +1,6 @@
 //! `./x tidy`: the rules that neither the compiler nor clippy checks.
 
+mod circles;
 mod exceptions;
 mod layering;
 mod licences;
@@ -34,6 +35,7 @@ pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
         problems.extend(layering::check_prints(source));
         problems.extend(sizes::check(source, &mut exceptions));
     }
+    problems.extend(circles::check(&sources, &mut exceptions));
     problems.extend(sizes::check_median(&sources));
     problems.extend(files.iter().flat_map(text::check));
     problems.extend(links::check(&files));

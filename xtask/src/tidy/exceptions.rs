@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     Unsafe,
     /// More lines than a file should have.
     Long,
+    /// Files of a crate that import one another in a circle.
+    Circle,
 }
 
 /// The lines of the list.
@@ -60,6 +62,7 @@ fn entry(line: &str) -> Result<Entry> {
     let rule = match rule {
         "unsafe" => Rule::Unsafe,
         "long" => Rule::Long,
+        "circle" => Rule::Circle,
         other => bail!("there is no rule {other:?}"),
     };
     words.next().context("no reason")?;
