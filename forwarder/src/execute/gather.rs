@@ -12,7 +12,7 @@ use crate::{
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
-        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Owner, Records,
+        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, NetConfig, Owner, Records,
         ResolvConf, Target, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
     },
     sysctl,
@@ -197,8 +197,8 @@ fn host(context: &HostContext) -> Result<Gathered> {
     Ok(Gathered::new(actual, netlink, plane, log))
 }
 
-fn net(netlink: &Netlink) -> Result<Net> {
-    Ok(Net {
+fn net(netlink: &Netlink) -> Result<NetConfig> {
+    Ok(NetConfig {
         links: netlink.links()?,
         addresses: netlink.addresses(None)?,
         routes: netlink.routes()?,
@@ -207,7 +207,7 @@ fn net(netlink: &Netlink) -> Result<Net> {
 }
 
 /// Forwarding at every interface that is no host end, and whatever was changed.
-pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
+pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
     let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
     let now = changed.filter_map(|record| record.now(net));
     let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();

@@ -19,7 +19,8 @@ use crate::{
     netlink::{Link, Netlink},
     netns::Netns,
     reconcile::{
-        Action, Actual, DownRequest, EndpointRecord, Host, Net, Object, Op, Owner, Records, TargetRef, Undo, UpRequest,
+        Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records, TargetRef, Undo,
+        UpRequest,
     },
 };
 
@@ -95,7 +96,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
         return Ok(None);
     }
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
-    let mut net = Net { links, ..Net::default() };
+    let mut net = NetConfig { links, ..NetConfig::default() };
     for link in &net.links {
         // Host ends have none.
         if !owner.has_veth(link) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Net, Object, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
+use super::{NetConfig, Object, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
 use crate::{
     dataplane::Backend,
     netlink::{FdbEntry, Link},
@@ -46,7 +46,7 @@ pub struct Host {
     /// The run directory that a command works for.
     pub owner: Owner,
     /// Interfaces, addresses, routes, neighbours.
-    pub net: Net,
+    pub net: NetConfig,
     /// Forwarding entries of the bridges that `fwd` made.
     pub fdb: Vec<FdbEntry>,
     /// ifindexes of host ends of other endpoints than those that a command is about, which are known to be there and were not
@@ -107,7 +107,7 @@ pub struct Inside {
     /// `up` made it, for this host namespace: the undo log says so.
     pub made: bool,
     /// Interfaces, addresses, routes, neighbours.
-    pub net: Net,
+    pub net: NetConfig,
     /// The interface that `up` makes has the offloads that XDP needs; looked at where XDP is asked for.
     pub xdp_ready: bool,
 }
@@ -291,7 +291,7 @@ impl Actual {
     }
 }
 
-impl Net {
+impl NetConfig {
     /// [`Actual::has`] for objects inside the target.
     fn has_inside(&self, object: &Object) -> bool {
         match object {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Actual, Net};
+use super::{Actual, NetConfig};
 
 /// What of `subnet` is in use, in words: by a network, an address or a route of the host, or inside the target.
 #[must_use]
@@ -52,7 +52,7 @@ impl Overlaps {
         overlaps
     }
 
-    fn add(&mut self, net: &Net, place: &str, subnets: &[Ipv4Net]) {
+    fn add(&mut self, net: &NetConfig, place: &str, subnets: &[Ipv4Net]) {
         let concerns = |other: Ipv4Net| subnets.iter().any(|subnet| overlap(other, *subnet));
         for (index, address) in &net.addresses {
             if let IpNet::V4(address) = address

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, Net, TableRecord, Treatment, forwarding};
+use super::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
 use crate::{
     dataplane::Backend,
     netlink::{Link, Mac},
@@ -130,7 +130,7 @@ impl SysctlRecord {
     ///
     /// Its number alone may be another's by now. It is the same if its name or its hardware address is.
     #[must_use]
-    pub fn now(&self, net: &Net) -> Option<Self> {
+    pub fn now(&self, net: &NetConfig) -> Option<Self> {
         let Some(interface) = &self.interface else { return Some(self.clone()) };
         let is_same = |link: &&Link| link.name == interface.name || link.mac == interface.mac;
         let link = net.by_index(interface.index).filter(is_same)?;

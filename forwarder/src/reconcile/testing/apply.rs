@@ -8,8 +8,8 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo,
-        UplinkRecord, arp_ignore, forwarding,
+        Action, EndpointRecord, EndpointSpec, Inside, NetConfig, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
+        Undo, UplinkRecord, arp_ignore, forwarding,
     },
 };
 
@@ -42,7 +42,7 @@ impl World {
         self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
     }
 
-    fn net(&mut self, ns: &TargetRef) -> &mut Net {
+    fn net(&mut self, ns: &TargetRef) -> &mut NetConfig {
         &mut self.namespace(ns).net
     }
 
@@ -429,7 +429,7 @@ impl World {
     }
 }
 
-fn forget(net: &mut Net, index: u32) {
+fn forget(net: &mut NetConfig, index: u32) {
     net.links.retain(|link| link.index != index);
     net.addresses.retain(|(owner, _)| *owner != index);
     net.routes.retain(|route| route.ifindex != index);

@@ -7,8 +7,8 @@ mod near;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Owner, Records, ResolvConf, Target, TargetRef, Undo,
-    UpPlan, UpRequest, plan_down, plan_up,
+    Actual, DownPlan, DownRequest, Host, Inside, Known, NetConfig, Op, Owner, Records, ResolvConf, Target, TargetRef,
+    Undo, UpPlan, UpRequest, plan_down, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use crate::{
@@ -52,7 +52,7 @@ impl World {
             host: Host {
                 cookie: 1,
                 owner: Owner(7),
-                net: Net { links: vec![loopback(true)], ..Net::default() },
+                net: NetConfig { links: vec![loopback(true)], ..NetConfig::default() },
                 ..Host::default()
             },
             records: Records::default(),
@@ -103,7 +103,7 @@ impl World {
 
     fn fresh(&mut self) -> Inside {
         self.next += 1;
-        let net = Net { links: vec![loopback(false)], ..Net::default() };
+        let net = NetConfig { links: vec![loopback(false)], ..NetConfig::default() };
         Inside {
             cookie: self.next.into(),
             inode: u64::from(self.next) + 4_026_532_000,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Actual, World};
 use crate::reconcile::{
-    Action, DownRequest, EndpointRecord, Net, Object, Op, TargetRef, Undo, UpRequest, plan_down, plan_up,
+    Action, DownRequest, EndpointRecord, NetConfig, Object, Op, TargetRef, Undo, UpRequest, plan_down, plan_up,
 };
 
 impl World {
@@ -40,7 +40,7 @@ impl World {
         let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();
         let neighbours = host.neighbours.iter().filter(|it| ours.iter().any(|our| it.address == our.address)).cloned();
         let mut near = whole.clone();
-        near.host.net = Net { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
+        near.host.net = NetConfig { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
         near.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
         let cookies: BTreeSet<u64> =
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();

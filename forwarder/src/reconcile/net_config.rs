@@ -9,7 +9,7 @@ use crate::netlink::{Address, Link, Mac, Neighbour, Route, TABLE_MAIN};
 
 /// The configuration of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Net {
+pub struct NetConfig {
     /// Interfaces.
     pub links: Vec<Link>,
     /// Addresses, by ifindex.
@@ -20,7 +20,7 @@ pub struct Net {
     pub neighbours: Vec<Neighbour>,
 }
 
-impl Net {
+impl NetConfig {
     /// The interface called `name`.
     #[must_use]
     pub fn link(&self, name: &str) -> Option<&Link> {
