@@ -12,8 +12,8 @@ use crate::{
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
-        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, NetConfig, Owner, Records,
-        ResolvConf, Target, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
+        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, Host, NetConfig, Owner, Records,
+        ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
     },
     sysctl,
 };
@@ -269,7 +269,7 @@ impl Gathered {
     }
 
     /// Reads the target.
-    fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<Inside> {
+    fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<TargetNetns> {
         let netlink = Netlink::open(&ns)?;
         let net = net(&netlink)?;
         let cookie = ns.cookie()?;
@@ -280,7 +280,7 @@ impl Gathered {
             Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
             _ => false,
         };
-        let inside = Inside { cookie, inode: ns.inode()?, made, net, xdp_ready };
+        let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
@@ -348,7 +348,7 @@ impl Gathered {
 
     /// Finds the namespace of an endpoint by what its record says.
     fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
-        if self.actual.known.iter().any(|known| known.cookie == endpoint.cookie) {
+        if self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie) {
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
@@ -405,7 +405,7 @@ impl Gathered {
         let links = netlink.links()?;
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
-        self.actual.known.push(Known { reference: reference.clone(), name, cookie, made, links });
+        self.actual.namespaces.push(EndpointNetns { reference: reference.clone(), name, cookie, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Optio
     let opened = gather::open(&request.target)?;
     let Some(host) = host(context, &request.target, opened.as_ref())? else { return Ok(None) };
     let gathered = gather::complete_up(context, request, host, opened)?;
-    let inside = gathered.actual.inside().map_or(&[][..], |inside| &inside.net.links);
+    let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     if has_strays(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
         return Ok(None);
     }
     let gathered = gather::complete_down(request, host, opened)?;
-    let inside: Vec<Link> = gathered.actual.known.iter().flat_map(|known| known.links.clone()).collect();
+    let inside: Vec<Link> = gathered.actual.namespaces.iter().flat_map(|known| known.links.clone()).collect();
     if has_strays(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
 }
 

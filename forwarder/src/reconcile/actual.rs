@@ -24,10 +24,10 @@ pub struct Actual {
     pub gone: BTreeSet<u64>,
     /// Names in the undo log that stand for no namespace: what a command left that was interrupted while it made one.
     pub leftovers: BTreeSet<Name>,
-    /// The namespace that `up` is about; for `down` see [`Actual::known`].
+    /// The namespace that `up` is about; for `down` see [`Actual::namespaces`].
     pub target: Option<Target>,
     /// Other namespaces that matter: those of endpoints whose host end has gone, and all that `down` may have to touch.
-    pub known: Vec<Known>,
+    pub namespaces: Vec<EndpointNetns>,
     /// Names under /run/netns.
     pub named: BTreeSet<Name>,
     /// Why the kernel cannot run the programs.
@@ -86,7 +86,7 @@ pub struct Target {
     /// Process that it was given by.
     pub pid: Option<u32>,
     /// What it is; `None` if it is still to be made.
-    pub ns: Option<Inside>,
+    pub ns: Option<TargetNetns>,
 }
 
 impl Target {
@@ -99,7 +99,7 @@ impl Target {
 
 /// A namespace that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inside {
+pub struct TargetNetns {
     /// Its cookie.
     pub cookie: u64,
     /// Its inode.
@@ -114,7 +114,7 @@ pub struct Inside {
 
 /// A namespace of an endpoint, or one that `down` is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct EndpointNetns {
     /// How it can be opened.
     pub reference: TargetRef,
     /// Its name under /run/netns.
@@ -127,7 +127,7 @@ pub struct Known {
     pub links: Vec<Link>,
 }
 
-impl Inside {
+impl TargetNetns {
     /// `lo` is up.
     #[must_use]
     pub fn is_loopback_up(&self) -> bool {
@@ -135,7 +135,7 @@ impl Inside {
     }
 }
 
-impl Known {
+impl EndpointNetns {
     /// `lo` is up.
     #[must_use]
     pub fn is_loopback_up(&self) -> bool {
@@ -231,9 +231,9 @@ impl Actual {
             | Object::NsAddress { .. }
             | Object::NsLinkUp { .. }
             | Object::NsDefaultRoute { .. }
-            | Object::NsNeighbour { .. } => self.inside().is_some_and(|inside| inside.net.has_inside(object)),
+            | Object::NsNeighbour { .. } => self.target_netns().is_some_and(|inside| inside.net.has_inside(object)),
             Object::NsOffloads { .. } => {
-                self.inside().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
+                self.target_netns().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
             }
             Object::ResolvConf { .. } => !matches!(self.resolv_conf, ResolvConf::Write(_)),
         }
@@ -286,7 +286,7 @@ impl Actual {
 
     /// The target's namespace, if it exists.
     #[must_use]
-    pub fn inside(&self) -> Option<&Inside> {
+    pub fn target_netns(&self) -> Option<&TargetNetns> {
         self.target.as_ref().and_then(|target| target.ns.as_ref())
     }
 }

@@ -75,7 +75,7 @@ impl Network {
 impl Actual {
     /// The endpoint that the target has already.
     pub(super) fn attached(&self) -> Option<&EndpointRecord> {
-        let cookie = self.inside()?.cookie;
+        let cookie = self.target_netns()?.cookie;
         self.records.endpoints.iter().find(|endpoint| endpoint.cookie == cookie && self.is_live(endpoint))
     }
 }

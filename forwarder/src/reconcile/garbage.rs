@@ -199,14 +199,14 @@ pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
 /// Endpoints that are nothing but a record: the host end has gone, and the namespace too, or it is the target's own.
 pub(super) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
     let gone = |endpoint: &&EndpointRecord| {
-        actual.is_of_target(endpoint) || actual.known.iter().all(|known| known.cookie != endpoint.cookie)
+        actual.is_of_target(endpoint) || actual.namespaces.iter().all(|known| known.cookie != endpoint.cookie)
     };
     actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
 }
 
 /// Whether a namespace in the undo log is gone for certain: it was looked for, or with its endpoint.
 pub(super) fn is_gone(actual: &Actual, cookie: u64) -> bool {
-    let lives = actual.inside().is_some_and(|inside| inside.cookie == cookie);
+    let lives = actual.target_netns().is_some_and(|inside| inside.cookie == cookie);
     actual.gone.contains(&cookie) || (!lives && dead_endpoints(actual).any(|endpoint| endpoint.cookie == cookie))
 }
 

@@ -35,7 +35,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use actual::{Actual, Host, Inside, Known, ResolvConf, Target};
+pub use actual::{Actual, EndpointNetns, Host, ResolvConf, Target, TargetNetns};
 pub use datapath::Datapath;
 pub use down::{DownPlan, plan_down};
 pub use names::{DEFAULT_NETWORK, NS_IF, Owner, is_made};

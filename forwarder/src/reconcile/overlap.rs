@@ -19,7 +19,7 @@ pub(super) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
 #[must_use]
 pub(super) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
     let mut overlaps = Overlaps::default();
-    overlaps.add(&actual.inside()?.net, " in the namespace", &[subnet]);
+    overlaps.add(&actual.target_netns()?.net, " in the namespace", &[subnet]);
     overlaps.occupant(subnet)
 }
 
@@ -46,7 +46,7 @@ impl Overlaps {
         let networks = networks.map(|network| (network.gateway.trunc(), network.name.clone())).collect();
         let mut overlaps = Self { networks, ..Self::default() };
         overlaps.add(&actual.host.net, "", subnets);
-        if let Some(inside) = actual.inside() {
+        if let Some(inside) = actual.target_netns() {
             overlaps.add(&inside.net, " in the namespace", subnets);
         }
         overlaps

@@ -67,7 +67,7 @@ pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(super) fn occupied(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(inside) = actual.inside() else { return Ok(()) };
+    let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", request.target.to_string(), why);
     let exec = format!("fwd exec {}", request.target.option());
     if inside.net.ns_if().is_some() {

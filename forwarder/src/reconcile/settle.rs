@@ -47,7 +47,7 @@ pub(super) fn settle(request: &UpRequest, name: String, actual: &Actual, former:
 /// # Errors
 /// The target is the host's own namespace, or in another network.
 pub fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
-    if actual.inside().is_some_and(|inside| inside.cookie == actual.host.cookie) {
+    if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
         let why = "it is the host's own namespace: attaching it would cut the host off";
         return Err(Error::new(Kind::Usage, "attach", request.target.to_string(), why)
             .remedy("name another namespace; one that is missing is made"));
@@ -235,7 +235,7 @@ fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointReco
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
     let host = actual.host.net.by_index(record.index);
-    let inside = actual.inside().and_then(|inside| inside.net.link(&record.ns_if));
+    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.ns_if));
     match (host, inside) {
         (Some(host), Some(inside)) if garbage::are_ends(host, inside) => Ok(Endpoint {
             host_if: host.name.clone(),
@@ -255,7 +255,7 @@ fn new_endpoint(
     former: &[EndpointRecord],
 ) -> Result<Endpoint> {
     let endpoints = &actual.records.endpoints;
-    let cookie = actual.inside().map(|inside| inside.cookie);
+    let cookie = actual.target_netns().map(|inside| inside.cookie);
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
     let allow_spoof = request.allow_spoof || kept.is_some_and(|record| record.allow_spoof);

@@ -94,7 +94,7 @@ fn forgotten(actual: &Actual) -> Vec<Op> {
 
 /// Removes what an interrupted command left for the same namespace and network, and no record mentions.
 fn strays(actual: &Actual, network: &str) -> Vec<Op> {
-    let inside = actual.inside().map_or(&[][..], |inside| &inside.net.links);
+    let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     let mut ops = Vec::new();
     for veth in actual.stray_veths() {
         if let Some(end) = inside.iter().find(|link| garbage::are_ends(veth, link)) {
@@ -138,7 +138,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
     if desired.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(desired.table.clone()));
     }
-    if let (TargetRef::Named(name), None) = (&request.target, actual.inside()) {
+    if let (TargetRef::Named(name), None) = (&request.target, actual.target_netns()) {
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
         objects.push(Object::Netns { name: name.clone() });
     }
@@ -313,7 +313,7 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
 fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
     let written = former.iter().any(|record| record.marks.resolv_conf);
     Marks {
-        created: actual.inside().is_none_or(|inside| inside.made),
+        created: actual.target_netns().is_none_or(|inside| inside.made),
         resolv_conf: written || matches!(actual.resolv_conf, ResolvConf::Write(_)),
     }
 }
@@ -324,7 +324,7 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
     let gateway = network.gateway.addr();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
     // A namespace that goes with its endpoint takes it with it.
-    let theirs = actual.inside().filter(|inside| !inside.made && !inside.is_loopback_up());
+    let theirs = actual.target_netns().filter(|inside| !inside.made && !inside.is_loopback_up());
     let mut objects: Vec<Object> = theirs
         .map(|inside| Object::Undo(Undo::Loopback { ns: ns.clone(), cookie: inside.cookie }))
         .into_iter()

@@ -60,7 +60,7 @@ impl Scope<'_> {
 
     /// `lo` goes down again in a namespace that stays.
     fn loopback(&self, entry: &Undo, cookie: u64) -> impl Iterator<Item = Object> + use<> {
-        let known = self.actual.known.iter().find(|known| known.cookie == cookie);
+        let known = self.actual.namespaces.iter().find(|known| known.cookie == cookie);
         let stays = known.filter(|known| known.name.as_ref().is_none_or(|name| !self.doomed.contains(name)));
         let down =
             stays.filter(|known| known.is_loopback_up()).map(|known| Object::Loopback { ns: known.reference.clone() });
@@ -136,7 +136,7 @@ impl Scope<'_> {
     pub(super) fn made(&self) -> impl Iterator<Item = Object> {
         let goes = |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
-                let there = self.actual.known.iter().any(|known| known.cookie == *cookie);
+                let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
                 if there { self.doomed.contains(name) } else { garbage::is_gone(self.actual, *cookie) }
             }
             _ => false,

@@ -5,7 +5,7 @@ mod log;
 use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
-    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage,
+    Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef, garbage,
     mend::{self, Mended},
     refuse::refuse_others,
 };
@@ -92,9 +92,9 @@ fn refuse(request: &DownRequest, actual: &Actual) -> Result<()> {
 }
 
 /// The namespace that was named, if it exists.
-fn target<'a>(request: &DownRequest, actual: &'a Actual) -> Option<&'a Known> {
+fn target<'a>(request: &DownRequest, actual: &'a Actual) -> Option<&'a EndpointNetns> {
     let reference = request.target.as_ref()?;
-    actual.known.iter().find(|known| known.reference == *reference)
+    actual.namespaces.iter().find(|known| known.reference == *reference)
 }
 
 /// Whether an endpoint is to go by request: of the namespace itself, or of a former one of that name.
@@ -112,12 +112,12 @@ fn is_meant(request: &DownRequest, actual: &Actual, endpoint: &EndpointRecord) -
 /// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked.
 fn doomed(request: &DownRequest, actual: &Actual, gone: &[&EndpointRecord]) -> BTreeSet<Name> {
     let meant = target(request, actual);
-    let is_doomed = |known: &&Known| {
+    let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
         let is_meant = attached || meant == Some(*known) || (request.target.is_none() && known.made);
         known.cookie != actual.host.cookie && is_meant && (known.made || request.delete_ns)
     };
-    actual.known.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
+    actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
 }
 
 fn nearest_up(request: &DownRequest, actual: &Actual) -> Option<String> {
@@ -156,7 +156,7 @@ impl Scope<'_> {
     fn strays(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for veth in self.actual.stray_veths() {
-            let end = self.actual.known.iter().find_map(|known| {
+            let end = self.actual.namespaces.iter().find_map(|known| {
                 let mut links = known.links.iter();
                 links.find(|link| garbage::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });

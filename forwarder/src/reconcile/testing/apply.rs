@@ -8,8 +8,8 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EndpointRecord, EndpointSpec, Inside, NetConfig, NetworkRecord, NetworkSpec, Object, Op, TargetRef,
-        Undo, UplinkRecord, arp_ignore, forwarding,
+        Action, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, TargetNetns,
+        TargetRef, Undo, UplinkRecord, arp_ignore, forwarding,
     },
 };
 
@@ -37,7 +37,7 @@ impl World {
         self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
     }
 
-    fn namespace(&mut self, ns: &TargetRef) -> &mut Inside {
+    fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
         let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
         self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
     }

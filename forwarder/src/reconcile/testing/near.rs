@@ -46,7 +46,7 @@ impl World {
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
         near.undo.retain(|entry| Undo::may_concern(&entry.key(), Some(name), &cookies));
         // Others are not opened.
-        near.known.retain(|known| known.reference == *target);
+        near.namespaces.retain(|known| known.reference == *target);
         near.host.unseen = others.iter().map(|it| it.index).collect();
         Some(near)
     }
