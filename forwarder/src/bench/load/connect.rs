@@ -15,11 +15,11 @@ use nix::sys::socket::{
 
 use super::{
     ask::{Ask, Window},
-    crew::Tally,
     guest::Guest,
     ping,
     secret::{KEY, Key},
     socket::{self, PATIENCE},
+    workers::Tally,
 };
 use crate::Result;
 

@@ -4,13 +4,12 @@ use std::net::{SocketAddrV4, TcpListener};
 
 use super::{
     ask::Ask,
-    connect,
-    crew::{Count, Crew, Places},
-    flood,
+    connect, flood,
     guest::Guest,
     ping,
     secret::Key,
     socket, stream,
+    workers::{Count, Places, Workers},
 };
 use crate::{Context as _, Result, bench::Metric};
 
@@ -20,7 +19,7 @@ pub(super) struct Job {
     address: SocketAddrV4,
     ask: Ask,
     guest: Guest,
-    crew: Crew,
+    workers: Workers,
 }
 
 impl Job {
@@ -29,14 +28,14 @@ impl Job {
     /// # Errors
     /// The address is taken or not there.
     pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, places: Places) -> Result<Self> {
-        let mut crew = Crew::default();
+        let mut workers = Workers::default();
         let size = ask.size;
         let address = match ask.metric {
             Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
                 let (socket, address) = socket::bind(address)?;
-                crew.tally().shut_at_end(&socket)?;
+                workers.tally().shut_at_end(&socket)?;
                 let floods = ask.metric != Metric::UdpRr;
-                crew.spawn(places.in_turn(), move |tally| match floods {
+                workers.spawn(places.in_turn(), move |tally| match floods {
                     true => flood::receive(&socket, &guest, tally),
                     false => ping::serve_udp(&socket, &guest, size, tally),
                 })?;
@@ -44,9 +43,9 @@ impl Job {
             }
             Metric::TcpRr | Metric::TcpCrr => {
                 let (listener, address) = socket::listen(address)?;
-                crew.tally().shut_at_end(&listener)?;
+                workers.tally().shut_at_end(&listener)?;
                 let connects = ask.metric == Metric::TcpCrr;
-                crew.spawn(places.in_turn(), move |tally| match connects {
+                workers.spawn(places.in_turn(), move |tally| match connects {
                     true => connect::serve(&listener, &guest, size, tally),
                     false => ping::serve_tcp(&listener, &guest, size, tally),
                 })?;
@@ -54,15 +53,15 @@ impl Job {
             }
             Metric::TcpStreamOut | Metric::TcpStreamIn => {
                 let (listener, address) = socket::listen(address)?;
-                crew.tally().shut_at_end(&listener)?;
+                workers.tally().shut_at_end(&listener)?;
                 for _ in 0..ask.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut crew, ask.metric, listener, guest, places)?;
+                    serve_stream(&mut workers, ask.metric, listener, guest, places)?;
                 }
                 address
             }
         };
-        Ok(Self { address, ask: *ask, guest, crew })
+        Ok(Self { address, ask: *ask, guest, workers })
     }
 
     /// Where it is reached.
@@ -80,12 +79,12 @@ impl Job {
     /// # Errors
     /// It has failed.
     pub(super) fn count(&self) -> Result<Count> {
-        self.crew.count()
+        self.workers.count()
     }
 
     /// Bytes of messages, datagrams or streams that went over the network until now, both ways.
     pub(super) fn bytes(&self) -> u64 {
-        let tally = self.crew.tally();
+        let tally = self.workers.tally();
         match self.ask.metric {
             Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => tally.amount().saturating_mul(2 * self.ask.size as u64),
             Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
@@ -98,14 +97,20 @@ impl Job {
     /// # Errors
     /// It has failed.
     pub(super) fn stop(self) -> Result<()> {
-        self.crew.stop().map(drop)
+        self.workers.stop().map(drop)
     }
 }
 
 /// Takes one connection, to send over it or to receive.
-fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, guest: Guest, places: Places) -> Result<()> {
+fn serve_stream(
+    workers: &mut Workers,
+    metric: Metric,
+    listener: TcpListener,
+    guest: Guest,
+    places: Places,
+) -> Result<()> {
     let place = if metric == Metric::TcpStreamIn { places.sender() } else { places.receiver() };
-    crew.spawn(place, move |tally| {
+    workers.spawn(place, move |tally| {
         let stream = socket::admit(&listener, &guest, tally)?;
         stream::prepare(&stream, places)?;
         if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }

@@ -1,13 +1,12 @@
 //! The load that runs over a path: clients and servers of our own.
 //!
-//! Each side has a crew of threads with one tally. What is done before the measured window and after it counts for nothing: the
+//! Each side has workers, threads with one tally. What is done before the measured window and after it counts for nothing: the
 //! tallies are read where it begins and where it ends, each with the moment at which it was read.
 
 mod ask;
 mod client;
 mod connect;
 mod control;
-mod crew;
 mod flood;
 mod guest;
 mod job;
@@ -21,6 +20,7 @@ mod stream;
 mod sys;
 mod tool;
 mod turn;
+mod workers;
 
 use std::{net::SocketAddrV4, time::Duration};
 
@@ -29,10 +29,10 @@ use hdrhistogram::Histogram;
 use self::{
     ask::Ask,
     client::Ready,
-    crew::{Count, Places},
     guest::Guest,
     job::Job,
     turn::Turn,
+    workers::{Count, Places},
 };
 pub use self::{
     privileges::give_up_privileges,

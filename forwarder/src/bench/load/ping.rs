@@ -14,10 +14,10 @@ use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
 
 use super::{
     ask::{Ask, Window},
-    crew::{Tally, times},
     guest::Guest,
     secret::{KEY, Key},
     socket::{self, PATIENCE},
+    workers::{Tally, times},
 };
 use crate::{Context as _, Result};
 

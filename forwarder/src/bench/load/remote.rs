@@ -11,8 +11,8 @@ use super::{
     ask::Ask,
     client::{self, Ready},
     control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request, shown},
-    crew::{Count, Places},
     socket::{self, PATIENCE},
+    workers::{Count, Places},
 };
 use crate::{Error, Kind, Result, netns::Netns};
 

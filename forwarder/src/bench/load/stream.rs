@@ -12,8 +12,8 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
 
 use super::{
-    crew::{Places, Tally},
     socket,
+    workers::{Places, Tally},
 };
 use crate::{Context as _, Result};
 

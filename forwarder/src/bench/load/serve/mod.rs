@@ -12,7 +12,7 @@ use std::{
 };
 
 use self::{door::Door, talk::Talk};
-use super::{crew::Places, secret::Token, socket};
+use super::{secret::Token, socket, workers::Places};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Where it listens unless told otherwise; the load goes to the port after it.

@@ -15,10 +15,10 @@ use crate::{
     bench::load::{
         ask::Ask,
         control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request},
-        crew::Places,
         guest::Guest,
         job::Job,
         secret::Token,
+        workers::Places,
     },
 };
 

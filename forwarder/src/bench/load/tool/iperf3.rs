@@ -7,7 +7,7 @@ use crate::{
     Error, Kind, Result,
     bench::{
         Metric,
-        load::{crew::Places, stream::congestion},
+        load::{stream::congestion, workers::Places},
     },
 };
 

@@ -11,7 +11,7 @@ use std::{path::Path, process::Command, time::Duration};
 use super::{
     Sample, Site, Turn, Work,
     ask::Ask,
-    crew::{Place, Places},
+    workers::{Place, Places},
 };
 use crate::{
     Context as _, Error, Kind, Result,

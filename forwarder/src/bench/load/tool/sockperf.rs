@@ -7,7 +7,7 @@ use crate::{
     Context as _, Error, Kind, Result,
     bench::{
         Metric,
-        load::crew::{Places, times as histogram},
+        load::workers::{Places, times as histogram},
     },
 };
 

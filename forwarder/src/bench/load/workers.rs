@@ -211,12 +211,12 @@ pub(super) fn times() -> Result<Histogram<u64>> {
 
 /// The threads of one side. They end with it.
 #[derive(Debug, Default)]
-pub(super) struct Crew {
+pub(super) struct Workers {
     tally: Arc<Tally>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Crew {
+impl Workers {
     /// What they share.
     pub(super) fn tally(&self) -> &Tally {
         &self.tally
@@ -290,7 +290,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.end();
     }
