@@ -14,7 +14,7 @@ use super::{
     connect, flood, ping,
     secret::Key,
     socket, stream,
-    workers::{Count, Places, Workers},
+    workers::{Count, LoadCpus, Workers},
 };
 use crate::{Error, Kind, Result, bench::Metric, netns::Netns};
 
@@ -40,11 +40,11 @@ pub(super) fn run(
     ask: &Ask,
     work: &Work,
     ready: Ready,
-    places: Places,
+    cpus: LoadCpus,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let (workers, window) = ns.run(|| start(ask, work, ready, places))?;
-    let (begin, end) = places.beside(|| {
+    let (workers, window) = ns.run(|| start(ask, work, ready, cpus))?;
+    let (begin, end) = cpus.beside(|| {
         await_until(window.begin, &workers)?;
         let begin = [workers.count()?, server.count()?];
         // A server elsewhere may have taken a while to answer: between its counts lies the whole duration all the same.
@@ -87,11 +87,11 @@ fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<His
 }
 
 /// Starts it in the network namespace of the calling thread.
-fn start(ask: &Ask, work: &Work, ready: Ready, places: Places) -> Result<(Workers, Window)> {
+fn start(ask: &Ask, work: &Work, ready: Ready, cpus: LoadCpus) -> Result<(Workers, Window)> {
     let Ready { address, key } = ready;
     let mut workers = Workers::default();
     let (ask, window) = (*ask, Window::of(work));
-    let (metric, in_turn) = (ask.metric, places.in_turn());
+    let (metric, in_turn) = (ask.metric, cpus.in_turn());
     match metric {
         Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, key, &window, tally))?,
         Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, key, &window, tally))?,
@@ -101,7 +101,7 @@ fn start(ask: &Ask, work: &Work, ready: Ready, places: Places) -> Result<(Worker
         }
         Metric::TcpStreamOut | Metric::TcpStreamIn => {
             for _ in 0..ask.streams {
-                start_stream(&mut workers, metric, socket::join(address, key)?, places)?;
+                start_stream(&mut workers, metric, socket::join(address, key)?, cpus)?;
             }
         }
     }
@@ -109,10 +109,10 @@ fn start(ask: &Ask, work: &Work, ready: Ready, places: Places) -> Result<(Worker
 }
 
 /// Sends over a connection, or receives.
-fn start_stream(workers: &mut Workers, metric: Metric, stream: TcpStream, places: Places) -> Result<()> {
-    stream::prepare(&stream, places)?;
-    let place = if metric == Metric::TcpStreamIn { places.receiver() } else { places.sender() };
-    workers.spawn(place, move |tally| match metric {
+fn start_stream(workers: &mut Workers, metric: Metric, stream: TcpStream, cpus: LoadCpus) -> Result<()> {
+    stream::prepare(&stream, cpus)?;
+    let affinity = if metric == Metric::TcpStreamIn { cpus.receiver() } else { cpus.sender() };
+    workers.spawn(affinity, move |tally| match metric {
         Metric::TcpStreamIn => stream::receive(&stream, tally),
         _ => stream::send(&stream, tally),
     })

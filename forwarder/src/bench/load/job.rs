@@ -9,7 +9,7 @@ use super::{
     ping,
     secret::Key,
     socket, stream,
-    workers::{Count, Places, Workers},
+    workers::{Count, LoadCpus, Workers},
 };
 use crate::{Context as _, Result, bench::Metric};
 
@@ -27,7 +27,7 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, places: Places) -> Result<Self> {
+    pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
         let mut workers = Workers::default();
         let size = ask.size;
         let address = match ask.metric {
@@ -35,7 +35,7 @@ impl Job {
                 let (socket, address) = socket::bind(address)?;
                 workers.tally().shut_at_end(&socket)?;
                 let floods = ask.metric != Metric::UdpRr;
-                workers.spawn(places.in_turn(), move |tally| match floods {
+                workers.spawn(cpus.in_turn(), move |tally| match floods {
                     true => flood::receive(&socket, &guest, tally),
                     false => ping::serve_udp(&socket, &guest, size, tally),
                 })?;
@@ -45,7 +45,7 @@ impl Job {
                 let (listener, address) = socket::listen(address)?;
                 workers.tally().shut_at_end(&listener)?;
                 let connects = ask.metric == Metric::TcpCrr;
-                workers.spawn(places.in_turn(), move |tally| match connects {
+                workers.spawn(cpus.in_turn(), move |tally| match connects {
                     true => connect::serve(&listener, &guest, size, tally),
                     false => ping::serve_tcp(&listener, &guest, size, tally),
                 })?;
@@ -56,7 +56,7 @@ impl Job {
                 workers.tally().shut_at_end(&listener)?;
                 for _ in 0..ask.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut workers, ask.metric, listener, guest, places)?;
+                    serve_stream(&mut workers, ask.metric, listener, guest, cpus)?;
                 }
                 address
             }
@@ -107,12 +107,12 @@ fn serve_stream(
     metric: Metric,
     listener: TcpListener,
     guest: Guest,
-    places: Places,
+    cpus: LoadCpus,
 ) -> Result<()> {
-    let place = if metric == Metric::TcpStreamIn { places.sender() } else { places.receiver() };
-    workers.spawn(place, move |tally| {
+    let affinity = if metric == Metric::TcpStreamIn { cpus.sender() } else { cpus.receiver() };
+    workers.spawn(affinity, move |tally| {
         let stream = socket::admit(&listener, &guest, tally)?;
-        stream::prepare(&stream, places)?;
+        stream::prepare(&stream, cpus)?;
         if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
     })
 }

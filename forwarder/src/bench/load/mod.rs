@@ -32,7 +32,7 @@ use self::{
     guest::Guest,
     job::Job,
     turn::Turn,
-    workers::{Count, Places},
+    workers::{Count, LoadCpus},
 };
 pub use self::{
     privileges::give_up_privileges,
@@ -108,12 +108,12 @@ impl Sample {
 pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
     let _turn = Turn::take();
-    let places = Places::here()?;
+    let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
-    let job = site.server.run(|| Job::start(&ask, site.address, guest, places))?;
+    let job = site.server.run(|| Job::start(&ask, site.address, guest, cpus))?;
     let ready = Ready { address: job.address(), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(site.client, &ask, work, ready, places, &mut server)?;
+    let sample = client::run(site.client, &ask, work, ready, cpus, &mut server)?;
     server.0.stop()?;
     Ok(sample)
 }

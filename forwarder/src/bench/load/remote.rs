@@ -12,7 +12,7 @@ use super::{
     client::{self, Ready},
     control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request, shown},
     socket::{self, PATIENCE},
-    workers::{Count, Places},
+    workers::{Count, LoadCpus},
 };
 use crate::{Error, Kind, Result, netns::Netns};
 
@@ -64,7 +64,7 @@ impl<'a> Remote<'a> {
         let Reply::Ready { port, key } = self.ask(&Request::Start(ask))? else { return Err(no_server(self.address)) };
         let (ns, address) = (self.ns, SocketAddrV4::new(*self.address.ip(), port));
         let mut started = Started { since: Instant::now(), remote: self };
-        let sample = client::run(ns, &ask, work, Ready { address, key }, Places::of_one_end()?, &mut started);
+        let sample = client::run(ns, &ask, work, Ready { address, key }, LoadCpus::of_one_end()?, &mut started);
         let sample = sample.map_err(|error| self.why(error, port))?;
         match self.ask(&Request::Stop)? {
             Reply::Stopped => Ok(sample),

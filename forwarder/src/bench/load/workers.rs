@@ -32,7 +32,7 @@ const DIGITS: u8 = 3;
 
 /// Where a thread runs, and whether others may take the CPU away from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Affinity {
     /// The CPU it stays on.
     pub(super) cpu: usize,
     /// At real-time priority, where that is permitted.
@@ -43,7 +43,7 @@ pub(super) struct Place {
     pub(super) realtime: bool,
 }
 
-impl Place {
+impl Affinity {
     /// Has a program that is started by `command` be here from its beginning, as a thread of ours would.
     pub(super) fn keep(self, command: &mut Command) -> Result<()> {
         let priority = (self.realtime && is_throttled()).then_some(PRIORITY);
@@ -53,13 +53,13 @@ impl Place {
 
 /// The CPUs of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct LoadCpus {
     first: usize,
     last: usize,
     both: bool,
 }
 
-impl Places {
+impl LoadCpus {
     /// Among those that the calling thread may use, for both ends.
     pub(super) fn here() -> Result<Self> {
         let usable = cpu::usable()?;
@@ -80,18 +80,18 @@ impl Places {
 
     /// On the last CPU: where both ends of a load take turns. At real-time priority if both are ours and there is another CPU for
     /// all else.
-    pub(super) fn in_turn(self) -> Place {
-        Place { cpu: self.last, realtime: self.both && self.first != self.last }
+    pub(super) fn in_turn(self) -> Affinity {
+        Affinity { cpu: self.last, realtime: self.both && self.first != self.last }
     }
 
     /// Where a stream is sent from: the first CPU.
-    pub(super) fn sender(self) -> Place {
-        Place { cpu: self.first, realtime: false }
+    pub(super) fn sender(self) -> Affinity {
+        Affinity { cpu: self.first, realtime: false }
     }
 
     /// Where a stream is received: another CPU than the sender's, if there are two.
-    pub(super) fn receiver(self) -> Place {
-        Place { cpu: self.last, realtime: false }
+    pub(super) fn receiver(self) -> Affinity {
+        Affinity { cpu: self.last, realtime: false }
     }
 
     /// Runs `act`, which others wait for, where no load keeps it from running.
@@ -222,18 +222,18 @@ impl Workers {
         &self.tally
     }
 
-    /// Starts a thread in the network namespace of the calling one, and returns when it is in its place: an ordinary one would
+    /// Starts a thread in the network namespace of the calling one, and returns when it is on its CPU: an ordinary one would
     /// not get there any more when the other end runs in real time. A failure of `work` is kept for [`count`](Self::count).
     pub(super) fn spawn(
         &mut self,
-        place: Place,
+        affinity: Affinity,
         work: impl FnOnce(&Tally) -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let tally = Arc::clone(&self.tally);
         let (ready, is_ready) = mpsc::channel::<()>();
         let run = move || {
             locked(&tally.threads).push(gettid());
-            let placed = take(place);
+            let placed = pin(affinity);
             drop(ready);
             if let Err(error) = placed.and_then(|()| work(&tally))
                 && !tally.is_over()
@@ -296,14 +296,14 @@ impl Drop for Workers {
     }
 }
 
-/// Puts the calling thread into its place.
-fn take(place: Place) -> Result<()> {
+/// Keeps the calling thread on its CPU.
+fn pin(affinity: Affinity) -> Result<()> {
     // First of all: on its CPU, others at real-time priority might keep it from getting that far.
-    if place.realtime && is_throttled() {
+    if affinity.realtime && is_throttled() {
         // Not permitted: it is measured at ordinary priority, only less evenly.
         sys::become_realtime(PRIORITY).unwrap_or_else(|error| tracing::debug!("no real-time priority: {error}"));
     }
-    cpu::stay_on(place.cpu)
+    cpu::stay_on(affinity.cpu)
 }
 
 /// Whether the kernel keeps some of each CPU for ordinary threads.

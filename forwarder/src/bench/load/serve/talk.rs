@@ -18,7 +18,7 @@ use crate::{
         guest::Guest,
         job::Job,
         secret::Token,
-        workers::Places,
+        workers::LoadCpus,
     },
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Talk<'a> {
     pub(super) door: &'a Door,
     pub(super) token: &'a Token,
     pub(super) limits: Limits,
-    pub(super) places: Places,
+    pub(super) cpus: LoadCpus,
 }
 
 /// A load that a client has started.
@@ -117,7 +117,7 @@ impl Talk<'_> {
         }
         let data = data_address(&visitor.channel, port)?;
         let guest = Guest::from_afar(visitor.peer.ip()).map_err(failed)?;
-        let job = Job::start(ask, data, guest, self.places).map_err(failed)?;
+        let job = Job::start(ask, data, guest, self.cpus).map_err(failed)?;
         self.door.starts(visitor, &format!("{} for {:?}", ask.metric, ask.lasts()));
         Ok(Load { job, began: now, until, looked: (now, 0) })
     }

@@ -190,7 +190,7 @@ fn a_client_has_no_more_than_it_may() {
 fn load(ns: &Namespace, metric: Metric) -> Job {
     let guest = Guest::from_afar(Ipv4Addr::LOCALHOST.into()).expect("random numbers");
     let ask = Ask::new(&Work { metric, ..WORK }).expect("it is possible");
-    ns.run(|| Job::start(&ask, LOCAL, guest, Places::of_one_end()?)).expect("loopback")
+    ns.run(|| Job::start(&ask, LOCAL, guest, LoadCpus::of_one_end()?)).expect("loopback")
 }
 
 /// A UDP socket of an address of loopback that talks to a load.

@@ -11,7 +11,7 @@ use std::{path::Path, process::Command, time::Duration};
 use super::{
     Sample, Site, Turn, Work,
     ask::Ask,
-    workers::{Place, Places},
+    workers::{Affinity, LoadCpus},
 };
 use crate::{
     Context as _, Error, Kind, Result,
@@ -123,8 +123,8 @@ impl Tool {
         }
         let _turn = Turn::take();
         // Whoever waits, and the threads that read what a program says, stay off its CPU.
-        let places = Places::here()?;
-        places.beside(|| run(&site, work, places))
+        let cpus = LoadCpus::here()?;
+        cpus.beside(|| run(&site, work, cpus))
     }
 }
 
@@ -135,16 +135,16 @@ fn version_in(said: &str) -> Option<String> {
     Some(line.replace(", version", ""))
 }
 
-/// A program that runs inside a namespace, in a place that it keeps.
-fn start(ns: &Netns, argv: &[String], place: Place) -> Result<Process> {
+/// A program that runs inside a namespace, on the CPU that it is given.
+fn start(ns: &Netns, argv: &[String], affinity: Affinity) -> Result<Process> {
     let mut command = command_in(ns, argv);
-    place.keep(&mut command)?;
+    affinity.keep(&mut command)?;
     Process::spawn(command)
 }
 
 /// Starts a server, and waits until it listens.
-fn serve(site: &Site<'_>, argv: &[String], place: Place, protocol: &str) -> Result<Process> {
-    let server = start(site.server, argv, place)?;
+fn serve(site: &Site<'_>, argv: &[String], affinity: Affinity, protocol: &str) -> Result<Process> {
+    let server = start(site.server, argv, affinity)?;
     let port = format!(":{:04X}", site.address.port());
     let listens = || {
         let sockets = site.server.run(|| {
@@ -168,8 +168,8 @@ fn is_listening(line: &str, port: &str) -> bool {
 }
 
 /// Runs a client to its end, which comes within its load's time and some patience.
-fn client(site: &Site<'_>, argv: &[String], place: Place, lasts: Duration) -> Result<Output> {
-    start(site.client, argv, place)?.wait(lasts + PATIENCE)
+fn client(site: &Site<'_>, argv: &[String], affinity: Affinity, lasts: Duration) -> Result<Output> {
+    start(site.client, argv, affinity)?.wait(lasts + PATIENCE)
 }
 
 /// Whole seconds, at least one, not less than `time`.
