@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A path that can be measured.
-pub(super) struct Site {
+pub(super) struct MeasuredPath {
     /// The namespace, if its interface is reached inside; none where it is the host end.
     pub(super) inside: Option<Netns>,
     /// That interface.
@@ -40,8 +40,8 @@ pub(super) struct Site {
     endpoint: Option<(String, String)>,
 }
 
-impl Site {
-    /// The site as it is shown, without figures.
+impl MeasuredPath {
+    /// It as it is shown, without figures.
     pub(super) fn view(&self) -> LatencyPathView {
         let (network, datapath) = self.endpoint.clone().unzip();
         LatencyPathView {
@@ -58,7 +58,7 @@ impl Site {
 }
 
 /// The paths that the user asks for, and what to know about them.
-pub(super) fn find(session: &Session<'_, '_>, args: &LatencyArgs) -> Result<(Vec<Site>, Vec<String>)> {
+pub(super) fn find(session: &Session<'_, '_>, args: &LatencyArgs) -> Result<(Vec<MeasuredPath>, Vec<String>)> {
     let target = target::given(&args.target)?;
     match (&args.uplink, &args.host_if, target) {
         (Some(uplink), Some(host_if), _) => Ok((vec![by_host_end(session, host_if, uplink)?], Vec::new())),
@@ -68,7 +68,7 @@ pub(super) fn find(session: &Session<'_, '_>, args: &LatencyArgs) -> Result<(Vec
 }
 
 /// The endpoints of fwd: those of one namespace, or all.
-fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(Vec<Site>, Vec<String>)> {
+fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(Vec<MeasuredPath>, Vec<String>)> {
     let state = State::read(session)?;
     let found = match (&state, target) {
         (Some(state), Some(target)) => state.of(target).map_err(by_hand)?,
@@ -84,7 +84,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
     let finder = Finder::new(session, &session.host)?;
     // The namespace of each path is held open.
     netns::allow_many_files();
-    let (mut sites, mut warnings) = (Vec::new(), Vec::new());
+    let (mut paths, mut warnings) = (Vec::new(), Vec::new());
     for (ifindex, endpoint) in found {
         let view = state.view(ifindex, &endpoint)?;
         let label = match &view.ns {
@@ -108,7 +108,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             warnings.push(format!("{label} is left out: its namespace cannot be opened from here"));
             continue;
         };
-        sites.push(Site {
+        paths.push(MeasuredPath {
             inside: Some(ns),
             ifindex: inner.index,
             ifname: inner.name,
@@ -119,12 +119,12 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             endpoint: Some((view.network.exact().to_owned(), view.datapath)),
         });
     }
-    if sites.is_empty() {
+    if paths.is_empty() {
         let why = "no namespace can be opened from here, or their uplinks have gone";
         let error = Error::new(Kind::Failed, "measure", "the endpoints of this host", why);
         return Err(error.remedy("`fwd ls` shows them"));
     }
-    Ok((sites, warnings))
+    Ok((paths, warnings))
 }
 
 /// Adds how to measure a path of another maker.
@@ -134,13 +134,13 @@ fn by_hand(error: Error) -> Error {
 }
 
 /// A path by the host end of its veth pair.
-fn by_host_end(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result<Site> {
+fn by_host_end(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result<MeasuredPath> {
     let finder = Finder::new(session, &session.host)?;
     let uplink = link_of_host(&finder.netlink, uplink)?;
     let link = link_of_host(&finder.netlink, host_if)?;
     Ok(match finder.other_end(&link)? {
-        Some((ns, listed, inner)) => inner_site(&ns, inner, uplink, name(listed))?,
-        None => Site {
+        Some((ns, listed, inner)) => inner_path(&ns, inner, uplink, name(listed))?,
+        None => MeasuredPath {
             inside: None,
             ifindex: link.index,
             ifname: link.name,
@@ -154,7 +154,7 @@ fn by_host_end(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result
 }
 
 /// A path by its namespace: from the interface whose other end is on the host.
-fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> Result<Site> {
+fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> Result<MeasuredPath> {
     let ns = target.open()?;
     let uplink = link_of_host(&Netlink::here()?, uplink)?;
     let host = session.host.inode()?;
@@ -171,7 +171,7 @@ fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> 
         Err(Error::new(Kind::NotFound, "measure", format!("namespace {label}"), why).remedy(remedy))
     };
     match found.as_slice() {
-        [link] => inner_site(&ns, link.clone(), uplink, target::name(target).map(ToString::to_string)),
+        [link] => inner_path(&ns, link.clone(), uplink, target::name(target).map(ToString::to_string)),
         [] => error(
             "none of its interfaces is a veth whose other end is on this host".into(),
             format!("interfaces there: {}; name the host end: --host-if IFNAME", names(&finder.netlink)?),
@@ -187,9 +187,9 @@ fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> 
 }
 
 /// A path from an interface inside.
-fn inner_site(ns: &Netns, inner: Link, uplink: Link, name: Option<String>) -> Result<Site> {
+fn inner_path(ns: &Netns, inner: Link, uplink: Link, name: Option<String>) -> Result<MeasuredPath> {
     let addresses = Netlink::open(ns)?.addresses(Some(inner.index))?;
-    Ok(Site {
+    Ok(MeasuredPath {
         inside: Some(ns.try_clone()?),
         ifindex: inner.index,
         ifname: inner.name,
