@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{
     Metric, Options, doubt, environment,
-    load::{Sample, Site, Tool, Work},
+    load::{Peers, Sample, Tool, Work},
     machine::Busy,
     path::{Sandbox, Scale},
     plan::{self, Task, Variant},
@@ -198,20 +198,20 @@ pub(super) fn interrupted() -> Error {
 /// Measures one metric as it was asked for.
 fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
     let Options { size, streams, warm_up, duration, .. } = *options;
-    persistently(options.with, &sandbox.site(), &Work { metric, size, streams, warm_up, duration })
+    persistently(options.with, &sandbox.peers(), &Work { metric, size, streams, warm_up, duration })
 }
 
 /// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
-pub(super) fn persistently(with: Tool, site: &Site<'_>, work: &Work) -> Result<Sample> {
+pub(super) fn persistently(with: Tool, peers: &Peers<'_>, work: &Work) -> Result<Sample> {
     let mut work = *work;
     for _ in 1..ATTEMPTS {
-        match with.run(site, &work) {
+        match with.run(peers, &work) {
             Err(error) if error.kind == Kind::Failed => tracing::info!("{error}; measuring again"),
             done => return done,
         }
         (work.duration, work.warm_up) = (work.duration * 4, work.warm_up * 4);
     }
-    with.run(site, &work)
+    with.run(peers, &work)
 }
 
 /// Makes sure that a path carries packets.

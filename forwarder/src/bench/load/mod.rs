@@ -49,7 +49,7 @@ pub(super) const HALF_ROUND_TRIP: f64 = 2_000.0;
 
 /// Where client and server are.
 #[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
+pub struct Peers<'a> {
     /// The client's namespace.
     pub client: &'a Netns,
     /// The server's.
@@ -100,20 +100,20 @@ impl Sample {
     }
 }
 
-/// Runs `work` between the two namespaces of `site`, and takes as long as its warm-up and its duration.
+/// Runs `work` between the two namespaces of `peers`, and takes as long as its warm-up and its duration.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
 /// lost. It never waits for longer than some seconds.
-pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
+pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
     let ask = Ask::new(work)?;
     let _turn = Turn::take();
     let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
-    let job = site.server.run(|| Job::start(&ask, site.address, guest, cpus))?;
+    let job = peers.server.run(|| Job::start(&ask, peers.address, guest, cpus))?;
     let ready = Ready { address: job.address(), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(site.client, &ask, work, ready, cpus, &mut server)?;
+    let sample = client::run(peers.client, &ask, work, ready, cpus, &mut server)?;
     server.0.stop()?;
     Ok(sample)
 }

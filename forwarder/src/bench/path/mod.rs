@@ -10,7 +10,7 @@ use std::{net::SocketAddrV4, time::Duration};
 
 pub(super) use self::flows::make as make_flows;
 pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
-use super::{Path, environment, load::Site};
+use super::{Path, environment, load::Peers};
 use crate::{
     Error, Kind, Result,
     dataplane::Floor,
@@ -97,10 +97,10 @@ impl Sandbox {
 
     /// Where client and server of a load are.
     #[must_use]
-    pub fn site(&self) -> Site<'_> {
+    pub fn peers(&self) -> Peers<'_> {
         let uplink = self.lab.uplink(0);
         let address = uplink.outside.first().copied().unwrap_or(uplink.gateway);
-        Site { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
+        Peers { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
     }
 
     /// The offloads of the host's uplink that are on.
