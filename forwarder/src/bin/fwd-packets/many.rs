@@ -1,6 +1,6 @@
 //! `fwd-packets --many-flows`: what an established packet takes among a thousand flows, and among a million.
 //!
-//! Two hosts with tables of the same size stand side by side, one with a thousand flows and one with a million, and are measured
+//! Two hosts with tables of the same size stand side by host, one with a thousand flows and one with a million, and are measured
 //! in turn. Every packet is run once and of another flow than the one before, in an order that nobody can foresee: nothing of
 //! it is in a cache because of the run before. All of a set are run once before, as a flow's route is looked up again when
 //! that was done a second ago.
@@ -61,7 +61,7 @@ struct Figure {
 }
 
 /// One host.
-struct Side {
+struct TestHost {
     lab: Lab,
     table: Table,
 }
@@ -106,7 +106,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn measure(rounds: usize) -> Result<Vec<Figure>> {
-    let (mut few, mut many) = (Side::new(FEW)?, Side::new(MANY)?);
+    let (mut few, mut many) = (TestHost::new(FEW)?, TestHost::new(MANY)?);
     let mut chance = fastrand::Rng::with_seed(7);
     let thousand = few.table.frames((0..FEW).collect());
     let last = many.table.frames((MANY - FEW..MANY).collect());
@@ -137,7 +137,7 @@ fn measure(rounds: usize) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-impl Side {
+impl TestHost {
     /// A host whose table has room for a million flows and holds `flows`.
     fn new(flows: usize) -> Result<Self> {
         let lab = Lab::new(&unique_prefix())?;
@@ -145,9 +145,9 @@ impl Side {
         let table = TableRequest { max_flows: most, max_flows_per_ns: most, ..TableRequest::default() };
         let bench = lab.host().run(|| Bench::with(&lab, table))?;
         let (out, back) = (bench.dataplane.runner(Hook::FromNs)?, bench.dataplane.runner(Hook::FromUplink)?);
-        let mut side = Self { lab, table: Table { bench, out, back } };
-        side.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
-        Ok(side)
+        let mut host = Self { lab, table: Table { bench, out, back } };
+        host.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
+        Ok(host)
     }
 
     /// Works inside the host's namespace, as the programs' interfaces are there.

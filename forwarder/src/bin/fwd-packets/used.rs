@@ -1,6 +1,6 @@
 //! `fwd-packets --used`: what a packet takes once the flow table has seen a flood, against a table that has not.
 //!
-//! Two hosts stand side by side and are measured in turn. Through the one, several times as many flows have gone as its table has
+//! Two hosts stand side by host and are measured in turn. Through the one, several times as many flows have gone as its table has
 //! slots: most of them evicted by the next, the last ended for being idle. Nothing of them may be left.
 
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct Figure {
 }
 
 /// One host.
-struct Side {
+struct TestHost {
     lab: Lab,
     bench: Bench,
 }
@@ -75,7 +75,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn measure(cases: &[&Case], rounds: usize) -> Result<Vec<Figure>> {
-    let (mut fresh, mut used) = (Side::new()?, Side::new()?);
+    let (mut fresh, mut used) = (TestHost::new()?, TestHost::new()?);
     used.flood()?;
     let mut times = vec![(Vec::new(), Vec::new()); cases.len()];
     let mut programs = vec![""; cases.len()];
@@ -107,7 +107,7 @@ fn figure(case: &Case, program: &'static str, fresh: &[f64], used: &[f64]) -> Re
     })
 }
 
-impl Side {
+impl TestHost {
     fn new() -> Result<Self> {
         let lab = Lab::new(&unique_prefix())?;
         let table = TableRequest { timeouts: vec![(Timeout::TcpHalfOpen, HALF_OPEN)], ..TableRequest::default() };

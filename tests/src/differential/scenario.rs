@@ -20,7 +20,7 @@ pub(super) const NARROW: u32 = 1300;
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 2);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 1);
 
-pub(super) struct Side {
+pub(super) struct Scenario {
     pub(super) fwd: Fwd,
     pub(super) one: Pod,
     pub(super) two: Pod,
@@ -29,7 +29,7 @@ pub(super) struct Side {
     pub(super) outside: Ipv4Addr,
 }
 
-impl Side {
+impl Scenario {
     pub(super) fn new(datapath: &str) -> Self {
         let fwd = if datapath == "xdp" { Fwd::with_xdp(&LabSpec::default()) } else { Fwd::new() };
         let (one, two) = (fwd.up("c1", &["--datapath", datapath]), fwd.up("c2", &[]));
@@ -52,14 +52,17 @@ impl Side {
         outer.add_default_route(eth, ROUTER).expect("a route");
         inside(fwd.internet(0), &["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
         let outside = fwd.uplink(0).outside[0];
-        let side = Self { fwd, one, two, far_ns, far: FAR, outside };
+        let scenario = Self { fwd, one, two, far_ns, far: FAR, outside };
         // Every neighbour is known from now on: no packet waits or is lost for it.
-        for (ns, to) in
-            [(&side.one, side.outside), (&side.one, side.far), (&side.two, side.far), (&side.one, side.two.address)]
-        {
+        for (ns, to) in [
+            (&scenario.one, scenario.outside),
+            (&scenario.one, scenario.far),
+            (&scenario.two, scenario.far),
+            (&scenario.one, scenario.two.address),
+        ] {
             inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "5", &to.to_string()]);
         }
-        side
+        scenario
     }
 
     pub(super) fn internet(&self) -> &Netns {
@@ -75,7 +78,7 @@ impl Side {
             (self.one.gateway, "gateway"),
             (uplink.address, "uplink"),
             (uplink.gateway, "router"),
-            (ROUTER, "router's far side"),
+            (ROUTER, "router's far scenario"),
             (self.far, "far"),
             (self.outside, "outside"),
         ];
