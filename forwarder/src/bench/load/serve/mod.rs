@@ -1,7 +1,7 @@
 //! `fwd bench --serve`: takes part in the loads of clients elsewhere who know its token, one client at a time.
 
 mod door;
-mod talk;
+mod session;
 
 use std::{
     io::{self, ErrorKind},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use self::{door::Door, talk::Talk};
+use self::{door::Door, session::Session};
 use super::{secret::Token, socket, workers::LoadCpus};
 use crate::{Context as _, Error, Kind, Result};
 
@@ -121,9 +121,9 @@ impl Listener {
                     }
                 };
                 let Some(visitor) = door.open(stream, peer) else { continue };
-                let talk = Talk { door: &door, token: &self.token, limits: self.limits, cpus: self.cpus };
+                let session = Session { door: &door, token: &self.token, limits: self.limits, cpus: self.cpus };
                 let port = self.data_port();
-                let attend = move || talk.attend(visitor, port);
+                let attend = move || session.attend(visitor, port);
                 // No thread: whoever came is sent away by the end of its connection.
                 drop(thread::Builder::new().name("client".into()).spawn_scoped(scope, attend));
             }

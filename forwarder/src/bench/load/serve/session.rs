@@ -30,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 const RATE_OVER: Duration = Duration::from_secs(1);
 
 /// One connection of a server.
-pub(super) struct Talk<'a> {
+pub(super) struct Session<'a> {
     pub(super) door: &'a Door,
     pub(super) token: &'a Token,
     pub(super) limits: Limits,
@@ -47,7 +47,7 @@ struct Load {
     looked: (Instant, u64),
 }
 
-impl Talk<'_> {
+impl Session<'_> {
     /// Serves whoever came, to its end; loads go to `port`.
     pub(super) fn attend(&self, mut visitor: Visitor, port: u16) {
         let mut load = None;
