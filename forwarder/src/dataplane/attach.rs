@@ -211,11 +211,11 @@ impl Dataplane {
     ///
     /// # Errors
     /// The pins cannot be listed.
-    pub fn noted(&self) -> Result<Noted> {
+    pub fn pinned_hooks(&self) -> Result<PinnedHooks> {
         let dir = self.links();
         let entries = match fs::read_dir(&dir) {
             // It went with the last network, while a reader looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Noted::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PinnedHooks::default()),
             entries => entries.doing("list", dir.display().to_string())?,
         };
         let mut noted: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
@@ -226,15 +226,15 @@ impl Dataplane {
                 noted.entry(program.into()).or_default().insert(index);
             }
         }
-        Ok(Noted(noted))
+        Ok(PinnedHooks(noted))
     }
 }
 
-/// Which interfaces are noted as having which programs. Whether they have them says the kernel.
+/// Which interfaces have which programs, by the pins. Whether they have them says the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Noted(BTreeMap<String, BTreeSet<u32>>);
+pub struct PinnedHooks(BTreeMap<String, BTreeSet<u32>>);
 
-impl Noted {
+impl PinnedHooks {
     pub(super) fn pins(&self, program: &str) -> BTreeSet<u32> {
         self.0.get(program).cloned().unwrap_or_default()
     }

@@ -38,7 +38,7 @@ mod version;
 mod view;
 mod xdp;
 
-pub use attach::Noted;
+pub use attach::PinnedHooks;
 pub use clock::{Clock, hz_of};
 pub use examine::Contents;
 pub use floor::Floor;
