@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Metric, Options, Path, doubt, environment,
+    Metric, Options, Path, environment,
     load::{Remote, Work},
     machine::Busy,
     path::Scale,
@@ -14,7 +14,7 @@ use super::{
     record::Records,
     report::{Ends, PathReport, Report, SCHEMA},
     run::{Measuring, Progress, interrupted, pinned, settings},
-    summary,
+    summary, warnings,
 };
 use crate::{Result, lab::Interrupt, netns::Netns};
 
@@ -48,8 +48,8 @@ pub fn run(options: &Options, live: &Live<'_>, interrupt: &Interrupt, progress: 
     environment.steal = busy.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
-    let mut warnings = doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load());
-    warnings.extend(doubt::ended_early(&tasks, options.rounds, &records));
+    let mut warnings = warnings::all(LIVE.scale, &tasks, &records, &environment, &[], busy.load());
+    warnings.extend(warnings::ended_early(&tasks, options.rounds, &records));
     let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
     let metrics = options.metrics.iter().filter_map(metric).collect();
     Ok(Report {

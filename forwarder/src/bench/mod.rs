@@ -7,7 +7,7 @@
 
 pub mod check;
 pub mod control;
-mod doubt;
+
 pub mod environment;
 pub mod live;
 pub mod load;
@@ -20,6 +20,7 @@ pub mod report;
 mod run;
 pub mod statistics;
 mod summary;
+mod warnings;
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    Metric, Options, doubt, environment,
+    Metric, Options, environment,
     load::{Peers, Sample, Tool, Work},
     machine::Busy,
     path::{Sandbox, Scale},
@@ -11,6 +11,7 @@ use super::{
     record::Records,
     report::{Report, SCHEMA, Settings},
     summary::{self, Failed},
+    warnings,
 };
 use crate::{Error, Kind, Result, cpu, lab::Interrupt};
 
@@ -65,9 +66,9 @@ pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress
     environment.steal = busy.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     environment.offloads = offloads;
-    let mut warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    let mut warnings = warnings::all(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
     warnings.extend(
-        doubt::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
+        warnings::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
     );
     let report = Report {
         schema: SCHEMA,

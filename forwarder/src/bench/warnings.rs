@@ -1,4 +1,4 @@
-//! What makes figures doubtful: told to the reader beside them.
+//! Warnings: what makes figures doubtful: told to the reader beside them.
 
 use super::{
     Metric, Path,
@@ -19,7 +19,7 @@ const FEW_ROUNDS: usize = 5;
 
 /// Everything that there is to say, the gravest first.
 #[must_use]
-pub(super) fn warnings(
+pub(super) fn all(
     main: Scale,
     tasks: &[Task],
     records: &Records,
@@ -123,7 +123,7 @@ mod tests {
 
     fn of(rounds: &[(Path, &[f64])], environment: &Environment, load: f64) -> Vec<String> {
         let (tasks, records) = records(rounds);
-        warnings(Scale::default(), &tasks, &records, environment, &[], load)
+        all(Scale::default(), &tasks, &records, environment, &[], load)
     }
 
     fn quiet() -> Environment {
