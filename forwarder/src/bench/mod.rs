@@ -7,11 +7,10 @@
 
 pub mod check;
 pub mod control;
-
 pub mod environment;
+mod host_load;
 pub mod live;
 pub mod load;
-mod machine;
 mod options;
 pub mod path;
 mod plan;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{
     Metric, Options, environment,
+    host_load::HostLoad,
     load::{Peers, Sample, Tool, Work},
-    machine::Busy,
     path::{Sandbox, Scale},
     plan::{self, Task, Variant},
     record::Records,
@@ -56,17 +56,17 @@ pub struct Measuring<'a> {
 pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
-    let busy = Busy::now();
+    let load = HostLoad::now();
     let version = options.with.version()?;
     let mut bench = Bench::set_up(options, progress);
     bench.any_path()?;
     let offloads = bench.offloads();
     let records = bench.measure(options, interrupt, progress)?;
     let mut environment = environment::gather();
-    environment.steal = busy.steal_since();
+    environment.steal = load.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     environment.offloads = offloads;
-    let mut warnings = warnings::all(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    let mut warnings = warnings::all(bench.main, &bench.tasks, &records, &environment, &bench.failed, load.load());
     warnings.extend(
         warnings::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
     );

@@ -1,6 +1,6 @@
 //! `fwd-packets --many-flows`: what an established packet takes among a thousand flows, and among a million.
 //!
-//! Two hosts with tables of the same size stand side by host, one with a thousand flows and one with a million, and are measured
+//! Two hosts with tables of the same size stand side by side, one with a thousand flows and one with a million, and are measured
 //! in turn. Every packet is run once and of another flow than the one before, in an order that nobody can foresee: nothing of
 //! it is in a cache because of the run before. All of a set are run once before, as a flow's route is looked up again when
 //! that was done a second ago.

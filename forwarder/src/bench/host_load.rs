@@ -4,7 +4,7 @@ use std::fs;
 
 /// Times of all CPUs, and the load, when a run begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Busy {
+pub(super) struct HostLoad {
     times: Option<Times>,
     load: f64,
 }
@@ -16,7 +16,7 @@ struct Times {
     stolen: u64,
 }
 
-impl Busy {
+impl HostLoad {
     /// Reads them.
     #[must_use]
     pub(super) fn now() -> Self {
@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn this_machine_tells() {
-        let busy = Busy::now();
-        assert!(busy.times.is_some_and(|times| times.all > 0));
-        assert!((0.0..=1.0).contains(&busy.steal_since()));
+        let load = HostLoad::now();
+        assert!(load.times.is_some_and(|times| times.all > 0));
+        assert!((0.0..=1.0).contains(&load.steal_since()));
     }
 }
