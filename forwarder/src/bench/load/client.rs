@@ -9,9 +9,9 @@ use std::{
 use hdrhistogram::Histogram;
 
 use super::{
-    Sample, Server, Work,
-    ask::{Ask, Window},
-    connect, flood, ping,
+    Sample, Server, Work, connect, flood,
+    load_request::{LoadRequest, Window},
+    ping,
     secret::Key,
     socket, stream,
     workers::{Count, LoadCpus, Workers},
@@ -37,13 +37,13 @@ pub(super) struct Ready {
 /// Runs the client in `ns` against a server.
 pub(super) fn run(
     ns: &Netns,
-    ask: &Ask,
+    request: &LoadRequest,
     work: &Work,
     ready: Ready,
     cpus: LoadCpus,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let (workers, window) = ns.run(|| start(ask, work, ready, cpus))?;
+    let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
     let (begin, end) = cpus.beside(|| {
         await_until(window.begin, &workers)?;
         let begin = [workers.count()?, server.count()?];
@@ -53,8 +53,8 @@ pub(super) fn run(
     })?;
     let latency = workers.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
-    let sample = sample(ask.metric, &here, &there, latency);
-    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(ask.metric, ready.address, &here)) }
+    let sample = sample(request.metric, &here, &there, latency);
+    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(request.metric, ready.address, &here)) }
 }
 
 /// The way there takes everything and gives nothing back.
@@ -87,20 +87,20 @@ fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<His
 }
 
 /// Starts it in the network namespace of the calling thread.
-fn start(ask: &Ask, work: &Work, ready: Ready, cpus: LoadCpus) -> Result<(Workers, Window)> {
+fn start(request: &LoadRequest, work: &Work, ready: Ready, cpus: LoadCpus) -> Result<(Workers, Window)> {
     let Ready { address, key } = ready;
     let mut workers = Workers::default();
-    let (ask, window) = (*ask, Window::of(work));
-    let (metric, in_turn) = (ask.metric, cpus.in_turn());
+    let (request, window) = (*request, Window::of(work));
+    let (metric, in_turn) = (request.metric, cpus.in_turn());
     match metric {
-        Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, key, &window, tally))?,
-        Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, key, &window, tally))?,
-        Metric::TcpCrr => workers.spawn(in_turn, move |tally| connect::ask(&ask, address, key, &window, tally))?,
+        Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::tcp(&request, address, key, &window, tally))?,
+        Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::udp(&request, address, key, &window, tally))?,
+        Metric::TcpCrr => workers.spawn(in_turn, move |tally| connect::run(&request, address, key, &window, tally))?,
         Metric::Udp64 | Metric::UdpMtu => {
             workers.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?
         }
         Metric::TcpStreamOut | Metric::TcpStreamIn => {
-            for _ in 0..ask.streams {
+            for _ in 0..request.streams {
                 start_stream(&mut workers, metric, socket::join(address, key)?, cpus)?;
             }
         }

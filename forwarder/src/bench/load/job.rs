@@ -3,9 +3,9 @@
 use std::net::{SocketAddrV4, TcpListener};
 
 use super::{
-    ask::Ask,
     connect, flood,
     guest::Guest,
+    load_request::LoadRequest,
     ping,
     secret::Key,
     socket, stream,
@@ -17,7 +17,7 @@ use crate::{Context as _, Result, bench::Metric};
 #[derive(Debug)]
 pub(super) struct Job {
     address: SocketAddrV4,
-    ask: Ask,
+    request: LoadRequest,
     guest: Guest,
     workers: Workers,
 }
@@ -27,14 +27,14 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
+    pub(super) fn start(request: &LoadRequest, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
         let mut workers = Workers::default();
-        let size = ask.size;
-        let address = match ask.metric {
+        let size = request.size;
+        let address = match request.metric {
             Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
                 let (socket, address) = socket::bind(address)?;
                 workers.tally().shut_at_end(&socket)?;
-                let floods = ask.metric != Metric::UdpRr;
+                let floods = request.metric != Metric::UdpRr;
                 workers.spawn(cpus.in_turn(), move |tally| match floods {
                     true => flood::receive(&socket, &guest, tally),
                     false => ping::serve_udp(&socket, &guest, size, tally),
@@ -44,7 +44,7 @@ impl Job {
             Metric::TcpRr | Metric::TcpCrr => {
                 let (listener, address) = socket::listen(address)?;
                 workers.tally().shut_at_end(&listener)?;
-                let connects = ask.metric == Metric::TcpCrr;
+                let connects = request.metric == Metric::TcpCrr;
                 workers.spawn(cpus.in_turn(), move |tally| match connects {
                     true => connect::serve(&listener, &guest, size, tally),
                     false => ping::serve_tcp(&listener, &guest, size, tally),
@@ -54,14 +54,14 @@ impl Job {
             Metric::TcpStreamOut | Metric::TcpStreamIn => {
                 let (listener, address) = socket::listen(address)?;
                 workers.tally().shut_at_end(&listener)?;
-                for _ in 0..ask.streams {
+                for _ in 0..request.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut workers, ask.metric, listener, guest, cpus)?;
+                    serve_stream(&mut workers, request.metric, listener, guest, cpus)?;
                 }
                 address
             }
         };
-        Ok(Self { address, ask: *ask, guest, workers })
+        Ok(Self { address, request: *request, guest, workers })
     }
 
     /// Where it is reached.
@@ -85,8 +85,10 @@ impl Job {
     /// Bytes of messages, datagrams or streams that went over the network until now, both ways.
     pub(super) fn bytes(&self) -> u64 {
         let tally = self.workers.tally();
-        match self.ask.metric {
-            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => tally.amount().saturating_mul(2 * self.ask.size as u64),
+        match self.request.metric {
+            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => {
+                tally.amount().saturating_mul(2 * self.request.size as u64)
+            }
             Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
             Metric::Udp64 | Metric::UdpMtu => tally.bytes(),
         }

@@ -3,13 +3,13 @@
 //! Each side has workers, threads with one tally. What is done before the measured window and after it counts for nothing: the
 //! tallies are read where it begins and where it ends, each with the moment at which it was read.
 
-mod ask;
 mod client;
 mod connect;
 mod control;
 mod flood;
 mod guest;
 mod job;
+mod load_request;
 mod ping;
 mod privileges;
 mod remote;
@@ -27,10 +27,10 @@ use std::{net::SocketAddrV4, time::Duration};
 use hdrhistogram::Histogram;
 
 use self::{
-    ask::Ask,
     client::Ready,
     guest::Guest,
     job::Job,
+    load_request::LoadRequest,
     turn::Turn,
     workers::{Count, LoadCpus},
 };
@@ -106,14 +106,14 @@ impl Sample {
 /// [`Kind::Usage`](crate::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
 /// lost. It never waits for longer than some seconds.
 pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
-    let ask = Ask::new(work)?;
+    let request = LoadRequest::new(work)?;
     let _turn = Turn::take();
     let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
-    let job = peers.server.run(|| Job::start(&ask, peers.address, guest, cpus))?;
+    let job = peers.server.run(|| Job::start(&request, peers.address, guest, cpus))?;
     let ready = Ready { address: job.address(), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(peers.client, &ask, work, ready, cpus, &mut server)?;
+    let sample = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
     server.0.stop()?;
     Ok(sample)
 }

@@ -13,10 +13,10 @@ use super::{
 use crate::{
     Error,
     bench::load::{
-        ask::Ask,
         control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request},
         guest::Guest,
         job::Job,
+        load_request::LoadRequest,
         secret::Token,
         workers::LoadCpus,
     },
@@ -87,8 +87,8 @@ impl Session<'_> {
             let mut check = || self.check(load.as_mut(), leave);
             let Some(request) = next(&mut visitor.channel, patience, &mut check)? else { return Ok(()) };
             let answer = match (request, &*load) {
-                (Request::Start(ask), None) => {
-                    let started = self.start(visitor, &ask, port, leave)?;
+                (Request::Start(request), None) => {
+                    let started = self.start(visitor, &request, port, leave)?;
                     let answer = Reply::Ready { port: started.job.address().port(), key: started.job.key() };
                     *load = Some(started);
                     answer
@@ -107,18 +107,18 @@ impl Session<'_> {
         }
     }
 
-    fn start(&self, visitor: &Visitor, ask: &Ask, port: u16, leave: Instant) -> Result<Load, Refusal> {
-        ask.check().map_err(|error| Refusal::new(Reason::Request, error.why))?;
+    fn start(&self, visitor: &Visitor, request: &LoadRequest, port: u16, leave: Instant) -> Result<Load, Refusal> {
+        request.check().map_err(|error| Refusal::new(Reason::Request, error.why))?;
         let now = Instant::now();
-        let until = now + ask.lasts();
+        let until = now + request.lasts();
         if until > leave {
             let limit = humantime::format_duration(self.limits.time);
             return refuse(Reason::Limit, format!("it serves one client for {limit} and no longer"));
         }
         let data = data_address(&visitor.channel, port)?;
         let guest = Guest::from_afar(visitor.peer.ip()).map_err(failed)?;
-        let job = Job::start(ask, data, guest, self.cpus).map_err(failed)?;
-        self.door.starts(visitor, &format!("{} for {:?}", ask.metric, ask.lasts()));
+        let job = Job::start(request, data, guest, self.cpus).map_err(failed)?;
+        self.door.starts(visitor, &format!("{} for {:?}", request.metric, request.lasts()));
         Ok(Load { job, began: now, until, looked: (now, 0) })
     }
 

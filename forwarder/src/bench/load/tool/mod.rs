@@ -10,7 +10,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use super::{
     Peers, Sample, Turn, Work,
-    ask::Ask,
+    load_request::LoadRequest,
     workers::{Affinity, LoadCpus},
 };
 use crate::{
@@ -116,7 +116,7 @@ impl Tool {
             Self::Iperf3 => iperf3::run,
             Self::Sockperf => sockperf::run,
         };
-        Ask::new(work)?;
+        LoadRequest::new(work)?;
         let mut peers = *peers;
         if peers.address.port() == 0 {
             peers.address.set_port(PORT);

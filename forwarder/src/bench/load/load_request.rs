@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// A load that a server shall take part in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ask {
+pub(super) struct LoadRequest {
     /// Which.
     pub(super) metric: Metric,
     /// Bytes of a request and of its reply.
@@ -28,7 +28,7 @@ pub(super) struct Ask {
     pub(super) lasts_ms: u64,
 }
 
-impl Ask {
+impl LoadRequest {
     /// That `work` is possible.
     ///
     /// # Errors
@@ -39,8 +39,8 @@ impl Ask {
             return Err(refused(work.metric, "it has to be measured for some time"));
         }
         let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-        let ask = Self { metric: work.metric, size: work.size, streams: work.streams, lasts_ms };
-        ask.check().map(|()| ask)
+        let request = Self { metric: work.metric, size: work.size, streams: work.streams, lasts_ms };
+        request.check().map(|()| request)
     }
 
     /// Whether a server can do it: also what came over the network.
@@ -102,12 +102,12 @@ mod tests {
 
     #[track_caller]
     fn refuses(work: Work) {
-        assert_eq!(Ask::new(&work).expect_err("that makes no sense").kind, Kind::Usage);
+        assert_eq!(LoadRequest::new(&work).expect_err("that makes no sense").kind, Kind::Usage);
     }
 
     #[test]
     fn nonsense_is_refused_before_anything_is_sent() {
-        assert_eq!(Ask::new(&WORK).expect("that is possible").lasts(), Duration::from_millis(1_100));
+        assert_eq!(LoadRequest::new(&WORK).expect("that is possible").lasts(), Duration::from_millis(1_100));
         refuses(Work { size: 0, ..WORK });
         refuses(Work { size: 65_508, ..WORK });
         refuses(Work { streams: 0, ..WORK });
