@@ -13,7 +13,7 @@ use std::{
 
 use forwarder::{
     Context as _, Result, cpu,
-    dataplane::{Nothing, RunDir},
+    dataplane::{EmptyProgram, RunDir},
     execute::{self, HostContext, Unobserved},
     lab::{Lab, unique_prefix},
     measuring::Arguments,
@@ -143,7 +143,7 @@ impl Sockets {
 
     /// The rates with an empty program at both hooks of the uplink.
     fn beside_nothing(&mut self) -> Result<[f64; KINDS.len()]> {
-        let mut nothing = Nothing::load()?;
+        let mut nothing = EmptyProgram::load()?;
         nothing.attach(self.uplink)?;
         self.rates()
     }

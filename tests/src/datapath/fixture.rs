@@ -7,7 +7,7 @@ use std::{
 
 use forwarder::{
     Result,
-    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, Way, name},
+    dataplane::{Dataplane, Direction, Hook, RunDir, Sizes, Stat, TestRun, name},
     lab::{Lab, unique_prefix},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
@@ -185,13 +185,13 @@ impl Fixture {
     }
 
     /// What a packet of TCP or UDP looks like on its way.
-    pub(super) fn tuple(&self, proto: Proto, way: Way, from: SocketAddrV4, to: SocketAddrV4) -> Tuple {
+    pub(super) fn tuple(&self, proto: Proto, direction: Direction, from: SocketAddrV4, to: SocketAddrV4) -> Tuple {
         Tuple {
             saddr: from.ip().octets(),
             daddr: to.ip().octets(),
             sport: from.port().to_be_bytes(),
             dport: to.port().to_be_bytes(),
-            ifindex: if way == Way::Out { self.host_end } else { self.uplink },
+            ifindex: if direction == Direction::Outbound { self.host_end } else { self.uplink },
             proto: proto as u8,
             ..Tuple::default()
         }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::dataplane::{Hook, Sizes, Way};
+use forwarder::dataplane::{Direction, Hook, Sizes};
 use forwarder_common::{
     abi::Tuple,
     rewrite::{Side, Ttl},
@@ -59,10 +59,10 @@ impl Conversation {
         Frame::reply(self.proto, self.outside, self.nat).tcp_flags(ACK)
     }
 
-    fn tuple(&self, fixture: &Fixture, way: Way) -> Tuple {
-        match way {
-            Way::Out => fixture.tuple(self.proto, way, self.inside, self.outside),
-            Way::Back => fixture.tuple(self.proto, way, self.outside, self.nat),
+    fn tuple(&self, fixture: &Fixture, direction: Direction) -> Tuple {
+        match direction {
+            Direction::Outbound => fixture.tuple(self.proto, direction, self.inside, self.outside),
+            Direction::Inbound => fixture.tuple(self.proto, direction, self.outside, self.nat),
         }
     }
 }
@@ -130,19 +130,19 @@ fn what_is_uncommon_about_an_established_flow_is_noticed() {
 fn established_packet_takes_less_than_one_with_options() {
     with_fixture(&Sizes::default(), |fixture| {
         for (proto, port) in PROTOS.into_iter().zip(46_000..) {
-            for (way, port) in [(Way::Out, port), (Way::Back, port + 100)] {
+            for (direction, port) in [(Direction::Outbound, port), (Direction::Inbound, port + 100)] {
                 let conversation = Conversation::new(fixture, proto, port);
-                let (hook, frame, ifindex) = match way {
-                    Way::Out => (Hook::FromNs, conversation.out(), fixture.host_end),
-                    Way::Back => (Hook::FromUplink, conversation.back(), fixture.uplink),
+                let (hook, frame, ifindex) = match direction {
+                    Direction::Outbound => (Hook::FromNs, conversation.out(), fixture.host_end),
+                    Direction::Inbound => (Hook::FromUplink, conversation.back(), fixture.uplink),
                 };
                 let frames = [frame.clone().ttl(255).build(), frame.ttl(255).options(1).build()];
-                let tuple = conversation.tuple(fixture, way);
+                let tuple = conversation.tuple(fixture, direction);
                 // The fastest of many: whatever else the machine does only adds to a run.
                 let mut fastest = [Duration::MAX; 2];
                 for tries in 0..TRIES {
                     for (frame, fastest) in frames.iter().zip(&mut fastest) {
-                        fixture.dataplane.translate_to_itself(&tuple, way).unwrap();
+                        fixture.dataplane.translate_to_itself(&tuple, direction).unwrap();
                         let run = fixture.dataplane.test_run(hook, ifindex, ifindex, frame, REPEAT).unwrap();
                         assert_eq!(run.verdict, REDIRECT);
                         *fastest = run.duration.min(*fastest);
@@ -152,10 +152,10 @@ fn established_packet_takes_less_than_one_with_options() {
                     }
                 }
                 let [fast, general] = fastest;
-                println!("{proto:?} {way:?}: {fast:?}, with options {general:?}");
+                println!("{proto:?} {direction:?}: {fast:?}, with options {general:?}");
                 assert!(
                     fast.as_secs_f64() < LIMIT * general.as_secs_f64(),
-                    "{proto:?} {way:?}: {fast:?} of {general:?}"
+                    "{proto:?} {direction:?}: {fast:?} of {general:?}"
                 );
             }
         }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{
     Error, Kind, Result,
-    dataplane::{Dataplane, Hook, Nothing, RunDir, TestRun, Way},
+    dataplane::{Dataplane, Direction, EmptyProgram, Hook, RunDir, TestRun},
     execute::{self, HostContext, Unobserved},
     lab::Lab,
     netns::{Name, Netns},
@@ -24,7 +24,7 @@ const ECHO_REPLY: u8 = 0;
 /// The host and what is known of it.
 pub(crate) struct Bench {
     pub(crate) dataplane: Dataplane,
-    pub(crate) nothing: Nothing,
+    pub(crate) empty_program: EmptyProgram,
     /// The endpoint that sends.
     pub(crate) endpoint: Endpoint,
     pub(crate) host_end: u32,
@@ -60,7 +60,7 @@ impl Bench {
         let [(host_end, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
         let outer = lab.uplink(0);
         Ok(Self {
-            nothing: Nothing::load()?,
+            empty_program: EmptyProgram::load()?,
             endpoint,
             host_end,
             neighbour: Ipv4Addr::from(other.v4),
@@ -136,14 +136,14 @@ impl Bench {
     }
 
     /// A frame of an established flow that looks the same after its translation, but for the TTL.
-    pub(crate) fn standing(&self, proto: u8, way: Way, port: u16) -> Result<(Hook, Vec<u8>)> {
+    pub(crate) fn standing(&self, proto: u8, direction: Direction, port: u16) -> Result<(Hook, Vec<u8>)> {
         let external = self.open(proto, port, 443)?;
-        let (hook, macs, flags, from, to, ifindex) = match way {
-            Way::Out => {
+        let (hook, macs, flags, from, to, ifindex) = match direction {
+            Direction::Outbound => {
                 let flags = if proto == ICMP { ECHO } else { ACK };
                 (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_end)
             }
-            Way::Back => {
+            Direction::Inbound => {
                 let (flags, from) = if proto == ICMP { (ECHO_REPLY, external) } else { (ACK, 443) };
                 (Hook::FromUplink, self.outer(), flags, self.remote(from), self.host(external), self.uplink)
             }
@@ -158,7 +158,7 @@ impl Bench {
             proto,
             ..Tuple::default()
         };
-        self.dataplane.translate_to_itself(&tuple, way)?;
+        self.dataplane.translate_to_itself(&tuple, direction)?;
         Ok((hook, frame::frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))))
     }
 }

@@ -108,16 +108,16 @@ fn measure(bench: &mut Bench, cases: &[&Case], rounds: usize) -> Result<Figures>
 pub(crate) fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static str)> {
     let repeat = if case.mode == Mode::Repeated { REPEAT } else { 1 };
     let mut times = Vec::with_capacity(SAMPLES);
-    let mut nothing = Vec::with_capacity(SAMPLES);
+    let mut empty = Vec::with_capacity(SAMPLES);
     let mut seen = ("", "");
     for _ in 0..SAMPLES {
         let Sample { hook, ingress, bytes } = (case.make)(bench)?;
         let run = bench.run(hook, ingress, &bytes, repeat)?;
         times.push(run.duration.as_nanos() as f64);
-        nothing.push(bench.nothing.run(&bytes, repeat)?);
+        empty.push(bench.empty_program.run(&bytes, repeat)?);
         seen = (hook.program(), verdict(run.verdict));
     }
-    Ok((quantile(&times, 0.5) - quantile(&nothing, 0.5), seen.0, seen.1))
+    Ok((quantile(&times, 0.5) - quantile(&empty, 0.5), seen.0, seen.1))
 }
 
 fn verdict(code: i32) -> &'static str {

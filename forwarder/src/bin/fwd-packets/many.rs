@@ -229,8 +229,8 @@ impl Table {
         chance.shuffle(&mut order);
         let frame = |index: usize| if back { &frames[index].back } else { &frames[index].out };
         let times = order.iter().map(|index| self.once(back, frame(*index))).collect::<Result<Vec<f64>>>()?;
-        let nothing = order.iter().take(FEW).map(|index| self.bench.nothing.run(frame(*index), 1));
-        Ok(statistics::median(&times) - statistics::median(&nothing.collect::<Result<Vec<f64>>>()?))
+        let empty = order.iter().take(FEW).map(|index| self.bench.empty_program.run(frame(*index), 1));
+        Ok(statistics::median(&times) - statistics::median(&empty.collect::<Result<Vec<f64>>>()?))
     }
 }
 

@@ -25,19 +25,19 @@ pub struct ProgramSize {
     pub jitted: u32,
 }
 
-/// Which way a packet goes.
+/// Direction of a packet, as in RFC 4787.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// Namespace → outside.
-    Out,
+    Outbound,
     /// Outside → namespace.
-    Back,
+    Inbound,
 }
 
 /// A program that returns at once: what a run costs by itself.
-pub struct Nothing(Ebpf);
+pub struct EmptyProgram(Ebpf);
 
-impl Nothing {
+impl EmptyProgram {
     /// Loads it.
     ///
     /// # Errors
@@ -78,21 +78,21 @@ impl Nothing {
 }
 
 impl Dataplane {
-    /// Makes the flow with `tuple` translate, in direction `way`, to what is in the packet already, and its route fresh: a
+    /// Makes the flow with `tuple` translate, in `direction`, to what is in the packet already, and its route fresh: a
     /// repeated run, which sees the packet as the run before left it, then takes the established path each time.
     ///
     /// # Errors
     /// There is no such flow, or the maps cannot be written.
-    pub fn translate_to_itself(&self, tuple: &Tuple, way: Way) -> Result<()> {
+    pub fn translate_to_itself(&self, tuple: &Tuple, direction: Direction) -> Result<()> {
         let index: HashMap<MapData, Tuple, u32> =
             HashMap::try_from(self.map("FLOW_INDEX")?).doing("open", "map FLOW_INDEX")?;
         let number = index.get(tuple, 0).doing("find", format!("flow {tuple:?}"))?;
         let mut slots: Array<MapData, FlowSlot> =
             Array::try_from(self.map("FLOW_SLOTS")?).doing("open", "map FLOW_SLOTS")?;
         let mut slot = slots.get(&number, 0).doing("read", "map FLOW_SLOTS")?;
-        (match way {
-            Way::Out => (slot.out.addr, slot.out.port) = (tuple.saddr, tuple.sport),
-            Way::Back => (slot.back.addr, slot.back.port) = (tuple.daddr, tuple.dport),
+        (match direction {
+            Direction::Outbound => (slot.out.addr, slot.out.port) = (tuple.saddr, tuple.sport),
+            Direction::Inbound => (slot.back.addr, slot.back.port) = (tuple.daddr, tuple.dport),
         });
         slot.shared.route_checked = self.clock()?.now;
         slots.set(number, &slot, 0).doing("write", "map FLOW_SLOTS")
