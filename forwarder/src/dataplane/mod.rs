@@ -4,6 +4,7 @@
 //! Everything follows the calling thread's network namespace, which is the host's (see `--host-netns`).
 
 mod attach;
+mod baseline;
 mod batch;
 mod bpffs;
 mod clock;
@@ -11,7 +12,6 @@ mod create;
 mod devices;
 mod examine;
 mod filter;
-mod floor;
 mod flows;
 mod hook;
 mod hosts;
@@ -39,9 +39,9 @@ mod view;
 mod xdp;
 
 pub use attach::PinnedHooks;
+pub use baseline::RedirectBaseline;
 pub use clock::{Clock, hz_of};
 pub use examine::Contents;
-pub use floor::Floor;
 pub use flows::Flow;
 pub use hook::{Backend, Hook, XdpHook};
 pub use hosts::HostPins;

@@ -13,7 +13,7 @@ pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
 use super::{Path, environment, load::Peers};
 use crate::{
     Error, Kind, Result,
-    dataplane::Floor,
+    dataplane::RedirectBaseline,
     lab::{Lab, unique_prefix, wait_until},
     netlink::Netlink,
     netns::Netns,
@@ -41,7 +41,7 @@ impl Default for Scale {
 /// A path that is up, until this value is dropped or a signal ends the process.
 pub struct Sandbox {
     // Dropped first: programs are detached before their interfaces go.
-    _floor: Option<Floor>,
+    _baseline: Option<RedirectBaseline>,
     client: Option<Netns>,
     lab: Lab,
 }
@@ -53,15 +53,15 @@ impl Sandbox {
     /// This kernel, or this machine, does not have it; the error says what is missing.
     pub fn new(path: Path, scale: Scale) -> Result<Self> {
         let lab = Lab::new(&unique_prefix())?;
-        let mut floor = None;
+        let mut baseline = None;
         let client = match path {
             Path::Host => None,
             Path::VethFloor => {
                 let veth = by_hand::redirected(&lab)?;
                 let uplink = lab.uplink(0);
                 let outside = lab.host().netlink()?.link(&uplink.name)?.map_or(0, |link| link.index);
-                let attach = || Floor::attach(veth.host_end, outside, uplink.gateway);
-                floor = Some(lab.host().run(attach)?);
+                let attach = || RedirectBaseline::attach(veth.host_end, outside, uplink.gateway);
+                baseline = Some(lab.host().run(attach)?);
                 Some(veth.client)
             }
             Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&lab, path, scale)?),
@@ -76,7 +76,7 @@ impl Sandbox {
         if matches!(path, Path::VethFloor | Path::Routed) {
             by_hand::route_back(&lab)?;
         }
-        let sandbox = Self { _floor: floor, client, lab };
+        let sandbox = Self { _baseline: baseline, client, lab };
         if scale.flows > 0 && path.has_flows() {
             sandbox.fill(path, scale.flows)?;
         }

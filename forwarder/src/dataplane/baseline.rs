@@ -12,11 +12,11 @@ use crate::{Context as _, Error, Kind, Result};
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-floor"));
 
 /// Programs that carry IPv4 between one veth and an uplink; they stay attached until this value is dropped.
-pub struct Floor {
+pub struct RedirectBaseline {
     _programs: Ebpf,
 }
 
-impl Floor {
+impl RedirectBaseline {
     /// Loads and attaches them: from the veth's end `host_end` to `next_hop` behind `uplink`, and from there all that comes in
     /// into the namespace.
     ///
