@@ -52,7 +52,7 @@ pub struct Host {
     /// ifindexes of host ends of other endpoints than those that a command is about, which are known to be there and were not
     /// looked at further. Nothing else is known of them: neither they nor what belongs to them are among the interfaces, forwarding
     /// entries and neighbours.
-    pub unseen: BTreeSet<u32>,
+    pub out_of_scope: BTreeSet<u32>,
     /// Networks with a masquerade rule of ours.
     pub masquerades: BTreeSet<String>,
     /// Networks with a rule of ours that keeps others out.

@@ -12,7 +12,8 @@ impl Actual {
     /// Whether the host end of an endpoint's record still exists.
     #[must_use]
     pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
-        self.is_unseen(endpoint) || self.recorded(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
+        self.is_out_of_scope(endpoint)
+            || self.recorded(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
     }
 
     /// The interface of a record, if it is still the one that was recorded.
@@ -23,8 +24,8 @@ impl Actual {
 
     /// Whether the host end of an endpoint's record is there, and nothing more was asked.
     #[must_use]
-    pub(super) fn is_unseen(&self, endpoint: &EndpointRecord) -> bool {
-        self.host.unseen.contains(&endpoint.index)
+    pub(super) fn is_out_of_scope(&self, endpoint: &EndpointRecord) -> bool {
+        self.host.out_of_scope.contains(&endpoint.index)
     }
 
     /// The bridge of a network's record, if it still exists.

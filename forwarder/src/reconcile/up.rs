@@ -212,7 +212,7 @@ fn neighbours_healed(actual: &Actual, desired: &Desired) -> Vec<Object> {
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != desired.endpoint.host_if);
     let whole = whole_ports(actual, &desired.network.bridge);
-    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_unseen(endpoint));
+    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
     let broken = seen.filter(|endpoint| !whole(endpoint));
     broken.flat_map(|endpoint| on_bridge(actual, &desired.network.bridge, endpoint)).collect()
 }

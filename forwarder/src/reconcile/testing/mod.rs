@@ -2,7 +2,7 @@
 //! what is absent is not removed.
 
 mod apply;
-mod near;
+mod scoped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,14 +160,14 @@ impl World {
         if !self.written.contains(name) {
             actual.resolv_conf = self.resolv_conf.clone();
         }
-        self.check_near_up(request, &actual);
+        self.check_scoped_up(request, &actual);
         plan_up(request, &actual)
     }
 
     pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
         let mut actual = self.read();
         actual.gone = self.gone(request.target.as_ref());
-        self.check_near_down(request, &actual);
+        self.check_scoped_down(request, &actual);
         plan_down(request, &actual)
     }
 

@@ -1,4 +1,4 @@
-//! The view of what concerns one namespace, as `execute` reads it: a plan made in it does the same as one made in view of all.
+//! The scoped read, as `execute` does it: a plan made of it does the same as one made in view of everything.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::reconcile::{
 
 impl World {
     /// What is read for a command about `target`; none where that would not do.
-    fn near(&self, whole: &Actual, target: &TargetRef) -> Option<Actual> {
+    fn scoped(&self, whole: &Actual, target: &TargetRef) -> Option<Actual> {
         let TargetRef::Named(name) = target else { return None };
         let inside = self.namespaces.get(name);
         let is_ours = |endpoint: &EndpointRecord| {
@@ -39,34 +39,34 @@ impl World {
         }
         let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();
         let neighbours = host.neighbours.iter().filter(|it| ours.iter().any(|our| it.address == our.address)).cloned();
-        let mut near = whole.clone();
-        near.host.net = NetConfig { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
-        near.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
+        let mut scoped = whole.clone();
+        scoped.host.net = NetConfig { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
+        scoped.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
         let cookies: BTreeSet<u64> =
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
-        near.undo.retain(|entry| Undo::may_concern(&entry.key(), Some(name), &cookies));
+        scoped.undo.retain(|entry| Undo::may_concern(&entry.key(), Some(name), &cookies));
         // Others are not opened.
-        near.namespaces.retain(|known| known.reference == *target);
-        near.host.unseen = others.iter().map(|it| it.index).collect();
-        Some(near)
+        scoped.namespaces.retain(|known| known.reference == *target);
+        scoped.host.out_of_scope = others.iter().map(|it| it.index).collect();
+        Some(scoped)
     }
 
     /// Plans in both views, and compares.
-    pub(super) fn check_near_up(&self, request: &UpRequest, whole: &Actual) {
-        let Some(near) = self.near(whole, &request.target) else { return };
-        let Ok(plan) = plan_up(request, &near) else { return };
-        let overlooks = |op: &Op| match &op.object {
+    pub(super) fn check_scoped_up(&self, request: &UpRequest, whole: &Actual) {
+        let Some(scoped) = self.scoped(whole, &request.target) else { return };
+        let Ok(plan) = plan_up(request, &scoped) else { return };
+        let exceeds_scope = |op: &Op| match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
             Object::Veth { spec, .. } => whole.host.net.link(&spec.host_if).is_some(),
             _ => false,
         };
-        if plan.ops.iter().filter(|op| op.action == Action::Make).any(overlooks) {
+        if plan.ops.iter().filter(|op| op.action == Action::Make).any(exceeds_scope) {
             return;
         }
-        let mut all = plan_up(request, whole).expect("what is near is enough to know").ops;
+        let mut all = plan_up(request, whole).expect("a scoped read is enough to know").ops;
         // Others are mended besides.
         let others: Vec<&EndpointRecord> =
-            whole.records.endpoints.iter().filter(|it| near.host.unseen.contains(&it.index)).collect();
+            whole.records.endpoints.iter().filter(|it| scoped.host.out_of_scope.contains(&it.index)).collect();
         all.retain(|op| match &op.object {
             Object::Port { host_if, .. } | Object::Fdb { host_if, .. } | Object::EndpointBridge { host_if, .. } => {
                 others.iter().all(|it| it.host_if != *host_if)
@@ -78,16 +78,16 @@ impl World {
     }
 
     /// Plans in both views, and compares.
-    pub(super) fn check_near_down(&self, request: &DownRequest, whole: &Actual) {
-        let Some(near) = request.target.as_ref().and_then(|target| self.near(whole, target)) else { return };
-        let unseen = near.host.unseen.len();
-        if unseen == 0 || near.records.endpoints.len() == unseen {
+    pub(super) fn check_scoped_down(&self, request: &DownRequest, whole: &Actual) {
+        let Some(scoped) = request.target.as_ref().and_then(|target| self.scoped(whole, target)) else { return };
+        let out_of_scope = scoped.host.out_of_scope.len();
+        if out_of_scope == 0 || scoped.records.endpoints.len() == out_of_scope {
             return;
         }
         let mut all = plan_down(request, whole).expect("always possible").ops;
         // Bridges that no record mentions go besides.
         let recorded = |name: &str| whole.records.networks.iter().any(|network| network.bridge == name);
         all.retain(|op| !matches!(&op.object, Object::Bridge(spec) if !recorded(&spec.name)));
-        assert_eq!(plan_down(request, &near).expect("always possible").ops, all);
+        assert_eq!(plan_down(request, &scoped).expect("always possible").ops, all);
     }
 }

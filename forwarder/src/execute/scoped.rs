@@ -1,4 +1,4 @@
-//! Reads of the host no more than what concerns one namespace, so that a command about it takes as long with a thousand others as
+//! The scoped read: no more of the host than concerns one namespace, so that a command about it takes as long with a thousand others as
 //! with ten.
 //!
 //! The rest is taken to be as the records say, once that is plausible: each bridge and each host end is there under its number and
@@ -45,8 +45,8 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     let opened = gather::open_if_there(target)?;
     let Some(host) = host(context, target, opened.as_ref())? else { return Ok(None) };
     // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
-    let is_up = host.actual.records.endpoints.len() > host.actual.host.unseen.len();
-    if !is_up || host.actual.host.unseen.is_empty() {
+    let is_up = host.actual.records.endpoints.len() > host.actual.host.out_of_scope.len();
+    if !is_up || host.actual.host.out_of_scope.is_empty() {
         return Ok(None);
     }
     let gathered = gather::complete_down(request, host, opened)?;
@@ -58,14 +58,14 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
 ///
 /// # Errors
 /// The kernel refuses.
-pub(super) fn overlooks(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
+pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
     for op in ops.iter().filter(|op| op.action == Action::Make) {
-        let overlooked = match &op.object {
+        let exceeds = match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
             Object::Veth { spec, .. } => gathered.netlink.link(&spec.host_if)?.is_some(),
             _ => false,
         };
-        if overlooked {
+        if exceeds {
             return Ok(true);
         }
     }
@@ -91,8 +91,8 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
         records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
     let netlink = Netlink::here()?;
     // The host ends of the others: if each is there, it is the one that it was.
-    let unseen: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
-    if !unseen.is_subset(&records.devices) {
+    let out_of_scope: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
+    if !out_of_scope.is_subset(&records.devices) {
         return Ok(None);
     }
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
@@ -113,7 +113,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
     let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
     let sysctls = gather::sysctls(&net, &undo)?;
-    let host = Host { cookie: own, owner, net, fdb, unseen, sysctls, ..Host::default() };
+    let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, ..Host::default() };
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
     gathered.look_for_made(Some(target))?;
     Ok(Some(gathered))
