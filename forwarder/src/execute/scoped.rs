@@ -33,7 +33,7 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Optio
     let Some(host) = host(context, &request.target, opened.as_ref())? else { return Ok(None) };
     let gathered = gather::complete_up(context, request, host, opened)?;
     let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
-    if has_strays(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
+    if has_orphans(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
 }
 
 /// Reads what `down` of one namespace depends on. None if all has to be read, as for `down --all`.
@@ -51,7 +51,7 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<O
     }
     let gathered = gather::complete_down(request, host, opened)?;
     let inside: Vec<Link> = gathered.actual.namespaces.iter().flat_map(|known| known.links.clone()).collect();
-    if has_strays(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
+    if has_orphans(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
 }
 
 /// Whether a plan makes something of which more has to be known: a network, or an interface whose name is taken.
@@ -154,7 +154,7 @@ fn links(
 }
 
 /// Whether one of the interfaces inside a namespace ends at a host end that no record mentions.
-fn has_strays(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
+fn has_orphans(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
     let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
     let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));
     for peer in veths.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {

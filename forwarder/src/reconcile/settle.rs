@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::{
     Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment, UpRequest,
     desired::{Desired, Endpoint, MOST_PORTS, Network},
-    garbage, names, refuse, subnet,
+    names, orphans, refuse, subnet,
     uplink::{self, Uplink},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 const SMALLEST_MTU: u32 = 68;
 /// Largest MTU of a veth pair and of an IPv4 packet, bytes.
 const LARGEST_MTU: u32 = 65_535;
-/// Settles what the request leaves open. `actual` is without the garbage that the plan removes first; `former` are
+/// Settles what the request leaves open. `actual` is without the orphans that the plan removes first; `former` are
 /// endpoints among it.
 ///
 /// # Errors
@@ -237,7 +237,7 @@ fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointReco
     let host = actual.host.net.by_index(record.index);
     let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.ns_if));
     match (host, inside) {
-        (Some(host), Some(inside)) if garbage::are_ends(host, inside) => Ok(Endpoint {
+        (Some(host), Some(inside)) if orphans::are_ends(host, inside) => Ok(Endpoint {
             host_if: host.name.clone(),
             address: record.address,
             mac: record.mac,

@@ -11,7 +11,7 @@ use super::{
     Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
     Target, TargetRef, Undo, UpRequest, advice,
     desired::{Desired, Network},
-    forwarding, garbage, mend, names,
+    forwarding, mend, names, orphans,
     refuse::refuse_others,
     settle::{self, network_name},
     sysctls::{ON, arp_ignore},
@@ -49,7 +49,7 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     let (mends, actual) = (mended.ops, &*mended.actual);
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
-    ops.extend(strays(actual, &name));
+    ops.extend(remove_orphans(actual, &name));
     let rest = actual.without(&ops);
     let desired = settle::settle(request, name, &rest, &former)?;
     ops.extend(in_the_way(&rest, &desired));
@@ -67,14 +67,14 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
 fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
     let (mut ops, mut former) = (Vec::new(), Vec::new());
-    for endpoint in garbage::dead_endpoints(actual) {
+    for endpoint in orphans::dead_endpoints(actual) {
         if actual.is_of_target(endpoint) {
             former.push(endpoint.clone());
         } else {
-            ops.extend(garbage::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
+            ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
-        ops.extend(garbage::neighbour(actual, endpoint).map(Op::remove));
-        let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
+        ops.extend(orphans::neighbour(actual, endpoint).map(Op::remove));
+        let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }
     (ops, former)
@@ -84,8 +84,8 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
 fn forgotten(actual: &Actual) -> Vec<Op> {
     let leftovers = actual.leftovers.iter().map(|name| Object::Netns { name: name.clone() });
     let goes = |entry: &&Undo| match entry {
-        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| garbage::is_gone(actual, cookie)),
-        Undo::Loopback { cookie, .. } => garbage::is_gone(actual, *cookie),
+        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
+        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
         Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::ResolvConf { .. } => false,
     };
     let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
@@ -93,13 +93,13 @@ fn forgotten(actual: &Actual) -> Vec<Op> {
 }
 
 /// Removes what an interrupted command left for the same namespace and network, and no record mentions.
-fn strays(actual: &Actual, network: &str) -> Vec<Op> {
+fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
     let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     let mut ops = Vec::new();
-    for veth in actual.stray_veths() {
-        if let Some(end) = inside.iter().find(|link| garbage::are_ends(veth, link)) {
+    for veth in actual.orphaned_veths() {
+        if let Some(end) = inside.iter().find(|link| orphans::are_ends(veth, link)) {
             let reference = actual.target.as_ref().map(|target| target.reference.clone());
-            ops.extend(reference.map(|ns| Op::remove(garbage::veth_object(veth, &end.name, ns))));
+            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
         }
     }
     let rest = actual.without(&ops);
@@ -110,24 +110,24 @@ fn strays(actual: &Actual, network: &str) -> Vec<Op> {
     let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
     let empty = |link: &&Link| rest.ports(link.index).next().is_none();
     if !recorded {
-        let bridges = rest.stray_bridges().filter(of_network).filter(empty);
-        ops.extend(bridges.map(|bridge| Op::remove(garbage::bridge_object(bridge))));
+        let bridges = rest.orphaned_bridges().filter(of_network).filter(empty);
+        ops.extend(bridges.map(|bridge| Op::remove(orphans::bridge_object(bridge))));
     }
     ops
 }
 
-/// Removes a stray veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
 fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
     let mut ops = Vec::new();
     let name = &desired.endpoint.host_if;
-    if let Some(veth) = actual.stray_veths().find(|veth| veth.name == *name) {
+    if let Some(veth) = actual.orphaned_veths().find(|veth| veth.name == *name) {
         let unknown = TargetRef::Path("somewhere".into());
-        ops.push(Op::remove(garbage::veth_object(veth, NS_IF, unknown)));
+        ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
     }
     let record = actual.records.networks.iter().find(|network| network.name == desired.network.name);
     if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
-        ops.extend(garbage::network_hook(actual, record).map(Op::remove));
-        ops.push(Op::remove(garbage::network_object(record)));
+        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
+        ops.push(Op::remove(orphans::network_object(record)));
     }
     ops
 }

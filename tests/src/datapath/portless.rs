@@ -102,11 +102,11 @@ fn fragments_without_ports_need_no_first() {
 #[test]
 fn answers_without_a_flow_are_the_hosts() {
     with_fixture(&Sizes::default(), |fixture| {
-        let stray = frame(GRE, fixture.outside, fixture.nat);
-        assert_eq!(fixture.run_from_uplink(&stray).verdict, NEXT);
+        let orphan = frame(GRE, fixture.outside, fixture.nat);
+        assert_eq!(fixture.run_from_uplink(&orphan).verdict, NEXT);
         fixture.run_from_ns(&frame(50, ADDRESS, fixture.outside));
-        let run = fixture.run_from_uplink(&stray);
-        assert_eq!((run.verdict, run.packet), (NEXT, stray), "another protocol's flow");
+        let run = fixture.run_from_uplink(&orphan);
+        assert_eq!((run.verdict, run.packet), (NEXT, orphan), "another protocol's flow");
     });
 }
 

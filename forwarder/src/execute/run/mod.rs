@@ -68,7 +68,7 @@ impl<'a> Runner<'a> {
     /// Undoes `done`, and `failed` as far as it got. Goes on after failures and returns them.
     fn undo(&mut self, failed: &Op, done: &[Op]) -> Vec<Error> {
         let half_done = may_be_half_done(failed).then_some(failed);
-        // What a plan of `up` removes is garbage: it is not brought back.
+        // What a plan of `up` removes is an orphan: it is not brought back.
         let made = done.iter().filter(|op| op.action == Action::Make);
         let mut failures = Failures::default();
         for op in made.chain(half_done).rev().map(Op::inverse) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{
-        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, garbage,
+        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, orphans,
         sysctls::{ALL_FORWARDING, ON},
     },
     Scope, target,
@@ -15,7 +15,7 @@ impl Scope<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(super) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         let mut objects: Vec<Object> =
-            endpoints.clone().flat_map(|endpoint| garbage::resolv_conf(self.actual, endpoint)).collect();
+            endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
         for entry in &self.actual.undo {
             match entry {
                 Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
@@ -55,7 +55,7 @@ impl Scope<'_> {
         let meant = target(self.request, self.actual);
         self.request.target.is_none()
             || meant.is_some_and(|known| known.cookie == cookie)
-            || garbage::is_gone(self.actual, cookie)
+            || orphans::is_gone(self.actual, cookie)
     }
 
     /// `lo` goes down again in a namespace that stays.
@@ -137,7 +137,7 @@ impl Scope<'_> {
         let goes = |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
                 let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
-                if there { self.doomed.contains(name) } else { garbage::is_gone(self.actual, *cookie) }
+                if there { self.doomed.contains(name) } else { orphans::is_gone(self.actual, *cookie) }
             }
             _ => false,
         };

@@ -5,8 +5,9 @@ mod log;
 use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
-    Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef, garbage,
+    Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef,
     mend::{self, Mended},
+    orphans,
     refuse::refuse_others,
 };
 use crate::{
@@ -40,13 +41,13 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     let actual = &*mended.actual;
     let (gone, kept): (Vec<_>, Vec<_>) =
         actual.records.endpoints.iter().partition(|endpoint| is_meant(request, actual, endpoint));
-    let dead: Vec<&EndpointRecord> = garbage::dead_endpoints(actual).collect();
+    let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
     let doomed = doomed(request, actual, &gone);
     let scope = Scope { actual, request, doomed: &doomed, kept: &kept };
     let mut objects = scope.inside(gone.iter().chain(&dead).copied());
     objects.extend(scope.endpoints(gone.iter().chain(&dead).copied()));
-    objects.extend(scope.strays());
+    objects.extend(scope.orphans());
     objects.extend(scope.rules());
     objects.extend(scope.networks());
     if request.target.is_none() {
@@ -142,23 +143,23 @@ impl Scope<'_> {
         let mut objects = Vec::new();
         for endpoint in endpoints.clone() {
             let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
-            objects.extend(link.map(|link| garbage::veth_object(link, &endpoint.ns_if, garbage::reference(endpoint))));
+            objects.extend(link.map(|link| orphans::veth_object(link, &endpoint.ns_if, orphans::reference(endpoint))));
         }
         for endpoint in endpoints {
-            objects.extend(garbage::neighbour(self.actual, endpoint));
-            let records = garbage::record_objects(endpoint, self.actual.network_of(endpoint));
+            objects.extend(orphans::neighbour(self.actual, endpoint));
+            let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }
         objects
     }
 
     /// Veth pairs of the target that no record mentions.
-    fn strays(&self) -> Vec<Object> {
+    fn orphans(&self) -> Vec<Object> {
         let mut objects = Vec::new();
-        for veth in self.actual.stray_veths() {
+        for veth in self.actual.orphaned_veths() {
             let end = self.actual.namespaces.iter().find_map(|known| {
                 let mut links = known.links.iter();
-                links.find(|link| garbage::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
+                links.find(|link| orphans::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });
             let meant = target(self.request, self.actual);
             let is_meant = self.request.target.is_none() || end.is_some_and(|(_, known)| meant == Some(known));
@@ -166,7 +167,7 @@ impl Scope<'_> {
                 let reference = end.map(|(_, known)| known.reference.clone());
                 let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));
                 let ns_if = end.map_or(super::NS_IF, |(name, _)| name);
-                objects.push(garbage::veth_object(veth, ns_if, reference));
+                objects.push(orphans::veth_object(veth, ns_if, reference));
             }
         }
         objects
@@ -184,8 +185,8 @@ impl Scope<'_> {
     fn networks(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
-            objects.push(garbage::network_object(network));
-            objects.extend(self.actual.bridge_of(network).map(garbage::bridge_object));
+            objects.push(orphans::network_object(network));
+            objects.extend(self.actual.bridge_of(network).map(orphans::bridge_object));
         }
         // The guards last: the kernel waits once more for a program whose interface is still there.
         let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
@@ -193,8 +194,8 @@ impl Scope<'_> {
         objects.extend(hooks.map(|index| self.network_hook(index)));
         let everything = self.request.target.is_none();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
-        let bridges = self.actual.stray_bridges().filter(|bridge| everything || !in_use(bridge));
-        objects.extend(bridges.map(garbage::bridge_object));
+        let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
+        objects.extend(bridges.map(orphans::bridge_object));
         objects
     }
 

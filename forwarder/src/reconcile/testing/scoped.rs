@@ -27,8 +27,8 @@ impl World {
             .all(|network| host.by_index(network.index).is_some_and(|link| whole.host.owner.has_bridge(link)));
         let peers = inside.into_iter().flat_map(|it| &it.net.links).filter_map(|link| host.by_index(link.peer?));
         let recorded = |index: u32| records.endpoints.iter().any(|endpoint| endpoint.index == index);
-        let strays = peers.filter(|link| whole.host.owner.has_veth(link)).any(|link| !recorded(link.index));
-        if !records.loaded || strays || !bridged || !others.iter().all(named) || !records.endpoints.iter().all(homed) {
+        let orphans = peers.filter(|link| whole.host.owner.has_veth(link)).any(|link| !recorded(link.index));
+        if !records.loaded || orphans || !bridged || !others.iter().all(named) || !records.endpoints.iter().all(homed) {
             return None;
         }
         let known = ours.iter().map(|it| it.index).chain(records.networks.iter().map(|it| it.index));

@@ -35,14 +35,14 @@ impl Actual {
     }
 
     /// Host ends that no record mentions.
-    pub(super) fn stray_veths(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn orphaned_veths(&self) -> impl Iterator<Item = &Link> {
         let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
         let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
         self.host.net.links.iter().filter(|link| self.host.owner.has_veth(link)).filter(unrecorded)
     }
 
     /// Bridges that no record mentions.
-    pub(super) fn stray_bridges(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn orphaned_bridges(&self) -> impl Iterator<Item = &Link> {
         let recorded = |link: &&Link| self.records.networks.iter().any(|network| network.index == link.index);
         self.host.net.links.iter().filter(|link| self.host.owner.has_bridge(link)).filter(move |link| !recorded(link))
     }
@@ -52,7 +52,7 @@ impl Actual {
         self.host.net.links.iter().filter(move |link| link.controller == Some(bridge))
     }
 
-    /// What is left once `ops`, which remove strays and records, have run.
+    /// What is left once `ops`, which remove orphans and records, have run.
     #[must_use]
     pub(super) fn without(&self, ops: &[Op]) -> Cow<'_, Self> {
         if ops.is_empty() {

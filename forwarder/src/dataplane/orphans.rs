@@ -7,7 +7,7 @@ use crate::{Result, netlink::Link};
 
 /// A program that is attached by TCX.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
+pub struct OrphanedProgram {
     /// The interface.
     pub ifname: String,
     /// The name of the program.
@@ -21,8 +21,8 @@ pub struct Stray {
 ///
 /// # Errors
 /// A program cannot be examined.
-pub fn strays(links: &[Link]) -> Result<Vec<Stray>> {
-    let mut strays = Vec::new();
+pub fn orphans(links: &[Link]) -> Result<Vec<OrphanedProgram>> {
+    let mut orphans = Vec::new();
     for (link, attach_type) in
         links.iter().flat_map(|link| [(link, TcAttachType::Ingress), (link, TcAttachType::Egress)])
     {
@@ -30,9 +30,9 @@ pub fn strays(links: &[Link]) -> Result<Vec<Stray>> {
         for program in programs {
             let name = program.name_as_str().unwrap_or_default();
             if Hook::ALL.iter().any(|hook| hook.program() == name) {
-                strays.push(Stray { ifname: link.name.clone(), program: name.into(), id: program.id() });
+                orphans.push(OrphanedProgram { ifname: link.name.clone(), program: name.into(), id: program.id() });
             }
         }
     }
-    Ok(strays)
+    Ok(orphans)
 }
