@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn a_namespace_that_plays_the_host_has_servers_of_its_own() {
         let (_directory, mut roots) = host("nameserver 9.9.9.9\n", &[]);
-        roots.host = Some(Name::try_from("lab").expect("a valid name"));
+        roots.host = Some(Name::try_from("box").expect("a valid name"));
         let plan = || plan_for(&roots, &name()).expect("readable");
         assert_eq!(plan(), Plan::Nothing, "without a file of its own, the machine's counts");
         let lab = roots.etc.join("netns/lab");

@@ -376,12 +376,12 @@ mod tests {
     #[test]
     fn lines_act_in_the_namespace_that_plays_the_host() {
         let on = |line: &str, host| on_host(line.into(), host);
-        assert_eq!(on("ip link set fwd0 up", "lab"), "ip -n lab link set fwd0 up");
+        assert_eq!(on("ip link set fwd0 up", "box"), "ip -n box link set fwd0 up");
         assert_eq!(on("ip addr", "/proc/7/ns/net"), "nsenter --net=/proc/7/ns/net ip addr");
-        assert_eq!(on("sysctl -w a=1", "lab"), "nsenter --net=/run/netns/lab sysctl -w a=1");
-        assert_eq!(on("bpftool net attach x", "lab"), "nsenter --net=/run/netns/lab bpftool net attach x");
+        assert_eq!(on("sysctl -w a=1", "box"), "nsenter --net=/run/netns/box sysctl -w a=1");
+        assert_eq!(on("bpftool net attach x", "box"), "nsenter --net=/run/netns/box bpftool net attach x");
         for elsewhere in ["bpftool map update pinned x", "# a note", "rm -r /run/fwd/bpf/1"] {
-            assert_eq!(on(elsewhere, "lab"), elsewhere);
+            assert_eq!(on(elsewhere, "box"), elsewhere);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
 const SMALLEST_MTU: u32 = 68;
 /// Largest MTU of a veth pair and of an IPv4 packet, bytes.
 const LARGEST_MTU: u32 = 65_535;
+
 /// Settles what the request leaves open. `actual` is without the orphans that the plan removes first; `former` are
 /// endpoints among it.
 ///

@@ -298,7 +298,7 @@ mod tests {
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty());
         let all = Surroundings { chains: vec![iptables()], ..Surroundings::default() };
         assert!(
-            all.warnings(&network(Datapath::Tc), Some("lab"))[0].contains("`nsenter --net=/run/netns/lab iptables -I")
+            all.warnings(&network(Datapath::Tc), Some("box"))[0].contains("`nsenter --net=/run/netns/box iptables -I")
         );
     }
 }
