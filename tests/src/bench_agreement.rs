@@ -15,8 +15,8 @@ use forwarder::{
         check::{self, Options},
         load::{Peers, Tool, Work},
     },
-    lab::Delay,
     netns::Netns,
+    testbed::Delay,
 };
 
 use crate::fwd::{Fwd, inside};

@@ -14,8 +14,8 @@ use forwarder::{
         Metric,
         load::{self, Peers, Sample, Work},
     },
-    lab::{Process, wait_until},
     netns::Netns,
+    testbed::{Process, wait_until},
 };
 use nix::sys::signal::Signal;
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forwarder::lab::{LabSpec, wait_until};
+use forwarder::testbed::{TestbedSpec, wait_until};
 
 use super::fwd::{Fwd, Pod, inside, try_inside};
 use crate::{
@@ -261,7 +261,7 @@ fn received(fwd: &Fwd, interface: &str) -> u64 {
 
 #[test]
 fn packets_whose_route_leaves_by_another_interface_are_dropped_until_it_is_back() {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let pod = fwd.up("c1", &[]);
     let conversation = Conversation::start(&fwd, &pod);
     let elsewhere = format!("{} via {} dev eth1", remote(&fwd).ip(), fwd.uplink(1).gateway);

@@ -7,8 +7,8 @@ use std::{
 
 use forwarder::{
     Kind,
-    lab::{Namespace, unique_prefix},
     netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
+    testbed::{Namespace, unique_prefix},
 };
 
 use crate::capture::finish_checksums;
@@ -187,7 +187,7 @@ fn default_route_of_lowest_metric_wins() {
     for (metric, gateway) in [("20", "10.77.0.7"), ("10", "10.77.0.8"), ("30", "10.77.0.9")] {
         let argv = ["ip", "route", "add", "default", "via", gateway, "metric", metric];
         let limit = Duration::from_secs(5);
-        forwarder::lab::run(forwarder::lab::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
+        forwarder::testbed::run(forwarder::testbed::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
     }
     let route = pod.default_route().unwrap().unwrap();
     assert_eq!((route.metric, route.gateway), (10, Some("10.77.0.8".parse().unwrap())));

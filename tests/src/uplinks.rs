@@ -4,8 +4,8 @@
 use std::{io::ErrorKind, net::Ipv4Addr};
 
 use forwarder::{
-    lab::{LabSpec, Namespace, wait_until},
     netns::{Name, Netns},
+    testbed::{Namespace, TestbedSpec, wait_until},
 };
 use serde_json::{Value, json};
 
@@ -136,7 +136,7 @@ fn renamed_uplink_goes_on_and_gets_its_forwarding_back_under_its_new_name() {
 
 #[test]
 fn network_takes_another_uplink_where_its_own_is_gone() {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let pod = fwd.up("c1", &[]);
     ip(&fwd, "link del eth0");
     let other = fwd.uplink(1);

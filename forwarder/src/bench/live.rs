@@ -16,7 +16,7 @@ use super::{
     run::{Measuring, Progress, interrupted, pinned, settings},
     summary, warnings,
 };
-use crate::{Result, lab::Interrupt, netns::Netns};
+use crate::{Result, netns::Netns, testbed::Interrupt};
 
 /// The only variant.
 const LIVE: Variant = Variant { path: Path::Live, scale: Scale { namespaces: 1, flows: 0 } };

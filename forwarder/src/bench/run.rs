@@ -13,7 +13,7 @@ use super::{
     summary::{self, Failed},
     warnings,
 };
-use crate::{Error, Kind, Result, cpu, lab::Interrupt};
+use crate::{Error, Kind, Result, cpu, testbed::Interrupt};
 
 /// Load that shows whether a path carries anything, and warms it up.
 const TRIAL: Duration = Duration::from_millis(20);

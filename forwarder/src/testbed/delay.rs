@@ -1,4 +1,4 @@
-//! A host far away: behind the internet of a lab, at a distance in time.
+//! A host far away: behind the internet of a testbed, at a distance in time.
 //!
 //! This is no `netem`, which needs a kernel module: two TUN devices, between which threads of this process carry each packet
 //! and hold it for as long as the way takes. Good for some ten thousand packets a second; order is kept, nothing is lost.
@@ -20,7 +20,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Lab, Namespace, tun};
+use super::{Namespace, Testbed, tun};
 use crate::{Context as _, Error, Kind, Result, netns::Netns};
 
 /// The address of the far host, of the block for benchmarks (RFC 2544).
@@ -32,7 +32,7 @@ const LAST_LOOK: u16 = 100;
 /// Longest packet, bytes.
 const LONGEST: usize = 65_536;
 
-/// A far host of a lab. It goes with its owner.
+/// A far host of a testbed. It goes with its owner.
 pub struct Delay {
     /// The far host.
     pub host: Namespace,
@@ -50,12 +50,12 @@ impl Delay {
     ///
     /// # Errors
     /// It is there already, or the kernel has no TUN devices.
-    pub fn start(lab: &Lab, one_way: Duration) -> Result<Self> {
-        let host = Namespace::create(&lab.name("far"))?;
-        let internet = lab.internet(0);
+    pub fn start(testbed: &Testbed, one_way: Duration) -> Result<Self> {
+        let host = Namespace::create(&testbed.name("far"))?;
+        let internet = testbed.internet(0);
         let near = tun::create(internet, DEVICE)?;
         let far = tun::create(&host, DEVICE)?;
-        let link = Ipv4Net::new(lab.uplink(0).address, 24).doing("use", "the link of the uplink")?.trunc();
+        let link = Ipv4Net::new(testbed.uplink(0).address, 24).doing("use", "the link of the uplink")?.trunc();
         connect(internet, None, Ipv4Net::from(ADDRESS))?;
         connect(&host, Some(ADDRESS), link)?;
         internet.run(|| {

@@ -1,7 +1,7 @@
 //! Cleanups that run whatever ends the process, short of SIGKILL.
 //!
 //! Each is run once: when its [`Guard`] is dropped, or on SIGINT, SIGTERM and SIGHUP, newest first. The first registration
-//! starts a thread that waits for those signals, so a process that makes no lab stays single-threaded.
+//! starts a thread that waits for those signals, so a process that makes no testbed stays single-threaded.
 //!
 //! A signal ends the process only when every cleanup is done, and until then nothing else does: other threads that come to
 //! drop a guard, because what they work with was taken away, wait for the end.
@@ -142,7 +142,7 @@ fn registry() -> MutexGuard<'static, Registry> {
 fn watch_signals() {
     let mut signals = match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         Ok(signals) => signals,
-        Err(error) => return tracing::warn!("Ctrl-C will leave the lab behind: {error}"),
+        Err(error) => return tracing::warn!("Ctrl-C will leave the testbed behind: {error}"),
     };
     let watch = move || {
         if let Some(signal) = signals.forever().find(|signal| !is_told(*signal)) {
@@ -154,7 +154,7 @@ fn watch_signals() {
         }
     };
     if let Err(error) = thread::Builder::new().name(SIGNALS.into()).spawn(watch) {
-        tracing::warn!("Ctrl-C will leave the lab behind: {error}");
+        tracing::warn!("Ctrl-C will leave the testbed behind: {error}");
     }
 }
 

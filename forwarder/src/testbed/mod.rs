@@ -1,7 +1,7 @@
 //! A sandboxed host: the only place of the project that builds network topologies.
 //!
 //! Tests, demo and benchmarks run on a host made of network namespaces, never on the machine's own: a namespace that plays the
-//! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Lab`].
+//! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Testbed`].
 
 mod bpf;
 mod delay;
@@ -29,21 +29,21 @@ pub use self::{
     process::{Output, Process, command_in, run},
     snapshot::Snapshot,
     sweep::sweep_stale,
-    topology::{INTERNET_IF, Lab, LabSpec, Uplink},
+    topology::{INTERNET_IF, Testbed, TestbedSpec, Uplink},
     wait::wait_until,
 };
 
-/// What the names of all labs begin with.
+/// What the names of all testbeds begin with.
 pub const FAMILY: &str = "fwdt";
 
-/// A prefix for names that no other lab of this machine uses: it carries the process id, by which leftovers are told.
+/// A prefix for names that no other testbed of this machine uses: it carries the process id, by which leftovers are told.
 #[must_use]
 pub fn unique_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{FAMILY}{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Where the pins of a lab go.
+/// Where the pins of a testbed go.
 fn run_dir(prefix: &str) -> PathBuf {
     Path::new("/run").join(format!("fwd-{prefix}"))
 }

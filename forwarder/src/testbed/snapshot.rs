@@ -22,9 +22,9 @@ const MOUNTS: &str = "mounts";
 const RESTLESS: [&str; 1] = ["net/netfilter/nf_conntrack_count"];
 
 /// The state of a host that `fwd` touches: links, addresses, routes of all tables, rules, fixed neighbours and forwarding
-/// entries, queueing disciplines, attached TCX programs, /proc/sys/net, nftables, mounts, and files and names of the lab.
+/// entries, queueing disciplines, attached TCX programs, /proc/sys/net, nftables, mounts, and files and names of the testbed.
 ///
-/// Counters, ages and learnt entries are left out, and so is what belongs to other labs: it comes and goes meanwhile.
+/// Counters, ages and learnt entries are left out, and so is what belongs to other testbeds: it comes and goes meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     prefix: String,
@@ -33,7 +33,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks at the host `host` of the lab `prefix`, whose pins are in `run_dir`.
+    /// Looks at the host `host` of the testbed `prefix`, whose pins are in `run_dir`.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -62,11 +62,11 @@ impl Snapshot {
         lines
     }
 
-    /// As [`diff`](Self::diff), without mounts that do not name the lab: on a machine that others use, theirs come and go.
+    /// As [`diff`](Self::diff), without mounts that do not name the testbed: on a machine that others use, theirs come and go.
     #[must_use]
     pub fn own_diff(&self, after: &Self) -> Vec<String> {
         let mut lines = self.diff(after);
-        lines.retain(|line| !line[2..].starts_with(MOUNTS) || names_lab(line, &self.prefix));
+        lines.retain(|line| !line[2..].starts_with(MOUNTS) || names_testbed(line, &self.prefix));
         lines
     }
 
@@ -138,7 +138,7 @@ fn is_not_found(error: &crate::Error) -> bool {
     source.is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
 }
 
-/// Root, mount point, options, type and source of each mount (proc_pid_mountinfo(5)), without those of other labs.
+/// Root, mount point, options, type and source of each mount (proc_pid_mountinfo(5)), without those of other testbeds.
 fn mounts(prefix: &str) -> Result<Vec<String>> {
     let table = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
     let lines = table.lines().filter(|line| !is_foreign(line, prefix)).map(|line| {
@@ -154,15 +154,15 @@ fn mounts(prefix: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Whether a line names a lab other than `prefix`, or is the name of a namespace that is not of this lab: other people's
+/// Whether a line names a testbed other than `prefix`, or is the name of a namespace that is not of this testbed: other people's
 /// come and go meanwhile.
 fn is_foreign(line: &str, prefix: &str) -> bool {
     let others = line.contains(FAMILY) || line.contains(" - nsfs ");
-    others && !names_lab(line, prefix)
+    others && !names_testbed(line, prefix)
 }
 
-/// Whether a line has a path of the lab `prefix`.
-fn names_lab(line: &str, prefix: &str) -> bool {
+/// Whether a line has a path of the testbed `prefix`.
+fn names_testbed(line: &str, prefix: &str) -> bool {
     line.split(['/', ' ']).any(|part| part == format!("fwd-{prefix}") || is_of(part, prefix))
 }
 
@@ -170,7 +170,7 @@ fn is_of(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// What is in the run directory, and the names of the lab under /run/netns and /etc/netns.
+/// What is in the run directory, and the names of the testbed under /run/netns and /etc/netns.
 fn files(run_dir: &Path, prefix: &str) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     if run_dir.exists() {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_mount_is_none_of_the_lab() {
+    fn what_others_mount_is_none_of_the_testbed() {
         let of = |mounts: &[&str]| Snapshot {
             prefix: "fwdt12x1".into(),
             sections: BTreeMap::from([
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn other_labs_are_left_out() {
+    fn other_testbeds_are_left_out() {
         let prefix = "fwdt12x1";
         for own in ["/run/netns/fwdt12x1-host", "/run/fwd-fwdt12x1/bpf none", "/run/netns/mynet"] {
             assert!(!is_foreign(own, prefix), "{own}");

@@ -1,4 +1,4 @@
-//! Removing a lab, also one whose process was killed.
+//! Removing a testbed, also one whose process was killed.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ pub(super) fn once() {
     });
 }
 
-/// Removes the labs `FAMILY<pid>x<number>` whose process is gone, and returns their prefixes.
+/// Removes the testbeds `FAMILY<pid>x<number>` whose process is gone, and returns their prefixes.
 ///
 /// # Errors
 /// A directory cannot be read. What cannot be removed is logged.
@@ -39,7 +39,7 @@ pub fn sweep_stale(family: &str) -> Result<Vec<String>> {
     Ok(stale.into_iter().map(String::from).collect())
 }
 
-/// Removes everything named after a lab. Goes on after failures, which it logs.
+/// Removes everything named after a testbed. Goes on after failures, which it logs.
 pub(super) fn remove(prefix: &str) {
     let belongs = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'));
     match netns::named() {
@@ -60,7 +60,7 @@ pub(super) fn remove(prefix: &str) {
     }
 }
 
-/// The prefix in a name of a lab, if the lab's process is gone.
+/// The prefix in a name of a testbed, if the testbed's process is gone.
 fn stale_prefix<'a>(name: &'a str, family: &str) -> Option<&'a str> {
     let (pid, rest) = name.strip_prefix(family)?.split_once('x')?;
     let pid: u32 = pid.parse().ok()?;
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stale_labs_are_told_by_the_process_in_their_name() {
+    fn stale_testbeds_are_told_by_the_process_in_their_name() {
         let own = std::process::id();
         // Above pid_max of 64-bit kernels (4194304).
         assert_eq!(stale_prefix("fwdt9999999x3-host", "fwdt"), Some("fwdt9999999x3"));

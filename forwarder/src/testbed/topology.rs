@@ -38,16 +38,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The interface of each internet.
 pub const INTERNET_IF: &str = "inet0";
 
-/// What a lab is made of.
+/// What a testbed is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabSpec {
+pub struct TestbedSpec {
     /// Number of uplinks, 1 to 4, each with an internet of its own.
     pub uplinks: usize,
     /// Largest IP packet of the uplinks, bytes.
     pub mtu: u32,
 }
 
-impl Default for LabSpec {
+impl Default for TestbedSpec {
     fn default() -> Self {
         Self { uplinks: 1, mtu: 1500 }
     }
@@ -75,7 +75,7 @@ pub struct Uplink {
 ///
 /// When it is dropped, or the process gets SIGINT or SIGTERM, everything named after it goes: the processes inside and the
 /// namespaces `PREFIX-…`, what is mounted below the run directory, and the directory.
-pub struct Lab {
+pub struct Testbed {
     // Dropped first: it cleans up everything, while the names are still there.
     _guard: Guard,
     prefix: String,
@@ -84,26 +84,26 @@ pub struct Lab {
     run_dir: PathBuf,
 }
 
-impl Lab {
+impl Testbed {
     /// A host with one uplink.
     ///
     /// # Errors
     /// As [`with`](Self::with).
     pub fn new(prefix: &str) -> Result<Self> {
-        Self::with(prefix, &LabSpec::default())
+        Self::with(prefix, &TestbedSpec::default())
     }
 
     /// A host as specified, in namespaces `PREFIX-host`, `PREFIX-internet`, `PREFIX-internet1`, …
     ///
-    /// Give it a [`unique_prefix`](super::unique_prefix), so that labs run side by side and what a killed process leaves behind
+    /// Give it a [`unique_prefix`](super::unique_prefix), so that testbeds run side by side and what a killed process leaves behind
     /// can be told and is removed by the next one.
     ///
     /// # Errors
     /// [`Kind::Conflict`] if a name is taken, [`Kind::Unsupported`] without root.
-    pub fn with(prefix: &str, spec: &LabSpec) -> Result<Self> {
+    pub fn with(prefix: &str, spec: &TestbedSpec) -> Result<Self> {
         if !(1..=LINKS.len()).contains(&spec.uplinks) {
             let why = format!("it has 1 to {} uplinks, not {}", LINKS.len(), spec.uplinks);
-            return Err(Error::new(Kind::Usage, "make", format!("lab {prefix}"), why));
+            return Err(Error::new(Kind::Usage, "make", format!("testbed {prefix}"), why));
         }
         sweep::once();
         let host = Namespace::create(&format!("{prefix}-host"))?;
@@ -139,7 +139,7 @@ impl Lab {
     /// The uplink `eth<number>`.
     ///
     /// # Panics
-    /// If the lab has no such uplink.
+    /// If the testbed has no such uplink.
     #[must_use]
     pub fn uplink(&self, number: usize) -> &Uplink {
         &self.uplinks[number]
@@ -148,13 +148,13 @@ impl Lab {
     /// The internet behind `eth<number>`.
     ///
     /// # Panics
-    /// If the lab has no such uplink.
+    /// If the testbed has no such uplink.
     #[must_use]
     pub fn internet(&self, number: usize) -> &Namespace {
         &self.uplink(number).internet
     }
 
-    /// A name that belongs to this lab: a namespace called so goes with it.
+    /// A name that belongs to this testbed: a namespace called so goes with it.
     #[must_use]
     pub fn name(&self, role: &str) -> String {
         format!("{}-{role}", self.prefix)
@@ -198,7 +198,7 @@ fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Up
         host_mac: Some([0x02, 0x66, 0x77, 0x64, number, 1]),
         ns_mac: [0x02, 0x66, 0x77, 0x64, number, 2],
         mtu,
-        alias: format!("the internet of lab {prefix}"),
+        alias: format!("the internet of testbed {prefix}"),
     };
     let inet = inside.create_veth(&veth, host)?;
     inside.add_address(inet, link_net(gateway)?)?;

@@ -2,8 +2,8 @@
 
 use forwarder::{
     dataplane::{Backend, Hook, Sizes},
-    lab::{self, command_in},
     netns::Netns,
+    testbed::{self, command_in},
 };
 
 use super::fixture::with_fixture;
@@ -13,7 +13,7 @@ use crate::fwd::LIMIT;
 fn filters(interface: &str, hook: &str) -> String {
     let here = Netns::current().unwrap();
     let tc = command_in(&here, &["tc", "filter", "show", "dev", interface, hook]);
-    lab::run(tc, LIMIT).unwrap().success().unwrap().stdout
+    testbed::run(tc, LIMIT).unwrap().success().unwrap().stdout
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn programs_are_attached_as_filters_and_detached_again() {
         for (_, _, interface, side) in hooks {
             assert_eq!(filters(interface, side), "", "{interface} {side}");
             let tc = command_in(&Netns::current().unwrap(), &["tc", "qdisc", "show", "dev", interface]);
-            let qdiscs = lab::run(tc, LIMIT).unwrap().success().unwrap().stdout;
+            let qdiscs = testbed::run(tc, LIMIT).unwrap().success().unwrap().stdout;
             assert!(!qdiscs.contains("clsact"), "it goes with the last filter: {qdiscs}");
         }
     });

@@ -8,9 +8,9 @@ use std::{
 use forwarder::{
     Result,
     dataplane::{Dataplane, Direction, Hook, RunDir, Sizes, Stat, TestRun, name},
-    lab::{Lab, unique_prefix},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
+    testbed::{Testbed, unique_prefix},
 };
 use forwarder_common::{
     abi::{Endpoint, Network, Tuple, Uplink},
@@ -53,11 +53,12 @@ pub(super) fn with_fixture(sizes: &Sizes, test: impl FnOnce(&Fixture) + Send) {
 
 /// Makes a host with an endpoint for each of `flags`, runs `test` inside, and takes everything away.
 pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
-    let lab = Lab::new(&unique_prefix()).unwrap();
-    let inside = forwarder::lab::Namespace::create(&lab.name("c1")).unwrap();
-    let run_dir = RunDir::new(lab.run_dir());
-    let (outside, nat) = (lab.uplink(0).outside[0], lab.uplink(0).address);
-    lab.host()
+    let testbed = Testbed::new(&unique_prefix()).unwrap();
+    let inside = forwarder::testbed::Namespace::create(&testbed.name("c1")).unwrap();
+    let run_dir = RunDir::new(testbed.run_dir());
+    let (outside, nat) = (testbed.uplink(0).outside[0], testbed.uplink(0).address);
+    testbed
+        .host()
         .run(|| {
             let cookie = Netns::current()?.cookie()?;
             let (bridge, uplink) = links()?;
@@ -78,7 +79,7 @@ fn links() -> Result<(u32, u32)> {
     let netlink = Netlink::here()?;
     let bridge =
         netlink.create_bridge(&BridgeSpec { name: "fwd0".into(), mac: GATEWAY_MAC, mtu: MTU, alias: "test".into() })?;
-    let uplink = netlink.link("eth0")?.expect("the lab has an uplink").index;
+    let uplink = netlink.link("eth0")?.expect("the testbed has an uplink").index;
     for name in ["fwd0", "eth0"] {
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/forwarding"), "1").unwrap();
     }

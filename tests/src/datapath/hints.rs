@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddrV4, time::Duration};
 
 use forwarder::{
     dataplane::{Direction, Sizes},
-    lab::wait_until,
+    testbed::wait_until,
 };
 use forwarder_common::{
     flow::{hash, hint},

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::{
     dataplane::{Sizes, TestRun},
-    lab::wait_until,
+    testbed::wait_until,
 };
 use forwarder_common::{
     abi::Timeout,

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use forwarder::{
-    lab::{LabSpec, Namespace},
     netlink::{Netlink, VethSpec},
     netns::Netns,
+    testbed::{Namespace, TestbedSpec},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ pub(super) struct Scenario {
 
 impl Scenario {
     pub(super) fn new(datapath: &str) -> Self {
-        let fwd = if datapath == "xdp" { Fwd::with_xdp(&LabSpec::default()) } else { Fwd::new() };
+        let fwd = if datapath == "xdp" { Fwd::with_xdp(&TestbedSpec::default()) } else { Fwd::new() };
         let (one, two) = (fwd.up("c1", &["--datapath", datapath]), fwd.up("c2", &[]));
         let far_ns = Namespace::create(&fwd.name("far")).expect("a namespace");
         let inner = Netlink::open(fwd.internet(0)).expect("a connection");

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::host::Host;
 use super::{environment, report::Environment, statistics};
-use crate::{Error, Kind, Result, dataplane::Backend, lab::Interrupt};
+use crate::{Error, Kind, Result, dataplane::Backend, testbed::Interrupt};
 
 /// Grows with every change of [`ControlReport`] that a reader may notice.
 pub const SCHEMA: u32 = 2;

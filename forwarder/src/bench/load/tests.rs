@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::{
     Kind,
-    lab::{Namespace, unique_prefix},
+    testbed::{Namespace, unique_prefix},
 };
 
 pub(super) const WORK: Work = Work {

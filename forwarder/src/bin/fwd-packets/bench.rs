@@ -6,9 +6,9 @@ use forwarder::{
     Error, Kind, Result,
     dataplane::{Dataplane, Direction, EmptyProgram, Hook, RunDir, TestRun},
     execute::{self, HostContext, Unobserved},
-    lab::Lab,
     netns::{Name, Netns},
     reconcile::{TableRequest, TargetRef, UpRequest},
+    testbed::Testbed,
 };
 use forwarder_common::abi::{Endpoint, Tuple};
 
@@ -39,17 +39,17 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Takes `fwd` up for two namespaces of the lab's host, inside of which the calling thread is.
-    pub(crate) fn new(lab: &Lab) -> Result<Self> {
-        Self::with(lab, TableRequest::default())
+    /// Takes `fwd` up for two namespaces of the testbed's host, inside of which the calling thread is.
+    pub(crate) fn new(testbed: &Testbed) -> Result<Self> {
+        Self::with(testbed, TableRequest::default())
     }
 
     /// The same with such a flow table.
-    pub(crate) fn with(lab: &Lab, table: TableRequest) -> Result<Self> {
-        let run_dir = RunDir::new(lab.run_dir().join("run"));
+    pub(crate) fn with(testbed: &Testbed, table: TableRequest) -> Result<Self> {
+        let run_dir = RunDir::new(testbed.run_dir().join("run"));
         let context = HostContext::new(run_dir.clone());
         for role in ["c1", "c2"] {
-            let name = Name::try_from(lab.name(role).as_str())?;
+            let name = Name::try_from(testbed.name(role).as_str())?;
             let request = UpRequest { table: table.clone(), ..UpRequest::new(TargetRef::Named(name)) };
             execute::up(&context, &request, &mut Unobserved)?;
         }
@@ -58,7 +58,7 @@ impl Bench {
         let mut endpoints = dataplane.endpoints()?;
         endpoints.sort_by_key(|(_, endpoint)| endpoint.v4);
         let [(host_end, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
-        let outer = lab.uplink(0);
+        let outer = testbed.uplink(0);
         Ok(Self {
             empty_program: EmptyProgram::load()?,
             endpoint,
@@ -99,7 +99,7 @@ impl Bench {
         Macs { to: self.endpoint.gateway_mac, from: self.endpoint.mac }
     }
 
-    /// On the uplink: as the lab numbers its links.
+    /// On the uplink: as the testbed numbers its links.
     pub(crate) fn outer(&self) -> Macs {
         Macs { to: [0x02, 0x66, 0x77, 0x64, 0, 2], from: [0x02, 0x66, 0x77, 0x64, 0, 1] }
     }

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use forwarder::{
     Context as _, Result, cpu,
     dataplane::ProgramSize,
-    lab::{Lab, unique_prefix},
     measuring::Arguments,
+    testbed::{Testbed, unique_prefix},
 };
 use serde::Serialize;
 
@@ -73,8 +73,8 @@ fn run() -> Result<()> {
     let Arguments { json, rounds, only } =
         Arguments::read("fwd-packets [--json] [--only WORDS] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
-    let lab = Lab::new(&unique_prefix())?;
-    let figures = lab.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&lab)?, &cases, rounds)))?;
+    let testbed = Testbed::new(&unique_prefix())?;
+    let figures = testbed.host().run(|| cpu::on_one(|| measure(&mut Bench::new(&testbed)?, &cases, rounds)))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&figures).doing("write", "JSON")?);
     } else {

@@ -18,9 +18,9 @@ use forwarder::{
     bench::{report::Estimate, statistics},
     cpu,
     dataplane::{Hook, Runner},
-    lab::{Lab, unique_prefix},
     measuring::Arguments,
     reconcile::TableRequest,
+    testbed::{Testbed, unique_prefix},
 };
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ struct Figure {
 
 /// One host.
 struct TestHost {
-    lab: Lab,
+    testbed: Testbed,
     table: Table,
 }
 
@@ -140,20 +140,20 @@ fn measure(rounds: usize) -> Result<Vec<Figure>> {
 impl TestHost {
     /// A host whose table has room for a million flows and holds `flows`.
     fn new(flows: usize) -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
+        let testbed = Testbed::new(&unique_prefix())?;
         let most = u32::try_from(MANY + MANY / 20).ok();
         let table = TableRequest { max_flows: most, max_flows_per_ns: most, ..TableRequest::default() };
-        let bench = lab.host().run(|| Bench::with(&lab, table))?;
+        let bench = testbed.host().run(|| Bench::with(&testbed, table))?;
         let (out, back) = (bench.dataplane.runner(Hook::FromNs)?, bench.dataplane.runner(Hook::FromUplink)?);
-        let mut host = Self { lab, table: Table { bench, out, back } };
+        let mut host = Self { testbed, table: Table { bench, out, back } };
         host.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
         Ok(host)
     }
 
     /// Works inside the host's namespace, as the programs' interfaces are there.
     fn inside<T: Send>(&mut self, work: impl FnOnce(&mut Table) -> Result<T> + Send) -> Result<T> {
-        let Self { lab, table } = self;
-        lab.host().run(|| work(table))
+        let Self { testbed, table } = self;
+        testbed.host().run(|| work(table))
     }
 
     /// A thousand flows again and again.

@@ -10,9 +10,9 @@ use forwarder::{
     bench::{report::Estimate, statistics},
     cpu,
     dataplane::{Hook, Runner},
-    lab::{Lab, unique_prefix, wait_until},
     measuring::Arguments,
     reconcile::TableRequest,
+    testbed::{Testbed, unique_prefix, wait_until},
 };
 use forwarder_common::abi::Timeout;
 use serde::Serialize;
@@ -52,7 +52,7 @@ struct Figure {
 
 /// One host.
 struct TestHost {
-    lab: Lab,
+    testbed: Testbed,
     bench: Bench,
 }
 
@@ -109,23 +109,23 @@ fn figure(case: &Case, program: &'static str, fresh: &[f64], used: &[f64]) -> Re
 
 impl TestHost {
     fn new() -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
+        let testbed = Testbed::new(&unique_prefix())?;
         let table = TableRequest { timeouts: vec![(Timeout::TcpHalfOpen, HALF_OPEN)], ..TableRequest::default() };
-        let bench = lab.host().run(|| Bench::with(&lab, table))?;
-        Ok(Self { lab, bench })
+        let bench = testbed.host().run(|| Bench::with(&testbed, table))?;
+        Ok(Self { testbed, bench })
     }
 
     fn once(&mut self, case: &Case) -> Result<(f64, &'static str, &'static str)> {
-        let Self { lab, bench } = self;
-        lab.host().run(|| once(bench, case))
+        let Self { testbed, bench } = self;
+        testbed.host().run(|| once(bench, case))
     }
 
     /// Sends the flood, and waits until nothing is left of it.
     fn flood(&mut self) -> Result<()> {
-        let Self { lab, bench } = self;
+        let Self { testbed, bench } = self;
         let runner = bench.dataplane.runner(Hook::FromNs)?;
-        lab.host().run(|| (0..FLOOD).try_for_each(|number| open(bench, &runner, number)))?;
-        let ended = || lab.host().run(|| Ok(bench.dataplane.flows_unsorted()?.is_empty().then_some(())));
+        testbed.host().run(|| (0..FLOOD).try_for_each(|number| open(bench, &runner, number)))?;
+        let ended = || testbed.host().run(|| Ok(bench.dataplane.flows_unsorted()?.is_empty().then_some(())));
         wait_until(PATIENCE, "the flows of the flood end", ended)
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bench::Metric,
-    lab::{Namespace, wait_until},
+    testbed::{Namespace, wait_until},
 };
 
 const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     Context as _, Error, Kind, Result,
     bench::Metric,
-    lab::{Output, Process, command_in, run as run_command, wait_until},
     netns::Netns,
+    testbed::{Output, Process, command_in, run as run_command, wait_until},
 };
 
 /// How long a server may take to listen, a client longer than its load, and a program to say its version.
