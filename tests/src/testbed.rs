@@ -236,12 +236,12 @@ fn interrupted_process_cleans_up() {
 #[test]
 fn leftovers_of_a_killed_process_are_swept() {
     let (child, prefix) = child_with_testbed();
-    assert!(!testbed::sweep_stale(testbed::FAMILY).unwrap().contains(&prefix), "its process is alive");
+    assert!(!testbed::remove_stale(testbed::FAMILY).unwrap().contains(&prefix), "its process is alive");
     child.signal(Signal::SIGKILL).unwrap();
     child.wait(LIMIT).unwrap();
     assert!(!traces(&prefix).is_empty());
     // Another test of this run may have come first.
-    testbed::sweep_stale(testbed::FAMILY).unwrap();
+    testbed::remove_stale(testbed::FAMILY).unwrap();
     assert_eq!(traces(&prefix), [""; 0]);
 }
 

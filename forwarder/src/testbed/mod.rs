@@ -4,12 +4,12 @@
 //! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Testbed`].
 
 mod bpf;
+mod cleanup;
 mod delay;
-mod guard;
 mod namespace;
 mod process;
 mod snapshot;
-mod sweep;
+mod stale;
 mod topology;
 mod wait;
 
@@ -23,12 +23,12 @@ use std::{
 
 pub use self::{
     bpf::tcx_programs,
+    cleanup::{Cleanup, Interrupt, on_exit},
     delay::Delay,
-    guard::{Guard, Interrupt, on_exit},
     namespace::Namespace,
     process::{Output, Process, command_in, run},
     snapshot::Snapshot,
-    sweep::sweep_stale,
+    stale::remove_stale,
     topology::{INTERNET_IF, Testbed, TestbedSpec, Uplink},
     wait::wait_until,
 };

@@ -3,7 +3,7 @@
 use std::{fs, ops::Deref};
 
 use super::{
-    guard::{self, Guard},
+    cleanup::{self, Cleanup},
     process,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub struct Namespace {
     name: Name,
     ns: Netns,
-    _guard: Guard,
+    _cleanup: Cleanup,
 }
 
 impl Namespace {
@@ -28,11 +28,11 @@ impl Namespace {
     pub fn create(name: &str) -> Result<Self> {
         let name = Name::try_from(name)?;
         let ns = Netns::create_named(&name, prepare)?;
-        let guard = {
+        let cleanup = {
             let name = name.clone();
-            guard::on_exit(move || delete(&name))
+            cleanup::on_exit(move || delete(&name))
         };
-        Ok(Self { name, ns, _guard: guard })
+        Ok(Self { name, ns, _cleanup: cleanup })
     }
 
     /// Its name, as in `ip netns list`.

@@ -22,7 +22,7 @@ use nix::{
 };
 
 use super::{
-    guard::{self, Guard},
+    cleanup::{self, Cleanup},
     wait_until,
 };
 use crate::{Context, Error, Result, error::Kind, netns::Netns};
@@ -92,7 +92,7 @@ pub struct Process {
     child: Arc<Mutex<Child>>,
     stdout: Capture,
     stderr: Capture,
-    _guard: Guard,
+    _cleanup: Cleanup,
 }
 
 impl Process {
@@ -109,11 +109,11 @@ impl Process {
         let stdout = Capture::start(child.stdout.take());
         let stderr = Capture::start(child.stderr.take());
         let child = Arc::new(Mutex::new(child));
-        let guard = guard::on_exit({
+        let cleanup = cleanup::on_exit({
             let child = Arc::clone(&child);
             move || end(&mut lock(&child))
         });
-        Ok(Self { command: text, child, stdout, stderr, _guard: guard })
+        Ok(Self { command: text, child, stdout, stderr, _cleanup: cleanup })
     }
 
     /// Its process id.

@@ -13,9 +13,9 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{
-    Namespace, Snapshot, command_in,
-    guard::{self, Guard},
-    run_dir, sweep, wait_until,
+    Namespace, Snapshot,
+    cleanup::{self, Cleanup},
+    command_in, run_dir, stale, wait_until,
 };
 use crate::{
     Context, Error, Result,
@@ -77,7 +77,7 @@ pub struct Uplink {
 /// namespaces `PREFIX-…`, what is mounted below the run directory, and the directory.
 pub struct Testbed {
     // Dropped first: it cleans up everything, while the names are still there.
-    _guard: Guard,
+    _cleanup: Cleanup,
     prefix: String,
     host: Namespace,
     uplinks: Vec<Uplink>,
@@ -105,17 +105,17 @@ impl Testbed {
             let why = format!("it has 1 to {} uplinks, not {}", LINKS.len(), spec.uplinks);
             return Err(Error::new(Kind::Usage, "make", format!("testbed {prefix}"), why));
         }
-        sweep::once();
+        stale::once();
         let host = Namespace::create(&format!("{prefix}-host"))?;
         let uplinks =
             (0..spec.uplinks).map(|number| connect(prefix, &host, number, spec.mtu)).collect::<Result<_>>()?;
         let run_dir = run_dir(prefix);
         fs::DirBuilder::new().mode(0o700).create(&run_dir).doing("create", run_dir.display().to_string())?;
-        let guard = guard::on_exit({
+        let cleanup = cleanup::on_exit({
             let prefix = prefix.to_owned();
-            move || sweep::remove(&prefix)
+            move || stale::remove(&prefix)
         });
-        Ok(Self { _guard: guard, prefix: prefix.to_owned(), host, uplinks, run_dir })
+        Ok(Self { _cleanup: cleanup, prefix: prefix.to_owned(), host, uplinks, run_dir })
     }
 
     /// What its names begin with.

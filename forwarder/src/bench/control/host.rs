@@ -17,13 +17,13 @@ use crate::{
     execute::{self, HostContext, Unobserved},
     netns::{Name, Netns},
     reconcile::{DownRequest, TableRequest, TargetRef, UpRequest},
-    testbed::{Guard, Snapshot, Testbed, on_exit, unique_prefix},
+    testbed::{Cleanup, Snapshot, Testbed, on_exit, unique_prefix},
 };
 
 /// A host.
 pub(super) struct Host {
     // Before the testbed goes.
-    _end: Guard,
+    _end: Cleanup,
     /// Held by the command that runs.
     turn: Arc<Mutex<()>>,
     testbed: Testbed,

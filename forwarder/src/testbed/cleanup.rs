@@ -1,10 +1,10 @@
 //! Cleanups that run whatever ends the process, short of SIGKILL.
 //!
-//! Each is run once: when its [`Guard`] is dropped, or on SIGINT, SIGTERM and SIGHUP, newest first. The first registration
+//! Each is run once: when its [`Cleanup`] is dropped, or on SIGINT, SIGTERM and SIGHUP, newest first. The first registration
 //! starts a thread that waits for those signals, so a process that makes no testbed stays single-threaded.
 //!
 //! A signal ends the process only when every cleanup is done, and until then nothing else does: other threads that come to
-//! drop a guard, because what they work with was taken away, wait for the end.
+//! drop a cleanup, because what they work with was taken away, wait for the end.
 //!
 //! Whoever has something to show first takes an [`Interrupt`]: the first signal then only tells it.
 
@@ -20,7 +20,7 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-type Cleanup = Box<dyn FnOnce() + Send>;
+type Action = Box<dyn FnOnce() + Send>;
 
 /// Name of the thread that waits for signals.
 const SIGNALS: &str = "signals";
@@ -52,14 +52,14 @@ struct Registry {
     /// Cleanups that other threads than the signal's are running.
     running: usize,
     /// By age.
-    cleanups: BTreeMap<u64, Cleanup>,
+    cleanups: BTreeMap<u64, Action>,
 }
 
 /// Runs its cleanup when dropped, unless a signal did.
 #[must_use = "the cleanup runs when this is dropped"]
-pub struct Guard(u64);
+pub struct Cleanup(u64);
 
-impl Drop for Guard {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         let mut registry = registry();
         if registry.signalled {
@@ -120,7 +120,7 @@ fn await_end() {
 }
 
 /// Registers a cleanup. It must be fit to run on another thread while the rest of the process goes on.
-pub fn on_exit(cleanup: impl FnOnce() + Send + 'static) -> Guard {
+pub fn on_exit(cleanup: impl FnOnce() + Send + 'static) -> Cleanup {
     WATCH.call_once(watch_signals);
     let mut registry = registry();
     let id = registry.next;
@@ -131,7 +131,7 @@ pub fn on_exit(cleanup: impl FnOnce() + Send + 'static) -> Guard {
     } else {
         registry.cleanups.insert(id, Box::new(cleanup));
     }
-    Guard(id)
+    Cleanup(id)
 }
 
 fn registry() -> MutexGuard<'static, Registry> {

@@ -18,7 +18,7 @@ const ETC_NETNS: &str = "/etc/netns";
 /// Removes what processes that are gone left behind, the first time that it is called in this process.
 pub(super) fn once() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| match sweep_stale(FAMILY) {
+    ONCE.call_once(|| match remove_stale(FAMILY) {
         Ok(removed) if removed.is_empty() => {}
         Ok(removed) => tracing::info!("removed leftovers of killed runs: {}", removed.join(", ")),
         Err(error) => tracing::warn!("{error}"),
@@ -29,7 +29,7 @@ pub(super) fn once() {
 ///
 /// # Errors
 /// A directory cannot be read. What cannot be removed is logged.
-pub fn sweep_stale(family: &str) -> Result<Vec<String>> {
+pub fn remove_stale(family: &str) -> Result<Vec<String>> {
     let mut found: Vec<String> = netns::named()?.iter().map(ToString::to_string).collect();
     found.extend(entries(Path::new(ETC_NETNS))?);
     let run_dirs = entries(Path::new("/run"))?;
