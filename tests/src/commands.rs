@@ -76,7 +76,7 @@ fn commands_about_one_namespace_look_at_nothing_else() {
     drop(pod);
     assert_as_before(&fwd, &before);
     for (words, unusual, mended) in [
-        // A former host end, a bridge that somebody deleted, and one that nobody recorded.
+        // A former host-side veth, a bridge that somebody deleted, and one that nobody recorded.
         (&["ip", "link", "del", "HOST_END"][..], true, false),
         (&["ip", "link", "del", "fwd0"], true, true),
         (&["ip", "link", "add", "fwdx", "type", "bridge"], false, true),

@@ -76,7 +76,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     let (host, pod) = pair.netlink();
     let index = host.create_veth(&veth(), &pair.pod).unwrap();
 
-    let end = host.link_by_index(index).unwrap().expect("the host end");
+    let end = host.link_by_index(index).unwrap().expect("the host-side veth");
     assert_eq!((end.name.as_str(), end.mac, end.mtu), ("fw-v0", Some(HOST_MAC), 1400));
     assert_eq!((end.kind.as_deref(), end.alias.as_deref()), (Some("veth"), Some("fwd1:ep:default:pod")));
     assert!(end.up && !end.running, "no carrier before the other end is up: {end:?}");
@@ -92,7 +92,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
 
     pod.set_up(peer.index).unwrap();
     host.await_carrier(index, Duration::from_secs(5)).unwrap();
-    assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host end");
+    assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host-side veth");
     host.delete_link(index).unwrap();
     assert_eq!(pod.link("eth0").unwrap(), None);
 }

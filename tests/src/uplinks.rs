@@ -186,7 +186,7 @@ fn interface_that_has_the_number_of_a_host_end_is_not_taken_for_it() {
     assert_as_before(&fwd, &before);
 }
 
-/// Replaces the host end of `pod` by a foreign interface with its number, whose other end has the address of the endpoint, and its
+/// Replaces the host-side veth of `pod` by a foreign interface with its number, whose other end has the address of the endpoint, and its
 /// hardware address. Returns the namespace of that end.
 #[track_caller]
 fn impersonated(fwd: &Fwd, pod: &Pod) -> Namespace {

@@ -67,7 +67,7 @@ impl Dataplane {
         self.detach(Hook::ToNetwork, bridge)
     }
 
-    /// Attaches to the host end of an endpoint; does nothing if the program is attached, by whatever backend.
+    /// Attaches to the host-side veth of an endpoint; does nothing if the program is attached, by whatever backend.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -78,7 +78,7 @@ impl Dataplane {
         self.attach_by(backend, Hook::FromNs, ifindex)
     }
 
-    /// Whether the program is attached to the host end of an endpoint by `backend`.
+    /// Whether the program is attached to the host-side veth of an endpoint by `backend`.
     ///
     /// # Errors
     /// As [`is_attached`](Self::is_attached).
@@ -86,7 +86,7 @@ impl Dataplane {
         self.is_attached_by(backend, ifindex, Hook::FromNs, ifindex)
     }
 
-    /// Attaches to the host end of an endpoint by `backend` as well, if it is not yet. While the program is attached by both, the
+    /// Attaches to the host-side veth of an endpoint by `backend` as well, if it is not yet. While the program is attached by both, the
     /// first of them translates and redirects; only what it leaves to the kernel is looked at, and counted, twice.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Dataplane {
         self.attach_by(backend, Hook::FromNs, ifindex)
     }
 
-    /// Detaches from the host end of an endpoint what is attached by other backends than `kept`.
+    /// Detaches from the host-side veth of an endpoint what is attached by other backends than `kept`.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -109,7 +109,7 @@ impl Dataplane {
         }
     }
 
-    /// Detaches from the host end of an endpoint.
+    /// Detaches from the host-side veth of an endpoint.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -125,7 +125,7 @@ impl Dataplane {
         self.is_attached_for(ifindex, hook, ifindex)
     }
 
-    /// As [`is_attached`](Self::is_attached), for the endpoint with the host end `owner`, by which the link is pinned.
+    /// As [`is_attached`](Self::is_attached), for the endpoint with the host-side veth `owner`, by which the link is pinned.
     fn is_attached_for(&self, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
         Ok(self.is_attached_by(Backend::Tcx, owner, hook, ifindex)?
             || self.is_attached_by(Backend::Clsact, owner, hook, ifindex)?)
@@ -176,7 +176,7 @@ impl Dataplane {
         self.attach_for(ifindex, backend, hook, ifindex)
     }
 
-    /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host end `owner`.
+    /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host-side veth `owner`.
     fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
         let doing = format!("attach program {} to", hook.program());
         let object = || format!("interface {ifindex}");
@@ -256,7 +256,7 @@ impl PinnedHooks {
         self.of([Hook::ToNetwork])
     }
 
-    /// The host ends of endpoints, by how they are attached.
+    /// The host-side veths of endpoints, by how they are attached.
     #[must_use]
     pub fn endpoints(&self, backend: Backend) -> BTreeSet<u32> {
         match backend {

@@ -17,20 +17,20 @@ pub struct RedirectBaseline {
 }
 
 impl RedirectBaseline {
-    /// Loads and attaches them: from the veth's end `host_end` to `next_hop` behind `uplink`, and from there all that comes in
+    /// Loads and attaches them: from the veth's end `host_veth` to `next_hop` behind `uplink`, and from there all that comes in
     /// into the namespace.
     ///
     /// # Errors
     /// The kernel refuses, or has no TCX. The calling thread must be in the namespace of the interfaces.
-    pub fn attach(host_end: u32, uplink: u32, next_hop: Ipv4Addr) -> Result<Self> {
+    pub fn attach(host_veth: u32, uplink: u32, next_hop: Ipv4Addr) -> Result<Self> {
         let hop = u32::from_ne_bytes(next_hop.octets());
         let mut programs = EbpfLoader::new()
             .override_global("UPLINK", &uplink, true)
             .override_global("NEXT_HOP", &hop, true)
-            .override_global("HOST_END", &host_end, true)
+            .override_global("HOST_END", &host_veth, true)
             .load(OBJECT)
             .doing("load", "the programs that only redirect")?;
-        for (name, ifindex) in [("outward", host_end), ("inward", uplink)] {
+        for (name, ifindex) in [("outward", host_veth), ("inward", uplink)] {
             let missing = || Error::new(Kind::Failed, "find", name, "the built-in object does not have it");
             let program = programs.program_mut(name).ok_or_else(missing)?;
             let program: &mut SchedClassifier = program.try_into().doing("open", format!("program {name}"))?;

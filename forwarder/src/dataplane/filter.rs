@@ -62,7 +62,7 @@ impl Dataplane {
         self.links().join(format!("{}-{ifindex}", note(hook)))
     }
 
-    /// Attaches `program`, noted for the endpoint with the host end `owner`. What an interrupted run left is replaced.
+    /// Attaches `program`, noted for the endpoint with the host-side veth `owner`. What an interrupted run left is replaced.
     pub(super) fn attach_filter(
         &self,
         owner: u32,

@@ -7,7 +7,7 @@ use crate::{Context as _, Result, netlink::XdpMode};
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    /// Ingress of a host end.
+    /// Ingress of a host-side veth.
     FromNs,
     /// Ingress of an uplink.
     FromUplink,
@@ -91,7 +91,7 @@ impl Backend {
 /// Where an XDP program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpHook {
-    /// A host end: what leaves a namespace.
+    /// A host-side veth: what leaves a namespace.
     FromNs,
     /// An uplink: what arrives.
     FromUplink,

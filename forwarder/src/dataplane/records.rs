@@ -69,7 +69,7 @@ impl Dataplane {
         }
     }
 
-    /// Every endpoint with the ifindex of its host end, in that order.
+    /// Every endpoint with the ifindex of its host-side veth, in that order.
     ///
     /// # Errors
     /// The map cannot be read.
@@ -77,7 +77,7 @@ impl Dataplane {
         self.all("ENDPOINTS")
     }
 
-    /// The endpoint whose host end is `ifindex`, if it is registered.
+    /// The endpoint whose host-side veth is `ifindex`, if it is registered.
     ///
     /// # Errors
     /// The map cannot be read.
@@ -92,7 +92,7 @@ impl Dataplane {
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         self.put("ENDPOINTS", &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
-        self.host_ends()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
+        self.host_veths()?.set(host_end_place(ifindex), &ifindex, 0).doing("write", "map HOST_ENDS")?;
         for addr in addresses(endpoint) {
             self.put("ADDRESSES", &addr, &ifindex)?;
         }
@@ -107,9 +107,9 @@ impl Dataplane {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
         self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
-        let mut host_ends = self.host_ends()?;
-        if host_ends.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
-            host_ends.set(host_end_place(ifindex), &0, 0).doing("write", "map HOST_ENDS")?;
+        let mut host_veths = self.host_veths()?;
+        if host_veths.get(&host_end_place(ifindex), 0).doing("read", "map HOST_ENDS")? == ifindex {
+            host_veths.set(host_end_place(ifindex), &0, 0).doing("write", "map HOST_ENDS")?;
         }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
@@ -119,11 +119,11 @@ impl Dataplane {
         self.purge(ifindex)
     }
 
-    fn host_ends(&self) -> Result<Array<MapData, u32>> {
+    fn host_veths(&self) -> Result<Array<MapData, u32>> {
         Array::try_from(self.map("HOST_ENDS")?).doing("open", "map HOST_ENDS")
     }
 
-    /// Ends the flows of the endpoint with host end `ifindex`.
+    /// Ends the flows of the endpoint with host-side veth `ifindex`.
     fn purge(&self, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());

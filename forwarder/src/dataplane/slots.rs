@@ -26,7 +26,7 @@ impl View {
         Ok(Self { start, bytes })
     }
 
-    /// Whose the flow of slot `index` is (the ifindex of its endpoint's host end), and its state, without the rest of the slot; none
+    /// Whose the flow of slot `index` is (the ifindex of its endpoint's host-side veth), and its state, without the rest of the slot; none
     /// if it is nobody's.
     fn owner(&self, index: u32) -> Option<(u32, FlowState)> {
         let offset = index as usize * size_of::<FlowSlot>();

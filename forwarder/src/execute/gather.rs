@@ -206,7 +206,7 @@ fn net(netlink: &Netlink) -> Result<NetConfig> {
     })
 }
 
-/// Forwarding at every interface that is no host end, and whatever was changed.
+/// Forwarding at every interface that is no host-side veth, and whatever was changed.
 pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
     let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
     let now = changed.filter_map(|record| record.now(net));
@@ -336,7 +336,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// Looks for the namespaces of endpoints whose host end has gone: are they gone too?
+    /// Looks for the namespaces of endpoints whose host-side veth has gone: are they gone too?
     fn locate_orphans(&mut self) -> Result<()> {
         for endpoint in self.actual.records.endpoints.clone() {
             if !self.actual.records.devices.contains(&endpoint.index) {

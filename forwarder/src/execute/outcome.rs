@@ -7,7 +7,7 @@ use crate::reconcile::{Action, DownPlan, Object, Op};
 /// What `up` has done.
 #[derive(Clone, Debug)]
 pub struct UpResult {
-    /// ifindex of the host end, and the endpoint's record.
+    /// ifindex of the host-side veth, and the endpoint's record.
     pub endpoint: (u32, Endpoint),
     /// Whether anything had to be done.
     pub changed: bool,

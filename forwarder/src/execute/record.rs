@@ -113,7 +113,7 @@ fn flag(datapath: Datapath) -> u32 {
     }
 }
 
-/// How the program is attached to the host end of an endpoint with these flags.
+/// How the program is attached to the host-side veth of an endpoint with these flags.
 #[must_use]
 pub(crate) fn attach(flags: u32) -> Backend {
     if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }

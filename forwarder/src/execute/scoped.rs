@@ -1,7 +1,7 @@
 //! The scoped read: no more of the host than concerns one namespace, so that a command about it takes as long with a thousand others as
 //! with ten.
 //!
-//! The rest is taken to be as the records say, once that is plausible: each bridge and each host end is there under its number and
+//! The rest is taken to be as the records say, once that is plausible: each bridge and each host-side veth is there under its number and
 //! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does,
 //! which also finds what no record mentions.
 
@@ -90,7 +90,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let (ours, others): (Vec<_>, Vec<_>) =
         records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
     let netlink = Netlink::here()?;
-    // The host ends of the others: if each is there, it is the one that it was.
+    // The host-side veths of the others: if each is there, it is the one that it was.
     let out_of_scope: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
     if !out_of_scope.is_subset(&records.devices) {
         return Ok(None);
@@ -98,7 +98,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
     let mut net = NetConfig { links, ..NetConfig::default() };
     for link in &net.links {
-        // Host ends have none.
+        // Host-side veths have none.
         if !owner.has_veth(link) {
             net.addresses.extend(netlink.addresses(Some(link.index))?);
         }
@@ -119,7 +119,7 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     Ok(Some(gathered))
 }
 
-/// The bridges, the uplinks and the host ends of `endpoints`, if all that the records name are there.
+/// The bridges, the uplinks and the host-side veths of `endpoints`, if all that the records name are there.
 fn links(
     owner: Owner,
     netlink: &Netlink,
@@ -153,7 +153,7 @@ fn links(
     Ok(there.then_some(links))
 }
 
-/// Whether one of the interfaces inside a namespace ends at a host end that no record mentions.
+/// Whether one of the interfaces inside a namespace ends at a host-side veth that no record mentions.
 fn has_orphans(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
     let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
     let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));

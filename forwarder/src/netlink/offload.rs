@@ -50,7 +50,7 @@ fn read(ifname: &str) -> io::Result<Vec<&'static str>> {
     Ok(on)
 }
 
-/// What the interface inside needs before XDP works at the host end: it computes the checksums of what it sends, and so cuts its
+/// What the interface inside needs before XDP works at the host-side veth: it computes the checksums of what it sends, and so cuts its
 /// segments (XDP takes neither over); it writes VLAN tags into the frame, where XDP sees them; and it collects packets (GRO), which
 /// makes a veth take frames from XDP. By the requests and flags for each, with what they are to be.
 const FOR_XDP: [(u32, u32, u32, bool); 3] =

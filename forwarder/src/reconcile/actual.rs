@@ -26,7 +26,7 @@ pub struct Actual {
     pub leftovers: BTreeSet<Name>,
     /// The namespace that `up` is about; for `down` see [`Actual::namespaces`].
     pub target: Option<Target>,
-    /// Other namespaces that matter: those of endpoints whose host end has gone, and all that `down` may have to touch.
+    /// Other namespaces that matter: those of endpoints whose host-side veth has gone, and all that `down` may have to touch.
     pub namespaces: Vec<EndpointNetns>,
     /// Names under /run/netns.
     pub named: BTreeSet<Name>,
@@ -49,7 +49,7 @@ pub struct Host {
     pub net: NetConfig,
     /// Forwarding entries of the bridges that `fwd` made.
     pub fdb: Vec<FdbEntry>,
-    /// ifindexes of host ends of other endpoints than those that a command is about, which are known to be there and were not
+    /// ifindexes of host-side veths of other endpoints than those that a command is about, which are known to be there and were not
     /// looked at further. Nothing else is known of them: neither they nor what belongs to them are among the interfaces, forwarding
     /// entries and neighbours.
     pub out_of_scope: BTreeSet<u32>,
@@ -218,7 +218,7 @@ impl Actual {
             Object::EndpointBridge { .. }
             | Object::EndpointHook { .. }
             | Object::EndpointAttach { .. }
-            | Object::EndpointXdp { .. } => self.has_at_host_end(object),
+            | Object::EndpointXdp { .. } => self.has_at_host_veth(object),
             Object::Port { host_if, bridge, .. } => {
                 let bridge = host.link(bridge).map(|link| link.index);
                 bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
@@ -239,8 +239,8 @@ impl Actual {
         }
     }
 
-    /// [`has`](Self::has) for what is noted of host ends, and attached to them.
-    fn has_at_host_end(&self, object: &Object) -> bool {
+    /// [`has`](Self::has) for what is noted of host-side veths, and attached to them.
+    fn has_at_host_veth(&self, object: &Object) -> bool {
         let (host, records) = (&self.host.net, &self.records);
         match object {
             Object::EndpointBridge { host_if, bridge, .. } => {
@@ -250,7 +250,7 @@ impl Actual {
             }
             Object::EndpointHook { host_if, index, .. } => {
                 let attached = [&records.endpoint_hooks, &records.endpoint_filters];
-                attached.into_iter().any(|host_ends| self.is_among(host_ends, host_if, *index))
+                attached.into_iter().any(|host_veths| self.is_among(host_veths, host_if, *index))
             }
             Object::EndpointAttach { host_if, to, .. } => {
                 let other = match to {
@@ -267,10 +267,10 @@ impl Actual {
         }
     }
 
-    /// Whether the host end of this name, or of the number that it had, is one of `host_ends`.
-    fn is_among(&self, host_ends: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
+    /// Whether the host-side veth of this name, or of the number that it had, is one of `host_veths`.
+    fn is_among(&self, host_veths: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
         let index = index.or_else(|| self.host.net.link(host_if).map(|link| link.index));
-        index.is_some_and(|index| host_ends.contains(&index))
+        index.is_some_and(|index| host_veths.contains(&index))
     }
 
     /// The sysctls that were changed, by the undo log.

@@ -210,7 +210,7 @@ fn data_path(object: &Object, make: bool, pins: &str) -> Vec<String> {
         Object::EndpointBridge { host_if, .. } => record("ENDPOINTS", host_if),
         Object::NetworkHook { index: Some(index), .. } if !make => vec![format!("rm {pins}/links/to_network-{index}")],
         Object::NetworkHook { bridge, .. } => vec![hook("to_network", "egress", bridge)],
-        Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_end(object, make, pins),
+        Object::EndpointHook { .. } | Object::EndpointAttach { .. } => host_veth(object, make, pins),
         Object::UplinkXdp { name, .. } => xdp("xdp_from_uplink", name, make, pins),
         Object::EndpointXdp { host_if, .. } => xdp("xdp_from_ns", host_if, make, pins),
         Object::UplinkHooks { name, layer, .. } => uplink_hooks(name, *layer, make, pins),
@@ -240,8 +240,8 @@ fn uplink_hooks(name: &str, layer: LinkLayer, make: bool, pins: &str) -> Vec<Str
     hooks
 }
 
-/// The program of a host end.
-fn host_end(object: &Object, make: bool, pins: &str) -> Vec<String> {
+/// The program of a host-side veth.
+fn host_veth(object: &Object, make: bool, pins: &str) -> Vec<String> {
     match object {
         // By its pin: the interface has gone before.
         Object::EndpointHook { index: Some(index), attach: Backend::Tcx, .. } if !make => {

@@ -144,43 +144,43 @@ pub enum Object {
     Endpoint(EndpointSpec),
     /// An endpoint's record points at this bridge: a former one was deleted.
     EndpointBridge {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// ifindex of the former bridge.
         from: u32,
         /// Name of the bridge.
         bridge: String,
     },
-    /// The program at a host end.
+    /// The program at a host-side veth.
     EndpointHook {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// Its ifindex, where it has or had one.
         index: Option<u32>,
         /// How it is attached.
         attach: Backend,
     },
-    /// The program at a host end is attached in another way than before, and its record says so.
+    /// The program at a host-side veth is attached in another way than before, and its record says so.
     EndpointAttach {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// How it was attached.
         from: Backend,
         /// How it should be.
         to: Backend,
     },
-    /// The XDP program at a host end.
+    /// The XDP program at a host-side veth.
     EndpointXdp {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// Its ifindex, where it has or had one.
         index: Option<u32>,
         /// Name of the uplink.
         uplink: String,
     },
-    /// A host end is a port of the bridge.
+    /// A host-side veth is a port of the bridge.
     Port {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// Name of the bridge.
         bridge: String,
@@ -189,7 +189,7 @@ pub enum Object {
     },
     /// A static forwarding entry of the bridge.
     Fdb {
-        /// Name of the host end.
+        /// Name of the host-side veth.
         host_if: String,
         /// Hardware address behind it.
         mac: Mac,
@@ -300,9 +300,9 @@ pub struct EndpointSpec {
     pub ns: Option<String>,
     /// Process that the namespace was given by.
     pub pid: Option<u32>,
-    /// Name of the host end.
+    /// Name of the host-side veth.
     pub host_if: String,
-    /// ifindex of the host end of a record that exists; the new one's is looked up by its name.
+    /// ifindex of the host-side veth of a record that exists; the new one's is looked up by its name.
     pub index: Option<u32>,
     /// Name of the interface inside.
     pub ns_if: String,
@@ -320,7 +320,7 @@ pub struct EndpointSpec {
     pub treatment: Treatment,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
-    /// How the program is attached to the host end.
+    /// How the program is attached to the host-side veth.
     pub attach: Backend,
     /// What is done for it besides.
     pub marks: Marks,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Actual {
-    /// Whether the host end of an endpoint's record still exists.
+    /// Whether the host-side veth of an endpoint's record still exists.
     #[must_use]
     pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
         self.is_out_of_scope(endpoint)
@@ -22,7 +22,7 @@ impl Actual {
         self.host.net.by_index(index).filter(|_| self.records.devices.contains(&index))
     }
 
-    /// Whether the host end of an endpoint's record is there, and nothing more was asked.
+    /// Whether the host-side veth of an endpoint's record is there, and nothing more was asked.
     #[must_use]
     pub(super) fn is_out_of_scope(&self, endpoint: &EndpointRecord) -> bool {
         self.host.out_of_scope.contains(&endpoint.index)
@@ -34,7 +34,7 @@ impl Actual {
         self.recorded(network.index).filter(|link| self.host.owner.has_bridge(link))
     }
 
-    /// Host ends that no record mentions.
+    /// Host-side veths that no record mentions.
     pub(super) fn orphaned_veths(&self) -> impl Iterator<Item = &Link> {
         let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
         let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
@@ -108,7 +108,7 @@ pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
     is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
 }
 
-/// Takes away what an endpoint's record says was done at its host end; what is there no more is left out by the caller.
+/// Takes away what an endpoint's record says was done at its host-side veth; what is there no more is left out by the caller.
 pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
     let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
     let hook = Object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach };
@@ -197,7 +197,7 @@ pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
     Object::Veth { spec, ns }
 }
 
-/// Endpoints that are nothing but a record: the host end has gone, and the namespace too, or it is the target's own.
+/// Endpoints that are nothing but a record: the host-side veth has gone, and the namespace too, or it is the target's own.
 pub(super) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
     let gone = |endpoint: &&EndpointRecord| {
         actual.is_of_target(endpoint) || actual.namespaces.iter().all(|known| known.cookie != endpoint.cookie)

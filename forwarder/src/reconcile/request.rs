@@ -79,7 +79,7 @@ pub struct UpRequest {
     pub ignore_xfrm: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
-    /// How the program is attached to the host end; default: as it is, else the best that the kernel has.
+    /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
     pub attach: Option<Backend>,
     /// The flow table of the host.
     pub table: TableRequest,

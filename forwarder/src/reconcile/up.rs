@@ -30,7 +30,7 @@ pub struct UpPlan {
     pub lasting: usize,
     /// The network joined.
     pub network: String,
-    /// Name of the host end.
+    /// Name of the host-side veth.
     pub host_if: String,
     /// How many more namespaces the network has room for.
     pub room: usize,
@@ -145,7 +145,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
     objects.extend(uplink(actual, &desired.network));
     objects.extend(network(actual, &desired.network));
     objects.extend(neighbours_healed(actual, desired));
-    objects.extend(host_end(request, actual, desired, former));
+    objects.extend(host_veth(request, actual, desired, former));
     objects.extend(inside(request, actual, desired));
     objects.extend(xdp(request, desired));
     let attached = actual.attached();
@@ -246,7 +246,7 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
     objects
 }
 
-/// The host end as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
+/// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
 fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
     [
@@ -256,7 +256,7 @@ fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) 
     ]
 }
 
-fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
+fn host_veth(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
     let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
     let spec = VethSpec {
@@ -339,7 +339,7 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
     objects
 }
 
-/// XDP at the host end, once the other end is up and takes frames.
+/// XDP at the host-side veth, once the other end is up and takes frames.
 fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
     if network.datapath != Datapath::Xdp {

@@ -20,7 +20,7 @@ fn filters(interface: &str, hook: &str) -> String {
 fn programs_are_attached_as_filters_and_detached_again() {
     with_fixture(&Sizes::default(), |fixture| {
         let hooks = [
-            (Hook::FromNs, fixture.host_end, "v0", "ingress"),
+            (Hook::FromNs, fixture.host_veth, "v0", "ingress"),
             (Hook::ToUplink, fixture.uplink, "eth0", "egress"),
             (Hook::FromUplink, fixture.uplink, "eth0", "ingress"),
         ];
@@ -29,7 +29,7 @@ fn programs_are_attached_as_filters_and_detached_again() {
             let shown = filters(interface, side);
             assert!(shown.contains(hook.program()) && shown.contains("direct-action"), "{interface} {side}: {shown}");
         }
-        fixture.dataplane.detach_endpoint(fixture.host_end).unwrap();
+        fixture.dataplane.detach_endpoint(fixture.host_veth).unwrap();
         fixture.dataplane.detach_uplink(fixture.uplink).unwrap();
         for (_, _, interface, side) in hooks {
             assert_eq!(filters(interface, side), "", "{interface} {side}");

@@ -157,7 +157,7 @@ fn claim_ends_with_its_time_or_its_endpoint() {
         wait_until(LIMIT, "the flow ends", || Ok((portless(fixture) == 0).then_some(()))).unwrap();
         assert!(fixture.dataplane.flows().unwrap().is_empty());
         fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
-        fixture.dataplane.remove_endpoint(fixture.host_end).unwrap();
+        fixture.dataplane.remove_endpoint(fixture.host_veth).unwrap();
         let alloc = fixture.dataplane.alloc().unwrap();
         assert_eq!((alloc.portless, alloc.established), (0, 0));
         assert!(fixture.dataplane.flows().unwrap().is_empty());

@@ -133,7 +133,7 @@ fn established_packet_takes_less_than_one_with_options() {
             for (direction, port) in [(Direction::Outbound, port), (Direction::Inbound, port + 100)] {
                 let conversation = Conversation::new(fixture, proto, port);
                 let (hook, frame, ifindex) = match direction {
-                    Direction::Outbound => (Hook::FromNs, conversation.out(), fixture.host_end),
+                    Direction::Outbound => (Hook::FromNs, conversation.out(), fixture.host_veth),
                     Direction::Inbound => (Hook::FromUplink, conversation.back(), fixture.uplink),
                 };
                 let frames = [frame.clone().ttl(255).build(), frame.ttl(255).options(1).build()];

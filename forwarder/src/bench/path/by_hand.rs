@@ -33,7 +33,7 @@ pub struct Veth {
     /// Its address.
     pub address: Ipv4Addr,
     /// Index of the host's end of the veth, which has no address.
-    pub host_end: u32,
+    pub host_veth: u32,
     mac: Mac,
 }
 
@@ -46,14 +46,14 @@ pub(super) fn connect(testbed: &Testbed, number: usize) -> Result<Veth> {
     let host = testbed.host().netlink()?;
     let mac = [0x02, 0x66, 0x77, 0x62, high, low];
     let veth = VethSpec {
-        host_if: host_end(number),
+        host_if: host_veth(number),
         ns_if: INSIDE.into(),
         host_mac: Some(mac),
         ns_mac: [0x02, 0x66, 0x77, 0x63, high, low],
         mtu: MTU,
         alias: format!("namespace {number} of testbed {}", testbed.prefix()),
     };
-    let host_end = host.create_veth(&veth, &client)?;
+    let host_veth = host.create_veth(&veth, &client)?;
     let inside = Netlink::open(&client)?;
     let missing = || Error::new(Kind::NotFound, "find", format!("interface {INSIDE}"), "the kernel did not make it");
     let eth = inside.link(INSIDE)?.ok_or_else(missing)?.index;
@@ -63,11 +63,11 @@ pub(super) fn connect(testbed: &Testbed, number: usize) -> Result<Veth> {
     let net = Ipv4Net::new(address, NETWORK.prefix_len()).doing("use", format!("address {address}"))?;
     inside.add_address(eth, net.into())?;
     inside.add_default_route(eth, GATEWAY)?;
-    Ok(Veth { client, address, host_end, mac })
+    Ok(Veth { client, address, host_veth, mac })
 }
 
 /// Name of the host's end of a veth.
-pub(super) fn host_end(number: usize) -> String {
+pub(super) fn host_veth(number: usize) -> String {
     format!("veth{number}")
 }
 
@@ -91,8 +91,8 @@ pub(super) fn routed(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> 
     let veths = connect_all(testbed, namespaces)?;
     let host = testbed.host().netlink()?;
     for veth in &veths {
-        host.add_address(veth.host_end, Ipv4Net::from(GATEWAY).into())?;
-        host.add_route(veth.address.into(), veth.host_end, None)?;
+        host.add_address(veth.host_veth, Ipv4Net::from(GATEWAY).into())?;
+        host.add_route(veth.address.into(), veth.host_veth, None)?;
     }
     forward(testbed)?;
     Ok(veths)

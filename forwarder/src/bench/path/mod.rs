@@ -60,7 +60,7 @@ impl Sandbox {
                 let veth = by_hand::redirected(&testbed)?;
                 let uplink = testbed.uplink(0);
                 let outside = testbed.host().netlink()?.link(&uplink.name)?.map_or(0, |link| link.index);
-                let attach = || RedirectBaseline::attach(veth.host_end, outside, uplink.gateway);
+                let attach = || RedirectBaseline::attach(veth.host_veth, outside, uplink.gateway);
                 baseline = Some(testbed.host().run(attach)?);
                 Some(veth.client)
             }

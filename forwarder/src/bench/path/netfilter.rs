@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::by_hand::{GATEWAY, MOST_NAMESPACES, NETWORK, Veth, connect_all, forward, host_end, routed};
+use super::by_hand::{GATEWAY, MOST_NAMESPACES, NETWORK, Veth, connect_all, forward, host_veth, routed};
 use crate::{
     Context as _, Error, Kind, Result,
     netlink::{
@@ -31,7 +31,7 @@ pub(super) fn masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Vet
 /// The same, and established flows in a flow table.
 pub(super) fn flowtable(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
     let veths = masquerade(testbed, namespaces)?;
-    let ends: Vec<String> = (0..veths.len()).map(host_end).collect();
+    let ends: Vec<String> = (0..veths.len()).map(host_veth).collect();
     let devices: Vec<&str> = ends.iter().map(String::as_str).chain([testbed.uplink(0).name.as_str()]).collect();
     testbed.host().run(|| nft::make_flowtable(&devices))?;
     Ok(veths)
@@ -61,7 +61,7 @@ pub fn bridge_masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Vet
     let gateway = ipnet::Ipv4Net::new(GATEWAY, NETWORK.prefix_len()).doing("use", format!("address {GATEWAY}"))?;
     host.add_address(bridge, gateway.into())?;
     for veth in &veths {
-        host.set_controller(veth.host_end, Some(bridge))?;
+        host.set_controller(veth.host_veth, Some(bridge))?;
     }
     forward(testbed)?;
     Ok(veths)

@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     pub(crate) empty_program: EmptyProgram,
     /// The endpoint that sends.
     pub(crate) endpoint: Endpoint,
-    pub(crate) host_end: u32,
+    pub(crate) host_veth: u32,
     /// The other one in the same network.
     pub(crate) neighbour: Ipv4Addr,
     pub(crate) uplink: u32,
@@ -57,12 +57,12 @@ impl Bench {
         let dataplane = dataplane.ok_or_else(|| missing("the data path"))?;
         let mut endpoints = dataplane.endpoints()?;
         endpoints.sort_by_key(|(_, endpoint)| endpoint.v4);
-        let [(host_end, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
+        let [(host_veth, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
         let outer = testbed.uplink(0);
         Ok(Self {
             empty_program: EmptyProgram::load()?,
             endpoint,
-            host_end,
+            host_veth,
             neighbour: Ipv4Addr::from(other.v4),
             uplink: endpoint.uplink,
             nat: outer.address,
@@ -111,7 +111,7 @@ impl Bench {
 
     /// Runs the program of `hook` over `frame`, which came in by `ingress` where that is not the hook's interface.
     pub(crate) fn run(&self, hook: Hook, ingress: Option<u32>, frame: &[u8], repeat: u32) -> Result<TestRun> {
-        let ifindex = if matches!(hook, Hook::FromNs) { self.host_end } else { self.uplink };
+        let ifindex = if matches!(hook, Hook::FromNs) { self.host_veth } else { self.uplink };
         self.dataplane.test_run(hook, ifindex, ingress.unwrap_or(ifindex), frame, repeat)
     }
 
@@ -141,7 +141,7 @@ impl Bench {
         let (hook, macs, flags, from, to, ifindex) = match direction {
             Direction::Outbound => {
                 let flags = if proto == ICMP { ECHO } else { ACK };
-                (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_end)
+                (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_veth)
             }
             Direction::Inbound => {
                 let (flags, from) = if proto == ICMP { (ECHO_REPLY, external) } else { (ACK, 443) };

@@ -116,7 +116,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     repeated("redirected by from_ns", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
-        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.host_end), bytes })
+        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.host_veth), bytes })
     }),
     repeated("forwarded for others, port in NAT range", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));

@@ -213,8 +213,8 @@ impl Table {
 
     /// Nanoseconds of one run, which has to find its flow.
     fn once(&self, back: bool, frame: &[u8]) -> Result<f64> {
-        let Bench { uplink, host_end, .. } = self.bench;
-        let (runner, ifindex) = if back { (&self.back, uplink) } else { (&self.out, host_end) };
+        let Bench { uplink, host_veth, .. } = self.bench;
+        let (runner, ifindex) = if back { (&self.back, uplink) } else { (&self.out, host_veth) };
         let run = runner.run(ifindex, ifindex, frame, 1)?;
         if run.verdict == REDIRECT {
             return Ok(run.duration.as_nanos() as f64);

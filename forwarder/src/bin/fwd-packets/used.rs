@@ -134,7 +134,7 @@ impl TestHost {
 fn open(bench: &Bench, runner: &Runner, number: usize) -> Result<()> {
     let (port, remote) = (FIRST_PORT + (number % PORTS) as u16, 1_000 + (number / PORTS) as u16);
     let frame = bench.frame(bench.inner(), TCP, SYN, bench.inside(port), bench.remote(remote));
-    match runner.run(bench.host_end, bench.host_end, &frame, 1)?.verdict {
+    match runner.run(bench.host_veth, bench.host_veth, &frame, 1)?.verdict {
         REDIRECT => Ok(()),
         verdict => {
             Err(Error::new(Kind::Failed, "flood", "the flow table", format!("a SYN was not redirected, but {verdict}")))

@@ -51,7 +51,7 @@ struct Owner {
     rank: u32,
 }
 
-/// By the ifindex of the host end. Owners of the same names have the same rank.
+/// By the ifindex of the host-side veth. Owners of the same names have the same rank.
 fn owners(shown: &BTreeMap<u32, Endpoint>) -> HashMap<u32, Owner> {
     let names = |endpoint: &Endpoint| {
         (name_of(&endpoint.network_name), Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()))

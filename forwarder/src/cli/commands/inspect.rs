@@ -65,7 +65,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
         mac: mac(endpoint.mac),
         gateway_mac: mac(endpoint.gateway_mac),
         host_ifindex: ifindex,
-        host_if_running: state.host_end(ifindex).map(|link| link.running),
+        host_if_running: state.host_veth(ifindex).map(|link| link.running),
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         uplink_address_now: match state.uplink(endpoint) {

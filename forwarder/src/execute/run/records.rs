@@ -81,7 +81,7 @@ impl Runner<'_> {
 
     fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {
         let plane = self.plane()?;
-        let host_end = self.link(&spec.host_if)?.index;
+        let host_veth = self.link(&spec.host_if)?.index;
         let bridge = self.link(&spec.bridge)?.index;
         if let Some(mut network) = plane.network(bridge)? {
             // First: an address is rather skipped than given out twice in a row.
@@ -91,18 +91,18 @@ impl Runner<'_> {
         let counters = plane.free_counters(1)?;
         let [counters] = counters[..] else { return Err(no_counters()) };
         let numbers = record::Numbers { network: bridge, counters };
-        plane.note_device(host_end)?;
-        plane.put_endpoint(host_end, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
+        plane.note_device(host_veth)?;
+        plane.put_endpoint(host_veth, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
     }
 
-    /// A frame that the driver of the host end redirects is lost if the uplink takes none: then the kernel redirects packets.
+    /// A frame that the driver of the host-side veth redirects is lost if the uplink takes none: then the kernel redirects packets.
     fn attach_endpoint_xdp(&self, host_if: &str, uplink: &str) -> Result<()> {
         let uplink = self.link(uplink)?;
         let generic = (!self.netlink.takes_frames(&uplink)?).then_some(XdpMode::Generic);
         self.plane()?.attach_xdp(XdpHook::FromNs, self.link(host_if)?.index, generic).map(drop)
     }
 
-    /// Attaches the program of a host end by `backend` and no other. At each moment one of them translates.
+    /// Attaches the program of a host-side veth by `backend` and no other. At each moment one of them translates.
     fn attach_otherwise(&self, host_if: &str, backend: Backend) -> Result<()> {
         let plane = self.plane()?;
         let index = self.link(host_if)?.index;

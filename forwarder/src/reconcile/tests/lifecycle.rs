@@ -472,7 +472,7 @@ fn up_tells_how_much_room_is_left() {
         (endpoint.index, endpoint.cookie) = (1000 + host, u64::from(host) + 9_000);
         endpoint.address = [10, 77, 0, u8::try_from(host).expect("a byte")].into();
         endpoint.host_if = format!("fwdvx{host}");
-        let mut link = world.host.net.links.last().expect("the host end").clone();
+        let mut link = world.host.net.links.last().expect("the host-side veth").clone();
         (link.index, link.name) = (endpoint.index, endpoint.host_if.clone());
         world.host.net.links.push(link);
         world.records.devices.insert(endpoint.index);

@@ -41,7 +41,7 @@ fn attach(probes: &mut Probes, paths: &[MeasuredPath], stop: impl Fn() -> bool) 
         }
         match &path.inside {
             Some(ns) => ns.run(|| probes.attach(Point::NsInside, path.ifindex, &path.ifname))?,
-            None => probes.attach(Point::NsHostEnd, path.ifindex, &path.ifname)?,
+            None => probes.attach(Point::NsHostVeth, path.ifindex, &path.ifname)?,
         }
     }
     Ok(())

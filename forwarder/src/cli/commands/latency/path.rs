@@ -22,7 +22,7 @@ use crate::{
 
 /// A path that can be measured.
 pub(super) struct MeasuredPath {
-    /// The namespace, if its interface is reached inside; none where it is the host end.
+    /// The namespace, if its interface is reached inside; none where it is the host-side veth.
     pub(super) inside: Option<Netns>,
     /// That interface.
     pub(super) ifindex: u32,
@@ -61,7 +61,7 @@ impl MeasuredPath {
 pub(super) fn find(session: &Session<'_, '_>, args: &LatencyArgs) -> Result<(Vec<MeasuredPath>, Vec<String>)> {
     let target = target::given(&args.target)?;
     match (&args.uplink, &args.host_if, target) {
-        (Some(uplink), Some(host_if), _) => Ok((vec![by_host_end(session, host_if, uplink)?], Vec::new())),
+        (Some(uplink), Some(host_if), _) => Ok((vec![by_host_veth(session, host_if, uplink)?], Vec::new())),
         (Some(uplink), None, Some(target)) => Ok((vec![by_namespace(session, &target, uplink)?], Vec::new())),
         (_, _, target) => endpoints(session, target.as_ref()),
     }
@@ -91,7 +91,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             Some(ns) => ns.to_string(),
             None => format!("the endpoint at {}", view.host_if),
         };
-        let other = match state.host_end(ifindex) {
+        let other = match state.host_veth(ifindex) {
             Some(link) => finder.other_end(link)?,
             None => None,
         };
@@ -133,8 +133,8 @@ fn by_hand(error: Error) -> Error {
     error.remedy(format!("{remedy}; for a path that fwd did not make, name its uplink: --uplink IFNAME"))
 }
 
-/// A path by the host end of its veth pair.
-fn by_host_end(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result<MeasuredPath> {
+/// A path by the host-side veth of its veth pair.
+fn by_host_veth(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result<MeasuredPath> {
     let finder = Finder::new(session, &session.host)?;
     let uplink = link_of_host(&finder.netlink, uplink)?;
     let link = link_of_host(&finder.netlink, host_if)?;
@@ -174,13 +174,13 @@ fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> 
         [link] => inner_path(&ns, link.clone(), uplink, target::name(target).map(ToString::to_string)),
         [] => error(
             "none of its interfaces is a veth whose other end is on this host".into(),
-            format!("interfaces there: {}; name the host end: --host-if IFNAME", names(&finder.netlink)?),
+            format!("interfaces there: {}; name the host-side veth: --host-if IFNAME", names(&finder.netlink)?),
         ),
         several => {
             let list = several.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ");
             error(
                 format!("it is connected to this host by {list}"),
-                "name the host end of one: --host-if IFNAME".into(),
+                "name the host-side veth of one: --host-if IFNAME".into(),
             )
         }
     }
