@@ -161,7 +161,7 @@ impl Sockets {
         let (client, server) = &self.udp;
         let out = flood(client, server)?;
         let back = flood(server, client)?;
-        Ok([tcp, ask(&self.udp)?, ask(&self.in_range)?, out, back])
+        Ok([tcp, query(&self.udp)?, query(&self.in_range)?, out, back])
     }
 }
 
@@ -180,7 +180,7 @@ fn udp(testbed: &Testbed, outside: Ipv4Addr, from: u16, to: u16) -> Result<(UdpS
 }
 
 /// Round trips per second.
-fn ask((client, server): &(UdpSocket, UdpSocket)) -> Result<f64> {
+fn query((client, server): &(UdpSocket, UdpSocket)) -> Result<f64> {
     let mut message = [0; MESSAGE];
     rate(ROUND_TRIPS, || {
         client.send(&message)?;

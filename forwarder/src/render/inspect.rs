@@ -260,10 +260,10 @@ impl View for InterfaceView {
 
 impl InterfaceView {
     fn facts(&self) -> Facts {
-        let unseen = "in a namespace that cannot be read, or in none";
+        let hidden = "in a namespace that cannot be read, or in none";
         let peer = match (&self.peer, self.kind.as_deref()) {
             (Some(peer), _) => peer.text(),
-            (None, Some("veth")) => unseen.into(),
+            (None, Some("veth")) => hidden.into(),
             (None, _) => String::new(),
         };
         let endpoint = self
