@@ -15,6 +15,8 @@ pub(crate) enum Rule {
     Long,
     /// Files of a crate that import one another in a circle.
     Circle,
+    /// A word that is refused elsewhere, because the English one is meant.
+    Word,
 }
 
 /// The lines of the list.
@@ -63,6 +65,7 @@ fn entry(line: &str) -> Result<Entry> {
         "unsafe" => Rule::Unsafe,
         "long" => Rule::Long,
         "circle" => Rule::Circle,
+        "word" => Rule::Word,
         other => bail!("there is no rule {other:?}"),
     };
     words.next().context("no reason")?;
