@@ -20,7 +20,7 @@ use crate::{
     netns::Netns,
     reconcile::{
         Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records, TargetRef, Undo,
-        UpRequest,
+        UpRequest, object,
     },
 };
 
@@ -62,7 +62,7 @@ pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
     for op in ops.iter().filter(|op| op.action == Action::Make) {
         let exceeds = match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
-            Object::Veth { spec, .. } => gathered.netlink.link(&spec.host_if)?.is_some(),
+            Object::Veth(object::Veth { spec, .. }) => gathered.netlink.link(&spec.host_if)?.is_some(),
             _ => false,
         };
         if exceeds {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord,
+    Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
     uplink::{self, Uplink},
 };
 use crate::netlink::Link;
@@ -61,7 +61,7 @@ impl Mended<'_> {
     fn rename(&mut self, record: &UplinkRecord, link: &Link) {
         let (index, from, to) = (record.index, record.name.clone(), link.name.clone());
         self.notes.push(format!("uplink {from} is called {to} now"));
-        self.make(Object::UplinkName { index, from, to });
+        self.make(Object::UplinkName(object::UplinkName { index, from, to }));
         for network in networks_of(&self.actual, record) {
             self.masquerade(&network, &link.name);
         }
@@ -79,7 +79,12 @@ impl Mended<'_> {
         }
         for network in networks {
             let (name, bridge) = (network.name.clone(), network.index);
-            self.make(Object::NetworkUplink { network: name, bridge, from: record.index, to: uplink.index });
+            self.make(Object::NetworkUplink(object::NetworkUplink {
+                network: name,
+                bridge,
+                from: record.index,
+                to: uplink.index,
+            }));
             self.masquerade(network, &uplink.name);
         }
         self.forget(record);
@@ -88,12 +93,12 @@ impl Mended<'_> {
     /// The rule of a network names the interface.
     fn masquerade(&mut self, network: &NetworkRecord, uplink: &str) {
         if network.datapath == Datapath::Kernel {
-            self.make(Object::Masquerade {
+            self.make(Object::Masquerade(object::Masquerade {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
                 subnet: network.subnet(),
                 uplink: uplink.into(),
-            });
+            }));
         }
     }
 
@@ -102,9 +107,9 @@ impl Mended<'_> {
         let (name, index) = (record.name.clone(), record.index);
         let layer = Default::default();
         let hooks = [
-            Object::UplinkXdp { name: name.clone(), index },
-            Object::UplinkHooks { name: name.clone(), index, layer },
-            Object::Uplink { name, index, address: record.address },
+            Object::UplinkXdp(object::UplinkXdp { name: name.clone(), index }),
+            Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer }),
+            Object::Uplink(object::Uplink { name, index, address: record.address }),
         ];
         let of_it = |entry: &&Undo| match entry {
             Undo::Sysctl(sysctl) => sysctl.is_of(index),
@@ -132,17 +137,17 @@ impl Actual {
         match object {
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
-            Object::Uplink { name, index, address } => {
+            Object::Uplink(object::Uplink { name, index, address }) => {
                 records.uplinks.push(UplinkRecord { index: *index, name: name.clone(), address: *address });
                 records.devices.insert(*index);
             }
-            Object::UplinkHooks { index, .. } => drop(records.uplink_hooks.insert(*index)),
-            Object::UplinkXdp { index, .. } => drop(records.uplink_xdp.insert(*index)),
-            Object::UplinkName { index, to, .. } => {
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.insert(*index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.insert(*index)),
+            Object::UplinkName(object::UplinkName { index, to, .. }) => {
                 let renamed = records.uplinks.iter_mut().find(|uplink| uplink.index == *index);
                 renamed.into_iter().for_each(|uplink| uplink.name.clone_from(to));
             }
-            Object::NetworkUplink { bridge, to, .. } => {
+            Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
                 let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);
                 networks.for_each(|network| network.uplink = *to);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
@@ -156,12 +161,12 @@ impl Actual {
         let records = &mut self.records;
         match object {
             Object::Undo(entry) => self.undo.retain(|known| known.key() != entry.key()),
-            Object::Uplink { index, .. } => {
+            Object::Uplink(object::Uplink { index, .. }) => {
                 records.uplinks.retain(|uplink| uplink.index != *index);
                 records.devices.remove(index);
             }
-            Object::UplinkHooks { index, .. } => drop(records.uplink_hooks.remove(index)),
-            Object::UplinkXdp { index, .. } => drop(records.uplink_xdp.remove(index)),
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.remove(index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.remove(index)),
             _ => {}
         }
     }

@@ -1,8 +1,12 @@
-//! The steps of a plan.
+//! The steps of a plan, and what one would type to do the same by hand.
 
 use std::fmt;
 
-use super::{Object, SysctlRecord, Undo};
+use super::{
+    Acts, Object, SysctlRecord, Undo, object,
+    shell::{on_host, runs_by_hand},
+};
+use crate::text::word;
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,24 @@ impl Op {
     }
 }
 
+impl Op {
+    /// Command lines that do the same: what `--dry-run` teaches. `pins` is the directory of the pins, `host` the name (or path)
+    /// of the namespace that plays the host, where it is not the caller's.
+    #[must_use]
+    pub fn equivalent(&self, pins: &str, host: Option<&str>) -> Vec<String> {
+        let lines = self.object.equivalent(self.action == Action::Make, &word(pins)).into_iter();
+        let here = |line: String| host.map_or(line.clone(), |host| on_host(line, host));
+        match self.object.acts() {
+            Acts::Inside => lines.collect(),
+            Acts::OnHost => lines.map(here).collect(),
+            Acts::OnPins => {
+                let note = |line: String| if runs_by_hand(&line) { here(line) } else { format!("# {}", here(line)) };
+                lines.map(note).collect()
+            }
+        }
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (make, remove) = self.object.verbs();
@@ -79,7 +101,7 @@ impl Undo {
     #[must_use]
     pub fn is_for(&self, object: &Object) -> bool {
         match (self, object) {
-            (Self::Netns { name, .. }, Object::Netns { name: other }) => name == other,
+            (Self::Netns { name, .. }, Object::Netns(object::NamedNetns { name: other })) => name == other,
             // What was only looked at tells whether to restore the others: it is needed as long as they are.
             (Self::Sysctl(record), Object::Sysctl(other)) => {
                 let same =
@@ -88,10 +110,11 @@ impl Undo {
             }
             (
                 Self::Masquerade { network },
-                Object::Masquerade { network: other, .. } | Object::Isolation { network: other, .. },
+                Object::Masquerade(object::Masquerade { network: other, .. })
+                | Object::Isolation(object::Isolation { network: other, .. }),
             ) => network == other,
-            (Self::ResolvConf { ns }, Object::ResolvConf { ns: other, .. }) => ns == other,
-            (Self::Loopback { ns, .. }, Object::Loopback { ns: other }) => ns == other,
+            (Self::ResolvConf { ns }, Object::ResolvConf(object::ResolvConf { ns: other, .. })) => ns == other,
+            (Self::Loopback { ns, .. }, Object::Loopback(object::Loopback { ns: other })) => ns == other,
             _ => false,
         }
     }

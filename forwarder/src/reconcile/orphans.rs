@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo};
+use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
 use crate::{
     netlink::{BridgeSpec, Link, VethSpec},
     netns::Name,
@@ -61,17 +61,23 @@ impl Actual {
         let mut rest = self.clone();
         for op in ops {
             match &op.object {
-                Object::Veth { spec, .. } => rest.drop_link(&spec.host_if),
+                Object::Veth(object::Veth { spec, .. }) => rest.drop_link(&spec.host_if),
                 Object::Bridge(spec) => rest.drop_link(&spec.name),
                 Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
                 Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
-                Object::Neighbour { bridge, address, .. } => rest.host.net.drop_neighbour(bridge, *address),
-                Object::EndpointHook { index: Some(index), .. } => {
+                Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
+                    rest.host.net.drop_neighbour(bridge, *address)
+                }
+                Object::EndpointHook(object::EndpointHook { index: Some(index), .. }) => {
                     rest.records.endpoint_hooks.remove(index);
                     rest.records.endpoint_filters.remove(index);
                 }
-                Object::NetworkHook { index: Some(index), .. } => _ = rest.records.network_hooks.remove(index),
-                Object::EndpointXdp { index: Some(index), .. } => _ = rest.records.endpoint_xdp.remove(index),
+                Object::NetworkHook(object::NetworkHook { index: Some(index), .. }) => {
+                    _ = rest.records.network_hooks.remove(index)
+                }
+                Object::EndpointXdp(object::EndpointXdp { index: Some(index), .. }) => {
+                    _ = rest.records.endpoint_xdp.remove(index)
+                }
                 _ => {}
             }
         }
@@ -111,9 +117,9 @@ pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
 /// Takes away what an endpoint's record says was done at its host-side veth; what is there no more is left out by the caller.
 pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
     let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
-    let hook = Object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach };
+    let hook = Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach });
     [
-        Object::EndpointXdp { host_if, index, uplink: String::new() },
+        Object::EndpointXdp(object::EndpointXdp { host_if, index, uplink: String::new() }),
         hook,
         Object::Endpoint(endpoint_spec(endpoint, network)),
     ]
@@ -170,7 +176,7 @@ pub(super) fn network_object(network: &NetworkRecord) -> Object {
 
 /// The program at a network's bridge, if there is one.
 pub(super) fn network_hook(actual: &Actual, network: &NetworkRecord) -> Option<Object> {
-    let hook = Object::NetworkHook { bridge: network.bridge.clone(), index: Some(network.index) };
+    let hook = Object::NetworkHook(object::NetworkHook { bridge: network.bridge.clone(), index: Some(network.index) });
     Some(hook).filter(|hook| actual.has(hook))
 }
 
@@ -194,7 +200,7 @@ pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
         mtu: link.mtu,
         alias: link.alias.clone().unwrap_or_default(),
     };
-    Object::Veth { spec, ns }
+    Object::Veth(object::Veth { spec, ns })
 }
 
 /// Endpoints that are nothing but a record: the host-side veth has gone, and the namespace too, or it is the target's own.
@@ -229,7 +235,7 @@ impl Actual {
 pub(super) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
     let network = actual.network_of(endpoint)?;
     let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
-    Some(Object::Neighbour { bridge, address, mac }).filter(|object| actual.has(object))
+    Some(Object::Neighbour(object::Neighbour { bridge, address, mac })).filter(|object| actual.has(object))
 }
 
 /// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.
@@ -240,5 +246,5 @@ pub(super) fn resolv_conf(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Obj
     if !actual.has(&entry) || actual.records.endpoints.iter().any(|it| shared(it) && actual.is_live(it)) {
         return Vec::new();
     }
-    vec![Object::ResolvConf { ns: name, contents: String::new() }, entry]
+    vec![Object::ResolvConf(object::ResolvConf { ns: name, contents: String::new() }), entry]
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, NetworkRecord, equivalent::on_host};
+use super::{Datapath, NetworkRecord, shell::on_host};
 use crate::{
     Error, Kind, Result,
     netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy},

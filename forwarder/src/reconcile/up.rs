@@ -11,7 +11,7 @@ use super::{
     Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
     Target, TargetRef, Undo, UpRequest, advice,
     desired::{Desired, Network},
-    forwarding, mend, names, orphans,
+    forwarding, mend, names, object, orphans,
     refuse::refuse_others,
     settle::{self, network_name},
     sysctls::{ON, arp_ignore},
@@ -82,7 +82,7 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
 
 /// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
 fn forgotten(actual: &Actual) -> Vec<Op> {
-    let leftovers = actual.leftovers.iter().map(|name| Object::Netns { name: name.clone() });
+    let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
     let goes = |entry: &&Undo| match entry {
         Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
         Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
@@ -134,13 +134,13 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
 
 /// Everything that there is to be, in the order in which it is made.
 fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let mut objects = vec![Object::Records];
+    let mut objects = vec![Object::Records(object::RecordMaps)];
     if desired.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(desired.table.clone()));
     }
     if let (TargetRef::Named(name), None) = (&request.target, actual.target_netns()) {
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
-        objects.push(Object::Netns { name: name.clone() });
+        objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
     }
     objects.extend(uplink(actual, &desired.network));
     objects.extend(network(actual, &desired.network));
@@ -154,7 +154,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
         && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
     {
         objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
-        objects.push(Object::ResolvConf { ns: ns.clone(), contents: contents.clone() });
+        objects.push(Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: contents.clone() }));
     }
     objects
 }
@@ -168,7 +168,7 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
-    objects.push(Object::GatewayAddress { bridge: bridge.clone(), address: gateway });
+    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway }));
     // It goes with the bridge: nothing to remember.
     let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
     objects.push(Object::Sysctl(record));
@@ -192,17 +192,22 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        objects.push(Object::Isolation { network: name.clone(), bridge: bridge.clone() });
-        objects.push(Object::Masquerade { network: name, bridge, subnet: gateway.trunc(), uplink: uplink.name });
+        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone() }));
+        objects.push(Object::Masquerade(object::Masquerade {
+            network: name,
+            bridge,
+            subnet: gateway.trunc(),
+            uplink: uplink.name,
+        }));
     } else {
-        objects.push(Object::NetworkHook { bridge, index: None });
+        objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
     objects
 }
 
 /// An interface that exists but was set down.
 fn up_again(actual: &Actual, name: &str) -> Option<Object> {
-    actual.host.net.link(name).map(|link| Object::LinkUp { name: link.name.clone() })
+    actual.host.net.link(name).map(|link| Object::LinkUp(object::LinkUp { name: link.name.clone() }))
 }
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
@@ -242,7 +247,7 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
     let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
-    objects.push(Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge });
+    objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
     objects
 }
 
@@ -250,9 +255,9 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
 fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
     [
-        Object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others },
-        Object::Fdb { host_if, mac },
-        Object::Neighbour { bridge, address, mac },
+        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others }),
+        Object::Fdb(object::Fdb { host_if, mac }),
+        Object::Neighbour(object::Neighbour { bridge, address, mac }),
     ]
 }
 
@@ -267,18 +272,18 @@ fn host_veth(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[
         mtu: network.mtu,
         alias: actual.host.owner.endpoint_alias(&network.name, &label),
     };
-    let mut objects = vec![Object::Veth { spec, ns: request.target.clone() }];
+    let mut objects = vec![Object::Veth(object::Veth { spec, ns: request.target.clone() })];
     objects.extend(up_again(actual, &endpoint.host_if));
     objects.push(Object::Endpoint(endpoint_spec(request, actual, desired, former)));
     if let Some(record) = actual.attached() {
         let (from, bridge) = (record.network_index, network.bridge.clone());
-        objects.push(Object::EndpointBridge { host_if: record.host_if.clone(), from, bridge });
+        objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));
     }
     if network.datapath.is_ebpf() {
         let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
-        objects.push(Object::EndpointHook { host_if: host_if.clone(), index: None, attach });
+        objects.push(Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index: None, attach }));
         let from = actual.attached().map(|record| record.attach);
-        objects.extend(from.map(|from| Object::EndpointAttach { host_if, from, to: attach }));
+        objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
     }
     objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     objects
@@ -330,11 +335,11 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
         .into_iter()
         .collect();
     objects.extend([
-        Object::Loopback { ns: ns.clone() },
-        Object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address },
-        Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
-        Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
-        Object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() },
+        Object::Loopback(object::Loopback { ns: ns.clone() }),
+        Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
+        Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
+        Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }),
+        Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }),
     ]);
     objects
 }
@@ -347,7 +352,7 @@ fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
     }
     let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
     vec![
-        Object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() },
-        Object::EndpointXdp { host_if, index: None, uplink },
+        Object::NsOffloads(object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() }),
+        Object::EndpointXdp(object::EndpointXdp { host_if, index: None, uplink }),
     ]
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names,
+    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
     sysctls::{ALL_FORWARDING, ON},
 };
 use crate::{
@@ -156,19 +156,21 @@ impl Uplink {
     pub(super) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
         let (name, index, address) = (self.name.clone(), self.index, self.address);
         let mut objects = self.sysctls(actual);
-        objects.push(Object::Uplink { name: name.clone(), index, address });
+        objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));
         let record = actual.records.uplinks.iter().find(|record| record.index == index);
-        objects.extend(record.map(|record| Object::UplinkAddress {
-            name: name.clone(),
-            index,
-            from: record.address,
-            to: address,
+        objects.extend(record.map(|record| {
+            Object::UplinkAddress(object::UplinkAddress {
+                name: name.clone(),
+                index,
+                from: record.address,
+                to: address,
+            })
         }));
         if ebpf {
-            objects.push(Object::UplinkHooks { name: name.clone(), index, layer: self.layer });
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: self.layer }));
         }
         if xdp {
-            objects.push(Object::UplinkXdp { name, index });
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name, index }));
         }
         objects
     }

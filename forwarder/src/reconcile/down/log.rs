@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{
-        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, orphans,
+        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
         sysctls::{ALL_FORWARDING, ON},
     },
     Scope, target,
@@ -19,7 +19,7 @@ impl Scope<'_> {
         for entry in &self.actual.undo {
             match entry {
                 Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
-                    let written = Object::ResolvConf { ns: ns.clone(), contents: String::new() };
+                    let written = Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: String::new() });
                     objects.extend([written, Object::Undo(entry.clone())]);
                 }
                 Undo::Loopback { cookie, .. } => {
@@ -62,8 +62,9 @@ impl Scope<'_> {
     fn loopback(&self, entry: &Undo, cookie: u64) -> impl Iterator<Item = Object> + use<> {
         let known = self.actual.namespaces.iter().find(|known| known.cookie == cookie);
         let stays = known.filter(|known| known.name.as_ref().is_none_or(|name| !self.doomed.contains(name)));
-        let down =
-            stays.filter(|known| known.is_loopback_up()).map(|known| Object::Loopback { ns: known.reference.clone() });
+        let down = stays
+            .filter(|known| known.is_loopback_up())
+            .map(|known| Object::Loopback(object::Loopback { ns: known.reference.clone() }));
         down.into_iter().chain([Object::Undo(entry.clone())])
     }
 
@@ -81,8 +82,9 @@ impl Scope<'_> {
         for network in all.into_iter().filter(|network| !kept(network)) {
             let (network, bridge, uplink) = (network.to_owned(), String::new(), String::new());
             let entry = Object::Undo(Undo::Masquerade { network: network.clone() });
-            let isolation = Object::Isolation { network: network.clone(), bridge: bridge.clone() };
-            let masquerade = Object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink };
+            let isolation = Object::Isolation(object::Isolation { network: network.clone(), bridge: bridge.clone() });
+            let masquerade =
+                Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
             objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));
         }
         objects

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use super::{
     Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef,
     mend::{self, Mended},
-    orphans,
+    object, orphans,
     refuse::refuse_others,
 };
 use crate::{
@@ -52,16 +52,18 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     objects.extend(scope.networks());
     if request.target.is_none() {
         let others = actual.records.others.iter();
-        objects.extend(others.map(|name| Object::OtherVersion { name: name.clone() }));
+        objects.extend(others.map(|name| Object::OtherVersion(object::OtherVersion { name: name.clone() })));
     }
     objects.extend(scope.uplinks());
-    objects.extend(doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns { name: name.clone() }));
+    objects.extend(
+        doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns(object::NamedNetns { name: name.clone() })),
+    );
     objects.extend(scope.made());
     if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath.is_ebpf()) {
         objects.push(Object::Dataplane(Sizes::default()));
     }
     if kept.is_empty() && actual.records.pinned {
-        objects.push(Object::Records);
+        objects.push(Object::Records(object::RecordMaps));
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
     let removals = objects.into_iter().map(Op::remove);
@@ -202,7 +204,7 @@ impl Scope<'_> {
     fn network_hook(&self, index: u32) -> Object {
         let record = self.actual.records.networks.iter().find(|network| network.index == index);
         let bridge = record.map_or_else(|| self.actual.host.net.name_of(index), |network| network.bridge.clone());
-        Object::NetworkHook { bridge, index: Some(index) }
+        Object::NetworkHook(object::NetworkHook { bridge, index: Some(index) })
     }
 
     /// Uplinks that no network leads through, and what was changed for them.
@@ -219,18 +221,16 @@ impl Scope<'_> {
             networks.any(|network| network.uplink == index && network.datapath == Datapath::Xdp)
         };
         for index in records.uplink_xdp.iter().copied().filter(|index| !by_xdp(*index)) {
-            objects.push(Object::UplinkXdp { name: self.uplink_name(index), index });
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name: self.uplink_name(index), index }));
         }
         for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
             let name = self.uplink_name(index);
             let layer = self.actual.host.net.by_index(index).map_or_else(LinkLayer::default, |link| link.layer);
-            objects.push(Object::UplinkHooks { name, index, layer });
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name, index, layer }));
         }
         let (kept, gone): (Vec<_>, Vec<_>) = records.uplinks.iter().partition(|uplink| uses(uplink.index));
-        objects.extend(gone.into_iter().map(|uplink| Object::Uplink {
-            name: uplink.name.clone(),
-            index: uplink.index,
-            address: uplink.address,
+        objects.extend(gone.into_iter().map(|uplink| {
+            Object::Uplink(object::Uplink { name: uplink.name.clone(), index: uplink.index, address: uplink.address })
         }));
         let kept: Vec<u32> = kept.into_iter().map(|uplink| uplink.index).collect();
         objects.extend(self.sysctls(&kept));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Actual, World};
 use crate::reconcile::{
-    Action, DownRequest, EndpointRecord, NetConfig, Object, Op, TargetRef, Undo, UpRequest, plan_down, plan_up,
+    Action, DownRequest, EndpointRecord, NetConfig, Object, Op, TargetRef, Undo, UpRequest, object, plan_down, plan_up,
 };
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
         let Ok(plan) = plan_up(request, &scoped) else { return };
         let exceeds_scope = |op: &Op| match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
-            Object::Veth { spec, .. } => whole.host.net.link(&spec.host_if).is_some(),
+            Object::Veth(object::Veth { spec, .. }) => whole.host.net.link(&spec.host_if).is_some(),
             _ => false,
         };
         if plan.ops.iter().filter(|op| op.action == Action::Make).any(exceeds_scope) {
@@ -68,10 +68,12 @@ impl World {
         let others: Vec<&EndpointRecord> =
             whole.records.endpoints.iter().filter(|it| scoped.host.out_of_scope.contains(&it.index)).collect();
         all.retain(|op| match &op.object {
-            Object::Port { host_if, .. } | Object::Fdb { host_if, .. } | Object::EndpointBridge { host_if, .. } => {
+            Object::Port(object::Port { host_if, .. })
+            | Object::Fdb(object::Fdb { host_if, .. })
+            | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
                 others.iter().all(|it| it.host_if != *host_if)
             }
-            Object::Neighbour { address, .. } => others.iter().all(|it| it.address != *address),
+            Object::Neighbour(object::Neighbour { address, .. }) => others.iter().all(|it| it.address != *address),
             _ => true,
         });
         assert_eq!(plan.ops, all);
