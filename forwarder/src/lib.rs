@@ -7,7 +7,6 @@ pub mod dataplane;
 pub mod error;
 pub mod execute;
 mod hash;
-pub mod lab;
 pub mod latency;
 pub mod measuring;
 pub mod netlink;
@@ -15,6 +14,7 @@ pub mod netns;
 pub mod reconcile;
 pub mod render;
 pub mod sysctl;
+pub mod testbed;
 pub mod text;
 
 pub use error::{Context, Error, Kind, Result};

@@ -90,6 +90,12 @@ fn escaped(c: char) -> String {
     }
 }
 
+/// A hardware address as `ip link` writes it: `02:66:0a:4d:00:01`.
+#[must_use]
+pub fn mac(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use forwarder::{
-    lab::{Output, Process, command_in, wait_until},
     netns::Netns,
+    testbed::{Output, Process, command_in, wait_until},
 };
 use serde_json::Value;
 

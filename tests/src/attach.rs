@@ -1,4 +1,4 @@
-//! `--attach`: the program of a host end as a TCX link or as a filter of clsact, and the change from one to the other.
+//! `--attach`: the program of a host-side veth as a TCX link or as a filter of clsact, and the change from one to the other.
 
 use std::{
     net::UdpSocket,

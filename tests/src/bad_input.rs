@@ -1,6 +1,6 @@
 //! What cannot be done is refused with one error that names the object and the remedy, and changes nothing.
 
-use forwarder::lab::Snapshot;
+use forwarder::testbed::Snapshot;
 
 use crate::fwd::{Fwd, inside, open};
 
@@ -138,7 +138,7 @@ fn subnets_and_addresses_that_do_not_fit() {
 
 #[test]
 fn options_that_differ_from_what_is_up() {
-    let fwd = Fwd::with(&forwarder::lab::LabSpec { uplinks: 2, mtu: 1500 });
+    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, mtu: 1500 });
     let pod = fwd.up("c1", &[]);
     let up = ["up", "--ns", &pod.name];
     assert_refused(
@@ -167,7 +167,7 @@ fn users_other_than_root() {
     std::fs::copy(crate::fwd::binary(), &copy).expect("a copy");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
     command.args(["--json", "up", "--ns", &fwd.name("c1")]);
-    let output = forwarder::lab::run(command, crate::fwd::LIMIT).expect("it ends");
+    let output = forwarder::testbed::run(command, crate::fwd::LIMIT).expect("it ends");
     std::fs::remove_file(&copy).expect("it is removed");
     assert_eq!(output.status.code(), Some(UNSUPPORTED), "{output:?}");
     assert!(output.stderr.contains("root") && output.stderr.contains("sudo"), "{output:?}");

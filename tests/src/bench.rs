@@ -4,8 +4,8 @@ use std::{fs, time::Duration};
 
 use forwarder::{
     bench::{Metric, Path, report::Report},
-    lab::{Output, Process, wait_until},
     netns,
+    testbed::{Output, Process, wait_until},
 };
 use nix::sys::signal::Signal;
 
@@ -15,7 +15,7 @@ use crate::fwd::{Fwd, LIMIT};
 const HERE: [Path; 6] =
     [Path::Host, Path::VethFloor, Path::FwdTc, Path::Routed, Path::NftMasquerade, Path::BridgeMasquerade];
 
-/// Namespaces and directories of the labs of a process.
+/// Namespaces and directories of the testbeds of a process.
 fn left_by(pid: u32) -> Vec<String> {
     let names = netns::named().expect("a list").into_iter().map(|name| name.to_string());
     let entries = fs::read_dir("/run").expect("a directory").flatten();

@@ -13,10 +13,10 @@ use forwarder::{
     bench::{
         Metric, Path,
         check::{self, Options},
-        load::{Site, Tool, Work},
+        load::{Peers, Tool, Work},
     },
-    lab::Delay,
     netns::Netns,
+    testbed::Delay,
 };
 
 use crate::fwd::{Fwd, inside};
@@ -28,17 +28,17 @@ const BOTTLENECK: f64 = 100e6;
 /// How far two programs may lie apart: half a round trip and a whole one, or bits and bytes, lie further.
 const APART: std::ops::Range<f64> = 0.7..1.4;
 
-fn site<'a>(client: &'a Netns, server: &'a Netns, address: Ipv4Addr) -> Site<'a> {
-    Site { client, server, address: SocketAddrV4::new(address, 0) }
+fn peers<'a>(client: &'a Netns, server: &'a Netns, address: Ipv4Addr) -> Peers<'a> {
+    Peers { client, server, address: SocketAddrV4::new(address, 0) }
 }
 
 /// Microseconds of half a round trip at the median, or bits per second.
 #[track_caller]
-fn figure(tool: Tool, metric: Metric, site: &Site<'_>) -> f64 {
+fn figure(tool: Tool, metric: Metric, peers: &Peers<'_>) -> f64 {
     let usual = [Duration::from_millis(500), Duration::from_millis(200)];
     let [duration, warm_up] = tool.times(usual[0]).expect("a short time").unwrap_or(usual);
     let work = Work { metric, size: 64, streams: 1, warm_up, duration };
-    let sample = tool.run(site, &work).unwrap_or_else(|error| panic!("{metric} by {}: {error}", tool.id()));
+    let sample = tool.run(peers, &work).unwrap_or_else(|error| panic!("{metric} by {}: {error}", tool.id()));
     sample.figure(metric)
 }
 
@@ -54,8 +54,8 @@ fn same_difference(metric: Metric) {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
     let far = Delay::start(&fwd, ONE_WAY).expect("a far host");
-    let near = site(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
-    let far = site(&pod, &far.host, far.address);
+    let near = peers(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
+    let far = peers(&pod, &far.host, far.address);
     let [ours, theirs] =
         [Tool::Fwd, Tool::Sockperf].map(|tool| figure(tool, metric, &far) - figure(tool, metric, &near));
     agree(metric, ours, theirs);
@@ -82,8 +82,8 @@ fn same_bottleneck(metric: Metric) {
     };
     inside(fwd.host(), &slow("eth0"));
     inside(fwd.internet(0), &slow("inet0"));
-    let site = site(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
-    let [ours, theirs] = [Tool::Fwd, Tool::Iperf3].map(|tool| figure(tool, metric, &site));
+    let peers = peers(&pod, fwd.internet(0), fwd.uplink(0).outside[0]);
+    let [ours, theirs] = [Tool::Fwd, Tool::Iperf3].map(|tool| figure(tool, metric, &peers));
     agree(metric, ours, theirs);
     agree(metric, BOTTLENECK, ours);
 }

@@ -12,10 +12,10 @@ use forwarder::{
     Error, Kind,
     bench::{
         Metric,
-        load::{self, Sample, Site, Work},
+        load::{self, Peers, Sample, Work},
     },
-    lab::{Process, wait_until},
     netns::Netns,
+    testbed::{Process, wait_until},
 };
 use nix::sys::signal::Signal;
 
@@ -32,7 +32,7 @@ const WORK: Work = Work {
 /// From `client` to the first address of the internet.
 fn outward(fwd: &Fwd, client: &Netns, metric: Metric) -> Result<Sample, Error> {
     let address = SocketAddrV4::new(fwd.uplink(0).outside[0], 0);
-    load::run(&Site { client, server: fwd.internet(0), address }, &Work { metric, ..WORK })
+    load::run(&Peers { client, server: fwd.internet(0), address }, &Work { metric, ..WORK })
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use forwarder::{
     bench::{Metric, Path, report::Report},
-    lab::{Output, Process},
+    testbed::{Output, Process},
 };
 
 use crate::fwd::{Fwd, LIMIT};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use forwarder::{dataplane::RunDir, lab::wait_until};
+use forwarder::{dataplane::RunDir, testbed::wait_until};
 use serde_json::Value;
 
 use crate::{

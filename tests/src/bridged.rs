@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use forwarder::lab::{Namespace, wait_until};
+use forwarder::testbed::{Namespace, wait_until};
 
 use crate::{
     capture::Recording,
@@ -17,7 +17,7 @@ const GUEST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 50);
 
 /// Moves the host's address to a bridge with `eth0` and a guest as its ports.
 ///
-/// The bridge has a hardware address of its own: those of a lab look like what `fwd` gives its bridges.
+/// The bridge has a hardware address of its own: those of a testbed look like what `fwd` gives its bridges.
 fn bridge(fwd: &Fwd) -> Namespace {
     let (address, gateway) = (fwd.uplink(0).address, fwd.uplink(0).gateway);
     let guest = Namespace::create(&fwd.name("guest")).expect("a namespace");

@@ -9,8 +9,8 @@ use std::{
 };
 
 use forwarder::{
-    lab::{Process, command_in, wait_until},
     netns::Netns,
+    testbed::{Process, command_in, wait_until},
 };
 
 use crate::{

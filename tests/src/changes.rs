@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forwarder::lab::{LabSpec, wait_until};
+use forwarder::testbed::{TestbedSpec, wait_until};
 
 use super::fwd::{Fwd, Pod, inside, try_inside};
 use crate::{
@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(15);
 const LOOKED: Duration = Duration::from_secs(2);
 
 /// A namespace in conversation with the internet over TCP and UDP, recorded where it arrives.
-struct Talk<'a> {
+struct Conversation<'a> {
     fwd: &'a Fwd,
     pod: &'a Pod,
     tcp: TcpStream,
@@ -61,16 +61,16 @@ fn asking(pod: &Pod) -> UdpSocket {
     socket
 }
 
-impl<'a> Talk<'a> {
+impl<'a> Conversation<'a> {
     fn start(fwd: &'a Fwd, pod: &'a Pod) -> Self {
         finish_all_checksums(fwd, &[pod]);
         let recording = Recording::start(fwd, fwd.internet(0), "inet0");
         mirror(fwd);
         let server = echo_tcp(listen(fwd.internet(0), remote(fwd)), 1);
         let tcp = connect(pod, ANY, remote(fwd)).expect("it connects");
-        let talk = Self { fwd, pod, tcp, server: Some(server), udp: asking(pod), recording };
-        talk.assert_alive();
-        talk
+        let conversation = Self { fwd, pod, tcp, server: Some(server), udp: asking(pod), recording };
+        conversation.assert_alive();
+        conversation
     }
 
     /// Both conversations go on.
@@ -143,11 +143,11 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
 fn address_that_is_gone_takes_its_flows_along_and_new_ones_follow() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     ip(&fwd, &format!("address flush dev eth0\naddress add {SECOND}/24 dev eth0\n{}", default_route(&fwd)));
     // The same socket, by a new flow.
-    talk.await_udp("the socket is seen behind the new address", |from| from.ip() == SECOND);
-    talk.await_new_flows_behind(SECOND);
+    conversation.await_udp("the socket is seen behind the new address", |from| from.ip() == SECOND);
+    conversation.await_new_flows_behind(SECOND);
     let server = echo_tcp(listen(fwd.internet(0), at(fwd.uplink(0).outside[1], 9001)), 1);
     let stream = connect(&pod, ANY, at(fwd.uplink(0).outside[1], 9001)).expect("it connects");
     echoed(&stream, b"new");
@@ -159,22 +159,22 @@ fn address_that_is_gone_takes_its_flows_along_and_new_ones_follow() {
         || Ok(!fwd.list(&["flows"]).iter().any(|it| it["proto"] == "udp" && it.to_string().contains(&old)));
     wait_until(PATIENCE, "no UDP flow is left behind the old address", || behind_old().map(|gone| gone.then_some(())))
         .unwrap_or_else(|error| panic!("{error}: {:#?}", fwd.list(&["flows"])));
-    talk.recording.assert_clean();
+    conversation.recording.assert_clean();
 }
 
 #[test]
 fn address_that_is_no_longer_preferred_keeps_its_flows_and_new_ones_follow() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     ip(&fwd, &format!("address add {SECOND}/24 dev eth0\n{} src {SECOND}", default_route(&fwd)));
-    talk.await_new_flows_behind(SECOND);
-    talk.assert_stays();
-    assert_eq!(talk.await_udp("the old flow goes on", |_| true).ip(), fwd.uplink(0).address);
+    conversation.await_new_flows_behind(SECOND);
+    conversation.assert_stays();
+    assert_eq!(conversation.await_udp("the old flow goes on", |_| true).ip(), fwd.uplink(0).address);
     // And back.
     ip(&fwd, &format!("{} src {}", default_route(&fwd), fwd.uplink(0).address));
-    talk.await_new_flows_behind(fwd.uplink(0).address);
-    talk.end();
+    conversation.await_new_flows_behind(fwd.uplink(0).address);
+    conversation.end();
 }
 
 #[test]
@@ -206,24 +206,24 @@ fn flows_behind_two_addresses_live_side_by_side() {
 fn flows_move_to_another_next_hop() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     let second = second_router(&fwd);
     ip(&fwd, &format!("route replace default via {second} dev eth0"));
     let arrived = || Ok((received(&fwd, "inet1") > 10).then_some(()));
     let arrives = || {
-        talk.assert_alive();
+        conversation.assert_alive();
         arrived()
     };
     wait_until(SOON, "the other router gets the packets", arrives).unwrap_or_else(|error| panic!("{error}"));
-    talk.assert_stays();
-    talk.end();
+    conversation.assert_stays();
+    conversation.end();
 }
 
 #[test]
 fn flows_follow_a_router_to_its_new_hardware_address() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     second_router(&fwd);
     let gateway = fwd.uplink(0).gateway;
     // As VRRP does: the address moves, and the new router says so.
@@ -231,12 +231,12 @@ fn flows_follow_a_router_to_its_new_hardware_address() {
     inside(fwd.internet(0), &["ip", "address", "add", &format!("{gateway}/24"), "dev", "inet1"]);
     inside(fwd.internet(0), &["arping", "-q", "-U", "-c", "2", "-I", "inet1", &gateway.to_string()]);
     let arrives = || {
-        talk.assert_alive();
+        conversation.assert_alive();
         Ok((received(&fwd, "inet1") > 10).then_some(()))
     };
     wait_until(SOON, "the new router gets the packets", arrives).unwrap_or_else(|error| panic!("{error}"));
-    talk.assert_stays();
-    talk.end();
+    conversation.assert_stays();
+    conversation.end();
 }
 
 /// Another interface of the internet on the same link, with an address and a hardware address of its own.
@@ -261,23 +261,23 @@ fn received(fwd: &Fwd, interface: &str) -> u64 {
 
 #[test]
 fn packets_whose_route_leaves_by_another_interface_are_dropped_until_it_is_back() {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     let elsewhere = format!("{} via {} dev eth1", remote(&fwd).ip(), fwd.uplink(1).gateway);
     let dropped = || fwd.counted("from_ns", "dropped", Some("RouteNotViaUplink"));
     assert_eq!(dropped(), 0);
     ip(&fwd, &format!("route add {elsewhere}"));
     wait_until(SOON, "its packets are dropped", || {
-        seen(&talk.udp, remote(&fwd));
+        seen(&conversation.udp, remote(&fwd));
         Ok((dropped() > 0).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(seen(&asking(&pod), remote(&fwd)), None, "a new flow goes nowhere either");
     ip(&fwd, &format!("route del {elsewhere}"));
     // With the port that it had, which is free.
-    talk.assert_alive();
-    talk.end();
+    conversation.assert_alive();
+    conversation.end();
 }
 
 /// Sets the MTU of both ends of the link.
@@ -297,40 +297,40 @@ fn ping_1400(fwd: &Fwd, pod: &Pod) -> String {
 fn smaller_mtu_of_the_uplink_is_told_and_a_larger_one_used() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     assert!(ping_1400(&fwd, &pod).contains("1 received"));
     link_mtu(&fwd, 1300);
     let told = || Ok(ping_1400(&fwd, &pod).contains("mtu = 1300").then_some(()));
     wait_until(SOON, "the namespace is told the smaller MTU", told).unwrap_or_else(|error| panic!("{error}"));
-    talk.assert_stays();
-    echoed(&talk.tcp, &[7; 100_000]);
+    conversation.assert_stays();
+    echoed(&conversation.tcp, &[7; 100_000]);
     link_mtu(&fwd, 1500);
     let passes = || {
         inside(&pod, &["ip", "route", "flush", "cache"]);
         Ok(ping_1400(&fwd, &pod).contains("1 received").then_some(()))
     };
     wait_until(SOON, "larger packets pass again", passes).unwrap_or_else(|error| panic!("{error}"));
-    talk.end();
+    conversation.end();
 }
 
 #[test]
 fn connections_survive_an_uplink_that_goes_down_and_up() {
     let fwd = Fwd::new();
     let pod = fwd.up("c1", &[]);
-    let talk = Talk::start(&fwd, &pod);
+    let conversation = Conversation::start(&fwd, &pod);
     let before = fwd.list(&["flows"]).len();
     ip(&fwd, "link set eth0 down");
     let punted = || fwd.counted("from_ns", "punted", None);
     let at_first = punted();
     wait_until(SOON, "the kernel answers for the route that is missing", || {
-        seen(&talk.udp, remote(&fwd));
+        seen(&conversation.udp, remote(&fwd));
         Ok((punted() > at_first).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fwd.list(&["flows"]).len(), before, "flows wait");
     // As a network manager does.
     ip(&fwd, &format!("link set eth0 up\n{}", default_route(&fwd)));
-    talk.assert_alive();
-    assert_eq!(talk.await_udp("the socket is answered", |_| true).ip(), fwd.uplink(0).address);
-    talk.end();
+    conversation.assert_alive();
+    assert_eq!(conversation.await_udp("the socket is answered", |_| true).ip(), fwd.uplink(0).address);
+    conversation.end();
 }

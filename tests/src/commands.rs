@@ -4,8 +4,8 @@ use std::thread;
 
 use forwarder::{
     dataplane::RunDir,
-    lab::{self, Snapshot},
     netns::{Name, named},
+    testbed::{self, Snapshot},
 };
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ fn second_up_changes_nothing() {
 fn reads_everything(fwd: &Fwd, args: &[&str]) -> bool {
     let mut command = fwd.command(args);
     command.env("FWD_LOG", "debug");
-    let output = lab::run(command, LIMIT).expect("it runs");
+    let output = testbed::run(command, LIMIT).expect("it runs");
     assert!(output.status.success(), "fwd {args:?}: {}", output.stderr);
     output.stderr.contains("reading everything")
 }
@@ -76,7 +76,7 @@ fn commands_about_one_namespace_look_at_nothing_else() {
     drop(pod);
     assert_as_before(&fwd, &before);
     for (words, unusual, mended) in [
-        // A former host end, a bridge that somebody deleted, and one that nobody recorded.
+        // A former host-side veth, a bridge that somebody deleted, and one that nobody recorded.
         (&["ip", "link", "del", "HOST_END"][..], true, false),
         (&["ip", "link", "del", "fwd0"], true, true),
         (&["ip", "link", "add", "fwdx", "type", "bridge"], false, true),

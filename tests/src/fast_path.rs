@@ -4,7 +4,7 @@ use std::fs;
 
 use forwarder::{
     Context,
-    lab::{Namespace, http},
+    testbed::{Namespace, http},
 };
 use serde_json::Value;
 

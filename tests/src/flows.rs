@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 
-use forwarder::lab::http;
+use forwarder::testbed::http;
 use serde_json::{Value, json};
 
 use super::fwd::{Fwd, Pod, inside, number, pings};

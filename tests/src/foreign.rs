@@ -7,9 +7,9 @@ use std::{
 };
 
 use forwarder::{
-    lab::{LabSpec, Namespace, tcx_programs, wait_until},
     netlink::Netlink,
     netns::Netns,
+    testbed::{Namespace, TestbedSpec, tcx_programs, wait_until},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ const FORGED: &[u8] = b"forged";
 
 /// A host that routes for a LAN on its second interface, and knows of no bad source.
 fn host() -> Fwd {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let routes = "net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0";
     fwd.on_host(&["sh", "-c", &format!("sysctl -qw {routes}")]);
     fwd

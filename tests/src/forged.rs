@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, SocketAddrV4, TcpStream},
 };
 
-use forwarder::lab::wait_until;
+use forwarder::testbed::wait_until;
 use forwarder_common::checksum;
 
 use crate::{

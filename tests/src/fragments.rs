@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use forwarder::{Context, lab::wait_until, netns::Netns};
+use forwarder::{Context, netns::Netns, testbed::wait_until};
 use forwarder_common::checksum;
 
 use super::fwd::{Fwd, Pod, inside, pings};

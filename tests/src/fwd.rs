@@ -10,8 +10,8 @@ use std::{
 };
 
 use forwarder::{
-    lab::{self, Lab, LabSpec, Output, command_in, unique_prefix},
     netns::{Name, Netns},
+    testbed::{self, Output, Testbed, TestbedSpec, command_in, unique_prefix},
 };
 use serde_json::Value;
 
@@ -20,16 +20,16 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// A sandboxed host with `fwd` installed.
 pub(crate) struct Fwd {
-    lab: Lab,
+    testbed: Testbed,
     /// What `up` is asked for where a test does not name a data path.
     datapath: Option<&'static str>,
 }
 
 impl Deref for Fwd {
-    type Target = Lab;
+    type Target = Testbed;
 
-    fn deref(&self) -> &Lab {
-        &self.lab
+    fn deref(&self) -> &Testbed {
+        &self.testbed
     }
 }
 
@@ -54,16 +54,16 @@ impl Deref for Pod {
 
 impl Fwd {
     pub(crate) fn new() -> Self {
-        Self::with(&LabSpec::default())
+        Self::with(&TestbedSpec::default())
     }
 
-    pub(crate) fn with(spec: &LabSpec) -> Self {
-        Self { lab: Lab::with(&unique_prefix(), spec).expect("a sandboxed host"), datapath: None }
+    pub(crate) fn with(spec: &TestbedSpec) -> Self {
+        Self { testbed: Testbed::with(&unique_prefix(), spec).expect("a sandboxed host"), datapath: None }
     }
 
     /// The same, where every `up` that names no data path takes XDP. Like a network card, the other ends of the uplinks finish
     /// checksums, write VLAN tags into the frame, and take frames from XDP.
-    pub(crate) fn with_xdp(spec: &LabSpec) -> Self {
+    pub(crate) fn with_xdp(spec: &TestbedSpec) -> Self {
         let fwd = Self { datapath: Some("xdp"), ..Self::with(spec) };
         for uplink in fwd.uplinks() {
             inside(&uplink.internet, &["ethtool", "-K", "inet0", "tx", "off", "txvlan", "off", "gro", "on"]);
@@ -76,7 +76,7 @@ impl Fwd {
         self.datapath == Some("xdp")
     }
 
-    /// The directory of pins and locks: below the lab's own, because the last command removes it.
+    /// The directory of pins and locks: below the testbed's own, because the last command removes it.
     pub(crate) fn pins(&self) -> PathBuf {
         self.run_dir().join("run")
     }
@@ -96,7 +96,7 @@ impl Fwd {
     /// Runs `fwd ARGS…` to its end, whatever that is.
     #[track_caller]
     pub(crate) fn call(&self, args: &[&str]) -> Output {
-        lab::run(self.command(args), LIMIT).unwrap_or_else(|error| panic!("fwd {args:?}: {error}"))
+        testbed::run(self.command(args), LIMIT).unwrap_or_else(|error| panic!("fwd {args:?}: {error}"))
     }
 
     /// Runs `fwd ARGS…`, which must succeed, and returns its standard output.
@@ -121,7 +121,7 @@ impl Fwd {
         value.as_array().unwrap_or_else(|| panic!("fwd {args:?} shows no list: {value}")).clone()
     }
 
-    /// `fwd up --ns ROLE OPTIONS…`; the namespace is called after the lab, so that it goes with it.
+    /// `fwd up --ns ROLE OPTIONS…`; the namespace is called after the testbed, so that it goes with it.
     #[track_caller]
     pub(crate) fn up(&self, role: &str, options: &[&str]) -> Pod {
         let name = self.name(role);
@@ -187,7 +187,7 @@ pub(crate) fn inside(ns: &Netns, argv: &[&str]) -> String {
 /// A program inside a namespace, to its end.
 #[track_caller]
 pub(crate) fn try_inside(ns: &Netns, argv: &[&str]) -> Output {
-    lab::run(command_in(ns, argv), LIMIT).unwrap_or_else(|error| panic!("{argv:?}: {error}"))
+    testbed::run(command_in(ns, argv), LIMIT).unwrap_or_else(|error| panic!("{argv:?}: {error}"))
 }
 
 /// Whether one of a few pings is answered.

@@ -4,8 +4,8 @@ use std::{fs, path::PathBuf};
 
 use forwarder::{
     dataplane::RunDir,
-    lab::wait_until,
     netns::{Name, Netns},
+    testbed::wait_until,
 };
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn host(fwd: &Fwd, cookie: u64) -> Value {
     hosts.into_iter().find(|host| host["cookie"] == cookie).unwrap_or(Value::Null)
 }
 
-/// A namespace that is called after the lab of `fwd`, on another host of the same run directory. Its host is held by the handle alone.
+/// A namespace that is called after the testbed of `fwd`, on another host of the same run directory. Its host is held by the handle alone.
 fn on_another_host(fwd: &Fwd, datapath: &str, names: &[&str]) -> (Netns, u64) {
     let other = Fwd::new();
     for name in names {

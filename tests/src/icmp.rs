@@ -4,7 +4,7 @@ use std::{io::ErrorKind, net::UdpSocket};
 
 use forwarder::{
     Context,
-    lab::{Process, command_in, wait_until},
+    testbed::{Process, command_in, wait_until},
 };
 
 use super::fwd::{Fwd, inside, pings, try_inside};

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use forwarder::lab::{self, LabSpec, wait_until};
+use forwarder::testbed::{self, TestbedSpec, wait_until};
 
 use crate::{
     fwd::{Fwd, LIMIT, helper, pings},
@@ -19,7 +19,7 @@ fn killed(fwd: &Fwd, args: &[&str], after: usize) -> bool {
     let words = [&["fwd", "--host-netns", &host, "--run-dir", pins], args].concat();
     let mut command = Command::new(helper());
     command.args(["die-after", &after.to_string()]).args(words).stdin(Stdio::null());
-    let output = lab::run(command, LIMIT).expect("it ends");
+    let output = testbed::run(command, LIMIT).expect("it ends");
     assert!(output.status.code().is_none_or(|code| code == 0), "{:?}: {}", output.status, output.stderr);
     output.status.success()
 }
@@ -78,8 +78,11 @@ fn killed_up_is_completed(datapath: &str, options: &[&str]) {
                 if datapath == "kernel" { None } else { Some(if is_given("clsact") { "clsact" } else { "tcx" }) };
             assert_eq!(shown["attach"].as_str(), attach, "after a kill at operation {after}");
             let outside = fwd.uplink(0).outside[0].to_string();
-            let ping = lab::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
-            assert!(lab::run(ping, LIMIT).unwrap().status.success(), "no way out after a kill at operation {after}");
+            let ping = testbed::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
+            assert!(
+                testbed::run(ping, LIMIT).unwrap().status.success(),
+                "no way out after a kill at operation {after}"
+            );
             fwd.ok(&["down", "--all"]);
             let difference = before.diff(&fwd.snapshot().unwrap());
             assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");
@@ -175,7 +178,7 @@ fn next_command_completes_one_that_was_killed_while_it_followed_a_renamed_uplink
 #[test]
 fn next_command_completes_one_that_was_killed_while_it_took_another_uplink() {
     for datapath in ["tc", "kernel"] {
-        let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+        let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
         let name = fwd.name("c1");
         let prepare = || {
             make_anew(&fwd);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use forwarder::lab;
+use forwarder::testbed;
 use serde_json::Value;
 
 use crate::fwd::{Fwd, LIMIT};
@@ -16,7 +16,7 @@ fn other_ends_are_found_with_few_descriptors() {
     let inspect = fwd.command(&["inspect", "--if", "br0", "--json"]);
     let mut limited = Command::new("prlimit");
     limited.arg("--nofile=32:32").arg(inspect.get_program()).args(inspect.get_args());
-    let output = lab::run(limited, LIMIT).expect("it runs");
+    let output = testbed::run(limited, LIMIT).expect("it runs");
     assert!(output.status.success(), "{}", output.stderr);
     let shown: Value = serde_json::from_str(&output.stdout).expect("JSON");
     let ports = shown["ports"].as_array().expect("a list");

@@ -7,9 +7,9 @@ use std::{
 
 use forwarder::{
     Error, Kind,
-    lab::{Delay, Namespace, Process, tcx_programs, wait_until},
     netlink::Netlink,
     netns::Netns,
+    testbed::{Delay, Namespace, Process, tcx_programs, wait_until},
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Integration tests of `fwd`: real traffic and real kernels over sandboxed hosts, which `forwarder::lab` makes.
+//! Integration tests of `fwd`: real traffic and real kernels over sandboxed hosts, which `forwarder::testbed` makes.
 //!
 //! They need root. Each makes its own host, so they run side by side.
 
@@ -59,8 +59,6 @@ mod isolation;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
-mod lab;
-#[cfg(test)]
 mod large;
 #[cfg(test)]
 mod latency;
@@ -118,6 +116,8 @@ mod surroundings;
 mod targets;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod testbed;
 #[cfg(test)]
 mod traffic;
 #[cfg(test)]

@@ -6,44 +6,44 @@ use forwarder::{
     Kind, Result,
     dataplane::{Lock, RunDir},
     execute::{self, HostContext, Observer, Unobserved, UpResult},
-    lab::{Lab, LabSpec, Namespace, Process, Snapshot, command_in, run, unique_prefix, wait_until},
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
     reconcile::{Datapath, DownRequest, Op, TargetRef, UpRequest},
+    testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A lab and what its host looked like before anything was done.
+/// A testbed and what its host looked like before anything was done.
 struct Host {
-    lab: Lab,
+    testbed: Testbed,
     before: Snapshot,
 }
 
 impl Host {
     fn new() -> Self {
-        Self::with(&LabSpec::default())
+        Self::with(&TestbedSpec::default())
     }
 
-    fn with(spec: &LabSpec) -> Self {
-        let lab = Lab::with(&unique_prefix(), spec).expect("a lab");
-        let before = lab.snapshot().expect("a snapshot");
-        Self { lab, before }
+    fn with(spec: &TestbedSpec) -> Self {
+        let testbed = Testbed::with(&unique_prefix(), spec).expect("a testbed");
+        let before = testbed.snapshot().expect("a snapshot");
+        Self { testbed, before }
     }
 
     fn context(&self) -> HostContext {
-        // Below: the last command removes the directory, and the lab made that one.
-        HostContext::new(RunDir::new(self.lab.run_dir().join("run")))
+        // Below: the last command removes the directory, and the testbed made that one.
+        HostContext::new(RunDir::new(self.testbed.run_dir().join("run")))
     }
 
     /// Works on a thread inside the host's namespace.
     fn inside<T: Send>(&self, work: impl FnOnce(&HostContext) -> Result<T> + Send) -> Result<T> {
         let context = self.context();
-        self.lab.host().run(|| work(&context))
+        self.testbed.host().run(|| work(&context))
     }
 
     fn name(&self, ns: &str) -> Name {
-        Name::try_from(self.lab.name(ns).as_str()).expect("a valid name")
+        Name::try_from(self.testbed.name(ns).as_str()).expect("a valid name")
     }
 
     fn target(&self, ns: &str) -> TargetRef {
@@ -77,13 +77,13 @@ impl Host {
 
     #[track_caller]
     fn assert_reaches(&self, ns: &str) {
-        let outside = self.lab.uplink(0).outside[0].to_string();
+        let outside = self.testbed.uplink(0).outside[0].to_string();
         assert!(self.ping(ns, &outside), "{ns} reaches the outside");
     }
 
     #[track_caller]
     fn assert_clean(&self) {
-        let after = self.lab.snapshot().expect("a snapshot");
+        let after = self.testbed.snapshot().expect("a snapshot");
         assert_eq!(self.before.diff(&after), [""; 0]);
     }
 }
@@ -112,7 +112,7 @@ fn namespace_is_connected_and_nothing_is_left_afterwards() {
 fn kernel_datapath_connects_and_nothing_is_left_afterwards() {
     let host = Host::new();
     host.up(&UpRequest { datapath: Some(Datapath::Kernel), ..host.request("a") }).unwrap();
-    assert_eq!(host.lab.host().run(nft::masquerade_rules).unwrap().len(), 1);
+    assert_eq!(host.testbed.host().run(nft::masquerade_rules).unwrap().len(), 1);
     host.assert_reaches("a");
     host.down(Some("a")).unwrap();
     host.assert_clean();
@@ -120,7 +120,7 @@ fn kernel_datapath_connects_and_nothing_is_left_afterwards() {
 
 #[test]
 fn namespaces_of_one_network_and_of_several_uplinks() {
-    let host = Host::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let host = Host::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let other = Name::try_from("a-network-with-a-long-name").unwrap();
     host.up(&host.request("a")).unwrap();
     host.up(&host.request("b")).unwrap();
@@ -128,7 +128,7 @@ fn namespaces_of_one_network_and_of_several_uplinks() {
     host.up(&request).unwrap();
     assert!(host.ping("a", "10.77.0.3") && host.ping("b", "10.77.0.2"));
     host.assert_reaches("a");
-    assert!(host.ping("c", &host.lab.uplink(1).outside[0].to_string()));
+    assert!(host.ping("c", &host.testbed.uplink(1).outside[0].to_string()));
     host.down(Some("a")).unwrap();
     host.assert_reaches("b");
     host.down(None).unwrap();
@@ -144,12 +144,12 @@ fn existing_namespace_is_used_and_given_back_as_it_was() {
         let links = netlink.links().unwrap().into_iter().map(|link| (link.name, link.up, link.alias));
         (links.collect::<Vec<_>>(), netlink.routes().unwrap(), netlink.neighbours().unwrap())
     };
-    let before = (look(), host.lab.snapshot().unwrap());
+    let before = (look(), host.testbed.snapshot().unwrap());
     host.up(&host.request("theirs")).unwrap();
     host.assert_reaches("theirs");
     host.down(Some("theirs")).unwrap();
     assert_eq!(look(), before.0);
-    assert_eq!(before.1.diff(&host.lab.snapshot().unwrap()), [""; 0]);
+    assert_eq!(before.1.diff(&host.testbed.snapshot().unwrap()), [""; 0]);
     host.up(&host.request("theirs")).unwrap();
     let request = DownRequest { target: Some(host.target("theirs")), delete_ns: true };
     host.inside(|context| execute::down(context, &request, &mut Unobserved)).unwrap();
@@ -159,7 +159,7 @@ fn existing_namespace_is_used_and_given_back_as_it_was() {
 #[test]
 fn namespace_of_a_process_is_attached() {
     let host = Host::new();
-    let pod = Namespace::create(&host.lab.name("pod")).unwrap();
+    let pod = Namespace::create(&host.testbed.name("pod")).unwrap();
     let sleep = Process::spawn(command_in(&pod, &["sleep", "60"])).unwrap();
     let request = UpRequest::new(TargetRef::Pid(sleep.id()));
     let entered = || Ok((Netns::open_pid(sleep.id())?.inode()? == pod.inode()?).then_some(()));
@@ -169,7 +169,7 @@ fn namespace_of_a_process_is_attached() {
     host.assert_reaches("pod");
     // The same namespace under its name, and by its path.
     assert!(!host.up(&host.request("pod")).unwrap().changed);
-    let path = TargetRef::Path(Path::new("/run/netns").join(host.lab.name("pod")));
+    let path = TargetRef::Path(Path::new("/run/netns").join(host.testbed.name("pod")));
     assert!(!host.up(&UpRequest::new(path.clone())).unwrap().changed);
     let request = DownRequest { target: Some(path), delete_ns: false };
     host.inside(|context| execute::down(context, &request, &mut Unobserved)).unwrap();
@@ -205,8 +205,10 @@ fn what_others_delete_is_cleaned_or_healed() {
     Netns::delete_named(&host.name("a")).unwrap();
     // The kernel takes a namespace apart a moment after its last user has gone.
     host.down(Some("a")).unwrap();
-    wait_until(LIMIT, "the veth pair goes", || Ok(host.before.diff(&host.lab.snapshot()?).is_empty().then_some(())))
-        .unwrap();
+    wait_until(LIMIT, "the veth pair goes", || {
+        Ok(host.before.diff(&host.testbed.snapshot()?).is_empty().then_some(()))
+    })
+    .unwrap();
     // The namespace, and a new one of its name.
     host_if("a");
     Netns::delete_named(&host.name("a")).unwrap();
@@ -214,19 +216,19 @@ fn what_others_delete_is_cleaned_or_healed() {
     host.assert_reaches("a");
     // The veth pair.
     let before = host.up(&host.request("a")).unwrap().endpoint.1;
-    link_del(host.lab.host(), &forwarder::dataplane::name_of(&before.host_if));
+    link_del(host.testbed.host(), &forwarder::dataplane::name_of(&before.host_if));
     assert_eq!(host.up(&host.request("a")).unwrap().endpoint.1.v4, before.v4, "it keeps its address");
     host.assert_reaches("a");
     // The bridge.
     host_if("b");
-    link_del(host.lab.host(), "fwd0");
+    link_del(host.testbed.host(), "fwd0");
     host.up(&host.request("a")).unwrap();
     host.assert_reaches("a");
     host.assert_reaches("b");
     assert!(!host.up(&host.request("b")).unwrap().changed);
     // Both, then everything goes.
-    link_del(host.lab.host(), &host_if("b"));
-    link_del(host.lab.host(), "fwd0");
+    link_del(host.testbed.host(), &host_if("b"));
+    link_del(host.testbed.host(), "fwd0");
     host.down(None).unwrap();
     host.assert_clean();
 }
@@ -266,11 +268,11 @@ fn twenty_at_once_end_as_promised() {
 #[test]
 fn a_command_waits_for_another_and_names_it_when_it_takes_too_long() {
     let host = Host::new();
-    let cookie = host.lab.host().cookie().unwrap();
+    let cookie = host.testbed.host().cookie().unwrap();
     let context = HostContext { patience: Duration::from_millis(50), ..host.context() };
     let lock = Lock::acquire(&context.run_dir, cookie, LIMIT).unwrap();
     let request = host.request("a");
-    let up = || host.lab.host().run(|| execute::up(&context, &request, &mut Unobserved));
+    let up = || host.testbed.host().run(|| execute::up(&context, &request, &mut Unobserved));
     let error = up().expect_err("the lock is held");
     assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
     drop(lock);
@@ -282,7 +284,7 @@ fn a_command_waits_for_another_and_names_it_when_it_takes_too_long() {
 #[test]
 fn refusals_change_nothing() {
     let host = Host::new();
-    let netlink = host.lab.host().netlink().unwrap();
+    let netlink = host.testbed.host().netlink().unwrap();
     let refuse = |request: &UpRequest, kind: Kind, word: &str| {
         let error = host.up(request).expect_err("it is refused");
         assert_eq!(error.kind, kind, "{error}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use forwarder::lab::{Process, command_in, tcx_programs, wait_until};
+use forwarder::testbed::{Process, command_in, tcx_programs, wait_until};
 
 use crate::{
     bpf_ids::pin_directory,

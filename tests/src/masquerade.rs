@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use forwarder::{dataplane::asks_conntrack, lab::Namespace, netns::Netns};
+use forwarder::{dataplane::asks_conntrack, testbed::Namespace, netns::Netns};
 
 use crate::{
     fwd::{Fwd, inside, pings},

@@ -19,7 +19,7 @@ pub(crate) const PORT: u16 = 20_000;
 /// A port for which a socket needs a privilege.
 const PRIVILEGED: u16 = 700;
 
-/// An echo server outside that lives on until the lab goes.
+/// An echo server outside that lives on until the testbed goes.
 pub(crate) fn echo(fwd: &Fwd, port: u16) -> SocketAddrV4 {
     let server = at(fwd.uplink(0).outside[0], port);
     // It ends with its patience.
@@ -305,7 +305,7 @@ fn privileged_ports_of_host_and_namespaces_do_not_clash() {
 
 #[test]
 fn uplinks_have_networks_of_their_own() {
-    let fwd = Fwd::with(&forwarder::lab::LabSpec { uplinks: 2, mtu: 1500 });
+    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, mtu: 1500 });
     let pods: Vec<Pod> =
         vec![fwd.up("c1", &["--uplink", "eth0"]), fwd.up("c2", &["--uplink", "eth1", "--network", "second"])];
     for (number, pod) in pods.iter().enumerate() {

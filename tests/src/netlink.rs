@@ -7,8 +7,8 @@ use std::{
 
 use forwarder::{
     Kind,
-    lab::{Namespace, unique_prefix},
     netlink::{self, ALIAS_MAX, BridgeSpec, Mac, Netlink, TABLE_MAIN, VethSpec},
+    testbed::{Namespace, unique_prefix},
 };
 
 use crate::capture::finish_checksums;
@@ -76,7 +76,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
     let (host, pod) = pair.netlink();
     let index = host.create_veth(&veth(), &pair.pod).unwrap();
 
-    let end = host.link_by_index(index).unwrap().expect("the host end");
+    let end = host.link_by_index(index).unwrap().expect("the host-side veth");
     assert_eq!((end.name.as_str(), end.mac, end.mtu), ("fw-v0", Some(HOST_MAC), 1400));
     assert_eq!((end.kind.as_deref(), end.alias.as_deref()), (Some("veth"), Some("fwd1:ep:default:pod")));
     assert!(end.up && !end.running, "no carrier before the other end is up: {end:?}");
@@ -92,7 +92,7 @@ fn veth_puts_its_peer_inside_and_says_where_it_is() {
 
     pod.set_up(peer.index).unwrap();
     host.await_carrier(index, Duration::from_secs(5)).unwrap();
-    assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host end");
+    assert_eq!(host.addresses(Some(index)).unwrap(), [], "no link-local address on the host-side veth");
     host.delete_link(index).unwrap();
     assert_eq!(pod.link("eth0").unwrap(), None);
 }
@@ -187,7 +187,7 @@ fn default_route_of_lowest_metric_wins() {
     for (metric, gateway) in [("20", "10.77.0.7"), ("10", "10.77.0.8"), ("30", "10.77.0.9")] {
         let argv = ["ip", "route", "add", "default", "via", gateway, "metric", metric];
         let limit = Duration::from_secs(5);
-        forwarder::lab::run(forwarder::lab::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
+        forwarder::testbed::run(forwarder::testbed::command_in(&pair.pod, &argv), limit).unwrap().success().unwrap();
     }
     let route = pod.default_route().unwrap().unwrap();
     assert_eq!((route.metric, route.gateway), (10, Some("10.77.0.8".parse().unwrap())));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use forwarder::lab::wait_until;
+use forwarder::testbed::wait_until;
 
 use crate::{
     fwd::{Fwd, LIMIT, Pod, inside, pings, try_inside},

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    lab::{self, Namespace, unique_prefix},
     netlink::nft::{self, Masquerade},
+    testbed::{self, Namespace, unique_prefix},
 };
 
 fn namespace() -> Namespace {
@@ -16,8 +16,8 @@ fn rule(network: &str, subnet: &str, uplink: &str) -> Masquerade {
     Masquerade { network: network.into(), subnet: subnet.parse().unwrap(), uplink: uplink.into() }
 }
 
-fn run(ns: &Namespace, argv: &[&str]) -> lab::Output {
-    lab::run(lab::command_in(ns, argv), Duration::from_secs(10)).unwrap()
+fn run(ns: &Namespace, argv: &[&str]) -> testbed::Output {
+    testbed::run(testbed::command_in(ns, argv), Duration::from_secs(10)).unwrap()
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
-use forwarder::lab::LabSpec;
+use forwarder::testbed::TestbedSpec;
 use forwarder_common::checksum::{full, pseudo_sum};
 
 use crate::{
@@ -141,7 +141,7 @@ fn nothing_but_a_checksum_is_overwritten_by_a_device_where_a_filter_forwards() {
 #[test]
 fn nothing_is_overwritten_by_a_device_behind_xdp() {
     for gro in ["on", "off"] {
-        let fwd = Fwd::with_xdp(&LabSpec::default());
+        let fwd = Fwd::with_xdp(&TestbedSpec::default());
         // Whether the uplink takes frames, or only packets.
         inside(fwd.internet(0), &["ethtool", "-K", "inet0", "gro", gro]);
         let pod = fwd.up("c1", &[]);

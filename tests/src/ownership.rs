@@ -8,9 +8,9 @@ use std::{
 };
 
 use forwarder::{
-    lab::{self, Output},
     netns::{DIRECTORY, Name, Netns},
     reconcile::Undo,
+    testbed::{self, Output},
 };
 
 use crate::{
@@ -144,7 +144,7 @@ fn with_read_only_sysctls(fwd: &Fwd, args: &[&str]) -> Output {
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
     command.arg(program.get_program()).args(program.get_args()).stdin(Stdio::null());
-    lab::run(command, LIMIT).expect("it runs")
+    testbed::run(command, LIMIT).expect("it runs")
 }
 
 pub(crate) fn forwards(fwd: &Fwd) -> String {

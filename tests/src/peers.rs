@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use forwarder::{Context, Result, lab::wait_until, netns::Netns};
+use forwarder::{Context, Result, netns::Netns, testbed::wait_until};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt},

@@ -10,8 +10,8 @@ use std::{
 };
 
 use forwarder::{
-    lab::{Delay, wait_until},
     netns::Netns,
+    testbed::{Delay, wait_until},
 };
 
 use serde_json::Value;

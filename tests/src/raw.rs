@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
 };
 
-use forwarder::{lab::Output, netlink::Netlink, netns::Netns};
+use forwarder::{netlink::Netlink, netns::Netns, testbed::Output};
 use forwarder_common::checksum;
 
 use crate::fwd::{inside, try_inside};

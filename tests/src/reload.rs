@@ -15,7 +15,7 @@ use std::{
 
 use forwarder::{
     dataplane::{Dataplane, RunDir},
-    lab::{self, LabSpec, wait_until},
+    testbed::{self, TestbedSpec, wait_until},
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn by(program: &Path, fwd: &Fwd, args: &[&str]) -> (Value, String) {
     let args = [&["--json"], args].concat();
     let mut command = Command::new(program);
     command.args(fwd.command(&args).get_args()).stdin(Stdio::null());
-    let output = lab::run(command, LIMIT).expect("it runs");
+    let output = testbed::run(command, LIMIT).expect("it runs");
     assert!(output.status.success(), "{args:?}: {}", output.stderr);
     (serde_json::from_str(&output.stdout).expect("JSON"), output.stderr)
 }
@@ -207,7 +207,7 @@ fn reload_replaces_filters_without_losing_a_packet() {
 
 #[test]
 fn reload_replaces_xdp_without_losing_a_packet() {
-    reload_loses_nothing(&Fwd::with_xdp(&LabSpec::default()), &[]);
+    reload_loses_nothing(&Fwd::with_xdp(&TestbedSpec::default()), &[]);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn programs_that_do_not_fit_the_maps_change_nothing() {
     fwd.on_host(&create);
     let mut command = Command::new(&other);
     command.args(fwd.command(&["reload"]).get_args()).stdin(Stdio::null());
-    let output = lab::run(command, LIMIT).expect("it runs");
+    let output = testbed::run(command, LIMIT).expect("it runs");
     assert_eq!(output.status.code(), Some(4), "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains("PORT_RETRIES") && output.stderr.contains("down --all"), "{}", output.stderr);
     assert_eq!(programs(&fwd), old);

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use forwarder::lab::{self, Output};
+use forwarder::testbed::{self, Output};
 
 use crate::fwd::{Fwd, LIMIT, binary};
 
@@ -43,7 +43,7 @@ fn written(fwd: &Fwd, role: &str) -> String {
 fn script(text: &str, words: &[&str]) -> Output {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-ec", text, "sh"]).args(words);
-    lab::run(command, LIMIT).unwrap_or_else(|error| panic!("{error}"))
+    testbed::run(command, LIMIT).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn nobody_stays_when_the_command_has_ended() {
         let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Ok((!pids.into_iter().any(mine)).then_some(()))
     };
-    lab::wait_until(LIMIT, "the process that kept the files has ended", || ended().map_err(unreadable))
+    testbed::wait_until(LIMIT, "the process that kept the files has ended", || ended().map_err(unreadable))
         .expect("it has");
 }
 
@@ -161,7 +161,8 @@ fn files_are_those_of_the_namespace_however_it_is_given() {
     let seen = |words: &[&str]| fwd.ok(&[words, &["--", "cat", "/etc/hosts"]].concat());
     assert_eq!(seen(&["exec", "--ns", &a]), "192.0.2.1 of-a\n");
     assert_eq!(seen(&["exec", "--netns", &path]), "192.0.2.1 of-a\n");
-    let process = lab::Process::spawn(lab::command_in(&crate::fwd::open(&a), &["sleep", "60"])).expect("it starts");
+    let process =
+        testbed::Process::spawn(testbed::command_in(&crate::fwd::open(&a), &["sleep", "60"])).expect("it starts");
     assert_eq!(seen(&["exec", "--pid", &process.id().to_string()]), "192.0.2.1 of-a\n");
     // Within a command of a, b has none: the host's.
     let own = fs::read_to_string("/etc/hosts").unwrap_or_default();

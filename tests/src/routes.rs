@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder::lab::{LabSpec, wait_until};
+use forwarder::testbed::{TestbedSpec, wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -120,7 +120,7 @@ fn rules_by_a_mark_are_told() {
 
 /// A host whose packets leave by `eth0`, and are answered by `eth1`.
 fn asymmetric() -> Fwd {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth1.rp_filter=0"]);
     let (left, right) = (fwd.internet(0), fwd.internet(1));
     let script = "ip link add x0 type veth peer name x1 netns \"$1\"
@@ -173,7 +173,7 @@ fn replies_that_come_in_by_another_interface_are_counted_and_named() {
 
 #[test]
 fn routes_over_two_uplinks_are_counted_and_named() {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let hop = |number: usize| fwd.uplink(number).gateway.to_string();
     let (left, right) = (hop(0), hop(1));
     let hops = ["nexthop", "via", &left, "dev", "eth0", "nexthop", "via", &right, "dev", "eth1"];

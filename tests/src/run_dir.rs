@@ -13,9 +13,9 @@ use std::{
 use forwarder::{
     dataplane::{Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::{self, Output},
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
+    testbed::{self, Output},
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub(crate) fn beside(fwd: &Fwd, run_dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.arg("--host-netns").arg(fwd.host().name().as_str()).arg("--run-dir").arg(run_dir).args(args);
     command.env_remove("FWD_RUN_DIR").stdin(Stdio::null());
-    lab::run(command, LIMIT).expect("it runs")
+    testbed::run(command, LIMIT).expect("it runs")
 }
 
 #[track_caller]
@@ -170,7 +170,7 @@ fn full_run_directory_is_no_reason_for_down_to_fail() {
     let here = |argv: &[&str]| {
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]);
-        let output = lab::run(command, LIMIT).expect("it runs");
+        let output = testbed::run(command, LIMIT).expect("it runs");
         assert!(output.status.success(), "{argv:?}: {}", output.stderr);
     };
     here(&["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "small", shown]);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use forwarder::lab::{Process, command_in, wait_until};
+use forwarder::testbed::{Process, command_in, wait_until};
 
 use super::fwd::{Fwd, Pod, inside, number, try_inside};
 use crate::{

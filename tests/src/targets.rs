@@ -3,8 +3,8 @@
 use std::fs;
 
 use forwarder::{
-    lab::{Output, Process, command_in, http, run, wait_until},
     netns::Netns,
+    testbed::{Output, Process, command_in, http, run, wait_until},
 };
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::{process::Command, time::Duration};
 
 use forwarder::{
-    lab::{self, Process, wait_until},
     netns::Netns,
+    testbed::{self, Process, wait_until},
     text::is_harmless,
 };
 
@@ -114,11 +114,11 @@ fn hints_are_quoted_for_the_shell() {
     let shown = fwd.ok(&["up", "--ns", &name]);
     let hint = shown.lines().find(|line| line.contains("ping")).expect("a hint");
     let command = hint.trim_start().trim_start_matches("try:").trim().to_owned();
-    let output = lab::run(bash(&command), PATIENCE).expect("it runs");
+    let output = testbed::run(bash(&command), PATIENCE).expect("it runs");
     assert!(output.status.success(), "{command}: {}{}", output.stdout, output.stderr);
     let refused = fwd.call(&["ns", "rm", &name]).stderr;
     let remedy = refused.split_once('`').expect("a remedy").1.trim_end().trim_end_matches('`');
-    let output = lab::run(bash(remedy), PATIENCE).expect("it runs");
+    let output = testbed::run(bash(remedy), PATIENCE).expect("it runs");
     assert!(output.status.success(), "{remedy}: {}{}", output.stdout, output.stderr);
     assert!(!inside(&Netns::current().expect("open"), &["ip", "netns"]).contains(&name));
 }

@@ -8,8 +8,8 @@ use std::{
 
 use forwarder::{
     Context,
-    lab::{Process, command_in, http, wait_until},
     netns::Netns,
+    testbed::{Process, command_in, http, wait_until},
 };
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::{fs::File, net::Ipv4Addr};
 
-use forwarder::lab::{Process, command_in, http, wait_until};
+use forwarder::testbed::{Process, command_in, http, wait_until};
 
 use crate::{
     capture::Capture,

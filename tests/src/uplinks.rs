@@ -5,9 +5,9 @@ use std::{io::ErrorKind, net::Ipv4Addr};
 
 use forwarder::{
     dataplane::{Dataplane, RunDir},
-    lab::{LabSpec, Namespace, wait_until},
     netlink::Netlink,
     netns::{Name, Netns},
+    testbed::{Namespace, TestbedSpec, wait_until},
 };
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ fn renamed_uplink_goes_on_and_gets_its_forwarding_back_under_its_new_name() {
 
 #[test]
 fn network_takes_another_uplink_where_its_own_is_gone() {
-    let fwd = Fwd::with(&LabSpec { uplinks: 2, ..LabSpec::default() });
+    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
     let pod = fwd.up("c1", &[]);
     ip(&fwd, "link del eth0");
     let other = fwd.uplink(1);
@@ -188,7 +188,7 @@ fn interface_that_has_the_number_of_a_host_end_is_not_taken_for_it() {
     assert_as_before(&fwd, &before);
 }
 
-/// Replaces the host end of `pod` by a foreign interface with its number, whose other end has the address of the endpoint, and its
+/// Replaces the host-side veth of `pod` by a foreign interface with its number, whose other end has the address of the endpoint, and its
 /// hardware address. Returns the namespace of that end.
 #[track_caller]
 fn impersonated(fwd: &Fwd, pod: &Pod) -> Namespace {

@@ -2,12 +2,14 @@
 
 mod circles;
 mod exceptions;
+mod glossary;
 mod layering;
 mod licences;
 mod links;
 mod sizes;
 mod source;
 mod text;
+mod words;
 
 use std::path::PathBuf;
 
@@ -34,10 +36,13 @@ pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
         problems.extend(layering::check_unsafe(source, &mut exceptions));
         problems.extend(layering::check_prints(source));
         problems.extend(sizes::check(source, &mut exceptions));
+        problems.extend(words::check_types(source, &mut exceptions));
     }
-    problems.extend(circles::check(&sources));
+    problems.extend(circles::check(&sources, &mut exceptions));
     problems.extend(sizes::check_median(&sources));
     problems.extend(files.iter().flat_map(text::check));
+    problems.extend(files.iter().flat_map(|file| words::check(file, &mut exceptions)));
+    problems.extend(glossary::check(&files));
     problems.extend(links::check(&files));
     problems.extend(licences::check(workspace)?);
     problems.extend(exceptions.unused());

@@ -125,7 +125,7 @@ impl Both {
         for tool in [Tool::Fwd, other(metric)] {
             let [duration, warm_up] = tool.times(duration)?.unwrap_or([duration, WARM_UP]);
             let work = Work { metric, size: 64, streams: 1, warm_up, duration };
-            let sample = persistently(tool, &sandbox.site(), &work)?;
+            let sample = persistently(tool, &sandbox.peers(), &work)?;
             let figures = if tool == Tool::Fwd { &mut self.ours } else { &mut self.theirs };
             figures.push(sample.figure(metric));
         }

@@ -6,17 +6,17 @@ use std::{
 };
 
 use super::{
-    Metric, Path, doubt, environment,
+    Metric, Options, Path, environment,
+    host_load::HostLoad,
     load::{Remote, Work},
-    machine::Busy,
     path::Scale,
     plan::{Task, Variant},
     record::Records,
     report::{Ends, PathReport, Report, SCHEMA},
-    run::{Measuring, Options, Progress, interrupted, pinned, settings},
-    summary,
+    run::{Measuring, Progress, interrupted, pinned, settings},
+    summary, warnings,
 };
-use crate::{Result, lab::Interrupt, netns::Netns};
+use crate::{Result, netns::Netns, testbed::Interrupt};
 
 /// The only variant.
 const LIVE: Variant = Variant { path: Path::Live, scale: Scale { namespaces: 1, flows: 0 } };
@@ -41,15 +41,15 @@ pub struct Live<'a> {
 pub fn run(options: &Options, live: &Live<'_>, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
-    let busy = Busy::now();
+    let load = HostLoad::now();
     let records =
         measure(options, &mut Remote::connect(live.ns, live.server, live.token.as_deref())?, interrupt, progress)?;
     let mut environment = environment::gather();
-    environment.steal = busy.steal_since();
+    environment.steal = load.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     let tasks = [Task { variant: LIVE, metrics: options.metrics.clone() }];
-    let mut warnings = doubt::warnings(LIVE.scale, &tasks, &records, &environment, &[], busy.load());
-    warnings.extend(doubt::ended_early(&tasks, options.rounds, &records));
+    let mut warnings = warnings::all(LIVE.scale, &tasks, &records, &environment, &[], load.load());
+    warnings.extend(warnings::ended_early(&tasks, options.rounds, &records));
     let metric = |metric: &Metric| summary::metric_report(*metric, records.of(LIVE, *metric)?, None);
     let metrics = options.metrics.iter().filter_map(metric).collect();
     Ok(Report {

@@ -7,11 +7,11 @@
 
 pub mod check;
 pub mod control;
-mod doubt;
 pub mod environment;
+mod host_load;
 pub mod live;
 pub mod load;
-mod machine;
+mod options;
 pub mod path;
 mod plan;
 mod record;
@@ -19,14 +19,16 @@ pub mod report;
 mod run;
 pub mod statistics;
 mod summary;
+mod warnings;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    options::Options,
     plan::Variant,
-    run::{Measuring, Options, Progress, run},
+    run::{Measuring, Progress, run},
 };
 
 /// A data path between a client in a namespace and a server beyond the uplink.

@@ -1,6 +1,6 @@
 //! What is measured in which order.
 
-use super::{Metric, Path, path::Scale, run::Options};
+use super::{Metric, Options, Path, path::Scale};
 
 /// Fewer flows than this are no point of a growth, unless no more are asked for.
 const LEAST_FLOWS: usize = 1_000;

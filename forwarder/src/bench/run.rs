@@ -3,59 +3,23 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    Metric, Path, doubt, environment,
-    load::{Sample, Site, Tool, Work},
-    machine::Busy,
+    Metric, Options, environment,
+    host_load::HostLoad,
+    load::{Peers, Sample, Tool, Work},
     path::{Sandbox, Scale},
     plan::{self, Task, Variant},
     record::Records,
     report::{Report, SCHEMA, Settings},
     summary::{self, Failed},
+    warnings,
 };
-use crate::{Error, Kind, Result, cpu, lab::Interrupt};
+use crate::{Error, Kind, Result, cpu, testbed::Interrupt};
 
 /// Load that shows whether a path carries anything, and warms it up.
 const TRIAL: Duration = Duration::from_millis(20);
 
-/// What is set up anew in each round.
-const FEW_NAMESPACES: usize = 10;
-const FEW_FLOWS: usize = 10_000;
-
 /// How often a measurement is tried.
 const ATTEMPTS: usize = 3;
-
-/// What to compare and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// Which paths.
-    pub paths: Vec<Path>,
-    /// What is measured over each.
-    pub metrics: Vec<Metric>,
-    /// How often.
-    pub rounds: usize,
-    /// How long each measurement takes.
-    pub duration: Duration,
-    /// How long the load runs before.
-    pub warm_up: Duration,
-    /// Bytes of a request and of its reply.
-    pub size: usize,
-    /// TCP connections at once in a stream.
-    pub streams: usize,
-    /// Namespaces that are up; more than one is also compared with fewer.
-    pub namespaces: usize,
-    /// Flows in the table beside the measured one; more than none is also compared with fewer.
-    pub flows: usize,
-    /// Who makes the load.
-    pub with: Tool,
-}
-
-impl Options {
-    /// Whether each round has sandboxes of its own. With so many namespaces or flows, setting them up takes longer than the rounds.
-    #[must_use]
-    pub fn sets_up_anew(&self) -> bool {
-        self.namespaces <= FEW_NAMESPACES && self.flows <= FEW_FLOWS
-    }
-}
 
 /// Follows a run, for whoever waits.
 pub trait Progress {
@@ -92,19 +56,19 @@ pub struct Measuring<'a> {
 pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress) -> Result<Report> {
     let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let began = Instant::now();
-    let busy = Busy::now();
+    let load = HostLoad::now();
     let version = options.with.version()?;
     let mut bench = Bench::set_up(options, progress);
     bench.any_path()?;
     let offloads = bench.offloads();
     let records = bench.measure(options, interrupt, progress)?;
     let mut environment = environment::gather();
-    environment.steal = busy.steal_since();
+    environment.steal = load.steal_since();
     (environment.pinned, environment.pinned_streams) = pinned()?;
     environment.offloads = offloads;
-    let mut warnings = doubt::warnings(bench.main, &bench.tasks, &records, &environment, &bench.failed, busy.load());
+    let mut warnings = warnings::all(bench.main, &bench.tasks, &records, &environment, &bench.failed, load.load());
     warnings.extend(
-        doubt::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
+        warnings::ended_early(&bench.tasks, options.rounds, &records).into_iter().chain(bench.one_set_up(options)),
     );
     let report = Report {
         schema: SCHEMA,
@@ -235,20 +199,20 @@ pub(super) fn interrupted() -> Error {
 /// Measures one metric as it was asked for.
 fn again(sandbox: &Sandbox, options: &Options, metric: Metric) -> Result<Sample> {
     let Options { size, streams, warm_up, duration, .. } = *options;
-    persistently(options.with, &sandbox.site(), &Work { metric, size, streams, warm_up, duration })
+    persistently(options.with, &sandbox.peers(), &Work { metric, size, streams, warm_up, duration })
 }
 
 /// Measures, and does so again, for longer, if it failed: what else the machine does may leave a short measurement nothing.
-pub(super) fn persistently(with: Tool, site: &Site<'_>, work: &Work) -> Result<Sample> {
+pub(super) fn persistently(with: Tool, peers: &Peers<'_>, work: &Work) -> Result<Sample> {
     let mut work = *work;
     for _ in 1..ATTEMPTS {
-        match with.run(site, &work) {
+        match with.run(peers, &work) {
             Err(error) if error.kind == Kind::Failed => tracing::info!("{error}; measuring again"),
             done => return done,
         }
         (work.duration, work.warm_up) = (work.duration * 4, work.warm_up * 4);
     }
-    with.run(site, &work)
+    with.run(peers, &work)
 }
 
 /// Makes sure that a path carries packets.

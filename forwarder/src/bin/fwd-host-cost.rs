@@ -13,13 +13,13 @@ use std::{
 
 use forwarder::{
     Context as _, Result, cpu,
-    dataplane::{Nothing, RunDir},
+    dataplane::{EmptyProgram, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::{Lab, unique_prefix},
     measuring::Arguments,
     netlink::Netlink,
     netns::Name,
     reconcile::{DownRequest, TargetRef, UpRequest},
+    testbed::{Testbed, unique_prefix},
 };
 use serde::Serialize;
 
@@ -90,12 +90,12 @@ fn run() -> Result<()> {
 type Round = [[f64; KINDS.len()]; 6];
 
 fn measure(rounds: usize) -> Result<Vec<Round>> {
-    let lab = Lab::new(&unique_prefix())?;
-    let context = HostContext::new(RunDir::new(lab.run_dir().join("run")));
-    let up = UpRequest::new(TargetRef::Named(Name::try_from(lab.name("c1").as_str())?));
+    let testbed = Testbed::new(&unique_prefix())?;
+    let context = HostContext::new(RunDir::new(testbed.run_dir().join("run")));
+    let up = UpRequest::new(TargetRef::Named(Name::try_from(testbed.name("c1").as_str())?));
     let down = DownRequest { target: None, delete_ns: false };
     let all_rounds = || {
-        let mut sockets = Sockets::new(&lab)?;
+        let mut sockets = Sockets::new(&testbed)?;
         sockets.rates()?;
         let mut round = || {
             let before = sockets.rates()?;
@@ -107,7 +107,7 @@ fn measure(rounds: usize) -> Result<Vec<Round>> {
         };
         (0..rounds.max(1)).map(|_| round()).collect()
     };
-    lab.host().run(|| cpu::on_one(all_rounds))
+    testbed.host().run(|| cpu::on_one(all_rounds))
 }
 
 /// Both ends of everything.
@@ -120,10 +120,10 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn new(lab: &Lab) -> Result<Self> {
-        let outside = lab.uplink(0).outside[0];
+    fn new(testbed: &Testbed) -> Result<Self> {
+        let outside = testbed.uplink(0).outside[0];
         let listen = || TcpListener::bind((outside, SERVER)).doing("listen on", outside.to_string());
-        let listener = lab.internet(0).run(listen)?;
+        let listener = testbed.internet(0).run(listen)?;
         let client = TcpStream::connect((outside, SERVER)).doing("connect to", outside.to_string())?;
         let (server, _) = listener.accept().doing("accept", "the connection")?;
         for stream in [&client, &server] {
@@ -132,18 +132,18 @@ impl Sockets {
                 .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
                 .doing("set up", "a socket")?;
         }
-        let link = Netlink::here()?.link(&lab.uplink(0).name)?;
+        let link = Netlink::here()?.link(&testbed.uplink(0).name)?;
         Ok(Self {
             uplink: link.map_or(0, |link| link.index),
             tcp: (client, server),
-            udp: udp(lab, outside, 0, SERVER)?,
-            in_range: udp(lab, outside, IN_RANGE, SERVER + 1)?,
+            udp: udp(testbed, outside, 0, SERVER)?,
+            in_range: udp(testbed, outside, IN_RANGE, SERVER + 1)?,
         })
     }
 
     /// The rates with an empty program at both hooks of the uplink.
     fn beside_nothing(&mut self) -> Result<[f64; KINDS.len()]> {
-        let mut nothing = Nothing::load()?;
+        let mut nothing = EmptyProgram::load()?;
         nothing.attach(self.uplink)?;
         self.rates()
     }
@@ -161,15 +161,15 @@ impl Sockets {
         let (client, server) = &self.udp;
         let out = flood(client, server)?;
         let back = flood(server, client)?;
-        Ok([tcp, ask(&self.udp)?, ask(&self.in_range)?, out, back])
+        Ok([tcp, query(&self.udp)?, query(&self.in_range)?, out, back])
     }
 }
 
 /// A client of the host and a server of the internet, connected to each other.
-fn udp(lab: &Lab, outside: Ipv4Addr, from: u16, to: u16) -> Result<(UdpSocket, UdpSocket)> {
+fn udp(testbed: &Testbed, outside: Ipv4Addr, from: u16, to: u16) -> Result<(UdpSocket, UdpSocket)> {
     let bind = |address: (Ipv4Addr, u16)| move || UdpSocket::bind(address).doing("bind", format!("{address:?}"));
-    let client = bind((lab.uplink(0).address, from))()?;
-    let server = lab.internet(0).run(bind((outside, to)))?;
+    let client = bind((testbed.uplink(0).address, from))()?;
+    let server = testbed.internet(0).run(bind((outside, to)))?;
     let connect = |socket: &UdpSocket, peer: &UdpSocket| {
         let peer: SocketAddr = peer.local_addr()?;
         socket.connect(peer)?;
@@ -180,7 +180,7 @@ fn udp(lab: &Lab, outside: Ipv4Addr, from: u16, to: u16) -> Result<(UdpSocket, U
 }
 
 /// Round trips per second.
-fn ask((client, server): &(UdpSocket, UdpSocket)) -> Result<f64> {
+fn query((client, server): &(UdpSocket, UdpSocket)) -> Result<f64> {
     let mut message = [0; MESSAGE];
     rate(ROUND_TRIPS, || {
         client.send(&message)?;

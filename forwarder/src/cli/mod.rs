@@ -9,6 +9,7 @@ mod failure;
 mod invocation;
 mod io;
 mod logging;
+mod protocol;
 mod session;
 mod state;
 mod target;
@@ -20,7 +21,7 @@ use clap::Parser;
 pub use self::io::Io;
 use self::{
     args::{Cli, Command, GlobalArgs},
-    session::{Place, Session},
+    session::{CommandContext, Session},
 };
 use crate::{Error, Kind, Result, execute::Observer, render::Look};
 
@@ -45,8 +46,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         };
         return failure::report(&failed.error, failed.status, fwd, &global, io);
     }
-    let place = match privileged(&args).and_then(|()| Place::enter(&global)) {
-        Ok(place) => place,
+    let context = match privileged(&args).and_then(|()| CommandContext::enter(&global)) {
+        Ok(context) => context,
         Err(error) => {
             // What to do about a --host-netns that is none works without it.
             let fwd = invocation::prefix(program, &GlobalArgs { host_netns: None, ..global.clone() });
@@ -54,7 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
     };
     let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
-    match dispatch(&cli, &mut Session::new(place, &global, look, io), observer) {
+    match dispatch(&cli, &mut Session::new(context, &global, look, io), observer) {
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
         Err(error) => failure::report(&error, error.kind.exit_code(), fwd, &global, io),

@@ -17,14 +17,14 @@ use crate::{
 /// Bytes of output that are written at once.
 const OUTPUT: usize = 64 * 1024;
 
-/// Where a command works.
-pub(super) struct Place {
+/// The namespaces and the run directory that a command works with.
+pub(super) struct CommandContext {
     caller: Netns,
     host: Netns,
     run_dir: RunDir,
 }
 
-impl Place {
+impl CommandContext {
     /// Enters the host's namespace: everything that follows on this thread happens there.
     pub(super) fn enter(global: &GlobalArgs) -> Result<Self> {
         let caller = Netns::current()?;
@@ -58,9 +58,9 @@ pub(super) struct Session<'a, 'io> {
 }
 
 impl<'a, 'io> Session<'a, 'io> {
-    /// A session in `place`.
-    pub(super) fn new(place: Place, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
-        let Place { caller, host, run_dir } = place;
+    /// A session in `context`.
+    pub(super) fn new(context: CommandContext, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
+        let CommandContext { caller, host, run_dir } = context;
         let err_color = io.err_color(global.color);
         let host_name = global.host_netns.clone();
         Self { caller, host, run_dir, look, host_name, json: global.is_json(), err_color, io }

@@ -5,22 +5,22 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{commands::nat::flow_counts, session::Session, target};
+use super::{session::Session, target};
 use crate::{
     Context, Error, Kind, Result,
-    dataplane::{Dataplane, Occupancy, Traffic, name_of},
+    dataplane::{Dataplane, Occupancy, Traffic, Usage, name_of},
     execute,
     netlink::{Link, Netlink},
     netns::{self, Name},
     reconcile::{Datapath, Owner, TargetRef},
-    render::{EndpointView, XdpView},
+    render::{EndpointView, FlowCounts, XdpView},
 };
 
 /// The records of one host.
 pub(super) struct State {
     /// The pinned maps.
     pub(super) plane: Dataplane,
-    /// Endpoints by the ifindex of their host ends, in the order in which they are shown.
+    /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
     pub(super) endpoints: Vec<(u32, Endpoint)>,
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
@@ -53,7 +53,7 @@ impl State {
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy: Occupancy::default(), limit }))
     }
 
-    /// Reads what belongs to one endpoint, with the ifindex of its host end, and nothing of the others.
+    /// Reads what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others.
     pub(super) fn of_one(session: &Session<'_, '_>, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
         let Some(plane) = session.dataplane()? else { return Ok(None) };
         let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
@@ -77,8 +77,8 @@ impl State {
         Ok(())
     }
 
-    /// The host end of an endpoint, whatever it is called by now, unless it is gone.
-    pub(super) fn host_end(&self, ifindex: u32) -> Option<&Link> {
+    /// The host-side veth of an endpoint, whatever it is called by now, unless it is gone.
+    pub(super) fn host_veth(&self, ifindex: u32) -> Option<&Link> {
         self.links.get(&ifindex)
     }
 
@@ -117,8 +117,8 @@ impl State {
         let network = self.networks.get(&endpoint.network);
         let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_if = name_of(&endpoint.host_if);
-        let host_end = self.host_end(ifindex);
-        let present = host_end.map_or("", |link| &link.name);
+        let host_veth = self.host_veth(ifindex);
+        let present = host_veth.map_or("", |link| &link.name);
         let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(endpoint)? };
         let uplink = self.uplinks.get(&endpoint.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
@@ -129,7 +129,7 @@ impl State {
             netns_inode: endpoint.netns_inode,
             pid: Some(endpoint.pid).filter(|pid| *pid != 0),
             ns_created: endpoint.flags & endpoint_flags::NS_CREATED != 0,
-            gone: host_end.is_none(),
+            gone: host_veth.is_none(),
             host_if: host_if.into(),
             ns_if: name_of(&endpoint.ns_if).into(),
             addresses: self.address(endpoint).into_iter().collect(),
@@ -182,6 +182,12 @@ impl State {
     }
 }
 
+/// Flows by state beside what is allowed.
+pub(super) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
+    let Usage { half_open, established, closing } = usage;
+    FlowCounts { half_open, established, closing, limit }
+}
+
 /// The error that nothing is up for a namespace.
 pub(super) fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
     let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target::label(target)), "it is not up");
@@ -192,7 +198,7 @@ pub(super) fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
     })
 }
 
-/// What the kernel counted at a host end of the calling thread's namespace: its rx is the namespace's tx. Zero if it is gone.
+/// What the kernel counted at a host-side veth of the calling thread's namespace: its rx is the namespace's tx. Zero if it is gone.
 fn interface_traffic(host_if: &str) -> Result<Traffic> {
     const PATH: &str = "/proc/thread-self/net/dev";
     let table = std::fs::read_to_string(PATH).doing("read", PATH)?;

@@ -7,99 +7,16 @@ use std::{
 };
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType,
+    LinkOrder, SchedClassifier, TcAttach,
     links::{FdLink, PinnedLink},
 };
 
 use super::{
-    Dataplane, XdpHook,
+    Backend, Dataplane, Hook, XdpHook,
+    hook::{UPLINK, UPLINK_L3},
     load::{L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS},
 };
 use crate::{Context as _, Error, Kind, Result};
-
-/// Where a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// Ingress of a host end.
-    FromNs,
-    /// Ingress of an uplink.
-    FromUplink,
-    /// Egress of an uplink.
-    ToUplink,
-    /// Ingress of an uplink without link-layer header.
-    FromUplinkL3,
-    /// Egress of an uplink without link-layer header.
-    ToUplinkL3,
-    /// Egress of a network's bridge.
-    ToNetwork,
-}
-
-/// The hooks of an uplink, egress first: what leaves is guarded before anything comes in.
-const UPLINK: [Hook; 2] = [Hook::ToUplink, Hook::FromUplink];
-/// The same of an uplink without link-layer header.
-const UPLINK_L3: [Hook; 2] = [Hook::ToUplinkL3, Hook::FromUplinkL3];
-
-impl Hook {
-    /// All of them.
-    pub(super) const ALL: [Self; 6] =
-        [Self::FromNs, Self::FromUplink, Self::ToUplink, Self::FromUplinkL3, Self::ToUplinkL3, Self::ToNetwork];
-
-    /// The program of this hook.
-    #[must_use]
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::FromNs => "from_ns",
-            Self::FromUplink => "from_uplink",
-            Self::ToUplink => "to_uplink",
-            Self::FromUplinkL3 => "from_uplink_l3",
-            Self::ToUplinkL3 => "to_uplink_l3",
-            Self::ToNetwork => "to_network",
-        }
-    }
-
-    pub(super) const fn attach_type(self) -> TcAttachType {
-        match self {
-            Self::FromNs | Self::FromUplink | Self::FromUplinkL3 => TcAttachType::Ingress,
-            Self::ToUplink | Self::ToUplinkL3 | Self::ToNetwork => TcAttachType::Egress,
-        }
-    }
-}
-
-/// How programs are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// TCX links (Linux 6.6), first in order. Attaching and detaching wait for an RCU grace period of the kernel, which takes some
-    /// clock ticks.
-    Tcx,
-    /// Filters of a clsact qdisc. They wait for nothing, and cost each packet some tens of nanoseconds more.
-    Clsact,
-}
-
-impl Backend {
-    /// `tcx` or `clsact`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
-        }
-    }
-
-    /// Which one this kernel has: asked by trying, not by version. All have clsact.
-    ///
-    /// # Errors
-    /// Reading the kernel's answer failed.
-    pub fn of_kernel() -> Result<Self> {
-        // Interface 1 is `lo`, in every namespace.
-        match SchedClassifier::query_tcx(1, TcAttachType::Ingress) {
-            Ok(_) => Ok(Self::Tcx),
-            Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::EINVAL) => {
-                Ok(Self::Clsact)
-            }
-            Err(error) => Err(error).doing("ask for", "TCX on lo"),
-        }
-    }
-}
 
 impl Dataplane {
     /// Attaches to an uplink, whose packets have an Ethernet header or none: what leaves is guarded before anything comes in.
@@ -150,7 +67,7 @@ impl Dataplane {
         self.detach(Hook::ToNetwork, bridge)
     }
 
-    /// Attaches to the host end of an endpoint; does nothing if the program is attached, by whatever backend.
+    /// Attaches to the host-side veth of an endpoint; does nothing if the program is attached, by whatever backend.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -161,7 +78,7 @@ impl Dataplane {
         self.attach_by(backend, Hook::FromNs, ifindex)
     }
 
-    /// Whether the program is attached to the host end of an endpoint by `backend`.
+    /// Whether the program is attached to the host-side veth of an endpoint by `backend`.
     ///
     /// # Errors
     /// As [`is_attached`](Self::is_attached).
@@ -169,7 +86,7 @@ impl Dataplane {
         self.is_attached_by(backend, ifindex, Hook::FromNs, ifindex)
     }
 
-    /// Attaches to the host end of an endpoint by `backend` as well, if it is not yet. While the program is attached by both, the
+    /// Attaches to the host-side veth of an endpoint by `backend` as well, if it is not yet. While the program is attached by both, the
     /// first of them translates and redirects; only what it leaves to the kernel is looked at, and counted, twice.
     ///
     /// # Errors
@@ -181,7 +98,7 @@ impl Dataplane {
         self.attach_by(backend, Hook::FromNs, ifindex)
     }
 
-    /// Detaches from the host end of an endpoint what is attached by other backends than `kept`.
+    /// Detaches from the host-side veth of an endpoint what is attached by other backends than `kept`.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -192,7 +109,7 @@ impl Dataplane {
         }
     }
 
-    /// Detaches from the host end of an endpoint.
+    /// Detaches from the host-side veth of an endpoint.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -208,7 +125,7 @@ impl Dataplane {
         self.is_attached_for(ifindex, hook, ifindex)
     }
 
-    /// As [`is_attached`](Self::is_attached), for the endpoint with the host end `owner`, by which the link is pinned.
+    /// As [`is_attached`](Self::is_attached), for the endpoint with the host-side veth `owner`, by which the link is pinned.
     fn is_attached_for(&self, owner: u32, hook: Hook, ifindex: u32) -> Result<bool> {
         Ok(self.is_attached_by(Backend::Tcx, owner, hook, ifindex)?
             || self.is_attached_by(Backend::Clsact, owner, hook, ifindex)?)
@@ -259,7 +176,7 @@ impl Dataplane {
         self.attach_for(ifindex, backend, hook, ifindex)
     }
 
-    /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host end `owner`.
+    /// As [`attach_by`](Self::attach_by), pinned for the endpoint with the host-side veth `owner`.
     fn attach_for(&self, owner: u32, backend: Backend, hook: Hook, ifindex: u32) -> Result<()> {
         let doing = format!("attach program {} to", hook.program());
         let object = || format!("interface {ifindex}");
@@ -294,11 +211,11 @@ impl Dataplane {
     ///
     /// # Errors
     /// The pins cannot be listed.
-    pub fn noted(&self) -> Result<Noted> {
+    pub fn pinned_hooks(&self) -> Result<PinnedHooks> {
         let dir = self.links();
         let entries = match fs::read_dir(&dir) {
             // It went with the last network, while a reader looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Noted::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PinnedHooks::default()),
             entries => entries.doing("list", dir.display().to_string())?,
         };
         let mut noted: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
@@ -309,15 +226,15 @@ impl Dataplane {
                 noted.entry(program.into()).or_default().insert(index);
             }
         }
-        Ok(Noted(noted))
+        Ok(PinnedHooks(noted))
     }
 }
 
-/// Which interfaces are noted as having which programs. Whether they have them says the kernel.
+/// Which interfaces have which programs, by the pins. Whether they have them says the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Noted(BTreeMap<String, BTreeSet<u32>>);
+pub struct PinnedHooks(BTreeMap<String, BTreeSet<u32>>);
 
-impl Noted {
+impl PinnedHooks {
     pub(super) fn pins(&self, program: &str) -> BTreeSet<u32> {
         self.0.get(program).cloned().unwrap_or_default()
     }
@@ -339,7 +256,7 @@ impl Noted {
         self.of([Hook::ToNetwork])
     }
 
-    /// The host ends of endpoints, by how they are attached.
+    /// The host-side veths of endpoints, by how they are attached.
     #[must_use]
     pub fn endpoints(&self, backend: Backend) -> BTreeSet<u32> {
         match backend {

@@ -10,7 +10,8 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 use super::{
     Dataplane, RunDir, Sizes, bpffs,
     devices::{DEVICES, LOOPBACK},
-    load::{LINKS, MAP_NAMES, MAPS, NEW_PROGRAMS, OBJECT, PROGRAMS, missing, refused},
+    load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, RECORD_MAPS, flow_maps, missing, refused},
+    object::OBJECT,
     view::Held,
 };
 use crate::{Context as _, Result};
@@ -19,25 +20,6 @@ use crate::{Context as _, Result};
 const READY: &str = "ready";
 /// Made last of the programs and the flow table.
 const LOADED: &str = "loaded";
-
-/// The maps that are records of the control plane, whatever forwards the packets.
-pub(super) const RECORD_MAPS: [&str; 10] = [
-    DEVICES,
-    "CONFIG",
-    "ENDPOINTS",
-    "HOST_VETHS",
-    "ADDRESSES",
-    "NETWORKS",
-    "SUBNETS",
-    "UPLINKS",
-    "COUNTERS",
-    "TRAFFIC",
-];
-
-/// The maps that only the programs use.
-pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {
-    MAP_NAMES.iter().copied().filter(|name| !RECORD_MAPS.contains(name))
-}
 
 impl Dataplane {
     /// The data path of the host namespace with `cookie`, if its records were created (in full). For who holds the lock; others

@@ -17,7 +17,7 @@ use aya::programs::{
 use super::{Dataplane, Hook};
 use crate::{
     Context as _, Kind, Result,
-    netlink::{Filter, Netlink, Side},
+    netlink::{Filter, Netlink, TcDirection},
 };
 
 /// Place and number of our filters: few others use them.
@@ -33,14 +33,14 @@ pub(super) fn note(hook: Hook) -> String {
     format!("{NOTE}{}", hook.program())
 }
 
-fn side(hook: Hook) -> Side {
-    side_of(hook.attach_type())
+fn direction(hook: Hook) -> TcDirection {
+    direction_of(hook.attach_type())
 }
 
-fn side_of(attach_type: TcAttachType) -> Side {
+fn direction_of(attach_type: TcAttachType) -> TcDirection {
     match attach_type {
-        TcAttachType::Ingress => Side::Ingress,
-        TcAttachType::Egress => Side::Egress,
+        TcAttachType::Ingress => TcDirection::Ingress,
+        TcAttachType::Egress => TcDirection::Egress,
     }
 }
 
@@ -49,7 +49,7 @@ fn side_of(attach_type: TcAttachType) -> Side {
 /// # Errors
 /// The kernel does not list the filters.
 pub(super) fn is_there(hook: Hook, ifindex: u32, programs: &[u32]) -> Result<bool> {
-    let filters = Netlink::here()?.filters(ifindex, side(hook))?;
+    let filters = Netlink::here()?.filters(ifindex, direction(hook))?;
     Ok(filters.iter().any(|filter| is_ours(filter) && filter.program.is_some_and(|id| programs.contains(&id))))
 }
 
@@ -62,7 +62,7 @@ impl Dataplane {
         self.links().join(format!("{}-{ifindex}", note(hook)))
     }
 
-    /// Attaches `program`, noted for the endpoint with the host end `owner`. What an interrupted run left is replaced.
+    /// Attaches `program`, noted for the endpoint with the host-side veth `owner`. What an interrupted run left is replaced.
     pub(super) fn attach_filter(
         &self,
         owner: u32,
@@ -92,7 +92,7 @@ impl Dataplane {
     /// Replaces the program of a filter; does nothing where it is not there any more.
     pub(super) fn replace_filter(&self, hook: Hook, program: &mut SchedClassifier, ifindex: u32) -> Result<()> {
         let object = || format!("program {} at interface {ifindex}", hook.program());
-        if !Netlink::here()?.filters(ifindex, side(hook))?.iter().any(is_ours) {
+        if !Netlink::here()?.filters(ifindex, direction(hook))?.iter().any(is_ours) {
             return Ok(());
         }
         let id = program.attach_to_link(attached(ifindex, hook.attach_type()).doing("replace", object())?);
@@ -128,7 +128,7 @@ pub(super) fn detach_everywhere(ifindex: u32, note: &Path) -> Result<()> {
 }
 
 fn detach(netlink: &Netlink, attach_type: TcAttachType, ifindex: u32) -> Result<()> {
-    if netlink.filters(ifindex, side_of(attach_type))?.iter().any(is_ours) {
+    if netlink.filters(ifindex, direction_of(attach_type))?.iter().any(is_ours) {
         let object = || format!("interface {ifindex}");
         attached(ifindex, attach_type).doing("detach from", object())?.detach().doing("detach from", object())?;
     }
@@ -145,8 +145,8 @@ fn release_qdisc(netlink: &Netlink, ifindex: u32, note: &Path) -> Result<()> {
     if !qdisc.exists() {
         return Ok(());
     }
-    let is_free = |side| netlink.filters(ifindex, side).map(|filters| filters.is_empty());
-    if is_free(Side::Ingress)? && is_free(Side::Egress)? {
+    let is_free = |direction| netlink.filters(ifindex, direction).map(|filters| filters.is_empty());
+    if is_free(TcDirection::Ingress)? && is_free(TcDirection::Egress)? {
         match netlink.delete_clsact(ifindex) {
             Err(error) if error.kind == Kind::NotFound => {}
             result => result?,

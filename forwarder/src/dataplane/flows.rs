@@ -38,7 +38,7 @@ pub struct Flow {
     pub age: Duration,
     /// Time since the last packet.
     pub idle: Duration,
-    /// The endpoint's host end; 0 for a socket of the host itself.
+    /// The endpoint's host-side veth; 0 for a socket of the host itself.
     pub endpoint: u32,
     /// Round trip of the TCP handshake, where the SYN went out and was answered at once.
     pub handshake_rtt: Option<Duration>,

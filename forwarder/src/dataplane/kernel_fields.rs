@@ -9,7 +9,7 @@
 
 use std::{fs, sync::OnceLock};
 
-use super::{kernel_types::KernelTypes, load::OBJECT};
+use super::{kernel_types::KernelTypes, object::OBJECT};
 
 const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 

@@ -34,8 +34,8 @@ const DATAGRAM: [u8; 64] = {
 pub enum Point {
     /// An interface inside: the way out begins when a packet is given to it.
     NsInside,
-    /// The same seen from the host end of a veth pair.
-    NsHostEnd,
+    /// The same seen from the host-side veth of a veth pair.
+    NsHostVeth,
     /// The uplink.
     Uplink,
     /// An uplink without link-layer header.
@@ -49,7 +49,7 @@ impl Point {
         let (egress, ingress) = (TcAttachType::Egress, TcAttachType::Ingress);
         match self {
             Self::NsInside => [("leaves_ns", egress, LinkOrder::first()), ("enters_ns", ingress, LinkOrder::first())],
-            Self::NsHostEnd => [("leaves_ns", ingress, LinkOrder::first()), ("enters_ns", egress, LinkOrder::last())],
+            Self::NsHostVeth => [("leaves_ns", ingress, LinkOrder::first()), ("enters_ns", egress, LinkOrder::last())],
             Self::Uplink => {
                 [("leaves_uplink", egress, LinkOrder::last()), ("enters_uplink", ingress, LinkOrder::first())]
             }

@@ -22,7 +22,7 @@ use forwarder_common::{
     ports,
 };
 
-use super::{Clock, Dataplane, kernel_fields};
+use super::{Clock, Dataplane, devices::DEVICES, kernel_fields, object::OBJECT_HASH};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -31,13 +31,14 @@ pub(super) const PROGRAMS: &str = "progs";
 pub(super) const NEW_PROGRAMS: &str = "progs-new";
 pub(super) const LINKS: &str = "links";
 
-pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath"));
+/// The maps that are records of the control plane, whatever forwards the packets.
+pub(super) const RECORD_MAPS: [&str; 10] =
+    [DEVICES, "CONFIG", "ENDPOINTS", "HOST_VETHS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
 
-/// Tells the programs of this build from those of others.
-pub(super) const OBJECT_HASH: u64 = match u64::from_str_radix(env!("FWD_OBJECT"), 16) {
-    Ok(hash) => hash,
-    Err(_) => panic!("the build script writes a hexadecimal number"),
-};
+/// The maps that only the programs use.
+pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {
+    MAP_NAMES.iter().copied().filter(|name| !RECORD_MAPS.contains(name))
+}
 
 /// Every map, by the name of its pin.
 pub(super) const MAP_NAMES: &[&str] = &[

@@ -43,7 +43,7 @@ pub struct PortUse {
 pub struct Occupancy {
     /// Flows of all, those of the host's own sockets included.
     pub total: Usage,
-    /// Flows by the host end of their endpoint; 0 for sockets of the host itself.
+    /// Flows by the host-side veth of their endpoint; 0 for sockets of the host itself.
     pub endpoints: BTreeMap<u32, Usage>,
     /// Taken ports, the fullest first.
     pub ports: Vec<PortUse>,

@@ -67,7 +67,7 @@ impl Dataplane {
         }
     }
 
-    /// Every endpoint with the ifindex of its host end, in that order.
+    /// Every endpoint with the ifindex of its host-side veth, in that order.
     ///
     /// # Errors
     /// The map cannot be read.
@@ -75,7 +75,7 @@ impl Dataplane {
         self.all("ENDPOINTS")
     }
 
-    /// The endpoint whose host end is `ifindex`, if it is registered.
+    /// The endpoint whose host-side veth is `ifindex`, if it is registered.
     ///
     /// # Errors
     /// The map cannot be read.
@@ -125,7 +125,7 @@ impl Dataplane {
         Array::try_from(self.map("HOST_VETHS")?).doing("open", "map HOST_VETHS")
     }
 
-    /// Ends the flows of the endpoint with host end `ifindex`.
+    /// Ends the flows of the endpoint with host-side veth `ifindex`.
     fn flush(&self, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());

@@ -12,7 +12,8 @@ use super::{
     Dataplane, Hook, XdpHook,
     create::remove_dir,
     filter,
-    load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, OBJECT_HASH, PROGRAMS, errno},
+    load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS, errno},
+    object::OBJECT_HASH,
 };
 use crate::{
     Context as _, Error, Kind, Result,
@@ -124,17 +125,17 @@ impl Dataplane {
     /// goes on to either slow path, because both work on the same maps.
     fn switch(&self, dir: &str) -> Result<()> {
         self.connect_slow_paths(dir)?;
-        let noted = self.noted()?;
+        let hooks = self.pinned_hooks()?;
         for hook in Hook::ALL {
-            for ifindex in noted.pins(hook.program()) {
+            for ifindex in hooks.pins(hook.program()) {
                 self.update_link(dir, hook, ifindex)?;
             }
-            for ifindex in noted.pins(&filter::note(hook)) {
+            for ifindex in hooks.pins(&filter::note(hook)) {
                 self.replace_filter(hook, &mut self.program_in(dir, hook.program())?, ifindex)?;
             }
         }
         for hook in XdpHook::ALL {
-            for ifindex in noted.xdp(hook) {
+            for ifindex in hooks.xdp(hook) {
                 self.update_xdp_link(dir, hook, ifindex)?;
             }
         }

@@ -13,7 +13,7 @@ use aya::{
 
 use super::{
     Dataplane, RunDir,
-    create::{RECORD_MAPS, flow_maps},
+    load::{RECORD_MAPS, flow_maps},
 };
 use crate::{Context as _, Error, Kind, Result};
 

@@ -9,7 +9,7 @@ use aya::{
 use aya_obj::programs::XdpAttachType;
 
 use super::{
-    Dataplane,
+    Dataplane, XdpHook,
     attach::discard,
     load::{PROGRAMS, errno},
 };
@@ -17,37 +17,6 @@ use crate::{
     Context as _, Error, Kind, Result,
     netlink::{XdpMode, XdpProgram},
 };
-
-/// Where an XDP program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpHook {
-    /// A host end: what leaves a namespace.
-    FromNs,
-    /// An uplink: what arrives.
-    FromUplink,
-}
-
-impl XdpHook {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::FromNs, Self::FromUplink];
-
-    /// The program of this hook that a driver runs, by which its links are called.
-    #[must_use]
-    pub const fn program(self) -> &'static str {
-        self.program_for(XdpMode::Native)
-    }
-
-    /// The program of this hook.
-    #[must_use]
-    pub const fn program_for(self, mode: XdpMode) -> &'static str {
-        match (self, mode) {
-            (Self::FromNs, XdpMode::Native) => "xdp_from_ns",
-            (Self::FromUplink, XdpMode::Native) => "xdp_from_uplink",
-            (Self::FromNs, XdpMode::Generic) => "xdp_from_ns_skb",
-            (Self::FromUplink, XdpMode::Generic) => "xdp_from_uplink_skb",
-        }
-    }
-}
 
 impl Dataplane {
     /// Attaches to an interface and lets frames be sent by it. Native where the driver has it, unless only `generic` will do;

@@ -12,8 +12,8 @@ use crate::{
     netlink::{self, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
     reconcile::{
-        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, Inside, Known, Net, Owner, Records,
-        ResolvConf, Target, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
+        ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, Host, NetConfig, Owner, Records,
+        ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
     },
     sysctl,
 };
@@ -197,8 +197,8 @@ fn host(context: &HostContext) -> Result<Gathered> {
     Ok(Gathered::new(actual, netlink, plane, log))
 }
 
-fn net(netlink: &Netlink) -> Result<Net> {
-    Ok(Net {
+fn net(netlink: &Netlink) -> Result<NetConfig> {
+    Ok(NetConfig {
         links: netlink.links()?,
         addresses: netlink.addresses(None)?,
         routes: netlink.routes()?,
@@ -206,8 +206,8 @@ fn net(netlink: &Netlink) -> Result<Net> {
     })
 }
 
-/// Forwarding at every interface that is no host end, and whatever was changed.
-pub(super) fn sysctls(net: &Net, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
+/// Forwarding at every interface that is no host-side veth, and whatever was changed.
+pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
     let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
     let now = changed.filter_map(|record| record.now(net));
     let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
@@ -269,7 +269,7 @@ impl Gathered {
     }
 
     /// Reads the target.
-    fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<Inside> {
+    fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<TargetNetns> {
         let netlink = Netlink::open(&ns)?;
         let net = net(&netlink)?;
         let cookie = ns.cookie()?;
@@ -280,7 +280,7 @@ impl Gathered {
             Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
             _ => false,
         };
-        let inside = Inside { cookie, inode: ns.inode()?, made, net, xdp_ready };
+        let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
@@ -336,7 +336,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// Looks for the namespaces of endpoints whose host end has gone: are they gone too?
+    /// Looks for the namespaces of endpoints whose host-side veth has gone: are they gone too?
     fn locate_orphans(&mut self) -> Result<()> {
         for endpoint in self.actual.records.endpoints.clone() {
             if !self.actual.records.devices.contains(&endpoint.index) {
@@ -348,7 +348,7 @@ impl Gathered {
 
     /// Finds the namespace of an endpoint by what its record says.
     fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
-        if self.actual.known.iter().any(|known| known.cookie == endpoint.cookie) {
+        if self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie) {
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
@@ -405,7 +405,7 @@ impl Gathered {
         let links = netlink.links()?;
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
-        self.actual.known.push(Known { reference: reference.clone(), name, cookie, made, links });
+        self.actual.namespaces.push(EndpointNetns { reference: reference.clone(), name, cookie, made, links });
         self.namespaces.insert(reference, ns);
         Ok(())
     }

@@ -6,10 +6,10 @@
 mod collect;
 mod gather;
 mod namespaces;
-mod near;
 mod outcome;
 mod record;
 mod run;
+mod scoped;
 mod surroundings;
 mod undo;
 
@@ -116,9 +116,9 @@ pub fn up_and_look<T>(
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
 fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, UpPlan)> {
-    if let Ok(Some(gathered)) = near::for_up(context, request)
+    if let Ok(Some(gathered)) = scoped::for_up(context, request)
         && let Ok(plan) = plan_up(request, &gathered.actual)
-        && !near::overlooks(&gathered, &plan.ops)?
+        && !scoped::exceeds_scope(&gathered, &plan.ops)?
     {
         return Ok((gathered, plan));
     }
@@ -130,7 +130,7 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Up
 
 /// As [`settle_up`].
 fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, DownPlan)> {
-    if let Ok(Some(gathered)) = near::for_down(context, request)
+    if let Ok(Some(gathered)) = scoped::for_down(context, request)
         && let Ok(plan) = plan_down(request, &gathered.actual)
         // Others on the host may need what was changed for all.
         && !plan.ops.iter().any(|op| matches!(op.object, Object::Sysctl(_)))

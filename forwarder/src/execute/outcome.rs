@@ -2,12 +2,12 @@
 
 use forwarder_common::abi::Endpoint;
 
-use crate::reconcile::{Action, DownPlan, Object, Op};
+use crate::reconcile::{Action, DownPlan};
 
 /// What `up` has done.
 #[derive(Clone, Debug)]
 pub struct UpResult {
-    /// ifindex of the host end, and the endpoint's record.
+    /// ifindex of the host-side veth, and the endpoint's record.
     pub endpoint: (u32, Endpoint),
     /// Whether anything had to be done.
     pub changed: bool,
@@ -34,28 +34,15 @@ pub struct DownResult {
 
 impl DownResult {
     pub(super) fn of(plan: &DownPlan) -> Self {
-        let removed = plan.ops.iter().filter(|op| is_notable(op)).map(|op| op.object.to_string()).collect();
+        let removed = plan
+            .ops
+            .iter()
+            .filter(|op| op.action == Action::Remove && op.object.is_notable())
+            .map(|op| op.object.to_string())
+            .collect();
         let (nearest, warnings) = (plan.nearest.clone(), plan.warnings.clone());
         Self { changed: !plan.ops.is_empty(), removed, nearest, warnings }
     }
-}
-
-/// Whether a user would miss it: what goes with something else is left out.
-fn is_notable(op: &Op) -> bool {
-    op.action == Action::Remove
-        && matches!(
-            op.object,
-            Object::Endpoint(_)
-                | Object::Veth { .. }
-                | Object::Bridge(_)
-                | Object::Network(_)
-                | Object::Masquerade { .. }
-                | Object::UplinkHooks { .. }
-                | Object::Netns { .. }
-                | Object::ResolvConf { .. }
-                | Object::Dataplane(_)
-                | Object::OtherVersion { .. }
-        )
 }
 
 /// What a command would do.

@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// One cannot be read.
 pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
-    let noted = plane.noted()?;
+    let hooks = plane.pinned_hooks()?;
     Ok(Records {
         loaded: true,
         table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
@@ -31,12 +31,12 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
-        uplink_hooks: noted.uplinks(),
-        network_hooks: noted.networks(),
-        endpoint_hooks: noted.endpoints(Backend::Tcx),
-        endpoint_filters: noted.endpoints(Backend::Clsact),
-        uplink_xdp: noted.xdp(XdpHook::FromUplink),
-        endpoint_xdp: noted.xdp(XdpHook::FromNs),
+        uplink_hooks: hooks.uplinks(),
+        network_hooks: hooks.networks(),
+        endpoint_hooks: hooks.endpoints(Backend::Tcx),
+        endpoint_filters: hooks.endpoints(Backend::Clsact),
+        uplink_xdp: hooks.xdp(XdpHook::FromUplink),
+        endpoint_xdp: hooks.xdp(XdpHook::FromNs),
     })
 }
 
@@ -113,7 +113,7 @@ fn flag(datapath: Datapath) -> u32 {
     }
 }
 
-/// How the program is attached to the host end of an endpoint with these flags.
+/// How the program is attached to the host-side veth of an endpoint with these flags.
 #[must_use]
 pub(crate) fn attach(flags: u32) -> Backend {
     if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }

@@ -11,16 +11,16 @@ use crate::Result;
 /// The name of the queueing discipline.
 const CLSACT: &str = "clsact";
 
-/// One side of an interface.
+/// Direction of packets at an interface, by the names of traffic control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum TcDirection {
     /// What comes in.
     Ingress,
     /// What goes out.
     Egress,
 }
 
-impl Side {
+impl TcDirection {
     fn parent(self) -> TcHandle {
         let minor = match self {
             Self::Ingress => TcHandle::MIN_INGRESS,
@@ -42,13 +42,13 @@ pub struct Filter {
 }
 
 impl Netlink {
-    /// The filters at one side of an interface; none where it has no clsact queueing discipline, or is absent.
+    /// The filters of one direction at an interface; none where it has no clsact queueing discipline, or is absent.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn filters(&self, index: u32, side: Side) -> Result<Vec<Filter>> {
+    pub fn filters(&self, index: u32, direction: TcDirection) -> Result<Vec<Filter>> {
         let mut query = message(index);
-        query.header.parent = side.parent();
+        query.header.parent = direction.parent();
         let objects = match self.dump(&RouteNetlinkMessage::GetTrafficFilter(query)) {
             Err(failure) if failure.is_absence() || failure.errno() == Some(libc::EINVAL) => Vec::new(),
             result => result.map_err(|failure| failure.doing("list", format!("filters of {}", self.label(index))))?,

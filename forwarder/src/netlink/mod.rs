@@ -38,7 +38,7 @@ pub use self::{
     address::Address,
     bridge::BridgeSpec,
     fdb::FdbEntry,
-    filter::{Filter, Side},
+    filter::{Filter, TcDirection},
     forward::{ForwardChain, Interface, Maker, forward_chains},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     neighbour::Neighbour,

@@ -50,7 +50,7 @@ fn read(ifname: &str) -> io::Result<Vec<&'static str>> {
     Ok(on)
 }
 
-/// What the interface inside needs before XDP works at the host end: it computes the checksums of what it sends, and so cuts its
+/// What the interface inside needs before XDP works at the host-side veth: it computes the checksums of what it sends, and so cuts its
 /// segments (XDP takes neither over); it writes VLAN tags into the frame, where XDP sees them; and it collects packets (GRO), which
 /// makes a veth take frames from XDP. By the requests and flags for each, with what they are to be.
 const FOR_XDP: [(u32, u32, u32, bool); 3] =
@@ -68,10 +68,10 @@ pub fn prepare_for_xdp(ns: &Netns, ifname: &str) -> Result<()> {
     let prepare = || {
         let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
         for (get, set, flag, on) in FOR_XDP {
-            let before = ask(socket.as_raw_fd(), ifname, get, 0)?;
+            let before = query(socket.as_raw_fd(), ifname, get, 0)?;
             let after = if on { before | flag } else { before & !flag };
             if after != before {
-                ask(socket.as_raw_fd(), ifname, set, after)?;
+                query(socket.as_raw_fd(), ifname, set, after)?;
             }
         }
         Ok::<(), io::Error>(())
@@ -87,7 +87,7 @@ pub fn is_prepared_for_xdp(ns: &Netns, ifname: &str) -> Result<bool> {
     let is_prepared = || {
         let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
         for (get, _, flag, on) in FOR_XDP {
-            if (ask(socket.as_raw_fd(), ifname, get, 0)? & flag != 0) != on {
+            if (query(socket.as_raw_fd(), ifname, get, 0)? & flag != 0) != on {
                 return Ok(false);
             }
         }
@@ -98,11 +98,11 @@ pub fn is_prepared_for_xdp(ns: &Netns, ifname: &str) -> Result<bool> {
 
 /// The value of one feature.
 fn get(socket: i32, ifname: &str, request: u32) -> io::Result<u32> {
-    ask(socket, ifname, request, 0)
+    query(socket, ifname, request, 0)
 }
 
 /// Sends a request with its value; the value afterwards.
-fn ask(socket: i32, ifname: &str, request: u32, data: u32) -> io::Result<u32> {
+fn query(socket: i32, ifname: &str, request: u32, data: u32) -> io::Result<u32> {
     let mut value = Value { request, data };
     // SAFETY: all zero is a valid `ifreq`: integers, and a union of such and a pointer.
     let mut ifreq: libc::ifreq = unsafe { std::mem::zeroed() };

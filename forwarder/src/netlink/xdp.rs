@@ -44,16 +44,16 @@ fn features(index: u32) -> io::Result<Option<u64>> {
     let mut socket = Socket::new(NETLINK_GENERIC)?;
     socket.bind_auto()?;
     let name = DefaultNla::new(CTRL_ATTR_FAMILY_NAME, b"netdev\0".to_vec());
-    let Some(family) = ask(&socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name)? else { return Ok(None) };
+    let Some(family) = query(&socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name)? else { return Ok(None) };
     let Some(Ok(family)) = attribute(&family, CTRL_ATTR_FAMILY_ID).map(|id| id.try_into()) else { return Ok(None) };
     let index = DefaultNla::new(NETDEV_A_DEV_IFINDEX, index.to_ne_bytes().to_vec());
-    let Some(device) = ask(&socket, u16::from_ne_bytes(family), NETDEV_CMD_DEV_GET, &index)? else { return Ok(None) };
+    let Some(device) = query(&socket, u16::from_ne_bytes(family), NETDEV_CMD_DEV_GET, &index)? else { return Ok(None) };
     let features = attribute(&device, NETDEV_A_DEV_XDP_FEATURES).and_then(|features| features.try_into().ok());
     Ok(features.map(u64::from_ne_bytes))
 }
 
 /// Sends a request; the attributes of the answer, `None` if there is no such thing.
-fn ask(socket: &Socket, family: u16, command: u8, attribute: &DefaultNla) -> io::Result<Option<Vec<u8>>> {
+fn query(socket: &Socket, family: u16, command: u8, attribute: &DefaultNla) -> io::Result<Option<Vec<u8>>> {
     let attributes = std::slice::from_ref(attribute);
     let mut request = vec![0; HEADERS + attributes.buffer_len()];
     let length = u32::try_from(request.len()).map_err(io::Error::other)?;

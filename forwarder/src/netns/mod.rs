@@ -3,6 +3,7 @@
 //! A namespace is opened once and checked; afterwards only its descriptor is used, so that a name given to another
 //! namespace, or a process id used anew, cannot redirect what follows.
 
+mod directory;
 mod etc;
 mod exec;
 mod handle;
@@ -10,9 +11,9 @@ mod keeper;
 mod list;
 pub mod mounts;
 mod name;
-mod named;
 mod of;
 mod processes;
+mod publish;
 pub mod resolv;
 mod sys;
 
@@ -20,11 +21,11 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+pub use directory::{DIRECTORY, named};
 pub use exec::{Failure, exec};
 pub use handle::Netns;
 pub use list::{Listed, cookies, cookies_with_names, interfaces, list_all, list_named};
 pub use name::{Name, nearest};
-pub use named::{DIRECTORY, named};
 pub use of::{Membership, of_pid};
 pub use processes::Process;
 

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone_and_stray_backslashes_kept() {
+    fn escapes_are_undone_and_lone_backslashes_kept() {
         assert_eq!(unescape(r"a\040b\134\011"), "a b\\\t");
         assert_eq!(unescape(r"\"), r"\");
         assert_eq!(unescape(r"a\04"), r"a\04");

@@ -390,15 +390,15 @@ mod tests {
     #[test]
     fn a_namespace_that_plays_the_host_has_servers_of_its_own() {
         let (_directory, mut roots) = host("nameserver 9.9.9.9\n", &[]);
-        roots.host = Some(Name::try_from("lab").expect("a valid name"));
+        roots.host = Some(Name::try_from("box").expect("a valid name"));
         let plan = || plan_for(&roots, &name()).expect("readable");
         assert_eq!(plan(), Plan::Nothing, "without a file of its own, the machine's counts");
-        let lab = roots.etc.join("netns/lab");
-        fs::create_dir_all(&lab).expect("a directory");
-        fs::write(lab.join("resolv.conf"), "nameserver 198.51.100.1\n").expect("a file");
+        let etc = roots.etc.join("netns/box");
+        fs::create_dir_all(&etc).expect("a directory");
+        fs::write(etc.join("resolv.conf"), "nameserver 198.51.100.1\n").expect("a file");
         let Plan::Write(text) = plan() else { panic!("inside, the machine's file would be used") };
         assert!(text.contains("nameserver 198.51.100.1\n"), "{text}");
-        fs::write(lab.join("resolv.conf"), STUB).expect("a file");
+        fs::write(etc.join("resolv.conf"), STUB).expect("a file");
         assert_eq!(plan(), Plan::NoUpstream);
     }
 

@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::{IpNet, Ipv4Net};
-
-use super::{NS_IF, Object, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
+use super::{NetConfig, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
 use crate::{
-    dataplane::Backend,
-    netlink::{Address, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
+    netlink::{FdbEntry, Link},
     netns::Name,
 };
 
@@ -24,10 +21,10 @@ pub struct Actual {
     pub gone: BTreeSet<u64>,
     /// Names in the undo log that stand for no namespace: what a command left that was interrupted while it made one.
     pub leftovers: BTreeSet<Name>,
-    /// The namespace that `up` is about; for `down` see [`Actual::known`].
+    /// The namespace that `up` is about; for `down` see [`Actual::namespaces`].
     pub target: Option<Target>,
-    /// Other namespaces that matter: those of endpoints whose host end has gone, and all that `down` may have to touch.
-    pub known: Vec<Known>,
+    /// Other namespaces that matter: those of endpoints whose host-side veth has gone, and all that `down` may have to touch.
+    pub namespaces: Vec<EndpointNetns>,
     /// Names under /run/netns.
     pub named: BTreeSet<Name>,
     /// Why the kernel cannot run the programs.
@@ -46,13 +43,13 @@ pub struct Host {
     /// The run directory that a command works for.
     pub owner: Owner,
     /// Interfaces, addresses, routes, neighbours.
-    pub net: Net,
+    pub net: NetConfig,
     /// Forwarding entries of the bridges that `fwd` made.
     pub fdb: Vec<FdbEntry>,
-    /// ifindexes of host ends of other endpoints than those that a command is about, which are known to be there and were not
+    /// ifindexes of host-side veths of other endpoints than those that a command is about, which are known to be there and were not
     /// looked at further. Nothing else is known of them: neither they nor what belongs to them are among the interfaces, forwarding
     /// entries and neighbours.
-    pub unseen: BTreeSet<u32>,
+    pub out_of_scope: BTreeSet<u32>,
     /// Networks with a masquerade rule of ours.
     pub masquerades: BTreeSet<String>,
     /// Networks with a rule of ours that keeps others out.
@@ -63,19 +60,6 @@ pub struct Host {
     pub given: Option<String>,
     /// What else happens to packets, as far as it was read.
     pub surroundings: Surroundings,
-}
-
-/// The configuration of one namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Net {
-    /// Interfaces.
-    pub links: Vec<Link>,
-    /// Addresses, by ifindex.
-    pub addresses: Vec<Address>,
-    /// Unicast routes.
-    pub routes: Vec<Route>,
-    /// Neighbours.
-    pub neighbours: Vec<Neighbour>,
 }
 
 impl Host {
@@ -89,59 +73,6 @@ impl Host {
     }
 }
 
-impl Net {
-    /// The interface called `name`.
-    #[must_use]
-    pub fn link(&self, name: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.name == name)
-    }
-
-    /// The interface of this index.
-    #[must_use]
-    pub fn by_index(&self, index: u32) -> Option<&Link> {
-        // The kernel lists them in this order. What is not found there is looked for everywhere.
-        let ordered = self.links.binary_search_by_key(&index, |link| link.index).ok();
-        let ordered = ordered.and_then(|position| self.links.get(position));
-        ordered.or_else(|| self.links.iter().find(|link| link.index == index))
-    }
-
-    /// The name of an interface, or its number where it has gone: for messages.
-    #[must_use]
-    pub fn name_of(&self, index: u32) -> String {
-        self.by_index(index).map_or_else(|| format!("interface {index}"), |link| link.name.clone())
-    }
-
-    /// The first IPv4 address of an interface.
-    #[must_use]
-    pub fn ipv4(&self, index: u32) -> Option<Ipv4Net> {
-        self.addresses.iter().find_map(|(owner, address)| match address {
-            IpNet::V4(v4) if *owner == index => Some(*v4),
-            _ => None,
-        })
-    }
-
-    /// The IPv4 default route of the main table with the lowest metric.
-    #[must_use]
-    pub fn default_route(&self) -> Option<&Route> {
-        let everything = IpNet::V4(Ipv4Net::default());
-        let routes = self.routes.iter().filter(|route| route.destination == everything && route.table == TABLE_MAIN);
-        routes.min_by_key(|route| route.metric)
-    }
-
-    fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
-        self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, IpNet::V4(address))))
-    }
-
-    fn has_neighbour(&self, name: &str, address: impl Into<std::net::IpAddr>, mac: crate::netlink::Mac) -> bool {
-        let address = address.into();
-        self.link(name).is_some_and(|link| {
-            self.neighbours
-                .iter()
-                .any(|n| n.ifindex == link.index && n.address == address && n.mac == Some(mac) && n.permanent)
-        })
-    }
-}
-
 /// The namespace that `up` is about.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -152,7 +83,7 @@ pub struct Target {
     /// Process that it was given by.
     pub pid: Option<u32>,
     /// What it is; `None` if it is still to be made.
-    pub ns: Option<Inside>,
+    pub ns: Option<TargetNetns>,
 }
 
 impl Target {
@@ -165,7 +96,7 @@ impl Target {
 
 /// A namespace that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inside {
+pub struct TargetNetns {
     /// Its cookie.
     pub cookie: u64,
     /// Its inode.
@@ -173,14 +104,14 @@ pub struct Inside {
     /// `up` made it, for this host namespace: the undo log says so.
     pub made: bool,
     /// Interfaces, addresses, routes, neighbours.
-    pub net: Net,
+    pub net: NetConfig,
     /// The interface that `up` makes has the offloads that XDP needs; looked at where XDP is asked for.
     pub xdp_ready: bool,
 }
 
 /// A namespace of an endpoint, or one that `down` is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct EndpointNetns {
     /// How it can be opened.
     pub reference: TargetRef,
     /// Its name under /run/netns.
@@ -193,7 +124,7 @@ pub struct Known {
     pub links: Vec<Link>,
 }
 
-impl Inside {
+impl TargetNetns {
     /// `lo` is up.
     #[must_use]
     pub fn is_loopback_up(&self) -> bool {
@@ -201,7 +132,7 @@ impl Inside {
     }
 }
 
-impl Known {
+impl EndpointNetns {
     /// `lo` is up.
     #[must_use]
     pub fn is_loopback_up(&self) -> bool {
@@ -221,124 +152,7 @@ pub enum ResolvConf {
     Unreachable,
 }
 
-impl Records {
-    /// [`has`](Actual::has) for what is recorded of uplinks, and attached to them.
-    fn has_at_uplink(&self, object: &Object) -> bool {
-        match object {
-            Object::Uplink { index, .. } => self.uplinks.iter().any(|uplink| uplink.index == *index),
-            Object::UplinkAddress { index, to, .. } => {
-                self.uplinks.iter().any(|uplink| uplink.index == *index && uplink.address == *to)
-            }
-            Object::UplinkName { index, to, .. } => {
-                self.uplinks.iter().any(|uplink| uplink.index == *index && uplink.name == *to)
-            }
-            Object::NetworkUplink { bridge, to, .. } => {
-                let moved = |network: &super::NetworkRecord| network.index != *bridge || network.uplink == *to;
-                let followed =
-                    |endpoint: &super::EndpointRecord| endpoint.network_index != *bridge || endpoint.uplink == *to;
-                self.networks.iter().all(moved) && self.endpoints.iter().all(followed)
-            }
-            Object::UplinkHooks { index, .. } => self.uplink_hooks.contains(index),
-            Object::UplinkXdp { index, .. } => self.uplink_xdp.contains(index),
-            _ => false,
-        }
-    }
-}
-
 impl Actual {
-    /// Whether an object is there already.
-    #[must_use]
-    pub fn has(&self, object: &Object) -> bool {
-        let (host, records) = (&self.host.net, &self.records);
-        match object {
-            Object::Records => records.loaded,
-            Object::OtherVersion { name } => records.others.contains(name),
-            Object::Dataplane(_) => records.table.is_some(),
-            Object::Undo(entry) => self.undo.iter().any(|known| known.key() == entry.key()),
-            Object::Netns { name } => self.named.contains(name),
-            Object::Sysctl(wanted) => self.host.sysctls.get(&wanted.path) == Some(&wanted.ours),
-            Object::Uplink { .. }
-            | Object::UplinkAddress { .. }
-            | Object::UplinkName { .. }
-            | Object::NetworkUplink { .. }
-            | Object::UplinkHooks { .. }
-            | Object::UplinkXdp { .. } => records.has_at_uplink(object),
-            Object::Bridge(spec) => host.link(&spec.name).is_some_and(|link| self.host.owner.has_bridge(link)),
-            Object::GatewayAddress { bridge, address } => host.has_address(bridge, *address),
-            Object::LinkUp { name } => host.link(name).is_some_and(|link| link.up),
-            Object::Network(spec) => {
-                let index = spec.index.or_else(|| host.link(&spec.bridge).map(|bridge| bridge.index));
-                records.networks.iter().any(|network| network.name == spec.name && Some(network.index) == index)
-            }
-            Object::NetworkHook { bridge, index } => {
-                let index = index.or_else(|| host.link(bridge).map(|bridge| bridge.index));
-                index.is_some_and(|index| records.network_hooks.contains(&index))
-            }
-            Object::Masquerade { network, .. } => self.host.masquerades.contains(network),
-            Object::Isolation { network, .. } => self.host.isolated.contains(network),
-            Object::Veth { spec, .. } => host.link(&spec.host_if).is_some_and(|link| self.host.owner.has_veth(link)),
-            Object::Endpoint(spec) => {
-                let index = spec.index.or_else(|| host.link(&spec.host_if).map(|link| link.index));
-                records.endpoints.iter().any(|endpoint| Some(endpoint.index) == index)
-            }
-            Object::EndpointBridge { .. }
-            | Object::EndpointHook { .. }
-            | Object::EndpointAttach { .. }
-            | Object::EndpointXdp { .. } => self.has_at_host_end(object),
-            Object::Port { host_if, bridge, .. } => {
-                let bridge = host.link(bridge).map(|link| link.index);
-                bridge.is_some() && host.link(host_if).is_some_and(|link| link.controller == bridge)
-            }
-            Object::Fdb { host_if, mac } => host.link(host_if).is_some_and(|link| {
-                self.host.fdb.iter().any(|entry| entry.port == link.index && entry.mac == *mac && entry.fixed)
-            }),
-            Object::Neighbour { bridge, address, mac } => host.has_neighbour(bridge, *address, *mac),
-            Object::Loopback { .. }
-            | Object::NsAddress { .. }
-            | Object::NsLinkUp { .. }
-            | Object::NsDefaultRoute { .. }
-            | Object::NsNeighbour { .. } => self.inside().is_some_and(|inside| inside.net.has_inside(object)),
-            Object::NsOffloads { .. } => {
-                self.inside().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
-            }
-            Object::ResolvConf { .. } => !matches!(self.resolv_conf, ResolvConf::Write(_)),
-        }
-    }
-
-    /// [`has`](Self::has) for what is noted of host ends, and attached to them.
-    fn has_at_host_end(&self, object: &Object) -> bool {
-        let (host, records) = (&self.host.net, &self.records);
-        match object {
-            Object::EndpointBridge { host_if, bridge, .. } => {
-                let bridge = host.link(bridge).map(|link| link.index);
-                let mut endpoints = records.endpoints.iter();
-                endpoints.any(|endpoint| endpoint.host_if == *host_if && Some(endpoint.network_index) == bridge)
-            }
-            Object::EndpointHook { host_if, index, .. } => {
-                let attached = [&records.endpoint_hooks, &records.endpoint_filters];
-                attached.into_iter().any(|host_ends| self.is_among(host_ends, host_if, *index))
-            }
-            Object::EndpointAttach { host_if, to, .. } => {
-                let other = match to {
-                    Backend::Tcx => &records.endpoint_filters,
-                    Backend::Clsact => &records.endpoint_hooks,
-                };
-                let index = host.link(host_if).map(|link| link.index);
-                let mut endpoints = records.endpoints.iter();
-                endpoints.any(|endpoint| Some(endpoint.index) == index && endpoint.attach == *to)
-                    && !self.is_among(other, host_if, None)
-            }
-            Object::EndpointXdp { host_if, index, .. } => self.is_among(&records.endpoint_xdp, host_if, *index),
-            _ => false,
-        }
-    }
-
-    /// Whether the host end of this name, or of the number that it had, is one of `host_ends`.
-    fn is_among(&self, host_ends: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
-        let index = index.or_else(|| self.host.net.link(host_if).map(|link| link.index));
-        index.is_some_and(|index| host_ends.contains(&index))
-    }
-
     /// The sysctls that were changed, by the undo log.
     pub fn changed_sysctls(&self) -> impl Iterator<Item = &SysctlRecord> {
         self.undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None })
@@ -352,35 +166,7 @@ impl Actual {
 
     /// The target's namespace, if it exists.
     #[must_use]
-    pub fn inside(&self) -> Option<&Inside> {
+    pub fn target_netns(&self) -> Option<&TargetNetns> {
         self.target.as_ref().and_then(|target| target.ns.as_ref())
-    }
-}
-
-impl Net {
-    /// [`Actual::has`] for objects inside the target.
-    fn has_inside(&self, object: &Object) -> bool {
-        match object {
-            Object::Loopback { .. } => self.links.iter().any(|link| link.loopback && link.up),
-            Object::NsAddress { ns_if, address, .. } => self.has_address(ns_if, *address),
-            Object::NsLinkUp { ns_if, .. } => self.link(ns_if).is_some_and(|link| link.up),
-            Object::NsDefaultRoute { ns_if, gateway, .. } => {
-                let index = self.link(ns_if).map(|link| link.index);
-                let mut routes = self.routes.iter();
-                routes.any(|route| {
-                    route.destination == IpNet::V4(Ipv4Net::default())
-                        && Some(route.ifindex) == index
-                        && route.gateway == Some((*gateway).into())
-                })
-            }
-            Object::NsNeighbour { ns_if, gateway, mac, .. } => self.has_neighbour(ns_if, *gateway, *mac),
-            _ => false,
-        }
-    }
-
-    /// The interface that `up` makes inside.
-    #[must_use]
-    pub fn ns_if(&self) -> Option<&Link> {
-        self.link(NS_IF)
     }
 }

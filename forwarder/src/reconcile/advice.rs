@@ -3,8 +3,8 @@
 use super::{
     Actual, Datapath, ResolvConf, Target, UpRequest,
     desired::{Desired, MOST_PORTS},
-    overlap, subnet,
-    up::{ON, forwarding},
+    forwarding, overlap, subnet,
+    sysctls::ON,
 };
 
 /// With so little room in a network, users are told.

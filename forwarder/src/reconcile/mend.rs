@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord,
-    up::uplink_objects,
+    Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
     uplink::{self, Uplink},
 };
 use crate::netlink::Link;
@@ -66,7 +65,7 @@ impl Mended<'_> {
             self.masquerade(&network, &link.name);
         }
         // Last: by its name the next command sees that there is something to do.
-        self.make(Object::UplinkName { index, from, to });
+        self.make(Object::UplinkName(object::UplinkName { index, from, to }));
     }
 
     fn replace(&mut self, record: &UplinkRecord, networks: &[NetworkRecord], uplink: &Uplink) {
@@ -74,7 +73,7 @@ impl Mended<'_> {
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
         let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(|datapath| datapath == Datapath::Xdp));
-        for object in uplink_objects(&self.actual, uplink, ebpf, xdp) {
+        for object in uplink.objects(&self.actual, ebpf, xdp) {
             if !self.actual.has(&object) {
                 self.make(object);
             }
@@ -83,7 +82,12 @@ impl Mended<'_> {
             let (name, bridge) = (network.name.clone(), network.index);
             self.masquerade(network, &uplink.name);
             // After it, as above.
-            self.make(Object::NetworkUplink { network: name, bridge, from: record.index, to: uplink.index });
+            self.make(Object::NetworkUplink(object::NetworkUplink {
+                network: name,
+                bridge,
+                from: record.index,
+                to: uplink.index,
+            }));
         }
         self.forget(record);
     }
@@ -91,12 +95,12 @@ impl Mended<'_> {
     /// The rule of a network names the interface.
     fn masquerade(&mut self, network: &NetworkRecord, uplink: &str) {
         if network.datapath == Datapath::Kernel {
-            self.make(Object::Masquerade {
+            self.make(Object::Masquerade(object::Masquerade {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
                 subnet: network.subnet(),
                 uplink: uplink.into(),
-            });
+            }));
         }
     }
 
@@ -105,9 +109,9 @@ impl Mended<'_> {
         let (name, index) = (record.name.clone(), record.index);
         let layer = Default::default();
         let hooks = [
-            Object::UplinkXdp { name: name.clone(), index },
-            Object::UplinkHooks { name: name.clone(), index, layer },
-            Object::Uplink { name, index, address: record.address },
+            Object::UplinkXdp(object::UplinkXdp { name: name.clone(), index }),
+            Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer }),
+            Object::Uplink(object::Uplink { name, index, address: record.address }),
         ];
         let of_it = |entry: &&Undo| match entry {
             Undo::Sysctl(sysctl) => sysctl.is_of(index),
@@ -135,17 +139,17 @@ impl Actual {
         match object {
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
-            Object::Uplink { name, index, address } => {
+            Object::Uplink(object::Uplink { name, index, address }) => {
                 records.uplinks.push(UplinkRecord { index: *index, name: name.clone(), address: *address });
                 records.devices.insert(*index);
             }
-            Object::UplinkHooks { index, .. } => drop(records.uplink_hooks.insert(*index)),
-            Object::UplinkXdp { index, .. } => drop(records.uplink_xdp.insert(*index)),
-            Object::UplinkName { index, to, .. } => {
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.insert(*index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.insert(*index)),
+            Object::UplinkName(object::UplinkName { index, to, .. }) => {
                 let renamed = records.uplinks.iter_mut().find(|uplink| uplink.index == *index);
                 renamed.into_iter().for_each(|uplink| uplink.name.clone_from(to));
             }
-            Object::NetworkUplink { bridge, to, .. } => {
+            Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
                 let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);
                 networks.for_each(|network| network.uplink = *to);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
@@ -159,12 +163,12 @@ impl Actual {
         let records = &mut self.records;
         match object {
             Object::Undo(entry) => self.undo.retain(|known| known.key() != entry.key()),
-            Object::Uplink { index, .. } => {
+            Object::Uplink(object::Uplink { index, .. }) => {
                 records.uplinks.retain(|uplink| uplink.index != *index);
                 records.devices.remove(index);
             }
-            Object::UplinkHooks { index, .. } => drop(records.uplink_hooks.remove(index)),
-            Object::UplinkXdp { index, .. } => drop(records.uplink_xdp.remove(index)),
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.remove(index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.remove(index)),
             _ => {}
         }
     }

@@ -33,7 +33,7 @@ impl Owner {
         cut(self.prefix(NETWORK) + network)
     }
 
-    /// Alias of the host end of an endpoint; `ns` is what the namespace is called.
+    /// Alias of the host-side veth of an endpoint; `ns` is what the namespace is called.
     #[must_use]
     pub(super) fn endpoint_alias(self, network: &str, ns: &str) -> String {
         cut(format!("{}{network}:{ns}", self.prefix(ENDPOINT_OF)))
@@ -61,7 +61,7 @@ impl Owner {
         link.kind.as_deref() == Some("bridge") && self.has(link, NETWORK)
     }
 
-    /// Whether a link is the host end of a veth pair that was made for this run directory.
+    /// Whether a link is the host-side veth of a veth pair that was made for this run directory.
     #[must_use]
     pub fn has_veth(self, link: &Link) -> bool {
         link.kind.as_deref() == Some("veth") && self.has(link, ENDPOINT_OF)
@@ -75,7 +75,7 @@ impl Owner {
     }
 }
 
-/// Whether a link is a bridge or a host end of some run directory.
+/// Whether a link is a bridge or a host-side veth of some run directory.
 #[must_use]
 pub fn is_made(link: &Link) -> bool {
     let of = |kind: &str| {
@@ -116,7 +116,7 @@ pub(super) fn endpoint_mac(address: Ipv4Addr) -> Mac {
     mac(ENDPOINT, address)
 }
 
-/// Hardware address of the host end.
+/// Hardware address of the host-side veth.
 #[must_use]
 pub(super) fn host_mac(address: Ipv4Addr) -> Mac {
     mac(HOST_END, address)
@@ -130,7 +130,7 @@ fn mac([first, second]: [u8; 2], address: Ipv4Addr) -> Mac {
 
 const HOST_IF: &str = "fwdv";
 
-/// Name of the host end: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network, and a network once in a run
+/// Name of the host-side veth: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network, and a network once in a run
 /// directory.
 #[must_use]
 pub(super) fn host_if(owner: Owner, network: &str, address: Ipv4Addr) -> String {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Actual, Net};
+use super::{Actual, NetConfig};
 
 /// What of `subnet` is in use, in words: by a network, an address or a route of the host, or inside the target.
 #[must_use]
@@ -19,7 +19,7 @@ pub(super) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
 #[must_use]
 pub(super) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
     let mut overlaps = Overlaps::default();
-    overlaps.add(&actual.inside()?.net, " in the namespace", &[subnet]);
+    overlaps.add(&actual.target_netns()?.net, " in the namespace", &[subnet]);
     overlaps.occupant(subnet)
 }
 
@@ -46,13 +46,13 @@ impl Overlaps {
         let networks = networks.map(|network| (network.gateway.trunc(), network.name.clone())).collect();
         let mut overlaps = Self { networks, ..Self::default() };
         overlaps.add(&actual.host.net, "", subnets);
-        if let Some(inside) = actual.inside() {
+        if let Some(inside) = actual.target_netns() {
             overlaps.add(&inside.net, " in the namespace", subnets);
         }
         overlaps
     }
 
-    fn add(&mut self, net: &Net, place: &str, subnets: &[Ipv4Net]) {
+    fn add(&mut self, net: &NetConfig, place: &str, subnets: &[Ipv4Net]) {
         let concerns = |other: Ipv4Net| subnets.iter().any(|subnet| overlap(other, *subnet));
         for (index, address) in &net.addresses {
             if let IpNet::V4(address) = address

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, Net, TableRecord, Treatment, up::forwarding};
+use super::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
 use crate::{
     dataplane::Backend,
     netlink::{Link, Mac},
@@ -36,10 +36,10 @@ pub struct NetworkRecord {
     pub treatment: Treatment,
 }
 
-/// An endpoint, by its host end.
+/// An endpoint, by its host-side veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointRecord {
-    /// ifindex of the host end.
+    /// ifindex of the host-side veth.
     pub index: u32,
     /// ifindex of the network's bridge.
     pub network_index: u32,
@@ -55,7 +55,7 @@ pub struct EndpointRecord {
     pub cookie: u64,
     /// Inode of the namespace on nsfs.
     pub inode: u64,
-    /// Name of the host end.
+    /// Name of the host-side veth.
     pub host_if: String,
     /// Name of the interface inside.
     pub ns_if: String,
@@ -65,7 +65,7 @@ pub struct EndpointRecord {
     pub mac: Mac,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
-    /// How the program is to be attached to the host end.
+    /// How the program is to be attached to the host-side veth.
     pub attach: Backend,
     /// What was done for it besides.
     pub marks: Marks,
@@ -130,7 +130,7 @@ impl SysctlRecord {
     ///
     /// Its number alone may be another's by now. It is the same if its name or its hardware address is.
     #[must_use]
-    pub fn now(&self, net: &Net) -> Option<Self> {
+    pub fn now(&self, net: &NetConfig) -> Option<Self> {
         let Some(interface) = &self.interface else { return Some(self.clone()) };
         let is_same = |link: &&Link| link.name == interface.name || link.mac == interface.mac;
         let link = net.by_index(interface.index).filter(is_same)?;
@@ -181,12 +181,12 @@ pub struct Records {
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of bridges with pinned hooks.
     pub network_hooks: BTreeSet<u32>,
-    /// ifindexes of host ends with pinned hooks.
+    /// ifindexes of host-side veths with pinned hooks.
     pub endpoint_hooks: BTreeSet<u32>,
-    /// ifindexes of host ends with the same hook as a filter.
+    /// ifindexes of host-side veths with the same hook as a filter.
     pub endpoint_filters: BTreeSet<u32>,
     /// ifindexes of uplinks with a pinned XDP program.
     pub uplink_xdp: BTreeSet<u32>,
-    /// ifindexes of host ends with a pinned XDP program.
+    /// ifindexes of host-side veths with a pinned XDP program.
     pub endpoint_xdp: BTreeSet<u32>,
 }

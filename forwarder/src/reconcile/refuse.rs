@@ -1,5 +1,7 @@
 //! What `up` refuses for what there is already, each with what to do instead.
 
+use forwarder_common::abi::ABI_VERSION;
+
 use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
 use crate::{
     Error, Kind, Result,
@@ -65,7 +67,7 @@ pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(super) fn occupied(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(inside) = actual.inside() else { return Ok(()) };
+    let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", request.target.to_string(), why);
     let exec = format!("fwd exec {}", request.target.option());
     if inside.net.ns_if().is_some() {
@@ -109,4 +111,15 @@ pub(super) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     let why = format!("a host counts for {INTERFACE_BLOCKS} of them (an uplink takes two), and all are taken");
     Err(Error::new(Kind::Failed, "attach", "one more endpoint", why)
         .remedy("take down endpoints that are not needed; `fwd ls` lists them"))
+}
+
+/// Refuses to work beside another version, whose records cannot be read.
+///
+/// # Errors
+/// [`Kind::Conflict`] if there is one.
+pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
+    let Some(name) = others.first() else { return Ok(()) };
+    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
+    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
+        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
 }

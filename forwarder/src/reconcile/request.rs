@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 
 use ipnet::Ipv4Net;
 
-use super::{Nat, TableRequest};
+use super::{Datapath, Nat, TableRequest};
 use crate::{
     dataplane::Backend,
     netns::{DIRECTORY, Name},
@@ -54,38 +54,6 @@ impl fmt::Display for TargetRef {
     }
 }
 
-/// What forwards the packets of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Datapath {
-    /// eBPF programs at the traffic control hooks.
-    Tc,
-    /// The same, and XDP before them for established flows.
-    Xdp,
-    /// The kernel's bridge, with masquerade by nftables.
-    Kernel,
-}
-
-impl Datapath {
-    /// `tc`, `xdp` or `kernel`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tc => "tc",
-            Self::Xdp => "xdp",
-            Self::Kernel => "kernel",
-        }
-    }
-
-    /// Whether our programs forward: they, the flow table and the hooks of the uplink are needed.
-    #[must_use]
-    pub const fn is_ebpf(self) -> bool {
-        match self {
-            Self::Tc | Self::Xdp => true,
-            Self::Kernel => false,
-        }
-    }
-}
-
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpRequest {
@@ -111,7 +79,7 @@ pub struct UpRequest {
     pub ignore_xfrm: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
-    /// How the program is attached to the host end; default: as it is, else the best that the kernel has.
+    /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
     pub attach: Option<Backend>,
     /// The flow table of the host.
     pub table: TableRequest,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, NetworkRecord, equivalent::on_host};
+use super::{Datapath, NetworkRecord, shell::on_host};
 use crate::{
     Error, Kind, Result,
     netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy},
@@ -144,8 +144,10 @@ impl Surroundings {
             return None;
         }
         let mut commands = Vec::new();
-        commands.extend((out || between).then(|| accept(chain, bridge.name, Way::From)));
-        commands.extend(back.then(|| accept(chain, bridge.name, if kernel { Way::Answers } else { Way::To })));
+        commands.extend((out || between).then(|| accept(chain, bridge.name, Forwarded::Outbound)));
+        commands.extend(
+            back.then(|| accept(chain, bridge.name, if kernel { Forwarded::Replies } else { Forwarded::Inbound })),
+        );
         let commands = commands.into_iter().map(|line| host.map_or(line.clone(), |host| on_host(line, host)));
         let commands: Vec<String> = commands.map(|line| format!("`{line}`")).collect();
         Some(format!(
@@ -158,33 +160,33 @@ impl Surroundings {
 }
 
 /// Which packets a rule lets through.
-enum Way {
-    From,
-    To,
-    Answers,
+enum Forwarded {
+    Outbound,
+    Inbound,
+    Replies,
 }
 
 /// The command that lets packets of a bridge through a chain.
-fn accept(chain: &ForwardChain, bridge: &str, way: Way) -> String {
+fn accept(chain: &ForwardChain, bridge: &str, packets: Forwarded) -> String {
     let ForwardChain { maker, family, table, name, .. } = chain;
     let tool = match maker {
         Maker::Legacy => "iptables-legacy",
         Maker::Nftables if chain.is_of_iptables() => "iptables",
         Maker::Nftables => {
             let bridge = word(&format!("\"{bridge}\""));
-            let rule = match way {
-                Way::From => format!("iifname {bridge}"),
-                Way::To => format!("oifname {bridge}"),
-                Way::Answers => format!("oifname {bridge} ct state established,related"),
+            let rule = match packets {
+                Forwarded::Outbound => format!("iifname {bridge}"),
+                Forwarded::Inbound => format!("oifname {bridge}"),
+                Forwarded::Replies => format!("oifname {bridge} ct state established,related"),
             };
             return format!("nft insert rule {family} {} {} {rule} accept", word(table), word(name));
         }
     };
     let bridge = word(bridge);
-    let rule = match way {
-        Way::From => format!("-i {bridge}"),
-        Way::To => format!("-o {bridge}"),
-        Way::Answers => format!("-o {bridge} -m conntrack --ctstate ESTABLISHED,RELATED"),
+    let rule = match packets {
+        Forwarded::Outbound => format!("-i {bridge}"),
+        Forwarded::Inbound => format!("-o {bridge}"),
+        Forwarded::Replies => format!("-o {bridge} -m conntrack --ctstate ESTABLISHED,RELATED"),
     };
     format!("{tool} -I FORWARD {rule} -j ACCEPT")
 }
@@ -296,7 +298,7 @@ mod tests {
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty());
         let all = Surroundings { chains: vec![iptables()], ..Surroundings::default() };
         assert!(
-            all.warnings(&network(Datapath::Tc), Some("lab"))[0].contains("`nsenter --net=/run/netns/lab iptables -I")
+            all.warnings(&network(Datapath::Tc), Some("box"))[0].contains("`nsenter --net=/run/netns/box iptables -I")
         );
     }
 }

@@ -9,8 +9,8 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{Interface, Object, SysctlRecord, TargetRef, object::mac_text};
-use crate::{hash::fnv, netns::Name};
+use super::{Interface, SysctlRecord, TargetRef};
+use crate::{hash::fnv, netns::Name, text::mac as mac_text};
 
 /// An entry of the undo log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,27 +153,6 @@ impl Undo {
                 Some(Self::Loopback { ns, cookie: cookie()? })
             }
             _ => None,
-        }
-    }
-
-    /// Whether removing `object` is what the entry is there for.
-    #[must_use]
-    pub fn is_for(&self, object: &Object) -> bool {
-        match (self, object) {
-            (Self::Netns { name, .. }, Object::Netns { name: other }) => name == other,
-            // What was only looked at tells whether to restore the others: it is needed as long as they are.
-            (Self::Sysctl(record), Object::Sysctl(other)) => {
-                let same =
-                    record.interface == other.interface && (record.interface.is_some() || record.path == other.path);
-                same || record.original == record.ours
-            }
-            (
-                Self::Masquerade { network },
-                Object::Masquerade { network: other, .. } | Object::Isolation { network: other, .. },
-            ) => network == other,
-            (Self::ResolvConf { ns }, Object::ResolvConf { ns: other, .. }) => ns == other,
-            (Self::Loopback { ns, .. }, Object::Loopback { ns: other }) => ns == other,
-            _ => false,
         }
     }
 }

@@ -8,34 +8,18 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, Datapath, EndpointRecord, EndpointSpec, Interface, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
-    SysctlRecord, Target, TargetRef, Undo, UpRequest, advice,
-    desired::{Desired, Network, network_name},
-    down::refuse_others,
-    garbage, mend, names,
-    uplink::Uplink,
+    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
+    Target, TargetRef, Undo, UpRequest, advice,
+    desired::{Desired, Network},
+    forwarding, mend, names, object, orphans,
+    refuse::refuse_others,
+    settle::{self, network_name},
+    sysctls::{ON, arp_ignore},
 };
 use crate::{
     Result,
     netlink::{BridgeSpec, Link, Mac, VethSpec},
 };
-
-/// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
-pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
-/// Value of a sysctl that is on.
-pub(super) const ON: &str = "1";
-
-/// The sysctl that lets packets that arrive at an interface be forwarded.
-#[must_use]
-pub fn forwarding(interface: &str) -> String {
-    format!("net/ipv4/conf/{interface}/forwarding")
-}
-
-/// The sysctl that says which ARP requests are answered at an interface: 8 is none (Documentation/networking/ip-sysctl.rst).
-#[must_use]
-pub fn arp_ignore(interface: &str) -> String {
-    format!("net/ipv4/conf/{interface}/arp_ignore")
-}
 
 /// What `up` is going to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +30,7 @@ pub struct UpPlan {
     pub lasting: usize,
     /// The network joined.
     pub network: String,
-    /// Name of the host end.
+    /// Name of the host-side veth.
     pub host_if: String,
     /// How many more namespaces the network has room for.
     pub room: usize,
@@ -65,9 +49,9 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
     let (mends, actual) = (mended.ops, &*mended.actual);
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
-    ops.extend(strays(actual, &name));
+    ops.extend(remove_orphans(actual, &name));
     let rest = actual.without(&ops);
-    let desired = Desired::settle(request, name, &rest, &former)?;
+    let desired = settle::settle(request, name, &rest, &former)?;
     ops.extend(in_the_way(&rest, &desired));
     let rest = actual.without(&ops);
     let wanted = wanted(request, &rest, &desired, &former);
@@ -83,14 +67,14 @@ pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
 fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
     let (mut ops, mut former) = (Vec::new(), Vec::new());
-    for endpoint in garbage::dead_endpoints(actual) {
+    for endpoint in orphans::dead_endpoints(actual) {
         if actual.is_of_target(endpoint) {
             former.push(endpoint.clone());
         } else {
-            ops.extend(garbage::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
+            ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
-        ops.extend(garbage::neighbour(actual, endpoint).map(Op::remove));
-        let objects = garbage::record_objects(endpoint, actual.network_of(endpoint));
+        ops.extend(orphans::neighbour(actual, endpoint).map(Op::remove));
+        let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }
     (ops, former)
@@ -98,10 +82,10 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
 
 /// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
 fn forgotten(actual: &Actual) -> Vec<Op> {
-    let leftovers = actual.leftovers.iter().map(|name| Object::Netns { name: name.clone() });
+    let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
     let goes = |entry: &&Undo| match entry {
-        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| garbage::is_gone(actual, cookie)),
-        Undo::Loopback { cookie, .. } => garbage::is_gone(actual, *cookie),
+        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
+        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
         Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::ResolvConf { .. } => false,
     };
     let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
@@ -109,13 +93,13 @@ fn forgotten(actual: &Actual) -> Vec<Op> {
 }
 
 /// Removes what an interrupted command left for the same namespace and network, and no record mentions.
-fn strays(actual: &Actual, network: &str) -> Vec<Op> {
-    let inside = actual.inside().map_or(&[][..], |inside| &inside.net.links);
+fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
+    let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     let mut ops = Vec::new();
-    for veth in actual.stray_veths() {
-        if let Some(end) = inside.iter().find(|link| garbage::are_ends(veth, link)) {
+    for veth in actual.orphaned_veths() {
+        if let Some(end) = inside.iter().find(|link| orphans::are_ends(veth, link)) {
             let reference = actual.target.as_ref().map(|target| target.reference.clone());
-            ops.extend(reference.map(|ns| Op::remove(garbage::veth_object(veth, &end.name, ns))));
+            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
         }
     }
     let rest = actual.without(&ops);
@@ -126,42 +110,42 @@ fn strays(actual: &Actual, network: &str) -> Vec<Op> {
     let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
     let empty = |link: &&Link| rest.ports(link.index).next().is_none();
     if !recorded {
-        let bridges = rest.stray_bridges().filter(of_network).filter(empty);
-        ops.extend(bridges.map(|bridge| Op::remove(garbage::bridge_object(bridge))));
+        let bridges = rest.orphaned_bridges().filter(of_network).filter(empty);
+        ops.extend(bridges.map(|bridge| Op::remove(orphans::bridge_object(bridge))));
     }
     ops
 }
 
-/// Removes a stray veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
 fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
     let mut ops = Vec::new();
     let name = &desired.endpoint.host_if;
-    if let Some(veth) = actual.stray_veths().find(|veth| veth.name == *name) {
+    if let Some(veth) = actual.orphaned_veths().find(|veth| veth.name == *name) {
         let unknown = TargetRef::Path("somewhere".into());
-        ops.push(Op::remove(garbage::veth_object(veth, NS_IF, unknown)));
+        ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
     }
     let record = actual.records.networks.iter().find(|network| network.name == desired.network.name);
     if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
-        ops.extend(garbage::network_hook(actual, record).map(Op::remove));
-        ops.push(Op::remove(garbage::network_object(record)));
+        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
+        ops.push(Op::remove(orphans::network_object(record)));
     }
     ops
 }
 
 /// Everything that there is to be, in the order in which it is made.
 fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let mut objects = vec![Object::Records];
+    let mut objects = vec![Object::Records(object::RecordMaps)];
     if desired.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(desired.table.clone()));
     }
-    if let (TargetRef::Named(name), None) = (&request.target, actual.inside()) {
+    if let (TargetRef::Named(name), None) = (&request.target, actual.target_netns()) {
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
-        objects.push(Object::Netns { name: name.clone() });
+        objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
     }
     objects.extend(uplink(actual, &desired.network));
     objects.extend(network(actual, &desired.network));
     objects.extend(neighbours_healed(actual, desired));
-    objects.extend(host_end(request, actual, desired, former));
+    objects.extend(host_veth(request, actual, desired, former));
     objects.extend(inside(request, actual, desired));
     objects.extend(xdp(request, desired));
     let attached = actual.attached();
@@ -170,52 +154,13 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
         && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
     {
         objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
-        objects.push(Object::ResolvConf { ns: ns.clone(), contents: contents.clone() });
+        objects.push(Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: contents.clone() }));
     }
     objects
 }
 
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
-    uplink_objects(actual, &network.uplink, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
-}
-
-/// Everything of an uplink, the guard of what leaves before anything leads through it.
-pub(super) fn uplink_objects(actual: &Actual, uplink: &Uplink, ebpf: bool, xdp: bool) -> Vec<Object> {
-    let (name, index, address) = (uplink.name.clone(), uplink.index, uplink.address);
-    let mut objects = uplink_sysctls(actual, uplink);
-    objects.push(Object::Uplink { name: name.clone(), index, address });
-    let record = actual.records.uplinks.iter().find(|record| record.index == index);
-    objects.extend(record.map(|record| Object::UplinkAddress {
-        name: name.clone(),
-        index,
-        from: record.address,
-        to: address,
-    }));
-    if ebpf {
-        objects.push(Object::UplinkHooks { name: name.clone(), index, layer: uplink.layer });
-    }
-    if xdp {
-        objects.push(Object::UplinkXdp { name, index });
-    }
-    objects
-}
-
-/// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
-fn uplink_sysctls(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
-    let path = forwarding(&uplink.name);
-    let changed = actual.changed_sysctls().filter(|record| record.is_of(uplink.index));
-    if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
-        return vec![Object::Sysctl(record)];
-    }
-    let value = |path: &str| actual.host.sysctls.get(path).cloned();
-    let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
-    let all = value(ALL_FORWARDING).unwrap_or_default();
-    let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all, interface: None };
-    let mac = actual.host.net.by_index(uplink.index).and_then(|link| link.mac);
-    let interface = Some(Interface { name: uplink.name.clone(), index: uplink.index, mac });
-    let record = SysctlRecord { path, original, ours: ON.into(), interface };
-    let remembered = [witness, record.clone()].map(|record| Object::Undo(Undo::Sysctl(record)));
-    remembered.into_iter().chain([Object::Sysctl(record)]).collect()
+    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
 }
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {
@@ -223,7 +168,7 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
-    objects.push(Object::GatewayAddress { bridge: bridge.clone(), address: gateway });
+    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway }));
     // It goes with the bridge: nothing to remember.
     let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
     objects.push(Object::Sysctl(record));
@@ -247,17 +192,22 @@ fn network(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        objects.push(Object::Isolation { network: name.clone(), bridge: bridge.clone() });
-        objects.push(Object::Masquerade { network: name, bridge, subnet: gateway.trunc(), uplink: uplink.name });
+        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone() }));
+        objects.push(Object::Masquerade(object::Masquerade {
+            network: name,
+            bridge,
+            subnet: gateway.trunc(),
+            uplink: uplink.name,
+        }));
     } else {
-        objects.push(Object::NetworkHook { bridge, index: None });
+        objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
     objects
 }
 
 /// An interface that exists but was set down.
 fn up_again(actual: &Actual, name: &str) -> Option<Object> {
-    actual.host.net.link(name).map(|link| Object::LinkUp { name: link.name.clone() })
+    actual.host.net.link(name).map(|link| Object::LinkUp(object::LinkUp { name: link.name.clone() }))
 }
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
@@ -267,7 +217,7 @@ fn neighbours_healed(actual: &Actual, desired: &Desired) -> Vec<Object> {
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != desired.endpoint.host_if);
     let whole = whole_ports(actual, &desired.network.bridge);
-    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_unseen(endpoint));
+    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
     let broken = seen.filter(|endpoint| !whole(endpoint));
     broken.flat_map(|endpoint| on_bridge(actual, &desired.network.bridge, endpoint)).collect()
 }
@@ -297,21 +247,21 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Ob
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
     let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
-    objects.push(Object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge });
+    objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
     objects
 }
 
-/// The host end as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
+/// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
 fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
     [
-        Object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others },
-        Object::Fdb { host_if, mac },
-        Object::Neighbour { bridge, address, mac },
+        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others }),
+        Object::Fdb(object::Fdb { host_if, mac }),
+        Object::Neighbour(object::Neighbour { bridge, address, mac }),
     ]
 }
 
-fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
+fn host_veth(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
     let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
     let spec = VethSpec {
@@ -322,18 +272,18 @@ fn host_end(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[E
         mtu: network.mtu,
         alias: actual.host.owner.endpoint_alias(&network.name, &label),
     };
-    let mut objects = vec![Object::Veth { spec, ns: request.target.clone() }];
+    let mut objects = vec![Object::Veth(object::Veth { spec, ns: request.target.clone() })];
     objects.extend(up_again(actual, &endpoint.host_if));
     objects.push(Object::Endpoint(endpoint_spec(request, actual, desired, former)));
     if let Some(record) = actual.attached() {
         let (from, bridge) = (record.network_index, network.bridge.clone());
-        objects.push(Object::EndpointBridge { host_if: record.host_if.clone(), from, bridge });
+        objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));
     }
     if network.datapath.is_ebpf() {
         let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
-        objects.push(Object::EndpointHook { host_if: host_if.clone(), index: None, attach });
+        objects.push(Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index: None, attach }));
         let from = actual.attached().map(|record| record.attach);
-        objects.extend(from.map(|from| Object::EndpointAttach { host_if, from, to: attach }));
+        objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
     }
     objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
     objects
@@ -368,7 +318,7 @@ fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former
 fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
     let written = former.iter().any(|record| record.marks.resolv_conf);
     Marks {
-        created: actual.inside().is_none_or(|inside| inside.made),
+        created: actual.target_netns().is_none_or(|inside| inside.made),
         resolv_conf: written || matches!(actual.resolv_conf, ResolvConf::Write(_)),
     }
 }
@@ -379,22 +329,22 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
     let gateway = network.gateway.addr();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
     // A namespace that goes with its endpoint takes it with it.
-    let theirs = actual.inside().filter(|inside| !inside.made && !inside.is_loopback_up());
+    let theirs = actual.target_netns().filter(|inside| !inside.made && !inside.is_loopback_up());
     let mut objects: Vec<Object> = theirs
         .map(|inside| Object::Undo(Undo::Loopback { ns: ns.clone(), cookie: inside.cookie }))
         .into_iter()
         .collect();
     objects.extend([
-        Object::Loopback { ns: ns.clone() },
-        Object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address },
-        Object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() },
-        Object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway },
-        Object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() },
+        Object::Loopback(object::Loopback { ns: ns.clone() }),
+        Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
+        Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
+        Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }),
+        Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }),
     ]);
     objects
 }
 
-/// XDP at the host end, once the other end is up and takes frames.
+/// XDP at the host-side veth, once the other end is up and takes frames.
 fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
     if network.datapath != Datapath::Xdp {
@@ -402,7 +352,7 @@ fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
     }
     let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
     vec![
-        Object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() },
-        Object::EndpointXdp { host_if, index: None, uplink },
+        Object::NsOffloads(object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() }),
+        Object::EndpointXdp(object::EndpointXdp { host_if, index: None, uplink }),
     ]
 }

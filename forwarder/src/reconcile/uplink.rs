@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Actual, NetworkRecord, names};
+use super::{
+    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
+    sysctls::{ALL_FORWARDING, ON},
+};
 use crate::{
     Error, Kind, Result,
     netlink::{Link, LinkLayer},
@@ -145,6 +148,49 @@ impl Uplink {
         let why = format!("it is neither Ethernet nor without link-layer header, but of type {number}");
         Err(Error::new(Kind::Unsupported, "use", format!("uplink {}", self.name), why)
             .remedy("use another uplink, or --datapath kernel, which takes any"))
+    }
+}
+
+impl Uplink {
+    /// Everything of an uplink, the guard of what leaves before anything leads through it.
+    pub(super) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
+        let (name, index, address) = (self.name.clone(), self.index, self.address);
+        let mut objects = self.sysctls(actual);
+        objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));
+        let record = actual.records.uplinks.iter().find(|record| record.index == index);
+        objects.extend(record.map(|record| {
+            Object::UplinkAddress(object::UplinkAddress {
+                name: name.clone(),
+                index,
+                from: record.address,
+                to: address,
+            })
+        }));
+        if ebpf {
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: self.layer }));
+        }
+        if xdp {
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name, index }));
+        }
+        objects
+    }
+
+    /// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
+    fn sysctls(&self, actual: &Actual) -> Vec<Object> {
+        let path = forwarding(&self.name);
+        let changed = actual.changed_sysctls().filter(|record| record.is_of(self.index));
+        if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
+            return vec![Object::Sysctl(record)];
+        }
+        let value = |path: &str| actual.host.sysctls.get(path).cloned();
+        let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
+        let all = value(ALL_FORWARDING).unwrap_or_default();
+        let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all, interface: None };
+        let mac = actual.host.net.by_index(self.index).and_then(|link| link.mac);
+        let interface = Some(Interface { name: self.name.clone(), index: self.index, mac });
+        let record = SysctlRecord { path, original, ours: ON.into(), interface };
+        let remembered = [witness, record.clone()].map(|record| Object::Undo(Undo::Sysctl(record)));
+        remembered.into_iter().chain([Object::Sysctl(record)]).collect()
     }
 }
 

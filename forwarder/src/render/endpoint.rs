@@ -31,7 +31,7 @@ pub struct FlowCounts {
 /// How XDP is attached at both ends of the way: `native` or `generic`; none where it is not attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct XdpView {
-    /// At the host end, for packets from the namespace.
+    /// At the host-side veth, for packets from the namespace.
     pub host_if: Option<String>,
     /// At the uplink, for packets to it.
     pub uplink: Option<String>,
@@ -42,7 +42,7 @@ impl XdpView {
     fn text(&self) -> String {
         let at = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "NOT attached".into());
         let (host_if, uplink) = (at(&self.host_if), at(&self.uplink));
-        if host_if == uplink { host_if } else { format!("{host_if} at host end, {uplink} at uplink") }
+        if host_if == uplink { host_if } else { format!("{host_if} at host veth, {uplink} at uplink") }
     }
 }
 
@@ -59,9 +59,9 @@ pub struct EndpointView {
     pub pid: Option<u32>,
     /// Whether `up` made the namespace.
     pub ns_created: bool,
-    /// Host end of the veth pair.
+    /// Host-side veth of the veth pair.
     pub host_if: Untrusted,
-    /// Whether the host end has gone: deleted by hand, or with its namespace.
+    /// Whether the host-side veth has gone: deleted by hand, or with its namespace.
     pub gone: bool,
     /// Interface inside.
     pub ns_if: Untrusted,
@@ -77,7 +77,7 @@ pub struct EndpointView {
     pub uplink_state: String,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
-    /// How the program is attached to the host end, `tcx` or `clsact`; none with the kernel's own data path.
+    /// How the program is attached to the host-side veth, `tcx` or `clsact`; none with the kernel's own data path.
     pub attach: Option<String>,
     /// How XDP is attached; none with another data path.
     pub xdp: Option<XdpView>,
@@ -129,8 +129,8 @@ impl EndpointView {
         }
     }
 
-    /// The host end, and whether it is still there.
-    fn host_end(&self) -> (String, Tone) {
+    /// The host-side veth, and whether it is still there.
+    fn host_veth(&self) -> (String, Tone) {
         if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
     }
 
@@ -224,7 +224,7 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     for endpoint in endpoints {
         grid.row(vec![
             plain(endpoint.label()),
-            endpoint.host_end(),
+            endpoint.host_veth(),
             plain(endpoint.addresses()),
             plain(units::bytes(endpoint.tx_bytes)),
             plain(units::bytes(endpoint.rx_bytes)),

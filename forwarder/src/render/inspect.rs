@@ -30,11 +30,11 @@ pub struct InspectView {
     pub mac: String,
     /// MAC of the gateway.
     pub gateway_mac: String,
-    /// ifindex of the host end.
+    /// ifindex of the host-side veth.
     pub host_ifindex: u32,
-    /// Whether the host end has a carrier; unknown if it is gone.
+    /// Whether the host-side veth has a carrier; unknown if it is gone.
     pub host_if_running: Option<bool>,
-    /// Whether the program is attached to the host end (never with `--datapath kernel`).
+    /// Whether the program is attached to the host-side veth (never with `--datapath kernel`).
     pub attached: bool,
     /// Address of the uplink behind which the namespace appears, as it was when it was last looked at.
     pub uplink_address: Option<IpAddr>,
@@ -124,7 +124,7 @@ impl InspectView {
             )
             .add("process", endpoint.pid.map(|pid| pid.to_string()).unwrap_or_default())
             .add("inside", format!("{} {}, {}, mtu {}", endpoint.ns_if, endpoint.addresses(), self.mac, endpoint.mtu))
-            .add("host end", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
+            .add("host veth", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.trim_end())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
@@ -260,10 +260,10 @@ impl View for InterfaceView {
 
 impl InterfaceView {
     fn facts(&self) -> Facts {
-        let unseen = "in a namespace that cannot be read, or in none";
+        let hidden = "in a namespace that cannot be read, or in none";
         let peer = match (&self.peer, self.kind.as_deref()) {
             (Some(peer), _) => peer.text(),
-            (None, Some("veth")) => unseen.into(),
+            (None, Some("veth")) => hidden.into(),
             (None, _) => String::new(),
         };
         let endpoint = self

@@ -53,7 +53,7 @@ pub struct LatencyPathView {
     pub ns: Option<Untrusted>,
     /// Interface at which the way out begins and the way in ends.
     pub interface: Untrusted,
-    /// Whether that interface is inside the namespace; else it is the host end.
+    /// Whether that interface is inside the namespace; else it is the host-side veth.
     pub inside: bool,
     /// Interface to the outside.
     pub uplink: Untrusted,
@@ -236,7 +236,7 @@ impl LatencyPathView {
     /// `mynet: eth0 → eth0 (tc)`.
     fn label(&self) -> String {
         let datapath = self.datapath.as_ref().map(|datapath| format!(" (fwd, {datapath})")).unwrap_or_default();
-        let place = if self.inside { "" } else { "host end " };
+        let place = if self.inside { "" } else { "host veth " };
         format!("{}: {place}{} → uplink {}{datapath}", self.name(), self.interface, self.uplink)
     }
 

@@ -10,7 +10,7 @@ use crate::latency::Distribution;
 
 /// A terminal of `width` columns without colours.
 pub(crate) fn look(width: impl Into<Option<u16>>) -> Look {
-    Look { color: false, width: width.into(), fwd: "fwd --host-netns lab".into() }
+    Look { color: false, width: width.into(), fwd: "fwd --host-netns box".into() }
 }
 
 pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointView {
@@ -211,7 +211,7 @@ pub(crate) fn hosts() -> Vec<HostView> {
     let mebibytes = Some(61 << 20);
     vec![
         host(1, None, Some(true), mebibytes),
-        host(4711, Some("lab"), Some(true), mebibytes),
+        host(4711, Some("box"), Some(true), mebibytes),
         host(4720, None, Some(false), mebibytes),
         host(4731, None, None, None),
     ]

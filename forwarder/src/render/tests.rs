@@ -199,7 +199,7 @@ fn remedies_carry_the_options_that_were_given() {
     let mut out = Vec::new();
     write_error(&error, false, &samples::look(None), &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
-    assert!(out.contains("try: `fwd --host-netns lab ls` or `fwd --host-netns lab ns ls`"), "{out}");
+    assert!(out.contains("try: `fwd --host-netns box ls` or `fwd --host-netns box ns ls`"), "{out}");
 }
 
 #[test]

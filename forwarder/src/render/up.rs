@@ -48,7 +48,7 @@ impl View for UpView {
             (
                 "bridge",
                 format!("{} {}", endpoint.bridge, endpoint.gateways()),
-                format!("host end {}, room for {room} more{next}", endpoint.host_if),
+                format!("host veth {}, room for {room} more{next}", endpoint.host_if),
             ),
             ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
         ];

@@ -13,21 +13,21 @@ use std::{
 use forwarder::{
     cli::{self, Io},
     execute::Observer,
-    lab::{Lab, Process, command_in, unique_prefix, wait_until},
     netns::{Name, Netns, exec, mounts},
     reconcile::Op,
+    testbed::{Process, Testbed, command_in, unique_prefix, wait_until},
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-/// How long a laboratory is held at most.
+/// How long a testbed is held at most.
 const HELD: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
 usage: fwd-test-helper die-after N fwd ARGS…   run a command of fwd, and die after operation N of its plan
-                       hold-lab                make a laboratory, tell its prefix, and wait for a signal
+                       hold-testbed            make a testbed, tell its prefix, and wait for a signal
                        exec NAME [COMMAND…]    become the command inside a namespace
                        temporary DIR           tell whether a mount at DIR would end with the command
                        create NAME             create a namespace";
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         ["die-after", after, ..] if after.parse::<usize>().is_ok() => {
             die_after(after.parse().unwrap_or_default(), &words[2..])
         }
-        ["hold-lab"] => hold_lab(),
+        ["hold-testbed"] => hold_testbed(),
         ["exec", name, ..] => become_command(&named(name), &words[2..]),
         ["temporary", dir] => tell_temporary(Path::new(dir)),
         ["create", name] => {
@@ -75,10 +75,10 @@ fn die_after(after: usize, command: &[OsString]) -> ExitCode {
     cli::run(command.iter().cloned(), &mut Dies { after }, &mut Io::stdio(&mut out, &mut err)).into()
 }
 
-fn hold_lab() -> ExitCode {
-    let lab = Lab::new(&unique_prefix()).expect("a laboratory");
-    let _sleeper = Process::spawn(command_in(lab.host(), &["sleep", "60"])).expect("it starts");
-    println!("lab {}", lab.prefix());
+fn hold_testbed() -> ExitCode {
+    let testbed = Testbed::new(&unique_prefix()).expect("a testbed");
+    let _sleeper = Process::spawn(command_in(testbed.host(), &["sleep", "60"])).expect("it starts");
+    println!("testbed {}", testbed.prefix());
     let released = wait_until(HELD, "somebody kills it", || Ok(None::<()>));
     if released.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

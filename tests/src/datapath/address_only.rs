@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::{
     dataplane::{Sizes, TestRun},
-    lab::wait_until,
+    testbed::wait_until,
 };
 use forwarder_common::{
     abi::Timeout,
@@ -102,11 +102,11 @@ fn fragments_without_ports_need_no_first() {
 #[test]
 fn answers_without_a_flow_are_the_hosts() {
     with_fixture(&Sizes::default(), |fixture| {
-        let stray = frame(GRE, fixture.outside, fixture.nat);
-        assert_eq!(fixture.run_from_uplink(&stray).verdict, NEXT);
+        let orphan = frame(GRE, fixture.outside, fixture.nat);
+        assert_eq!(fixture.run_from_uplink(&orphan).verdict, NEXT);
         fixture.run_from_ns(&frame(50, ADDRESS, fixture.outside));
-        let run = fixture.run_from_uplink(&stray);
-        assert_eq!((run.verdict, run.packet), (NEXT, stray), "another protocol's flow");
+        let run = fixture.run_from_uplink(&orphan);
+        assert_eq!((run.verdict, run.packet), (NEXT, orphan), "another protocol's flow");
     });
 }
 
@@ -157,7 +157,7 @@ fn claim_ends_with_its_time_or_its_endpoint() {
         wait_until(LIMIT, "the flow ends", || Ok((address_only(fixture) == 0).then_some(()))).unwrap();
         assert!(fixture.dataplane.flows().unwrap().is_empty());
         fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside));
-        fixture.dataplane.remove_endpoint(fixture.host_end).unwrap();
+        fixture.dataplane.remove_endpoint(fixture.host_veth).unwrap();
         let alloc = fixture.dataplane.alloc().unwrap();
         assert_eq!((alloc.address_only, alloc.established), (0, 0));
         assert!(fixture.dataplane.flows().unwrap().is_empty());

@@ -2,8 +2,8 @@
 
 use forwarder::{
     dataplane::{Backend, Hook, Sizes},
-    lab::{self, command_in},
     netns::Netns,
+    testbed::{self, command_in},
 };
 
 use super::fixture::with_fixture;
@@ -13,14 +13,14 @@ use crate::fwd::LIMIT;
 fn filters(interface: &str, hook: &str) -> String {
     let here = Netns::current().unwrap();
     let tc = command_in(&here, &["tc", "filter", "show", "dev", interface, hook]);
-    lab::run(tc, LIMIT).unwrap().success().unwrap().stdout
+    testbed::run(tc, LIMIT).unwrap().success().unwrap().stdout
 }
 
 #[test]
 fn programs_are_attached_as_filters_and_detached_again() {
     with_fixture(&Sizes::default(), |fixture| {
         let hooks = [
-            (Hook::FromNs, fixture.host_end, "v0", "ingress"),
+            (Hook::FromNs, fixture.host_veth, "v0", "ingress"),
             (Hook::ToUplink, fixture.uplink, "eth0", "egress"),
             (Hook::FromUplink, fixture.uplink, "eth0", "ingress"),
         ];
@@ -29,12 +29,12 @@ fn programs_are_attached_as_filters_and_detached_again() {
             let shown = filters(interface, side);
             assert!(shown.contains(hook.program()) && shown.contains("direct-action"), "{interface} {side}: {shown}");
         }
-        fixture.dataplane.detach_endpoint(fixture.host_end).unwrap();
+        fixture.dataplane.detach_endpoint(fixture.host_veth).unwrap();
         fixture.dataplane.detach_uplink(fixture.uplink).unwrap();
         for (_, _, interface, side) in hooks {
             assert_eq!(filters(interface, side), "", "{interface} {side}");
             let tc = command_in(&Netns::current().unwrap(), &["tc", "qdisc", "show", "dev", interface]);
-            let qdiscs = lab::run(tc, LIMIT).unwrap().success().unwrap().stdout;
+            let qdiscs = testbed::run(tc, LIMIT).unwrap().success().unwrap().stdout;
             assert!(!qdiscs.contains("clsact"), "it goes with the last filter: {qdiscs}");
         }
     });

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::{dataplane::Sizes, lab::wait_until};
+use forwarder::{dataplane::Sizes, testbed::wait_until};
 use forwarder_common::{abi::SLICE_LIMIT_NS, wire::l4::Proto};
 
 use super::{

@@ -4,7 +4,7 @@ use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::{
     dataplane::{Flow, Sizes, Stat},
-    lab::wait_until,
+    testbed::wait_until,
 };
 use forwarder_common::{
     abi::{Timeout, endpoint_flags},
@@ -83,7 +83,7 @@ fn dropped(fixture: &Fixture) -> Vec<Stat> {
 }
 
 fn flows_of(fixture: &Fixture, member: &Member) -> Vec<Flow> {
-    fixture.dataplane.flows().unwrap().into_iter().filter(|flow| flow.endpoint == member.host_end).collect()
+    fixture.dataplane.flows().unwrap().into_iter().filter(|flow| flow.endpoint == member.host_veth).collect()
 }
 
 /// A stream from each port of the range, until all have lasted, without an answer.

@@ -7,10 +7,10 @@ use std::{
 
 use forwarder::{
     Result,
-    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, Way, name},
-    lab::{Lab, unique_prefix},
+    dataplane::{Dataplane, Direction, Hook, RunDir, Sizes, Stat, TestRun, name},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
+    testbed::{Testbed, unique_prefix},
 };
 use forwarder_common::{
     abi::{Endpoint, Network, Tuple, Uplink},
@@ -30,7 +30,7 @@ pub(super) struct Fixture {
     pub(super) dataplane: Dataplane,
     /// Every endpoint; the first is the one of `ADDRESS`.
     pub(super) members: Vec<Member>,
-    pub(super) host_end: u32,
+    pub(super) host_veth: u32,
     /// The bridge of the network.
     pub(super) network: u32,
     pub(super) uplink: u32,
@@ -42,7 +42,7 @@ pub(super) struct Fixture {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     pub(super) address: Ipv4Addr,
-    pub(super) host_end: u32,
+    pub(super) host_veth: u32,
     mac: [u8; 6],
 }
 
@@ -53,11 +53,12 @@ pub(super) fn with_fixture(sizes: &Sizes, test: impl FnOnce(&Fixture) + Send) {
 
 /// Makes a host with an endpoint for each of `flags`, runs `test` inside, and takes everything away.
 pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
-    let lab = Lab::new(&unique_prefix()).unwrap();
-    let inside = forwarder::lab::Namespace::create(&lab.name("c1")).unwrap();
-    let run_dir = RunDir::new(lab.run_dir());
-    let (outside, nat) = (lab.uplink(0).outside[0], lab.uplink(0).address);
-    lab.host()
+    let testbed = Testbed::new(&unique_prefix()).unwrap();
+    let inside = forwarder::testbed::Namespace::create(&testbed.name("c1")).unwrap();
+    let run_dir = RunDir::new(testbed.run_dir());
+    let (outside, nat) = (testbed.uplink(0).outside[0], testbed.uplink(0).address);
+    testbed
+        .host()
         .run(|| {
             let cookie = Netns::current()?.cookie()?;
             let (bridge, uplink) = links()?;
@@ -67,8 +68,8 @@ pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fi
             for (member, flags) in members.iter().zip(flags) {
                 register_member(&dataplane, member, bridge, uplink, *flags)?;
             }
-            let host_end = members[0].host_end;
-            test(&Fixture { dataplane, members, host_end, network: bridge, uplink, outside, nat });
+            let host_veth = members[0].host_veth;
+            test(&Fixture { dataplane, members, host_veth, network: bridge, uplink, outside, nat });
             Dataplane::destroy(&run_dir, cookie)
         })
         .unwrap();
@@ -78,7 +79,7 @@ fn links() -> Result<(u32, u32)> {
     let netlink = Netlink::here()?;
     let bridge =
         netlink.create_bridge(&BridgeSpec { name: "fwd0".into(), mac: GATEWAY_MAC, mtu: MTU, alias: "test".into() })?;
-    let uplink = netlink.link("eth0")?.expect("the lab has an uplink").index;
+    let uplink = netlink.link("eth0")?.expect("the testbed has an uplink").index;
     for name in ["fwd0", "eth0"] {
         std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/forwarding"), "1").unwrap();
     }
@@ -97,8 +98,8 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
         mtu: MTU,
         alias: "test".into(),
     };
-    let host_end = Netlink::here()?.create_veth(&veth, inside)?;
-    Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_end, mac })
+    let host_veth = Netlink::here()?.create_veth(&veth, inside)?;
+    Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_veth, mac })
 }
 
 fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flags: u32) -> Result<()> {
@@ -129,9 +130,9 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
 
 fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: u32, flags: u32) -> Result<()> {
     let number = member.mac[5] - 2;
-    dataplane.note_device(member.host_end)?;
+    dataplane.note_device(member.host_veth)?;
     dataplane.put_endpoint(
-        member.host_end,
+        member.host_veth,
         &Endpoint {
             v4: member.address.octets(),
             network: bridge,
@@ -166,12 +167,12 @@ impl Fixture {
 
     /// Runs `from_ns` over a frame.
     pub(super) fn run_from_ns(&self, frame: &[u8]) -> TestRun {
-        self.dataplane.test_run(Hook::FromNs, self.host_end, self.host_end, frame, 1).unwrap()
+        self.dataplane.test_run(Hook::FromNs, self.host_veth, self.host_veth, frame, 1).unwrap()
     }
 
     /// Runs `from_ns` over a frame of endpoint `member`.
     pub(super) fn run_from(&self, member: &Member, frame: &[u8]) -> TestRun {
-        self.dataplane.test_run(Hook::FromNs, member.host_end, member.host_end, frame, 1).unwrap()
+        self.dataplane.test_run(Hook::FromNs, member.host_veth, member.host_veth, frame, 1).unwrap()
     }
 
     /// Runs `from_uplink` over a frame.
@@ -185,13 +186,13 @@ impl Fixture {
     }
 
     /// What a packet of TCP or UDP looks like on its way.
-    pub(super) fn tuple(&self, proto: Proto, way: Way, from: SocketAddrV4, to: SocketAddrV4) -> Tuple {
+    pub(super) fn tuple(&self, proto: Proto, direction: Direction, from: SocketAddrV4, to: SocketAddrV4) -> Tuple {
         Tuple {
             saddr: from.ip().octets(),
             daddr: to.ip().octets(),
             sport: from.port().to_be_bytes(),
             dport: to.port().to_be_bytes(),
-            ifindex: if way == Way::Out { self.host_end } else { self.uplink },
+            ifindex: if direction == Direction::Outbound { self.host_veth } else { self.uplink },
             proto: proto as u8,
             ..Tuple::default()
         }

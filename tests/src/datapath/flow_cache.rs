@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::SocketAddrV4, time::Duration};
 
 use forwarder::{
-    dataplane::{Sizes, Way},
-    lab::wait_until,
+    dataplane::{Direction, Sizes},
+    testbed::wait_until,
 };
 use forwarder_common::{
     flow::{cache, hash},
@@ -41,8 +41,8 @@ fn programs_hash_with_the_secret_of_their_host() {
             let nat = fixture.nat_of(Proto::Udp as u8, 5_000);
             let mask = fixture.dataplane.cache_size().unwrap() - 1;
             let expected: BTreeSet<_> = [
-                fixture.tuple(Proto::Udp, Way::Out, inside, outside),
-                fixture.tuple(Proto::Udp, Way::Back, outside, nat),
+                fixture.tuple(Proto::Udp, Direction::Outbound, inside, outside),
+                fixture.tuple(Proto::Udp, Direction::Inbound, outside, nat),
             ]
             .map(|tuple| hash(&tuple, &secret))
             .map(|hash| (hash & mask, cache::entry(hash, 1)))

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use forwarder::{dataplane::Sizes, lab::wait_until};
+use forwarder::{dataplane::Sizes, testbed::wait_until};
 use forwarder_common::{checksum, wire::l4::Proto};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::{dataplane::Sizes, lab::wait_until};
+use forwarder::{dataplane::Sizes, testbed::wait_until};
 use forwarder_common::{abi::Timeout, wire::l4::Proto};
 
 use super::{

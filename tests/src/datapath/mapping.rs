@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddrV4, time::Duration};
 
-use forwarder::{dataplane::Sizes, lab::wait_until, netns::Netns};
+use forwarder::{dataplane::Sizes, netns::Netns, testbed::wait_until};
 use forwarder_common::{abi::endpoint_flags, wire::l4::Proto};
 
 use super::{

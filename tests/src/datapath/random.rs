@@ -60,7 +60,7 @@ fn to_container(frame: &[u8]) -> bool {
 /// Runs `hook` over `frame`: what always holds. Returns the verdict and the frame afterwards.
 #[track_caller]
 fn run(fixture: &Fixture, hook: Hook, ingress: u32, frame: &[u8]) -> (i32, Vec<u8>) {
-    let ifindex = if matches!(hook, Hook::FromNs) { fixture.host_end } else { fixture.uplink };
+    let ifindex = if matches!(hook, Hook::FromNs) { fixture.host_veth } else { fixture.uplink };
     let run = fixture.dataplane.test_run(hook, ifindex, ingress, frame, 1).unwrap();
     let (verdict, after) = (run.verdict, run.packet);
     let shown = || format!("{} over {frame:02x?} → {verdict} {after:02x?}", hook.program());
@@ -120,7 +120,7 @@ fn random_frames_get_a_verdict_and_never_leave_untranslated() {
         let (mut translated, mut delivered) = (0, 0);
         for _ in 0..FRAMES {
             let frame = random.frame(&seeds);
-            let (verdict, after) = run(fixture, Hook::FromNs, fixture.host_end, &frame);
+            let (verdict, after) = run(fixture, Hook::FromNs, fixture.host_veth, &frame);
             if let (REDIRECT, Some(expected)) = (verdict, model(&frame, &after)) {
                 assert_eq!(after, expected, "from {frame:02x?}");
                 translated += 1;
@@ -133,11 +133,11 @@ fn random_frames_get_a_verdict_and_never_leave_untranslated() {
                 let at = random.below(reply.len());
                 reply[at] = random.next() as u8;
                 run(fixture, Hook::FromUplink, fixture.uplink, &reply);
-                run(fixture, Hook::ToUplink, fixture.host_end, &after);
+                run(fixture, Hook::ToUplink, fixture.host_veth, &after);
             }
             run(fixture, Hook::FromUplink, fixture.uplink, &frame);
             run(fixture, Hook::ToUplink, 0, &frame);
-            run(fixture, Hook::ToUplink, fixture.host_end, &frame);
+            run(fixture, Hook::ToUplink, fixture.host_veth, &frame);
             run(fixture, Hook::ToUplink, fixture.network, &frame);
         }
         println!("{translated} of {FRAMES} frames translated, {delivered} replies delivered");

@@ -4,8 +4,8 @@ use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::{
     dataplane::{Contents, Sizes},
-    lab::wait_until,
     netns::Netns,
+    testbed::wait_until,
 };
 use forwarder_common::wire::l4::Proto;
 

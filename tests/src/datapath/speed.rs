@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::dataplane::{Hook, Sizes, Way};
+use forwarder::dataplane::{Direction, Hook, Sizes};
 use forwarder_common::{
     abi::Tuple,
     rewrite::{Side, Ttl},
@@ -27,14 +27,14 @@ const TRIES: usize = 200;
 const REPEAT: u32 = 200;
 
 /// An established flow.
-struct Talk {
+struct Conversation {
     proto: Proto,
     inside: SocketAddrV4,
     outside: SocketAddrV4,
     nat: SocketAddrV4,
 }
 
-impl Talk {
+impl Conversation {
     fn new(fixture: &Fixture, proto: Proto, port: u16) -> Self {
         let (inside, outside) = (SocketAddrV4::new(ADDRESS, port), SocketAddrV4::new(fixture.outside, 53));
         let out = |flags| fixture.run_from_ns(&Frame::new(proto, inside, outside).tcp_flags(flags).build());
@@ -59,10 +59,10 @@ impl Talk {
         Frame::reply(self.proto, self.outside, self.nat).tcp_flags(ACK)
     }
 
-    fn tuple(&self, fixture: &Fixture, way: Way) -> Tuple {
-        match way {
-            Way::Out => fixture.tuple(self.proto, way, self.inside, self.outside),
-            Way::Back => fixture.tuple(self.proto, way, self.outside, self.nat),
+    fn tuple(&self, fixture: &Fixture, direction: Direction) -> Tuple {
+        match direction {
+            Direction::Outbound => fixture.tuple(self.proto, direction, self.inside, self.outside),
+            Direction::Inbound => fixture.tuple(self.proto, direction, self.outside, self.nat),
         }
     }
 }
@@ -72,22 +72,22 @@ fn packets_of_established_flows_are_translated_as_the_first_were() {
     with_fixture(&Sizes::default(), |fixture| {
         fixture.know_next_hop();
         for (proto, port) in PROTOS.into_iter().zip(44_000..) {
-            let talk = Talk::new(fixture, proto, port);
+            let conversation = Conversation::new(fixture, proto, port);
             for ttl in [2, 64, 255] {
-                let frames = [talk.out().ttl(ttl), talk.out().ttl(ttl).options(1)];
+                let frames = [conversation.out().ttl(ttl), conversation.out().ttl(ttl).options(1)];
                 for frame in frames.map(|frame| frame.build()) {
                     let run = fixture.run_from_ns(&frame);
                     assert_eq!(run.verdict, REDIRECT, "{proto:?}, TTL {ttl}");
-                    let mut expected = translated(&frame, Side::Source, talk.nat, Ttl::Decrement);
+                    let mut expected = translated(&frame, Side::Source, conversation.nat, Ttl::Decrement);
                     expected[..6].copy_from_slice(&NEXT_HOP);
                     expected[6..12].copy_from_slice(&run.packet[6..12]);
                     assert_eq!(run.packet, expected, "{proto:?}, TTL {ttl}");
                     assert_ne!(run.packet[6..12], MAC, "the uplink's address instead of the namespace's");
                     assert_checksums(&run.packet);
                 }
-                let reply = talk.back().ttl(ttl).build();
+                let reply = conversation.back().ttl(ttl).build();
                 let run = fixture.run_from_uplink(&reply);
-                let mut expected = translated(&reply, Side::Destination, talk.inside, Ttl::Decrement);
+                let mut expected = translated(&reply, Side::Destination, conversation.inside, Ttl::Decrement);
                 expected[..6].copy_from_slice(&MAC);
                 expected[6..12].copy_from_slice(&GATEWAY_MAC);
                 assert_eq!((run.verdict, run.packet), (REDIRECT, expected), "reply, {proto:?}, TTL {ttl}");
@@ -101,25 +101,25 @@ fn what_is_uncommon_about_an_established_flow_is_noticed() {
     const NEXT: i32 = -1;
     const DROP: i32 = 2;
     with_fixture(&Sizes::default(), |fixture| {
-        let talk = Talk::new(fixture, Proto::Tcp, 45_000);
+        let conversation = Conversation::new(fixture, Proto::Tcp, 45_000);
         let counted = |reason, frame: &[u8], verdict| {
             let before = fixture.counted(reason);
             assert_eq!(fixture.run_from_ns(frame).verdict, verdict, "{reason}");
             assert_eq!(fixture.counted(reason), before + 1, "{reason}");
         };
-        counted("TtlExceeded", &talk.out().ttl(1).build(), NEXT);
-        let mut longer = talk.out().build();
+        counted("TtlExceeded", &conversation.out().ttl(1).build(), NEXT);
+        let mut longer = conversation.out().build();
         longer[16] = 5;
         crate::raw::finish(&mut longer[14..]);
         counted("Malformed", &longer, DROP);
-        let mut large = talk.out().build();
+        let mut large = conversation.out().build();
         large.resize(14 + 1501, 0);
         large[16..18].copy_from_slice(&1501u16.to_be_bytes());
         crate::raw::finish(&mut large[14..]);
         counted("TooBig", &large, NEXT);
         let state = |flags| {
-            fixture.run_from_ns(&talk.out().tcp_flags(flags).build());
-            fixture.run_from_uplink(&talk.back().tcp_flags(flags).build());
+            fixture.run_from_ns(&conversation.out().tcp_flags(flags).build());
+            fixture.run_from_uplink(&conversation.back().tcp_flags(flags).build());
             fixture.dataplane.flows().unwrap()[0].state
         };
         assert_eq!((state(ACK), state(ACK | 1)), ("established", "closing"), "both FINs");
@@ -130,19 +130,19 @@ fn what_is_uncommon_about_an_established_flow_is_noticed() {
 fn established_packet_takes_less_than_one_with_options() {
     with_fixture(&Sizes::default(), |fixture| {
         for (proto, port) in PROTOS.into_iter().zip(46_000..) {
-            for (way, port) in [(Way::Out, port), (Way::Back, port + 100)] {
-                let talk = Talk::new(fixture, proto, port);
-                let (hook, frame, ifindex) = match way {
-                    Way::Out => (Hook::FromNs, talk.out(), fixture.host_end),
-                    Way::Back => (Hook::FromUplink, talk.back(), fixture.uplink),
+            for (direction, port) in [(Direction::Outbound, port), (Direction::Inbound, port + 100)] {
+                let conversation = Conversation::new(fixture, proto, port);
+                let (hook, frame, ifindex) = match direction {
+                    Direction::Outbound => (Hook::FromNs, conversation.out(), fixture.host_veth),
+                    Direction::Inbound => (Hook::FromUplink, conversation.back(), fixture.uplink),
                 };
                 let frames = [frame.clone().ttl(255).build(), frame.ttl(255).options(1).build()];
-                let tuple = talk.tuple(fixture, way);
+                let tuple = conversation.tuple(fixture, direction);
                 // The fastest of many: whatever else the machine does only adds to a run.
                 let mut fastest = [Duration::MAX; 2];
                 for tries in 0..TRIES {
                     for (frame, fastest) in frames.iter().zip(&mut fastest) {
-                        fixture.dataplane.translate_to_itself(&tuple, way).unwrap();
+                        fixture.dataplane.translate_to_itself(&tuple, direction).unwrap();
                         let run = fixture.dataplane.test_run(hook, ifindex, ifindex, frame, REPEAT).unwrap();
                         assert_eq!(run.verdict, REDIRECT);
                         *fastest = run.duration.min(*fastest);
@@ -152,8 +152,11 @@ fn established_packet_takes_less_than_one_with_options() {
                     }
                 }
                 let [fast, slow] = fastest;
-                println!("{proto:?} {way:?}: {fast:?}, with options {slow:?}");
-                assert!(fast.as_secs_f64() < LIMIT * slow.as_secs_f64(), "{proto:?} {way:?}: {fast:?} of {slow:?}");
+                println!("{proto:?} {direction:?}: {fast:?}, with options {slow:?}");
+                assert!(
+                    fast.as_secs_f64() < LIMIT * slow.as_secs_f64(),
+                    "{proto:?} {direction:?}: {fast:?} of {slow:?}"
+                );
             }
         }
     });

@@ -4,7 +4,7 @@ use std::{net::SocketAddrV4, time::Duration};
 
 use forwarder::{
     dataplane::{Contents, Sizes},
-    lab::wait_until,
+    testbed::wait_until,
 };
 use forwarder_common::{
     abi::{Timeout, endpoint_flags},

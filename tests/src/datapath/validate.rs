@@ -155,8 +155,8 @@ fn spoofed_packet_does_not_enter_another_endpoints_flow() {
         let before = fixture.dataplane.flows().unwrap()[0].tx;
         // The same tuple, a reset, from the other endpoint's interface.
         let reset = Frame::new(Proto::Tcp, inside, outside).tcp_flags(0x04).build();
-        let host_end = fixture.members[1].host_end;
-        let run = fixture.dataplane.test_run(Hook::FromNs, host_end, host_end, &reset, 1).unwrap();
+        let host_veth = fixture.members[1].host_veth;
+        let run = fixture.dataplane.test_run(Hook::FromNs, host_veth, host_veth, &reset, 1).unwrap();
         assert_eq!((run.verdict, fixture.counted("SpoofedSource")), (DROP, 1));
         let flows = fixture.dataplane.flows().unwrap();
         assert_eq!((flows.len(), flows[0].tx, flows[0].state), (1, before, "established"));
@@ -255,8 +255,8 @@ fn nobody_else_on_the_host_speaks_for_an_endpoint() {
         let sum = checksum::full(&icmp);
         icmp[2..4].copy_from_slice(&sum);
         let error = [&whole[..14], &crate::raw::ipv4(ADDRESS, fixture.outside, 1, &icmp)].concat();
-        // The host itself, the other endpoint's host end, the uplink: none is the bridge.
-        for ingress in [0, fixture.members[1].host_end, fixture.uplink] {
+        // The host itself, the other endpoint's host-side veth, the uplink: none is the bridge.
+        for ingress in [0, fixture.members[1].host_veth, fixture.uplink] {
             for frame in [&whole, &fragment, &gre, &error] {
                 let before = fixture.counted("NotFromNetwork");
                 let run = fixture.run_to_uplink(ingress, frame);

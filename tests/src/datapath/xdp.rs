@@ -29,7 +29,7 @@ fn with_xdp(test: impl FnOnce(&Fixture) + Send) {
         let netlink = Netlink::here().unwrap();
         let router = Ipv4Addr::new(198, 51, 100, 1);
         netlink.replace_neighbour(fixture.uplink, router.into(), ROUTER_MAC).unwrap();
-        for (hook, ifindex) in [(XdpHook::FromNs, fixture.host_end), (XdpHook::FromUplink, fixture.uplink)] {
+        for (hook, ifindex) in [(XdpHook::FromNs, fixture.host_veth), (XdpHook::FromUplink, fixture.uplink)] {
             assert_eq!(fixture.dataplane.attach_xdp(hook, ifindex, None).unwrap(), XdpMode::Native);
         }
         test(fixture);
@@ -37,7 +37,7 @@ fn with_xdp(test: impl FnOnce(&Fixture) + Send) {
 }
 
 fn xdp(fixture: &Fixture, hook: XdpHook, frame: &[u8]) -> TestRun {
-    let ifindex = if hook == XdpHook::FromNs { fixture.host_end } else { fixture.uplink };
+    let ifindex = if hook == XdpHook::FromNs { fixture.host_veth } else { fixture.uplink };
     fixture.dataplane.test_run_xdp(hook, ifindex, frame).unwrap()
 }
 
@@ -167,8 +167,8 @@ fn interface_that_takes_no_frames_gets_none() {
         assert_left(fixture, XdpHook::FromNs, "the uplink", &out.build());
         fixture.dataplane.attach_xdp(XdpHook::FromUplink, fixture.uplink, None).unwrap();
         assert_same(fixture, XdpHook::FromNs, &out.build());
-        fixture.dataplane.detach_xdp(XdpHook::FromNs, fixture.host_end).unwrap();
-        assert_left(fixture, XdpHook::FromUplink, "the host end", &back.build());
+        fixture.dataplane.detach_xdp(XdpHook::FromNs, fixture.host_veth).unwrap();
+        assert_left(fixture, XdpHook::FromUplink, "the host-side veth", &back.build());
     });
 }
 

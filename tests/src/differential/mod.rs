@@ -5,16 +5,16 @@
 
 mod icmp;
 mod neighbours;
-mod side;
+mod scenario;
 mod tcp;
 mod udp;
 
 use std::{collections::BTreeMap, thread};
 
-use self::side::Side;
+use self::scenario::Scenario;
 
 /// A name, and what to do; what the peers saw, in words.
-type Conversation = (&'static str, fn(&Side) -> Vec<String>);
+type Conversation = (&'static str, fn(&Scenario) -> Vec<String>);
 
 /// What both data paths are known to do differently.
 struct Difference {
@@ -43,8 +43,8 @@ const DIFFERENCES: &[Difference] = &[
 #[track_caller]
 fn assert_alike(conversations: &[Conversation]) {
     let run = |datapath: &'static str| {
-        let side = Side::new(datapath);
-        conversations.iter().map(|(name, run)| (*name, run(&side))).collect::<BTreeMap<_, _>>()
+        let scenario = Scenario::new(datapath);
+        conversations.iter().map(|(name, run)| (*name, run(&scenario))).collect::<BTreeMap<_, _>>()
     };
     let (tc, xdp, kernel) = thread::scope(|scope| {
         let [tc, xdp, kernel] = ["tc", "xdp", "kernel"].map(|datapath| scope.spawn(move || run(datapath)));

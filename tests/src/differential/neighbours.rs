@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::netns::Netns;
 
-use super::{Conversation, side::Side};
+use super::{Conversation, scenario::Scenario};
 use crate::{
     fwd::{inside, pings},
     packet::{ICMP, TCP, UDP},
@@ -17,83 +17,86 @@ pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("namespace to host", to_host),
     ("host to namespace", from_host),
     ("outside straight to a namespace", straight),
-    ("another source of the network", |side| spoofed(side, [10, 77, 0, 99].into())),
-    ("a source of nobody", |side| spoofed(side, [192, 0, 2, 77].into())),
+    ("another source of the network", |scenario| spoofed(scenario, [10, 77, 0, 99].into())),
+    ("a source of nobody", |scenario| spoofed(scenario, [192, 0, 2, 77].into())),
 ];
 
-fn tcp_echo(side: &Side, client: &Netns, server: &Netns, address: Ipv4Addr, port: u16) -> String {
+fn tcp_echo(scenario: &Scenario, client: &Netns, server: &Netns, address: Ipv4Addr, port: u16) -> String {
     let clients = echo_tcp(listen(server, any(port)), 1);
     echoed(&connect(client, ANY, at(address, port)).expect("it connects"), &[7; 2000]);
     let seen = clients.join().expect("the server");
     let source = seen.iter().map(|from| from.ip().to_string().parse().expect("an IPv4 address"));
-    format!("tcp: the server saw {}", source.map(|address| side.role(address)).collect::<String>())
+    format!("tcp: the server saw {}", source.map(|address| scenario.role(address)).collect::<String>())
 }
 
-fn between(side: &Side) -> Vec<String> {
-    let (one, two) = (&side.one, &side.two);
-    let mut said = vec![tcp_echo(side, one, two, two.address, 9100)];
+fn between(scenario: &Scenario) -> Vec<String> {
+    let (one, two) = (&scenario.one, &scenario.two);
+    let mut said = vec![tcp_echo(scenario, one, two, two.address, 9100)];
     for protocol in [ICMP, UDP, TCP] {
         let act = || match protocol {
             ICMP => assert!(pings(one, two.address)),
-            TCP => drop(tcp_echo(side, one, two, two.address, 9101)),
+            TCP => drop(tcp_echo(scenario, one, two, two.address, 9101)),
             _ => {
                 let replies = echo_udp(udp(two, any(7100)), 1);
                 udp(one, ANY).send_to(b"neighbour", at(two.address, 7100)).expect("it leaves");
                 replies.join().expect("the server");
             }
         };
-        let ((), seen) = side.seen_by(two, "eth0", protocol, act);
+        let ((), seen) = scenario.seen_by(two, "eth0", protocol, act);
         said.extend(seen);
     }
     said
 }
 
-fn to_host(side: &Side) -> Vec<String> {
-    let host = side.fwd.host();
-    let addresses = [side.one.gateway, side.fwd.uplink(0).address];
+fn to_host(scenario: &Scenario) -> Vec<String> {
+    let host = scenario.fwd.host();
+    let addresses = [scenario.one.gateway, scenario.fwd.uplink(0).address];
     let mut said: Vec<String> =
-        (9110..).zip(addresses).map(|(port, address)| tcp_echo(side, &side.one, host, address, port)).collect();
-    said.extend(addresses.map(|address| format!("ping {}: {}", side.role(address), pings(&side.one, address))));
+        (9110..).zip(addresses).map(|(port, address)| tcp_echo(scenario, &scenario.one, host, address, port)).collect();
+    said.extend(addresses.map(|address| format!("ping {}: {}", scenario.role(address), pings(&scenario.one, address))));
     said
 }
 
-fn from_host(side: &Side) -> Vec<String> {
-    let host = side.fwd.host();
-    vec![tcp_echo(side, host, &side.one, side.one.address, 9120), format!("ping: {}", pings(host, side.one.address))]
+fn from_host(scenario: &Scenario) -> Vec<String> {
+    let host = scenario.fwd.host();
+    vec![
+        tcp_echo(scenario, host, &scenario.one, scenario.one.address, 9120),
+        format!("ping: {}", pings(host, scenario.one.address)),
+    ]
 }
 
 /// Somebody outside knows a way to the addresses of the network.
-fn straight(side: &Side) -> Vec<String> {
-    let network = format!("{}/24", side.one.gateway);
+fn straight(scenario: &Scenario) -> Vec<String> {
+    let network = format!("{}/24", scenario.one.gateway);
     let network = network.replace(".1/", ".0/");
-    let uplink = side.fwd.uplink(0).address.to_string();
-    inside(side.internet(), &["ip", "route", "add", &network, "via", &uplink]);
-    let reached = pings(side.internet(), side.one.address);
-    inside(side.internet(), &["ip", "route", "del", &network]);
+    let uplink = scenario.fwd.uplink(0).address.to_string();
+    inside(scenario.internet(), &["ip", "route", "add", &network, "via", &uplink]);
+    let reached = pings(scenario.internet(), scenario.one.address);
+    inside(scenario.internet(), &["ip", "route", "del", &network]);
     vec![format!("ping is answered: {reached}")]
 }
 
 /// A namespace sends from an address that is not its own; then something proper, so that it is known when all has arrived.
-fn spoofed(side: &Side, source: Ipv4Addr) -> Vec<String> {
+fn spoofed(scenario: &Scenario, source: Ipv4Addr) -> Vec<String> {
     let mac = |shown: &str| -> [u8; 6] {
         let bytes: Vec<u8> = shown.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();
         bytes.try_into().expect("a MAC")
     };
-    let shown = side.fwd.json(&["inspect", &side.one.name]);
+    let shown = scenario.fwd.json(&["inspect", &scenario.one.name]);
     let (own, gateway) = (mac(shown["mac"].as_str().expect("text")), mac(shown["gateway_mac"].as_str().expect("text")));
     let datagram = [&[0x1b, 0x58, 0x1b, 0x62, 0, 13, 0, 0][..], b"false"].concat();
-    let packet = raw::ipv4(source, side.outside, 17, &datagram);
+    let packet = raw::ipv4(source, scenario.outside, 17, &datagram);
     let act = || {
-        raw::send(&side.one, "eth0", &[raw::frame(gateway, own, &packet)]);
-        let listener = udp(side.internet(), at(side.outside, 7011));
+        raw::send(&scenario.one, "eth0", &[raw::frame(gateway, own, &packet)]);
+        let listener = udp(scenario.internet(), at(scenario.outside, 7011));
         listener.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
-        udp(&side.one, ANY).send_to(b"proper", at(side.outside, 7011)).expect("it leaves");
+        udp(&scenario.one, ANY).send_to(b"proper", at(scenario.outside, 7011)).expect("it leaves");
         listener.recv_from(&mut [0; 16]).expect("it arrives");
     };
-    let ((), seen) = side.seen_by(side.internet(), "inet0", UDP, act);
-    let ((), alone) = side.seen_by(side.internet(), "inet0", UDP, || {
-        raw::send(&side.one, "eth0", &[raw::frame(gateway, own, &packet)]);
-        assert!(pings(&side.one, side.outside), "what was sent before has arrived");
+    let ((), seen) = scenario.seen_by(scenario.internet(), "inet0", UDP, act);
+    let ((), alone) = scenario.seen_by(scenario.internet(), "inet0", UDP, || {
+        raw::send(&scenario.one, "eth0", &[raw::frame(gateway, own, &packet)]);
+        assert!(pings(&scenario.one, scenario.outside), "what was sent before has arrived");
     });
     let mut said: Vec<String> = seen.into_iter().map(|seen| format!("with a proper one: {seen}")).collect();
     said.extend(alone.into_iter().map(|seen| format!("alone: {seen}")));

@@ -13,7 +13,7 @@ use nix::{
     sys::socket::{setsockopt, sockopt},
 };
 
-use super::{Conversation, side::Side};
+use super::{Conversation, scenario::Scenario};
 use crate::{
     packet::TCP,
     peers::{ANY, PATIENCE, at, connect, echo_tcp, listen},
@@ -30,9 +30,9 @@ pub(super) const CONVERSATIONS: &[Conversation] = &[
 ];
 
 /// A connection from the first namespace, and its other end.
-fn pair(side: &Side, server_ns: &Netns, server: SocketAddrV4) -> (TcpStream, TcpStream) {
+fn pair(scenario: &Scenario, server_ns: &Netns, server: SocketAddrV4) -> (TcpStream, TcpStream) {
     let listener = listen(server_ns, server);
-    let client = connect(&side.one, ANY, server).expect("it connects");
+    let client = connect(&scenario.one, ANY, server).expect("it connects");
     let (accepted, _) = listener.accept().expect("a client comes");
     accepted.set_read_timeout(Some(PATIENCE)).expect("a socket");
     (client, accepted)
@@ -47,10 +47,10 @@ fn read_all(mut stream: &TcpStream) -> String {
     }
 }
 
-fn echo_of(side: &Side, server_ns: &Netns, server: SocketAddrV4) -> Vec<String> {
+fn echo_of(scenario: &Scenario, server_ns: &Netns, server: SocketAddrV4) -> Vec<String> {
     const LENGTH: usize = 300_000;
     let clients = echo_tcp(listen(server_ns, server), 1);
-    let stream = connect(&side.one, ANY, server).expect("it connects");
+    let stream = connect(&scenario.one, ANY, server).expect("it connects");
     let message: Vec<u8> = (0..LENGTH).map(|n| u8::try_from(n % 251).expect("it is small")).collect();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -62,27 +62,29 @@ fn echo_of(side: &Side, server_ns: &Netns, server: SocketAddrV4) -> Vec<String> 
         assert!(answer == message, "the answer is another");
     });
     let seen = clients.join().expect("the server");
-    seen.iter().map(|from| format!("{LENGTH} bytes echoed; the server saw {}", role_of(side, from))).collect()
+    seen.iter().map(|from| format!("{LENGTH} bytes echoed; the server saw {}", role_of(scenario, from))).collect()
 }
 
-fn role_of(side: &Side, address: &std::net::SocketAddr) -> String {
+fn role_of(scenario: &Scenario, address: &std::net::SocketAddr) -> String {
     match address.ip() {
-        std::net::IpAddr::V4(v4) => side.role(v4),
+        std::net::IpAddr::V4(v4) => scenario.role(v4),
         other => other.to_string(),
     }
 }
 
-fn echo(side: &Side) -> Vec<String> {
-    let server = at(side.outside, 9000);
-    let (mut done, seen) = side.seen_by(side.internet(), "inet0", TCP, || echo_of(side, side.internet(), server));
-    let (_, at_client) = side.seen_by(&side.one, "eth0", TCP, || echo_of(side, side.internet(), server));
+fn echo(scenario: &Scenario) -> Vec<String> {
+    let server = at(scenario.outside, 9000);
+    let (mut done, seen) =
+        scenario.seen_by(scenario.internet(), "inet0", TCP, || echo_of(scenario, scenario.internet(), server));
+    let (_, at_client) =
+        scenario.seen_by(&scenario.one, "eth0", TCP, || echo_of(scenario, scenario.internet(), server));
     done.extend(seen.into_iter().map(|seen| format!("outside: {seen}")));
     done.extend(at_client.into_iter().map(|seen| format!("inside: {seen}")));
     done
 }
 
-fn narrow(side: &Side) -> Vec<String> {
-    echo_of(side, &side.far_ns, at(side.far, 9000))
+fn narrow(scenario: &Scenario) -> Vec<String> {
+    echo_of(scenario, &scenario.far_ns, at(scenario.far, 9000))
 }
 
 fn kind(error: &Error) -> String {
@@ -90,9 +92,9 @@ fn kind(error: &Error) -> String {
     source.map_or_else(|| error.to_string(), |source| format!("{:?}", source.kind()))
 }
 
-fn refused(side: &Side) -> Vec<String> {
-    let ports = [at(side.outside, 9001), at(side.far, 9001)];
-    let told = |server| match connect(&side.one, ANY, server) {
+fn refused(scenario: &Scenario) -> Vec<String> {
+    let ports = [at(scenario.outside, 9001), at(scenario.far, 9001)];
+    let told = |server| match connect(&scenario.one, ANY, server) {
         Ok(_) => "it connects".into(),
         Err(error) => kind(&error),
     };
@@ -105,24 +107,24 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-fn reset_by_server(side: &Side) -> Vec<String> {
-    let (client, server) = pair(side, side.internet(), at(side.outside, 9002));
+fn reset_by_server(scenario: &Scenario) -> Vec<String> {
+    let (client, server) = pair(scenario, scenario.internet(), at(scenario.outside, 9002));
     (&server).write_all(b"half a").expect("it leaves");
     (&client).read_exact(&mut [0; 6]).expect("it arrives");
     reset(server);
     vec![read_all(&client)]
 }
 
-fn reset_by_client(side: &Side) -> Vec<String> {
-    let (client, server) = pair(side, side.internet(), at(side.outside, 9003));
+fn reset_by_client(scenario: &Scenario) -> Vec<String> {
+    let (client, server) = pair(scenario, scenario.internet(), at(scenario.outside, 9003));
     (&client).write_all(b"half a").expect("it leaves");
     (&server).read_exact(&mut [0; 6]).expect("it arrives");
     reset(client);
     vec![read_all(&server)]
 }
 
-fn halves(side: &Side) -> Vec<String> {
-    let (client, server) = pair(side, side.internet(), at(side.outside, 9004));
+fn halves(scenario: &Scenario) -> Vec<String> {
+    let (client, server) = pair(scenario, scenario.internet(), at(scenario.outside, 9004));
     (&client).write_all(b"question").expect("it leaves");
     client.shutdown(Shutdown::Write).expect("a socket");
     let at_server = read_all(&server);
@@ -134,11 +136,11 @@ fn halves(side: &Side) -> Vec<String> {
     vec![format!("server: {at_server}"), format!("client: {at_client}")]
 }
 
-fn many(side: &Side) -> Vec<String> {
+fn many(scenario: &Scenario) -> Vec<String> {
     const CLIENTS: usize = 100;
-    let server = at(side.outside, 9005);
-    let listener = listen(side.internet(), server);
-    let pods = [&side.one, &side.two];
+    let server = at(scenario.outside, 9005);
+    let listener = listen(scenario.internet(), server);
+    let pods = [&scenario.one, &scenario.two];
     let mut open = Vec::new();
     for number in 0..CLIENTS {
         let client = connect(pods[number % 2], ANY, server).expect("it connects");
@@ -155,7 +157,7 @@ fn many(side: &Side) -> Vec<String> {
         (&*client).read_exact(&mut got).expect("it arrives");
         own += usize::from(got == message);
     }
-    let sources: std::collections::BTreeSet<_> = open.iter().map(|(_, _, from)| role_of(side, from)).collect();
+    let sources: std::collections::BTreeSet<_> = open.iter().map(|(_, _, from)| role_of(scenario, from)).collect();
     let sockets: std::collections::BTreeSet<_> = open.iter().map(|(_, _, from)| *from).collect();
     vec![format!("{own} got their own answer; the server saw {} sockets of {sources:?}", sockets.len())]
 }

@@ -11,7 +11,7 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{Conversation, side::Side};
+use super::{Conversation, scenario::Scenario};
 use crate::{
     packet::UDP,
     peers::{ANY, PATIENCE, asked, at, echo_udp, udp},
@@ -27,11 +27,11 @@ pub(super) const CONVERSATIONS: &[Conversation] = &[
     ("udp from a stranger", stranger),
 ];
 
-fn echo(side: &Side) -> Vec<String> {
-    let server = at(side.outside, 7000);
+fn echo(scenario: &Scenario) -> Vec<String> {
+    let server = at(scenario.outside, 7000);
     let talk = || {
-        let replies = echo_udp(udp(side.internet(), server), 3);
-        let client = udp(&side.one, ANY);
+        let replies = echo_udp(udp(scenario.internet(), server), 3);
+        let client = udp(&scenario.one, ANY);
         for message in [&b"a"[..], &[7; 1000], &[9; 1472]] {
             client.send_to(message, server).expect("it leaves");
             let mut answer = [0; 2048];
@@ -40,15 +40,15 @@ fn echo(side: &Side) -> Vec<String> {
         }
         replies.join().expect("the server");
     };
-    let ((), mut seen) = side.seen_by(side.internet(), "inet0", UDP, talk);
-    let ((), inside) = side.seen_by(&side.one, "eth0", UDP, talk);
+    let ((), mut seen) = scenario.seen_by(scenario.internet(), "inet0", UDP, talk);
+    let ((), inside) = scenario.seen_by(&scenario.one, "eth0", UDP, talk);
     seen.extend(inside.into_iter().map(|seen| format!("inside: {seen}")));
     seen
 }
 
-fn one_way(side: &Side) -> Vec<String> {
-    let server = at(side.outside, 7001);
-    let (listener, client) = (udp(side.internet(), server), udp(&side.one, ANY));
+fn one_way(scenario: &Scenario) -> Vec<String> {
+    let server = at(scenario.outside, 7001);
+    let (listener, client) = (udp(scenario.internet(), server), udp(&scenario.one, ANY));
     let mut sources = BTreeSet::new();
     for number in 0..20_u8 {
         client.send_to(&[number], server).expect("it leaves");
@@ -69,19 +69,19 @@ fn told(socket: &UdpSocket) -> String {
     }
 }
 
-fn closed(side: &Side) -> Vec<String> {
-    let client = udp(&side.one, ANY);
-    client.connect(SocketAddr::V4(at(side.outside, 7002))).expect("a socket");
+fn closed(scenario: &Scenario) -> Vec<String> {
+    let client = udp(&scenario.one, ANY);
+    client.connect(SocketAddr::V4(at(scenario.outside, 7002))).expect("a socket");
     client.send(b"hello").expect("it leaves");
     vec![told(&client)]
 }
 
 /// Sends without fragmenting until an error tells the MTU.
-fn too_large(side: &Side) -> Vec<String> {
-    let client = udp(&side.one, ANY);
-    client.connect(SocketAddr::V4(at(side.far, 7003))).expect("a socket");
+fn too_large(scenario: &Scenario) -> Vec<String> {
+    let client = udp(&scenario.one, ANY);
+    client.connect(SocketAddr::V4(at(scenario.far, 7003))).expect("a socket");
     setsockopt(&client.as_fd(), sockopt::Ipv4RecvErr, &true).expect("an option");
-    let listener = udp(&side.far_ns, at(side.far, 7003));
+    let listener = udp(&scenario.far_ns, at(scenario.far, 7003));
     client.send(&[1; 1400]).expect("it leaves");
     let first = told(&client);
     // The error has told the kernel inside how large a packet may be: it fragments from now on, or refuses.
@@ -107,10 +107,10 @@ fn echo_until_last(socket: UdpSocket) -> thread::JoinHandle<()> {
     })
 }
 
-fn fragments(side: &Side) -> Vec<String> {
-    let server = at(side.outside, 7004);
-    let replies = echo_until_last(udp(side.internet(), server));
-    let client = udp(&side.one, ANY);
+fn fragments(scenario: &Scenario) -> Vec<String> {
+    let server = at(scenario.outside, 7004);
+    let replies = echo_until_last(udp(scenario.internet(), server));
+    let client = udp(&scenario.one, ANY);
     client.send_to(b"first, a whole one", server).expect("it leaves");
     let mut answer = [0; 8192];
     client.recv_from(&mut answer).expect("the answer comes");
@@ -126,11 +126,11 @@ fn fragments(side: &Side) -> Vec<String> {
     vec![got]
 }
 
-fn many(side: &Side) -> Vec<String> {
+fn many(scenario: &Scenario) -> Vec<String> {
     const CLIENTS: u16 = 300;
-    let server = at(side.outside, 7005);
-    let replies = echo_udp(udp(side.internet(), server), usize::from(CLIENTS));
-    let pods = [&side.one, &side.two];
+    let server = at(scenario.outside, 7005);
+    let replies = echo_udp(udp(scenario.internet(), server), usize::from(CLIENTS));
+    let pods = [&scenario.one, &scenario.two];
     let clients: Vec<UdpSocket> = (0..CLIENTS).map(|number| udp(pods[usize::from(number % 2)], ANY)).collect();
     // In waves that fit into the buffer of the server's socket.
     let mut own = 0;
@@ -149,13 +149,13 @@ fn many(side: &Side) -> Vec<String> {
 }
 
 /// A host that was never written to writes to the external port of a conversation.
-fn stranger(side: &Side) -> Vec<String> {
-    let server = at(side.outside, 7006);
-    let (client, listener) = (udp(&side.one, ANY), udp(side.internet(), server));
+fn stranger(scenario: &Scenario) -> Vec<String> {
+    let server = at(scenario.outside, 7006);
+    let (client, listener) = (udp(&scenario.one, ANY), udp(scenario.internet(), server));
     client.send_to(b"hello", server).expect("it leaves");
     let mut got = [0; 64];
     let (_, external) = listener.recv_from(&mut got).expect("it arrives");
-    let stranger = udp(side.internet(), at(side.fwd.uplink(0).outside[1], 7006));
+    let stranger = udp(scenario.internet(), at(scenario.fwd.uplink(0).outside[1], 7006));
     stranger.send_to(b"from a stranger", external).expect("it leaves");
     listener.send_to(b"from the server", external).expect("it leaves");
     let (length, _) = client.recv_from(&mut got).expect("the answer comes");

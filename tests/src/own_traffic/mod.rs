@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder::lab::{Process, command_in, wait_until};
+use forwarder::testbed::{Process, command_in, wait_until};
 
 use crate::{
     bpf_ids::pin_directory,

@@ -1,6 +1,6 @@
 //! XDP is attached where it serves, used when it is, and gone afterwards.
 
-use forwarder::{lab::LabSpec, netns::Netns};
+use forwarder::{netns::Netns, testbed::TestbedSpec};
 use serde_json::json;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn host() -> Fwd {
-    Fwd::with_xdp(&LabSpec::default())
+    Fwd::with_xdp(&TestbedSpec::default())
 }
 
 /// Frames that XDP redirected at a veth of the host.
@@ -146,7 +146,7 @@ fn uplink_that_takes_no_frames_is_sent_packets() {
 
 #[test]
 fn large_packets_go_the_longer_way() {
-    let fwd = Fwd::with_xdp(&LabSpec { mtu: 9000, ..LabSpec::default() });
+    let fwd = Fwd::with_xdp(&TestbedSpec { mtu: 9000, ..TestbedSpec::default() });
     let pod = fwd.up("c1", &[]);
     assert_modes(&fwd, &pod, "native", "native");
     let outside = fwd.uplink(0).outside[0].to_string();

@@ -33,7 +33,7 @@ mod wire;
 pub(crate) mod fwd {
     use std::ops::Deref;
 
-    use forwarder::lab::LabSpec;
+    use forwarder::testbed::TestbedSpec;
 
     pub(crate) use crate::fwd::*;
 
@@ -42,10 +42,10 @@ pub(crate) mod fwd {
 
     impl Fwd {
         pub(crate) fn new() -> Self {
-            Self::with(&LabSpec::default())
+            Self::with(&TestbedSpec::default())
         }
 
-        pub(crate) fn with(spec: &LabSpec) -> Self {
+        pub(crate) fn with(spec: &TestbedSpec) -> Self {
             Self(crate::fwd::Fwd::with_xdp(spec))
         }
     }

@@ -2,20 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{Source, Token};
+use super::{
+    exceptions::{Exceptions, Rule},
+    source::{Source, Token},
+};
 
 /// The path of a module from the root of its crate.
 type Module = Vec<String>;
 
 /// Each circle of files, as one problem that names an import for each of its files.
-pub(crate) fn check(sources: &[Source]) -> Vec<String> {
+pub(crate) fn check(sources: &[Source], exceptions: &mut Exceptions) -> Vec<String> {
+    let found = found(sources).into_iter();
+    found.filter(|(root, _)| !exceptions.allow(Rule::Circle, root)).map(|(_, circle)| circle).collect()
+}
+
+/// Each circle, with the folder of its crate.
+fn found(sources: &[Source]) -> Vec<(&str, String)> {
     let mut crates: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
     for source in sources {
         if let Some((root, _)) = source.path.split_once("/src/") {
             crates.entry(root).or_default().push(source);
         }
     }
-    crates.into_iter().flat_map(|(root, sources)| of_crate(root, &sources)).collect()
+    let told =
+        |(root, sources): (_, Vec<&Source>)| of_crate(root, &sources).into_iter().map(move |circle| (root, circle));
+    crates.into_iter().flat_map(told).collect()
 }
 
 fn of_crate(root: &str, sources: &[&Source]) -> Vec<String> {
@@ -195,7 +206,7 @@ mod tests {
     fn problems(files: &[(&str, &str)]) -> Vec<String> {
         let file = |(path, text): &(&str, &str)| super::super::File { path: (*path).into(), text: (*text).into() };
         let sources: Vec<Source> = files.iter().map(|it| Source::parse(&file(it))).collect();
-        check(&sources)
+        found(&sources).into_iter().map(|(_, circle)| circle).collect()
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub(crate) enum Rule {
     Unsafe,
     /// More lines than a file should have.
     Long,
+    /// Files of a crate that import one another in a circle.
+    Circle,
+    /// A word that is refused elsewhere, because the English one is meant.
+    Word,
 }
 
 /// The lines of the list.
@@ -60,6 +64,8 @@ fn entry(line: &str) -> Result<Entry> {
     let rule = match rule {
         "unsafe" => Rule::Unsafe,
         "long" => Rule::Long,
+        "circle" => Rule::Circle,
+        "word" => Rule::Word,
         other => bail!("there is no rule {other:?}"),
     };
     words.next().context("no reason")?;

@@ -15,18 +15,18 @@ use crate::{
     Context as _, Error, Kind, Result,
     dataplane::{Backend, Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::{Guard, Lab, Snapshot, on_exit, unique_prefix},
     netns::{Name, Netns},
     reconcile::{DownRequest, TableRequest, TargetRef, UpRequest},
+    testbed::{Cleanup, Snapshot, Testbed, on_exit, unique_prefix},
 };
 
 /// A host.
 pub(super) struct Host {
-    // Before the lab goes.
-    _end: Guard,
+    // Before the testbed goes.
+    _end: Cleanup,
     /// Held by the command that runs.
     turn: Arc<Mutex<()>>,
-    lab: Lab,
+    testbed: Testbed,
     before: Snapshot,
     run_dir: PathBuf,
     program: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(options: &Options, namespaces: usize) -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
+        let testbed = Testbed::new(&unique_prefix())?;
         let turn = Arc::new(Mutex::new(()));
         // On a signal, too: the command that runs comes to its end, and none begins any more. It would make a namespace while those
         // that are there are taken away.
@@ -46,19 +46,19 @@ impl Host {
             let turn = Arc::clone(&turn);
             move || std::mem::forget(take(&turn))
         });
-        let names = (0..namespaces).map(|number| Name::try_from(lab.name(&format!("c{number}")).as_str()));
+        let names = (0..namespaces).map(|number| Name::try_from(testbed.name(&format!("c{number}")).as_str()));
         Ok(Self {
             names: names.collect::<Result<_>>()?,
-            before: lab.snapshot()?,
-            // Below the lab's own directory, because the last command removes it.
-            run_dir: lab.run_dir().join("run"),
+            before: testbed.snapshot()?,
+            // Below the testbed's own directory, because the last command removes it.
+            run_dir: testbed.run_dir().join("run"),
             program: options.program.clone(),
             networks: options.networks.max(1),
             attach: options.attach,
             _end: end,
             turn,
             table: TableRequest::default(),
-            lab,
+            testbed,
         })
     }
 
@@ -95,7 +95,7 @@ impl Host {
     pub(super) fn up_library(&self, number: usize) -> Result<f64> {
         let (context, request) = (self.context(), self.request(number)?);
         let _turn = take(&self.turn);
-        self.lab.host().run(|| timed(|| execute::up(&context, &request, &mut Unobserved).map(drop)))
+        self.testbed.host().run(|| timed(|| execute::up(&context, &request, &mut Unobserved).map(drop)))
     }
 
     /// `fwd down` of one.
@@ -118,7 +118,7 @@ impl Host {
     fn down_library(&self, target: Option<TargetRef>) -> Result<f64> {
         let (context, request) = (self.context(), DownRequest { target, delete_ns: false });
         let _turn = take(&self.turn);
-        self.lab.host().run(|| timed(|| execute::down(&context, &request, &mut Unobserved).map(drop)))
+        self.testbed.host().run(|| timed(|| execute::down(&context, &request, &mut Unobserved).map(drop)))
     }
 
     /// `fwd flows --json`: milliseconds, and bytes written. Without a program, nothing.
@@ -143,13 +143,13 @@ impl Host {
     }
 
     fn plane<T: Send>(&self, read: impl FnOnce(&Dataplane) -> Result<T> + Send) -> Result<Option<T>> {
-        let (run_dir, cookie) = (RunDir::new(self.run_dir.clone()), self.lab.host().cookie()?);
-        self.lab.host().run(|| Dataplane::open(&run_dir, cookie)?.as_ref().map(read).transpose())
+        let (run_dir, cookie) = (RunDir::new(self.run_dir.clone()), self.testbed.host().cookie()?);
+        self.testbed.host().run(|| Dataplane::open(&run_dir, cookie)?.as_ref().map(read).transpose())
     }
 
     /// Checks that nothing is left.
     pub(super) fn check_clean(&self) -> Result<()> {
-        let left = self.before.own_diff(&self.lab.snapshot()?);
+        let left = self.before.own_diff(&self.testbed.snapshot()?);
         if left.is_empty() {
             return Ok(());
         }
@@ -185,7 +185,7 @@ impl Host {
             return Err(Error::new(Kind::Failed, "run", line(), "no program is to be measured"));
         };
         let mut command = Command::new(program);
-        command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
+        command.arg("--host-netns").arg(self.testbed.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("FWD_LOG").env_remove("RUST_LOG");
         let _turn = take(&self.turn);

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::host::Host;
 use super::{environment, report::Environment, statistics};
-use crate::{Error, Kind, Result, dataplane::Backend, lab::Interrupt};
+use crate::{Error, Kind, Result, dataplane::Backend, testbed::Interrupt};
 
 /// Grows with every change of [`ControlReport`] that a reader may notice.
 pub const SCHEMA: u32 = 2;
@@ -32,7 +32,7 @@ pub struct Options {
     pub rounds: usize,
     /// Flows in the table that `flows --json` reads; 0 leaves it out.
     pub flows: usize,
-    /// How programs are attached to host ends; none: as `up` does without being told.
+    /// How programs are attached to host-side veths; none: as `up` does without being told.
     pub attach: Option<Backend>,
     /// The program that is measured; none: the library alone.
     pub program: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub struct ControlReport {
     pub environment: Environment,
     /// Networks that the namespaces are spread over.
     pub networks: usize,
-    /// How programs are attached to host ends, where it was asked for: `tcx` or `clsact`.
+    /// How programs are attached to host-side veths, where it was asked for: `tcx` or `clsact`.
     pub attach: Option<String>,
     /// `up` of the first namespace of a host, which loads the data path.
     pub first: Option<Times>,

@@ -9,13 +9,12 @@ use std::{
 use hdrhistogram::Histogram;
 
 use super::{
-    Sample, Server, Work,
-    ask::{Ask, Window},
-    connect,
-    crew::{Count, Crew, Places},
-    flood, ping,
+    Sample, Server, Work, connect, flood,
+    load_request::{LoadRequest, Window},
+    ping,
     secret::Key,
     socket, stream,
+    workers::{Count, LoadCpus, Workers},
 };
 use crate::{Error, Kind, Result, bench::Metric, netns::Netns};
 
@@ -38,24 +37,24 @@ pub(super) struct Ready {
 /// Runs the client in `ns` against a server.
 pub(super) fn run(
     ns: &Netns,
-    ask: &Ask,
+    request: &LoadRequest,
     work: &Work,
     ready: Ready,
-    places: Places,
+    cpus: LoadCpus,
     server: &mut dyn Server,
 ) -> Result<Sample> {
-    let (crew, window) = ns.run(|| start(ask, work, ready, places))?;
-    let (begin, end) = places.beside(|| {
-        await_until(window.begin, &crew)?;
-        let begin = [crew.count()?, server.count()?];
+    let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
+    let (begin, end) = cpus.beside(|| {
+        await_until(window.begin, &workers)?;
+        let begin = [workers.count()?, server.count()?];
         // A server elsewhere may have taken a while to answer: between its counts lies the whole duration all the same.
-        await_until(window.end.max(Instant::now() + work.duration), &crew)?;
-        Ok((begin, [crew.count()?, server.count()?]))
+        await_until(window.end.max(Instant::now() + work.duration), &workers)?;
+        Ok((begin, [workers.count()?, server.count()?]))
     })?;
-    let latency = crew.stop()?;
+    let latency = workers.stop()?;
     let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
-    let sample = sample(ask.metric, &here, &there, latency);
-    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(ask.metric, ready.address, &here)) }
+    let sample = sample(request.metric, &here, &there, latency);
+    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(request.metric, ready.address, &here)) }
 }
 
 /// The way there takes everything and gives nothing back.
@@ -88,39 +87,41 @@ fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<His
 }
 
 /// Starts it in the network namespace of the calling thread.
-fn start(ask: &Ask, work: &Work, ready: Ready, places: Places) -> Result<(Crew, Window)> {
+fn start(request: &LoadRequest, work: &Work, ready: Ready, cpus: LoadCpus) -> Result<(Workers, Window)> {
     let Ready { address, key } = ready;
-    let mut crew = Crew::default();
-    let (ask, window) = (*ask, Window::of(work));
-    let (metric, in_turn) = (ask.metric, places.in_turn());
+    let mut workers = Workers::default();
+    let (request, window) = (*request, Window::of(work));
+    let (metric, in_turn) = (request.metric, cpus.in_turn());
     match metric {
-        Metric::TcpRr => crew.spawn(in_turn, move |tally| ping::ask_tcp(&ask, address, key, &window, tally))?,
-        Metric::UdpRr => crew.spawn(in_turn, move |tally| ping::ask_udp(&ask, address, key, &window, tally))?,
-        Metric::TcpCrr => crew.spawn(in_turn, move |tally| connect::ask(&ask, address, key, &window, tally))?,
-        Metric::Udp64 | Metric::UdpMtu => crew.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?,
+        Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::tcp(&request, address, key, &window, tally))?,
+        Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::udp(&request, address, key, &window, tally))?,
+        Metric::TcpCrr => workers.spawn(in_turn, move |tally| connect::run(&request, address, key, &window, tally))?,
+        Metric::Udp64 | Metric::UdpMtu => {
+            workers.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?
+        }
         Metric::TcpStreamOut | Metric::TcpStreamIn => {
-            for _ in 0..ask.streams {
-                start_stream(&mut crew, metric, socket::join(address, key)?, places)?;
+            for _ in 0..request.streams {
+                start_stream(&mut workers, metric, socket::join(address, key)?, cpus)?;
             }
         }
     }
-    Ok((crew, window))
+    Ok((workers, window))
 }
 
 /// Sends over a connection, or receives.
-fn start_stream(crew: &mut Crew, metric: Metric, stream: TcpStream, places: Places) -> Result<()> {
-    stream::prepare(&stream, places)?;
-    let place = if metric == Metric::TcpStreamIn { places.receiver() } else { places.sender() };
-    crew.spawn(place, move |tally| match metric {
+fn start_stream(workers: &mut Workers, metric: Metric, stream: TcpStream, cpus: LoadCpus) -> Result<()> {
+    stream::prepare(&stream, cpus)?;
+    let affinity = if metric == Metric::TcpStreamIn { cpus.receiver() } else { cpus.sender() };
+    workers.spawn(affinity, move |tally| match metric {
         Metric::TcpStreamIn => stream::receive(&stream, tally),
         _ => stream::send(&stream, tally),
     })
 }
 
 /// Waits until then, unless the client fails before.
-fn await_until(then: Instant, crew: &Crew) -> Result<()> {
+fn await_until(then: Instant, workers: &Workers) -> Result<()> {
     loop {
-        if let Some(error) = crew.failure() {
+        if let Some(error) = workers.failure() {
             return Err(error);
         }
         match then.saturating_duration_since(Instant::now()) {

@@ -14,12 +14,12 @@ use nix::sys::socket::{
 };
 
 use super::{
-    ask::{Ask, Window},
-    crew::Tally,
     guest::Guest,
+    load_request::{LoadRequest, Window},
     ping,
     secret::{KEY, Key},
     socket::{self, PATIENCE},
+    workers::Tally,
 };
 use crate::Result;
 
@@ -49,8 +49,8 @@ pub(super) fn serve(listener: &TcpListener, guest: &Guest, size: usize, tally: &
 }
 
 /// Connects and asks until the end.
-pub(super) fn ask(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
-    let mut message = vec![0; KEY + ask.size];
+pub(super) fn run(request: &LoadRequest, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
+    let mut message = vec![0; KEY + request.size];
     ping::measure(window, tally, &mut || exchange(server, key, &mut message), |error| {
         let silence = format!("no answer within {PATIENCE:?} after {} connections", tally.amount());
         socket::silent("connect to and ask", socket::tcp(server), error, &silence)

@@ -30,7 +30,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ask::Ask, secret::Key};
+use super::{load_request::LoadRequest, secret::Key};
 
 /// Version of all this.
 pub(super) const PROTOCOL: u32 = 2;
@@ -65,7 +65,7 @@ pub(super) enum Request {
     /// The first one.
     Hello(Hello),
     /// Take part in a load.
-    Start(Ask),
+    Start(LoadRequest),
     /// Tell what is counted.
     Count,
     /// End the load.
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn lines_are_as_documented() {
-        let ask = Ask { metric: Metric::TcpRr, size: 64, streams: 1, lasts_ms: 1200 };
+        let request = LoadRequest { metric: Metric::TcpRr, size: 64, streams: 1, lasts_ms: 1200 };
         let start = br#"{"start":{"metric":"tcp-rr","size":64,"streams":1,"lasts_ms":1200}}"#;
-        assert_eq!(receives(&[&start[..], b"\n"].concat()).expect("a line"), Some(Request::Start(ask)));
+        assert_eq!(receives(&[&start[..], b"\n"].concat()).expect("a line"), Some(Request::Start(request)));
         assert_eq!(receives(b"\"count\"\n").expect("a line"), Some(Request::Count));
         assert_eq!(receives(b"\"wait\"\n").expect("a line"), Some(Request::Wait));
         let hello = Hello { protocol: 2, fwd: "0.1.0".into(), token: Some("k7qf-2m3x".into()) };

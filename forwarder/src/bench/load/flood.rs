@@ -20,11 +20,11 @@ use nix::{
 };
 
 use super::{
-    crew::Tally,
     guest::Guest,
     secret::Key,
     socket,
     sys::{Batch, forbid_fragments},
+    workers::Tally,
 };
 use crate::{Context as _, Error, Kind, Result, bench::Metric};
 

@@ -3,14 +3,13 @@
 use std::net::{SocketAddrV4, TcpListener};
 
 use super::{
-    ask::Ask,
-    connect,
-    crew::{Count, Crew, Places},
-    flood,
+    connect, flood,
     guest::Guest,
+    load_request::LoadRequest,
     ping,
     secret::Key,
     socket, stream,
+    workers::{Count, LoadCpus, Workers},
 };
 use crate::{Context as _, Result, bench::Metric};
 
@@ -18,9 +17,9 @@ use crate::{Context as _, Result, bench::Metric};
 #[derive(Debug)]
 pub(super) struct Job {
     address: SocketAddrV4,
-    ask: Ask,
+    request: LoadRequest,
     guest: Guest,
-    crew: Crew,
+    workers: Workers,
 }
 
 impl Job {
@@ -28,15 +27,15 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(ask: &Ask, address: SocketAddrV4, guest: Guest, places: Places) -> Result<Self> {
-        let mut crew = Crew::default();
-        let size = ask.size;
-        let address = match ask.metric {
+    pub(super) fn start(request: &LoadRequest, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
+        let mut workers = Workers::default();
+        let size = request.size;
+        let address = match request.metric {
             Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
                 let (socket, address) = socket::bind(address)?;
-                crew.tally().shut_at_end(&socket)?;
-                let floods = ask.metric != Metric::UdpRr;
-                crew.spawn(places.in_turn(), move |tally| match floods {
+                workers.tally().shut_at_end(&socket)?;
+                let floods = request.metric != Metric::UdpRr;
+                workers.spawn(cpus.in_turn(), move |tally| match floods {
                     true => flood::receive(&socket, &guest, tally),
                     false => ping::serve_udp(&socket, &guest, size, tally),
                 })?;
@@ -44,9 +43,9 @@ impl Job {
             }
             Metric::TcpRr | Metric::TcpCrr => {
                 let (listener, address) = socket::listen(address)?;
-                crew.tally().shut_at_end(&listener)?;
-                let connects = ask.metric == Metric::TcpCrr;
-                crew.spawn(places.in_turn(), move |tally| match connects {
+                workers.tally().shut_at_end(&listener)?;
+                let connects = request.metric == Metric::TcpCrr;
+                workers.spawn(cpus.in_turn(), move |tally| match connects {
                     true => connect::serve(&listener, &guest, size, tally),
                     false => ping::serve_tcp(&listener, &guest, size, tally),
                 })?;
@@ -54,15 +53,15 @@ impl Job {
             }
             Metric::TcpStreamOut | Metric::TcpStreamIn => {
                 let (listener, address) = socket::listen(address)?;
-                crew.tally().shut_at_end(&listener)?;
-                for _ in 0..ask.streams {
+                workers.tally().shut_at_end(&listener)?;
+                for _ in 0..request.streams {
                     let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
-                    serve_stream(&mut crew, ask.metric, listener, guest, places)?;
+                    serve_stream(&mut workers, request.metric, listener, guest, cpus)?;
                 }
                 address
             }
         };
-        Ok(Self { address, ask: *ask, guest, crew })
+        Ok(Self { address, request: *request, guest, workers })
     }
 
     /// Where it is reached.
@@ -80,14 +79,16 @@ impl Job {
     /// # Errors
     /// It has failed.
     pub(super) fn count(&self) -> Result<Count> {
-        self.crew.count()
+        self.workers.count()
     }
 
     /// Bytes of messages, datagrams or streams that went over the network until now, both ways.
     pub(super) fn bytes(&self) -> u64 {
-        let tally = self.crew.tally();
-        match self.ask.metric {
-            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => tally.amount().saturating_mul(2 * self.ask.size as u64),
+        let tally = self.workers.tally();
+        match self.request.metric {
+            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => {
+                tally.amount().saturating_mul(2 * self.request.size as u64)
+            }
             Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
             Metric::Udp64 | Metric::UdpMtu => tally.bytes(),
         }
@@ -98,16 +99,22 @@ impl Job {
     /// # Errors
     /// It has failed.
     pub(super) fn stop(self) -> Result<()> {
-        self.crew.stop().map(drop)
+        self.workers.stop().map(drop)
     }
 }
 
 /// Takes one connection, to send over it or to receive.
-fn serve_stream(crew: &mut Crew, metric: Metric, listener: TcpListener, guest: Guest, places: Places) -> Result<()> {
-    let place = if metric == Metric::TcpStreamIn { places.sender() } else { places.receiver() };
-    crew.spawn(place, move |tally| {
+fn serve_stream(
+    workers: &mut Workers,
+    metric: Metric,
+    listener: TcpListener,
+    guest: Guest,
+    cpus: LoadCpus,
+) -> Result<()> {
+    let affinity = if metric == Metric::TcpStreamIn { cpus.sender() } else { cpus.receiver() };
+    workers.spawn(affinity, move |tally| {
         let stream = socket::admit(&listener, &guest, tally)?;
-        stream::prepare(&stream, places)?;
+        stream::prepare(&stream, cpus)?;
         if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
     })
 }

@@ -1,16 +1,15 @@
 //! The load that runs over a path: clients and servers of our own.
 //!
-//! Each side has a crew of threads with one tally. What is done before the measured window and after it counts for nothing: the
+//! Each side has workers, threads with one tally. What is done before the measured window and after it counts for nothing: the
 //! tallies are read where it begins and where it ends, each with the moment at which it was read.
 
-mod ask;
 mod client;
 mod connect;
 mod control;
-mod crew;
 mod flood;
 mod guest;
 mod job;
+mod load_request;
 mod ping;
 mod privileges;
 mod remote;
@@ -21,18 +20,19 @@ mod stream;
 mod sys;
 mod tool;
 mod turn;
+mod workers;
 
 use std::{net::SocketAddrV4, time::Duration};
 
 use hdrhistogram::Histogram;
 
 use self::{
-    ask::Ask,
     client::Ready,
-    crew::{Count, Places},
     guest::Guest,
     job::Job,
+    load_request::LoadRequest,
     turn::Turn,
+    workers::{Count, LoadCpus},
 };
 pub use self::{
     privileges::give_up_privileges,
@@ -49,7 +49,7 @@ pub(super) const HALF_ROUND_TRIP: f64 = 2_000.0;
 
 /// Where client and server are.
 #[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
+pub struct Peers<'a> {
     /// The client's namespace.
     pub client: &'a Netns,
     /// The server's.
@@ -100,20 +100,20 @@ impl Sample {
     }
 }
 
-/// Runs `work` between the two namespaces of `site`, and takes as long as its warm-up and its duration.
+/// Runs `work` between the two namespaces of `peers`, and takes as long as its warm-up and its duration.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
 /// lost. It never waits for longer than some seconds.
-pub fn run(site: &Site<'_>, work: &Work) -> Result<Sample> {
-    let ask = Ask::new(work)?;
+pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
+    let request = LoadRequest::new(work)?;
     let _turn = Turn::take();
-    let places = Places::here()?;
+    let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
-    let job = site.server.run(|| Job::start(&ask, site.address, guest, places))?;
+    let job = peers.server.run(|| Job::start(&request, peers.address, guest, cpus))?;
     let ready = Ready { address: job.address(), key: job.key() };
     let mut server = Here(job);
-    let sample = client::run(site.client, &ask, work, ready, places, &mut server)?;
+    let sample = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
     server.0.stop()?;
     Ok(sample)
 }

@@ -13,11 +13,11 @@ use std::{
 use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
 
 use super::{
-    ask::{Ask, Window},
-    crew::{Tally, times},
     guest::Guest,
+    load_request::{LoadRequest, Window},
     secret::{KEY, Key},
     socket::{self, PATIENCE},
+    workers::{Tally, times},
 };
 use crate::{Context as _, Result};
 
@@ -67,9 +67,9 @@ pub(super) fn serve_udp(socket: &UdpSocket, guest: &Guest, size: usize, tally: &
 }
 
 /// Asks over TCP until the end.
-pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
+pub(super) fn tcp(request: &LoadRequest, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
     let mut stream = socket::join(server, key)?;
-    let mut message = vec![0; ask.size];
+    let mut message = vec![0; request.size];
     let mut exchange = || stream.write_all(&message).and_then(|()| stream.read_exact(&mut message));
     measure(window, tally, &mut exchange, |error| {
         socket::silent("exchange messages with", socket::tcp(server), error, &nothing(tally))
@@ -77,10 +77,10 @@ pub(super) fn ask_tcp(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window
 }
 
 /// Asks over UDP until the end. No datagram is sent again: a path that loses one fails.
-pub(super) fn ask_udp(ask: &Ask, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
+pub(super) fn udp(request: &LoadRequest, server: SocketAddrV4, key: Key, window: &Window, tally: &Tally) -> Result<()> {
     let socket = socket::bind_to(server)?;
     socket::introduce(&socket, server, key)?;
-    let mut message = vec![0; ask.size];
+    let mut message = vec![0; request.size];
     let mut exchange = || {
         socket.send(&message)?;
         loop {

@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     Sample, Server, Turn, Work,
-    ask::Ask,
     client::{self, Ready},
     control::{Channel, Counted, Hello, PROTOCOL, Reason, Refusal, Reply, Request, shown},
-    crew::{Count, Places},
+    load_request::LoadRequest,
     socket::{self, PATIENCE},
+    workers::{Count, LoadCpus},
 };
 use crate::{Error, Kind, Result, netns::Netns};
 
@@ -43,7 +43,7 @@ impl<'a> Remote<'a> {
         })?;
         let channel = Channel::new(stream).map_err(|error| lost(address, &error))?;
         let mut remote = Self { ns, address, channel };
-        match remote.ask(&Request::Hello(Hello::ours(token.map(str::to_owned))))? {
+        match remote.request(&Request::Hello(Hello::ours(token.map(str::to_owned))))? {
             Reply::Hello(Hello { protocol: PROTOCOL, .. }) => Ok(remote),
             Reply::Hello(other) => Err(other_version(address, &other)),
             _ => Err(no_server(address)),
@@ -55,24 +55,26 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// As [`load::run`](super::run); the server refuses, or is gone.
     pub fn run(&mut self, work: &Work) -> Result<Sample> {
-        let ask = Ask::new(work)?;
+        let request = LoadRequest::new(work)?;
         // As long as it takes: the server must not think that nobody is here any more.
-        let _turn = Turn::wait(STILL_HERE, || match self.ask(&Request::Wait)? {
+        let _turn = Turn::wait(STILL_HERE, || match self.request(&Request::Wait)? {
             Reply::Waiting => Ok(()),
             _ => Err(no_server(self.address)),
         })?;
-        let Reply::Ready { port, key } = self.ask(&Request::Start(ask))? else { return Err(no_server(self.address)) };
+        let Reply::Ready { port, key } = self.request(&Request::Start(request))? else {
+            return Err(no_server(self.address));
+        };
         let (ns, address) = (self.ns, SocketAddrV4::new(*self.address.ip(), port));
         let mut started = Started { since: Instant::now(), remote: self };
-        let sample = client::run(ns, &ask, work, Ready { address, key }, Places::of_one_end()?, &mut started);
+        let sample = client::run(ns, &request, work, Ready { address, key }, LoadCpus::of_one_end()?, &mut started);
         let sample = sample.map_err(|error| self.why(error, port))?;
-        match self.ask(&Request::Stop)? {
+        match self.request(&Request::Stop)? {
             Reply::Stopped => Ok(sample),
             _ => Err(no_server(self.address)),
         }
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Reply> {
+    fn request(&mut self, request: &Request) -> Result<Reply> {
         let reply = self.channel.send(request).and_then(|()| self.channel.receive(PATIENCE));
         match reply.map_err(|error| lost(self.address, &error))? {
             Some(Reply::Refused(refusal)) => Err(refused(self.address, &refusal)),
@@ -100,7 +102,7 @@ struct Started<'a, 'b> {
 
 impl Server for Started<'_, '_> {
     fn count(&mut self) -> Result<Count> {
-        let Reply::Count(Counted { at_ns, amount, cpu_ns }) = self.remote.ask(&Request::Count)? else {
+        let Reply::Count(Counted { at_ns, amount, cpu_ns }) = self.remote.request(&Request::Count)? else {
             return Err(no_server(self.remote.address));
         };
         // Only compared with another count of the same server.

@@ -16,9 +16,9 @@ use nix::sys::{
 };
 
 use super::{
-    crew::Tally,
     guest::Guest,
     secret::{KEY, Key},
+    workers::Tally,
 };
 use crate::{Context as _, Error, Kind, Result};
 

@@ -12,8 +12,8 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
 
 use super::{
-    crew::{Places, Tally},
     socket,
+    workers::{LoadCpus, Tally},
 };
 use crate::{Context as _, Result};
 
@@ -27,16 +27,16 @@ const CONGESTION: [&str; 2] = ["cubic", "reno"];
 const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 
 /// The congestion control that a stream is told to use; none for the machine's default.
-pub(super) fn congestion(places: Places) -> Option<&'static str> {
-    let name = CONGESTION[usize::from(places.sender().cpu == places.receiver().cpu)];
+pub(super) fn congestion(cpus: LoadCpus) -> Option<&'static str> {
+    let name = CONGESTION[usize::from(cpus.sender().cpu == cpus.receiver().cpu)];
     let is_there = || fs::read_to_string(AVAILABLE).is_ok_and(|names| names.split_whitespace().any(|it| it == name));
-    (places.has_both() && is_there()).then_some(name)
+    (cpus.has_both() && is_there()).then_some(name)
 }
 
 /// Has a connection carry a stream: full segments rather than early ones.
-pub(super) fn prepare(stream: &TcpStream, places: Places) -> Result<()> {
+pub(super) fn prepare(stream: &TcpStream, cpus: LoadCpus) -> Result<()> {
     stream.set_nodelay(false).doing("set up", "a TCP socket")?;
-    congestion(places).map_or(Ok(()), |name| {
+    congestion(cpus).map_or(Ok(()), |name| {
         setsockopt(stream, TcpCongestion, &name.into()).doing("choose a congestion control for", "a TCP socket")
     })
 }

@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::{
     Kind,
-    lab::{Namespace, unique_prefix},
+    testbed::{Namespace, unique_prefix},
 };
 
 pub(super) const WORK: Work = Work {
@@ -20,7 +20,7 @@ pub(super) fn namespace() -> Namespace {
 
 fn on_loopback(work: &Work) -> Result<Sample> {
     let ns = namespace();
-    run(&Site { client: &ns, server: &ns, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }, work)
+    run(&Peers { client: &ns, server: &ns, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }, work)
 }
 
 #[track_caller]
@@ -58,8 +58,8 @@ fn large_messages_come_back_whole() {
 fn a_server_that_cannot_be_reached_is_named() {
     let (near, far) = (namespace(), namespace());
     for metric in [Metric::TcpRr, Metric::UdpRr] {
-        let site = Site { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
-        let error = run(&site, &Work { metric, ..WORK }).expect_err("they are not connected");
+        let peers = Peers { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
+        let error = run(&peers, &Work { metric, ..WORK }).expect_err("they are not connected");
         assert_eq!(error.kind, Kind::Failed);
         assert!(error.object.contains("127.0.0.1:"), "{error}");
     }

@@ -7,10 +7,10 @@ use ipnet::Ipv4Net;
 use super::internet_link;
 use crate::{
     Context as _, Error, Kind, Result,
-    lab::Lab,
     netlink::{Mac, Netlink, VethSpec},
     netns::{Name, Netns},
     sysctl,
+    testbed::Testbed,
 };
 
 /// Where the namespaces are: as many as one wants.
@@ -33,27 +33,27 @@ pub struct Veth {
     /// Its address.
     pub address: Ipv4Addr,
     /// Index of the host's end of the veth, which has no address.
-    pub host_end: u32,
+    pub host_veth: u32,
     mac: Mac,
 }
 
 /// Makes a namespace and a veth to it. The host's end is up and has no address; inside there are an address and the default
 /// route.
-pub(super) fn connect(lab: &Lab, number: usize) -> Result<Veth> {
+pub(super) fn connect(testbed: &Testbed, number: usize) -> Result<Veth> {
     let [high, low] = u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
-    let name = Name::try_from(lab.name(&format!("c{number}")).as_str())?;
+    let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
     let client = Netns::create_named(&name, |_| Ok(()))?;
-    let host = lab.host().netlink()?;
+    let host = testbed.host().netlink()?;
     let mac = [0x02, 0x66, 0x77, 0x62, high, low];
     let veth = VethSpec {
-        host_if: host_end(number),
+        host_if: host_veth(number),
         ns_if: INSIDE.into(),
         host_mac: Some(mac),
         ns_mac: [0x02, 0x66, 0x77, 0x63, high, low],
         mtu: MTU,
-        alias: format!("namespace {number} of lab {}", lab.prefix()),
+        alias: format!("namespace {number} of testbed {}", testbed.prefix()),
     };
-    let host_end = host.create_veth(&veth, &client)?;
+    let host_veth = host.create_veth(&veth, &client)?;
     let inside = Netlink::open(&client)?;
     let missing = || Error::new(Kind::NotFound, "find", format!("interface {INSIDE}"), "the kernel did not make it");
     let eth = inside.link(INSIDE)?.ok_or_else(missing)?.index;
@@ -63,22 +63,22 @@ pub(super) fn connect(lab: &Lab, number: usize) -> Result<Veth> {
     let net = Ipv4Net::new(address, NETWORK.prefix_len()).doing("use", format!("address {address}"))?;
     inside.add_address(eth, net.into())?;
     inside.add_default_route(eth, GATEWAY)?;
-    Ok(Veth { client, address, host_end, mac })
+    Ok(Veth { client, address, host_veth, mac })
 }
 
 /// Name of the host's end of a veth.
-pub(super) fn host_end(number: usize) -> String {
+pub(super) fn host_veth(number: usize) -> String {
     format!("veth{number}")
 }
 
 /// Several of them.
-pub(super) fn connect_all(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
-    (0..namespaces).map(|number| connect(lab, number)).collect()
+pub(super) fn connect_all(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
+    (0..namespaces).map(|number| connect(testbed, number)).collect()
 }
 
 /// One namespace, of which the host's routing knows nothing: programs carry its packets.
-pub(super) fn redirected(lab: &Lab) -> Result<Veth> {
-    let veth = connect(lab, 0)?;
+pub(super) fn redirected(testbed: &Testbed) -> Result<Veth> {
+    let veth = connect(testbed, 0)?;
     let inside = Netlink::open(&veth.client)?;
     let eth = inside.link(INSIDE)?.map_or(0, |link| link.index);
     // Nobody would answer for the gateway.
@@ -87,25 +87,25 @@ pub(super) fn redirected(lab: &Lab) -> Result<Veth> {
 }
 
 /// Namespaces to which the host routes.
-pub(super) fn routed(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
-    let veths = connect_all(lab, namespaces)?;
-    let host = lab.host().netlink()?;
+pub(super) fn routed(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
+    let veths = connect_all(testbed, namespaces)?;
+    let host = testbed.host().netlink()?;
     for veth in &veths {
-        host.add_address(veth.host_end, Ipv4Net::from(GATEWAY).into())?;
-        host.add_route(veth.address.into(), veth.host_end, None)?;
+        host.add_address(veth.host_veth, Ipv4Net::from(GATEWAY).into())?;
+        host.add_route(veth.address.into(), veth.host_veth, None)?;
     }
-    forward(lab)?;
+    forward(testbed)?;
     Ok(veths)
 }
 
 /// Turns the host into a router.
-pub(super) fn forward(lab: &Lab) -> Result<()> {
-    lab.host().run(|| sysctl::write("net/ipv4/ip_forward", "1"))
+pub(super) fn forward(testbed: &Testbed) -> Result<()> {
+    testbed.host().run(|| sysctl::write("net/ipv4/ip_forward", "1"))
 }
 
 /// Tells the internet the way to the namespaces, for paths that translate nothing.
-pub(super) fn route_back(lab: &Lab) -> Result<()> {
-    let uplink = lab.uplink(0);
+pub(super) fn route_back(testbed: &Testbed) -> Result<()> {
+    let uplink = testbed.uplink(0);
     let internet = uplink.internet.netlink()?;
-    internet.add_route(NETWORK, internet_link(&internet, lab)?, Some(uplink.address))
+    internet.add_route(NETWORK, internet_link(&internet, testbed)?, Some(uplink.address))
 }

@@ -9,10 +9,10 @@ use crate::{
     bench::Path,
     dataplane::{Dataplane, RunDir},
     execute::{self, HostContext, Unobserved},
-    lab::{INTERNET_IF, Lab},
     netlink,
     netns::{Name, Netns},
     reconcile::{Datapath, TableRequest, TargetRef, UpRequest},
+    testbed::{INTERNET_IF, Testbed},
 };
 
 /// Namespaces for which the default network has addresses.
@@ -24,23 +24,23 @@ const USUAL_FLOWS: usize = 1 << 16;
 const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
 
 /// Brings the namespaces up, and returns the last one.
-pub(super) fn up(lab: &Lab, path: Path, scale: Scale) -> Result<Netns> {
-    let datapath = datapath(lab, path)?;
+pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale) -> Result<Netns> {
+    let datapath = datapath(testbed, path)?;
     if datapath == Datapath::Xdp {
         // The internet's end as a network card would be: it finishes checksums, and takes frames from XDP.
-        netlink::prepare_for_xdp(lab.internet(0), INTERNET_IF)?;
+        netlink::prepare_for_xdp(testbed.internet(0), INTERNET_IF)?;
     }
-    let context = HostContext::new(run_dir(lab));
+    let context = HostContext::new(run_dir(testbed));
     let mut last = None;
     for number in 0..scale.namespaces.max(1) {
-        let name = Name::try_from(lab.name(&format!("c{number}")).as_str())?;
+        let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
         let request = UpRequest {
             datapath: Some(datapath),
             subnet: subnet(scale.namespaces),
             table: table(scale.flows, number)?,
             ..UpRequest::new(TargetRef::Named(name.clone()))
         };
-        lab.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
+        testbed.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
         last = Some(name);
     }
     let missing = || Error::new(Kind::Usage, "bring up", "a namespace", "there shall be none");
@@ -48,27 +48,27 @@ pub(super) fn up(lab: &Lab, path: Path, scale: Scale) -> Result<Netns> {
 }
 
 /// Flows in the table.
-pub(super) fn flows(lab: &Lab) -> Result<usize> {
-    let cookie = lab.host().cookie()?;
-    let Some(plane) = Dataplane::open(&run_dir(lab), cookie)? else { return Ok(0) };
+pub(super) fn flows(testbed: &Testbed) -> Result<usize> {
+    let cookie = testbed.host().cookie()?;
+    let Some(plane) = Dataplane::open(&run_dir(testbed), cookie)? else { return Ok(0) };
     let usage = plane.occupancy()?.total;
     Ok((usage.half_open + usage.established) as usize)
 }
 
-fn run_dir(lab: &Lab) -> RunDir {
-    // Below the lab's own directory, because the last command removes it.
-    RunDir::new(lab.run_dir().join("run"))
+fn run_dir(testbed: &Testbed) -> RunDir {
+    // Below the testbed's own directory, because the last command removes it.
+    RunDir::new(testbed.run_dir().join("run"))
 }
 
 /// What `--datapath` would name, if this kernel can do it.
-fn datapath(lab: &Lab, path: Path) -> Result<Datapath> {
+fn datapath(testbed: &Testbed, path: Path) -> Result<Datapath> {
     match path {
         Path::FwdTc => return Ok(Datapath::Tc),
         Path::FwdXdp => return Ok(Datapath::Xdp),
         _ => {}
     }
     if path == Path::FwdNetkit {
-        lab.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
+        testbed.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
             Kind::Unsupported => error.remedy("a kernel with CONFIG_NETKIT (Linux 6.7) has it"),
             _ => error,
         })?;

@@ -10,13 +10,13 @@ use std::{net::SocketAddrV4, time::Duration};
 
 pub(super) use self::flows::make as make_flows;
 pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
-use super::{Path, environment, load::Site};
+use super::{Path, environment, load::Peers};
 use crate::{
     Error, Kind, Result,
-    dataplane::Floor,
-    lab::{Lab, unique_prefix, wait_until},
+    dataplane::RedirectBaseline,
     netlink::Netlink,
     netns::Netns,
+    testbed::{Testbed, unique_prefix, wait_until},
 };
 
 /// How long packets may be under way.
@@ -41,9 +41,9 @@ impl Default for Scale {
 /// A path that is up, until this value is dropped or a signal ends the process.
 pub struct Sandbox {
     // Dropped first: programs are detached before their interfaces go.
-    _floor: Option<Floor>,
+    _baseline: Option<RedirectBaseline>,
     client: Option<Netns>,
-    lab: Lab,
+    testbed: Testbed,
 }
 
 impl Sandbox {
@@ -52,31 +52,31 @@ impl Sandbox {
     /// # Errors
     /// This kernel, or this machine, does not have it; the error says what is missing.
     pub fn new(path: Path, scale: Scale) -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
-        let mut floor = None;
+        let testbed = Testbed::new(&unique_prefix())?;
+        let mut baseline = None;
         let client = match path {
             Path::Host => None,
             Path::VethFloor => {
-                let veth = by_hand::redirected(&lab)?;
-                let uplink = lab.uplink(0);
-                let outside = lab.host().netlink()?.link(&uplink.name)?.map_or(0, |link| link.index);
-                let attach = || Floor::attach(veth.host_end, outside, uplink.gateway);
-                floor = Some(lab.host().run(attach)?);
+                let veth = by_hand::redirected(&testbed)?;
+                let uplink = testbed.uplink(0);
+                let outside = testbed.host().netlink()?.link(&uplink.name)?.map_or(0, |link| link.index);
+                let attach = || RedirectBaseline::attach(veth.host_veth, outside, uplink.gateway);
+                baseline = Some(testbed.host().run(attach)?);
                 Some(veth.client)
             }
-            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&lab, path, scale)?),
-            Path::Routed => Some(last(by_hand::routed(&lab, scale.namespaces)?)?),
-            Path::NftMasquerade => Some(last(netfilter::masquerade(&lab, scale.namespaces)?)?),
-            Path::NftFlowtable => Some(last(netfilter::flowtable(&lab, scale.namespaces)?)?),
-            Path::BridgeMasquerade => Some(last(bridge_masquerade(&lab, scale.namespaces)?)?),
+            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&testbed, path, scale)?),
+            Path::Routed => Some(last(by_hand::routed(&testbed, scale.namespaces)?)?),
+            Path::NftMasquerade => Some(last(netfilter::masquerade(&testbed, scale.namespaces)?)?),
+            Path::NftFlowtable => Some(last(netfilter::flowtable(&testbed, scale.namespaces)?)?),
+            Path::BridgeMasquerade => Some(last(bridge_masquerade(&testbed, scale.namespaces)?)?),
             Path::Live => {
                 return Err(Error::new(Kind::Usage, "set up", "a live path", "it is there already or not at all"));
             }
         };
         if matches!(path, Path::VethFloor | Path::Routed) {
-            by_hand::route_back(&lab)?;
+            by_hand::route_back(&testbed)?;
         }
-        let sandbox = Self { _floor: floor, client, lab };
+        let sandbox = Self { _baseline: baseline, client, testbed };
         if scale.flows > 0 && path.has_flows() {
             sandbox.fill(path, scale.flows)?;
         }
@@ -86,21 +86,21 @@ impl Sandbox {
     /// Makes flows, and makes sure that the table has them.
     fn fill(&self, path: Path, flows: usize) -> Result<()> {
         if !path.is_fwd() {
-            netfilter::make_room(&self.lab, flows)?;
+            netfilter::make_room(&self.testbed, flows)?;
         }
         flows::make(self.client(), flows)?;
         wait_until(PATIENCE, &format!("the table has {flows} flows"), || {
-            let found = if path.is_fwd() { fwd::flows(&self.lab)? } else { netfilter::flows(&self.lab)? };
+            let found = if path.is_fwd() { fwd::flows(&self.testbed)? } else { netfilter::flows(&self.testbed)? };
             Ok((found >= flows).then_some(()))
         })
     }
 
     /// Where client and server of a load are.
     #[must_use]
-    pub fn site(&self) -> Site<'_> {
-        let uplink = self.lab.uplink(0);
+    pub fn peers(&self) -> Peers<'_> {
+        let uplink = self.testbed.uplink(0);
         let address = uplink.outside.first().copied().unwrap_or(uplink.gateway);
-        Site { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
+        Peers { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
     }
 
     /// The offloads of the host's uplink that are on.
@@ -108,11 +108,11 @@ impl Sandbox {
     /// # Errors
     /// The kernel does not tell.
     pub fn offloads(&self) -> Result<Vec<String>> {
-        environment::offloads(self.lab.host(), &self.lab.uplink(0).name)
+        environment::offloads(self.testbed.host(), &self.testbed.uplink(0).name)
     }
 
     fn client(&self) -> &Netns {
-        self.client.as_ref().unwrap_or_else(|| self.lab.host())
+        self.client.as_ref().unwrap_or_else(|| self.testbed.host())
     }
 }
 
@@ -136,8 +136,8 @@ fn last(veths: Vec<Veth>) -> Result<Netns> {
 }
 
 /// Index of the internet's end of the uplink.
-fn internet_link(netlink: &Netlink, lab: &Lab) -> Result<u32> {
-    let gateway = lab.uplink(0).gateway;
+fn internet_link(netlink: &Netlink, testbed: &Testbed) -> Result<u32> {
+    let gateway = testbed.uplink(0).gateway;
     let addresses = netlink.addresses(None)?;
     let found = addresses.into_iter().find(|(_, net)| net.addr() == gateway);
     found.map(|(index, _)| index).ok_or_else(|| {

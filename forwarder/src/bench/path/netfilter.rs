@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::by_hand::{GATEWAY, MOST_NAMESPACES, NETWORK, Veth, connect_all, forward, host_end, routed};
+use super::by_hand::{GATEWAY, MOST_NAMESPACES, NETWORK, Veth, connect_all, forward, host_veth, routed};
 use crate::{
     Context as _, Error, Kind, Result,
-    lab::{self, Lab},
     netlink::{
         BridgeSpec,
         nft::{self, Masquerade},
     },
     sysctl,
+    testbed::{self, Testbed},
 };
 
 /// Settings of the kernel's table of connections.
@@ -21,19 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MTU: u32 = 1500;
 
 /// Veths, routing, and a masquerade rule of nftables.
-pub(super) fn masquerade(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
-    let veths = routed(lab, namespaces)?;
-    let rule = Masquerade { network: "bench".into(), subnet: NETWORK, uplink: lab.uplink(0).name.clone() };
-    lab.host().run(|| nft::ensure_masquerade(&rule))?;
+pub(super) fn masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
+    let veths = routed(testbed, namespaces)?;
+    let rule = Masquerade { network: "bench".into(), subnet: NETWORK, uplink: testbed.uplink(0).name.clone() };
+    testbed.host().run(|| nft::ensure_masquerade(&rule))?;
     Ok(veths)
 }
 
 /// The same, and established flows in a flow table.
-pub(super) fn flowtable(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
-    let veths = masquerade(lab, namespaces)?;
-    let ends: Vec<String> = (0..veths.len()).map(host_end).collect();
-    let devices: Vec<&str> = ends.iter().map(String::as_str).chain([lab.uplink(0).name.as_str()]).collect();
-    lab.host().run(|| nft::make_flowtable(&devices))?;
+pub(super) fn flowtable(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
+    let veths = masquerade(testbed, namespaces)?;
+    let ends: Vec<String> = (0..veths.len()).map(host_veth).collect();
+    let devices: Vec<&str> = ends.iter().map(String::as_str).chain([testbed.uplink(0).name.as_str()]).collect();
+    testbed.host().run(|| nft::make_flowtable(&devices))?;
     Ok(veths)
 }
 
@@ -41,35 +41,35 @@ pub(super) fn flowtable(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
 ///
 /// # Errors
 /// [`Kind::Unsupported`] if there is no `iptables`.
-pub fn bridge_masquerade(lab: &Lab, namespaces: usize) -> Result<Vec<Veth>> {
+pub fn bridge_masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
     if namespaces > MOST_NAMESPACES {
         let why = format!("a bridge has ports for {MOST_NAMESPACES}");
         return Err(Error::new(Kind::Usage, "connect", format!("{namespaces} namespaces"), why));
     }
     let subnet = NETWORK.to_string();
-    let uplink = lab.uplink(0).name.as_str();
+    let uplink = testbed.uplink(0).name.as_str();
     // First, because it is what may be missing.
-    iptables(lab, &["-t", "nat", "-A", "POSTROUTING", "-s", &subnet, "-o", uplink, "-j", "MASQUERADE"])?;
-    let veths = connect_all(lab, namespaces)?;
-    let host = lab.host().netlink()?;
+    iptables(testbed, &["-t", "nat", "-A", "POSTROUTING", "-s", &subnet, "-o", uplink, "-j", "MASQUERADE"])?;
+    let veths = connect_all(testbed, namespaces)?;
+    let host = testbed.host().netlink()?;
     let bridge = host.create_bridge(&BridgeSpec {
         name: "br0".into(),
         mac: [0x02, 0x66, 0x77, 0x61, 0, 1],
         mtu: MTU,
-        alias: format!("the bridge of lab {}", lab.prefix()),
+        alias: format!("the bridge of testbed {}", testbed.prefix()),
     })?;
     let gateway = ipnet::Ipv4Net::new(GATEWAY, NETWORK.prefix_len()).doing("use", format!("address {GATEWAY}"))?;
     host.add_address(bridge, gateway.into())?;
     for veth in &veths {
-        host.set_controller(veth.host_end, Some(bridge))?;
+        host.set_controller(veth.host_veth, Some(bridge))?;
     }
-    forward(lab)?;
+    forward(testbed)?;
     Ok(veths)
 }
 
 /// Makes room for flows in the kernel's table of connections, where they stay until the end.
-pub(super) fn make_room(lab: &Lab, flows: usize) -> Result<()> {
-    lab.host().run(|| {
+pub(super) fn make_room(testbed: &Testbed, flows: usize) -> Result<()> {
+    testbed.host().run(|| {
         let most = count("nf_conntrack_max")?;
         if flows > most / 4 * 3 {
             let why = format!("the kernel keeps {most} connections");
@@ -81,8 +81,8 @@ pub(super) fn make_room(lab: &Lab, flows: usize) -> Result<()> {
 }
 
 /// Connections in the kernel's table.
-pub(super) fn flows(lab: &Lab) -> Result<usize> {
-    lab.host().run(|| count("nf_conntrack_count"))
+pub(super) fn flows(testbed: &Testbed) -> Result<usize> {
+    testbed.host().run(|| count("nf_conntrack_count"))
 }
 
 fn count(name: &str) -> Result<usize> {
@@ -92,9 +92,9 @@ fn count(name: &str) -> Result<usize> {
 }
 
 /// The one program that is run, for it is what `fwd` is compared with.
-fn iptables(lab: &Lab, arguments: &[&str]) -> Result<()> {
-    let command = lab.command_in(lab.host(), &[&["iptables"], arguments].concat());
-    lab::run(command, PATIENCE).and_then(lab::Output::success).map(drop).map_err(|error| {
+fn iptables(testbed: &Testbed, arguments: &[&str]) -> Result<()> {
+    let command = testbed.command_in(testbed.host(), &[&["iptables"], arguments].concat());
+    testbed::run(command, PATIENCE).and_then(testbed::Output::success).map(drop).map_err(|error| {
         let remedy = "install iptables (Debian, Ubuntu: apt install iptables)";
         Error::new(Kind::Unsupported, "set", "the rule of iptables", error.why.clone()).remedy(remedy).caused_by(error)
     })

@@ -9,7 +9,7 @@ use forwarder::{
     Error, Result,
     bench::{
         Metric,
-        load::{self, Site, Work},
+        load::{self, Peers, Work},
     },
     netns::Netns,
 };
@@ -71,8 +71,8 @@ fn against(path: &[f64], first: &[f64]) -> RoundTrip {
 
 /// The median round trip of one run, microseconds.
 fn median_of(path: &Path<'_>, metric: Metric) -> Result<f64> {
-    let site = Site { client: path.client, server: path.server, address: SocketAddrV4::new(path.address, 0) };
-    let sample = load::run(&site, &Work { metric, ..WORK }).map_err(|mut error: Error| {
+    let peers = Peers { client: path.client, server: path.server, address: SocketAddrV4::new(path.address, 0) };
+    let sample = load::run(&peers, &Work { metric, ..WORK }).map_err(|mut error: Error| {
         error.object = format!("{} ({})", error.object, path.title);
         error
     })?;

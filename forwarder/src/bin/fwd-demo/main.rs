@@ -1,6 +1,6 @@
 //! `fwd-demo`: fwd at work on a sandboxed host, told as a story. `./x demo` builds and runs it.
 //!
-//! The host, its uplink and the internet behind it are network namespaces made by [`forwarder::lab`]; nothing of the
+//! The host, its uplink and the internet behind it are network namespaces made by [`forwarder::testbed`]; nothing of the
 //! machine's own namespace is touched. Everything goes again at the end, also after a failure and after Ctrl-C.
 
 mod latency;

@@ -12,8 +12,8 @@ use std::{
 use forwarder::{
     Context as _, Error, Kind, Result,
     bench::path::bridge_masquerade,
-    lab::{self, Lab, Process, http},
     netns::{Name, Netns},
+    testbed::{self, Process, Testbed, http},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ const MYNET: &str = "mynet";
 
 /// The host of the story, and the program it is about.
 struct Stage<'a> {
-    lab: &'a Lab,
+    testbed: &'a Testbed,
     fwd: &'a Path,
     /// Where its pins go. One level down: the last `down` removes the directory.
     run_dir: PathBuf,
@@ -49,13 +49,14 @@ struct Stage<'a> {
 /// Tells the whole story.
 pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     let began = Instant::now();
-    let lab = Lab::new(&lab::unique_prefix())?;
-    let uplink = lab.uplink(0);
-    let outside = outside(&lab);
+    let testbed = Testbed::new(&testbed::unique_prefix())?;
+    let uplink = testbed.uplink(0);
+    let outside = outside(&testbed);
     let web = http::Server::start(&uplink.internet, SocketAddrV4::new(outside, HTTP))?;
-    let stage = Stage { lab: &lab, fwd, run_dir: lab.run_dir().join("run"), name: lab.name(MYNET), outside };
+    let stage =
+        Stage { testbed: &testbed, fwd, run_dir: testbed.run_dir().join("run"), name: testbed.name(MYNET), outside };
     introduce(story, &stage)?;
-    let before = lab.snapshot()?;
+    let before = testbed.snapshot()?;
 
     up(story, &stage)?;
     pings(story, &stage)?;
@@ -67,8 +68,8 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     down(story, &stage)?;
 
     // Mounts are the whole machine's: what others mount meanwhile is not ours.
-    let ours = |line: &String| !line.contains("mounts:") || line.contains(lab.prefix());
-    let left: Vec<String> = before.diff(&lab.snapshot()?).into_iter().filter(ours).collect();
+    let ours = |line: &String| !line.contains("mounts:") || line.contains(testbed.prefix());
+    let left: Vec<String> = before.diff(&testbed.snapshot()?).into_iter().filter(ours).collect();
     if !left.is_empty() {
         return Err(Error::new(Kind::Failed, "find", "the host as it was before", left.join("\n")));
     }
@@ -79,13 +80,13 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
 }
 
 fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
-    let Stage { lab, run_dir, name, outside, .. } = stage;
-    let uplink = lab.uplink(0);
+    let Stage { testbed, run_dir, name, outside, .. } = stage;
+    let uplink = testbed.uplink(0);
     story.say(&format!(
         "This is fwd on a sandboxed host: the network namespace {} plays the host, its uplink eth0 ({}) leads to {}, which \
          plays the internet: a router ({}) and a web server behind it ({outside}). Nothing of this machine's own network is \
          touched, and all of it is gone at the end, also after Ctrl-C.",
-        lab.host().name(),
+        testbed.host().name(),
         uplink.address,
         uplink.internet.name(),
         uplink.gateway,
@@ -94,7 +95,7 @@ fn introduce(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.say(&format!(
         "Commands are shown as you would type them on a real host. Here each also gets --host-netns {} and --run-dir {}, \
          which stand in for that host, and mynet is really called {name}, so that it cannot clash with a namespace of yours.",
-        lab.host().name(),
+        testbed.host().name(),
         run_dir.display(),
     ))
 }
@@ -114,7 +115,7 @@ fn pings(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 
 fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<()> {
     story.step("Download 100 MB")?;
-    let file = stage.lab.run_dir().join("download");
+    let file = stage.testbed.run_dir().join("download");
     let path = file.display().to_string();
     let url = format!("http://{}/{DOWNLOAD}", stage.outside);
     let what = "%{size_download} bytes in %{time_total} s\n";
@@ -123,7 +124,7 @@ fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<
     story.run(&shown, stage.command(&curl), LINES)?;
     http::Body::new(DOWNLOAD).verify(File::open(&file).doing("open", &*path)?)?;
     fs::remove_file(&file).doing("remove", &*path)?;
-    let uplink = IpAddr::from(stage.lab.uplink(0).address);
+    let uplink = IpAddr::from(stage.testbed.uplink(0).address);
     let clients = web.clients();
     if clients.is_empty() || clients.iter().any(|client| client.ip() != uplink) {
         let why = format!("the web server saw {clients:?} instead of {uplink}");
@@ -135,10 +136,10 @@ fn download(story: &mut Story, stage: &Stage<'_>, web: &http::Server) -> Result<
 fn throughput(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.step("Measure TCP throughput, out and in")?;
     let argv = ["iperf3".to_owned(), "-s".into(), "-B".into(), stage.outside.to_string()];
-    let internet = stage.lab.internet(0);
-    let server = Process::spawn(lab::command_in(internet, &argv))?;
+    let internet = stage.testbed.internet(0);
+    let server = Process::spawn(testbed::command_in(internet, &argv))?;
     let listens = || internet.run(listening).map(|yes| yes.then_some(()));
-    lab::wait_until(PATIENCE, "the iperf3 server listens", listens)?;
+    testbed::wait_until(PATIENCE, "the iperf3 server listens", listens)?;
     let outside = stage.outside.to_string();
     let result = stage
         .inside(story, &["iperf3", "-c", &outside, "-t2", "-i0"])
@@ -168,7 +169,7 @@ fn look(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 fn processes(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
     story.step("Find the namespace of a process, and enter it")?;
     let mynet = stage.mynet()?;
-    let sleeper = Process::spawn(lab::command_in(&mynet, &["sleep", "60"]))?;
+    let sleeper = Process::spawn(testbed::command_in(&mynet, &["sleep", "60"]))?;
     let pid = sleeper.id().to_string();
     stage.fwd_cut(story, &["ns", "ls", "--all"], FEW_LINES)?;
     stage.fwd(story, &["ns", "of", &pid])?;
@@ -182,12 +183,12 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
         "Three sandboxed hosts alike: the one above, one with a bridge set up by hand, and one with nothing. 64 bytes go to \
          a server beyond the router and back, client and server on one CPU, one path after the other in each round.",
     )?;
-    let (by_hand, plain) = (Lab::new(&lab::unique_prefix())?, Lab::new(&lab::unique_prefix())?);
+    let (by_hand, plain) = (Testbed::new(&testbed::unique_prefix())?, Testbed::new(&testbed::unique_prefix())?);
     let bridge = story.during("setting up the bridge", || rival(&by_hand))?;
     let mynet = stage.mynet()?;
     let paths = [
         path("no namespace", &plain, plain.host()),
-        path("fwd", stage.lab, &mynet),
+        path("fwd", stage.testbed, &mynet),
         path("bridge + iptables", &by_hand, &bridge),
     ];
     let results = story.announced("measuring", || latency::compare(&paths, ROUNDS))?;
@@ -195,19 +196,19 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 }
 
 /// What fwd is compared with: a namespace behind a bridge and a MASQUERADE rule of iptables.
-fn rival(lab: &Lab) -> Result<Netns> {
-    let veth = bridge_masquerade(lab, 1)?.pop();
+fn rival(testbed: &Testbed) -> Result<Netns> {
+    let veth = bridge_masquerade(testbed, 1)?.pop();
     veth.map(|veth| veth.client).ok_or_else(|| Error::new(Kind::Failed, "set up", "the bridge", "it has no namespace"))
 }
 
-/// From a client on the host of `lab` to a server beyond its router.
-fn path<'a>(title: &'static str, lab: &'a Lab, client: &'a Netns) -> latency::Path<'a> {
-    latency::Path { title, client, server: lab.internet(0), address: outside(lab) }
+/// From a client on the host of `testbed` to a server beyond its router.
+fn path<'a>(title: &'static str, testbed: &'a Testbed, client: &'a Netns) -> latency::Path<'a> {
+    latency::Path { title, client, server: testbed.internet(0), address: outside(testbed) }
 }
 
-/// An address of the internet of `lab`, beyond the router.
-fn outside(lab: &Lab) -> Ipv4Addr {
-    let uplink = lab.uplink(0);
+/// An address of the internet of `testbed`, beyond the router.
+fn outside(testbed: &Testbed) -> Ipv4Addr {
+    let uplink = testbed.uplink(0);
     uplink.outside.first().copied().unwrap_or(uplink.gateway)
 }
 
@@ -237,7 +238,7 @@ fn down(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 
 /// The gateway of the only network.
 fn gateway(stage: &Stage<'_>) -> Result<Ipv4Addr> {
-    let output = lab::run(stage.command(&["ls", "--json"]), PATIENCE)?.success()?;
+    let output = testbed::run(stage.command(&["ls", "--json"]), PATIENCE)?.success()?;
     let endpoints: serde_json::Value = serde_json::from_str(&output.stdout).doing("read", "the output of fwd ls")?;
     let gateway = endpoints.pointer("/0/gateways/0").and_then(|gateway| gateway.as_str()?.parse().ok());
     gateway.ok_or_else(|| Error::new(Kind::Failed, "find", "the gateway", "fwd ls --json does not tell"))
@@ -270,7 +271,7 @@ impl Stage<'_> {
         let mut command = Command::new(self.fwd);
         // The first word shows in the hints that fwd gives.
         command.arg0("fwd").stdin(Stdio::null());
-        command.arg("--host-netns").arg(self.lab.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
+        command.arg("--host-netns").arg(self.testbed.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
         command.args(arguments.iter().map(|&argument| if argument == MYNET { self.name.as_str() } else { argument }));
         // The sandbox decides, not the caller's settings.
         command.env_remove("FWD_RUN_DIR").env_remove("SUDO_USER");

@@ -10,7 +10,7 @@ use std::{
 
 use forwarder::{
     Context as _, Error, Result,
-    lab::{self, Output},
+    testbed::{self, Output},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -64,7 +64,7 @@ impl Story {
     pub(crate) fn run(&mut self, shown: &str, command: Command, most: usize) -> Result<Output> {
         let prompt = self.painted("36", &format!("$ {shown}")).into_owned();
         self.line(&format!("  {prompt}"))?;
-        let output = self.during(shown, || lab::run(command, PATIENCE))?;
+        let output = self.during(shown, || testbed::run(command, PATIENCE))?;
         let text = format!("{}{}", output.stdout, output.stderr);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         // What a failed command wrote is in the error.

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{
     Error, Kind, Result,
-    dataplane::{Dataplane, Hook, Nothing, RunDir, TestRun, Way},
+    dataplane::{Dataplane, Direction, EmptyProgram, Hook, RunDir, TestRun},
     execute::{self, HostContext, Unobserved},
-    lab::Lab,
     netns::{Name, Netns},
     reconcile::{TableRequest, TargetRef, UpRequest},
+    testbed::Testbed,
 };
 use forwarder_common::abi::{Endpoint, Tuple};
 
@@ -24,10 +24,10 @@ const ECHO_REPLY: u8 = 0;
 /// The host and what is known of it.
 pub(crate) struct Bench {
     pub(crate) dataplane: Dataplane,
-    pub(crate) nothing: Nothing,
+    pub(crate) empty_program: EmptyProgram,
     /// The endpoint that sends.
     pub(crate) endpoint: Endpoint,
-    pub(crate) host_end: u32,
+    pub(crate) host_veth: u32,
     /// The other one in the same network.
     pub(crate) neighbour: Ipv4Addr,
     pub(crate) uplink: u32,
@@ -39,17 +39,17 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Takes `fwd` up for two namespaces of the lab's host, inside of which the calling thread is.
-    pub(crate) fn new(lab: &Lab) -> Result<Self> {
-        Self::with(lab, TableRequest::default())
+    /// Takes `fwd` up for two namespaces of the testbed's host, inside of which the calling thread is.
+    pub(crate) fn new(testbed: &Testbed) -> Result<Self> {
+        Self::with(testbed, TableRequest::default())
     }
 
     /// The same with such a flow table.
-    pub(crate) fn with(lab: &Lab, table: TableRequest) -> Result<Self> {
-        let run_dir = RunDir::new(lab.run_dir().join("run"));
+    pub(crate) fn with(testbed: &Testbed, table: TableRequest) -> Result<Self> {
+        let run_dir = RunDir::new(testbed.run_dir().join("run"));
         let context = HostContext::new(run_dir.clone());
         for role in ["c1", "c2"] {
-            let name = Name::try_from(lab.name(role).as_str())?;
+            let name = Name::try_from(testbed.name(role).as_str())?;
             let request = UpRequest { table: table.clone(), ..UpRequest::new(TargetRef::Named(name)) };
             execute::up(&context, &request, &mut Unobserved)?;
         }
@@ -57,12 +57,12 @@ impl Bench {
         let dataplane = dataplane.ok_or_else(|| missing("the data path"))?;
         let mut endpoints = dataplane.endpoints()?;
         endpoints.sort_by_key(|(_, endpoint)| endpoint.v4);
-        let [(host_end, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
-        let outer = lab.uplink(0);
+        let [(host_veth, endpoint), (_, other)] = endpoints[..] else { return Err(missing("two endpoints")) };
+        let outer = testbed.uplink(0);
         Ok(Self {
-            nothing: Nothing::load()?,
+            empty_program: EmptyProgram::load()?,
             endpoint,
-            host_end,
+            host_veth,
             neighbour: Ipv4Addr::from(other.v4),
             uplink: endpoint.uplink,
             nat: outer.address,
@@ -99,7 +99,7 @@ impl Bench {
         Macs { to: self.endpoint.gateway_mac, from: self.endpoint.mac }
     }
 
-    /// On the uplink: as the lab numbers its links.
+    /// On the uplink: as the testbed numbers its links.
     pub(crate) fn outer(&self) -> Macs {
         Macs { to: [0x02, 0x66, 0x77, 0x64, 0, 2], from: [0x02, 0x66, 0x77, 0x64, 0, 1] }
     }
@@ -111,7 +111,7 @@ impl Bench {
 
     /// Runs the program of `hook` over `frame`, which came in by `ingress` where that is not the hook's interface.
     pub(crate) fn run(&self, hook: Hook, ingress: Option<u32>, frame: &[u8], repeat: u32) -> Result<TestRun> {
-        let ifindex = if matches!(hook, Hook::FromNs) { self.host_end } else { self.uplink };
+        let ifindex = if matches!(hook, Hook::FromNs) { self.host_veth } else { self.uplink };
         self.dataplane.test_run(hook, ifindex, ingress.unwrap_or(ifindex), frame, repeat)
     }
 
@@ -136,14 +136,14 @@ impl Bench {
     }
 
     /// A frame of an established flow that looks the same after its translation, but for the TTL.
-    pub(crate) fn standing(&self, proto: u8, way: Way, port: u16) -> Result<(Hook, Vec<u8>)> {
+    pub(crate) fn standing(&self, proto: u8, direction: Direction, port: u16) -> Result<(Hook, Vec<u8>)> {
         let external = self.open(proto, port, 443)?;
-        let (hook, macs, flags, from, to, ifindex) = match way {
-            Way::Out => {
+        let (hook, macs, flags, from, to, ifindex) = match direction {
+            Direction::Outbound => {
                 let flags = if proto == ICMP { ECHO } else { ACK };
-                (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_end)
+                (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_veth)
             }
-            Way::Back => {
+            Direction::Inbound => {
                 let (flags, from) = if proto == ICMP { (ECHO_REPLY, external) } else { (ACK, 443) };
                 (Hook::FromUplink, self.outer(), flags, self.remote(from), self.host(external), self.uplink)
             }
@@ -158,7 +158,7 @@ impl Bench {
             proto,
             ..Tuple::default()
         };
-        self.dataplane.translate_to_itself(&tuple, way)?;
+        self.dataplane.translate_to_itself(&tuple, direction)?;
         Ok((hook, frame::frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))))
     }
 }

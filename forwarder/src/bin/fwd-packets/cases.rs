@@ -4,7 +4,7 @@ use std::{net::SocketAddrV4, thread, time::Duration};
 
 use forwarder::{
     Result,
-    dataplane::{Hook, Sizes, Way},
+    dataplane::{Direction, Hook, Sizes},
 };
 
 use crate::{
@@ -58,9 +58,9 @@ const fn single(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> C
 
 /// Every kind, by hook.
 pub(crate) const CASES: &[Case] = &[
-    repeated("TCP, established", |bench| standing(bench, TCP, Way::Out)),
-    repeated("UDP, established", |bench| standing(bench, UDP, Way::Out)),
-    repeated("ICMP echo, established", |bench| standing(bench, ICMP, Way::Out)),
+    repeated("TCP, established", |bench| standing(bench, TCP, Direction::Outbound)),
+    repeated("UDP, established", |bench| standing(bench, UDP, Direction::Outbound)),
+    repeated("ICMP echo, established", |bench| standing(bench, ICMP, Direction::Outbound)),
     repeated("UDP to a neighbour", |bench| {
         let to = SocketAddrV4::new(bench.neighbour, 53);
         Ok(from_ns(bench, UDP, 0, to))
@@ -88,9 +88,9 @@ pub(crate) const CASES: &[Case] = &[
         let bytes = packet(50, bench.inside(0), bench.remote(0), WHOLE, &[7; 40]);
         Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: frame(bench.inner(), &bytes) })
     }),
-    repeated("TCP, established", |bench| standing(bench, TCP, Way::Back)),
-    repeated("UDP, established", |bench| standing(bench, UDP, Way::Back)),
-    repeated("ICMP echo reply, established", |bench| standing(bench, ICMP, Way::Back)),
+    repeated("TCP, established", |bench| standing(bench, TCP, Direction::Inbound)),
+    repeated("UDP, established", |bench| standing(bench, UDP, Direction::Inbound)),
+    repeated("ICMP echo reply, established", |bench| standing(bench, ICMP, Direction::Inbound)),
     repeated("host's TCP", |bench| Ok(to_host(bench, TCP, EPHEMERAL))),
     repeated("host's UDP", |bench| Ok(to_host(bench, UDP, EPHEMERAL))),
     repeated("host's TCP, port in the NAT range", |bench| Ok(to_host(bench, TCP, IN_RANGE))),
@@ -118,7 +118,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     repeated("redirected by from_ns", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
-        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.host_end), bytes })
+        Ok(Sample { hook: Hook::ToUplink, ingress: Some(bench.host_veth), bytes })
     }),
     repeated("forwarded for others, port in NAT range", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
@@ -171,9 +171,9 @@ fn outward(bench: &Bench) -> Macs {
     Macs { to: from, from: to }
 }
 
-fn standing(bench: &mut Bench, proto: u8, way: Way) -> Result<Sample> {
+fn standing(bench: &mut Bench, proto: u8, direction: Direction) -> Result<Sample> {
     let port = bench.port();
-    let (hook, bytes) = bench.standing(proto, way, port)?;
+    let (hook, bytes) = bench.standing(proto, direction, port)?;
     Ok(Sample { hook, ingress: None, bytes })
 }
 

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use forwarder::{
     Context as _, Result, cpu,
     dataplane::ProgramSize,
-    lab::{Lab, unique_prefix},
     measuring::Arguments,
+    testbed::{Testbed, unique_prefix},
 };
 use serde::Serialize;
 
@@ -73,10 +73,10 @@ fn run() -> Result<()> {
     let Arguments { json, rounds, only } =
         Arguments::read("fwd-packets [--json] [--only WORDS] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
-    let lab = Lab::new(&unique_prefix())?;
-    let figures = lab.host().run(|| {
+    let testbed = Testbed::new(&unique_prefix())?;
+    let figures = testbed.host().run(|| {
         cpu::on_one(|| {
-            let mut bench = Bench::new(&lab)?;
+            let mut bench = Bench::new(&testbed)?;
             let mut packets = measure(&mut bench, &cases, rounds)?;
             // Last: it fills the table with flows that the others should not meet.
             let last: Vec<&Case> = EXHAUSTED.iter().filter(|case| case.name.contains(&only)).collect();
@@ -119,16 +119,16 @@ fn measure(bench: &mut Bench, cases: &[&Case], rounds: usize) -> Result<Vec<Figu
 pub(crate) fn once(bench: &mut Bench, case: &Case) -> Result<(f64, &'static str, &'static str)> {
     let repeat = if case.mode == Mode::Repeated { REPEAT } else { 1 };
     let mut times = Vec::with_capacity(SAMPLES);
-    let mut nothing = Vec::with_capacity(SAMPLES);
+    let mut empty = Vec::with_capacity(SAMPLES);
     let mut seen = ("", "");
     for _ in 0..SAMPLES {
         let Sample { hook, ingress, bytes } = (case.make)(bench)?;
         let run = bench.run(hook, ingress, &bytes, repeat)?;
         times.push(run.duration.as_nanos() as f64);
-        nothing.push(bench.nothing.run(&bytes, repeat)?);
+        empty.push(bench.empty_program.run(&bytes, repeat)?);
         seen = (hook.program(), verdict(run.verdict));
     }
-    Ok((quantile(&times, 0.5) - quantile(&nothing, 0.5), seen.0, seen.1))
+    Ok((quantile(&times, 0.5) - quantile(&empty, 0.5), seen.0, seen.1))
 }
 
 fn verdict(code: i32) -> &'static str {

@@ -18,9 +18,9 @@ use forwarder::{
     bench::{report::Estimate, statistics},
     cpu,
     dataplane::{Hook, Runner},
-    lab::{Lab, unique_prefix},
     measuring::Arguments,
     reconcile::TableRequest,
+    testbed::{Testbed, unique_prefix},
 };
 use serde::Serialize;
 
@@ -61,8 +61,8 @@ struct Figure {
 }
 
 /// One host.
-struct Side {
-    lab: Lab,
+struct TestHost {
+    testbed: Testbed,
     table: Table,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn measure(rounds: usize) -> Result<Vec<Figure>> {
-    let (mut few, mut many) = (Side::new(FEW)?, Side::new(MANY)?);
+    let (mut few, mut many) = (TestHost::new(FEW)?, TestHost::new(MANY)?);
     let mut chance = fastrand::Rng::with_seed(7);
     let thousand = few.table.frames((0..FEW).collect());
     let last = many.table.frames((MANY - FEW..MANY).collect());
@@ -137,23 +137,23 @@ fn measure(rounds: usize) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-impl Side {
+impl TestHost {
     /// A host whose table has room for a million flows and holds `flows`.
     fn new(flows: usize) -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
+        let testbed = Testbed::new(&unique_prefix())?;
         let most = u32::try_from(MANY + MANY / 20).ok();
         let table = TableRequest { max_flows: most, max_flows_per_ns: most, ..TableRequest::default() };
-        let bench = lab.host().run(|| Bench::with(&lab, table))?;
+        let bench = testbed.host().run(|| Bench::with(&testbed, table))?;
         let (out, back) = (bench.dataplane.runner(Hook::FromNs)?, bench.dataplane.runner(Hook::FromUplink)?);
-        let mut side = Self { lab, table: Table { bench, out, back } };
-        side.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
-        Ok(side)
+        let mut host = Self { testbed, table: Table { bench, out, back } };
+        host.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
+        Ok(host)
     }
 
     /// Works inside the host's namespace, as the programs' interfaces are there.
     fn inside<T: Send>(&mut self, work: impl FnOnce(&mut Table) -> Result<T> + Send) -> Result<T> {
-        let Self { lab, table } = self;
-        lab.host().run(|| work(table))
+        let Self { testbed, table } = self;
+        testbed.host().run(|| work(table))
     }
 
     /// A thousand flows again and again.
@@ -213,8 +213,8 @@ impl Table {
 
     /// Nanoseconds of one run, which has to find its flow.
     fn once(&self, back: bool, frame: &[u8]) -> Result<f64> {
-        let Bench { uplink, host_end, .. } = self.bench;
-        let (runner, ifindex) = if back { (&self.back, uplink) } else { (&self.out, host_end) };
+        let Bench { uplink, host_veth, .. } = self.bench;
+        let (runner, ifindex) = if back { (&self.back, uplink) } else { (&self.out, host_veth) };
         let run = runner.run(ifindex, ifindex, frame, 1)?;
         if run.verdict == REDIRECT {
             return Ok(run.duration.as_nanos() as f64);
@@ -229,8 +229,8 @@ impl Table {
         chance.shuffle(&mut order);
         let frame = |index: usize| if back { &frames[index].back } else { &frames[index].out };
         let times = order.iter().map(|index| self.once(back, frame(*index))).collect::<Result<Vec<f64>>>()?;
-        let nothing = order.iter().take(FEW).map(|index| self.bench.nothing.run(frame(*index), 1));
-        Ok(statistics::median(&times) - statistics::median(&nothing.collect::<Result<Vec<f64>>>()?))
+        let empty = order.iter().take(FEW).map(|index| self.bench.empty_program.run(frame(*index), 1));
+        Ok(statistics::median(&times) - statistics::median(&empty.collect::<Result<Vec<f64>>>()?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `fwd-packets --used`: what a packet takes once the flow table has seen a flood, against a table that has not.
 //!
-//! Two hosts stand side by side and are measured in turn. Through the one, several times as many flows have gone as its table has
+//! Two hosts stand side by host and are measured in turn. Through the one, several times as many flows have gone as its table has
 //! slots: most of them evicted by the next, the last ended for being idle. Nothing of them may be left.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use forwarder::{
     bench::{report::Estimate, statistics},
     cpu,
     dataplane::{Hook, Runner},
-    lab::{Lab, unique_prefix, wait_until},
     measuring::Arguments,
     reconcile::TableRequest,
+    testbed::{Testbed, unique_prefix, wait_until},
 };
 use forwarder_common::abi::Timeout;
 use serde::Serialize;
@@ -51,8 +51,8 @@ struct Figure {
 }
 
 /// One host.
-struct Side {
-    lab: Lab,
+struct TestHost {
+    testbed: Testbed,
     bench: Bench,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn measure(cases: &[&Case], rounds: usize) -> Result<Vec<Figure>> {
-    let (mut fresh, mut used) = (Side::new()?, Side::new()?);
+    let (mut fresh, mut used) = (TestHost::new()?, TestHost::new()?);
     used.flood()?;
     let mut times = vec![(Vec::new(), Vec::new()); cases.len()];
     let mut programs = vec![""; cases.len()];
@@ -107,25 +107,25 @@ fn figure(case: &Case, program: &'static str, fresh: &[f64], used: &[f64]) -> Re
     })
 }
 
-impl Side {
+impl TestHost {
     fn new() -> Result<Self> {
-        let lab = Lab::new(&unique_prefix())?;
+        let testbed = Testbed::new(&unique_prefix())?;
         let table = TableRequest { timeouts: vec![(Timeout::TcpHalfOpen, HALF_OPEN)], ..TableRequest::default() };
-        let bench = lab.host().run(|| Bench::with(&lab, table))?;
-        Ok(Self { lab, bench })
+        let bench = testbed.host().run(|| Bench::with(&testbed, table))?;
+        Ok(Self { testbed, bench })
     }
 
     fn once(&mut self, case: &Case) -> Result<(f64, &'static str, &'static str)> {
-        let Self { lab, bench } = self;
-        lab.host().run(|| once(bench, case))
+        let Self { testbed, bench } = self;
+        testbed.host().run(|| once(bench, case))
     }
 
     /// Sends the flood, and waits until nothing is left of it.
     fn flood(&mut self) -> Result<()> {
-        let Self { lab, bench } = self;
+        let Self { testbed, bench } = self;
         let runner = bench.dataplane.runner(Hook::FromNs)?;
-        lab.host().run(|| (0..FLOOD).try_for_each(|number| open(bench, &runner, number)))?;
-        let ended = || lab.host().run(|| Ok(bench.dataplane.flows_unsorted()?.is_empty().then_some(())));
+        testbed.host().run(|| (0..FLOOD).try_for_each(|number| open(bench, &runner, number)))?;
+        let ended = || testbed.host().run(|| Ok(bench.dataplane.flows_unsorted()?.is_empty().then_some(())));
         wait_until(PATIENCE, "the flows of the flood end", ended)
     }
 }
@@ -134,7 +134,7 @@ impl Side {
 fn open(bench: &Bench, runner: &Runner, number: usize) -> Result<()> {
     let (port, remote) = (FIRST_PORT + (number % PORTS) as u16, 1_000 + (number / PORTS) as u16);
     let frame = bench.frame(bench.inner(), TCP, SYN, bench.inside(port), bench.remote(remote));
-    match runner.run(bench.host_end, bench.host_end, &frame, 1)?.verdict {
+    match runner.run(bench.host_veth, bench.host_veth, &frame, 1)?.verdict {
         REDIRECT => Ok(()),
         verdict => {
             Err(Error::new(Kind::Failed, "flood", "the flow table", format!("a SYN was not redirected, but {verdict}")))

@@ -85,7 +85,7 @@ pub(crate) struct ControlArgs {
     /// Networks that they are spread over; a bridge takes 1023 ports
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) networks: String,
-    /// How programs are attached to host ends, as for `fwd up` [default: as it does]
+    /// How programs are attached to host-side veths, as for `fwd up` [default: as it does]
     #[arg(long, value_name = "KIND")]
     pub(crate) attach: Option<AttachArg>,
     /// Hosts of each size up to 300 namespaces; of larger ones, one

@@ -120,4 +120,4 @@ Examples:
   fwd latency                     every endpoint, until Ctrl-C
   fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
   fwd latency --pid 4711 --uplink eth0          a container of docker
-  fwd latency --host-if veth3a1b --uplink eth0  the same by its host end";
+  fwd latency --host-if veth3a1b --uplink eth0  the same by its host-side veth";

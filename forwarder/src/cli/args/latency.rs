@@ -12,7 +12,7 @@ use super::TargetArgs;
 pub(crate) struct LatencyArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
-    /// Host end of the veth pair of a namespace that fwd did not connect
+    /// Host-side veth of the veth pair of a namespace that fwd did not connect
     #[arg(long, value_name = "IFNAME", requires = "uplink")]
     pub(crate) host_if: Option<String>,
     /// Interface to the outside, of a namespace that fwd did not connect

@@ -45,7 +45,7 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
-    /// How the program is attached to the host end: tcx is faster for packets, clsact for
+    /// How the program is attached to the host-side veth: tcx is faster for packets, clsact for
     /// up and down; given for a namespace that is up, it changes over [default: tcx]
     #[arg(long, value_name = "KIND")]
     pub(crate) attach: Option<AttachArg>,

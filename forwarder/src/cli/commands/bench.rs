@@ -17,8 +17,8 @@ use crate::{
         export::Exports,
         session::Session,
     },
-    lab::Interrupt,
     netns::nearest,
+    testbed::Interrupt,
 };
 
 /// By default, and with `--quick`; then the same of other programs, each of whose measurements takes a second or more.

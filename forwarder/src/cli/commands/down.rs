@@ -3,7 +3,7 @@
 use crate::{
     Result,
     cli::{args::DownArgs, session::Session, target},
-    dataplane::{Stray, strays},
+    dataplane::{OrphanedProgram, orphans},
     execute::{self, DownResult, Observer},
     netlink::Netlink,
     reconcile::{DownRequest, is_made},
@@ -41,11 +41,11 @@ fn still_attached(session: &Session<'_, '_>) -> Result<Vec<String>> {
     if session.dataplane()?.is_some() || links.iter().any(is_made) {
         return Ok(Vec::new());
     }
-    let text = |Stray { ifname, program, id }| {
+    let text = |OrphanedProgram { ifname, program, id }| {
         format!(
             "program {program} (id {id}) is still attached to {ifname}: its link is pinned in a copy of the bpffs, in another mount \
              namespace. `bpftool link detach id N` takes it off, with N from the line with prog {id} of `bpftool link show`"
         )
     };
-    Ok(strays(&links)?.into_iter().map(text).collect())
+    Ok(orphans(&links)?.into_iter().map(text).collect())
 }

@@ -13,6 +13,7 @@ use crate::{
     Result,
     cli::{
         args::FlowsArgs,
+        protocol,
         session::Session,
         state::{State, not_up},
         target,
@@ -50,7 +51,7 @@ struct Owner {
     rank: u32,
 }
 
-/// By the ifindex of the host end. Owners of the same names have the same rank.
+/// By the ifindex of the host-side veth. Owners of the same names have the same rank.
 fn owners(shown: &BTreeMap<u32, Endpoint>) -> HashMap<u32, Owner> {
     let names = |endpoint: &Endpoint| {
         (name_of(&endpoint.network_name), Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()))
@@ -76,7 +77,7 @@ fn order(flow: &Flow, owner: Option<&Owner>) -> impl Ord + use<> {
 fn protocol_rank(number: u8) -> u8 {
     static RANKS: LazyLock<[u8; 256]> = LazyLock::new(|| {
         let mut numbers: Vec<u8> = (0..=u8::MAX).collect();
-        numbers.sort_by_key(|number| protocol(*number));
+        numbers.sort_by_key(|number| protocol::name(*number));
         let mut ranks = [0; 256];
         for (rank, number) in (0..=u8::MAX).zip(numbers) {
             ranks[usize::from(number)] = rank;
@@ -93,7 +94,7 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
     FlowView {
         network: owner.map(|owner| owner.network.clone().into()),
         ns: owner.and_then(|owner| owner.ns.clone()).map(Into::into),
-        proto: protocol(flow.proto),
+        proto: protocol::name(flow.proto),
         src_addr: address(&flow.src),
         src_port: port(&flow.src),
         dst_addr: address(&flow.dst),
@@ -116,22 +117,6 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
 fn state(flow: &Flow) -> &'static str {
     let is_answered = flow.tx.0 > 0 && flow.rx.0 > 0 && i32::from(flow.proto) != libc::IPPROTO_TCP;
     if flow.state == "half-open" && is_answered { "answered" } else { flow.state }
-}
-
-/// Name of an IP protocol, or its number.
-pub(super) fn protocol(number: u8) -> String {
-    match i32::from(number) {
-        libc::IPPROTO_TCP => "tcp".into(),
-        libc::IPPROTO_UDP => "udp".into(),
-        libc::IPPROTO_ICMP => "icmp".into(),
-        libc::IPPROTO_IPIP => "ipip".into(),
-        libc::IPPROTO_IPV6 => "ipv6".into(),
-        libc::IPPROTO_GRE => "gre".into(),
-        libc::IPPROTO_ESP => "esp".into(),
-        libc::IPPROTO_SCTP => "sctp".into(),
-        libc::IPPROTO_UDPLITE => "udplite".into(),
-        other => other.to_string(),
-    }
 }
 
 /// Whether flows of the protocol have ports: ICMP has an identifier, others nothing.

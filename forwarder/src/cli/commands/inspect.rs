@@ -19,6 +19,7 @@ use crate::{
     netlink::Netlink,
     netns::{Name, resolv},
     render::InspectView,
+    text::mac,
 };
 
 /// Shows all about an endpoint, or about an interface.
@@ -64,7 +65,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
         mac: mac(endpoint.mac),
         gateway_mac: mac(endpoint.gateway_mac),
         host_ifindex: ifindex,
-        host_if_running: state.host_end(ifindex).map(|link| link.running),
+        host_if_running: state.host_veth(ifindex).map(|link| link.running),
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
         uplink_address: state.uplink_address(endpoint).map(IpAddr::V4),
         uplink_address_now: match state.uplink(endpoint) {
@@ -92,9 +93,4 @@ fn first_address(ifindex: u32) -> Result<Option<Ipv4Addr>> {
         IpNet::V4(net) => Some(net.addr()),
         IpNet::V6(_) => None,
     }))
-}
-
-/// A MAC as `ip link` writes it.
-pub(super) fn mac(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -4,7 +4,6 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use forwarder_common::abi::Endpoint;
 
-use super::inspect::mac;
 use crate::{
     Error, Kind, Result,
     cli::{session::Session, state::State, target},
@@ -12,6 +11,7 @@ use crate::{
     netns::{self, Listed, Name, Netns},
     reconcile::TargetRef,
     render::{InterfaceView, PeerView, PortView, ProcessView},
+    text::mac,
 };
 
 /// The interface `ifname` of the host, or of the namespace given.
@@ -66,14 +66,14 @@ pub(super) fn view(
     })
 }
 
-/// The endpoint that a link belongs to: as its host end, or as its interface inside.
+/// The endpoint that a link belongs to: as its host-side veth, or as its interface inside.
 fn owner(state: &State, link: &Link, cookie: u64, in_host: bool) -> Option<(u32, Endpoint)> {
     let is_part = |(ifindex, endpoint): &&(u32, Endpoint)| {
-        // Numbers of namespaces and of interfaces are given anew; the cookie is not, and the kernel tells whether the host end is
+        // Numbers of namespaces and of interfaces are given anew; the cookie is not, and the kernel tells whether the host-side veth is
         // still the one that was recorded.
-        let Some(host_end) = state.host_end(*ifindex) else { return false };
+        let Some(host_veth) = state.host_veth(*ifindex) else { return false };
         let inside =
-            endpoint.netns_cookie == cookie && link.peer == Some(*ifindex) && host_end.peer == Some(link.index);
+            endpoint.netns_cookie == cookie && link.peer == Some(*ifindex) && host_veth.peer == Some(link.index);
         inside || (in_host && *ifindex == link.index)
     };
     state.endpoints.iter().find(is_part).copied()

@@ -2,13 +2,13 @@
 
 use forwarder_common::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
 
-use super::flows::protocol;
 use crate::{
     Result,
-    dataplane::{Dataplane, Occupancy, PortUse, Usage},
+    cli::{protocol, state::flow_counts},
+    dataplane::{Dataplane, Occupancy, PortUse},
     execute,
     reconcile::{IdleTime, TableRecord},
-    render::{FlowCounts, NatView, PortsView, RetriesView, TableView},
+    render::{NatView, PortsView, RetriesView, TableView},
 };
 
 /// Everything about the flow table, if one is loaded.
@@ -17,7 +17,7 @@ pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<O
     let (classes, expiry) = (plane.port_retries()?, plane.expiry()?);
     let ports = |it: &PortUse| PortsView {
         address: it.address,
-        proto: protocol(it.proto),
+        proto: protocol::name(it.proto),
         dst_addr: it.towards.map(|towards| *towards.ip()),
         dst_port: it.towards.map(|towards| towards.port()).filter(|port| *port != 0),
         taken: it.taken,
@@ -31,12 +31,6 @@ pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<O
         idle_ended: expiry.ended,
         sweep_longest_us: expiry.longest_ns.div_ceil(1000),
     }))
-}
-
-/// Flows by state beside what is allowed.
-pub(in crate::cli) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
-    let Usage { half_open, established, closing } = usage;
-    FlowCounts { half_open, established, closing, limit }
 }
 
 /// The numbers of retries that fall into a class: none, 1, 2–3, 4–7, …

@@ -1,102 +1,94 @@
-//! Namespaces and what is in them.
+//! What is inside the namespace of an endpoint.
 
 use std::{collections::btree_map::Entry, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Runner, not_opened};
+use super::{Execute, Runner, not_opened};
 use crate::{
     Error, Kind, Result,
     netlink::{self, Netlink},
-    netns::{Name, Netns, resolv},
-    reconcile::{Object, TargetRef, Undo},
+    reconcile::{
+        TargetRef,
+        object::{Loopback, NsAddress, NsDefaultRoute, NsLinkUp, NsNeighbour, NsOffloads},
+    },
 };
 
 /// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
 
+impl Execute for Loopback {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, "lo", |netlink, lo| netlink.set_up(lo))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, "lo", |netlink, lo| {
+            netlink.set_down(lo)?;
+            // The kernel gave it this address when it came up, and leaves it there.
+            match netlink.del_address(lo, LOOPBACK.into()) {
+                Err(error) if error.kind == Kind::NotFound => Ok(()),
+                result => result,
+            }
+        })
+    }
+}
+
+impl Execute for NsAddress {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_address(link, self.address.into()))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_address(link, self.address.into()))
+    }
+}
+
+impl Execute for NsLinkUp {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_up(link))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_down(link))
+    }
+}
+
+impl Execute for NsOffloads {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        netlink::prepare_for_xdp(runner.namespace(&self.ns)?, &self.ns_if)
+    }
+
+    fn remove(&self, _: &mut Runner<'_>) -> Result<()> {
+        // They go with the interface.
+        Ok(())
+    }
+}
+
+impl Execute for NsDefaultRoute {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_default_route(link, self.gateway))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (all, gateway) = (Ipv4Net::default(), Some(self.gateway));
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_route(all, link, gateway))
+    }
+}
+
+impl Execute for NsNeighbour {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (gateway, mac) = (self.gateway.into(), self.mac);
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.replace_neighbour(link, gateway, mac))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let gateway = self.gateway.into();
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_neighbour(link, gateway))
+    }
+}
+
 impl Runner<'_> {
-    /// Makes a namespace without a name, and notes it in the undo log under the one that it will have. Its cookie is nobody else's for
-    /// as long as the machine runs: what is noted tells it from whatever may stand under that name later.
-    pub(super) fn draft_namespace(&mut self, name: &Name) -> Result<()> {
-        let ns = Netns::create(name)?;
-        let entry = Undo::Netns { name: name.clone(), cookie: Some(ns.cookie()?) };
-        self.log.put(&entry)?;
-        self.draft = Some((ns, entry));
-        Ok(())
-    }
-
-    /// Lets a namespace go that was noted and has no name.
-    pub(super) fn discard_draft(&mut self) -> Result<()> {
-        self.draft.take().map_or(Ok(()), |(_, entry)| self.log.remove(&entry))
-    }
-
-    /// Gives the namespace that was noted its name.
-    pub(super) fn name_namespace(&mut self, name: &Name) -> Result<()> {
-        let reference = TargetRef::Named(name.clone());
-        let (ns, _) = self.draft.as_ref().ok_or_else(|| not_opened(&reference))?;
-        ns.publish(name)?;
-        self.namespaces.insert(reference, ns.try_clone()?);
-        Ok(())
-    }
-
-    pub(super) fn make_inside(&mut self, object: &Object) -> Result<()> {
-        match object {
-            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| netlink.set_up(lo)),
-            Object::NsAddress { ns, ns_if, address } => {
-                self.within(ns, ns_if, |netlink, link| netlink.add_address(link, (*address).into()))
-            }
-            Object::NsLinkUp { ns, ns_if } => self.within(ns, ns_if, |netlink, link| netlink.set_up(link)),
-            Object::NsOffloads { ns, ns_if } => netlink::prepare_for_xdp(self.namespace(ns)?, ns_if),
-            Object::NsDefaultRoute { ns, ns_if, gateway } => {
-                self.within(ns, ns_if, |netlink, link| netlink.add_default_route(link, *gateway))
-            }
-            Object::NsNeighbour { ns, ns_if, gateway, mac } => {
-                self.within(ns, ns_if, |netlink, link| netlink.replace_neighbour(link, (*gateway).into(), *mac))
-            }
-            Object::ResolvConf { ns, contents } => {
-                self.write_resolver(ns, contents);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What cannot be written is no reason to leave the namespace unconnected: only names are not resolved inside.
-    fn write_resolver(&mut self, ns: &Name, contents: &str) {
-        if let Err(error) = resolv::write(&resolv::Roots::default(), ns, contents) {
-            let servers =
-                contents.lines().filter(|line| line.starts_with("nameserver ")).collect::<Vec<_>>().join(", ");
-            self.warnings.push(format!(
-                "{error}: the host's resolver cannot be reached from inside, and nothing tells programs there to ask another ({servers})"
-            ));
-        }
-    }
-
-    pub(super) fn remove_inside(&mut self, object: &Object) -> Result<()> {
-        match object {
-            Object::Loopback { ns } => self.within(ns, "lo", |netlink, lo| {
-                netlink.set_down(lo)?;
-                // The kernel gave it this address when it came up, and leaves it there.
-                match netlink.del_address(lo, LOOPBACK.into()) {
-                    Err(error) if error.kind == Kind::NotFound => Ok(()),
-                    result => result,
-                }
-            }),
-            Object::NsAddress { ns, ns_if, address } => {
-                self.within(ns, ns_if, |netlink, link| netlink.del_address(link, (*address).into()))
-            }
-            Object::NsLinkUp { ns, ns_if } => self.within(ns, ns_if, |netlink, link| netlink.set_down(link)),
-            Object::NsDefaultRoute { ns, ns_if, gateway } => self
-                .within(ns, ns_if, |netlink, link| netlink.del_route(ipnet::Ipv4Net::default(), link, Some(*gateway))),
-            Object::NsNeighbour { ns, ns_if, gateway, .. } => {
-                self.within(ns, ns_if, |netlink, link| netlink.del_neighbour(link, (*gateway).into()))
-            }
-            Object::ResolvConf { ns, .. } => resolv::remove(&resolv::Roots::default(), ns).map(drop),
-            _ => Ok(()),
-        }
-    }
-
     /// Works on an interface inside a namespace.
     fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
         let netlink = self.netlink_in(ns)?;
@@ -104,7 +96,7 @@ impl Runner<'_> {
     }
 
     /// A connection into a namespace.
-    pub(super) fn netlink_in(&mut self, ns: &TargetRef) -> Result<&Netlink> {
+    fn netlink_in(&mut self, ns: &TargetRef) -> Result<&Netlink> {
         Ok(match self.inside.entry(ns.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match self.namespaces.get(ns) {
@@ -116,7 +108,7 @@ impl Runner<'_> {
 }
 
 /// The number of an interface inside.
-pub(super) fn index_of(netlink: &Netlink, name: &str) -> Result<u32> {
+fn index_of(netlink: &Netlink, name: &str) -> Result<u32> {
     let link = netlink.link(name)?.ok_or_else(|| {
         Error::new(Kind::NotFound, "find", format!("interface {name} in the namespace"), "there is no such interface")
     })?;

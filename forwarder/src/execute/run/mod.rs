@@ -1,8 +1,16 @@
 //! Runs the operations of a plan.
 
+mod bridge;
+mod endpoint;
 mod inside;
-mod outside;
-mod records;
+mod loaded;
+mod netns;
+mod network;
+mod nftables;
+mod port;
+mod sysctl;
+mod uplink;
+mod veth;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +20,7 @@ use crate::{
     dataplane::Dataplane,
     netlink::{Link, Netlink},
     netns::Netns,
-    reconcile::{Action, Object, Op, Owner, TargetRef, Undo},
-    sysctl,
+    reconcile::{Action, Object, Op, Owner, TargetRef, Undo, object},
 };
 
 /// Veth pairs that are deleted in one go: meanwhile nobody else can change an interface of the machine.
@@ -35,6 +42,55 @@ pub(super) struct Runner<'a> {
     log: UndoLog,
     /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
     draft: Option<(Netns, Undo)>,
+}
+
+/// What the kernel is told of an object.
+trait Execute {
+    /// Makes it.
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()>;
+
+    /// Removes it.
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()>;
+}
+
+fn of(object: &Object) -> &dyn Execute {
+    match object {
+        Object::Records(it) => it,
+        Object::OtherVersion(it) => it,
+        Object::Dataplane(it) => it,
+        Object::Undo(it) => it,
+        Object::Netns(it) => it,
+        Object::Sysctl(it) => it,
+        Object::Uplink(it) => it,
+        Object::UplinkAddress(it) => it,
+        Object::UplinkName(it) => it,
+        Object::NetworkUplink(it) => it,
+        Object::UplinkHooks(it) => it,
+        Object::UplinkXdp(it) => it,
+        Object::Bridge(it) => it,
+        Object::GatewayAddress(it) => it,
+        Object::LinkUp(it) => it,
+        Object::Network(it) => it,
+        Object::NetworkHook(it) => it,
+        Object::Isolation(it) => it,
+        Object::Masquerade(it) => it,
+        Object::Veth(it) => it,
+        Object::Endpoint(it) => it,
+        Object::EndpointBridge(it) => it,
+        Object::EndpointHook(it) => it,
+        Object::EndpointAttach(it) => it,
+        Object::EndpointXdp(it) => it,
+        Object::Port(it) => it,
+        Object::Fdb(it) => it,
+        Object::Neighbour(it) => it,
+        Object::Loopback(it) => it,
+        Object::NsAddress(it) => it,
+        Object::NsLinkUp(it) => it,
+        Object::NsOffloads(it) => it,
+        Object::NsDefaultRoute(it) => it,
+        Object::NsNeighbour(it) => it,
+        Object::ResolvConf(it) => it,
+    }
 }
 
 impl<'a> Runner<'a> {
@@ -67,8 +123,9 @@ impl<'a> Runner<'a> {
 
     /// Undoes `done`, and `failed` as far as it got. Goes on after failures and returns them.
     fn undo(&mut self, failed: &Op, done: &[Op]) -> Vec<Error> {
-        let half_done = may_be_half_done(failed).then_some(failed);
-        // What a plan of `up` removes is garbage: it is not brought back.
+        let is_half_done = failed.action == Action::Make && failed.object.is_made_in_steps();
+        let half_done = is_half_done.then_some(failed);
+        // What a plan of `up` removes is an orphan: it is not brought back.
         let made = done.iter().filter(|op| op.action == Action::Make);
         let mut failures = Failures::default();
         for op in made.chain(half_done).rev().map(Op::inverse) {
@@ -114,7 +171,7 @@ impl<'a> Runner<'a> {
     /// could not be deleted: then one by one, which tells why.
     fn delete_together(&mut self, ops: &[Op], next: usize, observer: &mut dyn Observer) -> usize {
         let pairs = ops.iter().enumerate().skip(next).take(TOGETHER).map_while(|(index, op)| match op {
-            Op { action: Action::Remove, object: Object::Veth { spec, .. } } => {
+            Op { action: Action::Remove, object: Object::Veth(object::Veth { spec, .. }) } => {
                 Some((index, op, spec.host_if.as_str()))
             }
             _ => None,
@@ -137,12 +194,12 @@ impl<'a> Runner<'a> {
     fn run(&mut self, op: &Op) -> Result<()> {
         tracing::debug!("{op}");
         match op.action {
-            Action::Make => match self.make(&op.object) {
+            Action::Make => match of(&op.object).make(self) {
                 Err(error) if error.kind == Kind::NotFound && self.is_about_gone(&op.object) => Ok(()),
                 result => result,
             },
             // Gone already: somebody else removed it, or it went with another object.
-            Action::Remove => match self.remove(&op.object) {
+            Action::Remove => match of(&op.object).remove(self) {
                 Err(error) if error.kind == Kind::NotFound => Ok(()),
                 result => result,
             },
@@ -153,82 +210,12 @@ impl<'a> Runner<'a> {
     /// deleted namespace apart in its own time. Of the command's own endpoint the operations inside the namespace fail.
     fn is_about_gone(&self, object: &Object) -> bool {
         match object {
-            Object::Port { host_if, .. } | Object::Fdb { host_if, .. } | Object::EndpointBridge { host_if, .. } => {
+            Object::Port(object::Port { host_if, .. })
+            | Object::Fdb(object::Fdb { host_if, .. })
+            | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
                 matches!(self.link(host_if), Err(error) if error.kind == Kind::NotFound)
             }
             _ => false,
-        }
-    }
-
-    fn make(&mut self, object: &Object) -> Result<()> {
-        match object {
-            Object::Records => {
-                self.plane = Some(Dataplane::create_records(&self.context.run_dir, self.cookie)?);
-                Ok(())
-            }
-            Object::Dataplane(sizes) => self.plane()?.load(sizes),
-            Object::OtherVersion { .. } => Ok(()),
-            Object::Undo(Undo::Netns { name, cookie: None }) => self.draft_namespace(name),
-            Object::Undo(entry) => self.log.put(entry),
-            Object::Netns { name } => self.name_namespace(name),
-            Object::Sysctl(record) => sysctl::write(&record.path, &record.ours),
-            Object::Uplink { .. }
-            | Object::UplinkAddress { .. }
-            | Object::UplinkName { .. }
-            | Object::NetworkUplink { .. }
-            | Object::UplinkHooks { .. }
-            | Object::Network(_)
-            | Object::NetworkHook { .. }
-            | Object::Endpoint(_)
-            | Object::EndpointBridge { .. }
-            | Object::EndpointHook { .. }
-            | Object::EndpointAttach { .. }
-            | Object::UplinkXdp { .. }
-            | Object::EndpointXdp { .. } => self.make_record(object),
-            Object::Loopback { .. }
-            | Object::NsAddress { .. }
-            | Object::NsLinkUp { .. }
-            | Object::NsOffloads { .. }
-            | Object::NsDefaultRoute { .. }
-            | Object::NsNeighbour { .. }
-            | Object::ResolvConf { .. } => self.make_inside(object),
-            object => self.make_outside(object),
-        }
-    }
-
-    fn remove(&mut self, object: &Object) -> Result<()> {
-        match object {
-            Object::Dataplane(_) => self.plane()?.unload(),
-            Object::OtherVersion { name } => Dataplane::remove_version(&self.context.run_dir, self.cookie, name),
-            Object::Records => {
-                self.plane = None;
-                Dataplane::destroy(&self.context.run_dir, self.cookie)
-            }
-            Object::Undo(Undo::Netns { cookie: None, .. }) => self.discard_draft(),
-            Object::Undo(entry) => self.log.remove(entry),
-            Object::Netns { name } => Netns::delete_named(name).map(drop),
-            Object::Sysctl(record) => sysctl::write(&record.path, &record.original),
-            Object::Uplink { .. }
-            | Object::UplinkAddress { .. }
-            | Object::UplinkName { .. }
-            | Object::NetworkUplink { .. }
-            | Object::UplinkHooks { .. }
-            | Object::Network(_)
-            | Object::NetworkHook { .. }
-            | Object::Endpoint(_)
-            | Object::EndpointBridge { .. }
-            | Object::EndpointHook { .. }
-            | Object::EndpointAttach { .. }
-            | Object::UplinkXdp { .. }
-            | Object::EndpointXdp { .. } => self.remove_record(object),
-            Object::Loopback { .. }
-            | Object::NsAddress { .. }
-            | Object::NsLinkUp { .. }
-            | Object::NsOffloads { .. }
-            | Object::NsDefaultRoute { .. }
-            | Object::NsNeighbour { .. }
-            | Object::ResolvConf { .. } => self.remove_inside(object),
-            object => self.remove_outside(object),
         }
     }
 
@@ -246,6 +233,11 @@ impl<'a> Runner<'a> {
     /// It was not.
     pub(super) fn namespace(&self, reference: &TargetRef) -> Result<&Netns> {
         self.namespaces.get(reference).ok_or_else(|| not_opened(reference))
+    }
+
+    /// The number of an interface: of the record, which may be all that is left of it, or by its name.
+    fn index(&self, recorded: Option<u32>, name: &str) -> Result<u32> {
+        recorded.map_or_else(|| self.link(name).map(|link| link.index), Ok)
     }
 
     /// An interface of the host.
@@ -278,24 +270,6 @@ fn not_opened(reference: &TargetRef) -> Error {
     Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened")
 }
 
-/// Whether a failed operation may have done a part, which its inverse undoes without harm to what others made.
-fn may_be_half_done(op: &Op) -> bool {
-    let in_steps = matches!(
-        op.object,
-        Object::Records
-            | Object::Dataplane(_)
-            | Object::UplinkHooks { .. }
-            | Object::NetworkHook { .. }
-            | Object::EndpointHook { .. }
-            | Object::EndpointAttach { .. }
-            | Object::UplinkXdp { .. }
-            | Object::EndpointXdp { .. }
-            | Object::Network(_)
-            | Object::Endpoint(_)
-    );
-    in_steps && op.action == Action::Make
-}
-
 /// One error for several: the first, which names the others.
 ///
 /// # Errors
@@ -315,4 +289,12 @@ fn with_leftovers(mut error: Error, others: &[Error]) -> Error {
         error.remedy = Some("`fwd down --all` removes what is left".into());
     }
     error
+}
+
+fn unrecorded(object: String) -> Error {
+    Error::new(Kind::NotFound, "correct", object, "it has no record")
+}
+
+fn no_counters() -> Error {
+    Error::new(Kind::Failed, "count for", "one more interface", "there are no counters left")
 }

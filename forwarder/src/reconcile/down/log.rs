@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{
-        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, garbage,
-        up::{ALL_FORWARDING, ON},
+        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
+        sysctls::{ALL_FORWARDING, ON},
     },
     Scope, target,
 };
@@ -15,11 +15,11 @@ impl Scope<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(super) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         let mut objects: Vec<Object> =
-            endpoints.clone().flat_map(|endpoint| garbage::resolv_conf(self.actual, endpoint)).collect();
+            endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
         for entry in &self.actual.undo {
             match entry {
                 Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
-                    let written = Object::ResolvConf { ns: ns.clone(), contents: String::new() };
+                    let written = Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: String::new() });
                     objects.extend([written, Object::Undo(entry.clone())]);
                 }
                 Undo::Loopback { cookie, .. } => {
@@ -55,15 +55,16 @@ impl Scope<'_> {
         let meant = target(self.request, self.actual);
         self.request.target.is_none()
             || meant.is_some_and(|known| known.cookie == cookie)
-            || garbage::is_gone(self.actual, cookie)
+            || orphans::is_gone(self.actual, cookie)
     }
 
     /// `lo` goes down again in a namespace that stays.
     fn loopback(&self, entry: &Undo, cookie: u64) -> impl Iterator<Item = Object> + use<> {
-        let known = self.actual.known.iter().find(|known| known.cookie == cookie);
+        let known = self.actual.namespaces.iter().find(|known| known.cookie == cookie);
         let stays = known.filter(|known| known.name.as_ref().is_none_or(|name| !self.doomed.contains(name)));
-        let down =
-            stays.filter(|known| known.is_loopback_up()).map(|known| Object::Loopback { ns: known.reference.clone() });
+        let down = stays
+            .filter(|known| known.is_loopback_up())
+            .map(|known| Object::Loopback(object::Loopback { ns: known.reference.clone() }));
         down.into_iter().chain([Object::Undo(entry.clone())])
     }
 
@@ -81,8 +82,9 @@ impl Scope<'_> {
         for network in all.into_iter().filter(|network| !kept(network)) {
             let (network, bridge, uplink) = (network.to_owned(), String::new(), String::new());
             let entry = Object::Undo(Undo::Masquerade { network: network.clone() });
-            let isolation = Object::Isolation { network: network.clone(), bridge: bridge.clone() };
-            let masquerade = Object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink };
+            let isolation = Object::Isolation(object::Isolation { network: network.clone(), bridge: bridge.clone() });
+            let masquerade =
+                Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
             objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));
         }
         objects
@@ -136,8 +138,8 @@ impl Scope<'_> {
     pub(super) fn made(&self) -> impl Iterator<Item = Object> {
         let goes = |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
-                let there = self.actual.known.iter().any(|known| known.cookie == *cookie);
-                if there { self.doomed.contains(name) } else { garbage::is_gone(self.actual, *cookie) }
+                let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
+                if there { self.doomed.contains(name) } else { orphans::is_gone(self.actual, *cookie) }
             }
             _ => false,
         };

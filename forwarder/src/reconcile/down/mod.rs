@@ -4,11 +4,11 @@ mod log;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use forwarder_common::abi::ABI_VERSION;
-
 use super::{
-    Actual, Datapath, DownRequest, EndpointRecord, Known, NetworkRecord, Object, Op, TargetRef, garbage,
+    Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef,
     mend::{self, Mended},
+    object, orphans,
+    refuse::refuse_others,
 };
 use crate::{
     Error, Kind, Result,
@@ -43,27 +43,29 @@ pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<DownPlan> {
     let actual = &*mended.actual;
     let (gone, kept): (Vec<_>, Vec<_>) =
         actual.records.endpoints.iter().partition(|endpoint| is_meant(request, actual, endpoint));
-    let dead: Vec<&EndpointRecord> = garbage::dead_endpoints(actual).collect();
+    let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
     let doomed = doomed(request, actual, &gone);
     let scope = Scope { actual, request, doomed: &doomed, kept: &kept };
     let mut objects = scope.inside(gone.iter().chain(&dead).copied());
     objects.extend(scope.endpoints(gone.iter().chain(&dead).copied()));
-    objects.extend(scope.strays());
+    objects.extend(scope.orphans());
     objects.extend(scope.rules());
     objects.extend(scope.networks());
     if request.target.is_none() {
         let others = actual.records.others.iter();
-        objects.extend(others.map(|name| Object::OtherVersion { name: name.clone() }));
+        objects.extend(others.map(|name| Object::OtherVersion(object::OtherVersion { name: name.clone() })));
     }
     objects.extend(scope.uplinks());
-    objects.extend(doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns { name: name.clone() }));
+    objects.extend(
+        doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns(object::NamedNetns { name: name.clone() })),
+    );
     objects.extend(scope.made());
     if actual.records.partly_loaded && !scope.kept_networks().any(|network| network.datapath.is_ebpf()) {
         objects.push(Object::Dataplane(Sizes::default()));
     }
     if kept.is_empty() && actual.records.pinned {
-        objects.push(Object::Records);
+        objects.push(Object::Records(object::RecordMaps));
     }
     let nearest = if gone.is_empty() { nearest_up(request, actual) } else { None };
     let removals = objects.into_iter().map(Op::remove);
@@ -81,17 +83,6 @@ fn mended<'a>(request: &DownRequest, actual: &'a Actual) -> Mended<'a> {
     Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
 }
 
-/// Refuses to work beside another version, whose records cannot be read.
-///
-/// # Errors
-/// [`Kind::Conflict`] if there is one.
-pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
-    let Some(name) = others.first() else { return Ok(()) };
-    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
-    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
-        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
-}
-
 fn refuse(request: &DownRequest, actual: &Actual) -> Result<()> {
     let Some((reference, known)) = request.target.as_ref().zip(target(request, actual)) else { return Ok(()) };
     let refuse = |doing: &str, why: &str| Error::new(Kind::Usage, doing, reference.to_string(), why);
@@ -107,9 +98,9 @@ fn refuse(request: &DownRequest, actual: &Actual) -> Result<()> {
 }
 
 /// The namespace that was named, if it exists.
-fn target<'a>(request: &DownRequest, actual: &'a Actual) -> Option<&'a Known> {
+fn target<'a>(request: &DownRequest, actual: &'a Actual) -> Option<&'a EndpointNetns> {
     let reference = request.target.as_ref()?;
-    actual.known.iter().find(|known| known.reference == *reference)
+    actual.namespaces.iter().find(|known| known.reference == *reference)
 }
 
 /// Whether an endpoint is to go by request: of the namespace itself, or of a former one of that name.
@@ -127,12 +118,12 @@ fn is_meant(request: &DownRequest, actual: &Actual, endpoint: &EndpointRecord) -
 /// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked.
 fn doomed(request: &DownRequest, actual: &Actual, gone: &[&EndpointRecord]) -> BTreeSet<Name> {
     let meant = target(request, actual);
-    let is_doomed = |known: &&Known| {
+    let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
         let is_meant = attached || meant == Some(*known) || (request.target.is_none() && known.made);
         known.cookie != actual.host.cookie && is_meant && (known.made || request.delete_ns)
     };
-    actual.known.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
+    actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
 }
 
 fn nearest_up(request: &DownRequest, actual: &Actual) -> Option<String> {
@@ -157,23 +148,23 @@ impl Scope<'_> {
         let mut objects = Vec::new();
         for endpoint in endpoints.clone() {
             let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
-            objects.extend(link.map(|link| garbage::veth_object(link, &endpoint.ns_if, garbage::reference(endpoint))));
+            objects.extend(link.map(|link| orphans::veth_object(link, &endpoint.ns_if, orphans::reference(endpoint))));
         }
         for endpoint in endpoints {
-            objects.extend(garbage::neighbour(self.actual, endpoint));
-            let records = garbage::record_objects(endpoint, self.actual.network_of(endpoint));
+            objects.extend(orphans::neighbour(self.actual, endpoint));
+            let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }
         objects
     }
 
     /// Veth pairs of the target that no record mentions.
-    fn strays(&self) -> Vec<Object> {
+    fn orphans(&self) -> Vec<Object> {
         let mut objects = Vec::new();
-        for veth in self.actual.stray_veths() {
-            let end = self.actual.known.iter().find_map(|known| {
+        for veth in self.actual.orphaned_veths() {
+            let end = self.actual.namespaces.iter().find_map(|known| {
                 let mut links = known.links.iter();
-                links.find(|link| garbage::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
+                links.find(|link| orphans::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });
             let meant = target(self.request, self.actual);
             let is_meant = self.request.target.is_none() || end.is_some_and(|(_, known)| meant == Some(known));
@@ -181,7 +172,7 @@ impl Scope<'_> {
                 let reference = end.map(|(_, known)| known.reference.clone());
                 let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));
                 let ns_if = end.map_or(super::NS_IF, |(name, _)| name);
-                objects.push(garbage::veth_object(veth, ns_if, reference));
+                objects.push(orphans::veth_object(veth, ns_if, reference));
             }
         }
         objects
@@ -199,8 +190,8 @@ impl Scope<'_> {
     fn networks(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
-            objects.push(garbage::network_object(network));
-            objects.extend(self.actual.bridge_of(network).map(garbage::bridge_object));
+            objects.push(orphans::network_object(network));
+            objects.extend(self.actual.bridge_of(network).map(orphans::bridge_object));
         }
         // The guards last: the kernel waits once more for a program whose interface is still there.
         let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
@@ -208,15 +199,15 @@ impl Scope<'_> {
         objects.extend(hooks.map(|index| self.network_hook(index)));
         let everything = self.request.target.is_none();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
-        let bridges = self.actual.stray_bridges().filter(|bridge| everything || !in_use(bridge));
-        objects.extend(bridges.map(garbage::bridge_object));
+        let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
+        objects.extend(bridges.map(orphans::bridge_object));
         objects
     }
 
     fn network_hook(&self, index: u32) -> Object {
         let record = self.actual.records.networks.iter().find(|network| network.index == index);
         let bridge = record.map_or_else(|| self.actual.host.net.name_of(index), |network| network.bridge.clone());
-        Object::NetworkHook { bridge, index: Some(index) }
+        Object::NetworkHook(object::NetworkHook { bridge, index: Some(index) })
     }
 
     /// Uplinks that no network leads through, and what was changed for them.
@@ -233,18 +224,16 @@ impl Scope<'_> {
             networks.any(|network| network.uplink == index && network.datapath == Datapath::Xdp)
         };
         for index in records.uplink_xdp.iter().copied().filter(|index| !by_xdp(*index)) {
-            objects.push(Object::UplinkXdp { name: self.uplink_name(index), index });
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name: self.uplink_name(index), index }));
         }
         for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
             let name = self.uplink_name(index);
             let layer = self.actual.host.net.by_index(index).map_or_else(LinkLayer::default, |link| link.layer);
-            objects.push(Object::UplinkHooks { name, index, layer });
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name, index, layer }));
         }
         let (kept, gone): (Vec<_>, Vec<_>) = records.uplinks.iter().partition(|uplink| uses(uplink.index));
-        objects.extend(gone.into_iter().map(|uplink| Object::Uplink {
-            name: uplink.name.clone(),
-            index: uplink.index,
-            address: uplink.address,
+        objects.extend(gone.into_iter().map(|uplink| {
+            Object::Uplink(object::Uplink { name: uplink.name.clone(), index: uplink.index, address: uplink.address })
         }));
         let kept: Vec<u32> = kept.into_iter().map(|uplink| uplink.index).collect();
         objects.extend(self.sysctls(&kept));

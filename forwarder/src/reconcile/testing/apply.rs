@@ -8,9 +8,8 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EndpointRecord, EndpointSpec, Inside, Net, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo,
-        UplinkRecord,
-        up::{arp_ignore, forwarding},
+        Action, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, TargetNetns,
+        TargetRef, Undo, UplinkRecord, arp_ignore, forwarding, object,
     },
 };
 
@@ -38,18 +37,18 @@ impl World {
         self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
     }
 
-    fn namespace(&mut self, ns: &TargetRef) -> &mut Inside {
+    fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
         let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
         self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
     }
 
-    fn net(&mut self, ns: &TargetRef) -> &mut Net {
+    fn net(&mut self, ns: &TargetRef) -> &mut NetConfig {
         &mut self.namespace(ns).net
     }
 
     fn make(&mut self, object: &Object) {
         match object.clone() {
-            Object::Records => {
+            Object::Records(_) => {
                 assert!(!self.records.loaded);
                 (self.records.loaded, self.records.pinned) = (true, true);
             }
@@ -57,55 +56,59 @@ impl World {
                 assert!(self.records.loaded && self.records.table.is_none());
                 (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
             }
-            Object::Uplink { name, index, address } => {
+            Object::Uplink(object::Uplink { name, index, address }) => {
                 self.note(index);
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
-            Object::UplinkAddress { index, from, to, .. } => self.readdress(index, from, to),
-            Object::UplinkName { index, from, to } => {
+            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => self.readdress(index, from, to),
+            Object::UplinkName(object::UplinkName { index, from, to }) => {
                 assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
                 let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
                 assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
             }
-            Object::NetworkUplink { bridge, from, to, .. } => self.lead_through(bridge, from, to),
-            Object::UplinkHooks { index, .. } => {
+            Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
+                self.lead_through(bridge, from, to)
+            }
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 assert!(self.records.uplink_hooks.insert(index));
             }
-            Object::UplinkXdp { index, .. } => {
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => {
                 assert!(self.records.uplink_hooks.contains(&index));
                 assert!(self.records.uplink_xdp.insert(index));
             }
-            Object::EndpointXdp { host_if, .. } => {
+            Object::EndpointXdp(object::EndpointXdp { host_if, .. }) => {
                 let index = self.index(&host_if);
                 let records = &self.records;
                 assert!(records.endpoint_hooks.contains(&index) || records.endpoint_filters.contains(&index));
                 assert!(self.records.endpoint_xdp.insert(index));
             }
             Object::Network(spec) => self.record_network(spec),
-            Object::NetworkHook { bridge, .. } => {
+            Object::NetworkHook(object::NetworkHook { bridge, .. }) => {
                 let index = self.index(&bridge);
                 assert!(self.records.networks.iter().any(|network| network.index == index));
                 assert!(self.records.network_hooks.insert(index));
             }
-            Object::Isolation { network, .. } => assert!(self.host.isolated.insert(network)),
-            Object::Masquerade { network, uplink, .. } => {
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
+            Object::Masquerade(object::Masquerade { network, uplink, .. }) => {
                 assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
                 self.host.masquerades.insert(network);
             }
             Object::Endpoint(spec) => self.record_endpoint(spec),
-            Object::EndpointBridge { host_if, from, bridge } => {
+            Object::EndpointBridge(object::EndpointBridge { host_if, from, bridge }) => {
                 let to = self.index(&bridge);
                 let record = self.records.endpoints.iter_mut().find(|record| record.host_if == host_if);
                 let record = record.expect("the endpoint exists");
                 assert_eq!(std::mem::replace(&mut record.network_index, to), from);
             }
-            Object::EndpointHook { host_if, attach, .. } => {
+            Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
                 let index = self.index(&host_if);
                 assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
                 assert!(self.attached_by(attach).insert(index));
             }
-            Object::EndpointAttach { host_if, from, to } => self.attach_otherwise(&host_if, from, to),
+            Object::EndpointAttach(object::EndpointAttach { host_if, from, to }) => {
+                self.attach_otherwise(&host_if, from, to)
+            }
             _ => self.make_noted(object),
         }
     }
@@ -119,7 +122,7 @@ impl World {
                 self.draft = Some(draft);
             }
             Object::Undo(entry) => insert(&mut self.undo, entry),
-            Object::Netns { name } => {
+            Object::Netns(object::NamedNetns { name }) => {
                 let draft = self.draft.take().expect("it was made");
                 assert!(self.namespaces.insert(name, draft).is_none());
             }
@@ -129,7 +132,7 @@ impl World {
                 assert!(is_noted || !theirs, "{record:?} is changed before it is noted");
                 self.set_sysctl(&record.path, &record.original, &record.ours);
             }
-            Object::ResolvConf { ns, .. } => insert(&mut self.written, ns),
+            Object::ResolvConf(object::ResolvConf { ns, .. }) => insert(&mut self.written, ns),
             other => self.make_link(other),
         }
     }
@@ -158,7 +161,7 @@ impl World {
                 self.host.sysctls.insert(arp_ignore(&spec.name), "0".into());
                 self.add(link);
             }
-            Object::Veth { spec, ns } => {
+            Object::Veth(object::Veth { spec, ns }) => {
                 let inside = self.next + 1;
                 let mac = spec.host_mac.expect("it is fixed");
                 let host = Link {
@@ -174,24 +177,24 @@ impl World {
                 net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
                 self.namespace(&ns).xdp_ready = false;
             }
-            Object::LinkUp { name } => {
+            Object::LinkUp(object::LinkUp { name }) => {
                 self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
             }
-            Object::GatewayAddress { bridge, address } => {
+            Object::GatewayAddress(object::GatewayAddress { bridge, address }) => {
                 let index = self.index(&bridge);
                 insert(&mut self.host.net.addresses, (index, IpNet::V4(address)));
                 self.host.net.routes.push(connected(index, &address.to_string()));
             }
-            Object::Port { host_if, bridge, .. } => {
+            Object::Port(object::Port { host_if, bridge, .. }) => {
                 let bridge = Some(self.index(&bridge));
                 let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
                 assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
             }
-            Object::Fdb { host_if, mac } => {
+            Object::Fdb(object::Fdb { host_if, mac }) => {
                 let port = self.index(&host_if);
                 insert(&mut self.host.fdb, FdbEntry { port, mac, fixed: true });
             }
-            Object::Neighbour { bridge, address, mac } => {
+            Object::Neighbour(object::Neighbour { bridge, address, mac }) => {
                 let ifindex = self.index(&bridge);
                 let neighbour = Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true };
                 insert(&mut self.host.net.neighbours, neighbour);
@@ -202,13 +205,13 @@ impl World {
 
     fn make_inside(&mut self, object: Object) {
         match object {
-            Object::Loopback { ns } => self.net(&ns).links[0].up = true,
-            Object::NsAddress { ns, ns_if, address } => {
+            Object::Loopback(object::Loopback { ns }) => self.net(&ns).links[0].up = true,
+            Object::NsAddress(object::NsAddress { ns, ns_if, address }) => {
                 let net = self.net(&ns);
                 let index = net.link(&ns_if).expect("it exists").index;
                 insert(&mut net.addresses, (index, IpNet::V4(address)));
             }
-            Object::NsLinkUp { ns, ns_if } => {
+            Object::NsLinkUp(object::NsLinkUp { ns, ns_if }) => {
                 let net = self.net(&ns);
                 let link = net.links.iter_mut().find(|link| link.name == ns_if).expect("it exists");
                 link.up = true;
@@ -216,12 +219,12 @@ impl World {
                 let address = net.ipv4(index).expect("it has an address");
                 net.routes.push(connected(index, &address.to_string()));
             }
-            Object::NsOffloads { ns, ns_if } => {
+            Object::NsOffloads(object::NsOffloads { ns, ns_if }) => {
                 let inside = self.namespace(&ns);
                 assert!(inside.net.link(&ns_if).expect("it exists").up, "a veth that is down takes no frames");
                 assert!(!std::mem::replace(&mut inside.xdp_ready, true));
             }
-            Object::NsDefaultRoute { ns, ns_if, gateway } => {
+            Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway }) => {
                 let net = self.net(&ns);
                 let link = net.link(&ns_if).expect("it exists");
                 assert!(link.up, "a route needs an interface that is up");
@@ -230,7 +233,7 @@ impl World {
                     Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN, mtu: None };
                 insert(&mut net.routes, route);
             }
-            Object::NsNeighbour { ns, ns_if, gateway, mac } => {
+            Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac }) => {
                 let net = self.net(&ns);
                 let ifindex = net.link(&ns_if).expect("it exists").index;
                 let neighbour = Neighbour { ifindex, address: gateway.into(), mac: Some(mac), permanent: true };
@@ -330,57 +333,59 @@ impl World {
                 assert!(self.records.uplink_xdp.is_empty());
                 (self.records.table, self.records.partly_loaded) = (None, false);
             }
-            Object::Records => {
+            Object::Records(_) => {
                 let records = std::mem::take(&mut self.records);
                 assert!(records.pinned);
                 assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));
                 assert!(records.uplink_hooks.is_empty());
             }
             Object::Undo(entry) => take(&mut self.undo, |known| known == entry),
-            Object::Netns { name } => self.delete_namespace(name),
+            Object::Netns(object::NamedNetns { name }) => self.delete_namespace(name),
             Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
-            Object::Uplink { index, .. } => {
+            Object::Uplink(object::Uplink { index, .. }) => {
                 self.records.devices.remove(index);
                 take(&mut self.records.uplinks, |uplink| uplink.index == *index);
             }
-            Object::UplinkHooks { index, .. } => assert!(self.records.uplink_hooks.remove(index)),
-            Object::UplinkXdp { index, .. } => assert!(self.records.uplink_xdp.remove(index)),
-            Object::EndpointXdp { index, .. } => {
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => assert!(self.records.uplink_hooks.remove(index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => assert!(self.records.uplink_xdp.remove(index)),
+            Object::EndpointXdp(object::EndpointXdp { index, .. }) => {
                 assert!(self.records.endpoint_xdp.remove(&index.expect("the index is known")));
             }
             Object::Bridge(spec) => self.delete_link(&spec.name),
-            Object::Veth { spec, .. } => self.delete_link(&spec.host_if),
+            Object::Veth(object::Veth { spec, .. }) => self.delete_link(&spec.host_if),
             Object::Network(spec) => {
                 self.records.devices.remove(&spec.index.expect("the index is known"));
                 take(&mut self.records.networks, |network| Some(network.index) == spec.index);
             }
-            Object::NetworkHook { index, .. } => {
+            Object::NetworkHook(object::NetworkHook { index, .. }) => {
                 assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
             }
-            Object::Isolation { network, .. } => assert!(self.host.isolated.remove(network)),
-            Object::Masquerade { network, .. } => assert!(self.host.masquerades.remove(network)),
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
+            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
             Object::Endpoint(spec) => {
                 self.records.devices.remove(&spec.index.expect("the index is known"));
                 take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
             }
-            Object::EndpointHook { index, .. } => {
+            Object::EndpointHook(object::EndpointHook { index, .. }) => {
                 let index = index.expect("the index is known");
                 let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
                 assert!(hooks.contains(&true));
             }
-            Object::Port { host_if, .. } => {
+            Object::Port(object::Port { host_if, .. }) => {
                 let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");
                 assert!(link.controller.take().is_some());
                 let index = link.index;
                 self.host.fdb.retain(|entry| entry.port != index);
             }
-            Object::Neighbour { bridge, address, .. } => {
+            Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
                 let index = self.index(bridge);
                 take(&mut self.host.net.neighbours, |n| n.ifindex == index && n.address == *address);
             }
-            Object::Loopback { ns } => assert!(std::mem::replace(&mut self.net(ns).links[0].up, false)),
+            Object::Loopback(object::Loopback { ns }) => {
+                assert!(std::mem::replace(&mut self.net(ns).links[0].up, false))
+            }
             // It may have been deleted by hand.
-            Object::ResolvConf { ns, .. } => self.written.retain(|name| name != ns),
+            Object::ResolvConf(object::ResolvConf { ns, .. }) => self.written.retain(|name| name != ns),
             other => panic!("{other} is not removed by a plan"),
         }
     }
@@ -430,7 +435,7 @@ impl World {
     }
 }
 
-fn forget(net: &mut Net, index: u32) {
+fn forget(net: &mut NetConfig, index: u32) {
     net.links.retain(|link| link.index != index);
     net.addresses.retain(|(owner, _)| *owner != index);
     net.routes.retain(|route| route.ifindex != index);

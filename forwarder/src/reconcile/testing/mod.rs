@@ -2,13 +2,14 @@
 //! what is absent is not removed.
 
 mod apply;
-mod near;
+mod scoped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, DownPlan, DownRequest, Host, Inside, Known, Net, Op, Owner, Records, ResolvConf, Target, TargetRef, Undo,
-    UpPlan, UpRequest, plan_down, plan_up, up::ALL_FORWARDING, up::forwarding,
+    Actual, DownPlan, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Records, ResolvConf, Target, TargetNetns,
+    TargetRef, Undo, UpPlan, UpRequest, plan_down, plan_up,
+    sysctls::{ALL_FORWARDING, forwarding},
 };
 use crate::{
     Result,
@@ -21,10 +22,10 @@ use crate::{
 pub(super) struct World {
     pub(super) host: Host,
     pub(super) records: Records,
-    pub(super) namespaces: BTreeMap<Name, Inside>,
+    pub(super) namespaces: BTreeMap<Name, TargetNetns>,
     pub(super) undo: Vec<Undo>,
     /// A namespace without a name, which goes with the command that made it.
-    draft: Option<Inside>,
+    draft: Option<TargetNetns>,
     pub(super) resolv_conf: ResolvConf,
     pub(super) written: Vec<Name>,
     pub(super) no_tc: Option<String>,
@@ -51,7 +52,7 @@ impl World {
             host: Host {
                 cookie: 1,
                 owner: Owner(7),
-                net: Net { links: vec![loopback(true)], ..Net::default() },
+                net: NetConfig { links: vec![loopback(true)], ..NetConfig::default() },
                 ..Host::default()
             },
             records: Records::default(),
@@ -96,14 +97,14 @@ impl World {
         self.namespaces.insert(name(text), fresh);
     }
 
-    pub(super) fn inside(&mut self, ns: &str) -> &mut Inside {
+    pub(super) fn inside(&mut self, ns: &str) -> &mut TargetNetns {
         self.namespaces.get_mut(&name(ns)).expect("the namespace exists")
     }
 
-    fn fresh(&mut self) -> Inside {
+    fn fresh(&mut self) -> TargetNetns {
         self.next += 1;
-        let net = Net { links: vec![loopback(false)], ..Net::default() };
-        Inside {
+        let net = NetConfig { links: vec![loopback(false)], ..NetConfig::default() };
+        TargetNetns {
             cookie: self.next.into(),
             inode: u64::from(self.next) + 4_026_532_000,
             made: false,
@@ -112,14 +113,14 @@ impl World {
         }
     }
 
-    fn is_made(&self, inside: &Inside) -> bool {
+    fn is_made(&self, inside: &TargetNetns) -> bool {
         self.undo.iter().any(|entry| matches!(entry, Undo::Netns { cookie, .. } if *cookie == Some(inside.cookie)))
     }
 
-    fn known(&self, reference: &TargetRef) -> Option<Known> {
+    fn known(&self, reference: &TargetRef) -> Option<EndpointNetns> {
         let TargetRef::Named(name) = reference else { return None };
         let inside = self.namespaces.get(name)?;
-        Some(Known {
+        Some(EndpointNetns {
             reference: reference.clone(),
             name: Some(name.clone()),
             cookie: inside.cookie,
@@ -132,7 +133,7 @@ impl World {
         Actual {
             host: self.host.clone(),
             records: self.records.clone(),
-            known: self.namespaces.keys().filter_map(|name| self.known(&TargetRef::Named(name.clone()))).collect(),
+            namespaces: self.namespaces.keys().filter_map(|name| self.known(&TargetRef::Named(name.clone()))).collect(),
             named: self.namespaces.keys().cloned().collect(),
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
@@ -153,20 +154,20 @@ impl World {
     pub(super) fn plan_up(&self, request: &UpRequest) -> Result<UpPlan> {
         let TargetRef::Named(name) = &request.target else { panic!("the model has only namespaces with a name") };
         let mut actual = self.read();
-        let ns = self.namespaces.get(name).map(|inside| Inside { made: self.is_made(inside), ..inside.clone() });
+        let ns = self.namespaces.get(name).map(|inside| TargetNetns { made: self.is_made(inside), ..inside.clone() });
         actual.target = Some(Target { reference: request.target.clone(), name: Some(name.clone()), pid: None, ns });
         actual.gone = self.gone(Some(&request.target));
         if !self.written.contains(name) {
             actual.resolv_conf = self.resolv_conf.clone();
         }
-        self.check_near_up(request, &actual);
+        self.check_scoped_up(request, &actual);
         plan_up(request, &actual)
     }
 
     pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
         let mut actual = self.read();
         actual.gone = self.gone(request.target.as_ref());
-        self.check_near_down(request, &actual);
+        self.check_scoped_down(request, &actual);
         plan_down(request, &actual)
     }
 
@@ -193,7 +194,7 @@ impl World {
     }
 
     /// Everything that a user could tell apart.
-    pub(super) fn snapshot(&self) -> (Host, Records, BTreeMap<Name, Inside>, Vec<Name>, Vec<Undo>) {
+    pub(super) fn snapshot(&self) -> (Host, Records, BTreeMap<Name, TargetNetns>, Vec<Name>, Vec<Undo>) {
         let mut host = self.host.clone();
         host.net.routes.sort_by_key(|route| format!("{route:?}"));
         host.net.links.sort_by_key(|link| link.index);

@@ -18,10 +18,10 @@ const TELL_REFUSALS: Duration = Duration::from_secs(1);
 
 /// What the threads of all connections share.
 #[derive(Debug)]
-pub(super) struct Door(Mutex<Inside>);
+pub(super) struct Door(Mutex<State>);
 
 #[derive(Debug)]
-struct Inside {
+struct State {
     /// The oldest first.
     waiting: Vec<Connection>,
     client: Option<Connection>,
@@ -61,7 +61,7 @@ pub(super) struct Visitor {
 impl Door {
     /// Nobody is there; `news` takes what the user should know, in lines.
     pub(super) fn new(news: mpsc::Sender<String>) -> Self {
-        Self(Mutex::new(Inside {
+        Self(Mutex::new(State {
             waiting: Vec::new(),
             client: None,
             next: 0,
@@ -80,13 +80,13 @@ impl Door {
             Ok((copy, Channel::new(stream)?))
         });
         let (stream, channel) = channel.map_err(|error| tracing::debug!("{peer}: {error}")).ok()?;
-        let mut inside = self.inside();
-        if inside.waiting.len() >= MOST_WAITING {
-            inside.waiting.remove(0).shut();
+        let mut state = self.state();
+        if state.waiting.len() >= MOST_WAITING {
+            state.waiting.remove(0).shut();
         }
-        let number = inside.next;
-        inside.next += 1;
-        inside.waiting.push(Connection { number, peer, stream });
+        let number = state.next;
+        state.next += 1;
+        state.waiting.push(Connection { number, peer, stream });
         Some(Visitor { number, peer, channel })
     }
 
@@ -95,70 +95,70 @@ impl Door {
     /// # Errors
     /// There is one already: two loads would measure each other. Or the visitor was sent away meanwhile.
     pub(super) fn let_in(&self, visitor: &Visitor) -> Result<(), Refusal> {
-        let mut inside = self.inside();
+        let mut state = self.state();
         let refuse = |reason, why: String| Err(Refusal::new(reason, why));
-        let Some(place) = inside.waiting.iter().position(|waiting| waiting.number == visitor.number) else {
+        let Some(place) = state.waiting.iter().position(|waiting| waiting.number == visitor.number) else {
             return refuse(Reason::Failed, "too many others came meanwhile".into());
         };
-        if inside.closed {
+        if state.closed {
             return refuse(Reason::Failed, "the server ends".into());
         }
-        if inside.client.is_some() {
+        if state.client.is_some() {
             return refuse(Reason::Busy, "it is busy with another client".into());
         }
-        inside.client = Some(inside.waiting.remove(place));
+        state.client = Some(state.waiting.remove(place));
         Ok(())
     }
 
     /// Tells a visitor or the client why it is sent away.
     pub(super) fn refuses(&self, visitor: &mut Visitor, refusal: Refusal) {
-        let mut inside = self.inside();
+        let mut state = self.state();
         let line = format!("{}: sent away, {}", visitor.peer, refusal.why);
-        if inside.is_client(visitor) {
-            inside.tell(line)
+        if state.is_client(visitor) {
+            state.tell(line)
         } else {
-            inside.tell_refusal(line)
+            state.tell_refusal(line)
         }
-        drop(inside);
+        drop(state);
         // It may be gone already.
         drop(visitor.channel.send(&Reply::Refused(refusal)));
     }
 
     /// A visitor or the client is gone.
     pub(super) fn leaves(&self, visitor: Visitor) {
-        let mut inside = self.inside();
-        if inside.is_client(&visitor) {
-            inside.client = None;
+        let mut state = self.state();
+        if state.is_client(&visitor) {
+            state.client = None;
         }
-        inside.waiting.retain(|waiting| waiting.number != visitor.number);
+        state.waiting.retain(|waiting| waiting.number != visitor.number);
     }
 
     /// A load begins.
     pub(super) fn starts(&self, visitor: &Visitor, what: &str) {
-        let mut inside = self.inside();
-        inside.served = true;
-        inside.tell(format!("{}: {what}", visitor.peer));
+        let mut state = self.state();
+        state.served = true;
+        state.tell(format!("{}: {what}", visitor.peer));
     }
 
     /// Whether a load was begun, and its client is gone.
     pub(super) fn is_done(&self) -> bool {
-        let inside = self.inside();
-        inside.served && inside.client.is_none()
+        let state = self.state();
+        state.served && state.client.is_none()
     }
 
     /// Has all that wait for what a client says go on, and lets nobody in any more.
     pub(super) fn close(&self) {
-        let mut inside = self.inside();
-        inside.closed = true;
-        inside.waiting.iter().chain(&inside.client).for_each(Connection::shut);
+        let mut state = self.state();
+        state.closed = true;
+        state.waiting.iter().chain(&state.client).for_each(Connection::shut);
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inside {
+impl State {
     fn is_client(&self, visitor: &Visitor) -> bool {
         self.client.as_ref().is_some_and(|client| client.number == visitor.number)
     }

@@ -1,7 +1,7 @@
 //! `fwd bench --serve`: takes part in the loads of clients elsewhere who know its token, one client at a time.
 
 mod door;
-mod talk;
+mod session;
 
 use std::{
     io::{self, ErrorKind},
@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use self::{door::Door, talk::Talk};
-use super::{crew::Places, secret::Token, socket};
+use self::{door::Door, session::Session};
+use super::{secret::Token, socket, workers::LoadCpus};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Where it listens unless told otherwise; the load goes to the port after it.
@@ -41,7 +41,7 @@ impl Default for Limits {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddrV4,
-    places: Places,
+    cpus: LoadCpus,
     token: Token,
     limits: Limits,
 }
@@ -56,7 +56,7 @@ impl Listener {
             error.remedy(format!("give another address: fwd bench --serve {}:{PORT}", Ipv4Addr::UNSPECIFIED))
         })?;
         socket::bound(&listener, INTERVAL).doing("listen on", socket::tcp(address))?;
-        Ok(Self { listener, address, places: Places::of_one_end()?, token: Token::random()?, limits })
+        Ok(Self { listener, address, cpus: LoadCpus::of_one_end()?, token: Token::random()?, limits })
     }
 
     /// Makes sure that loads will find their port: it is opened with each.
@@ -99,7 +99,7 @@ impl Listener {
     /// It cannot listen any more; what clients do is no error.
     pub fn serve(&self, once: bool, is_over: &dyn Fn() -> bool, tell: &mut dyn FnMut(&str)) -> Result<()> {
         // The threads that are started then stay off that CPU too, but those of a load.
-        self.places.beside(|| self.listen(once, is_over, tell))
+        self.cpus.beside(|| self.listen(once, is_over, tell))
     }
 
     fn listen(&self, once: bool, is_over: &dyn Fn() -> bool, tell: &mut dyn FnMut(&str)) -> Result<()> {
@@ -121,9 +121,9 @@ impl Listener {
                     }
                 };
                 let Some(visitor) = door.open(stream, peer) else { continue };
-                let talk = Talk { door: &door, token: &self.token, limits: self.limits, places: self.places };
+                let session = Session { door: &door, token: &self.token, limits: self.limits, cpus: self.cpus };
                 let port = self.data_port();
-                let attend = move || talk.attend(visitor, port);
+                let attend = move || session.attend(visitor, port);
                 // No thread: whoever came is sent away by the end of its connection.
                 drop(thread::Builder::new().name("client".into()).spawn_scoped(scope, attend));
             }

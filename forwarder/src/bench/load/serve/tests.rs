@@ -12,10 +12,10 @@ use std::{
 use super::{
     super::{
         Turn, Work,
-        ask::Ask,
         control::{Channel, Hello, PROTOCOL, Reason, Refusal, Reply, Request},
         guest::Guest,
         job::Job,
+        load_request::LoadRequest,
         remote::Remote,
         tests::{WORK, namespace},
     },
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bench::Metric,
-    lab::{Namespace, wait_until},
+    testbed::{Namespace, wait_until},
 };
 
 const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
@@ -189,8 +189,8 @@ fn a_client_has_no_more_than_it_may() {
 /// The server's end of a load for 127.0.0.1.
 fn load(ns: &Namespace, metric: Metric) -> Job {
     let guest = Guest::from_afar(Ipv4Addr::LOCALHOST.into()).expect("random numbers");
-    let ask = Ask::new(&Work { metric, ..WORK }).expect("it is possible");
-    ns.run(|| Job::start(&ask, LOCAL, guest, Places::of_one_end()?)).expect("loopback")
+    let request = LoadRequest::new(&Work { metric, ..WORK }).expect("it is possible");
+    ns.run(|| Job::start(&request, LOCAL, guest, LoadCpus::of_one_end()?)).expect("loopback")
 }
 
 /// A UDP socket of an address of loopback that talks to a load.

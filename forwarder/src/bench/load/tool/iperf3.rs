@@ -2,32 +2,31 @@
 
 use serde_json::Value;
 
-use super::{Sample, Site, Tool, Work, client, serve, unreadable, whole_seconds, words};
+use super::{Peers, Sample, Tool, Work, client, serve, unreadable, whole_seconds, words};
 use crate::{
     Error, Kind, Result,
     bench::{
         Metric,
-        load::{crew::Places, stream::congestion},
+        load::{stream::congestion, workers::LoadCpus},
     },
 };
 
 /// Sender and receiver on the CPUs that ours have, with the same congestion control, and by blocks of 128 KiB as ours, which is its
 /// default.
-pub(super) fn run(site: &Site<'_>, work: &Work, places: Places) -> Result<Sample> {
+pub(super) fn run(peers: &Peers<'_>, work: &Work, cpus: LoadCpus) -> Result<Sample> {
     let inward = work.metric == Metric::TcpStreamIn;
-    let (here, there) =
-        if inward { (places.receiver(), places.sender()) } else { (places.sender(), places.receiver()) };
-    let (address, port) = (site.address.ip().to_string(), site.address.port().to_string());
+    let (here, there) = if inward { (cpus.receiver(), cpus.sender()) } else { (cpus.sender(), cpus.receiver()) };
+    let (address, port) = (peers.address.ip().to_string(), peers.address.port().to_string());
     let argv = words(["iperf3", "--server", "--one-off", "--version4", "--bind", &address, "--port", &port]);
-    let _server = serve(site, &argv, there, "tcp")?;
+    let _server = serve(peers, &argv, there, "tcp")?;
     let duration = whole_seconds(work.duration);
     let (seconds, streams) = (duration.as_secs().to_string(), work.streams.to_string());
     let mut argv = words(["iperf3", "--client", &address, "--version4", "--port", &port, "--connect-timeout", "3000"]);
     // No reports in between: whoever makes one does not send meanwhile.
     argv.extend(words(["--json", "--interval", "0", "--time", &seconds, "--parallel", &streams]));
-    argv.extend(congestion(places).into_iter().flat_map(|name| words(["--congestion", name])));
+    argv.extend(congestion(cpus).into_iter().flat_map(|name| words(["--congestion", name])));
     argv.extend(inward.then(|| "--reverse".to_owned()));
-    parse(&client(site, &argv, here, duration)?.stdout)
+    parse(&client(peers, &argv, here, duration)?.stdout)
 }
 
 fn parse(said: &str) -> Result<Sample> {

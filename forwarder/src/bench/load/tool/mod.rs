@@ -9,15 +9,15 @@ mod sockperf;
 use std::{path::Path, process::Command, time::Duration};
 
 use super::{
-    Sample, Site, Turn, Work,
-    ask::Ask,
-    crew::{Place, Places},
+    Peers, Sample, Turn, Work,
+    load_request::LoadRequest,
+    workers::{Affinity, LoadCpus},
 };
 use crate::{
     Context as _, Error, Kind, Result,
     bench::Metric,
-    lab::{Output, Process, command_in, run as run_command, wait_until},
     netns::Netns,
+    testbed::{Output, Process, command_in, run as run_command, wait_until},
 };
 
 /// How long a server may take to listen, a client longer than its load, and a program to say its version.
@@ -103,28 +103,28 @@ impl Tool {
         Ok(version_in(&said.stdout).or_else(|| version_in(&said.stderr)))
     }
 
-    /// Runs `work` between the two namespaces of `site`, as [`run`](super::run()) does, for as long as [`times`](Self::times) says.
+    /// Runs `work` between the two namespaces of `peers`, as [`run`](super::run()) does, for as long as [`times`](Self::times) says.
     ///
     /// # Errors
     /// As [`run`](super::run()); it does not measure that, or is not installed; what it says itself.
-    pub fn run(self, site: &Site<'_>, work: &Work) -> Result<Sample> {
+    pub fn run(self, peers: &Peers<'_>, work: &Work) -> Result<Sample> {
         if !self.measures(work.metric) {
             return Err(Error::new(Kind::Usage, "measure", work.metric.id(), format!("{} does not", self.id())));
         }
         let run = match self {
-            Self::Fwd => return super::run(site, work),
+            Self::Fwd => return super::run(peers, work),
             Self::Iperf3 => iperf3::run,
             Self::Sockperf => sockperf::run,
         };
-        Ask::new(work)?;
-        let mut site = *site;
-        if site.address.port() == 0 {
-            site.address.set_port(PORT);
+        LoadRequest::new(work)?;
+        let mut peers = *peers;
+        if peers.address.port() == 0 {
+            peers.address.set_port(PORT);
         }
         let _turn = Turn::take();
         // Whoever waits, and the threads that read what a program says, stay off its CPU.
-        let places = Places::here()?;
-        places.beside(|| run(&site, work, places))
+        let cpus = LoadCpus::here()?;
+        cpus.beside(|| run(&peers, work, cpus))
     }
 }
 
@@ -135,19 +135,19 @@ fn version_in(said: &str) -> Option<String> {
     Some(line.replace(", version", ""))
 }
 
-/// A program that runs inside a namespace, in a place that it keeps.
-fn start(ns: &Netns, argv: &[String], place: Place) -> Result<Process> {
+/// A program that runs inside a namespace, on the CPU that it is given.
+fn start(ns: &Netns, argv: &[String], affinity: Affinity) -> Result<Process> {
     let mut command = command_in(ns, argv);
-    place.keep(&mut command)?;
+    affinity.keep(&mut command)?;
     Process::spawn(command)
 }
 
 /// Starts a server, and waits until it listens.
-fn serve(site: &Site<'_>, argv: &[String], place: Place, protocol: &str) -> Result<Process> {
-    let server = start(site.server, argv, place)?;
-    let port = format!(":{:04X}", site.address.port());
+fn serve(peers: &Peers<'_>, argv: &[String], affinity: Affinity, protocol: &str) -> Result<Process> {
+    let server = start(peers.server, argv, affinity)?;
+    let port = format!(":{:04X}", peers.address.port());
     let listens = || {
-        let sockets = site.server.run(|| {
+        let sockets = peers.server.run(|| {
             let path = Path::new("/proc/thread-self/net").join(protocol);
             std::fs::read_to_string(&path).doing("read", path.display().to_string())
         })?;
@@ -168,8 +168,8 @@ fn is_listening(line: &str, port: &str) -> bool {
 }
 
 /// Runs a client to its end, which comes within its load's time and some patience.
-fn client(site: &Site<'_>, argv: &[String], place: Place, lasts: Duration) -> Result<Output> {
-    start(site.client, argv, place)?.wait(lasts + PATIENCE)
+fn client(peers: &Peers<'_>, argv: &[String], affinity: Affinity, lasts: Duration) -> Result<Output> {
+    start(peers.client, argv, affinity)?.wait(lasts + PATIENCE)
 }
 
 /// Whole seconds, at least one, not less than `time`.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Sample, Site, Tool, Work, client, serve, unreadable, whole_seconds, words};
+use super::{Peers, Sample, Tool, Work, client, serve, unreadable, whole_seconds, words};
 use crate::{
     Context as _, Error, Kind, Result,
     bench::{
         Metric,
-        load::crew::{Places, times as histogram},
+        load::workers::{LoadCpus, times as histogram},
     },
 };
 
@@ -35,20 +35,20 @@ fn lasts(duration: Duration) -> Duration {
 }
 
 /// Both ends take turns on one CPU, as ours do; each is one thread that blocks.
-pub(super) fn run(site: &Site<'_>, work: &Work, places: Places) -> Result<Sample> {
+pub(super) fn run(peers: &Peers<'_>, work: &Work, cpus: LoadCpus) -> Result<Sample> {
     let lasts = lasts(work.duration);
-    let (place, tcp) = (places.in_turn(), work.metric == Metric::TcpRr);
-    let (address, port) = (site.address.ip().to_string(), site.address.port().to_string());
+    let (affinity, tcp) = (cpus.in_turn(), work.metric == Metric::TcpRr);
+    let (address, port) = (peers.address.ip().to_string(), peers.address.port().to_string());
     let common = |verb: &str| {
         let mut argv = words(["sockperf", verb, "--ip", &address, "--port", &port]);
         argv.extend(tcp.then(|| "--tcp".to_owned()));
         argv
     };
-    let _server = serve(site, &common("server"), place, if tcp { "tcp" } else { "udp" })?;
+    let _server = serve(peers, &common("server"), affinity, if tcp { "tcp" } else { "udp" })?;
     let mut argv = common("ping-pong");
     let (size, seconds) = (work.size.to_string(), lasts.as_secs().to_string());
     argv.extend(words(["--msg-size", &size, "--time", &seconds, "--full-rtt", "--full-log", "/dev/stdout"]));
-    let said = client(site, &argv, place, lasts)?;
+    let said = client(peers, &argv, affinity, lasts)?;
     parse(&format!("{}{}", said.stdout, said.stderr))
 }
 

@@ -13,7 +13,7 @@ use crate::{
     Result,
     bench::control::{self, Options, Progress},
     cli::{args::ControlArgs, session::Session},
-    lab::Interrupt,
+    testbed::Interrupt,
 };
 
 /// Where there is no terminal, a line comes so often.

@@ -25,8 +25,8 @@ use crate::{
         report::Report,
     },
     cli::{args::BenchArgs, session::Session},
-    lab::Interrupt,
     netns::{Name, Netns},
+    testbed::Interrupt,
 };
 
 /// For how long others can be served, and how long one client.

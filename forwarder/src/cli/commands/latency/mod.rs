@@ -1,6 +1,6 @@
 //! `fwd latency`.
 
-mod site;
+mod path;
 mod watch;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -12,22 +12,22 @@ use crate::{
     netlink::{LinkLayer, Netlink},
 };
 
-use self::{site::Site, watch::Watch};
+use self::{path::MeasuredPath, watch::Watch};
 
 /// Measures until the time is over or the user has seen enough.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<()> {
     raise_file_limit();
-    let (sites, warnings) = site::find(session, args)?;
+    let (paths, warnings) = path::find(session, args)?;
     session.warn(&warnings)?;
-    let probes = Probes::load(u32::try_from(sites.len()).unwrap_or(u32::MAX))?;
-    Watch::new(probes, &sites, args)?.run(session)
+    let probes = Probes::load(u32::try_from(paths.len()).unwrap_or(u32::MAX))?;
+    Watch::new(probes, &paths, args)?.run(session)
 }
 
 /// Attaches to every uplink once and to each namespace, unless `stop` says that the user has seen enough: each takes some ten
 /// milliseconds.
-fn attach(probes: &mut Probes, sites: &[Site], stop: impl Fn() -> bool) -> Result<()> {
+fn attach(probes: &mut Probes, paths: &[MeasuredPath], stop: impl Fn() -> bool) -> Result<()> {
     let netlink = Netlink::here()?;
-    let mut uplinks: Vec<(u32, &str)> = sites.iter().map(|site| (site.uplink, site.uplink_name.as_str())).collect();
+    let mut uplinks: Vec<(u32, &str)> = paths.iter().map(|path| (path.uplink, path.uplink_name.as_str())).collect();
     uplinks.sort_unstable();
     uplinks.dedup();
     // The ends first: what has begun before they are there would never arrive.
@@ -35,13 +35,13 @@ fn attach(probes: &mut Probes, sites: &[Site], stop: impl Fn() -> bool) -> Resul
         let bare = netlink.link_by_index(ifindex)?.is_some_and(|link| link.layer == LinkLayer::None);
         probes.attach(if bare { Point::UplinkL3 } else { Point::Uplink }, ifindex, ifname)?;
     }
-    for (path, site) in (0..).zip(sites).take_while(|_| !stop()) {
-        for address in &site.addresses {
-            probes.add_address(path, *address)?;
+    for (number, path) in (0..).zip(paths).take_while(|_| !stop()) {
+        for address in &path.addresses {
+            probes.add_address(number, *address)?;
         }
-        match &site.inside {
-            Some(ns) => ns.run(|| probes.attach(Point::NsInside, site.ifindex, &site.ifname))?,
-            None => probes.attach(Point::NsHostEnd, site.ifindex, &site.ifname)?,
+        match &path.inside {
+            Some(ns) => ns.run(|| probes.attach(Point::NsInside, path.ifindex, &path.ifname))?,
+            None => probes.attach(Point::NsHostVeth, path.ifindex, &path.ifname)?,
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use signal_hook::{
     flag, low_level,
 };
 
-use super::Site;
+use super::MeasuredPath;
 use crate::{
     Context as _, Result,
     cli::{
@@ -41,7 +41,7 @@ type Both = [Distribution; 2];
 /// A run of `fwd latency`.
 pub(super) struct Watch<'a> {
     probes: Probes,
-    sites: &'a [Site],
+    paths: &'a [MeasuredPath],
     cost: Cost,
     interval: Duration,
     duration: Option<Duration>,
@@ -54,7 +54,7 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// A run over what is not attached yet: signals are caught before.
-    pub(super) fn new(mut probes: Probes, sites: &'a [Site], args: &LatencyArgs) -> Result<Self> {
+    pub(super) fn new(mut probes: Probes, paths: &'a [MeasuredPath], args: &LatencyArgs) -> Result<Self> {
         let cost = probes.cost()?;
         let fixed = match args.sample {
             SampleArg::Auto => None,
@@ -63,17 +63,17 @@ impl<'a> Watch<'a> {
         let sample = fixed.unwrap_or(1);
         probes.sample(sample)?;
         let LatencyArgs { interval, duration, .. } = *args;
-        Ok(Self { probes, sites, cost, interval, duration, fixed, sample, most: sample, signals: Signals::catch()? })
+        Ok(Self { probes, paths, cost, interval, duration, fixed, sample, most: sample, signals: Signals::catch()? })
     }
 
     /// Measures to the end and shows the result.
     pub(super) fn run(mut self, session: &mut Session<'_, '_>) -> Result<()> {
-        let paths: Vec<LatencyPathView> = self.sites.iter().map(Site::view).collect();
+        let views: Vec<LatencyPathView> = self.paths.iter().map(MeasuredPath::view).collect();
         let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let head = LatencyHead { paths: &paths, sample: self.fixed, duration_ms: self.duration.map(milliseconds) };
+        let head = LatencyHead { paths: &views, sample: self.fixed, duration_ms: self.duration.map(milliseconds) };
         session.emit_part(|look, out| head.text(look, out))?;
         let first = self.sample;
-        super::attach(&mut self.probes, self.sites, || self.signals.caught())?;
+        super::attach(&mut self.probes, self.paths, || self.signals.caught())?;
         let start = Instant::now();
         let (mut intervals, mut count) = (VecDeque::new(), 0_usize);
         let mut before = Both::default();
@@ -99,7 +99,7 @@ impl<'a> Watch<'a> {
         session.emit_part(|_, out| writeln!(out))?;
         let duration_ms = milliseconds(start.elapsed());
         session.warn(&self.quiet()?)?;
-        let paths = paths.into_iter().zip(self.read()?).map(|(path, both)| filled(path, &both)).collect();
+        let paths = views.into_iter().zip(self.read()?).map(|(path, both)| filled(path, &both)).collect();
         session.emit(&LatencyView { duration_ms, cost: self.costs(first), paths, intervals: intervals.into() })
     }
 

@@ -51,12 +51,12 @@ fn oklab(colour: [f64; 3]) -> [f64; 3] {
         [0.211_903_498_2, 0.680_699_545_1, 0.107_396_956_6],
         [0.088_302_461_9, 0.281_718_837_6, 0.629_978_700_5],
     ];
-    let lab = [
+    let axes = [
         [0.210_454_255_3, 0.793_617_785_0, -0.004_072_046_8],
         [1.977_998_495_1, -2.428_592_205_0, 0.450_593_709_9],
         [0.025_904_037_1, 0.782_771_766_2, -0.808_675_766_0],
     ];
-    times(lab, times(cones, colour.map(|part| part.clamp(0.0, 1.0))).map(f64::cbrt))
+    times(axes, times(cones, colour.map(|part| part.clamp(0.0, 1.0))).map(f64::cbrt))
 }
 
 /// How far two colours are from each other, in hundredths, for these eyes.
