@@ -18,8 +18,8 @@ use forwarder_common::{
         ABI_VERSION, Config, CounterBlock, FlowAlloc, FlowSlot, Hook, PortUse, SLOT_NONE, Secret, TIMEOUTS, Timeout,
         TrafficBlock,
     },
+    decide::ports,
     flow::cache,
-    ports,
 };
 
 use super::{Clock, Dataplane, kernel_fields, records::BLOCKS};
