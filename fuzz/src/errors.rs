@@ -1,6 +1,13 @@
 //! ICMP errors: the sums over and inside the embedded packet stay right, and the reverse restores it.
 
-use forwarder_common::{checksum, icmp_error, icmp_error::Embedded, rewrite::Side, wire::ipv4};
+use forwarder_common::{
+    decide::{
+        icmp_error::{self, Embedded},
+        rewrite::Side,
+    },
+    types::checksum,
+    wire::ipv4,
+};
 
 /// The first byte: bit 0 the side, bit 2 whether the sums are made right before. Then address and port, then the packet.
 ///

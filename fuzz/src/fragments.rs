@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use forwarder_common::{
     abi::Tuple,
-    fragment::{Inline, Piece, Range, Record, Time, WAYS, ports, see},
+    decide::fragment::{Inline, Piece, Range, Record, Time, WAYS, ports, see},
 };
 
 /// What was let through of one packet: its parts, and whether one of them was the last.

@@ -1,8 +1,7 @@
 //! Parsers: headers are where they are said to be, and nothing is read behind the end.
 
 use forwarder_common::{
-    icmp_error,
-    rewrite::Side,
+    decide::{icmp_error, rewrite::Side},
     wire::{
         ipv4,
         l4::{self, Proto},

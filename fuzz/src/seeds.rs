@@ -1,6 +1,6 @@
 //! Packets of every header shape, from which the corpus and the random tests start.
 
-use forwarder_common::checksum;
+use forwarder_common::types::checksum;
 
 /// An IPv4 packet with right header checksum.
 fn packet(proto: u8, options: usize, fragment: [u8; 2], payload: &[u8]) -> Vec<u8> {

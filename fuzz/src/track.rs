@@ -2,8 +2,8 @@
 
 use forwarder_common::{
     abi::{FlowState, TIMEOUTS, Timeout},
-    direction::Direction,
     flow::{Segment, TRACKED, Transition, advance, expired, timeout},
+    types::direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 

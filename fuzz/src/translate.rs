@@ -1,8 +1,8 @@
 //! Translator: checksums that were right stay right, the reverse restores the packet, and nothing else changes.
 
 use forwarder_common::{
-    checksum,
-    rewrite::{Rewrite, Side, Ttl},
+    decide::rewrite::{Rewrite, Side, Ttl},
+    types::checksum,
     wire::{
         ipv4,
         l4::{self, Proto},

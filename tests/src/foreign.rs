@@ -41,7 +41,7 @@ fn kinds(from: Ipv4Addr, to: Ipv4Addr, answer: &[u8]) -> [Vec<u8>; 4] {
     fragment[6] = 0x20;
     raw::finish(&mut fragment);
     let mut error = [&[3, 3, 0, 0, 0, 0, 0, 0], answer].concat();
-    let sum = forwarder_common::checksum::full(&error);
+    let sum = forwarder_common::types::checksum::full(&error);
     error[2..4].copy_from_slice(&sum);
     [datagram, fragment, raw::ipv4(from, to, 47, FORGED), raw::ipv4(from, to, 1, &error)]
 }

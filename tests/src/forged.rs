@@ -6,7 +6,7 @@ use std::{
 };
 
 use forwarder::testbed::wait_until;
-use forwarder_common::checksum;
+use forwarder_common::types::checksum;
 
 use crate::{
     fwd::{Fwd, LIMIT, number},

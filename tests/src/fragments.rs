@@ -7,7 +7,7 @@ use std::{
 };
 
 use forwarder::{Context, netns::Netns, testbed::wait_until};
-use forwarder_common::checksum;
+use forwarder_common::types::checksum;
 
 use super::fwd::{Fwd, Pod, inside, pings};
 use crate::{

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use forwarder::testbed::TestbedSpec;
-use forwarder_common::checksum::{full, pseudo_sum};
+use forwarder_common::types::checksum::{full, pseudo_sum};
 
 use crate::{
     capture::{Recording, finish_checksums},

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use forwarder_common::{checksum, wire::icmp};
+use forwarder_common::{types::checksum, wire::icmp};
 
 /// Protocols by number.
 pub(crate) const ICMP: u8 = 1;

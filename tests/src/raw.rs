@@ -6,7 +6,7 @@ use std::{
 };
 
 use forwarder::{netlink::Netlink, netns::Netns, testbed::Output};
-use forwarder_common::checksum;
+use forwarder_common::types::checksum;
 
 use crate::fwd::{inside, try_inside};
 

@@ -1,6 +1,6 @@
 //! What commands show of one namespace, and what they explain.
 
-use forwarder_common::verdict::{DropReason, PuntReason};
+use forwarder_common::types::verdict::{DropReason, PuntReason};
 use serde_json::json;
 
 use crate::fwd::{Fwd, inside};

@@ -1,6 +1,6 @@
 //! The data path's settings: one record, written by the control plane.
 
-use super::record;
+use crate::abi::record;
 
 /// Which idle time ends a flow; the index into [`Config::timeouts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Timeout {
     Other = 7,
 }
 
-/// What a host's hash is keyed with: random numbers, made when the programs are loaded. See [`crate::header_words::FlowKey::hash`].
+/// What a host's hash is keyed with: random numbers, made when the programs are loaded. See [`crate::wire::header_words::FlowKey::hash`].
 pub type Secret = [u64; 4];
 
 /// Number of [`Timeout`] classes, with room for later ones.

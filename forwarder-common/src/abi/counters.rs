@@ -1,12 +1,10 @@
 //! Packet and byte counters: of the two common verdicts per CPU, of all others shared.
 
 use super::record;
+pub use crate::types::verdict::CODES;
 
 /// Blocks of counters: elements of the maps `COUNTERS`, `TRAFFIC` and `ENDPOINT_FLOWS`.
 pub const COUNTER_BLOCKS: u32 = 4096;
-
-/// Counters in a block: one per [`crate::verdict`] code.
-pub const CODES: usize = 64;
 
 /// Packets as on the wire after segmentation, and IP bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub const COMMON_CODES: usize = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct TrafficBlock {
-    /// Indexed by [`crate::verdict::Verdict::code`].
+    /// Indexed by [`crate::types::verdict::Verdict::code`].
     pub by_code: [Counter; COMMON_CODES],
 }
 record!(TrafficBlock, 16 * COMMON_CODES);
@@ -36,7 +34,7 @@ record!(TrafficBlock, 16 * COMMON_CODES);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct CounterBlock {
-    /// Indexed by [`crate::verdict::Verdict::code`].
+    /// Indexed by [`crate::types::verdict::Verdict::code`].
     pub by_code: [Counter; CODES],
 }
 record!(CounterBlock, 16 * CODES);

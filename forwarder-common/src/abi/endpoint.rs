@@ -1,6 +1,6 @@
 //! Endpoints: one interface of a namespace in one network.
 
-use super::{Addr, IfName, Name, record};
+use crate::abi::{Addr, IfName, Name, record};
 
 /// Bits of [`Endpoint::flags`], some of them also of [`super::Network::flags`].
 pub mod endpoint_flags {

@@ -1,6 +1,6 @@
 //! Flow slots: everything about one translated flow, three cache lines.
 
-use super::record;
+use crate::abi::record;
 
 /// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;

@@ -1,8 +1,7 @@
 //! Records of the programs that measure forwarding latency. They live as long as `fwd latency` runs, so they have no part in
 //! [`ABI_VERSION`](super::ABI_VERSION).
 
-use super::record;
-use crate::latency::BUCKETS;
+use crate::{abi::record, latency::BUCKETS};
 
 /// [`LatencySettings::other`]: packets of unknown addresses are not measured.
 pub const NO_PATH: u32 = u32::MAX;

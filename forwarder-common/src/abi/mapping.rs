@@ -1,6 +1,6 @@
 //! Endpoint-independent mappings (RFC 4787 REQ-1): one external port for all destinations of a socket inside.
 
-use super::record;
+use crate::abi::record;
 
 /// Key of the map `MAPPINGS`: a socket inside, and behind which address it appears. Addresses and port in network byte order;
 /// of an ICMP echo, the identifier stands for the port.

@@ -11,7 +11,7 @@ mod latency;
 mod mapping;
 mod network;
 
-use crate::direction::Direction;
+use crate::types::direction::Direction;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, TrafficBlock};

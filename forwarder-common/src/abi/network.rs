@@ -1,6 +1,6 @@
 //! Networks and uplinks.
 
-use super::{Addr, IfName, Name, record};
+use crate::abi::{Addr, IfName, Name, record};
 
 /// Value of the map `NETWORKS`, keyed by the ifindex of the bridge (`u32`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

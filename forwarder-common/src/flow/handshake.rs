@@ -1,6 +1,6 @@
 //! The round trip of a TCP handshake: from the SYN out to the SYN/ACK in.
 
-use crate::{abi::FlowState, direction::Direction, wire::l4::tcp_flag};
+use crate::{abi::FlowState, types::direction::Direction, wire::l4::tcp_flag};
 
 /// [`Handshake::rtt`] when the SYN was sent again: an answer may be to either one (RFC 6298 §3).
 const AMBIGUOUS: u32 = u32::MAX;

@@ -15,7 +15,7 @@
 
 use crate::{
     abi::{FlowState, FlowVersion},
-    direction::Direction,
+    types::direction::Direction,
 };
 
 /// Bits of [`crate::abi::FlowShared::held`]: what is to be given back when the flow ends.

@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{FlowState, TIMEOUTS, Timeout},
-    direction::Direction,
+    types::direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 

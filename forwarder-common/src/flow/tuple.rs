@@ -2,8 +2,7 @@
 
 use crate::{
     abi::{Secret, Tuple},
-    header_words::FlowKey,
-    wire::{icmp, ipv4, l4},
+    wire::{header_words::FlowKey, icmp, ipv4, l4},
 };
 
 impl Tuple {

@@ -5,7 +5,7 @@
 //! ICMP echo the beginning of the payload.
 
 use crate::{
-    direction::Direction,
+    types::direction::Direction,
     wire::{icmp, ipv4, l4::Proto},
 };
 

@@ -1,6 +1,9 @@
 //! IPv4 (RFC 791 §3.1).
 
-use crate::{checksum, packet::PacketBytes, verdict::DropReason};
+use crate::{
+    types::{checksum, verdict::DropReason},
+    wire::packet::PacketBytes,
+};
 
 /// Offsets of the fields from the start of the header, bytes.
 pub mod field {

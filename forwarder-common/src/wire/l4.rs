@@ -2,8 +2,10 @@
 
 use network_types::ip::IpProto;
 
-use super::{icmp, ipv4};
-use crate::{packet::PacketBytes, verdict::DropReason};
+use crate::{
+    types::verdict::DropReason,
+    wire::{icmp, ipv4, packet::PacketBytes},
+};
 
 /// Offsets of fields from the start of the transport header, bytes.
 pub mod field {

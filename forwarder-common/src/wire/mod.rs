@@ -2,6 +2,9 @@
 //! unless a name says otherwise.
 
 pub mod ethernet;
+pub mod header_words;
 pub mod icmp;
 pub mod ipv4;
 pub mod l4;
+pub mod options;
+pub mod packet;

@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{CODES, COMMON_CODES, Counter},
-    verdict::{Code, Verdict},
+    types::verdict::{Code, Verdict},
     wire::{ipv4, l4},
 };
 

@@ -12,8 +12,10 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Tuple, mapped_words},
-    packet::{L3_OFF, PacketBytes as _},
-    wire::ipv4,
+    wire::{
+        ipv4,
+        packet::{L3_OFF, PacketBytes as _},
+    },
 };
 
 use crate::kernel::{

@@ -11,7 +11,7 @@ use forwarder_common::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
         Internal, Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
     },
-    fragment::Bucket,
+    decide::fragment::Bucket,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -97,9 +97,10 @@ pub(crate) static FLOW_FREE: Queue<u32, 1024> = Queue::new();
 #[btf_map]
 pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 
-/// How many searches for a port needed how many retries; see [`forwarder_common::ports::retry_class`].
+/// How many searches for a port needed how many retries; see [`forwarder_common::decide::ports::retry_class`].
 #[btf_map]
-pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::ports::RETRY_CLASSES }> = PerCpuArray::new();
+pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::decide::ports::RETRY_CLASSES }> =
+    PerCpuArray::new();
 
 /// Searches for a port that were in vain a moment ago.
 #[btf_map]
@@ -157,9 +158,9 @@ pub(crate) static SEARCH: PerCpuArray<Search, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 
-/// Packets that come in fragments, by the hash of [`forwarder_common::fragment::key`].
+/// Packets that come in fragments, by the hash of [`forwarder_common::decide::fragment::key`].
 #[btf_map]
-pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::fragment::BUCKETS }> = Array::new();
+pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::decide::fragment::BUCKETS }> = Array::new();
 
 /// A question to the routing table and its answer: see [`OPENING`].
 #[btf_map]

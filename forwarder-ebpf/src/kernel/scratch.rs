@@ -3,8 +3,10 @@
 
 use forwarder_common::{
     abi::{FlowVersion, SLOT_NONE},
-    icmp_error::Embedded,
-    ports::{Candidates, Shares},
+    decide::{
+        icmp_error::Embedded,
+        ports::{Candidates, Shares},
+    },
     wire::ipv4,
 };
 
@@ -62,7 +64,7 @@ pub(crate) struct Search {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Victim {
-    /// See [`eviction_rank`](forwarder_common::ports::eviction_rank); the largest number for none.
+    /// See [`eviction_rank`](forwarder_common::decide::ports::eviction_rank); the largest number for none.
     pub(crate) rank: u32,
     pub(crate) slot: u32,
     pub(crate) version: FlowVersion,

@@ -35,7 +35,7 @@ mod skb;
 mod tally;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use forwarder_common::{direction::Direction, packet::L3_OFF};
+use forwarder_common::{types::direction::Direction, wire::packet::L3_OFF};
 
 use crate::skb::Skb;
 

@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use forwarder_common::{
     abi::{LatencySettings, LatencyStart, LatencyTally, NO_PATH},
-    direction::Direction,
     latency::{BUCKETS, STARTS, bucket, is_inside, key},
+    types::direction::Direction,
 };
 
 use crate::{

@@ -6,13 +6,14 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::is_v4,
-    address_only::UDP_LITE,
-    header_words::Change,
-    icmp_error::{EmbeddedRewrite, OuterRewrite},
-    offload::ChecksumState,
-    rewrite::{AddressRewrite, Rewrite, Side, Ttl},
-    verdict::{Code, DropReason},
-    wire::{ethernet, ipv4, l4},
+    decide::{
+        address_only::UDP_LITE,
+        icmp_error::{EmbeddedRewrite, OuterRewrite},
+        offload::ChecksumState,
+        rewrite::{AddressRewrite, Rewrite, Side, Ttl},
+    },
+    types::verdict::{Code, DropReason},
+    wire::{ethernet, header_words::Change, ipv4, l4},
 };
 
 use crate::kernel::packet::{bytes::Bytes, checksum, skb::Skb};

@@ -2,9 +2,8 @@
 
 use forwarder_common::{
     abi::Tuple,
-    packet::L3_OFF,
-    verdict::{Code, DropReason, PuntReason, Verdict},
-    wire::{ethernet, ipv4},
+    types::verdict::{Code, DropReason, PuntReason, Verdict},
+    wire::{ethernet, ipv4, packet::L3_OFF},
 };
 
 use crate::{

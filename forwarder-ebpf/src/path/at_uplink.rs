@@ -1,6 +1,6 @@
 //! How a packet that arrived by an uplink is dropped, and counted.
 
-use forwarder_common::verdict::{Code, DropReason};
+use forwarder_common::types::verdict::{Code, DropReason};
 
 use crate::{
     kernel::{

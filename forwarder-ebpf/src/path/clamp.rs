@@ -6,11 +6,11 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::endpoint_flags,
-    clamp,
-    options::kind,
+    decide::clamp,
     wire::{
         ipv4,
         l4::{self, field},
+        options::kind,
     },
 };
 

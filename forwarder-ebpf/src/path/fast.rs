@@ -3,15 +3,17 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
-    direction::Direction,
-    header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
-    offload::check_field,
-    ports::may_be_external,
-    verdict::{DropReason, Verdict},
-    wire::l4::Proto,
+    abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature},
+    decide::{offload::check_field, ports::may_be_external},
+    types::{
+        direction::Direction,
+        verdict::{DropReason, Verdict},
+    },
+    wire::{
+        header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
+        l4::Proto,
+    },
 };
-
-use forwarder_common::abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature};
 
 use crate::{
     kernel::{

@@ -9,9 +9,11 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
-    direction::Direction,
-    validate::{is_martian_destination, is_martian_source},
-    verdict::{Code, DropReason, PuntReason},
+    decide::validate::{is_martian_destination, is_martian_source},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason},
+    },
     wire::ipv4::is_multicast_or_broadcast,
 };
 

@@ -1,6 +1,6 @@
 //! From the fast path to the slow one.
 
-use forwarder_common::{abi::Hook, verdict::DropReason};
+use forwarder_common::{abi::Hook, types::verdict::DropReason};
 
 use crate::{
     kernel::{maps::SLOW_PATH, packet::skb::Skb},

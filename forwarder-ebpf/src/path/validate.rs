@@ -5,13 +5,16 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{Endpoint, endpoint_flags},
-    checksum,
-    offload::ChecksumState,
-    options::kind,
-    packet::{L3_OFF, PacketBytes as _},
-    validate,
-    verdict::{Code, DropReason, PuntReason},
-    wire::{ethernet, ipv4},
+    decide::{offload::ChecksumState, validate},
+    types::{
+        checksum,
+        verdict::{Code, DropReason, PuntReason},
+    },
+    wire::{
+        ethernet, ipv4,
+        options::kind,
+        packet::{L3_OFF, PacketBytes as _},
+    },
 };
 
 use crate::kernel::{

@@ -5,11 +5,11 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    packet::{L3_OFF, PacketBytes as _},
-    verdict::{DropReason, Verdict},
+    types::verdict::{DropReason, Verdict},
     wire::{
         ethernet::{VLAN_LEN, ethertype, field},
         ipv4,
+        packet::{L3_OFF, PacketBytes as _},
     },
 };
 

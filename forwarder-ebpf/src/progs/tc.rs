@@ -1,7 +1,7 @@
 //! The programs at the hooks of traffic control.
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use forwarder_common::packet::L3_OFF;
+use forwarder_common::wire::packet::L3_OFF;
 
 use crate::{
     kernel::packet::{NO_HEADER, skb::Skb},

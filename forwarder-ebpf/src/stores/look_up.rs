@@ -4,7 +4,7 @@ use core::{arch::asm, ptr};
 
 use forwarder_common::{
     abi::{FlowHalf, Tuple},
-    direction::Direction,
+    types::direction::Direction,
 };
 
 use crate::{

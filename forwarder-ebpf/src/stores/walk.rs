@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_loop;
-use forwarder_common::{abi::Tuple, direction::Direction, flow::outbound_reply, wire::l4::Proto};
+use forwarder_common::{abi::Tuple, flow::outbound_reply, types::direction::Direction, wire::l4::Proto};
 
 use crate::kernel::maps::WALK;
 

@@ -6,8 +6,10 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_se
 use forwarder_common::{
     abi::{FLUSH_SLICE, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
     flow::{expired, outlived},
-    packet::{L3_OFF, PacketBytes as _},
-    wire::l4::{Proto, has_ports},
+    wire::{
+        l4::{Proto, has_ports},
+        packet::{L3_OFF, PacketBytes as _},
+    },
 };
 
 use crate::{

@@ -1,4 +1,4 @@
-//! The records of packets that come in fragments; what is decided about them stands in [`forwarder_common::fragment`].
+//! The records of packets that come in fragments; what is decided about them stands in [`forwarder_common::decide::fragment`].
 //!
 //! A bucket is locked while a CPU works on it, so fragments of one packet on two CPUs are checked one after the other. A first
 //! fragment that is still being checked on one CPU is not known yet on another: a later one there is dropped, as if it had come
@@ -9,8 +9,8 @@ use core::ffi::c_void;
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::Tuple,
-    fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
-    verdict::{Code, DropReason},
+    decide::fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
+    types::verdict::{Code, DropReason},
     wire::{ipv4, l4::has_ports},
 };
 

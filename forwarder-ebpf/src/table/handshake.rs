@@ -1,7 +1,7 @@
 //! Times the handshakes of TCP.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use forwarder_common::{abi::FlowVersion, direction::Direction, flow::Handshake};
+use forwarder_common::{abi::FlowVersion, flow::Handshake, types::direction::Direction};
 
 use crate::{kernel::maps::FLOW_SLOTS, table::lookup::Hit};
 

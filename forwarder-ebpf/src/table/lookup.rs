@@ -10,13 +10,13 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
-    direction::Direction,
     flow::{
         self,
         cache::{self, Bucket as _},
         slot::held,
     },
-    header_words::FlowKey,
+    types::direction::Direction,
+    wire::header_words::FlowKey,
 };
 
 use crate::kernel::{

@@ -11,8 +11,8 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{External, Internal, Mapping, PortUse, SLOT_NONE, Tuple, port_use},
+    decide::ports,
     flow::slot::held,
-    ports,
     wire::l4::Proto,
 };
 

@@ -2,8 +2,8 @@
 
 use forwarder_common::{
     abi::{FlowSlot, FlowState, FlowVersion, flow_kind},
-    direction::Direction,
     flow::slot::{self, Slot},
+    types::direction::Direction,
     wire::l4::has_ports,
 };
 

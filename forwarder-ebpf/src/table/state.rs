@@ -3,8 +3,8 @@
 
 use forwarder_common::{
     abi::{FlowShared, FlowState, FlowVersion, flow_kind},
-    direction::Direction,
     flow::{self, Segment, Standing, TRACKED, Transition},
+    types::direction::Direction,
     wire::{
         ipv4,
         l4::{self, Proto, tcp_flag},

@@ -18,8 +18,8 @@ use forwarder_common::{
         ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowAlloc, FlowSlot, Hook, PortUse, SLOT_NONE, Secret,
         TIMEOUTS, Timeout, TrafficBlock,
     },
+    decide::ports,
     flow::cache,
-    ports,
 };
 
 use super::{Clock, Dataplane, devices::DEVICES, kernel_fields, object::OBJECT_HASH};

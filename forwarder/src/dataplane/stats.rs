@@ -6,8 +6,8 @@ use aya::{
 };
 use forwarder_common::{
     abi::{Counter, CounterBlock, Endpoint, TrafficBlock},
-    ports,
-    verdict::{DropReason, PuntReason, Verdict},
+    decide::ports,
+    types::verdict::{DropReason, PuntReason, Verdict},
 };
 
 use super::{Dataplane, records::name_of};

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder_common::verdict::{DropReason, PuntReason};
+use forwarder_common::types::verdict::{DropReason, PuntReason};
 use ipnet::IpNet;
 
 use super::record;

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use forwarder_common::verdict::{DropReason, PuntReason};
+use forwarder_common::types::verdict::{DropReason, PuntReason};
 use serde::{Serialize, Serializer};
 
 use super::{

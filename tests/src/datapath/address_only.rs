@@ -8,10 +8,9 @@ use forwarder::{
 };
 use forwarder_common::{
     abi::Timeout,
-    checksum,
-    packet::L3_OFF,
-    rewrite::{AddressRewrite, Side, Ttl},
-    wire::ipv4,
+    decide::rewrite::{AddressRewrite, Side, Ttl},
+    types::checksum,
+    wire::{ipv4, packet::L3_OFF},
 };
 
 use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};

@@ -6,7 +6,7 @@ use forwarder::{
     dataplane::{Sizes, TestRun},
     netns::Netns,
 };
-use forwarder_common::{checksum, wire::l4::Proto};
+use forwarder_common::{types::checksum, wire::l4::Proto};
 
 use super::{
     fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},

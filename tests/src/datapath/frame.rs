@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use forwarder_common::{checksum, wire::l4::Proto};
+use forwarder_common::{types::checksum, wire::l4::Proto};
 
 /// Bytes of payload behind the transport header.
 const PAYLOAD: &[u8] = b"forwarded between namespaces";

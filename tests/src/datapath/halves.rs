@@ -4,12 +4,12 @@ use std::net::SocketAddrV4;
 
 use forwarder::dataplane::{ProgramSize, Sizes};
 use forwarder_common::{
-    packet::L3_OFF,
-    rewrite::{Rewrite, Side, Ttl},
-    verdict::DropReason,
+    decide::rewrite::{Rewrite, Side, Ttl},
+    types::verdict::DropReason,
     wire::{
         ipv4,
         l4::{self, Proto},
+        packet::L3_OFF,
     },
 };
 

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{dataplane::Sizes, testbed::wait_until};
-use forwarder_common::{checksum, wire::l4::Proto};
+use forwarder_common::{types::checksum, wire::l4::Proto};
 
 use super::{
     fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},

@@ -3,9 +3,8 @@
 
 use forwarder::dataplane::{Hook, Sizes};
 use forwarder_common::{
-    packet::L3_OFF,
-    rewrite::{Rewrite, Side, Ttl},
-    wire::{ipv4, l4},
+    decide::rewrite::{Rewrite, Side, Ttl},
+    wire::{ipv4, l4, packet::L3_OFF},
 };
 
 use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};

@@ -5,7 +5,7 @@ use std::{net::SocketAddrV4, time::Duration};
 use forwarder::dataplane::{Direction, Hook, Sizes};
 use forwarder_common::{
     abi::Tuple,
-    rewrite::{Side, Ttl},
+    decide::rewrite::{Side, Ttl},
     wire::l4::Proto,
 };
 

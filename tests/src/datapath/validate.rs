@@ -6,7 +6,7 @@ use std::{
 };
 
 use forwarder::dataplane::{Hook, Sizes};
-use forwarder_common::{abi::endpoint_flags, checksum, wire::l4::Proto};
+use forwarder_common::{abi::endpoint_flags, types::checksum, wire::l4::Proto};
 
 use super::{
     fixture::{ADDRESS, Fixture, MAC, with_endpoints, with_fixture},

@@ -7,7 +7,7 @@ use forwarder::{
     dataplane::{Flow, Sizes, TestRun, XdpHook},
     netlink::{Netlink, XdpMode},
 };
-use forwarder_common::{checksum, wire::l4::Proto};
+use forwarder_common::{types::checksum, wire::l4::Proto};
 
 use super::{
     fixture::{ADDRESS, Fixture, with_fixture},

@@ -3,14 +3,16 @@
 
 use std::vec::Vec;
 
-use super::{
-    Direction, Slot, abandon, end, held,
-    interleave::{Cpu, Task, alone, interleaved},
-    publish, resume,
-};
 use crate::{
     abi::{FlowState, FlowVersion},
-    flow::cache::{self, Bucket},
+    flow::{
+        cache::{self, Bucket},
+        slot::{
+            Direction, Slot, abandon, end, held,
+            interleave::{Cpu, Task, alone, interleaved},
+            publish, resume,
+        },
+    },
 };
 
 /// Slots; number 0 is never used.

@@ -2,7 +2,10 @@
 
 use core::{arch::asm, mem};
 
-use forwarder_common::{packet::PacketBytes, verdict::DropReason, wire::ipv4};
+use forwarder_common::{
+    types::verdict::DropReason,
+    wire::{ipv4, packet::PacketBytes},
+};
 
 /// The linear bytes of a packet. Stale after a helper that may move them.
 #[derive(Clone, Copy)]

@@ -6,12 +6,13 @@ use aya_ebpf::{
     helpers::bpf_l4_csum_replace,
 };
 use forwarder_common::{
-    address_only::UDP_LITE,
-    header_words::{Change, Delta},
-    offload::ChecksumState,
-    packet::PacketBytes as _,
-    verdict::DropReason,
-    wire::l4::Proto,
+    decide::{address_only::UDP_LITE, offload::ChecksumState},
+    types::verdict::DropReason,
+    wire::{
+        header_words::{Change, Delta},
+        l4::Proto,
+        packet::PacketBytes as _,
+    },
 };
 
 use crate::kernel::packet::skb::{Skb, ip_summed};

@@ -10,10 +10,7 @@ pub(crate) mod options;
 pub(crate) mod skb;
 pub(crate) mod verify_checksum;
 
-use forwarder_common::{
-    packet::PacketBytes as _,
-    wire::{ethernet, ipv4, l4},
-};
+use forwarder_common::wire::{ethernet, ipv4, l4, packet::PacketBytes as _};
 
 use self::{bytes::Bytes, skb::Skb};
 

@@ -6,7 +6,7 @@ use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{bpf_loop, bpf_skb_load_bytes},
 };
-use forwarder_common::options::{LONGEST, Outcome, STEPS, Walk};
+use forwarder_common::wire::options::{LONGEST, Outcome, STEPS, Walk};
 
 /// [`Outcome::Present`] as a number.
 pub(crate) const PRESENT: u32 = Outcome::Present as u32;

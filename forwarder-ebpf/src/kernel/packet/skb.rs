@@ -4,7 +4,7 @@ use core::{arch::asm, ffi::c_void, mem::offset_of};
 
 use aya_ebpf::{EbpfContext, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
 use forwarder_common::{
-    offload::{ChecksumState, PartialChecksum},
+    decide::offload::{ChecksumState, PartialChecksum},
     wire::{ipv4, l4},
 };
 

@@ -2,9 +2,9 @@
 
 use forwarder_common::{
     abi::{SLOT_NONE, Tuple},
-    address_only::is_translatable,
-    direction::Direction,
+    decide::address_only::is_translatable,
     flow::inbound,
+    types::direction::Direction,
 };
 
 use crate::{

@@ -6,14 +6,15 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{SLOT_NONE, Tuple, mapped},
-    address_only::is_translatable,
-    direction::Direction,
-    fragment::Piece,
-    packet::L3_OFF,
-    verdict::{Code, DropReason},
+    decide::{address_only::is_translatable, fragment::Piece},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason},
+    },
     wire::{
         icmp, ipv4,
         l4::{self, Proto, has_ports},
+        packet::L3_OFF,
     },
 };
 

@@ -2,14 +2,16 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple},
-    direction::Direction,
-    packet::L3_OFF,
-    rewrite::{Side, Ttl},
-    verdict::{DropReason, PuntReason, Verdict},
+    decide::rewrite::{Side, Ttl},
+    types::{
+        direction::Direction,
+        verdict::{DropReason, PuntReason, Verdict},
+    },
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto, tcp_flag},
+        packet::L3_OFF,
     },
 };
 

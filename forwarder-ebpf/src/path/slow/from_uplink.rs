@@ -2,16 +2,20 @@
 
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
-    direction::Direction,
-    packet::L3_OFF,
-    ports::may_be_external,
-    rewrite::{Side, Ttl},
-    validate::is_martian_source,
-    verdict::{Code, DropReason, PuntReason, Verdict},
+    decide::{
+        ports::may_be_external,
+        rewrite::{Side, Ttl},
+        validate::is_martian_source,
+    },
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason, Verdict},
+    },
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto, tcp_flag},
+        packet::L3_OFF,
     },
 };
 

@@ -7,12 +7,18 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook, endpoint_flags, mapped},
-    direction::Direction,
-    icmp_error::{self, OuterRewrite},
-    packet::{L3_OFF, PacketBytes as _},
-    rewrite::{Side, Ttl},
-    verdict::{Code, DropReason, PuntReason, Verdict},
-    wire::{icmp, ipv4},
+    decide::{
+        icmp_error::{self, OuterRewrite},
+        rewrite::{Side, Ttl},
+    },
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason, Verdict},
+    },
+    wire::{
+        icmp, ipv4,
+        packet::{L3_OFF, PacketBytes as _},
+    },
 };
 
 use crate::{

@@ -8,13 +8,15 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook},
-    direction::Direction,
-    packet::L3_OFF,
-    rewrite::{Side, Ttl},
-    verdict::{Code, DropReason, PuntReason, Verdict},
+    decide::rewrite::{Side, Ttl},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason, Verdict},
+    },
     wire::{
         ipv4,
         l4::{self, Proto},
+        packet::L3_OFF,
     },
 };
 

@@ -7,10 +7,11 @@
 
 use forwarder_common::{
     abi::{Tuple, mapped},
-    direction::Direction,
-    packet::L3_OFF,
-    verdict::{Code, DropReason},
-    wire::{ethernet::ethertype, icmp, ipv4},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason},
+    },
+    wire::{ethernet::ethertype, icmp, ipv4, packet::L3_OFF},
 };
 
 use crate::{

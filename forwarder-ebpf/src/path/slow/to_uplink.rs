@@ -2,16 +2,20 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple, mapped},
-    direction::Direction,
+    decide::{
+        ports::may_be_external,
+        rewrite::{Side, Ttl},
+    },
     flow::inbound,
-    packet::PacketBytes as _,
-    ports::may_be_external,
-    rewrite::{Side, Ttl},
-    verdict::{Code, DropReason, PuntReason, Verdict},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason, Verdict},
+    },
     wire::{
         ethernet::ethertype,
         icmp, ipv4,
         l4::{self, Proto, has_ports, tcp_flag},
+        packet::PacketBytes as _,
     },
 };
 

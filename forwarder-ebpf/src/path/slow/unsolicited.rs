@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{External, FlowState, SLOT_NONE, Tuple, endpoint_flags},
-    direction::Direction,
+    types::direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 

@@ -2,9 +2,11 @@
 
 use forwarder_common::{
     abi::Tuple,
-    direction::Direction,
-    rewrite::{Rewrite, Side, Ttl},
-    verdict::{DropReason, Verdict},
+    decide::rewrite::{Rewrite, Side, Ttl},
+    types::{
+        direction::Direction,
+        verdict::{DropReason, Verdict},
+    },
     wire::{icmp, l4::Proto},
 };
 

@@ -2,10 +2,14 @@
 
 use forwarder_common::{
     abi::Tuple,
-    direction::Direction,
-    ports::may_be_external,
-    rewrite::{Rewrite, Side, Ttl},
-    verdict::{DropReason, Verdict},
+    decide::{
+        ports::may_be_external,
+        rewrite::{Rewrite, Side, Ttl},
+    },
+    types::{
+        direction::Direction,
+        verdict::{DropReason, Verdict},
+    },
     wire::{
         icmp,
         l4::{self, Proto},

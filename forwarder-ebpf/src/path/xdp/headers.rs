@@ -1,14 +1,13 @@
 //! The headers of a frame that XDP may send, and how they are translated.
 
 use forwarder_common::{
-    checksum,
-    packet::{L3_OFF, PacketBytes as _},
-    rewrite::Rewrite,
-    verdict::DropReason,
+    decide::rewrite::Rewrite,
+    types::{checksum, verdict::DropReason},
     wire::{
         ethernet::{self, ethertype},
         ipv4,
         l4::{self, Proto, tcp_flag},
+        packet::{L3_OFF, PacketBytes as _},
     },
 };
 

@@ -10,8 +10,7 @@ mod take;
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Tuple},
-    direction::Direction,
-    verdict::DropReason,
+    types::{direction::Direction, verdict::DropReason},
     wire::l4::has_ports,
 };
 

@@ -9,10 +9,9 @@ use core::{ffi::c_void, ptr};
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, Tuple, port_use},
+    decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
     flow::outbound_reply,
-    header_words::FlowKey,
-    ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
-    wire::l4::Proto,
+    wire::{header_words::FlowKey, l4::Proto},
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{FlowHalf, FlowState, FlowVersion, Tuple, flow_kind},
-    verdict::DropReason,
+    types::verdict::DropReason,
 };
 
 use crate::{

@@ -205,7 +205,7 @@ fn fragment_of(bench: &mut Bench, field: [u8; 2]) -> Result<Sample> {
         let mut bytes = packet(UDP, from, to, field, &payload);
         bytes[4..6].copy_from_slice(&port.to_be_bytes());
         bytes[10..12].fill(0);
-        let check = forwarder_common::checksum::full(&bytes[..20]);
+        let check = forwarder_common::types::checksum::full(&bytes[..20]);
         bytes[10..12].copy_from_slice(&check);
         frame(bench.inner(), &bytes)
     };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use forwarder_common::checksum;
+use forwarder_common::types::checksum;
 
 /// TCP.
 pub(crate) const TCP: u8 = 6;

@@ -1,6 +1,6 @@
 //! How full the flow table and the range of ports are, as views.
 
-use forwarder_common::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
+use forwarder_common::decide::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
 
 use crate::{
     Result,
@@ -59,7 +59,7 @@ fn table(plane: &Dataplane) -> Result<TableView> {
 
 #[cfg(test)]
 mod tests {
-    use forwarder_common::ports::{EXHAUSTED, retry_class};
+    use forwarder_common::decide::ports::{EXHAUSTED, retry_class};
 
     use super::retries;
 

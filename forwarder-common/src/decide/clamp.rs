@@ -26,7 +26,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checksum;
+    use crate::types::checksum;
 
     #[test]
     fn segments_fit_the_smaller_of_two_ways() {

@@ -1,6 +1,6 @@
 //! Access to the bytes of a packet, the same for slices and for packets in the kernel.
 
-use crate::verdict::DropReason;
+use crate::types::verdict::DropReason;
 
 /// Offset of the network header behind an Ethernet header, bytes.
 pub const L3_OFF: usize = crate::wire::ethernet::LEN;

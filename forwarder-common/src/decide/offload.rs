@@ -3,7 +3,7 @@
 //! (`PACKET_VNET_HDR`), so that a device, or the kernel in its place, would write over what a translation has written.
 
 use crate::{
-    address_only::UDP_LITE,
+    decide::address_only::UDP_LITE,
     wire::{
         icmp, ipv4,
         l4::{Proto, field},

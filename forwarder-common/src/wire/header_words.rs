@@ -1,10 +1,10 @@
 //! Header words: the headers of a common packet (Ethernet, IPv4 without options, not a fragment, TCP or UDP) in memory order, so that the
 //! established path reads and writes each header at once. What these functions do not cover goes by [`crate::wire`] and
-//! [`crate::rewrite`], to the same effect. Little-endian, as the target of the programs is.
+//! [`crate::decide::rewrite`], to the same effect. Little-endian, as the target of the programs is.
 
 use crate::{
     abi::{Secret, Tuple},
-    direction::Direction,
+    types::direction::Direction,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -246,10 +246,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        checksum,
-        packet::L3_OFF,
-        rewrite::{Rewrite, Side, Ttl},
-        wire::{ipv4, l4},
+        decide::rewrite::{Rewrite, Side, Ttl},
+        types::checksum,
+        wire::{ipv4, l4, packet::L3_OFF},
     };
 
     fn word<const N: usize>(frame: &[u8], at: usize) -> u64 {

@@ -1,11 +1,11 @@
 //! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each other.
 
 use crate::{
-    packet::PacketBytes,
-    verdict::DropReason,
+    types::verdict::DropReason,
     wire::{
         ethernet, ipv4,
         l4::{self, Proto},
+        packet::PacketBytes,
     },
 };
 

@@ -7,9 +7,8 @@ mod tests;
 
 use crate::{
     abi::Tuple,
-    packet::PacketBytes,
-    verdict::DropReason,
-    wire::{icmp, ipv4, l4},
+    types::verdict::DropReason,
+    wire::{icmp, ipv4, l4, packet::PacketBytes},
 };
 
 pub use rewrite::{EmbeddedRewrite, OuterRewrite};

@@ -2,8 +2,8 @@
 //! [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
-    address_only, checksum,
-    direction::Direction,
+    decide::address_only,
+    types::{checksum, direction::Direction},
     wire::{
         icmp, ipv4,
         l4::{self, Proto},

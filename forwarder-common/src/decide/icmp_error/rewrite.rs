@@ -1,9 +1,11 @@
 //! What changes in an ICMP error: the address in the outer header, and one end of the embedded packet.
 
-use super::{Embedded, ICMP, UDP};
 use crate::{
-    checksum,
-    rewrite::{Side, Ttl},
+    decide::{
+        icmp_error::{Embedded, ICMP, UDP},
+        rewrite::{Side, Ttl},
+    },
+    types::checksum,
     wire::{icmp, ipv4, l4},
 };
 

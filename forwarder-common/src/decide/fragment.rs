@@ -5,7 +5,7 @@
 //! back (RFC 1858, RFC 3128). As Linux does: a fragment that repeats what was seen is dropped, one that overlaps in part poisons
 //! the packet (RFC 5722 §4, RFC 8200 §4.5).
 
-use crate::{abi::Tuple, verdict::DropReason, wire::ipv4};
+use crate::{abi::Tuple, types::verdict::DropReason, wire::ipv4};
 
 /// How long a packet may take to arrive, seconds: what Linux waits for (`ipfrag_time`).
 pub const LIFETIME_SECONDS: u32 = 30;

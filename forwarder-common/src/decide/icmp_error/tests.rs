@@ -4,11 +4,13 @@ use std::{vec, vec::Vec};
 
 use proptest::prelude::*;
 
-use super::*;
 use crate::{
-    checksum,
-    packet::L3_OFF,
-    rewrite::{Side, Ttl},
+    decide::{
+        icmp_error::*,
+        rewrite::{Side, Ttl},
+    },
+    types::checksum,
+    wire::packet::L3_OFF,
 };
 
 /// An IPv4 packet with its checksums, `options` words of IP options, and a payload.

@@ -1,9 +1,10 @@
 //! What becomes of a packet, why, and how it is counted.
 //!
-//! A verdict stays a [`Verdict`], or the [`Code`] of one, until the last line of an entry point. A code below [`crate::abi::CODES`] is
+//! A verdict stays a [`Verdict`], or the [`Code`] of one, until the last line of an entry point. A code below [`CODES`] is
 //! the index of its counter: 0 forwarded, 1 delivered, 2–15 punts, 16–63 drops.
 
-use crate::abi::CODES;
+/// Codes are below this: counters in a block.
+pub const CODES: usize = 64;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_passed_is_not_counted_and_neither_a_punt_nor_a_drop() {
-        assert!(Code::PASS.raw() >= crate::abi::CODES as u32 && !Code::PASS.is_punt() && !Code::PASS.is_drop());
+        assert!(Code::PASS.raw() >= super::CODES as u32 && !Code::PASS.is_punt() && !Code::PASS.is_drop());
         for code in [Code::FORWARDED, Code::DELIVERED] {
             assert!(!code.is_punt() && !code.is_drop());
         }

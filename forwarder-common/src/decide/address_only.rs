@@ -23,10 +23,9 @@ pub const fn is_translatable(proto: u8) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        checksum,
-        packet::L3_OFF,
-        rewrite::{AddressRewrite, Side, Ttl},
-        wire::{ipv4, l4::has_ports},
+        decide::rewrite::{AddressRewrite, Side, Ttl},
+        types::checksum,
+        wire::{ipv4, l4::has_ports, packet::L3_OFF},
     };
     use proptest::prelude::*;
     use std::vec::Vec;

@@ -1,4 +1,4 @@
-use super::*;
+use crate::decide::fragment::*;
 use proptest::prelude::*;
 use std::{vec, vec::Vec};
 

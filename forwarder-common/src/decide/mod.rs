@@ -1,0 +1,10 @@
+//! Decisions about packets, as pure functions: what is refused, what is written where, which port is tried.
+
+pub mod address_only;
+pub mod clamp;
+pub mod fragment;
+pub mod icmp_error;
+pub mod offload;
+pub mod ports;
+pub mod rewrite;
+pub mod validate;
