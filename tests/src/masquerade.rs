@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use forwarder::{dataplane::asks_conntrack, testbed::Namespace, netns::Netns};
+use forwarder::{dataplane::asks_conntrack, netns::Netns, testbed::Namespace};
 
 use crate::{
     fwd::{Fwd, inside, pings},

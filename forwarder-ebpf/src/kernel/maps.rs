@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{
-        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-        Internal, Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
+        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
+        FlowSlot, Internal, Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
     },
     decide::fragment::Bucket,
 };

@@ -32,8 +32,18 @@ pub(super) const NEW_PROGRAMS: &str = "progs-new";
 pub(super) const LINKS: &str = "links";
 
 /// The maps that are records of the control plane, whatever forwards the packets.
-pub(super) const RECORD_MAPS: [&str; 10] =
-    [DEVICES, "CONFIG", "ENDPOINTS", "HOST_VETHS", "ADDRESSES", "NETWORKS", "SUBNETS", "UPLINKS", "COUNTERS", "TRAFFIC"];
+pub(super) const RECORD_MAPS: [&str; 10] = [
+    DEVICES,
+    "CONFIG",
+    "ENDPOINTS",
+    "HOST_VETHS",
+    "ADDRESSES",
+    "NETWORKS",
+    "SUBNETS",
+    "UPLINKS",
+    "COUNTERS",
+    "TRAFFIC",
+];
 
 /// The maps that only the programs use.
 pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {

@@ -105,7 +105,7 @@ impl Dataplane {
             .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", "map ENDPOINT_FLOWS"))
     }
 
-    /// Notes whose flows those of `block` are: the endpoint's with host-side veth `ifindex`, which the sweep asks for.
+    /// Notes whose flows those of `block` are: the endpoint's with host-side veth `ifindex`, which the expiry timer asks for.
     pub(super) fn note_host_veth(&self, block: u32, ifindex: u32) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());

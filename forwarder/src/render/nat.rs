@@ -152,7 +152,7 @@ impl View for NatView {
         }
         if self.sweep_longest_us > 0 {
             facts.add(
-                "sweep",
+                "expiry",
                 format!("{} idle flows ended, at most {} µs at a time", self.idle_ended, self.sweep_longest_us),
             );
         }

@@ -60,7 +60,7 @@ pub(super) const SOURCES: &[Source] = &[
     },
     Source {
         name: "control-clsact",
-        about: "the same with filters of clsact at the host ends",
+        about: "the same with filters of clsact at host-side veths",
         program: "fwd",
         arguments: &["bench", "control", "--json", "--sizes", "10,100", "--flows", "0", "--attach", "clsact"],
     },

@@ -13,6 +13,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("lab", "testbed"),
     ("labs", "testbeds"),
     ("overlooks", "exceeds the scope"),
+    ("portless", "address-only"),
+    ("purge", "flush"),
     ("standstill", "microbench"),
     ("stray", "orphan"),
     ("strays", "orphans"),
