@@ -46,8 +46,6 @@ const fn spares_zero(proto: u32) -> bool {
 
 /// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`ChecksumState`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
 /// reason for which it cannot be done.
-///
-/// A global function: the verifier looks at it once, not at each call, and its callers have to keep nothing for it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
