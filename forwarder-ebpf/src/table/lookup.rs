@@ -356,7 +356,15 @@ impl Hit {
         unsafe { (&raw const (*self.slot).shared.next_hop).read_volatile() }
     }
 
-    /// Whether the hardware addresses of the way are known.
+    /// Whether the flow's route is to be looked up again.
+    #[inline(always)]
+    pub(crate) fn is_route_old(&self, now: u32, hz: u32) -> bool {
+        // SAFETY: an aligned word of the slot.
+        let checked = unsafe { (&raw const (*self.slot).shared.route_checked).read_volatile() };
+        flow::is_route_old(checked, now, hz)
+    }
+
+    /// Whether the hardware addresses of the next hop are known.
     #[inline(always)]
     pub(crate) fn knows_macs(&self) -> bool {
         // Some byte of the one or of the other is not zero.

@@ -7,6 +7,7 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{SLOT_NONE, Tuple},
     decide::{address_only::is_translatable, fragment::Piece},
+    flow::is_route_old,
     types::{
         direction::Direction,
         verdict::{Code, DropReason},
@@ -154,7 +155,7 @@ fn stale(slot: u32) -> bool {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
     // SAFETY: an aligned word of an element of the map.
     let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
-    now().wrapping_sub(checked) > config.hz
+    is_route_old(checked, now(), config.hz)
 }
 
 /// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first

@@ -2,10 +2,7 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple},
-    decide::{
-        ports::may_be_external,
-        rewrite::{Side, Ttl},
-    },
+    decide::rewrite::{Side, Ttl},
     flow::inbound,
     types::{
         direction::Direction,
@@ -24,7 +21,7 @@ use crate::{
         argument::given,
         counters::{self, Amount},
         devices::is_host_veth,
-        maps::{FLOW_INDEX, config},
+        maps::FLOW_INDEX,
         packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb},
         records,
     },
@@ -40,7 +37,7 @@ use crate::{
         fragments as fragment_records,
         lookup::{self, Hit},
         state,
-        usage::host_has_flows,
+        usage::{host_has_flows, may_be_external},
     },
 };
 
@@ -161,7 +158,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         Err(reason @ (DropReason::Fragment | DropReason::Protocol)) => return Err(reason),
         Err(_) => return Ok(None),
     };
-    if !may_clash(l4.src_port) {
+    if !may_be_external(u16::from_ne_bytes(l4.src_port)) {
         return Ok(None);
     }
     let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
@@ -197,13 +194,6 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     let hit = lookup::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;
     translate(skb, ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
-}
-
-/// Whether a socket of the host with this port may clash with an endpoint's flow.
-#[inline(always)]
-fn may_clash(port: [u8; 2]) -> bool {
-    let Some(config) = config() else { return false };
-    may_be_external(u16::from_be_bytes(port), config.nat_port_min, config.nat_port_max)
 }
 
 /// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
