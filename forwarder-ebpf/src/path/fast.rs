@@ -7,11 +7,12 @@ use forwarder_common::{
     decide::offload::check_field,
     flow::is_route_old,
     types::{
+        checksum::{Change, Checksum},
         direction::Direction,
         verdict::{DropReason, Verdict},
     },
     wire::{
-        header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
+        header_words::{self, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
         l4::Proto,
     },
 };
@@ -312,18 +313,16 @@ fn update_checksum(packet: &Packet, change: &Change) {
             return;
         }
     };
+    let updated = |check: Checksum, proto: Proto| {
+        if full { check.after(change, proto as u8) } else { check.partial_after(change, proto as u8) }
+    };
     if tcp {
         if bytes.holds(TCP_HEADERS) {
-            let check = bytes.load16::<{ at::TCP_CHECK }>() as u16;
-            let check = if full { change.full(check) } else { change.partial(check) };
-            bytes.store16::<{ at::TCP_CHECK }>(check.into());
+            let check = Checksum::new(bytes.load16::<{ at::TCP_CHECK }>() as u16);
+            bytes.store16::<{ at::TCP_CHECK }>(updated(check, Proto::Tcp).raw().into());
         }
         return;
     }
-    let check = bytes.load16::<{ at::UDP_CHECK }>() as u16;
-    // A UDP checksum of zero stays zero, and a computed one is sent as all ones (RFC 768).
-    if check != 0 {
-        let check = if full { change.full(check) } else { change.partial(check) };
-        bytes.store16::<{ at::UDP_CHECK }>(if check == 0 { 0xffff } else { check.into() });
-    }
+    let check = Checksum::new(bytes.load16::<{ at::UDP_CHECK }>() as u16);
+    bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
 }
