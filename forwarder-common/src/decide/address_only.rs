@@ -2,7 +2,7 @@
 //! namespace (or the host) speaks the protocol with that destination.
 
 /// UDP-Lite (RFC 3828): its checksum covers a pseudo-header, as UDP's does, and stands at the same place.
-pub const UDP_LITE: u8 = 136;
+pub use crate::types::checksum::UDP_LITE;
 
 /// Offset of UDP-Lite's checksum from the start of its header, bytes.
 pub const UDP_LITE_CHECK: usize = 6;

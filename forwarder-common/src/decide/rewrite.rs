@@ -3,7 +3,10 @@
 
 use crate::{
     decide::address_only,
-    types::{checksum, direction::Direction},
+    types::{
+        checksum::{self, Change, Checksum},
+        direction::Direction,
+    },
     wire::{
         icmp, ipv4,
         l4::{self, Proto},
@@ -126,23 +129,15 @@ impl Rewrite {
     /// The transport checksum after, of a packet whose checksum is full and was `check`.
     #[inline(always)]
     #[must_use]
-    pub fn checked(&self, check: [u8; 2]) -> [u8; 2] {
-        match self.proto {
-            Proto::Udp if check == [0, 0] => check,
-            Proto::Udp => match self.l4_check(check) {
-                // A computed zero is sent as all ones (RFC 768).
-                [0, 0] => [0xff, 0xff],
-                updated => updated,
-            },
-            Proto::Tcp => self.l4_check(check),
-            Proto::Icmp => checksum::update16(check, self.old_port, self.new_port),
-        }
+    pub const fn checked(&self, check: [u8; 2]) -> [u8; 2] {
+        Checksum::new(u16::from_ne_bytes(check)).after(&self.change(), self.proto as u8).raw().to_ne_bytes()
     }
 
-    /// The TCP or UDP checksum after: the address is part of the pseudo-header.
+    /// What the transport checksum sees change.
     #[inline(always)]
-    fn l4_check(&self, check: [u8; 2]) -> [u8; 2] {
-        checksum::update(check, self.old_addr, self.new_addr, self.old_port, self.new_port)
+    #[must_use]
+    pub const fn change(&self) -> Change {
+        Change::new((self.old_addr, self.new_addr), (self.old_port, self.new_port))
     }
 }
 
@@ -191,17 +186,20 @@ impl AddressRewrite {
         }
     }
 
+    /// What a checksum that covers the address sees change.
+    #[inline(always)]
+    #[must_use]
+    pub const fn change(&self) -> Change {
+        Change::new((self.old_addr, self.new_addr), ([0; 2], [0; 2]))
+    }
+
     /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         if self.check_off != 0 {
             let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
-            let updated = match checksum::update(check, self.old_addr, self.new_addr, [0; 2], [0; 2]) {
-                // A computed zero is sent as all ones (RFC 3828 §3.1).
-                [0, 0] => [0xff, 0xff],
-                updated => updated,
-            };
-            put(packet, self.check_off, updated)?;
+            let updated = Checksum::new(u16::from_ne_bytes(check)).after(&self.change(), address_only::UDP_LITE);
+            put(packet, self.check_off, updated.raw().to_ne_bytes())?;
         }
         put(packet, self.addr_off, self.new_addr)?;
         put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;

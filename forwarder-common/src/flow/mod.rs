@@ -9,5 +9,7 @@ mod tuple;
 
 pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot};
 pub use handshake::Handshake;
-pub use track::{Segment, Standing, TRACKED, Transition, advance, expired, outlived, progress, standing, timeout};
+pub use track::{
+    Segment, Standing, TRACKED, Transition, advance, expired, is_route_old, outlived, progress, standing, timeout,
+};
 pub use tuple::{hash, inbound, outbound_reply};

@@ -119,6 +119,14 @@ pub enum Standing {
     Conversation = 2,
 }
 
+/// Whether the route of a flow, last looked up at `checked`, is to be looked up again: it is more than a second old. In jiffies (wrapping),
+/// of which a second has `hz`.
+#[inline(always)]
+#[must_use]
+pub const fn is_route_old(checked: u32, now: u32, hz: u32) -> bool {
+    now.wrapping_sub(checked) > hz
+}
+
 /// What a flow that is not TCP has shown to be.
 ///
 /// `packets` are those outbound and inbound so far, `age` is in jiffies, of which a second has `hz`.
@@ -397,6 +405,12 @@ mod tests {
         assert_eq!(progress(HalfOpen, Outbound, Stream), Transition::Sustain);
         assert_eq!(progress(OneWay, Outbound, Unproven), Transition::Stay);
         assert_eq!(progress(OneWay, Inbound, Unproven), Transition::Establish);
+    }
+
+    #[test]
+    fn route_is_looked_up_again_after_a_second() {
+        assert!(!is_route_old(100, 1100, 1000) && is_route_old(100, 1101, 1000));
+        assert!(!is_route_old(u32::MAX, 999, 1000) && is_route_old(u32::MAX, 1000, 1000), "the clock wraps");
     }
 
     #[test]

@@ -1,5 +1,108 @@
 //! The Internet checksum, updated incrementally (RFC 1624).
 
+/// Number of UDP, which leaves its checksum out by zero (RFC 768).
+const UDP: u8 = 17;
+/// Number of UDP-Lite, whose checksum is never zero on the wire (RFC 3828 §3.1).
+pub const UDP_LITE: u8 = 136;
+/// Number of ICMP, whose checksum covers no pseudo-header.
+const ICMP: u8 = 1;
+
+/// The checksum of a transport header, as it lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Checksum(u16);
+
+/// What a translation changes of what a transport checksum covers, as it lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Address before: of the pseudo-header of TCP and UDP (RFC 9293 §3.1).
+    pub old_addr: u32,
+    /// Address after.
+    pub new_addr: u32,
+    /// Port, or identifier, before.
+    pub old_port: u16,
+    /// Port, or identifier, after.
+    pub new_port: u16,
+}
+
+impl Change {
+    /// Of addresses and ports as they stand in a packet, before and after.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(addr: ([u8; 4], [u8; 4]), port: ([u8; 2], [u8; 2])) -> Self {
+        Self {
+            old_addr: u32::from_ne_bytes(addr.0),
+            new_addr: u32::from_ne_bytes(addr.1),
+            old_port: u16::from_ne_bytes(port.0),
+            new_port: u16::from_ne_bytes(port.1),
+        }
+    }
+
+    /// What it adds to the sum under a checksum of `proto`: of the addresses, and of the ports.
+    #[inline(always)]
+    const fn sums(&self, proto: u8) -> (u64, u64) {
+        let addresses = if proto == ICMP { 0 } else { !self.old_addr as u64 + self.new_addr as u64 };
+        (addresses, !self.old_port as u64 + self.new_port as u64)
+    }
+}
+
+impl Checksum {
+    /// From a word of memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(raw: u16) -> Self {
+        Self(raw)
+    }
+
+    /// As a word of memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(self) -> u16 {
+        self.0
+    }
+
+    /// Whether a datagram of `proto` says by it that it has none: zero, of UDP and UDP-Lite.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_unused(self, proto: u8) -> bool {
+        self.0 == 0 && has_zero_rule(proto)
+    }
+
+    /// After a change, where it is full. One that is not used stays so, and one that comes to zero is sent as all ones.
+    #[inline(always)]
+    #[must_use]
+    pub const fn after(self, change: &Change, proto: u8) -> Self {
+        if self.is_unused(proto) {
+            return self;
+        }
+        let (addresses, ports) = change.sums(proto);
+        Self(!fold(!self.0 as u64 + addresses + ports)).sent(proto)
+    }
+
+    /// After a change, where it is partial (`CHECKSUM_PARTIAL`): the sum over the pseudo-header, which a device completes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn partial_after(self, change: &Change, proto: u8) -> Self {
+        if self.is_unused(proto) {
+            return self;
+        }
+        let (addresses, _) = change.sums(proto);
+        Self(fold(self.0 as u64 + addresses)).sent(proto)
+    }
+
+    #[inline(always)]
+    const fn sent(self, proto: u8) -> Self {
+        if self.is_unused(proto) { Self(u16::MAX) } else { self }
+    }
+}
+
+/// Whether zero says of a checksum of `proto` that it is not used.
+#[inline(always)]
+#[must_use]
+pub const fn has_zero_rule(proto: u8) -> bool {
+    proto == UDP || proto == UDP_LITE
+}
+
 /// Adds to a running one's complement sum what changes when the 16-bit word `old` becomes `new`.
 #[inline(always)]
 #[must_use]
@@ -15,15 +118,13 @@ const fn delta32(old: [u8; 4], new: [u8; 4]) -> u64 {
     (!u32::from_ne_bytes(old)) as u64 + u32::from_ne_bytes(new) as u64
 }
 
-/// Folds a sum of 16- and 32-bit words to 16 bits.
+/// Folds a sum of 16- and 32-bit words, below 2⁴⁸, to 16 bits.
 #[inline(always)]
 #[must_use]
-const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+pub(crate) const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+    (sum + (sum >> 16)) as u16
 }
 
 /// The checksum after one 32-bit and one 16-bit word changed.

@@ -4,7 +4,7 @@
 
 use crate::{
     abi::{Secret, Tuple},
-    types::direction::Direction,
+    types::{checksum::fold, direction::Direction},
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -88,78 +88,6 @@ pub const fn verify_ip_checksum(first: u64, fragment: u64, life: u64, addresses:
     // Not folded to the end: of the numbers below 2^17 that are as good as all ones there are two.
     let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
     sum == 0xffff || sum == 0x1_fffe
-}
-
-/// What a translation changes in a transport checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Address before, as read.
-    pub old_addr: u32,
-    /// Address after.
-    pub new_addr: u32,
-    /// Port before.
-    pub old_port: u16,
-    /// Port after.
-    pub new_port: u16,
-}
-
-impl Change {
-    /// A full checksum of TCP or UDP after it.
-    #[inline(always)]
-    #[must_use]
-    pub const fn full(&self, check: u16) -> u16 {
-        self.delta().full(check)
-    }
-
-    /// A partial checksum, which a device completes (`CHECKSUM_PARTIAL`): so far it is the sum over the pseudo-header.
-    #[inline(always)]
-    #[must_use]
-    pub const fn partial(&self, check: u16) -> u16 {
-        self.delta().partial(check)
-    }
-
-    /// What it adds to a checksum.
-    #[inline(always)]
-    #[must_use]
-    pub const fn delta(&self) -> Delta {
-        Delta {
-            addresses: !self.old_addr as u64 + self.new_addr as u64,
-            ports: !self.old_port as u64 + self.new_port as u64,
-        }
-    }
-}
-
-/// What a [`Change`] adds to the sum under a checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// Of the addresses, which stand in the pseudo-header of TCP and UDP; 0 for what has none.
-    pub addresses: u64,
-    /// Of the ports.
-    pub ports: u64,
-}
-
-impl Delta {
-    /// See [`Change::full`].
-    #[inline(always)]
-    #[must_use]
-    pub const fn full(&self, check: u16) -> u16 {
-        !fold(!check as u64 + self.addresses + self.ports)
-    }
-
-    /// See [`Change::partial`].
-    #[inline(always)]
-    #[must_use]
-    pub const fn partial(&self, check: u16) -> u16 {
-        fold(check as u64 + self.addresses)
-    }
-}
-
-/// Folds a sum of 32-bit words to 16 bits.
-#[inline(always)]
-const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    (sum + (sum >> 16)) as u16
 }
 
 /// Length of the TCP header and its flags, of the word at [`at::TCP_FLAGS`].
@@ -247,7 +175,7 @@ mod tests {
     use super::*;
     use crate::{
         decide::rewrite::{Rewrite, Side, Ttl},
-        types::checksum,
+        types::checksum::{self, Change, Checksum},
         wire::{ipv4, l4, packet::L3_OFF},
     };
 
@@ -316,11 +244,8 @@ mod tests {
             after[addr_at..addr_at + 4].copy_from_slice(&addr);
             after[port_at..port_at + 2].copy_from_slice(&port);
             let check_at = if tcp { at::TCP_CHECK } else { at::UDP_CHECK };
-            let check = match change.full(word::<2>(&before, check_at) as u16) {
-                0 if !tcp => 0xffff,
-                check => check,
-            };
-            after[check_at..check_at + 2].copy_from_slice(&check.to_le_bytes());
+            let check = Checksum::new(word::<2>(&before, check_at) as u16).after(&change, ip.proto);
+            after[check_at..check_at + 2].copy_from_slice(&check.raw().to_le_bytes());
             prop_assert_eq!(after, expected);
         }
 
@@ -338,7 +263,7 @@ mod tests {
                 old_port: 1,
                 new_port: 2,
             };
-            prop_assert_eq!(change.partial(sum(addresses)), sum(translated));
+            prop_assert_eq!(Checksum::new(sum(addresses)).partial_after(&change, 6).raw(), sum(translated));
         }
 
         #[test]

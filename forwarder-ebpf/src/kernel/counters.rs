@@ -8,8 +8,9 @@ use forwarder_common::{
 
 use crate::kernel::{
     atomic::{add_here, add64},
-    maps::{COUNTERS, ENDPOINTS, NETWORKS, TRAFFIC, UPLINKS},
+    maps::{COUNTERS, TRAFFIC},
     packet::skb::Skb,
+    records,
 };
 
 /// What one packet adds to counters.
@@ -72,14 +73,11 @@ pub(crate) fn count_code(block: u32, code: Code, amount: Amount) {
 }
 
 /// Counts at an endpoint that is looked up by its host-side veth: for packets without a flow.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_count_at_endpoint(ifindex: u32, code: u32, packets: u32, bytes: u32) -> u32 {
-    let block = match ENDPOINTS.get_ptr(&ifindex) {
-        // SAFETY: the record lives as long as the program runs; records are replaced as a whole.
-        Some(endpoint) => unsafe { (*endpoint).counters },
+    let block = match records::endpoint(ifindex) {
+        Some(endpoint) => endpoint.counters,
         None => 0,
     };
     count_code(block, Code::from_raw(code), Amount { packets, bytes });
@@ -90,9 +88,9 @@ pub(crate) extern "C" fn fwd_count_at_endpoint(ifindex: u32, code: u32, packets:
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u32, packets: u32, bytes: u32) -> u32 {
-    let block = match UPLINKS.get_ptr(&ifindex) {
-        // SAFETY: as in `fwd_count_at_endpoint`.
-        Some(uplink) => unsafe { if egress != 0 { (*uplink).counters_out } else { (*uplink).counters_in } },
+    let block = match records::uplink(ifindex) {
+        Some(uplink) if egress != 0 => uplink.counters_out,
+        Some(uplink) => uplink.counters_in,
         None => 0,
     };
     count_code(block, Code::from_raw(code), Amount { packets, bytes });
@@ -103,9 +101,8 @@ pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u3
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_count_at_network(bridge: u32, code: u32, packets: u32, bytes: u32) -> u32 {
-    let block = match NETWORKS.get_ptr(&bridge) {
-        // SAFETY: as in `fwd_count_at_endpoint`.
-        Some(network) => unsafe { (*network).counters },
+    let block = match records::network(bridge) {
+        Some(network) => network.counters,
         None => 0,
     };
     count_code(block, Code::from_raw(code), Amount { packets, bytes });

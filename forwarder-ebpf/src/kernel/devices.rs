@@ -18,8 +18,6 @@ pub(crate) fn is_there(ifindex: u32) -> bool {
 }
 
 /// As [`is_there`]; 1 if it is.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_is_there(ifindex: u32) -> u32 {

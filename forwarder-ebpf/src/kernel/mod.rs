@@ -1,5 +1,6 @@
 //! The kernel as the programs see it: packets, maps, helpers. Decides nothing.
 
+pub(crate) mod argument;
 pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod counters;
@@ -8,5 +9,6 @@ pub(crate) mod fib;
 pub(crate) mod maps;
 mod object;
 pub(crate) mod packet;
+pub(crate) mod records;
 pub(crate) mod scratch;
 pub(crate) mod sock;

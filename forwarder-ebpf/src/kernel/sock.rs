@@ -11,6 +11,8 @@ use aya_ebpf::{
 };
 use forwarder_common::{abi::Tuple, wire::l4::Proto};
 
+use crate::kernel::argument::given;
+
 /// Whether a socket of the host would get the packet with tuple `reply` (listening, connected, or waiting out its time), or a
 /// conversation that the kernel keeps track of. A socket bound to the uplink is found only from hooks of the uplink.
 #[inline(always)]
@@ -21,8 +23,7 @@ pub(crate) fn host_uses(skb: *mut __sk_buff, reply: &Tuple) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_host_uses(skb: *mut __sk_buff, reply: *const Tuple) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(reply) = (unsafe { reply.as_ref() }) else { return 0 };
+    let Some(reply) = given(reply) else { return 0 };
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {

@@ -13,7 +13,7 @@ use forwarder_common::{
         rewrite::{AddressRewrite, Rewrite, Side, Ttl},
     },
     types::verdict::{Code, DropReason},
-    wire::{ethernet, header_words::Change, ipv4, l4},
+    wire::{ethernet, ipv4, l4},
 };
 
 use crate::kernel::packet::{bytes::Bytes, checksum, skb::Skb};
@@ -151,13 +151,7 @@ extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -
     if write(&bytes, &change).is_err() {
         return DropReason::Rewrite as u32;
     }
-    let words = Change {
-        old_addr: u32::from_ne_bytes(change.old_addr),
-        new_addr: u32::from_ne_bytes(change.new_addr),
-        old_port: u16::from_ne_bytes(change.old_port),
-        new_port: u16::from_ne_bytes(change.new_port),
-    };
-    checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &words)
+    checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &change.change())
 }
 
 #[inline(always)]
@@ -177,13 +171,7 @@ fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -
     if change.check_off == 0 {
         return 0;
     }
-    let words = Change {
-        old_addr: u32::from_ne_bytes(change.old_addr),
-        new_addr: u32::from_ne_bytes(change.new_addr),
-        old_port: 0,
-        new_port: 0,
-    };
-    checksum::update(skb, sum, change.check_off, UDP_LITE, &words)
+    checksum::update(skb, sum, change.check_off, UDP_LITE, &change.change())
 }
 
 #[inline(always)]

@@ -9,8 +9,8 @@ use forwarder_common::{
 use crate::{
     kernel::{
         counters::{self, Amount},
-        maps::ENDPOINTS,
         packet::skb::Skb,
+        records,
     },
     path::{
         apply::Action,
@@ -75,9 +75,8 @@ pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
 /// From namespace to namespace of one network: switched, not routed, so the TTL stays.
 #[inline(always)]
 fn deliver(skb: Skb, peer: u32) -> Action {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&peer) else { return drop(skb, DropReason::NoEndpoint) };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let (mac, counters, mtu) = unsafe { ((*endpoint).mac, (*endpoint).counters, (*endpoint).mtu) };
+    let Some(endpoint) = records::endpoint(peer) else { return drop(skb, DropReason::NoEndpoint) };
+    let (mac, counters, mtu) = (endpoint.mac, endpoint.counters, endpoint.mtu);
     let segments = skb.segments(L3_OFF.wrapping_add(2 * ipv4::MIN_LEN));
     let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
     if skb.gso_size() == 0 && bytes > mtu {

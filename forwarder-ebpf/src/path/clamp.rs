@@ -15,11 +15,11 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::ENDPOINTS,
     packet::{
         options::{PRESENT, find},
         skb::Skb,
     },
+    records,
 };
 
 /// Lowers the segment size in a SYN of a flow of the endpoint behind `host_veth`, whose IP header is at `l3`; `mtu` is that of the way
@@ -29,9 +29,8 @@ use crate::kernel::{
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_clamp(skb: *mut __sk_buff, l3: u32, host_veth: u32, mtu: u32) -> u32 {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&host_veth) else { return 0 };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let (flags, inside) = unsafe { ((*endpoint).flags, (*endpoint).mtu) };
+    let Some(endpoint) = records::endpoint(host_veth) else { return 0 };
+    let (flags, inside) = (endpoint.flags, endpoint.mtu);
     if flags & endpoint_flags::CLAMP_MSS == 0 {
         return 0;
     }

@@ -4,13 +4,15 @@
 
 use forwarder_common::{
     abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature},
-    decide::{offload::check_field, ports::may_be_external},
+    decide::offload::check_field,
+    flow::is_route_old,
     types::{
+        checksum::{Change, Checksum},
         direction::Direction,
         verdict::{DropReason, Verdict},
     },
     wire::{
-        header_words::{self, Change, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
+        header_words::{self, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
         l4::Proto,
     },
 };
@@ -21,7 +23,7 @@ use crate::{
         clock::now,
         counters::{self, Amount},
         devices::is_host_veth,
-        maps::{NAT_PORTS, config},
+        maps::config,
         packet::{
             bytes::Bytes,
             checksum,
@@ -29,7 +31,10 @@ use crate::{
         },
     },
     path::{apply::Action, at_ns, route::is_outside},
-    table::{lookup, usage::host_has_flows},
+    table::{
+        lookup,
+        usage::{host_has_flows, may_be_external},
+    },
 };
 
 /// Where the transport header begins, bytes.
@@ -75,7 +80,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     let checked = unsafe { (&raw const (*shared).route_checked).read_volatile() };
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
-    if now.wrapping_sub(checked) > config()?.hz || !may_go(&packet, &to, slot, version, Direction::Outbound) {
+    if is_route_old(checked, now, config()?.hz) || !may_go(&packet, &to, slot, version, Direction::Outbound) {
         return None;
     }
     // Some byte of the one or of the other address is not zero.
@@ -109,7 +114,7 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key();
     // What never left a cache entry belongs to no flow.
-    if !may_be_flows((packet.ports >> 16) as u16) || !lookup::is_known(lookup::key_hash(&key)) {
+    if !may_be_external((packet.ports >> 16) as u16) || !lookup::is_known(lookup::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, version) = lookup::established(Direction::Inbound, &key)?;
@@ -148,7 +153,7 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     if !is_outside(addresses as u32) {
         return false;
     }
-    if !may_be_flows(ports as u16) {
+    if !may_be_external(ports as u16) {
         return true;
     }
     let ingress = skb.ingress_ifindex();
@@ -166,13 +171,6 @@ fn is_hosts(packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
     let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
     is_outside(source) && is_outside(destination) && !begins
-}
-
-/// Whether a port (network byte order) may belong to a flow.
-#[inline(always)]
-fn may_be_flows(port: u16) -> bool {
-    let range = NAT_PORTS.load();
-    may_be_external(u16::from_be(port), range as u16, (range >> 16) as u16)
 }
 
 /// Reads the headers, if they are the common ones and whole.
@@ -315,18 +313,16 @@ fn update_checksum(packet: &Packet, change: &Change) {
             return;
         }
     };
+    let updated = |check: Checksum, proto: Proto| {
+        if full { check.after(change, proto as u8) } else { check.partial_after(change, proto as u8) }
+    };
     if tcp {
         if bytes.holds(TCP_HEADERS) {
-            let check = bytes.load16::<{ at::TCP_CHECK }>() as u16;
-            let check = if full { change.full(check) } else { change.partial(check) };
-            bytes.store16::<{ at::TCP_CHECK }>(check.into());
+            let check = Checksum::new(bytes.load16::<{ at::TCP_CHECK }>() as u16);
+            bytes.store16::<{ at::TCP_CHECK }>(updated(check, Proto::Tcp).raw().into());
         }
         return;
     }
-    let check = bytes.load16::<{ at::UDP_CHECK }>() as u16;
-    // A UDP checksum of zero stays zero, and a computed one is sent as all ones (RFC 768).
-    if check != 0 {
-        let check = if full { change.full(check) } else { change.partial(check) };
-        bytes.store16::<{ at::UDP_CHECK }>(if check == 0 { 0xffff } else { check.into() });
-    }
+    let check = Checksum::new(bytes.load16::<{ at::UDP_CHECK }>() as u16);
+    bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
 }

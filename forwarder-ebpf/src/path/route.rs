@@ -8,7 +8,7 @@ use aya_ebpf::{
     btf_maps::lpm_trie::Key,
 };
 use forwarder_common::{
-    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped, mapped_words, port_use},
+    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped_words, port_use},
     decide::validate::{is_martian_destination, is_martian_source},
     types::{
         direction::Direction,
@@ -19,10 +19,12 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         devices,
         fib::{Route, fwd_is_local, look_up, macs, words},
-        maps::{ADDRESSES, ENDPOINTS, NETWORKS, OPENING, SUBNETS, UPLINKS, config},
+        maps::{OPENING, SUBNETS, config},
         packet::skb::Skb,
+        records,
         scratch::Opening,
     },
     table::{
@@ -122,16 +124,11 @@ pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
 }
 
 /// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u32 {
-    // SAFETY: as in `fwd_resolve`.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
-    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return 0 };
-    // SAFETY: as in `decide`.
-    let endpoint = unsafe { &*endpoint };
+    let Some(tuple) = given(tuple) else { return 0 };
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return 0 };
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
     let answers = elsewhere(&route, endpoint).what() == Resolved::UPLINK;
     (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
@@ -151,13 +148,10 @@ fn opened(result: u64) -> Resolution {
 }
 
 /// Decides where a packet goes; see [`resolve`].
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -> u64 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return Resolved::drop(DropReason::Contended).0 };
+    let Some(tuple) = given(tuple) else { return Resolved::drop(DropReason::Contended).0 };
     decide(skb, tuple, word & 0xff, word >> 8).0
 }
 
@@ -172,9 +166,7 @@ fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u3
             }
         }
     }
-    let Some(endpoint) = ENDPOINTS.get_ptr(&tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let endpoint = unsafe { &*endpoint };
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
     if tuple.saddr != endpoint.v4 && endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
         return Resolved::drop(DropReason::SpoofedSource);
     }
@@ -204,12 +196,9 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     if is_outside(u32::from_ne_bytes(addr)) {
         return None;
     }
-    let peer = ADDRESSES.get_ptr(&mapped(addr))?;
-    // SAFETY: an aligned word of a map value.
-    let ifindex = unsafe { peer.read_volatile() };
-    let peer = ENDPOINTS.get_ptr(&ifindex)?;
-    // SAFETY: as in `decide`.
-    (unsafe { (*peer).network } == endpoint.network && devices::is_there(ifindex)).then_some(ifindex)
+    let host_veth = records::host_veth_of(addr)?;
+    let peer = records::endpoint(host_veth)?;
+    (peer.network == endpoint.network && devices::is_there(host_veth)).then_some(host_veth)
 }
 
 /// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
@@ -225,7 +214,7 @@ fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {
             Resolved::punt(PuntReason::OwnNetwork)
         }
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if NETWORKS.get_ptr(&route.out_if).is_some() => {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if records::network(route.out_if).is_some() => {
             Resolved::drop(DropReason::OtherNetwork)
         }
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
@@ -250,11 +239,9 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     if tcp_flags & RST != 0 {
         return Resolved::drop(DropReason::NoFlow);
     }
-    let (Some(uplink), Some(opening)) = (UPLINKS.get_ptr(&endpoint.uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), OPENING.get_ptr_mut(0)) else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
-    // SAFETY: as in `decide`.
-    let uplink = unsafe { &*uplink };
     let nat_addr = source(route, uplink);
     if nat_addr == [0; 4] {
         return Resolved::drop(DropReason::NoUplinkAddress);
@@ -296,10 +283,10 @@ fn port_use_of(flags: u32) -> u32 {
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
-    let (Some(record), Some(opening)) = (UPLINKS.get_ptr(&uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(record), Some(opening)) = (records::uplink(uplink), OPENING.get_ptr_mut(0)) else {
         return Resolution::Refused(DropReason::NoUplinkAddress.into());
     };
-    // SAFETY: as in `decide` and `prepare`.
+    // SAFETY: as in `prepare`.
     unsafe {
         *opening = Opening {
             nat_addr: tuple.saddr,
@@ -311,8 +298,8 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
             endpoint_mtu: u16::MAX as u32,
             macs: [0; 12],
             counters: 0,
-            counters_out: (*record).counters_out,
-            counters_in: (*record).counters_in,
+            counters_out: record.counters_out,
+            counters_in: record.counters_in,
             tcp_flags: tcp_flags.into(),
             port_use: port_use_of(0),
             inbound: 0,
@@ -333,21 +320,16 @@ pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: 
 }
 
 /// As [`refresh`], but a flow that ends is not replaced.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u64 {
     const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
-    // SAFETY: as in `fwd_resolve`.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return GONE.0 };
+    let Some(tuple) = given(tuple) else { return GONE.0 };
     let (Some(hit), Some(endpoint)) =
-        (lookup::load(Direction::Outbound, index, tuple), ENDPOINTS.get_ptr(&tuple.ifindex))
+        (lookup::load(Direction::Outbound, index, tuple), records::endpoint(tuple.ifindex))
     else {
         return GONE.0;
     };
-    // SAFETY: as in `decide`.
-    let endpoint = unsafe { &*endpoint };
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
     let elsewhere = elsewhere(&route, endpoint);
     if route.is_missing() {

@@ -18,7 +18,6 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{ENDPOINTS, NETWORKS},
     packet::{
         bytes::Bytes,
         l3_off,
@@ -26,6 +25,7 @@ use crate::kernel::{
         skb::Skb,
         verify_checksum::fwd_verify_checksum,
     },
+    records,
 };
 
 /// The first byte of an IPv4 header without options.
@@ -83,9 +83,7 @@ pub(crate) fn punt(skb: Skb, code: Code) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
     let skb = Skb::from_ptr(skb);
-    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return DropReason::NoEndpoint as u32 };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let endpoint = unsafe { &*endpoint };
+    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return DropReason::NoEndpoint as u32 };
     if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
         return PuntReason::Arp as u32;
     }
@@ -101,9 +99,7 @@ extern "C" fn fwd_validate_arp(skb: *mut __sk_buff) -> u32 {
 extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
     let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
-    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return punt };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let endpoint = unsafe { &*endpoint };
+    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return punt };
     let code = if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
         match bytes.load::<6>(ethernet::field::SRC) {
             Ok(source) if source == endpoint.mac => punt,
@@ -130,9 +126,8 @@ extern "C" fn fwd_validate_punt(skb: *mut __sk_buff, punt: u32) -> u32 {
 /// Addresses a frame to the bridge that is addressed to the gateway as the namespace sees it.
 #[inline(always)]
 fn to_bridge(bytes: &Bytes, endpoint: &Endpoint) -> Result<(), DropReason> {
-    let Some(network) = NETWORKS.get_ptr(&endpoint.network) else { return Ok(()) };
-    // SAFETY: as above.
-    let bridge = unsafe { (*network).gateway_mac };
+    let Some(network) = records::network(endpoint.network) else { return Ok(()) };
+    let bridge = network.gateway_mac;
     if bytes.load::<6>(ethernet::field::DST)? != endpoint.gateway_mac {
         return Ok(());
     }
@@ -145,12 +140,9 @@ fn to_bridge(bytes: &Bytes, endpoint: &Endpoint) -> Result<(), DropReason> {
 extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
     let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
-    let Some(endpoint) = ENDPOINTS.get_ptr(&skb.ifindex()) else { return 0 };
-    // SAFETY: as above.
-    let endpoint = unsafe { &*endpoint };
-    let Some(network) = NETWORKS.get_ptr(&endpoint.network) else { return 0 };
-    // SAFETY: as above.
-    let (bridge, gateway) = unsafe { ((*network).gateway_mac, (*network).gateway_v4) };
+    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return 0 };
+    let Some(network) = records::network(endpoint.network) else { return 0 };
+    let (bridge, gateway) = (network.gateway_mac, network.gateway_v4);
     if bridge == endpoint.gateway_mac {
         return 0;
     }
@@ -159,8 +151,6 @@ extern "C" fn fwd_answer_arp(skb: *mut __sk_buff) -> u32 {
 }
 
 /// As [`header`].
-///
-/// A global function: it leaves nothing on the stack of its callers.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_validate_header(skb: *mut __sk_buff, l3: u32) -> u32 {

@@ -40,8 +40,6 @@ pub(crate) fn leaves(skb: Skb) -> Action {
 }
 
 /// Whether the IPv4 packet behind at most two tags has the address of an endpoint as its source.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_carries_endpoint(skb: *mut __sk_buff) -> u32 {

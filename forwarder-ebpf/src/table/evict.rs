@@ -52,8 +52,6 @@ pub(crate) fn one_way_flow(counters: u32) -> bool {
 }
 
 /// Ends a flow to make room for one of the endpoint with block `counters`; the others are as in [`Search`]. Returns 1 if it ended one.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {

@@ -16,6 +16,7 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         atomic::replace32,
         clock::now,
         maps::{FRAGMENTS, config},
@@ -91,13 +92,10 @@ pub(crate) fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<
 }
 
 /// As [`check`].
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_fragment_check(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return DropReason::Contended as u32 };
+    let Some(tuple) = given(tuple) else { return DropReason::Contended as u32 };
     match note(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
         Ok(()) => 0,
         Err(reason) => reason as u32,

@@ -20,6 +20,7 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
+    argument::given,
     atomic::{add64, replace64},
     maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
 };
@@ -100,8 +101,7 @@ pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
+    given(tuple).map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
 }
 
 /// A slot, and its version in the high half.
@@ -124,13 +124,10 @@ pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, F
 }
 
 /// [`indexed`] as a global function, the version in the high half.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_indexed(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    unsafe { tuple.as_ref() }.map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
+    given(tuple).map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
 }
 
 /// The slot of which this direction is `tuple`, [`SLOT_NONE`] if there is none.
@@ -206,13 +203,10 @@ pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
 }
 
 /// As [`insert`]; 1 if it was put there.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(tuple) = given(tuple) else { return 0 };
     if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
         return 0;
     }
@@ -274,8 +268,7 @@ pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
-    // SAFETY: as in `fwd_insert`.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(tuple) = given(tuple) else { return 0 };
     if what & held::TUPLE != 0 && !is_gone(FLOW_INDEX.remove(tuple)) {
         return what;
     }
@@ -363,7 +356,15 @@ impl Hit {
         unsafe { (&raw const (*self.slot).shared.next_hop).read_volatile() }
     }
 
-    /// Whether the hardware addresses of the way are known.
+    /// Whether the flow's route is to be looked up again.
+    #[inline(always)]
+    pub(crate) fn is_route_old(&self, now: u32, hz: u32) -> bool {
+        // SAFETY: an aligned word of the slot.
+        let checked = unsafe { (&raw const (*self.slot).shared.route_checked).read_volatile() };
+        flow::is_route_old(checked, now, hz)
+    }
+
+    /// Whether the hardware addresses of the next hop are known.
     #[inline(always)]
     pub(crate) fn knows_macs(&self) -> bool {
         // Some byte of the one or of the other is not zero.

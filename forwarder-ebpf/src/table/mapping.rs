@@ -18,6 +18,7 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         atomic::{fetch_add32, replace32},
         clock::now,
         maps::{EXTERNAL, FLOW_SLOTS, MAPPINGS, PORT_USE, config},
@@ -54,8 +55,7 @@ pub(crate) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_port_take(kind: u32, reply: *const Tuple, slot: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(reply) = (unsafe { reply.as_ref() }) else { return 0 };
+    let Some(reply) = given(reply) else { return 0 };
     let Some(element) = element(reply.proto, reply.dport) else { return 0 };
     // SAFETY: an element of the map.
     let (word, addr, last) = unsafe { (&raw mut (*element).word, &raw mut (*element).addr, &raw mut (*element).slot) };
@@ -160,8 +160,6 @@ pub(crate) fn untake(kind: u32, reply: &Tuple) {
 
 /// Gives back what a flow holds of a port (host byte order): its part in the use ([`held::PORT`]), and, if it was the last of a
 /// mapping, the mapping ([`held::MAPPING`]). Returns what could not be done, and is to be done again.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_port_release(held: u32, proto: u32, port: u32) -> u32 {
@@ -283,8 +281,7 @@ pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_port_holder(kind: u32, reply: *const Tuple) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(reply) = (unsafe { reply.as_ref() }) else { return SLOT_NONE };
+    let Some(reply) = given(reply) else { return SLOT_NONE };
     if kind == u32::from(port_use::BY_TUPLE) {
         return lookup::holder(reply);
     }

@@ -109,8 +109,6 @@ impl At {
 }
 
 /// Makes the flow visible that was prepared in slot `index`, whose version is `version`: 1 if it is; see [`slot::publish`].
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_slot_publish(index: u32, version: u32) -> u32 {

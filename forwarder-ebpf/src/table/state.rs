@@ -35,8 +35,6 @@ pub(crate) fn touch(direction: Direction, hit: &Hit, ip: &ipv4::Header, l4: &l4:
 
 /// Notes a packet at the flow in slot `index`, whose version was `version`. In `what` are the protocol, above it the flags of a segment, and above
 /// them its direction, and whether it has a payload. Returns the number of the [`Transition`] that follows.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_touch(index: u32, version: u32, what: u32, packets: u32, bytes: u32) -> u32 {
@@ -89,8 +87,6 @@ unsafe fn see(shared: *mut FlowShared, flags: u8, direction: Direction) -> [u8; 
 
 /// What a packet does to the flow in slot `index`, which is not TCP and whose version is `version`; it goes in `direction`. Returns the
 /// number of a [`Transition`].
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_progress(index: u32, version: u32, now: u32, direction: u32) -> u32 {
@@ -165,8 +161,6 @@ fn dismiss(counters: u32) {
 }
 
 /// Performs a [`Transition`] (given as its number) of the flow in slot `index`, if its version is still `version`.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_advance(index: u32, version: u32, transition: u32) -> u32 {

@@ -1,6 +1,14 @@
 //! Whether there are flows of a kind at all: while there are none, nobody looks for them.
 
-use crate::kernel::maps::FLOW_ALLOC;
+use forwarder_common::{
+    decide::ports,
+    wire::{
+        icmp,
+        l4::{self, Proto},
+    },
+};
+
+use crate::kernel::maps::{FLOW_ALLOC, NAT_PORTS};
 
 /// Whether any packet of the host itself is translated.
 #[inline(always)]
@@ -16,4 +24,18 @@ pub(crate) fn any_address_only() -> bool {
     let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
     // SAFETY: an aligned word of the element of the map.
     (unsafe { (&raw const (*alloc).address_only).read_volatile() }) != 0
+}
+
+/// Whether a packet with this port at the uplink's end (network byte order) may belong to a flow.
+#[inline(always)]
+pub(crate) fn may_be_external(port: u16) -> bool {
+    let range = NAT_PORTS.load();
+    ports::may_be_external(u16::from_be(port), range as u16, (range >> 16) as u16)
+}
+
+/// Whether a packet that arrives by an uplink may belong to a flow, by its destination port and its type.
+#[inline(always)]
+pub(crate) fn may_be_reply(l4: &l4::Header) -> bool {
+    let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
+    !foreign && may_be_external(u16::from_ne_bytes(l4.dst_port))
 }

@@ -2,10 +2,10 @@
 
 use crate::{
     decide::{
-        icmp_error::{Embedded, ICMP, UDP},
+        icmp_error::{Embedded, ICMP},
         rewrite::{Side, Ttl},
     },
-    types::checksum,
+    types::checksum::{self, Change, Checksum},
     wire::{icmp, ipv4, l4},
 };
 
@@ -60,13 +60,8 @@ impl Embedded {
         if self.l4_check_off == 0 {
             return self.l4_check;
         }
-        // ICMP has no pseudo header: its checksum does not know the address.
-        let addr = if self.ip.proto == ICMP { ([0; 4], [0; 4]) } else { addr };
-        match checksum::update(self.l4_check, addr.0, addr.1, port.0, port.1) {
-            // A computed zero is sent as all ones (RFC 768).
-            [0, 0] if self.ip.proto == UDP => [0xff, 0xff],
-            check => check,
-        }
+        let check = Checksum::new(u16::from_ne_bytes(self.l4_check));
+        check.after(&Change::new(addr, port), self.ip.proto).raw().to_ne_bytes()
     }
 }
 

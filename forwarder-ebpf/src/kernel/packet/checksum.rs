@@ -6,13 +6,12 @@ use aya_ebpf::{
     helpers::bpf_l4_csum_replace,
 };
 use forwarder_common::{
-    decide::{address_only::UDP_LITE, offload::ChecksumState},
-    types::verdict::DropReason,
-    wire::{
-        header_words::{Change, Delta},
-        l4::Proto,
-        packet::PacketBytes as _,
+    decide::offload::ChecksumState,
+    types::{
+        checksum::{Change, Checksum, has_zero_rule},
+        verdict::DropReason,
     },
+    wire::{l4::Proto, packet::PacketBytes as _},
 };
 
 use crate::kernel::packet::skb::{Skb, ip_summed};
@@ -37,17 +36,8 @@ pub(crate) fn by_helper(skb: Skb, off: usize, proto: u8, change: &Change) {
     fwd_replace_checksum(skb.ptr(), what, change.old_addr, change.new_addr, ports);
 }
 
-/// Whether a checksum of `proto` of zero stays zero, and a computed one is sent as all ones: UDP's (RFC 768) and UDP-Lite's (RFC 3828
-/// §3.1).
-#[inline(always)]
-const fn spares_zero(proto: u32) -> bool {
-    proto == Proto::Udp as u32 || proto == UDP_LITE as u32
-}
-
 /// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`ChecksumState`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
 /// reason for which it cannot be done.
-///
-/// A global function: the verifier looks at it once, not at each call, and its callers have to keep nothing for it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
@@ -69,18 +59,10 @@ extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32,
     };
     let (bytes, off) = (skb.linear(), (what & 0xff) as usize);
     let Ok(check) = bytes.load(off) else { return REFUSED };
-    let check = u16::from_ne_bytes(check);
-    let spares_zero = spares_zero(proto);
-    if spares_zero && check == 0 {
-        return 0;
-    }
+    let (check, proto) = (Checksum::new(u16::from_ne_bytes(check)), proto as u8);
     let change = Change { old_addr, new_addr, old_port: ports as u16, new_port: (ports >> 16) as u16 };
-    let Delta { addresses, ports } = change.delta();
-    // ICMP has no pseudo-header: its checksum does not know the address.
-    let delta = Delta { addresses: if icmp { 0 } else { addresses }, ports };
-    let updated = if full { delta.full(check) } else { delta.partial(check) };
-    let updated = if spares_zero && updated == 0 { u16::MAX } else { updated };
-    if bytes.store(off, updated.to_ne_bytes()).is_ok() { 0 } else { REFUSED }
+    let updated = if full { check.after(&change, proto) } else { check.partial_after(&change, proto) };
+    if bytes.store(off, updated.raw().to_ne_bytes()).is_ok() { 0 } else { REFUSED }
 }
 
 /// As [`fwd_update_checksum`], by the helper. Returns 0 if it cannot be done.
@@ -88,7 +70,7 @@ extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32,
 #[unsafe(no_mangle)]
 extern "C" fn fwd_replace_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {
     let (off, proto) = (what & 0xff, what >> 8);
-    let mangled = if spares_zero(proto) { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
+    let mangled = if has_zero_rule(proto as u8) { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
     let (old_port, new_port) = (ports & 0xffff, ports >> 16);
     // SAFETY: the context is valid; the helper checks the offset.
     unsafe {

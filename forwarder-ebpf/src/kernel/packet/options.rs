@@ -21,8 +21,6 @@ pub(crate) fn find(skb: *mut __sk_buff, off: u32, length: u32, wanted: [u8; 2]) 
 }
 
 /// As [`find`], the outcome in the low word.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_find_option(skb: *mut __sk_buff, off: u32, length: u32, wanted: u32) -> u64 {

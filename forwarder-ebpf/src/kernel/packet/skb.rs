@@ -220,8 +220,6 @@ impl Skb {
 }
 
 /// As [`Skb::checksum_state`], of a partial checksum.
-///
-/// A global function: the verifier looks at it once, and few packets come here.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_checksum_state(skb: *mut __sk_buff, l3: u32) -> u32 {

@@ -24,8 +24,6 @@ struct Rest {
 
 /// Whether the `length` bytes at `off`, an ICMP message or an IPv4 header, sum up with the checksum in them: 1 if so, 0 if not or if
 /// they are not all there. What is longer than 1,536 bytes does not.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_verify_checksum(skb: *mut __sk_buff, off: u32, length: u32) -> u32 {

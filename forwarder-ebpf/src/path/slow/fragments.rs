@@ -5,8 +5,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple, mapped},
+    abi::{SLOT_NONE, Tuple},
     decide::{address_only::is_translatable, fragment::Piece},
+    flow::is_route_old,
     types::{
         direction::Direction,
         verdict::{Code, DropReason},
@@ -20,9 +21,11 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given_mut,
         clock::now,
-        maps::{ADDRESSES, FLOW_SLOTS, config},
+        maps::{FLOW_SLOTS, config},
         packet::{l3_off, skb::Skb, whole},
+        records,
     },
     path::{
         apply::Action,
@@ -34,7 +37,7 @@ use crate::{
         },
     },
     table::{
-        fragments as records,
+        fragments as fragment_records,
         lookup::{self, slot_of},
         usage,
     },
@@ -49,8 +52,6 @@ const LATER_FRAGMENT: u32 = 1 << 16;
 
 /// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
 /// the type of an echo of which the kind, a request or a reply, may pass. Returns 0 or what [`LATER_FRAGMENT`] describes.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_complete_tuple(
@@ -60,8 +61,7 @@ pub(crate) extern "C" fn fwd_complete_tuple(
     query: u32,
     l3: u32,
 ) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return DropReason::Contended as u32 };
+    let Some(tuple) = given_mut(tuple) else { return DropReason::Contended as u32 };
     match complete_tuple(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
         Ok(word) => word,
         Err(reason) => reason as u32,
@@ -80,7 +80,7 @@ fn complete_tuple(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: usi
         Piece::of(&ip)?;
     }
     if ip.fragment_start() != 0 {
-        [tuple.sport, tuple.dport] = records::ports(&ip, ifindex)?;
+        [tuple.sport, tuple.dport] = fragment_records::ports(&ip, ifindex)?;
         return Ok(LATER_FRAGMENT);
     }
     let l4 = l4::parse_first(&bytes, &ip)?;
@@ -131,7 +131,7 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
             other => return at_ns::deliver_or_refuse(skb, other),
         };
     }
-    match records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
         Ok(()) => send::outbound(skb, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
         Err(code) => {
             at_ns::count_here(skb, code);
@@ -155,7 +155,7 @@ fn stale(slot: u32) -> bool {
     let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
     // SAFETY: an aligned word of an element of the map.
     let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
-    now().wrapping_sub(checked) > config.hz
+    is_route_old(checked, now(), config.hz)
 }
 
 /// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
@@ -180,7 +180,7 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if ip.len != ipv4::MIN_LEN && at_uplink::source_routed(skb, L3) {
         return at_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
-    match records::check(skb, &tuple, skb.ifindex(), L3) {
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
         Ok(()) => send::inbound(skb, L3, slot, lookup::matches(Direction::Inbound, slot, &tuple)),
         Err(code) => {
             at_uplink::count_here(skb, L3, code);
@@ -208,7 +208,7 @@ pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
     if slot & REFUSED != 0 {
         return Code::from_raw(code(slot));
     }
-    match records::check(skb, &tuple, skb.ifindex(), L3) {
+    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
         Ok(()) => send::departing(skb, L3, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
         Err(code) => code,
     }
@@ -218,13 +218,10 @@ pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
 const REFUSED: u32 = 1 << 31;
 /// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
 /// left to the kernel. Returns its slot, [`SLOT_NONE`] if it is none of ours, [`OPEN`], or a code and [`REFUSED`].
-///
-/// A global function: the verifier looks at it once, and it has a stack of its own.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_mut() }) else { return SLOT_NONE };
+    let Some(tuple) = given_mut(tuple) else { return SLOT_NONE };
     let skb = Skb::from_ptr(skb);
     let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return SLOT_NONE };
     *tuple = Tuple::without_ports(&ip, 0);
@@ -245,9 +242,7 @@ extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32
 
 #[inline(always)]
 fn container(skb: Skb, tuple: &mut Tuple, l3: usize) -> Result<u32, DropReason> {
-    let endpoint = ADDRESSES.get_ptr(&mapped(tuple.saddr)).ok_or(DropReason::Untranslated)?;
-    // SAFETY: an aligned word of a map value.
-    tuple.ifindex = unsafe { endpoint.read_volatile() };
+    tuple.ifindex = records::host_veth_of(tuple.saddr).ok_or(DropReason::Untranslated)?;
     // Records of their own: `from_ns` has seen these fragments, or the packet that the kernel made them of.
     complete_tuple(skb, tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), l3)?;
     match slot_of(Direction::Outbound, tuple) {

@@ -138,11 +138,8 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     if ip.ttl_expires() {
         return punt(skb, PuntReason::TtlExceeded);
     }
-    let now = now();
     let Some(config) = config() else { return drop(skb, DropReason::NoEndpoint) };
-    // SAFETY: `hit` points into the slot array.
-    let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
-    if now.wrapping_sub(checked) > config.hz {
+    if hit.is_route_old(now(), config.hz) {
         // A SYN that is repeated after a second comes here.
         clamp(skb, tuple, l4, hit);
         return fragments::reroute(skb, tuple, hit.index, l4.tcp_flags);

@@ -3,7 +3,6 @@
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
     decide::{
-        ports::may_be_external,
         rewrite::{Side, Ttl},
         validate::is_martian_source,
     },
@@ -13,8 +12,8 @@ use forwarder_common::{
     },
     wire::{
         ethernet::ethertype,
-        icmp, ipv4,
-        l4::{self, Proto, tcp_flag},
+        ipv4,
+        l4::{self, tcp_flag},
         packet::L3_OFF,
     },
 };
@@ -38,6 +37,7 @@ use crate::{
         handshake,
         lookup::{self, Hit},
         state,
+        usage::may_be_reply,
     },
 };
 
@@ -119,15 +119,6 @@ fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
 #[inline(always)]
 fn of_no_flow(skb: Skb, l3: usize, ip: &ipv4::Header) -> Action {
     if in_fwd_network(ip.src) { drop(skb, l3, DropReason::Martian) } else { Action::NEXT }
-}
-
-/// Whether the packet may belong to a flow, by its destination port.
-#[inline(always)]
-fn may_be_reply(l4: &l4::Header) -> bool {
-    let Some(config) = config() else { return false };
-    let port = u16::from_be_bytes(l4.dst_port);
-    let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
-    !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
 }
 
 /// The established path.

@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{FlowVersion, Hook, endpoint_flags, mapped},
+    abi::{FlowVersion, Hook, endpoint_flags},
     decide::{
         icmp_error::{self, OuterRewrite},
         rewrite::{Side, Ttl},
@@ -23,11 +23,12 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        maps::{ADDRESSES, ENDPOINTS, ICMP_ERROR},
+        maps::ICMP_ERROR,
         packet::{
             skb::{Skb, ip_summed},
             verify_checksum::fwd_verify_checksum,
         },
+        records,
         scratch::IcmpError,
     },
     path::{
@@ -197,7 +198,7 @@ fn flow(skb: Skb, hook: Hook) -> Result<(u32, FlowVersion), DropReason> {
         return Err(DropReason::IcmpType);
     }
     let ifindex = match hook {
-        Hook::ToUplink => host_veth_of(ip.src)?,
+        Hook::ToUplink => records::host_veth_of(ip.src).ok_or(DropReason::Untranslated)?,
         _ => skb.ifindex(),
     };
     let tuple = embedded.answer(ifindex);
@@ -209,20 +210,11 @@ fn flow(skb: Skb, hook: Hook) -> Result<(u32, FlowVersion), DropReason> {
     Ok((slot, version))
 }
 
-/// The host-side veth of the endpoint with address `addr`.
-#[inline(always)]
-fn host_veth_of(addr: [u8; 4]) -> Result<u32, DropReason> {
-    let host_veth = ADDRESSES.get_ptr(&mapped(addr)).ok_or(DropReason::Untranslated)?;
-    // SAFETY: an aligned word of a map value.
-    Ok(unsafe { host_veth.read_volatile() })
-}
-
 /// Whether the endpoint behind `host_veth` may send from `addr`.
 #[inline(always)]
 fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
-    let Some(endpoint) = ENDPOINTS.get_ptr(&host_veth) else { return false };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let (own, flags) = unsafe { ((*endpoint).v4, (*endpoint).flags) };
+    let Some(endpoint) = records::endpoint(host_veth) else { return false };
+    let (own, flags) = (endpoint.v4, endpoint.flags);
     addr == own || flags & endpoint_flags::ALLOW_SPOOF != 0
 }
 
@@ -329,9 +321,9 @@ extern "C" fn fwd_icmp_error_flow_of_host(read: u32) -> u64 {
     let Some(IcmpError { embedded, .. }) = error() else { return DropReason::Contended as u64 };
     let embedded_ip = embedded.ip;
     let host_veth = if in_fwd_network(embedded_ip.dst) {
-        match host_veth_of(embedded_ip.dst) {
-            Ok(host_veth) => host_veth,
-            Err(reason) => return reason as u64,
+        match records::host_veth_of(embedded_ip.dst) {
+            Some(host_veth) => host_veth,
+            None => return DropReason::Untranslated as u64,
         }
     } else if in_fwd_network(embedded_ip.src) {
         // What a container sent, and nobody translated: no business of anybody outside.

@@ -6,7 +6,7 @@
 //! which have passed `from_ns`.
 
 use forwarder_common::{
-    abi::{Tuple, mapped},
+    abi::Tuple,
     types::{
         direction::Direction,
         verdict::{Code, DropReason},
@@ -17,8 +17,8 @@ use forwarder_common::{
 use crate::{
     kernel::{
         counters::{self, Amount},
-        maps::{ADDRESSES, ENDPOINTS, NETWORKS},
         packet::{ethertype, skb::Skb},
+        records,
     },
     path::{
         apply::Action,
@@ -42,7 +42,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     }
     let code: Code = match classify(skb, ingress) {
         Origin::Flow => return Action::NEXT,
-        Origin::Other if NETWORKS.get_ptr(&ingress).is_some() => DropReason::OtherNetwork.into(),
+        Origin::Other if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),
         Origin::Refused(code) => code,
     };
@@ -58,9 +58,8 @@ fn is_own(ingress: u32, network: u32) -> bool {
     if ingress == network {
         return true;
     }
-    let Some(endpoint) = ENDPOINTS.get_ptr(&ingress) else { return false };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    (unsafe { (*endpoint).network }) == network
+    let Some(endpoint) = records::endpoint(ingress) else { return false };
+    endpoint.network == network
 }
 
 /// Of what a packet is that the kernel sends into a network.
@@ -81,9 +80,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
         return Origin::Other;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Origin::Other };
-    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(ip.dst)) else { return Origin::Other };
-    // SAFETY: an aligned word of a map value.
-    let host_veth = unsafe { host_veth.read_volatile() };
+    let Some(host_veth) = records::host_veth_of(ip.dst) else { return Origin::Other };
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);

@@ -1,11 +1,8 @@
 //! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
 
 use forwarder_common::{
-    abi::{Hook, Tuple, mapped},
-    decide::{
-        ports::may_be_external,
-        rewrite::{Side, Ttl},
-    },
+    abi::{Hook, Tuple},
+    decide::rewrite::{Side, Ttl},
     flow::inbound,
     types::{
         direction::Direction,
@@ -21,10 +18,12 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         counters::{self, Amount},
         devices::is_host_veth,
-        maps::{ADDRESSES, ENDPOINTS, FLOW_INDEX, config},
+        maps::FLOW_INDEX,
         packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb},
+        records,
     },
     path::{
         apply::{self, Action},
@@ -35,10 +34,10 @@ use crate::{
         vlan,
     },
     table::{
-        fragments as records,
+        fragments as fragment_records,
         lookup::{self, Hit},
         state,
-        usage::host_has_flows,
+        usage::{host_has_flows, may_be_external},
     },
 };
 
@@ -98,20 +97,16 @@ fn counted(skb: Skb, l3: usize, code: Code) -> Action {
 /// Whether a packet with the source `addr` (network byte order) came in by the bridge of the network of the endpoint that has this
 /// address: otherwise whoever routes through the host could speak in the endpoint's name. Returns 0 or the code of the reason to
 /// drop it.
-///
-/// A global function: the verifier looks at it once, not at each call.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_is_from_network(addr: u32, ingress: u32) -> u32 {
-    let Some(host_veth) = ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())) else {
+    let Some(host_veth) = records::host_veth_of(addr.to_ne_bytes()) else {
         return DropReason::Untranslated as u32;
     };
-    // SAFETY: an aligned word of a map value.
-    let Some(endpoint) = ENDPOINTS.get_ptr(&unsafe { host_veth.read_volatile() }) else {
+    let Some(endpoint) = records::endpoint(host_veth) else {
         return DropReason::Untranslated as u32;
     };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    if unsafe { (*endpoint).network } == ingress { 0 } else { DropReason::NotFromNetwork as u32 }
+    if endpoint.network == ingress { 0 } else { DropReason::NotFromNetwork as u32 }
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
@@ -123,9 +118,8 @@ fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason>
     if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return Err(DropReason::IcmpType);
     }
-    let endpoint = ADDRESSES.get_ptr(&mapped(ip.src)).ok_or(DropReason::Untranslated)?;
-    // SAFETY: an aligned word of a map value.
-    let tuple = Tuple::of(&ip, &l4, unsafe { endpoint.read_volatile() });
+    let host_veth = records::host_veth_of(ip.src).ok_or(DropReason::Untranslated)?;
+    let tuple = Tuple::of(&ip, &l4, host_veth);
     let Resolution::Flow(slot) = route::resolve(skb, &tuple, Ok(()), l4.tcp_flags) else {
         return Err(DropReason::Untranslated);
     };
@@ -164,7 +158,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         Err(reason @ (DropReason::Fragment | DropReason::Protocol)) => return Err(reason),
         Err(_) => return Ok(None),
     };
-    if !may_clash(l4.src_port) {
+    if !may_be_external(u16::from_ne_bytes(l4.src_port)) {
         return Ok(None);
     }
     let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
@@ -194,19 +188,12 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         };
     }
     // The other fragments must find it.
-    if ip.fragment && records::check(skb, &tuple, skb.ifindex(), ip.off).is_err() {
+    if ip.fragment && fragment_records::check(skb, &tuple, skb.ifindex(), ip.off).is_err() {
         return Err(DropReason::FragmentOverlap);
     }
     let hit = lookup::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;
     translate(skb, ip, &l4, &hit)?;
     Ok(Some(PuntReason::HostFlow))
-}
-
-/// Whether a socket of the host with this port may clash with an endpoint's flow.
-#[inline(always)]
-fn may_clash(port: [u8; 2]) -> bool {
-    let Some(config) = config() else { return false };
-    may_be_external(u16::from_be_bytes(port), config.nat_port_min, config.nat_port_max)
 }
 
 /// The slot of the flow of a host's packet, if the host has any flow at all; 0 if there is none.
@@ -216,13 +203,10 @@ fn host_flow(tuple: &Tuple) -> u32 {
 }
 
 /// Whether the reply to a host's packet is claimed by a flow: 1 if so.
-///
-/// A global function: the verifier looks at it once, not at each way that leads to it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_is_claimed(tuple: *const Tuple, uplink: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let Some(tuple) = (unsafe { tuple.as_ref() }) else { return 0 };
+    let Some(tuple) = given(tuple) else { return 0 };
     let reply = inbound(tuple, uplink);
     u32::from(lookup::is_known(lookup::hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some())
 }

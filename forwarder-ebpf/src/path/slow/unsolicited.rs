@@ -9,9 +9,11 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         devices,
-        maps::{ENDPOINTS, EXTERNAL, INBOUND},
+        maps::{EXTERNAL, INBOUND},
         packet::skb::Skb,
+        records,
         sock::host_uses,
     },
     path::route,
@@ -34,13 +36,10 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
 
 /// The slot of a flow that was opened for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
 /// meanwhile, nobody needs the flow, and the result is 0.
-///
-/// A global function: the verifier looks at it once, not at each way that leads to it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
-    // SAFETY: as in `fwd_unsolicited`.
-    let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr(0)) else { return SLOT_NONE };
+    let (Some(tuple), Some(out)) = (given(tuple), INBOUND.get_ptr(0)) else { return SLOT_NONE };
     if !lookup::matches(Direction::Inbound, slot, tuple).is_none() {
         return slot;
     }
@@ -59,8 +58,7 @@ extern "C" fn fwd_opened_for(tuple: *const Tuple, slot: u32) -> u32 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_unsolicited(skb: *mut __sk_buff, tuple: *const Tuple, tcp_flags: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let (Some(tuple), Some(out)) = (unsafe { tuple.as_ref() }, INBOUND.get_ptr_mut(0)) else { return 0 };
+    let (Some(tuple), Some(out)) = (given(tuple), INBOUND.get_ptr_mut(0)) else { return 0 };
     let opens = tcp_flags & u32::from(tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == u32::from(tcp_flag::SYN);
     if tuple.proto != Proto::Udp as u8 && !(tuple.proto == Proto::Tcp as u8 && opens) {
         return 0;
@@ -69,9 +67,8 @@ extern "C" fn fwd_unsolicited(skb: *mut __sk_buff, tuple: *const Tuple, tcp_flag
     let Some(mapping) = EXTERNAL.get_ptr(&external) else { return 0 };
     // SAFETY: an element of the map. It may be recycled meanwhile: what is made of it is compared with `tuple` at the end.
     let internal = unsafe { (*mapping).internal };
-    let Some(endpoint) = ENDPOINTS.get_ptr(&internal.endpoint) else { return 0 };
-    // SAFETY: records are replaced as a whole, and freed after a grace period: BPF_F_NO_PREALLOC.
-    let open_to_all = unsafe { (*endpoint).flags } & endpoint_flags::NAT_EIF != 0;
+    let Some(endpoint) = records::endpoint(internal.endpoint) else { return 0 };
+    let open_to_all = endpoint.flags & endpoint_flags::NAT_EIF != 0;
     let reachable = internal.uplink == tuple.ifindex && devices::is_there(internal.endpoint);
     if !open_to_all || !reachable || host_uses(skb, tuple) {
         return 0;

@@ -18,10 +18,7 @@ use crate::{
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
     path::xdp::headers::{Headers, rewrite},
-    table::{
-        lookup::{self, Hit},
-        state,
-    },
+    table::{lookup, state},
 };
 
 /// A packet that leaves a namespace.
@@ -39,8 +36,8 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let Some(hit) = lookup::copy(Direction::Outbound, slot, version) else { return PASS };
-    let now = now();
-    if is_route_old(&hit, now) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
+    let Some(config) = config() else { return PASS };
+    if hit.is_route_old(now(), config.hz) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers.amount();
@@ -52,13 +49,4 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
     }
     counters::count(hit.counters.into(), Verdict::Forwarded, amount);
     REDIRECT
-}
-
-/// Whether the route is to be looked up again.
-#[inline(always)]
-fn is_route_old(hit: &Hit, now: u32) -> bool {
-    let Some(config) = config() else { return true };
-    // SAFETY: `hit` points into the slot array.
-    let checked = unsafe { (&raw const (*hit.slot).shared.route_checked).read_volatile() };
-    now.wrapping_sub(checked) > config.hz
 }

@@ -2,28 +2,20 @@
 
 use forwarder_common::{
     abi::Tuple,
-    decide::{
-        ports::may_be_external,
-        rewrite::{Rewrite, Side, Ttl},
-    },
+    decide::rewrite::{Rewrite, Side, Ttl},
     types::{
         direction::Direction,
         verdict::{DropReason, Verdict},
-    },
-    wire::{
-        icmp,
-        l4::{self, Proto},
     },
 };
 
 use crate::{
     kernel::{
         counters,
-        maps::config,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
     path::xdp::headers::{Headers, rewrite},
-    table::{lookup, state},
+    table::{lookup, state, usage::may_be_reply},
 };
 
 /// A packet that arrives by an uplink.
@@ -55,13 +47,4 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
     REDIRECT
-}
-
-/// Whether the packet may belong to a flow, by its destination port.
-#[inline(always)]
-fn may_be_reply(l4: &l4::Header) -> bool {
-    let Some(config) = config() else { return false };
-    let port = u16::from_be_bytes(l4.dst_port);
-    let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
-    !foreign && may_be_external(port, config.nat_port_min, config.nat_port_max)
 }

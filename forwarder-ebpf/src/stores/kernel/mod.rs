@@ -1,5 +1,8 @@
 //! What the look-up of the data path finds below it, with maps of our own.
 
+#[path = "../../kernel/argument.rs"]
+#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
+pub(crate) mod argument;
 #[path = "../../kernel/atomic.rs"]
 #[allow(dead_code, reason = "shared with the data path, which uses all of it")]
 pub(crate) mod atomic;

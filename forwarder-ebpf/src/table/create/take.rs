@@ -7,6 +7,7 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
+        argument::given,
         atomic::fetch_add32,
         clock::now,
         maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
@@ -20,8 +21,7 @@ use crate::{
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn fwd_slot_take(tuple: *const Tuple) -> u64 {
-    // SAFETY: the verifier checks that callers pass a whole tuple; it may be null as far as it knows.
-    let (Some(tuple), Some(opening)) = (unsafe { tuple.as_ref() }, OPENING.get_ptr(0)) else {
+    let (Some(tuple), Some(opening)) = (given(tuple), OPENING.get_ptr(0)) else {
         return DropReason::Contended as u64;
     };
     // SAFETY: this CPU's element; nobody else writes it while the program runs.
