@@ -61,11 +61,7 @@ impl World {
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
             Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => self.readdress(index, from, to),
-            Object::UplinkName(object::UplinkName { index, from, to }) => {
-                assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
-                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
-                assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
-            }
+            Object::UplinkName(name) => self.rename_uplink(name),
             Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
                 self.lead_through(bridge, from, to)
             }
@@ -95,12 +91,7 @@ impl World {
                 self.host.masquerades.insert(network);
             }
             Object::Endpoint(spec) => self.record_endpoint(spec),
-            Object::EndpointBridge(object::EndpointBridge { host_if, from, bridge }) => {
-                let to = self.index(&bridge);
-                let record = self.records.endpoints.iter_mut().find(|record| record.host_if == host_if);
-                let record = record.expect("the endpoint exists");
-                assert_eq!(std::mem::replace(&mut record.network_index, to), from);
-            }
+            Object::EndpointBridge(bridge) => self.rehome(&bridge),
             Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
                 let index = self.index(&host_if);
                 assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
@@ -320,6 +311,27 @@ impl World {
         assert_eq!(self.host.sysctls.insert(path.into(), to.into()).as_deref(), Some(from), "{path}");
     }
 
+    fn rename_uplink(&mut self, object::UplinkName { index, from, to }: object::UplinkName) {
+        assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
+    }
+
+    fn rehome(&mut self, object::EndpointBridge { host_if, from, bridge }: &object::EndpointBridge) {
+        let to = self.index(bridge);
+        let record = self.records.endpoints.iter_mut().find(|record| record.host_if == *host_if);
+        let record = record.expect("the endpoint exists");
+        assert_eq!(std::mem::replace(&mut record.network_index, to), *from);
+    }
+
+    /// Takes an interface from its bridge.
+    fn release(&mut self, host_if: &str) {
+        let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");
+        assert!(link.controller.take().is_some());
+        let index = link.index;
+        self.host.fdb.retain(|entry| entry.port != index);
+    }
+
     fn readdress(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
         let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index).expect("it is recorded");
         assert_eq!(std::mem::replace(&mut record.address, to), from);
@@ -371,12 +383,7 @@ impl World {
                 let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
                 assert!(hooks.contains(&true));
             }
-            Object::Port(object::Port { host_if, .. }) => {
-                let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");
-                assert!(link.controller.take().is_some());
-                let index = link.index;
-                self.host.fdb.retain(|entry| entry.port != index);
-            }
+            Object::Port(object::Port { host_if, .. }) => self.release(host_if),
             Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
                 let index = self.index(bridge);
                 take(&mut self.host.net.neighbours, |n| n.ifindex == index && n.address == *address);
