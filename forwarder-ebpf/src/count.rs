@@ -10,6 +10,7 @@ use crate::{
     atomic::{add_here, add64},
     maps::{COUNTERS, ENDPOINTS, NETWORKS, TRAFFIC, UPLINKS},
     skb::Skb,
+    trace,
 };
 
 /// What one packet adds to counters.
@@ -49,6 +50,7 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
 /// As [`count`], of the verdict with this code.
 #[inline(always)]
 pub(crate) fn count_code(block: u32, code: u32, amount: Amount) {
+    trace::verdict(code);
     let Amount { packets, bytes } = amount;
     if (code as usize) < COMMON_CODES {
         let Some(block) = TRAFFIC.get_ptr_mut(block) else { return };

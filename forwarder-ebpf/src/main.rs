@@ -26,6 +26,11 @@ mod object;
 mod route;
 mod skb;
 mod sweep;
+#[cfg(feature = "trace")]
+mod trace;
+#[cfg(not(feature = "trace"))]
+#[path = "untraced.rs"]
+mod trace;
 mod xdp;
 
 use aya_ebpf::{
@@ -33,74 +38,74 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
-use forwarder_common::packet::L3_OFF;
+use forwarder_common::{abi::TracePoint, packet::L3_OFF};
 
 use crate::{hook::NO_HEADER, skb::Skb, xdp::Frame};
 
 /// Ingress of a host end: packets that leave a namespace.
 #[classifier]
 pub fn from_ns(ctx: TcContext) -> i32 {
-    hook::from_ns(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| hook::from_ns(skb).perform())
 }
 
 /// The general way of [`from_ns`], which begins with the short one.
 #[classifier]
 pub fn from_ns_general(ctx: TcContext) -> i32 {
-    hook::from_ns_generally(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| hook::from_ns_generally(skb).perform())
 }
 
 /// Ingress of an uplink: replies on their way back.
 #[classifier]
 pub fn from_uplink(ctx: TcContext) -> i32 {
-    hook::from_uplink(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| hook::from_uplink(skb).perform())
 }
 
 /// The general way of [`from_uplink`].
 #[classifier]
 pub fn from_uplink_general(ctx: TcContext) -> i32 {
-    hook::from_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| hook::from_uplink_generally::<L3_OFF>(skb).perform())
 }
 
 /// Egress of an uplink: nothing leaves untranslated.
 #[classifier]
 pub fn to_uplink(ctx: TcContext) -> i32 {
-    hook::to_uplink(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::ToUplink, |skb| hook::to_uplink(skb).perform())
 }
 
 /// The general way of [`to_uplink`].
 #[classifier]
 pub fn to_uplink_general(ctx: TcContext) -> i32 {
-    hook::to_uplink_generally::<L3_OFF>(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::ToUplink, |skb| hook::to_uplink_generally::<L3_OFF>(skb).perform())
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn from_uplink_l3(ctx: TcContext) -> i32 {
-    hook::from_uplink_generally::<NO_HEADER>(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplinkL3, |skb| hook::from_uplink_generally::<NO_HEADER>(skb).perform())
 }
 
 /// As [`to_uplink`], of an uplink without link-layer header.
 #[classifier]
 pub fn to_uplink_l3(ctx: TcContext) -> i32 {
-    hook::to_uplink_l3(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::ToUplinkL3, |skb| hook::to_uplink_l3(skb).perform())
 }
 
 /// Egress of a network's bridge: what the kernel sends into the network.
 #[classifier]
 pub fn to_network(ctx: TcContext) -> i32 {
-    hook::to_network(Skb::new(&ctx)).perform()
+    trace::tc(Skb::new(&ctx), TracePoint::ToNetwork, |skb| hook::to_network(skb).perform())
 }
 
 /// XDP at a host end: packets of established flows that leave a namespace.
 #[xdp(frags)]
 pub fn xdp_from_ns(ctx: XdpContext) -> u32 {
-    xdp::from_ns(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromNs, xdp::from_ns)
 }
 
 /// XDP at an uplink: packets of established flows on their way back.
 #[xdp(frags)]
 pub fn xdp_from_uplink(ctx: XdpContext) -> u32 {
-    xdp::from_uplink(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromUplink, xdp::from_uplink)
 }
 
 /// In the place of [`xdp_from_ns`] where XDP is generic: all goes to the TC programs. A packet that the kernel makes a frame of for the
@@ -114,7 +119,7 @@ pub fn xdp_from_ns_skb(_ctx: XdpContext) -> u32 {
 /// that does comes to the TC programs without its link-layer header (`skb_pp_cow_data` loses `mac_len`, net/core/skbuff.c).
 #[xdp]
 pub fn xdp_from_uplink_skb(ctx: XdpContext) -> u32 {
-    xdp::from_uplink(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromUplink, xdp::from_uplink)
 }
 
 /// Run once by the control plane: starts (or, after an upgrade, sets anew) the timer that ends idle flows. Returns 0 or a

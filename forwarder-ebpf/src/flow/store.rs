@@ -21,6 +21,7 @@ use forwarder_common::{
 use crate::{
     atomic::{add64, replace64},
     maps::{FLOW_HINTS, FLOW_INDEX, FLOW_SLOTS, HINT_MASK, secret},
+    trace,
 };
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
@@ -279,7 +280,8 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
 pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot, *mut FlowHalf, u32)> {
     let hash = key_hash(key);
     let [first, second] = hint::candidates(hints(hash), hash);
-    let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
+    let index = if first != SLOT_NONE { first } else { second };
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
         let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };
@@ -290,7 +292,11 @@ pub(crate) fn established<const BACK: bool>(key: &Key) -> Option<(*mut FlowSlot,
         let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
         // What comes in answers a one-way flow, which is noted on the other path.
         let lasts = if BACK { word & 0xff } else { word & 0x07 } == FlowState::Established as u32;
-        (same && lasts).then_some((slot, half, word))
+        let found = (same && lasts).then_some((slot, half, word));
+        if found.is_some() {
+            trace::flow(index);
+        }
+        found
     }
 }
 
@@ -313,6 +319,7 @@ pub(crate) fn matches<const BACK: bool>(index: u32, tuple: &Tuple) -> u32 {
 #[inline(always)]
 pub(crate) fn copy<const BACK: bool>(index: u32, word: u32) -> Option<Hit> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    trace::flow(index);
     // SAFETY: as in `matches`.
     unsafe {
         let half = if BACK { &raw mut (*slot).back } else { &raw mut (*slot).out };

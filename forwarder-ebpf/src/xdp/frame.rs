@@ -43,10 +43,24 @@ impl Frame {
         Self { ptr: ctx.as_ptr().cast() }
     }
 
+    /// The frame whose context a global function was given.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn from_ptr(ptr: *mut xdp_md) -> Self {
+        Self { ptr }
+    }
+
+    /// The context, for helpers.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn ptr(self) -> *mut xdp_md {
+        self.ptr
+    }
+
     fields! {
         xdp_md;
         /// The interface by which it came.
-        pub(super) ingress_ifindex: u32,
+        pub(crate) ingress_ifindex: u32,
         /// Start of the linear bytes; the verifier makes it a packet pointer.
         data: usize,
         /// End of the linear bytes.
