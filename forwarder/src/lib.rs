@@ -16,5 +16,6 @@ pub mod reconcile;
 pub mod render;
 pub mod sysctl;
 pub mod text;
+pub mod trace;
 
 pub use error::{Context, Error, Kind, Result};

@@ -32,6 +32,7 @@ mod stats;
 mod stores;
 mod strays;
 mod testrun;
+mod trace;
 mod version;
 mod view;
 mod xdp;
@@ -56,6 +57,7 @@ pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
 pub use strays::{Stray, strays};
 pub use testrun::{Runner, TestRun};
+pub use trace::{TraceFilter, TracedBy, Tracer, flow_state};
 pub use xdp::XdpHook;
 
 use std::path::PathBuf;

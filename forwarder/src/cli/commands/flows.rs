@@ -19,6 +19,7 @@ use crate::{
     },
     dataplane::{Flow, name_of},
     render::FlowView,
+    trace::protocol,
 };
 
 /// Lists the flows, of one namespace or of all.
@@ -116,22 +117,6 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
 fn state(flow: &Flow) -> &'static str {
     let is_answered = flow.tx.0 > 0 && flow.rx.0 > 0 && i32::from(flow.proto) != libc::IPPROTO_TCP;
     if flow.state == "half-open" && is_answered { "answered" } else { flow.state }
-}
-
-/// Name of an IP protocol, or its number.
-pub(super) fn protocol(number: u8) -> String {
-    match i32::from(number) {
-        libc::IPPROTO_TCP => "tcp".into(),
-        libc::IPPROTO_UDP => "udp".into(),
-        libc::IPPROTO_ICMP => "icmp".into(),
-        libc::IPPROTO_IPIP => "ipip".into(),
-        libc::IPPROTO_IPV6 => "ipv6".into(),
-        libc::IPPROTO_GRE => "gre".into(),
-        libc::IPPROTO_ESP => "esp".into(),
-        libc::IPPROTO_SCTP => "sctp".into(),
-        libc::IPPROTO_UDPLITE => "udplite".into(),
-        other => other.to_string(),
-    }
 }
 
 /// Whether flows of the protocol have ports: ICMP has an identifier, others nothing.

@@ -2,13 +2,13 @@
 
 use forwarder_common::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
 
-use super::flows::protocol;
 use crate::{
     Result,
     dataplane::{Dataplane, Occupancy, PortUse, Usage},
     execute,
     reconcile::{IdleTime, TableRecord},
     render::{FlowCounts, NatView, PortsView, RetriesView, TableView},
+    trace::protocol,
 };
 
 /// Everything about the flow table, if one is loaded.
