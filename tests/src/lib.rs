@@ -115,6 +115,8 @@ mod targets;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]
+mod trace;
+#[cfg(test)]
 mod traffic;
 #[cfg(test)]
 mod tun;
