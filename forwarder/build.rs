@@ -1,5 +1,6 @@
 //! Builds the eBPF programs with a nested cargo and leaves the objects in `OUT_DIR`: `fwd-datapath`,
-//! `fwd-latency` for `fwd latency`, `fwd-stores` for `./x stores`, and `fwd-baseline` for `fwd bench`.
+//! `fwd-latency` for `fwd latency`, `fwd-stores` for `./x stores`, and `fwd-baseline` for `fwd bench`; and of the first once more
+//! `fwd-datapath-traced`, for `fwd trace`.
 //!
 //! The same job as `aya_build::build_ebpf`, which fixes the rustflags: this passes `-Ctarget-cpu=v3` (cmpxchg, and atomic
 //! adds that return). One stable toolchain builds both halves: `RUSTC_BOOTSTRAP` is set for the nested cargo only.
@@ -11,7 +12,10 @@ use std::{
 };
 
 const PACKAGE: &str = "forwarder-ebpf";
-const BINARIES: [&str; 4] = ["fwd-datapath", "fwd-latency", "fwd-stores", "fwd-baseline"];
+const BINARIES: [&str; 4] = [DATAPATH, "fwd-latency", "fwd-stores", "fwd-baseline"];
+/// The object of the data path, and what it is called with the feature `trace`.
+const DATAPATH: &str = "fwd-datapath";
+const TRACED: &str = "fwd-datapath-traced";
 const TARGET: &str = "bpfel-unknown-none";
 
 fn main() {
@@ -22,26 +26,38 @@ fn main() {
     println!("cargo:rerun-if-env-changed=BPF_LINKER");
     let out = PathBuf::from(var("OUT_DIR"));
     let target_dir = shared_target_dir(&out);
-    let status = Command::new(var("CARGO"))
-        .current_dir(&workspace)
-        .args(["build", "--locked", "--release", "--package", PACKAGE])
-        .args(BINARIES.map(|binary| format!("--bin={binary}")))
-        .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
-        .arg(&target_dir)
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker(&workspace)))
-        .env_remove("RUSTC")
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .status()
-        .expect("cargo runs");
-    assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
+    let linker = linker(&workspace);
+    let build = |features: &str, binaries: &[&str]| {
+        let status = Command::new(var("CARGO"))
+            .current_dir(&workspace)
+            .args(["build", "--locked", "--release", "--package", PACKAGE, "--features", features])
+            .args(binaries.iter().map(|binary| format!("--bin={binary}")))
+            .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+            .arg(&target_dir)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker))
+            .env_remove("RUSTC")
+            .env_remove("RUSTC_WRAPPER")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the eBPF programs do not build: see above; `./x setup` installs what they need");
+    };
+    let built = |binary: &str| target_dir.join(TARGET).join("release").join(binary);
+    let keep = |binary: &str, name: &str| {
+        std::fs::copy(built(binary), out.join(name)).expect("the object is copied");
+        std::fs::read(out.join(name)).expect("the object was copied")
+    };
+    // In this order: cargo leaves the object that it built last.
+    build("trace", &[DATAPATH]);
+    println!("cargo:rustc-env=FWD_TRACED_OBJECT={:016x}", fnv(&keep(DATAPATH, TRACED)));
+    build("", &BINARIES);
     for binary in BINARIES {
-        std::fs::copy(target_dir.join(TARGET).join("release").join(binary), out.join(binary))
-            .expect("the object is copied");
+        let object = keep(binary, binary);
+        if binary == DATAPATH {
+            println!("cargo:rustc-env=FWD_OBJECT={:016x}", fnv(&object));
+        }
     }
-    let object = std::fs::read(out.join(BINARIES[0])).expect("the object was copied");
-    println!("cargo:rustc-env=FWD_OBJECT={:016x}", fnv(&object));
 }
 
 /// 64-bit FNV-1a: tells the programs of one build from those of another.

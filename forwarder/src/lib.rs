@@ -17,5 +17,6 @@ pub mod render;
 pub mod sysctl;
 pub mod testbed;
 pub mod text;
+pub mod trace;
 
 pub use error::{Context, Error, Kind, Result};

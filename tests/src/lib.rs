@@ -119,6 +119,8 @@ mod terminal;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
+mod trace;
+#[cfg(test)]
 mod traffic;
 #[cfg(test)]
 mod tun;

@@ -129,7 +129,7 @@ impl Drop for Stop<'_> {
 }
 
 /// Does `work` while a stream of datagrams goes out and comes back, and a connection lasts: nothing may be lost.
-fn under_traffic(fwd: &Fwd, pod: &Pod, work: impl FnOnce(&dyn Fn())) {
+pub(crate) fn under_traffic(fwd: &Fwd, pod: &Pod, work: impl FnOnce(&dyn Fn())) {
     let remote = at(fwd.uplink(0).outside[0], 9000);
     let server = echo_tcp(listen(fwd.internet(0), remote), 1);
     let tcp = connect(pod, ANY, remote).expect("it connects");

@@ -22,11 +22,17 @@ pub(crate) fn host(workspace: &Workspace) -> Result<()> {
 /// The eBPF programs, with the flags and in the target directory of forwarder/build.rs: the same code is seen, and the
 /// macros are compiled once.
 pub(crate) fn bpf(workspace: &Workspace) -> Result<()> {
+    bpf_with(workspace, "")?;
+    bpf_with(workspace, "trace")
+}
+
+fn bpf_with(workspace: &Workspace, features: &str) -> Result<()> {
     let flags =
         [format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH), "-Ctarget-cpu=v3".into()].join("\x1f");
     let mut clippy = workspace.cargo("clippy");
     clippy
         .args(["--locked", "--release", "--package", "forwarder-ebpf", "--target", "bpfel-unknown-none"])
+        .args(["--features", features])
         .args(["-Zbuild-std=core", "--target-dir"])
         .arg(workspace.target.join("ebpf"))
         .args(["--", "-D", "warnings"])

@@ -10,6 +10,7 @@ mod flow;
 mod latency;
 mod mapping;
 mod network;
+mod trace;
 
 use crate::types::direction::Direction;
 
@@ -23,6 +24,7 @@ pub use flow::{
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Uplink};
+pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};
 
 /// Version of every layout in this module.
 pub const ABI_VERSION: u32 = 7;

@@ -10,7 +10,7 @@ use crate::kernel::{
     atomic::{add_here, add64},
     maps::{COUNTERS, TRAFFIC},
     packet::skb::Skb,
-    records,
+    records, trace,
 };
 
 /// What one packet adds to counters.
@@ -51,6 +51,7 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
 #[inline(always)]
 pub(crate) fn count_code(block: u32, code: Code, amount: Amount) {
     let code = code.raw();
+    trace::verdict(code);
     let Amount { packets, bytes } = amount;
     if (code as usize) < COMMON_CODES {
         let Some(block) = TRAFFIC.get_ptr_mut(block) else { return };

@@ -12,3 +12,8 @@ pub(crate) mod packet;
 pub(crate) mod records;
 pub(crate) mod scratch;
 pub(crate) mod sock;
+#[cfg(feature = "trace")]
+pub(crate) mod trace;
+#[cfg(not(feature = "trace"))]
+#[path = "untraced.rs"]
+pub(crate) mod trace;

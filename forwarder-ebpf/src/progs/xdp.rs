@@ -1,22 +1,26 @@
 //! The XDP programs.
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
+use forwarder_common::abi::TracePoint;
 
 use crate::{
-    kernel::packet::frame::{Frame, PASS},
+    kernel::{
+        packet::frame::{Frame, PASS},
+        trace,
+    },
     path::xdp,
 };
 
 /// XDP at a host-side veth: packets of established flows that leave a namespace.
 #[xdp(frags)]
 pub fn xdp_from_ns(ctx: XdpContext) -> u32 {
-    xdp::from_ns(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromNs, xdp::from_ns)
 }
 
 /// XDP at an uplink: packets of established flows on their way back.
 #[xdp(frags)]
 pub fn xdp_from_uplink(ctx: XdpContext) -> u32 {
-    xdp::from_uplink(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromUplink, xdp::from_uplink)
 }
 
 /// In the place of [`xdp_from_ns`] where XDP is generic: all goes to the TC programs. A packet that the kernel makes a frame of for the
@@ -30,5 +34,5 @@ pub fn xdp_from_ns_skb(_ctx: XdpContext) -> u32 {
 /// that does comes to the TC programs without its link-layer header (`skb_pp_cow_data` loses `mac_len`, net/core/skbuff.c).
 #[xdp]
 pub fn xdp_from_uplink_skb(ctx: XdpContext) -> u32 {
-    xdp::from_uplink(Frame::new(&ctx))
+    trace::xdp(Frame::new(&ctx), TracePoint::XdpFromUplink, xdp::from_uplink)
 }

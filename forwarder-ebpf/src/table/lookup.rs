@@ -23,6 +23,7 @@ use crate::kernel::{
     argument::given,
     atomic::{add64, replace64},
     maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
+    trace,
 };
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
@@ -285,7 +286,8 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
 pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, FlowVersion)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
-    let slot = FLOW_SLOTS.get_ptr_mut(if first != SLOT_NONE { first } else { second })?;
+    let index = if first != SLOT_NONE { first } else { second };
+    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
     // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
     unsafe {
         let half = half(slot, direction);
@@ -297,7 +299,11 @@ pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut F
         // What comes in answers a one-way flow, which is noted on the slow path.
         let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
             == FlowState::Established as u32;
-        (same && lasts).then_some((slot, half, version))
+        let found = (same && lasts).then_some((slot, half, version));
+        if found.is_some() {
+            trace::flow(index);
+        }
+        found
     }
 }
 
@@ -320,6 +326,7 @@ pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> FlowVe
 #[inline(always)]
 pub(crate) fn copy(direction: Direction, index: u32, version: FlowVersion) -> Option<Hit> {
     let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    trace::flow(index);
     // SAFETY: as in `matches`.
     unsafe {
         let half = half(slot, direction);

@@ -70,6 +70,13 @@ impl<'a, 'io> Session<'a, 'io> {
         written(out.flush())
     }
 
+    /// Shows one of results that come one after the other: a line of JSON, or text.
+    pub(super) fn emit_line(&mut self, view: &impl View) -> Result<()> {
+        let out = &mut BufWriter::new(&mut *self.io.out);
+        written(if self.json { render::write_json_line(view, out) } else { view.text(&self.look, out) })?;
+        written(out.flush())
+    }
+
     /// Whether results are JSON.
     pub(super) fn is_json(&self) -> bool {
         self.json

@@ -118,6 +118,7 @@ impl Dataplane {
     pub fn unload(&self) -> Result<()> {
         remove_dir(&self.dir.join(LOADED))?;
         remove_dir(&self.dir.join(NEW_PROGRAMS))?;
+        self.forget_tracer()?;
         for dir in [LINKS, PROGRAMS] {
             let dir = self.dir.join(dir);
             remove_dir(&dir)?;

@@ -98,7 +98,8 @@ const fn counters(half: &FlowHalf) -> (u64, u64) {
     (half.packets, half.bytes)
 }
 
-const fn state(state: FlowState) -> &'static str {
+/// What a state is called.
+pub(super) const fn state(state: FlowState) -> &'static str {
     match state {
         FlowState::HalfOpen | FlowState::Opening => "half-open",
         FlowState::Established | FlowState::OneWay => "established",

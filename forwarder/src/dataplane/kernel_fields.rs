@@ -7,9 +7,9 @@
 //! of them, by which aya would link them), nor does it relocate fields, so the few instructions are put into the object here, in the
 //! place of those that `forwarder-ebpf/src/skb.rs` leaves for them.
 
-use std::{fs, sync::OnceLock};
+use std::{borrow::Cow, fs, sync::OnceLock};
 
-use super::{kernel_types::KernelTypes, object::OBJECT};
+use super::{kernel_types::KernelTypes, object::OBJECT, trace::TRACED_OBJECT};
 
 const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
@@ -35,6 +35,12 @@ const fn place(first: [u8; 4], second: [u8; 4], third: [u8; 4], otherwise: u8) -
 /// The object of the programs, made to fit the running kernel; as it is where the kernel does not tell.
 pub(super) fn object() -> &'static [u8] {
     fitted().unwrap_or(OBJECT)
+}
+
+/// The same of the traced programs.
+pub(super) fn traced_object() -> Cow<'static, [u8]> {
+    let fit = || Some(put(TRACED_OBJECT, &replacements(&fs::read(KERNEL_TYPES).ok()?)?));
+    fit().map_or(Cow::Borrowed(TRACED_OBJECT), Cow::Owned)
 }
 
 /// Whether the running kernel lets the programs see what a sender has left to a device.

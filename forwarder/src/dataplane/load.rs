@@ -281,12 +281,20 @@ impl Dataplane {
     /// # Errors
     /// The object has a map of another kind or size than the one that is pinned.
     pub(super) fn object_over_pins(&self) -> Result<Ebpf> {
+        self.object_over_pins_of(kernel_fields::object(), &[])
+    }
+
+    /// The same of the object in `bytes`, with these globals besides.
+    pub(super) fn object_over_pins_of(&self, bytes: &[u8], more: &[(&str, &[u32])]) -> Result<Ebpf> {
         let globals = Globals::new(self.max_entries("FLOW_CACHE")?, &self.config()?);
         let mut loader = self.loader(&globals);
         for name in MAP_NAMES {
             loader.map_max_entries(name, self.max_entries(name)?);
         }
-        loader.load(kernel_fields::object()).map_err(|error| refused(&error, self.object()))
+        for (name, words) in more {
+            loader.override_global(name, *words, true);
+        }
+        loader.load(bytes).map_err(|error| refused(&error, self.object()))
     }
 
     /// How many entries the map pinned as `name` has room for.

@@ -34,6 +34,7 @@ mod slots;
 mod stats;
 mod stores;
 mod testrun;
+mod trace;
 mod version;
 mod view;
 mod xdp;
@@ -59,6 +60,7 @@ pub use rundir::RunDir;
 pub use stats::{Stat, Traffic};
 pub use stores::{StoreFigure, measure as measure_stores};
 pub use testrun::{Runner, TestRun};
+pub use trace::{TraceFilter, TracedBy, Tracer, flow_state};
 
 use std::path::PathBuf;
 

@@ -3,13 +3,16 @@
 
 use std::{fs, io};
 
-use aya::programs::{
-    ProgramError,
-    links::{FdLink, LinkError, PinnedLink},
+use aya::{
+    Ebpf,
+    programs::{
+        ProgramError,
+        links::{FdLink, LinkError, PinnedLink},
+    },
 };
 
 use super::{
-    Dataplane, Hook, XdpHook,
+    Dataplane, Hook, TracedBy, XdpHook,
     create::remove_dir,
     filter,
     load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS, errno},
@@ -27,8 +30,10 @@ pub struct Programs {
     pub tag: u64,
     /// Which build they are of.
     pub object: u64,
-    /// They are of this build.
+    /// They are of this build, and not traced.
     pub current: bool,
+    /// They are those that `fwd trace` loads.
+    pub traced: Option<TracedBy>,
 }
 
 /// What `reload` has done.
@@ -55,7 +60,9 @@ impl Dataplane {
         // A reader may find that it has gone by now.
         let Ok(program) = self.program(Hook::FromNs.program()) else { return Ok(None) };
         let tag = program.info().doing("look at", Hook::FromNs.program())?.tag();
-        Ok(Some(Programs { tag: u64::from_be_bytes(tag.to_ne_bytes()), object, current: object == OBJECT_HASH }))
+        let traced = self.traced_by();
+        let current = object == OBJECT_HASH && traced.is_none();
+        Ok(Some(Programs { tag: u64::from_be_bytes(tag.to_ne_bytes()), object, current, traced }))
     }
 
     /// Replaces the programs by those of this build; does nothing if they are. Nothing is touched before all of them are loaded.
@@ -70,7 +77,15 @@ impl Dataplane {
         if before.current {
             return Ok(Reloaded { before, after: before, replaced: 0 });
         }
-        let names = self.load_beside()?;
+        let (_, replaced) = self.replace(OBJECT_HASH, || self.object_over_pins())?;
+        self.forget_tracer()?;
+        let after = self.programs()?.unwrap_or(before);
+        Ok(Reloaded { before, after, replaced })
+    }
+
+    /// Replaces the programs by those of the object that `open` gives, whose hash is `hash`: that object, and how many were replaced.
+    pub(super) fn replace(&self, hash: u64, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, usize)> {
+        let (object, names) = self.load_beside(open)?;
         if let Err(error) = self.switch(NEW_PROGRAMS) {
             return Err(self.switched_back(error));
         }
@@ -80,13 +95,12 @@ impl Dataplane {
         }
         self.remove_programs_but(&names)?;
         remove_dir(&self.dir.join(NEW_PROGRAMS))?;
-        self.set_config(&forwarder_common::abi::Config { object: OBJECT_HASH, ..self.config()? })?;
-        let after = self.programs()?.unwrap_or(before);
-        Ok(Reloaded { before, after, replaced: names.len() })
+        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })?;
+        Ok((object, names.len()))
     }
 
-    /// Loads this build's programs beside those that run.
-    fn load_beside(&self) -> Result<Vec<&'static str>> {
+    /// Loads programs beside those that run.
+    fn load_beside(&self, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, Vec<&'static str>)> {
         let dir = self.dir.join(NEW_PROGRAMS);
         fs::create_dir(&dir).doing("create", dir.display().to_string())?;
         let xdp = XdpHook::ALL
@@ -101,10 +115,10 @@ impl Dataplane {
             }
             error.remedy("`fwd down --all`, and then `fwd up` again for each namespace")
         };
-        let loaded = self.object_over_pins().map_err(unfit);
-        let loaded = loaded.and_then(|mut object| self.load_all(&mut object, &names, NEW_PROGRAMS));
+        let loaded = open().map_err(unfit);
+        let loaded = loaded.and_then(|mut object| self.load_all(&mut object, &names, NEW_PROGRAMS).map(|()| object));
         match loaded {
-            Ok(()) => Ok(names),
+            Ok(object) => Ok((object, names)),
             Err(error) => {
                 remove_dir(&dir)?;
                 Err(error)

@@ -11,6 +11,7 @@ mod record;
 mod run;
 mod scoped;
 mod surroundings;
+mod trace;
 mod undo;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use self::{
     namespaces::remove_namespace,
     outcome::{DownResult, Planned, Step, UpResult},
     surroundings::problems,
+    trace::{end_trace, trace},
 };
 use crate::{
     Error, Kind, Result,

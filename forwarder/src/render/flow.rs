@@ -93,7 +93,7 @@ impl FlowView {
 }
 
 /// `10.0.0.1:80`, `[2001:db8::1]:80`, or the address alone.
-fn socket(addr: IpAddr, port: Option<u16>) -> String {
+pub(super) fn socket(addr: IpAddr, port: Option<u16>) -> String {
     match (addr, port) {
         (addr, None) => addr.to_string(),
         (IpAddr::V4(addr), Some(port)) => format!("{addr}:{port}"),

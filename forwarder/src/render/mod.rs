@@ -20,6 +20,7 @@ mod plan;
 mod reload;
 mod stat;
 mod table;
+mod trace;
 mod units;
 mod up;
 
@@ -42,6 +43,7 @@ pub use plan::{DownView, PlanView, StepView};
 pub use reload::{ProgramsView, ReloadView};
 pub use stat::{StatView, StatsView};
 pub use table::terminal_width;
+pub use trace::{TraceHead, TraceLine, TraceView, write_trace_reasons};
 pub use up::UpView;
 
 /// How text is written: what the terminal can show, and what hints start with.
@@ -85,6 +87,15 @@ impl<T: Listing> View for Vec<T> {
 /// Those of `out`.
 pub fn write_json(view: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, view)?;
+    writeln!(out)
+}
+
+/// Writes the JSON document of `view` on a line.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_json_line(view: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, view)?;
     writeln!(out)
 }
 

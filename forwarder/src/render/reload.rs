@@ -13,14 +13,23 @@ pub struct ProgramsView {
     pub tag: String,
     /// Which build they are of.
     pub object: String,
-    /// Whether they are those of this `fwd`.
+    /// Whether they are those of this `fwd`, and not traced.
     pub current: bool,
+    /// Whether they are those that `fwd trace` loads.
+    pub traced: bool,
+    /// The process that traces; none if it was killed.
+    pub traced_by: Option<u32>,
 }
 
 impl ProgramsView {
     /// In a line.
     pub(super) fn text(&self, look: &Look) -> String {
-        let whose = if self.current { "of this fwd".into() } else { look.paint(Tone::Warn, "of another build") };
+        let whose = match (self.traced, self.traced_by) {
+            (true, Some(pid)) => look.paint(Tone::Warn, &format!("of a trace that goes on (pid {pid})")),
+            (true, None) => look.paint(Tone::Warn, "of a trace that was killed"),
+            (false, _) if self.current => "of this fwd".into(),
+            (false, _) => look.paint(Tone::Warn, "of another build"),
+        };
         format!("{whose}; from_ns has tag {}", self.tag)
     }
 }

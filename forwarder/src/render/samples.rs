@@ -227,12 +227,18 @@ pub(crate) fn gc() -> GcView {
 }
 
 pub(crate) fn reload() -> ReloadView {
-    let after = ProgramsView { tag: "a04f5eef06a7f555".into(), object: "6d3a9bafe4bd0d2c".into(), current: true };
+    let after = ProgramsView { tag: "a04f5eef06a7f555".into(), object: "6d3a9bafe4bd0d2c".into(), ..programs(true) };
     ReloadView { changed: true, replaced: 9, before: programs(false), after }
 }
 
 pub(crate) fn programs(current: bool) -> ProgramsView {
-    ProgramsView { tag: "6deef7357e7b4530".into(), object: "cbf29ce484222325".into(), current }
+    ProgramsView {
+        tag: "6deef7357e7b4530".into(),
+        object: "cbf29ce484222325".into(),
+        current,
+        traced: false,
+        traced_by: None,
+    }
 }
 
 fn peer(ns: Option<&str>) -> PeerView {

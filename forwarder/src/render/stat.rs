@@ -110,7 +110,7 @@ impl View for StatsView {
 }
 
 /// What a reason means, and what can be done about it.
-fn explain(reason: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn explain(reason: &str, look: &Look, out: &mut dyn Write) -> io::Result<()> {
     let punt = PuntReason::ALL.iter().find(|punt| punt.name() == reason).map(|punt| (punt.meaning(), punt.advice()));
     let drop = DropReason::ALL.iter().find(|drop| drop.name() == reason).map(|drop| (drop.meaning(), drop.advice()));
     let Some((meaning, advice)) = punt.or(drop) else { return Ok(()) };

@@ -31,6 +31,20 @@ impl Frame {
         Self { ptr: ctx.as_ptr().cast() }
     }
 
+    /// The frame whose context a global function was given.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn from_ptr(ptr: *mut xdp_md) -> Self {
+        Self { ptr }
+    }
+
+    /// The context, for helpers.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn ptr(self) -> *mut xdp_md {
+        self.ptr
+    }
+
     fields! {
         xdp_md;
         /// The interface by which it came.

@@ -121,3 +121,17 @@ Examples:
   fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
   fwd latency --pid 4711 --uplink eth0          a container of docker
   fwd latency --host-if veth3a1b --uplink eth0  the same by its host-side veth";
+
+pub(super) const TRACE: &str = "\
+One line for each packet and hook: when, since its former hook, what it was, and
+what became of it: forwarded as which address, delivered to which, left to the
+kernel (punted) or dropped for which reason, by which flow.
+
+The programs are replaced by traced ones meanwhile, under traffic and without
+losing a packet, and put back at the end. While nobody traces nothing is slower.
+
+Examples:
+  fwd trace mynet                    until Ctrl-C
+  fwd trace --drops                  what does not get through, and why
+  fwd trace --flow 'tcp 10.77.0.2 > 203.0.113.1:443'
+  fwd trace --flow 'udp *:53' --count 20 --json";

@@ -6,6 +6,7 @@ mod help;
 mod latency;
 mod show;
 mod target;
+mod trace;
 mod up;
 
 use std::{env, ffi::OsString, path::PathBuf};
@@ -17,6 +18,7 @@ pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
 pub(crate) use show::{FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
+pub(crate) use trace::TraceArgs;
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
 
 use crate::dataplane::RunDir;
@@ -128,6 +130,9 @@ pub(crate) enum Command {
     /// Measure how long packets take between namespace and uplink
     #[command(after_help = help::LATENCY)]
     Latency(LatencyArgs),
+    /// Show what is decided about each packet, hook by hook, and why
+    #[command(after_help = help::TRACE)]
+    Trace(TraceArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     cli::{args::LsArgs, session::Session, target},
-    dataplane::Dataplane,
+    dataplane::{Dataplane, Programs, TracedBy},
     execute::{self, KnownHost},
     netns,
     query::{State, flow_table, lost, not_up},
@@ -57,9 +57,20 @@ fn other_version(name: &str) -> String {
     format!("what another version of fwd brought up (layout {name}) is not shown: `fwd down --all` takes it down")
 }
 
-/// What to say of programs that another build has loaded.
+/// What to say of programs that another build has loaded, or a trace that goes on or was killed.
 pub(super) fn other_build(plane: &Dataplane) -> Result<Vec<String>> {
-    let differs = plane.programs()?.is_some_and(|programs| !programs.current);
-    let text = "the programs in the kernel are of another build of fwd: `fwd reload` replaces them, under traffic";
-    Ok(differs.then(|| text.into()).into_iter().collect())
+    let text = match plane.programs()? {
+        Some(Programs { traced: Some(TracedBy { pid, alive: true }), .. }) => {
+            format!("a trace (pid {pid}) goes on: meanwhile the programs are traced ones, and slower")
+        }
+        Some(Programs { traced: Some(TracedBy { alive: false, .. }), .. }) => {
+            "the programs are those of a trace that was killed, and slower: `fwd reload` replaces them, under traffic"
+                .into()
+        }
+        Some(Programs { current: false, .. }) => {
+            "the programs in the kernel are of another build of fwd: `fwd reload` replaces them, under traffic".into()
+        }
+        Some(_) | None => return Ok(Vec::new()),
+    };
+    Ok(vec![text])
 }

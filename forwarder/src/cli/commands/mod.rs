@@ -12,4 +12,5 @@ pub(super) mod ns;
 pub(super) mod reload;
 pub(super) mod stats;
 mod table;
+pub(super) mod trace;
 pub(super) mod up;

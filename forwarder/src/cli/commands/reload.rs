@@ -17,6 +17,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &ReloadArgs) -> R
 
 /// Programs as they are shown.
 pub(super) fn view(programs: Programs) -> ProgramsView {
-    let Programs { tag, object, current } = programs;
-    ProgramsView { tag: format!("{tag:016x}"), object: format!("{object:016x}"), current }
+    let Programs { tag, object, current, traced } = programs;
+    let traced_by = traced.filter(|by| by.alive).map(|by| by.pid);
+    let (tag, object) = (format!("{tag:016x}"), format!("{object:016x}"));
+    ProgramsView { tag, object, current, traced: traced.is_some(), traced_by }
 }

@@ -28,7 +28,8 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
             }
             // The document is an array of counters.
             if !session.is_json() {
-                warnings = execute::problems(&state.plane, session.host_name(), None)?;
+                warnings = super::ls::other_build(&state.plane)?;
+                warnings.extend(execute::problems(&state.plane, session.host_name(), None)?);
             }
         }
         (None, Some(target)) => return Err(not_up(&target, None)),
