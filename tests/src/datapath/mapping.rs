@@ -139,7 +139,7 @@ fn mapping_of_a_closed_connection_is_taken_over_when_no_port_is_free() {
         assert_eq!(fixture.run_from_uplink(&reset).verdict, REDIRECT);
         // That there was none a moment ago is remembered for that moment.
         let gets_it = || Ok(sends(fixture, member, Proto::Tcp, 40_002, server));
-        assert_eq!(wait_until(LIMIT, "the mapping is taken over", gets_it).unwrap(), nat[1]);
+        assert_eq!(wait_until(Duration::from_secs(30), "the mapping is taken over", gets_it).unwrap(), nat[1]);
         assert_eq!(fixture.dataplane.mappings().unwrap(), 2);
     });
 }
