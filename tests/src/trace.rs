@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddrV4};
 
-use forwarder::lab::{LabSpec, Process, wait_until};
+use forwarder::testbed::{Process, TestbedSpec, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ fn packets_are_shown_where_programs_are_filters() {
 
 #[test]
 fn what_xdp_sends_is_shown_where_xdp_sends_it() {
-    let fwd = Fwd::with_xdp(&LabSpec::default());
+    let fwd = Fwd::with_xdp(&TestbedSpec::default());
     let pod = fwd.up("c1", &[]);
     let trace = Trace::start(&fwd, &pod, &["--ns", &pod.name]);
     converse(&fwd, &pod, "udp", 9101);
@@ -205,7 +205,7 @@ fn trace_of_filters_begins_and_ends_without_losing_a_packet() {
 
 #[test]
 fn trace_of_xdp_begins_and_ends_without_losing_a_packet() {
-    trace_loses_nothing(&Fwd::with_xdp(&LabSpec::default()), &[]);
+    trace_loses_nothing(&Fwd::with_xdp(&TestbedSpec::default()), &[]);
 }
 
 #[test]

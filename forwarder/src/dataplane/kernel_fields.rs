@@ -9,7 +9,10 @@
 
 use std::{borrow::Cow, fs, sync::OnceLock};
 
-use super::{kernel_types::KernelTypes, object::OBJECT, trace::TRACED_OBJECT};
+use super::{
+    kernel_types::KernelTypes,
+    object::{OBJECT, TRACED_OBJECT},
+};
 
 const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 

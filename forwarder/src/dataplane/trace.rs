@@ -18,16 +18,8 @@ use aya::{
 use forwarder_common::abi::{FlowVersion, TRACE_HEADERS, TraceRecord, trace_filter};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Dataplane, create::remove_dir, flows::state, kernel_fields, load::missing};
+use super::{Dataplane, create::remove_dir, flows::state, kernel_fields, load::missing, object::TRACED_HASH};
 use crate::{Context as _, Error, Kind, Result};
-
-pub(super) static TRACED_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-datapath-traced"));
-
-/// Tells the traced programs of this build from all others.
-const TRACED_HASH: u64 = match u64::from_str_radix(env!("FWD_TRACED_OBJECT"), 16) {
-    Ok(hash) => hash,
-    Err(_) => panic!("the build script writes a hexadecimal number"),
-};
 
 /// The directory that notes who traces: in it one named `PID-START`, the process and the clock tick at which it began.
 const TRACING: &str = "tracing";
@@ -237,8 +229,8 @@ fn started(pid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TRACED_OBJECT, TraceFilter, started, trace_filter};
-    use crate::dataplane::load::OBJECT;
+    use super::{TraceFilter, started, trace_filter};
+    use crate::dataplane::object::{OBJECT, TRACED_OBJECT};
 
     #[test]
     fn only_the_traced_object_has_anything_of_it() {

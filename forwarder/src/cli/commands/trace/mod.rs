@@ -46,8 +46,11 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &TraceArgs) -> Re
         }
     };
     let places = Places::of(&state, target.as_ref())?;
-    let head =
-        TraceHead { whose: places.label(target.as_ref().map(TargetRef::label)), count: args.count, hook: places.width() };
+    let head = TraceHead {
+        whose: places.label(target.as_ref().map(TargetRef::label)),
+        count: args.count,
+        hook: places.width(),
+    };
     let hook = head.hook();
     let mut run = Run {
         filter: places.filter(args),
