@@ -70,7 +70,7 @@ pub mod trace_filter {
     /// The address of that endpoint, as a word of memory.
     pub const ADDRESS: usize = 1;
     /// Not 0: only what is dropped, or left to the kernel for a reason.
-    pub const UNUSUAL: usize = 2;
+    pub const DROPS: usize = 2;
     /// IP protocol.
     pub const PROTO: usize = 3;
     /// Source or destination is this address or the next one, as words of memory.

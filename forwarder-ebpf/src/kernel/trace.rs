@@ -244,7 +244,7 @@ unsafe fn is_wanted(record: *const TraceRecord) -> bool {
         {
             return false;
         }
-        if filter(trace_filter::UNUSUAL) != 0 && (code == NO_VERDICT || code <= Verdict::Delivered.code().raw()) {
+        if filter(trace_filter::DROPS) != 0 && (code == NO_VERDICT || code <= Verdict::Delivered.code().raw()) {
             return false;
         }
         if endpoint != 0

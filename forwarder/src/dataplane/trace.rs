@@ -18,7 +18,14 @@ use aya::{
 use forwarder_common::abi::{FlowVersion, TRACE_HEADERS, TraceRecord, trace_filter};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Dataplane, create::remove_dir, flows::state, kernel_fields, load::missing, object::TRACED_HASH};
+use super::{
+    Dataplane,
+    create::remove_dir,
+    flows::state,
+    kernel_fields,
+    load::{NEW_PROGRAMS, missing},
+    object::TRACED_HASH,
+};
 use crate::{Context as _, Error, Kind, Result};
 
 /// The directory that notes who traces: in it one named `PID-START`, the process and the clock tick at which it began.
@@ -30,7 +37,7 @@ pub struct TraceFilter {
     /// From, to or of the endpoint with this host-side veth and this IPv4 address.
     pub endpoint: Option<(u32, [u8; 4])>,
     /// What is dropped, or left to the kernel for a reason.
-    pub unusual: bool,
+    pub drops: bool,
     /// IP protocol.
     pub proto: Option<u8>,
     /// Source or destination is one of these IPv4 addresses.
@@ -42,11 +49,11 @@ pub struct TraceFilter {
 impl TraceFilter {
     fn words(self) -> [u32; trace_filter::WORDS] {
         let address = |address: Option<[u8; 4]>| address.map_or(0, u32::from_ne_bytes);
-        let Self { endpoint, unusual, proto, peers: [peer, other], no_others } = self;
+        let Self { endpoint, drops, proto, peers: [peer, other], no_others } = self;
         let mut words = [0; trace_filter::WORDS];
         words[trace_filter::ENDPOINT] = endpoint.map_or(0, |(ifindex, _)| ifindex);
         words[trace_filter::ADDRESS] = address(endpoint.map(|(_, address)| address));
-        words[trace_filter::UNUSUAL] = unusual.into();
+        words[trace_filter::DROPS] = drops.into();
         words[trace_filter::PROTO] = proto.unwrap_or(0).into();
         words[trace_filter::NO_OTHERS] = no_others.into();
         words[trace_filter::PEER] = address(peer);
@@ -163,13 +170,18 @@ impl Dataplane {
         tracing::debug!("traced programs took {:?}", begun.elapsed());
         match replaced.and_then(|(mut ebpf, _)| Tracer::new(&mut ebpf, note)) {
             Ok(tracer) => Ok(tracer),
-            // What was not put back is still noted.
-            Err(error) if self.config().is_ok_and(|config| config.object == TRACED_HASH) => Err(error),
+            // What was not put back, or only in part, stays noted.
+            Err(error) if self.has_traced_programs() => Err(error),
             Err(error) => {
                 self.forget_tracer()?;
                 Err(error)
             }
         }
+    }
+
+    /// Whether any of the loaded programs may be traced ones: they all are, or not all could be replaced, or put back.
+    fn has_traced_programs(&self) -> bool {
+        self.dir.join(NEW_PROGRAMS).exists() || self.config().is_ok_and(|config| config.object == TRACED_HASH)
     }
 
     /// Puts the programs of this build back, if those that are loaded are this process's traced ones; whether they were.

@@ -70,7 +70,7 @@ impl Places {
         let peers = [from.addr, to.addr].map(|addr| addr.filter(|addr| own(*addr).is_none()).map(|addr| addr.octets()));
         TraceFilter {
             endpoint: only.map(|(ifindex, endpoint)| (*ifindex, endpoint.v4)),
-            unusual: args.drops,
+            drops: args.drops,
             proto,
             peers,
             no_others: args.flow.is_none(),
