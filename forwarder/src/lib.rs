@@ -11,6 +11,7 @@ pub mod latency;
 pub mod measuring;
 pub mod netlink;
 pub mod netns;
+pub mod query;
 pub mod reconcile;
 pub mod render;
 pub mod sysctl;

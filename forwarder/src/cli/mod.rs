@@ -9,9 +9,7 @@ mod failure;
 mod invocation;
 mod io;
 mod logging;
-mod protocol;
 mod session;
-mod state;
 mod target;
 
 use std::ffi::{OsStr, OsString};
@@ -21,9 +19,9 @@ use clap::Parser;
 pub use self::io::Io;
 use self::{
     args::{Cli, Command, GlobalArgs},
-    session::{CommandContext, Session},
+    session::Session,
 };
-use crate::{Error, Kind, Result, execute::Observer, render::Look};
+use crate::{Error, Kind, Result, execute::Observer, query::HostNetns, render::Look};
 
 /// Runs the command line `args`, of which the first word is the program, and returns the exit status (docs: `fwd --help`).
 ///
@@ -46,8 +44,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         };
         return failure::report(&failed.error, failed.status, fwd, &global, io);
     }
-    let context = match privileged(&args).and_then(|()| CommandContext::enter(&global)) {
-        Ok(context) => context,
+    let at = match privileged(&args).and_then(|()| HostNetns::enter(global.host_netns.as_deref(), &global.run_dir())) {
+        Ok(at) => at,
         Err(error) => {
             // What to do about a --host-netns that is none works without it.
             let fwd = invocation::prefix(program, &GlobalArgs { host_netns: None, ..global.clone() });
@@ -55,7 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
     };
     let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
-    match dispatch(&cli, &mut Session::new(context, &global, look, io), observer) {
+    match dispatch(&cli, &mut Session::new(at, &global, look, io), observer) {
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
         Err(error) => failure::report(&error, error.kind.exit_code(), fwd, &global, io),

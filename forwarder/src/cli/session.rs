@@ -8,46 +8,19 @@ use super::{
 };
 use crate::{
     Context as _, Result,
-    dataplane::{Dataplane, RunDir},
+    dataplane::Dataplane,
     execute::{HostContext, Planned, Step},
-    netns::{Name, Netns},
+    query::HostNetns,
     render::{self, Listing, Look, PlanView, StepView, View},
 };
 
 /// Bytes of output that are written at once.
 const OUTPUT: usize = 64 * 1024;
 
-/// The namespaces and the run directory that a command works with.
-pub(super) struct CommandContext {
-    caller: Netns,
-    host: Netns,
-    run_dir: RunDir,
-}
-
-impl CommandContext {
-    /// Enters the host's namespace: everything that follows on this thread happens there.
-    pub(super) fn enter(global: &GlobalArgs) -> Result<Self> {
-        let caller = Netns::current()?;
-        let host = match &global.host_netns {
-            None => Netns::current()?,
-            Some(path) if path.contains('/') => Netns::open_path(path.as_ref())?,
-            Some(name) => Netns::open_named(&Name::try_from(name.as_str())?)?,
-        };
-        if global.host_netns.is_some() {
-            host.enter()?;
-        }
-        Ok(Self { caller, host, run_dir: RunDir::checked(&global.run_dir())? })
-    }
-}
-
 /// One run of `fwd`, after it has entered the namespace that plays the host.
 pub(super) struct Session<'a, 'io> {
-    /// Namespace in which `fwd` was called.
-    pub(super) caller: Netns,
-    /// Namespace that is the host; the thread is inside.
-    pub(super) host: Netns,
-    /// Where pins and locks are.
-    pub(super) run_dir: RunDir,
+    /// The host, and where `fwd` was called.
+    pub(super) at: HostNetns,
     /// How results look.
     pub(super) look: Look,
     /// How the user gave the host.
@@ -58,12 +31,11 @@ pub(super) struct Session<'a, 'io> {
 }
 
 impl<'a, 'io> Session<'a, 'io> {
-    /// A session in `context`.
-    pub(super) fn new(context: CommandContext, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
-        let CommandContext { caller, host, run_dir } = context;
+    /// A session at a host.
+    pub(super) fn new(at: HostNetns, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
         let err_color = io.err_color(global.color);
         let host_name = global.host_netns.clone();
-        Self { caller, host, run_dir, look, host_name, json: global.is_json(), err_color, io }
+        Self { at, look, host_name, json: global.is_json(), err_color, io }
     }
 
     /// Shows a result.
@@ -138,11 +110,11 @@ impl<'a, 'io> Session<'a, 'io> {
 
     /// Where `up` and `down` act.
     pub(super) fn context(&self) -> HostContext {
-        HostContext { host: self.host_name.clone(), ..HostContext::new(self.run_dir.clone()) }
+        HostContext { host: self.host_name.clone(), ..HostContext::new(self.at.run_dir.clone()) }
     }
 
     /// The data path of this host, to be read, if anything is up.
     pub(super) fn dataplane(&self) -> Result<Option<Dataplane>> {
-        Dataplane::view(&self.run_dir, self.host.cookie()?)
+        self.at.dataplane()
     }
 }

@@ -19,20 +19,3 @@ pub(super) fn required(args: &TargetArgs) -> Result<TargetRef> {
     let missing = || Error::new(Kind::Usage, "choose", "a namespace", "none is given").remedy("--ns NAME");
     given(args)?.ok_or_else(missing)
 }
-
-/// Its name, where it was given by name.
-pub(super) fn name(target: &TargetRef) -> Option<&Name> {
-    match target {
-        TargetRef::Named(name) => Some(name),
-        TargetRef::Pid(_) | TargetRef::Path(_) => None,
-    }
-}
-
-/// What people call it, at the beginning of a line.
-pub(super) fn label(target: &TargetRef) -> String {
-    match target {
-        TargetRef::Named(name) => name.to_string(),
-        TargetRef::Pid(pid) => format!("pid {pid}"),
-        TargetRef::Path(path) => path.display().to_string(),
-    }
-}

@@ -33,6 +33,25 @@ impl TargetRef {
         }
     }
 
+    /// Its name, where it was given by name.
+    #[must_use]
+    pub const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Pid(_) | Self::Path(_) => None,
+        }
+    }
+
+    /// What people call it, at the beginning of a line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Named(name) => name.to_string(),
+            Self::Pid(pid) => format!("pid {pid}"),
+            Self::Path(path) => path.display().to_string(),
+        }
+    }
+
     /// How it is given on the command line, quoted for a shell: `--ns mynet`.
     #[must_use]
     pub fn option(&self) -> String {

@@ -29,7 +29,7 @@ const REFUSED_TYPES: &[(&str, &str)] = &[
     ("Net", "NetConfig"),
     ("Noted", "PinnedHooks"),
     ("Nothing", "EmptyProgram"),
-    ("Place", "what it is the place of: Affinity, CommandContext"),
+    ("Place", "what it is the place of: Affinity, HostNetns"),
     ("Site", "Peers, MeasuredPath"),
     ("Talk", "Conversation, Session"),
 ];

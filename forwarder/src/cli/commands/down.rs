@@ -6,7 +6,7 @@ use crate::{
     dataplane::{OrphanedProgram, orphans},
     execute::{self, DownResult, Observer},
     netlink::Netlink,
-    reconcile::{DownRequest, is_made},
+    reconcile::{DownRequest, TargetRef, is_made},
     render::DownView,
 };
 
@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observ
     if *all {
         session.warn(&still_attached(session)?)?;
     }
-    let label = request.target.as_ref().map(target::label);
+    let label = request.target.as_ref().map(TargetRef::label);
     let removed = removed.into_iter().map(Into::into).collect();
     session.emit(&DownView { label: label.map(Into::into), changed, removed, nearest: nearest.map(Into::into) })
 }

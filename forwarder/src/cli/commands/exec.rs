@@ -13,7 +13,7 @@ pub(in crate::cli) fn run(args: &ExecArgs) -> Failure {
     let (args, command) = args.split();
     let opened = target::required(&args).and_then(|target| Ok((target.open()?, target)));
     match opened {
-        Ok((ns, target)) => netns::exec(&ns, target::name(&target), &command),
+        Ok((ns, target)) => netns::exec(&ns, target.name(), &command),
         Err(error) => Failure { status: OWN_FAILURE, error },
     }
 }

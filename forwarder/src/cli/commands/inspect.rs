@@ -5,19 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use forwarder_common::abi::{Endpoint, endpoint_flags};
 use ipnet::IpNet;
 
-use super::{interface, ls, nat, reload, stats};
+use super::{ls, reload, stats};
 use crate::{
     Result,
-    cli::{
-        args::InspectArgs,
-        session::Session,
-        state::{State, not_up},
-        target,
-    },
+    cli::{args::InspectArgs, session::Session, target},
     dataplane::{Hook, name_of},
     execute,
     netlink::Netlink,
     netns::{Name, resolv},
+    query::{State, flow_table, interface, not_up},
     render::InspectView,
     text::mac,
 };
@@ -25,10 +21,10 @@ use crate::{
 /// Shows all about an endpoint, or about an interface.
 pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<()> {
     let target = target::given(&args.target)?;
-    let state = State::read(session)?;
+    let state = State::read(&session.at)?;
     match (&args.interface, target) {
         (Some(ifname), target) => {
-            let view = interface::view(session, state.as_ref(), ifname, target.as_ref())?;
+            let view = interface::view(&session.at, state.as_ref(), ifname, target.as_ref())?;
             session.emit(&view)
         }
         (None, Some(target)) => {
@@ -73,7 +69,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
             None => None,
         },
         resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
-        table: nat::loaded_table(&state.plane)?,
+        table: flow_table::loaded_table(&state.plane)?,
         programs: state.plane.programs()?.map(reload::view),
         verdicts,
         warnings,

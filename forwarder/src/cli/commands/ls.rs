@@ -1,17 +1,12 @@
 //! `fwd ls`.
 
-use super::nat;
 use crate::{
     Result,
-    cli::{
-        args::LsArgs,
-        session::Session,
-        state::{State, lost, not_up},
-        target,
-    },
+    cli::{args::LsArgs, session::Session, target},
     dataplane::Dataplane,
     execute::{self, KnownHost},
     netns,
+    query::{State, flow_table, lost, not_up},
     render::{HostView, LsView},
 };
 
@@ -21,11 +16,11 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
         return hosts(session);
     }
     let target = target::given(&args.target)?;
-    let state = State::read(session)?;
-    let others = Dataplane::other_versions(&session.run_dir, session.host.cookie()?)?;
+    let state = State::read(&session.at)?;
+    let others = Dataplane::other_versions(&session.at.run_dir, session.at.host.cookie()?)?;
     session.warn(&others.iter().map(|name| other_version(name)).collect::<Vec<_>>())?;
     if others.is_empty() {
-        session.warn(&lost(session)?)?;
+        session.warn(&lost(&session.at)?)?;
     }
     session.warn(&state.as_ref().map(|state| other_build(&state.plane)).transpose()?.unwrap_or_default())?;
     let view = match (state, target) {
@@ -35,7 +30,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
             }
             let endpoints = state.endpoints.clone();
             state.count_flows(&endpoints)?;
-            LsView { endpoints: state.views()?, nat: nat::view(&state.plane, &state.occupancy)? }
+            LsView { endpoints: state.views()?, nat: flow_table::view(&state.plane, &state.occupancy)? }
         }
         (None, Some(target)) => return Err(not_up(&target, None)),
         (None, None) => LsView { endpoints: Vec::new(), nat: None },
@@ -45,7 +40,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Resul
 
 /// Lists the hosts of the run directory.
 fn hosts(session: &mut Session<'_, '_>) -> Result<()> {
-    let (own, mut names) = (session.host.cookie()?, netns::cookies_with_names()?);
+    let (own, mut names) = (session.at.host.cookie()?, netns::cookies_with_names()?);
     let view = |host: KnownHost| {
         let KnownHost { cookie, exists, versions, networks, endpoints, memory } = host;
         let names = names.remove(&cookie);

@@ -35,15 +35,16 @@ fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 }
 
 fn ls(session: &mut Session<'_, '_>, all: bool) -> Result<()> {
-    let (host, caller) = (&session.host, &session.caller);
+    let (host, caller) = (&session.at.host, &session.at.caller);
     let listed = if all { netns::list_all(host, caller)? } else { netns::list_named(host, caller)? };
     session.emit(&listed.into_iter().map(NamespaceView::from).collect::<Vec<_>>())
 }
 
 fn of(session: &mut Session<'_, '_>, pids: &[u32]) -> Result<()> {
-    let caller = session.caller.inode()?;
+    let caller = session.at.caller.inode()?;
     let view = |pid: &u32| {
-        let Membership { process, inode, names, is_host, shared_with, complete } = netns::of_pid(*pid, &session.host)?;
+        let Membership { process, inode, names, is_host, shared_with, complete } =
+            netns::of_pid(*pid, &session.at.host)?;
         let names = names.into_iter().map(Into::into).collect();
         let shared_with = shared_with.iter().map(ProcessView::from).collect();
         let process = ProcessView::from(&process);

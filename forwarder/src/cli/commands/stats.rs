@@ -4,14 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     Error, Kind, Result,
-    cli::{
-        args::StatsArgs,
-        session::Session,
-        state::{State, lost, not_up},
-        target,
-    },
+    cli::{args::StatsArgs, session::Session, target},
     dataplane::{Stat, name_of},
     execute,
+    query::{State, flow_table, lost, not_up},
     render::{StatView, StatsView},
 };
 
@@ -22,7 +18,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
     }
     let target = target::given(&args.target)?;
     let (mut stats, mut warnings) = (Vec::new(), Vec::new());
-    match (State::records(session)?, target) {
+    match (State::records(&session.at)?, target) {
         (Some(state), target) => {
             stats.extend(state.plane.stats()?.into_iter().map(view));
             if let Some(target) = target {
@@ -36,7 +32,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
             }
         }
         (None, Some(target)) => return Err(not_up(&target, None)),
-        (None, None) => session.warn(&lost(session)?)?,
+        (None, None) => session.warn(&lost(&session.at)?)?,
     }
     stats.sort_by_cached_key(StatView::sort_key);
     session.emit(&StatsView { stats, all: args.all, explain: args.explain, warnings })
@@ -45,7 +41,7 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Re
 /// Shows the flow table.
 fn nat(session: &mut Session<'_, '_>) -> Result<()> {
     let view = match session.dataplane()? {
-        Some(plane) => super::nat::view(&plane, &plane.occupancy()?)?,
+        Some(plane) => flow_table::view(&plane, &plane.occupancy()?)?,
         None => None,
     };
     let missing = || Error::new(Kind::NotFound, "show", "the flow table", "no network with datapath tc is up");

@@ -4,17 +4,17 @@ use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
-use super::{ls, nat, table};
+use super::{ls, table};
 use crate::{
     Error, Kind, Result,
     cli::{
         args::{DatapathArg, NatArg, UpArgs},
         session::Session,
-        state::{State, not_up},
         target,
     },
     execute::{self, Observer, UpResult},
     netns::Name,
+    query::{State, flow_table, not_up},
     reconcile::{Datapath, Nat, UpRequest},
     render::UpView,
 };
@@ -40,10 +40,10 @@ pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer
 /// What was done, and what to say besides.
 fn look(session: &Session<'_, '_>, request: &UpRequest, result: &UpResult) -> Result<(UpView, Vec<String>)> {
     let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings: _ } = result;
-    let state = State::of_one(session, (*ifindex, *endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
+    let state = State::of_one(&session.at, (*ifindex, *endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
     let notes = ls::other_build(&state.plane)?;
     let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
-    let loaded = if *loaded { nat::loaded_table(&state.plane)? } else { None };
+    let loaded = if *loaded { flow_table::loaded_table(&state.plane)? } else { None };
     let endpoint = state.view(*ifindex, endpoint)?;
     let chosen = request.datapath.is_none() && loaded.is_some() && endpoint.datapath == Datapath::Tc.name();
     let datapath_reason = chosen.then(|| WHY_TC.into());

@@ -7,15 +7,14 @@ use ipnet::{IpNet, Ipv4Net};
 use super::names;
 use crate::{
     Error, Kind, Result,
-    cli::{
-        args::LatencyArgs,
-        commands::interface::{Finder, name},
-        session::Session,
-        state::{State, not_up},
-        target,
-    },
+    cli::{args::LatencyArgs, session::Session, target},
     netlink::{Link, Netlink},
     netns::{self, Netns},
+    query::{
+        State,
+        interface::{Finder, name},
+        not_up,
+    },
     reconcile::TargetRef,
     render::LatencyPathView,
 };
@@ -69,7 +68,7 @@ pub(super) fn find(session: &Session<'_, '_>, args: &LatencyArgs) -> Result<(Vec
 
 /// The endpoints of fwd: those of one namespace, or all.
 fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(Vec<MeasuredPath>, Vec<String>)> {
-    let state = State::read(session)?;
+    let state = State::read(&session.at)?;
     let found = match (&state, target) {
         (Some(state), Some(target)) => state.of(target).map_err(by_hand)?,
         (Some(state), None) => state.endpoints.clone(),
@@ -81,7 +80,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
         let remedy = "`fwd up --ns NAME` makes one; for one that fwd did not make: --host-if IFNAME --uplink IFNAME";
         return Err(error.remedy(remedy));
     };
-    let finder = Finder::new(session, &session.host)?;
+    let finder = Finder::new(&session.at, &session.at.host)?;
     // The namespace of each path is held open.
     netns::allow_many_files();
     let (mut paths, mut warnings) = (Vec::new(), Vec::new());
@@ -135,7 +134,7 @@ fn by_hand(error: Error) -> Error {
 
 /// A path by the host-side veth of its veth pair.
 fn by_host_veth(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Result<MeasuredPath> {
-    let finder = Finder::new(session, &session.host)?;
+    let finder = Finder::new(&session.at, &session.at.host)?;
     let uplink = link_of_host(&finder.netlink, uplink)?;
     let link = link_of_host(&finder.netlink, host_if)?;
     Ok(match finder.other_end(&link)? {
@@ -157,8 +156,8 @@ fn by_host_veth(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Resul
 fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> Result<MeasuredPath> {
     let ns = target.open()?;
     let uplink = link_of_host(&Netlink::here()?, uplink)?;
-    let host = session.host.inode()?;
-    let finder = Finder::new(session, &ns)?;
+    let host = session.at.host.inode()?;
+    let finder = Finder::new(&session.at, &ns)?;
     let links = finder.netlink.links()?;
     let mut found = Vec::new();
     for link in &links {
@@ -166,12 +165,12 @@ fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> 
             found.push(link.clone());
         }
     }
-    let label = target::label(target);
+    let label = target.label();
     let error = |why: String, remedy: String| {
         Err(Error::new(Kind::NotFound, "measure", format!("namespace {label}"), why).remedy(remedy))
     };
     match found.as_slice() {
-        [link] => inner_path(&ns, link.clone(), uplink, target::name(target).map(ToString::to_string)),
+        [link] => inner_path(&ns, link.clone(), uplink, target.name().map(ToString::to_string)),
         [] => error(
             "none of its interfaces is a veth whose other end is on this host".into(),
             format!("interfaces there: {}; name the host-side veth: --host-if IFNAME", names(&finder.netlink)?),

@@ -4,9 +4,9 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use forwarder_common::abi::Endpoint;
 
+use super::{HostNetns, State};
 use crate::{
     Error, Kind, Result,
-    cli::{session::Session, state::State, target},
     netlink::{Link, Netlink},
     netns::{self, Listed, Name, Netns},
     reconcile::TargetRef,
@@ -15,15 +15,13 @@ use crate::{
 };
 
 /// The interface `ifname` of the host, or of the namespace given.
-pub(super) fn view(
-    session: &Session<'_, '_>,
-    state: Option<&State>,
-    ifname: &str,
-    target: Option<&TargetRef>,
-) -> Result<InterfaceView> {
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn view(at: &HostNetns, state: Option<&State>, ifname: &str, target: Option<&TargetRef>) -> Result<InterfaceView> {
     let opened = target.map(TargetRef::open).transpose()?;
-    let ns = opened.as_ref().unwrap_or(&session.host);
-    let finder = Finder::new(session, ns)?;
+    let ns = opened.as_ref().unwrap_or(&at.host);
+    let finder = Finder::new(at, ns)?;
     let links = finder.netlink.links()?;
     let link = links.iter().find(|link| link.name == ifname).ok_or_else(|| absent(ifname, target, &links))?;
     let inode = ns.inode()?;
@@ -31,7 +29,7 @@ pub(super) fn view(
         Some("bridge") => finder.netlink.bridge_ports(link.index)?,
         _ => Vec::new(),
     };
-    let (cookie, in_host) = (ns.cookie()?, ns.is_same(&session.host)?);
+    let (cookie, in_host) = (ns.cookie()?, ns.is_same(&at.host)?);
     let owner = |link: &Link| state.and_then(|state| owner(state, link, cookie, in_host));
     let port = |port: &Link| {
         let addresses = match (state, owner(port)) {
@@ -80,16 +78,16 @@ fn owner(state: &State, link: &Link, cookie: u64, in_host: bool) -> Option<(u32,
 }
 
 fn absent(ifname: &str, target: Option<&TargetRef>, links: &[Link]) -> Error {
-    let place = target.map_or_else(|| "the host".into(), |target| format!("namespace {}", target::label(target)));
+    let place = target.map_or_else(|| "the host".into(), |target| format!("namespace {}", target.label()));
     let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
     Error::new(Kind::NotFound, "inspect", format!("interface {ifname}"), format!("there is none in {place}"))
         .remedy(format!("ip -br link  (interfaces there: {})", names.join(", ")))
 }
 
 /// Finds other ends of veth pairs, as seen from one namespace.
-pub(super) struct Finder {
+pub struct Finder {
     /// The links of that namespace.
-    pub(super) netlink: Netlink,
+    pub netlink: Netlink,
     inode: u64,
     /// Every namespace that was found. None is held open: there may be more of them than a process may have files.
     candidates: Vec<Listed>,
@@ -102,8 +100,8 @@ impl Finder {
     ///
     /// # Errors
     /// The namespaces of the machine cannot be listed.
-    pub(super) fn new(session: &Session<'_, '_>, ns: &Netns) -> Result<Self> {
-        let candidates = netns::list_all(&session.host, &session.caller)?;
+    pub fn new(at: &HostNetns, ns: &Netns) -> Result<Self> {
+        let candidates = netns::list_all(&at.host, &at.caller)?;
         Ok(Self { netlink: Netlink::open(ns)?, inode: ns.inode()?, candidates, ids: OnceCell::new() })
     }
 
@@ -116,7 +114,7 @@ impl Finder {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub(super) fn other_end(&self, link: &Link) -> Result<Option<(Netns, &Listed, Link)>> {
+    pub fn other_end(&self, link: &Link) -> Result<Option<(Netns, &Listed, Link)>> {
         let Some(index) = link.peer.filter(|_| link.kind.as_deref() == Some("veth")) else { return Ok(None) };
         let found = match link.peer_netnsid {
             None => self.candidates.iter().position(|listed| listed.inode == self.inode),
@@ -159,7 +157,8 @@ impl Finder {
 }
 
 /// The first name of a namespace; what follows the names are paths.
-pub(super) fn name(listed: &Listed) -> Option<String> {
+#[must_use]
+pub fn name(listed: &Listed) -> Option<String> {
     listed.is_named().then(|| listed.names.first().cloned()).flatten()
 }
 

@@ -2,9 +2,9 @@
 
 use forwarder_common::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
 
+use super::{protocol, state::flow_counts};
 use crate::{
     Result,
-    cli::{protocol, state::flow_counts},
     dataplane::{Dataplane, Occupancy, PortUse},
     execute,
     reconcile::{IdleTime, TableRecord},
@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Everything about the flow table, if one is loaded.
-pub(in crate::cli) fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<Option<NatView>> {
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<Option<NatView>> {
     let Some(table) = loaded_table(plane)? else { return Ok(None) };
     let (classes, sweep) = (plane.port_retries()?, plane.sweep()?);
     let ports = |it: &PortUse| PortsView {
@@ -41,7 +44,10 @@ fn retries(class: u32, searches: u64) -> RetriesView {
 }
 
 /// The settings of the flow table, if one is loaded.
-pub(super) fn loaded_table(plane: &Dataplane) -> Result<Option<TableView>> {
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn loaded_table(plane: &Dataplane) -> Result<Option<TableView>> {
     if plane.is_loaded() { table(plane).map(Some) } else { Ok(None) }
 }
 

@@ -1,7 +1,8 @@
 //! Names of IP protocols.
 
 /// Name of an IP protocol, or its number.
-pub(super) fn name(number: u8) -> String {
+#[must_use]
+pub fn name(number: u8) -> String {
     match i32::from(number) {
         libc::IPPROTO_TCP => "tcp".into(),
         libc::IPPROTO_UDP => "udp".into(),

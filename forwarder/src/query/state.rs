@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{session::Session, target};
+use super::HostNetns;
 use crate::{
     Context, Error, Kind, Result,
     dataplane::{Dataplane, Occupancy, Traffic, Usage, name_of},
@@ -17,24 +17,27 @@ use crate::{
 };
 
 /// The records of one host.
-pub(super) struct State {
+pub struct State {
     /// The pinned maps.
-    pub(super) plane: Dataplane,
+    pub plane: Dataplane,
     /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
-    pub(super) endpoints: Vec<(u32, Endpoint)>,
+    pub endpoints: Vec<(u32, Endpoint)>,
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
     /// Interfaces by number; only those that are still the ones that the records are about.
     links: BTreeMap<u32, Link>,
     /// Flows, as far as they were counted.
-    pub(super) occupancy: Occupancy,
+    pub occupancy: Occupancy,
     limit: u32,
 }
 
 impl State {
     /// Reads what is up, and nothing of its flows; none if nothing is.
-    pub(super) fn read(session: &Session<'_, '_>) -> Result<Option<Self>> {
-        let Some(mut state) = Self::records(session)? else { return Ok(None) };
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn read(at: &HostNetns) -> Result<Option<Self>> {
+        let Some(mut state) = Self::records(at)? else { return Ok(None) };
         state.networks = state.plane.networks()?.into_iter().collect();
         state.uplinks = state.plane.uplinks()?.into_iter().collect();
         let devices = state.plane.devices()?;
@@ -44,8 +47,11 @@ impl State {
     }
 
     /// Reads who is up, and nothing of what they are connected to.
-    pub(super) fn records(session: &Session<'_, '_>) -> Result<Option<Self>> {
-        let Some(plane) = session.dataplane()? else { return Ok(None) };
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn records(at: &HostNetns) -> Result<Option<Self>> {
+        let Some(plane) = at.dataplane()? else { return Ok(None) };
         let mut endpoints = plane.endpoints()?;
         endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
         let limit = plane.config()?.max_flows_per_endpoint;
@@ -54,8 +60,11 @@ impl State {
     }
 
     /// Reads what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others.
-    pub(super) fn of_one(session: &Session<'_, '_>, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
-        let Some(plane) = session.dataplane()? else { return Ok(None) };
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn of_one(at: &HostNetns, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
+        let Some(plane) = at.dataplane()? else { return Ok(None) };
         let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
         let uplinks = plane.uplinks()?.into_iter().collect();
         let netlink = Netlink::here()?;
@@ -72,18 +81,23 @@ impl State {
     }
 
     /// Counts the flows of these endpoints.
-    pub(super) fn count_flows(&mut self, endpoints: &[(u32, Endpoint)]) -> Result<()> {
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn count_flows(&mut self, endpoints: &[(u32, Endpoint)]) -> Result<()> {
         self.occupancy = self.plane.usage(endpoints)?;
         Ok(())
     }
 
     /// The host-side veth of an endpoint, whatever it is called by now, unless it is gone.
-    pub(super) fn host_veth(&self, ifindex: u32) -> Option<&Link> {
+    #[must_use]
+    pub fn host_veth(&self, ifindex: u32) -> Option<&Link> {
         self.links.get(&ifindex)
     }
 
     /// The uplink of an endpoint, likewise.
-    pub(super) fn uplink(&self, endpoint: &Endpoint) -> Option<&Link> {
+    #[must_use]
+    pub fn uplink(&self, endpoint: &Endpoint) -> Option<&Link> {
         self.links.get(&endpoint.uplink)
     }
 
@@ -95,25 +109,33 @@ impl State {
     }
 
     /// The address of an endpoint's uplink.
-    pub(super) fn uplink_address(&self, endpoint: &Endpoint) -> Option<Ipv4Addr> {
+    #[must_use]
+    pub fn uplink_address(&self, endpoint: &Endpoint) -> Option<Ipv4Addr> {
         let uplink = self.uplinks.get(&endpoint.uplink)?;
         Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
     }
 
     /// The address of an endpoint with the length of its network's prefix.
-    pub(super) fn address(&self, endpoint: &Endpoint) -> Option<IpNet> {
+    #[must_use]
+    pub fn address(&self, endpoint: &Endpoint) -> Option<IpNet> {
         let network = self.networks.get(&endpoint.network);
         let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
         Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4)
     }
 
     /// All endpoints as views.
-    pub(super) fn views(&self) -> Result<Vec<EndpointView>> {
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn views(&self) -> Result<Vec<EndpointView>> {
         self.endpoints.iter().map(|(ifindex, endpoint)| self.view(*ifindex, endpoint)).collect()
     }
 
     /// One endpoint as a view.
-    pub(super) fn view(&self, ifindex: u32, endpoint: &Endpoint) -> Result<EndpointView> {
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn view(&self, ifindex: u32, endpoint: &Endpoint) -> Result<EndpointView> {
         let network = self.networks.get(&endpoint.network);
         let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_if = name_of(&endpoint.host_if);
@@ -159,7 +181,10 @@ impl State {
     }
 
     /// The endpoints of the namespace that the user named: by the namespace itself, or by a recorded name whose namespace is gone.
-    pub(super) fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
+    ///
+    /// # Errors
+    /// It is not up, or cannot be opened.
+    pub fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
         let cookie = match target.open().and_then(|ns| ns.cookie()) {
             Ok(cookie) => Some(cookie),
             // Not there, or not yet.
@@ -183,16 +208,18 @@ impl State {
 }
 
 /// Flows by state beside what is allowed.
+#[must_use]
 pub(super) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
     let Usage { half_open, established, closing } = usage;
     FlowCounts { half_open, established, closing, limit }
 }
 
 /// The error that nothing is up for a namespace.
-pub(super) fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
-    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target::label(target)), "it is not up");
+#[must_use]
+pub fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
+    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
     let names = state.map(State::names).unwrap_or_default();
-    error.remedy(match target::name(target).and_then(|name| netns::nearest(name.as_str(), &names)) {
+    error.remedy(match target.name().and_then(|name| netns::nearest(name.as_str(), &names)) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "`fwd ls` shows what is up".into(),
     })
@@ -225,11 +252,14 @@ fn parse_traffic(table: &str, host_if: &str) -> Option<Traffic> {
 
 /// What to say of interfaces that are there without records, where nothing seems to be up: the pins were removed, or the bpffs was
 /// unmounted. A copy of the mount in another namespace may keep their programs.
-pub(super) fn lost(session: &Session<'_, '_>) -> Result<Vec<String>> {
-    if session.dataplane()?.is_some() {
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn lost(at: &HostNetns) -> Result<Vec<String>> {
+    if at.dataplane()?.is_some() {
         return Ok(Vec::new());
     }
-    let owner = Owner(session.run_dir.owner()?);
+    let owner = Owner(at.run_dir.owner()?);
     let ours = |link: &Link| owner.has_bridge(link) || owner.has_veth(link);
     let names: Vec<_> = Netlink::here()?.links()?.into_iter().filter(ours).map(|link| link.name).collect();
     let what = format!("the records of {} are lost, as when the bpffs was unmounted", names.join(", "));
