@@ -74,6 +74,7 @@ fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observe
         Command::Stats(args) => commands::stats::run(session, args),
         Command::Bench(args) => commands::bench::run(session, args),
         Command::Latency(args) => commands::latency::run(session, args),
+        Command::Features(args) => commands::features::run(session, args),
         // It never returns to a session: run() has taken it.
         Command::Exec(_) => Ok(()),
     }

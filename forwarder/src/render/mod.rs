@@ -8,6 +8,7 @@ mod control;
 mod endpoint;
 mod error;
 mod facts;
+mod features;
 mod flow;
 mod heat;
 mod host;
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 pub use endpoint::{EndpointView, FlowCounts, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
+pub use features::FeatureView;
 pub use flow::FlowView;
 pub use host::{CollectedView, GcView, HostView};
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};

@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
-pub(crate) use show::{FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
+pub(crate) use show::{FeaturesArgs, FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
 
@@ -128,6 +128,9 @@ pub(crate) enum Command {
     /// Measure how long packets take between namespace and uplink
     #[command(after_help = help::LATENCY)]
     Latency(LatencyArgs),
+    /// Ask the kernel for all that fwd needs of it
+    #[command(after_help = help::FEATURES)]
+    Features(FeaturesArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

@@ -3,6 +3,7 @@
 pub(super) mod bench;
 pub(super) mod down;
 pub(super) mod exec;
+pub(super) mod features;
 pub(super) mod flows;
 pub(super) mod gc;
 pub(super) mod inspect;
