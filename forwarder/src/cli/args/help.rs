@@ -54,6 +54,17 @@ Examples:
   fwd features
   fwd features --json | jq -r '.[] | select(.support != \"supported\") | .feature'";
 
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  fwd completions bash > /etc/bash_completion.d/fwd
+  fwd completions zsh > /usr/local/share/zsh/site-functions/_fwd
+  fwd completions fish > /etc/fish/completions/fwd.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  fwd man /usr/local/share/man/man1
+  man fwd-up";
+
 pub(super) const EXEC: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/

@@ -4,17 +4,19 @@ mod bench;
 mod export;
 mod help;
 mod latency;
+mod shell;
 mod show;
 mod target;
 mod up;
 
 use std::{env, ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
+pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use show::{FeaturesArgs, FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
@@ -30,6 +32,11 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The declaration of the command line: all commands and options with their words.
+pub(crate) fn declaration() -> clap::Command {
+    Cli::command()
 }
 
 /// Options that every command takes.
@@ -131,6 +138,12 @@ pub(crate) enum Command {
     /// Ask the kernel for all that fwd needs of it
     #[command(after_help = help::FEATURES)]
     Features(FeaturesArgs),
+    /// Write completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

@@ -11,6 +11,7 @@ pub(super) mod latency;
 pub(super) mod ls;
 pub(super) mod ns;
 pub(super) mod reload;
+pub(super) mod shell;
 pub(super) mod stats;
 mod table;
 pub(super) mod up;
