@@ -16,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Parser;
 
+pub(crate) use self::args::{declaration, defaults};
 pub use self::io::Io;
 use self::{
     args::{Cli, Command, GlobalArgs},

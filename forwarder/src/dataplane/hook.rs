@@ -53,16 +53,20 @@ impl Hook {
 }
 
 /// How programs are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// TCX links (Linux 6.6), first in order. Attaching and detaching wait for an RCU grace period of the kernel, which takes some
     /// clock ticks.
+    #[default]
     Tcx,
     /// Filters of a clsact qdisc. They wait for nothing, and cost each packet some tens of nanoseconds more.
     Clsact,
 }
 
 impl Backend {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
+
     /// `tcx` or `clsact`.
     #[must_use]
     pub const fn name(self) -> &'static str {

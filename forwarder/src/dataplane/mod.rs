@@ -43,7 +43,7 @@ pub use baseline::RedirectBaseline;
 pub use clock::{Clock, hz_of};
 pub use examine::Contents;
 pub use features::{FEATURES, Feature, Part, Probe, Support, Without, probe};
-pub use flows::Flow;
+pub use flows::{Flow, state_name};
 pub use hook::{Backend, Hook, XdpHook};
 pub use hosts::HostPins;
 pub use kernel_fields::{asks_conntrack, sees_offloads};
@@ -56,7 +56,7 @@ pub use orphans::{OrphanedProgram, orphans};
 pub use records::{INTERFACE_BLOCKS, address, name, name_of};
 pub use reload::{Programs, Reloaded};
 pub use rundir::RunDir;
-pub use stats::{Stat, Traffic};
+pub use stats::{HOOK_NAMES, Stat, Traffic, VERDICTS};
 pub use stores::{StoreFigure, measure as measure_stores};
 pub use testrun::{Runner, TestRun};
 

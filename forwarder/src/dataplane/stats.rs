@@ -30,6 +30,12 @@ pub struct Stat {
     pub bytes: u64,
 }
 
+/// Hooks that packets are counted at: of a namespace, of its network, and of the uplink.
+pub const HOOK_NAMES: [&str; 5] = ["from_ns", "to_ns", "to_network", "from_uplink", "to_uplink"];
+
+/// Verdicts that are counted, good news first.
+pub const VERDICTS: [&str; 3] = ["forwarded", "punted", "dropped"];
+
 /// What an endpoint sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -101,25 +107,26 @@ impl Dataplane {
     /// The counters cannot be read.
     pub fn stats(&self) -> Result<Vec<Stat>> {
         let counters = self.counters()?;
+        let [from_ns, to_ns, to_network, from_uplink, to_uplink] = HOOK_NAMES;
         let mut stats = Vec::new();
         for (_, uplink) in self.uplinks()? {
             let ifname = name_of(&uplink.ifname);
-            push(&mut stats, &ifname, "from_uplink", &sum(&counters, uplink.counters_in)?);
-            push(&mut stats, &ifname, "to_uplink", &sum(&counters, uplink.counters_out)?);
+            push(&mut stats, &ifname, from_uplink, &sum(&counters, uplink.counters_in)?);
+            push(&mut stats, &ifname, to_uplink, &sum(&counters, uplink.counters_out)?);
         }
         for (_, network) in self.networks()? {
             if network.counters != 0 {
-                push(&mut stats, &name_of(&network.bridge), "to_network", &sum(&counters, network.counters)?);
+                push(&mut stats, &name_of(&network.bridge), to_network, &sum(&counters, network.counters)?);
             }
         }
         for (_, endpoint) in self.endpoints()? {
             let ifname = name_of(&endpoint.host_if);
             let block = sum(&counters, endpoint.counters)?;
-            push(&mut stats, &ifname, "from_ns", &block);
-            stats.push(stat(&ifname, "to_ns", "forwarded", None, counter(&block, Verdict::Delivered)));
+            push(&mut stats, &ifname, from_ns, &block);
+            stats.push(stat(&ifname, to_ns, VERDICTS[0], None, counter(&block, Verdict::Delivered)));
         }
         let nobody = sum(&counters, 0)?;
-        push(&mut stats, "", "from_ns", &nobody);
+        push(&mut stats, "", from_ns, &nobody);
         Ok(stats)
     }
 }
@@ -142,12 +149,13 @@ fn counter(block: &CounterBlock, verdict: Verdict) -> Counter {
 
 /// One row per verdict of a hook.
 fn push(stats: &mut Vec<Stat>, ifname: &str, hook: &'static str, block: &CounterBlock) {
-    stats.push(stat(ifname, hook, "forwarded", None, counter(block, Verdict::Forwarded)));
+    let [forwarded, punted, dropped] = VERDICTS;
+    stats.push(stat(ifname, hook, forwarded, None, counter(block, Verdict::Forwarded)));
     for &reason in PuntReason::ALL {
-        stats.push(stat(ifname, hook, "punted", Some(reason.name()), counter(block, Verdict::Punted(reason))));
+        stats.push(stat(ifname, hook, punted, Some(reason.name()), counter(block, Verdict::Punted(reason))));
     }
     for &reason in DropReason::ALL {
-        stats.push(stat(ifname, hook, "dropped", Some(reason.name()), counter(block, Verdict::Dropped(reason))));
+        stats.push(stat(ifname, hook, dropped, Some(reason.name()), counter(block, Verdict::Dropped(reason))));
     }
 }
 

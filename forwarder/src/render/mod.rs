@@ -28,7 +28,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use endpoint::{EndpointView, FlowCounts, XdpView};
+pub use endpoint::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use features::FeatureView;
 pub use flow::FlowView;

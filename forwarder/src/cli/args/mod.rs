@@ -1,6 +1,7 @@
 //! What the user may type: clap types only. They become requests of the library in the commands' own modules.
 
 mod bench;
+pub(crate) mod defaults;
 mod export;
 mod help;
 mod latency;
@@ -46,8 +47,8 @@ pub(crate) struct GlobalArgs {
     /// Act as if this network namespace were the host (a path has a slash)
     #[arg(long, global = true, value_name = "NAME|PATH")]
     pub(crate) host_netns: Option<String>,
-    /// Directory of fwd's pins and locks [env: FWD_RUN_DIR] [default: /run/fwd]
     #[arg(long, global = true, value_name = "DIR")]
+    #[arg(help = defaults::told("Directory of fwd's pins and locks [env: FWD_RUN_DIR]", defaults::RUN_DIR))]
     pub(crate) run_dir: Option<PathBuf>,
     /// How to show results
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
