@@ -10,7 +10,7 @@ use forwarder_common::{
     types::verdict::{DropReason, PuntReason, Verdict},
 };
 
-use super::{Dataplane, records::name_of};
+use super::{Dataplane, maps, records::name_of};
 use crate::{Context as _, Error, Kind, Result};
 
 /// One counter.
@@ -58,8 +58,8 @@ struct Blocks {
 
 impl Dataplane {
     fn counters(&self) -> Result<Blocks> {
-        let shared = Array::try_from(self.map("COUNTERS")?).doing("open", "map COUNTERS")?;
-        let traffic = PerCpuArray::try_from(self.map("TRAFFIC")?).doing("open", "map TRAFFIC")?;
+        let shared = Array::try_from(self.map(maps::COUNTERS)?).doing("open", maps::COUNTERS)?;
+        let traffic = PerCpuArray::try_from(self.map(maps::TRAFFIC)?).doing("open", maps::TRAFFIC)?;
         Ok(Blocks { shared, traffic })
     }
 
@@ -69,8 +69,8 @@ impl Dataplane {
         let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?.get() as usize;
         for &block in blocks {
             let zero = PerCpuValues::try_from(vec![TrafficBlock::default(); cpus]).doing("reset", "counters")?;
-            traffic.set(block, zero, 0).doing("write", "map TRAFFIC")?;
-            shared.set(block, &CounterBlock::default(), 0).doing("write", "map COUNTERS")?;
+            traffic.set(block, zero, 0).doing("write", maps::TRAFFIC)?;
+            shared.set(block, &CounterBlock::default(), 0).doing("write", maps::COUNTERS)?;
         }
         Ok(())
     }
@@ -82,10 +82,10 @@ impl Dataplane {
     /// The map cannot be read.
     pub fn port_retries(&self) -> Result<[u64; ports::RETRY_CLASSES]> {
         let map: PerCpuArray<MapData, u64> =
-            PerCpuArray::try_from(self.map("PORT_RETRIES")?).doing("open", "map PORT_RETRIES")?;
+            PerCpuArray::try_from(self.map(maps::PORT_RETRIES)?).doing("open", maps::PORT_RETRIES)?;
         let mut classes = [0; ports::RETRY_CLASSES];
         for (index, class) in (0..).zip(&mut classes) {
-            *class = map.get(&index, 0).doing("read", "map PORT_RETRIES")?.iter().sum();
+            *class = map.get(&index, 0).doing("read", maps::PORT_RETRIES)?.iter().sum();
         }
         Ok(classes)
     }
@@ -133,8 +133,8 @@ impl Dataplane {
 
 /// A block, what is counted per CPU summed over them.
 fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
-    let mut total = counters.shared.get(&block, 0).doing("read", "map COUNTERS")?;
-    for cpu in counters.traffic.get(&block, 0).doing("read", "map TRAFFIC")?.iter() {
+    let mut total = counters.shared.get(&block, 0).doing("read", maps::COUNTERS)?;
+    for cpu in counters.traffic.get(&block, 0).doing("read", maps::TRAFFIC)?.iter() {
         for (sum, counter) in total.by_code.iter_mut().zip(&cpu.by_code) {
             sum.packets += counter.packets;
             sum.bytes += counter.bytes;
