@@ -21,6 +21,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every class.
+    pub const ALL: [Self; 5] = [Self::Failed, Self::Usage, Self::NotFound, Self::Conflict, Self::Unsupported];
+
     /// Exit code of the process.
     #[must_use]
     pub const fn exit_code(self) -> u8 {

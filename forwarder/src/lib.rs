@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod cpu;
 pub mod dataplane;
+pub mod docs;
 pub mod error;
 pub mod execute;
 mod hash;

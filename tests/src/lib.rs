@@ -39,6 +39,8 @@ mod dry_run;
 #[cfg(test)]
 mod fast_path;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod flood;
 #[cfg(test)]
 mod flows;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod docs;
 mod fmt;
 mod fuzz;
 mod lint;
@@ -74,6 +75,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[TARGET] [SECONDS] | minimise",
         about: "look for bytes that break parser or translator",
         run: fuzz::run,
+    },
+    Command {
+        name: "docs",
+        arguments: "",
+        about: "write the tables of the pages that repeat what the code declares",
+        run: docs::run,
     },
     Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
     Command {

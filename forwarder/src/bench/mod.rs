@@ -31,6 +31,9 @@ pub use self::{
     run::{Measuring, Progress, run},
 };
 
+/// What figures are told to grow with.
+pub const GROWS_WITH: [&str; 2] = ["namespaces", "flows"];
+
 /// A data path between a client in a namespace and a server beyond the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,7 +1,7 @@
 //! From what the rounds gave to the report.
 
 use super::{
-    Metric, Path,
+    GROWS_WITH, Metric, Path,
     path::Scale,
     plan::{self, Task, Variant},
     record::{Records, Rounds, unit},
@@ -111,7 +111,8 @@ pub(super) fn overheads(main: Scale, tasks: &[Task], records: &Records) -> Vec<O
 pub(super) fn growth(main: Scale, tasks: &[Task], records: &Records) -> Vec<Growth> {
     let namespaces = plan::by_namespaces(main.namespaces).into_iter().map(|scale| (scale.namespaces, scale)).collect();
     let flows = plan::by_flows(main.flows).into_iter().map(|scale| (scale.flows, scale)).collect();
-    let series: [(&str, Vec<(usize, Scale)>); 2] = [("namespaces", namespaces), ("flows", flows)];
+    let [by_namespaces, by_flows] = GROWS_WITH;
+    let series: [(&str, Vec<(usize, Scale)>); 2] = [(by_namespaces, namespaces), (by_flows, flows)];
     let metric = Metric::ALL.into_iter().find(|metric| tasks.iter().any(|task| task.metrics.contains(metric)));
     let Some(metric) = metric else { return Vec::new() };
     let mut all = Vec::new();

@@ -16,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Parser;
 
+pub(crate) use self::args::{declaration, defaults};
 pub use self::io::Io;
 use self::{
     args::{Cli, Command, GlobalArgs},
@@ -44,6 +45,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         };
         return failure::report(&failed.error, failed.status, fwd, &global, io);
     }
+    if let Some(result) = unprivileged(&cli.command, io) {
+        return finish(result, fwd, &global, io);
+    }
     let at = match privileged(&args).and_then(|()| HostNetns::enter(global.host_netns.as_deref(), &global.run_dir())) {
         Ok(at) => at,
         Err(error) => {
@@ -53,10 +57,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
     };
     let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
-    match dispatch(&cli, &mut Session::new(at, &global, look, io), observer) {
+    let result = dispatch(&cli, &mut Session::new(at, &global, look, io), observer);
+    finish(result, fwd, &global, io)
+}
+
+/// The exit status of a command, of which a failure is reported.
+fn finish(result: Result<()>, fwd: String, global: &GlobalArgs, io: &mut Io<'_>) -> u8 {
+    match result {
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
-        Err(error) => failure::report(&error, error.kind.exit_code(), fwd, &global, io),
+        Err(error) => failure::report(&error, error.kind.exit_code(), fwd, global, io),
+    }
+}
+
+/// Runs a command that needs no privilege, if it is one.
+fn unprivileged(command: &Command, io: &mut Io<'_>) -> Option<Result<()>> {
+    match command {
+        Command::Completions(args) => Some(commands::shell::completions(args, io)),
+        Command::Man(args) => Some(commands::shell::man(args, io)),
+        _ => None,
     }
 }
 
@@ -75,8 +94,9 @@ fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observe
         Command::Bench(args) => commands::bench::run(session, args),
         Command::Latency(args) => commands::latency::run(session, args),
         Command::Trace(args) => commands::trace::run(session, args),
-        // It never returns to a session: run() has taken it.
-        Command::Exec(_) => Ok(()),
+        Command::Features(args) => commands::features::run(session, args),
+        // They never come to a session: run() has taken them.
+        Command::Exec(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 

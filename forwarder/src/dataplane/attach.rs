@@ -14,7 +14,8 @@ use aya::programs::{
 use super::{
     Backend, Dataplane, Hook, XdpHook,
     hook::{UPLINK, UPLINK_L3},
-    load::{L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS},
+    load::{NEW_PROGRAMS, PROGRAMS},
+    programs::{self, Role},
 };
 use crate::{Context as _, Error, Kind, Result};
 
@@ -25,7 +26,7 @@ impl Dataplane {
     /// The kernel refuses.
     pub fn attach_uplink(&self, ifindex: u32, has_header: bool) -> Result<()> {
         if !has_header {
-            self.load_missing(&L3_PROGRAM_NAMES)?;
+            self.load_missing(&programs::of(Role::L3Uplink).collect::<Vec<_>>())?;
         }
         let hooks = if has_header { UPLINK } else { UPLINK_L3 };
         hooks.into_iter().try_for_each(|hook| self.attach(hook, ifindex))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::Dataplane;
+use super::{Dataplane, programs::READ_CLOCK};
 use crate::{Context as _, Result};
 
 /// Jiffies start this many seconds before zero (`INITIAL_JIFFIES`, `include/linux/jiffies.h`).
@@ -40,7 +40,7 @@ impl Dataplane {
     pub fn clock(&self) -> Result<Clock> {
         loop {
             let uptime = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).doing("read", "the monotonic clock")?);
-            let now = self.run("read_clock", &[0; 64])? as u32;
+            let now = self.run(READ_CLOCK, &[0; 64])? as u32;
             if let Some(hz) = hz_of(now, uptime) {
                 return Ok(Clock { now, hz });
             }

@@ -9,8 +9,9 @@ use forwarder_common::abi::{ABI_VERSION, Config, TIMEOUTS};
 
 use super::{
     Dataplane, RunDir, Sizes, bpffs,
-    devices::{DEVICES, LOOPBACK},
-    load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, RECORD_MAPS, flow_maps, missing, refused},
+    devices::LOOPBACK,
+    load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, missing, refused},
+    maps::{self, MapName},
     object::OBJECT,
     view::Held,
 };
@@ -48,10 +49,10 @@ impl Dataplane {
             fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
         }
         let mut object = aya_obj::Object::parse(OBJECT).doing("read", "the object that was built into fwd")?;
-        for name in RECORD_MAPS {
-            let map = object.maps.remove(name).ok_or_else(|| missing(name))?;
+        for name in maps::records() {
+            let map = object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?;
             dataplane.create_map(name, &map)?;
-            if name == DEVICES {
+            if name == maps::DEVICES {
                 // First of all: from here on everybody can tell when the host is gone.
                 dataplane.note_device(LOOPBACK)?;
             }
@@ -63,11 +64,11 @@ impl Dataplane {
     }
 
     /// Creates a map by its numbers alone: without a description of its types (BTF), which old kernels do not take.
-    fn create_map(&self, name: &str, map: &aya_obj::Map) -> Result<()> {
+    fn create_map(&self, name: MapName, map: &aya_obj::Map) -> Result<()> {
         let (kind, key, value) = (map.map_type(), map.key_size(), map.value_size());
         let plain = aya_obj::Map::new_from_params(kind, key, value, map.max_entries(), map.map_flags());
-        let data = MapData::create(plain, name, None).map_err(|error| refused(&error, format!("map {name}")))?;
-        data.pin(self.map_pin(name)).doing("pin", format!("map {name}"))
+        let data = MapData::create(plain, name.as_str(), None).map_err(|error| refused(&error, name.into()))?;
+        data.pin(self.map_pin(name)).doing("pin", name)
     }
 
     /// Loads and pins the programs and the flow table beside the records; does nothing if they are there.
@@ -108,7 +109,7 @@ impl Dataplane {
     /// Whether any of the programs or of the flow table is there.
     #[must_use]
     pub fn is_partly_loaded(&self) -> bool {
-        self.is_loaded() || flow_maps().any(|name| self.map_pin(name).exists())
+        self.is_loaded() || maps::of_programs().any(|name| self.map_pin(name).exists())
     }
 
     /// Detaches and unpins the programs and the flow table; the records stay.
@@ -124,7 +125,7 @@ impl Dataplane {
             remove_dir(&dir)?;
             fs::create_dir(&dir).doing("create", dir.display().to_string())?;
         }
-        for name in flow_maps() {
+        for name in maps::of_programs() {
             let pin = self.map_pin(name);
             match fs::remove_file(&pin) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -9,17 +9,15 @@ use std::collections::BTreeSet;
 
 use aya::maps::{MapData, MapError, xdp::DevMapHash};
 
-use super::Dataplane;
+use super::{Dataplane, maps::DEVICES};
 use crate::{Context as _, Result};
 
-/// The name of the map. It stays, in the directory `maps` of each version's: see [`super::version`].
-pub(super) const DEVICES: &str = "DEVICES";
 /// `lo`, in every namespace.
 pub(super) const LOOPBACK: u32 = 1;
 
 impl Dataplane {
     fn devices_map(&self) -> Result<DevMapHash<MapData>> {
-        DevMapHash::try_from(self.map(DEVICES)?).doing("open", format!("map {DEVICES}"))
+        DevMapHash::try_from(self.map(DEVICES)?).doing("open", DEVICES)
     }
 
     /// Interfaces that are still the ones that were noted under their numbers.
@@ -27,7 +25,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn devices(&self) -> Result<BTreeSet<u32>> {
-        self.devices_map()?.keys().collect::<Result<_, _>>().doing("read", format!("map {DEVICES}"))
+        self.devices_map()?.keys().collect::<Result<_, _>>().doing("read", DEVICES)
     }
 
     /// Whether `ifindex` is still the interface that was noted.
@@ -60,7 +58,7 @@ pub(super) fn is_there(map: &DevMapHash<MapData>, ifindex: u32) -> Result<bool> 
     match map.get(ifindex, 0) {
         Ok(_) => Ok(true),
         Err(error) if is_absence(&error) => Ok(false),
-        Err(error) => Err(error).doing("read", format!("map {DEVICES}")),
+        Err(error) => Err(error).doing("read", DEVICES),
     }
 }
 

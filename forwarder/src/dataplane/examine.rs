@@ -6,7 +6,7 @@ use forwarder_common::{
     flow::slot::held,
 };
 
-use super::Dataplane;
+use super::{Dataplane, maps};
 use crate::{Context as _, Result};
 
 /// How often something stands in the maps of the flow table.
@@ -31,11 +31,11 @@ impl Dataplane {
     /// A map cannot be read.
     pub fn contents(&self) -> Result<Contents> {
         let slots = self.slot_array()?;
-        let version = |index| Ok(slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?.shared.version);
+        let version = |index| Ok(slots.get(&index, 0).doing("read", maps::FLOW_SLOTS)?.shared.version);
         let versions = (SLOT_NONE + 1..self.slots_used()?).map(version).collect::<Result<Vec<FlowVersion>>>()?;
         let count = |is: fn(FlowVersion) -> bool| versions.iter().filter(|version| is(**version)).count();
         let index = self.index()?;
-        let tuples = index.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", "map FLOW_INDEX")?;
+        let tuples = index.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", maps::FLOW_INDEX)?;
         Ok(Contents {
             flows: count(FlowVersion::is_flow),
             unfinished: count(|version| !version.is_flow() && version.state() != FlowState::Free),
@@ -50,8 +50,8 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn cache_buckets(&self) -> Result<Vec<(u32, u64)>> {
-        let map: Array<MapData, u64> = Array::try_from(self.map("FLOW_CACHE")?).doing("open", "map FLOW_CACHE")?;
-        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", "map FLOW_CACHE")?));
+        let map: Array<MapData, u64> = Array::try_from(self.map(maps::FLOW_CACHE)?).doing("open", maps::FLOW_CACHE)?;
+        let bucket = |index| Ok((index, map.get(&index, 0).doing("read", maps::FLOW_CACHE)?));
         let buckets = (0..map.len()).map(bucket).collect::<Result<Vec<_>>>()?;
         Ok(buckets.into_iter().filter(|(_, bucket)| *bucket != 0).collect())
     }
@@ -61,7 +61,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be opened.
     pub fn cache_size(&self) -> Result<u32> {
-        self.max_entries("FLOW_CACHE")
+        self.max_entries(maps::FLOW_CACHE)
     }
 
     /// Leaves the slots of all flows as they are when a flow has ended and the maps refused to give back what it holds.
@@ -80,11 +80,12 @@ impl Dataplane {
     /// A map cannot be read or written.
     pub fn release_ports(&self) -> Result<()> {
         self.change_flows(|slot| slot.shared.held = slot.shared.held & !held::PORT | held::MAPPING)?;
-        let mut uses: Array<MapData, PortUse> = Array::try_from(self.map("PORT_USE")?).doing("open", "map PORT_USE")?;
+        let mut uses: Array<MapData, PortUse> =
+            Array::try_from(self.map(maps::PORT_USE)?).doing("open", maps::PORT_USE)?;
         for element in 0..uses.len() {
-            let found = uses.get(&element, 0).doing("read", "map PORT_USE")?;
+            let found = uses.get(&element, 0).doing("read", maps::PORT_USE)?;
             if found.word == PortUse::LAST {
-                uses.set(element, &PortUse { word: PortUse::EXCLUSIVE, ..found }, 0).doing("write", "map PORT_USE")?;
+                uses.set(element, &PortUse { word: PortUse::EXCLUSIVE, ..found }, 0).doing("write", maps::PORT_USE)?;
             }
         }
         Ok(())
@@ -93,10 +94,10 @@ impl Dataplane {
     fn change_flows(&self, change: impl Fn(&mut FlowSlot)) -> Result<()> {
         let mut slots = self.slot_array()?;
         for index in SLOT_NONE + 1..self.slots_used()? {
-            let mut slot = slots.get(&index, 0).doing("read", "map FLOW_SLOTS")?;
+            let mut slot = slots.get(&index, 0).doing("read", maps::FLOW_SLOTS)?;
             if slot.shared.version.is_flow() {
                 change(&mut slot);
-                slots.set(index, &slot, 0).doing("write", "map FLOW_SLOTS")?;
+                slots.set(index, &slot, 0).doing("write", maps::FLOW_SLOTS)?;
             }
         }
         Ok(())
@@ -123,14 +124,14 @@ impl Dataplane {
     }
 
     fn slot_array(&self) -> Result<Array<MapData, FlowSlot>> {
-        Array::try_from(self.map("FLOW_SLOTS")?).doing("open", "map FLOW_SLOTS")
+        Array::try_from(self.map(maps::FLOW_SLOTS)?).doing("open", maps::FLOW_SLOTS)
     }
 
     fn index(&self) -> Result<HashMap<MapData, Tuple, u32>> {
-        HashMap::try_from(self.map("FLOW_INDEX")?).doing("open", "map FLOW_INDEX")
+        HashMap::try_from(self.map(maps::FLOW_INDEX)?).doing("open", maps::FLOW_INDEX)
     }
 
     fn queue(&self) -> Result<Queue<MapData, u32>> {
-        Queue::try_from(self.map("FLOW_FREE")?).doing("open", "map FLOW_FREE")
+        Queue::try_from(self.map(maps::FLOW_FREE)?).doing("open", maps::FLOW_FREE)
     }
 }

@@ -83,7 +83,7 @@ impl Flow {
             dst: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.daddr), dst_port),
             nat: SocketAddrV4::new(Ipv4Addr::from(outbound.addr), port(outbound.port)),
             icmp_id: icmp.then(|| port(outbound.tuple.sport)),
-            state: state(shared.version.state()),
+            state: state_name(shared.version.state()),
             tx: counters(outbound),
             rx: counters(inbound),
             age: clock.since(shared.created),
@@ -98,8 +98,9 @@ const fn counters(half: &FlowHalf) -> (u64, u64) {
     (half.packets, half.bytes)
 }
 
-/// What a state is called.
-pub(super) const fn state(state: FlowState) -> &'static str {
+/// The state of a flow, as it is shown.
+#[must_use]
+pub const fn state_name(state: FlowState) -> &'static str {
     match state {
         FlowState::HalfOpen | FlowState::Opening => "half-open",
         FlowState::Established | FlowState::OneWay => "established",

@@ -2,6 +2,7 @@
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 
+use super::programs;
 use crate::{Context as _, Result, netlink::XdpMode};
 
 /// Where a program is attached.
@@ -35,12 +36,12 @@ impl Hook {
     #[must_use]
     pub const fn program(self) -> &'static str {
         match self {
-            Self::FromNs => "from_ns",
-            Self::FromUplink => "from_uplink",
-            Self::ToUplink => "to_uplink",
-            Self::FromUplinkL3 => "from_uplink_l3",
-            Self::ToUplinkL3 => "to_uplink_l3",
-            Self::ToNetwork => "to_network",
+            Self::FromNs => programs::FROM_NS,
+            Self::FromUplink => programs::FROM_UPLINK,
+            Self::ToUplink => programs::TO_UPLINK,
+            Self::FromUplinkL3 => programs::FROM_UPLINK_L3,
+            Self::ToUplinkL3 => programs::TO_UPLINK_L3,
+            Self::ToNetwork => programs::TO_NETWORK,
         }
     }
 
@@ -53,16 +54,20 @@ impl Hook {
 }
 
 /// How programs are attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// TCX links (Linux 6.6), first in order. Attaching and detaching wait for an RCU grace period of the kernel, which takes some
     /// clock ticks.
+    #[default]
     Tcx,
     /// Filters of a clsact qdisc. They wait for nothing, and cost each packet some tens of nanoseconds more.
     Clsact,
 }
 
 impl Backend {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
+
     /// `tcx` or `clsact`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -111,10 +116,10 @@ impl XdpHook {
     #[must_use]
     pub const fn program_for(self, mode: XdpMode) -> &'static str {
         match (self, mode) {
-            (Self::FromNs, XdpMode::Native) => "xdp_from_ns",
-            (Self::FromUplink, XdpMode::Native) => "xdp_from_uplink",
-            (Self::FromNs, XdpMode::Generic) => "xdp_from_ns_skb",
-            (Self::FromUplink, XdpMode::Generic) => "xdp_from_uplink_skb",
+            (Self::FromNs, XdpMode::Native) => programs::XDP_FROM_NS,
+            (Self::FromUplink, XdpMode::Native) => programs::XDP_FROM_UPLINK,
+            (Self::FromNs, XdpMode::Generic) => programs::XDP_FROM_NS_SKB,
+            (Self::FromUplink, XdpMode::Generic) => programs::XDP_FROM_UPLINK_SKB,
         }
     }
 }

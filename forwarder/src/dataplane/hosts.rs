@@ -6,8 +6,9 @@ use aya::maps::{Map, MapData, xdp::DevMapHash};
 
 use super::{
     Dataplane, RunDir,
-    devices::{DEVICES, LOOPBACK, is_there},
+    devices::{LOOPBACK, is_there},
     load::MAPS,
+    maps::DEVICES,
 };
 use crate::{Context as _, Result};
 
@@ -56,7 +57,7 @@ impl HostPins {
 
 /// Whether `lo` of the host is there, by the pins of one version.
 fn exists(run_dir: &RunDir, cookie: u64, version: &str) -> Result<Option<bool>> {
-    let pin = run_dir.host(cookie).join(version).join(MAPS).join(DEVICES);
+    let pin = run_dir.host(cookie).join(version).join(MAPS).join(DEVICES.as_str());
     // Not there yet, gone meanwhile, or of a version that had none.
     let Ok(data) = MapData::from_pin(&pin) else { return Ok(None) };
     let object = || format!("map {}", pin.display());

@@ -14,7 +14,11 @@ use super::{
     object::{OBJECT, TRACED_OBJECT},
 };
 
-const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+/// The kernel's types.
+pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// The function that turns the context into the packet.
+const CAST: &str = "bpf_cast_to_kern_ctx";
 
 /// Instructions in a place.
 const INSTRUCTIONS: usize = 4;
@@ -50,6 +54,11 @@ pub(super) fn traced_object() -> Cow<'static, [u8]> {
 #[must_use]
 pub fn sees_offloads() -> bool {
     fitted().is_some()
+}
+
+/// The number of the function that turns the context of a program into the kernel's own, where the kernel has it.
+pub(super) fn cast_function() -> Option<u32> {
+    KernelTypes::parse(&fs::read(KERNEL_TYPES).ok()?)?.function(CAST)
 }
 
 /// Whether the programs can ask the running kernel's conntrack.
@@ -108,7 +117,7 @@ fn conntrack(types: &KernelTypes<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
 
 /// The places of fields, and the instructions that read them, each beginning with `r0 = bpf_cast_to_kern_ctx(r1)`.
 fn fields(types: &KernelTypes<'_>) -> Option<[(Code, Vec<u8>); 3]> {
-    let function = types.function("bpf_cast_to_kern_ctx")?;
+    let function = types.function(CAST)?;
     // A call of a function of the kernel (BPF_PSEUDO_KFUNC_CALL).
     let cast = || Instruction(0x85, 0x20, 0, function);
     let byte = |field: &str| {

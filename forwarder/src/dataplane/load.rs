@@ -22,7 +22,12 @@ use forwarder_common::{
     flow::cache,
 };
 
-use super::{Clock, Dataplane, devices::DEVICES, kernel_fields, object::OBJECT_HASH};
+use super::{
+    Clock, Dataplane, kernel_fields,
+    maps::{self, MapName},
+    object::OBJECT_HASH,
+    programs,
+};
 use crate::{Context as _, Error, Kind, Result};
 
 pub(super) const MAPS: &str = "maps";
@@ -31,74 +36,12 @@ pub(super) const PROGRAMS: &str = "progs";
 pub(super) const NEW_PROGRAMS: &str = "progs-new";
 pub(super) const LINKS: &str = "links";
 
-/// The maps that are records of the control plane, whatever forwards the packets.
-pub(super) const RECORD_MAPS: [&str; 10] = [
-    DEVICES,
-    "CONFIG",
-    "ENDPOINTS",
-    "HOST_VETHS",
-    "ADDRESSES",
-    "NETWORKS",
-    "SUBNETS",
-    "UPLINKS",
-    "COUNTERS",
-    "TRAFFIC",
-];
-
-/// The maps that only the programs use.
-pub(super) fn flow_maps() -> impl Iterator<Item = &'static str> {
-    MAP_NAMES.iter().copied().filter(|name| !RECORD_MAPS.contains(name))
-}
-
-/// Every map, by the name of its pin.
-pub(super) const MAP_NAMES: &[&str] = &[
-    "CONFIG",
-    "ENDPOINTS",
-    "HOST_VETHS",
-    "ADDRESSES",
-    "NETWORKS",
-    "SUBNETS",
-    "ROUTE_MTUS",
-    "UPLINKS",
-    "COUNTERS",
-    "TRAFFIC",
-    "DEVICES",
-    "FLOW_INDEX",
-    "FLOW_SLOTS",
-    "FLOW_CACHE",
-    "FLOW_FREE",
-    "FLOW_ALLOC",
-    "PORT_RETRIES",
-    "PORTS_EXHAUSTED",
-    "MAPPINGS",
-    "EXTERNAL",
-    "PORT_USE",
-    "ENDPOINT_FLOWS",
-    "EXPIRY_TIMER",
-    "OPENING",
-    "SEARCH",
-    "FRAGMENTS",
-    "REPLY",
-    "INBOUND",
-    "ICMP_ERROR",
-    "QUESTION",
-    "XDP_TARGETS",
-    "SLOW_PATH",
-];
-
-/// The programs of the hooks, and what they go on to, by the names of their pins.
-pub(super) const HOOK_PROGRAM_NAMES: [&str; 7] =
-    ["from_ns", "from_ns_slow", "from_uplink", "from_uplink_slow", "to_uplink", "to_uplink_slow", "to_network"];
-
-/// The programs that the control plane runs.
-pub(super) const CONTROL_PROGRAM_NAMES: [&str; 3] = ["start_expiry", "read_clock", "flush"];
-
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
-const SLOW_PATH: [(Hook, &str); 3] =
-    [(Hook::FromNs, "from_ns_slow"), (Hook::FromUplink, "from_uplink_slow"), (Hook::ToUplink, "to_uplink_slow")];
-
-/// The programs of uplinks without link-layer header, which are loaded when there is such an uplink.
-pub(super) const L3_PROGRAM_NAMES: [&str; 2] = ["from_uplink_l3", "to_uplink_l3"];
+const SLOW_PATH: [(Hook, &str); 3] = [
+    (Hook::FromNs, programs::FROM_NS_SLOW),
+    (Hook::FromUplink, programs::FROM_UPLINK_SLOW),
+    (Hook::ToUplink, programs::TO_UPLINK_SLOW),
+];
 
 /// What the programs know as constants.
 struct Globals {
@@ -244,25 +187,25 @@ impl Dataplane {
         let Config { subnets_min, subnets_max, features, .. } = self.config()?;
         let config = Config { subnets_min, subnets_max, features, ..sizes.config()? };
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
-        self.load_all(&mut ebpf, &[&HOOK_PROGRAM_NAMES[..], &CONTROL_PROGRAM_NAMES].concat(), PROGRAMS)?;
+        self.load_all(&mut ebpf, &programs::always().collect::<Vec<_>>(), PROGRAMS)?;
         self.connect_slow_paths(PROGRAMS)?;
         let clock = self.clock()?;
         self.set_config(&Config { hz: clock.hz, timeouts: sizes.timeouts(&clock), ..config })?;
-        let map = ebpf.map_mut("FLOW_ALLOC").ok_or_else(|| missing("FLOW_ALLOC"))?;
-        let mut alloc: Array<_, FlowAlloc> = Array::try_from(map).doing("open", "map FLOW_ALLOC")?;
+        let map = ebpf.map_mut(maps::FLOW_ALLOC.as_str()).ok_or_else(|| missing(maps::FLOW_ALLOC.as_str()))?;
+        let mut alloc: Array<_, FlowAlloc> = Array::try_from(map).doing("open", maps::FLOW_ALLOC)?;
         // Slot 0 stands for "none".
         let first = FlowAlloc { next_unused: SLOT_NONE + 1, ..FlowAlloc::default() };
-        alloc.set(0, &first, 0).doing("write", "map FLOW_ALLOC")?;
+        alloc.set(0, &first, 0).doing("write", maps::FLOW_ALLOC)?;
         self.start_expiry(PROGRAMS)
     }
 
     /// Lets the fast paths go on to the slow paths, which are pinned in `dir`.
     pub(super) fn connect_slow_paths(&self, dir: &str) -> Result<()> {
-        let mut map = ProgramArray::try_from(self.map("SLOW_PATH")?).doing("open", "map SLOW_PATH")?;
+        let mut map = ProgramArray::try_from(self.map(maps::SLOW_PATH)?).doing("open", maps::SLOW_PATH)?;
         for (place, name) in SLOW_PATH {
             let program = self.program_in(dir, name)?;
             map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
-                .doing("write", "map SLOW_PATH")?;
+                .doing("write", maps::SLOW_PATH)?;
         }
         Ok(())
     }
@@ -286,10 +229,10 @@ impl Dataplane {
 
     /// The same of the object in `bytes`, with these globals besides.
     pub(super) fn object_over_pins_of(&self, bytes: &[u8], more: &[(&str, &[u32])]) -> Result<Ebpf> {
-        let globals = Globals::new(self.max_entries("FLOW_CACHE")?, &self.config()?);
+        let globals = Globals::new(self.max_entries(maps::FLOW_CACHE)?, &self.config()?);
         let mut loader = self.loader(&globals);
-        for name in MAP_NAMES {
-            loader.map_max_entries(name, self.max_entries(name)?);
+        for name in maps::all() {
+            loader.map_max_entries(name.as_str(), self.max_entries(name)?);
         }
         for (name, words) in more {
             loader.override_global(name, *words, true);
@@ -298,15 +241,15 @@ impl Dataplane {
     }
 
     /// How many entries the map pinned as `name` has room for.
-    pub(super) fn max_entries(&self, name: &str) -> Result<u32> {
-        Ok(self.map_data(name)?.info().doing("look at", format!("map {name}"))?.max_entries())
+    pub(super) fn max_entries(&self, name: MapName) -> Result<u32> {
+        Ok(self.map_data(name)?.info().doing("look at", name)?.max_entries())
     }
 
     /// A loader that takes the maps that are pinned, and pins those that are not.
     fn loader<'a>(&self, globals: &'a Globals) -> EbpfLoader<'a> {
         let mut loader = EbpfLoader::new();
-        for name in MAP_NAMES {
-            loader.map_pin_path(name, self.map_pin(name));
+        for name in maps::all() {
+            loader.map_pin_path(name.as_str(), self.map_pin(name));
         }
         loader.override_global("CACHE_MASK", &globals.cache_mask, true);
         loader.override_global("NAT_PORTS", &globals.nat_ports, true);
@@ -317,14 +260,14 @@ impl Dataplane {
     fn load_object(&self, sizes: &Sizes, config: &Config) -> Result<Ebpf, aya::EbpfError> {
         let (slots, buckets) = (sizes.slots(), sizes.cache_buckets());
         self.loader(&Globals::new(buckets, config))
-            .map_max_entries("FLOW_SLOTS", slots)
+            .map_max_entries(maps::FLOW_SLOTS.as_str(), slots)
             // Both directions of every flow.
-            .map_max_entries("FLOW_INDEX", (slots - 1).saturating_mul(2))
-            .map_max_entries("FLOW_CACHE", buckets)
-            .map_max_entries("FLOW_FREE", slots)
-            .map_max_entries("MAPPINGS", sizes.max_flows)
-            .map_max_entries("EXTERNAL", sizes.max_flows)
-            .map_max_entries("PORT_USE", sizes.port_uses())
+            .map_max_entries(maps::FLOW_INDEX.as_str(), (slots - 1).saturating_mul(2))
+            .map_max_entries(maps::FLOW_CACHE.as_str(), buckets)
+            .map_max_entries(maps::FLOW_FREE.as_str(), slots)
+            .map_max_entries(maps::MAPPINGS.as_str(), sizes.max_flows)
+            .map_max_entries(maps::EXTERNAL.as_str(), sizes.max_flows)
+            .map_max_entries(maps::PORT_USE.as_str(), sizes.port_uses())
             .load(kernel_fields::object())
     }
 
@@ -339,15 +282,15 @@ impl Dataplane {
     }
 
     /// The map pinned as `name`.
-    pub(super) fn map(&self, name: &str) -> Result<Map> {
-        Map::from_map_data(self.map_data(name)?).doing("open", format!("map {name}"))
+    pub(super) fn map(&self, name: MapName) -> Result<Map> {
+        Map::from_map_data(self.map_data(name)?).doing("open", name)
     }
 
     /// The same, whatever its type.
-    pub(super) fn map_data(&self, name: &str) -> Result<MapData> {
+    pub(super) fn map_data(&self, name: MapName) -> Result<MapData> {
         match &self.held {
             Some(held) => held.map(name),
-            None => MapData::from_pin(self.map_pin(name)).doing("open", format!("map {name}")),
+            None => MapData::from_pin(self.map_pin(name)).doing("open", name),
         }
     }
 
@@ -356,8 +299,8 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn config(&self) -> Result<Config> {
-        let config: Array<_, Config> = Array::try_from(self.map("CONFIG")?).doing("open", "map CONFIG")?;
-        config.get(&0, 0).doing("read", "map CONFIG")
+        let config: Array<_, Config> = Array::try_from(self.map(maps::CONFIG)?).doing("open", maps::CONFIG)?;
+        config.get(&0, 0).doing("read", maps::CONFIG)
     }
 
     /// Memory that all maps take, as the kernel says, bytes. A kernel before 6.4 counts only a part.
@@ -366,7 +309,7 @@ impl Dataplane {
     /// A map cannot be looked at.
     pub fn memory(&self) -> Result<u64> {
         let mut total = 0;
-        for name in MAP_NAMES.iter().filter(|name| self.map_pin(name).exists()) {
+        for name in maps::all().filter(|name| self.map_pin(*name).exists()) {
             let data = self.map_data(name)?;
             let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
             let info = fs::read_to_string(&path).doing("read", &path)?;
@@ -378,8 +321,8 @@ impl Dataplane {
 
     /// Writes the settings.
     pub(super) fn set_config(&self, config: &Config) -> Result<()> {
-        let mut map: Array<_, Config> = Array::try_from(self.map("CONFIG")?).doing("open", "map CONFIG")?;
-        map.set(0, config, 0).doing("write", "map CONFIG")
+        let mut map: Array<_, Config> = Array::try_from(self.map(maps::CONFIG)?).doing("open", maps::CONFIG)?;
+        map.set(0, config, 0).doing("write", maps::CONFIG)
     }
 
     /// Starts the timer that ends idle flows, or, where it runs already, gives it the callback of the program in `dir`.
@@ -389,9 +332,9 @@ impl Dataplane {
     pub(super) fn start_expiry(&self, dir: &str) -> Result<()> {
         const ATTEMPTS: u32 = 200;
         const PAUSE: Duration = Duration::from_millis(5);
-        let program = self.program_in(dir, "start_expiry")?;
+        let program = self.program_in(dir, programs::START_EXPIRY)?;
         for attempt in 1.. {
-            let error = run(&program, "start_expiry", &[0; 64])?;
+            let error = run(&program, programs::START_EXPIRY, &[0; 64])?;
             if error == 0 {
                 break;
             }
@@ -415,8 +358,8 @@ impl Dataplane {
         self.dir.join(PROGRAMS).join(name)
     }
 
-    pub(super) fn map_pin(&self, name: &str) -> PathBuf {
-        self.dir.join(MAPS).join(name)
+    pub(super) fn map_pin(&self, name: MapName) -> PathBuf {
+        self.dir.join(MAPS).join(name.as_str())
     }
 
     pub(super) fn links(&self) -> PathBuf {

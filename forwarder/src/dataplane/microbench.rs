@@ -9,7 +9,7 @@ use aya::{
 use forwarder_common::abi::{FlowSlot, Tuple};
 use serde::Serialize;
 
-use super::{Dataplane, load::HOOK_PROGRAM_NAMES, stores};
+use super::{Dataplane, maps, programs, stores};
 use crate::{Context as _, Error, Kind, Result};
 
 /// What a program became in the kernel.
@@ -85,17 +85,17 @@ impl Dataplane {
     /// There is no such flow, or the maps cannot be written.
     pub fn translate_to_itself(&self, tuple: &Tuple, direction: Direction) -> Result<()> {
         let index: HashMap<MapData, Tuple, u32> =
-            HashMap::try_from(self.map("FLOW_INDEX")?).doing("open", "map FLOW_INDEX")?;
+            HashMap::try_from(self.map(maps::FLOW_INDEX)?).doing("open", maps::FLOW_INDEX)?;
         let number = index.get(tuple, 0).doing("find", format!("flow {tuple:?}"))?;
         let mut slots: Array<MapData, FlowSlot> =
-            Array::try_from(self.map("FLOW_SLOTS")?).doing("open", "map FLOW_SLOTS")?;
-        let mut slot = slots.get(&number, 0).doing("read", "map FLOW_SLOTS")?;
+            Array::try_from(self.map(maps::FLOW_SLOTS)?).doing("open", maps::FLOW_SLOTS)?;
+        let mut slot = slots.get(&number, 0).doing("read", maps::FLOW_SLOTS)?;
         (match direction {
             Direction::Outbound => (slot.outbound.addr, slot.outbound.port) = (tuple.saddr, tuple.sport),
             Direction::Inbound => (slot.inbound.addr, slot.inbound.port) = (tuple.daddr, tuple.dport),
         });
         slot.shared.route_checked = self.clock()?.now;
-        slots.set(number, &slot, 0).doing("write", "map FLOW_SLOTS")
+        slots.set(number, &slot, 0).doing("write", maps::FLOW_SLOTS)
     }
 
     /// The sizes of the programs that every packet meets.
@@ -112,6 +112,6 @@ impl Dataplane {
                 jitted: info.size_jitted(),
             })
         };
-        HOOK_PROGRAM_NAMES.into_iter().map(size).collect()
+        programs::of(programs::Role::Hook).map(size).collect()
     }
 }

@@ -8,7 +8,11 @@ use forwarder_common::abi::{
 };
 use ipnet::Ipv4Net;
 
-use super::{Dataplane, batch};
+use super::{
+    Dataplane, batch,
+    maps::{self, MapName},
+    programs,
+};
 use crate::{Context as _, Error, Kind, Result};
 
 /// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
@@ -19,24 +23,23 @@ pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
 type Hash<K, V> = HashMap<MapData, K, V>;
 
 impl Dataplane {
-    fn hash<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Result<Hash<K, V>> {
+    fn hash<K: aya::Pod, V: aya::Pod>(&self, name: MapName) -> Result<Hash<K, V>> {
         let map = self.map(name)?;
-        HashMap::try_from(map).doing("open", format!("map {name}"))
+        HashMap::try_from(map).doing("open", name)
     }
 
     /// Every entry, in no order.
-    fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> Result<Vec<(K, V)>> {
-        let object = || format!("map {name}");
+    fn entries<K: aya::Pod, V: aya::Pod>(&self, name: MapName) -> Result<Vec<(K, V)>> {
         let data = self.map_data(name)?;
         match batch::entries(&data) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
-                self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", object())
+                self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", name)
             }
-            entries => entries.doing("read", object()),
+            entries => entries.doing("read", name),
         }
     }
 
-    fn all<V: aya::Pod>(&self, name: &str) -> Result<Vec<(u32, V)>> {
+    fn all<V: aya::Pod>(&self, name: MapName) -> Result<Vec<(u32, V)>> {
         let mut records = self.entries(name)?;
         // Records are large: each is moved once.
         records.sort_by_cached_key(|(ifindex, _)| *ifindex);
@@ -46,24 +49,24 @@ impl Dataplane {
     }
 
     /// The value of `key`, if there is one.
-    fn one<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Result<Option<V>> {
+    fn one<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K) -> Result<Option<V>> {
         match self.hash::<K, V>(name)?.get(key, 0) {
             Ok(value) => Ok(Some(value)),
             Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(error).doing("read", format!("map {name}")),
+            Err(error) => Err(error).doing("read", name),
         }
     }
 
-    fn put<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V) -> Result<()> {
-        self.hash::<K, V>(name)?.insert(key, value, 0).doing("write", format!("map {name}"))
+    fn put<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K, value: &V) -> Result<()> {
+        self.hash::<K, V>(name)?.insert(key, value, 0).doing("write", name)
     }
 
     /// Removes a key, which may be absent.
-    fn forget<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Result<()> {
+    fn forget<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K) -> Result<()> {
         match self.hash::<K, V>(name)?.remove(key) {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
-            result => result.doing("write", format!("map {name}")),
+            result => result.doing("write", name),
         }
     }
 
@@ -72,7 +75,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn endpoints(&self) -> Result<Vec<(u32, Endpoint)>> {
-        self.all("ENDPOINTS")
+        self.all(maps::ENDPOINTS)
     }
 
     /// The endpoint whose host-side veth is `ifindex`, if it is registered.
@@ -80,7 +83,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
-        self.one("ENDPOINTS", &ifindex)
+        self.one(maps::ENDPOINTS, &ifindex)
     }
 
     /// Registers an endpoint: from now on its packets are forwarded.
@@ -90,11 +93,11 @@ impl Dataplane {
     pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
         // Before there are flows.
         self.note_host_veth(endpoint.counters, ifindex)?;
-        self.put("ENDPOINTS", &ifindex, endpoint)?;
+        self.put(maps::ENDPOINTS, &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
-        self.host_veths()?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", "map HOST_VETHS")?;
+        self.host_veths()?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", maps::HOST_VETHS)?;
         for addr in addresses(endpoint) {
-            self.put("ADDRESSES", &addr, &ifindex)?;
+            self.put(maps::ADDRESSES, &addr, &ifindex)?;
         }
         Ok(())
     }
@@ -108,21 +111,21 @@ impl Dataplane {
         self.forget_device(ifindex)?;
         // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
         self.flush(ifindex)?;
-        self.forget::<u32, Endpoint>("ENDPOINTS", &ifindex)?;
+        self.forget::<u32, Endpoint>(maps::ENDPOINTS, &ifindex)?;
         let mut host_veths = self.host_veths()?;
-        if host_veths.get(&host_veth_place(ifindex), 0).doing("read", "map HOST_VETHS")? == ifindex {
-            host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", "map HOST_VETHS")?;
+        if host_veths.get(&host_veth_place(ifindex), 0).doing("read", maps::HOST_VETHS)? == ifindex {
+            host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", maps::HOST_VETHS)?;
         }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
-                self.forget::<Addr, u32>("ADDRESSES", &addr)?;
+                self.forget::<Addr, u32>(maps::ADDRESSES, &addr)?;
             }
         }
         Ok(())
     }
 
     fn host_veths(&self) -> Result<Array<MapData, u32>> {
-        Array::try_from(self.map("HOST_VETHS")?).doing("open", "map HOST_VETHS")
+        Array::try_from(self.map(maps::HOST_VETHS)?).doing("open", maps::HOST_VETHS)
     }
 
     /// Ends the flows of the endpoint with host-side veth `ifindex`.
@@ -136,7 +139,7 @@ impl Dataplane {
             let mut packet = [0; 64];
             packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
             packet[18..22].copy_from_slice(&first.to_ne_bytes());
-            self.run("flush", &packet)?;
+            self.run(programs::FLUSH, &packet)?;
             first = first.saturating_add(FLUSH_SLICE);
         }
         Ok(())
@@ -147,8 +150,8 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn mappings(&self) -> Result<usize> {
-        let map: Hash<Internal, u32> = self.hash("MAPPINGS")?;
-        map.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", "map MAPPINGS")
+        let map: Hash<Internal, u32> = self.hash(maps::MAPPINGS)?;
+        map.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", maps::MAPPINGS)
     }
 
     /// Every network with the ifindex of its bridge.
@@ -156,7 +159,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn networks(&self) -> Result<Vec<(u32, Network)>> {
-        self.all("NETWORKS")
+        self.all(maps::NETWORKS)
     }
 
     /// The network whose bridge is `bridge`, if it is registered.
@@ -164,7 +167,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn network(&self, bridge: u32) -> Result<Option<Network>> {
-        self.one("NETWORKS", &bridge)
+        self.one(maps::NETWORKS, &bridge)
     }
 
     /// Registers a network and its prefix.
@@ -172,11 +175,11 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be written.
     pub fn put_network(&self, bridge: u32, network: &Network) -> Result<()> {
-        self.put("NETWORKS", &bridge, network)?;
+        self.put(maps::NETWORKS, &bridge, network)?;
         if network.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0 {
             let subnet = subnet(network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            self.subnets()?.insert(&key, &bridge, 0).doing("write", "map SUBNETS")?;
+            self.subnets()?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
         }
         self.update_config()
     }
@@ -188,20 +191,20 @@ impl Dataplane {
     pub fn remove_network(&self, bridge: u32) -> Result<()> {
         let record = self.network(bridge)?;
         self.forget_device(bridge)?;
-        self.forget::<u32, Network>("NETWORKS", &bridge)?;
+        self.forget::<u32, Network>(maps::NETWORKS, &bridge)?;
         if let Some(network) = record {
             let subnet = subnet(&network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
             match self.subnets()?.remove(&key) {
                 Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-                result => result.doing("write", "map SUBNETS")?,
+                result => result.doing("write", maps::SUBNETS)?,
             }
         }
         self.update_config()
     }
 
     fn subnets(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
-        LpmTrie::try_from(self.map("SUBNETS")?).doing("open", "map SUBNETS")
+        LpmTrie::try_from(self.map(maps::SUBNETS)?).doing("open", maps::SUBNETS)
     }
 
     /// Tells the programs between which addresses the prefixes lie, and what some network uses: most packets need no look-up.
@@ -222,7 +225,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn uplinks(&self) -> Result<Vec<(u32, Uplink)>> {
-        self.all("UPLINKS")
+        self.all(maps::UPLINKS)
     }
 
     /// Registers an uplink.
@@ -230,7 +233,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be written.
     pub fn put_uplink(&self, ifindex: u32, uplink: &Uplink) -> Result<()> {
-        self.put("UPLINKS", &ifindex, uplink)
+        self.put(maps::UPLINKS, &ifindex, uplink)
     }
 
     /// Removes an uplink.
@@ -239,7 +242,7 @@ impl Dataplane {
     /// The map cannot be written.
     pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
         self.forget_device(ifindex)?;
-        self.forget::<u32, Uplink>("UPLINKS", &ifindex)
+        self.forget::<u32, Uplink>(maps::UPLINKS, &ifindex)
     }
 
     /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.
@@ -247,7 +250,7 @@ impl Dataplane {
     /// # Errors
     /// There is none left, or a map cannot be read.
     pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
-        let endpoints: Vec<(u32, Endpoint)> = self.entries("ENDPOINTS")?;
+        let endpoints: Vec<(u32, Endpoint)> = self.entries(maps::ENDPOINTS)?;
         let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));

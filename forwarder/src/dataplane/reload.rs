@@ -15,13 +15,11 @@ use super::{
     Dataplane, Hook, TracedBy, XdpHook,
     create::remove_dir,
     filter,
-    load::{CONTROL_PROGRAM_NAMES, HOOK_PROGRAM_NAMES, L3_PROGRAM_NAMES, NEW_PROGRAMS, PROGRAMS, errno},
+    load::{NEW_PROGRAMS, PROGRAMS, errno},
     object::OBJECT_HASH,
+    programs::{self, Role},
 };
-use crate::{
-    Context as _, Error, Kind, Result,
-    netlink::{Netlink, XdpMode},
-};
+use crate::{Context as _, Error, Kind, Result, netlink::Netlink};
 
 /// The programs that are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +101,10 @@ impl Dataplane {
     fn load_beside(&self, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, Vec<&'static str>)> {
         let dir = self.dir.join(NEW_PROGRAMS);
         fs::create_dir(&dir).doing("create", dir.display().to_string())?;
-        let xdp = XdpHook::ALL
-            .into_iter()
-            .flat_map(|hook| [XdpMode::Native, XdpMode::Generic].into_iter().map(move |mode| hook.program_for(mode)));
         // Those that not every host needs are loaded where they are.
-        let wanted = xdp.chain(L3_PROGRAM_NAMES).filter(|name| self.program_pin(name).exists());
-        let names: Vec<&str> = HOOK_PROGRAM_NAMES.into_iter().chain(CONTROL_PROGRAM_NAMES).chain(wanted).collect();
+        let further = programs::of(Role::Xdp).chain(programs::of(Role::L3Uplink));
+        let wanted = further.filter(|name| self.program_pin(name).exists());
+        let names: Vec<&str> = programs::always().chain(wanted).collect();
         let unfit = |mut error: Error| {
             if error.kind == Kind::Failed {
                 error.kind = Kind::Conflict;

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
 use ipnet::Ipv4Net;
 
-use super::Dataplane;
+use super::{Dataplane, maps};
 use crate::{Context as _, Result};
-
-const MAP: &str = "map ROUTE_MTUS";
 
 impl Dataplane {
     fn trie(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
-        LpmTrie::try_from(self.map("ROUTE_MTUS")?).doing("open", MAP)
+        LpmTrie::try_from(self.map(maps::ROUTE_MTUS)?).doing("open", maps::ROUTE_MTUS)
     }
 
     /// The MTU by prefix, bytes; see [`crate::reconcile::route_mtus`].
@@ -22,7 +20,7 @@ impl Dataplane {
     pub fn route_mtus(&self) -> Result<BTreeMap<Ipv4Net, u32>> {
         let mut mtus = BTreeMap::new();
         for entry in self.trie()?.iter() {
-            let (key, mtu) = entry.doing("read", MAP)?;
+            let (key, mtu) = entry.doing("read", maps::ROUTE_MTUS)?;
             if let Ok(prefix) = Ipv4Net::new(key.data().into(), u8::try_from(key.prefix_len()).unwrap_or(u8::MAX)) {
                 mtus.insert(prefix, mtu);
             }
@@ -39,10 +37,10 @@ impl Dataplane {
         let mut trie = self.trie()?;
         let key = |prefix: &Ipv4Net| Key::new(prefix.prefix_len().into(), prefix.network().octets());
         for prefix in known.keys().filter(|prefix| !wanted.contains_key(prefix)) {
-            trie.remove(&key(prefix)).doing("write", MAP)?;
+            trie.remove(&key(prefix)).doing("write", maps::ROUTE_MTUS)?;
         }
         for (prefix, mtu) in wanted.iter().filter(|(prefix, mtu)| known.get(prefix) != Some(mtu)) {
-            trie.insert(&key(prefix), mtu, 0).doing("write", MAP)?;
+            trie.insert(&key(prefix), mtu, 0).doing("write", maps::ROUTE_MTUS)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use aya::maps::{Array, Map, MapData};
 use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::Dataplane;
+use super::{Dataplane, maps};
 use crate::{Context as _, Error, Kind, Result};
 
 /// A read-only view of the slots.
@@ -76,8 +76,9 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn alloc(&self) -> Result<FlowAlloc> {
-        let alloc: Array<_, FlowAlloc> = Array::try_from(self.map("FLOW_ALLOC")?).doing("open", "map FLOW_ALLOC")?;
-        alloc.get(&0, 0).doing("read", "map FLOW_ALLOC")
+        let alloc: Array<_, FlowAlloc> =
+            Array::try_from(self.map(maps::FLOW_ALLOC)?).doing("open", maps::FLOW_ALLOC)?;
+        alloc.get(&0, 0).doing("read", maps::FLOW_ALLOC)
     }
 
     /// How many flows an endpoint has.
@@ -85,13 +86,13 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn endpoint_flows(&self, endpoint: &Endpoint) -> Result<EndpointFlows> {
-        self.endpoint_flows_map()?.get(&endpoint.counters, 0).doing("read", "map ENDPOINT_FLOWS")
+        self.endpoint_flows_map()?.get(&endpoint.counters, 0).doing("read", maps::ENDPOINT_FLOWS)
     }
 
     /// How many flows those of these blocks have, in their order.
     pub(super) fn flows_of(&self, blocks: impl IntoIterator<Item = u32>) -> Result<Vec<EndpointFlows>> {
         let map = self.endpoint_flows_map()?;
-        blocks.into_iter().map(|block| map.get(&block, 0).doing("read", "map ENDPOINT_FLOWS")).collect()
+        blocks.into_iter().map(|block| map.get(&block, 0).doing("read", maps::ENDPOINT_FLOWS)).collect()
     }
 
     /// Sets the counts of flows of blocks that nobody has to zero.
@@ -102,7 +103,7 @@ impl Dataplane {
         let mut map = self.endpoint_flows_map()?;
         blocks
             .iter()
-            .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", "map ENDPOINT_FLOWS"))
+            .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", maps::ENDPOINT_FLOWS))
     }
 
     /// Notes whose flows those of `block` are: the endpoint's with host-side veth `ifindex`, which the expiry timer asks for.
@@ -111,16 +112,16 @@ impl Dataplane {
             return Ok(());
         }
         let mut map = self.endpoint_flows_map()?;
-        let flows = map.get(&block, 0).doing("read", "map ENDPOINT_FLOWS")?;
+        let flows = map.get(&block, 0).doing("read", maps::ENDPOINT_FLOWS)?;
         // Written once, before there are flows: whoever registers an endpoint again must not overwrite how many it has.
         if flows.host_veth == ifindex {
             return Ok(());
         }
-        map.set(block, &EndpointFlows { host_veth: ifindex, ..flows }, 0).doing("write", "map ENDPOINT_FLOWS")
+        map.set(block, &EndpointFlows { host_veth: ifindex, ..flows }, 0).doing("write", maps::ENDPOINT_FLOWS)
     }
 
     fn endpoint_flows_map(&self) -> Result<Array<MapData, EndpointFlows>> {
-        Array::try_from(self.map("ENDPOINT_FLOWS")?).doing("open", "map ENDPOINT_FLOWS")
+        Array::try_from(self.map(maps::ENDPOINT_FLOWS)?).doing("open", maps::ENDPOINT_FLOWS)
     }
 
     /// What the timer that ends idle flows has done.
@@ -129,8 +130,8 @@ impl Dataplane {
     /// The map cannot be read.
     pub fn expiry(&self) -> Result<ExpiryRecord> {
         let expiry: Array<_, ExpiryRecord> =
-            Array::try_from(self.map("EXPIRY_TIMER")?).doing("open", "map EXPIRY_TIMER")?;
-        expiry.get(&0, 0).doing("read", "map EXPIRY_TIMER")
+            Array::try_from(self.map(maps::EXPIRY_TIMER)?).doing("open", maps::EXPIRY_TIMER)?;
+        expiry.get(&0, 0).doing("read", maps::EXPIRY_TIMER)
     }
 
     /// Slots that were ever used.
@@ -170,8 +171,8 @@ impl Dataplane {
         if used == 0 {
             return Ok(None);
         }
-        let Map::Array(data) = self.map("FLOW_SLOTS")? else {
-            return Err(Error::new(Kind::Failed, "open", "map FLOW_SLOTS", "it is no array"));
+        let Map::Array(data) = self.map(maps::FLOW_SLOTS)? else {
+            return Err(Error::new(Kind::Failed, "open", maps::FLOW_SLOTS, "it is no array"));
         };
         Ok(Some((View::new(&data, used)?, used)))
     }

@@ -10,7 +10,7 @@ use forwarder_common::{
     types::verdict::{DropReason, PuntReason, Verdict},
 };
 
-use super::{Dataplane, records::name_of};
+use super::{Dataplane, maps, records::name_of};
 use crate::{Context as _, Error, Kind, Result};
 
 /// One counter.
@@ -29,6 +29,12 @@ pub struct Stat {
     /// IP bytes.
     pub bytes: u64,
 }
+
+/// Hooks that packets are counted at: of a namespace, of its network, and of the uplink.
+pub const HOOK_NAMES: [&str; 5] = ["from_ns", "to_ns", "to_network", "from_uplink", "to_uplink"];
+
+/// Verdicts that are counted, good news first.
+pub const VERDICTS: [&str; 3] = ["forwarded", "punted", "dropped"];
 
 /// What an endpoint sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,8 +58,8 @@ struct Blocks {
 
 impl Dataplane {
     fn counters(&self) -> Result<Blocks> {
-        let shared = Array::try_from(self.map("COUNTERS")?).doing("open", "map COUNTERS")?;
-        let traffic = PerCpuArray::try_from(self.map("TRAFFIC")?).doing("open", "map TRAFFIC")?;
+        let shared = Array::try_from(self.map(maps::COUNTERS)?).doing("open", maps::COUNTERS)?;
+        let traffic = PerCpuArray::try_from(self.map(maps::TRAFFIC)?).doing("open", maps::TRAFFIC)?;
         Ok(Blocks { shared, traffic })
     }
 
@@ -63,8 +69,8 @@ impl Dataplane {
         let cpus = nr_cpus().map_err(|(_, error)| error).doing("count", "the CPUs")?.get() as usize;
         for &block in blocks {
             let zero = PerCpuValues::try_from(vec![TrafficBlock::default(); cpus]).doing("reset", "counters")?;
-            traffic.set(block, zero, 0).doing("write", "map TRAFFIC")?;
-            shared.set(block, &CounterBlock::default(), 0).doing("write", "map COUNTERS")?;
+            traffic.set(block, zero, 0).doing("write", maps::TRAFFIC)?;
+            shared.set(block, &CounterBlock::default(), 0).doing("write", maps::COUNTERS)?;
         }
         Ok(())
     }
@@ -76,10 +82,10 @@ impl Dataplane {
     /// The map cannot be read.
     pub fn port_retries(&self) -> Result<[u64; ports::RETRY_CLASSES]> {
         let map: PerCpuArray<MapData, u64> =
-            PerCpuArray::try_from(self.map("PORT_RETRIES")?).doing("open", "map PORT_RETRIES")?;
+            PerCpuArray::try_from(self.map(maps::PORT_RETRIES)?).doing("open", maps::PORT_RETRIES)?;
         let mut classes = [0; ports::RETRY_CLASSES];
         for (index, class) in (0..).zip(&mut classes) {
-            *class = map.get(&index, 0).doing("read", "map PORT_RETRIES")?.iter().sum();
+            *class = map.get(&index, 0).doing("read", maps::PORT_RETRIES)?.iter().sum();
         }
         Ok(classes)
     }
@@ -101,33 +107,34 @@ impl Dataplane {
     /// The counters cannot be read.
     pub fn stats(&self) -> Result<Vec<Stat>> {
         let counters = self.counters()?;
+        let [from_ns, to_ns, to_network, from_uplink, to_uplink] = HOOK_NAMES;
         let mut stats = Vec::new();
         for (_, uplink) in self.uplinks()? {
             let ifname = name_of(&uplink.ifname);
-            push(&mut stats, &ifname, "from_uplink", &sum(&counters, uplink.counters_in)?);
-            push(&mut stats, &ifname, "to_uplink", &sum(&counters, uplink.counters_out)?);
+            push(&mut stats, &ifname, from_uplink, &sum(&counters, uplink.counters_in)?);
+            push(&mut stats, &ifname, to_uplink, &sum(&counters, uplink.counters_out)?);
         }
         for (_, network) in self.networks()? {
             if network.counters != 0 {
-                push(&mut stats, &name_of(&network.bridge), "to_network", &sum(&counters, network.counters)?);
+                push(&mut stats, &name_of(&network.bridge), to_network, &sum(&counters, network.counters)?);
             }
         }
         for (_, endpoint) in self.endpoints()? {
             let ifname = name_of(&endpoint.host_if);
             let block = sum(&counters, endpoint.counters)?;
-            push(&mut stats, &ifname, "from_ns", &block);
-            stats.push(stat(&ifname, "to_ns", "forwarded", None, counter(&block, Verdict::Delivered)));
+            push(&mut stats, &ifname, from_ns, &block);
+            stats.push(stat(&ifname, to_ns, VERDICTS[0], None, counter(&block, Verdict::Delivered)));
         }
         let nobody = sum(&counters, 0)?;
-        push(&mut stats, "", "from_ns", &nobody);
+        push(&mut stats, "", from_ns, &nobody);
         Ok(stats)
     }
 }
 
 /// A block, what is counted per CPU summed over them.
 fn sum(counters: &Blocks, block: u32) -> Result<CounterBlock> {
-    let mut total = counters.shared.get(&block, 0).doing("read", "map COUNTERS")?;
-    for cpu in counters.traffic.get(&block, 0).doing("read", "map TRAFFIC")?.iter() {
+    let mut total = counters.shared.get(&block, 0).doing("read", maps::COUNTERS)?;
+    for cpu in counters.traffic.get(&block, 0).doing("read", maps::TRAFFIC)?.iter() {
         for (sum, counter) in total.by_code.iter_mut().zip(&cpu.by_code) {
             sum.packets += counter.packets;
             sum.bytes += counter.bytes;
@@ -142,12 +149,13 @@ fn counter(block: &CounterBlock, verdict: Verdict) -> Counter {
 
 /// One row per verdict of a hook.
 fn push(stats: &mut Vec<Stat>, ifname: &str, hook: &'static str, block: &CounterBlock) {
-    stats.push(stat(ifname, hook, "forwarded", None, counter(block, Verdict::Forwarded)));
+    let [forwarded, punted, dropped] = VERDICTS;
+    stats.push(stat(ifname, hook, forwarded, None, counter(block, Verdict::Forwarded)));
     for &reason in PuntReason::ALL {
-        stats.push(stat(ifname, hook, "punted", Some(reason.name()), counter(block, Verdict::Punted(reason))));
+        stats.push(stat(ifname, hook, punted, Some(reason.name()), counter(block, Verdict::Punted(reason))));
     }
     for &reason in DropReason::ALL {
-        stats.push(stat(ifname, hook, "dropped", Some(reason.name()), counter(block, Verdict::Dropped(reason))));
+        stats.push(stat(ifname, hook, dropped, Some(reason.name()), counter(block, Verdict::Dropped(reason))));
     }
 }
 

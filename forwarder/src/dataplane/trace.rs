@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     Dataplane,
     create::remove_dir,
-    flows::state,
+    flows::state_name,
     kernel_fields,
     load::{NEW_PROGRAMS, missing},
     object::TRACED_HASH,
@@ -65,7 +65,7 @@ impl TraceFilter {
 /// The state of a packet's flow, as `fwd flows` calls it; none if it has ended, or there is none.
 #[must_use]
 pub fn flow_state(record: &TraceRecord) -> Option<&'static str> {
-    Some(state(FlowVersion::from_raw(record.meta).state())).filter(|state| *state != "free")
+    Some(state_name(FlowVersion::from_raw(record.meta).state())).filter(|state| *state != "free")
 }
 
 /// Whose trace the loaded programs are of.

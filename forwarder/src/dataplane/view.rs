@@ -13,20 +13,18 @@ use aya::{
 
 use super::{
     Dataplane, RunDir,
-    load::{RECORD_MAPS, flow_maps},
+    maps::{self, MapName},
+    programs::READ_CLOCK as CLOCK,
 };
 use crate::{Context as _, Error, Kind, Result};
 
 /// How often a reader begins anew because something went away under him. A command takes longer than a look.
 const ATTEMPTS: usize = 1000;
 
-/// The program that tells the time of the flow table.
-pub(super) const CLOCK: &str = "read_clock";
-
 /// What a reader has opened.
 #[derive(Debug)]
 pub(super) struct Held {
-    maps: BTreeMap<&'static str, OwnedFd>,
+    maps: BTreeMap<MapName, OwnedFd>,
     /// Present where programs and flow table are.
     clock: Option<SchedClassifier>,
 }
@@ -37,11 +35,11 @@ impl Held {
     }
 
     /// The map pinned as `name`.
-    pub(super) fn map(&self, name: &str) -> Result<MapData> {
-        let missing = || Error::new(Kind::NotFound, "open", format!("map {name}"), "it was not loaded");
-        let fd = self.maps.get(name).ok_or_else(missing)?;
-        let fd = fd.try_clone().doing("open", format!("map {name}"))?;
-        MapData::from_fd(fd).doing("open", format!("map {name}"))
+    pub(super) fn map(&self, name: MapName) -> Result<MapData> {
+        let missing = || Error::new(Kind::NotFound, "open", name, "it was not loaded");
+        let fd = self.maps.get(&name).ok_or_else(missing)?;
+        let fd = fd.try_clone().doing("open", name)?;
+        MapData::from_fd(fd).doing("open", name)
     }
 
     /// The program pinned as `name`, if it is one that readers run.
@@ -71,14 +69,14 @@ impl Dataplane {
     /// Opens everything; none if some of it has gone meanwhile.
     fn hold(&self) -> Result<Option<Held>> {
         let loaded = self.is_loaded();
-        let flow_maps = flow_maps().filter(|_| loaded);
+        let flow_maps = maps::of_programs().filter(|_| loaded);
         let mut maps = BTreeMap::new();
-        for name in RECORD_MAPS.into_iter().chain(flow_maps) {
+        for name in maps::records().chain(flow_maps) {
             let map = match MapData::from_pin(self.map_pin(name)) {
                 Err(error) if is_absence(&error) => return Ok(None),
-                map => map.doing("open", format!("map {name}"))?,
+                map => map.doing("open", name)?,
             };
-            let fd = map.fd().as_fd().try_clone_to_owned().doing("open", format!("map {name}"))?;
+            let fd = map.fd().as_fd().try_clone_to_owned().doing("open", name)?;
             maps.insert(name, fd);
         }
         let clock = match loaded.then(|| SchedClassifier::from_pin(self.program_pin(CLOCK))).transpose() {

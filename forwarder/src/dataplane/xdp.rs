@@ -12,6 +12,7 @@ use super::{
     Dataplane, XdpHook,
     attach::discard,
     load::{PROGRAMS, errno},
+    maps,
 };
 use crate::{
     Context as _, Error, Kind, Result,
@@ -39,7 +40,7 @@ impl Dataplane {
                 }
             },
         }?;
-        self.xdp_targets()?.insert(ifindex, ifindex, None, 0).doing("write", "map XDP_TARGETS")?;
+        self.xdp_targets()?.insert(ifindex, ifindex, None, 0).doing("write", maps::XDP_TARGETS)?;
         Ok(attached)
     }
 
@@ -74,7 +75,7 @@ impl Dataplane {
             match self.xdp_targets()?.remove(ifindex) {
                 Err(MapError::KeyNotFound) => {}
                 Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-                result => result.doing("write", "map XDP_TARGETS")?,
+                result => result.doing("write", maps::XDP_TARGETS)?,
             }
         }
         discard(&self.xdp_pin(hook, ifindex))
@@ -106,7 +107,7 @@ impl Dataplane {
     }
 
     fn xdp_targets(&self) -> Result<DevMapHash<MapData>> {
-        DevMapHash::try_from(self.map("XDP_TARGETS")?).doing("open", "map XDP_TARGETS")
+        DevMapHash::try_from(self.map(maps::XDP_TARGETS)?).doing("open", maps::XDP_TARGETS)
     }
 
     pub(super) fn xdp_pin(&self, hook: XdpHook, ifindex: u32) -> PathBuf {

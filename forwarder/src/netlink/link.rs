@@ -42,6 +42,9 @@ pub enum XdpMode {
 }
 
 impl XdpMode {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Generic];
+
     /// `native` or `generic`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -41,6 +41,7 @@ pub use self::{
     filter::{Filter, TcDirection},
     forward::{ForwardChain, Interface, Maker, forward_chains},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
+    modules::may_be_used,
     neighbour::Neighbour,
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},

@@ -5,7 +5,8 @@ use std::fs;
 /// Whether one of these modules is loaded or a part of the kernel: otherwise nobody has made anything that they hold.
 ///
 /// Where that cannot be told they may be.
-pub(super) fn may_be_used(names: &[&str]) -> bool {
+#[must_use]
+pub fn may_be_used(names: &[&str]) -> bool {
     // A kernel without modules has no such file.
     let Ok(loaded) = fs::read_to_string("/proc/modules") else { return true };
     let is_loaded = |name: &&str| loaded.lines().any(|line| line.split(' ').next() == Some(name));

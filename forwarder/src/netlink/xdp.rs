@@ -37,6 +37,16 @@ impl Netlink {
         let native = || link.xdp.is_some_and(|xdp| xdp.mode == XdpMode::Native);
         Ok(features.map_or_else(native, |features| features & NETDEV_XDP_ACT_NDO_XMIT != 0))
     }
+
+    /// Whether the kernel tells the XDP features of interfaces, such as of the loopback of the calling thread's namespace.
+    ///
+    /// # Errors
+    /// The kernel gives no socket, or no answer.
+    pub fn tells_xdp_features(&self) -> Result<bool> {
+        /// Index of `lo`, the same in every namespace.
+        const LOOPBACK: u32 = 1;
+        features(LOOPBACK).map(|features| features.is_some()).doing("ask for", "the XDP features of interface lo")
+    }
 }
 
 /// The features of an interface; `None` if the kernel does not know them.

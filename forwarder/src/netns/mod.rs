@@ -15,6 +15,7 @@ mod of;
 mod processes;
 mod publish;
 pub mod resolv;
+mod scratch;
 mod sys;
 
 use std::io;
@@ -28,6 +29,7 @@ pub use list::{Listed, cookies, cookies_with_names, interfaces, list_all, list_n
 pub use name::{Name, nearest};
 pub use of::{Membership, of_pid};
 pub use processes::Process;
+pub use scratch::in_scratch;
 
 use crate::{Error, Kind};
 

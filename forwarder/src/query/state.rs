@@ -13,7 +13,7 @@ use crate::{
     netlink::{Link, Netlink},
     netns::{self, Name},
     reconcile::{Datapath, Owner, TargetRef},
-    render::{EndpointView, FlowCounts, XdpView},
+    render::{EndpointView, FlowCounts, UPLINK_STATES, XdpView},
 };
 
 /// The records of one host.
@@ -145,6 +145,7 @@ impl State {
         let uplink = self.uplinks.get(&endpoint.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = execute::treatment(endpoint.flags);
+        let [up, down, gone] = UPLINK_STATES;
         Ok(EndpointView {
             network: name_of(&endpoint.network_name).into(),
             ns: Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()).map(Into::into),
@@ -159,9 +160,9 @@ impl State {
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
             uplink_state: match self.uplink(endpoint) {
-                None => "gone".into(),
-                Some(link) if link.up => "up".into(),
-                Some(_) => "down".into(),
+                None => gone.into(),
+                Some(link) if link.up => up.into(),
+                Some(_) => down.into(),
             },
             datapath: execute::datapath(endpoint.flags).name().into(),
             attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),

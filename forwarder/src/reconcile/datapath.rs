@@ -12,6 +12,11 @@ pub enum Datapath {
 }
 
 impl Datapath {
+    /// Every data path.
+    pub const ALL: [Self; 3] = [Self::Tc, Self::Xdp, Self::Kernel];
+    /// What `auto` takes where the kernel has it.
+    pub const BEST: Self = Self::Tc;
+
     /// `tc`, `xdp` or `kernel`.
     #[must_use]
     pub const fn name(self) -> &'static str {

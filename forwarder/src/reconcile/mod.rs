@@ -42,7 +42,7 @@ pub use names::{DEFAULT_NETWORK, NS_IF, Owner, is_made};
 pub use net_config::NetConfig;
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub use op::{Action, Op};
-pub use options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, seconds};
+pub use options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds};
 pub use record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord};
 pub use refuse::refuse_others;
 pub use request::{DownRequest, TargetRef, UpRequest};

@@ -18,6 +18,9 @@ pub enum Nat {
 }
 
 impl Nat {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Symmetric, Self::Eim, Self::EimEif];
+
     /// `symmetric`, `eim` or `eim-eif`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -45,6 +48,8 @@ pub struct Treatment {
 pub struct IdleTime {
     /// Its name on the command line.
     pub name: &'static str,
+    /// What it ends, in words.
+    pub ends: &'static str,
     /// What it ends.
     pub which: Timeout,
     /// The least that an RFC allows, seconds, and which RFC.
@@ -53,14 +58,44 @@ pub struct IdleTime {
 
 /// Every idle time that can be set.
 pub const IDLE_TIMES: [IdleTime; 8] = [
-    IdleTime { name: "tcp-half-open", which: Timeout::TcpHalfOpen, least: Some((240, "RFC 5382 REQ-5")) },
-    IdleTime { name: "tcp-established", which: Timeout::TcpEstablished, least: Some((7_440, "RFC 5382 REQ-5")) },
-    IdleTime { name: "tcp-half-closed", which: Timeout::TcpHalfClosed, least: Some((240, "RFC 7857 section 2")) },
-    IdleTime { name: "tcp-closing", which: Timeout::TcpClosing, least: Some((240, "RFC 5382 REQ-5")) },
-    IdleTime { name: "udp-half-open", which: Timeout::UdpHalfOpen, least: Some((120, "RFC 4787 REQ-5")) },
-    IdleTime { name: "udp-established", which: Timeout::UdpEstablished, least: Some((120, "RFC 4787 REQ-5")) },
-    IdleTime { name: "icmp", which: Timeout::Icmp, least: Some((60, "RFC 5508 REQ-2")) },
-    IdleTime { name: "other", which: Timeout::Other, least: None },
+    IdleTime {
+        name: "tcp-half-open",
+        ends: "a TCP connection whose handshake is not complete",
+        which: Timeout::TcpHalfOpen,
+        least: Some((240, "RFC 5382 REQ-5")),
+    },
+    IdleTime {
+        name: "tcp-established",
+        ends: "an established TCP connection",
+        which: Timeout::TcpEstablished,
+        least: Some((7_440, "RFC 5382 REQ-5")),
+    },
+    IdleTime {
+        name: "tcp-half-closed",
+        ends: "a TCP connection of which one side has sent a FIN",
+        which: Timeout::TcpHalfClosed,
+        least: Some((240, "RFC 7857 section 2")),
+    },
+    IdleTime {
+        name: "tcp-closing",
+        ends: "a TCP connection after a RST or both FINs",
+        which: Timeout::TcpClosing,
+        least: Some((240, "RFC 5382 REQ-5")),
+    },
+    IdleTime {
+        name: "udp-half-open",
+        ends: "a flow of UDP that is no conversation yet",
+        which: Timeout::UdpHalfOpen,
+        least: Some((120, "RFC 4787 REQ-5")),
+    },
+    IdleTime {
+        name: "udp-established",
+        ends: "a conversation of UDP",
+        which: Timeout::UdpEstablished,
+        least: Some((120, "RFC 4787 REQ-5")),
+    },
+    IdleTime { name: "icmp", ends: "an ICMP query", which: Timeout::Icmp, least: Some((60, "RFC 5508 REQ-2")) },
+    IdleTime { name: "other", ends: "a flow of a protocol without ports", which: Timeout::Other, least: None },
 ];
 
 impl IdleTime {
@@ -109,7 +144,8 @@ impl From<&Sizes> for TableRecord {
 }
 
 /// `1024-29999`.
-pub(super) fn range((first, last): (u16, u16)) -> String {
+#[must_use]
+pub fn range((first, last): (u16, u16)) -> String {
     format!("{first}-{last}")
 }
 

@@ -215,7 +215,7 @@ fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
 fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     match (given, &actual.no_tc) {
         (Some(Datapath::Kernel), _) | (None, Some(_)) => Ok(Datapath::Kernel),
-        (None, None) => Ok(Datapath::Tc),
+        (None, None) => Ok(Datapath::BEST),
         (Some(datapath), None) => Ok(datapath),
         (Some(datapath), Some(why)) => {
             let object = format!("datapath {}", datapath.name());

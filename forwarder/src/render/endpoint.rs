@@ -15,6 +15,9 @@ use super::{
 };
 use crate::text::{Untrusted, option};
 
+/// States of an uplink: set up, set down, and deleted.
+pub const UPLINK_STATES: [&str; 3] = ["up", "down", "gone"];
+
 /// Flows by state.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct FlowCounts {
@@ -73,7 +76,7 @@ pub struct EndpointView {
     pub uplink: Untrusted,
     /// What it is called now; none if it has gone.
     pub uplink_now: Option<Untrusted>,
-    /// `up`, `down` or `gone`.
+    /// One of [`UPLINK_STATES`].
     pub uplink_state: String,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,

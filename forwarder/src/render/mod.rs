@@ -8,6 +8,7 @@ mod control;
 mod endpoint;
 mod error;
 mod facts;
+mod features;
 mod flow;
 mod heat;
 mod host;
@@ -28,8 +29,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use endpoint::{EndpointView, FlowCounts, XdpView};
+pub use endpoint::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
+pub use features::FeatureView;
 pub use flow::FlowView;
 pub use host::{CollectedView, GcView, HostView};
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};

@@ -1,10 +1,10 @@
 //! Views made by hand, for tests.
 
 use super::{
-    CollectedView, DownView, EndpointView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
-    LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
-    NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
-    RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
+    CollectedView, DownView, EndpointView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView,
+    InterfaceView, LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView,
+    NamespaceChange, NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, ProgramsView,
+    ReloadView, RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
 };
 use crate::latency::Distribution;
 
@@ -224,6 +224,25 @@ pub(crate) fn gc() -> GcView {
         left: vec!["namespace other, which has interfaces of others".into()],
     };
     GcView { changed: true, hosts: vec![host] }
+}
+
+pub(crate) fn features() -> Vec<FeatureView> {
+    let one = |feature, support, without, consequence| FeatureView {
+        feature,
+        support,
+        answer: (support == "unknown").then(|| "Operation not permitted (os error 1)".into()),
+        linux: "5.17",
+        needed_for: "ending idle flows",
+        parts: vec!["tc", "kernel"],
+        without,
+        consequence,
+        probe: "a program that calls it is loaded",
+    };
+    vec![
+        one("bpf_loop", "supported", "refused", "refused"),
+        one("bpf_timer_init", "unsupported", "refused", "refused"),
+        one("TCX", "unknown", "otherwise", "a clsact qdisc and filters instead"),
+    ]
 }
 
 pub(crate) fn reload() -> ReloadView {

@@ -13,7 +13,7 @@ use super::{
     table::{Grid, Holds, plain, toned},
     write_warning,
 };
-use crate::text::Untrusted;
+use crate::{dataplane::VERDICTS, text::Untrusted};
 
 /// Packets of one hook of one interface that had one verdict.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -41,8 +41,7 @@ impl StatView {
     /// The order of listings: along the way of a packet, good news first.
     #[must_use]
     pub fn sort_key(&self) -> impl Ord + use<> {
-        let verdicts = ["forwarded", "punted", "dropped"];
-        let verdict = verdicts.iter().position(|verdict| *verdict == self.verdict);
+        let verdict = VERDICTS.iter().position(|verdict| *verdict == self.verdict);
         (!self.hook.ends_with("_ns"), self.ifname.clone(), self.hook.clone(), verdict, self.reason.clone())
     }
 }

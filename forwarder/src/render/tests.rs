@@ -108,6 +108,11 @@ fn nat_shows_how_full_it_is() {
 }
 
 #[test]
+fn features_that_are_missing_are_explained() {
+    assert_snapshot!(fitting(&samples::features(), 80));
+}
+
+#[test]
 fn reload_tells_what_was_replaced() {
     assert_snapshot!(fitting(&samples::reload(), 80));
     let after = samples::programs(true);
@@ -286,6 +291,7 @@ fn docs_name_every_key() {
         ("up --dry-run", json(&|out| write_json(&samples::plan(), out).unwrap())),
         ("down", json(&|out| write_json(&samples::down(), out).unwrap())),
         ("ls", json(&|out| write_json(&samples::endpoints(), out).unwrap())),
+        ("features", json(&|out| write_json(&samples::features(), out).unwrap())),
         ("reload", json(&|out| write_json(&samples::reload(), out).unwrap())),
         ("ls --all-hosts", json(&|out| write_json(&samples::hosts(), out).unwrap())),
         ("gc", json(&|out| write_json(&samples::gc(), out).unwrap())),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{AttachArg, ExportArgs};
+use super::{AttachArg, ExportArgs, defaults};
 
 /// `fwd bench`.
 #[derive(Args, Debug)]
@@ -16,14 +16,14 @@ pub(crate) struct BenchArgs {
     /// What to measure, separated by commas [default: everything]
     #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
     pub(crate) metrics: Vec<String>,
-    /// How often each path is measured, in turn [default: 13]
     #[arg(long, value_name = "N")]
+    #[arg(help = defaults::told("How often each path is measured, in turn", defaults::ROUNDS[0]))]
     pub(crate) rounds: Option<String>,
-    /// How long each measurement takes [default: 120ms]; with --serve, when to end
     #[arg(long, value_name = "TIME")]
+    #[arg(help = defaults::told("How long each measurement takes", defaults::bench_duration()) + "; with --serve, when to end")]
     pub(crate) duration: Option<String>,
-    /// 5 rounds of 60ms: enough for a look
     #[arg(long, conflicts_with_all = ["rounds", "duration"])]
+    #[arg(help = format!("{} rounds of {}: enough for a look", defaults::ROUNDS[1], defaults::quick_duration()))]
     pub(crate) quick: bool,
     /// Bytes of a request, and of its reply
     #[arg(long, value_name = "BYTES", default_value = "64")]
@@ -52,15 +52,15 @@ pub(crate) struct BenchArgs {
     /// The token that `fwd bench --serve` printed there
     #[arg(long, value_name = "TOKEN", requires = "target", env = "FWD_BENCH_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Serve `fwd bench --target` of others who know the token that it prints, one at a time, until Ctrl-C or for --duration.
-    /// Gives up root's rights first [default: 0.0.0.0:5210; the next port too]
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, conflicts_with_all = MEASURING, conflicts_with_all = SANDBOXED)]
+    #[arg(help = defaults::told("Serve `fwd bench --target` of others who know the token that it prints, one at a time, until \
+        Ctrl-C or for --duration. Gives up root's rights first", defaults::serve()))]
     pub(crate) serve: Option<Option<String>>,
     /// End when the first client is served
     #[arg(long, requires = "serve")]
     pub(crate) once: bool,
-    /// How long --serve serves one client at most [default: 1h]
     #[arg(long, value_name = "TIME", requires = "serve")]
+    #[arg(help = defaults::told("How long --serve serves one client at most", defaults::max_time()))]
     pub(crate) max_time: Option<String>,
     /// Bits per second that a client of --serve may have, such as 500M [default: as it goes]
     #[arg(long, value_name = "RATE", requires = "serve")]

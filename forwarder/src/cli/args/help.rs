@@ -45,6 +45,26 @@ Examples:
   fwd ls --all-hosts     which there are, and which are gone
   fwd gc";
 
+pub(super) const FEATURES: &str = "\
+The kernel is asked by trying: small programs and maps that go at once, and
+interfaces in a network namespace that goes with them. What is missing is shown
+with what is lost without it. docs/kernels.md has the same list.
+
+Examples:
+  fwd features
+  fwd features --json | jq -r '.[] | select(.support != \"supported\") | .feature'";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  fwd completions bash > /etc/bash_completion.d/fwd
+  fwd completions zsh > /usr/local/share/zsh/site-functions/_fwd
+  fwd completions fish > /etc/fish/completions/fwd.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  fwd man /usr/local/share/man/man1
+  man fwd-up";
+
 pub(super) const EXEC: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/

@@ -1,9 +1,11 @@
 //! What the user may type: clap types only. They become requests of the library in the commands' own modules.
 
 mod bench;
+pub(crate) mod defaults;
 mod export;
 mod help;
 mod latency;
+mod shell;
 mod show;
 mod target;
 mod trace;
@@ -11,12 +13,13 @@ mod up;
 
 use std::{env, ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{BenchArgs, BenchCommand, ControlArgs};
 pub(crate) use export::ExportArgs;
 pub(crate) use latency::{LatencyArgs, SampleArg};
-pub(crate) use show::{FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
+pub(crate) use shell::{CompletionsArgs, ManArgs};
+pub(crate) use show::{FeaturesArgs, FlowsArgs, GcArgs, InspectArgs, LsArgs, ReloadArgs, StatsArgs};
 pub(crate) use target::{DownArgs, ExecArgs, NsArgs, NsCommand, TargetArgs};
 pub(crate) use trace::TraceArgs;
 pub(crate) use up::{AttachArg, DatapathArg, NatArg, TableArgs, UpArgs};
@@ -34,6 +37,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The declaration of the command line: all commands and options with their words.
+pub(crate) fn declaration() -> clap::Command {
+    Cli::command()
+}
+
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
@@ -41,8 +49,8 @@ pub(crate) struct GlobalArgs {
     /// Act as if this network namespace were the host (a path has a slash)
     #[arg(long, global = true, value_name = "NAME|PATH")]
     pub(crate) host_netns: Option<String>,
-    /// Directory of fwd's pins and locks [env: FWD_RUN_DIR] [default: /run/fwd]
     #[arg(long, global = true, value_name = "DIR")]
+    #[arg(help = defaults::told("Directory of fwd's pins and locks [env: FWD_RUN_DIR]", defaults::RUN_DIR))]
     pub(crate) run_dir: Option<PathBuf>,
     /// How to show results
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
@@ -133,6 +141,15 @@ pub(crate) enum Command {
     /// Show what is decided about each packet, hook by hook, and why
     #[command(after_help = help::TRACE)]
     Trace(TraceArgs),
+    /// Ask the kernel for all that fwd needs of it
+    #[command(after_help = help::FEATURES)]
+    Features(FeaturesArgs),
+    /// Write completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
 }
 
 /// Whether the words of a command line ask for JSON; for errors in a command line that does not parse.

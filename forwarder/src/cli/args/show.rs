@@ -18,6 +18,10 @@ pub(crate) struct LsArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ReloadArgs {}
 
+/// `fwd features`.
+#[derive(Args, Debug)]
+pub(crate) struct FeaturesArgs {}
+
 /// `fwd gc`.
 #[derive(Args, Debug)]
 pub(crate) struct GcArgs {}

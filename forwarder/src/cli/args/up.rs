@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::dataplane::Backend;
 
-use super::{TargetArgs, target::one_of};
+use super::{TargetArgs, defaults, target::one_of};
 
 /// `fwd up`.
 #[derive(Args, Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct UpArgs {
     /// Address of the namespace [default: the next free one]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Option<String>,
-    /// Network to join, made if missing; names its bridge [default: fwd0]
     #[arg(long, value_name = "NAME")]
+    #[arg(help = defaults::told("Network to join, made if missing; names its bridge", defaults::NETWORK))]
     pub(crate) network: Option<String>,
     /// Largest packet, bytes [default: the uplink's]
     #[arg(long, value_name = "N")]
@@ -32,9 +32,9 @@ pub(crate) struct UpArgs {
     /// bridge and nftables, auto the best
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) datapath: DatapathArg,
-    /// How the network maps ports: symmetric is per destination, eim one port for all
-    /// destinations, eim-eif lets anyone write to it [default: symmetric]
     #[arg(long, value_name = "KIND")]
+    #[arg(help = defaults::told("How the network maps ports: symmetric is per destination, \
+        eim one port for all destinations, eim-eif lets anyone write to it", defaults::nat()))]
     pub(crate) nat: Option<NatArg>,
     /// Lower the MSS of the network's TCP connections to what the path carries
     #[arg(long)]
@@ -45,9 +45,9 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
-    /// How the program is attached to the host-side veth: tcx is faster for packets, clsact for
-    /// up and down; given for a namespace that is up, it changes over [default: tcx]
     #[arg(long, value_name = "KIND")]
+    #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
+        packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]
     pub(crate) attach: Option<AttachArg>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
@@ -64,11 +64,11 @@ pub(crate) struct UpArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Flow table of the host (set by the first up, until the last down)")]
 pub(crate) struct TableArgs {
-    /// Ports of the uplink's address to appear behind [default: 1024-29999]
     #[arg(long, value_name = "A-B")]
+    #[arg(help = defaults::told("Ports of the uplink's address to appear behind", defaults::nat_ports()))]
     pub(crate) nat_ports: Option<String>,
-    /// Flows that may be established at once; decides the memory [default: 65536]
     #[arg(long, value_name = "N")]
+    #[arg(help = defaults::told("Flows that may be established at once; decides the memory", defaults::max_flows()))]
     pub(crate) max_flows: Option<String>,
     /// The same for one namespace [default: half of --max-flows]
     #[arg(long, value_name = "N")]

@@ -13,7 +13,10 @@ use crate::{
     Context as _, Error, Kind, Result,
     bench::{self, Metric, Options, Path, load::Tool},
     cli::{
-        args::{BenchArgs, BenchCommand},
+        args::{
+            BenchArgs, BenchCommand,
+            defaults::{DURATION, ROUNDS},
+        },
         export::Exports,
         session::Session,
     },
@@ -21,11 +24,7 @@ use crate::{
     testbed::Interrupt,
 };
 
-/// By default, and with `--quick`; then the same of other programs, each of whose measurements takes a second or more.
-///
-/// Many short rounds rather than few long ones: what disturbs a machine comes in bursts, which the median leaves out.
-const ROUNDS: [usize; 2] = [13, 5];
-const DURATION: [Duration; 2] = [Duration::from_millis(120), Duration::from_millis(60)];
+/// The same of other programs, each of whose measurements takes a second or more.
 const ROUNDS_WITH: [usize; 2] = [7, 3];
 /// What a measurement may take.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);

@@ -1,0 +1,87 @@
+//! `fwd completions` and `fwd man`: both are made of the declaration of the command line. They need neither root nor a host.
+
+use std::{fs, io};
+
+use crate::{
+    Context as _, Result,
+    cli::{
+        args::{CompletionsArgs, ManArgs, declaration},
+        io::{Io, written},
+    },
+};
+
+/// Writes the completions for a shell.
+pub(in crate::cli) fn completions(args: &CompletionsArgs, io: &mut Io<'_>) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut declaration(), "fwd", &mut text);
+    written(io.out.write_all(&text))
+}
+
+/// Writes a manual page for `fwd` and one for each command.
+pub(in crate::cli) fn man(args: &ManArgs, io: &mut Io<'_>) -> Result<()> {
+    let ManArgs { directory } = args;
+    for (name, page) in pages(&built()) {
+        let path = directory.join(format!("{name}.1"));
+        fs::write(&path, page.doing("make", format!("the page {name}"))?).doing("write", path.display().to_string())?;
+        written(writeln!(io.out, "{}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The declaration in which every command knows its place and all its options, without the commands `help`.
+fn built() -> clap::Command {
+    let mut command = declaration().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The pages of a command and those below it, by name, such as `fwd-ns-add`.
+fn pages(command: &clap::Command) -> Vec<(String, io::Result<Vec<u8>>)> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(command.clone()).render(&mut text).map(|()| text);
+    std::iter::once((name, page)).chain(command.get_subcommands().flat_map(pages)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command with the name of its page.
+    fn commands(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let below = |command: &clap::Command| commands(command, &format!("{name}-{}", command.get_name()));
+        let below = command.get_subcommands().flat_map(below);
+        std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
+    }
+
+    #[test]
+    fn every_command_has_a_page_with_every_option() {
+        let declared = built();
+        let pages: Vec<(String, String)> = pages(&declared)
+            .into_iter()
+            .map(|(name, page)| (name, String::from_utf8(page.unwrap()).unwrap().replace("\\-", "-")))
+            .collect();
+        let commands = commands(&declared, "fwd");
+        assert_eq!(pages.len(), commands.len());
+        for ((name, page), (command_name, command)) in pages.iter().zip(&commands) {
+            assert_eq!(name, command_name);
+            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for option in shown.filter_map(clap::Arg::get_long) {
+                assert!(page.contains(&format!("--{option}")), "{name}: no --{option} in {page}");
+            }
+            for below in command.get_subcommands() {
+                assert!(page.contains(&format!("{name}-{}", below.get_name())), "{name}: {}", below.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn completions_are_made_for_every_shell() {
+        for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
+            let mut text = Vec::new();
+            let io = &mut Io { out: &mut text, err: &mut Vec::new(), out_width: None, err_is_terminal: false };
+            completions(&CompletionsArgs { shell: *shell }, io).unwrap();
+            assert!(String::from_utf8(text).unwrap().contains("datapath"), "{shell}");
+        }
+    }
+}

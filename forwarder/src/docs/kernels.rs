@@ -1,0 +1,45 @@
+//! docs/kernels.md: features of the kernel.
+
+use super::markdown::{code, table};
+use crate::dataplane::{FEATURES, Feature, Part};
+
+const TITLES: [&str; 5] = ["feature", "Linux", "needed for", "without it", "how it is found out"];
+
+/// What the eBPF data path needs.
+pub(super) fn data_path() -> String {
+    table(TITLES, FEATURES.iter().filter(|feature| is_of_data_path(feature)).map(row))
+}
+
+/// What other parts need: of their own, and of the same table.
+pub(super) fn others() -> String {
+    let own = FEATURES.iter().filter(|feature| !is_of_data_path(feature)).map(|feature| {
+        let [name, since, needed, without, probe] = row(feature);
+        let parts = feature.parts.iter().map(|part| part.label()).collect::<Vec<_>>();
+        [name, parts.join(", "), since, needed, without, probe]
+    });
+    let [feature, linux, needed, without, probe] = TITLES;
+    let mut text = table([feature, "used by", linux, needed, without, probe], own);
+    text.push_str("\nOf the table above they use:\n\n");
+    for part in Part::ALL.into_iter().filter(|part| !is_ebpf(*part)) {
+        let shared = FEATURES.iter().filter(|feature| is_of_data_path(feature) && feature.parts.contains(&part));
+        text.push_str(&format!("- {}: {}\n", part.label(), shared.map(name).collect::<Vec<_>>().join(", ")));
+    }
+    text
+}
+
+const fn is_ebpf(part: Part) -> bool {
+    matches!(part, Part::Tc | Part::L3Uplink)
+}
+
+fn is_of_data_path(feature: &Feature) -> bool {
+    feature.parts.iter().any(|part| is_ebpf(*part))
+}
+
+fn row(feature: &Feature) -> [String; 5] {
+    let Feature { name: _, since, needed_for, without, parts: _, probe } = feature;
+    [name(feature), (*since).into(), (*needed_for).into(), without.text().into(), probe.how.into()]
+}
+
+fn name(feature: &Feature) -> String {
+    if feature.name.contains('_') && !feature.name.contains(' ') { code(feature.name) } else { feature.name.into() }
+}
