@@ -22,7 +22,10 @@ pub(super) fn others() -> String {
     text.push_str("\nOf the table above they use:\n\n");
     for part in Part::ALL.into_iter().filter(|part| !is_ebpf(*part)) {
         let shared = FEATURES.iter().filter(|feature| is_of_data_path(feature) && feature.parts.contains(&part));
-        text.push_str(&format!("- {}: {}\n", part.label(), shared.map(name).collect::<Vec<_>>().join(", ")));
+        let names: Vec<String> = shared.map(name).collect();
+        if !names.is_empty() {
+            text.push_str(&format!("- {}: {}\n", part.label(), names.join(", ")));
+        }
     }
     text
 }

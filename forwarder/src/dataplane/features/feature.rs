@@ -32,13 +32,16 @@ pub enum Part {
     Kernel,
     /// `fwd latency`.
     Latency,
+    /// `fwd trace`.
+    Trace,
     /// A path of `fwd bench`.
     Bench,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 6] = [Self::Tc, Self::L3Uplink, Self::Xdp, Self::Kernel, Self::Latency, Self::Bench];
+    pub const ALL: [Self; 7] =
+        [Self::Tc, Self::L3Uplink, Self::Xdp, Self::Kernel, Self::Latency, Self::Trace, Self::Bench];
 
     /// Its name in JSON.
     #[must_use]
@@ -49,6 +52,7 @@ impl Part {
             Self::Xdp => "xdp",
             Self::Kernel => "kernel",
             Self::Latency => "latency",
+            Self::Trace => "trace",
             Self::Bench => "bench",
         }
     }
@@ -62,6 +66,7 @@ impl Part {
             Self::Xdp => "`--datapath xdp`",
             Self::Kernel => "`--datapath kernel`",
             Self::Latency => "`fwd latency`",
+            Self::Trace => "`fwd trace`",
             Self::Bench => "`fwd bench`",
         }
     }

@@ -256,4 +256,12 @@ pub const FEATURES: &[Feature] = &[
         parts: &[Part::Bench],
         probe: Probe { how: BY_MAKING, ask: ask::netkit },
     },
+    Feature {
+        name: "BPF_MAP_TYPE_RINGBUF",
+        since: "5.8",
+        needed_for: "telling of each packet",
+        without: Without::RefusedWhenUsed,
+        parts: &[Part::Trace],
+        probe: Probe { how: "a map of this type is made", ask: || ask::map_type(MapType::RingBuf) },
+    },
 ];
