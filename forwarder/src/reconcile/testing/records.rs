@@ -70,7 +70,7 @@ impl World {
         self.records.devices.insert(index);
     }
 
-    pub(super) fn readdress(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
+    pub(super) fn change_address(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
         let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index).expect("it is recorded");
         assert_eq!(std::mem::replace(&mut record.address, to), from);
     }
