@@ -49,7 +49,7 @@ pub use kernel_fields::{asks_conntrack, sees_offloads};
 pub use latency::{Cost, Passed, Point, Probes};
 pub use load::{MEMORY_PER_CPU, Sizes};
 pub use lock::Lock;
-pub use microbench::{Direction, EmptyProgram, ProgramSize};
+pub use microbench::{EmptyProgram, ProgramSize};
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use orphans::{OrphanedProgram, orphans};
 pub use probe::probe;
