@@ -77,13 +77,13 @@ fn commands_about_one_namespace_look_at_nothing_else() {
     assert_as_before(&fwd, &before);
     for (words, unusual, mended) in [
         // A former host-side veth, a bridge that somebody deleted, and one that nobody recorded.
-        (&["ip", "link", "del", "HOST_END"][..], true, false),
+        (&["ip", "link", "del", "HOST_VETH"][..], true, false),
         (&["ip", "link", "del", "fwd0"], true, true),
         (&["ip", "link", "add", "fwdx", "type", "bridge"], false, true),
     ] {
         let pod = fwd.up("c1", &[]);
         let words: Vec<&str> =
-            words.iter().map(|word| if *word == "HOST_END" { pod.host_if.as_str() } else { word }).collect();
+            words.iter().map(|word| if *word == "HOST_VETH" { pod.host_if.as_str() } else { word }).collect();
         fwd.on_host(&words);
         if words.contains(&"add") {
             let owner = RunDir::new(fwd.pins()).owner().expect("a directory of ours");
@@ -101,7 +101,7 @@ fn commands_about_one_namespace_look_at_nothing_else() {
 }
 
 #[test]
-fn name_of_a_host_end_that_somebody_took_is_noticed() {
+fn name_of_a_host_veth_that_somebody_took_is_noticed() {
     let fwd = Fwd::new();
     fwd.up("c1", &[]);
     let taken = fwd.up("c2", &[]).host_if;

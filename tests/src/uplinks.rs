@@ -166,7 +166,7 @@ fn changed_address_of_the_uplink_is_shown_beside_the_recorded_one() {
 }
 
 #[test]
-fn interface_that_has_the_number_of_a_host_end_is_not_taken_for_it() {
+fn interface_that_has_the_number_of_a_host_veth_is_not_taken_for_it() {
     let fwd = Fwd::new();
     let before = snapshot(&fwd);
     let pod = fwd.up("c1", &[]);

@@ -6,7 +6,10 @@ use aya::{
     maps::{Array, HashMap, MapData},
     programs::{LinkOrder, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{FlowSlot, Tuple};
+use forwarder_common::{
+    abi::{FlowSlot, Tuple},
+    types::direction::Direction,
+};
 use serde::Serialize;
 
 use super::{Dataplane, maps, programs, stores};
@@ -23,15 +26,6 @@ pub struct ProgramSize {
     pub translated: u32,
     /// Machine code, bytes.
     pub jitted: u32,
-}
-
-/// Direction of a packet, as in RFC 4787.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Namespace → outside.
-    Outbound,
-    /// Outside → namespace.
-    Inbound,
 }
 
 /// A program that returns at once: what a run costs by itself.

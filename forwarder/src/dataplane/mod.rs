@@ -54,7 +54,7 @@ pub use latency::{Cost, Passed, Point, Probes};
 pub use load::{MEMORY_PER_CPU, Sizes};
 pub use lock::Lock;
 pub use maps::record_pins;
-pub use microbench::{Direction, EmptyProgram, ProgramSize};
+pub use microbench::{EmptyProgram, ProgramSize};
 pub use occupancy::{Occupancy, PortUse, Usage};
 pub use orphans::{OrphanedProgram, orphans};
 pub use records::{INTERFACE_BLOCKS, address, name, name_of};

@@ -5,6 +5,7 @@
 
 mod collect;
 mod gather;
+mod gathered;
 mod namespaces;
 mod outcome;
 mod record;
@@ -21,7 +22,7 @@ use forwarder_common::abi::Endpoint;
 pub use self::collect::{Collected, KnownHost, gc, hosts};
 pub(crate) use self::record::{attach, datapath, table, treatment};
 use self::{
-    gather::Gathered,
+    gathered::Gathered,
     run::{Runner, all_of},
 };
 pub use self::{

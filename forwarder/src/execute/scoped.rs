@@ -7,12 +7,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{
-    HostContext,
-    gather::{self, Gathered},
-    record,
-    undo::UndoLog,
-};
+use super::{HostContext, gather, gathered::Gathered, record, undo::UndoLog};
 use crate::{
     Result,
     dataplane::Dataplane,

@@ -95,7 +95,7 @@ const ENDPOINT_OF: &str = "ep";
 const GATEWAY: [u8; 2] = [0x02, 0x66];
 const VIRTUAL_GATEWAY: [u8; 2] = [0x02, 0x67];
 const ENDPOINT: [u8; 2] = [0x02, 0x77];
-const HOST_END: [u8; 2] = [0x02, 0x68];
+const HOST_VETH: [u8; 2] = [0x02, 0x68];
 
 /// Hardware address of the gateway with this address: the bridge's.
 #[must_use]
@@ -119,7 +119,7 @@ pub(super) fn endpoint_mac(address: Ipv4Addr) -> Mac {
 /// Hardware address of the host-side veth.
 #[must_use]
 pub(super) fn host_mac(address: Ipv4Addr) -> Mac {
-    mac(HOST_END, address)
+    mac(HOST_VETH, address)
 }
 
 /// Locally administered: bit 1 of the first byte is set, bit 0 (multicast) is not.
@@ -242,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn host_end_has_a_valid_name(network in ".{1,80}", address: u32, owner: u32) {
+        fn host_veth_has_a_valid_name(network in ".{1,80}", address: u32, owner: u32) {
             prop_assert!(is_ifname(&host_if(Owner(owner), &network, address.into())));
         }
 

@@ -1,5 +1,6 @@
 //! Behaviour of the plans, over a model of a host.
 
+mod interrupted;
 mod lifecycle;
 mod refusals;
 mod remedies;

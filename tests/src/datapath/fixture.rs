@@ -7,13 +7,14 @@ use std::{
 
 use forwarder::{
     Result,
-    dataplane::{Dataplane, Direction, Hook, RunDir, Sizes, Stat, TestRun, name},
+    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, name},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
     testbed::{Testbed, unique_prefix},
 };
 use forwarder_common::{
     abi::{Endpoint, Network, Tuple, Uplink},
+    types::direction::Direction,
     wire::l4::Proto,
 };
 

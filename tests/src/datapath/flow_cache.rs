@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeSet, net::SocketAddrV4, time::Duration};
 
-use forwarder::{
-    dataplane::{Direction, Sizes},
-    testbed::wait_until,
-};
+use forwarder::{dataplane::Sizes, testbed::wait_until};
 use forwarder_common::{
     flow::{cache, hash},
+    types::direction::Direction,
     wire::l4::Proto,
 };
 

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::dataplane::{Direction, Hook, Sizes};
+use forwarder::dataplane::{Hook, Sizes};
 use forwarder_common::{
     abi::Tuple,
     decide::rewrite::{Side, Ttl},
+    types::direction::Direction,
     wire::l4::Proto,
 };
 

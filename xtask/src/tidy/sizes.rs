@@ -5,8 +5,8 @@ use super::{
     source::Source,
 };
 
-const LONGEST: usize = 500;
-const MEDIAN: usize = 200;
+const LONGEST: usize = 400;
+const MEDIAN: usize = 150;
 
 /// A file that is too long and not listed as such.
 pub(crate) fn check(source: &Source, exceptions: &mut Exceptions) -> Option<String> {

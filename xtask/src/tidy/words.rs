@@ -10,11 +10,20 @@ use super::{
 const REFUSED: &[(&str, &str)] = &[
     ("crew", "workers"),
     ("garbage", "orphans"),
+    ("general way", "slow path"),
+    ("general ways", "slow paths"),
+    ("host end", "host-side veth"),
+    ("host ends", "host-side veths"),
+    ("host_end", "host_veth"),
+    ("host_ends", "host_veths"),
     ("lab", "testbed"),
     ("labs", "testbeds"),
     ("overlooks", "exceeds the scope"),
     ("portless", "address-only"),
     ("purge", "flush"),
+    ("readdress", "change the address"),
+    ("short way", "fast path"),
+    ("short ways", "fast paths"),
     ("standstill", "microbench"),
     ("stray", "orphan"),
     ("strays", "orphans"),
@@ -34,6 +43,7 @@ const REFUSED_TYPES: &[(&str, &str)] = &[
     ("Place", "what it is the place of: Affinity, HostNetns"),
     ("Site", "Peers, MeasuredPath"),
     ("Talk", "Conversation, Session"),
+    ("Way", "Direction"),
 ];
 
 /// What is excepted: this table itself, and figures.

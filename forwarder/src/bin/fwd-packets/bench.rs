@@ -4,13 +4,16 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{
     Error, Kind, Result,
-    dataplane::{Dataplane, Direction, EmptyProgram, Hook, RunDir, TestRun},
+    dataplane::{Dataplane, EmptyProgram, Hook, RunDir, TestRun},
     execute::{self, HostContext, Unobserved},
     netns::{Name, Netns},
     reconcile::{TableRequest, TargetRef, UpRequest},
     testbed::Testbed,
 };
-use forwarder_common::abi::{Endpoint, Tuple};
+use forwarder_common::{
+    abi::{Endpoint, Tuple},
+    types::direction::Direction,
+};
 
 use crate::frame::{self, ICMP, Macs, TCP, frame, packet, transport};
 

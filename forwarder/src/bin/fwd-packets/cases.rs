@@ -4,8 +4,9 @@ use std::{net::SocketAddrV4, thread, time::Duration};
 
 use forwarder::{
     Result,
-    dataplane::{Direction, Hook, Sizes},
+    dataplane::{Hook, Sizes},
 };
+use forwarder_common::types::direction::Direction;
 
 use crate::{
     bench::{Bench, WHOLE},

@@ -14,7 +14,7 @@ mod veth;
 
 use std::collections::BTreeMap;
 
-use super::{HostContext, Observer, gather::Gathered, surroundings, undo::UndoLog};
+use super::{HostContext, Observer, gathered::Gathered, surroundings, undo::UndoLog};
 use crate::{
     Error, Kind, Result,
     dataplane::Dataplane,

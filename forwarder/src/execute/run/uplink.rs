@@ -26,11 +26,11 @@ impl Execute for Uplink {
 
 impl Execute for UplinkAddress {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.readdress(self.index, self.to)
+        runner.change_address(self.index, self.to)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.readdress(self.index, self.from)
+        runner.change_address(self.index, self.from)
     }
 }
 
@@ -66,7 +66,7 @@ impl Execute for UplinkXdp {
 
 impl Runner<'_> {
     /// Gives an uplink another address.
-    fn readdress(&self, index: u32, address: Ipv4Addr) -> Result<()> {
+    fn change_address(&self, index: u32, address: Ipv4Addr) -> Result<()> {
         let plane = self.plane()?;
         let uplink = plane.uplinks()?.into_iter().find(|(key, _)| *key == index);
         let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;

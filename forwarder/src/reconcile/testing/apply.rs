@@ -8,8 +8,7 @@ use crate::{
     netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
     reconcile::{
-        Action, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, TargetNetns,
-        TargetRef, Undo, UplinkRecord, arp_ignore, forwarding, object,
+        Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding, object,
     },
 };
 
@@ -33,7 +32,7 @@ impl World {
         }
     }
 
-    fn index(&self, name: &str) -> u32 {
+    pub(super) fn index(&self, name: &str) -> u32 {
         self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
     }
 
@@ -60,7 +59,7 @@ impl World {
                 self.note(index);
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
-            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => self.readdress(index, from, to),
+            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => self.change_address(index, from, to),
             Object::UplinkName(name) => self.rename_uplink(name),
             Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
                 self.lead_through(bridge, from, to)
@@ -241,87 +240,8 @@ impl World {
         self.next
     }
 
-    fn record_network(&mut self, spec: NetworkSpec) {
-        let index = self.index(&spec.bridge);
-        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
-        assert!(self.records.networks.iter().all(|network| network.name != name));
-        self.note(index);
-        self.records.networks.push(NetworkRecord {
-            index,
-            name,
-            bridge,
-            gateway,
-            uplink,
-            mtu,
-            mac,
-            last,
-            datapath,
-            treatment,
-        });
-    }
-
-    fn record_endpoint(&mut self, spec: EndpointSpec) {
-        let TargetRef::Named(target) = &spec.target else { panic!("the model has only names") };
-        let (cookie, inode) =
-            self.namespaces.get(target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
-        let network_index = self.index(&spec.bridge);
-        let network = self.records.networks.iter_mut().find(|network| network.index == network_index);
-        network.expect("the network exists").last = spec.address;
-        let index = self.index(&spec.host_if);
-        assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
-        self.note(index);
-        let EndpointSpec { network, uplink, ns, pid, host_if, ns_if, address, mac, allow_spoof, attach, marks, .. } =
-            spec;
-        self.records.endpoints.push(EndpointRecord {
-            index,
-            network_index,
-            uplink,
-            network,
-            ns,
-            pid,
-            cookie,
-            inode,
-            host_if,
-            ns_if,
-            address,
-            mac,
-            allow_spoof,
-            attach,
-            marks,
-        });
-    }
-
-    fn lead_through(&mut self, bridge: u32, from: u32, to: u32) {
-        let network = self.records.networks.iter_mut().find(|network| network.index == bridge).expect("it is recorded");
-        assert!(network.uplink == from || network.uplink == to);
-        network.uplink = to;
-        if network.datapath.is_ebpf() {
-            assert!(self.records.uplink_hooks.contains(&to), "what leaves is not guarded");
-        }
-        let endpoints = self.records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == bridge);
-        endpoints.for_each(|endpoint| endpoint.uplink = to);
-    }
-
-    fn note(&mut self, index: u32) {
-        assert!(self.host.net.by_index(index).is_some(), "interface {index} exists");
-        self.records.devices.insert(index);
-    }
-
     fn set_sysctl(&mut self, path: &str, from: &str, to: &str) {
         assert_eq!(self.host.sysctls.insert(path.into(), to.into()).as_deref(), Some(from), "{path}");
-    }
-
-    fn rename_uplink(&mut self, object::UplinkName { index, from, to }: object::UplinkName) {
-        assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
-        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
-        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
-    }
-
-    fn rehome(&mut self, object::EndpointBridge { host_if, from, bridge }: &object::EndpointBridge) {
-        let to = self.index(bridge);
-        let record = self.records.endpoints.iter_mut().find(|record| record.host_if == *host_if);
-        let record = record.expect("the endpoint exists");
-        assert_eq!(std::mem::replace(&mut record.network_index, to), *from);
     }
 
     /// Takes an interface from its bridge.
@@ -330,11 +250,6 @@ impl World {
         assert!(link.controller.take().is_some());
         let index = link.index;
         self.host.fdb.retain(|entry| entry.port != index);
-    }
-
-    fn readdress(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
-        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index).expect("it is recorded");
-        assert_eq!(std::mem::replace(&mut record.address, to), from);
     }
 
     fn remove(&mut self, object: &Object) {

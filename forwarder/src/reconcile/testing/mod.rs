@@ -2,6 +2,7 @@
 //! what is absent is not removed.
 
 mod apply;
+mod records;
 mod scoped;
 
 use std::collections::{BTreeMap, BTreeSet};
