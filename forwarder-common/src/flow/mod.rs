@@ -3,12 +3,14 @@
 pub mod cache;
 mod evict;
 mod handshake;
+mod key;
 pub mod slot;
 mod track;
 mod tuple;
 
 pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot};
 pub use handshake::Handshake;
+pub use key::FlowKey;
 pub use track::{
     Segment, Standing, TRACKED, Transition, advance, expired, is_route_old, outlived, progress, standing, timeout,
 };

@@ -5,14 +5,14 @@
 use forwarder_common::{
     abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature},
     decide::offload::check_field,
-    flow::is_route_old,
+    flow::{FlowKey, is_route_old},
     types::{
         checksum::{Change, Checksum},
         direction::Direction,
         verdict::{DropReason, Verdict},
     },
     wire::{
-        header_words::{self, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
+        header_words::{self, TCP_HEADERS, UDP_HEADERS, at},
         l4::Proto,
     },
 };

@@ -11,12 +11,11 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
     flow::{
-        self,
+        self, FlowKey,
         cache::{self, Bucket as _},
         slot::held,
     },
     types::direction::Direction,
-    wire::header_words::FlowKey,
 };
 
 use crate::kernel::{

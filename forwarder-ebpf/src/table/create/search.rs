@@ -10,8 +10,8 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, Tuple, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
-    flow::outbound_reply,
-    wire::{header_words::FlowKey, l4::Proto},
+    flow::{FlowKey, outbound_reply},
+    wire::l4::Proto,
 };
 
 use crate::{
