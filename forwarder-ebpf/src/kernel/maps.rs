@@ -162,9 +162,9 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::decide::fragment::BUCKETS }> = Array::new();
 
-/// A question to the routing table and its answer: see [`OPENING`].
+/// A query of the routing tables and its answer: see [`OPENING`].
 #[btf_map]
-pub(crate) static QUESTION: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
+pub(crate) static FIB_QUERY: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]

@@ -252,7 +252,7 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.nat_addr = nat_addr;
     opening.uplink = endpoint.uplink;
     opening.next_hop = route.next_hop;
-    opening.hop = macs(route.question);
+    opening.hop = macs(route.query);
     opening.mtu = route.mtu;
     opening.endpoint = tuple.ifindex;
     opening.endpoint_mtu = endpoint.mtu;
@@ -344,7 +344,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let Hit { slot, half, .. } = hit;
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
-        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
+        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.query)));
         (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
         (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);

@@ -81,7 +81,7 @@ pub(super) const MAP_NAMES: &[&str] = &[
     "REPLY",
     "INBOUND",
     "ICMP_ERROR",
-    "QUESTION",
+    "FIB_QUERY",
     "XDP_TARGETS",
     "SLOW_PATH",
 ];
