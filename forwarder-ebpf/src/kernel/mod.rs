@@ -12,3 +12,4 @@ pub(crate) mod packet;
 pub(crate) mod records;
 pub(crate) mod scratch;
 pub(crate) mod sock;
+pub(crate) mod values;

@@ -138,14 +138,19 @@ pub(crate) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
 
 #[inline(always)]
 fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
-    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
-    // SAFETY: an aligned word of a map value.
-    let slot = unsafe { slot.read_volatile() };
+    let Some(slot) = claimant(tuple) else { return 0 };
     let version = matches(direction, slot, tuple);
     if !version.is_none() && version.state() as u8 != FlowState::Opening as u8 {
         promote(hash, slot, version);
     }
     packed((slot, version))
+}
+
+/// The slot that the index has for a tuple.
+#[inline(always)]
+pub(crate) fn claimant(tuple: &Tuple) -> Option<u32> {
+    // SAFETY: an aligned word of a map value.
+    FLOW_INDEX.get_ptr(tuple).map(|slot| unsafe { slot.read_volatile() })
 }
 
 /// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
@@ -231,16 +236,12 @@ pub(crate) fn holder(tuple: &Tuple) -> u32 {
     if has(second, tuple) {
         return second;
     }
-    match FLOW_INDEX.get_ptr(tuple) {
-        // SAFETY: an aligned word of a map value.
-        Some(slot) => unsafe { slot.read_volatile() },
-        None => VACANT,
-    }
+    claimant(tuple).unwrap_or(VACANT)
 }
 
 /// Whether `tuple` is the inbound one that stands in slot `index`, whatever has become of its flow.
 #[inline(always)]
-fn has(index: u32, tuple: &Tuple) -> bool {
+pub(crate) fn has(index: u32, tuple: &Tuple) -> bool {
     // SAFETY: the pointer is to a whole slot.
     index != SLOT_NONE
         && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).inbound.tuple, tuple) })

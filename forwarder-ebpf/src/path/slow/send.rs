@@ -24,6 +24,7 @@ use crate::{
     kernel::{
         counters::{self, Amount},
         packet::{NO_HEADER, l3_off, skb::Skb},
+        values,
     },
     path::{
         apply::{self, Action},
@@ -161,8 +162,7 @@ fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
     if hit.out_if != skb.ifindex() {
         return Verdict::Dropped(DropReason::RouteNotViaUplink);
     }
-    // SAFETY: `hit` points into the slot array.
-    let host = unsafe { (*hit.slot).shared.endpoint } == 0;
+    let host = values::slot(hit.index).is_none_or(|slot| slot.endpoint() == 0);
     Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
 }
 

@@ -21,6 +21,7 @@ use crate::{
         maps::{FLOW_SLOTS, OPENING, PORT_RETRIES, PORTS_EXHAUSTED, REPLY, SEARCH, config},
         scratch::{EXHAUSTED_PLACES, OTHERS, Other, Search, Victim},
         sock::host_uses,
+        values,
     },
     table::{evict, lookup, mapping, slot},
 };
@@ -157,12 +158,8 @@ extern "C" fn fwd_port_try(skb: *mut __sk_buff, attempt: u32) -> u32 {
 /// Notes who has a candidate, and whether the flow may be ended for it.
 #[inline(always)]
 fn note(search: &mut Search, holder: u32, port: u32) {
-    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
-    // SAFETY: fields of an element of the map.
-    let (version, endpoint, counters, last_seen) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).counters, (*shared).last_seen)
-    };
+    let Some(slot) = values::slot(holder) else { return };
+    let (version, endpoint) = (slot.version(), slot.endpoint());
     if !version.is_flow() {
         return;
     }
@@ -170,9 +167,9 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     let state = version.state();
     if version.is_pending() {
         let closed = matches!(state, FlowState::Closing);
-        let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
+        let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(slot.last_seen()));
         if rank <= search.victim.rank
-            && (closed || evict::has_to_go(version, counters, search.counters, search.pending))
+            && (closed || evict::has_to_go(version, slot.counters(), search.counters, search.pending))
         {
             search.victim = Victim { rank, slot: holder, version, port };
         }
@@ -238,14 +235,10 @@ extern "C" fn fwd_port_consider(number: u32) -> u32 {
     let Some(Other { slot: holder, port }) = search.others.get(number as usize & (OTHERS as usize - 1)).copied() else {
         return 0;
     };
-    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return 0 };
-    // SAFETY: fields of an element of the map.
-    let (version, endpoint, last_seen) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).last_seen)
-    };
+    let Some(slot) = values::slot(holder) else { return 0 };
+    let (version, endpoint) = (slot.version(), slot.endpoint());
     let state = version.state();
-    let rank = eviction_rank(state, false, now().wrapping_sub(last_seen));
+    let rank = eviction_rank(state, false, now().wrapping_sub(slot.last_seen()));
     if rank < search.victim.rank && search.shares.gives_way(state, endpoint) {
         search.victim = Victim { rank, slot: holder, version, port };
     }
