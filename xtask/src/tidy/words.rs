@@ -15,6 +15,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("overlooks", "exceeds the scope"),
     ("portless", "address-only"),
     ("purge", "flush"),
+    ("portless", "address-only"),
+    ("purge", "flush"),
     ("standstill", "microbench"),
     ("stray", "orphan"),
     ("strays", "orphans"),
