@@ -31,7 +31,8 @@ impl FlowKey {
         Self::new(u64::from_le_bytes([a, b, c, d, e, f, g, h]), ports, tuple.ifindex, tuple.proto)
     }
 
-    /// Spreads tuples over buckets of the flow cache, ports and records of fragments. Without the `secret` nobody can tell which tuples collide.
+    /// Spreads tuples over buckets of the flow cache, ports and records of fragments. Without the `secret` nobody can tell which tuples
+    /// collide.
     ///
     /// The words with the secret added are multiplied by pairs (Lemire and Kaser, Strongly universal string hashing is fast, The
     /// Computer Journal 57, 2014): for any two tuples, few secrets make the sums equal. What follows, with an odd constant of

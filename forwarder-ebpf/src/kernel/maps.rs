@@ -39,7 +39,8 @@ pub(crate) static CONFIG: Array<Config, 1> = Array::new();
 #[btf_map]
 pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
 
-/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
+/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a
+/// hash.
 #[btf_map]
 pub(crate) static HOST_VETHS: Array<u32, { forwarder_common::abi::HOST_VETH_PLACES }> = Array::new();
 

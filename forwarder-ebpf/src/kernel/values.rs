@@ -1,7 +1,8 @@
 //! Values of the maps of the flow table, by reference.
 //!
-//! An element of an array lives as long as the programs. Other CPUs write it meanwhile, so there is no Rust reference to it: a field is read
-//! as a whole, when it is asked for, and not again. What is read together belongs together only as far as the version of the slot says so.
+//! An element of an array lives as long as the programs. Other CPUs write it meanwhile, so there is no Rust reference to it: a field is
+//! read as a whole, when it is asked for, and not again. What is read together belongs together only as far as the version of the slot says
+//! so.
 
 use forwarder_common::abi::{EndpointFlows, FlowAlloc, FlowSlot, FlowVersion};
 

@@ -45,7 +45,8 @@ pub(crate) enum Resolution {
     Refused(Code),
 }
 
-/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
+/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of
+/// the verdict.
 #[derive(Clone, Copy)]
 struct Resolved(u64);
 
@@ -201,8 +202,8 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     (peer.network == endpoint.network && devices::is_there(host_veth)).then_some(host_veth)
 }
 
-/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
-/// carry its value along where it has none.
+/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM
+/// would carry its value along where it has none.
 #[inline(always)]
 fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
     match route.result as u32 {

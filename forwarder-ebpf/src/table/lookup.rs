@@ -1,9 +1,9 @@
 //! Finds the flow of a tuple.
 //!
-//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*: slots are
-//! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
-//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
-//! the tuple is also the protection against spoofed sources on the established path.
+//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*:
+//! slots are recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
+//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface
+//! in the tuple is also the protection against spoofed sources on the established path.
 
 use core::ptr;
 
@@ -221,7 +221,8 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
     1
 }
 
-/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does not tell.
+/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does
+/// not tell.
 #[inline(always)]
 pub(crate) fn holder(tuple: &Tuple) -> u32 {
     let hash = hash(tuple);
@@ -257,8 +258,8 @@ pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
     matches!(removed, Ok(()) | Err(ENOENT))
 }
 
-/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of both what
-/// `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
+/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of
+/// both what `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
 #[inline(always)]
 pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }

@@ -93,8 +93,8 @@ fn is_revoked(element: *mut PortUse) -> bool {
     }
 }
 
-/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer comes
-/// by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
+/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer
+/// comes by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
 #[inline(always)]
 pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
     if kind != u32::from(port_use::MAPPING) {

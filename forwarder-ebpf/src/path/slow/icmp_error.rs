@@ -1,5 +1,5 @@
-//! ICMP errors embed the packet that they are about, and belong to its flow (RFC 5508 §4): the outer and the embedded header are translated. They
-//! neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
+//! ICMP errors embed the packet that they are about, and belong to its flow (RFC 5508 §4): the outer and the embedded header are
+//! translated. They neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
 //!
 //! In steps that are global functions: the verifier looks at each once, and each has a stack of its own, because 512 bytes for all
 //! do not hold two packets' headers. The hooks come here only when the parser has found ICMP that is no query.

@@ -97,7 +97,8 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
     Amount { packets: segments, bytes: bytes.wrapping_add(segments.wrapping_sub(1).wrapping_mul(headers)) }
 }
 
-/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
+/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of
+/// the verdict.
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
     let code = Code::from_raw(fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32));

@@ -1,8 +1,8 @@
 //! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
 //!
-//! The flow cache tells of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of what it
-//! reads in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again is refused
-//! by one look ([`in_vain`]).
+//! The flow cache tells of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of
+//! what it reads in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again
+//! is refused by one look ([`in_vain`]).
 
 use core::{ffi::c_void, ptr};
 
@@ -26,8 +26,9 @@ use crate::{
     table::{evict, lookup, mapping, slot},
 };
 
-/// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what for
-/// (endpoint, destination, the NAT's address, the range that begins with `first_port`, the way in which a port is taken), and above it when, jiffies.
+/// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what
+/// for (endpoint, destination, the NAT's address, the range that begins with `first_port`, the way in which a port is taken), and above it
+/// when, jiffies.
 #[inline(always)]
 fn in_vain(tuple: &Tuple, nat_addr: [u8; 4], first_port: u16, kind: u32) -> u64 {
     let [to, behind] = [tuple.daddr, nat_addr].map(u32::from_ne_bytes);
@@ -186,7 +187,8 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     }
 }
 
-/// Ends the flow with the lowest eviction rank among those that have to give their port to the one that is being made in slot `index`, after
+/// Ends the flow with the lowest eviction rank among those that have to give their port to the one that is being made in slot `index`,
+/// after
 /// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to;
 /// [`LOST`] if the flow is another one by now.
 ///
