@@ -8,8 +8,8 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook, endpoint_flags},
     decide::{
-        icmp_error::{self, OuterRewrite},
-        rewrite::{Side, Ttl},
+        icmp_error,
+        rewrite::{HeaderRewrite, Side, Ttl},
     },
     types::{
         direction::Direction,
@@ -309,7 +309,7 @@ extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u
     let Some(Hit { addr, .. }) = hit else { return 1 };
     let side = Side::of(direction);
     let done = ipv4::parse(&bytes, known(l3))
-        .and_then(|ip| apply::rewrite_outer(&bytes, &OuterRewrite::new(side, &ip, addr, ttl)));
+        .and_then(|ip| apply::rewrite_header(&bytes, &HeaderRewrite::new(side, &ip, addr, ttl)));
     u32::from(done.is_err())
 }
 
