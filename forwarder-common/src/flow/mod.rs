@@ -1,5 +1,6 @@
 //! Flows: how a packet names its flow, and how packets move a flow through its life.
 
+mod age;
 pub mod cache;
 mod evict;
 mod handshake;
@@ -8,10 +9,9 @@ pub mod slot;
 mod track;
 mod tuple;
 
+pub use age::{expired, is_route_old, outlived, timeout};
 pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot};
 pub use handshake::Handshake;
 pub use key::FlowKey;
-pub use track::{
-    Segment, Standing, TRACKED, Transition, advance, expired, is_route_old, outlived, progress, standing, timeout,
-};
+pub use track::{Segment, Standing, TRACKED, Transition, advance, progress, standing};
 pub use tuple::{hash, inbound, outbound_reply};

@@ -10,19 +10,16 @@ use core::ptr;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
-    flow::{
-        self, FlowKey,
-        cache::{self, Bucket as _},
-        slot::held,
-    },
+    flow::{self, FlowKey, cache, slot::held},
     types::direction::Direction,
 };
 
 use crate::kernel::{
     argument::given,
-    atomic::{add64, replace64},
-    maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
+    maps::{FLOW_INDEX, FLOW_SLOTS, secret},
 };
+
+use super::bucket::{bucket, load_bucket};
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
 #[derive(Clone, Copy)]
@@ -51,18 +48,6 @@ pub(crate) fn hash(tuple: &Tuple) -> u32 {
 #[inline(always)]
 pub(crate) fn key_hash(key: &FlowKey) -> u32 {
     key.hash(&secret())
-}
-
-/// The bucket of the flow cache for `hash`.
-#[inline(always)]
-fn bucket(hash: u32) -> Option<Bucket> {
-    FLOW_CACHE.get_ptr_mut(hash & CACHE_MASK.load()).map(Bucket)
-}
-
-/// The cache entries for `hash`: see [`cache`].
-#[inline(always)]
-pub(crate) fn load_bucket(hash: u32) -> u64 {
-    bucket(hash).map_or(0, |bucket| bucket.load())
 }
 
 /// Whether any tuple with `hash` may be in the index. So most packets of the host, which belong to no flow, need no look-up in the
@@ -176,27 +161,6 @@ pub(crate) unsafe fn half(slot: *mut FlowSlot, direction: Direction) -> *mut Flo
             Direction::Outbound => &raw mut (*slot).outbound,
             Direction::Inbound => &raw mut (*slot).inbound,
         }
-    }
-}
-
-/// A bucket of the flow cache.
-struct Bucket(*mut u64);
-
-impl cache::Bucket for Bucket {
-    #[inline(always)]
-    fn load(&self) -> u64 {
-        // SAFETY: an aligned word of a map value; writers replace whole words.
-        unsafe { self.0.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn replace(&self, old: u64, new: u64) -> bool {
-        replace64(self.0, old, new)
-    }
-
-    #[inline(always)]
-    fn add(&self, amount: u64) {
-        add64(self.0, amount);
     }
 }
 
