@@ -324,5 +324,7 @@ fn update_checksum(packet: &Packet, change: &Change) {
         return;
     }
     let check = Checksum::new(bytes.load16::<{ at::UDP_CHECK }>() as u16);
-    bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
+    if !check.is_unused(Proto::Udp as u8) {
+        bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
+    }
 }
