@@ -1,5 +1,5 @@
-//! The redirect baseline: the least that eBPF can do for a veth, redirecting and nothing else. `fwd bench` measures it as the path `veth-floor`, so that
-//! one sees what a data path over veths can win at most.
+//! The redirect baseline: the least that eBPF can do for a veth, redirecting and nothing else. `fwd bench` measures it as the path
+//! `veth-floor`, so that one sees what a data path over veths can win at most.
 //!
 //! Neither program looks at the packet. The other end must therefore know the way to the namespace's own address.
 #![no_std]

@@ -127,9 +127,9 @@ fn repair(packet: &mut [u8], ip: &ipv4::Header, l4: &l4::Header) {
 
 fn only_the_rewrite_changed(before: &[u8], after: &[u8], change: &Rewrite) {
     let places = [
-        (change.ip_off + 8, 1),
-        (change.ip_off + 10, 2),
-        (change.addr_off, 4),
+        (change.header.off + 8, 1),
+        (change.header.off + 10, 2),
+        (change.header.addr_off, 4),
         (change.port_off, 2),
         (change.check_off, 2),
     ];
@@ -140,12 +140,12 @@ fn only_the_rewrite_changed(before: &[u8], after: &[u8], change: &Rewrite) {
 
 /// Translating back gives the packet as it was, but for the TTL and what it does to the IP checksum.
 fn restored(before: &[u8], after: &[u8], side: Side, change: &Rewrite) {
-    let (ip, l4) = headers(after, change.ip_off).expect("looked at before");
+    let (ip, l4) = headers(after, change.header.off).expect("looked at before");
     let mut back = after.to_vec();
-    let reverse = Rewrite::new(side, &ip, &l4, change.old_addr, change.old_port, Ttl::Keep);
+    let reverse = Rewrite::new(side, &ip, &l4, change.header.old_addr, change.old_port, Ttl::Keep);
     reverse.apply(&mut back).expect("as long as before");
     let same = |from: usize, to: usize| back.get(from..to) == before.get(from..to);
-    let at = change.ip_off;
+    let at = change.header.off;
     assert!(same(0, at + 8) && same(at + 9, at + 10) && same(at + 12, change.check_off), "{before:02x?} {back:02x?}");
     assert!(same(change.check_off + 2, before.len()), "{before:02x?} {back:02x?}");
     let check = |packet: &[u8]| [packet[change.check_off], packet[change.check_off + 1]];

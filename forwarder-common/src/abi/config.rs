@@ -24,7 +24,7 @@ pub enum Timeout {
     Other = 7,
 }
 
-/// What a host's hash is keyed with: random numbers, made when the programs are loaded. See [`crate::wire::header_words::FlowKey::hash`].
+/// What a host's hash is keyed with: random numbers, made when the programs are loaded. See [`crate::flow::FlowKey::hash`].
 pub type Secret = [u64; 4];
 
 /// Number of [`Timeout`] classes, with room for later ones.

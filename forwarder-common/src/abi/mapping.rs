@@ -62,7 +62,8 @@ pub struct PortUse {
     pub addr: [u8; 4],
     /// The flow that took the port last; it may have ended.
     pub slot: u32,
-    /// The endpoint whose flows have to leave the port to others, by its host-side veth; 0 for none. They end when the expiry timer comes by.
+    /// The endpoint whose flows have to leave the port to others, by its host-side veth; 0 for none. They end when the expiry timer comes
+    /// by.
     pub revoked: u32,
 }
 record!(PortUse, 16);

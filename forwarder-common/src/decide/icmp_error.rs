@@ -11,7 +11,7 @@ use crate::{
     wire::{icmp, ipv4, l4, packet::PacketBytes},
 };
 
-pub use rewrite::{EmbeddedRewrite, OuterRewrite};
+pub use rewrite::EmbeddedRewrite;
 
 const ICMP: u8 = l4::Proto::Icmp as u8;
 const TCP: u8 = l4::Proto::Tcp as u8;

@@ -53,31 +53,71 @@ pub enum Ttl {
     Keep,
 }
 
-/// Everything that changes in one packet. Offsets are in bytes from the start of the packet.
+/// What changes in an IPv4 header of which one address is translated. Offsets are in bytes from the start of the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rewrite {
-    /// Protocol, which decides where the checksum is.
-    pub proto: Proto,
-    /// Offset of the IPv4 header.
-    pub ip_off: usize,
+pub struct HeaderRewrite {
+    /// Offset of the header.
+    pub off: usize,
     /// Offset of the address that changes.
     pub addr_off: usize,
-    /// Offset of the port or identifier that changes.
-    pub port_off: usize,
-    /// Offset of the transport checksum.
-    pub check_off: usize,
     /// Address before.
     pub old_addr: [u8; 4],
     /// Address after.
     pub new_addr: [u8; 4],
+    /// TTL after.
+    pub ttl: u8,
+    /// Checksum after.
+    pub check: [u8; 2],
+}
+
+impl HeaderRewrite {
+    /// Translates one side of `ip` to `addr`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(side: Side, ip: &ipv4::Header, addr: [u8; 4], ttl: Ttl) -> Self {
+        let (old_addr, field) = match side {
+            Side::Source => (ip.src, ipv4::field::SRC),
+            Side::Destination => (ip.dst, ipv4::field::DST),
+        };
+        let new_ttl = match ttl {
+            Ttl::Decrement => ip.ttl.wrapping_sub(1),
+            Ttl::Keep => ip.ttl,
+        };
+        Self {
+            off: ip.off,
+            addr_off: ip.off.wrapping_add(field),
+            old_addr,
+            new_addr: addr,
+            ttl: new_ttl,
+            // The TTL shares its 16-bit word with the protocol.
+            check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
+        }
+    }
+
+    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
+    #[must_use]
+    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+        put(packet, self.addr_off, self.new_addr)?;
+        put(packet, self.off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
+        put(packet, self.off.wrapping_add(ipv4::field::CHECK), self.check)
+    }
+}
+
+/// A translation of an address and a port. Offsets are in bytes from the start of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Protocol, which decides where the checksum is.
+    pub proto: Proto,
+    /// What changes in the IPv4 header.
+    pub header: HeaderRewrite,
+    /// Offset of the port or identifier that changes.
+    pub port_off: usize,
+    /// Offset of the transport checksum.
+    pub check_off: usize,
     /// Port before.
     pub old_port: [u8; 2],
     /// Port after.
     pub new_port: [u8; 2],
-    /// TTL after.
-    pub ttl: u8,
-    /// IP checksum after.
-    pub ip_check: [u8; 2],
 }
 
 impl Rewrite {
@@ -85,33 +125,22 @@ impl Rewrite {
     #[inline(always)]
     #[must_use]
     pub fn new(side: Side, ip: &ipv4::Header, l4: &l4::Header, addr: [u8; 4], port: [u8; 2], ttl: Ttl) -> Self {
-        let (old_addr, old_port, addr_field, port_field) = match side {
-            Side::Source => (ip.src, l4.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
-            Side::Destination => (ip.dst, l4.dst_port, ipv4::field::DST, l4::field::DST_PORT),
+        let (old_port, port_field) = match side {
+            Side::Source => (l4.src_port, l4::field::SRC_PORT),
+            Side::Destination => (l4.dst_port, l4::field::DST_PORT),
         };
-        let l4_off = ip.payload_off();
         let (port_field, check_field) = match l4.proto {
             Proto::Tcp => (port_field, l4::field::TCP_CHECK),
             Proto::Udp => (port_field, l4::field::UDP_CHECK),
             Proto::Icmp => (icmp::field::ID, icmp::field::CHECK),
         };
-        let new_ttl = match ttl {
-            Ttl::Decrement => ip.ttl.wrapping_sub(1),
-            Ttl::Keep => ip.ttl,
-        };
         Self {
             proto: l4.proto,
-            ip_off: ip.off,
-            addr_off: ip.off.wrapping_add(addr_field),
-            port_off: l4_off.wrapping_add(port_field),
-            check_off: l4_off.wrapping_add(check_field),
-            old_addr,
-            new_addr: addr,
+            header: HeaderRewrite::new(side, ip, addr, ttl),
+            port_off: ip.payload_off().wrapping_add(port_field),
+            check_off: ip.payload_off().wrapping_add(check_field),
             old_port,
             new_port: port,
-            ttl: new_ttl,
-            // The TTL shares its 16-bit word with the protocol.
-            ip_check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
         }
     }
 
@@ -120,10 +149,8 @@ impl Rewrite {
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         let check: [u8; 2] = packet.get(self.check_off..)?.first_chunk().copied()?;
         put(packet, self.check_off, self.checked(check))?;
-        put(packet, self.addr_off, self.new_addr)?;
         put(packet, self.port_off, self.new_port)?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
+        self.header.apply(packet)
     }
 
     /// The transport checksum after, of a packet whose checksum is full and was `check`.
@@ -137,27 +164,17 @@ impl Rewrite {
     #[inline(always)]
     #[must_use]
     pub const fn change(&self) -> Change {
-        Change::new((self.old_addr, self.new_addr), (self.old_port, self.new_port))
+        Change::new((self.header.old_addr, self.header.new_addr), (self.old_port, self.new_port))
     }
 }
 
 /// A translation of an address alone: of a later fragment, or of a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRewrite {
-    /// Offset of the IPv4 header.
-    pub ip_off: usize,
-    /// Offset of the address that changes.
-    pub addr_off: usize,
+    /// What changes in the IPv4 header.
+    pub header: HeaderRewrite,
     /// Offset of a checksum that covers the address, 0 if there is none.
     pub check_off: usize,
-    /// Address before.
-    pub old_addr: [u8; 4],
-    /// Address after.
-    pub new_addr: [u8; 4],
-    /// TTL after.
-    pub ttl: u8,
-    /// IP checksum after.
-    pub ip_check: [u8; 2],
 }
 
 impl AddressRewrite {
@@ -165,32 +182,17 @@ impl AddressRewrite {
     #[inline(always)]
     #[must_use]
     pub fn new(side: Side, ip: &ipv4::Header, addr: [u8; 4], ttl: Ttl) -> Self {
-        let (old_addr, addr_field) = match side {
-            Side::Source => (ip.src, ipv4::field::SRC),
-            Side::Destination => (ip.dst, ipv4::field::DST),
-        };
-        let new_ttl = match ttl {
-            Ttl::Decrement => ip.ttl.wrapping_sub(1),
-            Ttl::Keep => ip.ttl,
-        };
         // The checksum stands in the first fragment, if there are several.
         let has_check = ip.proto == address_only::UDP_LITE && ip.fragment_start() == 0;
-        Self {
-            ip_off: ip.off,
-            addr_off: ip.off.wrapping_add(addr_field),
-            check_off: if has_check { ip.payload_off().wrapping_add(address_only::UDP_LITE_CHECK) } else { 0 },
-            old_addr,
-            new_addr: addr,
-            ttl: new_ttl,
-            ip_check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
-        }
+        let check_off = if has_check { ip.payload_off().wrapping_add(address_only::UDP_LITE_CHECK) } else { 0 };
+        Self { header: HeaderRewrite::new(side, ip, addr, ttl), check_off }
     }
 
     /// What a checksum that covers the address sees change.
     #[inline(always)]
     #[must_use]
     pub const fn change(&self) -> Change {
-        Change::new((self.old_addr, self.new_addr), ([0; 2], [0; 2]))
+        Change::new((self.header.old_addr, self.header.new_addr), ([0; 2], [0; 2]))
     }
 
     /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
@@ -201,9 +203,7 @@ impl AddressRewrite {
             let updated = Checksum::new(u16::from_ne_bytes(check)).after(&self.change(), address_only::UDP_LITE);
             put(packet, self.check_off, updated.raw().to_ne_bytes())?;
         }
-        put(packet, self.addr_off, self.new_addr)?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
-        put(packet, self.ip_off.wrapping_add(ipv4::field::CHECK), self.ip_check)
+        self.header.apply(packet)
     }
 }
 

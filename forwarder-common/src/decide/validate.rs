@@ -1,4 +1,5 @@
-//! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each other.
+//! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each
+//! other.
 
 use crate::{
     types::verdict::DropReason,

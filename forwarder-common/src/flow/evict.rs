@@ -36,8 +36,8 @@ pub const fn may_evict(theirs: u32, ours: u32) -> bool {
     theirs.wrapping_add(theirs >> 3).wrapping_add(8) >= ours
 }
 
-/// The eviction rank of a pending flow that nobody has used for `idle` jiffies (wrapping); the lowest is evicted first: closed ones, then half-open ones, then those
-/// whose handshake lacks only its last segment; of a kind the longest idle first.
+/// The eviction rank of a pending flow that nobody has used for `idle` jiffies (wrapping); the lowest is evicted first: closed ones, then
+/// half-open ones, then those whose handshake lacks only its last segment; of a kind the longest idle first.
 ///
 /// `answered` says that the last segment is due: see [`is_answered`]. It is sent at once, and who sent it would be reset if the flow were
 /// not found: the segment of a new flow comes from another port.

@@ -9,8 +9,8 @@
 //!                                                └─────────┘ by the expiry timer
 //! ```
 //!
-//! A slot belongs to whoever takes it out of the queue until its version is *half-open*, and to whoever replaces its version by *ending* until
-//! it is back in the queue. Deletions from a hash and additions to a queue can fail since Linux 6.15, where a lock cannot be had in
+//! A slot belongs to whoever takes it out of the queue until its version is *half-open*, and to whoever replaces its version by *ending*
+//! until it is back in the queue. Deletions from a hash and additions to a queue can fail since Linux 6.15, where a lock cannot be had in
 //! time: then the slot is *unfinished*, and still says what of its flow is left where.
 
 use crate::{
@@ -46,8 +46,8 @@ pub trait Slot {
     fn hold(&self, held: u32);
     /// Puts one of its tuples into the index, with a cache entry, unless it is there.
     fn insert(&self, direction: Direction) -> bool;
-    /// Takes one of its tuples out of the index, and then its cache entry, of both what `what` says ([`held::TUPLE`], [`held::CACHED`]); what is
-    /// left.
+    /// Takes one of its tuples out of the index, and then its cache entry, of both what `what` says ([`held::TUPLE`], [`held::CACHED`]);
+    /// what is left.
     fn remove(&self, direction: Direction, what: u32) -> u32;
     /// Gives [`held::PORT`] and [`held::MAPPING`] back; what of them is left.
     fn release(&self, held: u32) -> u32;
@@ -63,8 +63,8 @@ const fn ending(version: FlowVersion) -> FlowVersion {
     FlowVersion::new(version.generation().wrapping_add(1), FlowState::Ending)
 }
 
-/// Makes the flow visible whose slot has the version `version` ([`FlowState::Making`]), and whose inbound tuple was claimed. False if there is
-/// one with the same outbound tuple: then the slot is given back.
+/// Makes the flow visible whose slot has the version `version` ([`FlowState::Making`]), and whose inbound tuple was claimed. False if there
+/// is one with the same outbound tuple: then the slot is given back.
 #[inline(always)]
 pub fn publish(slot: &impl Slot, version: FlowVersion) -> bool {
     let opening = version.with_state(FlowState::Opening);

@@ -2,7 +2,8 @@
 
 use crate::{
     abi::{Secret, Tuple},
-    wire::{header_words::FlowKey, icmp, ipv4, l4},
+    flow::key::FlowKey,
+    wire::{icmp, ipv4, l4},
 };
 
 impl Tuple {

@@ -154,7 +154,8 @@ reasons! {
         TooBig = 7 => "Lower the MTU inside, or let TCP know it: `fwd up --clamp-mss`.",
         /// No route, or one that forbids: the kernel answers.
         Unreachable = 8 => "`ip route get DESTINATION` on the host shows what the kernel makes of it.",
-        /// Translated for a socket of the host itself, or of a conversation that the kernel's own NAT translates: ports are shared with them.
+        /// Translated for a socket of the host itself, or of a conversation that the kernel's own NAT translates: ports are shared with
+        /// them.
         HostFlow = 9 => "Nothing: the host and its namespaces share the ports of the uplink, and are kept out of each other's way.",
         /// A namespace's packet that the kernel forwarded, translated on its way out.
         Translated = 10 => "Nothing: it was left to the kernel before, for another reason; that one tells more.",

@@ -1,8 +1,8 @@
 //! Pointers that global functions are given.
 //!
-//! A function named `fwd_…` is global: the verifier looks at it once, by itself, and not at each call and with whatever its callers know. It
-//! has a stack of its own, and leaves nothing on theirs. It takes and returns integers, and pointers to whole records that may be null as
-//! far as the verifier knows. All of them are called by this crate alone.
+//! A function named `fwd_…` is global: the verifier looks at it once, by itself, and not at each call and with whatever its callers know.
+//! It has a stack of its own, and leaves nothing on theirs. It takes and returns integers, and pointers to whole records that may be null
+//! as far as the verifier knows. All of them are called by this crate alone.
 
 /// The record that a global function was given by its caller.
 #[inline(always)]

@@ -1,8 +1,8 @@
 //! Whether an interface is still the one that records and flows are about: its number may be another's by now.
 //!
 //! The kernel takes an interface out of `DEVICES` in the moment in which it goes (kernel/bpf/devmap.c, `dev_map_notification`). First
-//! packets ask for the interface that they would leave by; the expiry timer asks for all of them and ends the flows of those that have gone, so
-//! that packets of established flows need not ask.
+//! packets ask for the interface that they would leave by; the expiry timer asks for all of them and ends the flows of those that have
+//! gone, so that packets of established flows need not ask.
 
 use core::ffi::c_void;
 
@@ -51,8 +51,8 @@ struct Look {
     found: u32,
 }
 
-/// Whether an interface has gone that may have flows: the host-side veth of an endpoint with one of [`BLOCKS_PER_LOOK`] blocks of counters, or, once
-/// a round, an uplink.
+/// Whether an interface has gone that may have flows: the host-side veth of an endpoint with one of [`BLOCKS_PER_LOOK`] blocks of counters,
+/// or, once a round, an uplink.
 #[inline(always)]
 pub(crate) fn any_gone(first: u32) -> bool {
     let mut look = Look { first, found: 0 };

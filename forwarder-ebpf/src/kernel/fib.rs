@@ -1,4 +1,4 @@
-//! Asks the kernel's routing tables (`bpf_fib_lookup`).
+//! Queries the kernel's routing tables (`bpf_fib_lookup`).
 
 use core::{mem::MaybeUninit, ptr};
 
@@ -19,7 +19,7 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{QUESTION, ROUTE_MTUS},
+    maps::{FIB_QUERY, ROUTE_MTUS},
     packet::skb::Skb,
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Route {
     pub(crate) source: [u8; 4],
     pub(crate) mtu: u32,
     /// What the helper was given and wrote; it has the hardware addresses too.
-    pub(crate) question: &'static bpf_fib_lookup,
+    pub(crate) query: &'static bpf_fib_lookup,
 }
 
 impl Route {
@@ -56,38 +56,38 @@ impl Route {
 pub(crate) fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
     const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
     const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
-    let question = QUESTION.get_ptr_mut(0)?;
+    let query = FIB_QUERY.get_ptr_mut(0)?;
     let tos = tos(Skb::from_ptr(skb), tuple);
     // SAFETY: this CPU's element, which nobody else uses while the program runs, and which lives as long as it; the helper gets
     // its exact size.
     unsafe {
-        ask(&mut *question, tuple, input, tos);
+        set_query(&mut *query, tuple, input, tos);
         let mut sources = BPF_FIB_LOOKUP_SRC;
-        let mut result = fib_lookup(skb.cast(), question, SIZE, sources);
+        let mut result = fib_lookup(skb.cast(), query, SIZE, sources);
         if result == EINVAL {
             // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
             sources = 0;
-            result = fib_lookup(skb.cast(), question, SIZE, sources);
+            result = fib_lookup(skb.cast(), query, SIZE, sources);
         }
         if result == NO_NEIGH {
             // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
             // before 6.3 cannot leave out the neighbour.
-            ask(&mut *question, tuple, input, tos);
-            if fib_lookup(skb.cast(), question, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
-                fib_lookup(skb.cast(), question, SIZE, sources);
-                (*question).__bindgen_anon_1.mtu_result = u16::MAX;
+            set_query(&mut *query, tuple, input, tos);
+            if fib_lookup(skb.cast(), query, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
+                fib_lookup(skb.cast(), query, SIZE, sources);
+                (*query).__bindgen_anon_1.mtu_result = u16::MAX;
             }
         }
         if sources == 0 {
-            (*question).__bindgen_anon_3.ipv4_src = 0;
+            (*query).__bindgen_anon_3.ipv4_src = 0;
         }
         Some(Route {
             result,
-            out_if: (*question).ifindex,
-            next_hop: next_hop(&*question),
-            source: (*question).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
-            mtu: mtu_of(tuple.daddr).min((*question).__bindgen_anon_1.mtu_result.into()),
-            question: &*question,
+            out_if: (*query).ifindex,
+            next_hop: next_hop(&*query),
+            source: (*query).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
+            mtu: mtu_of(tuple.daddr).min((*query).__bindgen_anon_1.mtu_result.into()),
+            query: &*query,
         })
     }
 }
@@ -105,7 +105,7 @@ fn mtu_of(addr: [u8; 4]) -> u32 {
 /// The next hop of an answer: the helper changes the family where it is of the other one.
 #[inline(always)]
 fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
-    // SAFETY: the question was set in full, and the helper writes what belongs to the family.
+    // SAFETY: the query was set in full, and the helper writes what belongs to the family.
     unsafe {
         if answer.family == AF_INET6 {
             answer.__bindgen_anon_4.ipv6_dst
@@ -125,28 +125,28 @@ fn tos(skb: Skb, tuple: &Tuple) -> u8 {
     skb.linear().load::<1>(L3_OFF.wrapping_add(ipv4::field::TOS)).map_or(0, |[tos]| tos)
 }
 
-/// Fills in the question.
+/// Sets the query in full.
 #[inline(always)]
-fn ask(question: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
-    clear(question);
-    question.family = AF_INET;
-    question.l4_protocol = tuple.proto;
-    question.sport = u16::from_ne_bytes(tuple.sport);
-    question.dport = u16::from_ne_bytes(tuple.dport);
+fn set_query(query: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
+    clear(query);
+    query.family = AF_INET;
+    query.l4_protocol = tuple.proto;
+    query.sport = u16::from_ne_bytes(tuple.sport);
+    query.dport = u16::from_ne_bytes(tuple.dport);
     // A length that always fits, so that the helper tells the MTU of the route.
-    question.__bindgen_anon_1.tot_len = 1;
-    question.ifindex = input;
-    question.__bindgen_anon_2.tos = tos;
-    question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
-    question.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
+    query.__bindgen_anon_1.tot_len = 1;
+    query.ifindex = input;
+    query.__bindgen_anon_2.tos = tos;
+    query.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
+    query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
 }
 
 /// Sets it to zero by whole words: by itself the compiler calls a function that goes byte by byte.
 #[inline(always)]
-fn clear(question: &mut bpf_fib_lookup) {
+fn clear(query: &mut bpf_fib_lookup) {
     const WORDS: usize = size_of::<bpf_fib_lookup>() / 8;
     const _: () = assert!(size_of::<bpf_fib_lookup>() == 8 * WORDS);
-    let words = ptr::from_mut(question).cast::<u64>();
+    let words = ptr::from_mut(query).cast::<u64>();
     let mut word = 0;
     while word < WORDS {
         // SAFETY: within the record, which is an element of a map and so aligned to eight bytes; all zero is a valid one.

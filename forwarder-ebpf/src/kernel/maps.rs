@@ -39,7 +39,8 @@ pub(crate) static CONFIG: Array<Config, 1> = Array::new();
 #[btf_map]
 pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 4096, LAZY> = HashMap::new();
 
-/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a hash.
+/// Host-side veths, each in the place of the low bits of its number: most of them are told from other interfaces without a look-up in a
+/// hash.
 #[btf_map]
 pub(crate) static HOST_VETHS: Array<u32, { forwarder_common::abi::HOST_VETH_PLACES }> = Array::new();
 
@@ -162,9 +163,9 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::decide::fragment::BUCKETS }> = Array::new();
 
-/// A question to the routing table and its answer: see [`OPENING`].
+/// A query of the routing tables and its answer: see [`OPENING`].
 #[btf_map]
-pub(crate) static QUESTION: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
+pub(crate) static FIB_QUERY: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]

@@ -17,3 +17,4 @@ pub(crate) mod trace;
 #[cfg(not(feature = "trace"))]
 #[path = "untraced.rs"]
 pub(crate) mod trace;
+pub(crate) mod values;

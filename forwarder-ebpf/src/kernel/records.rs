@@ -1,7 +1,7 @@
 //! The records of networks, endpoints and uplinks, by reference.
 //!
-//! The control plane replaces a record as a whole, and the kernel frees it after a grace period (`BPF_F_NO_PREALLOC`): whoever looked one up
-//! may read it until the program ends, and reads the old one or the new one, never both.
+//! The control plane replaces a record as a whole, and the kernel frees it after a grace period (`BPF_F_NO_PREALLOC`): whoever looked one
+//! up may read it until the program ends, and reads the old one or the new one, never both.
 
 use forwarder_common::abi::{Endpoint, Network, Uplink, mapped};
 

@@ -72,11 +72,11 @@ struct Options {
 const SEEN_REPLY: u64 = 1 << 1;
 
 /// Whether a packet with `tuple` would be an answer in a conversation that conntrack knows: one that the host forwards, translated or not,
-/// or its own. What began outside does not count: anybody there could make ports unusable. Nor does what was never answered: whoever the host
-/// translates for could, with one packet for each port; the kernel's next packet of such a conversation gets another port.
+/// or its own. What began outside does not count: anybody there could make ports unusable. Nor does what was never answered: whoever the
+/// host translates for could, with one packet for each port; the kernel's next packet of such a conversation gets another port.
 ///
-/// The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if conntrack is
-/// no module); otherwise nothing is known.
+/// The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if conntrack
+/// is no module); otherwise nothing is known.
 #[inline(always)]
 fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
     let mut options = Options { netns: -1, error: 0, proto, direction: 0, reserved: [0; 2] };

@@ -8,9 +8,9 @@ use forwarder_common::{
     abi::is_v4,
     decide::{
         address_only::UDP_LITE,
-        icmp_error::{EmbeddedRewrite, OuterRewrite},
+        icmp_error::EmbeddedRewrite,
         offload::ChecksumState,
-        rewrite::{AddressRewrite, Rewrite, Side, Ttl},
+        rewrite::{AddressRewrite, HeaderRewrite, Rewrite, Side, Ttl},
     },
     types::verdict::{Code, DropReason},
     wire::{ethernet, ipv4, l4},
@@ -156,29 +156,20 @@ extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -
 
 #[inline(always)]
 fn write(bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
-    bytes.store(change.addr_off, change.new_addr)?;
+    rewrite_header(bytes, &change.header)?;
     bytes.store(change.port_off, change.new_port)
 }
 
 /// Applies a translation of an address alone. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
 fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -> u32 {
-    if write_address(bytes, change).is_err() {
+    if rewrite_header(bytes, &change.header).is_err() {
         return DropReason::Rewrite as u32;
     }
     if change.check_off == 0 {
         return 0;
     }
     checksum::update(skb, sum, change.check_off, UDP_LITE, &change.change())
-}
-
-#[inline(always)]
-fn write_address(bytes: &Bytes, change: &AddressRewrite) -> Result<(), DropReason> {
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
-    bytes.store(change.addr_off, change.new_addr)
 }
 
 /// Applies a translation inside an ICMP error.
@@ -196,13 +187,12 @@ pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Resul
     bytes.store(icmp_check.0, icmp_check.1)
 }
 
-/// Applies a translation of the header around it.
+/// Applies a translation of an IPv4 header.
 #[inline(always)]
-pub(crate) fn rewrite_outer(bytes: &Bytes, change: &OuterRewrite) -> Result<(), DropReason> {
-    let OuterRewrite { addr, ttl, check } = *change;
-    bytes.store(addr.0, addr.1)?;
-    bytes.store(ttl.0, ttl.1)?;
-    bytes.store(check.0, check.1)
+pub(crate) fn rewrite_header(bytes: &Bytes, change: &HeaderRewrite) -> Result<(), DropReason> {
+    bytes.store(change.off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.off.wrapping_add(ipv4::field::CHECK), change.check)?;
+    bytes.store(change.addr_off, change.new_addr)
 }
 
 /// Puts an Ethernet header in front of an IPv4 packet that has none, with these addresses, destination first. Bytes taken

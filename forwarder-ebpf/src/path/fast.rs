@@ -5,14 +5,14 @@
 use forwarder_common::{
     abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature},
     decide::offload::check_field,
-    flow::is_route_old,
+    flow::{FlowKey, is_route_old},
     types::{
         checksum::{Change, Checksum},
         direction::Direction,
         verdict::{DropReason, Verdict},
     },
     wire::{
-        header_words::{self, FlowKey, TCP_HEADERS, UDP_HEADERS, at},
+        header_words::{self, TCP_HEADERS, UDP_HEADERS, at},
         l4::Proto,
     },
 };
@@ -324,5 +324,7 @@ fn update_checksum(packet: &Packet, change: &Change) {
         return;
     }
     let check = Checksum::new(bytes.load16::<{ at::UDP_CHECK }>() as u16);
-    bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
+    if !check.is_unused(Proto::Udp as u8) {
+        bytes.store16::<{ at::UDP_CHECK }>(updated(check, Proto::Udp).raw().into());
+    }
 }

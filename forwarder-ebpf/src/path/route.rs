@@ -45,7 +45,8 @@ pub(crate) enum Resolution {
     Refused(Code),
 }
 
-/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of the verdict.
+/// What [`fwd_resolve`] found, as it returns it: what, in the high word, and in the low word the slot, the host-side veth, or the code of
+/// the verdict.
 #[derive(Clone, Copy)]
 struct Resolved(u64);
 
@@ -201,8 +202,8 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     (peer.network == endpoint.network && devices::is_there(host_veth)).then_some(host_veth)
 }
 
-/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM would
-/// carry its value along where it has none.
+/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM
+/// would carry its value along where it has none.
 #[inline(always)]
 fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
     match route.result as u32 {
@@ -252,7 +253,7 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     opening.nat_addr = nat_addr;
     opening.uplink = endpoint.uplink;
     opening.next_hop = route.next_hop;
-    opening.hop = macs(route.question);
+    opening.hop = macs(route.query);
     opening.mtu = route.mtu;
     opening.endpoint = tuple.ifindex;
     opening.endpoint_mtu = endpoint.mtu;
@@ -344,7 +345,7 @@ extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, 
     let Hit { slot, half, .. } = hit;
     // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
     unsafe {
-        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.question)));
+        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.query)));
         (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
         (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
         (&raw mut (*slot).shared.route_checked).write_volatile(now);

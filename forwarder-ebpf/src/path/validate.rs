@@ -1,6 +1,6 @@
-//! Validates packets; what is refused for what it claims: frames with another's MAC, ARP for another, source routes, lengths that cannot be. Global
-//! functions: only packets pay that open a flow, have IP options, or go on to the bridge. They read what is linear already, so that
-//! their callers' pointers stay good.
+//! Validates packets; what is refused for what it claims: frames with another's MAC, ARP for another, source routes, lengths that cannot
+//! be. Global functions: only packets pay that open a flow, have IP options, or go on to the bridge. They read what is linear already, so
+//! that their callers' pointers stay good.
 
 use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{

@@ -12,6 +12,8 @@
     reason = "the classifier macro makes public items that take the context"
 )]
 
+#[path = "../table/bucket.rs"]
+mod bucket;
 mod fill;
 mod kernel;
 mod look_up;

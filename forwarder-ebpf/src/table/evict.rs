@@ -12,7 +12,8 @@ use crate::{
     kernel::{
         atomic::fetch_add32,
         clock::now,
-        maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS, config},
+        maps::{FLOW_ALLOC, config},
+        values,
     },
     table::slot,
 };
@@ -45,9 +46,7 @@ pub(crate) fn pending_flow(counters: u32) -> bool {
 /// `counters`. Whether it ended one.
 #[inline(always)]
 pub(crate) fn one_way_flow(counters: u32) -> bool {
-    let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return false };
-    // SAFETY: an aligned word of the element of the map.
-    let any = unsafe { (&raw const (*alloc).one_way).read_volatile() } as i32 > 0;
+    let any = values::alloc().is_some_and(|alloc| alloc.one_way() as i32 > 0);
     any && fwd_flow_evict(counters, established(counters), 1) != 0
 }
 
@@ -78,21 +77,13 @@ extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
 /// Pending flows of the endpoint with block `counters`.
 #[inline(always)]
 pub(crate) fn pending(counters: u32) -> u32 {
-    match ENDPOINT_FLOWS.get_ptr(counters) {
-        // SAFETY: an aligned word of a map value.
-        Some(flows) => unsafe { (&raw const (*flows).pending).read_volatile() },
-        None => 0,
-    }
+    values::flows_of(counters).map_or(0, |flows| flows.pending())
 }
 
 /// Established flows of the endpoint with block `counters`.
 #[inline(always)]
 fn established(counters: u32) -> u32 {
-    match ENDPOINT_FLOWS.get_ptr(counters) {
-        // SAFETY: an aligned word of a map value.
-        Some(flows) => unsafe { (&raw const (*flows).established).read_volatile() },
-        None => 0,
-    }
+    values::flows_of(counters).map_or(0, |flows| flows.established())
 }
 
 /// Looks at one more slot; returns 1 to stop.
@@ -102,10 +93,8 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
     // SAFETY: `bpf_loop` passes the pointer that `fwd_flow_evict` gave it; the others are elements of maps.
     unsafe {
         let index = nth_slot(fetch_add32(&raw mut (*alloc).evict_cursor, 1), (*search).slots);
-        let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return 0 };
-        let shared = &raw const (*slot).shared;
-        let version = (&raw const (*shared).version).read_volatile();
-        let (last_seen, counters, [_, inbound]) = ((*shared).last_seen, (*shared).counters, (*shared).tcp_flags);
+        let Some(slot) = values::slot(index) else { return 0 };
+        let (version, counters, [_, inbound]) = (slot.version(), slot.counters(), slot.tcp_flags());
         let (ours, own) = ((*search).counters, (*search).own);
         let goes = if (*search).one_way == 0 {
             has_to_go(version, counters, ours, own)
@@ -116,7 +105,7 @@ unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
             return 0;
         }
         let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
-        let rank = eviction_rank(version.state(), answered, (*search).now.wrapping_sub(last_seen));
+        let rank = eviction_rank(version.state(), answered, (*search).now.wrapping_sub(slot.last_seen()));
         if rank <= (*search).rank {
             (*search).rank = rank;
             (*search).slot = index;

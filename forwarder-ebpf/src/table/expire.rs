@@ -16,8 +16,9 @@ use crate::{
     kernel::{
         clock::now,
         devices,
-        maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, FLOW_SLOTS, config},
+        maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, config},
         packet::skb::Skb,
+        values,
     },
     table::{mapping, slot},
 };
@@ -158,15 +159,8 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
 /// a slot that was left unfinished. Returns 1 if it did.
 #[inline(always)]
 fn end_if_due(index: u32, gone: u32) -> u32 {
-    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr_mut(index), config()) else { return 0 };
-    // SAFETY: fields of an element of the map.
-    let (version, last_seen, flags, number) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((*shared).version, (*shared).last_seen, (*shared).tcp_flags, (*slot).outbound.tuple.proto)
-    };
-    // SAFETY: as above; the reply's tuple is only compared.
-    let (port_use, endpoint, uplink, reply) =
-        unsafe { ((*slot).shared.port_use, (*slot).shared.endpoint, (*slot).outbound.out_if, &(*slot).inbound.tuple) };
+    let (Some(slot), Some(config)) = (values::slot(index), config()) else { return 0 };
+    let (version, number, endpoint) = (slot.version(), slot.proto(), slot.endpoint());
     let state = version.state();
     let proto = match number {
         6 => Proto::Tcp,
@@ -176,13 +170,16 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     if matches!(state, FlowState::Unfinished) {
         return slot::fwd_slot_resume(index, version.raw());
     }
-    let idle = now().wrapping_sub(last_seen);
-    let has_gone =
-        gone != 0 && version.is_flow() && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(uplink));
-    let ends = if has_gone || port_use != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, reply) {
+    let idle = now().wrapping_sub(slot.last_seen());
+    let has_gone = gone != 0
+        && version.is_flow()
+        && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(slot.uplink()));
+    let ends = if has_gone
+        || slot.port_use() != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, number, slot.external_port())
+    {
         true
     } else if has_ports(number) {
-        expired(state, proto, flags, idle, &config.timeouts)
+        expired(state, proto, slot.tcp_flags(), idle, &config.timeouts)
     } else {
         outlived(state, Timeout::Other, idle, &config.timeouts)
     };
@@ -220,9 +217,9 @@ unsafe extern "C" fn flush_next(_n: u32, flush: *mut Flush) -> i64 {
     unsafe {
         let index = (*flush).cursor;
         (*flush).cursor = index.wrapping_add(1);
-        let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
-        let version = (&raw const (*slot).shared.version).read_volatile();
-        if version.is_flow() && (*slot).shared.endpoint == (*flush).endpoint {
+        let Some(slot) = values::slot(index) else { return 1 };
+        let version = slot.version();
+        if version.is_flow() && slot.endpoint() == (*flush).endpoint {
             (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, version.raw()));
         }
         0

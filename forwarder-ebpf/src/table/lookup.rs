@@ -1,30 +1,26 @@
 //! Finds the flow of a tuple.
 //!
-//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*: slots are
-//! recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
-//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface in
-//! the tuple is also the protection against spoofed sources on the established path.
+//! The flow cache (hash → slots, [`cache`]) saves the look-up in the index. Cache entries and index entries are only ever *candidates*:
+//! slots are recycled without a grace period, so [`matches`] compares the whole tuple, its interface included, [`copy`] copies the
+//! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface
+//! in the tuple is also the protection against spoofed sources on the established path.
 
 use core::ptr;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
-    flow::{
-        self,
-        cache::{self, Bucket as _},
-        slot::held,
-    },
+    flow::{self, FlowKey, cache, slot::held},
     types::direction::Direction,
-    wire::header_words::FlowKey,
 };
 
 use crate::kernel::{
     argument::given,
-    atomic::{add64, replace64},
-    maps::{CACHE_MASK, FLOW_CACHE, FLOW_INDEX, FLOW_SLOTS, secret},
+    maps::{FLOW_INDEX, FLOW_SLOTS, secret},
     trace,
 };
+
+use super::bucket::{bucket, load_bucket};
 
 /// One direction of a flow that was found: a copy of its translation, and where its counters are.
 #[derive(Clone, Copy)]
@@ -53,18 +49,6 @@ pub(crate) fn hash(tuple: &Tuple) -> u32 {
 #[inline(always)]
 pub(crate) fn key_hash(key: &FlowKey) -> u32 {
     key.hash(&secret())
-}
-
-/// The bucket of the flow cache for `hash`.
-#[inline(always)]
-fn bucket(hash: u32) -> Option<Bucket> {
-    FLOW_CACHE.get_ptr_mut(hash & CACHE_MASK.load()).map(Bucket)
-}
-
-/// The cache entries for `hash`: see [`cache`].
-#[inline(always)]
-pub(crate) fn load_bucket(hash: u32) -> u64 {
-    bucket(hash).map_or(0, |bucket| bucket.load())
 }
 
 /// Whether any tuple with `hash` may be in the index. So most packets of the host, which belong to no flow, need no look-up in the
@@ -140,14 +124,19 @@ pub(crate) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
 
 #[inline(always)]
 fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
-    let Some(slot) = FLOW_INDEX.get_ptr(tuple) else { return 0 };
-    // SAFETY: an aligned word of a map value.
-    let slot = unsafe { slot.read_volatile() };
+    let Some(slot) = claimant(tuple) else { return 0 };
     let version = matches(direction, slot, tuple);
     if !version.is_none() && version.state() as u8 != FlowState::Opening as u8 {
         promote(hash, slot, version);
     }
     packed((slot, version))
+}
+
+/// The slot that the index has for a tuple.
+#[inline(always)]
+pub(crate) fn claimant(tuple: &Tuple) -> Option<u32> {
+    // SAFETY: an aligned word of a map value.
+    FLOW_INDEX.get_ptr(tuple).map(|slot| unsafe { slot.read_volatile() })
 }
 
 /// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
@@ -176,27 +165,6 @@ pub(crate) unsafe fn half(slot: *mut FlowSlot, direction: Direction) -> *mut Flo
     }
 }
 
-/// A bucket of the flow cache.
-struct Bucket(*mut u64);
-
-impl cache::Bucket for Bucket {
-    #[inline(always)]
-    fn load(&self) -> u64 {
-        // SAFETY: an aligned word of a map value; writers replace whole words.
-        unsafe { self.0.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn replace(&self, old: u64, new: u64) -> bool {
-        replace64(self.0, old, new)
-    }
-
-    #[inline(always)]
-    fn add(&self, amount: u64) {
-        add64(self.0, amount);
-    }
-}
-
 /// Puts a tuple into the index unless it is there, and a cache entry for it.
 #[inline(always)]
 pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
@@ -218,7 +186,8 @@ extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
     1
 }
 
-/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does not tell.
+/// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does
+/// not tell.
 #[inline(always)]
 pub(crate) fn holder(tuple: &Tuple) -> u32 {
     let hash = hash(tuple);
@@ -233,16 +202,12 @@ pub(crate) fn holder(tuple: &Tuple) -> u32 {
     if has(second, tuple) {
         return second;
     }
-    match FLOW_INDEX.get_ptr(tuple) {
-        // SAFETY: an aligned word of a map value.
-        Some(slot) => unsafe { slot.read_volatile() },
-        None => VACANT,
-    }
+    claimant(tuple).unwrap_or(VACANT)
 }
 
 /// Whether `tuple` is the inbound one that stands in slot `index`, whatever has become of its flow.
 #[inline(always)]
-fn has(index: u32, tuple: &Tuple) -> bool {
+pub(crate) fn has(index: u32, tuple: &Tuple) -> bool {
     // SAFETY: the pointer is to a whole slot.
     index != SLOT_NONE
         && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).inbound.tuple, tuple) })
@@ -258,8 +223,8 @@ pub(crate) fn is_gone(removed: Result<(), i32>) -> bool {
     matches!(removed, Ok(()) | Err(ENOENT))
 }
 
-/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of both what
-/// `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
+/// Takes the tuple of the flow in `slot` out of the index, and then its cache entry: until then nobody may think that there is none. Of
+/// both what `what` says ([`held::TUPLE`], [`held::CACHED`]); what is left is the result, and to be done again.
 #[inline(always)]
 pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }

@@ -22,6 +22,7 @@ use crate::{
         atomic::{fetch_add32, replace32},
         clock::now,
         maps::{EXTERNAL, FLOW_SLOTS, MAPPINGS, PORT_USE, config},
+        values,
     },
     table::lookup,
 };
@@ -92,14 +93,14 @@ fn is_revoked(element: *mut PortUse) -> bool {
     }
 }
 
-/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer comes
-/// by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
+/// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer
+/// comes by; the port is `reply`'s. False if one flow uses it, or the newcomer may share it.
 #[inline(always)]
 pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
     if kind != u32::from(port_use::MAPPING) {
         return false;
     }
-    let (Some(element), Some(slot)) = (element(reply.proto, reply.dport), FLOW_SLOTS.get_ptr(holder)) else {
+    let (Some(element), Some(slot)) = (element(reply.proto, reply.dport), values::slot(holder)) else {
         return false;
     };
     // SAFETY: elements of the maps.
@@ -111,15 +112,15 @@ pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
         if word & PortUse::EXCLUSIVE == 0 {
             (&raw mut (*element).addr).write_volatile(now().to_ne_bytes());
         }
-        (&raw mut (*element).revoked).write_volatile((*slot).shared.endpoint);
+        (&raw mut (*element).revoked).write_volatile(slot.endpoint());
     }
     true
 }
 
-/// Whether a flow of `endpoint` with `reply`, which counts itself at its port, has to leave it.
+/// Whether a flow of `endpoint`, which counts itself at its external port, has to leave it.
 #[inline(always)]
-pub(crate) fn has_to_leave(endpoint: u32, reply: &Tuple) -> bool {
-    let Some(element) = element(reply.proto, reply.dport) else { return false };
+pub(crate) fn has_to_leave(endpoint: u32, proto: u8, port: [u8; 2]) -> bool {
+    let Some(element) = element(proto, port) else { return false };
     // SAFETY: an aligned word of a map value.
     endpoint != 0 && unsafe { (&raw const (*element).revoked).read_volatile() } == endpoint
 }
@@ -263,16 +264,12 @@ pub(crate) extern "C" fn fwd_mapping_publish(index: u32, port: u32) -> u32 {
 /// version is still the same.
 #[inline(always)]
 pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
-    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return false };
-    // SAFETY: fields of the slot.
-    unsafe {
-        let mapped = kind == u32::from(port_use::MAPPING) || (*slot).shared.port_use == port_use::MAPPING;
-        let (inbound, counted) = (&raw const (*slot).inbound.tuple, (*slot).shared.port_use != port_use::BY_TUPLE);
-        if mapped {
-            counted && (*inbound).dport == reply.dport && (*inbound).proto == reply.proto
-        } else {
-            lookup::same(inbound, reply)
-        }
+    let Some(slot) = values::slot(index) else { return false };
+    let used = slot.port_use();
+    if kind == u32::from(port_use::MAPPING) || used == port_use::MAPPING {
+        used != port_use::BY_TUPLE && slot.external_port() == reply.dport && slot.proto() == reply.proto
+    } else {
+        lookup::has(index, reply)
     }
 }
 

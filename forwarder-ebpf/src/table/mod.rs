@@ -1,6 +1,7 @@
 //! The flow table: [`lookup`] finds, [`create`] makes, [`mapping`] keeps the port of a socket, [`state`] moves flows on, [`slot`] ends
 //! them, [`evict`] makes room when no slot is free, [`expire`] ends what is idle. [`fragments`] remembers the ports of packets in pieces.
 
+mod bucket;
 pub(crate) mod create;
 mod evict;
 pub(crate) mod expire;

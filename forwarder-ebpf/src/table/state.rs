@@ -33,8 +33,8 @@ pub(crate) fn touch(direction: Direction, hit: &Hit, ip: &ipv4::Header, l4: &l4:
     }
 }
 
-/// Notes a packet at the flow in slot `index`, whose version was `version`. In `what` are the protocol, above it the flags of a segment, and above
-/// them its direction, and whether it has a payload. Returns the number of the [`Transition`] that follows.
+/// Notes a packet at the flow in slot `index`, whose version was `version`. In `what` are the protocol, above it the flags of a segment,
+/// and above them its direction, and whether it has a payload. Returns the number of the [`Transition`] that follows.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_flow_touch(index: u32, version: u32, what: u32, packets: u32, bytes: u32) -> u32 {

@@ -129,7 +129,7 @@ maps! {
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray,
         /// A question about a route.
-        QUESTION: PerCpuArray,
+        FIB_QUERY: PerCpuArray,
     }
     Targets {
         /// Interfaces that XDP may send by.

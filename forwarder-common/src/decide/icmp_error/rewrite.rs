@@ -1,9 +1,10 @@
-//! What changes in an ICMP error: the address in the outer header, and one end of the embedded packet.
+//! What changes in the packet that an ICMP error embeds. What changes in the outer header is a
+//! [`HeaderRewrite`](crate::decide::rewrite::HeaderRewrite): an ICMP checksum does not know it.
 
 use crate::{
     decide::{
         icmp_error::{Embedded, ICMP},
-        rewrite::{Side, Ttl},
+        rewrite::Side,
     },
     types::checksum::{self, Change, Checksum},
     wire::{icmp, ipv4, l4},
@@ -75,52 +76,6 @@ impl EmbeddedRewrite {
         put(packet, ip_check)?;
         put(packet, l4_check)?;
         put(packet, icmp_check)
-    }
-}
-
-/// What changes in an IPv4 header of which one address is translated: offsets and new values. An ICMP checksum does not know
-/// it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OuterRewrite {
-    /// The address.
-    pub addr: (usize, [u8; 4]),
-    /// The TTL.
-    pub ttl: (usize, [u8; 1]),
-    /// The header checksum.
-    pub check: (usize, [u8; 2]),
-}
-
-impl OuterRewrite {
-    /// Translates one side of `ip` to `addr`.
-    #[inline(always)]
-    #[must_use]
-    pub fn new(side: Side, ip: &ipv4::Header, addr: [u8; 4], ttl: Ttl) -> Self {
-        let (old, field) = match side {
-            Side::Source => (ip.src, ipv4::field::SRC),
-            Side::Destination => (ip.dst, ipv4::field::DST),
-        };
-        let new_ttl = match ttl {
-            Ttl::Decrement => ip.ttl.wrapping_sub(1),
-            Ttl::Keep => ip.ttl,
-        };
-        Self {
-            addr: (ip.off.wrapping_add(field), addr),
-            ttl: (ip.off.wrapping_add(ipv4::field::TTL), [new_ttl]),
-            // The TTL shares its 16-bit word with the protocol.
-            check: (
-                ip.off.wrapping_add(ipv4::field::CHECK),
-                checksum::update(ip.check, old, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
-            ),
-        }
-    }
-
-    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
-    #[must_use]
-    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
-        let Self { addr, ttl, check } = *self;
-        put(packet, addr)?;
-        put(packet, ttl)?;
-        put(packet, check)
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{
     decide::{
         icmp_error::*,
-        rewrite::{Side, Ttl},
+        rewrite::{HeaderRewrite, Side, Ttl},
     },
     types::checksum,
     wire::packet::L3_OFF,
@@ -61,7 +61,7 @@ fn read(frame: &[u8]) -> Result<(ipv4::Header, Embedded), DropReason> {
 fn translated(frame: &[u8], addr: [u8; 4], port: [u8; 2], ttl: Ttl) -> Vec<u8> {
     let (ip, embedded) = read(frame).unwrap();
     let mut frame = frame.to_vec();
-    OuterRewrite::new(Side::Destination, &ip, addr, ttl).apply(&mut frame).unwrap();
+    HeaderRewrite::new(Side::Destination, &ip, addr, ttl).apply(&mut frame).unwrap();
     embedded.rewrite(Side::Source, addr, port).apply(&mut frame).unwrap();
     frame
 }
@@ -124,7 +124,7 @@ proptest! {
             let mut copy = bytes.clone();
             // Everything that is written lies in the packet.
             prop_assert!(embedded.rewrite(Side::Destination, [1; 4], [2; 2]).apply(&mut copy).is_some());
-            prop_assert!(OuterRewrite::new(Side::Source, &ip, [1; 4], Ttl::Decrement).apply(&mut copy).is_some());
+            prop_assert!(HeaderRewrite::new(Side::Source, &ip, [1; 4], Ttl::Decrement).apply(&mut copy).is_some());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Who has to give a port when none is free: what a search meets on its way is a sample of who holds the ports towards one
 //! destination, or, where ports are mapped for all destinations, the ports as such.
 //!
-//! Nobody counts beforehand, so that flows pay nothing while there are enough ports. Of 128 candidates, spread over the whole range, a share
-//! of a tenth shows as 13 ± 3.
+//! Nobody counts beforehand, so that flows pay nothing while there are enough ports. Of 128 candidates, spread over the whole range, a
+//! share of a tenth shows as 13 ± 3.
 
 use crate::abi::FlowState;
 
@@ -96,8 +96,8 @@ impl Shares {
     }
 }
 
-/// The eviction rank of a flow that may have to give its port; the lowest gives it first: closed ones, half-open ones of others, those that nobody answers,
-/// half-open ones of the `own` endpoint, established ones; of a kind the longest idle first.
+/// The eviction rank of a flow that may have to give its port; the lowest gives it first: closed ones, half-open ones of others, those that
+/// nobody answers, half-open ones of the `own` endpoint, established ones; of a kind the longest idle first.
 ///
 /// Whoever wants more ports than are free thus replaces half-open flows of their own before established ones of others: a flood has no
 /// more than one port of theirs.

@@ -1,5 +1,5 @@
-//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of the flow cache, so
-//! that its places and its count are fought for.
+//! Every order in which CPUs can take their steps, over the functions that the programs run. All tuples share one bucket of the flow cache,
+//! so that its places and its count are fought for.
 
 use std::vec::Vec;
 

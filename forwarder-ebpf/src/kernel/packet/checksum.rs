@@ -16,8 +16,8 @@ use forwarder_common::{
 
 use crate::kernel::packet::skb::{Skb, ip_summed};
 
-/// Updates the checksum at `off` for a change of address and port, in a packet of protocol `proto`. `sum` is what [`Skb::checksum_state`] says of
-/// it. Bytes taken before are stale. Returns 0, or the code of the reason for which it cannot be done.
+/// Updates the checksum at `off` for a change of address and port, in a packet of protocol `proto`. `sum` is what [`Skb::checksum_state`]
+/// says of it. Bytes taken before are stale. Returns 0, or the code of the reason for which it cannot be done.
 #[inline(always)]
 pub(crate) fn update(skb: Skb, sum: u32, off: usize, proto: u8, change: &Change) -> u32 {
     let what = off as u32 | (proto as u32) << 8 | sum << 16;
@@ -36,8 +36,9 @@ pub(crate) fn by_helper(skb: Skb, off: usize, proto: u8, change: &Change) {
     fwd_replace_checksum(skb.ptr(), what, change.old_addr, change.new_addr, ports);
 }
 
-/// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`ChecksumState`], from one address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the
-/// reason for which it cannot be done.
+/// Changes the checksum at the offset in the low byte of `what`, above which stand the protocol's number and [`ChecksumState`], from one
+/// address to another, and from the port in the low half of `ports` to the one above. Returns 0, or the code of the reason for which it
+/// cannot be done.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_update_checksum(skb: *mut __sk_buff, what: u32, old_addr: u32, new_addr: u32, ports: u32) -> u32 {

@@ -158,8 +158,8 @@ impl Skb {
         self.csum() == self.headroom().wrapping_add(START) | offset << 16
     }
 
-    /// What the checksum that is left to a device makes of that of the transport header behind the IPv4 header at `l3`: [`ChecksumState`] as a
-    /// number.
+    /// What the checksum that is left to a device makes of that of the transport header behind the IPv4 header at `l3`: [`ChecksumState`]
+    /// as a number.
     #[inline(always)]
     pub(crate) fn checksum_state(self, l3: usize) -> u32 {
         if self.ip_summed() == ip_summed::PARTIAL {

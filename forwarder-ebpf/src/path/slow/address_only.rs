@@ -8,11 +8,12 @@ use forwarder_common::{
 };
 
 use crate::{
-    kernel::{
-        maps::{FLOW_INDEX, FLOW_SLOTS},
-        packet::skb::Skb,
+    kernel::{packet::skb::Skb, values},
+    table::{
+        lookup::{self, slot_of},
+        slot,
+        usage::any_address_only,
     },
-    table::{lookup::slot_of, slot, usage::any_address_only},
 };
 
 /// What [`of_host`] returns besides a slot: the host needs a flow.
@@ -37,11 +38,8 @@ pub(crate) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
 /// Ends the flow that has claimed `reply`, if there is one.
 #[inline(always)]
 fn end_claim(reply: &Tuple) {
-    let Some(holder) = FLOW_INDEX.get_ptr(reply) else { return };
-    // SAFETY: an aligned word of a map value.
-    let holder = unsafe { holder.read_volatile() };
-    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
-    // SAFETY: as above.
-    let version = unsafe { (&raw const (*slot).shared.version).read_volatile() };
-    slot::fwd_flow_end(holder, version.raw());
+    let Some(holder) = lookup::claimant(reply) else { return };
+    if let Some(slot) = values::slot(holder) {
+        slot::fwd_flow_end(holder, slot.version().raw());
+    }
 }

@@ -23,9 +23,9 @@ use crate::{
     kernel::{
         argument::given_mut,
         clock::now,
-        maps::{FLOW_SLOTS, config},
+        maps::config,
         packet::{l3_off, skb::Skb, whole},
-        records,
+        records, values,
     },
     path::{
         apply::Action,
@@ -152,10 +152,8 @@ pub(crate) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Acti
 /// Whether the route of the flow in `slot` is a second old.
 #[inline(always)]
 fn stale(slot: u32) -> bool {
-    let (Some(slot), Some(config)) = (FLOW_SLOTS.get_ptr(slot), config()) else { return false };
-    // SAFETY: an aligned word of an element of the map.
-    let checked = unsafe { (&raw const (*slot).shared.route_checked).read_volatile() };
-    is_route_old(checked, now(), config.hz)
+    let (Some(slot), Some(config)) = (values::slot(slot), config()) else { return false };
+    is_route_old(slot.route_checked(), now(), config.hz)
 }
 
 /// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first

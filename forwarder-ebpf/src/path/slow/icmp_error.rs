@@ -1,5 +1,5 @@
-//! ICMP errors embed the packet that they are about, and belong to its flow (RFC 5508 §4): the outer and the embedded header are translated. They
-//! neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
+//! ICMP errors embed the packet that they are about, and belong to its flow (RFC 5508 §4): the outer and the embedded header are
+//! translated. They neither refresh nor end the flow (REQ-6; RFC 4787 REQ-12).
 //!
 //! In steps that are global functions: the verifier looks at each once, and each has a stack of its own, because 512 bytes for all
 //! do not hold two packets' headers. The hooks come here only when the parser has found ICMP that is no query.
@@ -8,8 +8,8 @@ use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook, endpoint_flags},
     decide::{
-        icmp_error::{self, OuterRewrite},
-        rewrite::{Side, Ttl},
+        icmp_error,
+        rewrite::{HeaderRewrite, Side, Ttl},
     },
     types::{
         direction::Direction,
@@ -309,7 +309,7 @@ extern "C" fn fwd_icmp_error_rewrite_outer(skb: *mut __sk_buff, l3: u32, slot: u
     let Some(Hit { addr, .. }) = hit else { return 1 };
     let side = Side::of(direction);
     let done = ipv4::parse(&bytes, known(l3))
-        .and_then(|ip| apply::rewrite_outer(&bytes, &OuterRewrite::new(side, &ip, addr, ttl)));
+        .and_then(|ip| apply::rewrite_header(&bytes, &HeaderRewrite::new(side, &ip, addr, ttl)));
     u32::from(done.is_err())
 }
 

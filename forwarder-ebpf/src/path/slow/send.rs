@@ -24,6 +24,7 @@ use crate::{
     kernel::{
         counters::{self, Amount},
         packet::{NO_HEADER, l3_off, skb::Skb},
+        values,
     },
     path::{
         apply::{self, Action},
@@ -96,7 +97,8 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
     Amount { packets: segments, bytes: bytes.wrapping_add(segments.wrapping_sub(1).wrapping_mul(headers)) }
 }
 
-/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of the verdict.
+/// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of
+/// the verdict.
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
     let code = Code::from_raw(fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32));
@@ -161,8 +163,7 @@ fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
     if hit.out_if != skb.ifindex() {
         return Verdict::Dropped(DropReason::RouteNotViaUplink);
     }
-    // SAFETY: `hit` points into the slot array.
-    let host = unsafe { (*hit.slot).shared.endpoint } == 0;
+    let host = values::slot(hit.index).is_none_or(|slot| slot.endpoint() == 0);
     Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
 }
 

@@ -21,7 +21,6 @@ use crate::{
         argument::given,
         counters::{self, Amount},
         devices::is_host_veth,
-        maps::FLOW_INDEX,
         packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb},
         records,
     },
@@ -208,5 +207,5 @@ fn host_flow(tuple: &Tuple) -> u32 {
 extern "C" fn fwd_is_claimed(tuple: *const Tuple, uplink: u32) -> u32 {
     let Some(tuple) = given(tuple) else { return 0 };
     let reply = inbound(tuple, uplink);
-    u32::from(lookup::is_known(lookup::hash(&reply)) && FLOW_INDEX.get_ptr(&reply).is_some())
+    u32::from(lookup::is_known(lookup::hash(&reply)) && lookup::claimant(&reply).is_some())
 }

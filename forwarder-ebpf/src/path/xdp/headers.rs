@@ -84,9 +84,7 @@ fn is_partial(bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Result<bool,
 pub(crate) fn rewrite(bytes: &Bytes, change: &Rewrite, macs: [u32; 3]) -> Result<(), DropReason> {
     let check = bytes.load::<2>(change.check_off)?;
     bytes.store(change.check_off, change.checked(check))?;
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
-    bytes.store(change.ip_off.wrapping_add(ipv4::field::CHECK), change.ip_check)?;
-    bytes.store(change.addr_off, change.new_addr)?;
+    apply::rewrite_header(bytes, &change.header)?;
     bytes.store(change.port_off, change.new_port)?;
     apply::set_macs(bytes, macs)
 }

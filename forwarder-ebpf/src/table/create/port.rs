@@ -111,8 +111,8 @@ extern "C" fn fwd_mapping_claim(skb: *mut __sk_buff, index: u32) -> u32 {
     if give_back(index, reply, held::PORT) { CLASH } else { STUCK }
 }
 
-/// Publishes the mapping of the port in the low 16 bits of `taken`, which was taken for the flow in slot `index` in the way that stands above
-/// them, where it is to be one. The result is that of [`fwd_port_claim`], or 0.
+/// Publishes the mapping of the port in the low 16 bits of `taken`, which was taken for the flow in slot `index` in the way that stands
+/// above them, where it is to be one. The result is that of [`fwd_port_claim`], or 0.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn fwd_port_publish(skb: *mut __sk_buff, index: u32, taken: u32) -> u32 {

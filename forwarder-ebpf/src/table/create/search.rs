@@ -1,8 +1,8 @@
 //! Searches for an external port: tries the candidates in turn, and where none is free chooses one that a flow has to give.
 //!
-//! The flow cache tells of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of what it
-//! reads in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again is refused
-//! by one look ([`in_vain`]).
+//! The flow cache tells of most candidates without a look-up in a hash who has them. All the same a search of all of them finds most of
+//! what it reads in no cache, and takes some ten µs: one that was in vain is remembered for a moment, so that whoever asks again and again
+//! is refused by one look ([`in_vain`]).
 
 use core::{ffi::c_void, ptr};
 
@@ -10,8 +10,8 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{FlowState, Tuple, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
-    flow::outbound_reply,
-    wire::{header_words::FlowKey, l4::Proto},
+    flow::{FlowKey, outbound_reply},
+    wire::l4::Proto,
 };
 
 use crate::{
@@ -21,12 +21,14 @@ use crate::{
         maps::{FLOW_SLOTS, OPENING, PORT_RETRIES, PORTS_EXHAUSTED, REPLY, SEARCH, config},
         scratch::{EXHAUSTED_PLACES, OTHERS, Other, Search, Victim},
         sock::host_uses,
+        values,
     },
     table::{evict, lookup, mapping, slot},
 };
 
-/// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what for
-/// (endpoint, destination, the NAT's address, the range that begins with `first_port`, the way in which a port is taken), and above it when, jiffies.
+/// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what
+/// for (endpoint, destination, the NAT's address, the range that begins with `first_port`, the way in which a port is taken), and above it
+/// when, jiffies.
 #[inline(always)]
 fn in_vain(tuple: &Tuple, nat_addr: [u8; 4], first_port: u16, kind: u32) -> u64 {
     let [to, behind] = [tuple.daddr, nat_addr].map(u32::from_ne_bytes);
@@ -157,12 +159,8 @@ extern "C" fn fwd_port_try(skb: *mut __sk_buff, attempt: u32) -> u32 {
 /// Notes who has a candidate, and whether the flow may be ended for it.
 #[inline(always)]
 fn note(search: &mut Search, holder: u32, port: u32) {
-    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return };
-    // SAFETY: fields of an element of the map.
-    let (version, endpoint, counters, last_seen) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).counters, (*shared).last_seen)
-    };
+    let Some(slot) = values::slot(holder) else { return };
+    let (version, endpoint) = (slot.version(), slot.endpoint());
     if !version.is_flow() {
         return;
     }
@@ -170,9 +168,9 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     let state = version.state();
     if version.is_pending() {
         let closed = matches!(state, FlowState::Closing);
-        let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(last_seen));
+        let rank = eviction_rank(state, endpoint == search.endpoint, now().wrapping_sub(slot.last_seen()));
         if rank <= search.victim.rank
-            && (closed || evict::has_to_go(version, counters, search.counters, search.pending))
+            && (closed || evict::has_to_go(version, slot.counters(), search.counters, search.pending))
         {
             search.victim = Victim { rank, slot: holder, version, port };
         }
@@ -189,7 +187,8 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     }
 }
 
-/// Ends the flow with the lowest eviction rank among those that have to give their port to the one that is being made in slot `index`, after
+/// Ends the flow with the lowest eviction rank among those that have to give their port to the one that is being made in slot `index`,
+/// after
 /// [`fwd_port_search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to;
 /// [`LOST`] if the flow is another one by now.
 ///
@@ -238,14 +237,10 @@ extern "C" fn fwd_port_consider(number: u32) -> u32 {
     let Some(Other { slot: holder, port }) = search.others.get(number as usize & (OTHERS as usize - 1)).copied() else {
         return 0;
     };
-    let Some(slot) = FLOW_SLOTS.get_ptr(holder) else { return 0 };
-    // SAFETY: fields of an element of the map.
-    let (version, endpoint, last_seen) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).version).read_volatile(), (*shared).endpoint, (*shared).last_seen)
-    };
+    let Some(slot) = values::slot(holder) else { return 0 };
+    let (version, endpoint) = (slot.version(), slot.endpoint());
     let state = version.state();
-    let rank = eviction_rank(state, false, now().wrapping_sub(last_seen));
+    let rank = eviction_rank(state, false, now().wrapping_sub(slot.last_seen()));
     if rank < search.victim.rank && search.shares.gives_way(state, endpoint) {
         search.victim = Victim { rank, slot: holder, version, port };
     }

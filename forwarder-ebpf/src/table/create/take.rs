@@ -10,8 +10,9 @@ use crate::{
         argument::given,
         atomic::fetch_add32,
         clock::now,
-        maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
+        maps::{FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
         scratch::Opening,
+        values,
     },
     table::{evict, lookup},
 };
@@ -46,13 +47,10 @@ fn take_slot(opening: &Opening) -> Result<u32, DropReason> {
         return Err(DropReason::TableFull);
     }
     if opening.endpoint != 0
-        && let Some(flows) = ENDPOINT_FLOWS.get_ptr(opening.counters)
+        && let Some(flows) = values::flows_of(opening.counters)
+        && flows.established() as i32 >= config.max_flows_per_endpoint as i32
     {
-        // SAFETY: an aligned word of a map value.
-        let own = unsafe { (&raw const (*flows).established).read_volatile() };
-        if own as i32 >= config.max_flows_per_endpoint as i32 {
-            return Err(DropReason::EndpointFull);
-        }
+        return Err(DropReason::EndpointFull);
     }
     // SAFETY: an aligned word.
     if unsafe { next_unused.read_volatile() } < config.slots {

@@ -59,7 +59,9 @@ impl World {
                 self.note(index);
                 insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
             }
-            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => self.change_address(index, from, to),
+            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => {
+                self.change_address(index, from, to)
+            }
             Object::UplinkName(name) => self.rename_uplink(name),
             Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
                 self.lead_through(bridge, from, to)
