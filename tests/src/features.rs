@@ -59,5 +59,5 @@ fn manual_pages_are_written_where_one_says() {
     assert_eq!(written.lines().count(), fs::read_dir(&directory).expect("pages").count());
     let page = fs::read_to_string(directory.join("fwd-up.1")).expect("a page");
     assert!(page.contains(r"\-\-datapath") && page.contains("1024"), "{page}");
-    fwd.expect_error(&["man", "/nonexistent"], 1, &["cannot write", "/nonexistent/fwd.1"]);
+    fwd.expect_error(&["man", "/nonexistent"], 3, &["no such directory", "mkdir -p /nonexistent"]);
 }

@@ -3,11 +3,12 @@
 use std::{fs, io};
 
 use crate::{
-    Context as _, Result,
+    Context as _, Error, Kind, Result,
     cli::{
         args::{CompletionsArgs, ManArgs, declaration},
         io::{Io, written},
     },
+    text::word,
 };
 
 /// Writes the completions for a shell.
@@ -20,6 +21,11 @@ pub(in crate::cli) fn completions(args: &CompletionsArgs, io: &mut Io<'_>) -> Re
 /// Writes a manual page for `fwd` and one for each command.
 pub(in crate::cli) fn man(args: &ManArgs, io: &mut Io<'_>) -> Result<()> {
     let ManArgs { directory } = args;
+    if !directory.is_dir() {
+        let shown = directory.display().to_string();
+        let error = Error::new(Kind::NotFound, "write", format!("pages into {shown}"), "there is no such directory");
+        return Err(error.remedy(format!("mkdir -p {}", word(&shown))));
+    }
     for (name, page) in pages(&built()) {
         let path = directory.join(format!("{name}.1"));
         fs::write(&path, page.doing("make", format!("the page {name}"))?).doing("write", path.display().to_string())?;
