@@ -6,6 +6,6 @@ mod pattern;
 
 pub use self::{
     follow::Follower,
-    packet::{Packet, Tuple, protocol},
+    packet::{Packet, Tuple},
     pattern::FlowPattern,
 };

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::query::protocol;
+
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
@@ -134,7 +136,7 @@ impl Packet {
     pub fn protocol(&self) -> String {
         match (self.proto, self.ethertype) {
             (Some(ICMPV6), IPV6) => "icmp6".into(),
-            (Some(proto), _) => protocol(proto),
+            (Some(proto), _) => protocol::name(proto),
             (None, ARP) => "arp".into(),
             (None, IPV4) => "ipv4".into(),
             (None, IPV6) => "ipv6".into(),
@@ -193,23 +195,6 @@ fn icmpv6(kind: u8) -> Option<&'static str> {
         143 => "multicast report",
         _ => return None,
     })
-}
-
-/// `tcp`, `udp`, `icmp`, or the number of an IP protocol.
-#[must_use]
-pub fn protocol(number: u8) -> String {
-    match number {
-        ICMP => "icmp".into(),
-        TCP => "tcp".into(),
-        UDP => "udp".into(),
-        4 => "ipip".into(),
-        41 => "ipv6".into(),
-        47 => "gre".into(),
-        50 => "esp".into(),
-        132 => "sctp".into(),
-        UDP_LITE => "udplite".into(),
-        number => number.to_string(),
-    }
 }
 
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {

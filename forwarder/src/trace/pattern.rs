@@ -2,7 +2,8 @@
 
 use std::{net::Ipv4Addr, str::FromStr};
 
-use super::packet::{Tuple, protocol};
+use super::packet::Tuple;
+use crate::query::protocol;
 
 /// A flow: `tcp 10.77.0.2:1234 > 203.0.113.1:443`, in either direction; every part may be `*` or missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn proto_of(word: &str) -> Result<Option<u8>, String> {
     if word == "*" {
         return Ok(None);
     }
-    let named = || (0..=u8::MAX).find(|number| protocol(*number) == word.to_lowercase());
+    let named = || (0..=u8::MAX).find(|number| protocol::name(*number) == word.to_lowercase());
     word.parse()
         .ok()
         .or_else(named)
