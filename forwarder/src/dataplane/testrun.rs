@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 
-use super::{Dataplane, Hook, XdpHook};
+use super::{Dataplane, Hook, XdpHook, programs};
 use crate::{Context as _, Result};
 
 /// Size of the part of `struct __sk_buff` that is passed, bytes (`include/uapi/linux/bpf.h`).
@@ -87,6 +87,20 @@ impl Dataplane {
     /// It cannot be opened.
     pub fn runner(&self, hook: Hook) -> Result<Runner> {
         Ok(Runner { program: self.program(hook.program())?, name: hook.program() })
+    }
+
+    /// The program of the slow path of `hook`, to be run over packets that the fast path would take; the program itself where there is but one.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn slow_runner(&self, hook: Hook) -> Result<Runner> {
+        let name = match hook {
+            Hook::FromNs => programs::FROM_NS_SLOW,
+            Hook::FromUplink => programs::FROM_UPLINK_SLOW,
+            Hook::ToUplink => programs::TO_UPLINK_SLOW,
+            Hook::FromUplinkL3 | Hook::ToUplinkL3 | Hook::ToNetwork => return self.runner(hook),
+        };
+        Ok(Runner { program: self.program(name)?, name })
     }
 
     /// As [`Runner::run`], once.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use forwarder::dataplane::{Hook, Sizes};
+use forwarder::dataplane::{Hook, Runner, Sizes};
 use forwarder_common::{
     abi::Tuple,
     decide::rewrite::{Side, Ttl},
@@ -15,6 +15,7 @@ use super::{
     frame::{Frame, assert_checksums},
     halves::translated,
 };
+use crate::chance::Random;
 
 const REDIRECT: i32 = 7;
 const ACK: u8 = 0x10;
@@ -94,6 +95,56 @@ fn packets_of_established_flows_are_translated_as_the_first_were() {
                 assert_eq!((run.verdict, run.packet), (REDIRECT, expected), "reply, {proto:?}, TTL {ttl}");
             }
         }
+    });
+}
+
+/// A frame with a few bytes changed, mostly in a way that leaves the flow's; its checksums are right, or, now and then, are not.
+fn changed(random: &mut Random, mut frame: Vec<u8>) -> Vec<u8> {
+    // Type of service, identification, TTL, and what stands behind the ports, but for a TCP segment's flags.
+    const HARMLESS: [usize; 8] = [15, 18, 19, 22, 38, 42, 48, 54];
+    for _ in 0..random.below(4) {
+        let any = random.below(frame.len() - 14) + 14;
+        let at = if random.below(8) == 0 { any } else { HARMLESS[random.below(HARMLESS.len())] };
+        if let Some(byte) = frame.get_mut(at) {
+            *byte = random.next() as u8;
+        }
+    }
+    if random.below(8) != 0 {
+        fuzz::finish(&mut frame, 14);
+    }
+    frame
+}
+
+#[test]
+fn slow_path_makes_the_same_of_a_packet_as_the_fast_one() {
+    const FRAMES: u16 = 1_000;
+    with_fixture(&Sizes::default(), |fixture| {
+        fixture.know_next_hop();
+        let mut random = Random(0x0fa5_7510);
+        let hooks = [(Hook::FromNs, fixture.host_veth), (Hook::FromUplink, fixture.uplink)];
+        let runners = hooks.map(|(hook, ifindex)| {
+            let plane = &fixture.dataplane;
+            (ifindex, plane.runner(hook).expect("it is loaded"), plane.slow_runner(hook).expect("it is loaded"))
+        });
+        let mut translated = 0;
+        for number in 0..FRAMES {
+            // Each has a flow of its own: what a changed packet does to one is not the next one's matter.
+            let conversation = Conversation::new(fixture, PROTOS[usize::from(number) % 2], 46_000 + number);
+            let frames = [conversation.out().build(), conversation.back().build()];
+            for (frame, (ifindex, fast, slow)) in frames.into_iter().zip(&runners) {
+                let frame = changed(&mut random, frame);
+                let run = |runner: &Runner| {
+                    let run = runner.run(*ifindex, *ifindex, &frame, 1).expect("it runs");
+                    (run.verdict, run.packet)
+                };
+                // Once a second a packet looks the route up again, and leaves by way of the kernel's neighbour.
+                let same = (0..3).any(|_| run(fast) == run(slow));
+                assert!(same, "{frame:02x?}: {:02x?}, the slow path {:02x?}", run(fast), run(slow));
+                translated += u32::from(run(fast).0 == REDIRECT);
+            }
+        }
+        println!("{translated} of {} packets were translated", 2 * u32::from(FRAMES));
+        assert!(translated > u32::from(FRAMES), "most are the flow's still");
     });
 }
 
