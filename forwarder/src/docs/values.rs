@@ -25,7 +25,8 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("features", "support", Support::NAMES.to_vec()),
         ("features", "parts", Part::ALL.map(Part::name).to_vec()),
         ("features", "without", Without::NAMES.to_vec()),
-        ("flows", "state", flow_states()),
+        ("flows", "state", flow_states().into_iter().chain(["answered"]).collect()),
+        ("trace", "state", flow_states().to_vec()),
         ("stats", "hook", HOOK_NAMES.to_vec()),
         ("stats", "verdict", VERDICTS.to_vec()),
         ("bench", "path", bench::Path::ALL.map(bench::Path::id).into_iter().chain(["live"]).collect()),
@@ -37,10 +38,9 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     ]
 }
 
-/// States of flows that are shown: an answered query has one more.
-fn flow_states() -> Vec<&'static str> {
-    let shown = [FlowState::HalfOpen, FlowState::Established, FlowState::Closing].map(state_name);
-    shown.into_iter().chain(["answered"]).collect()
+/// States of flows that are shown; `fwd flows` has one more, for an answered query.
+fn flow_states() -> [&'static str; 3] {
+    [FlowState::HalfOpen, FlowState::Established, FlowState::Closing].map(state_name)
 }
 
 /// The rows of a section: key, type, meaning.
