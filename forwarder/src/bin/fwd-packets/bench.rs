@@ -1,9 +1,13 @@
 //! A sandboxed host with two endpoints, and the time that its programs take for a packet.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    time::Duration,
+};
 
 use forwarder::{
-    Error, Kind, Result,
+    Context as _, Error, Kind, Result,
     dataplane::{Dataplane, EmptyProgram, Hook, RunDir, TestRun},
     execute::{self, HostContext, Unobserved},
     netns::{Name, Netns},
@@ -74,6 +78,17 @@ impl Bench {
             dataplane,
             next_port: 32_768,
         })
+    }
+
+    /// Has the router answer the host, whose thread this is: a packet that finds its route a second old is left to the kernel while nobody
+    /// has answered for the next hop.
+    pub(crate) fn resolve_next_hop(&self) -> Result<()> {
+        const DISCARD: u16 = 9;
+        let router = SocketAddr::from((self.router, DISCARD));
+        match TcpStream::connect_timeout(&router, Duration::from_secs(5)) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => Err(error).doing("reach", "the router"),
+            _ => Ok(()),
+        }
     }
 
     /// A port outside the NAT range that was not used lately.

@@ -146,7 +146,10 @@ impl TestHost {
         let bench = testbed.host().run(|| Bench::with(&testbed, table))?;
         let (out, back) = (bench.dataplane.runner(Hook::FromNs)?, bench.dataplane.runner(Hook::FromUplink)?);
         let mut host = Self { testbed, table: Table { bench, out, back } };
-        host.inside(|table| (0..flows).try_for_each(|number| table.open(number)))?;
+        host.inside(|table| {
+            table.bench.resolve_next_hop()?;
+            (0..flows).try_for_each(|number| table.open(number))
+        })?;
         Ok(host)
     }
 
