@@ -18,8 +18,11 @@ const SLOT: u64 = (1 << SLOT_BITS) - 1;
 const ENTRY: u64 = (1 << BITS) - 1;
 /// One tuple that found no place.
 pub const OVERFLOW: u64 = 1 << (2 * BITS);
-/// So many, or more: the count stays. Above it there is room for CPUs that [`add`] at once, each of them too late again and again.
-const FULL: u64 = 8;
+/// So many, or more: the count stays for good, for nobody knows how many more. A full table has one tuple for each bucket on average, so that
+/// one in 10¹⁴ would come so far.
+const FULL: u64 = 15;
+/// The count of a bucket that is full.
+const FULL_COUNT: u64 = FULL * OVERFLOW;
 
 /// An entry for a tuple with `hash` in `slot`. Buckets are chosen by the hash's low bits, of which there are up to 27.
 #[inline(always)]
@@ -69,23 +72,16 @@ const fn with(bucket: u64, entry: u64) -> u64 {
 /// The bucket, one more of its tuples without a place.
 #[inline(always)]
 const fn counted(bucket: u64) -> u64 {
-    if overflow(bucket) < FULL { bucket + OVERFLOW } else { full(bucket) }
+    if overflow(bucket) < FULL { bucket + OVERFLOW } else { bucket }
 }
 
 /// The bucket, one less of its tuples without a place.
 #[inline(always)]
 const fn uncounted(bucket: u64) -> u64 {
     match overflow(bucket) {
-        0 => bucket,
-        1..FULL => bucket - OVERFLOW,
-        _ => full(bucket),
+        0 | FULL => bucket,
+        _ => bucket - OVERFLOW,
     }
-}
-
-/// The bucket, which counts as many as it can.
-#[inline(always)]
-const fn full(bucket: u64) -> u64 {
-    bucket & (OVERFLOW - 1) | (FULL * OVERFLOW)
 }
 
 /// The bucket with one tuple less: its entry goes, or, if it has none, it is counted no more.
@@ -123,15 +119,16 @@ pub trait Bucket {
     fn load(&self) -> u64;
     /// Replaces `old` by `new`; whether it was `old`.
     fn replace(&self, old: u64, new: u64) -> bool;
-    /// Adds to it, wrapping.
-    fn add(&self, amount: u64);
+    /// Sets those bits of it that are set in `bits`, whatever other CPUs do.
+    fn set(&self, bits: u64);
 }
 
-/// Notes a tuple that came into the index: it has an entry or is counted, whatever other CPUs do.
+/// Notes a tuple that came into the index: it has an entry or is counted, or, where other CPUs were faster each time, the bucket counts as
+/// full.
 #[inline(always)]
 pub fn add(bucket: &impl Bucket, entry: u64) {
     if !change(bucket, |bucket| with(bucket, entry)) {
-        bucket.add(OVERFLOW);
+        bucket.set(FULL_COUNT);
     }
 }
 
@@ -168,12 +165,12 @@ pub fn promote(bucket: &impl Bucket, entry: u64, lives: impl FnOnce() -> bool) {
         // There will be another packet.
         return;
     }
-    if !lives() {
+    // Where other CPUs are faster each time, one too many is counted.
+    if lives() {
+        change(bucket, uncounted);
+    } else {
         // Who ended the flow has taken off its place, or its count: what is left is the other.
         remove(bucket, entry);
-    } else if !change(bucket, uncounted) && overflow(bucket.load()) < FULL / 2 {
-        // As far from full as CPUs could bring it meanwhile.
-        bucket.add(OVERFLOW.wrapping_neg());
     }
 }
 
@@ -225,8 +222,27 @@ mod tests {
             same
         }
 
-        fn add(&self, amount: u64) {
-            self.word.set(self.word.get().wrapping_add(amount));
+        fn set(&self, bits: u64) {
+            self.word.set(self.word.get() | bits);
+        }
+    }
+
+    #[test]
+    fn as_many_as_a_bucket_counts_leave_nothing_behind() {
+        let entries = || (1..2 + FULL as u32).map(|slot| entry(0, slot));
+        let filled = entries().fold(0, with);
+        assert_eq!(count(filled), 1 + FULL);
+        assert_eq!(entries().fold(filled, without), 0);
+    }
+
+    #[test]
+    fn who_is_too_late_again_and_again_is_held() {
+        for members in 0..=2 + FULL as u32 {
+            let filled = (1..=members).fold(0, |bucket, slot| with(bucket, entry(0, slot)));
+            // Its lowest entry changes each time.
+            let bucket = Contested { word: Cell::new(filled), other: |bucket| bucket ^ 1 << (SLOT_BITS - 1) };
+            add(&bucket, entry(0, 100));
+            assert!(overflows(bucket.word.get()), "after {members} others");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::{
     arch::asm,
-    intrinsics::{AtomicOrdering, atomic_xadd},
+    intrinsics::{AtomicOrdering, atomic_or, atomic_xadd},
 };
 
 use forwarder_common::abi::FlowVersion;
@@ -12,6 +12,13 @@ use forwarder_common::abi::FlowVersion;
 pub(crate) fn add64(counter: *mut u64, amount: u64) {
     // SAFETY: `counter` points into a map value and is aligned: callers take it from `&raw mut` of a `#[repr(C)]` field.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
+}
+
+/// Sets the bits of a word in a map value that are set in `bits`.
+#[inline(always)]
+pub(crate) fn or64(word: *mut u64, bits: u64) {
+    // SAFETY: as in `add64`.
+    unsafe { atomic_or::<u64, u64, { AtomicOrdering::Relaxed }>(word, bits) };
 }
 
 /// Adds to a counter of this CPU, which no other one writes. Programs of one CPU do not interleave: the hooks of traffic control

@@ -3,7 +3,7 @@
 use forwarder_common::flow::cache::{self, Bucket as _};
 
 use crate::kernel::{
-    atomic::{add64, replace64},
+    atomic::{or64, replace64},
     maps::{CACHE_MASK, FLOW_CACHE},
 };
 
@@ -35,7 +35,7 @@ impl cache::Bucket for Bucket {
     }
 
     #[inline(always)]
-    fn add(&self, amount: u64) {
-        add64(self.0, amount);
+    fn set(&self, bits: u64) {
+        or64(self.0, bits);
     }
 }

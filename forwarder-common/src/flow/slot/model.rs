@@ -127,9 +127,9 @@ impl Bucket for Here<'_> {
         }) != 0
     }
 
-    fn add(&self, amount: u64) {
+    fn set(&self, bits: u64) {
         self.step(|maps| {
-            maps.bucket = maps.bucket.wrapping_add(amount);
+            maps.bucket |= bits;
             0
         });
     }
