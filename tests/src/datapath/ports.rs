@@ -121,3 +121,37 @@ fn sixteen_clients_fill_nine_tenths_of_the_range_towards_each_server() {
         println!("retries {retries:?}");
     });
 }
+
+/// A search in vain is remembered for a moment: of whom, and for what, is all that is refused by it.
+#[test]
+fn search_in_vain_refuses_nothing_else() {
+    const FEW: u16 = 8;
+    let sizes = Sizes { nat_ports: (2_000, 2_000 + FEW - 1), ..Sizes::default() };
+    with_endpoints(&sizes, &[0; 3], |fixture| {
+        let [client, neighbour, third] = [0, 1, 2].map(|member| &fixture.members[member]);
+        let opens = |member: &Member, proto, port, to| {
+            let inside = SocketAddrV4::new(member.address, port);
+            fixture.run_from(member, &Frame::new(proto, inside, to).build()).verdict == REDIRECT
+        };
+        let server = SocketAddrV4::new(fixture.outside, 80);
+        for port in (40_000..).take(FEW.into()) {
+            assert!(connects(fixture, client, port, server), "port {port}");
+        }
+        let others = [
+            (client, Proto::Udp, server),
+            (client, Proto::Tcp, SocketAddrV4::new(fixture.outside, 81)),
+            (client, Proto::Tcp, SocketAddrV4::new([198, 51, 100, 1].into(), 80)),
+            (neighbour, Proto::Udp, server),
+            (neighbour, Proto::Tcp, SocketAddrV4::new(fixture.outside, 82)),
+        ];
+        for (port, (member, proto, to)) in (50_000..).zip(others) {
+            // One is left: a search that ends after its first candidate rarely finds it.
+            for taken in (40_000..).take(usize::from(FEW) - 1) {
+                opens(third, proto, taken, to);
+            }
+            assert!(!opens(client, Proto::Tcp, port, server), "no port is left to {server}");
+            assert!(opens(member, proto, port, to), "{proto:?} of {} to {to}", member.address);
+        }
+        assert_eq!(fixture.counted("PortsExhausted"), others.len() as u64);
+    });
+}
