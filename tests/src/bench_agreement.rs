@@ -101,9 +101,10 @@ fn iperf3_measures_the_same_bottleneck_into_the_namespace() {
 #[test]
 fn nobody_is_sure_of_the_opposite_order_of_paths() {
     let options = Options {
-        paths: vec![Path::Host, Path::FwdTc, Path::BridgeMasquerade],
-        // Streams change by more, from one second to the next, than paths differ: those are for `./x bench --check`.
-        metrics: vec![Metric::TcpRr, Metric::UdpRr],
+        // The two that lie furthest apart. The others, and streams, which change by more from one second to the next than paths differ,
+        // are for `./x bench --check`.
+        paths: vec![Path::Host, Path::BridgeMasquerade],
+        metrics: vec![Metric::TcpRr],
         rounds: 5,
         duration: Duration::from_millis(250),
     };

@@ -80,7 +80,7 @@ fn read_only_etc_is_a_warning() {
     let (program, pins) = (program.to_str().expect("UTF-8"), pins.to_str().expect("UTF-8"));
     let text = r#"mount --bind /etc /etc; mount -o remount,ro,bind /etc
         fwd="$1 --host-netns $2 --run-dir $3"
-        $fwd up --ns "$4" && $fwd ls && $fwd inspect --ns "$4" && $fwd down --all && umount /etc"#;
+        $fwd up --ns "$4" && $fwd ls && $fwd inspect --ns "$4" && $fwd down --all && umount -l /etc"#;
     let output = script(text, &[program, fwd.host().name().as_str(), pins, &name]);
     assert!(output.status.success(), "{}{}", output.stdout, output.stderr);
     assert!(
@@ -115,7 +115,7 @@ fn a_running_command_keeps_its_resolver_when_the_host_gets_another() {
         touch $dir/first; await test -e $dir/again
         rm /etc/resolv.conf; echo nameserver 127.0.0.55 >/etc/resolv.conf
         echo 192.0.2.7 inside >/etc/netns/new; mv /etc/netns/new /etc/netns/$name/hosts
-        mv /etc/hosts /etc/h; echo 127.0.0.1 file >/etc/hosts; touch $dir/second; wait $!; cat /etc/resolv.conf; umount /etc"#;
+        mv /etc/hosts /etc/h; echo 127.0.0.1 file >/etc/hosts; touch $dir/second; wait $!; cat /etc/resolv.conf; umount -l /etc"#;
     let program = binary();
     let words = [program.to_str().expect("UTF-8"), &name, directory.to_str().expect("UTF-8")];
     let output = script(text, &words);

@@ -187,7 +187,7 @@ fn full_run_directory_is_no_reason_for_down_to_fail() {
     assert!(output.stderr.contains("No space left") && output.stderr.contains("make room"), "{}", output.stderr);
     fs::remove_file(&fill).expect("it is there");
     assert_eq!(inside(fwd.host(), &["find", shown, "-mindepth", "1"]), "", "something is left");
-    here(&["umount", shown]);
+    here(&["umount", "--lazy", shown]);
     fs::remove_dir(&small).expect("empty");
     assert_as_before(&fwd, &before);
 }
