@@ -1,23 +1,17 @@
 //! `fwd`: connects Linux network namespaces to each other and to an uplink with eBPF.
+//!
+//! What it is made of are crates below `crates/`, each of which knows those below it only (ARCHITECTURE.md). The command line is
+//! here, and so is one name for each of their rooms.
 
-pub mod bench;
 pub mod cli;
-pub mod cpu;
-pub mod dataplane;
 pub mod docs;
-pub mod error;
-pub mod execute;
-mod hash;
-pub mod latency;
-pub mod measuring;
-pub mod netlink;
-pub mod netns;
-pub mod query;
-pub mod reconcile;
-pub mod render;
-pub mod sysctl;
-pub mod testbed;
-pub mod text;
-pub mod trace;
 
-pub use error::{Context, Error, Kind, Result};
+pub use fwd_base::{Context, Error, Kind, Result, cpu, text};
+pub use fwd_bench::{self as bench, measuring};
+pub use fwd_dataplane as dataplane;
+pub use fwd_engine::{execute, query};
+pub use fwd_kernel::{netlink, netns, sysctl};
+pub use fwd_observe::{latency, trace};
+pub use fwd_plan as reconcile;
+pub use fwd_render as render;
+pub use fwd_testbed as testbed;

@@ -19,7 +19,7 @@ pub(crate) fn host(workspace: &Workspace) -> Result<()> {
     run_command(workspace.cargo("clippy").args(["--locked", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// The eBPF programs, with the flags and in the target directory of forwarder/build.rs: the same code is seen, and the
+/// The eBPF programs, with the flags and in the target directory of forwarder/crates/dataplane/build.rs: the same code is seen, and the
 /// macros are compiled once.
 pub(crate) fn bpf(workspace: &Workspace) -> Result<()> {
     bpf_with(workspace, "")?;

@@ -42,6 +42,7 @@ pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
     problems.extend(sizes::check_median(&sources));
     problems.extend(files.iter().flat_map(text::check));
     problems.extend(files.iter().flat_map(|file| words::check(file, &mut exceptions)));
+    problems.extend(files.iter().flat_map(layering::check_manifest));
     problems.extend(glossary::check(&files));
     problems.extend(links::check(&files));
     problems.extend(licences::check(workspace)?);

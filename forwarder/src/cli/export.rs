@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::args::ExportArgs;
-use crate::{Error, Kind, Result, bench::report::Report, render};
+use crate::{
+    Error, Kind, Result,
+    bench::{render, report::Report},
+};
 
 /// Files that can be written, and what goes into each.
 #[derive(Debug)]
@@ -31,8 +34,8 @@ impl Exports {
         let ExportArgs { export_json, export_markdown, export_html } = args;
         let all: [(&str, &Option<PathBuf>, Format); 3] = [
             ("--export-json", export_json, json),
-            ("--export-markdown", export_markdown, render::bench::markdown),
-            ("--export-html", export_html, render::bench::html),
+            ("--export-markdown", export_markdown, render::markdown),
+            ("--export-html", export_html, render::html),
         ];
         let mut files: Vec<Export> = Vec::new();
         for (option, file, content) in all {
@@ -100,7 +103,40 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::Exports;
-    use crate::{Kind, bench::report::Report, cli::args::ExportArgs, render::bench::sample};
+    use crate::{
+        Kind,
+        bench::report::{Environment, Report, Settings},
+        cli::args::ExportArgs,
+    };
+
+    fn report() -> Report {
+        let settings = Settings {
+            rounds: 1,
+            setups: 1,
+            duration: 1.0,
+            warm_up: 0.5,
+            size: 64,
+            streams: 1,
+            namespaces: 1,
+            flows: 0,
+            with: "fwd".into(),
+            with_version: None,
+            left_out: vec![],
+        };
+        Report {
+            schema: 1,
+            fwd: "0.0.0".into(),
+            started: "2026-01-01T00:00:00Z".into(),
+            took: 1.0,
+            environment: Environment::default(),
+            settings,
+            live: None,
+            paths: vec![],
+            overheads: vec![],
+            growth: vec![],
+            warnings: vec![],
+        }
+    }
 
     fn html(file: &Path) -> ExportArgs {
         ExportArgs { export_html: Some(file.to_owned()), ..ExportArgs::default() }
@@ -113,7 +149,7 @@ mod tests {
         let args = ExportArgs { export_json: path("a"), export_markdown: path("b"), export_html: path("c") };
         let exports = Exports::prepare(&args).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left before the report is there");
-        let report = sample::report();
+        let report = report();
         exports.write(&report).unwrap();
         let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
         let back: Report = serde_json::from_str(&read("a")).expect("the document can be read back");
@@ -129,7 +165,7 @@ mod tests {
         fs::write(&file, "before").unwrap();
         let exports = Exports::prepare(&html(&file)).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "before");
-        exports.write(&sample::report()).unwrap();
+        exports.write(&report()).unwrap();
         assert!(fs::read_to_string(&file).unwrap().starts_with("<!DOCTYPE html>"));
     }
 

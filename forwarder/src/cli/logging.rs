@@ -10,7 +10,8 @@ pub(super) fn start(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
-        2 => "forwarder=debug,info",
+        // Of this crate and those below it, which are all called fwd_….
+        2 => "forwarder=debug,fwd=debug,info",
         _ => "trace",
     };
     let asked =

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Where tests are, by the folder whose modules their names begin with.
-const ROOTS: [&str; 3] = ["tests/src", "forwarder-common/src", "forwarder/src"];
+const ROOTS: [&str; 4] = ["tests/src", "forwarder-common/src", "forwarder/src", "forwarder/crates"];
 
 /// Every source file below `directory`.
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -31,7 +31,7 @@ fn tests() -> BTreeSet<String> {
         for file in files {
             let module = file.strip_prefix(&root).unwrap().with_extension("");
             let mut module: Vec<String> = module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            module.retain(|part| !["mod", "lib"].contains(&part.as_str()));
+            module.retain(|part| !["mod", "lib", "src"].contains(&part.as_str()));
             let text = fs::read_to_string(&file).unwrap();
             let inline = if text.contains("\nmod tests {") { vec!["tests".into()] } else { Vec::new() };
             for place in [module.clone(), [module, inline].concat()] {

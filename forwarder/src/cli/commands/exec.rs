@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{args::ExecArgs, target},
+    execute,
     netns::{self, Failure},
 };
 
@@ -11,7 +12,7 @@ pub(in crate::cli) const OWN_FAILURE: u8 = 125;
 /// Becomes the command; returns why that failed.
 pub(in crate::cli) fn run(args: &ExecArgs) -> Failure {
     let (args, command) = args.split();
-    let opened = target::required(&args).and_then(|target| Ok((target.open()?, target)));
+    let opened = target::required(&args).and_then(|target| Ok((execute::open_target(&target)?, target)));
     match opened {
         Ok((ns, target)) => netns::exec(&ns, target.name(), &command),
         Err(error) => Failure { status: OWN_FAILURE, error },

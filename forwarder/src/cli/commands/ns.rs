@@ -7,8 +7,9 @@ use crate::{
         session::Session,
     },
     execute,
-    netns::{self, Listed, Membership, Name, Netns, Process},
-    render::{NamespaceChange, NamespaceView, ProcessView, WhereView},
+    netns::{self, Membership, Name, Netns},
+    query::namespace::{process as process_view, view},
+    render::{NamespaceChange, WhereView},
 };
 
 /// Makes, deletes, lists and finds namespaces.
@@ -37,36 +38,19 @@ fn rm(session: &mut Session<'_, '_>, name: &str) -> Result<()> {
 fn ls(session: &mut Session<'_, '_>, all: bool) -> Result<()> {
     let (host, caller) = (&session.at.host, &session.at.caller);
     let listed = if all { netns::list_all(host, caller)? } else { netns::list_named(host, caller)? };
-    session.emit(&listed.into_iter().map(NamespaceView::from).collect::<Vec<_>>())
+    session.emit(&listed.into_iter().map(view).collect::<Vec<_>>())
 }
 
 fn of(session: &mut Session<'_, '_>, pids: &[u32]) -> Result<()> {
     let caller = session.at.caller.inode()?;
-    let view = |pid: &u32| {
+    let place = |pid: &u32| {
         let Membership { process, inode, names, is_host, shared_with, complete } =
             netns::of_pid(*pid, &session.at.host)?;
         let names = names.into_iter().map(Into::into).collect();
-        let shared_with = shared_with.iter().map(ProcessView::from).collect();
-        let process = ProcessView::from(&process);
+        let shared_with = shared_with.iter().map(process_view).collect();
+        let process = process_view(&process);
         Ok(WhereView { process, inode, names, host: is_host, caller: inode == caller, shared_with, complete })
     };
-    let views = pids.iter().map(view).collect::<Result<Vec<_>>>()?;
+    let views = pids.iter().map(place).collect::<Result<Vec<_>>>()?;
     session.emit(&views)
-}
-
-impl From<&Process> for ProcessView {
-    fn from(process: &Process) -> Self {
-        let Process { pid, comm } = process;
-        Self { pid: *pid, comm: Some(comm).filter(|comm| !comm.is_empty()).map(|comm| comm.as_str().into()) }
-    }
-}
-
-impl From<Listed> for NamespaceView {
-    fn from(listed: Listed) -> Self {
-        let Listed { inode, names, processes, example, interfaces, is_host, is_caller } = listed;
-        let example = example.as_ref().map(ProcessView::from);
-        let names = names.into_iter().map(Into::into).collect();
-        let interfaces = interfaces.map(|names| names.into_iter().map(Into::into).collect());
-        Self { inode, names, processes, example, interfaces, host: is_host, caller: is_caller }
-    }
 }

@@ -8,6 +8,7 @@ use super::names;
 use crate::{
     Error, Kind, Result,
     cli::{args::LatencyArgs, session::Session, target},
+    execute::open_target,
     netlink::{Link, Netlink},
     netns::{self, Netns},
     query::{
@@ -154,7 +155,7 @@ fn by_host_veth(session: &Session<'_, '_>, host_if: &str, uplink: &str) -> Resul
 
 /// A path by its namespace: from the interface whose other end is on the host.
 fn by_namespace(session: &Session<'_, '_>, target: &TargetRef, uplink: &str) -> Result<MeasuredPath> {
-    let ns = target.open()?;
+    let ns = open_target(target)?;
     let uplink = link_of_host(&Netlink::here()?, uplink)?;
     let host = session.at.host.inode()?;
     let finder = Finder::new(&session.at, &ns)?;

@@ -1,0 +1,8 @@
+//! What all of `fwd` stands on: its errors, words for the terminal and the shell, hashes, and the CPU of a thread.
+
+pub mod cpu;
+pub mod error;
+pub mod hash;
+pub mod text;
+
+pub use error::{Context, Error, Kind, Result};

@@ -1,0 +1,200 @@
+//! `fwd bench`: data paths side by side, each in a sandbox of its own, under the same load in the same round.
+//!
+//! [`path`] sets a path up, [`load`] is what runs over it, [`run()`](run()) measures all in rounds, [`report`] is what is known
+//! afterwards. Rounds go over all paths in turn, so that each has its share of what else the machine does; paths are compared
+//! within a round. Each round has sandboxes of its own, so that what differs from one to the next is in the intervals, too.
+//! [`check`] compares our own load with that of other programs; [`measuring`] is what the programs share that measure the project itself.
+
+pub mod check;
+pub mod control;
+pub mod environment;
+mod host_load;
+pub mod live;
+pub mod load;
+pub mod measuring;
+mod options;
+pub mod path;
+mod plan;
+mod record;
+pub mod render;
+pub mod report;
+mod run;
+pub mod statistics;
+mod summary;
+mod warnings;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    options::Options,
+    plan::Variant,
+    run::{Measuring, Progress, run},
+};
+
+/// What figures are told to grow with.
+pub const GROWS_WITH: [&str; 2] = ["namespaces", "flows"];
+
+/// A data path between a client in a namespace and a server beyond the uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// The client is on the host itself, no netfilter rule loaded: the limit.
+    Host,
+    /// A veth whose programs redirect, with the next hop given, and do nothing else.
+    VethFloor,
+    /// `fwd up --datapath tc`.
+    FwdTc,
+    /// `fwd up --datapath xdp`.
+    FwdXdp,
+    /// `fwd up --datapath netkit`.
+    FwdNetkit,
+    /// A veth and the kernel's routing, no address translation: the server knows the way back.
+    Routed,
+    /// The same with a masquerade rule of nftables.
+    NftMasquerade,
+    /// The same with established flows in a flow table of nftables.
+    NftFlowtable,
+    /// Bridge and a MASQUERADE rule of iptables: what docker does.
+    BridgeMasquerade,
+    /// No sandbox: from a namespace of this machine to `fwd bench --serve` elsewhere, whatever is between them. Measured alone.
+    Live,
+}
+
+/// What is measured over a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Request and reply over one TCP connection; half the round trip, microseconds.
+    TcpRr,
+    /// The same over UDP.
+    UdpRr,
+    /// Connect, request, reply, reset; per second.
+    TcpCrr,
+    /// One-way TCP from the namespace, bits per second.
+    TcpStreamOut,
+    /// One-way TCP into the namespace, bits per second.
+    TcpStreamIn,
+    /// UDP datagrams of 64 bytes from the namespace that arrive, per second.
+    #[serde(rename = "udp-64")]
+    Udp64,
+    /// UDP datagrams as long as the MTU allows that arrive, per second.
+    UdpMtu,
+}
+
+impl Path {
+    /// All that have a sandbox, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::Host,
+        Self::VethFloor,
+        Self::FwdTc,
+        Self::FwdXdp,
+        Self::FwdNetkit,
+        Self::Routed,
+        Self::NftMasquerade,
+        Self::NftFlowtable,
+        Self::BridgeMasquerade,
+    ];
+
+    /// As typed after `--paths` and as in JSON: `fwd-tc`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::VethFloor => "veth-floor",
+            Self::FwdTc => "fwd-tc",
+            Self::FwdXdp => "fwd-xdp",
+            Self::FwdNetkit => "fwd-netkit",
+            Self::Routed => "routed",
+            Self::NftMasquerade => "nft-masquerade",
+            Self::NftFlowtable => "nft-flowtable",
+            Self::BridgeMasquerade => "bridge-masquerade",
+            Self::Live => "live",
+        }
+    }
+
+    /// For the reader of a table: `bridge + iptables MASQUERADE`.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::VethFloor => "veth floor",
+            Self::FwdTc => "fwd tc",
+            Self::FwdXdp => "fwd xdp",
+            Self::FwdNetkit => "fwd netkit",
+            Self::Routed => "veth routed, no NAT",
+            Self::NftMasquerade => "routed + nft masquerade",
+            Self::NftFlowtable => "nft flowtable",
+            Self::BridgeMasquerade => "bridge + iptables MASQUERADE",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl Metric {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Self; 7] =
+        [Self::TcpRr, Self::UdpRr, Self::TcpCrr, Self::TcpStreamOut, Self::TcpStreamIn, Self::Udp64, Self::UdpMtu];
+
+    /// As typed after `--metrics` and as in JSON: `tcp-rr`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::TcpRr => "tcp-rr",
+            Self::UdpRr => "udp-rr",
+            Self::TcpCrr => "tcp-crr",
+            Self::TcpStreamOut => "tcp-stream-out",
+            Self::TcpStreamIn => "tcp-stream-in",
+            Self::Udp64 => "udp-64",
+            Self::UdpMtu => "udp-mtu",
+        }
+    }
+
+    /// For the reader of a table, by the name that people know it by: `TCP_RR`.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::TcpRr => "TCP_RR",
+            Self::UdpRr => "UDP_RR",
+            Self::TcpCrr => "TCP_CRR",
+            Self::TcpStreamOut => "TCP_STREAM out",
+            Self::TcpStreamIn => "TCP_STREAM in",
+            Self::Udp64 => "UDP 64 B",
+            Self::UdpMtu => "UDP MTU",
+        }
+    }
+
+    /// Whether less is better: it is a time.
+    #[must_use]
+    pub const fn is_latency(self) -> bool {
+        matches!(self, Self::TcpRr | Self::UdpRr)
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metric, Path};
+
+    #[test]
+    fn names_are_those_of_the_json() {
+        for path in Path::ALL {
+            assert_eq!(serde_json::to_value(path).expect("a name"), path.id());
+        }
+        for metric in Metric::ALL {
+            assert_eq!(serde_json::to_value(metric).expect("a name"), metric.id());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The client's side of one load, and what becomes of the figures.
+
+use std::{
+    net::{SocketAddrV4, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+
+use super::{
+    Sample, Server, Work, connect, flood,
+    load_request::{LoadRequest, Window},
+    ping,
+    secret::Key,
+    socket, stream,
+    workers::{Count, LoadCpus, Workers},
+};
+use crate::Metric;
+use fwd_base::{Error, Kind, Result};
+use fwd_kernel::netns::Netns;
+
+/// Bytes.
+const KILOBYTE: f64 = 1_000.0;
+/// Of a byte.
+const BITS: f64 = 8.0;
+/// How often it looks whether the load still runs.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// A server that is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    /// Where.
+    pub(super) address: SocketAddrV4,
+    /// With which its load begins.
+    pub(super) key: Key,
+}
+
+/// Runs the client in `ns` against a server.
+pub(super) fn run(
+    ns: &Netns,
+    request: &LoadRequest,
+    work: &Work,
+    ready: Ready,
+    cpus: LoadCpus,
+    server: &mut dyn Server,
+) -> Result<Sample> {
+    let (workers, window) = ns.run(|| start(request, work, ready, cpus))?;
+    let (begin, end) = cpus.beside(|| {
+        await_until(window.begin, &workers)?;
+        let begin = [workers.count()?, server.count()?];
+        // A server elsewhere may have taken a while to answer: between its counts lies the whole duration all the same.
+        await_until(window.end.max(Instant::now() + work.duration), &workers)?;
+        Ok((begin, [workers.count()?, server.count()?]))
+    })?;
+    let latency = workers.stop()?;
+    let [here, there] = [(begin[0], end[0]), (begin[1], end[1])].map(|(begin, end)| Progress::of(&begin, &end));
+    let sample = sample(request.metric, &here, &there, latency);
+    if sample.per_second > 0.0 { Ok(sample) } else { Err(nothing(request.metric, ready.address, &here)) }
+}
+
+/// The way there takes everything and gives nothing back.
+fn nothing(metric: Metric, address: SocketAddrV4, here: &Progress) -> Error {
+    let (object, what) = match metric {
+        Metric::Udp64 | Metric::UdpMtu => {
+            (socket::udp(address), format!("none of {:.0} datagrams a second arrived", here.amount))
+        }
+        _ => (socket::tcp(address), "nothing was exchanged while it was measured".to_owned()),
+    };
+    Error::new(Kind::Failed, "measure the path to", object, what)
+}
+
+/// What both sides' progress comes to.
+fn sample(metric: Metric, here: &Progress, there: &Progress, latency: Option<Histogram<u64>>) -> Sample {
+    // Counted where it arrives, and per how many of it the CPU time is.
+    let (arrived, sent, per) = match metric {
+        Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => (here.amount, here.amount, 1.0),
+        Metric::Udp64 | Metric::UdpMtu => (there.amount, here.amount, 1.0),
+        Metric::TcpStreamOut => (there.amount, there.amount, KILOBYTE),
+        Metric::TcpStreamIn => (here.amount, here.amount, KILOBYTE),
+    };
+    let is_stream = matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn);
+    Sample {
+        per_second: if is_stream { arrived * BITS } else { arrived },
+        latency,
+        cpu_ns: (arrived > 0.0).then(|| (here.cpu + there.cpu) / arrived * per),
+        lost: if sent > 0.0 { (1.0 - arrived / sent).max(0.0) } else { 0.0 },
+    }
+}
+
+/// Starts it in the network namespace of the calling thread.
+fn start(request: &LoadRequest, work: &Work, ready: Ready, cpus: LoadCpus) -> Result<(Workers, Window)> {
+    let Ready { address, key } = ready;
+    let mut workers = Workers::default();
+    let (request, window) = (*request, Window::of(work));
+    let (metric, in_turn) = (request.metric, cpus.in_turn());
+    match metric {
+        Metric::TcpRr => workers.spawn(in_turn, move |tally| ping::tcp(&request, address, key, &window, tally))?,
+        Metric::UdpRr => workers.spawn(in_turn, move |tally| ping::udp(&request, address, key, &window, tally))?,
+        Metric::TcpCrr => workers.spawn(in_turn, move |tally| connect::run(&request, address, key, &window, tally))?,
+        Metric::Udp64 | Metric::UdpMtu => {
+            workers.spawn(in_turn, move |tally| flood::send(metric, address, key, tally))?
+        }
+        Metric::TcpStreamOut | Metric::TcpStreamIn => {
+            for _ in 0..request.streams {
+                start_stream(&mut workers, metric, socket::join(address, key)?, cpus)?;
+            }
+        }
+    }
+    Ok((workers, window))
+}
+
+/// Sends over a connection, or receives.
+fn start_stream(workers: &mut Workers, metric: Metric, stream: TcpStream, cpus: LoadCpus) -> Result<()> {
+    stream::prepare(&stream, cpus)?;
+    let affinity = if metric == Metric::TcpStreamIn { cpus.receiver() } else { cpus.sender() };
+    workers.spawn(affinity, move |tally| match metric {
+        Metric::TcpStreamIn => stream::receive(&stream, tally),
+        _ => stream::send(&stream, tally),
+    })
+}
+
+/// Waits until then, unless the client fails before.
+fn await_until(then: Instant, workers: &Workers) -> Result<()> {
+    loop {
+        if let Some(error) = workers.failure() {
+            return Err(error);
+        }
+        match then.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => return Ok(()),
+            left => thread::sleep(left.min(INTERVAL)),
+        }
+    }
+}
+
+/// Between two counts, per second.
+struct Progress {
+    amount: f64,
+    /// Nanoseconds of CPU time.
+    cpu: f64,
+}
+
+impl Progress {
+    fn of(begin: &Count, end: &Count) -> Self {
+        let seconds = (end.at - begin.at).as_secs_f64();
+        let rate = |begin: u64, end: u64| if seconds > 0.0 { end.saturating_sub(begin) as f64 / seconds } else { 0.0 };
+        Self { amount: rate(begin.amount, end.amount), cpu: rate(begin.cpu, end.cpu) }
+    }
+}

@@ -1,0 +1,121 @@
+//! The server's side of one load.
+
+use std::net::{SocketAddrV4, TcpListener};
+
+use super::{
+    connect, flood,
+    guest::Guest,
+    load_request::LoadRequest,
+    ping,
+    secret::Key,
+    socket, stream,
+    workers::{Count, LoadCpus, Workers},
+};
+use crate::Metric;
+use fwd_base::{Context as _, Result};
+
+/// A server at work. It ends with it.
+#[derive(Debug)]
+pub(super) struct Job {
+    address: SocketAddrV4,
+    request: LoadRequest,
+    guest: Guest,
+    workers: Workers,
+}
+
+impl Job {
+    /// Starts serving in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The address is taken or not there.
+    pub(super) fn start(request: &LoadRequest, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
+        let mut workers = Workers::default();
+        let size = request.size;
+        let address = match request.metric {
+            Metric::UdpRr | Metric::Udp64 | Metric::UdpMtu => {
+                let (socket, address) = socket::bind(address)?;
+                workers.tally().shut_at_end(&socket)?;
+                let floods = request.metric != Metric::UdpRr;
+                workers.spawn(cpus.in_turn(), move |tally| match floods {
+                    true => flood::receive(&socket, &guest, tally),
+                    false => ping::serve_udp(&socket, &guest, size, tally),
+                })?;
+                address
+            }
+            Metric::TcpRr | Metric::TcpCrr => {
+                let (listener, address) = socket::listen(address)?;
+                workers.tally().shut_at_end(&listener)?;
+                let connects = request.metric == Metric::TcpCrr;
+                workers.spawn(cpus.in_turn(), move |tally| match connects {
+                    true => connect::serve(&listener, &guest, size, tally),
+                    false => ping::serve_tcp(&listener, &guest, size, tally),
+                })?;
+                address
+            }
+            Metric::TcpStreamOut | Metric::TcpStreamIn => {
+                let (listener, address) = socket::listen(address)?;
+                workers.tally().shut_at_end(&listener)?;
+                for _ in 0..request.streams {
+                    let listener = listener.try_clone().doing("listen on", socket::tcp(address))?;
+                    serve_stream(&mut workers, request.metric, listener, guest, cpus)?;
+                }
+                address
+            }
+        };
+        Ok(Self { address, request: *request, guest, workers })
+    }
+
+    /// Where it is reached.
+    pub(super) fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// With which its client begins.
+    pub(super) fn key(&self) -> Key {
+        self.guest.key()
+    }
+
+    /// What has been served until now.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub(super) fn count(&self) -> Result<Count> {
+        self.workers.count()
+    }
+
+    /// Bytes of messages, datagrams or streams that went over the network until now, both ways.
+    pub(super) fn bytes(&self) -> u64 {
+        let tally = self.workers.tally();
+        match self.request.metric {
+            Metric::TcpRr | Metric::UdpRr | Metric::TcpCrr => {
+                tally.amount().saturating_mul(2 * self.request.size as u64)
+            }
+            Metric::TcpStreamOut | Metric::TcpStreamIn => tally.amount(),
+            Metric::Udp64 | Metric::UdpMtu => tally.bytes(),
+        }
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub(super) fn stop(self) -> Result<()> {
+        self.workers.stop().map(drop)
+    }
+}
+
+/// Takes one connection, to send over it or to receive.
+fn serve_stream(
+    workers: &mut Workers,
+    metric: Metric,
+    listener: TcpListener,
+    guest: Guest,
+    cpus: LoadCpus,
+) -> Result<()> {
+    let affinity = if metric == Metric::TcpStreamIn { cpus.sender() } else { cpus.receiver() };
+    workers.spawn(affinity, move |tally| {
+        let stream = socket::admit(&listener, &guest, tally)?;
+        stream::prepare(&stream, cpus)?;
+        if metric == Metric::TcpStreamIn { stream::send(&stream, tally) } else { stream::receive(&stream, tally) }
+    })
+}

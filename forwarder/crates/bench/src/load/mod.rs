@@ -1,0 +1,138 @@
+//! The load that runs over a path: clients and servers of our own.
+//!
+//! Each side has workers, threads with one tally. What is done before the measured window and after it counts for nothing: the
+//! tallies are read where it begins and where it ends, each with the moment at which it was read.
+
+mod client;
+mod connect;
+mod control;
+mod flood;
+mod guest;
+mod job;
+mod load_request;
+mod ping;
+mod privileges;
+mod remote;
+mod secret;
+mod serve;
+mod socket;
+mod stream;
+mod sys;
+mod tool;
+mod turn;
+mod workers;
+
+use std::{net::SocketAddrV4, time::Duration};
+
+use hdrhistogram::Histogram;
+
+use self::{
+    client::Ready,
+    guest::Guest,
+    job::Job,
+    load_request::LoadRequest,
+    turn::Turn,
+    workers::{Count, LoadCpus},
+};
+pub use self::{
+    privileges::give_up_privileges,
+    remote::Remote,
+    secret::Token,
+    serve::{Limits, Listener, PORT, listening_address},
+    tool::Tool,
+};
+use super::Metric;
+use fwd_base::Result;
+use fwd_kernel::netns::Netns;
+
+/// Nanoseconds of a whole round trip in a microsecond of half of it.
+pub(super) const HALF_ROUND_TRIP: f64 = 2_000.0;
+
+/// Where client and server are.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers<'a> {
+    /// The client's namespace.
+    pub client: &'a Netns,
+    /// The server's.
+    pub server: &'a Netns,
+    /// Where the server listens; port 0 for any.
+    pub address: SocketAddrV4,
+}
+
+/// What to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Which load.
+    pub metric: Metric,
+    /// Bytes of a request and of its reply.
+    pub size: usize,
+    /// TCP connections at once, for streams.
+    pub streams: usize,
+    /// How long it runs before anything counts.
+    pub warm_up: Duration,
+    /// How long it is measured.
+    pub duration: Duration,
+}
+
+/// What one run gave.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Round trips, connections, datagrams received, or bits received, per second.
+    pub per_second: f64,
+    /// Whole round trips (connections from connect to reset), nanoseconds; none for streams and floods.
+    pub latency: Option<Histogram<u64>>,
+    /// CPU time of all CPUs that were busy with it, by the kernel's accounting, nanoseconds for a round trip, connection, datagram,
+    /// or kilobyte.
+    pub cpu_ns: Option<f64>,
+    /// Share of the datagrams sent that did not arrive, 0 to 1.
+    pub lost: f64,
+}
+
+impl Sample {
+    /// The figure of a metric: half the round trip at the median in microseconds, or the rate per second.
+    #[must_use]
+    pub fn figure(&self, metric: Metric) -> f64 {
+        match (&self.latency, metric.is_latency()) {
+            (Some(latency), true) => latency.value_at_quantile(0.5) as f64 / HALF_ROUND_TRIP,
+            // A request at a time: the rate tells the mean.
+            (None, true) => 1e9 / self.per_second / HALF_ROUND_TRIP,
+            (_, false) => self.per_second,
+        }
+    }
+}
+
+/// Runs `work` between the two namespaces of `peers`, and takes as long as its warm-up and its duration.
+///
+/// # Errors
+/// [`Kind::Usage`](fwd_base::Kind::Usage) if `work` makes no sense; who did not answer whom, if the path loses what should not be
+/// lost. It never waits for longer than some seconds.
+pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
+    let request = LoadRequest::new(work)?;
+    let _turn = Turn::take();
+    let cpus = LoadCpus::here()?;
+    let guest = Guest::in_sandbox()?;
+    let job = peers.server.run(|| Job::start(&request, peers.address, guest, cpus))?;
+    let ready = Ready { address: job.address(), key: job.key() };
+    let mut server = Here(job);
+    let sample = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
+    server.0.stop()?;
+    Ok(sample)
+}
+
+/// The other side of a load, as the client sees it.
+trait Server {
+    /// What it has done until now.
+    fn count(&mut self) -> Result<Count>;
+}
+
+/// A server in this process.
+struct Here(Job);
+
+impl Server for Here {
+    fn count(&mut self) -> Result<Count> {
+        self.0.count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

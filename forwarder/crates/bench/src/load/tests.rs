@@ -1,0 +1,89 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+use fwd_base::Kind;
+use fwd_testbed::{Namespace, unique_prefix};
+
+pub(super) const WORK: Work = Work {
+    metric: Metric::TcpRr,
+    size: 64,
+    streams: 1,
+    warm_up: Duration::from_millis(20),
+    duration: Duration::from_millis(200),
+};
+
+pub(super) fn namespace() -> Namespace {
+    Namespace::create(&format!("{}-alone", unique_prefix())).expect("a namespace")
+}
+
+fn on_loopback(work: &Work) -> Result<Sample> {
+    let ns = namespace();
+    run(&Peers { client: &ns, server: &ns, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }, work)
+}
+
+#[track_caller]
+fn has_round_trips(metric: Metric) {
+    let sample = on_loopback(&Work { metric, ..WORK }).expect("loopback loses nothing");
+    let latency = sample.latency.expect("round trips have a distribution");
+    assert!(sample.per_second > 100.0, "{}", sample.per_second);
+    assert_eq!(sample.lost, 0.0);
+    // The client does nothing but wait for the reply: its rate and its mean are the same figure.
+    let by_rate = 1e9 / sample.per_second;
+    assert!((0.5..2.0).contains(&(latency.mean() / by_rate)), "{} against {by_rate}", latency.mean());
+    let cpu = sample.cpu_ns.expect("the kernel accounts for threads");
+    assert!(cpu > 500.0 && cpu < 2.5 * by_rate, "{cpu} of {by_rate}");
+}
+
+#[test]
+fn tcp_round_trips_are_measured() {
+    has_round_trips(Metric::TcpRr);
+}
+
+#[test]
+fn udp_round_trips_are_measured() {
+    has_round_trips(Metric::UdpRr);
+}
+
+#[test]
+fn large_messages_come_back_whole() {
+    for metric in [Metric::TcpRr, Metric::UdpRr] {
+        let sample = on_loopback(&Work { metric, size: 65_507, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 10.0, "{}", sample.per_second);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named() {
+    let (near, far) = (namespace(), namespace());
+    for metric in [Metric::TcpRr, Metric::UdpRr] {
+        let peers = Peers { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
+        let error = run(&peers, &Work { metric, ..WORK }).expect_err("they are not connected");
+        assert_eq!(error.kind, Kind::Failed);
+        assert!(error.object.contains("127.0.0.1:"), "{error}");
+    }
+}
+
+#[test]
+fn connections_are_made_and_reset() {
+    has_round_trips(Metric::TcpCrr);
+}
+
+#[test]
+fn streams_are_counted_where_they_arrive() {
+    for (metric, streams) in [(Metric::TcpStreamOut, 1), (Metric::TcpStreamIn, 1), (Metric::TcpStreamOut, 4)] {
+        let sample = on_loopback(&Work { metric, streams, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 1e8, "{metric}: {}", sample.per_second);
+        assert!(sample.latency.is_none() && sample.lost == 0.0, "{metric}: {}", sample.lost);
+        assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 1.0, "{metric}");
+    }
+}
+
+#[test]
+fn floods_are_counted_where_they_arrive() {
+    for metric in [Metric::Udp64, Metric::UdpMtu] {
+        let sample = on_loopback(&Work { metric, ..WORK }).expect("loopback loses nothing");
+        assert!(sample.per_second > 1_000.0, "{metric}: {}", sample.per_second);
+        assert!(sample.latency.is_none() && sample.lost < 0.5, "{metric}: {}", sample.lost);
+        assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 50.0, "{metric}");
+    }
+}

@@ -1,0 +1,95 @@
+//! `fwd up`, by the same entry as the command.
+
+use forwarder_common::abi::Timeout;
+use ipnet::Ipv4Net;
+
+use super::{Scale, by_hand::NETWORK};
+use crate::Path;
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Dataplane, RunDir};
+use fwd_engine::execute::{self, HostContext, Unobserved};
+use fwd_kernel::{
+    netlink,
+    netns::{Name, Netns},
+};
+use fwd_plan::{Datapath, TableRequest, TargetRef, UpRequest};
+use fwd_testbed::{INTERNET_IF, Testbed};
+
+/// Namespaces for which the default network has addresses.
+const USUAL: usize = 250;
+/// Flows that the default table has room for; twice as many if nobody answers them.
+const USUAL_FLOWS: usize = 1 << 16;
+
+/// Idle time of the flows beside the measured one, seconds: they shall be there until the end.
+const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
+
+/// Brings the namespaces up, and returns the last one.
+pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale) -> Result<Netns> {
+    let datapath = datapath(testbed, path)?;
+    if datapath == Datapath::Xdp {
+        // The internet's end as a network card would be: it finishes checksums, and takes frames from XDP.
+        netlink::prepare_for_xdp(testbed.internet(0), INTERNET_IF)?;
+    }
+    let context = HostContext::new(run_dir(testbed));
+    let mut last = None;
+    for number in 0..scale.namespaces.max(1) {
+        let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
+        let request = UpRequest {
+            datapath: Some(datapath),
+            subnet: subnet(scale.namespaces),
+            table: table(scale.flows, number)?,
+            ..UpRequest::new(TargetRef::Named(name.clone()))
+        };
+        testbed.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
+        last = Some(name);
+    }
+    let missing = || Error::new(Kind::Usage, "bring up", "a namespace", "there shall be none");
+    Netns::open_named(&last.ok_or_else(missing)?)
+}
+
+/// Flows in the table.
+pub(super) fn flows(testbed: &Testbed) -> Result<usize> {
+    let cookie = testbed.host().cookie()?;
+    let Some(plane) = Dataplane::open(&run_dir(testbed), cookie)? else { return Ok(0) };
+    let usage = plane.occupancy()?.total;
+    Ok((usage.half_open + usage.established) as usize)
+}
+
+fn run_dir(testbed: &Testbed) -> RunDir {
+    // Below the testbed's own directory, because the last command removes it.
+    RunDir::new(testbed.run_dir().join("run"))
+}
+
+/// What `--datapath` would name, if this kernel can do it.
+fn datapath(testbed: &Testbed, path: Path) -> Result<Datapath> {
+    match path {
+        Path::FwdTc => return Ok(Datapath::Tc),
+        Path::FwdXdp => return Ok(Datapath::Xdp),
+        _ => {}
+    }
+    if path == Path::FwdNetkit {
+        testbed.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
+            Kind::Unsupported => error.remedy("a kernel with CONFIG_NETKIT (Linux 6.7) has it"),
+            _ => error,
+        })?;
+    }
+    let name = path.id().trim_start_matches("fwd-");
+    Err(Error::new(Kind::Unsupported, "use", format!("data path {name}"), "this version of fwd does not have it"))
+}
+
+/// None: the default.
+fn subnet(namespaces: usize) -> Option<Ipv4Net> {
+    (namespaces > USUAL).then_some(NETWORK)
+}
+
+/// A table with room for the flows; decided by the first `up`.
+fn table(flows: usize, number: usize) -> Result<TableRequest> {
+    if number > 0 || flows == 0 {
+        return Ok(TableRequest::default());
+    }
+    let most = u32::try_from(flows.max(USUAL_FLOWS)).map_err(|_| {
+        Error::new(Kind::Usage, "make", format!("a table of {flows} flows"), "that is more than a table can have")
+    })?;
+    let timeouts = vec![(Timeout::UdpHalfOpen, AS_LONG_AS_IT_TAKES)];
+    Ok(TableRequest { max_flows: Some(most), timeouts, ..TableRequest::default() })
+}

@@ -1,0 +1,235 @@
+//! Reads everything that a plan depends on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use super::{
+    HostContext,
+    gathered::{Gathered, net},
+    namespaces::open_target,
+    record, surroundings,
+    undo::UndoLog,
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Backend, Dataplane, probe};
+use fwd_kernel::{
+    netlink::Netlink,
+    netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
+    sysctl,
+};
+use fwd_plan::{
+    ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, NetConfig, Owner, Records, ResolvConf, Target,
+    TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
+};
+
+/// Reads what `up` depends on.
+///
+/// # Errors
+/// The kernel refuses, the target is no namespace, or it would have to be made where it would not last.
+pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Gathered> {
+    let mut host = host(context)?;
+    let opened = match open(&request.target) {
+        // A command of ours was interrupted while it made the namespace.
+        Err(error) if error.kind == Kind::Conflict && host.is_leftover(&request.target) => None,
+        opened => opened?,
+    };
+    host.look_for_made(Some(&request.target))?;
+    complete_up(context, request, host, opened)
+}
+
+/// Opens the namespace; none if it is given by a name that nobody has.
+///
+/// # Errors
+/// As [`open_target`].
+pub(super) fn open(target: &TargetRef) -> Result<Option<Netns>> {
+    let is_named = matches!(target, TargetRef::Named(_));
+    // An error would look for names that come close.
+    if is_named && target.path().symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    match open_target(target) {
+        Ok(ns) => Ok(Some(ns)),
+        Err(error) if error.kind == Kind::NotFound && is_named => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds to what was read of the host what `up` depends on besides: above all, the target.
+///
+/// # Errors
+/// As [`for_up`].
+pub(super) fn complete_up(
+    context: &HostContext,
+    request: &UpRequest,
+    mut gathered: Gathered,
+    opened: Option<Netns>,
+) -> Result<Gathered> {
+    let inside = opened.map(|ns| gathered.inside(&request.target, ns)).transpose()?;
+    if inside.is_none()
+        && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())?
+    {
+        return Err(refusal);
+    }
+    let cookie = inside.as_ref().map(|inside| inside.cookie);
+    let target = Target {
+        reference: request.target.clone(),
+        name: name_of(&request.target, cookie, &[])?,
+        pid: match request.target {
+            TargetRef::Pid(pid) => Some(pid),
+            TargetRef::Named(_) | TargetRef::Path(_) => None,
+        },
+        ns: inside,
+    };
+    if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
+        gathered.actual.named.insert(name.clone());
+    }
+    gathered.actual.resolv_conf = resolv_conf(context, target.name.as_ref())?;
+    gathered.actual.target = Some(target);
+    gathered.actual.host.given = context.host.clone();
+    gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
+    gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
+    gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
+    gathered.masquerades(kernel)?;
+    gathered.check_hooks(cookie)?;
+    gathered.locate_orphans()?;
+    Ok(gathered)
+}
+
+/// Reads what `down` depends on.
+///
+/// # Errors
+/// The kernel refuses, or the target is no namespace.
+pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Gathered> {
+    let mut host = host(context)?;
+    let opened = match request.target.as_ref().map(open_if_there).transpose() {
+        Err(error)
+            if error.kind == Kind::Conflict && request.target.as_ref().is_some_and(|it| host.is_leftover(it)) =>
+        {
+            None
+        }
+        opened => opened?.flatten(),
+    };
+    if request.target.is_none() {
+        netns::allow_many_files();
+    }
+    host.look_for_made(request.target.as_ref())?;
+    complete_down(request, host, opened)
+}
+
+/// Opens the namespace; none if there is no such.
+///
+/// # Errors
+/// As [`open_target`].
+pub(super) fn open_if_there(target: &TargetRef) -> Result<Option<Netns>> {
+    match open(target) {
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        result => result,
+    }
+}
+
+/// Adds to what was read of the host the namespaces that `down` is about.
+///
+/// # Errors
+/// As [`for_down`].
+pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opened: Option<Netns>) -> Result<Gathered> {
+    let endpoints = gathered.actual.records.endpoints.clone();
+    match &request.target {
+        Some(reference) => {
+            if let Some(ns) = opened {
+                let netlink = Netlink::open(&ns)?;
+                let name = name_of(reference, Some(ns.cookie()?), &endpoints)?;
+                gathered.know(reference.clone(), name, ns, netlink)?;
+            }
+        }
+        None => {
+            for endpoint in &endpoints {
+                gathered.locate(endpoint)?;
+            }
+        }
+    }
+    gathered.masquerades(false)?;
+    gathered.locate_orphans()?;
+    Ok(gathered)
+}
+
+/// Reads the host's namespace and the maps.
+fn host(context: &HostContext) -> Result<Gathered> {
+    let (cookie, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
+    let plane = Dataplane::open(&context.run_dir, cookie)?;
+    let others = Dataplane::other_versions(&context.run_dir, cookie)?;
+    let records = match &plane {
+        Some(plane) => record::read(plane, others)?,
+        None => Records { pinned: context.run_dir.of(cookie).exists(), others, ..Records::default() },
+    };
+    let netlink = Netlink::here()?;
+    let net = net(&netlink)?;
+    let mut fdb = Vec::new();
+    for bridge in net.links.iter().filter(|link| owner.has_bridge(link)) {
+        fdb.extend(netlink.fdb(bridge.index)?);
+    }
+    let log = UndoLog::of(context, cookie)?;
+    let undo = log.read(|_| true)?;
+    let sysctls = sysctls(&net, &undo)?;
+    let host = Host { cookie, owner, net, fdb, sysctls, ..Host::default() };
+    let actual = Actual { host, records, undo, ..Actual::default() };
+    Ok(Gathered::new(actual, netlink, plane, log))
+}
+
+/// Forwarding at every interface that is no host-side veth, and whatever was changed.
+pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
+    let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
+    let now = changed.filter_map(|record| record.now(net));
+    let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
+    paths.insert(ALL_FORWARDING.into());
+    paths.extend(
+        net.links
+            .iter()
+            .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
+            .map(|link| forwarding(&link.name)),
+    );
+    let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
+    paths.extend(bridges.map(|link| arp_ignore(&link.name)));
+    let mut values = BTreeMap::new();
+    for path in paths {
+        if let Some(value) = sysctl::read(&path)? {
+            values.insert(path, value);
+        }
+    }
+    Ok(values)
+}
+
+/// The name of a namespace, also where it was given otherwise: what the records say is tried first.
+fn name_of(reference: &TargetRef, cookie: Option<u64>, endpoints: &[EndpointRecord]) -> Result<Option<Name>> {
+    if let TargetRef::Named(name) = reference {
+        return Ok(Some(name.clone()));
+    }
+    let recorded = endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie);
+    let recorded = recorded.filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
+    let is_meant = |name: &Name| Netns::open_named(name).and_then(|ns| ns.cookie()).ok() == cookie;
+    Ok(recorded.chain(netns::named()?).find(|name| cookie.is_some() && is_meant(name)))
+}
+
+fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf> {
+    let Some(name) = name else { return Ok(ResolvConf::Fine) };
+    let host = context.host.as_deref().and_then(|host| Name::try_from(host).ok());
+    Ok(match resolv::plan_for(&resolv::Roots { host, ..resolv::Roots::default() }, name)? {
+        resolv::Plan::Nothing => ResolvConf::Fine,
+        resolv::Plan::Write(contents) => ResolvConf::Write(contents),
+        resolv::Plan::NoUpstream => ResolvConf::Unreachable,
+    })
+}
+
+/// Why the programs cannot run here; asked only before they are loaded.
+fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String>> {
+    if plane.is_some_and(Dataplane::is_loaded) || request.datapath == Some(Datapath::Kernel) {
+        return Ok(None);
+    }
+    match probe() {
+        Ok(()) => Ok(None),
+        Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,182 @@
+//! What was read, and the handles by which it was: what is changed afterwards is what was looked at.
+
+use std::collections::BTreeMap;
+
+use super::{namespaces::open_target, undo::UndoLog};
+use fwd_base::{Kind, Result};
+use fwd_dataplane::{Backend, Dataplane, Hook, XdpHook};
+use fwd_kernel::{
+    netlink::{self, Netlink, nft},
+    netns::{Name, Netns},
+};
+use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, TargetNetns, TargetRef, Undo};
+
+/// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
+pub(super) struct Gathered {
+    pub(super) actual: Actual,
+    pub(super) netlink: Netlink,
+    pub(super) plane: Option<Dataplane>,
+    pub(super) namespaces: BTreeMap<TargetRef, Netns>,
+    /// Connections into namespaces.
+    pub(super) inside: BTreeMap<TargetRef, Netlink>,
+    pub(super) log: UndoLog,
+}
+
+impl Gathered {
+    /// What was read of the host.
+    pub(super) fn new(actual: Actual, netlink: Netlink, plane: Option<Dataplane>, log: UndoLog) -> Self {
+        Self { actual, netlink, plane, namespaces: BTreeMap::new(), inside: BTreeMap::new(), log }
+    }
+
+    /// Reads the target.
+    pub(super) fn inside(&mut self, reference: &TargetRef, ns: Netns) -> Result<TargetNetns> {
+        let netlink = Netlink::open(&ns)?;
+        let net = net(&netlink)?;
+        let cookie = ns.cookie()?;
+        let made = self.actual.is_made(cookie);
+        // Only an endpoint of ours has such an interface.
+        let xdp = self.actual.records.networks.iter().any(|network| network.datapath == Datapath::Xdp);
+        let xdp_ready = match net.ns_if() {
+            Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
+            _ => false,
+        };
+        let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready };
+        self.namespaces.insert(reference.clone(), ns);
+        self.inside.insert(reference.clone(), netlink);
+        Ok(inside)
+    }
+
+    /// Reads the networks with rules in nftables. Merely asking may load a kernel module, so it is asked only where there may be some.
+    pub(super) fn masquerades(&mut self, expected: bool) -> Result<()> {
+        let mut networks = self.actual.records.networks.iter();
+        let noted = self.actual.undo.iter().any(|entry| matches!(entry, Undo::Masquerade { .. }));
+        if expected || noted || networks.any(|network| network.datapath == Datapath::Kernel) {
+            let owner = self.actual.host.owner;
+            let ours = |network: String| owner.network_of(&network).map(ToOwned::to_owned);
+            let masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network);
+            self.actual.host.masquerades = masquerades.filter_map(ours).collect();
+            self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
+        }
+        Ok(())
+    }
+
+    /// A pin alone does not say that the program is attached; for `up` that counts.
+    pub(super) fn check_hooks(&mut self, cookie: Option<u64>) -> Result<()> {
+        let Some(plane) = &self.plane else { return Ok(()) };
+        let records = &mut self.actual.records;
+        for index in records.uplink_hooks.clone() {
+            if !plane.is_uplink_attached(index)? {
+                records.uplink_hooks.remove(&index);
+            }
+        }
+        for index in records.network_hooks.clone() {
+            if !plane.is_attached(Hook::ToNetwork, index)? {
+                records.network_hooks.remove(&index);
+            }
+        }
+        for endpoint in records.endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie) {
+            for (backend, attached) in
+                [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
+            {
+                if attached.contains(&endpoint.index) && !plane.is_endpoint_attached(backend, endpoint.index)? {
+                    attached.remove(&endpoint.index);
+                }
+            }
+        }
+        let found = |index: u32| self.actual.host.net.by_index(index).and_then(|link| link.xdp);
+        for (hook, attached) in
+            [(XdpHook::FromUplink, &mut records.uplink_xdp), (XdpHook::FromNs, &mut records.endpoint_xdp)]
+        {
+            for index in attached.clone() {
+                if !plane.is_xdp_attached(hook, index, found(index))? {
+                    attached.remove(&index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the namespaces of endpoints whose host-side veth has gone: are they gone too?
+    pub(super) fn locate_orphans(&mut self) -> Result<()> {
+        for endpoint in self.actual.records.endpoints.clone() {
+            if !self.actual.records.devices.contains(&endpoint.index) {
+                self.locate(&endpoint)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the namespace of an endpoint by what its record says.
+    pub(super) fn locate(&mut self, endpoint: &EndpointRecord) -> Result<()> {
+        if self.actual.namespaces.iter().any(|known| known.cookie == endpoint.cookie) {
+            return Ok(());
+        }
+        let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+        let references = [name.clone().map(TargetRef::Named), endpoint.pid.map(TargetRef::Pid)];
+        for reference in references.into_iter().flatten() {
+            // Whatever keeps it from being opened, it is not the namespace that was recorded.
+            let Ok(ns) = open_target(&reference) else { continue };
+            let netlink = Netlink::open(&ns)?;
+            if ns.cookie()? == endpoint.cookie {
+                let name = if matches!(reference, TargetRef::Named(_)) { name } else { None };
+                return self.know(reference, name, ns, netlink);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the undo log says that a namespace of this name was being made.
+    pub(super) fn is_leftover(&self, target: &TargetRef) -> bool {
+        let TargetRef::Named(wanted) = target else { return false };
+        self.actual.undo.iter().any(|entry| matches!(entry, Undo::Netns { name, .. } if name == wanted))
+    }
+
+    /// Looks for the namespaces that `up` made, by the undo log: those of the target's name, or all.
+    pub(super) fn look_for_made(&mut self, target: Option<&TargetRef>) -> Result<()> {
+        for entry in self.actual.undo.clone() {
+            let Undo::Netns { name, cookie: Some(cookie) } = entry else { continue };
+            if target.is_none_or(|target| *target == TargetRef::Named(name.clone())) {
+                self.look_for(name, cookie)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn look_for(&mut self, name: Name, cookie: u64) -> Result<()> {
+        match Netns::open_named(&name) {
+            Ok(ns) if ns.cookie()? == cookie => {
+                let netlink = Netlink::open(&ns)?;
+                return self.know(TargetRef::Named(name.clone()), Some(name), ns, netlink);
+            }
+            Err(error) if error.kind == Kind::Conflict => _ = self.actual.leftovers.insert(name),
+            // Somebody else's, or none.
+            Ok(_) => {}
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => {
+                tracing::warn!("{error}");
+                return Ok(());
+            }
+        }
+        self.actual.gone.insert(cookie);
+        Ok(())
+    }
+
+    pub(super) fn know(&mut self, reference: TargetRef, name: Option<Name>, ns: Netns, netlink: Netlink) -> Result<()> {
+        let links = netlink.links()?;
+        let cookie = ns.cookie()?;
+        let made = self.actual.is_made(cookie);
+        self.actual.namespaces.push(EndpointNetns { reference: reference.clone(), name, cookie, made, links });
+        self.namespaces.insert(reference, ns);
+        Ok(())
+    }
+}
+
+/// The whole configuration of a namespace.
+pub(super) fn net(netlink: &Netlink) -> Result<NetConfig> {
+    Ok(NetConfig {
+        links: netlink.links()?,
+        addresses: netlink.addresses(None)?,
+        routes: netlink.routes()?,
+        neighbours: netlink.neighbours()?,
+    })
+}

@@ -1,0 +1,215 @@
+//! Does what [`reconcile`](fwd_plan) decides: reads what there is, runs the operations, rolls back what fails.
+//!
+//! The calling thread must be in the namespace that plays the host: programs, sysctls, cookies and interface numbers follow
+//! it. Whatever changes the host does so under the lock of that namespace.
+
+mod collect;
+mod gather;
+mod gathered;
+mod namespaces;
+mod outcome;
+mod record;
+mod run;
+mod scoped;
+mod surroundings;
+mod trace;
+mod undo;
+
+use std::time::Duration;
+
+use forwarder_common::abi::Endpoint;
+
+pub use self::collect::{Collected, KnownHost, gc, hosts};
+pub use self::record::datapath;
+pub(crate) use self::record::{attach, table, treatment};
+use self::{
+    gathered::Gathered,
+    run::{Runner, all_of},
+};
+pub use self::{
+    namespaces::{open_target, remove_namespace},
+    outcome::{DownResult, Planned, Step, UpResult},
+    surroundings::problems,
+    trace::{end_trace, trace},
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Dataplane, Lock, Reloaded, RunDir, sees_offloads};
+use fwd_kernel::netns::Netns;
+use fwd_plan::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up, refuse_others};
+
+/// What is said where the programs do not see what a sender has left to a device.
+const BLIND: &str = "this kernel does not show programs what a sender has left to the network card (Linux 6.2 does): behind an uplink that \
+    finishes no checksums, a namespace with CAP_NET_RAW can have one written over its port; let the card do it: ethtool -K UPLINK tx on";
+
+/// How long a command waits for another one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a command acts.
+#[derive(Clone, Debug)]
+pub struct HostContext {
+    /// Pins and locks.
+    pub run_dir: RunDir,
+    /// The name (or path) by which the user gave the namespace that plays the host: for what is named after it.
+    pub host: Option<String>,
+    /// How long to wait for another command on the same host.
+    pub patience: Duration,
+}
+
+impl HostContext {
+    /// The host of the calling thread, with everything else as usual.
+    #[must_use]
+    pub fn new(run_dir: RunDir) -> Self {
+        Self { run_dir, host: None, patience: PATIENCE }
+    }
+}
+
+/// Sees each operation before and after it is run: tests end the process there.
+pub trait Observer {
+    /// The operation `op`, the plan's number `index` from 0, is about to run.
+    fn before(&mut self, index: usize, op: &Op) {
+        let _ = (index, op);
+    }
+
+    /// It has succeeded.
+    fn after(&mut self, index: usize, op: &Op) {
+        let _ = (index, op);
+    }
+}
+
+/// Sees nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {}
+
+/// Attaches a namespace, making what is missing. Does nothing if it is attached as asked.
+///
+/// # Errors
+/// What [`plan_up`] refuses, before anything is changed; or the operation that failed, after those before it were undone.
+pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
+    up_and_look(context, request, observer, |_| Ok(())).map(|(result, ())| result)
+}
+
+/// As [`up`], and looks at what was done before anybody else can change it.
+///
+/// # Errors
+/// As [`up`]; what `look` returns.
+pub fn up_and_look<T>(
+    context: &HostContext,
+    request: &UpRequest,
+    observer: &mut dyn Observer,
+    look: impl FnOnce(&UpResult) -> Result<T>,
+) -> Result<(UpResult, T)> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let (gathered, plan) = settle_up(context, request)?;
+    let mut runner = Runner::new(context, gathered);
+    runner.run_or_undo(&plan.ops, plan.lasting, observer)?;
+    runner.follow_routes();
+    let endpoint = attached(&runner, request, &plan)?;
+    let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
+    let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
+    let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
+    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings };
+    let seen = look(&result)?;
+    Ok((result, seen))
+}
+
+/// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
+fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, UpPlan)> {
+    if let Ok(Some(gathered)) = scoped::for_up(context, request)
+        && let Ok(plan) = plan_up(request, &gathered.actual)
+        && !scoped::exceeds_scope(&gathered, &plan.ops)?
+    {
+        return Ok((gathered, plan));
+    }
+    tracing::debug!("reading everything");
+    let gathered = gather::for_up(context, request)?;
+    let plan = plan_up(request, &gathered.actual)?;
+    Ok((gathered, plan))
+}
+
+/// As [`settle_up`].
+fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, DownPlan)> {
+    if let Ok(Some(gathered)) = scoped::for_down(context, request)
+        && let Ok(plan) = plan_down(request, &gathered.actual)
+        // Others on the host may need what was changed for all.
+        && !plan.ops.iter().any(|op| matches!(op.object, Object::Sysctl(_)))
+    {
+        return Ok((gathered, plan));
+    }
+    tracing::debug!("reading everything");
+    let gathered = gather::for_down(context, request)?;
+    let plan = plan_down(request, &gathered.actual)?;
+    Ok((gathered, plan))
+}
+
+/// The record of the endpoint that `up` made sure of.
+fn attached(runner: &Runner<'_>, request: &UpRequest, plan: &UpPlan) -> Result<(u32, Endpoint)> {
+    let cookie = runner.namespace(&request.target)?.cookie()?;
+    let network = fwd_dataplane::name::<{ forwarder_common::abi::NAME_LEN }>(&plan.network)?;
+    let index = runner.link(&plan.host_if)?.index;
+    let endpoint = runner.plane()?.endpoint(index)?;
+    let endpoint = endpoint.filter(|endpoint| endpoint.netns_cookie == cookie && endpoint.network_name == network);
+    endpoint.map(|endpoint| (index, endpoint)).ok_or_else(|| {
+        Error::new(Kind::Failed, "find", request.target.to_string(), "its endpoint was removed at the same moment")
+    })
+}
+
+/// What [`up`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`up`] refuses.
+pub fn dry_up(context: &HostContext, request: &UpRequest) -> Result<Planned> {
+    let (gathered, plan) = settle_up(context, request)?;
+    Ok(planned(context, &gathered, &plan.ops, plan.warnings))
+}
+
+/// Takes away an endpoint, or everything, with whatever nothing uses any more.
+///
+/// # Errors
+/// What could not be removed; the rest is removed all the same.
+pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Observer) -> Result<DownResult> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let (gathered, plan) = settle_down(context, request)?;
+    let mut runner = Runner::new(context, gathered);
+    all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
+    runner.follow_routes();
+    Ok(DownResult::of(&plan))
+}
+
+/// Replaces the programs of a running data path by those of this build.
+///
+/// # Errors
+/// Nothing is loaded, another version has brought it up, or the programs cannot be replaced: then nothing has changed.
+pub fn reload(context: &HostContext) -> Result<Reloaded> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let others = Dataplane::other_versions(&context.run_dir, cookie)?;
+    refuse_others(&others, "replace the programs of")?;
+    let missing = || Error::new(Kind::NotFound, "replace", "the programs", "nothing is up");
+    let plane = Dataplane::open(&context.run_dir, cookie)?;
+    plane.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?.reload()
+}
+
+/// What [`down`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`down`] refuses.
+pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned> {
+    let (gathered, plan) = settle_down(context, request)?;
+    Ok(planned(context, &gathered, &plan.ops, plan.warnings))
+}
+
+fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {
+    let pins = context.run_dir.of(gathered.actual.host.cookie);
+    let pins = pins.display().to_string();
+    let steps = ops
+        .iter()
+        .map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins, context.host.as_deref()) });
+    Planned { steps: steps.collect(), warnings }
+}

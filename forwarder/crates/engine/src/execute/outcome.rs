@@ -1,0 +1,64 @@
+//! What a command has done, or would do.
+
+use forwarder_common::abi::Endpoint;
+
+use fwd_plan::{Action, DownPlan};
+
+/// What `up` has done.
+#[derive(Clone, Debug)]
+pub struct UpResult {
+    /// ifindex of the host-side veth, and the endpoint's record.
+    pub endpoint: (u32, Endpoint),
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// Whether programs and flow table had to be loaded.
+    pub loaded: bool,
+    /// How many more namespaces the network has room for.
+    pub room: usize,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// What `down` has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownResult {
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// What was removed, in words, in the order of removal.
+    pub removed: Vec<String>,
+    /// Of what is not up: the nearest name of something that is.
+    pub nearest: Option<String>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+impl DownResult {
+    pub(super) fn of(plan: &DownPlan) -> Self {
+        let removed = plan
+            .ops
+            .iter()
+            .filter(|op| op.action == Action::Remove && op.object.is_notable())
+            .map(|op| op.object.to_string())
+            .collect();
+        let (nearest, warnings) = (plan.nearest.clone(), plan.warnings.clone());
+        Self { changed: !plan.ops.is_empty(), removed, nearest, warnings }
+    }
+}
+
+/// What a command would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// In this order; empty when there is nothing to do.
+    pub steps: Vec<Step>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// In words.
+    pub operation: String,
+    /// Command lines that do the same by hand.
+    pub commands: Vec<String>,
+}

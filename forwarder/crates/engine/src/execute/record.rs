@@ -1,0 +1,213 @@
+//! Between the records of the maps and the types of [`reconcile`](fwd_plan).
+
+use std::net::Ipv4Addr;
+
+use forwarder_common::abi::{self, endpoint_flags};
+use ipnet::Ipv4Net;
+
+use fwd_base::Result;
+use fwd_dataplane::{Backend, Dataplane, XdpHook, name, name_of};
+use fwd_kernel::netns::Netns;
+use fwd_plan::{
+    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records, TableRecord,
+    Treatment, UplinkRecord,
+};
+
+/// Reads all maps.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
+    let hooks = plane.pinned_hooks()?;
+    Ok(Records {
+        loaded: true,
+        table: if plane.is_loaded() { Some(table(&plane.config()?)) } else { None },
+        devices: plane.devices()?,
+        partly_loaded: plane.is_partly_loaded(),
+        pinned: true,
+        others,
+        networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
+        endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
+        uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
+        uplink_hooks: hooks.uplinks(),
+        network_hooks: hooks.networks(),
+        endpoint_hooks: hooks.endpoints(Backend::Tcx),
+        endpoint_filters: hooks.endpoints(Backend::Clsact),
+        uplink_xdp: hooks.xdp(XdpHook::FromUplink),
+        endpoint_xdp: hooks.xdp(XdpHook::FromNs),
+    })
+}
+
+/// The settings of the flow table.
+#[must_use]
+pub(crate) fn table(config: &abi::Config) -> TableRecord {
+    let seconds = |which| config.timeouts.get(which as usize).map_or(0, |jiffies| jiffies / config.hz.max(1));
+    TableRecord {
+        nat_ports: (config.nat_port_min, config.nat_port_max),
+        max_flows: config.max_flows,
+        max_flows_per_ns: config.max_flows_per_endpoint,
+        timeouts: IDLE_TIMES.iter().map(|idle| (idle.which, seconds(idle.which))).collect(),
+    }
+}
+
+fn network(index: u32, record: &abi::Network) -> NetworkRecord {
+    let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
+    NetworkRecord {
+        index,
+        name: name_of(&record.name),
+        bridge: name_of(&record.bridge),
+        gateway: Ipv4Net::new_assert(record.gateway_v4.into(), prefix),
+        uplink: record.uplink,
+        mtu: record.mtu,
+        mac: record.gateway_mac,
+        last: record.last_v4.into(),
+        datapath: datapath(record.flags),
+        treatment: treatment(record.flags),
+    }
+}
+
+fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
+    let is_set = |flag: u32| record.flags & flag != 0;
+    EndpointRecord {
+        index,
+        network_index: record.network,
+        uplink: record.uplink,
+        network: name_of(&record.network_name),
+        ns: Some(name_of(&record.ns)).filter(|ns| !ns.is_empty()),
+        pid: Some(record.pid).filter(|pid| *pid != 0),
+        cookie: record.netns_cookie,
+        inode: record.netns_inode,
+        host_if: name_of(&record.host_if),
+        ns_if: name_of(&record.ns_if),
+        address: record.v4.into(),
+        mac: record.mac,
+        allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+        attach: attach(record.flags),
+        marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
+    }
+}
+
+fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
+    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into() }
+}
+
+/// What forwards the packets of a network or an endpoint with these flags.
+#[must_use]
+pub fn datapath(flags: u32) -> Datapath {
+    if flags & endpoint_flags::KERNEL_DATAPATH != 0 {
+        Datapath::Kernel
+    } else if flags & endpoint_flags::XDP_DATAPATH != 0 {
+        Datapath::Xdp
+    } else {
+        Datapath::Tc
+    }
+}
+
+fn flag(datapath: Datapath) -> u32 {
+    match datapath {
+        Datapath::Tc => 0,
+        Datapath::Xdp => endpoint_flags::XDP_DATAPATH,
+        Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
+    }
+}
+
+/// How the program is attached to the host-side veth of an endpoint with these flags.
+#[must_use]
+pub(crate) fn attach(flags: u32) -> Backend {
+    if flags & endpoint_flags::CLSACT == 0 { Backend::Tcx } else { Backend::Clsact }
+}
+
+/// What the flags of a network or an endpoint say about its packets.
+#[must_use]
+pub(crate) fn treatment(flags: u32) -> Treatment {
+    let is_set = |flag: u32| flags & flag != 0;
+    let nat = match (is_set(endpoint_flags::NAT_EIM), is_set(endpoint_flags::NAT_EIF)) {
+        (false, _) => Nat::Symmetric,
+        (true, false) => Nat::Eim,
+        (true, true) => Nat::EimEif,
+    };
+    Treatment { nat, clamp_mss: is_set(endpoint_flags::CLAMP_MSS), ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM) }
+}
+
+fn flags_of(treatment: Treatment) -> u32 {
+    let nat = match treatment.nat {
+        Nat::Symmetric => 0,
+        Nat::Eim => endpoint_flags::NAT_EIM,
+        Nat::EimEif => endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF,
+    };
+    let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+    nat | flag(treatment.clamp_mss, endpoint_flags::CLAMP_MSS)
+        | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
+}
+
+/// The record of a network with a block of counters, or 0.
+///
+/// # Errors
+/// A name is too long.
+pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Network> {
+    let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
+    Ok(abi::Network {
+        gateway_v4: gateway.addr().octets(),
+        prefix_v4: gateway.prefix_len().into(),
+        uplink: *uplink,
+        mtu: *mtu,
+        gateway_mac: *mac,
+        _pad: [0; 2],
+        counters,
+        gateway_v6: [0; 16],
+        prefix_v6: 0,
+        last_v4: last.octets(),
+        flags: flag(*datapath) | flags_of(*treatment),
+        name: name(network)?,
+        bridge: name(bridge)?,
+    })
+}
+
+/// Numbers that an endpoint's record has and its plan has not.
+pub(super) struct Numbers {
+    /// ifindex of the bridge.
+    pub(super) network: u32,
+    /// Block of counters.
+    pub(super) counters: u32,
+}
+
+/// The record of an endpoint.
+///
+/// # Errors
+/// A name is too long, or the kernel does not tell the namespace's cookie.
+pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) -> Result<abi::Endpoint> {
+    let Marks { created, resolv_conf } = spec.marks;
+    let marks = [
+        (created, endpoint_flags::NS_CREATED),
+        (resolv_conf, endpoint_flags::RESOLV_CONF),
+        (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
+        (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
+    ];
+    let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
+    Ok(abi::Endpoint {
+        v4: spec.address.octets(),
+        network: numbers.network,
+        uplink: spec.uplink,
+        counters: numbers.counters,
+        mtu: spec.mtu,
+        mac: spec.mac,
+        gateway_mac: spec.gateway_mac,
+        flags: flag(spec.datapath) | flags_of(spec.treatment) | marks,
+        v6: [0; 16],
+        pid: spec.pid.unwrap_or(0),
+        netns_cookie: ns.cookie()?,
+        netns_inode: ns.inode()?,
+        ns: name(spec.ns.as_deref().unwrap_or_default())?,
+        network_name: name(&spec.network)?,
+        host_if: name(&spec.host_if)?,
+        ns_if: name(&spec.ns_if)?,
+    })
+}
+
+/// The record of an uplink with two blocks of counters.
+///
+/// # Errors
+/// The name is too long.
+pub(super) fn of_uplink(ifname: &str, address: Ipv4Addr, counters_in: u32, counters_out: u32) -> Result<abi::Uplink> {
+    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, _pad: 0, ifname: name(ifname)? })
+}

@@ -1,0 +1,111 @@
+//! The record of an endpoint, and the programs at its host-side veth.
+
+use forwarder_common::abi::endpoint_flags;
+
+use super::{super::record, Execute, Runner, no_counters, unrecorded};
+use fwd_base::Result;
+use fwd_dataplane::{Backend, XdpHook, name_of};
+use fwd_kernel::netlink::XdpMode;
+use fwd_plan::{
+    EndpointSpec,
+    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointXdp},
+};
+
+impl Execute for EndpointSpec {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.record_endpoint(self)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.remove_endpoint(runner.index(self.index, &self.host_if)?)
+    }
+}
+
+impl Execute for EndpointBridge {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.rehome(&self.host_if, runner.link(&self.bridge)?.index)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.rehome(&self.host_if, self.from)
+    }
+}
+
+impl Execute for EndpointHook {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.attach_endpoint(runner.link(&self.host_if)?.index, self.attach)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.detach_endpoint(runner.index(self.index, &self.host_if)?)
+    }
+}
+
+impl Execute for EndpointAttach {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.attach_otherwise(&self.host_if, self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.attach_otherwise(&self.host_if, self.from)
+    }
+}
+
+impl Execute for EndpointXdp {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.attach_endpoint_xdp(&self.host_if, &self.uplink)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.detach_xdp(XdpHook::FromNs, runner.index(self.index, &self.host_if)?)
+    }
+}
+
+impl Runner<'_> {
+    fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {
+        let plane = self.plane()?;
+        let host_veth = self.link(&spec.host_if)?.index;
+        let bridge = self.link(&spec.bridge)?.index;
+        if let Some(mut network) = plane.network(bridge)? {
+            // First: an address is rather skipped than given out twice in a row.
+            network.last_v4 = spec.address.octets();
+            plane.put_network(bridge, &network)?;
+        }
+        let counters = plane.free_counters(1)?;
+        let [counters] = counters[..] else { return Err(no_counters()) };
+        let numbers = record::Numbers { network: bridge, counters };
+        plane.note_device(host_veth)?;
+        plane.put_endpoint(host_veth, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
+    }
+
+    /// A frame that the driver of the host-side veth redirects is lost if the uplink takes none: then the kernel redirects packets.
+    fn attach_endpoint_xdp(&self, host_if: &str, uplink: &str) -> Result<()> {
+        let uplink = self.link(uplink)?;
+        let generic = (!self.netlink.takes_frames(&uplink)?).then_some(XdpMode::Generic);
+        self.plane()?.attach_xdp(XdpHook::FromNs, self.link(host_if)?.index, generic).map(drop)
+    }
+
+    /// Attaches the program of a host-side veth by `backend` and no other. At each moment one of them translates.
+    fn attach_otherwise(&self, host_if: &str, backend: Backend) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(host_if)?.index;
+        let endpoint = plane.endpoint(index)?;
+        let mut endpoint = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        plane.attach_endpoint_too(index, backend)?;
+        match backend {
+            Backend::Tcx => endpoint.flags &= !endpoint_flags::CLSACT,
+            Backend::Clsact => endpoint.flags |= endpoint_flags::CLSACT,
+        }
+        plane.put_endpoint(index, &endpoint)?;
+        plane.detach_endpoint_but(index, backend)
+    }
+
+    /// Points an endpoint at another bridge.
+    fn rehome(&self, host_if: &str, bridge: u32) -> Result<()> {
+        let plane = self.plane()?;
+        let endpoint = plane.endpoints()?.into_iter().find(|(_, endpoint)| name_of(&endpoint.host_if) == host_if);
+        let (index, mut endpoint) = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        endpoint.network = bridge;
+        plane.put_endpoint(index, &endpoint)
+    }
+}

@@ -1,0 +1,114 @@
+//! What is inside the namespace of an endpoint.
+
+use std::{collections::btree_map::Entry, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use super::{Execute, Runner, not_opened};
+use fwd_base::{Error, Kind, Result};
+use fwd_kernel::netlink::{self, Netlink};
+use fwd_plan::{
+    TargetRef,
+    object::{Loopback, NsAddress, NsDefaultRoute, NsLinkUp, NsNeighbour, NsOffloads},
+};
+
+/// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8);
+
+impl Execute for Loopback {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, "lo", |netlink, lo| netlink.set_up(lo))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, "lo", |netlink, lo| {
+            netlink.set_down(lo)?;
+            // The kernel gave it this address when it came up, and leaves it there.
+            match netlink.del_address(lo, LOOPBACK.into()) {
+                Err(error) if error.kind == Kind::NotFound => Ok(()),
+                result => result,
+            }
+        })
+    }
+}
+
+impl Execute for NsAddress {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_address(link, self.address.into()))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_address(link, self.address.into()))
+    }
+}
+
+impl Execute for NsLinkUp {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_up(link))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.set_down(link))
+    }
+}
+
+impl Execute for NsOffloads {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        netlink::prepare_for_xdp(runner.namespace(&self.ns)?, &self.ns_if)
+    }
+
+    fn remove(&self, _: &mut Runner<'_>) -> Result<()> {
+        // They go with the interface.
+        Ok(())
+    }
+}
+
+impl Execute for NsDefaultRoute {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_default_route(link, self.gateway))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (all, gateway) = (Ipv4Net::default(), Some(self.gateway));
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_route(all, link, gateway))
+    }
+}
+
+impl Execute for NsNeighbour {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (gateway, mac) = (self.gateway.into(), self.mac);
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.replace_neighbour(link, gateway, mac))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let gateway = self.gateway.into();
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_neighbour(link, gateway))
+    }
+}
+
+impl Runner<'_> {
+    /// Works on an interface inside a namespace.
+    fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
+        let netlink = self.netlink_in(ns)?;
+        work(netlink, index_of(netlink, ifname)?)
+    }
+
+    /// A connection into a namespace.
+    fn netlink_in(&mut self, ns: &TargetRef) -> Result<&Netlink> {
+        Ok(match self.inside.entry(ns.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match self.namespaces.get(ns) {
+                Some(namespace) => entry.insert(Netlink::open(namespace)?),
+                None => return Err(not_opened(ns)),
+            },
+        })
+    }
+}
+
+/// The number of an interface inside.
+fn index_of(netlink: &Netlink, name: &str) -> Result<u32> {
+    let link = netlink.link(name)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, "find", format!("interface {name} in the namespace"), "there is no such interface")
+    })?;
+    Ok(link.index)
+}

@@ -1,0 +1,300 @@
+//! Runs the operations of a plan.
+
+mod bridge;
+mod endpoint;
+mod inside;
+mod loaded;
+mod netns;
+mod network;
+mod nftables;
+mod port;
+mod sysctl;
+mod uplink;
+mod veth;
+
+use std::collections::BTreeMap;
+
+use super::{HostContext, Observer, gathered::Gathered, surroundings, undo::UndoLog};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::Dataplane;
+use fwd_kernel::{
+    netlink::{Link, Netlink},
+    netns::Netns,
+};
+use fwd_plan::{Action, Object, Op, Owner, TargetRef, Undo, object};
+
+/// Veth pairs that are deleted in one go: meanwhile nobody else can change an interface of the machine.
+const TOGETHER: usize = 64;
+
+/// What operations work with.
+pub(super) struct Runner<'a> {
+    context: &'a HostContext,
+    /// Cookie of the host's namespace.
+    cookie: u64,
+    owner: Owner,
+    netlink: Netlink,
+    plane: Option<Dataplane>,
+    namespaces: BTreeMap<TargetRef, Netns>,
+    /// Connections into namespaces, opened when they are needed.
+    inside: BTreeMap<TargetRef, Netlink>,
+    /// What could not be done, and is no failure.
+    pub(super) warnings: Vec<String>,
+    log: UndoLog,
+    /// A namespace that was made and has no name of its own yet, and what the undo log says of it.
+    draft: Option<(Netns, Undo)>,
+}
+
+/// What the kernel is told of an object.
+trait Execute {
+    /// Makes it.
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()>;
+
+    /// Removes it.
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()>;
+}
+
+fn of(object: &Object) -> &dyn Execute {
+    match object {
+        Object::Records(it) => it,
+        Object::OtherVersion(it) => it,
+        Object::Dataplane(it) => it,
+        Object::Undo(it) => it,
+        Object::Netns(it) => it,
+        Object::Sysctl(it) => it,
+        Object::Uplink(it) => it,
+        Object::UplinkAddress(it) => it,
+        Object::UplinkName(it) => it,
+        Object::NetworkUplink(it) => it,
+        Object::UplinkHooks(it) => it,
+        Object::UplinkXdp(it) => it,
+        Object::Bridge(it) => it,
+        Object::GatewayAddress(it) => it,
+        Object::LinkUp(it) => it,
+        Object::Network(it) => it,
+        Object::NetworkHook(it) => it,
+        Object::Isolation(it) => it,
+        Object::Masquerade(it) => it,
+        Object::Veth(it) => it,
+        Object::Endpoint(it) => it,
+        Object::EndpointBridge(it) => it,
+        Object::EndpointHook(it) => it,
+        Object::EndpointAttach(it) => it,
+        Object::EndpointXdp(it) => it,
+        Object::Port(it) => it,
+        Object::Fdb(it) => it,
+        Object::Neighbour(it) => it,
+        Object::Loopback(it) => it,
+        Object::NsAddress(it) => it,
+        Object::NsLinkUp(it) => it,
+        Object::NsOffloads(it) => it,
+        Object::NsDefaultRoute(it) => it,
+        Object::NsNeighbour(it) => it,
+        Object::ResolvConf(it) => it,
+    }
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
+        let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
+        let (cookie, owner, warnings) = (actual.host.cookie, actual.host.owner, Vec::new());
+        Self { context, cookie, owner, netlink, plane, namespaces, inside, warnings, log, draft: None }
+    }
+
+    /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
+    pub(super) fn follow_routes(&mut self) {
+        if let Err(error) = surroundings::follow_routes(self.plane.as_ref(), &self.netlink) {
+            self.warnings.push(format!("packets may be larger than a route of this host allows: {error}"));
+        }
+    }
+
+    /// Runs `ops` in order. If one fails, what was made is removed again, the last first, but for the first `lasting` ones.
+    pub(super) fn run_or_undo(&mut self, ops: &[Op], lasting: usize, observer: &mut dyn Observer) -> Result<()> {
+        for (index, op) in ops.iter().enumerate() {
+            observer.before(index, op);
+            if let Err(error) = self.run(op) {
+                let done = ops.get(lasting..index).unwrap_or_default();
+                let left = if index < lasting { Vec::new() } else { self.undo(op, done) };
+                return Err(with_leftovers(error, &left));
+            }
+            observer.after(index, op);
+        }
+        Ok(())
+    }
+
+    /// Undoes `done`, and `failed` as far as it got. Goes on after failures and returns them.
+    fn undo(&mut self, failed: &Op, done: &[Op]) -> Vec<Error> {
+        let is_half_done = failed.action == Action::Make && failed.object.is_made_in_steps();
+        let half_done = is_half_done.then_some(failed);
+        // What a plan of `up` removes is an orphan: it is not brought back.
+        let made = done.iter().filter(|op| op.action == Action::Make);
+        let mut failures = Failures::default();
+        for op in made.chain(half_done).rev().map(Op::inverse) {
+            if !failures.forbid(&op)
+                && let Err(error) = self.run(&op)
+            {
+                failures.add(&op, error);
+            }
+        }
+        failures.errors
+    }
+
+    /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept. Only of the first `mends`, those
+    /// after one that fails are left to the next command: a network is not led through an uplink that nothing guards.
+    pub(super) fn run_all(&mut self, ops: &[Op], mends: usize, observer: &mut dyn Observer) -> Vec<Error> {
+        let mut failures = Failures::default();
+        let mut next = 0;
+        while let Some(op) = ops.get(next) {
+            let together = self.delete_together(ops, next, observer);
+            if together > 0 {
+                next += together;
+                continue;
+            }
+            if !failures.forbid(op) {
+                observer.before(next, op);
+                match self.run(op) {
+                    Ok(()) => observer.after(next, op),
+                    Err(error) => {
+                        failures.add(op, error);
+                        if next < mends {
+                            next = mends;
+                            continue;
+                        }
+                    }
+                }
+            }
+            next += 1;
+        }
+        failures.errors
+    }
+
+    /// Deletes the veth pairs that come next in one go. How many operations that were; 0 if there is at most one, or if they
+    /// could not be deleted: then one by one, which tells why.
+    fn delete_together(&mut self, ops: &[Op], next: usize, observer: &mut dyn Observer) -> usize {
+        let pairs = ops.iter().enumerate().skip(next).take(TOGETHER).map_while(|(index, op)| match op {
+            Op { action: Action::Remove, object: Object::Veth(object::Veth { spec, .. }) } => {
+                Some((index, op, spec.host_if.as_str()))
+            }
+            _ => None,
+        });
+        let pairs: Vec<_> = pairs.collect();
+        if pairs.len() < 2 {
+            return 0;
+        }
+        pairs.iter().for_each(|(index, op, _)| observer.before(*index, op));
+        let names: Vec<&str> = pairs.iter().map(|(_, _, name)| *name).collect();
+        tracing::debug!("delete {} veth pairs", names.len());
+        if let Err(error) = self.netlink.delete_links(&names) {
+            tracing::debug!("{error}");
+            return 0;
+        }
+        pairs.iter().for_each(|(index, op, _)| observer.after(*index, op));
+        pairs.len()
+    }
+
+    fn run(&mut self, op: &Op) -> Result<()> {
+        tracing::debug!("{op}");
+        match op.action {
+            Action::Make => match of(&op.object).make(self) {
+                Err(error) if error.kind == Kind::NotFound && self.is_about_gone(&op.object) => Ok(()),
+                result => result,
+            },
+            // Gone already: somebody else removed it, or it went with another object.
+            Action::Remove => match of(&op.object).remove(self) {
+                Err(error) if error.kind == Kind::NotFound => Ok(()),
+                result => result,
+            },
+        }
+    }
+
+    /// Whether an object would mend an endpoint of another namespace that has gone since it was looked at: the kernel takes a
+    /// deleted namespace apart in its own time. Of the command's own endpoint the operations inside the namespace fail.
+    fn is_about_gone(&self, object: &Object) -> bool {
+        match object {
+            Object::Port(object::Port { host_if, .. })
+            | Object::Fdb(object::Fdb { host_if, .. })
+            | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
+                matches!(self.link(host_if), Err(error) if error.kind == Kind::NotFound)
+            }
+            _ => false,
+        }
+    }
+
+    /// The data path.
+    ///
+    /// # Errors
+    /// It is not loaded: the plan loads it first.
+    pub(super) fn plane(&self) -> Result<&Dataplane> {
+        self.plane.as_ref().ok_or_else(|| Error::new(Kind::NotFound, "use", "the data path", "it is not loaded"))
+    }
+
+    /// A namespace that was opened or made before.
+    ///
+    /// # Errors
+    /// It was not.
+    pub(super) fn namespace(&self, reference: &TargetRef) -> Result<&Netns> {
+        self.namespaces.get(reference).ok_or_else(|| not_opened(reference))
+    }
+
+    /// The number of an interface: of the record, which may be all that is left of it, or by its name.
+    fn index(&self, recorded: Option<u32>, name: &str) -> Result<u32> {
+        recorded.map_or_else(|| self.link(name).map(|link| link.index), Ok)
+    }
+
+    /// An interface of the host.
+    pub(super) fn link(&self, name: &str) -> Result<Link> {
+        self.netlink.link(name)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
+        })
+    }
+}
+
+/// What could not be removed.
+#[derive(Default)]
+struct Failures {
+    objects: Vec<Object>,
+    errors: Vec<Error>,
+}
+
+impl Failures {
+    fn add(&mut self, op: &Op, error: Error) {
+        self.objects.push(op.object.clone());
+        self.errors.push(error);
+    }
+
+    fn forbid(&self, op: &Op) -> bool {
+        op.forgets(&self.objects)
+    }
+}
+
+fn not_opened(reference: &TargetRef) -> Error {
+    Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened")
+}
+
+/// One error for several: the first, which names the others.
+///
+/// # Errors
+/// If there is any.
+pub(super) fn all_of(errors: Vec<Error>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    let others: Vec<Error> = errors.collect();
+    Err(with_leftovers(first, &others))
+}
+
+fn with_leftovers(mut error: Error, others: &[Error]) -> Error {
+    for other in others {
+        error.why.push_str(&format!("; then: {other}"));
+    }
+    if !others.is_empty() && error.remedy.is_none() {
+        error.remedy = Some("`fwd down --all` removes what is left".into());
+    }
+    error
+}
+
+fn unrecorded(object: String) -> Error {
+    Error::new(Kind::NotFound, "correct", object, "it has no record")
+}
+
+fn no_counters() -> Error {
+    Error::new(Kind::Failed, "count for", "one more interface", "there are no counters left")
+}

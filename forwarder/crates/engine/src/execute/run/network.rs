@@ -1,0 +1,64 @@
+//! The record of a network, and the program at its bridge.
+
+use super::{super::record, Execute, Runner, unrecorded};
+use fwd_base::Result;
+use fwd_plan::{
+    NetworkSpec,
+    object::{NetworkHook, NetworkUplink},
+};
+
+impl Execute for NetworkSpec {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.record_network(self)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.remove_network(runner.index(self.index, &self.bridge)?)
+    }
+}
+
+impl Execute for NetworkUplink {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.lead_through(self.bridge, self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.lead_through(self.bridge, self.from)
+    }
+}
+
+impl Execute for NetworkHook {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.attach_network(runner.link(&self.bridge)?.index)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.detach_network(runner.index(self.index, &self.bridge)?)
+    }
+}
+
+impl Runner<'_> {
+    fn record_network(&self, spec: &NetworkSpec) -> Result<()> {
+        let plane = self.plane()?;
+        let counters = plane.free_counters(usize::from(spec.datapath.is_ebpf()))?;
+        let record = record::of_network(spec, counters.first().copied().unwrap_or_default())?;
+        let index = self.link(&spec.bridge)?.index;
+        plane.note_device(index)?;
+        plane.put_network(index, &record)
+    }
+
+    /// Lets a network and its endpoints go out by another uplink: the network last, by which the next command sees whether it is done.
+    fn lead_through(&self, bridge: u32, uplink: u32) -> Result<()> {
+        let plane = self.plane()?;
+        let network = plane.network(bridge)?;
+        let mut network = network.ok_or_else(|| unrecorded(format!("network of the bridge with index {bridge}")))?;
+        for (index, mut endpoint) in plane.endpoints()? {
+            if endpoint.network == bridge {
+                endpoint.uplink = uplink;
+                plane.put_endpoint(index, &endpoint)?;
+            }
+        }
+        network.uplink = uplink;
+        plane.put_network(bridge, &network)
+    }
+}

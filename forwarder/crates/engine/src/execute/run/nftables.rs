@@ -1,0 +1,27 @@
+//! The rules of a network that the kernel forwards.
+
+use super::{Execute, Runner};
+use fwd_base::Result;
+use fwd_kernel::netlink::nft;
+use fwd_plan::object::{Isolation, Masquerade};
+
+impl Execute for Isolation {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        nft::ensure_isolation(&runner.owner.rule(&self.network), &self.bridge).map(drop)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        nft::remove_isolation(&runner.owner.rule(&self.network)).map(drop)
+    }
+}
+
+impl Execute for Masquerade {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let network = runner.owner.rule(&self.network);
+        nft::ensure_masquerade(&nft::Masquerade { network, subnet: self.subnet, uplink: self.uplink.clone() }).map(drop)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        nft::remove_masquerade(&runner.owner.rule(&self.network)).map(drop)
+    }
+}

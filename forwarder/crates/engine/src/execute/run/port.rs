@@ -1,0 +1,37 @@
+//! A host-side veth as a port of the bridge.
+
+use super::{Execute, Runner};
+use fwd_base::Result;
+use fwd_plan::object::{Fdb, Neighbour, Port};
+
+impl Execute for Port {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (port, bridge) = (runner.link(&self.host_if)?.index, runner.link(&self.bridge)?.index);
+        runner.netlink.set_controller(port, Some(bridge))?;
+        if self.learns { Ok(()) } else { runner.netlink.fix_port(port) }
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.set_controller(runner.link(&self.host_if)?.index, None)
+    }
+}
+
+impl Execute for Fdb {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.add_fdb(runner.link(&self.host_if)?.index, self.mac)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.del_fdb(runner.link(&self.host_if)?.index, self.mac)
+    }
+}
+
+impl Execute for Neighbour {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.replace_neighbour(runner.link(&self.bridge)?.index, self.address.into(), self.mac)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.del_neighbour(runner.link(&self.bridge)?.index, self.address.into())
+    }
+}

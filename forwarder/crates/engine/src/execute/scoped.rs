@@ -1,0 +1,161 @@
+//! The scoped read: no more of the host than concerns one namespace, so that a command about it takes as long with a thousand others as
+//! with ten.
+//!
+//! The rest is taken to be as the records say, once that is plausible: each bridge and each host-side veth is there under its number and
+//! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does,
+//! which also finds what no record mentions.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::{HostContext, gather, gathered::Gathered, record, undo::UndoLog};
+use fwd_base::Result;
+use fwd_dataplane::Dataplane;
+use fwd_kernel::{
+    netlink::{Link, Netlink},
+    netns::Netns,
+};
+use fwd_plan::{
+    Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records, TargetRef, Undo,
+    UpRequest, object,
+};
+
+/// Reads what `up` depends on. None if all has to be read.
+///
+/// # Errors
+/// As [`gather::for_up`].
+pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Option<Gathered>> {
+    let opened = gather::open(&request.target)?;
+    let Some(host) = host(context, &request.target, opened.as_ref())? else { return Ok(None) };
+    let gathered = gather::complete_up(context, request, host, opened)?;
+    let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
+    if has_orphans(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
+}
+
+/// Reads what `down` of one namespace depends on. None if all has to be read, as for `down --all`.
+///
+/// # Errors
+/// As [`gather::for_down`].
+pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Option<Gathered>> {
+    let Some(target) = &request.target else { return Ok(None) };
+    let opened = gather::open_if_there(target)?;
+    let Some(host) = host(context, target, opened.as_ref())? else { return Ok(None) };
+    // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
+    let is_up = host.actual.records.endpoints.len() > host.actual.host.out_of_scope.len();
+    if !is_up || host.actual.host.out_of_scope.is_empty() {
+        return Ok(None);
+    }
+    let gathered = gather::complete_down(request, host, opened)?;
+    let inside: Vec<Link> = gathered.actual.namespaces.iter().flat_map(|known| known.links.clone()).collect();
+    if has_orphans(&gathered, &inside)? { Ok(None) } else { Ok(Some(gathered)) }
+}
+
+/// Whether a plan makes something of which more has to be known: a network, or an interface whose name is taken.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
+    for op in ops.iter().filter(|op| op.action == Action::Make) {
+        let exceeds = match &op.object {
+            Object::Network(_) | Object::Bridge(_) => true,
+            Object::Veth(object::Veth { spec, .. }) => gathered.netlink.link(&spec.host_if)?.is_some(),
+            _ => false,
+        };
+        if exceeds {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an endpoint is of the target, or of a former namespace of its name or number.
+fn concerns(endpoint: &EndpointRecord, target: &TargetRef, cookie: Option<u64>) -> bool {
+    Some(endpoint.cookie) == cookie
+        || match target {
+            TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
+            TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
+            TargetRef::Path(_) => false,
+        }
+}
+
+fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Result<Option<Gathered>> {
+    let (own, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
+    let cookie = opened.map(Netns::cookie).transpose()?;
+    let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
+    let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
+    let (ours, others): (Vec<_>, Vec<_>) =
+        records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
+    let netlink = Netlink::here()?;
+    // The host-side veths of the others: if each is there, it is the one that it was.
+    let out_of_scope: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
+    if !out_of_scope.is_subset(&records.devices) {
+        return Ok(None);
+    }
+    let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
+    let mut net = NetConfig { links, ..NetConfig::default() };
+    for link in &net.links {
+        // Host-side veths have none.
+        if !owner.has_veth(link) {
+            net.addresses.extend(netlink.addresses(Some(link.index))?);
+        }
+    }
+    let mut fdb = Vec::new();
+    for endpoint in &ours {
+        fdb.extend(netlink.fdb_of_port(endpoint.network_index, endpoint.index)?);
+        net.neighbours.extend(netlink.neighbour(endpoint.network_index, IpAddr::V4(endpoint.address))?);
+    }
+    let log = UndoLog::of(context, own)?;
+    let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();
+    let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
+    let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
+    let sysctls = gather::sysctls(&net, &undo)?;
+    let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, ..Host::default() };
+    let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
+    gathered.look_for_made(Some(target))?;
+    Ok(Some(gathered))
+}
+
+/// The bridges, the uplinks and the host-side veths of `endpoints`, if all that the records name are there.
+fn links(
+    owner: Owner,
+    netlink: &Netlink,
+    records: &Records,
+    endpoints: &[&EndpointRecord],
+) -> Result<Option<Vec<Link>>> {
+    let homed = |endpoint: &EndpointRecord| {
+        let mut networks = records.networks.iter();
+        networks.any(|network| network.index == endpoint.network_index && network.name == endpoint.network)
+    };
+    if !records.endpoints.iter().all(homed) {
+        return Ok(None);
+    }
+    let bridges = records.networks.iter().map(|network| network.index);
+    let uplinks = records.uplinks.iter().map(|uplink| uplink.index);
+    let indexes: BTreeSet<u32> = bridges.chain(uplinks).chain(endpoints.iter().map(|it| it.index)).collect();
+    let mut links = Vec::new();
+    if !indexes.is_subset(&records.devices) {
+        return Ok(None);
+    }
+    for index in indexes {
+        let Some(link) = netlink.link_by_index(index)? else { return Ok(None) };
+        if records.uplinks.iter().any(|uplink| uplink.index == index && uplink.name != link.name) {
+            return Ok(None);
+        }
+        links.push(link);
+    }
+    let bridge = |index: u32| links.iter().find(|link| link.index == index && owner.has_bridge(link));
+    let there =
+        records.networks.iter().all(|network| bridge(network.index).is_some_and(|it| it.name == network.bridge));
+    Ok(there.then_some(links))
+}
+
+/// Whether one of the interfaces inside a namespace ends at a host-side veth that no record mentions.
+fn has_orphans(gathered: &Gathered, inside: &[Link]) -> Result<bool> {
+    let recorded = |index: u32| gathered.actual.records.endpoints.iter().any(|endpoint| endpoint.index == index);
+    let veths = inside.iter().filter(|link| link.kind.as_deref() == Some("veth"));
+    for peer in veths.filter_map(|link| link.peer).filter(|peer| !recorded(*peer)) {
+        if gathered.netlink.link_by_index(peer)?.is_some_and(|link| gathered.actual.host.owner.has_veth(&link)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,135 @@
+//! Reads what other parts of the host do to the packets of networks, and tells what is wrong with it.
+
+use std::net::Ipv4Addr;
+
+use forwarder_common::types::verdict::{DropReason, PuntReason};
+use ipnet::IpNet;
+
+use super::record;
+use fwd_base::Result;
+use fwd_dataplane::{Dataplane, Stat};
+use fwd_kernel::{
+    netlink::{Interface, Netlink, forward_chains, mark_rules, xfrm_policies},
+    sysctl,
+};
+use fwd_plan::{
+    Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus,
+};
+
+const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
+    larger than a route allows, or smaller: any `fwd up` reads them again";
+
+/// Whether bridged IPv4 packets pass the chains of the forward hook.
+const BRIDGED: &str = "net/bridge/bridge-nf-call-iptables";
+
+/// Reads what an `up` depends on: of a network that is there with programs, only policies that it does not ignore.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surroundings> {
+    let name = network_name(request, actual).ok();
+    let record = actual.records.networks.iter().find(|network| Some(&network.name) == name.as_ref());
+    let datapath = record.map_or(request.datapath, |record| Some(record.datapath));
+    let ignores = record.map_or(request.ignore_xfrm, |record| record.treatment.ignore_xfrm);
+    let kernel = datapath == Some(Datapath::Kernel);
+    read(!kernel && !ignores, kernel || record.is_none())
+}
+
+/// Tells the programs the MTUs that routes ask for, as they are now.
+///
+/// # Errors
+/// The routes cannot be read, or the map cannot be written.
+pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Result<()> {
+    match plane.filter(|plane| plane.is_loaded()) {
+        Some(plane) => plane.set_route_mtus(&route_mtus(&netlink.routes()?)),
+        None => Ok(()),
+    }
+}
+
+fn read(policies: bool, chains: bool) -> Result<Surroundings> {
+    Ok(Surroundings {
+        marks: if chains { mark_rules()? } else { Vec::new() },
+        policies: if policies { xfrm_policies()? } else { Vec::new() },
+        chains: if chains { forward_chains()? } else { Vec::new() },
+        bridged: chains && sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"),
+    })
+}
+
+/// What keeps the packets of a network (or of all networks) from getting through, or lets through what should not, each with the
+/// remedy. `host` is the name (or path) of the namespace that plays the host, where it is not the caller's.
+///
+/// # Errors
+/// The records cannot be read. What cannot be read of the rest is one of the problems.
+pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
+    let records = record::read(plane, Vec::new())?;
+    let found = look(&records, host, network).and_then(|mut found| {
+        found.extend(by_other_interfaces(plane, &records, network)?);
+        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
+            found.push(OTHER_MTUS.into());
+        }
+        Ok(found)
+    });
+    Ok(found.unwrap_or_else(|error| vec![format!("what else happens to packets on this host cannot be told: {error}")]))
+}
+
+/// What was lost because it left, or came in, by another interface than the uplink.
+fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&str>) -> Result<Vec<String>> {
+    let stats = plane.stats()?;
+    let count = |interface: &str, reason: &str| {
+        let same = |stat: &&Stat| stat.ifname == interface && stat.reason == Some(reason);
+        stats.iter().filter(same).map(|stat| stat.packets).sum::<u64>()
+    };
+    let mut found = Vec::new();
+    for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
+        let Some(uplink) = records.uplinks.iter().find(|uplink| uplink.index == record.uplink) else { continue };
+        let members = records.endpoints.iter().filter(|endpoint| endpoint.network == record.name);
+        let elsewhere: u64 = members.map(|member| count(&member.host_if, DropReason::RouteNotViaUplink.name())).sum();
+        if elsewhere != 0 {
+            found.push(format!(
+                "{elsewhere} packets of network {} were dropped so far (RouteNotViaUplink), because the host's route leaves by another \
+                 interface than {}: a network has one uplink, also where a route has several next hops",
+                record.name, uplink.name
+            ));
+        }
+        let refused = count(&uplink.name, PuntReason::AsymmetricReply.name());
+        if refused != 0 {
+            found.push(format!(
+                "{refused} replies to namespaces behind {} were refused by the host so far (AsymmetricReply), because they came in by \
+                 another interface: route them back by {}",
+                uplink.name, uplink.name
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
+    let netlink = Netlink::here()?;
+    let surroundings = read(true, true)?;
+    let mut problems = Vec::new();
+    for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
+        // Of an uplink that is gone others tell.
+        let Some(link) = netlink.link_by_index(record.uplink)? else { continue };
+        let addresses = netlink.addresses(Some(link.index))?.into_iter();
+        let addresses: Vec<Ipv4Addr> = addresses
+            .filter_map(|(_, address)| match address {
+                IpNet::V4(address) => Some(address.addr()),
+                IpNet::V6(_) => None,
+            })
+            .collect();
+        for name in [&link.name, &record.bridge] {
+            if sysctl::read(&forwarding(name))?.is_some_and(|value| value == "0") {
+                let again = records.endpoints.iter().find(|endpoint| endpoint.network == record.name);
+                let option = again.and_then(EndpointRecord::option).unwrap_or_else(|| "NAME".into());
+                problems.push(format!(
+                    "forwarding of {name} is off (net.ipv4.conf.{name}.forwarding), so that nothing of network {} is forwarded: `fwd up \
+                     {option}` switches it on again",
+                    record.name
+                ));
+            }
+        }
+        let uplink = Interface { name: &link.name, index: link.index };
+        problems.extend(surroundings.warnings(&record.concerned(uplink, addresses), host));
+    }
+    Ok(problems)
+}

@@ -1,0 +1,16 @@
+//! What is up on a host, as it is shown: for the command line, and for whoever else asks.
+//!
+//! Everything is asked about a [`HostNetns`], by a thread that is inside it.
+
+pub mod flow_table;
+mod flows;
+mod host;
+pub mod interface;
+pub mod namespace;
+mod state;
+
+pub use self::{
+    flows::Flows,
+    host::HostNetns,
+    state::{State, lost, not_up},
+};

@@ -1,0 +1,284 @@
+//! What is up, read from the pinned maps and the kernel, as views.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::HostNetns;
+use crate::execute;
+use fwd_base::{Context, Error, Kind, Result};
+use fwd_dataplane::{Dataplane, Occupancy, Traffic, Usage, name_of};
+use fwd_kernel::{
+    netlink::{Link, Netlink},
+    netns::{self, Name},
+};
+use fwd_plan::{Datapath, Owner, TargetRef};
+use fwd_render::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
+
+/// The records of one host.
+pub struct State {
+    /// The pinned maps.
+    pub plane: Dataplane,
+    /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
+    pub endpoints: Vec<(u32, Endpoint)>,
+    networks: BTreeMap<u32, Network>,
+    uplinks: BTreeMap<u32, Uplink>,
+    /// Interfaces by number; only those that are still the ones that the records are about.
+    links: BTreeMap<u32, Link>,
+    /// Flows, as far as they were counted.
+    pub occupancy: Occupancy,
+    limit: u32,
+}
+
+impl State {
+    /// Reads what is up, and nothing of its flows; none if nothing is.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn read(at: &HostNetns) -> Result<Option<Self>> {
+        let Some(mut state) = Self::records(at)? else { return Ok(None) };
+        state.networks = state.plane.networks()?.into_iter().collect();
+        state.uplinks = state.plane.uplinks()?.into_iter().collect();
+        let devices = state.plane.devices()?;
+        let links = Netlink::here()?.links()?.into_iter().filter(|link| devices.contains(&link.index));
+        state.links = links.map(|link| (link.index, link)).collect();
+        Ok(Some(state))
+    }
+
+    /// Reads who is up, and nothing of what they are connected to.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn records(at: &HostNetns) -> Result<Option<Self>> {
+        let Some(plane) = at.dataplane()? else { return Ok(None) };
+        let mut endpoints = plane.endpoints()?;
+        endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
+        let limit = plane.config()?.max_flows_per_endpoint;
+        let (networks, uplinks, links) = Default::default();
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy: Occupancy::default(), limit }))
+    }
+
+    /// Reads what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn of_one(at: &HostNetns, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
+        let Some(plane) = at.dataplane()? else { return Ok(None) };
+        let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
+        let uplinks = plane.uplinks()?.into_iter().collect();
+        let netlink = Netlink::here()?;
+        let mut links = BTreeMap::new();
+        for index in [ifindex, endpoint.uplink] {
+            if plane.is_same_device(index)? {
+                links.extend(netlink.link_by_index(index)?.map(|link| (index, link)));
+            }
+        }
+        let endpoints = vec![(ifindex, endpoint)];
+        let (occupancy, limit) = (plane.usage(&endpoints)?, plane.config()?.max_flows_per_endpoint);
+        let networks = networks.into_iter().collect();
+        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
+    }
+
+    /// Counts the flows of these endpoints.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn count_flows(&mut self, endpoints: &[(u32, Endpoint)]) -> Result<()> {
+        self.occupancy = self.plane.usage(endpoints)?;
+        Ok(())
+    }
+
+    /// The host-side veth of an endpoint, whatever it is called by now, unless it is gone.
+    #[must_use]
+    pub fn host_veth(&self, ifindex: u32) -> Option<&Link> {
+        self.links.get(&ifindex)
+    }
+
+    /// The uplink of an endpoint, likewise.
+    #[must_use]
+    pub fn uplink(&self, endpoint: &Endpoint) -> Option<&Link> {
+        self.links.get(&endpoint.uplink)
+    }
+
+    /// How XDP is attached, with that data path.
+    fn xdp(&self, ifindex: u32, endpoint: &Endpoint) -> Option<XdpView> {
+        let mode = |index: u32| self.links.get(&index)?.xdp.map(|xdp| xdp.mode.name().into());
+        let view = XdpView { host_if: mode(ifindex), uplink: mode(endpoint.uplink) };
+        (execute::datapath(endpoint.flags) == Datapath::Xdp).then_some(view)
+    }
+
+    /// The address of an endpoint's uplink.
+    #[must_use]
+    pub fn uplink_address(&self, endpoint: &Endpoint) -> Option<Ipv4Addr> {
+        let uplink = self.uplinks.get(&endpoint.uplink)?;
+        Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
+    }
+
+    /// The address of an endpoint with the length of its network's prefix.
+    #[must_use]
+    pub fn address(&self, endpoint: &Endpoint) -> Option<IpNet> {
+        let network = self.networks.get(&endpoint.network);
+        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
+        Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4)
+    }
+
+    /// All endpoints as views.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn views(&self) -> Result<Vec<EndpointView>> {
+        self.endpoints.iter().map(|(ifindex, endpoint)| self.view(*ifindex, endpoint)).collect()
+    }
+
+    /// One endpoint as a view.
+    ///
+    /// # Errors
+    /// The maps or the kernel cannot be read.
+    pub fn view(&self, ifindex: u32, endpoint: &Endpoint) -> Result<EndpointView> {
+        let network = self.networks.get(&endpoint.network);
+        let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
+        let host_if = name_of(&endpoint.host_if);
+        let host_veth = self.host_veth(ifindex);
+        let present = host_veth.map_or("", |link| &link.name);
+        let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(endpoint)? };
+        let uplink = self.uplinks.get(&endpoint.uplink);
+        let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
+        let treatment = execute::treatment(endpoint.flags);
+        let [up, down, gone] = UPLINK_STATES;
+        Ok(EndpointView {
+            network: name_of(&endpoint.network_name).into(),
+            ns: Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()).map(Into::into),
+            netns_inode: endpoint.netns_inode,
+            pid: Some(endpoint.pid).filter(|pid| *pid != 0),
+            ns_created: endpoint.flags & endpoint_flags::NS_CREATED != 0,
+            gone: host_veth.is_none(),
+            host_if: host_if.into(),
+            ns_if: name_of(&endpoint.ns_if).into(),
+            addresses: self.address(endpoint).into_iter().collect(),
+            gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
+            uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
+            uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
+            uplink_state: match self.uplink(endpoint) {
+                None => gone.into(),
+                Some(link) if link.up => up.into(),
+                Some(_) => down.into(),
+            },
+            datapath: execute::datapath(endpoint.flags).name().into(),
+            attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),
+            xdp: self.xdp(ifindex, endpoint),
+            nat: (!kernel).then(|| treatment.nat.name().into()),
+            clamp_mss: treatment.clamp_mss,
+            ignore_xfrm: treatment.ignore_xfrm,
+            allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,
+            bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
+            mtu: endpoint.mtu,
+            tx_packets: traffic.tx_packets,
+            tx_bytes: traffic.tx_bytes,
+            rx_packets: traffic.rx_packets,
+            rx_bytes: traffic.rx_bytes,
+            flows: (!kernel).then(|| flow_counts(usage, self.limit)),
+        })
+    }
+
+    /// The endpoints of the namespace that the user named: by the namespace itself, or by a recorded name whose namespace is gone.
+    ///
+    /// # Errors
+    /// It is not up, or cannot be opened.
+    pub fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
+        let cookie = match execute::open_target(target).and_then(|ns| ns.cookie()) {
+            Ok(cookie) => Some(cookie),
+            // Not there, or not yet.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => None,
+            Err(error) => return Err(error),
+        };
+        let is_meant = |endpoint: &Endpoint| match (cookie, target) {
+            (Some(cookie), _) => endpoint.netns_cookie == cookie,
+            (None, TargetRef::Named(name)) => name_of(&endpoint.ns) == name.as_str(),
+            (None, TargetRef::Pid(pid)) => endpoint.pid == *pid,
+            (None, TargetRef::Path(_)) => false,
+        };
+        let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).copied().collect();
+        if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
+    }
+
+    /// Names of the namespaces that are up.
+    fn names(&self) -> Vec<Name> {
+        self.endpoints.iter().filter_map(|(_, endpoint)| Name::try_from(name_of(&endpoint.ns).as_str()).ok()).collect()
+    }
+}
+
+/// Flows by state beside what is allowed.
+#[must_use]
+pub(super) fn flow_counts(usage: Usage, limit: u32) -> FlowCounts {
+    let Usage { half_open, established, closing } = usage;
+    FlowCounts { half_open, established, closing, limit }
+}
+
+/// The error that nothing is up for a namespace.
+#[must_use]
+pub fn not_up(target: &TargetRef, state: Option<&State>) -> Error {
+    let error = Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
+    let names = state.map(State::names).unwrap_or_default();
+    error.remedy(match target.name().and_then(|name| netns::nearest(name.as_str(), &names)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`fwd ls` shows what is up".into(),
+    })
+}
+
+/// What the kernel counted at a host-side veth of the calling thread's namespace: its rx is the namespace's tx. Zero if it is gone.
+fn interface_traffic(host_if: &str) -> Result<Traffic> {
+    const PATH: &str = "/proc/thread-self/net/dev";
+    let table = std::fs::read_to_string(PATH).doing("read", PATH)?;
+    Ok(parse_traffic(&table, host_if).unwrap_or_default())
+}
+
+/// The line of `host_if` in /proc/net/dev (net/core/net-procfs.c): rx bytes and packets first, tx bytes and packets in columns 8 and
+/// 9. The Ethernet headers are taken off.
+fn parse_traffic(table: &str, host_if: &str) -> Option<Traffic> {
+    const ETHERNET: u64 = 14;
+    let line = table.lines().find_map(|line| line.split_once(':').filter(|(name, _)| name.trim() == host_if))?.1;
+    let columns: Vec<u64> = line.split_whitespace().filter_map(|column| column.parse().ok()).collect();
+    let ip_bytes = |bytes: u64, packets: u64| bytes.saturating_sub(packets.saturating_mul(ETHERNET));
+    match columns[..] {
+        [rx_bytes, rx_packets, _, _, _, _, _, _, tx_bytes, tx_packets, ..] => Some(Traffic {
+            tx_packets: rx_packets,
+            tx_bytes: ip_bytes(rx_bytes, rx_packets),
+            rx_packets: tx_packets,
+            rx_bytes: ip_bytes(tx_bytes, tx_packets),
+        }),
+        _ => None,
+    }
+}
+
+/// What to say of interfaces that are there without records, where nothing seems to be up: the pins were removed, or the bpffs was
+/// unmounted. A copy of the mount in another namespace may keep their programs.
+///
+/// # Errors
+/// The maps or the kernel cannot be read.
+pub fn lost(at: &HostNetns) -> Result<Vec<String>> {
+    if at.dataplane()?.is_some() {
+        return Ok(Vec::new());
+    }
+    let owner = Owner(at.run_dir.owner()?);
+    let ours = |link: &Link| owner.has_bridge(link) || owner.has_veth(link);
+    let names: Vec<_> = Netlink::here()?.links()?.into_iter().filter(ours).map(|link| link.name).collect();
+    let what = format!("the records of {} are lost, as when the bpffs was unmounted", names.join(", "));
+    let remedy = "`fwd up` for a namespace makes its records anew, `fwd down --all` takes everything down";
+    Ok(if names.is_empty() { Vec::new() } else { vec![format!("{what}: {remedy}")] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_traffic;
+
+    #[test]
+    fn kernel_counters_are_turned_round_and_lose_their_ethernet_headers() {
+        let table =
+            "Inter-|   Receive  |  Transmit\n face |bytes packets\n  veth0: 1140 10 0 0 0 0 0 0 2280 20 0 0 0 0 0 0\n";
+        let traffic = parse_traffic(table, "veth0").expect("the line is there");
+        let all = (traffic.tx_packets, traffic.tx_bytes, traffic.rx_packets, traffic.rx_bytes);
+        assert_eq!(all, (10, 1000, 20, 2000));
+        assert!(parse_traffic(table, "veth").is_none());
+    }
+}

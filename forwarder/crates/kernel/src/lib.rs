@@ -1,0 +1,5 @@
+//! The kernel's interfaces that have nothing to do with BPF: network namespaces, netlink, and sysctls.
+
+pub mod netlink;
+pub mod netns;
+pub mod sysctl;

@@ -1,0 +1,103 @@
+//! The kernel's network configuration over netlink: links, addresses, routes, neighbours, forwarding entries, nftables.
+//!
+//! A synchronous facade: each call sends its request and returns when the kernel has answered. A netlink socket belongs to
+//! the network namespace of the thread that created it, so [`Netlink::open`] creates it inside and everything else runs on the
+//! caller's thread. One file per kind of object; [`records`](Netlink::records) shows all of them as comparable text.
+
+mod address;
+mod bridge;
+mod carrier;
+mod dump;
+mod failure;
+mod fdb;
+mod filter;
+mod forward;
+mod legible;
+mod link;
+mod modules;
+mod neighbour;
+mod netkit;
+mod netnsid;
+mod offload;
+mod records;
+mod route;
+mod rule;
+mod transport;
+mod veth;
+mod xdp;
+mod xfrm;
+
+pub mod nft;
+
+use rtnetlink::{
+    packet_core::{NLM_F_ACK, NLM_F_REQUEST},
+    packet_route::RouteNetlinkMessage,
+};
+
+pub use self::{
+    address::Address,
+    bridge::BridgeSpec,
+    fdb::FdbEntry,
+    filter::{Filter, TcDirection},
+    forward::{ForwardChain, Interface, Maker, forward_chains},
+    link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
+    modules::may_be_used,
+    neighbour::Neighbour,
+    offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
+    route::{Route, TABLE_MAIN},
+    rule::{MarkRule, mark_rules},
+    veth::VethSpec,
+    xfrm::{Direction, XfrmPolicy, xfrm_policies},
+};
+use self::{failure::Failure, transport::Transport};
+use crate::netns::Netns;
+use fwd_base::{Context, Result};
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// A connection to the routing netlink of one network namespace.
+pub struct Netlink {
+    transport: Transport,
+}
+
+impl Netlink {
+    /// A connection to the namespace given.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered, or the kernel gives no netlink socket.
+    pub fn open(ns: &Netns) -> Result<Self> {
+        ns.run(Self::here)
+    }
+
+    /// A connection to the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel gives no netlink socket.
+    pub fn here() -> Result<Self> {
+        Ok(Self { transport: Transport::here().doing("open", "a netlink socket")? })
+    }
+
+    /// Sends a request that changes something; `flags` beyond request and acknowledgement.
+    fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
+        self.transport.request(message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)
+    }
+
+    /// Sends a request for one object.
+    fn get(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+        self.transport.request(message, NLM_F_REQUEST)
+    }
+
+    /// Sends a request for all objects, until one answer was not disturbed by a change.
+    fn dump(&self, message: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+        self.transport.dump(message)
+    }
+
+    /// `interface eth0`, or by its number when it has gone: for error messages.
+    fn label(&self, index: u32) -> String {
+        match self.link_by_index(index) {
+            Ok(Some(link)) => format!("interface {}", link.name),
+            _ => format!("interface with index {index}"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Isolation of networks on the data path `kernel`: what the kernel forwards into a network comes from the network itself, or answers
+//! what its namespaces have said.
+//!
+//! One rule a network in the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop
+//! comment "NETWORK"`. With eBPF the program `to_network` does the same.
+
+use rtnetlink::packet_core::DefaultNla;
+
+use super::{
+    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, Failure, HOOK_NUMBER, HOOK_PRIORITY, Message,
+    Socket, TABLE, checked, delete, message,
+    message::{number, text},
+    new_table, or_nothing,
+    rule::{self, Rule, expression},
+    rules, unsupported,
+};
+use fwd_base::Result;
+
+/// The chain of these rules.
+const FORWARD: &str = "forward";
+
+/// `NF_INET_FORWARD`, and priority `filter`.
+const HOOK_FORWARD: u32 = 2;
+const PRIORITY_FILTER: u32 = 0;
+
+/// Makes the rule of a network keep others out of `bridge`. False: it did already.
+///
+/// # Errors
+/// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with conntrack, or without root.
+pub fn ensure_isolation(network: &str, bridge: &str) -> Result<bool> {
+    let object = format!("nftables rule of network {network}");
+    checked(network, bridge, &object)?;
+    let change = || -> Result<bool, Failure> {
+        let socket = Socket::open()?;
+        let found: Vec<Rule> =
+            rules(&socket)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
+        if matches!(&found[..], [only] if only.first_name().as_deref() == Some(bridge)) {
+            return Ok(false);
+        }
+        let mut batch = vec![new_table(), chain()];
+        batch.extend(found.iter().map(Rule::deletion));
+        batch.push(rule::addition(FORWARD, network, &expressions(bridge)));
+        socket.commit(&batch)?;
+        Ok(true)
+    };
+    change().map_err(|failure| unsupported(failure, "set", object))
+}
+
+/// Removes the rule of a network, and the table if no other rule is in it. False: there was none.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn remove_isolation(network: &str) -> Result<bool> {
+    delete(FORWARD, network)
+}
+
+/// The networks that have such a rule.
+///
+/// # Errors
+/// The kernel refuses. A kernel without nf_tables has none.
+pub fn isolated_networks() -> Result<Vec<String>> {
+    let found = Socket::open().and_then(|socket| rules(&socket));
+    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
+    Ok(found.into_iter().filter(|rule| rule.is_in(FORWARD)).filter_map(|rule| rule.comment).collect())
+}
+
+fn chain() -> Message {
+    let hook = vec![number(HOOK_NUMBER, HOOK_FORWARD), number(HOOK_PRIORITY, PRIORITY_FILTER)];
+    Message::new_chain(vec![
+        text(CHAIN_TABLE, TABLE),
+        text(CHAIN_NAME, FORWARD),
+        text(CHAIN_TYPE, "filter"),
+        number(CHAIN_POLICY, 1),
+        message::nested(CHAIN_HOOK, &hook),
+    ])
+}
+
+/// `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop`.
+fn expressions(bridge: &str) -> [DefaultNla; 8] {
+    let name = rule::padded(bridge);
+    [
+        rule::name_of(rule::OIFNAME),
+        expression("cmp", &rule::compared(rule::EQUAL, &name)),
+        rule::name_of(rule::IIFNAME),
+        expression("cmp", &rule::compared(rule::DIFFERENT, &name)),
+        rule::conntrack_state(),
+        expression("bitwise", &rule::masked(&(rule::ESTABLISHED | rule::RELATED).to_ne_bytes())),
+        expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
+        rule::drop(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::message::attribute, *};
+
+    #[test]
+    fn expressions_are_those_of_nft() {
+        // Sent by nft 1.0.6 for `oifname "fwd0" iifname != "fwd0" ct state ! established,related drop`.
+        let sent: &[u8] =
+            b"\x24\x00\x01\x80\x09\x00\x01\x00meta\x00\x00\x00\x00\x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\
+            \x07\x08\x00\x01\x00\x00\x00\x00\x018\x00\x01\x80\x08\x00\x01\x00cmp\x00\x2c\x00\x02\x80\x08\x00\
+            \x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x00\x18\x00\x03\x80\x14\x00\x01\x00fwd0\x00\
+            \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x24\x00\x01\x80\x09\x00\x01\x00meta\x00\x00\x00\x00\
+            \x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x06\x08\x00\x01\x00\x00\x00\x00\x018\x00\x01\x80\
+            \x08\x00\x01\x00cmp\x00\x2c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\
+            \x00\x01\x18\x00\x03\x80\x14\x00\x01\x00fwd0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x20\
+            \x00\x01\x80\x07\x00\x01\x00ct\x00\x00\x14\x00\x02\x80\x08\x00\x02\x00\x00\x00\x00\x00\x08\x00\
+            \x01\x00\x00\x00\x00\x01D\x00\x01\x80\x0c\x00\x01\x00bitwise\x004\x00\x02\x80\x08\x00\x01\x00\
+            \x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\x00\x01\x08\x00\x03\x00\x00\x00\x00\x04\x0c\x00\x04\x80\
+            \x08\x00\x01\x00\x06\x00\x00\x00\x0c\x00\x05\x80\x08\x00\x01\x00\x00\x00\x00\x00\x2c\x00\x01\x80\
+            \x08\x00\x01\x00cmp\x00\x20\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x01\x08\x00\x02\x00\x00\x00\
+            \x00\x00\x0c\x00\x03\x80\x08\x00\x01\x00\x00\x00\x00\x000\x00\x01\x80\x0e\x00\x01\x00immediate\
+            \x00\x00\x00\x1c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\x10\x00\x02\x80\x0c\x00\x02\x80\x08\
+            \x00\x01\x00\x00\x00\x00\x00";
+        let rule = rule::addition(FORWARD, "default", &expressions("fwd0"));
+        assert_eq!(attribute(rule.attributes(), rule::EXPRESSIONS).expect("expressions"), sent);
+    }
+}

@@ -1,0 +1,153 @@
+//! Routes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        route::{
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType, RouteVia,
+        },
+    },
+};
+
+use super::Netlink;
+use fwd_base::Result;
+
+/// The main routing table.
+pub const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+
+/// A unicast route. Of a route with several next hops, the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to; the default route is the one to everything.
+    pub destination: IpNet,
+    /// Through which interface.
+    pub ifindex: u32,
+    /// By which router; none: the destination is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The lower of two to the same destination wins.
+    pub metric: u32,
+    /// Routing table.
+    pub table: u32,
+    /// The MTU that it asks for by a metric, bytes.
+    pub mtu: Option<u32>,
+}
+
+impl Netlink {
+    /// The unicast routes of both families and all tables.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn routes(&self) -> Result<Vec<Route>> {
+        let objects = self.dump(&RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+        let objects = objects.map_err(|failure| failure.doing("list", "the routes"))?;
+        Ok(objects.into_iter().filter_map(read).collect())
+    }
+
+    /// The IPv4 default route of the main table, the one of the lowest metric.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn default_route(&self) -> Result<Option<Route>> {
+        let everything = IpNet::V4(Ipv4Net::default());
+        let routes = self.routes()?.into_iter();
+        Ok(routes.filter(|r| r.destination == everything && r.table == TABLE_MAIN).min_by_key(|route| route.metric))
+    }
+
+    /// Adds the IPv4 default route by a router.
+    ///
+    /// # Errors
+    /// [`Conflict`](fwd_base::Kind::Conflict) if there is one of the same metric; the kernel refuses a router that is not
+    /// on the interface's link, and an interface that is down.
+    pub fn add_default_route(&self, index: u32, gateway: Ipv4Addr) -> Result<()> {
+        self.add_route(Ipv4Net::default(), index, Some(gateway))
+    }
+
+    /// Adds an IPv4 route through an interface, by a router or on the link.
+    ///
+    /// # Errors
+    /// As [`add_default_route`](Self::add_default_route).
+    pub fn add_route(&self, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> Result<()> {
+        let message = message(destination, index, gateway);
+        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+            .map_err(|failure| failure.doing("add", format!("route to {destination} through {}", self.label(index))))
+    }
+
+    /// Removes an IPv4 route.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if it is absent.
+    pub fn del_route(&self, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> Result<()> {
+        self.change(RouteNetlinkMessage::DelRoute(message(destination, index, gateway)), 0)
+            .map_err(|failure| failure.doing("remove", format!("route to {destination} through {}", self.label(index))))
+    }
+}
+
+fn message(destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
+    let message = RouteMessageBuilder::<Ipv4Addr>::new()
+        .output_interface(index)
+        .destination_prefix(destination.network(), destination.prefix_len());
+    match gateway {
+        Some(gateway) => message.gateway(gateway).build(),
+        None => message.scope(rtnetlink::packet_route::route::RouteScope::Link).build(),
+    }
+}
+
+fn read(object: RouteNetlinkMessage) -> Option<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = object else { return None };
+    let header = message.header;
+    if header.kind != RouteType::Unicast || header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let everything = match header.address_family {
+        AddressFamily::Inet => IpNet::V4(Ipv4Net::default()),
+        AddressFamily::Inet6 => IpNet::V6(Ipv6Net::default()),
+        _ => return None,
+    };
+    let table = u32::from(header.table);
+    let mut route = Route { destination: everything, ifindex: 0, gateway: None, metric: 0, table, mtu: None };
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::MultiPath(hops) => {
+                let hop = hops.into_iter().next()?;
+                route.ifindex = hop.interface_index;
+                hop.attributes.into_iter().for_each(|attribute| take_hop(&mut route, attribute));
+            }
+            RouteAttribute::Destination(address) => {
+                route.destination = IpNet::new(ip(&address)?, header.destination_prefix_length).ok()?;
+            }
+            RouteAttribute::Priority(metric) => route.metric = metric,
+            RouteAttribute::Table(table) => route.table = table,
+            RouteAttribute::Metrics(metrics) => {
+                route.mtu = metrics.into_iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(mtu),
+                    _ => None,
+                });
+            }
+            attribute => take_hop(&mut route, attribute),
+        }
+    }
+    Some(route)
+}
+
+/// What a route and each of several next hops say alike.
+fn take_hop(route: &mut Route, attribute: RouteAttribute) {
+    match attribute {
+        RouteAttribute::Oif(index) => route.ifindex = index,
+        RouteAttribute::Gateway(address) => route.gateway = ip(&address),
+        RouteAttribute::Via(RouteVia::Inet6(address)) => route.gateway = Some(address.into()),
+        _ => {}
+    }
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}

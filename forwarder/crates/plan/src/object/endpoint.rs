@@ -1,0 +1,284 @@
+//! The record of an endpoint, and the programs at its host-side veth.
+
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
+
+use super::{super::shell, Acts, Managed};
+use crate::{Actual, Datapath, Marks, TargetRef, Treatment};
+use fwd_base::text::word;
+use fwd_dataplane::Backend;
+use fwd_kernel::netlink::Mac;
+
+/// What an endpoint's record is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Name of the network.
+    pub network: String,
+    /// Name of its bridge.
+    pub bridge: String,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// How the namespace was given.
+    pub target: TargetRef,
+    /// Name of the namespace.
+    pub ns: Option<String>,
+    /// Process that the namespace was given by.
+    pub pid: Option<u32>,
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// ifindex of the host-side veth of a record that exists; the new one's is looked up by its name.
+    pub index: Option<u32>,
+    /// Name of the interface inside.
+    pub ns_if: String,
+    /// Address inside.
+    pub address: Ipv4Addr,
+    /// Hardware address inside.
+    pub mac: Mac,
+    /// Hardware address of the gateway.
+    pub gateway_mac: Mac,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+    /// How they are treated: as all of the network.
+    pub treatment: Treatment,
+    /// It may send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// How the program is attached to the host-side veth.
+    pub attach: Backend,
+    /// What is done for it besides.
+    pub marks: Marks,
+}
+
+impl Managed for EndpointSpec {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("record", "forget")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let index = index_of(actual, &self.host_if, self.index);
+        actual.records.endpoints.iter().any(|endpoint| Some(endpoint.index) == index)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
+        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address);
+        lines.extend((self.allow_spoof && make).then(note));
+        lines
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+
+    fn is_notable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for EndpointSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "endpoint {} of network {}", self.address, self.network)
+    }
+}
+
+/// An endpoint's record points at this bridge: a former one was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointBridge {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// ifindex of the former bridge.
+    pub from: u32,
+    /// Name of the bridge.
+    pub bridge: String,
+}
+
+impl Managed for EndpointBridge {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("correct", "revert")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let bridge = actual.host.net.link(&self.bridge).map(|link| link.index);
+        let mut endpoints = actual.records.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.host_if == self.host_if && Some(endpoint.network_index) == bridge)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        vec![shell::record("ENDPOINTS", &self.host_if, make, pins)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+}
+
+impl fmt::Display for EndpointBridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bridge {} of {}", self.bridge, self.host_if)
+    }
+}
+
+/// The program at a host-side veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointHook {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// Its ifindex, where it has or had one.
+    pub index: Option<u32>,
+    /// How it is attached.
+    pub attach: Backend,
+}
+
+impl Managed for EndpointHook {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("attach", "detach")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let attached = [&actual.records.endpoint_hooks, &actual.records.endpoint_filters];
+        attached.into_iter().any(|host_veths| is_among(actual, host_veths, &self.host_if, self.index))
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        match (self.index, self.attach) {
+            // By its pin: the interface has gone before.
+            (Some(index), Backend::Tcx) if !make => vec![format!("rm {pins}/links/from_ns-{index}")],
+            (Some(index), Backend::Clsact) if !make => vec![format!("rm -r {pins}/links/clsact-from_ns-{index}")],
+            _ => hook_by(self.attach, &self.host_if, make, pins),
+        }
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for EndpointHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.attach {
+            Backend::Tcx => "",
+            Backend::Clsact => " by clsact",
+        };
+        write!(f, "program from_ns at {}{by}", self.host_if)
+    }
+}
+
+/// The program at a host-side veth is attached in another way than before, and its record says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointAttach {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// How it was attached.
+    pub from: Backend,
+    /// How it should be.
+    pub to: Backend,
+}
+
+impl Managed for EndpointAttach {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("change", "revert")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let records = &actual.records;
+        let other = match self.to {
+            Backend::Tcx => &records.endpoint_filters,
+            Backend::Clsact => &records.endpoint_hooks,
+        };
+        let index = index_of(actual, &self.host_if, None);
+        let mut endpoints = records.endpoints.iter();
+        endpoints.any(|endpoint| Some(endpoint.index) == index && endpoint.attach == self.to)
+            && !is_among(actual, other, &self.host_if, None)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        let (old, new) = if make { (self.from, self.to) } else { (self.to, self.from) };
+        [hook_by(new, &self.host_if, true, pins), hook_by(old, &self.host_if, false, pins)].concat()
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for EndpointAttach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program from_ns at {} from {} to {}", self.host_if, self.from.name(), self.to.name())
+    }
+}
+
+/// The XDP program at a host-side veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointXdp {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// Its ifindex, where it has or had one.
+    pub index: Option<u32>,
+    /// Name of the uplink.
+    pub uplink: String,
+}
+
+impl Managed for EndpointXdp {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("attach", "detach")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        is_among(actual, &actual.records.endpoint_xdp, &self.host_if, self.index)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        shell::xdp("xdp_from_ns", &self.host_if, make, pins)
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for EndpointXdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "XDP program xdp_from_ns at {}", self.host_if)
+    }
+}
+
+/// The number of a host-side veth: the one that it had, or by its name.
+fn index_of(actual: &Actual, host_if: &str, index: Option<u32>) -> Option<u32> {
+    index.or_else(|| actual.host.net.link(host_if).map(|link| link.index))
+}
+
+/// Whether the host-side veth of this name, or of the number that it had, is one of `host_veths`.
+fn is_among(actual: &Actual, host_veths: &BTreeSet<u32>, host_if: &str, index: Option<u32>) -> bool {
+    index_of(actual, host_if, index).is_some_and(|index| host_veths.contains(&index))
+}
+
+fn hook_by(attach: Backend, host_if: &str, make: bool, pins: &str) -> Vec<String> {
+    let host_if = word(host_if);
+    match (attach, make) {
+        (Backend::Tcx, true) => {
+            vec![format!("bpftool net attach tcx_ingress pinned {pins}/progs/from_ns dev {host_if}")]
+        }
+        (Backend::Tcx, false) => vec![format!("bpftool net detach tcx_ingress dev {host_if}")],
+        (Backend::Clsact, true) => vec![
+            format!("tc qdisc add dev {host_if} clsact"),
+            format!("tc filter add dev {host_if} ingress bpf direct-action object-pinned {pins}/progs/from_ns"),
+        ],
+        (Backend::Clsact, false) => vec![format!("tc qdisc del dev {host_if} clsact")],
+    }
+}

@@ -1,0 +1,231 @@
+//! What is inside the namespace of an endpoint.
+
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{super::shell, Acts, Managed};
+use crate::{Actual, NetConfig, TargetRef};
+use fwd_base::text::{mac, word};
+use fwd_kernel::netlink::Mac;
+
+/// Whether something is there inside the target.
+fn inside(actual: &Actual, is_there: impl FnOnce(&NetConfig) -> bool) -> bool {
+    actual.target_netns().is_some_and(|inside| is_there(&inside.net))
+}
+
+/// `lo` of a namespace is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loopback {
+    /// The namespace.
+    pub ns: TargetRef,
+}
+
+impl Managed for Loopback {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("set up", "set down")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| net.links.iter().any(|link| link.loopback && link.up))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        vec![format!("{} link set lo {}", shell::ip(&self.ns), shell::up(make))]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for Loopback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lo in {}", self.ns)
+    }
+}
+
+/// The address inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsAddress {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+    /// The address with the length of its prefix.
+    pub address: Ipv4Net,
+}
+
+impl Managed for NsAddress {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| net.has_address(&self.ns_if, self.address))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        vec![format!("{} addr {} {} dev {}", shell::ip(&self.ns), shell::add(make), self.address, self.ns_if)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for NsAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "address {} of {} in {}", self.address, self.ns_if, self.ns)
+    }
+}
+
+/// The interface inside is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsLinkUp {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+}
+
+impl Managed for NsLinkUp {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("set up", "set down")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| net.link(&self.ns_if).is_some_and(|link| link.up))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        vec![format!("{} link set {} {}", shell::ip(&self.ns), word(&self.ns_if), shell::up(make))]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for NsLinkUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.ns_if, self.ns)
+    }
+}
+
+/// The interface inside finishes what it sends, as XDP needs it, and takes frames from XDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsOffloads {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+}
+
+impl Managed for NsOffloads {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("set", "reset")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.target_netns().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (finish, take) = if make { ("off", "on") } else { ("on", "off") };
+        let (path, ns_if) = (shell::netns_path(&self.ns), &self.ns_if);
+        vec![format!("nsenter --net={path} ethtool -K {ns_if} tx {finish} txvlan {finish} gro {take}")]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for NsOffloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "offloads of {} in {}", self.ns_if, self.ns)
+    }
+}
+
+/// The default route inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsDefaultRoute {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+    /// The router.
+    pub gateway: Ipv4Addr,
+}
+
+impl Managed for NsDefaultRoute {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| {
+            let index = net.link(&self.ns_if).map(|link| link.index);
+            let mut routes = net.routes.iter();
+            routes.any(|route| {
+                route.destination == IpNet::V4(Ipv4Net::default())
+                    && Some(route.ifindex) == index
+                    && route.gateway == Some(self.gateway.into())
+            })
+        })
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (ip, add) = (shell::ip(&self.ns), shell::add(make));
+        vec![format!("{ip} route {add} default via {} dev {}", self.gateway, self.ns_if)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for NsDefaultRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "default route via {} in {}", self.gateway, self.ns)
+    }
+}
+
+/// The gateway as a permanent neighbour inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsNeighbour {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+    /// The gateway's address.
+    pub gateway: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: Mac,
+}
+
+impl Managed for NsNeighbour {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| net.has_neighbour(&self.ns_if, self.gateway, self.mac))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (ip, replace, mac) = (shell::ip(&self.ns), shell::replace(make), mac(self.mac));
+        vec![format!("{ip} neigh {replace} {} lladdr {mac} dev {} nud permanent", self.gateway, self.ns_if)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+impl fmt::Display for NsNeighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "neighbour {} in {}", self.gateway, self.ns)
+    }
+}

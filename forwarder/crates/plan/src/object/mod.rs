@@ -1,0 +1,208 @@
+//! What a plan makes and removes: each object with whether it is there, how it is called, and what one would type instead.
+//!
+//! A further object is a line of `objects!`, a type that is [`Managed`] in one of the files here, and what the kernel is told of it in
+//! `execute/run`, where the compiler asks for it.
+
+mod bridge;
+mod endpoint;
+mod inside;
+mod loaded;
+mod netns;
+mod network;
+mod nftables;
+mod port;
+mod sysctl;
+mod uplink;
+mod veth;
+
+use std::fmt;
+
+pub use self::{
+    bridge::{GatewayAddress, LinkUp},
+    endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointSpec, EndpointXdp},
+    inside::{Loopback, NsAddress, NsDefaultRoute, NsLinkUp, NsNeighbour, NsOffloads},
+    loaded::{OtherVersion, RecordMaps},
+    netns::{NamedNetns, ResolvConf},
+    network::{NetworkHook, NetworkSpec, NetworkUplink},
+    nftables::{Isolation, Masquerade},
+    port::{Fdb, Neighbour, Port},
+    uplink::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp},
+    veth::Veth,
+};
+use super::{Actual, SysctlRecord, Undo};
+use fwd_dataplane::Sizes;
+use fwd_kernel::netlink::BridgeSpec;
+
+/// What a plan has to know of an object.
+pub trait Managed: fmt::Display {
+    /// What is done to make it, and to remove it.
+    fn verbs(&self) -> (&'static str, &'static str);
+
+    /// Whether it is there.
+    fn is_there(&self, actual: &Actual) -> bool;
+
+    /// Command lines that make or remove it. `pins` is the directory of the pins, quoted for a shell.
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String>;
+
+    /// Where these command lines act.
+    fn acts(&self) -> Acts;
+
+    /// Whether it is made in several steps, so that what failed may have done a part, which its removal undoes without harm to what
+    /// others made.
+    fn is_made_in_steps(&self) -> bool {
+        false
+    }
+
+    /// Whether a user would miss it: what goes with something else is left out.
+    fn is_notable(&self) -> bool {
+        false
+    }
+}
+
+/// Where command lines act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acts {
+    /// Inside the namespace that they name themselves.
+    Inside,
+    /// In the host's namespace.
+    OnHost,
+    /// On programs and records, which other tools can neither load nor fill in: shown, but not to be pasted.
+    OnPins,
+}
+
+macro_rules! objects {
+    ($($(#[$doc:meta])* $name:ident($type:ty),)*) => {
+        /// Anything that `up` makes and `down` removes. What belongs together is one object; each can be told to be there or not.
+        ///
+        /// Interfaces are named, not numbered, as far as they may not exist yet when the plan is made.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Object {
+            $($(#[$doc])* $name($type),)*
+        }
+
+        impl Object {
+            fn managed(&self) -> &dyn Managed {
+                match self {
+                    $(Self::$name(it) => it,)*
+                }
+            }
+        }
+    };
+}
+
+objects! {
+    /// The maps that hold the records of this host namespace, pinned.
+    Records(RecordMaps),
+    /// What another version has pinned: programs, links, maps.
+    OtherVersion(OtherVersion),
+    /// The programs and the flow table, pinned.
+    Dataplane(Sizes),
+    /// An entry of the undo log. With that of a namespace to be made comes the namespace itself, which has no name yet: whoever finds
+    /// it by its name finds it noted.
+    Undo(Undo),
+    /// A namespace with a name.
+    Netns(NamedNetns),
+    /// A changed sysctl.
+    Sysctl(SysctlRecord),
+    /// An uplink's record.
+    Uplink(Uplink),
+    /// Another address of an uplink that has a record.
+    UplinkAddress(UplinkAddress),
+    /// The name of an uplink that has a record: it was renamed.
+    UplinkName(UplinkName),
+    /// A network leads through another uplink: the former was deleted.
+    NetworkUplink(NetworkUplink),
+    /// The programs at an uplink: `to_uplink` is attached first and detached last.
+    UplinkHooks(UplinkHooks),
+    /// The XDP program at an uplink.
+    UplinkXdp(UplinkXdp),
+    /// A network's bridge.
+    Bridge(BridgeSpec),
+    /// The gateway's address on the bridge.
+    GatewayAddress(GatewayAddress),
+    /// An interface is up.
+    LinkUp(LinkUp),
+    /// A network's record.
+    Network(NetworkSpec),
+    /// The program at a network's bridge.
+    NetworkHook(NetworkHook),
+    /// A rule of nftables that keeps out what is not for the network, where no program does.
+    Isolation(Isolation),
+    /// Masquerade in nftables.
+    Masquerade(Masquerade),
+    /// A veth pair, its other end directly inside the namespace.
+    Veth(Veth),
+    /// An endpoint's record.
+    Endpoint(EndpointSpec),
+    /// An endpoint's record points at this bridge: a former one was deleted.
+    EndpointBridge(EndpointBridge),
+    /// The program at a host-side veth.
+    EndpointHook(EndpointHook),
+    /// The program at a host-side veth is attached in another way than before, and its record says so.
+    EndpointAttach(EndpointAttach),
+    /// The XDP program at a host-side veth.
+    EndpointXdp(EndpointXdp),
+    /// A host-side veth is a port of the bridge.
+    Port(Port),
+    /// A static forwarding entry of the bridge.
+    Fdb(Fdb),
+    /// A permanent neighbour of the host.
+    Neighbour(Neighbour),
+    /// `lo` of a namespace is up.
+    Loopback(Loopback),
+    /// The address inside.
+    NsAddress(NsAddress),
+    /// The interface inside is up.
+    NsLinkUp(NsLinkUp),
+    /// The interface inside finishes what it sends, as XDP needs it, and takes frames from XDP.
+    NsOffloads(NsOffloads),
+    /// The default route inside.
+    NsDefaultRoute(NsDefaultRoute),
+    /// The gateway as a permanent neighbour inside.
+    NsNeighbour(NsNeighbour),
+    /// /etc/netns/NAME/resolv.conf.
+    ResolvConf(ResolvConf),
+}
+
+impl Object {
+    /// What is done to make it, and to remove it.
+    pub(super) fn verbs(&self) -> (&'static str, &'static str) {
+        self.managed().verbs()
+    }
+
+    /// As [`Managed::equivalent`].
+    pub(super) fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        self.managed().equivalent(make, pins)
+    }
+
+    /// As [`Managed::acts`].
+    pub(super) fn acts(&self) -> Acts {
+        self.managed().acts()
+    }
+
+    /// As [`Managed::is_made_in_steps`].
+    #[must_use]
+    pub fn is_made_in_steps(&self) -> bool {
+        self.managed().is_made_in_steps()
+    }
+
+    /// As [`Managed::is_notable`].
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        self.managed().is_notable()
+    }
+}
+
+impl Actual {
+    /// Whether an object is there already.
+    #[must_use]
+    pub fn has(&self, object: &Object) -> bool {
+        object.managed().is_there(self)
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.managed().fmt(f)
+    }
+}

@@ -1,0 +1,105 @@
+//! Namespaces, what is noted of them, and files for what runs inside.
+
+use std::fmt;
+
+use super::{Acts, Managed};
+use crate::{Actual, Undo, actual};
+use fwd_base::text::word;
+use fwd_kernel::netns::Name;
+
+impl Managed for Undo {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("remember", "forget")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.undo.iter().any(|known| known.key() == self.key())
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        vec![format!("# {} the undo log: {self}", if make { "into" } else { "out of" })]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+}
+
+/// A namespace with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedNetns {
+    /// Its name.
+    pub name: Name,
+}
+
+impl Managed for NamedNetns {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("create", "delete")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.named.contains(&self.name)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        vec![format!("ip netns {} {}", super::super::shell::add(make), word(self.name.as_str()))]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+
+    fn is_notable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for NamedNetns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "namespace {}", self.name)
+    }
+}
+
+/// /etc/netns/NAME/resolv.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvConf {
+    /// The namespace.
+    pub ns: Name,
+    /// What it says.
+    pub contents: String,
+}
+
+impl Managed for ResolvConf {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("write", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        !matches!(actual.resolv_conf, actual::ResolvConf::Write(_))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let directory = word(&format!("/etc/netns/{}", self.ns));
+        match make {
+            true => vec![
+                format!("mkdir -p {directory}"),
+                format!("printf %s {} >{directory}/resolv.conf", word(&self.contents)),
+            ],
+            false => vec![format!("rm {directory}/resolv.conf"), format!("rmdir {directory}")],
+        }
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::Inside
+    }
+
+    fn is_notable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for ResolvConf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/etc/netns/{}/resolv.conf", self.ns)
+    }
+}

@@ -1,0 +1,166 @@
+//! The record of a network, and the program at its bridge.
+
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use super::{super::shell, Acts, Managed};
+use crate::{Actual, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment};
+use fwd_kernel::netlink::Mac;
+
+/// What a network's record is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// Name.
+    pub name: String,
+    /// ifindex of the bridge of a record that exists; the new one's is looked up by its name.
+    pub index: Option<u32>,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Gateway with the length of the prefix.
+    pub gateway: Ipv4Net,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Hardware address of the bridge.
+    pub mac: Mac,
+    /// Address given last; `0.0.0.0` before the first.
+    pub last: Ipv4Addr,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+    /// How they are treated.
+    pub treatment: Treatment,
+}
+
+impl Managed for NetworkSpec {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("record", "forget")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let index = self.index.or_else(|| actual.host.net.link(&self.bridge).map(|bridge| bridge.index));
+        actual.records.networks.iter().any(|network| network.name == self.name && Some(network.index) == index)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        let mut lines = vec![shell::record("NETWORKS", &self.bridge, make, pins)];
+        lines.extend(note(self.treatment).filter(|_| make));
+        lines
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+
+    fn is_notable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for NetworkSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "network {}", self.name)
+    }
+}
+
+/// What the record of a network says besides, if it is not the usual.
+fn note(treatment: Treatment) -> Option<String> {
+    let Treatment { nat, clamp_mss, ignore_xfrm } = treatment;
+    let mut options = Vec::new();
+    if nat != Nat::Symmetric {
+        options.push(format!("--nat {}", nat.name()));
+    }
+    if clamp_mss {
+        options.push("--clamp-mss".into());
+    }
+    if ignore_xfrm {
+        options.push("--ignore-xfrm".into());
+    }
+    (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
+}
+
+/// A network leads through another uplink: the former was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkUplink {
+    /// Name of the network.
+    pub network: String,
+    /// ifindex of its bridge.
+    pub bridge: u32,
+    /// ifindex of the former uplink.
+    pub from: u32,
+    /// ifindex of the other one.
+    pub to: u32,
+}
+
+impl Managed for NetworkUplink {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("correct", "revert")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let moved = |network: &NetworkRecord| network.index != self.bridge || network.uplink == self.to;
+        let followed = |endpoint: &EndpointRecord| endpoint.network_index != self.bridge || endpoint.uplink == self.to;
+        actual.records.networks.iter().all(moved) && actual.records.endpoints.iter().all(followed)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        vec![shell::record("NETWORKS", &self.network, make, pins)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+}
+
+impl fmt::Display for NetworkUplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uplink of network {}: interface {}", self.network, self.to)
+    }
+}
+
+/// The program at a network's bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkHook {
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Its ifindex, where it has or had one.
+    pub index: Option<u32>,
+}
+
+impl Managed for NetworkHook {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("attach", "detach")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let index = self.index.or_else(|| actual.host.net.link(&self.bridge).map(|bridge| bridge.index));
+        index.is_some_and(|index| actual.records.network_hooks.contains(&index))
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        vec![match self.index {
+            // By its pin: the interface may have gone before.
+            Some(index) if !make => format!("rm {pins}/links/to_network-{index}"),
+            _ => shell::hook("to_network", "egress", &self.bridge, make, pins),
+        }]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnPins
+    }
+
+    fn is_made_in_steps(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for NetworkHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program to_network at {}", self.bridge)
+    }
+}

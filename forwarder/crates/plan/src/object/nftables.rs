@@ -1,0 +1,105 @@
+//! The rules of a network that the kernel forwards.
+
+use std::fmt;
+
+use ipnet::Ipv4Net;
+
+use super::{super::shell, Acts, Managed};
+use crate::Actual;
+use fwd_kernel::netlink::nft::TABLE;
+
+/// A rule of nftables that keeps out what is not for the network, where no program does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// Name of the network.
+    pub network: String,
+    /// Its bridge.
+    pub bridge: String,
+}
+
+impl Managed for Isolation {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.host.isolated.contains(&self.network)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        if !make {
+            return vec![removal("forward")];
+        }
+        let bridge = &self.bridge;
+        let others = format!("oifname \"{bridge}\" iifname != \"{bridge}\"");
+        vec![
+            format!("nft add table ip {TABLE}"),
+            format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
+            shell::nft(&format!("add rule ip {TABLE} forward {others} ct state != {{ established, related }} drop")),
+        ]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnHost
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "isolation of network {}", self.network)
+    }
+}
+
+/// Masquerade in nftables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masquerade {
+    /// Name of the network.
+    pub network: String,
+    /// Its bridge.
+    pub bridge: String,
+    /// Its addresses.
+    pub subnet: Ipv4Net,
+    /// Name of the uplink.
+    pub uplink: String,
+}
+
+impl Managed for Masquerade {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.host.masquerades.contains(&self.network)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        if !make {
+            return vec![removal("postrouting")];
+        }
+        let Self { subnet, uplink, .. } = self;
+        vec![
+            format!("nft add table ip {TABLE}"),
+            format!("nft 'add chain ip {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
+            shell::nft(&format!("add rule ip {TABLE} postrouting ip saddr {subnet} oifname \"{uplink}\" masquerade")),
+        ]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnHost
+    }
+
+    fn is_notable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Masquerade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "masquerade of network {}", self.network)
+    }
+}
+
+/// A rule is deleted by its handle; the table goes with the last one.
+fn removal(chain: &str) -> String {
+    format!("# nft -a list chain ip {TABLE} {chain}; nft delete rule ip {TABLE} {chain} handle …")
+}

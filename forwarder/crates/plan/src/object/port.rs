@@ -1,0 +1,122 @@
+//! A host-side veth as a port of the bridge, and what is told of it beforehand, so that nobody has to ask.
+
+use std::{fmt, net::Ipv4Addr};
+
+use super::{super::shell, Acts, Managed};
+use crate::Actual;
+use fwd_base::text::{mac, word};
+use fwd_kernel::netlink::Mac;
+
+/// A host-side veth is a port of the bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// The bridge learns hardware addresses behind it, and sends there what is for an unknown one.
+    pub learns: bool,
+}
+
+impl Managed for Port {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let host = &actual.host.net;
+        let bridge = host.link(&self.bridge).map(|link| link.index);
+        bridge.is_some() && host.link(&self.host_if).is_some_and(|link| link.controller == bridge)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let host_if = word(&self.host_if);
+        if !make {
+            return vec![format!("ip link set {host_if} nomaster")];
+        }
+        let mut lines = vec![format!("ip link set {host_if} master {}", word(&self.bridge))];
+        lines.extend((!self.learns).then(|| format!("bridge link set dev {host_if} learning off flood off")));
+        lines
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnHost
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {} of bridge {}", self.host_if, self.bridge)
+    }
+}
+
+/// A static forwarding entry of the bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fdb {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// Hardware address behind it.
+    pub mac: Mac,
+}
+
+impl Managed for Fdb {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let entry = |index| actual.host.fdb.iter().any(|it| it.port == index && it.mac == self.mac && it.fixed);
+        actual.host.net.link(&self.host_if).is_some_and(|link| entry(link.index))
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (replace, mac, host_if) = (shell::replace(make), mac(self.mac), word(&self.host_if));
+        vec![format!("bridge fdb {replace} {mac} dev {host_if} master static")]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnHost
+    }
+}
+
+impl fmt::Display for Fdb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "forwarding entry {} of {}", mac(self.mac), self.host_if)
+    }
+}
+
+/// A permanent neighbour of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Name of the bridge.
+    pub bridge: String,
+    /// The endpoint's address.
+    pub address: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: Mac,
+}
+
+impl Managed for Neighbour {
+    fn verbs(&self) -> (&'static str, &'static str) {
+        ("add", "remove")
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.host.net.has_neighbour(&self.bridge, self.address, self.mac)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (replace, mac, bridge) = (shell::replace(make), mac(self.mac), word(&self.bridge));
+        vec![format!("ip neigh {replace} {} lladdr {mac} dev {bridge} nud permanent", self.address)]
+    }
+
+    fn acts(&self) -> Acts {
+        Acts::OnHost
+    }
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "neighbour {} of {}", self.address, self.bridge)
+    }
+}

@@ -1,0 +1,250 @@
+//! What interrupted commands and other people's deletions leave behind.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
+use fwd_kernel::{
+    netlink::{BridgeSpec, Link, VethSpec},
+    netns::Name,
+};
+
+impl Actual {
+    /// Whether the host-side veth of an endpoint's record still exists.
+    #[must_use]
+    pub(super) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
+        self.is_out_of_scope(endpoint)
+            || self.recorded(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
+    }
+
+    /// The interface of a record, if it is still the one that was recorded.
+    #[must_use]
+    pub(super) fn recorded(&self, index: u32) -> Option<&Link> {
+        self.host.net.by_index(index).filter(|_| self.records.devices.contains(&index))
+    }
+
+    /// Whether the host-side veth of an endpoint's record is there, and nothing more was asked.
+    #[must_use]
+    pub(super) fn is_out_of_scope(&self, endpoint: &EndpointRecord) -> bool {
+        self.host.out_of_scope.contains(&endpoint.index)
+    }
+
+    /// The bridge of a network's record, if it still exists.
+    #[must_use]
+    pub(super) fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
+        self.recorded(network.index).filter(|link| self.host.owner.has_bridge(link))
+    }
+
+    /// Host-side veths that no record mentions.
+    pub(super) fn orphaned_veths(&self) -> impl Iterator<Item = &Link> {
+        let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
+        let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
+        self.host.net.links.iter().filter(|link| self.host.owner.has_veth(link)).filter(unrecorded)
+    }
+
+    /// Bridges that no record mentions.
+    pub(super) fn orphaned_bridges(&self) -> impl Iterator<Item = &Link> {
+        let recorded = |link: &&Link| self.records.networks.iter().any(|network| network.index == link.index);
+        self.host.net.links.iter().filter(|link| self.host.owner.has_bridge(link)).filter(move |link| !recorded(link))
+    }
+
+    /// Ports of a bridge.
+    pub(super) fn ports(&self, bridge: u32) -> impl Iterator<Item = &Link> {
+        self.host.net.links.iter().filter(move |link| link.controller == Some(bridge))
+    }
+
+    /// What is left once `ops`, which remove orphans and records, have run.
+    #[must_use]
+    pub(super) fn without(&self, ops: &[Op]) -> Cow<'_, Self> {
+        if ops.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut rest = self.clone();
+        for op in ops {
+            match &op.object {
+                Object::Veth(object::Veth { spec, .. }) => rest.drop_link(&spec.host_if),
+                Object::Bridge(spec) => rest.drop_link(&spec.name),
+                Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
+                Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
+                Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
+                    rest.host.net.drop_neighbour(bridge, *address)
+                }
+                Object::EndpointHook(object::EndpointHook { index: Some(index), .. }) => {
+                    rest.records.endpoint_hooks.remove(index);
+                    rest.records.endpoint_filters.remove(index);
+                }
+                Object::NetworkHook(object::NetworkHook { index: Some(index), .. }) => {
+                    _ = rest.records.network_hooks.remove(index)
+                }
+                Object::EndpointXdp(object::EndpointXdp { index: Some(index), .. }) => {
+                    _ = rest.records.endpoint_xdp.remove(index)
+                }
+                _ => {}
+            }
+        }
+        Cow::Owned(rest)
+    }
+
+    /// Forgets an interface and all that goes with it, the other end of a veth pair included.
+    fn drop_link(&mut self, name: &str) {
+        let Some(gone) = self.host.net.link(name).cloned() else { return };
+        let index = gone.index;
+        self.host.net.forget(index);
+        self.host.fdb.retain(|entry| entry.port != index);
+        self.host.sysctls.remove(&super::forwarding(name));
+        self.host.sysctls.remove(&super::arp_ignore(name));
+        self.host
+            .net
+            .links
+            .iter_mut()
+            .filter(|link| link.controller == Some(index))
+            .for_each(|port| port.controller = None);
+        let inside = self.target.as_mut().and_then(|target| target.ns.as_mut());
+        if let Some(net) = inside.map(|inside| &mut inside.net) {
+            let peers: Vec<u32> =
+                net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index).collect();
+            peers.into_iter().for_each(|peer| net.forget(peer));
+        }
+    }
+}
+
+/// Whether these are the two ends of one veth pair. The numbers alone could meet by chance, but hardly both ways.
+#[must_use]
+pub(super) fn are_ends(host: &Link, inside: &Link) -> bool {
+    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
+    is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
+}
+
+/// Takes away what an endpoint's record says was done at its host-side veth; what is there no more is left out by the caller.
+pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
+    let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
+    let hook = Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach });
+    [
+        Object::EndpointXdp(object::EndpointXdp { host_if, index, uplink: String::new() }),
+        hook,
+        Object::Endpoint(endpoint_spec(endpoint, network)),
+    ]
+}
+
+fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
+    EndpointSpec {
+        network: endpoint.network.clone(),
+        bridge: network.map_or_else(|| endpoint.network.clone(), |network| network.bridge.clone()),
+        uplink: network.map_or(0, |network| network.uplink),
+        target: reference(endpoint),
+        ns: endpoint.ns.clone(),
+        pid: endpoint.pid,
+        host_if: endpoint.host_if.clone(),
+        index: Some(endpoint.index),
+        ns_if: endpoint.ns_if.clone(),
+        address: endpoint.address,
+        mac: endpoint.mac,
+        gateway_mac: network.map_or([0; 6], |network| network.mac),
+        mtu: network.map_or(0, |network| network.mtu),
+        datapath: network.map_or(super::Datapath::Tc, |network| network.datapath),
+        treatment: network.map_or_else(Default::default, |network| network.treatment),
+        allow_spoof: endpoint.allow_spoof,
+        attach: endpoint.attach,
+        marks: endpoint.marks,
+    }
+}
+
+/// How an endpoint's namespace was given, as far as its record tells.
+pub(super) fn reference(endpoint: &EndpointRecord) -> TargetRef {
+    let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+    match (name, endpoint.pid) {
+        (Some(name), _) => TargetRef::Named(name),
+        (None, Some(pid)) => TargetRef::Pid(pid),
+        (None, None) => TargetRef::Path(format!("net:[{}]", endpoint.inode).into()),
+    }
+}
+
+/// A network's record as the object that removes it.
+pub(super) fn network_object(network: &NetworkRecord) -> Object {
+    Object::Network(NetworkSpec {
+        name: network.name.clone(),
+        index: Some(network.index),
+        bridge: network.bridge.clone(),
+        gateway: network.gateway,
+        uplink: network.uplink,
+        mtu: network.mtu,
+        mac: network.mac,
+        last: network.last,
+        datapath: network.datapath,
+        treatment: network.treatment,
+    })
+}
+
+/// The program at a network's bridge, if there is one.
+pub(super) fn network_hook(actual: &Actual, network: &NetworkRecord) -> Option<Object> {
+    let hook = Object::NetworkHook(object::NetworkHook { bridge: network.bridge.clone(), index: Some(network.index) });
+    Some(hook).filter(|hook| actual.has(hook))
+}
+
+/// A bridge as the object that deletes it.
+pub(super) fn bridge_object(link: &Link) -> Object {
+    Object::Bridge(BridgeSpec {
+        name: link.name.clone(),
+        mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    })
+}
+
+/// A veth pair as the object that deletes it.
+pub(super) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
+    let spec = VethSpec {
+        host_if: link.name.clone(),
+        ns_if: ns_if.into(),
+        host_mac: link.mac,
+        ns_mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    };
+    Object::Veth(object::Veth { spec, ns })
+}
+
+/// Endpoints that are nothing but a record: the host-side veth has gone, and the namespace too, or it is the target's own.
+pub(super) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
+    let gone = |endpoint: &&EndpointRecord| {
+        actual.is_of_target(endpoint) || actual.namespaces.iter().all(|known| known.cookie != endpoint.cookie)
+    };
+    actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
+}
+
+/// Whether a namespace in the undo log is gone for certain: it was looked for, or with its endpoint.
+pub(super) fn is_gone(actual: &Actual, cookie: u64) -> bool {
+    let lives = actual.target_netns().is_some_and(|inside| inside.cookie == cookie);
+    actual.gone.contains(&cookie) || (!lives && dead_endpoints(actual).any(|endpoint| endpoint.cookie == cookie))
+}
+
+impl Actual {
+    /// Whether an endpoint is of the target, or of a former namespace of its name.
+    pub(super) fn is_of_target(&self, endpoint: &EndpointRecord) -> bool {
+        let Some(target) = &self.target else { return false };
+        let named = target.name.as_ref().is_some_and(|name| endpoint.ns.as_deref() == Some(name.as_str()));
+        named || target.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie)
+    }
+
+    /// The network of an endpoint.
+    pub(super) fn network_of(&self, endpoint: &EndpointRecord) -> Option<&NetworkRecord> {
+        self.records.networks.iter().find(|network| network.name == endpoint.network)
+    }
+}
+
+/// An endpoint as a neighbour on its bridge, if it is one.
+pub(super) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
+    let network = actual.network_of(endpoint)?;
+    let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
+    Some(Object::Neighbour(object::Neighbour { bridge, address, mac })).filter(|object| actual.has(object))
+}
+
+/// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.
+pub(super) fn resolv_conf(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
+    let Some(name) = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok()) else { return Vec::new() };
+    let entry = Object::Undo(Undo::ResolvConf { ns: name.clone() });
+    let shared = |other: &EndpointRecord| other.ns == endpoint.ns && other.cookie != endpoint.cookie;
+    if !actual.has(&entry) || actual.records.endpoints.iter().any(|it| shared(it) && actual.is_live(it)) {
+        return Vec::new();
+    }
+    vec![Object::ResolvConf(object::ResolvConf { ns: name, contents: String::new() }), entry]
+}

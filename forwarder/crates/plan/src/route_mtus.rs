@@ -1,0 +1,88 @@
+//! The MTUs that routes ask for by a metric (`ip route … mtu`). The kernel's forwarding keeps to them, but tells programs only those that
+//! are locked.
+
+use std::collections::BTreeMap;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use fwd_kernel::netlink::{Route, TABLE_MAIN};
+
+/// How many prefixes the programs can be told.
+const ROUTE_MTUS: usize = 4096;
+
+/// What the programs are to know of the main table: the MTU of each prefix whose route asks for one, bytes, and 0 for prefixes within
+/// whose routes ask for none. If those are too many they are left out: a packet is cut rather than lost.
+#[must_use]
+pub fn route_mtus(routes: &[Route]) -> BTreeMap<Ipv4Net, u32> {
+    let mut held: BTreeMap<Ipv4Net, &Route> = BTreeMap::new();
+    for route in routes.iter().filter(|route| route.table == TABLE_MAIN) {
+        let IpNet::V4(prefix) = route.destination else { continue };
+        let other = held.entry(prefix).or_insert(route);
+        if route.metric < other.metric {
+            *other = route;
+        }
+    }
+    let asking: Vec<Ipv4Net> =
+        held.iter().filter(|(_, route)| route.mtu.is_some()).map(|(prefix, _)| *prefix).collect();
+    if asking.is_empty() {
+        return BTreeMap::new();
+    }
+    let within = |prefix: &Ipv4Net| asking.iter().any(|outer| outer.contains(prefix));
+    let known = held.into_iter().filter(|(prefix, _)| within(prefix));
+    let mut mtus: BTreeMap<_, _> = known.map(|(prefix, route)| (prefix, route.mtu.unwrap_or_default())).collect();
+    if mtus.len() > ROUTE_MTUS {
+        mtus.retain(|_, mtu| *mtu != 0);
+    }
+    while mtus.len() > ROUTE_MTUS {
+        mtus.pop_last();
+    }
+    mtus
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(destination: &str, metric: u32, mtu: Option<u32>) -> Route {
+        let destination = destination.parse().expect("a prefix");
+        Route { destination, ifindex: 2, gateway: None, metric, table: TABLE_MAIN, mtu }
+    }
+
+    fn told(routes: &[Route]) -> Vec<(String, u32)> {
+        route_mtus(routes).into_iter().map(|(prefix, mtu)| (prefix.to_string(), mtu)).collect()
+    }
+
+    #[test]
+    fn routes_within_one_that_asks_are_told_apart() {
+        let routes = [
+            route("0.0.0.0/0", 0, None),
+            route("203.0.113.0/24", 0, Some(1400)),
+            route("203.0.113.128/25", 0, None),
+            route("203.0.113.129/32", 0, Some(1300)),
+            route("198.51.100.0/24", 0, None),
+            route("2001:db8::/32", 0, Some(1280)),
+        ];
+        let expected = [("203.0.113.0/24", 1400), ("203.0.113.128/25", 0), ("203.0.113.129/32", 1300)];
+        assert_eq!(told(&routes), expected.map(|(prefix, mtu)| (prefix.to_owned(), mtu)));
+        assert_eq!(told(&routes[..1]), []);
+    }
+
+    #[test]
+    fn the_lower_metric_holds_and_other_tables_do_not() {
+        let mut other = route("203.0.113.0/24", 0, Some(600));
+        other.table = 100;
+        let routes = [route("203.0.113.0/24", 20, Some(1400)), route("203.0.113.0/24", 10, Some(1300)), other];
+        assert_eq!(told(&routes), [("203.0.113.0/24".to_owned(), 1300)]);
+    }
+
+    #[test]
+    fn of_too_many_those_that_ask_are_told() {
+        let mut routes = vec![route("0.0.0.0/0", 0, Some(1400))];
+        let plain = (0..5000_u32).map(|number| {
+            let destination = Ipv4Net::new((0x0100_0000 + number * 256).into(), 24).expect("a prefix");
+            Route { destination: destination.into(), ..route("0.0.0.0/0", 0, None) }
+        });
+        routes.extend(plain);
+        assert_eq!(told(&routes), [("0.0.0.0/0".to_owned(), 1400)]);
+    }
+}

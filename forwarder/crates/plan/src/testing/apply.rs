@@ -1,0 +1,371 @@
+//! What each operation does to the model.
+
+use ipnet::IpNet;
+
+use super::{World, connected};
+use crate::{
+    Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding, object,
+};
+use fwd_dataplane::Backend;
+use fwd_kernel::{
+    netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
+    netns::Name,
+};
+
+fn insert<T: PartialEq + std::fmt::Debug>(list: &mut Vec<T>, item: T) {
+    assert!(!list.contains(&item), "{item:?} exists");
+    list.push(item);
+}
+
+fn take<T: std::fmt::Debug>(list: &mut Vec<T>, which: impl Fn(&T) -> bool) {
+    let before = list.len();
+    list.retain(|item| !which(item));
+    assert_eq!(list.len() + 1, before, "exactly one goes: {list:?}");
+}
+
+impl World {
+    /// Does what the kernel would.
+    pub(in super::super) fn apply(&mut self, op: &Op) {
+        match op.action {
+            Action::Make => self.make(&op.object),
+            Action::Remove => self.remove(&op.object),
+        }
+    }
+
+    pub(super) fn index(&self, name: &str) -> u32 {
+        self.host.net.link(name).unwrap_or_else(|| panic!("{name} exists")).index
+    }
+
+    fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
+        let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
+        self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
+    }
+
+    fn net(&mut self, ns: &TargetRef) -> &mut NetConfig {
+        &mut self.namespace(ns).net
+    }
+
+    fn make(&mut self, object: &Object) {
+        match object.clone() {
+            Object::Records(_) => {
+                assert!(!self.records.loaded);
+                (self.records.loaded, self.records.pinned) = (true, true);
+            }
+            Object::Dataplane(sizes) => {
+                assert!(self.records.loaded && self.records.table.is_none());
+                (self.records.table, self.records.partly_loaded) = (Some((&sizes).into()), true);
+            }
+            Object::Uplink(object::Uplink { name, index, address }) => {
+                self.note(index);
+                insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
+            }
+            Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => {
+                self.change_address(index, from, to)
+            }
+            Object::UplinkName(name) => self.rename_uplink(name),
+            Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
+                self.lead_through(bridge, from, to)
+            }
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
+                assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
+                assert!(self.records.uplink_hooks.insert(index));
+            }
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => {
+                assert!(self.records.uplink_hooks.contains(&index));
+                assert!(self.records.uplink_xdp.insert(index));
+            }
+            Object::EndpointXdp(object::EndpointXdp { host_if, .. }) => {
+                let index = self.index(&host_if);
+                let records = &self.records;
+                assert!(records.endpoint_hooks.contains(&index) || records.endpoint_filters.contains(&index));
+                assert!(self.records.endpoint_xdp.insert(index));
+            }
+            Object::Network(spec) => self.record_network(spec),
+            Object::NetworkHook(object::NetworkHook { bridge, .. }) => {
+                let index = self.index(&bridge);
+                assert!(self.records.networks.iter().any(|network| network.index == index));
+                assert!(self.records.network_hooks.insert(index));
+            }
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
+            Object::Masquerade(object::Masquerade { network, uplink, .. }) => {
+                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                self.host.masquerades.insert(network);
+            }
+            Object::Endpoint(spec) => self.record_endpoint(spec),
+            Object::EndpointBridge(bridge) => self.rehome(&bridge),
+            Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
+                let index = self.index(&host_if);
+                assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
+                assert!(self.attached_by(attach).insert(index));
+            }
+            Object::EndpointAttach(object::EndpointAttach { host_if, from, to }) => {
+                self.attach_otherwise(&host_if, from, to)
+            }
+            _ => self.make_noted(object),
+        }
+    }
+
+    /// What the undo log has to say, and what it has said before.
+    fn make_noted(&mut self, object: &Object) {
+        match object.clone() {
+            Object::Undo(Undo::Netns { name, cookie: None }) => {
+                let draft = self.fresh();
+                insert(&mut self.undo, Undo::Netns { name, cookie: Some(draft.cookie) });
+                self.draft = Some(draft);
+            }
+            Object::Undo(entry) => insert(&mut self.undo, entry),
+            Object::Netns(object::NamedNetns { name }) => {
+                let draft = self.draft.take().expect("it was made");
+                assert!(self.namespaces.insert(name, draft).is_none());
+            }
+            Object::Sysctl(record) => {
+                let theirs = record.interface.is_some();
+                let is_noted = self.undo.iter().any(|entry| entry.is_for(object));
+                assert!(is_noted || !theirs, "{record:?} is changed before it is noted");
+                self.set_sysctl(&record.path, &record.original, &record.ours);
+            }
+            Object::ResolvConf(object::ResolvConf { ns, .. }) => insert(&mut self.written, ns),
+            other => self.make_link(other),
+        }
+    }
+
+    fn attach_otherwise(&mut self, host_if: &str, from: Backend, to: Backend) {
+        let index = self.index(host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
+        self.attached_by(to).insert(index);
+        let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
+        self.attached_by(other).remove(&index);
+    }
+
+    fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
+        match backend {
+            Backend::Tcx => &mut self.records.endpoint_hooks,
+            Backend::Clsact => &mut self.records.endpoint_filters,
+        }
+    }
+
+    fn make_link(&mut self, object: Object) {
+        match object {
+            Object::Bridge(spec) => {
+                let link = Link { kind: Some("bridge".into()), ..link(&spec.name, spec.mac, spec.mtu, &spec.alias) };
+                self.host.sysctls.insert(forwarding(&spec.name), "0".into());
+                self.host.sysctls.insert(arp_ignore(&spec.name), "0".into());
+                self.add(link);
+            }
+            Object::Veth(object::Veth { spec, ns }) => {
+                let inside = self.next + 1;
+                let mac = spec.host_mac.expect("it is fixed");
+                let host = Link {
+                    kind: Some("veth".into()),
+                    peer: Some(inside),
+                    ..link(&spec.host_if, mac, spec.mtu, &spec.alias)
+                };
+                let host = self.add(Link { peer_netnsid: Some(1), ..host });
+                let end = link(&spec.ns_if, spec.ns_mac, spec.mtu, "");
+                let end = Link { kind: Some("veth".into()), index: inside, peer: Some(host), up: false, ..end };
+                let net = self.net(&ns);
+                assert!(net.link(&end.name).is_none());
+                net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
+                self.namespace(&ns).xdp_ready = false;
+            }
+            Object::LinkUp(object::LinkUp { name }) => {
+                self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
+            }
+            Object::GatewayAddress(object::GatewayAddress { bridge, address }) => {
+                let index = self.index(&bridge);
+                insert(&mut self.host.net.addresses, (index, IpNet::V4(address)));
+                self.host.net.routes.push(connected(index, &address.to_string()));
+            }
+            Object::Port(object::Port { host_if, bridge, .. }) => {
+                let bridge = Some(self.index(&bridge));
+                let link = self.host.net.links.iter_mut().find(|link| link.name == host_if).expect("the port exists");
+                assert_ne!(std::mem::replace(&mut link.controller, bridge), bridge);
+            }
+            Object::Fdb(object::Fdb { host_if, mac }) => {
+                let port = self.index(&host_if);
+                insert(&mut self.host.fdb, FdbEntry { port, mac, fixed: true });
+            }
+            Object::Neighbour(object::Neighbour { bridge, address, mac }) => {
+                let ifindex = self.index(&bridge);
+                let neighbour = Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true };
+                insert(&mut self.host.net.neighbours, neighbour);
+            }
+            other => self.make_inside(other),
+        }
+    }
+
+    fn make_inside(&mut self, object: Object) {
+        match object {
+            Object::Loopback(object::Loopback { ns }) => self.net(&ns).links[0].up = true,
+            Object::NsAddress(object::NsAddress { ns, ns_if, address }) => {
+                let net = self.net(&ns);
+                let index = net.link(&ns_if).expect("it exists").index;
+                insert(&mut net.addresses, (index, IpNet::V4(address)));
+            }
+            Object::NsLinkUp(object::NsLinkUp { ns, ns_if }) => {
+                let net = self.net(&ns);
+                let link = net.links.iter_mut().find(|link| link.name == ns_if).expect("it exists");
+                link.up = true;
+                let index = link.index;
+                let address = net.ipv4(index).expect("it has an address");
+                net.routes.push(connected(index, &address.to_string()));
+            }
+            Object::NsOffloads(object::NsOffloads { ns, ns_if }) => {
+                let inside = self.namespace(&ns);
+                assert!(inside.net.link(&ns_if).expect("it exists").up, "a veth that is down takes no frames");
+                assert!(!std::mem::replace(&mut inside.xdp_ready, true));
+            }
+            Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway }) => {
+                let net = self.net(&ns);
+                let link = net.link(&ns_if).expect("it exists");
+                assert!(link.up, "a route needs an interface that is up");
+                let (destination, gateway) = ("0.0.0.0/0".parse().expect("a route"), Some(gateway.into()));
+                let route =
+                    Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN, mtu: None };
+                insert(&mut net.routes, route);
+            }
+            Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac }) => {
+                let net = self.net(&ns);
+                let ifindex = net.link(&ns_if).expect("it exists").index;
+                let neighbour = Neighbour { ifindex, address: gateway.into(), mac: Some(mac), permanent: true };
+                insert(&mut net.neighbours, neighbour);
+            }
+            other => panic!("{other} is not made in the model"),
+        }
+    }
+
+    fn add(&mut self, link: Link) -> u32 {
+        assert!(self.host.net.link(&link.name).is_none(), "{} exists", link.name);
+        self.next += 2;
+        self.host.net.links.push(Link { index: self.next, ..link });
+        self.next
+    }
+
+    fn set_sysctl(&mut self, path: &str, from: &str, to: &str) {
+        assert_eq!(self.host.sysctls.insert(path.into(), to.into()).as_deref(), Some(from), "{path}");
+    }
+
+    /// Takes an interface from its bridge.
+    fn release(&mut self, host_if: &str) {
+        let link = self.host.net.links.iter_mut().find(|link| link.name == *host_if).expect("the port exists");
+        assert!(link.controller.take().is_some());
+        let index = link.index;
+        self.host.fdb.retain(|entry| entry.port != index);
+    }
+
+    fn remove(&mut self, object: &Object) {
+        match object {
+            Object::Dataplane(_) => {
+                assert!(self.records.partly_loaded && self.records.uplink_hooks.is_empty());
+                assert!(self.records.network_hooks.is_empty());
+                assert!(self.records.uplink_xdp.is_empty());
+                (self.records.table, self.records.partly_loaded) = (None, false);
+            }
+            Object::Records(_) => {
+                let records = std::mem::take(&mut self.records);
+                assert!(records.pinned);
+                assert_eq!((records.networks.len(), records.endpoints.len(), records.uplinks.len()), (0, 0, 0));
+                assert!(records.uplink_hooks.is_empty());
+            }
+            Object::Undo(entry) => take(&mut self.undo, |known| known == entry),
+            Object::Netns(object::NamedNetns { name }) => self.delete_namespace(name),
+            Object::Sysctl(record) => self.set_sysctl(&record.path, &record.ours, &record.original),
+            Object::Uplink(object::Uplink { index, .. }) => {
+                self.records.devices.remove(index);
+                take(&mut self.records.uplinks, |uplink| uplink.index == *index);
+            }
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => assert!(self.records.uplink_hooks.remove(index)),
+            Object::UplinkXdp(object::UplinkXdp { index, .. }) => assert!(self.records.uplink_xdp.remove(index)),
+            Object::EndpointXdp(object::EndpointXdp { index, .. }) => {
+                assert!(self.records.endpoint_xdp.remove(&index.expect("the index is known")));
+            }
+            Object::Bridge(spec) => self.delete_link(&spec.name),
+            Object::Veth(object::Veth { spec, .. }) => self.delete_link(&spec.host_if),
+            Object::Network(spec) => {
+                self.records.devices.remove(&spec.index.expect("the index is known"));
+                take(&mut self.records.networks, |network| Some(network.index) == spec.index);
+            }
+            Object::NetworkHook(object::NetworkHook { index, .. }) => {
+                assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
+            }
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
+            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
+            Object::Endpoint(spec) => {
+                self.records.devices.remove(&spec.index.expect("the index is known"));
+                take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
+            }
+            Object::EndpointHook(object::EndpointHook { index, .. }) => {
+                let index = index.expect("the index is known");
+                let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
+                assert!(hooks.contains(&true));
+            }
+            Object::Port(object::Port { host_if, .. }) => self.release(host_if),
+            Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
+                let index = self.index(bridge);
+                take(&mut self.host.net.neighbours, |n| n.ifindex == index && n.address == *address);
+            }
+            Object::Loopback(object::Loopback { ns }) => {
+                assert!(std::mem::replace(&mut self.net(ns).links[0].up, false))
+            }
+            // It may have been deleted by hand.
+            Object::ResolvConf(object::ResolvConf { ns, .. }) => self.written.retain(|name| name != ns),
+            other => panic!("{other} is not removed by a plan"),
+        }
+    }
+
+    /// `ip link del`.
+    pub(in super::super) fn delete_link(&mut self, name: &str) {
+        let gone = self.host.net.link(name).cloned().unwrap_or_else(|| panic!("{name} exists"));
+        for net in std::iter::once(&mut self.host.net).chain(self.namespaces.values_mut().map(|inside| &mut inside.net))
+        {
+            let ends: Vec<u32> =
+                net.links.iter().filter(|link| link.peer == Some(gone.index)).map(|link| link.index).collect();
+            ends.into_iter().for_each(|end| forget(net, end));
+        }
+        for inside in self.namespaces.values_mut() {
+            // The offloads were its.
+            inside.xdp_ready &= inside.net.ns_if().is_some();
+        }
+        forget(&mut self.host.net, gone.index);
+        self.records.devices.remove(&gone.index);
+        self.host.fdb.retain(|entry| entry.port != gone.index);
+        for port in self.host.net.links.iter_mut().filter(|link| link.controller == Some(gone.index)) {
+            port.controller = None;
+            self.host.fdb.retain(|entry| entry.port != port.index);
+        }
+        self.host.sysctls.remove(&forwarding(name));
+        self.host.sysctls.remove(&arp_ignore(name));
+    }
+
+    /// `ip link set FROM name TO`.
+    pub(in super::super) fn rename_link(&mut self, from: &str, to: &str) {
+        let link = self.host.net.links.iter_mut().find(|link| link.name == from).expect("it exists");
+        link.name = to.into();
+        let value = self.host.sysctls.remove(&forwarding(from)).expect("it has one");
+        self.host.sysctls.insert(forwarding(to), value);
+    }
+
+    /// `ip netns del`, with nobody inside.
+    pub(in super::super) fn delete_namespace(&mut self, name: &Name) {
+        let inside = self.namespaces.remove(name).unwrap_or_else(|| panic!("{name} exists"));
+        let peers: Vec<String> = inside
+            .net
+            .links
+            .iter()
+            .filter_map(|link| self.host.net.by_index(link.peer?).map(|host| host.name.clone()))
+            .collect();
+        peers.iter().for_each(|peer| self.delete_link(peer));
+    }
+}
+
+fn forget(net: &mut NetConfig, index: u32) {
+    net.links.retain(|link| link.index != index);
+    net.addresses.retain(|(owner, _)| *owner != index);
+    net.routes.retain(|route| route.ifindex != index);
+    net.neighbours.retain(|neighbour| neighbour.ifindex != index);
+}
+
+fn link(name: &str, mac: [u8; 6], mtu: u32, alias: &str) -> Link {
+    Link { name: name.into(), mac: Some(mac), mtu, alias: Some(alias.into()), up: true, ..Link::default() }
+}

@@ -1,0 +1,213 @@
+//! A model of a host to plan for: operations change it as they would change a kernel, strictly. What exists is not made again,
+//! what is absent is not removed.
+
+mod apply;
+mod records;
+mod scoped;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Actual, DownPlan, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Records, ResolvConf, Target, TargetNetns,
+    TargetRef, Undo, UpPlan, UpRequest, plan_down, plan_up,
+    sysctls::{ALL_FORWARDING, forwarding},
+};
+use fwd_base::Result;
+use fwd_kernel::{
+    netlink::{Link, Route, TABLE_MAIN},
+    netns::Name,
+};
+
+/// A host with uplinks, namespaces, and what the pinned maps say.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) host: Host,
+    pub(super) records: Records,
+    pub(super) namespaces: BTreeMap<Name, TargetNetns>,
+    pub(super) undo: Vec<Undo>,
+    /// A namespace without a name, which goes with the command that made it.
+    draft: Option<TargetNetns>,
+    pub(super) resolv_conf: ResolvConf,
+    pub(super) written: Vec<Name>,
+    pub(super) no_tc: Option<String>,
+    pub(super) no_tcx: bool,
+    next: u32,
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::try_from(text).expect("a valid name")
+}
+
+pub(super) fn named(text: &str) -> TargetRef {
+    TargetRef::Named(name(text))
+}
+
+fn loopback(up: bool) -> Link {
+    Link { index: 1, name: "lo".into(), mtu: 65_536, up, loopback: true, ..Link::default() }
+}
+
+impl World {
+    /// A host with the uplinks eth0 (with the default route) and eth1.
+    pub(super) fn new() -> Self {
+        let mut world = Self {
+            host: Host {
+                cookie: 1,
+                owner: Owner(7),
+                net: NetConfig { links: vec![loopback(true)], ..NetConfig::default() },
+                ..Host::default()
+            },
+            records: Records::default(),
+            namespaces: BTreeMap::new(),
+            undo: Vec::new(),
+            draft: None,
+            resolv_conf: ResolvConf::Fine,
+            written: Vec::new(),
+            no_tc: None,
+            no_tcx: false,
+            next: 100,
+        };
+        world.host.sysctls.insert(ALL_FORWARDING.into(), "0".into());
+        world.add_uplink("eth0", 2, "198.51.100.2/24");
+        world.add_uplink("eth1", 3, "203.0.113.2/24");
+        let gateway = Some("198.51.100.1".parse().expect("an address"));
+        let destination = "0.0.0.0/0".parse().expect("a route");
+        world.host.net.routes.push(Route { destination, ifindex: 2, gateway, metric: 0, table: TABLE_MAIN, mtu: None });
+        world
+    }
+
+    pub(super) fn add_uplink(&mut self, name: &str, index: u32, address: &str) {
+        let link = Link { index, name: name.into(), mtu: 1500, up: true, running: true, ..Link::default() };
+        self.host.net.links.push(link);
+        self.host.net.addresses.push((index, address.parse().expect("an address")));
+        self.host.net.routes.push(connected(index, address));
+        self.host.sysctls.insert(forwarding(name), "0".into());
+    }
+
+    /// `ip link del`, and a new one of that name.
+    pub(super) fn make_uplink_anew(&mut self, name: &str, address: &str) {
+        if self.host.net.link(name).is_some() {
+            self.delete_link(name);
+        }
+        self.next += 1;
+        self.add_uplink(name, self.next, address);
+    }
+
+    /// `ip netns add`.
+    pub(super) fn add_namespace(&mut self, text: &str) {
+        let fresh = self.fresh();
+        self.namespaces.insert(name(text), fresh);
+    }
+
+    pub(super) fn inside(&mut self, ns: &str) -> &mut TargetNetns {
+        self.namespaces.get_mut(&name(ns)).expect("the namespace exists")
+    }
+
+    fn fresh(&mut self) -> TargetNetns {
+        self.next += 1;
+        let net = NetConfig { links: vec![loopback(false)], ..NetConfig::default() };
+        TargetNetns {
+            cookie: self.next.into(),
+            inode: u64::from(self.next) + 4_026_532_000,
+            made: false,
+            net,
+            xdp_ready: false,
+        }
+    }
+
+    fn is_made(&self, inside: &TargetNetns) -> bool {
+        self.undo.iter().any(|entry| matches!(entry, Undo::Netns { cookie, .. } if *cookie == Some(inside.cookie)))
+    }
+
+    fn known(&self, reference: &TargetRef) -> Option<EndpointNetns> {
+        let TargetRef::Named(name) = reference else { return None };
+        let inside = self.namespaces.get(name)?;
+        Some(EndpointNetns {
+            reference: reference.clone(),
+            name: Some(name.clone()),
+            cookie: inside.cookie,
+            made: self.is_made(inside),
+            links: inside.net.links.clone(),
+        })
+    }
+
+    fn read(&self) -> Actual {
+        Actual {
+            host: self.host.clone(),
+            records: self.records.clone(),
+            namespaces: self.namespaces.keys().filter_map(|name| self.known(&TargetRef::Named(name.clone()))).collect(),
+            named: self.namespaces.keys().cloned().collect(),
+            no_tc: self.no_tc.clone(),
+            no_tcx: self.no_tcx,
+            undo: self.undo.clone(),
+            ..Actual::default()
+        }
+    }
+
+    /// What the undo log has of namespaces of this name, or of any, that are gone.
+    fn gone(&self, target: Option<&TargetRef>) -> BTreeSet<u64> {
+        let cookies = self.undo.iter().filter_map(|entry| match entry {
+            Undo::Netns { name, cookie } if target.is_none_or(|it| *it == TargetRef::Named(name.clone())) => *cookie,
+            _ => None,
+        });
+        cookies.filter(|cookie| self.namespaces.values().all(|inside| inside.cookie != *cookie)).collect()
+    }
+
+    pub(super) fn plan_up(&self, request: &UpRequest) -> Result<UpPlan> {
+        let TargetRef::Named(name) = &request.target else { panic!("the model has only namespaces with a name") };
+        let mut actual = self.read();
+        let ns = self.namespaces.get(name).map(|inside| TargetNetns { made: self.is_made(inside), ..inside.clone() });
+        actual.target = Some(Target { reference: request.target.clone(), name: Some(name.clone()), pid: None, ns });
+        actual.gone = self.gone(Some(&request.target));
+        if !self.written.contains(name) {
+            actual.resolv_conf = self.resolv_conf.clone();
+        }
+        self.check_scoped_up(request, &actual);
+        plan_up(request, &actual)
+    }
+
+    pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
+        let mut actual = self.read();
+        actual.gone = self.gone(request.target.as_ref());
+        self.check_scoped_down(request, &actual);
+        plan_down(request, &actual)
+    }
+
+    /// Runs at most `steps` operations.
+    pub(super) fn run(&mut self, ops: &[Op], steps: usize) {
+        for op in ops.iter().take(steps) {
+            self.apply(op);
+        }
+        self.draft = None;
+    }
+
+    #[track_caller]
+    pub(super) fn up(&mut self, request: &UpRequest) -> UpPlan {
+        let plan = self.plan_up(request).unwrap_or_else(|error| panic!("{error}"));
+        self.run(&plan.ops, usize::MAX);
+        plan
+    }
+
+    #[track_caller]
+    pub(super) fn down(&mut self, target: Option<&str>) -> DownPlan {
+        let plan = self.plan_down(&down(target)).unwrap_or_else(|error| panic!("{error}"));
+        self.run(&plan.ops, usize::MAX);
+        plan
+    }
+
+    /// Everything that a user could tell apart.
+    pub(super) fn snapshot(&self) -> (Host, Records, BTreeMap<Name, TargetNetns>, Vec<Name>, Vec<Undo>) {
+        let mut host = self.host.clone();
+        host.net.routes.sort_by_key(|route| format!("{route:?}"));
+        host.net.links.sort_by_key(|link| link.index);
+        (host, self.records.clone(), self.namespaces.clone(), self.written.clone(), self.undo.clone())
+    }
+}
+
+pub(super) fn down(target: Option<&str>) -> DownRequest {
+    DownRequest { target: target.map(named), delete_ns: false }
+}
+
+fn connected(ifindex: u32, address: &str) -> Route {
+    let address: ipnet::IpNet = address.parse().expect("an address");
+    Route { destination: address.trunc(), ifindex, gateway: None, metric: 0, table: TABLE_MAIN, mtu: None }
+}

@@ -1,0 +1,90 @@
+//! What operations on records do to the model.
+
+use super::World;
+use crate::{EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, TargetRef, object};
+
+impl World {
+    pub(super) fn record_network(&mut self, spec: NetworkSpec) {
+        let index = self.index(&spec.bridge);
+        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
+        assert!(self.records.networks.iter().all(|network| network.name != name));
+        self.note(index);
+        self.records.networks.push(NetworkRecord {
+            index,
+            name,
+            bridge,
+            gateway,
+            uplink,
+            mtu,
+            mac,
+            last,
+            datapath,
+            treatment,
+        });
+    }
+
+    pub(super) fn record_endpoint(&mut self, spec: EndpointSpec) {
+        let TargetRef::Named(target) = &spec.target else { panic!("the model has only names") };
+        let (cookie, inode) =
+            self.namespaces.get(target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
+        let network_index = self.index(&spec.bridge);
+        let network = self.records.networks.iter_mut().find(|network| network.index == network_index);
+        network.expect("the network exists").last = spec.address;
+        let index = self.index(&spec.host_if);
+        assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
+        self.note(index);
+        let EndpointSpec { network, uplink, ns, pid, host_if, ns_if, address, mac, allow_spoof, attach, marks, .. } =
+            spec;
+        self.records.endpoints.push(EndpointRecord {
+            index,
+            network_index,
+            uplink,
+            network,
+            ns,
+            pid,
+            cookie,
+            inode,
+            host_if,
+            ns_if,
+            address,
+            mac,
+            allow_spoof,
+            attach,
+            marks,
+        });
+    }
+
+    pub(super) fn lead_through(&mut self, bridge: u32, from: u32, to: u32) {
+        let network = self.records.networks.iter_mut().find(|network| network.index == bridge).expect("it is recorded");
+        assert!(network.uplink == from || network.uplink == to);
+        network.uplink = to;
+        if network.datapath.is_ebpf() {
+            assert!(self.records.uplink_hooks.contains(&to), "what leaves is not guarded");
+        }
+        let endpoints = self.records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == bridge);
+        endpoints.for_each(|endpoint| endpoint.uplink = to);
+    }
+
+    pub(super) fn note(&mut self, index: u32) {
+        assert!(self.host.net.by_index(index).is_some(), "interface {index} exists");
+        self.records.devices.insert(index);
+    }
+
+    pub(super) fn change_address(&mut self, index: u32, from: std::net::Ipv4Addr, to: std::net::Ipv4Addr) {
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index).expect("it is recorded");
+        assert_eq!(std::mem::replace(&mut record.address, to), from);
+    }
+
+    pub(super) fn rename_uplink(&mut self, object::UplinkName { index, from, to }: object::UplinkName) {
+        assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
+    }
+
+    pub(super) fn rehome(&mut self, object::EndpointBridge { host_if, from, bridge }: &object::EndpointBridge) {
+        let to = self.index(bridge);
+        let record = self.records.endpoints.iter_mut().find(|record| record.host_if == *host_if);
+        let record = record.expect("the endpoint exists");
+        assert_eq!(std::mem::replace(&mut record.network_index, to), *from);
+    }
+}

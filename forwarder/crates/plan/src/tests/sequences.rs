@@ -1,0 +1,155 @@
+//! Any sequence of commands, interruptions and other people's deletions ends well.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::super::{
+    Datapath, UpRequest,
+    testing::{World, down, name, named},
+};
+use fwd_dataplane::Backend;
+use fwd_kernel::netlink::Link;
+
+#[derive(Clone, Debug)]
+enum Event {
+    Up { ns: usize, network: usize, datapath: Datapath, attach: Option<Backend>, steps: usize },
+    Down { ns: Option<usize>, steps: usize },
+    DeleteNamespace(usize),
+    AddNamespace(usize),
+    DeleteLink(usize),
+    DeleteUplink(usize),
+    MakeUplinkAnew(usize),
+    SetForwarding(bool),
+}
+
+const NAMESPACES: [&str; 4] = ["a", "b", "c", "d"];
+const NETWORKS: [&str; 3] = ["fwd0", "web", "a-rather-long-network-name"];
+const UPLINKS: [&str; 3] = ["eth0", "eth0", "eth1"];
+const WAYS_OUT: [(&str, &str); 2] = [("eth0", "198.51.100.2/24"), ("eth1", "203.0.113.2/24")];
+
+fn steps() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(usize::MAX), 0usize..30]
+}
+
+fn datapath() -> impl Strategy<Value = Datapath> {
+    prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Kernel)]
+}
+
+fn attach() -> impl Strategy<Value = Option<Backend>> {
+    prop_oneof![3 => Just(None), 1 => Just(Some(Backend::Tcx)), 2 => Just(Some(Backend::Clsact))]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0..4usize, 0..3usize, datapath(), attach(), steps())
+            .prop_map(|(ns, network, datapath, attach, steps)| Event::Up { ns, network, datapath, attach, steps }),
+        3 => (proptest::option::weighted(0.8, 0..4usize), steps()).prop_map(|(ns, steps)| Event::Down { ns, steps }),
+        1 => (0..4usize).prop_map(Event::DeleteNamespace),
+        1 => (0..4usize).prop_map(Event::AddNamespace),
+        1 => (0..6usize).prop_map(Event::DeleteLink),
+        1 => (0..2usize).prop_map(Event::DeleteUplink),
+        1 => (0..2usize).prop_map(Event::MakeUplinkAnew),
+        1 => any::<bool>().prop_map(Event::SetForwarding),
+    ]
+}
+
+/// The world, and the names of namespaces that the user made.
+fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
+    match event {
+        Event::Up { ns, network, datapath, attach, steps } => {
+            let request = UpRequest {
+                network: Some(name(NETWORKS[*network])),
+                uplink: Some(UPLINKS[*network].into()),
+                datapath: Some(*datapath),
+                attach: attach.filter(|_| datapath.is_ebpf()),
+                ..UpRequest::new(named(NAMESPACES[*ns]))
+            };
+            if let Ok(plan) = world.plan_up(&request) {
+                world.run(&plan.ops, *steps);
+                if *steps >= plan.ops.len() {
+                    let again = world.plan_up(&request).expect("it is up");
+                    assert_eq!(again.ops, [], "the second run changes nothing");
+                }
+            }
+        }
+        Event::Down { ns, steps } => {
+            let plan = world.plan_down(&down(ns.map(|ns| NAMESPACES[ns]))).expect("always possible");
+            world.run(&plan.ops, *steps);
+        }
+        Event::DeleteNamespace(ns) => {
+            if world.namespaces.contains_key(&name(NAMESPACES[*ns])) {
+                world.delete_namespace(&name(NAMESPACES[*ns]));
+                theirs.remove(NAMESPACES[*ns]);
+            }
+        }
+        Event::AddNamespace(ns) => {
+            if !world.namespaces.contains_key(&name(NAMESPACES[*ns])) {
+                world.add_namespace(NAMESPACES[*ns]);
+                theirs.insert(NAMESPACES[*ns]);
+            }
+        }
+        Event::DeleteLink(which) => {
+            let owner = world.host.owner;
+            let mut ours = world.host.net.links.iter().filter(|link| owner.has_bridge(link) || owner.has_veth(link));
+            let ours = ours.nth(*which);
+            if let Some(link) = ours.map(|link| link.name.clone()) {
+                world.delete_link(&link);
+            }
+        }
+        Event::DeleteUplink(which) => {
+            let (name, _) = WAYS_OUT[*which];
+            if world.host.net.link(name).is_some() {
+                world.delete_link(name);
+            }
+        }
+        Event::MakeUplinkAnew(which) => {
+            let (name, address) = WAYS_OUT[*which];
+            world.make_uplink_anew(name, address);
+        }
+        Event::SetForwarding(on) => {
+            for (path, value) in &mut world.host.sysctls {
+                if path.ends_with("/forwarding") {
+                    *value = u8::from(*on).to_string();
+                }
+            }
+        }
+    }
+}
+
+fn check(world: &World) {
+    let mut addresses = BTreeSet::new();
+    for endpoint in &world.records.endpoints {
+        assert!(addresses.insert((&endpoint.network, endpoint.address)), "{endpoint:?} shares its address");
+    }
+    for network in &world.records.networks {
+        assert!(world.records.uplinks.iter().any(|uplink| uplink.index == network.uplink));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn end_in_a_clean_host(events in proptest::collection::vec(event(), 1..14)) {
+        let mut world = World::new();
+        let mut theirs = BTreeSet::new();
+        for event in &events {
+            play(&mut world, &mut theirs, event);
+            check(&world);
+        }
+        world.down(None);
+        let theirs_only = |link: &Link| link.loopback || WAYS_OUT.iter().any(|(name, _)| link.name == *name);
+        prop_assert!(world.host.net.links.iter().all(theirs_only), "{:?}", world.host.net.links);
+        prop_assert!(world.host.net.neighbours.is_empty());
+        prop_assert_eq!(&world.records, &Default::default());
+        prop_assert_eq!(&world.undo, &[]);
+        let left: BTreeSet<&str> = world.namespaces.keys().map(|name| name.as_str()).collect();
+        prop_assert_eq!(left, theirs);
+        for inside in world.namespaces.values() {
+            prop_assert!(inside.net.links.iter().all(|link| link.loopback));
+        }
+        prop_assert!(world.host.fdb.is_empty() && world.host.masquerades.is_empty() && world.written.is_empty());
+        prop_assert_eq!(world.plan_down(&down(None)).expect("possible").ops, []);
+    }
+}

@@ -1,0 +1,239 @@
+//! Endpoints: `fwd ls`, and what `up` and `inspect` say of one.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{
+    Listing, Look, Tone,
+    table::{Grid, Holds, plain, toned},
+    units,
+};
+use fwd_base::text::{Untrusted, option};
+
+/// States of an uplink: set up, set down, and deleted.
+pub const UPLINK_STATES: [&str; 3] = ["up", "down", "gone"];
+
+/// Flows by state.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FlowCounts {
+    /// Seen in one direction only.
+    pub half_open: u32,
+    /// Seen in both.
+    pub established: u32,
+    /// After a RST or both FINs.
+    pub closing: u32,
+    /// How many may be established at once.
+    pub limit: u32,
+}
+
+/// How XDP is attached at both ends of the way: `native` or `generic`; none where it is not attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct XdpView {
+    /// At the host-side veth, for packets from the namespace.
+    pub host_if: Option<String>,
+    /// At the uplink, for packets to it.
+    pub uplink: Option<String>,
+}
+
+impl XdpView {
+    /// `native`, or what differs.
+    fn text(&self) -> String {
+        let at = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "NOT attached".into());
+        let (host_if, uplink) = (at(&self.host_if), at(&self.uplink));
+        if host_if == uplink { host_if } else { format!("{host_if} at host veth, {uplink} at uplink") }
+    }
+}
+
+/// One interface of a namespace in one network: an item of `fwd ls`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointView {
+    /// Network.
+    pub network: Untrusted,
+    /// Name of the namespace, if it has one.
+    pub ns: Option<Untrusted>,
+    /// Inode of the namespace on nsfs.
+    pub netns_inode: u64,
+    /// Process by which the namespace was given.
+    pub pid: Option<u32>,
+    /// Whether `up` made the namespace.
+    pub ns_created: bool,
+    /// Host-side veth of the veth pair.
+    pub host_if: Untrusted,
+    /// Whether the host-side veth has gone: deleted by hand, or with its namespace.
+    pub gone: bool,
+    /// Interface inside.
+    pub ns_if: Untrusted,
+    /// Addresses inside, with the network's prefix length.
+    pub addresses: Vec<IpNet>,
+    /// Gateways: the bridge's addresses.
+    pub gateways: Vec<IpAddr>,
+    /// Interface to the outside, as it was called when it was last looked at.
+    pub uplink: Untrusted,
+    /// What it is called now; none if it has gone.
+    pub uplink_now: Option<Untrusted>,
+    /// One of [`UPLINK_STATES`].
+    pub uplink_state: String,
+    /// `tc`, `xdp` or `kernel`.
+    pub datapath: String,
+    /// How the program is attached to the host-side veth, `tcx` or `clsact`; none with the kernel's own data path.
+    pub attach: Option<String>,
+    /// How XDP is attached; none with another data path.
+    pub xdp: Option<XdpView>,
+    /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.
+    pub nat: Option<String>,
+    /// Whether the MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// Whether the programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
+    /// Whether the namespace may send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// Bridge.
+    pub bridge: Untrusted,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Packets from the namespace.
+    pub tx_packets: u64,
+    /// IP bytes from the namespace.
+    pub tx_bytes: u64,
+    /// Packets to the namespace.
+    pub rx_packets: u64,
+    /// IP bytes to the namespace.
+    pub rx_bytes: u64,
+    /// Its flows; none with the kernel's own data path.
+    pub flows: Option<FlowCounts>,
+}
+
+impl FlowCounts {
+    /// A warning from nine tenths of what is allowed.
+    fn tone(self) -> Tone {
+        if u64::from(self.established) * 10 >= u64::from(self.limit) * 9 { Tone::Warn } else { Tone::Plain }
+    }
+}
+
+impl EndpointView {
+    /// What people call the namespace.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(self.ns.as_ref(), self.pid, self.netns_inode)
+    }
+
+    /// How the namespace is given on the command line: `--ns mynet`, `--pid 4711`, or by nothing.
+    #[must_use]
+    pub fn option(&self) -> Option<String> {
+        match (&self.ns, self.pid) {
+            (Some(ns), _) => Some(option("--ns", ns.exact())),
+            (None, Some(pid)) => Some(format!("--pid {pid}")),
+            (None, None) => None,
+        }
+    }
+
+    /// The host-side veth, and whether it is still there.
+    fn host_veth(&self) -> (String, Tone) {
+        if self.gone { toned(format!("{} (gone)", self.host_if), Tone::Bad) } else { plain(&self.host_if) }
+    }
+
+    /// The uplink, and what is not as it was.
+    pub(super) fn uplink(&self, look: &Look) -> String {
+        let now = self.uplink_now.as_ref().filter(|now| **now != self.uplink);
+        let name = now.map_or_else(|| self.uplink.to_string(), |now| format!("{now} (was {})", self.uplink));
+        match self.uplink_state.as_str() {
+            "up" => name,
+            state => format!("{name} {}", look.paint(Tone::Bad, &format!("({state})"))),
+        }
+    }
+
+    /// The data path, and how it is attached where there are several ways.
+    pub(super) fn datapath(&self) -> String {
+        match &self.xdp {
+            Some(xdp) => format!("{} ({})", self.datapath, xdp.text()),
+            None => self.datapath.clone(),
+        }
+    }
+
+    /// Options of the network that are not the usual ones.
+    pub(super) fn network_options(&self) -> Vec<String> {
+        let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
+        nat.chain(self.clamp_mss.then(|| "clamp-mss".into()))
+            .chain(self.ignore_xfrm.then(|| "ignore-xfrm".into()))
+            .collect()
+    }
+
+    /// The addresses with prefix length, comma-separated.
+    pub(super) fn addresses(&self) -> String {
+        joined(&self.addresses)
+    }
+
+    /// The gateways, with the prefix length of the address beside them.
+    pub(super) fn gateways(&self) -> String {
+        let with_prefix = self.gateways.iter().enumerate().map(|(index, gateway)| match self.addresses.get(index) {
+            Some(address) => format!("{gateway}/{}", address.prefix_len()),
+            None => gateway.to_string(),
+        });
+        joined(&with_prefix.collect::<Vec<_>>())
+    }
+}
+
+/// What people call a namespace: its name, else its process, else its inode.
+pub(super) fn label(ns: Option<&Untrusted>, pid: Option<u32>, inode: u64) -> String {
+    match (ns, pid) {
+        (Some(ns), _) => ns.to_string(),
+        (None, Some(pid)) => format!("pid {pid}"),
+        (None, None) => format!("net:[{inode}]"),
+    }
+}
+
+/// `items`, comma-separated.
+pub(super) fn joined(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Listing for EndpointView {
+    fn text(items: &[Self], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if items.is_empty() {
+            return writeln!(out, "no networks\n  {} {} up --ns NAME", look.paint(Tone::Hint, "try:"), look.fwd);
+        }
+        for (index, group) in items.chunk_by(|a, b| a.network == b.network).enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            network(group, look, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A network's heading and the table of its endpoints.
+fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = endpoints.first() else { return Ok(()) };
+    let name = look.paint(Tone::Strong, &first.network.to_string());
+    let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
+    let (gateways, uplink, datapath) = (first.gateways(), first.uplink(look), first.datapath());
+    writeln!(out, "{name}  {gateways}, uplink {uplink}, datapath {datapath}{options}")?;
+    let columns = [
+        ("NAMESPACE", Holds::Name),
+        ("HOST IF", Holds::Text),
+        ("ADDRESS", Holds::Text),
+        ("TX", Holds::Number),
+        ("RX", Holds::Number),
+        ("FLOWS", Holds::Number),
+        ("NEW", Holds::Number),
+    ];
+    let mut grid = Grid::new(look, &columns);
+    for endpoint in endpoints {
+        grid.row(vec![
+            plain(endpoint.label()),
+            endpoint.host_veth(),
+            plain(endpoint.addresses()),
+            plain(units::bytes(endpoint.tx_bytes)),
+            plain(units::bytes(endpoint.rx_bytes)),
+            endpoint.flows.map_or_else(|| plain("-"), |flows| toned(flows.established, flows.tone())),
+            plain(endpoint.flows.map_or_else(|| "-".into(), |flows| flows.half_open.to_string())),
+        ]);
+    }
+    grid.write(2, out)
+}

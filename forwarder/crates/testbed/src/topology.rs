@@ -1,0 +1,244 @@
+//! The sandboxed host and what it is connected to.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{
+    Namespace, Snapshot,
+    cleanup::{self, Cleanup},
+    command_in, run_dir, stale, wait_until,
+};
+use fwd_base::{Context, Error, Kind, Result};
+use fwd_kernel::{
+    netlink::{Netlink, VethSpec},
+    netns::Netns,
+};
+
+/// Subnets of the uplinks, from the blocks for documentation and benchmarks (RFC 5737, RFC 2544).
+const LINKS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(198, 51, 100, 0),
+    Ipv4Addr::new(192, 0, 2, 0),
+    Ipv4Addr::new(198, 18, 2, 0),
+    Ipv4Addr::new(198, 18, 3, 0),
+];
+/// Addresses of each internet beyond its router.
+const OUTSIDE: usize = 3;
+/// How long a link may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The interface of each internet.
+pub const INTERNET_IF: &str = "inet0";
+
+/// What a testbed is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestbedSpec {
+    /// Number of uplinks, 1 to 4, each with an internet of its own.
+    pub uplinks: usize,
+    /// Largest IP packet of the uplinks, bytes.
+    pub mtu: u32,
+}
+
+impl Default for TestbedSpec {
+    fn default() -> Self {
+        Self { uplinks: 1, mtu: 1500 }
+    }
+}
+
+/// An uplink of the host and the internet behind it.
+pub struct Uplink {
+    /// Name of the interface in the host: `eth0`, `eth1`, …
+    pub name: String,
+    /// The host's address on it, a /24: `198.51.100.2`.
+    pub address: Ipv4Addr,
+    /// The router: the address of the internet on the same link.
+    pub gateway: Ipv4Addr,
+    /// Addresses of the internet beyond the router: `203.0.113.1`, …
+    pub outside: Vec<Ipv4Addr>,
+    /// The namespace behind it. It knows no way to any other address than the host's, so what arrives untranslated gets no
+    /// answer.
+    pub internet: Namespace,
+}
+
+/// A namespace that plays a host with uplinks, and one behind each that plays the internet.
+///
+/// The host's default route leaves by `eth0`; only the addresses behind another uplink are reached by that one. Nothing is
+/// preset that a real host does not have: neighbours are found by ARP, IPv4 forwarding is off.
+///
+/// When it is dropped, or the process gets SIGINT or SIGTERM, everything named after it goes: the processes inside and the
+/// namespaces `PREFIX-…`, what is mounted below the run directory, and the directory.
+pub struct Testbed {
+    // Dropped first: it cleans up everything, while the names are still there.
+    _cleanup: Cleanup,
+    prefix: String,
+    host: Namespace,
+    uplinks: Vec<Uplink>,
+    run_dir: PathBuf,
+}
+
+impl Testbed {
+    /// A host with one uplink.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with).
+    pub fn new(prefix: &str) -> Result<Self> {
+        Self::with(prefix, &TestbedSpec::default())
+    }
+
+    /// A host as specified, in namespaces `PREFIX-host`, `PREFIX-internet`, `PREFIX-internet1`, …
+    ///
+    /// Give it a [`unique_prefix`](super::unique_prefix), so that testbeds run side by side and what a killed process leaves behind
+    /// can be told and is removed by the next one.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if a name is taken, [`Kind::Unsupported`] without root.
+    pub fn with(prefix: &str, spec: &TestbedSpec) -> Result<Self> {
+        if !(1..=LINKS.len()).contains(&spec.uplinks) {
+            let why = format!("it has 1 to {} uplinks, not {}", LINKS.len(), spec.uplinks);
+            return Err(Error::new(Kind::Usage, "make", format!("testbed {prefix}"), why));
+        }
+        stale::once();
+        let host = Namespace::create(&format!("{prefix}-host"))?;
+        let uplinks =
+            (0..spec.uplinks).map(|number| connect(prefix, &host, number, spec.mtu)).collect::<Result<_>>()?;
+        let run_dir = run_dir(prefix);
+        fs::DirBuilder::new().mode(0o700).create(&run_dir).doing("create", run_dir.display().to_string())?;
+        let cleanup = cleanup::on_exit({
+            let prefix = prefix.to_owned();
+            move || stale::remove(&prefix)
+        });
+        Ok(Self { _cleanup: cleanup, prefix: prefix.to_owned(), host, uplinks, run_dir })
+    }
+
+    /// What its names begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &Namespace {
+        &self.host
+    }
+
+    /// The uplinks, `eth0` first.
+    #[must_use]
+    pub fn uplinks(&self) -> &[Uplink] {
+        &self.uplinks
+    }
+
+    /// The uplink `eth<number>`.
+    ///
+    /// # Panics
+    /// If the testbed has no such uplink.
+    #[must_use]
+    pub fn uplink(&self, number: usize) -> &Uplink {
+        &self.uplinks[number]
+    }
+
+    /// The internet behind `eth<number>`.
+    ///
+    /// # Panics
+    /// If the testbed has no such uplink.
+    #[must_use]
+    pub fn internet(&self, number: usize) -> &Namespace {
+        &self.uplink(number).internet
+    }
+
+    /// A name that belongs to this testbed: a namespace called so goes with it.
+    #[must_use]
+    pub fn name(&self, role: &str) -> String {
+        format!("{}-{role}", self.prefix)
+    }
+
+    /// A directory of its own for `--run-dir`.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// A command that will run inside a namespace; see [`command_in`].
+    pub fn command_in<S: AsRef<OsStr>>(&self, ns: &Netns, argv: &[S]) -> Command {
+        command_in(ns, argv)
+    }
+
+    /// What the host looks like now.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(&self.host, &self.run_dir, &self.prefix)
+    }
+}
+
+/// Makes an internet and the link to it.
+fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Uplink> {
+    let suffix = if number == 0 { String::new() } else { number.to_string() };
+    let internet = Namespace::create(&format!("{prefix}-internet{suffix}"))?;
+    let name = format!("eth{number}");
+    let (base, block) = (LINKS[number], outside_block(number));
+    let (gateway, address) = (host_number(base, 1), host_number(base, 2));
+    let outside: Vec<_> = (1..).take(OUTSIDE).map(|n| host_number(block.addr(), n)).collect();
+
+    let inside = internet.netlink()?;
+    // The pair is made from the internet's side, so that the host's end is as plain as that of a network card.
+    let number = u8::try_from(number).unwrap_or_default();
+    let veth = VethSpec {
+        host_if: INTERNET_IF.into(),
+        ns_if: name.clone(),
+        host_mac: Some([0x02, 0x66, 0x77, 0x64, number, 1]),
+        ns_mac: [0x02, 0x66, 0x77, 0x64, number, 2],
+        mtu,
+        alias: format!("the internet of testbed {prefix}"),
+    };
+    let inet = inside.create_veth(&veth, host)?;
+    inside.add_address(inet, link_net(gateway)?)?;
+    let lo = index(&inside, "lo")?;
+    for address in &outside {
+        inside.add_address(lo, IpNet::from(std::net::IpAddr::from(*address)))?;
+    }
+
+    let outer = host.netlink()?;
+    let eth = index(&outer, &name)?;
+    outer.set_up(eth)?;
+    inside.await_carrier(inet, PATIENCE)?;
+    outer.await_carrier(eth, PATIENCE)?;
+    outer.add_address(eth, link_net(address)?)?;
+    match number {
+        0 => outer.add_default_route(eth, gateway)?,
+        _ => outer.add_route(block, eth, Some(gateway))?,
+    }
+    // A snapshot shall not depend on how far the kernel has come.
+    let done = || Ok(outer.addresses_are_final()?.then_some(()));
+    wait_until(PATIENCE, "the addresses of the host are final", done)?;
+    Ok(Uplink { name, address, gateway, outside, internet })
+}
+
+/// A quarter of 203.0.113.0/24 each.
+fn outside_block(number: usize) -> Ipv4Net {
+    let first = u8::try_from(number * 64).unwrap_or(u8::MAX);
+    Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, first), 26)
+}
+
+fn host_number(base: Ipv4Addr, number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(base.to_bits() + number)
+}
+
+fn link_net(address: Ipv4Addr) -> Result<IpNet> {
+    Ok(Ipv4Net::new(address, 24).doing("use", format!("address {address}"))?.into())
+}
+
+fn index(netlink: &Netlink, name: &str) -> Result<u32> {
+    match netlink.link(name)? {
+        Some(link) => Ok(link.index),
+        None => Err(Error::new(Kind::NotFound, "find", format!("interface {name}"), "the kernel did not make it")),
+    }
+}

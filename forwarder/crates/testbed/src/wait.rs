@@ -1,0 +1,29 @@
+//! Waiting for something to become true, with a deadline.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use fwd_base::{Error, Kind, Result};
+
+/// Pause between two looks.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Looks until `probe` finds something, and returns it.
+///
+/// # Errors
+/// What `probe` fails with, and `what` not having happened within `limit`.
+pub fn wait_until<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe()? {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            let why = format!("it did not happen within {limit:?}");
+            return Err(Error::new(Kind::Failed, "wait until", what, why));
+        }
+        thread::sleep(INTERVAL);
+    }
+}
