@@ -6,9 +6,14 @@
 //! adds that return). One stable toolchain builds both halves: `RUSTC_BOOTSTRAP` is set for the nested cargo only.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
+};
+
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
 };
 
 const PACKAGE: &str = "forwarder-ebpf";
@@ -45,8 +50,9 @@ fn main() {
     };
     let built = |binary: &str| target_dir.join(TARGET).join("release").join(binary);
     let keep = |binary: &str, name: &str| {
-        std::fs::copy(built(binary), out.join(name)).expect("the object is copied");
-        std::fs::read(out.join(name)).expect("the object was copied")
+        let object = without_dwarf(&fs::read(built(binary)).expect("the object was built"));
+        fs::write(out.join(name), &object).expect("the object is written");
+        object
     };
     // In this order: cargo leaves the object that it built last.
     build("trace", &[DATAPATH]);
@@ -58,6 +64,26 @@ fn main() {
             println!("cargo:rustc-env=FWD_OBJECT={:016x}", fnv(&object));
         }
     }
+}
+
+/// An object without its DWARF sections, from which the linker has made the BTF, and which are four fifths of it. Nobody reads them when
+/// the programs are loaded.
+fn without_dwarf(object: &[u8]) -> Vec<u8> {
+    let mut builder = Builder::read(object).expect("the object is ELF");
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    builder.delete_orphans();
+    // LLVM has names of sections and of symbols in one table; the builder wants two.
+    let names = builder.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped).expect("the object is written");
+    stripped
 }
 
 /// 64-bit FNV-1a: tells the programs of one build from those of another.
