@@ -153,7 +153,7 @@ impl Dataplane {
 /// The settings while there is neither a program nor a network.
 const fn nothing() -> Config {
     Config {
-        abi_version: ABI_VERSION,
+        abi_version: ABI_VERSION.raw(),
         nat_port_min: 0,
         nat_port_max: 0,
         subnets_min: u32::MAX,
