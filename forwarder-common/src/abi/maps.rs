@@ -1,6 +1,6 @@
 //! Every map of the data path, a row a map: what it is called, of which type it is, what its keys and values are, and what it is for.
 
-use core::fmt;
+use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
@@ -32,6 +32,44 @@ impl fmt::Display for MapName {
 impl From<MapName> for alloc::string::String {
     fn from(name: MapName) -> Self {
         alloc::format!("{name}")
+    }
+}
+
+/// The name of a map whose keys are `K` and whose values are `V`.
+#[derive(Debug)]
+pub struct MapOf<K, V>(MapName, PhantomData<fn() -> (K, V)>);
+
+impl<K, V> MapOf<K, V> {
+    /// The name alone.
+    #[must_use]
+    pub const fn name(self) -> MapName {
+        self.0
+    }
+
+    /// As it is pinned.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+impl<K, V> Clone for MapOf<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for MapOf<K, V> {}
+
+impl<K, V> From<MapOf<K, V>> for MapName {
+    fn from(map: MapOf<K, V>) -> Self {
+        map.name()
+    }
+}
+
+#[cfg(feature = "user")]
+impl<K, V> From<MapOf<K, V>> for alloc::string::String {
+    fn from(map: MapOf<K, V>) -> Self {
+        map.name().into()
     }
 }
 
@@ -107,7 +145,7 @@ macro_rules! maps {
     ($($role:ident {
         $($(#[doc = $doc:literal])* $name:ident: $kind:ident<$key:ty, $value:ty>[$entries:expr],)*
     })*) => {
-        $($($(#[doc = $doc])* pub const $name: MapName = MapName(stringify!($name));)*)*
+        $($($(#[doc = $doc])* pub const $name: MapOf<$key, $value> = MapOf(MapName(stringify!($name)), PhantomData);)*)*
 
         /// Every map, those of the control plane first.
         pub const MAPS: &[Map] = &[

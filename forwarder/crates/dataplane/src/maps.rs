@@ -43,7 +43,7 @@ mod tests {
     fn maps_are_those_of_the_object() {
         let all: BTreeMap<&str, Shape> = MAPS.iter().map(|map| (map.name.as_str(), declared(map))).collect();
         assert_eq!(all.len(), MAPS.len(), "each is declared once");
-        assert_eq!(records().next(), Some(DEVICES));
+        assert_eq!(records().next(), Some(DEVICES.name()));
         for object in [OBJECT, TRACED_OBJECT] {
             let object = aya_obj::Object::parse(object).unwrap();
             // Globals and constants are maps of their own; the ring buffer lives as long as `fwd trace`.

@@ -57,9 +57,7 @@ struct Blocks {
 
 impl Dataplane {
     fn counters(&self) -> Result<Blocks> {
-        let shared = Array::try_from(self.map(maps::COUNTERS)?).doing("open", maps::COUNTERS)?;
-        let traffic = PerCpuArray::try_from(self.map(maps::TRAFFIC)?).doing("open", maps::TRAFFIC)?;
-        Ok(Blocks { shared, traffic })
+        Ok(Blocks { shared: self.array(maps::COUNTERS)?, traffic: self.per_cpu_array(maps::TRAFFIC)? })
     }
 
     /// Sets blocks to zero.
@@ -80,8 +78,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn port_retries(&self) -> Result<[u64; RETRY_CLASSES]> {
-        let map: PerCpuArray<MapData, u64> =
-            PerCpuArray::try_from(self.map(maps::PORT_RETRIES)?).doing("open", maps::PORT_RETRIES)?;
+        let map = self.per_cpu_array(maps::PORT_RETRIES)?;
         let mut classes = [0; RETRY_CLASSES];
         for (index, class) in (0..).zip(&mut classes) {
             *class = map.get(&index, 0).doing("read", maps::PORT_RETRIES)?.iter().sum();
