@@ -6,6 +6,8 @@
 #![no_std]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
+#[cfg(any(test, feature = "user", feature = "emit"))]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 

@@ -6,7 +6,7 @@ use forwarder_common::{
         rewrite::Side,
     },
     types::checksum,
-    wire::ipv4,
+    wire::{emit::finish_header, ipv4},
 };
 
 /// The first byte: bit 0 the side, bit 2 whether the sums are made right before. Then address and port, then the packet.
@@ -19,10 +19,7 @@ pub fn errors(input: &[u8]) {
     let mut before = packet.to_vec();
     let Some((ip, embedded)) = read(&before) else { return };
     if flags & 4 != 0 {
-        let header = &mut before[embedded.ip.off..embedded.ip.payload_off()];
-        header[10..12].fill(0);
-        let check = checksum::full(header);
-        header[10..12].copy_from_slice(&check);
+        finish_header(&mut before[embedded.ip.off..]);
         if let Some(message) = message(&before, &ip) {
             let at = embedded.icmp_off + 2;
             let mut message = message.to_vec();

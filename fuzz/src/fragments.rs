@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use forwarder_common::{
-    abi::Tuple,
-    decide::fragment::{Inline, Piece, Range, Record, Time, WAYS, ports, see},
+    abi::{
+        Tuple,
+        fragment::{Range, Record, WAYS},
+    },
+    decide::fragment::{Inline, Piece, Time, ports, see},
 };
 
 /// What was let through of one packet: its parts, and whether one of them was the last.

@@ -4,6 +4,7 @@ use forwarder_common::{
     decide::rewrite::{Rewrite, Side, Ttl},
     types::checksum,
     wire::{
+        emit::finish_header,
         ipv4,
         l4::{self, Proto},
     },
@@ -110,12 +111,7 @@ pub fn finish(packet: &mut [u8], off: usize) {
 
 /// Computes both checksums in full.
 fn repair(packet: &mut [u8], ip: &ipv4::Header, l4: &l4::Header) {
-    let at = ip.off + 10;
-    if let Some(header) = packet.get_mut(ip.off..ip.payload_off()) {
-        header[10..12].fill(0);
-        let check = checksum::full(header);
-        packet[at..at + 2].copy_from_slice(&check);
-    }
+    finish_header(&mut packet[ip.off..]);
     let at = ip.payload_off() + checksum_at(l4);
     if covered(packet, ip, l4).is_some() {
         packet[at..at + 2].fill(0);

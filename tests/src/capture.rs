@@ -12,6 +12,7 @@ use forwarder::{
     netns::Netns,
     testbed::{Process, command_in, wait_until},
 };
+use forwarder_common::wire::emit;
 
 use crate::{
     fwd::{Fwd, inside, try_inside},
@@ -128,7 +129,7 @@ impl<'a> Recording<'a> {
     /// that one as `SpoofedSource`.
     #[track_caller]
     pub(crate) fn all(&self) -> Vec<Packet> {
-        let marker = raw::ipv4(MARKER, MARKER, 253, b"until here");
+        let marker = emit::Packet::other(MARKER, MARKER, 253).payload(b"until here");
         raw::send(self.ns, &self.interface, &[raw::frame([0xff; 6], [2, 0, 0, 0, 0, 1], &marker)]);
         self.find("the marker", |packet| packet.source() == MARKER);
         self.so_far().into_iter().filter(|packet| packet.source() != MARKER).collect()

@@ -8,6 +8,7 @@ use std::{
 };
 
 use forwarder::{Context as _, Result, netns::Netns};
+use forwarder_common::wire::emit::Packet;
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -71,29 +72,20 @@ pub(crate) fn send(ns: &Netns, source: Ipv4Addr, kinds: &[Kind], count: u64) -> 
     Ok(Sent { packets: sent, took: began.elapsed() })
 }
 
-/// An IPv4 packet, and where it goes. Checksums of the transport header are left out: nobody looks at them.
+/// An IPv4 packet, and where it goes.
 fn packet(source: Ipv4Addr, kind: Kind, random: &mut Random) -> (Vec<u8>, SocketAddrV4) {
     let [a, b, c, d, e, f, g, _] = random.next().to_le_bytes();
     // The shared address space of providers (RFC 6598), to which the host's default route leads.
     let nobody = Ipv4Addr::new(100, 64 | e & 0x3f, f, g);
-    let (to, proto) = match kind {
-        Kind::SynToNobody => (nobody, 6),
-        Kind::SynToHost(host) => (host, 6),
-        Kind::SynToServer(server) => (*server.ip(), 6),
-        Kind::UdpToNobody => (nobody, 17),
-    };
     // Ports that no service and no connection of the test has.
-    let mut ports = [0x80 | a, b, 0x40 | c & 0x3f, d];
-    if let Kind::SynToServer(server) = kind {
-        ports[2..].copy_from_slice(&server.port().to_be_bytes());
-    }
-    let rest: &[u8] =
-        if proto == 6 { &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x20, 0, 0, 0, 0, 0] } else { &[0, 8, 0, 0] };
-    let length = 24 + u8::try_from(rest.len()).expect("short");
-    let mut packet = vec![0x45, 0, 0, length, 0, 0, 0, 0, 64, proto, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(to.octets());
-    packet.extend(ports);
-    packet.extend(rest);
-    (packet, SocketAddrV4::new(to, 0))
+    let from = SocketAddrV4::new(source, u16::from_be_bytes([0x80 | a, b]));
+    let port = u16::from_be_bytes([0x40 | c & 0x3f, d]);
+    let packet = match kind {
+        Kind::SynToNobody => Packet::tcp(from, SocketAddrV4::new(nobody, port)),
+        Kind::SynToHost(host) => Packet::tcp(from, SocketAddrV4::new(host, port)),
+        Kind::SynToServer(server) => Packet::tcp(from, server),
+        Kind::UdpToNobody => Packet::udp(from, SocketAddrV4::new(nobody, port)),
+    };
+    let to = SocketAddrV4::new(packet.dst, 0);
+    (packet.id(0).fragmentation(0).emit(), to)
 }

@@ -11,6 +11,7 @@ use forwarder::{
     netns::Netns,
     testbed::{Namespace, TestbedSpec, tcx_programs, wait_until},
 };
+use forwarder_common::wire::emit::Packet;
 
 use crate::{
     bpf_ids::pin_directory,
@@ -35,15 +36,11 @@ fn host() -> Fwd {
 }
 
 /// What can be told from a whole datagram, a fragment, a protocol without ports, and an ICMP error about `answer`.
-fn kinds(from: Ipv4Addr, to: Ipv4Addr, answer: &[u8]) -> [Vec<u8>; 4] {
+fn kinds(from: Ipv4Addr, to: Ipv4Addr, answer: &Packet) -> [Packet; 4] {
     let datagram = raw::udp(at(from, 5000), at(to, 7777), FORGED);
-    let mut fragment = datagram.clone();
-    fragment[6] = 0x20;
-    raw::finish(&mut fragment);
-    let mut error = [&[3, 3, 0, 0, 0, 0, 0, 0], answer].concat();
-    let sum = forwarder_common::types::checksum::full(&error);
-    error[2..4].copy_from_slice(&sum);
-    [datagram, fragment, raw::ipv4(from, to, 47, FORGED), raw::ipv4(from, to, 1, &error)]
+    let fragment = datagram.clone().fragmentation(0x2000);
+    let gre = Packet::other(from, to, 47).payload(FORGED);
+    [datagram, fragment, gre, Packet::icmp_error(from, to, 3, 3, &answer.emit())]
 }
 
 #[test]

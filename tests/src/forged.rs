@@ -6,7 +6,7 @@ use std::{
 };
 
 use forwarder::testbed::wait_until;
-use forwarder_common::types::checksum;
+use forwarder_common::wire::emit::Packet;
 
 use crate::{
     fwd::{Fwd, LIMIT, number},
@@ -21,14 +21,8 @@ const RST: u8 = 0x04;
 const ELSEWHERE: u32 = 0x5eed_0000;
 
 /// A segment without data, whose numbers are made up.
-fn segment(from: SocketAddrV4, to: SocketAddrV4, flags: u8) -> Vec<u8> {
-    let mut header = [&from.port().to_be_bytes()[..], &to.port().to_be_bytes(), &ELSEWHERE.to_be_bytes()].concat();
-    header.extend(ELSEWHERE.to_be_bytes());
-    header.extend([0x50, flags, 0x10, 0, 0, 0, 0, 0]);
-    let pseudo = [&from.ip().octets()[..], &to.ip().octets(), &[0, 6, 0, 20]].concat();
-    let check = checksum::full(&[pseudo, header.clone()].concat());
-    header[16..18].copy_from_slice(&check);
-    raw::ipv4(*from.ip(), *to.ip(), 6, &header)
+fn segment(from: SocketAddrV4, to: SocketAddrV4, flags: u8) -> Packet {
+    Packet::tcp(from, to).tcp_flags(flags).numbers(ELSEWHERE, ELSEWHERE)
 }
 
 /// What `from` says arrives at `to`.

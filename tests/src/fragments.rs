@@ -7,7 +7,10 @@ use std::{
 };
 
 use forwarder::{Context, netns::Netns, testbed::wait_until};
-use forwarder_common::types::checksum;
+use forwarder_common::wire::{
+    emit::{Ethernet, finish_header},
+    ethernet::ethertype,
+};
 
 use super::fwd::{Fwd, Pod, inside, pings};
 use crate::{
@@ -75,9 +78,7 @@ fn assert_whole(packets: &[Packet], proto: u8, source: Ipv4Addr) {
         let length = u16::try_from(bytes.len()).expect("no packet is larger").to_be_bytes();
         bytes[2..4].copy_from_slice(&length);
         bytes[6..8].fill(0);
-        bytes[10..12].fill(0);
-        let check = checksum::full(&bytes[..20]);
-        bytes[10..12].copy_from_slice(&check);
+        finish_header(&mut bytes);
         assert_clean(&[Packet::parse(&bytes).expect("a packet")]);
         whole += 1;
     }
@@ -205,25 +206,15 @@ fn cut(
     pod: &Pod,
     gateway: [u8; 6],
     server: SocketAddrV4,
-    id: u8,
+    id: u16,
     text: &[u8],
     parts: &[(usize, usize)],
 ) -> Vec<Vec<u8>> {
-    let length = u16::try_from(8 + text.len()).expect("short").to_be_bytes();
-    let port = server.port().to_be_bytes();
-    // Without a checksum.
-    let udp = [&[0x9c, 0x40, port[0], port[1], length[0], length[1], 0, 0], text].concat();
-    let part = |&(from, to): &(usize, usize)| {
-        let mut packet = raw::ipv4(pod.address, *server.ip(), UDP, &udp[from..to.min(udp.len())]);
-        let word = u16::try_from(from / 8).expect("short") | u16::from(to < udp.len()) << 13;
-        packet[4..6].copy_from_slice(&[0, id]);
-        packet[6..8].copy_from_slice(&word.to_be_bytes());
-        packet[10..12].fill(0);
-        let check = checksum::full(&packet[..20]);
-        packet[10..12].copy_from_slice(&check);
-        let [a, b, c, d] = pod.address.octets();
-        raw::frame(gateway, [2, 0x77, a, b, c, d], &packet)
-    };
+    let whole = raw::udp(at(pod.address, 40_000), server, text).id(id);
+    let [a, b, c, d] = pod.address.octets();
+    let ethernet = Ethernet::new(gateway, [2, 0x77, a, b, c, d]);
+    let part =
+        |&(from, to): &(usize, usize)| ethernet.around(ethertype::IPV4, &whole.fragment(from..to, to < 8 + text.len()));
     parts.iter().map(part).collect()
 }
 

@@ -6,7 +6,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use forwarder::testbed::TestbedSpec;
-use forwarder_common::types::checksum::{full, pseudo_sum};
+use forwarder_common::{
+    types::checksum::full,
+    wire::emit::{self, Sum},
+};
 
 use crate::{
     capture::{Recording, finish_checksums},
@@ -52,17 +55,13 @@ impl<'a> Scene<'a> {
         Self { fwd, pod, server, external, macs, recording, _sockets: [client, socket] }
     }
 
-    fn frame(&self, packet: &[u8]) -> Vec<u8> {
+    fn frame(&self, packet: &emit::Packet) -> Vec<u8> {
         raw::frame(self.macs.0, self.macs.1, packet)
     }
 
     /// A datagram from a port of the namespace, whose checksum is so far the sum over the pseudo-header.
-    fn unfinished(&self, port: u16, payload: &[u8]) -> Vec<u8> {
-        let (from, to) = (at(self.pod.address, port), self.server);
-        let mut packet = raw::udp(from, to, payload);
-        let length = u16::try_from(packet.len() - 20).expect("short");
-        packet[26..28].copy_from_slice(&pseudo_sum(from.ip().octets(), to.ip().octets(), UDP, length));
-        packet
+    fn unfinished(&self, port: u16, payload: &[u8]) -> emit::Packet {
+        emit::Packet::udp(at(self.pod.address, port), self.server).payload(payload).sum(Sum::Partial)
     }
 
     fn dropped(&self, hook: &str, reason: &str) -> u64 {
@@ -86,28 +85,21 @@ fn misplaced(scene: &Scene) -> Vec<Open> {
         }
     }
     // Fragments, and a protocol without ports.
-    for fragmentation in [[0x20, 0], [0, 5]] {
-        let mut fragment = scene.unfinished(PORT, &[MARK, &[0; 5]].concat());
-        fragment[6..8].copy_from_slice(&fragmentation);
-        raw::finish(&mut fragment);
+    for fragmentation in [0x2000, 5] {
+        let fragment = scene.unfinished(PORT, &[MARK, &[0; 5]].concat()).fragmentation(fragmentation);
         frames.push(Open { start: 20, offset: 6, frame: scene.frame(&fragment) });
     }
-    let gre = raw::ipv4(scene.pod.address, *scene.server.ip(), 47, MARK);
+    let (from, to) = (scene.pod.address, *scene.server.ip());
+    let gre = emit::Packet::other(from, to, 47).payload(MARK);
     frames.push(Open { start: 20, offset: 6, frame: scene.frame(&gre) });
-    let echo = [&[8, 0, 0, 0, 0, 1, 0, 1], MARK].concat();
-    let echo = raw::ipv4(scene.pod.address, *scene.server.ip(), 1, &echo);
+    let echo = emit::Packet::icmp(from, to, 8, 0).icmp_rest([0, 1, 0, 1]).payload(MARK).sum(Sum::Unused);
     frames.extend([4, 6].map(|offset| Open { start: L4, offset, frame: scene.frame(&echo) }));
     // An error about an answer: over the port that it embeds.
-    let answer = raw::udp(scene.server, at(scene.pod.address, PORT), MARK);
-    let mut error = [&[3, 3, 0, 0, 0, 0, 0, 0], &answer[..]].concat();
-    let sum = full(&error);
-    error[2..4].copy_from_slice(&sum);
-    let error = raw::ipv4(scene.pod.address, *scene.server.ip(), 1, &error);
+    let answer = raw::udp(scene.server, at(from, PORT), MARK);
+    let error = emit::Packet::icmp_error(from, to, 3, 3, &answer.emit());
     frames.push(Open { start: L4 + 8 + 20, offset: 2, frame: scene.frame(&error) });
     // What the kernel would cut: it finishes the checksum first.
-    let mut large = scene.unfinished(PORT, &[MARK, &[0; 1430]].concat());
-    large[6] = 0;
-    raw::finish(&mut large);
+    let large = scene.unfinished(PORT, &[MARK, &[0; 1430]].concat()).fragmentation(0);
     frames.push(Open { start: 20, offset: 6, frame: scene.frame(&large) });
     frames
 }
@@ -176,17 +168,14 @@ fn what_is_left_to_a_device_in_its_place_arrives_right() {
     for port in [PORT, PORT + 1] {
         frames.push(Open { start: L4, offset: 6, frame: scene.frame(&scene.unfinished(port, MARK)) });
         // As in a tunnel: the outer sum is whole, whatever the device writes into the inner packet.
-        let mut packet = scene.unfinished(port, &[MARK, b"!", &[0x12, 0x34, 1, 2, 3, 4, 5, 6]].concat());
-        let start = 20 + 8 + 12;
-        let mut finished = packet.clone();
-        let sum = full(&finished[start..]);
-        finished[start..start + 2].copy_from_slice(&sum);
-        packet[26..28].copy_from_slice(&[0; 2]);
-        finished[26..28].copy_from_slice(&[0; 2]);
-        let length = u16::try_from(packet.len() - 20).expect("short").to_be_bytes();
-        let sum = full(&[&finished[12..20], &[0, UDP], &length, &finished[20..]].concat());
-        packet[26..28].copy_from_slice(&sum);
-        frames.push(Open { start: u16::try_from(14 + start).expect("short"), offset: 0, frame: scene.frame(&packet) });
+        let inner = [0x12, 0x34, 1, 2, 3, 4, 5, 6];
+        let [first, second] = full(&inner);
+        let finished = [&[first, second], &inner[2..]].concat();
+        let within = |inner: &[u8]| scene.unfinished(port, &[MARK, b"!", inner].concat());
+        let whole = within(&finished).sum(Sum::Complete).emit();
+        let packet = within(&inner).sum(Sum::Exact([whole[26], whole[27]]));
+        let start = u16::try_from(14 + 20 + 8 + MARK.len() + 1).expect("short");
+        frames.push(Open { start, offset: 0, frame: scene.frame(&packet) });
     }
     raw::send_open(&pod, "eth0", &frames);
     let seen = scene.seen();
@@ -204,11 +193,9 @@ fn wrong_header_checksum_is_not_made_right_and_opens_nothing() {
     let scene = Scene::new(&fwd, &pod);
     let mut frames = Vec::new();
     for port in [PORT, PORT + 1] {
-        let mut packet = raw::udp(at(pod.address, port), scene.server, MARK);
-        packet[10] ^= 1;
+        let packet = raw::udp(at(pod.address, port), scene.server, MARK).header_sum(Sum::Wrong);
         frames.push(scene.frame(&packet));
-        packet[6] = 0x20;
-        frames.push(scene.frame(&packet));
+        frames.push(scene.frame(&packet.fragmentation(0x2000)));
     }
     let flows = || fwd.list(&["flows", "--ns", &pod.name]).len();
     let before = flows();
@@ -225,14 +212,12 @@ fn nothing_wrong_comes_in() {
     let within = Recording::start(&fwd, &pod, "eth0");
     let (to, from) = (raw::mac_of(fwd.host(), "eth0"), raw::mac_of(fwd.internet(0), "inet0"));
     let answer = raw::udp(scene.server, at(fwd.uplink(0).address, scene.external), MARK);
-    let frame = |packet: &[u8]| raw::frame(to, from, packet);
+    let frame = |packet: &emit::Packet| raw::frame(to, from, packet);
     let open = |(start, offset)| Open { start, offset, frame: frame(&answer) };
     raw::send_open(fwd.internet(0), "inet0", &[(L4, 2), (20, 10), (L4, 0)].map(open));
     assert_eq!(scene.dropped("from_uplink", "ChecksumOffload"), 3);
     // A wrong header is the kernel's to throw away.
-    let mut wrong = answer.clone();
-    wrong[10] ^= 1;
-    raw::send(fwd.internet(0), "inet0", &[frame(&wrong)]);
+    raw::send(fwd.internet(0), "inet0", &[frame(&answer.clone().header_sum(Sum::Wrong))]);
     raw::send(fwd.internet(0), "inet0", &[frame(&answer)]);
     let marked = |packet: &Packet| packet.bytes.windows(MARK.len()).any(|window| window == MARK);
     within.find("the answer", marked);

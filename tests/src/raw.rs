@@ -1,12 +1,9 @@
 //! Frames of our own making, sent by a packet socket: what no well-behaved program sends.
 
-use std::{
-    fmt::Write as _,
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::{fmt::Write as _, net::SocketAddrV4};
 
 use forwarder::{netlink::Netlink, netns::Netns, testbed::Output};
-use forwarder_common::types::checksum;
+use forwarder_common::wire::emit::{Ethernet, Packet, Sum};
 
 use crate::fwd::{inside, try_inside};
 
@@ -73,34 +70,12 @@ pub(crate) fn mac_of(ns: &Netns, interface: &str) -> [u8; 6] {
     link.mac.expect("an Ethernet address")
 }
 
-/// An IPv4 packet without options: 64 hops to live, don't fragment.
-pub(crate) fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, proto: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(20 + payload.len()).expect("the packet is small").to_be_bytes();
-    let mut packet = vec![0x45, 0, length[0], length[1], 0x12, 0x34, 0x40, 0, 64, proto, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    let check = checksum::full(&packet);
-    packet[10..12].copy_from_slice(&check);
-    packet.extend(payload);
-    packet
-}
-
 /// A UDP datagram without checksum.
-pub(crate) fn udp(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
-    let header = [from.port().to_be_bytes(), to.port().to_be_bytes(), length, [0, 0]].concat();
-    ipv4(*from.ip(), *to.ip(), 17, &[&header, payload].concat())
-}
-
-/// Puts the right checksum into the IPv4 header of a packet that was changed.
-pub(crate) fn finish(packet: &mut [u8]) {
-    packet[10..12].fill(0);
-    let header = usize::from(packet[0] & 0x0f) * 4;
-    let check = checksum::full(&packet[..header]);
-    packet[10..12].copy_from_slice(&check);
+pub(crate) fn udp(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Packet {
+    Packet::udp(from, to).payload(payload).sum(Sum::Unused)
 }
 
 /// A frame around an IPv4 packet.
-pub(crate) fn frame(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
-    [&to[..], &from, &[0x08, 0x00], packet].concat()
+pub(crate) fn frame(to: [u8; 6], from: [u8; 6], packet: &Packet) -> Vec<u8> {
+    packet.in_frame(&Ethernet::new(to, from))
 }

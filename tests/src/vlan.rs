@@ -6,6 +6,10 @@ use std::{
 };
 
 use forwarder::testbed::wait_until;
+use forwarder_common::wire::{
+    emit::{Ethernet, Packet},
+    ethernet::ethertype,
+};
 
 use crate::{
     fwd::Fwd,
@@ -14,9 +18,8 @@ use crate::{
 };
 
 /// A frame with a tag of this number.
-fn tagged(to: [u8; 6], from: [u8; 6], vlan: u8, packet: &[u8]) -> Vec<u8> {
-    let frame = raw::frame(to, from, packet);
-    [&frame[..12], &[0x81, 0x00, 0, vlan], &frame[12..]].concat()
+fn tagged(to: [u8; 6], from: [u8; 6], vlan: u16, packet: &Packet) -> Vec<u8> {
+    packet.in_frame(&Ethernet::new(to, from).tagged(ethertype::VLAN, vlan))
 }
 
 /// What the socket gets next.

@@ -2,12 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder_common::wire::emit::{self, Sum};
+
 use super::fwd::{Fwd, pings};
 use crate::{
     capture::{Recording, assert_clean, finish_all_checksums},
     packet::{ICMP, Packet, TCP, UDP},
     peers::{ANY, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
-    raw,
 };
 
 /// Each packet of `from` that is seen in `to` has been through one router: one hop less to live.
@@ -55,8 +56,7 @@ fn checksums_are_right_and_the_host_is_one_hop() {
 fn checker_of_captures_sees_what_is_wrong() {
     let (here, there) = (Ipv4Addr::new(198, 51, 100, 2), Ipv4Addr::new(203, 0, 113, 1));
     // An echo request with its checksum, and a "port unreachable" with one for it embedded.
-    let echo = [8, 0, 0xf7, 0xfa, 0, 1, 0, 4];
-    let good = raw::ipv4(here, there, ICMP, &echo);
+    let good = emit::Packet::icmp(here, there, 8, 0).icmp_rest([0, 1, 0, 4]).emit();
     let parsed = |bytes: &[u8]| Packet::parse(bytes).expect("a packet");
     assert_clean(&[parsed(&good)]);
     let off = |at: usize| {
@@ -69,8 +69,8 @@ fn checker_of_captures_sees_what_is_wrong() {
     let mut embedded = good.clone();
     embedded[12] = 10;
     embedded[13] = 77;
-    let error = [&[3, 3, 0, 0, 0, 0, 0, 0], &embedded[..]].concat();
-    let error = parsed(&raw::ipv4(there, here, ICMP, &error));
+    let error = emit::Packet::icmp_error(there, here, 3, 3, &embedded).sum(Sum::Wrong);
+    let error = parsed(&error.emit());
     assert_eq!(error.addresses().len(), 4);
     assert_eq!(error.faults().len(), 2, "{error:?}: {:?}", error.faults());
     let leaked = std::panic::catch_unwind(|| assert_clean(&[parsed(&embedded)]));

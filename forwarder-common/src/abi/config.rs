@@ -30,40 +30,39 @@ pub type Secret = [u64; 4];
 /// Number of [`Timeout`] classes, with room for later ones.
 pub const TIMEOUTS: usize = 16;
 
-/// Element 0 of the map `CONFIG`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Config {
-    /// [`super::ABI_VERSION`] of the control plane that created the maps.
-    pub abi_version: u32,
-    /// First port of the NAT range, host byte order, inclusive.
-    pub nat_port_min: u16,
-    /// Last port of the NAT range, host byte order, inclusive.
-    pub nat_port_max: u16,
-    /// Lowest address of any fwd network, host byte order. Greater than [`Config::subnets_max`] when there is none.
-    pub subnets_min: u32,
-    /// Highest address of any fwd network, host byte order.
-    pub subnets_max: u32,
-    /// Flows that may be established at once.
-    pub max_flows: u32,
-    /// Slots of the flow table: established and pending flows, and slot 0 which is never used.
-    pub slots: u32,
-    /// Secret that decides which port is tried first (RFC 6056).
-    pub seed: u32,
-    /// Jiffies per second of this kernel.
-    pub hz: u32,
-    /// Flows that one endpoint may have established at once.
-    pub max_flows_per_endpoint: u32,
-    /// See [`feature`]: what some network uses, so that the others do not pay for it.
-    pub features: u32,
-    /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
-    pub timeouts: [u32; TIMEOUTS],
-    /// The programs have it as a constant: here it stands for those that are loaded later.
-    pub secret: Secret,
-    /// Tells which build the programs are of; 0 before they are loaded. Only the control plane reads it.
-    pub object: u64,
+record! {
+    /// Element 0 of the map `CONFIG`.
+    pub struct Config {
+        /// [`super::ABI_VERSION`] of the control plane that created the maps.
+        pub abi_version: u32,
+        /// First port of the NAT range, host byte order, inclusive.
+        pub nat_port_min: u16,
+        /// Last port of the NAT range, host byte order, inclusive.
+        pub nat_port_max: u16,
+        /// Lowest address of any fwd network, host byte order. Greater than [`Config::subnets_max`] when there is none.
+        pub subnets_min: u32,
+        /// Highest address of any fwd network, host byte order.
+        pub subnets_max: u32,
+        /// Flows that may be established at once.
+        pub max_flows: u32,
+        /// Slots of the flow table: established and pending flows, and slot 0 which is never used.
+        pub slots: u32,
+        /// Secret that decides which port is tried first (RFC 6056).
+        pub seed: u32,
+        /// Jiffies per second of this kernel.
+        pub hz: u32,
+        /// Flows that one endpoint may have established at once.
+        pub max_flows_per_endpoint: u32,
+        /// See [`feature`]: what some network uses, so that the others do not pay for it.
+        pub features: u32,
+        /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
+        pub timeouts: [u32; TIMEOUTS],
+        /// The programs have it as a constant: here it stands for those that are loaded later.
+        pub secret: Secret,
+        /// Tells which build the programs are of; 0 before they are loaded. Only the control plane reads it.
+        pub object: u64,
+    }
 }
-record!(Config, 144);
 
 /// Bits of [`Config::features`].
 pub mod feature {

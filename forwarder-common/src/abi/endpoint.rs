@@ -36,44 +36,43 @@ pub const fn host_veth_place(ifindex: u32) -> u32 {
     ifindex % HOST_VETH_PLACES as u32
 }
 
-/// Value of the map `ENDPOINTS`, keyed by the ifindex of the host-side veth (`u32`).
-///
-/// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Endpoint {
-    /// IPv4 address, network byte order; zero when there is none.
-    pub v4: [u8; 4],
-    /// ifindex of the network's bridge: the key of its record in `NETWORKS`.
-    pub network: u32,
-    /// ifindex of the uplink: the key of its record in `UPLINKS`.
-    pub uplink: u32,
-    /// Index of this endpoint's block in `COUNTERS`.
-    pub counters: u32,
-    /// MTU of the interface inside the namespace, bytes.
-    pub mtu: u32,
-    /// MAC of the interface inside the namespace.
-    pub mac: [u8; 6],
-    /// MAC of the gateway as the namespace sees it. Where programs forward, nobody has it: what they leave to the kernel they address
-    /// to the bridge, and without them the kernel forwards nothing.
-    pub gateway_mac: [u8; 6],
-    /// See [`endpoint_flags`].
-    pub flags: u32,
-    /// IPv6 address, all zero when there is none.
-    pub v6: Addr,
-    /// Process that the namespace was named by (`--pid`), 0 otherwise.
-    pub pid: u32,
-    /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
-    pub netns_cookie: u64,
-    /// Inode of the namespace on nsfs.
-    pub netns_inode: u64,
-    /// Name of the namespace; empty for one without a name.
-    pub ns: Name,
-    /// Name of the network.
-    pub network_name: Name,
-    /// Name of the host-side veth.
-    pub host_if: IfName,
-    /// Name of the interface inside the namespace.
-    pub ns_if: IfName,
+record! {
+    /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host-side veth (`u32`).
+    ///
+    /// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).
+    pub struct Endpoint {
+        /// IPv4 address, network byte order; zero when there is none.
+        pub v4: [u8; 4],
+        /// ifindex of the network's bridge: the key of its record in `NETWORKS`.
+        pub network: u32,
+        /// ifindex of the uplink: the key of its record in `UPLINKS`.
+        pub uplink: u32,
+        /// Index of this endpoint's block in `COUNTERS`.
+        pub counters: u32,
+        /// MTU of the interface inside the namespace, bytes.
+        pub mtu: u32,
+        /// MAC of the interface inside the namespace.
+        pub mac: [u8; 6],
+        /// MAC of the gateway as the namespace sees it. Where programs forward, nobody has it: what they leave to the kernel they address
+        /// to the bridge, and without them the kernel forwards nothing.
+        pub gateway_mac: [u8; 6],
+        /// See [`endpoint_flags`].
+        pub flags: u32,
+        /// IPv6 address, all zero when there is none.
+        pub v6: Addr,
+        /// Process that the namespace was named by (`--pid`), 0 otherwise.
+        pub pid: u32,
+        /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
+        pub netns_cookie: u64,
+        /// Inode of the namespace on nsfs.
+        pub netns_inode: u64,
+        /// Name of the namespace; empty for one without a name.
+        pub ns: Name,
+        /// Name of the network.
+        pub network_name: Name,
+        /// Name of the host-side veth.
+        pub host_if: IfName,
+        /// Name of the interface inside the namespace.
+        pub ns_if: IfName,
+    }
 }
-record!(Endpoint, 616);

@@ -8,57 +8,58 @@ pub const SLOT_NONE: u32 = 0;
 /// Slots that one run of the program `flush` looks at.
 pub const FLUSH_SLICE: u32 = 8192;
 
-/// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
-/// the packet, queries of ICMP with their identifier in both port fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct Tuple {
-    /// Source address.
-    pub saddr: [u8; 4],
-    /// Destination address.
-    pub daddr: [u8; 4],
-    /// Source port.
-    pub sport: [u8; 2],
-    /// Destination port.
-    pub dport: [u8; 2],
-    /// Interface on which the packet enters: host-side veth or uplink; 0 for the host's own sockets.
-    pub ifindex: u32,
-    /// IP protocol.
-    pub proto: u8,
-    /// Of an ICMP query other than echo, and its answer, the type of the request; 0 otherwise. See [`crate::wire::icmp::query`].
-    pub query: u8,
-    /// Explicit padding.
-    pub _pad: u16,
+record! {
+    /// What one direction of a flow looks like where it enters: addresses and ports in network byte order as loaded from
+    /// the packet, queries of ICMP with their identifier in both port fields.
+    #[derive(Default, Hash)]
+    pub struct Tuple {
+        /// Source address.
+        pub saddr: [u8; 4],
+        /// Destination address.
+        pub daddr: [u8; 4],
+        /// Source port.
+        pub sport: [u8; 2],
+        /// Destination port.
+        pub dport: [u8; 2],
+        /// Interface on which the packet enters: host-side veth or uplink; 0 for the host's own sockets.
+        pub ifindex: u32,
+        /// IP protocol.
+        pub proto: u8,
+        /// Of an ICMP query other than echo, and its answer, the type of the request; 0 otherwise. See [`crate::wire::icmp::query`].
+        pub query: u8,
+        /// Explicit padding.
+        pub _pad: u16,
+    }
 }
-record!(Tuple, 20);
 
-/// One direction: what to match, what to write, where to send it, and its counters. One cache line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct FlowHalf {
-    /// The packet as it enters.
-    pub tuple: Tuple,
-    /// New source (outbound) or destination (inbound) address, network byte order.
-    pub addr: [u8; 4],
-    /// New source or destination port, network byte order.
-    pub port: [u8; 2],
-    /// Largest IP packet of the way out, bytes.
-    pub mtu: u16,
-    /// Interface to send by: the uplink (outbound), the host-side veth (inbound), 0 for the host itself.
-    pub out_if: u32,
-    /// Destination MAC, source MAC. Outbound those of the next hop and of the uplink as they were when the route was last looked
-    /// up; zero if the next hop was not known, or the uplink has no link-layer header.
-    pub hop: [u8; 12],
-    /// Index of the endpoint's block in `COUNTERS`; 0 for the host itself.
-    pub counters: u16,
-    /// Index of the uplink's block in `COUNTERS`, in the direction of this half.
-    pub uplink_counters: u16,
-    /// Packets, as on the wire after segmentation.
-    pub packets: u64,
-    /// IP bytes.
-    pub bytes: u64,
+record! {
+    /// One direction: what to match, what to write, where to send it, and its counters. One cache line.
+    #[derive(Default)]
+    pub struct FlowHalf {
+        /// The packet as it enters.
+        pub tuple: Tuple,
+        /// New source (outbound) or destination (inbound) address, network byte order.
+        pub addr: [u8; 4],
+        /// New source or destination port, network byte order.
+        pub port: [u8; 2],
+        /// Largest IP packet of the way out, bytes.
+        pub mtu: u16,
+        /// Interface to send by: the uplink (outbound), the host-side veth (inbound), 0 for the host itself.
+        pub out_if: u32,
+        /// Destination MAC, source MAC. Outbound those of the next hop and of the uplink as they were when the route was last looked
+        /// up; zero if the next hop was not known, or the uplink has no link-layer header.
+        pub hop: [u8; 12],
+        /// Index of the endpoint's block in `COUNTERS`; 0 for the host itself.
+        pub counters: u16,
+        /// Index of the uplink's block in `COUNTERS`, in the direction of this half.
+        pub uplink_counters: u16,
+        /// Packets, as on the wire after segmentation.
+        pub packets: u64,
+        /// IP bytes.
+        pub bytes: u64,
+    }
 }
-record!(FlowHalf, 64);
+const _: () = assert!(size_of::<FlowHalf>() == 64);
 
 /// Bits of [`FlowShared::kind`].
 pub mod flow_kind {
@@ -148,11 +149,12 @@ impl FlowState {
     }
 }
 
-/// Which flow a slot holds, and how far it has come: a generation (high 24 bits), which changes whenever the slot is freed, and the
-/// [`FlowState`] (low byte). Who remembers a slot and its version can tell whether it still holds the same flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct FlowVersion(u32);
+record! {
+    /// Which flow a slot holds, and how far it has come: a generation (high 24 bits), which changes whenever the slot is freed, and the
+    /// [`FlowState`] (low byte). Who remembers a slot and its version can tell whether it still holds the same flow.
+    #[derive(Default, Hash)]
+    pub transparent FlowVersion(u32);
+}
 
 impl FlowVersion {
     /// No flow: the version of a slot that was never used.
@@ -236,113 +238,116 @@ impl FlowVersion {
     }
 }
 
-/// What both directions share. One cache line, rarely written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct FlowShared {
-    /// Changes by compare-and-exchange only.
-    pub version: FlowVersion,
-    /// When a packet was last seen, jiffies (wrapping).
-    pub last_seen: u32,
-    /// When the flow began, jiffies (wrapping).
-    pub created: u32,
-    /// When the route was last looked up, jiffies (wrapping).
-    pub route_checked: u32,
-    /// The endpoint's host-side veth, 0 for the host itself.
-    pub endpoint: u32,
-    /// TCP flags seen so far, or-ed: outbound, inbound. One byte a direction, so that two CPUs never write the same one.
-    pub tcp_flags: [u8; 2],
-    /// See [`flow_kind`].
-    pub kind: u8,
-    /// How the flow holds its port; see [`super::port_use`].
-    pub port_use: u8,
-    /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
-    pub counters: u32,
-    /// The next hop's address, as words of memory: IPv6, or IPv4 in its mapped form (see [`super::Addr`]). IPv4 may leave by a
-    /// next hop of IPv6 (RFC 8950).
-    pub next_hop: [u32; 4],
-    /// When the SYN left, microseconds; see [`crate::flow::Handshake`].
-    pub syn_at: u32,
-    /// Round trip of the handshake, microseconds; see [`crate::flow::Handshake`].
-    pub handshake_rtt: u32,
-    /// What of the flow is in other maps; see [`crate::flow::slot::held`].
-    pub held: u32,
-    /// Room for later use, zero.
-    pub _reserved: [u32; 2],
+record! {
+    /// What both directions share. One cache line, rarely written.
+    #[derive(Default)]
+    pub struct FlowShared {
+        /// Changes by compare-and-exchange only.
+        pub version: FlowVersion,
+        /// When a packet was last seen, jiffies (wrapping).
+        pub last_seen: u32,
+        /// When the flow began, jiffies (wrapping).
+        pub created: u32,
+        /// When the route was last looked up, jiffies (wrapping).
+        pub route_checked: u32,
+        /// The endpoint's host-side veth, 0 for the host itself.
+        pub endpoint: u32,
+        /// TCP flags seen so far, or-ed: outbound, inbound. One byte a direction, so that two CPUs never write the same one.
+        pub tcp_flags: [u8; 2],
+        /// See [`flow_kind`].
+        pub kind: u8,
+        /// How the flow holds its port; see [`super::port_use`].
+        pub port_use: u8,
+        /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
+        pub counters: u32,
+        /// The next hop's address, as words of memory: IPv6, or IPv4 in its mapped form (see [`super::Addr`]). IPv4 may leave by a
+        /// next hop of IPv6 (RFC 8950).
+        pub next_hop: [u32; 4],
+        /// When the SYN left, microseconds; see [`crate::flow::Handshake`].
+        pub syn_at: u32,
+        /// Round trip of the handshake, microseconds; see [`crate::flow::Handshake`].
+        pub handshake_rtt: u32,
+        /// What of the flow is in other maps; see [`crate::flow::slot::held`].
+        pub held: u32,
+        /// Room for later use, zero.
+        pub _reserved: [u32; 2],
+    }
 }
-record!(FlowShared, 64);
+const _: () = assert!(size_of::<FlowShared>() == 64);
 
-/// Element 0 of the map `FLOW_ALLOC`: who uses how much of the table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct FlowAlloc {
-    /// First slot that was never used; slots below it are in use or in the queue `FLOW_FREE`.
-    pub next_unused: u32,
-    /// Flows that are established, one-way ones included.
-    pub established: u32,
-    /// Flows of the host's own sockets ([`flow_kind::HOST`]).
-    pub host_flows: u32,
-    /// How often slots were looked at for a flow to evict (wrapping); see [`crate::flow::nth_slot`].
-    pub evict_cursor: u32,
-    /// Flows that are translated by address only: while there are none, nobody looks for them.
-    pub address_only: u32,
-    /// Flows that are one-way: while there are none, nobody looks for them.
-    pub one_way: u32,
-    /// Room for later use, zero.
-    pub _reserved: [u32; 2],
+record! {
+    /// Element 0 of the map `FLOW_ALLOC`: who uses how much of the table.
+    #[derive(Default)]
+    pub struct FlowAlloc {
+        /// First slot that was never used; slots below it are in use or in the queue `FLOW_FREE`.
+        pub next_unused: u32,
+        /// Flows that are established, one-way ones included.
+        pub established: u32,
+        /// Flows of the host's own sockets ([`flow_kind::HOST`]).
+        pub host_flows: u32,
+        /// How often slots were looked at for a flow to evict (wrapping); see [`crate::flow::nth_slot`].
+        pub evict_cursor: u32,
+        /// Flows that are translated by address only: while there are none, nobody looks for them.
+        pub address_only: u32,
+        /// Flows that are one-way: while there are none, nobody looks for them.
+        pub one_way: u32,
+        /// Room for later use, zero.
+        pub _reserved: [u32; 2],
+    }
 }
-record!(FlowAlloc, 32);
 
-/// Value of the map `ENDPOINT_FLOWS`, indexed by the endpoint's block of counters; element 0 is the host's own.
-///
-/// Counts are signed where they are compared: an element may be set to zero while a last flow of its former owner lives on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct EndpointFlows {
-    /// Flows of the endpoint that are established, one-way ones included.
-    pub established: u32,
-    /// Flows of the endpoint that are half-open or closing.
-    pub pending: u32,
-    /// ifindex of the endpoint's host-side veth; 0 for none.
-    pub host_veth: u32,
+record! {
+    /// Value of the map `ENDPOINT_FLOWS`, indexed by the endpoint's block of counters; element 0 is the host's own.
+    ///
+    /// Counts are signed where they are compared: an element may be set to zero while a last flow of its former owner lives on.
+    #[derive(Default)]
+    pub struct EndpointFlows {
+        /// Flows of the endpoint that are established, one-way ones included.
+        pub established: u32,
+        /// Flows of the endpoint that are half-open or closing.
+        pub pending: u32,
+        /// ifindex of the endpoint's host-side veth; 0 for none.
+        pub host_veth: u32,
+    }
 }
-record!(EndpointFlows, 12);
 
-/// Element 0 of the map `EXPIRY_TIMER` as userspace reads it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct ExpiryRecord {
-    /// The kernel's `struct bpf_timer`, zero when it is read.
-    pub timer: [u64; 2],
-    /// Next slot to look at.
-    pub cursor: u32,
-    /// Slices that took longer than [`SLICE_LIMIT_NS`].
-    pub late: u32,
-    /// Slices so far.
-    pub slices: u64,
-    /// The longest slice, nanoseconds.
-    pub longest_ns: u64,
-    /// Flows that were ended for having been idle, or because their interface has gone.
-    pub ended: u64,
-    /// Not 0 if an interface has gone: this round ends its flows.
-    pub gone: u32,
-    /// The next endpoint to be asked whether its interface is there: a block of counters.
-    pub next_block: u32,
+record! {
+    /// Element 0 of the map `EXPIRY_TIMER` as userspace reads it.
+    #[derive(Default)]
+    pub struct ExpiryRecord {
+        /// The kernel's `struct bpf_timer`, zero when it is read.
+        pub timer: [u64; 2],
+        /// Next slot to look at.
+        pub cursor: u32,
+        /// Slices that took longer than [`SLICE_LIMIT_NS`].
+        pub late: u32,
+        /// Slices so far.
+        pub slices: u64,
+        /// The longest slice, nanoseconds.
+        pub longest_ns: u64,
+        /// Flows that were ended for having been idle, or because their interface has gone.
+        pub ended: u64,
+        /// Not 0 if an interface has gone: this round ends its flows.
+        pub gone: u32,
+        /// The next endpoint to be asked whether its interface is there: a block of counters.
+        pub next_block: u32,
+    }
 }
-record!(ExpiryRecord, 56);
 
 /// How long a slice of the expiry timer may hold a CPU, nanoseconds.
 pub const SLICE_LIMIT_NS: u64 = 200_000;
 
-/// Value of the map `FLOW_SLOTS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, align(64))]
-pub struct FlowSlot {
-    /// Namespace → outside.
-    pub outbound: FlowHalf,
-    /// Outside → namespace.
-    pub inbound: FlowHalf,
-    /// Both.
-    pub shared: FlowShared,
+record! {
+    /// Value of the map `FLOW_SLOTS`.
+    #[derive(Default)]
+    #[repr(align(64))]
+    pub struct FlowSlot {
+        /// Namespace → outside.
+        pub outbound: FlowHalf,
+        /// Outside → namespace.
+        pub inbound: FlowHalf,
+        /// Both.
+        pub shared: FlowShared,
+    }
 }
-record!(FlowSlot, 192);
+const _: () = assert!(size_of::<FlowSlot>() == 192);

@@ -6,75 +6,74 @@ use crate::{abi::record, latency::BUCKETS};
 /// [`LatencySettings::other`]: packets of unknown addresses are not measured.
 pub const NO_PATH: u32 = u32::MAX;
 
-/// Element 0 of the map `SETTINGS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct LatencySettings {
-    /// A packet is measured if the high half of its key is no more than this.
-    pub threshold: u32,
-    /// How many packets each one that is measured stands for.
-    pub weight: u32,
-    /// Path of packets whose address inside is in no record of `PATHS`, or [`NO_PATH`].
-    pub other: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+record! {
+    /// Element 0 of the map `SETTINGS`.
+    #[derive(Default)]
+    pub struct LatencySettings {
+        /// A packet is measured if the high half of its key is no more than this.
+        pub threshold: u32,
+        /// How many packets each one that is measured stands for.
+        pub weight: u32,
+        /// Path of packets whose address inside is in no record of `PATHS`, or [`NO_PATH`].
+        pub other: u32,
+        /// Explicit padding.
+        pub _pad: u32,
+    }
 }
-record!(LatencySettings, 16);
 
-/// Value of the map `PATHS`, by the IPv4 address inside (network byte order).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct LatencyPath {
-    /// Number of the path.
-    pub index: u32,
-    /// Its own network, whose members it reaches without the uplink, network byte order.
-    pub network: [u8; 4],
-    /// The mask of that network, network byte order.
-    pub mask: [u8; 4],
+record! {
+    /// Value of the map `PATHS`, by the IPv4 address inside (network byte order).
+    #[derive(Default)]
+    pub struct LatencyPath {
+        /// Number of the path.
+        pub index: u32,
+        /// Its own network, whose members it reaches without the uplink, network byte order.
+        pub network: [u8; 4],
+        /// The mask of that network, network byte order.
+        pub mask: [u8; 4],
+    }
 }
-record!(LatencyPath, 12);
 
-/// Element of the maps `STARTS_OUT` and `STARTS_IN`: when a packet that is under way began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct LatencyStart {
-    /// The packet's key; 0 for none.
-    pub key: u64,
-    /// When it began, nanoseconds of the monotonic clock.
-    pub at: u64,
-    /// Number of its path; [`NO_PATH`] on the way in, where only the end knows.
-    pub path: u32,
-    /// How many packets it stands for.
-    pub weight: u32,
-    /// How many packets of this key are under way. Of more than one it cannot be told which is which.
-    pub pending: u32,
-    /// Explicit padding.
-    pub _pad: u32,
+record! {
+    /// Element of the maps `STARTS_OUT` and `STARTS_IN`: when a packet that is under way began.
+    #[derive(Default)]
+    pub struct LatencyStart {
+        /// The packet's key; 0 for none.
+        pub key: u64,
+        /// When it began, nanoseconds of the monotonic clock.
+        pub at: u64,
+        /// Number of its path; [`NO_PATH`] on the way in, where only the end knows.
+        pub path: u32,
+        /// How many packets it stands for.
+        pub weight: u32,
+        /// How many packets of this key are under way. Of more than one it cannot be told which is which.
+        pub pending: u32,
+        /// Explicit padding.
+        pub _pad: u32,
+    }
 }
-record!(LatencyStart, 32);
 
-/// Value of the map `TALLIES`: one direction of one path. Element 2 × path is the way out, the next one the way in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct LatencyTally {
-    /// Packets chosen to be measured, where the path is known at the start: on the way out.
-    pub started: u64,
-    /// Packets measured.
-    pub measured: u64,
-    /// Packets left out because another one looked the same.
-    pub ambiguous: u64,
-    /// Packets that the measured ones stand for.
-    pub packets: u64,
-    /// Sum of the latencies of these, nanoseconds.
-    pub sum_ns: u64,
-    /// The longest latency, nanoseconds, at most 4.29 s.
-    pub max_ns: u32,
-    /// Explicit padding.
-    pub _pad: u32,
-    /// Packets by latency; see [`crate::latency::bucket`].
-    pub buckets: [u64; BUCKETS],
+record! {
+    /// Value of the map `TALLIES`: one direction of one path. Element 2 × path is the way out, the next one the way in.
+    pub struct LatencyTally {
+        /// Packets chosen to be measured, where the path is known at the start: on the way out.
+        pub started: u64,
+        /// Packets measured.
+        pub measured: u64,
+        /// Packets left out because another one looked the same.
+        pub ambiguous: u64,
+        /// Packets that the measured ones stand for.
+        pub packets: u64,
+        /// Sum of the latencies of these, nanoseconds.
+        pub sum_ns: u64,
+        /// The longest latency, nanoseconds, at most 4.29 s.
+        pub max_ns: u32,
+        /// Explicit padding.
+        pub _pad: u32,
+        /// Packets by latency; see [`crate::latency::bucket`].
+        pub buckets: [u64; BUCKETS],
+    }
 }
-record!(LatencyTally, 48 + 8 * BUCKETS);
 
 impl LatencyTally {
     /// Nothing measured yet.

@@ -1,33 +1,39 @@
 //! Records of the BPF maps, laid out identically in the kernel and in userspace.
 //!
-//! Every record is `#[repr(C)]` with explicit padding, a size assertion, and no `bool`, `Option` or enum field. A change of
-//! layout or meaning is a bump of [`ABI_VERSION`]: a control plane refuses maps of another version.
+//! Every record is declared by `record!`: the compiler refuses one with padding that is not written out, or with a `bool`, an `Option` or an
+//! enum in it. Of the declarations comes [`ABI_VERSION`]: a control plane refuses maps of another version.
 
 mod config;
 mod counters;
 mod endpoint;
 mod flow;
+pub mod fragment;
 mod latency;
+mod layout;
 mod mapping;
+pub mod maps;
 mod network;
+mod record;
 mod trace;
+mod version;
 
 use crate::types::direction::Direction;
 
 pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
-pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, TrafficBlock};
+pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, RETRY_CLASSES, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, endpoint_flags, host_veth_place};
 pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, FlowVersion,
     SLICE_LIMIT_NS, SLOT_NONE, Tuple, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
+pub use layout::{Hash, Layout};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, Uplink};
+pub use network::{Network, Prefix, Uplink};
+pub use record::Bytes;
+use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};
-
-/// Version of every layout in this module.
-pub const ABI_VERSION: u32 = 7;
+pub use version::{ABI_VERSION, AbiVersion};
 
 /// The hooks whose programs begin with a fast path, and their places in the map `SLOW_PATH`, which holds the programs that go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,15 +108,3 @@ pub const fn is_v4(addr: [u32; 4]) -> bool {
     let ([first, second, third], [a, b, c, _]) = (MAPPED, addr);
     (a ^ first) | (b ^ second) | (c ^ third) == 0
 }
-
-/// Declares a record plain old data: copyable between kernel and userspace byte by byte.
-macro_rules! record {
-    ($type:ty, $size:expr) => {
-        const _: () = assert!(core::mem::size_of::<$type>() == $size);
-        // SAFETY: `#[repr(C)]`, only integer fields and arrays of them, and padding spelled out as fields: whoever adds a field has to
-        // change the size above, and looks.
-        #[cfg(feature = "user")]
-        unsafe impl aya::Pod for $type {}
-    };
-}
-use record;

@@ -2,52 +2,60 @@
 
 use crate::abi::{Addr, IfName, Name, record};
 
-/// Value of the map `NETWORKS`, keyed by the ifindex of the bridge (`u32`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Network {
-    /// IPv4 gateway: the bridge's address, network byte order.
-    pub gateway_v4: [u8; 4],
-    /// Length of the IPv4 prefix, bits.
-    pub prefix_v4: u32,
-    /// ifindex of the uplink.
-    pub uplink: u32,
-    /// MTU, bytes.
-    pub mtu: u32,
-    /// MAC of the bridge. Namespaces see another one where programs forward: see [`super::Endpoint::gateway_mac`].
-    pub gateway_mac: [u8; 6],
-    /// Explicit padding.
-    pub _pad: [u8; 2],
-    /// Index of the block in `COUNTERS` for what the kernel sends into the network (`to_network`); 0 while no program does.
-    pub counters: u32,
-    /// IPv6 gateway, all zero when there is none.
-    pub gateway_v6: Addr,
-    /// Length of the IPv6 prefix, bits.
-    pub prefix_v6: u32,
-    /// Last IPv4 address handed out, network byte order: allocation goes on after it.
-    pub last_v4: [u8; 4],
-    /// See [`super::endpoint_flags`]: those of the network.
-    pub flags: u32,
-    /// Name of the network.
-    pub name: Name,
-    /// Name of the bridge.
-    pub bridge: IfName,
+record! {
+    /// Value of the map `NETWORKS`, keyed by the ifindex of the bridge (`u32`).
+    pub struct Network {
+        /// IPv4 gateway: the bridge's address, network byte order.
+        pub gateway_v4: [u8; 4],
+        /// Length of the IPv4 prefix, bits.
+        pub prefix_v4: u32,
+        /// ifindex of the uplink.
+        pub uplink: u32,
+        /// MTU, bytes.
+        pub mtu: u32,
+        /// MAC of the bridge. Namespaces see another one where programs forward: see [`super::Endpoint::gateway_mac`].
+        pub gateway_mac: [u8; 6],
+        /// Explicit padding.
+        pub _pad: [u8; 2],
+        /// Index of the block in `COUNTERS` for what the kernel sends into the network (`to_network`); 0 while no program does.
+        pub counters: u32,
+        /// IPv6 gateway, all zero when there is none.
+        pub gateway_v6: Addr,
+        /// Length of the IPv6 prefix, bits.
+        pub prefix_v6: u32,
+        /// Last IPv4 address handed out, network byte order: allocation goes on after it.
+        pub last_v4: [u8; 4],
+        /// See [`super::endpoint_flags`]: those of the network.
+        pub flags: u32,
+        /// Name of the network.
+        pub name: Name,
+        /// Name of the bridge.
+        pub bridge: IfName,
+    }
 }
-record!(Network, 328);
 
-/// Value of the map `UPLINKS`, keyed by the uplink's ifindex (`u32`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Uplink {
-    /// Address behind which endpoints appear when the kernel cannot choose it per route (network byte order).
-    pub v4: [u8; 4],
-    /// Index of the block in `COUNTERS` for packets that arrive (`from_uplink`).
-    pub counters_in: u32,
-    /// Index of the block in `COUNTERS` for packets that leave (`to_uplink`).
-    pub counters_out: u32,
-    /// Explicit padding.
-    pub _pad: u32,
-    /// Name of the uplink.
-    pub ifname: IfName,
+record! {
+    /// Key of the maps `SUBNETS` and `ROUTE_MTUS`: the kernel's `struct bpf_lpm_trie_key`.
+    pub struct Prefix {
+        /// Its length, bits.
+        pub length: u32,
+        /// IPv4 address, network byte order.
+        pub addr: [u8; 4],
+    }
 }
-record!(Uplink, 32);
+
+record! {
+    /// Value of the map `UPLINKS`, keyed by the uplink's ifindex (`u32`).
+    pub struct Uplink {
+        /// Address behind which endpoints appear when the kernel cannot choose it per route (network byte order).
+        pub v4: [u8; 4],
+        /// Index of the block in `COUNTERS` for packets that arrive (`from_uplink`).
+        pub counters_in: u32,
+        /// Index of the block in `COUNTERS` for packets that leave (`to_uplink`).
+        pub counters_out: u32,
+        /// Explicit padding.
+        pub _pad: u32,
+        /// Name of the uplink.
+        pub ifname: IfName,
+    }
+}

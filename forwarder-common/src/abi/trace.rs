@@ -83,43 +83,42 @@ pub mod trace_filter {
     pub const WORDS: usize = 7;
 }
 
-/// A packet at a program: an element of the ring buffer `TRACE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct TraceRecord {
-    /// When the program began, nanoseconds of the monotonic clock.
-    pub at: u64,
-    /// How long it took, the tracing included, nanoseconds.
-    pub took: u32,
-    /// The number of a [`TracePoint`].
-    pub point: u32,
-    /// Interface of the program.
-    pub ifindex: u32,
-    /// Interface by which the packet came in, 0 for one of the host itself.
-    pub ingress: u32,
-    /// Code of the verdict ([`crate::verdict::Verdict::code`]), or [`NO_VERDICT`].
-    pub code: u32,
-    /// What the program returned.
-    pub action: u32,
-    /// Slot of the packet's flow; 0 if none was found.
-    pub slot: u32,
-    /// [`FlowShared::meta`](super::FlowShared::meta) of that slot, after the packet.
-    pub meta: u32,
-    /// Host-side veth of the flow's endpoint, 0 for the host.
-    pub endpoint: u32,
-    /// Length of the packet from its network header on, bytes.
-    pub length: u32,
-    /// Segments of a GSO packet; 0 or 1 for others.
-    pub segments: u32,
-    /// Ethernet type, network byte order, as a word of memory.
-    pub protocol: u32,
-    /// How many bytes of `before` are the packet's.
-    pub before_len: u32,
-    /// How many bytes of `after` are the packet's.
-    pub after_len: u32,
-    /// The packet from its network header on, as it came.
-    pub before: [u8; TRACE_HEADERS],
-    /// The same as it went.
-    pub after: [u8; TRACE_HEADERS],
+record! {
+    /// A packet at a program: an element of the ring buffer `TRACE`.
+    pub struct TraceRecord {
+        /// When the program began, nanoseconds of the monotonic clock.
+        pub at: u64,
+        /// How long it took, the tracing included, nanoseconds.
+        pub took: u32,
+        /// The number of a [`TracePoint`].
+        pub point: u32,
+        /// Interface of the program.
+        pub ifindex: u32,
+        /// Interface by which the packet came in, 0 for one of the host itself.
+        pub ingress: u32,
+        /// Code of the verdict ([`crate::verdict::Verdict::code`]), or [`NO_VERDICT`].
+        pub code: u32,
+        /// What the program returned.
+        pub action: u32,
+        /// Slot of the packet's flow; 0 if none was found.
+        pub slot: u32,
+        /// [`FlowShared::meta`](super::FlowShared::meta) of that slot, after the packet.
+        pub meta: u32,
+        /// Host-side veth of the flow's endpoint, 0 for the host.
+        pub endpoint: u32,
+        /// Length of the packet from its network header on, bytes.
+        pub length: u32,
+        /// Segments of a GSO packet; 0 or 1 for others.
+        pub segments: u32,
+        /// Ethernet type, network byte order, as a word of memory.
+        pub protocol: u32,
+        /// How many bytes of `before` are the packet's.
+        pub before_len: u32,
+        /// How many bytes of `after` are the packet's.
+        pub after_len: u32,
+        /// The packet from its network header on, as it came.
+        pub before: [u8; TRACE_HEADERS],
+        /// The same as it went.
+        pub after: [u8; TRACE_HEADERS],
+    }
 }
-record!(TraceRecord, 64 + 2 * TRACE_HEADERS);

@@ -25,20 +25,23 @@ mod tests {
     use crate::{
         decide::rewrite::{AddressRewrite, Side, Ttl},
         types::checksum,
-        wire::{ipv4, l4::has_ports, packet::L3_OFF},
+        wire::{
+            emit::{Ethernet, Packet},
+            ipv4,
+            l4::has_ports,
+            packet::L3_OFF,
+        },
     };
+    use core::net::SocketAddrV4;
     use proptest::prelude::*;
     use std::vec::Vec;
 
     /// A frame of UDP-Lite with both checksums.
     fn frame(addresses: [u8; 8], ports: [u8; 4], ttl: u8) -> Vec<u8> {
-        let mut frame = [&[0; 12][..], &[8, 0, 0x45, 0, 0, 28, 1, 2, 0, 0, ttl, UDP_LITE, 0, 0], &addresses].concat();
-        let check = checksum::full(&frame[14..34]);
-        frame[24..26].copy_from_slice(&check);
-        frame.extend([&ports[..], &[0, 8, 0, 0]].concat());
-        let check = sum(&frame);
-        frame[40..42].copy_from_slice(&check);
-        frame
+        let ([a, b, c, d, rest @ ..], [high, low, to @ ..]) = (addresses, ports);
+        let from = SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]));
+        let to = SocketAddrV4::new(rest.into(), u16::from_be_bytes(to));
+        Packet::udp_lite(from, to).ttl(ttl).in_frame(&Ethernet::new([0; 6], [0; 6]))
     }
 
     /// Over the pseudo-header and the header, which the checksum covers (RFC 3828 §3.1).

@@ -5,20 +5,21 @@
 //! back (RFC 1858, RFC 3128). As Linux does: a fragment that repeats what was seen is dropped, one that overlaps in part poisons
 //! the packet (RFC 5722 §4, RFC 8200 §4.5).
 
-use crate::{abi::Tuple, types::verdict::DropReason, wire::ipv4};
+use crate::{
+    abi::{
+        Tuple,
+        fragment::{RANGES, Range, Record, WAYS},
+    },
+    types::verdict::DropReason,
+    wire::ipv4,
+};
 
 /// How long a packet may take to arrive, seconds: what Linux waits for (`ipfrag_time`).
 pub const LIFETIME_SECONDS: u32 = 30;
-/// Parts of a packet that may be apart from each other at once.
-pub const RANGES: usize = 8;
-/// Records that share a bucket.
-pub const WAYS: usize = 4;
-/// Buckets: a power of two. 4,096 packets at once, 266 KB.
-pub const BUCKETS: usize = 1024;
 
 const TCP: u8 = crate::wire::l4::Proto::Tcp as u8;
 
-/// Values of [`Record::state`].
+/// Values of the state of a [`Record`].
 mod state {
     /// Unused.
     pub(super) const FREE: u16 = 0;
@@ -28,16 +29,6 @@ mod state {
     pub(super) const DONE: u16 = 2;
     /// Fragments overlapped: the rest is dropped.
     pub(super) const POISONED: u16 = 3;
-}
-
-/// A part of a packet's payload, in units of 8 bytes; empty if `end` is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Range {
-    /// First unit.
-    pub start: u16,
-    /// One behind the last unit.
-    pub end: u16,
 }
 
 impl Range {
@@ -189,36 +180,6 @@ impl Piece {
         Ok(Self { range: Range { start, end }, last })
     }
 }
-
-/// What is known of a packet that comes in fragments.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Record {
-    /// Whose it is: [`key`].
-    key: Tuple,
-    /// Source and destination port (or identifier) of the first fragment.
-    ports: [[u8; 2]; 2],
-    /// When the record was made, jiffies (wrapping).
-    began: u32,
-    /// Where the packet ends, in units of 8 bytes; 0 while that is not known.
-    end: u16,
-    /// See [`state`].
-    state: u16,
-    /// What was let through: disjoint, not adjacent, in no order.
-    ranges: [Range; RANGES],
-}
-const _: () = assert!(size_of::<Record>() == 64);
-
-/// Element of the map `FRAGMENTS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Bucket {
-    /// 1 while a CPU works on the bucket.
-    pub lock: u32,
-    /// The records.
-    pub records: [Record; WAYS],
-}
-const _: () = assert!(size_of::<Bucket>() == 4 + 64 * WAYS);
 
 /// What names the packet that a fragment with header `ip` is of, where it is seen at `ifindex` (RFC 791 §3.2): the
 /// identification takes the place of the ports.

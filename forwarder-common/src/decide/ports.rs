@@ -8,6 +8,8 @@
 
 mod share;
 
+use crate::abi::RETRY_CLASSES;
+
 pub use share::{Shares, eviction_rank};
 
 /// First of the ports that flows of TCP and UDP from ports below [`UNPRIVILEGED`] get, whatever the NAT range is: some servers answer
@@ -55,8 +57,6 @@ pub const fn count(min: u16, max: u16) -> u32 {
 /// Candidates that are tried at most: at 90 % fill, one search in a million finds none.
 pub const MAX_PROBES: u32 = 128;
 
-/// Classes of the histogram of retries: none, 1, 2–3, 4–7, … 64–127, and in the last one the failures.
-pub const RETRY_CLASSES: usize = 9;
 /// The class of a search that found no port.
 pub const EXHAUSTED: u32 = RETRY_CLASSES as u32 - 1;
 

@@ -94,6 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::emit::Packet;
 
     fn words(packet: &[u8]) -> [u32; WORDS] {
         core::array::from_fn(|n| {
@@ -102,12 +103,7 @@ mod tests {
     }
 
     fn packet(proto: u8, body: &[u8]) -> Vec<u8> {
-        let length = 20 + body.len() as u16;
-        let mut packet = std::vec![0x45, 0];
-        packet.extend(length.to_be_bytes());
-        packet.extend([0x12, 0x34, 0x40, 0, 64, proto, 0xab, 0xcd, 10, 0, 0, 2, 203, 0, 113, 1]);
-        packet.extend(body);
-        packet
+        Packet::other([10, 0, 0, 2].into(), [203, 0, 113, 1].into(), proto).payload(body).emit()
     }
 
     /// What source NAT does to a packet on its way out, and its reverse on the way in.

@@ -119,6 +119,7 @@ pub const fn is_tcp_or_udp(proto: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddrV4;
     use std::vec::Vec;
 
     use proptest::prelude::*;
@@ -127,7 +128,11 @@ mod tests {
     use crate::{
         decide::rewrite::{Rewrite, Side, Ttl},
         types::checksum::{self, Change, Checksum},
-        wire::{ipv4, l4, packet::L3_OFF},
+        wire::{
+            emit::{Ethernet, Packet},
+            ipv4, l4,
+            packet::L3_OFF,
+        },
     };
 
     fn word<const N: usize>(frame: &[u8], at: usize) -> u64 {
@@ -138,26 +143,11 @@ mod tests {
 
     /// A frame with good checksums.
     fn frame(tcp: bool, addresses: [u8; 8], ports: [u8; 4], ttl: u8, payload: &[u8]) -> Vec<u8> {
-        let proto = if tcp { 6 } else { 17 };
-        let mut segment = ports.to_vec();
-        segment.resize(if tcp { 20 } else { 8 }, 0);
-        segment.extend(payload);
-        if tcp {
-            segment[12..14].copy_from_slice(&[0x50, 0x10]);
-        } else {
-            let length = (segment.len() as u16).to_be_bytes();
-            segment[4..6].copy_from_slice(&length);
-        }
-        let length = segment.len() as u16;
-        let pseudo = [&addresses[..], &[0, proto], &length.to_be_bytes(), &segment].concat();
-        let check = checksum::full(&pseudo);
-        let at = if tcp { 16 } else { 6 };
-        segment[at..at + 2].copy_from_slice(if !tcp && check == [0, 0] { &[0xff, 0xff] } else { &check });
-        let mut ip =
-            [&[0x45, 0], &(20 + length).to_be_bytes()[..], &[1, 2, 0x40, 0, ttl, proto, 0, 0], &addresses].concat();
-        let check = checksum::full(&ip);
-        ip[10..12].copy_from_slice(&check);
-        [&[2; 12], &[8, 0][..], &ip, &segment].concat()
+        let ([a, b, c, d, rest @ ..], [high, low, to @ ..]) = (addresses, ports);
+        let from = SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]));
+        let to = SocketAddrV4::new(rest.into(), u16::from_be_bytes(to));
+        let packet = if tcp { Packet::tcp(from, to).tcp_flags(tcp_flag::ACK) } else { Packet::udp(from, to) };
+        packet.ttl(ttl).payload(payload).in_frame(&Ethernet::new([2; 6], [2; 6]))
     }
 
     proptest! {

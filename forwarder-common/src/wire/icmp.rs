@@ -1,5 +1,7 @@
 //! ICMP for IPv4 (RFC 792).
 
+use network_types::icmp::Icmpv4Hdr;
+
 /// Type of an echo reply.
 pub const ECHO_REPLY: u8 = 0;
 /// Type of "destination unreachable".
@@ -19,14 +21,18 @@ pub const INFORMATION: u8 = 15;
 pub const ADDRESS_MASK: u8 = 17;
 
 /// Length of the header, bytes.
-pub const LEN: usize = 8;
+pub const LEN: usize = Icmpv4Hdr::LEN;
 
 /// Offsets of the fields, bytes.
 pub mod field {
+    use core::mem::offset_of;
+
+    use super::Icmpv4Hdr;
+
     /// Checksum over the whole message.
-    pub const CHECK: usize = 2;
+    pub const CHECK: usize = offset_of!(Icmpv4Hdr, check);
     /// Identifier of an echo or another query.
-    pub const ID: usize = 4;
+    pub const ID: usize = offset_of!(Icmpv4Hdr, data);
 }
 
 /// Whether messages of this type embed the packet that they are about.

@@ -1,5 +1,7 @@
 //! IPv4 (RFC 791 §3.1).
 
+use network_types::ip::Ipv4Hdr;
+
 use crate::{
     types::{checksum, verdict::DropReason},
     wire::packet::PacketBytes,
@@ -7,22 +9,26 @@ use crate::{
 
 /// Offsets of the fields from the start of the header, bytes.
 pub mod field {
+    use core::mem::offset_of;
+
+    use super::Ipv4Hdr;
+
     /// Type of service: DSCP and ECN.
-    pub const TOS: usize = 1;
+    pub const TOS: usize = offset_of!(Ipv4Hdr, tos);
     /// Total length of the packet, bytes.
-    pub const TOTAL_LEN: usize = 2;
+    pub const TOTAL_LEN: usize = offset_of!(Ipv4Hdr, tot_len);
     /// Time to live.
-    pub const TTL: usize = 8;
+    pub const TTL: usize = offset_of!(Ipv4Hdr, ttl);
     /// Header checksum.
-    pub const CHECK: usize = 10;
+    pub const CHECK: usize = offset_of!(Ipv4Hdr, check);
     /// Source address.
-    pub const SRC: usize = 12;
+    pub const SRC: usize = offset_of!(Ipv4Hdr, src_addr);
     /// Destination address.
-    pub const DST: usize = 16;
+    pub const DST: usize = offset_of!(Ipv4Hdr, dst_addr);
 }
 
 /// Shortest header, bytes.
-pub const MIN_LEN: usize = network_types::ip::Ipv4Hdr::LEN;
+pub const MIN_LEN: usize = Ipv4Hdr::LEN;
 
 /// What is read of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

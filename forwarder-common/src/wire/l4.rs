@@ -1,6 +1,6 @@
 //! TCP (RFC 9293 §3.1), UDP (RFC 768) and queries of ICMP (RFC 792) as far as NAT reads them.
 
-use network_types::ip::IpProto;
+use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
 use crate::{
     types::verdict::DropReason,
@@ -9,16 +9,20 @@ use crate::{
 
 /// Offsets of fields from the start of the transport header, bytes.
 pub mod field {
+    use core::mem::offset_of;
+
+    use super::{TcpHdr, UdpHdr};
+
     /// Source port of TCP and UDP.
-    pub const SRC_PORT: usize = 0;
+    pub const SRC_PORT: usize = offset_of!(TcpHdr, source);
     /// Destination port of TCP and UDP.
-    pub const DST_PORT: usize = 2;
+    pub const DST_PORT: usize = offset_of!(TcpHdr, dest);
     /// Checksum of TCP.
-    pub const TCP_CHECK: usize = 16;
+    pub const TCP_CHECK: usize = offset_of!(TcpHdr, check);
     /// Length of a UDP datagram with its header.
-    pub const UDP_LEN: usize = 4;
+    pub const UDP_LEN: usize = offset_of!(UdpHdr, len);
     /// Checksum of UDP.
-    pub const UDP_CHECK: usize = 6;
+    pub const UDP_CHECK: usize = offset_of!(UdpHdr, check);
 }
 
 /// Bits of the TCP flags byte.

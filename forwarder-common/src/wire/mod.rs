@@ -1,6 +1,8 @@
-//! Headers on the wire: where their fields are, and how they are read. Numbers stay in network byte order as `[u8; N]`
+//! Headers on the wire: where their fields are, how they are read, and ([`emit`], for tests and measurements) written. Numbers stay in network byte order as `[u8; N]`
 //! unless a name says otherwise.
 
+#[cfg(any(test, feature = "emit"))]
+pub mod emit;
 pub mod ethernet;
 pub mod header_words;
 pub mod icmp;

@@ -6,12 +6,10 @@ use aya_ebpf::{
     btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue},
     macros::btf_map,
 };
-use forwarder_common::{
-    abi::{
-        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowSlot, Internal, Mapping, Network, PortUse, Secret, TrafficBlock, Tuple, Uplink,
-    },
-    decide::fragment::Bucket,
+use forwarder_common::abi::{
+    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
+    Internal, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
+    fragment::{BUCKETS, Bucket},
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -100,8 +98,7 @@ pub(crate) static FLOW_ALLOC: Array<FlowAlloc, 1> = Array::new();
 
 /// How many searches for a port needed how many retries; see [`forwarder_common::decide::ports::retry_class`].
 #[btf_map]
-pub(crate) static PORT_RETRIES: PerCpuArray<u64, { forwarder_common::decide::ports::RETRY_CLASSES }> =
-    PerCpuArray::new();
+pub(crate) static PORT_RETRIES: PerCpuArray<u64, RETRY_CLASSES> = PerCpuArray::new();
 
 /// Searches for a port that were in vain a moment ago.
 #[btf_map]
@@ -161,7 +158,7 @@ pub(crate) static OPENING: PerCpuArray<Opening, 1> = PerCpuArray::new();
 
 /// Packets that come in fragments, by the hash of [`forwarder_common::decide::fragment::key`].
 #[btf_map]
-pub(crate) static FRAGMENTS: Array<Bucket, { forwarder_common::decide::fragment::BUCKETS }> = Array::new();
+pub(crate) static FRAGMENTS: Array<Bucket, BUCKETS> = Array::new();
 
 /// A query of the routing tables and its answer: see [`OPENING`].
 #[btf_map]

@@ -8,8 +8,11 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
-    abi::Tuple,
-    decide::fragment::{self, BUCKETS, Bucket, LIFETIME_SECONDS, Piece, Record, Steps, Time, WAYS},
+    abi::{
+        Tuple,
+        fragment::{BUCKETS, Bucket, Record, WAYS},
+    },
+    decide::fragment::{self, LIFETIME_SECONDS, Piece, Steps, Time},
     types::verdict::{Code, DropReason},
     wire::{ipv4, l4::has_ports},
 };

@@ -1,6 +1,9 @@
 //! Protocols without ports: translated by address while it is clear whom an answer is for.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use forwarder::{
     dataplane::{Sizes, TestRun},
@@ -10,10 +13,13 @@ use forwarder_common::{
     abi::Timeout,
     decide::rewrite::{AddressRewrite, Side, Ttl},
     types::checksum,
-    wire::{ipv4, packet::L3_OFF},
+    wire::{emit, ipv4, packet::L3_OFF},
 };
 
-use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};
+use super::{
+    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
+    frame::ETHERNET,
+};
 
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
@@ -24,18 +30,16 @@ const UDP_LITE: u8 = 136;
 const PROTOS: [u8; 10] = [4, 41, GRE, 50, 97, 108, 115, 132, UDP_LITE, 137];
 
 /// A packet; of UDP-Lite, one whose checksum covers the header (RFC 3828 §3.1).
-fn frame(proto: u8, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
-    let mut frame = [&GATEWAY_MAC[..], &MAC, &[8, 0, 0x45, 0, 0, 36, 1, 2, 0, 0, 64, proto, 0, 0]].concat();
-    frame.extend([from.octets(), to.octets()].concat());
-    let check = checksum::full(&frame[14..]);
-    frame[24..26].copy_from_slice(&check);
-    frame.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
-    frame.extend(b"no ports");
+fn packet(proto: u8, from: Ipv4Addr, to: Ipv4Addr) -> emit::Packet {
+    let lite = emit::Packet::udp_lite(SocketAddrV4::new(from, 40_000), SocketAddrV4::new(to, 53));
     if proto == UDP_LITE {
-        let check = lite_checksum(&frame);
-        frame[40..42].copy_from_slice(&check);
+        return lite.payload(b"no ports");
     }
-    frame
+    emit::Packet::other(from, to, proto).payload(b"\x9c\x40\x00\x35no ports yet")
+}
+
+fn frame(proto: u8, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+    packet(proto, from, to).in_frame(&ETHERNET)
 }
 
 fn lite_checksum(frame: &[u8]) -> [u8; 2] {
@@ -86,11 +90,7 @@ fn addresses_alone_are_translated_both_ways() {
 #[test]
 fn fragments_without_ports_need_no_first() {
     with_fixture(&Sizes::default(), |fixture| {
-        let mut later = frame(UDP_LITE, ADDRESS, fixture.outside);
-        later[21] = 3;
-        later[24..26].fill(0);
-        let check = checksum::full(&later[14..34]);
-        later[24..26].copy_from_slice(&check);
+        let later = packet(UDP_LITE, ADDRESS, fixture.outside).fragmentation(3).in_frame(&ETHERNET);
         let out = fixture.run_from_ns(&later);
         assert_eq!((out.verdict, &out.packet[26..30]), (REDIRECT, &fixture.nat.octets()[..]));
         assert_eq!(out.packet[34..], later[34..], "there is no checksum in it");

@@ -6,11 +6,18 @@ use forwarder::{
     dataplane::{Sizes, TestRun},
     netns::Netns,
 };
-use forwarder_common::{types::checksum, wire::l4::Proto};
+use forwarder_common::{
+    types::checksum,
+    wire::{
+        emit::{self, finish_header},
+        l4::Proto,
+        packet::L3_OFF,
+    },
+};
 
 use super::{
-    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
-    frame::{Frame, assert_checksums},
+    fixture::{ADDRESS, Fixture, with_fixture},
+    frame::{ETHERNET, Frame, assert_checksums, framed},
     pin_to,
 };
 
@@ -19,29 +26,14 @@ const DROP: i32 = 2;
 const REDIRECT: i32 = 7;
 const L4: usize = 34;
 
-/// The part of a frame without IP options whose payload is `range` (bytes); `more` says that others follow.
-fn part(frame: &[u8], range: std::ops::Range<usize>, more: bool) -> Vec<u8> {
-    let mut part = frame[..L4].to_vec();
-    part.extend(&frame[L4 + range.start..L4 + range.end]);
-    let total = u16::try_from(20 + range.len()).unwrap().to_be_bytes();
-    part[16..18].copy_from_slice(&total);
-    let offset = u16::try_from(range.start / 8).unwrap() | u16::from(more) << 13;
-    part[20..22].copy_from_slice(&offset.to_be_bytes());
-    sum(part)
-}
-
-/// With its IP checksum.
-fn sum(mut frame: Vec<u8>) -> Vec<u8> {
-    frame[24..26].fill(0);
-    let check = checksum::full(&frame[14..L4]);
-    frame[24..26].copy_from_slice(&check);
-    frame
+/// The part of a packet whose payload is `range` (bytes), as a frame; `more` says that others follow.
+fn part(packet: &emit::Packet, range: std::ops::Range<usize>, more: bool) -> Vec<u8> {
+    framed(&packet.fragment(range, more))
 }
 
 /// A packet in three parts, as a sender makes them.
-fn split(frame: &[u8]) -> [Vec<u8>; 3] {
-    let end = frame.len() - L4;
-    [part(frame, 0..24, true), part(frame, 24..32, true), part(frame, 32..end, false)]
+fn split(packet: &emit::Packet) -> [Vec<u8>; 3] {
+    [part(packet, 0..24, true), part(packet, 24..32, true), part(packet, 32..usize::MAX, false)]
 }
 
 /// What the receiver makes of the parts, in the order of their offsets.
@@ -57,12 +49,20 @@ fn joined(parts: &[TestRun]) -> Vec<u8> {
     let total = u16::try_from(whole.len() - 14).unwrap().to_be_bytes();
     whole[16..18].copy_from_slice(&total);
     whole[20..22].fill(0);
-    sum(whole)
+    finish_header(&mut whole[L3_OFF..]);
+    whole
 }
 
-fn udp(fixture: &Fixture, port: u16) -> Vec<u8> {
-    let remote = SocketAddrV4::new(fixture.outside, 53);
-    Frame::new(Proto::Udp, SocketAddrV4::new(ADDRESS, port), remote).build()
+fn packet(proto: Proto, from: SocketAddrV4, to: SocketAddrV4) -> emit::Packet {
+    Frame::new(proto, from, to).packet().clone()
+}
+
+fn reply(proto: Proto, from: SocketAddrV4, to: SocketAddrV4) -> emit::Packet {
+    Frame::reply(proto, from, to).packet().clone()
+}
+
+fn udp(fixture: &Fixture, port: u16) -> emit::Packet {
+    packet(Proto::Udp, SocketAddrV4::new(ADDRESS, port), SocketAddrV4::new(fixture.outside, 53))
 }
 
 #[track_caller]
@@ -76,7 +76,7 @@ fn fragments_are_translated_as_the_whole_packet_is_both_ways() {
     with_fixture(&Sizes::default(), |fixture| {
         for (port, proto) in (40_001..).zip([Proto::Tcp, Proto::Udp, Proto::Icmp]) {
             let (inside, outside) = (SocketAddrV4::new(ADDRESS, port), SocketAddrV4::new(fixture.outside, 53));
-            let out = split(&Frame::new(proto, inside, outside).build()).map(|part| fixture.run_from_ns(&part));
+            let out = split(&packet(proto, inside, outside)).map(|part| fixture.run_from_ns(&part));
             assert!(out.iter().all(|run| run.verdict == REDIRECT), "{proto:?}: {out:?}");
             let nat = fixture.nat_of(proto as u8, port);
             let sent = joined(&out);
@@ -84,19 +84,15 @@ fn fragments_are_translated_as_the_whole_packet_is_both_ways() {
             assert_eq!((&sent[26..30], sent[22]), (&fixture.nat.octets()[..], 63));
             assert_ne!(nat.port(), port, "the port is outside the NAT range");
 
-            let [first, second, third] = split(&Frame::reply(proto, outside, nat).build());
+            let [first, second, third] = split(&reply(proto, outside, nat));
             // The others in the wrong order.
             let [first, third, second] = [first, third, second].map(|part| fixture.run_from_uplink(&part));
             let back = [first, second, third];
             assert!(back.iter().all(|run| run.verdict == REDIRECT), "{proto:?}: {back:?}");
             let received = joined(&back);
             assert_checksums(&received);
-            let mut expected = Frame::reply(proto, outside, inside).build();
-            expected[..6].copy_from_slice(&MAC);
-            expected[6..12].copy_from_slice(&GATEWAY_MAC);
-            expected[20] = 0;
-            expected[22] = 63;
-            assert_eq!(received, sum(expected), "{proto:?}");
+            let expected = reply(proto, outside, inside).fragmentation(0).ttl(63);
+            assert_eq!(received, expected.in_frame(&ETHERNET.reversed()), "{proto:?}");
             let flow = fixture.dataplane.flows().unwrap().into_iter().find(|flow| flow.proto == proto as u8).unwrap();
             assert_eq!((flow.tx.0, flow.rx.0), (3, 3));
         }
@@ -110,7 +106,7 @@ fn later_fragment_before_the_first_is_dropped_outbound_and_left_to_the_host_inbo
         assert_verdicts(fixture, &[second.clone(), first, second, third], &[DROP, REDIRECT, REDIRECT, REDIRECT]);
         assert_eq!(fixture.counted("FragmentUnknown"), 1);
         let nat = fixture.nat_of(17, 40_000);
-        let reply = Frame::reply(Proto::Udp, SocketAddrV4::new(fixture.outside, 53), nat).build();
+        let reply = reply(Proto::Udp, SocketAddrV4::new(fixture.outside, 53), nat);
         let [_, second, _] = split(&reply);
         let run = fixture.run_from_uplink(&second);
         assert_eq!((run.verdict, run.packet), (NEXT, second));
@@ -130,7 +126,7 @@ fn overlapping_fragments_are_dropped_with_all_that_follow() {
         assert_verdicts(fixture, &overlapping, &[REDIRECT, DROP, DROP, DROP]);
         assert_eq!(fixture.counted("FragmentOverlap"), 3);
         let nat = fixture.nat_of(17, 40_000);
-        let reply = Frame::reply(Proto::Udp, SocketAddrV4::new(fixture.outside, 53), nat).build();
+        let reply = reply(Proto::Udp, SocketAddrV4::new(fixture.outside, 53), nat);
         assert_eq!(fixture.run_from_uplink(&part(&reply, 0..16, true)).verdict, REDIRECT);
         assert_eq!(fixture.run_from_uplink(&part(&reply, 8..24, true)).verdict, DROP);
         assert_eq!(fixture.counted("FragmentOverlap"), 4);
@@ -140,13 +136,8 @@ fn overlapping_fragments_are_dropped_with_all_that_follow() {
 #[test]
 fn fragment_beyond_the_largest_packet_is_dropped() {
     with_fixture(&Sizes::default(), |fixture| {
-        let [first, _, mut last] = split(&udp(fixture, 40_000));
-        last[20..22].copy_from_slice(&0x1fff_u16.to_be_bytes());
-        let long = [first, sum([last, vec![0; 16]].concat()).to_vec()];
-        let mut long = long;
-        let total = u16::try_from(long[1].len() - 14).unwrap().to_be_bytes();
-        long[1][16..18].copy_from_slice(&total);
-        crate::raw::finish(&mut long[1][14..]);
+        let whole = udp(fixture, 40_000);
+        let long = [part(&whole, 0..24, true), framed(&whole.fragmentation(0x1fff).emit())];
         assert_verdicts(fixture, &long, &[REDIRECT, DROP]);
         assert_eq!(fixture.counted("FragmentOverlap"), 1);
     });
@@ -156,7 +147,7 @@ fn fragment_beyond_the_largest_packet_is_dropped() {
 fn fragments_that_cut_the_transport_header_are_dropped() {
     with_fixture(&Sizes::default(), |fixture| {
         let remote = SocketAddrV4::new(fixture.outside, 80);
-        let tcp = Frame::new(Proto::Tcp, SocketAddrV4::new(ADDRESS, 40_000), remote).build();
+        let tcp = packet(Proto::Tcp, SocketAddrV4::new(ADDRESS, 40_000), remote);
         assert_verdicts(fixture, &[part(&tcp, 0..16, true), part(&tcp, 8..24, true)], &[DROP, DROP]);
         assert_eq!(fixture.counted("FragmentTiny"), 2);
         let udp = udp(fixture, 40_000);
@@ -169,13 +160,11 @@ fn fragments_that_cut_the_transport_header_are_dropped() {
 #[test]
 fn oversize_and_expiring_fragments_are_left_to_the_kernel() {
     with_fixture(&Sizes::default(), |fixture| {
-        let frame = Frame::new(Proto::Udp, SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 53));
-        let first = part(&frame.clone().ttl(1).build(), 0..24, true);
+        let whole = udp(fixture, 40_000);
+        let first = part(&whole.clone().ttl(1), 0..24, true);
         let run = fixture.run_from_ns(&first);
         assert_eq!((run.verdict, run.packet, fixture.counted("TtlExceeded")), (NEXT, first, 1));
-        let mut long = [frame.build(), vec![0; 1600]].concat();
-        long[18] = 0x77;
-        let long = part(&long, 0..1504, true);
+        let long = part(&whole.id(0x7777).payload(&[0; 1600]), 0..1504, true);
         let run = fixture.run_from_ns(&long);
         assert_eq!((run.verdict, run.packet, fixture.counted("TooBig")), (NEXT, long, 1));
     });
@@ -189,7 +178,7 @@ fn what_the_kernel_fragmented_is_translated_at_the_uplink_or_dropped() {
         let [first, second, third] = split(&whole);
         assert_eq!(run(&second).verdict, DROP);
         assert_eq!((run(&first).verdict, fixture.counted("Untranslated")), (DROP, 1), "no flow was made by from_ns");
-        assert_eq!(fixture.run_from_ns(&whole).verdict, REDIRECT);
+        assert_eq!(fixture.run_from_ns(&framed(&whole.emit())).verdict, REDIRECT);
         let parts = [first, second, third].map(|part| run(&part));
         assert!(parts.iter().all(|run| run.verdict == NEXT), "{parts:?}");
         let sent = joined(&parts);
@@ -205,11 +194,11 @@ fn fragments_of_a_host_socket_whose_port_is_taken_are_translated() {
     with_fixture(&Sizes::default(), |fixture| {
         let run = |frame: &[u8]| fixture.run_to_uplink(0, frame);
         let remote = SocketAddrV4::new(fixture.outside, 53);
-        let own = split(&Frame::new(Proto::Udp, SocketAddrV4::new(fixture.nat, 2_000), remote).build());
+        let own = split(&packet(Proto::Udp, SocketAddrV4::new(fixture.nat, 2_000), remote));
         for part in &own {
             assert_eq!(&run(part).packet, part, "no clash");
         }
-        assert_eq!(fixture.run_from_ns(&udp(fixture, 2_000)).verdict, REDIRECT);
+        assert_eq!(fixture.run_from_ns(&framed(&udp(fixture, 2_000).emit())).verdict, REDIRECT);
         let parts = own.map(|part| run(&part));
         assert!(parts.iter().all(|run| run.verdict == NEXT), "{parts:?}");
         assert_eq!(fixture.counted("HostFlow"), 3);
@@ -217,7 +206,7 @@ fn fragments_of_a_host_socket_whose_port_is_taken_are_translated() {
         assert_checksums(&sent);
         assert_ne!(sent[L4..L4 + 2], 2_000_u16.to_be_bytes());
         let nat = SocketAddrV4::new(fixture.nat, u16::from_be_bytes([sent[L4], sent[L4 + 1]]));
-        let back = split(&Frame::reply(Proto::Udp, remote, nat).build()).map(|part| fixture.run_from_uplink(&part));
+        let back = split(&reply(Proto::Udp, remote, nat)).map(|part| fixture.run_from_uplink(&part));
         assert!(back.iter().all(|run| run.verdict == NEXT), "{back:?}");
         let received = joined(&back);
         assert_checksums(&received);
@@ -240,8 +229,7 @@ fn fragment_that_two_cpus_see_passes_once() {
         let mut firsts = Vec::new();
         let mut others = Vec::new();
         for id in 0..PACKETS {
-            let mut whole = whole.clone();
-            whole[18..20].copy_from_slice(&id.to_be_bytes());
+            let whole = whole.clone().id(id);
             firsts.push(part(&whole, 0..8, true));
             // The last is missing: a complete packet's identification may be used again.
             others.extend([part(&whole, 8..16, true), part(&whole, 16..24, true), part(&whole, 24..32, true)]);
@@ -266,14 +254,12 @@ fn fragment_that_two_cpus_see_passes_once() {
 fn fragments_do_not_establish_a_connection_without_its_handshake() {
     with_fixture(&Sizes::default(), |fixture| {
         let (inside, outside) = (SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 80));
-        let syn = Frame::new(Proto::Tcp, inside, outside).build();
-        assert_eq!(fixture.run_from_ns(&syn).verdict, REDIRECT);
+        let syn = packet(Proto::Tcp, inside, outside);
+        assert_eq!(fixture.run_from_ns(&framed(&syn.emit())).verdict, REDIRECT);
         let nat = fixture.nat_of(6, 40_000);
         fixture.run_from_uplink(&Frame::reply(Proto::Tcp, outside, nat).tcp_flags(0x10).build());
         for id in 0..100_u16 {
-            let mut syn = syn.clone();
-            syn[18..20].copy_from_slice(&id.to_be_bytes());
-            let [first, second, third] = split(&syn);
+            let [first, second, third] = split(&syn.clone().id(id));
             assert_verdicts(fixture, &[first, third, second], &[REDIRECT; 3]);
         }
         let flows = fixture.dataplane.flows().unwrap();

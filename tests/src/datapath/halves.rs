@@ -7,6 +7,7 @@ use forwarder_common::{
     decide::rewrite::{Rewrite, Side, Ttl},
     types::verdict::DropReason,
     wire::{
+        emit::finish_header,
         ipv4,
         l4::{self, Proto},
         packet::L3_OFF,
@@ -90,7 +91,7 @@ fn malformed_packets_are_dropped_for_the_same_reason() {
     let changed = |proto, at: usize, byte: u8| {
         let mut frame = good(proto);
         frame[at] = byte;
-        crate::raw::finish(&mut frame[14..]);
+        finish_header(&mut frame[14..]);
         frame
     };
     let cases = [
@@ -119,7 +120,7 @@ fn packet_longer_than_its_frame_is_dropped() {
         let inside = SocketAddrV4::new(ADDRESS, 43_000);
         let mut frame = Frame::new(Proto::Udp, inside, SocketAddrV4::new(fixture.outside, 53)).build();
         frame[16] = 5;
-        crate::raw::finish(&mut frame[14..]);
+        finish_header(&mut frame[14..]);
         assert_eq!(fixture.run_from_ns(&frame).verdict, DROP);
         assert_eq!(fixture.counted("Malformed"), 1);
     });

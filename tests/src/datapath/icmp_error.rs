@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{dataplane::Sizes, testbed::wait_until};
-use forwarder_common::{types::checksum, wire::l4::Proto};
+use forwarder_common::wire::{emit, l4::Proto};
 
 use super::{
     fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
-    frame::Frame,
+    frame::{ETHERNET, Frame},
 };
 use crate::packet::Packet;
 
@@ -20,11 +20,7 @@ const PROTOS: [Proto; 3] = [Proto::Tcp, Proto::Udp, Proto::Icmp];
 /// A frame with an ICMP error of type `kind` around the first `keep` bytes of the packet in `about`.
 fn error(kind: u8, from: Ipv4Addr, to: Ipv4Addr, about: &[u8], keep: usize) -> Vec<u8> {
     let embedded = &about[14..about.len().min(14 + keep)];
-    let mut icmp = [&[kind, 3, 0, 0, 0, 0, 5, 0], embedded].concat();
-    let sum = checksum::full(&icmp);
-    icmp[2..4].copy_from_slice(&sum);
-    let macs = [2, 0x66, 10, 77, 0, 1, 2, 0x77, 10, 77, 0, 2, 0x08, 0x00];
-    [&macs[..], &crate::raw::ipv4(from, to, 1, &icmp)].concat()
+    emit::Packet::icmp_error(from, to, kind, 3, embedded).icmp_rest([0, 0, 5, 0]).in_frame(&ETHERNET)
 }
 
 /// The IPv4 packet in a frame, of which nothing may be wrong.
@@ -94,7 +90,7 @@ fn errors_of_a_namespace_leave_as_its_flow_does() {
                 // Too far for the fast path, and then translated where it leaves.
                 let mut punted = frame.clone();
                 punted[22] = 1;
-                punted[24..26].copy_from_slice(&checksum::update16([frame[24], frame[25]], [64, 1], [1, 1]));
+                emit::finish_header(&mut punted[14..]);
                 assert_eq!(fixture.run_from_ns(&punted).verdict, NEXT);
                 let run = fixture.run_to_uplink(fixture.network, &frame);
                 assert_eq!(run.verdict, NEXT);
@@ -199,8 +195,7 @@ fn errors_of_the_host_show_the_packet_that_its_sender_knows() {
         let unknown = Frame::reply(Proto::Udp, talk.outside, SocketAddrV4::new(ADDRESS, 9)).build();
         let mut fragment = talk.delivered.clone();
         fragment[21] = 9;
-        let sum = checksum::full(&[&fragment[14..24], &[0, 0], &fragment[26..34]].concat());
-        fragment[24..26].copy_from_slice(&sum);
+        emit::finish_header(&mut fragment[14..]);
         let cases = [
             ("Untranslated", error(3, fixture.nat, *talk.outside.ip(), &unknown, 2000)),
             ("Truncated", error(3, fixture.nat, *talk.outside.ip(), &talk.delivered, 27)),

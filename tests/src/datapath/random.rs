@@ -7,7 +7,10 @@ use forwarder_common::{
     wire::{ipv4, l4, packet::L3_OFF},
 };
 
-use super::fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture};
+use super::{
+    fixture::{ADDRESS, Fixture, with_fixture},
+    frame::framed,
+};
 use crate::chance::Random;
 
 const NEXT: i32 = -1;
@@ -39,7 +42,7 @@ impl Random {
         }
         // The kernel runs nothing that is shorter than both headers.
         packet.resize(packet.len().max(20), 0);
-        let mut frame = [&GATEWAY_MAC[..], &MAC, &[0x08, 0x00], &packet].concat();
+        let mut frame = framed(&packet);
         if self.one_of(16) {
             let at = self.below(frame.len());
             frame[at] = self.next() as u8;

@@ -7,7 +7,7 @@ use forwarder_common::{
     abi::Tuple,
     decide::rewrite::{Side, Ttl},
     types::direction::Direction,
-    wire::l4::Proto,
+    wire::{emit::finish_header, l4::Proto},
 };
 
 use super::{
@@ -162,12 +162,12 @@ fn what_is_uncommon_about_an_established_flow_is_noticed() {
         counted("TtlExceeded", &conversation.out().ttl(1).build(), NEXT);
         let mut longer = conversation.out().build();
         longer[16] = 5;
-        crate::raw::finish(&mut longer[14..]);
+        finish_header(&mut longer[14..]);
         counted("Malformed", &longer, DROP);
         let mut large = conversation.out().build();
         large.resize(14 + 1501, 0);
         large[16..18].copy_from_slice(&1501u16.to_be_bytes());
-        crate::raw::finish(&mut large[14..]);
+        finish_header(&mut large[14..]);
         counted("TooBig", &large, NEXT);
         let state = |flags| {
             fixture.run_from_ns(&conversation.out().tcp_flags(flags).build());

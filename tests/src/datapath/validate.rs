@@ -6,11 +6,17 @@ use std::{
 };
 
 use forwarder::dataplane::{Hook, Sizes};
-use forwarder_common::{abi::endpoint_flags, types::checksum, wire::l4::Proto};
+use forwarder_common::{
+    abi::endpoint_flags,
+    wire::{
+        emit::{self, Arp, Ethernet},
+        l4::Proto,
+    },
+};
 
 use super::{
     fixture::{ADDRESS, Fixture, MAC, with_endpoints, with_fixture},
-    frame::{Frame, assert_checksums},
+    frame::{ETHERNET, Frame},
 };
 use crate::packet::Packet;
 
@@ -23,22 +29,18 @@ fn udp(from: Ipv4Addr, to: Ipv4Addr) -> Frame {
     Frame::new(Proto::Udp, SocketAddrV4::new(from, 40_000), SocketAddrV4::new(to, 53))
 }
 
-/// An ARP frame of the endpoint, changed at `at` to `bytes`.
-fn arp(at: usize, bytes: &[u8]) -> Vec<u8> {
-    let sender = [&MAC[..], &ADDRESS.octets()].concat();
-    let mut frame = [&[0xff; 6][..], &MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &sender, &[0; 6], &[10, 77, 0, 1]].concat();
-    frame[at..at + bytes.len()].copy_from_slice(bytes);
-    frame
+/// A question of the endpoint for its gateway.
+fn question() -> Arp {
+    Arp::question((MAC, ADDRESS.octets()), [10, 77, 0, 1])
 }
 
-/// The same frame with other IP options, as many bytes as there are.
-fn with_options(mut frame: Vec<u8>, options: &[u8]) -> Vec<u8> {
-    let header = usize::from(frame[14] & 0x0f) * 4;
-    frame[34..34 + options.len()].copy_from_slice(options);
-    frame[24..26].fill(0);
-    let sum = checksum::full(&frame[14..14 + header]);
-    frame[24..26].copy_from_slice(&sum);
-    frame
+fn broadcast(arp: &Arp) -> Vec<u8> {
+    arp.in_frame(&Ethernet::new([0xff; 6], MAC))
+}
+
+/// The question in the name of another address.
+fn from_address(address: [u8; 4]) -> Vec<u8> {
+    broadcast(&Arp { sender: (MAC, address), ..question() })
 }
 
 #[track_caller]
@@ -51,17 +53,19 @@ fn refused(fixture: &Fixture, reason: &str, frame: &[u8]) {
 #[test]
 fn arp_for_others_is_dropped() {
     with_fixture(&Sizes::default(), |fixture| {
-        let probe = arp(28, &[0; 4]);
-        for honest in [arp(0, &[]), probe] {
+        let probe = from_address([0; 4]);
+        for honest in [broadcast(&question()), probe] {
             let run = fixture.run_from_ns(&honest);
             assert_eq!((run.verdict, run.packet), (NEXT, honest));
         }
         assert_eq!(fixture.counted("Arp"), 2);
-        for lie in [arp(28, &[10, 77, 0, 1]), arp(28, &[10, 77, 0, 3]), arp(22, &[2; 6]), arp(6, &[2; 6])] {
+        let other_mac = broadcast(&Arp { sender: ([2; 6], ADDRESS.octets()), ..question() });
+        let other_source = question().in_frame(&Ethernet::new([0xff; 6], [2; 6]));
+        for lie in [from_address([10, 77, 0, 1]), from_address([10, 77, 0, 3]), other_mac, other_source] {
             refused(fixture, "ArpSpoof", &lie);
         }
-        refused(fixture, "Malformed", &arp(18, &[8]));
-        refused(fixture, "Truncated", &arp(0, &[])[..40]);
+        refused(fixture, "Malformed", &broadcast(&Arp { hardware_length: 8, ..question() }));
+        refused(fixture, "Truncated", &broadcast(&question())[..40]);
     });
 }
 
@@ -103,22 +107,22 @@ fn martians_are_dropped_on_both_sides() {
 fn source_routes_are_refused_also_in_established_flows() {
     with_fixture(&Sizes::default(), |fixture| {
         let (inside, outside) = (SocketAddrV4::new(ADDRESS, 40_000), SocketAddrV4::new(fixture.outside, 53));
-        let out = Frame::new(Proto::Udp, inside, outside).options(2).build();
-        assert_eq!(fixture.run_from_ns(&out).verdict, REDIRECT);
-        let back = Frame::reply(Proto::Udp, outside, fixture.nat_of(17, 40_000)).options(2).build();
-        assert_eq!(fixture.run_from_uplink(&back).verdict, REDIRECT);
+        let out = Frame::new(Proto::Udp, inside, outside).options(2);
+        assert_eq!(fixture.run_from_ns(&out.build()).verdict, REDIRECT);
+        let back = Frame::reply(Proto::Udp, outside, fixture.nat_of(17, 40_000)).options(2);
+        assert_eq!(fixture.run_from_uplink(&back.build()).verdict, REDIRECT);
+        let with = |frame: &Frame, options: &[u8]| frame.packet().clone().options(options).in_frame(&ETHERNET);
         for route in [[131, 7, 4, 1, 2, 3, 4, 0], [1, 137, 7, 4, 1, 2, 3, 4]] {
-            refused(fixture, "SourceRoute", &with_options(out.clone(), &route));
+            refused(fixture, "SourceRoute", &with(&out, &route));
             let before = fixture.counted("SourceRoute");
-            assert_eq!(fixture.run_from_uplink(&with_options(back.clone(), &route)).verdict, DROP);
+            assert_eq!(fixture.run_from_uplink(&with(&back, &route)).verdict, DROP);
             assert_eq!(fixture.counted("SourceRoute"), before + 1);
         }
-        refused(fixture, "Malformed", &with_options(out.clone(), &[7, 0]));
-        refused(fixture, "Malformed", &with_options(out, &[1, 7, 9]));
+        refused(fixture, "Malformed", &with(&out, &[7, 0, 1, 1, 1, 1, 1, 1]));
+        refused(fixture, "Malformed", &with(&out, &[1, 7, 9, 1, 1, 1, 1, 1]));
         // The host judges for itself.
-        let to_host = Frame::reply(Proto::Udp, outside, SocketAddrV4::new(fixture.nat, 9)).options(2).build();
-        let to_host = with_options(to_host, &[131, 7, 4, 1, 2, 3, 4, 0]);
-        assert_eq!(fixture.run_from_uplink(&to_host).verdict, NEXT);
+        let to_host = Frame::reply(Proto::Udp, outside, SocketAddrV4::new(fixture.nat, 9));
+        assert_eq!(fixture.run_from_uplink(&with(&to_host, &[131, 7, 4, 1, 2, 3, 4, 0])).verdict, NEXT);
     });
 }
 
@@ -178,25 +182,16 @@ fn endpoint_that_may_spoof_is_translated_and_gets_the_replies() {
         assert_eq!(back.verdict, REDIRECT);
         let packet = Packet::parse(&back.packet[14..]).unwrap();
         assert_eq!((packet.destination(), packet.faults(), &back.packet[..6]), (*behind.ip(), vec![], &MAC[..]));
-        assert_eq!(fixture.run_from_ns(&arp(28, &[192, 168, 7, 9])).verdict, NEXT);
+        assert_eq!(fixture.run_from_ns(&from_address([192, 168, 7, 9])).verdict, NEXT);
         refused(fixture, "Martian", &udp([127, 0, 0, 1].into(), *outside.ip()).build());
     });
 }
 
 /// A SYN or SYN-ACK that names a segment size, at an odd offset if `odd`.
 fn opening(frame: &Frame, mss: u16, odd: bool) -> Vec<u8> {
-    let mut bytes = frame.build();
-    // The payload of the frame becomes options.
     let [high, low] = mss.to_be_bytes();
     let options = if odd { [1, 2, 4, high, low, 1, 1, 1] } else { [1, 1, 2, 4, high, low, 1, 1] };
-    bytes[46] = 0x70;
-    bytes[54..62].copy_from_slice(&options);
-    bytes[50..52].fill(0);
-    let length = u16::try_from(bytes.len() - 34).unwrap().to_be_bytes();
-    let sum = checksum::full(&[&bytes[26..34], &[0, 6, length[0], length[1]], &bytes[34..]].concat());
-    bytes[50..52].copy_from_slice(&sum);
-    assert_checksums(&bytes);
-    bytes
+    frame.packet().clone().tcp_options(&options).in_frame(&ETHERNET)
 }
 
 #[test]
@@ -245,16 +240,10 @@ fn nobody_else_on_the_host_speaks_for_an_endpoint() {
         let whole = Frame::new(Proto::Udp, inside, outside).build();
         assert_eq!(fixture.run_from_ns(&whole).verdict, REDIRECT);
         let answer = fixture.run_from_uplink(&Frame::reply(Proto::Udp, outside, fixture.nat_of(17, 40_000)).build());
-        let mut first = crate::raw::udp(inside, outside, &[0; 16]);
-        first[6] = 0x20;
-        crate::raw::finish(&mut first);
-        let fragment = [&whole[..14], &first].concat();
-        let gre = [&whole[..14], &crate::raw::ipv4(ADDRESS, fixture.outside, 47, &[0; 8])].concat();
+        let fragment = emit::Packet::udp(inside, outside).payload(&[0; 16]).fragmentation(0x2000).in_frame(&ETHERNET);
+        let gre = emit::Packet::other(ADDRESS, fixture.outside, 47).payload(&[0; 8]).in_frame(&ETHERNET);
         assert_eq!(fixture.run_from_ns(&gre).verdict, REDIRECT);
-        let mut icmp = [&[3, 3, 0, 0, 0, 0, 0, 0], &answer.packet[14..]].concat();
-        let sum = checksum::full(&icmp);
-        icmp[2..4].copy_from_slice(&sum);
-        let error = [&whole[..14], &crate::raw::ipv4(ADDRESS, fixture.outside, 1, &icmp)].concat();
+        let error = emit::Packet::icmp_error(ADDRESS, fixture.outside, 3, 3, &answer.packet[14..]).in_frame(&ETHERNET);
         // The host itself, the other endpoint's host-side veth, the uplink: none is the bridge.
         for ingress in [0, fixture.members[1].host_veth, fixture.uplink] {
             for frame in [&whole, &fragment, &gre, &error] {

@@ -3,23 +3,26 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::dataplane::Sizes;
-use forwarder_common::wire::l4::Proto;
+use forwarder_common::wire::{emit::Ethernet, ethernet::ethertype, l4::Proto};
 
 use super::{
     fixture::{ADDRESS, with_fixture},
-    frame::Frame,
+    frame::{ETHERNET, Frame},
 };
 
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
-const TAG: [u8; 4] = [0x81, 0x00, 0, 5];
-const SERVICE_TAG: [u8; 4] = [0x88, 0xa8, 0, 7];
+/// A tag: its type and its number.
+type Tag = ([u8; 2], u16);
+const TAG: Tag = (ethertype::VLAN, 5);
+const SERVICE_TAG: Tag = (ethertype::SERVICE_VLAN, 7);
 
 /// A frame from `source` with these tags.
-fn tagged(source: Ipv4Addr, tags: &[[u8; 4]]) -> Vec<u8> {
+fn tagged(source: Ipv4Addr, tags: &[Tag]) -> Vec<u8> {
     let remote = SocketAddrV4::new([203, 0, 113, 1].into(), 53);
-    let frame = Frame::new(Proto::Udp, SocketAddrV4::new(source, 40_000), remote).build();
-    [&frame[..12], &tags.concat(), &frame[12..]].concat()
+    let frame = Frame::new(Proto::Udp, SocketAddrV4::new(source, 40_000), remote);
+    let ethernet = tags.iter().fold(ETHERNET, |ethernet, (kind, number)| ethernet.tagged(*kind, *number));
+    frame.packet().in_frame(&ethernet)
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn tagged_frames_leave_by_an_uplink_unless_an_endpoint_is_their_source() {
             let left = run(&others);
             assert_eq!((left.verdict, left.packet), (NEXT, others), "{tags:?}");
         }
-        let arp = [&[0xff; 12][..], &TAG, &[0x08, 0x06], &[0; 46]].concat();
+        let arp = Ethernet::new([0xff; 6], [0xff; 6]).tagged(TAG.0, TAG.1).around(ethertype::ARP, &[0; 46]);
         assert_eq!(run(&arp).verdict, NEXT);
     });
 }

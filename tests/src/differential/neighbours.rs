@@ -84,8 +84,7 @@ fn spoofed(scenario: &Scenario, source: Ipv4Addr) -> Vec<String> {
     };
     let shown = scenario.fwd.json(&["inspect", &scenario.one.name]);
     let (own, gateway) = (mac(shown["mac"].as_str().expect("text")), mac(shown["gateway_mac"].as_str().expect("text")));
-    let datagram = [&[0x1b, 0x58, 0x1b, 0x62, 0, 13, 0, 0][..], b"false"].concat();
-    let packet = raw::ipv4(source, scenario.outside, 17, &datagram);
+    let packet = raw::udp(at(source, 7000), at(scenario.outside, 7010), b"false");
     let act = || {
         raw::send(&scenario.one, "eth0", &[raw::frame(gateway, own, &packet)]);
         let listener = udp(scenario.internet(), at(scenario.outside, 7011));

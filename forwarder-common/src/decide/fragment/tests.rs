@@ -1,4 +1,4 @@
-use crate::decide::fragment::*;
+use crate::{decide::fragment::*, wire::emit::Packet};
 use proptest::prelude::*;
 use std::{vec, vec::Vec};
 
@@ -95,10 +95,9 @@ fn full_bucket_forgets_the_complete_then_the_oldest() {
 }
 
 fn header(proto: u8, start: u16, more: bool, payload: u16) -> ipv4::Header {
-    let mut bytes = [0x45, 0, 0, 0, 1, 2, 0, 0, 64, proto, 0, 0, 10, 77, 0, 2, 203, 0, 113, 1];
-    bytes[2..4].copy_from_slice(&(20 + payload).to_be_bytes());
-    bytes[6..8].copy_from_slice(&(start | u16::from(more) << 13).to_be_bytes());
-    ipv4::parse(&bytes.as_slice(), 0).unwrap()
+    let whole = Packet::other([10, 77, 0, 2].into(), [203, 0, 113, 1].into(), proto);
+    let fragment = whole.fragmentation(start | u16::from(more) << 13).total_len(20 + payload);
+    ipv4::parse(&fragment.emit().as_slice(), 0).unwrap()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Errors about any packet, embedded whole or cut: there and back is where it began, and every sum stays right.
 
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::{vec, vec::Vec};
 
 use proptest::prelude::*;
@@ -10,45 +11,31 @@ use crate::{
         rewrite::{HeaderRewrite, Side, Ttl},
     },
     types::checksum,
-    wire::packet::L3_OFF,
+    wire::{
+        emit::{Ethernet, Packet},
+        l4::Proto,
+        packet::L3_OFF,
+    },
 };
 
 /// An IPv4 packet with its checksums, `options` words of IP options, and a payload.
 fn packet(proto: u8, ends: [[u8; 4]; 2], ports: [[u8; 2]; 2], options: usize, payload: &[u8]) -> Vec<u8> {
-    let [s, d] = ports;
-    let (mut l4, check) = match proto {
-        TCP => (vec![s[0], s[1], d[0], d[1], 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0], 16),
-        UDP => (vec![s[0], s[1], d[0], d[1], 0, 8 + payload.len() as u8, 0, 0], 6),
-        ICMP => (vec![8, 0, 0, 0, s[0], s[1], 0, 1], 2),
-        _ => (vec![0, 0, 0x65, 0x58, 1, 2, 3, 4], 0),
+    let [src, dst] = ends.map(Ipv4Addr::from);
+    let [from, to] =
+        [(src, ports[0]), (dst, ports[1])].map(|(ip, port)| SocketAddrV4::new(ip, u16::from_be_bytes(port)));
+    let packet = match proto {
+        TCP => Packet::request(Proto::Tcp, from, to).payload(payload),
+        UDP => Packet::request(Proto::Udp, from, to).payload(payload),
+        ICMP => Packet::request(Proto::Icmp, from, to).payload(payload),
+        _ => Packet::other(src, dst, proto).payload(&[&[0, 0, 0x65, 0x58, 1, 2, 3, 4], payload].concat()),
     };
-    l4.extend(payload);
-    let pseudo = [&ends[0][..], &ends[1], &[0, proto, 0, l4.len() as u8]].concat();
-    let sum = checksum::full(&[if proto == ICMP { &[][..] } else { &pseudo }, &l4].concat());
-    if check != 0 {
-        l4[check..check + 2].copy_from_slice(&sum);
-    }
-    let total = (20 + 4 * options + l4.len()) as u16;
-    let mut ip = vec![0x45 + options as u8, 0, (total >> 8) as u8, total as u8, 1, 2, 0x40, 0, 63, proto, 0, 0];
-    ip.extend([ends[0], ends[1]].concat());
-    ip.extend(vec![1; 4 * options]);
-    let sum = checksum::full(&ip);
-    ip[10..12].copy_from_slice(&sum);
-    ip.extend(l4);
-    ip
+    packet.ttl(63).options(&vec![1; 4 * options]).emit()
 }
 
 /// A frame with an error from `from` to the source of what it embeds.
 fn error(from: [u8; 4], kind: u8, embedded: &[u8]) -> Vec<u8> {
-    let mut icmp = [&[kind, 1, 0, 0, 0, 0, 0, 0], embedded].concat();
-    let sum = checksum::full(&icmp);
-    icmp[2..4].copy_from_slice(&sum);
     let to: [u8; 4] = embedded[12..16].try_into().unwrap();
-    let mut ip = vec![0x45, 0, 0, (20 + icmp.len()) as u8, 9, 9, 0, 0, 64, ICMP, 0, 0];
-    ip.extend([from, to].concat());
-    let sum = checksum::full(&ip);
-    ip[10..12].copy_from_slice(&sum);
-    [&[0; 12][..], &[8, 0], &ip, &icmp].concat()
+    Packet::icmp_error(from.into(), to.into(), kind, 1, embedded).in_frame(&Ethernet::new([0; 6], [0; 6]))
 }
 
 fn read(frame: &[u8]) -> Result<(ipv4::Header, Embedded), DropReason> {

@@ -52,7 +52,7 @@ impl Dataplane {
         for name in maps::records() {
             let map = object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?;
             dataplane.create_map(name, &map)?;
-            if name == maps::DEVICES {
+            if name == maps::DEVICES.name() {
                 // First of all: from here on everybody can tell when the host is gone.
                 dataplane.note_device(LOOPBACK)?;
             }
@@ -153,7 +153,7 @@ impl Dataplane {
 /// The settings while there is neither a program nor a network.
 const fn nothing() -> Config {
     Config {
-        abi_version: ABI_VERSION,
+        abi_version: ABI_VERSION.raw(),
         nat_port_min: 0,
         nat_port_max: 0,
         subnets_min: u32::MAX,

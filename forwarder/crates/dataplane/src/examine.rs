@@ -1,8 +1,7 @@
 //! What only tests need: whether the maps agree with each other, and what happens when one refuses something.
 
-use aya::maps::{Array, HashMap, MapData, Queue};
 use forwarder_common::{
-    abi::{FlowSlot, FlowState, FlowVersion, PortUse, SLOT_NONE, Tuple},
+    abi::{FlowSlot, FlowState, FlowVersion, PortUse, SLOT_NONE},
     flow::slot::held,
 };
 
@@ -30,11 +29,11 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be read.
     pub fn contents(&self) -> Result<Contents> {
-        let slots = self.slot_array()?;
+        let slots = self.array(maps::FLOW_SLOTS)?;
         let version = |index| Ok(slots.get(&index, 0).doing("read", maps::FLOW_SLOTS)?.shared.version);
         let versions = (SLOT_NONE + 1..self.slots_used()?).map(version).collect::<Result<Vec<FlowVersion>>>()?;
         let count = |is: fn(FlowVersion) -> bool| versions.iter().filter(|version| is(**version)).count();
-        let index = self.index()?;
+        let index = self.hash(maps::FLOW_INDEX)?;
         let tuples = index.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", maps::FLOW_INDEX)?;
         Ok(Contents {
             flows: count(FlowVersion::is_flow),
@@ -50,7 +49,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn cache_buckets(&self) -> Result<Vec<(u32, u64)>> {
-        let map: Array<MapData, u64> = Array::try_from(self.map(maps::FLOW_CACHE)?).doing("open", maps::FLOW_CACHE)?;
+        let map = self.array(maps::FLOW_CACHE)?;
         let bucket = |index| Ok((index, map.get(&index, 0).doing("read", maps::FLOW_CACHE)?));
         let buckets = (0..map.len()).map(bucket).collect::<Result<Vec<_>>>()?;
         Ok(buckets.into_iter().filter(|(_, bucket)| *bucket != 0).collect())
@@ -80,8 +79,7 @@ impl Dataplane {
     /// A map cannot be read or written.
     pub fn release_ports(&self) -> Result<()> {
         self.change_flows(|slot| slot.shared.held = slot.shared.held & !held::PORT | held::MAPPING)?;
-        let mut uses: Array<MapData, PortUse> =
-            Array::try_from(self.map(maps::PORT_USE)?).doing("open", maps::PORT_USE)?;
+        let mut uses = self.array(maps::PORT_USE)?;
         for element in 0..uses.len() {
             let found = uses.get(&element, 0).doing("read", maps::PORT_USE)?;
             if found.word == PortUse::LAST {
@@ -92,7 +90,7 @@ impl Dataplane {
     }
 
     fn change_flows(&self, change: impl Fn(&mut FlowSlot)) -> Result<()> {
-        let mut slots = self.slot_array()?;
+        let mut slots = self.array(maps::FLOW_SLOTS)?;
         for index in SLOT_NONE + 1..self.slots_used()? {
             let mut slot = slots.get(&index, 0).doing("read", maps::FLOW_SLOTS)?;
             if slot.shared.version.is_flow() {
@@ -108,7 +106,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be opened.
     pub fn fill_queue(&self) -> Result<()> {
-        let mut queue = self.queue()?;
+        let mut queue = self.queue(maps::FLOW_FREE)?;
         while queue.push(&SLOT_NONE, 0).is_ok() {}
         Ok(())
     }
@@ -118,20 +116,8 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be opened.
     pub fn empty_queue(&self) -> Result<()> {
-        let mut queue = self.queue()?;
+        let mut queue = self.queue(maps::FLOW_FREE)?;
         while matches!(queue.pop(0), Ok(SLOT_NONE)) {}
         Ok(())
-    }
-
-    fn slot_array(&self) -> Result<Array<MapData, FlowSlot>> {
-        Array::try_from(self.map(maps::FLOW_SLOTS)?).doing("open", maps::FLOW_SLOTS)
-    }
-
-    fn index(&self) -> Result<HashMap<MapData, Tuple, u32>> {
-        HashMap::try_from(self.map(maps::FLOW_INDEX)?).doing("open", maps::FLOW_INDEX)
-    }
-
-    fn queue(&self) -> Result<Queue<MapData, u32>> {
-        Queue::try_from(self.map(maps::FLOW_FREE)?).doing("open", maps::FLOW_FREE)
     }
 }

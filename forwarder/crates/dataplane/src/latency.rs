@@ -1,14 +1,17 @@
 //! The programs that measure forwarding latency: loaded and attached for as long as a [`Probes`] lives, and never pinned, so
 //! that they go with the process whatever ends it.
 
-use std::time::Duration;
+use std::{net::SocketAddrV4, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray},
     programs::{LinkOrder, ProgramError, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{LatencyPath, LatencySettings, LatencyTally, NO_PATH};
+use forwarder_common::{
+    abi::{LatencyPath, LatencySettings, LatencyTally, NO_PATH},
+    wire::emit::{Ethernet, Packet},
+};
 use ipnet::Ipv4Net;
 
 use fwd_base::{Context as _, Error, Kind, Result, cpu};
@@ -17,17 +20,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fw
 
 /// Runs of a program when its cost is measured: some milliseconds.
 const REPEAT: u32 = 20_000;
-/// A UDP datagram that is measured.
-const DATAGRAM: [u8; 64] = {
-    let mut frame = [7; 64];
-    let header = [0x08, 0x00, 0x45, 0, 0, 50, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 2, 203, 0, 113, 1];
-    let mut at = 0;
-    while at < header.len() {
-        frame[12 + at] = header[at];
-        at += 1;
-    }
-    frame
-};
+/// A UDP datagram that is measured, as a frame.
+fn datagram() -> Vec<u8> {
+    let [from, to] = [[10, 0, 0, 2], [203, 0, 113, 1]].map(|address| SocketAddrV4::new(address.into(), 1799));
+    Packet::udp(from, to).payload(&[7; 22]).in_frame(&Ethernet::new([7; 6], [7; 6]))
+}
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +136,9 @@ impl Probes {
 
     /// The mean time of a run, nanoseconds; the quickest of a few times.
     fn run(&mut self, name: &str) -> Result<f64> {
-        let mut best = Duration::MAX;
+        let (datagram, mut best) = (datagram(), Duration::MAX);
         for _ in 0..5 {
-            let options = TestRunOptions { data_in: Some(&DATAGRAM), repeat: REPEAT / 5, ..TestRunOptions::default() };
+            let options = TestRunOptions { data_in: Some(&datagram), repeat: REPEAT / 5, ..TestRunOptions::default() };
             best = best.min(self.program(name)?.test_run(options).doing("run", format!("program {name}"))?.duration);
         }
         Ok(best.as_nanos() as f64)

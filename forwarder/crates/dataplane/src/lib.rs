@@ -25,6 +25,7 @@ mod maps;
 mod microbench;
 mod object;
 mod occupancy;
+mod open;
 mod orphans;
 mod parallel;
 mod programs;

@@ -111,7 +111,8 @@ impl Dataplane {
     }
 
     /// How many entries the map pinned as `name` has room for.
-    pub(super) fn max_entries(&self, name: MapName) -> Result<u32> {
+    pub(super) fn max_entries(&self, name: impl Into<MapName>) -> Result<u32> {
+        let name = name.into();
         Ok(self.map_data(name)?.info().doing("look at", name)?.max_entries())
     }
 
@@ -152,12 +153,14 @@ impl Dataplane {
     }
 
     /// The map pinned as `name`.
-    pub(super) fn map(&self, name: MapName) -> Result<Map> {
+    pub(super) fn map(&self, name: impl Into<MapName>) -> Result<Map> {
+        let name = name.into();
         Map::from_map_data(self.map_data(name)?).doing("open", name)
     }
 
     /// The same, whatever its type.
-    pub(super) fn map_data(&self, name: MapName) -> Result<MapData> {
+    pub(super) fn map_data(&self, name: impl Into<MapName>) -> Result<MapData> {
+        let name = name.into();
         match &self.held {
             Some(held) => held.map(name),
             None => MapData::from_pin(self.map_pin(name)).doing("open", name),
@@ -169,8 +172,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn config(&self) -> Result<Config> {
-        let config: Array<_, Config> = Array::try_from(self.map(maps::CONFIG)?).doing("open", maps::CONFIG)?;
-        config.get(&0, 0).doing("read", maps::CONFIG)
+        self.array(maps::CONFIG)?.get(&0, 0).doing("read", maps::CONFIG)
     }
 
     /// Memory that all maps take, as the kernel says, bytes. A kernel before 6.4 counts only a part.
@@ -191,8 +193,7 @@ impl Dataplane {
 
     /// Writes the settings.
     pub(super) fn set_config(&self, config: &Config) -> Result<()> {
-        let mut map: Array<_, Config> = Array::try_from(self.map(maps::CONFIG)?).doing("open", maps::CONFIG)?;
-        map.set(0, config, 0).doing("write", maps::CONFIG)
+        self.array(maps::CONFIG)?.set(0, config, 0).doing("write", maps::CONFIG)
     }
 
     /// Starts the timer that ends idle flows, or, where it runs already, gives it the callback of the program in `dir`.

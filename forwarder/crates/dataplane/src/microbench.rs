@@ -3,13 +3,9 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData},
     programs::{LinkOrder, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
-use forwarder_common::{
-    abi::{FlowSlot, Tuple},
-    types::direction::Direction,
-};
+use forwarder_common::{abi::Tuple, types::direction::Direction};
 use serde::Serialize;
 
 use super::{Dataplane, maps, programs, stores};
@@ -78,11 +74,8 @@ impl Dataplane {
     /// # Errors
     /// There is no such flow, or the maps cannot be written.
     pub fn translate_to_itself(&self, tuple: &Tuple, direction: Direction) -> Result<()> {
-        let index: HashMap<MapData, Tuple, u32> =
-            HashMap::try_from(self.map(maps::FLOW_INDEX)?).doing("open", maps::FLOW_INDEX)?;
-        let number = index.get(tuple, 0).doing("find", format!("flow {tuple:?}"))?;
-        let mut slots: Array<MapData, FlowSlot> =
-            Array::try_from(self.map(maps::FLOW_SLOTS)?).doing("open", maps::FLOW_SLOTS)?;
+        let number = self.hash(maps::FLOW_INDEX)?.get(tuple, 0).doing("find", format!("flow {tuple:?}"))?;
+        let mut slots = self.array(maps::FLOW_SLOTS)?;
         let mut slot = slots.get(&number, 0).doing("read", maps::FLOW_SLOTS)?;
         (match direction {
             Direction::Outbound => (slot.outbound.addr, slot.outbound.port) = (tuple.saddr, tuple.sport),

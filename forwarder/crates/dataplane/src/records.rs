@@ -2,15 +2,18 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
+use aya::{
+    Pod,
+    maps::{MapError, lpm_trie::Key},
+};
 use forwarder_common::abi::{
-    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Internal, Network, Uplink, feature, host_veth_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Network, Uplink, feature, host_veth_place, mapped,
 };
 use ipnet::Ipv4Net;
 
 use super::{
     Dataplane, batch,
-    maps::{self, MapName},
+    maps::{self, MapOf},
     programs,
 };
 use fwd_base::{Context as _, Error, Kind, Result};
@@ -20,16 +23,9 @@ const FIRST_BLOCK: u32 = 1;
 /// How many blocks interfaces can have.
 pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
 
-type Hash<K, V> = HashMap<MapData, K, V>;
-
 impl Dataplane {
-    fn hash<K: aya::Pod, V: aya::Pod>(&self, name: MapName) -> Result<Hash<K, V>> {
-        let map = self.map(name)?;
-        HashMap::try_from(map).doing("open", name)
-    }
-
     /// Every entry, in no order.
-    fn entries<K: aya::Pod, V: aya::Pod>(&self, name: MapName) -> Result<Vec<(K, V)>> {
+    fn entries<K: Pod, V: Pod>(&self, name: MapOf<K, V>) -> Result<Vec<(K, V)>> {
         let data = self.map_data(name)?;
         match batch::entries(&data) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
@@ -39,7 +35,7 @@ impl Dataplane {
         }
     }
 
-    fn all<V: aya::Pod>(&self, name: MapName) -> Result<Vec<(u32, V)>> {
+    fn all<V: Pod>(&self, name: MapOf<u32, V>) -> Result<Vec<(u32, V)>> {
         let mut records = self.entries(name)?;
         // Records are large: each is moved once.
         records.sort_by_cached_key(|(ifindex, _)| *ifindex);
@@ -49,21 +45,21 @@ impl Dataplane {
     }
 
     /// The value of `key`, if there is one.
-    fn one<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K) -> Result<Option<V>> {
-        match self.hash::<K, V>(name)?.get(key, 0) {
+    fn one<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<Option<V>> {
+        match self.hash(name)?.get(key, 0) {
             Ok(value) => Ok(Some(value)),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error).doing("read", name),
         }
     }
 
-    fn put<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K, value: &V) -> Result<()> {
-        self.hash::<K, V>(name)?.insert(key, value, 0).doing("write", name)
+    fn put<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K, value: &V) -> Result<()> {
+        self.hash(name)?.insert(key, value, 0).doing("write", name)
     }
 
     /// Removes a key, which may be absent.
-    fn forget<K: aya::Pod, V: aya::Pod>(&self, name: MapName, key: &K) -> Result<()> {
-        match self.hash::<K, V>(name)?.remove(key) {
+    fn forget<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<()> {
+        match self.hash(name)?.remove(key) {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
             result => result.doing("write", name),
@@ -95,7 +91,7 @@ impl Dataplane {
         self.note_host_veth(endpoint.counters, ifindex)?;
         self.put(maps::ENDPOINTS, &ifindex, endpoint)?;
         // Who had the place before is found in the hash.
-        self.host_veths()?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", maps::HOST_VETHS)?;
+        self.array(maps::HOST_VETHS)?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", maps::HOST_VETHS)?;
         for addr in addresses(endpoint) {
             self.put(maps::ADDRESSES, &addr, &ifindex)?;
         }
@@ -111,21 +107,17 @@ impl Dataplane {
         self.forget_device(ifindex)?;
         // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
         self.flush(ifindex)?;
-        self.forget::<u32, Endpoint>(maps::ENDPOINTS, &ifindex)?;
-        let mut host_veths = self.host_veths()?;
+        self.forget(maps::ENDPOINTS, &ifindex)?;
+        let mut host_veths = self.array(maps::HOST_VETHS)?;
         if host_veths.get(&host_veth_place(ifindex), 0).doing("read", maps::HOST_VETHS)? == ifindex {
             host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", maps::HOST_VETHS)?;
         }
         if let Some(endpoint) = record {
             for addr in addresses(&endpoint) {
-                self.forget::<Addr, u32>(maps::ADDRESSES, &addr)?;
+                self.forget(maps::ADDRESSES, &addr)?;
             }
         }
         Ok(())
-    }
-
-    fn host_veths(&self) -> Result<Array<MapData, u32>> {
-        Array::try_from(self.map(maps::HOST_VETHS)?).doing("open", maps::HOST_VETHS)
     }
 
     /// Ends the flows of the endpoint with host-side veth `ifindex`.
@@ -150,7 +142,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn mappings(&self) -> Result<usize> {
-        let map: Hash<Internal, u32> = self.hash(maps::MAPPINGS)?;
+        let map = self.hash(maps::MAPPINGS)?;
         map.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", maps::MAPPINGS)
     }
 
@@ -179,7 +171,7 @@ impl Dataplane {
         if network.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0 {
             let subnet = subnet(network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            self.subnets()?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
+            self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
         }
         self.update_config()
     }
@@ -191,20 +183,16 @@ impl Dataplane {
     pub fn remove_network(&self, bridge: u32) -> Result<()> {
         let record = self.network(bridge)?;
         self.forget_device(bridge)?;
-        self.forget::<u32, Network>(maps::NETWORKS, &bridge)?;
+        self.forget(maps::NETWORKS, &bridge)?;
         if let Some(network) = record {
             let subnet = subnet(&network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            match self.subnets()?.remove(&key) {
+            match self.trie(maps::SUBNETS)?.remove(&key) {
                 Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
                 result => result.doing("write", maps::SUBNETS)?,
             }
         }
         self.update_config()
-    }
-
-    fn subnets(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
-        LpmTrie::try_from(self.map(maps::SUBNETS)?).doing("open", maps::SUBNETS)
     }
 
     /// Tells the programs between which addresses the prefixes lie, and what some network uses: most packets need no look-up.
@@ -242,7 +230,7 @@ impl Dataplane {
     /// The map cannot be written.
     pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
         self.forget_device(ifindex)?;
-        self.forget::<u32, Uplink>(maps::UPLINKS, &ifindex)
+        self.forget(maps::UPLINKS, &ifindex)
     }
 
     /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.
@@ -250,7 +238,7 @@ impl Dataplane {
     /// # Errors
     /// There is none left, or a map cannot be read.
     pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
-        let endpoints: Vec<(u32, Endpoint)> = self.entries(maps::ENDPOINTS)?;
+        let endpoints = self.entries(maps::ENDPOINTS)?;
         let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
         used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
         used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));

@@ -2,24 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
+use aya::maps::lpm_trie::Key;
 use ipnet::Ipv4Net;
 
 use super::{Dataplane, maps};
 use fwd_base::{Context as _, Result};
 
 impl Dataplane {
-    fn trie(&self) -> Result<LpmTrie<MapData, [u8; 4], u32>> {
-        LpmTrie::try_from(self.map(maps::ROUTE_MTUS)?).doing("open", maps::ROUTE_MTUS)
-    }
-
     /// The MTU by prefix, bytes; see [`fwd_plan::route_mtus`].
     ///
     /// # Errors
     /// The map cannot be read.
     pub fn route_mtus(&self) -> Result<BTreeMap<Ipv4Net, u32>> {
         let mut mtus = BTreeMap::new();
-        for entry in self.trie()?.iter() {
+        for entry in self.trie(maps::ROUTE_MTUS)?.iter() {
             let (key, mtu) = entry.doing("read", maps::ROUTE_MTUS)?;
             if let Ok(prefix) = Ipv4Net::new(key.data().into(), u8::try_from(key.prefix_len()).unwrap_or(u8::MAX)) {
                 mtus.insert(prefix, mtu);
@@ -34,7 +30,7 @@ impl Dataplane {
     /// The map cannot be read or written.
     pub fn set_route_mtus(&self, wanted: &BTreeMap<Ipv4Net, u32>) -> Result<()> {
         let known = self.route_mtus()?;
-        let mut trie = self.trie()?;
+        let mut trie = self.trie(maps::ROUTE_MTUS)?;
         let key = |prefix: &Ipv4Net| Key::new(prefix.prefix_len().into(), prefix.network().octets());
         for prefix in known.keys().filter(|prefix| !wanted.contains_key(prefix)) {
             trie.remove(&key(prefix)).doing("write", maps::ROUTE_MTUS)?;

@@ -68,7 +68,7 @@ impl RunDir {
     /// The pins of this version: each layout of the maps has a directory of its own.
     #[must_use]
     pub fn of(&self, cookie: u64) -> PathBuf {
-        self.host(cookie).join(format!("v{ABI_VERSION}"))
+        self.host(cookie).join(ABI_VERSION.to_string())
     }
 
     /// The undo logs of the hosts since the machine was started with this boot id.

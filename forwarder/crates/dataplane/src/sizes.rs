@@ -112,7 +112,7 @@ impl Sizes {
         let mut secret = [0; _];
         secret.iter_mut().try_for_each(|word| random("the secret of the hash").map(|number| *word = number))?;
         Ok(Config {
-            abi_version: ABI_VERSION,
+            abi_version: ABI_VERSION.raw(),
             nat_port_min: self.nat_ports.0,
             nat_port_max: self.nat_ports.1,
             subnets_min: u32::MAX,

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Map, MapData};
 use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -76,9 +76,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn alloc(&self) -> Result<FlowAlloc> {
-        let alloc: Array<_, FlowAlloc> =
-            Array::try_from(self.map(maps::FLOW_ALLOC)?).doing("open", maps::FLOW_ALLOC)?;
-        alloc.get(&0, 0).doing("read", maps::FLOW_ALLOC)
+        self.array(maps::FLOW_ALLOC)?.get(&0, 0).doing("read", maps::FLOW_ALLOC)
     }
 
     /// How many flows an endpoint has.
@@ -86,12 +84,12 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn endpoint_flows(&self, endpoint: &Endpoint) -> Result<EndpointFlows> {
-        self.endpoint_flows_map()?.get(&endpoint.counters, 0).doing("read", maps::ENDPOINT_FLOWS)
+        self.array(maps::ENDPOINT_FLOWS)?.get(&endpoint.counters, 0).doing("read", maps::ENDPOINT_FLOWS)
     }
 
     /// How many flows those of these blocks have, in their order.
     pub(super) fn flows_of(&self, blocks: impl IntoIterator<Item = u32>) -> Result<Vec<EndpointFlows>> {
-        let map = self.endpoint_flows_map()?;
+        let map = self.array(maps::ENDPOINT_FLOWS)?;
         blocks.into_iter().map(|block| map.get(&block, 0).doing("read", maps::ENDPOINT_FLOWS)).collect()
     }
 
@@ -100,7 +98,7 @@ impl Dataplane {
         if !self.is_loaded() {
             return Ok(());
         }
-        let mut map = self.endpoint_flows_map()?;
+        let mut map = self.array(maps::ENDPOINT_FLOWS)?;
         blocks
             .iter()
             .try_for_each(|block| map.set(*block, &EndpointFlows::default(), 0).doing("write", maps::ENDPOINT_FLOWS))
@@ -111,7 +109,7 @@ impl Dataplane {
         if !self.is_loaded() {
             return Ok(());
         }
-        let mut map = self.endpoint_flows_map()?;
+        let mut map = self.array(maps::ENDPOINT_FLOWS)?;
         let flows = map.get(&block, 0).doing("read", maps::ENDPOINT_FLOWS)?;
         // Written once, before there are flows: whoever registers an endpoint again must not overwrite how many it has.
         if flows.host_veth == ifindex {
@@ -120,18 +118,12 @@ impl Dataplane {
         map.set(block, &EndpointFlows { host_veth: ifindex, ..flows }, 0).doing("write", maps::ENDPOINT_FLOWS)
     }
 
-    fn endpoint_flows_map(&self) -> Result<Array<MapData, EndpointFlows>> {
-        Array::try_from(self.map(maps::ENDPOINT_FLOWS)?).doing("open", maps::ENDPOINT_FLOWS)
-    }
-
     /// What the timer that ends idle flows has done.
     ///
     /// # Errors
     /// The map cannot be read.
     pub fn expiry(&self) -> Result<ExpiryRecord> {
-        let expiry: Array<_, ExpiryRecord> =
-            Array::try_from(self.map(maps::EXPIRY_TIMER)?).doing("open", maps::EXPIRY_TIMER)?;
-        expiry.get(&0, 0).doing("read", maps::EXPIRY_TIMER)
+        self.array(maps::EXPIRY_TIMER)?.get(&0, 0).doing("read", maps::EXPIRY_TIMER)
     }
 
     /// Slots that were ever used.

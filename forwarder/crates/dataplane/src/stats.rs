@@ -5,8 +5,7 @@ use aya::{
     util::nr_cpus,
 };
 use forwarder_common::{
-    abi::{Counter, CounterBlock, Endpoint, TrafficBlock},
-    decide::ports,
+    abi::{Counter, CounterBlock, Endpoint, RETRY_CLASSES, TrafficBlock},
     types::verdict::{DropReason, PuntReason, Verdict},
 };
 
@@ -58,9 +57,7 @@ struct Blocks {
 
 impl Dataplane {
     fn counters(&self) -> Result<Blocks> {
-        let shared = Array::try_from(self.map(maps::COUNTERS)?).doing("open", maps::COUNTERS)?;
-        let traffic = PerCpuArray::try_from(self.map(maps::TRAFFIC)?).doing("open", maps::TRAFFIC)?;
-        Ok(Blocks { shared, traffic })
+        Ok(Blocks { shared: self.array(maps::COUNTERS)?, traffic: self.per_cpu_array(maps::TRAFFIC)? })
     }
 
     /// Sets blocks to zero.
@@ -75,15 +72,14 @@ impl Dataplane {
         Ok(())
     }
 
-    /// How many searches for a port needed how many retries, by the classes of [`ports::retry_class`]; the last are those
+    /// How many searches for a port needed how many retries, by their classes ([`RETRY_CLASSES`]); the last are those
     /// that found none.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn port_retries(&self) -> Result<[u64; ports::RETRY_CLASSES]> {
-        let map: PerCpuArray<MapData, u64> =
-            PerCpuArray::try_from(self.map(maps::PORT_RETRIES)?).doing("open", maps::PORT_RETRIES)?;
-        let mut classes = [0; ports::RETRY_CLASSES];
+    pub fn port_retries(&self) -> Result<[u64; RETRY_CLASSES]> {
+        let map = self.per_cpu_array(maps::PORT_RETRIES)?;
+        let mut classes = [0; RETRY_CLASSES];
         for (index, class) in (0..).zip(&mut classes) {
             *class = map.get(&index, 0).doing("read", maps::PORT_RETRIES)?.iter().sum();
         }

@@ -116,7 +116,7 @@ pub(super) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
 /// [`Kind::Conflict`] if there is one.
 pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
     let Some(name) = others.first() else { return Ok(()) };
-    let why = format!("another version of fwd brought it up (its layout is {name}, this one's v{ABI_VERSION})");
+    let why = format!("another version of fwd brought it up (its layout is {name}, this one's {ABI_VERSION})");
     Err(Error::new(Kind::Conflict, doing, "what is up here", why)
         .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
 }

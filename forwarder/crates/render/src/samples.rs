@@ -203,7 +203,7 @@ pub(crate) fn hosts() -> Vec<HostView> {
         this: cookie == 1,
         names: name.into_iter().map(Into::into).collect(),
         exists,
-        versions: vec!["v5".into()],
+        versions: vec!["v3f9a1c2e".into()],
         networks: memory_bytes.map(|_| 1),
         endpoints: memory_bytes.map(|_| 2),
         memory_bytes,
@@ -220,7 +220,7 @@ pub(crate) fn hosts() -> Vec<HostView> {
 pub(crate) fn gc() -> GcView {
     let host = CollectedView {
         cookie: 4720,
-        removed: vec!["programs and maps of version v5".into(), "namespace mynet".into()],
+        removed: vec!["programs and maps of version v3f9a1c2e".into(), "namespace mynet".into()],
         left: vec!["namespace other, which has interfaces of others".into()],
     };
     GcView { changed: true, hosts: vec![host] }

@@ -17,12 +17,11 @@ use forwarder::{
 use forwarder_common::{
     abi::{Endpoint, Tuple},
     types::direction::Direction,
+    wire::emit::Ethernet,
 };
 
-use crate::frame::{self, ICMP, Macs, TCP, frame, packet, transport};
+use crate::frame::{ICMP, TCP, packet};
 
-/// Flags and offset of a packet that may not be fragmented.
-pub(crate) const WHOLE: [u8; 2] = [0x40, 0];
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 const ECHO: u8 = 8;
@@ -113,18 +112,25 @@ impl Bench {
     }
 
     /// From the endpoint to its gateway.
-    pub(crate) fn inner(&self) -> Macs {
-        Macs { to: self.endpoint.gateway_mac, from: self.endpoint.mac }
+    pub(crate) fn inner(&self) -> Ethernet {
+        Ethernet::new(self.endpoint.gateway_mac, self.endpoint.mac)
     }
 
     /// On the uplink: as the testbed numbers its links.
-    pub(crate) fn outer(&self) -> Macs {
-        Macs { to: [0x02, 0x66, 0x77, 0x64, 0, 2], from: [0x02, 0x66, 0x77, 0x64, 0, 1] }
+    pub(crate) fn outer(&self) -> Ethernet {
+        Ethernet::new([0x02, 0x66, 0x77, 0x64, 0, 2], [0x02, 0x66, 0x77, 0x64, 0, 1])
     }
 
     /// A whole frame with a transport header.
-    pub(crate) fn frame(&self, macs: Macs, proto: u8, flags: u8, from: SocketAddrV4, to: SocketAddrV4) -> Vec<u8> {
-        frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))
+    pub(crate) fn frame(
+        &self,
+        ethernet: Ethernet,
+        proto: u8,
+        flags: u8,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+    ) -> Vec<u8> {
+        packet(proto, flags, from, to).in_frame(&ethernet)
     }
 
     /// Runs the program of `hook` over `frame`, which came in by `ingress` where that is not the hook's interface.
@@ -156,7 +162,7 @@ impl Bench {
     /// A frame of an established flow that looks the same after its translation, but for the TTL.
     pub(crate) fn standing(&self, proto: u8, direction: Direction, port: u16) -> Result<(Hook, Vec<u8>)> {
         let external = self.open(proto, port, 443)?;
-        let (hook, macs, flags, from, to, ifindex) = match direction {
+        let (hook, ethernet, flags, from, to, ifindex) = match direction {
             Direction::Outbound => {
                 let flags = if proto == ICMP { ECHO } else { ACK };
                 (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_veth)
@@ -177,7 +183,7 @@ impl Bench {
             ..Tuple::default()
         };
         self.dataplane.translate_to_itself(&tuple, direction)?;
-        Ok((hook, frame::frame(macs, &packet(proto, from, to, WHOLE, &transport(proto, flags, from, to)))))
+        Ok((hook, packet(proto, flags, from, to).in_frame(&ethernet)))
     }
 }
 

@@ -1,16 +1,22 @@
 //! The kinds of packet that are measured.
 
-use std::{net::SocketAddrV4, thread, time::Duration};
+use std::{net::SocketAddrV4, ops::Range, thread, time::Duration};
 
 use forwarder::{
     Result,
     dataplane::{Hook, Sizes},
 };
-use forwarder_common::types::direction::Direction;
+use forwarder_common::{
+    types::direction::Direction,
+    wire::{
+        emit::{Ethernet, Packet},
+        ethernet::ethertype,
+    },
+};
 
 use crate::{
-    bench::{Bench, WHOLE},
-    frame::{ICMP, Macs, TCP, UDP, error, frame, packet, transport},
+    bench::Bench,
+    frame::{ICMP, TCP, TTL, UDP, packet},
 };
 
 const SYN: u8 = 0x02;
@@ -83,11 +89,11 @@ pub(crate) const CASES: &[Case] = &[
     single("TCP, first packet of a flow", |bench| Ok(fresh(bench, TCP, SYN))),
     single("UDP, first packet of a flow", |bench| Ok(fresh(bench, UDP, 0))),
     single("ICMP echo, first packet of a flow", |bench| Ok(fresh(bench, ICMP, ECHO))),
-    single("first fragment of UDP", |bench| fragment_of(bench, [0x20, 0])),
-    single("later fragment of UDP", |bench| fragment_of(bench, [0, 5])),
+    single("first fragment of UDP", |bench| fragment_of(bench, 0..40)),
+    single("later fragment of UDP", |bench| fragment_of(bench, 40..80)),
     single("ESP (no ports)", |bench| {
-        let bytes = packet(50, bench.inside(0), bench.remote(0), WHOLE, &[7; 40]);
-        Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: frame(bench.inner(), &bytes) })
+        let packet = Packet::other(*bench.inside(0).ip(), bench.outside, 50).ttl(TTL).payload(&[7; 40]);
+        Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: packet.in_frame(&bench.inner()) })
     }),
     repeated("TCP, established", |bench| standing(bench, TCP, Direction::Inbound)),
     repeated("UDP, established", |bench| standing(bench, UDP, Direction::Inbound)),
@@ -106,16 +112,10 @@ pub(crate) const CASES: &[Case] = &[
     }),
     single("ICMP error about a flow", |bench| {
         let external = open(bench, UDP)?;
-        let about = packet(
-            UDP,
-            bench.host(external),
-            bench.remote(443),
-            WHOLE,
-            &transport(UDP, 0, bench.host(external), bench.remote(443)),
-        );
-        let router = SocketAddrV4::new(bench.router, 0);
-        let bytes = packet(ICMP, router, bench.host(0), [0, 0], &error(11, 0, &about));
-        Ok(Sample { hook: Hook::FromUplink, ingress: None, bytes: frame(bench.outer(), &bytes) })
+        let about = packet(UDP, 0, bench.host(external), bench.remote(443)).emit();
+        // Of the packet it carries the header and 8 bytes.
+        let error = Packet::icmp_error(bench.router, bench.nat, 11, 0, &about[..28]).ttl(TTL).fragmentation(0);
+        Ok(Sample { hook: Hook::FromUplink, ingress: None, bytes: error.in_frame(&bench.outer()) })
     }),
     repeated("redirected by from_ns", |bench| {
         let bytes = bench.frame(outward(bench), TCP, ACK, bench.host(IN_RANGE), bench.remote(443));
@@ -167,9 +167,8 @@ pub(crate) fn take_every_port(bench: &Bench) -> Result<()> {
 }
 
 /// The MACs of a frame that leaves by the uplink.
-fn outward(bench: &Bench) -> Macs {
-    let Macs { to, from } = bench.outer();
-    Macs { to: from, from: to }
+fn outward(bench: &Bench) -> Ethernet {
+    bench.outer().reversed()
 }
 
 fn standing(bench: &mut Bench, proto: u8, direction: Direction) -> Result<Sample> {
@@ -194,26 +193,19 @@ fn fresh(bench: &mut Bench, proto: u8, flags: u8) -> Sample {
     Sample { hook: Hook::FromNs, ingress: None, bytes }
 }
 
-/// A fragment of a datagram of an established flow. A later one follows its first.
-fn fragment_of(bench: &mut Bench, field: [u8; 2]) -> Result<Sample> {
+/// A fragment of a datagram of an established flow: these of its 80 bytes. A later one follows its first.
+fn fragment_of(bench: &mut Bench, range: Range<usize>) -> Result<Sample> {
     let port = bench.port();
     bench.open(UDP, port, 443)?;
-    let (from, to) = (bench.inside(port), bench.remote(443));
-    // The first fragment has 40 bytes of a datagram of which the header tells nothing; the identification is the port.
-    let make = |field: [u8; 2]| {
-        let mut payload = transport(UDP, 0, from, to);
-        payload.resize(40, 0);
-        let mut bytes = packet(UDP, from, to, field, &payload);
-        bytes[4..6].copy_from_slice(&port.to_be_bytes());
-        bytes[10..12].fill(0);
-        let check = forwarder_common::types::checksum::full(&bytes[..20]);
-        bytes[10..12].copy_from_slice(&check);
-        frame(bench.inner(), &bytes)
+    let whole = packet(UDP, 0, bench.inside(port), bench.remote(443)).id(port).payload(&[0x55; 72]);
+    let make = |range: Range<usize>| {
+        let more = range.end < 80;
+        bench.inner().around(ethertype::IPV4, &whole.fragment(range, more))
     };
-    if field != [0x20, 0] {
-        bench.run(Hook::FromNs, None, &make([0x20, 0]), 1)?;
+    if range.start != 0 {
+        bench.run(Hook::FromNs, None, &make(0..range.start), 1)?;
     }
-    Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: make(field) })
+    Ok(Sample { hook: Hook::FromNs, ingress: None, bytes: make(range) })
 }
 
 fn to_host(bench: &Bench, proto: u8, port: u16) -> Sample {

@@ -1,6 +1,9 @@
 //! How full the flow table and the range of ports are, as views.
 
-use forwarder_common::decide::ports::{EXHAUSTED, RETRY_CLASSES, retry_class};
+use forwarder_common::{
+    abi::RETRY_CLASSES,
+    decide::ports::{EXHAUSTED, retry_class},
+};
 
 use super::state::flow_counts;
 use crate::execute;

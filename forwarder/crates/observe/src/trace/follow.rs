@@ -56,14 +56,16 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::packet::tests::ipv4, *};
+    use std::net::SocketAddrV4;
+
+    use forwarder_common::wire::emit;
+
+    use super::*;
 
     /// A segment from an address and a port to port 443.
     fn segment(src: [u8; 4], port: u16) -> Packet {
-        let [high, low] = port.to_be_bytes();
-        let mut bytes = ipv4(6, &[high, low, 0x01, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0, 0, 0, 0, 0, 0]);
-        bytes[12..16].copy_from_slice(&src);
-        Packet::read(0x0800, &bytes)
+        let (from, to) = (SocketAddrV4::new(src.into(), port), SocketAddrV4::new([203, 0, 113, 1].into(), 443));
+        Packet::read(0x0800, &emit::Packet::tcp(from, to).fragmentation(0).emit())
     }
 
     #[test]

@@ -206,22 +206,19 @@ fn v4(bytes: &[u8], at: usize) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use std::net::SocketAddrV4;
+
+    use forwarder_common::wire::{emit, l4::Proto};
+
     use super::*;
 
-    /// An IPv4 header with `proto`, from 10.77.0.2 to 203.0.113.1, in front of `l4`.
-    pub(in crate::trace) fn ipv4(proto: u8, l4: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0x45, 0, 0, 0, 0x12, 0x34, 0, 0, 64, proto, 0, 0, 10, 77, 0, 2, 203, 0, 113, 1];
-        bytes.extend(l4);
-        bytes
-    }
+    const FROM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 2), 12345);
+    const TO: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 443);
 
     #[test]
     fn segment_is_read() {
-        let packet = Packet::read(
-            IPV4,
-            &ipv4(TCP, &[0x30, 0x39, 0x01, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x12, 0, 0, 0, 0, 0, 0]),
-        );
+        let packet = Packet::read(IPV4, &emit::Packet::answer(Proto::Tcp, FROM, TO).emit());
         assert_eq!(packet.protocol(), "tcp");
         assert_eq!((packet.src_port, packet.dst_port, packet.ip_id), (Some(12345), Some(443), Some(0x1234)));
         assert_eq!((packet.flags().as_deref(), packet.fragment), (Some("SA"), None));
@@ -231,14 +228,14 @@ pub(super) mod tests {
 
     #[test]
     fn query_has_its_identifier_on_both_sides() {
-        let packet = Packet::read(IPV4, &ipv4(ICMP, &[8, 0, 0, 0, 0, 7, 0, 1]));
+        let packet = Packet::read(IPV4, &emit::Packet::icmp(*FROM.ip(), *TO.ip(), 8, 0).icmp_rest([0, 7, 0, 1]).emit());
         assert_eq!((packet.message().as_deref(), packet.icmp_id), (Some("echo"), Some(7)));
         assert_eq!(packet.tuple().map(|(_, src, dst)| (src.1, dst.1)), Some((7, 7)));
     }
 
     #[test]
     fn what_is_cut_short_is_shown_as_far_as_it_goes() {
-        let whole = ipv4(TCP, &[0; 20]);
+        let whole = emit::Packet::tcp(FROM, TO).emit();
         for length in 0..whole.len() {
             let packet = Packet::read(IPV4, &whole[..length]);
             assert_eq!(packet.src.is_some(), length >= 16, "{length}");
@@ -249,19 +246,14 @@ pub(super) mod tests {
 
     #[test]
     fn later_fragment_has_no_ports() {
-        let mut bytes = ipv4(UDP, &[0x30, 0x39, 0x01, 0xbb, 0, 0, 0, 0]);
-        bytes[6..8].copy_from_slice(&185_u16.to_be_bytes());
-        let packet = Packet::read(IPV4, &bytes);
+        let packet = Packet::read(IPV4, &emit::Packet::udp(FROM, TO).fragmentation(185).emit());
         assert_eq!((packet.fragment, packet.src_port), (Some(1480), None));
     }
 
     #[test]
     fn question_of_arp_names_who_asks_for_whom() {
-        let mut bytes = [0; 28];
-        bytes[7] = 1;
-        bytes[14..18].copy_from_slice(&[10, 77, 0, 2]);
-        bytes[24..28].copy_from_slice(&[10, 77, 0, 1]);
-        let packet = Packet::read(ARP, &bytes);
+        let question = emit::Arp::question(([2; 6], [10, 77, 0, 2]), [10, 77, 0, 1]);
+        let packet = Packet::read(ARP, &question.emit());
         assert_eq!((packet.protocol().as_str(), packet.message().as_deref()), ("arp", Some("request")));
         assert_eq!(packet.dst, Some(IpAddr::from([10, 77, 0, 1])));
     }

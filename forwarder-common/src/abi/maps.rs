@@ -1,0 +1,237 @@
+//! Every map of the data path, a row a map: what it is called, of which type it is, what its keys and values are, and what it is for.
+
+use core::{fmt, marker::PhantomData};
+
+use super::{
+    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
+    HOST_VETH_PLACES, Internal, Layout, Mapping, Network, PortUse, Prefix, RETRY_CLASSES, TrafficBlock, Tuple, Uplink,
+    fragment::{BUCKETS, Bucket},
+    layout::Hash,
+};
+
+/// The name of a map, and of its pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MapName(&'static str);
+
+impl MapName {
+    /// As it is pinned.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// In words: `map CONFIG`.
+impl fmt::Display for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "map {}", self.0)
+    }
+}
+
+#[cfg(feature = "user")]
+impl From<MapName> for alloc::string::String {
+    fn from(name: MapName) -> Self {
+        alloc::format!("{name}")
+    }
+}
+
+/// The name of a map whose keys are `K` and whose values are `V`.
+#[derive(Debug)]
+pub struct MapOf<K, V>(MapName, PhantomData<fn() -> (K, V)>);
+
+impl<K, V> MapOf<K, V> {
+    /// The name alone.
+    #[must_use]
+    pub const fn name(self) -> MapName {
+        self.0
+    }
+
+    /// As it is pinned.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+impl<K, V> Clone for MapOf<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for MapOf<K, V> {}
+
+impl<K, V> From<MapOf<K, V>> for MapName {
+    fn from(map: MapOf<K, V>) -> Self {
+        map.name()
+    }
+}
+
+#[cfg(feature = "user")]
+impl<K, V> From<MapOf<K, V>> for alloc::string::String {
+    fn from(map: MapOf<K, V>) -> Self {
+        map.name().into()
+    }
+}
+
+/// Type of a map: `enum bpf_map_type` (include/uapi/linux/bpf.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`.
+    Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`.
+    Array = 2,
+    /// `BPF_MAP_TYPE_PROG_ARRAY`.
+    ProgramArray = 3,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    LpmTrie = 11,
+    /// `BPF_MAP_TYPE_QUEUE`.
+    Queue = 22,
+    /// `BPF_MAP_TYPE_DEVMAP_HASH`.
+    DevMapHash = 25,
+}
+
+/// What a map is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A record of the control plane, whatever forwards the packets.
+    Record,
+    /// What the programs remember from packet to packet.
+    FlowTable,
+    /// What a program works with while it runs.
+    Scratch,
+    /// Where a packet may go on to.
+    Targets,
+}
+
+/// A map as it is declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Map {
+    /// What it is called.
+    pub name: MapName,
+    /// What it is for.
+    pub role: Role,
+    /// Its type.
+    pub kind: MapKind,
+    /// Elements; 0 where that is decided when the programs are loaded.
+    pub entries: usize,
+    /// Size of a key, bytes.
+    pub key_size: usize,
+    /// Size of a value, bytes.
+    pub value_size: usize,
+    /// Layout of a key.
+    pub(super) key: Hash,
+    /// Layout of a value.
+    pub(super) value: Hash,
+}
+
+impl Map {
+    /// A map with these keys and values.
+    pub(super) const fn new<K: Layout, V: Layout>(
+        name: &'static str,
+        role: Role,
+        kind: MapKind,
+        entries: usize,
+    ) -> Self {
+        let (key_size, value_size) = (size_of::<K>(), size_of::<V>());
+        Self { name: MapName(name), role, kind, entries, key_size, value_size, key: K::LAYOUT, value: V::LAYOUT }
+    }
+}
+
+/// Declares a constant for each map, and the list of all.
+macro_rules! maps {
+    ($($role:ident {
+        $($(#[doc = $doc:literal])* $name:ident: $kind:ident<$key:ty, $value:ty>[$entries:expr],)*
+    })*) => {
+        $($($(#[doc = $doc])* pub const $name: MapOf<$key, $value> = MapOf(MapName(stringify!($name)), PhantomData);)*)*
+
+        /// Every map, those of the control plane first.
+        pub const MAPS: &[Map] = &[
+            $($(Map::new::<$key, $value>(stringify!($name), Role::$role, MapKind::$kind, $entries),)*)*
+        ];
+    };
+}
+
+/// Decided when the programs are loaded.
+const SIZED: usize = 0;
+
+/// The kernel's `struct bpf_devmap_val`: an interface, and a program of its own.
+type Device = [u32; 2];
+
+maps! {
+    Record {
+        /// Interfaces that are still the ones that records are about. First of all: with it everybody can tell when a host is gone.
+        DEVICES: DevMapHash<u32, Device>[8192],
+        /// Settings.
+        CONFIG: Array<u32, Config>[1],
+        /// Host-side veth → endpoint.
+        ENDPOINTS: Hash<u32, Endpoint>[4096],
+        /// Host-side veths, by the low bits of their numbers.
+        HOST_VETHS: Array<u32, u32>[HOST_VETH_PLACES],
+        /// Address of an endpoint → its host-side veth.
+        ADDRESSES: Hash<Addr, u32>[8192],
+        /// Bridge → network.
+        NETWORKS: Hash<u32, Network>[1024],
+        /// Prefix → bridge of the network.
+        SUBNETS: LpmTrie<Prefix, u32>[1024],
+        /// Interface → uplink.
+        UPLINKS: Hash<u32, Uplink>[256],
+        /// Verdicts by interface.
+        COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
+        /// Common verdicts by interface and CPU.
+        TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
+    }
+    FlowTable {
+        /// Prefix → MTU of a route.
+        ROUTE_MTUS: LpmTrie<Prefix, u32>[4096],
+        /// Tuple → slot.
+        FLOW_INDEX: Hash<Tuple, u32>[SIZED],
+        /// Flows.
+        FLOW_SLOTS: Array<u32, FlowSlot>[SIZED],
+        /// Hash of a tuple → slot.
+        FLOW_CACHE: Array<u32, u64>[SIZED],
+        /// Slots that are free again.
+        FLOW_FREE: Queue<(), u32>[SIZED],
+        /// The first slot that was never used.
+        FLOW_ALLOC: Array<u32, FlowAlloc>[1],
+        /// Searches for ports, by their length.
+        PORT_RETRIES: PerCpuArray<u32, u64>[RETRY_CLASSES],
+        /// Destinations towards which no port was free a moment ago.
+        PORTS_EXHAUSTED: Array<u32, u64>[256],
+        /// Socket inside → its external port.
+        MAPPINGS: Hash<Internal, u32>[SIZED],
+        /// External port → its socket inside.
+        EXTERNAL: Hash<External, Mapping>[SIZED],
+        /// Who uses a port, and how.
+        PORT_USE: Array<u32, PortUse>[SIZED],
+        /// Numbers of flows by endpoint.
+        ENDPOINT_FLOWS: Array<u32, EndpointFlows>[COUNTER_BLOCKS as usize],
+        /// The timer that ends idle flows.
+        EXPIRY_TIMER: Array<u32, ExpiryRecord>[1],
+        /// Packets of which fragments came.
+        FRAGMENTS: Array<u32, Bucket>[BUCKETS],
+    }
+    // What stands in these, only the programs know: so many bytes.
+    Scratch {
+        /// A flow that is being made.
+        OPENING: PerCpuArray<u32, [u8; 88]>[1],
+        /// A search for a port.
+        SEARCH: PerCpuArray<u32, [u8; 2264]>[1],
+        /// A reply's tuple.
+        REPLY: PerCpuArray<u32, Tuple>[1],
+        /// The tuple of a packet from outside.
+        INBOUND: PerCpuArray<u32, Tuple>[1],
+        /// An ICMP error.
+        ICMP_ERROR: PerCpuArray<u32, [u8; 112]>[1],
+        /// A question about a route.
+        FIB_QUERY: PerCpuArray<u32, [u8; 64]>[1],
+    }
+    Targets {
+        /// Interfaces that XDP may send by.
+        XDP_TARGETS: DevMapHash<u32, Device>[4096],
+        /// The programs of the slow paths.
+        SLOW_PATH: ProgramArray<u32, u32>[3],
+    }
+}
