@@ -75,7 +75,7 @@ mod tests {
     use clap::Parser;
 
     use super::split;
-    use crate::cli::args::Cli;
+    use crate::cli::Cli;
 
     #[test]
     fn mistakes_are_one_line_and_the_remedy_is_the_help() {

@@ -7,10 +7,9 @@ use forwarder_common::{
     types::verdict::{DropReason, PuntReason},
 };
 
-use super::v4;
+use super::{args::TraceArgs, v4};
 use crate::{
     Error, Kind, Result,
-    cli::args::TraceArgs,
     dataplane::{TraceFilter, flow_state, name_of},
     execute,
     netlink::Netlink,

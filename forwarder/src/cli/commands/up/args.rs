@@ -1,10 +1,20 @@
-//! `fwd up`.
+//! What `fwd up` takes.
 
 use clap::{Args, ValueEnum};
 
-use crate::dataplane::Backend;
+use crate::{
+    cli::args::{TargetArgs, defaults, one_of},
+    dataplane::Backend,
+};
 
-use super::{TargetArgs, defaults, target::one_of};
+/// Examples below the help.
+pub(in crate::cli::commands) const HELP: &str = "\
+Examples:
+  fwd up --ns mynet                           through the default route's interface
+  fwd up --ns mynet --uplink eth0 --dry-run   only show what would be done
+  fwd up --ns web --network web --subnet 10.0.0.0/24
+  fwd up --pid 4711                           attach a running container
+  fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
 /// `fwd up`.
 #[derive(Args, Debug)]

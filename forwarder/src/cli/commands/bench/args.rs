@@ -1,8 +1,37 @@
-//! `fwd bench`.
+//! What `fwd bench` takes.
 
 use clap::{Args, Subcommand};
 
-use super::{AttachArg, ExportArgs, defaults};
+use crate::cli::{
+    args::{ExportArgs, defaults},
+    commands::up::AttachArg,
+};
+
+/// Examples below the help.
+pub(in crate::cli::commands) const HELP: &str = "\
+Everything happens in network namespaces of its own, which go with it. Paths:
+  host, veth-floor, fwd-tc, fwd-xdp, fwd-netkit, routed, nft-masquerade,
+  nft-flowtable, bridge-masquerade
+Metrics:
+  tcp-rr, udp-rr                   half a round trip, median
+  tcp-crr                          connections: connect, ask, reset
+  tcp-stream-out, tcp-stream-in    from and into the namespace
+  udp-64, udp-mtu                  datagrams from the namespace that arrive
+
+Examples:
+  fwd bench                                  all of it, in two minutes
+  fwd bench --quick                          the same roughly, in a quarter
+  fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
+  fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --with sockperf --paths host,fwd-tc  what another program says
+  fwd bench --export-html bench.html         tables, and a page with plots
+  fwd bench --json > bench.json
+  fwd bench --serve                          on another machine, and then here:
+  fwd bench --ns mynet --target 192.0.2.7:5210 --token k7qf-2m3x-9dwa-p5bt
+                                             what is really between them
+
+--serve lets in who knows its token, but encrypts nothing: it is for networks
+whose traffic no stranger can read.";
 
 /// `fwd bench`.
 #[derive(Args, Debug)]

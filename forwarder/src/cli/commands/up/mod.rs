@@ -1,17 +1,20 @@
 //! `fwd up`.
 
+mod args;
+mod table;
+
 use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
-use super::{ls, table};
+pub(super) use self::args::HELP;
+pub(crate) use self::args::{AttachArg, UpArgs};
+use self::args::{DatapathArg, NatArg};
+use super::ls;
+
 use crate::{
     Error, Kind, Result,
-    cli::{
-        args::{DatapathArg, NatArg, UpArgs},
-        session::Session,
-        target,
-    },
+    cli::{session::Session, target},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
@@ -23,7 +26,7 @@ use crate::{
 const WHY_TC: &str = "measured faster than xdp wherever a namespace ends in a veth";
 
 /// Connects a namespace, or shows what that would take.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut dyn Observer) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut dyn Observer) -> Result<()> {
     let request = request(args)?;
     if args.dry_run {
         let planned = execute::dry_up(&session.context(), &request)?;
@@ -130,7 +133,7 @@ mod tests {
     use super::request;
     use crate::{
         Kind, Result,
-        cli::args::{Cli, Command},
+        cli::{Cli, Command},
         dataplane::Backend,
         reconcile::{Datapath, Nat, TableRequest, TargetRef, UpRequest},
     };
