@@ -26,7 +26,7 @@ struct File {
 }
 
 /// Checks everything and lists every problem before it fails.
-pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let files = files(workspace)?;
     let sources: Vec<Source> = files.iter().filter(|file| file.path.ends_with(".rs")).map(Source::parse).collect();
     let mut exceptions = Exceptions::read(&files)?;
