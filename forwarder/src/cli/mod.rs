@@ -23,24 +23,33 @@ use self::{
     commands::{Command, Run},
     session::Session,
 };
-use crate::{Error, Kind, Result, execute::Observer, query::HostNetns, render::Look};
+use crate::{Error, Kind, Result, execute::Observer, netns, query::HostNetns, render::Look};
 
-/// Examples below the help.
-const HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   fwd up --ns mynet --uplink eth0             make mynet, connect it through eth0
   fwd exec mynet ping -c1 192.0.2.1           run a program inside
   fwd ls                                      networks and their endpoints
   fwd flows --ns mynet                        what is translated now
   fwd bench                                   what it gains over the alternatives
-  fwd down --ns mynet                         undo it all
+  fwd down --ns mynet                         undo it all";
 
-Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 unsupported here";
+/// Every exit status, with what it means.
+pub(crate) fn exit_codes() -> Vec<(u8, &'static str)> {
+    let failures = Kind::ALL.map(|kind| (kind.exit_code(), kind.meaning()));
+    std::iter::once((0, "done, or nothing to do")).chain(failures).collect()
+}
+
+/// Examples and exit statuses below the help.
+fn help() -> String {
+    let codes: String = exit_codes().into_iter().map(|(code, meaning)| format!("  {code}  {meaning}\n")).collect();
+    format!("{EXAMPLES}\n\nExit status:\n{}", codes.trim_end())
+}
 
 /// Connect Linux network namespaces to each other and to an uplink with eBPF.
 #[derive(Debug, Parser)]
 #[command(name = "fwd", version, max_term_width = 100, arg_required_else_help = true, subcommand_required = true)]
-#[command(after_help = HELP)]
+#[command(after_help = help())]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -72,7 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         Run::Becomes(run) => {
             let failed = match privileged(&args) {
                 Ok(()) => run(),
-                Err(error) => crate::netns::Failure { status: commands::exec::OWN_FAILURE, error },
+                Err(error) => netns::Failure { status: netns::OWN_FAILURE, error },
             };
             return failure::report(&failed.error, failed.status, fwd, &global, io);
         }

@@ -1,11 +1,13 @@
 //! What commands share of what the user may type: clap types only. Commands turn them, and their own, into requests of the library.
 
+mod choice;
 pub(crate) mod defaults;
 mod export;
 mod global;
 mod target;
 mod words;
 
+pub(crate) use choice::{choice, told_apart};
 pub(crate) use export::ExportArgs;
 pub(crate) use global::{ColorArg, GlobalArgs};
 pub(crate) use target::{TargetArgs, one_of};

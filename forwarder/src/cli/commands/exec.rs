@@ -7,18 +7,20 @@ use clap::{ArgGroup, Args};
 use crate::{
     cli::{args::TargetArgs, target},
     execute,
-    netns::{self, Failure},
+    netns::{self, EXIT_CODES, Failure, OWN_FAILURE},
 };
 
-/// Examples below the help.
-pub(super) const HELP: &str = "\
+/// Examples and exit statuses below the help.
+pub(super) fn help() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {}\n", meaning.replace('`', ""))).concat();
+    format!("{EXAMPLES}\n\nExit status: the command's own, or\n{}", codes.trim_end())
+}
+
+const EXAMPLES: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/
   fwd exec --pid 4711 ip addr        in the namespace of a process
-  fwd exec mynet                     a shell ($SHELL)
-
-Exit status: the command's own; 125 if fwd itself failed, 126 if the command
-cannot be executed, 127 if there is no such command";
+  fwd exec mynet                     a shell ($SHELL)";
 
 /// `fwd exec`.
 #[derive(Args, Debug)]
@@ -54,9 +56,6 @@ impl ExecArgs {
         }
     }
 }
-
-/// Exit status of fwd's own failures, as docker has it.
-pub(in crate::cli) const OWN_FAILURE: u8 = 125;
 
 /// Becomes the command; returns why that failed.
 pub(super) fn run(args: &ExecArgs) -> Failure {

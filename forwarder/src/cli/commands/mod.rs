@@ -10,7 +10,7 @@ mod gc;
 mod inspect;
 mod latency;
 mod ls;
-mod ns;
+pub(super) mod ns;
 mod reload;
 mod shell;
 mod stats;
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     #[command(after_help = gc::HELP)]
     Gc(gc::GcArgs),
     /// Run a command inside a namespace
-    #[command(after_help = exec::HELP)]
+    #[command(after_help = exec::help())]
     Exec(exec::ExecArgs),
     /// Make, delete and find network namespaces
     #[command(after_help = ns::HELP)]
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     #[command(after_help = stats::HELP)]
     Stats(stats::StatsArgs),
     /// Compare the data paths of this machine in a sandbox
-    #[command(after_help = bench::HELP)]
+    #[command(after_help = bench::help())]
     Bench(Box<bench::BenchArgs>),
     /// Measure how long packets take between namespace and uplink
     #[command(after_help = latency::HELP)]

@@ -2,22 +2,23 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{
-    args::{ExportArgs, defaults},
-    commands::up::AttachArg,
+use crate::{
+    bench::{Metric, Path},
+    cli::args::{ExportArgs, choice, defaults},
+    dataplane::Backend,
 };
 
-/// Examples below the help.
-pub(in crate::cli::commands) const HELP: &str = "\
-Everything happens in network namespaces of its own, which go with it. Paths:
-  host, veth-floor, fwd-tc, fwd-xdp, fwd-netkit, routed, nft-masquerade,
-  nft-flowtable, bridge-masquerade
-Metrics:
-  tcp-rr, udp-rr                   half a round trip, median
-  tcp-crr                          connections: connect, ask, reset
-  tcp-stream-out, tcp-stream-in    from and into the namespace
-  udp-64, udp-mtu                  datagrams from the namespace that arrive
+/// Paths, metrics and examples below the help.
+pub(in crate::cli::commands) fn help() -> String {
+    let paths = Path::ALL.map(|path| format!("  {:<17}  {}\n", path.id(), path.what())).concat();
+    let metrics = Metric::ALL.map(|metric| format!("  {:<17}  {}\n", metric.id(), metric.what())).concat();
+    format!(
+        "Everything happens in network namespaces of its own, which go with it.\n\nPaths:\n{paths}\nMetrics:\n{metrics}\n{EXAMPLES}"
+    )
+    .replace('`', "")
+}
 
+const EXAMPLES: &str = "\
 Examples:
   fwd bench                                  all of it, in two minutes
   fwd bench --quick                          the same roughly, in a quarter
@@ -115,8 +116,8 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) networks: String,
     /// How programs are attached to host-side veths, as for `fwd up` [default: as it does]
-    #[arg(long, value_name = "KIND")]
-    pub(crate) attach: Option<AttachArg>,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
+    pub(crate) attach: Option<Backend>,
     /// Hosts of each size up to 300 namespaces; of larger ones, one
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) rounds: String,

@@ -9,7 +9,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use signal_hook::low_level::emulate_default_handler;
 
-pub(super) use self::args::HELP;
+pub(super) use self::args::help;
 pub(crate) use self::args::{BenchArgs, BenchCommand};
 use self::progress::Shown;
 use crate::{

@@ -8,17 +8,15 @@ use std::{fmt, str::FromStr};
 use ipnet::Ipv4Net;
 
 pub(super) use self::args::HELP;
-pub(crate) use self::args::{AttachArg, UpArgs};
-use self::args::{DatapathArg, NatArg};
+pub(crate) use self::args::UpArgs;
 use super::ls;
-
 use crate::{
     Error, Kind, Result,
     cli::{session::Session, target},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
-    reconcile::{Datapath, Nat, UpRequest},
+    reconcile::{Datapath, UpRequest},
     render::UpView,
 };
 
@@ -82,21 +80,12 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
         ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
         mtu: *mtu,
-        datapath: match datapath {
-            DatapathArg::Auto => None,
-            DatapathArg::Tc => Some(Datapath::Tc),
-            DatapathArg::Xdp => Some(Datapath::Xdp),
-            DatapathArg::Kernel => Some(Datapath::Kernel),
-        },
-        nat: nat.map(|nat| match nat {
-            NatArg::Symmetric => Nat::Symmetric,
-            NatArg::Eim => Nat::Eim,
-            NatArg::EimEif => Nat::EimEif,
-        }),
+        datapath: datapath.0,
+        nat: *nat,
         clamp_mss: *clamp_mss,
         ignore_xfrm: *ignore_xfrm,
         allow_spoof: *allow_spoof,
-        attach: attach.map(Into::into),
+        attach: *attach,
         table: table::request(table)?,
     })
 }
