@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod deny;
 mod docs;
 mod fmt;
 mod fuzz;
@@ -58,6 +59,8 @@ enum Command {
     Docs,
     /// Format the sources
     Fmt(Passed),
+    /// Ask cargo-deny, where it is installed, about licences, registries and advisories
+    Deny(Passed),
     /// Clippy for the host and the BPF crates, warnings are errors
     Lint,
     /// Check layering, unsafe code, sizes, words, links and licences
@@ -87,6 +90,7 @@ impl Command {
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
+            Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
             Self::Lint => lint::run(workspace),
             Self::Tidy => tidy::run(workspace),
         }
