@@ -9,6 +9,7 @@ mod fmt;
 mod fuzz;
 mod lint;
 mod measure;
+mod newcomer;
 mod progress;
 mod root;
 mod setup;
@@ -57,6 +58,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Write the tables of the pages that repeat what the code declares
     Docs,
+    /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
+    Newcomer,
     /// Format the sources
     Fmt(Passed),
     /// Ask cargo-deny, where it is installed, about licences, registries and advisories
@@ -89,6 +92,7 @@ impl Command {
             Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
+            Self::Newcomer => newcomer::run(workspace),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
             Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
             Self::Lint => lint::run(workspace),
@@ -121,6 +125,21 @@ mod tests {
     #[test]
     fn commands_are_declared_consistently() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn contributors_are_told_of_every_command() {
+        let page = include_str!("../../CONTRIBUTING.md");
+        let listed = page.lines().filter_map(|line| line.strip_prefix("./x "));
+        for line in listed.map(|line| line.split('#').next().unwrap_or(line)) {
+            let words = std::iter::once("x").chain(line.split_whitespace());
+            let parsed = Cli::try_parse_from(words.clone()).map(drop);
+            let is_list = words.count() == 1;
+            assert!(is_list || parsed.is_ok(), "./x {line}: {parsed:?}");
+        }
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+            assert!(page.contains(&format!("./x {command}")), "CONTRIBUTING.md does not tell of ./x {command}");
+        }
     }
 
     #[test]
