@@ -1,6 +1,6 @@
 //! `./x demo`: fwd at work on a sandboxed host.
 
-use std::os::unix::process::CommandExt as _;
+use std::{ffi::OsString, os::unix::process::CommandExt as _};
 
 use anyhow::{Context as _, Result};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Installs and builds what is missing, then becomes `fwd-demo`, so that it alone hears Ctrl-C and cleans up.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let root = setup::as_root(workspace)?;
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet"]))?;
     let demo = workspace.target.join("release/fwd-demo");

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Builds the program that knows the declarations, and lets it write.
-pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::linker::ensure(workspace)?;
     let root = &workspace.root;
     run_command(

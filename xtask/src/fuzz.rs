@@ -2,7 +2,8 @@
 
 use std::{env::consts::ARCH, fs, path::PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use clap::Args;
 
 use crate::workspace::{Workspace, run as run_command};
 
@@ -19,16 +20,40 @@ const COVERAGE: &str = "-Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sa
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// `[TARGET] [SECONDS]`, or `minimise`.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+/// `./x fuzz`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// A target alone; for how long each runs; or `minimise`, to replace the corpus by as few inputs as cover the same
+    #[arg(value_name = "TARGET|SECONDS|minimise", value_parser = word)]
+    words: Vec<Word>,
+}
+
+/// A word of the command.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Target(&'static str),
+    Seconds(u32),
+    Minimise,
+}
+
+fn word(text: &str) -> Result<Word, String> {
+    match (text.parse(), TARGETS.iter().find(|target| **target == text)) {
+        (Ok(seconds), _) => Ok(Word::Seconds(seconds)),
+        (_, Some(target)) => Ok(Word::Target(target)),
+        _ if text == "minimise" => Ok(Word::Minimise),
+        _ => Err(format!("it is no number, and no target: {}", TARGETS.join(", "))),
+    }
+}
+
+/// Searches, or minimises.
+pub(crate) fn run(workspace: &Workspace, Arguments { words }: &Arguments) -> Result<()> {
     let (mut targets, mut seconds) = (TARGETS.to_vec(), SECONDS);
     let mut minimising = false;
-    for argument in arguments {
-        match (argument.parse(), TARGETS.iter().find(|target| *target == argument)) {
-            (Ok(number), _) => seconds = number,
-            (_, Some(target)) => targets = vec![*target],
-            _ if argument == "minimise" => minimising = true,
-            _ => bail!("./x fuzz [TARGET] [SECONDS], or ./x fuzz minimise; targets: {}", TARGETS.join(", ")),
+    for word in words {
+        match word {
+            Word::Seconds(number) => seconds = *number,
+            Word::Target(target) => targets = vec![*target],
+            Word::Minimise => minimising = true,
         }
     }
     if minimising { minimise(workspace, &targets) } else { search(workspace, &targets, seconds) }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Both halves; warnings are errors.
-pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::linker::ensure(workspace)?;
     host(workspace)?;
     bpf(workspace)

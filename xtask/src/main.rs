@@ -3,11 +3,13 @@
 mod bench;
 mod build;
 mod demo;
+mod deny;
 mod docs;
 mod fmt;
 mod fuzz;
 mod lint;
 mod measure;
+mod newcomer;
 mod progress;
 mod root;
 mod setup;
@@ -16,103 +18,96 @@ mod test;
 mod tidy;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// One command of `./x`.
-struct Command {
-    name: &'static str,
-    arguments: &'static str,
-    about: &'static str,
-    run: fn(&Workspace, &[String]) -> Result<()>,
+/// The commands of this checkout.
+#[derive(Debug, Parser)]
+#[command(name = "x", bin_name = "./x", max_term_width = 120, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
 
-const COMMANDS: &[Command] = &[
-    Command { name: "demo", arguments: "", about: "show fwd at work on a sandboxed host (as root)", run: demo::run },
-    Command {
-        name: "test",
-        arguments: "[unit|integration] [FILTER…]",
-        about: "check and test everything; unit needs no root",
-        run: test::run,
-    },
-    Command {
-        name: "flood",
-        arguments: "[PACKETS]",
-        about: "flood the flow table with a million packets of each kind, and print what got through (as root)",
-        run: test::flood,
-    },
-    Command { name: "build", arguments: "", about: "build target/release/fwd", run: build::run },
-    Command { name: "setup", arguments: "", about: "install what build, tests and demo need", run: setup::run },
-    Command {
-        name: "bench",
-        arguments: "[--only NAME,… | --table | --check]",
-        about: "measure everything that has a target, and write docs/benchmarks.md (as root)",
-        run: bench::run,
-    },
-    Command {
-        name: "stores",
-        arguments: "[--json] [ROUNDS]",
-        about: "measure the flow table against its alternatives (as root)",
-        run: measure::stores,
-    },
-    Command {
-        name: "packets",
-        arguments: "[--many-flows | --used] [--json] [ROUNDS]",
-        about: "measure what the programs take for a packet of each kind (as root)",
-        run: measure::packets,
-    },
-    Command {
-        name: "host-cost",
-        arguments: "[--json] [ROUNDS]",
-        about: "measure what fwd costs the host's own traffic (as root)",
-        run: measure::host_cost,
-    },
-    Command {
-        name: "fuzz",
-        arguments: "[TARGET] [SECONDS] | minimise",
-        about: "look for bytes that break parser or translator",
-        run: fuzz::run,
-    },
-    Command {
-        name: "docs",
-        arguments: "",
-        about: "write the tables of the pages that repeat what the code declares",
-        run: docs::run,
-    },
-    Command { name: "fmt", arguments: "[--check]", about: "format the sources", run: fmt::run },
-    Command {
-        name: "lint",
-        arguments: "",
-        about: "clippy for the host and the BPF crates, warnings are errors",
-        run: lint::run,
-    },
-    Command {
-        name: "tidy",
-        arguments: "",
-        about: "check layering, unsafe code, file sizes, links and licences",
-        run: tidy::run,
-    },
-];
+/// A command: a module of this crate.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show fwd at work on a sandboxed host (as root)
+    Demo(Passed),
+    /// Check and test everything; `unit` needs no root
+    Test(test::Arguments),
+    /// Flood the flow table with a million packets of each kind, and print what got through (as root)
+    Flood(test::Flood),
+    /// Build target/release/fwd
+    Build(Passed),
+    /// Install what build, tests and demo need
+    Setup,
+    /// Measure everything that has a target, and write docs/benchmarks.md (as root)
+    Bench(bench::Arguments),
+    /// Measure the flow table against its alternatives (as root): [--json] [ROUNDS]
+    Stores(Passed),
+    /// Measure what the programs take for a packet of each kind (as root): [--many-flows | --used] [--json] [ROUNDS]
+    Packets(Passed),
+    /// Measure what fwd costs the host's own traffic (as root): [--json] [ROUNDS]
+    HostCost(Passed),
+    /// Look for bytes that break parser or translator
+    Fuzz(fuzz::Arguments),
+    /// Write the tables of the pages that repeat what the code declares
+    Docs,
+    /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
+    Newcomer,
+    /// Format the sources
+    Fmt(Passed),
+    /// Ask cargo-deny, where it is installed, about licences, registries and advisories
+    Deny(Passed),
+    /// Clippy for the host and the BPF crates, warnings are errors
+    Lint,
+    /// Check layering, unsafe code, sizes, words, links and licences
+    Tidy,
+}
+
+/// What a program is given that has arguments of its own.
+#[derive(Args, Debug)]
+struct Passed {
+    /// Arguments of the program behind the command
+    #[arg(value_name = "ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+impl Command {
+    fn run(&self, workspace: &Workspace) -> Result<()> {
+        match self {
+            Self::Demo(Passed { arguments }) => demo::run(workspace, arguments),
+            Self::Test(arguments) => test::run(workspace, arguments),
+            Self::Flood(arguments) => test::flood(workspace, arguments),
+            Self::Build(Passed { arguments }) => build::run(workspace, arguments),
+            Self::Setup => setup::run(workspace),
+            Self::Bench(arguments) => bench::run(workspace, arguments),
+            Self::Stores(Passed { arguments }) => measure::stores(workspace, arguments),
+            Self::Packets(Passed { arguments }) => measure::packets(workspace, arguments),
+            Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
+            Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
+            Self::Docs => docs::run(workspace),
+            Self::Newcomer => newcomer::run(workspace),
+            Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
+            Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
+            Self::Lint => lint::run(workspace),
+            Self::Tidy => tidy::run(workspace),
+        }
+    }
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((name, rest)) = arguments.split_first() else {
-        list();
-        return ExitCode::SUCCESS;
-    };
-    if matches!(name.as_str(), "help" | "-h" | "--help") {
-        list();
-        return ExitCode::SUCCESS;
+    if std::env::args_os().len() < 2 {
+        // Whoever types `./x` alone asks for the list.
+        return Cli::command().print_help().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
-        eprintln!("x: there is no command {name:?}; these exist:\n");
-        list();
-        return ExitCode::from(2);
-    };
-    match Workspace::find().and_then(|workspace| (command.run)(&workspace, rest)) {
+    let Cli { command } = Cli::parse();
+    match Workspace::find().and_then(|workspace| command.run(&workspace)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{} {error:#}", term::err().red("x:"));
@@ -121,14 +116,62 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints every command with its arguments and what it does, aligned.
-fn list() {
-    let style = term::out();
-    let length = |command: &Command| command.name.len() + command.arguments.chars().count();
-    let width = COMMANDS.iter().map(length).max().unwrap_or(0);
-    println!("{} ./x COMMAND\n", style.bold("Usage:"));
-    for command in COMMANDS {
-        let padding = " ".repeat(width - length(command));
-        println!("  {} {}{padding}   {}", style.green(command.name), command.arguments, command.about);
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
+
+    #[test]
+    fn commands_are_declared_consistently() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn contributors_are_told_of_every_command() {
+        let page = include_str!("../../CONTRIBUTING.md");
+        let listed = page.lines().filter_map(|line| line.strip_prefix("./x "));
+        for line in listed.map(|line| line.split('#').next().unwrap_or(line)) {
+            let words = std::iter::once("x").chain(line.split_whitespace());
+            let parsed = Cli::try_parse_from(words.clone()).map(drop);
+            let is_list = words.count() == 1;
+            assert!(is_list || parsed.is_ok(), "./x {line}: {parsed:?}");
+        }
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+            assert!(page.contains(&format!("./x {command}")), "CONTRIBUTING.md does not tell of ./x {command}");
+        }
+    }
+
+    #[test]
+    fn what_the_pages_type_is_understood() {
+        for line in [
+            "x demo --slow",
+            "x test",
+            "x test unit ports",
+            "x test integration datapath:: --nocapture",
+            "x test pressure:: -- --nocapture",
+            "x flood 1000",
+            "x bench --only paths,packets",
+            "x bench --table",
+            "x bench --check --json 9",
+            "x stores --json 15",
+            "x packets --used",
+            "x fuzz parse 30",
+            "x fuzz 30 parse",
+            "x fuzz minimise",
+            "x fmt --check",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in [
+            "x tests",
+            "x flood 0",
+            "x flood many",
+            "x bench --only nothing",
+            "x bench --table --check",
+            "x fuzz nothing",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
     }
 }

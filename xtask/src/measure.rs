@@ -1,6 +1,6 @@
 //! `./x stores`, `./x packets`, …: measurements, each a program of its own.
 
-use std::os::unix::process::CommandExt as _;
+use std::{ffi::OsString, os::unix::process::CommandExt as _};
 
 use anyhow::{Context as _, Result};
 
@@ -11,29 +11,29 @@ use crate::{
 };
 
 /// What the flow table costs, and what the alternatives would.
-pub(crate) fn stores(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn stores(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     become_program(workspace, "fwd-stores", arguments)
 }
 
 /// What the programs take for a packet of each kind.
-pub(crate) fn packets(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn packets(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     become_program(workspace, "fwd-packets", arguments)
 }
 
 /// What the uplink's hooks cost the host's own traffic.
-pub(crate) fn host_cost(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn host_cost(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     become_program(workspace, "fwd-host-cost", arguments)
 }
 
 /// Whether our own load and other programs say the same about the same paths.
-pub(crate) fn bench_check(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(crate) fn bench_check(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     // The other programs are packages.
     setup::as_root(workspace)?;
     become_program(workspace, "fwd-bench-check", arguments)
 }
 
 /// Builds a program and becomes it.
-fn become_program(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
+fn become_program(workspace: &Workspace, name: &str, arguments: &[OsString]) -> Result<()> {
     let root = Root::obtain()?;
     setup::linker::ensure(workspace)?;
     run_command(workspace.cargo("build").args(["--locked", "--release", "--quiet", "--bin", name]))?;

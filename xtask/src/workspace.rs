@@ -34,6 +34,12 @@ impl Workspace {
         Ok(Self { root, toolchain, target, builder })
     }
 
+    /// A copy of the checkout at `root`, of which the same user builds into the same directory.
+    pub(crate) fn at(&self, root: PathBuf) -> Self {
+        let Self { root: _, toolchain, target, builder } = self;
+        Self { root, toolchain: toolchain.clone(), target: target.clone(), builder: builder.clone() }
+    }
+
     /// A command that runs at the top of the checkout as the user who builds.
     pub(crate) fn as_builder(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = match &self.builder {

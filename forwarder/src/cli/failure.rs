@@ -6,11 +6,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
     args::{self, ColorArg, GlobalArgs},
-    commands::exec,
     io::{Io, is_broken_pipe, written},
 };
 use crate::{
     Error, Kind,
+    netns::OWN_FAILURE,
     render::{self, Look},
     text::{harmless, is_harmless},
 };
@@ -54,7 +54,7 @@ pub(super) fn misused(mut error: clap::Error, args: &[OsString], io: &mut Io<'_>
     });
     match args::command_word(args) {
         // As what else keeps the command from running.
-        Some("exec") => exec::OWN_FAILURE,
+        Some("exec") => OWN_FAILURE,
         _ => Kind::Usage.exit_code(),
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     use clap::Parser;
 
     use super::split;
-    use crate::cli::args::Cli;
+    use crate::cli::Cli;
 
     #[test]
     fn mistakes_are_one_line_and_the_remedy_is_the_help() {

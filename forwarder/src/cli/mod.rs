@@ -14,15 +14,53 @@ mod target;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
-pub(crate) use self::args::{declaration, defaults};
+pub(crate) use self::args::defaults;
 pub use self::io::Io;
 use self::{
-    args::{Cli, Command, GlobalArgs},
+    args::GlobalArgs,
+    commands::{Command, Run},
     session::Session,
 };
-use crate::{Error, Kind, Result, execute::Observer, query::HostNetns, render::Look};
+use crate::{Error, Kind, Result, execute::Observer, netns, query::HostNetns, render::Look};
+
+const EXAMPLES: &str = "\
+Examples:
+  fwd up --ns mynet --uplink eth0             make mynet, connect it through eth0
+  fwd exec mynet ping -c1 192.0.2.1           run a program inside
+  fwd ls                                      networks and their endpoints
+  fwd flows --ns mynet                        what is translated now
+  fwd bench                                   what it gains over the alternatives
+  fwd down --ns mynet                         undo it all";
+
+/// Every exit status, with what it means.
+pub(crate) fn exit_codes() -> Vec<(u8, &'static str)> {
+    let failures = Kind::ALL.map(|kind| (kind.exit_code(), kind.meaning()));
+    std::iter::once((0, "done, or nothing to do")).chain(failures).collect()
+}
+
+/// Examples and exit statuses below the help.
+fn help() -> String {
+    let codes: String = exit_codes().into_iter().map(|(code, meaning)| format!("  {code}  {meaning}\n")).collect();
+    format!("{EXAMPLES}\n\nExit status:\n{}", codes.trim_end())
+}
+
+/// Connect Linux network namespaces to each other and to an uplink with eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "fwd", version, max_term_width = 100, arg_required_else_help = true, subcommand_required = true)]
+#[command(after_help = help())]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The declaration of the command line: all commands and options with their words.
+pub(crate) fn declaration() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command line `args`, of which the first word is the program, and returns the exit status (docs: `fwd --help`).
 ///
@@ -38,16 +76,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     let program = args.first().map_or(OsStr::new("fwd"), OsString::as_os_str);
     let fwd = invocation::prefix(program, &global);
     logging::start(global.verbose);
-    if let Command::Exec(exec) = &cli.command {
-        let failed = match privileged(&args) {
-            Ok(()) => commands::exec::run(exec),
-            Err(error) => crate::netns::Failure { status: commands::exec::OWN_FAILURE, error },
-        };
-        return failure::report(&failed.error, failed.status, fwd, &global, io);
-    }
-    if let Some(result) = unprivileged(&cli.command, io) {
-        return finish(result, fwd, &global, io);
-    }
+    let run = match cli.command.run() {
+        Run::Anywhere(run) => return finish(run(io), fwd, &global, io),
+        Run::Becomes(run) => {
+            let failed = match privileged(&args) {
+                Ok(()) => run(),
+                Err(error) => netns::Failure { status: netns::OWN_FAILURE, error },
+            };
+            return failure::report(&failed.error, failed.status, fwd, &global, io);
+        }
+        Run::AtHost(run) => run,
+    };
     let at = match privileged(&args).and_then(|()| HostNetns::enter(global.host_netns.as_deref(), &global.run_dir())) {
         Ok(at) => at,
         Err(error) => {
@@ -57,7 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
     };
     let look = Look { color: io.out_color(global.color), width: io.out_width, fwd: fwd.clone() };
-    let result = dispatch(&cli, &mut Session::new(at, &global, look, io), observer);
+    let result = run(&mut Session::new(at, &global, look, io), observer);
     finish(result, fwd, &global, io)
 }
 
@@ -67,36 +106,6 @@ fn finish(result: Result<()>, fwd: String, global: &GlobalArgs, io: &mut Io<'_>)
         Ok(()) => 0,
         Err(error) if io::is_broken_pipe(&error) => 0,
         Err(error) => failure::report(&error, error.kind.exit_code(), fwd, global, io),
-    }
-}
-
-/// Runs a command that needs no privilege, if it is one.
-fn unprivileged(command: &Command, io: &mut Io<'_>) -> Option<Result<()>> {
-    match command {
-        Command::Completions(args) => Some(commands::shell::completions(args, io)),
-        Command::Man(args) => Some(commands::shell::man(args, io)),
-        _ => None,
-    }
-}
-
-/// Runs any command but `exec`.
-fn dispatch(cli: &Cli, session: &mut Session<'_, '_>, observer: &mut dyn Observer) -> Result<()> {
-    match &cli.command {
-        Command::Up(args) => commands::up::run(session, args, observer),
-        Command::Down(args) => commands::down::run(session, args, observer),
-        Command::Gc(args) => commands::gc::run(session, args),
-        Command::Reload(args) => commands::reload::run(session, args),
-        Command::Ns(args) => commands::ns::run(session, args),
-        Command::Ls(args) => commands::ls::run(session, args),
-        Command::Inspect(args) => commands::inspect::run(session, args),
-        Command::Flows(args) => commands::flows::run(session, args),
-        Command::Stats(args) => commands::stats::run(session, args),
-        Command::Bench(args) => commands::bench::run(session, args),
-        Command::Latency(args) => commands::latency::run(session, args),
-        Command::Trace(args) => commands::trace::run(session, args),
-        Command::Features(args) => commands::features::run(session, args),
-        // They never come to a session: run() has taken them.
-        Command::Exec(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }
 

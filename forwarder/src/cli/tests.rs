@@ -3,8 +3,8 @@ use std::{
     io::{self, ErrorKind, Write},
 };
 
-use super::{Io, run};
-use crate::execute::Unobserved;
+use super::{Io, declaration, exit_codes, run};
+use crate::{execute::Unobserved, netns::EXIT_CODES};
 
 /// Status, stdout and stderr of a command line that needs no privilege.
 fn called(line: &str) -> (u8, String, String) {
@@ -53,6 +53,27 @@ fn tips_do_not_mislead() {
     let (status, _, err) = called("fwd up a --netwrk web");
     assert_eq!(status, 2);
     assert!(err.contains("--network"), "what comes close is told: {err}");
+}
+
+#[test]
+fn help_and_manual_page_tell_every_exit_status() {
+    for (line, codes) in [("fwd --help", exit_codes()), ("fwd exec --help", EXIT_CODES.to_vec())] {
+        let (_, help, _) = called(line);
+        let (_, told) = help.split_once("Exit status:").expect("it tells them");
+        let told: Vec<(u8, String)> = told
+            .lines()
+            .filter_map(|line| line.trim().split_once("  "))
+            .filter_map(|(code, meaning)| Some((code.parse().ok()?, meaning.trim().to_owned())))
+            .collect();
+        let declared: Vec<(u8, String)> =
+            codes.into_iter().map(|(code, meaning)| (code, meaning.replace('`', ""))).collect();
+        assert_eq!(told, declared, "{line}: {help}");
+    }
+    let page = clap_mangen::Man::new(declaration());
+    let mut text = Vec::new();
+    page.render(&mut text).expect("it is written");
+    let text = String::from_utf8(text).expect("text");
+    assert!(exit_codes().iter().all(|(_, meaning)| text.contains(meaning)), "{text}");
 }
 
 #[test]

@@ -46,3 +46,19 @@ fn row(feature: &Feature) -> [String; 5] {
 fn name(feature: &Feature) -> String {
     if feature.name.contains('_') && !feature.name.contains(' ') { code(feature.name) } else { feature.name.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{Look, write_error};
+
+    #[test]
+    fn refusal_on_the_page_is_the_one_that_is_shown() {
+        let page = include_str!("../../../docs/kernels.md");
+        let feature = FEATURES.iter().find(|feature| feature.name == "bpf_loop").unwrap();
+        let (mut shown, look) = (Vec::new(), Look { color: false, width: None, fwd: "fwd".into() });
+        write_error(&feature.missing(), false, &look, &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(page.contains(&shown), "docs/kernels.md does not show {shown}");
+    }
+}

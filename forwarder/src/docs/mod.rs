@@ -2,6 +2,8 @@
 //!
 //! Such a part stands between two comments of the page that name it, so that the text around it stays the page's own.
 
+mod bench;
+mod exit_codes;
 mod kernels;
 mod markdown;
 mod options;
@@ -27,8 +29,11 @@ pub const PARTS: &[Part] = &[
     Part { page: "README.md", name: "commands", text: options::commands },
     Part { page: "README.md", name: "options", text: options::options },
     Part { page: "README.md", name: "data-paths", text: options::data_paths },
+    Part { page: "README.md", name: "bench-paths", text: bench::paths },
+    Part { page: "README.md", name: "exit-codes", text: exit_codes::exit_codes_table },
     Part { page: "docs/kernels.md", name: "features", text: kernels::data_path },
     Part { page: "docs/kernels.md", name: "other-features", text: kernels::others },
+    Part { page: "docs/kernels.md", name: "bench-needs", text: bench::needs },
     Part { page: "docs/reasons.md", name: "punts", text: reasons::punts },
     Part { page: "docs/reasons.md", name: "drops", text: reasons::drops },
     Part { page: "docs/rfc.md", name: "idle-times", text: options::idle_times },

@@ -7,7 +7,7 @@ use super::markdown::{code, table};
 use crate::{
     cli::{declaration, defaults},
     dataplane::Sizes,
-    reconcile::{Datapath, IDLE_TIMES, IdleTime, seconds},
+    reconcile::{Datapath, IDLE_TIMES, IdleTime, Nat, seconds},
 };
 
 /// Every command with what it does.
@@ -38,7 +38,7 @@ fn with_subcommands(command: &Command) -> Vec<(String, &Command)> {
 struct Row {
     /// Their names, by the command line's declaration.
     options: &'static [&'static str],
-    what: &'static str,
+    what: fn() -> String,
     default: fn() -> String,
 }
 
@@ -46,34 +46,39 @@ struct Row {
 const OPTIONS: &[Row] = &[
     Row {
         options: &["nat-ports"],
-        what: "external ports; 1024–65535 works beside the host's own sockets. Source ports below 1024 get 512–1023",
+        what: || {
+            "external ports; 1024–65535 works beside the host's own sockets. Source ports below 1024 get 512–1023"
+                .into()
+        },
         default: defaults::nat_ports,
     },
     Row {
         options: &["max-flows", "max-flows-per-ns"],
-        what: "established flows, of all and of one namespace",
+        what: || "established flows, of all and of one namespace".into(),
         default: || format!("{}, half of it", defaults::max_flows()),
     },
     Row {
         options: &["timeout"],
-        what: "idle times, e.g. `tcp-established=2h4m`",
+        what: || "idle times, e.g. `tcp-established=2h4m`".into(),
         default: || "[by the RFCs](docs/rfc.md#idle-times)".into(),
     },
+    Row { options: &["nat"], what: || Nat::ALL.map(Nat::what).join("; "), default: || code(defaults::nat()) },
     Row {
-        options: &["nat"],
-        what: "a port per destination; one for all (RFC 4787); and open to everybody",
-        default: || code(defaults::nat()),
+        options: &["clamp-mss"],
+        what: || "lowers the MSS of TCP to what the path carries".into(),
+        default: || "off".into(),
     },
-    Row { options: &["clamp-mss"], what: "lowers the MSS of TCP to what the path carries", default: || "off".into() },
     Row {
         options: &["attach"],
-        what: "how the program is attached to the host-side veth: `clsact` takes 0.5 ms instead of one wait of the kernel (16 ms here), \
-               and costs each packet out about 0.1 µs more",
+        what: || {
+            "how the program is attached to the host-side veth: `clsact` attaches in 0.5 ms, where `tcx` waits for a grace period of the \
+               kernel (16 ms here), and costs each outbound packet about 0.1 µs more".into()
+        },
         default: || code(defaults::attach()),
     },
     Row {
         options: &["allow-spoof"],
-        what: "lets a namespace send from addresses other than its own (a router inside)",
+        what: || "lets a namespace send from addresses other than its own (a router inside)".into(),
         default: || "off".into(),
     },
 ];
@@ -84,7 +89,7 @@ pub(super) fn options() -> String {
     let up = declared.find_subcommand("up").expect("the command line has up");
     let row = |Row { options, what, default }: &Row| {
         let options: Vec<String> = options.iter().map(|name| code(typed(option(up, name)))).collect();
-        [options.join(", "), (*what).into(), default()]
+        [options.join(", "), what(), default()]
     };
     table(["option", "what it sets", "default"], OPTIONS.iter().map(row))
 }
@@ -110,18 +115,7 @@ fn typed(option: &Arg) -> String {
 pub(super) fn data_paths() -> String {
     let row = |datapath: &Datapath| {
         let auto = if *datapath == defaults::BEST { " (what `auto` takes)" } else { "" };
-        let (what, when) = match datapath {
-            Datapath::Tc => ("eBPF at the traffic control hooks", "nearly always"),
-            Datapath::Xdp => (
-                "the same, with XDP in front for established flows",
-                "to compare: on a veth pair XDP loses checksum and segmentation offloads, and bulk TCP with them",
-            ),
-            Datapath::Kernel => (
-                "the kernel's bridge, and masquerade by nftables",
-                "to compare; kernels without what the programs need",
-            ),
-        };
-        [format!("{}{auto}", code(datapath.name())), what.into(), when.into()]
+        [format!("{}{auto}", code(datapath.name())), datapath.what().into(), datapath.when().into()]
     };
     table(["`--datapath`", "what forwards", "when"], Datapath::ALL.iter().map(row))
 }

@@ -1,7 +1,8 @@
+use clap::Parser;
 use serde_json::json;
 
 use super::{
-    Documents, chosen,
+    Arguments, Documents,
     figure::{Bound, Figure, Verdict},
     page,
     source::SOURCES,
@@ -92,16 +93,22 @@ fn what_was_not_measured_is_said_to_be_so() {
     assert!(!all.contains("netkit"), "a path that this machine does not have has no rows: {all}");
 }
 
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
 #[test]
 fn only_what_is_named_is_measured() {
-    let words = |words: &[&str]| chosen(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-    let names =
-        |given: &[&str]| -> Vec<&str> { words(given).expect("names").into_iter().map(|source| source.name).collect() };
-    assert_eq!(names(&[]).len(), SOURCES.len());
-    assert_eq!(names(&["--only", "packets,paths"]), ["packets", "paths"]);
-    let error = words(&["--only", "nothing"]).map(drop).unwrap_err().to_string();
+    let names = |line: &str| -> Vec<&str> {
+        let Line { arguments } = Line::try_parse_from(line.split(' ')).expect("names");
+        arguments.chosen().into_iter().map(|source| source.name).collect()
+    };
+    assert_eq!(names("bench").len(), SOURCES.len());
+    assert_eq!(names("bench --only packets,paths").len(), 2);
+    let error = Line::try_parse_from(["bench", "--only", "nothing"]).expect_err("there is none").to_string();
     assert!(error.contains("nothing") && error.contains("host-cost"), "{error}");
-    assert!(words(&["packets"]).is_err());
 }
 
 #[test]

@@ -30,6 +30,18 @@ impl Kind {
         self as u8
     }
 
+    /// What it means to who calls `fwd`, as the help and the README have it.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "the command line makes no sense",
+            Self::NotFound => "something named does not exist",
+            Self::Conflict => "what exists differs from what is asked for",
+            Self::Unsupported => "this kernel, host or user cannot do it",
+        }
+    }
+
     /// Name in JSON output.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -132,7 +132,82 @@ impl Path {
     }
 }
 
+/// What a path needs of the machine besides network namespaces and veth pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Features by their names (`dataplane::FEATURES`).
+    pub features: &'static [&'static str],
+    /// What else, in words.
+    pub besides: &'static str,
+    /// How it is found out.
+    pub probe: &'static str,
+}
+
+impl Path {
+    /// What it is, for the help and the README.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Host => "the host itself, without a namespace: the limit",
+            Self::VethFloor => "a veth pair whose programs only redirect: the redirect baseline",
+            Self::FwdTc => "`fwd up --datapath tc`",
+            Self::FwdXdp => "`fwd up --datapath xdp`",
+            Self::FwdNetkit => "`fwd up --datapath netkit`, which this version does not have",
+            Self::Routed => "a veth pair and the kernel's routing, without NAT",
+            Self::NftMasquerade => "the same, with masquerade by nftables",
+            Self::NftFlowtable => "the same, with a flow table of nftables",
+            Self::BridgeMasquerade => "bridge, and masquerade by iptables: what docker does",
+            Self::Live => "from a namespace to `fwd bench --serve` elsewhere",
+        }
+    }
+
+    /// What it needs of the machine.
+    #[must_use]
+    pub const fn needs(self) -> Needs {
+        let by_rule = "the rule is made";
+        match self {
+            Self::Host | Self::Routed => Needs { features: &[], besides: "", probe: "" },
+            Self::VethFloor => Needs {
+                features: &["TCX", "bpf_redirect_neigh", "bpf_redirect_peer"],
+                besides: "",
+                probe: "its programs are loaded and attached",
+            },
+            Self::FwdTc => Needs { features: &[], besides: "what `--datapath tc` needs", probe: "`fwd up`" },
+            Self::FwdXdp => Needs { features: &[], besides: "what `--datapath xdp` needs", probe: "`fwd up`" },
+            Self::FwdNetkit => Needs { features: &["netkit"], besides: "", probe: "a pair is made and deleted" },
+            Self::NftMasquerade => Needs { features: &["nft_masq"], besides: "", probe: by_rule },
+            Self::NftFlowtable => Needs {
+                features: &["nft_masq"],
+                besides: "`nf_flow_table_inet`, `nft_flow_offload`",
+                probe: "the flow table is made",
+            },
+            Self::BridgeMasquerade => Needs {
+                features: &["bridge"],
+                besides: "the program `iptables` with what it needs for MASQUERADE",
+                probe: by_rule,
+            },
+            Self::Live => {
+                Needs { features: &[], besides: "`fwd bench --serve` on another machine", probe: "it is asked" }
+            }
+        }
+    }
+}
+
 impl Metric {
+    /// What it is, for the help.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::TcpRr => "half a round trip over one TCP connection, median",
+            Self::UdpRr => "half a round trip over UDP, median",
+            Self::TcpCrr => "connections per second: connect, request, reply, reset",
+            Self::TcpStreamOut => "bulk TCP from the namespace",
+            Self::TcpStreamIn => "bulk TCP into the namespace",
+            Self::Udp64 => "datagrams of 64 bytes from the namespace that arrive",
+            Self::UdpMtu => "datagrams as long as the MTU that arrive",
+        }
+    }
+
     /// All, in the order in which they are shown.
     pub const ALL: [Self; 7] =
         [Self::TcpRr, Self::UdpRr, Self::TcpCrr, Self::TcpStreamOut, Self::TcpStreamIn, Self::Udp64, Self::UdpMtu];

@@ -16,6 +16,8 @@ use ipnet::Ipv4Net;
 
 use fwd_base::{Context as _, Error, Kind, Result, cpu};
 
+use super::features::TCX;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/fwd-latency"));
 
 /// Runs of a program when its cost is measured: some milliseconds.
@@ -173,7 +175,7 @@ impl Probes {
             match self.program(name)?.attach(ifindex, attach) {
                 Ok(_) => {}
                 Err(ProgramError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::EINVAL) => {
-                    let why = "this kernel has no TCX (Linux 6.6), without which the programs could be left behind";
+                    let why = format!("{}, without which the programs could be left behind", TCX.absence());
                     let error = Error::new(Kind::Unsupported, "measure at", format!("interface {ifname}"), why);
                     return Err(error.remedy("upgrade the kernel"));
                 }

@@ -47,7 +47,7 @@ pub use attach::PinnedHooks;
 pub use baseline::RedirectBaseline;
 pub use clock::{Clock, hz_of};
 pub use examine::Contents;
-pub use features::{FEATURES, Feature, Part, Probe, Support, Without, probe};
+pub use features::{FEATURES, Feature, Part, Probe, Support, TCX, Without, probe};
 pub use flows::{Flow, state_name};
 pub use hook::{Backend, Hook, XdpHook};
 pub use hosts::HostPins;

@@ -49,12 +49,7 @@ fn networks_of(actual: &Actual, record: &UplinkRecord) -> Vec<NetworkRecord> {
 /// The interface of this name, if the networks can lead through it.
 fn successor(actual: &Actual, networks: &[NetworkRecord], name: &str) -> Option<Uplink> {
     let uplink = uplink::choose(actual, Some(name)).ok()?;
-    let takes = |datapath: Datapath| match datapath {
-        Datapath::Kernel => Ok(()),
-        Datapath::Tc => uplink.check_layer(),
-        Datapath::Xdp => uplink.check_layer().and_then(|()| uplink.check_xdp(actual)),
-    };
-    networks.iter().all(|network| takes(network.datapath).is_ok()).then_some(uplink)
+    networks.iter().all(|network| uplink.check(network.datapath, actual).is_ok()).then_some(uplink)
 }
 
 impl Mended<'_> {
@@ -72,7 +67,7 @@ impl Mended<'_> {
         let by = if uplink.name == record.name { "made anew" } else { "replaced" };
         self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
-        let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(|datapath| datapath == Datapath::Xdp));
+        let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(Datapath::has_xdp));
         for object in uplink.objects(&self.actual, ebpf, xdp) {
             if !self.actual.has(&object) {
                 self.make(object);

@@ -31,6 +31,16 @@ impl Nat {
             Self::EimEif => "eim-eif",
         }
     }
+
+    /// What it is, for the help and the README.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Symmetric => "a port per destination",
+            Self::Eim => "one for all (RFC 4787)",
+            Self::EimEif => "the same, and open to everybody",
+        }
+    }
 }
 
 /// How the packets of a network are treated.

@@ -4,7 +4,7 @@ use forwarder_common::abi::ABI_VERSION;
 
 use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
 use fwd_base::{Error, Kind, Result, text::word};
-use fwd_dataplane::{Backend, INTERFACE_BLOCKS};
+use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
 
 pub(super) fn take_out(target: &TargetRef) -> String {
     format!("take it out first: `fwd down {}`", target.option())
@@ -42,8 +42,7 @@ pub(super) fn attach(request: &UpRequest, actual: &Actual, network: &Network) ->
         return Err(refuse("datapath kernel: no program is attached", "leave it out, or use --datapath tc"));
     }
     if attach == Backend::Tcx && actual.no_tcx {
-        let why = "this kernel has no TCX (Linux 6.6)";
-        return Err(refuse(why, "leave it out: clsact is taken"));
+        return Err(refuse(&TCX.absence(), "leave it out: clsact is taken"));
     }
     Ok(())
 }

@@ -175,12 +175,7 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
-    if datapath.is_ebpf() {
-        uplink.check_layer()?;
-    }
-    if datapath == Datapath::Xdp {
-        uplink.check_xdp(actual)?;
-    }
+    uplink.check(datapath, actual)?;
     let network = Network {
         mtu: mtu(request.mtu, &uplink)?,
         datapath,

@@ -158,7 +158,7 @@ fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[End
 }
 
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
-    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath == Datapath::Xdp)
+    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp())
 }
 
 fn network(actual: &Actual, network: &Network) -> Vec<Object> {
@@ -345,7 +345,7 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
 /// XDP at the host-side veth, once the other end is up and takes frames.
 fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
     let Desired { network, endpoint, table: _ } = desired;
-    if network.datapath != Datapath::Xdp {
+    if !network.datapath.has_xdp() {
         return Vec::new();
     }
     let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
+    Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
     sysctls::{ALL_FORWARDING, ON},
 };
 use fwd_base::{
@@ -114,11 +114,22 @@ fn uplink(link: &Link, address: Ipv4Addr) -> Uplink {
 }
 
 impl Uplink {
+    /// Checks that a data path can lead through it.
+    ///
+    /// # Errors
+    /// Its programs do not know what the interface carries.
+    pub(super) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
+        if datapath.is_ebpf() {
+            self.check_layer()?;
+        }
+        if datapath.has_xdp() { self.check_xdp(actual) } else { Ok(()) }
+    }
+
     /// Checks that XDP sees at it what the traffic control hooks would.
     ///
     /// # Errors
     /// It has no frames of its own, or VLANs share it, whose tags XDP may not see.
-    pub(super) fn check_xdp(&self, actual: &Actual) -> Result<()> {
+    fn check_xdp(&self, actual: &Actual) -> Result<()> {
         let refuse = |why: String| {
             Error::new(Kind::Unsupported, "use", format!("uplink {} for datapath xdp", self.name), why)
                 .remedy("use --datapath tc, which takes any uplink")
@@ -145,7 +156,7 @@ impl Uplink {
     ///
     /// # Errors
     /// They begin with another header than Ethernet's.
-    pub(super) fn check_layer(&self) -> Result<()> {
+    fn check_layer(&self) -> Result<()> {
         let LinkLayer::Other(number) = self.layer else { return Ok(()) };
         let why = format!("it is neither Ethernet nor without link-layer header, but of type {number}");
         Err(Error::new(Kind::Unsupported, "use", format!("uplink {}", self.name), why)

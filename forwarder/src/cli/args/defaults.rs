@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// `text [default: default]`.
-pub(super) fn told(text: &str, default: impl std::fmt::Display) -> String {
+pub(crate) fn told(text: &str, default: impl std::fmt::Display) -> String {
     format!("{text} [default: {default}]")
 }
 
@@ -37,9 +37,9 @@ pub(crate) fn attach() -> &'static str {
 }
 
 /// `--network`.
-pub(super) const NETWORK: &str = DEFAULT_NETWORK;
+pub(crate) const NETWORK: &str = DEFAULT_NETWORK;
 /// `--run-dir`.
-pub(super) const RUN_DIR: &str = RunDir::DEFAULT;
+pub(crate) const RUN_DIR: &str = RunDir::DEFAULT;
 
 /// `--rounds` of `fwd bench`, and with `--quick`.
 ///
@@ -49,22 +49,22 @@ pub(crate) const ROUNDS: [usize; 2] = [13, 5];
 pub(crate) const DURATION: [Duration; 2] = [Duration::from_millis(120), Duration::from_millis(60)];
 
 /// `--duration` of `fwd bench`.
-pub(super) fn bench_duration() -> String {
+pub(crate) fn bench_duration() -> String {
     time(DURATION[0])
 }
 
 /// That of `--quick`.
-pub(super) fn quick_duration() -> String {
+pub(crate) fn quick_duration() -> String {
     time(DURATION[1])
 }
 
 /// `--serve`.
-pub(super) fn serve() -> String {
+pub(crate) fn serve() -> String {
     format!("{}:{PORT}; the next port too", std::net::Ipv4Addr::UNSPECIFIED)
 }
 
 /// `--max-time`.
-pub(super) fn max_time() -> String {
+pub(crate) fn max_time() -> String {
     time(Limits::default().time)
 }
 

@@ -2,7 +2,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
-use super::{Cli, Command, NsCommand, asks_for_json, command_word};
+use super::{asks_for_json, command_word};
+use crate::cli::{Cli, Command, commands::ns::NsCommand};
 
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()

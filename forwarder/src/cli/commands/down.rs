@@ -1,8 +1,14 @@
 //! `fwd down`.
 
+use clap::Args;
+
 use crate::{
     Result,
-    cli::{args::DownArgs, session::Session, target},
+    cli::{
+        args::{TargetArgs, one_of},
+        session::Session,
+        target,
+    },
     dataplane::{OrphanedProgram, orphans},
     execute::{self, DownResult, Observer},
     netlink::Netlink,
@@ -10,8 +16,32 @@ use crate::{
     render::DownView,
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd down --ns mynet                the namespace goes too if `up` made it
+  fwd down --ns mynet --delete-ns    it goes even if somebody else made it
+  fwd down --all --dry-run           only show what would be done";
+
+/// `fwd down`.
+#[derive(Args, Debug)]
+#[command(group = one_of(["name", "ns", "pid", "netns", "all"]))]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Every endpoint of every network
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Delete the namespace even if `up` did not make it
+    #[arg(long)]
+    pub(crate) delete_ns: bool,
+    /// Print the operations and their equivalent commands; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// Takes down a namespace or everything, or shows what that would take.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut dyn Observer) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut dyn Observer) -> Result<()> {
     let (request, all) = (request(args)?, &args.all);
     if args.dry_run {
         let planned = execute::dry_down(&session.context(), &request)?;

@@ -1,16 +1,64 @@
 //! `fwd exec`.
 
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgGroup, Args};
+
 use crate::{
-    cli::{args::ExecArgs, target},
+    cli::{args::TargetArgs, target},
     execute,
-    netns::{self, Failure},
+    netns::{self, EXIT_CODES, Failure, OWN_FAILURE},
 };
 
-/// Exit status of fwd's own failures, as docker has it.
-pub(in crate::cli) const OWN_FAILURE: u8 = 125;
+/// Examples and exit statuses below the help.
+pub(super) fn help() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {}\n", meaning.replace('`', ""))).concat();
+    format!("{EXAMPLES}\n\nExit status: the command's own, or\n{}", codes.trim_end())
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fwd exec mynet curl -s http://192.0.2.1/
+  fwd exec --pid 4711 ip addr        in the namespace of a process
+  fwd exec mynet                     a shell ($SHELL)";
+
+/// `fwd exec`.
+#[derive(Args, Debug)]
+#[command(override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>> [--] [CMD]...")]
+#[command(group = ArgGroup::new("option").multiple(false).args(["ns", "pid", "netns"]))]
+pub(crate) struct ExecArgs {
+    /// Namespace, unless an option names it; then the command and its arguments, without one $SHELL
+    // One argument, so that from the first word on nothing is an option of fwd.
+    #[arg(value_names = ["NAME", "CMD"], num_args = 0.., trailing_var_arg = true)]
+    words: Vec<OsString>,
+    /// Namespace by the name that `ip netns list` shows
+    #[arg(long, value_name = "NAME")]
+    ns: Option<String>,
+    /// Namespace of a process, such as a container's first
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Namespace by the path of its file, such as /run/netns/NAME or /proc/PID/ns/net
+    #[arg(long, value_name = "PATH")]
+    netns: Option<PathBuf>,
+}
+
+impl ExecArgs {
+    /// The namespace and the command.
+    pub(crate) fn split(&self) -> (TargetArgs, Vec<OsString>) {
+        let Self { words, ns, pid, netns } = self;
+        let target = |name: Option<String>| TargetArgs { name, ns: ns.clone(), pid: *pid, netns: netns.clone() };
+        match words.as_slice() {
+            [name, command @ ..] if ns.is_none() && pid.is_none() && netns.is_none() => {
+                let command = command.strip_prefix(&[OsString::from("--")]).unwrap_or(command);
+                (target(Some(name.to_string_lossy().into_owned())), command.to_vec())
+            }
+            command => (target(None), command.to_vec()),
+        }
+    }
+}
 
 /// Becomes the command; returns why that failed.
-pub(in crate::cli) fn run(args: &ExecArgs) -> Failure {
+pub(super) fn run(args: &ExecArgs) -> Failure {
     let (args, command) = args.split();
     let opened = target::required(&args).and_then(|target| Ok((execute::open_target(&target)?, target)));
     match opened {

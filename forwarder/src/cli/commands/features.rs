@@ -1,14 +1,30 @@
 //! `fwd features`.
 
+use clap::Args;
+
 use crate::{
     Result,
-    cli::{args::FeaturesArgs, session::Session},
+    cli::session::Session,
     dataplane::{FEATURES, Feature, Part, Support},
     render::FeatureView,
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+The kernel is asked by trying: small programs and maps that go at once, and
+interfaces in a network namespace that goes with them. What is missing is shown
+with what is lost without it. docs/kernels.md has the same list.
+
+Examples:
+  fwd features
+  fwd features --json | jq -r '.[] | select(.support != \"supported\") | .feature'";
+
+/// `fwd features`.
+#[derive(Args, Debug)]
+pub(crate) struct FeaturesArgs {}
+
 /// Shows what the kernel has of what `fwd` needs.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &FeaturesArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &FeaturesArgs) -> Result<()> {
     let FeaturesArgs {} = args;
     session.emit(&FEATURES.iter().map(view).collect::<Vec<_>>())
 }

@@ -1,5 +1,7 @@
 //! `fwd inspect` of an endpoint.
 
+use clap::{ArgGroup, Args};
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use forwarder_common::abi::{Endpoint, endpoint_flags};
@@ -8,7 +10,7 @@ use ipnet::IpNet;
 use super::{ls, reload, stats};
 use crate::{
     Result,
-    cli::{args::InspectArgs, session::Session, target},
+    cli::{args::TargetArgs, session::Session, target},
     dataplane::{Hook, name_of},
     execute,
     netlink::Netlink,
@@ -18,8 +20,26 @@ use crate::{
     text::mac,
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd inspect --ns mynet              all about one endpoint
+  fwd inspect --if fwd0               a bridge: its ports and who owns them
+  fwd inspect --ns mynet --if eth0    what is at the other end of eth0@if29";
+
+/// `fwd inspect`.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["name", "ns", "pid", "netns", "interface"]))]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Interface to look at: of the host, or of the namespace given
+    #[arg(long = "if", value_name = "IFNAME")]
+    pub(crate) interface: Option<String>,
+}
+
 /// Shows all about an endpoint, or about an interface.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<()> {
     let target = target::given(&args.target)?;
     let state = State::read(&session.at)?;
     match (&args.interface, target) {

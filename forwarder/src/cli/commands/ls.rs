@@ -1,8 +1,10 @@
 //! `fwd ls`.
 
+use clap::Args;
+
 use crate::{
     Result,
-    cli::{args::LsArgs, session::Session, target},
+    cli::{args::TargetArgs, session::Session, target},
     dataplane::{Dataplane, Programs, TracedBy},
     execute::{self, KnownHost},
     netns,
@@ -10,8 +12,24 @@ use crate::{
     render::{HostView, LsView},
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd ls
+  fwd ls --json | jq -r '.[] | [.ns, .addresses[0]] | @tsv'";
+
+/// `fwd ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Instead, every host whose pins are in the run directory, also those that are gone
+    #[arg(long, conflicts_with_all = ["name", "ns", "pid", "netns"])]
+    pub(crate) all_hosts: bool,
+}
+
 /// Lists the endpoints, by network.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     if args.all_hosts {
         return hosts(session);
     }

@@ -1,18 +1,114 @@
-//! One file per command: arguments in, a request to the library, a view out.
+//! The commands, a file each: its arguments, its examples, a request to the library and a view out. A command is a file here, a
+//! variant of [`Command`] and how it runs.
 
 pub(super) mod bench;
-pub(super) mod down;
+mod down;
 pub(super) mod exec;
-pub(super) mod features;
-pub(super) mod flows;
-pub(super) mod gc;
-pub(super) mod inspect;
-pub(super) mod latency;
-pub(super) mod ls;
+mod features;
+mod flows;
+mod gc;
+mod inspect;
+mod latency;
+mod ls;
 pub(super) mod ns;
-pub(super) mod reload;
-pub(super) mod shell;
-pub(super) mod stats;
-mod table;
-pub(super) mod trace;
-pub(super) mod up;
+mod reload;
+mod shell;
+mod stats;
+mod trace;
+mod up;
+
+use clap::Subcommand;
+
+use super::{io::Io, session::Session};
+use crate::{Result, execute::Observer, netns::Failure};
+
+/// Every command, with what it does in a line.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Connect a namespace to the outside, making whatever is missing
+    #[command(after_help = up::HELP)]
+    Up(up::UpArgs),
+    /// Undo `up`: for one namespace, or for all
+    #[command(after_help = down::HELP)]
+    Down(down::DownArgs),
+    /// Replace the programs by those of this build, under traffic
+    #[command(after_help = reload::HELP)]
+    Reload(reload::ReloadArgs),
+    /// Remove what is left of hosts whose namespace is gone
+    #[command(after_help = gc::HELP)]
+    Gc(gc::GcArgs),
+    /// Run a command inside a namespace
+    #[command(after_help = exec::help())]
+    Exec(exec::ExecArgs),
+    /// Make, delete and find network namespaces
+    #[command(after_help = ns::HELP)]
+    Ns(ns::NsArgs),
+    /// List the networks and their endpoints
+    #[command(alias = "list", after_help = ls::HELP)]
+    Ls(ls::LsArgs),
+    /// Show all about one endpoint, or what is at the other end of an interface
+    #[command(after_help = inspect::HELP)]
+    Inspect(inspect::InspectArgs),
+    /// List the flows that are translated now
+    #[command(after_help = flows::HELP)]
+    Flows(flows::FlowsArgs),
+    /// Count packets by hook, interface and verdict
+    #[command(after_help = stats::HELP)]
+    Stats(stats::StatsArgs),
+    /// Compare the data paths of this machine in a sandbox
+    #[command(after_help = bench::help())]
+    Bench(Box<bench::BenchArgs>),
+    /// Measure how long packets take between namespace and uplink
+    #[command(after_help = latency::HELP)]
+    Latency(latency::LatencyArgs),
+    /// Show what is decided about each packet, hook by hook, and why
+    #[command(after_help = trace::HELP)]
+    Trace(trace::TraceArgs),
+    /// Ask the kernel for all that fwd needs of it
+    #[command(after_help = features::HELP)]
+    Features(features::FeaturesArgs),
+    /// Write completions for a shell
+    #[command(after_help = shell::COMPLETIONS_HELP)]
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages
+    #[command(after_help = shell::MAN_HELP)]
+    Man(shell::ManArgs),
+}
+
+/// How a command runs, and what it needs for that.
+pub(super) enum Run<'a> {
+    /// As root, in the namespace of a host.
+    AtHost(Box<dyn FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<()> + 'a>),
+    /// As anybody, anywhere.
+    Anywhere(Box<dyn FnOnce(&mut Io<'_>) -> Result<()> + 'a>),
+    /// As root; the process becomes another program, or tells why not.
+    Becomes(Box<dyn FnOnce() -> Failure + 'a>),
+}
+
+impl Command {
+    /// How it runs.
+    pub(super) fn run(&self) -> Run<'_> {
+        match self {
+            Self::Up(args) => at_host(|session, observer| up::run(session, args, observer)),
+            Self::Down(args) => at_host(|session, observer| down::run(session, args, observer)),
+            Self::Reload(args) => at_host(|session, _| reload::run(session, args)),
+            Self::Gc(args) => at_host(|session, _| gc::run(session, args)),
+            Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),
+            Self::Ns(args) => at_host(|session, _| ns::run(session, args)),
+            Self::Ls(args) => at_host(|session, _| ls::run(session, args)),
+            Self::Inspect(args) => at_host(|session, _| inspect::run(session, args)),
+            Self::Flows(args) => at_host(|session, _| flows::run(session, args)),
+            Self::Stats(args) => at_host(|session, _| stats::run(session, args)),
+            Self::Bench(args) => at_host(|session, _| bench::run(session, args)),
+            Self::Latency(args) => at_host(|session, _| latency::run(session, args)),
+            Self::Trace(args) => at_host(|session, _| trace::run(session, args)),
+            Self::Features(args) => at_host(|session, _| features::run(session, args)),
+            Self::Completions(args) => Run::Anywhere(Box::new(|io| shell::completions(args, io))),
+            Self::Man(args) => Run::Anywhere(Box::new(|io| shell::man(args, io))),
+        }
+    }
+}
+
+fn at_host<'a>(run: impl FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<()> + 'a) -> Run<'a> {
+    Run::AtHost(Box::new(run))
+}

@@ -1,19 +1,64 @@
 //! `fwd ns`.
 
+use clap::{Args, Subcommand};
+
 use crate::{
     Result,
-    cli::{
-        args::{NsArgs, NsCommand},
-        session::Session,
-    },
+    cli::session::Session,
     execute,
     netns::{self, Membership, Name, Netns},
     query::namespace::{process as process_view, view},
     render::{NamespaceChange, WhereView},
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd ns add mynet       as `ip netns add mynet`
+  fwd ns ls --all        also those without a name, such as containers
+  fwd ns of 4711 4712    where these processes are, and who is there with them";
+
+/// `fwd ns`.
+#[derive(Args, Debug)]
+pub(crate) struct NsArgs {
+    #[command(subcommand)]
+    pub(crate) command: NsCommand,
+}
+
+/// The commands of `fwd ns`.
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true, subcommand_required = true, after_help = HELP)]
+pub(crate) enum NsCommand {
+    /// Make an empty namespace, as `ip netns add` does
+    Add {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Delete a namespace that is in no network of fwd
+    #[command(alias = "del")]
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// List the namespaces that have a name
+    #[command(alias = "list")]
+    Ls {
+        /// Also those without a name: every network namespace of the machine
+        #[arg(long)]
+        all: bool,
+    },
+    /// Tell in which namespace processes are, and who shares it
+    Of {
+        /// Processes
+        #[arg(value_name = "PID", required = true)]
+        pids: Vec<u32>,
+    },
+}
+
 /// Makes, deletes, lists and finds namespaces.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &NsArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &NsArgs) -> Result<()> {
     match &args.command {
         NsCommand::Add { name } => add(session, name),
         NsCommand::Rm { name } => rm(session, name),

@@ -1,15 +1,32 @@
 //! `fwd reload`.
 
+use clap::Args;
+
 use crate::{
     Result,
-    cli::{args::ReloadArgs, session::Session},
+    cli::session::Session,
     dataplane::{Programs, Reloaded},
     execute,
     render::{ProgramsView, ReloadView},
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+After an upgrade the programs in the kernel are still those of the former fwd.
+Each is replaced in one step, and flows, counters and connections go on: no
+packet is lost. Where the maps have changed too, it refuses and changes nothing;
+then `fwd down --all`, and `fwd up` for each namespace.
+
+Examples:
+  fwd inspect mynet --json | jq .programs    are they this fwd's?
+  fwd reload";
+
+/// `fwd reload`.
+#[derive(Args, Debug)]
+pub(crate) struct ReloadArgs {}
+
 /// Replaces the programs by those of this build.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &ReloadArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &ReloadArgs) -> Result<()> {
     let ReloadArgs {} = args;
     let Reloaded { before, after, replaced } = execute::reload(&session.context())?;
     session.emit(&ReloadView { changed: replaced > 0, replaced, before: view(before), after: view(after) })

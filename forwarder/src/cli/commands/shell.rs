@@ -1,25 +1,57 @@
 //! `fwd completions` and `fwd man`: both are made of the declaration of the command line. They need neither root nor a host.
 
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
+
+use clap::Args;
+use clap_complete::Shell;
 
 use crate::{
     Context as _, Error, Kind, Result,
     cli::{
-        args::{CompletionsArgs, ManArgs, declaration},
+        declaration,
         io::{Io, written},
     },
     text::word,
 };
 
+/// Examples below the help.
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  fwd completions bash > /etc/bash_completion.d/fwd
+  fwd completions zsh > /usr/local/share/zsh/site-functions/_fwd
+  fwd completions fish > /etc/fish/completions/fwd.fish";
+
+/// Examples below the help.
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  fwd man /usr/local/share/man/man1
+  man fwd-up";
+
+/// `fwd completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell that is to read them
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// `fwd man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Existing directory to write the pages into, such as /usr/local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
+
 /// Writes the completions for a shell.
-pub(in crate::cli) fn completions(args: &CompletionsArgs, io: &mut Io<'_>) -> Result<()> {
+pub(super) fn completions(args: &CompletionsArgs, io: &mut Io<'_>) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut declaration(), "fwd", &mut text);
     written(io.out.write_all(&text))
 }
 
 /// Writes a manual page for `fwd` and one for each command.
-pub(in crate::cli) fn man(args: &ManArgs, io: &mut Io<'_>) -> Result<()> {
+pub(super) fn man(args: &ManArgs, io: &mut Io<'_>) -> Result<()> {
     let ManArgs { directory } = args;
     if !directory.is_dir() {
         let shown = directory.display().to_string();

@@ -1,18 +1,44 @@
 //! `fwd stats`.
 
+use clap::Args;
+
 use std::collections::BTreeSet;
 
 use crate::{
     Error, Kind, Result,
-    cli::{args::StatsArgs, session::Session, target},
+    cli::{args::TargetArgs, session::Session, target},
     dataplane::{Stat, name_of},
     execute,
     query::{State, flow_table, lost, not_up},
     render::{StatView, StatsView},
 };
 
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd stats          what has happened
+  fwd stats --all    every verdict and reason, zero or not
+  fwd stats --nat    how full the flow table and the ports are
+  fwd stats --json | jq '.[] | select(.verdict == \"dropped\" and .packets > 0)'";
+
+/// `fwd stats`.
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Also what never happened
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// What each reason means, and what to do about it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// The flow table instead: its use, taken ports, retries in the search for a port
+    #[arg(long, conflicts_with_all = ["all", "explain", "name", "ns", "pid", "netns"])]
+    pub(crate) nat: bool,
+}
+
 /// Shows the counters of every hook of every interface, or of those of one namespace.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()> {
     if args.nat {
         return nat(session);
     }

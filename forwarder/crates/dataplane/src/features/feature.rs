@@ -165,9 +165,15 @@ impl Feature {
         }
     }
 
-    fn missing(&self) -> Error {
-        let why = format!("this kernel does not have {} (Linux {})", self.name, self.since);
-        Error::new(Kind::Unsupported, "use", "the eBPF data path", why)
+    /// That the kernel does not have it, for an error.
+    #[must_use]
+    pub fn absence(&self) -> String {
+        format!("this kernel does not have {} (Linux {})", self.name, self.since)
+    }
+
+    /// How `up` refuses where the kernel does not have it.
+    pub fn missing(&self) -> Error {
+        Error::new(Kind::Unsupported, "use", "the eBPF data path", self.absence())
             .remedy("upgrade the kernel, or use --datapath kernel (bridge and nftables)")
     }
 }

@@ -12,7 +12,7 @@ mod table;
 
 pub use self::{
     feature::{Feature, Part, Probe, Support, Without},
-    table::FEATURES,
+    table::{FEATURES, TCX},
 };
 use fwd_base::Result;
 

@@ -16,6 +16,18 @@ const BY_MAKING: &str =
     "one is made in a network namespace that goes with it, where no module has to be loaded for that";
 const TC: &[Part] = &[Part::Tc];
 
+/// Links of traffic control.
+pub const TCX: Feature = Feature {
+    name: "TCX",
+    since: "6.6",
+    needed_for: "attaching by links, ordered with other programs",
+    without: Without::Otherwise(
+        "a clsact qdisc and filters instead, as with `--attach clsact`; `fwd latency`, and `veth-floor` of `fwd bench`, are refused",
+    ),
+    parts: &[Part::Tc, Part::Latency, Part::Bench],
+    probe: Probe { how: "the programs at the loopback interface are asked for", ask: ask::tcx },
+};
+
 /// Everything that `fwd` asks of the kernel.
 pub const FEATURES: &[Feature] = &[
     Feature {
@@ -163,16 +175,7 @@ pub const FEATURES: &[Feature] = &[
         parts: &[Part::Tc, Part::Kernel],
         probe: Probe { how: "an empty map is read by it", ask: ask::batches },
     },
-    Feature {
-        name: "TCX",
-        since: "6.6",
-        needed_for: "attaching by links, ordered with other programs",
-        without: Without::Otherwise(
-            "a clsact qdisc and filters instead, as with `--attach clsact`; `fwd latency`, and `veth-floor` of `fwd bench`, are refused",
-        ),
-        parts: &[Part::Tc, Part::Latency, Part::Bench],
-        probe: Probe { how: "the programs at the loopback interface are asked for", ask: ask::tcx },
-    },
+    TCX,
     Feature {
         name: "bpffs",
         since: "4.4",

@@ -35,7 +35,7 @@ impl Gathered {
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
         // Only an endpoint of ours has such an interface.
-        let xdp = self.actual.records.networks.iter().any(|network| network.datapath == Datapath::Xdp);
+        let xdp = self.actual.records.networks.iter().any(|network| network.datapath.has_xdp());
         let xdp_ready = match net.ns_if() {
             Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
             _ => false,

@@ -20,7 +20,6 @@ use std::time::Duration;
 use forwarder_common::abi::Endpoint;
 
 pub use self::collect::{Collected, KnownHost, gc, hosts};
-pub use self::record::datapath;
 pub(crate) use self::record::{attach, table, treatment};
 use self::{
     gathered::Gathered,

@@ -61,7 +61,7 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
         mtu: record.mtu,
         mac: record.gateway_mac,
         last: record.last_v4.into(),
-        datapath: datapath(record.flags),
+        datapath: Datapath::of_flags(record.flags),
         treatment: treatment(record.flags),
     }
 }
@@ -89,26 +89,6 @@ fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
     UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into() }
-}
-
-/// What forwards the packets of a network or an endpoint with these flags.
-#[must_use]
-pub fn datapath(flags: u32) -> Datapath {
-    if flags & endpoint_flags::KERNEL_DATAPATH != 0 {
-        Datapath::Kernel
-    } else if flags & endpoint_flags::XDP_DATAPATH != 0 {
-        Datapath::Xdp
-    } else {
-        Datapath::Tc
-    }
-}
-
-fn flag(datapath: Datapath) -> u32 {
-    match datapath {
-        Datapath::Tc => 0,
-        Datapath::Xdp => endpoint_flags::XDP_DATAPATH,
-        Datapath::Kernel => endpoint_flags::KERNEL_DATAPATH,
-    }
 }
 
 /// How the program is attached to the host-side veth of an endpoint with these flags.
@@ -157,7 +137,7 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
         gateway_v6: [0; 16],
         prefix_v6: 0,
         last_v4: last.octets(),
-        flags: flag(*datapath) | flags_of(*treatment),
+        flags: datapath.flag() | flags_of(*treatment),
         name: name(network)?,
         bridge: name(bridge)?,
     })
@@ -192,7 +172,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         mtu: spec.mtu,
         mac: spec.mac,
         gateway_mac: spec.gateway_mac,
-        flags: flag(spec.datapath) | flags_of(spec.treatment) | marks,
+        flags: spec.datapath.flag() | flags_of(spec.treatment) | marks,
         v6: [0; 16],
         pid: spec.pid.unwrap_or(0),
         netns_cookie: ns.cookie()?,

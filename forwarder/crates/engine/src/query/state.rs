@@ -105,7 +105,7 @@ impl State {
     fn xdp(&self, ifindex: u32, endpoint: &Endpoint) -> Option<XdpView> {
         let mode = |index: u32| self.links.get(&index)?.xdp.map(|xdp| xdp.mode.name().into());
         let view = XdpView { host_if: mode(ifindex), uplink: mode(endpoint.uplink) };
-        (execute::datapath(endpoint.flags) == Datapath::Xdp).then_some(view)
+        Datapath::of_flags(endpoint.flags).has_xdp().then_some(view)
     }
 
     /// The address of an endpoint's uplink.
@@ -164,7 +164,7 @@ impl State {
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),
             },
-            datapath: execute::datapath(endpoint.flags).name().into(),
+            datapath: Datapath::of_flags(endpoint.flags).name().into(),
             attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),

@@ -32,10 +32,24 @@ use fwd_base::{Context, Error, Kind, Result};
 
 const NOTHING: Option<&Path> = None;
 
+/// Exit status where `fwd` itself fails, as docker has it.
+pub const OWN_FAILURE: u8 = 125;
+/// That of a command that is there and cannot be executed, as shells have it.
+const NOT_EXECUTABLE: u8 = 126;
+/// That of a command that there is not.
+const NO_SUCH_COMMAND: u8 = 127;
+
+/// Each exit status of [`exec`] that is not the command's own, with what it means.
+pub const EXIT_CODES: [(u8, &str); 3] = [
+    (OWN_FAILURE, "`fwd` itself failed, or the command line makes no sense"),
+    (NOT_EXECUTABLE, "the command cannot be executed"),
+    (NO_SUCH_COMMAND, "there is no such command"),
+];
+
 /// Why the command did not run.
 #[derive(Debug)]
 pub struct Failure {
-    /// Exit status: 127 if there is no such command, 126 if it cannot be executed, 125 for everything else.
+    /// Exit status, one of [`EXIT_CODES`].
     pub status: u8,
     /// What went wrong.
     pub error: Error,
@@ -52,7 +66,7 @@ pub struct Failure {
 #[must_use = "it returns only if the command did not run"]
 pub fn exec(netns: &Netns, name: Option<&Name>, argv: &[OsString]) -> Failure {
     if let Err(error) = enter(netns, name) {
-        return Failure { status: 125, error };
+        return Failure { status: OWN_FAILURE, error };
     }
     let shell = [default_shell(env::var_os("SHELL"))];
     let argv = if argv.is_empty() { &shell } else { argv };
@@ -71,12 +85,13 @@ fn not_executed(program: &OsStr, error: io::Error) -> Failure {
     let object = program.display().to_string();
     match error.kind() {
         io::ErrorKind::NotFound => Failure {
-            status: 127,
+            status: NO_SUCH_COMMAND,
             error: Error::new(Kind::NotFound, "run", object, "there is no such command").caused_by(error),
         },
-        _ => {
-            Failure { status: 126, error: Error::new(Kind::Failed, "run", object, error.to_string()).caused_by(error) }
-        }
+        _ => Failure {
+            status: NOT_EXECUTABLE,
+            error: Error::new(Kind::Failed, "run", object, error.to_string()).caused_by(error),
+        },
     }
 }
 

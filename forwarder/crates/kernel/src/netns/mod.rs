@@ -23,7 +23,7 @@ use std::io;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use directory::{DIRECTORY, named};
-pub use exec::{Failure, exec};
+pub use exec::{EXIT_CODES, Failure, OWN_FAILURE, exec};
 pub use handle::Netns;
 pub use list::{Listed, cookies, cookies_with_names, interfaces, list_all, list_named};
 pub use name::{Name, nearest};

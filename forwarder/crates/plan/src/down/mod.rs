@@ -5,7 +5,7 @@ mod log;
 use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
-    Actual, Datapath, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef,
+    Actual, DownRequest, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, TargetRef,
     mend::{self, Mended},
     object, orphans,
     refuse::refuse_others,
@@ -221,7 +221,7 @@ impl Scope<'_> {
         };
         let by_xdp = |index: u32| {
             let mut networks = self.kept_networks();
-            networks.any(|network| network.uplink == index && network.datapath == Datapath::Xdp)
+            networks.any(|network| network.uplink == index && network.datapath.has_xdp())
         };
         for index in records.uplink_xdp.iter().copied().filter(|index| !by_xdp(*index)) {
             objects.push(Object::UplinkXdp(object::UplinkXdp { name: self.uplink_name(index), index }));

@@ -8,11 +8,11 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ended, number};
+use super::{args::ControlArgs, ended, number};
 use crate::{
     Result,
     bench::control::{self, Options, Progress},
-    cli::{args::ControlArgs, session::Session},
+    cli::session::Session,
     testbed::Interrupt,
 };
 
@@ -110,7 +110,7 @@ mod tests {
     use crate::{
         Kind, Result,
         bench::control::Options,
-        cli::args::{BenchCommand, Cli, Command},
+        cli::{Cli, Command, commands::bench::BenchCommand},
     };
 
     fn parse(line: &str) -> Result<Options> {

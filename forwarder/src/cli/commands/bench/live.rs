@@ -15,7 +15,7 @@ use signal_hook::{
     flag,
 };
 
-use super::{refused, time};
+use super::{args::BenchArgs, refused, time};
 use crate::{
     Context as _, Error, Kind, Result,
     bench::{
@@ -24,7 +24,7 @@ use crate::{
         load::{Limits, Listener, PORT, give_up_privileges, listening_address},
         report::Report,
     },
-    cli::{args::BenchArgs, session::Session},
+    cli::session::Session,
     netns::{Name, Netns},
     testbed::Interrupt,
 };

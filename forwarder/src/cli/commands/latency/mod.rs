@@ -1,5 +1,6 @@
 //! `fwd latency`.
 
+mod args;
 mod path;
 mod watch;
 
@@ -7,15 +8,17 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{
     Result,
-    cli::{args::LatencyArgs, session::Session},
+    cli::session::Session,
     dataplane::{Point, Probes},
     netlink::{LinkLayer, Netlink},
 };
 
+pub(super) use self::args::HELP;
+pub(crate) use self::args::LatencyArgs;
 use self::{path::MeasuredPath, watch::Watch};
 
 /// Measures until the time is over or the user has seen enough.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &LatencyArgs) -> Result<()> {
     raise_file_limit();
     let (paths, warnings) = path::find(session, args)?;
     session.warn(&warnings)?;

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::names;
+use super::{args::LatencyArgs, names};
 use crate::{
     Error, Kind, Result,
-    cli::{args::LatencyArgs, session::Session, target},
+    cli::{session::Session, target},
     execute::open_target,
     netlink::{Link, Netlink},
     netns::{self, Netns},

@@ -16,13 +16,13 @@ use signal_hook::{
     flag, low_level,
 };
 
-use super::MeasuredPath;
+use super::{
+    MeasuredPath,
+    args::{LatencyArgs, SampleArg},
+};
 use crate::{
     Context as _, Result,
-    cli::{
-        args::{LatencyArgs, SampleArg},
-        session::Session,
-    },
+    cli::session::Session,
     dataplane::{Cost, Probes},
     latency::{Distribution, next_sample},
     render::{LatencyCost, LatencyHead, LatencyInterval, LatencyPathView, LatencyView, LatencyWay},

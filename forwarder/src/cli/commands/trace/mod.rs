@@ -1,5 +1,6 @@
 //! `fwd trace`.
 
+mod args;
 mod places;
 
 use std::{
@@ -19,10 +20,12 @@ use signal_hook::{
     flag,
 };
 
+pub(super) use self::args::HELP;
+pub(crate) use self::args::TraceArgs;
 use self::places::Places;
 use crate::{
     Context as _, Error, Kind, Result,
-    cli::{args::TraceArgs, session::Session, target},
+    cli::{session::Session, target},
     dataplane::{TraceFilter, Tracer},
     execute::{self, HostContext},
     query::{State, not_up},
@@ -35,7 +38,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows packets until the user has seen enough.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &TraceArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &TraceArgs) -> Result<()> {
     let target = target::given(&args.target)?;
     let state = match (State::read(&session.at)?, &target) {
         (Some(state), _) => state,

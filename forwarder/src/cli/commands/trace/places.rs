@@ -7,12 +7,10 @@ use forwarder_common::{
     types::verdict::{DropReason, PuntReason},
 };
 
-use super::v4;
+use super::{args::TraceArgs, v4};
 use crate::{
     Error, Kind, Result,
-    cli::args::TraceArgs,
     dataplane::{TraceFilter, flow_state, name_of},
-    execute,
     netlink::Netlink,
     query::State,
     reconcile::{Datapath, TargetRef},
@@ -36,7 +34,7 @@ impl Places {
     pub(super) fn of(state: &State, target: Option<&TargetRef>) -> Result<Self> {
         let found = target.map(|target| state.of(target)).transpose()?;
         let shown = found.as_ref().unwrap_or(&state.endpoints);
-        if shown.iter().all(|(_, endpoint)| execute::datapath(endpoint.flags) == Datapath::Kernel) {
+        if shown.iter().all(|(_, endpoint)| Datapath::of_flags(endpoint.flags) == Datapath::Kernel) {
             let why = "with --datapath kernel no program of fwd sees the packets";
             let error = Error::new(Kind::Unsupported, "trace", "packets that the kernel forwards", why);
             return Err(error.remedy("`fwd latency` times them; `fwd up` without --datapath kernel has programs"));

@@ -6,6 +6,7 @@ mod glossary;
 mod layering;
 mod licences;
 mod links;
+mod places;
 mod sizes;
 mod source;
 mod text;
@@ -26,7 +27,7 @@ struct File {
 }
 
 /// Checks everything and lists every problem before it fails.
-pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let files = files(workspace)?;
     let sources: Vec<Source> = files.iter().filter(|file| file.path.ends_with(".rs")).map(Source::parse).collect();
     let mut exceptions = Exceptions::read(&files)?;
@@ -40,11 +41,13 @@ pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
     }
     problems.extend(circles::check(&sources, &mut exceptions));
     problems.extend(sizes::check_median(&sources));
+    problems.extend(sizes::check_folders(&sources, &mut exceptions));
     problems.extend(files.iter().flat_map(text::check));
     problems.extend(files.iter().flat_map(|file| words::check(file, &mut exceptions)));
     problems.extend(files.iter().flat_map(layering::check_manifest));
     problems.extend(glossary::check(&files));
     problems.extend(links::check(&files));
+    problems.extend(places::check(&files, &sources));
     problems.extend(licences::check(workspace)?);
     problems.extend(exceptions.unused());
     if problems.is_empty() {

@@ -4,6 +4,7 @@ mod libtest;
 mod report;
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 
 use self::report::{Report, Tally};
 use crate::{
@@ -25,16 +26,32 @@ struct Manner {
 const USUAL: Manner = Manner { threads: "--test-threads=2", flood: None };
 
 /// Packets of each kind that `./x flood` sends.
-const FLOOD: &str = "1000000";
+const FLOOD: u64 = 1_000_000;
+
+/// `./x test`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// `unit` or `integration` alone, with filters or not; filters alone are of integration tests. What libtest knows, too: --nocapture
+    #[arg(value_name = "unit|integration|FILTER", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// `./x flood`.
+#[derive(Args, Debug)]
+pub(crate) struct Flood {
+    /// Packets of each kind
+    #[arg(default_value_t = FLOOD, value_parser = clap::value_parser!(u64).range(1..))]
+    packets: u64,
+}
 
 /// How long each fuzz target runs after its corpus, seconds.
 const FUZZ_SECONDS: u32 = 4;
 
-/// What to run, by the first argument; all other arguments go to the test binaries (filters, `--nocapture` …).
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+/// What to run, by the first word; all others go to the test binaries (filters, `--nocapture` …).
+pub(crate) fn run(workspace: &Workspace, Arguments { words }: &Arguments) -> Result<()> {
     let mut report = Report::default();
     let filters = |rest: &[String]| -> Vec<String> { rest.iter().filter(|word| *word != "--").cloned().collect() };
-    match arguments {
+    match words.as_slice() {
         [] => everything(workspace, &mut report),
         [first, rest @ ..] if first == "unit" => {
             if linker_is_there(workspace, &mut report) {
@@ -50,14 +67,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 }
 
 /// `./x flood`: the tests of a table under pressure, one after another with many packets, and their figures.
-pub(crate) fn flood(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let packets = match arguments {
-        [] => FLOOD.into(),
-        [count] if count.parse::<u64>().is_ok_and(|count| count > 0) => count.clone(),
-        other => bail!("a number of packets is expected, not {other:?}"),
-    };
+pub(crate) fn flood(workspace: &Workspace, Flood { packets }: &Flood) -> Result<()> {
     let mut report = Report::default();
-    let manner = Manner { threads: "--test-threads=1", flood: Some(packets) };
+    let manner = Manner { threads: "--test-threads=1", flood: Some(packets.to_string()) };
     integration_alone(workspace, &mut report, &["pressure::".into(), "--nocapture".into()], &manner);
     report.close()
 }
@@ -69,7 +81,7 @@ fn everything(workspace: &Workspace, report: &mut Report) {
     let packages = report.setup("Debian packages", setup::packages);
     let linker = linker_is_there(workspace, report);
     report.check("formatting", || fmt::run(workspace, &["--check".into()]));
-    report.check("tidy", || tidy::run(workspace, &[]));
+    report.check("tidy", || tidy::run(workspace));
     if !linker {
         for name in ["clippy", "unit tests", "fuzzing", "integration tests"] {
             report.check(name, || bail!("not run: bpf-linker is missing, see above"));

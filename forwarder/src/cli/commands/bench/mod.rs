@@ -1,5 +1,6 @@
 //! `fwd bench`.
 
+mod args;
 mod control;
 mod live;
 mod progress;
@@ -8,15 +9,14 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use signal_hook::low_level::emulate_default_handler;
 
+pub(super) use self::args::help;
+pub(crate) use self::args::{BenchArgs, BenchCommand};
 use self::progress::Shown;
 use crate::{
     Context as _, Error, Kind, Result,
     bench::{self, Metric, Options, Path, load::Tool},
     cli::{
-        args::{
-            BenchArgs, BenchCommand,
-            defaults::{DURATION, ROUNDS},
-        },
+        args::defaults::{DURATION, ROUNDS},
         export::Exports,
         session::Session,
     },
@@ -33,7 +33,7 @@ const WARM_UP_PART: u32 = 5;
 const WARM_UP_MOST: Duration = Duration::from_millis(200);
 
 /// Compares the data paths.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &BenchArgs) -> Result<()> {
     if let Some(BenchCommand::Control(args)) = &args.command {
         return control::run(session, args);
     }
@@ -170,7 +170,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::args::{Cli, Command};
+    use crate::cli::{Cli, Command};
 
     fn parse(line: &str) -> Result<Options> {
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -1,10 +1,24 @@
-//! `fwd up`.
+//! What `fwd up` takes.
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
-use crate::dataplane::Backend;
+use crate::{
+    cli::args::{TargetArgs, choice, defaults, one_of, told_apart},
+    dataplane::Backend,
+    reconcile::{Datapath, Nat},
+};
 
-use super::{TargetArgs, defaults, target::one_of};
+/// Examples below the help.
+pub(in crate::cli::commands) const HELP: &str = "\
+Examples:
+  fwd up --ns mynet                           through the default route's interface
+  fwd up --ns mynet --uplink eth0 --dry-run   only show what would be done
+  fwd up --ns web --network web --subnet 10.0.0.0/24
+  fwd up --pid 4711                           attach a running container
+  fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
 /// `fwd up`.
 #[derive(Args, Debug)]
@@ -28,14 +42,12 @@ pub(crate) struct UpArgs {
     /// Largest packet, bytes [default: the uplink's]
     #[arg(long, value_name = "N")]
     pub(crate) mtu: Option<u32>,
-    /// What forwards packets: tc is eBPF, xdp the same with XDP before it, kernel is
-    /// bridge and nftables, auto the best
-    #[arg(long, value_name = "KIND", default_value = "auto")]
+    #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = datapath())]
+    #[arg(help = format!("What forwards packets; auto: the best; {}", told_apart(&Datapath::ALL, Datapath::name, Datapath::what)))]
     pub(crate) datapath: DatapathArg,
-    #[arg(long, value_name = "KIND")]
-    #[arg(help = defaults::told("How the network maps ports: symmetric is per destination, \
-        eim one port for all destinations, eim-eif lets anyone write to it", defaults::nat()))]
-    pub(crate) nat: Option<NatArg>,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Nat::ALL, Nat::name))]
+    #[arg(help = defaults::told(&format!("How the network maps ports; {}", told_apart(&Nat::ALL, Nat::name, Nat::what)), defaults::nat()))]
+    pub(crate) nat: Option<Nat>,
     /// Lower the MSS of the network's TCP connections to what the path carries
     #[arg(long)]
     pub(crate) clamp_mss: bool,
@@ -45,10 +57,10 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
     #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
         packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]
-    pub(crate) attach: Option<AttachArg>,
+    pub(crate) attach: Option<Backend>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -78,44 +90,15 @@ pub(crate) struct TableArgs {
     pub(crate) timeouts: Vec<String>,
 }
 
-/// `--datapath`, with plain comments as for the values of the global options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DatapathArg {
-    // The best that this kernel has.
-    Auto,
-    // eBPF programs at the traffic control hooks.
-    Tc,
-    // The same, and XDP before them for established flows.
-    Xdp,
-    // The kernel's bridge, with masquerade by nftables.
-    Kernel,
-}
+/// The best that this kernel has.
+const AUTO: &str = "auto";
 
-/// `--attach`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AttachArg {
-    // Attaching and detaching wait for a grace period of the kernel.
-    Tcx,
-    // They wait for nothing, and a packet takes a little longer.
-    Clsact,
-}
+/// `--datapath`: none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatapathArg(pub(crate) Option<Datapath>);
 
-impl From<AttachArg> for Backend {
-    fn from(attach: AttachArg) -> Self {
-        match attach {
-            AttachArg::Tcx => Self::Tcx,
-            AttachArg::Clsact => Self::Clsact,
-        }
-    }
-}
-
-/// `--nat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NatArg {
-    // A port for each destination.
-    Symmetric,
-    // One port for all destinations.
-    Eim,
-    // And anyone may write to it.
-    EimEif,
+fn datapath() -> impl TypedValueParser<Value = DatapathArg> {
+    let words = std::iter::once(AUTO).chain(Datapath::ALL.map(Datapath::name));
+    PossibleValuesParser::new(words)
+        .map(|word| DatapathArg(Datapath::ALL.into_iter().find(|datapath| datapath.name() == word)))
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::{root::Root, term, workspace::Workspace};
 
 /// Installs the linker and the packages. (`x` has seen to the Rust toolchain before it could build this.)
-pub(crate) fn run(workspace: &Workspace, _arguments: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     all(workspace)?;
     println!("{} everything is there: Rust {}, bpf-linker, packages", term::out().green("✓"), workspace.toolchain);
     Ok(())

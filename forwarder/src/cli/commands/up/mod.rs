@@ -1,21 +1,22 @@
 //! `fwd up`.
 
+mod args;
+mod table;
+
 use std::{fmt, str::FromStr};
 
 use ipnet::Ipv4Net;
 
-use super::{ls, table};
+pub(super) use self::args::HELP;
+pub(crate) use self::args::UpArgs;
+use super::ls;
 use crate::{
     Error, Kind, Result,
-    cli::{
-        args::{DatapathArg, NatArg, UpArgs},
-        session::Session,
-        target,
-    },
+    cli::{session::Session, target},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
-    reconcile::{Datapath, Nat, UpRequest},
+    reconcile::{Datapath, UpRequest},
     render::UpView,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 const WHY_TC: &str = "measured faster than xdp wherever a namespace ends in a veth";
 
 /// Connects a namespace, or shows what that would take.
-pub(in crate::cli) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut dyn Observer) -> Result<()> {
+pub(super) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut dyn Observer) -> Result<()> {
     let request = request(args)?;
     if args.dry_run {
         let planned = execute::dry_up(&session.context(), &request)?;
@@ -79,21 +80,12 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
         ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
         mtu: *mtu,
-        datapath: match datapath {
-            DatapathArg::Auto => None,
-            DatapathArg::Tc => Some(Datapath::Tc),
-            DatapathArg::Xdp => Some(Datapath::Xdp),
-            DatapathArg::Kernel => Some(Datapath::Kernel),
-        },
-        nat: nat.map(|nat| match nat {
-            NatArg::Symmetric => Nat::Symmetric,
-            NatArg::Eim => Nat::Eim,
-            NatArg::EimEif => Nat::EimEif,
-        }),
+        datapath: datapath.0,
+        nat: *nat,
         clamp_mss: *clamp_mss,
         ignore_xfrm: *ignore_xfrm,
         allow_spoof: *allow_spoof,
-        attach: attach.map(Into::into),
+        attach: *attach,
         table: table::request(table)?,
     })
 }
@@ -130,7 +122,7 @@ mod tests {
     use super::request;
     use crate::{
         Kind, Result,
-        cli::args::{Cli, Command},
+        cli::{Cli, Command},
         dataplane::Backend,
         reconcile::{Datapath, Nat, TableRequest, TargetRef, UpRequest},
     };

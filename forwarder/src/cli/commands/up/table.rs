@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use forwarder_common::abi::Timeout;
 
+use super::args::TableArgs;
 use crate::{
     Error, Kind, Result,
-    cli::args::TableArgs,
     reconcile::{IDLE_TIMES, TableRequest},
 };
 

@@ -8,9 +8,10 @@ mod page;
 mod source;
 mod targets;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::{Args, builder::PossibleValuesParser};
 use serde_json::Value;
 
 use self::source::{SOURCES, Source};
@@ -24,17 +25,38 @@ use crate::{
 /// What the sources printed, by their names: see [`document`].
 type Documents = BTreeMap<&'static str, Value>;
 
-/// Runs `./x bench [--only NAME,… | --table | --check [--json] [ROUNDS]]`.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "--check"
-    {
-        return measure::bench_check(workspace, rest);
+/// `./x bench`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Measure some of it, and show the rest as it was measured before
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with_all = ["table", "check"])]
+    #[arg(value_parser = PossibleValuesParser::new(SOURCES.iter().map(|source| source.name)))]
+    only: Vec<String>,
+    /// Write the table anew from what was measured before
+    #[arg(long, conflicts_with = "check")]
+    table: bool,
+    /// Compare our own load with other programs over the same paths instead: [--json] [ROUNDS]
+    #[arg(long, value_name = "ARGUMENTS", num_args = 0.., allow_hyphen_values = true)]
+    check: Option<Vec<OsString>>,
+}
+
+impl Arguments {
+    /// The sources that `--only` names, or all.
+    fn chosen(&self) -> Vec<&'static Source> {
+        let is_named = |source: &&Source| self.only.is_empty() || self.only.iter().any(|name| name == source.name);
+        SOURCES.iter().filter(is_named).collect()
     }
-    if arguments.iter().eq(["--table"]) {
+}
+
+/// Measures, or what else is asked for.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    if let Some(passed) = &arguments.check {
+        return measure::bench_check(workspace, passed);
+    }
+    if arguments.table {
         return show(workspace);
     }
-    let failed = measure(workspace, &chosen(arguments)?)?;
+    let failed = measure(workspace, &arguments.chosen())?;
     show(workspace)?;
     if !failed.is_empty() {
         bail!("no figures from {}: the table shows what was measured before", failed.join(", "));
@@ -73,21 +95,6 @@ fn show(workspace: &Workspace) -> Result<()> {
     write(workspace, &file, &page::with_table(&before, &page::markdown(&rows, &documents))?)?;
     eprintln!("\nwritten to {}; what the programs printed is in {}/", page::FILE, source::DIRECTORY);
     Ok(())
-}
-
-/// The sources that `--only` names, or all.
-fn chosen(arguments: &[String]) -> Result<Vec<&'static Source>> {
-    let names: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
-    let words = match arguments {
-        [] => return Ok(SOURCES.iter().collect()),
-        [only, words] if only == "--only" => words,
-        _ => bail!("usage: ./x bench [--only NAME,… | --table | --check], where NAME is one of {}", names.join(", ")),
-    };
-    let find = |word| {
-        let source = SOURCES.iter().find(|source| source.name == word);
-        source.with_context(|| format!("there is nothing called {word:?} to measure: choose from {}", names.join(", ")))
-    };
-    words.split(',').map(find).collect()
 }
 
 /// What is being measured: the commit, and whether anything was changed since.

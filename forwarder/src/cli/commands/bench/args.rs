@@ -1,8 +1,38 @@
-//! `fwd bench`.
+//! What `fwd bench` takes.
 
 use clap::{Args, Subcommand};
 
-use super::{AttachArg, ExportArgs, defaults};
+use crate::{
+    bench::{Metric, Path},
+    cli::args::{ExportArgs, choice, defaults},
+    dataplane::Backend,
+};
+
+/// Paths, metrics and examples below the help.
+pub(in crate::cli::commands) fn help() -> String {
+    let paths = Path::ALL.map(|path| format!("  {:<17}  {}\n", path.id(), path.what())).concat();
+    let metrics = Metric::ALL.map(|metric| format!("  {:<17}  {}\n", metric.id(), metric.what())).concat();
+    format!(
+        "Everything happens in network namespaces of its own, which go with it.\n\nPaths:\n{paths}\nMetrics:\n{metrics}\n{EXAMPLES}"
+    )
+    .replace('`', "")
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fwd bench                                  all of it, in two minutes
+  fwd bench --quick                          the same roughly, in a quarter
+  fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
+  fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --with sockperf --paths host,fwd-tc  what another program says
+  fwd bench --export-html bench.html         tables, and a page with plots
+  fwd bench --json > bench.json
+  fwd bench --serve                          on another machine, and then here:
+  fwd bench --ns mynet --target 192.0.2.7:5210 --token k7qf-2m3x-9dwa-p5bt
+                                             what is really between them
+
+--serve lets in who knows its token, but encrypts nothing: it is for networks
+whose traffic no stranger can read.";
 
 /// `fwd bench`.
 #[derive(Args, Debug)]
@@ -86,8 +116,8 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) networks: String,
     /// How programs are attached to host-side veths, as for `fwd up` [default: as it does]
-    #[arg(long, value_name = "KIND")]
-    pub(crate) attach: Option<AttachArg>,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
+    pub(crate) attach: Option<Backend>,
     /// Hosts of each size up to 300 namespaces; of larger ones, one
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) rounds: String,

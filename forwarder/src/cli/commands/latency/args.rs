@@ -1,10 +1,22 @@
-//! `fwd latency`.
+//! What `fwd latency` takes.
 
 use std::{str::FromStr, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::TargetArgs;
+use crate::cli::args::TargetArgs;
+
+/// Examples below the help.
+pub(in crate::cli::commands) const HELP: &str = "\
+Each packet is timed in the kernel where it leaves the namespace and where it
+leaves the uplink, and on its way back in; whatever forwards it. TCP, UDP and
+ICMP echo over IPv4.
+
+Examples:
+  fwd latency                     every endpoint, until Ctrl-C
+  fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
+  fwd latency --pid 4711 --uplink eth0          a container of docker
+  fwd latency --host-if veth3a1b --uplink eth0  the same by its host-side veth";
 
 /// `fwd latency`.
 #[derive(Args, Debug)]
