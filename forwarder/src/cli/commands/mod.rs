@@ -75,12 +75,17 @@ pub(crate) enum Command {
     Man(shell::ManArgs),
 }
 
+/// What a command does in the namespace of a host.
+type AtHost<'a> = dyn FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<()> + 'a;
+/// What it does anywhere.
+type Anywhere<'a> = dyn FnOnce(&mut Io<'_>) -> Result<()> + 'a;
+
 /// How a command runs, and what it needs for that.
 pub(super) enum Run<'a> {
     /// As root, in the namespace of a host.
-    AtHost(Box<dyn FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<()> + 'a>),
+    AtHost(Box<AtHost<'a>>),
     /// As anybody, anywhere.
-    Anywhere(Box<dyn FnOnce(&mut Io<'_>) -> Result<()> + 'a>),
+    Anywhere(Box<Anywhere<'a>>),
     /// As root; the process becomes another program, or tells why not.
     Becomes(Box<dyn FnOnce() -> Failure + 'a>),
 }
