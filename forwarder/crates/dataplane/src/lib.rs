@@ -4,68 +4,36 @@
 //! Everything follows the calling thread's network namespace, which is the host's (see `--host-netns`).
 
 mod attach;
-mod baseline;
-mod batch;
-mod bpffs;
-mod clock;
-mod create;
-mod devices;
-mod examine;
 mod features;
-mod filter;
-mod flows;
-mod hook;
-mod hosts;
-mod kernel_fields;
-mod kernel_types;
-mod latency;
+mod host;
 mod load;
-mod lock;
-mod maps;
-mod microbench;
+mod measure;
 mod object;
-mod occupancy;
-mod open;
-mod orphans;
-mod parallel;
-mod programs;
-mod records;
-mod reload;
-mod route_mtus;
-mod rundir;
-mod sizes;
-mod slots;
-mod stats;
-mod stores;
-mod testrun;
-mod trace;
-mod version;
-mod view;
-mod xdp;
+mod read;
 
 pub use attach::PinnedHooks;
-pub use baseline::RedirectBaseline;
-pub use clock::{Clock, hz_of};
-pub use examine::Contents;
+pub use attach::hook::{Backend, Hook, XdpHook};
+pub use attach::orphans::{OrphanedProgram, orphans};
 pub use features::{FEATURES, Feature, Part, Probe, Support, TCX, Without, probe};
-pub use flows::{Flow, state_name};
-pub use hook::{Backend, Hook, XdpHook};
-pub use hosts::HostPins;
-pub use kernel_fields::{asks_conntrack, sees_offloads};
-pub use latency::{Cost, Passed, Point, Probes};
-pub use lock::Lock;
-pub use maps::record_pins;
-pub use microbench::{EmptyProgram, ProgramSize};
-pub use occupancy::{Occupancy, PortUse, Usage};
-pub use orphans::{OrphanedProgram, orphans};
-pub use records::{INTERFACE_BLOCKS, address, name, name_of};
-pub use reload::{Programs, Reloaded};
-pub use rundir::RunDir;
-pub use sizes::{MEMORY_PER_CPU, Sizes};
-pub use stats::{HOOK_NAMES, Stat, Traffic, VERDICTS};
-pub use stores::{StoreFigure, measure as measure_stores};
-pub use testrun::{Runner, TestRun};
-pub use trace::{TraceFilter, TracedBy, Tracer, flow_state};
+pub use host::hosts::HostPins;
+pub use host::lock::Lock;
+pub use host::rundir::RunDir;
+pub use load::reload::{Programs, Reloaded};
+pub use load::sizes::{MEMORY_PER_CPU, Sizes};
+pub use load::trace::{TraceFilter, TracedBy, Tracer, flow_state};
+pub use measure::baseline::RedirectBaseline;
+pub use measure::latency::{Cost, Passed, Point, Probes};
+pub use measure::microbench::{EmptyProgram, ProgramSize};
+pub use measure::stores::{StoreFigure, measure as measure_stores};
+pub use measure::testrun::{Runner, TestRun};
+pub use object::kernel_fields::{asks_conntrack, sees_offloads};
+pub use object::maps::record_pins;
+pub use read::clock::{Clock, hz_of};
+pub use read::examine::Contents;
+pub use read::flows::{Flow, state_name};
+pub use read::occupancy::{Occupancy, PortUse, Usage};
+pub use read::records::{INTERFACE_BLOCKS, address, name, name_of};
+pub use read::stats::{HOOK_NAMES, Stat, Traffic, VERDICTS};
 
 use std::path::PathBuf;
 
@@ -75,5 +43,5 @@ pub struct Dataplane {
     /// `RUNDIR/bpf/<cookie>/v<version>`.
     dir: PathBuf,
     /// What a reader has opened, so that it can be read whatever becomes of the pins.
-    held: Option<view::Held>,
+    held: Option<read::view::Held>,
 }

@@ -13,7 +13,7 @@ use super::{
     program::{self, SCHED_CLS, XDP},
     sys,
 };
-use crate::{Backend, kernel_fields, load::errno};
+use crate::{Backend, load::errno, object::kernel_fields};
 use fwd_base::{Error, Kind, Result, error::chain};
 use fwd_kernel::{
     netlink::{self, BridgeSpec, Netlink, VethSpec, nft},

@@ -1,0 +1,200 @@
+//! Replaces the programs of a running data path by those of this build, in place and under traffic: links are updated, filters
+//! replaced, and the maps stay with every flow in them.
+
+use std::{fs, io};
+
+use aya::{
+    Ebpf,
+    programs::{
+        ProgramError,
+        links::{FdLink, LinkError, PinnedLink},
+    },
+};
+
+use crate::{
+    Dataplane, Hook, TracedBy, XdpHook,
+    attach::filter,
+    load::{NEW_PROGRAMS, PROGRAMS, create::remove_dir, errno},
+    object::{
+        OBJECT_HASH,
+        programs::{self, Role},
+    },
+};
+use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_kernel::netlink::Netlink;
+
+/// The programs that are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The kernel's tag of `from_ns`, a hash of its instructions.
+    pub tag: u64,
+    /// Which build they are of.
+    pub object: u64,
+    /// They are of this build, and not traced.
+    pub current: bool,
+    /// They are those that `fwd trace` loads.
+    pub traced: Option<TracedBy>,
+}
+
+/// What `reload` has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The programs that were there before.
+    pub before: Programs,
+    /// Those that are there now.
+    pub after: Programs,
+    /// How many were replaced; none if they were of this build already.
+    pub replaced: usize,
+}
+
+impl Dataplane {
+    /// Which programs are loaded, if any are.
+    ///
+    /// # Errors
+    /// A pin cannot be read.
+    pub fn programs(&self) -> Result<Option<Programs>> {
+        if !self.is_loaded() {
+            return Ok(None);
+        }
+        let object = self.config()?.object;
+        // A reader may find that it has gone by now.
+        let Ok(program) = self.program(Hook::FromNs.program()) else { return Ok(None) };
+        let tag = program.info().doing("look at", Hook::FromNs.program())?.tag();
+        let traced = self.traced_by();
+        let current = object == OBJECT_HASH && traced.is_none();
+        Ok(Some(Programs { tag: u64::from_be_bytes(tag.to_ne_bytes()), object, current, traced }))
+    }
+
+    /// Replaces the programs by those of this build; does nothing if they are. Nothing is touched before all of them are loaded.
+    ///
+    /// # Errors
+    /// No programs are loaded, the maps do not fit the new ones, or the kernel refuses: then the former ones go on.
+    pub fn reload(&self) -> Result<Reloaded> {
+        let missing = || Error::new(Kind::NotFound, "replace", "the programs", "none are loaded");
+        let before = self.programs()?.ok_or_else(|| missing().remedy("`fwd up --ns NAME` loads them"))?;
+        // An interrupted run has left them: of what it did, nothing has to be undone.
+        remove_dir(&self.dir.join(NEW_PROGRAMS))?;
+        if before.current {
+            return Ok(Reloaded { before, after: before, replaced: 0 });
+        }
+        let (_, replaced) = self.replace(OBJECT_HASH, || self.object_over_pins())?;
+        self.forget_tracer()?;
+        let after = self.programs()?.unwrap_or(before);
+        Ok(Reloaded { before, after, replaced })
+    }
+
+    /// Replaces the programs by those of the object that `open` gives, whose hash is `hash`: that object, and how many were replaced.
+    pub(crate) fn replace(&self, hash: u64, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, usize)> {
+        let (object, names) = self.load_beside(open)?;
+        if let Err(error) = self.switch(NEW_PROGRAMS) {
+            return Err(self.switched_back(error));
+        }
+        for name in &names {
+            let (new, old) = (self.dir.join(NEW_PROGRAMS).join(name), self.program_pin(name));
+            fs::rename(&new, &old).doing("rename", new.display().to_string())?;
+        }
+        self.remove_programs_but(&names)?;
+        remove_dir(&self.dir.join(NEW_PROGRAMS))?;
+        self.set_config(&forwarder_common::abi::Config { object: hash, ..self.config()? })?;
+        Ok((object, names.len()))
+    }
+
+    /// Loads programs beside those that run.
+    fn load_beside(&self, open: impl FnOnce() -> Result<Ebpf>) -> Result<(Ebpf, Vec<&'static str>)> {
+        let dir = self.dir.join(NEW_PROGRAMS);
+        fs::create_dir(&dir).doing("create", dir.display().to_string())?;
+        // Those that not every host needs are loaded where they are.
+        let further = programs::of(Role::Xdp).chain(programs::of(Role::L3Uplink));
+        let wanted = further.filter(|name| self.program_pin(name).exists());
+        let names: Vec<&str> = programs::always().chain(wanted).collect();
+        let unfit = |mut error: Error| {
+            if error.kind == Kind::Failed {
+                error.kind = Kind::Conflict;
+            }
+            error.remedy("`fwd down --all`, and then `fwd up` again for each namespace")
+        };
+        let loaded = open().map_err(unfit);
+        let loaded = loaded.and_then(|mut object| self.load_all(&mut object, &names, NEW_PROGRAMS).map(|()| object));
+        match loaded {
+            Ok(object) => Ok((object, names)),
+            Err(error) => {
+                remove_dir(&dir)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the former programs go on, after the new ones could not be put in all their places.
+    fn switched_back(&self, mut error: Error) -> Error {
+        let back = self.switch(PROGRAMS).and_then(|()| remove_dir(&self.dir.join(NEW_PROGRAMS)));
+        if let Err(second) = back {
+            error.why.push_str(&format!("; then: {second}"));
+        }
+        error
+    }
+
+    /// Puts the programs pinned in `dir` in the places of those that run. What the fast paths go on to comes first: each fast path
+    /// goes on to either slow path, because both work on the same maps.
+    fn switch(&self, dir: &str) -> Result<()> {
+        self.connect_slow_paths(dir)?;
+        let hooks = self.pinned_hooks()?;
+        for hook in Hook::ALL {
+            for ifindex in hooks.pins(hook.program()) {
+                self.update_link(dir, hook, ifindex)?;
+            }
+            for ifindex in hooks.pins(&filter::note(hook)) {
+                self.replace_filter(hook, &mut self.program_in(dir, hook.program())?, ifindex)?;
+            }
+        }
+        for hook in XdpHook::ALL {
+            for ifindex in hooks.xdp(hook) {
+                self.update_xdp_link(dir, hook, ifindex)?;
+            }
+        }
+        self.start_expiry(dir)
+    }
+
+    fn update_link(&self, dir: &str, hook: Hook, ifindex: u32) -> Result<()> {
+        let object = || format!("program {} at interface {ifindex}", hook.program());
+        let Some(link) = opened(PinnedLink::from_pin(self.pin_of(hook, ifindex)), object)? else { return Ok(()) };
+        let link = FdLink::from(link).try_into().doing("replace", object())?;
+        updated(self.program_in(dir, hook.program())?.attach_to_link(link), object)
+    }
+
+    fn update_xdp_link(&self, dir: &str, hook: XdpHook, ifindex: u32) -> Result<()> {
+        let object = || format!("program {} at interface {ifindex}", hook.program());
+        // The link does not tell how the program is run, the interface does.
+        let Some(found) = Netlink::here()?.link_by_index(ifindex)?.and_then(|link| link.xdp) else { return Ok(()) };
+        let Some(link) = opened(PinnedLink::from_pin(self.xdp_pin(hook, ifindex)), object)? else { return Ok(()) };
+        let link = FdLink::from(link).try_into().doing("replace", object())?;
+        updated(self.xdp_program_in(dir, hook.program_for(found.mode))?.attach_to_link(link), object)
+    }
+
+    /// Removes the pins of programs that this build does not have.
+    fn remove_programs_but(&self, names: &[&str]) -> Result<()> {
+        let dir = self.dir.join(PROGRAMS);
+        for entry in fs::read_dir(&dir).doing("list", dir.display().to_string())?.flatten() {
+            if !names.iter().any(|name| entry.file_name() == *name) {
+                fs::remove_file(entry.path()).doing("remove", entry.path().display().to_string())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pinned link; none if it has gone meanwhile.
+fn opened(link: Result<PinnedLink, LinkError>, object: impl Fn() -> String) -> Result<Option<PinnedLink>> {
+    match link {
+        Ok(link) => Ok(Some(link)),
+        Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing("replace", object()),
+    }
+}
+
+/// A link whose interface has gone has nothing to be replaced.
+fn updated<T>(result: Result<T, ProgramError>, object: impl Fn() -> String) -> Result<()> {
+    match result {
+        Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(()),
+        result => result.map(drop).doing("replace", object()),
+    }
+}

@@ -1,0 +1,61 @@
+//! The maps by what they are for. What they are called, and what is in them, is declared in [`forwarder_common::abi::maps`]; a test compares
+//! that with the built-in object.
+
+pub(crate) use forwarder_common::abi::maps::*;
+
+/// The names of all maps.
+pub(crate) fn all() -> impl Iterator<Item = MapName> {
+    MAPS.iter().map(|map| map.name)
+}
+
+/// The maps that are records of the control plane; `DEVICES` is the first.
+pub(crate) fn records() -> impl Iterator<Item = MapName> {
+    MAPS.iter().filter(|map| map.role == Role::Record).map(|map| map.name)
+}
+
+/// The names of the pins of the records.
+pub fn record_pins() -> impl Iterator<Item = &'static str> {
+    records().map(MapName::as_str)
+}
+
+/// The maps that only the programs use.
+pub(crate) fn of_programs() -> impl Iterator<Item = MapName> {
+    MAPS.iter().filter(|map| map.role != Role::Record).map(|map| map.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::object::{OBJECT, TRACED_OBJECT};
+
+    /// Type, size of a key, size of a value, elements: none where the loader sets them.
+    type Shape = (u32, u32, u32, Option<u32>);
+
+    fn declared(map: &Map) -> Shape {
+        let [key, value, entries] =
+            [map.key_size, map.value_size, map.entries].map(|size| u32::try_from(size).expect("small"));
+        (map.kind as u32, key, value, (entries != 0).then_some(entries))
+    }
+
+    #[test]
+    fn maps_are_those_of_the_object() {
+        let all: BTreeMap<&str, Shape> = MAPS.iter().map(|map| (map.name.as_str(), declared(map))).collect();
+        assert_eq!(all.len(), MAPS.len(), "each is declared once");
+        assert_eq!(records().next(), Some(DEVICES.name()));
+        for object in [OBJECT, TRACED_OBJECT] {
+            let object = aya_obj::Object::parse(object).unwrap();
+            // Globals and constants are maps of their own; the ring buffer lives as long as `fwd trace`.
+            let maps = object.maps.iter().filter(|(name, _)| !name.starts_with('.') && !name.starts_with("TRACE"));
+            let found: BTreeMap<&str, Shape> = maps
+                .map(|(name, map)| {
+                    let is_fixed = all.get(name.as_str()).is_some_and(|(.., entries)| entries.is_some());
+                    let entries = is_fixed.then(|| map.max_entries());
+                    (name.as_str(), (map.map_type(), map.key_size(), map.value_size(), entries))
+                })
+                .collect();
+            assert_eq!(found, all);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Every program, by the name of its pin: its type and who needs it, a row a program. A test compares them with the built-in object.
+
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Attached to a hook of traffic control, or where such a program goes on to.
+    Hook,
+    /// Run by the control plane.
+    Control,
+    /// At an uplink without link-layer header: loaded when there is one.
+    L3Uplink,
+    /// XDP in front of the hooks: loaded when it is wanted.
+    Xdp,
+}
+
+/// A program of the built-in object.
+#[derive(Debug)]
+struct Declared {
+    name: &'static str,
+    role: Role,
+}
+
+/// Declares a constant for each program, and the list of all.
+macro_rules! programs {
+    ($($role:ident { $($(#[doc = $doc:literal])* $constant:ident: $name:literal,)* })*) => {
+        $($($(#[doc = $doc])* pub(crate) const $constant: &str = $name;)*)*
+
+        /// Every program, in the order in which they are loaded.
+        const DECLARED: &[Declared] = &[$($(Declared { name: $constant, role: Role::$role },)*)*];
+    };
+}
+
+programs! {
+    Hook {
+        /// Ingress of a host-side veth.
+        FROM_NS: "from_ns",
+        /// Its slow path.
+        FROM_NS_SLOW: "from_ns_slow",
+        /// Ingress of an uplink.
+        FROM_UPLINK: "from_uplink",
+        /// Its slow path.
+        FROM_UPLINK_SLOW: "from_uplink_slow",
+        /// Egress of an uplink.
+        TO_UPLINK: "to_uplink",
+        /// Its slow path.
+        TO_UPLINK_SLOW: "to_uplink_slow",
+        /// Egress of a network's bridge.
+        TO_NETWORK: "to_network",
+    }
+    Control {
+        /// Starts the expiry timer.
+        START_EXPIRY: "start_expiry",
+        /// Tells the time of the flow table.
+        READ_CLOCK: "read_clock",
+        /// Ends the flows of an endpoint.
+        FLUSH: "flush",
+    }
+    L3Uplink {
+        /// Ingress of an uplink without link-layer header.
+        FROM_UPLINK_L3: "from_uplink_l3",
+        /// Its egress.
+        TO_UPLINK_L3: "to_uplink_l3",
+    }
+    Xdp {
+        /// XDP at a host-side veth.
+        XDP_FROM_NS: "xdp_from_ns",
+        /// The same where XDP is generic.
+        XDP_FROM_NS_SKB: "xdp_from_ns_skb",
+        /// XDP at an uplink.
+        XDP_FROM_UPLINK: "xdp_from_uplink",
+        /// The same where XDP is generic.
+        XDP_FROM_UPLINK_SKB: "xdp_from_uplink_skb",
+    }
+}
+
+/// The names of the programs of a role.
+pub(crate) fn of(role: Role) -> impl Iterator<Item = &'static str> {
+    DECLARED.iter().filter(move |program| program.role == role).map(|program| program.name)
+}
+
+/// The programs that every host with an eBPF data path has.
+pub(crate) fn always() -> impl Iterator<Item = &'static str> {
+    of(Role::Hook).chain(of(Role::Control))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use aya_obj::ProgramSection;
+
+    use super::*;
+    use crate::object::OBJECT;
+
+    #[test]
+    fn programs_are_those_of_the_object() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        let is_xdp = |section: &ProgramSection| matches!(section, ProgramSection::Xdp { .. });
+        let found: BTreeMap<&str, bool> =
+            object.programs.iter().map(|(name, program)| (name.as_str(), is_xdp(&program.section))).collect();
+        let declared: BTreeMap<&str, bool> =
+            DECLARED.iter().map(|program| (program.name, program.role == Role::Xdp)).collect();
+        assert_eq!(declared, found);
+        assert_eq!(declared.len(), DECLARED.len(), "each is declared once");
+    }
+}

@@ -1,0 +1,308 @@
+//! Records of networks, uplinks and endpoints in the pinned maps.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use aya::{
+    Pod,
+    maps::{MapError, lpm_trie::Key},
+};
+use forwarder_common::abi::{
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Network, Uplink, feature, host_veth_place, mapped,
+};
+use ipnet::Ipv4Net;
+
+use crate::{
+    Dataplane,
+    object::{
+        maps::{self, MapOf},
+        programs,
+    },
+    read::batch,
+};
+use fwd_base::{Context as _, Error, Kind, Result};
+
+/// Blocks of `COUNTERS` are numbered from here: block 0 takes what belongs to nobody.
+const FIRST_BLOCK: u32 = 1;
+/// How many blocks interfaces can have.
+pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
+
+impl Dataplane {
+    /// Every entry, in no order.
+    fn entries<K: Pod, V: Pod>(&self, name: MapOf<K, V>) -> Result<Vec<(K, V)>> {
+        let data = self.map_data(name)?;
+        match batch::entries(&data) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+                self.hash(name)?.iter().collect::<Result<Vec<_>, _>>().doing("read", name)
+            }
+            entries => entries.doing("read", name),
+        }
+    }
+
+    fn all<V: Pod>(&self, name: MapOf<u32, V>) -> Result<Vec<(u32, V)>> {
+        let mut records = self.entries(name)?;
+        // Records are large: each is moved once.
+        records.sort_by_cached_key(|(ifindex, _)| *ifindex);
+        // One that changed meanwhile may have been met twice.
+        records.dedup_by_key(|(ifindex, _)| *ifindex);
+        Ok(records)
+    }
+
+    /// The value of `key`, if there is one.
+    fn one<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<Option<V>> {
+        match self.hash(name)?.get(key, 0) {
+            Ok(value) => Ok(Some(value)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).doing("read", name),
+        }
+    }
+
+    fn put<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K, value: &V) -> Result<()> {
+        self.hash(name)?.insert(key, value, 0).doing("write", name)
+    }
+
+    /// Removes a key, which may be absent.
+    fn forget<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<()> {
+        match self.hash(name)?.remove(key) {
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
+            result => result.doing("write", name),
+        }
+    }
+
+    /// Every endpoint with the ifindex of its host-side veth, in that order.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn endpoints(&self) -> Result<Vec<(u32, Endpoint)>> {
+        self.all(maps::ENDPOINTS)
+    }
+
+    /// The endpoint whose host-side veth is `ifindex`, if it is registered.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
+        self.one(maps::ENDPOINTS, &ifindex)
+    }
+
+    /// Registers an endpoint: from now on its packets are forwarded.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn put_endpoint(&self, ifindex: u32, endpoint: &Endpoint) -> Result<()> {
+        // Before there are flows.
+        self.note_host_veth(endpoint.counters, ifindex)?;
+        self.put(maps::ENDPOINTS, &ifindex, endpoint)?;
+        // Who had the place before is found in the hash.
+        self.array(maps::HOST_VETHS)?.set(host_veth_place(ifindex), &ifindex, 0).doing("write", maps::HOST_VETHS)?;
+        for addr in addresses(endpoint) {
+            self.put(maps::ADDRESSES, &addr, &ifindex)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an endpoint and ends its flows, before its address can be given to another.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn remove_endpoint(&self, ifindex: u32) -> Result<()> {
+        let record = self.endpoint(ifindex)?;
+        self.forget_device(ifindex)?;
+        // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
+        self.flush(ifindex)?;
+        self.forget(maps::ENDPOINTS, &ifindex)?;
+        let mut host_veths = self.array(maps::HOST_VETHS)?;
+        if host_veths.get(&host_veth_place(ifindex), 0).doing("read", maps::HOST_VETHS)? == ifindex {
+            host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", maps::HOST_VETHS)?;
+        }
+        if let Some(endpoint) = record {
+            for addr in addresses(&endpoint) {
+                self.forget(maps::ADDRESSES, &addr)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the flows of the endpoint with host-side veth `ifindex`.
+    fn flush(&self, ifindex: u32) -> Result<()> {
+        if !self.is_loaded() {
+            return Ok(());
+        }
+        let end = self.slots_used()?;
+        let mut first = 0;
+        while first < end {
+            let mut packet = [0; 64];
+            packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
+            packet[18..22].copy_from_slice(&first.to_ne_bytes());
+            self.run(programs::FLUSH, &packet)?;
+            first = first.saturating_add(FLUSH_SLICE);
+        }
+        Ok(())
+    }
+
+    /// How many sockets inside have an external port for all destinations (endpoint-independent mapping).
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn mappings(&self) -> Result<usize> {
+        let map = self.hash(maps::MAPPINGS)?;
+        map.keys().try_fold(0, |count, key| key.map(|_| count + 1)).doing("read", maps::MAPPINGS)
+    }
+
+    /// Every network with the ifindex of its bridge.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn networks(&self) -> Result<Vec<(u32, Network)>> {
+        self.all(maps::NETWORKS)
+    }
+
+    /// The network whose bridge is `bridge`, if it is registered.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn network(&self, bridge: u32) -> Result<Option<Network>> {
+        self.one(maps::NETWORKS, &bridge)
+    }
+
+    /// Registers a network and its prefix.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn put_network(&self, bridge: u32, network: &Network) -> Result<()> {
+        self.put(maps::NETWORKS, &bridge, network)?;
+        if network.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0 {
+            let subnet = subnet(network);
+            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+            self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
+        }
+        self.update_config()
+    }
+
+    /// Removes a network.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn remove_network(&self, bridge: u32) -> Result<()> {
+        let record = self.network(bridge)?;
+        self.forget_device(bridge)?;
+        self.forget(maps::NETWORKS, &bridge)?;
+        if let Some(network) = record {
+            let subnet = subnet(&network);
+            let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+            match self.trie(maps::SUBNETS)?.remove(&key) {
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
+                result => result.doing("write", maps::SUBNETS)?,
+            }
+        }
+        self.update_config()
+    }
+
+    /// Tells the programs between which addresses the prefixes lie, and what some network uses: most packets need no look-up.
+    fn update_config(&self) -> Result<()> {
+        let networks = self.networks()?;
+        let forwarded = networks.iter().filter(|(_, it)| it.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0);
+        let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
+        let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
+        let mut config = self.config()?;
+        config.features = features;
+        config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
+        config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
+        self.set_config(&config)
+    }
+
+    /// Every uplink with its ifindex.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn uplinks(&self) -> Result<Vec<(u32, Uplink)>> {
+        self.all(maps::UPLINKS)
+    }
+
+    /// Registers an uplink.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn put_uplink(&self, ifindex: u32, uplink: &Uplink) -> Result<()> {
+        self.put(maps::UPLINKS, &ifindex, uplink)
+    }
+
+    /// Removes an uplink.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
+        self.forget_device(ifindex)?;
+        self.forget(maps::UPLINKS, &ifindex)
+    }
+
+    /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.
+    ///
+    /// # Errors
+    /// There is none left, or a map cannot be read.
+    pub fn free_counters(&self, wanted: usize) -> Result<Vec<u32>> {
+        let endpoints = self.entries(maps::ENDPOINTS)?;
+        let mut used: HashSet<u32> = endpoints.iter().map(|(_, endpoint)| endpoint.counters).collect();
+        used.extend(self.networks()?.iter().map(|(_, network)| network.counters));
+        used.extend(self.uplinks()?.iter().flat_map(|(_, uplink)| [uplink.counters_in, uplink.counters_out]));
+        let free: Vec<u32> = (FIRST_BLOCK..COUNTER_BLOCKS).filter(|block| !used.contains(block)).take(wanted).collect();
+        if free.len() < wanted {
+            let why = format!("all {COUNTER_BLOCKS} blocks of counters are in use");
+            return Err(Error::new(Kind::Failed, "register", "one more endpoint", why)
+                .remedy("take down endpoints that are not needed"));
+        }
+        self.reset_counters(&free)?;
+        self.reset_endpoint_flows(&free)?;
+        Ok(free)
+    }
+}
+
+/// The addresses of an endpoint.
+fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
+    let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
+    let v6 = (endpoint.v6 != [0; 16]).then_some(endpoint.v6);
+    v4.into_iter().chain(v6)
+}
+
+/// What a network needs of the programs.
+fn features_of(network: &Network) -> u32 {
+    let features = [(abi::endpoint_flags::NAT_EIM, feature::EIM), (abi::endpoint_flags::NAT_EIF, feature::EIF)];
+    features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(0, |all, (_, feature)| all | feature)
+}
+
+/// The prefix of a network.
+fn subnet(network: &Network) -> Ipv4Net {
+    let prefix = u8::try_from(network.prefix_v4).unwrap_or(32).min(32);
+    Ipv4Net::new_assert(network.gateway_v4.into(), prefix).trunc()
+}
+
+/// A text padded with NUL to the length of a record's field.
+///
+/// # Errors
+/// [`Kind::Usage`] if it is too long: the last byte stays NUL.
+pub fn name<const N: usize>(text: &str) -> Result<[u8; N]> {
+    let mut field = [0; N];
+    match field.get_mut(..text.len()) {
+        Some(start) if text.len() < N => {
+            start.copy_from_slice(text.as_bytes());
+            Ok(field)
+        }
+        _ => Err(Error::new(Kind::Usage, "use the name", text, format!("it is longer than {} bytes", N - 1))),
+    }
+}
+
+/// The text in a field that is padded with NUL.
+#[must_use]
+pub fn name_of(field: &[u8]) -> String {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).into_owned()
+}
+
+/// An address of either family as a record holds it.
+#[must_use]
+pub fn address(addr: IpAddr) -> Addr {
+    match addr {
+        IpAddr::V4(v4) => mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
