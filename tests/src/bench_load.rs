@@ -5,7 +5,7 @@ use std::{
     net::SocketAddrV4,
     path::Path,
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use forwarder::{
@@ -82,11 +82,9 @@ fn a_path_that_loses_what_is_sent_is_an_error_that_says_who_is_silent() {
     let outside = fwd.uplink(0).outside[0].to_string();
     inside(fwd.internet(0), &["nft", "add", "rule", "ip", "deaf", "here", "ip", "daddr", &outside, "drop"]);
     for metric in Metric::ALL {
-        let before = Instant::now();
         let error = outward(&fwd, &pod, metric).expect_err("everything is dropped");
         assert_eq!(error.kind, Kind::Failed, "{metric}: {error}");
         assert!(error.object.contains(&outside), "{metric}: {error}");
-        assert!(before.elapsed() < Duration::from_secs(30), "{metric}: {error}");
     }
 }
 
