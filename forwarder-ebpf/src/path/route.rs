@@ -2,8 +2,7 @@
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
-        BPF_FIB_LKUP_RET_UNSUPP_LWT,
+        BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
     },
     btf_maps::lpm_trie::Key,
 };
@@ -19,13 +18,13 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        argument::given,
         devices,
         fib::{Route, fwd_is_local, look_up, macs, words},
+        global::Answer,
         maps::{OPENING, SUBNETS, config},
         packet::skb::Skb,
         records,
-        scratch::Opening,
+        scratch::{Opening, scratch},
     },
     table::{
         create::{self, FAILED, stored_mtu},
@@ -107,32 +106,55 @@ impl Resolved {
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
     let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
-    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, untranslatable | u32::from(tcp_flags) << 8));
-    if resolved.what() == Resolved::OPEN { opened(create::open(skb.ptr(), tuple)) } else { resolved.decode() }
+    let resolved = fwd_resolve(skb, tuple, untranslatable | u32::from(tcp_flags) << 8);
+    if resolved.what() == Resolved::OPEN { opened(create::open(skb, tuple)) } else { resolved.decode() }
+}
+
+global_fn! {
+    /// See [`decide`].
+    fn fwd_resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved = decide;
+    /// See [`prepare_inbound`].
+    fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple) -> bool = prepare_inbound;
+    /// See [`look_again`].
+    fn fwd_refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved = look_again;
+}
+
+impl Answer for Resolved {
+    type Raw = u64;
+
+    const ABSENT: u64 = Self::drop(DropReason::Contended).0;
+
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn decode(raw: u64) -> Self {
+        Self(raw)
+    }
 }
 
 /// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
 /// it cannot be made.
 #[inline(always)]
 pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
-    if fwd_prepare_inbound(skb.ptr(), tuple) == 0 {
+    if !fwd_prepare_inbound(skb, tuple) {
         return SLOT_NONE;
     }
-    match opened(create::open(skb.ptr(), tuple)) {
+    match opened(create::open(skb, tuple)) {
         Resolution::Flow(slot) => slot,
         _ => SLOT_NONE,
     }
 }
 
-/// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u32 {
-    let Some(tuple) = given(tuple) else { return 0 };
-    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return 0 };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
+/// Prepares it, if answers leave by the endpoint's uplink. Whether it did.
+#[inline(always)]
+fn prepare_inbound(skb: Skb, tuple: &Tuple) -> bool {
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return false };
     let answers = elsewhere(&route, endpoint).what() == Resolved::UPLINK;
-    (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
+    answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN
 }
 
 /// Above the TCP flags: the flow begins from outside.
@@ -148,20 +170,15 @@ fn opened(result: u64) -> Resolution {
     }
 }
 
-/// Decides where a packet goes; see [`resolve`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -> u64 {
-    let Some(tuple) = given(tuple) else { return Resolved::drop(DropReason::Contended).0 };
-    decide(skb, tuple, word & 0xff, word >> 8).0
-}
-
+/// Decides where a packet goes; see [`resolve`]. In `word` is the code of the reason for which it cannot be translated, and above it the
+/// flags of a segment.
 #[inline(always)]
-fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u32) -> Resolved {
+fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
+    let (untranslatable, tcp_flags) = (word & 0xff, word >> 8);
     if untranslatable == 0 {
         let hash = lookup::hash(tuple);
         if lookup::is_known(hash) {
-            let (slot, version) = lookup::indexed(Direction::Outbound, tuple, hash);
+            let (slot, version) = lookup::fwd_indexed(Direction::Outbound, tuple, hash);
             if !version.is_none() {
                 return Resolved::new(Resolved::FLOW, slot);
             }
@@ -199,7 +216,7 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     }
     let host_veth = records::host_veth_of(addr)?;
     let peer = records::endpoint(host_veth)?;
-    (peer.network == endpoint.network && devices::is_there(host_veth)).then_some(host_veth)
+    (peer.network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
 }
 
 /// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM
@@ -208,7 +225,7 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
 fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
     match route.result as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH
-            if route.out_if == endpoint.uplink && devices::is_there(endpoint.uplink) =>
+            if route.out_if == endpoint.uplink && devices::fwd_is_there(endpoint.uplink) =>
         {
             Resolved::new(Resolved::UPLINK, 0)
         }
@@ -240,15 +257,13 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     if tcp_flags & RST != 0 {
         return Resolved::drop(DropReason::NoFlow);
     }
-    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), scratch(&OPENING)) else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
     let nat_addr = source(route, uplink);
     if nat_addr == [0; 4] {
         return Resolved::drop(DropReason::NoUplinkAddress);
     }
-    // SAFETY: this CPU's element; nobody else uses it while the program runs.
-    let opening = unsafe { &mut *opening };
     // Field by field, the addresses as a whole: a record put together first would stand on the stack, which is short.
     opening.nat_addr = nat_addr;
     opening.uplink = endpoint.uplink;
@@ -284,30 +299,27 @@ fn port_use_of(flags: u32) -> u32 {
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
-    let (Some(record), Some(opening)) = (records::uplink(uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(record), Some(opening)) = (records::uplink(uplink), scratch(&OPENING)) else {
         return Resolution::Refused(DropReason::NoUplinkAddress.into());
     };
-    // SAFETY: as in `prepare`.
-    unsafe {
-        *opening = Opening {
-            nat_addr: tuple.saddr,
-            uplink,
-            next_hop: mapped_words(0),
-            hop: [0; 12],
-            mtu: u16::MAX as u32,
-            endpoint: 0,
-            endpoint_mtu: u16::MAX as u32,
-            macs: [0; 12],
-            counters: 0,
-            counters_out: record.counters_out,
-            counters_in: record.counters_in,
-            tcp_flags: tcp_flags.into(),
-            port_use: port_use_of(0),
-            inbound: 0,
-            keeps: keeps.into(),
-        };
-    }
-    opened(create::open(skb.ptr(), tuple))
+    *opening = Opening {
+        nat_addr: tuple.saddr,
+        uplink,
+        next_hop: mapped_words(0),
+        hop: [0; 12],
+        mtu: u16::MAX as u32,
+        endpoint: 0,
+        endpoint_mtu: u16::MAX as u32,
+        macs: [0; 12],
+        counters: 0,
+        counters_out: record.counters_out,
+        counters_in: record.counters_in,
+        tcp_flags: tcp_flags.into(),
+        port_use: port_use_of(0),
+        inbound: 0,
+        keeps: keeps.into(),
+    };
+    opened(create::open(skb, tuple))
 }
 
 /// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by
@@ -316,45 +328,41 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
 /// redirected to it is queued like any other, but when the kernel gives up, only what it has forwarded itself knows its sender.
 #[inline(always)]
 pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolution {
-    let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
+    let refreshed = fwd_refresh(skb, tuple, index, now);
     if refreshed.what() == Resolved::GONE { resolve(skb, tuple, Ok(()), tcp_flags) } else { refreshed.decode() }
 }
 
 /// As [`refresh`], but a flow that ends is not replaced.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u64 {
+#[inline(always)]
+fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
-    let Some(tuple) = given(tuple) else { return GONE.0 };
     let (Some(hit), Some(endpoint)) =
         (lookup::load(Direction::Outbound, index, tuple), records::endpoint(tuple.ifindex))
     else {
-        return GONE.0;
+        return GONE;
     };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE };
     let elsewhere = elsewhere(&route, endpoint);
     if route.is_missing() {
-        return elsewhere.0;
+        return elsewhere;
     }
     let stays = elsewhere.what() == Resolved::UPLINK
-        && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
+        && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network));
     if !stays {
-        slot::fwd_flow_end(index, hit.version.raw());
-        return GONE.0;
+        slot::fwd_flow_end(index, hit.version);
+        return GONE;
     }
     let Hit { slot, half, .. } = hit;
-    // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
-    unsafe {
-        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.query)));
-        (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
-        (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
-        (&raw mut (*slot).shared.route_checked).write_volatile(now);
-    }
+    // By whole words; two CPUs that refresh at once write the same.
+    half.hop().write(words(macs(route.query)));
+    slot.next_hop().write(route.next_hop);
+    half.mtu().write(stored_mtu(route.mtu));
+    slot.route_checked().write(now);
     // The kernel forwards only the endpoint's own address translated: see `from_container` in `to_uplink`.
     if route.result as u32 == BPF_FIB_LKUP_RET_NO_NEIGH && tuple.saddr == endpoint.v4 {
-        return Resolved::punt(PuntReason::Unresolved).0;
+        return Resolved::punt(PuntReason::Unresolved);
     }
-    Resolved::new(Resolved::FLOW, index).0
+    Resolved::new(Resolved::FLOW, index)
 }
 
 /// Whether `addr` belongs to a network of `fwd`.

@@ -91,8 +91,8 @@ pub(crate) fn slow(skb: Skb) -> Action {
 /// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
 #[inline(always)]
 fn arp(skb: Skb) -> Action {
-    let code = validate::arp(skb);
-    if code.is_drop() || !validate::answers_arp(skb) {
+    let code = validate::fwd_validate_arp(skb);
+    if code.is_drop() || !validate::fwd_answer_arp(skb) {
         return counted(skb, code);
     }
     count_here(skb, code);
@@ -112,9 +112,9 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let (mut slot, mut version) = lookup::find_cached_once(Direction::Outbound, &tuple, lookup::hash(&tuple));
+    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Outbound, &tuple, lookup::hash(&tuple));
     if version.is_none() {
-        if let Err(refused) = validate::lengths(skb) {
+        if let Err(refused) = validate::fwd_validate_lengths(skb) {
             return counted(skb, refused);
         }
         slot = match route::resolve(skb, &tuple, Ok(()), l4.tcp_flags) {
@@ -168,6 +168,6 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
 fn clamp(skb: Skb, tuple: &Tuple, l4: &l4::Header, hit: &Hit) {
     if l4.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Outbound, hit, l4.tcp_flags);
-        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
+        clamp::fwd_clamp(skb, L3_OFF as u32, tuple.ifindex, hit.mtu.into());
     }
 }

@@ -82,10 +82,10 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = lookup::hash(&tuple);
-    let (mut slot, mut version) = lookup::find_cached_once(Direction::Inbound, &tuple, hash);
+    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Inbound, &tuple, hash);
     if version.is_none() {
         if lookup::is_known(hash) {
-            (slot, version) = lookup::indexed(Direction::Inbound, &tuple, hash);
+            (slot, version) = lookup::fwd_indexed(Direction::Inbound, &tuple, hash);
         }
         if version.is_none() {
             if in_fwd_network(ip.src) {
@@ -168,10 +168,9 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     }
     if l4.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Inbound, hit, l4.tcp_flags);
-        // SAFETY: `hit` points into the slot array.
-        let mtu = unsafe { (&raw const (*hit.slot).outbound.mtu).read_volatile() };
+        let mtu = hit.slot.outbound().mtu().read();
         // Without a link-layer header there is one by now.
-        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, hit.out_if, mtu.into());
+        clamp::fwd_clamp(skb, L3_OFF as u32, hit.out_if, mtu.into());
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
