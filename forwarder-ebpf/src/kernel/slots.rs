@@ -55,8 +55,6 @@ shared_fields! {
         syn_at: u32 = shared.syn_at;
         /// Round trip of the handshake, microseconds.
         handshake_rtt: u32 = shared.handshake_rtt;
-        /// What of the flow is in other maps: only who makes or ends it writes it.
-        held: u32 = shared.held;
     }
     FlowHalf {
         /// The packet as it enters.

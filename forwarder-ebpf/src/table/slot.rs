@@ -34,12 +34,12 @@ impl Slot for At {
 
     #[inline(always)]
     fn held(&self) -> u32 {
-        self.slot.held().read()
+        self.own().shared.held
     }
 
     #[inline(always)]
     fn hold(&self, held: u32) {
-        self.slot.held().write(held);
+        self.own().shared.held = held;
     }
 
     #[inline(always)]
@@ -65,7 +65,8 @@ impl Slot for At {
 
     #[inline(always)]
     fn count(&self, from: FlowState, to: FlowState) {
-        let (counters, kind, proto) = (self.slot.counters().read(), self.slot.kind().read(), self.slot.proto().read());
+        let FlowSlot { outbound, shared, .. } = self.own();
+        let (counters, kind, proto) = (shared.counters, shared.kind, outbound.tuple.proto);
         state::fwd_count_states(counters, FlowVersion::new(0, from), FlowVersion::new(0, to));
         let (begins, ends) = (matches!(from, FlowState::Opening), matches!(to, FlowState::Free));
         if !begins && !ends {
@@ -83,11 +84,22 @@ impl Slot for At {
 }
 
 impl At {
+    /// All of it but its version, for who makes or ends it. Not a [`Shared`]: what was written need not be read again.
+    #[inline(always)]
+    fn own(&self) -> &'static mut FlowSlot {
+        // SAFETY: an element of an array lives as long as the programs, and the steps of a slot's life are taken by who it belongs to: see
+        // [`forwarder_common::flow::slot`]. Others read it, and believe nothing while its version says that it is nobody's.
+        unsafe { &mut *self.slot.ptr() }
+    }
+
     /// One of its tuples. Not copied: the stack is short.
     #[inline(always)]
     fn tuple(&self, direction: Direction) -> &'static Tuple {
-        // SAFETY: an element of an array lives as long as the programs, and the tuples of a slot that is made or ends stand still.
-        unsafe { &*self.slot.half(direction).tuple().ptr() }
+        let FlowSlot { outbound, inbound, .. } = self.own();
+        match direction {
+            Direction::Outbound => &outbound.tuple,
+            Direction::Inbound => &inbound.tuple,
+        }
     }
 }
 
