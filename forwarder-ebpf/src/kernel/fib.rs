@@ -12,6 +12,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::{Tuple, mapped_words},
+    decide::route::Lookup,
     wire::{
         ipv4,
         packet::{L3_OFF, PacketBytes as _},
@@ -30,7 +31,7 @@ const EINVAL: i64 = -22;
 
 /// The way to a destination.
 pub(crate) struct Route {
-    pub(crate) result: i64,
+    pub(crate) lookup: Lookup,
     pub(crate) out_if: u32,
     /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
     pub(crate) next_hop: [u32; 4],
@@ -40,14 +41,15 @@ pub(crate) struct Route {
     pub(crate) query: &'static bpf_fib_lookup,
 }
 
-impl Route {
-    /// Whether the kernel would not forward the packet at all.
-    #[inline(always)]
-    pub(crate) fn is_missing(&self) -> bool {
-        !matches!(
-            self.result as u32,
-            BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT
-        )
+/// What the helper has returned.
+#[inline(always)]
+const fn lookup(result: i64) -> Lookup {
+    match result as u32 {
+        BPF_FIB_LKUP_RET_SUCCESS => Lookup::Resolved,
+        BPF_FIB_LKUP_RET_NO_NEIGH => Lookup::NoNeighbour,
+        BPF_FIB_LKUP_RET_UNSUPP_LWT => Lookup::Tunnel,
+        BPF_FIB_LKUP_RET_NOT_FWDED => Lookup::NotForwarded,
+        _ => Lookup::Refused,
     }
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Option<Route> {
     // SAFETY: members of unions of integers, which are all set, by the query or by the helper.
     let (source, mtu) = unsafe { (query.__bindgen_anon_3.ipv4_src, query.__bindgen_anon_1.mtu_result) };
     Some(Route {
-        result,
+        lookup: lookup(result),
         out_if: query.ifindex,
         next_hop: next_hop(query),
         source: source.to_ne_bytes(),

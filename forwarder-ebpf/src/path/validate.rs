@@ -3,11 +3,11 @@
 //! that their callers' pointers stay good.
 
 use forwarder_common::{
-    abi::{Endpoint, endpoint_flags},
+    abi::Endpoint,
     decide::{offload::ChecksumState, validate},
     types::{
         checksum,
-        verdict::{Code, DropReason, PuntReason},
+        verdict::{Code, DropReason},
     },
     wire::{
         ethernet, ipv4,
@@ -62,13 +62,7 @@ global_fn! {
 #[inline(always)]
 fn arp(skb: Skb) -> Code {
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return DropReason::NoEndpoint.into() };
-    if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
-        return PuntReason::Arp.into();
-    }
-    match validate::arp(&skb.linear(), endpoint.mac, endpoint.v4) {
-        Ok(()) => PuntReason::Arp.into(),
-        Err(reason) => reason.into(),
-    }
+    validate::arp_of(&skb.linear(), endpoint)
 }
 
 /// Validates a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.
@@ -77,20 +71,7 @@ fn arp(skb: Skb) -> Code {
 fn punt(skb: Skb, punt: Code) -> Code {
     let bytes = skb.linear();
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return punt };
-    let code = if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
-        match bytes.load::<6>(ethernet::field::SRC) {
-            Ok(source) if source == endpoint.mac => punt,
-            _ => DropReason::SpoofedMac.into(),
-        }
-    } else {
-        // What the kernel cuts and forwards is translated at the uplink, by its source: another's is not known there.
-        match ipv4::parse(&bytes, L3_OFF) {
-            Ok(ip) if ip.src != endpoint.v4 && punt == PuntReason::TooBig.into() && !ip.dont_fragment() => {
-                DropReason::Untranslated.into()
-            }
-            _ => punt,
-        }
-    };
+    let code = validate::to_bridge(&bytes, endpoint, punt);
     if code != punt {
         return code;
     }

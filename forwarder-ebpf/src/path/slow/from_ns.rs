@@ -2,10 +2,13 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple},
-    decide::rewrite::{Side, Ttl},
+    decide::{
+        forward,
+        rewrite::{Side, Ttl},
+    },
     types::{
         direction::Direction,
-        verdict::{DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, PuntReason, Verdict},
     },
     wire::{
         ethernet::ethertype,
@@ -24,7 +27,7 @@ use crate::{
     },
     path::{
         apply::{self, Action},
-        at_ns::{count_here, counted, deliver_or_refuse, drop, punt},
+        at_ns::{count_here, counted, deliver_or_refuse, drop, refuse},
         clamp, fast,
         route::{self, Resolution},
         slow::{fragments, icmp_error},
@@ -135,8 +138,10 @@ const OUTWARD: (Side, Ttl) = (Side::Source, Ttl::Decrement);
 /// The established path.
 #[inline(always)]
 fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
-    if ip.ttl_expires() {
-        return punt(skb, PuntReason::TtlExceeded);
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size: wire_size(skb, ip, l4) };
+    let code = forward::send(Direction::Outbound, packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
+    if code == PuntReason::TtlExceeded.into() {
+        return refuse(skb, code);
     }
     let Some(config) = config() else { return drop(skb, DropReason::NoEndpoint) };
     if hit.is_route_old(now(), config.hz) {
@@ -144,8 +149,8 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         clamp(skb, tuple, l4, hit);
         return fragments::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
-    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        return punt(skb, PuntReason::TooBig);
+    if code != Code::FORWARDED {
+        return refuse(skb, code);
     }
     let amount = Amount::of(skb, ip, l4);
     state::touch(Direction::Outbound, hit, ip, l4, amount);

@@ -3,12 +3,13 @@
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
     decide::{
+        forward,
         rewrite::{Side, Ttl},
         validate::is_martian_source,
     },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, Verdict},
     },
     wire::{
         ethernet::ethertype,
@@ -135,15 +136,8 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     state::touch(Direction::Inbound, hit, ip, l4, amount);
     // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
     // by a reset, which would kill the flow.
-    let code: Code = if hit.out_if == 0 {
-        PuntReason::HostFlow.into()
-    } else if ip.ttl_expires() {
-        PuntReason::TtlExceeded.into()
-    } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        PuntReason::TooBig.into()
-    } else {
-        Code::DELIVERED
-    };
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size: wire_size(skb, ip, l4) };
+    let code = forward::send(Direction::Inbound, packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
     let delivers = code == Code::DELIVERED;
     let ttl = if delivers { Ttl::Decrement } else { Ttl::Keep };
     let how = (Side::Destination, ttl);

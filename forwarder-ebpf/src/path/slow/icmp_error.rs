@@ -5,14 +5,15 @@
 //! parser has found ICMP that is no query.
 
 use forwarder_common::{
-    abi::{FlowVersion, Hook, endpoint_flags},
+    abi::{FlowVersion, Hook},
     decide::{
-        icmp_error,
+        forward, icmp_error,
         rewrite::{HeaderRewrite, Side, Ttl},
+        route,
     },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, PuntReason},
     },
     wire::{
         icmp, ipv4,
@@ -206,9 +207,7 @@ fn find_flow(skb: Skb, hook: Hook) -> Result<Found, DropReason> {
 /// Whether the endpoint behind `host_veth` may send from `addr`.
 #[inline(always)]
 fn may_send(host_veth: u32, addr: [u8; 4]) -> bool {
-    let Some(endpoint) = records::endpoint(host_veth) else { return false };
-    let (own, flags) = (endpoint.v4, endpoint.flags);
-    addr == own || flags & endpoint_flags::ALLOW_SPOOF != 0
+    records::endpoint(host_veth).is_some_and(|endpoint| route::may_send(addr, endpoint))
 }
 
 /// Translates an error by its flow. Returns the code of the verdict.
@@ -257,19 +256,16 @@ fn classify(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> C
     let Some(Hit { out_if, mtu, .. }) = lookup::copy(hook.direction(), slot, version) else {
         return DropReason::Contended.into();
     };
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size: ip.total_len.into() };
     match hook {
         // What the kernel has forwarded comes from the address that the endpoint was found by.
-        Hook::FromNs if !may_send(skb.ifindex(), ip.src) => Verdict::Dropped(DropReason::SpoofedSource),
-        Hook::FromNs if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
-        Hook::FromNs if ip.total_len > mtu => Verdict::Punted(PuntReason::TooBig),
-        Hook::FromNs => Verdict::Forwarded,
-        Hook::ToUplink if out_if != skb.ifindex() => Verdict::Dropped(DropReason::RouteNotViaUplink),
-        Hook::ToUplink => Verdict::Punted(PuntReason::Translated),
-        Hook::FromUplink if out_if == 0 => Verdict::Punted(PuntReason::HostFlow),
-        Hook::FromUplink if ip.ttl_expires() => Verdict::Punted(PuntReason::TtlExceeded),
-        Hook::FromUplink => Verdict::Delivered,
+        Hook::FromNs if !may_send(skb.ifindex(), ip.src) => DropReason::SpoofedSource.into(),
+        // Of the host itself there is no error here: see `of_host`.
+        Hook::ToUplink => forward::depart(skb.ifindex(), out_if, || false),
+        Hook::FromNs => forward::send(hook.direction(), packet, forward::Target { out_if, mtu: mtu.into() }),
+        // No error is too big for a namespace: whoever sends one keeps to 576 bytes (RFC 1812 §4.3.2.3).
+        Hook::FromUplink => forward::send(hook.direction(), packet, forward::Target { out_if, mtu: u32::MAX }),
     }
-    .code()
 }
 
 /// Translates the packet that the error embeds; false if the flow has gone meanwhile.

@@ -7,10 +7,13 @@
 
 use forwarder_common::{
     abi::{FlowVersion, Hook},
-    decide::rewrite::{Side, Ttl},
+    decide::{
+        forward,
+        rewrite::{Side, Ttl},
+    },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, Verdict},
     },
     wire::{
         ipv4,
@@ -144,46 +147,22 @@ fn translation(slot: u32, version: FlowVersion, direction: Direction) -> u64 {
 fn decide(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code {
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else { return DropReason::Truncated.into() };
     let Some(hit) = flow(slot, version, hook.direction()) else { return DropReason::Contended.into() };
-    verdict(skb, &ip, &hit, hook).code()
+    verdict(skb, &ip, &hit, hook)
 }
 
-/// What becomes of a packet.
+/// What becomes of a packet: see [`forward`].
 #[inline(always)]
-fn verdict(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Verdict {
-    let sent = match hook {
-        Hook::FromNs => Verdict::Forwarded,
-        Hook::FromUplink => Verdict::Delivered,
-        Hook::ToUplink => return decide_forwarded(skb, hit),
-    };
-    punt_reason(skb, ip, hit).map_or(sent, Verdict::Punted)
-}
-
-/// What becomes of a packet that the kernel has forwarded, or of the host's own.
-#[inline(always)]
-fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
-    if hit.out_if != skb.ifindex() {
-        return Verdict::Dropped(DropReason::RouteNotViaUplink);
+fn verdict(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Code {
+    if matches!(hook, Hook::ToUplink) {
+        let is_host = || slots::slot(hit.index).is_none_or(|slot| slot.endpoint().read() == 0);
+        return forward::depart(skb.ifindex(), hit.out_if, is_host);
     }
-    let host = slots::slot(hit.index).is_none_or(|slot| slot.endpoint().read() == 0);
-    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
-}
-
-/// The reason for which a packet is left to the kernel.
-#[inline(always)]
-fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<PuntReason> {
     let size = match skb.gso_size() {
         0 => ip.total_len.into(),
         segment => segment.wrapping_add(fwd_repeated(skb, ip.off as u32)),
     };
-    if hit.out_if == 0 {
-        Some(PuntReason::HostFlow)
-    } else if ip.ttl_expires() {
-        Some(PuntReason::TtlExceeded)
-    } else if size > u32::from(hit.mtu) {
-        Some(PuntReason::TooBig)
-    } else {
-        None
-    }
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size };
+    forward::send(hook.direction(), packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() })
 }
 
 /// Notes a packet at its flow. Protocols without ports live as UDP does.

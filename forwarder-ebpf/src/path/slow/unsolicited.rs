@@ -1,9 +1,9 @@
 //! Packets from outside that begin a flow, where a network lets anyone write to its mapped ports (RFC 4787 REQ-8).
 
 use forwarder_common::{
-    abi::{External, FlowState, SLOT_NONE, Tuple, endpoint_flags},
+    abi::{External, FlowState, SLOT_NONE, Tuple},
+    decide::unsolicited,
     types::direction::Direction,
-    wire::l4::{Proto, tcp_flag},
 };
 
 use crate::{
@@ -35,8 +35,8 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
 global_fn! {
     /// See [`opened_for`].
     fn fwd_opened_for(tuple: &Tuple, slot: u32) -> u32 = opened_for;
-    /// See [`unsolicited`].
-    fn fwd_unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool = unsolicited;
+    /// See [`begins`].
+    fn fwd_unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool = begins;
 }
 
 /// The slot of a flow that was opened for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
@@ -56,13 +56,11 @@ fn opened_for(tuple: &Tuple, slot: u32) -> u32 {
 
 /// Whether a packet from outside with `tuple` may begin a flow; its outbound tuple is then in the map `INBOUND`.
 ///
-/// TCP is let in by a SYN only, and nothing that a socket of the host would get: here the look-up finds those bound to the
-/// uplink, too.
+/// Nothing is let in that a socket of the host would get: here the look-up finds those bound to the uplink, too.
 #[inline(always)]
-fn unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
+fn begins(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
     let Some(out) = scratch(&INBOUND) else { return false };
-    let opens = tcp_flags & u32::from(tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == u32::from(tcp_flag::SYN);
-    if tuple.proto != Proto::Udp as u8 && !(tuple.proto == Proto::Tcp as u8 && opens) {
+    if !unsolicited::may_begin(tuple.proto, tcp_flags as u8) {
         return false;
     }
     let external = External { addr: tuple.daddr, port: tuple.dport, proto: tuple.proto, _pad: 0 };
@@ -70,20 +68,10 @@ fn unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
     let Some(mapping) = Shared::value(&EXTERNAL, &external) else { return false };
     let internal = mapping.internal().read();
     let Some(endpoint) = records::endpoint(internal.endpoint) else { return false };
-    let open_to_all = endpoint.flags & endpoint_flags::NAT_EIF != 0;
-    let reachable = internal.uplink == tuple.ifindex && devices::fwd_is_there(internal.endpoint);
-    if !open_to_all || !reachable || fwd_host_uses(skb, tuple) {
+    let is_open = unsolicited::is_open(endpoint.flags, &internal, tuple.ifindex);
+    if !is_open || !devices::fwd_is_there(internal.endpoint) || fwd_host_uses(skb, tuple) {
         return false;
     }
-    *out = Tuple {
-        saddr: internal.addr,
-        daddr: tuple.saddr,
-        sport: internal.port,
-        dport: tuple.sport,
-        ifindex: internal.endpoint,
-        proto: tuple.proto,
-        query: tuple.query,
-        _pad: 0,
-    };
+    *out = unsolicited::outbound(tuple, &internal);
     true
 }
