@@ -147,7 +147,7 @@ macro_rules! answers {
 integers! {
     u32 as u32: |value| value, |raw| raw;
     u64 as u64: |value| value, |raw| raw;
-    bool as u32: |value| value as u32, |raw| raw != 0;
+    bool as u32: |value| value as u32, |raw| raw & 1 != 0;
     Direction as u32: |value| value as u32, Direction::of;
     Hook as u32: |value| value as u32, Hook::of;
     FlowVersion as u32: FlowVersion::raw, FlowVersion::from_raw;
@@ -159,7 +159,7 @@ answers! {
     u32 as u32: |value| value, |raw| raw, 0;
     i32 as i32: |value| value, |raw| raw, 0;
     u64 as u64: |value| value, |raw| raw, 0;
-    bool as u32: |value| value as u32, |raw| raw != 0, 0;
+    bool as u32: |value| value as u32, |raw| raw & 1 != 0, 0;
     Code as u32: Code::raw, Code::from_raw, DropReason::Contended as u32;
     // No objection, or the code for which the packet is refused.
     Result<(), Code> as u32: |result| match result { Ok(()) => 0, Err(code) => code.raw() }, Code::checked, DropReason::Contended as u32;
