@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "the classifier macro makes public items")]
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the classifier macro wraps the context that the kernel passes")]
 
+#[macro_use]
 mod kernel;
 mod path;
 mod progs;

@@ -2,9 +2,13 @@
 
 pub mod address_only;
 pub mod clamp;
+pub mod forward;
 pub mod fragment;
 pub mod icmp_error;
 pub mod offload;
 pub mod ports;
 pub mod rewrite;
+pub mod route;
+pub mod unsolicited;
 pub mod validate;
+pub mod xdp;

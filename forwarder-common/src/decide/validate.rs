@@ -2,11 +2,12 @@
 //! other.
 
 use crate::{
-    types::verdict::DropReason,
+    abi::{Endpoint, endpoint_flags},
+    types::verdict::{Code, DropReason, PuntReason},
     wire::{
         ethernet, ipv4,
         l4::{self, Proto},
-        packet::PacketBytes,
+        packet::{L3_OFF, PacketBytes},
     },
 };
 
@@ -29,6 +30,39 @@ pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(),
     let _target: [u8; 4] = frame.load::<4>(arp.wrapping_add(24))?;
     let honest = frame.load::<6>(ethernet::field::SRC)? == mac && sender_mac == mac;
     if honest && (sender == addr || sender == [0; 4]) { Ok(()) } else { Err(DropReason::ArpSpoof) }
+}
+
+/// What becomes of an ARP frame of an endpoint: the code of [`PuntReason::Arp`], or of a drop as [`arp`] says, unless it may speak for others.
+#[inline(always)]
+#[must_use]
+pub fn arp_of<P: PacketBytes>(frame: &P, endpoint: &Endpoint) -> Code {
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
+        return PuntReason::Arp.into();
+    }
+    match arp(frame, endpoint.mac, endpoint.v4) {
+        Ok(()) => PuntReason::Arp.into(),
+        Err(reason) => reason.into(),
+    }
+}
+
+/// What becomes of a frame of an endpoint that goes on to the bridge with the code `punt`: that code, or that of the reason to drop it. The
+/// bridge would learn from its source; and what the kernel cuts and forwards is translated at the uplink by its source, where another's is
+/// not known.
+#[inline(always)]
+#[must_use]
+pub fn to_bridge<P: PacketBytes>(frame: &P, endpoint: &Endpoint, punt: Code) -> Code {
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
+        return match frame.load::<6>(ethernet::field::SRC) {
+            Ok(source) if source == endpoint.mac => punt,
+            _ => DropReason::SpoofedMac.into(),
+        };
+    }
+    match ipv4::parse(frame, L3_OFF) {
+        Ok(ip) if ip.src != endpoint.v4 && punt == PuntReason::TooBig.into() && !ip.dont_fragment() => {
+            DropReason::Untranslated.into()
+        }
+        _ => punt,
+    }
 }
 
 /// Length of an ARP frame about IPv4 on Ethernet, bytes.
@@ -131,6 +165,45 @@ mod tests {
         for length in 0..request.len() {
             assert_eq!(arp_answer(&&request[..length], gateway, [10, 77, 0, 1]), None);
         }
+    }
+
+    fn endpoint(flags: u32) -> Endpoint {
+        Endpoint { v4: ADDR, mac: MAC, flags, ..crate::decide::route::tests::endpoint(0) }
+    }
+
+    fn packet(from: [u8; 6], source: [u8; 4], fragmentation: [u8; 2]) -> Vec<u8> {
+        let rest = [&[0x45, 0, 0, 20, 0, 1], &fragmentation[..], &[64, 17, 0, 0], &source, &[198, 51, 100, 7]].concat();
+        [&[0xff; 6][..], &from, &[8, 0], &rest].concat()
+    }
+
+    #[test]
+    fn the_bridge_sees_an_endpoints_own_address_alone() {
+        let (may, other) = (endpoint_flags::ALLOW_SPOOF, [2, 0, 0, 0, 0, 8]);
+        let judge = |frame: &[u8], flags| to_bridge(&frame, &endpoint(flags), PuntReason::ToHost.into());
+        assert_eq!(judge(&packet(MAC, ADDR, [0, 0]), 0), PuntReason::ToHost.into());
+        assert_eq!(judge(&packet(other, ADDR, [0, 0]), 0), DropReason::SpoofedMac.into());
+        assert_eq!(judge(&[0; 11], 0), DropReason::SpoofedMac.into());
+        assert_eq!(judge(&packet(other, [10, 77, 0, 9], [0, 0]), may), PuntReason::ToHost.into());
+    }
+
+    #[test]
+    fn what_the_kernel_would_cut_comes_from_the_endpoints_own_address() {
+        let judge = |source, fragmentation| {
+            let frame = packet(MAC, source, fragmentation);
+            to_bridge(&frame.as_slice(), &endpoint(endpoint_flags::ALLOW_SPOOF), PuntReason::TooBig.into())
+        };
+        let (other, dont_fragment) = ([10, 77, 0, 9], [0x40, 0]);
+        assert_eq!(judge(other, [0, 0]), DropReason::Untranslated.into());
+        assert_eq!(judge(other, dont_fragment), PuntReason::TooBig.into(), "the kernel answers");
+        assert_eq!(judge(ADDR, [0, 0]), PuntReason::TooBig.into());
+    }
+
+    #[test]
+    fn who_may_spoof_may_speak_arp_for_others() {
+        let lie = frame(MAC, MAC, [10, 77, 0, 1]);
+        assert_eq!(arp_of(&lie.as_slice(), &endpoint(0)), DropReason::ArpSpoof.into());
+        assert_eq!(arp_of(&lie.as_slice(), &endpoint(endpoint_flags::ALLOW_SPOOF)), PuntReason::Arp.into());
+        assert_eq!(arp_of(&frame(MAC, MAC, ADDR).as_slice(), &endpoint(0)), PuntReason::Arp.into());
     }
 
     #[test]

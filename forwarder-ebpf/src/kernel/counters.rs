@@ -1,16 +1,17 @@
 //! Counts packets as on the wire after segmentation, and IP bytes.
 
 use forwarder_common::{
-    abi::{CODES, COMMON_CODES, Counter},
+    abi::COMMON_CODES,
     types::verdict::{Code, Verdict},
     wire::{ipv4, l4},
 };
 
 use crate::kernel::{
-    atomic::{add_here, add64},
     maps::{COUNTERS, TRAFFIC},
     packet::skb::Skb,
-    records, trace,
+    records,
+    shared::Shared,
+    trace,
 };
 
 /// What one packet adds to counters.
@@ -50,62 +51,60 @@ pub(crate) fn count(block: u32, verdict: Verdict, amount: Amount) {
 /// As [`count`], of the verdict with this code.
 #[inline(always)]
 pub(crate) fn count_code(block: u32, code: Code, amount: Amount) {
-    let code = code.raw();
     trace::verdict(code);
+    let code = code.raw() as usize;
     let Amount { packets, bytes } = amount;
-    if (code as usize) < COMMON_CODES {
-        let Some(block) = TRAFFIC.get_ptr_mut(block) else { return };
-        // SAFETY: `code` is below COMMON_CODES, so the counter lies in the block.
-        let counter = unsafe { (&raw mut (*block).by_code).cast::<Counter>().add(code as usize) };
-        // SAFETY: as above.
-        let (all_packets, all_bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
-        add_here(all_packets, packets.into());
-        add_here(all_bytes, bytes.into());
-    } else if (code as usize) < CODES
-        && let Some(block) = COUNTERS.get_ptr_mut(block)
+    if code < COMMON_CODES {
+        if let Some(block) = Shared::own(&TRAFFIC, block)
+            && let Some(counter) = block.by_code().nth(code)
+        {
+            counter.packets().add_here(packets.into());
+            counter.bytes().add_here(bytes.into());
+        }
+    } else if let Some(block) = Shared::element(&COUNTERS, block)
+        && let Some(counter) = block.by_code().nth(code)
     {
-        // SAFETY: `code` is below CODES, so the counter lies in the block.
-        let counter = unsafe { (&raw mut (*block).by_code).cast::<Counter>().add(code as usize) };
-        // SAFETY: as above.
-        let (all_packets, all_bytes) = unsafe { (&raw mut (*counter).packets, &raw mut (*counter).bytes) };
-        add64(all_packets, packets.into());
-        add64(all_bytes, bytes.into());
+        counter.packets().add(packets.into());
+        counter.bytes().add(bytes.into());
     }
 }
 
+global_fn! {
+    /// See [`count_at_endpoint`].
+    pub(crate) fn fwd_count_at_endpoint(ifindex: u32, code: Code, packets: u32, bytes: u32) -> () = count_at_endpoint;
+    /// See [`count_at_uplink`].
+    pub(crate) fn fwd_count_at_uplink(ifindex: u32, egress: bool, code: Code, packets: u32, bytes: u32) -> () = count_at_uplink;
+    /// See [`count_at_network`].
+    pub(crate) fn fwd_count_at_network(bridge: u32, code: Code, packets: u32, bytes: u32) -> () = count_at_network;
+}
+
 /// Counts at an endpoint that is looked up by its host-side veth: for packets without a flow.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_count_at_endpoint(ifindex: u32, code: u32, packets: u32, bytes: u32) -> u32 {
+#[inline(always)]
+fn count_at_endpoint(ifindex: u32, code: Code, packets: u32, bytes: u32) {
     let block = match records::endpoint(ifindex) {
         Some(endpoint) => endpoint.counters,
         None => 0,
     };
-    count_code(block, Code::from_raw(code), Amount { packets, bytes });
-    0
+    count_code(block, code, Amount { packets, bytes });
 }
 
 /// Counts at an uplink's ingress (or egress) that is looked up by its interface.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_count_at_uplink(ifindex: u32, egress: u32, code: u32, packets: u32, bytes: u32) -> u32 {
+#[inline(always)]
+fn count_at_uplink(ifindex: u32, egress: bool, code: Code, packets: u32, bytes: u32) {
     let block = match records::uplink(ifindex) {
-        Some(uplink) if egress != 0 => uplink.counters_out,
+        Some(uplink) if egress => uplink.counters_out,
         Some(uplink) => uplink.counters_in,
         None => 0,
     };
-    count_code(block, Code::from_raw(code), Amount { packets, bytes });
-    0
+    count_code(block, code, Amount { packets, bytes });
 }
 
 /// Counts at the network with this bridge.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_count_at_network(bridge: u32, code: u32, packets: u32, bytes: u32) -> u32 {
+#[inline(always)]
+fn count_at_network(bridge: u32, code: Code, packets: u32, bytes: u32) {
     let block = match records::network(bridge) {
         Some(network) => network.counters,
         None => 0,
     };
-    count_code(block, Code::from_raw(code), Amount { packets, bytes });
-    0
+    count_code(block, code, Amount { packets, bytes });
 }

@@ -4,32 +4,33 @@
 //! packets ask for the interface that they would leave by; the expiry timer asks for all of them and ends the flows of those that have
 //! gone, so that packets of established flows need not ask.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ops::ControlFlow};
 
-use aya_ebpf::helpers::{bpf_for_each_map_elem, bpf_loop};
+use aya_ebpf::helpers::bpf_for_each_map_elem;
 use forwarder_common::abi::{COUNTER_BLOCKS, host_veth_place};
 
-use crate::kernel::maps::{DEVICES, ENDPOINT_FLOWS, ENDPOINTS, HOST_VETHS, UPLINKS};
+use crate::kernel::{
+    maps::{DEVICES, ENDPOINTS, HOST_VETHS, UPLINKS},
+    repeat::{Repeat, repeat},
+    shared::Shared,
+    values,
+};
+
+global_fn! {
+    /// See [`is_there`].
+    pub(crate) fn fwd_is_there(ifindex: u32) -> bool = is_there;
+}
 
 /// Whether the interface that was recorded as number `ifindex` is there.
 #[inline(always)]
-pub(crate) fn is_there(ifindex: u32) -> bool {
-    fwd_is_there(ifindex) != 0
-}
-
-/// As [`is_there`]; 1 if it is.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_is_there(ifindex: u32) -> u32 {
-    DEVICES.get_ifindex(ifindex).is_some().into()
+fn is_there(ifindex: u32) -> bool {
+    DEVICES.get_ifindex(ifindex).is_some()
 }
 
 /// Whether `ifindex` is the host-side veth of an endpoint: what arrived by one and leaves by an uplink was redirected.
 #[inline(always)]
 pub(crate) fn is_host_veth(ifindex: u32) -> bool {
-    // SAFETY: an aligned word of a map value.
-    let known =
-        HOST_VETHS.get_ptr(host_veth_place(ifindex)).is_some_and(|place| unsafe { place.read_volatile() } == ifindex);
+    let known = Shared::element(&HOST_VETHS, host_veth_place(ifindex)).is_some_and(|place| place.read() == ifindex);
     known || ENDPOINTS.get_ptr(&ifindex).is_some()
 }
 
@@ -56,41 +57,39 @@ struct Look {
 #[inline(always)]
 pub(crate) fn any_gone(first: u32) -> bool {
     let mut look = Look { first, found: 0 };
-    let look = &raw mut look;
-    // SAFETY: the callbacks take what this map holds and the pointer that they are given, which lives until the loops are over.
-    unsafe {
-        bpf_loop(BLOCKS_PER_LOOK, host_veth as *mut c_void, look.cast(), 0);
-        if first == 0 {
-            bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, look.cast(), 0);
+    repeat(&mut look, BLOCKS_PER_LOOK);
+    if first == 0 {
+        // SAFETY: the callback takes what this map holds and the pointer that it is given, which lives until the loop is over.
+        unsafe {
+            let look = (&raw mut look).cast();
+            bpf_for_each_map_elem((&raw const UPLINKS).cast_mut().cast(), uplink as *mut c_void, look, 0);
         }
-        (*look).found != 0
     }
+    look.found != 0
 }
 
-/// Notes whether the host-side veth of the `n`th endpoint of a look has gone while the endpoint has flows. Returns 0: to the next.
-#[inline(never)]
-unsafe extern "C" fn host_veth(n: u32, look: *mut Look) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer of `any_gone`.
-    unsafe {
-        let Some(flows) = ENDPOINT_FLOWS.get_ptr((*look).first.wrapping_add(n)) else { return 0 };
+impl Repeat for Look {
+    /// Notes whether the host-side veth of the `n`th endpoint of a look has gone while the endpoint has flows.
+    #[inline(always)]
+    fn round(&mut self, n: u32) -> ControlFlow<()> {
+        let Some(flows) = values::flows_of(self.first.wrapping_add(n)) else { return ControlFlow::Continue(()) };
         // Each may be below zero for a moment.
-        let any = (*flows).established as i32 > 0 || (*flows).pending as i32 > 0;
-        let host_veth = (*flows).host_veth;
-        if any && host_veth != 0 && !is_there(host_veth) {
-            (*look).found = 1;
+        let any = flows.established().read() as i32 > 0 || flows.pending().read() as i32 > 0;
+        let host_veth = flows.host_veth().read();
+        if any && host_veth != 0 && !fwd_is_there(host_veth) {
+            self.found = 1;
         }
+        ControlFlow::Continue(())
     }
-    0
 }
 
 /// Notes whether an uplink has gone. Returns 0.
 #[inline(never)]
-unsafe extern "C" fn uplink(_: *mut c_void, key: *mut u32, _: *mut c_void, look: *mut Look) -> i64 {
-    // SAFETY: the kernel passes an element of `UPLINKS` and the pointer of `any_gone`.
-    unsafe {
-        if !is_there(key.read()) {
-            (*look).found = 1;
-        }
+extern "C" fn uplink(_: *mut c_void, ifindex: *const u32, _: *mut c_void, look: *mut Look) -> i64 {
+    // SAFETY: called by `bpf_for_each_map_elem` alone, which passes a key of `UPLINKS` and the pointer of `any_gone`.
+    let (ifindex, look) = unsafe { (&*ifindex, &mut *look) };
+    if !fwd_is_there(*ifindex) {
+        look.found = 1;
     }
     0
 }

@@ -1,17 +1,18 @@
 //! Queries the kernel's routing tables (`bpf_fib_lookup`).
 
-use core::{mem::MaybeUninit, ptr};
+use core::ptr;
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
-        BPF_FIB_LKUP_RET_UNSUPP_LWT, BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+        BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
+        BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
     },
     btf_maps::lpm_trie::Key,
     helpers::bpf_fib_lookup as fib_lookup,
 };
 use forwarder_common::{
     abi::{Tuple, mapped_words},
+    decide::route::Lookup,
     wire::{
         ipv4,
         packet::{L3_OFF, PacketBytes as _},
@@ -21,6 +22,7 @@ use forwarder_common::{
 use crate::kernel::{
     maps::{FIB_QUERY, ROUTE_MTUS},
     packet::skb::Skb,
+    scratch::scratch,
 };
 
 const AF_INET: u8 = 2;
@@ -29,7 +31,7 @@ const EINVAL: i64 = -22;
 
 /// The way to a destination.
 pub(crate) struct Route {
-    pub(crate) result: i64,
+    pub(crate) lookup: Lookup,
     pub(crate) out_if: u32,
     /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
     pub(crate) next_hop: [u32; 4],
@@ -39,57 +41,63 @@ pub(crate) struct Route {
     pub(crate) query: &'static bpf_fib_lookup,
 }
 
-impl Route {
-    /// Whether the kernel would not forward the packet at all.
-    #[inline(always)]
-    pub(crate) fn is_missing(&self) -> bool {
-        !matches!(
-            self.result as u32,
-            BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT
-        )
+/// What the helper has returned.
+#[inline(always)]
+const fn lookup(result: i64) -> Lookup {
+    match result as u32 {
+        BPF_FIB_LKUP_RET_SUCCESS => Lookup::Resolved,
+        BPF_FIB_LKUP_RET_NO_NEIGH => Lookup::NoNeighbour,
+        BPF_FIB_LKUP_RET_UNSUPP_LWT => Lookup::Tunnel,
+        BPF_FIB_LKUP_RET_NOT_FWDED => Lookup::NotForwarded,
+        _ => Lookup::Refused,
     }
 }
 
 /// Looks the route up as if the packet came in by `input`, and the next hop's hardware address. `None` never happens, as far as
 /// the verifier lets one say so.
 #[inline(always)]
-pub(crate) fn look_up(skb: *mut __sk_buff, tuple: &Tuple, input: u32) -> Option<Route> {
-    const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
+pub(crate) fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Option<Route> {
     const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
-    let query = FIB_QUERY.get_ptr_mut(0)?;
-    let tos = tos(Skb::from_ptr(skb), tuple);
-    // SAFETY: this CPU's element, which nobody else uses while the program runs, and which lives as long as it; the helper gets
-    // its exact size.
-    unsafe {
-        set_query(&mut *query, tuple, input, tos);
-        let mut sources = BPF_FIB_LOOKUP_SRC;
-        let mut result = fib_lookup(skb.cast(), query, SIZE, sources);
-        if result == EINVAL {
-            // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
-            sources = 0;
-            result = fib_lookup(skb.cast(), query, SIZE, sources);
-        }
-        if result == NO_NEIGH {
-            // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
-            // before 6.3 cannot leave out the neighbour.
-            set_query(&mut *query, tuple, input, tos);
-            if fib_lookup(skb.cast(), query, SIZE, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
-                fib_lookup(skb.cast(), query, SIZE, sources);
-                (*query).__bindgen_anon_1.mtu_result = u16::MAX;
-            }
-        }
-        if sources == 0 {
-            (*query).__bindgen_anon_3.ipv4_src = 0;
-        }
-        Some(Route {
-            result,
-            out_if: (*query).ifindex,
-            next_hop: next_hop(&*query),
-            source: (*query).__bindgen_anon_3.ipv4_src.to_ne_bytes(),
-            mtu: mtu_of(tuple.daddr).min((*query).__bindgen_anon_1.mtu_result.into()),
-            query: &*query,
-        })
+    let query = scratch(&FIB_QUERY)?;
+    let tos = tos(skb, tuple);
+    set_query(query, tuple, input, tos);
+    let mut sources = BPF_FIB_LOOKUP_SRC;
+    let mut result = ask(skb, query, sources);
+    if result == EINVAL {
+        // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
+        sources = 0;
+        result = ask(skb, query, sources);
     }
+    if result == NO_NEIGH {
+        // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
+        // before 6.3 cannot leave out the neighbour.
+        set_query(query, tuple, input, tos);
+        if ask(skb, query, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
+            ask(skb, query, sources);
+            query.__bindgen_anon_1.mtu_result = u16::MAX;
+        }
+    }
+    if sources == 0 {
+        query.__bindgen_anon_3.ipv4_src = 0;
+    }
+    // SAFETY: members of unions of integers, which are all set, by the query or by the helper.
+    let (source, mtu) = unsafe { (query.__bindgen_anon_3.ipv4_src, query.__bindgen_anon_1.mtu_result) };
+    Some(Route {
+        lookup: lookup(result),
+        out_if: query.ifindex,
+        next_hop: next_hop(query),
+        source: source.to_ne_bytes(),
+        mtu: mtu_of(tuple.daddr).min(mtu.into()),
+        query,
+    })
+}
+
+/// Asks the kernel.
+#[inline(always)]
+fn ask(skb: Skb, query: &mut bpf_fib_lookup, flags: u32) -> i64 {
+    const SIZE: i32 = size_of::<bpf_fib_lookup>() as i32;
+    // SAFETY: the context is valid; the query is set in full, and its size the exact one.
+    unsafe { fib_lookup(skb.ptr().cast(), query, SIZE, flags) }
 }
 
 /// The MTU that the route to `addr` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
@@ -105,7 +113,7 @@ fn mtu_of(addr: [u8; 4]) -> u32 {
 /// The next hop of an answer: the helper changes the family where it is of the other one.
 #[inline(always)]
 fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
-    // SAFETY: the query was set in full, and the helper writes what belongs to the family.
+    // SAFETY: members of a union of integers, which are all set: the query was set in full, and the helper writes what belongs to the family.
     unsafe {
         if answer.family == AF_INET6 {
             answer.__bindgen_anon_4.ipv6_dst
@@ -165,7 +173,7 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
 /// the interface has none: tun, WireGuard.
 #[inline(always)]
 pub(crate) fn macs(answer: &bpf_fib_lookup) -> [u8; 12] {
-    // SAFETY: the helper writes both, or they are zero.
+    // SAFETY: as in `next_hop`: the helper writes both, or they are zero.
     let (source, destination) =
         unsafe { (answer.__bindgen_anon_6.__bindgen_anon_2.smac, answer.__bindgen_anon_6.__bindgen_anon_2.dmac) };
     if source == [0; 6] {
@@ -179,23 +187,25 @@ pub(crate) fn macs(answer: &bpf_fib_lookup) -> [u8; 12] {
 ///
 /// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
 /// §6) must be forwarded, or nothing is known: without a default route no address passes for the host's.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_is_local(skb: *mut __sk_buff, addr: u32, input: u32) -> u32 {
+#[inline(always)]
+fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     const NOBODY: [u8; 4] = [192, 0, 0, 8];
-    // SAFETY: all zero is a valid `bpf_fib_lookup`; the helper gets its exact size, and what it wrote is set anew.
-    unsafe {
-        let mut params: bpf_fib_lookup = MaybeUninit::zeroed().assume_init();
-        params.family = AF_INET;
-        params.ifindex = input;
-        params.__bindgen_anon_4.ipv4_dst = addr;
-        let own = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
-        if own != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED) {
-            return 0;
-        }
-        params.ifindex = input;
-        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(NOBODY);
-        let nobody = fib_lookup(skb.cast(), &raw mut params, size_of::<bpf_fib_lookup>() as i32, 0);
-        u32::from(nobody != i64::from(BPF_FIB_LKUP_RET_NOT_FWDED))
+    const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
+    // SAFETY: all zero is a valid record of integers.
+    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    query.family = AF_INET;
+    query.ifindex = input;
+    query.__bindgen_anon_4.ipv4_dst = addr;
+    if ask(skb, &mut query, 0) != NOT_FWDED {
+        return false;
     }
+    // What the helper wrote is set anew.
+    query.ifindex = input;
+    query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(NOBODY);
+    ask(skb, &mut query, 0) != NOT_FWDED
+}
+
+global_fn! {
+    /// See [`is_local`].
+    pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
 }

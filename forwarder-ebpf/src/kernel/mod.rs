@@ -1,7 +1,10 @@
 //! The kernel as the programs see it: packets, maps, helpers. Decides nothing.
 
-pub(crate) mod argument;
-pub(crate) mod atomic;
+#[macro_use]
+pub(crate) mod global;
+#[macro_use]
+pub(crate) mod shared;
+
 pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod devices;
@@ -10,7 +13,10 @@ pub(crate) mod maps;
 mod object;
 pub(crate) mod packet;
 pub(crate) mod records;
+pub(crate) mod redirect;
+pub(crate) mod repeat;
 pub(crate) mod scratch;
+pub(crate) mod slots;
 pub(crate) mod sock;
 #[cfg(feature = "trace")]
 pub(crate) mod trace;

@@ -1,36 +1,46 @@
-//! The records of networks, endpoints and uplinks, by reference.
+//! The records of networks, endpoints, uplinks and mappings, by reference.
 //!
-//! The control plane replaces a record as a whole, and the kernel frees it after a grace period (`BPF_F_NO_PREALLOC`): whoever looked one
-//! up may read it until the program ends, and reads the old one or the new one, never both.
+//! A record is replaced as a whole, and the kernel frees it after a grace period (`BPF_F_NO_PREALLOC`): whoever looked one up may read it
+//! until the program ends, and reads the old one or the new one, never both.
 
+use aya_ebpf::btf_maps::HashMap;
 use forwarder_common::abi::{Endpoint, Network, Uplink, mapped};
 
-use super::maps::{ADDRESSES, ENDPOINTS, NETWORKS, UPLINKS};
+use super::{
+    maps::{ADDRESSES, ENDPOINTS, NETWORKS, UPLINKS},
+    shared::Shared,
+};
+
+/// The record of `key`.
+#[inline(always)]
+pub(crate) fn record<K, V, const ENTRIES: usize, const FLAGS: usize>(
+    hash: &'static HashMap<K, V, ENTRIES, FLAGS>,
+    key: &K,
+) -> Option<&'static V> {
+    // SAFETY: see the head of this file.
+    hash.get_ptr(key).map(|record| unsafe { &*record })
+}
 
 /// The endpoint behind a host-side veth.
 #[inline(always)]
 pub(crate) fn endpoint(host_veth: u32) -> Option<&'static Endpoint> {
-    // SAFETY: see the head of this file; so below.
-    ENDPOINTS.get_ptr(&host_veth).map(|record| unsafe { &*record })
+    record(&ENDPOINTS, &host_veth)
 }
 
 /// The network with this bridge.
 #[inline(always)]
 pub(crate) fn network(bridge: u32) -> Option<&'static Network> {
-    // SAFETY: as above.
-    NETWORKS.get_ptr(&bridge).map(|record| unsafe { &*record })
+    record(&NETWORKS, &bridge)
 }
 
 /// The uplink that is this interface.
 #[inline(always)]
 pub(crate) fn uplink(ifindex: u32) -> Option<&'static Uplink> {
-    // SAFETY: as above.
-    UPLINKS.get_ptr(&ifindex).map(|record| unsafe { &*record })
+    record(&UPLINKS, &ifindex)
 }
 
 /// The host-side veth of the endpoint with address `addr`.
 #[inline(always)]
 pub(crate) fn host_veth_of(addr: [u8; 4]) -> Option<u32> {
-    // SAFETY: as above: an aligned word.
-    ADDRESSES.get_ptr(&mapped(addr)).map(|ifindex| unsafe { ifindex.read_volatile() })
+    Shared::value(&ADDRESSES, &mapped(addr)).map(Shared::read)
 }

@@ -1,6 +1,7 @@
 //! What a program works with and has no room for: the stacks of all its callers together are 512 bytes. It stands in per-CPU maps, of which
 //! nobody else uses the element while a program runs: programs of one CPU do not interleave.
 
+use aya_ebpf::btf_maps::PerCpuArray;
 use forwarder_common::{
     abi::{FlowVersion, SLOT_NONE},
     decide::{
@@ -9,6 +10,16 @@ use forwarder_common::{
     },
     wire::ipv4,
 };
+
+/// This CPU's element of `map`. Who has it calls nobody who takes it too, but by a global function, before which it is written and after
+/// which it is read anew.
+#[inline(always)]
+#[allow(clippy::mut_from_ref, reason = "a map is not borrowed: its elements are the kernel's")]
+pub(crate) fn scratch<T>(map: &'static PerCpuArray<T, 1>) -> Option<&'static mut T> {
+    // SAFETY: an element of an array lives as long as the programs, and any bits are valid in these types; nobody else uses it meanwhile (see
+    // the head of this file).
+    map.get_ptr_mut(0).map(|element| unsafe { &mut *element })
+}
 
 /// Everything about a flow to be made, decided before: element 0 of the map `OPENING`.
 #[repr(C)]

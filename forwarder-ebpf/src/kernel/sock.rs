@@ -4,26 +4,23 @@ use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{
-        __sk_buff, BPF_F_CURRENT_NETNS, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
-        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+        BPF_F_CURRENT_NETNS, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
     },
     helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
 use forwarder_common::{abi::Tuple, wire::l4::Proto};
 
-use crate::kernel::argument::given;
+use crate::kernel::packet::skb::Skb;
+
+global_fn! {
+    /// See [`host_uses`].
+    pub(crate) fn fwd_host_uses(skb: Skb, reply: &Tuple) -> bool = host_uses;
+}
 
 /// Whether a socket of the host would get the packet with tuple `reply` (listening, connected, or waiting out its time), or a
 /// conversation that the kernel keeps track of. A socket bound to the uplink is found only from hooks of the uplink.
 #[inline(always)]
-pub(crate) fn host_uses(skb: *mut __sk_buff, reply: &Tuple) -> bool {
-    fwd_host_uses(skb, reply) != 0
-}
-
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_host_uses(skb: *mut __sk_buff, reply: *const Tuple) -> u32 {
-    let Some(reply) = given(reply) else { return 0 };
+fn host_uses(skb: Skb, reply: &Tuple) -> bool {
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
@@ -39,18 +36,18 @@ extern "C" fn fwd_host_uses(skb: *mut __sk_buff, reply: *const Tuple) -> u32 {
     // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released.
     unsafe {
         let socket = if reply.proto == Proto::Tcp as u8 {
-            bpf_skc_lookup_tcp(skb.cast(), &raw mut tuple, size, netns, 0)
+            bpf_skc_lookup_tcp(skb.ptr().cast(), &raw mut tuple, size, netns, 0)
         } else if reply.proto == Proto::Udp as u8 {
-            bpf_sk_lookup_udp(skb.cast(), &raw mut tuple, size, netns, 0)
+            bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, size, netns, 0)
         } else {
-            return 0;
+            return false;
         };
         if !socket.is_null() {
             bpf_sk_release(socket.cast());
-            return 1;
+            return true;
         }
     }
-    conntrack_has(skb, &mut tuple, reply.proto).into()
+    conntrack_has(skb, &mut tuple, reply.proto)
 }
 
 /// Of conntrack's directions the one of answers (`IP_CT_DIR_REPLY`).
@@ -78,7 +75,7 @@ const SEEN_REPLY: u64 = 1 << 1;
 /// The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if conntrack
 /// is no module); otherwise nothing is known.
 #[inline(always)]
-fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
+fn conntrack_has(skb: Skb, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
     let mut options = Options { netns: -1, error: 0, proto, direction: 0, reserved: [0; 2] };
     let status: u64;
     // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls functions that read the tuple and
@@ -91,7 +88,7 @@ fn conntrack_has(skb: *mut __sk_buff, tuple: &mut bpf_sock_tuple, proto: u8) -> 
             "r0 = 0",
             "r0 = r0",
             "r0 = r0",
-            inlateout("r1") skb => _,
+            inlateout("r1") skb.ptr() => _,
             inlateout("r2") ptr::from_mut(tuple) => _,
             inlateout("r3") size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() => _,
             inlateout("r4") &raw mut options => _,

@@ -4,28 +4,31 @@
 //! `untraced.rs` stands here. What the packet was stands meanwhile in a record for each CPU, because programs of one CPU do not
 //! interleave, and nothing has to be handed through the program. A tail call does not come back: its target begins the record anew.
 
-use core::ffi::c_void;
+use core::ptr;
 
 use aya_ebpf::{
     Global,
-    bindings::{__sk_buff, xdp_md},
     btf_maps::{PerCpuArray, RingBuf},
-    helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_load_bytes},
+    helpers::bpf_xdp_load_bytes,
     macros::btf_map,
 };
 use forwarder_common::{
     abi::{NO_VERDICT, SLOT_NONE, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter},
-    types::verdict::Verdict,
+    types::verdict::{Code, Verdict},
     wire::{ethernet::ethertype, ipv4, packet::L3_OFF},
 };
 
 use crate::kernel::{
-    atomic::add_here,
-    maps::{ENDPOINTS, FLOW_SLOTS, config},
+    clock::nanoseconds,
+    maps::config,
     packet::{
         frame::{Frame, PASS},
         skb::Skb,
     },
+    records,
+    scratch::scratch,
+    shared::Shared,
+    slots,
 };
 
 /// What has happened to packets.
@@ -53,26 +56,26 @@ const REDIRECTED: u32 = 7;
 /// Runs a program of traffic control, and tells of its packet.
 #[inline(always)]
 pub(crate) fn tc(skb: Skb, point: TracePoint, program: impl FnOnce(Skb) -> i32) -> i32 {
-    fwd_trace_begin(skb.ptr(), point as u32, l3_of(point));
+    fwd_trace_begin(skb, point as u32, l3_of(point));
     let action = program(skb);
-    fwd_trace_end(skb.ptr(), action as u32, l3_of(point));
+    fwd_trace_end(skb, action as u32, l3_of(point));
     action
 }
 
 /// Runs a program of XDP, and tells of its packet, unless it goes on to a program of traffic control.
 #[inline(always)]
 pub(crate) fn xdp(frame: Frame, point: TracePoint, program: impl FnOnce(Frame) -> u32) -> u32 {
-    fwd_trace_frame_begin(frame.ptr(), point as u32);
+    fwd_trace_frame_begin(frame, point as u32);
     let action = program(frame);
     if action != PASS {
-        fwd_trace_frame_end(frame.ptr(), action);
+        fwd_trace_frame_end(frame, action);
     }
     action
 }
 
 /// The verdict with this code was counted. Of several the first one is the packet's: it is that of its hook.
 #[inline(always)]
-pub(crate) fn verdict(code: u32) {
+pub(crate) fn verdict(code: Code) {
     fwd_trace_verdict(code);
 }
 
@@ -91,180 +94,148 @@ const fn l3_of(point: TracePoint) -> u32 {
     }
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_verdict(code: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's element.
-    unsafe {
-        if (*record).code == NO_VERDICT {
-            (*record).code = code;
-        }
-    }
-    0
+global_fn! {
+    fn fwd_trace_verdict(code: Code) -> () = note_verdict;
+    fn fwd_trace_flow(slot: u32) -> () = note_flow;
+    fn fwd_trace_begin(skb: Skb, point: u32, l3: u32) -> () = begin_packet;
+    fn fwd_trace_end(skb: Skb, action: u32, l3: u32) -> () = end_packet;
+    fn fwd_trace_frame_begin(frame: Frame, point: u32) -> () = begin_frame;
+    fn fwd_trace_frame_end(frame: Frame, action: u32) -> () = end_frame;
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_flow(slot: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's element.
-    unsafe { (*record).slot = slot };
-    0
+#[inline(always)]
+fn note_verdict(code: Code) {
+    let Some(record) = scratch(&TRACE_NOW) else { return };
+    if record.code == NO_VERDICT {
+        record.code = code.raw();
+    }
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_begin(skb: *mut __sk_buff, point: u32, l3: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    let skb = Skb::from_ptr(skb);
-    // SAFETY: this CPU's element.
-    unsafe {
-        begin(record, point, skb.ifindex());
-        (*record).ingress = skb.ingress_ifindex();
-        (*record).length = skb.len().wrapping_sub(l3);
-        (*record).segments = skb.gso_segs();
-        (*record).protocol = skb.protocol().into();
-        (*record).before_len = headers(skb, l3, &raw mut (*record).before);
+#[inline(always)]
+fn note_flow(slot: u32) {
+    if let Some(record) = scratch(&TRACE_NOW) {
+        record.slot = slot;
     }
-    0
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_end(skb: *mut __sk_buff, action: u32, l3: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's element.
-    unsafe {
-        // What goes into a namespace has got a link-layer header.
-        let added = l3 == 0 && action == REDIRECTED && (*record).point == TracePoint::FromUplinkL3 as u32;
-        let l3 = if added { L3_OFF as u32 } else { l3 };
-        (*record).after_len = headers(Skb::from_ptr(skb), l3, &raw mut (*record).after);
-        end(record, action);
-    }
-    0
+#[inline(always)]
+fn begin_packet(skb: Skb, point: u32, l3: u32) {
+    let Some(record) = scratch(&TRACE_NOW) else { return };
+    begin(record, point, skb.ifindex());
+    record.ingress = skb.ingress_ifindex();
+    record.length = skb.len().wrapping_sub(l3);
+    record.segments = skb.gso_segs();
+    record.protocol = skb.protocol().into();
+    record.before_len = headers(skb, l3, &mut record.before);
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_frame_begin(frame: *mut xdp_md, point: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    let frame = Frame::from_ptr(frame);
-    // SAFETY: this CPU's element.
-    unsafe {
-        begin(record, point, frame.ingress_ifindex());
-        (*record).ingress = frame.ingress_ifindex();
-        (*record).segments = 0;
-        (*record).protocol = u16::from_ne_bytes(ethertype::IPV4).into();
-        (*record).before_len = frame_headers(frame, &raw mut (*record).before);
-        // The frame may be padded, and in several buffers.
-        let [.., high, low] = (&raw const (*record).before).cast::<[u8; 4]>().read_volatile();
-        (*record).length = u16::from_be_bytes([high, low]).into();
-    }
-    0
+#[inline(always)]
+fn end_packet(skb: Skb, action: u32, l3: u32) {
+    let Some(record) = scratch(&TRACE_NOW) else { return };
+    // What goes into a namespace has got a link-layer header.
+    let added = l3 == 0 && action == REDIRECTED && record.point == TracePoint::FromUplinkL3 as u32;
+    let l3 = if added { L3_OFF as u32 } else { l3 };
+    record.after_len = headers(skb, l3, &mut record.after);
+    end(record, action);
 }
 
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_trace_frame_end(frame: *mut xdp_md, action: u32) -> u32 {
-    let Some(record) = TRACE_NOW.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's element.
-    unsafe {
-        (*record).after_len = frame_headers(Frame::from_ptr(frame), &raw mut (*record).after);
-        end(record, action);
-    }
-    0
+#[inline(always)]
+fn begin_frame(frame: Frame, point: u32) {
+    let Some(record) = scratch(&TRACE_NOW) else { return };
+    begin(record, point, frame.ingress_ifindex());
+    record.ingress = frame.ingress_ifindex();
+    record.segments = 0;
+    record.protocol = u16::from_ne_bytes(ethertype::IPV4).into();
+    record.before_len = frame_headers(frame, &mut record.before);
+    // The frame may be padded, and in several buffers.
+    let [_, _, high, low, ..] = record.before;
+    record.length = u16::from_be_bytes([high, low]).into();
+}
+
+#[inline(always)]
+fn end_frame(frame: Frame, action: u32) {
+    let Some(record) = scratch(&TRACE_NOW) else { return };
+    record.after_len = frame_headers(frame, &mut record.after);
+    end(record, action);
 }
 
 /// Begins a record.
-///
-/// # Safety
-/// `record` is this CPU's.
 #[inline(always)]
-unsafe fn begin(record: *mut TraceRecord, point: u32, ifindex: u32) {
-    // SAFETY: the caller's promise; a helper without arguments.
-    unsafe {
-        (*record).at = bpf_ktime_get_ns();
-        (*record).point = point;
-        (*record).ifindex = ifindex;
-        (*record).code = NO_VERDICT;
-        (*record).slot = SLOT_NONE;
-    }
+fn begin(record: &mut TraceRecord, point: u32, ifindex: u32) {
+    record.at = nanoseconds();
+    record.point = point;
+    record.ifindex = ifindex;
+    record.code = NO_VERDICT;
+    record.slot = SLOT_NONE;
 }
 
 /// Ends a record, and hands it over if it is wanted.
-///
-/// # Safety
-/// `record` is this CPU's.
 #[inline(always)]
-unsafe fn end(record: *mut TraceRecord, action: u32) {
-    // SAFETY: the caller's promise; fields of an element of the flow table, which is never unmapped.
-    unsafe {
-        (*record).action = action;
-        (*record).meta = 0;
-        (*record).endpoint = 0;
-        if (*record).slot != SLOT_NONE
-            && let Some(slot) = FLOW_SLOTS.get_ptr((*record).slot)
-        {
-            (*record).meta = (&raw const (*slot).shared.version).read_volatile().raw();
-            (*record).endpoint = (*slot).shared.endpoint;
-        }
-        if !is_wanted(record) {
-            return;
-        }
-        (*record).took = bpf_ktime_get_ns().wrapping_sub((*record).at) as u32;
-        if TRACE.output(&*record, 0).is_err()
-            && let Some(lost) = TRACE_LOST.get_ptr_mut(0)
-        {
-            add_here(lost, 1);
-        }
+fn end(record: &mut TraceRecord, action: u32) {
+    record.action = action;
+    record.meta = 0;
+    record.endpoint = 0;
+    if record.slot != SLOT_NONE
+        && let Some(slot) = slots::slot(record.slot)
+    {
+        record.meta = slot.version().read().raw();
+        record.endpoint = slot.endpoint().read();
+    }
+    if !is_wanted(record) {
+        return;
+    }
+    record.took = nanoseconds().wrapping_sub(record.at) as u32;
+    if TRACE.output(&*record, 0).is_err()
+        && let Some(lost) = Shared::own(&TRACE_LOST, 0)
+    {
+        lost.add_here(1);
     }
 }
 
 /// Whether the filter lets a record pass. It lets more pass than the user asked for, who is told by userspace what is meant: where
 /// addresses are translated, only the other side of a flow is the same everywhere.
-///
-/// # Safety
-/// `record` is this CPU's.
 #[inline(always)]
-unsafe fn is_wanted(record: *const TraceRecord) -> bool {
+fn is_wanted(record: &TraceRecord) -> bool {
     let filter = |word: usize| TRACE_FILTER.get(word).map_or(0, Global::load);
-    // SAFETY: the caller's promise; the addresses stand within the headers, aligned to words.
-    unsafe {
-        let word = |off: usize| (&raw const (*record).before).cast::<u8>().add(off).cast::<u32>().read_volatile();
-        let (source, destination) = (word(ipv4::field::SRC), word(ipv4::field::DST));
-        let has = |address: u32| source == address || destination == address;
-        let is_ip = (*record).protocol == u32::from(u16::from_ne_bytes(ethertype::IPV4));
-        let has_addresses = is_ip && (*record).before_len >= ipv4::MIN_LEN as u32;
-        let (endpoint, code) = (filter(trace_filter::ENDPOINT), (*record).code);
-        if code == NO_VERDICT
-            && filter(trace_filter::NO_OTHERS) != 0
-            && !(has_addresses && (is_inside(source) || is_inside(destination)))
-            && ENDPOINTS.get_ptr(&(*record).ingress).is_none()
-        {
-            return false;
-        }
-        if filter(trace_filter::DROPS) != 0 && (code == NO_VERDICT || code <= Verdict::Delivered.code().raw()) {
-            return false;
-        }
-        if endpoint != 0
-            && (*record).ifindex != endpoint
-            && (*record).ingress != endpoint
-            && (*record).endpoint != endpoint
-            && !(has_addresses && has(filter(trace_filter::ADDRESS)))
-        {
-            return false;
-        }
-        let (proto, peer, other) =
-            (filter(trace_filter::PROTO), filter(trace_filter::PEER), filter(trace_filter::OTHER_PEER));
-        if proto | peer | other == 0 {
-            return true;
-        }
-        let own = (&raw const (*record).before).cast::<u8>().add(PROTO).read_volatile();
-        has_addresses
-            && (proto == 0 || proto == own.into())
-            && (peer | other == 0 || peer != 0 && has(peer) || other != 0 && has(other))
+    let (source, destination) =
+        (word::<{ ipv4::field::SRC }>(&record.before), word::<{ ipv4::field::DST }>(&record.before));
+    let has = |address: u32| source == address || destination == address;
+    let is_ip = record.protocol == u32::from(u16::from_ne_bytes(ethertype::IPV4));
+    let has_addresses = is_ip && record.before_len >= ipv4::MIN_LEN as u32;
+    let (endpoint, code) = (filter(trace_filter::ENDPOINT), record.code);
+    if code == NO_VERDICT
+        && filter(trace_filter::NO_OTHERS) != 0
+        && !(has_addresses && (is_inside(source) || is_inside(destination)))
+        && records::endpoint(record.ingress).is_none()
+    {
+        return false;
     }
+    if filter(trace_filter::DROPS) != 0 && (code == NO_VERDICT || code <= Verdict::Delivered.code().raw()) {
+        return false;
+    }
+    if endpoint != 0
+        && record.ifindex != endpoint
+        && record.ingress != endpoint
+        && record.endpoint != endpoint
+        && !(has_addresses && has(filter(trace_filter::ADDRESS)))
+    {
+        return false;
+    }
+    let (proto, peer, other) =
+        (filter(trace_filter::PROTO), filter(trace_filter::PEER), filter(trace_filter::OTHER_PEER));
+    if proto | peer | other == 0 {
+        return true;
+    }
+    let own = record.before[PROTO];
+    has_addresses
+        && (proto == 0 || proto == own.into())
+        && (peer | other == 0 || peer != 0 && has(peer) || other != 0 && has(other))
+}
+
+/// The word at `AT`.
+#[inline(always)]
+fn word<const AT: usize>(headers: &[u8; TRACE_HEADERS]) -> u32 {
+    headers.get(AT..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_ne_bytes(*word))
 }
 
 /// Whether an address (network byte order) may be an endpoint's.
@@ -275,31 +246,22 @@ fn is_inside(addr: u32) -> bool {
 }
 
 /// Copies the headers at `l3`, as much of them as there is; how much, bytes.
-///
-/// # Safety
-/// `to` points into this CPU's record.
 #[inline(always)]
-unsafe fn headers(skb: Skb, l3: u32, to: *mut [u8; TRACE_HEADERS]) -> u32 {
-    // SAFETY: the caller's promise; the lengths are no longer than what is written to.
-    let copied = |length: u32| unsafe { bpf_skb_load_bytes(skb.ptr().cast(), l3, to.cast::<c_void>(), length) } == 0;
-    longest(copied)
+fn headers(skb: Skb, l3: u32, to: &mut [u8; TRACE_HEADERS]) -> u32 {
+    longest(|length| skb.copy(l3, to, length))
 }
 
 /// As [`headers`], of a frame.
-///
-/// # Safety
-/// As there.
 #[inline(always)]
-unsafe fn frame_headers(frame: Frame, to: *mut [u8; TRACE_HEADERS]) -> u32 {
+fn frame_headers(frame: Frame, to: &mut [u8; TRACE_HEADERS]) -> u32 {
     const L3: u32 = L3_OFF as u32;
-    // SAFETY: as in `headers`.
-    let copied = |length: u32| unsafe { bpf_xdp_load_bytes(frame.ptr(), L3, to.cast::<c_void>(), length) } == 0;
-    longest(copied)
+    // SAFETY: the context is that of the running program; no length is beyond that of the headers.
+    longest(|length| unsafe { bpf_xdp_load_bytes(frame.ptr(), L3, ptr::from_mut(to).cast(), length) } == 0)
 }
 
 /// The longest that can be copied: an ICMP error and what it embeds, a segment of TCP, a datagram, a header of IPv4.
 #[inline(always)]
-fn longest(copied: impl Fn(u32) -> bool) -> u32 {
+fn longest(mut copied: impl FnMut(u32) -> bool) -> u32 {
     if copied(TRACE_HEADERS as u32) {
         TRACE_HEADERS as u32
     } else if copied(40) {

@@ -1,6 +1,6 @@
 //! In the place of `trace.rs` where nobody traces: nothing. Not even a test of a constant is left in the programs.
 
-use forwarder_common::abi::TracePoint;
+use forwarder_common::{abi::TracePoint, types::verdict::Code};
 
 use crate::kernel::packet::{frame::Frame, skb::Skb};
 
@@ -18,7 +18,7 @@ pub(crate) fn xdp(frame: Frame, _point: TracePoint, program: impl FnOnce(Frame) 
 
 /// The verdict with this code was counted.
 #[inline(always)]
-pub(crate) fn verdict(_code: u32) {}
+pub(crate) fn verdict(_code: Code) {}
 
 /// The packet belongs to the flow in this slot.
 #[inline(always)]

@@ -1,95 +1,75 @@
-//! Values of the maps of the flow table, by reference.
-//!
-//! An element of an array lives as long as the programs. Other CPUs write it meanwhile, so there is no Rust reference to it: a field is
-//! read as a whole, when it is asked for, and not again. What is read together belongs together only as far as the version of the slot says
-//! so.
+//! What stands beside the slots in the maps of the flow table.
 
-use forwarder_common::abi::{EndpointFlows, FlowAlloc, FlowSlot, FlowVersion};
+use forwarder_common::abi::{
+    Counter, CounterBlock, EndpointFlows, FlowAlloc, Internal, Mapping, PortUse, TrafficBlock,
+};
 
-use super::maps::{ENDPOINT_FLOWS, FLOW_ALLOC, FLOW_SLOTS};
+use super::{
+    maps::{ENDPOINT_FLOWS, FLOW_ALLOC},
+    shared::Shared,
+};
 
-/// Declares a reference to an element of an array, and reads of its fields.
-macro_rules! value {
-    ($(#[$doc:meta])* $name:ident: $type:ty { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $($path:ident).+;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy)]
-        pub(crate) struct $name(*const $type);
-
-        impl $name {
-            $(
-                $(#[$field_doc])*
-                #[inline(always)]
-                pub(crate) fn $field(self) -> $kind {
-                    // SAFETY: see the head of this file; the field is aligned, and any bits are valid in it.
-                    unsafe { (&raw const (*self.0).$($path).+).read_volatile() }
-                }
-            )*
-        }
-    };
+/// Who uses how much of the table.
+#[inline(always)]
+pub(crate) fn alloc() -> Option<Shared<FlowAlloc>> {
+    Shared::element(&FLOW_ALLOC, 0)
 }
 
-value! {
-    /// A slot.
-    SlotRef: FlowSlot {
-        /// Which flow it holds.
-        version: FlowVersion = shared.version;
-        /// When a packet was last seen, jiffies.
-        last_seen: u32 = shared.last_seen;
-        /// When the route was last looked up, jiffies.
-        route_checked: u32 = shared.route_checked;
-        /// The endpoint's host-side veth, 0 for the host itself.
-        endpoint: u32 = shared.endpoint;
-        /// The endpoint's block of counters.
-        counters: u32 = shared.counters;
-        /// TCP flags seen so far, outbound and inbound.
-        tcp_flags: [u8; 2] = shared.tcp_flags;
-        /// How the flow holds its port.
-        port_use: u8 = shared.port_use;
-        /// That port, network byte order.
-        external_port: [u8; 2] = inbound.tuple.dport;
-        /// IP protocol.
-        proto: u8 = outbound.tuple.proto;
-        /// The uplink.
-        uplink: u32 = outbound.out_if;
-    }
+/// How many flows the endpoint with block `counters` has.
+#[inline(always)]
+pub(crate) fn flows_of(counters: u32) -> Option<Shared<EndpointFlows>> {
+    Shared::element(&ENDPOINT_FLOWS, counters)
 }
 
-value! {
-    /// Who uses how much of the table.
-    AllocRef: FlowAlloc {
+shared_fields! {
+    FlowAlloc {
+        /// First slot that was never used.
+        next_unused: u32 = next_unused;
+        /// Flows that are established.
+        established: u32 = established;
         /// Flows of the host's own sockets.
         host_flows: u32 = host_flows;
+        /// How often slots were looked at for a flow to evict.
+        evict_cursor: u32 = evict_cursor;
         /// Flows that are translated by address only.
         address_only: u32 = address_only;
         /// Flows that are one-way.
         one_way: u32 = one_way;
     }
-}
-
-value! {
-    /// How many flows an endpoint has.
-    FlowsRef: EndpointFlows {
+    EndpointFlows {
         /// Established ones.
         established: u32 = established;
         /// Half-open and closing ones.
         pending: u32 = pending;
+        /// Whose they are; 0 for nobody's.
+        host_veth: u32 = host_veth;
     }
-}
-
-/// Slot `index`.
-#[inline(always)]
-pub(crate) fn slot(index: u32) -> Option<SlotRef> {
-    FLOW_SLOTS.get_ptr(index).map(SlotRef)
-}
-
-/// Who uses how much of the table.
-#[inline(always)]
-pub(crate) fn alloc() -> Option<AllocRef> {
-    FLOW_ALLOC.get_ptr(0).map(AllocRef)
-}
-
-/// How many flows the endpoint with block `counters` has.
-#[inline(always)]
-pub(crate) fn flows_of(counters: u32) -> Option<FlowsRef> {
-    ENDPOINT_FLOWS.get_ptr(counters).map(FlowsRef)
+    PortUse {
+        /// Who uses the port.
+        word: u32 = word;
+        /// External address of the mapping; of a port that is shared, when it was revoked.
+        addr: [u8; 4] = addr;
+        /// The flow that took the port last.
+        slot: u32 = slot;
+        /// The endpoint whose flows have to leave it.
+        revoked: u32 = revoked;
+    }
+    Mapping {
+        /// Whose port it is.
+        internal: Internal = internal;
+    }
+    TrafficBlock {
+        /// Counters by code.
+        by_code: [Counter; forwarder_common::abi::COMMON_CODES] = by_code;
+    }
+    CounterBlock {
+        /// Counters by code.
+        by_code: [Counter; forwarder_common::abi::CODES] = by_code;
+    }
+    Counter {
+        /// Packets.
+        packets: u64 = packets;
+        /// IP bytes.
+        bytes: u64 = bytes;
+    }
 }

@@ -16,28 +16,14 @@
 )]
 
 #[macro_use]
-#[path = "../kernel/packet/fields.rs"]
-mod fields;
-
-#[path = "../kernel/atomic.rs"]
-#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod atomic;
-#[path = "../kernel/packet/bytes.rs"]
-#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod bytes;
-mod maps;
-#[path = "../kernel/object.rs"]
-mod object;
+mod kernel;
 mod packet;
-#[path = "../kernel/packet/skb.rs"]
-#[allow(dead_code, reason = "shared with the data path, which uses all of it")]
-mod skb;
 mod tally;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use forwarder_common::{types::direction::Direction, wire::packet::L3_OFF};
 
-use crate::skb::Skb;
+use crate::kernel::skb::Skb;
 
 const TCX_NEXT: i32 = -1;
 /// Where the network header begins without a link-layer header.

@@ -1,6 +1,5 @@
 //! Start and end of a way.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use forwarder_common::{
     abi::{LatencySettings, LatencyStart, LatencyTally, NO_PATH},
     latency::{BUCKETS, STARTS, bucket, is_inside, key},
@@ -8,11 +7,45 @@ use forwarder_common::{
 };
 
 use crate::{
-    atomic::{add64, replace32},
-    maps::{PASSED, PATHS, SETTINGS, STARTS_IN, STARTS_OUT, TALLIES},
+    kernel::{
+        clock::nanoseconds,
+        maps::{PASSED, PATHS, SETTINGS, STARTS_IN, STARTS_OUT, TALLIES},
+        shared::Shared,
+        skb::Skb,
+    },
     packet,
-    skb::Skb,
 };
+
+shared_fields! {
+    LatencyStart {
+        /// The packet's key; 0 for none.
+        key: u64 = key;
+        /// When it began its way, nanoseconds.
+        at: u64 = at;
+        /// Packets of this key under way.
+        pending: u32 = pending;
+        /// Its path.
+        path: u32 = path;
+        /// How many packets it stands for.
+        weight: u32 = weight;
+    }
+    LatencyTally {
+        /// Packets that began their way.
+        started: u64 = started;
+        /// Packets of which it is not known when they began.
+        ambiguous: u64 = ambiguous;
+        /// Packets that were measured.
+        measured: u64 = measured;
+        /// For how many they stand.
+        packets: u64 = packets;
+        /// The sum of their latencies, nanoseconds.
+        sum_ns: u64 = sum_ns;
+        /// The longest of them.
+        max_ns: u32 = max_ns;
+        /// How many took how long.
+        buckets: [u64; BUCKETS] = buckets;
+    }
+}
 
 /// How long a packet may be under way before it is taken for lost, nanoseconds.
 const LOST: u64 = 2_000_000_000;
@@ -36,9 +69,8 @@ fn chosen<const L3: usize>(skb: Skb, direction: Direction, place: u32) -> Option
     if key == 0 {
         return None;
     }
-    if let Some(passed) = PASSED.get_ptr_mut(place) {
-        // SAFETY: this CPU's own element; programs of one CPU do not interleave.
-        unsafe { *passed = (*passed).wrapping_add(1) };
+    if let Some(passed) = Shared::own(&PASSED, place) {
+        passed.add_here(1);
     }
     let LatencySettings { threshold, weight, other, .. } = *SETTINGS.get(0)?;
     if (key >> 32) as u32 > threshold {
@@ -50,11 +82,11 @@ fn chosen<const L3: usize>(skb: Skb, direction: Direction, place: u32) -> Option
 
 /// Where a packet of this key notes its start.
 #[inline(always)]
-fn start_of(direction: Direction, key: u64) -> Option<*mut LatencyStart> {
+fn start_of(direction: Direction, key: u64) -> Option<Shared<LatencyStart>> {
     let index = key as u32 >> 1 & (STARTS as u32).wrapping_sub(1);
     match direction {
-        Direction::Outbound => STARTS_OUT.get_ptr_mut(index),
-        Direction::Inbound => STARTS_IN.get_ptr_mut(index),
+        Direction::Outbound => Shared::element(&STARTS_OUT, index),
+        Direction::Inbound => Shared::element(&STARTS_IN, index),
     }
 }
 
@@ -69,26 +101,23 @@ pub(crate) fn starts<const L3: usize>(skb: Skb, direction: Direction) {
         Direction::Outbound => {
             let path = path_of(src, other, Some(dst));
             let Some(tally) = tally(path, direction) else { return };
-            // SAFETY: an element of the map.
-            add64(unsafe { &raw mut (*tally).started }, 1);
+            tally.started().add(1);
             path
         }
     };
     let Some(start) = start_of(direction, key) else { return };
-    // SAFETY: an element of the map. Two CPUs may write it at once: the key is written last, so that what an end finds under
-    // its own key is at worst the time of a packet that began at that very moment.
-    unsafe {
-        let known = (&raw const (*start).key).read_volatile() == key;
-        let (before, pending) = ((*start).at, (*start).pending);
-        (&raw mut (*start).key).write_volatile(0);
-        (*start).path = path;
-        (*start).weight = weight;
-        let at = bpf_ktime_get_ns();
-        let again = known && at.wrapping_sub(before) < LOST;
-        (&raw mut (*start).pending).write_volatile(if again { pending.wrapping_add(1) } else { 1 });
-        (&raw mut (*start).at).write_volatile(at);
-        (&raw mut (*start).key).write_volatile(key);
-    }
+    // Two CPUs may write it at once: the key is written last, so that what an end finds under its own key is at worst the time of a packet
+    // that began at that very moment.
+    let known = start.key().read() == key;
+    let (before, pending) = (start.at().read(), start.pending().read());
+    start.key().write(0);
+    start.path().write(path);
+    start.weight().write(weight);
+    let at = nanoseconds();
+    let again = known && at.wrapping_sub(before) < LOST;
+    start.pending().write(if again { pending.wrapping_add(1) } else { 1 });
+    start.at().write(at);
+    start.key().write(key);
 }
 
 /// Counts how long the way of a packet took.
@@ -98,58 +127,42 @@ pub(crate) fn ends<const L3: usize>(skb: Skb, direction: Direction) {
         return;
     };
     let Some(started) = start_of(direction, key) else { return };
-    // SAFETY: an element of the map; see `starts`.
-    let (start, now) = unsafe {
-        if (&raw const (*started).key).read_volatile() != key {
-            return;
-        }
-        let now = bpf_ktime_get_ns();
-        let start = *started;
-        if start.pending > 1 {
-            (&raw mut (*started).pending).write_volatile(start.pending.wrapping_sub(1));
-        } else {
-            (&raw mut (*started).key).write_volatile(0);
-        }
-        (start, now)
-    };
+    if started.key().read() != key {
+        return;
+    }
+    let now = nanoseconds();
+    let start = started.read();
+    if start.pending > 1 {
+        started.pending().write(start.pending.wrapping_sub(1));
+    } else {
+        started.key().write(0);
+    }
     let path = if start.path == NO_PATH { path_of(dst, other, None) } else { start.path };
     let Some(tally) = tally(path, direction) else { return };
-    // SAFETY: an element of the map.
-    unsafe {
-        if start.pending > 1 {
-            add64(&raw mut (*tally).ambiguous, 1);
-        } else {
-            count(tally, now.wrapping_sub(start.at), start.weight);
-        }
+    if start.pending > 1 {
+        tally.ambiguous().add(1);
+    } else {
+        count(tally, now.wrapping_sub(start.at), start.weight);
     }
 }
 
 /// Counts one latency.
-///
-/// # Safety
-/// `tally` points to an element of the map.
 #[inline(always)]
-unsafe fn count(tally: *mut LatencyTally, ns: u64, weight: u32) {
+fn count(tally: Shared<LatencyTally>, ns: u64, weight: u32) {
     let weight = u64::from(weight);
-    let index = bucket(ns);
-    if index >= BUCKETS {
-        return;
-    }
-    // SAFETY: the caller's promise; `index` is below the number of buckets.
-    unsafe {
-        add64((&raw mut (*tally).buckets).cast::<u64>().add(index), weight);
-        add64(&raw mut (*tally).measured, 1);
-        add64(&raw mut (*tally).packets, weight);
-        add64(&raw mut (*tally).sum_ns, ns.wrapping_mul(weight));
-        let (longest, own) = (&raw mut (*tally).max_ns, if ns > u32::MAX.into() { u32::MAX } else { ns as u32 });
-        let mut tries = 0;
-        while tries < TRIES {
-            let before = longest.read_volatile();
-            if own <= before || replace32(longest, before, own) {
-                return;
-            }
-            tries = tries.wrapping_add(1);
+    let Some(taken) = tally.buckets().nth(bucket(ns)) else { return };
+    taken.add(weight);
+    tally.measured().add(1);
+    tally.packets().add(weight);
+    tally.sum_ns().add(ns.wrapping_mul(weight));
+    let own = if ns > u32::MAX.into() { u32::MAX } else { ns as u32 };
+    let mut tries = 0;
+    while tries < TRIES {
+        let before = tally.max_ns().read();
+        if own <= before || tally.max_ns().replace(before, own) {
+            return;
         }
+        tries = tries.wrapping_add(1);
     }
 }
 
@@ -157,9 +170,8 @@ unsafe fn count(tally: *mut LatencyTally, ns: u64, weight: u32) {
 /// uplink.
 #[inline(always)]
 fn path_of(inside: [u8; 4], other: u32, to: Option<[u8; 4]>) -> u32 {
-    let Some(path) = PATHS.get_ptr(&inside) else { return other };
-    // SAFETY: records are written before the programs are attached.
-    let path = unsafe { *path };
+    // Records are written before the programs are attached.
+    let Some(path) = Shared::value(&PATHS, &inside).map(Shared::read) else { return other };
     match to {
         Some(to) if is_inside(to, path.network, path.mask) => NO_PATH,
         _ => path.index,
@@ -167,9 +179,9 @@ fn path_of(inside: [u8; 4], other: u32, to: Option<[u8; 4]>) -> u32 {
 }
 
 #[inline(always)]
-fn tally(path: u32, direction: Direction) -> Option<*mut LatencyTally> {
+fn tally(path: u32, direction: Direction) -> Option<Shared<LatencyTally>> {
     if path == NO_PATH {
         return None;
     }
-    TALLIES.get_ptr_mut(path << 1 | direction as u32)
+    Shared::element(&TALLIES, path << 1 | direction as u32)
 }

@@ -1,27 +1,23 @@
 //! Applies what was decided: rewrites in place, and the last line of every entry point.
 
-use aya_ebpf::{
-    bindings::{__sk_buff, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
-    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_skb_change_head},
-};
 use forwarder_common::{
-    abi::is_v4,
     decide::{
         address_only::UDP_LITE,
         icmp_error::EmbeddedRewrite,
         offload::ChecksumState,
         rewrite::{AddressRewrite, HeaderRewrite, Rewrite, Side, Ttl},
     },
-    types::verdict::{Code, DropReason},
+    types::verdict::{Code, DropReason, Verdict},
     wire::{ethernet, ipv4, l4},
 };
 
-use crate::kernel::packet::{bytes::Bytes, checksum, skb::Skb};
+use crate::kernel::{
+    packet::{bytes::Bytes, checksum, skb::Skb},
+    redirect,
+};
 
 const TCX_NEXT: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
 
 /// What the program does with the packet.
 ///
@@ -56,15 +52,7 @@ impl Action {
     /// [`FlowShared::next_hop`]: forwarder_common::abi::FlowShared::next_hop
     #[inline(always)]
     pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> Self {
-        let [.., last] = next_hop;
-        let v4 = is_v4(next_hop);
-        let mut params = bpf_redir_neigh {
-            nh_family: if v4 { AF_INET } else { AF_INET6 },
-            __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: if v4 { [last, 0, 0, 0] } else { next_hop } },
-        };
-        let size = size_of::<bpf_redir_neigh>() as i32;
-        // SAFETY: `params` is as long as said and initialised in full.
-        Self::from_tc_action(unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) } as i32)
+        Self::from_tc_action(redirect::neighbour(ifindex, next_hop))
     }
 
     /// As the verdict with this code says, of a packet that is not sent.
@@ -98,14 +86,8 @@ impl Action {
             Kind::Next => TCX_NEXT,
             Kind::Drop => TC_ACT_SHOT,
             Kind::TcAction => self.ifindex as i32,
-            Kind::Device => {
-                // SAFETY: a helper without pointers.
-                (unsafe { bpf_redirect(self.ifindex, 0) }) as i32
-            }
-            Kind::Peer => {
-                // SAFETY: a helper without pointers.
-                (unsafe { bpf_redirect_peer(self.ifindex, 0) }) as i32
-            }
+            Kind::Device => redirect::device(self.ifindex),
+            Kind::Peer => redirect::peer(self.ifindex),
         }
     }
 }
@@ -122,7 +104,12 @@ pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 
         return Err(DropReason::ChecksumOffload.into());
     }
     let how = l3 as u32 | source | decrement | sum << SUM;
-    Code::checked(fwd_rewrite(skb.ptr(), how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into()))
+    fwd_rewrite(skb, how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into())
+}
+
+global_fn! {
+    /// See [`rewrite_how`].
+    fn fwd_rewrite(skb: Skb, how: u32, addr: u32, port: u32) -> Result<(), Code> = rewrite_how;
 }
 
 /// Above the offset of the header.
@@ -131,25 +118,22 @@ const DECREMENT: u32 = 1 << 9;
 /// How far above [`ChecksumState`] stands.
 const SUM: u32 = 10;
 
-/// As [`rewrite`]: 0, or the code of the reason for which it cannot be done.
-///
-/// A global function: what it needs does not stand on the stack of its callers. It reads the headers again, which costs less.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_rewrite(skb: *mut __sk_buff, how: u32, addr: u32, port: u32) -> u32 {
+/// As [`rewrite`].
+#[inline(always)]
+fn rewrite_how(skb: Skb, how: u32, addr: u32, port: u32) -> Result<(), Code> {
+    const REFUSED: Code = Verdict::Dropped(DropReason::Rewrite).code();
     let side = if how & SOURCE != 0 { Side::Source } else { Side::Destination };
     let ttl = if how & DECREMENT != 0 { Ttl::Decrement } else { Ttl::Keep };
-    let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
-    let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return DropReason::Rewrite as u32 };
+    let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return Err(REFUSED) };
     let addr = addr.to_ne_bytes();
     if !l4::shows_ports(&ip) {
         return rewrite_address(skb, &bytes, &AddressRewrite::new(side, &ip, addr, ttl), how >> SUM);
     }
-    let Ok(l4) = l4::parse_first(&bytes, &ip) else { return DropReason::Rewrite as u32 };
+    let Ok(l4) = l4::parse_first(&bytes, &ip) else { return Err(REFUSED) };
     let change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
     if write(&bytes, &change).is_err() {
-        return DropReason::Rewrite as u32;
+        return Err(REFUSED);
     }
     checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &change.change())
 }
@@ -160,14 +144,14 @@ fn write(bytes: &Bytes, change: &Rewrite) -> Result<(), DropReason> {
     bytes.store(change.port_off, change.new_port)
 }
 
-/// Applies a translation of an address alone. Returns 0, or the code of the reason for which it cannot be done.
+/// Applies a translation of an address alone.
 #[inline(always)]
-fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -> u32 {
+fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -> Result<(), Code> {
     if rewrite_header(bytes, &change.header).is_err() {
-        return DropReason::Rewrite as u32;
+        return Err(DropReason::Rewrite.into());
     }
     if change.check_off == 0 {
-        return 0;
+        return Ok(());
     }
     checksum::update(skb, sum, change.check_off, UDP_LITE, &change.change())
 }
@@ -199,8 +183,7 @@ pub(crate) fn rewrite_header(bytes: &Bytes, change: &HeaderRewrite) -> Result<()
 /// before are stale.
 #[inline(always)]
 pub(crate) fn add_ethernet(skb: Skb, macs: [u32; 3]) -> Result<(), DropReason> {
-    // SAFETY: the context is valid; a failure leaves the packet as it is.
-    if unsafe { bpf_skb_change_head(skb.ptr(), ethernet::LEN as u32, 0) } != 0 {
+    if !skb.add_head(ethernet::LEN as u32) {
         return Err(DropReason::Rewrite);
     }
     let bytes = skb.linear();

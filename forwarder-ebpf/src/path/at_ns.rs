@@ -33,7 +33,7 @@ pub(crate) fn punt(skb: Skb, reason: PuntReason) -> Action {
 /// To the kernel, and so to the bridge, unless it would learn somebody else's MAC from it.
 #[inline(always)]
 fn punt_code(skb: Skb, code: Code) -> Action {
-    counted(skb, validate::punt(skb, code))
+    counted(skb, validate::fwd_validate_punt(skb, code))
 }
 
 /// Counts the verdict with this code, a punt or a drop.
@@ -46,7 +46,7 @@ pub(crate) fn counted(skb: Skb, code: Code) -> Action {
 #[inline(always)]
 pub(crate) fn count_here(skb: Skb, code: Code) {
     let amount = Amount::whole(skb, L3_OFF);
-    counters::fwd_count_at_endpoint(skb.ifindex(), code.raw(), amount.packets, amount.bytes);
+    counters::fwd_count_at_endpoint(skb.ifindex(), code, amount.packets, amount.bytes);
 }
 
 /// A packet that cannot be translated, for the reason with this code: it may still go to a neighbour or to the host.
@@ -86,7 +86,7 @@ fn deliver(skb: Skb, peer: u32) -> Action {
         return drop(skb, reason);
     }
     let amount = Amount { packets: segments, bytes };
-    counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED.raw(), amount.packets, amount.bytes);
+    counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED, amount.packets, amount.bytes);
     counters::count(counters, Verdict::Delivered, amount);
     Action::peer(peer)
 }

@@ -19,7 +19,7 @@ pub(crate) fn drop(skb: Skb, l3: usize, reason: DropReason) -> Action {
 #[inline(always)]
 pub(crate) fn count_here(skb: Skb, l3: usize, code: Code) {
     let amount = Amount::whole(skb, l3);
-    counters::fwd_count_at_uplink(skb.ifindex(), 0, code.raw(), amount.packets, amount.bytes);
+    counters::fwd_count_at_uplink(skb.ifindex(), false, code, amount.packets, amount.bytes);
 }
 
 /// Whether the IP header at `l3`, which has options, asks for a source route.

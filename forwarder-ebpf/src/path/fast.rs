@@ -3,7 +3,7 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
-    abi::{FlowHalf, FlowShared, FlowSlot, FlowVersion, feature},
+    abi::{FlowHalf, FlowSlot, FlowVersion, feature},
     decide::offload::check_field,
     flow::{FlowKey, is_route_old},
     types::{
@@ -19,7 +19,6 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        atomic::add64,
         clock::now,
         counters::{self, Amount},
         devices::is_host_veth,
@@ -29,6 +28,7 @@ use crate::{
             checksum,
             skb::{Skb, ip_summed},
         },
+        shared::Shared,
     },
     path::{apply::Action, at_ns, route::is_outside},
     table::{
@@ -74,10 +74,8 @@ struct Translation {
 pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let (slot, half, version) = lookup::established(Direction::Outbound, &packet.key())?;
-    // SAFETY: `lookup::established` gives pointers into the slot array, whose elements are never unmapped.
-    let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
-    // SAFETY: as above.
-    let checked = unsafe { (&raw const (*shared).route_checked).read_volatile() };
+    let to = Translation::read(half);
+    let checked = slot.route_checked().read();
     let now = now();
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     if is_route_old(checked, now, config()?.hz) || !may_go(&packet, &to, slot, version, Direction::Outbound) {
@@ -85,7 +83,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     }
     // Some byte of the one or of the other address is not zero.
     let straight = to.hop[0] | to.hop[2] != 0;
-    note(&packet, half, shared, now);
+    note(&packet, half, slot, now);
     if straight {
         to.address(&packet.bytes);
     }
@@ -98,9 +96,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     if straight {
         return Some(Action::device(to.out_if));
     }
-    // SAFETY: as above.
-    let (next_hop, after) =
-        unsafe { ((&raw const (*shared).next_hop).read_volatile(), (&raw const (*shared).version).read_volatile()) };
+    let (next_hop, after) = (slot.next_hop().read(), slot.version().read());
     // That was read after `may_go` had looked whose the slot is: here, so that nothing has to be kept for what is rare.
     if !after.is_same_flow(version) {
         return Some(at_ns::drop(packet.skb, DropReason::Contended));
@@ -118,12 +114,11 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, version) = lookup::established(Direction::Inbound, &key)?;
-    // SAFETY: as in `outbound`.
-    let (to, shared) = unsafe { (Translation::read(half), &raw mut (*slot).shared) };
+    let to = Translation::read(half);
     if to.out_if == 0 || !may_go(&packet, &to, slot, version, Direction::Inbound) {
         return None;
     }
-    note(&packet, half, shared, now());
+    note(&packet, half, slot, now());
     let (destination, port) = ((packet.addresses >> 32) as u32, (packet.ports >> 16) as u16);
     to.address(&packet.bytes);
     packet.bytes.store32::<{ at::LIFE }>(header_words::one_hop(packet.life, destination, to.addr));
@@ -230,19 +225,16 @@ impl Packet {
 }
 
 impl Translation {
-    /// # Safety
-    /// `half` points into a slot.
+    /// Reads it by words: see the assertions below.
     #[inline(always)]
-    unsafe fn read(half: *const FlowHalf) -> Self {
-        // SAFETY: the caller's promise; the fields stand at these offsets (see the assertions below), aligned to their words.
-        let word = |at: usize| unsafe { half.cast::<u32>().add(at / 4).read_volatile() };
-        let (port, counters) = (word(24), word(44));
+    fn read(half: Shared<FlowHalf>) -> Self {
+        let (port, counters) = (half.word_at::<24>().read(), half.word_at::<44>().read());
         Self {
-            addr: word(20),
+            addr: half.word_at::<20>().read(),
             port: port as u16,
             mtu: port >> 16,
-            out_if: word(28),
-            hop: [word(32), word(36), word(40)],
+            out_if: half.word_at::<28>().read(),
+            hop: [half.word_at::<32>().read(), half.word_at::<36>().read(), half.word_at::<40>().read()],
             counters: counters & 0xffff,
             uplink_counters: counters >> 16,
         }
@@ -262,7 +254,6 @@ const _: () = {
     assert!(offset_of!(FlowHalf, addr) == 20 && offset_of!(FlowHalf, port) == 24 && offset_of!(FlowHalf, mtu) == 26);
     assert!(offset_of!(FlowHalf, out_if) == 28 && offset_of!(FlowHalf, hop) == 32);
     assert!(offset_of!(FlowHalf, counters) == 44 && offset_of!(FlowHalf, uplink_counters) == 46);
-    assert!(offset_of!(FlowShared, tcp_flags) % 2 == 0);
 };
 
 /// Whether nothing about the packet or its flow asks for the slow path; it goes in `direction`. What was read of
@@ -271,15 +262,11 @@ const _: () = {
 fn may_go(
     packet: &Packet,
     to: &Translation,
-    slot: *const FlowSlot,
+    slot: Shared<FlowSlot>,
     version: FlowVersion,
     direction: Direction,
 ) -> bool {
-    // SAFETY: `slot` points into the slot array.
-    let (seen, after) = unsafe {
-        let shared = &raw const (*slot).shared;
-        ((&raw const (*shared).tcp_flags).cast::<u16>().read_volatile(), (&raw const (*shared).version).read_volatile())
-    };
+    let (seen, after) = (slot.both_flags().read(), slot.version().read());
     let data = packet.proto == Proto::Udp as u8 || header_words::is_mere_data(packet.tcp_flags, seen.into(), direction);
     let right = header_words::verify_ip_checksum(packet.first, packet.fragment, packet.life, packet.addresses);
     version == after && data && right && packet.size <= to.mtu
@@ -287,16 +274,10 @@ fn may_go(
 
 /// Notes the packet at its flow.
 #[inline(always)]
-fn note(packet: &Packet, half: *mut FlowHalf, shared: *mut FlowShared, now: u32) {
-    // SAFETY: as in `outbound`.
-    unsafe {
-        add64(&raw mut (*half).packets, packet.amount.packets.into());
-        add64(&raw mut (*half).bytes, packet.amount.bytes.into());
-        let last_seen = &raw mut (*shared).last_seen;
-        if last_seen.read_volatile() != now {
-            last_seen.write_volatile(now);
-        }
-    }
+fn note(packet: &Packet, half: Shared<FlowHalf>, slot: Shared<FlowSlot>, now: u32) {
+    half.packets().add(packet.amount.packets.into());
+    half.bytes().add(packet.amount.bytes.into());
+    slot.see_at(now);
 }
 
 /// Updates the transport checksum as `bpf_l4_csum_replace` would, and mostly without it.

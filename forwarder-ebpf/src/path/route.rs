@@ -1,31 +1,24 @@
 //! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
 
-use aya_ebpf::{
-    bindings::{
-        __sk_buff, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
-        BPF_FIB_LKUP_RET_UNSUPP_LWT,
-    },
-    btf_maps::lpm_trie::Key,
-};
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{Endpoint, SLOT_NONE, Tuple, Uplink, endpoint_flags, feature, mapped_words, port_use},
-    decide::validate::{is_martian_destination, is_martian_source},
+    abi::{Endpoint, SLOT_NONE, Tuple, mapped_words, port_use},
+    decide::route::{self, Again},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},
     },
-    wire::ipv4::is_multicast_or_broadcast,
 };
 
 use crate::{
     kernel::{
-        argument::given,
         devices,
         fib::{Route, fwd_is_local, look_up, macs, words},
+        global::Answer,
         maps::{OPENING, SUBNETS, config},
         packet::skb::Skb,
         records,
-        scratch::Opening,
+        scratch::{Opening, scratch},
     },
     table::{
         create::{self, FAILED, stored_mtu},
@@ -61,8 +54,6 @@ impl Resolved {
     const OPEN: u32 = 4;
     /// The flow has ended.
     const GONE: u32 = 5;
-    /// By the uplink.
-    const UPLINK: u32 = 6;
 
     #[inline(always)]
     const fn new(what: u32, value: u32) -> Self {
@@ -70,8 +61,8 @@ impl Resolved {
     }
 
     #[inline(always)]
-    const fn punt(reason: PuntReason) -> Self {
-        Self::new(Self::REFUSED, reason as u32)
+    const fn refused(code: Code) -> Self {
+        Self::new(Self::REFUSED, code.raw())
     }
 
     #[inline(always)]
@@ -107,32 +98,55 @@ impl Resolved {
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
     let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
-    let resolved = Resolved(fwd_resolve(skb.ptr(), tuple, untranslatable | u32::from(tcp_flags) << 8));
-    if resolved.what() == Resolved::OPEN { opened(create::open(skb.ptr(), tuple)) } else { resolved.decode() }
+    let resolved = fwd_resolve(skb, tuple, untranslatable | u32::from(tcp_flags) << 8);
+    if resolved.what() == Resolved::OPEN { opened(create::open(skb, tuple)) } else { resolved.decode() }
+}
+
+global_fn! {
+    /// See [`decide`].
+    fn fwd_resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved = decide;
+    /// See [`prepare_inbound`].
+    fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple) -> bool = prepare_inbound;
+    /// See [`look_again`].
+    fn fwd_refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved = look_again;
+}
+
+impl Answer for Resolved {
+    type Raw = u64;
+
+    const ABSENT: u64 = Self::drop(DropReason::Contended).0;
+
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn decode(raw: u64) -> Self {
+        Self(raw)
+    }
 }
 
 /// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
 /// it cannot be made.
 #[inline(always)]
 pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
-    if fwd_prepare_inbound(skb.ptr(), tuple) == 0 {
+    if !fwd_prepare_inbound(skb, tuple) {
         return SLOT_NONE;
     }
-    match opened(create::open(skb.ptr(), tuple)) {
+    match opened(create::open(skb, tuple)) {
         Resolution::Flow(slot) => slot,
         _ => SLOT_NONE,
     }
 }
 
-/// Prepares it, if answers leave by the endpoint's uplink. Returns 1 if it did.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_prepare_inbound(skb: *mut __sk_buff, tuple: *const Tuple) -> u32 {
-    let Some(tuple) = given(tuple) else { return 0 };
-    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return 0 };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return 0 };
-    let answers = elsewhere(&route, endpoint).what() == Resolved::UPLINK;
-    (answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN).into()
+/// Prepares it, if answers leave by the endpoint's uplink. Whether it did.
+#[inline(always)]
+fn prepare_inbound(skb: Skb, tuple: &Tuple) -> bool {
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return false };
+    let answers = egress(&route, endpoint) == Code::FORWARDED;
+    answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN
 }
 
 /// Above the TCP flags: the flow begins from outside.
@@ -148,45 +162,34 @@ fn opened(result: u64) -> Resolution {
     }
 }
 
-/// Decides where a packet goes; see [`resolve`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_resolve(skb: *mut __sk_buff, tuple: *const Tuple, word: u32) -> u64 {
-    let Some(tuple) = given(tuple) else { return Resolved::drop(DropReason::Contended).0 };
-    decide(skb, tuple, word & 0xff, word >> 8).0
-}
-
+/// Decides where a packet goes; see [`resolve`]. In `word` is the code of the reason for which it cannot be translated, and above it the
+/// flags of a segment.
 #[inline(always)]
-fn decide(skb: *mut __sk_buff, tuple: &Tuple, untranslatable: u32, tcp_flags: u32) -> Resolved {
+fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
+    let (untranslatable, tcp_flags) = (word & 0xff, word >> 8);
     if untranslatable == 0 {
         let hash = lookup::hash(tuple);
         if lookup::is_known(hash) {
-            let (slot, version) = lookup::indexed(Direction::Outbound, tuple, hash);
+            let (slot, version) = lookup::fwd_indexed(Direction::Outbound, tuple, hash);
             if !version.is_none() {
                 return Resolved::new(Resolved::FLOW, slot);
             }
         }
     }
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
-    if tuple.saddr != endpoint.v4 && endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
-        return Resolved::drop(DropReason::SpoofedSource);
-    }
-    if is_martian_destination(tuple.daddr) || is_martian_source(tuple.saddr) {
-        return Resolved::drop(DropReason::Martian);
-    }
-    if is_multicast_or_broadcast(tuple.daddr) {
-        return Resolved::punt(PuntReason::Multicast);
+    if let Err(refused) = route::admit(tuple, endpoint) {
+        return Resolved::refused(refused);
     }
     if let Some(peer) = neighbour(endpoint, tuple.daddr) {
         return Resolved::new(Resolved::PEER, peer);
     }
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
-    let elsewhere = elsewhere(&route, endpoint);
-    if elsewhere.what() != Resolved::UPLINK {
-        return elsewhere;
+    let egress = egress(&route, endpoint);
+    if egress != Code::FORWARDED {
+        return Resolved::refused(egress);
     }
     if untranslatable != 0 {
-        return Resolved::new(Resolved::REFUSED, untranslatable);
+        return Resolved::refused(Code::from_raw(untranslatable));
     }
     prepare(tuple, endpoint, &route, tcp_flags)
 }
@@ -199,56 +202,26 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     }
     let host_veth = records::host_veth_of(addr)?;
     let peer = records::endpoint(host_veth)?;
-    (peer.network == endpoint.network && devices::is_there(host_veth)).then_some(host_veth)
+    (peer.network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
 }
 
-/// What becomes of a packet whose route does not leave by the endpoint's uplink; [`Resolved::UPLINK`] where it does. No `Option`: LLVM
-/// would carry its value along where it has none.
+/// What becomes of a packet whose route was looked up: see [`route::egress`].
 #[inline(always)]
-fn elsewhere(route: &Route, endpoint: &Endpoint) -> Resolved {
-    match route.result as u32 {
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH
-            if route.out_if == endpoint.uplink && devices::is_there(endpoint.uplink) =>
-        {
-            Resolved::new(Resolved::UPLINK, 0)
-        }
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if route.out_if == endpoint.network => {
-            Resolved::punt(PuntReason::OwnNetwork)
-        }
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH if records::network(route.out_if).is_some() => {
-            Resolved::drop(DropReason::OtherNetwork)
-        }
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_UNSUPP_LWT => {
-            Resolved::drop(DropReason::RouteNotViaUplink)
-        }
-        // Local addresses and broadcasts; also what has no route at all, which the kernel answers.
-        BPF_FIB_LKUP_RET_NOT_FWDED => Resolved::punt(PuntReason::ToHost),
-        _ => Resolved::punt(PuntReason::Unreachable),
-    }
-}
-
-/// The address behind which packets on `route` appear; zero if there is none.
-#[inline(always)]
-fn source(route: &Route, uplink: &Uplink) -> [u8; 4] {
-    if route.source == [0; 4] { uplink.v4 } else { route.source }
+fn egress(route: &Route, endpoint: &Endpoint) -> Code {
+    let is_there = || devices::fwd_is_there(endpoint.uplink);
+    route::egress(route.lookup, route.out_if, endpoint, is_there, || records::network(route.out_if).is_some())
 }
 
 /// Prepares the flow of an endpoint.
 #[inline(always)]
 fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) -> Resolved {
-    const RST: u32 = forwarder_common::wire::l4::tcp_flag::RST as u32;
-    if tcp_flags & RST != 0 {
-        return Resolved::drop(DropReason::NoFlow);
-    }
-    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), scratch(&OPENING)) else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
-    let nat_addr = source(route, uplink);
-    if nat_addr == [0; 4] {
-        return Resolved::drop(DropReason::NoUplinkAddress);
-    }
-    // SAFETY: this CPU's element; nobody else uses it while the program runs.
-    let opening = unsafe { &mut *opening };
+    let nat_addr = match route::nat_address(tcp_flags as u8, route.source, uplink.v4) {
+        Ok(nat_addr) => nat_addr,
+        Err(reason) => return Resolved::drop(reason),
+    };
     // Field by field, the addresses as a whole: a record put together first would stand on the stack, which is short.
     opening.nat_addr = nat_addr;
     opening.uplink = endpoint.uplink;
@@ -273,88 +246,74 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
 /// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
 #[inline(always)]
 fn port_use_of(flags: u32) -> u32 {
-    let Some(config) = config() else { return port_use::BY_TUPLE.into() };
-    if config.features & feature::EIM == 0 {
-        return port_use::BY_TUPLE.into();
-    }
-    if flags & endpoint_flags::NAT_EIM != 0 { port_use::MAPPING.into() } else { port_use::SHARED.into() }
+    config().map_or(port_use::BY_TUPLE, |config| route::port_use_of(config.features, flags)).into()
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
-    let (Some(record), Some(opening)) = (records::uplink(uplink), OPENING.get_ptr_mut(0)) else {
+    let (Some(record), Some(opening)) = (records::uplink(uplink), scratch(&OPENING)) else {
         return Resolution::Refused(DropReason::NoUplinkAddress.into());
     };
-    // SAFETY: as in `prepare`.
-    unsafe {
-        *opening = Opening {
-            nat_addr: tuple.saddr,
-            uplink,
-            next_hop: mapped_words(0),
-            hop: [0; 12],
-            mtu: u16::MAX as u32,
-            endpoint: 0,
-            endpoint_mtu: u16::MAX as u32,
-            macs: [0; 12],
-            counters: 0,
-            counters_out: record.counters_out,
-            counters_in: record.counters_in,
-            tcp_flags: tcp_flags.into(),
-            port_use: port_use_of(0),
-            inbound: 0,
-            keeps: keeps.into(),
-        };
-    }
-    opened(create::open(skb.ptr(), tuple))
+    *opening = Opening {
+        nat_addr: tuple.saddr,
+        uplink,
+        next_hop: mapped_words(0),
+        hop: [0; 12],
+        mtu: u16::MAX as u32,
+        endpoint: 0,
+        endpoint_mtu: u16::MAX as u32,
+        macs: [0; 12],
+        counters: 0,
+        counters_out: record.counters_out,
+        counters_in: record.counters_in,
+        tcp_flags: tcp_flags.into(),
+        port_use: port_use_of(0),
+        inbound: 0,
+        keeps: keeps.into(),
+    };
+    opened(create::open(skb, tuple))
 }
 
-/// Looks the route of the flow in slot `index` up again. Next hop and MTU are updated in place. A flow that would leave by
-/// another interface, or whose address the host has lost, ends, and the packet finds its new way at once. While there is no
-/// route the packet is punted, so that the kernel answers, and the flow waits. So it is while nobody answers for the next hop: what is
-/// redirected to it is queued like any other, but when the kernel gives up, only what it has forwarded itself knows its sender.
+/// Looks the route of the flow in slot `index` up again: see [`Again`]. Next hop and MTU are updated in place; a packet whose flow ends
+/// finds its new way at once.
 #[inline(always)]
 pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolution {
-    let refreshed = Resolved(fwd_refresh(skb.ptr(), tuple, index, now));
+    let refreshed = fwd_refresh(skb, tuple, index, now);
     if refreshed.what() == Resolved::GONE { resolve(skb, tuple, Ok(()), tcp_flags) } else { refreshed.decode() }
 }
 
 /// As [`refresh`], but a flow that ends is not replaced.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_refresh(skb: *mut __sk_buff, tuple: *const Tuple, index: u32, now: u32) -> u64 {
+#[inline(always)]
+fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
-    let Some(tuple) = given(tuple) else { return GONE.0 };
     let (Some(hit), Some(endpoint)) =
         (lookup::load(Direction::Outbound, index, tuple), records::endpoint(tuple.ifindex))
     else {
-        return GONE.0;
+        return GONE;
     };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE.0 };
-    let elsewhere = elsewhere(&route, endpoint);
-    if route.is_missing() {
-        return elsewhere.0;
-    }
-    let stays = elsewhere.what() == Resolved::UPLINK
-        && (route.source == hit.addr || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network) != 0);
-    if !stays {
-        slot::fwd_flow_end(index, hit.version.raw());
-        return GONE.0;
+    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE };
+    let egress = egress(&route, endpoint);
+    let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
+    match route::again(route.lookup, egress, (route.source, hit.addr), is_local) {
+        Again::Waits => return Resolved::refused(egress),
+        Again::Ends => {
+            slot::fwd_flow_end(index, hit.version);
+            return GONE;
+        }
+        Again::Stays => {}
     }
     let Hit { slot, half, .. } = hit;
-    // SAFETY: fields of the slot, written as whole words; two CPUs that refresh at once write the same.
-    unsafe {
-        (&raw mut (*half).hop).cast::<[u32; 3]>().write_volatile(words(macs(route.query)));
-        (&raw mut (*slot).shared.next_hop).write_volatile(route.next_hop);
-        (&raw mut (*half).mtu).write_volatile(stored_mtu(route.mtu));
-        (&raw mut (*slot).shared.route_checked).write_volatile(now);
+    // By whole words; two CPUs that refresh at once write the same.
+    half.hop().write(words(macs(route.query)));
+    slot.next_hop().write(route.next_hop);
+    half.mtu().write(stored_mtu(route.mtu));
+    slot.route_checked().write(now);
+    if route::is_unresolved(route.lookup, tuple.saddr, endpoint) {
+        return Resolved::refused(PuntReason::Unresolved.into());
     }
-    // The kernel forwards only the endpoint's own address translated: see `from_container` in `to_uplink`.
-    if route.result as u32 == BPF_FIB_LKUP_RET_NO_NEIGH && tuple.saddr == endpoint.v4 {
-        return Resolved::punt(PuntReason::Unresolved).0;
-    }
-    Resolved::new(Resolved::FLOW, index).0
+    Resolved::new(Resolved::FLOW, index)
 }
 
 /// Whether `addr` belongs to a network of `fwd`.
@@ -366,7 +325,5 @@ pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
 /// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
 #[inline(always)]
 pub(crate) fn is_outside(addr: u32) -> bool {
-    let Some(config) = config() else { return true };
-    let number = u32::from_be(addr);
-    number < config.subnets_min || number > config.subnets_max
+    config().is_none_or(|config| route::is_outside(addr, (config.subnets_min, config.subnets_max)))
 }

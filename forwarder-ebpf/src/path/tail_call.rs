@@ -3,7 +3,7 @@
 use forwarder_common::{abi::Hook, types::verdict::DropReason};
 
 use crate::{
-    kernel::{maps::SLOW_PATH, packet::skb::Skb},
+    kernel::{packet::skb::Skb, redirect},
     path::{apply::Action, at_ns, vlan},
 };
 
@@ -12,8 +12,7 @@ use crate::{
 /// holds it any more, pin or program's loader. Then nothing of a namespace passes; what is the host's at an uplink does.
 #[inline(always)]
 pub(crate) fn tail_call(skb: Skb, hook: Hook) -> Action {
-    // SAFETY: the programs in the map are of the same type, and get the same context.
-    unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
+    redirect::slow_path(skb, hook);
     match hook {
         Hook::FromNs => {
             at_ns::count_here(skb, DropReason::Contended.into());

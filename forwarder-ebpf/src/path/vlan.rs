@@ -3,9 +3,8 @@
 //! The tag stands beside the data, which then looks like an untagged frame's (always so on the way in, and on the way out from
 //! a VLAN interface), or in the data (raw sockets).
 
-use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    types::verdict::{DropReason, Verdict},
+    types::verdict::DropReason,
     wire::{
         ethernet::{VLAN_LEN, ethertype, field},
         ipv4,
@@ -30,33 +29,37 @@ pub(crate) fn is_tagged(skb: Skb) -> bool {
 /// A tagged frame on its way out: untouched, but that of an endpoint does not leave.
 #[inline(always)]
 pub(crate) fn leaves(skb: Skb) -> Action {
-    if fwd_carries_endpoint(skb.ptr()) == 0 {
+    if !fwd_carries_endpoint(skb) {
         return Action::NEXT;
     }
     let amount = Amount::whole(skb, L3_OFF);
-    let code = Verdict::Dropped(DropReason::Untranslated).code().raw();
-    counters::fwd_count_at_uplink(skb.ifindex(), 1, code, amount.packets, amount.bytes);
+    let code = DropReason::Untranslated.into();
+    counters::fwd_count_at_uplink(skb.ifindex(), true, code, amount.packets, amount.bytes);
     Action::DROP
 }
 
+global_fn! {
+    /// See [`carries_endpoint`].
+    fn fwd_carries_endpoint(skb: Skb) -> bool = carries_endpoint;
+}
+
 /// Whether the IPv4 packet behind at most two tags has the address of an endpoint as its source.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_carries_endpoint(skb: *mut __sk_buff) -> u32 {
-    let bytes = Skb::from_ptr(skb).all_headers();
+#[inline(always)]
+fn carries_endpoint(skb: Skb) -> bool {
+    let bytes = skb.all_headers();
     let mut off = field::TYPE;
     let mut tags = 0u32;
     while tags <= 2 {
         let found: [u8; 2] = bytes.load(off).unwrap_or_default();
         if found == ethertype::IPV4 {
             let source: [u8; 4] = bytes.load(off.wrapping_add(2).wrapping_add(ipv4::field::SRC)).unwrap_or_default();
-            return in_fwd_network(source).into();
+            return in_fwd_network(source);
         }
         if found != ethertype::VLAN && found != ethertype::SERVICE_VLAN {
-            return 0;
+            return false;
         }
         off = off.wrapping_add(VLAN_LEN);
         tags = tags.wrapping_add(1);
     }
-    0
+    false
 }

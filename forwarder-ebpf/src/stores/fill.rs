@@ -1,12 +1,18 @@
 //! Makes the flows, both directions of each.
 
+use core::ops::ControlFlow;
+
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::abi::{FlowHalf, FlowState, FlowVersion, Tuple};
 
 use crate::{
-    kernel::maps::{DIRECT, FLOW_SLOTS, LINES, SET_MASK, WAYS},
+    kernel::{
+        maps::{DIRECT, LINES, SET_MASK, WAYS},
+        shared::Shared,
+        slots,
+    },
     lookup,
-    walk::{MTU, Walk, outbound, reply},
+    walk::{MTU, Step, Walk, outbound, reply},
 };
 
 /// The flow to make now; `None` when all are made.
@@ -32,58 +38,63 @@ fn half(tuple: Tuple) -> FlowHalf {
     FlowHalf { tuple, mtu: MTU, ..FlowHalf::default() }
 }
 
+const ON: ControlFlow<()> = ControlFlow::Continue(());
+const STOP: ControlFlow<()> = ControlFlow::Break(());
+
 /// Flows of `direct`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn direct(_index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `run` gave it; so below.
-    let walk = unsafe { &mut *walk };
-    let Some(flow) = next(walk) else { return 1 };
-    for tuple in [outbound(flow), reply(flow)] {
-        note(walk, DIRECT.insert(&tuple, &half(tuple), BPF_NOEXIST.into()).is_ok());
+pub(crate) struct Direct;
+
+impl Step for Direct {
+    #[inline(always)]
+    fn step(_index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let Some(flow) = next(walk) else { return STOP };
+        for tuple in [outbound(flow), reply(flow)] {
+            note(walk, DIRECT.insert(&tuple, &half(tuple), BPF_NOEXIST.into()).is_ok());
+        }
+        ON
     }
-    0
 }
 
 /// Flows of `pool` and `cache`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn pool(_index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `direct`.
-    let walk = unsafe { &mut *walk };
-    let Some(flow) = next(walk) else { return 1 };
-    // Slot 0 is never used.
-    let index = flow.wrapping_add(1);
-    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 1 };
-    let (outbound, inbound) = (outbound(flow), reply(flow));
-    // SAFETY: an element of the map, which nobody else uses.
-    unsafe {
-        (*slot).outbound = half(outbound);
-        (*slot).inbound = half(inbound);
-        (*slot).shared.version = FlowVersion::new(1, FlowState::Established);
+pub(crate) struct Pool;
+
+impl Step for Pool {
+    #[inline(always)]
+    fn step(_index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let Some(flow) = next(walk) else { return STOP };
+        // Slot 0 is never used.
+        let index = flow.wrapping_add(1);
+        let Some(slot) = slots::slot(index) else { return STOP };
+        let (outbound, inbound) = (outbound(flow), reply(flow));
+        slot.outbound().write(half(outbound));
+        slot.inbound().write(half(inbound));
+        slot.version().write(FlowVersion::new(1, FlowState::Established));
+        for tuple in [outbound, inbound] {
+            note(walk, lookup::fwd_insert(&tuple, index));
+        }
+        ON
     }
-    for tuple in [outbound, inbound] {
-        note(walk, lookup::insert(&tuple, index));
-    }
-    0
 }
 
 /// Flows of `lines`: whoever finds its set full stands in the hash only.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn lines(_index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `direct`.
-    let walk = unsafe { &mut *walk };
-    let Some(flow) = next(walk) else { return 1 };
-    for tuple in [outbound(flow), reply(flow)] {
-        let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
-        let mut way = 0;
-        while way < WAYS {
-            // SAFETY: `way` is below the number of lines of a set.
-            let line = unsafe { &mut *set.cast::<FlowHalf>().add(way) };
-            if line.tuple.proto == 0 {
-                *line = half(tuple);
-                break;
+pub(crate) struct Lines;
+
+impl Step for Lines {
+    #[inline(always)]
+    fn step(_index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let Some(flow) = next(walk) else { return STOP };
+        for tuple in [outbound(flow), reply(flow)] {
+            let Some(set) = Shared::element(&LINES, lookup::hash(&tuple) & SET_MASK.load()) else { return STOP };
+            let mut way = 0;
+            while way < WAYS {
+                let Some(line) = set.nth(way) else { return STOP };
+                if line.tuple().read().proto == 0 {
+                    line.write(half(tuple));
+                    break;
+                }
+                way = way.wrapping_add(1);
             }
-            way = way.wrapping_add(1);
         }
+        ON
     }
-    0
 }

@@ -1,6 +1,6 @@
 //! One look-up in each store: finds the flow, checks that it is the one, copies its translation, counts.
 
-use core::{arch::asm, ptr};
+use core::{arch::asm, ops::ControlFlow};
 
 use forwarder_common::{
     abi::{FlowHalf, Tuple},
@@ -9,11 +9,11 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        atomic::add64,
-        maps::{DIRECT, LINES, SET_MASK, WAYS},
+        maps::{DIRECT, FLOW_INDEX, LINES, SET_MASK, WAYS},
+        shared::Shared,
     },
     lookup::{self, Hit},
-    walk::{MTU, Walk, chain, next},
+    walk::{MTU, Step, Walk, chain, next},
 };
 
 /// The tuple as a look-up gets it from a packet: in memory, with values that the compiler does not know.
@@ -27,113 +27,114 @@ fn begin(index: u32, walk: &mut Walk) -> (Tuple, Direction) {
 }
 
 #[inline(always)]
-fn end(walk: &mut Walk, found: Option<u16>) -> i64 {
+fn end(walk: &mut Walk, found: Option<u16>) -> ControlFlow<()> {
     match found {
         Some(mtu) => chain(walk, mtu),
         None => walk.missed = walk.missed.wrapping_add(1),
     }
-    0
+    ControlFlow::Continue(())
 }
 
 /// What all others do as well.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn nothing(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `run` gave it; so below.
-    let walk = unsafe { &mut *walk };
-    let (tuple, _) = begin(index, walk);
-    end(walk, Some(MTU ^ tuple._pad))
+pub(crate) struct Reference;
+
+impl Step for Reference {
+    #[inline(always)]
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let (tuple, _) = begin(index, walk);
+        end(walk, Some(MTU ^ tuple._pad))
+    }
 }
 
 /// See the program `direct`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn direct(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `nothing`.
-    let walk = unsafe { &mut *walk };
-    let (tuple, _) = begin(index, walk);
-    end(walk, in_direct(&tuple))
+pub(crate) struct Direct;
+
+impl Step for Direct {
+    #[inline(always)]
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let (tuple, _) = begin(index, walk);
+        end(walk, in_direct(&tuple))
+    }
 }
 
 /// See the program `pool`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn pool(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `nothing`.
-    let walk = unsafe { &mut *walk };
-    let (tuple, direction) = begin(index, walk);
-    let slot = crate::kernel::maps::FLOW_INDEX.get_ptr(&tuple);
-    // SAFETY: an aligned word of a map value.
-    let found = slot.and_then(|slot| lookup::load(direction, unsafe { slot.read_volatile() }, &tuple));
-    end(walk, found.map(|hit| count(&hit)))
+pub(crate) struct Pool;
+
+impl Step for Pool {
+    #[inline(always)]
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let (tuple, direction) = begin(index, walk);
+        let slot = Shared::value(&FLOW_INDEX, &tuple).map(Shared::read);
+        let found = slot.and_then(|slot| lookup::load(direction, slot, &tuple));
+        end(walk, found.map(|hit| count(&hit)))
+    }
 }
 
 /// See the program `lines`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn lines(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `nothing`.
-    let walk = unsafe { &mut *walk };
-    let (tuple, _) = begin(index, walk);
-    let Some(set) = LINES.get_ptr_mut(lookup::hash(&tuple) & SET_MASK.load()) else { return 1 };
-    let mut way = 0;
-    while way < WAYS {
-        // SAFETY: `way` is below the number of lines of a set.
-        let found = unsafe { take(set.cast::<FlowHalf>().add(way), &tuple) };
-        if found.is_some() {
-            return end(walk, found);
+pub(crate) struct Lines;
+
+impl Step for Lines {
+    #[inline(always)]
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let (tuple, _) = begin(index, walk);
+        let Some(set) = Shared::element(&LINES, lookup::hash(&tuple) & SET_MASK.load()) else {
+            return ControlFlow::Break(());
+        };
+        let mut way = 0;
+        while way < WAYS {
+            let found = set.nth(way).and_then(|line| take(line, &tuple));
+            if found.is_some() {
+                return end(walk, found);
+            }
+            way = way.wrapping_add(1);
         }
-        way = way.wrapping_add(1);
+        walk.second = walk.second.wrapping_add(1);
+        end(walk, in_direct(&tuple))
     }
-    walk.second = walk.second.wrapping_add(1);
-    end(walk, in_direct(&tuple))
 }
 
 /// See the program `cache`.
-#[inline(never)]
-pub(crate) unsafe extern "C" fn cache(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: as in `nothing`.
-    let walk = unsafe { &mut *walk };
-    let (tuple, direction) = begin(index, walk);
-    let hash = lookup::hash(&tuple);
-    let (mut slot, mut version) = lookup::find_cached(direction, &tuple, hash);
-    if version.is_none() {
-        walk.second = walk.second.wrapping_add(1);
-        (slot, version) = lookup::indexed(direction, &tuple, hash);
+pub(crate) struct Cache;
+
+impl Step for Cache {
+    #[inline(always)]
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
+        let (tuple, direction) = begin(index, walk);
+        let hash = lookup::hash(&tuple);
+        let (mut slot, mut version) = lookup::find_cached(direction, &tuple, hash);
+        if version.is_none() {
+            walk.second = walk.second.wrapping_add(1);
+            (slot, version) = lookup::fwd_indexed(direction, &tuple, hash);
+        }
+        let found = lookup::copy(direction, slot, version);
+        end(walk, found.filter(|_| !version.is_none()).map(|hit| count(&hit)))
     }
-    let found = lookup::copy(direction, slot, version);
-    end(walk, found.filter(|_| !version.is_none()).map(|hit| count(&hit)))
 }
 
 #[inline(always)]
 fn count(hit: &Hit) -> u16 {
-    // SAFETY: `hit` points into a map value.
-    add64(unsafe { &raw mut (*hit.half).packets }, 1);
+    hit.half.packets().add(1);
     hit.mtu
 }
 
 #[inline(always)]
 fn in_direct(tuple: &Tuple) -> Option<u16> {
-    let half = DIRECT.get_ptr_mut(tuple)?;
-    // SAFETY: an element of the map.
-    unsafe { take(half, tuple) }
+    take(Shared::value(&DIRECT, tuple)?, tuple)
 }
 
-/// What `lookup::copy` and [`count`] do, for a half on its own.
-///
-/// # Safety
-/// `half` points into a map value.
+/// What `lookup::copy` and [`count`] do, for a half on its own: all of it is read, though little is used.
 #[inline(always)]
-unsafe fn take(half: *mut FlowHalf, tuple: &Tuple) -> Option<u16> {
-    // SAFETY: the caller's; volatile, so that all of it is read though little is used.
-    unsafe {
-        if !lookup::same(&raw const (*half).tuple, tuple) {
-            return None;
-        }
-        ptr::read_volatile(&raw const (*half).addr);
-        ptr::read_volatile(&raw const (*half).port);
-        ptr::read_volatile(&raw const (*half).out_if);
-        lookup::read_hop(&raw const (*half).hop);
-        ptr::read_volatile(&raw const (*half).counters);
-        ptr::read_volatile(&raw const (*half).uplink_counters);
-        let mtu = ptr::read_volatile(&raw const (*half).mtu);
-        add64(&raw mut (*half).packets, 1);
-        Some(mtu)
+fn take(half: Shared<FlowHalf>, tuple: &Tuple) -> Option<u16> {
+    if !half.tuple().is(tuple) {
+        return None;
     }
+    half.addr().read();
+    half.port().read();
+    half.out_if().read();
+    half.hop().read();
+    half.counters().read();
+    half.uplink_counters().read();
+    let mtu = half.mtu().read();
+    half.packets().add(1);
+    Some(mtu)
 }

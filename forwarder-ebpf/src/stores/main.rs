@@ -15,6 +15,7 @@
 #[path = "../table/bucket.rs"]
 mod bucket;
 mod fill;
+#[macro_use]
 mod kernel;
 mod look_up;
 #[path = "../table/lookup.rs"]
@@ -27,34 +28,34 @@ use aya_ebpf::{macros::classifier, programs::TcContext};
 /// Everything but a look-up: what the others are compared with.
 #[classifier]
 pub fn reference(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::nothing)
+    walk::run::<look_up::Reference>(walk::LOOK_UPS)
 }
 
 /// Hash: tuple → translation and counters.
 #[classifier]
 pub fn direct(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::direct)
+    walk::run::<look_up::Direct>(walk::LOOK_UPS)
 }
 
 /// Hash: tuple → slot; array of slots.
 #[classifier]
 pub fn pool(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::pool)
+    walk::run::<look_up::Pool>(walk::LOOK_UPS)
 }
 
 /// Set-associative array of lines with tuple, translation and counters; `direct` behind it.
 #[classifier]
 pub fn lines(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::lines)
+    walk::run::<look_up::Lines>(walk::LOOK_UPS)
 }
 
 /// Array: hash of the tuple → slot; `pool` behind it. The data path's.
 #[classifier]
 pub fn cache(_ctx: TcContext) -> i32 {
-    walk::run(walk::LOOK_UPS, look_up::cache)
+    walk::run::<look_up::Cache>(walk::LOOK_UPS)
 }
 
-/// Nothing at all: what a run by itself costs (`./x packets`).
+/// Reference at all: what a run by itself costs (`./x packets`).
 #[classifier]
 pub fn empty(_ctx: TcContext) -> i32 {
     -1
@@ -63,17 +64,17 @@ pub fn empty(_ctx: TcContext) -> i32 {
 /// Makes the next flows of `direct`.
 #[classifier]
 pub fn fill_direct(_ctx: TcContext) -> i32 {
-    walk::run(walk::FILLS, fill::direct)
+    walk::run::<fill::Direct>(walk::FILLS)
 }
 
 /// Makes the next flows of `pool` and `cache`.
 #[classifier]
 pub fn fill_pool(_ctx: TcContext) -> i32 {
-    walk::run(walk::FILLS, fill::pool)
+    walk::run::<fill::Pool>(walk::FILLS)
 }
 
 /// Makes the next flows of `lines`.
 #[classifier]
 pub fn fill_lines(_ctx: TcContext) -> i32 {
-    walk::run(walk::FILLS, fill::lines)
+    walk::run::<fill::Lines>(walk::FILLS)
 }

@@ -1,11 +1,14 @@
 //! Which flow comes next.
 
-use core::ffi::c_void;
+use core::{marker::PhantomData, ops::ControlFlow};
 
-use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{abi::Tuple, flow::outbound_reply, types::direction::Direction, wire::l4::Proto};
 
-use crate::kernel::maps::WALK;
+use crate::kernel::{
+    maps::WALK,
+    repeat::{Repeat, repeat},
+    shared::Shared,
+};
 
 /// Look-ups of a run.
 pub(crate) const LOOK_UPS: u32 = 1024;
@@ -31,16 +34,28 @@ pub(crate) struct Walk {
     pub(crate) second: u64,
 }
 
-/// Takes a step `count` times.
-#[inline(always)]
-pub(crate) fn run(count: u32, step: unsafe extern "C" fn(u32, *mut Walk) -> i64) -> i32 {
-    let Some(shared) = WALK.get_ptr_mut(0) else { return -1 };
-    // SAFETY: the element of the map; one program at a time runs. `walk` lives until the loop is over.
-    unsafe {
-        let mut walk = *shared;
-        bpf_loop(count, step as *mut c_void, (&raw mut walk).cast(), 0);
-        *shared = walk;
+/// What a run does again and again.
+pub(crate) trait Step {
+    /// Step number `index`; whether another one follows.
+    fn step(index: u32, walk: &mut Walk) -> ControlFlow<()>;
+}
+
+struct Run<S>(Walk, PhantomData<S>);
+
+impl<S: Step> Repeat for Run<S> {
+    #[inline(always)]
+    fn round(&mut self, number: u32) -> ControlFlow<()> {
+        S::step(number, &mut self.0)
     }
+}
+
+/// Takes a step `count` times. One program at a time runs.
+#[inline(always)]
+pub(crate) fn run<S: Step>(count: u32) -> i32 {
+    let Some(walk) = Shared::element(&WALK, 0) else { return -1 };
+    let mut run = Run::<S>(walk.read(), PhantomData);
+    repeat(&mut run, count);
+    walk.write(run.0);
     0
 }
 

@@ -3,14 +3,14 @@
 use forwarder_common::flow::cache::{self, Bucket as _};
 
 use crate::kernel::{
-    atomic::{or64, replace64},
     maps::{CACHE_MASK, FLOW_CACHE},
+    shared::Shared,
 };
 
 /// The bucket of the flow cache for `hash`.
 #[inline(always)]
 pub(crate) fn bucket(hash: u32) -> Option<Bucket> {
-    FLOW_CACHE.get_ptr_mut(hash & CACHE_MASK.load()).map(Bucket)
+    Shared::element(&FLOW_CACHE, hash & CACHE_MASK.load()).map(Bucket)
 }
 
 /// The cache entries for `hash`: see [`cache`].
@@ -19,23 +19,22 @@ pub(crate) fn load_bucket(hash: u32) -> u64 {
     bucket(hash).map_or(0, |bucket| bucket.load())
 }
 
-/// A bucket of the flow cache.
-pub(crate) struct Bucket(*mut u64);
+/// A bucket of the flow cache: writers replace it as a whole.
+pub(crate) struct Bucket(Shared<u64>);
 
 impl cache::Bucket for Bucket {
     #[inline(always)]
     fn load(&self) -> u64 {
-        // SAFETY: an aligned word of a map value; writers replace whole words.
-        unsafe { self.0.read_volatile() }
+        self.0.read()
     }
 
     #[inline(always)]
     fn replace(&self, old: u64, new: u64) -> bool {
-        replace64(self.0, old, new)
+        self.0.replace(old, new)
     }
 
     #[inline(always)]
     fn set(&self, bits: u64) {
-        or64(self.0, bits);
+        self.0.set(bits);
     }
 }

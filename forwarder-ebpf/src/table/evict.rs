@@ -1,8 +1,7 @@
 //! Makes room when no slot is free: see [`forwarder_common::flow::may_evict`]. Established flows stay, unless nobody answers them.
 
-use core::ffi::c_void;
+use core::ops::ControlFlow;
 
-use aya_ebpf::helpers::bpf_loop;
 use forwarder_common::{
     abi::{FlowState, FlowVersion},
     flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot},
@@ -10,10 +9,10 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        atomic::fetch_add32,
         clock::now,
-        maps::{FLOW_ALLOC, config},
-        values,
+        maps::config,
+        repeat::{Repeat, repeat},
+        slots, values,
     },
     table::slot,
 };
@@ -39,26 +38,30 @@ struct Search {
 /// Ends a pending flow to make room for one of the endpoint with block `counters`. Whether it ended one.
 #[inline(always)]
 pub(crate) fn pending_flow(counters: u32) -> bool {
-    fwd_flow_evict(counters, pending(counters), 0) != 0
+    fwd_flow_evict(counters, pending(counters), false)
 }
 
 /// Ends a flow that nobody answers, of an endpoint with more established flows, to make room for one of the endpoint with block
 /// `counters`. Whether it ended one.
 #[inline(always)]
 pub(crate) fn one_way_flow(counters: u32) -> bool {
-    let any = values::alloc().is_some_and(|alloc| alloc.one_way() as i32 > 0);
-    any && fwd_flow_evict(counters, established(counters), 1) != 0
+    let any = values::alloc().is_some_and(|alloc| alloc.one_way().read() as i32 > 0);
+    any && fwd_flow_evict(counters, established(counters), true)
 }
 
-/// Ends a flow to make room for one of the endpoint with block `counters`; the others are as in [`Search`]. Returns 1 if it ended one.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
-    let Some(config) = config() else { return 0 };
+global_fn! {
+    /// See [`evict`].
+    fn fwd_flow_evict(counters: u32, own: u32, one_way: bool) -> bool = evict;
+}
+
+/// Ends a flow to make room for one of the endpoint with block `counters`; the others are as in [`Search`]. Whether it ended one.
+#[inline(always)]
+fn evict(counters: u32, own: u32, one_way: bool) -> bool {
+    let Some(config) = config() else { return false };
     let mut search = Search {
         counters,
         own,
-        one_way,
+        one_way: one_way.into(),
         slots: config.slots,
         now: now(),
         found: 0,
@@ -66,53 +69,50 @@ extern "C" fn fwd_flow_evict(counters: u32, own: u32, one_way: u32) -> u32 {
         version: FlowVersion::NONE,
         rank: u32::MAX,
     };
-    let search = &raw mut search;
-    // SAFETY: `search` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop(LOOKS, look as *mut c_void, search.cast(), 0);
-        if (*search).found == 0 { 0 } else { slot::fwd_flow_end((*search).slot, (*search).version.raw()) }
-    }
+    repeat(&mut search, LOOKS);
+    search.found != 0 && slot::fwd_flow_end(search.slot, search.version) != 0
 }
 
 /// Pending flows of the endpoint with block `counters`.
 #[inline(always)]
 pub(crate) fn pending(counters: u32) -> u32 {
-    values::flows_of(counters).map_or(0, |flows| flows.pending())
+    values::flows_of(counters).map_or(0, |flows| flows.pending().read())
 }
 
 /// Established flows of the endpoint with block `counters`.
 #[inline(always)]
 fn established(counters: u32) -> u32 {
-    values::flows_of(counters).map_or(0, |flows| flows.established())
+    values::flows_of(counters).map_or(0, |flows| flows.established().read())
 }
 
-/// Looks at one more slot; returns 1 to stop.
-#[inline(never)]
-unsafe extern "C" fn look(_n: u32, search: *mut Search) -> i64 {
-    let Some(alloc) = FLOW_ALLOC.get_ptr_mut(0) else { return 1 };
-    // SAFETY: `bpf_loop` passes the pointer that `fwd_flow_evict` gave it; the others are elements of maps.
-    unsafe {
-        let index = nth_slot(fetch_add32(&raw mut (*alloc).evict_cursor, 1), (*search).slots);
-        let Some(slot) = values::slot(index) else { return 0 };
-        let (version, counters, [_, inbound]) = (slot.version(), slot.counters(), slot.tcp_flags());
-        let (ours, own) = ((*search).counters, (*search).own);
-        let goes = if (*search).one_way == 0 {
+impl Repeat for Search {
+    /// Looks at one more slot.
+    #[inline(always)]
+    fn round(&mut self, _number: u32) -> ControlFlow<()> {
+        const ON: ControlFlow<()> = ControlFlow::Continue(());
+        let Some(alloc) = values::alloc() else { return ControlFlow::Break(()) };
+        let index = nth_slot(alloc.evict_cursor().fetch_add(1), self.slots);
+        let Some(slot) = slots::slot(index) else { return ON };
+        let (version, counters) = (slot.version().read(), slot.counters().read());
+        let [_, inbound] = slot.tcp_flags().read();
+        let (ours, own) = (self.counters, self.own);
+        let goes = if self.one_way == 0 {
             has_to_go(version, counters, ours, own)
         } else {
             matches!(version.state(), FlowState::OneWay) && counters != ours && gives_room(established(counters), own)
         };
         if !goes {
-            return 0;
+            return ON;
         }
         let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
-        let rank = eviction_rank(version.state(), answered, (*search).now.wrapping_sub(slot.last_seen()));
-        if rank <= (*search).rank {
-            (*search).rank = rank;
-            (*search).slot = index;
-            (*search).version = version;
+        let rank = eviction_rank(version.state(), answered, self.now.wrapping_sub(slot.last_seen().read()));
+        if rank <= self.rank {
+            self.rank = rank;
+            self.slot = index;
+            self.version = version;
         }
-        (*search).found = (*search).found.wrapping_add(1);
-        i64::from((*search).found >= CANDIDATES)
+        self.found = self.found.wrapping_add(1);
+        if self.found >= CANDIDATES { ControlFlow::Break(()) } else { ON }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Ends idle flows, and those whose interface has gone: one timer, which looks at a slice of the slots per tick.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ops::ControlFlow};
 
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
+use aya_ebpf::helpers::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
     abi::{FLUSH_SLICE, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
     flow::{expired, outlived},
@@ -14,11 +14,12 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        clock::now,
+        clock::{nanoseconds, now},
         devices,
-        maps::{EXPIRY_TIMER, ExpiryTimer, FLOW_ALLOC, config},
+        maps::{EXPIRY_TIMER, ExpiryTimer, config},
         packet::skb::Skb,
-        values,
+        repeat::{Repeat, repeat},
+        slots, values,
     },
     table::{mapping, slot},
 };
@@ -79,79 +80,72 @@ struct Slice {
 
 /// One slice.
 #[inline(never)]
-unsafe extern "C" fn tick(_map: *mut c_void, _key: *mut u32, expiry: *mut ExpiryTimer) -> i32 {
-    // SAFETY: the kernel passes the element that holds the timer.
-    unsafe {
-        look_at_devices(expiry);
-        let (cursor, gone) = ((*expiry).cursor, (*expiry).gone);
-        let mut slice = Slice { cursor, ended: 0, began: bpf_ktime_get_ns(), cut: 0, at_end: 0, gone };
-        let progress = &raw mut slice;
-        bpf_loop(SLICE, look_at_next as *mut c_void, progress.cast(), 0);
-        // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
-        (*expiry).cursor = (*progress).cursor;
-        if (*progress).at_end != 0 {
-            (*expiry).cursor = FIRST;
-            (*expiry).gone = 0;
-        }
-        let took = bpf_ktime_get_ns().wrapping_sub((*progress).began);
-        (*expiry).slices = (*expiry).slices.wrapping_add(1);
-        (*expiry).ended = (*expiry).ended.wrapping_add((*progress).ended.into());
-        if took > (*expiry).longest_ns {
-            (*expiry).longest_ns = took;
-        }
-        if took > SLICE_LIMIT_NS {
-            (*expiry).late = (*expiry).late.wrapping_add(1);
-        }
-        let period = if (*progress).cut != 0 { BUSY_PERIOD } else { PERIOD };
-        bpf_timer_start(&raw mut (*expiry).timer, period, 0);
+extern "C" fn tick(_map: *mut c_void, _key: *mut u32, expiry: *mut ExpiryTimer) -> i32 {
+    // SAFETY: called by the kernel alone, which passes the element that holds the timer. Nobody else writes the other fields: one timer runs
+    // at a time; userspace is given copies.
+    let expiry = unsafe { &mut *expiry };
+    look_at_devices(expiry);
+    let mut slice =
+        Slice { cursor: expiry.cursor, ended: 0, began: nanoseconds(), cut: 0, at_end: 0, gone: expiry.gone };
+    repeat(&mut slice, SLICE);
+    // Set here and not in the loop: the verifier would follow a cursor that it knows from slot to slot.
+    expiry.cursor = slice.cursor;
+    if slice.at_end != 0 {
+        expiry.cursor = FIRST;
+        expiry.gone = 0;
     }
+    let took = nanoseconds().wrapping_sub(slice.began);
+    expiry.slices = expiry.slices.wrapping_add(1);
+    expiry.ended = expiry.ended.wrapping_add(slice.ended.into());
+    if took > expiry.longest_ns {
+        expiry.longest_ns = took;
+    }
+    if took > SLICE_LIMIT_NS {
+        expiry.late = expiry.late.wrapping_add(1);
+    }
+    let period = if slice.cut != 0 { BUSY_PERIOD } else { PERIOD };
+    // SAFETY: the timer in the element of its map.
+    unsafe { bpf_timer_start(&raw mut expiry.timer, period, 0) };
     0
 }
 
 /// Sees whether the interface of some endpoint has gone, a few endpoints at a time: then another round begins, in which each flow is asked
 /// whether its own are there.
-///
-/// # Safety
-/// `expiry` is the element of the map.
 #[inline(always)]
-unsafe fn look_at_devices(expiry: *mut ExpiryTimer) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if (*expiry).gone != 0 {
-            return;
-        }
-        let first = (*expiry).next_block;
-        (*expiry).next_block = devices::after(first);
-        if devices::any_gone(first) {
-            (*expiry).gone = 1;
-            (*expiry).cursor = FIRST;
-        }
+fn look_at_devices(expiry: &mut ExpiryTimer) {
+    if expiry.gone != 0 {
+        return;
+    }
+    let first = expiry.next_block;
+    expiry.next_block = devices::after(first);
+    if devices::any_gone(first) {
+        expiry.gone = 1;
+        expiry.cursor = FIRST;
     }
 }
 
-/// Looks at the slot under the cursor; returns 1 to end the slice.
-#[inline(never)]
-unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `tick` gave it.
-    unsafe {
-        let Some(alloc) = FLOW_ALLOC.get_ptr(0) else { return 1 };
-        let index = (*slice).cursor;
-        if index >= (*alloc).next_unused {
+impl Repeat for Slice {
+    /// Looks at the slot under the cursor.
+    #[inline(always)]
+    fn round(&mut self, number: u32) -> ControlFlow<()> {
+        let Some(alloc) = values::alloc() else { return ControlFlow::Break(()) };
+        let index = self.cursor;
+        if index >= alloc.next_unused().read() {
             // The end of what was ever used.
-            (*slice).at_end = 1;
-            return 1;
+            self.at_end = 1;
+            return ControlFlow::Break(());
         }
-        (*slice).cursor = index.wrapping_add(1);
-        let ended = end_if_due(index, (*slice).gone);
-        (*slice).ended = (*slice).ended.wrapping_add(ended);
+        self.cursor = index.wrapping_add(1);
+        let ended = end_if_due(index, self.gone);
+        self.ended = self.ended.wrapping_add(ended);
         let due =
-            if ended != 0 { (*slice).ended.is_multiple_of(ENDED_PER_LOOK) } else { n.is_multiple_of(SLOTS_PER_LOOK) };
-        let late = due && bpf_ktime_get_ns().wrapping_sub((*slice).began) > BUDGET;
-        if late || (*slice).ended >= MOST_ENDED {
-            (*slice).cut = 1;
-            return 1;
+            if ended != 0 { self.ended.is_multiple_of(ENDED_PER_LOOK) } else { number.is_multiple_of(SLOTS_PER_LOOK) };
+        let late = due && nanoseconds().wrapping_sub(self.began) > BUDGET;
+        if late || self.ended >= MOST_ENDED {
+            self.cut = 1;
+            return ControlFlow::Break(());
         }
-        0
+        ControlFlow::Continue(())
     }
 }
 
@@ -159,8 +153,8 @@ unsafe extern "C" fn look_at_next(n: u32, slice: *mut Slice) -> i64 {
 /// a slot that was left unfinished. Returns 1 if it did.
 #[inline(always)]
 fn end_if_due(index: u32, gone: u32) -> u32 {
-    let (Some(slot), Some(config)) = (values::slot(index), config()) else { return 0 };
-    let (version, number, endpoint) = (slot.version(), slot.proto(), slot.endpoint());
+    let (Some(slot), Some(config)) = (slots::slot(index), config()) else { return 0 };
+    let (version, number, endpoint) = (slot.version().read(), slot.proto().read(), slot.endpoint().read());
     let state = version.state();
     let proto = match number {
         6 => Proto::Tcp,
@@ -168,22 +162,23 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
         _ => Proto::Icmp,
     };
     if matches!(state, FlowState::Unfinished) {
-        return slot::fwd_slot_resume(index, version.raw());
+        return slot::fwd_slot_resume(index, version);
     }
-    let idle = now().wrapping_sub(slot.last_seen());
+    let idle = now().wrapping_sub(slot.last_seen().read());
     let has_gone = gone != 0
         && version.is_flow()
-        && (endpoint != 0 && !devices::is_there(endpoint) || !devices::is_there(slot.uplink()));
+        && (endpoint != 0 && !devices::fwd_is_there(endpoint) || !devices::fwd_is_there(slot.uplink().read()));
     let ends = if has_gone
-        || slot.port_use() != port_use::BY_TUPLE && mapping::has_to_leave(endpoint, number, slot.external_port())
+        || slot.port_use().read() != port_use::BY_TUPLE
+            && mapping::has_to_leave(endpoint, number, slot.external_port().read())
     {
         true
     } else if has_ports(number) {
-        expired(state, proto, slot.tcp_flags(), idle, &config.timeouts)
+        expired(state, proto, slot.tcp_flags().read(), idle, &config.timeouts)
     } else {
         outlived(state, Timeout::Other, idle, &config.timeouts)
     };
-    if ends { slot::fwd_flow_end(index, version.raw()) } else { 0 }
+    if ends { slot::fwd_flow_end(index, version) } else { 0 }
 }
 
 /// What a flush works with.
@@ -202,26 +197,21 @@ pub(crate) fn flush(skb: Skb) -> i32 {
         return 0;
     };
     let mut flush = Flush { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
-    let flush = &raw mut flush;
-    // SAFETY: `flush` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop(FLUSH_SLICE, flush_next as *mut c_void, flush.cast(), 0);
-        (*flush).ended as i32
-    }
+    repeat(&mut flush, FLUSH_SLICE);
+    flush.ended as i32
 }
 
-/// Looks at the slot under the cursor; returns 1 to end the slice.
-#[inline(never)]
-unsafe extern "C" fn flush_next(_n: u32, flush: *mut Flush) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `flush` gave it.
-    unsafe {
-        let index = (*flush).cursor;
-        (*flush).cursor = index.wrapping_add(1);
-        let Some(slot) = values::slot(index) else { return 1 };
-        let version = slot.version();
-        if version.is_flow() && slot.endpoint() == (*flush).endpoint {
-            (*flush).ended = (*flush).ended.wrapping_add(slot::fwd_flow_end(index, version.raw()));
+impl Repeat for Flush {
+    /// Looks at the slot under the cursor.
+    #[inline(always)]
+    fn round(&mut self, _number: u32) -> ControlFlow<()> {
+        let index = self.cursor;
+        self.cursor = index.wrapping_add(1);
+        let Some(slot) = slots::slot(index) else { return ControlFlow::Break(()) };
+        let version = slot.version().read();
+        if version.is_flow() && slot.endpoint().read() == self.endpoint {
+            self.ended = self.ended.wrapping_add(slot::fwd_flow_end(index, version));
         }
-        0
+        ControlFlow::Continue(())
     }
 }

@@ -4,9 +4,8 @@
 //! fragment that is still being checked on one CPU is not known yet on another: a later one there is dropped, as if it had come
 //! before.
 
-use core::ffi::c_void;
+use core::ops::ControlFlow;
 
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_loop};
 use forwarder_common::{
     abi::{
         Tuple,
@@ -19,11 +18,11 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        argument::given,
-        atomic::replace32,
         clock::now,
         maps::{FRAGMENTS, config},
         packet::{l3_off, skb::Skb},
+        repeat::{Repeat, repeat},
+        shared::Shared,
     },
     table::lookup,
 };
@@ -31,43 +30,44 @@ use crate::{
 /// How often a CPU tries to get a bucket: another has it for some 100 ns.
 const ATTEMPTS: u32 = 64;
 
-/// The bucket of `key`, for this CPU alone until [`unlock`].
-#[inline(always)]
-fn lock(key: &Tuple) -> Option<*mut Bucket> {
-    let bucket = FRAGMENTS.get_ptr_mut(lookup::hash(key) & (BUCKETS as u32 - 1))?;
-    // SAFETY: a word of an element of the map.
-    let mut lock = Lock { word: unsafe { &raw mut (*bucket).lock }, got: 0 };
-    let lock = &raw mut lock;
-    // SAFETY: `lock` lives on this stack until the loop is over, and nobody else uses it meanwhile.
-    unsafe {
-        bpf_loop(ATTEMPTS, attempt as *mut c_void, lock.cast(), 0);
-        ((*lock).got != 0).then_some(bucket)
+shared_fields! {
+    Bucket {
+        /// 1 while a CPU works on the bucket.
+        lock: u32 = lock;
+        /// The records.
+        records: [Record; WAYS] = records;
     }
+}
+
+/// Works on the records of the bucket of `key`, which this CPU has for itself meanwhile.
+#[inline(always)]
+fn locked<R>(key: &Tuple, work: impl FnOnce(&mut [Record; WAYS]) -> R) -> Option<R> {
+    let bucket = Shared::element(&FRAGMENTS, lookup::hash(key) & (BUCKETS as u32 - 1))?;
+    let mut lock = Lock { word: bucket.lock(), got: 0 };
+    repeat(&mut lock, ATTEMPTS);
+    if lock.got == 0 {
+        return None;
+    }
+    // SAFETY: an element of an array lives as long as the programs; nobody else uses the records of a bucket while this CPU has its lock.
+    let result = work(unsafe { &mut *bucket.records().ptr() });
+    bucket.lock().replace(1, 0);
+    Some(result)
 }
 
 /// The lock of a bucket, and whether this CPU got it.
 #[repr(C)]
 struct Lock {
-    word: *mut u32,
+    word: Shared<u32>,
     got: u32,
 }
 
-/// One attempt: returns 1 if it was the last one.
-#[inline(never)]
-unsafe extern "C" fn attempt(_number: u32, lock: *mut Lock) -> i64 {
-    // SAFETY: `bpf_loop` passes the pointer that `lock` gave it.
-    unsafe {
-        (*lock).got = replace32((*lock).word, 0, 1).into();
-        (*lock).got.into()
+impl Repeat for Lock {
+    /// One attempt.
+    #[inline(always)]
+    fn round(&mut self, _number: u32) -> ControlFlow<()> {
+        self.got = self.word.replace(0, 1).into();
+        if self.got != 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-}
-
-/// Gives a bucket back.
-#[inline(always)]
-fn unlock(bucket: *mut Bucket) {
-    // SAFETY: a word of an element of the map.
-    let lock = unsafe { &raw mut (*bucket).lock };
-    replace32(lock, 1, 0);
 }
 
 #[inline(always)]
@@ -80,29 +80,31 @@ fn time() -> Option<Time> {
 pub(crate) fn ports(ip: &ipv4::Header, ifindex: u32) -> Result<[[u8; 2]; 2], DropReason> {
     let key = fragment::key(ip, ifindex);
     let time = time().ok_or(DropReason::FragmentUnknown)?;
-    let bucket = lock(&key).ok_or(DropReason::Contended)?;
-    // SAFETY: an element of the map, which nobody else uses while this CPU has the lock.
-    let ports = fragment::ports::<Functions>(unsafe { &(*bucket).records }, &key, time);
-    unlock(bucket);
-    ports.ok_or(DropReason::FragmentUnknown)
+    let ports = locked(&key, |records| fragment::ports::<Functions>(records, &key, time));
+    ports.ok_or(DropReason::Contended)?.ok_or(DropReason::FragmentUnknown)
 }
 
 /// Checks a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network
 /// header is at `l3`.
 #[inline(always)]
 pub(crate) fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), Code> {
-    Code::checked(fwd_fragment_check(skb.ptr(), tuple, ifindex, l3 as u32))
+    fwd_fragment_check(skb, tuple, ifindex, l3 as u32)
 }
 
-/// As [`check`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_check(skb: *mut __sk_buff, tuple: *const Tuple, ifindex: u32, l3: u32) -> u32 {
-    let Some(tuple) = given(tuple) else { return DropReason::Contended as u32 };
-    match note(Skb::from_ptr(skb), tuple, ifindex, l3_off(l3)) {
-        Ok(()) => 0,
-        Err(reason) => reason as u32,
-    }
+global_fn! {
+    /// As [`check`].
+    fn fwd_fragment_check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: u32) -> Result<(), Code> = check_at;
+    /// See [`find`].
+    fn fwd_fragment_find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 = find;
+    /// See [`fragment::look`].
+    fn fwd_fragment_look(state: u64, known: u32, range: u32) -> u64 = fragment::look;
+    /// See [`fragment::place`].
+    fn fwd_fragment_place(known: u32, range: u32, merged: u32, flags: u32) -> u64 = fragment::place;
+}
+
+#[inline(always)]
+fn check_at(skb: Skb, tuple: &Tuple, ifindex: u32, l3: u32) -> Result<(), Code> {
+    Ok(note(skb, tuple, ifindex, l3_off(l3))?)
 }
 
 #[inline(always)]
@@ -116,11 +118,8 @@ fn note(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReas
     let key = fragment::key(&ip, ifindex);
     let time = time().ok_or(DropReason::FragmentUnknown)?;
     let ports = [tuple.sport, tuple.dport];
-    let bucket = lock(&key).ok_or(DropReason::Contended)?;
-    // SAFETY: as in `ports`.
-    let verdict = fragment::see::<Functions>(unsafe { &mut (*bucket).records }, &key, &piece, ports, time);
-    unlock(bucket);
-    verdict
+    let seen = locked(&key, |records| fragment::see::<Functions>(records, &key, &piece, ports, time));
+    seen.ok_or(DropReason::Contended)?
 }
 
 /// The steps that the verifier shall look at once.
@@ -143,27 +142,8 @@ impl Steps for Functions {
     }
 }
 
-/// [`fragment::find`] as a global function.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_find(records: *const [Record; WAYS], key: *const Tuple, now: u32, lifetime: u32) -> u32 {
-    // SAFETY: the verifier checks that callers pass whole records; they may be null as far as it knows.
-    match unsafe { (records.as_ref(), key.as_ref()) } {
-        (Some(records), Some(key)) => fragment::find(records, key, Time { now, lifetime }),
-        _ => 0,
-    }
-}
-
-/// [`fragment::look`] as a global function.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_look(state: u64, known: u32, range: u32) -> u64 {
-    fragment::look(state, known, range)
-}
-
-/// [`fragment::place`] as a global function.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_fragment_place(known: u32, range: u32, merged: u32, flags: u32) -> u64 {
-    fragment::place(known, range, merged, flags)
+/// See [`fragment::find`].
+#[inline(always)]
+fn find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 {
+    fragment::find(records, key, Time { now, lifetime })
 }

@@ -1,43 +1,33 @@
 //! Times the handshakes of TCP.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use forwarder_common::{abi::FlowVersion, flow::Handshake, types::direction::Direction};
 
-use crate::{kernel::maps::FLOW_SLOTS, table::lookup::Hit};
-
-/// Where the direction of a segment stands beside its flags.
-const DIRECTION: u32 = 8;
+use crate::{
+    kernel::{clock::nanoseconds, slots},
+    table::lookup::Hit,
+};
 
 /// Notes a segment with SYN at its flow.
 #[inline(always)]
 pub(crate) fn note(direction: Direction, hit: &Hit, flags: u8) {
-    let flags = u32::from(flags) | (direction as u32) << DIRECTION;
-    fwd_handshake(hit.index, hit.version.raw(), flags);
+    fwd_handshake(hit.index, hit.version, direction, flags.into());
 }
 
-/// Notes a segment with these flags at the flow in slot `index`, whose version was `version`. Returns 0.
-///
-/// A global function, called for SYN alone.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_handshake(index: u32, version: u32, flags: u32) -> u32 {
-    let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) else { return 0 };
-    // SAFETY: an element of the map; the helper reads a clock. If the slot has been given to another flow meanwhile, that one's
-    // time is off: it decides nothing.
-    unsafe {
-        let now = bpf_ktime_get_ns() / 1000;
-        let (syn_at, rtt) = (&raw mut (*slot).shared.syn_at, &raw mut (*slot).shared.handshake_rtt);
-        let before = Handshake { syn_at: syn_at.read_volatile(), rtt: rtt.read_volatile() };
-        let after = before.after(
-            flags as u8,
-            Direction::of(flags >> DIRECTION),
-            FlowVersion::from_raw(version).state(),
-            now as u32,
-        );
-        if after != before {
-            syn_at.write_volatile(after.syn_at);
-            rtt.write_volatile(after.rtt);
-        }
+global_fn! {
+    /// See [`handshake`]. Called for SYN alone.
+    fn fwd_handshake(index: u32, version: FlowVersion, direction: Direction, flags: u32) -> () = handshake;
+}
+
+/// Notes a segment with these flags at the flow in slot `index`, whose version was `version`.
+#[inline(always)]
+fn handshake(index: u32, version: FlowVersion, direction: Direction, flags: u32) {
+    let Some(slot) = slots::slot(index) else { return };
+    let now = nanoseconds() / 1000;
+    let before = Handshake { syn_at: slot.syn_at().read(), rtt: slot.handshake_rtt().read() };
+    let after = before.after(flags as u8, direction, version.state(), now as u32);
+    // If the slot has been given to another flow meanwhile, that one's time is off: it decides nothing.
+    if after != before {
+        slot.syn_at().write(after.syn_at);
+        slot.handshake_rtt().write(after.rtt);
     }
-    0
 }

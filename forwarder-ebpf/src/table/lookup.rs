@@ -5,8 +5,6 @@
 //! translation, and checks that the slot's generation is still the same. A packet is never translated by another flow's slot. The interface
 //! in the tuple is also the protection against spoofed sources on the established path.
 
-use core::ptr;
-
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
@@ -15,9 +13,9 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    argument::given,
     maps::{FLOW_INDEX, FLOW_SLOTS, secret},
-    trace,
+    shared::Shared,
+    slots, trace,
 };
 
 use super::bucket::{bucket, load_bucket};
@@ -26,8 +24,8 @@ use super::bucket::{bucket, load_bucket};
 #[derive(Clone, Copy)]
 pub(crate) struct Hit {
     pub(crate) index: u32,
-    pub(crate) slot: *mut FlowSlot,
-    pub(crate) half: *mut FlowHalf,
+    pub(crate) slot: Shared<FlowSlot>,
+    pub(crate) half: Shared<FlowHalf>,
     pub(crate) version: FlowVersion,
     pub(crate) addr: [u8; 4],
     pub(crate) port: [u8; 2],
@@ -75,68 +73,39 @@ pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u3
     (second, matches(direction, second, tuple))
 }
 
-/// As [`find_cached`], as a global function: the verifier does not look at what follows with each slot and each version.
-#[inline(always)]
-pub(crate) fn find_cached_once(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
-    let found = fwd_find_cached(tuple, hash, direction as u32);
-    unpacked(found)
-}
-
-/// [`find_cached`] as a global function, the version in the high half.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_find_cached(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
-    given(tuple).map_or(0, |tuple| packed(find_cached(Direction::of(direction), tuple, hash)))
-}
-
-/// A slot, and its version in the high half.
-#[inline(always)]
-pub(crate) fn packed((slot, version): (u32, FlowVersion)) -> u64 {
-    u64::from(slot) | u64::from(version.raw()) << 32
-}
-
-/// The reverse of [`packed`].
-#[inline(always)]
-pub(crate) fn unpacked(found: u64) -> (u32, FlowVersion) {
-    (found as u32, FlowVersion::from_raw((found >> 32) as u32))
-}
-
-/// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
-#[inline(always)]
-pub(crate) fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
-    let found = fwd_indexed(tuple, hash, direction as u32);
-    unpacked(found)
-}
-
-/// [`indexed`] as a global function, the version in the high half.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_indexed(tuple: *const Tuple, hash: u32, direction: u32) -> u64 {
-    given(tuple).map_or(0, |tuple| look_up(Direction::of(direction), tuple, hash))
+global_fn! {
+    /// See [`find_cached`].
+    pub(crate) fn fwd_find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) = find_cached;
+    /// See [`indexed`].
+    pub(crate) fn fwd_indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) = indexed;
+    /// See [`insert`].
+    pub(crate) fn fwd_insert(tuple: &Tuple, slot: u32) -> bool = insert;
+    /// See [`remove`].
+    fn fwd_remove(tuple: &Tuple, slot: u32, what: u32) -> u32 = remove_what;
 }
 
 /// The slot of which this direction is `tuple`, [`SLOT_NONE`] if there is none.
 #[inline(always)]
 pub(crate) fn slot_of(direction: Direction, tuple: &Tuple) -> u32 {
-    let (slot, version) = indexed(direction, tuple, hash(tuple));
+    let (slot, version) = fwd_indexed(direction, tuple, hash(tuple));
     if version.is_none() { SLOT_NONE } else { slot }
 }
 
+/// As [`find_cached`], by the index. A tuple that had no cache entry has one from then on.
 #[inline(always)]
-fn look_up(direction: Direction, tuple: &Tuple, hash: u32) -> u64 {
-    let Some(slot) = claimant(tuple) else { return 0 };
+fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) {
+    let Some(slot) = claimant(tuple) else { return (SLOT_NONE, FlowVersion::NONE) };
     let version = matches(direction, slot, tuple);
     if !version.is_none() && version.state() as u8 != FlowState::Opening as u8 {
         promote(hash, slot, version);
     }
-    packed((slot, version))
+    (slot, version)
 }
 
 /// The slot that the index has for a tuple.
 #[inline(always)]
 pub(crate) fn claimant(tuple: &Tuple) -> Option<u32> {
-    // SAFETY: an aligned word of a map value.
-    FLOW_INDEX.get_ptr(tuple).map(|slot| unsafe { slot.read_volatile() })
+    Shared::value(&FLOW_INDEX, tuple).map(Shared::read)
 }
 
 /// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
@@ -150,40 +119,17 @@ fn promote(hash: u32, slot: u32, version: FlowVersion) {
     });
 }
 
-/// One direction of a slot.
-///
-/// # Safety
-/// `slot` points into the slot array.
+/// Puts a tuple into the index unless it is there, and a cache entry for it; whether it was put there.
 #[inline(always)]
-pub(crate) unsafe fn half(slot: *mut FlowSlot, direction: Direction) -> *mut FlowHalf {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match direction {
-            Direction::Outbound => &raw mut (*slot).outbound,
-            Direction::Inbound => &raw mut (*slot).inbound,
-        }
-    }
-}
-
-/// Puts a tuple into the index unless it is there, and a cache entry for it.
-#[inline(always)]
-pub(crate) fn insert(tuple: &Tuple, slot: u32) -> bool {
-    fwd_insert(tuple, slot) != 0
-}
-
-/// As [`insert`]; 1 if it was put there.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_insert(tuple: *const Tuple, slot: u32) -> u32 {
-    let Some(tuple) = given(tuple) else { return 0 };
+fn insert(tuple: &Tuple, slot: u32) -> bool {
     if FLOW_INDEX.insert(tuple, &slot, BPF_NOEXIST.into()).is_err() {
-        return 0;
+        return false;
     }
     let hash = hash(tuple);
     if let Some(bucket) = bucket(hash) {
         cache::add(&bucket, cache::entry(hash, slot));
     }
-    1
+    true
 }
 
 /// The slot of the flow that has `tuple`, an inbound one; [`VACANT`] if there is none. The index is asked only where the flow cache does
@@ -208,9 +154,7 @@ pub(crate) fn holder(tuple: &Tuple) -> u32 {
 /// Whether `tuple` is the inbound one that stands in slot `index`, whatever has become of its flow.
 #[inline(always)]
 pub(crate) fn has(index: u32, tuple: &Tuple) -> bool {
-    // SAFETY: the pointer is to a whole slot.
-    index != SLOT_NONE
-        && FLOW_SLOTS.get_ptr(index).is_some_and(|slot| unsafe { same(&raw const (*slot).inbound.tuple, tuple) })
+    index != SLOT_NONE && slots::slot(index).is_some_and(|slot| slot.inbound().tuple().is(tuple))
 }
 
 /// What [`holder`] returns for a tuple that nobody has: no slot.
@@ -230,11 +174,8 @@ pub(crate) fn remove(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     if what == 0 { 0 } else { fwd_remove(tuple, slot, what) }
 }
 
-/// As [`remove`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
-    let Some(tuple) = given(tuple) else { return 0 };
+#[inline(always)]
+fn remove_what(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     if what & held::TUPLE != 0 && !is_gone(FLOW_INDEX.remove(tuple)) {
         return what;
     }
@@ -248,69 +189,58 @@ extern "C" fn fwd_remove(tuple: *const Tuple, slot: u32, what: u32) -> u32 {
 /// This direction of the flow that the cache entry for `key` names, if it is `key` and the flow is
 /// established (one-way, if it is an outbound one), and the flow's version.
 #[inline(always)]
-pub(crate) fn established(direction: Direction, key: &FlowKey) -> Option<(*mut FlowSlot, *mut FlowHalf, FlowVersion)> {
+pub(crate) fn established(
+    direction: Direction,
+    key: &FlowKey,
+) -> Option<(Shared<FlowSlot>, Shared<FlowHalf>, FlowVersion)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     let index = if first != SLOT_NONE { first } else { second };
-    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
-    // SAFETY: as in `matches`; a half is aligned to a cache line, so its first words are whole ones.
-    unsafe {
-        let half = half(slot, direction);
-        let version = (&raw const (*slot).shared.version).read_volatile();
-        let tuple = half.cast::<u64>();
-        let (addresses, ports) = (tuple.read_volatile(), tuple.add(1).read_volatile());
-        let proto = half.cast::<u32>().add(4).read_volatile();
-        let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
-        // What comes in answers a one-way flow, which is noted on the slow path.
-        let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
-            == FlowState::Established as u32;
-        let found = (same && lasts).then_some((slot, half, version));
-        if found.is_some() {
-            trace::flow(index);
-        }
-        found
+    let slot = slots::slot(index)?;
+    let half = slot.half(direction);
+    let version = slot.version().read();
+    // The tuple as words, as they stand in a key.
+    let (addresses, ports) = (half.double_word_at::<0>().read(), half.double_word_at::<8>().read());
+    let proto = half.word_at::<16>().read();
+    let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
+    // What comes in answers a one-way flow, which is noted on the slow path.
+    let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
+        == FlowState::Established as u32;
+    let found = (same && lasts).then_some((slot, half, version));
+    if found.is_some() {
+        trace::flow(index);
     }
+    found
 }
 
 /// The version of the flow in slot `index` if its direction is `tuple`; 0 if it is not.
 #[inline(always)]
 pub(crate) fn matches(direction: Direction, index: u32, tuple: &Tuple) -> FlowVersion {
-    let Some(slot) = FLOW_SLOTS.get_ptr(index) else { return FlowVersion::NONE };
-    // SAFETY: `slot` points to a whole `FlowSlot`: every field below lies in it. Volatile reads keep their order.
-    unsafe {
-        let half = half(slot.cast_mut(), direction).cast_const();
-        let version = (&raw const (*slot).shared.version).read_volatile();
-        if !version.is_flow() || !same(&raw const (*half).tuple, tuple) {
-            return FlowVersion::NONE;
-        }
-        version
-    }
+    let Some(slot) = slots::slot(index) else { return FlowVersion::NONE };
+    let version = slot.version().read();
+    if version.is_flow() && slot.half(direction).tuple().is(tuple) { version } else { FlowVersion::NONE }
 }
 
 /// A copy of the flow in slot `index`, for which [`matches`] gave `version`; `None` if the slot was recycled since.
 #[inline(always)]
 pub(crate) fn copy(direction: Direction, index: u32, version: FlowVersion) -> Option<Hit> {
-    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+    let slot = slots::slot(index)?;
     trace::flow(index);
-    // SAFETY: as in `matches`.
-    unsafe {
-        let half = half(slot, direction);
-        let hit = Hit {
-            index,
-            slot,
-            half,
-            version,
-            addr: (&raw const (*half).addr).read_volatile(),
-            port: (&raw const (*half).port).read_volatile(),
-            mtu: (&raw const (*half).mtu).read_volatile(),
-            out_if: (&raw const (*half).out_if).read_volatile(),
-            hop: read_hop(&raw const (*half).hop),
-            counters: (&raw const (*half).counters).read_volatile(),
-            uplink_counters: (&raw const (*half).uplink_counters).read_volatile(),
-        };
-        let after = (&raw const (*slot).shared.version).read_volatile();
-        version.is_same_flow(after).then_some(hit)
-    }
+    let half = slot.half(direction);
+    let hit = Hit {
+        index,
+        slot,
+        half,
+        version,
+        addr: half.addr().read(),
+        port: half.port().read(),
+        mtu: half.mtu().read(),
+        out_if: half.out_if().read(),
+        hop: half.hop().read(),
+        counters: half.counters().read(),
+        uplink_counters: half.uplink_counters().read(),
+    };
+    version.is_same_flow(slot.version().read()).then_some(hit)
 }
 
 /// Both in one: the flow in slot `index` if its direction is `tuple`.
@@ -324,16 +254,13 @@ impl Hit {
     /// The address of the next hop of an outbound flow; see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
     #[inline(always)]
     pub(crate) fn next_hop(&self) -> [u32; 4] {
-        // SAFETY: aligned words of the slot.
-        unsafe { (&raw const (*self.slot).shared.next_hop).read_volatile() }
+        self.slot.next_hop().read()
     }
 
     /// Whether the flow's route is to be looked up again.
     #[inline(always)]
     pub(crate) fn is_route_old(&self, now: u32, hz: u32) -> bool {
-        // SAFETY: an aligned word of the slot.
-        let checked = unsafe { (&raw const (*self.slot).shared.route_checked).read_volatile() };
-        flow::is_route_old(checked, now, hz)
+        flow::is_route_old(self.slot.route_checked().read(), now, hz)
     }
 
     /// Whether the hardware addresses of the next hop are known.
@@ -342,32 +269,4 @@ impl Hit {
         // Some byte of the one or of the other is not zero.
         self.hop[0] | self.hop[2] != 0
     }
-}
-
-/// The twelve bytes as three words: the field is aligned to four.
-///
-/// # Safety
-/// `hop` points into a `FlowHalf`.
-#[inline(always)]
-pub(crate) unsafe fn read_hop(hop: *const [u8; 12]) -> [u32; 3] {
-    // SAFETY: `FlowHalf::hop` stands at offset 32, aligned to four bytes.
-    unsafe { hop.cast::<[u32; 3]>().read_volatile() }
-}
-
-/// Whether the tuple in a slot is `tuple`, compared by words.
-///
-/// # Safety
-/// `stored` points to a whole tuple in a map value.
-#[inline(always)]
-pub(crate) unsafe fn same(stored: *const Tuple, tuple: &Tuple) -> bool {
-    const WORDS: usize = size_of::<Tuple>() / 4;
-    let (stored, wanted) = (stored.cast::<u32>(), ptr::from_ref(tuple).cast::<u32>());
-    let mut difference = 0;
-    let mut word = 0;
-    while word < WORDS {
-        // SAFETY: `word` is below the number of words of a `Tuple`, which is aligned to four bytes.
-        difference |= unsafe { stored.add(word).read_volatile() ^ wanted.add(word).read() };
-        word = word.wrapping_add(1);
-    }
-    difference == 0
 }

@@ -18,21 +18,34 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        argument::given,
-        atomic::{fetch_add32, replace32},
         clock::now,
-        maps::{EXTERNAL, FLOW_SLOTS, MAPPINGS, PORT_USE, config},
-        values,
+        maps::{EXTERNAL, MAPPINGS, PORT_USE, config},
+        records::record,
+        shared::Shared,
+        slots,
     },
-    table::lookup,
+    table::{lookup, making::Making},
 };
 
 /// How often a word is tried again that another CPU changed.
 const ATTEMPTS: u32 = 4;
 
+global_fn! {
+    /// See [`take_counted`].
+    fn fwd_port_take(kind: u32, reply: &Tuple, slot: u32) -> bool = take_counted;
+    /// See [`release`].
+    pub(crate) fn fwd_port_release(held: u32, proto: u32, port: u32) -> u32 = release;
+    /// See [`find`].
+    pub(crate) fn fwd_mapping_find(slot: Making) -> u32 = find;
+    /// See [`publish`].
+    pub(crate) fn fwd_mapping_publish(slot: Making, port: u32) -> bool = publish;
+    /// See [`port_holder`].
+    pub(crate) fn fwd_port_holder(kind: u32, reply: &Tuple) -> u32 = port_holder;
+}
+
 /// The element of `PORT_USE` for an external port.
 #[inline(always)]
-fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
+fn element(proto: u8, port: [u8; 2]) -> Option<Shared<PortUse>> {
     let config = config()?;
     let class = if proto == Proto::Tcp as u8 {
         0
@@ -43,39 +56,33 @@ fn element(proto: u8, port: [u8; 2]) -> Option<*mut PortUse> {
     };
     let (min, max) = (config.nat_port_min, config.nat_port_max);
     let place = ports::place(u16::from_be_bytes(port), min, max);
-    PORT_USE.get_ptr_mut(class.wrapping_mul(ports::count(min, max)).wrapping_add(place))
+    Shared::element(&PORT_USE, class.wrapping_mul(ports::count(min, max)).wrapping_add(place))
 }
 
 /// Takes the port of `reply`, a candidate, in the way `kind` (see [`port_use`]), for the flow in slot `slot`.
 #[inline(always)]
 pub(crate) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
-    kind == u32::from(port_use::BY_TUPLE) || fwd_port_take(kind, reply, slot) != 0
+    kind == u32::from(port_use::BY_TUPLE) || fwd_port_take(kind, reply, slot)
 }
 
-/// As [`take`]; 1 if it could.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_port_take(kind: u32, reply: *const Tuple, slot: u32) -> u32 {
-    let Some(reply) = given(reply) else { return 0 };
-    let Some(element) = element(reply.proto, reply.dport) else { return 0 };
-    // SAFETY: an element of the map.
-    let (word, addr, last) = unsafe { (&raw mut (*element).word, &raw mut (*element).addr, &raw mut (*element).slot) };
+/// As [`take`], of a port whose flows are counted.
+#[inline(always)]
+fn take_counted(kind: u32, reply: &Tuple, slot: u32) -> bool {
+    let Some(element) = element(reply.proto, reply.dport) else { return false };
     if kind == u32::from(port_use::SHARED) {
-        if is_revoked(element) || !more(word, 0) {
-            return 0;
+        if is_revoked(element) || !more(element.word(), 0) {
+            return false;
         }
-    } else if replace32(word, 0, PortUse::LAST) {
-        // SAFETY: the port is ours, and nobody reads the address before the mapping is published.
-        unsafe {
-            addr.write_volatile(reply.daddr);
-            (&raw mut (*element).revoked).write_volatile(0);
-        }
+    } else if element.word().replace(0, PortUse::LAST) {
+        // The port is ours, and nobody reads the address before the mapping is published.
+        element.addr().write(reply.daddr);
+        element.revoked().write(0);
     } else {
-        return 0;
+        return false;
     }
-    // SAFETY: an aligned word; the last one counts.
-    unsafe { last.write_volatile(slot) };
-    1
+    // The last one counts.
+    element.slot().write(slot);
+    true
 }
 
 /// How long a port that is shared is kept from others after it was revoked, seconds: longer than the expiry timer takes to come by.
@@ -83,14 +90,11 @@ const REVOKED_SECONDS: u32 = 4;
 
 /// Whether nobody else may share a port: it is to become another's.
 #[inline(always)]
-fn is_revoked(element: *mut PortUse) -> bool {
+fn is_revoked(element: Shared<PortUse>) -> bool {
     let Some(config) = config() else { return false };
-    // SAFETY: fields of an element of the map.
-    unsafe {
-        let since = u32::from_ne_bytes((&raw const (*element).addr).read_volatile());
-        let lapsed = now().wrapping_sub(since) > config.hz.wrapping_mul(REVOKED_SECONDS);
-        (&raw const (*element).revoked).read_volatile() != 0 && !lapsed
-    }
+    let since = u32::from_ne_bytes(element.addr().read());
+    let lapsed = now().wrapping_sub(since) > config.hz.wrapping_mul(REVOKED_SECONDS);
+    element.revoked().read() != 0 && !lapsed
 }
 
 /// Of a port in the way `kind` that several flows use, has those of the endpoint with the flow in slot `holder` end when the expiry timer
@@ -100,20 +104,17 @@ pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
     if kind != u32::from(port_use::MAPPING) {
         return false;
     }
-    let (Some(element), Some(slot)) = (element(reply.proto, reply.dport), values::slot(holder)) else {
+    let (Some(element), Some(slot)) = (element(reply.proto, reply.dport), slots::slot(holder)) else {
         return false;
     };
-    // SAFETY: elements of the maps.
-    unsafe {
-        let word = (&raw const (*element).word).read_volatile();
-        if word & !PortUse::EXCLUSIVE <= 1 {
-            return false;
-        }
-        if word & PortUse::EXCLUSIVE == 0 {
-            (&raw mut (*element).addr).write_volatile(now().to_ne_bytes());
-        }
-        (&raw mut (*element).revoked).write_volatile(slot.endpoint());
+    let word = element.word().read();
+    if word & !PortUse::EXCLUSIVE <= 1 {
+        return false;
     }
+    if word & PortUse::EXCLUSIVE == 0 {
+        element.addr().write(now().to_ne_bytes());
+    }
+    element.revoked().write(slot.endpoint().read());
     true
 }
 
@@ -121,22 +122,20 @@ pub(crate) fn revoke(kind: u32, holder: u32, reply: &Tuple) -> bool {
 #[inline(always)]
 pub(crate) fn has_to_leave(endpoint: u32, proto: u8, port: [u8; 2]) -> bool {
     let Some(element) = element(proto, port) else { return false };
-    // SAFETY: an aligned word of a map value.
-    endpoint != 0 && unsafe { (&raw const (*element).revoked).read_volatile() } == endpoint
+    endpoint != 0 && element.revoked().read() == endpoint
 }
 
 /// One more flow for a port that is shared (`kind` 0), or that belongs to a living mapping (`kind` [`PortUse::EXCLUSIVE`]).
 #[inline(always)]
-fn more(word: *mut u32, kind: u32) -> bool {
+fn more(word: Shared<u32>, kind: u32) -> bool {
     let mut attempt = 0_u32;
     while attempt < ATTEMPTS {
-        // SAFETY: an aligned word of a map value.
-        let found = unsafe { word.read_volatile() };
+        let found = word.read();
         let ours = found & PortUse::EXCLUSIVE == kind && found != PortUse::EXCLUSIVE;
         if !ours {
             return false;
         }
-        if replace32(word, found, found.wrapping_add(1)) {
+        if word.replace(found, found.wrapping_add(1)) {
             return true;
         }
         attempt = attempt.wrapping_add(1);
@@ -151,42 +150,35 @@ pub(crate) fn untake(kind: u32, reply: &Tuple) {
         return;
     }
     let Some(element) = element(reply.proto, reply.dport) else { return };
-    // SAFETY: an element of the map.
-    let word = unsafe { &raw mut (*element).word };
     // Another CPU may have taken the port for that of an older mapping: it notices, and gives it back.
-    if fetch_add32(word, u32::MAX) == PortUse::LAST {
-        replace32(word, PortUse::EXCLUSIVE, 0);
+    if element.word().fetch_add(u32::MAX) == PortUse::LAST {
+        element.word().replace(PortUse::EXCLUSIVE, 0);
     }
 }
 
 /// Gives back what a flow holds of a port (host byte order): its part in the use ([`held::PORT`]), and, if it was the last of a
 /// mapping, the mapping ([`held::MAPPING`]). Returns what could not be done, and is to be done again.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_port_release(held: u32, proto: u32, port: u32) -> u32 {
+#[inline(always)]
+fn release(held: u32, proto: u32, port: u32) -> u32 {
     let (proto, port) = (proto as u8, (port as u16).to_be_bytes());
     let Some(element) = element(proto, port) else { return 0 };
-    // SAFETY: an element of the map.
-    let (word, addr) = unsafe { (&raw mut (*element).word, &raw const (*element).addr) };
-    if held & held::PORT != 0 && fetch_add32(word, u32::MAX) != PortUse::LAST {
+    if held & held::PORT != 0 && element.word().fetch_add(u32::MAX) != PortUse::LAST {
         return 0;
     }
-    // Nobody acquires the mapping any more, and nobody else ends it.
-    // SAFETY: as above; the address stands still while the port belongs to a mapping.
-    let external = External { addr: unsafe { addr.read_volatile() }, port, proto, _pad: 0 };
+    // Nobody acquires the mapping any more, and nobody else ends it: the address stands still.
+    let external = External { addr: element.addr().read(), port, proto, _pad: 0 };
     if !unmap(&external) {
         return held::MAPPING;
     }
-    replace32(word, PortUse::EXCLUSIVE, 0);
+    element.word().replace(PortUse::EXCLUSIVE, 0);
     0
 }
 
 /// Removes the mapping of an external socket; false if that could not be done.
 #[inline(always)]
 fn unmap(external: &External) -> bool {
-    let Some(mapping) = EXTERNAL.get_ptr(external) else { return true };
-    // SAFETY: the element is removed below, by this CPU. Not copied: the stack is short.
-    let internal = unsafe { &(*mapping).internal };
+    // Not copied: the stack is short. It is removed below, by this CPU.
+    let Some(Mapping { internal, .. }) = record(&EXTERNAL, external) else { return true };
     // A mapping that lost against another CPU's was never published: then the entry is that one's.
     let ours = mapped_port(internal) == u32::from(u16::from_be_bytes(external.port));
     // What says whose it is goes last.
@@ -196,19 +188,13 @@ fn unmap(external: &External) -> bool {
 /// The port of a socket's mapping, host byte order; 0 for none.
 #[inline(always)]
 fn mapped_port(internal: &Internal) -> u32 {
-    match MAPPINGS.get_ptr(internal) {
-        // SAFETY: an aligned word of a map value.
-        Some(port) => unsafe { port.read_volatile() },
-        None => 0,
-    }
+    Shared::value(&MAPPINGS, internal).map_or(0, Shared::read)
 }
 
-/// The socket inside of the flow that is being made in slot `index`.
+/// The socket inside of the flow that is being made in `slot`.
 #[inline(always)]
-fn internal(index: u32) -> Option<Internal> {
-    let slot = FLOW_SLOTS.get_ptr(index)?;
-    // SAFETY: the outbound half was filled by this CPU, and nobody else writes it.
-    let out = unsafe { &(*slot).outbound };
+fn internal(slot: Making) -> Option<Internal> {
+    let out = slot.outbound()?;
     Some(Internal {
         addr: out.tuple.saddr,
         nat_addr: out.addr,
@@ -220,11 +206,10 @@ fn internal(index: u32) -> Option<Internal> {
     })
 }
 
-/// Acquires the mapping for the flow that is being made in slot `index`. Returns its port, host byte order; 0 for none.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_mapping_find(index: u32) -> u32 {
-    let Some(internal) = internal(index) else { return 0 };
+/// Acquires the mapping for the flow that is being made in `slot`. Returns its port, host byte order; 0 for none.
+#[inline(always)]
+fn find(slot: Making) -> u32 {
+    let Some(internal) = internal(slot) else { return 0 };
     let mut attempt = 0_u32;
     while attempt < 2 {
         let port = mapped_port(&internal);
@@ -232,8 +217,7 @@ pub(crate) extern "C" fn fwd_mapping_find(index: u32) -> u32 {
             return 0;
         }
         let Some(element) = element(internal.proto, (port as u16).to_be_bytes()) else { return 0 };
-        // SAFETY: an element of the map.
-        if more(unsafe { &raw mut (*element).word }, PortUse::EXCLUSIVE) {
+        if more(element.word(), PortUse::EXCLUSIVE) {
             if mapped_port(&internal) == port {
                 return port;
             }
@@ -245,29 +229,25 @@ pub(crate) extern "C" fn fwd_mapping_find(index: u32) -> u32 {
     0
 }
 
-/// Publishes the mapping to `port` (host byte order), which the flow in slot `index` has taken. Returns 0 if another CPU
-/// published one for the same socket.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_mapping_publish(index: u32, port: u32) -> u32 {
-    let Some(internal) = internal(index) else { return 0 };
+/// Publishes the mapping to `port` (host byte order), which the flow in `slot` has taken; false if another CPU published one
+/// for the same socket.
+#[inline(always)]
+fn publish(slot: Making, port: u32) -> bool {
+    let Some(internal) = internal(slot) else { return false };
     let bytes = (port as u16).to_be_bytes();
     let external = External { addr: internal.nat_addr, port: bytes, proto: internal.proto, _pad: 0 };
-    let mapping = Mapping { internal, slot: index };
-    if EXTERNAL.insert(&external, &mapping, 0).is_err() {
-        return 0;
-    }
-    MAPPINGS.insert(&internal, &port, BPF_NOEXIST.into()).is_ok().into()
+    let mapping = Mapping { internal, slot: slot.index() };
+    EXTERNAL.insert(&external, &mapping, 0).is_ok() && MAPPINGS.insert(&internal, &port, BPF_NOEXIST.into()).is_ok()
 }
 
 /// Whether the flow in slot `index` has the port of `reply` in the way `kind`. The caller read its version before, and ends it only if the
 /// version is still the same.
 #[inline(always)]
 pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
-    let Some(slot) = values::slot(index) else { return false };
-    let used = slot.port_use();
+    let Some(slot) = slots::slot(index) else { return false };
+    let used = slot.port_use().read();
     if kind == u32::from(port_use::MAPPING) || used == port_use::MAPPING {
-        used != port_use::BY_TUPLE && slot.external_port() == reply.dport && slot.proto() == reply.proto
+        used != port_use::BY_TUPLE && slot.external_port().read() == reply.dport && slot.proto().read() == reply.proto
     } else {
         lookup::has(index, reply)
     }
@@ -275,17 +255,13 @@ pub(crate) fn holds(kind: u32, index: u32, reply: &Tuple) -> bool {
 
 /// The slot of the flow that stands in the way of a new one which would take the port of `reply` in the way `kind`;
 /// [`lookup::VACANT`] if none does. It is only a candidate.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_port_holder(kind: u32, reply: *const Tuple) -> u32 {
-    let Some(reply) = given(reply) else { return SLOT_NONE };
+#[inline(always)]
+fn port_holder(kind: u32, reply: &Tuple) -> u32 {
     if kind == u32::from(port_use::BY_TUPLE) {
         return lookup::holder(reply);
     }
     let Some(element) = element(reply.proto, reply.dport) else { return SLOT_NONE };
-    // SAFETY: an element of the map.
-    let (word, last) =
-        unsafe { ((&raw const (*element).word).read_volatile(), (&raw const (*element).slot).read_volatile()) };
+    let (word, last) = (element.word().read(), element.slot().read());
     if kind == u32::from(port_use::SHARED) && word & PortUse::EXCLUSIVE == 0 {
         return if is_revoked(element) { SLOT_NONE } else { lookup::holder(reply) };
     }

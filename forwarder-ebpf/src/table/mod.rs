@@ -8,6 +8,7 @@ pub(crate) mod expire;
 pub(crate) mod fragments;
 pub(crate) mod handshake;
 pub(crate) mod lookup;
+mod making;
 pub(crate) mod mapping;
 pub(crate) mod slot;
 pub(crate) mod state;

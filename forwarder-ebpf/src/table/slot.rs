@@ -1,17 +1,14 @@
 //! A slot of the table, for the steps of its life in [`forwarder_common::flow::slot`].
 
 use forwarder_common::{
-    abi::{FlowSlot, FlowState, FlowVersion, flow_kind},
+    abi::{FlowSlot, FlowState, FlowVersion, Tuple, flow_kind},
     flow::slot::{self, Slot},
     types::direction::Direction,
     wire::l4::has_ports,
 };
 
 use crate::{
-    kernel::{
-        atomic::{fetch_add32, replace_version},
-        maps::{FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS},
-    },
+    kernel::{maps::FLOW_FREE, shared::Shared, slots, values},
     table::{lookup, mapping, state},
 };
 
@@ -19,38 +16,35 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct At {
     index: u32,
-    slot: *mut FlowSlot,
+    slot: Shared<FlowSlot>,
 }
 
 impl At {
     #[inline(always)]
     pub(crate) fn new(index: u32) -> Option<Self> {
-        Some(Self { index, slot: FLOW_SLOTS.get_ptr_mut(index)? })
+        Some(Self { index, slot: slots::slot(index)? })
     }
 }
 
 impl Slot for At {
     #[inline(always)]
     fn replace(&self, old: FlowVersion, new: FlowVersion) -> bool {
-        // SAFETY: an element of the map; so below.
-        replace_version(unsafe { &raw mut (*self.slot).shared.version }, old, new)
+        self.slot.version().replace(old, new)
     }
 
     #[inline(always)]
     fn held(&self) -> u32 {
-        // SAFETY: as above; the owner's alone.
-        unsafe { (*self.slot).shared.held }
+        self.own().shared.held
     }
 
     #[inline(always)]
     fn hold(&self, held: u32) {
-        // SAFETY: as above.
-        unsafe { (*self.slot).shared.held = held };
+        self.own().shared.held = held;
     }
 
     #[inline(always)]
     fn insert(&self, direction: Direction) -> bool {
-        lookup::insert(self.tuple(direction), self.index)
+        lookup::fwd_insert(self.tuple(direction), self.index)
     }
 
     #[inline(always)]
@@ -71,70 +65,79 @@ impl Slot for At {
 
     #[inline(always)]
     fn count(&self, from: FlowState, to: FlowState) {
-        // SAFETY: the fields of a flow that its maker, or who ends it, counts.
-        let (counters, kind, proto) = unsafe {
-            let FlowSlot { outbound, shared, .. } = &*self.slot;
-            (shared.counters, shared.kind, outbound.tuple.proto)
-        };
-        state::fwd_count_states(counters, from as u32, to as u32);
+        let FlowSlot { outbound, shared, .. } = self.own();
+        let (counters, kind, proto) = (shared.counters, shared.kind, outbound.tuple.proto);
+        state::fwd_count_states(counters, FlowVersion::new(0, from), FlowVersion::new(0, to));
         let (begins, ends) = (matches!(from, FlowState::Opening), matches!(to, FlowState::Free));
         if !begins && !ends {
             return;
         }
-        let Some(alloc) = FLOW_ALLOC.get_ptr_mut(0) else { return };
+        let Some(alloc) = values::alloc() else { return };
         let one = if begins { 1 } else { u32::MAX };
         if kind == flow_kind::HOST {
-            // SAFETY: the element of the map.
-            fetch_add32(unsafe { &raw mut (*alloc).host_flows }, one);
+            alloc.host_flows().fetch_add(one);
         }
         if !has_ports(proto) {
-            // SAFETY: the element of the map.
-            fetch_add32(unsafe { &raw mut (*alloc).address_only }, one);
+            alloc.address_only().fetch_add(one);
         }
     }
 }
 
 impl At {
+    /// All of it but its version, for who makes or ends it. Not a [`Shared`]: what was written need not be read again.
+    #[inline(always)]
+    fn own(&self) -> &'static mut FlowSlot {
+        // SAFETY: an element of an array lives as long as the programs, and the steps of a slot's life are taken by who it belongs to: see
+        // [`forwarder_common::flow::slot`]. Others read it, and believe nothing while its version says that it is nobody's.
+        unsafe { &mut *self.slot.ptr() }
+    }
+
     /// One of its tuples. Not copied: the stack is short.
     #[inline(always)]
-    fn tuple(&self, direction: Direction) -> &'static forwarder_common::abi::Tuple {
-        // SAFETY: elements of the map are never unmapped, and the tuples of a slot that is made or ends stand still.
-        unsafe {
-            match direction {
-                Direction::Outbound => &(*self.slot).outbound.tuple,
-                Direction::Inbound => &(*self.slot).inbound.tuple,
-            }
+    fn tuple(&self, direction: Direction) -> &'static Tuple {
+        let FlowSlot { outbound, inbound, .. } = self.own();
+        match direction {
+            Direction::Outbound => &outbound.tuple,
+            Direction::Inbound => &inbound.tuple,
         }
     }
 }
 
-/// Makes the flow visible that was prepared in slot `index`, whose version is `version`: 1 if it is; see [`slot::publish`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_slot_publish(index: u32, version: u32) -> u32 {
-    At::new(index).is_some_and(|slot| slot::publish(&slot, FlowVersion::from_raw(version))).into()
+global_fn! {
+    /// See [`publish`].
+    pub(crate) fn fwd_slot_publish(index: u32, version: FlowVersion) -> bool = publish;
+    /// See [`abandon`].
+    pub(crate) fn fwd_slot_abandon(index: u32, version: FlowVersion) -> () = abandon;
+    /// See [`end`].
+    pub(crate) fn fwd_flow_end(index: u32, version: FlowVersion) -> u32 = end;
+    /// See [`resume`].
+    pub(crate) fn fwd_slot_resume(index: u32, version: FlowVersion) -> u32 = resume;
 }
 
-/// Gives a slot back that was taken; returns 0. See [`slot::abandon`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_slot_abandon(index: u32, version: u32) -> u32 {
+/// Makes the flow visible that was prepared in slot `index`, whose version is `version`; whether it is. See [`slot::publish`].
+#[inline(always)]
+fn publish(index: u32, version: FlowVersion) -> bool {
+    At::new(index).is_some_and(|at| slot::publish(&at, version))
+}
+
+/// Gives a slot back that was taken. See [`slot::abandon`].
+#[inline(always)]
+fn abandon(index: u32, version: FlowVersion) {
     if let Some(at) = At::new(index) {
-        slot::abandon(&at, FlowVersion::from_raw(version));
+        slot::abandon(&at, version);
     }
-    0
 }
 
-/// Ends the flow in slot `index`, if its version is still `version`: 1 if it did. See [`slot::end`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_flow_end(index: u32, version: u32) -> u32 {
-    At::new(index).is_some_and(|at| slot::end(&at, FlowVersion::from_raw(version))).into()
+/// Ends the flow in slot `index`, if its version is still `version`; 1 if it did, which is added up: the verifier would follow a `bool` both
+/// ways. See [`slot::end`].
+#[inline(always)]
+fn end(index: u32, version: FlowVersion) -> u32 {
+    At::new(index).is_some_and(|at| slot::end(&at, version)).into()
 }
 
-/// Goes on with slot `index`, whose version is `version` and says that it was left unfinished; 1 if it did. See [`slot::resume`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_slot_resume(index: u32, version: u32) -> u32 {
-    At::new(index).is_some_and(|at| slot::resume(&at, FlowVersion::from_raw(version))).into()
+/// Goes on with slot `index`, whose version is `version` and says that it was left unfinished; 1 if it did. See
+/// [`slot::resume`].
+#[inline(always)]
+fn resume(index: u32, version: FlowVersion) -> u32 {
+    At::new(index).is_some_and(|at| slot::resume(&at, version)).into()
 }

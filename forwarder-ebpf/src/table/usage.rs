@@ -13,13 +13,13 @@ use crate::kernel::{maps::NAT_PORTS, values};
 /// Whether any packet of the host itself is translated.
 #[inline(always)]
 pub(crate) fn host_has_flows() -> bool {
-    values::alloc().is_some_and(|alloc| alloc.host_flows() != 0)
+    values::alloc().is_some_and(|alloc| alloc.host_flows().read() != 0)
 }
 
 /// Whether there is any flow of a protocol without ports: otherwise nobody looks for one.
 #[inline(always)]
 pub(crate) fn any_address_only() -> bool {
-    values::alloc().is_some_and(|alloc| alloc.address_only() != 0)
+    values::alloc().is_some_and(|alloc| alloc.address_only().read() != 0)
 }
 
 /// Whether a packet with this port at the uplink's end (network byte order) may belong to a flow.

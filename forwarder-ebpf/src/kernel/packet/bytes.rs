@@ -46,10 +46,7 @@ impl Bytes {
     pub(crate) fn header_sum(&self, off: usize) -> u64 {
         let Ok(header) = self.at::<{ ipv4::MIN_LEN }>(off) else { return 0 };
         let header = header.cast::<u8>().cast_const();
-        // SAFETY: `at` checked that the bytes lie in the packet.
-        let words = unsafe {
-            [word::<0>(header), word::<4>(header), word::<8>(header), word::<12>(header), word::<16>(header)]
-        };
+        let words = [word::<0>(header), word::<4>(header), word::<8>(header), word::<12>(header), word::<16>(header)];
         let [first, second, third, fourth, fifth] = words.map(u64::from);
         first.wrapping_add(second).wrapping_add(third).wrapping_add(fourth).wrapping_add(fifth)
     }
@@ -70,18 +67,7 @@ macro_rules! words {
     ($($load:ident $store:ident $type:literal)*) => {$(
         #[inline(always)]
         pub(crate) fn $load<const OFF: usize>(&self) -> u64 {
-            let value: u64;
-            // SAFETY: the verifier checks that the bytes lie in the packet.
-            unsafe {
-                asm!(
-                    concat!("{value} = *(", $type, " *)({data} + {off})"),
-                    value = out(reg) value,
-                    data = in(reg) self.data,
-                    off = const OFF,
-                    options(readonly, nostack, preserves_flags),
-                );
-            }
-            value
+            load_at!($type, self.data, OFF)
         }
 
         #[inline(always)]
@@ -139,41 +125,14 @@ impl PacketBytes for Bytes {
     }
 }
 
-/// The word at `OFF` bytes behind `from`, in one instruction: LLVM reads what it does not know to be aligned byte by byte.
-///
-/// # Safety
-/// It lies in the packet.
+/// The word at `OFF` bytes behind `from`.
 #[inline(always)]
-unsafe fn word<const OFF: usize>(from: *const u8) -> u32 {
-    let value: u64;
-    // SAFETY: the caller's promise, which the verifier checks.
-    unsafe {
-        asm!(
-            "{value} = *(u32 *)({from} + {off})",
-            value = out(reg) value,
-            from = in(reg) from,
-            off = const OFF,
-            options(pure, readonly, nostack, preserves_flags),
-        );
-    }
-    value as u32
+fn word<const OFF: usize>(from: *const u8) -> u32 {
+    load_at!("u32", from, OFF, pure) as u32
 }
 
-/// As [`word`], of two bytes.
-///
-/// # Safety
-/// As of [`word`].
+/// The two bytes at `from`.
 #[inline(always)]
-unsafe fn half(from: *const u8) -> u16 {
-    let value: u64;
-    // SAFETY: as in `word`.
-    unsafe {
-        asm!(
-            "{value} = *(u16 *)({from} + 0)",
-            value = out(reg) value,
-            from = in(reg) from,
-            options(pure, readonly, nostack, preserves_flags),
-        );
-    }
-    value as u16
+fn half(from: *const u8) -> u16 {
+    load_at!("u16", from, 0, pure) as u16
 }

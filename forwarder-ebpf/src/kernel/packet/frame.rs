@@ -1,6 +1,6 @@
 //! The frame in the driver: `xdp_md`, and direct access to its bytes.
 
-use core::{arch::asm, mem::offset_of};
+use core::mem::offset_of;
 
 use crate::kernel::{maps::XDP_TARGETS, packet::bytes::Bytes};
 use aya_ebpf::{
@@ -31,13 +31,6 @@ impl Frame {
         Self { ptr: ctx.as_ptr().cast() }
     }
 
-    /// The frame whose context a global function was given.
-    #[cfg(feature = "trace")]
-    #[inline(always)]
-    pub(crate) fn from_ptr(ptr: *mut xdp_md) -> Self {
-        Self { ptr }
-    }
-
     /// The context, for helpers.
     #[cfg(feature = "trace")]
     #[inline(always)]
@@ -59,6 +52,21 @@ impl Frame {
     #[inline(always)]
     pub(crate) fn bytes(self) -> Bytes {
         Bytes::between(self.data(), self.data_end())
+    }
+}
+
+#[cfg(feature = "trace")]
+impl crate::kernel::global::Argument for Frame {
+    type Raw = *mut xdp_md;
+
+    #[inline(always)]
+    fn raw(self) -> *mut xdp_md {
+        self.ptr
+    }
+
+    #[inline(always)]
+    fn given(ptr: *mut xdp_md) -> Option<Self> {
+        Some(Self { ptr })
     }
 }
 

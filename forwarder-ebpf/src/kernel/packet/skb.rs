@@ -1,14 +1,20 @@
 //! The packet in the kernel: `__sk_buff` and direct access to its bytes.
 
-use core::{arch::asm, ffi::c_void, mem::offset_of};
+use core::{arch::asm, ffi::c_void, mem::offset_of, ptr};
 
-use aya_ebpf::{EbpfContext, bindings::__sk_buff, helpers::bpf_skb_pull_data, programs::TcContext};
+use aya_ebpf::{
+    EbpfContext,
+    bindings::__sk_buff,
+    helpers::{bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes},
+    programs::TcContext,
+};
 use forwarder_common::{
     decide::offload::{ChecksumState, PartialChecksum},
     wire::{ipv4, l4},
 };
 
 use super::bytes::Bytes;
+use crate::kernel::global::Argument;
 
 /// Bytes that must be in the linear part before headers are read: Ethernet, IPv4 and TCP without options.
 const HEADERS: u32 = 14 + 20 + 20;
@@ -74,36 +80,10 @@ impl Skb {
     /// The interface that the sending socket is bound to (`SO_BINDTODEVICE`), 0 for none.
     #[inline(always)]
     pub(crate) fn bound_to(self) -> u32 {
-        let (socket, device): (u64, u64);
-        // SAFETY: as in `fields`: the verifier makes the first load a pointer to a socket that may be null.
-        unsafe {
-            asm!(
-                "{socket} = *(u64 *)({context} + {offset})",
-                socket = out(reg) socket,
-                context = in(reg) self.ptr,
-                offset = const offset_of!(__sk_buff, __bindgen_anon_2),
-                options(readonly, nostack, preserves_flags),
-            );
-        }
-        if socket == 0 {
-            return 0;
-        }
-        // SAFETY: it is not null; `bound_dev_if` is the first field of `struct bpf_sock`.
-        unsafe {
-            asm!(
-                "{device} = *(u32 *)({socket} + 0)",
-                device = out(reg) device,
-                socket = in(reg) socket,
-                options(readonly, nostack, preserves_flags),
-            );
-        }
-        device as u32
-    }
-
-    /// The packet whose context a global function was given.
-    #[inline(always)]
-    pub(crate) fn from_ptr(ptr: *mut __sk_buff) -> Self {
-        Self { ptr }
+        // The verifier makes this a pointer to a socket that may be null.
+        let socket = load_at!("u64", self.ptr, offset_of!(__sk_buff, __bindgen_anon_2));
+        // `bound_dev_if` is the first field of `struct bpf_sock`.
+        if socket == 0 { 0 } else { load_at!("u32", socket, 0) as u32 }
     }
 
     fields! {
@@ -163,7 +143,7 @@ impl Skb {
     #[inline(always)]
     pub(crate) fn checksum_state(self, l3: usize) -> u32 {
         if self.ip_summed() == ip_summed::PARTIAL {
-            fwd_checksum_state(self.ptr, l3 as u32)
+            fwd_checksum_state(self, l3 as u32)
         } else {
             ChecksumState::Full as u32
         }
@@ -213,19 +193,53 @@ impl Skb {
             return bytes;
         }
         let wanted = if self.len() < wanted { self.len() } else { wanted };
-        // SAFETY: the context is valid. A failure leaves the packet as it is, and the reads that follow fail.
+        // SAFETY: see `copy`. A failure leaves the packet as it is, and the reads that follow fail.
         unsafe { bpf_skb_pull_data(self.ptr, wanted) };
         self.linear()
     }
+
+    /// Copies the first `length` bytes at `off` into `to`, no more than it holds; whether they are there.
+    #[inline(always)]
+    pub(crate) fn copy<T>(self, off: u32, to: &mut T, length: u32) -> bool {
+        // SAFETY: the context is that of the running program; the verifier refuses a length beyond `to`, and the helper an offset beyond the
+        // packet.
+        unsafe { bpf_skb_load_bytes(self.ptr.cast(), off, ptr::from_mut(to).cast(), length) == 0 }
+    }
+
+    /// Writes `bytes` at `off`, wherever in the packet that is. Bytes taken before are stale.
+    #[inline(always)]
+    pub(crate) fn write<const N: usize>(self, off: u32, bytes: &[u8; N]) -> bool {
+        // SAFETY: see `copy`.
+        unsafe { bpf_skb_store_bytes(self.ptr.cast(), off, ptr::from_ref(bytes).cast(), N as u32, 0) == 0 }
+    }
+
+    /// Updates the transport checksum at `off` for a change from `old` to `new`; `flags` are those of the helper. Bytes taken before are
+    /// stale.
+    #[inline(always)]
+    pub(crate) fn replace_checksum(self, off: u32, old: u32, new: u32, flags: u64) -> bool {
+        // SAFETY: see `copy`.
+        unsafe { bpf_l4_csum_replace(self.ptr, off, old.into(), new.into(), flags) == 0 }
+    }
+
+    /// Makes room for a link-layer header of `length` bytes. Bytes taken before are stale. A failure leaves the packet as it is.
+    #[inline(always)]
+    pub(crate) fn add_head(self, length: u32) -> bool {
+        // SAFETY: see `copy`.
+        unsafe { bpf_skb_change_head(self.ptr, length, 0) == 0 }
+    }
 }
 
-/// As [`Skb::checksum_state`], of a partial checksum.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_checksum_state(skb: *mut __sk_buff, l3: u32) -> u32 {
+global_fn! {
+    /// As [`Skb::checksum_state`], of a partial checksum.
+    fn fwd_checksum_state(skb: Skb, l3: u32) -> u32 = checksum_state;
+    /// See [`segments`].
+    fn fwd_segments(payload: u32, size: u32) -> u32 = segments;
+}
+
+#[inline(always)]
+fn checksum_state(skb: Skb, l3: u32) -> u32 {
     /// What is behind it is never read as a transport header.
     const LONGEST_UNKNOWN: usize = 20;
-    let skb = Skb::from_ptr(skb);
     let bytes = skb.linear();
     let Ok(ip) = ipv4::parse(&bytes, (l3 & 0xf) as usize) else { return ChecksumState::Misplaced as u32 };
     let transport = if !l4::has_ports(ip.proto) || ip.fragment_start() != 0 {
@@ -238,10 +252,23 @@ extern "C" fn fwd_checksum_state(skb: *mut __sk_buff, l3: u32) -> u32 {
 
 /// Segments of `size` bytes in `payload`: what comes from a virtual machine's host or a TUN device was not counted
 /// (`SKB_GSO_DODGY`, virtio_net_hdr_to_skb in include/linux/virtio_net.h).
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_segments(payload: u32, size: u32) -> u32 {
+#[inline(always)]
+fn segments(payload: u32, size: u32) -> u32 {
     payload.wrapping_add(size.wrapping_sub(1)).checked_div(size).unwrap_or(1)
+}
+
+impl Argument for Skb {
+    type Raw = *mut __sk_buff;
+
+    #[inline(always)]
+    fn raw(self) -> *mut __sk_buff {
+        self.ptr
+    }
+
+    #[inline(always)]
+    fn given(ptr: *mut __sk_buff) -> Option<Self> {
+        Some(Self { ptr })
+    }
 }
 
 impl EbpfContext for Skb {

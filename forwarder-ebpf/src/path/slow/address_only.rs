@@ -8,7 +8,7 @@ use forwarder_common::{
 };
 
 use crate::{
-    kernel::{packet::skb::Skb, values},
+    kernel::{packet::skb::Skb, slots},
     table::{
         lookup::{self, slot_of},
         slot,
@@ -39,7 +39,7 @@ pub(crate) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
 #[inline(always)]
 fn end_claim(reply: &Tuple) {
     let Some(holder) = lookup::claimant(reply) else { return };
-    if let Some(slot) = values::slot(holder) {
-        slot::fwd_flow_end(holder, slot.version().raw());
+    if let Some(slot) = slots::slot(holder) {
+        slot::fwd_flow_end(holder, slot.version().read());
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! In three steps: [`fwd_complete_tuple`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
 
-use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{SLOT_NONE, Tuple},
     decide::{address_only::is_translatable, fragment::Piece},
@@ -21,11 +20,10 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        argument::given_mut,
         clock::now,
         maps::config,
         packet::{l3_off, skb::Skb, whole},
-        records, values,
+        records, slots,
     },
     path::{
         apply::Action,
@@ -52,20 +50,19 @@ const LATER_FRAGMENT: u32 = 1 << 16;
 
 /// Completes `tuple` by the ports of the packet, or of the first fragment of its packet, which was seen at `ifindex`. `query` is
 /// the type of an echo of which the kind, a request or a reply, may pass. Returns 0 or what [`LATER_FRAGMENT`] describes.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_complete_tuple(
-    skb: *mut __sk_buff,
-    tuple: *mut Tuple,
-    ifindex: u32,
-    query: u32,
-    l3: u32,
-) -> u32 {
-    let Some(tuple) = given_mut(tuple) else { return DropReason::Contended as u32 };
-    match complete_tuple(Skb::from_ptr(skb), tuple, ifindex, query, l3_off(l3)) {
+#[inline(always)]
+fn complete(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: u32) -> u32 {
+    match complete_tuple(skb, tuple, ifindex, query, l3_off(l3)) {
         Ok(word) => word,
         Err(reason) => reason as u32,
     }
+}
+
+global_fn! {
+    /// See [`complete`].
+    pub(crate) fn fwd_complete_tuple(skb: Skb, tuple: &mut Tuple, ifindex: u32, query: u32, l3: u32) -> u32 = complete;
+    /// See [`find_departing`].
+    fn fwd_find_departing(skb: Skb, tuple: &mut Tuple, l3: u32) -> u32 = find_departing;
 }
 
 #[inline(always)]
@@ -110,7 +107,7 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
     let mut tuple = Tuple::without_ports(ip, skb.ifindex());
     let mut word = reason as u32;
     if matches!(reason, DropReason::Fragment | DropReason::Protocol) {
-        word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
+        word = fwd_complete_tuple(skb, &mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
     }
     let slot;
     if word & LATER_FRAGMENT != 0 {
@@ -152,8 +149,8 @@ pub(crate) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Acti
 /// Whether the route of the flow in `slot` is a second old.
 #[inline(always)]
 fn stale(slot: u32) -> bool {
-    let (Some(slot), Some(config)) = (values::slot(slot), config()) else { return false };
-    is_route_old(slot.route_checked(), now(), config.hz)
+    let (Some(slot), Some(config)) = (slots::slot(slot), config()) else { return false };
+    is_route_old(slot.route_checked().read(), now(), config.hz)
 }
 
 /// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
@@ -164,7 +161,7 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return Action::NEXT;
     }
     let mut tuple = Tuple::without_ports(ip, skb.ifindex());
-    let word = fwd_complete_tuple(skb.ptr(), &raw mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
+    let word = fwd_complete_tuple(skb, &mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
     if code(word) != 0 {
         return Action::NEXT;
     }
@@ -192,7 +189,7 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
 #[inline(always)]
 pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
     let mut tuple = Tuple::default();
-    let mut slot = fwd_find_departing(skb.ptr(), &raw mut tuple, L3 as u32);
+    let mut slot = fwd_find_departing(skb, &mut tuple, L3 as u32);
     if slot == OPEN {
         slot = match route::open_for_host(skb, &tuple, skb.ifindex(), 0, false) {
             Resolution::Flow(slot) => slot,
@@ -214,13 +211,11 @@ pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
 
 /// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.
 const REFUSED: u32 = 1 << 31;
+
 /// Finds the flow of a packet that departs, and writes its `tuple`. A container's flow was made by `from_ns`, before the packet was
 /// left to the kernel. Returns its slot, [`SLOT_NONE`] if it is none of ours, [`OPEN`], or a code and [`REFUSED`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_find_departing(skb: *mut __sk_buff, tuple: *mut Tuple, l3: u32) -> u32 {
-    let Some(tuple) = given_mut(tuple) else { return SLOT_NONE };
-    let skb = Skb::from_ptr(skb);
+#[inline(always)]
+fn find_departing(skb: Skb, tuple: &mut Tuple, l3: u32) -> u32 {
     let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return SLOT_NONE };
     *tuple = Tuple::without_ports(&ip, 0);
     if in_fwd_network(tuple.saddr) {

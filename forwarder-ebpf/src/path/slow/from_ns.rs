@@ -2,10 +2,13 @@
 
 use forwarder_common::{
     abi::{Hook, Tuple},
-    decide::rewrite::{Side, Ttl},
+    decide::{
+        forward,
+        rewrite::{Side, Ttl},
+    },
     types::{
         direction::Direction,
-        verdict::{DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, PuntReason, Verdict},
     },
     wire::{
         ethernet::ethertype,
@@ -24,7 +27,7 @@ use crate::{
     },
     path::{
         apply::{self, Action},
-        at_ns::{count_here, counted, deliver_or_refuse, drop, punt},
+        at_ns::{count_here, counted, deliver_or_refuse, drop, refuse},
         clamp, fast,
         route::{self, Resolution},
         slow::{fragments, icmp_error},
@@ -91,8 +94,8 @@ pub(crate) fn slow(skb: Skb) -> Action {
 /// An ARP frame: a request for the gateway is answered at once, all else is the bridge's.
 #[inline(always)]
 fn arp(skb: Skb) -> Action {
-    let code = validate::arp(skb);
-    if code.is_drop() || !validate::answers_arp(skb) {
+    let code = validate::fwd_validate_arp(skb);
+    if code.is_drop() || !validate::fwd_answer_arp(skb) {
         return counted(skb, code);
     }
     count_here(skb, code);
@@ -112,9 +115,9 @@ fn outbound(bytes: &Bytes, ip: &ipv4::Header) -> Result<l4::Header, DropReason> 
 #[inline(always)]
 fn with_ports(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header) -> Action {
     let tuple = Tuple::of(ip, l4, skb.ifindex());
-    let (mut slot, mut version) = lookup::find_cached_once(Direction::Outbound, &tuple, lookup::hash(&tuple));
+    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Outbound, &tuple, lookup::hash(&tuple));
     if version.is_none() {
-        if let Err(refused) = validate::lengths(skb) {
+        if let Err(refused) = validate::fwd_validate_lengths(skb) {
             return counted(skb, refused);
         }
         slot = match route::resolve(skb, &tuple, Ok(()), l4.tcp_flags) {
@@ -135,8 +138,10 @@ const OUTWARD: (Side, Ttl) = (Side::Source, Ttl::Decrement);
 /// The established path.
 #[inline(always)]
 fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple: &Tuple, hit: &Hit) -> Action {
-    if ip.ttl_expires() {
-        return punt(skb, PuntReason::TtlExceeded);
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size: wire_size(skb, ip, l4) };
+    let code = forward::send(Direction::Outbound, packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
+    if code == PuntReason::TtlExceeded.into() {
+        return refuse(skb, code);
     }
     let Some(config) = config() else { return drop(skb, DropReason::NoEndpoint) };
     if hit.is_route_old(now(), config.hz) {
@@ -144,8 +149,8 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         clamp(skb, tuple, l4, hit);
         return fragments::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
-    if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        return punt(skb, PuntReason::TooBig);
+    if code != Code::FORWARDED {
+        return refuse(skb, code);
     }
     let amount = Amount::of(skb, ip, l4);
     state::touch(Direction::Outbound, hit, ip, l4, amount);
@@ -168,6 +173,6 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
 fn clamp(skb: Skb, tuple: &Tuple, l4: &l4::Header, hit: &Hit) {
     if l4.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Outbound, hit, l4.tcp_flags);
-        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, tuple.ifindex, hit.mtu.into());
+        clamp::fwd_clamp(skb, L3_OFF as u32, tuple.ifindex, hit.mtu.into());
     }
 }

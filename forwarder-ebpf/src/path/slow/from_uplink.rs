@@ -3,12 +3,13 @@
 use forwarder_common::{
     abi::{Hook, SLOT_NONE, Tuple, feature},
     decide::{
+        forward,
         rewrite::{Side, Ttl},
         validate::is_martian_source,
     },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, Verdict},
     },
     wire::{
         ethernet::ethertype,
@@ -82,10 +83,10 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     }
     let tuple = Tuple::of(&ip, &l4, skb.ifindex());
     let hash = lookup::hash(&tuple);
-    let (mut slot, mut version) = lookup::find_cached_once(Direction::Inbound, &tuple, hash);
+    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Inbound, &tuple, hash);
     if version.is_none() {
         if lookup::is_known(hash) {
-            (slot, version) = lookup::indexed(Direction::Inbound, &tuple, hash);
+            (slot, version) = lookup::fwd_indexed(Direction::Inbound, &tuple, hash);
         }
         if version.is_none() {
             if in_fwd_network(ip.src) {
@@ -135,15 +136,8 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     state::touch(Direction::Inbound, hit, ip, l4, amount);
     // What the kernel must answer (TTL, size) or receive is translated first: untranslated it would meet no socket and be answered
     // by a reset, which would kill the flow.
-    let code: Code = if hit.out_if == 0 {
-        PuntReason::HostFlow.into()
-    } else if ip.ttl_expires() {
-        PuntReason::TtlExceeded.into()
-    } else if wire_size(skb, ip, l4) > u32::from(hit.mtu) {
-        PuntReason::TooBig.into()
-    } else {
-        Code::DELIVERED
-    };
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size: wire_size(skb, ip, l4) };
+    let code = forward::send(Direction::Inbound, packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() });
     let delivers = code == Code::DELIVERED;
     let ttl = if delivers { Ttl::Decrement } else { Ttl::Keep };
     let how = (Side::Destination, ttl);
@@ -168,10 +162,9 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     }
     if l4.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Inbound, hit, l4.tcp_flags);
-        // SAFETY: `hit` points into the slot array.
-        let mtu = unsafe { (&raw const (*hit.slot).outbound.mtu).read_volatile() };
+        let mtu = hit.slot.outbound().mtu().read();
         // Without a link-layer header there is one by now.
-        clamp::fwd_clamp(skb.ptr(), L3_OFF as u32, hit.out_if, mtu.into());
+        clamp::fwd_clamp(skb, L3_OFF as u32, hit.out_if, mtu.into());
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);

@@ -1,17 +1,19 @@
 //! Translates and sends a packet whose flow was found by other means than ports of its own: see [`super::fragments`]; an ICMP error
 //! is sent from here too.
 //!
-//! In steps that are global functions: the verifier looks at each once, each has a stack of its own, and the programs stay small.
-//! They read the headers again, which costs little beside what such packets cost anyway. What they are told is the flow's slot and
+//! In steps that are global functions. They read the headers again, which costs little beside what such packets cost anyway. What they are
+//! told is the flow's slot and
 //! its version, which tells whether it is still the same flow.
 
-use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Hook},
-    decide::rewrite::{Side, Ttl},
+    decide::{
+        forward,
+        rewrite::{Side, Ttl},
+    },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, PuntReason, Verdict},
+        verdict::{Code, DropReason, Verdict},
     },
     wire::{
         ipv4,
@@ -24,7 +26,7 @@ use crate::{
     kernel::{
         counters::{self, Amount},
         packet::{NO_HEADER, l3_off, skb::Skb},
-        values,
+        slots,
     },
     path::{
         apply::{self, Action},
@@ -49,21 +51,34 @@ pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
     if code != Code::FORWARDED {
         return at_ns::refuse(skb, code);
     }
-    Action::from_tc_action(fwd_send(skb.ptr(), ETHERNET, slot, version.raw(), code.raw() | NOTED))
+    Action::from_tc_action(fwd_send(skb, ETHERNET, slot, version, code.raw() | NOTED))
 }
 
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
 pub(crate) fn inbound(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Action {
     let code = translate(skb, l3, slot, version, Hook::FromUplink);
-    Action::from_tc_action(fwd_send(skb.ptr(), l3 as u32, slot, version.raw(), code.raw() | NOTED))
+    Action::from_tc_action(fwd_send(skb, l3 as u32, slot, version, code.raw() | NOTED))
 }
 
 /// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
 #[inline(always)]
 pub(crate) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Code {
-    fwd_note_out(skb.ptr(), l3 as u32, slot, version.raw());
+    fwd_note_out(skb, l3 as u32, slot, version);
     translate(skb, l3, slot, version, Hook::ToUplink)
+}
+
+global_fn! {
+    /// See [`repeated`].
+    fn fwd_repeated(skb: Skb, l3: u32) -> u32 = repeated;
+    /// See [`translation`].
+    fn fwd_translation(slot: u32, version: FlowVersion, direction: Direction) -> u64 = translation;
+    /// See [`decide`].
+    fn fwd_decide(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code = decide;
+    /// See [`note_out`].
+    fn fwd_note_out(skb: Skb, l3: u32, slot: u32, version: FlowVersion) -> () = note_out;
+    /// See [`send`].
+    pub(crate) fn fwd_send(skb: Skb, l3: u32, slot: u32, version: FlowVersion, code: u32) -> i32 = send;
 }
 
 /// This direction of the flow in `slot`, if its version was `version`.
@@ -76,10 +91,9 @@ fn flow(slot: u32, version: FlowVersion, direction: Direction) -> Option<Hit> {
 }
 
 /// Length of the headers that each segment of a GSO packet repeats, as far as they are known, bytes: those of IP, and of TCP and UDP.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_repeated(skb: *mut __sk_buff, l3: u32) -> u32 {
-    let bytes = Skb::from_ptr(skb).all_headers();
+#[inline(always)]
+fn repeated(skb: Skb, l3: u32) -> u32 {
+    let bytes = skb.all_headers();
     let Ok(ip) = ipv4::parse(&bytes, l3_off(l3)) else { return 0 };
     let l4 = if l4::shows_ports(&ip) { l4::parse_first(&bytes, &ip).map_or(0, |l4| l4.len) } else { 0 };
     ip.len.wrapping_add(l4) as u32
@@ -91,7 +105,7 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
     if skb.gso_size() == 0 {
         return Amount { packets: 1, bytes: ip.total_len.into() };
     }
-    let headers = fwd_repeated(skb.ptr(), ip.off as u32);
+    let headers = fwd_repeated(skb, ip.off as u32);
     let segments = skb.segments(ip.off.wrapping_add(headers as usize));
     let Amount { bytes, .. } = Amount::whole(skb, ip.off);
     Amount { packets: segments, bytes: bytes.wrapping_add(segments.wrapping_sub(1).wrapping_mul(headers)) }
@@ -101,11 +115,11 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 /// the verdict.
 #[inline(always)]
 fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
-    let code = Code::from_raw(fwd_decide(skb.ptr(), l3 as u32, slot, version.raw(), hook as u32));
+    let code = fwd_decide(skb, l3 as u32, slot, version, hook);
     if code.is_drop() || matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
         return code;
     }
-    let to = fwd_translation(slot, version.raw(), hook.direction() as u32);
+    let to = fwd_translation(slot, version, hook.direction());
     if to == 0 {
         return DropReason::Contended.into();
     }
@@ -118,71 +132,37 @@ fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -
     }
 }
 
-/// Set in what [`fwd_translation`] returns.
+/// Set in what [`translation`] returns.
 const KNOWN: u64 = 1 << 48;
 
 /// What packets of a flow are translated to: the address, above it the port, and [`KNOWN`]; 0 if the flow has gone.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_translation(slot: u32, version: u32, direction: u32) -> u64 {
-    let Some(Hit { addr, port, .. }) = flow(slot, FlowVersion::from_raw(version), Direction::of(direction)) else {
-        return 0;
-    };
+#[inline(always)]
+fn translation(slot: u32, version: FlowVersion, direction: Direction) -> u64 {
+    let Some(Hit { addr, port, .. }) = flow(slot, version, direction) else { return 0 };
     u64::from(u32::from_ne_bytes(addr)) | u64::from(u16::from_ne_bytes(port)) << 32 | KNOWN
 }
 
 /// Decides what becomes of the packet. Returns the code of the verdict.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_decide(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, hook: u32) -> u32 {
-    let skb = Skb::from_ptr(skb);
-    let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else {
-        return DropReason::Truncated as u32;
-    };
-    let hook = Hook::of(hook);
-    let Some(hit) = flow(slot, FlowVersion::from_raw(version), hook.direction()) else {
-        return DropReason::Contended as u32;
-    };
-    decide(skb, &ip, &hit, hook).code().raw()
+#[inline(always)]
+fn decide(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code {
+    let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else { return DropReason::Truncated.into() };
+    let Some(hit) = flow(slot, version, hook.direction()) else { return DropReason::Contended.into() };
+    verdict(skb, &ip, &hit, hook)
 }
 
-/// What becomes of a packet.
+/// What becomes of a packet: see [`forward`].
 #[inline(always)]
-fn decide(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Verdict {
-    let sent = match hook {
-        Hook::FromNs => Verdict::Forwarded,
-        Hook::FromUplink => Verdict::Delivered,
-        Hook::ToUplink => return decide_forwarded(skb, hit),
-    };
-    punt_reason(skb, ip, hit).map_or(sent, Verdict::Punted)
-}
-
-/// What becomes of a packet that the kernel has forwarded, or of the host's own.
-#[inline(always)]
-fn decide_forwarded(skb: Skb, hit: &Hit) -> Verdict {
-    if hit.out_if != skb.ifindex() {
-        return Verdict::Dropped(DropReason::RouteNotViaUplink);
+fn verdict(skb: Skb, ip: &ipv4::Header, hit: &Hit, hook: Hook) -> Code {
+    if matches!(hook, Hook::ToUplink) {
+        let is_host = || slots::slot(hit.index).is_none_or(|slot| slot.endpoint().read() == 0);
+        return forward::depart(skb.ifindex(), hit.out_if, is_host);
     }
-    let host = values::slot(hit.index).is_none_or(|slot| slot.endpoint() == 0);
-    Verdict::Punted(if host { PuntReason::HostFlow } else { PuntReason::Translated })
-}
-
-/// The reason for which a packet is left to the kernel.
-#[inline(always)]
-fn punt_reason(skb: Skb, ip: &ipv4::Header, hit: &Hit) -> Option<PuntReason> {
     let size = match skb.gso_size() {
         0 => ip.total_len.into(),
-        segment => segment.wrapping_add(fwd_repeated(skb.ptr(), ip.off as u32)),
+        segment => segment.wrapping_add(fwd_repeated(skb, ip.off as u32)),
     };
-    if hit.out_if == 0 {
-        Some(PuntReason::HostFlow)
-    } else if ip.ttl_expires() {
-        Some(PuntReason::TtlExceeded)
-    } else if size > u32::from(hit.mtu) {
-        Some(PuntReason::TooBig)
-    } else {
-        None
-    }
+    let packet = forward::Packet { ttl_expires: ip.ttl_expires(), size };
+    forward::send(hook.direction(), packet, forward::Target { out_if: hit.out_if, mtu: hit.mtu.into() })
 }
 
 /// Notes a packet at its flow. Protocols without ports live as UDP does.
@@ -201,29 +181,24 @@ fn note(direction: Direction, skb: Skb, ip: &ipv4::Header, hit: &Hit, amount: Am
 }
 
 /// Notes an outbound packet at its flow.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_note_out(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32) -> u32 {
-    let skb = Skb::from_ptr(skb);
+#[inline(always)]
+fn note_out(skb: Skb, l3: u32, slot: u32, version: FlowVersion) {
     if let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3))
-        && let Some(hit) = flow(slot, FlowVersion::from_raw(version), Direction::Outbound)
+        && let Some(hit) = flow(slot, version, Direction::Outbound)
     {
         note(Direction::Outbound, skb, &ip, &hit, amount(skb, &ip));
     }
-    0
 }
 
 /// Sends a translated packet where its flow goes, or leaves it to the kernel, or drops it, as the verdict with this code says; counts
 /// it. Returns what the program returns.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_send(skb: *mut __sk_buff, l3: u32, slot: u32, version: u32, code: u32) -> i32 {
-    let (skb, l3) = (Skb::from_ptr(skb), l3_off(l3));
-    let Ok(ip) = ipv4::parse(&skb.headers(), l3) else { return Action::DROP.to_tc_action() };
+#[inline(always)]
+fn send(skb: Skb, l3: u32, slot: u32, version: FlowVersion, code: u32) -> i32 {
+    let Ok(ip) = ipv4::parse(&skb.headers(), l3_off(l3)) else { return Action::DROP.to_tc_action() };
     if code & 0xff == Code::FORWARDED.raw() {
-        send_out(skb, &ip, slot, FlowVersion::from_raw(version), code)
+        send_out(skb, &ip, slot, version, code)
     } else {
-        send_in(skb, &ip, slot, FlowVersion::from_raw(version), code)
+        send_in(skb, &ip, slot, version, code)
     }
     .to_tc_action()
 }

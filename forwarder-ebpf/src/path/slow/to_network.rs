@@ -47,7 +47,7 @@ pub(crate) fn to_network(skb: Skb) -> Action {
         Origin::Refused(code) => code,
     };
     let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
-    counters::fwd_count_at_network(skb.ifindex(), code.raw(), packets, bytes);
+    counters::fwd_count_at_network(skb.ifindex(), code, packets, bytes);
     Action::DROP
 }
 
@@ -84,7 +84,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);
-    if code(fwd_complete_tuple(skb.ptr(), &raw mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
+    if code(fwd_complete_tuple(skb, &mut seen, network, icmp::ECHO_REPLY.into(), ETHERNET)) != 0 {
         return Origin::Other;
     }
     let sent = seen.answer(host_veth);

@@ -18,7 +18,6 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        argument::given,
         counters::{self, Amount},
         devices::is_host_veth,
         packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb},
@@ -60,7 +59,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     let result = if in_fwd_network(ip.src) {
-        match Code::checked(fwd_is_from_network(u32::from_ne_bytes(ip.src), skb.ingress_ifindex())) {
+        match fwd_is_from_network(u32::from_ne_bytes(ip.src), skb.ingress_ifindex()) {
             Ok(()) => from_container(skb, L3),
             Err(refused) => return counted(skb, L3, refused),
         }
@@ -89,23 +88,24 @@ fn counted(skb: Skb, l3: usize, code: Code) -> Action {
         return Action::NEXT;
     }
     let amount = Amount::whole(skb, l3);
-    counters::fwd_count_at_uplink(skb.ifindex(), 1, code.raw(), amount.packets, amount.bytes);
+    counters::fwd_count_at_uplink(skb.ifindex(), true, code, amount.packets, amount.bytes);
     Action::unsent(code)
 }
 
 /// Whether a packet with the source `addr` (network byte order) came in by the bridge of the network of the endpoint that has this
-/// address: otherwise whoever routes through the host could speak in the endpoint's name. Returns 0 or the code of the reason to
-/// drop it.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_is_from_network(addr: u32, ingress: u32) -> u32 {
-    let Some(host_veth) = records::host_veth_of(addr.to_ne_bytes()) else {
-        return DropReason::Untranslated as u32;
-    };
-    let Some(endpoint) = records::endpoint(host_veth) else {
-        return DropReason::Untranslated as u32;
-    };
-    if endpoint.network == ingress { 0 } else { DropReason::NotFromNetwork as u32 }
+/// address: otherwise whoever routes through the host could speak in the endpoint's name.
+#[inline(always)]
+fn is_from_network(addr: u32, ingress: u32) -> Result<(), Code> {
+    let host_veth = records::host_veth_of(addr.to_ne_bytes()).ok_or(DropReason::Untranslated)?;
+    let endpoint = records::endpoint(host_veth).ok_or(DropReason::Untranslated)?;
+    if endpoint.network == ingress { Ok(()) } else { Err(DropReason::NotFromNetwork.into()) }
+}
+
+global_fn! {
+    /// See [`is_from_network`].
+    fn fwd_is_from_network(addr: u32, ingress: u32) -> Result<(), Code> = is_from_network;
+    /// See [`is_claimed`].
+    fn fwd_is_claimed(tuple: &Tuple, uplink: u32) -> bool = is_claimed;
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
@@ -170,13 +170,13 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
         if !opens {
             // What came in by this uplink would have been the endpoint's.
-            let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple, skb.ifindex()) != 0;
+            let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple, skb.ifindex());
             return Ok(if refuses { Some(PuntReason::AsymmetricReply) } else { None });
         }
         // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
         // claim what they use before an endpoint can. What is forwarded does not: whoever the host translates could claim everything.
         let unseen = skb.ingress_ifindex() == 0 && (is_icmp || skb.bound_to() != 0);
-        let clashes = fwd_is_claimed(&tuple, skb.ifindex()) != 0;
+        let clashes = fwd_is_claimed(&tuple, skb.ifindex());
         if !unseen && !clashes {
             return Ok(None);
         }
@@ -201,11 +201,9 @@ fn host_flow(tuple: &Tuple) -> u32 {
     if host_has_flows() { lookup::slot_of(Direction::Outbound, tuple) } else { 0 }
 }
 
-/// Whether the reply to a host's packet is claimed by a flow: 1 if so.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_is_claimed(tuple: *const Tuple, uplink: u32) -> u32 {
-    let Some(tuple) = given(tuple) else { return 0 };
+/// Whether the reply to a host's packet is claimed by a flow.
+#[inline(always)]
+fn is_claimed(tuple: &Tuple, uplink: u32) -> bool {
     let reply = inbound(tuple, uplink);
-    u32::from(lookup::is_known(lookup::hash(&reply)) && lookup::claimant(&reply).is_some())
+    lookup::is_known(lookup::hash(&reply)) && lookup::claimant(&reply).is_some()
 }

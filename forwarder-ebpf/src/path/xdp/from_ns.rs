@@ -2,7 +2,10 @@
 
 use forwarder_common::{
     abi::Tuple,
-    decide::rewrite::{Rewrite, Side, Ttl},
+    decide::{
+        rewrite::{Rewrite, Side, Ttl},
+        xdp::Headers,
+    },
     types::{
         direction::Direction,
         verdict::{DropReason, Verdict},
@@ -17,7 +20,7 @@ use crate::{
         maps::config,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
-    path::xdp::headers::{Headers, rewrite},
+    path::xdp::headers,
     table::{lookup, state},
 };
 
@@ -25,7 +28,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_ns(frame: Frame) -> u32 {
     let bytes = frame.bytes();
-    let Ok(headers) = Headers::read(&bytes) else { return PASS };
+    let Ok(headers) = headers::read(&bytes) else { return PASS };
     let Headers { ip, l4 } = headers;
     if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return PASS;
@@ -37,13 +40,13 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
     }
     let Some(hit) = lookup::copy(Direction::Outbound, slot, version) else { return PASS };
     let Some(config) = config() else { return PASS };
-    if hit.is_route_old(now(), config.hz) || headers.too_big(&hit) || !hit.knows_macs() || !aim(hit.out_if) {
+    if hit.is_route_old(now(), config.hz) || ip.total_len > hit.mtu || !hit.knows_macs() || !aim(hit.out_if) {
         return PASS;
     }
-    let amount = headers.amount();
+    let amount = headers::amount(&headers);
     state::touch(Direction::Outbound, &hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Source, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
-    if rewrite(&bytes, &change, hit.hop).is_err() {
+    if headers::rewrite(&bytes, &change, hit.hop).is_err() {
         counters::count(hit.counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);
         return DROP;
     }

@@ -2,7 +2,10 @@
 
 use forwarder_common::{
     abi::Tuple,
-    decide::rewrite::{Rewrite, Side, Ttl},
+    decide::{
+        rewrite::{Rewrite, Side, Ttl},
+        xdp::Headers,
+    },
     types::{
         direction::Direction,
         verdict::{DropReason, Verdict},
@@ -14,7 +17,7 @@ use crate::{
         counters,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
-    path::xdp::headers::{Headers, rewrite},
+    path::xdp::headers,
     table::{lookup, state, usage::may_be_reply},
 };
 
@@ -22,7 +25,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn from_uplink(frame: Frame) -> u32 {
     let bytes = frame.bytes();
-    let Ok(headers) = Headers::read(&bytes) else { return PASS };
+    let Ok(headers) = headers::read(&bytes) else { return PASS };
     let Headers { ip, l4 } = headers;
     if !may_be_reply(&l4) {
         return PASS;
@@ -34,13 +37,13 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
     }
     let Some(hit) = lookup::copy(Direction::Inbound, slot, version) else { return PASS };
     // The host's own flows have no interface to go to, and no such target.
-    if headers.too_big(&hit) || !aim(hit.out_if) {
+    if ip.total_len > hit.mtu || !aim(hit.out_if) {
         return PASS;
     }
-    let amount = headers.amount();
+    let amount = headers::amount(&headers);
     state::touch(Direction::Inbound, &hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Destination, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
-    if rewrite(&bytes, &change, hit.hop).is_err() {
+    if headers::rewrite(&bytes, &change, hit.hop).is_err() {
         counters::count(hit.uplink_counters.into(), Verdict::Dropped(DropReason::Rewrite), amount);
         return DROP;
     }

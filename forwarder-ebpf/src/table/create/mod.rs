@@ -7,7 +7,6 @@ mod port;
 mod search;
 mod take;
 
-use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
     abi::{FlowVersion, Tuple},
     types::{direction::Direction, verdict::DropReason},
@@ -15,9 +14,14 @@ use forwarder_common::{
 };
 
 pub(crate) use self::take::stored_mtu;
-use crate::table::{
-    create::{port::fwd_port_claim, take::fwd_slot_take},
-    lookup, slot,
+use crate::{
+    kernel::packet::skb::Skb,
+    table::{
+        create::{port::fwd_port_claim, take::fwd_slot_take},
+        lookup,
+        making::Making,
+        slot,
+    },
 };
 
 /// Makes the flow of `tuple` that was prepared in the map `OPENING`. Returns its slot, or the code of a [`DropReason`] with
@@ -25,24 +29,24 @@ use crate::table::{
 ///
 /// Global functions one after the other, not one that calls them: the stacks of all callers together are 512 bytes.
 #[inline(always)]
-pub(crate) fn open(skb: *mut __sk_buff, tuple: &Tuple) -> u64 {
-    let taken = fwd_slot_take(tuple);
-    let (index, version) = lookup::unpacked(taken);
+pub(crate) fn open(skb: Skb, tuple: &Tuple) -> u64 {
+    let (index, version) = fwd_slot_take(tuple);
     if version.is_none() {
-        return FAILED | taken;
+        return FAILED | u64::from(index);
     }
-    let mut claimed = fwd_port_claim(skb, index);
+    let slot = Making::taken(index);
+    let mut claimed = fwd_port_claim(skb, slot);
     let mut attempt = 0_u32;
     while claimed == port::SHORT && attempt < ATTEMPTS {
-        claimed = port::take_over(skb, index);
+        claimed = port::take_over(skb, slot);
         if claimed == port::SHORT {
             // Another CPU was faster: what is free by now, and who has what?
-            claimed = fwd_port_claim(skb, index);
+            claimed = fwd_port_claim(skb, slot);
         }
         attempt = attempt.wrapping_add(1);
     }
     if claimed == 0 || claimed == port::SHORT {
-        slot::fwd_slot_abandon(index, version.raw());
+        slot::fwd_slot_abandon(index, version);
         let reason = if has_ports(tuple.proto) { DropReason::PortsExhausted } else { DropReason::Ambiguous };
         return FAILED | reason as u64;
     }
@@ -58,11 +62,11 @@ pub(crate) const FAILED: u64 = 1 << 32;
 /// Makes the flow of `tuple` visible, which is prepared in slot `index`; the result is that of [`open`].
 #[inline(always)]
 fn publish(tuple: &Tuple, index: u32, version: FlowVersion) -> u64 {
-    if slot::fwd_slot_publish(index, version.raw()) != 0 {
+    if slot::fwd_slot_publish(index, version) {
         return index.into();
     }
     // Another CPU made this flow meanwhile: theirs counts.
-    match lookup::indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
+    match lookup::fwd_indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
         (_, version) if version.is_none() => FAILED | DropReason::Contended as u64,
         (theirs, _) => theirs.into(),
     }

@@ -1,46 +1,54 @@
 //! Claims an external port for a flow that is being made.
 
-use aya_ebpf::bindings::__sk_buff;
 use forwarder_common::{
-    abi::{Tuple, port_use},
+    abi::{FlowSlot, Tuple, port_use},
     flow::slot::held,
     wire::l4::has_ports,
 };
 
 use crate::{
-    kernel::{
-        maps::{FLOW_SLOTS, OPENING},
-        sock::host_uses,
-    },
+    kernel::{maps::OPENING, packet::skb::Skb, scratch::scratch, sock::fwd_host_uses},
     table::{
         create::search::{self, fwd_port_search, fwd_port_vacate, reply},
-        lookup, mapping,
+        lookup,
+        making::Making,
+        mapping,
     },
 };
 
-/// Set in the result of [`fwd_port_claim`] when it succeeded.
+/// Set in the result of [`claim`] when it succeeded.
 const CLAIMED: u32 = 1 << 31;
-/// What [`fwd_port_claim`] returns if no port is free: one may be taken over. What [`take_over`] returns if another CPU was faster.
+/// What [`claim`] returns if no port is free: one may be taken over. What [`take_over`] returns if another CPU was faster.
 pub(crate) const SHORT: u32 = 1;
 
-/// Claims an external port for the flow that is being made in slot `index`. Returns it (host byte order) and [`CLAIMED`]; the slot then
+global_fn! {
+    /// See [`claim`].
+    pub(crate) fn fwd_port_claim(skb: Skb, slot: Making) -> u32 = claim;
+    /// See [`claim_vacated`].
+    fn fwd_port_claim_vacated(skb: Skb, slot: Making, wanted: u32) -> u32 = claim_vacated;
+    /// See [`claim_mapping`].
+    fn fwd_mapping_claim(skb: Skb, slot: Making) -> u32 = claim_mapping;
+    /// See [`publish`].
+    fn fwd_port_publish(skb: Skb, slot: Making, taken: u32) -> u32 = publish;
+    /// See [`hold`].
+    fn fwd_port_hold(slot: Making, taken: u32) -> u32 = hold;
+}
+
+/// Claims an external port for the flow that is being made in `slot`. Returns it (host byte order) and [`CLAIMED`]; the slot then
 /// knows of what it holds. Otherwise [`SHORT`], or 0 if there is none at all.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 {
-    let (Some(opening), Some(slot)) = (OPENING.get_ptr(0), FLOW_SLOTS.get_ptr(index)) else { return 0 };
-    // SAFETY: this CPU's element, and the slot that it is filling.
-    let (opening, proto, port) = unsafe { (&*opening, (*slot).outbound.tuple.proto, (*slot).outbound.tuple.sport) };
-    let port = u16::from_be_bytes(port);
+#[inline(always)]
+fn claim(skb: Skb, slot: Making) -> u32 {
+    let (Some(opening), Some(out)) = (scratch(&OPENING), slot.outbound()) else { return 0 };
+    let (proto, port) = (out.tuple.proto, u16::from_be_bytes(out.tuple.sport));
     if !has_ports(proto) {
-        return claim_address_only(index);
+        return claim_address_only(slot);
     }
-    if opening.keeps != 0 && keep(index, port) {
-        return claimed(index, port, port_use::BY_TUPLE.into());
+    if opening.keeps != 0 && keep(slot, port) {
+        return claimed(slot, port, port_use::BY_TUPLE.into());
     }
     let mut kind = opening.port_use;
     if kind == u32::from(port_use::MAPPING) {
-        let found = fwd_mapping_claim(skb, index);
+        let found = fwd_mapping_claim(skb, slot);
         if found & CLAIMED != 0 || found == STUCK {
             return found & !STUCK;
         }
@@ -48,127 +56,120 @@ pub(crate) extern "C" fn fwd_port_claim(skb: *mut __sk_buff, index: u32) -> u32 
             kind = port_use::SHARED.into();
         }
     }
-    match fwd_port_search(skb, index, kind) {
+    match fwd_port_search(skb, slot, kind) {
         0 => SHORT,
-        port => fwd_port_publish(skb, index, kind << 16 | port),
+        port => fwd_port_publish(skb, slot, kind << 16 | port),
     }
 }
 
-/// Takes the port over that the search has found, from the flow that has it. The result is that of [`fwd_port_claim`].
+/// Takes the port over that the search has found, from the flow that has it. The result is that of [`claim`].
 #[inline(always)]
-pub(crate) fn take_over(skb: *mut __sk_buff, index: u32) -> u32 {
-    match fwd_port_vacate(index) {
+pub(crate) fn take_over(skb: Skb, slot: Making) -> u32 {
+    match fwd_port_vacate(slot) {
         0 => 0,
         search::LOST => SHORT,
-        wanted => fwd_port_claim_vacated(skb, index, wanted),
+        wanted => fwd_port_claim_vacated(skb, slot, wanted),
     }
 }
 
-/// Claims the port that was vacated for the flow that is being made in slot `index`: see [`fwd_port_vacate`]. The result is that of
-/// [`fwd_port_claim`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_port_claim_vacated(skb: *mut __sk_buff, index: u32, wanted: u32) -> u32 {
+/// Claims the port that was vacated for the flow that is being made in `slot`: see [`search::vacate`]. The result is that of
+/// [`claim`].
+#[inline(always)]
+fn claim_vacated(skb: Skb, slot: Making, wanted: u32) -> u32 {
     let (kind, port) = (wanted >> 16 & 0xff, wanted as u16);
-    match reply(index, port) {
-        Some(reply) if search::take(kind, reply, index) => fwd_port_publish(skb, index, wanted),
+    match reply(slot, port) {
+        Some(reply) if search::take(kind, reply, slot.index()) => fwd_port_publish(skb, slot, wanted),
         _ => SHORT,
     }
 }
 
 /// Claims the very port of a host's socket: no other counts it, for mappings leave to the host what the host uses.
 #[inline(always)]
-fn keep(index: u32, port: u16) -> bool {
-    reply(index, port).is_some_and(|reply| lookup::insert(reply, index))
+fn keep(slot: Making, port: u16) -> bool {
+    reply(slot, port).is_some_and(|reply| lookup::fwd_insert(reply, slot.index()))
 }
 
-/// Claims the answers to a protocol without ports for the flow in slot `index`: one endpoint, or the host, may speak it with a
-/// destination. The result is that of [`fwd_port_claim`], with port 0.
+/// Claims the answers to a protocol without ports for the flow in `slot`: one endpoint, or the host, may speak it with a
+/// destination. The result is that of [`claim`], with port 0.
 #[inline(always)]
-fn claim_address_only(index: u32) -> u32 {
-    if keep(index, 0) { claimed(index, 0, port_use::BY_TUPLE.into()) } else { 0 }
+fn claim_address_only(slot: Making) -> u32 {
+    if keep(slot, 0) { claimed(slot, 0, port_use::BY_TUPLE.into()) } else { 0 }
 }
 
-/// What [`fwd_mapping_claim`] returns where the mapping is of no use: a socket of the host, or a flow from before mappings were asked
+/// What [`claim_mapping`] returns where the mapping is of no use: a socket of the host, or a flow from before mappings were asked
 /// for, has the very conversation.
 const CLASH: u32 = 1;
 /// What it returns if in addition the maps did not take back what was acquired: no flow is to be made.
 const STUCK: u32 = 2;
 
-/// Claims the port of the socket's mapping for the flow in slot `index`, if it has one: the result is that of [`fwd_port_claim`].
+/// Claims the port of the socket's mapping for the flow in `slot`, if it has one: the result is that of [`claim`].
 /// Otherwise 0, [`CLASH`] or [`STUCK`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_mapping_claim(skb: *mut __sk_buff, index: u32) -> u32 {
-    let port = mapping::fwd_mapping_find(index);
+#[inline(always)]
+fn claim_mapping(skb: Skb, slot: Making) -> u32 {
+    let port = mapping::fwd_mapping_find(slot);
     if port == 0 {
         return 0;
     }
-    let Some(reply) = reply(index, port as u16) else { return 0 };
-    if !host_uses(skb, reply) && lookup::insert(reply, index) {
-        return claimed(index, port as u16, port_use::MAPPING.into());
+    let Some(reply) = reply(slot, port as u16) else { return 0 };
+    if !fwd_host_uses(skb, reply) && lookup::fwd_insert(reply, slot.index()) {
+        return claimed(slot, port as u16, port_use::MAPPING.into());
     }
-    if give_back(index, reply, held::PORT) { CLASH } else { STUCK }
+    if give_back(slot, reply, held::PORT) { CLASH } else { STUCK }
 }
 
-/// Publishes the mapping of the port in the low 16 bits of `taken`, which was taken for the flow in slot `index` in the way that stands
-/// above them, where it is to be one. The result is that of [`fwd_port_claim`], or 0.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_port_publish(skb: *mut __sk_buff, index: u32, taken: u32) -> u32 {
+/// Publishes the mapping of the port in the low 16 bits of `taken`, which was taken for the flow in `slot` in the way that stands
+/// above them, where it is to be one. The result is that of [`claim`], or 0.
+#[inline(always)]
+fn publish(skb: Skb, slot: Making, taken: u32) -> u32 {
     let (kind, port) = (taken >> 16 & 0xff, taken as u16);
-    if kind != u32::from(port_use::MAPPING) || mapping::fwd_mapping_publish(index, port.into()) != 0 {
-        return claimed(index, port, kind);
+    if kind != u32::from(port_use::MAPPING) || mapping::fwd_mapping_publish(slot, port.into()) {
+        return claimed(slot, port, kind);
     }
     // Another CPU has mapped the socket meanwhile: theirs counts.
-    let Some(reply) = reply(index, port) else { return 0 };
-    if !give_back(index, reply, held::INBOUND | held::PORT) {
+    let Some(reply) = reply(slot, port) else { return 0 };
+    if !give_back(slot, reply, held::INBOUND | held::PORT) {
         return 0;
     }
-    let found = fwd_mapping_claim(skb, index);
+    let found = fwd_mapping_claim(skb, slot);
     if found & CLAIMED != 0 { found } else { 0 }
 }
 
-/// Notes in slot `index`, which is being made, what was claimed for it: external port `port` (host byte order), in the way `kind`. The
-/// result is that of [`fwd_port_claim`].
+/// Notes in `slot`, which is being made, what was claimed for it: external port `port` (host byte order), in the way `kind`. The
+/// result is that of [`claim`].
 #[inline(always)]
-fn claimed(index: u32, port: u16, kind: u32) -> u32 {
-    fwd_port_hold(index, kind << 16 | u32::from(port))
+fn claimed(slot: Making, port: u16, kind: u32) -> u32 {
+    fwd_port_hold(slot, kind << 16 | u32::from(port))
 }
 
 /// As [`claimed`], the way above the port.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn fwd_port_hold(index: u32, taken: u32) -> u32 {
+#[inline(always)]
+fn hold(slot: Making, taken: u32) -> u32 {
     let (kind, port) = (taken >> 16 & 0xff, taken as u16);
-    let (Some(slot), Some(reply)) = (FLOW_SLOTS.get_ptr_mut(index), reply(index, port)) else { return 0 };
+    let (Some(reply), Some(FlowSlot { outbound, inbound, shared })) = (reply(slot, port), slot.fill()) else {
+        return 0;
+    };
     let counted = if kind == u32::from(port_use::BY_TUPLE) { 0 } else { held::PORT };
-    // SAFETY: nobody else reads or writes a slot that is being made.
-    unsafe {
-        (*slot).inbound.tuple = *reply;
-        (*slot).outbound.port = reply.dport;
-        (*slot).shared.port_use = kind as u8;
-        (*slot).shared.held = held::INBOUND | counted;
-    }
+    inbound.tuple = *reply;
+    outbound.port = reply.dport;
+    shared.port_use = kind as u8;
+    shared.held = held::INBOUND | counted;
     CLAIMED | u32::from(port)
 }
 
-/// Gives back what was claimed for the flow with `reply` in slot `index`. What the maps do not take back now stays with the slot: then the
+/// Gives back what was claimed for the flow with `reply` in `slot`. What the maps do not take back now stays with the slot: then the
 /// result is false, and no flow is to be made of it.
 #[inline(always)]
-fn give_back(index: u32, reply: &Tuple, held: u32) -> bool {
-    let tuple = lookup::remove(reply, index, (held & held::INBOUND) >> held::INBOUND_SHIFT) << held::INBOUND_SHIFT;
+fn give_back(slot: Making, reply: &Tuple, held: u32) -> bool {
+    let tuple =
+        lookup::remove(reply, slot.index(), (held & held::INBOUND) >> held::INBOUND_SHIFT) << held::INBOUND_SHIFT;
     let port = mapping::fwd_port_release(held::PORT, reply.proto.into(), u16::from_be_bytes(reply.dport).into());
     let left = tuple | port;
     if left == 0 {
         return true;
     }
-    if let Some(slot) = FLOW_SLOTS.get_ptr_mut(index) {
-        // SAFETY: as in `claimed`.
-        unsafe {
-            (*slot).inbound.tuple = *reply;
-            (*slot).shared.held = left;
-        }
+    if let Some(FlowSlot { inbound, shared, .. }) = slot.fill() {
+        inbound.tuple = *reply;
+        shared.held = left;
     }
     false
 }

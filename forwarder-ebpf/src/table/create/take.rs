@@ -1,38 +1,36 @@
 //! Takes a slot for a new flow, and fills it.
 
 use forwarder_common::{
-    abi::{FlowHalf, FlowState, FlowVersion, Tuple, flow_kind},
+    abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, Tuple, flow_kind},
     types::verdict::DropReason,
 };
 
 use crate::{
     kernel::{
-        argument::given,
-        atomic::fetch_add32,
         clock::now,
-        maps::{FLOW_ALLOC, FLOW_FREE, FLOW_SLOTS, OPENING, config},
-        scratch::Opening,
-        values,
+        maps::{FLOW_FREE, OPENING, config},
+        scratch::{Opening, scratch},
+        slots, values,
     },
-    table::{evict, lookup},
+    table::{evict, making::Making},
 };
 
-/// Takes a slot and fills it but for the port. Returns the slot and, in the high word, its version; or the code of a
-/// [`DropReason`].
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn fwd_slot_take(tuple: *const Tuple) -> u64 {
-    let (Some(tuple), Some(opening)) = (given(tuple), OPENING.get_ptr(0)) else {
-        return DropReason::Contended as u64;
-    };
-    // SAFETY: this CPU's element; nobody else writes it while the program runs.
-    let opening = unsafe { &*opening };
+global_fn! {
+    /// See [`take`].
+    pub(crate) fn fwd_slot_take(tuple: &Tuple) -> (u32, FlowVersion) = take;
+}
+
+/// Takes a slot and fills it but for the port. Returns the slot and its version; or the code of a [`DropReason`] and no version.
+#[inline(always)]
+fn take(tuple: &Tuple) -> (u32, FlowVersion) {
+    let refused = |reason: DropReason| (reason as u32, FlowVersion::NONE);
+    let Some(opening) = scratch(&OPENING) else { return refused(DropReason::Contended) };
     match take_slot(opening) {
-        Ok(index) => match fill(index, tuple, opening) {
-            Some(version) => lookup::packed((index, version)),
-            None => DropReason::TableFull as u64,
+        Ok(index) => match fill(Making::taken(index), tuple, opening) {
+            Some(version) => (index, version),
+            None => refused(DropReason::TableFull),
         },
-        Err(reason) => reason as u64,
+        Err(reason) => refused(reason),
     }
 }
 
@@ -40,26 +38,23 @@ pub(crate) extern "C" fn fwd_slot_take(tuple: *const Tuple) -> u64 {
 /// answers.
 #[inline(always)]
 fn take_slot(opening: &Opening) -> Result<u32, DropReason> {
-    let (Some(alloc), Some(config)) = (FLOW_ALLOC.get_ptr_mut(0), config()) else { return Err(DropReason::TableFull) };
-    // SAFETY: the element of the map.
-    let (next_unused, established) = unsafe { (&raw mut (*alloc).next_unused, (*alloc).established) };
-    if established >= config.max_flows && !evict::one_way_flow(opening.counters) {
+    let (Some(alloc), Some(config)) = (values::alloc(), config()) else { return Err(DropReason::TableFull) };
+    if alloc.established().read() >= config.max_flows && !evict::one_way_flow(opening.counters) {
         return Err(DropReason::TableFull);
     }
     if opening.endpoint != 0
         && let Some(flows) = values::flows_of(opening.counters)
-        && flows.established() as i32 >= config.max_flows_per_endpoint as i32
+        && flows.established().read() as i32 >= config.max_flows_per_endpoint as i32
     {
         return Err(DropReason::EndpointFull);
     }
-    // SAFETY: an aligned word.
-    if unsafe { next_unused.read_volatile() } < config.slots {
-        let index = fetch_add32(next_unused, 1);
+    if alloc.next_unused().read() < config.slots {
+        let index = alloc.next_unused().fetch_add(1);
         if index < config.slots {
             return Ok(index);
         }
-        // SAFETY: as above; another CPU took the last one, and none is beyond.
-        unsafe { next_unused.write_volatile(config.slots) };
+        // Another CPU took the last one, and none is beyond.
+        alloc.next_unused().write(config.slots);
     }
     if let Some(index) = take_freed() {
         return Ok(index);
@@ -87,55 +82,52 @@ pub(crate) fn stored_mtu(mtu: u32) -> u16 {
 
 /// Writes everything but the claimed port. Returns the version of the slot while the flow is being made.
 #[inline(always)]
-fn fill(index: u32, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion> {
-    let slot = FLOW_SLOTS.get_ptr_mut(index)?;
+fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion> {
+    let current = slots::slot(making.index())?.version();
+    let version = current.read().with_state(FlowState::Making);
+    current.write(version);
+    let FlowSlot { outbound, inbound, shared } = making.fill()?;
     let now = now();
-    // SAFETY: the slot is in no index and in no queue: nobody else writes it, and readers see that it is nobody's flow.
-    unsafe {
-        let shared = &raw mut (*slot).shared;
-        let version = (*shared).version.with_state(FlowState::Making);
-        (&raw mut (*shared).version).write_volatile(version);
-        (*slot).outbound = FlowHalf {
-            tuple: *tuple,
-            addr: opening.nat_addr,
-            port: [0, 0],
-            mtu: stored_mtu(opening.mtu),
-            out_if: opening.uplink,
-            hop: opening.hop,
-            counters: opening.counters as u16,
-            uplink_counters: opening.counters_out as u16,
-            packets: 0,
-            bytes: 0,
-        };
-        (*slot).inbound = FlowHalf {
-            tuple: Tuple::default(),
-            addr: tuple.saddr,
-            port: tuple.sport,
-            mtu: stored_mtu(opening.endpoint_mtu),
-            out_if: opening.endpoint,
-            hop: opening.macs,
-            counters: opening.counters as u16,
-            uplink_counters: opening.counters_in as u16,
-            packets: 0,
-            bytes: 0,
-        };
-        (*shared).last_seen = now;
-        (*shared).created = now;
-        (*shared).route_checked = now;
-        (*shared).endpoint = opening.endpoint;
-        (*shared).counters = opening.counters;
-        (*shared).next_hop = opening.next_hop;
-        (*shared).tcp_flags = [opening.tcp_flags as u8, 0];
-        (*shared).syn_at = 0;
-        (*shared).handshake_rtt = 0;
-        (*shared).held = 0;
-        (*shared).kind = if opening.endpoint == 0 {
-            flow_kind::HOST
-        } else if opening.inbound == 0 {
-            flow_kind::ENDPOINT
-        } else {
-            flow_kind::INBOUND
-        };
-        Some(version)
-    }
+    *outbound = FlowHalf {
+        tuple: *tuple,
+        addr: opening.nat_addr,
+        port: [0, 0],
+        mtu: stored_mtu(opening.mtu),
+        out_if: opening.uplink,
+        hop: opening.hop,
+        counters: opening.counters as u16,
+        uplink_counters: opening.counters_out as u16,
+        packets: 0,
+        bytes: 0,
+    };
+    *inbound = FlowHalf {
+        tuple: Tuple::default(),
+        addr: tuple.saddr,
+        port: tuple.sport,
+        mtu: stored_mtu(opening.endpoint_mtu),
+        out_if: opening.endpoint,
+        hop: opening.macs,
+        counters: opening.counters as u16,
+        uplink_counters: opening.counters_in as u16,
+        packets: 0,
+        bytes: 0,
+    };
+    shared.last_seen = now;
+    shared.created = now;
+    shared.route_checked = now;
+    shared.endpoint = opening.endpoint;
+    shared.counters = opening.counters;
+    shared.next_hop = opening.next_hop;
+    shared.tcp_flags = [opening.tcp_flags as u8, 0];
+    shared.syn_at = 0;
+    shared.handshake_rtt = 0;
+    shared.held = 0;
+    shared.kind = if opening.endpoint == 0 {
+        flow_kind::HOST
+    } else if opening.inbound == 0 {
+        flow_kind::ENDPOINT
+    } else {
+        flow_kind::INBOUND
+    };
+    Some(version)
 }

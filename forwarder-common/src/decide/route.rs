@@ -1,0 +1,173 @@
+//! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
+//!
+//! What has to be asked for, and mostly has not, is handed in as a function that asks.
+
+use crate::{
+    abi::{Endpoint, Tuple, endpoint_flags, feature, port_use},
+    decide::validate::{is_martian_destination, is_martian_source},
+    types::verdict::{Code, DropReason, PuntReason},
+    wire::{ipv4::is_multicast_or_broadcast, l4::tcp_flag},
+};
+
+/// What the kernel's routing tables say of a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Lookup {
+    /// The next hop, and its hardware address.
+    Resolved,
+    /// The next hop, whose hardware address is not known.
+    NoNeighbour,
+    /// By a tunnel of the route's own (lightweight tunnels).
+    Tunnel,
+    /// The kernel would not forward it: to an address of its own, a broadcast, or where it has no route at all.
+    NotForwarded,
+    /// The route forbids it, or something is wrong with it.
+    Refused,
+}
+
+impl Lookup {
+    /// Whether there is no route to forward by.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_missing(self) -> bool {
+        matches!(self, Self::NotForwarded | Self::Refused)
+    }
+}
+
+/// Whether an endpoint may send from `addr`.
+#[inline(always)]
+#[must_use]
+pub fn may_send(addr: [u8; 4], endpoint: &Endpoint) -> bool {
+    addr == endpoint.v4 || endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0
+}
+
+/// Whether a packet of an endpoint with `tuple` may go anywhere at all: before its route is looked for.
+///
+/// # Errors
+/// The code of a drop, or of [`PuntReason::Multicast`].
+#[inline(always)]
+pub fn admit(tuple: &Tuple, endpoint: &Endpoint) -> Result<(), Code> {
+    if !may_send(tuple.saddr, endpoint) {
+        return Err(DropReason::SpoofedSource.into());
+    }
+    if is_martian_destination(tuple.daddr) || is_martian_source(tuple.saddr) {
+        return Err(DropReason::Martian.into());
+    }
+    if is_multicast_or_broadcast(tuple.daddr) {
+        return Err(PuntReason::Multicast.into());
+    }
+    Ok(())
+}
+
+/// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is the endpoint's uplink. `is_there`
+/// tells whether the uplink is still the interface of the records, `is_bridge` whether `out_if` is the bridge of a network of `fwd`.
+///
+/// A code in any case: LLVM would carry the value of an `Option` along where it has none.
+#[inline(always)]
+#[must_use]
+pub fn egress(
+    lookup: Lookup,
+    out_if: u32,
+    endpoint: &Endpoint,
+    is_there: impl FnOnce() -> bool,
+    is_bridge: impl FnOnce() -> bool,
+) -> Code {
+    match lookup {
+        Lookup::Resolved | Lookup::NoNeighbour => {
+            if out_if == endpoint.uplink && is_there() {
+                Code::FORWARDED
+            } else if out_if == endpoint.network {
+                PuntReason::OwnNetwork.into()
+            } else if is_bridge() {
+                DropReason::OtherNetwork.into()
+            } else {
+                DropReason::RouteNotViaUplink.into()
+            }
+        }
+        Lookup::Tunnel => DropReason::RouteNotViaUplink.into(),
+        // The kernel answers, if nobody has the address.
+        Lookup::NotForwarded => PuntReason::ToHost.into(),
+        Lookup::Refused => PuntReason::Unreachable.into(),
+    }
+}
+
+/// The address behind which the packets of a flow appear that begins with a segment with `tcp_flags`: that of the `route` where it names
+/// one, or the `uplink`'s.
+///
+/// # Errors
+/// [`DropReason::NoFlow`] for a reset, which begins nothing; [`DropReason::NoUplinkAddress`].
+#[inline(always)]
+pub const fn nat_address(tcp_flags: u8, route: [u8; 4], uplink: [u8; 4]) -> Result<[u8; 4], DropReason> {
+    if tcp_flags & tcp_flag::RST != 0 {
+        return Err(DropReason::NoFlow);
+    }
+    let address = if is_unset(route) { uplink } else { route };
+    if is_unset(address) { Err(DropReason::NoUplinkAddress) } else { Ok(address) }
+}
+
+const fn is_unset(addr: [u8; 4]) -> bool {
+    u32::from_ne_bytes(addr) == 0
+}
+
+/// How a flow of an endpoint with `flags` takes its port (see [`port_use`]): ports are counted only while some network maps them.
+#[inline(always)]
+#[must_use]
+pub const fn port_use_of(features: u32, flags: u32) -> u8 {
+    if features & feature::EIM == 0 {
+        port_use::BY_TUPLE
+    } else if flags & endpoint_flags::NAT_EIM != 0 {
+        port_use::MAPPING
+    } else {
+        port_use::SHARED
+    }
+}
+
+/// What becomes of a flow whose route was looked up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Again {
+    /// It goes on by the route that was found.
+    Stays,
+    /// It would leave by another interface, or its address is the host's no more: it ends, and the packet finds its new way at once.
+    Ends,
+    /// There is no route: the flow waits, and the packet is left to the kernel, which answers.
+    Waits,
+}
+
+/// Decides about a flow whose packets appear behind `addr`. `egress` is what [`egress`] says of the route, which chooses the address
+/// `source`; `is_local` tells whether `addr` is still one of the host's.
+#[inline(always)]
+#[must_use]
+pub fn again(
+    lookup: Lookup,
+    egress: Code,
+    (source, addr): ([u8; 4], [u8; 4]),
+    is_local: impl FnOnce() -> bool,
+) -> Again {
+    if lookup.is_missing() {
+        Again::Waits
+    } else if egress == Code::FORWARDED && (source == addr || is_local()) {
+        Again::Stays
+    } else {
+        Again::Ends
+    }
+}
+
+/// Whether the packet that has looked the route up again is left to the kernel, which tells its sender when nobody answers for the next
+/// hop: of what is redirected nobody would. The kernel forwards only the endpoint's own address translated.
+#[inline(always)]
+#[must_use]
+pub fn is_unresolved(lookup: Lookup, source: [u8; 4], endpoint: &Endpoint) -> bool {
+    matches!(lookup, Lookup::NoNeighbour) && source == endpoint.v4
+}
+
+/// Whether an address (network byte order) lies outside the range of all networks of `fwd` (host byte order) for sure.
+#[inline(always)]
+#[must_use]
+pub const fn is_outside(addr: u32, (min, max): (u32, u32)) -> bool {
+    let number = u32::from_be(addr);
+    number < min || number > max
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,130 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const UPLINK: u32 = 7;
+const BRIDGE: u32 = 8;
+const OWN: [u8; 4] = [10, 77, 0, 2];
+const LOOKUPS: [Lookup; 5] =
+    [Lookup::Resolved, Lookup::NoNeighbour, Lookup::Tunnel, Lookup::NotForwarded, Lookup::Refused];
+
+/// An endpoint of a network that is led by an uplink.
+pub(crate) fn endpoint(flags: u32) -> Endpoint {
+    Endpoint {
+        v4: OWN,
+        network: BRIDGE,
+        uplink: UPLINK,
+        counters: 1,
+        mtu: 1500,
+        mac: [2, 0, 0, 0, 0, 7],
+        gateway_mac: [2, 0x67, 10, 77, 0, 1],
+        flags,
+        v6: [0; 16],
+        pid: 0,
+        netns_cookie: 1,
+        netns_inode: 1,
+        ns: [0; 256],
+        network_name: [0; 256],
+        host_if: [0; 16],
+        ns_if: [0; 16],
+    }
+}
+
+fn packet(saddr: [u8; 4], daddr: [u8; 4]) -> Tuple {
+    Tuple { saddr, daddr, ..Tuple::default() }
+}
+
+#[test]
+fn only_who_may_spoof_sends_from_another_address() {
+    let other = packet([10, 77, 0, 9], [198, 51, 100, 7]);
+    assert_eq!(admit(&other, &endpoint(0)), Err(DropReason::SpoofedSource.into()));
+    assert_eq!(admit(&other, &endpoint(endpoint_flags::ALLOW_SPOOF)), Ok(()));
+}
+
+#[test]
+fn what_is_wrong_with_the_sender_comes_before_what_is_wrong_with_the_destination() {
+    let judge = |saddr, daddr, flags| admit(&packet(saddr, daddr), &endpoint(flags));
+    assert_eq!(judge([10, 77, 0, 9], [127, 0, 0, 1], 0), Err(DropReason::SpoofedSource.into()));
+    assert_eq!(judge(OWN, [127, 0, 0, 1], 0), Err(DropReason::Martian.into()));
+    assert_eq!(judge([127, 0, 0, 1], [224, 0, 0, 251], endpoint_flags::ALLOW_SPOOF), Err(DropReason::Martian.into()));
+    assert_eq!(judge(OWN, [224, 0, 0, 251], 0), Err(PuntReason::Multicast.into()));
+    assert_eq!(judge(OWN, [255; 4], 0), Err(PuntReason::Multicast.into()));
+}
+
+proptest! {
+    #[test]
+    fn a_packet_leaves_by_its_uplink_alone(
+        lookup in prop::sample::select(&LOOKUPS),
+        out_if in 5_u32..12,
+        is_there: bool,
+        is_bridge: bool,
+    ) {
+        let code = egress(lookup, out_if, &endpoint(0), || is_there, || is_bridge);
+        let leaves = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour) && out_if == UPLINK && is_there;
+        prop_assert_eq!(code == Code::FORWARDED, leaves);
+        prop_assert!(leaves || code.is_punt() || code.is_drop());
+        // What has no route the kernel answers; what has one by another interface it would not translate.
+        prop_assert_eq!(lookup.is_missing() || !leaves && out_if == BRIDGE && lookup != Lookup::Tunnel, code.is_punt());
+    }
+
+    #[test]
+    fn nothing_is_asked_that_is_not_needed(lookup in prop::sample::select(&LOOKUPS), out_if in 5_u32..12) {
+        let never = || -> bool { panic!("asked in vain") };
+        match (lookup, out_if) {
+            (Lookup::Resolved | Lookup::NoNeighbour, UPLINK) => {
+                let _ = egress(lookup, out_if, &endpoint(0), || true, never);
+            }
+            (Lookup::Resolved | Lookup::NoNeighbour, out_if) if out_if != BRIDGE => {
+                let _ = egress(lookup, out_if, &endpoint(0), never, || true);
+            }
+            _ => {
+                let _ = egress(lookup, out_if, &endpoint(0), never, never);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_stays_only_where_it_leaves_by_the_same_interface_and_address(
+        lookup in prop::sample::select(&LOOKUPS),
+        code in 0_u32..64,
+        source: [u8; 4],
+        addr: [u8; 4],
+        is_local: bool,
+    ) {
+        let decided = again(lookup, Code::from_raw(code), (source, addr), || is_local);
+        prop_assert_eq!(decided == Again::Waits, lookup.is_missing());
+        if decided == Again::Stays {
+            prop_assert!(code == Code::FORWARDED.raw() && (source == addr || is_local));
+        }
+    }
+
+    #[test]
+    fn the_range_of_all_networks_is_inclusive(addr: u32, a: u32, b: u32) {
+        let (min, max) = (a.min(b), a.max(b));
+        prop_assert_eq!(is_outside(addr.to_be(), (min, max)), !(min..=max).contains(&addr));
+    }
+}
+
+#[test]
+fn a_flow_begins_behind_the_address_of_its_route_or_of_its_uplink() {
+    let (route, uplink, none) = ([198, 51, 100, 9], [198, 51, 100, 7], [0; 4]);
+    assert_eq!(nat_address(tcp_flag::SYN, route, uplink), Ok(route));
+    assert_eq!(nat_address(0, none, uplink), Ok(uplink));
+    assert_eq!(nat_address(0, none, none), Err(DropReason::NoUplinkAddress));
+    assert_eq!(nat_address(tcp_flag::RST | tcp_flag::ACK, route, uplink), Err(DropReason::NoFlow));
+}
+
+#[test]
+fn ports_are_counted_while_some_network_maps_them() {
+    assert_eq!(port_use_of(0, endpoint_flags::NAT_EIM), port_use::BY_TUPLE);
+    assert_eq!(port_use_of(feature::EIM, endpoint_flags::NAT_EIM), port_use::MAPPING);
+    assert_eq!(port_use_of(feature::EIM | feature::EIF, 0), port_use::SHARED);
+}
+
+#[test]
+fn only_the_endpoints_own_packets_wait_for_a_neighbour_at_the_kernel() {
+    let endpoint = endpoint(endpoint_flags::ALLOW_SPOOF);
+    assert!(is_unresolved(Lookup::NoNeighbour, OWN, &endpoint));
+    assert!(!is_unresolved(Lookup::NoNeighbour, [10, 77, 0, 9], &endpoint));
+    assert!(!is_unresolved(Lookup::Resolved, OWN, &endpoint));
+}

@@ -1,0 +1,48 @@
+//! Where a packet goes on: by another interface, or in another program.
+
+use aya_ebpf::{
+    bindings::{bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
+    helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer},
+};
+use forwarder_common::abi::{Hook, is_v4};
+
+use crate::kernel::{maps::SLOW_PATH, packet::skb::Skb};
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// Out by an interface to a next hop (see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop)): what the program is to
+/// return.
+#[inline(always)]
+pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> i32 {
+    let [.., last] = next_hop;
+    let v4 = is_v4(next_hop);
+    let mut params = bpf_redir_neigh {
+        nh_family: if v4 { AF_INET } else { AF_INET6 },
+        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: if v4 { [last, 0, 0, 0] } else { next_hop } },
+    };
+    let size = size_of::<bpf_redir_neigh>() as i32;
+    // SAFETY: `params` is as long as said and initialised in full.
+    (unsafe { bpf_redirect_neigh(ifindex, &raw mut params, size, 0) }) as i32
+}
+
+/// Out by an interface as it is: what the program is to return.
+#[inline(always)]
+pub(crate) fn device(ifindex: u32) -> i32 {
+    // SAFETY: a helper without pointers.
+    (unsafe { bpf_redirect(ifindex, 0) }) as i32
+}
+
+/// Into the namespace behind a host-side veth: what the program is to return.
+#[inline(always)]
+pub(crate) fn peer(ifindex: u32) -> i32 {
+    // SAFETY: a helper without pointers.
+    (unsafe { bpf_redirect_peer(ifindex, 0) }) as i32
+}
+
+/// Goes on in the program of the slow path of `hook`; comes back if there is none.
+#[inline(always)]
+pub(crate) fn slow_path(skb: Skb, hook: Hook) {
+    // SAFETY: the programs in the map are of the same type, and get the same context.
+    unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
+}
