@@ -23,6 +23,8 @@ pub struct Actual {
     pub leftovers: BTreeSet<Name>,
     /// The namespace that `up` is about; for `down` see [`Actual::namespaces`].
     pub target: Option<Target>,
+    /// The namespaces of all endpoints that are desired, where a plan is about the whole.
+    pub targets: Vec<Target>,
     /// Other namespaces that matter: those of endpoints whose host-side veth has gone, and all that `down` may have to touch.
     pub namespaces: Vec<EndpointNetns>,
     /// Names under /run/netns.
@@ -31,8 +33,6 @@ pub struct Actual {
     pub no_tc: Option<String>,
     /// The kernel has no TCX; asked for `up`.
     pub no_tcx: bool,
-    /// What is to be done about the target's resolv.conf.
-    pub resolv_conf: ResolvConf,
 }
 
 /// The host namespace.
@@ -84,9 +84,18 @@ pub struct Target {
     pub pid: Option<u32>,
     /// What it is; `None` if it is still to be made.
     pub ns: Option<TargetNetns>,
+    /// What is to be done about its resolv.conf.
+    pub resolv_conf: ResolvConf,
 }
 
 impl Target {
+    /// One that does not exist.
+    #[must_use]
+    pub fn missing(reference: &TargetRef) -> Self {
+        let (reference, name) = (reference.clone(), reference.name().cloned());
+        Self { reference, name, pid: None, ns: None, resolv_conf: ResolvConf::Fine }
+    }
+
     /// What the namespace is called in aliases and messages.
     #[must_use]
     pub fn label(&self) -> String {
@@ -162,6 +171,12 @@ impl Actual {
     #[must_use]
     pub fn is_made(&self, cookie: u64) -> bool {
         self.undo.iter().any(|entry| matches!(entry, Undo::Netns { cookie: Some(made), .. } if *made == cookie))
+    }
+
+    /// What is to be done about the target's resolv.conf.
+    #[must_use]
+    pub fn resolv_conf(&self) -> &ResolvConf {
+        self.target.as_ref().map_or(&ResolvConf::Fine, |target| &target.resolv_conf)
     }
 
     /// The target's namespace, if it exists.

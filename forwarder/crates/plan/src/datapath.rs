@@ -1,9 +1,11 @@
 //! What forwards the packets of a network: declared once. The command line, its help, the README and records take it from here.
 
 use forwarder_common::abi::endpoint_flags;
+use serde::{Deserialize, Serialize};
 
 /// What forwards the packets of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Datapath {
     /// eBPF programs at the traffic control hooks.
     Tc,

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Actual, Datapath, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
+    Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
     uplink::{self, Uplink},
 };
 use fwd_kernel::netlink::Link;
@@ -19,11 +19,9 @@ pub(super) struct Mended<'a> {
     pub(super) notes: Vec<String>,
 }
 
-/// A network and the uplink that it is to have in place of one that has gone.
-pub(super) type Choice<'a> = Option<(&'a str, &'a str)>;
-
-/// Mends the uplinks of all networks, as far as interfaces are there that can take their places.
-pub(super) fn uplinks<'a>(actual: &'a Actual, choice: Choice<'_>) -> Mended<'a> {
+/// Mends the uplinks of all networks, as far as interfaces are there that can take their places: of one that has gone, that of its name, or
+/// the one that is desired.
+pub(super) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
     let mut mended = Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() };
     for record in &actual.records.uplinks {
         match actual.recorded(record.index) {
@@ -31,8 +29,9 @@ pub(super) fn uplinks<'a>(actual: &'a Actual, choice: Choice<'_>) -> Mended<'a> 
             Some(link) => mended.rename(record, link),
             None => {
                 let networks = networks_of(actual, record);
-                let chosen = choice.filter(|(name, _)| networks.iter().any(|network| network.name == *name));
-                let name = chosen.map_or(record.name.as_str(), |(_, uplink)| uplink);
+                let options = networks.iter().filter_map(|network| desired.networks.get(&network.name));
+                let mut chosen = options.filter_map(|network| network.uplink.interface());
+                let name = chosen.next().unwrap_or(&record.name);
                 if let Some(uplink) = successor(actual, &networks, name) {
                     mended.replace(record, &networks, &uplink);
                 }
@@ -69,7 +68,9 @@ impl Mended<'_> {
         let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
         let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(Datapath::has_xdp));
         for object in uplink.objects(&self.actual, ebpf, xdp) {
-            if !self.actual.has(&object) {
+            // A command that was killed may have attached one of two programs: to attach both again is no harm.
+            let anew = matches!(object, Object::UplinkHooks(_));
+            if anew || !self.actual.has(&object) {
                 self.make(object);
             }
         }
@@ -115,56 +116,17 @@ impl Mended<'_> {
         let entries: Vec<Object> = self.actual.undo.iter().filter(of_it).cloned().map(Object::Undo).collect();
         for object in hooks.into_iter().chain(entries) {
             if self.actual.has(&object) {
-                self.actual.to_mut().unmake(&object);
-                self.ops.push(Op::remove(object));
+                self.run(Op::remove(object));
             }
         }
     }
 
     fn make(&mut self, object: Object) {
-        self.actual.to_mut().make(&object);
-        self.ops.push(Op::make(object));
-    }
-}
-
-impl Actual {
-    /// What these objects change.
-    fn make(&mut self, object: &Object) {
-        let records = &mut self.records;
-        match object {
-            Object::Undo(entry) => self.undo.push(entry.clone()),
-            Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
-            Object::Uplink(object::Uplink { name, index, address }) => {
-                records.uplinks.push(UplinkRecord { index: *index, name: name.clone(), address: *address });
-                records.devices.insert(*index);
-            }
-            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.insert(*index)),
-            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.insert(*index)),
-            Object::UplinkName(object::UplinkName { index, to, .. }) => {
-                let renamed = records.uplinks.iter_mut().find(|uplink| uplink.index == *index);
-                renamed.into_iter().for_each(|uplink| uplink.name.clone_from(to));
-            }
-            Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
-                let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);
-                networks.for_each(|network| network.uplink = *to);
-                let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
-                endpoints.for_each(|endpoint| endpoint.uplink = *to);
-            }
-            _ => {}
-        }
+        self.run(Op::make(object));
     }
 
-    fn unmake(&mut self, object: &Object) {
-        let records = &mut self.records;
-        match object {
-            Object::Undo(entry) => self.undo.retain(|known| known.key() != entry.key()),
-            Object::Uplink(object::Uplink { index, .. }) => {
-                records.uplinks.retain(|uplink| uplink.index != *index);
-                records.devices.remove(index);
-            }
-            Object::UplinkHooks(object::UplinkHooks { index, .. }) => drop(records.uplink_hooks.remove(index)),
-            Object::UplinkXdp(object::UplinkXdp { index, .. }) => drop(records.uplink_xdp.remove(index)),
-            _ => {}
-        }
+    fn run(&mut self, op: Op) {
+        self.actual.to_mut().apply(&op);
+        self.ops.push(op);
     }
 }

@@ -1,13 +1,15 @@
 //! Options of a network and of the flow table, as they are asked for and as they are found.
 
 use forwarder_common::abi::Timeout;
+use serde::{Deserialize, Serialize};
 
 use super::Datapath;
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
 
 /// How ports are mapped (RFC 4787 §4.1, §5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Nat {
     /// A mapping for each destination; only that destination may answer.
     #[default]
@@ -118,7 +120,8 @@ impl IdleTime {
 }
 
 /// What is asked for of the flow table, which all networks of a host share. What is `None` is as it is, or the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TableRequest {
     /// First and last port of the NAT range.
     pub nat_ports: Option<(u16, u16)>,
@@ -127,7 +130,31 @@ pub struct TableRequest {
     /// Flows that one namespace may have established at once.
     pub max_flows_per_ns: Option<u32>,
     /// Idle times, seconds.
+    #[serde(with = "by_name")]
     pub timeouts: Vec<(Timeout, u32)>,
+}
+
+/// Idle times as data: seconds by name.
+mod by_name {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use super::{IDLE_TIMES, IdleTime, Timeout};
+
+    pub(super) fn serialize<S: Serializer>(timeouts: &[(Timeout, u32)], to: S) -> Result<S::Ok, S::Error> {
+        let named = timeouts.iter().filter_map(|(which, time)| Some((IdleTime::of(*which)?.name, *time)));
+        named.collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Timeout, u32)>, D::Error> {
+        let mut named = BTreeMap::<String, u32>::deserialize(from)?;
+        let times = IDLE_TIMES.iter().filter_map(|idle| Some((idle.which, named.remove(idle.name)?))).collect();
+        match named.keys().next() {
+            Some(name) => Err(D::Error::custom(format!("there is no idle time {name}"))),
+            None => Ok(times),
+        }
+    }
 }
 
 /// The flow table that exists.

@@ -1,6 +1,8 @@
 //! What interrupted commands and other people's deletions leave behind.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
 
 use super::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
 use fwd_kernel::{
@@ -52,58 +54,15 @@ impl Actual {
         self.host.net.links.iter().filter(move |link| link.controller == Some(bridge))
     }
 
-    /// What is left once `ops`, which remove orphans and records, have run.
+    /// What there is once `ops` have run.
     #[must_use]
-    pub(super) fn without(&self, ops: &[Op]) -> Cow<'_, Self> {
+    pub(super) fn after(&self, ops: &[Op]) -> Cow<'_, Self> {
         if ops.is_empty() {
             return Cow::Borrowed(self);
         }
         let mut rest = self.clone();
-        for op in ops {
-            match &op.object {
-                Object::Veth(object::Veth { spec, .. }) => rest.drop_link(&spec.host_if),
-                Object::Bridge(spec) => rest.drop_link(&spec.name),
-                Object::Endpoint(spec) => rest.records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
-                Object::Network(spec) => rest.records.networks.retain(|network| Some(network.index) != spec.index),
-                Object::Neighbour(object::Neighbour { bridge, address, .. }) => {
-                    rest.host.net.drop_neighbour(bridge, *address)
-                }
-                Object::EndpointHook(object::EndpointHook { index: Some(index), .. }) => {
-                    rest.records.endpoint_hooks.remove(index);
-                    rest.records.endpoint_filters.remove(index);
-                }
-                Object::NetworkHook(object::NetworkHook { index: Some(index), .. }) => {
-                    _ = rest.records.network_hooks.remove(index)
-                }
-                Object::EndpointXdp(object::EndpointXdp { index: Some(index), .. }) => {
-                    _ = rest.records.endpoint_xdp.remove(index)
-                }
-                _ => {}
-            }
-        }
+        ops.iter().for_each(|op| rest.apply(op));
         Cow::Owned(rest)
-    }
-
-    /// Forgets an interface and all that goes with it, the other end of a veth pair included.
-    fn drop_link(&mut self, name: &str) {
-        let Some(gone) = self.host.net.link(name).cloned() else { return };
-        let index = gone.index;
-        self.host.net.forget(index);
-        self.host.fdb.retain(|entry| entry.port != index);
-        self.host.sysctls.remove(&super::forwarding(name));
-        self.host.sysctls.remove(&super::arp_ignore(name));
-        self.host
-            .net
-            .links
-            .iter_mut()
-            .filter(|link| link.controller == Some(index))
-            .for_each(|port| port.controller = None);
-        let inside = self.target.as_mut().and_then(|target| target.ns.as_mut());
-        if let Some(net) = inside.map(|inside| &mut inside.net) {
-            let peers: Vec<u32> =
-                net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index).collect();
-            peers.into_iter().for_each(|peer| net.forget(peer));
-        }
     }
 }
 
@@ -126,7 +85,9 @@ pub(super) fn record_objects(endpoint: &EndpointRecord, network: Option<&Network
 }
 
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
+    let prefix = network.map_or(32, |network| network.gateway.prefix_len());
     EndpointSpec {
+        id: endpoint.id.clone(),
         network: endpoint.network.clone(),
         bridge: network.map_or_else(|| endpoint.network.clone(), |network| network.bridge.clone()),
         uplink: network.map_or(0, |network| network.uplink),
@@ -135,9 +96,9 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         pid: endpoint.pid,
         host_if: endpoint.host_if.clone(),
         index: Some(endpoint.index),
-        ns_if: endpoint.ns_if.clone(),
-        address: endpoint.address,
+        address: Ipv4Net::new_assert(endpoint.address, prefix),
         mac: endpoint.mac,
+        gateway: network.map_or(Ipv4Addr::UNSPECIFIED, |network| network.gateway.addr()),
         gateway_mac: network.map_or([0; 6], |network| network.mac),
         mtu: network.map_or(0, |network| network.mtu),
         datapath: network.map_or(super::Datapath::Tc, |network| network.datapath),
@@ -151,10 +112,11 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
 /// How an endpoint's namespace was given, as far as its record tells.
 pub(super) fn reference(endpoint: &EndpointRecord) -> TargetRef {
     let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
-    match (name, endpoint.pid) {
-        (Some(name), _) => TargetRef::Named(name),
-        (None, Some(pid)) => TargetRef::Pid(pid),
-        (None, None) => TargetRef::Path(format!("net:[{}]", endpoint.inode).into()),
+    match (name, endpoint.pid, &endpoint.path) {
+        (Some(name), ..) => TargetRef::Named(name),
+        (None, Some(pid), _) => TargetRef::Pid(pid),
+        (None, None, Some(path)) => TargetRef::Path(path.into()),
+        (None, None, None) => TargetRef::Path(format!("net:[{}]", endpoint.inode).into()),
     }
 }
 

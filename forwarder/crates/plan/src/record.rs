@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
 use fwd_base::text::option;
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::{Link, Mac};
 
 /// A network, by its bridge.
@@ -37,6 +37,8 @@ pub struct NetworkRecord {
 /// An endpoint, by its host-side veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointRecord {
+    /// Who it is for whoever asked for it; its interface inside.
+    pub id: EndpointId,
     /// ifindex of the host-side veth.
     pub index: u32,
     /// ifindex of the network's bridge.
@@ -49,14 +51,14 @@ pub struct EndpointRecord {
     pub ns: Option<String>,
     /// Process that the namespace was given by.
     pub pid: Option<u32>,
+    /// Path that the namespace was given by.
+    pub path: Option<String>,
     /// Cookie of the namespace.
     pub cookie: u64,
     /// Inode of the namespace on nsfs.
     pub inode: u64,
     /// Name of the host-side veth.
     pub host_if: String,
-    /// Name of the interface inside.
-    pub ns_if: String,
     /// Address inside.
     pub address: Ipv4Addr,
     /// Hardware address inside.

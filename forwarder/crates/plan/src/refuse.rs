@@ -2,7 +2,13 @@
 
 use forwarder_common::abi::ABI_VERSION;
 
-use super::{Actual, NS_IF, TargetRef, UpRequest, desired::Network, overlap, subnet};
+use super::{
+    Actual, TargetRef,
+    desired::Asked,
+    overlap,
+    settled::{MOST_PORTS, Network},
+    subnet,
+};
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
 
@@ -33,8 +39,8 @@ pub(super) fn no_room(actual: &Actual) -> String {
 }
 
 /// Refuses a way to attach that is not there.
-pub(super) fn attach(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
-    let Some(attach) = request.attach else { return Ok(()) };
+pub(super) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+    let Some(attach) = asked.attach else { return Ok(()) };
     let refuse = |why: &str, remedy| {
         Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
     };
@@ -62,20 +68,21 @@ pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 }
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
-pub(super) fn occupied(request: &UpRequest, actual: &Actual, network: &Network) -> Result<()> {
+pub(super) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
     let Some(inside) = actual.target_netns() else { return Ok(()) };
-    let refuse = |why: String| Error::new(Kind::Conflict, "attach", request.target.to_string(), why);
-    let exec = format!("fwd exec {}", request.target.option());
-    if inside.net.ns_if().is_some() {
+    let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
+    let exec = format!("fwd exec {}", asked.target.option());
+    let ifname = &asked.id.ifname;
+    if inside.net.link(ifname).is_some() {
         // A container manager has connected it already.
-        let container = match request.target {
+        let container = match asked.target {
             TargetRef::Named(_) => "",
             TargetRef::Pid(_) | TargetRef::Path(_) => {
                 "start the container without a network of its own (`docker run --network none …`; podman likewise); "
             }
         };
-        return Err(refuse(format!("it has an interface {NS_IF} of its own")).remedy(format!(
-            "{container}if nothing needs it, delete it: `{exec} -- ip link delete {NS_IF}`; or use a fresh namespace"
+        return Err(refuse(format!("it has an interface {ifname} of its own")).remedy(format!(
+            "{container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a fresh namespace"
         )));
     }
     if let Some(route) = inside.net.default_route() {
@@ -93,6 +100,34 @@ pub(super) fn occupied(request: &UpRequest, actual: &Actual, network: &Network) 
         );
     }
     Ok(())
+}
+
+/// Refuses the host's own namespace, and one that is in another network than `wanted`.
+pub(super) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actual) -> Result<()> {
+    if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
+        let why = "it is the host's own namespace: attaching it would cut the host off";
+        return Err(Error::new(Kind::Usage, "attach", target.to_string(), why)
+            .remedy("name another namespace; one that is missing is made"));
+    }
+    match (wanted, actual.attached()) {
+        (Some(wanted), Some(record)) if wanted != record.network => {
+            let why = format!("it is in network {} already, not in {wanted}", record.network);
+            Err(Error::new(Kind::Conflict, "attach", target.to_string(), why).remedy(take_out(target)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses one endpoint more than a bridge has ports.
+pub(super) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
+    let Network { name, bridge, .. } = network;
+    let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
+    if ports < MOST_PORTS {
+        return Ok(());
+    }
+    let why = format!("its bridge {bridge} has {ports} ports, and takes no more");
+    Err(Error::new(Kind::Failed, "join", format!("network {name}"), why)
+        .remedy(format!("use another: --network {}", free_name(actual))))
 }
 
 /// Refuses what there are no counters for.

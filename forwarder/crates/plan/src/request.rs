@@ -3,14 +3,16 @@
 use std::{fmt, net::Ipv4Addr, path::PathBuf};
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use super::{Datapath, Nat, TableRequest};
 use fwd_base::text::option;
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
 use fwd_kernel::netns::{DIRECTORY, Name};
 
 /// How a namespace was given.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TargetRef {
     /// By its name under /run/netns.
     Named(Name),
@@ -37,6 +39,26 @@ impl TargetRef {
         match self {
             Self::Named(name) => Some(name),
             Self::Pid(_) | Self::Path(_) => None,
+        }
+    }
+
+    /// The identity of its endpoint with this interface, where the command line asks for it.
+    #[must_use]
+    pub fn id(&self, ifname: &str) -> EndpointId {
+        let id = match self {
+            Self::Named(name) => format!("ns:{name}"),
+            Self::Pid(pid) => format!("pid:{pid}"),
+            Self::Path(path) => format!("path:{}", path.display()),
+        };
+        EndpointId { owner: EndpointOwner::Cli, id, ifname: ifname.into() }
+    }
+
+    /// The path that it was given by, as records have it.
+    #[must_use]
+    pub fn recorded_path(&self) -> Option<String> {
+        match self {
+            Self::Path(path) => path.to_str().map(ToOwned::to_owned),
+            Self::Named(_) | Self::Pid(_) => None,
         }
     }
 
@@ -122,13 +144,4 @@ impl UpRequest {
             table: TableRequest::default(),
         }
     }
-}
-
-/// What `down` takes away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DownRequest {
-    /// One namespace; `None`: everything of this host namespace.
-    pub target: Option<TargetRef>,
-    /// Delete the namespace even if `up` did not make it.
-    pub delete_ns: bool,
 }

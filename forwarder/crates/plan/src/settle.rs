@@ -3,9 +3,12 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment, UpRequest,
-    desired::{Desired, Endpoint, MOST_PORTS, Network},
-    names, orphans, refuse, subnet,
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
+    UpRequest,
+    desired::{Asked, AskedNetwork},
+    names, orphans, refuse,
+    settled::{Endpoint, Network, Settled},
+    subnet,
     uplink::{self, Uplink},
 };
 use fwd_base::{Error, Kind, Result};
@@ -17,28 +20,37 @@ const SMALLEST_MTU: u32 = 68;
 /// Largest MTU of a veth pair and of an IPv4 packet, bytes.
 const LARGEST_MTU: u32 = 65_535;
 
-/// Settles what the request leaves open. `actual` is without the orphans that the plan removes first; `former` are
+/// Settles what is left open of an endpoint and its network. `actual` is without the orphans that the plan removes first; `former` are
 /// endpoints among it.
 ///
 /// # Errors
 /// Everything that can be refused.
-pub(super) fn settle(request: &UpRequest, name: String, actual: &Actual, former: &[EndpointRecord]) -> Result<Desired> {
+pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) -> Result<Settled> {
     let attached = actual.attached();
-    let network = match actual.records.networks.iter().find(|network| network.name == name) {
-        Some(record) => existing_network(request, actual, record, attached.is_some())?,
-        None => new_network(request, actual, name)?,
-    };
-    let table = table(request, actual, &network)?;
-    refuse::attach(request, actual, &network)?;
+    let network = network(&asked.network, actual, attached.map(|_| &asked.target))?;
+    let table = table(&asked.table, actual, &network)?;
+    refuse::attach(asked, actual, &network)?;
     let endpoint = match attached {
-        Some(record) => existing_endpoint(request, actual, record)?,
+        Some(record) => existing_endpoint(asked, actual, record)?,
         None => {
+            refuse::without_ports(actual, &network)?;
             refuse::uncounted(actual, &network)?;
-            refuse::occupied(request, actual, &network)?;
-            new_endpoint(request, actual, &network, former)?
+            refuse::occupied(asked, actual, &network)?;
+            new_endpoint(asked, actual, &network, former)?
         }
     };
-    Ok(Desired { network, endpoint, table })
+    Ok(Settled { network, endpoint, table })
+}
+
+/// Settles what is left open of a network. `member` is a namespace that is in it already, where that is all that is meant.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(super) fn network(asked: &AskedNetwork, actual: &Actual, member: Option<&TargetRef>) -> Result<Network> {
+    match actual.records.networks.iter().find(|network| network.name == asked.name) {
+        Some(record) => existing_network(asked, actual, record, member),
+        None => new_network(asked, actual),
+    }
 }
 
 /// The network that is meant.
@@ -46,33 +58,24 @@ pub(super) fn settle(request: &UpRequest, name: String, actual: &Actual, former:
 /// # Errors
 /// The target is the host's own namespace, or in another network.
 pub fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
-    if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
-        let why = "it is the host's own namespace: attaching it would cut the host off";
-        return Err(Error::new(Kind::Usage, "attach", request.target.to_string(), why)
-            .remedy("name another namespace; one that is missing is made"));
-    }
     let wanted = request.network.as_ref().map(ToString::to_string);
-    match (wanted, actual.attached()) {
-        (Some(wanted), Some(record)) if wanted != record.network => {
-            let why = format!("it is in network {} already, not in {wanted}", record.network);
-            Err(Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
-                .remedy(refuse::take_out(&request.target)))
-        }
-        (_, Some(record)) => Ok(record.network.clone()),
-        (wanted, None) => Ok(wanted.unwrap_or_else(|| DEFAULT_NETWORK.into())),
-    }
+    refuse::elsewhere(&request.target, wanted.as_deref(), actual)?;
+    let attached = actual.attached().map(|record| record.network.clone());
+    Ok(attached.or(wanted).unwrap_or_else(|| DEFAULT_NETWORK.into()))
 }
 
 /// Settles the options of a network that exists: each given one must be what it has.
-fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord, attached: bool) -> Result<Network> {
-    let uplink = uplink::of_network(actual, record, attached)?;
+fn existing_network(
+    asked: &AskedNetwork,
+    actual: &Actual,
+    record: &NetworkRecord,
+    member: Option<&TargetRef>,
+) -> Result<Network> {
+    let uplink = uplink::of_network(actual, record, member.is_some())?;
     let name = &record.name;
     let remedy = || {
-        if attached {
-            return format!(
-                "leave the option out, or take the namespace out first: `fwd down {}`",
-                request.target.option()
-            );
+        if let Some(member) = member {
+            return format!("leave the option out, or take the namespace out first: `fwd down {}`", member.option());
         }
         format!(
             "leave the option out, or use another network: --network {} (`fwd down --all` takes all of them down)",
@@ -80,24 +83,18 @@ fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord
         )
     };
     let check = || {
-        same(name, "uplink", request.uplink.as_ref(), &uplink.name)?;
-        same(name, "subnet", request.subnet.as_ref(), &record.subnet())?;
-        same(name, "MTU", request.mtu.as_ref(), &record.mtu)?;
-        same(name, "datapath", request.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
-        same(name, "NAT", request.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
+        same(name, "uplink", asked.uplink.as_ref(), &uplink.name)?;
+        same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
+        same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
+        same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+        same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
         let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
-        same(name, "MSS clamping", request.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+        same(name, "MSS clamping", asked.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
         let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
-        let asked = request.ignore_xfrm.then(|| ignored(true));
+        let asked = asked.ignore_xfrm.then(|| ignored(true));
         same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
     };
     check().map_err(|error| error.remedy(remedy()))?;
-    let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
-    if !attached && ports >= MOST_PORTS {
-        let why = format!("its bridge {} has {ports} ports, and takes no more", record.bridge);
-        return Err(Error::new(Kind::Failed, "join", format!("network {name}"), why)
-            .remedy(format!("use another: --network {}", refuse::free_name(actual))));
-    }
     refuse::foreign_bridge(actual, &record.bridge)?;
     Ok(Network {
         name: name.clone(),
@@ -113,13 +110,13 @@ fn existing_network(request: &UpRequest, actual: &Actual, record: &NetworkRecord
 }
 
 /// Settles the flow table: one that exists must be as it is asked for.
-fn table(request: &UpRequest, actual: &Actual, network: &Network) -> Result<Sizes> {
+pub(super) fn table(asked: &TableRequest, actual: &Actual, network: &Network) -> Result<Sizes> {
     if network.datapath == Datapath::Kernel {
-        request.table.refuse_with_kernel()?;
+        asked.refuse_with_kernel()?;
     }
     match &actual.records.table {
-        Some(found) => request.table.check(found).map(|()| Sizes::default()),
-        None => request.table.sizes(),
+        Some(found) => asked.check(found).map(|()| Sizes::default()),
+        None => asked.sizes(),
     }
 }
 
@@ -135,19 +132,20 @@ fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Opti
 }
 
 /// Settles the options of a network that is to be made.
-fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Network> {
+fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
+    let name = asked.name.clone();
     if let Some(why) = names::reserved(&name) {
         return Err(Error::new(Kind::Usage, "use", format!("{name} as the name of a network"), why)
             .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
     }
-    let uplink = uplink::choose(actual, request.uplink.as_deref())?;
+    let uplink = uplink::choose(actual, asked.uplink.as_deref())?;
     let host = &actual.host.net;
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
     // A bridge with ports and without a record: its pins were lost. It keeps its address.
     let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
-    let subnet = match (request.subnet, adopted) {
+    let subnet = match (asked.subnet, adopted) {
         (Some(given), Some(address)) => {
             same(&name, "subnet", Some(&given), &address.trunc())
                 .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
@@ -162,12 +160,9 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
         (None, None) => subnet::free(actual)?,
     };
     let gateway = subnet::gateway(subnet);
-    let datapath = datapath(request.datapath, actual)?;
-    let treatment = Treatment {
-        nat: request.nat.unwrap_or_default(),
-        clamp_mss: request.clamp_mss,
-        ignore_xfrm: request.ignore_xfrm,
-    };
+    let datapath = datapath(asked.datapath, actual)?;
+    let treatment =
+        Treatment { nat: asked.nat.unwrap_or_default(), clamp_mss: asked.clamp_mss, ignore_xfrm: asked.ignore_xfrm };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
     if datapath == Datapath::Kernel && used > most {
@@ -177,7 +172,7 @@ fn new_network(request: &UpRequest, actual: &Actual, name: String) -> Result<Net
     }
     uplink.check(datapath, actual)?;
     let network = Network {
-        mtu: mtu(request.mtu, &uplink)?,
+        mtu: mtu(asked.mtu, &uplink)?,
         datapath,
         treatment,
         mac: names::gateway_mac(gateway.addr()),
@@ -218,47 +213,47 @@ fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     }
 }
 
-fn existing_endpoint(request: &UpRequest, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
+fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
     let refuse = |why: String| {
-        Error::new(Kind::Conflict, "attach", request.target.to_string(), why).remedy(refuse::take_out(&request.target))
+        Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
     };
-    if let Some(ip) = request.ip.filter(|ip| *ip != record.address) {
+    if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
         return Err(refuse(format!("its address is {}, not {ip}", record.address)));
     }
-    if request.allow_spoof && !record.allow_spoof {
+    if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
+    if record.id.ifname != asked.id.ifname {
+        return Err(refuse(format!("it has {} already, and is attached by one interface", record.id.ifname)));
+    }
     let host = actual.host.net.by_index(record.index);
-    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.ns_if));
+    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.id.ifname));
     match (host, inside) {
         (Some(host), Some(inside)) if orphans::are_ends(host, inside) => Ok(Endpoint {
             host_if: host.name.clone(),
             address: record.address,
             mac: record.mac,
             allow_spoof: record.allow_spoof,
-            attach: request.attach.unwrap_or(record.attach),
+            attach: asked.attach.unwrap_or(record.attach),
         }),
-        _ => Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.ns_if, record.host_if))),
+        _ => {
+            Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
+        }
     }
 }
 
-fn new_endpoint(
-    request: &UpRequest,
-    actual: &Actual,
-    network: &Network,
-    former: &[EndpointRecord],
-) -> Result<Endpoint> {
+fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[EndpointRecord]) -> Result<Endpoint> {
     let endpoints = &actual.records.endpoints;
     let cookie = actual.target_netns().map(|inside| inside.cookie);
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
-    let allow_spoof = request.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
-    let attach = request.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
+    let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let kept = kept.map(|record| record.address);
     let usable =
         |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
-    let address = match (request.ip, kept.filter(usable)) {
+    let address = match (asked.ip, kept.filter(usable)) {
         (Some(ip), _) => {
             subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
             ip

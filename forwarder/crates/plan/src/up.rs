@@ -1,4 +1,4 @@
-//! The plan of `up`: what is desired less what there is.
+//! What comes: endpoints and networks that are desired, less what there is.
 
 use std::{
     collections::HashSet,
@@ -8,58 +8,62 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::{
-    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf, SysctlRecord,
-    Target, TargetRef, Undo, UpRequest, advice,
-    desired::{Desired, Network},
-    forwarding, mend, names, object, orphans,
-    refuse::refuse_others,
-    settle::{self, network_name},
+    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, Place, ResolvConf,
+    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
+    desired::{Asked, AskedNetwork},
+    forwarding, names, object, orphans, refuse, settle,
+    settled::{Endpoint, Network, Settled},
     sysctls::{ON, arp_ignore},
 };
 use fwd_base::Result;
 use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
 
-/// What `up` is going to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpPlan {
-    /// In this order; empty when there is nothing to do.
-    pub ops: Vec<Op>,
-    /// How many of the first operations stay done if a later one fails: they mend what others use.
-    pub lasting: usize,
-    /// The network joined.
-    pub network: String,
-    /// Name of the host-side veth.
-    pub host_if: String,
-    /// How many more namespaces the network has room for.
-    pub room: usize,
-    /// What the user ought to know.
-    pub warnings: Vec<String>,
+/// What it takes for an endpoint to be there, and where it is then.
+pub(super) struct Coming {
+    pub(super) ops: Vec<Op>,
+    pub(super) place: Place,
+    pub(super) warnings: Vec<String>,
 }
 
-/// Decides what has to be done for `request`. Everything that can be refused is refused here, before anything is changed.
+/// What it takes for an endpoint to be there, with its network. What is left of a former one is removed first.
 ///
 /// # Errors
-/// Each error names what is asked for and what there is.
-pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<UpPlan> {
-    refuse_others(&actual.records.others, "add to")?;
-    let name = network_name(request, actual)?;
-    let mended = mend::uplinks(actual, request.uplink.as_deref().map(|uplink| (name.as_str(), uplink)));
-    let (mends, actual) = (mended.ops, &*mended.actual);
+/// Everything that can be refused.
+pub(super) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
+    refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
-    ops.extend(remove_orphans(actual, &name));
-    let rest = actual.without(&ops);
-    let desired = settle::settle(request, name, &rest, &former)?;
-    ops.extend(in_the_way(&rest, &desired));
-    let rest = actual.without(&ops);
-    let wanted = wanted(request, &rest, &desired, &former);
+    ops.extend(remove_orphans(actual, &asked.network.name));
+    let rest = actual.after(&ops);
+    let settled = settle::settle(asked, &rest, &former)?;
+    ops.extend(in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
+    let rest = actual.after(&ops);
+    let wanted = wanted(asked, &rest, &settled, &former);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
-    let room = advice::room(&rest, &desired);
-    let mut warnings = advice::warnings(request, &rest, &desired);
-    warnings.extend(mended.notes);
-    let lasting = mends.len();
-    ops.splice(0..0, mends);
-    Ok(UpPlan { ops, lasting, warnings, room, network: desired.network.name, host_if: desired.endpoint.host_if })
+    let room = advice::room(&rest, &settled);
+    let warnings = advice::warnings(asked, &rest, &settled);
+    let place = Place { network: settled.network.name, host_if: settled.endpoint.host_if, room };
+    Ok(Coming { ops, place, warnings })
+}
+
+/// What it takes for a network to be there, whoever is in it.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(super) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: &Actual) -> Result<Vec<Op>> {
+    let member = actual.records.endpoints.iter().find(|endpoint| endpoint.network == asked.name);
+    let member = member.map(orphans::reference);
+    let network = settle::network(asked, actual, member.as_ref())?;
+    let table = if network.datapath.is_ebpf() { table.clone() } else { TableRequest::default() };
+    let table = settle::table(&table, actual, &network)?;
+    let mut ops = in_the_way(actual, &network, None);
+    let rest = actual.after(&ops);
+    let mut objects = vec![Object::Records(object::RecordMaps)];
+    objects.extend(network.datapath.is_ebpf().then_some(Object::Dataplane(table)));
+    objects.extend(uplink(&rest, &network));
+    objects.extend(network_objects(&rest, &network));
+    ops.extend(objects.into_iter().filter(|object| !rest.has(object)).map(Op::make));
+    Ok(ops)
 }
 
 /// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
@@ -100,7 +104,7 @@ fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
             ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
         }
     }
-    let rest = actual.without(&ops);
+    let rest = actual.after(&ops);
     let recorded = rest.records.networks.iter().any(|record| record.name == network);
     let alias = actual.host.owner.network_alias(network);
     // One that was not yet given its alias is known by its name.
@@ -115,14 +119,14 @@ fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
 }
 
 /// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
-fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
+fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
     let mut ops = Vec::new();
-    let name = &desired.endpoint.host_if;
-    if let Some(veth) = actual.orphaned_veths().find(|veth| veth.name == *name) {
+    let is_in_the_way = |veth: &&Link| endpoint.is_some_and(|endpoint| endpoint.host_if == veth.name);
+    if let Some(veth) = actual.orphaned_veths().find(is_in_the_way) {
         let unknown = TargetRef::Path("somewhere".into());
         ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
     }
-    let record = actual.records.networks.iter().find(|network| network.name == desired.network.name);
+    let record = actual.records.networks.iter().find(|record| record.name == network.name);
     if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
         ops.extend(orphans::network_hook(actual, record).map(Op::remove));
         ops.push(Op::remove(orphans::network_object(record)));
@@ -131,23 +135,23 @@ fn in_the_way(actual: &Actual, desired: &Desired) -> Vec<Op> {
 }
 
 /// Everything that there is to be, in the order in which it is made.
-fn wanted(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
+fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
     let mut objects = vec![Object::Records(object::RecordMaps)];
-    if desired.network.datapath.is_ebpf() {
-        objects.push(Object::Dataplane(desired.table.clone()));
+    if settled.network.datapath.is_ebpf() {
+        objects.push(Object::Dataplane(settled.table.clone()));
     }
-    if let (TargetRef::Named(name), None) = (&request.target, actual.target_netns()) {
+    if let (TargetRef::Named(name), None) = (&asked.target, actual.target_netns()) {
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
         objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
     }
-    objects.extend(uplink(actual, &desired.network));
-    objects.extend(network(actual, &desired.network));
-    objects.extend(neighbours_healed(actual, desired));
-    objects.extend(host_veth(request, actual, desired, former));
-    objects.extend(inside(request, actual, desired));
-    objects.extend(xdp(request, desired));
+    objects.extend(uplink(actual, &settled.network));
+    objects.extend(network_objects(actual, &settled.network));
+    objects.extend(neighbours_healed(actual, settled));
+    objects.extend(host_veth(asked, actual, settled, former));
+    objects.extend(inside(asked, actual, settled));
+    objects.extend(xdp(asked, settled));
     let attached = actual.attached();
-    if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, &actual.resolv_conf)
+    if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())
         && let Some(ns) = &target.name
         && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
     {
@@ -161,7 +165,7 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
     network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp())
 }
 
-fn network(actual: &Actual, network: &Network) -> Vec<Object> {
+fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
@@ -209,15 +213,15 @@ fn up_again(actual: &Actual, name: &str) -> Option<Object> {
 }
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
-fn neighbours_healed(actual: &Actual, desired: &Desired) -> Vec<Object> {
-    let network = &desired.network.name;
+fn neighbours_healed(actual: &Actual, settled: &Settled) -> Vec<Object> {
+    let network = &settled.network.name;
     let endpoints = actual.records.endpoints.iter();
     let others =
-        endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != desired.endpoint.host_if);
-    let whole = whole_ports(actual, &desired.network.bridge);
+        endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != settled.endpoint.host_if);
+    let whole = whole_ports(actual, &settled.network.bridge);
     let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
     let broken = seen.filter(|endpoint| !whole(endpoint));
-    broken.flat_map(|endpoint| on_bridge(actual, &desired.network.bridge, endpoint)).collect()
+    broken.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint)).collect()
 }
 
 /// Tells the endpoints that have everything of [`on_bridge`], as nearly all do, in one look-up each: of a thousand endpoints
@@ -259,20 +263,20 @@ fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) 
     ]
 }
 
-fn host_veth(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> Vec<Object> {
-    let Desired { network, endpoint, table: _ } = desired;
+fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
     let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
     let spec = VethSpec {
         host_if: endpoint.host_if.clone(),
-        ns_if: NS_IF.into(),
+        ns_if: asked.id.ifname.clone(),
         host_mac: Some(names::host_mac(endpoint.address)),
         ns_mac: endpoint.mac,
         mtu: network.mtu,
         alias: actual.host.owner.endpoint_alias(&network.name, &label),
     };
-    let mut objects = vec![Object::Veth(object::Veth { spec, ns: request.target.clone() })];
+    let mut objects = vec![Object::Veth(object::Veth { spec, ns: asked.target.clone() })];
     objects.extend(up_again(actual, &endpoint.host_if));
-    objects.push(Object::Endpoint(endpoint_spec(request, actual, desired, former)));
+    objects.push(Object::Endpoint(endpoint_spec(asked, actual, settled, former)));
     if let Some(record) = actual.attached() {
         let (from, bridge) = (record.network_index, network.bridge.clone());
         objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));
@@ -287,21 +291,22 @@ fn host_veth(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[
     objects
 }
 
-fn endpoint_spec(request: &UpRequest, actual: &Actual, desired: &Desired, former: &[EndpointRecord]) -> EndpointSpec {
-    let Desired { network, endpoint, table: _ } = desired;
+fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> EndpointSpec {
+    let Settled { network, endpoint, table: _ } = settled;
     let target = actual.target.as_ref();
     EndpointSpec {
+        id: asked.id.clone(),
         network: network.name.clone(),
         bridge: network.bridge.clone(),
         uplink: network.uplink.index,
-        target: request.target.clone(),
+        target: asked.target.clone(),
         ns: target.and_then(|target| target.name.as_ref()).map(ToString::to_string),
         pid: target.and_then(|target| target.pid),
         host_if: endpoint.host_if.clone(),
         index: None,
-        ns_if: NS_IF.into(),
-        address: endpoint.address,
+        address: Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()),
         mac: endpoint.mac,
+        gateway: network.gateway.addr(),
         gateway_mac: network.seen_mac(),
         mtu: network.mtu,
         datapath: network.datapath,
@@ -317,13 +322,13 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
     let written = former.iter().any(|record| record.marks.resolv_conf);
     Marks {
         created: actual.target_netns().is_none_or(|inside| inside.made),
-        resolv_conf: written || matches!(actual.resolv_conf, ResolvConf::Write(_)),
+        resolv_conf: written || matches!(actual.resolv_conf(), ResolvConf::Write(_)),
     }
 }
 
-fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object> {
-    let Desired { network, endpoint, table: _ } = desired;
-    let (ns, ns_if) = (request.target.clone(), NS_IF.to_owned());
+fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
+    let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
     let gateway = network.gateway.addr();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
     // A namespace that goes with its endpoint takes it with it.
@@ -343,14 +348,14 @@ fn inside(request: &UpRequest, actual: &Actual, desired: &Desired) -> Vec<Object
 }
 
 /// XDP at the host-side veth, once the other end is up and takes frames.
-fn xdp(request: &UpRequest, desired: &Desired) -> Vec<Object> {
-    let Desired { network, endpoint, table: _ } = desired;
+fn xdp(asked: &Asked, settled: &Settled) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
     if !network.datapath.has_xdp() {
         return Vec::new();
     }
     let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
     vec![
-        Object::NsOffloads(object::NsOffloads { ns: request.target.clone(), ns_if: NS_IF.to_owned() }),
+        Object::NsOffloads(object::NsOffloads { ns: asked.target.clone(), ns_if: asked.id.ifname.clone() }),
         Object::EndpointXdp(object::EndpointXdp { host_if, index: None, uplink }),
     ]
 }

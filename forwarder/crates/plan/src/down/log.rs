@@ -7,11 +7,11 @@ use super::{
         EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
         sysctls::{ALL_FORWARDING, ON},
     },
-    Scope, target,
+    Removal, target,
 };
 use fwd_kernel::{netlink::Link, netns::Name};
 
-impl Scope<'_> {
+impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(super) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         let mut objects: Vec<Object> =
@@ -42,18 +42,18 @@ impl Scope<'_> {
 
     /// Whether the namespace of this name, if it has no endpoint that stays, is one that is meant.
     fn is_meant_by_name(&self, name: &Name) -> bool {
-        let meant = match &self.request.target {
+        let meant = match &self.scope.target {
             None => true,
             Some(TargetRef::Named(wanted)) => wanted == name,
-            Some(_) => target(self.request, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
+            Some(_) => target(self.scope, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
         };
         meant && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
     }
 
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
     fn is_meant_by_cookie(&self, cookie: u64) -> bool {
-        let meant = target(self.request, self.actual);
-        self.request.target.is_none()
+        let meant = target(self.scope, self.actual);
+        (self.scope.target.is_none() && self.kept.iter().all(|endpoint| endpoint.cookie != cookie))
             || meant.is_some_and(|known| known.cookie == cookie)
             || orphans::is_gone(self.actual, cookie)
     }
