@@ -31,7 +31,8 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
-    Action, Desired, DownRequest, Object, Op, Place, Plan, Scope, UpRequest, plan, plan_down, plan_up, refuse_others,
+    Action, Attachment, Desired, DownRequest, Object, Op, Plan, Scope, UpRequest, plan, plan_down, plan_up,
+    refuse_others,
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -104,10 +105,10 @@ pub fn up_and_look<T>(
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, plan.mends, observer)?;
     runner.follow_routes();
-    let place = plan.places.first();
-    let endpoint = place.map(|place| attached(&runner, request, place)).transpose()?;
+    let attachment = plan.attachments.first();
+    let endpoint = attachment.map(|attachment| attached(&runner, request, attachment)).transpose()?;
     let endpoint = endpoint.flatten().ok_or_else(|| removed(request))?;
-    let room = place.map_or(0, |place| place.room);
+    let room = attachment.map_or(0, |attachment| attachment.room);
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
     let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
@@ -146,13 +147,14 @@ fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered
 }
 
 /// The record of the endpoint that `up` made sure of.
-fn attached(runner: &Runner<'_>, request: &UpRequest, place: &Place) -> Result<Option<(u32, Described)>> {
+fn attached(runner: &Runner<'_>, request: &UpRequest, attachment: &Attachment) -> Result<Option<(u32, Described)>> {
     let cookie = runner.namespace(&request.target)?.cookie()?;
-    let index = runner.link(&place.host_if)?.index;
+    let index = runner.link(&attachment.host_if)?.index;
     let plane = runner.plane()?;
     let endpoint = plane.endpoint(index)?.map(|record| plane.describe(record)).transpose()?;
-    let is_it =
-        |endpoint: &Described| endpoint.record.netns_cookie == cookie && endpoint.metadata.network == place.network;
+    let is_it = |endpoint: &Described| {
+        endpoint.record.netns_cookie == cookie && endpoint.metadata.network == attachment.network
+    };
     Ok(endpoint.filter(is_it).map(|endpoint| (index, endpoint)))
 }
 

@@ -5,10 +5,7 @@ use std::fmt;
 use forwarder_common::abi::Timeout;
 
 use super::{Acts, Handling, Managed};
-use crate::{
-    Actual, IdleTime,
-    options::{range, seconds},
-};
+use crate::{Actual, IdleTime, range, seconds};
 use fwd_dataplane::{MEMORY_PER_CPU, Sizes};
 
 /// The maps that hold the records of this host namespace, pinned.

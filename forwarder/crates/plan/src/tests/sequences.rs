@@ -73,6 +73,14 @@ fn run(world: &mut World, ops: &[Op], (steps, begun): Steps) {
     }
 }
 
+fn up(world: &mut World, request: &UpRequest, steps: Steps) {
+    let Ok(plan) = world.plan_up(request) else { return };
+    run(world, &plan.ops, steps);
+    if steps.0 >= plan.ops.len() {
+        assert_eq!(world.plan_up(request).expect("it is up").ops, [], "the second run changes nothing");
+    }
+}
+
 /// The world, and the names of namespaces that the user made.
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
     match event {
@@ -88,13 +96,7 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
                 attach: attach.filter(|_| datapath.is_ebpf()),
                 ..UpRequest::new(target.clone())
             };
-            if let Ok(plan) = world.plan_up(&request) {
-                run(world, &plan.ops, *steps);
-                if steps.0 >= plan.ops.len() {
-                    let again = world.plan_up(&request).expect("it is up");
-                    assert_eq!(again.ops, [], "the second run changes nothing");
-                }
-            }
+            up(world, &request, *steps);
         }
         Event::Down { target, steps } => {
             let request = DownRequest { target: target.map(|target| targets()[target].clone()), delete_ns: false };

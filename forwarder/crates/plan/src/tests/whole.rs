@@ -47,7 +47,10 @@ fn host() -> World {
 fn whole_is_made_by_one_plan_and_then_there_is_nothing_to_do() {
     let (mut world, desired) = (host(), several());
     let plan = world.make_whole(&desired);
-    assert_eq!(plan.places.iter().map(|place| place.network.as_str()).collect::<Vec<_>>(), ["web", "web", "db"]);
+    assert_eq!(
+        plan.attachments.iter().map(|attachment| attachment.network.as_str()).collect::<Vec<_>>(),
+        ["web", "web", "db"]
+    );
     assert_eq!(world.records.networks.len(), 3, "one without endpoints, too");
     assert_eq!(world.records.endpoints.iter().map(|it| it.id.id.as_str()).collect::<Vec<_>>(), ["0a", "0b", "0c"]);
     assert_eq!(world.plan_whole(&desired).expect("it is there").ops, []);

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    super::{
-        EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
-        sysctls::{ALL_FORWARDING, ON},
-    },
-    Removal, target,
+use super::{Removal, target};
+use crate::{
+    EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
+    sysctls::{ALL_FORWARDING, ON},
 };
 use fwd_kernel::{netlink::Link, netns::Name};
 
 impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
-    pub(super) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
+    pub(crate) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         let mut objects: Vec<Object> =
             endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
         for entry in &self.actual.undo {
@@ -69,7 +67,7 @@ impl Removal<'_> {
     }
 
     /// The rules in nftables of networks without endpoints, and of what is no network any more.
-    pub(super) fn rules(&self) -> Vec<Object> {
+    pub(crate) fn rules(&self) -> Vec<Object> {
         let noted = self.actual.undo.iter().filter_map(|entry| match entry {
             Undo::Masquerade { network } => Some(network.as_str()),
             _ => None,
@@ -91,7 +89,7 @@ impl Removal<'_> {
     }
 
     /// What stays as it was changed because networks of another run directory are there, in words. They found it so and noted nothing.
-    pub(super) fn left_to_others(&self) -> Vec<String> {
+    pub(crate) fn left_to_others(&self) -> Vec<String> {
         let shared = self.actual.host.other_owners_bridge().filter(|_| self.kept_networks().next().is_none());
         let Some(Link { name: bridge, .. }) = shared else { return Vec::new() };
         let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
@@ -107,7 +105,7 @@ impl Removal<'_> {
     }
 
     /// Sysctls of other interfaces than the uplinks with these numbers.
-    pub(super) fn sysctls(&self, kept: &[u32]) -> Vec<Object> {
+    pub(crate) fn sysctls(&self, kept: &[u32]) -> Vec<Object> {
         if self.actual.host.other_owners_bridge().is_some() {
             return Vec::new();
         }
@@ -135,7 +133,7 @@ impl Removal<'_> {
     }
 
     /// Entries about namespaces that are deleted, or gone.
-    pub(super) fn made(&self) -> impl Iterator<Item = Object> {
+    pub(crate) fn made(&self) -> impl Iterator<Item = Object> {
         let goes = |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
                 let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);

@@ -2,7 +2,7 @@
 
 use forwarder_common::abi::ABI_VERSION;
 
-use super::{
+use crate::{
     Actual, TargetRef,
     desired::Asked,
     overlap,
@@ -12,12 +12,12 @@ use super::{
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
 
-pub(super) fn take_out(target: &TargetRef) -> String {
+pub(crate) fn take_out(target: &TargetRef) -> String {
     format!("take it out first: `fwd down {}`", target.option())
 }
 
 /// The first of fwd0, fwd1, … that is neither a network nor an interface.
-pub(super) fn free_name(actual: &Actual) -> String {
+pub(crate) fn free_name(actual: &Actual) -> String {
     let is_network = |name: &str| actual.records.networks.iter().any(|network| network.name == name);
     let is_free = |name: &String| !is_network(name) && actual.host.net.link(name).is_none();
     let mut names = (0..).map(|number: u32| format!("fwd{number}"));
@@ -25,7 +25,7 @@ pub(super) fn free_name(actual: &Actual) -> String {
 }
 
 /// What to do when the addresses of a network are all taken.
-pub(super) fn no_room(actual: &Actual) -> String {
+pub(crate) fn no_room(actual: &Actual) -> String {
     let name = free_name(actual);
     match subnet::roomy(actual) {
         Some(subnet) => {
@@ -39,7 +39,7 @@ pub(super) fn no_room(actual: &Actual) -> String {
 }
 
 /// Refuses a way to attach that is not there.
-pub(super) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+pub(crate) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
     let Some(attach) = asked.attach else { return Ok(()) };
     let refuse = |why: &str, remedy| {
         Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
@@ -53,7 +53,7 @@ pub(super) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Resul
     Ok(())
 }
 
-pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
+pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
     match actual.host.net.link(bridge) {
         Some(link) if !actual.host.owner.has_bridge(link) => {
             let why = "an interface of that name exists, and fwd did not make it";
@@ -68,7 +68,7 @@ pub(super) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 }
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
-pub(super) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
     let exec = format!("fwd exec {}", asked.target.option());
@@ -103,7 +103,7 @@ pub(super) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
 }
 
 /// Refuses the host's own namespace, and one that is in another network than `wanted`.
-pub(super) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actual) -> Result<()> {
+pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actual) -> Result<()> {
     if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
         let why = "it is the host's own namespace: attaching it would cut the host off";
         return Err(Error::new(Kind::Usage, "attach", target.to_string(), why)
@@ -119,7 +119,7 @@ pub(super) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actua
 }
 
 /// Refuses one endpoint more than a bridge has ports.
-pub(super) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
+pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
     let Network { name, bridge, .. } = network;
     let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
     if ports < MOST_PORTS {
@@ -131,7 +131,7 @@ pub(super) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
 }
 
 /// Refuses what there are no counters for.
-pub(super) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
+pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     let known = actual.records.uplinks.iter().any(|uplink| uplink.index == network.uplink.index);
     // One of an endpoint, two of an uplink.
     let uplinks = actual.records.uplinks.len() + usize::from(!known);

@@ -27,13 +27,13 @@ impl Owner {
 
     /// Alias of a network's bridge.
     #[must_use]
-    pub(super) fn network_alias(self, network: &str) -> String {
+    pub(crate) fn network_alias(self, network: &str) -> String {
         cut(self.prefix(NETWORK) + network)
     }
 
     /// Alias of the host-side veth of an endpoint; `ns` is what the namespace is called.
     #[must_use]
-    pub(super) fn endpoint_alias(self, network: &str, ns: &str) -> String {
+    pub(crate) fn endpoint_alias(self, network: &str, ns: &str) -> String {
         cut(format!("{}{network}:{ns}", self.prefix(ENDPOINT_OF)))
     }
 
@@ -97,26 +97,26 @@ const HOST_VETH: [u8; 2] = [0x02, 0x68];
 
 /// Hardware address of the gateway with this address: the bridge's.
 #[must_use]
-pub(super) fn gateway_mac(gateway: Ipv4Addr) -> Mac {
+pub(crate) fn gateway_mac(gateway: Ipv4Addr) -> Mac {
     mac(GATEWAY, gateway)
 }
 
 /// Hardware address that a namespace sees the gateway have where programs forward. Nobody has it: what the programs leave to the
 /// kernel they address to the bridge, and without them the bridge takes nothing that is to be routed.
 #[must_use]
-pub(super) fn virtual_gateway_mac(gateway: Ipv4Addr) -> Mac {
+pub(crate) fn virtual_gateway_mac(gateway: Ipv4Addr) -> Mac {
     mac(VIRTUAL_GATEWAY, gateway)
 }
 
 /// Hardware address inside the namespace.
 #[must_use]
-pub(super) fn endpoint_mac(address: Ipv4Addr) -> Mac {
+pub(crate) fn endpoint_mac(address: Ipv4Addr) -> Mac {
     mac(ENDPOINT, address)
 }
 
 /// Hardware address of the host-side veth.
 #[must_use]
-pub(super) fn host_mac(address: Ipv4Addr) -> Mac {
+pub(crate) fn host_mac(address: Ipv4Addr) -> Mac {
     mac(HOST_VETH, address)
 }
 
@@ -131,14 +131,14 @@ const HOST_IF: &str = "fwdv";
 /// Name of the host-side veth: `fwdv` and nine hexadecimal digits of a hash. An address occurs once in a network, and a network once in a run
 /// directory.
 #[must_use]
-pub(super) fn host_if(owner: Owner, network: &str, address: Ipv4Addr) -> String {
+pub(crate) fn host_if(owner: Owner, network: &str, address: Ipv4Addr) -> String {
     let hash = fnv(network.bytes().chain([0]).chain(address.octets()).chain(owner.0.to_le_bytes()));
     format!("{HOST_IF}{:09x}", hash >> 28)
 }
 
 /// Name of a network's bridge: the network's own where an interface may have it and none of somebody else's has.
 #[must_use]
-pub(super) fn bridge(network: &str, is_foreign: impl FnOnce(&str) -> bool) -> String {
+pub(crate) fn bridge(network: &str, is_foreign: impl FnOnce(&str) -> bool) -> String {
     // The default network always has the bridge of its name: a foreign `fwd0` is refused rather than worked around.
     if network == DEFAULT_NETWORK || (is_ifname(network) && !is_foreign(network)) {
         return network.into();
@@ -148,7 +148,7 @@ pub(super) fn bridge(network: &str, is_foreign: impl FnOnce(&str) -> bool) -> St
 
 /// Why no network may be called so, as its bridge would be.
 #[must_use]
-pub(super) fn reserved(network: &str) -> Option<&'static str> {
+pub(crate) fn reserved(network: &str) -> Option<&'static str> {
     match network {
         "all" | "default" => Some("the kernel keeps the settings of all interfaces under it (net.ipv4.conf.all)"),
         "lo" => Some("it is the loopback interface of every namespace"),

@@ -1,11 +1,12 @@
 //! The steps of a plan, and what one would type to do the same by hand.
 
+mod effect;
+pub(crate) mod shell;
+
 use std::fmt;
 
-use super::{
-    Acts, Object, SysctlRecord, Undo, object,
-    shell::{on_host, runs_by_hand},
-};
+use self::shell::{on_host, runs_by_hand};
+use super::{Acts, Object, SysctlRecord, Undo, object};
 use fwd_base::text::word;
 
 /// One step of a plan.

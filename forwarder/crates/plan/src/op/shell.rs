@@ -1,11 +1,11 @@
 //! Pieces of command lines, quoted for a shell.
 
-use super::TargetRef;
+use crate::TargetRef;
 use fwd_base::text::word;
 use fwd_kernel::netns::DIRECTORY;
 
 /// A command line that acts in the namespace `host`, as far as it acts in a namespace at all.
-pub(super) fn on_host(line: String, host: &str) -> String {
+pub(crate) fn on_host(line: String, host: &str) -> String {
     let Some((command, rest)) = line.split_once(' ') else { return line };
     let is_name = !host.contains('/');
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
@@ -21,24 +21,24 @@ pub(super) fn on_host(line: String, host: &str) -> String {
 }
 
 /// Whether a line about pins is a command that other tools take, or a comment already.
-pub(super) fn runs_by_hand(line: &str) -> bool {
+pub(crate) fn runs_by_hand(line: &str) -> bool {
     ["rm ", "#"].iter().any(|start| line.starts_with(start))
 }
 
-pub(super) const fn add(make: bool) -> &'static str {
+pub(crate) const fn add(make: bool) -> &'static str {
     if make { "add" } else { "del" }
 }
 
-pub(super) const fn replace(make: bool) -> &'static str {
+pub(crate) const fn replace(make: bool) -> &'static str {
     if make { "replace" } else { "del" }
 }
 
-pub(super) const fn up(make: bool) -> &'static str {
+pub(crate) const fn up(make: bool) -> &'static str {
     if make { "up" } else { "down" }
 }
 
 /// An interface that is made with an alias and set up, or deleted.
-pub(super) fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String) -> Vec<String> {
+pub(crate) fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce() -> String) -> Vec<String> {
     let name = word(name);
     match make {
         true => vec![
@@ -50,18 +50,18 @@ pub(super) fn link(name: &str, alias: &str, make: bool, properties: impl FnOnce(
 }
 
 /// A statement of nft as one word of the shell.
-pub(super) fn nft(statement: &str) -> String {
+pub(crate) fn nft(statement: &str) -> String {
     format!("nft {}", word(statement))
 }
 
 /// A record in a map.
-pub(super) fn record(map: &str, what: &str, make: bool, pins: &str) -> String {
+pub(crate) fn record(map: &str, what: &str, make: bool, pins: &str) -> String {
     let verb = if make { "update" } else { "delete" };
     format!("bpftool map {verb} pinned {pins}/maps/{map} key {what}")
 }
 
 /// A program at an interface.
-pub(super) fn hook(program: &str, direction: &str, interface: &str, make: bool, pins: &str) -> String {
+pub(crate) fn hook(program: &str, direction: &str, interface: &str, make: bool, pins: &str) -> String {
     let interface = word(interface);
     match make {
         true => format!("bpftool net attach tcx_{direction} pinned {pins}/progs/{program} dev {interface}"),
@@ -70,7 +70,7 @@ pub(super) fn hook(program: &str, direction: &str, interface: &str, make: bool, 
 }
 
 /// An XDP program, and that frames may be sent by the interface. `ip` chooses native or generic XDP as `fwd` does.
-pub(super) fn xdp(program: &str, interface: &str, make: bool, pins: &str) -> Vec<String> {
+pub(crate) fn xdp(program: &str, interface: &str, make: bool, pins: &str) -> Vec<String> {
     let interface = word(interface);
     match make {
         true => vec![
@@ -85,7 +85,7 @@ pub(super) fn xdp(program: &str, interface: &str, make: bool, pins: &str) -> Vec
 }
 
 /// `ip`, acting inside a namespace.
-pub(super) fn ip(ns: &TargetRef) -> String {
+pub(crate) fn ip(ns: &TargetRef) -> String {
     match ns {
         TargetRef::Named(name) => format!("ip -n {}", word(name.as_str())),
         other => format!("nsenter --net={} ip", netns_path(other)),
@@ -93,12 +93,12 @@ pub(super) fn ip(ns: &TargetRef) -> String {
 }
 
 /// What `nsenter --net` takes.
-pub(super) fn netns_path(ns: &TargetRef) -> String {
+pub(crate) fn netns_path(ns: &TargetRef) -> String {
     word(&ns.path().display().to_string())
 }
 
 /// What `ip link … netns` takes.
-pub(super) fn netns(ns: &TargetRef) -> String {
+pub(crate) fn netns(ns: &TargetRef) -> String {
     match ns {
         TargetRef::Named(name) => word(name.as_str()),
         TargetRef::Pid(pid) => pid.to_string(),

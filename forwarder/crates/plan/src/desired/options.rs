@@ -3,7 +3,7 @@
 use forwarder_common::abi::Timeout;
 use serde::{Deserialize, Serialize};
 
-use super::Datapath;
+use crate::Datapath;
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
 
@@ -142,12 +142,12 @@ mod by_name {
 
     use super::{IDLE_TIMES, IdleTime, Timeout};
 
-    pub(super) fn serialize<S: Serializer>(timeouts: &[(Timeout, u32)], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(timeouts: &[(Timeout, u32)], to: S) -> Result<S::Ok, S::Error> {
         let named = timeouts.iter().filter_map(|(which, time)| Some((IdleTime::of(*which)?.name, *time)));
         named.collect::<BTreeMap<_, _>>().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Timeout, u32)>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Timeout, u32)>, D::Error> {
         let mut named = BTreeMap::<String, u32>::deserialize(from)?;
         let times = IDLE_TIMES.iter().filter_map(|idle| Some((idle.which, named.remove(idle.name)?))).collect();
         match named.keys().next() {
@@ -210,7 +210,7 @@ impl TableRequest {
     ///
     /// # Errors
     /// [`Kind::Usage`] if the options contradict each other.
-    pub(super) fn sizes(&self) -> Result<Sizes> {
+    pub(crate) fn sizes(&self) -> Result<Sizes> {
         let mut sizes = Sizes::default();
         sizes.nat_ports = self.nat_ports.unwrap_or(sizes.nat_ports);
         sizes.max_flows = self.max_flows.unwrap_or(sizes.max_flows);
@@ -235,7 +235,7 @@ impl TableRequest {
     ///
     /// # Errors
     /// [`Kind::Conflict`] that names both values.
-    pub(super) fn check(&self, found: &TableRecord) -> Result<()> {
+    pub(crate) fn check(&self, found: &TableRecord) -> Result<()> {
         let Self { nat_ports, max_flows, max_flows_per_ns, timeouts } = self;
         same("--nat-ports", nat_ports.map(range).as_ref(), &range(found.nat_ports))?;
         same("--max-flows", max_flows.as_ref(), &found.max_flows)?;
@@ -252,7 +252,7 @@ impl TableRequest {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] that names the first such option.
-    pub(super) fn refuse_with_kernel(&self) -> Result<()> {
+    pub(crate) fn refuse_with_kernel(&self) -> Result<()> {
         match self.given().first() {
             None => Ok(()),
             Some(option) => Err(unsupported(option, "connections are the kernel's own (conntrack), with limits and times of their own")
@@ -261,7 +261,7 @@ impl TableRequest {
     }
 
     /// Idle times below what RFCs ask for.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let short = |(which, time): &(Timeout, u32)| {
             let (least, rfc) = IdleTime::of(*which)?.least.filter(|(least, _)| time < least)?;
             Some(format!(
@@ -279,7 +279,7 @@ impl Treatment {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] that names the option.
-    pub(super) fn check(self, datapath: Datapath) -> Result<()> {
+    pub(crate) fn check(self, datapath: Datapath) -> Result<()> {
         if datapath.is_ebpf() {
             return Ok(());
         }

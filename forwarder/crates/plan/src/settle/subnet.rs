@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{
+use crate::{
     Actual, EndpointRecord, NetworkRecord,
     overlap::{Overlaps, occupant},
 };
@@ -35,7 +35,7 @@ const SHORTEST_PREFIX: u8 = 8;
 ///
 /// # Errors
 /// [`Kind::Usage`].
-pub(super) fn check(subnet: Ipv4Net) -> Result<()> {
+pub(crate) fn check(subnet: Ipv4Net) -> Result<()> {
     let refuse = |why: String| Error::new(Kind::Usage, "use", format!("subnet {subnet}"), why);
     if subnet.prefix_len() > LONGEST_PREFIX {
         let why = "it is too small: a network needs a gateway and at least one endpoint besides its own and the broadcast address";
@@ -57,7 +57,7 @@ pub(super) fn check(subnet: Ipv4Net) -> Result<()> {
 
 /// The gateway of a subnet: its first address.
 #[must_use]
-pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Net {
+pub(crate) fn gateway(subnet: Ipv4Net) -> Ipv4Net {
     let first = Ipv4Addr::from_bits(subnet.network().to_bits().saturating_add(1));
     Ipv4Net::new_assert(first, subnet.prefix_len())
 }
@@ -67,7 +67,7 @@ pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Net {
 ///
 /// # Errors
 /// [`Kind::Conflict`] if there is none.
-pub(super) fn free(actual: &Actual) -> Result<Ipv4Net> {
+pub(crate) fn free(actual: &Actual) -> Result<Ipv4Net> {
     find(actual, &POOL, POOL_PREFIX).ok_or_else(|| {
         let pools = POOL.map(|pool| pool.to_string()).join(", ");
         let why = occupant(actual, POOL[0]).unwrap_or_else(|| "all of it is in use".into());
@@ -82,14 +82,14 @@ pub(super) fn free(actual: &Actual) -> Result<Ipv4Net> {
 
 /// A free subnet with about as many addresses as a bridge has ports.
 #[must_use]
-pub(super) fn roomy(actual: &Actual) -> Option<Ipv4Net> {
+pub(crate) fn roomy(actual: &Actual) -> Option<Ipv4Net> {
     const PREFIX: u8 = 22;
     find(actual, &POOL, PREFIX).or_else(|| find(actual, &BEYOND, PREFIX))
 }
 
 /// How many endpoints have room in a subnet: its own address, the gateway and the broadcast address are none.
 #[must_use]
-pub(super) fn room(subnet: Ipv4Net) -> usize {
+pub(crate) fn room(subnet: Ipv4Net) -> usize {
     let addresses = 1_usize << (32 - subnet.prefix_len());
     addresses.saturating_sub(3)
 }
@@ -98,7 +98,7 @@ pub(super) fn room(subnet: Ipv4Net) -> usize {
 ///
 /// # Errors
 /// [`Kind::Conflict`], with one that is free as the remedy.
-pub(super) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
+pub(crate) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
     let Some(occupant) = occupant(actual, subnet) else { return Ok(()) };
     let error = Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant);
     Err(error.remedy(match (find(actual, &POOL, POOL_PREFIX), find(actual, &BEYOND, POOL_PREFIX)) {
@@ -120,7 +120,7 @@ fn find(actual: &Actual, pools: &[Ipv4Net], prefix: u8) -> Option<Ipv4Net> {
 ///
 /// # Errors
 /// [`Kind::Usage`] if no endpoint can have it, [`Kind::Conflict`] if another one does.
-pub(super) fn check_address(
+pub(crate) fn check_address(
     address: Ipv4Addr,
     gateway: Ipv4Net,
     network: &str,
@@ -151,7 +151,7 @@ pub(super) fn check_address(
 ///
 /// # Errors
 /// [`Kind::Failed`] if all are taken.
-pub(super) fn allocate(
+pub(crate) fn allocate(
     gateway: Ipv4Net,
     last: Ipv4Addr,
     network: &str,

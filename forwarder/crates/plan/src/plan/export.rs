@@ -1,6 +1,6 @@
 //! What there is as what there is to be: the inverse of a plan for the whole.
 
-use super::{Actual, Desired, Endpoint, Network, TableRequest, UplinkChoice, orphans};
+use crate::{Actual, Desired, Endpoint, Network, TableRequest, UplinkChoice, orphans};
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
 #[must_use]
@@ -26,14 +26,14 @@ pub fn export(actual: &Actual) -> Desired {
         (network.name.clone(), options)
     });
     let endpoints = records.endpoints.iter().map(|endpoint| {
-        let network = actual.network_of(endpoint);
+        let has_program = actual.network_of(endpoint).is_some_and(|network| network.datapath.is_ebpf());
         Endpoint {
             id: endpoint.id.clone(),
             network: endpoint.network.clone(),
             netns: Some(orphans::reference(endpoint)),
             addresses: vec![endpoint.address.into()],
             allow_spoof: endpoint.allow_spoof,
-            attach: Some(endpoint.attach).filter(|_| network.is_some_and(|network| network.datapath.is_ebpf())),
+            attach: has_program.then_some(endpoint.attach),
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }

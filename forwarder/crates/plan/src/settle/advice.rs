@@ -1,6 +1,6 @@
 //! What users ought to know of an `up` that works.
 
-use super::{
+use crate::{
     Actual, Datapath, ResolvConf, Target,
     desired::Asked,
     forwarding, overlap,
@@ -13,7 +13,7 @@ use super::{
 const LITTLE_ROOM: usize = 16;
 
 /// How many more endpoints the network takes, after the one that is settled.
-pub(super) fn room(actual: &Actual, settled: &Settled) -> usize {
+pub(crate) fn room(actual: &Actual, settled: &Settled) -> usize {
     let network = &settled.network;
     let others = actual.records.endpoints.iter();
     let others = others.filter(|it| it.network == network.name && it.address != settled.endpoint.address).count();
@@ -21,7 +21,7 @@ pub(super) fn room(actual: &Actual, settled: &Settled) -> usize {
 }
 
 /// What is not as it should be, or soon will not be.
-pub(super) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<String> {
+pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<String> {
     let mut warnings = Vec::new();
     if actual.records.table.is_none() {
         warnings.extend(asked.table.warnings());

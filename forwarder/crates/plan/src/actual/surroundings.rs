@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, NetworkRecord, shell::on_host};
+use crate::{Datapath, NetworkRecord, shell::on_host};
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_kernel::netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy};
 
@@ -82,7 +82,7 @@ impl Surroundings {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] that names the policy.
-    pub(super) fn check(&self, network: &Concerned<'_>) -> Result<()> {
+    pub(crate) fn check(&self, network: &Concerned<'_>) -> Result<()> {
         let Some(policy) = self.passed_by(network) else { return Ok(()) };
         let object = format!("datapath {}", network.datapath.name());
         let why = format!("its programs would send packets past a policy of IPsec that this host has: {policy}");

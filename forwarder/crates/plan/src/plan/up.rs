@@ -7,9 +7,9 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use super::{
-    Actual, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, Place, ResolvConf,
-    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
+use crate::{
+    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
+    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice, are_ends,
     desired::{Asked, AskedNetwork},
     forwarding, names, object, orphans, refuse, settle,
     settled::{Endpoint, Network, Settled},
@@ -19,17 +19,17 @@ use fwd_base::Result;
 use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
 
 /// What it takes for an endpoint to be there, and where it is then.
-pub(super) struct Coming {
-    pub(super) ops: Vec<Op>,
-    pub(super) place: Place,
-    pub(super) warnings: Vec<String>,
+pub(crate) struct Coming {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) attachment: Attachment,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What it takes for an endpoint to be there, with its network. What is left of a former one is removed first.
 ///
 /// # Errors
 /// Everything that can be refused.
-pub(super) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
+pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
     let (mut ops, former) = dead_endpoints(actual);
     ops.extend(forgotten(actual));
@@ -42,15 +42,15 @@ pub(super) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     let room = advice::room(&rest, &settled);
     let warnings = advice::warnings(asked, &rest, &settled);
-    let place = Place { network: settled.network.name, host_if: settled.endpoint.host_if, room };
-    Ok(Coming { ops, place, warnings })
+    let attachment = Attachment { network: settled.network.name, host_if: settled.endpoint.host_if, room };
+    Ok(Coming { ops, attachment, warnings })
 }
 
 /// What it takes for a network to be there, whoever is in it.
 ///
 /// # Errors
 /// Everything that can be refused.
-pub(super) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: &Actual) -> Result<Vec<Op>> {
+pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: &Actual) -> Result<Vec<Op>> {
     let member = actual.records.endpoints.iter().find(|endpoint| endpoint.network == asked.name);
     let member = member.map(orphans::reference);
     let network = settle::network(asked, actual, member.as_ref())?;
@@ -99,7 +99,7 @@ fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
     let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     let mut ops = Vec::new();
     for veth in actual.orphaned_veths() {
-        if let Some(end) = inside.iter().find(|link| orphans::are_ends(veth, link)) {
+        if let Some(end) = inside.iter().find(|link| are_ends(veth, link)) {
             let reference = actual.target.as_ref().map(|target| target.reference.clone());
             ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
         }

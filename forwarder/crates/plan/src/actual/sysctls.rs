@@ -3,7 +3,7 @@
 /// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
 pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
 /// Value of a sysctl that is on.
-pub(super) const ON: &str = "1";
+pub(crate) const ON: &str = "1";
 
 /// The sysctl that lets packets that arrive at an interface be forwarded.
 #[must_use]

@@ -3,6 +3,10 @@
 //! What is left out is as it is, or the default: so a part says no more than what was asked for, and [`export`](super::export)
 //! says everything. The lists have room for what comes; what is not made yet is refused, not left out.
 
+mod datapath;
+mod options;
+mod request;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
@@ -11,7 +15,11 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use super::{Datapath, Nat, TableRequest, TargetRef};
+pub use self::{
+    datapath::Datapath,
+    options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
+    request::{TargetRef, UpRequest},
+};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId};
 

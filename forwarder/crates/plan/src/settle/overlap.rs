@@ -7,17 +7,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Actual, NetConfig};
+use crate::{Actual, NetConfig};
 
 /// What of `subnet` is in use, in words: by a network, an address or a route of the host, or inside the target.
 #[must_use]
-pub(super) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
+pub(crate) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
     Overlaps::of(actual, &[subnet]).occupant(subnet)
 }
 
 /// What of `subnet` is in use inside the target, in words.
 #[must_use]
-pub(super) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
+pub(crate) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
     let mut overlaps = Overlaps::default();
     overlaps.add(&actual.target_netns()?.net, " in the namespace", &[subnet]);
     overlaps.occupant(subnet)
@@ -25,13 +25,13 @@ pub(super) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
 
 /// What `subnet` is a part of, in words: the route there leads no further for these addresses.
 #[must_use]
-pub(super) fn cover(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
+pub(crate) fn cover(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
     Overlaps::of(actual, &[subnet]).cover(subnet)
 }
 
 /// Everything that overlaps some subnets.
 #[derive(Default)]
-pub(super) struct Overlaps {
+pub(crate) struct Overlaps {
     /// Whose an address is, and what network is on the link with it.
     addresses: Vec<(Ipv4Net, String)>,
     /// Where a route leads, its router, and the interface.
@@ -41,7 +41,7 @@ pub(super) struct Overlaps {
 
 impl Overlaps {
     /// What overlaps `subnets` on the host and inside the target.
-    pub(super) fn of(actual: &Actual, subnets: &[Ipv4Net]) -> Self {
+    pub(crate) fn of(actual: &Actual, subnets: &[Ipv4Net]) -> Self {
         let networks = actual.records.networks.iter();
         let networks = networks.map(|network| (network.gateway.trunc(), network.name.clone())).collect();
         let mut overlaps = Self { networks, ..Self::default() };
@@ -74,7 +74,7 @@ impl Overlaps {
     }
 
     /// What is in use within `subnet`, in words.
-    pub(super) fn occupant(&self, subnet: Ipv4Net) -> Option<String> {
+    pub(crate) fn occupant(&self, subnet: Ipv4Net) -> Option<String> {
         if let Some((network, name)) = self.networks.iter().find(|(network, _)| overlap(*network, subnet)) {
             return Some(format!("network {name} has {network}"));
         }
@@ -93,7 +93,7 @@ impl Overlaps {
     }
 
     /// The longest route of which `subnet` is only a part, in words.
-    pub(super) fn cover(&self, subnet: Ipv4Net) -> Option<String> {
+    pub(crate) fn cover(&self, subnet: Ipv4Net) -> Option<String> {
         let specific = self.routes.iter().filter(|(destination, ..)| !is_default(*destination));
         let covers = specific.filter(|(destination, ..)| is_part(subnet, *destination));
         let (destination, _, interface) = covers.max_by_key(|(destination, ..)| destination.prefix_len())?;
@@ -101,7 +101,7 @@ impl Overlaps {
     }
 
     /// Whether `subnet` is a part of a network in which an interface has its address: its hosts are there, unlike those of a route.
-    pub(super) fn is_on_link(&self, subnet: Ipv4Net) -> bool {
+    pub(crate) fn is_on_link(&self, subnet: Ipv4Net) -> bool {
         self.addresses.iter().any(|(address, _)| is_part(subnet, address.trunc()))
     }
 }

@@ -6,22 +6,22 @@
 
 use std::borrow::Cow;
 
-use super::{
+use crate::{
     Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
     uplink::{self, Uplink},
 };
 use fwd_kernel::netlink::Link;
 
 /// What has to be done, what there is afterwards, and what the user ought to know.
-pub(super) struct Mended<'a> {
-    pub(super) ops: Vec<Op>,
-    pub(super) actual: Cow<'a, Actual>,
-    pub(super) notes: Vec<String>,
+pub(crate) struct Mended<'a> {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) actual: Cow<'a, Actual>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Mends the uplinks of all networks, as far as interfaces are there that can take their places: of one that has gone, that of its name, or
 /// the one that is desired.
-pub(super) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
+pub(crate) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
     let mut mended = Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() };
     for record in &actual.records.uplinks {
         match actual.recorded(record.index) {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::NS_IF;
+use crate::NS_IF;
 use fwd_kernel::netlink::{Address, Link, Mac, Neighbour, Route, TABLE_MAIN};
 
 /// The configuration of one namespace.
@@ -59,11 +59,11 @@ impl NetConfig {
         routes.min_by_key(|route| route.metric)
     }
 
-    pub(super) fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
+    pub(crate) fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
         self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, IpNet::V4(address))))
     }
 
-    pub(super) fn has_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> bool {
+    pub(crate) fn has_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> bool {
         let address = address.into();
         self.link(name).is_some_and(|link| {
             self.neighbours
@@ -78,16 +78,23 @@ impl NetConfig {
         self.link(NS_IF)
     }
 
-    pub(super) fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
+    pub(crate) fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
         let index = self.link(interface).map(|link| link.index);
         self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
     }
 
     /// Forgets an interface and what refers to it.
-    pub(super) fn forget(&mut self, index: u32) {
+    pub(crate) fn forget(&mut self, index: u32) {
         self.links.retain(|link| link.index != index);
         self.addresses.retain(|(owner, _)| *owner != index);
         self.routes.retain(|route| route.ifindex != index);
         self.neighbours.retain(|neighbour| neighbour.ifindex != index);
     }
+}
+
+/// Whether these are the two ends of one veth pair. The numbers alone could meet by chance, but hardly both ways.
+#[must_use]
+pub(crate) fn are_ends(host: &Link, inside: &Link) -> bool {
+    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
+    is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
 }

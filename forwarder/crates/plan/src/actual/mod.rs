@@ -1,8 +1,26 @@
 //! What there is: everything that was read before deciding.
 
+pub(crate) mod names;
+mod net_config;
+mod record;
+mod route_mtus;
+mod surroundings;
+pub(crate) mod sysctls;
+mod undo;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NetConfig, Owner, Records, Surroundings, SysctlRecord, TargetRef, Undo, names};
+pub(crate) use self::net_config::are_ends;
+pub use self::{
+    names::{DEFAULT_NETWORK, NS_IF, Owner, is_made},
+    net_config::NetConfig,
+    record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord},
+    route_mtus::route_mtus,
+    surroundings::{Concerned, Surroundings},
+    sysctls::{ALL_FORWARDING, arp_ignore, forwarding},
+    undo::Undo,
+};
+use super::TargetRef;
 use fwd_kernel::{
     netlink::{FdbEntry, Link},
     netns::Name,
@@ -99,7 +117,7 @@ impl Target {
     /// What the namespace is called in aliases and messages.
     #[must_use]
     pub fn label(&self) -> String {
-        super::record::label(self.name.as_ref().map(Name::as_str), self.ns.as_ref().map_or(0, |ns| ns.inode))
+        record::label(self.name.as_ref().map(Name::as_str), self.ns.as_ref().map_or(0, |ns| ns.inode))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::{Datapath, Nat, TableRequest};
+use crate::{Datapath, Nat, TableRequest};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
 use fwd_kernel::netns::{DIRECTORY, Name};
@@ -98,7 +98,7 @@ impl fmt::Display for TargetRef {
 pub struct UpRequest {
     /// The namespace; made if it is missing and given by a name.
     pub target: TargetRef,
-    /// The network to join; default: the one that the namespace is in, else [`super::DEFAULT_NETWORK`].
+    /// The network to join; default: the one that the namespace is in, else [`crate::DEFAULT_NETWORK`].
     pub network: Option<Name>,
     /// Interface to the outside; default: the network's, else the default route's.
     pub uplink: Option<String>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
+use crate::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::{Link, Mac};
@@ -88,7 +88,7 @@ impl EndpointRecord {
 
 /// What a namespace is called: its name, else its inode as /proc/PID/ns/net shows it.
 #[must_use]
-pub(super) fn label(ns: Option<&str>, inode: u64) -> String {
+pub(crate) fn label(ns: Option<&str>, inode: u64) -> String {
     ns.map_or_else(|| format!("net:[{inode}]"), Into::into)
 }
 

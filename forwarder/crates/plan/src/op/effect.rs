@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{
+use crate::{
     Action, Actual, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf,
-    TargetNetns, UplinkRecord, object, orphans,
+    TargetNetns, UplinkRecord, are_ends, object,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::{
@@ -18,7 +18,7 @@ use fwd_kernel::{
 
 impl Actual {
     /// Takes in what an operation does.
-    pub(super) fn apply(&mut self, op: &Op) {
+    pub(crate) fn apply(&mut self, op: &Op) {
         match op.action {
             Action::Make => self.make(&op.object),
             Action::Remove => self.unmake(&op.object),
@@ -271,7 +271,7 @@ impl Actual {
         let records = &mut self.records;
         match object {
             Object::Records(_) => {
-                *records = super::Records { others: records.others.clone(), ..super::Records::default() }
+                *records = crate::Records { others: records.others.clone(), ..crate::Records::default() }
             }
             Object::Dataplane(_) => (records.table, records.partly_loaded) = (None, false),
             Object::OtherVersion(it) => records.others.retain(|name| *name != it.name),
@@ -328,7 +328,7 @@ impl Actual {
         self.named.remove(name);
         self.leftovers.remove(name);
         self.namespaces.retain(|known| known.name.as_ref() != Some(name));
-        let named = |target: &&mut super::Target| target.name.as_ref() == Some(name);
+        let named = |target: &&mut crate::Target| target.name.as_ref() == Some(name);
         self.target.iter_mut().chain(&mut self.targets).filter(named).for_each(|target| target.ns = None);
     }
 
@@ -338,13 +338,13 @@ impl Actual {
         let index = gone.index;
         self.host.net.forget(index);
         self.host.fdb.retain(|entry| entry.port != index);
-        self.host.sysctls.remove(&super::forwarding(name));
-        self.host.sysctls.remove(&super::arp_ignore(name));
+        self.host.sysctls.remove(&crate::forwarding(name));
+        self.host.sysctls.remove(&crate::arp_ignore(name));
         let ports = self.host.net.links.iter_mut().filter(|link| link.controller == Some(index));
         ports.for_each(|port| port.controller = None);
         for inside in self.target.iter_mut().chain(&mut self.targets).filter_map(|target| target.ns.as_mut()) {
             let net = &mut inside.net;
-            let ends = net.links.iter().filter(|link| orphans::are_ends(&gone, link)).map(|link| link.index);
+            let ends = net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index);
             let ends: Vec<u32> = ends.collect();
             ends.into_iter().for_each(|end| net.forget(end));
         }

@@ -9,7 +9,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{Interface, SysctlRecord, TargetRef};
+use crate::{Interface, SysctlRecord, TargetRef};
 use fwd_base::{hash::fnv, text::mac as mac_text};
 use fwd_kernel::netns::Name;
 

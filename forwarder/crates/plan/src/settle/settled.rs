@@ -4,54 +4,54 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Actual, Concerned, Datapath, EndpointRecord, Treatment, names, uplink::Uplink};
+use crate::{Actual, Concerned, Datapath, EndpointRecord, Treatment, names, uplink::Uplink};
 use fwd_dataplane::{Backend, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
 
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
-pub(super) const MOST_PORTS: usize = 1_023;
+pub(crate) const MOST_PORTS: usize = 1_023;
 
 /// An endpoint and its network.
 #[derive(Clone, Debug)]
-pub(super) struct Settled {
-    pub(super) network: Network,
-    pub(super) endpoint: Endpoint,
+pub(crate) struct Settled {
+    pub(crate) network: Network,
+    pub(crate) endpoint: Endpoint,
     /// The flow table, if it is still to be made.
-    pub(super) table: Sizes,
+    pub(crate) table: Sizes,
 }
 
 /// The network.
 #[derive(Clone, Debug)]
-pub(super) struct Network {
-    pub(super) name: String,
-    pub(super) bridge: String,
-    pub(super) gateway: Ipv4Net,
-    pub(super) mac: Mac,
-    pub(super) mtu: u32,
-    pub(super) datapath: Datapath,
-    pub(super) uplink: Uplink,
-    pub(super) last: Ipv4Addr,
-    pub(super) treatment: Treatment,
+pub(crate) struct Network {
+    pub(crate) name: String,
+    pub(crate) bridge: String,
+    pub(crate) gateway: Ipv4Net,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u32,
+    pub(crate) datapath: Datapath,
+    pub(crate) uplink: Uplink,
+    pub(crate) last: Ipv4Addr,
+    pub(crate) treatment: Treatment,
 }
 
 /// The endpoint.
 #[derive(Clone, Debug)]
-pub(super) struct Endpoint {
-    pub(super) host_if: String,
-    pub(super) address: Ipv4Addr,
-    pub(super) mac: Mac,
-    pub(super) allow_spoof: bool,
-    pub(super) attach: Backend,
+pub(crate) struct Endpoint {
+    pub(crate) host_if: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: Mac,
+    pub(crate) allow_spoof: bool,
+    pub(crate) attach: Backend,
 }
 
 impl Network {
     /// Hardware address that namespaces see the gateway have.
-    pub(super) fn seen_mac(&self) -> Mac {
+    pub(crate) fn seen_mac(&self) -> Mac {
         if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
     }
 
     /// What other parts of the host do is looked at for this.
-    pub(super) fn concerned<'a>(&'a self, actual: &Actual) -> Concerned<'a> {
+    pub(crate) fn concerned<'a>(&'a self, actual: &Actual) -> Concerned<'a> {
         let host = &actual.host.net;
         let addresses = host.addresses.iter().filter(|(owner, _)| *owner == self.uplink.index);
         let v4 = |(_, address): &(u32, IpNet)| match address {
@@ -72,7 +72,7 @@ impl Network {
 
 impl Actual {
     /// The endpoint that the target has already.
-    pub(super) fn attached(&self) -> Option<&EndpointRecord> {
+    pub(crate) fn attached(&self) -> Option<&EndpointRecord> {
         let cookie = self.target_netns()?.cookie;
         self.records.endpoints.iter().find(|endpoint| endpoint.cookie == cookie && self.is_live(endpoint))
     }

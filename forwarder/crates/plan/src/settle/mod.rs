@@ -1,15 +1,24 @@
 //! Settles what a request leaves open, and refuses everything that can be refused.
 
+pub(crate) mod advice;
+pub(crate) mod overlap;
+pub(crate) mod refuse;
+pub(crate) mod settled;
+pub(crate) mod subnet;
+pub(crate) mod uplink;
+
 use std::net::Ipv4Addr;
 
+pub use self::refuse::refuse_others;
+use self::{
+    settled::{Endpoint, Network, Settled},
+    uplink::Uplink,
+};
 use super::{
     Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
-    UpRequest,
+    UpRequest, are_ends,
     desired::{Asked, AskedNetwork},
-    names, orphans, refuse,
-    settled::{Endpoint, Network, Settled},
-    subnet,
-    uplink::{self, Uplink},
+    names,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, Sizes};
@@ -229,7 +238,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
     let host = actual.host.net.by_index(record.index);
     let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.id.ifname));
     match (host, inside) {
-        (Some(host), Some(inside)) if orphans::are_ends(host, inside) => Ok(Endpoint {
+        (Some(host), Some(inside)) if are_ends(host, inside) => Ok(Endpoint {
             host_if: host.name.clone(),
             address: record.address,
             mac: record.mac,

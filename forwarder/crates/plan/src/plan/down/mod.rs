@@ -4,9 +4,9 @@ mod log;
 
 use std::collections::BTreeSet;
 
-use super::{
-    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, object,
-    orphans,
+use crate::{
+    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, are_ends,
+    object, orphans,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
@@ -16,16 +16,16 @@ use fwd_kernel::{
 };
 
 /// What goes.
-pub(super) struct Going {
-    pub(super) ops: Vec<Op>,
+pub(crate) struct Going {
+    pub(crate) ops: Vec<Op>,
     /// Of what is not up: the nearest name of something that is.
-    pub(super) nearest: Option<String>,
+    pub(crate) nearest: Option<String>,
     /// What stays for others, in words.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What is in scope and not desired, and whatever nothing uses any more.
-pub(super) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going {
+pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going {
     let endpoints = actual.records.endpoints.iter();
     let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(|endpoint| is_meant(desired, scope, actual, endpoint));
     let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
@@ -52,13 +52,13 @@ pub(super) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
 }
 
 /// Whether endpoints stay.
-pub(super) fn keeps(desired: &Desired, scope: &Scope, actual: &Actual) -> bool {
+pub(crate) fn keeps(desired: &Desired, scope: &Scope, actual: &Actual) -> bool {
     actual.records.endpoints.iter().any(|endpoint| !is_meant(desired, scope, actual, endpoint))
 }
 
 /// # Errors
 /// [`Kind::Usage`] if the target is the host's own namespace, or a namespace without a name is to be deleted.
-pub(super) fn refuse(scope: &Scope, actual: &Actual) -> Result<()> {
+pub(crate) fn refuse(scope: &Scope, actual: &Actual) -> Result<()> {
     let Some((reference, known)) = scope.target.as_ref().zip(target(scope, actual)) else { return Ok(()) };
     let refuse = |doing: &str, why: &str| Error::new(Kind::Usage, doing, reference.to_string(), why);
     if known.cookie == actual.host.cookie {
@@ -152,14 +152,14 @@ impl Removal<'_> {
         for veth in self.actual.orphaned_veths() {
             let end = self.actual.namespaces.iter().find_map(|known| {
                 let mut links = known.links.iter();
-                links.find(|link| orphans::are_ends(veth, link)).map(|link| (link.name.as_str(), known))
+                links.find(|link| are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });
             let meant = target(self.scope, self.actual);
             let is_meant = self.scope.target.is_none() || end.is_some_and(|(_, known)| meant == Some(known));
             if is_meant {
                 let reference = end.map(|(_, known)| known.reference.clone());
                 let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));
-                let ns_if = end.map_or(super::NS_IF, |(name, _)| name);
+                let ns_if = end.map_or(crate::NS_IF, |(name, _)| name);
                 objects.push(orphans::veth_object(veth, ns_if, reference));
             }
         }

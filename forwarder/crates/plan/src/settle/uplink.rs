@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{
+use crate::{
     Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
     sysctls::{ALL_FORWARDING, ON},
 };
@@ -17,22 +17,22 @@ use fwd_kernel::{
 
 /// The uplink of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Uplink {
-    pub(super) name: String,
-    pub(super) index: u32,
-    pub(super) mtu: u32,
-    pub(super) address: Ipv4Addr,
-    pub(super) layer: LinkLayer,
+pub(crate) struct Uplink {
+    pub(crate) name: String,
+    pub(crate) index: u32,
+    pub(crate) mtu: u32,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) layer: LinkLayer,
     /// What kind of interface it is, and whether it is a port of another.
-    pub(super) kind: Option<String>,
-    pub(super) port: bool,
+    pub(crate) kind: Option<String>,
+    pub(crate) port: bool,
 }
 
 /// The uplink that was asked for, or the default route's.
 ///
 /// # Errors
 /// It is absent, down, without an address, or leads nowhere.
-pub(super) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
+pub(crate) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
     let host = &actual.host.net;
     let link = match given {
         Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
@@ -51,7 +51,7 @@ pub(super) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
 ///
 /// # Errors
 /// It has gone, or is not fit for a further endpoint.
-pub(super) fn of_network(actual: &Actual, network: &NetworkRecord, attached: bool) -> Result<Uplink> {
+pub(crate) fn of_network(actual: &Actual, network: &NetworkRecord, attached: bool) -> Result<Uplink> {
     let record = actual.records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
     let Some(link) = actual.recorded(network.uplink) else {
         let name = record.map_or_else(|| format!("with index {}", network.uplink), |uplink| uplink.name.clone());
@@ -118,7 +118,7 @@ impl Uplink {
     ///
     /// # Errors
     /// Its programs do not know what the interface carries.
-    pub(super) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
+    pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
         if datapath.is_ebpf() {
             self.check_layer()?;
         }
@@ -166,7 +166,7 @@ impl Uplink {
 
 impl Uplink {
     /// Everything of an uplink, the guard of what leaves before anything leads through it.
-    pub(super) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
+    pub(crate) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
         let (name, index, address) = (self.name.clone(), self.index, self.address);
         let mut objects = self.sysctls(actual);
         objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));

@@ -1,14 +1,18 @@
 //! What has to be done: what is desired in a scope, less what there is.
 
+pub(crate) mod down;
+mod export;
+pub(crate) mod mend;
+pub(crate) mod orphans;
+pub(crate) mod up;
+
 use std::borrow::Cow;
 
+pub use self::export::export;
+use self::mend::Mended;
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
-    down,
-    mend::{self, Mended},
-    network_name,
-    refuse::refuse_others,
-    up,
+    network_name, refuse::refuse_others,
 };
 use fwd_base::Result;
 
@@ -20,7 +24,7 @@ pub struct Plan {
     /// So many of them come first and mend what others use: each rests on those before it, and they stay done if a later one fails.
     pub mends: usize,
     /// Where the endpoints in scope are then.
-    pub places: Vec<Place>,
+    pub attachments: Vec<Attachment>,
     /// Of what is not up: the nearest name of something that is.
     pub nearest: Option<String>,
     /// What the user ought to know.
@@ -29,7 +33,7 @@ pub struct Plan {
 
 /// Where an endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Attachment {
     /// The network joined.
     pub network: String,
     /// Name of the host-side veth.
@@ -72,8 +76,8 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
         if whole {
             planner.turn_to(&asked.target);
         }
-        let up::Coming { ops, place, warnings } = up::endpoint(asked, &planner.actual)?;
-        planner.plan.places.push(place);
+        let up::Coming { ops, attachment, warnings } = up::endpoint(asked, &planner.actual)?;
+        planner.plan.attachments.push(attachment);
         planner.plan.warnings.extend(warnings);
         planner.run(ops, whole);
     }
