@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 
 use forwarder::{
     dataplane::RunDir,
+    execute::{self, HostContext, Unobserved},
     netns::{Name, Netns},
+    query::{HostNetns, State},
+    reconcile::{TargetRef, UpRequest},
     testbed::wait_until,
 };
 use serde_json::Value;
@@ -103,5 +106,20 @@ fn pins_that_do_not_tell_are_left_to_gc() {
     assert_eq!(host(&fwd, cookie)["exists"], Value::Null);
     fwd.ok(&["gc"]);
     assert!(!pins(&fwd, cookie).exists());
+    fwd.ok(&["down", "--all"]);
+}
+
+#[test]
+fn host_is_asked_and_changed_from_elsewhere() {
+    let fwd = Fwd::new();
+    let own = || Netns::current().and_then(|ns| ns.cookie()).expect("a cookie");
+    let before = own();
+    let at = HostNetns::open(Some(fwd.host().name().as_str()), &fwd.pins()).expect("a host");
+    let request = UpRequest::new(TargetRef::Named(Name::try_from(fwd.name("c1").as_str()).expect("a name")));
+    let up = |at: &HostNetns| execute::up(&HostContext::new(at.run_dir.clone()), &request, &mut Unobserved);
+    assert!(at.run(up).expect("it is up").changed);
+    let shown = at.run(|at| State::read(at)?.map(|state| state.views()).transpose());
+    assert_eq!(shown.expect("it is read").map(|views| views.len()), Some(1));
+    assert_eq!(own(), before, "the caller has stayed where he was");
     fwd.ok(&["down", "--all"]);
 }

@@ -4,11 +4,11 @@ use std::{path::Path, thread, time::Duration};
 
 use forwarder::{
     Kind, Result,
-    dataplane::{Lock, RunDir},
+    dataplane::{EndpointId, EndpointOwner, Lock, RunDir},
     execute::{self, HostContext, Observer, Unobserved, UpResult},
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
-    reconcile::{Datapath, DownRequest, Op, TargetRef, UpRequest},
+    reconcile::{Datapath, Desired, DownRequest, Endpoint, Network, Op, TargetRef, UpRequest},
     testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
 };
 
@@ -165,7 +165,7 @@ fn namespace_of_a_process_is_attached() {
     let entered = || Ok((Netns::open_pid(sleep.id())?.inode()? == pod.inode()?).then_some(()));
     wait_until(LIMIT, "the process is inside", entered).unwrap();
     let result = host.up(&request).unwrap();
-    assert_eq!(result.endpoint.1.pid, sleep.id());
+    assert_eq!(result.endpoint.1.metadata.netns.pid, Some(sleep.id()));
     host.assert_reaches("pod");
     // The same namespace under its name, and by its path.
     assert!(!host.up(&host.request("pod")).unwrap().changed);
@@ -199,7 +199,7 @@ fn failed_up_takes_back_what_it_did() {
 #[test]
 fn what_others_delete_is_cleaned_or_healed() {
     let host = Host::new();
-    let host_if = |ns: &str| forwarder::dataplane::name_of(&host.up(&host.request(ns)).unwrap().endpoint.1.host_if);
+    let host_if = |ns: &str| host.up(&host.request(ns)).unwrap().endpoint.1.metadata.host_if;
     // The namespace.
     host_if("a");
     Netns::delete_named(&host.name("a")).unwrap();
@@ -216,8 +216,8 @@ fn what_others_delete_is_cleaned_or_healed() {
     host.assert_reaches("a");
     // The veth pair.
     let before = host.up(&host.request("a")).unwrap().endpoint.1;
-    link_del(host.testbed.host(), &forwarder::dataplane::name_of(&before.host_if));
-    assert_eq!(host.up(&host.request("a")).unwrap().endpoint.1.v4, before.v4, "it keeps its address");
+    link_del(host.testbed.host(), &before.metadata.host_if);
+    assert_eq!(host.up(&host.request("a")).unwrap().endpoint.1.record.v4, before.record.v4, "it keeps its address");
     host.assert_reaches("a");
     // The bridge.
     host_if("b");
@@ -339,4 +339,46 @@ fn hundredth_namespace_is_planned_like_the_second() {
     assert_eq!(host.steps_of_up(&host.request("x")), second);
     host.down(None).unwrap();
     host.assert_clean();
+}
+
+#[test]
+fn whole_is_applied_at_once_and_exported_again() {
+    let host = Host::new();
+    let pod = Namespace::create(&host.testbed.name("pod")).unwrap();
+    let before = host.testbed.snapshot().unwrap();
+    let sleep = Process::spawn(command_in(&pod, &["sleep", "60"])).unwrap();
+    let entered = || Ok((Netns::open_pid(sleep.id())?.inode()? == pod.inode()?).then_some(()));
+    wait_until(LIMIT, "the process is inside", entered).unwrap();
+    let endpoint = |id: &str, network: &str, netns| Endpoint {
+        id: EndpointId { owner: EndpointOwner::Cni, id: id.into(), ifname: "eth0".into() },
+        network: network.into(),
+        netns: Some(netns),
+        addresses: Vec::new(),
+        allow_spoof: false,
+        attach: None,
+    };
+    let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };
+    let endpoints = vec![
+        endpoint("0a", "web", host.target("a")),
+        endpoint("0b", "web", TargetRef::Pid(sleep.id())),
+        endpoint("0c", "db", host.target("c")),
+    ];
+    let networks = [("db".into(), kernel), ("spare".into(), Network::default()), ("web".into(), Network::default())];
+    let mut desired = Desired { networks: networks.into(), endpoints, ..Desired::default() };
+    let apply = |desired: &Desired| host.inside(|context| execute::apply(context, desired, &mut Unobserved));
+    assert!(apply(&desired).unwrap().changed);
+    ["a", "pod", "c"].iter().for_each(|ns| host.assert_reaches(ns));
+    assert!(!apply(&desired).unwrap().changed, "the second run changes nothing");
+    let said = host.inside(execute::export).unwrap();
+    assert_eq!((said.networks.len(), said.endpoints.len()), (3, 3));
+    assert_eq!(said.endpoints[1].id, desired.endpoints[1].id);
+    assert!(!apply(&said).unwrap().changed, "what is said is what is there");
+
+    desired.endpoints.remove(0);
+    desired.networks.remove("spare");
+    assert!(apply(&desired).unwrap().changed);
+    ["pod", "c"].iter().for_each(|ns| host.assert_reaches(ns));
+    assert!(!named().unwrap().contains(&host.name("a")));
+    assert!(apply(&Desired::default()).unwrap().changed);
+    assert_eq!(before.diff(&host.testbed.snapshot().unwrap()), [""; 0]);
 }

@@ -85,3 +85,21 @@ fn assert_named(again: bool) {
 fn programs_that_another_mount_namespace_keeps_are_named() {
     [false, true].into_iter().for_each(assert_named);
 }
+
+/// Until its flows have ended an endpoint keeps its record: nobody is given its address or its counters, and the next `down` comes back.
+#[test]
+fn endpoint_whose_flows_cannot_be_ended_keeps_its_record() {
+    let fwd = Fwd::new();
+    let (pod, other) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    assert_reaches_outside(&fwd, &pod);
+    let flush = pin_directory(&fwd, "progs").join("flush");
+    let away = flush.with_file_name("flush_away");
+    fs::rename(&flush, &away).expect("it is there");
+    let failed = fwd.call(&["down", "--ns", &pod.name]);
+    assert!(!failed.status.success() && failed.stderr.contains("flush"), "{}{}", failed.stdout, failed.stderr);
+    let listed = |name: &str| fwd.list(&["ls"]).iter().any(|it| it["ns"] == name);
+    assert!(listed(&pod.name), "its record went before its flows");
+    fs::rename(&away, &flush).expect("it is there");
+    fwd.ok(&["down", "--ns", &pod.name]);
+    assert!(!listed(&pod.name) && listed(&other.name));
+}

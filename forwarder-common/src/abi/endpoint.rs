@@ -1,6 +1,6 @@
 //! Endpoints: one interface of a namespace in one network.
 
-use crate::abi::{Addr, IfName, Name, record};
+use crate::abi::{Addr, record};
 
 /// Bits of [`Endpoint::flags`], some of them also of [`super::Network::flags`].
 pub mod endpoint_flags {
@@ -39,7 +39,8 @@ pub const fn host_veth_place(ifindex: u32) -> u32 {
 record! {
     /// Value of the map `ENDPOINTS`, keyed by the ifindex of the host-side veth (`u32`).
     ///
-    /// What the data path reads stands first, names last. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex).
+    /// What the data path reads, and whose it is. Addresses are also keys of the map `ADDRESSES` ([`Addr`] → ifindex). Names, and whatever
+    /// has no fixed length, are metadata.
     pub struct Endpoint {
         /// IPv4 address, network byte order; zero when there is none.
         pub v4: [u8; 4],
@@ -60,19 +61,14 @@ record! {
         pub flags: u32,
         /// IPv6 address, all zero when there is none.
         pub v6: Addr,
-        /// Process that the namespace was named by (`--pid`), 0 otherwise.
-        pub pid: u32,
+        /// Explicit padding.
+        pub _pad: u32,
         /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
         pub netns_cookie: u64,
-        /// Inode of the namespace on nsfs.
-        pub netns_inode: u64,
-        /// Name of the namespace; empty for one without a name.
-        pub ns: Name,
-        /// Name of the network.
-        pub network_name: Name,
-        /// Name of the host-side veth.
-        pub host_if: IfName,
-        /// Name of the interface inside the namespace.
-        pub ns_if: IfName,
+        /// Key of what else is known of it in the map `METADATA`, which no program has.
+        pub metadata: u64,
     }
 }
+
+/// Bytes of a value of the map `METADATA`: JSON, padded with NUL. With what the kernel adds, an element takes a page.
+pub const METADATA_LEN: usize = 4_000;

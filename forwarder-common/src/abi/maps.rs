@@ -4,7 +4,8 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, Internal, Layout, Mapping, Network, PortUse, Prefix, RETRY_CLASSES, TrafficBlock, Tuple, Uplink,
+    HOST_VETH_PLACES, Internal, Layout, METADATA_LEN, Mapping, Network, PortUse, Prefix, RETRY_CLASSES, TrafficBlock,
+    Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -96,6 +97,8 @@ pub enum MapKind {
 /// What a map is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// What userspace alone reads and writes, whatever forwards the packets: no program has it, and it is not in the object.
+    Userspace,
     /// A record of the control plane, whatever forwards the packets.
     Record,
     /// What the programs remember from packet to packet.
@@ -104,6 +107,14 @@ pub enum Role {
     Scratch,
     /// Where a packet may go on to.
     Targets,
+}
+
+impl Role {
+    /// Whether it comes and goes with the records.
+    #[must_use]
+    pub const fn is_of_records(self) -> bool {
+        matches!(self, Self::Record | Self::Userspace)
+    }
 }
 
 /// A map as it is declared.
@@ -182,6 +193,11 @@ maps! {
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
         TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
+    }
+    Userspace {
+        /// Hash of an endpoint's identity → what is known of it besides its record. One for each endpoint that there can be, and for those
+        /// whose record an interrupted command has not written yet, or has removed.
+        METADATA: Hash<u64, [u8; METADATA_LEN]>[8192],
     }
     FlowTable {
         /// Prefix → MTU of a route.

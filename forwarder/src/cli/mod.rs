@@ -87,7 +87,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
         Run::AtHost(run) => run,
     };
-    let at = match privileged(&args).and_then(|()| HostNetns::enter(global.host_netns.as_deref(), &global.run_dir())) {
+    let at = privileged(&args).and_then(|()| {
+        let at = HostNetns::open(global.host_netns.as_deref(), &global.run_dir())?;
+        at.enter().map(|()| at)
+    });
+    let at = match at {
         Ok(at) => at,
         Err(error) => {
             // What to do about a --host-netns that is none works without it.

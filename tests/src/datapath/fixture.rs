@@ -7,7 +7,7 @@ use std::{
 
 use forwarder::{
     Result,
-    dataplane::{Dataplane, Hook, RunDir, Sizes, Stat, TestRun, name},
+    dataplane::{Dataplane, EndpointId, EndpointOwner, Hook, Metadata, RunDir, Sizes, Stat, TestRun, name},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
     testbed::{Testbed, unique_prefix},
@@ -132,6 +132,12 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
 fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: u32, flags: u32) -> Result<()> {
     let number = member.mac[5] - 2;
     dataplane.note_device(member.host_veth)?;
+    let metadata = Metadata {
+        id: EndpointId { owner: EndpointOwner::Cli, id: format!("member {number}"), ifname: format!("eth{number}") },
+        network: "fwd0".into(),
+        host_if: format!("v{number}"),
+        ..Metadata::default()
+    };
     dataplane.put_endpoint(
         member.host_veth,
         &Endpoint {
@@ -144,13 +150,9 @@ fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: 
             gateway_mac: GATEWAY_MAC,
             flags,
             v6: [0; 16],
-            pid: 0,
+            _pad: 0,
             netns_cookie: 1,
-            netns_inode: 1,
-            ns: name("c1")?,
-            network_name: name("fwd0")?,
-            host_if: name(&format!("v{number}"))?,
-            ns_if: name(&format!("eth{number}"))?,
+            metadata: dataplane.put_metadata(&metadata, 1)?,
         },
     )
 }

@@ -112,17 +112,17 @@ const DATA_PATH: Change = Change {
                    pub const COPIED_DATAPATH: u32 = 1 << 30;\n",
         },
         Edit::Before {
-            file: "forwarder/crates/plan/src/datapath.rs",
+            file: "forwarder/crates/plan/src/desired/datapath.rs",
             anchor: "}\n\n/// What is declared of a data path.",
             text: "    /// A copy of the first.\n    Copied,\n",
         },
         Edit::Instead {
-            file: "forwarder/crates/plan/src/datapath.rs",
+            file: "forwarder/crates/plan/src/desired/datapath.rs",
             anchor: "pub const ALL: [Self; 3] = [",
             text: "pub const ALL: [Self; 4] = [Self::Copied, ",
         },
         Edit::Before {
-            file: "forwarder/crates/plan/src/datapath.rs",
+            file: "forwarder/crates/plan/src/desired/datapath.rs",
             anchor: "            Self::Kernel => Row {",
             text: "            Self::Copied => Row {\n                name: \"copied\",\n                \
                    what: \"a copy of `tc`\",\n                when: \"never\",\n                \

@@ -8,6 +8,7 @@ mod features;
 mod host;
 mod load;
 mod measure;
+mod metadata;
 mod object;
 mod read;
 
@@ -26,6 +27,8 @@ pub use measure::latency::{Cost, Passed, Point, Probes};
 pub use measure::microbench::{EmptyProgram, ProgramSize};
 pub use measure::stores::{StoreFigure, measure as measure_stores};
 pub use measure::testrun::{Runner, TestRun};
+pub use metadata::identity::{EndpointId, EndpointOwner};
+pub use metadata::{Described, Metadata, NetnsMetadata, RouteMetadata};
 pub use object::kernel_fields::{asks_conntrack, sees_offloads};
 pub use object::maps::record_pins;
 pub use read::clock::{Clock, hz_of};

@@ -5,4 +5,6 @@ mod lifecycle;
 mod refusals;
 mod remedies;
 mod sequences;
+mod targets;
 mod uplinks;
+mod whole;

@@ -4,14 +4,14 @@ use clap::{ArgGroup, Args};
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use forwarder_common::abi::{Endpoint, endpoint_flags};
+use forwarder_common::abi::endpoint_flags;
 use ipnet::IpNet;
 
 use super::{ls, reload, stats};
 use crate::{
     Result,
     cli::{args::TargetArgs, session::Session, target},
-    dataplane::{Hook, name_of},
+    dataplane::{Described, Hook},
     execute,
     netlink::Netlink,
     netns::{Name, resolv},
@@ -64,7 +64,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
 }
 
 /// All that is known about one endpoint.
-fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) -> Result<InspectView> {
+fn view(state: &State, ifindex: u32, endpoint: &Described, host: Option<&str>) -> Result<InspectView> {
     let summary = state.view(ifindex, endpoint)?;
     let mut verdicts: Vec<_> = state
         .plane
@@ -77,9 +77,9 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
     let warnings = execute::problems(&state.plane, host, Some(summary.network.exact()))?;
     Ok(InspectView {
         endpoint: summary,
-        netns_cookie: endpoint.netns_cookie,
-        mac: mac(endpoint.mac),
-        gateway_mac: mac(endpoint.gateway_mac),
+        netns_cookie: endpoint.record.netns_cookie,
+        mac: mac(endpoint.record.mac),
+        gateway_mac: mac(endpoint.record.gateway_mac),
         host_ifindex: ifindex,
         host_if_running: state.host_veth(ifindex).map(|link| link.running),
         attached: state.plane.is_attached(Hook::FromNs, ifindex)?,
@@ -88,7 +88,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
             Some(link) => first_address(link.index)?.map(IpAddr::V4),
             None => None,
         },
-        resolv_conf: endpoint.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
+        resolv_conf: endpoint.record.flags & endpoint_flags::RESOLV_CONF != 0 && has_resolver(endpoint),
         table: flow_table::loaded_table(&state.plane)?,
         programs: state.plane.programs()?.map(reload::view),
         verdicts,
@@ -97,9 +97,9 @@ fn view(state: &State, ifindex: u32, endpoint: &Endpoint, host: Option<&str>) ->
 }
 
 /// Whether the file that `up` wrote is there.
-fn has_resolver(endpoint: &Endpoint) -> bool {
-    let name = Name::try_from(name_of(&endpoint.ns).as_str());
-    name.is_ok_and(|name| resolv::is_ours(&resolv::Roots::default(), &name))
+fn has_resolver(endpoint: &Described) -> bool {
+    let name = endpoint.metadata.netns.name.as_deref().and_then(|name| Name::try_from(name).ok());
+    name.is_some_and(|name| resolv::is_ours(&resolv::Roots::default(), &name))
 }
 
 /// The first IPv4 address of an interface of the host.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::{
     Error, Kind, Result,
     cli::{args::TargetArgs, session::Session, target},
-    dataplane::{Stat, name_of},
+    dataplane::Stat,
     execute,
     query::{State, flow_table, lost, not_up},
     render::{StatView, StatsView},
@@ -48,8 +48,8 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()>
         (Some(state), target) => {
             stats.extend(state.plane.stats()?.into_iter().map(view));
             if let Some(target) = target {
-                let host_ifs: BTreeSet<_> =
-                    state.of(&target)?.iter().map(|(_, endpoint)| name_of(&endpoint.host_if)).collect();
+                let found = state.of(&target)?.into_iter();
+                let host_ifs: BTreeSet<_> = found.map(|(_, endpoint)| endpoint.metadata.host_if).collect();
                 stats.retain(|stat| host_ifs.contains(stat.ifname.exact()));
             }
             // The document is an array of counters.

@@ -55,7 +55,8 @@ impl Hook {
 }
 
 /// How programs are attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// TCX links (Linux 6.6), first in order. Attaching and detaching wait for an RCU grace period of the kernel, which takes some
     /// clock ticks.

@@ -11,9 +11,10 @@ use crate::{
     Dataplane, RunDir, Sizes,
     host::{bpffs, devices::LOOPBACK},
     load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, missing, refused},
+    metadata,
     object::{
         OBJECT,
-        maps::{self, MapName},
+        maps::{self, MapName, Role},
     },
     read::view::Held,
 };
@@ -51,8 +52,12 @@ impl Dataplane {
             fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
         }
         let mut object = aya_obj::Object::parse(OBJECT).doing("read", "the object that was built into fwd")?;
-        for name in maps::records() {
-            let map = object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?;
+        for declared in maps::records() {
+            let name = declared.name;
+            let map = match declared.role {
+                Role::Userspace => metadata::map(declared),
+                _ => object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?,
+            };
             dataplane.create_map(name, &map)?;
             if name == maps::DEVICES.name() {
                 // First of all: from here on everybody can tell when the host is gone.

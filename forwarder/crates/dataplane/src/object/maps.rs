@@ -9,23 +9,23 @@ pub(crate) fn all() -> impl Iterator<Item = MapName> {
 }
 
 /// The maps that are records of the control plane; `DEVICES` is the first.
-pub(crate) fn records() -> impl Iterator<Item = MapName> {
-    MAPS.iter().filter(|map| map.role == Role::Record).map(|map| map.name)
+pub(crate) fn records() -> impl Iterator<Item = &'static Map> {
+    MAPS.iter().filter(|map| map.role.is_of_records())
 }
 
 /// The names of the pins of the records.
 pub fn record_pins() -> impl Iterator<Item = &'static str> {
-    records().map(MapName::as_str)
+    records().map(|map| map.name.as_str())
 }
 
 /// The maps that only the programs use.
 pub(crate) fn of_programs() -> impl Iterator<Item = MapName> {
-    MAPS.iter().filter(|map| map.role != Role::Record).map(|map| map.name)
+    MAPS.iter().filter(|map| !map.role.is_of_records()).map(|map| map.name)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::object::{OBJECT, TRACED_OBJECT};
@@ -41,9 +41,11 @@ mod tests {
 
     #[test]
     fn maps_are_those_of_the_object() {
-        let all: BTreeMap<&str, Shape> = MAPS.iter().map(|map| (map.name.as_str(), declared(map))).collect();
-        assert_eq!(all.len(), MAPS.len(), "each is declared once");
-        assert_eq!(records().next(), Some(DEVICES.name()));
+        let names: BTreeSet<&str> = MAPS.iter().map(|map| map.name.as_str()).collect();
+        assert_eq!(names.len(), MAPS.len(), "each is declared once");
+        let of_programs = MAPS.iter().filter(|map| map.role != Role::Userspace);
+        let all: BTreeMap<&str, Shape> = of_programs.map(|map| (map.name.as_str(), declared(map))).collect();
+        assert_eq!(records().next().map(|map| map.name), Some(DEVICES.name()));
         for object in [OBJECT, TRACED_OBJECT] {
             let object = aya_obj::Object::parse(object).unwrap();
             // Globals and constants are maps of their own; the ring buffer lives as long as `fwd trace`.

@@ -28,7 +28,7 @@ pub const INTERFACE_BLOCKS: usize = (COUNTER_BLOCKS - FIRST_BLOCK) as usize;
 
 impl Dataplane {
     /// Every entry, in no order.
-    fn entries<K: Pod, V: Pod>(&self, name: MapOf<K, V>) -> Result<Vec<(K, V)>> {
+    pub(crate) fn entries<K: Pod, V: Pod>(&self, name: MapOf<K, V>) -> Result<Vec<(K, V)>> {
         let data = self.map_data(name)?;
         match batch::entries(&data) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
@@ -48,7 +48,7 @@ impl Dataplane {
     }
 
     /// The value of `key`, if there is one.
-    fn one<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<Option<V>> {
+    pub(crate) fn one<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<Option<V>> {
         match self.hash(name)?.get(key, 0) {
             Ok(value) => Ok(Some(value)),
             Err(MapError::KeyNotFound) => Ok(None),
@@ -56,12 +56,12 @@ impl Dataplane {
         }
     }
 
-    fn put<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K, value: &V) -> Result<()> {
+    pub(crate) fn put<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K, value: &V) -> Result<()> {
         self.hash(name)?.insert(key, value, 0).doing("write", name)
     }
 
     /// Removes a key, which may be absent.
-    fn forget<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<()> {
+    pub(crate) fn forget<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<()> {
         match self.hash(name)?.remove(key) {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
@@ -119,6 +119,7 @@ impl Dataplane {
             for addr in addresses(&endpoint) {
                 self.forget(maps::ADDRESSES, &addr)?;
             }
+            self.forget_metadata(endpoint.metadata)?;
         }
         Ok(())
     }

@@ -115,9 +115,9 @@ impl Dataplane {
                 push(&mut stats, &name_of(&network.bridge), to_network, &sum(&counters, network.counters)?);
             }
         }
-        for (_, endpoint) in self.endpoints()? {
-            let ifname = name_of(&endpoint.host_if);
-            let block = sum(&counters, endpoint.counters)?;
+        for (_, endpoint) in self.described_endpoints()? {
+            let ifname = endpoint.metadata.host_if;
+            let block = sum(&counters, endpoint.record.counters)?;
             push(&mut stats, &ifname, from_ns, &block);
             stats.push(stat(&ifname, to_ns, VERDICTS[0], None, counter(&block, Verdict::Delivered)));
         }

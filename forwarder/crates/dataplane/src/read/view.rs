@@ -73,7 +73,7 @@ impl Dataplane {
         let loaded = self.is_loaded();
         let flow_maps = maps::of_programs().filter(|_| loaded);
         let mut maps = BTreeMap::new();
-        for name in maps::records().chain(flow_maps) {
+        for name in maps::records().map(|map| map.name).chain(flow_maps) {
             let map = match MapData::from_pin(self.map_pin(name)) {
                 Err(error) if is_absence(&error) => return Ok(None),
                 map => map.doing("open", name)?,

@@ -20,8 +20,8 @@ use fwd_kernel::{
     sysctl,
 };
 use fwd_plan::{
-    ALL_FORWARDING, Actual, Datapath, DownRequest, EndpointRecord, Host, NetConfig, Owner, Records, ResolvConf, Target,
-    TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
+    ALL_FORWARDING, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, NetConfig, Network, Owner, Records,
+    ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
 };
 
 /// Reads what `up` depends on.
@@ -73,29 +73,31 @@ pub(super) fn complete_up(
         return Err(refusal);
     }
     let cookie = inside.as_ref().map(|inside| inside.cookie);
-    let target = Target {
-        reference: request.target.clone(),
-        name: name_of(&request.target, cookie, &[])?,
-        pid: match request.target {
-            TargetRef::Pid(pid) => Some(pid),
-            TargetRef::Named(_) | TargetRef::Path(_) => None,
-        },
-        ns: inside,
-    };
+    let target = target(context, &request.target, inside)?;
     if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
         gathered.actual.named.insert(name.clone());
     }
-    gathered.actual.resolv_conf = resolv_conf(context, target.name.as_ref())?;
     gathered.actual.target = Some(target);
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
-    gathered.actual.no_tc = no_tc(request, gathered.plane.as_ref())?;
+    gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
     gathered.masquerades(kernel)?;
-    gathered.check_hooks(cookie)?;
+    gathered.check_hooks(|endpoint| Some(endpoint.cookie) == cookie)?;
     gathered.locate_orphans()?;
     Ok(gathered)
+}
+
+/// A namespace that is to be attached, with what was read inside.
+fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNetns>) -> Result<Target> {
+    let name = name_of(reference, inside.as_ref().map(|inside| inside.cookie), &[])?;
+    let pid = match reference {
+        TargetRef::Pid(pid) => Some(*pid),
+        TargetRef::Named(_) | TargetRef::Path(_) => None,
+    };
+    let resolv_conf = resolv_conf(context, name.as_ref())?;
+    Ok(Target { reference: reference.clone(), name, pid, ns: inside, resolv_conf })
 }
 
 /// Reads what `down` depends on.
@@ -117,6 +119,46 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
     }
     host.look_for_made(request.target.as_ref())?;
     complete_down(request, host, opened)
+}
+
+/// Reads what a plan for the whole depends on.
+///
+/// # Errors
+/// The kernel refuses, or one of the namespaces is none.
+pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gathered> {
+    netns::allow_many_files();
+    let mut gathered = host(context)?;
+    gathered.look_for_made(None)?;
+    for reference in desired.endpoints.iter().filter_map(|endpoint| endpoint.netns.as_ref()) {
+        let inside = open(reference)?.map(|ns| gathered.inside(reference, ns)).transpose()?;
+        if let (TargetRef::Named(name), Some(_)) = (reference, &inside) {
+            gathered.actual.named.insert(name.clone());
+        }
+        gathered.actual.targets.push(target(context, reference, inside)?);
+    }
+    let missing = gathered.actual.targets.iter().any(|target| target.ns.is_none());
+    if missing && let Some(refusal) = mounts::is_temporary(DIRECTORY.as_ref())? {
+        return Err(refusal);
+    }
+    gathered.actual.host.given = context.host.clone();
+    gathered.actual.host.surroundings = surroundings::read(true, true)?;
+    let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
+    gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
+    gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.check_hooks(|_| true)?;
+    for endpoint in &gathered.actual.records.endpoints.clone() {
+        gathered.locate(endpoint)?;
+    }
+    gathered.masquerades(desired.networks.values().any(by_kernel) || gathered.actual.no_tc.is_some())?;
+    Ok(gathered)
+}
+
+/// What the records say is there.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn recorded(context: &HostContext) -> Result<Actual> {
+    host(context).map(|gathered| gathered.actual)
 }
 
 /// Opens the namespace; none if there is no such.
@@ -223,8 +265,8 @@ fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf>
 }
 
 /// Why the programs cannot run here; asked only before they are loaded.
-fn no_tc(request: &UpRequest, plane: Option<&Dataplane>) -> Result<Option<String>> {
-    if plane.is_some_and(Dataplane::is_loaded) || request.datapath == Some(Datapath::Kernel) {
+fn no_tc(by_kernel: bool, plane: Option<&Dataplane>) -> Result<Option<String>> {
+    if plane.is_some_and(Dataplane::is_loaded) || by_kernel {
         return Ok(None);
     }
     match probe() {

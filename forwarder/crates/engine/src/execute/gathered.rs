@@ -60,8 +60,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// A pin alone does not say that the program is attached; for `up` that counts.
-    pub(super) fn check_hooks(&mut self, cookie: Option<u64>) -> Result<()> {
+    /// A pin alone does not say that the program is attached; for what is to be up that counts: for the endpoints that are meant.
+    pub(super) fn check_hooks(&mut self, is_meant: impl Fn(&EndpointRecord) -> bool) -> Result<()> {
         let Some(plane) = &self.plane else { return Ok(()) };
         let records = &mut self.actual.records;
         for index in records.uplink_hooks.clone() {
@@ -74,7 +74,7 @@ impl Gathered {
                 records.network_hooks.remove(&index);
             }
         }
-        for endpoint in records.endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie) {
+        for endpoint in records.endpoints.iter().filter(|endpoint| is_meant(endpoint)) {
             for (backend, attached) in
                 [(Backend::Tcx, &mut records.endpoint_hooks), (Backend::Clsact, &mut records.endpoint_filters)]
             {
@@ -112,7 +112,8 @@ impl Gathered {
             return Ok(());
         }
         let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
-        let references = [name.clone().map(TargetRef::Named), endpoint.pid.map(TargetRef::Pid)];
+        let path = endpoint.path.clone().map(|path| TargetRef::Path(path.into()));
+        let references = [name.clone().map(TargetRef::Named), endpoint.pid.map(TargetRef::Pid), path];
         for reference in references.into_iter().flatten() {
             // Whatever keeps it from being opened, it is not the namespace that was recorded.
             let Ok(ns) = open_target(&reference) else { continue };

@@ -4,6 +4,7 @@
 //! it. Whatever changes the host does so under the lock of that namespace.
 
 mod collect;
+mod failures;
 mod gather;
 mod gathered;
 mod namespaces;
@@ -17,24 +18,22 @@ mod undo;
 
 use std::time::Duration;
 
-use forwarder_common::abi::Endpoint;
-
 pub use self::collect::{Collected, KnownHost, gc, hosts};
 pub(crate) use self::record::{attach, table, treatment};
-use self::{
-    gathered::Gathered,
-    run::{Runner, all_of},
-};
+use self::{failures::all_of, gathered::Gathered, run::Runner};
 pub use self::{
     namespaces::{open_target, remove_namespace},
-    outcome::{DownResult, Planned, Step, UpResult},
+    outcome::{Applied, DownResult, Planned, Step, UpResult},
     surroundings::problems,
     trace::{end_trace, trace},
 };
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Lock, Reloaded, RunDir, sees_offloads};
+use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
-use fwd_plan::{Action, DownPlan, DownRequest, Object, Op, UpPlan, UpRequest, plan_down, plan_up, refuse_others};
+use fwd_plan::{
+    Action, Attachment, Desired, DownRequest, Object, Op, Plan, Scope, UpRequest, plan, plan_down, plan_up,
+    refuse_others,
+};
 
 /// What is said where the programs do not see what a sender has left to a device.
 const BLIND: &str = "this kernel does not show programs what a sender has left to the network card (Linux 6.2 does): behind an uplink that \
@@ -104,19 +103,22 @@ pub fn up_and_look<T>(
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let (gathered, plan) = settle_up(context, request)?;
     let mut runner = Runner::new(context, gathered);
-    runner.run_or_undo(&plan.ops, plan.lasting, observer)?;
+    runner.run_or_undo(&plan.ops, plan.mends, observer)?;
     runner.follow_routes();
-    let endpoint = attached(&runner, request, &plan)?;
+    let attachment = plan.attachments.first();
+    let endpoint = attachment.map(|attachment| attached(&runner, request, attachment)).transpose()?;
+    let endpoint = endpoint.flatten().ok_or_else(|| removed(request))?;
+    let room = attachment.map_or(0, |attachment| attachment.room);
     let loaded = plan.ops.iter().any(|op| matches!(op, Op { action: Action::Make, object: Object::Dataplane(_) }));
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
     let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
-    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room: plan.room, warnings };
+    let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room, warnings };
     let seen = look(&result)?;
     Ok((result, seen))
 }
 
 /// Reads and plans: what concerns the target alone, if that is enough. Whatever is refused is refused in view of everything.
-fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, UpPlan)> {
+fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Plan)> {
     if let Ok(Some(gathered)) = scoped::for_up(context, request)
         && let Ok(plan) = plan_up(request, &gathered.actual)
         && !scoped::exceeds_scope(&gathered, &plan.ops)?
@@ -130,7 +132,7 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Up
 }
 
 /// As [`settle_up`].
-fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, DownPlan)> {
+fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, Plan)> {
     if let Ok(Some(gathered)) = scoped::for_down(context, request)
         && let Ok(plan) = plan_down(request, &gathered.actual)
         // Others on the host may need what was changed for all.
@@ -145,15 +147,19 @@ fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered
 }
 
 /// The record of the endpoint that `up` made sure of.
-fn attached(runner: &Runner<'_>, request: &UpRequest, plan: &UpPlan) -> Result<(u32, Endpoint)> {
+fn attached(runner: &Runner<'_>, request: &UpRequest, attachment: &Attachment) -> Result<Option<(u32, Described)>> {
     let cookie = runner.namespace(&request.target)?.cookie()?;
-    let network = fwd_dataplane::name::<{ forwarder_common::abi::NAME_LEN }>(&plan.network)?;
-    let index = runner.link(&plan.host_if)?.index;
-    let endpoint = runner.plane()?.endpoint(index)?;
-    let endpoint = endpoint.filter(|endpoint| endpoint.netns_cookie == cookie && endpoint.network_name == network);
-    endpoint.map(|endpoint| (index, endpoint)).ok_or_else(|| {
-        Error::new(Kind::Failed, "find", request.target.to_string(), "its endpoint was removed at the same moment")
-    })
+    let index = runner.link(&attachment.host_if)?.index;
+    let plane = runner.plane()?;
+    let endpoint = plane.endpoint(index)?.map(|record| plane.describe(record)).transpose()?;
+    let is_it = |endpoint: &Described| {
+        endpoint.record.netns_cookie == cookie && endpoint.metadata.network == attachment.network
+    };
+    Ok(endpoint.filter(is_it).map(|endpoint| (index, endpoint)))
+}
+
+fn removed(request: &UpRequest) -> Error {
+    Error::new(Kind::Failed, "find", request.target.to_string(), "its endpoint was removed at the same moment")
 }
 
 /// What [`up`] would do. Takes no lock and changes nothing.
@@ -178,6 +184,31 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
     runner.follow_routes();
     Ok(DownResult::of(&plan))
+}
+
+/// Makes of the whole host what is desired: what is not goes, what is there stays as it is.
+///
+/// # Errors
+/// What [`plan`] refuses, before anything is changed; or the operation that failed, after what was made before it was undone.
+pub fn apply(context: &HostContext, desired: &Desired, observer: &mut dyn Observer) -> Result<Applied> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let gathered = gather::for_whole(context, desired)?;
+    let Plan { ops, mends, mut warnings, .. } = plan(desired, &gathered.actual, &Scope::default())?;
+    let mut runner = Runner::new(context, gathered);
+    runner.run_or_undo(&ops, mends, observer)?;
+    runner.follow_routes();
+    warnings.append(&mut runner.warnings);
+    Ok(Applied { changed: !ops.is_empty(), warnings })
+}
+
+/// What is there, as what is desired: to apply it changes nothing.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn export(context: &HostContext) -> Result<Desired> {
+    gather::recorded(context).map(|actual| fwd_plan::export(&actual))
 }
 
 /// Replaces the programs of a running data path by those of this build.

@@ -2,7 +2,7 @@
 
 use super::HostContext;
 use fwd_base::{Error, Kind, Result, text::option};
-use fwd_dataplane::{Dataplane, Lock, name_of};
+use fwd_dataplane::{Dataplane, Described, Lock};
 use fwd_kernel::netns::{Name, Netns};
 use fwd_plan::TargetRef;
 
@@ -20,11 +20,11 @@ pub fn remove_namespace(context: &HostContext, name: &Name) -> Result<bool> {
             // What is left of one, or nothing.
             Err(_) => None,
         };
-        let is_meant = |it: &forwarder_common::abi::Endpoint| match own {
-            Some(own) => it.netns_cookie == own,
-            None => name_of(&it.ns) == name.as_str(),
+        let is_meant = |it: &Described| match own {
+            Some(own) => it.record.netns_cookie == own,
+            None => it.metadata.netns.name.as_deref() == Some(name.as_str()),
         };
-        if plane.endpoints()?.iter().any(|(_, endpoint)| is_meant(endpoint)) {
+        if plane.described_endpoints()?.iter().any(|(_, endpoint)| is_meant(endpoint)) {
             let error = Error::new(Kind::Conflict, "delete", format!("namespace {name}"), "it is in a network of fwd");
             return Err(error.remedy(format!("`fwd down {} --delete-ns`", option("--ns", name.as_str()))));
         }

@@ -1,20 +1,28 @@
 //! What a command has done, or would do.
 
-use forwarder_common::abi::Endpoint;
-
-use fwd_plan::{Action, DownPlan};
+use fwd_dataplane::Described;
+use fwd_plan::{Action, Plan};
 
 /// What `up` has done.
 #[derive(Clone, Debug)]
 pub struct UpResult {
-    /// ifindex of the host-side veth, and the endpoint's record.
-    pub endpoint: (u32, Endpoint),
+    /// ifindex of the host-side veth, and the endpoint.
+    pub endpoint: (u32, Described),
     /// Whether anything had to be done.
     pub changed: bool,
     /// Whether programs and flow table had to be loaded.
     pub loaded: bool,
     /// How many more namespaces the network has room for.
     pub room: usize,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// What was done to the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether anything had to be done.
+    pub changed: bool,
     /// What the user ought to know.
     pub warnings: Vec<String>,
 }
@@ -33,7 +41,7 @@ pub struct DownResult {
 }
 
 impl DownResult {
-    pub(super) fn of(plan: &DownPlan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         let removed = plan
             .ops
             .iter()

@@ -6,7 +6,7 @@ use forwarder_common::abi::{self, endpoint_flags};
 use ipnet::Ipv4Net;
 
 use fwd_base::Result;
-use fwd_dataplane::{Backend, Dataplane, XdpHook, name, name_of};
+use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, RouteMetadata, XdpHook, name, name_of};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records, TableRecord,
@@ -27,7 +27,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         pinned: true,
         others,
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
-        endpoints: plane.endpoints()?.iter().map(|(index, record)| endpoint(*index, record)).collect(),
+        endpoints: plane.described_endpoints()?.into_iter().map(|(index, found)| endpoint(index, found)).collect(),
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         uplink_hooks: hooks.uplinks(),
         network_hooks: hooks.networks(),
@@ -66,19 +66,22 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
     }
 }
 
-fn endpoint(index: u32, record: &abi::Endpoint) -> EndpointRecord {
+fn endpoint(index: u32, Described { record, metadata }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
+    let Metadata { id, network, netns: NetnsMetadata { name: ns, pid, path, inode }, host_if, addresses: _, routes: _ } =
+        metadata;
     EndpointRecord {
+        id,
         index,
         network_index: record.network,
         uplink: record.uplink,
-        network: name_of(&record.network_name),
-        ns: Some(name_of(&record.ns)).filter(|ns| !ns.is_empty()),
-        pid: Some(record.pid).filter(|pid| *pid != 0),
+        network,
+        ns,
+        pid,
+        path,
         cookie: record.netns_cookie,
-        inode: record.netns_inode,
-        host_if: name_of(&record.host_if),
-        ns_if: name_of(&record.ns_if),
+        inode,
+        host_if,
         address: record.v4.into(),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
@@ -149,13 +152,14 @@ pub(super) struct Numbers {
     pub(super) network: u32,
     /// Block of counters.
     pub(super) counters: u32,
+    /// Cookie of the namespace.
+    pub(super) cookie: u64,
+    /// Key of the metadata.
+    pub(super) metadata: u64,
 }
 
 /// The record of an endpoint.
-///
-/// # Errors
-/// A name is too long, or the kernel does not tell the namespace's cookie.
-pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) -> Result<abi::Endpoint> {
+pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoint {
     let Marks { created, resolv_conf } = spec.marks;
     let marks = [
         (created, endpoint_flags::NS_CREATED),
@@ -164,8 +168,8 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
-    Ok(abi::Endpoint {
-        v4: spec.address.octets(),
+    abi::Endpoint {
+        v4: spec.address.addr().octets(),
         network: numbers.network,
         uplink: spec.uplink,
         counters: numbers.counters,
@@ -174,13 +178,30 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, ns: &Netns, numbers: &Numbers) ->
         gateway_mac: spec.gateway_mac,
         flags: spec.datapath.flag() | flags_of(spec.treatment) | marks,
         v6: [0; 16],
-        pid: spec.pid.unwrap_or(0),
-        netns_cookie: ns.cookie()?,
-        netns_inode: ns.inode()?,
-        ns: name(spec.ns.as_deref().unwrap_or_default())?,
-        network_name: name(&spec.network)?,
-        host_if: name(&spec.host_if)?,
-        ns_if: name(&spec.ns_if)?,
+        _pad: 0,
+        netns_cookie: numbers.cookie,
+        metadata: numbers.metadata,
+    }
+}
+
+/// What else is known of an endpoint of the namespace `ns`.
+///
+/// # Errors
+/// The kernel does not tell the namespace's inode.
+pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
+    let default = RouteMetadata { to: Ipv4Net::default().into(), via: spec.gateway.into() };
+    Ok(Metadata {
+        id: spec.id.clone(),
+        network: spec.network.clone(),
+        netns: NetnsMetadata {
+            name: spec.ns.clone(),
+            pid: spec.pid,
+            path: spec.target.recorded_path(),
+            inode: ns.inode()?,
+        },
+        host_if: spec.host_if.clone(),
+        addresses: vec![spec.address.into()],
+        routes: vec![default],
     })
 }
 

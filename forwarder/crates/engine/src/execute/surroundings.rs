@@ -46,7 +46,7 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Res
     }
 }
 
-fn read(policies: bool, chains: bool) -> Result<Surroundings> {
+pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
     Ok(Surroundings {
         marks: if chains { mark_rules()? } else { Vec::new() },
         policies: if policies { xfrm_policies()? } else { Vec::new() },

@@ -7,11 +7,9 @@ use std::{
     time::Duration,
 };
 
-use forwarder_common::abi::Endpoint;
-
 use super::State;
 use fwd_base::Result;
-use fwd_dataplane::{Flow, name_of};
+use fwd_dataplane::{Described, Flow};
 use fwd_observe::protocol;
 use fwd_plan::TargetRef;
 use fwd_render::FlowView;
@@ -29,9 +27,9 @@ impl Flows {
     /// # Errors
     /// The namespace is not up, or the maps cannot be read.
     pub fn read(state: &State, target: Option<&TargetRef>) -> Result<Self> {
-        let shown: BTreeMap<u32, Endpoint> = match target {
+        let shown: BTreeMap<u32, Described> = match target {
             Some(target) => state.of(target)?.into_iter().collect(),
-            None => state.endpoints.iter().copied().collect(),
+            None => state.endpoints.iter().cloned().collect(),
         };
         let mut flows = state.plane.flows_unsorted()?;
         if target.is_some() {
@@ -63,13 +61,11 @@ struct Owner {
 }
 
 /// By the ifindex of the host-side veth. Owners of the same names have the same rank.
-fn owners(shown: &BTreeMap<u32, Endpoint>) -> HashMap<u32, Owner> {
-    let names = |endpoint: &Endpoint| {
-        (name_of(&endpoint.network_name), Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()))
-    };
+fn owners(shown: &BTreeMap<u32, Described>) -> HashMap<u32, Owner> {
+    let names = |endpoint: &Described| (endpoint.metadata.network.clone(), endpoint.metadata.netns.name.clone());
     let ranks: BTreeMap<(String, Option<String>), u32> =
         shown.values().map(names).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
-    let owner = |(index, endpoint): (&u32, &Endpoint)| {
+    let owner = |(index, endpoint): (&u32, &Described)| {
         let (network, ns) = names(endpoint);
         let rank = ranks.get(&(network.clone(), ns.clone())).copied().unwrap_or(u32::MAX);
         (*index, Owner { network, ns, rank })

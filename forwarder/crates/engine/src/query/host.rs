@@ -7,32 +7,48 @@ use fwd_dataplane::{Dataplane, RunDir};
 use fwd_kernel::netns::{Name, Netns};
 
 /// A host, and who asks about it.
+///
+/// Numbers of interfaces, sysctls and programs are those of the calling thread's namespace. So whatever is asked about a host, or done to
+/// it, runs on a thread inside: one of its own ([`run`](Self::run)), or the caller's, where it does nothing else ([`enter`](Self::enter)).
 #[derive(Debug)]
 pub struct HostNetns {
     /// The namespace of the caller.
     pub caller: Netns,
-    /// The namespace that is the host; the thread is inside.
+    /// The namespace that is the host.
     pub host: Netns,
     /// Where pins and locks are.
     pub run_dir: RunDir,
 }
 
 impl HostNetns {
-    /// Enters the host's namespace, if one is given by its name or its path: everything that follows on this thread happens there.
+    /// The host whose namespace is given by its name or its path, or is the caller's.
     ///
     /// # Errors
-    /// There is no such namespace, it cannot be entered, or the run directory is not safe.
-    pub fn enter(host: Option<&str>, run_dir: &Path) -> Result<Self> {
+    /// There is no such namespace, or the run directory is not safe.
+    pub fn open(host: Option<&str>, run_dir: &Path) -> Result<Self> {
         let caller = Netns::current()?;
-        let namespace = match host {
+        let host = match host {
             None => Netns::current()?,
             Some(path) if path.contains('/') => Netns::open_path(path.as_ref())?,
             Some(name) => Netns::open_named(&Name::try_from(name)?)?,
         };
-        if host.is_some() {
-            namespace.enter()?;
-        }
-        Ok(Self { caller, host: namespace, run_dir: RunDir::checked(run_dir)? })
+        Ok(Self { caller, host, run_dir: RunDir::checked(run_dir)? })
+    }
+
+    /// Runs `work` on a thread of its own inside the host's namespace, and waits for it.
+    ///
+    /// # Errors
+    /// What `work` returns, or that the namespace cannot be entered.
+    pub fn run<T: Send>(&self, work: impl FnOnce(&Self) -> Result<T> + Send) -> Result<T> {
+        self.host.run(|| work(self))
+    }
+
+    /// Moves the calling thread into the host's namespace for good.
+    ///
+    /// # Errors
+    /// It cannot be entered.
+    pub fn enter(&self) -> Result<()> {
+        if self.host.is_same(&self.caller)? { Ok(()) } else { self.host.enter() }
     }
 
     /// The data path of the host, to be read, if anything is up.

@@ -2,11 +2,10 @@
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
-use forwarder_common::abi::Endpoint;
-
 use super::{HostNetns, State, namespace};
 use crate::execute::open_target;
 use fwd_base::{Error, Kind, Result, text::mac};
+use fwd_dataplane::Described;
 use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Listed, Name, Netns},
@@ -33,7 +32,7 @@ pub fn view(at: &HostNetns, state: Option<&State>, ifname: &str, target: Option<
     let owner = |link: &Link| state.and_then(|state| owner(state, link, cookie, in_host));
     let port = |port: &Link| {
         let addresses = match (state, owner(port)) {
-            (Some(state), Some((_, endpoint))) => state.address(&endpoint).into_iter().collect(),
+            (Some(_), Some((_, endpoint))) => endpoint.metadata.addresses,
             _ => Vec::new(),
         };
         Ok(PortView { ifname: port.name.clone().into(), ifindex: port.index, peer: finder.peer(port)?, addresses })
@@ -65,16 +64,16 @@ pub fn view(at: &HostNetns, state: Option<&State>, ifname: &str, target: Option<
 }
 
 /// The endpoint that a link belongs to: as its host-side veth, or as its interface inside.
-fn owner(state: &State, link: &Link, cookie: u64, in_host: bool) -> Option<(u32, Endpoint)> {
-    let is_part = |(ifindex, endpoint): &&(u32, Endpoint)| {
+fn owner(state: &State, link: &Link, cookie: u64, in_host: bool) -> Option<(u32, Described)> {
+    let is_part = |(ifindex, endpoint): &&(u32, Described)| {
         // Numbers of namespaces and of interfaces are given anew; the cookie is not, and the kernel tells whether the host-side veth is
         // still the one that was recorded.
         let Some(host_veth) = state.host_veth(*ifindex) else { return false };
         let inside =
-            endpoint.netns_cookie == cookie && link.peer == Some(*ifindex) && host_veth.peer == Some(link.index);
+            endpoint.record.netns_cookie == cookie && link.peer == Some(*ifindex) && host_veth.peer == Some(link.index);
         inside || (in_host && *ifindex == link.index)
     };
-    state.endpoints.iter().find(is_part).copied()
+    state.endpoints.iter().find(is_part).cloned()
 }
 
 fn absent(ifname: &str, target: Option<&TargetRef>, links: &[Link]) -> Error {

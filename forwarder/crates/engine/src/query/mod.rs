@@ -1,6 +1,6 @@
 //! What is up on a host, as it is shown: for the command line, and for whoever else asks.
 //!
-//! Everything is asked about a [`HostNetns`], by a thread that is inside it.
+//! Everything is asked about a [`HostNetns`], on a thread that is inside it: [`HostNetns::run`] makes one.
 
 pub mod flow_table;
 mod flows;

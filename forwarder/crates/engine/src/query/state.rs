@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
-use ipnet::{IpNet, Ipv4Net};
 
 use super::HostNetns;
 use crate::execute;
 use fwd_base::{Context, Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Occupancy, Traffic, Usage, name_of};
+use fwd_dataplane::{Dataplane, Described, Metadata, NetnsMetadata, Occupancy, Traffic, Usage, name_of};
 use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
@@ -21,7 +20,7 @@ pub struct State {
     /// The pinned maps.
     pub plane: Dataplane,
     /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
-    pub endpoints: Vec<(u32, Endpoint)>,
+    pub endpoints: Vec<(u32, Described)>,
     networks: BTreeMap<u32, Network>,
     uplinks: BTreeMap<u32, Uplink>,
     /// Interfaces by number; only those that are still the ones that the records are about.
@@ -52,8 +51,9 @@ impl State {
     /// The maps or the kernel cannot be read.
     pub fn records(at: &HostNetns) -> Result<Option<Self>> {
         let Some(plane) = at.dataplane()? else { return Ok(None) };
-        let mut endpoints = plane.endpoints()?;
-        endpoints.sort_by_key(|(_, endpoint)| (endpoint.network_name, endpoint.v4, endpoint.v6));
+        let mut endpoints = plane.described_endpoints()?;
+        let order = |(_, it): &(u32, Described)| (it.metadata.network.clone(), it.record.v4, it.record.v6);
+        endpoints.sort_by_cached_key(order);
         let limit = plane.config()?.max_flows_per_endpoint;
         let (networks, uplinks, links) = Default::default();
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy: Occupancy::default(), limit }))
@@ -63,19 +63,20 @@ impl State {
     ///
     /// # Errors
     /// The maps or the kernel cannot be read.
-    pub fn of_one(at: &HostNetns, (ifindex, endpoint): (u32, Endpoint)) -> Result<Option<Self>> {
+    pub fn of_one(at: &HostNetns, (ifindex, endpoint): (u32, Described)) -> Result<Option<Self>> {
         let Some(plane) = at.dataplane()? else { return Ok(None) };
-        let networks = plane.network(endpoint.network)?.map(|network| (endpoint.network, network));
+        let bridge = endpoint.record.network;
+        let networks = plane.network(bridge)?.map(|network| (bridge, network));
         let uplinks = plane.uplinks()?.into_iter().collect();
         let netlink = Netlink::here()?;
         let mut links = BTreeMap::new();
-        for index in [ifindex, endpoint.uplink] {
+        for index in [ifindex, endpoint.record.uplink] {
             if plane.is_same_device(index)? {
                 links.extend(netlink.link_by_index(index)?.map(|link| (index, link)));
             }
         }
         let endpoints = vec![(ifindex, endpoint)];
-        let (occupancy, limit) = (plane.usage(&endpoints)?, plane.config()?.max_flows_per_endpoint);
+        let (occupancy, limit) = (plane.usage(&records(&endpoints))?, plane.config()?.max_flows_per_endpoint);
         let networks = networks.into_iter().collect();
         Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
     }
@@ -84,8 +85,8 @@ impl State {
     ///
     /// # Errors
     /// The maps or the kernel cannot be read.
-    pub fn count_flows(&mut self, endpoints: &[(u32, Endpoint)]) -> Result<()> {
-        self.occupancy = self.plane.usage(endpoints)?;
+    pub fn count_flows(&mut self, endpoints: &[(u32, Described)]) -> Result<()> {
+        self.occupancy = self.plane.usage(&records(endpoints))?;
         Ok(())
     }
 
@@ -97,30 +98,22 @@ impl State {
 
     /// The uplink of an endpoint, likewise.
     #[must_use]
-    pub fn uplink(&self, endpoint: &Endpoint) -> Option<&Link> {
-        self.links.get(&endpoint.uplink)
+    pub fn uplink(&self, endpoint: &Described) -> Option<&Link> {
+        self.links.get(&endpoint.record.uplink)
     }
 
     /// How XDP is attached, with that data path.
-    fn xdp(&self, ifindex: u32, endpoint: &Endpoint) -> Option<XdpView> {
+    fn xdp(&self, ifindex: u32, endpoint: &Described) -> Option<XdpView> {
         let mode = |index: u32| self.links.get(&index)?.xdp.map(|xdp| xdp.mode.name().into());
-        let view = XdpView { host_if: mode(ifindex), uplink: mode(endpoint.uplink) };
-        Datapath::of_flags(endpoint.flags).has_xdp().then_some(view)
+        let view = XdpView { host_if: mode(ifindex), uplink: mode(endpoint.record.uplink) };
+        Datapath::of_flags(endpoint.record.flags).has_xdp().then_some(view)
     }
 
     /// The address of an endpoint's uplink.
     #[must_use]
-    pub fn uplink_address(&self, endpoint: &Endpoint) -> Option<Ipv4Addr> {
-        let uplink = self.uplinks.get(&endpoint.uplink)?;
+    pub fn uplink_address(&self, endpoint: &Described) -> Option<Ipv4Addr> {
+        let uplink = self.uplinks.get(&endpoint.record.uplink)?;
         Some(Ipv4Addr::from(uplink.v4)).filter(|address| !address.is_unspecified())
-    }
-
-    /// The address of an endpoint with the length of its network's prefix.
-    #[must_use]
-    pub fn address(&self, endpoint: &Endpoint) -> Option<IpNet> {
-        let network = self.networks.get(&endpoint.network);
-        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).unwrap_or(32);
-        Ipv4Net::new(endpoint.v4.into(), prefix).ok().map(IpNet::V4)
     }
 
     /// All endpoints as views.
@@ -135,28 +128,30 @@ impl State {
     ///
     /// # Errors
     /// The maps or the kernel cannot be read.
-    pub fn view(&self, ifindex: u32, endpoint: &Endpoint) -> Result<EndpointView> {
-        let network = self.networks.get(&endpoint.network);
-        let kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
-        let host_if = name_of(&endpoint.host_if);
+    pub fn view(&self, ifindex: u32, endpoint: &Described) -> Result<EndpointView> {
+        let Described { record, metadata } = endpoint;
+        let Metadata { id, network: network_name, netns, host_if, addresses, routes } = metadata.clone();
+        let NetnsMetadata { name, pid, path: _, inode } = netns;
+        let network = self.networks.get(&record.network);
+        let kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_veth = self.host_veth(ifindex);
         let present = host_veth.map_or("", |link| &link.name);
-        let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(endpoint)? };
-        let uplink = self.uplinks.get(&endpoint.uplink);
+        let traffic = if kernel { interface_traffic(present)? } else { self.plane.endpoint_traffic(record)? };
+        let uplink = self.uplinks.get(&record.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
-        let treatment = execute::treatment(endpoint.flags);
+        let treatment = execute::treatment(record.flags);
         let [up, down, gone] = UPLINK_STATES;
         Ok(EndpointView {
-            network: name_of(&endpoint.network_name).into(),
-            ns: Some(name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()).map(Into::into),
-            netns_inode: endpoint.netns_inode,
-            pid: Some(endpoint.pid).filter(|pid| *pid != 0),
-            ns_created: endpoint.flags & endpoint_flags::NS_CREATED != 0,
+            network: network_name.into(),
+            ns: name.map(Into::into),
+            netns_inode: inode,
+            pid,
+            ns_created: record.flags & endpoint_flags::NS_CREATED != 0,
             gone: host_veth.is_none(),
             host_if: host_if.into(),
-            ns_if: name_of(&endpoint.ns_if).into(),
-            addresses: self.address(endpoint).into_iter().collect(),
-            gateways: network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect(),
+            ns_if: id.ifname.into(),
+            addresses,
+            gateways: routes.into_iter().filter(|route| route.to.prefix_len() == 0).map(|route| route.via).collect(),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
             uplink_state: match self.uplink(endpoint) {
@@ -164,15 +159,15 @@ impl State {
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),
             },
-            datapath: Datapath::of_flags(endpoint.flags).name().into(),
-            attach: (!kernel).then(|| execute::attach(endpoint.flags).name().into()),
+            datapath: Datapath::of_flags(record.flags).name().into(),
+            attach: (!kernel).then(|| execute::attach(record.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,
             ignore_xfrm: treatment.ignore_xfrm,
-            allow_spoof: endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0,
+            allow_spoof: record.flags & endpoint_flags::ALLOW_SPOOF != 0,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
-            mtu: endpoint.mtu,
+            mtu: record.mtu,
             tx_packets: traffic.tx_packets,
             tx_bytes: traffic.tx_bytes,
             rx_packets: traffic.rx_packets,
@@ -185,27 +180,33 @@ impl State {
     ///
     /// # Errors
     /// It is not up, or cannot be opened.
-    pub fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Endpoint)>> {
+    pub fn of(&self, target: &TargetRef) -> Result<Vec<(u32, Described)>> {
         let cookie = match execute::open_target(target).and_then(|ns| ns.cookie()) {
             Ok(cookie) => Some(cookie),
             // Not there, or not yet.
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => None,
             Err(error) => return Err(error),
         };
-        let is_meant = |endpoint: &Endpoint| match (cookie, target) {
-            (Some(cookie), _) => endpoint.netns_cookie == cookie,
-            (None, TargetRef::Named(name)) => name_of(&endpoint.ns) == name.as_str(),
-            (None, TargetRef::Pid(pid)) => endpoint.pid == *pid,
+        let is_meant = |Described { record, metadata }: &Described| match (cookie, target) {
+            (Some(cookie), _) => record.netns_cookie == cookie,
+            (None, TargetRef::Named(name)) => metadata.netns.name.as_deref() == Some(name.as_str()),
+            (None, TargetRef::Pid(pid)) => metadata.netns.pid == Some(*pid),
             (None, TargetRef::Path(_)) => false,
         };
-        let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).copied().collect();
+        let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();
         if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
     }
 
     /// Names of the namespaces that are up.
     fn names(&self) -> Vec<Name> {
-        self.endpoints.iter().filter_map(|(_, endpoint)| Name::try_from(name_of(&endpoint.ns).as_str()).ok()).collect()
+        let names = self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.metadata.netns.name.as_deref());
+        names.filter_map(|name| Name::try_from(name).ok()).collect()
     }
+}
+
+/// What programs read of these endpoints.
+fn records(endpoints: &[(u32, Described)]) -> Vec<(u32, Endpoint)> {
+    endpoints.iter().map(|(ifindex, endpoint)| (*ifindex, endpoint.record)).collect()
 }
 
 /// Flows by state beside what is allowed.

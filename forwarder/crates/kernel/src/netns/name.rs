@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use fwd_base::{Error, Kind};
 
 /// Longest name in bytes: the longest file name (NAME_MAX of Linux).
@@ -10,7 +12,8 @@ const LONGEST: usize = 255;
 /// A valid name of a network namespace: what may become a file directly under /run/netns.
 ///
 /// 1–255 bytes, no `/`, no control characters, neither `.` nor `..`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 impl Name {
@@ -42,6 +45,20 @@ impl TryFrom<&str> for Name {
     /// [`Kind::Usage`] with the value, escaped and shortened, and the rule it breaks.
     fn try_from(text: &str) -> Result<Self, Error> {
         Self::of("a namespace", text)
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        Self::try_from(text.as_str())
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
     }
 }
 

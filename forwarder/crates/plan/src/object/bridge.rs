@@ -4,14 +4,14 @@ use std::fmt;
 
 use ipnet::Ipv4Net;
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::BridgeSpec;
 
 impl Managed for BridgeSpec {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("create", "delete")
+    fn handling(&self) -> Handling {
+        Handling::new("create", "delete", Acts::OnHost).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -22,14 +22,6 @@ impl Managed for BridgeSpec {
         shell::link(&self.name, &self.alias, make, || {
             format!("address {} mtu {} type bridge stp_state 0", mac(self.mac), self.mtu)
         })
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 
@@ -43,8 +35,8 @@ pub struct GatewayAddress {
 }
 
 impl Managed for GatewayAddress {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -53,10 +45,6 @@ impl Managed for GatewayAddress {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("ip addr {} {} dev {}", shell::add(make), self.address, word(&self.bridge))]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 
@@ -74,8 +62,8 @@ pub struct LinkUp {
 }
 
 impl Managed for LinkUp {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("set up", "set down")
+    fn handling(&self) -> Handling {
+        Handling::new("set up", "set down", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -84,10 +72,6 @@ impl Managed for LinkUp {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("ip link set {} {}", word(&self.name), shell::up(make))]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 

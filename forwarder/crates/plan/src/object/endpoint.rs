@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 
-use super::{super::shell, Acts, Managed};
+use ipnet::Ipv4Net;
+
+use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, Marks, TargetRef, Treatment};
 use fwd_base::text::word;
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::Mac;
 
 /// What an endpoint's record is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
+    /// Who it is for whoever asked for it; its interface inside.
+    pub id: EndpointId,
     /// Name of the network.
     pub network: String,
     /// Name of its bridge.
@@ -27,13 +31,13 @@ pub struct EndpointSpec {
     pub host_if: String,
     /// ifindex of the host-side veth of a record that exists; the new one's is looked up by its name.
     pub index: Option<u32>,
-    /// Name of the interface inside.
-    pub ns_if: String,
-    /// Address inside.
-    pub address: Ipv4Addr,
+    /// Address inside, with the length of the network's prefix.
+    pub address: Ipv4Net,
     /// Hardware address inside.
     pub mac: Mac,
-    /// Hardware address of the gateway.
+    /// Gateway.
+    pub gateway: Ipv4Addr,
+    /// Its hardware address.
     pub gateway_mac: Mac,
     /// MTU, bytes.
     pub mtu: u32,
@@ -50,8 +54,8 @@ pub struct EndpointSpec {
 }
 
 impl Managed for EndpointSpec {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("record", "forget")
+    fn handling(&self) -> Handling {
+        Handling::new("record", "forget", Acts::OnPins).in_steps().notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -61,27 +65,15 @@ impl Managed for EndpointSpec {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
-        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address);
+        let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address.addr());
         lines.extend((self.allow_spoof && make).then(note));
         lines
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 
 impl fmt::Display for EndpointSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "endpoint {} of network {}", self.address, self.network)
+        write!(f, "endpoint {} of network {}", self.address.addr(), self.network)
     }
 }
 
@@ -97,8 +89,8 @@ pub struct EndpointBridge {
 }
 
 impl Managed for EndpointBridge {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("correct", "revert")
+    fn handling(&self) -> Handling {
+        Handling::new("correct", "revert", Acts::OnPins)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -109,10 +101,6 @@ impl Managed for EndpointBridge {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         vec![shell::record("ENDPOINTS", &self.host_if, make, pins)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
     }
 }
 
@@ -134,8 +122,8 @@ pub struct EndpointHook {
 }
 
 impl Managed for EndpointHook {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("attach", "detach")
+    fn handling(&self) -> Handling {
+        Handling::new("attach", "detach", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -150,14 +138,6 @@ impl Managed for EndpointHook {
             (Some(index), Backend::Clsact) if !make => vec![format!("rm -r {pins}/links/clsact-from_ns-{index}")],
             _ => hook_by(self.attach, &self.host_if, make, pins),
         }
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
     }
 }
 
@@ -183,8 +163,8 @@ pub struct EndpointAttach {
 }
 
 impl Managed for EndpointAttach {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("change", "revert")
+    fn handling(&self) -> Handling {
+        Handling::new("change", "revert", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -202,14 +182,6 @@ impl Managed for EndpointAttach {
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let (old, new) = if make { (self.from, self.to) } else { (self.to, self.from) };
         [hook_by(new, &self.host_if, true, pins), hook_by(old, &self.host_if, false, pins)].concat()
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
     }
 }
 
@@ -231,8 +203,8 @@ pub struct EndpointXdp {
 }
 
 impl Managed for EndpointXdp {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("attach", "detach")
+    fn handling(&self) -> Handling {
+        Handling::new("attach", "detach", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -241,14 +213,6 @@ impl Managed for EndpointXdp {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         shell::xdp("xdp_from_ns", &self.host_if, make, pins)
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
     }
 }
 

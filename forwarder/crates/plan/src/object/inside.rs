@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, NetConfig, TargetRef};
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::Mac;
@@ -22,8 +22,8 @@ pub struct Loopback {
 }
 
 impl Managed for Loopback {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("set up", "set down")
+    fn handling(&self) -> Handling {
+        Handling::new("set up", "set down", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -32,10 +32,6 @@ impl Managed for Loopback {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("{} link set lo {}", shell::ip(&self.ns), shell::up(make))]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -57,8 +53,8 @@ pub struct NsAddress {
 }
 
 impl Managed for NsAddress {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -67,10 +63,6 @@ impl Managed for NsAddress {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("{} addr {} {} dev {}", shell::ip(&self.ns), shell::add(make), self.address, self.ns_if)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -90,8 +82,8 @@ pub struct NsLinkUp {
 }
 
 impl Managed for NsLinkUp {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("set up", "set down")
+    fn handling(&self) -> Handling {
+        Handling::new("set up", "set down", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -100,10 +92,6 @@ impl Managed for NsLinkUp {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("{} link set {} {}", shell::ip(&self.ns), word(&self.ns_if), shell::up(make))]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -123,22 +111,18 @@ pub struct NsOffloads {
 }
 
 impl Managed for NsOffloads {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("set", "reset")
+    fn handling(&self) -> Handling {
+        Handling::new("set", "reset", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        actual.target_netns().is_some_and(|inside| inside.xdp_ready && inside.net.ns_if().is_some())
+        actual.target_netns().is_some_and(|inside| inside.xdp_ready && inside.net.link(&self.ns_if).is_some())
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (finish, take) = if make { ("off", "on") } else { ("on", "off") };
         let (path, ns_if) = (shell::netns_path(&self.ns), &self.ns_if);
         vec![format!("nsenter --net={path} ethtool -K {ns_if} tx {finish} txvlan {finish} gro {take}")]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -160,8 +144,8 @@ pub struct NsDefaultRoute {
 }
 
 impl Managed for NsDefaultRoute {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -179,10 +163,6 @@ impl Managed for NsDefaultRoute {
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (ip, add) = (shell::ip(&self.ns), shell::add(make));
         vec![format!("{ip} route {add} default via {} dev {}", self.gateway, self.ns_if)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -206,8 +186,8 @@ pub struct NsNeighbour {
 }
 
 impl Managed for NsNeighbour {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -217,10 +197,6 @@ impl Managed for NsNeighbour {
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (ip, replace, mac) = (shell::ip(&self.ns), shell::replace(make), mac(self.mac));
         vec![format!("{ip} neigh {replace} {} lladdr {mac} dev {} nud permanent", self.gateway, self.ns_if)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 

@@ -4,11 +4,8 @@ use std::fmt;
 
 use forwarder_common::abi::Timeout;
 
-use super::{Acts, Managed};
-use crate::{
-    Actual, IdleTime,
-    options::{range, seconds},
-};
+use super::{Acts, Handling, Managed};
+use crate::{Actual, IdleTime, range, seconds};
 use fwd_dataplane::{MEMORY_PER_CPU, Sizes};
 
 /// The maps that hold the records of this host namespace, pinned.
@@ -16,8 +13,8 @@ use fwd_dataplane::{MEMORY_PER_CPU, Sizes};
 pub struct RecordMaps;
 
 impl Managed for RecordMaps {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("create", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("create", "remove", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -30,14 +27,6 @@ impl Managed for RecordMaps {
             false => format!("rm -r {pins}"),
         }]
     }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
-    }
 }
 
 impl fmt::Display for RecordMaps {
@@ -48,8 +37,8 @@ impl fmt::Display for RecordMaps {
 
 /// The programs and the flow table.
 impl Managed for Sizes {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("load", "unload")
+    fn handling(&self) -> Handling {
+        Handling::new("load", "unload", Acts::OnPins).in_steps().notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -64,18 +53,6 @@ impl Managed for Sizes {
             vec![format!("bpftool prog loadall fwd-datapath {pins}/progs type classifier pinmaps {pins}/maps")];
         lines.extend(notes(self));
         lines
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 
@@ -104,8 +81,8 @@ pub struct OtherVersion {
 }
 
 impl Managed for OtherVersion {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("load", "unload")
+    fn handling(&self) -> Handling {
+        Handling::new("load", "unload", Acts::OnPins).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -114,14 +91,6 @@ impl Managed for OtherVersion {
 
     fn equivalent(&self, _: bool, pins: &str) -> Vec<String> {
         vec![format!("# {pins}/../{}: links, programs and maps are removed", self.name)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 

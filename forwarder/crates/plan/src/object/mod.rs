@@ -35,27 +35,39 @@ use fwd_kernel::netlink::BridgeSpec;
 
 /// What a plan has to know of an object.
 pub trait Managed: fmt::Display {
-    /// What is done to make it, and to remove it.
-    fn verbs(&self) -> (&'static str, &'static str);
+    /// How it is made and removed, and told of.
+    fn handling(&self) -> Handling;
 
     /// Whether it is there.
     fn is_there(&self, actual: &Actual) -> bool;
 
     /// Command lines that make or remove it. `pins` is the directory of the pins, quoted for a shell.
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String>;
+}
 
-    /// Where these command lines act.
-    fn acts(&self) -> Acts;
+/// How an object is made and removed, and told of.
+#[derive(Clone, Copy, Debug)]
+pub struct Handling {
+    verbs: (&'static str, &'static str),
+    acts: Acts,
+    in_steps: bool,
+    notable: bool,
+}
 
-    /// Whether it is made in several steps, so that what failed may have done a part, which its removal undoes without harm to what
-    /// others made.
-    fn is_made_in_steps(&self) -> bool {
-        false
+impl Handling {
+    /// What is done to make and to remove it, in words, and where the command lines act that do the same.
+    const fn new(make: &'static str, remove: &'static str, acts: Acts) -> Self {
+        Self { verbs: (make, remove), acts, in_steps: false, notable: false }
     }
 
-    /// Whether a user would miss it: what goes with something else is left out.
-    fn is_notable(&self) -> bool {
-        false
+    /// It is made in several steps, so that what failed may have done a part, which its removal undoes without harm to what others made.
+    const fn in_steps(self) -> Self {
+        Self { in_steps: true, ..self }
+    }
+
+    /// A user would miss it: what goes with something else is left out.
+    const fn notable(self) -> Self {
+        Self { notable: true, ..self }
     }
 }
 
@@ -167,7 +179,7 @@ objects! {
 impl Object {
     /// What is done to make it, and to remove it.
     pub(super) fn verbs(&self) -> (&'static str, &'static str) {
-        self.managed().verbs()
+        self.managed().handling().verbs
     }
 
     /// As [`Managed::equivalent`].
@@ -175,21 +187,21 @@ impl Object {
         self.managed().equivalent(make, pins)
     }
 
-    /// As [`Managed::acts`].
+    /// Where the command lines act.
     pub(super) fn acts(&self) -> Acts {
-        self.managed().acts()
+        self.managed().handling().acts
     }
 
-    /// As [`Managed::is_made_in_steps`].
+    /// Whether it is made in several steps.
     #[must_use]
     pub fn is_made_in_steps(&self) -> bool {
-        self.managed().is_made_in_steps()
+        self.managed().handling().in_steps
     }
 
-    /// As [`Managed::is_notable`].
+    /// Whether a user would miss it.
     #[must_use]
     pub fn is_notable(&self) -> bool {
-        self.managed().is_notable()
+        self.managed().handling().notable
     }
 }
 

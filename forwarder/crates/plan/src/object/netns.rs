@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{Acts, Managed};
+use super::{Acts, Handling, Managed};
 use crate::{Actual, Undo, actual};
 use fwd_base::text::word;
 use fwd_kernel::netns::Name;
 
 impl Managed for Undo {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("remember", "forget")
+    fn handling(&self) -> Handling {
+        Handling::new("remember", "forget", Acts::Inside)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -18,10 +18,6 @@ impl Managed for Undo {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("# {} the undo log: {self}", if make { "into" } else { "out of" })]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
     }
 }
 
@@ -33,8 +29,8 @@ pub struct NamedNetns {
 }
 
 impl Managed for NamedNetns {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("create", "delete")
+    fn handling(&self) -> Handling {
+        Handling::new("create", "delete", Acts::Inside).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -43,14 +39,6 @@ impl Managed for NamedNetns {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("ip netns {} {}", super::super::shell::add(make), word(self.name.as_str()))]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 
@@ -70,12 +58,12 @@ pub struct ResolvConf {
 }
 
 impl Managed for ResolvConf {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("write", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("write", "remove", Acts::Inside).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        !matches!(actual.resolv_conf, actual::ResolvConf::Write(_))
+        !matches!(actual.resolv_conf(), actual::ResolvConf::Write(_))
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
@@ -87,14 +75,6 @@ impl Managed for ResolvConf {
             ],
             false => vec![format!("rm {directory}/resolv.conf"), format!("rmdir {directory}")],
         }
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::Inside
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 

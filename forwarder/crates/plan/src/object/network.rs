@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment};
 use fwd_kernel::netlink::Mac;
 
@@ -34,8 +34,8 @@ pub struct NetworkSpec {
 }
 
 impl Managed for NetworkSpec {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("record", "forget")
+    fn handling(&self) -> Handling {
+        Handling::new("record", "forget", Acts::OnPins).in_steps().notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -47,18 +47,6 @@ impl Managed for NetworkSpec {
         let mut lines = vec![shell::record("NETWORKS", &self.bridge, make, pins)];
         lines.extend(note(self.treatment).filter(|_| make));
         lines
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 
@@ -98,8 +86,8 @@ pub struct NetworkUplink {
 }
 
 impl Managed for NetworkUplink {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("correct", "revert")
+    fn handling(&self) -> Handling {
+        Handling::new("correct", "revert", Acts::OnPins)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -110,10 +98,6 @@ impl Managed for NetworkUplink {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         vec![shell::record("NETWORKS", &self.network, make, pins)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
     }
 }
 
@@ -133,8 +117,8 @@ pub struct NetworkHook {
 }
 
 impl Managed for NetworkHook {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("attach", "detach")
+    fn handling(&self) -> Handling {
+        Handling::new("attach", "detach", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -148,14 +132,6 @@ impl Managed for NetworkHook {
             Some(index) if !make => format!("rm {pins}/links/to_network-{index}"),
             _ => shell::hook("to_network", "egress", &self.bridge, make, pins),
         }]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::Ipv4Net;
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
 use fwd_kernel::netlink::nft::TABLE;
 
@@ -18,8 +18,8 @@ pub struct Isolation {
 }
 
 impl Managed for Isolation {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -37,10 +37,6 @@ impl Managed for Isolation {
             format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
             shell::nft(&format!("add rule ip {TABLE} forward {others} ct state != {{ established, related }} drop")),
         ]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 
@@ -64,8 +60,8 @@ pub struct Masquerade {
 }
 
 impl Managed for Masquerade {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -82,14 +78,6 @@ impl Managed for Masquerade {
             format!("nft 'add chain ip {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
             shell::nft(&format!("add rule ip {TABLE} postrouting ip saddr {subnet} oifname \"{uplink}\" masquerade")),
         ]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::Mac;
@@ -19,8 +19,8 @@ pub struct Port {
 }
 
 impl Managed for Port {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -37,10 +37,6 @@ impl Managed for Port {
         let mut lines = vec![format!("ip link set {host_if} master {}", word(&self.bridge))];
         lines.extend((!self.learns).then(|| format!("bridge link set dev {host_if} learning off flood off")));
         lines
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 
@@ -60,8 +56,8 @@ pub struct Fdb {
 }
 
 impl Managed for Fdb {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -72,10 +68,6 @@ impl Managed for Fdb {
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (replace, mac, host_if) = (shell::replace(make), mac(self.mac), word(&self.host_if));
         vec![format!("bridge fdb {replace} {mac} dev {host_if} master static")]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 
@@ -97,8 +89,8 @@ pub struct Neighbour {
 }
 
 impl Managed for Neighbour {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("add", "remove")
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -108,10 +100,6 @@ impl Managed for Neighbour {
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (replace, mac, bridge) = (shell::replace(make), mac(self.mac), word(&self.bridge));
         vec![format!("ip neigh {replace} {} lladdr {mac} dev {bridge} nud permanent", self.address)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::{Acts, Managed};
+use super::{Acts, Handling, Managed};
 use crate::{Actual, SysctlRecord};
 
 impl Managed for SysctlRecord {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("set", "restore")
+    fn handling(&self) -> Handling {
+        Handling::new("set", "restore", Acts::OnHost)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -16,10 +16,6 @@ impl Managed for SysctlRecord {
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         vec![format!("sysctl -w {}={}", key(&self.path), if make { &self.ours } else { &self.original })]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
     }
 }
 

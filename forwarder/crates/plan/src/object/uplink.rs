@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, UplinkRecord};
 use fwd_kernel::netlink::LinkLayer;
 
@@ -18,8 +18,8 @@ pub struct Uplink {
 }
 
 impl Managed for Uplink {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("record", "forget")
+    fn handling(&self) -> Handling {
+        Handling::new("record", "forget", Acts::OnPins)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -28,10 +28,6 @@ impl Managed for Uplink {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         vec![shell::record("UPLINKS", &self.name, make, pins)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
     }
 }
 
@@ -55,8 +51,8 @@ pub struct UplinkAddress {
 }
 
 impl Managed for UplinkAddress {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("correct", "revert")
+    fn handling(&self) -> Handling {
+        Handling::new("correct", "revert", Acts::OnPins)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -65,10 +61,6 @@ impl Managed for UplinkAddress {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         vec![shell::record("UPLINKS", &self.name, make, pins)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
     }
 }
 
@@ -90,8 +82,8 @@ pub struct UplinkName {
 }
 
 impl Managed for UplinkName {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("correct", "revert")
+    fn handling(&self) -> Handling {
+        Handling::new("correct", "revert", Acts::OnPins)
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -100,10 +92,6 @@ impl Managed for UplinkName {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         vec![shell::record("UPLINKS", &self.to, make, pins)]
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
     }
 }
 
@@ -125,8 +113,8 @@ pub struct UplinkHooks {
 }
 
 impl Managed for UplinkHooks {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("attach", "detach")
+    fn handling(&self) -> Handling {
+        Handling::new("attach", "detach", Acts::OnPins).in_steps().notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -147,18 +135,6 @@ impl Managed for UplinkHooks {
         }
         hooks
     }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
-    }
-
-    fn is_notable(&self) -> bool {
-        true
-    }
 }
 
 impl fmt::Display for UplinkHooks {
@@ -177,8 +153,8 @@ pub struct UplinkXdp {
 }
 
 impl Managed for UplinkXdp {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("attach", "detach")
+    fn handling(&self) -> Handling {
+        Handling::new("attach", "detach", Acts::OnPins).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -187,14 +163,6 @@ impl Managed for UplinkXdp {
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         shell::xdp("xdp_from_uplink", &self.name, make, pins)
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnPins
-    }
-
-    fn is_made_in_steps(&self) -> bool {
-        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{super::shell, Acts, Managed};
+use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, TargetRef};
 use fwd_base::text::mac;
 use fwd_kernel::netlink::VethSpec;
@@ -17,8 +17,8 @@ pub struct Veth {
 }
 
 impl Managed for Veth {
-    fn verbs(&self) -> (&'static str, &'static str) {
-        ("create", "delete")
+    fn handling(&self) -> Handling {
+        Handling::new("create", "delete", Acts::OnHost).notable()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
@@ -31,14 +31,6 @@ impl Managed for Veth {
             let (mtu, mac, ns) = (spec.mtu, mac(spec.ns_mac), shell::netns(ns));
             format!("mtu {mtu} type veth peer name {} netns {ns} address {mac} mtu {mtu}", spec.ns_if)
         })
-    }
-
-    fn acts(&self) -> Acts {
-        Acts::OnHost
-    }
-
-    fn is_notable(&self) -> bool {
-        true
     }
 }
 

@@ -37,8 +37,8 @@ impl World {
     }
 
     fn namespace(&mut self, ns: &TargetRef) -> &mut TargetNetns {
-        let TargetRef::Named(name) = ns else { panic!("{ns} has a name") };
-        self.namespaces.get_mut(name).unwrap_or_else(|| panic!("{ns} exists"))
+        let name = self.resolve(ns).unwrap_or_else(|| panic!("{ns} exists"));
+        self.namespaces.get_mut(&name).unwrap_or_else(|| panic!("{ns} exists"))
     }
 
     fn net(&mut self, ns: &TargetRef) -> &mut NetConfig {
@@ -68,7 +68,8 @@ impl World {
             }
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
-                assert!(self.records.uplink_hooks.insert(index));
+                self.records.uplink_hooks.insert(index);
+                self.half_hooked.remove(&index);
             }
             Object::UplinkXdp(object::UplinkXdp { index, .. }) => {
                 assert!(self.records.uplink_hooks.contains(&index));
@@ -138,7 +139,7 @@ impl World {
         self.attached_by(other).remove(&index);
     }
 
-    fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
+    pub(super) fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {
         match backend {
             Backend::Tcx => &mut self.records.endpoint_hooks,
             Backend::Clsact => &mut self.records.endpoint_filters,
@@ -275,7 +276,10 @@ impl World {
                 self.records.devices.remove(index);
                 take(&mut self.records.uplinks, |uplink| uplink.index == *index);
             }
-            Object::UplinkHooks(object::UplinkHooks { index, .. }) => assert!(self.records.uplink_hooks.remove(index)),
+            Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
+                let (whole, half) = (self.records.uplink_hooks.remove(index), self.half_hooked.remove(index));
+                assert!(whole || half);
+            }
             Object::UplinkXdp(object::UplinkXdp { index, .. }) => assert!(self.records.uplink_xdp.remove(index)),
             Object::EndpointXdp(object::EndpointXdp { index, .. }) => {
                 assert!(self.records.endpoint_xdp.remove(&index.expect("the index is known")));

@@ -2,14 +2,15 @@
 //! what is absent is not removed.
 
 mod apply;
+mod begin;
 mod records;
 mod scoped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, DownPlan, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Records, ResolvConf, Target, TargetNetns,
-    TargetRef, Undo, UpPlan, UpRequest, plan_down, plan_up,
+    Actual, Desired, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Plan, Records, ResolvConf, Scope, Target,
+    TargetNetns, TargetRef, Undo, UpRequest, orphans, plan, plan_down, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
@@ -23,7 +24,14 @@ use fwd_kernel::{
 pub(super) struct World {
     pub(super) host: Host,
     pub(super) records: Records,
+    /// By name. Those of [`World::nameless`] are called so by tests alone.
     pub(super) namespaces: BTreeMap<Name, TargetNetns>,
+    /// Namespaces without a name under /run/netns: only a process or a path leads there.
+    pub(super) nameless: BTreeSet<Name>,
+    /// Processes and paths, and the namespaces to which they lead.
+    pub(super) ways: BTreeMap<TargetRef, Name>,
+    /// Uplinks at which only the first of two programs is attached.
+    half_hooked: BTreeSet<u32>,
     pub(super) undo: Vec<Undo>,
     /// A namespace without a name, which goes with the command that made it.
     draft: Option<TargetNetns>,
@@ -58,6 +66,9 @@ impl World {
             },
             records: Records::default(),
             namespaces: BTreeMap::new(),
+            nameless: BTreeSet::new(),
+            ways: BTreeMap::new(),
+            half_hooked: BTreeSet::new(),
             undo: Vec::new(),
             draft: None,
             resolv_conf: ResolvConf::Fine,
@@ -98,6 +109,29 @@ impl World {
         self.namespaces.insert(name(text), fresh);
     }
 
+    /// A process in a namespace, and a path to it.
+    pub(super) fn add_ways(&mut self, text: &str, pid: u32) -> [TargetRef; 2] {
+        let ways = [TargetRef::Pid(pid), TargetRef::Path(format!("/proc/{pid}/ns/net").into())];
+        ways.iter().for_each(|way| drop(self.ways.insert(way.clone(), name(text))));
+        ways
+    }
+
+    /// `unshare -n`: a namespace without a name, with a process in it.
+    pub(super) fn add_nameless(&mut self, text: &str, pid: u32) -> [TargetRef; 2] {
+        self.add_namespace(text);
+        self.nameless.insert(name(text));
+        self.add_ways(text, pid)
+    }
+
+    /// What a reference leads to, by its key in [`World::namespaces`].
+    pub(super) fn resolve(&self, reference: &TargetRef) -> Option<Name> {
+        let known = match reference {
+            TargetRef::Named(name) => Some(name).filter(|name| !self.nameless.contains(*name)),
+            TargetRef::Pid(_) | TargetRef::Path(_) => self.ways.get(reference),
+        };
+        known.filter(|name| self.namespaces.contains_key(*name)).cloned()
+    }
+
     pub(super) fn inside(&mut self, ns: &str) -> &mut TargetNetns {
         self.namespaces.get_mut(&name(ns)).expect("the namespace exists")
     }
@@ -119,23 +153,29 @@ impl World {
     }
 
     fn known(&self, reference: &TargetRef) -> Option<EndpointNetns> {
-        let TargetRef::Named(name) = reference else { return None };
-        let inside = self.namespaces.get(name)?;
+        let name = self.resolve(reference)?;
+        let inside = self.namespaces.get(&name)?;
         Some(EndpointNetns {
             reference: reference.clone(),
-            name: Some(name.clone()),
+            name: Some(name).filter(|name| !self.nameless.contains(name)),
             cookie: inside.cookie,
             made: self.is_made(inside),
             links: inside.net.links.clone(),
         })
     }
 
+    /// How a namespace can be opened by what is known of it without being told: its name, or what its endpoint was given by.
+    fn references(&self) -> impl Iterator<Item = TargetRef> {
+        let named = self.namespaces.keys().cloned().map(TargetRef::Named);
+        named.chain(self.records.endpoints.iter().filter(|it| it.ns.is_none()).map(orphans::reference))
+    }
+
     fn read(&self) -> Actual {
         Actual {
             host: self.host.clone(),
             records: self.records.clone(),
-            namespaces: self.namespaces.keys().filter_map(|name| self.known(&TargetRef::Named(name.clone()))).collect(),
-            named: self.namespaces.keys().cloned().collect(),
+            namespaces: self.references().filter_map(|reference| self.known(&reference)).collect(),
+            named: self.namespaces.keys().filter(|name| !self.nameless.contains(*name)).cloned().collect(),
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
             undo: self.undo.clone(),
@@ -152,24 +192,51 @@ impl World {
         cookies.filter(|cookie| self.namespaces.values().all(|inside| inside.cookie != *cookie)).collect()
     }
 
-    pub(super) fn plan_up(&self, request: &UpRequest) -> Result<UpPlan> {
-        let TargetRef::Named(name) = &request.target else { panic!("the model has only namespaces with a name") };
+    fn target(&self, reference: &TargetRef) -> Target {
+        let inside = self.resolve(reference).and_then(|name| self.namespaces.get(&name));
+        let ns = inside.map(|inside| TargetNetns { made: self.is_made(inside), ..inside.clone() });
+        let name = self.resolve(reference).filter(|name| !self.nameless.contains(name));
+        let name = reference.name().cloned().or(name);
+        let resolv_conf = match &name {
+            Some(name) if !self.written.contains(name) => self.resolv_conf.clone(),
+            _ => ResolvConf::Fine,
+        };
+        let pid = if let TargetRef::Pid(pid) = reference { Some(*pid) } else { None };
+        Target { reference: reference.clone(), name, pid, ns, resolv_conf }
+    }
+
+    pub(super) fn plan_up(&self, request: &UpRequest) -> Result<Plan> {
         let mut actual = self.read();
-        let ns = self.namespaces.get(name).map(|inside| TargetNetns { made: self.is_made(inside), ..inside.clone() });
-        actual.target = Some(Target { reference: request.target.clone(), name: Some(name.clone()), pid: None, ns });
+        actual.target = Some(self.target(&request.target));
         actual.gone = self.gone(Some(&request.target));
-        if !self.written.contains(name) {
-            actual.resolv_conf = self.resolv_conf.clone();
-        }
         self.check_scoped_up(request, &actual);
         plan_up(request, &actual)
     }
 
-    pub(super) fn plan_down(&self, request: &DownRequest) -> Result<DownPlan> {
+    pub(super) fn plan_down(&self, request: &DownRequest) -> Result<Plan> {
         let mut actual = self.read();
+        actual.records.uplink_hooks.extend(&self.half_hooked);
         actual.gone = self.gone(request.target.as_ref());
+        if let Some(known) = request.target.as_ref().and_then(|target| self.known(target)) {
+            actual.namespaces.retain(|other| other.cookie != known.cookie);
+            actual.namespaces.push(known);
+        }
         self.check_scoped_down(request, &actual);
         plan_down(request, &actual)
+    }
+
+    /// A plan for everything.
+    pub(super) fn plan_whole(&self, desired: &Desired) -> Result<Plan> {
+        plan(desired, &self.read_whole(desired), &Scope::default())
+    }
+
+    /// What is read for a plan for everything.
+    pub(super) fn read_whole(&self, desired: &Desired) -> Actual {
+        let mut actual = self.read();
+        actual.gone = self.gone(None);
+        actual.targets =
+            desired.endpoints.iter().filter_map(|it| it.netns.as_ref()).map(|it| self.target(it)).collect();
+        actual
     }
 
     /// Runs at most `steps` operations.
@@ -180,16 +247,39 @@ impl World {
         self.draft = None;
     }
 
+    /// As [`World::run`], and is killed within the next operation. Whether that has several system calls.
+    pub(super) fn run_into(&mut self, ops: &[Op], steps: usize) -> bool {
+        for op in ops.iter().take(steps) {
+            self.apply(op);
+        }
+        let begun = ops.get(steps).is_some_and(|op| self.begin(op));
+        self.draft = None;
+        begun
+    }
+
     #[track_caller]
-    pub(super) fn up(&mut self, request: &UpRequest) -> UpPlan {
+    pub(super) fn up(&mut self, request: &UpRequest) -> Plan {
         let plan = self.plan_up(request).unwrap_or_else(|error| panic!("{error}"));
         self.run(&plan.ops, usize::MAX);
         plan
     }
 
     #[track_caller]
-    pub(super) fn down(&mut self, target: Option<&str>) -> DownPlan {
-        let plan = self.plan_down(&down(target)).unwrap_or_else(|error| panic!("{error}"));
+    pub(super) fn down(&mut self, target: Option<&str>) -> Plan {
+        self.down_by(target.map(named).as_ref())
+    }
+
+    #[track_caller]
+    pub(super) fn down_by(&mut self, target: Option<&TargetRef>) -> Plan {
+        let request = DownRequest { target: target.cloned(), delete_ns: false };
+        let plan = self.plan_down(&request).unwrap_or_else(|error| panic!("{error}"));
+        self.run(&plan.ops, usize::MAX);
+        plan
+    }
+
+    #[track_caller]
+    pub(super) fn make_whole(&mut self, desired: &Desired) -> Plan {
+        let plan = self.plan_whole(desired).unwrap_or_else(|error| panic!("{error}"));
         self.run(&plan.ops, usize::MAX);
         plan
     }

@@ -10,10 +10,14 @@ use crate::{
 impl World {
     /// What is read for a command about `target`; none where that would not do.
     fn scoped(&self, whole: &Actual, target: &TargetRef) -> Option<Actual> {
-        let TargetRef::Named(name) = target else { return None };
-        let inside = self.namespaces.get(name);
+        let inside = self.resolve(target).and_then(|name| self.namespaces.get(&name));
         let is_ours = |endpoint: &EndpointRecord| {
-            inside.is_some_and(|it| it.cookie == endpoint.cookie) || endpoint.ns.as_deref() == Some(name.as_str())
+            let by_name = match target {
+                TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
+                TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
+                TargetRef::Path(_) => false,
+            };
+            by_name || inside.is_some_and(|it| it.cookie == endpoint.cookie)
         };
         let (host, records) = (&whole.host.net, &whole.records);
         let (ours, others): (Vec<_>, Vec<_>) = records.endpoints.iter().partition(|endpoint| is_ours(endpoint));
@@ -44,7 +48,7 @@ impl World {
         scoped.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
         let cookies: BTreeSet<u64> =
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
-        scoped.undo.retain(|entry| Undo::may_concern(&entry.key(), Some(name), &cookies));
+        scoped.undo.retain(|entry| Undo::may_concern(&entry.key(), target.name(), &cookies));
         // Others are not opened.
         scoped.namespaces.retain(|known| known.reference == *target);
         scoped.host.out_of_scope = others.iter().map(|it| it.index).collect();

@@ -15,11 +15,13 @@ fn interrupted_up_is_completed_by_the_next() {
     for step in 0..=steps {
         let mut world = World::new();
         let plan = world.plan_up(&request).expect("possible");
-        world.run(&plan.ops, step);
+        let begun = world.run_into(&plan.ops, step);
         world.up(&request);
         assert_eq!(world.plan_up(&request).expect("it is up").ops, [], "after {step}");
         assert_eq!(world.records.endpoints.len(), 1, "after {step}");
-        assert_eq!(world.records.endpoints[0].address, direct.records.endpoints[0].address, "after {step}");
+        // An address is rather skipped than given out twice.
+        let address = world.records.endpoints[0].address;
+        assert!(begun || address == direct.records.endpoints[0].address, "after {step}: {address}");
         assert!(world.records.endpoints[0].marks.created, "after {step}");
     }
 }
@@ -33,7 +35,7 @@ fn interrupted_up_is_removed_by_down() {
             let mut world = World::new();
             let before = world.snapshot();
             let plan = world.plan_up(&request).expect("possible");
-            world.run(&plan.ops, step);
+            world.run_into(&plan.ops, step);
             world.down(target);
             assert_eq!(world.snapshot(), before, "after {step}, down {target:?}");
             assert_eq!(world.plan_down(&down(target)).expect("possible").ops, []);
@@ -50,7 +52,7 @@ fn interrupted_down_is_completed_by_the_next() {
     for target in [Some("a"), None] {
         for step in 0..=plan.ops.len() {
             let mut world = up.clone();
-            world.run(&plan.ops, step);
+            world.run_into(&plan.ops, step);
             world.down(target);
             assert_eq!(world.snapshot(), before, "after {step}, down {target:?}");
         }
@@ -58,7 +60,7 @@ fn interrupted_down_is_completed_by_the_next() {
     // Or `up` makes it whole again.
     for step in 0..=plan.ops.len() {
         let mut world = up.clone();
-        world.run(&plan.ops, step);
+        world.run_into(&plan.ops, step);
         world.up(&UpRequest::new(named("a")));
         assert_eq!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops, [], "after {step}");
     }

@@ -346,9 +346,9 @@ fn kernel_without_tcx_attaches_by_clsact() {
 #[test]
 fn up_tells_how_much_room_is_left() {
     let mut world = World::new();
-    assert_eq!(world.up(&UpRequest::new(named("a"))).room, 252);
+    assert_eq!(world.up(&UpRequest::new(named("a"))).attachments[0].room, 252);
     let again = world.up(&UpRequest::new(named("a")));
-    assert_eq!((again.room, again.warnings.len()), (252, 0));
+    assert_eq!((again.attachments[0].room, again.warnings.len()), (252, 0));
     let mut endpoint = world.records.endpoints[0].clone();
     for host in 3..239 {
         (endpoint.index, endpoint.cookie) = (1000 + host, u64::from(host) + 9_000);
@@ -361,12 +361,12 @@ fn up_tells_how_much_room_is_left() {
         world.records.endpoints.push(endpoint.clone());
     }
     let plan = world.plan_up(&UpRequest::new(named("b"))).expect("there is room");
-    assert_eq!(plan.room, 15);
+    assert_eq!(plan.attachments[0].room, 15);
     assert!(plan.warnings.iter().any(|warning| warning.contains("room for 15 more")), "{:?}", plan.warnings);
     let large =
         UpRequest { subnet: "10.9.0.0/16".parse().ok(), network: Some(name("large")), ..UpRequest::new(named("b")) };
-    assert_eq!(world.plan_up(&large).expect("there is room").room, 1_022, "a bridge takes 1023 ports");
+    assert_eq!(world.plan_up(&large).expect("there is room").attachments[0].room, 1_022, "a bridge takes 1023 ports");
     let small = UpRequest { subnet: "10.9.0.0/29".parse().ok(), ..large };
     let plan = world.plan_up(&small).expect("there is room");
-    assert_eq!((plan.room, plan.warnings.len()), (4, 0));
+    assert_eq!((plan.attachments[0].room, plan.warnings.len()), (4, 0));
 }

@@ -5,16 +5,19 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::{
-    Datapath, UpRequest,
+    Datapath, DownRequest, Op, TargetRef, UpRequest,
     testing::{World, down, name, named},
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::netlink::Link;
 
+/// How many operations are run; and whether the next one is begun.
+type Steps = (usize, bool);
+
 #[derive(Clone, Debug)]
 enum Event {
-    Up { ns: usize, network: usize, datapath: Datapath, attach: Option<Backend>, steps: usize },
-    Down { ns: Option<usize>, steps: usize },
+    Up { target: usize, network: usize, datapath: Datapath, attach: Option<Backend>, steps: Steps },
+    Down { target: Option<usize>, steps: Steps },
     DeleteNamespace(usize),
     AddNamespace(usize),
     DeleteLink(usize),
@@ -28,8 +31,15 @@ const NETWORKS: [&str; 3] = ["fwd0", "web", "a-rather-long-network-name"];
 const UPLINKS: [&str; 3] = ["eth0", "eth0", "eth1"];
 const WAYS_OUT: [(&str, &str); 2] = [("eth0", "198.51.100.2/24"), ("eth1", "203.0.113.2/24")];
 
-fn steps() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(usize::MAX), 0usize..30]
+fn steps() -> impl Strategy<Value = Steps> {
+    prop_oneof![Just((usize::MAX, false)), (0usize..30, any::<bool>())]
+}
+
+/// Namespaces by their names, and by processes and paths: one that has a name, too, and one without.
+fn targets() -> [TargetRef; 8] {
+    let path = |pid: u32| TargetRef::Path(format!("/proc/{pid}/ns/net").into());
+    let [a, b, c, d] = NAMESPACES.map(named);
+    [a, b, c, d, TargetRef::Pid(1), path(1), TargetRef::Pid(9), path(9)]
 }
 
 fn datapath() -> impl Strategy<Value = Datapath> {
@@ -42,9 +52,10 @@ fn attach() -> impl Strategy<Value = Option<Backend>> {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..4usize, 0..3usize, datapath(), attach(), steps())
-            .prop_map(|(ns, network, datapath, attach, steps)| Event::Up { ns, network, datapath, attach, steps }),
-        3 => (proptest::option::weighted(0.8, 0..4usize), steps()).prop_map(|(ns, steps)| Event::Down { ns, steps }),
+        6 => (0..8usize, 0..3usize, datapath(), attach(), steps())
+            .prop_map(|(target, network, datapath, attach, steps)| Event::Up { target, network, datapath, attach, steps }),
+        3 => (proptest::option::weighted(0.8, 0..8usize), steps())
+            .prop_map(|(target, steps)| Event::Down { target, steps }),
         1 => (0..4usize).prop_map(Event::DeleteNamespace),
         1 => (0..4usize).prop_map(Event::AddNamespace),
         1 => (0..6usize).prop_map(Event::DeleteLink),
@@ -54,28 +65,43 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn run(world: &mut World, ops: &[Op], (steps, begun): Steps) {
+    if begun {
+        world.run_into(ops, steps);
+    } else {
+        world.run(ops, steps);
+    }
+}
+
+fn up(world: &mut World, request: &UpRequest, steps: Steps) {
+    let Ok(plan) = world.plan_up(request) else { return };
+    run(world, &plan.ops, steps);
+    if steps.0 >= plan.ops.len() {
+        assert_eq!(world.plan_up(request).expect("it is up").ops, [], "the second run changes nothing");
+    }
+}
+
 /// The world, and the names of namespaces that the user made.
 fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
     match event {
-        Event::Up { ns, network, datapath, attach, steps } => {
+        Event::Up { target, network, datapath, attach, steps } => {
+            let target = &targets()[*target];
+            if target.name().is_none() && world.resolve(target).is_none() {
+                return;
+            }
             let request = UpRequest {
                 network: Some(name(NETWORKS[*network])),
                 uplink: Some(UPLINKS[*network].into()),
                 datapath: Some(*datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
-                ..UpRequest::new(named(NAMESPACES[*ns]))
+                ..UpRequest::new(target.clone())
             };
-            if let Ok(plan) = world.plan_up(&request) {
-                world.run(&plan.ops, *steps);
-                if *steps >= plan.ops.len() {
-                    let again = world.plan_up(&request).expect("it is up");
-                    assert_eq!(again.ops, [], "the second run changes nothing");
-                }
-            }
+            up(world, &request, *steps);
         }
-        Event::Down { ns, steps } => {
-            let plan = world.plan_down(&down(ns.map(|ns| NAMESPACES[ns]))).expect("always possible");
-            world.run(&plan.ops, *steps);
+        Event::Down { target, steps } => {
+            let request = DownRequest { target: target.map(|target| targets()[target].clone()), delete_ns: false };
+            let plan = world.plan_down(&request).expect("always possible");
+            run(world, &plan.ops, *steps);
         }
         Event::DeleteNamespace(ns) => {
             if world.namespaces.contains_key(&name(NAMESPACES[*ns])) {
@@ -133,7 +159,9 @@ proptest! {
     #[test]
     fn end_in_a_clean_host(events in proptest::collection::vec(event(), 1..14)) {
         let mut world = World::new();
-        let mut theirs = BTreeSet::new();
+        let mut theirs = BTreeSet::from(["nameless"]);
+        world.add_nameless("nameless", 9);
+        world.add_ways("a", 1);
         for event in &events {
             play(&mut world, &mut theirs, event);
             check(&world);

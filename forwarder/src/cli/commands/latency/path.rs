@@ -112,7 +112,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             inside: Some(ns),
             ifindex: inner.index,
             ifname: inner.name,
-            uplink: endpoint.uplink,
+            uplink: endpoint.record.uplink,
             uplink_name: view.uplink.exact().to_owned(),
             addresses: view.addresses.iter().filter_map(v4).collect(),
             ns: view.ns.map(|ns| ns.exact().to_owned()),

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use forwarder_common::{
-    abi::{Endpoint, NO_VERDICT, TracePoint, TraceRecord},
+    abi::{NO_VERDICT, TracePoint, TraceRecord},
     types::verdict::{DropReason, PuntReason},
 };
 
 use super::{args::TraceArgs, v4};
 use crate::{
     Error, Kind, Result,
-    dataplane::{TraceFilter, flow_state, name_of},
+    dataplane::{Described, TraceFilter, flow_state},
     netlink::Netlink,
     query::State,
     reconcile::{Datapath, TargetRef},
@@ -22,10 +22,10 @@ use crate::{
 /// The endpoints of a host, and the names of its interfaces.
 pub(super) struct Places {
     /// Those whose packets are meant, by their host-side veth.
-    meant: BTreeMap<u32, Endpoint>,
+    meant: BTreeMap<u32, Described>,
     /// They were named: verdicts about others are not meant.
     named: bool,
-    endpoints: BTreeMap<u32, Endpoint>,
+    endpoints: BTreeMap<u32, Described>,
     names: BTreeMap<u32, String>,
 }
 
@@ -34,14 +34,14 @@ impl Places {
     pub(super) fn of(state: &State, target: Option<&TargetRef>) -> Result<Self> {
         let found = target.map(|target| state.of(target)).transpose()?;
         let shown = found.as_ref().unwrap_or(&state.endpoints);
-        if shown.iter().all(|(_, endpoint)| Datapath::of_flags(endpoint.flags) == Datapath::Kernel) {
+        if shown.iter().all(|(_, endpoint)| Datapath::of_flags(endpoint.record.flags) == Datapath::Kernel) {
             let why = "with --datapath kernel no program of fwd sees the packets";
             let error = Error::new(Kind::Unsupported, "trace", "packets that the kernel forwards", why);
             return Err(error.remedy("`fwd latency` times them; `fwd up` without --datapath kernel has programs"));
         }
         let names = Netlink::here()?.links()?.into_iter().map(|link| (link.index, link.name)).collect();
-        let endpoints = state.endpoints.iter().copied().collect();
-        Ok(Self { meant: shown.iter().copied().collect(), named: found.is_some(), endpoints, names })
+        let endpoints = state.endpoints.iter().cloned().collect();
+        Ok(Self { meant: shown.iter().cloned().collect(), named: found.is_some(), endpoints, names })
     }
 
     /// Whose packets are traced.
@@ -57,7 +57,7 @@ impl Places {
     pub(super) fn filter(&self, args: &TraceArgs) -> TraceFilter {
         let pattern = args.flow.clone().unwrap_or_default();
         let FlowPattern { proto, from, to } = pattern;
-        let own = |addr: Ipv4Addr| self.endpoints.iter().find(|(_, endpoint)| endpoint.v4 == addr.octets());
+        let own = |addr: Ipv4Addr| self.endpoints.iter().find(|(_, endpoint)| endpoint.record.v4 == addr.octets());
         let only = match (self.named, self.meant.len()) {
             (true, 1) => self.meant.iter().next(),
             (true, _) => None,
@@ -67,7 +67,7 @@ impl Places {
         // Outside a flow has another address than inside, but for that of its peer.
         let peers = [from.addr, to.addr].map(|addr| addr.filter(|addr| own(*addr).is_none()).map(|addr| addr.octets()));
         TraceFilter {
-            endpoint: only.map(|(ifindex, endpoint)| (*ifindex, endpoint.v4)),
+            endpoint: only.map(|(ifindex, endpoint)| (*ifindex, endpoint.record.v4)),
             drops: args.drops,
             proto,
             peers,
@@ -84,7 +84,7 @@ impl Places {
         let is_one = |ifindex: u32| self.meant.contains_key(&ifindex);
         let addresses = [before.src, before.dst, after.src, after.dst].into_iter().flatten().filter_map(v4);
         [record.ifindex, record.ingress, record.endpoint].into_iter().any(is_one)
-            || addresses.into_iter().any(|addr| self.meant.values().any(|endpoint| endpoint.v4 == addr.octets()))
+            || addresses.into_iter().any(|addr| self.meant.values().any(|endpoint| endpoint.record.v4 == addr.octets()))
     }
 
     /// Whether the user has named whose packets are meant.
@@ -94,10 +94,11 @@ impl Places {
 
     /// The longest name of a place, as far as that is known.
     pub(super) fn width(&self) -> usize {
-        let uplinks = self.endpoints.values().map(|endpoint| format!("from_uplink {}", self.name(endpoint.uplink)));
-        let names = self.endpoints.iter().map(|(ifindex, endpoint)| match name_of(&endpoint.ns) {
-            ns if ns.is_empty() => format!("from_ns {}", self.name(*ifindex)),
-            ns => format!("from_ns {}", Untrusted::from(ns)),
+        let uplinks =
+            self.endpoints.values().map(|endpoint| format!("from_uplink {}", self.name(endpoint.record.uplink)));
+        let names = self.endpoints.iter().map(|(ifindex, endpoint)| match &endpoint.metadata.netns.name {
+            None => format!("from_ns {}", self.name(*ifindex)),
+            Some(ns) => format!("from_ns {}", Untrusted::from(ns.clone())),
         });
         uplinks.chain(names).map(|place| place.chars().count()).max().unwrap_or(0)
     }
@@ -115,7 +116,7 @@ impl Places {
             took_ns: record.took,
             hook: point(record.point),
             ifname: self.name(record.ifindex),
-            ns: owner.map(|endpoint| name_of(&endpoint.ns)).filter(|ns| !ns.is_empty()).map(Untrusted::from),
+            ns: owner.and_then(|endpoint| endpoint.metadata.netns.name.clone()).map(Untrusted::from),
             proto: before.protocol(),
             src_addr: before.src,
             src_port: before.src_port,

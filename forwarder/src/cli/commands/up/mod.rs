@@ -41,7 +41,8 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut d
 /// What was done, and what to say besides.
 fn look(session: &Session<'_, '_>, request: &UpRequest, result: &UpResult) -> Result<(UpView, Vec<String>)> {
     let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings: _ } = result;
-    let state = State::of_one(&session.at, (*ifindex, *endpoint))?.ok_or_else(|| not_up(&request.target, None))?;
+    let state =
+        State::of_one(&session.at, (*ifindex, endpoint.clone()))?.ok_or_else(|| not_up(&request.target, None))?;
     let notes = ls::other_build(&state.plane)?;
     let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
     let loaded = if *loaded { flow_table::loaded_table(&state.plane)? } else { None };

@@ -4,7 +4,7 @@ use forwarder_common::abi::endpoint_flags;
 
 use super::{super::record, Execute, Runner, no_counters, unrecorded};
 use fwd_base::Result;
-use fwd_dataplane::{Backend, XdpHook, name_of};
+use fwd_dataplane::{Backend, Described, XdpHook};
 use fwd_kernel::netlink::XdpMode;
 use fwd_plan::{
     EndpointSpec,
@@ -68,14 +68,17 @@ impl Runner<'_> {
         let bridge = self.link(&spec.bridge)?.index;
         if let Some(mut network) = plane.network(bridge)? {
             // First: an address is rather skipped than given out twice in a row.
-            network.last_v4 = spec.address.octets();
+            network.last_v4 = spec.address.addr().octets();
             plane.put_network(bridge, &network)?;
         }
         let counters = plane.free_counters(1)?;
         let [counters] = counters[..] else { return Err(no_counters()) };
-        let numbers = record::Numbers { network: bridge, counters };
+        let ns = self.namespace(&spec.target)?;
+        let cookie = ns.cookie()?;
         plane.note_device(host_veth)?;
-        plane.put_endpoint(host_veth, &record::of_endpoint(spec, self.namespace(&spec.target)?, &numbers)?)
+        let metadata = plane.put_metadata(&record::metadata(spec, ns)?, cookie)?;
+        let numbers = record::Numbers { network: bridge, counters, cookie, metadata };
+        plane.put_endpoint(host_veth, &record::of_endpoint(spec, &numbers))
     }
 
     /// A frame that the driver of the host-side veth redirects is lost if the uplink takes none: then the kernel redirects packets.
@@ -103,8 +106,10 @@ impl Runner<'_> {
     /// Points an endpoint at another bridge.
     fn rehome(&self, host_if: &str, bridge: u32) -> Result<()> {
         let plane = self.plane()?;
-        let endpoint = plane.endpoints()?.into_iter().find(|(_, endpoint)| name_of(&endpoint.host_if) == host_if);
-        let (index, mut endpoint) = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        let mut endpoints = plane.described_endpoints()?.into_iter();
+        let endpoint = endpoints.find(|(_, endpoint)| endpoint.metadata.host_if == host_if);
+        let (index, Described { record: mut endpoint, .. }) =
+            endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         endpoint.network = bridge;
         plane.put_endpoint(index, &endpoint)
     }

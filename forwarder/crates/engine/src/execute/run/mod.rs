@@ -14,7 +14,13 @@ mod veth;
 
 use std::collections::BTreeMap;
 
-use super::{HostContext, Observer, gathered::Gathered, surroundings, undo::UndoLog};
+use super::{
+    HostContext, Observer,
+    failures::{Failures, run_each, with_leftovers},
+    gathered::Gathered,
+    surroundings,
+    undo::UndoLog,
+};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Dataplane;
 use fwd_kernel::{
@@ -138,33 +144,18 @@ impl<'a> Runner<'a> {
         failures.errors
     }
 
-    /// Runs `ops` in order, whatever fails, and returns the failures. What it takes to try again is kept. Only of the first `mends`, those
-    /// after one that fails are left to the next command: a network is not led through an uplink that nothing guards.
+    /// Runs `ops` in order, whatever fails, and returns the failures: see [`run_each`].
     pub(super) fn run_all(&mut self, ops: &[Op], mends: usize, observer: &mut dyn Observer) -> Vec<Error> {
-        let mut failures = Failures::default();
-        let mut next = 0;
-        while let Some(op) = ops.get(next) {
-            let together = self.delete_together(ops, next, observer);
+        run_each(ops, mends, |index, op| {
+            let together = self.delete_together(ops, index, observer);
             if together > 0 {
-                next += together;
-                continue;
+                return Ok(together);
             }
-            if !failures.forbid(op) {
-                observer.before(next, op);
-                match self.run(op) {
-                    Ok(()) => observer.after(next, op),
-                    Err(error) => {
-                        failures.add(op, error);
-                        if next < mends {
-                            next = mends;
-                            continue;
-                        }
-                    }
-                }
-            }
-            next += 1;
-        }
-        failures.errors
+            observer.before(index, op);
+            self.run(op)?;
+            observer.after(index, op);
+            Ok(1)
+        })
     }
 
     /// Deletes the veth pairs that come next in one go. How many operations that were; 0 if there is at most one, or if they
@@ -248,47 +239,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// What could not be removed.
-#[derive(Default)]
-struct Failures {
-    objects: Vec<Object>,
-    errors: Vec<Error>,
-}
-
-impl Failures {
-    fn add(&mut self, op: &Op, error: Error) {
-        self.objects.push(op.object.clone());
-        self.errors.push(error);
-    }
-
-    fn forbid(&self, op: &Op) -> bool {
-        op.forgets(&self.objects)
-    }
-}
-
 fn not_opened(reference: &TargetRef) -> Error {
     Error::new(Kind::NotFound, "enter", reference.to_string(), "it was not opened")
-}
-
-/// One error for several: the first, which names the others.
-///
-/// # Errors
-/// If there is any.
-pub(super) fn all_of(errors: Vec<Error>) -> Result<()> {
-    let mut errors = errors.into_iter();
-    let Some(first) = errors.next() else { return Ok(()) };
-    let others: Vec<Error> = errors.collect();
-    Err(with_leftovers(first, &others))
-}
-
-fn with_leftovers(mut error: Error, others: &[Error]) -> Error {
-    for other in others {
-        error.why.push_str(&format!("; then: {other}"));
-    }
-    if !others.is_empty() && error.remedy.is_none() {
-        error.remedy = Some("`fwd down --all` removes what is left".into());
-    }
-    error
 }
 
 fn unrecorded(object: String) -> Error {

@@ -1,0 +1,100 @@
+//! The configuration of one namespace.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::NS_IF;
+use fwd_kernel::netlink::{Address, Link, Mac, Neighbour, Route, TABLE_MAIN};
+
+/// The configuration of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetConfig {
+    /// Interfaces.
+    pub links: Vec<Link>,
+    /// Addresses, by ifindex.
+    pub addresses: Vec<Address>,
+    /// Unicast routes.
+    pub routes: Vec<Route>,
+    /// Neighbours.
+    pub neighbours: Vec<Neighbour>,
+}
+
+impl NetConfig {
+    /// The interface called `name`.
+    #[must_use]
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The interface of this index.
+    #[must_use]
+    pub fn by_index(&self, index: u32) -> Option<&Link> {
+        // The kernel lists them in this order. What is not found there is looked for everywhere.
+        let ordered = self.links.binary_search_by_key(&index, |link| link.index).ok();
+        let ordered = ordered.and_then(|position| self.links.get(position));
+        ordered.or_else(|| self.links.iter().find(|link| link.index == index))
+    }
+
+    /// The name of an interface, or its number where it has gone: for messages.
+    #[must_use]
+    pub fn name_of(&self, index: u32) -> String {
+        self.by_index(index).map_or_else(|| format!("interface {index}"), |link| link.name.clone())
+    }
+
+    /// The first IPv4 address of an interface.
+    #[must_use]
+    pub fn ipv4(&self, index: u32) -> Option<Ipv4Net> {
+        self.addresses.iter().find_map(|(owner, address)| match address {
+            IpNet::V4(v4) if *owner == index => Some(*v4),
+            _ => None,
+        })
+    }
+
+    /// The IPv4 default route of the main table with the lowest metric.
+    #[must_use]
+    pub fn default_route(&self) -> Option<&Route> {
+        let everything = IpNet::V4(Ipv4Net::default());
+        let routes = self.routes.iter().filter(|route| route.destination == everything && route.table == TABLE_MAIN);
+        routes.min_by_key(|route| route.metric)
+    }
+
+    pub(crate) fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
+        self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, IpNet::V4(address))))
+    }
+
+    pub(crate) fn has_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> bool {
+        let address = address.into();
+        self.link(name).is_some_and(|link| {
+            self.neighbours
+                .iter()
+                .any(|n| n.ifindex == link.index && n.address == address && n.mac == Some(mac) && n.permanent)
+        })
+    }
+
+    /// The interface that `up` makes inside.
+    #[must_use]
+    pub fn ns_if(&self) -> Option<&Link> {
+        self.link(NS_IF)
+    }
+
+    pub(crate) fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
+        let index = self.link(interface).map(|link| link.index);
+        self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
+    }
+
+    /// Forgets an interface and what refers to it.
+    pub(crate) fn forget(&mut self, index: u32) {
+        self.links.retain(|link| link.index != index);
+        self.addresses.retain(|(owner, _)| *owner != index);
+        self.routes.retain(|route| route.ifindex != index);
+        self.neighbours.retain(|neighbour| neighbour.ifindex != index);
+    }
+}
+
+/// Whether these are the two ends of one veth pair. The numbers alone could meet by chance, but hardly both ways.
+#[must_use]
+pub(crate) fn are_ends(host: &Link, inside: &Link) -> bool {
+    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
+    is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
+}

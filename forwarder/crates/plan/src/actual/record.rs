@@ -1,0 +1,192 @@
+//! The records of the pinned maps, typed.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use crate::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
+use fwd_base::text::option;
+use fwd_dataplane::{Backend, EndpointId};
+use fwd_kernel::netlink::{Link, Mac};
+
+/// A network, by its bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRecord {
+    /// ifindex of the bridge.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Gateway with the length of the prefix: the bridge's address.
+    pub gateway: Ipv4Net,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Hardware address of the bridge.
+    pub mac: Mac,
+    /// Address given last; `0.0.0.0` before the first.
+    pub last: Ipv4Addr,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+    /// How they are treated.
+    pub treatment: Treatment,
+}
+
+/// An endpoint, by its host-side veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointRecord {
+    /// Who it is for whoever asked for it; its interface inside.
+    pub id: EndpointId,
+    /// ifindex of the host-side veth.
+    pub index: u32,
+    /// ifindex of the network's bridge.
+    pub network_index: u32,
+    /// ifindex of the uplink.
+    pub uplink: u32,
+    /// Name of the network.
+    pub network: String,
+    /// Name of the namespace, if it has one.
+    pub ns: Option<String>,
+    /// Process that the namespace was given by.
+    pub pid: Option<u32>,
+    /// Path that the namespace was given by.
+    pub path: Option<String>,
+    /// Cookie of the namespace.
+    pub cookie: u64,
+    /// Inode of the namespace on nsfs.
+    pub inode: u64,
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// Address inside.
+    pub address: Ipv4Addr,
+    /// Hardware address inside.
+    pub mac: Mac,
+    /// It may send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// How the program is to be attached to the host-side veth.
+    pub attach: Backend,
+    /// What was done for it besides.
+    pub marks: Marks,
+}
+
+impl EndpointRecord {
+    /// What the namespace is called in aliases and messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(self.ns.as_deref(), self.inode)
+    }
+
+    /// How the namespace is given on the command line, quoted for a shell; none if it has neither name nor process.
+    #[must_use]
+    pub fn option(&self) -> Option<String> {
+        let by_name = self.ns.as_deref().map(|ns| option("--ns", ns));
+        by_name.or_else(|| self.pid.map(|pid| format!("--pid {pid}")))
+    }
+}
+
+/// What a namespace is called: its name, else its inode as /proc/PID/ns/net shows it.
+#[must_use]
+pub(crate) fn label(ns: Option<&str>, inode: u64) -> String {
+    ns.map_or_else(|| format!("net:[{inode}]"), Into::into)
+}
+
+/// What `up` did for an endpoint besides, to be shown. What there is to undo says the undo log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Made the namespace.
+    pub created: bool,
+    /// Wrote /etc/netns/NAME/resolv.conf.
+    pub resolv_conf: bool,
+}
+
+/// An uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkRecord {
+    /// Its ifindex.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Address behind which endpoints appear.
+    pub address: Ipv4Addr,
+}
+
+/// A sysctl that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SysctlRecord {
+    /// Path below /proc/sys.
+    pub path: String,
+    /// Value found.
+    pub original: String,
+    /// Value written.
+    pub ours: String,
+    /// The interface that it belongs to, if it belongs to one.
+    pub interface: Option<Interface>,
+}
+
+impl SysctlRecord {
+    /// The same where it is now: at the interface that it belongs to, whatever that is called by now. None if it has gone.
+    ///
+    /// Its number alone may be another's by now. It is the same if its name or its hardware address is.
+    #[must_use]
+    pub fn now(&self, net: &NetConfig) -> Option<Self> {
+        let Some(interface) = &self.interface else { return Some(self.clone()) };
+        let is_same = |link: &&Link| link.name == interface.name || link.mac == interface.mac;
+        let link = net.by_index(interface.index).filter(is_same)?;
+        let moved = self.path == forwarding(&interface.name);
+        Some(Self { path: if moved { forwarding(&link.name) } else { self.path.clone() }, ..self.clone() })
+    }
+
+    /// Whether it is of the interface with this number.
+    #[must_use]
+    pub fn is_of(&self, index: u32) -> bool {
+        self.interface.as_ref().is_some_and(|interface| interface.index == index)
+    }
+}
+
+/// An interface as it was when something of it was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its ifindex.
+    pub index: u32,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
+}
+
+/// Everything that the pinned maps say, and which hooks are pinned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The records of this host namespace can be read.
+    pub loaded: bool,
+    /// The flow table, once it is loaded.
+    pub table: Option<TableRecord>,
+    /// Some of the programs and of the flow table is there, if only what an interrupted command left.
+    pub partly_loaded: bool,
+    /// Other versions of `fwd` that have something pinned for this host namespace.
+    pub others: Vec<String>,
+    /// Something is pinned for this host namespace, if only what an interrupted command left.
+    pub pinned: bool,
+    /// Interfaces that are still the ones that the records are about, by number: the kernel says so.
+    pub devices: BTreeSet<u32>,
+    /// Networks.
+    pub networks: Vec<NetworkRecord>,
+    /// Endpoints.
+    pub endpoints: Vec<EndpointRecord>,
+    /// Uplinks.
+    pub uplinks: Vec<UplinkRecord>,
+    /// ifindexes of uplinks with pinned hooks.
+    pub uplink_hooks: BTreeSet<u32>,
+    /// ifindexes of bridges with pinned hooks.
+    pub network_hooks: BTreeSet<u32>,
+    /// ifindexes of host-side veths with pinned hooks.
+    pub endpoint_hooks: BTreeSet<u32>,
+    /// ifindexes of host-side veths with the same hook as a filter.
+    pub endpoint_filters: BTreeSet<u32>,
+    /// ifindexes of uplinks with a pinned XDP program.
+    pub uplink_xdp: BTreeSet<u32>,
+    /// ifindexes of host-side veths with a pinned XDP program.
+    pub endpoint_xdp: BTreeSet<u32>,
+}

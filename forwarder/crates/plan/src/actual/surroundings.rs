@@ -1,0 +1,301 @@
+//! What other parts of the host do to the packets of a network: policies of IPsec, chains of netfilter, forwarding switched off.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::{Datapath, NetworkRecord, shell::on_host};
+use fwd_base::{Error, Kind, Result, text::word};
+use fwd_kernel::netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy};
+
+/// What was read of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Policies of IPsec that ask for something.
+    pub policies: Vec<XfrmPolicy>,
+    /// Rules of routing that go by marks.
+    pub marks: Vec<MarkRule>,
+    /// Chains of the forward hook.
+    pub chains: Vec<ForwardChain>,
+    /// What a bridge passes from one port to another goes through those chains as well (br_netfilter).
+    pub bridged: bool,
+}
+
+/// The network that it is about.
+#[derive(Clone, Debug)]
+pub struct Concerned<'a> {
+    /// Name of the network.
+    pub name: &'a str,
+    /// Its bridge; of one that is still to be made the number is 0.
+    pub bridge: Interface<'a>,
+    /// Its addresses.
+    pub subnet: Ipv4Net,
+    /// The uplink.
+    pub uplink: Interface<'a>,
+    /// The uplink's addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// What forwards its packets.
+    pub datapath: Datapath,
+    /// Policies of IPsec do not count.
+    pub ignore_xfrm: bool,
+}
+
+impl NetworkRecord {
+    /// The network, with its uplink's name and addresses.
+    #[must_use]
+    pub fn concerned<'a>(&'a self, uplink: Interface<'a>, addresses: Vec<Ipv4Addr>) -> Concerned<'a> {
+        Concerned {
+            name: &self.name,
+            bridge: Interface { name: &self.bridge, index: self.index },
+            subnet: self.subnet(),
+            uplink,
+            addresses,
+            datapath: self.datapath,
+            ignore_xfrm: self.treatment.ignore_xfrm,
+        }
+    }
+}
+
+impl Surroundings {
+    /// The first policy that the programs would pass by.
+    fn passed_by(&self, network: &Concerned<'_>) -> Option<&XfrmPolicy> {
+        if !network.datapath.is_ebpf() || network.ignore_xfrm {
+            return None;
+        }
+        // The kernel asks with the address of a namespace, and again with what it was translated to.
+        let is_ours = |net: &Ipv4Net| {
+            net.contains(&network.subnet.network())
+                || network.subnet.contains(&net.network())
+                || network.addresses.iter().any(|address| net.contains(address))
+        };
+        self.policies.iter().find(|policy| {
+            let by_uplink = policy.ifindex == 0 || policy.ifindex == network.uplink.index;
+            let concerns = match policy.direction {
+                Direction::Out => is_ours(&policy.source),
+                Direction::Forward => is_ours(&policy.source) || is_ours(&policy.destination),
+            };
+            by_uplink && concerns
+        })
+    }
+
+    /// Refuses programs where a policy of IPsec would not hold for what they send.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] that names the policy.
+    pub(crate) fn check(&self, network: &Concerned<'_>) -> Result<()> {
+        let Some(policy) = self.passed_by(network) else { return Ok(()) };
+        let object = format!("datapath {}", network.datapath.name());
+        let why = format!("its programs would send packets past a policy of IPsec that this host has: {policy}");
+        Err(Error::new(Kind::Unsupported, "use", object, why)
+            .remedy("use --datapath kernel, which keeps to it, or --ignore-xfrm if it is not meant for namespaces"))
+    }
+
+    /// What keeps packets of a network from getting through, or lets through what should not, each with the remedy. `host` is the
+    /// name (or path) of the namespace that plays the host, where it is not the caller's.
+    #[must_use]
+    pub fn warnings(&self, network: &Concerned<'_>, host: Option<&str>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(policy) = self.passed_by(network) {
+            warnings.push(format!(
+                "this host has a policy of IPsec, which packets of network {} are sent past ({policy}): take the network down, \
+                 then up again with --datapath kernel, which keeps to it, or with --ignore-xfrm",
+                network.name
+            ));
+        }
+        if let Some(rule) = self.marks.first().filter(|_| network.datapath.is_ebpf()) {
+            warnings.push(format!(
+                "this host routes packets by a mark (ip rule {rule}), which those of network {} do not have when they are forwarded: where \
+                 they should follow it, take the network down, then up again with --datapath kernel",
+                network.name
+            ));
+        }
+        warnings.extend(self.chains.iter().filter_map(|chain| self.closed(chain, network, host)));
+        warnings
+    }
+
+    /// What a chain keeps from getting through.
+    fn closed(&self, chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
+        let Concerned { bridge, uplink, .. } = *network;
+        let out = chain.drops_between(bridge, uplink, false);
+        let back = chain.drops_between(uplink, bridge, true);
+        let between = self.bridged && chain.drops_between(bridge, bridge, false);
+        let kernel = !network.datapath.is_ebpf();
+        let mut lost = Vec::new();
+        match (kernel, out, back) {
+            (true, true, _) => lost.push("nothing gets outside"),
+            (true, false, true) => lost.push("no answer from outside gets in"),
+            (false, true, _) | (false, _, true) => {
+                lost.push(
+                    "packets that the programs leave to the kernel are lost, such as those that have to be fragmented",
+                );
+            }
+            (_, false, false) => {}
+        }
+        if between {
+            lost.push(match kernel {
+                true => "nor do its namespaces reach each other (net.bridge.bridge-nf-call-iptables is 1)",
+                false => "nor does multicast from one of its namespaces reach another (net.bridge.bridge-nf-call-iptables is 1)",
+            });
+        }
+        if lost.is_empty() {
+            return None;
+        }
+        let mut commands = Vec::new();
+        commands.extend((out || between).then(|| accept(chain, bridge.name, Forwarded::Outbound)));
+        commands.extend(
+            back.then(|| accept(chain, bridge.name, if kernel { Forwarded::Replies } else { Forwarded::Inbound })),
+        );
+        let commands = commands.into_iter().map(|line| host.map_or(line.clone(), |host| on_host(line, host)));
+        let commands: Vec<String> = commands.map(|line| format!("`{line}`")).collect();
+        Some(format!(
+            "{chain} drops what the kernel forwards for network {}: {}; let it through: {}",
+            network.name,
+            lost.join(", "),
+            commands.join(" and ")
+        ))
+    }
+}
+
+/// Which packets a rule lets through.
+enum Forwarded {
+    Outbound,
+    Inbound,
+    Replies,
+}
+
+/// The command that lets packets of a bridge through a chain.
+fn accept(chain: &ForwardChain, bridge: &str, packets: Forwarded) -> String {
+    let ForwardChain { maker, family, table, name, .. } = chain;
+    let tool = match maker {
+        Maker::Legacy => "iptables-legacy",
+        Maker::Nftables if chain.is_of_iptables() => "iptables",
+        Maker::Nftables => {
+            let bridge = word(&format!("\"{bridge}\""));
+            let rule = match packets {
+                Forwarded::Outbound => format!("iifname {bridge}"),
+                Forwarded::Inbound => format!("oifname {bridge}"),
+                Forwarded::Replies => format!("oifname {bridge} ct state established,related"),
+            };
+            return format!("nft insert rule {family} {} {} {rule} accept", word(table), word(name));
+        }
+    };
+    let bridge = word(bridge);
+    let rule = match packets {
+        Forwarded::Outbound => format!("-i {bridge}"),
+        Forwarded::Inbound => format!("-o {bridge}"),
+        Forwarded::Replies => format!("-o {bridge} -m conntrack --ctstate ESTABLISHED,RELATED"),
+    };
+    format!("{tool} -I FORWARD {rule} -j ACCEPT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(datapath: Datapath) -> Concerned<'static> {
+        Concerned {
+            name: "fwd0",
+            bridge: Interface { name: "fwd0", index: 7 },
+            subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24),
+            uplink: Interface { name: "eth0", index: 2 },
+            addresses: vec![Ipv4Addr::new(198, 51, 100, 2)],
+            datapath,
+            ignore_xfrm: false,
+        }
+    }
+
+    fn policy(direction: Direction, source: &str, destination: &str) -> XfrmPolicy {
+        let net = |text: &str| text.parse().expect("a network");
+        let (source, destination) = (net(source), net(destination));
+        XfrmPolicy { direction, source, destination, ifindex: 0, block: false, default: false }
+    }
+
+    #[track_caller]
+    fn passed_by(policy: XfrmPolicy) -> bool {
+        let all = Surroundings { policies: vec![policy], ..Surroundings::default() };
+        assert!(all.check(&network(Datapath::Kernel)).is_ok());
+        assert!(all.check(&Concerned { ignore_xfrm: true, ..network(Datapath::Tc) }).is_ok());
+        assert_eq!(all.check(&network(Datapath::Xdp)).is_err(), all.check(&network(Datapath::Tc)).is_err());
+        all.check(&network(Datapath::Tc)).is_err()
+    }
+
+    #[test]
+    fn policies_count_where_the_kernel_would_apply_them() {
+        use Direction::{Forward, Out};
+        assert!(passed_by(policy(Out, "0.0.0.0/0", "10.9.0.0/16")));
+        assert!(passed_by(policy(Out, "198.51.100.2/32", "203.0.113.1/32")), "the address behind which they appear");
+        assert!(
+            passed_by(policy(Out, "10.77.0.0/16", "10.9.0.0/16"))
+                && passed_by(policy(Out, "10.77.0.4/32", "0.0.0.0/0"))
+        );
+        assert!(passed_by(policy(Forward, "10.9.0.0/16", "10.77.0.0/24")));
+        assert!(
+            !passed_by(policy(Out, "192.168.1.0/24", "10.9.0.0/16")),
+            "of another network that the host routes for"
+        );
+        assert!(!passed_by(policy(Forward, "192.168.1.0/24", "10.9.0.0/16")));
+        assert!(!passed_by(XfrmPolicy { ifindex: 3, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
+        assert!(passed_by(XfrmPolicy { ifindex: 2, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
+    }
+
+    fn chain(maker: Maker, family: &str, table: &str, name: &str) -> ForwardChain {
+        let (family, table, name) = (family.into(), table.into(), name.into());
+        ForwardChain { maker, family, table, name, drops: true, rules: Some(Vec::new()) }
+    }
+
+    #[track_caller]
+    fn told(chain: ForwardChain, bridged: bool, datapath: Datapath, words: &[&str]) {
+        let all = Surroundings { chains: vec![chain], bridged, ..Surroundings::default() };
+        let [warning] = &all.warnings(&network(datapath), None)[..] else { panic!("one warning") };
+        for word in words {
+            assert!(warning.contains(word), "{word:?} is missing: {warning}");
+        }
+    }
+
+    #[test]
+    fn closed_chains_come_with_the_commands_that_open_them() {
+        let iptables = || chain(Maker::Nftables, "ip", "filter", "FORWARD");
+        told(
+            iptables(),
+            false,
+            Datapath::Tc,
+            &[
+                "the chain FORWARD of iptables drops",
+                "fragmented",
+                "`iptables -I FORWARD -i fwd0 -j ACCEPT` and `iptables -I FORWARD -o fwd0 -j ACCEPT`",
+            ],
+        );
+        told(
+            iptables(),
+            true,
+            Datapath::Kernel,
+            &[
+                "nothing gets outside, nor do its namespaces reach each other (net.bridge",
+                "`iptables -I FORWARD -o fwd0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`",
+            ],
+        );
+        told(
+            chain(Maker::Legacy, "ip", "filter", "FORWARD"),
+            false,
+            Datapath::Tc,
+            &["iptables-legacy drops", "`iptables-legacy -I FORWARD -i fwd0 -j ACCEPT`"],
+        );
+        told(
+            chain(Maker::Nftables, "inet", "firewalld", "filter FORWARD"),
+            false,
+            Datapath::Kernel,
+            &[
+                "the nftables chain inet firewalld filter FORWARD",
+                r#"`nft insert rule inet firewalld 'filter FORWARD' iifname '"fwd0"' accept`"#,
+                r#"oifname '"fwd0"' ct state established,related accept`"#,
+            ],
+        );
+        let open = ForwardChain { drops: false, ..iptables() };
+        let all = Surroundings { chains: vec![open], bridged: true, ..Surroundings::default() };
+        assert!(all.warnings(&network(Datapath::Kernel), None).is_empty());
+        let all = Surroundings { chains: vec![iptables()], ..Surroundings::default() };
+        assert!(
+            all.warnings(&network(Datapath::Tc), Some("box"))[0].contains("`nsenter --net=/run/netns/box iptables -I")
+        );
+    }
+}

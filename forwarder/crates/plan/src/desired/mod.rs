@@ -1,0 +1,209 @@
+//! What there is to be on a host, as data: what `up` and `down` change a part of, and what a whole is planned from.
+//!
+//! What is left out is as it is, or the default: so a part says no more than what was asked for, and [`export`](super::export)
+//! says everything. The lists have room for what comes; what is not made yet is refused, not left out.
+
+mod datapath;
+mod options;
+mod request;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    datapath::Datapath,
+    options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
+    request::{TargetRef, UpRequest},
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Backend, EndpointId};
+
+/// What there is to be on a host, or in the [`Scope`] of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Desired {
+    /// The flow table, which all networks share.
+    pub table: TableRequest,
+    /// Networks, by name.
+    pub networks: BTreeMap<String, Network>,
+    /// Endpoints of these networks.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A network. It may have no endpoint yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// What leads outside.
+    pub uplink: UplinkChoice,
+    /// Addresses.
+    pub subnets: Vec<IpNet>,
+    /// MTU, bytes.
+    pub mtu: Option<u32>,
+    /// What forwards its packets.
+    pub datapath: Option<Datapath>,
+    /// How ports are mapped.
+    pub nat: Option<Nat>,
+    /// The MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// The programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
+}
+
+/// What leads outside of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UplinkChoice {
+    /// The interface that it has, else that of the default route.
+    #[default]
+    Auto,
+    /// The interface of this name.
+    Interface(String),
+    /// Nothing does.
+    None,
+}
+
+impl UplinkChoice {
+    /// The interface that is named, if one is.
+    pub(super) fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Interface(name) => Some(name),
+            Self::Auto | Self::None => None,
+        }
+    }
+}
+
+/// An endpoint: one interface of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Who it is for its owner.
+    pub id: EndpointId,
+    /// The network.
+    pub network: String,
+    /// How its namespace is found; none while that is not known yet.
+    #[serde(default)]
+    pub netns: Option<TargetRef>,
+    /// Addresses.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// It may send from other addresses.
+    #[serde(default)]
+    pub allow_spoof: bool,
+    /// How the program is attached to the host-side veth.
+    #[serde(default)]
+    pub attach: Option<Backend>,
+}
+
+/// What a command is about: of everything else it is taken to be as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// One namespace; `None`: everything of this host namespace.
+    pub target: Option<TargetRef>,
+    /// Namespaces go with their endpoints even if `up` did not make them.
+    pub delete_ns: bool,
+}
+
+/// What `down` takes away: a scope in which nothing is desired.
+pub type DownRequest = Scope;
+
+/// A network as it is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct AskedNetwork {
+    pub(super) name: String,
+    pub(super) uplink: Option<String>,
+    pub(super) subnet: Option<Ipv4Net>,
+    pub(super) mtu: Option<u32>,
+    pub(super) datapath: Option<Datapath>,
+    pub(super) nat: Option<Nat>,
+    pub(super) clamp_mss: bool,
+    pub(super) ignore_xfrm: bool,
+}
+
+/// An endpoint as it is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) id: EndpointId,
+    pub(super) target: TargetRef,
+    pub(super) network: AskedNetwork,
+    pub(super) ip: Option<Ipv4Addr>,
+    pub(super) allow_spoof: bool,
+    pub(super) attach: Option<Backend>,
+    pub(super) table: TableRequest,
+}
+
+impl Desired {
+    /// The endpoints that are in `scope`.
+    ///
+    /// # Errors
+    /// They contradict each other, or ask for what is not made yet.
+    pub(super) fn endpoints_in(&self, scope: &Scope) -> Result<Vec<Asked>> {
+        let mut seen = BTreeSet::new();
+        for endpoint in &self.endpoints {
+            if !seen.insert(&endpoint.id) {
+                let why = "it is said twice";
+                return Err(Error::new(Kind::Usage, "attach", format!("endpoint {}", endpoint.id), why));
+            }
+        }
+        let is_in = |it: &&Endpoint| scope.target.is_none() || scope.target == it.netns;
+        self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, scope)).collect()
+    }
+
+    fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
+        let Endpoint { id, network, netns, addresses, allow_spoof, attach } = endpoint;
+        let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
+        let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
+        let ip = match addresses[..] {
+            [] => None,
+            [IpAddr::V4(address)] => Some(address),
+            _ => return Err(refuse(Kind::Unsupported, "an endpoint has one address, of IPv4".into())),
+        };
+        let unknown = || refuse(Kind::NotFound, format!("there is no network {network}"));
+        let options = self.networks.get(network).ok_or_else(unknown)?;
+        // Of the whole, the table is for those networks that use it.
+        let unused = scope.target.is_none() && options.datapath == Some(Datapath::Kernel);
+        Ok(Asked {
+            id: id.clone(),
+            target,
+            network: options.asked(network)?,
+            ip,
+            allow_spoof: *allow_spoof,
+            attach: *attach,
+            table: if unused { TableRequest::default() } else { self.table.clone() },
+        })
+    }
+}
+
+impl Network {
+    /// # Errors
+    /// It asks for what is not made yet.
+    pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
+        let Self { uplink, subnets, mtu, datapath, nat, clamp_mss, ignore_xfrm } = self;
+        let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
+        let subnet = match subnets[..] {
+            [] => None,
+            [IpNet::V4(subnet)] => Some(subnet),
+            _ => return Err(refuse("a network has one subnet, of IPv4")),
+        };
+        let uplink = match uplink {
+            UplinkChoice::Auto => None,
+            UplinkChoice::Interface(name) => Some(name.clone()),
+            UplinkChoice::None => return Err(refuse("a network without a way out is not made yet")),
+        };
+        Ok(AskedNetwork {
+            name: name.into(),
+            uplink,
+            subnet,
+            mtu: *mtu,
+            datapath: *datapath,
+            nat: *nat,
+            clamp_mss: *clamp_mss,
+            ignore_xfrm: *ignore_xfrm,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What the user asks for.
+
+use std::{fmt, net::Ipv4Addr, path::PathBuf};
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::{Datapath, Nat, TableRequest};
+use fwd_base::text::option;
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
+use fwd_kernel::netns::{DIRECTORY, Name};
+
+/// How a namespace was given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetRef {
+    /// By its name under /run/netns.
+    Named(Name),
+    /// By a process in it.
+    Pid(u32),
+    /// By a path, such as /proc/PID/ns/net.
+    Path(PathBuf),
+}
+
+impl TargetRef {
+    /// The file that stands for the namespace.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Named(name) => PathBuf::from(DIRECTORY).join(name.as_str()),
+            Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            Self::Path(path) => path.clone(),
+        }
+    }
+
+    /// Its name, where it was given by name.
+    #[must_use]
+    pub const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Pid(_) | Self::Path(_) => None,
+        }
+    }
+
+    /// The identity of its endpoint with this interface, where the command line asks for it.
+    #[must_use]
+    pub fn id(&self, ifname: &str) -> EndpointId {
+        let id = match self {
+            Self::Named(name) => format!("ns:{name}"),
+            Self::Pid(pid) => format!("pid:{pid}"),
+            Self::Path(path) => format!("path:{}", path.display()),
+        };
+        EndpointId { owner: EndpointOwner::Cli, id, ifname: ifname.into() }
+    }
+
+    /// The path that it was given by, as records have it.
+    #[must_use]
+    pub fn recorded_path(&self) -> Option<String> {
+        match self {
+            Self::Path(path) => path.to_str().map(ToOwned::to_owned),
+            Self::Named(_) | Self::Pid(_) => None,
+        }
+    }
+
+    /// What people call it, at the beginning of a line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Named(name) => name.to_string(),
+            Self::Pid(pid) => format!("pid {pid}"),
+            Self::Path(path) => path.display().to_string(),
+        }
+    }
+
+    /// How it is given on the command line, quoted for a shell: `--ns mynet`.
+    #[must_use]
+    pub fn option(&self) -> String {
+        match self {
+            Self::Named(name) => option("--ns", name.as_str()),
+            Self::Pid(pid) => format!("--pid {pid}"),
+            Self::Path(path) => option("--netns", &path.display().to_string()),
+        }
+    }
+}
+
+impl fmt::Display for TargetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "namespace {name}"),
+            Self::Pid(pid) => write!(f, "the namespace of process {pid}"),
+            Self::Path(path) => write!(f, "namespace {}", path.display()),
+        }
+    }
+}
+
+/// What `up` makes sure of. Options that are `None` take what exists, or the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpRequest {
+    /// The namespace; made if it is missing and given by a name.
+    pub target: TargetRef,
+    /// The network to join; default: the one that the namespace is in, else [`crate::DEFAULT_NETWORK`].
+    pub network: Option<Name>,
+    /// Interface to the outside; default: the network's, else the default route's.
+    pub uplink: Option<String>,
+    /// Addresses of the network; default: the first free /24 of 10.77.0.0/16, or of other private ranges.
+    pub subnet: Option<Ipv4Net>,
+    /// Address of the namespace; default: the next free one.
+    pub ip: Option<Ipv4Addr>,
+    /// MTU in bytes; default: the uplink's.
+    pub mtu: Option<u32>,
+    /// Default: the network's, else the best that the kernel has.
+    pub datapath: Option<Datapath>,
+    /// How ports are mapped; default: as the network does, else [`Nat::Symmetric`].
+    pub nat: Option<Nat>,
+    /// Lower the MSS of TCP in this network; without it, as the network does, else not.
+    pub clamp_mss: bool,
+    /// Let the programs send past policies of IPsec; without it, as the network does, else they must not.
+    pub ignore_xfrm: bool,
+    /// Let the namespace send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
+    pub attach: Option<Backend>,
+    /// The flow table of the host.
+    pub table: TableRequest,
+}
+
+impl UpRequest {
+    /// A request without options.
+    #[must_use]
+    pub fn new(target: TargetRef) -> Self {
+        Self {
+            target,
+            network: None,
+            uplink: None,
+            subnet: None,
+            ip: None,
+            mtu: None,
+            datapath: None,
+            nat: None,
+            clamp_mss: false,
+            ignore_xfrm: false,
+            allow_spoof: false,
+            attach: None,
+            table: TableRequest::default(),
+        }
+    }
+}

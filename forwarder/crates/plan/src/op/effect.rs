@@ -1,0 +1,368 @@
+//! What there is once an operation has run: how a plan knows what its next operation meets.
+//!
+//! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::{
+    Action, Actual, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf,
+    TargetNetns, UplinkRecord, are_ends, object,
+};
+use fwd_dataplane::Backend;
+use fwd_kernel::{
+    netlink::{BridgeSpec, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
+    netns::Name,
+};
+
+impl Actual {
+    /// Takes in what an operation does.
+    pub(crate) fn apply(&mut self, op: &Op) {
+        match op.action {
+            Action::Make => self.make(&op.object),
+            Action::Remove => self.unmake(&op.object),
+        }
+    }
+
+    /// What these objects change.
+    fn make(&mut self, object: &Object) {
+        match object {
+            Object::Records(_) => (self.records.loaded, self.records.pinned) = (true, true),
+            Object::Dataplane(sizes) => {
+                (self.records.table, self.records.partly_loaded) = (Some(sizes.into()), true);
+            }
+            Object::Undo(entry) => self.undo.push(entry.clone()),
+            Object::Netns(object::NamedNetns { name }) => self.make_namespace(name),
+            Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
+            Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
+            Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
+            Object::ResolvConf(_) => self.target.iter_mut().for_each(|target| target.resolv_conf = ResolvConf::Fine),
+            // No plan makes it.
+            Object::OtherVersion(_) => {}
+            Object::Uplink(_)
+            | Object::UplinkAddress(_)
+            | Object::UplinkName(_)
+            | Object::UplinkHooks(_)
+            | Object::UplinkXdp(_) => self.make_uplink(object),
+            Object::Network(_) | Object::NetworkUplink(_) | Object::NetworkHook(_) => self.make_network(object),
+            Object::Endpoint(_)
+            | Object::EndpointBridge(_)
+            | Object::EndpointHook(_)
+            | Object::EndpointAttach(_)
+            | Object::EndpointXdp(_) => self.make_endpoint(object),
+            Object::Bridge(_)
+            | Object::GatewayAddress(_)
+            | Object::LinkUp(_)
+            | Object::Veth(_)
+            | Object::Port(_)
+            | Object::Fdb(_)
+            | Object::Neighbour(_) => self.make_link(object),
+            Object::Loopback(_)
+            | Object::NsAddress(_)
+            | Object::NsLinkUp(_)
+            | Object::NsOffloads(_)
+            | Object::NsDefaultRoute(_)
+            | Object::NsNeighbour(_) => self.make_inside(object),
+        }
+    }
+
+    fn make_uplink(&mut self, object: &Object) {
+        let records = &mut self.records;
+        let mut uplinks = records.uplinks.iter_mut();
+        match object {
+            Object::Uplink(object::Uplink { name, index, address }) => {
+                records.uplinks.push(UplinkRecord { index: *index, name: name.clone(), address: *address });
+                records.devices.insert(*index);
+            }
+            Object::UplinkAddress(object::UplinkAddress { index, to, .. }) => {
+                uplinks.filter(|it| it.index == *index).for_each(|it| it.address = *to);
+            }
+            Object::UplinkName(object::UplinkName { index, to, .. }) => {
+                let renamed = uplinks.find(|it| it.index == *index);
+                renamed.into_iter().for_each(|it| it.name.clone_from(to));
+            }
+            Object::UplinkHooks(it) => drop(records.uplink_hooks.insert(it.index)),
+            Object::UplinkXdp(it) => drop(records.uplink_xdp.insert(it.index)),
+            other => unreachable!("{other} is no part of an uplink"),
+        }
+    }
+
+    fn make_network(&mut self, object: &Object) {
+        let records = &mut self.records;
+        match object {
+            Object::Network(spec) => {
+                let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } =
+                    spec.clone();
+                let index = self.host.net.link(&bridge).map_or(0, |link| link.index);
+                records.devices.insert(index);
+                let record =
+                    NetworkRecord { index, name, bridge, gateway, uplink, mtu, mac, last, datapath, treatment };
+                records.networks.push(record);
+            }
+            Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
+                let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);
+                networks.for_each(|network| network.uplink = *to);
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
+                endpoints.for_each(|endpoint| endpoint.uplink = *to);
+            }
+            Object::NetworkHook(object::NetworkHook { bridge, index }) => {
+                let index = index.or_else(|| self.host.net.link(bridge).map(|link| link.index));
+                records.network_hooks.extend(index);
+            }
+            other => unreachable!("{other} is no part of a network"),
+        }
+    }
+
+    fn make_endpoint(&mut self, object: &Object) {
+        let index = |host_if: &str| self.host.net.link(host_if).map(|link| link.index);
+        let records = &mut self.records;
+        match object {
+            Object::Endpoint(spec) => self.record_endpoint(spec),
+            Object::EndpointBridge(object::EndpointBridge { host_if, bridge, .. }) => {
+                let bridge = index(bridge).unwrap_or_default();
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.host_if == *host_if);
+                endpoints.for_each(|endpoint| endpoint.network_index = bridge);
+            }
+            Object::EndpointHook(object::EndpointHook { host_if, attach: Backend::Tcx, .. }) => {
+                records.endpoint_hooks.extend(index(host_if));
+            }
+            Object::EndpointHook(object::EndpointHook { host_if, attach: Backend::Clsact, .. }) => {
+                records.endpoint_filters.extend(index(host_if));
+            }
+            Object::EndpointAttach(object::EndpointAttach { host_if, to, .. }) => {
+                let Some(index) = index(host_if) else { return };
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.index == index);
+                endpoints.for_each(|endpoint| endpoint.attach = *to);
+                let (attached, other) = match to {
+                    Backend::Tcx => (&mut records.endpoint_hooks, &mut records.endpoint_filters),
+                    Backend::Clsact => (&mut records.endpoint_filters, &mut records.endpoint_hooks),
+                };
+                attached.insert(index);
+                other.remove(&index);
+            }
+            Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
+            other => unreachable!("{other} is no part of an endpoint"),
+        }
+    }
+
+    fn record_endpoint(&mut self, spec: &EndpointSpec) {
+        let index = |name: &str| self.host.net.link(name).map_or(0, |link| link.index);
+        let (index, network_index) = (index(&spec.host_if), index(&spec.bridge));
+        let (cookie, inode) = self.target_netns().map_or((0, 0), |inside| (inside.cookie, inside.inode));
+        let address = spec.address.addr();
+        let path = spec.target.recorded_path();
+        let EndpointSpec { id, network, uplink, ns, pid, host_if, mac, allow_spoof, attach, marks, .. } = spec.clone();
+        self.records.devices.insert(index);
+        let networks = self.records.networks.iter_mut().filter(|it| it.index == network_index);
+        networks.for_each(|it| it.last = address);
+        self.records.endpoints.push(EndpointRecord {
+            id,
+            index,
+            network_index,
+            uplink,
+            network,
+            ns,
+            pid,
+            path,
+            cookie,
+            inode,
+            host_if,
+            address,
+            mac,
+            allow_spoof,
+            attach,
+            marks,
+        });
+    }
+
+    fn make_namespace(&mut self, name: &Name) {
+        self.named.insert(name.clone());
+        let number = u64::MAX - self.named.len() as u64;
+        let lo = Link { index: 1, name: "lo".into(), loopback: true, ..Link::default() };
+        let net = NetConfig { links: vec![lo], ..NetConfig::default() };
+        let inside = TargetNetns { cookie: number, inode: number, made: true, net, xdp_ready: false };
+        self.target.iter_mut().for_each(|target| target.ns = Some(inside.clone()));
+    }
+
+    fn make_link(&mut self, object: &Object) {
+        let index = |name: &str| self.host.net.link(name).map(|link| link.index);
+        match object {
+            Object::Bridge(BridgeSpec { name, mac, mtu, alias }) => {
+                let bridge = Link { kind: Some("bridge".into()), mtu: *mtu, mac: Some(*mac), ..made(name, alias) };
+                self.add_link(bridge);
+            }
+            Object::Veth(object::Veth { spec, .. }) => {
+                let inside = self.target.as_mut().and_then(|target| target.ns.as_mut());
+                let end = inside.as_ref().map_or(1, |inside| next_index(&inside.net));
+                let veth = |link: Link| Link { kind: Some("veth".into()), mtu: spec.mtu, ..link };
+                let host = next_index(&self.host.net);
+                if let Some(inside) = inside {
+                    let link = Link {
+                        index: end,
+                        mac: Some(spec.ns_mac),
+                        peer: Some(host),
+                        up: false,
+                        ..made(&spec.ns_if, "")
+                    };
+                    inside.net.links.push(veth(link));
+                    inside.xdp_ready = false;
+                }
+                self.add_link(veth(Link { mac: spec.host_mac, peer: Some(end), ..made(&spec.host_if, &spec.alias) }));
+            }
+            Object::LinkUp(object::LinkUp { name }) => {
+                self.host.net.links.iter_mut().filter(|link| link.name == *name).for_each(|link| link.up = true);
+            }
+            Object::GatewayAddress(object::GatewayAddress { bridge, address }) => {
+                let Some(index) = index(bridge) else { return };
+                self.host.net.addresses.push((index, IpNet::V4(*address)));
+                self.host.net.routes.push(route(index, address.trunc().into(), None));
+            }
+            Object::Port(object::Port { host_if, bridge, .. }) => {
+                let bridge = index(bridge);
+                let ports = self.host.net.links.iter_mut().filter(|link| link.name == *host_if);
+                ports.for_each(|link| link.controller = bridge);
+            }
+            Object::Fdb(object::Fdb { host_if, mac }) => {
+                let entry = index(host_if).map(|port| FdbEntry { port, mac: *mac, fixed: true });
+                self.host.fdb.extend(entry);
+            }
+            Object::Neighbour(object::Neighbour { bridge, address, mac }) => {
+                let entry = index(bridge).map(|index| neighbour(index, *address, *mac));
+                self.host.net.neighbours.extend(entry);
+            }
+            other => unreachable!("{other} is no interface of the host"),
+        }
+    }
+
+    fn add_link(&mut self, link: Link) {
+        let index = next_index(&self.host.net);
+        self.host.net.links.push(Link { index, ..link });
+    }
+
+    /// Inside the target.
+    fn make_inside(&mut self, object: &Object) {
+        let Some(inside) = self.target.as_mut().and_then(|target| target.ns.as_mut()) else { return };
+        let net = &mut inside.net;
+        let index = |name: &str| net.link(name).map_or(0, |link| link.index);
+        match object {
+            Object::Loopback(_) => net.links.iter_mut().filter(|link| link.loopback).for_each(|link| link.up = true),
+            Object::NsAddress(object::NsAddress { ns_if, address, .. }) => {
+                let index = index(ns_if);
+                net.addresses.push((index, IpNet::V4(*address)));
+            }
+            Object::NsLinkUp(object::NsLinkUp { ns_if, .. }) => {
+                net.links.iter_mut().filter(|link| link.name == *ns_if).for_each(|link| link.up = true);
+            }
+            Object::NsOffloads(_) => inside.xdp_ready = true,
+            Object::NsDefaultRoute(object::NsDefaultRoute { ns_if, gateway, .. }) => {
+                let route = route(index(ns_if), Ipv4Net::default().into(), Some(*gateway));
+                net.routes.push(route);
+            }
+            Object::NsNeighbour(object::NsNeighbour { ns_if, gateway, mac, .. }) => {
+                let entry = neighbour(index(ns_if), *gateway, *mac);
+                net.neighbours.push(entry);
+            }
+            other => unreachable!("{other} is not inside a namespace"),
+        }
+    }
+
+    fn unmake(&mut self, object: &Object) {
+        let records = &mut self.records;
+        match object {
+            Object::Records(_) => {
+                *records = crate::Records { others: records.others.clone(), ..crate::Records::default() }
+            }
+            Object::Dataplane(_) => (records.table, records.partly_loaded) = (None, false),
+            Object::OtherVersion(it) => records.others.retain(|name| *name != it.name),
+            Object::Undo(entry) => self.undo.retain(|known| known.key() != entry.key()),
+            Object::Netns(object::NamedNetns { name }) => self.unmake_namespace(name),
+            Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.original.clone())),
+            Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
+            Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
+            Object::Uplink(object::Uplink { index, .. }) => {
+                records.uplinks.retain(|uplink| uplink.index != *index);
+                records.devices.remove(index);
+            }
+            Object::UplinkHooks(it) => drop(records.uplink_hooks.remove(&it.index)),
+            Object::UplinkXdp(it) => drop(records.uplink_xdp.remove(&it.index)),
+            Object::Network(spec) => records.networks.retain(|network| Some(network.index) != spec.index),
+            Object::NetworkHook(it) => {
+                it.index.iter().for_each(|index| _ = records.network_hooks.remove(index));
+            }
+            Object::Endpoint(spec) => records.endpoints.retain(|endpoint| Some(endpoint.index) != spec.index),
+            Object::EndpointHook(it) => it.index.iter().for_each(|index| {
+                records.endpoint_hooks.remove(index);
+                records.endpoint_filters.remove(index);
+            }),
+            Object::EndpointXdp(it) => {
+                it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index));
+            }
+            Object::Bridge(spec) => self.drop_link(&spec.name),
+            Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
+            Object::Neighbour(it) => self.host.net.drop_neighbour(&it.bridge, it.address),
+            Object::Loopback(object::Loopback { ns }) => {
+                let known = self.namespaces.iter_mut().filter(|known| known.reference == *ns);
+                known.flat_map(|known| &mut known.links).filter(|link| link.loopback).for_each(|link| link.up = false);
+            }
+            // Plans remove them with what they belong to, or look no more at what is left.
+            Object::ResolvConf(_)
+            | Object::UplinkAddress(_)
+            | Object::UplinkName(_)
+            | Object::NetworkUplink(_)
+            | Object::EndpointBridge(_)
+            | Object::EndpointAttach(_)
+            | Object::GatewayAddress(_)
+            | Object::LinkUp(_)
+            | Object::Port(_)
+            | Object::Fdb(_)
+            | Object::NsAddress(_)
+            | Object::NsLinkUp(_)
+            | Object::NsOffloads(_)
+            | Object::NsDefaultRoute(_)
+            | Object::NsNeighbour(_) => {}
+        }
+    }
+
+    fn unmake_namespace(&mut self, name: &Name) {
+        self.named.remove(name);
+        self.leftovers.remove(name);
+        self.namespaces.retain(|known| known.name.as_ref() != Some(name));
+        let named = |target: &&mut crate::Target| target.name.as_ref() == Some(name);
+        self.target.iter_mut().chain(&mut self.targets).filter(named).for_each(|target| target.ns = None);
+    }
+
+    /// Forgets an interface and all that goes with it, the other end of a veth pair included.
+    fn drop_link(&mut self, name: &str) {
+        let Some(gone) = self.host.net.link(name).cloned() else { return };
+        let index = gone.index;
+        self.host.net.forget(index);
+        self.host.fdb.retain(|entry| entry.port != index);
+        self.host.sysctls.remove(&crate::forwarding(name));
+        self.host.sysctls.remove(&crate::arp_ignore(name));
+        let ports = self.host.net.links.iter_mut().filter(|link| link.controller == Some(index));
+        ports.for_each(|port| port.controller = None);
+        for inside in self.target.iter_mut().chain(&mut self.targets).filter_map(|target| target.ns.as_mut()) {
+            let net = &mut inside.net;
+            let ends = net.links.iter().filter(|link| are_ends(&gone, link)).map(|link| link.index);
+            let ends: Vec<u32> = ends.collect();
+            ends.into_iter().for_each(|end| net.forget(end));
+        }
+    }
+}
+
+fn next_index(net: &NetConfig) -> u32 {
+    net.links.iter().map(|link| link.index).max().unwrap_or_default() + 1
+}
+
+fn made(name: &str, alias: &str) -> Link {
+    Link { name: name.into(), alias: Some(alias.into()), up: true, ..Link::default() }
+}
+
+fn neighbour(ifindex: u32, address: Ipv4Addr, mac: fwd_kernel::netlink::Mac) -> Neighbour {
+    Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true }
+}
+
+fn route(ifindex: u32, destination: IpNet, gateway: Option<Ipv4Addr>) -> Route {
+    Route { destination, ifindex, gateway: gateway.map(Into::into), metric: 0, table: TABLE_MAIN, mtu: None }
+}

@@ -1,0 +1,146 @@
+//! What the undo log says has to be undone. Each entry comes behind what it is about: it is removed if that succeeded.
+
+use std::collections::BTreeSet;
+
+use super::{Removal, target};
+use crate::{
+    EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
+    sysctls::{ALL_FORWARDING, ON},
+};
+use fwd_kernel::{netlink::Link, netns::Name};
+
+impl Removal<'_> {
+    /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
+    pub(crate) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
+        let mut objects: Vec<Object> =
+            endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
+        for entry in &self.actual.undo {
+            match entry {
+                Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
+                    let written = Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: String::new() });
+                    objects.extend([written, Object::Undo(entry.clone())]);
+                }
+                Undo::Loopback { cookie, .. } => {
+                    let of_endpoint = endpoints.clone().any(|endpoint| endpoint.cookie == *cookie);
+                    if of_endpoint || self.is_meant_by_cookie(*cookie) {
+                        objects.extend(self.loopback(entry, *cookie));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut seen: Vec<Object> = Vec::new();
+        for object in objects {
+            if !seen.contains(&object) {
+                seen.push(object);
+            }
+        }
+        seen
+    }
+
+    /// Whether the namespace of this name, if it has no endpoint that stays, is one that is meant.
+    fn is_meant_by_name(&self, name: &Name) -> bool {
+        let meant = match &self.scope.target {
+            None => true,
+            Some(TargetRef::Named(wanted)) => wanted == name,
+            Some(_) => target(self.scope, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
+        };
+        meant && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
+    }
+
+    /// Whether a namespace that has no endpoint is one that is meant, or gone.
+    fn is_meant_by_cookie(&self, cookie: u64) -> bool {
+        let meant = target(self.scope, self.actual);
+        (self.scope.target.is_none() && self.kept.iter().all(|endpoint| endpoint.cookie != cookie))
+            || meant.is_some_and(|known| known.cookie == cookie)
+            || orphans::is_gone(self.actual, cookie)
+    }
+
+    /// `lo` goes down again in a namespace that stays.
+    fn loopback(&self, entry: &Undo, cookie: u64) -> impl Iterator<Item = Object> + use<> {
+        let known = self.actual.namespaces.iter().find(|known| known.cookie == cookie);
+        let stays = known.filter(|known| known.name.as_ref().is_none_or(|name| !self.doomed.contains(name)));
+        let down = stays
+            .filter(|known| known.is_loopback_up())
+            .map(|known| Object::Loopback(object::Loopback { ns: known.reference.clone() }));
+        down.into_iter().chain([Object::Undo(entry.clone())])
+    }
+
+    /// The rules in nftables of networks without endpoints, and of what is no network any more.
+    pub(crate) fn rules(&self) -> Vec<Object> {
+        let noted = self.actual.undo.iter().filter_map(|entry| match entry {
+            Undo::Masquerade { network } => Some(network.as_str()),
+            _ => None,
+        });
+        let host = &self.actual.host;
+        let found = host.masquerades.union(&host.isolated).map(String::as_str);
+        let all: BTreeSet<&str> = noted.chain(found).collect();
+        let kept = |name: &str| self.kept_networks().any(|network| network.name == name);
+        let mut objects = Vec::new();
+        for network in all.into_iter().filter(|network| !kept(network)) {
+            let (network, bridge, uplink) = (network.to_owned(), String::new(), String::new());
+            let entry = Object::Undo(Undo::Masquerade { network: network.clone() });
+            let isolation = Object::Isolation(object::Isolation { network: network.clone(), bridge: bridge.clone() });
+            let masquerade =
+                Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
+            objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));
+        }
+        objects
+    }
+
+    /// What stays as it was changed because networks of another run directory are there, in words. They found it so and noted nothing.
+    pub(crate) fn left_to_others(&self) -> Vec<String> {
+        let shared = self.actual.host.other_owners_bridge().filter(|_| self.kept_networks().next().is_none());
+        let Some(Link { name: bridge, .. }) = shared else { return Vec::new() };
+        let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
+        let left = changed.map(|record| {
+            let path = &record.path;
+            format!(
+                "{path} stays {}: bridge {bridge} of another run directory may need it; when that is down, `fwd down --all` here sets it \
+                 back to {}",
+                record.ours, record.original
+            )
+        });
+        left.collect()
+    }
+
+    /// Sysctls of other interfaces than the uplinks with these numbers.
+    pub(crate) fn sysctls(&self, kept: &[u32]) -> Vec<Object> {
+        if self.actual.host.other_owners_bridge().is_some() {
+            return Vec::new();
+        }
+        let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
+        let (needed, free): (Vec<_>, Vec<_>) =
+            changed.partition(|record| kept.iter().any(|index| record.is_of(*index)));
+        let mut objects: Vec<Object> = free.into_iter().flat_map(|record| self.restored(record)).collect();
+        if needed.is_empty() {
+            let witness = self.actual.changed_sysctls().find(|record| record.path == ALL_FORWARDING);
+            objects.extend(witness.cloned().map(|record| Object::Undo(Undo::Sysctl(record))));
+        }
+        objects
+    }
+
+    /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile: where it is now, if the
+    /// interface was renamed. That of one that has gone is forgotten.
+    fn restored(&self, record: &SysctlRecord) -> Vec<Object> {
+        let value = |path: &str| self.actual.host.sysctls.get(path).map(String::as_str);
+        let witness = self.actual.changed_sysctls().find(|record| record.path == ALL_FORWARDING);
+        let was_on = witness.is_some_and(|witness| witness.original == ON);
+        let wanted_by_others = value(ALL_FORWARDING) == Some(ON) && !was_on;
+        let now = record.now(&self.actual.host.net).filter(|_| !wanted_by_others);
+        let ours = now.filter(|now| value(&now.path) == Some(now.ours.as_str()));
+        ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))]).collect()
+    }
+
+    /// Entries about namespaces that are deleted, or gone.
+    pub(crate) fn made(&self) -> impl Iterator<Item = Object> {
+        let goes = |entry: &&Undo| match entry {
+            Undo::Netns { name, cookie: Some(cookie) } => {
+                let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
+                if there { self.doomed.contains(name) } else { orphans::is_gone(self.actual, *cookie) }
+            }
+            _ => false,
+        };
+        self.actual.undo.iter().filter(goes).cloned().map(Object::Undo)
+    }
+}

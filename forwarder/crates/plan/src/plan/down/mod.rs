@@ -1,0 +1,252 @@
+//! What goes: the exact reverse of what came, as far as it is there.
+
+mod log;
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, are_ends,
+    object, orphans,
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::Sizes;
+use fwd_kernel::{
+    netlink::{Link, LinkLayer},
+    netns::{Name, nearest},
+};
+
+/// What goes.
+pub(crate) struct Going {
+    pub(crate) ops: Vec<Op>,
+    /// Of what is not up: the nearest name of something that is.
+    pub(crate) nearest: Option<String>,
+    /// What stays for others, in words.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is in scope and not desired, and whatever nothing uses any more.
+pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going {
+    let endpoints = actual.records.endpoints.iter();
+    let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(|endpoint| is_meant(desired, scope, actual, endpoint));
+    let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
+    let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
+    let doomed = doomed(scope, actual, &gone, &kept);
+    let removal = Removal { actual, desired, scope, doomed: &doomed, kept: &kept };
+    let mut objects = removal.inside(gone.iter().chain(&dead).copied());
+    objects.extend(removal.endpoints(gone.iter().chain(&dead).copied()));
+    objects.extend(removal.orphans());
+    objects.extend(removal.rules());
+    objects.extend(removal.networks());
+    if scope.target.is_none() {
+        let others = actual.records.others.iter();
+        objects.extend(others.map(|name| Object::OtherVersion(object::OtherVersion { name: name.clone() })));
+    }
+    objects.extend(removal.uplinks());
+    objects.extend(
+        doomed.iter().chain(&actual.leftovers).map(|name| Object::Netns(object::NamedNetns { name: name.clone() })),
+    );
+    objects.extend(removal.made());
+    objects.extend(removal.maps());
+    let nearest = if gone.is_empty() { nearest_up(scope, actual) } else { None };
+    Going { ops: objects.into_iter().map(Op::remove).collect(), nearest, warnings: removal.left_to_others() }
+}
+
+/// Whether endpoints stay.
+pub(crate) fn keeps(desired: &Desired, scope: &Scope, actual: &Actual) -> bool {
+    actual.records.endpoints.iter().any(|endpoint| !is_meant(desired, scope, actual, endpoint))
+}
+
+/// # Errors
+/// [`Kind::Usage`] if the target is the host's own namespace, or a namespace without a name is to be deleted.
+pub(crate) fn refuse(scope: &Scope, actual: &Actual) -> Result<()> {
+    let Some((reference, known)) = scope.target.as_ref().zip(target(scope, actual)) else { return Ok(()) };
+    let refuse = |doing: &str, why: &str| Error::new(Kind::Usage, doing, reference.to_string(), why);
+    if known.cookie == actual.host.cookie {
+        return Err(refuse("take down", "it is the host's own namespace")
+            .remedy("name the namespace that was attached; `fwd ls` lists them"));
+    }
+    if scope.delete_ns && known.name.is_none() {
+        return Err(refuse("delete", "it has no name under /run/netns: it goes with its last process")
+            .remedy("leave out --delete-ns"));
+    }
+    Ok(())
+}
+
+/// The namespace that was named, if it exists.
+fn target<'a>(scope: &Scope, actual: &'a Actual) -> Option<&'a EndpointNetns> {
+    let reference = scope.target.as_ref()?;
+    actual.namespaces.iter().find(|known| known.reference == *reference)
+}
+
+/// Whether an endpoint is in scope and not desired: one of the namespace itself, or of a former one of that name.
+fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &EndpointRecord) -> bool {
+    let Some(reference) = &scope.target else { return !is_desired(desired, actual, endpoint) };
+    let known = target(scope, actual);
+    known.is_some_and(|known| known.cookie == endpoint.cookie)
+        || match reference {
+            TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
+            TargetRef::Pid(pid) => known.is_none() && endpoint.pid == Some(*pid),
+            TargetRef::Path(_) => false,
+        }
+}
+
+/// Whether an endpoint is one of the whole that is desired, and not of a former namespace of that name.
+fn is_desired(desired: &Desired, actual: &Actual, endpoint: &EndpointRecord) -> bool {
+    let is_it = |wanted: &Endpoint| {
+        let target = actual.targets.iter().find(|target| Some(&target.reference) == wanted.netns.as_ref());
+        let inside = target.and_then(|target| target.ns.as_ref());
+        wanted.id == endpoint.id && inside.is_none_or(|inside| inside.cookie == endpoint.cookie)
+    };
+    desired.endpoints.iter().any(is_it)
+}
+
+/// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked.
+fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&EndpointRecord]) -> BTreeSet<Name> {
+    let meant = target(scope, actual);
+    let stays = |known: &EndpointNetns| kept.iter().any(|endpoint| endpoint.cookie == known.cookie);
+    let is_doomed = |known: &&EndpointNetns| {
+        let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
+        let is_meant = attached || meant == Some(*known) || (scope.target.is_none() && known.made && !stays(known));
+        known.cookie != actual.host.cookie && is_meant && (known.made || scope.delete_ns)
+    };
+    actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
+}
+
+fn nearest_up(scope: &Scope, actual: &Actual) -> Option<String> {
+    let Some(TargetRef::Named(name)) = &scope.target else { return None };
+    let up = actual.records.endpoints.iter().filter_map(|endpoint| endpoint.ns.as_deref());
+    let up: Vec<Name> = up.filter_map(|ns| Name::try_from(ns).ok()).collect();
+    nearest(name.as_str(), &up).map(ToString::to_string)
+}
+
+/// What goes and what stays.
+struct Removal<'a> {
+    actual: &'a Actual,
+    desired: &'a Desired,
+    scope: &'a Scope,
+    doomed: &'a BTreeSet<Name>,
+    kept: &'a [&'a EndpointRecord],
+}
+
+impl Removal<'_> {
+    /// Everything of these endpoints: the veth pairs first, all at once, with which goes what is inside and on the bridge. The
+    /// kernel waits for all CPUs each time that a program is detached or an interface deleted, but once when both go together.
+    fn endpoints<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
+        let mut objects = Vec::new();
+        for endpoint in endpoints.clone() {
+            let link = self.actual.host.net.by_index(endpoint.index).filter(|_| self.actual.is_live(endpoint));
+            objects
+                .extend(link.map(|link| orphans::veth_object(link, &endpoint.id.ifname, orphans::reference(endpoint))));
+        }
+        for endpoint in endpoints {
+            objects.extend(orphans::neighbour(self.actual, endpoint));
+            let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
+            objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
+        }
+        objects
+    }
+
+    /// Veth pairs of the target that no record mentions.
+    fn orphans(&self) -> Vec<Object> {
+        let mut objects = Vec::new();
+        for veth in self.actual.orphaned_veths() {
+            let end = self.actual.namespaces.iter().find_map(|known| {
+                let mut links = known.links.iter();
+                links.find(|link| are_ends(veth, link)).map(|link| (link.name.as_str(), known))
+            });
+            let meant = target(self.scope, self.actual);
+            let is_meant = self.scope.target.is_none() || end.is_some_and(|(_, known)| meant == Some(known));
+            if is_meant {
+                let reference = end.map(|(_, known)| known.reference.clone());
+                let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));
+                let ns_if = end.map_or(crate::NS_IF, |(name, _)| name);
+                objects.push(orphans::veth_object(veth, ns_if, reference));
+            }
+        }
+        objects
+    }
+
+    fn is_kept(&self, network: &NetworkRecord) -> bool {
+        self.desired.networks.contains_key(&network.name)
+            || self.kept.iter().any(|endpoint| endpoint.network == network.name)
+    }
+
+    fn kept_networks(&self) -> impl Iterator<Item = &NetworkRecord> {
+        self.actual.records.networks.iter().filter(|network| self.is_kept(network))
+    }
+
+    /// Networks without endpoints, and bridges without a network.
+    fn networks(&self) -> Vec<Object> {
+        let mut objects = Vec::new();
+        for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
+            objects.push(orphans::network_object(network));
+            objects.extend(self.bridge_of(network).map(orphans::bridge_object));
+        }
+        // The guards last: the kernel waits once more for a program whose interface is still there.
+        let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
+        let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
+        objects.extend(hooks.map(|index| self.network_hook(index)));
+        let everything = self.scope.target.is_none();
+        let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
+        let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
+        objects.extend(bridges.map(orphans::bridge_object));
+        objects
+    }
+
+    /// The bridge of a network that goes. If a command was killed while it removed the record, nobody vouches for its number any more,
+    /// but its alias says whose it is.
+    fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
+        let host = &self.actual.host;
+        host.net.by_index(network.index).filter(|link| host.owner.has_bridge(link))
+    }
+
+    fn network_hook(&self, index: u32) -> Object {
+        let record = self.actual.records.networks.iter().find(|network| network.index == index);
+        let bridge = record.map_or_else(|| self.actual.host.net.name_of(index), |network| network.bridge.clone());
+        Object::NetworkHook(object::NetworkHook { bridge, index: Some(index) })
+    }
+
+    /// Uplinks that no network leads through, and what was changed for them.
+    fn uplinks(&self) -> Vec<Object> {
+        let records = &self.actual.records;
+        let mut objects = Vec::new();
+        let uses = |index: u32| self.kept_networks().any(|network| network.uplink == index);
+        let hooked = |index: u32| {
+            let mut networks = self.kept_networks();
+            networks.any(|network| network.uplink == index && network.datapath.is_ebpf())
+        };
+        let by_xdp = |index: u32| {
+            let mut networks = self.kept_networks();
+            networks.any(|network| network.uplink == index && network.datapath.has_xdp())
+        };
+        for index in records.uplink_xdp.iter().copied().filter(|index| !by_xdp(*index)) {
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name: self.uplink_name(index), index }));
+        }
+        for index in records.uplink_hooks.iter().copied().filter(|index| !hooked(*index)) {
+            let name = self.uplink_name(index);
+            let layer = self.actual.host.net.by_index(index).map_or_else(LinkLayer::default, |link| link.layer);
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name, index, layer }));
+        }
+        let (kept, gone): (Vec<_>, Vec<_>) = records.uplinks.iter().partition(|uplink| uses(uplink.index));
+        objects.extend(gone.into_iter().map(|uplink| {
+            Object::Uplink(object::Uplink { name: uplink.name.clone(), index: uplink.index, address: uplink.address })
+        }));
+        let kept: Vec<u32> = kept.into_iter().map(|uplink| uplink.index).collect();
+        objects.extend(self.sysctls(&kept));
+        objects
+    }
+
+    /// The programs, where no network needs them any more, and the records, where there is none.
+    fn maps(&self) -> Vec<Object> {
+        let (records, comes) = (&self.actual.records, !self.desired.networks.is_empty());
+        let used = comes || self.kept_networks().any(|network| network.datapath.is_ebpf());
+        let programs = (records.partly_loaded && !used).then(|| Object::Dataplane(Sizes::default()));
+        let unused = self.kept.is_empty() && records.pinned && !comes;
+        programs.into_iter().chain(unused.then_some(Object::Records(object::RecordMaps))).collect()
+    }
+
+    fn uplink_name(&self, index: u32) -> String {
+        let record = self.actual.records.uplinks.iter().find(|uplink| uplink.index == index);
+        record.map_or_else(|| self.actual.host.net.name_of(index), |uplink| uplink.name.clone())
+    }
+}

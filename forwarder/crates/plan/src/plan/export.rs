@@ -1,0 +1,40 @@
+//! What there is as what there is to be: the inverse of a plan for the whole.
+
+use crate::{Actual, Desired, Endpoint, Network, TableRequest, UplinkChoice, orphans};
+
+/// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
+#[must_use]
+pub fn export(actual: &Actual) -> Desired {
+    let records = &actual.records;
+    let table = records.table.as_ref().map_or_else(TableRequest::default, |table| TableRequest {
+        nat_ports: Some(table.nat_ports),
+        max_flows: Some(table.max_flows),
+        max_flows_per_ns: Some(table.max_flows_per_ns),
+        timeouts: table.timeouts.clone(),
+    });
+    let networks = records.networks.iter().map(|network| {
+        let uplink = records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
+        let options = Network {
+            uplink: uplink.map_or(UplinkChoice::Auto, |uplink| UplinkChoice::Interface(uplink.name.clone())),
+            subnets: vec![network.subnet().into()],
+            mtu: Some(network.mtu),
+            datapath: Some(network.datapath),
+            nat: Some(network.treatment.nat),
+            clamp_mss: network.treatment.clamp_mss,
+            ignore_xfrm: network.treatment.ignore_xfrm,
+        };
+        (network.name.clone(), options)
+    });
+    let endpoints = records.endpoints.iter().map(|endpoint| {
+        let has_program = actual.network_of(endpoint).is_some_and(|network| network.datapath.is_ebpf());
+        Endpoint {
+            id: endpoint.id.clone(),
+            network: endpoint.network.clone(),
+            netns: Some(orphans::reference(endpoint)),
+            addresses: vec![endpoint.address.into()],
+            allow_spoof: endpoint.allow_spoof,
+            attach: has_program.then_some(endpoint.attach),
+        }
+    });
+    Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }
+}

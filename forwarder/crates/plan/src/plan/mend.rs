@@ -1,0 +1,132 @@
+//! Uplinks that were renamed, or deleted and made anew, as PPP, WireGuard and bonds are: networks follow the name.
+//!
+//! A renamed one is still the same interface, and only what names it is corrected. One that was made anew is another interface: it is
+//! guarded before any network leads through it, and what belonged to the former is removed at the end. What was begun is not undone:
+//! the next command goes on with it.
+
+use std::borrow::Cow;
+
+use crate::{
+    Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
+    uplink::{self, Uplink},
+};
+use fwd_kernel::netlink::Link;
+
+/// What has to be done, what there is afterwards, and what the user ought to know.
+pub(crate) struct Mended<'a> {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) actual: Cow<'a, Actual>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Mends the uplinks of all networks, as far as interfaces are there that can take their places: of one that has gone, that of its name, or
+/// the one that is desired.
+pub(crate) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
+    let mut mended = Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() };
+    for record in &actual.records.uplinks {
+        match actual.recorded(record.index) {
+            Some(link) if link.name == record.name => {}
+            Some(link) => mended.rename(record, link),
+            None => {
+                let networks = networks_of(actual, record);
+                let options = networks.iter().filter_map(|network| desired.networks.get(&network.name));
+                let mut chosen = options.filter_map(|network| network.uplink.interface());
+                let name = chosen.next().unwrap_or(&record.name);
+                if let Some(uplink) = successor(actual, &networks, name) {
+                    mended.replace(record, &networks, &uplink);
+                }
+            }
+        }
+    }
+    mended
+}
+
+fn networks_of(actual: &Actual, record: &UplinkRecord) -> Vec<NetworkRecord> {
+    actual.records.networks.iter().filter(|network| network.uplink == record.index).cloned().collect()
+}
+
+/// The interface of this name, if the networks can lead through it.
+fn successor(actual: &Actual, networks: &[NetworkRecord], name: &str) -> Option<Uplink> {
+    let uplink = uplink::choose(actual, Some(name)).ok()?;
+    networks.iter().all(|network| uplink.check(network.datapath, actual).is_ok()).then_some(uplink)
+}
+
+impl Mended<'_> {
+    fn rename(&mut self, record: &UplinkRecord, link: &Link) {
+        let (index, from, to) = (record.index, record.name.clone(), link.name.clone());
+        self.notes.push(format!("uplink {from} is called {to} now"));
+        for network in networks_of(&self.actual, record) {
+            self.masquerade(&network, &link.name);
+        }
+        // Last: by its name the next command sees that there is something to do.
+        self.make(Object::UplinkName(object::UplinkName { index, from, to }));
+    }
+
+    fn replace(&mut self, record: &UplinkRecord, networks: &[NetworkRecord], uplink: &Uplink) {
+        let by = if uplink.name == record.name { "made anew" } else { "replaced" };
+        self.notes.push(format!("uplink {} was {by}: its networks lead through {} now", record.name, uplink.name));
+        let uses = |wanted: fn(Datapath) -> bool| networks.iter().any(|network| wanted(network.datapath));
+        let (ebpf, xdp) = (uses(Datapath::is_ebpf), uses(Datapath::has_xdp));
+        for object in uplink.objects(&self.actual, ebpf, xdp) {
+            // A command that was killed may have attached one of two programs: to attach both again is no harm.
+            let anew = matches!(object, Object::UplinkHooks(_));
+            if anew || !self.actual.has(&object) {
+                self.make(object);
+            }
+        }
+        for network in networks {
+            let (name, bridge) = (network.name.clone(), network.index);
+            self.masquerade(network, &uplink.name);
+            // After it, as above.
+            self.make(Object::NetworkUplink(object::NetworkUplink {
+                network: name,
+                bridge,
+                from: record.index,
+                to: uplink.index,
+            }));
+        }
+        self.forget(record);
+    }
+
+    /// The rule of a network names the interface.
+    fn masquerade(&mut self, network: &NetworkRecord, uplink: &str) {
+        if network.datapath == Datapath::Kernel {
+            self.make(Object::Masquerade(object::Masquerade {
+                network: network.name.clone(),
+                bridge: network.bridge.clone(),
+                subnet: network.subnet(),
+                uplink: uplink.into(),
+            }));
+        }
+    }
+
+    /// Removes what belonged to an uplink that has gone.
+    fn forget(&mut self, record: &UplinkRecord) {
+        let (name, index) = (record.name.clone(), record.index);
+        let layer = Default::default();
+        let hooks = [
+            Object::UplinkXdp(object::UplinkXdp { name: name.clone(), index }),
+            Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer }),
+            Object::Uplink(object::Uplink { name, index, address: record.address }),
+        ];
+        let of_it = |entry: &&Undo| match entry {
+            Undo::Sysctl(sysctl) => sysctl.is_of(index),
+            _ => false,
+        };
+        let entries: Vec<Object> = self.actual.undo.iter().filter(of_it).cloned().map(Object::Undo).collect();
+        for object in hooks.into_iter().chain(entries) {
+            if self.actual.has(&object) {
+                self.run(Op::remove(object));
+            }
+        }
+    }
+
+    fn make(&mut self, object: Object) {
+        self.run(Op::make(object));
+    }
+
+    fn run(&mut self, op: Op) {
+        self.actual.to_mut().apply(&op);
+        self.ops.push(op);
+    }
+}

@@ -1,0 +1,174 @@
+//! What has to be done: what is desired in a scope, less what there is.
+
+pub(crate) mod down;
+mod export;
+pub(crate) mod mend;
+pub(crate) mod orphans;
+pub(crate) mod up;
+
+use std::borrow::Cow;
+
+pub use self::export::export;
+use self::mend::Mended;
+use super::{
+    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
+    network_name, refuse::refuse_others,
+};
+use fwd_base::Result;
+
+/// What is going to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order; empty when there is nothing to do.
+    pub ops: Vec<Op>,
+    /// So many of them come first and mend what others use: each rests on those before it, and they stay done if a later one fails.
+    pub mends: usize,
+    /// Where the endpoints in scope are then.
+    pub attachments: Vec<Attachment>,
+    /// Of what is not up: the nearest name of something that is.
+    pub nearest: Option<String>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network joined.
+    pub network: String,
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// How many more namespaces the network has room for.
+    pub room: usize,
+}
+
+/// Decides what has to be done so that in `scope` there is what is desired, and nothing else of ours. Everything that can be refused is
+/// refused here, before anything is changed.
+///
+/// Where nothing of one namespace is desired, whatever nothing uses any more goes with it.
+///
+/// # Errors
+/// Each error names what is asked for and what there is.
+pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
+    let coming = desired.endpoints_in(scope)?;
+    let whole = scope.target.is_none();
+    let goes = whole || coming.is_empty();
+    if goes {
+        down::refuse(scope, actual)?;
+    }
+    if !whole || *desired != Desired::default() {
+        refuse_others(&actual.records.others, if goes && !whole { "take down only a part of" } else { "add to" })?;
+    }
+    let Mended { ops, actual, notes } = if !goes || down::keeps(desired, scope, actual) {
+        mend::uplinks(actual, desired)
+    } else {
+        Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
+    };
+    let mends = ops.len();
+    let mut planner = Planner { plan: Plan { ops, mends, ..Plan::default() }, actual };
+    if goes {
+        planner.go(desired, scope);
+    }
+    if whole {
+        planner.networks(desired)?;
+    }
+    for asked in &coming {
+        if whole {
+            planner.turn_to(&asked.target);
+        }
+        let up::Coming { ops, attachment, warnings } = up::endpoint(asked, &planner.actual)?;
+        planner.plan.attachments.push(attachment);
+        planner.plan.warnings.extend(warnings);
+        planner.run(ops, whole);
+    }
+    planner.plan.warnings.extend(notes);
+    Ok(planner.plan)
+}
+
+/// A plan for one namespace to be attached.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<Plan> {
+    refuse_others(&actual.records.others, "add to")?;
+    let scope = Scope { target: Some(request.target.clone()), delete_ns: false };
+    plan(&request.desired(actual)?, actual, &scope)
+}
+
+/// A plan for one namespace, or everything, to be taken away.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_down(request: &DownRequest, actual: &Actual) -> Result<Plan> {
+    plan(&Desired::default(), actual, request)
+}
+
+impl UpRequest {
+    /// The part of what is desired that it asks for.
+    ///
+    /// # Errors
+    /// As [`network_name`].
+    fn desired(&self, actual: &Actual) -> Result<Desired> {
+        let name = network_name(self, actual)?;
+        let uplink = self.uplink.clone();
+        let network = Network {
+            uplink: uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface),
+            subnets: self.subnet.map(Into::into).into_iter().collect(),
+            mtu: self.mtu,
+            datapath: self.datapath,
+            nat: self.nat,
+            clamp_mss: self.clamp_mss,
+            ignore_xfrm: self.ignore_xfrm,
+        };
+        // Who is attached already keeps the name by which he was.
+        let known = actual.attached().map(|record| record.id.clone());
+        let endpoint = Endpoint {
+            id: known.unwrap_or_else(|| self.target.id(NS_IF)),
+            network: name.clone(),
+            netns: Some(self.target.clone()),
+            addresses: self.ip.map(Into::into).into_iter().collect(),
+            allow_spoof: self.allow_spoof,
+            attach: self.attach,
+        };
+        Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })
+    }
+}
+
+/// What is planned so far, and what there is then.
+struct Planner<'a> {
+    plan: Plan,
+    actual: Cow<'a, Actual>,
+}
+
+impl Planner<'_> {
+    /// Adds operations; `known` where others follow that depend on what they leave.
+    fn run(&mut self, ops: Vec<Op>, known: bool) {
+        if known && !ops.is_empty() {
+            let actual = self.actual.to_mut();
+            ops.iter().for_each(|op| actual.apply(op));
+        }
+        self.plan.ops.extend(ops);
+    }
+
+    fn go(&mut self, desired: &Desired, scope: &Scope) {
+        let down::Going { ops, nearest, warnings } = down::going(desired, scope, &self.actual);
+        self.plan.nearest = nearest;
+        self.plan.warnings.extend(warnings);
+        self.run(ops, !desired.networks.is_empty());
+    }
+
+    fn networks(&mut self, desired: &Desired) -> Result<()> {
+        for (name, network) in &desired.networks {
+            let ops = up::network_alone(&network.asked(name)?, &desired.table, &self.actual)?;
+            self.run(ops, true);
+        }
+        Ok(())
+    }
+
+    /// The namespace that comes next.
+    fn turn_to(&mut self, reference: &TargetRef) {
+        let known = self.actual.targets.iter().find(|target| target.reference == *reference).cloned();
+        let target = known.unwrap_or_else(|| Target::missing(reference));
+        self.actual.to_mut().target = Some(target);
+    }
+}

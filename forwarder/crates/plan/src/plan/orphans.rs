@@ -1,0 +1,205 @@
+//! What interrupted commands and other people's deletions leave behind.
+
+use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use crate::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
+use fwd_kernel::{
+    netlink::{BridgeSpec, Link, VethSpec},
+    netns::Name,
+};
+
+impl Actual {
+    /// Whether the host-side veth of an endpoint's record still exists.
+    #[must_use]
+    pub(crate) fn is_live(&self, endpoint: &EndpointRecord) -> bool {
+        self.is_out_of_scope(endpoint)
+            || self.recorded(endpoint.index).is_some_and(|link| self.host.owner.has_veth(link))
+    }
+
+    /// The interface of a record, if it is still the one that was recorded.
+    #[must_use]
+    pub(crate) fn recorded(&self, index: u32) -> Option<&Link> {
+        self.host.net.by_index(index).filter(|_| self.records.devices.contains(&index))
+    }
+
+    /// Whether the host-side veth of an endpoint's record is there, and nothing more was asked.
+    #[must_use]
+    pub(crate) fn is_out_of_scope(&self, endpoint: &EndpointRecord) -> bool {
+        self.host.out_of_scope.contains(&endpoint.index)
+    }
+
+    /// The bridge of a network's record, if it still exists.
+    #[must_use]
+    pub(crate) fn bridge_of(&self, network: &NetworkRecord) -> Option<&Link> {
+        self.recorded(network.index).filter(|link| self.host.owner.has_bridge(link))
+    }
+
+    /// Host-side veths that no record mentions.
+    pub(crate) fn orphaned_veths(&self) -> impl Iterator<Item = &Link> {
+        let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
+        let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
+        self.host.net.links.iter().filter(|link| self.host.owner.has_veth(link)).filter(unrecorded)
+    }
+
+    /// Bridges that no record mentions.
+    pub(crate) fn orphaned_bridges(&self) -> impl Iterator<Item = &Link> {
+        let recorded = |link: &&Link| self.records.networks.iter().any(|network| network.index == link.index);
+        self.host.net.links.iter().filter(|link| self.host.owner.has_bridge(link)).filter(move |link| !recorded(link))
+    }
+
+    /// Ports of a bridge.
+    pub(crate) fn ports(&self, bridge: u32) -> impl Iterator<Item = &Link> {
+        self.host.net.links.iter().filter(move |link| link.controller == Some(bridge))
+    }
+
+    /// What there is once `ops` have run.
+    #[must_use]
+    pub(crate) fn after(&self, ops: &[Op]) -> Cow<'_, Self> {
+        if ops.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut rest = self.clone();
+        ops.iter().for_each(|op| rest.apply(op));
+        Cow::Owned(rest)
+    }
+}
+
+/// Takes away what an endpoint's record says was done at its host-side veth; what is there no more is left out by the caller.
+pub(crate) fn record_objects(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> [Object; 3] {
+    let (host_if, index) = (endpoint.host_if.clone(), Some(endpoint.index));
+    let hook = Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index, attach: endpoint.attach });
+    [
+        Object::EndpointXdp(object::EndpointXdp { host_if, index, uplink: String::new() }),
+        hook,
+        Object::Endpoint(endpoint_spec(endpoint, network)),
+    ]
+}
+
+fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
+    let prefix = network.map_or(32, |network| network.gateway.prefix_len());
+    EndpointSpec {
+        id: endpoint.id.clone(),
+        network: endpoint.network.clone(),
+        bridge: network.map_or_else(|| endpoint.network.clone(), |network| network.bridge.clone()),
+        uplink: network.map_or(0, |network| network.uplink),
+        target: reference(endpoint),
+        ns: endpoint.ns.clone(),
+        pid: endpoint.pid,
+        host_if: endpoint.host_if.clone(),
+        index: Some(endpoint.index),
+        address: Ipv4Net::new_assert(endpoint.address, prefix),
+        mac: endpoint.mac,
+        gateway: network.map_or(Ipv4Addr::UNSPECIFIED, |network| network.gateway.addr()),
+        gateway_mac: network.map_or([0; 6], |network| network.mac),
+        mtu: network.map_or(0, |network| network.mtu),
+        datapath: network.map_or(crate::Datapath::Tc, |network| network.datapath),
+        treatment: network.map_or_else(Default::default, |network| network.treatment),
+        allow_spoof: endpoint.allow_spoof,
+        attach: endpoint.attach,
+        marks: endpoint.marks,
+    }
+}
+
+/// How an endpoint's namespace was given, as far as its record tells.
+pub(crate) fn reference(endpoint: &EndpointRecord) -> TargetRef {
+    let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
+    match (name, endpoint.pid, &endpoint.path) {
+        (Some(name), ..) => TargetRef::Named(name),
+        (None, Some(pid), _) => TargetRef::Pid(pid),
+        (None, None, Some(path)) => TargetRef::Path(path.into()),
+        (None, None, None) => TargetRef::Path(format!("net:[{}]", endpoint.inode).into()),
+    }
+}
+
+/// A network's record as the object that removes it.
+pub(crate) fn network_object(network: &NetworkRecord) -> Object {
+    Object::Network(NetworkSpec {
+        name: network.name.clone(),
+        index: Some(network.index),
+        bridge: network.bridge.clone(),
+        gateway: network.gateway,
+        uplink: network.uplink,
+        mtu: network.mtu,
+        mac: network.mac,
+        last: network.last,
+        datapath: network.datapath,
+        treatment: network.treatment,
+    })
+}
+
+/// The program at a network's bridge, if there is one.
+pub(crate) fn network_hook(actual: &Actual, network: &NetworkRecord) -> Option<Object> {
+    let hook = Object::NetworkHook(object::NetworkHook { bridge: network.bridge.clone(), index: Some(network.index) });
+    Some(hook).filter(|hook| actual.has(hook))
+}
+
+/// A bridge as the object that deletes it.
+pub(crate) fn bridge_object(link: &Link) -> Object {
+    Object::Bridge(BridgeSpec {
+        name: link.name.clone(),
+        mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    })
+}
+
+/// A veth pair as the object that deletes it.
+pub(crate) fn veth_object(link: &Link, ns_if: &str, ns: TargetRef) -> Object {
+    let spec = VethSpec {
+        host_if: link.name.clone(),
+        ns_if: ns_if.into(),
+        host_mac: link.mac,
+        ns_mac: link.mac.unwrap_or_default(),
+        mtu: link.mtu,
+        alias: link.alias.clone().unwrap_or_default(),
+    };
+    Object::Veth(object::Veth { spec, ns })
+}
+
+/// Endpoints that are nothing but a record: the host-side veth has gone, and the namespace too, or it is the target's own.
+pub(crate) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointRecord> {
+    let gone = |endpoint: &&EndpointRecord| {
+        actual.is_of_target(endpoint) || actual.namespaces.iter().all(|known| known.cookie != endpoint.cookie)
+    };
+    actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
+}
+
+/// Whether a namespace in the undo log is gone for certain: it was looked for, or with its endpoint.
+pub(crate) fn is_gone(actual: &Actual, cookie: u64) -> bool {
+    let lives = actual.target_netns().is_some_and(|inside| inside.cookie == cookie);
+    actual.gone.contains(&cookie) || (!lives && dead_endpoints(actual).any(|endpoint| endpoint.cookie == cookie))
+}
+
+impl Actual {
+    /// Whether an endpoint is of the target, or of a former namespace of its name.
+    pub(crate) fn is_of_target(&self, endpoint: &EndpointRecord) -> bool {
+        let Some(target) = &self.target else { return false };
+        let named = target.name.as_ref().is_some_and(|name| endpoint.ns.as_deref() == Some(name.as_str()));
+        named || target.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie)
+    }
+
+    /// The network of an endpoint.
+    pub(crate) fn network_of(&self, endpoint: &EndpointRecord) -> Option<&NetworkRecord> {
+        self.records.networks.iter().find(|network| network.name == endpoint.network)
+    }
+}
+
+/// An endpoint as a neighbour on its bridge, if it is one.
+pub(crate) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
+    let network = actual.network_of(endpoint)?;
+    let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
+    Some(Object::Neighbour(object::Neighbour { bridge, address, mac })).filter(|object| actual.has(object))
+}
+
+/// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.
+pub(crate) fn resolv_conf(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
+    let Some(name) = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok()) else { return Vec::new() };
+    let entry = Object::Undo(Undo::ResolvConf { ns: name.clone() });
+    let shared = |other: &EndpointRecord| other.ns == endpoint.ns && other.cookie != endpoint.cookie;
+    if !actual.has(&entry) || actual.records.endpoints.iter().any(|it| shared(it) && actual.is_live(it)) {
+        return Vec::new();
+    }
+    vec![Object::ResolvConf(object::ResolvConf { ns: name, contents: String::new() }), entry]
+}

@@ -1,0 +1,361 @@
+//! What comes: endpoints and networks that are desired, less what there is.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::Ipv4Net;
+
+use crate::{
+    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
+    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice, are_ends,
+    desired::{Asked, AskedNetwork},
+    forwarding, names, object, orphans, refuse, settle,
+    settled::{Endpoint, Network, Settled},
+    sysctls::{ON, arp_ignore},
+};
+use fwd_base::Result;
+use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
+
+/// What it takes for an endpoint to be there, and where it is then.
+pub(crate) struct Coming {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) attachment: Attachment,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What it takes for an endpoint to be there, with its network. What is left of a former one is removed first.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
+    refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
+    let (mut ops, former) = dead_endpoints(actual);
+    ops.extend(forgotten(actual));
+    ops.extend(remove_orphans(actual, &asked.network.name));
+    let rest = actual.after(&ops);
+    let settled = settle::settle(asked, &rest, &former)?;
+    ops.extend(in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
+    let rest = actual.after(&ops);
+    let wanted = wanted(asked, &rest, &settled, &former);
+    ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
+    let room = advice::room(&rest, &settled);
+    let warnings = advice::warnings(asked, &rest, &settled);
+    let attachment = Attachment { network: settled.network.name, host_if: settled.endpoint.host_if, room };
+    Ok(Coming { ops, attachment, warnings })
+}
+
+/// What it takes for a network to be there, whoever is in it.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: &Actual) -> Result<Vec<Op>> {
+    let member = actual.records.endpoints.iter().find(|endpoint| endpoint.network == asked.name);
+    let member = member.map(orphans::reference);
+    let network = settle::network(asked, actual, member.as_ref())?;
+    let table = if network.datapath.is_ebpf() { table.clone() } else { TableRequest::default() };
+    let table = settle::table(&table, actual, &network)?;
+    let mut ops = in_the_way(actual, &network, None);
+    let rest = actual.after(&ops);
+    let mut objects = vec![Object::Records(object::RecordMaps)];
+    objects.extend(network.datapath.is_ebpf().then_some(Object::Dataplane(table)));
+    objects.extend(uplink(&rest, &network));
+    objects.extend(network_objects(&rest, &network));
+    ops.extend(objects.into_iter().filter(|object| !rest.has(object)).map(Op::make));
+    Ok(ops)
+}
+
+/// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
+fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
+    let (mut ops, mut former) = (Vec::new(), Vec::new());
+    for endpoint in orphans::dead_endpoints(actual) {
+        if actual.is_of_target(endpoint) {
+            former.push(endpoint.clone());
+        } else {
+            ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
+        }
+        ops.extend(orphans::neighbour(actual, endpoint).map(Op::remove));
+        let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
+        ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
+    }
+    (ops, former)
+}
+
+/// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
+fn forgotten(actual: &Actual) -> Vec<Op> {
+    let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
+    let goes = |entry: &&Undo| match entry {
+        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
+        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
+        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::ResolvConf { .. } => false,
+    };
+    let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
+    leftovers.chain(entries).map(Op::remove).collect()
+}
+
+/// Removes what an interrupted command left for the same namespace and network, and no record mentions.
+fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
+    let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
+    let mut ops = Vec::new();
+    for veth in actual.orphaned_veths() {
+        if let Some(end) = inside.iter().find(|link| are_ends(veth, link)) {
+            let reference = actual.target.as_ref().map(|target| target.reference.clone());
+            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
+        }
+    }
+    let rest = actual.after(&ops);
+    let recorded = rest.records.networks.iter().any(|record| record.name == network);
+    let alias = actual.host.owner.network_alias(network);
+    // One that was not yet given its alias is known by its name.
+    let bridge = names::bridge(network, |_| false);
+    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
+    let empty = |link: &&Link| rest.ports(link.index).next().is_none();
+    if !recorded {
+        let bridges = rest.orphaned_bridges().filter(of_network).filter(empty);
+        ops.extend(bridges.map(|bridge| Op::remove(orphans::bridge_object(bridge))));
+    }
+    ops
+}
+
+/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let is_in_the_way = |veth: &&Link| endpoint.is_some_and(|endpoint| endpoint.host_if == veth.name);
+    if let Some(veth) = actual.orphaned_veths().find(is_in_the_way) {
+        let unknown = TargetRef::Path("somewhere".into());
+        ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
+    }
+    let record = actual.records.networks.iter().find(|record| record.name == network.name);
+    if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
+        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
+        ops.push(Op::remove(orphans::network_object(record)));
+    }
+    ops
+}
+
+/// Everything that there is to be, in the order in which it is made.
+fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
+    let mut objects = vec![Object::Records(object::RecordMaps)];
+    if settled.network.datapath.is_ebpf() {
+        objects.push(Object::Dataplane(settled.table.clone()));
+    }
+    if let (TargetRef::Named(name), None) = (&asked.target, actual.target_netns()) {
+        objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
+        objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
+    }
+    objects.extend(uplink(actual, &settled.network));
+    objects.extend(network_objects(actual, &settled.network));
+    objects.extend(neighbours_healed(actual, settled));
+    objects.extend(host_veth(asked, actual, settled, former));
+    objects.extend(inside(asked, actual, settled));
+    objects.extend(xdp(asked, settled));
+    let attached = actual.attached();
+    if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())
+        && let Some(ns) = &target.name
+        && attached.is_none_or(|endpoint| endpoint.marks.resolv_conf)
+    {
+        objects.push(Object::Undo(Undo::ResolvConf { ns: ns.clone() }));
+        objects.push(Object::ResolvConf(object::ResolvConf { ns: ns.clone(), contents: contents.clone() }));
+    }
+    objects
+}
+
+fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
+    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp())
+}
+
+fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
+    let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
+    let alias = actual.host.owner.network_alias(&name);
+    let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
+    objects.extend(up_again(actual, &bridge));
+    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway }));
+    // It goes with the bridge: nothing to remember.
+    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
+    objects.push(Object::Sysctl(record));
+    if datapath.is_ebpf() {
+        // The bridge tells nobody its hardware address: see `names::virtual_gateway_mac`.
+        let (path, ours) = (arp_ignore(&bridge), "8".into());
+        objects.push(Object::Sysctl(SysctlRecord { path, original: "0".into(), ours, interface: None }));
+    }
+    let spec = NetworkSpec {
+        name: name.clone(),
+        index: None,
+        bridge: bridge.clone(),
+        gateway,
+        uplink: uplink.index,
+        mtu,
+        mac,
+        last,
+        datapath,
+        treatment,
+    };
+    objects.push(Object::Network(spec));
+    if datapath == Datapath::Kernel {
+        objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
+        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone() }));
+        objects.push(Object::Masquerade(object::Masquerade {
+            network: name,
+            bridge,
+            subnet: gateway.trunc(),
+            uplink: uplink.name,
+        }));
+    } else {
+        objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
+    }
+    objects
+}
+
+/// An interface that exists but was set down.
+fn up_again(actual: &Actual, name: &str) -> Option<Object> {
+    actual.host.net.link(name).map(|link| Object::LinkUp(object::LinkUp { name: link.name.clone() }))
+}
+
+/// What the network's other endpoints lose when its bridge is deleted by hand.
+fn neighbours_healed(actual: &Actual, settled: &Settled) -> Vec<Object> {
+    let network = &settled.network.name;
+    let endpoints = actual.records.endpoints.iter();
+    let others =
+        endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != settled.endpoint.host_if);
+    let whole = whole_ports(actual, &settled.network.bridge);
+    let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
+    let broken = seen.filter(|endpoint| !whole(endpoint));
+    broken.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint)).collect()
+}
+
+/// Tells the endpoints that have everything of [`on_bridge`], as nearly all do, in one look-up each: of a thousand endpoints
+/// each object would otherwise be searched for among a thousand.
+fn whole_ports<'a>(actual: &'a Actual, bridge: &str) -> impl Fn(&EndpointRecord) -> bool + use<'a> {
+    let host = &actual.host;
+    let bridge = host.net.link(bridge).map(|link| link.index);
+    let fdb: HashSet<(u32, Mac)> =
+        host.fdb.iter().filter(|entry| entry.fixed).map(|entry| (entry.port, entry.mac)).collect();
+    let permanent = host.net.neighbours.iter().filter(|neighbour| neighbour.permanent);
+    let neighbours: HashSet<(u32, IpAddr, Option<Mac>)> =
+        permanent.map(|neighbour| (neighbour.ifindex, neighbour.address, neighbour.mac)).collect();
+    move |endpoint| {
+        let port = host.net.by_index(endpoint.index).is_some_and(|link| link.controller == bridge);
+        let neighbour = |bridge| neighbours.contains(&(bridge, endpoint.address.into(), Some(endpoint.mac)));
+        port && bridge == Some(endpoint.network_index)
+            && fdb.contains(&(endpoint.index, endpoint.mac))
+            && bridge.is_some_and(neighbour)
+    }
+}
+
+fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Object> {
+    // The interface may have been renamed.
+    let host_if = actual.host.net.name_of(endpoint.index);
+    let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
+    let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
+    // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
+    objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
+    objects
+}
+
+/// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
+fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
+    let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
+    [
+        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others }),
+        Object::Fdb(object::Fdb { host_if, mac }),
+        Object::Neighbour(object::Neighbour { bridge, address, mac }),
+    ]
+}
+
+fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
+    let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+    let spec = VethSpec {
+        host_if: endpoint.host_if.clone(),
+        ns_if: asked.id.ifname.clone(),
+        host_mac: Some(names::host_mac(endpoint.address)),
+        ns_mac: endpoint.mac,
+        mtu: network.mtu,
+        alias: actual.host.owner.endpoint_alias(&network.name, &label),
+    };
+    let mut objects = vec![Object::Veth(object::Veth { spec, ns: asked.target.clone() })];
+    objects.extend(up_again(actual, &endpoint.host_if));
+    objects.push(Object::Endpoint(endpoint_spec(asked, actual, settled, former)));
+    if let Some(record) = actual.attached() {
+        let (from, bridge) = (record.network_index, network.bridge.clone());
+        objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));
+    }
+    if network.datapath.is_ebpf() {
+        let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
+        objects.push(Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index: None, attach }));
+        let from = actual.attached().map(|record| record.attach);
+        objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
+    }
+    objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
+    objects
+}
+
+fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> EndpointSpec {
+    let Settled { network, endpoint, table: _ } = settled;
+    let target = actual.target.as_ref();
+    EndpointSpec {
+        id: asked.id.clone(),
+        network: network.name.clone(),
+        bridge: network.bridge.clone(),
+        uplink: network.uplink.index,
+        target: asked.target.clone(),
+        ns: target.and_then(|target| target.name.as_ref()).map(ToString::to_string),
+        pid: target.and_then(|target| target.pid),
+        host_if: endpoint.host_if.clone(),
+        index: None,
+        address: Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()),
+        mac: endpoint.mac,
+        gateway: network.gateway.addr(),
+        gateway_mac: network.seen_mac(),
+        mtu: network.mtu,
+        datapath: network.datapath,
+        treatment: network.treatment,
+        allow_spoof: endpoint.allow_spoof,
+        attach: endpoint.attach,
+        marks: marks(actual, former),
+    }
+}
+
+/// What is done for the endpoint besides, now or before.
+fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
+    let written = former.iter().any(|record| record.marks.resolv_conf);
+    Marks {
+        created: actual.target_netns().is_none_or(|inside| inside.made),
+        resolv_conf: written || matches!(actual.resolv_conf(), ResolvConf::Write(_)),
+    }
+}
+
+fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
+    let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
+    let gateway = network.gateway.addr();
+    let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
+    // A namespace that goes with its endpoint takes it with it.
+    let theirs = actual.target_netns().filter(|inside| !inside.made && !inside.is_loopback_up());
+    let mut objects: Vec<Object> = theirs
+        .map(|inside| Object::Undo(Undo::Loopback { ns: ns.clone(), cookie: inside.cookie }))
+        .into_iter()
+        .collect();
+    objects.extend([
+        Object::Loopback(object::Loopback { ns: ns.clone() }),
+        Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
+        Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
+        Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }),
+        Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }),
+    ]);
+    objects
+}
+
+/// XDP at the host-side veth, once the other end is up and takes frames.
+fn xdp(asked: &Asked, settled: &Settled) -> Vec<Object> {
+    let Settled { network, endpoint, table: _ } = settled;
+    if !network.datapath.has_xdp() {
+        return Vec::new();
+    }
+    let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
+    vec![
+        Object::NsOffloads(object::NsOffloads { ns: asked.target.clone(), ns_if: asked.id.ifname.clone() }),
+        Object::EndpointXdp(object::EndpointXdp { host_if, index: None, uplink }),
+    ]
+}

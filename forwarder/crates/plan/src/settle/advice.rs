@@ -1,0 +1,70 @@
+//! What users ought to know of an `up` that works.
+
+use crate::{
+    Actual, Datapath, ResolvConf, Target,
+    desired::Asked,
+    forwarding, overlap,
+    settled::{MOST_PORTS, Settled},
+    subnet,
+    sysctls::ON,
+};
+
+/// With so little room in a network, users are told.
+const LITTLE_ROOM: usize = 16;
+
+/// How many more endpoints the network takes, after the one that is settled.
+pub(crate) fn room(actual: &Actual, settled: &Settled) -> usize {
+    let network = &settled.network;
+    let others = actual.records.endpoints.iter();
+    let others = others.filter(|it| it.network == network.name && it.address != settled.endpoint.address).count();
+    subnet::room(network.gateway.trunc()).min(MOST_PORTS).saturating_sub(others + 1)
+}
+
+/// What is not as it should be, or soon will not be.
+pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if actual.records.table.is_none() {
+        warnings.extend(asked.table.warnings());
+    }
+    let name = &settled.network.name;
+    // A small subnet was asked for.
+    let is_large = subnet::room(settled.network.gateway.trunc()) > 4 * LITTLE_ROOM;
+    let room = room(actual, settled);
+    if actual.attached().is_none() && is_large && room <= LITTLE_ROOM {
+        warnings.push(format!(
+            "network {name} has room for {room} more: then use another (--network NAME, with a --subnet that is large enough)"
+        ));
+    }
+    if let (None, Datapath::Kernel, Some(why)) = (asked.network.datapath, settled.network.datapath, &actual.no_tc) {
+        warnings.push(format!("this kernel cannot run the programs ({why}): the data path is the kernel's own"));
+    }
+    let network = &settled.network;
+    let is_new = !actual.records.networks.iter().any(|record| record.name == network.name);
+    if let Some(cover) = overlap::cover(actual, network.gateway.trunc()).filter(|_| is_new) {
+        let subnet = network.gateway.trunc();
+        warnings.push(format!(
+            "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
+        ));
+    }
+    warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
+    warnings.extend(actual.host.surroundings.warnings(&network.concerned(actual), actual.host.given.as_deref()));
+    if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
+        let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+        warnings.push(format!(
+            "the host's /etc/resolv.conf names a resolver on loopback, which cannot be reached from inside: write /etc/netns/{label}/resolv.conf"
+        ));
+    }
+    warnings
+}
+
+/// Interfaces of a network that had forwarded, and which somebody has told not to: what is planned mends them.
+fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<Item = String> + use<'a> {
+    let network = &settled.network;
+    let is_off = |name: &&&String| actual.host.sysctls.get(&forwarding(name)).is_some_and(|value| value != ON);
+    let names = [&network.uplink.name, &network.bridge].into_iter();
+    names.filter(move |name| is_off(&name)).map(|name| {
+        format!(
+            "somebody has switched off forwarding of {name} (net.ipv4.conf.{name}.forwarding): it is switched on again"
+        )
+    })
+}

@@ -1,0 +1,283 @@
+//! Settles what a request leaves open, and refuses everything that can be refused.
+
+pub(crate) mod advice;
+pub(crate) mod overlap;
+pub(crate) mod refuse;
+pub(crate) mod settled;
+pub(crate) mod subnet;
+pub(crate) mod uplink;
+
+use std::net::Ipv4Addr;
+
+pub use self::refuse::refuse_others;
+use self::{
+    settled::{Endpoint, Network, Settled},
+    uplink::Uplink,
+};
+use super::{
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
+    UpRequest, are_ends,
+    desired::{Asked, AskedNetwork},
+    names,
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Backend, Sizes};
+use fwd_kernel::netlink::nft;
+
+/// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
+const SMALLEST_MTU: u32 = 68;
+/// Largest MTU of a veth pair and of an IPv4 packet, bytes.
+const LARGEST_MTU: u32 = 65_535;
+
+/// Settles what is left open of an endpoint and its network. `actual` is without the orphans that the plan removes first; `former` are
+/// endpoints among it.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) -> Result<Settled> {
+    let attached = actual.attached();
+    let network = network(&asked.network, actual, attached.map(|_| &asked.target))?;
+    let table = table(&asked.table, actual, &network)?;
+    refuse::attach(asked, actual, &network)?;
+    let endpoint = match attached {
+        Some(record) => existing_endpoint(asked, actual, record)?,
+        None => {
+            refuse::without_ports(actual, &network)?;
+            refuse::uncounted(actual, &network)?;
+            refuse::occupied(asked, actual, &network)?;
+            new_endpoint(asked, actual, &network, former)?
+        }
+    };
+    Ok(Settled { network, endpoint, table })
+}
+
+/// Settles what is left open of a network. `member` is a namespace that is in it already, where that is all that is meant.
+///
+/// # Errors
+/// Everything that can be refused.
+pub(super) fn network(asked: &AskedNetwork, actual: &Actual, member: Option<&TargetRef>) -> Result<Network> {
+    match actual.records.networks.iter().find(|network| network.name == asked.name) {
+        Some(record) => existing_network(asked, actual, record, member),
+        None => new_network(asked, actual),
+    }
+}
+
+/// The network that is meant.
+///
+/// # Errors
+/// The target is the host's own namespace, or in another network.
+pub fn network_name(request: &UpRequest, actual: &Actual) -> Result<String> {
+    let wanted = request.network.as_ref().map(ToString::to_string);
+    refuse::elsewhere(&request.target, wanted.as_deref(), actual)?;
+    let attached = actual.attached().map(|record| record.network.clone());
+    Ok(attached.or(wanted).unwrap_or_else(|| DEFAULT_NETWORK.into()))
+}
+
+/// Settles the options of a network that exists: each given one must be what it has.
+fn existing_network(
+    asked: &AskedNetwork,
+    actual: &Actual,
+    record: &NetworkRecord,
+    member: Option<&TargetRef>,
+) -> Result<Network> {
+    let uplink = uplink::of_network(actual, record, member.is_some())?;
+    let name = &record.name;
+    let remedy = || {
+        if let Some(member) = member {
+            return format!("leave the option out, or take the namespace out first: `fwd down {}`", member.option());
+        }
+        format!(
+            "leave the option out, or use another network: --network {} (`fwd down --all` takes all of them down)",
+            refuse::free_name(actual)
+        )
+    };
+    let check = || {
+        same(name, "uplink", asked.uplink.as_ref(), &uplink.name)?;
+        same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
+        same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
+        same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
+        same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
+        let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
+        same(name, "MSS clamping", asked.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+        let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
+        let asked = asked.ignore_xfrm.then(|| ignored(true));
+        same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
+    };
+    check().map_err(|error| error.remedy(remedy()))?;
+    refuse::foreign_bridge(actual, &record.bridge)?;
+    Ok(Network {
+        name: name.clone(),
+        bridge: record.bridge.clone(),
+        gateway: record.gateway,
+        mac: record.mac,
+        mtu: record.mtu,
+        datapath: record.datapath,
+        uplink,
+        last: record.last,
+        treatment: record.treatment,
+    })
+}
+
+/// Settles the flow table: one that exists must be as it is asked for.
+pub(super) fn table(asked: &TableRequest, actual: &Actual, network: &Network) -> Result<Sizes> {
+    if network.datapath == Datapath::Kernel {
+        asked.refuse_with_kernel()?;
+    }
+    match &actual.records.table {
+        Some(found) => asked.check(found).map(|()| Sizes::default()),
+        None => asked.sizes(),
+    }
+}
+
+/// An option given must be the one that exists.
+fn same<T: PartialEq + std::fmt::Display>(network: &str, what: &str, given: Option<&T>, found: &T) -> Result<()> {
+    match given {
+        Some(given) if given != found => {
+            let why = format!("its {what} is {found}, not {given}");
+            Err(Error::new(Kind::Conflict, "join", format!("network {network}"), why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Settles the options of a network that is to be made.
+fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
+    let name = asked.name.clone();
+    if let Some(why) = names::reserved(&name) {
+        return Err(Error::new(Kind::Usage, "use", format!("{name} as the name of a network"), why)
+            .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
+    }
+    let uplink = uplink::choose(actual, asked.uplink.as_deref())?;
+    let host = &actual.host.net;
+    let bridge =
+        names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
+    refuse::foreign_bridge(actual, &bridge)?;
+    // A bridge with ports and without a record: its pins were lost. It keeps its address.
+    let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
+    let subnet = match (asked.subnet, adopted) {
+        (Some(given), Some(address)) => {
+            same(&name, "subnet", Some(&given), &address.trunc())
+                .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
+            given
+        }
+        (None, Some(address)) => address.trunc(),
+        (Some(given), None) => {
+            subnet::check(given)?;
+            subnet::check_unused(actual, given)?;
+            given
+        }
+        (None, None) => subnet::free(actual)?,
+    };
+    let gateway = subnet::gateway(subnet);
+    let datapath = datapath(asked.datapath, actual)?;
+    let treatment =
+        Treatment { nat: asked.nat.unwrap_or_default(), clamp_mss: asked.clamp_mss, ignore_xfrm: asked.ignore_xfrm };
+    treatment.check(datapath)?;
+    let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
+    if datapath == Datapath::Kernel && used > most {
+        let why = format!("a rule in nftables takes names of at most {most} bytes, and it has {used}");
+        return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
+            .remedy("choose a shorter --network NAME, or use --datapath tc"));
+    }
+    uplink.check(datapath, actual)?;
+    let network = Network {
+        mtu: mtu(asked.mtu, &uplink)?,
+        datapath,
+        treatment,
+        mac: names::gateway_mac(gateway.addr()),
+        last: Ipv4Addr::UNSPECIFIED,
+        name,
+        bridge,
+        gateway,
+        uplink,
+    };
+    actual.host.surroundings.check(&network.concerned(actual))?;
+    Ok(network)
+}
+
+fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
+    let Some(mtu) = given else { return Ok(uplink.mtu.min(LARGEST_MTU)) };
+    let why = if mtu < SMALLEST_MTU {
+        format!("IPv4 needs at least {SMALLEST_MTU} bytes")
+    } else if mtu > LARGEST_MTU {
+        format!("an interface takes at most {LARGEST_MTU} bytes")
+    } else if mtu > uplink.mtu {
+        format!("it is larger than the {} bytes of the uplink {}", uplink.mtu, uplink.name)
+    } else {
+        return Ok(mtu);
+    };
+    Err(Error::new(Kind::Usage, "use", format!("MTU {mtu}"), why).remedy("leave out --mtu: the uplink's is taken"))
+}
+
+fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
+    match (given, &actual.no_tc) {
+        (Some(Datapath::Kernel), _) | (None, Some(_)) => Ok(Datapath::Kernel),
+        (None, None) => Ok(Datapath::BEST),
+        (Some(datapath), None) => Ok(datapath),
+        (Some(datapath), Some(why)) => {
+            let object = format!("datapath {}", datapath.name());
+            Err(Error::new(Kind::Unsupported, "use", object, why.clone())
+                .remedy("use --datapath kernel: the kernel's bridge and nftables"))
+        }
+    }
+}
+
+fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
+    let refuse = |why: String| {
+        Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
+    };
+    if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
+        return Err(refuse(format!("its address is {}, not {ip}", record.address)));
+    }
+    if asked.allow_spoof && !record.allow_spoof {
+        return Err(refuse("it was attached without --allow-spoof".into()));
+    }
+    if record.id.ifname != asked.id.ifname {
+        return Err(refuse(format!("it has {} already, and is attached by one interface", record.id.ifname)));
+    }
+    let host = actual.host.net.by_index(record.index);
+    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.id.ifname));
+    match (host, inside) {
+        (Some(host), Some(inside)) if are_ends(host, inside) => Ok(Endpoint {
+            host_if: host.name.clone(),
+            address: record.address,
+            mac: record.mac,
+            allow_spoof: record.allow_spoof,
+            attach: asked.attach.unwrap_or(record.attach),
+        }),
+        _ => {
+            Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
+        }
+    }
+}
+
+fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[EndpointRecord]) -> Result<Endpoint> {
+    let endpoints = &actual.records.endpoints;
+    let cookie = actual.target_netns().map(|inside| inside.cookie);
+    // The same namespace keeps its address when its veth pair was deleted by hand.
+    let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
+    let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
+    let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
+    let kept = kept.map(|record| record.address);
+    let usable =
+        |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
+    let address = match (asked.ip, kept.filter(usable)) {
+        (Some(ip), _) => {
+            subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
+            ip
+        }
+        (None, Some(kept)) => kept,
+        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
+            .map_err(|error| error.remedy(refuse::no_room(actual)))?,
+    };
+    let host_if = names::host_if(actual.host.owner, &network.name, address);
+    match actual.host.net.link(&host_if) {
+        Some(link) if !actual.host.owner.has_veth(link) => {
+            let why = "an interface of that name exists, and fwd did not make it";
+            Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
+                .remedy("choose another address with --ip"))
+        }
+        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address), allow_spoof, attach }),
+    }
+}

@@ -1,0 +1,156 @@
+//! What `up` refuses for what there is already, each with what to do instead.
+
+use forwarder_common::abi::ABI_VERSION;
+
+use crate::{
+    Actual, TargetRef,
+    desired::Asked,
+    overlap,
+    settled::{MOST_PORTS, Network},
+    subnet,
+};
+use fwd_base::{Error, Kind, Result, text::word};
+use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
+
+pub(crate) fn take_out(target: &TargetRef) -> String {
+    format!("take it out first: `fwd down {}`", target.option())
+}
+
+/// The first of fwd0, fwd1, … that is neither a network nor an interface.
+pub(crate) fn free_name(actual: &Actual) -> String {
+    let is_network = |name: &str| actual.records.networks.iter().any(|network| network.name == name);
+    let is_free = |name: &String| !is_network(name) && actual.host.net.link(name).is_none();
+    let mut names = (0..).map(|number: u32| format!("fwd{number}"));
+    names.find(is_free).unwrap_or_default()
+}
+
+/// What to do when the addresses of a network are all taken.
+pub(crate) fn no_room(actual: &Actual) -> String {
+    let name = free_name(actual);
+    match subnet::roomy(actual) {
+        Some(subnet) => {
+            let room = subnet::room(subnet);
+            format!(
+                "use another network, such as one with room for {room} namespaces: --network {name} --subnet {subnet}"
+            )
+        }
+        None => format!("use another network: --network {name}"),
+    }
+}
+
+/// Refuses a way to attach that is not there.
+pub(crate) fn attach(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+    let Some(attach) = asked.attach else { return Ok(()) };
+    let refuse = |why: &str, remedy| {
+        Error::new(Kind::Unsupported, "use", format!("--attach {}", attach.name()), why).remedy(remedy)
+    };
+    if !network.datapath.is_ebpf() {
+        return Err(refuse("datapath kernel: no program is attached", "leave it out, or use --datapath tc"));
+    }
+    if attach == Backend::Tcx && actual.no_tcx {
+        return Err(refuse(&TCX.absence(), "leave it out: clsact is taken"));
+    }
+    Ok(())
+}
+
+pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
+    match actual.host.net.link(bridge) {
+        Some(link) if !actual.host.owner.has_bridge(link) => {
+            let why = "an interface of that name exists, and fwd did not make it";
+            Err(Error::new(Kind::Conflict, "create", format!("bridge {bridge}"), why).remedy(format!(
+                "rename it (`ip link set {} name …`), or use another network: --network {}",
+                word(bridge),
+                free_name(actual)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
+pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+    let Some(inside) = actual.target_netns() else { return Ok(()) };
+    let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
+    let exec = format!("fwd exec {}", asked.target.option());
+    let ifname = &asked.id.ifname;
+    if inside.net.link(ifname).is_some() {
+        // A container manager has connected it already.
+        let container = match asked.target {
+            TargetRef::Named(_) => "",
+            TargetRef::Pid(_) | TargetRef::Path(_) => {
+                "start the container without a network of its own (`docker run --network none …`; podman likewise); "
+            }
+        };
+        return Err(refuse(format!("it has an interface {ifname} of its own")).remedy(format!(
+            "{container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a fresh namespace"
+        )));
+    }
+    if let Some(route) = inside.net.default_route() {
+        return Err(refuse(format!(
+            "it has a default route of its own, through {}",
+            inside.net.name_of(route.ifindex)
+        ))
+        .remedy(format!("delete the route: `{exec} -- ip route delete default`; or use a fresh namespace")));
+    }
+    if let Some(occupant) = overlap::inside(actual, network.gateway.trunc()) {
+        let why = format!("network {} has {}, and {occupant}", network.name, network.gateway.trunc());
+        let other = free_name(actual);
+        return Err(
+            refuse(why).remedy(format!("use another network, which is given other addresses: --network {other}"))
+        );
+    }
+    Ok(())
+}
+
+/// Refuses the host's own namespace, and one that is in another network than `wanted`.
+pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actual) -> Result<()> {
+    if actual.target_netns().is_some_and(|inside| inside.cookie == actual.host.cookie) {
+        let why = "it is the host's own namespace: attaching it would cut the host off";
+        return Err(Error::new(Kind::Usage, "attach", target.to_string(), why)
+            .remedy("name another namespace; one that is missing is made"));
+    }
+    match (wanted, actual.attached()) {
+        (Some(wanted), Some(record)) if wanted != record.network => {
+            let why = format!("it is in network {} already, not in {wanted}", record.network);
+            Err(Error::new(Kind::Conflict, "attach", target.to_string(), why).remedy(take_out(target)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses one endpoint more than a bridge has ports.
+pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
+    let Network { name, bridge, .. } = network;
+    let ports = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == *name).count();
+    if ports < MOST_PORTS {
+        return Ok(());
+    }
+    let why = format!("its bridge {bridge} has {ports} ports, and takes no more");
+    Err(Error::new(Kind::Failed, "join", format!("network {name}"), why)
+        .remedy(format!("use another: --network {}", free_name(actual))))
+}
+
+/// Refuses what there are no counters for.
+pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
+    let known = actual.records.uplinks.iter().any(|uplink| uplink.index == network.uplink.index);
+    // One of an endpoint, two of an uplink.
+    let uplinks = actual.records.uplinks.len() + usize::from(!known);
+    let wanted = actual.records.endpoints.len() + 1 + 2 * uplinks;
+    if wanted <= INTERFACE_BLOCKS {
+        return Ok(());
+    }
+    let why = format!("a host counts for {INTERFACE_BLOCKS} of them (an uplink takes two), and all are taken");
+    Err(Error::new(Kind::Failed, "attach", "one more endpoint", why)
+        .remedy("take down endpoints that are not needed; `fwd ls` lists them"))
+}
+
+/// Refuses to work beside another version, whose records cannot be read.
+///
+/// # Errors
+/// [`Kind::Conflict`] if there is one.
+pub fn refuse_others(others: &[String], doing: &str) -> Result<()> {
+    let Some(name) = others.first() else { return Ok(()) };
+    let why = format!("another version of fwd brought it up (its layout is {name}, this one's {ABI_VERSION})");
+    Err(Error::new(Kind::Conflict, doing, "what is up here", why)
+        .remedy("`fwd down --all` takes down what any version brought up; then bring the namespaces up again"))
+}

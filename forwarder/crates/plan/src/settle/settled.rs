@@ -1,0 +1,79 @@
+//! What there is to be once nothing is left open.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::{Actual, Concerned, Datapath, EndpointRecord, Treatment, names, uplink::Uplink};
+use fwd_dataplane::{Backend, Sizes};
+use fwd_kernel::netlink::{Interface, Mac};
+
+/// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
+pub(crate) const MOST_PORTS: usize = 1_023;
+
+/// An endpoint and its network.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(crate) network: Network,
+    pub(crate) endpoint: Endpoint,
+    /// The flow table, if it is still to be made.
+    pub(crate) table: Sizes,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) name: String,
+    pub(crate) bridge: String,
+    pub(crate) gateway: Ipv4Net,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u32,
+    pub(crate) datapath: Datapath,
+    pub(crate) uplink: Uplink,
+    pub(crate) last: Ipv4Addr,
+    pub(crate) treatment: Treatment,
+}
+
+/// The endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) host_if: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: Mac,
+    pub(crate) allow_spoof: bool,
+    pub(crate) attach: Backend,
+}
+
+impl Network {
+    /// Hardware address that namespaces see the gateway have.
+    pub(crate) fn seen_mac(&self) -> Mac {
+        if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
+    }
+
+    /// What other parts of the host do is looked at for this.
+    pub(crate) fn concerned<'a>(&'a self, actual: &Actual) -> Concerned<'a> {
+        let host = &actual.host.net;
+        let addresses = host.addresses.iter().filter(|(owner, _)| *owner == self.uplink.index);
+        let v4 = |(_, address): &(u32, IpNet)| match address {
+            IpNet::V4(address) => Some(address.addr()),
+            IpNet::V6(_) => None,
+        };
+        Concerned {
+            name: &self.name,
+            bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
+            subnet: self.gateway.trunc(),
+            uplink: Interface { name: &self.uplink.name, index: self.uplink.index },
+            addresses: addresses.filter_map(v4).collect(),
+            datapath: self.datapath,
+            ignore_xfrm: self.treatment.ignore_xfrm,
+        }
+    }
+}
+
+impl Actual {
+    /// The endpoint that the target has already.
+    pub(crate) fn attached(&self) -> Option<&EndpointRecord> {
+        let cookie = self.target_netns()?.cookie;
+        self.records.endpoints.iter().find(|endpoint| endpoint.cookie == cookie && self.is_live(endpoint))
+    }
+}

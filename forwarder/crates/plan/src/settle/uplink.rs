@@ -1,0 +1,237 @@
+//! Which interface leads outside.
+
+use std::net::Ipv4Addr;
+
+use crate::{
+    Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
+    sysctls::{ALL_FORWARDING, ON},
+};
+use fwd_base::{
+    Error, Kind, Result,
+    text::{option, word},
+};
+use fwd_kernel::{
+    netlink::{Link, LinkLayer},
+    netns::{Name, nearest},
+};
+
+/// The uplink of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uplink {
+    pub(crate) name: String,
+    pub(crate) index: u32,
+    pub(crate) mtu: u32,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) layer: LinkLayer,
+    /// What kind of interface it is, and whether it is a port of another.
+    pub(crate) kind: Option<String>,
+    pub(crate) port: bool,
+}
+
+/// The uplink that was asked for, or the default route's.
+///
+/// # Errors
+/// It is absent, down, without an address, or leads nowhere.
+pub(crate) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
+    let host = &actual.host.net;
+    let link = match given {
+        Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
+        None => {
+            let route = host.default_route().and_then(|route| host.by_index(route.ifindex));
+            route.ok_or_else(|| {
+                let error = Error::new(Kind::NotFound, "find", "an uplink", "the host has no default route");
+                error.remedy(format!("name the interface that leads outside: --uplink IFACE{}", among(actual)))
+            })?
+        }
+    };
+    ready(actual, link)
+}
+
+/// The uplink of a network that exists. One that carries an endpoint already may be down for the moment.
+///
+/// # Errors
+/// It has gone, or is not fit for a further endpoint.
+pub(crate) fn of_network(actual: &Actual, network: &NetworkRecord, attached: bool) -> Result<Uplink> {
+    let record = actual.records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
+    let Some(link) = actual.recorded(network.uplink) else {
+        let name = record.map_or_else(|| format!("with index {}", network.uplink), |uplink| uplink.name.clone());
+        let why = match actual.host.net.link(&name).map(|link| ready(actual, link)) {
+            Some(Err(error)) => format!("its uplink {name} was made anew, and cannot be used yet: {}", error.why),
+            _ => format!("its uplink {name} is gone"),
+        };
+        let remedy = format!("set {name} up again, or name another: --uplink IFACE{}", among(actual));
+        return Err(Error::new(Kind::Conflict, "join", format!("network {}", network.name), why).remedy(remedy));
+    };
+    match (record, attached) {
+        (Some(record), true) => {
+            let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
+            Ok(uplink(link, address))
+        }
+        _ => ready(actual, link),
+    }
+}
+
+/// Checks that an interface can be an uplink now.
+fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
+    let name = &link.name;
+    let refuse = |kind, why: &str| Error::new(kind, "use", format!("uplink {name}"), why);
+    if link.loopback {
+        return Err(
+            refuse(Kind::Usage, "it is the loopback interface").remedy(format!("name another{}", among(actual)))
+        );
+    }
+    if names::is_made(link) {
+        return Err(
+            refuse(Kind::Usage, "it belongs to a network of fwd").remedy(format!("name another{}", among(actual)))
+        );
+    }
+    if !link.up {
+        return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {} up", word(name))));
+    }
+    let Some(address) = actual.host.net.ipv4(link.index) else {
+        let error = refuse(Kind::Failed, "it has no IPv4 address");
+        return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
+            Some(controller) => {
+                let way = option("--uplink", &controller.name);
+                error.remedy(format!("it is a port of {}: try {way}", controller.name))
+            }
+            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {}", word(name))),
+        });
+    };
+    Ok(uplink(link, address.addr()))
+}
+
+fn uplink(link: &Link, address: Ipv4Addr) -> Uplink {
+    Uplink {
+        name: link.name.clone(),
+        index: link.index,
+        mtu: link.mtu,
+        address,
+        layer: link.layer,
+        kind: link.kind.clone(),
+        port: link.controller.is_some(),
+    }
+}
+
+impl Uplink {
+    /// Checks that a data path can lead through it.
+    ///
+    /// # Errors
+    /// Its programs do not know what the interface carries.
+    pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
+        if datapath.is_ebpf() {
+            self.check_layer()?;
+        }
+        if datapath.has_xdp() { self.check_xdp(actual) } else { Ok(()) }
+    }
+
+    /// Checks that XDP sees at it what the traffic control hooks would.
+    ///
+    /// # Errors
+    /// It has no frames of its own, or VLANs share it, whose tags XDP may not see.
+    fn check_xdp(&self, actual: &Actual) -> Result<()> {
+        let refuse = |why: String| {
+            Error::new(Kind::Unsupported, "use", format!("uplink {} for datapath xdp", self.name), why)
+                .remedy("use --datapath tc, which takes any uplink")
+        };
+        if self.layer != LinkLayer::Ethernet {
+            return Err(refuse("it has no Ethernet header".into()));
+        }
+        if let Some(kind @ ("bridge" | "vlan")) = self.kind.as_deref() {
+            let why = format!("it is a {kind}: its frames come by other interfaces, and XDP belongs to those");
+            return Err(refuse(why));
+        }
+        let is_above = |link: &&Link| link.kind.as_deref() == Some("vlan") && link.peer == Some(self.index);
+        if let Some(vlan) = actual.host.net.links.iter().find(is_above) {
+            let why = format!(
+                "it carries the VLAN {}: where the card takes tags off, XDP cannot tell whose a frame is",
+                vlan.name
+            );
+            return Err(refuse(why));
+        }
+        Ok(())
+    }
+
+    /// Checks that the programs of the eBPF path know its packets.
+    ///
+    /// # Errors
+    /// They begin with another header than Ethernet's.
+    fn check_layer(&self) -> Result<()> {
+        let LinkLayer::Other(number) = self.layer else { return Ok(()) };
+        let why = format!("it is neither Ethernet nor without link-layer header, but of type {number}");
+        Err(Error::new(Kind::Unsupported, "use", format!("uplink {}", self.name), why)
+            .remedy("use another uplink, or --datapath kernel, which takes any"))
+    }
+}
+
+impl Uplink {
+    /// Everything of an uplink, the guard of what leaves before anything leads through it.
+    pub(crate) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
+        let (name, index, address) = (self.name.clone(), self.index, self.address);
+        let mut objects = self.sysctls(actual);
+        objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));
+        let record = actual.records.uplinks.iter().find(|record| record.index == index);
+        objects.extend(record.map(|record| {
+            Object::UplinkAddress(object::UplinkAddress {
+                name: name.clone(),
+                index,
+                from: record.address,
+                to: address,
+            })
+        }));
+        if ebpf {
+            objects.push(Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: self.layer }));
+        }
+        if xdp {
+            objects.push(Object::UplinkXdp(object::UplinkXdp { name, index }));
+        }
+        objects
+    }
+
+    /// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
+    fn sysctls(&self, actual: &Actual) -> Vec<Object> {
+        let path = forwarding(&self.name);
+        let changed = actual.changed_sysctls().filter(|record| record.is_of(self.index));
+        if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
+            return vec![Object::Sysctl(record)];
+        }
+        let value = |path: &str| actual.host.sysctls.get(path).cloned();
+        let Some(original) = value(&path).filter(|value| value != ON) else { return Vec::new() };
+        let all = value(ALL_FORWARDING).unwrap_or_default();
+        let witness = SysctlRecord { path: ALL_FORWARDING.into(), original: all.clone(), ours: all, interface: None };
+        let mac = actual.host.net.by_index(self.index).and_then(|link| link.mac);
+        let interface = Some(Interface { name: self.name.clone(), index: self.index, mac });
+        let record = SysctlRecord { path, original, ours: ON.into(), interface };
+        let remembered = [witness, record.clone()].map(|record| Object::Undo(Undo::Sysctl(record)));
+        remembered.into_iter().chain([Object::Sysctl(record)]).collect()
+    }
+}
+
+fn unknown(actual: &Actual, name: &str) -> Error {
+    let error = Error::new(Kind::NotFound, "use", format!("uplink {name}"), "there is no such interface");
+    let candidates: Vec<Name> = candidates(actual).filter_map(|link| Name::try_from(link.name.as_str()).ok()).collect();
+    match nearest(name, &candidates) {
+        Some(nearest) => error.remedy(format!("did you mean {nearest}?{}", among(actual))),
+        None => error.remedy(format!("name an interface that exists{}", among(actual))),
+    }
+}
+
+/// ` (there are: eth0, eth1)`.
+fn among(actual: &Actual) -> String {
+    const SHOWN: usize = 8;
+    let mut names: Vec<&str> = candidates(actual).map(|link| link.name.as_str()).collect();
+    if names.is_empty() {
+        return " (there is none)".into();
+    }
+    if names.len() > SHOWN {
+        names.truncate(SHOWN);
+        names.push("…");
+    }
+    format!(" (there are: {})", names.join(", "))
+}
+
+/// Interfaces that may lead outside.
+fn candidates(actual: &Actual) -> impl Iterator<Item = &Link> {
+    let ours = |link: &&Link| names::is_made(link);
+    actual.host.net.links.iter().filter(|link| !link.loopback).filter(move |link| !ours(link))
+}
