@@ -1,12 +1,6 @@
 //! The load of `fwd bench` over real paths: it measures each of them, and says who did not answer.
 
-use std::{
-    fs,
-    net::SocketAddrV4,
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::SocketAddrV4, path::Path, process::Command, time::Duration};
 
 use forwarder::{
     Error, Kind,
