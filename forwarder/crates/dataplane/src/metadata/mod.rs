@@ -64,7 +64,6 @@ pub struct RouteMetadata {
 #[derive(Serialize, Deserialize)]
 struct Versioned<T> {
     version: u32,
-    #[serde(flatten)]
     endpoint: T,
 }
 
