@@ -5,7 +5,6 @@ use std::{
     fs,
     io::ErrorKind,
     net::UdpSocket,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -44,9 +43,13 @@ fn other_build(fwd: &Fwd, pod: &Pod) -> PathBuf {
     let mut bytes = fs::read(binary()).expect("the program");
     assert!(replaced(&mut bytes, &PERIOD, &OTHER_PERIOD) > 0, "the programs have another period");
     assert!(replaced(&mut bytes, &object.to_le_bytes(), &(!object).to_le_bytes()) > 0, "the build has no number");
-    let path = fwd.run_dir().join("fwd-of-another-build");
-    fs::write(&path, bytes).expect("a file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    let (content, path) = (fwd.run_dir().join("another-build"), fwd.run_dir().join("fwd-of-another-build"));
+    fs::write(&content, bytes).expect("a file");
+    // Written by a process of its own: what another test starts meanwhile inherits our descriptors for a moment, and what is open for
+    // writing cannot be run.
+    let [from, to] = [&content, &path].map(|path| path.to_str().expect("a plain path"));
+    inside(fwd.host(), &["install", "-m755", from, to]);
+    fs::remove_file(content).expect("it is there");
     path
 }
 
