@@ -7,12 +7,12 @@ use forwarder_common::abi::{FlowHalf, FlowState, FlowVersion, Tuple};
 
 use crate::{
     kernel::{
-        maps::{DIRECT, LINES, SET_MASK, WAYS},
+        maps::{DIRECT, LINES, SET_MASK, WAYS, Walk},
         shared::Shared,
         slots,
     },
     lookup,
-    walk::{MTU, Step, Walk, outbound, reply},
+    walk::{MTU, Step, outbound, reply},
 };
 
 /// The flow to make now; `None` when all are made.

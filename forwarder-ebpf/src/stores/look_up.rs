@@ -9,11 +9,11 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        maps::{DIRECT, FLOW_INDEX, LINES, SET_MASK, WAYS},
+        maps::{DIRECT, FLOW_INDEX, LINES, SET_MASK, WAYS, Walk},
         shared::Shared,
     },
     lookup::{self, Hit},
-    walk::{MTU, Step, Walk, chain, next},
+    walk::{MTU, Step, chain, next},
 };
 
 /// The tuple as a look-up gets it from a packet: in memory, with values that the compiler does not know.

@@ -5,7 +5,7 @@ use core::{marker::PhantomData, ops::ControlFlow};
 use forwarder_common::{abi::Tuple, flow::outbound_reply, types::direction::Direction, wire::l4::Proto};
 
 use crate::kernel::{
-    maps::WALK,
+    maps::{WALK, Walk},
     repeat::{Repeat, repeat},
     shared::Shared,
 };
@@ -17,22 +17,6 @@ pub(crate) const FILLS: u32 = 4096;
 
 const UPLINK: u32 = 2;
 const HOST_VETH: u32 = 3;
-
-/// Element 0 of the map `WALK`: userspace sees five integers.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Walk {
-    /// State of the random numbers, or the next flow to be made.
-    pub(crate) state: u64,
-    /// Number of flows that are looked up, less one; the number is a power of two.
-    pub(crate) hot_mask: u64,
-    /// Number of flows, less one; the number is a power of two.
-    pub(crate) flow_mask: u64,
-    /// Look-ups without result, or flows that could not be made.
-    pub(crate) missed: u64,
-    /// Look-ups that took the hash behind the first step.
-    pub(crate) second: u64,
-}
 
 /// What a run does again and again.
 pub(crate) trait Step {

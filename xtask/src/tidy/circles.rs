@@ -16,11 +16,14 @@ pub(crate) fn check(sources: &[Source], exceptions: &mut Exceptions) -> Vec<Stri
     found.filter(|(root, _)| !exceptions.allow(Rule::Circle, root)).map(|(_, circle)| circle).collect()
 }
 
-/// Each circle, with the folder of its crate.
+/// Each circle, with the folder of its crate's sources: where its `lib.rs` or `main.rs` is. A binary with files of its own is a crate, too.
 fn found(sources: &[Source]) -> Vec<(&str, String)> {
+    let root = |path: &str| path.strip_suffix("/lib.rs").or(path.strip_suffix("/main.rs")).map(str::len);
+    let roots: BTreeSet<&str> = sources.iter().filter_map(|it| Some(&it.path[..root(&it.path)?])).collect();
     let mut crates: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
     for source in sources {
-        if let Some((root, _)) = source.path.split_once("/src/") {
+        let mut folders = source.path.match_indices('/').rev().map(|(at, _)| &source.path[..at]);
+        if let Some(root) = folders.find(|folder| roots.contains(folder) || folder.ends_with("/src")) {
             crates.entry(root).or_default().push(source);
         }
     }
@@ -51,7 +54,7 @@ struct File<'a> {
 impl<'a> File<'a> {
     /// `None` for tests, which may know everything.
     fn new(root: &str, source: &'a Source) -> Option<Self> {
-        let inside = source.path.strip_prefix(root)?.strip_prefix("/src/")?.strip_suffix(".rs")?;
+        let inside = source.path.strip_prefix(root)?.strip_prefix('/')?.strip_suffix(".rs")?;
         let mut module: Module = inside.split('/').map(Into::into).collect();
         if module.iter().any(|part| part == "tests" || part == "testing" || part == "bin") {
             return None;
@@ -218,6 +221,19 @@ mod tests {
         ]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("a/src/b.rs imports a/src/c.rs"), "{found:?}");
+    }
+
+    #[test]
+    fn a_binary_with_files_of_its_own_is_a_crate() {
+        let found = problems(&[
+            ("a/src/lib.rs", "pub mod c;"),
+            ("a/src/c.rs", "pub struct C;"),
+            ("a/src/one/main.rs", "mod b; mod c;"),
+            ("a/src/one/b.rs", "use crate::c::C; pub struct B;"),
+            ("a/src/one/c.rs", "use crate::b::B; pub struct C;"),
+        ]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("a/src/one/b.rs imports a/src/one/c.rs"), "{found:?}");
     }
 
     #[test]

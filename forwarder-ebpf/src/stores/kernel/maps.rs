@@ -8,8 +8,6 @@ use aya_ebpf::{
 };
 use forwarder_common::abi::{FlowHalf, FlowSlot, Secret, Tuple};
 
-use crate::walk::Walk;
-
 /// With this flag an array's elements begin at a page: 64-byte elements own their cache lines.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -34,6 +32,22 @@ pub(crate) fn secret() -> Secret {
 /// Number of sets of lines less one; the number is a power of two.
 #[unsafe(no_mangle)]
 pub(crate) static SET_MASK: Global<u32> = Global::new(0);
+
+/// Element 0 of the map `WALK`: userspace sees five integers.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Walk {
+    /// State of the random numbers, or the next flow to be made.
+    pub(crate) state: u64,
+    /// Number of flows that are looked up, less one; the number is a power of two.
+    pub(crate) hot_mask: u64,
+    /// Number of flows, less one; the number is a power of two.
+    pub(crate) flow_mask: u64,
+    /// Look-ups without result, or flows that could not be made.
+    pub(crate) missed: u64,
+    /// Look-ups that took the hash behind the first step.
+    pub(crate) second: u64,
+}
 
 /// What to look up, and what came of it: kept between runs.
 #[btf_map]
