@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Datapath, Marks, TargetRef, Treatment};
+use crate::{Actual, Datapath, EndpointRecord, Marks, TargetRef, Treatment};
 use fwd_base::text::word;
 use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::Mac;
@@ -51,6 +51,33 @@ pub struct EndpointSpec {
     pub attach: Backend,
     /// What is done for it besides.
     pub marks: Marks,
+}
+
+impl EndpointSpec {
+    /// The record that it becomes: with the ifindex of its host-side veth and that of its network's bridge, and the cookie and the inode of
+    /// its namespace.
+    pub(crate) fn record(&self, [index, network_index]: [u32; 2], (cookie, inode): (u64, u64)) -> EndpointRecord {
+        let Self { id, network, uplink, ns, pid, host_if, mac, allow_spoof, attach, marks, .. } = self.clone();
+        let (path, address) = (self.target.recorded_path(), self.address.addr());
+        EndpointRecord {
+            id,
+            index,
+            network_index,
+            uplink,
+            network,
+            ns,
+            pid,
+            path,
+            cookie,
+            inode,
+            host_if,
+            address,
+            mac,
+            allow_spoof,
+            attach,
+            marks,
+        }
+    }
 }
 
 impl Managed for EndpointSpec {

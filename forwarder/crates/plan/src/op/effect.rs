@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    Action, Actual, EndpointRecord, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf,
-    TargetNetns, UplinkRecord, are_ends, object,
+    Action, Actual, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf, TargetNetns,
+    UplinkRecord, are_ends, object,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::{
@@ -149,31 +149,11 @@ impl Actual {
     fn record_endpoint(&mut self, spec: &EndpointSpec) {
         let index = |name: &str| self.host.net.link(name).map_or(0, |link| link.index);
         let (index, network_index) = (index(&spec.host_if), index(&spec.bridge));
-        let (cookie, inode) = self.target_netns().map_or((0, 0), |inside| (inside.cookie, inside.inode));
-        let address = spec.address.addr();
-        let path = spec.target.recorded_path();
-        let EndpointSpec { id, network, uplink, ns, pid, host_if, mac, allow_spoof, attach, marks, .. } = spec.clone();
+        let netns = self.target_netns().map_or((0, 0), |inside| (inside.cookie, inside.inode));
         self.records.devices.insert(index);
         let networks = self.records.networks.iter_mut().filter(|it| it.index == network_index);
-        networks.for_each(|it| it.last = address);
-        self.records.endpoints.push(EndpointRecord {
-            id,
-            index,
-            network_index,
-            uplink,
-            network,
-            ns,
-            pid,
-            path,
-            cookie,
-            inode,
-            host_if,
-            address,
-            mac,
-            allow_spoof,
-            attach,
-            marks,
-        });
+        networks.for_each(|it| it.last = spec.address.addr());
+        self.records.endpoints.push(spec.record([index, network_index], netns));
     }
 
     fn make_namespace(&mut self, name: &Name) {

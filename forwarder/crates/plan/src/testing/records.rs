@@ -1,7 +1,7 @@
 //! What operations on records do to the model.
 
 use super::World;
-use crate::{EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, object};
+use crate::{EndpointSpec, NetworkRecord, NetworkSpec, object};
 
 impl World {
     pub(super) fn record_network(&mut self, spec: NetworkSpec) {
@@ -24,37 +24,15 @@ impl World {
     }
 
     pub(super) fn record_endpoint(&mut self, spec: EndpointSpec) {
-        let target_ref = spec.target.clone();
         let target = self.resolve(&spec.target).expect("the namespace exists");
-        let (cookie, inode) =
-            self.namespaces.get(&target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
+        let netns = self.namespaces.get(&target).map(|ns| (ns.cookie, ns.inode)).expect("the namespace exists");
         let network_index = self.index(&spec.bridge);
         let network = self.records.networks.iter_mut().find(|network| network.index == network_index);
         network.expect("the network exists").last = spec.address.addr();
         let index = self.index(&spec.host_if);
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
         self.note(index);
-        let EndpointSpec { id, network, uplink, ns, pid, host_if, address, mac, allow_spoof, attach, marks, .. } = spec;
-        let address = address.addr();
-        let path = target_ref.recorded_path();
-        self.records.endpoints.push(EndpointRecord {
-            id,
-            index,
-            network_index,
-            uplink,
-            network,
-            ns,
-            pid,
-            path,
-            cookie,
-            inode,
-            host_if,
-            address,
-            mac,
-            allow_spoof,
-            attach,
-            marks,
-        });
+        self.records.endpoints.push(spec.record([index, network_index], netns));
     }
 
     pub(super) fn lead_through(&mut self, bridge: u32, from: u32, to: u32) {
