@@ -248,25 +248,34 @@ fn nothing_of_an_endpoint_reaches_an_interface_that_has_its_number() {
     }
 }
 
+/// How often a number is asked for that may not be free yet.
+const TRIES: usize = 100;
+
 #[test]
 fn namespace_that_has_the_inode_of_a_former_one_is_not_taken_for_it() {
     let fwd = Fwd::new();
-    let pod = fwd.up("c1", &[]);
-    let inode = pod.inode().expect("an inode");
-    let name = Name::try_from(pod.name.as_str()).expect("a name");
-    drop(pod);
-    Netns::delete_named(&name).expect("deleted");
-    // The kernel gives the lowest free number: that of the one that has just gone, once it is gone.
     let other = Name::try_from(fwd.name("other").as_str()).expect("a name");
+    let mut former = 0;
+    // The kernel gives the lowest free number: that of the one that has just gone, once it is gone. If nobody else gets it: then there has to be
+    // another one that has gone.
     let same = || {
-        let ns = Netns::create_named(&other, |_| Ok(()))?;
-        if ns.inode()? == inode {
-            return Ok(Some(ns));
+        former += 1;
+        let pod = fwd.up(&format!("c{former}"), &[]);
+        let (inode, name) = (pod.inode()?, Name::try_from(pod.name.as_str())?);
+        drop(pod);
+        Netns::delete_named(&name)?;
+        for _ in 0..TRIES {
+            let ns = Netns::create_named(&other, |_| Ok(()))?;
+            if ns.inode()? == inode {
+                return Ok(Some((ns, inode)));
+            }
+            drop(ns);
+            Netns::delete_named(&other)?;
         }
-        drop(ns);
-        Netns::delete_named(&other).map(|_| None)
+        Ok(None)
     };
-    let ns = wait_until(LIMIT, "a namespace has the same inode", same).unwrap_or_else(|error| panic!("{error}"));
+    let found = wait_until(LIMIT, "a namespace has the same inode", same);
+    let (ns, inode) = found.unwrap_or_else(|error| panic!("{error}"));
     inside(&ns, &["ip", "link", "add", "eth0", "type", "bridge"]);
     let shown = fwd.json(&["inspect", "--ns", other.as_str(), "--if", "eth0"]);
     assert_eq!((number(&shown["netns_inode"]), &shown["endpoint"]), (inode, &Value::Null));
