@@ -1,6 +1,12 @@
 //! The load of `fwd bench` over real paths: it measures each of them, and says who did not answer.
 
-use std::{fs, net::SocketAddrV4, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::SocketAddrV4,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use forwarder::{
     Error, Kind,
@@ -76,9 +82,12 @@ fn a_path_that_loses_what_is_sent_is_an_error_that_says_who_is_silent() {
     let outside = fwd.uplink(0).outside[0].to_string();
     inside(fwd.internet(0), &["nft", "add", "rule", "ip", "deaf", "here", "ip", "daddr", &outside, "drop"]);
     for metric in Metric::ALL {
+        let before = Instant::now();
         let error = outward(&fwd, &pod, metric).expect_err("everything is dropped");
         assert_eq!(error.kind, Kind::Failed, "{metric}: {error}");
         assert!(error.object.contains(&outside), "{metric}: {error}");
+        // Beside the loads of other tests, each of which has its turn first.
+        assert!(before.elapsed() < LIMIT, "{metric}: {error}");
     }
 }
 
