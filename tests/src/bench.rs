@@ -1,6 +1,6 @@
 //! `fwd bench`: a whole comparison in short, what is left of it, and what it refuses.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use forwarder::{
     bench::{Metric, Path, report::Report},
@@ -113,7 +113,7 @@ fn an_interrupted_comparison_leaves_nothing_behind() {
     wait_until(LIMIT, "the measuring has begun", measuring).expect("it begins");
     assert!(left_by(pid).len() > 10, "its namespaces are there meanwhile");
     process.signal(Signal::SIGINT).expect("it runs");
-    let output = process.wait(Duration::from_secs(30)).expect("it ends soon");
+    let output = process.wait(LIMIT).expect("it ends");
     assert!(!output.status.success(), "{output:?}");
     // What was measured until then is shown, if anything was.
     let said =
@@ -133,7 +133,7 @@ fn interrupted_measuring_of_commands_leaves_nothing_behind() {
         let grown = || Ok((left_by(pid).len() > 4 + namespaces).then_some(()));
         wait_until(LIMIT, "some namespaces are up", grown).expect("they come");
         process.signal(Signal::SIGINT).expect("it runs");
-        let output = process.wait(Duration::from_secs(60)).expect("it ends soon");
+        let output = process.wait(LIMIT).expect("it ends");
         assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
         assert_eq!(left_by(pid), Vec::<String>::new());
     }
