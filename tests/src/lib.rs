@@ -95,6 +95,8 @@ mod packet;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod pressure;
 #[cfg(test)]
 mod punts;

@@ -355,6 +355,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         netns: Some(netns),
         addresses: Vec::new(),
         allow_spoof: false,
+        no_default_route: false,
         attach: None,
     };
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Masquerade},
+    netlink::nft::{self, Guard, Masquerade},
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -48,9 +48,9 @@ fn nft_shows_the_rule_as_one_would_write_it() {
 #[test]
 fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
     let host = namespace();
-    assert!(host.run(|| nft::ensure_isolation("default", "fwd7")).unwrap());
-    assert!(host.run(|| nft::ensure_isolation("default", "fwd0")).unwrap());
-    assert!(!host.run(|| nft::ensure_isolation("default", "fwd0")).unwrap());
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd7", Guard::default())).unwrap());
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd0", Guard::default())).unwrap());
+    assert!(!host.run(|| nft::ensure_isolation("default", "fwd0", Guard::default())).unwrap());
     assert!(host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap());
     let expected = "table ip fwd_nat {\n\tchain forward {\n\
         \t\ttype filter hook forward priority filter; policy accept;\n\
@@ -67,6 +67,27 @@ fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
     assert!(host.run(|| nft::remove_isolation("default")).unwrap());
     assert!(!host.run(|| nft::remove_isolation("default")).unwrap());
     assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_a_network_must_not_forward_is_shown_as_one_would_write_it() {
+    let host = namespace();
+    let guards = [Guard::default(), Guard { internal: true }];
+    for guard in guards {
+        assert!(host.run(|| nft::ensure_isolation("lab", "fwd7", Guard::default())).unwrap());
+        assert!(host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());
+        assert!(!host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());
+        let shown = run(&host, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
+        let words = |text: &str| text.replace("{ established, related }", "established,related").replace("!=", "!");
+        let rules: Vec<_> = shown
+            .lines()
+            .filter_map(|line| line.split_once(" comment \"lab\""))
+            .map(|(rule, _)| words(rule.trim()))
+            .collect();
+        assert_eq!(rules, guard.rules("fwd0").iter().map(|rule| words(rule)).collect::<Vec<_>>());
+        assert!(host.run(|| nft::remove_isolation("lab")).unwrap());
+        assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
+    }
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub mod endpoint_flags {
     pub const IGNORE_XFRM: u32 = 1 << 9;
     /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
     pub const CLSACT: u32 = 1 << 10;
+    /// Nothing of the network leaves it: there is no uplink (`--internal`). Of the network.
+    pub const INTERNAL: u32 = 1 << 18;
+    /// No default route was set inside (`--no-default-route`).
+    pub const NO_DEFAULT_ROUTE: u32 = 1 << 19;
 }
 
 /// Elements of the map `HOST_VETHS`: a power of two.
@@ -46,7 +50,7 @@ record! {
         pub v4: [u8; 4],
         /// ifindex of the network's bridge: the key of its record in `NETWORKS`.
         pub network: u32,
-        /// ifindex of the uplink: the key of its record in `UPLINKS`.
+        /// ifindex of the uplink: the key of its record in `UPLINKS`; 0 where the network is internal.
         pub uplink: u32,
         /// Index of this endpoint's block in `COUNTERS`.
         pub counters: u32,

@@ -9,7 +9,7 @@ record! {
         pub gateway_v4: [u8; 4],
         /// Length of the IPv4 prefix, bits.
         pub prefix_v4: u32,
-        /// ifindex of the uplink.
+        /// ifindex of the uplink; 0 where the network is internal.
         pub uplink: u32,
         /// MTU, bytes.
         pub mtu: u32,

@@ -5,7 +5,7 @@
 use crate::{
     abi::{Endpoint, Tuple, endpoint_flags, feature, port_use},
     decide::validate::{is_martian_destination, is_martian_source},
-    types::verdict::{Code, DropReason, PuntReason},
+    types::verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{ipv4::is_multicast_or_broadcast, l4::tcp_flag},
 };
 
@@ -57,6 +57,21 @@ pub fn admit(tuple: &Tuple, endpoint: &Endpoint) -> Result<(), Code> {
         return Err(PuntReason::Multicast.into());
     }
     Ok(())
+}
+
+/// What becomes of a packet to `addr`, which no endpoint has, from an endpoint of an internal network with this `gateway` and this length of
+/// its prefix: of the host it sees the gateway alone, whatever routes the host has.
+#[inline(always)]
+#[must_use]
+pub const fn inward(addr: [u8; 4], gateway: [u8; 4], prefix: u32) -> Code {
+    let differing = u32::from_be_bytes(addr) ^ u32::from_be_bytes(gateway);
+    if differing == 0 {
+        return Verdict::Punted(PuntReason::ToHost).code();
+    }
+    if differing.leading_zeros() < prefix {
+        return Verdict::Dropped(DropReason::Internal).code();
+    }
+    Verdict::Punted(PuntReason::OwnNetwork).code()
 }
 
 /// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is the endpoint's uplink. `is_there`

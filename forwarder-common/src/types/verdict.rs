@@ -241,6 +241,8 @@ reasons! {
         ChecksumOffload = 47 => "A program inside forges offload requests (virtio headers of raw sockets): find out which, and end it.",
         /// The checksum of the IPv4 header is wrong.
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
+        /// Would leave an internal network, which has no way out.
+        Internal = 56 => "Nothing, if that is meant. Otherwise put the namespace on a network that was made without `--internal`.",
     }
 }
 

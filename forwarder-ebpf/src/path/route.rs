@@ -2,7 +2,7 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{Endpoint, SLOT_NONE, Tuple, mapped_words, port_use},
+    abi::{Endpoint, SLOT_NONE, Tuple, endpoint_flags, mapped_words, port_use},
     decide::route::{self, Again},
     types::{
         direction::Direction,
@@ -183,6 +183,9 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
     if let Some(peer) = neighbour(endpoint, tuple.daddr) {
         return Resolved::new(Resolved::PEER, peer);
     }
+    if endpoint.flags & endpoint_flags::INTERNAL != 0 {
+        return Resolved::refused(inward(endpoint, tuple.daddr));
+    }
     let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
     let egress = egress(&route, endpoint);
     if egress != Code::FORWARDED {
@@ -203,6 +206,14 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
     let host_veth = records::host_veth_of(addr)?;
     let peer = records::endpoint(host_veth)?;
     (peer.network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
+}
+
+/// What becomes of a packet of an internal network that no endpoint is to get: see [`route::inward`]. No route is looked up: through the
+/// bridge of such a network the kernel forwards nothing.
+#[inline(always)]
+fn inward(endpoint: &Endpoint, addr: [u8; 4]) -> Code {
+    let Some(network) = records::network(endpoint.network) else { return DropReason::Internal.into() };
+    route::inward(addr, network.gateway_v4, network.prefix_v4)
 }
 
 /// What becomes of a packet whose route was looked up: see [`route::egress`].

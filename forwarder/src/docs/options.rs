@@ -77,6 +77,16 @@ const OPTIONS: &[Row] = &[
         default: || code(defaults::attach()),
     },
     Row {
+        options: &["internal"],
+        what: || "makes a network that nothing leaves: see [below](#networks-that-allow-less)".into(),
+        default: || "off".into(),
+    },
+    Row {
+        options: &["no-default-route"],
+        what: || "leaves the routes inside to the namespace, which may have a default route of its own".into(),
+        default: || "off".into(),
+    },
+    Row {
         options: &["allow-spoof"],
         what: || "lets a namespace send from addresses other than its own (a router inside)".into(),
         default: || "off".into(),

@@ -47,6 +47,18 @@ fn what_is_wrong_with_the_sender_comes_before_what_is_wrong_with_the_destination
     assert_eq!(judge(OWN, [255; 4], 0), Err(PuntReason::Multicast.into()));
 }
 
+#[test]
+fn an_internal_network_shows_its_gateway_and_itself() {
+    let judge = |addr, prefix| inward(addr, [10, 77, 0, 1], prefix);
+    assert_eq!(judge([10, 77, 0, 1], 24), PuntReason::ToHost.into());
+    assert_eq!(judge([10, 77, 0, 9], 24), PuntReason::OwnNetwork.into());
+    assert_eq!(judge([10, 77, 0, 255], 24), PuntReason::OwnNetwork.into());
+    for (addr, prefix) in [([10, 77, 1, 1], 24), ([198, 51, 100, 7], 24), ([10, 77, 0, 2], 31), ([10, 77, 0, 2], 32)] {
+        assert_eq!(judge(addr, prefix), DropReason::Internal.into(), "{addr:?}/{prefix}");
+    }
+    assert_eq!(judge([198, 51, 100, 7], 0), PuntReason::OwnNetwork.into());
+}
+
 proptest! {
     #[test]
     fn a_packet_leaves_by_its_uplink_alone(

@@ -16,7 +16,7 @@ use super::{
 use fwd_base::text::{Untrusted, option};
 
 /// States of an uplink: set up, set down, and deleted.
-pub const UPLINK_STATES: [&str; 3] = ["up", "down", "gone"];
+pub const UPLINK_STATES: [&str; 4] = ["up", "down", "gone", "none"];
 
 /// Flows by state.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -90,6 +90,10 @@ pub struct EndpointView {
     pub clamp_mss: bool,
     /// Whether the programs may send past policies of IPsec.
     pub ignore_xfrm: bool,
+    /// Whether nothing leaves the network, which has no uplink.
+    pub internal: bool,
+    /// Whether a default route was set inside.
+    pub default_route: bool,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
     /// Bridge.
@@ -143,8 +147,14 @@ impl EndpointView {
         let name = now.map_or_else(|| self.uplink.to_string(), |now| format!("{now} (was {})", self.uplink));
         match self.uplink_state.as_str() {
             "up" => name,
+            "none" => "none (internal)".into(),
             state => format!("{name} {}", look.paint(Tone::Bad, &format!("({state})"))),
         }
+    }
+
+    /// The way out of the network, in a few words.
+    pub(super) fn way_out(&self) -> String {
+        if self.internal { "internal".into() } else { format!("via {}", self.uplink) }
     }
 
     /// The data path, and how it is attached where there are several ways.

@@ -35,6 +35,8 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         nat: Some("symmetric".into()),
         clamp_mss: false,
         ignore_xfrm: false,
+        internal: false,
+        default_route: true,
         allow_spoof: false,
         bridge: network.into(),
         mtu: 1500,

@@ -33,8 +33,7 @@ impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let Self { endpoint, changed, room, datapath_reason, uplink_address, loaded } = self;
         let (label, addresses) = (endpoint.label(), endpoint.addresses());
-        let on =
-            format!("{addresses} on network {}, via {} ({})", endpoint.network, endpoint.uplink, endpoint.datapath);
+        let on = format!("{addresses} on network {}, {} ({})", endpoint.network, endpoint.way_out(), endpoint.datapath);
         if !changed {
             return writeln!(out, "{} is already up, nothing changed: {on}", look.paint(Tone::Strong, &label));
         }
@@ -42,7 +41,11 @@ impl View for UpView {
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
         let next = if *room < FEW { ", then `--network NAME` makes another" } else { "" };
-        let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()];
+        let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()].into_iter().flatten();
+        let uplink = match endpoint.internal {
+            true => ("uplink", "none".into(), "internal: nothing leaves the network".into()),
+            false => ("uplink", uplink.collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
+        };
         let mut lines = vec![
             ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
             (
@@ -50,7 +53,7 @@ impl View for UpView {
                 format!("{} {}", endpoint.bridge, endpoint.gateways()),
                 format!("host veth {}, room for {room} more{next}", endpoint.host_if),
             ),
-            ("uplink", uplink.into_iter().flatten().collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
+            uplink,
         ];
         let auto = |why: &String| ("datapath", format!("{} (auto)", endpoint.datapath), why.clone());
         lines.extend(datapath_reason.as_ref().map(auto));

@@ -85,6 +85,7 @@ fn endpoint(index: u32, Described { record, metadata }: Described) -> EndpointRe
         address: record.v4.into(),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+        no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
         attach: attach(record.flags),
         marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
     }
@@ -109,7 +110,12 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         (true, false) => Nat::Eim,
         (true, true) => Nat::EimEif,
     };
-    Treatment { nat, clamp_mss: is_set(endpoint_flags::CLAMP_MSS), ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM) }
+    Treatment {
+        nat,
+        clamp_mss: is_set(endpoint_flags::CLAMP_MSS),
+        ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
+        internal: is_set(endpoint_flags::INTERNAL),
+    }
 }
 
 fn flags_of(treatment: Treatment) -> u32 {
@@ -121,6 +127,7 @@ fn flags_of(treatment: Treatment) -> u32 {
     let flag = |set: bool, flag: u32| if set { flag } else { 0 };
     nat | flag(treatment.clamp_mss, endpoint_flags::CLAMP_MSS)
         | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
+        | flag(treatment.internal, endpoint_flags::INTERNAL)
 }
 
 /// The record of a network with a block of counters, or 0.
@@ -165,6 +172,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         (created, endpoint_flags::NS_CREATED),
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
+        (spec.no_default_route, endpoint_flags::NO_DEFAULT_ROUTE),
         (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];
     let marks = marks.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag);
@@ -190,6 +198,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
 /// The kernel does not tell the namespace's inode.
 pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
     let default = RouteMetadata { to: Ipv4Net::default().into(), via: spec.gateway.into() };
+    let routes = if spec.no_default_route { Vec::new() } else { vec![default] };
     Ok(Metadata {
         id: spec.id.clone(),
         network: spec.network.clone(),
@@ -201,7 +210,7 @@ pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
         },
         host_if: spec.host_if.clone(),
         addresses: vec![spec.address.into()],
-        routes: vec![default],
+        routes,
     })
 }
 

@@ -108,7 +108,10 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
     let surroundings = read(true, true)?;
     let mut problems = Vec::new();
     for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
-        // Of an uplink that is gone others tell.
+        // Nothing of an internal network concerns others; of an uplink that is gone others tell.
+        if record.treatment.internal {
+            continue;
+        }
         let Some(link) = netlink.link_by_index(record.uplink)? else { continue };
         let addresses = netlink.addresses(Some(link.index))?.into_iter();
         let addresses: Vec<Ipv4Addr> = addresses

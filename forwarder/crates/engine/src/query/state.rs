@@ -1,13 +1,16 @@
 //! What is up, read from the pinned maps and the kernel, as views.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 
 use super::HostNetns;
 use crate::execute;
 use fwd_base::{Context, Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Described, Metadata, NetnsMetadata, Occupancy, Traffic, Usage, name_of};
+use fwd_dataplane::{Dataplane, Described, Metadata, NetnsMetadata, Occupancy, RouteMetadata, Traffic, Usage, name_of};
 use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
@@ -140,7 +143,7 @@ impl State {
         let uplink = self.uplinks.get(&record.uplink);
         let usage = self.occupancy.endpoints.get(&ifindex).copied().unwrap_or_default();
         let treatment = execute::treatment(record.flags);
-        let [up, down, gone] = UPLINK_STATES;
+        let [up, down, gone, none] = UPLINK_STATES;
         Ok(EndpointView {
             network: network_name.into(),
             ns: name.map(Into::into),
@@ -151,10 +154,11 @@ impl State {
             host_if: host_if.into(),
             ns_if: id.ifname.into(),
             addresses,
-            gateways: routes.into_iter().filter(|route| route.to.prefix_len() == 0).map(|route| route.via).collect(),
+            gateways: gateways(&routes, network),
             uplink: uplink.map(|uplink| name_of(&uplink.ifname)).unwrap_or_default().into(),
             uplink_now: self.uplink(endpoint).map(|link| link.name.clone().into()),
             uplink_state: match self.uplink(endpoint) {
+                None if treatment.internal => none.into(),
                 None => gone.into(),
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),
@@ -165,6 +169,8 @@ impl State {
             nat: (!kernel).then(|| treatment.nat.name().into()),
             clamp_mss: treatment.clamp_mss,
             ignore_xfrm: treatment.ignore_xfrm,
+            internal: treatment.internal,
+            default_route: record.flags & endpoint_flags::NO_DEFAULT_ROUTE == 0,
             allow_spoof: record.flags & endpoint_flags::ALLOW_SPOOF != 0,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
             mtu: record.mtu,
@@ -202,6 +208,16 @@ impl State {
         let names = self.endpoints.iter().filter_map(|(_, endpoint)| endpoint.metadata.netns.name.as_deref());
         names.filter_map(|name| Name::try_from(name).ok()).collect()
     }
+}
+
+/// The routers of default routes, or the address of the bridge where there is no such route.
+fn gateways(routes: &[RouteMetadata], network: Option<&Network>) -> Vec<IpAddr> {
+    let default = routes.iter().filter(|route| route.to.prefix_len() == 0);
+    let routers: Vec<IpAddr> = default.map(|route| route.via).collect();
+    if !routers.is_empty() {
+        return routers;
+    }
+    network.map(|network| Ipv4Addr::from(network.gateway_v4).into()).into_iter().collect()
 }
 
 /// What programs read of these endpoints.

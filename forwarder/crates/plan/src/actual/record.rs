@@ -20,7 +20,7 @@ pub struct NetworkRecord {
     pub bridge: String,
     /// Gateway with the length of the prefix: the bridge's address.
     pub gateway: Ipv4Net,
-    /// ifindex of the uplink.
+    /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
     /// MTU, bytes.
     pub mtu: u32,
@@ -65,6 +65,8 @@ pub struct EndpointRecord {
     pub mac: Mac,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// No default route was set inside.
+    pub no_default_route: bool,
     /// How the program is to be attached to the host-side veth.
     pub attach: Backend,
     /// What was done for it besides.

@@ -4,6 +4,8 @@
 pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
 /// Value of a sysctl that is on.
 pub(crate) const ON: &str = "1";
+/// Value of a sysctl that is off.
+pub(crate) const OFF: &str = "0";
 
 /// The sysctl that lets packets that arrive at an interface be forwarded.
 #[must_use]

@@ -64,7 +64,7 @@ pub enum UplinkChoice {
     Auto,
     /// The interface of this name.
     Interface(String),
-    /// Nothing does.
+    /// Nothing does: the network is internal.
     None,
 }
 
@@ -95,6 +95,9 @@ pub struct Endpoint {
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,
+    /// It gets no default route.
+    #[serde(default)]
+    pub no_default_route: bool,
     /// How the program is attached to the host-side veth.
     #[serde(default)]
     pub attach: Option<Backend>,
@@ -123,6 +126,7 @@ pub(super) struct AskedNetwork {
     pub(super) nat: Option<Nat>,
     pub(super) clamp_mss: bool,
     pub(super) ignore_xfrm: bool,
+    pub(super) internal: bool,
 }
 
 /// An endpoint as it is asked for.
@@ -133,6 +137,7 @@ pub(super) struct Asked {
     pub(super) network: AskedNetwork,
     pub(super) ip: Option<Ipv4Addr>,
     pub(super) allow_spoof: bool,
+    pub(super) no_default_route: bool,
     pub(super) attach: Option<Backend>,
     pub(super) table: TableRequest,
 }
@@ -155,7 +160,7 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, attach } = endpoint;
+        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, attach } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
         let ip = match addresses[..] {
@@ -173,6 +178,7 @@ impl Desired {
             network: options.asked(network)?,
             ip,
             allow_spoof: *allow_spoof,
+            no_default_route: *no_default_route,
             attach: *attach,
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
@@ -190,10 +196,10 @@ impl Network {
             [IpNet::V4(subnet)] => Some(subnet),
             _ => return Err(refuse("a network has one subnet, of IPv4")),
         };
+        let internal = *uplink == UplinkChoice::None;
         let uplink = match uplink {
-            UplinkChoice::Auto => None,
+            UplinkChoice::Auto | UplinkChoice::None => None,
             UplinkChoice::Interface(name) => Some(name.clone()),
-            UplinkChoice::None => return Err(refuse("a network without a way out is not made yet")),
         };
         Ok(AskedNetwork {
             name: name.into(),
@@ -204,6 +210,7 @@ impl Network {
             nat: *nat,
             clamp_mss: *clamp_mss,
             ignore_xfrm: *ignore_xfrm,
+            internal,
         })
     }
 }

@@ -54,6 +54,8 @@ pub struct Treatment {
     pub clamp_mss: bool,
     /// The programs may send past policies of IPsec.
     pub ignore_xfrm: bool,
+    /// Nothing leaves the network, which has no uplink.
+    pub internal: bool,
 }
 
 /// An idle time that can be set.
@@ -280,6 +282,9 @@ impl Treatment {
     /// # Errors
     /// [`Kind::Unsupported`] that names the option.
     pub(crate) fn check(self, datapath: Datapath) -> Result<()> {
+        if self.internal {
+            self.check_internal(datapath)?;
+        }
         if datapath.is_ebpf() {
             return Ok(());
         }
@@ -293,6 +298,24 @@ impl Treatment {
             return Err(unsupported("--clamp-mss", why).remedy(remedy));
         }
         Ok(())
+    }
+
+    /// Refuses what is about a way out, of which an internal network has none.
+    fn check_internal(self, datapath: Datapath) -> Result<()> {
+        let nat = format!("--nat {}", self.nat.name());
+        let given = [
+            (self.nat != Nat::Symmetric, nat.as_str()),
+            (self.clamp_mss, "--clamp-mss"),
+            (self.ignore_xfrm, "--ignore-xfrm"),
+            (datapath.has_xdp(), "--datapath xdp"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
+            None => Ok(()),
+            Some((_, option)) => {
+                let why = "nothing is translated or sent by an uplink in an internal network (--internal)";
+                Err(Error::new(Kind::Usage, "use", option, why).remedy("leave one of the two out"))
+            }
+        }
     }
 }
 

@@ -116,6 +116,10 @@ pub struct UpRequest {
     pub clamp_mss: bool,
     /// Let the programs send past policies of IPsec; without it, as the network does, else they must not.
     pub ignore_xfrm: bool,
+    /// Make a network that nothing leaves; without it, as the network is, else with a way out.
+    pub internal: bool,
+    /// Set no default route inside.
+    pub no_default_route: bool,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
@@ -139,6 +143,8 @@ impl UpRequest {
             nat: None,
             clamp_mss: false,
             ignore_xfrm: false,
+            internal: false,
+            no_default_route: false,
             allow_spoof: false,
             attach: None,
             table: TableRequest::default(),

@@ -47,6 +47,8 @@ pub struct EndpointSpec {
     pub treatment: Treatment,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// No default route is set inside.
+    pub no_default_route: bool,
     /// How the program is attached to the host-side veth.
     pub attach: Backend,
     /// What is done for it besides.
@@ -57,7 +59,8 @@ impl EndpointSpec {
     /// The record that it becomes: with the ifindex of its host-side veth and that of its network's bridge, and the cookie and the inode of
     /// its namespace.
     pub(crate) fn record(&self, [index, network_index]: [u32; 2], (cookie, inode): (u64, u64)) -> EndpointRecord {
-        let Self { id, network, uplink, ns, pid, host_if, mac, allow_spoof, attach, marks, .. } = self.clone();
+        let Self { id, network, uplink, ns, pid, host_if, mac, allow_spoof, no_default_route, attach, marks, .. } =
+            self.clone();
         let (path, address) = (self.target.recorded_path(), self.address.addr());
         EndpointRecord {
             id,
@@ -74,6 +77,7 @@ impl EndpointSpec {
             address,
             mac,
             allow_spoof,
+            no_default_route,
             attach,
             marks,
         }
@@ -94,6 +98,8 @@ impl Managed for EndpointSpec {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
         let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address.addr());
         lines.extend((self.allow_spoof && make).then(note));
+        let without = || format!("# {} gets no default route (--no-default-route)", self.address.addr());
+        lines.extend((self.no_default_route && make).then(without));
         lines
     }
 }

@@ -19,7 +19,7 @@ pub struct NetworkSpec {
     pub bridge: String,
     /// Gateway with the length of the prefix.
     pub gateway: Ipv4Net,
-    /// ifindex of the uplink.
+    /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
     /// MTU, bytes.
     pub mtu: u32,
@@ -58,7 +58,7 @@ impl fmt::Display for NetworkSpec {
 
 /// What the record of a network says besides, if it is not the usual.
 fn note(treatment: Treatment) -> Option<String> {
-    let Treatment { nat, clamp_mss, ignore_xfrm } = treatment;
+    let Treatment { nat, clamp_mss, ignore_xfrm, internal } = treatment;
     let mut options = Vec::new();
     if nat != Nat::Symmetric {
         options.push(format!("--nat {}", nat.name()));
@@ -68,6 +68,9 @@ fn note(treatment: Treatment) -> Option<String> {
     }
     if ignore_xfrm {
         options.push("--ignore-xfrm".into());
+    }
+    if internal {
+        options.push("--internal".into());
     }
     (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }

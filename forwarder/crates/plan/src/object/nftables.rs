@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
-use fwd_kernel::netlink::nft::TABLE;
+use fwd_kernel::netlink::nft::{Guard, TABLE};
 
 /// A rule of nftables that keeps out what is not for the network, where no program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Isolation {
     pub network: String,
     /// Its bridge.
     pub bridge: String,
+    /// What is kept out.
+    pub guard: Guard,
 }
 
 impl Managed for Isolation {
@@ -30,13 +32,13 @@ impl Managed for Isolation {
         if !make {
             return vec![removal("forward")];
         }
-        let bridge = &self.bridge;
-        let others = format!("oifname \"{bridge}\" iifname != \"{bridge}\"");
-        vec![
+        let mut lines = vec![
             format!("nft add table ip {TABLE}"),
             format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
-            shell::nft(&format!("add rule ip {TABLE} forward {others} ct state != {{ established, related }} drop")),
-        ]
+        ];
+        let rules = self.guard.rules(&self.bridge);
+        lines.extend(rules.iter().map(|rule| shell::nft(&format!("add rule ip {TABLE} forward {rule}"))));
+        lines
     }
 }
 

@@ -15,7 +15,11 @@ pub fn export(actual: &Actual) -> Desired {
     let networks = records.networks.iter().map(|network| {
         let uplink = records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
         let options = Network {
-            uplink: uplink.map_or(UplinkChoice::Auto, |uplink| UplinkChoice::Interface(uplink.name.clone())),
+            uplink: match uplink {
+                Some(uplink) => UplinkChoice::Interface(uplink.name.clone()),
+                None if network.treatment.internal => UplinkChoice::None,
+                None => UplinkChoice::Auto,
+            },
             subnets: vec![network.subnet().into()],
             mtu: Some(network.mtu),
             datapath: Some(network.datapath),
@@ -33,6 +37,8 @@ pub fn export(actual: &Actual) -> Desired {
             netns: Some(orphans::reference(endpoint)),
             addresses: vec![endpoint.address.into()],
             allow_spoof: endpoint.allow_spoof,
+            // Of an internal network nobody has one.
+            no_default_route: endpoint.no_default_route,
             attach: has_program.then_some(endpoint.attach),
         }
     });

@@ -14,7 +14,7 @@ use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
     network_name, refuse::refuse_others,
 };
-use fwd_base::Result;
+use fwd_base::{Error, Kind, Result, text::option};
 
 /// What is going to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,9 +110,16 @@ impl UpRequest {
     /// As [`network_name`].
     fn desired(&self, actual: &Actual) -> Result<Desired> {
         let name = network_name(self, actual)?;
-        let uplink = self.uplink.clone();
+        let uplink = match (self.internal, self.uplink.clone()) {
+            (true, None) => UplinkChoice::None,
+            (true, Some(uplink)) => {
+                let (option, why) = (option("--uplink", &uplink), "an internal network (--internal) has no uplink");
+                return Err(Error::new(Kind::Usage, "use", option, why).remedy("leave one of the two out"));
+            }
+            (false, uplink) => uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface),
+        };
         let network = Network {
-            uplink: uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface),
+            uplink,
             subnets: self.subnet.map(Into::into).into_iter().collect(),
             mtu: self.mtu,
             datapath: self.datapath,
@@ -128,6 +135,7 @@ impl UpRequest {
             netns: Some(self.target.clone()),
             addresses: self.ip.map(Into::into).into_iter().collect(),
             allow_spoof: self.allow_spoof,
+            no_default_route: self.no_default_route,
             attach: self.attach,
         };
         Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })

@@ -13,10 +13,10 @@ use crate::{
     desired::{Asked, AskedNetwork},
     forwarding, names, object, orphans, refuse, settle,
     settled::{Endpoint, Network, Settled},
-    sysctls::{ON, arp_ignore},
+    sysctls::{OFF, ON, arp_ignore},
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
+use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec, nft::Guard};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -162,17 +162,20 @@ fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointR
 }
 
 fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
-    network.uplink.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp())
+    let uplink = network.uplink.as_ref();
+    uplink.map_or_else(Vec::new, |it| it.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp()))
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
+    let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
     objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway }));
-    // It goes with the bridge: nothing to remember.
-    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours: ON.into(), interface: None };
+    // It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is told so too: no program has to be right.
+    let ours = if treatment.internal { OFF } else { ON }.into();
+    let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours, interface: None };
     objects.push(Object::Sysctl(record));
     if datapath.is_ebpf() {
         // The bridge tells nobody its hardware address: see `names::virtual_gateway_mac`.
@@ -184,7 +187,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         index: None,
         bridge: bridge.clone(),
         gateway,
-        uplink: uplink.index,
+        uplink: uplink_index,
         mtu,
         mac,
         last,
@@ -194,12 +197,11 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone() }));
-        objects.push(Object::Masquerade(object::Masquerade {
-            network: name,
-            bridge,
-            subnet: gateway.trunc(),
-            uplink: uplink.name,
+        let guard = Guard { internal: treatment.internal };
+        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone(), guard }));
+        objects.extend(uplink.map(|uplink| {
+            let (subnet, uplink) = (gateway.trunc(), uplink.name);
+            Object::Masquerade(object::Masquerade { network: name, bridge, subnet, uplink })
         }));
     } else {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
@@ -298,7 +300,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         id: asked.id.clone(),
         network: network.name.clone(),
         bridge: network.bridge.clone(),
-        uplink: network.uplink.index,
+        uplink: network.uplink_index(),
         target: asked.target.clone(),
         ns: target.and_then(|target| target.name.as_ref()).map(ToString::to_string),
         pid: target.and_then(|target| target.pid),
@@ -312,6 +314,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         datapath: network.datapath,
         treatment: network.treatment,
         allow_spoof: endpoint.allow_spoof,
+        no_default_route: endpoint.no_default_route,
         attach: endpoint.attach,
         marks: marks(actual, former),
     }
@@ -341,19 +344,20 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
         Object::Loopback(object::Loopback { ns: ns.clone() }),
         Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
         Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
-        Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }),
-        Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }),
     ]);
+    if !endpoint.no_default_route {
+        objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }));
+    }
+    objects.push(Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }));
     objects
 }
 
 /// XDP at the host-side veth, once the other end is up and takes frames.
 fn xdp(asked: &Asked, settled: &Settled) -> Vec<Object> {
     let Settled { network, endpoint, table: _ } = settled;
-    if !network.datapath.has_xdp() {
-        return Vec::new();
-    }
-    let (host_if, uplink) = (endpoint.host_if.clone(), network.uplink.name.clone());
+    let uplink = network.uplink.as_ref().filter(|_| network.datapath.has_xdp());
+    let Some(uplink) = uplink.map(|uplink| uplink.name.clone()) else { return Vec::new() };
+    let host_if = endpoint.host_if.clone();
     vec![
         Object::NsOffloads(object::NsOffloads { ns: asked.target.clone(), ns_if: asked.id.ifname.clone() }),
         Object::EndpointXdp(object::EndpointXdp { host_if, index: None, uplink }),

@@ -47,7 +47,9 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         ));
     }
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
-    warnings.extend(actual.host.surroundings.warnings(&network.concerned(actual), actual.host.given.as_deref()));
+    if let Some(concerned) = network.concerned(actual) {
+        warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));
+    }
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
         warnings.push(format!(
@@ -61,7 +63,8 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
 fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<Item = String> + use<'a> {
     let network = &settled.network;
     let is_off = |name: &&&String| actual.host.sysctls.get(&forwarding(name)).is_some_and(|value| value != ON);
-    let names = [&network.uplink.name, &network.bridge].into_iter();
+    // Of an internal network neither is to forward.
+    let names = network.uplink.as_ref().map(|uplink| [&uplink.name, &network.bridge]).into_iter().flatten();
     names.filter(move |name| is_off(&name)).map(|name| {
         format!(
             "somebody has switched off forwarding of {name} (net.ipv4.conf.{name}.forwarding): it is switched on again"

@@ -28,6 +28,10 @@ use fwd_kernel::netlink::nft;
 const SMALLEST_MTU: u32 = 68;
 /// Largest MTU of a veth pair and of an IPv4 packet, bytes.
 const LARGEST_MTU: u32 = 65_535;
+/// MTU of a network without an uplink: that of Ethernet (RFC 894), bytes.
+const INTERNAL_MTU: u32 = 1_500;
+/// What the uplink of an internal network is called.
+const NO_UPLINK: &str = "none (--internal)";
 
 /// Settles what is left open of an endpoint and its network. `actual` is without the orphans that the plan removes first; `former` are
 /// endpoints among it.
@@ -80,7 +84,8 @@ fn existing_network(
     record: &NetworkRecord,
     member: Option<&TargetRef>,
 ) -> Result<Network> {
-    let uplink = uplink::of_network(actual, record, member.is_some())?;
+    let internal = record.treatment.internal;
+    let uplink = if internal { None } else { Some(uplink::of_network(actual, record, member.is_some())?) };
     let name = &record.name;
     let remedy = || {
         if let Some(member) = member {
@@ -92,7 +97,9 @@ fn existing_network(
         )
     };
     let check = || {
-        same(name, "uplink", asked.uplink.as_ref(), &uplink.name)?;
+        let way = uplink.as_ref().map_or_else(|| NO_UPLINK.into(), |uplink| uplink.name.clone());
+        let wanted = asked.internal.then(|| NO_UPLINK.into());
+        same(name, "uplink", asked.uplink.clone().or(wanted).as_ref(), &way)?;
         same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
         same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
         same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
@@ -147,7 +154,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         return Err(Error::new(Kind::Usage, "use", format!("{name} as the name of a network"), why)
             .remedy(format!("choose another, such as --network {}", refuse::free_name(actual))));
     }
-    let uplink = uplink::choose(actual, asked.uplink.as_deref())?;
+    let uplink = if asked.internal { None } else { Some(uplink::choose(actual, asked.uplink.as_deref())?) };
     let host = &actual.host.net;
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
@@ -170,8 +177,12 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     };
     let gateway = subnet::gateway(subnet);
     let datapath = datapath(asked.datapath, actual)?;
-    let treatment =
-        Treatment { nat: asked.nat.unwrap_or_default(), clamp_mss: asked.clamp_mss, ignore_xfrm: asked.ignore_xfrm };
+    let treatment = Treatment {
+        nat: asked.nat.unwrap_or_default(),
+        clamp_mss: asked.clamp_mss,
+        ignore_xfrm: asked.ignore_xfrm,
+        internal: asked.internal,
+    };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
     if datapath == Datapath::Kernel && used > most {
@@ -179,9 +190,9 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
-    uplink.check(datapath, actual)?;
+    uplink.as_ref().map_or(Ok(()), |uplink| uplink.check(datapath, actual))?;
     let network = Network {
-        mtu: mtu(asked.mtu, &uplink)?,
+        mtu: mtu(asked.mtu, uplink.as_ref())?,
         datapath,
         treatment,
         mac: names::gateway_mac(gateway.addr()),
@@ -191,22 +202,23 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         gateway,
         uplink,
     };
-    actual.host.surroundings.check(&network.concerned(actual))?;
+    network.concerned(actual).map_or(Ok(()), |concerned| actual.host.surroundings.check(&concerned))?;
     Ok(network)
 }
 
-fn mtu(given: Option<u32>, uplink: &Uplink) -> Result<u32> {
-    let Some(mtu) = given else { return Ok(uplink.mtu.min(LARGEST_MTU)) };
+fn mtu(given: Option<u32>, uplink: Option<&Uplink>) -> Result<u32> {
+    let usual = uplink.map_or(INTERNAL_MTU, |uplink| uplink.mtu);
+    let Some(mtu) = given else { return Ok(usual.min(LARGEST_MTU)) };
     let why = if mtu < SMALLEST_MTU {
         format!("IPv4 needs at least {SMALLEST_MTU} bytes")
     } else if mtu > LARGEST_MTU {
         format!("an interface takes at most {LARGEST_MTU} bytes")
-    } else if mtu > uplink.mtu {
+    } else if let Some(uplink) = uplink.filter(|uplink| mtu > uplink.mtu) {
         format!("it is larger than the {} bytes of the uplink {}", uplink.mtu, uplink.name)
     } else {
         return Ok(mtu);
     };
-    Err(Error::new(Kind::Usage, "use", format!("MTU {mtu}"), why).remedy("leave out --mtu: the uplink's is taken"))
+    Err(Error::new(Kind::Usage, "use", format!("MTU {mtu}"), why).remedy(format!("leave out --mtu: {usual} is taken")))
 }
 
 fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
@@ -232,6 +244,9 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
     if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
+    if asked.no_default_route && !record.no_default_route {
+        return Err(refuse("it was attached without --no-default-route".into()));
+    }
     if record.id.ifname != asked.id.ifname {
         return Err(refuse(format!("it has {} already, and is attached by one interface", record.id.ifname)));
     }
@@ -243,6 +258,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
             address: record.address,
             mac: record.mac,
             allow_spoof: record.allow_spoof,
+            no_default_route: record.no_default_route,
             attach: asked.attach.unwrap_or(record.attach),
         }),
         _ => {
@@ -257,6 +273,8 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let no_default_route =
+        network.treatment.internal || asked.no_default_route || kept.is_some_and(|record| record.no_default_route);
     let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let kept = kept.map(|record| record.address);
@@ -278,6 +296,9 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
             Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
                 .remedy("choose another address with --ip"))
         }
-        _ => Ok(Endpoint { host_if, address, mac: names::endpoint_mac(address), allow_spoof, attach }),
+        _ => {
+            let mac = names::endpoint_mac(address);
+            Ok(Endpoint { host_if, address, mac, allow_spoof, no_default_route, attach })
+        }
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
+    let no_default_route = asked.no_default_route || network.treatment.internal;
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
     let exec = format!("fwd exec {}", asked.target.option());
@@ -85,12 +86,12 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
             "{container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a fresh namespace"
         )));
     }
-    if let Some(route) = inside.net.default_route() {
+    if let Some(route) = inside.net.default_route().filter(|_| !no_default_route) {
         return Err(refuse(format!(
             "it has a default route of its own, through {}",
             inside.net.name_of(route.ifindex)
         ))
-        .remedy(format!("delete the route: `{exec} -- ip route delete default`; or use a fresh namespace")));
+        .remedy(format!("delete the route: `{exec} -- ip route delete default`; or keep it: --no-default-route")));
     }
     if let Some(occupant) = overlap::inside(actual, network.gateway.trunc()) {
         let why = format!("network {} has {}, and {occupant}", network.name, network.gateway.trunc());
@@ -132,7 +133,8 @@ pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
 
 /// Refuses what there are no counters for.
 pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
-    let known = actual.records.uplinks.iter().any(|uplink| uplink.index == network.uplink.index);
+    let index = network.uplink_index();
+    let known = index == 0 || actual.records.uplinks.iter().any(|uplink| uplink.index == index);
     // One of an endpoint, two of an uplink.
     let uplinks = actual.records.uplinks.len() + usize::from(!known);
     let wanted = actual.records.endpoints.len() + 1 + 2 * uplinks;

@@ -29,7 +29,8 @@ pub(crate) struct Network {
     pub(crate) mac: Mac,
     pub(crate) mtu: u32,
     pub(crate) datapath: Datapath,
-    pub(crate) uplink: Uplink,
+    /// None where the network is internal.
+    pub(crate) uplink: Option<Uplink>,
     pub(crate) last: Ipv4Addr,
     pub(crate) treatment: Treatment,
 }
@@ -41,6 +42,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: Ipv4Addr,
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
+    pub(crate) no_default_route: bool,
     pub(crate) attach: Backend,
 }
 
@@ -50,23 +52,29 @@ impl Network {
         if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
     }
 
-    /// What other parts of the host do is looked at for this.
-    pub(crate) fn concerned<'a>(&'a self, actual: &Actual) -> Concerned<'a> {
+    /// ifindex of the uplink, as records have it.
+    pub(crate) fn uplink_index(&self) -> u32 {
+        self.uplink.as_ref().map_or(0, |uplink| uplink.index)
+    }
+
+    /// What other parts of the host do is looked at for this; none where nothing leaves the network.
+    pub(crate) fn concerned<'a>(&'a self, actual: &Actual) -> Option<Concerned<'a>> {
+        let uplink = self.uplink.as_ref()?;
         let host = &actual.host.net;
-        let addresses = host.addresses.iter().filter(|(owner, _)| *owner == self.uplink.index);
+        let addresses = host.addresses.iter().filter(|(owner, _)| *owner == uplink.index);
         let v4 = |(_, address): &(u32, IpNet)| match address {
             IpNet::V4(address) => Some(address.addr()),
             IpNet::V6(_) => None,
         };
-        Concerned {
+        Some(Concerned {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
             subnet: self.gateway.trunc(),
-            uplink: Interface { name: &self.uplink.name, index: self.uplink.index },
+            uplink: Interface { name: &uplink.name, index: uplink.index },
             addresses: addresses.filter_map(v4).collect(),
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
-        }
+        })
     }
 }
 

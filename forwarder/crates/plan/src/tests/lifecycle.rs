@@ -46,6 +46,24 @@ fn kernel_datapath_has_a_rule_and_no_programs() {
 }
 
 #[test]
+fn internal_network_has_neither_uplink_nor_default_route() {
+    for datapath in [Datapath::Tc, Datapath::Kernel] {
+        let mut world = World::new();
+        let plan = world.up(&UpRequest { internal: true, datapath: Some(datapath), ..UpRequest::new(named("a")) });
+        let shown = text(&plan.ops);
+        assert!(shown.contains("# with --internal") && shown.contains("net.ipv4.conf.fwd0.forwarding=0"), "{shown}");
+        for absent in ["eth0:", "default via", "masquerade of", "uplink"] {
+            assert!(!shown.contains(absent), "{absent:?} is there: {shown}");
+        }
+        assert_eq!(world.records.networks[0].uplink, 0);
+        assert!(world.up(&UpRequest::new(named("a"))).ops.is_empty());
+        world.up(&UpRequest::new(named("b")));
+        world.down(None);
+        assert_eq!((&world.records, world.undo.len()), (&Default::default(), 0));
+    }
+}
+
+#[test]
 fn options_are_recorded_and_shown() {
     let mut world = World::new();
     let table = TableRequest {
@@ -55,7 +73,7 @@ fn options_are_recorded_and_shown() {
         timeouts: vec![(Timeout::UdpHalfOpen, 90)],
     };
     let request = UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, table, ..UpRequest::new(named("a")) };
-    let request = UpRequest { allow_spoof: true, ignore_xfrm: true, ..request };
+    let request = UpRequest { allow_spoof: true, ignore_xfrm: true, no_default_route: true, ..request };
     let plan = world.up(&request);
     let shown = text(&plan.ops);
     for line in [
@@ -63,11 +81,12 @@ fn options_are_recorded_and_shown() {
         "udp-half-open 1m30s",
         "# with --nat eim-eif, --clamp-mss",
         "# 10.77.0.2 may send from other addresses (--allow-spoof)",
+        "# 10.77.0.2 gets no default route (--no-default-route)",
     ] {
         assert!(shown.contains(line), "{line:?} is missing: {shown}");
     }
     assert!(plan.warnings[0].contains("RFC 4787 REQ-5 asks for (2m)"), "{:?}", plan.warnings);
-    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true };
+    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true, internal: false };
     assert_eq!(world.records.networks[0].treatment, treatment);
     assert!(world.records.endpoints[0].allow_spoof);
     // As they are: given again, and left out.
@@ -79,7 +98,7 @@ fn options_are_recorded_and_shown() {
         world.delete_link(&link);
         world.up(&UpRequest::new(named("a")));
         assert_eq!(world.records.networks[0].treatment, treatment);
-        assert!(world.records.endpoints[0].allow_spoof, "{link}");
+        assert!(world.records.endpoints[0].allow_spoof && world.records.endpoints[0].no_default_route, "{link}");
     }
 }
 

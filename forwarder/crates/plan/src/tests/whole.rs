@@ -17,6 +17,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         netns: Some(netns),
         addresses: Vec::new(),
         allow_spoof: false,
+        no_default_route: false,
         attach: None,
     }
 }
@@ -25,8 +26,9 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
 fn several() -> Desired {
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };
     let eth1 = Network { uplink: UplinkChoice::Interface("eth1".into()), nat: Some(Nat::Eim), ..Network::default() };
+    let spare = Network { uplink: UplinkChoice::None, ..Network::default() };
     Desired {
-        networks: [("db".into(), kernel), ("spare".into(), Network::default()), ("web".into(), eth1)].into(),
+        networks: [("db".into(), kernel), ("spare".into(), spare), ("web".into(), eth1)].into(),
         endpoints: vec![
             endpoint("0a", "web", named("a")),
             endpoint("0b", "web", named("b")),
@@ -126,9 +128,10 @@ fn what_is_not_made_yet_is_refused() {
         host().plan_whole(&desired).expect_err("it is refused")
     };
     let web = |desired: &mut Desired| desired.networks.get_mut("web").expect("it is said").clone();
+    // It maps ports, of which an internal network has none.
     assert_eq!(
         refused(|it| it.networks.get_mut("web").expect("it is said").uplink = UplinkChoice::None).kind,
-        Kind::Unsupported
+        Kind::Usage
     );
     let six = |it: &mut Desired| {
         it.networks.get_mut("web").expect("it is said").subnets = vec!["fd00::/64".parse().expect("a subnet")];
@@ -185,7 +188,7 @@ fn model_of_a_plan_agrees_with_that_of_a_host() {
 
 fn up() -> impl Strategy<Value = (usize, usize, Datapath, Option<Backend>, bool)> {
     let datapath = prop_oneof![Just(Datapath::Tc), Just(Datapath::Xdp), Just(Datapath::Kernel)];
-    (0..5usize, 0..3usize, datapath, proptest::option::of(Just(Backend::Clsact)), any::<bool>())
+    (0..5usize, 0..4usize, datapath, proptest::option::of(Just(Backend::Clsact)), any::<bool>())
 }
 
 proptest! {
@@ -198,8 +201,10 @@ proptest! {
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
             let request = UpRequest {
-                network: Some(name(["fwd0", "web", "db"][network])),
-                uplink: Some(["eth0", "eth0", "eth1"][network].into()),
+                network: Some(name(["fwd0", "web", "db", "lab"][network])),
+                uplink: ["eth0", "eth0", "eth1"].get(network).map(ToString::to_string),
+                internal: network == 3,
+                no_default_route: allow_spoof,
                 datapath: Some(datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
                 allow_spoof,
@@ -223,7 +228,7 @@ proptest! {
         other.add_nameless("pod", 7);
         other.make_whole(&read);
         let endpoints = |world: &World| {
-            let mut all: Vec<_> = world.records.endpoints.iter().map(|it| (it.id.clone(), it.network.clone(), it.address, it.attach)).collect();
+            let mut all: Vec<_> = world.records.endpoints.iter().map(|it| (it.id.clone(), it.network.clone(), it.address, it.no_default_route)).collect();
             all.sort_by_key(|(id, ..)| id.clone());
             all
         };

@@ -101,7 +101,12 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             ));
         }
         if state.uplink(&endpoint).is_none() {
-            warnings.push(format!("{label} is left out: its uplink {} has gone", view.uplink));
+            let why = if view.internal {
+                "its network is internal".into()
+            } else {
+                format!("its uplink {} has gone", view.uplink)
+            };
+            warnings.push(format!("{label} is left out: {why}"));
             continue;
         }
         let Some((ns, _, inner)) = other else {
@@ -120,7 +125,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
         });
     }
     if paths.is_empty() {
-        let why = "no namespace can be opened from here, or their uplinks have gone";
+        let why = "no namespace can be opened from here, or they have no uplink";
         let error = Error::new(Kind::Failed, "measure", "the endpoints of this host", why);
         return Err(error.remedy("`fwd ls` shows them"));
     }

@@ -54,6 +54,12 @@ pub(crate) struct UpArgs {
     /// Let the programs send past the host's policies of IPsec (`ip xfrm policy`)
     #[arg(long)]
     pub(crate) ignore_xfrm: bool,
+    /// Make the network one that nothing leaves: no uplink, no default route inside
+    #[arg(long, conflicts_with = "uplink")]
+    pub(crate) internal: bool,
+    /// Set no default route inside
+    #[arg(long)]
+    pub(crate) no_default_route: bool,
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,

@@ -7,7 +7,7 @@ use fwd_plan::object::{Isolation, Masquerade};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        nft::ensure_isolation(&runner.owner.rule(&self.network), &self.bridge).map(drop)
+        nft::ensure_isolation(&runner.owner.rule(&self.network), &self.bridge, self.guard).map(drop)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Isolation of networks on the data path `kernel`: what the kernel forwards into a network comes from the network itself, or answers
 //! what its namespaces have said.
 //!
-//! One rule a network in the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop
-//! comment "NETWORK"`. With eBPF the program `to_network` does the same.
+//! In the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop comment "NETWORK"`, and
+//! what [`Guard`] says besides. With eBPF the programs `from_ns` and `to_network` do the same.
 
 use rtnetlink::packet_core::DefaultNla;
 
@@ -23,30 +23,63 @@ const FORWARD: &str = "forward";
 const HOOK_FORWARD: u32 = 2;
 const PRIORITY_FILTER: u32 = 0;
 
-/// Makes the rule of a network keep others out of `bridge`. False: it did already.
+/// What the kernel must not forward of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// Nothing goes in or out, whatever was said before.
+    pub internal: bool,
+}
+
+impl Guard {
+    /// The rules, as nft(8) has them.
+    #[must_use]
+    pub fn rules(self, bridge: &str) -> Vec<String> {
+        if self.internal {
+            // Frames from port to port pass here too, where bridges call netfilter.
+            return vec![
+                format!("iifname \"{bridge}\" oifname != \"{bridge}\" drop"),
+                format!("oifname \"{bridge}\" iifname != \"{bridge}\" drop"),
+            ];
+        }
+        vec![format!("oifname \"{bridge}\" iifname != \"{bridge}\" ct state != {{ established, related }} drop")]
+    }
+
+    /// The same as expressions.
+    fn expressions(self, bridge: &str) -> Vec<Vec<DefaultNla>> {
+        if self.internal {
+            let sides = [(rule::IIFNAME, rule::OIFNAME), (rule::OIFNAME, rule::IIFNAME)];
+            return sides.map(|(side, other)| [&crossing(side, other, bridge)[..], &[rule::drop()]].concat()).into();
+        }
+        vec![others(bridge)]
+    }
+}
+
+/// Makes the rules of a network keep out of `bridge` what `guard` says. False: they did already.
 ///
 /// # Errors
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with conntrack, or without root.
-pub fn ensure_isolation(network: &str, bridge: &str) -> Result<bool> {
-    let object = format!("nftables rule of network {network}");
+pub fn ensure_isolation(network: &str, bridge: &str, guard: Guard) -> Result<bool> {
+    let object = format!("nftables rules of network {network}");
     checked(network, bridge, &object)?;
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
         let found: Vec<Rule> =
             rules(&socket)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
-        if matches!(&found[..], [only] if only.first_name().as_deref() == Some(bridge)) {
+        let wanted = guard.expressions(bridge);
+        // What a network forwards does not change while it is there; what its bridge is called may.
+        if found.len() == wanted.len() && found.iter().all(|rule| rule.first_name().as_deref() == Some(bridge)) {
             return Ok(false);
         }
         let mut batch = vec![new_table(), chain()];
         batch.extend(found.iter().map(Rule::deletion));
-        batch.push(rule::addition(FORWARD, network, &expressions(bridge)));
+        batch.extend(wanted.iter().map(|expressions| rule::addition(FORWARD, network, expressions)));
         socket.commit(&batch)?;
         Ok(true)
     };
     change().map_err(|failure| unsupported(failure, "set", object))
 }
 
-/// Removes the rule of a network, and the table if no other rule is in it. False: there was none.
+/// Removes the rules of a network, and the table if no other rule is in it. False: there was none.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -54,7 +87,7 @@ pub fn remove_isolation(network: &str) -> Result<bool> {
     delete(FORWARD, network)
 }
 
-/// The networks that have such a rule.
+/// The networks that have such rules, each as often as it has one.
 ///
 /// # Errors
 /// The kernel refuses. A kernel without nf_tables has none.
@@ -75,19 +108,27 @@ fn chain() -> Message {
     ])
 }
 
-/// `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop`.
-fn expressions(bridge: &str) -> [DefaultNla; 8] {
+/// `oifname BRIDGE iifname != BRIDGE`, or the other way round.
+fn crossing(side: u32, other: u32, bridge: &str) -> [DefaultNla; 4] {
     let name = rule::padded(bridge);
     [
-        rule::name_of(rule::OIFNAME),
+        rule::name_of(side),
         expression("cmp", &rule::compared(rule::EQUAL, &name)),
-        rule::name_of(rule::IIFNAME),
+        rule::name_of(other),
         expression("cmp", &rule::compared(rule::DIFFERENT, &name)),
+    ]
+}
+
+/// `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop`.
+fn others(bridge: &str) -> Vec<DefaultNla> {
+    let mut expressions = Vec::from(crossing(rule::OIFNAME, rule::IIFNAME, bridge));
+    expressions.extend([
         rule::conntrack_state(),
         expression("bitwise", &rule::masked(&(rule::ESTABLISHED | rule::RELATED).to_ne_bytes())),
         expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
         rule::drop(),
-    ]
+    ]);
+    expressions
 }
 
 #[cfg(test)]
@@ -113,7 +154,7 @@ mod tests {
             \x00\x00\x0c\x00\x03\x80\x08\x00\x01\x00\x00\x00\x00\x000\x00\x01\x80\x0e\x00\x01\x00immediate\
             \x00\x00\x00\x1c\x00\x02\x80\x08\x00\x01\x00\x00\x00\x00\x00\x10\x00\x02\x80\x0c\x00\x02\x80\x08\
             \x00\x01\x00\x00\x00\x00\x00";
-        let rule = rule::addition(FORWARD, "default", &expressions("fwd0"));
+        let rule = rule::addition(FORWARD, "default", &others("fwd0"));
         assert_eq!(attribute(rule.attributes(), rule::EXPRESSIONS).expect("expressions"), sent);
     }
 }

@@ -19,7 +19,7 @@ use ipnet::Ipv4Net;
 pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 pub use self::{
     flowtable::make_flowtable,
-    isolation::{ensure_isolation, isolated_networks, remove_isolation},
+    isolation::{Guard, ensure_isolation, isolated_networks, remove_isolation},
 };
 use self::{
     message::{Message, number, text},

@@ -7,7 +7,10 @@ use crate::{
     EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ON},
 };
-use fwd_kernel::{netlink::Link, netns::Name};
+use fwd_kernel::{
+    netlink::{Link, nft::Guard},
+    netns::Name,
+};
 
 impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
@@ -80,7 +83,11 @@ impl Removal<'_> {
         for network in all.into_iter().filter(|network| !kept(network)) {
             let (network, bridge, uplink) = (network.to_owned(), String::new(), String::new());
             let entry = Object::Undo(Undo::Masquerade { network: network.clone() });
-            let isolation = Object::Isolation(object::Isolation { network: network.clone(), bridge: bridge.clone() });
+            let isolation = Object::Isolation(object::Isolation {
+                network: network.clone(),
+                bridge: bridge.clone(),
+                guard: Guard::default(),
+            });
             let masquerade =
                 Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
             objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));

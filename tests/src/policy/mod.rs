@@ -1,0 +1,3 @@
+//! What networks and endpoints may do less than others.
+
+mod internal;
