@@ -72,8 +72,8 @@ fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
 #[test]
 fn what_a_network_must_not_forward_is_shown_as_one_would_write_it() {
     let host = namespace();
-    let guards = [Guard::default(), Guard { internal: true }];
-    for guard in guards {
+    for (internal, no_icc) in [(false, false), (false, true), (true, false), (true, true)] {
+        let guard = Guard { internal, no_icc };
         assert!(host.run(|| nft::ensure_isolation("lab", "fwd7", Guard::default())).unwrap());
         assert!(host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());
         assert!(!host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());

@@ -28,6 +28,8 @@ pub mod endpoint_flags {
     pub const INTERNAL: u32 = 1 << 18;
     /// No default route was set inside (`--no-default-route`).
     pub const NO_DEFAULT_ROUTE: u32 = 1 << 19;
+    /// Endpoints of the network do not reach each other (`--no-icc`). Of the network.
+    pub const NO_ICC: u32 = 1 << 20;
 }
 
 /// Elements of the map `HOST_VETHS`: a power of two.

@@ -59,11 +59,21 @@ pub fn admit(tuple: &Tuple, endpoint: &Endpoint) -> Result<(), Code> {
     Ok(())
 }
 
-/// What becomes of a packet to `addr`, which no endpoint has, from an endpoint of an internal network with this `gateway` and this length of
-/// its prefix: of the host it sees the gateway alone, whatever routes the host has.
+/// What becomes of a packet from an endpoint with `flags` to another place in its own network.
 #[inline(always)]
 #[must_use]
-pub const fn inward(addr: [u8; 4], gateway: [u8; 4], prefix: u32) -> Code {
+pub const fn own_network(flags: u32) -> Code {
+    if flags & endpoint_flags::NO_ICC != 0 {
+        return Verdict::Dropped(DropReason::PeerIsolated).code();
+    }
+    Verdict::Punted(PuntReason::OwnNetwork).code()
+}
+
+/// What becomes of a packet to `addr`, which no endpoint has, from an endpoint with `flags` of an internal network with this `gateway` and
+/// this length of its prefix: of the host it sees the gateway alone, whatever routes the host has.
+#[inline(always)]
+#[must_use]
+pub const fn inward(addr: [u8; 4], flags: u32, (gateway, prefix): ([u8; 4], u32)) -> Code {
     let differing = u32::from_be_bytes(addr) ^ u32::from_be_bytes(gateway);
     if differing == 0 {
         return Verdict::Punted(PuntReason::ToHost).code();
@@ -71,7 +81,7 @@ pub const fn inward(addr: [u8; 4], gateway: [u8; 4], prefix: u32) -> Code {
     if differing.leading_zeros() < prefix {
         return Verdict::Dropped(DropReason::Internal).code();
     }
-    Verdict::Punted(PuntReason::OwnNetwork).code()
+    own_network(flags)
 }
 
 /// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is the endpoint's uplink. `is_there`
@@ -92,7 +102,7 @@ pub fn egress(
             if out_if == endpoint.uplink && is_there() {
                 Code::FORWARDED
             } else if out_if == endpoint.network {
-                PuntReason::OwnNetwork.into()
+                own_network(endpoint.flags)
             } else if is_bridge() {
                 DropReason::OtherNetwork.into()
             } else {

@@ -243,6 +243,8 @@ reasons! {
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Would leave an internal network, which has no way out.
         Internal = 56 => "Nothing, if that is meant. Otherwise put the namespace on a network that was made without `--internal`.",
+        /// To or from another endpoint of a network whose endpoints do not reach each other.
+        PeerIsolated = 57 => "Nothing, if that is meant. Otherwise put the namespaces on a network that was made without `--no-icc`.",
     }
 }
 

@@ -181,7 +181,11 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
         return Resolved::refused(refused);
     }
     if let Some(peer) = neighbour(endpoint, tuple.daddr) {
-        return Resolved::new(Resolved::PEER, peer);
+        return if endpoint.flags & endpoint_flags::NO_ICC == 0 {
+            Resolved::new(Resolved::PEER, peer)
+        } else {
+            Resolved::drop(DropReason::PeerIsolated)
+        };
     }
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
@@ -213,7 +217,7 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
 #[inline(always)]
 fn inward(endpoint: &Endpoint, addr: [u8; 4]) -> Code {
     let Some(network) = records::network(endpoint.network) else { return DropReason::Internal.into() };
-    route::inward(addr, network.gateway_v4, network.prefix_v4)
+    route::inward(addr, endpoint.flags, (network.gateway_v4, network.prefix_v4))
 }
 
 /// What becomes of a packet whose route was looked up: see [`route::egress`].

@@ -82,6 +82,11 @@ const OPTIONS: &[Row] = &[
         default: || "off".into(),
     },
     Row {
+        options: &["no-icc"],
+        what: || "keeps the namespaces of a network from reaching each other".into(),
+        default: || "off".into(),
+    },
+    Row {
         options: &["no-default-route"],
         what: || "leaves the routes inside to the namespace, which may have a default route of its own".into(),
         default: || "off".into(),

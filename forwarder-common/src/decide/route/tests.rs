@@ -49,7 +49,7 @@ fn what_is_wrong_with_the_sender_comes_before_what_is_wrong_with_the_destination
 
 #[test]
 fn an_internal_network_shows_its_gateway_and_itself() {
-    let judge = |addr, prefix| inward(addr, [10, 77, 0, 1], prefix);
+    let judge = |addr, prefix| inward(addr, 0, ([10, 77, 0, 1], prefix));
     assert_eq!(judge([10, 77, 0, 1], 24), PuntReason::ToHost.into());
     assert_eq!(judge([10, 77, 0, 9], 24), PuntReason::OwnNetwork.into());
     assert_eq!(judge([10, 77, 0, 255], 24), PuntReason::OwnNetwork.into());
@@ -57,6 +57,18 @@ fn an_internal_network_shows_its_gateway_and_itself() {
         assert_eq!(judge(addr, prefix), DropReason::Internal.into(), "{addr:?}/{prefix}");
     }
     assert_eq!(judge([198, 51, 100, 7], 0), PuntReason::OwnNetwork.into());
+}
+
+#[test]
+fn who_must_not_reach_others_is_kept_from_all_of_its_network_but_the_gateway() {
+    let flags = endpoint_flags::NO_ICC;
+    let judge = |addr| inward(addr, flags, ([10, 77, 0, 1], 24));
+    assert_eq!(judge([10, 77, 0, 1]), PuntReason::ToHost.into());
+    assert_eq!(judge([10, 77, 0, 9]), DropReason::PeerIsolated.into());
+    let routed = egress(Lookup::NoNeighbour, BRIDGE, &endpoint(flags), || true, || true);
+    assert_eq!(routed, DropReason::PeerIsolated.into());
+    assert_eq!(egress(Lookup::NotForwarded, 0, &endpoint(flags), || true, || true), PuntReason::ToHost.into());
+    assert_eq!(egress(Lookup::Resolved, UPLINK, &endpoint(flags), || true, || true), Code::FORWARDED);
 }
 
 proptest! {

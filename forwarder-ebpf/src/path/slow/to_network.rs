@@ -1,12 +1,13 @@
 //! Egress of a network's bridge: what the kernel sends into a network. What the host itself sends comes in, what its own namespaces
 //! send each other, and what belongs to a flow: a reply that `from_uplink` has translated and left to the kernel, and what the kernel
-//! makes of it. Nothing else that the host forwards does, from whatever interface.
+//! makes of it. Nothing else that the host forwards does, from whatever interface; and where endpoints must not reach each other, nothing of
+//! the network itself either, whatever way it took to the host.
 //!
 //! The fast path puts packets straight into namespaces and does not come by; nor do frames that the bridge passes from port to port,
 //! which have passed `from_ns`.
 
 use forwarder_common::{
-    abi::Tuple,
+    abi::{Tuple, endpoint_flags},
     types::{
         direction::Direction,
         verdict::{Code, DropReason},
@@ -37,11 +38,12 @@ const ETHERNET: u32 = L3_OFF as u32;
 #[inline(always)]
 pub(crate) fn to_network(skb: Skb) -> Action {
     let ingress = skb.ingress_ifindex();
-    if ingress == 0 || is_own(ingress, skb.ifindex()) {
+    if ingress == 0 {
         return Action::NEXT;
     }
-    let code: Code = match classify(skb, ingress) {
-        Origin::Flow => return Action::NEXT,
+    let origin = if is_own(ingress, skb.ifindex()) { within(skb.ifindex()) } else { classify(skb, ingress) };
+    let code: Code = match origin {
+        Origin::Let => return Action::NEXT,
         Origin::Other if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),
         Origin::Refused(code) => code,
@@ -62,13 +64,22 @@ fn is_own(ingress: u32, network: u32) -> bool {
     endpoint.network == network
 }
 
+/// What becomes of a packet of the network itself.
+#[inline(always)]
+fn within(network: u32) -> Origin {
+    match records::network(network) {
+        Some(record) if record.flags & endpoint_flags::NO_ICC != 0 => Origin::Refused(DropReason::PeerIsolated.into()),
+        _ => Origin::Let,
+    }
+}
+
 /// Of what a packet is that the kernel sends into a network.
 enum Origin {
-    /// Of a flow, as its answer.
-    Flow,
+    /// Of a flow, as its answer, or of the network itself.
+    Let,
     /// Of no flow.
     Other,
-    /// Of a flow, but not let through, for the reason with this code.
+    /// Of a flow or the network, but not let through, for the reason with this code.
     Refused(Code),
 }
 
@@ -94,7 +105,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
         _ => return Origin::Other,
     }
     match fragments::check(skb, &seen, network, L3_OFF) {
-        Ok(()) => Origin::Flow,
+        Ok(()) => Origin::Let,
         Err(code) => Origin::Refused(code),
     }
 }

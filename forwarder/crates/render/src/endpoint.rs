@@ -92,6 +92,8 @@ pub struct EndpointView {
     pub ignore_xfrm: bool,
     /// Whether nothing leaves the network, which has no uplink.
     pub internal: bool,
+    /// Whether endpoints of the network do not reach each other.
+    pub no_icc: bool,
     /// Whether a default route was set inside.
     pub default_route: bool,
     /// Whether the namespace may send from addresses other than its own.
@@ -170,6 +172,7 @@ impl EndpointView {
         let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
         nat.chain(self.clamp_mss.then(|| "clamp-mss".into()))
             .chain(self.ignore_xfrm.then(|| "ignore-xfrm".into()))
+            .chain(self.no_icc.then(|| "no-icc".into()))
             .collect()
     }
 

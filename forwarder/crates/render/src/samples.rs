@@ -36,6 +36,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         clamp_mss: false,
         ignore_xfrm: false,
         internal: false,
+        no_icc: false,
         default_route: true,
         allow_spoof: false,
         bridge: network.into(),

@@ -115,6 +115,7 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         clamp_mss: is_set(endpoint_flags::CLAMP_MSS),
         ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
         internal: is_set(endpoint_flags::INTERNAL),
+        no_icc: is_set(endpoint_flags::NO_ICC),
     }
 }
 
@@ -128,6 +129,7 @@ fn flags_of(treatment: Treatment) -> u32 {
     nat | flag(treatment.clamp_mss, endpoint_flags::CLAMP_MSS)
         | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
         | flag(treatment.internal, endpoint_flags::INTERNAL)
+        | flag(treatment.no_icc, endpoint_flags::NO_ICC)
 }
 
 /// The record of a network with a block of counters, or 0.

@@ -170,6 +170,7 @@ impl State {
             clamp_mss: treatment.clamp_mss,
             ignore_xfrm: treatment.ignore_xfrm,
             internal: treatment.internal,
+            no_icc: treatment.no_icc,
             default_route: record.flags & endpoint_flags::NO_DEFAULT_ROUTE == 0,
             allow_spoof: record.flags & endpoint_flags::ALLOW_SPOOF != 0,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),

@@ -72,6 +72,16 @@ impl Netlink {
             .map_err(|failure| failure.doing("turn off learning and flooding of", self.label(port)))
     }
 
+    /// Lets a bridge pass nothing on from this port to others of which that is said too (Linux 4.18).
+    ///
+    /// # Errors
+    /// As [`fix_port`](Self::fix_port).
+    pub fn isolate_port(&self, port: u32) -> Result<()> {
+        let message = LinkBridgePort::new(port).append_info_data(InfoBridgePort::Isolated(true));
+        self.change(RouteNetlinkMessage::NewLink(message.build()), 0)
+            .map_err(|failure| failure.doing("isolate", self.label(port)))
+    }
+
     /// Runs the rest of a creation; deletes what was begun if it fails.
     pub(super) fn or_delete(&self, index: u32, rest: impl FnOnce() -> Result<()>) -> Result<u32> {
         match rest() {

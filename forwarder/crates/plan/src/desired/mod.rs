@@ -53,6 +53,8 @@ pub struct Network {
     pub clamp_mss: bool,
     /// The programs may send past policies of IPsec.
     pub ignore_xfrm: bool,
+    /// Its endpoints do not reach each other.
+    pub no_icc: bool,
 }
 
 /// What leads outside of a network.
@@ -127,6 +129,7 @@ pub(super) struct AskedNetwork {
     pub(super) clamp_mss: bool,
     pub(super) ignore_xfrm: bool,
     pub(super) internal: bool,
+    pub(super) no_icc: bool,
 }
 
 /// An endpoint as it is asked for.
@@ -189,7 +192,7 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, mtu, datapath, nat, clamp_mss, ignore_xfrm } = self;
+        let Self { uplink, subnets, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc } = self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
         let subnet = match subnets[..] {
             [] => None,
@@ -211,6 +214,7 @@ impl Network {
             clamp_mss: *clamp_mss,
             ignore_xfrm: *ignore_xfrm,
             internal,
+            no_icc: *no_icc,
         })
     }
 }

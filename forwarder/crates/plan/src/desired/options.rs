@@ -56,6 +56,8 @@ pub struct Treatment {
     pub ignore_xfrm: bool,
     /// Nothing leaves the network, which has no uplink.
     pub internal: bool,
+    /// Its endpoints do not reach each other.
+    pub no_icc: bool,
 }
 
 /// An idle time that can be set.

@@ -118,6 +118,8 @@ pub struct UpRequest {
     pub ignore_xfrm: bool,
     /// Make a network that nothing leaves; without it, as the network is, else with a way out.
     pub internal: bool,
+    /// Make a network whose endpoints do not reach each other; without it, as the network is, else they do.
+    pub no_icc: bool,
     /// Set no default route inside.
     pub no_default_route: bool,
     /// Let the namespace send from addresses other than its own.
@@ -144,6 +146,7 @@ impl UpRequest {
             clamp_mss: false,
             ignore_xfrm: false,
             internal: false,
+            no_icc: false,
             no_default_route: false,
             allow_spoof: false,
             attach: None,

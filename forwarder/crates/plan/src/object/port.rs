@@ -16,6 +16,8 @@ pub struct Port {
     pub bridge: String,
     /// The bridge learns hardware addresses behind it, and sends there what is for an unknown one.
     pub learns: bool,
+    /// The bridge passes nothing on from it to other such ports.
+    pub isolated: bool,
 }
 
 impl Managed for Port {
@@ -36,6 +38,7 @@ impl Managed for Port {
         }
         let mut lines = vec![format!("ip link set {host_if} master {}", word(&self.bridge))];
         lines.extend((!self.learns).then(|| format!("bridge link set dev {host_if} learning off flood off")));
+        lines.extend(self.isolated.then(|| format!("bridge link set dev {host_if} isolated on")));
         lines
     }
 }

@@ -26,6 +26,7 @@ pub fn export(actual: &Actual) -> Desired {
             nat: Some(network.treatment.nat),
             clamp_mss: network.treatment.clamp_mss,
             ignore_xfrm: network.treatment.ignore_xfrm,
+            no_icc: network.treatment.no_icc,
         };
         (network.name.clone(), options)
     });

@@ -126,6 +126,7 @@ impl UpRequest {
             nat: self.nat,
             clamp_mss: self.clamp_mss,
             ignore_xfrm: self.ignore_xfrm,
+            no_icc: self.no_icc,
         };
         // Who is attached already keeps the name by which he was.
         let known = actual.attached().map(|record| record.id.clone());

@@ -197,7 +197,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        let guard = Guard { internal: treatment.internal };
+        let guard = Guard { internal: treatment.internal, no_icc: treatment.no_icc };
         objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone(), guard }));
         objects.extend(uplink.map(|uplink| {
             let (subnet, uplink) = (gateway.trunc(), uplink.name);
@@ -216,14 +216,14 @@ fn up_again(actual: &Actual, name: &str) -> Option<Object> {
 
 /// What the network's other endpoints lose when its bridge is deleted by hand.
 fn neighbours_healed(actual: &Actual, settled: &Settled) -> Vec<Object> {
-    let network = &settled.network.name;
+    let (network, isolated) = (&settled.network.name, settled.network.treatment.no_icc);
     let endpoints = actual.records.endpoints.iter();
     let others =
         endpoints.filter(|endpoint| endpoint.network == *network && endpoint.host_if != settled.endpoint.host_if);
     let whole = whole_ports(actual, &settled.network.bridge);
     let seen = others.filter(|endpoint| actual.is_live(endpoint) && !actual.is_out_of_scope(endpoint));
     let broken = seen.filter(|endpoint| !whole(endpoint));
-    broken.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint)).collect()
+    broken.flat_map(|endpoint| on_bridge(actual, &settled.network.bridge, endpoint, isolated)).collect()
 }
 
 /// Tells the endpoints that have everything of [`on_bridge`], as nearly all do, in one look-up each: of a thousand endpoints
@@ -245,21 +245,22 @@ fn whole_ports<'a>(actual: &'a Actual, bridge: &str) -> impl Fn(&EndpointRecord)
     }
 }
 
-fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord) -> Vec<Object> {
+fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord, isolated: bool) -> Vec<Object> {
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
-    let mut objects = Vec::from(port(&host_if, &bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
+    let mut objects =
+        Vec::from(port(&host_if, &bridge, (endpoint.address, endpoint.mac), endpoint.allow_spoof, isolated));
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
     objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
     objects
 }
 
 /// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
-fn port(host_if: &str, bridge: &str, address: Ipv4Addr, mac: Mac, others: bool) -> [Object; 3] {
+fn port(host_if: &str, bridge: &str, (address, mac): (Ipv4Addr, Mac), learns: bool, isolated: bool) -> [Object; 3] {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
     [
-        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns: others }),
+        Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns, isolated }),
         Object::Fdb(object::Fdb { host_if, mac }),
         Object::Neighbour(object::Neighbour { bridge, address, mac }),
     ]
@@ -289,7 +290,9 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         let from = actual.attached().map(|record| record.attach);
         objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
     }
-    objects.extend(port(&endpoint.host_if, &network.bridge, endpoint.address, endpoint.mac, endpoint.allow_spoof));
+    let isolated = network.treatment.no_icc;
+    let ends = (endpoint.address, endpoint.mac);
+    objects.extend(port(&endpoint.host_if, &network.bridge, ends, endpoint.allow_spoof, isolated));
     objects
 }
 

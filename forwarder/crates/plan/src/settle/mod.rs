@@ -106,6 +106,9 @@ fn existing_network(
         same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
         let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
         same(name, "MSS clamping", asked.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+        let reach = |no_icc: bool| if no_icc { "off" } else { "on" };
+        let asked_reach = asked.no_icc.then(|| reach(true));
+        same(name, "reach between namespaces", asked_reach.as_ref(), &reach(record.treatment.no_icc))?;
         let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
         let asked = asked.ignore_xfrm.then(|| ignored(true));
         same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
@@ -182,6 +185,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         clamp_mss: asked.clamp_mss,
         ignore_xfrm: asked.ignore_xfrm,
         internal: asked.internal,
+        no_icc: asked.no_icc,
     };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());

@@ -72,21 +72,23 @@ fn options_are_recorded_and_shown() {
         max_flows_per_ns: Some(100),
         timeouts: vec![(Timeout::UdpHalfOpen, 90)],
     };
-    let request = UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, table, ..UpRequest::new(named("a")) };
+    let request =
+        UpRequest { nat: Some(Nat::EimEif), clamp_mss: true, no_icc: true, table, ..UpRequest::new(named("a")) };
     let request = UpRequest { allow_spoof: true, ignore_xfrm: true, no_default_route: true, ..request };
     let plan = world.up(&request);
     let shown = text(&plan.ops);
     for line in [
         "# flow table: 1000 flows, 100 of a namespace, ports 2000-3000, ",
         "udp-half-open 1m30s",
-        "# with --nat eim-eif, --clamp-mss",
+        "# with --nat eim-eif, --clamp-mss, --ignore-xfrm, --no-icc",
+        " isolated on",
         "# 10.77.0.2 may send from other addresses (--allow-spoof)",
         "# 10.77.0.2 gets no default route (--no-default-route)",
     ] {
         assert!(shown.contains(line), "{line:?} is missing: {shown}");
     }
     assert!(plan.warnings[0].contains("RFC 4787 REQ-5 asks for (2m)"), "{:?}", plan.warnings);
-    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true, internal: false };
+    let treatment = Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true, internal: false, no_icc: true };
     assert_eq!(world.records.networks[0].treatment, treatment);
     assert!(world.records.endpoints[0].allow_spoof);
     // As they are: given again, and left out.

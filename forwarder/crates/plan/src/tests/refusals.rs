@@ -227,6 +227,8 @@ fn options_of_a_network_that_differ() {
         refused(&world, &symmetric, Kind::Conflict, &["network fwd0", "NAT", "eim", "symmetric"]);
         let clamped = UpRequest { clamp_mss: true, ..base };
         refused(&world, &clamped, Kind::Conflict, &["network fwd0", "MSS clamping", "off", "on"]);
+        let isolated = UpRequest { no_icc: true, ..UpRequest::new(named(target)) };
+        refused(&world, &isolated, Kind::Conflict, &["network fwd0", "reach between namespaces is on, not off"]);
     }
     refused(&world, &UpRequest { allow_spoof: true, ..request() }, Kind::Conflict, &["namespace a", "--allow-spoof"]);
     let other = UpRequest { nat: Some(Nat::EimEif), network: Some(name("other")), ..UpRequest::new(named("b")) };

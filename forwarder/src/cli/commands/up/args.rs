@@ -57,6 +57,9 @@ pub(crate) struct UpArgs {
     /// Make the network one that nothing leaves: no uplink, no default route inside
     #[arg(long, conflicts_with = "uplink")]
     pub(crate) internal: bool,
+    /// Keep the network's namespaces from reaching each other; gateway and way out stay
+    #[arg(long)]
+    pub(crate) no_icc: bool,
     /// Set no default route inside
     #[arg(long)]
     pub(crate) no_default_route: bool,

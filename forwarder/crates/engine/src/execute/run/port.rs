@@ -8,6 +8,9 @@ impl Execute for Port {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (port, bridge) = (runner.link(&self.host_if)?.index, runner.link(&self.bridge)?.index);
         runner.netlink.set_controller(port, Some(bridge))?;
+        if self.isolated {
+            runner.netlink.isolate_port(port)?;
+        }
         if self.learns { Ok(()) } else { runner.netlink.fix_port(port) }
     }
 

@@ -28,12 +28,21 @@ const PRIORITY_FILTER: u32 = 0;
 pub struct Guard {
     /// Nothing goes in or out, whatever was said before.
     pub internal: bool,
+    /// Nothing goes from namespace to namespace.
+    pub no_icc: bool,
 }
 
 impl Guard {
     /// The rules, as nft(8) has them.
     #[must_use]
     pub fn rules(self, bridge: &str) -> Vec<String> {
+        let mut rules = self.crossing(bridge);
+        rules.extend(self.no_icc.then(|| format!("oifname \"{bridge}\" iifname \"{bridge}\" drop")));
+        rules
+    }
+
+    /// Those about what crosses the network's border.
+    fn crossing(self, bridge: &str) -> Vec<String> {
         if self.internal {
             // Frames from port to port pass here too, where bridges call netfilter.
             return vec![
@@ -46,11 +55,15 @@ impl Guard {
 
     /// The same as expressions.
     fn expressions(self, bridge: &str) -> Vec<Vec<DefaultNla>> {
-        if self.internal {
-            let sides = [(rule::IIFNAME, rule::OIFNAME), (rule::OIFNAME, rule::IIFNAME)];
-            return sides.map(|(side, other)| [&crossing(side, other, bridge)[..], &[rule::drop()]].concat()).into();
-        }
-        vec![others(bridge)]
+        let dropped = |(side, other), how| [&names(side, other, how, bridge)[..], &[rule::drop()]].concat();
+        let (out, into) = ((rule::IIFNAME, rule::OIFNAME), (rule::OIFNAME, rule::IIFNAME));
+        let mut rules = if self.internal {
+            vec![dropped(out, rule::DIFFERENT), dropped(into, rule::DIFFERENT)]
+        } else {
+            vec![others(bridge)]
+        };
+        rules.extend(self.no_icc.then(|| dropped(into, rule::EQUAL)));
+        rules
     }
 }
 
@@ -108,20 +121,20 @@ fn chain() -> Message {
     ])
 }
 
-/// `oifname BRIDGE iifname != BRIDGE`, or the other way round.
-fn crossing(side: u32, other: u32, bridge: &str) -> [DefaultNla; 4] {
+/// `oifname BRIDGE iifname != BRIDGE`, or the other way round, or with the same on both sides.
+fn names(side: u32, other: u32, how: u32, bridge: &str) -> [DefaultNla; 4] {
     let name = rule::padded(bridge);
     [
         rule::name_of(side),
         expression("cmp", &rule::compared(rule::EQUAL, &name)),
         rule::name_of(other),
-        expression("cmp", &rule::compared(rule::DIFFERENT, &name)),
+        expression("cmp", &rule::compared(how, &name)),
     ]
 }
 
 /// `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop`.
 fn others(bridge: &str) -> Vec<DefaultNla> {
-    let mut expressions = Vec::from(crossing(rule::OIFNAME, rule::IIFNAME, bridge));
+    let mut expressions = Vec::from(names(rule::OIFNAME, rule::IIFNAME, rule::DIFFERENT, bridge));
     expressions.extend([
         rule::conntrack_state(),
         expression("bitwise", &rule::masked(&(rule::ESTABLISHED | rule::RELATED).to_ne_bytes())),
