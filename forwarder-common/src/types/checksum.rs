@@ -151,6 +151,35 @@ pub const fn pseudo_sum(src: [u8; 4], dst: [u8; 4], proto: u8, length: u16) -> [
     fold(addresses + rest).to_ne_bytes()
 }
 
+/// The sum (not its complement) over the pseudo-header of IPv6 (RFC 8200 §8.1) with `length` bytes of the protocol `proto`.
+#[inline(always)]
+#[must_use]
+pub const fn pseudo_sum_v6(src: [u8; 16], dst: [u8; 16], proto: u8, length: u32) -> [u8; 2] {
+    let rest = word_of([0, 0, 0, proto]) + word_of(length.to_be_bytes());
+    fold(words_of(src) + words_of(dst) + rest).to_ne_bytes()
+}
+
+/// What a 32-bit word adds to a sum.
+#[inline(always)]
+#[must_use]
+pub const fn word_of(bytes: [u8; 4]) -> u64 {
+    u32::from_ne_bytes(bytes) as u64
+}
+
+/// What an IPv6 address adds to a sum.
+#[inline(always)]
+#[must_use]
+pub const fn words_of([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> u64 {
+    word_of([a, b, c, d]) + word_of([e, f, g, h]) + word_of([i, j, k, l]) + word_of([m, n, o, p])
+}
+
+/// The checksum over what adds up to `sum`.
+#[inline(always)]
+#[must_use]
+pub const fn of_sum(sum: u64) -> [u8; 2] {
+    (!fold(sum)).to_ne_bytes()
+}
+
 /// Whether words with the checksum over them among them add up to `sum`, a sum of 16- and 32-bit words.
 #[inline(always)]
 #[must_use]

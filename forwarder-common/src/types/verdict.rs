@@ -168,6 +168,8 @@ reasons! {
         /// An answer of the host itself, a reset or an ICMP error, to a reply that is of an endpoint's flow, but came in by another
         /// interface than the flow's uplink.
         AsymmetricReply = 14 => "Have the replies routed back by the uplink; `fwd inspect` names it.",
+        /// IPv6 of a namespace that has an address of it: the kernel forwards and masquerades it, and knows the neighbours.
+        KernelIpv6 = 15 => "Nothing: `ip -6 route get DESTINATION` on the host shows the way it takes.",
     }
 }
 
@@ -178,7 +180,7 @@ reasons! {
         Truncated = 16 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Not IPv4, wrong header length, or wrong total length.
         Malformed = 17 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
-        /// IPv6 is not forwarded.
+        /// IPv6 of an endpoint that has no address of it.
         Ipv6 = 18 => "Nothing: every namespace sends some by itself when its interface comes up.",
         /// An Ethernet type other than IPv4, IPv6 and ARP.
         EtherType = 19 => "Nothing but IPv4 and ARP is forwarded; programs that speak over Ethernet itself need a bridge of their own.",
@@ -216,7 +218,7 @@ reasons! {
         ArpSpoof = 35 => "Something inside claims an address that is not its own; a router or bridge there needs `fwd up --allow-spoof`.",
         /// An address that no packet on the wire may have there (RFC 1812 §5.3.7); from outside, a source in a network of `fwd`.
         Martian = 36 => "Something sends to or from an address that no packet may have, such as 127.0.0.1 or 0.0.0.0: `tcpdump` at the interface shows it.",
-        /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3).
+        /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3; of IPv6 by RFC 5095).
         SourceRoute = 37 => "Refused by everybody for security; send without that option.",
         /// A later fragment that came before the first, whose ports would name its flow.
         FragmentUnknown = 38 => "Fragments came in another order, or the first was lost. Send smaller packets.",
@@ -245,6 +247,12 @@ reasons! {
         Internal = 56 => "Nothing, if that is meant. Otherwise put the namespace on a network that was made without `--internal`.",
         /// To or from another endpoint of a network whose endpoints do not reach each other.
         PeerIsolated = 57 => "Nothing, if that is meant. Otherwise put the namespaces on a network that was made without `--no-icc`.",
+        /// Neighbour discovery of IPv6 that speaks for another address or another MAC than the endpoint's.
+        NdSpoof = 58 => "Something inside claims an address that is not its own; a router or bridge there needs `fwd up --allow-spoof`.",
+        /// What only a router says to its link: a router advertisement, a redirect, or the question who listens to a group of multicast.
+        NdRouter = 59 => "A namespace is no router of its network: stop radvd, or whatever else advertises there.",
+        /// Extension headers of IPv6 that hide what kind of packet it is: too many, too long, or cut by a fragment (RFC 7112).
+        ExtensionHeaders = 60 => "Somebody may try to pass by a filter: `tcpdump -v ip6` at the interface shows who.",
     }
 }
 

@@ -4,9 +4,13 @@
 #[cfg(any(test, feature = "emit"))]
 pub mod emit;
 pub mod ethernet;
+pub mod extension;
 pub mod header_words;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod l4;
+pub mod ndisc;
 pub mod options;
 pub mod packet;

@@ -12,11 +12,14 @@ use super::{
     put,
     transport::{Icmp, Tcp, Transport, Udp},
 };
-use crate::wire::{
-    ethernet::ethertype,
-    icmp,
-    ipv4::{MIN_LEN, field},
-    l4::{Proto, tcp_flag},
+use crate::{
+    types::checksum::pseudo_sum,
+    wire::{
+        ethernet::ethertype,
+        icmp,
+        ipv4::{MIN_LEN, field},
+        l4::{Proto, tcp_flag},
+    },
 };
 
 /// Don't fragment.
@@ -253,7 +256,9 @@ impl Packet {
 
     /// What follows the IPv4 header.
     fn transport(&self) -> Vec<u8> {
-        self.transport.emit(self.src.octets(), self.dst.octets(), &self.payload)
+        let (src, dst, proto) = (self.src.octets(), self.dst.octets(), self.transport.proto());
+        let sum = |length| pseudo_sum(src, dst, proto, u16::try_from(length).unwrap_or_default());
+        self.transport.emit(sum, &self.payload)
     }
 
     fn around(&self, fragmentation: u16, payload: &[u8]) -> Vec<u8> {

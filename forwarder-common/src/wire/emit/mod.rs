@@ -5,12 +5,16 @@
 //! unless a description asks for others: [`Sum`].
 
 mod ipv4;
+mod ipv6;
 mod link;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ipv6;
 mod transport;
 
 pub use ipv4::{Packet, finish_header};
+pub use ipv6::{Discovery, Extension, Ipv6Packet, mac_option};
 pub use link::{Arp, Ethernet};
 pub use transport::{Icmp, Tcp, Transport, Udp};
 

@@ -100,7 +100,7 @@ fn transport(packet: &Packet) -> Option<l4::Header> {
         Transport::Icmp(Icmp { kind, rest: [a, b, ..], .. }) => {
             Some(l4::Header { icmp_type: *kind, ..of(Proto::Icmp, [*a, *b], [*a, *b]) })
         }
-        Transport::UdpLite(_) | Transport::Other(_) => None,
+        Transport::UdpLite(_) | Transport::Icmpv6(_) | Transport::Other(_) => None,
     }
 }
 
@@ -144,7 +144,7 @@ proptest! {
             Transport::Tcp(Tcp { sum, .. }) => (16, sum),
             Transport::Udp(Udp { sum, .. }) => (6, sum),
             Transport::Icmp(Icmp { sum, .. }) => (2, sum),
-            Transport::UdpLite(_) | Transport::Other(_) => return Ok(()),
+            Transport::UdpLite(_) | Transport::Icmpv6(_) | Transport::Other(_) => return Ok(()),
         };
         let is_icmp = matches!(packet.transport, Transport::Icmp(_));
         let (before, pseudo) = if is_icmp {

@@ -1,12 +1,12 @@
-//! What stands behind an IPv4 header.
+//! What stands behind the headers of IPv4 or IPv6.
 
 use alloc::vec::Vec;
 
 use super::{Sum, put};
 use crate::{
-    types::checksum::{UDP_LITE, pseudo_sum},
+    types::checksum::UDP_LITE,
     wire::{
-        icmp,
+        icmp, icmpv6,
         l4::{Proto, field, tcp_flag},
     },
 };
@@ -45,7 +45,7 @@ pub struct Udp {
     pub sum: Sum,
 }
 
-/// An ICMP header (RFC 792).
+/// An ICMP header (RFC 792, RFC 4443).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Icmp {
     /// Type.
@@ -58,7 +58,7 @@ pub struct Icmp {
     pub sum: Sum,
 }
 
-/// The header behind that of IPv4.
+/// The header behind that of IP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP.
@@ -69,6 +69,8 @@ pub enum Transport {
     UdpLite(Udp),
     /// ICMP.
     Icmp(Icmp),
+    /// ICMP for IPv6, whose checksum covers the pseudo-header too.
+    Icmpv6(Icmp),
     /// Another protocol: its header is part of the payload.
     Other(u8),
 }
@@ -82,6 +84,7 @@ impl Transport {
             Self::Udp(_) => Proto::Udp as u8,
             Self::UdpLite(_) => UDP_LITE,
             Self::Icmp(_) => Proto::Icmp as u8,
+            Self::Icmpv6(_) => icmpv6::PROTO,
             Self::Other(proto) => *proto,
         }
     }
@@ -106,17 +109,17 @@ impl Transport {
     pub(super) const fn sum_mut(&mut self) -> Option<&mut Sum> {
         match self {
             Self::Tcp(Tcp { sum, .. }) | Self::Udp(Udp { sum, .. }) | Self::UdpLite(Udp { sum, .. }) => Some(sum),
-            Self::Icmp(Icmp { sum, .. }) => Some(sum),
+            Self::Icmp(Icmp { sum, .. }) | Self::Icmpv6(Icmp { sum, .. }) => Some(sum),
             Self::Other(_) => None,
         }
     }
 
-    /// The header and what follows, between these addresses.
-    pub(super) fn emit(&self, src: [u8; 4], dst: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    /// The header and what follows, behind a pseudo-header that adds up to what `pseudo` says of its length.
+    pub(super) fn emit(&self, pseudo: impl FnOnce(usize) -> [u8; 2], payload: &[u8]) -> Vec<u8> {
         let mut bytes = self.header(payload.len());
         bytes.extend(payload);
         let length = bytes.len();
-        let pseudo = pseudo_sum(src, dst, self.proto(), u16::try_from(length).unwrap_or_default());
+        let pseudo = pseudo(length);
         let (at, pseudo, covered, sum) = match self {
             Self::Tcp(Tcp { sum, .. }) => (field::TCP_CHECK, pseudo, length, sum),
             Self::Udp(Udp { sum, .. }) => (field::UDP_CHECK, pseudo, length, sum),
@@ -126,6 +129,7 @@ impl Transport {
                 (field::UDP_CHECK, pseudo, covered, sum)
             }
             Self::Icmp(Icmp { sum, .. }) => (icmp::field::CHECK, [0, 0], length, sum),
+            Self::Icmpv6(Icmp { sum, .. }) => (icmpv6::field::CHECK, pseudo, length, sum),
             Self::Other(_) => return bytes,
         };
         let check = sum.over(pseudo, bytes.get(..covered).unwrap_or_default());
@@ -156,7 +160,7 @@ impl Transport {
                 let words = [src_port.to_be_bytes(), dst_port.to_be_bytes(), length.to_be_bytes(), [0; 2]];
                 bytes.extend(words.as_flattened());
             }
-            Self::Icmp(Icmp { kind, code, rest, sum: _ }) => {
+            Self::Icmp(Icmp { kind, code, rest, sum: _ }) | Self::Icmpv6(Icmp { kind, code, rest, sum: _ }) => {
                 bytes.extend([*kind, *code, 0, 0]);
                 bytes.extend(rest);
             }
