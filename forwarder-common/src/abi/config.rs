@@ -70,4 +70,6 @@ pub mod feature {
     pub const EIM: u32 = 1 << 0;
     /// Some network filters endpoint-independently.
     pub const EIF: u32 = 1 << 1;
+    /// Some network has IPv6.
+    pub const IPV6: u32 = 1 << 8;
 }

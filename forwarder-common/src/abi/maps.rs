@@ -4,8 +4,8 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, Internal, Layout, METADATA_LEN, Mapping, Network, PortUse, Prefix, RETRY_CLASSES, TrafficBlock,
-    Tuple, Uplink,
+    HOST_VETH_PLACES, Internal, Layout, METADATA_LEN, Mapping, Network, PortUse, Prefix, PrefixV6, RETRY_CLASSES,
+    TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -187,6 +187,8 @@ maps! {
         NETWORKS: Hash<u32, Network>[1024],
         /// Prefix → bridge of the network.
         SUBNETS: LpmTrie<Prefix, u32>[1024],
+        /// Prefix of IPv6 → bridge of the network.
+        SUBNETS_V6: LpmTrie<PrefixV6, u32>[1024],
         /// Interface → uplink.
         UPLINKS: Hash<u32, Uplink>[256],
         /// Verdicts by interface.
@@ -248,6 +250,6 @@ maps! {
         /// Interfaces that XDP may send by.
         XDP_TARGETS: DevMapHash<u32, Device>[4096],
         /// The programs of the slow paths.
-        SLOW_PATH: ProgramArray<u32, u32>[3],
+        SLOW_PATH: ProgramArray<u32, u32>[4],
     }
 }

@@ -29,7 +29,7 @@ pub use flow::{
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, Prefix, Uplink};
+pub use network::{Network, Prefix, PrefixV6, Uplink};
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};
@@ -46,6 +46,9 @@ pub enum Hook {
     /// `to_uplink`.
     ToUplink = 2,
 }
+
+/// The place in the map `SLOW_PATH` of the program that goes on with IPv6 of namespaces.
+pub const SLOW_PATH_IPV6: u32 = 3;
 
 impl Hook {
     /// The hook with this number, where a function takes integers only.

@@ -45,6 +45,16 @@ record! {
 }
 
 record! {
+    /// Key of the map `SUBNETS_V6`: the same of IPv6.
+    pub struct PrefixV6 {
+        /// Its length, bits.
+        pub length: u32,
+        /// IPv6 address, network byte order.
+        pub addr: Addr,
+    }
+}
+
+record! {
     /// Value of the map `UPLINKS`, keyed by the uplink's ifindex (`u32`).
     pub struct Uplink {
         /// Address behind which endpoints appear when the kernel cannot choose it per route (network byte order).

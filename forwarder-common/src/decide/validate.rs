@@ -1,5 +1,8 @@
 //! Validates what a namespace sends; what no well-behaved one does: ARP for others, impossible addresses, lengths that contradict each
-//! other.
+//! other. IPv6 in [`ipv6`].
+
+pub mod discovery;
+pub mod ipv6;
 
 use crate::{
     abi::{Endpoint, endpoint_flags},

@@ -54,6 +54,10 @@ pub(crate) static NETWORKS: HashMap<u32, Network, 1024, LAZY> = HashMap::new();
 #[btf_map]
 pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
 
+/// IPv6 prefix → bridge of the network.
+#[btf_map]
+pub(crate) static SUBNETS_V6: LpmTrie<Addr, u32, 1024> = LpmTrie::new();
+
 /// IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
 #[btf_map]
 pub(crate) static ROUTE_MTUS: LpmTrie<[u8; 4], u32, 4096> = LpmTrie::new();
@@ -180,9 +184,9 @@ pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 
-/// The programs of the slow paths, by [`forwarder_common::abi::Hook`].
+/// The programs of the slow paths, by [`forwarder_common::abi::Hook`], and that of [`forwarder_common::abi::SLOW_PATH_IPV6`].
 #[btf_map]
-pub(crate) static SLOW_PATH: ProgramArray<3> = ProgramArray::new();
+pub(crate) static SLOW_PATH: ProgramArray<4> = ProgramArray::new();
 
 /// The secret of the hash: each word for itself, so that none of them goes by the stack.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! until the program ends, and reads the old one or the new one, never both.
 
 use aya_ebpf::btf_maps::HashMap;
-use forwarder_common::abi::{Endpoint, Network, Uplink, mapped};
+use forwarder_common::abi::{Addr, Endpoint, Network, Uplink, mapped};
 
 use super::{
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, UPLINKS},
@@ -42,5 +42,11 @@ pub(crate) fn uplink(ifindex: u32) -> Option<&'static Uplink> {
 /// The host-side veth of the endpoint with address `addr`.
 #[inline(always)]
 pub(crate) fn host_veth_of(addr: [u8; 4]) -> Option<u32> {
-    Shared::value(&ADDRESSES, &mapped(addr)).map(Shared::read)
+    host_veth_at(mapped(addr))
+}
+
+/// The host-side veth of the endpoint with this address of either family.
+#[inline(always)]
+pub(crate) fn host_veth_at(addr: Addr) -> Option<u32> {
+    Shared::value(&ADDRESSES, &addr).map(Shared::read)
 }

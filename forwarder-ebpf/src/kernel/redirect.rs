@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
     helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer},
 };
-use forwarder_common::abi::{Hook, is_v4};
+use forwarder_common::abi::is_v4;
 
 use crate::kernel::{maps::SLOW_PATH, packet::skb::Skb};
 
@@ -40,9 +40,9 @@ pub(crate) fn peer(ifindex: u32) -> i32 {
     (unsafe { bpf_redirect_peer(ifindex, 0) }) as i32
 }
 
-/// Goes on in the program of the slow path of `hook`; comes back if there is none.
+/// Goes on in the program at this place of the map `SLOW_PATH`; comes back if there is none.
 #[inline(always)]
-pub(crate) fn slow_path(skb: Skb, hook: Hook) {
+pub(crate) fn slow_path(skb: Skb, place: u32) {
     // SAFETY: the programs in the map are of the same type, and get the same context.
-    unsafe { SLOW_PATH.tail_call(&skb, hook as u32) };
+    unsafe { SLOW_PATH.tail_call(&skb, place) };
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{Endpoint, SLOT_NONE, Tuple, endpoint_flags, mapped_words, port_use},
+    abi::{Addr, Endpoint, SLOT_NONE, Tuple, endpoint_flags, feature, mapped_words, port_use},
     decide::route::{self, Again},
     types::{
         direction::Direction,
@@ -15,7 +15,7 @@ use crate::{
         devices,
         fib::{Route, fwd_is_local, look_up, macs, words},
         global::Answer,
-        maps::{OPENING, SUBNETS, config},
+        maps::{OPENING, SUBNETS, SUBNETS_V6, config},
         packet::skb::Skb,
         records,
         scratch::{Opening, scratch},
@@ -335,6 +335,13 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
 #[inline(always)]
 pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
     !is_outside(u32::from_ne_bytes(addr)) && SUBNETS.get(&Key::new(32, addr)).is_some()
+}
+
+/// As [`in_fwd_network`], of IPv6.
+#[inline(always)]
+pub(crate) fn in_fwd_network_v6(addr: Addr) -> bool {
+    let is_possible = matches!(config(), Some(config) if config.features & feature::IPV6 != 0);
+    is_possible && SUBNETS_V6.get(&Key::new(128, addr)).is_some()
 }
 
 /// Whether an address (network byte order) lies outside all networks of `fwd` for sure.

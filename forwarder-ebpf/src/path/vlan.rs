@@ -4,10 +4,11 @@
 //! a VLAN interface), or in the data (raw sockets).
 
 use forwarder_common::{
+    abi::Addr,
     types::verdict::DropReason,
     wire::{
         ethernet::{VLAN_LEN, ethertype, field},
-        ipv4,
+        ipv4, ipv6,
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -17,7 +18,10 @@ use crate::{
         counters::{self, Amount},
         packet::skb::Skb,
     },
-    path::{apply::Action, route::in_fwd_network},
+    path::{
+        apply::Action,
+        route::{in_fwd_network, in_fwd_network_v6},
+    },
 };
 
 /// Whether a frame that came in belongs to a VLAN. A tag with number 0 is only a priority (IEEE 802.1Q §9.6).
@@ -43,7 +47,7 @@ global_fn! {
     fn fwd_carries_endpoint(skb: Skb) -> bool = carries_endpoint;
 }
 
-/// Whether the IPv4 packet behind at most two tags has the address of an endpoint as its source.
+/// Whether the packet behind at most two tags has the address of an endpoint as its source.
 #[inline(always)]
 fn carries_endpoint(skb: Skb) -> bool {
     let bytes = skb.all_headers();
@@ -54,6 +58,10 @@ fn carries_endpoint(skb: Skb) -> bool {
         if found == ethertype::IPV4 {
             let source: [u8; 4] = bytes.load(off.wrapping_add(2).wrapping_add(ipv4::field::SRC)).unwrap_or_default();
             return in_fwd_network(source);
+        }
+        if found == ethertype::IPV6 {
+            let source: Addr = bytes.load(off.wrapping_add(2).wrapping_add(ipv6::field::SRC)).unwrap_or_default();
+            return in_fwd_network_v6(source);
         }
         if found != ethertype::VLAN && found != ethertype::SERVICE_VLAN {
             return false;

@@ -8,7 +8,7 @@ use crate::{
         packet::{NO_HEADER, skb::Skb},
         trace,
     },
-    path::slow::{from_ns, from_uplink, to_network, to_uplink},
+    path::slow::{from_ns, from_uplink, ipv6, to_network, to_uplink},
 };
 
 /// Ingress of a host-side veth: packets that leave a namespace.
@@ -21,6 +21,12 @@ pub fn from_ns(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn from_ns_slow(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| from_ns::slow(skb).to_tc_action())
+}
+
+/// The slow path of [`from_ns`], of IPv6.
+#[classifier]
+pub fn from_ns_ipv6(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| ipv6::from_ns(skb).to_tc_action())
 }
 
 /// Ingress of an uplink: replies on their way back.

@@ -1,7 +1,7 @@
 //! A host with the data path loaded and endpoints registered, without anything attached.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4},
     process::Command,
 };
 
@@ -22,6 +22,10 @@ pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(super) const MAC: [u8; 6] = [2, 0x77, 10, 77, 0, 2];
 pub(super) const GATEWAY_MAC: [u8; 6] = [2, 0x66, 10, 77, 0, 1];
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The IPv6 address of the endpoint of [`ADDRESS`], where it has one.
+pub(super) const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xf3d, 1, 0, 0, 0, 0, 2);
+/// The gateway of that.
+pub(super) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xf3d, 1, 0, 0, 0, 0, 1);
 const MTU: u32 = 1500;
 /// The hardware address of the router, where it is known.
 pub(super) const NEXT_HOP: [u8; 6] = [2, 1, 2, 3, 4, 5];
@@ -47,6 +51,13 @@ pub(super) struct Member {
     mac: [u8; 6],
 }
 
+impl Member {
+    /// Its IPv6 address, where endpoints have one.
+    pub(super) fn address_v6(&self) -> Ipv6Addr {
+        (u128::from(GATEWAY_V6) - 1 + u128::from(self.mac[5])).into()
+    }
+}
+
 /// Makes a host with one endpoint, runs `test` inside, and takes everything away.
 pub(super) fn with_fixture(sizes: &Sizes, test: impl FnOnce(&Fixture) + Send) {
     with_endpoints(sizes, &[0], test);
@@ -54,6 +65,15 @@ pub(super) fn with_fixture(sizes: &Sizes, test: impl FnOnce(&Fixture) + Send) {
 
 /// Makes a host with an endpoint for each of `flags`, runs `test` inside, and takes everything away.
 pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
+    with_addresses(sizes, flags, false, test);
+}
+
+/// As [`with_endpoints`], of both families.
+pub(super) fn with_ipv6(flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
+    with_addresses(&Sizes::default(), flags, true, test);
+}
+
+fn with_addresses(sizes: &Sizes, flags: &[u32], has_ipv6: bool, test: impl FnOnce(&Fixture) + Send) {
     let testbed = Testbed::new(&unique_prefix()).unwrap();
     let inside = forwarder::testbed::Namespace::create(&testbed.name("c1")).unwrap();
     let run_dir = RunDir::new(testbed.run_dir());
@@ -65,9 +85,10 @@ pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fi
             let (bridge, uplink) = links()?;
             let members = (2..).zip(flags).map(|(number, _)| member(&inside, number)).collect::<Result<Vec<_>>>()?;
             let dataplane = Dataplane::create(&run_dir, cookie, sizes)?;
-            register(&dataplane, bridge, uplink, nat, flags.iter().fold(0, |all, flags| all | flags))?;
+            let gateway_v6 = if has_ipv6 { GATEWAY_V6 } else { Ipv6Addr::UNSPECIFIED };
+            register(&dataplane, bridge, uplink, (nat, gateway_v6), flags.iter().fold(0, |all, flags| all | flags))?;
             for (member, flags) in members.iter().zip(flags) {
-                register_member(&dataplane, member, bridge, uplink, *flags)?;
+                register_member(&dataplane, member, (bridge, uplink), has_ipv6, *flags)?;
             }
             let host_veth = members[0].host_veth;
             test(&Fixture { dataplane, members, host_veth, network: bridge, uplink, outside, nat });
@@ -103,7 +124,13 @@ fn member(inside: &Netns, number: u8) -> Result<Member> {
     Ok(Member { address: Ipv4Addr::new(10, 77, 0, number), host_veth, mac })
 }
 
-fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flags: u32) -> Result<()> {
+fn register(
+    dataplane: &Dataplane,
+    bridge: u32,
+    uplink: u32,
+    (nat, gateway_v6): (Ipv4Addr, Ipv6Addr),
+    flags: u32,
+) -> Result<()> {
     let blocks = dataplane.free_counters(3)?;
     dataplane.put_network(
         bridge,
@@ -115,8 +142,8 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
             gateway_mac: GATEWAY_MAC,
             _pad: [0; 2],
             counters: blocks[2],
-            gateway_v6: [0; 16],
-            prefix_v6: 0,
+            gateway_v6: gateway_v6.octets(),
+            prefix_v6: 64,
             last_v4: ADDRESS.octets(),
             flags,
             name: name("fwd0")?,
@@ -129,7 +156,13 @@ fn register(dataplane: &Dataplane, bridge: u32, uplink: u32, nat: Ipv4Addr, flag
     dataplane.put_uplink(uplink, &record)
 }
 
-fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: u32, flags: u32) -> Result<()> {
+fn register_member(
+    dataplane: &Dataplane,
+    member: &Member,
+    (bridge, uplink): (u32, u32),
+    has_ipv6: bool,
+    flags: u32,
+) -> Result<()> {
     let number = member.mac[5] - 2;
     dataplane.note_device(member.host_veth)?;
     let metadata = Metadata {
@@ -149,7 +182,7 @@ fn register_member(dataplane: &Dataplane, member: &Member, bridge: u32, uplink: 
             mac: member.mac,
             gateway_mac: GATEWAY_MAC,
             flags,
-            v6: [0; 16],
+            v6: if has_ipv6 { member.address_v6().octets() } else { [0; 16] },
             _pad: 0,
             netns_cookie: 1,
             metadata: dataplane.put_metadata(&metadata, 1)?,
@@ -186,6 +219,11 @@ impl Fixture {
     /// Runs `to_uplink` over a frame that came in by interface `ingress` and was forwarded by the kernel; 0 is the host itself.
     pub(super) fn run_to_uplink(&self, ingress: u32, frame: &[u8]) -> TestRun {
         self.dataplane.test_run(Hook::ToUplink, self.uplink, ingress, frame, 1).unwrap()
+    }
+
+    /// Runs `to_network` over a frame that came in by interface `ingress`.
+    pub(super) fn run_to_network(&self, ingress: u32, frame: &[u8]) -> TestRun {
+        self.dataplane.test_run(Hook::ToNetwork, self.network, ingress, frame, 1).unwrap()
     }
 
     /// What a packet of TCP or UDP looks like on its way.

@@ -11,6 +11,7 @@ mod fragments;
 mod frame;
 mod halves;
 mod icmp_error;
+mod ipv6;
 mod lifetime;
 mod mapping;
 mod ports;

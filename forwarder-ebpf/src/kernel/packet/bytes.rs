@@ -109,6 +109,10 @@ impl PacketBytes for Bytes {
             Ok(match N {
                 2 => mem::transmute_copy(&half(from.cast())),
                 4 => mem::transmute_copy(&word::<0>(from.cast())),
+                16 => {
+                    let from = from.cast();
+                    mem::transmute_copy(&[word::<0>(from), word::<4>(from), word::<8>(from), word::<12>(from)])
+                }
                 20 => {
                     let from = from.cast();
                     mem::transmute_copy(&[

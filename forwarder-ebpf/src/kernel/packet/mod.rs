@@ -3,6 +3,7 @@
 #[macro_use]
 mod fields;
 
+pub(crate) mod anywhere;
 pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod frame;

@@ -31,7 +31,7 @@ use crate::{
         clamp, fast,
         route::{self, Resolution},
         slow::{fragments, icmp_error},
-        tail_call::tail_call,
+        tail_call::{tail_call, tail_call_ipv6},
         validate,
     },
     table::{
@@ -60,7 +60,7 @@ pub(crate) fn slow(skb: Skb) -> Action {
     match ethertype(&bytes) {
         ethertype::IPV4 => {}
         ethertype::ARP => return arp(skb),
-        ethertype::IPV6 => return drop(skb, DropReason::Ipv6),
+        ethertype::IPV6 => return tail_call_ipv6(skb),
         ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
     }

@@ -30,7 +30,7 @@ use crate::{
         at_uplink::{count_here, drop, source_routed},
         clamp, fast,
         route::in_fwd_network,
-        slow::{fragments, icmp_error, unsolicited},
+        slow::{fragments, icmp_error, ipv6, unsolicited},
         tail_call::tail_call,
         validate, vlan,
     },
@@ -56,7 +56,12 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 #[inline(always)]
 pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    if protocol::<L3>(skb, &bytes) != ethertype::IPV4 || L3 != NO_HEADER && vlan::is_tagged(skb) {
+    let protocol = protocol::<L3>(skb, &bytes);
+    let is_tagged = L3 != NO_HEADER && vlan::is_tagged(skb);
+    if protocol == ethertype::IPV6 && !is_tagged {
+        return ipv6::from_uplink::<L3>(skb, &bytes);
+    }
+    if protocol != ethertype::IPV4 || is_tagged {
         return Action::NEXT;
     }
     // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all. What is left to a device is refused

@@ -23,7 +23,10 @@ use crate::{
     },
     path::{
         apply::Action,
-        slow::fragments::{code, fwd_complete_tuple},
+        slow::{
+            fragments::{code, fwd_complete_tuple},
+            ipv6,
+        },
     },
     table::{
         fragments,
@@ -87,7 +90,11 @@ enum Origin {
 #[inline(always)]
 fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
-    if skb.vlan_present() != 0 || ethertype(&bytes) != ethertype::IPV4 {
+    let protocol = ethertype(&bytes);
+    if skb.vlan_present() == 0 && protocol == ethertype::IPV6 {
+        return if ipv6::is_from_uplink(&bytes, ingress, skb.ifindex()) { Origin::Let } else { Origin::Other };
+    }
+    if skb.vlan_present() != 0 || protocol != ethertype::IPV4 {
         return Origin::Other;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Origin::Other };

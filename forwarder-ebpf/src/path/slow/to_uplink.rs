@@ -27,7 +27,7 @@ use crate::{
         apply::{self, Action},
         fast,
         route::{self, Resolution, in_fwd_network},
-        slow::{fragments, icmp_error},
+        slow::{fragments, icmp_error, ipv6},
         tail_call::tail_call,
         vlan,
     },
@@ -54,7 +54,10 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}
-        ethertype::IPV4 | ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => return vlan::leaves(skb),
+        ethertype::IPV6 if L3 == NO_HEADER || skb.vlan_present() == 0 => return ipv6::to_uplink::<L3>(skb, &bytes),
+        ethertype::IPV4 | ethertype::IPV6 | ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => {
+            return vlan::leaves(skb);
+        }
         _ => return Action::NEXT,
     }
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };

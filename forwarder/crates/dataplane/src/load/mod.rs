@@ -19,14 +19,14 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{Config, FlowAlloc, Hook, SLOT_NONE, Secret};
+use forwarder_common::abi::{Config, FlowAlloc, Hook, SLOT_NONE, SLOW_PATH_IPV6, Secret};
 
 use crate::{
     Dataplane, Sizes,
     object::{
         kernel_fields,
         maps::{self, MapName},
-        programs,
+        programs::{self, Role},
     },
 };
 use fwd_base::{Context as _, Error, Kind, Result};
@@ -38,10 +38,11 @@ pub(crate) const NEW_PROGRAMS: &str = "progs-new";
 pub(crate) const LINKS: &str = "links";
 
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
-const SLOW_PATH: [(Hook, &str); 3] = [
-    (Hook::FromNs, programs::FROM_NS_SLOW),
-    (Hook::FromUplink, programs::FROM_UPLINK_SLOW),
-    (Hook::ToUplink, programs::TO_UPLINK_SLOW),
+const SLOW_PATH: [(u32, &str); 4] = [
+    (Hook::FromNs as u32, programs::FROM_NS_SLOW),
+    (Hook::FromUplink as u32, programs::FROM_UPLINK_SLOW),
+    (Hook::ToUplink as u32, programs::TO_UPLINK_SLOW),
+    (SLOW_PATH_IPV6, programs::FROM_NS_IPV6),
 ];
 
 /// What the programs know as constants.
@@ -78,13 +79,12 @@ impl Dataplane {
         self.start_expiry(PROGRAMS)
     }
 
-    /// Lets the fast paths go on to the slow paths, which are pinned in `dir`.
+    /// Lets the fast paths go on to the slow paths, which are pinned in `dir`, as far as they are needed.
     pub(crate) fn connect_slow_paths(&self, dir: &str) -> Result<()> {
         let mut map = ProgramArray::try_from(self.map(maps::SLOW_PATH)?).doing("open", maps::SLOW_PATH)?;
-        for (place, name) in SLOW_PATH {
+        for (place, name) in SLOW_PATH.into_iter().filter(|(_, name)| self.dir.join(dir).join(name).exists()) {
             let program = self.program_in(dir, name)?;
-            map.set(place as u32, program.fd().doing("use", format!("program {name}"))?, 0)
-                .doing("write", maps::SLOW_PATH)?;
+            map.set(place, program.fd().doing("use", format!("program {name}"))?, 0).doing("write", maps::SLOW_PATH)?;
         }
         Ok(())
     }
@@ -96,6 +96,12 @@ impl Dataplane {
             return Ok(());
         }
         self.load_all(&mut self.object_over_pins()?, &missing, PROGRAMS)
+    }
+
+    /// Loads the programs of IPv6, and lets the others go on to them.
+    pub(crate) fn load_ipv6(&self) -> Result<()> {
+        self.load_missing(&programs::of(Role::Ipv6).collect::<Vec<_>>())?;
+        self.connect_slow_paths(PROGRAMS)
     }
 
     /// The object over the maps that are pinned.

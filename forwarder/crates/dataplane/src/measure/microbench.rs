@@ -103,6 +103,8 @@ impl Dataplane {
                 jitted: info.size_jitted(),
             })
         };
-        programs::of(programs::Role::Hook).map(size).collect()
+        let is_loaded = |name: &&str| self.program_pin(name).exists();
+        let of_ipv6 = programs::of(programs::Role::Ipv6).filter(is_loaded);
+        programs::of(programs::Role::Hook).chain(of_ipv6).map(size).collect()
     }
 }

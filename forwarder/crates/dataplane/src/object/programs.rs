@@ -9,6 +9,8 @@ pub(crate) enum Role {
     Control,
     /// At an uplink without link-layer header: loaded when there is one.
     L3Uplink,
+    /// Of IPv6: loaded when a network has it.
+    Ipv6,
     /// XDP in front of the hooks: loaded when it is wanted.
     Xdp,
 }
@@ -60,6 +62,10 @@ programs! {
         FROM_UPLINK_L3: "from_uplink_l3",
         /// Its egress.
         TO_UPLINK_L3: "to_uplink_l3",
+    }
+    Ipv6 {
+        /// Ingress of a host-side veth, the slow path of IPv6.
+        FROM_NS_IPV6: "from_ns_ipv6",
     }
     Xdp {
         /// XDP at a host-side veth.

@@ -4,7 +4,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, Queue},
 };
-use forwarder_common::abi::Prefix;
+use forwarder_common::abi::{Addr, Prefix, PrefixV6};
 use fwd_base::{Context as _, Result};
 
 use crate::{Dataplane, object::maps::MapOf};
@@ -24,6 +24,10 @@ impl Dataplane {
 
     /// Whose keys aya builds from a length and an address.
     pub(crate) fn trie<V: Pod>(&self, map: MapOf<Prefix, V>) -> Result<LpmTrie<MapData, [u8; 4], V>> {
+        LpmTrie::try_from(self.map(map)?).doing("open", map)
+    }
+
+    pub(crate) fn trie_v6<V: Pod>(&self, map: MapOf<PrefixV6, V>) -> Result<LpmTrie<MapData, Addr, V>> {
         LpmTrie::try_from(self.map(map)?).doing("open", map)
     }
 

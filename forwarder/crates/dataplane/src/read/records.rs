@@ -9,7 +9,7 @@ use aya::{
 use forwarder_common::abi::{
     self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Network, Uplink, feature, host_veth_place, mapped,
 };
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{
     Dataplane,
@@ -62,11 +62,7 @@ impl Dataplane {
 
     /// Removes a key, which may be absent.
     pub(crate) fn forget<K: Pod, V: Pod>(&self, name: MapOf<K, V>, key: &K) -> Result<()> {
-        match self.hash(name)?.remove(key) {
-            Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
-            result => result.doing("write", name),
-        }
+        absent_or(self.hash(name)?.remove(key)).doing("write", name)
     }
 
     /// Every endpoint with the ifindex of its host-side veth, in that order.
@@ -176,6 +172,11 @@ impl Dataplane {
             let subnet = subnet(network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
             self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
+            if let Some(subnet) = subnet_v6(network) {
+                self.load_ipv6()?;
+                let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+                self.trie_v6(maps::SUBNETS_V6)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS_V6)?;
+            }
         }
         self.update_config()
     }
@@ -191,9 +192,10 @@ impl Dataplane {
         if let Some(network) = record {
             let subnet = subnet(&network);
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
-            match self.trie(maps::SUBNETS)?.remove(&key) {
-                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => {}
-                result => result.doing("write", maps::SUBNETS)?,
+            absent_or(self.trie(maps::SUBNETS)?.remove(&key)).doing("write", maps::SUBNETS)?;
+            if let Some(subnet) = subnet_v6(&network) {
+                let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
+                absent_or(self.trie_v6(maps::SUBNETS_V6)?.remove(&key)).doing("write", maps::SUBNETS_V6)?;
             }
         }
         self.update_config()
@@ -258,6 +260,15 @@ impl Dataplane {
     }
 }
 
+/// What was to be removed may be absent.
+fn absent_or(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
 /// The addresses of an endpoint.
 fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
     let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
@@ -268,13 +279,20 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
     let features = [(abi::endpoint_flags::NAT_EIM, feature::EIM), (abi::endpoint_flags::NAT_EIF, feature::EIF)];
-    features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(0, |all, (_, feature)| all | feature)
+    let ipv6 = if subnet_v6(network).is_some() { feature::IPV6 } else { 0 };
+    features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)
 }
 
 /// The prefix of a network.
 fn subnet(network: &Network) -> Ipv4Net {
     let prefix = u8::try_from(network.prefix_v4).unwrap_or(32).min(32);
     Ipv4Net::new_assert(network.gateway_v4.into(), prefix).trunc()
+}
+
+/// The IPv6 prefix of a network, if it has one.
+fn subnet_v6(network: &Network) -> Option<Ipv6Net> {
+    let prefix = u8::try_from(network.prefix_v6).unwrap_or(128).min(128);
+    (network.gateway_v6 != [0; 16]).then(|| Ipv6Net::new_assert(network.gateway_v6.into(), prefix).trunc())
 }
 
 /// A text padded with NUL to the length of a record's field.
