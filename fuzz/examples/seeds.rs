@@ -7,7 +7,8 @@ fn main() -> io::Result<()> {
     for (name, _) in fuzz::PROPERTIES {
         let directory = Path::new(&directory).join(name);
         fs::create_dir_all(&directory)?;
-        for (number, packet) in fuzz::seeds().iter().enumerate() {
+        let seeds = if name == "ipv6" { fuzz::seeds_v6() } else { fuzz::seeds() };
+        for (number, packet) in seeds.iter().enumerate() {
             // The parameters in front: one byte for the parser, seven for translations; the checksums are made right. To
             // sequences a packet is a sequence like any other.
             let parameters: &[u8] = match name {

@@ -3,6 +3,7 @@
 
 mod errors;
 mod fragments;
+mod ipv6;
 mod parse;
 mod seeds;
 mod track;
@@ -11,8 +12,9 @@ mod translate;
 pub use crate::{
     errors::errors,
     fragments::fragments,
+    ipv6::ipv6,
     parse::parse,
-    seeds::seeds,
+    seeds::{seeds, seeds_v6},
     track::track,
     translate::{checksums, finish, translate},
 };
@@ -21,8 +23,14 @@ pub use crate::{
 pub type Property = fn(&[u8]);
 
 /// Every property.
-pub const PROPERTIES: [(&str, Property); 5] =
-    [("parse", parse), ("translate", translate), ("errors", errors), ("fragments", fragments), ("track", track)];
+pub const PROPERTIES: [(&str, Property); 6] = [
+    ("parse", parse),
+    ("translate", translate),
+    ("errors", errors),
+    ("fragments", fragments),
+    ("track", track),
+    ("ipv6", ipv6),
+];
 
 /// The first `N` bytes of `input` and the rest; what is missing is zero.
 fn split<const N: usize>(input: &[u8]) -> ([u8; N], &[u8]) {

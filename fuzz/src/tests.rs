@@ -2,11 +2,10 @@ use std::{fs, path::Path};
 
 use proptest::{prelude::*, sample::Index};
 
-use crate::{PROPERTIES, seeds};
+use crate::{PROPERTIES, seeds, seeds_v6};
 
-/// A packet of some shape with a few bytes changed, perhaps cut short, behind parameters.
-fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    let seeds = seeds();
+/// One of these packets with a few bytes changed, perhaps cut short, behind parameters.
+fn mutated(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<Index>(), any::<u8>());
     (0..seeds.len(), any::<[u8; 7]>(), prop::collection::vec(change, 0..4), any::<Option<Index>>()).prop_map(
         move |(seed, parameters, changes, cut)| {
@@ -34,11 +33,12 @@ proptest! {
     }
 
     #[test]
-    fn mutated_packets_keep_every_promise(bytes in mutated()) {
+    fn mutated_packets_keep_every_promise(bytes in mutated(seeds()), ipv6 in mutated(seeds_v6())) {
         crate::translate(&bytes);
         crate::errors(&bytes);
         // The parser has one byte of parameters.
         crate::parse(&[&[0][..], &bytes[7..]].concat());
+        crate::ipv6(&ipv6[6..]);
     }
 }
 
