@@ -138,7 +138,7 @@ fn subnets_and_addresses_that_do_not_fit() {
 
 #[test]
 fn options_that_differ_from_what_is_up() {
-    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, mtu: 1500 });
+    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, ..Default::default() });
     let pod = fwd.up("c1", &[]);
     let up = ["up", "--ns", &pod.name];
     assert_refused(

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use forwarder::testbed::TestbedSpec;
 use serde_json::Value;
 
-use crate::fwd::{Fwd, inside, open, pings, text, try_inside};
+use crate::fwd::{Fwd, inside, open, pings, pings6, text, try_inside};
 
 /// The command lines of a plan, one after the other.
 fn command_lines(steps: &[Value]) -> Vec<String> {
@@ -27,21 +28,40 @@ fn run_command(command: &mut Command) -> Result<(), String> {
 
 #[test]
 fn every_line_of_a_dry_run_runs_or_is_a_comment() {
-    let fwd = Fwd::new();
-    for datapath in ["kernel", "tc"] {
+    every_line_runs(&Fwd::new(), &["kernel", "tc"]);
+}
+
+#[test]
+fn every_line_of_a_dry_run_with_ipv6_runs_or_is_a_comment() {
+    every_line_runs(&Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() }), &["kernel"]);
+}
+
+#[track_caller]
+fn every_line_runs(fwd: &Fwd, datapaths: &[&str]) {
+    for datapath in datapaths {
         let name = fwd.name("c1");
         let lines = command_lines(&fwd.list(&["up", "--ns", &name, "--datapath", datapath, "--dry-run"]));
         paste(&lines);
-        if datapath == "kernel" {
+        if *datapath == "kernel" {
             assert!(pings(&open(&name), fwd.uplink(0).outside[0]), "all of it was done by hand: {lines:#?}");
+            if let Some(ipv6) = fwd.uplink(0).ipv6 {
+                assert!(pings6(&open(&name), ipv6.outside), "all of it was done by hand: {lines:#?}");
+            }
         }
         inside(fwd.host(), &["ip", "link", "del", "fwd0"]);
         run_command(Command::new("ip").args(["netns", "del", &name])).expect("it was made");
         run_command(Command::new("rm").args(["-rf", &format!("/etc/netns/{name}")])).expect("it is ours");
-        drop(try_inside(fwd.host(), &["nft", "delete", "table", "ip", "fwd_nat"]));
+        forget_rules(fwd);
         fwd.up("c1", &["--datapath", datapath]);
         paste(&command_lines(&fwd.list(&["down", "--all", "--dry-run"])));
         fwd.ok(&["down", "--all"]);
-        drop(try_inside(fwd.host(), &["nft", "delete", "table", "ip", "fwd_nat"]));
+        forget_rules(fwd);
+    }
+}
+
+/// Rules of nftables are removed by their handles, which a dry run does not know.
+fn forget_rules(fwd: &Fwd) {
+    for family in ["ip", "ip6"] {
+        drop(try_inside(fwd.host(), &["nft", "delete", "table", family, "fwd_nat"]));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     ops::Deref,
     path::{Path, PathBuf},
     process::Command,
@@ -196,6 +196,13 @@ pub(crate) fn try_inside(ns: &Netns, argv: &[&str]) -> Output {
 pub(crate) fn pings(ns: &Netns, address: Ipv4Addr) -> bool {
     let address = address.to_string();
     try_inside(ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &address]).status.success()
+}
+
+/// The same by IPv6.
+#[track_caller]
+pub(crate) fn pings6(ns: &Netns, address: Ipv6Addr) -> bool {
+    let address = address.to_string();
+    try_inside(ns, &["ping", "-6", "-n", "-q", "-c", "1", "-W", "2", &address]).status.success()
 }
 
 #[track_caller]

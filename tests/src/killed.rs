@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use forwarder::testbed::{self, TestbedSpec, wait_until};
 
 use crate::{
-    fwd::{Fwd, LIMIT, helper, pings},
+    fwd::{Fwd, LIMIT, helper, pings, pings6},
     ownership::forwards,
     uplinks::{await_way_out, ip, make_anew},
 };
@@ -49,6 +49,11 @@ fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
 }
 
 #[test]
+fn next_up_completes_a_killed_one_with_ipv6() {
+    killed_up_is_completed_on(&Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() }), "kernel", &[]);
+}
+
+#[test]
 fn next_up_completes_a_killed_one_of_xdp() {
     killed_up_is_completed("xdp", &[]);
 }
@@ -59,13 +64,16 @@ fn next_up_completes_a_killed_one_with_filters() {
 }
 
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
-    let fwd = Fwd::new();
+    killed_up_is_completed_on(&Fwd::new(), datapath, options);
+}
+
+fn killed_up_is_completed_on(fwd: &Fwd, datapath: &str, options: &[&str]) {
     let before = fwd.snapshot().unwrap();
     let name = fwd.name("c1");
     let options = [&["--datapath", datapath], options].concat();
     let up = [&["up", "--ns", &name], &options[..]].concat();
     after_each_operation(
-        &fwd,
+        fwd,
         || {},
         &up,
         |after| {
@@ -83,6 +91,9 @@ fn killed_up_is_completed(datapath: &str, options: &[&str]) {
                 testbed::run(ping, LIMIT).unwrap().status.success(),
                 "no way out after a kill at operation {after}"
             );
+            if let Some(ipv6) = fwd.uplink(0).ipv6 {
+                assert!(pings6(&pod, ipv6.outside), "no way out by IPv6 after a kill at operation {after}");
+            }
             fwd.ok(&["down", "--all"]);
             let difference = before.diff(&fwd.snapshot().unwrap());
             assert!(difference.is_empty(), "killed after operation {after}: {difference:#?}");

@@ -57,6 +57,8 @@ mod hosts;
 #[cfg(test)]
 mod icmp;
 #[cfg(test)]
+mod ipv6;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod killed;

@@ -305,7 +305,7 @@ fn privileged_ports_of_host_and_namespaces_do_not_clash() {
 
 #[test]
 fn uplinks_have_networks_of_their_own() {
-    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, mtu: 1500 });
+    let fwd = Fwd::with(&forwarder::testbed::TestbedSpec { uplinks: 2, ..Default::default() });
     let pods: Vec<Pod> =
         vec![fwd.up("c1", &["--uplink", "eth0"]), fwd.up("c2", &["--uplink", "eth1", "--network", "second"])];
     for (number, pod) in pods.iter().enumerate() {

@@ -48,7 +48,8 @@ fn what_leaves_untranslated_gets_no_reply() {
 
 #[test]
 fn each_uplink_has_an_internet_of_its_own() {
-    let testbed = Testbed::with(&unique_prefix(), &TestbedSpec { uplinks: 2, mtu: 1400 }).unwrap();
+    let testbed =
+        Testbed::with(&unique_prefix(), &TestbedSpec { uplinks: 2, mtu: 1400, ..TestbedSpec::default() }).unwrap();
     for uplink in testbed.uplinks() {
         assert!(ping(testbed.host(), uplink.gateway, &[]));
         for address in &uplink.outside {

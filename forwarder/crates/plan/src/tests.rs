@@ -1,6 +1,7 @@
 //! Behaviour of the plans, over a model of a host.
 
 mod interrupted;
+mod ipv6;
 mod lifecycle;
 mod refusals;
 mod remedies;

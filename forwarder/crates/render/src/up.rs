@@ -40,11 +40,14 @@ impl View for UpView {
         writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
+        let has_ipv6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
+        let ipv6 = if has_ipv6 && by != "nftables" { ", of IPv6 by nftables" } else { "" };
+        let masquerade = format!("masquerade by {by}{ipv6}");
         let next = if *room < FEW { ", then `--network NAME` makes another" } else { "" };
         let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()].into_iter().flatten();
         let uplink = match endpoint.internal {
             true => ("uplink", "none".into(), "internal: nothing leaves the network".into()),
-            false => ("uplink", uplink.collect::<Vec<_>>().join(" "), format!("masquerade by {by}")),
+            false => ("uplink", uplink.collect::<Vec<_>>().join(" "), masquerade),
         };
         let mut lines = vec![
             ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),

@@ -29,7 +29,7 @@ pub use self::{
     process::{Output, Process, command_in, run},
     snapshot::Snapshot,
     stale::remove_stale,
-    topology::{INTERNET_IF, Testbed, TestbedSpec, Uplink},
+    topology::{INTERNET_IF, Ipv6Link, Testbed, TestbedSpec, Uplink},
     wait::wait_until,
 };
 

@@ -3,14 +3,14 @@
 use std::{
     ffi::OsStr,
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     Namespace, Snapshot,
@@ -30,6 +30,8 @@ const LINKS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(198, 18, 2, 0),
     Ipv4Addr::new(198, 18, 3, 0),
 ];
+/// The router of each internet on its link (RFC 4291 §2.5.6).
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Addresses of each internet beyond its router.
 const OUTSIDE: usize = 3;
 /// How long a link may take to be ready.
@@ -44,11 +46,13 @@ pub struct TestbedSpec {
     pub uplinks: usize,
     /// Largest IP packet of the uplinks, bytes.
     pub mtu: u32,
+    /// IPv6 beside IPv4.
+    pub ipv6: bool,
 }
 
 impl Default for TestbedSpec {
     fn default() -> Self {
-        Self { uplinks: 1, mtu: 1500 }
+        Self { uplinks: 1, mtu: 1500, ipv6: false }
     }
 }
 
@@ -62,9 +66,29 @@ pub struct Uplink {
     pub gateway: Ipv4Addr,
     /// Addresses of the internet beyond the router: `203.0.113.1`, …
     pub outside: Vec<Ipv4Addr>,
+    /// The same of IPv6, if the testbed has that.
+    pub ipv6: Option<Ipv6Link>,
     /// The namespace behind it. It knows no way to any other address than the host's, so what arrives untranslated gets no
     /// answer.
     pub internet: Namespace,
+}
+
+/// The addresses of IPv6 at an uplink, from the block for documentation (RFC 3849).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Link {
+    /// The host's address on it, a /64: `2001:db8::2`.
+    pub address: Ipv6Addr,
+    /// The router: the address of the internet on the same link.
+    pub gateway: Ipv6Addr,
+    /// An address of the internet beyond the router: `2001:db8:ff00::1`.
+    pub outside: Ipv6Addr,
+}
+
+impl Ipv6Link {
+    fn of(number: u8) -> Self {
+        let of = |third: u16, host| Ipv6Addr::new(0x2001, 0xdb8, third + u16::from(number), 0, 0, 0, 0, host);
+        Self { address: of(0, 2), gateway: of(0, 1), outside: of(0xff00, 1) }
+    }
 }
 
 /// A namespace that plays a host with uplinks, and one behind each that plays the internet.
@@ -106,8 +130,7 @@ impl Testbed {
         }
         stale::once();
         let host = Namespace::create(&format!("{prefix}-host"))?;
-        let uplinks =
-            (0..spec.uplinks).map(|number| connect(prefix, &host, number, spec.mtu)).collect::<Result<_>>()?;
+        let uplinks = (0..spec.uplinks).map(|number| connect(prefix, &host, number, spec)).collect::<Result<_>>()?;
         let run_dir = run_dir(prefix);
         fs::DirBuilder::new().mode(0o700).create(&run_dir).doing("create", run_dir.display().to_string())?;
         let cleanup = cleanup::on_exit({
@@ -180,7 +203,7 @@ impl Testbed {
 }
 
 /// Makes an internet and the link to it.
-fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Uplink> {
+fn connect(prefix: &str, host: &Namespace, number: usize, spec: &TestbedSpec) -> Result<Uplink> {
     let suffix = if number == 0 { String::new() } else { number.to_string() };
     let internet = Namespace::create(&format!("{prefix}-internet{suffix}"))?;
     let name = format!("eth{number}");
@@ -196,7 +219,7 @@ fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Up
         ns_if: name.clone(),
         host_mac: Some([0x02, 0x66, 0x77, 0x64, number, 1]),
         ns_mac: [0x02, 0x66, 0x77, 0x64, number, 2],
-        mtu,
+        mtu: spec.mtu,
         alias: format!("the internet of testbed {prefix}"),
     };
     let inet = inside.create_veth(&veth, host)?;
@@ -214,12 +237,30 @@ fn connect(prefix: &str, host: &Namespace, number: usize, mtu: u32) -> Result<Up
     outer.add_address(eth, link_net(address)?)?;
     match number {
         0 => outer.add_default_route(eth, gateway)?,
-        _ => outer.add_route(block, eth, Some(gateway))?,
+        _ => outer.add_route(block, eth, Some(gateway.into()))?,
     }
+    let ipv6 = spec.ipv6.then(|| Ipv6Link::of(number));
+    ipv6.map_or(Ok(()), |ipv6| connect6(&ipv6, (&inside, inet), (&outer, eth), number == 0))?;
     // A snapshot shall not depend on how far the kernel has come.
     let done = || Ok(outer.addresses_are_final()?.then_some(()));
     wait_until(PATIENCE, "the addresses of the host are final", done)?;
-    Ok(Uplink { name, address, gateway, outside, internet })
+    Ok(Uplink { name, address, gateway, outside, ipv6, internet })
+}
+
+/// IPv6 at both ends of a link.
+fn connect6(ipv6: &Ipv6Link, inside: (&Netlink, u32), outer: (&Netlink, u32), default: bool) -> Result<()> {
+    let net = |address: Ipv6Addr, length| IpNet::from(Ipv6Net::new_assert(address, length));
+    let (inside, inet) = inside;
+    inside.add_address(inet, net(ipv6.gateway, 64))?;
+    // Without one, the kernel solicits no neighbour for packets that it forwards.
+    inside.add_address(inet, net(ROUTER, 64))?;
+    inside.add_address(index(inside, "lo")?, net(ipv6.outside, 128))?;
+    let (outer, eth) = outer;
+    outer.add_address(eth, net(ipv6.address, 64))?;
+    match default {
+        true => outer.add_default_route(eth, ipv6.gateway),
+        false => outer.add_route(net(ipv6.outside, 128), eth, Some(IpAddr::from(ipv6.gateway))),
+    }
 }
 
 /// A quarter of 203.0.113.0/24 each.

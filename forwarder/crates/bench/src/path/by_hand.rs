@@ -92,7 +92,7 @@ pub(super) fn routed(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> 
     let host = testbed.host().netlink()?;
     for veth in &veths {
         host.add_address(veth.host_veth, Ipv4Net::from(GATEWAY).into())?;
-        host.add_route(veth.address.into(), veth.host_veth, None)?;
+        host.add_route(Ipv4Net::from(veth.address), veth.host_veth, None)?;
     }
     forward(testbed)?;
     Ok(veths)
@@ -107,5 +107,5 @@ pub(super) fn forward(testbed: &Testbed) -> Result<()> {
 pub(super) fn route_back(testbed: &Testbed) -> Result<()> {
     let uplink = testbed.uplink(0);
     let internet = uplink.internet.netlink()?;
-    internet.add_route(NETWORK, internet_link(&internet, testbed)?, Some(uplink.address))
+    internet.add_route(NETWORK, internet_link(&internet, testbed)?, Some(uplink.address.into()))
 }

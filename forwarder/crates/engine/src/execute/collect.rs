@@ -110,7 +110,11 @@ fn undo(context: &HostContext, result: &mut Collected) -> Result<()> {
                 }
             }
             // They went with the host, or belong to somebody who goes on.
-            Undo::Netns { cookie: None, .. } | Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Loopback { .. } => {}
+            Undo::Netns { cookie: None, .. }
+            | Undo::Sysctl(_)
+            | Undo::Masquerade { .. }
+            | Undo::Rules6 { .. }
+            | Undo::Loopback { .. } => {}
         }
         log.remove(&entry)?;
     }

@@ -5,6 +5,8 @@ use std::{
     io,
 };
 
+use ipnet::{IpNet, Ipv6Net};
+
 use super::{
     HostContext,
     gathered::{Gathered, net},
@@ -12,16 +14,17 @@ use super::{
     record, surroundings,
     undo::UndoLog,
 };
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Error, Kind, Result, hash::fnv};
 use fwd_dataplane::{Backend, Dataplane, probe};
 use fwd_kernel::{
-    netlink::Netlink,
-    netns::{self, DIRECTORY, Name, Netns, mounts, resolv},
+    netlink::{Link, Netlink, nft},
+    netns::{self, DIRECTORY, Name, Netns, in_scratch, mounts, resolv},
     sysctl,
 };
 use fwd_plan::{
-    ALL_FORWARDING, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, NetConfig, Network, Owner, Records,
-    ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, arp_ignore, forwarding, is_made,
+    ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
+    Network, Owner, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra, arp_ignore,
+    disable_ipv6, forwarding, forwarding6, is_made,
 };
 
 /// Reads what `up` depends on.
@@ -82,6 +85,9 @@ pub(super) fn complete_up(
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.actual.host.machine = machine();
+    let ipv6 = request.ipv6.or(request.subnet6.map(|_| Ipv6::Masquerade));
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
     let kernel = request.datapath == Some(Datapath::Kernel) || gathered.actual.no_tc.is_some();
     gathered.masquerades(kernel)?;
     gathered.check_hooks(|endpoint| Some(endpoint.cookie) == cookie)?;
@@ -145,6 +151,9 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.actual.host.machine = machine();
+    let ipv6 = desired.networks.values().any(|network| network.ipv6 == Some(Ipv6::Masquerade));
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6.then_some(Ipv6::Masquerade), &gathered.actual)?;
     gathered.check_hooks(|_| true)?;
     for endpoint in &gathered.actual.records.endpoints.clone() {
         gathered.locate(endpoint)?;
@@ -234,6 +243,7 @@ pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String,
     );
     let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
     paths.extend(bridges.map(|link| arp_ignore(&link.name)));
+    paths.extend(ipv6_sysctls(net));
     let mut values = BTreeMap::new();
     for path in paths {
         if let Some(value) = sysctl::read(&path)? {
@@ -241,6 +251,46 @@ pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String,
         }
     }
     Ok(values)
+}
+
+/// Those of IPv6, at the same interfaces.
+fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
+    let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
+    let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
+    [ALL_FORWARDING6.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
+}
+
+/// What tells this machine from others (machine-id(5)); where there is no such file, as long as it is up.
+fn machine() -> u64 {
+    let files = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"];
+    let text = files.iter().find_map(|file| std::fs::read(file).ok().filter(|text| !text.is_empty()));
+    fnv(text.unwrap_or_default())
+}
+
+/// Why the kernel cannot translate IPv6; asked only where a network may want it: to ask loads what it takes.
+fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
+    let everything = IpNet::V6(Ipv6Net::default());
+    let leads = || actual.host.net.routes.iter().any(|route| route.destination == everything);
+    let wanted = match asked {
+        Some(Ipv6::Off) => false,
+        Some(Ipv6::Masquerade) => true,
+        None => leads(),
+    };
+    if !wanted || actual.records.networks.iter().any(|network| network.gateway6.is_some()) {
+        return Ok(None);
+    }
+    let probe = nft::Rules6 {
+        network: "probe".into(),
+        bridge: "fwdprobe0".into(),
+        subnet: Ipv6Net::default(),
+        uplink: "fwdprobe1".into(),
+        guard: nft::Guard::default(),
+    };
+    match in_scratch(|| nft::ensure_rules6(&probe)) {
+        Ok(()) => Ok(None),
+        Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The name of a namespace, also where it was given otherwise: what the records say is tried first.

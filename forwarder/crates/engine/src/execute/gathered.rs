@@ -8,8 +8,9 @@ use fwd_dataplane::{Backend, Dataplane, Hook, XdpHook};
 use fwd_kernel::{
     netlink::{self, Netlink, nft},
     netns::{Name, Netns},
+    sysctl,
 };
-use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, TargetNetns, TargetRef, Undo};
+use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, TargetNetns, TargetRef, Undo, object};
 
 /// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
 pub(super) struct Gathered {
@@ -40,7 +41,12 @@ impl Gathered {
             Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
             _ => false,
         };
-        let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready };
+        let ipv6 = self.actual.records.networks.iter().any(|network| network.gateway6.is_some());
+        let ipv6_ready = match net.ns_if() {
+            Some(link) if ipv6 => ns.run(|| is_ipv6_ready(&link.name))?,
+            _ => false,
+        };
+        let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready, ipv6_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);
         Ok(inside)
@@ -56,6 +62,24 @@ impl Gathered {
             let masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network);
             self.actual.host.masquerades = masquerades.filter_map(ours).collect();
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
+        }
+        self.rules6()
+    }
+
+    /// The same of IPv6.
+    fn rules6(&mut self) -> Result<()> {
+        let noted = self.actual.undo.iter().any(|entry| matches!(entry, Undo::Rules6 { .. }));
+        if noted || self.actual.records.networks.iter().any(|network| network.gateway6.is_some()) {
+            let owner = self.actual.host.owner;
+            let found = nft::networks_with_rules6()?;
+            let ours = found.iter().filter_map(|rule| owner.network_of(rule));
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            ours.for_each(|network| *counts.entry(network).or_default() += 1);
+            let networks = self.actual.records.networks.iter();
+            let whole = networks.filter(|network| {
+                counts.get(network.name.as_str()) == Some(&nft::Rules6::count(network.treatment.guard()))
+            });
+            self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();
         }
         Ok(())
     }
@@ -170,6 +194,16 @@ impl Gathered {
         self.namespaces.insert(reference, ns);
         Ok(())
     }
+}
+
+/// Whether an interface of the calling thread's namespace has the settings for addresses of IPv6 that are given to it.
+fn is_ipv6_ready(ifname: &str) -> Result<bool> {
+    for (path, value) in object::NsIpv6::settings(ifname) {
+        if sysctl::read(&path)?.as_deref() != Some(value) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The whole configuration of a namespace.

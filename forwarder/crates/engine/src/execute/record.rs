@@ -1,9 +1,9 @@
 //! Between the records of the maps and the types of [`reconcile`](fwd_plan).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use forwarder_common::abi::{self, endpoint_flags};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
 use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, RouteMetadata, XdpHook, name, name_of};
@@ -50,13 +50,20 @@ pub(crate) fn table(config: &abi::Config) -> TableRecord {
     }
 }
 
+/// An IPv6 address, if a record has one.
+fn given(address: abi::Addr) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(address)).filter(|address| !address.is_unspecified())
+}
+
 fn network(index: u32, record: &abi::Network) -> NetworkRecord {
     let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
+    let prefix6 = u8::try_from(record.prefix_v6).unwrap_or(128).min(128);
     NetworkRecord {
         index,
         name: name_of(&record.name),
         bridge: name_of(&record.bridge),
         gateway: Ipv4Net::new_assert(record.gateway_v4.into(), prefix),
+        gateway6: given(record.gateway_v6).map(|gateway| Ipv6Net::new_assert(gateway, prefix6)),
         uplink: record.uplink,
         mtu: record.mtu,
         mac: record.gateway_mac,
@@ -83,6 +90,7 @@ fn endpoint(index: u32, Described { record, metadata }: Described) -> EndpointRe
         inode,
         host_if,
         address: record.v4.into(),
+        address6: given(record.v6),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
@@ -137,7 +145,8 @@ fn flags_of(treatment: Treatment) -> u32 {
 /// # Errors
 /// A name is too long.
 pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Network> {
-    let NetworkSpec { name: network, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
+    let NetworkSpec { name: network, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment } =
+        spec;
     Ok(abi::Network {
         gateway_v4: gateway.addr().octets(),
         prefix_v4: gateway.prefix_len().into(),
@@ -146,8 +155,8 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
         gateway_mac: *mac,
         _pad: [0; 2],
         counters,
-        gateway_v6: [0; 16],
-        prefix_v6: 0,
+        gateway_v6: gateway6.map_or([0; 16], |gateway| gateway.addr().octets()),
+        prefix_v6: gateway6.map_or(0, |gateway| gateway.prefix_len().into()),
         last_v4: last.octets(),
         flags: datapath.flag() | flags_of(*treatment),
         name: name(network)?,
@@ -187,7 +196,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         mac: spec.mac,
         gateway_mac: spec.gateway_mac,
         flags: spec.datapath.flag() | flags_of(spec.treatment) | marks,
-        v6: [0; 16],
+        v6: spec.address6.map_or([0; 16], |address| address.addr().octets()),
         _pad: 0,
         netns_cookie: numbers.cookie,
         metadata: numbers.metadata,
@@ -200,7 +209,8 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
 /// The kernel does not tell the namespace's inode.
 pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
     let default = RouteMetadata { to: Ipv4Net::default().into(), via: spec.gateway.into() };
-    let routes = if spec.no_default_route { Vec::new() } else { vec![default] };
+    let default6 = spec.gateway6.map(|via| RouteMetadata { to: Ipv6Net::default().into(), via: via.into() });
+    let defaults = [default].into_iter().chain(default6);
     Ok(Metadata {
         id: spec.id.clone(),
         network: spec.network.clone(),
@@ -211,8 +221,8 @@ pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
             inode: ns.inode()?,
         },
         host_if: spec.host_if.clone(),
-        addresses: vec![spec.address.into()],
-        routes,
+        addresses: [spec.address.into()].into_iter().chain(spec.address6.map(IpNet::from)).collect(),
+        routes: defaults.filter(|_| !spec.no_default_route).collect(),
     })
 }
 

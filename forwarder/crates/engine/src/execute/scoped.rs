@@ -5,7 +5,7 @@
 //! its name. Where anything is not as it should be, there is no such view, and the command reads everything, as `down --all` does,
 //! which also finds what no record mentions.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use super::{HostContext, gather, gathered::Gathered, record, undo::UndoLog};
 use fwd_base::Result;
@@ -15,8 +15,8 @@ use fwd_kernel::{
     netns::Netns,
 };
 use fwd_plan::{
-    Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records, TargetRef, Undo,
-    UpRequest, object,
+    ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records,
+    TargetRef, Undo, UpRequest, object,
 };
 
 /// Reads what `up` depends on. None if all has to be read.
@@ -57,6 +57,8 @@ pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
     for op in ops.iter().filter(|op| op.action == Action::Make) {
         let exceeds = match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
+            // Of all interfaces it has to be known what becomes of them.
+            Object::Sysctl(record) => record.path == ALL_FORWARDING6,
             Object::Veth(object::Veth { spec, .. }) => gathered.netlink.link(&spec.host_if)?.is_some(),
             _ => false,
         };
@@ -101,7 +103,9 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let mut fdb = Vec::new();
     for endpoint in &ours {
         fdb.extend(netlink.fdb_of_port(endpoint.network_index, endpoint.index)?);
-        net.neighbours.extend(netlink.neighbour(endpoint.network_index, IpAddr::V4(endpoint.address))?);
+        for address in endpoint.addresses() {
+            net.neighbours.extend(netlink.neighbour(endpoint.network_index, address)?);
+        }
     }
     let log = UndoLog::of(context, own)?;
     let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();

@@ -8,7 +8,7 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
+        address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage},
     },
 };
 
@@ -48,14 +48,18 @@ impl Netlink {
         }))
     }
 
-    /// Adds an address.
+    /// Adds an address. One of IPv6 can be used at once: it is not looked for on the link first (RFC 4862 §5.4), because whoever adds
+    /// it knows that nobody else has it.
     ///
     /// # Errors
     /// [`Conflict`](fwd_base::Kind::Conflict) if the interface has it; [`NotFound`](fwd_base::Kind::NotFound) if the
     /// interface is absent.
     pub fn add_address(&self, index: u32, address: IpNet) -> Result<()> {
-        let message = RouteNetlinkMessage::NewAddress(message(index, address));
-        self.change(message, NLM_F_CREATE | NLM_F_EXCL)
+        let mut message = message(index, address);
+        if matches!(address, IpNet::V6(_)) {
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        self.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
             .map_err(|failure| failure.doing("add", format!("address {address} to {}", self.label(index))))
     }
 

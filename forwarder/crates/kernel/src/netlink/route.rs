@@ -1,6 +1,6 @@
 //! Routes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::{
@@ -9,7 +9,8 @@ use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         route::{
-            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType, RouteVia,
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType,
+            RouteVia,
         },
     },
 };
@@ -58,43 +59,58 @@ impl Netlink {
         Ok(routes.filter(|r| r.destination == everything && r.table == TABLE_MAIN).min_by_key(|route| route.metric))
     }
 
-    /// Adds the IPv4 default route by a router.
+    /// Adds the default route by a router.
     ///
     /// # Errors
     /// [`Conflict`](fwd_base::Kind::Conflict) if there is one of the same metric; the kernel refuses a router that is not
     /// on the interface's link, and an interface that is down.
-    pub fn add_default_route(&self, index: u32, gateway: Ipv4Addr) -> Result<()> {
-        self.add_route(Ipv4Net::default(), index, Some(gateway))
+    pub fn add_default_route(&self, index: u32, gateway: impl Into<IpAddr>) -> Result<()> {
+        let gateway = gateway.into();
+        self.add_route(everything(gateway), index, Some(gateway))
     }
 
-    /// Adds an IPv4 route through an interface, by a router or on the link.
+    /// Removes the default route by a router.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if it is absent.
+    pub fn del_default_route(&self, index: u32, gateway: IpAddr) -> Result<()> {
+        self.change(RouteNetlinkMessage::DelRoute(message(everything(gateway), index, Some(gateway))), 0)
+            .map_err(|failure| failure.doing("remove", format!("default route through {}", self.label(index))))
+    }
+
+    /// Adds a route through an interface, by a router or on the link.
     ///
     /// # Errors
     /// As [`add_default_route`](Self::add_default_route).
-    pub fn add_route(&self, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> Result<()> {
+    pub fn add_route(&self, destination: impl Into<IpNet>, index: u32, gateway: Option<IpAddr>) -> Result<()> {
+        let destination = destination.into();
         let message = message(destination, index, gateway);
         self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
             .map_err(|failure| failure.doing("add", format!("route to {destination} through {}", self.label(index))))
     }
+}
 
-    /// Removes an IPv4 route.
-    ///
-    /// # Errors
-    /// [`NotFound`](fwd_base::Kind::NotFound) if it is absent.
-    pub fn del_route(&self, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> Result<()> {
-        self.change(RouteNetlinkMessage::DelRoute(message(destination, index, gateway)), 0)
-            .map_err(|failure| failure.doing("remove", format!("route to {destination} through {}", self.label(index))))
+/// What the default route by this router leads to.
+fn everything(gateway: IpAddr) -> IpNet {
+    match gateway {
+        IpAddr::V4(_) => Ipv4Net::default().into(),
+        IpAddr::V6(_) => Ipv6Net::default().into(),
     }
 }
 
-fn message(destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
-    let message = RouteMessageBuilder::<Ipv4Addr>::new()
-        .output_interface(index)
-        .destination_prefix(destination.network(), destination.prefix_len());
+fn message(destination: IpNet, index: u32, gateway: Option<IpAddr>) -> RouteMessage {
+    let (network, length) = (destination.network(), destination.prefix_len());
+    let mut message = match network {
+        IpAddr::V4(network) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(network, length).build(),
+        IpAddr::V6(network) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(network, length).build(),
+    };
+    message.attributes.push(RouteAttribute::Oif(index));
     match gateway {
-        Some(gateway) => message.gateway(gateway).build(),
-        None => message.scope(rtnetlink::packet_route::route::RouteScope::Link).build(),
+        Some(IpAddr::V4(gateway)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway))),
+        Some(IpAddr::V6(gateway)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gateway))),
+        None => message.header.scope = RouteScope::Link,
     }
+    message
 }
 
 fn read(object: RouteNetlinkMessage) -> Option<Route> {

@@ -17,7 +17,7 @@ pub use self::{
     record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord},
     route_mtus::route_mtus,
     surroundings::{Concerned, Surroundings},
-    sysctls::{ALL_FORWARDING, arp_ignore, forwarding},
+    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6},
     undo::Undo,
 };
 use super::TargetRef;
@@ -49,6 +49,8 @@ pub struct Actual {
     pub named: BTreeSet<Name>,
     /// Why the kernel cannot run the programs.
     pub no_tc: Option<String>,
+    /// Why the kernel cannot translate IPv6; asked where a network may want it.
+    pub no_ipv6_nat: Option<String>,
     /// The kernel has no TCX; asked for `up`.
     pub no_tcx: bool,
 }
@@ -72,6 +74,10 @@ pub struct Host {
     pub masquerades: BTreeSet<String>,
     /// Networks with a rule of ours that keeps others out.
     pub isolated: BTreeSet<String>,
+    /// Networks with all of their rules for IPv6.
+    pub ruled6: BTreeSet<String>,
+    /// Tells this machine from others: random, and the same for as long as it is installed.
+    pub machine: u64,
     /// Values of the sysctls that matter, by path below /proc/sys.
     pub sysctls: BTreeMap<String, String>,
     /// How the user gave the namespace that plays the host, where it is not the caller's.
@@ -134,6 +140,8 @@ pub struct TargetNetns {
     pub net: NetConfig,
     /// The interface that `up` makes has the offloads that XDP needs; looked at where XDP is asked for.
     pub xdp_ready: bool,
+    /// The interface that `up` makes has the settings for addresses of IPv6 that are given to it; looked at where networks have IPv6.
+    pub ipv6_ready: bool,
 }
 
 /// A namespace of an endpoint, or one that `down` is about.

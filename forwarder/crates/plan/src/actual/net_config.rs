@@ -1,8 +1,8 @@
 //! The configuration of one namespace.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::NS_IF;
 use fwd_kernel::netlink::{Address, Link, Mac, Neighbour, Route, TABLE_MAIN};
@@ -59,8 +59,25 @@ impl NetConfig {
         routes.min_by_key(|route| route.metric)
     }
 
-    pub(crate) fn has_address(&self, name: &str, address: Ipv4Net) -> bool {
-        self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, IpNet::V4(address))))
+    /// The first IPv6 address of an interface that is good for more than its link.
+    #[must_use]
+    pub fn ipv6(&self, index: u32) -> Option<Ipv6Net> {
+        self.addresses.iter().find_map(|(owner, address)| match address {
+            IpNet::V6(v6) if *owner == index && !v6.addr().is_unicast_link_local() && !v6.addr().is_loopback() => {
+                Some(*v6)
+            }
+            _ => None,
+        })
+    }
+
+    /// The IPv6 default routes of the main table.
+    pub(crate) fn default_routes6(&self) -> impl Iterator<Item = &Route> {
+        let everything = IpNet::V6(Ipv6Net::default());
+        self.routes.iter().filter(move |route| route.destination == everything && route.table == TABLE_MAIN)
+    }
+
+    pub(crate) fn has_address(&self, name: &str, address: IpNet) -> bool {
+        self.link(name).is_some_and(|link| self.addresses.contains(&(link.index, address)))
     }
 
     pub(crate) fn has_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> bool {
@@ -78,7 +95,7 @@ impl NetConfig {
         self.link(NS_IF)
     }
 
-    pub(crate) fn drop_neighbour(&mut self, interface: &str, address: Ipv4Addr) {
+    pub(crate) fn drop_neighbour(&mut self, interface: &str, address: IpAddr) {
         let index = self.link(interface).map(|link| link.index);
         self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
     }

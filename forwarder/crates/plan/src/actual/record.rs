@@ -1,10 +1,13 @@
 //! The records of the pinned maps, typed.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::{Datapath, NetConfig, TableRecord, Treatment, forwarding};
+use crate::{Datapath, NetConfig, TableRecord, Treatment};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::{Link, Mac};
@@ -20,6 +23,8 @@ pub struct NetworkRecord {
     pub bridge: String,
     /// Gateway with the length of the prefix: the bridge's address.
     pub gateway: Ipv4Net,
+    /// The same of IPv6, if the network has it.
+    pub gateway6: Option<Ipv6Net>,
     /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
     /// MTU, bytes.
@@ -61,6 +66,8 @@ pub struct EndpointRecord {
     pub host_if: String,
     /// Address inside.
     pub address: Ipv4Addr,
+    /// The same of IPv6, if the network has it.
+    pub address6: Option<Ipv6Addr>,
     /// Hardware address inside.
     pub mac: Mac,
     /// It may send from addresses other than its own.
@@ -78,6 +85,11 @@ impl EndpointRecord {
     #[must_use]
     pub fn label(&self) -> String {
         label(self.ns.as_deref(), self.inode)
+    }
+
+    /// Its addresses of both families.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [self.address.into()].into_iter().chain(self.address6.map(IpAddr::from))
     }
 
     /// How the namespace is given on the command line, quoted for a shell; none if it has neither name nor process.
@@ -136,8 +148,23 @@ impl SysctlRecord {
         let Some(interface) = &self.interface else { return Some(self.clone()) };
         let is_same = |link: &&Link| link.name == interface.name || link.mac == interface.mac;
         let link = net.by_index(interface.index).filter(is_same)?;
-        let moved = self.path == forwarding(&interface.name);
-        Some(Self { path: if moved { forwarding(&link.name) } else { self.path.clone() }, ..self.clone() })
+        let path = match parts(&self.path) {
+            Some((family, name, setting)) if name == interface.name => format!("{family}/{}/{setting}", link.name),
+            _ => self.path.clone(),
+        };
+        Some(Self { path, ..self.clone() })
+    }
+
+    /// Whether it is one of IPv6.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.path.starts_with("net/ipv6/")
+    }
+
+    /// Whether both are the same setting, of whatever interface.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        let setting = |record| parts(record).map(|(family, _, setting)| (family, setting));
+        setting(&self.path) == setting(&other.path)
     }
 
     /// Whether it is of the interface with this number.
@@ -145,6 +172,13 @@ impl SysctlRecord {
     pub fn is_of(&self, index: u32) -> bool {
         self.interface.as_ref().is_some_and(|interface| interface.index == index)
     }
+}
+
+/// `net/ipv4/conf`, the name of an interface, and `forwarding`.
+fn parts(path: &str) -> Option<(&str, &str, &str)> {
+    let (rest, setting) = path.rsplit_once('/')?;
+    let (family, name) = rest.rsplit_once('/')?;
+    Some((family, name, setting))
 }
 
 /// An interface as it was when something of it was changed.

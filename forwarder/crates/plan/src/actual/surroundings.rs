@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::{Datapath, NetworkRecord, shell::on_host};
 use fwd_base::{Error, Kind, Result, text::word};
-use fwd_kernel::netlink::{Direction, ForwardChain, Interface, Maker, MarkRule, XfrmPolicy};
+use fwd_kernel::netlink::{Direction, ForwardChain, Interface, MarkRule, XfrmPolicy};
 
 /// What was read of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Concerned<'a> {
     pub bridge: Interface<'a>,
     /// Its addresses.
     pub subnet: Ipv4Net,
+    /// It has IPv6 besides.
+    pub ipv6: bool,
     /// The uplink.
     pub uplink: Interface<'a>,
     /// The uplink's addresses.
@@ -48,6 +50,7 @@ impl NetworkRecord {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: self.index },
             subnet: self.subnet(),
+            ipv6: self.gateway6.is_some(),
             uplink,
             addresses,
             datapath: self.datapath,
@@ -109,7 +112,9 @@ impl Surroundings {
                 network.name
             ));
         }
-        warnings.extend(self.chains.iter().filter_map(|chain| self.closed(chain, network, host)));
+        let of_ipv4 = self.chains.iter().filter(|chain| chain.family != "ip6");
+        warnings.extend(of_ipv4.filter_map(|chain| self.closed(chain, network, host)));
+        warnings.extend(self.chains.iter().filter_map(|chain| closed6(chain, network, host)));
         warnings
     }
 
@@ -145,15 +150,39 @@ impl Surroundings {
         commands.extend(
             back.then(|| accept(chain, bridge.name, if kernel { Forwarded::Replies } else { Forwarded::Inbound })),
         );
-        let commands = commands.into_iter().map(|line| host.map_or(line.clone(), |host| on_host(line, host)));
-        let commands: Vec<String> = commands.map(|line| format!("`{line}`")).collect();
         Some(format!(
             "{chain} drops what the kernel forwards for network {}: {}; let it through: {}",
             network.name,
             lost.join(", "),
-            commands.join(" and ")
+            listed(commands, host)
         ))
     }
+}
+
+/// What a chain keeps from getting through of IPv6, which the kernel forwards whatever forwards IPv4.
+fn closed6(chain: &ForwardChain, network: &Concerned<'_>, host: Option<&str>) -> Option<String> {
+    let Concerned { bridge, uplink, .. } = *network;
+    let is_told = chain.family == "ip" || chain.family == "inet" && !network.datapath.is_ebpf();
+    if !network.ipv6 || is_told {
+        return None;
+    }
+    let out = chain.drops_between(bridge, uplink, false);
+    let back = chain.drops_between(uplink, bridge, true);
+    let lost = match (out, back) {
+        (true, _) => "nothing gets outside",
+        (false, true) => "no answer from outside gets in",
+        (false, false) => return None,
+    };
+    let outbound = out.then(|| accept(chain, bridge.name, Forwarded::Outbound));
+    let replies = back.then(|| accept(chain, bridge.name, Forwarded::Replies));
+    let commands = listed(outbound.into_iter().chain(replies).collect(), host);
+    Some(format!("{chain} drops the IPv6 of network {}: {lost}; let it through: {commands}", network.name))
+}
+
+/// Command lines in a sentence.
+fn listed(commands: Vec<String>, host: Option<&str>) -> String {
+    let commands = commands.into_iter().map(|line| host.map_or(line.clone(), |host| on_host(line, host)));
+    commands.map(|line| format!("`{line}`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// Which packets a rule lets through.
@@ -165,11 +194,10 @@ enum Forwarded {
 
 /// The command that lets packets of a bridge through a chain.
 fn accept(chain: &ForwardChain, bridge: &str, packets: Forwarded) -> String {
-    let ForwardChain { maker, family, table, name, .. } = chain;
-    let tool = match maker {
-        Maker::Legacy => "iptables-legacy",
-        Maker::Nftables if chain.is_of_iptables() => "iptables",
-        Maker::Nftables => {
+    let ForwardChain { family, table, name, .. } = chain;
+    let tool = match chain.iptables() {
+        Some(tool) => tool,
+        None => {
             let bridge = word(&format!("\"{bridge}\""));
             let rule = match packets {
                 Forwarded::Outbound => format!("iifname {bridge}"),
@@ -190,6 +218,8 @@ fn accept(chain: &ForwardChain, bridge: &str, packets: Forwarded) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fwd_kernel::netlink::Maker;
+
     use super::*;
 
     fn network(datapath: Datapath) -> Concerned<'static> {
@@ -197,6 +227,7 @@ mod tests {
             name: "fwd0",
             bridge: Interface { name: "fwd0", index: 7 },
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24),
+            ipv6: false,
             uplink: Interface { name: "eth0", index: 2 },
             addresses: vec![Ipv4Addr::new(198, 51, 100, 2)],
             datapath,
@@ -290,6 +321,25 @@ mod tests {
                 r#"oifname '"fwd0"' ct state established,related accept`"#,
             ],
         );
+        let all = Surroundings {
+            chains: vec![chain(Maker::Nftables, "ip6", "filter", "FORWARD")],
+            ..Surroundings::default()
+        };
+        assert!(all.warnings(&network(Datapath::Kernel), None).is_empty(), "it has no IPv6");
+        for datapath in Datapath::ALL {
+            let [warning] = &all.warnings(&Concerned { ipv6: true, ..network(datapath) }, None)[..] else {
+                panic!("one")
+            };
+            assert!(
+                warning.contains("FORWARD of ip6tables drops the IPv6 of network fwd0: nothing gets outside"),
+                "{warning}"
+            );
+            assert!(
+                warning.contains(
+                    "`ip6tables -I FORWARD -i fwd0 -j ACCEPT` and `ip6tables -I FORWARD -o fwd0 -m conntrack"
+                )
+            );
+        }
         let open = ForwardChain { drops: false, ..iptables() };
         let all = Surroundings { chains: vec![open], bridged: true, ..Surroundings::default() };
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty());

@@ -30,6 +30,11 @@ pub enum Undo {
         /// The network.
         network: String,
     },
+    /// Rules for IPv6 in nftables.
+    Rules6 {
+        /// The network.
+        network: String,
+    },
     /// /etc/netns/NAME/resolv.conf was written.
     ResolvConf {
         /// Name of the namespace.
@@ -55,6 +60,7 @@ impl Undo {
                 format!("sysctl-{}-{}", hash(path), interface.as_ref().map_or(0, |interface| interface.index))
             }
             Self::Masquerade { network } => format!("masquerade-{}-0", hash(network)),
+            Self::Rules6 { network } => format!("rules6-{}-0", hash(network)),
             Self::ResolvConf { ns } => format!("resolv-{}-0", hash(ns.as_ref())),
             Self::Loopback { cookie, .. } => format!("lo-0-{cookie}"),
         }
@@ -106,6 +112,10 @@ impl Undo {
                 line("kind", &"masquerade");
                 line("network", network);
             }
+            Self::Rules6 { network } => {
+                line("kind", &"rules6");
+                line("network", network);
+            }
             Self::ResolvConf { ns } => {
                 line("kind", &"resolv.conf");
                 line("name", ns);
@@ -146,6 +156,7 @@ impl Undo {
                 },
             })),
             "masquerade" => Some(Self::Masquerade { network: field("network")?.into() }),
+            "rules6" => Some(Self::Rules6 { network: field("network")?.into() }),
             "resolv.conf" => Some(Self::ResolvConf { ns: name()? }),
             "loopback" => {
                 let pid = || field("pid")?.parse().ok().map(TargetRef::Pid);
@@ -170,6 +181,7 @@ impl fmt::Display for Undo {
             Self::Netns { name, .. } => write!(f, "that namespace {name} is made by fwd"),
             Self::Sysctl(SysctlRecord { path, original, .. }) => write!(f, "the value {original} of {path}"),
             Self::Masquerade { network } => write!(f, "that network {network} has masquerade"),
+            Self::Rules6 { network } => write!(f, "that network {network} has rules for IPv6"),
             Self::ResolvConf { ns } => write!(f, "that /etc/netns/{ns}/resolv.conf is written by fwd"),
             Self::Loopback { ns, .. } => write!(f, "that lo in {ns} was down"),
         }
@@ -206,6 +218,7 @@ mod tests {
             ),
             (sysctl(None), "kind sysctl\npath net/ipv4/conf/eth0/forwarding\noriginal 0\nours 1\n"),
             (Undo::Masquerade { network: "fwd0".into() }, "kind masquerade\nnetwork fwd0\n"),
+            (Undo::Rules6 { network: "fwd0".into() }, "kind rules6\nnetwork fwd0\n"),
             (Undo::ResolvConf { ns: name("a") }, "kind resolv.conf\nname a\n"),
             (Undo::Loopback { ns: TargetRef::Pid(7), cookie: 9 }, "kind loopback\ncookie 9\npid 7\n"),
             (Undo::Loopback { ns: TargetRef::Path("/a b".into()), cookie: 9 }, "kind loopback\ncookie 9\npath /a b\n"),
@@ -253,6 +266,7 @@ mod tests {
             let entries = [
                 Undo::Netns { name: name(&text), cookie: Some(cookie) },
                 Undo::Masquerade { network: text.clone() },
+                Undo::Rules6 { network: text.clone() },
                 Undo::ResolvConf { ns: name(&text) },
             ];
             for entry in entries {

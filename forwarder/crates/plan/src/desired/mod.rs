@@ -4,19 +4,21 @@
 //! says everything. The lists have room for what comes; what is not made yet is refused, not left out.
 
 mod datapath;
+mod ipv6;
 mod options;
 mod request;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     datapath::Datapath,
+    ipv6::Ipv6,
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
     request::{TargetRef, UpRequest},
 };
@@ -41,8 +43,10 @@ pub struct Desired {
 pub struct Network {
     /// What leads outside.
     pub uplink: UplinkChoice,
-    /// Addresses.
+    /// Addresses: at most one subnet of each family.
     pub subnets: Vec<IpNet>,
+    /// IPv6; without it, what the network has, else masquerade where the uplink leads there.
+    pub ipv6: Option<Ipv6>,
     /// MTU, bytes.
     pub mtu: Option<u32>,
     /// What forwards its packets.
@@ -123,6 +127,8 @@ pub(super) struct AskedNetwork {
     pub(super) name: String,
     pub(super) uplink: Option<String>,
     pub(super) subnet: Option<Ipv4Net>,
+    pub(super) ipv6: Option<Ipv6>,
+    pub(super) subnet6: Option<Ipv6Net>,
     pub(super) mtu: Option<u32>,
     pub(super) datapath: Option<Datapath>,
     pub(super) nat: Option<Nat>,
@@ -139,6 +145,7 @@ pub(super) struct Asked {
     pub(super) target: TargetRef,
     pub(super) network: AskedNetwork,
     pub(super) ip: Option<Ipv4Addr>,
+    pub(super) ip6: Option<Ipv6Addr>,
     pub(super) allow_spoof: bool,
     pub(super) no_default_route: bool,
     pub(super) attach: Option<Backend>,
@@ -166,11 +173,16 @@ impl Desired {
         let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, attach } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
-        let ip = match addresses[..] {
-            [] => None,
-            [IpAddr::V4(address)] => Some(address),
-            _ => return Err(refuse(Kind::Unsupported, "an endpoint has one address, of IPv4".into())),
-        };
+        let (mut ip, mut ip6) = (None, None);
+        for address in addresses {
+            let former = match address {
+                IpAddr::V4(address) => ip.replace(*address).is_some(),
+                IpAddr::V6(address) => ip6.replace(*address).is_some(),
+            };
+            if former {
+                return Err(refuse(Kind::Unsupported, "an endpoint has one address of IPv4 and one of IPv6".into()));
+            }
+        }
         let unknown = || refuse(Kind::NotFound, format!("there is no network {network}"));
         let options = self.networks.get(network).ok_or_else(unknown)?;
         // Of the whole, the table is for those networks that use it.
@@ -180,6 +192,7 @@ impl Desired {
             target,
             network: options.asked(network)?,
             ip,
+            ip6,
             allow_spoof: *allow_spoof,
             no_default_route: *no_default_route,
             attach: *attach,
@@ -192,13 +205,18 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc } = self;
+        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc } = self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
-        let subnet = match subnets[..] {
-            [] => None,
-            [IpNet::V4(subnet)] => Some(subnet),
-            _ => return Err(refuse("a network has one subnet, of IPv4")),
-        };
+        let (mut subnet, mut subnet6) = (None, None);
+        for asked in subnets {
+            let former = match asked {
+                IpNet::V4(asked) => subnet.replace(*asked).is_some(),
+                IpNet::V6(asked) => subnet6.replace(*asked).is_some(),
+            };
+            if former {
+                return Err(refuse("a network has one subnet of IPv4 and one of IPv6"));
+            }
+        }
         let internal = *uplink == UplinkChoice::None;
         let uplink = match uplink {
             UplinkChoice::Auto | UplinkChoice::None => None,
@@ -208,6 +226,8 @@ impl Network {
             name: name.into(),
             uplink,
             subnet,
+            ipv6: *ipv6,
+            subnet6,
             mtu: *mtu,
             datapath: *datapath,
             nat: *nat,

@@ -2,10 +2,10 @@
 
 use std::{fmt, net::Ipv4Addr, path::PathBuf};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Datapath, Nat, TableRequest};
+use crate::{Datapath, Ipv6, Nat, TableRequest};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
 use fwd_kernel::netns::{DIRECTORY, Name};
@@ -104,6 +104,10 @@ pub struct UpRequest {
     pub uplink: Option<String>,
     /// Addresses of the network; default: the first free /24 of 10.77.0.0/16, or of other private ranges.
     pub subnet: Option<Ipv4Net>,
+    /// IPv6; default: as the network has it, else masquerade where the uplink leads there.
+    pub ipv6: Option<Ipv6>,
+    /// Addresses of IPv6; default: a free /64 of the host's own unique local prefix.
+    pub subnet6: Option<Ipv6Net>,
     /// Address of the namespace; default: the next free one.
     pub ip: Option<Ipv4Addr>,
     /// MTU in bytes; default: the uplink's.
@@ -139,6 +143,8 @@ impl UpRequest {
             network: None,
             uplink: None,
             subnet: None,
+            ipv6: None,
+            subnet6: None,
             ip: None,
             mtu: None,
             datapath: None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
@@ -31,7 +31,7 @@ pub struct GatewayAddress {
     /// Name of the bridge.
     pub bridge: String,
     /// The address with the length of its prefix.
-    pub address: Ipv4Net,
+    pub address: IpNet,
 }
 
 impl Managed for GatewayAddress {
@@ -44,7 +44,8 @@ impl Managed for GatewayAddress {
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
-        vec![format!("ip addr {} {} dev {}", shell::add(make), self.address, word(&self.bridge))]
+        let nodad = shell::nodad(make, self.address);
+        vec![format!("ip addr {} {} dev {}{nodad}", shell::add(make), self.address, word(&self.bridge))]
     }
 }
 

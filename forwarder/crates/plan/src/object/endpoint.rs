@@ -1,8 +1,12 @@
 //! The record of an endpoint, and the programs at its host-side veth.
 
-use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Marks, TargetRef, Treatment};
@@ -33,10 +37,14 @@ pub struct EndpointSpec {
     pub index: Option<u32>,
     /// Address inside, with the length of the network's prefix.
     pub address: Ipv4Net,
+    /// The same of IPv6, if the network has it.
+    pub address6: Option<Ipv6Net>,
     /// Hardware address inside.
     pub mac: Mac,
     /// Gateway.
     pub gateway: Ipv4Addr,
+    /// The same of IPv6.
+    pub gateway6: Option<Ipv6Addr>,
     /// Its hardware address.
     pub gateway_mac: Mac,
     /// MTU, bytes.
@@ -62,6 +70,7 @@ impl EndpointSpec {
         let Self { id, network, uplink, ns, pid, host_if, mac, allow_spoof, no_default_route, attach, marks, .. } =
             self.clone();
         let (path, address) = (self.target.recorded_path(), self.address.addr());
+        let address6 = self.address6.map(|address| address.addr());
         EndpointRecord {
             id,
             index,
@@ -75,6 +84,7 @@ impl EndpointSpec {
             inode,
             host_if,
             address,
+            address6,
             mac,
             allow_spoof,
             no_default_route,

@@ -1,11 +1,11 @@
 //! What is inside the namespace of an endpoint.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{fmt, net::IpAddr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, NetConfig, TargetRef};
+use crate::{Actual, NetConfig, TargetRef, accept_ra, disable_ipv6, sysctls::OFF};
 use fwd_base::text::{mac, word};
 use fwd_kernel::netlink::Mac;
 
@@ -41,7 +41,7 @@ impl fmt::Display for Loopback {
     }
 }
 
-/// The address inside.
+/// An address inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NsAddress {
     /// The namespace.
@@ -49,7 +49,7 @@ pub struct NsAddress {
     /// The interface.
     pub ns_if: String,
     /// The address with the length of its prefix.
-    pub address: Ipv4Net,
+    pub address: IpNet,
 }
 
 impl Managed for NsAddress {
@@ -62,13 +62,58 @@ impl Managed for NsAddress {
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
-        vec![format!("{} addr {} {} dev {}", shell::ip(&self.ns), shell::add(make), self.address, self.ns_if)]
+        let (ip, add, nodad) = (shell::ip(&self.ns), shell::add(make), shell::nodad(make, self.address));
+        vec![format!("{ip} addr {add} {} dev {}{nodad}", self.address, self.ns_if)]
     }
 }
 
 impl fmt::Display for NsAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "address {} of {} in {}", self.address, self.ns_if, self.ns)
+    }
+}
+
+/// The interface inside takes addresses of IPv6 that are given to it, and no others: IPv6 is on there, router advertisements are not heeded
+/// (any namespace of the network could send one), and addresses are used without looking for others that have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsIpv6 {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+}
+
+impl NsIpv6 {
+    /// Path and value of each sysctl.
+    #[must_use]
+    pub fn settings(ns_if: &str) -> [(String, &'static str); 3] {
+        [(disable_ipv6(ns_if), OFF), (accept_ra(ns_if), OFF), (format!("net/ipv6/conf/{ns_if}/accept_dad"), OFF)]
+    }
+}
+
+impl Managed for NsIpv6 {
+    fn handling(&self) -> Handling {
+        Handling::new("set", "reset", Acts::Inside)
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.target_netns().is_some_and(|inside| inside.ipv6_ready && inside.net.link(&self.ns_if).is_some())
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        if !make {
+            return vec![format!("# they go with {}", self.ns_if)];
+        }
+        let settings = Self::settings(&self.ns_if);
+        let settings = settings.iter().map(|(path, value)| format!("{}={value}", super::sysctl::key(path)));
+        let settings = settings.collect::<Vec<_>>().join(" ");
+        vec![format!("nsenter --net={} sysctl -w {settings}", shell::netns_path(&self.ns))]
+    }
+}
+
+impl fmt::Display for NsIpv6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IPv6 of {} in {}", self.ns_if, self.ns)
     }
 }
 
@@ -132,7 +177,7 @@ impl fmt::Display for NsOffloads {
     }
 }
 
-/// The default route inside.
+/// A default route inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NsDefaultRoute {
     /// The namespace.
@@ -140,7 +185,14 @@ pub struct NsDefaultRoute {
     /// The interface.
     pub ns_if: String,
     /// The router.
-    pub gateway: Ipv4Addr,
+    pub gateway: IpAddr,
+}
+
+impl NsDefaultRoute {
+    /// Everything, of the router's family.
+    pub(crate) fn destination(&self) -> IpNet {
+        if self.gateway.is_ipv6() { Ipv6Net::default().into() } else { Ipv4Net::default().into() }
+    }
 }
 
 impl Managed for NsDefaultRoute {
@@ -153,16 +205,17 @@ impl Managed for NsDefaultRoute {
             let index = net.link(&self.ns_if).map(|link| link.index);
             let mut routes = net.routes.iter();
             routes.any(|route| {
-                route.destination == IpNet::V4(Ipv4Net::default())
+                route.destination == self.destination()
                     && Some(route.ifindex) == index
-                    && route.gateway == Some(self.gateway.into())
+                    && route.gateway == Some(self.gateway)
             })
         })
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (ip, add) = (shell::ip(&self.ns), shell::add(make));
-        vec![format!("{ip} route {add} default via {} dev {}", self.gateway, self.ns_if)]
+        let family = if self.gateway.is_ipv6() { " -6" } else { "" };
+        vec![format!("{ip}{family} route {add} default via {} dev {}", self.gateway, self.ns_if)]
     }
 }
 
@@ -180,7 +233,7 @@ pub struct NsNeighbour {
     /// The interface.
     pub ns_if: String,
     /// The gateway's address.
-    pub gateway: Ipv4Addr,
+    pub gateway: IpAddr,
     /// Its hardware address.
     pub mac: Mac,
 }

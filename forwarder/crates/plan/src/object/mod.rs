@@ -20,11 +20,11 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointSpec, EndpointXdp},
-    inside::{Loopback, NsAddress, NsDefaultRoute, NsLinkUp, NsNeighbour, NsOffloads},
+    inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
     network::{NetworkHook, NetworkSpec, NetworkUplink},
-    nftables::{Isolation, Masquerade},
+    nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
     uplink::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
@@ -142,6 +142,8 @@ objects! {
     Isolation(Isolation),
     /// Masquerade in nftables.
     Masquerade(Masquerade),
+    /// Rules of nftables for the IPv6 of a network.
+    Rules6(Rules6),
     /// A veth pair, its other end directly inside the namespace.
     Veth(Veth),
     /// An endpoint's record.
@@ -162,7 +164,9 @@ objects! {
     Neighbour(Neighbour),
     /// `lo` of a namespace is up.
     Loopback(Loopback),
-    /// The address inside.
+    /// The interface inside takes addresses of IPv6 that are given to it, and no others.
+    NsIpv6(NsIpv6),
+    /// An address inside.
     NsAddress(NsAddress),
     /// The interface inside is up.
     NsLinkUp(NsLinkUp),

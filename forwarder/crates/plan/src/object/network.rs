@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment};
@@ -19,6 +19,8 @@ pub struct NetworkSpec {
     pub bridge: String,
     /// Gateway with the length of the prefix.
     pub gateway: Ipv4Net,
+    /// The same of IPv6, if it has that.
+    pub gateway6: Option<Ipv6Net>,
     /// ifindex of the uplink; 0 where the network is internal.
     pub uplink: u32,
     /// MTU, bytes.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
-use crate::Actual;
+use crate::{Actual, Treatment};
 use fwd_kernel::netlink::nft::{Guard, TABLE};
 
 /// A rule of nftables that keeps out what is not for the network, where no program does.
@@ -17,6 +17,14 @@ pub struct Isolation {
     pub bridge: String,
     /// What is kept out.
     pub guard: Guard,
+}
+
+impl Treatment {
+    /// What the kernel must not forward of a network that is treated so.
+    #[must_use]
+    pub fn guard(self) -> Guard {
+        Guard { internal: self.internal, no_icc: self.no_icc }
+    }
 }
 
 impl Managed for Isolation {
@@ -86,6 +94,60 @@ impl Managed for Masquerade {
 impl fmt::Display for Masquerade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "masquerade of network {}", self.network)
+    }
+}
+
+/// Rules of nftables for the IPv6 of a network: masquerade, and the guard around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules6 {
+    /// Name of the network.
+    pub network: String,
+    /// Its bridge.
+    pub bridge: String,
+    /// Its addresses.
+    pub subnet: Ipv6Net,
+    /// Name of the uplink.
+    pub uplink: String,
+    /// What is kept out.
+    pub guard: Guard,
+}
+
+impl Managed for Rules6 {
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::OnHost).notable()
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        actual.host.ruled6.contains(&self.network)
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        if !make {
+            let list = |chain| format!("nft -a list chain ip6 {TABLE} {chain}");
+            return vec![format!("# {}; {}; nft delete rule ip6 …", list("postrouting"), list("forward"))];
+        }
+        let Self { network: _, bridge, subnet, uplink, guard } = self;
+        let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
+        let rules = [
+            format!("postrouting ip6 saddr {subnet} oifname \"{uplink}\" masquerade"),
+            format!("forward {leaving} oifname != \"{uplink}\" drop"),
+            format!("forward {leaving} ip6 saddr != {subnet} drop"),
+            format!("forward {leaving} ct state != {{ new, established, related }} drop"),
+        ];
+        let mut lines = vec![
+            format!("nft add table ip6 {TABLE}"),
+            format!("nft 'add chain ip6 {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
+            format!("nft 'add chain ip6 {TABLE} forward {{ type filter hook forward priority filter; }}'"),
+        ];
+        let guard = guard.rules(bridge).into_iter().map(|rule| format!("forward {rule}"));
+        lines.extend(rules.into_iter().chain(guard).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
+        lines
+    }
+}
+
+impl fmt::Display for Rules6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rules for IPv6 of network {}", self.network)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A host-side veth as a port of the bridge, and what is told of it beforehand, so that nobody has to ask.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{fmt, net::IpAddr};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
@@ -86,7 +86,7 @@ pub struct Neighbour {
     /// Name of the bridge.
     pub bridge: String,
     /// The endpoint's address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its hardware address.
     pub mac: Mac,
 }

@@ -26,7 +26,7 @@ impl fmt::Display for SysctlRecord {
 }
 
 /// The name that sysctl(8) has for a path: dots for slashes, and slashes for the dots of interface names.
-fn key(path: &str) -> String {
+pub(super) fn key(path: &str) -> String {
     let swap = |c| match c {
         '/' => '.',
         '.' => '/',

@@ -2,9 +2,9 @@
 //!
 //! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::{
     Action, Actual, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf, TargetNetns,
@@ -37,6 +37,7 @@ impl Actual {
             Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
             Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
             Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
+            Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
             Object::ResolvConf(_) => self.target.iter_mut().for_each(|target| target.resolv_conf = ResolvConf::Fine),
             // No plan makes it.
             Object::OtherVersion(_) => {}
@@ -59,6 +60,7 @@ impl Actual {
             | Object::Fdb(_)
             | Object::Neighbour(_) => self.make_link(object),
             Object::Loopback(_)
+            | Object::NsIpv6(_)
             | Object::NsAddress(_)
             | Object::NsLinkUp(_)
             | Object::NsOffloads(_)
@@ -92,12 +94,34 @@ impl Actual {
         let records = &mut self.records;
         match object {
             Object::Network(spec) => {
-                let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } =
-                    spec.clone();
+                let NetworkSpec {
+                    name,
+                    index: _,
+                    bridge,
+                    gateway,
+                    gateway6,
+                    uplink,
+                    mtu,
+                    mac,
+                    last,
+                    datapath,
+                    treatment,
+                } = spec.clone();
                 let index = self.host.net.link(&bridge).map_or(0, |link| link.index);
                 records.devices.insert(index);
-                let record =
-                    NetworkRecord { index, name, bridge, gateway, uplink, mtu, mac, last, datapath, treatment };
+                let record = NetworkRecord {
+                    index,
+                    name,
+                    bridge,
+                    gateway,
+                    gateway6,
+                    uplink,
+                    mtu,
+                    mac,
+                    last,
+                    datapath,
+                    treatment,
+                };
                 records.networks.push(record);
             }
             Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
@@ -161,7 +185,8 @@ impl Actual {
         let number = u64::MAX - self.named.len() as u64;
         let lo = Link { index: 1, name: "lo".into(), loopback: true, ..Link::default() };
         let net = NetConfig { links: vec![lo], ..NetConfig::default() };
-        let inside = TargetNetns { cookie: number, inode: number, made: true, net, xdp_ready: false };
+        let inside =
+            TargetNetns { cookie: number, inode: number, made: true, net, xdp_ready: false, ipv6_ready: false };
         self.target.iter_mut().for_each(|target| target.ns = Some(inside.clone()));
     }
 
@@ -186,7 +211,7 @@ impl Actual {
                         ..made(&spec.ns_if, "")
                     };
                     inside.net.links.push(veth(link));
-                    inside.xdp_ready = false;
+                    (inside.xdp_ready, inside.ipv6_ready) = (false, false);
                 }
                 self.add_link(veth(Link { mac: spec.host_mac, peer: Some(end), ..made(&spec.host_if, &spec.alias) }));
             }
@@ -195,8 +220,8 @@ impl Actual {
             }
             Object::GatewayAddress(object::GatewayAddress { bridge, address }) => {
                 let Some(index) = index(bridge) else { return };
-                self.host.net.addresses.push((index, IpNet::V4(*address)));
-                self.host.net.routes.push(route(index, address.trunc().into(), None));
+                self.host.net.addresses.push((index, *address));
+                self.host.net.routes.push(route(index, address.trunc(), None));
             }
             Object::Port(object::Port { host_if, bridge, .. }) => {
                 let bridge = index(bridge);
@@ -229,14 +254,15 @@ impl Actual {
             Object::Loopback(_) => net.links.iter_mut().filter(|link| link.loopback).for_each(|link| link.up = true),
             Object::NsAddress(object::NsAddress { ns_if, address, .. }) => {
                 let index = index(ns_if);
-                net.addresses.push((index, IpNet::V4(*address)));
+                net.addresses.push((index, *address));
             }
             Object::NsLinkUp(object::NsLinkUp { ns_if, .. }) => {
                 net.links.iter_mut().filter(|link| link.name == *ns_if).for_each(|link| link.up = true);
             }
             Object::NsOffloads(_) => inside.xdp_ready = true,
-            Object::NsDefaultRoute(object::NsDefaultRoute { ns_if, gateway, .. }) => {
-                let route = route(index(ns_if), Ipv4Net::default().into(), Some(*gateway));
+            Object::NsIpv6(_) => inside.ipv6_ready = true,
+            Object::NsDefaultRoute(it) => {
+                let route = route(index(&it.ns_if), it.destination(), Some(it.gateway));
                 net.routes.push(route);
             }
             Object::NsNeighbour(object::NsNeighbour { ns_if, gateway, mac, .. }) => {
@@ -260,6 +286,7 @@ impl Actual {
             Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.original.clone())),
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
+            Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
             Object::Uplink(object::Uplink { index, .. }) => {
                 records.uplinks.retain(|uplink| uplink.index != *index);
                 records.devices.remove(index);
@@ -296,6 +323,7 @@ impl Actual {
             | Object::LinkUp(_)
             | Object::Port(_)
             | Object::Fdb(_)
+            | Object::NsIpv6(_)
             | Object::NsAddress(_)
             | Object::NsLinkUp(_)
             | Object::NsOffloads(_)
@@ -318,8 +346,7 @@ impl Actual {
         let index = gone.index;
         self.host.net.forget(index);
         self.host.fdb.retain(|entry| entry.port != index);
-        self.host.sysctls.remove(&crate::forwarding(name));
-        self.host.sysctls.remove(&crate::arp_ignore(name));
+        self.host.sysctls.retain(|path, _| !crate::sysctls::is_of(path, name));
         let ports = self.host.net.links.iter_mut().filter(|link| link.controller == Some(index));
         ports.for_each(|port| port.controller = None);
         for inside in self.target.iter_mut().chain(&mut self.targets).filter_map(|target| target.ns.as_mut()) {
@@ -339,10 +366,10 @@ fn made(name: &str, alias: &str) -> Link {
     Link { name: name.into(), alias: Some(alias.into()), up: true, ..Link::default() }
 }
 
-fn neighbour(ifindex: u32, address: Ipv4Addr, mac: fwd_kernel::netlink::Mac) -> Neighbour {
-    Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true }
+fn neighbour(ifindex: u32, address: IpAddr, mac: fwd_kernel::netlink::Mac) -> Neighbour {
+    Neighbour { ifindex, address, mac: Some(mac), permanent: true }
 }
 
-fn route(ifindex: u32, destination: IpNet, gateway: Option<Ipv4Addr>) -> Route {
-    Route { destination, ifindex, gateway: gateway.map(Into::into), metric: 0, table: TABLE_MAIN, mtu: None }
+fn route(ifindex: u32, destination: IpNet, gateway: Option<IpAddr>) -> Route {
+    Route { destination, ifindex, gateway, metric: 0, table: TABLE_MAIN, mtu: None }
 }

@@ -105,8 +105,8 @@ impl Undo {
             (Self::Netns { name, .. }, Object::Netns(object::NamedNetns { name: other })) => name == other,
             // What was only looked at tells whether to restore the others: it is needed as long as they are.
             (Self::Sysctl(record), Object::Sysctl(other)) => {
-                let same =
-                    record.interface == other.interface && (record.interface.is_some() || record.path == other.path);
+                let same = record.interface == other.interface
+                    && if record.interface.is_some() { record.is_alike(other) } else { record.path == other.path };
                 same || record.original == record.ours
             }
             (
@@ -114,6 +114,7 @@ impl Undo {
                 Object::Masquerade(object::Masquerade { network: other, .. })
                 | Object::Isolation(object::Isolation { network: other, .. }),
             ) => network == other,
+            (Self::Rules6 { network }, Object::Rules6(object::Rules6 { network: other, .. })) => network == other,
             (Self::ResolvConf { ns }, Object::ResolvConf(object::ResolvConf { ns: other, .. })) => ns == other,
             (Self::Loopback { ns, .. }, Object::Loopback(object::Loopback { ns: other })) => ns == other,
             _ => false,

@@ -1,5 +1,7 @@
 //! Pieces of command lines, quoted for a shell.
 
+use ipnet::IpNet;
+
 use crate::TargetRef;
 use fwd_base::text::word;
 use fwd_kernel::netns::DIRECTORY;
@@ -11,7 +13,7 @@ pub(crate) fn on_host(line: String, host: &str) -> String {
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };
     match command {
         "ip" | "bridge" | "tc" if is_name => format!("{command} -n {} {rest}", word(host)),
-        "ip" | "bridge" | "tc" | "nft" | "sysctl" | "iptables" | "iptables-legacy" => {
+        "ip" | "bridge" | "tc" | "nft" | "sysctl" | "iptables" | "ip6tables" | "iptables-legacy" => {
             format!("nsenter --net={} {line}", word(&path))
         }
         // Programs and maps belong to no namespace, hooks do.
@@ -27,6 +29,11 @@ pub(crate) fn runs_by_hand(line: &str) -> bool {
 
 pub(crate) const fn add(make: bool) -> &'static str {
     if make { "add" } else { "del" }
+}
+
+/// An address of IPv6 is not looked for on the link before it is used.
+pub(crate) const fn nodad(make: bool, address: IpNet) -> &'static str {
+    if make && matches!(address, IpNet::V6(_)) { " nodad" } else { "" }
 }
 
 pub(crate) const fn replace(make: bool) -> &'static str {

@@ -1,6 +1,8 @@
 //! What there is as what there is to be: the inverse of a plan for the whole.
 
-use crate::{Actual, Desired, Endpoint, Network, TableRequest, UplinkChoice, orphans};
+use ipnet::IpNet;
+
+use crate::{Actual, Desired, Endpoint, Ipv6, Network, TableRequest, UplinkChoice, orphans};
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
 #[must_use]
@@ -20,7 +22,8 @@ pub fn export(actual: &Actual) -> Desired {
                 None if network.treatment.internal => UplinkChoice::None,
                 None => UplinkChoice::Auto,
             },
-            subnets: vec![network.subnet().into()],
+            subnets: [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect(),
+            ipv6: Some(if network.gateway6.is_some() { Ipv6::Masquerade } else { Ipv6::Off }),
             mtu: Some(network.mtu),
             datapath: Some(network.datapath),
             nat: Some(network.treatment.nat),
@@ -36,7 +39,7 @@ pub fn export(actual: &Actual) -> Desired {
             id: endpoint.id.clone(),
             network: endpoint.network.clone(),
             netns: Some(orphans::reference(endpoint)),
-            addresses: vec![endpoint.address.into()],
+            addresses: endpoint.addresses().collect(),
             allow_spoof: endpoint.allow_spoof,
             // Of an internal network nobody has one.
             no_default_route: endpoint.no_default_route,

@@ -56,7 +56,7 @@ impl Mended<'_> {
         let (index, from, to) = (record.index, record.name.clone(), link.name.clone());
         self.notes.push(format!("uplink {from} is called {to} now"));
         for network in networks_of(&self.actual, record) {
-            self.masquerade(&network, &link.name);
+            self.rules(&network, &link.name);
         }
         // Last: by its name the next command sees that there is something to do.
         self.make(Object::UplinkName(object::UplinkName { index, from, to }));
@@ -76,7 +76,7 @@ impl Mended<'_> {
         }
         for network in networks {
             let (name, bridge) = (network.name.clone(), network.index);
-            self.masquerade(network, &uplink.name);
+            self.rules(network, &uplink.name);
             // After it, as above.
             self.make(Object::NetworkUplink(object::NetworkUplink {
                 network: name,
@@ -88,14 +88,23 @@ impl Mended<'_> {
         self.forget(record);
     }
 
-    /// The rule of a network names the interface.
-    fn masquerade(&mut self, network: &NetworkRecord, uplink: &str) {
+    /// The rules of a network name the interface.
+    fn rules(&mut self, network: &NetworkRecord, uplink: &str) {
         if network.datapath == Datapath::Kernel {
             self.make(Object::Masquerade(object::Masquerade {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
                 subnet: network.subnet(),
                 uplink: uplink.into(),
+            }));
+        }
+        if let Some(gateway) = network.gateway6 {
+            self.make(Object::Rules6(object::Rules6 {
+                network: network.name.clone(),
+                bridge: network.bridge.clone(),
+                subnet: gateway.trunc(),
+                uplink: uplink.into(),
+                guard: network.treatment.guard(),
             }));
         }
     }

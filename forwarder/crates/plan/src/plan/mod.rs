@@ -2,11 +2,14 @@
 
 pub(crate) mod down;
 mod export;
+mod ipv6;
 pub(crate) mod mend;
 pub(crate) mod orphans;
 pub(crate) mod up;
 
 use std::borrow::Cow;
+
+use ipnet::IpNet;
 
 pub use self::export::export;
 use self::mend::Mended;
@@ -120,7 +123,8 @@ impl UpRequest {
         };
         let network = Network {
             uplink,
-            subnets: self.subnet.map(Into::into).into_iter().collect(),
+            subnets: self.subnet.map(IpNet::from).into_iter().chain(self.subnet6.map(IpNet::from)).collect(),
+            ipv6: self.ipv6,
             mtu: self.mtu,
             datapath: self.datapath,
             nat: self.nat,

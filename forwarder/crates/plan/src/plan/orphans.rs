@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{Actual, EndpointRecord, EndpointSpec, NetworkRecord, NetworkSpec, Object, Op, TargetRef, Undo, object};
 use fwd_kernel::{
@@ -79,6 +79,8 @@ pub(crate) fn record_objects(endpoint: &EndpointRecord, network: Option<&Network
 
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
     let prefix = network.map_or(32, |network| network.gateway.prefix_len());
+    let gateway6 = network.and_then(|network| network.gateway6);
+    let prefix6 = gateway6.map_or(128, |gateway| gateway.prefix_len());
     EndpointSpec {
         id: endpoint.id.clone(),
         network: endpoint.network.clone(),
@@ -90,8 +92,10 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         host_if: endpoint.host_if.clone(),
         index: Some(endpoint.index),
         address: Ipv4Net::new_assert(endpoint.address, prefix),
+        address6: endpoint.address6.map(|address| Ipv6Net::new_assert(address, prefix6)),
         mac: endpoint.mac,
         gateway: network.map_or(Ipv4Addr::UNSPECIFIED, |network| network.gateway.addr()),
+        gateway6: gateway6.map(|gateway| gateway.addr()),
         gateway_mac: network.map_or([0; 6], |network| network.mac),
         mtu: network.map_or(0, |network| network.mtu),
         datapath: network.map_or(crate::Datapath::Tc, |network| network.datapath),
@@ -121,6 +125,7 @@ pub(crate) fn network_object(network: &NetworkRecord) -> Object {
         index: Some(network.index),
         bridge: network.bridge.clone(),
         gateway: network.gateway,
+        gateway6: network.gateway6,
         uplink: network.uplink,
         mtu: network.mtu,
         mac: network.mac,
@@ -187,11 +192,12 @@ impl Actual {
     }
 }
 
-/// An endpoint as a neighbour on its bridge, if it is one.
-pub(crate) fn neighbour(actual: &Actual, endpoint: &EndpointRecord) -> Option<Object> {
-    let network = actual.network_of(endpoint)?;
-    let (bridge, address, mac) = (network.bridge.clone(), endpoint.address, endpoint.mac);
-    Some(Object::Neighbour(object::Neighbour { bridge, address, mac })).filter(|object| actual.has(object))
+/// An endpoint as a neighbour on its bridge, by each of its addresses by which it is one.
+pub(crate) fn neighbours(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
+    let Some(network) = actual.network_of(endpoint) else { return Vec::new() };
+    let of =
+        |address| Object::Neighbour(object::Neighbour { bridge: network.bridge.clone(), address, mac: endpoint.mac });
+    endpoint.addresses().map(of).filter(|object| actual.has(object)).collect()
 }
 
 /// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.

@@ -1,11 +1,10 @@
 //! What comes: endpoints and networks that are desired, less what there is.
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::Ipv4Net;
+
+use super::ipv6;
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
@@ -16,7 +15,7 @@ use crate::{
     sysctls::{OFF, ON, arp_ignore},
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec, nft::Guard};
+use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -75,7 +74,7 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
         } else {
             ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
-        ops.extend(orphans::neighbour(actual, endpoint).map(Op::remove));
+        ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
         let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
     }
@@ -88,7 +87,7 @@ fn forgotten(actual: &Actual) -> Vec<Op> {
     let goes = |entry: &&Undo| match entry {
         Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
         Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
-        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::ResolvConf { .. } => false,
+        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. } | Undo::ResolvConf { .. } => false,
     };
     let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
     leftovers.chain(entries).map(Op::remove).collect()
@@ -167,12 +166,14 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, mac, mtu, datapath, uplink, last, treatment } = network.clone();
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment } = network.clone();
     let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
     objects.extend(up_again(actual, &bridge));
-    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address: gateway }));
+    let address = gateway.into();
+    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge: bridge.clone(), address }));
+    objects.extend(ipv6::of_bridge(actual, network));
     // It goes with the bridge: nothing to remember. Where nothing is to leave, the kernel is told so too: no program has to be right.
     let ours = if treatment.internal { OFF } else { ON }.into();
     let record = SysctlRecord { path: forwarding(&bridge), original: "0".into(), ours, interface: None };
@@ -187,6 +188,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         index: None,
         bridge: bridge.clone(),
         gateway,
+        gateway6,
         uplink: uplink_index,
         mtu,
         mac,
@@ -197,7 +199,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        let guard = Guard { internal: treatment.internal, no_icc: treatment.no_icc };
+        let guard = treatment.guard();
         objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone(), guard }));
         objects.extend(uplink.map(|uplink| {
             let (subnet, uplink) = (gateway.trunc(), uplink.name);
@@ -206,6 +208,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     } else {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
+    objects.extend(ipv6::of_host(actual, network));
     objects
 }
 
@@ -238,7 +241,8 @@ fn whole_ports<'a>(actual: &'a Actual, bridge: &str) -> impl Fn(&EndpointRecord)
         permanent.map(|neighbour| (neighbour.ifindex, neighbour.address, neighbour.mac)).collect();
     move |endpoint| {
         let port = host.net.by_index(endpoint.index).is_some_and(|link| link.controller == bridge);
-        let neighbour = |bridge| neighbours.contains(&(bridge, endpoint.address.into(), Some(endpoint.mac)));
+        let neighbour =
+            |bridge| endpoint.addresses().all(|address| neighbours.contains(&(bridge, address, Some(endpoint.mac))));
         port && bridge == Some(endpoint.network_index)
             && fdb.contains(&(endpoint.index, endpoint.mac))
             && bridge.is_some_and(neighbour)
@@ -249,21 +253,28 @@ fn on_bridge(actual: &Actual, bridge: &str, endpoint: &EndpointRecord, isolated:
     // The interface may have been renamed.
     let host_if = actual.host.net.name_of(endpoint.index);
     let (bridge, from) = (bridge.to_owned(), endpoint.network_index);
-    let mut objects =
-        Vec::from(port(&host_if, &bridge, (endpoint.address, endpoint.mac), endpoint.allow_spoof, isolated));
+    let mut objects = port(&host_if, &bridge, (endpoint.addresses(), endpoint.mac), endpoint.allow_spoof, isolated);
     // Last: where the record names the bridge, the rest is taken for granted by commands about other endpoints.
     objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: endpoint.host_if.clone(), from, bridge }));
     objects
 }
 
 /// The host-side veth as a port of the bridge. Other hardware addresses than its own are behind it only where that is allowed.
-fn port(host_if: &str, bridge: &str, (address, mac): (Ipv4Addr, Mac), learns: bool, isolated: bool) -> [Object; 3] {
+fn port(
+    host_if: &str,
+    bridge: &str,
+    (addresses, mac): (impl Iterator<Item = IpAddr>, Mac),
+    learns: bool,
+    isolated: bool,
+) -> Vec<Object> {
     let (host_if, bridge) = (host_if.to_owned(), bridge.to_owned());
-    [
+    let mut objects = vec![
         Object::Port(object::Port { host_if: host_if.clone(), bridge: bridge.clone(), learns, isolated }),
         Object::Fdb(object::Fdb { host_if, mac }),
-        Object::Neighbour(object::Neighbour { bridge, address, mac }),
-    ]
+    ];
+    let neighbour = |address| Object::Neighbour(object::Neighbour { bridge: bridge.clone(), address, mac });
+    objects.extend(addresses.map(neighbour));
+    objects
 }
 
 fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
@@ -291,7 +302,7 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         objects.extend(from.map(|from| Object::EndpointAttach(object::EndpointAttach { host_if, from, to: attach })));
     }
     let isolated = network.treatment.no_icc;
-    let ends = (endpoint.address, endpoint.mac);
+    let ends = (endpoint.addresses(), endpoint.mac);
     objects.extend(port(&endpoint.host_if, &network.bridge, ends, endpoint.allow_spoof, isolated));
     objects
 }
@@ -310,8 +321,10 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         host_if: endpoint.host_if.clone(),
         index: None,
         address: Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()),
+        address6: settled.address6(),
         mac: endpoint.mac,
         gateway: network.gateway.addr(),
+        gateway6: network.gateway6.map(|gateway| gateway.addr()),
         gateway_mac: network.seen_mac(),
         mtu: network.mtu,
         datapath: network.datapath,
@@ -335,8 +348,8 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
 fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
     let Settled { network, endpoint, table: _ } = settled;
     let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
-    let gateway = network.gateway.addr();
-    let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len());
+    let gateway = network.gateway.addr().into();
+    let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()).into();
     // A namespace that goes with its endpoint takes it with it.
     let theirs = actual.target_netns().filter(|inside| !inside.made && !inside.is_loopback_up());
     let mut objects: Vec<Object> = theirs
@@ -346,12 +359,16 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
     objects.extend([
         Object::Loopback(object::Loopback { ns: ns.clone() }),
         Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
+    ]);
+    objects.extend(ipv6::before_up(asked, settled));
+    objects.extend([
         Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
     ]);
     if !endpoint.no_default_route {
         objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }));
     }
     objects.push(Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }));
+    objects.extend(ipv6::once_up(asked, settled));
     objects
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Actual, Datapath, ResolvConf, Target,
     desired::Asked,
-    forwarding, overlap,
+    forwarding, ipv6, overlap,
     settled::{MOST_PORTS, Settled},
     subnet,
     sysctls::ON,
@@ -17,7 +17,8 @@ pub(crate) fn room(actual: &Actual, settled: &Settled) -> usize {
     let network = &settled.network;
     let others = actual.records.endpoints.iter();
     let others = others.filter(|it| it.network == network.name && it.address != settled.endpoint.address).count();
-    subnet::room(network.gateway.trunc()).min(MOST_PORTS).saturating_sub(others + 1)
+    let room6 = network.gateway6.map_or(MOST_PORTS, |gateway| ipv6::room(gateway.trunc()));
+    subnet::room(network.gateway.trunc()).min(room6).min(MOST_PORTS).saturating_sub(others + 1)
 }
 
 /// What is not as it should be, or soon will not be.
@@ -45,6 +46,10 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         warnings.push(format!(
             "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
         ));
+    }
+    let asked6 = asked.network.ipv6.is_some() || network.gateway6.is_some();
+    if let Some(obstacle) = ipv6::left_out(actual, network).filter(|_| is_new && !asked6) {
+        warnings.push(format!("network {name} has no IPv6, because {obstacle}"));
     }
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {

@@ -1,6 +1,7 @@
 //! Settles what a request leaves open, and refuses everything that can be refused.
 
 pub(crate) mod advice;
+pub(crate) mod ipv6;
 pub(crate) mod overlap;
 pub(crate) mod refuse;
 pub(crate) mod settled;
@@ -101,6 +102,7 @@ fn existing_network(
         let wanted = asked.internal.then(|| NO_UPLINK.into());
         same(name, "uplink", asked.uplink.clone().or(wanted).as_ref(), &way)?;
         same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
+        ipv6::same(asked, record)?;
         same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
         same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
         same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
@@ -119,6 +121,7 @@ fn existing_network(
         name: name.clone(),
         bridge: record.bridge.clone(),
         gateway: record.gateway,
+        gateway6: record.gateway6,
         mac: record.mac,
         mtu: record.mtu,
         datapath: record.datapath,
@@ -195,8 +198,10 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
     uplink.as_ref().map_or(Ok(()), |uplink| uplink.check(datapath, actual))?;
+    let mtu = mtu(asked.mtu, uplink.as_ref())?;
     let network = Network {
-        mtu: mtu(asked.mtu, uplink.as_ref())?,
+        mtu,
+        gateway6: ipv6::gateway(asked, actual, uplink.as_ref(), &bridge, mtu)?,
         datapath,
         treatment,
         mac: names::gateway_mac(gateway.addr()),
@@ -245,6 +250,10 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
     if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
         return Err(refuse(format!("its address is {}, not {ip}", record.address)));
     }
+    if let Some(ip) = asked.ip6.filter(|ip| Some(*ip) != record.address6) {
+        let has = record.address6.map_or_else(|| "none".into(), |address| address.to_string());
+        return Err(refuse(format!("its address of IPv6 is {has}, not {ip}")));
+    }
     if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
@@ -260,6 +269,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
         (Some(host), Some(inside)) if are_ends(host, inside) => Ok(Endpoint {
             host_if: host.name.clone(),
             address: record.address,
+            address6: record.address6,
             mac: record.mac,
             allow_spoof: record.allow_spoof,
             no_default_route: record.no_default_route,
@@ -302,7 +312,8 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
         }
         _ => {
             let mac = names::endpoint_mac(address);
-            Ok(Endpoint { host_if, address, mac, allow_spoof, no_default_route, attach })
+            let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
+            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, attach })
         }
     }
 }

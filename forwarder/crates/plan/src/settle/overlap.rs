@@ -3,21 +3,21 @@
 //! Addresses and routes within it are in use. A route to more than the subnet is not: the longer prefix wins, and what the route leads
 //! to is hardly ever there as a whole.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::{Actual, NetConfig};
+use crate::{Actual, NetConfig, NetworkRecord};
 
 /// What of `subnet` is in use, in words: by a network, an address or a route of the host, or inside the target.
 #[must_use]
 pub(crate) fn occupant(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
-    Overlaps::of(actual, &[subnet]).occupant(subnet)
+    Overlaps::of(actual, &[subnet.into()]).occupant(subnet.into())
 }
 
 /// What of `subnet` is in use inside the target, in words.
 #[must_use]
-pub(crate) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
+pub(crate) fn inside(actual: &Actual, subnet: IpNet) -> Option<String> {
     let mut overlaps = Overlaps::default();
     overlaps.add(&actual.target_netns()?.net, " in the namespace", &[subnet]);
     overlaps.occupant(subnet)
@@ -26,25 +26,29 @@ pub(crate) fn inside(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
 /// What `subnet` is a part of, in words: the route there leads no further for these addresses.
 #[must_use]
 pub(crate) fn cover(actual: &Actual, subnet: Ipv4Net) -> Option<String> {
-    Overlaps::of(actual, &[subnet]).cover(subnet)
+    Overlaps::of(actual, &[subnet.into()]).cover(subnet.into())
 }
 
 /// Everything that overlaps some subnets.
 #[derive(Default)]
 pub(crate) struct Overlaps {
     /// Whose an address is, and what network is on the link with it.
-    addresses: Vec<(Ipv4Net, String)>,
+    addresses: Vec<(IpNet, String)>,
     /// Where a route leads, its router, and the interface.
-    routes: Vec<(Ipv4Net, Option<Ipv4Addr>, String)>,
-    networks: Vec<(Ipv4Net, String)>,
+    routes: Vec<(IpNet, Option<IpAddr>, String)>,
+    networks: Vec<(IpNet, String)>,
 }
 
 impl Overlaps {
     /// What overlaps `subnets` on the host and inside the target.
-    pub(crate) fn of(actual: &Actual, subnets: &[Ipv4Net]) -> Self {
+    pub(crate) fn of(actual: &Actual, subnets: &[IpNet]) -> Self {
         let networks = actual.records.networks.iter();
-        let networks = networks.map(|network| (network.gateway.trunc(), network.name.clone())).collect();
-        let mut overlaps = Self { networks, ..Self::default() };
+        let subnets_of = |network: &NetworkRecord| {
+            [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect::<Vec<_>>()
+        };
+        let networks =
+            networks.flat_map(|network| subnets_of(network).into_iter().map(|subnet| (subnet, network.name.clone())));
+        let mut overlaps = Self { networks: networks.collect(), ..Self::default() };
         overlaps.add(&actual.host.net, "", subnets);
         if let Some(inside) = actual.target_netns() {
             overlaps.add(&inside.net, " in the namespace", subnets);
@@ -52,21 +56,15 @@ impl Overlaps {
         overlaps
     }
 
-    fn add(&mut self, net: &NetConfig, place: &str, subnets: &[Ipv4Net]) {
-        let concerns = |other: Ipv4Net| subnets.iter().any(|subnet| overlap(other, *subnet));
+    fn add(&mut self, net: &NetConfig, place: &str, subnets: &[IpNet]) {
+        let concerns = |other: IpNet| subnets.iter().any(|subnet| overlap(other, *subnet));
         for (index, address) in &net.addresses {
-            if let IpNet::V4(address) = address
-                && concerns(*address)
-            {
+            if concerns(*address) {
                 self.addresses.push((*address, format!("{}{place}", net.name_of(*index))));
             }
         }
         for route in &net.routes {
-            let IpNet::V4(destination) = route.destination else { continue };
-            let router = match route.gateway {
-                Some(IpAddr::V4(router)) => Some(router),
-                Some(IpAddr::V6(_)) | None => None,
-            };
+            let (destination, router) = (route.destination, route.gateway);
             if concerns(destination) || router.is_some_and(|router| concerns(router.into())) {
                 self.routes.push((destination, router, format!("{}{place}", net.name_of(route.ifindex))));
             }
@@ -74,16 +72,16 @@ impl Overlaps {
     }
 
     /// What is in use within `subnet`, in words.
-    pub(crate) fn occupant(&self, subnet: Ipv4Net) -> Option<String> {
+    pub(crate) fn occupant(&self, subnet: IpNet) -> Option<String> {
         if let Some((network, name)) = self.networks.iter().find(|(network, _)| overlap(*network, subnet)) {
             return Some(format!("network {name} has {network}"));
         }
-        let is_within = |other: Ipv4Net| subnet.contains(&other);
-        let owned = |address: &Ipv4Net| subnet.contains(&address.addr()) || is_within(*address);
+        let is_within = |other: IpNet| subnet.contains(&other);
+        let owned = |address: &IpNet| subnet.contains(&address.addr()) || is_within(*address);
         if let Some((address, interface)) = self.addresses.iter().find(|(address, _)| owned(address)) {
             return Some(format!("{interface} has the address {address}"));
         }
-        let used = |(destination, router, _): &&(Ipv4Net, Option<Ipv4Addr>, String)| {
+        let used = |(destination, router, _): &&(IpNet, Option<IpAddr>, String)| {
             is_within(*destination) || router.is_some_and(|router| subnet.contains(&router))
         };
         self.routes.iter().find(used).map(|(destination, router, interface)| match router {
@@ -93,7 +91,7 @@ impl Overlaps {
     }
 
     /// The longest route of which `subnet` is only a part, in words.
-    pub(crate) fn cover(&self, subnet: Ipv4Net) -> Option<String> {
+    pub(crate) fn cover(&self, subnet: IpNet) -> Option<String> {
         let specific = self.routes.iter().filter(|(destination, ..)| !is_default(*destination));
         let covers = specific.filter(|(destination, ..)| is_part(subnet, *destination));
         let (destination, _, interface) = covers.max_by_key(|(destination, ..)| destination.prefix_len())?;
@@ -101,20 +99,20 @@ impl Overlaps {
     }
 
     /// Whether `subnet` is a part of a network in which an interface has its address: its hosts are there, unlike those of a route.
-    pub(crate) fn is_on_link(&self, subnet: Ipv4Net) -> bool {
+    pub(crate) fn is_on_link(&self, subnet: IpNet) -> bool {
         self.addresses.iter().any(|(address, _)| is_part(subnet, address.trunc()))
     }
 }
 
 /// A default route, or half of one: VPNs route 0.0.0.0/1 and 128.0.0.0/1 instead.
-fn is_default(destination: Ipv4Net) -> bool {
+fn is_default(destination: IpNet) -> bool {
     destination.prefix_len() <= 1
 }
 
-fn is_part(subnet: Ipv4Net, whole: Ipv4Net) -> bool {
+fn is_part(subnet: IpNet, whole: IpNet) -> bool {
     subnet != whole && whole.contains(&subnet)
 }
 
-fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }

@@ -1,6 +1,7 @@
 //! What `up` refuses for what there is already, each with what to do instead.
 
 use forwarder_common::abi::ABI_VERSION;
+use ipnet::IpNet;
 
 use crate::{
     Actual, TargetRef,
@@ -86,15 +87,19 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
             "{container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a fresh namespace"
         )));
     }
-    if let Some(route) = inside.net.default_route().filter(|_| !no_default_route) {
+    let route6 = network.gateway6.and_then(|_| inside.net.default_routes6().next());
+    if let Some(route) = inside.net.default_route().or(route6).filter(|_| !no_default_route) {
+        let family = if route.destination.addr().is_ipv6() { " -6" } else { "" };
         return Err(refuse(format!(
             "it has a default route of its own, through {}",
             inside.net.name_of(route.ifindex)
         ))
-        .remedy(format!("delete the route: `{exec} -- ip route delete default`; or keep it: --no-default-route")));
+        .remedy(format!("delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route")));
     }
-    if let Some(occupant) = overlap::inside(actual, network.gateway.trunc()) {
-        let why = format!("network {} has {}, and {occupant}", network.name, network.gateway.trunc());
+    let subnets = [Some(network.gateway.trunc().into()), network.gateway6.map(|gateway| gateway.trunc().into())];
+    let occupied = |subnet: IpNet| overlap::inside(actual, subnet).map(|occupant| (subnet, occupant));
+    if let Some((subnet, occupant)) = subnets.into_iter().flatten().find_map(occupied) {
+        let why = format!("network {} has {subnet}, and {occupant}", network.name);
         let other = free_name(actual);
         return Err(
             refuse(why).remedy(format!("use another network, which is given other addresses: --network {other}"))

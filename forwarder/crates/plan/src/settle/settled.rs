@@ -1,8 +1,8 @@
 //! What there is to be once nothing is left open.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Actual, Concerned, Datapath, EndpointRecord, Treatment, names, uplink::Uplink};
 use fwd_dataplane::{Backend, Sizes};
@@ -26,6 +26,7 @@ pub(crate) struct Network {
     pub(crate) name: String,
     pub(crate) bridge: String,
     pub(crate) gateway: Ipv4Net,
+    pub(crate) gateway6: Option<Ipv6Net>,
     pub(crate) mac: Mac,
     pub(crate) mtu: u32,
     pub(crate) datapath: Datapath,
@@ -40,10 +41,26 @@ pub(crate) struct Network {
 pub(crate) struct Endpoint {
     pub(crate) host_if: String,
     pub(crate) address: Ipv4Addr,
+    pub(crate) address6: Option<Ipv6Addr>,
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
     pub(crate) no_default_route: bool,
     pub(crate) attach: Backend,
+}
+
+impl Settled {
+    /// The endpoint's address of IPv6, with the length of the network's prefix.
+    pub(crate) fn address6(&self) -> Option<Ipv6Net> {
+        let (address, gateway) = self.endpoint.address6.zip(self.network.gateway6)?;
+        Some(Ipv6Net::new_assert(address, gateway.prefix_len()))
+    }
+}
+
+impl Endpoint {
+    /// Its addresses of both families.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [self.address.into()].into_iter().chain(self.address6.map(IpAddr::from))
+    }
 }
 
 impl Network {
@@ -70,6 +87,7 @@ impl Network {
             name: &self.name,
             bridge: Interface { name: &self.bridge, index: host.link(&self.bridge).map_or(0, |link| link.index) },
             subnet: self.gateway.trunc(),
+            ipv6: self.gateway6.is_some(),
             uplink: Interface { name: &uplink.name, index: uplink.index },
             addresses: addresses.filter_map(v4).collect(),
             datapath: self.datapath,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     Actual, EndpointRecord, NetworkRecord,
@@ -109,11 +109,12 @@ pub(crate) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
 }
 
 fn find(actual: &Actual, pools: &[Ipv4Net], prefix: u8) -> Option<Ipv4Net> {
-    let overlaps = Overlaps::of(actual, pools);
+    let all: Vec<IpNet> = pools.iter().copied().map(IpNet::from).collect();
+    let overlaps = Overlaps::of(actual, &all);
     let candidates = || pools.iter().flat_map(|pool| pool.subnets(prefix).into_iter().flatten());
-    let unused = || candidates().filter(|candidate| overlaps.occupant(*candidate).is_none());
-    let routed_nowhere = unused().find(|candidate| overlaps.cover(*candidate).is_none());
-    routed_nowhere.or_else(|| unused().find(|candidate| !overlaps.is_on_link(*candidate)))
+    let unused = || candidates().filter(|candidate| overlaps.occupant((*candidate).into()).is_none());
+    let routed_nowhere = unused().find(|candidate| overlaps.cover((*candidate).into()).is_none());
+    routed_nowhere.or_else(|| unused().find(|candidate| !overlaps.is_on_link((*candidate).into())))
 }
 
 /// Checks an address that the user gave for an endpoint.
@@ -180,5 +181,10 @@ impl NetworkRecord {
     #[must_use]
     pub fn subnet(&self) -> Ipv4Net {
         self.gateway.trunc()
+    }
+
+    /// Its addresses of IPv6.
+    pub(crate) fn subnet6(&self) -> Option<Ipv6Net> {
+        self.gateway6.map(|gateway| gateway.trunc())
     }
 }

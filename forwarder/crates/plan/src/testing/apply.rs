@@ -1,10 +1,9 @@
 //! What each operation does to the model.
 
-use ipnet::IpNet;
-
 use super::{World, connected};
 use crate::{
-    Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding, object,
+    ALL_FORWARDING6, Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding,
+    object, sysctls::is_of,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::{
@@ -92,6 +91,10 @@ impl World {
                 assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
                 self.host.masquerades.insert(network);
             }
+            Object::Rules6(object::Rules6 { network, uplink, .. }) => {
+                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                self.host.ruled6.insert(network);
+            }
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge(bridge) => self.rehome(&bridge),
             Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
@@ -152,6 +155,7 @@ impl World {
                 let link = Link { kind: Some("bridge".into()), ..link(&spec.name, spec.mac, spec.mtu, &spec.alias) };
                 self.host.sysctls.insert(forwarding(&spec.name), "0".into());
                 self.host.sysctls.insert(arp_ignore(&spec.name), "0".into());
+                self.add_settings6(&spec.name);
                 self.add(link);
             }
             Object::Veth(object::Veth { spec, ns }) => {
@@ -168,14 +172,15 @@ impl World {
                 let net = self.net(&ns);
                 assert!(net.link(&end.name).is_none());
                 net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
-                self.namespace(&ns).xdp_ready = false;
+                let inside = self.namespace(&ns);
+                (inside.xdp_ready, inside.ipv6_ready) = (false, false);
             }
             Object::LinkUp(object::LinkUp { name }) => {
                 self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
             }
             Object::GatewayAddress(object::GatewayAddress { bridge, address }) => {
                 let index = self.index(&bridge);
-                insert(&mut self.host.net.addresses, (index, IpNet::V4(address)));
+                insert(&mut self.host.net.addresses, (index, address));
                 self.host.net.routes.push(connected(index, &address.to_string()));
             }
             Object::Port(object::Port { host_if, bridge, .. }) => {
@@ -189,7 +194,7 @@ impl World {
             }
             Object::Neighbour(object::Neighbour { bridge, address, mac }) => {
                 let ifindex = self.index(&bridge);
-                let neighbour = Neighbour { ifindex, address: address.into(), mac: Some(mac), permanent: true };
+                let neighbour = Neighbour { ifindex, address, mac: Some(mac), permanent: true };
                 insert(&mut self.host.net.neighbours, neighbour);
             }
             other => self.make_inside(other),
@@ -200,9 +205,18 @@ impl World {
         match object {
             Object::Loopback(object::Loopback { ns }) => self.net(&ns).links[0].up = true,
             Object::NsAddress(object::NsAddress { ns, ns_if, address }) => {
-                let net = self.net(&ns);
-                let index = net.link(&ns_if).expect("it exists").index;
-                insert(&mut net.addresses, (index, IpNet::V4(address)));
+                let inside = self.namespace(&ns);
+                assert!(
+                    inside.ipv6_ready || address.addr().is_ipv4(),
+                    "an interface without IPv6 takes no address of it"
+                );
+                let index = inside.net.link(&ns_if).expect("it exists").index;
+                insert(&mut inside.net.addresses, (index, address));
+            }
+            Object::NsIpv6(object::NsIpv6 { ns, ns_if }) => {
+                let inside = self.namespace(&ns);
+                assert!(inside.net.link(&ns_if).is_some());
+                assert!(!std::mem::replace(&mut inside.ipv6_ready, true));
             }
             Object::NsLinkUp(object::NsLinkUp { ns, ns_if }) => {
                 let net = self.net(&ns);
@@ -217,11 +231,11 @@ impl World {
                 assert!(inside.net.link(&ns_if).expect("it exists").up, "a veth that is down takes no frames");
                 assert!(!std::mem::replace(&mut inside.xdp_ready, true));
             }
-            Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway }) => {
-                let net = self.net(&ns);
-                let link = net.link(&ns_if).expect("it exists");
+            Object::NsDefaultRoute(route) => {
+                let (destination, gateway) = (route.destination(), Some(route.gateway));
+                let net = self.net(&route.ns);
+                let link = net.link(&route.ns_if).expect("it exists");
                 assert!(link.up, "a route needs an interface that is up");
-                let (destination, gateway) = ("0.0.0.0/0".parse().expect("a route"), Some(gateway.into()));
                 let route =
                     Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN, mtu: None };
                 insert(&mut net.routes, route);
@@ -229,7 +243,7 @@ impl World {
             Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac }) => {
                 let net = self.net(&ns);
                 let ifindex = net.link(&ns_if).expect("it exists").index;
-                let neighbour = Neighbour { ifindex, address: gateway.into(), mac: Some(mac), permanent: true };
+                let neighbour = Neighbour { ifindex, address: gateway, mac: Some(mac), permanent: true };
                 insert(&mut net.neighbours, neighbour);
             }
             other => panic!("{other} is not made in the model"),
@@ -245,6 +259,9 @@ impl World {
 
     fn set_sysctl(&mut self, path: &str, from: &str, to: &str) {
         assert_eq!(self.host.sysctls.insert(path.into(), to.into()).as_deref(), Some(from), "{path}");
+        if path == ALL_FORWARDING6 {
+            self.forward6(to);
+        }
     }
 
     /// Takes an interface from its bridge.
@@ -295,6 +312,8 @@ impl World {
             }
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
             Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
+            // Of several some may have been left.
+            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             Object::Endpoint(spec) => {
                 self.records.devices.remove(&spec.index.expect("the index is known"));
                 take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
@@ -330,6 +349,7 @@ impl World {
         for inside in self.namespaces.values_mut() {
             // The offloads were its.
             inside.xdp_ready &= inside.net.ns_if().is_some();
+            inside.ipv6_ready &= inside.net.ns_if().is_some();
         }
         forget(&mut self.host.net, gone.index);
         self.records.devices.remove(&gone.index);
@@ -338,16 +358,18 @@ impl World {
             port.controller = None;
             self.host.fdb.retain(|entry| entry.port != port.index);
         }
-        self.host.sysctls.remove(&forwarding(name));
-        self.host.sysctls.remove(&arp_ignore(name));
+        self.host.sysctls.retain(|path, _| !is_of(path, name));
     }
 
     /// `ip link set FROM name TO`.
     pub(in super::super) fn rename_link(&mut self, from: &str, to: &str) {
         let link = self.host.net.links.iter_mut().find(|link| link.name == from).expect("it exists");
         link.name = to.into();
-        let value = self.host.sysctls.remove(&forwarding(from)).expect("it has one");
-        self.host.sysctls.insert(forwarding(to), value);
+        let paths: Vec<String> = self.host.sysctls.keys().filter(|path| is_of(path, from)).cloned().collect();
+        for path in paths {
+            let value = self.host.sysctls.remove(&path).expect("it has one");
+            self.host.sysctls.insert(path.replace(&format!("/{from}/"), &format!("/{to}/")), value);
+        }
     }
 
     /// `ip netns del`, with nobody inside.

@@ -3,6 +3,7 @@
 
 mod apply;
 mod begin;
+mod ipv6;
 mod records;
 mod scoped;
 
@@ -39,6 +40,7 @@ pub(super) struct World {
     pub(super) written: Vec<Name>,
     pub(super) no_tc: Option<String>,
     pub(super) no_tcx: bool,
+    pub(super) no_ipv6_nat: Option<String>,
     next: u32,
 }
 
@@ -75,6 +77,7 @@ impl World {
             written: Vec::new(),
             no_tc: None,
             no_tcx: false,
+            no_ipv6_nat: None,
             next: 100,
         };
         world.host.sysctls.insert(ALL_FORWARDING.into(), "0".into());
@@ -92,6 +95,7 @@ impl World {
         self.host.net.addresses.push((index, address.parse().expect("an address")));
         self.host.net.routes.push(connected(index, address));
         self.host.sysctls.insert(forwarding(name), "0".into());
+        self.add_settings6(name);
     }
 
     /// `ip link del`, and a new one of that name.
@@ -145,6 +149,7 @@ impl World {
             made: false,
             net,
             xdp_ready: false,
+            ipv6_ready: false,
         }
     }
 
@@ -178,6 +183,7 @@ impl World {
             named: self.namespaces.keys().filter(|name| !self.nameless.contains(*name)).cloned().collect(),
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
+            no_ipv6_nat: self.no_ipv6_nat.clone(),
             undo: self.undo.clone(),
             ..Actual::default()
         }

@@ -6,7 +6,8 @@ use crate::{EndpointSpec, NetworkRecord, NetworkSpec, object};
 impl World {
     pub(super) fn record_network(&mut self, spec: NetworkSpec) {
         let index = self.index(&spec.bridge);
-        let NetworkSpec { name, index: _, bridge, gateway, uplink, mtu, mac, last, datapath, treatment } = spec;
+        let NetworkSpec { name, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment } =
+            spec;
         assert!(self.records.networks.iter().all(|network| network.name != name));
         self.note(index);
         self.records.networks.push(NetworkRecord {
@@ -14,6 +15,7 @@ impl World {
             name,
             bridge,
             gateway,
+            gateway6,
             uplink,
             mtu,
             mac,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Actual, World};
 use crate::{
-    Action, DownRequest, EndpointRecord, NetConfig, Object, Op, TargetRef, Undo, UpRequest, object, plan_down, plan_up,
+    ALL_FORWARDING6, Action, DownRequest, EndpointRecord, NetConfig, Object, Op, TargetRef, Undo, UpRequest, object,
+    plan_down, plan_up,
 };
 
 impl World {
@@ -42,7 +43,11 @@ impl World {
             return None;
         }
         let addresses = host.addresses.iter().filter(|(index, _)| known.contains(index)).copied().collect();
-        let neighbours = host.neighbours.iter().filter(|it| ours.iter().any(|our| it.address == our.address)).cloned();
+        let neighbours = host
+            .neighbours
+            .iter()
+            .filter(|it| ours.iter().any(|our| our.addresses().any(|address| it.address == address)))
+            .cloned();
         let mut scoped = whole.clone();
         scoped.host.net = NetConfig { links, addresses, routes: Vec::new(), neighbours: neighbours.collect() };
         scoped.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
@@ -61,6 +66,7 @@ impl World {
         let Ok(plan) = plan_up(request, &scoped) else { return };
         let exceeds_scope = |op: &Op| match &op.object {
             Object::Network(_) | Object::Bridge(_) => true,
+            Object::Sysctl(record) => record.path == ALL_FORWARDING6,
             Object::Veth(object::Veth { spec, .. }) => whole.host.net.link(&spec.host_if).is_some(),
             _ => false,
         };
@@ -77,7 +83,9 @@ impl World {
             | Object::EndpointBridge(object::EndpointBridge { host_if, .. }) => {
                 others.iter().all(|it| it.host_if != *host_if)
             }
-            Object::Neighbour(object::Neighbour { address, .. }) => others.iter().all(|it| it.address != *address),
+            Object::Neighbour(object::Neighbour { address, .. }) => {
+                others.iter().all(|it| it.addresses().all(|its| its != *address))
+            }
             _ => true,
         });
         assert_eq!(plan.ops, all);

@@ -157,8 +157,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn end_in_a_clean_host(events in proptest::collection::vec(event(), 1..14)) {
-        let mut world = World::new();
+    fn end_in_a_clean_host(events in proptest::collection::vec(event(), 1..14), ipv6: bool) {
+        let mut world = if ipv6 { World::with_ipv6() } else { World::new() };
         let mut theirs = BTreeSet::from(["nameless"]);
         world.add_nameless("nameless", 9);
         world.add_ways("a", 1);
@@ -177,7 +177,7 @@ proptest! {
         for inside in world.namespaces.values() {
             prop_assert!(inside.net.links.iter().all(|link| link.loopback));
         }
-        prop_assert!(world.host.fdb.is_empty() && world.host.masquerades.is_empty() && world.written.is_empty());
+        prop_assert!(world.host.fdb.is_empty() && world.host.masquerades.is_empty() && world.host.ruled6.is_empty() && world.written.is_empty());
         prop_assert_eq!(world.plan_down(&down(None)).expect("possible").ops, []);
     }
 }

@@ -8,7 +8,7 @@ use clap::{
 use crate::{
     cli::args::{TargetArgs, choice, defaults, one_of, told_apart},
     dataplane::Backend,
-    reconcile::{Datapath, Nat},
+    reconcile::{Datapath, Ipv6, Nat},
 };
 
 /// Examples below the help.
@@ -33,6 +33,13 @@ pub(crate) struct UpArgs {
     /// if it can be; it has room for 253 namespaces]
     #[arg(long, value_name = "CIDR")]
     pub(crate) subnet: Option<String>,
+    #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = ipv6())]
+    #[arg(help = format!("IPv6 of the network; auto: masquerade where an IPv6 default route leaves by the uplink; {}", told_apart(&Ipv6::ALL, Ipv6::name, Ipv6::what)))]
+    pub(crate) ipv6: Ipv6Arg,
+    /// Addresses of IPv6, a /64 or longer [default: a free /64 of the host's own
+    /// unique local prefix]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) subnet6: Option<String>,
     /// Address of the namespace [default: the next free one]
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Option<String>,
@@ -99,12 +106,21 @@ pub(crate) struct TableArgs {
     pub(crate) timeouts: Vec<String>,
 }
 
-/// The best that this kernel has.
+/// What this host has.
 const AUTO: &str = "auto";
 
 /// `--datapath`: none for `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DatapathArg(pub(crate) Option<Datapath>);
+
+/// `--ipv6`: none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ipv6Arg(pub(crate) Option<Ipv6>);
+
+fn ipv6() -> impl TypedValueParser<Value = Ipv6Arg> {
+    let words = std::iter::once(AUTO).chain(Ipv6::ALL.map(Ipv6::name));
+    PossibleValuesParser::new(words).map(|word| Ipv6Arg(Ipv6::ALL.into_iter().find(|ipv6| ipv6.name() == word)))
+}
 
 fn datapath() -> impl TypedValueParser<Value = DatapathArg> {
     let words = std::iter::once(AUTO).chain(Datapath::ALL.map(Datapath::name));

@@ -5,7 +5,7 @@ mod table;
 
 use std::{fmt, str::FromStr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 pub(super) use self::args::HELP;
 pub(crate) use self::args::UpArgs;
@@ -58,6 +58,8 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         target,
         uplink,
         subnet,
+        ipv6,
+        subnet6,
         ip,
         network,
         mtu,
@@ -82,6 +84,8 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
         uplink: uplink.clone(),
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
+        ipv6: ipv6.0,
+        subnet6: subnet6.as_deref().map(parsed_subnet6).transpose()?,
         ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
         mtu: *mtu,
         datapath: datapath.0,
@@ -114,6 +118,17 @@ fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
     Err(Error::new(Kind::Usage, "use", format!("--subnet {text}"), why).remedy(format!("--subnet {}", subnet.trunc())))
 }
 
+/// The same of IPv6.
+fn parsed_subnet6(text: &str) -> Result<Ipv6Net> {
+    let subnet: Ipv6Net = parsed("--subnet6", text, "a network such as fd00:77::/64")?;
+    if subnet == subnet.trunc() {
+        return Ok(subnet);
+    }
+    let why = format!("{} lies inside of a network", subnet.addr());
+    Err(Error::new(Kind::Usage, "use", format!("--subnet6 {text}"), why)
+        .remedy(format!("--subnet6 {}", subnet.trunc())))
+}
+
 /// The value of an option.
 fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, text: &str, example: &str) -> Result<T> {
     text.parse().map_err(|error: T::Err| {
@@ -131,7 +146,7 @@ mod tests {
         Kind, Result,
         cli::{Cli, Command},
         dataplane::Backend,
-        reconcile::{Datapath, Nat, TableRequest, TargetRef, UpRequest},
+        reconcile::{Datapath, Ipv6, Nat, TableRequest, TargetRef, UpRequest},
     };
 
     fn asked(line: &str) -> Result<UpRequest> {
@@ -158,13 +173,15 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
         assert_eq!(request.uplink.as_deref(), Some("eth1"));
         assert_eq!(request.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
+        assert_eq!(request.ipv6, Some(Ipv6::Masquerade));
+        assert_eq!(request.subnet6.map(|subnet| subnet.to_string()).as_deref(), Some("fd00:77::/64"));
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
         assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
         assert_eq!((request.attach, request.ignore_xfrm), (Some(Backend::Clsact), true));
@@ -190,6 +207,8 @@ mod tests {
     fn bad_values_are_refused_with_option_and_value() {
         assert!(refused("fwd up a --subnet 10.0.0.0/33").contains("--subnet \"10.0.0.0/33\""));
         assert!(refused("fwd up a --subnet 10.0.0.5/24").contains("10.0.0.5"));
+        assert!(refused("fwd up a --subnet6 fd00::5/64").contains("fd00::5"));
+        assert!(refused("fwd up a --subnet6 10.0.0.0/24").contains("--subnet6 \"10.0.0.0/24\""));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
         assert!(refused("fwd up ../x").contains("../x"));
         assert!(refused("fwd up a --network ../x").contains("name of a network"));

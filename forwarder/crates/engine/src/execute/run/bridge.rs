@@ -17,11 +17,11 @@ impl Execute for BridgeSpec {
 
 impl Execute for GatewayAddress {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.add_address(runner.link(&self.bridge)?.index, self.address.into())
+        runner.netlink.add_address(runner.link(&self.bridge)?.index, self.address)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_address(runner.link(&self.bridge)?.index, self.address.into())
+        runner.netlink.del_address(runner.link(&self.bridge)?.index, self.address)
     }
 }
 

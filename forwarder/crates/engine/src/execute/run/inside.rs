@@ -6,10 +6,13 @@ use ipnet::Ipv4Net;
 
 use super::{Execute, Runner, not_opened};
 use fwd_base::{Error, Kind, Result};
-use fwd_kernel::netlink::{self, Netlink};
+use fwd_kernel::{
+    netlink::{self, Netlink},
+    sysctl,
+};
 use fwd_plan::{
     TargetRef,
-    object::{Loopback, NsAddress, NsDefaultRoute, NsLinkUp, NsNeighbour, NsOffloads},
+    object::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
 };
 
 /// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
@@ -32,13 +35,25 @@ impl Execute for Loopback {
     }
 }
 
+impl Execute for NsIpv6 {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let set = || Self::settings(&self.ns_if).iter().try_for_each(|(path, value)| sysctl::write(path, value));
+        runner.namespace(&self.ns)?.run(set)
+    }
+
+    fn remove(&self, _: &mut Runner<'_>) -> Result<()> {
+        // They go with the interface.
+        Ok(())
+    }
+}
+
 impl Execute for NsAddress {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_address(link, self.address.into()))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_address(link, self.address))
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_address(link, self.address.into()))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_address(link, self.address))
     }
 }
 
@@ -69,20 +84,18 @@ impl Execute for NsDefaultRoute {
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (all, gateway) = (Ipv4Net::default(), Some(self.gateway));
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_route(all, link, gateway))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_default_route(link, self.gateway))
     }
 }
 
 impl Execute for NsNeighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (gateway, mac) = (self.gateway.into(), self.mac);
+        let (gateway, mac) = (self.gateway, self.mac);
         runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.replace_neighbour(link, gateway, mac))
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let gateway = self.gateway.into();
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_neighbour(link, gateway))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_neighbour(link, self.gateway))
     }
 }
 

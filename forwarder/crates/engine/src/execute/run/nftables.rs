@@ -3,7 +3,7 @@
 use super::{Execute, Runner};
 use fwd_base::Result;
 use fwd_kernel::netlink::nft;
-use fwd_plan::object::{Isolation, Masquerade};
+use fwd_plan::object::{Isolation, Masquerade, Rules6};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -23,5 +23,17 @@ impl Execute for Masquerade {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         nft::remove_masquerade(&runner.owner.rule(&self.network)).map(drop)
+    }
+}
+
+impl Execute for Rules6 {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (bridge, uplink) = (self.bridge.clone(), self.uplink.clone());
+        let network = runner.owner.rule(&self.network);
+        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet: self.subnet, uplink, guard: self.guard })
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        nft::remove_rules6(&runner.owner.rule(&self.network)).map(drop)
     }
 }

@@ -31,10 +31,10 @@ impl Execute for Fdb {
 
 impl Execute for Neighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.replace_neighbour(runner.link(&self.bridge)?.index, self.address.into(), self.mac)
+        runner.netlink.replace_neighbour(runner.link(&self.bridge)?.index, self.address, self.mac)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_neighbour(runner.link(&self.bridge)?.index, self.address.into())
+        runner.netlink.del_neighbour(runner.link(&self.bridge)?.index, self.address)
     }
 }

@@ -61,7 +61,7 @@ pub enum Maker {
 pub struct ForwardChain {
     /// By what it is changed.
     pub maker: Maker,
-    /// `ip` or `inet`.
+    /// `ip`, `ip6` or `inet`.
     pub family: String,
     /// Name of its table.
     pub table: String,
@@ -112,25 +112,33 @@ impl ForwardChain {
         self.drops
     }
 
-    /// Whether iptables shows it.
+    /// Whether iptables shows it, or ip6tables.
+    fn is_of_iptables(&self) -> bool {
+        matches!(self.family.as_str(), "ip" | "ip6") && self.table == "filter" && self.name == "FORWARD"
+    }
+
+    /// The command that changes it, where it is one of iptables.
     #[must_use]
-    pub fn is_of_iptables(&self) -> bool {
-        self.family == "ip" && self.table == "filter" && self.name == "FORWARD"
+    pub fn iptables(&self) -> Option<&'static str> {
+        match (self.maker, self.family.as_str()) {
+            (Maker::Legacy, _) => Some("iptables-legacy"),
+            (Maker::Nftables, "ip6") if self.is_of_iptables() => Some("ip6tables"),
+            (Maker::Nftables, _) => self.is_of_iptables().then_some("iptables"),
+        }
     }
 }
 
 impl fmt::Display for ForwardChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { maker, family, table, name, .. } = self;
-        match maker {
-            Maker::Legacy => write!(f, "the chain {name} of iptables-legacy"),
-            Maker::Nftables if self.is_of_iptables() => write!(f, "the chain {name} of iptables"),
-            Maker::Nftables => write!(f, "the nftables chain {family} {table} {name}"),
+        let Self { family, table, name, .. } = self;
+        match self.iptables() {
+            Some(tool) => write!(f, "the chain {name} of {tool}"),
+            None => write!(f, "the nftables chain {family} {table} {name}"),
         }
     }
 }
 
-/// The chains that IPv4 packets pass which the calling thread's namespace forwards.
+/// The chains that packets pass which the calling thread's namespace forwards; of those of the former iptables, IPv4's.
 ///
 /// # Errors
 /// The kernel refuses.

@@ -30,8 +30,8 @@ pub(super) fn chains() -> Result<Vec<ForwardChain>> {
         return Ok(Vec::new());
     }
     let found = nft::chains()?.into_iter().filter(|chain| {
-        let is_ipv4 = matches!(chain.family.as_str(), "ip" | "inet");
-        is_ipv4 && chain.hook == Some(HOOK_FORWARD) && chain.kind.as_deref() == Some("filter")
+        let is_ip = matches!(chain.family.as_str(), "ip" | "ip6" | "inet");
+        is_ip && chain.hook == Some(HOOK_FORWARD) && chain.kind.as_deref() == Some("filter")
     });
     found.map(read).collect()
 }

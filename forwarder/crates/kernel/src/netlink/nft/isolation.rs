@@ -17,7 +17,7 @@ use super::{
 use fwd_base::Result;
 
 /// The chain of these rules.
-const FORWARD: &str = "forward";
+pub(super) const FORWARD: &str = "forward";
 
 /// `NF_INET_FORWARD`, and priority `filter`.
 const HOOK_FORWARD: u32 = 2;
@@ -54,7 +54,7 @@ impl Guard {
     }
 
     /// The same as expressions.
-    fn expressions(self, bridge: &str) -> Vec<Vec<DefaultNla>> {
+    pub(super) fn expressions(self, bridge: &str) -> Vec<Vec<DefaultNla>> {
         let dropped = |(side, other), how| [&names(side, other, how, bridge)[..], &[rule::drop()]].concat();
         let (out, into) = ((rule::IIFNAME, rule::OIFNAME), (rule::OIFNAME, rule::IIFNAME));
         let mut rules = if self.internal {
@@ -110,7 +110,7 @@ pub fn isolated_networks() -> Result<Vec<String>> {
     Ok(found.into_iter().filter(|rule| rule.is_in(FORWARD)).filter_map(|rule| rule.comment).collect())
 }
 
-fn chain() -> Message {
+pub(super) fn chain() -> Message {
     let hook = vec![number(HOOK_NUMBER, HOOK_FORWARD), number(HOOK_PRIORITY, PRIORITY_FILTER)];
     Message::new_chain(vec![
         text(CHAIN_TABLE, TABLE),

@@ -25,6 +25,7 @@ const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
 // NFPROTO_* (include/uapi/linux/netfilter.h).
 const FAMILY_ANY: u8 = 0;
 const FAMILY_IP: u8 = 2;
+const FAMILY_IP6: u8 = 10;
 /// Length of `struct nfgenmsg`: family, version, resource id (network byte order).
 const HEADER_LEN: usize = 4;
 
@@ -105,6 +106,11 @@ impl Message {
         Self::with(GET_RULE, family, 0, &attributes)
     }
 
+    /// The same about a table of IPv6.
+    pub(super) fn ip6(self) -> Self {
+        Self { family: FAMILY_IP6, ..self }
+    }
+
     /// Flags of the netlink header for the operation.
     pub(super) fn flags(&self) -> u16 {
         self.flags
@@ -123,7 +129,7 @@ impl Message {
             3 => "arp".into(),
             5 => "netdev".into(),
             7 => "bridge".into(),
-            10 => "ip6".into(),
+            FAMILY_IP6 => "ip6".into(),
             other => other.to_string(),
         }
     }

@@ -8,6 +8,7 @@
 //! Functions act in the network namespace of the calling thread; each change is one transaction.
 
 mod flowtable;
+mod ipv6;
 mod isolation;
 mod message;
 mod rule;
@@ -19,6 +20,7 @@ use ipnet::Ipv4Net;
 pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 pub use self::{
     flowtable::make_flowtable,
+    ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Guard, ensure_isolation, isolated_networks, remove_isolation},
 };
 use self::{
@@ -29,7 +31,7 @@ use self::{
 use super::failure::Failure;
 use fwd_base::{Error, Kind, Result};
 
-/// The table of `fwd`, of family `ip`.
+/// The table of `fwd`, of family `ip`; of family `ip6` for what [`Rules6`] says.
 pub const TABLE: &str = "fwd_nat";
 /// Its chain.
 pub const CHAIN: &str = "postrouting";

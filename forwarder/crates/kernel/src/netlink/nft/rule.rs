@@ -47,6 +47,8 @@ const CT_STATE: u32 = 0;
 pub(super) const ESTABLISHED: u32 = 1 << 1;
 /// `NF_CT_STATE_BIT(IP_CT_RELATED)`.
 pub(super) const RELATED: u32 = 1 << 2;
+/// `NF_CT_STATE_BIT(IP_CT_NEW)`.
+pub(super) const NEW: u32 = 1 << 3;
 /// `NF_DROP`.
 const NF_DROP: u32 = 0;
 /// `NFT_REG_VERDICT`.
@@ -139,15 +141,7 @@ pub(super) fn addition(chain: &str, network: &str, expressions: &[DefaultNla]) -
 
 /// `ip saddr SUBNET oifname UPLINK masquerade`.
 pub(super) fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
-    let mut expressions = vec![expression(
-        "payload",
-        &[
-            number(PAYLOAD_DREG, REGISTER),
-            number(PAYLOAD_BASE, NETWORK_HEADER),
-            number(PAYLOAD_OFFSET, SOURCE_OFFSET),
-            number(PAYLOAD_LEN, ADDRESS_LEN),
-        ],
-    )];
+    let mut expressions = vec![of_network_header(SOURCE_OFFSET, ADDRESS_LEN)];
     if rule.subnet.prefix_len() < 32 {
         expressions.push(expression("bitwise", &masked(&rule.subnet.netmask().octets())));
     }
@@ -158,6 +152,19 @@ pub(super) fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
         expression("masq", &[]),
     ]);
     expressions
+}
+
+/// Loads bytes of the network header.
+pub(super) fn of_network_header(offset: u32, length: u32) -> DefaultNla {
+    expression(
+        "payload",
+        &[
+            number(PAYLOAD_DREG, REGISTER),
+            number(PAYLOAD_BASE, NETWORK_HEADER),
+            number(PAYLOAD_OFFSET, offset),
+            number(PAYLOAD_LEN, length),
+        ],
+    )
 }
 
 /// The name of an interface as it is compared; the caller has checked that it is short enough.
@@ -193,13 +200,13 @@ pub(super) fn compared(operation: u32, value: &[u8]) -> [DefaultNla; 3] {
 }
 
 /// The register and a mask.
-pub(super) fn masked(mask: &[u8; 4]) -> [DefaultNla; 5] {
+pub(super) fn masked(mask: &[u8]) -> [DefaultNla; 5] {
     [
         number(BITWISE_SREG, REGISTER),
         number(BITWISE_DREG, REGISTER),
-        number(BITWISE_LEN, ADDRESS_LEN),
+        number(BITWISE_LEN, mask.len() as u32),
         nested(BITWISE_MASK, &[bytes(DATA_VALUE, mask)]),
-        nested(BITWISE_XOR, &[bytes(DATA_VALUE, &[0; 4])]),
+        nested(BITWISE_XOR, &[bytes(DATA_VALUE, &vec![0; mask.len()])]),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Removal, target};
 use crate::{
     EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
-    sysctls::{ALL_FORWARDING, ON},
+    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON},
 };
 use fwd_kernel::{
     netlink::{Link, nft::Guard},
@@ -92,7 +92,27 @@ impl Removal<'_> {
                 Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
             objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));
         }
+        objects.extend(self.rules6());
         objects
+    }
+
+    /// The same of IPv6.
+    fn rules6(&self) -> Vec<Object> {
+        let noted = self.actual.undo.iter().filter_map(|entry| match entry {
+            Undo::Rules6 { network } => Some(network),
+            _ => None,
+        });
+        let all: BTreeSet<&String> = noted.chain(&self.actual.host.ruled6).collect();
+        let kept = |name: &str| self.kept_networks().any(|network| network.name == name && network.gateway6.is_some());
+        let gone = all.into_iter().filter(|network| !kept(network));
+        gone.flat_map(|network| {
+            let (network, bridge, uplink) = (network.clone(), String::new(), String::new());
+            let entry = Object::Undo(Undo::Rules6 { network: network.clone() });
+            let subnet = ipnet::Ipv6Net::default();
+            // Of several rules some may be left: whether all are there says nothing.
+            [Object::Rules6(object::Rules6 { network, bridge, subnet, uplink, guard: Guard::default() }), entry]
+        })
+        .collect()
     }
 
     /// What stays as it was changed because networks of another run directory are there, in words. They found it so and noted nothing.
@@ -116,7 +136,7 @@ impl Removal<'_> {
         if self.actual.host.other_owners_bridge().is_some() {
             return Vec::new();
         }
-        let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
+        let changed = self.actual.changed_sysctls().filter(|record| !record.is_ipv6() && record.path != ALL_FORWARDING);
         let (needed, free): (Vec<_>, Vec<_>) =
             changed.partition(|record| kept.iter().any(|index| record.is_of(*index)));
         let mut objects: Vec<Object> = free.into_iter().flat_map(|record| self.restored(record)).collect();
@@ -125,6 +145,23 @@ impl Removal<'_> {
             objects.extend(witness.cloned().map(|record| Object::Undo(Undo::Sysctl(record))));
         }
         objects
+    }
+
+    /// Forwarding of IPv6, where no network needs it any more, and only then what keeps router advertisements heeded meanwhile: the other
+    /// way round, the kernel would forget the default route that it has by one.
+    pub(crate) fn sysctls6(&self) -> Vec<Object> {
+        let needed = self.kept_networks().any(|network| network.gateway6.is_some());
+        if needed || self.actual.host.other_owners_bridge().is_some() {
+            return Vec::new();
+        }
+        let changed = self.actual.changed_sysctls().filter(|record| record.is_ipv6());
+        let (all, others): (Vec<_>, Vec<_>) = changed.partition(|record| record.path == ALL_FORWARDING6);
+        let restored = |record: &SysctlRecord| {
+            let now = record.now(&self.actual.host.net);
+            let ours = now.filter(|now| self.actual.host.sysctls.get(&now.path) == Some(&now.ours));
+            ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))])
+        };
+        all.into_iter().chain(others).flat_map(restored).collect()
     }
 
     /// Restores a sysctl if the value is still ours and nobody turned forwarding on everywhere meanwhile: where it is now, if the

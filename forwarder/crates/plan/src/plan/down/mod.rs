@@ -139,7 +139,7 @@ impl Removal<'_> {
                 .extend(link.map(|link| orphans::veth_object(link, &endpoint.id.ifname, orphans::reference(endpoint))));
         }
         for endpoint in endpoints {
-            objects.extend(orphans::neighbour(self.actual, endpoint));
+            objects.extend(orphans::neighbours(self.actual, endpoint));
             let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }
@@ -233,6 +233,7 @@ impl Removal<'_> {
         }));
         let kept: Vec<u32> = kept.into_iter().map(|uplink| uplink.index).collect();
         objects.extend(self.sysctls(&kept));
+        objects.extend(self.sysctls6());
         objects
     }
 

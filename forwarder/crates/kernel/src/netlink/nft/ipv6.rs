@@ -1,0 +1,135 @@
+//! IPv6 of a network: masquerade behind the uplink, and the guard around it. The same table in the family `ip6`, whatever forwards IPv4.
+//!
+//! Forwarding of IPv6 is switched on for all interfaces of a host or for none, so the guard is stricter than that of
+//! [`isolation`](super::isolation): nothing of a network leaves by another interface than its uplink, nor with an address that is not
+//! translated. Nor does what conntrack does not know, such as a neighbour solicitation to somebody far away: no NAT would see it.
+
+use ipnet::Ipv6Net;
+use rtnetlink::packet_core::DefaultNla;
+
+use super::{
+    CHAIN, Failure, Guard, Message, Socket, TABLE, TABLE_NAME, checked, isolation, message::text, new_chain, new_table,
+    or_nothing, rule, rule::Rule, unsupported,
+};
+use fwd_base::Result;
+
+/// Of the source address in an IPv6 header, bytes.
+const SOURCE_OFFSET: u32 = 8;
+const ADDRESS_LEN: u32 = 16;
+
+/// Masquerade and guard of one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules6 {
+    /// Name of the network: the comment of the rules.
+    pub network: String,
+    /// Its bridge.
+    pub bridge: String,
+    /// Its addresses.
+    pub subnet: Ipv6Net,
+    /// The interface by which its packets leave.
+    pub uplink: String,
+    /// What the kernel must not forward besides.
+    pub guard: Guard,
+}
+
+/// Makes the rules of a network what is given, in place of those that it has.
+///
+/// # Errors
+/// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with masquerade of IPv6, or without root.
+pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
+    let object = format!("nftables rules for IPv6 of network {}", wanted.network);
+    checked(&wanted.network, &wanted.uplink, &object)?;
+    checked(&wanted.network, &wanted.bridge, &object)?;
+    let change = || -> Result<(), Failure> {
+        let socket = Socket::open()?;
+        let mut batch = vec![new_table(), new_chain(), isolation::chain()];
+        batch.extend(rules(&socket)?.iter().filter(|rule| rule.is_of(&wanted.network)).map(Rule::deletion));
+        batch.extend(expressions(wanted).into_iter().map(|(chain, it)| rule::addition(chain, &wanted.network, &it)));
+        socket.commit(&batch.into_iter().map(Message::ip6).collect::<Vec<_>>())
+    };
+    change().map_err(|failure| unsupported(failure, "set", object))
+}
+
+/// Removes the rules of a network, and the table if no others are in it. False: there were none.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn remove_rules6(network: &str) -> Result<bool> {
+    let change = || -> Result<bool, Failure> {
+        let socket = Socket::open()?;
+        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(|rule| rule.is_of(network));
+        match (ours.is_empty(), others.is_empty()) {
+            (true, _) => return Ok(false),
+            (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)]).ip6()])?,
+            (false, false) => socket.commit(&ours.iter().map(|rule| rule.deletion().ip6()).collect::<Vec<_>>())?,
+        }
+        Ok(true)
+    };
+    change().map_err(|failure| unsupported(failure, "remove", format!("nftables rules for IPv6 of network {network}")))
+}
+
+/// The networks that have such rules, each as often as it has one.
+///
+/// # Errors
+/// The kernel refuses. A kernel without nf_tables has none.
+pub fn networks_with_rules6() -> Result<Vec<String>> {
+    let found = Socket::open().and_then(|socket| rules(&socket));
+    let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip6 {TABLE}")))?;
+    Ok(found.into_iter().filter_map(|rule| rule.comment).collect())
+}
+
+impl Rules6 {
+    /// How many rules a network with this guard has.
+    #[must_use]
+    pub fn count(guard: Guard) -> usize {
+        let any = Self { network: String::new(), bridge: String::new(), subnet: Ipv6Net::default(), uplink: String::new(), guard };
+        expressions(&any).len()
+    }
+}
+
+/// Every rule of the table.
+fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
+    Ok(socket.list(&Message::get_rules(vec![text(rule::TABLE, TABLE)]).ip6())?.iter().map(Rule::read).collect())
+}
+
+/// Each rule with the chain that it is in.
+fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
+    let Rules6 { network: _, bridge, subnet, uplink, guard } = wanted;
+    let (bridge, uplink) = (bridge.as_str(), uplink.as_str());
+    // `iifname BRIDGE oifname != BRIDGE`
+    let leaving =
+        || [named(rule::IIFNAME, rule::EQUAL, bridge), named(rule::OIFNAME, rule::DIFFERENT, bridge)].concat();
+    let known = rule::NEW | rule::ESTABLISHED | rule::RELATED;
+    let unknown = [
+        rule::conntrack_state(),
+        rule::expression("bitwise", &rule::masked(&known.to_ne_bytes())),
+        rule::expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
+    ];
+    let drop = || vec![rule::drop()];
+    let mut rules = vec![
+        (CHAIN, [source(rule::EQUAL, *subnet), named(rule::OIFNAME, rule::EQUAL, uplink), masquerade()].concat()),
+        (isolation::FORWARD, [leaving(), named(rule::OIFNAME, rule::DIFFERENT, uplink), drop()].concat()),
+        (isolation::FORWARD, [leaving(), source(rule::DIFFERENT, *subnet), drop()].concat()),
+        (isolation::FORWARD, [leaving(), unknown.to_vec(), drop()].concat()),
+    ];
+    rules.extend(guard.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule)));
+    rules
+}
+
+/// The name of an interface is this one, or another.
+fn named(which: u32, operation: u32, name: &str) -> Vec<DefaultNla> {
+    vec![rule::name_of(which), rule::expression("cmp", &rule::compared(operation, &rule::padded(name)))]
+}
+
+/// `ip6 saddr SUBNET`, or `ip6 saddr != SUBNET`.
+fn source(operation: u32, subnet: Ipv6Net) -> Vec<DefaultNla> {
+    vec![
+        rule::of_network_header(SOURCE_OFFSET, ADDRESS_LEN),
+        rule::expression("bitwise", &rule::masked(&subnet.netmask().octets())),
+        rule::expression("cmp", &rule::compared(operation, &subnet.network().octets())),
+    ]
+}
+
+fn masquerade() -> Vec<DefaultNla> {
+    vec![rule::expression("masq", &[])]
+}

@@ -1,0 +1,107 @@
+//! What comes with the IPv6 of a network: at its bridge, on the host, and inside of its namespaces.
+
+use crate::{
+    Actual, Interface, Object, SysctlRecord, Undo, accept_ra,
+    desired::Asked,
+    disable_ipv6, forwarding6, object,
+    ipv6::SMALLEST_MTU,
+    settled::{Network, Settled},
+    sysctls::{ALL_FORWARDING6, HEEDED, OFF, ON},
+    uplink::Uplink,
+};
+use fwd_kernel::netlink::Link;
+
+/// The gateway's address, and that nobody in the network tells the host by a router advertisement where to go. The settings go with the
+/// bridge: nothing to remember.
+pub(super) fn of_bridge(actual: &Actual, network: &Network) -> Vec<Object> {
+    let bridge = &network.bridge;
+    let Some(gateway) = network.gateway6 else { return without(actual, network) };
+    let is_off = |name: &str| actual.host.sysctls.get(&disable_ipv6(name)).is_some_and(|value| value == ON);
+    let mut settings = vec![accept_ra(bridge)];
+    // New interfaces have it as the host says for them.
+    settings.extend((is_off(bridge) || is_off("default")).then(|| disable_ipv6(bridge)));
+    let setting = |path| SysctlRecord { path, original: ON.into(), ours: OFF.into(), interface: None };
+    let mut objects: Vec<Object> = settings.into_iter().map(setting).map(Object::Sysctl).collect();
+    let (bridge, address) = (bridge.clone(), gateway.into());
+    objects.push(Object::GatewayAddress(object::GatewayAddress { bridge, address }));
+    objects
+}
+
+/// The host takes no IPv6 from a network that has none: it may forward for others, and a namespace can give itself any address. (A link with
+/// a smaller MTU has no IPv6, and no setting.)
+fn without(actual: &Actual, network: &Network) -> Vec<Object> {
+    let has_ipv6 = actual.host.sysctls.contains_key(ALL_FORWARDING6) && network.mtu >= SMALLEST_MTU;
+    let (path, original, ours) = (disable_ipv6(&network.bridge), OFF.into(), ON.into());
+    let record = SysctlRecord { path, original, ours, interface: None };
+    has_ipv6.then_some(Object::Sysctl(record)).into_iter().collect()
+}
+
+/// The rules of the network before anything is forwarded, and forwarding.
+pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
+    let Some((gateway, uplink)) = network.gateway6.zip(network.uplink.as_ref()) else { return Vec::new() };
+    let rules = object::Rules6 {
+        network: network.name.clone(),
+        bridge: network.bridge.clone(),
+        subnet: gateway.trunc(),
+        uplink: uplink.name.clone(),
+        guard: network.treatment.guard(),
+    };
+    let noted = Undo::Rules6 { network: network.name.clone() };
+    [Object::Undo(noted), Object::Rules6(rules)].into_iter().chain(forwarding(actual, uplink)).collect()
+}
+
+/// Forwarding of IPv6, which a host has at all interfaces or at none; and before it, that router advertisements are heeded where they were
+/// until now: otherwise the kernel forgets the default route that it has by one, and learns none.
+///
+/// All is noted before anything is changed. Where somebody else has switched forwarding on, nothing is.
+fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
+    let value = |path: &str| actual.host.sysctls.get(path).map(String::as_str);
+    let Some(found) = value(ALL_FORWARDING6) else { return Vec::new() };
+    let noted: Vec<&SysctlRecord> = actual.changed_sysctls().filter(|record| record.is_ipv6()).collect();
+    let is_ours = noted.iter().any(|record| record.path == ALL_FORWARDING6);
+    let is_on = found == ON;
+    if is_on && !is_ours {
+        return Vec::new();
+    }
+    let heeds = |link: &&Link| {
+        let known = noted.iter().any(|record| record.is_of(link.index));
+        // An uplink that was made anew is new to a host that forwards already, and heeds none from the beginning.
+        let concerned =
+            if is_on { link.index == uplink.index } else { value(&forwarding6(&link.name)) == Some(OFF) };
+        concerned && !known && !link.loopback && !crate::is_made(link) && value(&accept_ra(&link.name)) == Some(ON)
+    };
+    let heed = |link: &Link| SysctlRecord {
+        path: accept_ra(&link.name),
+        original: ON.into(),
+        ours: HEEDED.into(),
+        interface: Some(Interface { name: link.name.clone(), index: link.index, mac: link.mac }),
+    };
+    let mut fresh: Vec<SysctlRecord> = actual.host.net.links.iter().filter(heeds).map(heed).collect();
+    let all = SysctlRecord { path: ALL_FORWARDING6.into(), original: found.into(), ours: ON.into(), interface: None };
+    fresh.extend((!is_ours).then_some(all));
+    let again = noted.into_iter().filter_map(|record| record.now(&actual.host.net));
+    let (last, first): (Vec<_>, Vec<_>) =
+        again.chain(fresh.iter().cloned()).partition(|record| record.path == ALL_FORWARDING6);
+    let notes = fresh.into_iter().map(|record| Object::Undo(Undo::Sysctl(record)));
+    notes.chain(first.into_iter().chain(last).map(Object::Sysctl)).collect()
+}
+
+/// What there is inside before the interface is up.
+pub(super) fn before_up(asked: &Asked, settled: &Settled) -> Vec<Object> {
+    let Some(address) = settled.address6() else { return Vec::new() };
+    let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
+    vec![
+        Object::NsIpv6(object::NsIpv6 { ns: ns.clone(), ns_if: ns_if.clone() }),
+        Object::NsAddress(object::NsAddress { ns, ns_if, address: address.into() }),
+    ]
+}
+
+/// The way out, once it is.
+pub(super) fn once_up(asked: &Asked, settled: &Settled) -> Vec<Object> {
+    let Some(gateway) = settled.address6().and(settled.network.gateway6) else { return Vec::new() };
+    let (ns, ns_if, gateway) = (asked.target.clone(), asked.id.ifname.clone(), gateway.addr().into());
+    let route = Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway });
+    let neighbour = object::NsNeighbour { ns, ns_if, gateway, mac: settled.network.seen_mac() };
+    let route = (!settled.endpoint.no_default_route).then_some(route);
+    route.into_iter().chain([Object::NsNeighbour(neighbour)]).collect()
+}

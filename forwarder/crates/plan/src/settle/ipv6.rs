@@ -1,0 +1,250 @@
+//! Whether a network has IPv6, and which addresses.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::Ipv6Net;
+
+use super::{same as is_same, settled::Network, uplink::Uplink};
+use crate::{
+    Actual, EndpointRecord, Ipv6, NetworkRecord,
+    desired::AskedNetwork,
+    disable_ipv6,
+    overlap::Overlaps,
+    sysctls::{ALL_FORWARDING6, ON},
+};
+use fwd_base::{Error, Kind, Result, hash::fnv, text::word};
+
+/// Smallest MTU that carries IPv6 (RFC 8200 §5).
+pub(crate) const SMALLEST_MTU: u32 = 1_280;
+/// Lengths of the prefix that a network may have: from that of a link (RFC 4291 §2.5.1) to one with room for a gateway and an endpoint.
+const PREFIXES: std::ops::RangeInclusive<u8> = 64..=126;
+/// Subnets of the host's own prefix that are tried.
+const SUBNETS: std::ops::RangeInclusive<u16> = 0..=u16::MAX;
+
+/// Why a network cannot have IPv6, and what to do about it.
+pub(crate) struct Obstacle {
+    why: String,
+    remedy: String,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.why, self.remedy)
+    }
+}
+
+/// The gateway of a new network, if it is to have IPv6.
+///
+/// # Errors
+/// It is asked for where it cannot be.
+pub(super) fn gateway(
+    asked: &AskedNetwork,
+    actual: &Actual,
+    uplink: Option<&Uplink>,
+    bridge: &str,
+    mtu: u32,
+) -> Result<Option<Ipv6Net>> {
+    let wanted = match (asked.ipv6, asked.subnet6) {
+        (Some(Ipv6::Off), Some(subnet)) => {
+            let why = "the network is to have no IPv6 (--ipv6 off)";
+            return Err(
+                Error::new(Kind::Usage, "use", format!("--subnet6 {subnet}"), why).remedy("leave out one of the two")
+            );
+        }
+        (Some(Ipv6::Off), None) => return Ok(None),
+        (Some(Ipv6::Masquerade), _) | (None, Some(_)) => true,
+        (None, None) => false,
+    };
+    let Some(uplink) = uplink else { return inside_only(asked, wanted) };
+    let obstacle = obstacle(actual, uplink, mtu);
+    match (wanted, obstacle) {
+        (true, Some(Obstacle { why, remedy })) => {
+            return Err(Error::new(Kind::Unsupported, "give IPv6 to", format!("network {}", asked.name), why)
+                .remedy(format!("{remedy}, or leave it out (--ipv6 off)")));
+        }
+        (false, Some(_)) => return Ok(None),
+        (false, None) if routeless(actual, uplink).is_some() => return Ok(None),
+        (_, None) => {}
+    }
+    // A bridge with ports and without a record: its pins were lost. It keeps its address.
+    let host = &actual.host.net;
+    if let Some(kept) = host.link(bridge).and_then(|link| host.ipv6(link.index)) {
+        return Ok(Some(kept));
+    }
+    let subnet = match asked.subnet6 {
+        Some(given) => {
+            check(given)?;
+            given
+        }
+        None => free(actual)?,
+    };
+    if let Some(occupant) = Overlaps::of(actual, &[subnet.into()]).occupant(subnet.into()) {
+        return Err(Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant)
+            .remedy("leave out --subnet6: a free one is taken then"));
+    }
+    let first = Ipv6Addr::from_bits(subnet.network().to_bits() + 1);
+    Ok(Some(Ipv6Net::new_assert(first, subnet.prefix_len())))
+}
+
+/// A network that nothing leaves.
+fn inside_only(asked: &AskedNetwork, wanted: bool) -> Result<Option<Ipv6Net>> {
+    if !wanted {
+        return Ok(None);
+    }
+    let why = "an internal network (--internal) has no uplink behind whose address it could appear";
+    let error = Error::new(Kind::Usage, "give IPv6 to", format!("network {}", asked.name), why);
+    Err(error.remedy("leave one of the two out"))
+}
+
+/// Why a new network that was not asked to have IPv6 has none, on a host that has it.
+pub(crate) fn left_out(actual: &Actual, network: &Network) -> Option<Obstacle> {
+    let (host, uplink) = (&actual.host.net, network.uplink.as_ref()?);
+    let has = host.ipv6(uplink.index).is_some() || host.default_routes6().next().is_some();
+    let because = || {
+        let obstacle = obstacle(actual, uplink, network.mtu);
+        obstacle.or_else(|| routeless(actual, uplink))
+    };
+    has.then(because).flatten()
+}
+
+/// What keeps packets of a network from being translated to an address of the uplink.
+fn obstacle(actual: &Actual, uplink: &Uplink, mtu: u32) -> Option<Obstacle> {
+    let value = |path: &str| actual.host.sysctls.get(path).map(String::as_str);
+    let name = &uplink.name;
+    let quoted = word(name);
+    let found = |why: String, remedy: String| Some(Obstacle { why, remedy });
+    if value(ALL_FORWARDING6).is_none() {
+        return found("this kernel has no IPv6".into(), "boot it without ipv6.disable=1".into());
+    }
+    if value(&disable_ipv6(name)) == Some(ON) {
+        let remedy = format!("switch it on: sysctl -w net.ipv6.conf.{}.disable_ipv6=0", name.replace('.', "/"));
+        return found(format!("IPv6 is switched off at the uplink {name}"), remedy);
+    }
+    if actual.host.net.ipv6(uplink.index).is_none() {
+        let remedy = format!("give it one: ip -6 addr add ADDRESS/64 dev {quoted}");
+        return found(format!("the uplink {name} has no IPv6 address but for its own link"), remedy);
+    }
+    if mtu < SMALLEST_MTU {
+        let why = format!("IPv6 needs an MTU of {SMALLEST_MTU} bytes, and the network's is {mtu}");
+        return found(why, format!("give it that much (--mtu {SMALLEST_MTU})"));
+    }
+    let no_nat = actual.no_ipv6_nat.as_ref()?;
+    found(no_nat.clone(), "load nf_tables and nft_masq".into())
+}
+
+/// Nothing leads outside by the uplink.
+fn routeless(actual: &Actual, uplink: &Uplink) -> Option<Obstacle> {
+    let leads = actual.host.net.default_routes6().any(|route| route.ifindex == uplink.index);
+    let obstacle = || Obstacle {
+        why: format!("no IPv6 default route leaves by the uplink {}", uplink.name),
+        remedy: "--ipv6 masquerade does without one".into(),
+    };
+    (!leads).then(obstacle)
+}
+
+/// Checks what is asked of a network that exists.
+///
+/// # Errors
+/// [`Kind::Conflict`].
+pub(super) fn same(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
+    let has = if record.gateway6.is_some() { Ipv6::Masquerade } else { Ipv6::Off };
+    is_same(&record.name, "IPv6", asked.ipv6.map(Ipv6::name).as_ref(), &has.name())?;
+    let asked = asked.subnet6.map(|subnet| subnet.to_string());
+    let has = record.subnet6().map_or_else(|| "none".into(), |subnet| subnet.to_string());
+    is_same(&record.name, "subnet of IPv6", asked.as_ref(), &has)
+}
+
+/// Checks a subnet that the user gave.
+///
+/// # Errors
+/// [`Kind::Usage`].
+fn check(subnet: Ipv6Net) -> Result<()> {
+    let refuse = |why: &str| Error::new(Kind::Usage, "use", format!("subnet {subnet}"), why);
+    let (least, most) = (PREFIXES.start(), PREFIXES.end());
+    if !PREFIXES.contains(&subnet.prefix_len()) {
+        let why = format!("a network has a prefix of {least} to {most} bits");
+        return Err(refuse(&why).remedy(format!("use a /{least}, such as fd00:77::/{least}")));
+    }
+    if subnet.trunc() != subnet {
+        return Err(refuse("it is an address inside a subnet").remedy(format!("use {}", subnet.trunc())));
+    }
+    let first = subnet.network();
+    let is_mapped = first.to_ipv4().is_some();
+    if first.is_multicast() || first.is_unicast_link_local() || is_mapped {
+        return Err(refuse("its addresses cannot be routed to an interface")
+            .remedy(format!("use a unique local prefix, such as fd00:77::/{least}")));
+    }
+    Ok(())
+}
+
+/// A free /64 of the prefix that the host has for itself: a unique local one whose global ID is random (RFC 4193 §3.2), by the number that
+/// tells this machine from others, and the run directory. So a network that comes again has the addresses that it had.
+///
+/// # Errors
+/// [`Kind::Conflict`] if there is none.
+fn free(actual: &Actual) -> Result<Ipv6Net> {
+    let id = fnv(actual.host.machine.to_le_bytes().into_iter().chain(actual.host.owner.0.to_le_bytes()));
+    let prefix = 0xfd_u128 << 120 | u128::from(id >> 24) << 80;
+    let of = |number: u16| Ipv6Net::new_assert(Ipv6Addr::from_bits(prefix | u128::from(number) << 64), 64);
+    let whole = Ipv6Net::new_assert(Ipv6Addr::from_bits(prefix), 48);
+    let overlaps = Overlaps::of(actual, &[whole.into()]);
+    let is_free =
+        |subnet: &Ipv6Net| overlaps.occupant((*subnet).into()).is_none() && !overlaps.is_on_link((*subnet).into());
+    SUBNETS.map(of).find(is_free).ok_or_else(|| {
+        Error::new(Kind::Conflict, "choose a subnet in", whole.to_string(), "all of it is in use")
+            .remedy("choose one yourself, such as --subnet6 fd00:77::/64")
+    })
+}
+
+/// The address of a new endpoint: the one that was asked for, else with the number that its IPv4 address has in its subnet, else the next
+/// free one.
+///
+/// # Errors
+/// What was asked for cannot be, or all are taken.
+pub(super) fn address(
+    asked: Option<Ipv6Addr>,
+    v4: Ipv4Addr,
+    network: &Network,
+    endpoints: &[EndpointRecord],
+) -> Result<Option<Ipv6Addr>> {
+    let name = &network.name;
+    let Some(gateway) = network.gateway6 else {
+        let Some(asked) = asked else { return Ok(None) };
+        let why = format!("network {name} has no IPv6");
+        return Err(Error::new(Kind::Unsupported, "use", format!("address {asked}"), why).remedy("leave it out"));
+    };
+    let subnet = gateway.trunc();
+    let taken = |address: &Ipv6Addr| {
+        let mut others = endpoints.iter().filter(|endpoint| endpoint.network == *name);
+        *address == gateway.addr() || *address == subnet.network() || others.any(|it| it.address6 == Some(*address))
+    };
+    if let Some(asked) = asked {
+        let refuse = |kind, why: String| Error::new(kind, "use", format!("address {asked}"), why);
+        let remedy = format!("leave it out, or choose a free address of {subnet}");
+        return match (subnet.contains(&asked), taken(&asked)) {
+            (false, _) => {
+                Err(refuse(Kind::Usage, format!("it is outside of {subnet}, the subnet of network {name}"))
+                    .remedy(remedy))
+            }
+            (true, true) => Err(refuse(Kind::Conflict, "it is taken".into()).remedy(remedy)),
+            (true, false) => Ok(Some(asked)),
+        };
+    }
+    let numbered = |number: u32| Ipv6Addr::from_bits(subnet.network().to_bits() + u128::from(number));
+    let number = v4.to_bits().saturating_sub(network.gateway.network().to_bits());
+    // Of so many at most one is free, or the subnet is full.
+    let others = 0..=endpoints.len() as u32 + 2;
+    let mut candidates = [number].into_iter().chain(others).map(numbered);
+    let free = candidates.find(|address| subnet.contains(address) && !taken(address));
+    free.map(Some).ok_or_else(|| {
+        Error::new(Kind::Failed, "find an address in", format!("network {name}"), format!("all of {subnet} is taken"))
+            .remedy("use another network (--network NAME), with a larger --subnet6")
+    })
+}
+
+/// How many endpoints have room in a subnet: the address of the subnet itself and the gateway are none.
+#[must_use]
+pub(crate) fn room(subnet: Ipv6Net) -> usize {
+    let addresses = 1_u128 << (128 - subnet.prefix_len());
+    usize::try_from(addresses - 2).unwrap_or(usize::MAX)
+}
