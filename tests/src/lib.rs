@@ -135,6 +135,8 @@ mod uplinks;
 #[cfg(test)]
 mod vlan;
 #[cfg(test)]
+mod ways;
+#[cfg(test)]
 mod wire;
 #[cfg(test)]
 mod xdp;

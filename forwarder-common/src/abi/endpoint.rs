@@ -24,6 +24,8 @@ pub mod endpoint_flags {
     pub const IGNORE_XFRM: u32 = 1 << 9;
     /// The program is a filter of a clsact qdisc instead of a TCX link (`--attach clsact`).
     pub const CLSACT: u32 = 1 << 10;
+    /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.
+    pub const UPLINK_BOUND: u32 = 1 << 16;
     /// Nothing of the network leaves it: there is no uplink (`--internal`). Of the network.
     pub const INTERNAL: u32 = 1 << 18;
     /// No default route was set inside (`--no-default-route`).

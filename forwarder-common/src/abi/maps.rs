@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
     HOST_VETH_PLACES, Internal, Layout, METADATA_LEN, Mapping, Network, PortUse, Prefix, PrefixV6, RETRY_CLASSES,
-    TrafficBlock, Tuple, Uplink,
+    RoutePrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -202,8 +202,8 @@ maps! {
         METADATA: Hash<u64, [u8; METADATA_LEN]>[8192],
     }
     FlowTable {
-        /// Prefix → MTU of a route.
-        ROUTE_MTUS: LpmTrie<Prefix, u32>[4096],
+        /// Interface and prefix → MTU of a route.
+        ROUTE_MTUS: LpmTrie<RoutePrefix, u32>[4096],
         /// Tuple → slot.
         FLOW_INDEX: Hash<Tuple, u32>[SIZED],
         /// Flows.
@@ -243,6 +243,8 @@ maps! {
         INBOUND: PerCpuArray<u32, Tuple>[1],
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray<u32, [u8; 112]>[1],
+        /// What is told to a sender.
+        TOO_BIG: PerCpuArray<u32, [u8; 110]>[1],
         /// A question about a route.
         FIB_QUERY: PerCpuArray<u32, [u8; 64]>[1],
     }

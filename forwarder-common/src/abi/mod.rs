@@ -29,7 +29,7 @@ pub use flow::{
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, Prefix, PrefixV6, Uplink};
+pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink};
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};

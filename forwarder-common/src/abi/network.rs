@@ -35,10 +35,25 @@ record! {
 }
 
 record! {
-    /// Key of the maps `SUBNETS` and `ROUTE_MTUS`: the kernel's `struct bpf_lpm_trie_key`.
+    /// Key of the map `SUBNETS`: the kernel's `struct bpf_lpm_trie_key`.
     pub struct Prefix {
         /// Its length, bits.
         pub length: u32,
+        /// IPv4 address, network byte order.
+        pub addr: [u8; 4],
+    }
+}
+
+/// What comes before the address in a key of `ROUTE_MTUS`, bits.
+pub const ROUTE_INTERFACE_BITS: u32 = 32;
+
+record! {
+    /// Key of the map `ROUTE_MTUS`, as [`Prefix`]: the same destination by two interfaces is two routes.
+    pub struct RoutePrefix {
+        /// [`ROUTE_INTERFACE_BITS`], and the length of the prefix.
+        pub length: u32,
+        /// ifindex of the interface that the route leaves by.
+        pub ifindex: u32,
         /// IPv4 address, network byte order.
         pub addr: [u8; 4],
     }

@@ -19,6 +19,8 @@ pub enum Lookup {
     NoNeighbour,
     /// By a tunnel of the route's own (lightweight tunnels).
     Tunnel,
+    /// Not by the uplink that the endpoint is bound to, which has no route there.
+    Elsewhere,
     /// The kernel would not forward it: to an address of its own, a broadcast, or where it has no route at all.
     NotForwarded,
     /// The route forbids it, or something is wrong with it.
@@ -30,7 +32,7 @@ impl Lookup {
     #[inline(always)]
     #[must_use]
     pub const fn is_missing(self) -> bool {
-        matches!(self, Self::NotForwarded | Self::Refused)
+        matches!(self, Self::Elsewhere | Self::NotForwarded | Self::Refused)
     }
 }
 
@@ -84,6 +86,18 @@ pub const fn inward(addr: [u8; 4], flags: u32, (gateway, prefix): ([u8; 4], u32)
     own_network(flags)
 }
 
+/// Whether the host's own route, which leaves by `out_if`, is not for a packet of an endpoint that is bound to its uplink: then it is looked
+/// up as that of a socket bound there. What is for the host, or for a network of `fwd`, it keeps. `is_bridge` tells whether `out_if` is the
+/// bridge of one.
+#[inline(always)]
+#[must_use]
+pub fn is_diverted(lookup: Lookup, out_if: u32, endpoint: &Endpoint, is_bridge: impl FnOnce() -> bool) -> bool {
+    let leaves = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour | Lookup::Tunnel);
+    endpoint.flags & endpoint_flags::UPLINK_BOUND != 0
+        && leaves
+        && (matches!(lookup, Lookup::Tunnel) || out_if != endpoint.uplink && out_if != endpoint.network && !is_bridge())
+}
+
 /// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is the endpoint's uplink. `is_there`
 /// tells whether the uplink is still the interface of the records, `is_bridge` whether `out_if` is the bridge of a network of `fwd`.
 ///
@@ -109,7 +123,7 @@ pub fn egress(
                 DropReason::RouteNotViaUplink.into()
             }
         }
-        Lookup::Tunnel => DropReason::RouteNotViaUplink.into(),
+        Lookup::Tunnel | Lookup::Elsewhere => DropReason::RouteNotViaUplink.into(),
         // The kernel answers, if nobody has the address.
         Lookup::NotForwarded => PuntReason::ToHost.into(),
         Lookup::Refused => PuntReason::Unreachable.into(),
@@ -179,11 +193,12 @@ pub fn again(
 }
 
 /// Whether the packet that has looked the route up again is left to the kernel, which tells its sender when nobody answers for the next
-/// hop: of what is redirected nobody would. The kernel forwards only the endpoint's own address translated.
+/// hop: of what is redirected nobody would. The kernel forwards only the endpoint's own address translated; and what is `diverted` from its
+/// own route it would send by that one.
 #[inline(always)]
 #[must_use]
-pub fn is_unresolved(lookup: Lookup, source: [u8; 4], endpoint: &Endpoint) -> bool {
-    matches!(lookup, Lookup::NoNeighbour) && source == endpoint.v4
+pub fn is_unresolved(lookup: Lookup, source: [u8; 4], endpoint: &Endpoint, diverted: bool) -> bool {
+    matches!(lookup, Lookup::NoNeighbour) && source == endpoint.v4 && !diverted
 }
 
 /// Whether an address (network byte order) lies outside the range of all networks of `fwd` (host byte order) for sure.

@@ -150,7 +150,8 @@ reasons! {
         ToHost = 4 => "Nothing, if the host is meant; its firewall judges it (INPUT). `ip route get DESTINATION` there tells.",
         /// TTL at its end: the kernel answers with time exceeded. Inbound: already translated.
         TtlExceeded = 6 => "Nothing, if somebody traces the way (`traceroute`). Otherwise routers send it round: trace it yourself.",
-        /// Larger than the MTU of the way out: the kernel fragments it or answers. Inbound: already translated.
+        /// Larger than the MTU of the way out: the kernel fragments it or answers; where the kernel would send it another way, the program
+        /// answers. Inbound: already translated.
         TooBig = 7 => "Lower the MTU inside, or let TCP know it: `fwd up --clamp-mss`.",
         /// No route, or one that forbids: the kernel answers.
         Unreachable = 8 => "`ip route get DESTINATION` on the host shows what the kernel makes of it.",
@@ -192,8 +193,9 @@ reasons! {
         Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
         /// ICMP that is neither a query with an identifier nor an error about a known flow.
         IcmpType = 23 => "Only queries with an identifier, such as echo, and errors about known flows are translated.",
-        /// The route leaves by an interface that is neither the uplink nor a network of `fwd`.
-        RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; `fwd up --uplink` that interface.",
+        /// The route leaves by an interface that is neither the uplink nor a network of `fwd`; or the uplink, to which the network is bound,
+        /// has no route there.
+        RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; `fwd up --uplink` that interface, or give the uplink a route: `ip route add default via ROUTER dev UPLINK metric 200`.",
         /// The uplink has no address to appear behind.
         NoUplinkAddress = 25 => "Give the uplink an IPv4 address, then `fwd up` again.",
         /// No free port towards this destination.

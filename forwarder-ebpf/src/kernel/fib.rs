@@ -5,13 +5,13 @@ use core::ptr;
 use aya_ebpf::{
     bindings::{
         BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
-        BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+        BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
     },
     btf_maps::lpm_trie::Key,
     helpers::bpf_fib_lookup as fib_lookup,
 };
 use forwarder_common::{
-    abi::{Tuple, mapped_words},
+    abi::{ROUTE_INTERFACE_BITS, Tuple, mapped_words},
     decide::route::Lookup,
     wire::{
         ipv4,
@@ -41,6 +41,15 @@ pub(crate) struct Route {
     pub(crate) query: &'static bpf_fib_lookup,
 }
 
+/// Whose route is looked up.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// That of a packet that came in by this interface.
+    Forwarded(u32),
+    /// That of a socket bound to this interface and this address of it, network byte order.
+    Bound(u32, u32),
+}
+
 /// What the helper has returned.
 #[inline(always)]
 const fn lookup(result: i64) -> Lookup {
@@ -53,43 +62,56 @@ const fn lookup(result: i64) -> Lookup {
     }
 }
 
-/// Looks the route up as if the packet came in by `input`, and the next hop's hardware address. `None` never happens, as far as
-/// the verifier lets one say so.
+/// Looks the route of a packet up, and the next hop's hardware address. `None` never happens, as far as the verifier lets one say so.
 #[inline(always)]
-pub(crate) fn look_up(skb: Skb, tuple: &Tuple, input: u32) -> Option<Route> {
-    const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+pub(crate) fn look_up(skb: Skb, tuple: &Tuple, way: Way) -> Option<Route> {
+    let result = match way {
+        Way::Forwarded(input) => fwd_fib_look_up(skb, tuple, input, 0),
+        Way::Bound(output, source) => fwd_fib_look_up(skb, tuple, output, source),
+    };
     let query = scratch(&FIB_QUERY)?;
+    // SAFETY: members of unions of integers, which are all set, by the query or by the helper.
+    let (source, mtu) = unsafe { (query.__bindgen_anon_3.ipv4_src, query.__bindgen_anon_1.mtu_result) };
+    Some(Route {
+        lookup: lookup(result.into()),
+        out_if: query.ifindex,
+        next_hop: next_hop(query),
+        source: source.to_ne_bytes(),
+        mtu: mtu_of(query.ifindex, tuple.daddr).min(mtu.into()),
+        query,
+    })
+}
+
+/// Asks for the route of a packet that came in by `interface`, or, where a `source` is given, of a socket that is bound to that interface
+/// and to that address. The answer stands in the map `FIB_QUERY` then; returns what the helper did.
+#[inline(always)]
+fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
+    const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+    let Some(query) = scratch(&FIB_QUERY) else { return BPF_FIB_LKUP_RET_NOT_FWDED as i32 };
     let tos = tos(skb, tuple);
-    set_query(query, tuple, input, tos);
-    let mut sources = BPF_FIB_LOOKUP_SRC;
-    let mut result = ask(skb, query, sources);
+    let (from, bound) =
+        if source == 0 { (u32::from_ne_bytes(tuple.saddr), 0) } else { (source, BPF_FIB_LOOKUP_OUTPUT) };
+    set_query(query, tuple, interface, from, tos);
+    let mut flags = BPF_FIB_LOOKUP_SRC | bound;
+    let mut result = ask(skb, query, flags);
     if result == EINVAL {
         // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
-        sources = 0;
-        result = ask(skb, query, sources);
+        flags = bound;
+        result = ask(skb, query, flags);
     }
     if result == NO_NEIGH {
         // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
         // before 6.3 cannot leave out the neighbour.
-        set_query(query, tuple, input, tos);
-        if ask(skb, query, BPF_FIB_LOOKUP_SKIP_NEIGH | sources) == EINVAL {
-            ask(skb, query, sources);
+        set_query(query, tuple, interface, from, tos);
+        if ask(skb, query, BPF_FIB_LOOKUP_SKIP_NEIGH | flags) == EINVAL {
+            ask(skb, query, flags);
             query.__bindgen_anon_1.mtu_result = u16::MAX;
         }
     }
-    if sources == 0 {
+    if flags & BPF_FIB_LOOKUP_SRC == 0 {
         query.__bindgen_anon_3.ipv4_src = 0;
     }
-    // SAFETY: members of unions of integers, which are all set, by the query or by the helper.
-    let (source, mtu) = unsafe { (query.__bindgen_anon_3.ipv4_src, query.__bindgen_anon_1.mtu_result) };
-    Some(Route {
-        lookup: lookup(result),
-        out_if: query.ifindex,
-        next_hop: next_hop(query),
-        source: source.to_ne_bytes(),
-        mtu: mtu_of(tuple.daddr).min(mtu.into()),
-        query,
-    })
+    result as i32
 }
 
 /// Asks the kernel.
@@ -100,11 +122,11 @@ fn ask(skb: Skb, query: &mut bpf_fib_lookup, flags: u32) -> i64 {
     unsafe { fib_lookup(skb.ptr().cast(), query, SIZE, flags) }
 }
 
-/// The MTU that the route to `addr` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
+/// The MTU that the route to `addr` by the interface `out_if` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
 /// the helper tells it only where it is locked. `u32::MAX` if it asks for none.
 #[inline(always)]
-fn mtu_of(addr: [u8; 4]) -> u32 {
-    match ROUTE_MTUS.get(&Key::new(32, addr)) {
+fn mtu_of(out_if: u32, addr: [u8; 4]) -> u32 {
+    match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(32), [out_if, u32::from_ne_bytes(addr)])) {
         Some(mtu) if *mtu != 0 => *mtu,
         _ => u32::MAX,
     }
@@ -135,7 +157,7 @@ fn tos(skb: Skb, tuple: &Tuple) -> u8 {
 
 /// Sets the query in full.
 #[inline(always)]
-fn set_query(query: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
+fn set_query(query: &mut bpf_fib_lookup, tuple: &Tuple, interface: u32, source: u32, tos: u8) {
     clear(query);
     query.family = AF_INET;
     query.l4_protocol = tuple.proto;
@@ -143,9 +165,9 @@ fn set_query(query: &mut bpf_fib_lookup, tuple: &Tuple, input: u32, tos: u8) {
     query.dport = u16::from_ne_bytes(tuple.dport);
     // A length that always fits, so that the helper tells the MTU of the route.
     query.__bindgen_anon_1.tot_len = 1;
-    query.ifindex = input;
+    query.ifindex = interface;
     query.__bindgen_anon_2.tos = tos;
-    query.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(tuple.saddr);
+    query.__bindgen_anon_3.ipv4_src = source;
     query.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(tuple.daddr);
 }
 
@@ -206,6 +228,8 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 }
 
 global_fn! {
+    /// See [`ask_for`].
+    fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`is_local`].
     pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
 }

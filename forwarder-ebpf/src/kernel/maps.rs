@@ -6,10 +6,13 @@ use aya_ebpf::{
     btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue},
     macros::btf_map,
 };
-use forwarder_common::abi::{
-    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    Internal, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
-    fragment::{BUCKETS, Bucket},
+use forwarder_common::{
+    abi::{
+        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
+        FlowSlot, Internal, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
+        fragment::{BUCKETS, Bucket},
+    },
+    decide::too_big::Notice,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -58,9 +61,9 @@ pub(crate) static SUBNETS: LpmTrie<[u8; 4], u32, 1024> = LpmTrie::new();
 #[btf_map]
 pub(crate) static SUBNETS_V6: LpmTrie<Addr, u32, 1024> = LpmTrie::new();
 
-/// IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
+/// Interface and IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
 #[btf_map]
-pub(crate) static ROUTE_MTUS: LpmTrie<[u8; 4], u32, 4096> = LpmTrie::new();
+pub(crate) static ROUTE_MTUS: LpmTrie<[u32; 2], u32, 4096> = LpmTrie::new();
 
 /// Interface → uplink.
 #[btf_map]
@@ -179,6 +182,10 @@ pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 /// An ICMP error and what it is about: see [`OPENING`].
 #[btf_map]
 pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
+
+/// What a sender is told whose packet is too big: see [`OPENING`].
+#[btf_map]
+pub(crate) static TOO_BIG: PerCpuArray<Notice, 1> = PerCpuArray::new();
 
 /// Interfaces that the XDP programs may send by, each under its own number: host-side veths and uplinks that take frames.
 #[btf_map]

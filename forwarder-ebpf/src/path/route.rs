@@ -3,7 +3,7 @@
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
     abi::{Addr, Endpoint, SLOT_NONE, Tuple, endpoint_flags, feature, mapped_words, port_use},
-    decide::route::{self, Again},
+    decide::route::{self, Again, Lookup},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},
@@ -13,12 +13,13 @@ use forwarder_common::{
 use crate::{
     kernel::{
         devices,
-        fib::{Route, fwd_is_local, look_up, macs, words},
+        fib::{Route, Way, fwd_is_local, look_up, macs, words},
         global::Answer,
         maps::{OPENING, SUBNETS, SUBNETS_V6, config},
         packet::skb::Skb,
         records,
         scratch::{Opening, scratch},
+        slots,
     },
     table::{
         create::{self, FAILED, stored_mtu},
@@ -107,6 +108,8 @@ global_fn! {
     fn fwd_resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved = decide;
     /// See [`prepare_inbound`].
     fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple) -> bool = prepare_inbound;
+    /// See [`kernel_agrees`].
+    pub(crate) fn fwd_kernel_agrees(skb: Skb, slot: u32) -> bool = kernel_agrees;
     /// See [`look_again`].
     fn fwd_refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved = look_again;
 }
@@ -144,7 +147,7 @@ pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
 #[inline(always)]
 fn prepare_inbound(skb: Skb, tuple: &Tuple) -> bool {
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return false };
+    let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return false };
     let answers = egress(&route, endpoint) == Code::FORWARDED;
     answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN
 }
@@ -190,7 +193,7 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return Resolved::drop(DropReason::Contended) };
+    let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Resolved::drop(DropReason::Contended) };
     let egress = egress(&route, endpoint);
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
@@ -218,6 +221,30 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
 fn inward(endpoint: &Endpoint, addr: [u8; 4]) -> Code {
     let Some(network) = records::network(endpoint.network) else { return DropReason::Internal.into() };
     route::inward(addr, endpoint.flags, (network.gateway_v4, network.prefix_v4))
+}
+
+/// The way out of a packet of an endpoint.
+struct Found {
+    route: Route,
+    /// The kernel by itself would send it by another interface.
+    diverted: bool,
+}
+
+/// Looks it up: the host's own route, or, for an endpoint that is bound to its uplink and whose packet the host would send elsewhere, that of
+/// a socket which is bound there.
+#[inline(always)]
+fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Option<Found> {
+    let route = look_up(skb, tuple, Way::Forwarded(endpoint.network))?;
+    let is_bridge = || records::network(route.out_if).is_some();
+    if !route::is_diverted(route.lookup, route.out_if, endpoint, is_bridge) {
+        return Some(Found { route, diverted: false });
+    }
+    let uplink = records::uplink(endpoint.uplink)?;
+    let mut route = look_up(skb, tuple, Way::Bound(endpoint.uplink, u32::from_ne_bytes(uplink.v4)))?;
+    if route.lookup.is_missing() {
+        route.lookup = Lookup::Elsewhere;
+    }
+    Some(Found { route, diverted: true })
 }
 
 /// What becomes of a packet whose route was looked up: see [`route::egress`].
@@ -308,7 +335,7 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     else {
         return GONE;
     };
-    let Some(route) = look_up(skb, tuple, endpoint.network) else { return GONE };
+    let Some(Found { route, diverted }) = way_out(skb, tuple, endpoint) else { return GONE };
     let egress = egress(&route, endpoint);
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
     match route::again(route.lookup, egress, (route.source, hit.addr), is_local) {
@@ -325,10 +352,21 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     slot.next_hop().write(route.next_hop);
     half.mtu().write(stored_mtu(route.mtu));
     slot.route_checked().write(now);
-    if route::is_unresolved(route.lookup, tuple.saddr, endpoint) {
+    if route::is_unresolved(route.lookup, tuple.saddr, endpoint, diverted) {
         return Resolved::refused(PuntReason::Unresolved.into());
     }
     Resolved::new(Resolved::FLOW, index)
+}
+
+/// Whether the kernel by itself would send packets of the flow in slot `index` the way that the flow goes, or none at all. It is asked now:
+/// what the flow knows may be a second old.
+#[inline(always)]
+fn kernel_agrees(skb: Skb, index: u32) -> bool {
+    let Some(slot) = slots::slot(index) else { return false };
+    let (tuple, uplink) = (slot.outbound().tuple().read(), slot.uplink().read());
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
+    let Some(route) = look_up(skb, &tuple, Way::Forwarded(endpoint.network)) else { return false };
+    route.lookup.is_missing() || route.out_if == uplink && !matches!(route.lookup, Lookup::Tunnel)
 }
 
 /// Whether `addr` belongs to a network of `fwd`.

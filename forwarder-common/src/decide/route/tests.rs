@@ -5,8 +5,8 @@ use super::*;
 const UPLINK: u32 = 7;
 const BRIDGE: u32 = 8;
 const OWN: [u8; 4] = [10, 77, 0, 2];
-const LOOKUPS: [Lookup; 5] =
-    [Lookup::Resolved, Lookup::NoNeighbour, Lookup::Tunnel, Lookup::NotForwarded, Lookup::Refused];
+const LOOKUPS: [Lookup; 6] =
+    [Lookup::Resolved, Lookup::NoNeighbour, Lookup::Tunnel, Lookup::Elsewhere, Lookup::NotForwarded, Lookup::Refused];
 
 /// An endpoint of a network that is led by an uplink.
 pub(crate) fn endpoint(flags: u32) -> Endpoint {
@@ -84,7 +84,22 @@ proptest! {
         prop_assert_eq!(code == Code::FORWARDED, leaves);
         prop_assert!(leaves || code.is_punt() || code.is_drop());
         // What has no route the kernel answers; what has one by another interface it would not translate.
-        prop_assert_eq!(lookup.is_missing() || !leaves && out_if == BRIDGE && lookup != Lookup::Tunnel, code.is_punt());
+        let leads = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour);
+        let answers = lookup.is_missing() && lookup != Lookup::Elsewhere;
+        prop_assert_eq!(answers || !leaves && out_if == BRIDGE && leads, code.is_punt());
+    }
+
+    #[test]
+    fn only_what_the_host_would_send_elsewhere_is_diverted(
+        lookup in prop::sample::select(&LOOKUPS),
+        out_if in 5_u32..12,
+        is_bridge: bool,
+    ) {
+        let bound = endpoint(endpoint_flags::UPLINK_BOUND);
+        prop_assert!(!is_diverted(lookup, out_if, &endpoint(0), || is_bridge), "who is not bound follows the host");
+        let dropped = egress(lookup, out_if, &bound, || true, || is_bridge) == DropReason::RouteNotViaUplink.into();
+        // It is looked up once.
+        prop_assert_eq!(is_diverted(lookup, out_if, &bound, || is_bridge), dropped && lookup != Lookup::Elsewhere);
     }
 
     #[test]
@@ -142,7 +157,8 @@ fn ports_are_counted_while_some_network_maps_them() {
 #[test]
 fn only_the_endpoints_own_packets_wait_for_a_neighbour_at_the_kernel() {
     let endpoint = endpoint(endpoint_flags::ALLOW_SPOOF);
-    assert!(is_unresolved(Lookup::NoNeighbour, OWN, &endpoint));
-    assert!(!is_unresolved(Lookup::NoNeighbour, [10, 77, 0, 9], &endpoint));
-    assert!(!is_unresolved(Lookup::Resolved, OWN, &endpoint));
+    assert!(is_unresolved(Lookup::NoNeighbour, OWN, &endpoint, false));
+    assert!(!is_unresolved(Lookup::NoNeighbour, OWN, &endpoint, true));
+    assert!(!is_unresolved(Lookup::NoNeighbour, [10, 77, 0, 9], &endpoint, false));
+    assert!(!is_unresolved(Lookup::Resolved, OWN, &endpoint, false));
 }

@@ -5,7 +5,10 @@ use core::{arch::asm, ffi::c_void, mem::offset_of, ptr};
 use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
-    helpers::{bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes},
+    helpers::{
+        bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
+        bpf_skb_store_bytes,
+    },
     programs::TcContext,
 };
 use forwarder_common::{
@@ -219,6 +222,14 @@ impl Skb {
     pub(crate) fn replace_checksum(self, off: u32, old: u32, new: u32, flags: u64) -> bool {
         // SAFETY: see `copy`.
         unsafe { bpf_l4_csum_replace(self.ptr, off, old.into(), new.into(), flags) == 0 }
+    }
+
+    /// Cuts the packet to `length` bytes, with the link-layer header; if it is to be cut into segments, it is not any more. Bytes taken before
+    /// are stale.
+    #[inline(always)]
+    pub(crate) fn cut(self, length: u32) -> bool {
+        // SAFETY: see `copy`.
+        unsafe { bpf_skb_change_tail(self.ptr, length, 0) == 0 }
     }
 
     /// Makes room for a link-layer header of `length` bytes. Bytes taken before are stale. A failure leaves the packet as it is.

@@ -30,7 +30,7 @@ use crate::{
         at_ns::{count_here, counted, deliver_or_refuse, drop, refuse},
         clamp, fast,
         route::{self, Resolution},
-        slow::{fragments, icmp_error},
+        slow::{fragments, icmp_error, too_big},
         tail_call::{tail_call, tail_call_ipv6},
         validate,
     },
@@ -149,8 +149,9 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
         clamp(skb, tuple, l4, hit);
         return fragments::reroute(skb, tuple, hit.index, l4.tcp_flags);
     }
+    // An endpoint's flow leads somewhere, so that only the size is left.
     if code != Code::FORWARDED {
-        return refuse(skb, code);
+        return too_big::outbound(skb, hit.index, hit.version);
     }
     let amount = Amount::of(skb, ip, l4);
     state::touch(Direction::Outbound, hit, ip, l4, amount);

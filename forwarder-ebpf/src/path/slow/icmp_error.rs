@@ -36,7 +36,7 @@ use crate::{
         apply::{self, Action},
         at_ns, at_uplink,
         route::in_fwd_network,
-        slow::send::fwd_send,
+        slow::{send::fwd_send, too_big},
     },
     table::{
         lookup::{self, Hit},
@@ -84,6 +84,9 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     let code = translate(skb, L3_OFF, found, Hook::FromNs);
     if code == Code::FORWARDED {
         return Action::from_tc_action(fwd_send(skb, L3_OFF as u32, slot, version, code.raw()));
+    }
+    if code == PuntReason::TooBig.into() {
+        return too_big::outbound(skb, slot, version);
     }
     at_ns::count_here(skb, code);
     Action::unsent(code)

@@ -10,4 +10,5 @@ pub(crate) mod ipv6;
 mod send;
 pub(crate) mod to_network;
 pub(crate) mod to_uplink;
+mod too_big;
 mod unsolicited;

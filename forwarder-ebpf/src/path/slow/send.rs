@@ -13,7 +13,7 @@ use forwarder_common::{
     },
     types::{
         direction::Direction,
-        verdict::{Code, DropReason, Verdict},
+        verdict::{Code, DropReason, PuntReason, Verdict},
     },
     wire::{
         ipv4,
@@ -31,6 +31,7 @@ use crate::{
     path::{
         apply::{self, Action},
         at_ns, at_uplink,
+        slow::too_big,
     },
     table::{
         lookup::{self, Hit},
@@ -48,6 +49,9 @@ const ETHERNET: u32 = L3_OFF as u32;
 #[inline(always)]
 pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
     let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
+    if code == PuntReason::TooBig.into() {
+        return too_big::outbound(skb, slot, version);
+    }
     if code != Code::FORWARDED {
         return at_ns::refuse(skb, code);
     }

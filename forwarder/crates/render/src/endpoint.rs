@@ -78,6 +78,8 @@ pub struct EndpointView {
     pub uplink_now: Option<Untrusted>,
     /// One of [`UPLINK_STATES`].
     pub uplink_state: String,
+    /// Whether it leaves by that interface alone, wherever the host's routes lead.
+    pub bound: bool,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
     /// How the program is attached to the host-side veth, `tcx` or `clsact`; none with the kernel's own data path.
@@ -173,6 +175,7 @@ impl EndpointView {
         nat.chain(self.clamp_mss.then(|| "clamp-mss".into()))
             .chain(self.ignore_xfrm.then(|| "ignore-xfrm".into()))
             .chain(self.no_icc.then(|| "no-icc".into()))
+            .chain(self.bound.then(|| "bound to its uplink".into()))
             .collect()
     }
 

@@ -29,6 +29,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         uplink: "eth0".into(),
         uplink_now: Some("eth0".into()),
         uplink_state: "up".into(),
+        bound: false,
         datapath: "tc".into(),
         attach: Some("tcx".into()),
         xdp: None,

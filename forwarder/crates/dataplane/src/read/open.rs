@@ -4,7 +4,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, Queue},
 };
-use forwarder_common::abi::{Addr, Prefix, PrefixV6};
+use forwarder_common::abi::{Addr, Prefix, PrefixV6, RoutePrefix};
 use fwd_base::{Context as _, Result};
 
 use crate::{Dataplane, object::maps::MapOf};
@@ -28,6 +28,11 @@ impl Dataplane {
     }
 
     pub(crate) fn trie_v6<V: Pod>(&self, map: MapOf<PrefixV6, V>) -> Result<LpmTrie<MapData, Addr, V>> {
+        LpmTrie::try_from(self.map(map)?).doing("open", map)
+    }
+
+    /// The same, by an interface and an address, both as words of memory.
+    pub(crate) fn route_trie<V: Pod>(&self, map: MapOf<RoutePrefix, V>) -> Result<LpmTrie<MapData, [u32; 2], V>> {
         LpmTrie::try_from(self.map(map)?).doing("open", map)
     }
 

@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use aya::maps::lpm_trie::Key;
+use forwarder_common::abi::ROUTE_INTERFACE_BITS;
 use ipnet::Ipv4Net;
 
 use crate::{Dataplane, object::maps};
 use fwd_base::{Context as _, Result};
 
 impl Dataplane {
-    /// The MTU by prefix, bytes; see [`fwd_plan::route_mtus`].
+    /// The MTU by interface and prefix, bytes; see [`fwd_plan::route_mtus`].
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn route_mtus(&self) -> Result<BTreeMap<Ipv4Net, u32>> {
+    pub fn route_mtus(&self) -> Result<BTreeMap<(u32, Ipv4Net), u32>> {
         let mut mtus = BTreeMap::new();
-        for entry in self.trie(maps::ROUTE_MTUS)?.iter() {
+        for entry in self.route_trie(maps::ROUTE_MTUS)?.iter() {
             let (key, mtu) = entry.doing("read", maps::ROUTE_MTUS)?;
-            if let Ok(prefix) = Ipv4Net::new(key.data().into(), u8::try_from(key.prefix_len()).unwrap_or(u8::MAX)) {
-                mtus.insert(prefix, mtu);
+            let length = key.prefix_len().saturating_sub(ROUTE_INTERFACE_BITS);
+            let [ifindex, addr] = key.data();
+            if let Ok(prefix) = Ipv4Net::new(addr.to_ne_bytes().into(), u8::try_from(length).unwrap_or(u8::MAX)) {
+                mtus.insert((ifindex, prefix), mtu);
             }
         }
         Ok(mtus)
@@ -28,10 +31,13 @@ impl Dataplane {
     ///
     /// # Errors
     /// The map cannot be read or written.
-    pub fn set_route_mtus(&self, wanted: &BTreeMap<Ipv4Net, u32>) -> Result<()> {
+    pub fn set_route_mtus(&self, wanted: &BTreeMap<(u32, Ipv4Net), u32>) -> Result<()> {
         let known = self.route_mtus()?;
-        let mut trie = self.trie(maps::ROUTE_MTUS)?;
-        let key = |prefix: &Ipv4Net| Key::new(prefix.prefix_len().into(), prefix.network().octets());
+        let mut trie = self.route_trie(maps::ROUTE_MTUS)?;
+        let key = |(ifindex, prefix): &(u32, Ipv4Net)| {
+            let length = ROUTE_INTERFACE_BITS + u32::from(prefix.prefix_len());
+            Key::new(length, [*ifindex, u32::from_ne_bytes(prefix.network().octets())])
+        };
         for prefix in known.keys().filter(|prefix| !wanted.contains_key(prefix)) {
             trie.remove(&key(prefix)).doing("write", maps::ROUTE_MTUS)?;
         }

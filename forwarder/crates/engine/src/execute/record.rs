@@ -124,6 +124,7 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         ignore_xfrm: is_set(endpoint_flags::IGNORE_XFRM),
         internal: is_set(endpoint_flags::INTERNAL),
         no_icc: is_set(endpoint_flags::NO_ICC),
+        bound: is_set(endpoint_flags::UPLINK_BOUND),
     }
 }
 
@@ -138,6 +139,7 @@ fn flags_of(treatment: Treatment) -> u32 {
         | flag(treatment.ignore_xfrm, endpoint_flags::IGNORE_XFRM)
         | flag(treatment.internal, endpoint_flags::INTERNAL)
         | flag(treatment.no_icc, endpoint_flags::NO_ICC)
+        | flag(treatment.bound, endpoint_flags::UPLINK_BOUND)
 }
 
 /// The record of a network with a block of counters, or 0.

@@ -13,7 +13,7 @@ use fwd_kernel::{
     sysctl,
 };
 use fwd_plan::{
-    Actual, Datapath, EndpointRecord, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus,
+    Actual, Datapath, EndpointRecord, NetConfig, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus,
 };
 
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
@@ -85,10 +85,14 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
         let members = records.endpoints.iter().filter(|endpoint| endpoint.network == record.name);
         let elsewhere: u64 = members.map(|member| count(&member.host_if, DropReason::RouteNotViaUplink.name())).sum();
         if elsewhere != 0 {
+            let why = if record.treatment.bound {
+                format!("{}, to which it is bound, has no route there", uplink.name)
+            } else {
+                format!("the host's route leaves by another interface than {}", uplink.name)
+            };
             found.push(format!(
-                "{elsewhere} packets of network {} were dropped so far (RouteNotViaUplink), because the host's route leaves by another \
-                 interface than {}: a network has one uplink, also where a route has several next hops",
-                record.name, uplink.name
+                "{elsewhere} packets of network {} were dropped so far (RouteNotViaUplink), because {why}",
+                record.name
             ));
         }
         let refused = count(&uplink.name, PuntReason::AsymmetricReply.name());
@@ -130,6 +134,15 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
                     record.name
                 ));
             }
+        }
+        if record.treatment.bound {
+            let host = NetConfig {
+                links: vec![link.clone()],
+                addresses: netlink.addresses(None)?,
+                routes: netlink.routes()?,
+                ..NetConfig::default()
+            };
+            problems.extend(host.no_way_out(link.index));
         }
         let uplink = Interface { name: &link.name, index: link.index };
         problems.extend(surroundings.warnings(&record.concerned(uplink, addresses), host));

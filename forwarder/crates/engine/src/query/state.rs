@@ -163,6 +163,7 @@ impl State {
                 Some(link) if link.up => up.into(),
                 Some(_) => down.into(),
             },
+            bound: treatment.bound,
             datapath: Datapath::of_flags(record.flags).name().into(),
             attach: (!kernel).then(|| execute::attach(record.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),

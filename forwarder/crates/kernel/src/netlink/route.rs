@@ -9,8 +9,8 @@ use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         route::{
-            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType,
-            RouteVia,
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteScope,
+            RouteType, RouteVia,
         },
     },
 };
@@ -39,14 +39,14 @@ pub struct Route {
 }
 
 impl Netlink {
-    /// The unicast routes of both families and all tables.
+    /// The unicast routes of both families and all tables; one with several next hops is as many.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn routes(&self) -> Result<Vec<Route>> {
         let objects = self.dump(&RouteNetlinkMessage::GetRoute(RouteMessage::default()));
         let objects = objects.map_err(|failure| failure.doing("list", "the routes"))?;
-        Ok(objects.into_iter().filter_map(read).collect())
+        Ok(objects.into_iter().flat_map(read).collect())
     }
 
     /// The IPv4 default route of the main table, the one of the lowest metric.
@@ -113,28 +113,28 @@ fn message(destination: IpNet, index: u32, gateway: Option<IpAddr>) -> RouteMess
     message
 }
 
-fn read(object: RouteNetlinkMessage) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = object else { return None };
+/// A route, or as many as it has next hops; none if it is none of a destination of ours.
+fn read(object: RouteNetlinkMessage) -> Vec<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = object else { return Vec::new() };
     let header = message.header;
     if header.kind != RouteType::Unicast || header.flags.contains(RouteFlags::Cloned) {
-        return None;
+        return Vec::new();
     }
     let everything = match header.address_family {
         AddressFamily::Inet => IpNet::V4(Ipv4Net::default()),
         AddressFamily::Inet6 => IpNet::V6(Ipv6Net::default()),
-        _ => return None,
+        _ => return Vec::new(),
     };
     let table = u32::from(header.table);
     let mut route = Route { destination: everything, ifindex: 0, gateway: None, metric: 0, table, mtu: None };
+    let mut hops = Vec::new();
     for attribute in message.attributes {
         match attribute {
-            RouteAttribute::MultiPath(hops) => {
-                let hop = hops.into_iter().next()?;
-                route.ifindex = hop.interface_index;
-                hop.attributes.into_iter().for_each(|attribute| take_hop(&mut route, attribute));
-            }
+            RouteAttribute::MultiPath(several) => hops = several,
             RouteAttribute::Destination(address) => {
-                route.destination = IpNet::new(ip(&address)?, header.destination_prefix_length).ok()?;
+                let destination = ip(&address).and_then(|ip| IpNet::new(ip, header.destination_prefix_length).ok());
+                let Some(destination) = destination else { return Vec::new() };
+                route.destination = destination;
             }
             RouteAttribute::Priority(metric) => route.metric = metric,
             RouteAttribute::Table(table) => route.table = table,
@@ -147,7 +147,15 @@ fn read(object: RouteNetlinkMessage) -> Option<Route> {
             attribute => take_hop(&mut route, attribute),
         }
     }
-    Some(route)
+    if hops.is_empty() {
+        return vec![route];
+    }
+    let by = |hop: RouteNextHop| {
+        let mut route = Route { ifindex: hop.interface_index, ..route.clone() };
+        hop.attributes.into_iter().for_each(|attribute| take_hop(&mut route, attribute));
+        route
+    };
+    hops.into_iter().map(by).collect()
 }
 
 /// What a route and each of several next hops say alike.

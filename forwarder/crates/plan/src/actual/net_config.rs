@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::NS_IF;
-use fwd_kernel::netlink::{Address, Link, Mac, Neighbour, Route, TABLE_MAIN};
+use fwd_base::text::word;
+use fwd_kernel::netlink::{Address, Link, LinkLayer, Mac, Neighbour, Route, TABLE_MAIN};
 
 /// The configuration of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,26 @@ impl NetConfig {
     pub(crate) fn default_routes6(&self) -> impl Iterator<Item = &Route> {
         let everything = IpNet::V6(Ipv6Net::default());
         self.routes.iter().filter(move |route| route.destination == everything && route.table == TABLE_MAIN)
+    }
+
+    /// What is said of an uplink to which networks are bound and which has no route beyond its own link, with the remedy.
+    #[must_use]
+    pub fn no_way_out(&self, index: u32) -> Option<String> {
+        let is_link = |destination: &IpNet| self.addresses.iter().any(|(_, address)| address.trunc() == *destination);
+        let leads_out = |route: &&Route| {
+            matches!(route.destination, IpNet::V4(_)) && (route.gateway.is_some() || !is_link(&route.destination))
+        };
+        if self.routes.iter().filter(|route| route.ifindex == index).any(|route| leads_out(&route)) {
+            return None;
+        }
+        let name = self.name_of(index);
+        let via =
+            if self.by_index(index).is_some_and(|link| link.layer == LinkLayer::None) { "" } else { "via ROUTER " };
+        Some(format!(
+            "{name} has no route beyond its own link, so that nothing that leaves by it alone gets farther: `ip route add default {via}dev \
+             {} metric 200` adds one that the host itself uses last",
+            word(&name)
+        ))
     }
 
     pub(crate) fn has_address(&self, name: &str, address: IpNet) -> bool {

@@ -10,26 +10,28 @@ use fwd_kernel::netlink::{Route, TABLE_MAIN};
 /// How many prefixes the programs can be told.
 const ROUTE_MTUS: usize = 4096;
 
-/// What the programs are to know of the main table: the MTU of each prefix whose route asks for one, bytes, and 0 for prefixes within
-/// whose routes ask for none. If those are too many they are left out: a packet is cut rather than lost.
+/// What the programs are to know of the main table: by interface and prefix the MTU that the route asks for, bytes, and 0 for prefixes
+/// within whose routes ask for none. If those are too many they are left out: a packet is cut rather than lost.
 #[must_use]
-pub fn route_mtus(routes: &[Route]) -> BTreeMap<Ipv4Net, u32> {
-    let mut held: BTreeMap<Ipv4Net, &Route> = BTreeMap::new();
+pub fn route_mtus(routes: &[Route]) -> BTreeMap<(u32, Ipv4Net), u32> {
+    let mut held: BTreeMap<(u32, Ipv4Net), &Route> = BTreeMap::new();
     for route in routes.iter().filter(|route| route.table == TABLE_MAIN) {
         let IpNet::V4(prefix) = route.destination else { continue };
-        let other = held.entry(prefix).or_insert(route);
+        let other = held.entry((route.ifindex, prefix)).or_insert(route);
         if route.metric < other.metric {
             *other = route;
         }
     }
-    let asking: Vec<Ipv4Net> =
-        held.iter().filter(|(_, route)| route.mtu.is_some()).map(|(prefix, _)| *prefix).collect();
+    let asking: Vec<(u32, Ipv4Net)> =
+        held.iter().filter(|(_, route)| route.mtu.is_some()).map(|(key, _)| *key).collect();
     if asking.is_empty() {
         return BTreeMap::new();
     }
-    let within = |prefix: &Ipv4Net| asking.iter().any(|outer| outer.contains(prefix));
-    let known = held.into_iter().filter(|(prefix, _)| within(prefix));
-    let mut mtus: BTreeMap<_, _> = known.map(|(prefix, route)| (prefix, route.mtu.unwrap_or_default())).collect();
+    let within = |(ifindex, prefix): &(u32, Ipv4Net)| {
+        asking.iter().any(|(interface, outer)| interface == ifindex && outer.contains(prefix))
+    };
+    let known = held.into_iter().filter(|(key, _)| within(key));
+    let mut mtus: BTreeMap<_, _> = known.map(|(key, route)| (key, route.mtu.unwrap_or_default())).collect();
     if mtus.len() > ROUTE_MTUS {
         mtus.retain(|_, mtu| *mtu != 0);
     }
@@ -49,7 +51,7 @@ mod tests {
     }
 
     fn told(routes: &[Route]) -> Vec<(String, u32)> {
-        route_mtus(routes).into_iter().map(|(prefix, mtu)| (prefix.to_string(), mtu)).collect()
+        route_mtus(routes).into_iter().map(|((_, prefix), mtu)| (prefix.to_string(), mtu)).collect()
     }
 
     #[test]
@@ -73,6 +75,14 @@ mod tests {
         other.table = 100;
         let routes = [route("203.0.113.0/24", 20, Some(1400)), route("203.0.113.0/24", 10, Some(1300)), other];
         assert_eq!(told(&routes), [("203.0.113.0/24".to_owned(), 1300)]);
+    }
+
+    #[test]
+    fn routes_by_two_interfaces_are_told_apart() {
+        let mut other = route("0.0.0.0/0", 200, Some(1300));
+        other.ifindex = 3;
+        let told = route_mtus(&[route("0.0.0.0/0", 0, None), other.clone()]);
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), [((3, Ipv4Net::default()), 1300)]);
     }
 
     #[test]

@@ -284,6 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn chains_of_ipv6_concern_networks_that_have_it() {
+        let all = Surroundings {
+            chains: vec![chain(Maker::Nftables, "ip6", "filter", "FORWARD")],
+            ..Surroundings::default()
+        };
+        assert!(all.warnings(&network(Datapath::Kernel), None).is_empty(), "it has no IPv6");
+        for datapath in Datapath::ALL {
+            let [warning] = &all.warnings(&Concerned { ipv6: true, ..network(datapath) }, None)[..] else {
+                panic!("one")
+            };
+            assert!(
+                warning.contains("FORWARD of ip6tables drops the IPv6 of network fwd0: nothing gets outside"),
+                "{warning}"
+            );
+            assert!(
+                warning.contains(
+                    "`ip6tables -I FORWARD -i fwd0 -j ACCEPT` and `ip6tables -I FORWARD -o fwd0 -m conntrack"
+                )
+            );
+        }
+    }
+
+    #[test]
     fn closed_chains_come_with_the_commands_that_open_them() {
         let iptables = || chain(Maker::Nftables, "ip", "filter", "FORWARD");
         told(
@@ -321,25 +344,6 @@ mod tests {
                 r#"oifname '"fwd0"' ct state established,related accept`"#,
             ],
         );
-        let all = Surroundings {
-            chains: vec![chain(Maker::Nftables, "ip6", "filter", "FORWARD")],
-            ..Surroundings::default()
-        };
-        assert!(all.warnings(&network(Datapath::Kernel), None).is_empty(), "it has no IPv6");
-        for datapath in Datapath::ALL {
-            let [warning] = &all.warnings(&Concerned { ipv6: true, ..network(datapath) }, None)[..] else {
-                panic!("one")
-            };
-            assert!(
-                warning.contains("FORWARD of ip6tables drops the IPv6 of network fwd0: nothing gets outside"),
-                "{warning}"
-            );
-            assert!(
-                warning.contains(
-                    "`ip6tables -I FORWARD -i fwd0 -j ACCEPT` and `ip6tables -I FORWARD -o fwd0 -m conntrack"
-                )
-            );
-        }
         let open = ForwardChain { drops: false, ..iptables() };
         let all = Surroundings { chains: vec![open], bridged: true, ..Surroundings::default() };
         assert!(all.warnings(&network(Datapath::Kernel), None).is_empty());

@@ -58,6 +58,8 @@ pub struct Treatment {
     pub internal: bool,
     /// Its endpoints do not reach each other.
     pub no_icc: bool,
+    /// It leaves by its uplink alone, wherever the host's own routes lead.
+    pub bound: bool,
 }
 
 /// An idle time that can be set.

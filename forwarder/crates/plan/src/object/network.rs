@@ -60,7 +60,7 @@ impl fmt::Display for NetworkSpec {
 
 /// What the record of a network says besides, if it is not the usual.
 fn note(treatment: Treatment) -> Option<String> {
-    let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc } = treatment;
+    let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound } = treatment;
     let mut options = Vec::new();
     if nat != Nat::Symmetric {
         options.push(format!("--nat {}", nat.name()));
@@ -76,6 +76,9 @@ fn note(treatment: Treatment) -> Option<String> {
     }
     if no_icc {
         options.push("--no-icc".into());
+    }
+    if bound {
+        options.push("--uplink".into());
     }
     (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }

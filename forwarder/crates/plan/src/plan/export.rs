@@ -15,7 +15,7 @@ pub fn export(actual: &Actual) -> Desired {
         timeouts: table.timeouts.clone(),
     });
     let networks = records.networks.iter().map(|network| {
-        let uplink = records.uplinks.iter().find(|uplink| uplink.index == network.uplink);
+        let uplink = records.uplinks.iter().find(|uplink| uplink.index == network.uplink && network.treatment.bound);
         let options = Network {
             uplink: match uplink {
                 Some(uplink) => UplinkChoice::Interface(uplink.name.clone()),

@@ -3,8 +3,9 @@
 use crate::{
     Actual, Interface, Object, SysctlRecord, Undo, accept_ra,
     desired::Asked,
-    disable_ipv6, forwarding6, object,
+    disable_ipv6, forwarding6,
     ipv6::SMALLEST_MTU,
+    object,
     settled::{Network, Settled},
     sysctls::{ALL_FORWARDING6, HEEDED, OFF, ON},
     uplink::Uplink,
@@ -66,8 +67,7 @@ fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
     let heeds = |link: &&Link| {
         let known = noted.iter().any(|record| record.is_of(link.index));
         // An uplink that was made anew is new to a host that forwards already, and heeds none from the beginning.
-        let concerned =
-            if is_on { link.index == uplink.index } else { value(&forwarding6(&link.name)) == Some(OFF) };
+        let concerned = if is_on { link.index == uplink.index } else { value(&forwarding6(&link.name)) == Some(OFF) };
         concerned && !known && !link.loopback && !crate::is_made(link) && value(&accept_ra(&link.name)) == Some(ON)
     };
     let heed = |link: &Link| SysctlRecord {

@@ -361,9 +361,7 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
         Object::NsAddress(object::NsAddress { ns: ns.clone(), ns_if: ns_if.clone(), address }),
     ]);
     objects.extend(ipv6::before_up(asked, settled));
-    objects.extend([
-        Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() }),
-    ]);
+    objects.extend([Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() })]);
     if !endpoint.no_default_route {
         objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }));
     }

@@ -10,6 +10,8 @@ pub(crate) mod uplink;
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 pub use self::refuse::refuse_others;
 use self::{
     settled::{Endpoint, Network, Settled},
@@ -165,23 +167,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
-    // A bridge with ports and without a record: its pins were lost. It keeps its address.
-    let adopted = host.link(&bridge).and_then(|link| host.ipv4(link.index));
-    let subnet = match (asked.subnet, adopted) {
-        (Some(given), Some(address)) => {
-            same(&name, "subnet", Some(&given), &address.trunc())
-                .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
-            given
-        }
-        (None, Some(address)) => address.trunc(),
-        (Some(given), None) => {
-            subnet::check(given)?;
-            subnet::check_unused(actual, given)?;
-            given
-        }
-        (None, None) => subnet::free(actual)?,
-    };
-    let gateway = subnet::gateway(subnet);
+    let gateway = subnet::gateway(of_bridge(asked, actual, &bridge)?);
     let datapath = datapath(asked.datapath, actual)?;
     let treatment = Treatment {
         nat: asked.nat.unwrap_or_default(),
@@ -189,6 +175,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         ignore_xfrm: asked.ignore_xfrm,
         internal: asked.internal,
         no_icc: asked.no_icc,
+        bound: asked.uplink.is_some(),
     };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
@@ -213,6 +200,27 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     };
     network.concerned(actual).map_or(Ok(()), |concerned| actual.host.surroundings.check(&concerned))?;
     Ok(network)
+}
+
+/// The subnet of a network that is to be made, with this bridge.
+fn of_bridge(asked: &AskedNetwork, actual: &Actual, bridge: &str) -> Result<Ipv4Net> {
+    let host = &actual.host.net;
+    // A bridge with ports and without a record: its pins were lost. It keeps its address.
+    let adopted = host.link(bridge).and_then(|link| host.ipv4(link.index));
+    match (asked.subnet, adopted) {
+        (Some(given), Some(address)) => {
+            same(&asked.name, "subnet", Some(&given), &address.trunc())
+                .map_err(|error| error.remedy("leave out --subnet: the bridge is there, and keeps its address"))?;
+            Ok(given)
+        }
+        (None, Some(address)) => Ok(address.trunc()),
+        (Some(given), None) => {
+            subnet::check(given)?;
+            subnet::check_unused(actual, given)?;
+            Ok(given)
+        }
+        (None, None) => subnet::free(actual),
+    }
 }
 
 fn mtu(given: Option<u32>, uplink: Option<&Uplink>) -> Result<u32> {

@@ -94,7 +94,9 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
             "it has a default route of its own, through {}",
             inside.net.name_of(route.ifindex)
         ))
-        .remedy(format!("delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route")));
+        .remedy(format!(
+            "delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route"
+        )));
     }
     let subnets = [Some(network.gateway.trunc().into()), network.gateway6.map(|gateway| gateway.trunc().into())];
     let occupied = |subnet: IpNet| overlap::inside(actual, subnet).map(|occupant| (subnet, occupant));

@@ -121,8 +121,24 @@ impl Uplink {
     pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
         if datapath.is_ebpf() {
             self.check_layer()?;
+        } else {
+            self.check_routes(actual)?;
         }
         if datapath.has_xdp() { self.check_xdp(actual) } else { Ok(()) }
+    }
+
+    /// Checks that a network whose packets the kernel forwards by itself can be made to lead through it.
+    ///
+    /// # Errors
+    /// The host's default route leaves by another interface: what is not translated there would leave by that one.
+    fn check_routes(&self, actual: &Actual) -> Result<()> {
+        let host = &actual.host.net;
+        let Some(route) = host.default_route().filter(|route| route.ifindex != self.index) else { return Ok(()) };
+        let (name, other) = (&self.name, host.name_of(route.ifindex));
+        let why = format!("the kernel forwards by the host's routes, and its default route leaves by {other}");
+        Err(Error::new(Kind::Unsupported, "use", format!("uplink {name} for datapath kernel"), why).remedy(format!(
+            "use --datapath tc, which looks up routes as a socket that is bound to {name} does; or lead the default route through {name}"
+        )))
     }
 
     /// Checks that XDP sees at it what the traffic control hooks would.

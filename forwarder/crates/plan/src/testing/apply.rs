@@ -86,15 +86,6 @@ impl World {
                 assert!(self.records.networks.iter().any(|network| network.index == index));
                 assert!(self.records.network_hooks.insert(index));
             }
-            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
-            Object::Masquerade(object::Masquerade { network, uplink, .. }) => {
-                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
-                self.host.masquerades.insert(network);
-            }
-            Object::Rules6(object::Rules6 { network, uplink, .. }) => {
-                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
-                self.host.ruled6.insert(network);
-            }
             Object::Endpoint(spec) => self.record_endpoint(spec),
             Object::EndpointBridge(bridge) => self.rehome(&bridge),
             Object::EndpointHook(object::EndpointHook { host_if, attach, .. }) => {
@@ -104,6 +95,22 @@ impl World {
             }
             Object::EndpointAttach(object::EndpointAttach { host_if, from, to }) => {
                 self.attach_otherwise(&host_if, from, to)
+            }
+            _ => self.make_rules(object),
+        }
+    }
+
+    /// Rules of nftables.
+    fn make_rules(&mut self, object: &Object) {
+        match object.clone() {
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
+            Object::Masquerade(object::Masquerade { network, uplink, .. }) => {
+                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                self.host.masquerades.insert(network);
+            }
+            Object::Rules6(object::Rules6 { network, uplink, .. }) => {
+                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+                self.host.ruled6.insert(network);
             }
             _ => self.make_noted(object),
         }

@@ -79,7 +79,10 @@ fn uplinks_with_a_header_that_the_programs_do_not_know() {
     // InfiniBand.
     world.host.net.links[2].layer = LinkLayer::Other(32);
     refused(&world, &uplink("eth1"), Kind::Unsupported, &["eth1", "32", "--datapath kernel"]);
-    world.plan_up(&UpRequest { datapath: Some(Datapath::Kernel), ..uplink("eth1") }).expect("the kernel takes any");
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..uplink("eth1") };
+    refused(&world, &kernel, Kind::Unsupported, &["eth1", "default route leaves by eth0", "--datapath tc"]);
+    world.host.net.routes.iter_mut().filter(|route| route.gateway.is_some()).for_each(|route| route.ifindex = 3);
+    world.plan_up(&kernel).expect("the kernel takes any");
     world.host.net.links[2].layer = LinkLayer::None;
     world.plan_up(&uplink("eth1")).expect("there are programs for it");
 }

@@ -15,7 +15,11 @@ fn request(ns: &str, datapath: Datapath) -> UpRequest {
 /// Two namespaces out by eth1, and one by eth0.
 fn world(datapath: Datapath) -> World {
     let mut world = World::new();
+    // Where the kernel forwards, a network is made by the uplink of the default route.
+    let routes = world.host.net.routes.clone();
+    world.host.net.routes.retain(|route| datapath.is_ebpf() || route.gateway.is_none());
     world.up(&request("a", datapath));
+    world.host.net.routes.extend(routes.into_iter().filter(|route| !datapath.is_ebpf() && route.gateway.is_some()));
     world.up(&request("b", datapath));
     world.up(&UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) });
     world

@@ -82,7 +82,13 @@ impl Rules6 {
     /// How many rules a network with this guard has.
     #[must_use]
     pub fn count(guard: Guard) -> usize {
-        let any = Self { network: String::new(), bridge: String::new(), subnet: Ipv6Net::default(), uplink: String::new(), guard };
+        let any = Self {
+            network: String::new(),
+            bridge: String::new(),
+            subnet: Ipv6Net::default(),
+            uplink: String::new(),
+            guard,
+        };
         expressions(&any).len()
     }
 }

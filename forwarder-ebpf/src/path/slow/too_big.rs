@@ -1,0 +1,64 @@
+//! Packets of a namespace that are larger than their way out takes. The kernel cuts them or tells their sender, if by itself it would send them
+//! the same way; otherwise it must not see them, and the sender is told here: see [`forwarder_common::decide::too_big`].
+
+use forwarder_common::{
+    abi::FlowVersion,
+    decide::too_big::{self, Ends},
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason},
+    },
+    wire::packet::L3_OFF,
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        maps::TOO_BIG,
+        packet::skb::Skb,
+        records,
+        scratch::scratch,
+    },
+    path::{apply::Action, at_ns, route},
+    table::lookup,
+};
+
+/// Where the packet begins.
+const ETHERNET: u32 = L3_OFF as u32;
+
+/// A packet of the flow in `slot`, whose version was `version`.
+#[inline(always)]
+pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
+    if route::fwd_kernel_agrees(skb, slot) {
+        return at_ns::punt(skb, PuntReason::TooBig);
+    }
+    let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
+    let code = if fwd_tell_too_big(skb, slot, version) {
+        PuntReason::TooBig.into()
+    } else {
+        Code::from(DropReason::Untranslated)
+    };
+    counters::fwd_count_at_endpoint(skb.ifindex(), code, packets, bytes);
+    if code.is_drop() { Action::DROP } else { Action::device(skb.ifindex()) }
+}
+
+global_fn! {
+    /// See [`tell`].
+    fn fwd_tell_too_big(skb: Skb, slot: u32, version: FlowVersion) -> bool = tell;
+}
+
+/// Makes of the packet what its sender is to be told. Whether it is that now.
+#[inline(always)]
+fn tell(skb: Skb, slot: u32, version: FlowVersion) -> bool {
+    let (Some(notice), Some(hit)) = (scratch(&TOO_BIG), lookup::copy(Direction::Outbound, slot, version)) else {
+        return false;
+    };
+    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
+    let Some(network) = records::network(endpoint.network) else { return false };
+    let ends = Ends { mac: endpoint.mac, gateway_mac: endpoint.gateway_mac, gateway: network.gateway_v4 };
+    if !skb.copy(ETHERNET, &mut notice.embedded, too_big::EMBEDDED as u32) || !too_big::may_tell(&notice.embedded) {
+        return false;
+    }
+    notice.complete(&ends, hit.mtu);
+    skb.cut(too_big::LEN as u32) && skb.write(0, notice.as_frame())
+}
