@@ -99,6 +99,11 @@ impl Mended<'_> {
             }));
         }
         if let Some(gateway) = network.gateway6 {
+            // A command that was killed may have come no further than the record.
+            let noted = Object::Undo(Undo::Rules6 { network: network.name.clone() });
+            if !self.actual.has(&noted) {
+                self.make(noted);
+            }
             self.make(Object::Rules6(object::Rules6 {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),

@@ -107,10 +107,12 @@ impl Removal<'_> {
         let gone = all.into_iter().filter(|network| !kept(network));
         gone.flat_map(|network| {
             let (network, bridge, uplink) = (network.clone(), String::new(), String::new());
-            let entry = Object::Undo(Undo::Rules6 { network: network.clone() });
+            let entry = Some(Object::Undo(Undo::Rules6 { network: network.clone() }));
+            let entry = entry.filter(|entry| self.actual.has(entry));
             let subnet = ipnet::Ipv6Net::default();
             // Of several rules some may be left: whether all are there says nothing.
-            [Object::Rules6(object::Rules6 { network, bridge, subnet, uplink, guard: Guard::default() }), entry]
+            let rules = object::Rules6 { network, bridge, subnet, uplink, guard: Guard::default() };
+            [Object::Rules6(rules)].into_iter().chain(entry)
         })
         .collect()
     }
