@@ -218,6 +218,8 @@ maps! {
         PORT_RETRIES: PerCpuArray<u32, u64>[RETRY_CLASSES],
         /// Destinations towards which no port was free a moment ago.
         PORTS_EXHAUSTED: Array<u32, u64>[256],
+        /// What the host itself speaks, of protocols without ports.
+        HOST_PROTOCOLS: Array<u32, u64>[4096],
         /// Socket inside → its external port.
         MAPPINGS: Hash<Internal, u32>[SIZED],
         /// External port → its socket inside.

@@ -1,6 +1,10 @@
 //! Address-only translation: protocols without ports. Whom an answer is for is known only while one
 //! namespace (or the host) speaks the protocol with that destination.
 
+mod claim;
+
+pub use claim::{Seen, gives_way, is_hosts, noted};
+
 /// UDP-Lite (RFC 3828): its checksum covers a pseudo-header, as UDP's does, and stands at the same place.
 pub use crate::types::checksum::UDP_LITE;
 

@@ -228,8 +228,8 @@ reasons! {
         FragmentOverlap = 39 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",
         /// A fragment so small that the transport header is cut (RFC 1858, RFC 3128).
         FragmentTiny = 40 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",
-        /// A protocol without ports that another endpoint or the host speaks with the same destination.
-        Ambiguous = 41 => "One namespace at a time speaks such a protocol with one destination: wait until the other is idle.",
+        /// A protocol without ports that another endpoint or the host speaks with the same destination, or that it hears from there.
+        Ambiguous = 41 => "One namespace, or the host, at a time speaks such a protocol with one destination: wait until the other is idle (`--timeout other=TIME`).",
         /// The endpoint has as many flows as it may.
         EndpointFull = 42 => "Raise `--max-flows-per-ns` when the first network comes up.",
         /// A frame with a VLAN tag.

@@ -42,6 +42,14 @@ pub const fn is_error(icmp_type: u8) -> bool {
     matches!(icmp_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
 }
 
+/// Whether an error with this type and code says that nobody speaks the protocol of the packet that it embeds: "protocol unreachable" and
+/// "port unreachable", which Linux says of a tunnel that is not there.
+#[inline(always)]
+#[must_use]
+pub const fn is_refusal([icmp_type, code]: [u8; 2]) -> bool {
+    icmp_type == UNREACHABLE && matches!(code, 2 | 3)
+}
+
 /// Whether this type is a query with an identifier: those that the kernel's NAT translates too (`valid_new` in
 /// net/netfilter/nf_conntrack_proto_icmp.c).
 #[inline(always)]

@@ -18,7 +18,7 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::kernel::scratch::{EXHAUSTED_PLACES, IcmpError, Opening, Search};
+use crate::kernel::scratch::{EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, Opening, Search};
 
 /// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -110,6 +110,10 @@ pub(crate) static PORT_RETRIES: PerCpuArray<u64, RETRY_CLASSES> = PerCpuArray::n
 /// Searches for a port that were in vain a moment ago.
 #[btf_map]
 pub(crate) static PORTS_EXHAUSTED: Array<u64, EXHAUSTED_PLACES> = Array::new();
+
+/// Protocols without ports that the host itself speaks, and with whom: see [`forwarder_common::decide::address_only::noted`].
+#[btf_map]
+pub(crate) static HOST_PROTOCOLS: Array<u64, HOST_PROTOCOL_PLACES> = Array::new();
 
 /// Socket inside → its external port (host byte order), of networks that map endpoint-independently.
 #[btf_map]

@@ -94,6 +94,9 @@ pub(crate) struct Other {
 /// Elements of `PORTS_EXHAUSTED`: a power of two.
 pub(crate) const EXHAUSTED_PLACES: usize = 256;
 
+/// Elements of `HOST_PROTOCOLS`: a power of two, and at least as many as two bits of a hash tell apart.
+pub(crate) const HOST_PROTOCOL_PLACES: usize = 4096;
+
 /// Established flows to choose from.
 pub(crate) const OTHERS: u32 = 16;
 

@@ -17,7 +17,7 @@ use forwarder_common::{
 };
 
 use super::{
-    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
+    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_endpoints, with_fixture},
     frame::ETHERNET,
 };
 
@@ -115,8 +115,6 @@ fn host_takes_what_it_speaks_itself() {
         let own = frame(GRE, fixture.nat, fixture.outside);
         let inside = frame(GRE, ADDRESS, fixture.outside);
         let answer = frame(GRE, fixture.outside, fixture.nat);
-        assert_eq!(at_uplink(fixture, &own).verdict, NEXT);
-        assert!(fixture.dataplane.flows().unwrap().is_empty(), "nobody looks while no endpoint speaks such protocols");
         assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT);
         assert_eq!(fixture.run_from_uplink(&answer).verdict, REDIRECT);
 
@@ -128,6 +126,100 @@ fn host_takes_what_it_speaks_itself() {
         assert_eq!((run.verdict, run.packet), (NEXT, answer), "the answer is the host's");
         let alloc = fixture.dataplane.alloc().unwrap();
         assert_eq!((alloc.address_only, alloc.host_flows, fixture.counted("HostFlow")), (1, 1, 2));
+    });
+}
+
+/// Asserts that the endpoint cannot speak GRE with the peer, but ESP, and that no flow was made.
+#[track_caller]
+fn assert_hosts(fixture: &Fixture) {
+    assert_eq!(fixture.run_from_ns(&frame(GRE, ADDRESS, fixture.outside)).verdict, DROP);
+    assert_eq!((fixture.counted("Ambiguous"), address_only(fixture)), (1, 0));
+    let answer = frame(GRE, fixture.outside, fixture.nat);
+    let run = fixture.run_from_uplink(&answer);
+    assert_eq!((run.verdict, run.packet), (NEXT, answer));
+    assert_eq!(fixture.run_from_ns(&frame(50, ADDRESS, fixture.outside)).verdict, REDIRECT);
+}
+
+#[test]
+fn what_the_host_hears_no_endpoint_takes_over() {
+    with_fixture(&Sizes::default(), |fixture| {
+        assert_eq!(fixture.run_from_uplink(&frame(GRE, fixture.outside, fixture.nat)).verdict, NEXT);
+        assert_hosts(fixture);
+    });
+}
+
+#[test]
+fn what_the_host_says_no_endpoint_takes_over() {
+    with_fixture(&Sizes::default(), |fixture| {
+        assert_eq!(at_uplink(fixture, &frame(GRE, fixture.nat, fixture.outside)).verdict, NEXT);
+        assert!(
+            fixture.dataplane.flows().unwrap().is_empty(),
+            "it needs no flow while no endpoint speaks such protocols"
+        );
+        assert_hosts(fixture);
+    });
+}
+
+#[test]
+fn what_a_tunnel_of_the_host_carries_for_others_no_endpoint_takes_over() {
+    with_fixture(&Sizes::default(), |fixture| {
+        const LOOPBACK: u32 = 1;
+        assert_eq!(fixture.run_to_uplink(LOOPBACK, &frame(GRE, fixture.nat, fixture.outside)).verdict, NEXT);
+        assert_hosts(fixture);
+    });
+}
+
+#[test]
+fn what_an_endpoint_says_is_not_the_hosts() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let inside = frame(GRE, ADDRESS, fixture.outside);
+        let out = fixture.run_from_ns(&inside);
+        assert_eq!(fixture.run_to_uplink(fixture.host_veth, &out.packet).verdict, NEXT);
+        assert_eq!(fixture.run_from_uplink(&frame(GRE, fixture.outside, fixture.nat)).verdict, REDIRECT);
+        let record = fixture.dataplane.endpoint(fixture.host_veth).unwrap().expect("it is there");
+        // What ends its flows.
+        fixture.dataplane.remove_endpoint(fixture.host_veth).unwrap();
+        fixture.dataplane.put_endpoint(fixture.host_veth, &record).unwrap();
+        assert_eq!((address_only(fixture), fixture.run_from_ns(&inside).verdict), (0, REDIRECT));
+    });
+}
+
+#[test]
+fn what_the_host_refuses_is_an_endpoints() {
+    const LOOPBACK: u32 = 1;
+    for code in [2, 3] {
+        with_fixture(&Sizes::default(), |fixture| {
+            let arrives = packet(GRE, fixture.outside, fixture.nat);
+            let inside = frame(GRE, ADDRESS, fixture.outside);
+            let error = emit::Packet::icmp_error(fixture.nat, fixture.outside, 3, code, &arrives.emit());
+            let error = error.in_frame(&ETHERNET);
+            for _ in 0..2 {
+                assert_eq!(fixture.run_from_uplink(&arrives.in_frame(&ETHERNET)).verdict, NEXT);
+                assert_eq!(fixture.run_to_uplink(LOOPBACK, &error).verdict, NEXT);
+                assert_eq!(fixture.run_from_ns(&inside).verdict, DROP, "the error is somebody else's");
+            }
+            assert_eq!(at_uplink(fixture, &error).verdict, NEXT);
+            assert_eq!(fixture.run_from_uplink(&arrives.in_frame(&ETHERNET)).verdict, NEXT);
+            assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT, "code {code}");
+            assert_eq!(fixture.run_from_uplink(&arrives.in_frame(&ETHERNET)).verdict, REDIRECT, "code {code}");
+        });
+    }
+}
+
+#[test]
+fn claim_that_nobody_answers_is_another_endpoints_after_a_moment() {
+    with_endpoints(&Sizes::default(), &[0, 0], |fixture| {
+        let (answer, to) = (frame(GRE, fixture.outside, fixture.nat), fixture.outside);
+        let speaks = |member: usize| {
+            let member = &fixture.members[member];
+            let out = fixture.run_from(member, &frame(GRE, member.address, to));
+            out.verdict == REDIRECT
+        };
+        assert!(speaks(0) && !speaks(1), "an answer may be on its way");
+        wait_until(LIMIT, "nobody has answered", || Ok((speaks(0) && speaks(1)).then_some(()))).unwrap();
+        let run = fixture.run_from_uplink(&answer);
+        assert_eq!((run.verdict, &run.packet[30..34]), (REDIRECT, &fixture.members[1].address.octets()[..]));
+        assert!(!speaks(0) && speaks(1));
     });
 }
 

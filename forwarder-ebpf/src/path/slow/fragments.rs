@@ -157,16 +157,17 @@ fn stale(slot: u32) -> bool {
 /// was not seen.
 #[inline(always)]
 pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
-    if !has_ports(ip.proto) && !usage::any_address_only() {
-        return Action::NEXT;
-    }
     let mut tuple = Tuple::without_ports(ip, skb.ifindex());
     let word = fwd_complete_tuple(skb, &mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
     if code(word) != 0 {
         return Action::NEXT;
     }
-    let slot = slot_of(Direction::Inbound, &tuple);
-    if slot == 0 {
+    let by_address = !has_ports(ip.proto);
+    let slot = if by_address && !usage::any_address_only() { SLOT_NONE } else { slot_of(Direction::Inbound, &tuple) };
+    if slot == SLOT_NONE {
+        if by_address {
+            address_only::heard(&tuple);
+        }
         return Action::NEXT;
     }
     if !whole(skb, ip) {

@@ -36,7 +36,7 @@ use crate::{
         apply::{self, Action},
         at_ns, at_uplink,
         route::in_fwd_network,
-        slow::{send::fwd_send, too_big},
+        slow::{address_only, send::fwd_send, too_big},
     },
     table::{
         lookup::{self, Hit},
@@ -70,6 +70,8 @@ global_fn! {
     fn fwd_icmp_error_flow_of_host(read: u32) -> Found = flow_of_host;
     /// See [`refuses`].
     fn fwd_icmp_error_refuses(uplink: u32) -> bool = refuses;
+    /// See [`refuses_protocol`].
+    fn fwd_icmp_error_refuses_protocol(skb: Skb, l3: u32) -> () = refuses_protocol;
 }
 
 /// ICMP other than a query that leaves a namespace: an error about what was delivered into it is sent as its flow is.
@@ -127,6 +129,7 @@ pub(crate) fn of_host(skb: Skb, l3: usize) -> Code {
     if read != 0 && read & HEADER_ONLY == 0 {
         return Code::PASS;
     }
+    fwd_icmp_error_refuses_protocol(skb, l3 as u32);
     let (slot, version) = fwd_icmp_error_flow_of_host(read);
     if version.is_none() {
         let code = Code::from_raw(slot);
@@ -323,6 +326,14 @@ fn flow_of_host(read: u32) -> Found {
     match lookup::fwd_indexed(Direction::Outbound, &tuple, lookup::hash(&tuple)) {
         (_, version) if version.is_none() => otherwise(DropReason::Untranslated.into()),
         found => found,
+    }
+}
+
+/// An error of the host that was read, perhaps about a packet without ports: see [`address_only::refuses`].
+#[inline(always)]
+fn refuses_protocol(skb: Skb, l3: u32) {
+    if let Some(IcmpError { embedded, .. }) = error() {
+        address_only::refuses(skb, l3_off(l3), &embedded.ip);
     }
 }
 

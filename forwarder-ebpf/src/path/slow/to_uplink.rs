@@ -27,7 +27,7 @@ use crate::{
         apply::{self, Action},
         fast,
         route::{self, Resolution, in_fwd_network},
-        slow::{fragments, icmp_error, ipv6},
+        slow::{address_only, fragments, icmp_error, ipv6},
         tail_call::tail_call,
         vlan,
     },
@@ -66,8 +66,12 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
             Ok(()) => from_container(skb, L3),
             Err(refused) => return counted(skb, L3, refused),
         }
-    } else if skb.ingress_ifindex() != 0 && (is_host_veth(skb.ingress_ifindex()) || !has_ports(ip.proto)) {
-        // Redirected by `from_ns`, or forwarded for somebody else without a port that could clash: neither is ours to change.
+    } else if skb.ingress_ifindex() != 0 && is_host_veth(skb.ingress_ifindex()) {
+        // Redirected by `from_ns`.
+        return Action::NEXT;
+    } else if skb.ingress_ifindex() != 0 && !has_ports(ip.proto) {
+        // Forwarded for somebody else without a port that could clash: not ours to change.
+        address_only::forwarded(skb, &ip);
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
         return counted(skb, L3, icmp_error::of_host(skb, L3));

@@ -3,6 +3,7 @@
 //! Claim first: inserting the reply's tuple with `BPF_NOEXIST` is the atomic claim of the port. Then the outbound tuple, the
 //! same way: of two CPUs with the first packets of one flow, one wins, and the other finds the winner's mapping.
 
+pub(crate) mod address_only;
 mod port;
 mod search;
 mod take;

@@ -9,7 +9,10 @@ use forwarder_common::{
 use crate::{
     kernel::{maps::OPENING, packet::skb::Skb, scratch::scratch, sock::fwd_host_uses},
     table::{
-        create::search::{self, fwd_port_search, fwd_port_vacate, reply},
+        create::{
+            address_only::fwd_host_protocol_known,
+            search::{self, fwd_port_search, fwd_port_vacate, reply},
+        },
         lookup,
         making::Making,
         mapping,
@@ -41,7 +44,7 @@ fn claim(skb: Skb, slot: Making) -> u32 {
     let (Some(opening), Some(out)) = (scratch(&OPENING), slot.outbound()) else { return 0 };
     let (proto, port) = (out.tuple.proto, u16::from_be_bytes(out.tuple.sport));
     if !has_ports(proto) {
-        return claim_address_only(slot);
+        return claim_address_only(slot, opening.endpoint);
     }
     if opening.keeps != 0 && keep(slot, port) {
         return claimed(slot, port, port_use::BY_TUPLE.into());
@@ -89,11 +92,15 @@ fn keep(slot: Making, port: u16) -> bool {
     reply(slot, port).is_some_and(|reply| lookup::fwd_insert(reply, slot.index()))
 }
 
-/// Claims the answers to a protocol without ports for the flow in `slot`: one endpoint, or the host, may speak it with a
-/// destination. The result is that of [`claim`], with port 0.
+/// Claims the answers to a protocol without ports for the flow of `endpoint` (0 for the host) in `slot`: one endpoint, or the host, may
+/// speak it with a destination. The result is that of [`claim`], with port 0.
 #[inline(always)]
-fn claim_address_only(slot: Making) -> u32 {
-    if keep(slot, 0) { claimed(slot, 0, port_use::BY_TUPLE.into()) } else { 0 }
+fn claim_address_only(slot: Making, endpoint: u32) -> u32 {
+    let Some(reply) = reply(slot, 0) else { return 0 };
+    if endpoint != 0 && fwd_host_protocol_known(reply) {
+        return 0;
+    }
+    if keep(slot, 0) { claimed(slot, 0, port_use::BY_TUPLE.into()) } else { SHORT }
 }
 
 /// What [`claim_mapping`] returns where the mapping is of no use: a socket of the host, or a flow from before mappings were asked

@@ -10,7 +10,7 @@ use forwarder_common::{
     abi::{FlowState, Tuple, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
     flow::{FlowKey, outbound_reply},
-    wire::l4::Proto,
+    wire::l4::{Proto, has_ports},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         slots,
         sock::fwd_host_uses,
     },
-    table::{evict, lookup, making::Making, mapping, slot},
+    table::{create::address_only, evict, lookup, making::Making, mapping, slot},
 };
 
 /// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what
@@ -126,7 +126,7 @@ impl Repeat for Walk {
     }
 }
 
-/// What [`vacate`] returns if it was too late.
+/// What [`vacate`] returns if the claim has to be tried again: another CPU was faster, or what has no ports is free now.
 pub(crate) const LOST: u32 = 1 << 31;
 
 /// What [`try_candidate`] returns, beside the port, if it took it.
@@ -187,10 +187,18 @@ fn note(search: &mut Search, holder: u32, port: u32) {
 /// [`search`] found none that is free. Returns the port, and above its 16 bits how it is to be taken; 0 if nobody has to;
 /// [`LOST`] if the flow is another one by now.
 ///
+/// Of a protocol without ports it ends the flow that has the answers, if that one has to give them.
+///
 /// Called by [`super::open`] itself: the stacks of all callers together are 512 bytes.
 #[inline(always)]
 pub(crate) fn vacate(slot: Making) -> u32 {
-    let Some(search) = scratch(&SEARCH) else { return 0 };
+    let (Some(search), Some(opening), Some(out)) = (scratch(&SEARCH), scratch(&OPENING), slot.outbound()) else {
+        return 0;
+    };
+    if !has_ports(out.tuple.proto) {
+        let again = reply(slot, 0).is_some_and(|reply| address_only::vacate(reply, opening.endpoint));
+        return if again { LOST } else { 0 };
+    }
     let mut number = 0;
     while number < OTHERS {
         if number < search.count {
