@@ -243,7 +243,7 @@ fn connects_soon(pod: &Pod, server: SocketAddrV4) -> bool {
 }
 
 #[test]
-fn full_table_drops_new_flows_and_leaves_the_old() {
+fn full_table_leaves_the_old_flows_and_new_ones_half_open() {
     let fwd = Fwd::new();
     let limits = ["--max-flows", "30", "--max-flows-per-ns", "20"];
     let (one, two) = (fwd.up("c1", &limits), fwd.up("c2", &[]));
@@ -262,14 +262,18 @@ fn full_table_drops_new_flows_and_leaves_the_old() {
     assert!(!connects_soon(&one, server), "one namespace has no more than its share");
     assert!(fwd.counted("from_ns", "dropped", Some("EndpointFull")) > 0);
     let second = open(&two, 10);
-    assert!(!connects_soon(&two, server), "the table is full");
-    assert!(fwd.counted("from_ns", "dropped", Some("TableFull")) > 0);
-    for stream in first.iter().chain(&second) {
+    assert_eq!(established(&fwd).len(), 30, "the table is full");
+    let third = open(&two, 3);
+    assert_eq!((established(&fwd).len(), fwd.counted("from_ns", "dropped", Some("TableFull"))), (30, 0));
+    for stream in first.iter().chain(&second).chain(&third) {
         echoed(stream, b"still there?");
     }
     drop(second);
-    let room = || Ok(connects_soon(&two, server).then_some(()));
-    wait_until(LIMIT, "closed connections make room", room).expect("room");
+    let last = || {
+        third.iter().for_each(|stream| echoed(stream, b"and now?"));
+        Ok((established(&fwd).len() == 23).then_some(()))
+    };
+    wait_until(LIMIT, "closed connections make room", last).expect("room");
     first.iter().for_each(|stream| echoed(stream, b"still there?"));
 }
 

@@ -200,7 +200,7 @@ reasons! {
         NoUplinkAddress = 25 => "Give the uplink an IPv4 address, then `fwd up` again.",
         /// No free port towards this destination.
         PortsExhausted = 26 => "Widen `--nat-ports` when the first network comes up; `fwd stats --nat` shows how full the ports are.",
-        /// The flow table is full of established flows.
+        /// No slot of the flow table is free, and no flow has to make room.
         TableFull = 27 => "Raise `--max-flows` when the first network comes up; `fwd stats --nat` shows how full the table is.",
         /// From outside straight to the address of an endpoint.
         DirectToEndpoint = 28 => "Nothing: addresses of namespaces are not reached from outside. Let the namespace open the conversation.",

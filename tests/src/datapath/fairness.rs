@@ -188,6 +188,35 @@ fn ports_shared_by_destination_are_given_up_for_mappings() {
 }
 
 #[test]
+fn two_endpoints_with_the_whole_table_do_not_lock_out_a_third() {
+    let sizes = Sizes { max_flows: 60, max_flows_per_endpoint: 30, max_pending: 60, ..Sizes::default() };
+    with_endpoints(&sizes, &[0, 0, 0], |fixture| {
+        let to = server(fixture, 53);
+        let [one, two, other] = &fixture.members[..] else { unreachable!("three") };
+        let talk = |member, proto, ports: std::ops::Range<u16>| {
+            for port in ports {
+                assert!(talks(fixture, member, proto, port, to).is_some(), "{port}: {:?}", dropped(fixture));
+            }
+        };
+        talk(one, Proto::Udp, FIRST..FIRST + 30);
+        talk(two, Proto::Udp, FIRST..FIRST + 30);
+        assert_eq!(fixture.dataplane.alloc().unwrap().established, 60);
+        assert_eq!(sends(fixture, one, Proto::Udp, OTHERS, to, 0), None, "it has its share");
+        talk(other, Proto::Udp, OTHERS..OTHERS + 10);
+        talk(other, Proto::Tcp, OTHERS..OTHERS + 10);
+        let flows = [one, two, other].map(|member| flows_of(fixture, member));
+        assert_eq!(flows.each_ref().map(Vec::len), [30, 30, 20]);
+        assert!(flows[2].iter().all(|flow| flow.state != "established"), "{:?}", flows[2]);
+        assert_eq!((fixture.counted("TableFull"), fixture.counted("EndpointFull")), (0, 2));
+        // Where there is room again, their next packets establish them.
+        fixture.dataplane.remove_endpoint(one.host_veth).unwrap();
+        talk(other, Proto::Udp, OTHERS..OTHERS + 10);
+        talk(other, Proto::Tcp, OTHERS..OTHERS + 10);
+        assert!(flows_of(fixture, other).iter().all(|flow| flow.state == "established"));
+    });
+}
+
+#[test]
 fn full_table_makes_room_at_the_expense_of_streams_that_nobody_answers() {
     let mut sizes = Sizes { max_flows: 60, max_flows_per_endpoint: 30, max_pending: 60, ..Sizes::default() };
     sizes.timeouts.iter_mut().filter(|(which, _)| *which == Timeout::UdpHalfOpen).for_each(|(_, time)| *time = 60);

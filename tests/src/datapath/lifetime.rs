@@ -244,23 +244,23 @@ fn port_of_a_half_open_flow_is_taken_over_when_no_other_is_free() {
 }
 
 #[test]
-fn full_table_refuses_new_flows_and_keeps_the_old() {
+fn full_table_keeps_the_old_flows_and_new_ones_half_open() {
     let sizes = Sizes { max_flows: 20, ..Sizes::default() };
     with_fixture(&sizes, |fixture| {
         for port in 40_000..40_020 {
             open(fixture, Proto::Tcp, port, true);
         }
-        let inside = SocketAddrV4::new(ADDRESS, 41_000);
-        let refused = fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).build());
-        assert_ne!(refused.verdict, REDIRECT);
-        assert_eq!(fixture.counted("TableFull"), 1);
-        assert_eq!(states(fixture), vec![(6, "established"); 20]);
+        open(fixture, Proto::Tcp, 41_000, true);
+        assert_eq!((fixture.counted("TableFull"), counts(fixture)), (0, (20, 20, 1)));
         // A connection that closes makes room.
         let inside = SocketAddrV4::new(ADDRESS, 40_000);
         let nat = fixture.nat_of(6, 40_000);
         fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).tcp_flags(FIN_ACK).build());
         fixture.run_from_uplink(&Frame::reply(Proto::Tcp, remote(fixture), nat).tcp_flags(FIN_ACK).build());
-        open(fixture, Proto::Tcp, 41_000, true);
+        assert_eq!(counts(fixture), (19, 19, 2));
+        let inside = SocketAddrV4::new(ADDRESS, 41_000);
+        fixture.run_from_ns(&Frame::new(Proto::Tcp, inside, remote(fixture)).tcp_flags(ACK).build());
+        assert_eq!(counts(fixture), (20, 20, 1));
     });
 }
 

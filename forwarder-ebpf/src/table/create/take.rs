@@ -34,13 +34,13 @@ fn take(tuple: &Tuple) -> (u32, FlowVersion) {
     }
 }
 
-/// Takes a slot that nobody uses, if need be after evicting a pending flow, or, if too many are established, one that nobody
-/// answers.
+/// Takes a slot that nobody uses, if need be after evicting a pending flow. If too many are established, one that nobody answers gives its
+/// place among them; where there is none, the newcomer stays half-open until there is room.
 #[inline(always)]
 fn take_slot(opening: &Opening) -> Result<u32, DropReason> {
     let (Some(alloc), Some(config)) = (values::alloc(), config()) else { return Err(DropReason::TableFull) };
-    if alloc.established().read() >= config.max_flows && !evict::one_way_flow(opening.counters) {
-        return Err(DropReason::TableFull);
+    if alloc.established().read() >= config.max_flows {
+        evict::one_way_flow(opening.counters);
     }
     if opening.endpoint != 0
         && let Some(flows) = values::flows_of(opening.counters)
