@@ -73,6 +73,8 @@ mod lost_pins;
 #[cfg(test)]
 mod masquerade;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod nat;
 #[cfg(test)]
 mod netlink;

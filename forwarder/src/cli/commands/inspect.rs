@@ -50,6 +50,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
         (None, Some(target)) => {
             let mut state = state.ok_or_else(|| not_up(&target, None))?;
             session.warn(&ls::other_build(&state.plane)?)?;
+            session.warn(&state.unreadable())?;
             let found = state.of(&target)?;
             state.count_flows(&found)?;
             for (ifindex, endpoint) in found {

@@ -41,6 +41,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
         session.warn(&lost(&session.at)?)?;
     }
     session.warn(&state.as_ref().map(|state| other_build(&state.plane)).transpose()?.unwrap_or_default())?;
+    session.warn(&state.as_ref().map(State::unreadable).unwrap_or_default())?;
     let view = match (state, target) {
         (Some(mut state), target) => {
             if let Some(target) = target {

@@ -19,10 +19,13 @@ pub enum EndpointOwner {
     Netavark,
     /// docker.
     Docker,
+    /// Somebody whom only another version knows.
+    #[serde(other)]
+    Unknown,
 }
 
 impl EndpointOwner {
-    /// `cli`, `cni`, `netavark` or `docker`.
+    /// `cli`, `cni`, `netavark`, `docker` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,6 +33,7 @@ impl EndpointOwner {
             Self::Cni => "cni",
             Self::Netavark => "netavark",
             Self::Docker => "docker",
+            Self::Unknown => "unknown",
         }
     }
 }

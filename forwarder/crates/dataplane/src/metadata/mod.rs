@@ -5,15 +5,19 @@
 
 pub(crate) mod identity;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+};
 
 use aya_obj::generated::BPF_F_NO_PREALLOC;
 use forwarder_common::abi::{Endpoint, METADATA_LEN, maps::Map};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataplane, EndpointId, object::maps};
+use crate::{Dataplane, EndpointId, EndpointOwner, name_of, object::maps};
 use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_kernel::netlink::Netlink;
 
 /// Version of the document. Keys may be added, each with what its absence means; another meaning is another version.
 const VERSION: u32 = 1;
@@ -44,8 +48,8 @@ pub struct NetnsMetadata {
     pub name: Option<String>,
     /// Process that it was given by.
     pub pid: Option<u32>,
-    /// Path that it was given by, if that is text.
-    #[serde(default)]
+    /// Path that it was given by, if that is text, and the endpoint's identity does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Its inode on nsfs.
     pub inode: u64,
@@ -58,6 +62,12 @@ pub struct RouteMetadata {
     pub to: IpNet,
     /// By this router.
     pub via: std::net::IpAddr,
+}
+
+/// What every version's document has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 /// The document with its version.
@@ -74,6 +84,8 @@ pub struct Described {
     pub record: Endpoint,
     /// What else is known.
     pub metadata: Metadata,
+    /// Why its document cannot be read: then the metadata say what the records tell.
+    pub unreadable: Option<String>,
 }
 
 /// The map as it is declared, which no program has: its elements take memory as they come.
@@ -90,24 +102,39 @@ fn write(metadata: &Metadata) -> Result<Document> {
     let mut document = [0; METADATA_LEN];
     let Some(room) = document.get_mut(..text.len()) else {
         let why = format!("names, addresses and routes take {} bytes, of which there are {METADATA_LEN}", text.len());
-        return Err(Error::new(Kind::Usage, "record", format!("endpoint {}", metadata.id), why)
-            .remedy("give the namespace a shorter name or path"));
+        let object = format!("endpoint {}", shortened(&metadata.id.to_string()));
+        return Err(Error::new(Kind::Usage, "record", object, why).remedy("give the namespace a shorter name or path"));
     };
     room.copy_from_slice(&text);
     Ok(document)
 }
 
+/// The beginning of what is too long for a message.
+fn shortened(text: &str) -> String {
+    const LONG: usize = 60;
+    if text.chars().count() <= LONG { text.into() } else { text.chars().take(LONG).chain(['…']).collect() }
+}
+
 /// # Errors
-/// It is not what this version writes.
-fn read(document: &[u8]) -> Result<Metadata> {
+/// Why it is not what this version writes, in words.
+fn read(document: &[u8]) -> Result<Metadata, String> {
     let end = document.iter().position(|byte| *byte == 0).unwrap_or(document.len());
-    let what = "metadata of an endpoint";
-    let Versioned { version, endpoint } = serde_json::from_slice(&document[..end]).doing("read", what)?;
+    let text = &document[..end];
+    // The version first: what another one writes may look otherwise.
+    let Version { version } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if version != VERSION {
-        let why = format!("they are of version {version}, and this fwd reads version {VERSION}");
-        return Err(Error::new(Kind::Unsupported, "read", what, why));
+        return Err(format!("it is of version {version}, and this fwd reads version {VERSION}"));
     }
+    let Versioned { endpoint, .. } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     Ok(endpoint)
+}
+
+impl Metadata {
+    /// # Errors
+    /// [`Kind::Usage`] if there is more to say than there is room for.
+    pub fn check(&self) -> Result<()> {
+        write(self).map(drop)
+    }
 }
 
 impl Dataplane {
@@ -117,7 +144,8 @@ impl Dataplane {
     /// It is too long, another endpoint has the same key, or the map cannot be written.
     pub fn put_metadata(&self, metadata: &Metadata, cookie: u64) -> Result<u64> {
         let key = metadata.id.key(cookie);
-        if let Some(found) = self.metadata(key)?.filter(|found| found.id != metadata.id) {
+        let found = self.document(key)?.and_then(|document| read(&document).ok());
+        if let Some(found) = found.filter(|found| found.id != metadata.id) {
             let why = format!("its key is that of endpoint {}", found.id);
             return Err(Error::new(Kind::Conflict, "record", format!("endpoint {}", metadata.id), why)
                 .remedy("give it another name"));
@@ -131,8 +159,8 @@ impl Dataplane {
         Ok(key)
     }
 
-    fn metadata(&self, key: u64) -> Result<Option<Metadata>> {
-        self.one(maps::METADATA, &key)?.map(|document| read(&document)).transpose()
+    fn document(&self, key: u64) -> Result<Option<Document>> {
+        steady(|| self.one(maps::METADATA, &key))
     }
 
     /// Removes metadata that no record names any more; they may be absent.
@@ -140,12 +168,37 @@ impl Dataplane {
         self.forget(maps::METADATA, &key)
     }
 
-    /// An endpoint with what is known of it.
+    /// The endpoint with this record and host-side veth, with what is known of it.
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn describe(&self, record: Endpoint) -> Result<Described> {
-        Ok(Described { record, metadata: self.metadata(record.metadata)?.unwrap_or_default() })
+    pub fn describe(&self, ifindex: u32, record: Endpoint) -> Result<Described> {
+        let document = self.document(record.metadata)?;
+        self.described(ifindex, record, document.as_ref())
+    }
+
+    /// One whose document cannot be read is described by what the records and its interface tell: nothing else is kept from going on by it.
+    fn described(&self, ifindex: u32, record: Endpoint, document: Option<&Document>) -> Result<Described> {
+        match document.map_or_else(|| Err("there is none".into()), |document| read(document)) {
+            Ok(metadata) => Ok(Described { record, metadata, unreadable: None }),
+            Err(why) => Ok(Described { record, metadata: self.guessed(ifindex, &record)?, unreadable: Some(why) }),
+        }
+    }
+
+    fn guessed(&self, ifindex: u32, record: &Endpoint) -> Result<Metadata> {
+        let network = self.network(record.network)?;
+        let link = if self.is_same_device(ifindex)? { Netlink::here()?.link_by_index(ifindex)? } else { None };
+        let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).filter(|prefix| *prefix <= 32);
+        let address = Ipv4Net::new_assert(record.v4.into(), prefix.unwrap_or(32));
+        let via = network.map(|network| Ipv4Addr::from(network.gateway_v4).into());
+        Ok(Metadata {
+            id: EndpointId { owner: EndpointOwner::Unknown, ..EndpointId::default() },
+            network: network.map(|network| name_of(&network.name)).unwrap_or_default(),
+            host_if: link.map(|link| link.name).unwrap_or_default(),
+            addresses: vec![address.into()],
+            routes: via.into_iter().map(|via| RouteMetadata { to: Ipv4Net::default().into(), via }).collect(),
+            ..Metadata::default()
+        })
     }
 
     /// Every endpoint with the ifindex of its host-side veth, in that order, and what is known of it.
@@ -160,10 +213,9 @@ impl Dataplane {
         let mut described = Vec::new();
         for (ifindex, record) in records {
             match documents.get(&record.metadata) {
-                Some(document) => described.push((ifindex, Described { record, metadata: read(*document)? })),
-                // It has gone meanwhile, or nobody has described it.
+                // It has gone meanwhile.
                 None if self.endpoint(ifindex)?.is_none() => {}
-                None => described.push((ifindex, Described { record, metadata: Metadata::default() })),
+                document => described.push((ifindex, self.described(ifindex, record, document.copied())?)),
             }
         }
         Ok(described)
@@ -177,10 +229,29 @@ impl Dataplane {
     }
 }
 
+/// How often something is read that others change meanwhile.
+const ATTEMPTS: usize = 8;
+
+/// What `read` returns twice in a row: the kernel copies a value without a lock, and gives the memory of one that is removed to another
+/// at once (since Linux 6.1), so that a copy may be of two.
+///
+/// # Errors
+/// Those of `read`.
+pub(crate) fn steady<V: PartialEq>(read: impl Fn() -> Result<Option<V>>) -> Result<Option<V>> {
+    let mut before = read()?;
+    for _ in 1..ATTEMPTS {
+        let now = read()?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EndpointOwner;
 
     fn metadata(id: &str) -> Metadata {
         Metadata {
@@ -202,8 +273,25 @@ mod tests {
     #[test]
     fn metadata_without_room_or_of_another_version_are_refused() {
         assert_eq!(write(&metadata(&"x".repeat(METADATA_LEN))).unwrap_err().kind, Kind::Usage);
-        let text = serde_json::to_vec(&Versioned { version: VERSION + 1, endpoint: metadata("x") }).unwrap();
-        assert_eq!(read(&text).unwrap_err().kind, Kind::Unsupported);
-        assert!(read(b"\0").is_err());
+        let text = serde_json::to_vec(&Versioned { version: VERSION + 1, endpoint: "something else" }).unwrap();
+        assert_eq!(read(&text).unwrap_err(), "it is of version 2, and this fwd reads version 1");
+        for text in [&b"\0"[..], b"{}", b"[1]", &[0xff; METADATA_LEN]] {
+            assert!(read(text).is_err());
+        }
+    }
+
+    #[test]
+    fn owner_that_a_later_version_knows_is_unknown() {
+        let mut value = serde_json::to_value(Versioned { version: VERSION, endpoint: metadata("x") }).unwrap();
+        value["endpoint"]["id"]["owner"] = "nomad".into();
+        let read = read(&serde_json::to_vec(&value).unwrap()).unwrap();
+        assert_eq!((read.id.owner, read.id.id.as_str()), (EndpointOwner::Unknown, "x"));
+    }
+
+    #[test]
+    fn what_is_read_while_it_changes_is_read_again() {
+        let values = std::cell::RefCell::new(vec![3, 3, 2, 1]);
+        assert_eq!(steady(|| Ok(values.borrow_mut().pop())).unwrap(), Some(3));
+        assert_eq!(steady(|| Ok(None::<u8>)).unwrap(), None);
     }
 }

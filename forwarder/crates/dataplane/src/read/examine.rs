@@ -1,7 +1,7 @@
 //! What only tests need: whether the maps agree with each other, and what happens when one refuses something.
 
 use forwarder_common::{
-    abi::{FlowSlot, FlowState, FlowVersion, PortUse, SLOT_NONE},
+    abi::{Endpoint, FlowSlot, FlowState, FlowVersion, METADATA_LEN, PortUse, SLOT_NONE},
     flow::slot::held,
 };
 
@@ -61,6 +61,16 @@ impl Dataplane {
     /// The map cannot be opened.
     pub fn cache_size(&self) -> Result<u32> {
         self.max_entries(maps::FLOW_CACHE)
+    }
+
+    /// Replaces what is known of an endpoint besides its record by `text`.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn spoil_metadata(&self, endpoint: &Endpoint, text: &[u8]) -> Result<()> {
+        let mut document = [0; METADATA_LEN];
+        document.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        self.put(maps::METADATA, &endpoint.metadata, &document)
     }
 
     /// Leaves the slots of all flows as they are when a flow has ended and the maps refused to give back what it holds.

@@ -13,6 +13,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{
     Dataplane,
+    metadata::steady,
     object::{
         maps::{self, MapOf},
         programs,
@@ -78,7 +79,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn endpoint(&self, ifindex: u32) -> Result<Option<Endpoint>> {
-        self.one(maps::ENDPOINTS, &ifindex)
+        steady(|| self.one(maps::ENDPOINTS, &ifindex))
     }
 
     /// Registers an endpoint: from now on its packets are forwarded.
@@ -159,7 +160,7 @@ impl Dataplane {
     /// # Errors
     /// The map cannot be read.
     pub fn network(&self, bridge: u32) -> Result<Option<Network>> {
-        self.one(maps::NETWORKS, &bridge)
+        steady(|| self.one(maps::NETWORKS, &bridge))
     }
 
     /// Registers a network and its prefix.

@@ -151,7 +151,7 @@ fn attached(runner: &Runner<'_>, request: &UpRequest, attachment: &Attachment) -
     let cookie = runner.namespace(&request.target)?.cookie()?;
     let index = runner.link(&attachment.host_if)?.index;
     let plane = runner.plane()?;
-    let endpoint = plane.endpoint(index)?.map(|record| plane.describe(record)).transpose()?;
+    let endpoint = plane.endpoint(index)?.map(|record| plane.describe(index, record)).transpose()?;
     let is_it = |endpoint: &Described| {
         endpoint.record.netns_cookie == cookie && endpoint.metadata.network == attachment.network
     };

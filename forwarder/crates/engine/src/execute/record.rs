@@ -73,7 +73,7 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
     }
 }
 
-fn endpoint(index: u32, Described { record, metadata }: Described) -> EndpointRecord {
+fn endpoint(index: u32, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
     let Metadata { id, network, netns: NetnsMetadata { name: ns, pid, path, inode }, host_if, addresses: _, routes: _ } =
         metadata;

@@ -132,7 +132,7 @@ impl State {
     /// # Errors
     /// The maps or the kernel cannot be read.
     pub fn view(&self, ifindex: u32, endpoint: &Described) -> Result<EndpointView> {
-        let Described { record, metadata } = endpoint;
+        let Described { record, metadata, unreadable: _ } = endpoint;
         let Metadata { id, network: network_name, netns, host_if, addresses, routes } = metadata.clone();
         let NetnsMetadata { name, pid, path: _, inode } = netns;
         let network = self.networks.get(&record.network);
@@ -195,7 +195,7 @@ impl State {
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::Conflict) => None,
             Err(error) => return Err(error),
         };
-        let is_meant = |Described { record, metadata }: &Described| match (cookie, target) {
+        let is_meant = |Described { record, metadata, unreadable: _ }: &Described| match (cookie, target) {
             (Some(cookie), _) => record.netns_cookie == cookie,
             (None, TargetRef::Named(name)) => metadata.netns.name.as_deref() == Some(name.as_str()),
             (None, TargetRef::Pid(pid)) => metadata.netns.pid == Some(*pid),
@@ -203,6 +203,21 @@ impl State {
         };
         let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();
         if found.is_empty() { Err(not_up(target, Some(self))) } else { Ok(found) }
+    }
+
+    /// What to say of endpoints of which only their records are known.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<String> {
+        let said = |(ifindex, endpoint): &(u32, Described)| {
+            let why = endpoint.unreadable.as_ref()?;
+            let (host_if, address) = (self.host_veth(*ifindex), Ipv4Addr::from(endpoint.record.v4));
+            let host_if = host_if.map_or_else(|| format!("interface {ifindex}"), |link| link.name.clone());
+            Some(format!(
+                "what is noted of the endpoint at {host_if}, {address}, cannot be read ({why}): it is shown as far as its record tells, and \
+                 goes with `fwd down --all`, or with `fwd down` for its namespace"
+            ))
+        };
+        self.endpoints.iter().filter_map(said).collect()
     }
 
     /// Names of the namespaces that are up.
