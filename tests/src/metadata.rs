@@ -1,8 +1,12 @@
-//! What is known of an endpoint besides its record: what cannot be read is in nobody's way.
+//! What is known of an endpoint besides its record: too much of it is refused, and what cannot be read is in nobody's way.
+
+use std::{fs, path::PathBuf};
 
 use forwarder::dataplane::{Dataplane, RunDir};
 
 use super::fwd::{Fwd, pings};
+
+const USAGE: i32 = 2;
 
 /// Replaces what is known of each endpoint by `text`, but of the last.
 fn spoil_all_but_one(fwd: &Fwd, text: &[u8]) {
@@ -44,4 +48,22 @@ fn endpoint_that_cannot_be_read_is_in_nobodys_way() {
         let links = fwd.on_host(&["ip", "-o", "link"]);
         assert!(!links.contains(": fwd"), "{links}");
     }
+}
+
+#[test]
+fn endpoint_of_which_there_is_too_much_to_say_is_refused_before_anything_changes() {
+    let fwd = Fwd::new();
+    let name = fwd.name("c1");
+    fwd.ok(&["ns", "add", &name]);
+    // Each such byte takes six in a document.
+    let deep: PathBuf = std::iter::repeat_n("\u{1}".repeat(100), 8).collect();
+    let top = fwd.run_dir().join("deep");
+    let path = top.join(deep);
+    fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+    std::os::unix::fs::symlink(format!("/run/netns/{name}"), &path).expect("a link");
+    let netns = path.display().to_string();
+    fwd.expect_error(&["up", "--netns", &netns], USAGE, &["4000", "shorter"]);
+    fwd.expect_error(&["up", "--netns", &netns, "--dry-run"], USAGE, &["4000", "shorter"]);
+    assert!(fwd.list(&["ls"]).is_empty());
+    fs::remove_dir_all(top).expect("removed");
 }

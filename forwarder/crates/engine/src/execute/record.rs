@@ -3,14 +3,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use forwarder_common::abi::{self, endpoint_flags};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
-use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, RouteMetadata, XdpHook, name, name_of};
-use fwd_kernel::netns::Netns;
+use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, XdpHook, name, name_of};
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records, TableRecord,
-    Treatment, UplinkRecord,
+    TargetRef, Treatment, UplinkRecord,
 };
 
 /// Reads all maps.
@@ -77,6 +76,7 @@ fn endpoint(index: u32, Described { record, metadata, unreadable: _ }: Described
     let is_set = |flag: u32| record.flags & flag != 0;
     let Metadata { id, network, netns: NetnsMetadata { name: ns, pid, path, inode }, host_if, addresses: _, routes: _ } =
         metadata;
+    let path = path.or_else(|| TargetRef::path_of(&id));
     EndpointRecord {
         id,
         index,
@@ -203,29 +203,6 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         netns_cookie: numbers.cookie,
         metadata: numbers.metadata,
     }
-}
-
-/// What else is known of an endpoint of the namespace `ns`.
-///
-/// # Errors
-/// The kernel does not tell the namespace's inode.
-pub(super) fn metadata(spec: &EndpointSpec, ns: &Netns) -> Result<Metadata> {
-    let default = RouteMetadata { to: Ipv4Net::default().into(), via: spec.gateway.into() };
-    let default6 = spec.gateway6.map(|via| RouteMetadata { to: Ipv6Net::default().into(), via: via.into() });
-    let defaults = [default].into_iter().chain(default6);
-    Ok(Metadata {
-        id: spec.id.clone(),
-        network: spec.network.clone(),
-        netns: NetnsMetadata {
-            name: spec.ns.clone(),
-            pid: spec.pid,
-            path: spec.target.recorded_path(),
-            inode: ns.inode()?,
-        },
-        host_if: spec.host_if.clone(),
-        addresses: [spec.address.into()].into_iter().chain(spec.address6.map(IpNet::from)).collect(),
-        routes: defaults.filter(|_| !spec.no_default_route).collect(),
-    })
 }
 
 /// The record of an uplink with two blocks of counters.

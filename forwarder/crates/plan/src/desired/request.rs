@@ -53,6 +53,13 @@ impl TargetRef {
         EndpointId { owner: EndpointOwner::Cli, id, ifname: ifname.into() }
     }
 
+    /// The path by which a namespace was given, where the identity of its endpoint tells it: in UTF-8, as records have it.
+    #[must_use]
+    pub fn path_of(id: &EndpointId) -> Option<String> {
+        let path = (id.owner == EndpointOwner::Cli).then(|| id.id.strip_prefix("path:")).flatten()?;
+        (!path.contains(char::REPLACEMENT_CHARACTER)).then(|| path.into())
+    }
+
     /// The path that it was given by, as records have it.
     #[must_use]
     pub fn recorded_path(&self) -> Option<String> {

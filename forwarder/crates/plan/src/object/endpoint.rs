@@ -6,12 +6,12 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Marks, TargetRef, Treatment};
 use fwd_base::text::word;
-use fwd_dataplane::{Backend, EndpointId};
+use fwd_dataplane::{Backend, EndpointId, Metadata, NetnsMetadata, RouteMetadata};
 use fwd_kernel::netlink::Mac;
 
 /// What an endpoint's record is to say.
@@ -64,6 +64,24 @@ pub struct EndpointSpec {
 }
 
 impl EndpointSpec {
+    /// What else is known of it, in a namespace with this inode.
+    #[must_use]
+    pub fn metadata(&self, inode: u64) -> Metadata {
+        let default = RouteMetadata { to: Ipv4Net::default().into(), via: self.gateway.into() };
+        let default6 = self.gateway6.map(|via| RouteMetadata { to: Ipv6Net::default().into(), via: via.into() });
+        let defaults = [default].into_iter().chain(default6);
+        // Not twice: paths are long.
+        let path = self.target.recorded_path().filter(|_| TargetRef::path_of(&self.id).is_none());
+        Metadata {
+            id: self.id.clone(),
+            network: self.network.clone(),
+            netns: NetnsMetadata { name: self.ns.clone(), pid: self.pid, path, inode },
+            host_if: self.host_if.clone(),
+            addresses: [self.address.into()].into_iter().chain(self.address6.map(IpNet::from)).collect(),
+            routes: defaults.filter(|_| !self.no_default_route).collect(),
+        }
+    }
+
     /// The record that it becomes: with the ifindex of its host-side veth and that of its network's bridge, and the cookie and the inode of
     /// its namespace.
     pub(crate) fn record(&self, [index, network_index]: [u32; 2], (cookie, inode): (u64, u64)) -> EndpointRecord {

@@ -37,6 +37,8 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     let settled = settle::settle(asked, &rest, &former)?;
     ops.extend(in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
     let rest = actual.after(&ops);
+    // The inode is not known of a namespace that is still to be made.
+    endpoint_spec(asked, &rest, &settled, &former).metadata(u64::MAX).check()?;
     let wanted = wanted(asked, &rest, &settled, &former);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     let room = advice::room(&rest, &settled);

@@ -76,7 +76,7 @@ impl Runner<'_> {
         let ns = self.namespace(&spec.target)?;
         let cookie = ns.cookie()?;
         plane.note_device(host_veth)?;
-        let metadata = plane.put_metadata(&record::metadata(spec, ns)?, cookie)?;
+        let metadata = plane.put_metadata(&spec.metadata(ns.inode()?), cookie)?;
         let numbers = record::Numbers { network: bridge, counters, cookie, metadata };
         plane.put_endpoint(host_veth, &record::of_endpoint(spec, &numbers))
     }
