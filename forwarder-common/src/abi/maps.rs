@@ -247,6 +247,8 @@ maps! {
         ICMP_ERROR: PerCpuArray<u32, [u8; 112]>[1],
         /// What is told to a sender.
         TOO_BIG: PerCpuArray<u32, [u8; 110]>[1],
+        /// A copy of an endpoint's record.
+        ENDPOINT: PerCpuArray<u32, Endpoint>[1],
         /// A question about a route.
         FIB_QUERY: PerCpuArray<u32, [u8; 64]>[1],
     }

@@ -175,6 +175,10 @@ pub(crate) static FRAGMENTS: Array<Bucket, BUCKETS> = Array::new();
 #[btf_map]
 pub(crate) static FIB_QUERY: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
+/// A copy of an endpoint's record: see [`OPENING`].
+#[btf_map]
+pub(crate) static ENDPOINT: PerCpuArray<Endpoint, 1> = PerCpuArray::new();
+
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]
 pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();

@@ -1,13 +1,17 @@
-//! The records of networks, endpoints, uplinks and mappings, by reference.
+//! The records of networks, endpoints, uplinks and mappings.
 //!
-//! A record is replaced as a whole, and the kernel frees it after a grace period (`BPF_F_NO_PREALLOC`): whoever looked one up may read it
-//! until the program ends, and reads the old one or the new one, never both.
+//! A record is replaced as a whole. But since Linux 6.1 (commit 0fd7c5d43339) the memory of one that is replaced or removed may be given to
+//! another record of its map at once, without a grace period: what a look-up returned may be of two records, if one was removed and another
+//! put in at that very moment. It stays memory of the map until the program ends, and any bits are valid in it. So what is taken from a
+//! record by reference concerns the packet at hand alone. What lasts, a flow and its route, is made of [`copies`](endpoint_copy), which two
+//! look-ups have returned alike.
 
 use aya_ebpf::btf_maps::HashMap;
 use forwarder_common::abi::{Addr, Endpoint, Network, Uplink, mapped};
 
 use super::{
-    maps::{ADDRESSES, ENDPOINTS, NETWORKS, UPLINKS},
+    maps::{ADDRESSES, ENDPOINT, ENDPOINTS, NETWORKS, UPLINKS},
+    scratch::scratch,
     shared::Shared,
 };
 
@@ -27,10 +31,80 @@ pub(crate) fn endpoint(host_veth: u32) -> Option<&'static Endpoint> {
     record(&ENDPOINTS, &host_veth)
 }
 
+global_fn! {
+    /// See [`copy_endpoint`].
+    fn fwd_endpoint_copy(host_veth: u32) -> bool = copy_endpoint;
+}
+
+/// A copy of that record, in the map `ENDPOINT`, until the next one is asked for; none if it changes at this moment.
+#[inline(always)]
+pub(crate) fn endpoint_copy(host_veth: u32) -> Option<&'static Endpoint> {
+    if fwd_endpoint_copy(host_veth) { scratch(&ENDPOINT).map(|copy| &*copy) } else { None }
+}
+
+/// Copies the record of the endpoint behind `host_veth` into the map `ENDPOINT`. Whether it is one record.
+#[inline(always)]
+fn copy_endpoint(host_veth: u32) -> bool {
+    let (Some(first), Some(copy)) = (Shared::value(&ENDPOINTS, &host_veth), Shared::own(&ENDPOINT, 0)) else {
+        return false;
+    };
+    let mut word = 0;
+    while word < ENDPOINT_WORDS {
+        copy.nth_double_word(word).write(first.nth_double_word(word).read());
+        word = word.wrapping_add(1);
+    }
+    let Some(again) = Shared::value(&ENDPOINTS, &host_veth) else { return false };
+    let (mut difference, mut word) = (0, 0);
+    while word < ENDPOINT_WORDS {
+        difference |= copy.nth_double_word(word).read() ^ again.nth_double_word(word).read();
+        word = word.wrapping_add(1);
+    }
+    difference == 0
+}
+
+/// Words of 64 bits in the record of an endpoint.
+const ENDPOINT_WORDS: usize = size_of::<Endpoint>() / 8;
+const _: () = assert!(size_of::<Endpoint>() == 8 * ENDPOINT_WORDS && align_of::<Endpoint>() == 8);
+
+/// The bridge of the network of the endpoint behind `host_veth`.
+#[inline(always)]
+pub(crate) fn network_of(host_veth: u32) -> Option<u32> {
+    Shared::value(&ENDPOINTS, &host_veth).map(|endpoint| endpoint.network().read())
+}
+
 /// The network with this bridge.
 #[inline(always)]
 pub(crate) fn network(bridge: u32) -> Option<&'static Network> {
     record(&NETWORKS, &bridge)
+}
+
+/// What a flow takes from the record of an uplink: its address, and its blocks of counters for what arrives and what leaves.
+pub(crate) type UplinkCopy = ([u8; 4], u32, u32);
+
+/// That of the uplink that is this interface; none if the record changes at this moment.
+#[inline(always)]
+pub(crate) fn uplink_copy(ifindex: u32) -> Option<UplinkCopy> {
+    let read = || {
+        let uplink = Shared::value(&UPLINKS, &ifindex)?;
+        Some((uplink.v4().read(), uplink.counters_in().read(), uplink.counters_out().read()))
+    };
+    let first = read()?;
+    (read()? == first).then_some(first)
+}
+
+shared_fields! {
+    Endpoint {
+        /// The network's bridge.
+        network: u32 = network;
+    }
+    Uplink {
+        /// Its address.
+        v4: [u8; 4] = v4;
+        /// Block of counters for what arrives.
+        counters_in: u32 = counters_in;
+        /// Block of counters for what leaves.
+        counters_out: u32 = counters_out;
+    }
 }
 
 /// The uplink that is this interface.

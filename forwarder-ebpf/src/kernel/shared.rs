@@ -87,6 +87,15 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Shared<T> {
+    /// The `number`th word of 64 bits, which has to lie in the value.
+    #[inline(always)]
+    pub(crate) fn nth_double_word(self, number: usize) -> Shared<u64> {
+        const { assert!(align_of::<T>() >= 8) };
+        Shared(self.0.cast::<u64>().wrapping_add(number))
+    }
+}
+
 impl<T: Copy> Shared<T> {
     /// Its value now.
     #[inline(always)]

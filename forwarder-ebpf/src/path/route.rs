@@ -146,7 +146,7 @@ pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
 /// Prepares it, if answers leave by the endpoint's uplink. Whether it did.
 #[inline(always)]
 fn prepare_inbound(skb: Skb, tuple: &Tuple) -> bool {
-    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
+    let Some(endpoint) = records::endpoint_copy(tuple.ifindex) else { return false };
     let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return false };
     let answers = egress(&route, endpoint) == Code::FORWARDED;
     answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN
@@ -179,7 +179,7 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
             }
         }
     }
-    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
+    let Some(endpoint) = records::endpoint_copy(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
     if let Err(refused) = route::admit(tuple, endpoint) {
         return Resolved::refused(refused);
     }
@@ -211,8 +211,8 @@ fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
         return None;
     }
     let host_veth = records::host_veth_of(addr)?;
-    let peer = records::endpoint(host_veth)?;
-    (peer.network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
+    let network = records::network_of(host_veth)?;
+    (network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
 }
 
 /// What becomes of a packet of an internal network that no endpoint is to get: see [`route::inward`]. No route is looked up: through the
@@ -239,8 +239,8 @@ fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Option<Found> {
     if !route::is_diverted(route.lookup, route.out_if, endpoint, is_bridge) {
         return Some(Found { route, diverted: false });
     }
-    let uplink = records::uplink(endpoint.uplink)?;
-    let mut route = look_up(skb, tuple, Way::Bound(endpoint.uplink, u32::from_ne_bytes(uplink.v4)))?;
+    let (uplink, ..) = records::uplink_copy(endpoint.uplink)?;
+    let mut route = look_up(skb, tuple, Way::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
     if route.lookup.is_missing() {
         route.lookup = Lookup::Elsewhere;
     }
@@ -257,10 +257,12 @@ fn egress(route: &Route, endpoint: &Endpoint) -> Code {
 /// Prepares the flow of an endpoint.
 #[inline(always)]
 fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) -> Resolved {
-    let (Some(uplink), Some(opening)) = (records::uplink(endpoint.uplink), scratch(&OPENING)) else {
+    let (Some((uplink, counters_in, counters_out)), Some(opening)) =
+        (records::uplink_copy(endpoint.uplink), scratch(&OPENING))
+    else {
         return Resolved::drop(DropReason::NoUplinkAddress);
     };
-    let nat_addr = match route::nat_address(tcp_flags as u8, route.source, uplink.v4) {
+    let nat_addr = match route::nat_address(tcp_flags as u8, route.source, uplink) {
         Ok(nat_addr) => nat_addr,
         Err(reason) => return Resolved::drop(reason),
     };
@@ -276,8 +278,8 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
     to.copy_from_slice(&endpoint.mac);
     from.copy_from_slice(&endpoint.gateway_mac);
     opening.counters = endpoint.counters;
-    opening.counters_out = uplink.counters_out;
-    opening.counters_in = uplink.counters_in;
+    opening.counters_out = counters_out;
+    opening.counters_in = counters_in;
     opening.tcp_flags = tcp_flags & 0xff;
     opening.port_use = port_use_of(endpoint.flags);
     opening.inbound = tcp_flags & INBOUND;
@@ -295,7 +297,8 @@ fn port_use_of(flags: u32) -> u32 {
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
-    let (Some(record), Some(opening)) = (records::uplink(uplink), scratch(&OPENING)) else {
+    let (Some((_, counters_in, counters_out)), Some(opening)) = (records::uplink_copy(uplink), scratch(&OPENING))
+    else {
         return Resolution::Refused(DropReason::NoUplinkAddress.into());
     };
     *opening = Opening {
@@ -308,8 +311,8 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
         endpoint_mtu: u16::MAX as u32,
         macs: [0; 12],
         counters: 0,
-        counters_out: record.counters_out,
-        counters_in: record.counters_in,
+        counters_out,
+        counters_in,
         tcp_flags: tcp_flags.into(),
         port_use: port_use_of(0),
         inbound: 0,
@@ -331,7 +334,7 @@ pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: 
 fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
     let (Some(hit), Some(endpoint)) =
-        (lookup::load(Direction::Outbound, index, tuple), records::endpoint(tuple.ifindex))
+        (lookup::load(Direction::Outbound, index, tuple), records::endpoint_copy(tuple.ifindex))
     else {
         return GONE;
     };
