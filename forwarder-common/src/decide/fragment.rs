@@ -65,6 +65,10 @@ impl Range {
 pub trait Steps {
     /// Index of the record of `key`, and [`KNOWN`]; otherwise index of the record to be replaced first.
     fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32;
+    /// See [`rank`].
+    fn rank(records: &[Record; WAYS], record: &Record, key: &Tuple, time: Time) -> u32;
+    /// See [`share`].
+    fn share(records: &[Record; WAYS], key: &Tuple) -> u32;
     /// See [`look`].
     fn look(state: u64, known: u32, range: u32) -> u64;
     /// See [`place`].
@@ -77,7 +81,17 @@ pub struct Inline;
 impl Steps for Inline {
     #[inline(always)]
     fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
-        find(records, key, time)
+        find::<Self>(records, key, time)
+    }
+
+    #[inline(always)]
+    fn rank(records: &[Record; WAYS], record: &Record, key: &Tuple, time: Time) -> u32 {
+        rank::<Self>(records, record, key, time)
+    }
+
+    #[inline(always)]
+    fn share(records: &[Record; WAYS], key: &Tuple) -> u32 {
+        share(records, key)
     }
 
     #[inline(always)]
@@ -90,6 +104,9 @@ impl Steps for Inline {
         place(known, range, merged, flags)
     }
 }
+
+/// What one record more of the same sender counts for: more than any age, jiffies.
+const SHARE: u32 = 1 << 24;
 
 /// In the result of [`find`]: the record is `key`'s.
 pub const KNOWN: u32 = 1 << 31;
@@ -291,22 +308,49 @@ fn begin(record: &mut Record, key: &Tuple, piece: &Piece, ports: [[u8; 2]; 2], t
     *record = Record { key: *key, ports, began: time.now, end, state: state::OPEN, ranges };
 }
 
-/// See [`Steps::find`]. Missed least is an unused, complete or expired record, otherwise the oldest.
+/// How many records are of the sender of `key`'s packet, seen at the same interface. A namespace has one address there, unless it may send
+/// from any.
 #[inline(always)]
 #[must_use]
-pub fn find(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
-    let (mut oldest, mut greatest) = (0, 0);
+pub fn share(records: &[Record; WAYS], key: &Tuple) -> u32 {
+    let is_of_sender = |record: &&Record| record.key.ifindex == key.ifindex && record.key.saddr == key.saddr;
+    records.iter().filter(is_of_sender).count() as u32
+}
+
+/// How soon a record is to be replaced by one of `key`'s packet, the highest number first; 0 if it is that packet's.
+///
+/// Missed least is an unused, complete or expired record; otherwise, of the sender that has most of them when `key`'s is one more, the
+/// oldest: who floods the records does it at their own expense.
+#[inline(always)]
+#[must_use]
+pub fn rank<S: Steps>(records: &[Record; WAYS], record: &Record, key: &Tuple, time: Time) -> u32 {
+    if record.is_of(key, time) {
+        return 0;
+    }
+    if record.state == state::FREE || record.state == state::DONE || record.expired(time) {
+        return u32::MAX;
+    }
+    let own = record.key.ifindex == key.ifindex && record.key.saddr == key.saddr;
+    let share = S::share(records, &record.key) + u32::from(own);
+    // Who is not expired is younger than that.
+    share * SHARE + (time.now.wrapping_sub(record.began) & (SHARE - 1))
+}
+
+/// See [`Steps::find`].
+#[inline(always)]
+#[must_use]
+pub fn find<S: Steps>(records: &[Record; WAYS], key: &Tuple, time: Time) -> u32 {
+    let (mut first, mut greatest) = (0, 0);
     for (index, record) in (0..).zip(records) {
-        if record.is_of(key, time) {
+        let rank = S::rank(records, record, key, time);
+        if rank == 0 {
             return index | KNOWN;
         }
-        let spare = record.state == state::FREE || record.state == state::DONE || record.expired(time);
-        let age = if spare { u32::MAX } else { time.now.wrapping_sub(record.began) };
-        if age > greatest {
-            (oldest, greatest) = (index, age);
+        if rank > greatest {
+            (first, greatest) = (index, rank);
         }
     }
-    oldest
+    first
 }
 
 #[cfg(test)]

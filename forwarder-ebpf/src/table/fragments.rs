@@ -96,6 +96,10 @@ global_fn! {
     fn fwd_fragment_check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: u32) -> Result<(), Code> = check_at;
     /// See [`find`].
     fn fwd_fragment_find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 = find;
+    /// See [`rank`].
+    fn fwd_fragment_rank(records: &[Record; WAYS], record: &Record, key: &Tuple, now: u32, lifetime: u32) -> u32 = rank;
+    /// See [`fragment::share`].
+    fn fwd_fragment_share(records: &[Record; WAYS], key: &Tuple) -> u32 = fragment::share;
     /// See [`fragment::look`].
     fn fwd_fragment_look(state: u64, known: u32, range: u32) -> u64 = fragment::look;
     /// See [`fragment::place`].
@@ -132,6 +136,16 @@ impl Steps for Functions {
     }
 
     #[inline(always)]
+    fn rank(records: &[Record; WAYS], record: &Record, key: &Tuple, time: Time) -> u32 {
+        fwd_fragment_rank(records, record, key, time.now, time.lifetime)
+    }
+
+    #[inline(always)]
+    fn share(records: &[Record; WAYS], key: &Tuple) -> u32 {
+        fwd_fragment_share(records, key)
+    }
+
+    #[inline(always)]
     fn look(state: u64, known: u32, range: u32) -> u64 {
         fwd_fragment_look(state, known, range)
     }
@@ -142,8 +156,14 @@ impl Steps for Functions {
     }
 }
 
+/// See [`fragment::rank`].
+#[inline(always)]
+fn rank(records: &[Record; WAYS], record: &Record, key: &Tuple, now: u32, lifetime: u32) -> u32 {
+    fragment::rank::<Functions>(records, record, key, Time { now, lifetime })
+}
+
 /// See [`fragment::find`].
 #[inline(always)]
 fn find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 {
-    fragment::find(records, key, Time { now, lifetime })
+    fragment::find::<Functions>(records, key, Time { now, lifetime })
 }

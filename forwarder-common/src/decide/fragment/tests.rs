@@ -94,6 +94,30 @@ fn full_bucket_forgets_the_complete_then_the_oldest() {
     }
 }
 
+#[test]
+fn flood_of_one_sender_leaves_the_records_of_others() {
+    let mut records = [Record::default(); WAYS];
+    let of = |sender: u8, id: u8| Tuple { saddr: [10, 77, 0, sender], sport: [0, id], ifindex: 7, ..Tuple::default() };
+    let mut at = 0;
+    let mut begins = |records: &mut [Record; WAYS], key: Tuple| {
+        at += 1;
+        see::<Inline>(records, &key, &piece(0, 5, false), PORTS, Time { now: TIME.now + at, ..TIME }).unwrap();
+    };
+    let has = |records: &[Record; WAYS], key: Tuple| records.iter().any(|record| record.key == key);
+    (0..10).for_each(|id| begins(&mut records, of(2, id)));
+    begins(&mut records, of(3, 0));
+    (10..100).for_each(|id| begins(&mut records, of(2, id)));
+    assert!(has(&records, of(3, 0)), "one of another");
+    begins(&mut records, of(3, 1));
+    begins(&mut records, of(4, 0));
+    (100..200).for_each(|id| begins(&mut records, of(2, id)));
+    assert!([of(3, 1), of(4, 0)].into_iter().all(|key| has(&records, key)));
+    assert!(has(&records, of(2, 199)), "the newcomer always has its own");
+    begins(&mut records, of(5, 0));
+    begins(&mut records, Tuple { ifindex: 8, ..of(2, 0) });
+    assert!(has(&records, Tuple { ifindex: 8, ..of(2, 0) }), "another interface's");
+}
+
 fn header(proto: u8, start: u16, more: bool, payload: u16) -> ipv4::Header {
     let whole = Packet::other([10, 77, 0, 2].into(), [203, 0, 113, 1].into(), proto);
     let fragment = whole.fragmentation(start | u16::from(more) << 13).total_len(20 + payload);
