@@ -258,9 +258,13 @@ fn connect6(ipv6: &Ipv6Link, inside: (&Netlink, u32), outer: (&Netlink, u32), de
     let (outer, eth) = outer;
     outer.add_address(eth, net(ipv6.address, 64))?;
     match default {
-        true => outer.add_default_route(eth, ipv6.gateway),
-        false => outer.add_route(net(ipv6.outside, 128), eth, Some(IpAddr::from(ipv6.gateway))),
+        true => outer.add_default_route(eth, ipv6.gateway)?,
+        false => outer.add_route(net(ipv6.outside, 128), eth, Some(IpAddr::from(ipv6.gateway)))?,
     }
+    // The kernel takes up an address in its own time, and routes to it then.
+    let route = format!("Destination(Inet6({}))", ipv6.address);
+    let taken = || Ok(outer.records()?.iter().any(|record| record.contains(&route)).then_some(()));
+    wait_until(PATIENCE, "the host takes up its address of IPv6", taken)
 }
 
 /// A quarter of 203.0.113.0/24 each.

@@ -6,14 +6,15 @@ use forwarder_common::types::verdict::{DropReason, PuntReason};
 use ipnet::IpNet;
 
 use super::record;
-use fwd_base::Result;
+use fwd_base::{Error, Result};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
     netlink::{Interface, Netlink, forward_chains, mark_rules, xfrm_policies},
     sysctl,
 };
 use fwd_plan::{
-    Actual, Datapath, EndpointRecord, NetConfig, Records, Surroundings, UpRequest, forwarding, network_name, route_mtus,
+    ALL_FORWARDING6, Actual, Datapath, EndpointRecord, NetConfig, NetworkRecord, Records, Surroundings, UpRequest,
+    forwarding, network_name, route_mtus,
 };
 
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
@@ -107,6 +108,27 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
     Ok(found)
 }
 
+/// What the host does not forward of a network by this uplink, although it was told to.
+fn forwards_not(records: &Records, record: &NetworkRecord, uplink: &str) -> Result<Vec<String>> {
+    let is_off = |path: &str| Ok::<_, Error>(sysctl::read(path)?.is_some_and(|value| value == "0"));
+    let mut lost = Vec::new();
+    for name in [uplink, &record.bridge] {
+        if is_off(&forwarding(name))? {
+            lost.push((format!("{name} is off (net.ipv4.conf.{name}.forwarding)"), "nothing"));
+        }
+    }
+    if record.gateway6.is_some() && is_off(ALL_FORWARDING6)? {
+        lost.push(("IPv6 is off (net.ipv6.conf.all.forwarding)".into(), "no IPv6"));
+    }
+    let again = records.endpoints.iter().find(|endpoint| endpoint.network == record.name);
+    let option = again.and_then(EndpointRecord::option).unwrap_or_else(|| "NAME".into());
+    let told = lost.into_iter().map(|(what, nothing)| {
+        let network = &record.name;
+        format!("forwarding of {what}, so that {nothing} of network {network} is forwarded: `fwd up {option}` switches it on again")
+    });
+    Ok(told.collect())
+}
+
 fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
     let netlink = Netlink::here()?;
     let surroundings = read(true, true)?;
@@ -124,17 +146,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
                 IpNet::V6(_) => None,
             })
             .collect();
-        for name in [&link.name, &record.bridge] {
-            if sysctl::read(&forwarding(name))?.is_some_and(|value| value == "0") {
-                let again = records.endpoints.iter().find(|endpoint| endpoint.network == record.name);
-                let option = again.and_then(EndpointRecord::option).unwrap_or_else(|| "NAME".into());
-                problems.push(format!(
-                    "forwarding of {name} is off (net.ipv4.conf.{name}.forwarding), so that nothing of network {} is forwarded: `fwd up \
-                     {option}` switches it on again",
-                    record.name
-                ));
-            }
-        }
+        problems.extend(forwards_not(records, record, &link.name)?);
         if record.treatment.bound {
             let host = NetConfig {
                 links: vec![link.clone()],

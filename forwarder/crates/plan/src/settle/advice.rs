@@ -6,7 +6,7 @@ use crate::{
     forwarding, ipv6, overlap,
     settled::{MOST_PORTS, Settled},
     subnet,
-    sysctls::ON,
+    sysctls::{ALL_FORWARDING6, ON},
 };
 
 /// With so little room in a network, users are told.
@@ -54,6 +54,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
+    warnings.extend(ipv6::reaches_less(actual, network).filter(|_| is_new));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));
@@ -73,9 +74,11 @@ fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<I
     let is_off = |name: &&&String| actual.host.sysctls.get(&forwarding(name)).is_some_and(|value| value != ON);
     // Of an internal network neither is to forward.
     let names = network.uplink.as_ref().map(|uplink| [&uplink.name, &network.bridge]).into_iter().flatten();
-    names.filter(move |name| is_off(&name)).map(|name| {
-        format!(
-            "somebody has switched off forwarding of {name} (net.ipv4.conf.{name}.forwarding): it is switched on again"
-        )
-    })
+    let names = names.filter(move |name| is_off(&name));
+    let of_ipv4 = names.map(|name| format!("{name} (net.ipv4.conf.{name}.forwarding)"));
+    let is_off6 = actual.host.sysctls.get(ALL_FORWARDING6).is_some_and(|value| value != ON);
+    // Of the first network with IPv6, nobody has.
+    let was_on6 = actual.changed_sysctls().any(|record| record.path == ALL_FORWARDING6);
+    let of_ipv6 = network.gateway6.filter(|_| is_off6 && was_on6).map(|_| "IPv6 (net.ipv6.conf.all.forwarding)".into());
+    of_ipv4.chain(of_ipv6).map(|what: String| format!("somebody has switched off forwarding of {what}: it is switched on again"))
 }

@@ -132,14 +132,24 @@ fn obstacle(actual: &Actual, uplink: &Uplink, mtu: u32) -> Option<Obstacle> {
     found(no_nat.clone(), "load nf_tables and nft_masq".into())
 }
 
-/// Nothing leads outside by the uplink.
+/// The kernel would lead what is for elsewhere by another interface, or nowhere.
 fn routeless(actual: &Actual, uplink: &Uplink) -> Option<Obstacle> {
-    let leads = actual.host.net.default_routes6().any(|route| route.ifindex == uplink.index);
-    let obstacle = || Obstacle {
-        why: format!("no IPv6 default route leaves by the uplink {}", uplink.name),
-        remedy: "--ipv6 masquerade does without one".into(),
+    let best = actual.host.net.default_routes6().min_by_key(|route| route.metric);
+    let why = match best {
+        None => format!("no IPv6 default route leaves by the uplink {}", uplink.name),
+        Some(route) if route.ifindex == uplink.index => return None,
+        Some(route) => {
+            let elsewhere = actual.host.net.name_of(route.ifindex);
+            format!("the host's IPv6 default route leaves by {elsewhere}, not by the uplink {}", uplink.name)
+        }
     };
-    (!leads).then(obstacle)
+    Some(Obstacle { why, remedy: "--ipv6 masquerade does without one".into() })
+}
+
+/// What a new network with IPv6 that was asked for does not reach.
+pub(crate) fn reaches_less(actual: &Actual, network: &Network) -> Option<String> {
+    let uplink = network.uplink.as_ref().filter(|_| network.gateway6.is_some())?;
+    routeless(actual, uplink).map(|Obstacle { why, .. }| format!("by IPv6, only what is behind {} is reached: {why}", uplink.name))
 }
 
 /// Checks what is asked of a network that exists.

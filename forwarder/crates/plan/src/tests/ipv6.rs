@@ -110,12 +110,19 @@ fn ipv6_that_cannot_be_is_refused_with_the_remedy_or_left_out() {
 
 #[test]
 fn default_route_by_another_interface_is_none_of_the_uplinks() {
+    let by = |ipv6| UpRequest { uplink: Some("eth1".into()), ipv6, ..UpRequest::new(named("a")) };
     let mut world = World::with_ipv6();
-    let by = |ipv6| UpRequest { uplink: Some("eth1".into()), ipv6, ..request("a") };
     world.host.net.addresses.push((3, "2001:db8:1::2/64".parse().expect("an address")));
-    let plan = world.plan_up(&by(None)).expect("IPv4 is enough");
-    assert!(plan.warnings[0].contains("no IPv6 default route leaves by the uplink eth1"), "{:?}", plan.warnings);
-    world.up(&by(Some(Ipv6::Masquerade)));
+    for routes in 0..2 {
+        let plan = world.plan_up(&by(None)).expect("IPv4 is enough");
+        let words = ["fwd0 has no IPv6", "the host's IPv6 default route leaves by eth0, not by the uplink eth1"];
+        assert!(words.iter().all(|word| plan.warnings[0].contains(word)), "{routes}: {:?}", plan.warnings);
+        // One that is not used.
+        world.learn_route6("eth1");
+        world.host.net.routes.last_mut().expect("it").metric = 2048;
+    }
+    let plan = world.up(&by(Some(Ipv6::Masquerade)));
+    assert!(plan.warnings[0].contains("only what is behind eth1 is reached"), "{:?}", plan.warnings);
     assert!(world.records.networks[0].gateway6.is_some());
 }
 
@@ -249,6 +256,8 @@ fn forwarding_that_somebody_switched_off_is_switched_on_again() {
     world.up(&request("a"));
     world.host.sysctls.insert(ALL_FORWARDING6.into(), "0".into());
     let plan = world.up(&request("a"));
+    let told = "somebody has switched off forwarding of IPv6 (net.ipv6.conf.all.forwarding): it is switched on again";
+    assert_eq!(plan.warnings, [told]);
     assert!(
         matches!(&plan.ops[..], [Op { action: Action::Make, object: Object::Sysctl(it) }] if it.path == ALL_FORWARDING6)
     );

@@ -1,0 +1,155 @@
+//! What gets in, and what gets out: answers, and what is translated.
+
+use forwarder::netns::Netns;
+
+use super::{ADVERTISE, address6, host_with, link, over_each};
+use crate::fwd::{Fwd, Pod, inside, pings6, text, try_inside};
+
+/// Sends to `argv[1]` what conntrack does not know: segments of no connection, and messages of neighbour discovery.
+const UNKNOWN: &str = "
+import socket, struct, sys
+outside = sys.argv[1]
+tcp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_TCP)
+tcp.setsockopt(socket.IPPROTO_IPV6, 7, 16)
+for flags in (0x04, 0x14, 0x3f):
+    tcp.sendto(struct.pack('!HHIIBBHHH', 5000, 7000, 1, 1, 0x50, flags, 1024, 0, 0), (outside, 0))
+icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+for kind in (133, 134, 135, 136, 137):
+    icmp.sendto(struct.pack('!BBHI', kind, 0, 0, 0) + socket.inet_pton(socket.AF_INET6, outside), (outside, 0))";
+
+/// The address that the interface inside has given itself.
+#[track_caller]
+fn link_local(pod: &Pod) -> String {
+    let shown = inside(pod, &["ip", "-6", "-br", "addr", "show", "dev", "eth0", "scope", "link"]);
+    let address = shown.split_whitespace().find_map(|word| word.strip_suffix("/64"));
+    address.expect("an address of its link").to_owned()
+}
+
+/// Lets the internet behind an uplink answer whatever comes, also to addresses of namespaces, and count what has one.
+#[track_caller]
+fn answer_everybody(fwd: &Fwd, uplink: usize) {
+    let (internet, via) = (fwd.internet(uplink), link(fwd, uplink).address.to_string());
+    inside(internet, &["ip", "-6", "route", "add", "default", "via", &via]);
+    let table = "table ip6 seen { chain arrived { type filter hook prerouting priority raw; ip6 saddr != 2001:db8::/32 \
+        ip6 saddr != fe80::/10 ip6 saddr != ::/128 counter; }; }";
+    inside(internet, &["nft", table]);
+}
+
+/// How many packets came there with an address that is not the host's.
+#[track_caller]
+fn leaked(fwd: &Fwd, uplink: usize) -> u64 {
+    let listed = inside(fwd.internet(uplink), &["nft", "list", "table", "ip6", "seen"]);
+    let (_, after) = listed.split_once("counter packets ").expect("a counter");
+    after.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+}
+
+#[test]
+fn networks_do_not_reach_each_other_and_nobody_comes_in_unasked() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        answer_everybody(&fwd, 0);
+        let (one, other) = (fwd.up("c1", options), fwd.up("c2", &[options, &["--network", "web"]].concat()));
+        assert_eq!(address6(&one).octets()[..6], address6(&other).octets()[..6], "of one /48");
+        assert_ne!(address6(&one).octets()[..8], address6(&other).octets()[..8]);
+        for pod in [&one, &other] {
+            assert!(pings6(pod, link(&fwd, 0).outside));
+            assert!(!pings6(fwd.internet(0), address6(pod)), "from outside only answers come in");
+        }
+        assert!(!pings6(&one, address6(&other)) && !pings6(&other, address6(&one)));
+        assert_eq!(leaked(&fwd, 0), 0);
+    });
+}
+
+#[test]
+fn nothing_leaves_by_another_interface_of_the_host() {
+    over_each(|options| {
+        let fwd = host_with(2);
+        answer_everybody(&fwd, 1);
+        let pod = fwd.up("c1", options);
+        let elsewhere = link(&fwd, 1);
+        assert!(pings6(fwd.host(), elsewhere.outside), "the host leaves by it");
+        assert!(!pings6(&pod, elsewhere.outside) && !pings6(&pod, elsewhere.gateway));
+        assert_eq!(leaked(&fwd, 1), 0);
+        assert!(pings6(&pod, link(&fwd, 0).outside));
+    });
+}
+
+/// The host forwards for another network.
+#[test]
+fn namespace_of_a_network_without_ipv6_cannot_give_itself_any() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        answer_everybody(&fwd, 0);
+        let other = fwd.up("c1", options);
+        let pod = fwd.up("c2", &[options, &["--network", "web", "--ipv6", "off"]].concat());
+        let bridge = fwd.host().netlink().unwrap().link("web").unwrap().and_then(|link| link.mac).expect("its bridge");
+        let bridge = bridge.map(|byte| format!("{byte:02x}")).join(":");
+        for line in [
+            "addr add fd99::9/64 dev eth0 nodad",
+            "route add default via fd99::1 dev eth0",
+            &format!("neigh add fd99::1 lladdr {bridge} dev eth0 nud permanent"),
+        ] {
+            inside(&pod, &[&["ip", "-6"], &line.split(' ').collect::<Vec<_>>()[..]].concat());
+        }
+        for address in [link(&fwd, 0).outside, link(&fwd, 0).address, address6(&other)] {
+            assert!(!pings6(&pod, address), "{address}");
+        }
+        assert!(pings6(&other, link(&fwd, 0).outside));
+        assert_eq!(leaked(&fwd, 0), 0);
+    });
+}
+
+/// What goes by the host from one namespace to another is no exception.
+#[test]
+fn namespaces_that_must_not_reach_each_other_do_not_by_ipv6() {
+    over_each(|datapath| {
+        let fwd = host_with(1);
+        let options = [datapath, &["--no-icc"]].concat();
+        let (one, other) = (fwd.up("c1", &options), fwd.up("c2", &options));
+        assert!(!pings6(&one, address6(&other)), "by the bridge");
+        let (address, gateway) = (address6(&other).to_string(), text(&one.shown["gateways"][1]));
+        inside(&one, &["ip", "-6", "route", "add", &address, "via", &gateway]);
+        assert!(!pings6(&one, address6(&other)), "by the gateway");
+        for pod in [&one, &other] {
+            assert!(pings6(pod, link(&fwd, 0).outside));
+        }
+    });
+}
+
+/// What masquerade does not see is not forwarded: addresses that are not the network's, segments of no connection, and messages of neighbour
+/// discovery, which conntrack leaves alone.
+#[test]
+fn nothing_leaves_untranslated() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        answer_everybody(&fwd, 0);
+        let pod = fwd.up("c1", options);
+        let outside = link(&fwd, 0).outside.to_string();
+        inside(&pod, &["ip", "addr", "add", "fd99::9/128", "dev", "eth0", "nodad", "preferred_lft", "0"]);
+        let forged = try_inside(&pod, &["ping", "-6", "-n", "-q", "-c", "1", "-W", "1", "-I", "fd99::9", &outside]);
+        assert!(!forged.status.success());
+        inside(&pod, &["python3", "-c", UNKNOWN, &outside]);
+        // What comes later has come after it.
+        assert!(pings6(&pod, link(&fwd, 0).outside));
+        assert_eq!(leaked(&fwd, 0), 0);
+    });
+}
+
+/// Any namespace of a network can send to all of it.
+#[test]
+fn advertisements_of_a_namespace_are_heeded_by_nobody() {
+    over_each(|options| {
+        let fwd = host_with(1);
+        let (liar, victim) = (fwd.up("c1", options), fwd.up("c2", options));
+        let own = link_local(&liar);
+        inside(&liar, &["python3", "-c", ADVERTISE, "eth0", &own, "2001:db8:bad::"]);
+        // What comes later has come after it.
+        assert!(pings6(&liar, address6(&victim)) && pings6(&liar, link(&fwd, 0).address));
+        for ns in [fwd.host(), &victim] as [&Netns; 2] {
+            let known = inside(ns, &["sh", "-c", "ip -6 route; ip -6 addr"]);
+            assert!(!known.contains("2001:db8:bad") && !known.contains("proto ra"), "{known}");
+        }
+        assert!(pings6(&victim, link(&fwd, 0).outside));
+    });
+}
