@@ -7,7 +7,8 @@ use forwarder_common::{
         Tuple,
         fragment::{Range, Record, WAYS},
     },
-    decide::fragment::{Inline, Piece, Time, ports, see},
+    decide::fragment::{Inline, Note, Piece, Time, ports, see},
+    types::verdict::Code,
 };
 
 /// What was let through of one packet: its parts, and whether one of them was the last.
@@ -31,7 +32,8 @@ pub fn fragments(input: &[u8]) {
         let key = Tuple { sport: [0, id], proto: 17, ifindex: 1, ..Tuple::default() };
         let known = ports::<Inline>(&records, &key, time);
         assert!(known.is_none_or(|ports| ports == [[0, id]; 2]), "the ports of another packet: {known:?}");
-        if see::<Inline>(&mut records, &key, &Piece { range, last }, [[0, id]; 2], time).is_err() {
+        let note = Note { ports: [[0, id]; 2], hops: 64, verdict: Code::FORWARDED };
+        if see::<Inline>(&mut records, &key, &Piece { range, last }, note, time).is_err() {
             continue;
         }
         let parts = seen.entry(id).or_default();

@@ -244,3 +244,27 @@ fn order_and_overlap_of_fragments_decide_what_arrives() {
     arrives(b"what is repeated does no harm");
     assert_eq!((dropped("FragmentUnknown"), dropped("FragmentOverlap")), (1, 3));
 }
+
+#[test]
+fn nobody_completes_the_datagrams_of_another() {
+    let fwd = Fwd::new();
+    let (one, two) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
+    let server = at(fwd.uplink(0).outside[0], PORT);
+    let socket = udp(fwd.internet(0), server);
+    assert!(pings(&one, *server.ip()) && pings(&two, *server.ip()));
+    let [a, b, c, d] = one.gateway.octets();
+    let gateway = [2, 0x66, a, b, c, d];
+    let parts = [(0, 16), (16, 99)];
+    // The first ends at the host: if the rest left, it would wait for somebody else's first.
+    let mut forged = cut(&one, gateway, server, 7, b"whoever begins: it ends like this", &parts);
+    forged[0][22] = 1;
+    finish_header(&mut forged[0][14..]);
+    raw::send(&one, "eth0", &forged);
+    let seen = || Ok((fwd.counted("from_ns", "punted", Some("TtlExceeded")) == 2).then_some(()));
+    wait_until(PATIENCE, "both were left to the kernel", seen).unwrap_or_else(|error| panic!("{error}"));
+    let text = b"what is said here is said by one";
+    raw::send(&two, "eth0", &cut(&two, gateway, server, 7, text, &parts));
+    let mut buffer = [0; 64];
+    let (length, from) = socket.recv_from(&mut buffer).expect("a datagram arrives");
+    assert_eq!((&buffer[..length], from.ip()), (&text[..], fwd.uplink(0).address.into()));
+}

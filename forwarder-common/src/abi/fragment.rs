@@ -30,10 +30,13 @@ record! {
         pub(crate) ports: [[u8; 2]; 2],
         /// When the record was made, jiffies (wrapping).
         pub(crate) began: u32,
-        /// Where the packet ends, in units of 8 bytes; 0 while that is not known.
+        /// Where the packet ends, in units of 8 bytes; 0 while that is not known. Of a packet that was left to the kernel, the code of the
+        /// reason.
         pub(crate) end: u16,
         /// How far it is.
-        pub(crate) state: u16,
+        pub(crate) state: u8,
+        /// How many hops the first fragment had to live; the greatest number where that does not matter.
+        pub(crate) hops: u8,
         /// What was let through: disjoint, not adjacent, in no order.
         pub(crate) ranges: [Range; RANGES],
     }

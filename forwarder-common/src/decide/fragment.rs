@@ -4,13 +4,19 @@
 //! A record also notes which parts were let through, so that no fragment overwrites another's bytes behind the translator's
 //! back (RFC 1858, RFC 3128). As Linux does: a fragment that repeats what was seen is dropped, one that overlaps in part poisons
 //! the packet (RFC 5722 §4, RFC 8200 §4.5).
+//!
+//! Endpoints share the address behind which their packets appear, and the receiver tells fragments apart by addresses, protocol and
+//! identification alone (RFC 791 §3.2). So that nobody completes another's packet there, no fragment goes where the first one did not: what
+//! is left to the kernel is left to it as a whole, and a later fragment has no more hops to live than the first. And identifications leave
+//! under a mask that nobody inside knows ([`id_mask`]).
 
 use crate::{
     abi::{
-        Tuple,
+        Secret, Tuple,
         fragment::{RANGES, Range, Record, WAYS},
     },
-    types::verdict::DropReason,
+    flow,
+    types::verdict::{Code, DropReason},
     wire::ipv4,
 };
 
@@ -22,13 +28,15 @@ const TCP: u8 = crate::wire::l4::Proto::Tcp as u8;
 /// Values of the state of a [`Record`].
 mod state {
     /// Unused.
-    pub(super) const FREE: u16 = 0;
+    pub(super) const FREE: u8 = 0;
     /// Parts are missing.
-    pub(super) const OPEN: u16 = 1;
+    pub(super) const OPEN: u8 = 1;
     /// Complete: only a new first fragment with the same identification goes on.
-    pub(super) const DONE: u16 = 2;
+    pub(super) const DONE: u8 = 2;
     /// Fragments overlapped: the rest is dropped.
-    pub(super) const POISONED: u16 = 3;
+    pub(super) const POISONED: u8 = 3;
+    /// The first was left to the kernel, and so are the others.
+    pub(super) const LEFT: u8 = 4;
 }
 
 impl Range {
@@ -206,6 +214,37 @@ pub const fn key(ip: &ipv4::Header, ifindex: u32) -> Tuple {
     Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, query: 0, _pad: 0 }
 }
 
+/// What the identifications of the fragments of packets like `tuple`, of an endpoint, leave under: whose they are, and where they go, has
+/// one of its own. An endpoint's own stay as different as they were. 0 for the host itself, whose fragments leave as they are.
+#[inline(always)]
+#[must_use]
+pub const fn id_mask(tuple: &Tuple, secret: &Secret) -> u16 {
+    if tuple.ifindex == 0 {
+        return 0;
+    }
+    let Tuple { saddr, daddr, ifindex, proto, .. } = *tuple;
+    let ends = Tuple { saddr, daddr, sport: [0, 0], dport: [0, 0], ifindex, proto, query: 0, _pad: 0 };
+    (flow::hash(&ends, secret) >> 16) as u16
+}
+
+/// An identification under a mask, or without it again.
+#[inline(always)]
+#[must_use]
+pub const fn masked(id: [u8; 2], mask: u16) -> [u8; 2] {
+    (u16::from_ne_bytes(id) ^ mask).to_ne_bytes()
+}
+
+/// What is noted of a fragment.
+#[derive(Clone, Copy, Debug)]
+pub struct Note {
+    /// Source and destination port (or identifier) of its packet.
+    pub ports: [[u8; 2]; 2],
+    /// How many hops it has to live; the greatest number where that does not matter.
+    pub hops: u8,
+    /// The code of the verdict about it: a punt leaves the others to the kernel too.
+    pub verdict: Code,
+}
+
 /// Now, and how long records live, in jiffies.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
@@ -275,37 +314,52 @@ pub fn ports<S: Steps>(records: &[Record; WAYS], key: &Tuple, time: Time) -> Opt
     (index & KNOWN != 0).then_some(record.ports)
 }
 
-/// Notes a fragment of `key`'s packet; the first one, with its `ports`, makes the record.
+/// Notes a fragment of `key`'s packet about which was decided; the first one makes the record.
 ///
 /// # Errors
-/// [`DropReason::FragmentUnknown`] before the first or beyond [`RANGES`] gaps, [`DropReason::FragmentOverlap`].
+/// The code of [`DropReason::FragmentUnknown`] before the first or beyond [`RANGES`] gaps, of [`DropReason::FragmentOverlap`], also with
+/// more hops to live than the first had, or of the punt that the first was left to the kernel for.
 #[inline(always)]
 pub fn see<S: Steps>(
     records: &mut [Record; WAYS],
     key: &Tuple,
     piece: &Piece,
-    ports: [[u8; 2]; 2],
+    note: Note,
     time: Time,
-) -> Result<(), DropReason> {
+) -> Result<(), Code> {
     let first = piece.range.start == 0;
     let index = S::find(records, key, time);
     let known = index & KNOWN != 0;
-    let Some(record) = records.get_mut(index as usize & (WAYS - 1)) else { return Err(DropReason::Contended) };
-    if first && (!known || record.state == state::DONE) {
+    let Some(record) = records.get_mut(index as usize & (WAYS - 1)) else { return Err(DropReason::Contended.into()) };
+    if first && (!known || record.state == state::DONE || record.state == state::LEFT) {
         // A new packet, or one whose identification is in use again.
-        begin(record, key, piece, ports, time);
+        begin(record, key, piece, note, time);
         return Ok(());
     }
-    if known { record.insert::<S>(piece) } else { Err(DropReason::FragmentUnknown) }
+    if !known {
+        return Err(DropReason::FragmentUnknown.into());
+    }
+    if record.state == state::LEFT {
+        return Err(Code::from_raw(record.end.into()));
+    }
+    if note.hops > record.hops {
+        return Err(DropReason::FragmentOverlap.into());
+    }
+    Ok(record.insert::<S>(piece)?)
 }
 
 #[inline(always)]
-fn begin(record: &mut Record, key: &Tuple, piece: &Piece, ports: [[u8; 2]; 2], time: Time) {
+fn begin(record: &mut Record, key: &Tuple, piece: &Piece, note: Note, time: Time) {
+    let Note { ports, hops, verdict } = note;
     let mut ranges = [Range { start: 0, end: 0 }; RANGES];
     let [first, ..] = &mut ranges;
     *first = piece.range;
-    let end = if piece.last { piece.range.end } else { 0 };
-    *record = Record { key: *key, ports, began: time.now, end, state: state::OPEN, ranges };
+    let (end, state) = if verdict.is_punt() {
+        (verdict.raw() as u16, state::LEFT)
+    } else {
+        (if piece.last { piece.range.end } else { 0 }, state::OPEN)
+    };
+    *record = Record { key: *key, ports, began: time.now, end, state, hops, ranges };
 }
 
 /// How many records are of the sender of `key`'s packet, seen at the same interface. A namespace has one address there, unless it may send

@@ -2,7 +2,7 @@
 //! [`Rewrite::apply`] does the same to a slice.
 
 use crate::{
-    decide::address_only,
+    decide::{address_only, fragment},
     types::{
         checksum::{self, Change, Checksum},
         direction::Direction,
@@ -66,6 +66,8 @@ pub struct HeaderRewrite {
     pub new_addr: [u8; 4],
     /// TTL after.
     pub ttl: u8,
+    /// Identification after.
+    pub id: [u8; 2],
     /// Checksum after.
     pub check: [u8; 2],
 }
@@ -89,9 +91,21 @@ impl HeaderRewrite {
             old_addr,
             new_addr: addr,
             ttl: new_ttl,
+            id: ip.id,
             // The TTL shares its 16-bit word with the protocol.
             check: checksum::update(ip.check, old_addr, addr, [ip.ttl, ip.proto], [new_ttl, ip.proto]),
         }
+    }
+
+    /// The same, and the identification of a fragment (`ip` is its header) leaves under a mask: see [`fragment::id_mask`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn masked(self, ip: &ipv4::Header, mask: u16) -> Self {
+        if !ip.fragment {
+            return self;
+        }
+        let id = fragment::masked(ip.id, mask);
+        Self { id, check: checksum::update16(self.check, ip.id, id), ..self }
     }
 
     /// Applies it to a packet. `None` if the packet is shorter than its headers say.
@@ -99,6 +113,7 @@ impl HeaderRewrite {
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
         put(packet, self.addr_off, self.new_addr)?;
         put(packet, self.off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
+        put(packet, self.off.wrapping_add(ipv4::field::ID), self.id)?;
         put(packet, self.off.wrapping_add(ipv4::field::CHECK), self.check)
     }
 }

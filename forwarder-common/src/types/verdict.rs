@@ -224,7 +224,7 @@ reasons! {
         SourceRoute = 37 => "Refused by everybody for security; send without that option.",
         /// A later fragment that came before the first, whose ports would name its flow.
         FragmentUnknown = 38 => "Fragments came in another order, or the first was lost. Send smaller packets.",
-        /// Fragments that overlap (refused as by RFC 5722), or reach beyond 65,535 bytes.
+        /// Fragments that overlap (refused as by RFC 5722), reach beyond 65,535 bytes, or would get further than the first of their packet.
         FragmentOverlap = 39 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",
         /// A fragment so small that the transport header is cut (RFC 1858, RFC 3128).
         FragmentTiny = 40 => "Somebody may try to pass by a filter: `tcpdump 'ip[6:2] & 0x3fff != 0'` at the interface shows who.",

@@ -17,6 +17,8 @@ pub mod field {
     pub const TOS: usize = offset_of!(Ipv4Hdr, tos);
     /// Total length of the packet, bytes.
     pub const TOTAL_LEN: usize = offset_of!(Ipv4Hdr, tot_len);
+    /// Identification.
+    pub const ID: usize = offset_of!(Ipv4Hdr, id);
     /// Time to live.
     pub const TTL: usize = offset_of!(Ipv4Hdr, ttl);
     /// Header checksum.

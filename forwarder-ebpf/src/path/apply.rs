@@ -95,7 +95,19 @@ impl Action {
 /// Translates one side of a packet with its IPv4 header at `l3` to `addr` and, where it shows its ports, `port`. Bytes taken before are
 /// stale.
 #[inline(always)]
-pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> Result<(), Code> {
+pub(crate) fn rewrite(skb: Skb, l3: usize, how: (Side, Ttl), addr: [u8; 4], port: [u8; 2]) -> Result<(), Code> {
+    rewrite_masked(skb, l3, how, 0, (addr, port))
+}
+
+/// The same, and the identification of a fragment gets a mask: see [`HeaderRewrite::masked`].
+#[inline(always)]
+pub(crate) fn rewrite_masked(
+    skb: Skb,
+    l3: usize,
+    (side, ttl): (Side, Ttl),
+    mask: u16,
+    (addr, port): ([u8; 4], [u8; 2]),
+) -> Result<(), Code> {
     let source = if matches!(side, Side::Source) { SOURCE } else { 0 };
     let decrement = if matches!(ttl, Ttl::Decrement) { DECREMENT } else { 0 };
     // Asked here: the stack of what is called would not hold it.
@@ -103,7 +115,7 @@ pub(crate) fn rewrite(skb: Skb, l3: usize, (side, ttl): (Side, Ttl), addr: [u8; 
     if sum == ChecksumState::Misplaced as u32 {
         return Err(DropReason::ChecksumOffload.into());
     }
-    let how = l3 as u32 | source | decrement | sum << SUM;
+    let how = l3 as u32 | source | decrement | sum << SUM | u32::from(mask) << MASK;
     fwd_rewrite(skb, how, u32::from_ne_bytes(addr), u16::from_ne_bytes(port).into())
 }
 
@@ -115,8 +127,9 @@ global_fn! {
 /// Above the offset of the header.
 const SOURCE: u32 = 1 << 8;
 const DECREMENT: u32 = 1 << 9;
-/// How far above [`ChecksumState`] stands.
+/// How far above [`ChecksumState`] stands, and the mask above that.
 const SUM: u32 = 10;
+const MASK: u32 = 16;
 
 /// As [`rewrite`].
 #[inline(always)]
@@ -126,16 +139,19 @@ fn rewrite_how(skb: Skb, how: u32, addr: u32, port: u32) -> Result<(), Code> {
     let ttl = if how & DECREMENT != 0 { Ttl::Decrement } else { Ttl::Keep };
     let bytes = skb.linear();
     let Ok(ip) = ipv4::parse(&bytes, (how & 0xf) as usize) else { return Err(REFUSED) };
-    let addr = addr.to_ne_bytes();
+    let (addr, sum, mask) = (addr.to_ne_bytes(), how >> SUM & 0x3f, (how >> MASK) as u16);
     if !l4::shows_ports(&ip) {
-        return rewrite_address(skb, &bytes, &AddressRewrite::new(side, &ip, addr, ttl), how >> SUM);
+        let mut change = AddressRewrite::new(side, &ip, addr, ttl);
+        change.header = change.header.masked(&ip, mask);
+        return rewrite_address(skb, &bytes, &change, sum);
     }
     let Ok(l4) = l4::parse_first(&bytes, &ip) else { return Err(REFUSED) };
-    let change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
+    let mut change = Rewrite::new(side, &ip, &l4, addr, (port as u16).to_ne_bytes(), ttl);
+    change.header = change.header.masked(&ip, mask);
     if write(&bytes, &change).is_err() {
         return Err(REFUSED);
     }
-    checksum::update(skb, how >> SUM, change.check_off, change.proto as u8, &change.change())
+    checksum::update(skb, sum, change.check_off, change.proto as u8, &change.change())
 }
 
 #[inline(always)]
@@ -159,10 +175,13 @@ fn rewrite_address(skb: Skb, bytes: &Bytes, change: &AddressRewrite, sum: u32) -
 /// Applies a translation inside an ICMP error.
 #[inline(always)]
 pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Result<(), DropReason> {
-    let EmbeddedRewrite { addr, port, ip_check, l4_check, icmp_check } = *change;
+    let EmbeddedRewrite { addr, port, id, ip_check, l4_check, icmp_check } = *change;
     bytes.store(addr.0, addr.1)?;
     if port.0 != 0 {
         bytes.store(port.0, port.1)?;
+    }
+    if id.0 != 0 {
+        bytes.store(id.0, id.1)?;
     }
     bytes.store(ip_check.0, ip_check.1)?;
     if l4_check.0 != 0 {
@@ -175,6 +194,7 @@ pub(crate) fn rewrite_embedded(bytes: &Bytes, change: &EmbeddedRewrite) -> Resul
 #[inline(always)]
 pub(crate) fn rewrite_header(bytes: &Bytes, change: &HeaderRewrite) -> Result<(), DropReason> {
     bytes.store(change.off.wrapping_add(ipv4::field::TTL), [change.ttl])?;
+    bytes.store(change.off.wrapping_add(ipv4::field::ID), change.id)?;
     bytes.store(change.off.wrapping_add(ipv4::field::CHECK), change.check)?;
     bytes.store(change.addr_off, change.new_addr)
 }

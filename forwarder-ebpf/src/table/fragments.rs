@@ -11,7 +11,7 @@ use forwarder_common::{
         Tuple,
         fragment::{BUCKETS, Bucket, Record, WAYS},
     },
-    decide::fragment::{self, LIFETIME_SECONDS, Piece, Steps, Time},
+    decide::fragment::{self, LIFETIME_SECONDS, Note, Piece, Steps, Time},
     types::verdict::{Code, DropReason},
     wire::{ipv4, l4::has_ports},
 };
@@ -19,7 +19,7 @@ use forwarder_common::{
 use crate::{
     kernel::{
         clock::now,
-        maps::{FRAGMENTS, config},
+        maps::{FRAGMENTS, config, secret},
         packet::{l3_off, skb::Skb},
         repeat::{Repeat, repeat},
         shared::Shared,
@@ -84,16 +84,23 @@ pub(crate) fn ports(ip: &ipv4::Header, ifindex: u32) -> Result<[[u8; 2]; 2], Dro
     ports.ok_or(DropReason::Contended)?.ok_or(DropReason::FragmentUnknown)
 }
 
-/// Checks a packet, of which only a fragment can fail, that was seen at `ifindex`, of the packet with the ports of `tuple`; its network
-/// header is at `l3`.
+/// Checks a packet, of which only a fragment can fail, and notes it: a fragment of the packet with the ports of `tuple`, its network header
+/// at `l3`, about which was decided. That is the verdict of a packet that leaves, a punt if it is left to the kernel; of one that comes in
+/// [`Code::DELIVERED`].
 #[inline(always)]
-pub(crate) fn check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), Code> {
-    fwd_fragment_check(skb, tuple, ifindex, l3 as u32)
+pub(crate) fn check(skb: Skb, tuple: &Tuple, l3: usize, verdict: Code) -> Result<(), Code> {
+    fwd_fragment_check(skb, tuple, l3 as u32, verdict)
+}
+
+/// See [`fragment::id_mask`].
+#[inline(always)]
+pub(crate) fn id_mask(tuple: &Tuple) -> u16 {
+    fragment::id_mask(tuple, &secret())
 }
 
 global_fn! {
     /// As [`check`].
-    fn fwd_fragment_check(skb: Skb, tuple: &Tuple, ifindex: u32, l3: u32) -> Result<(), Code> = check_at;
+    fn fwd_fragment_check(skb: Skb, tuple: &Tuple, l3: u32, verdict: Code) -> Result<(), Code> = note;
     /// See [`find`].
     fn fwd_fragment_find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 = find;
     /// See [`rank`].
@@ -107,22 +114,18 @@ global_fn! {
 }
 
 #[inline(always)]
-fn check_at(skb: Skb, tuple: &Tuple, ifindex: u32, l3: u32) -> Result<(), Code> {
-    Ok(note(skb, tuple, ifindex, l3_off(l3))?)
-}
-
-#[inline(always)]
-fn note(skb: Skb, tuple: &Tuple, ifindex: u32, l3: usize) -> Result<(), DropReason> {
-    let ip = ipv4::parse(&skb.headers(), l3)?;
+fn note(skb: Skb, tuple: &Tuple, l3: u32, verdict: Code) -> Result<(), Code> {
+    let ip = ipv4::parse(&skb.headers(), l3_off(l3))?;
     // Without ports, the addresses of each fragment tell all: nothing needs to be remembered.
     if !ip.fragment || !has_ports(ip.proto) {
         return Ok(());
     }
     let piece = Piece::of(&ip)?;
-    let key = fragment::key(&ip, ifindex);
+    let key = fragment::key(&ip, skb.ifindex());
     let time = time().ok_or(DropReason::FragmentUnknown)?;
-    let ports = [tuple.sport, tuple.dport];
-    let seen = locked(&key, |records| fragment::see::<Functions>(records, &key, &piece, ports, time));
+    let hops = if verdict == Code::DELIVERED { u8::MAX } else { ip.ttl };
+    let note = Note { ports: [tuple.sport, tuple.dport], hops, verdict };
+    let seen = locked(&key, |records| fragment::see::<Functions>(records, &key, &piece, note, time));
     seen.ok_or(DropReason::Contended)?
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Fixture {
 pub(super) struct Member {
     pub(super) address: Ipv4Addr,
     pub(super) host_veth: u32,
-    mac: [u8; 6],
+    pub(super) mac: [u8; 6],
 }
 
 impl Member {

@@ -16,7 +16,7 @@ use forwarder_common::{
 };
 
 use super::{
-    fixture::{ADDRESS, Fixture, with_fixture},
+    fixture::{ADDRESS, Fixture, with_endpoints, with_fixture},
     frame::{ETHERNET, Frame, assert_checksums, framed},
     pin_to,
 };
@@ -44,6 +44,7 @@ fn joined(parts: &[TestRun]) -> Vec<u8> {
         assert_eq!(checksum::full(&part.packet[14..L4]), [0, 0], "IP checksum");
         assert_eq!(part.packet[..14], whole[..14], "and the same MACs");
         assert_eq!(part.packet[22], whole[22], "and the same TTL");
+        assert_eq!(part.packet[18..20], whole[18..20], "and the same identification");
         whole.extend(&part.packet[L4..]);
     }
     let total = u16::try_from(whole.len() - 14).unwrap().to_be_bytes();
@@ -167,6 +168,64 @@ fn oversize_and_expiring_fragments_are_left_to_the_kernel() {
         let long = part(&whole.id(0x7777).payload(&[0; 1600]), 0..1504, true);
         let run = fixture.run_from_ns(&long);
         assert_eq!((run.verdict, run.packet, fixture.counted("TooBig")), (NEXT, long, 1));
+    });
+}
+
+#[test]
+fn fragments_go_where_the_first_of_their_packet_went() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let whole = udp(fixture, 40_000);
+        assert_eq!(fixture.run_from_ns(&framed(&whole.clone().id(1).emit())).verdict, REDIRECT);
+        let left_to_kernel = [
+            ("TtlExceeded", whole.clone().id(2).ttl(1), whole.clone().id(2), 0..24),
+            ("TooBig", whole.clone().id(3).payload(&[0; 1600]), whole.clone().id(3).payload(&[0; 1600]), 0..1504),
+        ];
+        for (reason, first, others, range) in left_to_kernel {
+            let later =
+                [part(&others, range.end..range.end + 8, true), part(&others, range.end + 8..usize::MAX, false)];
+            assert_eq!(fixture.run_from_ns(&part(&first, range, true)).verdict, NEXT, "{reason}");
+            for later in later {
+                let run = fixture.run_from_ns(&later);
+                assert_eq!((run.verdict, &run.packet), (NEXT, &later), "{reason}: left as it is");
+                // Where the first has not left, nothing else of its packet does.
+                assert_eq!(fixture.run_to_uplink(fixture.network, &later).verdict, DROP, "{reason}");
+            }
+            assert_eq!(fixture.counted(reason), 3);
+        }
+        assert_eq!(fixture.counted("FragmentUnknown"), 4);
+        // A router further on may throw the first away.
+        let first = part(&whole.clone().id(4).ttl(3), 0..24, true);
+        let later = |ttl| part(&whole.clone().id(4).ttl(ttl), 24..32, true);
+        assert_verdicts(fixture, &[first, later(64), later(4), later(3)], &[REDIRECT, DROP, DROP, REDIRECT]);
+        assert_eq!(fixture.counted("FragmentOverlap"), 2);
+    });
+}
+
+#[test]
+fn identifications_of_endpoints_are_told_from_each_other_by_a_secret() {
+    const PACKETS: u16 = 64;
+    with_endpoints(&Sizes::default(), &[0, 0], |fixture| {
+        let masks = fixture.members.iter().map(|member| {
+            let id = |id: u16| {
+                let from = SocketAddrV4::new(member.address, 40_000);
+                let whole = packet(Proto::Udp, from, SocketAddrV4::new(fixture.outside, 53)).id(id);
+                let mut frame = part(&whole, 0..24, true);
+                frame[6..12].copy_from_slice(&member.mac);
+                let run = fixture.run_from(member, &frame);
+                assert_eq!(run.verdict, REDIRECT);
+                assert_eq!(checksum::full(&run.packet[14..L4]), [0, 0], "IP checksum");
+                u16::from_be_bytes([run.packet[18], run.packet[19]]) ^ id
+            };
+            let mask = id(0);
+            assert!((1..PACKETS).all(|number| id(number) == mask), "an endpoint's own stay different");
+            mask
+        });
+        let masks: Vec<u16> = masks.collect();
+        // One host in 65,536 has a secret by which they are equal.
+        assert_ne!(masks[0], masks[1]);
+        // What is no fragment keeps its own: routers that cut it later know nothing of ours.
+        let run = fixture.run_from_ns(&framed(&udp(fixture, 40_001).id(77).emit()));
+        assert_eq!(run.packet[18..20], 77_u16.to_be_bytes());
     });
 }
 

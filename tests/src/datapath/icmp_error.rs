@@ -212,3 +212,17 @@ fn errors_of_the_host_show_the_packet_that_its_sender_knows() {
         assert_eq!((run.verdict, run.packet), (NEXT, own));
     });
 }
+
+#[test]
+fn error_about_a_fragment_shows_the_identification_that_its_sender_knows() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let (inside, outside) = (SocketAddrV4::new(ADDRESS, 45_000), SocketAddrV4::new(fixture.outside, 53));
+        let first = emit::Packet::udp(inside, outside).payload(&[7; 64]).id(0x0102).fragmentation(0x2000);
+        let sent = fixture.run_from_ns(&first.in_frame(&ETHERNET));
+        assert_eq!(sent.verdict, REDIRECT);
+        // Reassembly took too long, or the way was too long.
+        let run = fixture.run_from_uplink(&error(11, ROUTER, fixture.nat, &sent.packet, 60));
+        assert_eq!(run.verdict, REDIRECT);
+        assert_eq!(good(&run.packet).embedded().expect("an error").id(), 0x0102);
+    });
+}

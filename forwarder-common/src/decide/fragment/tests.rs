@@ -1,9 +1,14 @@
-use crate::{decide::fragment::*, wire::emit::Packet};
+use crate::{
+    decide::fragment::*,
+    types::verdict::{PuntReason, Verdict},
+    wire::emit::Packet,
+};
 use proptest::prelude::*;
 use std::{vec, vec::Vec};
 
 const TIME: Time = Time { now: 1_000, lifetime: 300 };
 const PORTS: [[u8; 2]; 2] = [[1, 2], [3, 4]];
+const SENT: Note = Note { ports: PORTS, hops: 64, verdict: Code::FORWARDED };
 
 fn packet(id: u8) -> Tuple {
     Tuple { saddr: [10, 77, 0, 2], daddr: [203, 0, 113, 1], sport: [0, id], proto: 17, ifindex: 7, ..Tuple::default() }
@@ -14,14 +19,14 @@ fn piece(start: u16, end: u16, last: bool) -> Piece {
 }
 
 /// What becomes of the fragments of one packet, each given as first unit, end, and whether it is the last.
-fn verdicts(fragments: &[(u16, u16, bool)]) -> Vec<Result<(), DropReason>> {
+fn verdicts(fragments: &[(u16, u16, bool)]) -> Vec<Result<(), Code>> {
     let mut records = [Record::default(); WAYS];
-    let note = |&(start, end, last)| see::<Inline>(&mut records, &packet(1), &piece(start, end, last), PORTS, TIME);
+    let note = |&(start, end, last)| see::<Inline>(&mut records, &packet(1), &piece(start, end, last), SENT, TIME);
     fragments.iter().map(note).collect()
 }
 
-const OVERLAP: Result<(), DropReason> = Err(DropReason::FragmentOverlap);
-const UNKNOWN: Result<(), DropReason> = Err(DropReason::FragmentUnknown);
+const OVERLAP: Result<(), Code> = Err(Verdict::Dropped(DropReason::FragmentOverlap).code());
+const UNKNOWN: Result<(), Code> = Err(Verdict::Dropped(DropReason::FragmentUnknown).code());
 
 #[test]
 fn later_fragments_come_in_any_order_once_the_first_is_there() {
@@ -67,12 +72,12 @@ fn identification_may_be_used_again_when_the_packet_is_complete() {
 #[test]
 fn records_expire() {
     let mut records = [Record::default(); WAYS];
-    see::<Inline>(&mut records, &packet(1), &piece(0, 5, false), PORTS, TIME).unwrap();
+    see::<Inline>(&mut records, &packet(1), &piece(0, 5, false), SENT, TIME).unwrap();
     let later = |after| Time { now: TIME.now + after, ..TIME };
     assert_eq!(ports::<Inline>(&records, &packet(1), later(300)), Some(PORTS));
     assert_eq!(ports::<Inline>(&records, &packet(2), later(300)), None, "another packet");
     assert_eq!(ports::<Inline>(&records, &packet(1), later(301)), None);
-    assert_eq!(see::<Inline>(&mut records, &packet(1), &piece(5, 6, true), PORTS, later(301)), UNKNOWN);
+    assert_eq!(see::<Inline>(&mut records, &packet(1), &piece(5, 6, true), SENT, later(301)), UNKNOWN);
 }
 
 #[test]
@@ -80,15 +85,15 @@ fn full_bucket_forgets_the_complete_then_the_oldest() {
     let mut records = [Record::default(); WAYS];
     for id in 0..WAYS as u8 {
         let time = Time { now: TIME.now + u32::from(id), ..TIME };
-        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), PORTS, time).unwrap();
+        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), SENT, time).unwrap();
     }
-    see::<Inline>(&mut records, &packet(2), &piece(5, 6, true), PORTS, Time { now: TIME.now + 9, ..TIME }).unwrap();
+    see::<Inline>(&mut records, &packet(2), &piece(5, 6, true), SENT, Time { now: TIME.now + 9, ..TIME }).unwrap();
     let known = |records: &[Record; WAYS]| -> Vec<u8> {
         let time = Time { now: TIME.now + 10, ..TIME };
         (0..9).filter(|id| ports::<Inline>(records, &packet(*id), time).is_some()).collect()
     };
     for (id, left) in [(7, [0, 1, 3, 7]), (8, [1, 3, 7, 8])] {
-        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), PORTS, Time { now: TIME.now + 10, ..TIME })
+        see::<Inline>(&mut records, &packet(id), &piece(0, 5, false), SENT, Time { now: TIME.now + 10, ..TIME })
             .unwrap();
         assert_eq!(known(&records), left);
     }
@@ -101,7 +106,7 @@ fn flood_of_one_sender_leaves_the_records_of_others() {
     let mut at = 0;
     let mut begins = |records: &mut [Record; WAYS], key: Tuple| {
         at += 1;
-        see::<Inline>(records, &key, &piece(0, 5, false), PORTS, Time { now: TIME.now + at, ..TIME }).unwrap();
+        see::<Inline>(records, &key, &piece(0, 5, false), SENT, Time { now: TIME.now + at, ..TIME }).unwrap();
     };
     let has = |records: &[Record; WAYS], key: Tuple| records.iter().any(|record| record.key == key);
     (0..10).for_each(|id| begins(&mut records, of(2, id)));
@@ -116,6 +121,26 @@ fn flood_of_one_sender_leaves_the_records_of_others() {
     begins(&mut records, of(5, 0));
     begins(&mut records, Tuple { ifindex: 8, ..of(2, 0) });
     assert!(has(&records, Tuple { ifindex: 8, ..of(2, 0) }), "another interface's");
+}
+
+#[test]
+fn what_the_first_was_left_to_the_kernel_for_is_said_of_the_others() {
+    let mut records = [Record::default(); WAYS];
+    let mut note = |start, end, note| see::<Inline>(&mut records, &packet(1), &piece(start, end, false), note, TIME);
+    let expired = Note { hops: 1, verdict: PuntReason::TtlExceeded.into(), ..SENT };
+    let left: Result<(), Code> = Err(PuntReason::TtlExceeded.into());
+    assert_eq!([note(0, 5, expired), note(5, 9, SENT), note(5, 9, expired)], [Ok(()), left, left]);
+    assert_eq!([note(0, 5, SENT), note(5, 9, SENT)], [Ok(()), Ok(())], "another packet with this identification");
+    assert_eq!([note(0, 5, expired), note(9, 12, SENT)], [OVERLAP, Ok(())], "a first that is repeated changes nothing");
+}
+
+#[test]
+fn no_fragment_gets_further_than_the_first() {
+    let mut records = [Record::default(); WAYS];
+    let mut note = |start, hops| {
+        see::<Inline>(&mut records, &packet(1), &piece(start, start + 5, false), Note { hops, ..SENT }, TIME)
+    };
+    assert_eq!([note(0, 3), note(5, 4), note(5, 3), note(10, 2)], [Ok(()), OVERLAP, Ok(()), Ok(())]);
 }
 
 fn header(proto: u8, start: u16, more: bool, payload: u16) -> ipv4::Header {
@@ -172,4 +197,29 @@ proptest! {
         }
         prop_assert_eq!(verdicts(&shuffled), vec![Ok(()); shuffled.len()]);
     }
+
+    #[test]
+    fn identifications_stay_different_and_come_back(tuple in ends(), secret: Secret, one: [u8; 2], other: [u8; 2]) {
+        let mask = id_mask(&tuple, &secret);
+        prop_assert_eq!(masked(masked(one, mask), mask), one);
+        prop_assert_eq!(masked(one, mask) == masked(other, mask), one == other);
+        let anew = Tuple { sport: [9, 9], dport: [8, 8], query: 13, ..tuple };
+        prop_assert_eq!(id_mask(&anew, &secret), mask, "every flow of an endpoint draws from the same numbers");
+        prop_assert_eq!(id_mask(&Tuple { ifindex: 0, ..tuple }, &secret), 0, "the host's own are as they are");
+    }
+
+    /// Whoever knows the mask of his own fragments knows that of nobody else's.
+    #[test]
+    fn masks_of_two_endpoints_have_no_fixed_distance(tuple in ends(), secrets in prop::collection::vec(any::<Secret>(), 64)) {
+        let other = Tuple { saddr: [10, 77, 0, 3], ifindex: 8, ..tuple };
+        let distances: Vec<u16> = secrets.iter().map(|secret| id_mask(&tuple, secret) ^ id_mask(&other, secret)).collect();
+        let mut different = distances.clone();
+        different.sort_unstable();
+        different.dedup();
+        prop_assert!(different.len() > 50, "{:?}", distances);
+    }
+}
+
+fn ends() -> impl Strategy<Value = Tuple> {
+    any::<([u8; 4], [u8; 2], u8)>().prop_map(|(daddr, sport, proto)| Tuple { daddr, sport, proto, ..packet(1) })
 }

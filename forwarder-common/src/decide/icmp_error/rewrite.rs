@@ -3,6 +3,7 @@
 
 use crate::{
     decide::{
+        fragment,
         icmp_error::{Embedded, ICMP},
         rewrite::Side,
     },
@@ -17,6 +18,8 @@ pub struct EmbeddedRewrite {
     pub addr: (usize, [u8; 4]),
     /// The embedded port or identifier.
     pub port: (usize, [u8; 2]),
+    /// The embedded identification.
+    pub id: (usize, [u8; 2]),
     /// The embedded IP checksum.
     pub ip_check: (usize, [u8; 2]),
     /// The embedded transport checksum.
@@ -42,6 +45,7 @@ impl Embedded {
         EmbeddedRewrite {
             addr: (self.ip.off.wrapping_add(addr_field), addr),
             port: (port_off, port),
+            id: (0, self.ip.id),
             ip_check: (
                 self.ip.off.wrapping_add(ipv4::field::CHECK),
                 checksum::update(self.ip.check, old_addr, addr, [0; 2], [0; 2]),
@@ -67,12 +71,30 @@ impl Embedded {
 }
 
 impl EmbeddedRewrite {
+    /// The same, and the identification of a fragment (`ip` is the embedded header) shows without the mask under which it left: what
+    /// a router tells shows nobody the mask.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unmasked(self, ip: &ipv4::Header, mask: u16) -> Self {
+        if !ip.fragment {
+            return self;
+        }
+        let id = fragment::masked(ip.id, mask);
+        let (at, check) = self.ip_check;
+        Self {
+            id: (ip.off.wrapping_add(ipv4::field::ID), id),
+            ip_check: (at, checksum::update16(check, ip.id, id)),
+            ..self
+        }
+    }
+
     /// Applies it to a packet. `None` if the packet is shorter than its headers say.
     #[must_use]
     pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
-        let Self { addr, port, ip_check, l4_check, icmp_check } = *self;
+        let Self { addr, port, id, ip_check, l4_check, icmp_check } = *self;
         put(packet, addr)?;
         put(packet, port)?;
+        put(packet, id)?;
         put(packet, ip_check)?;
         put(packet, l4_check)?;
         put(packet, icmp_check)

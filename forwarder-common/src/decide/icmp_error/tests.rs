@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     decide::{
+        fragment::masked,
         icmp_error::*,
         rewrite::{HeaderRewrite, Side, Ttl},
     },
@@ -142,4 +143,20 @@ fn what_is_embedded_too_short_or_wrong_is_refused() {
     let (_, timestamp) = read(&error(router, 3, &message)).expect("a query");
     assert!(timestamp.is_none_or(true) && !timestamp.is_none_or(false));
     assert_eq!(timestamp.answer(7).query, 13, "not the flow of an echo with the same identifier");
+}
+
+proptest! {
+    #[test]
+    fn identification_of_a_fragment_is_shown_as_it_was(id: u16, mask: u16, addr: [u8; 4], cut in 8_usize..49) {
+        let first = Packet::udp("203.0.113.9:4000".parse().unwrap(), "198.51.100.7:53".parse().unwrap());
+        let [high, low] = masked(id.to_be_bytes(), mask);
+        let left = first.payload(&[7; 40]).id(u16::from_be_bytes([high, low])).fragmentation(0x2000).emit();
+        let frame = error([192, 0, 2, 1], 11, &left[..20 + cut]);
+        let (_, embedded) = read(&frame).unwrap();
+        let mut after = frame.clone();
+        embedded.rewrite(Side::Source, addr, [1, 2]).unmasked(&embedded.ip, mask).apply(&mut after).unwrap();
+        prop_assert_eq!(&after[14 + 28 + 4..14 + 28 + 6], &id.to_be_bytes());
+        prop_assert_eq!(checksum::full(&after[34..]), [0, 0], "ICMP");
+        prop_assert_eq!(checksum::full(&after[42..62]), [0, 0], "the embedded header");
+    }
 }

@@ -128,20 +128,14 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
             other => return at_ns::deliver_or_refuse(skb, other),
         };
     }
-    match fragment_records::check(skb, &tuple, skb.ifindex(), L3_OFF) {
-        Ok(()) => send::outbound(skb, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
-        Err(code) => {
-            at_ns::count_here(skb, code);
-            Action::DROP
-        }
-    }
+    send::outbound(skb, &tuple, slot, lookup::matches(Direction::Outbound, slot, &tuple))
 }
 
 /// A packet of the flow in `slot`, whose route is a second old.
 #[inline(always)]
 pub(crate) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
     match route::refresh(skb, tuple, slot, now(), tcp_flags) {
-        Resolution::Flow(slot) => send::outbound(skb, slot, lookup::matches(Direction::Outbound, slot, tuple)),
+        Resolution::Flow(slot) => send::outbound(skb, tuple, slot, lookup::matches(Direction::Outbound, slot, tuple)),
         other => at_ns::deliver_or_refuse(skb, other),
     }
 }
@@ -176,13 +170,7 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if ip.len != ipv4::MIN_LEN && at_uplink::source_routed(skb, L3) {
         return at_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
-    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
-        Ok(()) => send::inbound(skb, L3, slot, lookup::matches(Direction::Inbound, slot, &tuple)),
-        Err(code) => {
-            at_uplink::count_here(skb, L3, code);
-            Action::DROP
-        }
-    }
+    send::inbound(skb, L3, &tuple, slot, lookup::matches(Direction::Inbound, slot, &tuple))
 }
 
 /// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host
@@ -204,10 +192,7 @@ pub(crate) fn departing<const L3: usize>(skb: Skb) -> Code {
     if slot & REFUSED != 0 {
         return Code::from_raw(code(slot));
     }
-    match fragment_records::check(skb, &tuple, skb.ifindex(), L3) {
-        Ok(()) => send::departing(skb, L3, slot, lookup::matches(Direction::Outbound, slot, &tuple)),
-        Err(code) => code,
-    }
+    send::departing(skb, L3, &tuple, slot, lookup::matches(Direction::Outbound, slot, &tuple))
 }
 
 /// In what [`fwd_find_departing`] returns: the rest is the code of the reason to drop the packet.

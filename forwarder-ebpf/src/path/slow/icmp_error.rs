@@ -5,7 +5,7 @@
 //! parser has found ICMP that is no query.
 
 use forwarder_common::{
-    abi::{FlowVersion, Hook},
+    abi::{FlowVersion, Hook, Tuple},
     decide::{
         forward, icmp_error,
         rewrite::{HeaderRewrite, Side, Ttl},
@@ -40,6 +40,7 @@ use crate::{
     },
     table::{
         lookup::{self, Hit},
+        fragments,
         usage::host_has_flows,
     },
 };
@@ -281,8 +282,19 @@ fn rewrite_embedded(skb: Skb, slot: u32, version: FlowVersion, direction: Direct
     let Some(IcmpError { embedded, .. }) = error() else { return false };
     // The embedded packet goes the other way.
     let (hit, side) = (lookup::copy(direction, slot, version), Side::of(direction).opposite());
-    let Some(Hit { addr, port, .. }) = hit else { return false };
-    apply::rewrite_embedded(&bytes, &embedded.rewrite(side, addr, port)).is_ok()
+    let Some(Hit { addr, port, out_if, .. }) = hit else { return false };
+    let mut change = embedded.rewrite(side, addr, port);
+    if direction.is_inbound() {
+        let sent = Tuple {
+            saddr: addr,
+            daddr: embedded.ip.dst,
+            ifindex: out_if,
+            proto: embedded.ip.proto,
+            ..Tuple::default()
+        };
+        change = change.unmasked(&embedded.ip, fragments::id_mask(&sent));
+    }
+    apply::rewrite_embedded(&bytes, &change).is_ok()
 }
 
 /// Translates the outer header; a bit above the direction in `how` says that the TTL stays. False if the flow has gone meanwhile.

@@ -6,9 +6,10 @@
 //! its version, which tells whether it is still the same flow.
 
 use forwarder_common::{
-    abi::{FlowVersion, Hook},
+    abi::{FlowVersion, Hook, Tuple},
     decide::{
         forward,
+        offload::ChecksumState,
         rewrite::{Side, Ttl},
     },
     types::{
@@ -34,6 +35,7 @@ use crate::{
         slow::too_big,
     },
     table::{
+        fragments,
         lookup::{self, Hit},
         state,
     },
@@ -47,8 +49,8 @@ const ETHERNET: u32 = L3_OFF as u32;
 
 /// A packet that leaves a namespace: out by the uplink, or to the kernel.
 #[inline(always)]
-pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
-    let code = translate(skb, L3_OFF, slot, version, Hook::FromNs);
+pub(crate) fn outbound(skb: Skb, tuple: &Tuple, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, L3_OFF, tuple, (slot, version), Hook::FromNs);
     if code == PuntReason::TooBig.into() {
         return too_big::outbound(skb, slot, version);
     }
@@ -60,16 +62,23 @@ pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
 
 /// A packet from outside: into its namespace, or to the host, translated.
 #[inline(always)]
-pub(crate) fn inbound(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Action {
-    let code = translate(skb, l3, slot, version, Hook::FromUplink);
+pub(crate) fn inbound(skb: Skb, l3: usize, tuple: &Tuple, slot: u32, version: FlowVersion) -> Action {
+    let code = translate(skb, l3, tuple, (slot, version), Hook::FromUplink);
+    if code.is_drop() {
+        at_uplink::count_here(skb, l3, code);
+        return Action::DROP;
+    }
     Action::from_tc_action(fwd_send(skb, l3 as u32, slot, version, code.raw() | NOTED))
 }
 
 /// A packet that is on its way out by an uplink: one that the kernel forwarded, or the host's own. Returns the code of the verdict.
 #[inline(always)]
-pub(crate) fn departing(skb: Skb, l3: usize, slot: u32, version: FlowVersion) -> Code {
-    fwd_note_out(skb, l3 as u32, slot, version);
-    translate(skb, l3, slot, version, Hook::ToUplink)
+pub(crate) fn departing(skb: Skb, l3: usize, tuple: &Tuple, slot: u32, version: FlowVersion) -> Code {
+    let code = translate(skb, l3, tuple, (slot, version), Hook::ToUplink);
+    if !code.is_drop() {
+        fwd_note_out(skb, l3 as u32, slot, version);
+    }
+    code
 }
 
 global_fn! {
@@ -118,9 +127,21 @@ fn amount(skb: Skb, ip: &ipv4::Header) -> Amount {
 /// Decides what becomes of the packet, and translates it unless it is dropped, or left to the kernel on its way out. Returns the code of
 /// the verdict.
 #[inline(always)]
-fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -> Code {
+fn translate(skb: Skb, l3: usize, tuple: &Tuple, (slot, version): (u32, FlowVersion), hook: Hook) -> Code {
     let code = fwd_decide(skb, l3 as u32, slot, version, hook);
-    if code.is_drop() || matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
+    if code.is_drop() {
+        return code;
+    }
+    // Fragments are noted when it is clear whether they go on: the others of their packet go where the first one went.
+    let (noted, mask) = match hook {
+        Hook::FromNs => (code, fragments::id_mask(tuple)),
+        Hook::ToUplink => (Code::FORWARDED, fragments::id_mask(tuple)),
+        _ => (Code::DELIVERED, 0),
+    };
+    if let Err(refused) = fragments::check(skb, tuple, l3, noted) {
+        return refused;
+    }
+    if matches!(hook, Hook::FromNs) && code != Code::FORWARDED {
         return code;
     }
     let to = fwd_translation(slot, version, hook.direction());
@@ -130,7 +151,7 @@ fn translate(skb: Skb, l3: usize, slot: u32, version: FlowVersion, hook: Hook) -
     let side = Side::of(hook.direction());
     let ttl = if code.is_punt() { Ttl::Keep } else { Ttl::Decrement };
     let (addr, port) = ((to as u32).to_ne_bytes(), ((to >> 32) as u16).to_ne_bytes());
-    match apply::rewrite(skb, l3, (side, ttl), addr, port) {
+    match apply::rewrite_masked(skb, l3, (side, ttl), mask, (addr, port)) {
         Ok(()) => code,
         Err(refused) => refused,
     }
@@ -150,6 +171,10 @@ fn translation(slot: u32, version: FlowVersion, direction: Direction) -> u64 {
 #[inline(always)]
 fn decide(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code {
     let Ok(ip) = ipv4::parse(&skb.all_headers(), l3_off(l3)) else { return DropReason::Truncated.into() };
+    // Said here and not where it would be written: nothing is noted of what does not go on.
+    if skb.checksum_state(ip.off) == ChecksumState::Misplaced as u32 {
+        return DropReason::ChecksumOffload.into();
+    }
     let Some(hit) = flow(slot, version, hook.direction()) else { return DropReason::Contended.into() };
     verdict(skb, &ip, &hit, hook)
 }

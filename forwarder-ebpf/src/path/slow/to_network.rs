@@ -111,7 +111,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
         Some(hit) if hit.out_if == ingress => {}
         _ => return Origin::Other,
     }
-    match fragments::check(skb, &seen, network, L3_OFF) {
+    match fragments::check(skb, &seen, L3_OFF, Code::DELIVERED) {
         Ok(()) => Origin::Let,
         Err(code) => Origin::Refused(code),
     }

@@ -194,7 +194,7 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         };
     }
     // The other fragments must find it.
-    if ip.fragment && fragment_records::check(skb, &tuple, skb.ifindex(), ip.off).is_err() {
+    if ip.fragment && fragment_records::check(skb, &tuple, ip.off, Code::DELIVERED).is_err() {
         return Err(DropReason::FragmentOverlap);
     }
     let hit = lookup::load(Direction::Outbound, slot, &tuple).ok_or(DropReason::Contended)?;
