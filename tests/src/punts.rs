@@ -8,8 +8,11 @@ use std::{
 use forwarder::netns::Netns;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::fwd::{Fwd, inside, pings, try_inside};
-use crate::peers::{ANY, PATIENCE, at, udp};
+use super::fwd::{Fwd, inside, pings, text, try_inside};
+use crate::{
+    peers::{ANY, PATIENCE, at, udp},
+    raw,
+};
 
 /// A conversation between a namespace and a server that hears of ICMP errors.
 fn conversation(fwd: &Fwd, pod: &Netns) -> (UdpSocket, UdpSocket) {
@@ -131,4 +134,22 @@ fn protocols_that_sign_addresses_do_not_leave() {
     let tool = format!("printf x | socat -u - IP4-SENDTO:{outside}:51");
     inside(&pod, &["sh", "-c", &tool]);
     assert_eq!(fwd.counted("from_ns", "dropped", Some("Protocol")), 1);
+}
+
+#[test]
+fn frames_to_bridges_themselves_do_not_reach_the_host_past_its_rules() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let host = at(pod.gateway, 7000);
+    let socket = udp(fwd.host(), host);
+    let from = raw::mac_of(&pod, "eth0");
+    let packet = |text: &[u8]| raw::udp(at(pod.address, 4000), host, text);
+    let groups = [0, 3, 0x0e].map(|last| raw::frame([0x01, 0x80, 0xc2, 0, 0, last], from, &packet(b"to the bridge")));
+    raw::send(&pod, "eth0", &groups);
+    let bridge = raw::mac_of(fwd.host(), &text(&fwd.json(&["inspect", &pod.name])["bridge"]));
+    raw::send(&pod, "eth0", &[raw::frame(bridge, from, &packet(b"to the host"))]);
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer).expect("a datagram comes");
+    assert_eq!(&buffer[..length], b"to the host");
+    assert_eq!(fwd.counted("from_ns", "dropped", Some("BridgeGroup")), 3);
 }

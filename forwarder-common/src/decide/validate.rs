@@ -39,6 +39,9 @@ pub fn arp<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Result<(),
 #[inline(always)]
 #[must_use]
 pub fn arp_of<P: PacketBytes>(frame: &P, endpoint: &Endpoint) -> Code {
+    if is_for_bridges(frame) {
+        return DropReason::BridgeGroup.into();
+    }
     if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
         return PuntReason::Arp.into();
     }
@@ -48,12 +51,22 @@ pub fn arp_of<P: PacketBytes>(frame: &P, endpoint: &Endpoint) -> Code {
     }
 }
 
+/// Whether a frame is addressed to bridges themselves (IEEE 802.1D §7.12.6): what else they do not forward the kernel's takes up as if it
+/// had come in by its port, so that no rule for the bridge sees it (`br_handle_frame` in net/bridge/br_input.c).
+#[inline(always)]
+fn is_for_bridges<P: PacketBytes>(frame: &P) -> bool {
+    matches!(frame.load::<6>(ethernet::field::DST), Ok([0x01, 0x80, 0xc2, 0, 0, 0..=0x0f]))
+}
+
 /// What becomes of a frame of an endpoint that goes on to the bridge with the code `punt`: that code, or that of the reason to drop it. The
 /// bridge would learn from its source; and what the kernel cuts and forwards is translated at the uplink by its source, where another's is
 /// not known.
 #[inline(always)]
 #[must_use]
 pub fn to_bridge<P: PacketBytes>(frame: &P, endpoint: &Endpoint, punt: Code) -> Code {
+    if is_for_bridges(frame) {
+        return DropReason::BridgeGroup.into();
+    }
     if endpoint.flags & endpoint_flags::ALLOW_SPOOF == 0 {
         return match frame.load::<6>(ethernet::field::SRC) {
             Ok(source) if source == endpoint.mac => punt,
@@ -223,3 +236,23 @@ mod tests {
         }
     }
 }
+    #[test]
+    fn nothing_goes_past_the_rules_of_the_bridge() {
+        let code = DropReason::BridgeGroup.into();
+        for (last, may) in [(0, 0), (3, 0), (0x0e, endpoint_flags::ALLOW_SPOOF), (0x0f, 0)] {
+            let group = [0x01, 0x80, 0xc2, 0, 0, last];
+            let addressed = |mut frame: Vec<u8>| {
+                frame[..6].copy_from_slice(&group);
+                frame
+            };
+            let punt = addressed(packet(MAC, ADDR, [0, 0]));
+            assert_eq!(to_bridge(&punt.as_slice(), &endpoint(may), PuntReason::ToHost.into()), code, "{group:02x?}");
+            assert_eq!(arp_of(&addressed(frame(MAC, MAC, ADDR)).as_slice(), &endpoint(may)), code, "{group:02x?}");
+        }
+        for other in [[0x01, 0x80, 0xc2, 0, 0, 0x10], [0x01, 0, 0x5e, 0, 0, 1]] {
+            let mut frame = frame(MAC, MAC, ADDR);
+            frame[..6].copy_from_slice(&other);
+            assert_eq!(arp_of(&frame.as_slice(), &endpoint(0)), PuntReason::Arp.into());
+        }
+    }
+

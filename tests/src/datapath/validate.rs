@@ -70,6 +70,20 @@ fn arp_for_others_is_dropped() {
 }
 
 #[test]
+fn frames_to_bridges_themselves_are_dropped() {
+    with_fixture(&Sizes::default(), |fixture| {
+        for last in [0, 1, 3, 0x0e, 0x0f] {
+            for mut frame in
+                [udp(ADDRESS, fixture.nat).build(), udp(ADDRESS, OUTSIDE).ttl(1).build(), broadcast(&question())]
+            {
+                frame[..6].copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, last]);
+                refused(fixture, "BridgeGroup", &frame);
+            }
+        }
+    });
+}
+
+#[test]
 fn foreign_macs_do_not_reach_the_bridge() {
     with_fixture(&Sizes::default(), |fixture| {
         let to_host = |mac: [u8; 6]| {
