@@ -226,3 +226,16 @@ fn error_about_a_fragment_shows_the_identification_that_its_sender_knows() {
         assert_eq!(good(&run.packet).embedded().expect("an error").id(), 0x0102);
     });
 }
+
+#[test]
+fn error_that_is_left_to_the_kernel_shows_the_bridge_no_other_address() {
+    with_fixture(&Sizes::default(), |fixture| {
+        let talk = conversation(fixture, Proto::Udp, 46_000, 0);
+        let mut expiring = error(3, ADDRESS, *talk.outside.ip(), &talk.delivered, 2000);
+        expiring[22] = 1;
+        emit::finish_header(&mut expiring[14..]);
+        assert_eq!(fixture.run_from_ns(&expiring).verdict, NEXT);
+        expiring[11] ^= 1;
+        assert_eq!((fixture.run_from_ns(&expiring).verdict, fixture.counted("SpoofedMac")), (DROP, 1));
+    });
+}

@@ -91,8 +91,7 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     if code == PuntReason::TooBig.into() {
         return too_big::outbound(skb, slot, version);
     }
-    at_ns::count_here(skb, code);
-    Action::unsent(code)
+    at_ns::refuse(skb, code)
 }
 
 /// ICMP other than the answer to a query that arrives by an uplink: an error about what a flow has sent, or the host's.
