@@ -7,11 +7,14 @@ use forwarder::{
     testbed::{Process, command_in, wait_until},
 };
 
+use forwarder_common::wire::emit;
+
 use super::fwd::{Fwd, inside, pings, try_inside};
 use crate::{
     capture::{Recording, finish_all_checksums},
     packet::Packet,
     peers::{ANY, PATIENCE, at, udp},
+    raw,
 };
 
 /// Answers what the kernel answers no more: requests of information and of address masks.
@@ -133,4 +136,59 @@ fn namespace_cannot_take_over_the_arp_entry_of_another_or_of_the_gateway() {
     }
     assert!(fwd.counted("from_ns", "dropped", Some("ArpSpoof")) >= before + 8);
     assert!(pings(&two, outside) && pings(&two, two.gateway) && pings(&one, two.address));
+}
+
+/// A socket of the host, the one of a server that it is connected to, and what it has sent there.
+fn spoken_by_the_host(fwd: &Fwd, server: std::net::SocketAddrV4) -> (UdpSocket, UdpSocket, Vec<u8>) {
+    let own = at(fwd.uplink(0).address, 40_000);
+    let (socket, at_server) = (udp(fwd.host(), own), udp(fwd.internet(0), server));
+    socket.connect(server).expect("a socket");
+    socket.send(b"hello").expect("it leaves");
+    at_server.recv(&mut [0; 16]).expect("it arrives");
+    (socket, at_server, raw::udp(own, server, b"hello").emit())
+}
+
+/// "Too big" about a packet, for who sent it.
+fn too_big(from: std::net::Ipv4Addr, to: std::net::Ipv4Addr, about: &[u8]) -> emit::Packet {
+    emit::Packet::icmp_error(from, to, 3, 4, about).icmp_rest([0, 0, 2, 88])
+}
+
+#[test]
+fn namespace_cannot_speak_as_a_router_about_what_the_host_has_sent() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (own, server) = (fwd.uplink(0).address, at(fwd.uplink(0).outside[0], 7000));
+    let (socket, _at_server, about) = spoken_by_the_host(&fwd, server);
+    let (to, from) = (raw::mac_of(fwd.host(), &pod.host_if), raw::mac_of(&pod, "eth0"));
+    for told in [own, pod.gateway] {
+        let refused = emit::Packet::icmp_error(pod.address, told, 3, 3, &about);
+        let frames = [too_big(pod.address, told, &about), refused].map(|packet| raw::frame(to, from, &packet));
+        raw::send(&pod, "eth0", &frames);
+    }
+    let dropped = || Ok((fwd.counted("from_ns", "dropped", Some("IcmpType")) == 4).then_some(()));
+    wait_until(PATIENCE, "all are dropped", dropped).unwrap_or_else(|error| panic!("{error}"));
+    socket.send(&[0; 1200]).expect("nothing was heard");
+    let route = fwd.on_host(&["ip", "-4", "route", "get", &server.ip().to_string()]);
+    assert!(!route.contains("mtu"), "{route}");
+}
+
+#[test]
+fn what_the_host_is_told_about_its_own_packets_does_not_bind_namespaces() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let (own, server) = (fwd.uplink(0).address, at(fwd.uplink(0).outside[0], 7000));
+    let (_socket, at_server, about) = spoken_by_the_host(&fwd, server);
+    let (to, from) = (raw::mac_of(fwd.host(), "eth0"), raw::mac_of(fwd.internet(0), "inet0"));
+    raw::send(fwd.internet(0), "inet0", &[raw::frame(to, from, &too_big(*server.ip(), own, &about))]);
+    let learnt = || {
+        let route = fwd.on_host(&["ip", "-4", "route", "get", &server.ip().to_string()]);
+        Ok(route.contains("mtu 600").then_some(()))
+    };
+    wait_until(PATIENCE, "the host has learnt an MTU", learnt).unwrap_or_else(|error| panic!("{error}"));
+    let client = udp(&pod, ANY);
+    client.connect(server).expect("a socket");
+    client.send(&[7; 1200]).expect("it leaves");
+    let mut buffer = [0; 2048];
+    assert_eq!(at_server.recv(&mut buffer).expect("the large one arrives"), 1200);
+    assert_eq!(fwd.counted("from_ns", "punted", Some("TooBig")), 0);
 }

@@ -51,6 +51,29 @@ pub fn embedded_header<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<
     ipv4::parse(packet, ip.payload_off().wrapping_add(icmp::LEN))
 }
 
+/// Whether an endpoint with address `addr` may tell what an ICMP message behind the outer header `ip` says, where that is about no flow: no
+/// error, or one about what the receiver has sent to this very address (RFC 1122 §3.2.2). Whoever else speaks of what others were sent
+/// takes himself for a router, and the receiver would believe him. Nor does anybody cut an error into fragments.
+///
+/// # Errors
+/// [`DropReason::IcmpType`], [`DropReason::Truncated`].
+#[inline(always)]
+pub fn of_own<P: PacketBytes>(packet: &P, ip: &ipv4::Header, addr: [u8; 4]) -> Result<(), DropReason> {
+    let off = ip.payload_off();
+    let [icmp_type] = packet.load::<1>(off)?;
+    if !icmp::embeds(icmp_type) {
+        return Ok(());
+    }
+    if ip.fragment {
+        return Err(DropReason::IcmpType);
+    }
+    // The kernel reads an embedded header by its place alone, whatever else is wrong with it.
+    let embedded = off.wrapping_add(icmp::LEN);
+    let sent_by = packet.load::<4>(embedded.wrapping_add(ipv4::field::SRC))?;
+    let sent_to = packet.load::<4>(embedded.wrapping_add(ipv4::field::DST))?;
+    if sent_by != ip.dst || sent_to != addr { Err(DropReason::IcmpType) } else { Ok(()) }
+}
+
 /// Reads the transport header of the packet `inner` that is embedded behind the outer header `ip`.
 ///
 /// # Errors

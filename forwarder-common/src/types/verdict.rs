@@ -191,7 +191,7 @@ reasons! {
         Fragment = 21 => "Send smaller packets.",
         /// A protocol that cannot be translated.
         Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
-        /// ICMP that is neither a query with an identifier nor an error about a known flow.
+        /// ICMP that is neither a query with an identifier nor an error about a known flow; or an error about what another was sent.
         IcmpType = 23 => "Only queries with an identifier, such as echo, and errors about known flows are translated.",
         /// The route leaves by an interface that is neither the uplink nor a network of `fwd`; or the uplink, to which the network is bound,
         /// has no route there.

@@ -35,7 +35,7 @@ pub mod field {
     pub const ID: usize = offset_of!(Icmpv4Hdr, data);
 }
 
-/// Whether messages of this type embed the packet that they are about.
+/// Whether messages of this type are errors that a translator translates.
 #[inline(always)]
 #[must_use]
 pub const fn is_error(icmp_type: u8) -> bool {
@@ -48,6 +48,15 @@ pub const fn is_error(icmp_type: u8) -> bool {
 #[must_use]
 pub const fn is_refusal([icmp_type, code]: [u8; 2]) -> bool {
     icmp_type == UNREACHABLE && matches!(code, 2 | 3)
+}
+
+/// Whether messages of this type embed the packet that they are about: errors, and source quench (RFC 6633) and redirects besides.
+#[inline(always)]
+#[must_use]
+pub const fn embeds(icmp_type: u8) -> bool {
+    const SOURCE_QUENCH: u8 = 4;
+    const REDIRECT: u8 = 5;
+    is_error(icmp_type) || matches!(icmp_type, SOURCE_QUENCH | REDIRECT)
 }
 
 /// Whether this type is a query with an identifier: those that the kernel's NAT translates too (`valid_new` in

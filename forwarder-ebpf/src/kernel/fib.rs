@@ -5,10 +5,10 @@ use core::ptr;
 use aya_ebpf::{
     bindings::{
         BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
-        BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+        BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
     },
     btf_maps::lpm_trie::Key,
-    helpers::bpf_fib_lookup as fib_lookup,
+    helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
 };
 use forwarder_common::{
     abi::{ROUTE_INTERFACE_BITS, Tuple, mapped_words},
@@ -70,14 +70,14 @@ pub(crate) fn look_up(skb: Skb, tuple: &Tuple, way: Way) -> Option<Route> {
         Way::Bound(output, source) => fwd_fib_look_up(skb, tuple, output, source),
     };
     let query = scratch(&FIB_QUERY)?;
-    // SAFETY: members of unions of integers, which are all set, by the query or by the helper.
-    let (source, mtu) = unsafe { (query.__bindgen_anon_3.ipv4_src, query.__bindgen_anon_1.mtu_result) };
+    // SAFETY: a member of a union of integers, which is set, by the query or by the helper.
+    let source = unsafe { query.__bindgen_anon_3.ipv4_src };
     Some(Route {
         lookup: lookup(result.into()),
         out_if: query.ifindex,
         next_hop: next_hop(query),
         source: source.to_ne_bytes(),
-        mtu: mtu_of(query.ifindex, tuple.daddr).min(mtu.into()),
+        mtu: mtu_of(query.ifindex, tuple.daddr).min(device_mtu(skb, query.ifindex)),
         query,
     })
 }
@@ -86,7 +86,6 @@ pub(crate) fn look_up(skb: Skb, tuple: &Tuple, way: Way) -> Option<Route> {
 /// and to that address. The answer stands in the map `FIB_QUERY` then; returns what the helper did.
 #[inline(always)]
 fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
-    const NO_NEIGH: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
     let Some(query) = scratch(&FIB_QUERY) else { return BPF_FIB_LKUP_RET_NOT_FWDED as i32 };
     let tos = tos(skb, tuple);
     let (from, bound) =
@@ -98,15 +97,6 @@ fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
         // A kernel before 6.7, which does not choose sources: the uplink's first address serves.
         flags = bound;
         result = ask(skb, query, flags);
-    }
-    if result == NO_NEIGH {
-        // Not known yet, which is no obstacle. The helper stops before it tells the MTU, so it is asked once more; a kernel
-        // before 6.3 cannot leave out the neighbour.
-        set_query(query, tuple, interface, from, tos);
-        if ask(skb, query, BPF_FIB_LOOKUP_SKIP_NEIGH | flags) == EINVAL {
-            ask(skb, query, flags);
-            query.__bindgen_anon_1.mtu_result = u16::MAX;
-        }
     }
     if flags & BPF_FIB_LOOKUP_SRC == 0 {
         query.__bindgen_anon_3.ipv4_src = 0;
@@ -122,8 +112,20 @@ fn ask(skb: Skb, query: &mut bpf_fib_lookup, flags: u32) -> i64 {
     unsafe { fib_lookup(skb.ptr().cast(), query, SIZE, flags) }
 }
 
-/// The MTU that the route to `addr` by the interface `out_if` asks for by a metric, bytes: the kernel's forwarding keeps to it (`ip_dst_mtu_maybe_forward`), but
-/// the helper tells it only where it is locked. `u32::MAX` if it asks for none.
+/// The MTU of the interface `ifindex`, bytes; `u32::MAX` if there is none.
+///
+/// The helper that looks routes up would tell one too, but takes those that ICMP has told the host (RFC 1191) for the route's: of its own
+/// conversations, and told by anybody. The kernel's forwarding does not heed them, and namespaces are told themselves.
+#[inline(always)]
+fn device_mtu(skb: Skb, ifindex: u32) -> u32 {
+    let mut mtu = 1;
+    // SAFETY: the context is valid, and the helper writes no more than the one word.
+    let result = unsafe { bpf_check_mtu(skb.ptr().cast(), ifindex, &raw mut mtu, 0, 0) };
+    if result < 0 { u32::MAX } else { mtu }
+}
+
+/// The MTU that the route to `addr` by the interface `out_if` asks for by a metric, bytes: the kernel's forwarding keeps to it
+/// (`ip_dst_mtu_maybe_forward`). `u32::MAX` if it asks for none.
 #[inline(always)]
 fn mtu_of(out_if: u32, addr: [u8; 4]) -> u32 {
     match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(32), [out_if, u32::from_ne_bytes(addr)])) {
@@ -163,8 +165,8 @@ fn set_query(query: &mut bpf_fib_lookup, tuple: &Tuple, interface: u32, source: 
     query.l4_protocol = tuple.proto;
     query.sport = u16::from_ne_bytes(tuple.sport);
     query.dport = u16::from_ne_bytes(tuple.dport);
-    // A length that always fits, so that the helper tells the MTU of the route.
-    query.__bindgen_anon_1.tot_len = 1;
+    // The helper compares no length.
+    query.__bindgen_anon_1.tot_len = 0;
     query.ifindex = interface;
     query.__bindgen_anon_2.tos = tos;
     query.__bindgen_anon_3.ipv4_src = source;

@@ -3,8 +3,8 @@
 //! that their callers' pointers stay good.
 
 use forwarder_common::{
-    abi::Endpoint,
-    decide::{offload::ChecksumState, validate},
+    abi::{Endpoint, endpoint_flags},
+    decide::{icmp_error, offload::ChecksumState, validate},
     types::{
         checksum,
         verdict::{Code, DropReason},
@@ -50,6 +50,8 @@ global_fn! {
     fn fwd_validate_options(skb: Skb, l3: u32) -> Result<(), Code> = options_at;
     /// See [`lengths`].
     pub(crate) fn fwd_validate_lengths(skb: Skb) -> Result<(), Code> = lengths;
+    /// See [`icmp`].
+    pub(crate) fn fwd_validate_icmp(skb: Skb) -> Result<(), Code> = icmp;
     /// See [`arp`].
     pub(crate) fn fwd_validate_arp(skb: Skb) -> Code = arp;
     /// See [`answer_arp`].
@@ -63,6 +65,17 @@ global_fn! {
 fn arp(skb: Skb) -> Code {
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return DropReason::NoEndpoint.into() };
     validate::arp_of(&skb.linear(), endpoint)
+}
+
+/// Validates ICMP of a namespace that is about no flow: see [`icmp_error::of_own`].
+#[inline(always)]
+fn icmp(skb: Skb) -> Result<(), Code> {
+    let endpoint = records::endpoint(skb.ifindex()).ok_or(DropReason::NoEndpoint)?;
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
+        return Ok(());
+    }
+    let bytes = skb.linear();
+    Ok(ipv4::parse(&bytes, L3_OFF).and_then(|ip| icmp_error::of_own(&bytes, &ip, endpoint.v4))?)
 }
 
 /// Validates a frame of a namespace that goes on to the bridge for the reason with this code: the bridge would learn from its source.

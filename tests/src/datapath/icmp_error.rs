@@ -3,11 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use forwarder::{dataplane::Sizes, testbed::wait_until};
-use forwarder_common::wire::{emit, l4::Proto};
+use forwarder_common::{
+    abi::endpoint_flags,
+    wire::{emit, l4::Proto},
+};
 
 use super::{
-    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_fixture},
-    frame::{ETHERNET, Frame},
+    fixture::{ADDRESS, Fixture, GATEWAY_MAC, MAC, with_endpoints, with_fixture},
+    frame::{ETHERNET, Frame, framed},
 };
 use crate::packet::Packet;
 
@@ -224,6 +227,42 @@ fn error_about_a_fragment_shows_the_identification_that_its_sender_knows() {
         let run = fixture.run_from_uplink(&error(11, ROUTER, fixture.nat, &sent.packet, 60));
         assert_eq!(run.verdict, REDIRECT);
         assert_eq!(good(&run.packet).embedded().expect("an error").id(), 0x0102);
+    });
+}
+
+#[test]
+fn nobody_speaks_as_a_router_about_what_others_were_sent() {
+    with_endpoints(&Sizes::default(), &[0, 0], |fixture| {
+        let neighbour = fixture.members[1].address;
+        let sent = |from: Ipv4Addr, to: Ipv4Addr| {
+            Frame::new(Proto::Udp, SocketAddrV4::new(from, 4000), SocketAddrV4::new(to, 53)).build()
+        };
+        let run = |frame: &[u8]| fixture.run_from_ns(frame).verdict;
+        for to in [fixture.nat, neighbour] {
+            let told = if to == neighbour { REDIRECT } else { NEXT };
+            for kind in [3, 11, 12] {
+                assert_eq!(run(&error(kind, ADDRESS, to, &sent(to, ADDRESS), 2000)), told, "it was sent that: {to}");
+                let before = fixture.counted("IcmpType");
+                assert_eq!(run(&error(kind, ADDRESS, to, &sent(to, fixture.outside), 2000)), DROP, "{to}");
+                assert_eq!(run(&error(kind, ADDRESS, to, &sent(fixture.outside, ADDRESS), 28)), DROP, "{to}");
+                assert_eq!(fixture.counted("IcmpType"), before + 2);
+            }
+            // In fragments it is no other.
+            let about = &sent(to, fixture.outside)[14..];
+            let whole = emit::Packet::icmp_error(ADDRESS, to, 3, 4, about).icmp_rest([0, 0, 2, 88]);
+            let before = fixture.counted("IcmpType");
+            for first in [8, 16, 40] {
+                assert_eq!(run(&framed(&whole.fragment(0..first, true))), DROP, "{to}");
+            }
+            assert_eq!(fixture.counted("IcmpType"), before + 3);
+            let answer = emit::Packet::icmp(ADDRESS, to, 0, 0).payload(&[0; 32]);
+            assert_eq!(run(&framed(&answer.fragment(0..24, true))), told, "the answer to a long ping");
+        }
+    });
+    with_endpoints(&Sizes::default(), &[endpoint_flags::ALLOW_SPOOF], |fixture| {
+        let to = fixture.nat;
+        let about = Frame::new(Proto::Udp, SocketAddrV4::new(to, 4000), SocketAddrV4::new([192, 168, 7, 9].into(), 53));
+        assert_eq!(fixture.run_from_ns(&error(3, ADDRESS, to, &about.build(), 2000)).verdict, NEXT, "a router may");
     });
 }
 

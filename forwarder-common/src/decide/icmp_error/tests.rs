@@ -145,6 +145,32 @@ fn what_is_embedded_too_short_or_wrong_is_refused() {
     assert_eq!(timestamp.answer(7).query, 13, "not the flow of an echo with the same identifier");
 }
 
+#[test]
+fn an_endpoint_tells_what_it_was_sent_and_nothing_else() {
+    let (own, host, other) = ([10, 77, 0, 2], [10, 77, 0, 1], [203, 0, 113, 1]);
+    let about = |src, dst| packet(UDP, [src, dst], [[1, 2], [3, 4]], 0, &[]);
+    let judge = |to: [u8; 4], kind, about: &[u8]| {
+        let error = Packet::icmp_error(own.into(), to.into(), kind, 3, about);
+        let bytes = error.emit();
+        of_own(&bytes.as_slice(), &ipv4::parse(&bytes.as_slice(), 0).unwrap(), own)
+    };
+    const REFUSED: Result<(), DropReason> = Err(DropReason::IcmpType);
+    for kind in [3, 4, 5, 11, 12] {
+        assert_eq!(judge(host, kind, &about(host, own)), Ok(()));
+        assert_eq!(judge(host, kind, &about(host, other)), REFUSED, "what the host sent somebody else");
+        assert_eq!(judge(host, kind, &about(other, own)), REFUSED, "what somebody else was sent");
+        assert_eq!(judge(host, kind, &about(host, own)[..19]), Err(DropReason::Truncated));
+        let mut nonsense = about(host, other);
+        nonsense[0] = 0x65;
+        assert_eq!(judge(host, kind, &nonsense), REFUSED, "the kernel does not look at the version");
+    }
+    for kind in [0, 8, 9, 14] {
+        assert_eq!(judge(host, kind, &[]), Ok(()), "no error");
+    }
+    let cut = Packet::icmp_error(own.into(), host.into(), 3, 4, &about(host, own)).fragmentation(0x2000).emit();
+    assert_eq!(of_own(&cut.as_slice(), &ipv4::parse(&cut.as_slice(), 0).unwrap(), own), REFUSED);
+}
+
 proptest! {
     #[test]
     fn identification_of_a_fragment_is_shown_as_it_was(id: u16, mask: u16, addr: [u8; 4], cut in 8_usize..49) {

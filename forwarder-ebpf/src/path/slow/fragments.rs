@@ -33,6 +33,7 @@ use crate::{
             address_only::{self, OPEN},
             send,
         },
+        validate,
     },
     table::{
         fragments as fragment_records,
@@ -108,6 +109,12 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
     let mut word = reason as u32;
     if matches!(reason, DropReason::Fragment | DropReason::Protocol) {
         word = fwd_complete_tuple(skb, &mut tuple, skb.ifindex(), icmp::ECHO_REQUEST.into(), ETHERNET);
+    }
+    // In fragments an error would pass by what looks at it whole.
+    if word == DropReason::IcmpType as u32
+        && let Err(refused) = validate::fwd_validate_icmp(skb)
+    {
+        return at_ns::counted(skb, refused);
     }
     let slot;
     if word & LATER_FRAGMENT != 0 {

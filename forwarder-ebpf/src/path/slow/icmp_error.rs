@@ -37,10 +37,11 @@ use crate::{
         at_ns, at_uplink,
         route::in_fwd_network,
         slow::{address_only, send::fwd_send, too_big},
+        validate,
     },
     table::{
-        lookup::{self, Hit},
         fragments,
+        lookup::{self, Hit},
         usage::host_has_flows,
     },
 };
@@ -82,7 +83,10 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header) -> Action {
     let found = find(skb, L3_OFF, Hook::FromNs);
     let (slot, version) = found;
     if version.is_none() {
-        return at_ns::without_ports(skb, ip, Code::from_raw(slot));
+        return match validate::fwd_validate_icmp(skb) {
+            Ok(()) => at_ns::without_ports(skb, ip, Code::from_raw(slot)),
+            Err(refused) => at_ns::counted(skb, refused),
+        };
     }
     let code = translate(skb, L3_OFF, found, Hook::FromNs);
     if code == Code::FORWARDED {

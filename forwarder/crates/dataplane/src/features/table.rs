@@ -87,12 +87,12 @@ pub const FEATURES: &[Feature] = &[
         probe: Probe { how: BY_CALL, ask: || ask::helper(BpfHelper::BPF_FUNC_fib_lookup) },
     },
     Feature {
-        name: "BPF_FIB_LOOKUP_SKIP_NEIGH",
-        since: "6.3, later releases of 6.1",
-        needed_for: "one look-up less on the first packet of a flow",
-        without: Without::Slower("the neighbour is looked up too; its absence is no obstacle"),
+        name: "bpf_check_mtu",
+        since: "5.12",
+        needed_for: "the MTU of the interface that a flow leaves by",
+        without: Without::Refused,
         parts: TC,
-        probe: Probe { how: "a look-up with this flag is run", ask: || ask::route_flag(1 << 2) },
+        probe: Probe { how: BY_CALL, ask: || ask::helper(BpfHelper::BPF_FUNC_check_mtu) },
     },
     Feature {
         name: "BPF_FIB_LOOKUP_SRC",
