@@ -68,3 +68,25 @@ fn tagged_replies_belong_to_a_vlan_and_not_to_a_namespace() {
     assert!(socket.recv(&mut [0; 64]).is_err(), "nothing else came");
     assert_eq!(fwd.counted("from_uplink", "forwarded", None), before + 2);
 }
+
+#[test]
+fn priority_tags_bring_nobody_past_the_programs() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    let host = at(fwd.uplink(0).address, 9000);
+    let socket = udp(fwd.host(), host);
+    let (to, from) = (raw::mac_of(fwd.host(), "eth0"), raw::mac_of(fwd.internet(0), "inet0"));
+    let twice =
+        |kind, packet: &Packet| packet.in_frame(&Ethernet::new(to, from).tagged(kind, 0).tagged(ethertype::VLAN, 0));
+    let in_the_name_of = at(pod.address, 4000);
+    let frames = [
+        twice(ethertype::VLAN, &raw::udp(in_the_name_of, host, b"in its name")),
+        twice(ethertype::SERVICE_VLAN, &raw::udp(in_the_name_of, host, b"in its name")),
+        twice(ethertype::VLAN, &raw::udp(at(fwd.uplink(0).outside[0], 4000), at(pod.address, 9000), b"to it")),
+        raw::frame(to, from, &raw::udp(at(fwd.uplink(0).outside[0], 4000), host, b"plain")),
+    ];
+    raw::send(fwd.internet(0), "inet0", &frames);
+    assert_eq!(received(&socket), b"plain");
+    let dropped = |reason| fwd.counted("from_uplink", "dropped", Some(reason));
+    assert_eq!((dropped("Martian"), dropped("DirectToEndpoint")), (2, 1));
+}

@@ -105,6 +105,22 @@ pub fn arp_answer<P: PacketBytes>(frame: &P, mac: [u8; 6], addr: [u8; 4]) -> Opt
     ])
 }
 
+/// Whether a packet of no flow from outside may have its addresses: `source` and `destination` say which is in a network of `fwd`. Nobody
+/// out there has one.
+///
+/// # Errors
+/// [`DropReason::DirectToEndpoint`], [`DropReason::Martian`].
+#[inline(always)]
+pub const fn foreign(source: bool, destination: bool) -> Result<(), DropReason> {
+    if destination {
+        Err(DropReason::DirectToEndpoint)
+    } else if source {
+        Err(DropReason::Martian)
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether no packet on the wire may go to `addr` (RFC 1812 §5.3.7): this network, and the loopback. 240.0.0.0/4, which is reserved
 /// (RFC 1112 §4), is none of them: the kernel routes it as any other (`ip_route_input_slow` in net/ipv4/route.c).
 #[inline(always)]
@@ -223,20 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn martians_are_told_by_their_addresses() {
-        for addr in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1]] {
-            assert!(is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
-        }
-        for addr in [[224, 0, 0, 1], [255, 255, 255, 255]] {
-            assert!(!is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
-        }
-        for addr in [[1, 1, 1, 1], [126, 0, 0, 1], [128, 0, 0, 1], [223, 0, 0, 1], [240, 0, 0, 1], [255, 255, 255, 254]]
-        {
-            assert!(!is_martian_destination(addr) && !is_martian_source(addr), "{addr:?}");
-        }
-    }
-}
-    #[test]
     fn nothing_goes_past_the_rules_of_the_bridge() {
         let code = DropReason::BridgeGroup.into();
         for (last, may) in [(0, 0), (3, 0), (0x0e, endpoint_flags::ALLOW_SPOOF), (0x0f, 0)] {
@@ -256,3 +258,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn martians_are_told_by_their_addresses() {
+        for addr in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1]] {
+            assert!(is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
+        }
+        for addr in [[224, 0, 0, 1], [255, 255, 255, 255]] {
+            assert!(!is_martian_destination(addr) && is_martian_source(addr), "{addr:?}");
+        }
+        for addr in [[1, 1, 1, 1], [126, 0, 0, 1], [128, 0, 0, 1], [223, 0, 0, 1], [240, 0, 0, 1], [255, 255, 255, 254]]
+        {
+            assert!(!is_martian_destination(addr) && !is_martian_source(addr), "{addr:?}");
+        }
+    }
+}

@@ -5,7 +5,8 @@
 
 use forwarder_common::{
     abi::Addr,
-    types::verdict::DropReason,
+    decide::validate,
+    types::verdict::{Code, DropReason},
     wire::{
         ethernet::{VLAN_LEN, ethertype, field},
         ipv4, ipv6,
@@ -20,6 +21,7 @@ use crate::{
     },
     path::{
         apply::Action,
+        at_uplink,
         route::{in_fwd_network, in_fwd_network_v6},
     },
 };
@@ -28,6 +30,19 @@ use crate::{
 #[inline(always)]
 pub(crate) fn is_tagged(skb: Skb) -> bool {
     skb.vlan_present() != 0 && skb.vlan_tci() & 0x0fff != 0
+}
+
+/// A frame that arrived with more tags than one, or with one that the kernel has not put beside the data: left alone, unless the kernel
+/// would strip them and find an address of a network of `fwd`.
+#[inline(always)]
+pub(crate) fn arrives(skb: Skb) -> Action {
+    match fwd_judge_tags(skb) {
+        Ok(()) => Action::NEXT,
+        Err(code) => {
+            at_uplink::count_here(skb, L3_OFF, code);
+            Action::DROP
+        }
+    }
 }
 
 /// A tagged frame on its way out: untouched, but that of an endpoint does not leave.
@@ -45,6 +60,42 @@ pub(crate) fn leaves(skb: Skb) -> Action {
 global_fn! {
     /// See [`carries_endpoint`].
     fn fwd_carries_endpoint(skb: Skb) -> bool = carries_endpoint;
+    /// See [`judge_tags`].
+    fn fwd_judge_tags(skb: Skb) -> Result<(), Code> = judge_tags;
+}
+
+/// Tags with number 0 that are looked through: nobody means more.
+const PRIORITY_TAGS: u32 = 4;
+
+/// Judges what stands behind tags with number 0. The kernel strips one after another, behind the programs at this hook
+/// (`__netif_receive_skb_core` in net/core/dev.c), and receives what is left as if it had never been tagged.
+#[inline(always)]
+fn judge_tags(skb: Skb) -> Result<(), Code> {
+    let bytes = skb.all_headers();
+    let mut off = field::TYPE;
+    let mut tags = 0u32;
+    while tags <= PRIORITY_TAGS {
+        let found: [u8; 2] = bytes.load(off).unwrap_or_default();
+        let behind = off.wrapping_add(2);
+        if found == ethertype::IPV4 {
+            let source: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::SRC)).unwrap_or_default();
+            let destination: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::DST)).unwrap_or_default();
+            return Ok(validate::foreign(in_fwd_network(source), in_fwd_network(destination))?);
+        }
+        if found == ethertype::IPV6 {
+            let source: Addr = bytes.load(behind.wrapping_add(ipv6::field::SRC)).unwrap_or_default();
+            let destination: Addr = bytes.load(behind.wrapping_add(ipv6::field::DST)).unwrap_or_default();
+            return Ok(validate::foreign(in_fwd_network_v6(source), in_fwd_network_v6(destination))?);
+        }
+        let is_tag = found == ethertype::VLAN || found == ethertype::SERVICE_VLAN;
+        let [high, low]: [u8; 2] = bytes.load(behind).unwrap_or_default();
+        if !is_tag || high & 0x0f | low != 0 {
+            return Ok(());
+        }
+        off = off.wrapping_add(VLAN_LEN);
+        tags = tags.wrapping_add(1);
+    }
+    Err(DropReason::Vlan.into())
 }
 
 /// Whether the packet behind at most two tags has the address of an endpoint as its source.

@@ -60,3 +60,28 @@ fn tagged_frames_that_arrive_are_left_alone() {
         assert_eq!((run.verdict, run.packet), (NEXT, frame));
     });
 }
+
+#[test]
+fn priority_tags_hide_no_address_of_a_network() {
+    const PRIORITY: Tag = (ethertype::VLAN, 0);
+    const SERVICE_PRIORITY: Tag = (ethertype::SERVICE_VLAN, 0xe000);
+    with_fixture(&Sizes::default(), |fixture| {
+        let to = |source: Ipv4Addr, destination: Ipv4Addr, tags: &[Tag]| {
+            let ends = [source, destination].map(|address| SocketAddrV4::new(address, 4000));
+            let ethernet = tags.iter().fold(ETHERNET, |ethernet, (kind, number)| ethernet.tagged(*kind, *number));
+            fixture.run_from_uplink(&Frame::new(Proto::Udp, ends[0], ends[1]).packet().in_frame(&ethernet)).verdict
+        };
+        let nobody = Ipv4Addr::new(10, 77, 0, 9);
+        for tags in [&[PRIORITY][..], &[PRIORITY, SERVICE_PRIORITY], &[SERVICE_PRIORITY, PRIORITY, PRIORITY, PRIORITY]]
+        {
+            let before = (fixture.counted("Martian"), fixture.counted("DirectToEndpoint"));
+            assert_eq!((to(nobody, fixture.nat, tags), to(fixture.outside, ADDRESS, tags)), (DROP, DROP), "{tags:?}");
+            let after = (fixture.counted("Martian"), fixture.counted("DirectToEndpoint"));
+            assert_eq!(after, (before.0 + 1, before.1 + 1), "{tags:?}");
+            assert_eq!(to(fixture.outside, fixture.nat, tags), NEXT, "the host's own: {tags:?}");
+            let vlan = [tags, &[TAG]].concat();
+            assert_eq!(to(nobody, ADDRESS, &vlan), NEXT, "of a VLAN: {vlan:?}");
+        }
+        assert_eq!((to(fixture.outside, fixture.nat, &[PRIORITY; 6]), fixture.counted("Vlan")), (DROP, 1));
+    });
+}

@@ -56,13 +56,14 @@ pub(crate) fn from_uplink(skb: Skb) -> Action {
 #[inline(always)]
 pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
-    let protocol = protocol::<L3>(skb, &bytes);
-    let is_tagged = L3 != NO_HEADER && vlan::is_tagged(skb);
-    if protocol == ethertype::IPV6 && !is_tagged {
-        return ipv6::from_uplink::<L3>(skb, &bytes);
-    }
-    if protocol != ethertype::IPV4 || is_tagged {
+    if L3 != NO_HEADER && vlan::is_tagged(skb) {
         return Action::NEXT;
+    }
+    match protocol::<L3>(skb, &bytes) {
+        ethertype::IPV4 => {}
+        ethertype::IPV6 => return ipv6::from_uplink::<L3>(skb, &bytes),
+        ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => return vlan::arrives(skb),
+        _ => return Action::NEXT,
     }
     // The kernel drops what has a wrong checksum, and counts it; so it does what is no packet at all. What is left to a device is refused
     // only if it is to be translated.
