@@ -13,6 +13,8 @@
 //! until it is back in the queue. Deletions from a hash and additions to a queue can fail since Linux 6.15, where a lock cannot be had in
 //! time: then the slot is *unfinished*, and still says what of its flow is left where.
 
+pub mod renew;
+
 use crate::{
     abi::{FlowState, FlowVersion},
     types::direction::Direction,

@@ -2,8 +2,9 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{Addr, Endpoint, SLOT_NONE, Tuple, endpoint_flags, feature, mapped_words, port_use},
+    abi::{Addr, Endpoint, FlowVersion, SLOT_NONE, Tuple, endpoint_flags, feature, mapped_words, port_use},
     decide::route::{self, Again, Lookup},
+    flow::slot::renew::{FlowRoute, renew},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},
@@ -13,7 +14,7 @@ use forwarder_common::{
 use crate::{
     kernel::{
         devices,
-        fib::{Route, Way, fwd_is_local, look_up, macs, words},
+        fib::{Route, RouteOf, fwd_is_local, look_up, macs, words},
         global::Answer,
         maps::{OPENING, SUBNETS, SUBNETS_V6, config},
         packet::skb::Skb,
@@ -234,13 +235,13 @@ struct Found {
 /// a socket which is bound there.
 #[inline(always)]
 fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Option<Found> {
-    let route = look_up(skb, tuple, Way::Forwarded(endpoint.network))?;
+    let route = look_up(skb, tuple, RouteOf::Forwarded(endpoint.network))?;
     let is_bridge = || records::network(route.out_if).is_some();
     if !route::is_diverted(route.lookup, route.out_if, endpoint, is_bridge) {
         return Some(Found { route, diverted: false });
     }
     let (uplink, ..) = records::uplink_copy(endpoint.uplink)?;
-    let mut route = look_up(skb, tuple, Way::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
+    let mut route = look_up(skb, tuple, RouteOf::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
     if route.lookup.is_missing() {
         route.lookup = Lookup::Elsewhere;
     }
@@ -349,12 +350,10 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
         }
         Again::Stays => {}
     }
-    let Hit { slot, half, .. } = hit;
-    // By whole words; two CPUs that refresh at once write the same.
-    half.hop().write(words(macs(route.query)));
-    slot.next_hop().write(route.next_hop);
-    half.mtu().write(stored_mtu(route.mtu));
-    slot.route_checked().write(now);
+    let Some(config) = config() else { return GONE };
+    if !renew(&Refreshed { hit: &hit, route: &route }, hit.version, now, config.hz) {
+        return GONE;
+    }
     if route::is_unresolved(route.lookup, tuple.saddr, endpoint, diverted) {
         return Resolved::refused(PuntReason::Unresolved.into());
     }
@@ -368,8 +367,35 @@ fn kernel_agrees(skb: Skb, index: u32) -> bool {
     let Some(slot) = slots::slot(index) else { return false };
     let (tuple, uplink) = (slot.outbound().tuple().read(), slot.uplink().read());
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
-    let Some(route) = look_up(skb, &tuple, Way::Forwarded(endpoint.network)) else { return false };
+    let Some(route) = look_up(skb, &tuple, RouteOf::Forwarded(endpoint.network)) else { return false };
     route.lookup.is_missing() || route.out_if == uplink && !matches!(route.lookup, Lookup::Tunnel)
+}
+
+/// The way of a flow that was found anew.
+struct Refreshed<'a> {
+    hit: &'a Hit,
+    route: &'a Route,
+}
+
+impl FlowRoute for Refreshed<'_> {
+    #[inline(always)]
+    fn version(&self) -> FlowVersion {
+        self.hit.slot.version().read()
+    }
+
+    /// By whole words; two CPUs that refresh at once write the same.
+    #[inline(always)]
+    fn write(&self) {
+        let Self { hit: Hit { slot, half, .. }, route } = *self;
+        half.hop().write(words(macs(route.query)));
+        slot.next_hop().write(route.next_hop);
+        half.mtu().write(stored_mtu(route.mtu));
+    }
+
+    #[inline(always)]
+    fn checked(&self, at: u32) {
+        self.hit.slot.route_checked().write(at);
+    }
 }
 
 /// Whether `addr` belongs to a network of `fwd`.

@@ -86,8 +86,10 @@ fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion>
     let current = slots::slot(making.index())?.version();
     let version = current.read().with_state(FlowState::Making);
     current.write(version);
-    let FlowSlot { outbound, inbound, shared } = making.fill()?;
     let now = now();
+    // Before all else: see [`forwarder_common::flow::slot::renew`].
+    slots::slot(making.index())?.route_checked().write(now);
+    let FlowSlot { outbound, inbound, shared } = making.fill()?;
     *outbound = FlowHalf {
         tuple: *tuple,
         addr: opening.nat_addr,
@@ -114,7 +116,6 @@ fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion>
     };
     shared.last_seen = now;
     shared.created = now;
-    shared.route_checked = now;
     shared.endpoint = opening.endpoint;
     shared.counters = opening.counters;
     shared.next_hop = opening.next_hop;
