@@ -251,10 +251,12 @@ pub(crate) fn load(direction: Direction, index: u32, tuple: &Tuple) -> Option<Hi
 }
 
 impl Hit {
-    /// The address of the next hop of an outbound flow; see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
+    /// The address of the next hop of an outbound flow; see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop). It is
+    /// no part of the copy, because few need it: `None` if the slot was recycled since.
     #[inline(always)]
-    pub(crate) fn next_hop(&self) -> [u32; 4] {
-        self.slot.next_hop().read()
+    pub(crate) fn next_hop(&self) -> Option<[u32; 4]> {
+        let (next_hop, after) = (self.slot.next_hop().read(), self.slot.version().read());
+        self.version.is_same_flow(after).then_some(next_hop)
     }
 
     /// Whether the flow's route is to be looked up again.

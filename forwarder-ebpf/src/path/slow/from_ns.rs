@@ -165,7 +165,13 @@ fn translate(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l4::Header, tuple:
     }
     counters::count(hit.counters.into(), Verdict::Forwarded, amount);
     clamp(skb, tuple, l4, hit);
-    if straight { Action::device(hit.out_if) } else { Action::neighbour(hit.out_if, hit.next_hop()) }
+    if straight {
+        return Action::device(hit.out_if);
+    }
+    match hit.next_hop() {
+        Some(next_hop) => Action::neighbour(hit.out_if, next_hop),
+        None => drop(skb, DropReason::Contended),
+    }
 }
 
 /// Notes when a SYN leaves, and lowers the segment size that it asks for, where the network wants that. Bytes taken before are

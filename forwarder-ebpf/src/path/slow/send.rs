@@ -240,8 +240,10 @@ fn send_out(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: 
         note(Direction::Outbound, skb, ip, &hit, amount);
     }
     counters::count(hit.counters.into(), Verdict::Forwarded, amount);
-    let next_hop = hit.next_hop();
-    Action::neighbour(hit.out_if, next_hop)
+    match hit.next_hop() {
+        Some(next_hop) => Action::neighbour(hit.out_if, next_hop),
+        None => at_ns::drop(skb, DropReason::Contended),
+    }
 }
 
 #[inline(always)]
