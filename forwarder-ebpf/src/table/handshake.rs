@@ -22,10 +22,13 @@ global_fn! {
 #[inline(always)]
 fn handshake(index: u32, version: FlowVersion, direction: Direction, flags: u32) {
     let Some(slot) = slots::slot(index) else { return };
+    if !version.is_same_flow(slot.version().read()) {
+        return;
+    }
     let now = nanoseconds() / 1000;
     let before = Handshake { syn_at: slot.syn_at().read(), rtt: slot.handshake_rtt().read() };
     let after = before.after(flags as u8, direction, version.state(), now as u32);
-    // If the slot has been given to another flow meanwhile, that one's time is off: it decides nothing.
+    // If the slot is given to another flow at this moment, that one's time is off: it decides nothing.
     if after != before {
         slot.syn_at().write(after.syn_at);
         slot.handshake_rtt().write(after.rtt);
