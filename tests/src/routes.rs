@@ -137,6 +137,70 @@ fn asymmetric() -> Fwd {
     fwd
 }
 
+/// A conversation of `pod` with the server behind `eth0`, whose answers come by `eth1`; whether they are heard.
+#[track_caller]
+fn is_answered(fwd: &Fwd, pod: &Pod) -> bool {
+    let server = at(fwd.uplink(0).outside[0], 7000);
+    let socket = udp(fwd.internet(0), server);
+    let client = udp(pod, ANY);
+    client.set_read_timeout(Some(std::time::Duration::from_millis(200))).expect("a socket");
+    client.send_to(b"is anybody there?", server).expect("it leaves");
+    let (_, from) = socket.recv_from(&mut [0; 32]).expect("it arrives");
+    assert_eq!(from.ip(), fwd.uplink(0).address, "behind the address of the uplink that it left by");
+    socket.send_to(b"yes", from).expect("it leaves");
+    client.recv_from(&mut [0; 32]).is_ok()
+}
+
+#[test]
+fn replies_may_come_in_by_another_uplink() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = asymmetric();
+        let pod = fwd.up("c1", &["--uplink", "eth0", "--datapath", datapath]);
+        // That makes an uplink of it.
+        fwd.up("c2", &["--uplink", "eth1", "--network", "second", "--datapath", datapath]);
+        let server = at(fwd.uplink(0).outside[0], 9000);
+        let echo = echo_tcp(listen(fwd.internet(0), server), 1);
+        let stream = connect(&pod, ANY, server).expect("it connects");
+        (0..20).for_each(|_| echoed(&stream, &[7; 4000]));
+        drop(stream);
+        assert_eq!(echo.join().expect("the server")[0].ip(), fwd.uplink(0).address);
+        assert!(is_answered(&fwd, &pod));
+        let outside = fwd.uplink(0).outside[0].to_string();
+        // In fragments, and an error about what was sent.
+        let ping = try_inside(&pod, &["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "2", "-s", "4000", &outside]);
+        assert!(ping.status.success(), "{ping:?}");
+        let closed = udp(&pod, ANY);
+        closed.connect(at(fwd.uplink(0).outside[0], 7999)).expect("a socket");
+        closed.send(b"is it closed?").expect("it leaves");
+        assert_eq!(closed.recv(&mut [0; 8]).expect_err("it is").kind(), std::io::ErrorKind::ConnectionRefused);
+        // The host's own conversations are the host's.
+        assert!(pings(fwd.host(), fwd.uplink(0).outside[0]));
+        let echo = echo_tcp(listen(fwd.internet(0), at(fwd.uplink(0).outside[0], 9001)), 1);
+        let own = connect(fwd.host(), ANY, at(fwd.uplink(0).outside[0], 9001)).expect("it connects");
+        echoed(&own, b"by the other interface");
+        drop(own);
+        echo.join().expect("the server");
+        assert_eq!(fwd.counted("to_uplink", "punted", Some("AsymmetricReply")), 0);
+        assert_eq!(warnings(&fwd, &pod), [""; 0]);
+    }
+}
+
+/// What a strict source check of the host refuses to the host, it refuses to namespaces.
+#[test]
+fn replies_come_in_by_no_uplink_that_checks_sources_strictly() {
+    let fwd = asymmetric();
+    let pod = fwd.up("c1", &["--uplink", "eth0"]);
+    fwd.up("c2", &["--uplink", "eth1", "--network", "second"]);
+    assert!(is_answered(&fwd, &pod));
+    fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.eth1.rp_filter=1"]);
+    // A flow that had its answers there before keeps them; commands tell the programs.
+    fwd.up("c1", &[]);
+    assert!(!is_answered(&fwd, &pod));
+    fwd.on_host(&["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=2"]);
+    fwd.up("c1", &[]);
+    assert!(is_answered(&fwd, &pod), "the larger value holds, and that is loose");
+}
+
 #[test]
 fn replies_that_come_in_by_another_interface_are_counted_and_named() {
     let fwd = asymmetric();

@@ -5,6 +5,10 @@ use crate::abi::record;
 /// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
 
+/// The zone of the host's main routing, as [`Tuple::ifindex`] has it for what comes from outside: the number of its loopback interface. A
+/// routing domain of its own (a VRF) would have that of its device.
+pub const ZONE_MAIN: u32 = 1;
+
 /// Slots that one run of the program `flush` looks at.
 pub const FLUSH_SLICE: u32 = 8192;
 
@@ -21,7 +25,8 @@ record! {
         pub sport: [u8; 2],
         /// Destination port.
         pub dport: [u8; 2],
-        /// Interface on which the packet enters: host-side veth or uplink; 0 for the host's own sockets.
+        /// Where the packet enters: the host-side veth; for what comes from outside, by whatever uplink, the zone ([`ZONE_MAIN`]); 0 for the
+        /// host's own sockets.
         pub ifindex: u32,
         /// IP protocol.
         pub proto: u8,
@@ -269,8 +274,10 @@ record! {
         pub handshake_rtt: u32,
         /// What of the flow is in other maps; see [`crate::flow::slot::held`].
         pub held: u32,
+        /// Interface by which replies came last; at first the uplink that the flow leaves by.
+        pub arrives_by: u32,
         /// Room for later use, zero.
-        pub _reserved: [u32; 2],
+        pub _reserved: u32,
     }
 }
 const _: () = assert!(size_of::<FlowShared>() == 64);

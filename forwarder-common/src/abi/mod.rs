@@ -24,12 +24,12 @@ pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, R
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, endpoint_flags, host_veth_place};
 pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, FlowVersion,
-    SLICE_LIMIT_NS, SLOT_NONE, Tuple, flow_kind,
+    SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink};
+pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};

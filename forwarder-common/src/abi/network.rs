@@ -59,6 +59,14 @@ record! {
     }
 }
 
+/// Bits of [`Uplink::flags`].
+pub mod uplink_flags {
+    /// The host takes from it only what it would send by it (`rp_filter` 1, RFC 3704 §2.2).
+    pub const STRICT: u32 = 1 << 0;
+    /// It has no link-layer header: a tunnel.
+    pub const TUNNEL: u32 = 1 << 1;
+}
+
 record! {
     /// Key of the map `SUBNETS_V6`: the same of IPv6.
     pub struct PrefixV6 {
@@ -78,8 +86,8 @@ record! {
         pub counters_in: u32,
         /// Index of the block in `COUNTERS` for packets that leave (`to_uplink`).
         pub counters_out: u32,
-        /// Explicit padding.
-        pub _pad: u32,
+        /// See [`uplink_flags`].
+        pub flags: u32,
         /// Name of the uplink.
         pub ifname: IfName,
     }

@@ -1,8 +1,11 @@
 //! What becomes of a packet whose flow is known: sent, or left to the kernel.
 
-use crate::types::{
-    direction::Direction,
-    verdict::{Code, DropReason, PuntReason},
+use crate::{
+    abi::uplink_flags,
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason},
+    },
 };
 
 /// What is asked of a packet.
@@ -55,6 +58,17 @@ pub fn depart(here: u32, out_if: u32, is_host: impl FnOnce() -> bool) -> Code {
     }
 }
 
+/// Whether the reply of a flow that leaves by an uplink with the flags `leaves` may come in by another one, with the flags `arrives`.
+///
+/// As for the host's own conversations, that is for the source check of the interface where it arrives to say. But what was sent by a
+/// tunnel is answered through it: from elsewhere come only forgeries, by whoever shares a link with the host and knows, or tries, its address
+/// inside the tunnel (CVE-2019-14899).
+#[inline(always)]
+#[must_use]
+pub const fn may_arrive(leaves: u32, arrives: u32) -> bool {
+    leaves & uplink_flags::TUNNEL == 0 && arrives & uplink_flags::STRICT == 0
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,5 +104,14 @@ mod tests {
         let packet = Packet { ttl_expires: true, size: 9000 };
         let target = Target { out_if: 0, mtu: 1500 };
         assert_eq!(send(Direction::Inbound, packet, target), PuntReason::HostFlow.into());
+    }
+
+    #[test]
+    fn replies_take_another_way_only_where_the_host_takes_them_and_never_past_a_tunnel() {
+        let (strict, tunnel) = (uplink_flags::STRICT, uplink_flags::TUNNEL);
+        assert!(may_arrive(0, 0) && may_arrive(strict, 0) && may_arrive(0, tunnel));
+        for (leaves, arrives) in [(0, strict), (tunnel, 0), (tunnel, tunnel), (tunnel, strict), (strict, strict)] {
+            assert!(!may_arrive(leaves, arrives), "{leaves} {arrives}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod rewrite;
 #[cfg(test)]
 mod tests;
+pub mod too_big;
 
 use crate::{
     abi::Tuple,

@@ -9,7 +9,6 @@ pub mod offload;
 pub mod ports;
 pub mod rewrite;
 pub mod route;
-pub mod too_big;
 pub mod unsolicited;
 pub mod validate;
 pub mod xdp;

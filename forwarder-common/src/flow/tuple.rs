@@ -41,21 +41,21 @@ impl Tuple {
     }
 }
 
-/// What the reply to `out` looks like on `uplink` once its source is translated to `addr` and `port`. An ICMP query carries
+/// What the reply to `out` looks like in `zone` once its source is translated to `addr` and `port`. An ICMP query carries
 /// its identifier in both port fields.
 #[inline(always)]
 #[must_use]
-pub const fn outbound_reply(out: &Tuple, uplink: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
+pub const fn outbound_reply(out: &Tuple, zone: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
     let sport = if out.proto == l4::Proto::Icmp as u8 { port } else { out.dport };
     let Tuple { daddr, proto, query, .. } = *out;
-    Tuple { saddr: daddr, daddr: addr, sport, dport: port, ifindex: uplink, proto, query, _pad: 0 }
+    Tuple { saddr: daddr, daddr: addr, sport, dport: port, ifindex: zone, proto, query, _pad: 0 }
 }
 
 /// The tuple that a host's own packet with tuple `out` would claim: the reply, untranslated.
 #[inline(always)]
 #[must_use]
-pub const fn inbound(out: &Tuple, uplink: u32) -> Tuple {
-    outbound_reply(out, uplink, out.saddr, out.sport)
+pub const fn inbound(out: &Tuple, zone: u32) -> Tuple {
+    outbound_reply(out, zone, out.saddr, out.sport)
 }
 
 /// See [`FlowKey::hash`].

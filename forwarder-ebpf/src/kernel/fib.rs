@@ -43,7 +43,7 @@ pub(crate) struct Route {
 
 /// Whose route is looked up.
 #[derive(Clone, Copy)]
-pub(crate) enum RouteOf {
+pub(crate) enum Sender {
     /// That of a packet that came in by this interface.
     Forwarded(u32),
     /// That of a socket bound to this interface and this address of it, network byte order.
@@ -64,10 +64,10 @@ const fn lookup(result: i64) -> Lookup {
 
 /// Looks the route of a packet up, and the next hop's hardware address. `None` never happens, as far as the verifier lets one say so.
 #[inline(always)]
-pub(crate) fn look_up(skb: Skb, tuple: &Tuple, of: RouteOf) -> Option<Route> {
-    let result = match of {
-        RouteOf::Forwarded(input) => fwd_fib_look_up(skb, tuple, input, 0),
-        RouteOf::Bound(output, source) => fwd_fib_look_up(skb, tuple, output, source),
+pub(crate) fn look_up(skb: Skb, tuple: &Tuple, sender: Sender) -> Option<Route> {
+    let result = match sender {
+        Sender::Forwarded(input) => fwd_fib_look_up(skb, tuple, input, 0),
+        Sender::Bound(output, source) => fwd_fib_look_up(skb, tuple, output, source),
     };
     let query = scratch(&FIB_QUERY)?;
     // SAFETY: a member of a union of integers, which is set, by the query or by the helper.

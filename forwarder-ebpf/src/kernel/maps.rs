@@ -12,7 +12,7 @@ use forwarder_common::{
         FlowSlot, Internal, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
-    decide::too_big::Notice,
+    decide::icmp_error::too_big::Notice,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;

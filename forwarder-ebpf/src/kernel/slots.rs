@@ -51,6 +51,8 @@ shared_fields! {
         proto: u8 = outbound.tuple.proto;
         /// The uplink.
         uplink: u32 = outbound.out_if;
+        /// Interface by which replies came last.
+        arrives_by: u32 = shared.arrives_by;
         /// When the SYN left, microseconds.
         syn_at: u32 = shared.syn_at;
         /// Round trip of the handshake, microseconds.

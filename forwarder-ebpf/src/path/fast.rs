@@ -3,7 +3,7 @@
 //! flow or the moment is left to those, with nothing changed yet.
 
 use forwarder_common::{
-    abi::{FlowHalf, FlowSlot, FlowVersion, feature},
+    abi::{FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
     decide::offload::check_field,
     flow::{FlowKey, is_route_old},
     types::{
@@ -73,7 +73,7 @@ struct Translation {
 #[inline(always)]
 pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let (slot, half, version) = lookup::established(Direction::Outbound, &packet.key())?;
+    let (slot, half, version) = lookup::established(Direction::Outbound, &packet.key(skb.ifindex()))?;
     let to = Translation::read(half);
     let checked = slot.route_checked().read();
     let now = now();
@@ -108,14 +108,18 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
 #[inline(always)]
 pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let key = packet.key();
+    let key = packet.key(ZONE_MAIN);
     // What never left a cache entry belongs to no flow.
     if !may_be_external((packet.ports >> 16) as u16) || !lookup::is_known(lookup::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, version) = lookup::established(Direction::Inbound, &key)?;
     let to = Translation::read(half);
-    if to.out_if == 0 || !may_go(&packet, &to, slot, version, Direction::Inbound) {
+    // Whether it may come in here, another interface than before, is asked on the slow path.
+    if to.out_if == 0
+        || slot.arrives_by().read() != skb.ifindex()
+        || !may_go(&packet, &to, slot, version, Direction::Inbound)
+    {
         return None;
     }
     note(&packet, half, slot, now());
@@ -156,7 +160,7 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
         return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
-    let reply = FlowKey::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, skb.ifindex(), proto);
+    let reply = FlowKey::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, ZONE_MAIN, proto);
     !host_has_flows() && !lookup::is_known(lookup::key_hash(&reply)) && skb.bound_to() == 0
 }
 
@@ -219,8 +223,8 @@ fn read(skb: Skb) -> Option<Packet> {
 
 impl Packet {
     #[inline(always)]
-    fn key(&self) -> FlowKey {
-        FlowKey::new(self.addresses, self.ports, self.skb.ifindex(), self.proto)
+    fn key(&self, entry: u32) -> FlowKey {
+        FlowKey::new(self.addresses, self.ports, entry, self.proto)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`at_ns`] and [`at_uplink`] for what is not sent.
 
 mod apply;
+mod arrival;
 mod at_ns;
 mod at_uplink;
 mod clamp;

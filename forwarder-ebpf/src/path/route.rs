@@ -14,7 +14,7 @@ use forwarder_common::{
 use crate::{
     kernel::{
         devices,
-        fib::{Route, RouteOf, fwd_is_local, look_up, macs, words},
+        fib::{Route, Sender, fwd_is_local, look_up, macs, words},
         global::Answer,
         maps::{OPENING, SUBNETS, SUBNETS_V6, config},
         packet::skb::Skb,
@@ -235,13 +235,13 @@ struct Found {
 /// a socket which is bound there.
 #[inline(always)]
 fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Option<Found> {
-    let route = look_up(skb, tuple, RouteOf::Forwarded(endpoint.network))?;
+    let route = look_up(skb, tuple, Sender::Forwarded(endpoint.network))?;
     let is_bridge = || records::network(route.out_if).is_some();
     if !route::is_diverted(route.lookup, route.out_if, endpoint, is_bridge) {
         return Some(Found { route, diverted: false });
     }
     let (uplink, ..) = records::uplink_copy(endpoint.uplink)?;
-    let mut route = look_up(skb, tuple, RouteOf::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
+    let mut route = look_up(skb, tuple, Sender::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
     if route.lookup.is_missing() {
         route.lookup = Lookup::Elsewhere;
     }
@@ -367,7 +367,7 @@ fn kernel_agrees(skb: Skb, index: u32) -> bool {
     let Some(slot) = slots::slot(index) else { return false };
     let (tuple, uplink) = (slot.outbound().tuple().read(), slot.uplink().read());
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
-    let Some(route) = look_up(skb, &tuple, RouteOf::Forwarded(endpoint.network)) else { return false };
+    let Some(route) = look_up(skb, &tuple, Sender::Forwarded(endpoint.network)) else { return false };
     route.lookup.is_missing() || route.out_if == uplink && !matches!(route.lookup, Lookup::Tunnel)
 }
 

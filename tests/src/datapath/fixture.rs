@@ -13,7 +13,7 @@ use forwarder::{
     testbed::{Testbed, unique_prefix},
 };
 use forwarder_common::{
-    abi::{Endpoint, Network, Tuple, Uplink},
+    abi::{Endpoint, Network, Tuple, Uplink, ZONE_MAIN},
     types::direction::Direction,
     wire::l4::Proto,
 };
@@ -151,7 +151,7 @@ fn register(
         },
     )?;
     let ifname = name("eth0")?;
-    let record = Uplink { v4: nat.octets(), counters_in: blocks[0], counters_out: blocks[1], _pad: 0, ifname };
+    let record = Uplink { v4: nat.octets(), counters_in: blocks[0], counters_out: blocks[1], flags: 0, ifname };
     dataplane.note_device(uplink)?;
     dataplane.put_uplink(uplink, &record)
 }
@@ -233,7 +233,7 @@ impl Fixture {
             daddr: to.ip().octets(),
             sport: from.port().to_be_bytes(),
             dport: to.port().to_be_bytes(),
-            ifindex: if direction == Direction::Outbound { self.host_veth } else { self.uplink },
+            ifindex: if direction == Direction::Outbound { self.host_veth } else { ZONE_MAIN },
             proto: proto as u8,
             ..Tuple::default()
         }

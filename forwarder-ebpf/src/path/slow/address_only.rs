@@ -1,7 +1,7 @@
 //! The host's own packets of protocols without ports. The host wins: what it speaks with a destination, no endpoint does.
 
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple},
+    abi::{SLOT_NONE, Tuple, ZONE_MAIN},
     decide::address_only::{Seen, is_translatable},
     flow::inbound,
     types::direction::Direction,
@@ -24,17 +24,17 @@ pub(crate) const OPEN: u32 = 1 << 30;
 /// A packet of the host itself: it claims the answers, and ends the flow of an endpoint that had them. Returns the slot of its
 /// flow, [`SLOT_NONE`] if it is none of ours, or [`OPEN`].
 #[inline(always)]
-pub(crate) fn of_host(skb: Skb, tuple: &Tuple) -> u32 {
+pub(crate) fn of_host(tuple: &Tuple) -> u32 {
     if !is_translatable(tuple.proto) {
         return SLOT_NONE;
     }
-    note(&inbound(tuple, skb.ifindex()), Seen::Spoken);
+    note(&inbound(tuple, ZONE_MAIN), Seen::Spoken);
     if !any_address_only() {
         return SLOT_NONE;
     }
     match slot_of(Direction::Outbound, tuple) {
         0 => {
-            end_claim(&inbound(tuple, skb.ifindex()));
+            end_claim(&inbound(tuple, ZONE_MAIN));
             OPEN
         }
         slot => slot,
@@ -50,9 +50,9 @@ pub(crate) fn heard(tuple: &Tuple) {
 /// A packet with header `ip` that the host forwards, by now perhaps with its own address: what its tunnels carry for others, or its own
 /// NAT translates.
 #[inline(always)]
-pub(crate) fn forwarded(skb: Skb, ip: &ipv4::Header) {
+pub(crate) fn forwarded(ip: &ipv4::Header) {
     if is_translatable(ip.proto) {
-        note(&inbound(&Tuple::without_ports(ip, 0), skb.ifindex()), Seen::Heard);
+        note(&inbound(&Tuple::without_ports(ip, 0), ZONE_MAIN), Seen::Heard);
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn refuses(skb: Skb, l3: usize, about: &ipv4::Header) {
     let kind = bytes.load::<2>(ip.payload_off()).unwrap_or_default();
     // Of what is forwarded anybody may be the author.
     if skb.ingress_ifindex() == 0 && is_translatable(about.proto) && icmp::is_refusal(kind) {
-        note(&Tuple::without_ports(about, skb.ifindex()), Seen::Refused);
+        note(&Tuple::without_ports(about, ZONE_MAIN), Seen::Refused);
     }
 }
 

@@ -4,7 +4,7 @@
 //! In three steps: [`fwd_complete_tuple`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
 
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple},
+    abi::{SLOT_NONE, Tuple, ZONE_MAIN},
     decide::{address_only::is_translatable, fragment::Piece},
     flow::is_route_old,
     types::{
@@ -27,7 +27,7 @@ use crate::{
     },
     path::{
         apply::Action,
-        at_ns, at_uplink,
+        arrival, at_ns, at_uplink,
         route::{self, Resolution, in_fwd_network},
         slow::{
             address_only::{self, OPEN},
@@ -158,7 +158,7 @@ fn stale(slot: u32) -> bool {
 /// was not seen.
 #[inline(always)]
 pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
-    let mut tuple = Tuple::without_ports(ip, skb.ifindex());
+    let mut tuple = Tuple::without_ports(ip, ZONE_MAIN);
     let word = fwd_complete_tuple(skb, &mut tuple, skb.ifindex(), icmp::ECHO_REPLY.into(), L3 as u32);
     if code(word) != 0 {
         return Action::NEXT;
@@ -169,6 +169,9 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         if by_address {
             address_only::heard(&tuple);
         }
+        return Action::NEXT;
+    }
+    if !arrival::may_arrive(skb, slot) {
         return Action::NEXT;
     }
     if !whole(skb, ip) {
@@ -218,7 +221,7 @@ fn find_departing(skb: Skb, tuple: &mut Tuple, l3: u32) -> u32 {
         };
     }
     if !has_ports(tuple.proto) {
-        return address_only::of_host(skb, tuple);
+        return address_only::of_host(tuple);
     }
     // The first fragment was translated, or it was not.
     let later = usage::host_has_flows()

@@ -1,7 +1,7 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::{Hook, SLOT_NONE, Tuple, feature},
+    abi::{Hook, SLOT_NONE, Tuple, ZONE_MAIN, feature},
     decide::{
         forward,
         rewrite::{Side, Ttl},
@@ -27,6 +27,7 @@ use crate::{
     },
     path::{
         apply::{self, Action},
+        arrival,
         at_uplink::{count_here, drop, source_routed},
         clamp, fast,
         route::in_fwd_network,
@@ -87,7 +88,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     if !may_be_reply(&l4) {
         return of_no_flow(skb, L3, &ip);
     }
-    let tuple = Tuple::of(&ip, &l4, skb.ifindex());
+    let tuple = Tuple::of(&ip, &l4, ZONE_MAIN);
     let hash = lookup::hash(&tuple);
     let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Inbound, &tuple, hash);
     if version.is_none() {
@@ -106,8 +107,8 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
         }
     }
     match lookup::copy(Direction::Inbound, slot, version) {
-        Some(hit) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
-        None => Action::NEXT,
+        Some(hit) if arrival::may_arrive(skb, slot) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
+        _ => Action::NEXT,
     }
 }
 

@@ -5,7 +5,7 @@
 //! parser has found ICMP that is no query.
 
 use forwarder_common::{
-    abi::{FlowVersion, Hook, Tuple},
+    abi::{FlowVersion, Hook, Tuple, ZONE_MAIN},
     decide::{
         forward, icmp_error,
         rewrite::{HeaderRewrite, Side, Ttl},
@@ -34,7 +34,7 @@ use crate::{
     },
     path::{
         apply::{self, Action},
-        at_ns, at_uplink,
+        arrival, at_ns, at_uplink,
         route::in_fwd_network,
         slow::{address_only, send::fwd_send, too_big},
         validate,
@@ -71,7 +71,7 @@ global_fn! {
     /// See [`flow_of_host`].
     fn fwd_icmp_error_flow_of_host(read: u32) -> Found = flow_of_host;
     /// See [`refuses`].
-    fn fwd_icmp_error_refuses(uplink: u32) -> bool = refuses;
+    fn fwd_icmp_error_refuses(zone: u32) -> bool = refuses;
     /// See [`refuses_protocol`].
     fn fwd_icmp_error_refuses_protocol(skb: Skb, l3: u32) -> () = refuses_protocol;
 }
@@ -137,7 +137,7 @@ pub(crate) fn of_host(skb: Skb, l3: usize) -> Code {
     let (slot, version) = fwd_icmp_error_flow_of_host(read);
     if version.is_none() {
         let code = Code::from_raw(slot);
-        let refuses = code == Code::PASS && read == 0 && fwd_icmp_error_refuses(skb.ifindex());
+        let refuses = code == Code::PASS && read == 0 && fwd_icmp_error_refuses(ZONE_MAIN);
         return if refuses { PuntReason::AsymmetricReply.into() } else { code };
     }
     if fwd_icmp_error_rewrite_embedded(skb, slot, version, Direction::Outbound) {
@@ -203,12 +203,13 @@ fn find_flow(skb: Skb, hook: Hook) -> Result<Found, DropReason> {
     }
     let ifindex = match hook {
         Hook::ToUplink => records::host_veth_of(ip.src).ok_or(DropReason::Untranslated)?,
-        _ => skb.ifindex(),
+        Hook::FromNs => skb.ifindex(),
+        Hook::FromUplink => ZONE_MAIN,
     };
     let tuple = embedded.answer(ifindex);
     let hash = lookup::hash(&tuple);
     let (slot, version) = lookup::fwd_indexed(hook.direction(), &tuple, hash);
-    if version.is_none() {
+    if version.is_none() || matches!(hook, Hook::FromUplink) && !arrival::may_arrive(skb, slot) {
         return Err(DropReason::IcmpType);
     }
     Ok((slot, version))
@@ -352,12 +353,12 @@ fn refuses_protocol(skb: Skb, l3: u32) {
     }
 }
 
-/// Whether an error of the host that was read is about a reply of an endpoint's flow by `uplink`, untranslated. It came in by another
-/// interface, or it would have been delivered.
+/// Whether an error of the host that was read is about a reply of an endpoint's flow, untranslated. It came in by an interface where it may
+/// not, or it would have been delivered.
 #[inline(always)]
-fn refuses(uplink: u32) -> bool {
+fn refuses(zone: u32) -> bool {
     let Some(IcmpError { embedded, .. }) = error() else { return false };
-    let reply = embedded.answer(uplink).answer(uplink);
+    let reply = embedded.answer(zone).answer(zone);
     let hash = lookup::hash(&reply);
     if !lookup::is_known(hash) {
         return false;

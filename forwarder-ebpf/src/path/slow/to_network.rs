@@ -86,7 +86,7 @@ enum Origin {
     Refused(Code),
 }
 
-/// Whether the packet answers a flow that leaves by `ingress`.
+/// Whether the packet answers a flow whose replies come in by `ingress`.
 #[inline(always)]
 fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
@@ -108,7 +108,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
     let sent = seen.answer(host_veth);
     let slot = slot_of(Direction::Outbound, &sent);
     match lookup::load(Direction::Outbound, slot, &sent) {
-        Some(hit) if hit.out_if == ingress => {}
+        Some(hit) if hit.slot.arrives_by().read() == ingress => {}
         _ => return Origin::Other,
     }
     match fragments::check(skb, &seen, L3_OFF, Code::DELIVERED) {

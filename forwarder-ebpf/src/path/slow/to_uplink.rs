@@ -1,7 +1,7 @@
 //! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
 
 use forwarder_common::{
-    abi::{Hook, Tuple},
+    abi::{Hook, Tuple, ZONE_MAIN},
     decide::rewrite::{Side, Ttl},
     flow::inbound,
     types::{
@@ -71,7 +71,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
         return Action::NEXT;
     } else if skb.ingress_ifindex() != 0 && !has_ports(ip.proto) {
         // Forwarded for somebody else without a port that could clash: not ours to change.
-        address_only::forwarded(skb, &ip);
+        address_only::forwarded(&ip);
         return Action::NEXT;
     } else if ip.proto == Proto::Icmp as u8 && is_icmp_error(&bytes, &ip) {
         return counted(skb, L3, icmp_error::of_host(skb, L3));
@@ -112,7 +112,7 @@ global_fn! {
     /// See [`is_from_network`].
     fn fwd_is_from_network(addr: u32, ingress: u32) -> Result<(), Code> = is_from_network;
     /// See [`is_claimed`].
-    fn fwd_is_claimed(tuple: &Tuple, uplink: u32) -> bool = is_claimed;
+    fn fwd_is_claimed(tuple: &Tuple) -> bool = is_claimed;
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
@@ -176,14 +176,14 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
     if slot == 0 {
         let opens = l4.opens() || l4.proto as u8 == Proto::Udp as u8 || is_icmp;
         if !opens {
-            // What came in by this uplink would have been the endpoint's.
-            let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple, skb.ifindex());
+            // What came in where it may would have been the endpoint's.
+            let refuses = l4.tcp_flags & tcp_flag::RST != 0 && fwd_is_claimed(&tuple);
             return Ok(if refuses { Some(PuntReason::AsymmetricReply) } else { None });
         }
         // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
         // claim what they use before an endpoint can. What is forwarded does not: whoever the host translates could claim everything.
         let unseen = skb.ingress_ifindex() == 0 && (is_icmp || skb.bound_to() != 0);
-        let clashes = fwd_is_claimed(&tuple, skb.ifindex());
+        let clashes = fwd_is_claimed(&tuple);
         if !unseen && !clashes {
             return Ok(None);
         }
@@ -210,7 +210,7 @@ fn host_flow(tuple: &Tuple) -> u32 {
 
 /// Whether the reply to a host's packet is claimed by a flow.
 #[inline(always)]
-fn is_claimed(tuple: &Tuple, uplink: u32) -> bool {
-    let reply = inbound(tuple, uplink);
+fn is_claimed(tuple: &Tuple) -> bool {
+    let reply = inbound(tuple, ZONE_MAIN);
     lookup::is_known(lookup::hash(&reply)) && lookup::claimant(&reply).is_some()
 }

@@ -1,9 +1,9 @@
 //! Packets of a namespace that are larger than their way out takes. The kernel cuts them or tells their sender, if by itself it would send them
-//! the same way; otherwise it must not see them, and the sender is told here: see [`forwarder_common::decide::too_big`].
+//! the same way; otherwise it must not see them, and the sender is told here: see [`forwarder_common::decide::icmp_error::too_big`].
 
 use forwarder_common::{
     abi::FlowVersion,
-    decide::too_big::{self, Ends},
+    decide::icmp_error::too_big::{self, Ends},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},

@@ -68,7 +68,7 @@ fn begins(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
     let Some(mapping) = Shared::value(&EXTERNAL, &external) else { return false };
     let internal = mapping.internal().read();
     let Some(endpoint) = records::endpoint(internal.endpoint) else { return false };
-    let is_open = unsolicited::is_open(endpoint.flags, &internal, tuple.ifindex);
+    let is_open = unsolicited::is_open(endpoint.flags, &internal, skb.ifindex());
     if !is_open || !devices::fwd_is_there(internal.endpoint) || fwd_host_uses(skb, tuple) {
         return false;
     }

@@ -1,7 +1,7 @@
 //! XDP at an uplink: a packet of an established flow goes into its namespace.
 
 use forwarder_common::{
-    abi::Tuple,
+    abi::{Tuple, ZONE_MAIN},
     decide::{
         rewrite::{Rewrite, Side, Ttl},
         xdp::Headers,
@@ -30,14 +30,16 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
     if !may_be_reply(&l4) {
         return PASS;
     }
-    let tuple = Tuple::of(&ip, &l4, frame.ingress_ifindex());
+    let tuple = Tuple::of(&ip, &l4, ZONE_MAIN);
     let (slot, version) = lookup::find_cached(Direction::Inbound, &tuple, lookup::hash(&tuple));
     if version.is_none() {
         return PASS;
     }
     let Some(hit) = lookup::copy(Direction::Inbound, slot, version) else { return PASS };
-    // The host's own flows have no interface to go to, and no such target.
-    if ip.total_len > hit.mtu || !aim(hit.out_if) {
+    // The host's own flows have no interface to go to, and no such target. Whether it may come in here, another interface than before, the
+    // slow path of TC asks.
+    let other = hit.slot.arrives_by().read() != frame.ingress_ifindex();
+    if other || ip.total_len > hit.mtu || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers::amount(&headers);

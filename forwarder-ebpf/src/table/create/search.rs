@@ -7,7 +7,7 @@
 use core::ops::ControlFlow;
 
 use forwarder_common::{
-    abi::{FlowState, Tuple, port_use},
+    abi::{FlowState, Tuple, ZONE_MAIN, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
     flow::{FlowKey, outbound_reply},
     wire::l4::{Proto, has_ports},
@@ -261,7 +261,7 @@ pub(crate) fn take(kind: u32, reply: &Tuple, slot: u32) -> bool {
 #[inline(always)]
 pub(crate) fn reply(slot: Making, port: u16) -> Option<&'static Tuple> {
     let (out, place) = (slot.outbound()?, scratch(&REPLY)?);
-    *place = outbound_reply(&out.tuple, out.out_if, out.addr, port.to_be_bytes());
+    *place = outbound_reply(&out.tuple, ZONE_MAIN, out.addr, port.to_be_bytes());
     Some(place)
 }
 

@@ -123,6 +123,7 @@ fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion>
     shared.syn_at = 0;
     shared.handshake_rtt = 0;
     shared.held = 0;
+    shared.arrives_by = opening.uplink;
     shared.kind = if opening.endpoint == 0 {
         flow_kind::HOST
     } else if opening.inbound == 0 {

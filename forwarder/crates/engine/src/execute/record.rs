@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use forwarder_common::abi::{self, endpoint_flags};
+use forwarder_common::abi::{self, endpoint_flags, uplink_flags};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
@@ -210,5 +210,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
 /// # Errors
 /// The name is too long.
 pub(super) fn of_uplink(ifname: &str, address: Ipv4Addr, counters_in: u32, counters_out: u32) -> Result<abi::Uplink> {
-    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, _pad: 0, ifname: name(ifname)? })
+    // Before anybody has looked how it checks sources (`surroundings::follow_routes`), it checks strictly.
+    let flags = uplink_flags::STRICT;
+    Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, flags, ifname: name(ifname)? })
 }

@@ -2,14 +2,17 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder_common::types::verdict::{DropReason, PuntReason};
+use forwarder_common::{
+    abi::{Uplink, uplink_flags},
+    types::verdict::{DropReason, PuntReason},
+};
 use ipnet::IpNet;
 
 use super::record;
 use fwd_base::{Error, Result};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
-    netlink::{Interface, Netlink, forward_chains, mark_rules, xfrm_policies},
+    netlink::{Interface, LinkLayer, Netlink, forward_chains, mark_rules, xfrm_policies},
     sysctl,
 };
 use fwd_plan::{
@@ -36,15 +39,32 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
     read(!kernel && !ignores, kernel || record.is_none())
 }
 
-/// Tells the programs the MTUs that routes ask for, as they are now.
+/// Tells the programs the MTUs that routes ask for, and how uplinks check sources, as it is now.
 ///
 /// # Errors
-/// The routes cannot be read, or the map cannot be written.
+/// The host cannot be read, or a map cannot be written.
 pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Result<()> {
-    match plane.filter(|plane| plane.is_loaded()) {
-        Some(plane) => plane.set_route_mtus(&route_mtus(&netlink.routes()?)),
-        None => Ok(()),
+    let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
+    plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
+    for (index, record) in plane.uplinks()? {
+        let Some(link) = netlink.link_by_index(index)? else { continue };
+        let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
+        let tunnel = if link.layer == LinkLayer::None { uplink_flags::TUNNEL } else { 0 };
+        if record.flags != strict | tunnel {
+            plane.put_uplink(index, &Uplink { flags: strict | tunnel, ..record })?;
+        }
     }
+    Ok(())
+}
+
+/// Whether the host takes from an interface only what it would send by it: the larger of two settings holds (ip-sysctl, `rp_filter`).
+fn is_strict(interface: &str) -> Result<bool> {
+    let mut holds = 0;
+    for interface in ["all", interface] {
+        let value = sysctl::read(&format!("net/ipv4/conf/{interface}/rp_filter"))?;
+        holds = holds.max(value.and_then(|value| value.parse().ok()).unwrap_or(0));
+    }
+    Ok(holds == 1)
 }
 
 pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
@@ -100,7 +120,7 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
         if refused != 0 {
             found.push(format!(
                 "{refused} replies to namespaces behind {} were refused by the host so far (AsymmetricReply), because they came in by \
-                 another interface: route them back by {}",
+                 another interface: route them back by {}, or make the interface where they come in an uplink, with rp_filter 0 or 2",
                 uplink.name, uplink.name
             ));
         }
