@@ -80,5 +80,7 @@ fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<I
     // Of the first network with IPv6, nobody has.
     let was_on6 = actual.changed_sysctls().any(|record| record.path == ALL_FORWARDING6);
     let of_ipv6 = network.gateway6.filter(|_| is_off6 && was_on6).map(|_| "IPv6 (net.ipv6.conf.all.forwarding)".into());
-    of_ipv4.chain(of_ipv6).map(|what: String| format!("somebody has switched off forwarding of {what}: it is switched on again"))
+    of_ipv4
+        .chain(of_ipv6)
+        .map(|what: String| format!("somebody has switched off forwarding of {what}: it is switched on again"))
 }

@@ -149,7 +149,8 @@ fn routeless(actual: &Actual, uplink: &Uplink) -> Option<Obstacle> {
 /// What a new network with IPv6 that was asked for does not reach.
 pub(crate) fn reaches_less(actual: &Actual, network: &Network) -> Option<String> {
     let uplink = network.uplink.as_ref().filter(|_| network.gateway6.is_some())?;
-    routeless(actual, uplink).map(|Obstacle { why, .. }| format!("by IPv6, only what is behind {} is reached: {why}", uplink.name))
+    routeless(actual, uplink)
+        .map(|Obstacle { why, .. }| format!("by IPv6, only what is behind {} is reached: {why}", uplink.name))
 }
 
 /// Checks what is asked of a network that exists.
