@@ -7,12 +7,12 @@ pub(crate) mod identity;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
 use aya_obj::generated::BPF_F_NO_PREALLOC;
 use forwarder_common::abi::{Endpoint, METADATA_LEN, maps::Map};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{Dataplane, EndpointId, EndpointOwner, name_of, object::maps};
@@ -190,12 +190,15 @@ impl Dataplane {
         let link = if self.is_same_device(ifindex)? { Netlink::here()?.link_by_index(ifindex)? } else { None };
         let prefix = network.and_then(|network| u8::try_from(network.prefix_v4).ok()).filter(|prefix| *prefix <= 32);
         let address = Ipv4Net::new_assert(record.v4.into(), prefix.unwrap_or(32));
+        let prefix6 = network.and_then(|network| u8::try_from(network.prefix_v6).ok()).filter(|prefix| *prefix <= 128);
+        let address6 = Some(Ipv6Addr::from(record.v6)).filter(|address| !address.is_unspecified());
+        let address6 = address6.map(|address| Ipv6Net::new_assert(address, prefix6.unwrap_or(128)).into());
         let via = network.map(|network| Ipv4Addr::from(network.gateway_v4).into());
         Ok(Metadata {
             id: EndpointId { owner: EndpointOwner::Unknown, ..EndpointId::default() },
             network: network.map(|network| name_of(&network.name)).unwrap_or_default(),
             host_if: link.map(|link| link.name).unwrap_or_default(),
-            addresses: vec![address.into()],
+            addresses: [address.into()].into_iter().chain(address6).collect(),
             routes: via.into_iter().map(|via| RouteMetadata { to: Ipv4Net::default().into(), via }).collect(),
             ..Metadata::default()
         })
