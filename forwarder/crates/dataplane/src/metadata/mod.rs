@@ -15,7 +15,7 @@ use forwarder_common::abi::{Endpoint, METADATA_LEN, maps::Map};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataplane, EndpointId, EndpointOwner, name_of, object::maps};
+use crate::{Dataplane, EndpointId, EndpointOwner, name_of, object::maps, read::records::steady};
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::netlink::Netlink;
 
@@ -230,26 +230,6 @@ impl Dataplane {
         let entries: Vec<(u64, Document)> = self.entries(maps::METADATA)?;
         entries.iter().filter(|(key, _)| !named.contains(key)).try_for_each(|(key, _)| self.forget_metadata(*key))
     }
-}
-
-/// How often something is read that others change meanwhile.
-const ATTEMPTS: usize = 8;
-
-/// What `read` returns twice in a row: the kernel copies a value without a lock, and gives the memory of one that is removed to another
-/// at once (since Linux 6.1), so that a copy may be of two.
-///
-/// # Errors
-/// Those of `read`.
-pub(crate) fn steady<V: PartialEq>(read: impl Fn() -> Result<Option<V>>) -> Result<Option<V>> {
-    let mut before = read()?;
-    for _ in 1..ATTEMPTS {
-        let now = read()?;
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    Ok(before)
 }
 
 #[cfg(test)]

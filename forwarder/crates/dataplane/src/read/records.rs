@@ -13,7 +13,6 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{
     Dataplane,
-    metadata::steady,
     object::{
         maps::{self, MapOf},
         programs,
@@ -294,6 +293,26 @@ fn subnet(network: &Network) -> Ipv4Net {
 fn subnet_v6(network: &Network) -> Option<Ipv6Net> {
     let prefix = u8::try_from(network.prefix_v6).unwrap_or(128).min(128);
     (network.gateway_v6 != [0; 16]).then(|| Ipv6Net::new_assert(network.gateway_v6.into(), prefix).trunc())
+}
+
+/// How often something is read that others change meanwhile.
+const ATTEMPTS: usize = 8;
+
+/// What `read` returns twice in a row: the kernel copies a value without a lock, and gives the memory of one that is removed to another
+/// at once (since Linux 6.1), so that a copy may be of two.
+///
+/// # Errors
+/// Those of `read`.
+pub(crate) fn steady<V: PartialEq>(read: impl Fn() -> Result<Option<V>>) -> Result<Option<V>> {
+    let mut before = read()?;
+    for _ in 1..ATTEMPTS {
+        let now = read()?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    Ok(before)
 }
 
 /// A text padded with NUL to the length of a record's field.
