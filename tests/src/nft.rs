@@ -74,18 +74,18 @@ fn what_a_network_must_not_forward_is_shown_as_one_would_write_it() {
     let host = namespace();
     for (internal, no_icc) in [(false, false), (false, true), (true, false), (true, true)] {
         let guard = Guard { internal, no_icc };
-        assert!(host.run(|| nft::ensure_isolation("lab", "fwd7", Guard::default())).unwrap());
-        assert!(host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());
-        assert!(!host.run(|| nft::ensure_isolation("lab", "fwd0", guard)).unwrap());
+        assert!(host.run(|| nft::ensure_isolation("inner", "fwd7", Guard::default())).unwrap());
+        assert!(host.run(|| nft::ensure_isolation("inner", "fwd0", guard)).unwrap());
+        assert!(!host.run(|| nft::ensure_isolation("inner", "fwd0", guard)).unwrap());
         let shown = run(&host, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
         let words = |text: &str| text.replace("{ established, related }", "established,related").replace("!=", "!");
         let rules: Vec<_> = shown
             .lines()
-            .filter_map(|line| line.split_once(" comment \"lab\""))
+            .filter_map(|line| line.split_once(" comment \"inner\""))
             .map(|(rule, _)| words(rule.trim()))
             .collect();
         assert_eq!(rules, guard.rules("fwd0").iter().map(|rule| words(rule)).collect::<Vec<_>>());
-        assert!(host.run(|| nft::remove_isolation("lab")).unwrap());
+        assert!(host.run(|| nft::remove_isolation("inner")).unwrap());
         assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
     }
 }

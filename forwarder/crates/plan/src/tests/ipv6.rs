@@ -130,9 +130,9 @@ fn default_route_by_another_interface_is_none_of_the_uplinks() {
 fn host_takes_no_ipv6_from_a_network_without_it() {
     let mut world = World::with_ipv6();
     world.up(&UpRequest { ipv6: Some(Ipv6::Off), ..request("a") });
-    let internal = UpRequest { internal: true, network: Some(name("lab")), ..request("b") };
+    let internal = UpRequest { internal: true, network: Some(name("inner")), ..request("b") };
     world.up(&internal);
-    for bridge in ["fwd0", "lab"] {
+    for bridge in ["fwd0", "inner"] {
         assert_eq!(world.host.sysctls[&disable_ipv6(bridge)], "1");
     }
     assert_eq!(world.plan_up(&internal).expect("it is up").ops, []);

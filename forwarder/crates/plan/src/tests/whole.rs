@@ -201,7 +201,7 @@ proptest! {
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
             let request = UpRequest {
-                network: Some(name(["fwd0", "web", "db", "lab"][network])),
+                network: Some(name(["fwd0", "web", "db", "inner"][network])),
                 uplink: ["eth0", "eth0", "eth1"].get(network).map(ToString::to_string),
                 internal: network == 3,
                 no_default_route: allow_spoof,
