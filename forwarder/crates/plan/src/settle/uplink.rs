@@ -85,12 +85,21 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
             refuse(Kind::Usage, "it belongs to a network of fwd").remedy(format!("name another{}", among(actual)))
         );
     }
+    let vrf = |link: &&Link| link.kind.as_deref() == Some("vrf");
+    let controller = link.controller.and_then(|index| actual.host.net.by_index(index));
+    if let Some(vrf) = [Some(link), controller].into_iter().flatten().find(vrf) {
+        let why = format!("it is of the VRF {}, which has routes and addresses of its own", vrf.name);
+        return Err(refuse(Kind::Unsupported, &why).remedy(format!(
+            "name an uplink of the host's main routing, or take it out of the VRF: ip link set {} nomaster",
+            word(name)
+        )));
+    }
     if !link.up {
         return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {} up", word(name))));
     }
     let Some(address) = actual.host.net.ipv4(link.index) else {
         let error = refuse(Kind::Failed, "it has no IPv4 address");
-        return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
+        return Err(match controller {
             Some(controller) => {
                 let way = option("--uplink", &controller.name);
                 error.remedy(format!("it is a port of {}: try {way}", controller.name))

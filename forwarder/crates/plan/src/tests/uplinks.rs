@@ -5,6 +5,7 @@ use super::super::{
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
+use fwd_kernel::netlink::Link;
 
 const ADDRESS: &str = "203.0.113.2/24";
 
@@ -138,4 +139,20 @@ fn uplink_that_is_not_ready_yet_is_not_taken() {
     assert!(error.to_string().contains("made anew") && error.to_string().contains("it is down"), "{error}");
     let plan = world.plan_down(&down(Some("b"))).expect("always possible");
     assert!(plan.ops.iter().all(|op| !matches!(op.object, Object::NetworkUplink(_))));
+}
+
+/// docker/for-linux#698: what leads through a VRF is not what the host's own routes say.
+#[test]
+fn uplink_of_a_vrf_is_refused() {
+    let mut world = World::new();
+    let blue = Link { index: 9, name: "blue".into(), kind: Some("vrf".into()), up: true, ..Link::default() };
+    world.host.net.links.push(blue);
+    world.host.net.links.iter_mut().filter(|link| link.name == "eth1").for_each(|link| link.controller = Some(9));
+    for uplink in ["eth1", "blue"] {
+        let request = UpRequest { uplink: Some(uplink.into()), ..request("a", Datapath::Tc) };
+        let error = world.plan_up(&request).expect_err("it is refused");
+        assert_eq!(error.kind, Kind::Unsupported, "{error:?}");
+        let told = format!("{error} {}", error.remedy.unwrap_or_default());
+        assert!(told.contains("VRF blue") && told.contains("nomaster"), "{told}");
+    }
 }
