@@ -3,6 +3,7 @@
 
 mod apply;
 mod begin;
+mod by_hand;
 mod ipv6;
 mod records;
 mod scoped;
