@@ -51,10 +51,10 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     if let Some(obstacle) = ipv6::left_out(actual, network).filter(|_| is_new && !asked6) {
         warnings.push(format!("network {name} has no IPv6, because {obstacle}"));
     }
+    warnings.extend(ipv6::reaches_less(actual, network).filter(|_| is_new));
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
-    warnings.extend(ipv6::reaches_less(actual, network).filter(|_| is_new));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));

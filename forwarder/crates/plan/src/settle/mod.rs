@@ -185,6 +185,9 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
     uplink.as_ref().map_or(Ok(()), |uplink| uplink.check(datapath, actual))?;
+    if let Some(uplink) = uplink.as_ref().filter(|_| !datapath.is_ebpf()) {
+        uplink.check_routes(actual)?;
+    }
     let mtu = mtu(asked.mtu, uplink.as_ref())?;
     let network = Network {
         mtu,

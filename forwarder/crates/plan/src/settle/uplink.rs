@@ -130,8 +130,6 @@ impl Uplink {
     pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
         if datapath.is_ebpf() {
             self.check_layer()?;
-        } else {
-            self.check_routes(actual)?;
         }
         if datapath.has_xdp() { self.check_xdp(actual) } else { Ok(()) }
     }
@@ -140,7 +138,7 @@ impl Uplink {
     ///
     /// # Errors
     /// The host's default route leaves by another interface: what is not translated there would leave by that one.
-    fn check_routes(&self, actual: &Actual) -> Result<()> {
+    pub(crate) fn check_routes(&self, actual: &Actual) -> Result<()> {
         let host = &actual.host.net;
         let Some(route) = host.default_route().filter(|route| route.ifindex != self.index) else { return Ok(()) };
         let (name, other) = (&self.name, host.name_of(route.ifindex));

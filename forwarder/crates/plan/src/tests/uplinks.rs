@@ -152,7 +152,7 @@ fn uplink_of_a_vrf_is_refused() {
         let request = UpRequest { uplink: Some(uplink.into()), ..request("a", Datapath::Tc) };
         let error = world.plan_up(&request).expect_err("it is refused");
         assert_eq!(error.kind, Kind::Unsupported, "{error:?}");
-        let told = format!("{error} {}", error.remedy.unwrap_or_default());
+        let told = format!("{error} {}", error.remedy.clone().unwrap_or_default());
         assert!(told.contains("VRF blue") && told.contains("nomaster"), "{told}");
     }
 }
