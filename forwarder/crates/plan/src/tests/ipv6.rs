@@ -115,14 +115,15 @@ fn default_route_by_another_interface_is_none_of_the_uplinks() {
     world.host.net.addresses.push((3, "2001:db8:1::2/64".parse().expect("an address")));
     for routes in 0..2 {
         let plan = world.plan_up(&by(None)).expect("IPv4 is enough");
-        let words = ["fwd0 has no IPv6", "the host's IPv6 default route leaves by eth0, not by the uplink eth1"];
-        assert!(words.iter().all(|word| plan.warnings[0].contains(word)), "{routes}: {:?}", plan.warnings);
+        let told = "fwd0 has no IPv6, because the host's IPv6 default route leaves by eth0, not by the uplink eth1";
+        assert!(plan.warnings.iter().any(|warning| warning.contains(told)), "{routes}: {:?}", plan.warnings);
         // One that is not used.
         world.learn_route6("eth1");
         world.host.net.routes.last_mut().expect("it").metric = 2048;
     }
     let plan = world.up(&by(Some(Ipv6::Masquerade)));
-    assert!(plan.warnings[0].contains("only what is behind eth1 is reached"), "{:?}", plan.warnings);
+    let told = "only what is behind eth1 is reached";
+    assert!(plan.warnings.iter().any(|warning| warning.contains(told)), "{:?}", plan.warnings);
     assert!(world.records.networks[0].gateway6.is_some());
 }
 
