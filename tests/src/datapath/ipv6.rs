@@ -148,6 +148,19 @@ fn neighbour_discovery_for_others_is_dropped() {
 }
 
 #[test]
+fn an_endpoint_is_no_router_that_tells_what_others_were_sent() {
+    with_ipv6(&[0], |fixture| {
+        let error = |kind, about: &Ipv6Packet| Ipv6Packet::icmp(ADDRESS_V6, HOST, kind, 0).payload(&about.emit());
+        for kind in [icmpv6::kind::UNREACHABLE, icmpv6::kind::TOO_BIG] {
+            goes_on(fixture, "KernelIpv6", &error(kind, &udp(HOST, ADDRESS_V6)));
+            refused(fixture, "IcmpType", &error(kind, &udp(HOST, OUTSIDE)));
+            let first = Extension::Fragment { start: 0, more: true, id: 1 };
+            refused(fixture, "IcmpType", &error(kind, &udp(HOST, ADDRESS_V6)).extension(first));
+        }
+    });
+}
+
+#[test]
 fn broken_ipv6_is_dropped_for_its_reason() {
     with_ipv6(&[0], |fixture| {
         let many = (0..7).fold(udp(ADDRESS_V6, OUTSIDE), |packet, _| packet.extension(Extension::Destination(vec![])));

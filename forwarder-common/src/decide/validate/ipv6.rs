@@ -51,6 +51,9 @@ fn classify<P: PacketBytes>(packet: &P, frame: Frame, endpoint: &Endpoint) -> Re
     if is_of_router(icmp_kind) {
         return Err(DropReason::NdRouter);
     }
+    if icmpv6::is_error(icmp_kind) && upper.proto == icmpv6::PROTO && !upper.is_later_fragment() {
+        of_own(packet, &ip, &upper, end, endpoint)?;
+    }
     if ndisc::is_discovery(icmp_kind) {
         discovery::outbound(packet, &ip, &upper, end, endpoint)?;
         return Ok(PuntReason::KernelIpv6);
@@ -125,6 +128,34 @@ fn source(ip: &ipv6::Header, icmp_kind: u8, endpoint: &Endpoint) -> Result<(), D
     }
     let stays = to_group || ipv6::is_link_local(ip.dst) || ndisc::is_discovery(icmp_kind);
     if stays && is_same(ip.src, ipv6::link_local_of(endpoint.mac)) { Ok(()) } else { Err(DropReason::SpoofedSource) }
+}
+
+/// Checks an error: about what the receiver has sent to this very endpoint, as [`icmp_error::of_own`] of IPv4. The kernel believes one about any
+/// of its conversations, and its routes to others keep the MTU that it tells. Nobody cuts an error into fragments.
+///
+/// [`icmp_error::of_own`]: crate::decide::icmp_error::of_own
+#[inline(always)]
+fn of_own<P: PacketBytes>(
+    packet: &P,
+    ip: &ipv6::Header,
+    upper: &Upper,
+    end: usize,
+    endpoint: &Endpoint,
+) -> Result<(), DropReason> {
+    if endpoint.flags & endpoint_flags::ALLOW_SPOOF != 0 {
+        return Ok(());
+    }
+    if upper.fragment {
+        return Err(DropReason::IcmpType);
+    }
+    let embedded = upper.off.wrapping_add(icmpv6::LEN);
+    if embedded.wrapping_add(ipv6::LEN) > end {
+        return Err(DropReason::Truncated);
+    }
+    let sent_by = packet.load::<16>(embedded.wrapping_add(ipv6::field::SRC))?;
+    let sent_to = packet.load::<16>(embedded.wrapping_add(ipv6::field::DST))?;
+    let own = is_same(sent_to, endpoint.v6) || is_same(sent_to, ipv6::link_local_of(endpoint.mac));
+    if own && is_same(sent_by, ip.dst) { Ok(()) } else { Err(DropReason::IcmpType) }
 }
 
 /// Whether a message of this type is for routers to send: who sends it otherwise leads packets, or whom bridges send groups to, to itself.

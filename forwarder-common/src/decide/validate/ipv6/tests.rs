@@ -138,6 +138,30 @@ fn an_endpoint_is_no_router() {
 }
 
 #[test]
+fn an_endpoint_tells_what_it_was_sent_and_nothing_else() {
+    let about = |from, to| udp(from, to).emit();
+    let error = |to, kind, about: &[u8]| Ipv6Packet::icmp(OWN, to, kind, 0).payload(about);
+    for kind in
+        [icmp_kind::UNREACHABLE, icmp_kind::TOO_BIG, icmp_kind::TIME_EXCEEDED, icmp_kind::PARAMETER_PROBLEM, 100]
+    {
+        for to in [OUTSIDE, NEIGHBOUR] {
+            assert_eq!(judge(&error(to, kind, &about(to, OWN))), PuntReason::KernelIpv6.into());
+            assert_eq!(judge(&error(to, kind, &about(to, LINK_LOCAL))), PuntReason::KernelIpv6.into());
+            let routers = [
+                error(to, kind, &about(to, "2001:db8::9".parse().unwrap())),
+                error(to, kind, &about("2001:db8::9".parse().unwrap(), OWN)),
+                error(to, kind, &about(to, OWN)).extension(Extension::Fragment { start: 0, more: true, id: 1 }),
+            ];
+            for packet in routers {
+                assert_eq!(judge(&packet), DropReason::IcmpType.into(), "{packet:?}");
+                assert_eq!(judged(&packet.emit(), endpoint_flags::ALLOW_SPOOF), PuntReason::KernelIpv6.into());
+            }
+            assert_eq!(judge(&error(to, kind, &about(to, OWN)[..39])), DropReason::Truncated.into());
+        }
+    }
+}
+
+#[test]
 fn who_has_no_address_yet_reports_its_groups() {
     let router_alert = Extension::HopByHop(vec![5, 2, 0, 0, 1, 0]);
     for kind in [icmp_kind::LISTENER_REPORT_V2, icmp_kind::LISTENER_REPORT, icmp_kind::LISTENER_DONE] {
