@@ -8,7 +8,7 @@ use forwarder::{
     execute::{self, HostContext, Observer, Unobserved, UpResult},
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
-    reconcile::{Datapath, Desired, DownRequest, Endpoint, Network, Op, TargetRef, UpRequest},
+    reconcile::{AskedLimits, Datapath, Desired, DownRequest, Endpoint, Network, Op, TargetRef, UpRequest},
     testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
 };
 
@@ -356,6 +356,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         addresses: Vec::new(),
         allow_spoof: false,
         no_default_route: false,
+        limits: AskedLimits::default(),
         attach: None,
     };
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };

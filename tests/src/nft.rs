@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Guard, Masquerade},
+    netlink::nft::{self, Masquerade, Separation},
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -48,9 +48,9 @@ fn nft_shows_the_rule_as_one_would_write_it() {
 #[test]
 fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
     let host = namespace();
-    assert!(host.run(|| nft::ensure_isolation("default", "fwd7", Guard::default())).unwrap());
-    assert!(host.run(|| nft::ensure_isolation("default", "fwd0", Guard::default())).unwrap());
-    assert!(!host.run(|| nft::ensure_isolation("default", "fwd0", Guard::default())).unwrap());
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd7", Separation::default())).unwrap());
+    assert!(host.run(|| nft::ensure_isolation("default", "fwd0", Separation::default())).unwrap());
+    assert!(!host.run(|| nft::ensure_isolation("default", "fwd0", Separation::default())).unwrap());
     assert!(host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap());
     let expected = "table ip fwd_nat {\n\tchain forward {\n\
         \t\ttype filter hook forward priority filter; policy accept;\n\
@@ -73,19 +73,19 @@ fn isolation_is_shown_as_one_would_write_it_and_replaced_where_it_differs() {
 fn what_a_network_must_not_forward_is_shown_as_one_would_write_it() {
     let host = namespace();
     for (internal, no_icc) in [(false, false), (false, true), (true, false), (true, true)] {
-        let guard = Guard { internal, no_icc };
-        assert!(host.run(|| nft::ensure_isolation("inner", "fwd7", Guard::default())).unwrap());
-        assert!(host.run(|| nft::ensure_isolation("inner", "fwd0", guard)).unwrap());
-        assert!(!host.run(|| nft::ensure_isolation("inner", "fwd0", guard)).unwrap());
+        let separation = Separation { internal, no_icc };
+        assert!(host.run(|| nft::ensure_isolation("vault", "fwd7", Separation::default())).unwrap());
+        assert!(host.run(|| nft::ensure_isolation("vault", "fwd0", separation)).unwrap());
+        assert!(!host.run(|| nft::ensure_isolation("vault", "fwd0", separation)).unwrap());
         let shown = run(&host, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
         let words = |text: &str| text.replace("{ established, related }", "established,related").replace("!=", "!");
         let rules: Vec<_> = shown
             .lines()
-            .filter_map(|line| line.split_once(" comment \"inner\""))
+            .filter_map(|line| line.split_once(" comment \"vault\""))
             .map(|(rule, _)| words(rule.trim()))
             .collect();
-        assert_eq!(rules, guard.rules("fwd0").iter().map(|rule| words(rule)).collect::<Vec<_>>());
-        assert!(host.run(|| nft::remove_isolation("inner")).unwrap());
+        assert_eq!(rules, separation.rules("fwd0").iter().map(|rule| words(rule)).collect::<Vec<_>>());
+        assert!(host.run(|| nft::remove_isolation("vault")).unwrap());
         assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
     }
 }

@@ -32,6 +32,8 @@ pub mod endpoint_flags {
     pub const NO_DEFAULT_ROUTE: u32 = 1 << 19;
     /// Endpoints of the network do not reach each other (`--no-icc`). Of the network.
     pub const NO_ICC: u32 = 1 << 20;
+    /// What leaves the namespace, or is delivered into it, has a limit: see [`super::Limits`].
+    pub const LIMITED: u32 = 1 << 21;
 }
 
 /// Elements of the map `HOST_VETHS`: a power of two.

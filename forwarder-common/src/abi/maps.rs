@@ -4,8 +4,8 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, Internal, Layout, METADATA_LEN, Mapping, Network, PortUse, Prefix, PrefixV6, RETRY_CLASSES,
-    RoutePrefix, TrafficBlock, Tuple, Uplink,
+    HOST_VETH_PLACES, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PortUse, Prefix, PrefixV6,
+    RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -195,6 +195,8 @@ maps! {
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
         TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
+        /// Limits by endpoint.
+        LIMITS: Array<u32, Limits>[COUNTER_BLOCKS as usize],
     }
     Userspace {
         /// Hash of an endpoint's identity → what is known of it besides its record. One for each endpoint that there can be, and for those

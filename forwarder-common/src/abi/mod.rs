@@ -10,6 +10,7 @@ mod flow;
 pub mod fragment;
 mod latency;
 mod layout;
+mod limit;
 mod mapping;
 pub mod maps;
 mod network;
@@ -28,6 +29,7 @@ pub use flow::{
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
+pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
 pub use record::Bytes;

@@ -7,6 +7,7 @@ pub mod fragment;
 pub mod icmp_error;
 pub mod offload;
 pub mod ports;
+pub mod rate;
 pub mod rewrite;
 pub mod route;
 pub mod unsolicited;

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowSlot, Internal, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
+        FlowSlot, Internal, Limits, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::too_big::Notice,
@@ -77,6 +77,10 @@ pub(crate) static COUNTERS: Array<CounterBlock, { COUNTER_BLOCKS as usize }> = A
 /// Those of them that nearly every packet changes.
 #[btf_map]
 pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, { COUNTER_BLOCKS as usize }> = PerCpuArray::new();
+
+/// What endpoints may send and get, by their blocks of `COUNTERS`.
+#[btf_map]
+pub(crate) static LIMITS: Array<Limits, { COUNTER_BLOCKS as usize }> = Array::new();
 
 /// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes: see
 /// [`crate::devices`].

@@ -14,6 +14,7 @@ use crate::{
     },
     path::{
         apply::Action,
+        rate,
         route::{self, Resolution},
         validate,
     },
@@ -88,5 +89,5 @@ fn deliver(skb: Skb, peer: u32) -> Action {
     let amount = Amount { packets: segments, bytes };
     counters::fwd_count_at_endpoint(skb.ifindex(), Code::FORWARDED, amount.packets, amount.bytes);
     counters::count(counters, Verdict::Delivered, amount);
-    Action::peer(peer)
+    rate::into_namespace(counters, peer)
 }

@@ -30,7 +30,7 @@ use crate::{
         },
         shared::Shared,
     },
-    path::{apply::Action, at_ns, route::is_outside},
+    path::{apply::Action, at_ns, rate, route::is_outside},
     table::{
         lookup,
         usage::{host_has_flows, may_be_external},
@@ -80,6 +80,10 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
     if is_route_old(checked, now, config()?.hz) || !may_go(&packet, &to, slot, version, Direction::Outbound) {
         return None;
+    }
+    if rate::exceeds(to.counters, packet.amount.bytes) {
+        counters::count(to.counters, Verdict::Dropped(rate::EXCEEDED), packet.amount);
+        return Some(Action::DROP);
     }
     // Some byte of the one or of the other address is not zero.
     let straight = to.hop[0] | to.hop[2] != 0;
@@ -131,7 +135,7 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     update_checksum(&packet, &Change { old_addr: destination, new_addr: to.addr, old_port: port, new_port: to.port });
     counters::count(to.counters, Verdict::Delivered, packet.amount);
     counters::count(to.uplink_counters, Verdict::Forwarded, packet.amount);
-    Some(Action::peer(to.out_if))
+    Some(rate::into_namespace(to.counters, to.out_if))
 }
 
 /// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or of the

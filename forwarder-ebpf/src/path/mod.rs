@@ -8,6 +8,7 @@ mod at_ns;
 mod at_uplink;
 mod clamp;
 pub(crate) mod fast;
+mod rate;
 mod route;
 pub(crate) mod slow;
 mod tail_call;

@@ -92,6 +92,11 @@ const OPTIONS: &[Row] = &[
         default: || "off".into(),
     },
     Row {
+        options: &["rate-out", "rate-in", "burst"],
+        what: || "limits what a namespace sends and gets: see [below](#limits)".into(),
+        default: || "`none`; 50 ms".into(),
+    },
+    Row {
         options: &["allow-spoof"],
         what: || "lets a namespace send from addresses other than its own (a router inside)".into(),
         default: || "off".into(),

@@ -12,7 +12,7 @@ use crate::{
 const DATAPATHS: [&str; 2] = ["tc", "kernel"];
 
 fn internal(fwd: &Fwd, role: &str, datapath: &str) -> Pod {
-    fwd.up(role, &["--network", "inner", "--internal", "--datapath", datapath])
+    fwd.up(role, &["--network", "vault", "--internal", "--datapath", datapath])
 }
 
 /// What root inside may do to get out: a route by the gateway.
@@ -106,7 +106,7 @@ fn internal_and_what_needs_a_way_out_contradict_each_other() {
     fwd.up("out", &[]);
     refused(&["--internal"], conflict, &["network fwd0", "uplink is eth0", "none (--internal)"]);
     internal(&fwd, "in", "tc");
-    refused(&["--network", "inner", "--uplink", "eth0"], conflict, &["network inner", "none (--internal)", "eth0"]);
+    refused(&["--network", "vault", "--uplink", "eth0"], conflict, &["network vault", "none (--internal)", "eth0"]);
 }
 
 #[test]

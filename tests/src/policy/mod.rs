@@ -2,6 +2,7 @@
 
 mod icc;
 mod internal;
+mod rates;
 
 use std::net::SocketAddrV4;
 

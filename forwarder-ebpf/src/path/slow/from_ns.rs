@@ -28,7 +28,7 @@ use crate::{
     path::{
         apply::{self, Action},
         at_ns::{count_here, counted, deliver_or_refuse, drop, refuse},
-        clamp, fast,
+        clamp, fast, rate,
         route::{self, Resolution},
         slow::{fragments, icmp_error, too_big},
         tail_call::{tail_call, tail_call_ipv6},
@@ -53,6 +53,9 @@ pub(crate) fn from_ns(skb: Skb) -> Action {
 /// The slow path.
 #[inline(always)]
 pub(crate) fn slow(skb: Skb) -> Action {
+    if rate::exceeds_slowly(skb) {
+        return drop(skb, rate::EXCEEDED);
+    }
     let bytes = skb.headers();
     if skb.vlan_present() != 0 {
         return drop(skb, DropReason::Vlan);

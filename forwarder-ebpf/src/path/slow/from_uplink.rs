@@ -29,7 +29,7 @@ use crate::{
         apply::{self, Action},
         arrival,
         at_uplink::{count_here, drop, source_routed},
-        clamp, fast,
+        clamp, fast, rate,
         route::in_fwd_network,
         slow::{fragments, icmp_error, ipv6, unsolicited},
         tail_call::tail_call,
@@ -175,5 +175,5 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
-    Action::peer(hit.out_if)
+    rate::into_namespace(hit.counters.into(), hit.out_if)
 }

@@ -20,7 +20,7 @@ use crate::{
         maps::config,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
-    path::xdp::headers,
+    path::{rate, xdp::headers},
     table::{lookup, state},
 };
 
@@ -44,6 +44,10 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let amount = headers::amount(&headers);
+    if rate::exceeds(hit.counters.into(), amount.bytes) {
+        counters::count(hit.counters.into(), Verdict::Dropped(rate::EXCEEDED), amount);
+        return DROP;
+    }
     state::touch(Direction::Outbound, &hit, &ip, &l4, amount);
     let change = Rewrite::new(Side::Source, &ip, &l4, hit.addr, hit.port, Ttl::Decrement);
     if headers::rewrite(&bytes, &change, hit.hop).is_err() {

@@ -17,7 +17,7 @@ use crate::{
         counters,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
-    path::xdp::headers,
+    path::{rate, xdp::headers},
     table::{lookup, state, usage::may_be_reply},
 };
 
@@ -36,10 +36,10 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
         return PASS;
     }
     let Some(hit) = lookup::copy(Direction::Inbound, slot, version) else { return PASS };
-    // The host's own flows have no interface to go to, and no such target. Whether it may come in here, another interface than before, the
-    // slow path of TC asks.
+    // A frame would pass the endpoint's queue by. The host's own flows have no interface to go to, and no such target. Whether it may come in
+    // here, another interface than before, the slow path of TC asks.
     let other = hit.slot.arrives_by().read() != frame.ingress_ifindex();
-    if other || ip.total_len > hit.mtu || !aim(hit.out_if) {
+    if other || ip.total_len > hit.mtu || rate::waits(hit.counters.into()) || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers::amount(&headers);

@@ -24,8 +24,8 @@ pub use actual::{
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
-    Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Nat, Network, Scope, TableRecord,
-    TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range, seconds,
+    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network, RateLimit,
+    Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

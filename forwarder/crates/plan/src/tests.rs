@@ -3,6 +3,7 @@
 mod interrupted;
 mod ipv6;
 mod lifecycle;
+mod policy;
 mod refusals;
 mod remedies;
 mod sequences;

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::{
     Listing, Look, Tone,
+    policy::PolicyView,
     table::{Grid, Holds, plain, toned},
     units,
 };
 use fwd_base::text::{Untrusted, option};
 
-/// States of an uplink: set up, set down, and deleted.
+/// States of an uplink: set up, set down, deleted, and none at all.
 pub const UPLINK_STATES: [&str; 4] = ["up", "down", "gone", "none"];
 
 /// Flows by state.
@@ -88,18 +89,9 @@ pub struct EndpointView {
     pub xdp: Option<XdpView>,
     /// How ports are mapped: `symmetric`, `eim` or `eim-eif`; none with the kernel's own data path.
     pub nat: Option<String>,
-    /// Whether the MSS of TCP is lowered to what the path carries.
-    pub clamp_mss: bool,
-    /// Whether the programs may send past policies of IPsec.
-    pub ignore_xfrm: bool,
-    /// Whether nothing leaves the network, which has no uplink.
-    pub internal: bool,
-    /// Whether endpoints of the network do not reach each other.
-    pub no_icc: bool,
-    /// Whether a default route was set inside.
-    pub default_route: bool,
-    /// Whether the namespace may send from addresses other than its own.
-    pub allow_spoof: bool,
+    /// What it and its network may do, and must not.
+    #[serde(flatten)]
+    pub policy: PolicyView,
     /// Bridge.
     pub bridge: Untrusted,
     /// MTU, bytes.
@@ -158,7 +150,7 @@ impl EndpointView {
 
     /// The way out of the network, in a few words.
     pub(super) fn way_out(&self) -> String {
-        if self.internal { "internal".into() } else { format!("via {}", self.uplink) }
+        if self.policy.internal { "internal".into() } else { format!("via {}", self.uplink) }
     }
 
     /// The data path, and how it is attached where there are several ways.
@@ -172,11 +164,7 @@ impl EndpointView {
     /// Options of the network that are not the usual ones.
     pub(super) fn network_options(&self) -> Vec<String> {
         let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
-        nat.chain(self.clamp_mss.then(|| "clamp-mss".into()))
-            .chain(self.ignore_xfrm.then(|| "ignore-xfrm".into()))
-            .chain(self.no_icc.then(|| "no-icc".into()))
-            .chain(self.bound.then(|| "bound to its uplink".into()))
-            .collect()
+        nat.chain(self.policy.network_options()).chain(self.bound.then(|| "bound to its uplink".into())).collect()
     }
 
     /// The addresses with prefix length, comma-separated.

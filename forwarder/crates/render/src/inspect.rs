@@ -128,8 +128,12 @@ impl InspectView {
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.trim_end())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
-            .add("routes", if endpoint.default_route { "" } else { "no default route" })
-            .add("guard", if endpoint.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" })
+            .add("routes", if endpoint.policy.default_route { "" } else { "no default route" })
+            .add("limits", endpoint.policy.limits())
+            .add(
+                "guard",
+                if endpoint.policy.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" },
+            )
             .add("resolver", self.resolver())
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
             .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))

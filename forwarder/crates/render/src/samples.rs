@@ -3,8 +3,8 @@
 use super::{
     CollectedView, DownView, EndpointView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView,
     InterfaceView, LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView,
-    NamespaceChange, NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, ProgramsView,
-    ReloadView, RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
+    NamespaceChange, NamespaceView, NatView, PeerView, PlanView, PolicyView, PortView, PortsView, ProcessView,
+    ProgramsView, ReloadView, RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
 };
 use fwd_observe::latency::Distribution;
 
@@ -34,12 +34,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         attach: Some("tcx".into()),
         xdp: None,
         nat: Some("symmetric".into()),
-        clamp_mss: false,
-        ignore_xfrm: false,
-        internal: false,
-        no_icc: false,
-        default_route: true,
-        allow_spoof: false,
+        policy: PolicyView { default_route: true, ..PolicyView::default() },
         bridge: network.into(),
         mtu: 1500,
         tx_packets: 12,

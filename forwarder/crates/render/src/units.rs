@@ -12,6 +12,11 @@ pub fn bytes(count: u64) -> String {
     if count < 1000 { format!("{count} B") } else { scaled(count, &[" B", " kB", " MB", " GB", " TB", " PB", " EB"]) }
 }
 
+/// Bits a second in decimal units, three digits.
+pub fn rate(bits: u64) -> String {
+    scaled(bits, &[" bit/s", " kbit/s", " Mbit/s", " Gbit/s", " Tbit/s"])
+}
+
 /// Three significant digits and the unit that fits.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn scaled(count: u64, units: &[&str]) -> String {

@@ -45,7 +45,7 @@ impl View for UpView {
         let masquerade = format!("masquerade by {by}{ipv6}");
         let next = if *room < FEW { ", then `--network NAME` makes another" } else { "" };
         let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()].into_iter().flatten();
-        let uplink = match endpoint.internal {
+        let uplink = match endpoint.policy.internal {
             true => ("uplink", "none".into(), "internal: nothing leaves the network".into()),
             false => ("uplink", uplink.collect::<Vec<_>>().join(" "), masquerade),
         };

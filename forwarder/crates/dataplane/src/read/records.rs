@@ -7,7 +7,7 @@ use aya::{
     maps::{MapError, lpm_trie::Key},
 };
 use forwarder_common::abi::{
-    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Network, Uplink, feature, host_veth_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Limits, Network, Uplink, feature, host_veth_place, mapped,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -107,6 +107,7 @@ impl Dataplane {
         // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
         self.flush(ifindex)?;
         self.forget(maps::ENDPOINTS, &ifindex)?;
+        self.end_limits(record.as_ref())?;
         let mut host_veths = self.array(maps::HOST_VETHS)?;
         if host_veths.get(&host_veth_place(ifindex), 0).doing("read", maps::HOST_VETHS)? == ifindex {
             host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", maps::HOST_VETHS)?;
@@ -118,6 +119,50 @@ impl Dataplane {
             self.forget_metadata(endpoint.metadata)?;
         }
         Ok(())
+    }
+
+    /// What an endpoint may send and get.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn limits(&self, endpoint: &Endpoint) -> Result<Limits> {
+        if endpoint.flags & abi::endpoint_flags::LIMITED == 0 {
+            return Ok(Limits::default());
+        }
+        self.array(maps::LIMITS)?.get(&endpoint.counters, 0).doing("read", maps::LIMITS)
+    }
+
+    /// Registers an endpoint, or registers it anew, with what it may send and get from now on.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn put_limited_endpoint(&self, ifindex: u32, endpoint: &Endpoint, limits: &Limits) -> Result<()> {
+        let limited = *limits != Limits::default();
+        let flags = endpoint.flags & !abi::endpoint_flags::LIMITED;
+        let flags = if limited { flags | abi::endpoint_flags::LIMITED } else { flags };
+        // First what is asked for last: a packet meets the old limits or the new ones.
+        self.set_limits(endpoint.counters, limits)?;
+        self.put_endpoint(ifindex, &Endpoint { flags, ..*endpoint })?;
+        if limited || endpoint.flags != flags { self.update_limited() } else { Ok(()) }
+    }
+
+    fn set_limits(&self, block: u32, limits: &Limits) -> Result<()> {
+        self.array(maps::LIMITS)?.set(block, limits, 0).doing("write", maps::LIMITS)
+    }
+
+    /// Forgets the limits of an endpoint whose record is gone.
+    fn end_limits(&self, record: Option<&Endpoint>) -> Result<()> {
+        let Some(record) = record.filter(|it| it.flags & abi::endpoint_flags::LIMITED != 0) else { return Ok(()) };
+        self.set_limits(record.counters, &Limits::default())?;
+        self.update_limited()
+    }
+
+    /// Tells the programs whether some endpoint has limits.
+    fn update_limited(&self) -> Result<()> {
+        let limited = self.endpoints()?.iter().any(|(_, it)| it.flags & abi::endpoint_flags::LIMITED != 0);
+        let mut config = self.config()?;
+        config.features = if limited { config.features | feature::RATE } else { config.features & !feature::RATE };
+        self.set_config(&config)
     }
 
     /// Ends the flows of the endpoint with host-side veth `ifindex`.
@@ -208,7 +253,7 @@ impl Dataplane {
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
         let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
-        config.features = features;
+        config.features = features | config.features & feature::RATE;
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
         self.set_config(&config)

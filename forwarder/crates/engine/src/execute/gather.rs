@@ -284,7 +284,7 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
         bridge: "fwdprobe0".into(),
         subnet: Ipv6Net::default(),
         uplink: "fwdprobe1".into(),
-        guard: nft::Guard::default(),
+        separation: nft::Separation::default(),
     };
     match in_scratch(|| nft::ensure_rules6(&probe)) {
         Ok(()) => Ok(None),

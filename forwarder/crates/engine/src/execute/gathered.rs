@@ -77,7 +77,7 @@ impl Gathered {
             ours.for_each(|network| *counts.entry(network).or_default() += 1);
             let networks = self.actual.records.networks.iter();
             let whole = networks.filter(|network| {
-                counts.get(network.name.as_str()) == Some(&nft::Rules6::count(network.treatment.guard()))
+                counts.get(network.name.as_str()) == Some(&nft::Rules6::count(network.treatment.separation()))
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();
         }

@@ -19,7 +19,7 @@ mod undo;
 use std::time::Duration;
 
 pub use self::collect::{Collected, KnownHost, gc, hosts};
-pub(crate) use self::record::{attach, table, treatment};
+pub(crate) use self::record::{attach, limits, table, treatment};
 use self::{failures::all_of, gathered::Gathered, run::Runner};
 pub use self::{
     namespaces::{open_target, remove_namespace},

@@ -2,14 +2,17 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use forwarder_common::abi::{self, endpoint_flags, uplink_flags};
+use forwarder_common::{
+    abi::{self, endpoint_flags, uplink_flags},
+    decide::rate,
+};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
 use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, XdpHook, name, name_of};
 use fwd_plan::{
-    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Marks, Nat, NetworkRecord, NetworkSpec, Records, TableRecord,
-    TargetRef, Treatment, UplinkRecord,
+    Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, Nat, NetworkRecord, NetworkSpec, RateLimit,
+    Records, TableRecord, TargetRef, Treatment, UplinkRecord,
 };
 
 /// Reads all maps.
@@ -26,7 +29,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         pinned: true,
         others,
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
-        endpoints: plane.described_endpoints()?.into_iter().map(|(index, found)| endpoint(index, found)).collect(),
+        endpoints: endpoints(plane)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         uplink_hooks: hooks.uplinks(),
         network_hooks: hooks.networks(),
@@ -72,7 +75,25 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
     }
 }
 
-fn endpoint(index: u32, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
+fn endpoints(plane: &Dataplane) -> Result<Vec<EndpointRecord>> {
+    let found = plane.described_endpoints()?.into_iter();
+    found.map(|(index, found)| Ok(endpoint(index, limits(&plane.limits(&found.record)?), found))).collect()
+}
+
+/// What an endpoint may send and get in a second.
+#[must_use]
+pub(crate) fn limits(record: &abi::Limits) -> Limits {
+    let limit = |limit: &abi::Limit| RateLimit { rate: limit.rate, burst: limit.burst };
+    Limits { outbound: limit(&record.outbound), inbound: limit(&record.inbound) }
+}
+
+/// The same for the programs.
+pub(super) fn of_limits(limits: Limits) -> abi::Limits {
+    let limit = |RateLimit { rate, burst }| abi::Limit { rate, burst, cost: rate::cost(rate), busy_until: 0 };
+    abi::Limits { outbound: limit(limits.outbound), inbound: limit(limits.inbound) }
+}
+
+fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
     let Metadata { id, network, netns: NetnsMetadata { name: ns, pid, path, inode }, host_if, addresses: _, routes: _ } =
         metadata;
@@ -94,6 +115,7 @@ fn endpoint(index: u32, Described { record, metadata, unreadable: _ }: Described
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
+        limits,
         attach: attach(record.flags),
         marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
     }

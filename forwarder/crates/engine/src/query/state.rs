@@ -15,8 +15,8 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Owner, TargetRef};
-use fwd_render::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
+use fwd_plan::{Datapath, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
 pub struct State {
@@ -168,12 +168,7 @@ impl State {
             attach: (!kernel).then(|| execute::attach(record.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
-            clamp_mss: treatment.clamp_mss,
-            ignore_xfrm: treatment.ignore_xfrm,
-            internal: treatment.internal,
-            no_icc: treatment.no_icc,
-            default_route: record.flags & endpoint_flags::NO_DEFAULT_ROUTE == 0,
-            allow_spoof: record.flags & endpoint_flags::ALLOW_SPOOF != 0,
+            policy: self.policy(record)?,
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
             mtu: record.mtu,
             tx_packets: traffic.tx_packets,
@@ -181,6 +176,23 @@ impl State {
             rx_packets: traffic.rx_packets,
             rx_bytes: traffic.rx_bytes,
             flows: (!kernel).then(|| flow_counts(usage, self.limit)),
+        })
+    }
+
+    fn policy(&self, record: &Endpoint) -> Result<PolicyView> {
+        let is_set = |flag| record.flags & flag != 0;
+        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _ } = execute::treatment(record.flags);
+        let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
+        let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
+        Ok(PolicyView {
+            clamp_mss,
+            ignore_xfrm,
+            internal,
+            no_icc,
+            default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
+            allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+            rate_out: limit(outbound),
+            rate_in: limit(inbound),
         })
     }
 

@@ -22,6 +22,7 @@ mod offload;
 mod records;
 mod route;
 mod rule;
+mod shaper;
 mod transport;
 mod veth;
 mod xdp;
@@ -46,6 +47,7 @@ pub use self::{
     offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
     route::{Route, TABLE_MAIN},
     rule::{MarkRule, mark_rules},
+    shaper::Shaper,
     veth::VethSpec,
     xfrm::{Direction, XfrmPolicy, xfrm_policies},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::{Datapath, NetConfig, TableRecord, Treatment};
+use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId};
 use fwd_kernel::netlink::{Link, Mac};
@@ -74,6 +74,8 @@ pub struct EndpointRecord {
     pub allow_spoof: bool,
     /// No default route was set inside.
     pub no_default_route: bool,
+    /// What it may send and get in a second.
+    pub limits: Limits,
     /// How the program is to be attached to the host-side veth.
     pub attach: Backend,
     /// What was done for it besides.

@@ -5,6 +5,7 @@
 
 mod datapath;
 mod ipv6;
+mod limits;
 mod options;
 mod request;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     datapath::Datapath,
     ipv6::Ipv6,
+    limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
     request::{TargetRef, UpRequest},
 };
@@ -104,6 +106,9 @@ pub struct Endpoint {
     /// It gets no default route.
     #[serde(default)]
     pub no_default_route: bool,
+    /// What it may send and get in a second.
+    #[serde(default)]
+    pub limits: AskedLimits,
     /// How the program is attached to the host-side veth.
     #[serde(default)]
     pub attach: Option<Backend>,
@@ -148,6 +153,7 @@ pub(super) struct Asked {
     pub(super) ip6: Option<Ipv6Addr>,
     pub(super) allow_spoof: bool,
     pub(super) no_default_route: bool,
+    pub(super) limits: AskedLimits,
     pub(super) attach: Option<Backend>,
     pub(super) table: TableRequest,
 }
@@ -170,7 +176,7 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, attach } = endpoint;
+        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
         let (mut ip, mut ip6) = (None, None);
@@ -195,6 +201,7 @@ impl Desired {
             ip6,
             allow_spoof: *allow_spoof,
             no_default_route: *no_default_route,
+            limits: *limits,
             attach: *attach,
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })

@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Datapath, Ipv6, Nat, TableRequest};
+use crate::{AskedLimits, Datapath, Ipv6, Nat, TableRequest};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
 use fwd_kernel::netns::{DIRECTORY, Name};
@@ -133,6 +133,8 @@ pub struct UpRequest {
     pub no_icc: bool,
     /// Set no default route inside.
     pub no_default_route: bool,
+    /// What it may send and get in a second; of what is not said, as it is, else without limit.
+    pub limits: AskedLimits,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
@@ -161,6 +163,7 @@ impl UpRequest {
             internal: false,
             no_icc: false,
             no_default_route: false,
+            limits: AskedLimits::default(),
             allow_spoof: false,
             attach: None,
             table: TableRequest::default(),

@@ -9,7 +9,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
-use crate::{Actual, Datapath, EndpointRecord, Marks, TargetRef, Treatment};
+use crate::{Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment};
 use fwd_base::text::word;
 use fwd_dataplane::{Backend, EndpointId, Metadata, NetnsMetadata, RouteMetadata};
 use fwd_kernel::netlink::Mac;
@@ -57,6 +57,8 @@ pub struct EndpointSpec {
     pub allow_spoof: bool,
     /// No default route is set inside.
     pub no_default_route: bool,
+    /// What it may send and get in a second.
+    pub limits: Limits,
     /// How the program is attached to the host-side veth.
     pub attach: Backend,
     /// What is done for it besides.
@@ -85,8 +87,21 @@ impl EndpointSpec {
     /// The record that it becomes: with the ifindex of its host-side veth and that of its network's bridge, and the cookie and the inode of
     /// its namespace.
     pub(crate) fn record(&self, [index, network_index]: [u32; 2], (cookie, inode): (u64, u64)) -> EndpointRecord {
-        let Self { id, network, uplink, ns, pid, host_if, mac, allow_spoof, no_default_route, attach, marks, .. } =
-            self.clone();
+        let Self {
+            id,
+            network,
+            uplink,
+            ns,
+            pid,
+            host_if,
+            mac,
+            allow_spoof,
+            no_default_route,
+            limits,
+            attach,
+            marks,
+            ..
+        } = self.clone();
         let (path, address) = (self.target.recorded_path(), self.address.addr());
         let address6 = self.address6.map(|address| address.addr());
         EndpointRecord {
@@ -106,6 +121,7 @@ impl EndpointSpec {
             mac,
             allow_spoof,
             no_default_route,
+            limits,
             attach,
             marks,
         }
@@ -128,6 +144,10 @@ impl Managed for EndpointSpec {
         lines.extend((self.allow_spoof && make).then(note));
         let without = || format!("# {} gets no default route (--no-default-route)", self.address.addr());
         lines.extend((self.no_default_route && make).then(without));
+        if make && self.limits != Limits::default() {
+            lines.extend(self.limits.options().into_iter().map(|option| format!("# {option}")));
+            lines.extend(queues(self.limits, &self.host_if, (&self.target, &self.id.ifname), self.mtu));
+        }
         lines
     }
 }
@@ -252,6 +272,50 @@ impl fmt::Display for EndpointAttach {
     }
 }
 
+/// An endpoint may send and get something else in a second than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Name of the host-side veth.
+    pub host_if: String,
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface inside.
+    pub ns_if: String,
+    /// Its MTU, bytes.
+    pub mtu: u32,
+    /// What it might.
+    pub from: Limits,
+    /// What it may.
+    pub to: Limits,
+}
+
+impl Managed for EndpointLimits {
+    fn handling(&self) -> Handling {
+        Handling::new("change", "revert", Acts::OnPins)
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let index = index_of(actual, &self.host_if, None);
+        let mut endpoints = actual.records.endpoints.iter();
+        endpoints.any(|endpoint| Some(endpoint.index) == index && endpoint.limits == self.to)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        let limits = if make { self.to } else { self.from };
+        let mut lines = vec![shell::record("LIMITS", &self.host_if, true, pins)];
+        lines.extend(limits.options().into_iter().map(|option| format!("# {option}")));
+        lines.extend(queues(limits, &self.host_if, (&self.ns, &self.ns_if), self.mtu));
+        lines
+    }
+}
+
+impl fmt::Display for EndpointLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limits { outbound, inbound } = self.to;
+        write!(f, "limits of {}: {} out, {} in", self.host_if, outbound.text(), inbound.text())
+    }
+}
+
 /// The XDP program at a host-side veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointXdp {
@@ -281,6 +345,17 @@ impl fmt::Display for EndpointXdp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "XDP program xdp_from_ns at {}", self.host_if)
     }
+}
+
+/// The queues that keep to limits: inside for what leaves, at the host-side veth for what is delivered.
+fn queues(limits: Limits, host_if: &str, (ns, ns_if): (&TargetRef, &str), mtu: u32) -> [String; 2] {
+    let inside = format!("nsenter --net={} tc", shell::netns_path(ns));
+    [("tc", host_if, limits.inbound), (&inside, ns_if, limits.outbound)].map(|(tc, name, limit)| {
+        match limit.shaper(mtu) {
+            Some(shaper) => format!("{tc} qdisc replace dev {} root {}", word(name), shaper.words()),
+            None => format!("{tc} qdisc del dev {} root", word(name)),
+        }
+    })
 }
 
 /// The number of a host-side veth: the one that it had, or by its name.

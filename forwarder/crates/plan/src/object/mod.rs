@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
-    endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointSpec, EndpointXdp},
+    endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointSpec, EndpointXdp},
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
@@ -154,6 +154,8 @@ objects! {
     EndpointHook(EndpointHook),
     /// The program at a host-side veth is attached in another way than before, and its record says so.
     EndpointAttach(EndpointAttach),
+    /// An endpoint may send and get something else in a second than before.
+    EndpointLimits(EndpointLimits),
     /// The XDP program at a host-side veth.
     EndpointXdp(EndpointXdp),
     /// A host-side veth is a port of the bridge.

@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Treatment};
-use fwd_kernel::netlink::nft::{Guard, TABLE};
+use fwd_kernel::netlink::nft::{Separation, TABLE};
 
 /// A rule of nftables that keeps out what is not for the network, where no program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +16,14 @@ pub struct Isolation {
     /// Its bridge.
     pub bridge: String,
     /// What is kept out.
-    pub guard: Guard,
+    pub separation: Separation,
 }
 
 impl Treatment {
     /// What the kernel must not forward of a network that is treated so.
     #[must_use]
-    pub fn guard(self) -> Guard {
-        Guard { internal: self.internal, no_icc: self.no_icc }
+    pub fn separation(self) -> Separation {
+        Separation { internal: self.internal, no_icc: self.no_icc }
     }
 }
 
@@ -44,7 +44,7 @@ impl Managed for Isolation {
             format!("nft add table ip {TABLE}"),
             format!("nft 'add chain ip {TABLE} forward {{ type filter hook forward priority filter; }}'"),
         ];
-        let rules = self.guard.rules(&self.bridge);
+        let rules = self.separation.rules(&self.bridge);
         lines.extend(rules.iter().map(|rule| shell::nft(&format!("add rule ip {TABLE} forward {rule}"))));
         lines
     }
@@ -109,7 +109,7 @@ pub struct Rules6 {
     /// Name of the uplink.
     pub uplink: String,
     /// What is kept out.
-    pub guard: Guard,
+    pub separation: Separation,
 }
 
 impl Managed for Rules6 {
@@ -126,7 +126,7 @@ impl Managed for Rules6 {
             let list = |chain| format!("nft -a list chain ip6 {TABLE} {chain}");
             return vec![format!("# {}; {}; nft delete rule ip6 …", list("postrouting"), list("forward"))];
         }
-        let Self { network: _, bridge, subnet, uplink, guard } = self;
+        let Self { network: _, bridge, subnet, uplink, separation } = self;
         let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
         let rules = [
             format!("postrouting ip6 saddr {subnet} oifname \"{uplink}\" masquerade"),
@@ -139,8 +139,10 @@ impl Managed for Rules6 {
             format!("nft 'add chain ip6 {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
             format!("nft 'add chain ip6 {TABLE} forward {{ type filter hook forward priority filter; }}'"),
         ];
-        let guard = guard.rules(bridge).into_iter().map(|rule| format!("forward {rule}"));
-        lines.extend(rules.into_iter().chain(guard).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
+        let separation = separation.rules(bridge).into_iter().map(|rule| format!("forward {rule}"));
+        lines.extend(
+            rules.into_iter().chain(separation).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))),
+        );
         lines
     }
 }

@@ -51,6 +51,7 @@ impl Actual {
             | Object::EndpointBridge(_)
             | Object::EndpointHook(_)
             | Object::EndpointAttach(_)
+            | Object::EndpointLimits(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
             Object::Bridge(_)
             | Object::GatewayAddress(_)
@@ -164,6 +165,11 @@ impl Actual {
                 };
                 attached.insert(index);
                 other.remove(&index);
+            }
+            Object::EndpointLimits(object::EndpointLimits { host_if, to, .. }) => {
+                let index = index(host_if);
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
+                endpoints.for_each(|endpoint| endpoint.limits = *to);
             }
             Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
             other => unreachable!("{other} is no part of an endpoint"),
@@ -319,6 +325,7 @@ impl Actual {
             | Object::NetworkUplink(_)
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
+            | Object::EndpointLimits(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)
             | Object::Port(_)

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
-use crate::{Actual, Desired, Endpoint, Ipv6, Network, TableRequest, UplinkChoice, orphans};
+use crate::{
+    Actual, AskedLimits, Desired, Endpoint, Ipv6, Limits, Network, RateLimit, TableRequest, UplinkChoice, orphans,
+};
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
 #[must_use]
@@ -43,8 +45,15 @@ pub fn export(actual: &Actual) -> Desired {
             allow_spoof: endpoint.allow_spoof,
             // Of an internal network nobody has one.
             no_default_route: endpoint.no_default_route,
+            limits: said(endpoint.limits),
             attach: has_program.then_some(endpoint.attach),
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }
+}
+
+/// Limits as they are asked for: of what has none nothing is said.
+fn said(limits: Limits) -> AskedLimits {
+    let some = |limit: RateLimit| (limit.rate != 0).then_some(limit);
+    AskedLimits { outbound: some(limits.outbound), inbound: some(limits.inbound) }
 }

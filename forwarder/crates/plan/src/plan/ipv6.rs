@@ -45,7 +45,7 @@ pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
         bridge: network.bridge.clone(),
         subnet: gateway.trunc(),
         uplink: uplink.name.clone(),
-        guard: network.treatment.guard(),
+        separation: network.treatment.separation(),
     };
     let noted = Undo::Rules6 { network: network.name.clone() };
     [Object::Undo(noted), Object::Rules6(rules)].into_iter().chain(forwarding(actual, uplink)).collect()

@@ -109,7 +109,7 @@ impl Mended<'_> {
                 bridge: network.bridge.clone(),
                 subnet: gateway.trunc(),
                 uplink: uplink.into(),
-                guard: network.treatment.guard(),
+                separation: network.treatment.separation(),
             }));
         }
     }

@@ -141,6 +141,7 @@ impl UpRequest {
             addresses: self.ip.map(Into::into).into_iter().collect(),
             allow_spoof: self.allow_spoof,
             no_default_route: self.no_default_route,
+            limits: self.limits,
             attach: self.attach,
         };
         Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })

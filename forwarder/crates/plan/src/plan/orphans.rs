@@ -102,6 +102,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         treatment: network.map_or_else(Default::default, |network| network.treatment),
         allow_spoof: endpoint.allow_spoof,
         no_default_route: endpoint.no_default_route,
+        limits: endpoint.limits,
         attach: endpoint.attach,
         marks: endpoint.marks,
     }

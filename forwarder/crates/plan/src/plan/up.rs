@@ -201,8 +201,12 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     objects.push(Object::Network(spec));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
-        let guard = treatment.guard();
-        objects.push(Object::Isolation(object::Isolation { network: name.clone(), bridge: bridge.clone(), guard }));
+        let separation = treatment.separation();
+        objects.push(Object::Isolation(object::Isolation {
+            network: name.clone(),
+            bridge: bridge.clone(),
+            separation,
+        }));
         objects.extend(uplink.map(|uplink| {
             let (subnet, uplink) = (gateway.trunc(), uplink.name);
             Object::Masquerade(object::Masquerade { network: name, bridge, subnet, uplink })
@@ -297,6 +301,12 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         let (from, bridge) = (record.network_index, network.bridge.clone());
         objects.push(Object::EndpointBridge(object::EndpointBridge { host_if: record.host_if.clone(), from, bridge }));
     }
+    objects.extend(actual.attached().map(|record| {
+        let (from, to) = (record.limits, endpoint.limits);
+        let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
+        let host_if = endpoint.host_if.clone();
+        Object::EndpointLimits(object::EndpointLimits { host_if, ns, ns_if, mtu: network.mtu, from, to })
+    }));
     if network.datapath.is_ebpf() {
         let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
         objects.push(Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index: None, attach }));
@@ -333,6 +343,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         treatment: network.treatment,
         allow_spoof: endpoint.allow_spoof,
         no_default_route: endpoint.no_default_route,
+        limits: endpoint.limits,
         attach: endpoint.attach,
         marks: marks(actual, former),
     }

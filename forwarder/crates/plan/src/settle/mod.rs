@@ -47,7 +47,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     let table = table(&asked.table, actual, &network)?;
     refuse::attach(asked, actual, &network)?;
     let endpoint = match attached {
-        Some(record) => existing_endpoint(asked, actual, record)?,
+        Some(record) => existing_endpoint(asked, actual, &network, record)?,
         None => {
             refuse::without_ports(actual, &network)?;
             refuse::uncounted(actual, &network)?;
@@ -254,7 +254,7 @@ fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
     }
 }
 
-fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) -> Result<Endpoint> {
+fn existing_endpoint(asked: &Asked, actual: &Actual, network: &Network, record: &EndpointRecord) -> Result<Endpoint> {
     let refuse = |why: String| {
         Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
     };
@@ -284,6 +284,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, record: &EndpointRecord) ->
             mac: record.mac,
             allow_spoof: record.allow_spoof,
             no_default_route: record.no_default_route,
+            limits: asked.limits.over(record.limits, network.datapath)?,
             attach: asked.attach.unwrap_or(record.attach),
         }),
         _ => {
@@ -300,6 +301,7 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let no_default_route =
         network.treatment.internal || asked.no_default_route || kept.is_some_and(|record| record.no_default_route);
+    let limits = asked.limits.over(kept.map(|record| record.limits).unwrap_or_default(), network.datapath)?;
     let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let kept = kept.map(|record| record.address);
@@ -324,7 +326,7 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
         _ => {
             let mac = names::endpoint_mac(address);
             let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
-            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, attach })
+            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, limits, attach })
         }
     }
 }

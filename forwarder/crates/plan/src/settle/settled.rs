@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{Actual, Concerned, Datapath, EndpointRecord, Treatment, names, uplink::Uplink};
+use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, Treatment, names, uplink::Uplink};
 use fwd_dataplane::{Backend, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
 
@@ -45,6 +45,7 @@ pub(crate) struct Endpoint {
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
     pub(crate) no_default_route: bool,
+    pub(crate) limits: Limits,
     pub(crate) attach: Backend,
 }
 

@@ -93,6 +93,7 @@ impl World {
             Object::EndpointAttach(object::EndpointAttach { host_if, from, to }) => {
                 self.attach_otherwise(&host_if, from, to)
             }
+            Object::EndpointLimits(limits) => self.limit(&limits),
             _ => self.make_rules(object),
         }
     }
@@ -135,15 +136,6 @@ impl World {
             Object::ResolvConf(object::ResolvConf { ns, .. }) => insert(&mut self.written, ns),
             other => self.make_link(other),
         }
-    }
-
-    fn attach_otherwise(&mut self, host_if: &str, from: Backend, to: Backend) {
-        let index = self.index(host_if);
-        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
-        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
-        self.attached_by(to).insert(index);
-        let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
-        self.attached_by(other).remove(&index);
     }
 
     pub(super) fn attached_by(&mut self, backend: Backend) -> &mut std::collections::BTreeSet<u32> {

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::{EndpointSpec, NetworkRecord, NetworkSpec, object};
+use fwd_dataplane::Backend;
 
 impl World {
     pub(super) fn record_network(&mut self, spec: NetworkSpec) {
@@ -62,6 +63,21 @@ impl World {
         assert_eq!(self.host.net.by_index(index).map(|link| &link.name), Some(&to));
         let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
         assert_eq!(std::mem::replace(&mut record.expect("it is recorded").name, to), from);
+    }
+
+    pub(super) fn limit(&mut self, object::EndpointLimits { host_if, from, to, .. }: &object::EndpointLimits) {
+        let index = self.index(host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").limits, *to), *from);
+    }
+
+    pub(super) fn attach_otherwise(&mut self, host_if: &str, from: Backend, to: Backend) {
+        let index = self.index(host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").attach, to), from);
+        self.attached_by(to).insert(index);
+        let other = if to == Backend::Tcx { Backend::Clsact } else { Backend::Tcx };
+        self.attached_by(other).remove(&index);
     }
 
     pub(super) fn rehome(&mut self, object::EndpointBridge { host_if, from, bridge }: &object::EndpointBridge) {

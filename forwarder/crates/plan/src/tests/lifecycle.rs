@@ -9,7 +9,7 @@ use super::super::{
 use fwd_base::Kind;
 use fwd_dataplane::Backend;
 
-fn text(ops: &[super::super::Op]) -> String {
+pub(super) fn text(ops: &[super::super::Op]) -> String {
     let lines = ops.iter().map(|op| {
         let commands = op.equivalent("/run/fwd/bpf/1", None).join("\n    ");
         format!("{op}\n    {commands}\n")
@@ -43,24 +43,6 @@ fn kernel_datapath_has_a_rule_and_no_programs() {
         |object: &Object| matches!(object, Object::Dataplane(_) | Object::UplinkHooks(_) | Object::EndpointHook(_));
     assert!(!made(programs));
     assert!(world.plan_up(&UpRequest::new(named("a"))).expect("it is up").ops.is_empty());
-}
-
-#[test]
-fn internal_network_has_neither_uplink_nor_default_route() {
-    for datapath in [Datapath::Tc, Datapath::Kernel] {
-        let mut world = World::new();
-        let plan = world.up(&UpRequest { internal: true, datapath: Some(datapath), ..UpRequest::new(named("a")) });
-        let shown = text(&plan.ops);
-        assert!(shown.contains("# with --internal") && shown.contains("net.ipv4.conf.fwd0.forwarding=0"), "{shown}");
-        for absent in ["eth0:", "default via", "masquerade of", "uplink"] {
-            assert!(!shown.contains(absent), "{absent:?} is there: {shown}");
-        }
-        assert_eq!(world.records.networks[0].uplink, 0);
-        assert!(world.up(&UpRequest::new(named("a"))).ops.is_empty());
-        world.up(&UpRequest::new(named("b")));
-        world.down(None);
-        assert_eq!((&world.records, world.undo.len()), (&Default::default(), 0));
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use fwd_base::Kind;
 use fwd_kernel::netlink::{Link, LinkLayer, Route, TABLE_MAIN};
 
 #[track_caller]
-fn refused(world: &World, request: &UpRequest, kind: Kind, words: &[&str]) {
+pub(super) fn refused(world: &World, request: &UpRequest, kind: Kind, words: &[&str]) {
     let error = world.plan_up(request).expect_err("it is refused");
     assert_eq!(error.kind, kind, "{error}");
     let remedy = error.remedy.clone().unwrap_or_else(|| panic!("no remedy: {error}"));
@@ -20,7 +20,7 @@ fn refused(world: &World, request: &UpRequest, kind: Kind, words: &[&str]) {
     }
 }
 
-fn request() -> UpRequest {
+pub(super) fn request() -> UpRequest {
     UpRequest::new(named("a"))
 }
 
@@ -272,33 +272,6 @@ fn options_that_the_kernel_datapath_has_not() {
     refused(&world, UpRequest { table: timeouts, ..kernel.clone() }, &words);
     world.up(&UpRequest { nat: Some(Nat::Symmetric), allow_spoof: true, ..kernel });
     refused(&world, UpRequest { table: flows, ..request() }, &["--max-flows 7", "conntrack"]);
-}
-
-#[test]
-fn what_an_internal_network_has_not() {
-    let mut world = World::new();
-    let internal = UpRequest { internal: true, ..request() };
-    let usage = |world: &World, request: UpRequest, words: &[&str]| refused(world, &request, Kind::Usage, words);
-    usage(&world, UpRequest { uplink: Some("eth1".into()), ..internal.clone() }, &["--uplink eth1", "--internal"]);
-    usage(&world, UpRequest { nat: Some(Nat::Eim), ..internal.clone() }, &["--nat eim", "--internal"]);
-    usage(&world, UpRequest { clamp_mss: true, ..internal.clone() }, &["--clamp-mss", "--internal"]);
-    usage(&world, UpRequest { ignore_xfrm: true, ..internal.clone() }, &["--ignore-xfrm", "--internal"]);
-    usage(&world, UpRequest { datapath: Some(Datapath::Xdp), ..internal.clone() }, &["--datapath xdp", "--internal"]);
-    usage(&world, UpRequest { mtu: Some(70_000), ..internal.clone() }, &["65535", "1500"]);
-    world.clone().up(&UpRequest { mtu: Some(9_000), ..internal.clone() });
-    world.up(&internal);
-    let eth1 = UpRequest { uplink: Some("eth1".into()), ..UpRequest::new(named("b")) };
-    refused(&world, &eth1, Kind::Conflict, &["network fwd0", "none (--internal)", "eth1"]);
-    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) };
-    world.up(&other);
-    refused(&world, &UpRequest { internal: true, ..other }, Kind::Conflict, &["network other", "eth0", "--internal"]);
-}
-
-#[test]
-fn endpoint_that_has_a_default_route() {
-    let mut world = World::new();
-    world.up(&request());
-    refused(&world, &UpRequest { no_default_route: true, ..request() }, Kind::Conflict, &["--no-default-route"]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::{
-    Action, Datapath, Desired, Endpoint, Nat, Network, ResolvConf, TargetRef, UpRequest, UplinkChoice, export,
+    Action, AskedLimits, Datapath, Desired, Endpoint, Nat, Network, RateLimit, ResolvConf, TargetRef, UpRequest,
+    UplinkChoice, export,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
@@ -18,6 +19,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         addresses: Vec::new(),
         allow_spoof: false,
         no_default_route: false,
+        limits: AskedLimits::default(),
         attach: None,
     }
 }
@@ -201,10 +203,11 @@ proptest! {
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
             let request = UpRequest {
-                network: Some(name(["fwd0", "web", "db", "inner"][network])),
+                network: Some(name(["fwd0", "web", "db", "vault"][network])),
                 uplink: ["eth0", "eth0", "eth1"].get(network).map(ToString::to_string),
                 internal: network == 3,
                 no_default_route: allow_spoof,
+                limits: AskedLimits { outbound: (allow_spoof && datapath.is_ebpf()).then(|| RateLimit::of_rate(1_000_000)), inbound: None },
                 datapath: Some(datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
                 allow_spoof,

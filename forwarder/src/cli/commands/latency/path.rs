@@ -101,7 +101,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
             ));
         }
         if state.uplink(&endpoint).is_none() {
-            let why = if view.internal {
+            let why = if view.policy.internal {
                 "its network is internal".into()
             } else {
                 format!("its uplink {} has gone", view.uplink)

@@ -73,6 +73,16 @@ pub(crate) struct UpArgs {
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,
+    /// Bits of IP packets that may leave the namespace in a second, such as 100M, or none;
+    /// given for a namespace that is up, it holds from then on
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate_out: Option<String>,
+    /// The same for what is delivered into it
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate_in: Option<String>,
+    /// Bytes that may come at once beyond these rates [default: those of 50 ms]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) burst: Option<String>,
     #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
     #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
         packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]

@@ -1,6 +1,7 @@
 //! `fwd up`.
 
 mod args;
+mod rate;
 mod table;
 
 use std::{fmt, str::FromStr};
@@ -70,6 +71,9 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         internal,
         no_icc,
         no_default_route,
+        rate_out,
+        rate_in,
+        burst,
         allow_spoof,
         attach,
         table,
@@ -95,6 +99,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         internal: *internal,
         no_icc: *no_icc,
         no_default_route: *no_default_route,
+        limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
         allow_spoof: *allow_spoof,
         attach: *attach,
         table: table::request(table)?,

@@ -7,8 +7,8 @@ use fwd_base::Result;
 use fwd_dataplane::{Backend, Described, XdpHook};
 use fwd_kernel::netlink::XdpMode;
 use fwd_plan::{
-    EndpointSpec,
-    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointXdp},
+    EndpointSpec, Limits, TargetRef,
+    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointXdp},
 };
 
 impl Execute for EndpointSpec {
@@ -51,6 +51,18 @@ impl Execute for EndpointAttach {
     }
 }
 
+impl Execute for EndpointLimits {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.shape((&self.host_if, &self.ns, &self.ns_if), self.mtu, self.to)?;
+        runner.limit(&self.host_if, self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.shape((&self.host_if, &self.ns, &self.ns_if), self.mtu, self.from)?;
+        runner.limit(&self.host_if, self.from)
+    }
+}
+
 impl Execute for EndpointXdp {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.attach_endpoint_xdp(&self.host_if, &self.uplink)
@@ -62,7 +74,10 @@ impl Execute for EndpointXdp {
 }
 
 impl Runner<'_> {
-    fn record_endpoint(&self, spec: &EndpointSpec) -> Result<()> {
+    fn record_endpoint(&mut self, spec: &EndpointSpec) -> Result<()> {
+        if spec.limits != Limits::default() {
+            self.shape((&spec.host_if, &spec.target, &spec.id.ifname), spec.mtu, spec.limits)?;
+        }
         let plane = self.plane()?;
         let host_veth = self.link(&spec.host_if)?.index;
         let bridge = self.link(&spec.bridge)?.index;
@@ -78,7 +93,21 @@ impl Runner<'_> {
         plane.note_device(host_veth)?;
         let metadata = plane.put_metadata(&spec.metadata(ns.inode()?), cookie)?;
         let numbers = record::Numbers { network: bridge, counters, cookie, metadata };
-        plane.put_endpoint(host_veth, &record::of_endpoint(spec, &numbers))
+        plane.put_limited_endpoint(host_veth, &record::of_endpoint(spec, &numbers), &record::of_limits(spec.limits))
+    }
+
+    /// Has what leaves wait inside, and what is delivered at the host-side veth. They go with the veth pair.
+    fn shape(&mut self, (host_if, ns, ns_if): (&str, &TargetRef, &str), mtu: u32, limits: Limits) -> Result<()> {
+        self.netlink.shape(self.link(host_if)?.index, limits.inbound.shaper(mtu))?;
+        self.within(ns, ns_if, |netlink, link| netlink.shape(link, limits.outbound.shaper(mtu)))
+    }
+
+    /// Lets an endpoint send and get something else from now on, its present flows too.
+    fn limit(&self, host_if: &str, limits: Limits) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(host_if)?.index;
+        let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        plane.put_limited_endpoint(index, &endpoint, &record::of_limits(limits))
     }
 
     /// A frame that the driver of the host-side veth redirects is lost if the uplink takes none: then the kernel redirects packets.

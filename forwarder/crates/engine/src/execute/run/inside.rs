@@ -101,7 +101,12 @@ impl Execute for NsNeighbour {
 
 impl Runner<'_> {
     /// Works on an interface inside a namespace.
-    fn within(&mut self, ns: &TargetRef, ifname: &str, work: impl FnOnce(&Netlink, u32) -> Result<()>) -> Result<()> {
+    pub(super) fn within(
+        &mut self,
+        ns: &TargetRef,
+        ifname: &str,
+        work: impl FnOnce(&Netlink, u32) -> Result<()>,
+    ) -> Result<()> {
         let netlink = self.netlink_in(ns)?;
         work(netlink, index_of(netlink, ifname)?)
     }

@@ -86,6 +86,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointBridge(it) => it,
         Object::EndpointHook(it) => it,
         Object::EndpointAttach(it) => it,
+        Object::EndpointLimits(it) => it,
         Object::EndpointXdp(it) => it,
         Object::Port(it) => it,
         Object::Fdb(it) => it,

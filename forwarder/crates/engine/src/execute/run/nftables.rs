@@ -7,7 +7,7 @@ use fwd_plan::object::{Isolation, Masquerade, Rules6};
 
 impl Execute for Isolation {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        nft::ensure_isolation(&runner.owner.rule(&self.network), &self.bridge, self.guard).map(drop)
+        nft::ensure_isolation(&runner.owner.rule(&self.network), &self.bridge, self.separation).map(drop)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -30,7 +30,7 @@ impl Execute for Rules6 {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (bridge, uplink) = (self.bridge.clone(), self.uplink.clone());
         let network = runner.owner.rule(&self.network);
-        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet: self.subnet, uplink, guard: self.guard })
+        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet: self.subnet, uplink, separation: self.separation })
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -8,8 +8,8 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    CHAIN, Failure, Guard, Message, Socket, TABLE, TABLE_NAME, checked, isolation, message::text, new_chain, new_table,
-    or_nothing, rule, rule::Rule, unsupported,
+    CHAIN, Failure, Message, Separation, Socket, TABLE, TABLE_NAME, checked, isolation, message::text, new_chain,
+    new_table, or_nothing, rule, rule::Rule, unsupported,
 };
 use fwd_base::Result;
 
@@ -29,7 +29,7 @@ pub struct Rules6 {
     /// The interface by which its packets leave.
     pub uplink: String,
     /// What the kernel must not forward besides.
-    pub guard: Guard,
+    pub separation: Separation,
 }
 
 /// Makes the rules of a network what is given, in place of those that it has.
@@ -79,15 +79,15 @@ pub fn networks_with_rules6() -> Result<Vec<String>> {
 }
 
 impl Rules6 {
-    /// How many rules a network with this guard has.
+    /// How many rules a network with this separation has.
     #[must_use]
-    pub fn count(guard: Guard) -> usize {
+    pub fn count(separation: Separation) -> usize {
         let any = Self {
             network: String::new(),
             bridge: String::new(),
             subnet: Ipv6Net::default(),
             uplink: String::new(),
-            guard,
+            separation,
         };
         expressions(&any).len()
     }
@@ -100,7 +100,7 @@ fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
 
 /// Each rule with the chain that it is in.
 fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
-    let Rules6 { network: _, bridge, subnet, uplink, guard } = wanted;
+    let Rules6 { network: _, bridge, subnet, uplink, separation } = wanted;
     let (bridge, uplink) = (bridge.as_str(), uplink.as_str());
     // `iifname BRIDGE oifname != BRIDGE`
     let leaving =
@@ -118,7 +118,7 @@ fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
         (isolation::FORWARD, [leaving(), source(rule::DIFFERENT, *subnet), drop()].concat()),
         (isolation::FORWARD, [leaving(), unknown.to_vec(), drop()].concat()),
     ];
-    rules.extend(guard.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule)));
+    rules.extend(separation.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule)));
     rules
 }
 

@@ -2,7 +2,7 @@
 //! what its namespaces have said.
 //!
 //! In the chain `forward` of the same table: `oifname BRIDGE iifname != BRIDGE ct state ! established,related drop comment "NETWORK"`, and
-//! what [`Guard`] says besides. With eBPF the programs `from_ns` and `to_network` do the same.
+//! what [`Separation`] says besides. With eBPF the programs `from_ns` and `to_network` do the same.
 
 use rtnetlink::packet_core::DefaultNla;
 
@@ -25,14 +25,14 @@ const PRIORITY_FILTER: u32 = 0;
 
 /// What the kernel must not forward of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Guard {
+pub struct Separation {
     /// Nothing goes in or out, whatever was said before.
     pub internal: bool,
     /// Nothing goes from namespace to namespace.
     pub no_icc: bool,
 }
 
-impl Guard {
+impl Separation {
     /// The rules, as nft(8) has them.
     #[must_use]
     pub fn rules(self, bridge: &str) -> Vec<String> {
@@ -67,18 +67,18 @@ impl Guard {
     }
 }
 
-/// Makes the rules of a network keep out of `bridge` what `guard` says. False: they did already.
+/// Makes the rules of a network keep out of `bridge` what `separation` says. False: they did already.
 ///
 /// # Errors
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with conntrack, or without root.
-pub fn ensure_isolation(network: &str, bridge: &str, guard: Guard) -> Result<bool> {
+pub fn ensure_isolation(network: &str, bridge: &str, separation: Separation) -> Result<bool> {
     let object = format!("nftables rules of network {network}");
     checked(network, bridge, &object)?;
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
         let found: Vec<Rule> =
             rules(&socket)?.into_iter().filter(|rule| rule.is_in(FORWARD) && rule.is_of(network)).collect();
-        let wanted = guard.expressions(bridge);
+        let wanted = separation.expressions(bridge);
         // What a network forwards does not change while it is there; what its bridge is called may.
         if found.len() == wanted.len() && found.iter().all(|rule| rule.first_name().as_deref() == Some(bridge)) {
             return Ok(false);

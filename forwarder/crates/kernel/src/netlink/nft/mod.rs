@@ -21,7 +21,7 @@ pub(super) use self::ruleset::{Chain, Expression, chains, rules_of_chain};
 pub use self::{
     flowtable::make_flowtable,
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
-    isolation::{Guard, ensure_isolation, isolated_networks, remove_isolation},
+    isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
 };
 use self::{
     message::{Message, number, text},

@@ -8,7 +8,7 @@ use crate::{
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON},
 };
 use fwd_kernel::{
-    netlink::{Link, nft::Guard},
+    netlink::{Link, nft::Separation},
     netns::Name,
 };
 
@@ -86,7 +86,7 @@ impl Removal<'_> {
             let isolation = Object::Isolation(object::Isolation {
                 network: network.clone(),
                 bridge: bridge.clone(),
-                guard: Guard::default(),
+                separation: Separation::default(),
             });
             let masquerade =
                 Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
@@ -111,7 +111,7 @@ impl Removal<'_> {
             let entry = entry.filter(|entry| self.actual.has(entry));
             let subnet = ipnet::Ipv6Net::default();
             // Of several rules some may be left: whether all are there says nothing.
-            let rules = object::Rules6 { network, bridge, subnet, uplink, guard: Guard::default() };
+            let rules = object::Rules6 { network, bridge, subnet, uplink, separation: Separation::default() };
             [Object::Rules6(rules)].into_iter().chain(entry)
         })
         .collect()

@@ -1,0 +1,113 @@
+//! What networks and endpoints may do less than others.
+
+use super::{
+    super::{
+        AskedLimits, Datapath, Limits, Nat, Object, RateLimit, UpRequest,
+        testing::{World, name, named},
+    },
+    lifecycle::text,
+    refusals::{refused, request},
+};
+use fwd_base::Kind;
+
+#[test]
+fn internal_network_has_neither_uplink_nor_default_route() {
+    for datapath in [Datapath::Tc, Datapath::Kernel] {
+        let mut world = World::new();
+        let plan = world.up(&UpRequest { internal: true, datapath: Some(datapath), ..UpRequest::new(named("a")) });
+        let shown = text(&plan.ops);
+        assert!(shown.contains("# with --internal") && shown.contains("net.ipv4.conf.fwd0.forwarding=0"), "{shown}");
+        for absent in ["eth0:", "default via", "masquerade of", "uplink"] {
+            assert!(!shown.contains(absent), "{absent:?} is there: {shown}");
+        }
+        assert_eq!(world.records.networks[0].uplink, 0);
+        assert!(world.up(&UpRequest::new(named("a"))).ops.is_empty());
+        world.up(&UpRequest::new(named("b")));
+        world.down(None);
+        assert_eq!((&world.records, world.undo.len()), (&Default::default(), 0));
+    }
+}
+
+#[test]
+fn what_an_internal_network_has_not() {
+    let mut world = World::new();
+    let internal = UpRequest { internal: true, ..request() };
+    let usage = |world: &World, request: UpRequest, words: &[&str]| refused(world, &request, Kind::Usage, words);
+    usage(&world, UpRequest { uplink: Some("eth1".into()), ..internal.clone() }, &["--uplink eth1", "--internal"]);
+    usage(&world, UpRequest { nat: Some(Nat::Eim), ..internal.clone() }, &["--nat eim", "--internal"]);
+    usage(&world, UpRequest { clamp_mss: true, ..internal.clone() }, &["--clamp-mss", "--internal"]);
+    usage(&world, UpRequest { ignore_xfrm: true, ..internal.clone() }, &["--ignore-xfrm", "--internal"]);
+    usage(&world, UpRequest { datapath: Some(Datapath::Xdp), ..internal.clone() }, &["--datapath xdp", "--internal"]);
+    usage(&world, UpRequest { mtu: Some(70_000), ..internal.clone() }, &["65535", "1500"]);
+    world.clone().up(&UpRequest { mtu: Some(9_000), ..internal.clone() });
+    world.up(&internal);
+    let eth1 = UpRequest { uplink: Some("eth1".into()), ..UpRequest::new(named("b")) };
+    refused(&world, &eth1, Kind::Conflict, &["network fwd0", "none (--internal)", "eth1"]);
+    let other = UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) };
+    world.up(&other);
+    refused(&world, &UpRequest { internal: true, ..other }, Kind::Conflict, &["network other", "eth0", "--internal"]);
+}
+
+#[test]
+fn endpoint_that_has_a_default_route() {
+    let mut world = World::new();
+    world.up(&request());
+    refused(&world, &UpRequest { no_default_route: true, ..request() }, Kind::Conflict, &["--no-default-route"]);
+}
+
+fn limited(outbound: RateLimit) -> UpRequest {
+    UpRequest { limits: AskedLimits { outbound: Some(outbound), inbound: None }, ..request() }
+}
+
+#[test]
+fn limits_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
+    let mut world = World::new();
+    let (fast, slow) = (RateLimit::of_rate(1_000_000_000), RateLimit::of_rate(100_000));
+    assert_eq!((fast.burst, slow.burst), (6_250_000, 65_536));
+    let shown = text(&world.up(&limited(fast)).ops);
+    assert!(shown.contains("# --rate-out 1G --burst 6250000"), "{shown}");
+    assert!(world.up(&request()).ops.is_empty(), "left out, it is as it is");
+    let ops = world.up(&limited(slow)).ops;
+    assert!(matches!(&ops[..], [op] if matches!(op.object, Object::EndpointLimits(_))), "{ops:?}");
+    assert!(text(&ops).contains("100k out, none in") && text(&ops).contains("# --rate-out 100k --burst 65536"));
+    let expected = Limits { outbound: slow, inbound: RateLimit::default() };
+    assert_eq!(world.records.endpoints[0].limits, expected);
+    // They outlive the veth pair.
+    world.delete_link(&world.records.endpoints[0].host_if.clone());
+    world.up(&request());
+    assert_eq!(world.records.endpoints[0].limits, expected);
+    world.up(&limited(RateLimit::default()));
+    assert_eq!(world.records.endpoints[0].limits, Limits::default());
+    assert!(world.up(&limited(RateLimit::default())).ops.is_empty());
+}
+
+#[test]
+fn queues_are_as_fast_as_the_limit_says_and_hold_a_packet() {
+    assert_eq!(RateLimit::default().shaper(1_500), None);
+    let usual = RateLimit::of_rate(100_000_000).shaper(1_500).expect("a queue");
+    assert_eq!(usual.words(), "tbf rate 100866658bit burst 50000 limit 625000");
+    // Frames are 14 bytes longer: what is left of it is a little less than the limit.
+    let of_packets = usual.rate * 1_500 / 1_514;
+    assert!((99_900_000..100_000_000).contains(&of_packets), "{of_packets}");
+    for (rate, mtu) in [(8_000, 1_500), (8_000, 65_535), (1_000_000_000_000, 68)] {
+        let shaper = RateLimit::of_rate(rate).shaper(mtu).expect("a queue");
+        assert!(shaper.burst > mtu + 14 && shaper.limit >= shaper.burst, "{shaper:?}");
+    }
+}
+
+#[test]
+fn limits_out_of_range_or_without_a_program_that_counts() {
+    let world = World::new();
+    let usage = |limit, words: &[&str]| refused(&world, &limited(limit), Kind::Usage, words);
+    usage(RateLimit { rate: 7_999, burst: 1_500 }, &["--rate-out 7999", "8000", "100M"]);
+    usage(RateLimit::of_rate(1_000_000_000_001), &["--rate-out 1000000000001"]);
+    usage(
+        RateLimit { rate: 8_000_000, burst: 1_499 },
+        &["--burst 1499", "at 8Mbit/s", "1500", "65536 bytes are taken"],
+    );
+    usage(RateLimit { rate: 8_000_000, burst: 10_000_001 }, &["--burst 10000001", "10000000 bytes", "10 seconds"]);
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..limited(RateLimit::of_rate(100_000_000)) };
+    refused(&world, &kernel, Kind::Unsupported, &["--rate-out 100M", "datapath kernel", "--datapath tc"]);
+    let inbound = AskedLimits { inbound: Some(RateLimit::of_rate(100_000_000)), outbound: Some(RateLimit::default()) };
+    world.clone().up(&UpRequest { limits: inbound, ..kernel });
+}

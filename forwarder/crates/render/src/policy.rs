@@ -1,0 +1,54 @@
+//! What an endpoint and its network may do, and must not: in every view of an endpoint.
+
+use serde::Serialize;
+
+use super::units;
+
+/// What is not as usual of an endpoint, and of its network.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PolicyView {
+    /// Whether the MSS of TCP is lowered to what the path carries.
+    pub clamp_mss: bool,
+    /// Whether the programs may send past policies of IPsec.
+    pub ignore_xfrm: bool,
+    /// Whether nothing leaves the network, which has no uplink.
+    pub internal: bool,
+    /// Whether endpoints of the network do not reach each other.
+    pub no_icc: bool,
+    /// Whether a default route was set inside.
+    pub default_route: bool,
+    /// Whether the namespace may send from addresses other than its own.
+    pub allow_spoof: bool,
+    /// What may leave the namespace in a second; none without limit.
+    pub rate_out: Option<RateView>,
+    /// What may be delivered into it.
+    pub rate_in: Option<RateView>,
+}
+
+/// A limit.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RateView {
+    /// Bits of IP packets a second.
+    pub rate: u64,
+    /// Bytes that may come at once.
+    pub burst: u64,
+}
+
+impl PolicyView {
+    /// Options of the network that are not the usual ones.
+    pub(super) fn network_options(&self) -> impl Iterator<Item = String> + use<> {
+        let options =
+            [(self.clamp_mss, "clamp-mss"), (self.ignore_xfrm, "ignore-xfrm"), (self.no_icc, "no-icc")].into_iter();
+        options.filter(|(given, _)| *given).map(|(_, option)| option.into())
+    }
+
+    /// The limits in words: `out 100 Mbit/s (burst 625 kB)`; empty if there is none.
+    pub(super) fn limits(&self) -> String {
+        let sides = [("out", self.rate_out), ("in", self.rate_in)];
+        let limit = |(side, limit): (&str, Option<RateView>)| {
+            let RateView { rate, burst } = limit?;
+            Some(format!("{side} {} (burst {})", units::rate(rate), units::bytes(burst)))
+        };
+        sides.into_iter().filter_map(limit).collect::<Vec<_>>().join(", ")
+    }
+}

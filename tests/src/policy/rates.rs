@@ -1,0 +1,132 @@
+//! Limits of what an endpoint sends and gets, as iperf3 sees them.
+
+use forwarder::{
+    netns::Netns,
+    testbed::{Process, command_in, wait_until},
+};
+use serde_json::Value;
+
+use crate::{
+    commands::{assert_as_before, snapshot},
+    fwd::{Fwd, LIMIT, inside, try_inside},
+};
+
+/// Payload of a packet of 1500 bytes, and that packet: TCP with timestamps; UDP as it is asked for here.
+const TCP: (f64, &[&str]) = (1_500.0 / 1_448.0, &[]);
+const UDP: (f64, &[&str]) = (1_428.0 / 1_400.0, &["-u", "-b", "200M", "-l", "1400"]);
+
+/// From who serves to who asks.
+const IN: &[&str] = &["-R"];
+const OUT: &[&str] = &[];
+
+/// IP bits a second that arrive in two seconds of iperf3 from `client` to `address`, where `server` has it.
+#[track_caller]
+fn measured(client: &Netns, server: &Netns, address: &str, (headers, load): (f64, &[&str]), way: &[&str]) -> f64 {
+    let _server =
+        Process::spawn(command_in(server, &["iperf3", "-s", "-B", address, "-p", "5301"])).expect("iperf3 serves");
+    let argv = [&["iperf3", "-c", address, "-p", "5301", "-t", "2", "-J"], load, way].concat();
+    // The server may not listen yet; and a first datagram, which iperf3 does not repeat, may be lost while a neighbour is being found.
+    let received = || {
+        let said: Value = serde_json::from_str(&try_inside(client, &argv).stdout).unwrap_or_default();
+        Ok(said["end"]["sum_received"]["bits_per_second"].as_f64())
+    };
+    wait_until(LIMIT, "iperf3 measures", received).unwrap_or_else(|error| panic!("{error}")) * headers
+}
+
+/// `rate` is kept to within 5 %.
+#[track_caller]
+fn assert_rate(measured: f64, rate: f64, what: &str) {
+    let ratio = measured / rate;
+    assert!((0.95..=1.05).contains(&ratio), "{what}: {measured} bit/s are {ratio} of the limit");
+}
+
+#[test]
+fn tcp_and_udp_keep_to_the_limit_both_ways() {
+    for (datapath, options) in [("tc", &["--rate-out", "40M"][..]), ("xdp", &["--rate-out", "40M"]), ("kernel", &[])] {
+        let fwd = Fwd::new();
+        let before = snapshot(&fwd);
+        let pod = fwd.up("c1", &[&["--datapath", datapath, "--rate-in", "20M"], options].concat());
+        let outside = fwd.uplink(0).outside[0].to_string();
+        let load = |load, way| measured(&pod, fwd.internet(0), &outside, load, way);
+        for (name, protocol) in [("TCP", TCP), ("UDP", UDP)] {
+            assert_rate(load(protocol, IN), 20e6, &format!("{name} in, {datapath}"));
+            if !options.is_empty() {
+                assert_rate(load(protocol, OUT), 40e6, &format!("{name} out, {datapath}"));
+            }
+        }
+        assert_eq!(fwd.counted("from_ns", "dropped", Some("RateExceeded")), 0, "{datapath}: all of it has waited");
+        assert_eq!(
+            fwd.json(&["inspect", &pod.name])["rate_in"],
+            serde_json::json!({"rate": 20_000_000, "burst": 125_000})
+        );
+        fwd.ok(&["down", "--all"]);
+        assert_as_before(&fwd, &before);
+    }
+}
+
+/// The queue inside is root's there.
+#[test]
+fn who_removes_the_queue_inside_keeps_to_the_limit_all_the_same() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = Fwd::new();
+        let pod = fwd.up("c1", &["--datapath", datapath, "--rate-out", "40M"]);
+        inside(&pod, &["tc", "qdisc", "del", "dev", "eth0", "root"]);
+        let outside = fwd.uplink(0).outside[0].to_string();
+        assert_rate(measured(&pod, fwd.internet(0), &outside, UDP, OUT), 40e6, datapath);
+        assert!(fwd.counted("from_ns", "dropped", Some("RateExceeded")) > 1_000, "{datapath}");
+    }
+}
+
+#[test]
+fn limits_hold_between_namespaces_and_from_the_host_and_for_nobody_else() {
+    let fwd = Fwd::new();
+    let (fast, slow) = (fwd.up("c1", &[]), fwd.up("c2", &["--rate-in", "20M", "--rate-out", "40M"]));
+    let to_slow = slow.address.to_string();
+    assert_rate(measured(&fast, &slow, &to_slow, TCP, OUT), 20e6, "to it from its neighbour");
+    assert_rate(measured(&fast, &slow, &to_slow, TCP, IN), 40e6, "from it to its neighbour");
+    assert_rate(measured(fwd.host(), &slow, &to_slow, TCP, OUT), 20e6, "from the host");
+    assert_rate(measured(fwd.host(), &slow, &to_slow, TCP, IN), 40e6, "to the host");
+    let outside = fwd.uplink(0).outside[0].to_string();
+    for way in [OUT, IN] {
+        assert!(measured(&fast, fwd.internet(0), &outside, TCP, way) > 80e6, "the other one has no limit");
+    }
+}
+
+#[test]
+fn limit_is_changed_and_taken_away_while_the_endpoint_is_up() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &[]);
+    assert!(pod.shown["rate_out"].is_null());
+    let outside = fwd.uplink(0).outside[0].to_string();
+    let queues = || {
+        inside(&pod, &["tc", "qdisc", "show", "dev", "eth0"])
+            + &fwd.on_host(&["tc", "qdisc", "show", "dev", &pod.host_if])
+    };
+    for (rate, expected) in [("40M", 40e6), ("10M", 10e6)] {
+        let shown = fwd.up("c1", &["--rate-out", rate, "--rate-in", rate]).shown;
+        assert_eq!((&shown["changed"], shown["rate_out"]["rate"].as_f64()), (&true.into(), Some(expected)));
+        assert_rate(measured(&pod, fwd.internet(0), &outside, TCP, OUT), expected, rate);
+        assert_eq!(fwd.up("c1", &["--rate-out", rate]).shown["changed"], false);
+        assert_eq!(queues().matches("tbf").count(), 2);
+    }
+    assert!(fwd.ok(&["inspect", &pod.name]).contains("out 10.0 Mbit/s (burst 65.5 kB), in 10.0 Mbit/s"));
+    assert_eq!(fwd.up("c1", &["--rate-out", "none", "--rate-in", "none"]).shown["changed"], true);
+    assert_eq!(queues().matches("tbf").count(), 0);
+    assert!(measured(&pod, fwd.internet(0), &outside, TCP, OUT) > 80e6);
+}
+
+#[test]
+fn limits_that_cannot_be_are_refused_before_anything_is_changed() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    let name = fwd.name("c1");
+    let refused = |options: &[&str], code, words: &[&str]| {
+        fwd.expect_error(&[&["up", "--ns", &name], options].concat(), code, words);
+    };
+    refused(&["--rate-out", "fast"], 2, &["--rate-out fast", "100M"]);
+    refused(&["--rate-in", "1"], 2, &["--rate-in 1", "8000"]);
+    refused(&["--burst", "64k"], 2, &["--burst 64000", "--rate-out"]);
+    refused(&["--rate-out", "8M", "--burst", "1k"], 2, &["--burst 1000", "1500"]);
+    refused(&["--rate-out", "8M", "--datapath", "kernel"], 5, &["--rate-out 8M", "--datapath tc"]);
+    assert_as_before(&fwd, &before);
+}
