@@ -60,7 +60,7 @@ fn next_up_completes_a_killed_one_of_xdp() {
 
 #[test]
 fn next_up_completes_a_killed_one_with_filters() {
-    killed_up_is_completed("tc", &["--attach", "clsact"]);
+    killed_up_is_completed("tc", &["--attach", "clsact", "-p", "8080-8089:80-89"]);
 }
 
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
@@ -85,6 +85,8 @@ fn killed_up_is_completed_on(fwd: &Fwd, datapath: &str, options: &[&str]) {
             let attach =
                 if datapath == "kernel" { None } else { Some(if is_given("clsact") { "clsact" } else { "tcx" }) };
             assert_eq!(shown["attach"].as_str(), attach, "after a kill at operation {after}");
+            let ports = shown["published"].as_array().map(Vec::len);
+            assert_eq!(ports, Some(usize::from(is_given("-p"))), "after a kill at operation {after}");
             let outside = fwd.uplink(0).outside[0].to_string();
             let ping = testbed::command_in(&pod.ns, &["ping", "-n", "-q", "-c", "1", "-W", "2", &outside]);
             assert!(
@@ -122,7 +124,7 @@ fn down_removes_what_a_killed_up_left() {
 fn next_down_completes_a_killed_one() {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
-    let prepare = || drop(fwd.up("c1", &["--datapath", "xdp"]));
+    let prepare = || drop(fwd.up("c1", &["--datapath", "xdp", "-p", "8080:80"]));
     after_each_operation(&fwd, prepare, &["down", "--all"], |after| {
         fwd.ok(&["down", "--all"]);
         let difference = before.diff(&fwd.snapshot().unwrap());

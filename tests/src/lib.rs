@@ -103,6 +103,10 @@ mod policy;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]
+mod published;
+#[cfg(test)]
+mod publishing;
+#[cfg(test)]
 mod punts;
 #[cfg(test)]
 mod raw;

@@ -358,10 +358,12 @@ fn whole_is_applied_at_once_and_exported_again() {
         no_default_route: false,
         limits: AskedLimits::default(),
         attach: None,
+        publish: Vec::new(),
     };
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };
+    let published = |it: Endpoint| Endpoint { publish: vec!["8080-8089:80-89".parse().unwrap()], ..it };
     let endpoints = vec![
-        endpoint("0a", "web", host.target("a")),
+        published(endpoint("0a", "web", host.target("a"))),
         endpoint("0b", "web", TargetRef::Pid(sleep.id())),
         endpoint("0c", "db", host.target("c")),
     ];
@@ -376,6 +378,9 @@ fn whole_is_applied_at_once_and_exported_again() {
     assert_eq!(said.endpoints[1].id, desired.endpoints[1].id);
     assert!(!apply(&said).unwrap().changed, "what is said is what is there");
 
+    desired.endpoints[0].publish = vec!["53:53/udp".parse().unwrap()];
+    assert!(apply(&desired).unwrap().changed);
+    assert_eq!(host.inside(execute::export).unwrap().endpoints[0].publish, desired.endpoints[0].publish);
     desired.endpoints.remove(0);
     desired.networks.remove("spare");
     assert!(apply(&desired).unwrap().changed);

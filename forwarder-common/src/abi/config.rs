@@ -72,6 +72,8 @@ pub mod feature {
     pub const EIF: u32 = 1 << 1;
     /// Some network has IPv6.
     pub const IPV6: u32 = 1 << 8;
+    /// Some port is published.
+    pub const PUBLISH: u32 = 1 << 2;
     /// Some endpoint may send or get so much in a second only.
     pub const RATE: u32 = 1 << 9;
 }

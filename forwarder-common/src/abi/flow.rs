@@ -263,7 +263,7 @@ record! {
         pub kind: u8,
         /// How the flow holds its port; see [`super::port_use`].
         pub port_use: u8,
-        /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`; 0 for the host itself.
+        /// The endpoint's block of counters, which is also its index in the map `ENDPOINT_FLOWS`, 0 for the host itself; and [`FROM_OUTSIDE`].
         pub counters: u32,
         /// The next hop's address, as words of memory: IPv6, or IPv4 in its mapped form (see [`super::Addr`]). IPv4 may leave by a
         /// next hop of IPv6 (RFC 8950).
@@ -315,8 +315,13 @@ record! {
         pub pending: u32,
         /// ifindex of the endpoint's host-side veth; 0 for none.
         pub host_veth: u32,
+        /// Flows that began from outside and are half-open or closing: whoever floods the endpoint from there competes with these alone.
+        pub inbound: u32,
     }
 }
+
+/// Set beside the block of counters of a flow that began from outside: it counts apart while it is pending.
+pub const FROM_OUTSIDE: u32 = 1 << 31;
 
 record! {
     /// Element 0 of the map `EXPIRY_TIMER` as userspace reads it.

@@ -4,8 +4,8 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PortUse, Prefix, PrefixV6,
-    RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
+    HOST_VETH_PLACES, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS, PortPrefix, PortUse,
+    Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -191,6 +191,10 @@ maps! {
         SUBNETS_V6: LpmTrie<PrefixV6, u32>[1024],
         /// Interface → uplink.
         UPLINKS: Hash<u32, Uplink>[256],
+        /// Ports of the host, by prefixes of their numbers → the endpoint at which they are published.
+        PUBLISHED: LpmTrie<PortPrefix, Publication>[65_536],
+        /// A bit for each port that is published at some address.
+        PUBLISHED_PORTS: Array<u32, u64>[PUBLISHED_WORDS],
         /// Verdicts by interface.
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.

@@ -14,6 +14,7 @@ mod limit;
 mod mapping;
 pub mod maps;
 mod network;
+mod publish;
 mod record;
 mod trace;
 mod version;
@@ -24,14 +25,15 @@ pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, RETRY_CLASSES, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, endpoint_flags, host_veth_place};
 pub use flow::{
-    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState, FlowVersion,
-    SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
+    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState,
+    FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
+pub use publish::{HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Publication, Withdrawn};
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};

@@ -1,4 +1,6 @@
-//! Packets from outside that begin a flow, where a network lets anyone write to its mapped ports (RFC 4787 REQ-8).
+//! Packets from outside that begin a flow: to a published port, or where a network lets anyone write to its mapped ports (RFC 4787 REQ-8).
+
+pub mod publish;
 
 use crate::{
     abi::{Internal, Tuple, endpoint_flags},

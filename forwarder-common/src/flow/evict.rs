@@ -7,7 +7,10 @@
 //! Only endpoints that have about as many pending flows as the newcomer's own, or more, have to give one: whoever floods the
 //! table evicts their own flows, and everybody else's newcomers evict theirs.
 
-use crate::{abi::FlowState, wire::l4::tcp_flag};
+use crate::{
+    abi::{FROM_OUTSIDE, FlowState},
+    wire::l4::tcp_flag,
+};
 
 /// Flows to choose from: with 8, of a thousand flows one lives shorter than 0.6 times as long as it would in a queue.
 pub const CANDIDATES: u32 = 8;
@@ -54,6 +57,14 @@ pub const fn eviction_rank(state: FlowState, answered: bool, idle: u32) -> u32 {
         _ => 2,
     };
     kind * KIND + rest
+}
+
+/// The same `rank` where the flow is of block `theirs` and the newcomer of block `ours` (with [`FROM_OUTSIDE`]): what began from outside goes
+/// before half-open flows from inside make room for one of their own, however old they are.
+#[inline(always)]
+#[must_use]
+pub const fn rank_for(ours: u32, theirs: u32, rank: u32) -> u32 {
+    if theirs & FROM_OUTSIDE != 0 && ours & FROM_OUTSIDE == 0 { rank >> 1 } else { rank }
 }
 
 /// Whether a half-open flow with the TCP flags `inbound` of its answers is spared as long as there are others. Not for an endpoint that has
@@ -106,6 +117,15 @@ mod tests {
         assert!(may_evict(0, 0) && may_evict(58_000, 60_000), "equals take turns");
         assert!(may_evict(u32::MAX, 0) && !may_evict(u32::MAX, 60_000), "a count below zero is a small one");
         assert!(gives_room(100, u32::MAX) && !gives_room(u32::MAX, 0), "a count below zero is a small one");
+    }
+
+    #[test]
+    fn what_began_from_outside_goes_first_for_who_comes_from_inside() {
+        let rank = |answered, idle| eviction_rank(FlowState::HalfOpen, answered, idle);
+        let (young, old) = (rank(false, 0), rank(false, 100_000));
+        assert!(rank_for(1, FROM_OUTSIDE | 1, young) < rank_for(1, 1, old));
+        assert!(rank_for(1, FROM_OUTSIDE | 1, old) < rank_for(1, FROM_OUTSIDE | 1, young));
+        assert_eq!(rank_for(FROM_OUTSIDE | 1, FROM_OUTSIDE | 1, young), young, "among themselves nothing changes");
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Repeat for Look {
     fn round(&mut self, n: u32) -> ControlFlow<()> {
         let Some(flows) = values::flows_of(self.first.wrapping_add(n)) else { return ControlFlow::Continue(()) };
         // Each may be below zero for a moment.
-        let any = flows.established().read() as i32 > 0 || flows.pending().read() as i32 > 0;
+        let pending = flows.pending().read() as i32 > 0 || flows.inbound().read() as i32 > 0;
+        let any = pending || flows.established().read() as i32 > 0;
         let host_veth = flows.host_veth().read();
         if any && host_veth != 0 && !fwd_is_there(host_veth) {
             self.found = 1;

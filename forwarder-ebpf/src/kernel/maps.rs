@@ -9,7 +9,8 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowSlot, Internal, Limits, Mapping, Network, PortUse, RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
+        FlowSlot, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse, Publication, RETRY_CLASSES,
+        Secret, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::too_big::Notice,
@@ -64,6 +65,14 @@ pub(crate) static SUBNETS_V6: LpmTrie<Addr, u32, 1024> = LpmTrie::new();
 /// Interface and IPv4 prefix → MTU that its route asks for, bytes; 0 for a route without that lies within one with.
 #[btf_map]
 pub(crate) static ROUTE_MTUS: LpmTrie<[u32; 2], u32, 4096> = LpmTrie::new();
+
+/// Socket of the host → the endpoint at which it is published, by prefixes of the port's number.
+#[btf_map]
+pub(crate) static PUBLISHED: LpmTrie<HostSocket, Publication, 65_536> = LpmTrie::new();
+
+/// A bit for each port that is published at some address: see [`forwarder_common::decide::unsolicited::publish::place`].
+#[btf_map]
+pub(crate) static PUBLISHED_PORTS: Array<u64, PUBLISHED_WORDS> = Array::new();
 
 /// Interface → uplink.
 #[btf_map]

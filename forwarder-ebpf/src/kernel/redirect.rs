@@ -1,7 +1,7 @@
 //! Where a packet goes on: by another interface, or in another program.
 
 use aya_ebpf::{
-    bindings::{bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
+    bindings::{BPF_F_INGRESS, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1},
     helpers::{bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer},
 };
 use forwarder_common::abi::is_v4;
@@ -11,10 +11,23 @@ use crate::kernel::{maps::SLOW_PATH, packet::skb::Skb};
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 
-/// Out by an interface to a next hop (see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop)): what the program is to
-/// return.
+/// The next hop of a flow between namespaces by an address of the host: none, the packet comes back.
+pub(crate) const HAIRPIN: [u32; 4] = [0; 4];
+
+/// Whether a flow with this next hop is one between namespaces by an address of the host.
+#[inline(always)]
+pub(crate) const fn is_hairpin([a, b, c, d]: [u32; 4]) -> bool {
+    a | b | c | d == 0
+}
+
+/// Out by an interface to a next hop (see [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop)), or in by it, as if it had
+/// come from outside: what the program is to return.
 #[inline(always)]
 pub(crate) fn neighbour(ifindex: u32, next_hop: [u32; 4]) -> i32 {
+    if is_hairpin(next_hop) {
+        // SAFETY: a helper without pointers.
+        return (unsafe { bpf_redirect(ifindex, BPF_F_INGRESS.into()) }) as i32;
+    }
     let [.., last] = next_hop;
     let v4 = is_v4(next_hop);
     let mut params = bpf_redir_neigh {

@@ -44,9 +44,13 @@ pub(crate) struct Opening {
     pub(crate) port_use: u32,
     /// Not 0 for a flow that begins from outside.
     pub(crate) inbound: u32,
-    /// Not 0 for a socket of the host that keeps its port.
+    /// The very port that the flow is to have outside (host byte order) and [`KEEPS`]: that of a socket of the host, or a published one. 0
+    /// for any.
     pub(crate) keeps: u32,
 }
+
+/// Set in [`Opening::keeps`]: the port may be 0.
+pub(crate) const KEEPS: u32 = 1 << 16;
 
 /// What a search for a port works with: element 0 of the map `SEARCH`.
 #[repr(C)]

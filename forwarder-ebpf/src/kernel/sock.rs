@@ -15,12 +15,25 @@ use crate::kernel::packet::skb::Skb;
 global_fn! {
     /// See [`host_uses`].
     pub(crate) fn fwd_host_uses(skb: Skb, reply: &Tuple) -> bool = host_uses;
+    /// See [`host_converses`].
+    pub(crate) fn fwd_host_converses(skb: Skb, tuple: &Tuple) -> bool = host_converses;
 }
 
 /// Whether a socket of the host would get the packet with tuple `reply` (listening, connected, or waiting out its time), or a
 /// conversation that the kernel keeps track of. A socket bound to the uplink is found only from hooks of the uplink.
 #[inline(always)]
 fn host_uses(skb: Skb, reply: &Tuple) -> bool {
+    is_used(skb, reply, false)
+}
+
+/// Whether a packet with `tuple` is of a conversation of the host: as [`host_uses`], but for sockets that anybody may write to.
+#[inline(always)]
+fn host_converses(skb: Skb, tuple: &Tuple) -> bool {
+    is_used(skb, tuple, true)
+}
+
+#[inline(always)]
+fn is_used(skb: Skb, reply: &Tuple, by_peer: bool) -> bool {
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
@@ -33,22 +46,36 @@ fn host_uses(skb: Skb, reply: &Tuple) -> bool {
     };
     let size = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
     let netns = i64::from(BPF_F_CURRENT_NETNS) as u64;
-    // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released.
-    unsafe {
-        let socket = if reply.proto == Proto::Tcp as u8 {
-            bpf_skc_lookup_tcp(skb.ptr().cast(), &raw mut tuple, size, netns, 0)
+    // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released, and read before. Not the same field of both kinds:
+    // for the verifier one instruction would read different pointers.
+    let found = unsafe {
+        if reply.proto == Proto::Tcp as u8 {
+            let socket = bpf_skc_lookup_tcp(skb.ptr().cast(), &raw mut tuple, size, netns, 0);
+            if socket.is_null() {
+                false
+            } else {
+                let listens = (&raw const (*socket).state).read_volatile() == LISTEN;
+                bpf_sk_release(socket.cast());
+                !(by_peer && listens)
+            }
         } else if reply.proto == Proto::Udp as u8 {
-            bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, size, netns, 0)
+            let socket = bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, size, netns, 0);
+            if socket.is_null() {
+                false
+            } else {
+                let connected = (&raw const (*socket).dst_port).read_volatile() != 0;
+                bpf_sk_release(socket.cast());
+                !by_peer || connected
+            }
         } else {
             return false;
-        };
-        if !socket.is_null() {
-            bpf_sk_release(socket.cast());
-            return true;
         }
-    }
-    conntrack_has(skb, &mut tuple, reply.proto)
+    };
+    found || conntrack_has(skb, &mut tuple, reply.proto)
 }
+
+/// The state of a socket of TCP that takes connections (`BPF_TCP_LISTEN`, include/uapi/linux/bpf.h).
+const LISTEN: u32 = 10;
 
 /// Of conntrack's directions the one of answers (`IP_CT_DIR_REPLY`).
 const REPLY: u8 = 1;

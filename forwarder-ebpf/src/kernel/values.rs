@@ -1,7 +1,7 @@
 //! What stands beside the slots in the maps of the flow table.
 
 use forwarder_common::abi::{
-    Counter, CounterBlock, EndpointFlows, FlowAlloc, Internal, Mapping, PortUse, TrafficBlock,
+    Counter, CounterBlock, EndpointFlows, FROM_OUTSIDE, FlowAlloc, Internal, Mapping, PortUse, TrafficBlock,
 };
 
 use super::{
@@ -15,10 +15,18 @@ pub(crate) fn alloc() -> Option<Shared<FlowAlloc>> {
     Shared::element(&FLOW_ALLOC, 0)
 }
 
-/// How many flows the endpoint with block `counters` has.
+/// How many flows the endpoint with block `counters` has, wherever they begin.
 #[inline(always)]
 pub(crate) fn flows_of(counters: u32) -> Option<Shared<EndpointFlows>> {
-    Shared::element(&ENDPOINT_FLOWS, counters)
+    Shared::element(&ENDPOINT_FLOWS, counters & !FROM_OUTSIDE)
+}
+
+impl Shared<EndpointFlows> {
+    /// Pending ones of a flow with block `counters`: those that begin on the same side.
+    #[inline(always)]
+    pub(crate) fn pending_of(self, counters: u32) -> Shared<u32> {
+        if counters & FROM_OUTSIDE == 0 { self.pending() } else { self.inbound() }
+    }
 }
 
 shared_fields! {
@@ -41,6 +49,8 @@ shared_fields! {
         established: u32 = established;
         /// Half-open and closing ones.
         pending: u32 = pending;
+        /// Those of them that began from outside.
+        inbound: u32 = inbound;
         /// Whose they are; 0 for nobody's.
         host_veth: u32 = host_veth;
     }

@@ -30,10 +30,10 @@ use crate::{
         },
         shared::Shared,
     },
-    path::{apply::Action, at_ns, rate, route::is_outside},
+    path::{apply::Action, at_ns, networks::is_outside, rate},
     table::{
         lookup,
-        usage::{host_has_flows, may_be_external},
+        usage::{host_has_flows, is_published, may_be_external},
     },
 };
 
@@ -114,7 +114,9 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key(ZONE_MAIN);
     // What never left a cache entry belongs to no flow.
-    if !may_be_external((packet.ports >> 16) as u16) || !lookup::is_known(lookup::key_hash(&key)) {
+    let port = (packet.ports >> 16) as u16;
+    let external = may_be_external(port) || is_published(packet.proto, port);
+    if !external || !lookup::is_known(lookup::key_hash(&key)) {
         return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
     }
     let (slot, half, version) = lookup::established(Direction::Inbound, &key)?;
@@ -156,7 +158,8 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     if !is_outside(addresses as u32) {
         return false;
     }
-    if !may_be_external(ports as u16) {
+    let published = is_published(proto, ports as u16);
+    if !published && !may_be_external(ports as u16) {
         return true;
     }
     let ingress = skb.ingress_ifindex();
@@ -165,14 +168,15 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
     let reply = FlowKey::new(addresses.rotate_left(32), (ports >> 16) | (ports & 0xffff) << 16, ZONE_MAIN, proto);
-    !host_has_flows() && !lookup::is_known(lookup::key_hash(&reply)) && skb.bound_to() == 0
+    !published && !host_has_flows() && !lookup::is_known(lookup::key_hash(&reply)) && skb.bound_to() == 0
 }
 
 /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside.
 #[inline(always)]
 fn is_hosts(packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
-    let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
+    let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0)
+        || is_published(packet.proto, (packet.ports >> 16) as u16);
     is_outside(source) && is_outside(destination) && !begins
 }
 

@@ -8,6 +8,8 @@ mod at_ns;
 mod at_uplink;
 mod clamp;
 pub(crate) mod fast;
+mod networks;
+mod published;
 mod rate;
 mod route;
 pub(crate) mod slow;

@@ -1,8 +1,11 @@
 //! Where a packet of a namespace goes: decided on the first packet of a flow, and again when the flow's route is a second old.
 
-use aya_ebpf::btf_maps::lpm_trie::Key;
+mod hairpin;
+pub(crate) mod inbound;
+mod opening;
+
 use forwarder_common::{
-    abi::{Addr, Endpoint, FlowVersion, SLOT_NONE, Tuple, endpoint_flags, feature, mapped_words, port_use},
+    abi::{Endpoint, FlowVersion, Tuple, endpoint_flags, flow_kind, mapped_words},
     decide::route::{self, Again, Lookup},
     flow::slot::renew::{FlowRoute, renew},
     types::{
@@ -11,21 +14,28 @@ use forwarder_common::{
     },
 };
 
+use self::{
+    hairpin::fwd_hairpin,
+    opening::{INBOUND, begin, port_use_of},
+};
 use crate::{
     kernel::{
         devices,
         fib::{Route, Sender, fwd_is_local, look_up, macs, words},
         global::Answer,
-        maps::{OPENING, SUBNETS, SUBNETS_V6, config},
+        maps::{OPENING, config},
         packet::skb::Skb,
         records,
-        scratch::{Opening, scratch},
+        redirect::is_hairpin,
+        scratch::{KEEPS, Opening, scratch},
         slots,
     },
+    path::networks::is_outside,
     table::{
         create::{self, FAILED, stored_mtu},
         lookup::{self, Hit},
         slot,
+        usage::is_published,
     },
 };
 
@@ -107,8 +117,6 @@ pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, t
 global_fn! {
     /// See [`decide`].
     fn fwd_resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved = decide;
-    /// See [`prepare_inbound`].
-    fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple) -> bool = prepare_inbound;
     /// See [`kernel_agrees`].
     pub(crate) fn fwd_kernel_agrees(skb: Skb, slot: u32) -> bool = kernel_agrees;
     /// See [`look_again`].
@@ -130,31 +138,6 @@ impl Answer for Resolved {
         Self(raw)
     }
 }
-
-/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. Returns its slot; 0 if
-/// it cannot be made.
-#[inline(always)]
-pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> u32 {
-    if !fwd_prepare_inbound(skb, tuple) {
-        return SLOT_NONE;
-    }
-    match opened(create::open(skb, tuple)) {
-        Resolution::Flow(slot) => slot,
-        _ => SLOT_NONE,
-    }
-}
-
-/// Prepares it, if answers leave by the endpoint's uplink. Whether it did.
-#[inline(always)]
-fn prepare_inbound(skb: Skb, tuple: &Tuple) -> bool {
-    let Some(endpoint) = records::endpoint_copy(tuple.ifindex) else { return false };
-    let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return false };
-    let answers = egress(&route, endpoint) == Code::FORWARDED;
-    answers && prepare(tuple, endpoint, &route, INBOUND).what() == Resolved::OPEN
-}
-
-/// Above the TCP flags: the flow begins from outside.
-const INBOUND: u32 = 1 << 8;
 
 /// What [`create::open`] returned.
 #[inline(always)]
@@ -197,6 +180,10 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
     let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Resolved::drop(DropReason::Contended) };
     let egress = egress(&route, endpoint);
     if egress != Code::FORWARDED {
+        let to_host = egress == PuntReason::ToHost.into() && untranslatable == 0;
+        if to_host && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) && fwd_hairpin(skb, tuple, tcp_flags) {
+            return Resolved::new(Resolved::OPEN, 0);
+        }
         return Resolved::refused(egress);
     }
     if untranslatable != 0 {
@@ -267,31 +254,14 @@ fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) ->
         Ok(nat_addr) => nat_addr,
         Err(reason) => return Resolved::drop(reason),
     };
-    // Field by field, the addresses as a whole: a record put together first would stand on the stack, which is short.
+    begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
-    opening.uplink = endpoint.uplink;
     opening.next_hop = route.next_hop;
     opening.hop = macs(route.query);
     opening.mtu = route.mtu;
-    opening.endpoint = tuple.ifindex;
-    opening.endpoint_mtu = endpoint.mtu;
-    let (to, from) = opening.macs.split_at_mut(6);
-    to.copy_from_slice(&endpoint.mac);
-    from.copy_from_slice(&endpoint.gateway_mac);
-    opening.counters = endpoint.counters;
-    opening.counters_out = counters_out;
-    opening.counters_in = counters_in;
     opening.tcp_flags = tcp_flags & 0xff;
-    opening.port_use = port_use_of(endpoint.flags);
     opening.inbound = tcp_flags & INBOUND;
-    opening.keeps = 0;
     Resolved::new(Resolved::OPEN, 0)
-}
-
-/// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
-#[inline(always)]
-fn port_use_of(flags: u32) -> u32 {
-    config().map_or(port_use::BY_TUPLE, |config| route::port_use_of(config.features, flags)).into()
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
@@ -317,7 +287,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
         tcp_flags: tcp_flags.into(),
         port_use: port_use_of(0),
         inbound: 0,
-        keeps: keeps.into(),
+        keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
     };
     opened(create::open(skb, tuple))
 }
@@ -339,6 +309,10 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     else {
         return GONE;
     };
+    let Some(next_hop) = hit.next_hop() else { return GONE };
+    if is_hairpin(next_hop) {
+        return look_again_for_port(tuple, &hit, now);
+    }
     let Some(Found { route, diverted }) = way_out(skb, tuple, endpoint) else { return GONE };
     let egress = egress(&route, endpoint);
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
@@ -398,21 +372,14 @@ impl FlowRoute for Refreshed<'_> {
     }
 }
 
-/// Whether `addr` belongs to a network of `fwd`.
+/// As [`look_again`], of a flow to or from an address of the host: it ends if the port is published no more.
 #[inline(always)]
-pub(crate) fn in_fwd_network(addr: [u8; 4]) -> bool {
-    !is_outside(u32::from_ne_bytes(addr)) && SUBNETS.get(&Key::new(32, addr)).is_some()
-}
-
-/// As [`in_fwd_network`], of IPv6.
-#[inline(always)]
-pub(crate) fn in_fwd_network_v6(addr: Addr) -> bool {
-    let is_possible = matches!(config(), Some(config) if config.features & feature::IPV6 != 0);
-    is_possible && SUBNETS_V6.get(&Key::new(128, addr)).is_some()
-}
-
-/// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
-#[inline(always)]
-pub(crate) fn is_outside(addr: u32) -> bool {
-    config().is_none_or(|config| route::is_outside(addr, (config.subnets_min, config.subnets_max)))
+fn look_again_for_port(tuple: &Tuple, hit: &Hit, now: u32) -> Resolved {
+    let inbound = hit.slot.kind().read() == flow_kind::INBOUND;
+    if !inbound && !is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) {
+        slot::fwd_flow_end(hit.index, hit.version);
+        return Resolved::new(Resolved::GONE, 0);
+    }
+    hit.slot.route_checked().write(now);
+    Resolved::new(Resolved::FLOW, hit.index)
 }

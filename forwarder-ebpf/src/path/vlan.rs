@@ -22,7 +22,7 @@ use crate::{
     path::{
         apply::Action,
         at_uplink,
-        route::{in_fwd_network, in_fwd_network_v6},
+        networks::{in_fwd_network, in_fwd_network_v6},
     },
 };
 

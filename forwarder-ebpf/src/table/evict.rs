@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use forwarder_common::{
     abi::{FlowState, FlowVersion},
-    flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot},
+    flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot, rank_for},
 };
 
 use crate::{
@@ -73,10 +73,10 @@ fn evict(counters: u32, own: u32, one_way: bool) -> bool {
     search.found != 0 && slot::fwd_flow_end(search.slot, search.version) != 0
 }
 
-/// Pending flows of the endpoint with block `counters`.
+/// Pending flows of the endpoint with block `counters`, which begin on the same side.
 #[inline(always)]
 pub(crate) fn pending(counters: u32) -> u32 {
-    values::flows_of(counters).map_or(0, |flows| flows.pending().read())
+    values::flows_of(counters).map_or(0, |flows| flows.pending_of(counters).read())
 }
 
 /// Established flows of the endpoint with block `counters`.
@@ -106,6 +106,7 @@ impl Repeat for Search {
         }
         let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
         let rank = eviction_rank(version.state(), answered, self.now.wrapping_sub(slot.last_seen().read()));
+        let rank = rank_for(ours, counters, rank);
         if rank <= self.rank {
             self.rank = rank;
             self.slot = index;

@@ -4,7 +4,7 @@ use core::{ffi::c_void, ops::ControlFlow};
 
 use aya_ebpf::helpers::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FLUSH_SLICE, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, port_use},
+    abi::{FLUSH_SLICE, FlowSlot, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, Withdrawn, flow_kind, port_use},
     flow::{expired, outlived},
     wire::{
         l4::{Proto, has_ports},
@@ -19,6 +19,7 @@ use crate::{
         maps::{EXPIRY_TIMER, ExpiryTimer, config},
         packet::skb::Skb,
         repeat::{Repeat, repeat},
+        shared::Shared,
         slots, values,
     },
     table::{mapping, slot},
@@ -187,16 +188,23 @@ struct Flush {
     endpoint: u32,
     cursor: u32,
     ended: u32,
+    published: Withdrawn,
 }
 
-/// Ends the flows of an endpoint in [`FLUSH_SLICE`] slots.
+/// Ends the flows of an endpoint in [`FLUSH_SLICE`] slots: all, or those that began by a port which is published no more.
 #[inline(always)]
 pub(crate) fn flush(skb: Skb) -> i32 {
     let bytes = skb.headers();
     let (Ok(endpoint), Ok(first)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else {
         return 0;
     };
-    let mut flush = Flush { endpoint: u32::from_ne_bytes(endpoint), cursor: u32::from_ne_bytes(first), ended: 0 };
+    let Ok(published) = bytes.load::<{ size_of::<Withdrawn>() }>(L3_OFF.wrapping_add(8)) else { return 0 };
+    let mut flush = Flush {
+        endpoint: u32::from_ne_bytes(endpoint),
+        cursor: u32::from_ne_bytes(first),
+        ended: 0,
+        published: Withdrawn::of(published),
+    };
     repeat(&mut flush, FLUSH_SLICE);
     flush.ended as i32
 }
@@ -209,9 +217,24 @@ impl Repeat for Flush {
         self.cursor = index.wrapping_add(1);
         let Some(slot) = slots::slot(index) else { return ControlFlow::Break(()) };
         let version = slot.version().read();
-        if version.is_flow() && slot.endpoint().read() == self.endpoint {
+        if version.is_flow() && slot.endpoint().read() == self.endpoint && self.is_meant(slot) {
             self.ended = self.ended.wrapping_add(slot::fwd_flow_end(index, version));
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Flush {
+    /// Whether a flow of the endpoint is one of those that are to end.
+    #[inline(always)]
+    fn is_meant(&self, slot: Shared<FlowSlot>) -> bool {
+        let Withdrawn { addr, first, last, proto, _pad } = self.published;
+        if proto == 0 {
+            return true;
+        }
+        let port = u16::from_be_bytes(slot.external_port().read());
+        let here = addr == 0 || u32::from_ne_bytes(slot.outbound().addr().read()) == addr;
+        let begun = slot.kind().read() == flow_kind::INBOUND && slot.proto().read() == proto;
+        here && begun && first <= port && port <= last
     }
 }

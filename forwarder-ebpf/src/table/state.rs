@@ -108,7 +108,7 @@ fn count_states(counters: u32, from: FlowVersion, to: FlowVersion) {
     let changes = |was: bool, is: bool| u32::from(is).wrapping_sub(u32::from(was));
     let pends = changes(from.is_pending(), to.is_pending());
     if pends != 0 {
-        flows.pending().fetch_add(pends);
+        flows.pending_of(counters).fetch_add(pends);
     }
     let is_one_way = |version: FlowVersion| matches!(version.state(), FlowState::OneWay);
     let streams = changes(is_one_way(from), is_one_way(to));

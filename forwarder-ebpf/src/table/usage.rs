@@ -1,14 +1,19 @@
 //! Whether there are flows of a kind at all: while there are none, nobody looks for them.
 
 use forwarder_common::{
-    decide::ports,
+    abi::feature,
+    decide::{ports, unsolicited::publish},
     wire::{
         icmp,
         l4::{self, Proto},
     },
 };
 
-use crate::kernel::{maps::NAT_PORTS, values};
+use crate::kernel::{
+    maps::{NAT_PORTS, PUBLISHED_PORTS, config},
+    shared::Shared,
+    values,
+};
 
 /// Whether any packet of the host itself is translated.
 #[inline(always)]
@@ -29,9 +34,20 @@ pub(crate) fn may_be_external(port: u16) -> bool {
     ports::may_be_external(u16::from_be(port), range as u16, (range >> 16) as u16)
 }
 
+/// Whether a port of the host (network byte order) is published at some address. Hosts that publish nothing pay for the look at a flag.
+#[inline(always)]
+pub(crate) fn is_published(proto: u8, port: u16) -> bool {
+    if config().is_none_or(|config| config.features & feature::PUBLISH == 0) {
+        return false;
+    }
+    let Some((word, bit)) = publish::place(proto, u16::from_be(port)) else { return false };
+    Shared::element(&PUBLISHED_PORTS, word).is_some_and(|word| word.read() & bit != 0)
+}
+
 /// Whether a packet that arrives by an uplink may belong to a flow, by its destination port and its type.
 #[inline(always)]
 pub(crate) fn may_be_reply(l4: &l4::Header) -> bool {
     let foreign = l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_reply(l4.icmp_type);
-    !foreign && may_be_external(u16::from_ne_bytes(l4.dst_port))
+    let port = u16::from_ne_bytes(l4.dst_port);
+    !foreign && (may_be_external(port) || is_published(l4.proto as u8, port))
 }

@@ -15,6 +15,7 @@ mod ipv6;
 mod lifetime;
 mod mapping;
 mod ports;
+mod published;
 mod random;
 mod records;
 mod recycling;

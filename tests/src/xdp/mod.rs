@@ -20,6 +20,8 @@ mod isolation;
 mod nat;
 #[path = "../pressure.rs"]
 mod pressure;
+#[path = "../published.rs"]
+mod published;
 #[path = "../punts.rs"]
 mod punts;
 #[path = "../stun.rs"]

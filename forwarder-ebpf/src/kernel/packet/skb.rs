@@ -93,6 +93,8 @@ impl Skb {
         __sk_buff;
         /// Length with the link-layer header, if there is one, bytes.
         pub(crate) len: u32,
+        /// Whom the frame was sent to (`PACKET_*`, include/uapi/linux/if_packet.h).
+        pub(crate) pkt_type: u32,
         /// What the kernel takes the packet for: an Ethernet type, network byte order.
         pub(crate) protocol: u16,
         /// Whether the packet has a VLAN tag, which stands beside the data: 1 or 0.

@@ -28,10 +28,12 @@ use crate::{
     path::{
         apply::Action,
         arrival, at_ns, at_uplink,
-        route::{self, Resolution, in_fwd_network},
+        networks::in_fwd_network,
+        route::{self, Resolution},
         slow::{
             address_only::{self, OPEN},
             send,
+            unsolicited::{self, REFUSED as UNOPENED},
         },
         validate,
     },
@@ -154,8 +156,8 @@ fn stale(slot: u32) -> bool {
     is_route_old(slot.route_checked().read(), now(), config.hz)
 }
 
-/// A packet that arrives by an uplink: one that belongs to no flow is the host's, and so is a later fragment of which the first
-/// was not seen.
+/// A packet that arrives by an uplink: one that belongs to no flow and begins none is the host's, and so is a later fragment of which the
+/// first was not seen.
 #[inline(always)]
 pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     let mut tuple = Tuple::without_ports(ip, ZONE_MAIN);
@@ -164,7 +166,15 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return Action::NEXT;
     }
     let by_address = !has_ports(ip.proto);
-    let slot = if by_address && !usage::any_address_only() { SLOT_NONE } else { slot_of(Direction::Inbound, &tuple) };
+    let mut slot =
+        if by_address && !usage::any_address_only() { SLOT_NONE } else { slot_of(Direction::Inbound, &tuple) };
+    if slot == SLOT_NONE && !by_address && word & LATER_FRAGMENT == 0 && !in_fwd_network(ip.src) {
+        slot = unsolicited::open(skb, &tuple, (word >> 8) as u8);
+        if slot & UNOPENED != 0 {
+            at_uplink::count_here(skb, L3, Code::from_raw(code(slot)));
+            return Action::DROP;
+        }
+    }
     if slot == SLOT_NONE {
         if by_address {
             address_only::heard(&tuple);

@@ -1,11 +1,10 @@
 //! Ingress of an uplink: parse → flow → translate back → deliver.
 
 use forwarder_common::{
-    abi::{Hook, SLOT_NONE, Tuple, ZONE_MAIN, feature},
+    abi::{Hook, Tuple, ZONE_MAIN},
     decide::{
         forward,
         rewrite::{Side, Ttl},
-        validate::is_martian_source,
     },
     types::{
         direction::Direction,
@@ -22,16 +21,19 @@ use forwarder_common::{
 use crate::{
     kernel::{
         counters::{self, Amount},
-        maps::config,
         packet::{NO_HEADER, bytes::Bytes, protocol, skb::Skb, whole, wire_size},
     },
     path::{
         apply::{self, Action},
         arrival,
         at_uplink::{count_here, drop, source_routed},
-        clamp, fast, rate,
-        route::in_fwd_network,
-        slow::{fragments, icmp_error, ipv6, unsolicited},
+        clamp, fast,
+        networks::in_fwd_network,
+        rate,
+        slow::{
+            fragments, icmp_error, ipv6,
+            unsolicited::{self, REFUSED},
+        },
         tail_call::tail_call,
         validate, vlan,
     },
@@ -99,7 +101,11 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
             if in_fwd_network(ip.src) {
                 return drop(skb, L3, DropReason::Martian);
             }
-            slot = unsolicited(skb, &tuple, &l4);
+            slot = unsolicited::open(skb, &tuple, l4.tcp_flags);
+            if slot & REFUSED != 0 {
+                count_here(skb, L3, Code::from_raw(slot & 0xff));
+                return Action::DROP;
+            }
             version = lookup::matches(Direction::Inbound, slot, &tuple);
             if version.is_none() {
                 return Action::NEXT;
@@ -109,17 +115,6 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     match lookup::copy(Direction::Inbound, slot, version) {
         Some(hit) if arrival::may_arrive(skb, slot) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         _ => Action::NEXT,
-    }
-}
-
-/// The slot of the flow that a packet from outside begins, where a network lets anyone write to its mapped ports.
-#[inline(always)]
-fn unsolicited(skb: Skb, tuple: &Tuple, l4: &l4::Header) -> u32 {
-    match config() {
-        Some(config) if config.features & feature::EIF != 0 && !is_martian_source(tuple.saddr) => {
-            unsolicited::open(skb, tuple, l4.tcp_flags)
-        }
-        _ => SLOT_NONE,
     }
 }
 

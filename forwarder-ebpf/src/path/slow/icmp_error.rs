@@ -35,7 +35,7 @@ use crate::{
     path::{
         apply::{self, Action},
         arrival, at_ns, at_uplink,
-        route::in_fwd_network,
+        networks::in_fwd_network,
         slow::{address_only, send::fwd_send, too_big},
         validate,
     },

@@ -25,7 +25,7 @@ use crate::{
         apply::Action,
         at_ns::{count_here, refuse},
         at_uplink,
-        route::in_fwd_network_v6,
+        networks::in_fwd_network_v6,
     },
 };
 

@@ -26,7 +26,8 @@ use crate::{
     path::{
         apply::{self, Action},
         fast,
-        route::{self, Resolution, in_fwd_network},
+        networks::in_fwd_network,
+        route::{self, Resolution},
         slow::{address_only, fragments, icmp_error, ipv6},
         tail_call::tail_call,
         vlan,
@@ -35,7 +36,7 @@ use crate::{
         fragments as fragment_records,
         lookup::{self, Hit},
         state,
-        usage::{host_has_flows, may_be_external},
+        usage::{host_has_flows, is_published, may_be_external},
     },
 };
 
@@ -156,7 +157,7 @@ fn is_icmp_error(bytes: &Bytes, ip: &ipv4::Header) -> bool {
 
 /// A packet of a socket of the host itself, or one that it forwards, by now perhaps with the host's address: the kernel's own NAT knows
 /// nothing of ours. Where its port is claimed by an endpoint's flow towards the same destination, it gets another one, as if the host
-/// were an endpoint. Ports outside the NAT range never clash.
+/// were an endpoint. Ports outside the NAT range that are not published never clash.
 #[inline(always)]
 fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntReason>, DropReason> {
     let l4 = match l4::parse_first(bytes, ip) {
@@ -164,7 +165,9 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
         Err(reason @ (DropReason::Fragment | DropReason::Protocol)) => return Err(reason),
         Err(_) => return Ok(None),
     };
-    if !may_be_external(u16::from_ne_bytes(l4.src_port)) {
+    let port = u16::from_ne_bytes(l4.src_port);
+    let published = is_published(ip.proto, port);
+    if !published && !may_be_external(port) {
         return Ok(None);
     }
     let is_icmp = l4.proto as u8 == Proto::Icmp as u8;
@@ -181,8 +184,10 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
             return Ok(if refuses { Some(PuntReason::AsymmetricReply) } else { None });
         }
         // Raw and ping sockets are not found by a look-up, nor are those bound to the uplink by one at another interface: they
-        // claim what they use before an endpoint can. What is forwarded does not: whoever the host translates could claim everything.
-        let unseen = skb.ingress_ifindex() == 0 && (is_icmp || skb.bound_to() != 0);
+        // claim what they use before an endpoint can. So does who asks from a published port without a connection: nothing else tells the
+        // answer from a question to that port. What is forwarded does not: whoever the host translates could claim everything.
+        let asks = published && l4.proto as u8 == Proto::Udp as u8;
+        let unseen = skb.ingress_ifindex() == 0 && (is_icmp || asks || skb.bound_to() != 0);
         let clashes = fwd_is_claimed(&tuple);
         if !unseen && !clashes {
             return Ok(None);

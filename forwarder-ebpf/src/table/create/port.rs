@@ -42,12 +42,17 @@ global_fn! {
 #[inline(always)]
 fn claim(skb: Skb, slot: Making) -> u32 {
     let (Some(opening), Some(out)) = (scratch(&OPENING), slot.outbound()) else { return 0 };
-    let (proto, port) = (out.tuple.proto, u16::from_be_bytes(out.tuple.sport));
-    if !has_ports(proto) {
+    if !has_ports(out.tuple.proto) {
         return claim_address_only(slot, opening.endpoint);
     }
-    if opening.keeps != 0 && keep(slot, port) {
-        return claimed(slot, port, port_use::BY_TUPLE.into());
+    if opening.keeps != 0 {
+        let port = opening.keeps as u16;
+        if keep(slot, port) {
+            return claimed(slot, port, port_use::BY_TUPLE.into());
+        }
+        if opening.inbound != 0 {
+            return 0;
+        }
     }
     let mut kind = opening.port_use;
     if kind == u32::from(port_use::MAPPING) {
@@ -86,7 +91,8 @@ fn claim_vacated(skb: Skb, slot: Making, wanted: u32) -> u32 {
     }
 }
 
-/// Claims the very port of a host's socket: no other counts it, for mappings leave to the host what the host uses.
+/// Claims the very port of a host's socket, or a published one: no other counts it, for mappings leave to the host what the host uses, and
+/// keep off what is published.
 #[inline(always)]
 fn keep(slot: Making, port: u16) -> bool {
     reply(slot, port).is_some_and(|reply| lookup::fwd_insert(reply, slot.index()))

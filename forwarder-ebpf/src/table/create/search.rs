@@ -24,7 +24,7 @@ use crate::{
         slots,
         sock::fwd_host_uses,
     },
-    table::{create::address_only, evict, lookup, making::Making, mapping, slot},
+    table::{create::address_only, evict, lookup, making::Making, mapping, slot, usage::is_published},
 };
 
 /// What stands in `PORTS_EXHAUSTED` if a search for the flow of `tuple`, an outbound one, is in vain: a keyed hash of whose it is and what
@@ -140,6 +140,10 @@ fn try_candidate(skb: Skb, attempt: u32) -> u32 {
     let Some(search) = scratch(&SEARCH) else { return STOP };
     let port = search.candidates.nth(attempt);
     let Some(reply) = reply(Making::taken(search.slot), port) else { return STOP };
+    // It is reserved for those who come from outside.
+    if is_published(reply.proto, port.to_be()) {
+        return 0;
+    }
     let holder = mapping::fwd_port_holder(search.kind, reply);
     if holder == lookup::VACANT {
         let taken = !fwd_host_uses(skb, reply) && take(search.kind, reply, search.slot);

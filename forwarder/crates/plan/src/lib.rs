@@ -19,18 +19,18 @@ mod tests;
 
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
-    Interface, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings, SysctlRecord, Target,
+    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings, SysctlRecord, Target,
     TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, is_made, route_mtus,
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
-    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network, RateLimit,
-    Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range, seconds,
+    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network, PortRequest,
+    RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
 pub use op::{Action, Op};
 pub(crate) use plan::orphans;
-pub use plan::{Attachment, Plan, export, plan, plan_down, plan_up};
-pub(crate) use settle::{advice, ipv6, overlap, refuse, settled, subnet, uplink};
+pub use plan::{Attachment, Plan, export, plan, plan_down, plan_ports, plan_up};
+pub(crate) use settle::{advice, ipv6, overlap, published, refuse, settled, subnet, uplink};
 pub use settle::{network_name, refuse_others};

@@ -4,6 +4,7 @@ mod interrupted;
 mod ipv6;
 mod lifecycle;
 mod policy;
+mod published;
 mod refusals;
 mod remedies;
 mod sequences;

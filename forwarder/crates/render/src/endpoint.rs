@@ -92,6 +92,8 @@ pub struct EndpointView {
     /// What it and its network may do, and must not.
     #[serde(flatten)]
     pub policy: PolicyView,
+    /// Ports of the host that lead to it, such as `8080:80/tcp`.
+    pub published: Vec<String>,
     /// Bridge.
     pub bridge: Untrusted,
     /// MTU, bytes.

@@ -134,6 +134,7 @@ impl InspectView {
                 "guard",
                 if endpoint.policy.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" },
             )
+            .add("published", endpoint.published.join(", "))
             .add("resolver", self.resolver())
             .add("tx", traffic(endpoint.tx_packets, endpoint.tx_bytes))
             .add("rx", traffic(endpoint.rx_packets, endpoint.rx_bytes))

@@ -58,6 +58,7 @@ impl View for UpView {
             ),
             uplink,
         ];
+        lines.extend(endpoint.published.iter().map(|ports| ("published", ports.clone(), String::new())));
         let auto = |why: &String| ("datapath", format!("{} (auto)", endpoint.datapath), why.clone());
         lines.extend(datapath_reason.as_ref().map(auto));
         lines.extend(loaded.as_ref().map(|table| {
@@ -67,7 +68,8 @@ impl View for UpView {
         }));
         let width = lines.iter().map(|(_, left, _)| left.chars().count()).max().unwrap_or(0);
         for (title, left, right) in lines {
-            writeln!(out, "  {}  {left:width$}  {right}", look.paint(Tone::Dim, &format!("{title:9}")))?;
+            let line = format!("{}  {left:width$}  {right}", look.paint(Tone::Dim, &format!("{title:9}")));
+            writeln!(out, "  {}", line.trim_end())?;
         }
         self.hints(look, out)
     }

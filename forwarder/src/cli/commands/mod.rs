@@ -11,6 +11,7 @@ mod inspect;
 mod latency;
 mod ls;
 pub(super) mod ns;
+mod port;
 mod reload;
 mod shell;
 mod stats;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     /// Make, delete and find network namespaces
     #[command(after_help = ns::HELP)]
     Ns(ns::NsArgs),
+    /// Publish ports of the host for namespaces that are up
+    Port(port::PortArgs),
     /// List the networks and their endpoints
     #[command(alias = "list", after_help = ls::HELP)]
     Ls(ls::LsArgs),
@@ -100,6 +103,7 @@ impl Command {
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),
             Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),
             Self::Ns(args) => at_host(|session, _| ns::run(session, args)),
+            Self::Port(args) => at_host(|session, observer| port::run(session, args, observer)),
             Self::Ls(args) => at_host(|session, _| ls::run(session, args)),
             Self::Inspect(args) => at_host(|session, _| inspect::run(session, args)),
             Self::Flows(args) => at_host(|session, _| flows::run(session, args)),

@@ -75,7 +75,7 @@ impl Dataplane {
         let counts = self.flows_of(endpoints.iter().map(|(_, endpoint)| endpoint.counters))?;
         // Element 0 is the host's own.
         let hosts = self.flows_of([0])?;
-        if counts.iter().chain(&hosts).all(|counts| counts.pending == 0) {
+        if counts.iter().chain(&hosts).all(|counts| counts.pending == 0 && counts.inbound == 0) {
             let established = |established| Usage { established, ..Usage::default() };
             let usages = endpoints.iter().zip(counts);
             occupancy.endpoints =

@@ -7,7 +7,7 @@ use aya::{
     maps::{MapError, lpm_trie::Key},
 };
 use forwarder_common::abi::{
-    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Limits, Network, Uplink, feature, host_veth_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Limits, Network, Uplink, Withdrawn, feature, host_veth_place, mapped,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -105,7 +105,7 @@ impl Dataplane {
         let record = self.endpoint(ifindex)?;
         self.forget_device(ifindex)?;
         // Before the record: until it is gone, nobody is given its block of counters, and the next `down` comes back to it.
-        self.flush(ifindex)?;
+        self.flush(ifindex, Withdrawn::default())?;
         self.forget(maps::ENDPOINTS, &ifindex)?;
         self.end_limits(record.as_ref())?;
         let mut host_veths = self.array(maps::HOST_VETHS)?;
@@ -165,8 +165,8 @@ impl Dataplane {
         self.set_config(&config)
     }
 
-    /// Ends the flows of the endpoint with host-side veth `ifindex`.
-    fn flush(&self, ifindex: u32) -> Result<()> {
+    /// Ends the flows of the endpoint with host-side veth `ifindex`: all, or those that began by ports that are `withdrawn`.
+    pub(crate) fn flush(&self, ifindex: u32, withdrawn: Withdrawn) -> Result<()> {
         if !self.is_loaded() {
             return Ok(());
         }
@@ -176,6 +176,7 @@ impl Dataplane {
             let mut packet = [0; 64];
             packet[14..18].copy_from_slice(&ifindex.to_ne_bytes());
             packet[18..22].copy_from_slice(&first.to_ne_bytes());
+            packet[22..34].copy_from_slice(&withdrawn.bytes());
             self.run(programs::FLUSH, &packet)?;
             first = first.saturating_add(FLUSH_SLICE);
         }
@@ -253,9 +254,17 @@ impl Dataplane {
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
         let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
-        config.features = features | config.features & feature::RATE;
+        config.features = features | config.features & (feature::RATE | feature::PUBLISH);
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
+        self.set_config(&config)
+    }
+
+    /// Tells the programs whether to look for published ports.
+    pub(crate) fn set_publishing(&self, publishing: bool) -> Result<()> {
+        let mut config = self.config()?;
+        let others = config.features & !feature::PUBLISH;
+        config.features = others | if publishing { feature::PUBLISH } else { 0 };
         self.set_config(&config)
     }
 

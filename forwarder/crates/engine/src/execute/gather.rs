@@ -23,7 +23,7 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
-    Network, Owner, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra, arp_ignore,
+    Network, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra, arp_ignore,
     disable_ipv6, forwarding, forwarding6, is_made,
 };
 
@@ -82,6 +82,7 @@ pub(super) fn complete_up(
     }
     gathered.actual.target = Some(target);
     gathered.actual.host.given = context.host.clone();
+    gathered.actual.host.listeners = surroundings::listeners(request.publish.iter())?;
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
@@ -104,6 +105,23 @@ fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNet
     };
     let resolv_conf = resolv_conf(context, name.as_ref())?;
     Ok(Target { reference: reference.clone(), name, pid, ns: inside, resolv_conf })
+}
+
+/// Reads what a change of published ports depends on.
+///
+/// # Errors
+/// As [`for_down`].
+pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<Gathered> {
+    let mut gathered = host(context)?;
+    if let Some(ns) = open_if_there(&request.target)? {
+        let inside = gathered.inside(&request.target, ns)?;
+        gathered.actual.target = Some(target(context, &request.target, Some(inside))?);
+    }
+    if !request.add.is_empty() {
+        gathered.actual.host.listeners = surroundings::listeners(request.add.iter())?;
+        gathered.actual.host.surroundings = surroundings::of_input()?;
+    }
+    Ok(gathered)
 }
 
 /// Reads what `down` depends on.
@@ -147,6 +165,7 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
         return Err(refusal);
     }
     gathered.actual.host.given = context.host.clone();
+    gathered.actual.host.listeners = surroundings::listeners(desired.endpoints.iter().flat_map(|it| &it.publish))?;
     gathered.actual.host.surroundings = surroundings::read(true, true)?;
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;

@@ -24,15 +24,15 @@ use self::{failures::all_of, gathered::Gathered, run::Runner};
 pub use self::{
     namespaces::{open_target, remove_namespace},
     outcome::{Applied, DownResult, Planned, Step, UpResult},
-    surroundings::problems,
+    surroundings::{listeners, problems},
     trace::{end_trace, trace},
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
-    Action, Attachment, Desired, DownRequest, Object, Op, Plan, Scope, UpRequest, plan, plan_down, plan_up,
-    refuse_others,
+    Action, Attachment, Desired, DownRequest, Object, Op, Plan, PortRequest, Scope, UpRequest, plan, plan_down,
+    plan_ports, plan_up, refuse_others,
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -184,6 +184,30 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
     runner.follow_routes();
     Ok(DownResult::of(&plan))
+}
+
+/// Publishes and withdraws ports of an endpoint that is up.
+///
+/// # Errors
+/// What [`plan_ports`] refuses, before anything is changed; or the operation that failed, after what was made before it was undone.
+pub fn change_ports(context: &HostContext, request: &PortRequest, observer: &mut dyn Observer) -> Result<Applied> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let gathered = gather::for_ports(context, request)?;
+    let Plan { ops, warnings, .. } = plan_ports(request, &gathered.actual)?;
+    Runner::new(context, gathered).run_or_undo(&ops, 0, observer)?;
+    Ok(Applied { changed: !ops.is_empty(), warnings })
+}
+
+/// What [`change_ports`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`change_ports`] refuses.
+pub fn dry_ports(context: &HostContext, request: &PortRequest) -> Result<Planned> {
+    let gathered = gather::for_ports(context, request)?;
+    let Plan { ops, warnings, .. } = plan_ports(request, &gathered.actual)?;
+    Ok(planned(context, &gathered, &ops, warnings))
 }
 
 /// Makes of the whole host what is desired: what is not goes, what is there stays as it is.

@@ -31,6 +31,7 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
         endpoints: endpoints(plane)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
+        publications: plane.publications()?,
         uplink_hooks: hooks.uplinks(),
         network_hooks: hooks.networks(),
         endpoint_hooks: hooks.endpoints(Backend::Tcx),

@@ -1,5 +1,7 @@
 //! Reads what other parts of the host do to the packets of networks, and tells what is wrong with it.
 
+mod listeners;
+
 use std::net::Ipv4Addr;
 
 use forwarder_common::{
@@ -8,11 +10,12 @@ use forwarder_common::{
 };
 use ipnet::IpNet;
 
+pub use self::listeners::listeners;
 use super::record;
 use fwd_base::{Error, Result};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
-    netlink::{Interface, LinkLayer, Netlink, forward_chains, mark_rules, xfrm_policies},
+    netlink::{Interface, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, xfrm_policies},
     sysctl,
 };
 use fwd_plan::{
@@ -36,7 +39,18 @@ pub(super) fn for_up(request: &UpRequest, actual: &Actual) -> Result<Surrounding
     let datapath = record.map_or(request.datapath, |record| Some(record.datapath));
     let ignores = record.map_or(request.ignore_xfrm, |record| record.treatment.ignore_xfrm);
     let kernel = datapath == Some(Datapath::Kernel);
-    read(!kernel && !ignores, kernel || record.is_none())
+    Ok(Surroundings {
+        input: if request.publish.is_empty() { Vec::new() } else { input_chains()? },
+        ..read(!kernel && !ignores, kernel || record.is_none())?
+    })
+}
+
+/// What a published port is reached past.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn of_input() -> Result<Surroundings> {
+    Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
 }
 
 /// Tells the programs the MTUs that routes ask for, and how uplinks check sources, as it is now.
@@ -72,6 +86,7 @@ pub(super) fn read(policies: bool, chains: bool) -> Result<Surroundings> {
         marks: if chains { mark_rules()? } else { Vec::new() },
         policies: if policies { xfrm_policies()? } else { Vec::new() },
         chains: if chains { forward_chains()? } else { Vec::new() },
+        input: Vec::new(),
         bridged: chains && sysctl::read(BRIDGED)?.is_some_and(|value| value != "0"),
     })
 }

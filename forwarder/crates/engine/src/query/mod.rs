@@ -7,6 +7,7 @@ mod flows;
 mod host;
 pub mod interface;
 pub mod namespace;
+mod publish;
 mod state;
 
 pub use self::{

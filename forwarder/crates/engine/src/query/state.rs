@@ -10,7 +10,9 @@ use forwarder_common::abi::{Endpoint, Network, Uplink, endpoint_flags};
 use super::HostNetns;
 use crate::execute;
 use fwd_base::{Context, Error, Kind, Result};
-use fwd_dataplane::{Dataplane, Described, Metadata, NetnsMetadata, Occupancy, RouteMetadata, Traffic, Usage, name_of};
+use fwd_dataplane::{
+    Dataplane, Described, Metadata, NetnsMetadata, Occupancy, Publication, RouteMetadata, Traffic, Usage, name_of,
+};
 use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
@@ -25,7 +27,8 @@ pub struct State {
     /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
     pub endpoints: Vec<(u32, Described)>,
     networks: BTreeMap<u32, Network>,
-    uplinks: BTreeMap<u32, Uplink>,
+    pub(super) uplinks: BTreeMap<u32, Uplink>,
+    pub(super) publications: Vec<Publication>,
     /// Interfaces by number; only those that are still the ones that the records are about.
     links: BTreeMap<u32, Link>,
     /// Flows, as far as they were counted.
@@ -42,6 +45,7 @@ impl State {
         let Some(mut state) = Self::records(at)? else { return Ok(None) };
         state.networks = state.plane.networks()?.into_iter().collect();
         state.uplinks = state.plane.uplinks()?.into_iter().collect();
+        state.publications = state.plane.publications()?;
         let devices = state.plane.devices()?;
         let links = Netlink::here()?.links()?.into_iter().filter(|link| devices.contains(&link.index));
         state.links = links.map(|link| (link.index, link)).collect();
@@ -58,8 +62,9 @@ impl State {
         let order = |(_, it): &(u32, Described)| (it.metadata.network.clone(), it.record.v4, it.record.v6);
         endpoints.sort_by_cached_key(order);
         let limit = plane.config()?.max_flows_per_endpoint;
-        let (networks, uplinks, links) = Default::default();
-        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy: Occupancy::default(), limit }))
+        let (networks, uplinks, publications, links) = Default::default();
+        let occupancy = Occupancy::default();
+        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit }))
     }
 
     /// Reads what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others.
@@ -81,7 +86,8 @@ impl State {
         let endpoints = vec![(ifindex, endpoint)];
         let (occupancy, limit) = (plane.usage(&records(&endpoints))?, plane.config()?.max_flows_per_endpoint);
         let networks = networks.into_iter().collect();
-        Ok(Some(Self { plane, endpoints, networks, uplinks, links, occupancy, limit }))
+        let publications = plane.publications()?;
+        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit }))
     }
 
     /// Counts the flows of these endpoints.
@@ -169,6 +175,7 @@ impl State {
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             policy: self.policy(record)?,
+            published: self.published(ifindex, record.netns_cookie),
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
             mtu: record.mtu,
             tx_packets: traffic.tx_packets,
@@ -194,6 +201,12 @@ impl State {
             rate_out: limit(outbound),
             rate_in: limit(inbound),
         })
+    }
+
+    /// The ports of the host that lead to an endpoint.
+    fn published(&self, ifindex: u32, cookie: u64) -> Vec<String> {
+        let is_its = |it: &&Publication| it.endpoint == ifindex && it.cookie == cookie;
+        self.publications.iter().filter(is_its).map(|it| it.ports.to_string()).collect()
     }
 
     /// The endpoints of the namespace that the user named: by the namespace itself, or by a recorded name whose namespace is gone.

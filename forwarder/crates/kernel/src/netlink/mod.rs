@@ -40,7 +40,7 @@ pub use self::{
     bridge::BridgeSpec,
     fdb::FdbEntry,
     filter::{Filter, TcDirection},
-    forward::{ForwardChain, Interface, Maker, forward_chains},
+    forward::{ForwardChain, Interface, Maker, forward_chains, input_chains},
     link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
     modules::may_be_used,
     neighbour::Neighbour,

@@ -17,7 +17,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
         Self { pid, comm: name(&comm) }
     }

@@ -8,7 +8,10 @@ mod surroundings;
 pub(crate) mod sysctls;
 mod undo;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 pub(crate) use self::net_config::are_ends;
 pub use self::{
@@ -21,6 +24,7 @@ pub use self::{
     undo::Undo,
 };
 use super::TargetRef;
+use fwd_dataplane::Transport;
 use fwd_kernel::{
     netlink::{FdbEntry, Link},
     netns::Name,
@@ -78,12 +82,27 @@ pub struct Host {
     pub ruled6: BTreeSet<String>,
     /// Tells this machine from others: random, and the same for as long as it is installed.
     pub machine: u64,
+    /// Sockets of the host to which anybody may write, on ports that are to be published.
+    pub listeners: Vec<Listener>,
     /// Values of the sysctls that matter, by path below /proc/sys.
     pub sysctls: BTreeMap<String, String>,
     /// How the user gave the namespace that plays the host, where it is not the caller's.
     pub given: Option<String>,
     /// What else happens to packets, as far as it was read.
     pub surroundings: Surroundings,
+}
+
+/// A socket of the host to which anybody may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Protocol.
+    pub transport: Transport,
+    /// Address that it is bound to, unspecified for all.
+    pub address: Ipv4Addr,
+    /// Port.
+    pub port: u16,
+    /// Whose it is, as far as that can be told: `nginx (pid 7)`.
+    pub process: Option<String>,
 }
 
 impl Host {

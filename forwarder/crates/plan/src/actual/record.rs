@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
 use fwd_base::text::option;
-use fwd_dataplane::{Backend, EndpointId};
+use fwd_dataplane::{Backend, EndpointId, Publication};
 use fwd_kernel::netlink::{Link, Mac};
 
 /// A network, by its bridge.
@@ -215,6 +215,8 @@ pub struct Records {
     pub endpoints: Vec<EndpointRecord>,
     /// Uplinks.
     pub uplinks: Vec<UplinkRecord>,
+    /// Published ports.
+    pub publications: Vec<Publication>,
     /// ifindexes of uplinks with pinned hooks.
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of bridges with pinned hooks.

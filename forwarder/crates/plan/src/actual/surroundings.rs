@@ -17,6 +17,8 @@ pub struct Surroundings {
     pub marks: Vec<MarkRule>,
     /// Chains of the forward hook.
     pub chains: Vec<ForwardChain>,
+    /// Chains of the input hook; looked at where ports are to be published.
+    pub input: Vec<ForwardChain>,
     /// What a bridge passes from one port to another goes through those chains as well (br_netfilter).
     pub bridged: bool,
 }
@@ -116,6 +118,17 @@ impl Surroundings {
         warnings.extend(of_ipv4.filter_map(|chain| self.closed(chain, network, host)));
         warnings.extend(self.chains.iter().filter_map(|chain| closed6(chain, network, host)));
         warnings
+    }
+
+    /// What to say of ports that are published at `uplink`, beside a chain that keeps others from coming in by it.
+    #[must_use]
+    pub(crate) fn passed_by_ports(&self, uplink: Interface<'_>) -> Option<String> {
+        let nowhere = Interface { name: "", index: 0 };
+        let chain = self.input.iter().find(|chain| chain.drops_between(uplink, nowhere, false))?;
+        Some(format!(
+            "published ports are reached past {chain}, which keeps out what else comes in by {}: whom they are not for has to be kept out              inside the namespace",
+            uplink.name
+        ))
     }
 
     /// What a chain keeps from getting through.

@@ -22,10 +22,10 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
-    request::{TargetRef, UpRequest},
+    request::{PortRequest, TargetRef, UpRequest},
 };
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Backend, EndpointId};
+use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
 
 /// What there is to be on a host, or in the [`Scope`] of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +112,9 @@ pub struct Endpoint {
     /// How the program is attached to the host-side veth.
     #[serde(default)]
     pub attach: Option<Backend>,
+    /// Ports of the host that lead to it.
+    #[serde(default)]
+    pub publish: Vec<PublishedPorts>,
 }
 
 /// What a command is about: of everything else it is taken to be as it is.
@@ -155,6 +158,9 @@ pub(super) struct Asked {
     pub(super) no_default_route: bool,
     pub(super) limits: AskedLimits,
     pub(super) attach: Option<Backend>,
+    pub(super) publish: Vec<PublishedPorts>,
+    /// No other ports than those are to be published for it.
+    pub(super) no_others: bool,
     pub(super) table: TableRequest,
 }
 
@@ -176,7 +182,7 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach } = endpoint;
+        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
         let (mut ip, mut ip6) = (None, None);
@@ -203,6 +209,8 @@ impl Desired {
             no_default_route: *no_default_route,
             limits: *limits,
             attach: *attach,
+            publish: publish.clone(),
+            no_others: scope.target.is_none(),
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
     }

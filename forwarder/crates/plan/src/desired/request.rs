@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AskedLimits, Datapath, Ipv6, Nat, TableRequest};
 use fwd_base::text::option;
-use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
 
 /// How a namespace was given.
@@ -100,6 +100,17 @@ impl fmt::Display for TargetRef {
     }
 }
 
+/// Ports that are to lead to an endpoint that is up, and ports that are not to any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortRequest {
+    /// Its namespace.
+    pub target: TargetRef,
+    /// Those that are to be published.
+    pub add: Vec<PublishedPorts>,
+    /// Those that are to be withdrawn.
+    pub remove: Vec<PublishedPorts>,
+}
+
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpRequest {
@@ -139,6 +150,8 @@ pub struct UpRequest {
     pub allow_spoof: bool,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
     pub attach: Option<Backend>,
+    /// Ports of the host that are to lead to the namespace, besides those that do already.
+    pub publish: Vec<PublishedPorts>,
     /// The flow table of the host.
     pub table: TableRequest,
 }
@@ -166,6 +179,7 @@ impl UpRequest {
             limits: AskedLimits::default(),
             allow_spoof: false,
             attach: None,
+            publish: Vec::new(),
             table: TableRequest::default(),
         }
     }

@@ -11,6 +11,7 @@ mod netns;
 mod network;
 mod nftables;
 mod port;
+mod publish;
 mod sysctl;
 mod uplink;
 mod veth;
@@ -26,6 +27,7 @@ pub use self::{
     network::{NetworkHook, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
+    publish::Published,
     uplink::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
 };
@@ -158,6 +160,8 @@ objects! {
     EndpointLimits(EndpointLimits),
     /// The XDP program at a host-side veth.
     EndpointXdp(EndpointXdp),
+    /// Ports of the host lead to an endpoint.
+    Published(Published),
     /// A host-side veth is a port of the bridge.
     Port(Port),
     /// A static forwarding entry of the bridge.

@@ -10,7 +10,7 @@ use crate::{
     Action, Actual, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf, TargetNetns,
     UplinkRecord, are_ends, object,
 };
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, Publication};
 use fwd_kernel::{
     netlink::{BridgeSpec, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
@@ -53,6 +53,7 @@ impl Actual {
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
+            Object::Published(it) => self.publish(it),
             Object::Bridge(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)
@@ -174,6 +175,13 @@ impl Actual {
             Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
             other => unreachable!("{other} is no part of an endpoint"),
         }
+    }
+
+    fn publish(&mut self, object: &object::Published) {
+        let Some((endpoint, cookie)) = object.endpoint(self) else { return };
+        let publications = &mut self.records.publications;
+        publications.retain(|it| it.endpoint != endpoint || it.ports != object.ports);
+        publications.push(Publication { endpoint, cookie, ports: object.ports, whole: true });
     }
 
     fn record_endpoint(&mut self, spec: &EndpointSpec) {
@@ -310,6 +318,12 @@ impl Actual {
             }),
             Object::EndpointXdp(it) => {
                 it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index));
+            }
+            Object::Published(it) => {
+                let endpoint = it.endpoint(self);
+                let is_it =
+                    |found: &Publication| Some((found.endpoint, found.cookie)) == endpoint && found.ports == it.ports;
+                self.records.publications.retain(|found| !is_it(found));
             }
             Object::Bridge(spec) => self.drop_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),

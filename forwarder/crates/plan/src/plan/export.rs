@@ -47,6 +47,7 @@ pub fn export(actual: &Actual) -> Desired {
             no_default_route: endpoint.no_default_route,
             limits: said(endpoint.limits),
             attach: has_program.then_some(endpoint.attach),
+            publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }

@@ -5,6 +5,7 @@ mod export;
 mod ipv6;
 pub(crate) mod mend;
 pub(crate) mod orphans;
+pub(crate) mod ports;
 pub(crate) mod up;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 
 pub use self::export::export;
 use self::mend::Mended;
+pub use self::ports::plan_ports;
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
     network_name, refuse::refuse_others,
@@ -143,6 +145,7 @@ impl UpRequest {
             no_default_route: self.no_default_route,
             limits: self.limits,
             attach: self.attach,
+            publish: self.publish.clone(),
         };
         Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })
     }

@@ -77,6 +77,17 @@ pub(crate) fn record_objects(endpoint: &EndpointRecord, network: Option<&Network
     ]
 }
 
+/// What the host-side veth with this number is or was called, as far as that is known.
+pub(crate) fn former_name(actual: &Actual, index: u32) -> String {
+    let recorded = actual.records.endpoints.iter().find(|endpoint| endpoint.index == index);
+    recorded.map_or_else(|| actual.host.net.name_of(index), |endpoint| endpoint.host_if.clone())
+}
+
+/// The ports that an endpoint has published, to be taken back.
+pub(crate) fn published<'a>(actual: &'a Actual, endpoint: &'a EndpointRecord) -> impl Iterator<Item = Object> {
+    actual.published_by(endpoint).map(|it| Object::Published(object::Published::of(it, &endpoint.host_if)))
+}
+
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {
     let prefix = network.map_or(32, |network| network.gateway.prefix_len());
     let gateway6 = network.and_then(|network| network.gateway6);

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::Ipv4Net;
 
-use super::ipv6;
+use super::{ipv6, ports};
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
@@ -34,11 +34,18 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     ops.extend(forgotten(actual));
     ops.extend(remove_orphans(actual, &asked.network.name));
     let rest = actual.after(&ops);
-    let settled = settle::settle(asked, &rest, &former)?;
+    let mut settled = settle::settle(asked, &rest, &former)?;
+    if !asked.no_others {
+        // What a former endpoint of the same namespace has published goes on.
+        settled.publish.extend(ports::kept(actual, &former, &settled));
+    }
     ops.extend(in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
     let rest = actual.after(&ops);
     // The inode is not known of a namespace that is still to be made.
     endpoint_spec(asked, &rest, &settled, &former).metadata(u64::MAX).check()?;
+    ops.extend(ports::withdrawn(asked, &rest).into_iter().map(Op::remove));
+    ops.extend(ports::in_the_way(&rest, &settled.publish).map(Op::remove));
+    let rest = actual.after(&ops);
     let wanted = wanted(asked, &rest, &settled, &former);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     let room = advice::room(&rest, &settled);
@@ -76,6 +83,7 @@ fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
         } else {
             ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
         }
+        ops.extend(orphans::published(actual, endpoint).map(Op::remove));
         ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
         let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
         ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
@@ -151,6 +159,7 @@ fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointR
     objects.extend(host_veth(asked, actual, settled, former));
     objects.extend(inside(asked, actual, settled));
     objects.extend(xdp(asked, settled));
+    objects.extend(ports::published(settled));
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())
         && let Some(ns) = &target.name
@@ -284,7 +293,7 @@ fn port(
 }
 
 fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
-    let Settled { network, endpoint, table: _ } = settled;
+    let Settled { network, endpoint, .. } = settled;
     let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
     let spec = VethSpec {
         host_if: endpoint.host_if.clone(),
@@ -320,7 +329,7 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
 }
 
 fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> EndpointSpec {
-    let Settled { network, endpoint, table: _ } = settled;
+    let Settled { network, endpoint, .. } = settled;
     let target = actual.target.as_ref();
     EndpointSpec {
         id: asked.id.clone(),
@@ -359,7 +368,7 @@ fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
 }
 
 fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
-    let Settled { network, endpoint, table: _ } = settled;
+    let Settled { network, endpoint, .. } = settled;
     let (ns, ns_if) = (asked.target.clone(), asked.id.ifname.clone());
     let gateway = network.gateway.addr().into();
     let address = Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()).into();
@@ -385,7 +394,7 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
 
 /// XDP at the host-side veth, once the other end is up and takes frames.
 fn xdp(asked: &Asked, settled: &Settled) -> Vec<Object> {
-    let Settled { network, endpoint, table: _ } = settled;
+    let Settled { network, endpoint, .. } = settled;
     let uplink = network.uplink.as_ref().filter(|_| network.datapath.has_xdp());
     let Some(uplink) = uplink.map(|uplink| uplink.name.clone()) else { return Vec::new() };
     let host_if = endpoint.host_if.clone();

@@ -58,6 +58,9 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));
+        if !settled.publish.is_empty() {
+            warnings.extend(actual.host.surroundings.passed_by_ports(concerned.uplink));
+        }
     }
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();

@@ -3,6 +3,7 @@
 pub(crate) mod advice;
 pub(crate) mod ipv6;
 pub(crate) mod overlap;
+pub(crate) mod published;
 pub(crate) mod refuse;
 pub(crate) mod settled;
 pub(crate) mod subnet;
@@ -55,7 +56,14 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
             new_endpoint(asked, actual, &network, former)?
         }
     };
-    Ok(Settled { network, endpoint, table })
+    let publisher = published::Publisher {
+        index: attached.map(|record| record.index),
+        network: &network.name,
+        datapath: network.datapath,
+        internal: network.uplink.is_none(),
+    };
+    published::check(&asked.publish, &publisher, actual)?;
+    Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })
 }
 
 /// Settles what is left open of a network. `member` is a namespace that is in it already, where that is all that is meant.

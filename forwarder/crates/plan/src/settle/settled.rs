@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, Treatment, names, uplink::Uplink};
-use fwd_dataplane::{Backend, Sizes};
+use fwd_dataplane::{Backend, PublishedPorts, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
 
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
@@ -16,6 +16,8 @@ pub(crate) const MOST_PORTS: usize = 1_023;
 pub(crate) struct Settled {
     pub(crate) network: Network,
     pub(crate) endpoint: Endpoint,
+    /// Ports of the host that lead to it.
+    pub(crate) publish: Vec<PublishedPorts>,
     /// The flow table, if it is still to be made.
     pub(crate) table: Sizes,
 }

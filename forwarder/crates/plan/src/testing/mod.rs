@@ -199,7 +199,7 @@ impl World {
         cookies.filter(|cookie| self.namespaces.values().all(|inside| inside.cookie != *cookie)).collect()
     }
 
-    fn target(&self, reference: &TargetRef) -> Target {
+    pub(super) fn target(&self, reference: &TargetRef) -> Target {
         let inside = self.resolve(reference).and_then(|name| self.namespaces.get(&name));
         let ns = inside.map(|inside| TargetNetns { made: self.is_made(inside), ..inside.clone() });
         let name = self.resolve(reference).filter(|name| !self.nameless.contains(name));

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::{EndpointSpec, NetworkRecord, NetworkSpec, object};
-use fwd_dataplane::Backend;
+use fwd_dataplane::{Backend, Publication};
 
 impl World {
     pub(super) fn record_network(&mut self, spec: NetworkSpec) {
@@ -36,6 +36,23 @@ impl World {
         assert!(self.records.endpoints.iter().all(|endpoint| endpoint.index != index));
         self.note(index);
         self.records.endpoints.push(spec.record([index, network_index], netns));
+    }
+
+    pub(super) fn publish(&mut self, object::Published { host_if, recorded: _, ports }: &object::Published) {
+        let endpoint = self.index(host_if);
+        let record = self.records.endpoints.iter().find(|it| it.index == endpoint).expect("it is recorded");
+        let publication = Publication { endpoint, cookie: record.cookie, ports: *ports, whole: true };
+        let live = |it: &Publication| self.records.devices.contains(&it.endpoint);
+        let taken = self.records.publications.iter().find(|it| it.whole && live(it) && it.ports.overlap(ports));
+        assert_eq!(taken, None, "{ports} leads to one endpoint");
+        self.records.publications.push(publication);
+    }
+
+    pub(super) fn withdraw(&mut self, object::Published { recorded, ports, .. }: &object::Published) {
+        let before = self.records.publications.len();
+        let is_it = |it: &Publication| Some((it.endpoint, it.cookie)) == *recorded && it.ports == *ports;
+        self.records.publications.retain(|it| !is_it(it));
+        assert!(recorded.is_none() || self.records.publications.len() < before, "{ports} was published");
     }
 
     pub(super) fn lead_through(&mut self, bridge: u32, from: u32, to: u32) {

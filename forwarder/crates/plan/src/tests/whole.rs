@@ -21,6 +21,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         no_default_route: false,
         limits: AskedLimits::default(),
         attach: None,
+        publish: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ Examples:
   fwd up --ns mynet                           through the default route's interface
   fwd up --ns mynet --uplink eth0 --dry-run   only show what would be done
   fwd up --ns web --network web --subnet 10.0.0.0/24
+  fwd up --ns web -p 8080:80 -p 53:53/udp     publish ports of the host
   fwd up --pid 4711                           attach a running container
   fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
@@ -87,12 +88,13 @@ pub(crate) struct UpArgs {
     #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
         packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]
     pub(crate) attach: Option<Backend>,
+    /// Ports of the host that lead to the namespace: [HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp],
+    /// such as 8080:80; several times for several
+    #[arg(short = 'p', long, value_name = "PORTS")]
+    pub(crate) publish: Vec<String>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    // For those who know it from docker: it is refused with the reason.
-    #[arg(short = 'p', long, value_name = "PORTS", hide = true)]
-    pub(crate) publish: Vec<String>,
     // Last: its heading goes on to the end.
     #[command(flatten)]
     pub(crate) table: TableArgs,

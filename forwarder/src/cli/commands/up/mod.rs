@@ -80,9 +80,6 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         dry_run: _,
         publish,
     } = args;
-    if let Some(ports) = publish.first() {
-        return Err(unpublished(ports));
-    }
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
@@ -102,16 +99,13 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
         allow_spoof: *allow_spoof,
         attach: *attach,
+        publish: publish.iter().map(|ports| parsed("--publish", ports, PORTS)).collect::<Result<_>>()?,
         table: table::request(table)?,
     })
 }
 
-/// Why `-p` is refused.
-fn unpublished(ports: &str) -> Error {
-    let why = "no ports are published yet: from outside nobody can open a conversation to a namespace";
-    Error::new(Kind::Unsupported, "publish", format!("ports {ports}"), why)
-        .remedy("leave it out; a proxy on the host, which reaches the namespace's address, can pass connections on")
-}
+/// How ports are written.
+pub(super) const PORTS: &str = "[HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80";
 
 /// A subnet, written by its first address.
 fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
@@ -135,7 +129,7 @@ fn parsed_subnet6(text: &str) -> Result<Ipv6Net> {
 }
 
 /// The value of an option.
-fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, text: &str, example: &str) -> Result<T> {
+pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, text: &str, example: &str) -> Result<T> {
     text.parse().map_err(|error: T::Err| {
         Error::new(Kind::Usage, "use", format!("{option} {text:?}"), error.to_string())
             .remedy(format!("give {example}"))
@@ -178,7 +172,7 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -190,6 +184,8 @@ mod tests {
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
         assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
         assert_eq!((request.attach, request.ignore_xfrm), (Some(Backend::Clsact), true));
+        let published: Vec<String> = request.publish.iter().map(ToString::to_string).collect();
+        assert_eq!(published, ["8080:80/tcp", "53:5353/udp"]);
         let table = TableRequest {
             nat_ports: Some((2000, 3000)),
             max_flows: Some(1000),
@@ -200,21 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_not_published_yet() {
-        for line in ["fwd up a -p 80:80", "fwd up a --publish 80:80"] {
-            let error = asked(line).expect_err("it is refused");
-            assert_eq!(error.kind, Kind::Unsupported);
-            assert!(error.to_string().contains("ports 80:80") && error.remedy.is_some(), "{error}");
-        }
-    }
-
-    #[test]
     fn bad_values_are_refused_with_option_and_value() {
         assert!(refused("fwd up a --subnet 10.0.0.0/33").contains("--subnet \"10.0.0.0/33\""));
         assert!(refused("fwd up a --subnet 10.0.0.5/24").contains("10.0.0.5"));
         assert!(refused("fwd up a --subnet6 fd00::5/64").contains("fd00::5"));
         assert!(refused("fwd up a --subnet6 10.0.0.0/24").contains("--subnet6 \"10.0.0.0/24\""));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
+        assert!(refused("fwd up a -p 80").contains("--publish \"80\""));
         assert!(refused("fwd up ../x").contains("../x"));
         assert!(refused("fwd up a --network ../x").contains("name of a network"));
         assert!(refused("fwd up a --nat-ports 7").contains("--nat-ports 7"));

@@ -8,6 +8,7 @@ mod netns;
 mod network;
 mod nftables;
 mod port;
+mod publish;
 mod sysctl;
 mod uplink;
 mod veth;
@@ -88,6 +89,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointAttach(it) => it,
         Object::EndpointLimits(it) => it,
         Object::EndpointXdp(it) => it,
+        Object::Published(it) => it,
         Object::Port(it) => it,
         Object::Fdb(it) => it,
         Object::Neighbour(it) => it,

@@ -1,4 +1,4 @@
-//! The chain FORWARD of the former iptables, read by its socket options (include/uapi/linux/netfilter_ipv4/ip_tables.h).
+//! The chains FORWARD and INPUT of the former iptables, read by its socket options (include/uapi/linux/netfilter_ipv4/ip_tables.h).
 
 use std::{
     fs, io,
@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::{Effect, ForwardChain, Maker, Pattern, Rule};
+use super::{Effect, ForwardChain, Hook, Maker, Pattern, Rule};
 use fwd_base::{Context as _, Result};
 
 /// Its tables in this namespace: asking for one that is not there would make it.
@@ -16,8 +16,6 @@ const TABLE: &[u8] = b"filter";
 /// `IPT_SO_GET_INFO` and `IPT_SO_GET_ENTRIES`.
 const GET_INFO: libc::c_int = 64;
 const GET_ENTRIES: libc::c_int = 65;
-/// `NF_INET_FORWARD`.
-const FORWARD: usize = 2;
 /// Length of `struct ipt_getinfo`, and where it has the beginnings and ends of chains and the size of all entries.
 const INFO_LEN: usize = 84;
 const INFO_BEGINNINGS: usize = 36;
@@ -50,7 +48,7 @@ const DROP: i32 = -1;
 ///
 /// # Errors
 /// The tables cannot be listed.
-pub(super) fn chain() -> Result<Option<ForwardChain>> {
+pub(super) fn chain(hook: &Hook) -> Result<Option<ForwardChain>> {
     let tables = match fs::read(TABLES) {
         // A kernel without them has no such file.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -63,12 +61,12 @@ pub(super) fn chain() -> Result<Option<ForwardChain>> {
         maker: Maker::Legacy,
         family: "ip".into(),
         table: "filter".into(),
-        name: "FORWARD".into(),
+        name: hook.name.into(),
         drops: false,
         rules: None,
     };
     Ok(Some(match read() {
-        Ok((info, entries)) => match rules(&info, &entries) {
+        Ok((info, entries)) => match rules(hook, &info, &entries) {
             Some((drops, rules)) => ForwardChain { drops, rules: Some(rules), ..chain },
             None => chain,
         },
@@ -109,8 +107,9 @@ fn option(socket: &OwnedFd, name: libc::c_int, buffer: &mut [u8]) -> io::Result<
 }
 
 /// Whether the policy drops, and the rules of the chain before it. None if the bytes are no table.
-fn rules(info: &[u8], entries: &[u8]) -> Option<(bool, Vec<Rule>)> {
-    let (mut at, end) = (number(info, INFO_BEGINNINGS + 4 * FORWARD)?, number(info, INFO_ENDS + 4 * FORWARD)?);
+fn rules(hook: &Hook, info: &[u8], entries: &[u8]) -> Option<(bool, Vec<Rule>)> {
+    let place = 4 * usize::from(hook.number);
+    let (mut at, end) = (number(info, INFO_BEGINNINGS + place)?, number(info, INFO_ENDS + place)?);
     let mut rules = Vec::new();
     while at < end {
         let entry = entries.get(at as usize..)?;
@@ -179,7 +178,7 @@ mod tests {
             let mut info = info;
             info[INFO_BEGINNINGS + 8..INFO_BEGINNINGS + 12].copy_from_slice(&first.to_ne_bytes());
             info[INFO_ENDS + 8..INFO_ENDS + 12].copy_from_slice(&last.to_ne_bytes());
-            drop(rules(&info, &entries));
+            drop(rules(&super::super::FORWARD, &info, &entries));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What netfilter does to packets that the kernel forwards: the chains of the forward hook, whoever made them, with as much of their
-//! rules as it takes to tell whether packets of a network get through.
+//! What netfilter does to packets that the kernel forwards, or takes for itself: the chains of these hooks, whoever made them, with as much of
+//! their rules as it takes to tell whether packets of a network get through.
 //!
 //! Rules that ask for more than interfaces are not evaluated, nor are chains that they lead to.
 
@@ -56,7 +56,7 @@ pub enum Maker {
     Legacy,
 }
 
-/// A chain of the forward hook.
+/// A chain of the forward hook, or of the input hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardChain {
     /// By what it is changed.
@@ -143,8 +143,29 @@ impl fmt::Display for ForwardChain {
 /// # Errors
 /// The kernel refuses.
 pub fn forward_chains() -> Result<Vec<ForwardChain>> {
-    let mut chains = nftables::chains()?;
-    chains.extend(legacy::chain()?);
+    chains(&FORWARD)
+}
+
+/// The chains that IPv4 packets pass which are for the calling thread's namespace itself.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn input_chains() -> Result<Vec<ForwardChain>> {
+    chains(&INPUT)
+}
+
+/// A hook of netfilter: its number (`NF_INET_*`, include/uapi/linux/netfilter.h), and what iptables calls its chain.
+struct Hook {
+    number: u8,
+    name: &'static str,
+}
+
+const INPUT: Hook = Hook { number: 1, name: "INPUT" };
+const FORWARD: Hook = Hook { number: 2, name: "FORWARD" };
+
+fn chains(hook: &Hook) -> Result<Vec<ForwardChain>> {
+    let mut chains = nftables::chains(hook)?;
+    chains.extend(legacy::chain(hook)?);
     Ok(chains)
 }
 

@@ -5,12 +5,10 @@ use super::{
         modules,
         nft::{self, Chain, Expression},
     },
-    Effect, ForwardChain, Maker, Pattern, Rule,
+    Effect, ForwardChain, Hook, Maker, Pattern, Rule,
 };
 use fwd_base::Result;
 
-/// `NF_INET_FORWARD` (include/uapi/linux/netfilter.h).
-const HOOK_FORWARD: u32 = 2;
 // NFT_META_*: what a rule loads of a packet.
 const IIF: u32 = 4;
 const OIF: u32 = 5;
@@ -20,18 +18,18 @@ const OIFNAME: u32 = 7;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 
-/// The chains of type filter at the forward hook.
+/// The chains of type filter at a hook.
 ///
 /// # Errors
 /// The kernel refuses.
-pub(super) fn chains() -> Result<Vec<ForwardChain>> {
+pub(super) fn chains(hook: &Hook) -> Result<Vec<ForwardChain>> {
     // Asking would load the module.
     if !modules::may_be_used(&["nf_tables"]) {
         return Ok(Vec::new());
     }
     let found = nft::chains()?.into_iter().filter(|chain| {
         let is_ip = matches!(chain.family.as_str(), "ip" | "ip6" | "inet");
-        is_ip && chain.hook == Some(HOOK_FORWARD) && chain.kind.as_deref() == Some("filter")
+        is_ip && chain.hook == Some(hook.number.into()) && chain.kind.as_deref() == Some("filter")
     });
     found.map(read).collect()
 }

@@ -139,6 +139,7 @@ impl Removal<'_> {
                 .extend(link.map(|link| orphans::veth_object(link, &endpoint.id.ifname, orphans::reference(endpoint))));
         }
         for endpoint in endpoints {
+            objects.extend(orphans::published(self.actual, endpoint));
             objects.extend(orphans::neighbours(self.actual, endpoint));
             let records = orphans::record_objects(endpoint, self.actual.network_of(endpoint));
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));

@@ -1,0 +1,91 @@
+//! Published ports: those of the host's addresses that lead to an endpoint.
+
+use crate::abi::record;
+
+record! {
+    /// What a published port is called: a protocol and a socket of the host, in network byte order.
+    #[derive(Default, Hash)]
+    pub struct HostSocket {
+        /// Address of the host; zero for all of them.
+        pub addr: [u8; 4],
+        /// IP protocol: TCP or UDP.
+        pub proto: u8,
+        /// Explicit padding.
+        pub _pad: u8,
+        /// Port. Last, so that ports that begin with the same bits have a prefix in common.
+        pub port: [u8; 2],
+    }
+}
+
+/// Bits of a [`HostSocket`].
+pub const HOST_SOCKET_BITS: u32 = 64;
+
+record! {
+    /// Key of the map `PUBLISHED`: the kernel's `struct bpf_lpm_trie_key`. A range of ports is as many of them as it takes to cover it
+    /// with prefixes, thirty at most.
+    pub struct PortPrefix {
+        /// Its length, bits: all of address and protocol, and some of the port.
+        pub length: u32,
+        /// The first socket of it.
+        pub socket: HostSocket,
+    }
+}
+
+record! {
+    /// Value of the map `PUBLISHED`: the same for all prefixes of a range.
+    #[derive(Default, Hash)]
+    pub struct Publication {
+        /// `SO_NETNS_COOKIE` of the endpoint's namespace: the number of a host-side veth may be another's by now.
+        pub netns_cookie: u64,
+        /// The endpoint, by its host-side veth.
+        pub endpoint: u32,
+        /// Address of the host, network byte order; zero for all of them.
+        pub addr: [u8; 4],
+        /// First port of the range, host byte order.
+        pub first: u16,
+        /// Last port of the range, host byte order.
+        pub last: u16,
+        /// Port inside that the first leads to, host byte order.
+        pub inside: u16,
+        /// IP protocol.
+        pub proto: u8,
+        /// Explicit padding.
+        pub _pad: u8,
+    }
+}
+
+/// Elements of the map `PUBLISHED_PORTS`: a bit for each port of TCP, then one for each of UDP.
+pub const PUBLISHED_WORDS: usize = 2 * 65_536 / 64;
+
+record! {
+    /// In the packet for the program `flush`, behind the endpoint and the first slot: ports that are published no more. All zero: it is about
+    /// all flows of the endpoint.
+    #[derive(Default)]
+    pub struct Withdrawn {
+        /// Address of the host, network byte order as a word of memory; 0 for all of them.
+        pub addr: u32,
+        /// First port, host byte order.
+        pub first: u16,
+        /// Last port, host byte order.
+        pub last: u16,
+        /// IP protocol.
+        pub proto: u8,
+        /// Explicit padding.
+        pub _pad: [u8; 3],
+    }
+}
+
+impl Withdrawn {
+    /// From its bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(bytes: [u8; size_of::<Self>()]) -> Self {
+        zerocopy::transmute!(bytes)
+    }
+
+    /// As bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; size_of::<Self>()] {
+        zerocopy::transmute!(self)
+    }
+}

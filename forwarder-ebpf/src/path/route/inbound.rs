@@ -1,0 +1,108 @@
+//! Makes the flow of a packet from outside.
+
+use forwarder_common::{
+    abi::{FROM_OUTSIDE, SLOT_NONE, Tuple, port_use},
+    types::verdict::{Code, DropReason},
+};
+
+use super::{
+    Found, Resolved, egress,
+    hairpin::hairpins,
+    opening::{INBOUND, begin},
+    prepare, way_out,
+};
+use crate::{
+    kernel::{
+        maps::OPENING,
+        packet::skb::Skb,
+        records,
+        scratch::{KEEPS, scratch},
+    },
+    table::create::{self, FAILED},
+};
+
+global_fn! {
+    /// See [`prepare_inbound`].
+    fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> = prepare_inbound;
+}
+
+/// The flow of a packet from outside: its slot, or [`FAILED`] and the code of the reason for which there is none.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened(u64);
+
+impl Opened {
+    /// The slot; 0 if there is none.
+    #[inline(always)]
+    pub(crate) const fn slot(self) -> u32 {
+        if self.0 & FAILED == 0 { self.0 as u32 } else { SLOT_NONE }
+    }
+
+    /// Why there is none.
+    #[inline(always)]
+    pub(crate) const fn code(self) -> Code {
+        Code::from_raw(self.0 as u32)
+    }
+
+    /// Whether there is none, for a reason to drop the packet.
+    #[inline(always)]
+    pub(crate) const fn is_dropped(self) -> bool {
+        self.0 & FAILED != 0 && self.code().is_drop()
+    }
+}
+
+/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. `external` is the socket of the host
+/// that the packet was sent to, as [`external`] has it, if the flow has to have that one.
+#[inline(always)]
+pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Opened {
+    match fwd_prepare_inbound(skb, tuple, external) {
+        Ok(()) => Opened(create::open(skb, tuple)),
+        Err(code) => Opened(FAILED | code.raw() as u64),
+    }
+}
+
+/// The destination of a packet from outside with `tuple`, as one number: the address, above it the port, and [`EXTERNAL`].
+#[inline(always)]
+pub(crate) const fn external(tuple: &Tuple) -> u64 {
+    EXTERNAL | (u16::from_be_bytes(tuple.dport) as u64) << 32 | u32::from_ne_bytes(tuple.daddr) as u64
+}
+
+/// Set in what [`external`] returns.
+const EXTERNAL: u64 = 1 << 48;
+
+/// Prepares it, if answers leave by the endpoint's uplink.
+#[inline(always)]
+fn prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> {
+    let (Some(endpoint), Some(opening)) = (records::endpoint_copy(tuple.ifindex), scratch(&OPENING)) else {
+        return Err(DropReason::NoEndpoint.into());
+    };
+    // The publication was read from another look-up of the record.
+    if external & EXTERNAL != 0 && endpoint.v4 != tuple.saddr {
+        return Err(DropReason::Contended.into());
+    }
+    if external & EXTERNAL != 0 && external as u32 == u32::from_ne_bytes(tuple.daddr) {
+        // From a namespace, by an address of the host.
+        let Some((_, counters_in, counters_out)) = records::uplink_copy(endpoint.uplink) else {
+            return Err(DropReason::NoUplinkAddress.into());
+        };
+        begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
+        hairpins(opening, tuple.daddr);
+        opening.inbound = INBOUND;
+    } else {
+        let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Err(DropReason::Contended.into()) };
+        let egress = egress(&route, endpoint);
+        if egress != Code::FORWARDED {
+            return Err(egress);
+        }
+        let prepared = prepare(tuple, endpoint, &route, INBOUND);
+        if prepared.what() != Resolved::OPEN {
+            return Err(Code::from_raw(prepared.value()));
+        }
+    }
+    opening.counters |= FROM_OUTSIDE;
+    if external & EXTERNAL != 0 {
+        opening.nat_addr = (external as u32).to_ne_bytes();
+        opening.keeps = KEEPS | (external >> 32) as u16 as u32;
+        opening.port_use = port_use::BY_TUPLE.into();
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! What a flow that is to be made has of its endpoint and of an uplink.
+
+use forwarder_common::{
+    abi::{Endpoint, Tuple, port_use},
+    decide::route,
+};
+
+use crate::kernel::{maps::config, scratch::Opening};
+
+/// Above the TCP flags: the flow begins from outside.
+pub(super) const INBOUND: u32 = 1 << 8;
+
+/// What the flow of `tuple` has of its endpoint and of an uplink; its way is still missing. Field by field, the addresses as a whole: a
+/// record put together first would stand on the stack, which is short.
+#[inline(always)]
+pub(super) fn begin(opening: &mut Opening, tuple: &Tuple, endpoint: &Endpoint, uplink: u32, counters: [u32; 2]) {
+    opening.uplink = uplink;
+    opening.endpoint = tuple.ifindex;
+    opening.endpoint_mtu = endpoint.mtu;
+    let (to, from) = opening.macs.split_at_mut(6);
+    to.copy_from_slice(&endpoint.mac);
+    from.copy_from_slice(&endpoint.gateway_mac);
+    opening.counters = endpoint.counters;
+    [opening.counters_in, opening.counters_out] = counters;
+    opening.port_use = port_use_of(endpoint.flags);
+    opening.keeps = 0;
+}
+
+/// How a flow of an endpoint with `flags` takes its port: ports are counted only while some network maps them.
+#[inline(always)]
+pub(super) fn port_use_of(flags: u32) -> u32 {
+    config().map_or(port_use::BY_TUPLE, |config| route::port_use_of(config.features, flags)).into()
+}

@@ -1,0 +1,223 @@
+//! Published ports: what they are called, and their entries in the maps.
+
+mod prefixes;
+mod records;
+
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+use forwarder_common::wire::l4::Proto;
+use serde::{Deserialize, Serialize};
+
+pub use self::records::Publication;
+
+/// A protocol whose ports can be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// `tcp` or `udp`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// Its number in IP headers.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => Proto::Tcp as u8,
+            Self::Udp => Proto::Udp as u8,
+        }
+    }
+}
+
+/// Ports of the host that lead to as many ports of an endpoint, in the same order. As text: `8080:80/tcp`,
+/// `192.0.2.7:8000-8009:80-89/udp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublishedPorts {
+    /// Address of the host; all of them if there is none.
+    pub host: Option<Ipv4Addr>,
+    /// First port of the host.
+    pub first: u16,
+    /// Last port of the host.
+    pub last: u16,
+    /// Port inside that the first leads to.
+    pub inside: u16,
+    /// Protocol.
+    pub transport: Transport,
+}
+
+impl PublishedPorts {
+    /// Whether a port of the host would be published by both.
+    #[must_use]
+    pub fn overlap(&self, other: &Self) -> bool {
+        let host = self.host.is_none() || other.host.is_none() || self.host == other.host;
+        host && self.transport == other.transport && self.first <= other.last && other.first <= self.last
+    }
+
+    /// Whether a socket of the host that is bound to `address` (all of them if it is unspecified) and `port` has one of these ports.
+    #[must_use]
+    pub fn has(&self, transport: Transport, address: Ipv4Addr, port: u16) -> bool {
+        let host = self.host.is_none_or(|host| address.is_unspecified() || host == address);
+        host && self.transport == transport && (self.first..=self.last).contains(&port)
+    }
+
+    /// Last port inside.
+    #[must_use]
+    pub const fn inside_last(&self) -> u16 {
+        self.inside + (self.last - self.first)
+    }
+}
+
+impl fmt::Display for PublishedPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, first, last, inside, transport } = self;
+        if let Some(host) = host {
+            write!(f, "{host}:")?;
+        }
+        let name = transport.name();
+        if first == last {
+            write!(f, "{first}:{inside}/{name}")
+        } else {
+            write!(f, "{first}-{last}:{inside}-{}/{name}", self.inside_last())
+        }
+    }
+}
+
+impl From<PublishedPorts> for String {
+    fn from(ports: PublishedPorts) -> Self {
+        ports.to_string()
+    }
+}
+
+impl TryFrom<String> for PublishedPorts {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Reads `[HOSTIP:]HPORT[-HEND]:PORT[-END][/tcp|udp]`.
+impl FromStr for PublishedPorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (sockets, name) = text.split_once('/').unwrap_or((text, Transport::Tcp.name()));
+        let transport = Transport::ALL.into_iter().find(|transport| transport.name() == name);
+        let transport = transport.ok_or_else(|| format!("{name:?} is neither tcp nor udp"))?;
+        if sockets.contains('[') {
+            return Err("IPv6 addresses are not published at yet".into());
+        }
+        let parts: Vec<&str> = sockets.split(':').collect();
+        let (host, outside, inside) = match parts[..] {
+            [outside, inside] => (None, outside, inside),
+            [host, outside, inside] => (Some(host), outside, inside),
+            [_] => return Err("the port of the host is missing".into()),
+            _ => return Err("it has too many parts".into()),
+        };
+        let host = host.map(|host| host.parse::<Ipv4Addr>().map_err(|error| format!("{host:?}: {error}")));
+        let host = host.transpose()?.filter(|host| !host.is_unspecified());
+        let ((first, last), (inside, end)) = (range(outside)?, range(inside)?);
+        if last - first != end - inside {
+            let (outside, inside) = (u32::from(last - first) + 1, u32::from(end - inside) + 1);
+            return Err(format!("{outside} ports of the host cannot lead to {inside} inside"));
+        }
+        Ok(Self { host, first, last, inside, transport })
+    }
+}
+
+/// Reads a port or a range of ports.
+fn range(text: &str) -> Result<(u16, u16), String> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is no port: it takes 1 to 65535")),
+        Ok(port) => Ok(port),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if last < first { Err(format!("{text} ends before it begins")) } else { Ok((first, last)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(text: &str) -> PublishedPorts {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    #[test]
+    fn ports_are_read_as_they_are_written() {
+        for text in
+            ["8080:80/tcp", "53:5353/udp", "192.0.2.7:443:8443/tcp", "8000-8009:80-89/tcp", "1-65535:1-65535/udp"]
+        {
+            assert_eq!(ports(text).to_string(), text);
+        }
+        assert_eq!(ports("8080:80"), ports("0.0.0.0:8080:80/tcp"), "what is left out is the usual");
+        let json = serde_json::to_string(&ports("8080:80")).expect("text");
+        assert_eq!(json, "\"8080:80/tcp\"");
+        assert_eq!(serde_json::from_str::<PublishedPorts>(&json).expect("ports"), ports("8080:80"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_the_reason() {
+        let refused = [
+            ("80", "missing"),
+            ("a:80", "no port"),
+            ("0:80", "1 to 65535"),
+            ("80:65536", "1 to 65535"),
+            ("80:80/sctp", "sctp"),
+            ("90-80:80-90", "ends before"),
+            ("80-89:80-88", "10 ports"),
+            ("80-89:80", "10 ports"),
+            ("[::1]:80:80", "IPv6"),
+            ("192.0.2:80:80", "192.0.2"),
+            ("1.2.3.4:80:80:80", "too many"),
+            ("", "missing"),
+        ];
+        for (text, why) in refused {
+            let said = text.parse::<PublishedPorts>().expect_err(text);
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn ports_overlap_where_a_packet_would_be_for_both() {
+        let both = [("80:80", "80:81"), ("80:80", "192.0.2.7:80:80"), ("80-90:80-90", "90:1"), ("85:1", "80-90:80-90")];
+        for (one, other) in both {
+            assert!(ports(one).overlap(&ports(other)) && ports(other).overlap(&ports(one)), "{one} {other}");
+        }
+        let apart = [
+            ("80:80", "81:80"),
+            ("80:80", "80:80/udp"),
+            ("192.0.2.8:80:80", "192.0.2.7:80:80"),
+            ("80-90:80-90", "91:1"),
+        ];
+        for (one, other) in apart {
+            assert!(!ports(one).overlap(&ports(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn socket_of_the_host_has_a_port_where_it_would_get_the_packets() {
+        let any = Ipv4Addr::UNSPECIFIED;
+        assert!(ports("80-90:80-90").has(Transport::Tcp, any, 85));
+        assert!(ports("192.0.2.7:80:80").has(Transport::Tcp, any, 80));
+        assert!(ports("80:80").has(Transport::Tcp, Ipv4Addr::new(192, 0, 2, 7), 80));
+        assert!(!ports("192.0.2.7:80:80").has(Transport::Tcp, Ipv4Addr::LOCALHOST, 80));
+        assert!(!ports("80:80").has(Transport::Udp, any, 80) && !ports("80:80").has(Transport::Tcp, any, 81));
+    }
+}

@@ -1,0 +1,175 @@
+//! Published ports in the maps `PUBLISHED` and `PUBLISHED_PORTS`.
+
+use std::{collections::HashMap, net::Ipv4Addr};
+
+use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
+use forwarder_common::{
+    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Withdrawn},
+    decide::unsolicited::publish::place,
+};
+
+use super::{PublishedPorts, Transport, prefixes::prefixes};
+use crate::{Dataplane, object::maps, read::batch};
+use fwd_base::{Context as _, Result};
+
+/// Ports that lead to an endpoint, as the maps have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// ifindex of the endpoint's host-side veth.
+    pub endpoint: u32,
+    /// Cookie of its namespace.
+    pub cookie: u64,
+    /// Which ports.
+    pub ports: PublishedPorts,
+    /// All of them are published: a command was not interrupted.
+    pub whole: bool,
+}
+
+impl Dataplane {
+    fn published(&self) -> Result<LpmTrie<MapData, HostSocket, abi::Publication>> {
+        LpmTrie::try_from(self.map(maps::PUBLISHED)?).doing("open", maps::PUBLISHED)
+    }
+
+    /// Every publication, in the order of its ports.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn publications(&self) -> Result<Vec<Publication>> {
+        let mut entries: HashMap<abi::Publication, usize> = HashMap::new();
+        for value in self.published_values()? {
+            *entries.entry(value).or_default() += 1;
+        }
+        let read = entries.into_iter().filter_map(|(value, found)| publication(&value, found));
+        let mut publications: Vec<Publication> = read.collect();
+        publications.sort_by_key(|it| (it.ports.transport, it.ports.first, it.ports.host, it.endpoint));
+        Ok(publications)
+    }
+
+    fn published_values(&self) -> Result<Vec<abi::Publication>> {
+        let data = self.map_data(maps::PUBLISHED)?;
+        match batch::entries::<PortPrefix, abi::Publication>(&data) {
+            Ok(mut entries) => {
+                entries.sort_by_key(|(key, _)| (key.socket.addr, key.socket.proto, key.socket.port, key.length));
+                // One that changed meanwhile may have been met twice.
+                entries.dedup_by_key(|(key, _)| *key);
+                Ok(entries.into_iter().map(|(_, value)| value).collect())
+            }
+            // A kernel before 5.17 has no batches of this type of map.
+            Err(_) => {
+                let trie = self.published()?;
+                trie.iter().map(|entry| entry.map(|(_, value)| value).doing("read", maps::PUBLISHED)).collect()
+            }
+        }
+    }
+
+    /// Whether any port is published.
+    pub(crate) fn publishes(&self) -> Result<bool> {
+        Ok(self.published()?.keys().next().transpose().doing("read", maps::PUBLISHED)?.is_some())
+    }
+
+    /// Publishes ports of the endpoint with host-side veth `endpoint`, whose namespace has this `cookie`. The entries come last: while one
+    /// is missing, the publication is not [whole](Publication::whole).
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn publish(&self, endpoint: u32, cookie: u64, ports: &PublishedPorts) -> Result<()> {
+        let mut bits = self.array(maps::PUBLISHED_PORTS)?;
+        for (word, mask) in words(ports) {
+            let found = bits.get(&word, 0).doing("read", maps::PUBLISHED_PORTS)?;
+            bits.set(word, &(found | mask), 0).doing("write", maps::PUBLISHED_PORTS)?;
+        }
+        self.set_publishing(true)?;
+        let (mut trie, value) = (self.published()?, value(endpoint, cookie, ports));
+        for key in keys(ports) {
+            trie.insert(&key, &value, 0).doing("write", maps::PUBLISHED)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Dataplane::publish`] did, as far as it is there and nobody else's.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn unpublish(&self, endpoint: u32, cookie: u64, ports: &PublishedPorts) -> Result<()> {
+        let (mut trie, ours) = (self.published()?, value(endpoint, cookie, ports));
+        for key in keys(ports) {
+            // What is found may lie beside: then the key itself is somebody's wider range, and there is nothing to remove.
+            match trie.get(&key, 0) {
+                Ok(found) if found == ours => {}
+                Ok(_) | Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(error).doing("read", maps::PUBLISHED),
+            }
+            match trie.remove(&key) {
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
+                result => result.doing("write", maps::PUBLISHED)?,
+            }
+        }
+        self.clear_bits(ports)?;
+        self.set_publishing(self.publishes()?)?;
+        // Who came in by them stays in no longer.
+        let PublishedPorts { host, first, last, transport, .. } = *ports;
+        let addr = u32::from_ne_bytes(octets(host));
+        self.flush(endpoint, Withdrawn { addr, first, last, proto: transport.number(), _pad: [0; 3] })
+    }
+
+    /// Takes the bits of ports that nobody publishes any more.
+    fn clear_bits(&self, ports: &PublishedPorts) -> Result<()> {
+        let mut left = vec![0_u64; PUBLISHED_WORDS];
+        let others = self.publications()?.into_iter().filter(|other| other.ports.transport == ports.transport);
+        for (word, mask) in others.flat_map(|other| words(&other.ports)) {
+            left[word as usize] |= mask;
+        }
+        let mut bits = self.array(maps::PUBLISHED_PORTS)?;
+        for (word, _) in words(ports) {
+            bits.set(word, &left[word as usize], 0).doing("write", maps::PUBLISHED_PORTS)?;
+        }
+        Ok(())
+    }
+}
+
+/// The entries of these ports.
+fn keys(ports: &PublishedPorts) -> impl Iterator<Item = Key<HostSocket>> + use<> {
+    let (addr, proto) = (octets(ports.host), ports.transport.number());
+    prefixes(ports.first, ports.last).into_iter().map(move |(port, bits)| {
+        Key::new(HOST_SOCKET_BITS - 16 + bits, HostSocket { addr, proto, _pad: 0, port: port.to_be_bytes() })
+    })
+}
+
+fn value(endpoint: u32, netns_cookie: u64, ports: &PublishedPorts) -> abi::Publication {
+    let PublishedPorts { host, first, last, inside, transport } = *ports;
+    abi::Publication {
+        netns_cookie,
+        endpoint,
+        addr: octets(host),
+        first,
+        last,
+        inside,
+        proto: transport.number(),
+        _pad: 0,
+    }
+}
+
+/// What an entry says, of which there are as many as were `found`; none if it is not one of ours.
+fn publication(value: &abi::Publication, found: usize) -> Option<Publication> {
+    let abi::Publication { netns_cookie: cookie, endpoint, addr, first, last, inside, proto, _pad: _ } = *value;
+    let transport = Transport::ALL.into_iter().find(|transport| transport.number() == proto)?;
+    let host = Some(Ipv4Addr::from(addr)).filter(|host| !host.is_unspecified());
+    let ports = PublishedPorts { host, first, last, inside, transport };
+    Some(Publication { endpoint, cookie, ports, whole: found == prefixes(first, last).len() })
+}
+
+fn octets(host: Option<Ipv4Addr>) -> [u8; 4] {
+    host.unwrap_or(Ipv4Addr::UNSPECIFIED).octets()
+}
+
+/// The elements of `PUBLISHED_PORTS` that have bits of these ports, and the bits.
+fn words(ports: &PublishedPorts) -> Vec<(u32, u64)> {
+    let mut words: Vec<(u32, u64)> = Vec::new();
+    for (word, bit) in (ports.first..=ports.last).filter_map(|port| place(ports.transport.number(), port)) {
+        match words.last_mut() {
+            Some((last, mask)) if *last == word => *mask |= bit,
+            _ => words.push((word, bit)),
+        }
+    }
+    words
+}

@@ -1,0 +1,33 @@
+//! Sockets of the host on ports that are to be published.
+
+use fwd_base::Result;
+use fwd_dataplane::{PublishedPorts, Transport};
+use fwd_kernel::sockets::{self, OpenSocket};
+use fwd_plan::Listener;
+
+/// The sockets of the calling thread's namespace that have some of these ports.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn listeners<'a>(ports: impl Iterator<Item = &'a PublishedPorts> + Clone) -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for transport in Transport::ALL {
+        let of_transport = ports.clone().filter(|it| it.transport == transport);
+        if of_transport.clone().next().is_none() {
+            continue;
+        }
+        let open = match transport {
+            Transport::Tcp => sockets::listeners()?,
+            Transport::Udp => sockets::open_udp()?,
+        };
+        let meant = |it: &OpenSocket| of_transport.clone().any(|ports| ports.has(transport, it.address, it.port));
+        listeners.extend(open.into_iter().filter(meant).map(|socket| listener(transport, socket)));
+    }
+    Ok(listeners)
+}
+
+fn listener(transport: Transport, socket: OpenSocket) -> Listener {
+    let OpenSocket { address, port, inode } = socket;
+    let process = sockets::owner(inode).map(|process| format!("{} (pid {})", process.comm, process.pid));
+    Listener { transport, address, port, process }
+}

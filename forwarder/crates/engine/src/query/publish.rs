@@ -1,0 +1,54 @@
+//! Published ports, and whose they are.
+
+use std::net::Ipv4Addr;
+
+use super::State;
+use crate::execute;
+use fwd_base::Result;
+use fwd_dataplane::{Described, Publication, name_of};
+use fwd_plan::Listener;
+use fwd_render::PublishedView;
+
+impl State {
+    /// The ports that lead to these endpoints.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn published_ports(&self) -> Result<Vec<PublishedView>> {
+        let shown: Vec<_> = self.publications.iter().filter_map(|it| Some((it, self.publisher(it)?))).collect();
+        let listeners = execute::listeners(shown.iter().map(|(publication, _)| &publication.ports))?;
+        Ok(shown
+            .into_iter()
+            .map(|(publication, endpoint)| self.publication(publication, endpoint, &listeners))
+            .collect())
+    }
+
+    fn publisher(&self, publication: &Publication) -> Option<&Described> {
+        let is_it = |(index, it): &&(u32, Described)| {
+            (*index, it.record.netns_cookie) == (publication.endpoint, publication.cookie)
+        };
+        self.endpoints.iter().find(is_it).map(|(_, endpoint)| endpoint)
+    }
+
+    fn publication(&self, it: &Publication, endpoint: &Described, listeners: &[Listener]) -> PublishedView {
+        let (Publication { ports, .. }, Described { record, metadata, .. }) = (it, endpoint);
+        let listener = listeners.iter().find(|it| ports.has(it.transport, it.address, it.port));
+        let who = |it: &Listener| it.process.clone().unwrap_or_else(|| format!("a socket with port {}", it.port));
+        let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
+        PublishedView {
+            published: ports.to_string(),
+            host_address: ports.host,
+            host_ports: (ports.first, ports.last),
+            proto: ports.transport.name().into(),
+            uplink: uplink.into(),
+            network: metadata.network.clone().into(),
+            ns: metadata.netns.name.clone().map(Into::into),
+            netns_inode: metadata.netns.inode,
+            pid: metadata.netns.pid,
+            address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
+            ports: (ports.inside, ports.inside_last()),
+            gone: self.host_veth(it.endpoint).is_none(),
+            shadows: listener.map(|it| who(it).into()),
+        }
+    }
+}

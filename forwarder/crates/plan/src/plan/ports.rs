@@ -1,0 +1,87 @@
+//! Ports that are published for an endpoint that is up, and ports that are withdrawn.
+
+use super::Plan;
+use crate::{
+    Actual, EndpointRecord, Object, Op, PortRequest,
+    desired::Asked,
+    object, orphans,
+    published::{self, Publisher},
+    refuse::refuse_others,
+    settled::Settled,
+};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::PublishedPorts;
+use fwd_kernel::netlink::Interface;
+
+/// Decides what has to be done about the ports of one endpoint. What is published already is not published again.
+///
+/// # Errors
+/// It is not up; a port is somebody else's; one that is to be withdrawn is not published for it.
+pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
+    let PortRequest { target, add, remove } = request;
+    refuse_others(&actual.records.others, "publish ports of")?;
+    let not_up = || Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
+    let endpoint =
+        actual.attached().ok_or_else(|| not_up().remedy(format!("bring it up first: `fwd up {}`", target.option())))?;
+    let network = actual.network_of(endpoint).ok_or_else(not_up)?;
+    let mut ops = Vec::new();
+    for ports in remove {
+        let found = actual.published_by(endpoint).find(|it| it.ports == *ports).ok_or_else(|| {
+            let why = format!("it does not lead to {}", endpoint.label());
+            Error::new(Kind::NotFound, "withdraw", format!("port {ports}"), why)
+                .remedy(format!("`fwd port ls {}` lists those that do", target.option()))
+        })?;
+        ops.push(Op::remove(Object::Published(object::Published::of(found, &endpoint.host_if))));
+    }
+    let rest = actual.after(&ops).into_owned();
+    let publisher = Publisher {
+        index: Some(endpoint.index),
+        network: &network.name,
+        datapath: network.datapath,
+        internal: network.uplink == 0,
+    };
+    published::check(add, &publisher, &rest)?;
+    ops.extend(in_the_way(&rest, add).map(Op::remove));
+    let host_if = actual.host.net.name_of(endpoint.index);
+    let recorded = Some((endpoint.index, endpoint.cookie));
+    let objects = add.iter().map(|ports| object::Published { host_if: host_if.clone(), recorded, ports: *ports });
+    ops.extend(objects.map(Object::Published).filter(|object| !rest.has(object)).map(Op::make));
+    let uplink = actual.host.net.by_index(endpoint.uplink);
+    let uplink = uplink.filter(|_| !add.is_empty()).map(|link| Interface { name: &link.name, index: link.index });
+    let warnings = uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
+    Ok(Plan { ops, warnings, ..Plan::default() })
+}
+
+/// What endpoints that are gone have left of these ports.
+pub(crate) fn in_the_way<'a>(
+    actual: &'a Actual,
+    ports: &'a [PublishedPorts],
+) -> impl Iterator<Item = Object> + use<'a> {
+    let wanted = |it: &&fwd_dataplane::Publication| ports.iter().any(|ports| ports.overlap(&it.ports));
+    let left = actual.records.publications.iter().filter(wanted).filter(|it| actual.publisher(it).is_none());
+    left.map(|it| Object::Published(object::Published::of(it, &orphans::former_name(actual, it.endpoint))))
+}
+
+/// The ports that a former endpoint of the target has published in the same network, and which nobody else has by now.
+pub(crate) fn kept(actual: &Actual, former: &[EndpointRecord], settled: &Settled) -> Vec<PublishedPorts> {
+    let cookie = actual.target_netns().map(|inside| inside.cookie);
+    let same = former.iter().filter(|it| Some(it.cookie) == cookie && it.network == settled.network.name);
+    let kept = same.flat_map(|endpoint| actual.published_by(endpoint)).map(|it| it.ports);
+    let of_others = actual.records.publications.iter().filter(|it| actual.publisher(it).is_some());
+    let taken: Vec<_> = settled.publish.iter().copied().chain(of_others.map(|it| it.ports)).collect();
+    kept.filter(|ports| !taken.iter().any(|other| other.overlap(ports))).collect()
+}
+
+/// Ports that are published for the target and are not to be, where its ports are asked for to the last.
+pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
+    let Some(endpoint) = actual.attached().filter(|_| asked.no_others) else { return Vec::new() };
+    let unwanted = |object: &Object| !matches!(object, Object::Published(it) if asked.publish.contains(&it.ports));
+    orphans::published(actual, endpoint).filter(unwanted).collect()
+}
+
+/// The ports that lead to the endpoint: last, when it can answer.
+pub(crate) fn published(settled: &Settled) -> impl Iterator<Item = Object> {
+    let host_if = &settled.endpoint.host_if;
+    let ports = settled.publish.iter();
+    ports.map(|ports| Object::Published(object::Published { host_if: host_if.clone(), recorded: None, ports: *ports }))
+}

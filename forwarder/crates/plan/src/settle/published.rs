@@ -1,0 +1,118 @@
+//! Which ports are published for an endpoint, and which cannot be.
+
+use std::net::Ipv4Addr;
+
+use forwarder_common::decide::unsolicited::publish::is_host_address;
+
+use crate::{Actual, Datapath, EndpointRecord, Listener};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Publication, PublishedPorts};
+
+/// The endpoint that ports are to lead to.
+pub(crate) struct Publisher<'a> {
+    /// Its host-side veth, if it has one.
+    pub(crate) index: Option<u32>,
+    /// Its network.
+    pub(crate) network: &'a str,
+    /// What forwards there.
+    pub(crate) datapath: Datapath,
+    /// The network has no way out.
+    pub(crate) internal: bool,
+}
+
+/// Refuses what cannot be published of the ports that are `asked` for.
+///
+/// # Errors
+/// Each names the ports and who has them.
+pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
+    let Publisher { index, network, datapath, internal } = *publisher;
+    for (place, ports) in asked.iter().enumerate() {
+        if internal {
+            let why = format!("network {network} is internal: nothing from outside comes in");
+            return Err(refusal(Kind::Unsupported, ports, why).remedy("use a network that was made without --internal"));
+        }
+        if !datapath.is_ebpf() {
+            let why = format!("network {network} is forwarded by the kernel (--datapath kernel), which publishes none");
+            return Err(refusal(Kind::Unsupported, ports, why)
+                .remedy("use a network with --datapath tc, or a rule of your own: `nft add rule … dnat to`"));
+        }
+        if let Some(other) = asked.iter().take(place).find(|other| other.overlap(ports)) {
+            let error = refusal(Kind::Usage, ports, format!("{other} has some of them, too"));
+            return Err(error.remedy("publish each port once"));
+        }
+        check_address(ports, actual)?;
+        check_others(ports, index, actual)?;
+    }
+    Ok(())
+}
+
+/// Ports can be published at addresses that the host has, and that mean this host to others.
+fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
+    let Some(host) = ports.host else { return Ok(()) };
+    if host.is_loopback() {
+        let why = "ports for the host alone are not published yet";
+        return Err(refusal(Kind::Unsupported, ports, why.into())
+            .remedy("leave the address out, or let programs of the host use the namespace's own address"));
+    }
+    let remedy = "name an address of the host (`ip -4 address`), or none: then it is published at all of them";
+    if !is_host_address(host.octets()) {
+        return Err(refusal(Kind::Usage, ports, format!("{host} is no address of a host")).remedy(remedy));
+    }
+    let mut networks = actual.records.networks.iter();
+    if let Some(network) = networks.find(|network| network.subnet().contains(&host)) {
+        let why = format!("{host} is an address of network {}, which nobody reaches from outside", network.name);
+        return Err(refusal(Kind::Usage, ports, why).remedy(remedy));
+    }
+    if !actual.host.net.addresses.iter().any(|(_, address)| address.addr() == host) {
+        return Err(refusal(Kind::NotFound, ports, format!("the host has no address {host}")).remedy(remedy));
+    }
+    Ok(())
+}
+
+/// Ports must be nobody else's; what the endpoint has published already is no obstacle.
+fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> Result<()> {
+    let publications = actual.records.publications.iter();
+    let of_endpoint = |it: &&Publication| Some(it.endpoint) == index && it.ports == *ports;
+    if publications.clone().any(|it| of_endpoint(&it)) {
+        return Ok(());
+    }
+    for publication in publications.filter(|it| it.ports.overlap(ports)) {
+        // Of one that is gone nobody is asked.
+        if let Some(owner) = actual.publisher(publication) {
+            let found = publication.ports;
+            let why = format!("{found} leads to {} already", owner.label());
+            let remedy = match owner.option() {
+                Some(option) => format!("withdraw it first (`fwd port rm {option} {found}`), or publish another port"),
+                None => "publish another port".into(),
+            };
+            return Err(refusal(Kind::Conflict, ports, why).remedy(remedy));
+        }
+    }
+    let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port);
+    if let Some(listener) = actual.host.listeners.iter().find(listens) {
+        let Listener { transport, address, port, process } = listener;
+        let who = process.as_ref().map_or_else(|| "a socket of the host".into(), ToString::to_string);
+        let address = if address.is_unspecified() { Ipv4Addr::UNSPECIFIED } else { *address };
+        let why = format!("{who} has {address}:{port}/{}", transport.name());
+        return Err(refusal(Kind::Conflict, ports, why).remedy("stop it, or publish another port"));
+    }
+    Ok(())
+}
+
+fn refusal(kind: Kind, ports: &PublishedPorts, why: String) -> Error {
+    Error::new(kind, "publish", format!("port {ports}"), why)
+}
+
+impl Actual {
+    /// The endpoint that has published these ports, if it is there.
+    pub(crate) fn publisher(&self, publication: &Publication) -> Option<&EndpointRecord> {
+        let is_it = |it: &&EndpointRecord| it.index == publication.endpoint && it.cookie == publication.cookie;
+        self.records.endpoints.iter().find(is_it).filter(|endpoint| self.is_live(endpoint))
+    }
+
+    /// What an endpoint has published, by its record.
+    pub(crate) fn published_by<'a>(&'a self, endpoint: &'a EndpointRecord) -> impl Iterator<Item = &'a Publication> {
+        let is_its = |it: &&Publication| it.endpoint == endpoint.index && it.cookie == endpoint.cookie;
+        self.records.publications.iter().filter(is_its)
+    }
+}

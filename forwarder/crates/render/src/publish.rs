@@ -1,0 +1,154 @@
+//! `fwd port`.
+
+use std::{
+    io::{self, Write},
+    net::Ipv4Addr,
+};
+
+use serde::Serialize;
+
+use super::{
+    Listing, Look, Tone, View,
+    endpoint::label,
+    table::{Grid, Holds, plain, toned},
+};
+use fwd_base::text::Untrusted;
+
+/// Ports of the host that lead to an endpoint: an item of `fwd port ls`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishedView {
+    /// As `fwd port rm` takes it.
+    pub published: String,
+    /// Address of the host; none for all.
+    pub host_address: Option<Ipv4Addr>,
+    /// First and last port of the host.
+    pub host_ports: (u16, u16),
+    /// `tcp` or `udp`.
+    pub proto: String,
+    /// Interface by which packets have to come.
+    pub uplink: Untrusted,
+    /// Network.
+    pub network: Untrusted,
+    /// Name of the namespace, if it has one.
+    pub ns: Option<Untrusted>,
+    /// Inode of the namespace on nsfs.
+    pub netns_inode: u64,
+    /// Process by which the namespace was given.
+    pub pid: Option<u32>,
+    /// Address inside.
+    pub address: Option<Ipv4Addr>,
+    /// First and last port inside.
+    pub ports: (u16, u16),
+    /// Whether the endpoint is gone, and the ports with it.
+    pub gone: bool,
+    /// Whose socket on the host has one of the ports, and gets nothing from outside.
+    pub shadows: Option<Untrusted>,
+}
+
+impl Listing for PublishedView {
+    fn text(items: &[Self], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if items.is_empty() {
+            return writeln!(
+                out,
+                "no published ports\n  {} {} port add --ns NAME -p 8080:80",
+                look.paint(Tone::Hint, "try:"),
+                look.fwd
+            );
+        }
+        let columns = [
+            ("PUBLISHED", Holds::Text),
+            ("NAMESPACE", Holds::Name),
+            ("ADDRESS", Holds::Text),
+            ("UPLINK", Holds::Text),
+            ("SHADOWS", Holds::Text),
+        ];
+        let mut grid = Grid::new(look, &columns);
+        for item in items {
+            let address = item.address.map_or_else(|| "-".into(), |address| address.to_string());
+            grid.row(vec![
+                plain(&item.published),
+                plain(label(item.ns.as_ref(), item.pid, item.netns_inode)),
+                if item.gone { toned(format!("{address} (gone)"), Tone::Bad) } else { plain(address) },
+                plain(&item.uplink),
+                item.shadows.as_ref().map_or_else(|| plain("-"), |who| toned(who, Tone::Warn)),
+            ]);
+        }
+        grid.write(0, out)
+    }
+}
+
+/// What `fwd port add` and `fwd port rm` have done.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortsChange {
+    /// What the namespace is called.
+    pub ns: Untrusted,
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// The ports that lead to it now.
+    pub published: Vec<String>,
+}
+
+impl View for PortsChange {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let Self { ns, changed, published } = self;
+        let ns = look.paint(Tone::Strong, &ns.to_string());
+        let unchanged = if *changed { "" } else { "nothing changed: " };
+        if published.is_empty() {
+            return writeln!(out, "{unchanged}no port leads to {ns}");
+        }
+        let lead = if published.len() == 1 { "a port leads" } else { "ports lead" };
+        writeln!(out, "{unchanged}{lead} to {ns}: {}", published.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::look;
+
+    fn shown(view: &impl View) -> String {
+        let mut text = Vec::new();
+        view.text(&look(None), &mut text).expect("a vector takes everything");
+        String::from_utf8(text).expect("text")
+    }
+
+    fn published() -> PublishedView {
+        PublishedView {
+            published: "8080:80/tcp".into(),
+            host_address: None,
+            host_ports: (8080, 8080),
+            proto: "tcp".into(),
+            uplink: "eth0".into(),
+            network: "fwd0".into(),
+            ns: Some("web".into()),
+            netns_inode: 7,
+            pid: None,
+            address: Some(Ipv4Addr::new(10, 77, 0, 2)),
+            ports: (80, 80),
+            gone: false,
+            shadows: None,
+        }
+    }
+
+    #[test]
+    fn ports_are_listed_with_what_is_not_as_it_should_be() {
+        let gone = PublishedView { gone: true, shadows: Some("nginx (pid 7)".into()), ..published() };
+        let listed = shown(&vec![published(), gone]);
+        let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "eth0", "-"]);
+        assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "eth0", "nginx", "(pid", "7)"]);
+        assert!(shown(&Vec::<PublishedView>::new()).contains("port add --ns NAME -p 8080:80"));
+    }
+
+    #[test]
+    fn change_says_which_ports_lead_to_the_namespace() {
+        let change = |published: &[&str], changed| PortsChange {
+            ns: "web".into(),
+            changed,
+            published: published.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(shown(&change(&[], true)), "no port leads to web\n");
+        assert_eq!(shown(&change(&["1:1/tcp"], false)), "nothing changed: a port leads to web: 1:1/tcp\n");
+        assert_eq!(shown(&change(&["1:1/tcp", "2:2/udp"], true)), "ports lead to web: 1:1/tcp, 2:2/udp\n");
+    }
+}

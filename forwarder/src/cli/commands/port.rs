@@ -1,0 +1,106 @@
+//! `fwd port`.
+
+use clap::{Args, Subcommand};
+
+use super::up::{PORTS, parsed};
+use crate::{
+    Result,
+    cli::{args::TargetArgs, session::Session, target},
+    execute::{self, Applied, Observer},
+    query::{State, not_up},
+    reconcile::{PortRequest, TargetRef},
+    render::PortsChange,
+};
+
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd port add web -p 8080:80                       from outside, the host's port 8080 leads to port 80 of web
+  fwd port add web -p 192.0.2.7:53:53/udp           at one address of the host
+  fwd port add web -p 30000-39999:30000-39999/udp   a range
+  fwd port rm web -p 8080:80
+  fwd port ls";
+
+/// `fwd port`.
+#[derive(Args, Debug)]
+pub(crate) struct PortArgs {
+    #[command(subcommand)]
+    pub(crate) command: PortCommand,
+}
+
+/// The commands of `fwd port`.
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true, subcommand_required = true, after_help = HELP)]
+pub(crate) enum PortCommand {
+    /// Publish ports of the host for a namespace that is up
+    Add(ChangeArgs),
+    /// Withdraw published ports; conversations that began by them end
+    #[command(alias = "del")]
+    Rm(ChangeArgs),
+    /// List the published ports
+    #[command(alias = "list")]
+    Ls(LsArgs),
+}
+
+/// `fwd port add` and `fwd port rm`.
+#[derive(Args, Debug)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Ports: [HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80; several times for several
+    #[arg(short = 'p', long, value_name = "PORTS", required = true)]
+    pub(crate) publish: Vec<String>,
+    /// Print the operations and their equivalent commands; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `fwd port ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// Publishes, withdraws or lists ports.
+pub(super) fn run(session: &mut Session<'_, '_>, args: &PortArgs, observer: &mut dyn Observer) -> Result<()> {
+    match &args.command {
+        PortCommand::Add(args) => change(session, args, true, observer),
+        PortCommand::Rm(args) => change(session, args, false, observer),
+        PortCommand::Ls(args) => ls(session, args),
+    }
+}
+
+fn change(session: &mut Session<'_, '_>, args: &ChangeArgs, add: bool, observer: &mut dyn Observer) -> Result<()> {
+    let ChangeArgs { target, publish, dry_run } = args;
+    let target = target::required(target)?;
+    let ports = publish.iter().map(|ports| parsed("--publish", ports, PORTS)).collect::<Result<Vec<_>>>()?;
+    let (add, remove) = if add { (ports, Vec::new()) } else { (Vec::new(), ports) };
+    let request = PortRequest { target: target.clone(), add, remove };
+    if *dry_run {
+        let planned = execute::dry_ports(&session.context(), &request)?;
+        return session.emit_plan(planned);
+    }
+    let Applied { changed, warnings } = execute::change_ports(&session.context(), &request, observer)?;
+    session.warn(&warnings)?;
+    let published = state(session, Some(&target))?.map(|state| state.published_ports()).transpose()?;
+    let published = published.unwrap_or_default().into_iter().map(|it| it.published).collect();
+    session.emit(&PortsChange { ns: target.label().into(), changed, published })
+}
+
+fn ls(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
+    let target = target::given(&args.target)?;
+    let state = state(session, target.as_ref())?;
+    session.emit(&state.map(|state| state.published_ports()).transpose()?.unwrap_or_default())
+}
+
+/// What is up, or the namespace that is meant.
+fn state(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<Option<State>> {
+    let mut state = State::read(&session.at)?;
+    match (&mut state, target) {
+        (Some(state), Some(target)) => state.endpoints = state.of(target)?,
+        (None, Some(target)) => return Err(not_up(target, None)),
+        (_, None) => {}
+    }
+    Ok(state)
+}
