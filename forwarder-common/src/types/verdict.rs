@@ -179,7 +179,7 @@ reasons! {
     DropReason {
         /// Ends before its headers do.
         Truncated = 16 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
-        /// Not IPv4, wrong header length, or wrong total length.
+        /// Neither IPv4 nor IPv6, wrong header length, or wrong total length.
         Malformed = 17 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// IPv6 of an endpoint that has no address of it.
         Ipv6 = 18 => "Nothing: every namespace sends some by itself when its interface comes up.",
@@ -218,7 +218,7 @@ reasons! {
         SpoofedMac = 34 => "A bridge or VM inside needs `fwd up --allow-spoof`.",
         /// ARP that speaks for another address or another MAC than the endpoint's.
         ArpSpoof = 35 => "Something inside claims an address that is not its own; a router or bridge there needs `fwd up --allow-spoof`.",
-        /// An address that no packet on the wire may have there (RFC 1812 §5.3.7); from outside, a source in a network of `fwd`.
+        /// An address that no packet on the wire may have there (RFC 1812 §5.3.7, RFC 4291 §2.5); from outside, a source in a network of `fwd`.
         Martian = 36 => "Something sends to or from an address that no packet may have, such as 127.0.0.1 or 0.0.0.0: `tcpdump` at the interface shows it.",
         /// Source routing is asked for (RFC 791 §3.1; refused by RFC 7126 §4.3; of IPv6 by RFC 5095).
         SourceRoute = 37 => "Refused by everybody for security; send without that option.",

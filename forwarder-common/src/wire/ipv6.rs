@@ -109,6 +109,18 @@ pub const fn is_same(one: [u8; 16], other: [u8; 16]) -> bool {
     u128::from_ne_bytes(one) == u128::from_ne_bytes(other)
 }
 
+/// An address as words of memory.
+#[inline(always)]
+#[must_use]
+pub const fn words([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> [u32; 4] {
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
+}
+
 /// Whether it is the address of nobody.
 #[inline(always)]
 #[must_use]

@@ -11,10 +11,10 @@ use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
 };
 use forwarder_common::{
-    abi::{ROUTE_INTERFACE_BITS, Tuple, mapped_words},
+    abi::{Addr, ROUTE_INTERFACE_BITS, Tuple, mapped_words},
     decide::route::Lookup,
     wire::{
-        ipv4,
+        ipv4, ipv6,
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -102,6 +102,22 @@ fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
         query.__bindgen_anon_3.ipv4_src = 0;
     }
     result as i32
+}
+
+/// Looks up by which interface a packet of IPv6 between these addresses leaves, whose header begins with `first`, as if it came in by
+/// `input`. `None` never happens, as far as the verifier lets one say so.
+#[inline(always)]
+pub(crate) fn look_up_ipv6(skb: Skb, first: [u8; 4], [src, dst]: [Addr; 2], input: u32) -> Option<(Lookup, u32)> {
+    const CLASS_AND_LABEL: u32 = u32::from_ne_bytes([0x0f, 0xff, 0xff, 0xff]);
+    let query = scratch(&FIB_QUERY)?;
+    clear(query);
+    query.family = AF_INET6;
+    query.ifindex = input;
+    query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(first) & CLASS_AND_LABEL;
+    query.__bindgen_anon_3.ipv6_src = ipv6::words(src);
+    query.__bindgen_anon_4.ipv6_dst = ipv6::words(dst);
+    let result = ask(skb, query, 0);
+    Some((lookup(result), query.ifindex))
 }
 
 /// Asks the kernel.

@@ -60,7 +60,7 @@ pub(crate) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action
 #[inline(always)]
 pub(crate) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
     match resolution {
-        Resolution::Neighbour(peer) => deliver(skb, peer),
+        Resolution::Neighbour(peer) => deliver(skb, peer, 2 * ipv4::MIN_LEN),
         Resolution::Refused(code) => refuse(skb, code),
         // Whoever comes here has looked for that.
         Resolution::Flow(_) => drop(skb, DropReason::Contended),
@@ -73,12 +73,12 @@ pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
     if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
 }
 
-/// From namespace to namespace of one network: switched, not routed, so the TTL stays.
+/// From namespace to namespace of one network: switched, not routed, so the TTL stays. Each segment repeats so many bytes of `headers`.
 #[inline(always)]
-fn deliver(skb: Skb, peer: u32) -> Action {
+pub(crate) fn deliver(skb: Skb, peer: u32, headers: usize) -> Action {
     let Some(endpoint) = records::endpoint(peer) else { return drop(skb, DropReason::NoEndpoint) };
     let (mac, counters, mtu) = (endpoint.mac, endpoint.counters, endpoint.mtu);
-    let segments = skb.segments(L3_OFF.wrapping_add(2 * ipv4::MIN_LEN));
+    let segments = skb.segments(L3_OFF.wrapping_add(headers));
     let Amount { bytes, .. } = Amount::whole(skb, L3_OFF);
     if skb.gso_size() == 0 && bytes > mtu {
         return punt(skb, PuntReason::TooBig);

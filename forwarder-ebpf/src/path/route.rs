@@ -2,6 +2,7 @@
 
 mod hairpin;
 pub(crate) mod inbound;
+pub(crate) mod ipv6;
 mod opening;
 
 use forwarder_common::{

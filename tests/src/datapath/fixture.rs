@@ -10,7 +10,7 @@ use forwarder::{
     dataplane::{Dataplane, EndpointId, EndpointOwner, Hook, Metadata, RunDir, Sizes, Stat, TestRun, name},
     netlink::{BridgeSpec, Netlink, VethSpec},
     netns::Netns,
-    testbed::{Testbed, unique_prefix},
+    testbed::{Testbed, TestbedSpec, unique_prefix},
 };
 use forwarder_common::{
     abi::{Endpoint, Network, Tuple, Uplink, ZONE_MAIN},
@@ -41,6 +41,8 @@ pub(super) struct Fixture {
     pub(super) uplink: u32,
     pub(super) outside: Ipv4Addr,
     pub(super) nat: Ipv4Addr,
+    /// The host's address of IPv6 at the uplink, where there is one.
+    pub(super) host_v6: Ipv6Addr,
 }
 
 /// An endpoint.
@@ -74,10 +76,12 @@ pub(super) fn with_ipv6(flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
 }
 
 fn with_addresses(sizes: &Sizes, flags: &[u32], has_ipv6: bool, test: impl FnOnce(&Fixture) + Send) {
-    let testbed = Testbed::new(&unique_prefix()).unwrap();
+    let spec = TestbedSpec { ipv6: has_ipv6, ..TestbedSpec::default() };
+    let testbed = Testbed::with(&unique_prefix(), &spec).unwrap();
     let inside = forwarder::testbed::Namespace::create(&testbed.name("c1")).unwrap();
     let run_dir = RunDir::new(testbed.run_dir());
     let (outside, nat) = (testbed.uplink(0).outside[0], testbed.uplink(0).address);
+    let host_v6 = testbed.uplink(0).ipv6.map_or(Ipv6Addr::UNSPECIFIED, |link| link.address);
     testbed
         .host()
         .run(|| {
@@ -91,7 +95,7 @@ fn with_addresses(sizes: &Sizes, flags: &[u32], has_ipv6: bool, test: impl FnOnc
                 register_member(&dataplane, member, (bridge, uplink), has_ipv6, *flags)?;
             }
             let host_veth = members[0].host_veth;
-            test(&Fixture { dataplane, members, host_veth, network: bridge, uplink, outside, nat });
+            test(&Fixture { dataplane, members, host_veth, network: bridge, uplink, outside, nat, host_v6 });
             Dataplane::destroy(&run_dir, cookie)
         })
         .unwrap();
@@ -103,7 +107,9 @@ fn links() -> Result<(u32, u32)> {
         netlink.create_bridge(&BridgeSpec { name: "fwd0".into(), mac: GATEWAY_MAC, mtu: MTU, alias: "test".into() })?;
     let uplink = netlink.link("eth0")?.expect("the testbed has an uplink").index;
     for name in ["fwd0", "eth0"] {
-        std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/forwarding"), "1").unwrap();
+        for family in ["ipv4", "ipv6"] {
+            std::fs::write(format!("/proc/sys/net/{family}/conf/{name}/forwarding"), "1").unwrap();
+        }
     }
     Ok((bridge, uplink))
 }

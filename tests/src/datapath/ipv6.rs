@@ -1,6 +1,9 @@
 //! IPv6 through the loaded programs: what a namespace may send goes on to the kernel, and nothing else comes by.
 
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::{
+    net::{Ipv6Addr, SocketAddrV6},
+    process::Command,
+};
 
 use forwarder::dataplane::Sizes;
 use forwarder_common::{
@@ -101,6 +104,44 @@ fn who_asks_for_the_gateway_is_told_the_address_that_nobody_has() {
         let run = fixture.run_from_ns(&question);
         assert_eq!((run.verdict, run.packet), (REDIRECT, expected));
         goes_on(fixture, "KernelIpv6", &discovery(ADDRESS_V6, kind::NEIGHBOUR_SOLICITATION, NEIGHBOUR, &options));
+    });
+}
+
+#[test]
+fn neighbours_get_packets_straight_from_each_other() {
+    with_ipv6(&[0, 0, endpoint_flags::NO_ICC], |fixture| {
+        let [one, other, apart] = [0, 1, 2].map(|number| fixture.members[number]);
+        // By whatever hardware address it was sent: the gateway's, here.
+        let sent = frame(&udp(one.address_v6(), other.address_v6()));
+        let mut expected = sent.clone();
+        expected[5] = 3;
+        expected[..5].copy_from_slice(&MAC[..5]);
+        let run = fixture.run_from(&one, &sent);
+        assert_eq!((run.verdict, run.packet), (REDIRECT, expected));
+        assert_eq!((fixture.counted("KernelIpv6"), fixture.counted("PeerIsolated")), (0, 0));
+        let frame =
+            udp(apart.address_v6(), one.address_v6()).in_frame(&Ethernet::new(GATEWAY_MAC, [2, 0x77, 10, 77, 0, 4]));
+        assert_eq!((fixture.run_from(&apart, &frame).verdict, fixture.counted("PeerIsolated")), (DROP, 1));
+    });
+}
+
+#[test]
+fn what_leaves_by_no_uplink_is_refused_for_its_reason() {
+    with_ipv6(&[0], |fixture| {
+        let route = |arguments: &[&str]| {
+            assert!(Command::new("ip").args(["-6", "route", "add"]).args(arguments).status().unwrap().success());
+        };
+        goes_on(fixture, "ToHost", &udp(ADDRESS_V6, fixture.host_v6));
+        route(&["unreachable", "2001:db8:aaaa::/48"]);
+        goes_on(fixture, "Unreachable", &udp(ADDRESS_V6, "2001:db8:aaaa::1".parse().unwrap()));
+        let other = ["link", "add", "other0", "type", "bridge"];
+        assert!(Command::new("ip").args(other).status().unwrap().success());
+        assert!(Command::new("ip").args(["link", "set", "other0", "up"]).status().unwrap().success());
+        route(&["2001:db8:bbbb::/48", "dev", "other0"]);
+        refused(fixture, "RouteNotViaUplink", &udp(ADDRESS_V6, "2001:db8:bbbb::1".parse().unwrap()));
+        let own = udp(ADDRESS_V6, "fd00:f3d:1::77".parse().unwrap());
+        route(&["fd00:f3d:1::/64", "dev", "fwd0"]);
+        goes_on(fixture, "OwnNetwork", &own);
     });
 }
 

@@ -28,7 +28,7 @@ fn link_local(pod: &Pod) -> String {
 
 /// Lets the internet behind an uplink answer whatever comes, also to addresses of namespaces, and count what has one.
 #[track_caller]
-fn answer_everybody(fwd: &Fwd, uplink: usize) {
+pub(super) fn answer_everybody(fwd: &Fwd, uplink: usize) {
     let (internet, via) = (fwd.internet(uplink), link(fwd, uplink).address.to_string());
     inside(internet, &["ip", "-6", "route", "add", "default", "via", &via]);
     let table = "table ip6 seen { chain arrived { type filter hook prerouting priority raw; ip6 saddr != 2001:db8::/32 \
@@ -38,7 +38,7 @@ fn answer_everybody(fwd: &Fwd, uplink: usize) {
 
 /// How many packets came there with an address that is not the host's.
 #[track_caller]
-fn leaked(fwd: &Fwd, uplink: usize) -> u64 {
+pub(super) fn leaked(fwd: &Fwd, uplink: usize) -> u64 {
     let listed = inside(fwd.internet(uplink), &["nft", "list", "table", "ip6", "seen"]);
     let (_, after) = listed.split_once("counter packets ").expect("a counter");
     after.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")

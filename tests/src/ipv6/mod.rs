@@ -1,6 +1,7 @@
 //! IPv6 beside IPv4: both ways, behind the uplink's address, and nothing beside that.
 
 mod guard;
+mod programs;
 mod routes;
 
 use std::{

@@ -7,10 +7,10 @@ use forwarder_common::{
         discovery,
         ipv6::{self as validate, Frame},
     },
-    types::verdict::{Code, DropReason},
+    types::verdict::{Code, DropReason, PuntReason, Verdict},
     wire::{
         ethernet,
-        ipv6::field,
+        ipv6::{self, field},
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -23,21 +23,33 @@ use crate::{
     },
     path::{
         apply::Action,
-        at_ns::{count_here, refuse},
+        at_ns::{count_here, deliver, refuse},
         at_uplink,
         networks::in_fwd_network_v6,
+        route::{self, Resolution},
     },
 };
 
-/// A packet that leaves a namespace: on to the bridge, if it is what it says. Who asks for the gateway is answered at once.
+/// Bytes that each segment repeats, of those of TCP without options.
+const HEADERS: usize = ipv6::LEN + 20;
+
+/// A packet that leaves a namespace: to a neighbour, or on to the bridge, if it is what it says. Who asks for the gateway is answered at once.
 #[inline(always)]
 pub(crate) fn from_ns(skb: Skb) -> Action {
+    const VALID: Code = Verdict::Punted(PuntReason::KernelIpv6).code();
     let code = fwd_validate_ipv6(skb);
-    if code.is_drop() || !fwd_answer_solicitation(skb) {
+    if code != VALID {
         return refuse(skb, code);
     }
-    count_here(skb, code);
-    Action::device(skb.ifindex())
+    if fwd_answer_solicitation(skb) {
+        count_here(skb, code);
+        return Action::device(skb.ifindex());
+    }
+    match route::ipv6::resolve(skb) {
+        Resolution::Neighbour(peer) => deliver(skb, peer, HEADERS),
+        Resolution::Refused(code) => refuse(skb, code),
+        Resolution::Flow(_) => refuse(skb, DropReason::Contended.into()),
+    }
 }
 
 global_fn! {
