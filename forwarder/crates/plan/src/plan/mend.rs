@@ -48,7 +48,7 @@ fn networks_of(actual: &Actual, record: &UplinkRecord) -> Vec<NetworkRecord> {
 /// The interface of this name, if the networks can lead through it.
 fn successor(actual: &Actual, networks: &[NetworkRecord], name: &str) -> Option<Uplink> {
     let uplink = uplink::choose(actual, Some(name)).ok()?;
-    networks.iter().all(|network| uplink.check(network.datapath, actual).is_ok()).then_some(uplink)
+    networks.iter().all(|network| uplink.check_programs(network.datapath, actual).is_ok()).then_some(uplink)
 }
 
 impl Mended<'_> {

@@ -128,6 +128,15 @@ impl Uplink {
     /// # Errors
     /// Its programs do not know what the interface carries.
     pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
+        self.check_programs(datapath, actual)?;
+        if datapath.is_ebpf() { Ok(()) } else { self.check_routes(actual) }
+    }
+
+    /// Checks that the programs of a data path, if it has any, know its packets: all that counts for a network that is there already.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(crate) fn check_programs(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
         if datapath.is_ebpf() {
             self.check_layer()?;
         }
