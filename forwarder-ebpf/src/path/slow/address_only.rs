@@ -78,7 +78,10 @@ fn note(reply: &Tuple, seen: Seen) {
 #[inline(always)]
 fn end_claim(reply: &Tuple) {
     let Some(holder) = lookup::claimant(reply) else { return };
-    if let Some(slot) = slots::slot(holder) {
-        slot::fwd_flow_end(holder, slot.version().read());
+    let Some(slot) = slots::slot(holder) else { return };
+    let version = slot.version().read();
+    // The holder is only a candidate: by now its slot may be another flow's.
+    if lookup::has(holder, reply) {
+        slot::fwd_flow_end(holder, version);
     }
 }
