@@ -11,7 +11,7 @@ const FRACTION: u32 = 16;
 #[must_use]
 pub const fn cost(rate: u64) -> u64 {
     const SECOND: u64 = 1_000_000_000 * TICKS;
-    match (8 * SECOND << FRACTION).checked_div(rate) {
+    match ((8 * SECOND) << FRACTION).checked_div(rate) {
         Some(cost) => cost,
         None => 0,
     }

@@ -50,6 +50,8 @@ global_fn! {
     fn fwd_rate_exceeds(block: u32, bytes: u32) -> bool = is_too_much;
     /// See [`exceeds_slowly`].
     fn fwd_rate_exceeds_slowly(skb: Skb) -> bool = is_packet_too_much;
+    /// See [`into_namespace_slowly`].
+    fn fwd_rate_into_namespace(block: u32, host_veth: u32) -> i32 = redirected;
     /// See [`waits`].
     fn fwd_rate_waits(block: u32) -> bool = is_limited_inbound;
 }
@@ -69,7 +71,7 @@ pub(crate) fn exceeds(block: u32, bytes: u32) -> bool {
 /// The same of a packet that left a namespace, and that no fast path has sent.
 #[inline(always)]
 pub(crate) fn exceeds_slowly(skb: Skb) -> bool {
-    any() && fwd_rate_exceeds_slowly(skb)
+    fwd_rate_exceeds_slowly(skb)
 }
 
 /// Whether what is delivered to the endpoint with this block of counters waits in its queue.
@@ -82,6 +84,17 @@ pub(crate) fn waits(block: u32) -> bool {
 #[inline(always)]
 pub(crate) fn into_namespace(block: u32, host_veth: u32) -> Action {
     if waits(block) { Action::device(host_veth) } else { Action::peer(host_veth) }
+}
+
+/// As [`into_namespace`], in a function of its own: the slow paths would be verified once more for either way.
+#[inline(always)]
+pub(crate) fn into_namespace_slowly(block: u32, host_veth: u32) -> Action {
+    Action::from_tc_action(fwd_rate_into_namespace(block, host_veth))
+}
+
+#[inline(always)]
+fn redirected(block: u32, host_veth: u32) -> i32 {
+    into_namespace(block, host_veth).to_tc_action()
 }
 
 #[inline(always)]
@@ -107,6 +120,9 @@ fn is_too_much(block: u32, bytes: u32) -> bool {
 #[inline(always)]
 fn is_packet_too_much(skb: Skb) -> bool {
     const HEADERS: usize = 2 * ipv4::MIN_LEN;
+    if !any() {
+        return false;
+    }
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
     let repeated = skb.segments(L3_OFF.wrapping_add(HEADERS)).wrapping_sub(1).wrapping_mul(HEADERS as u32);
     is_too_much(endpoint.counters, Amount::whole(skb, L3_OFF).bytes.wrapping_add(repeated))

@@ -112,7 +112,12 @@ impl Resolved {
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
     let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
     let resolved = fwd_resolve(skb, tuple, untranslatable | u32::from(tcp_flags) << 8);
-    if resolved.what() == Resolved::OPEN { opened(create::open(skb, tuple)) } else { resolved.decode() }
+    // Asked here and not by `fwd_resolve`: the stacks of all callers together are 512 bytes.
+    let to_host = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0 && untranslatable == 0;
+    let hairpins = to_host
+        && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
+        && fwd_hairpin(skb, tuple, tcp_flags.into());
+    if hairpins || resolved.what() == Resolved::OPEN { opened(create::open(skb, tuple)) } else { resolved.decode() }
 }
 
 global_fn! {
@@ -181,10 +186,6 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
     let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Resolved::drop(DropReason::Contended) };
     let egress = egress(&route, endpoint);
     if egress != Code::FORWARDED {
-        let to_host = egress == PuntReason::ToHost.into() && untranslatable == 0;
-        if to_host && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) && fwd_hairpin(skb, tuple, tcp_flags) {
-            return Resolved::new(Resolved::OPEN, 0);
-        }
         return Resolved::refused(egress);
     }
     if untranslatable != 0 {

@@ -170,5 +170,5 @@ fn translate<const L3: usize>(skb: Skb, bytes: &Bytes, ip: &ipv4::Header, l4: &l
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
-    rate::into_namespace(hit.counters.into(), hit.out_if)
+    rate::into_namespace_slowly(hit.counters.into(), hit.out_if)
 }

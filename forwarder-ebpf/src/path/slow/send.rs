@@ -267,5 +267,5 @@ fn send_in(skb: Skb, ip: &ipv4::Header, slot: u32, version: FlowVersion, code: u
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);
-    rate::into_namespace(hit.counters.into(), hit.out_if)
+    rate::into_namespace_slowly(hit.counters.into(), hit.out_if)
 }
