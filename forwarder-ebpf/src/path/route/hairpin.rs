@@ -48,7 +48,9 @@ fn hairpin(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
 /// As [`hairpin`], if the port is published at the very address, or (`at_all`) at all of the host's.
 #[inline(always)]
 fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
-    let (Some(opening), Some(endpoint)) = (scratch(&OPENING), records::endpoint_copy(tuple.ifindex)) else { return false };
+    let (Some(opening), Some(endpoint)) = (scratch(&OPENING), records::endpoint_copy(tuple.ifindex)) else {
+        return false;
+    };
     let Some((_, server)) = published::find(skb, tuple, at_all) else { return false };
     let Some((_, counters_in, counters_out)) = records::uplink_copy(server.uplink) else { return false };
     if !devices::fwd_is_there(server.uplink) {

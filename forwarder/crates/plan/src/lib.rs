@@ -19,13 +19,15 @@ mod tests;
 
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
-    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings, SysctlRecord, Target,
-    TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, is_made, route_mtus,
+    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings,
+    SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
+    forwarding6, is_made, route_mtus,
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
-    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network, PortRequest,
-    RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range, seconds,
+    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network,
+    PortRequest, RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range,
+    seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

@@ -7,7 +7,8 @@ use aya::{
     maps::{MapError, lpm_trie::Key},
 };
 use forwarder_common::abi::{
-    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Limits, Network, Uplink, Withdrawn, feature, host_veth_place, mapped,
+    self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Limits, Network, Uplink, Withdrawn, feature, host_veth_place,
+    mapped,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 

@@ -23,8 +23,8 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
-    Network, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra, arp_ignore,
-    disable_ipv6, forwarding, forwarding6, is_made,
+    Network, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra,
+    arp_ignore, disable_ipv6, forwarding, forwarding6, is_made,
 };
 
 /// Reads what `up` depends on.

@@ -182,7 +182,8 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish } = endpoint;
+        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish } =
+            endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
         let (mut ip, mut ip6) = (None, None);
