@@ -319,12 +319,7 @@ impl Actual {
             Object::EndpointXdp(it) => {
                 it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index));
             }
-            Object::Published(it) => {
-                let endpoint = it.endpoint(self);
-                let is_it =
-                    |found: &Publication| Some((found.endpoint, found.cookie)) == endpoint && found.ports == it.ports;
-                self.records.publications.retain(|found| !is_it(found));
-            }
+            Object::Published(it) => self.withdraw(it),
             Object::Bridge(spec) => self.drop_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
             Object::Neighbour(it) => self.host.net.drop_neighbour(&it.bridge, it.address),
@@ -351,6 +346,13 @@ impl Actual {
             | Object::NsDefaultRoute(_)
             | Object::NsNeighbour(_) => {}
         }
+    }
+
+    fn withdraw(&mut self, ports: &object::Published) {
+        let endpoint = ports.endpoint(self);
+        let is_it =
+            |found: &Publication| Some((found.endpoint, found.cookie)) == endpoint && found.ports == ports.ports;
+        self.records.publications.retain(|found| !is_it(found));
     }
 
     fn unmake_namespace(&mut self, name: &Name) {
