@@ -6,7 +6,6 @@ mod apply;
 mod arrival;
 mod at_ns;
 mod at_uplink;
-mod clamp;
 pub(crate) mod fast;
 mod networks;
 mod published;

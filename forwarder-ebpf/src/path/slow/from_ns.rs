@@ -28,9 +28,9 @@ use crate::{
     path::{
         apply::{self, Action},
         at_ns::{count_here, counted, deliver_or_refuse, drop, refuse},
-        clamp, fast, rate,
+        fast, rate,
         route::{self, Resolution},
-        slow::{fragments, icmp_error, too_big},
+        slow::{clamp, fragments, icmp_error, too_big},
         tail_call::{tail_call, tail_call_ipv6},
         validate,
     },

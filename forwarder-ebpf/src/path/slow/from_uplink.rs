@@ -27,11 +27,11 @@ use crate::{
         apply::{self, Action},
         arrival,
         at_uplink::{count_here, drop, source_routed},
-        clamp, fast,
+        fast,
         networks::in_fwd_network,
         rate,
         slow::{
-            fragments, icmp_error, ipv6,
+            clamp, fragments, icmp_error, ipv6,
             unsolicited::{self, REFUSED},
         },
         tail_call::tail_call,

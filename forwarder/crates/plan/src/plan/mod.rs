@@ -1,5 +1,6 @@
 //! What has to be done: what is desired in a scope, less what there is.
 
+mod clearing;
 pub(crate) mod down;
 mod export;
 mod ipv6;

@@ -4,18 +4,18 @@ use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::Ipv4Net;
 
-use super::{ipv6, ports};
+use super::{clearing, ipv6, ports};
 
 use crate::{
-    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NS_IF, NetworkSpec, Object, Op, ResolvConf,
-    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice, are_ends,
+    Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NetworkSpec, Object, Op, ResolvConf,
+    SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
     desired::{Asked, AskedNetwork},
     forwarding, names, object, orphans, refuse, settle,
-    settled::{Endpoint, Network, Settled},
+    settled::{Network, Settled},
     sysctls::{OFF, ON, arp_ignore},
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Link, Mac, VethSpec};
+use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -30,16 +30,16 @@ pub(crate) struct Coming {
 /// Everything that can be refused.
 pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     refuse::elsewhere(&asked.target, Some(&asked.network.name), actual)?;
-    let (mut ops, former) = dead_endpoints(actual);
-    ops.extend(forgotten(actual));
-    ops.extend(remove_orphans(actual, &asked.network.name));
+    let (mut ops, former) = clearing::dead_endpoints(actual);
+    ops.extend(clearing::forgotten(actual));
+    ops.extend(clearing::remove_orphans(actual, &asked.network.name));
     let rest = actual.after(&ops);
     let mut settled = settle::settle(asked, &rest, &former)?;
     if !asked.no_others {
         // What a former endpoint of the same namespace has published goes on.
         settled.publish.extend(ports::kept(actual, &former, &settled));
     }
-    ops.extend(in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
+    ops.extend(clearing::in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
     let rest = actual.after(&ops);
     // The inode is not known of a namespace that is still to be made.
     endpoint_spec(asked, &rest, &settled, &former).metadata(u64::MAX).check()?;
@@ -64,7 +64,7 @@ pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: 
     let network = settle::network(asked, actual, member.as_ref())?;
     let table = if network.datapath.is_ebpf() { table.clone() } else { TableRequest::default() };
     let table = settle::table(&table, actual, &network)?;
-    let mut ops = in_the_way(actual, &network, None);
+    let mut ops = clearing::in_the_way(actual, &network, None);
     let rest = actual.after(&ops);
     let mut objects = vec![Object::Records(object::RecordMaps)];
     objects.extend(network.datapath.is_ebpf().then_some(Object::Dataplane(table)));
@@ -72,75 +72,6 @@ pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: 
     objects.extend(network_objects(&rest, &network));
     ops.extend(objects.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     Ok(ops)
-}
-
-/// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
-fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
-    let (mut ops, mut former) = (Vec::new(), Vec::new());
-    for endpoint in orphans::dead_endpoints(actual) {
-        if actual.is_of_target(endpoint) {
-            former.push(endpoint.clone());
-        } else {
-            ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
-        }
-        ops.extend(orphans::published(actual, endpoint).map(Op::remove));
-        ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
-        let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
-        ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
-    }
-    (ops, former)
-}
-
-/// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
-fn forgotten(actual: &Actual) -> Vec<Op> {
-    let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
-    let goes = |entry: &&Undo| match entry {
-        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
-        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
-        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. } | Undo::ResolvConf { .. } => false,
-    };
-    let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
-    leftovers.chain(entries).map(Op::remove).collect()
-}
-
-/// Removes what an interrupted command left for the same namespace and network, and no record mentions.
-fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
-    let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
-    let mut ops = Vec::new();
-    for veth in actual.orphaned_veths() {
-        if let Some(end) = inside.iter().find(|link| are_ends(veth, link)) {
-            let reference = actual.target.as_ref().map(|target| target.reference.clone());
-            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
-        }
-    }
-    let rest = actual.after(&ops);
-    let recorded = rest.records.networks.iter().any(|record| record.name == network);
-    let alias = actual.host.owner.network_alias(network);
-    // One that was not yet given its alias is known by its name.
-    let bridge = names::bridge(network, |_| false);
-    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
-    let empty = |link: &&Link| rest.ports(link.index).next().is_none();
-    if !recorded {
-        let bridges = rest.orphaned_bridges().filter(of_network).filter(empty);
-        ops.extend(bridges.map(|bridge| Op::remove(orphans::bridge_object(bridge))));
-    }
-    ops
-}
-
-/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
-fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let is_in_the_way = |veth: &&Link| endpoint.is_some_and(|endpoint| endpoint.host_if == veth.name);
-    if let Some(veth) = actual.orphaned_veths().find(is_in_the_way) {
-        let unknown = TargetRef::Path("somewhere".into());
-        ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
-    }
-    let record = actual.records.networks.iter().find(|record| record.name == network.name);
-    if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
-        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
-        ops.push(Op::remove(orphans::network_object(record)));
-    }
-    ops
 }
 
 /// Everything that there is to be, in the order in which it is made.

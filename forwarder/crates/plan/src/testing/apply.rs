@@ -307,10 +307,6 @@ impl World {
             Object::NetworkHook(object::NetworkHook { index, .. }) => {
                 assert!(self.records.network_hooks.remove(&index.expect("the index is known")));
             }
-            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
-            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
-            // Of several some may have been left.
-            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             Object::Endpoint(spec) => {
                 self.records.devices.remove(&spec.index.expect("the index is known"));
                 take(&mut self.records.endpoints, |endpoint| Some(endpoint.index) == spec.index);
@@ -331,6 +327,17 @@ impl World {
             }
             // It may have been deleted by hand.
             Object::ResolvConf(object::ResolvConf { ns, .. }) => self.written.retain(|name| name != ns),
+            _ => self.remove_rules(object),
+        }
+    }
+
+    /// Rules of nftables.
+    fn remove_rules(&mut self, object: &Object) {
+        match object {
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
+            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
+            // Of several some may have been left.
+            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             other => panic!("{other} is not removed by a plan"),
         }
     }

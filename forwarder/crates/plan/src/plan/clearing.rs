@@ -1,0 +1,77 @@
+//! What goes before anything comes: what is left of endpoints, namespaces and commands that are no more.
+
+use super::orphans;
+use crate::{
+    Actual, EndpointRecord, NS_IF, Object, Op, TargetRef, Undo, are_ends, names, object,
+    settled::{Endpoint, Network},
+};
+use fwd_kernel::netlink::Link;
+
+/// Removes the records of endpoints that are gone; those of the target are returned: what they know goes on.
+pub(super) fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) {
+    let (mut ops, mut former) = (Vec::new(), Vec::new());
+    for endpoint in orphans::dead_endpoints(actual) {
+        if actual.is_of_target(endpoint) {
+            former.push(endpoint.clone());
+        } else {
+            ops.extend(orphans::resolv_conf(actual, endpoint).into_iter().map(Op::remove));
+        }
+        ops.extend(orphans::published(actual, endpoint).map(Op::remove));
+        ops.extend(orphans::neighbours(actual, endpoint).into_iter().map(Op::remove));
+        let objects = orphans::record_objects(endpoint, actual.network_of(endpoint));
+        ops.extend(objects.into_iter().filter(|object| actual.has(object)).map(Op::remove));
+    }
+    (ops, former)
+}
+
+/// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
+pub(super) fn forgotten(actual: &Actual) -> Vec<Op> {
+    let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
+    let goes = |entry: &&Undo| match entry {
+        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
+        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
+        Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. } | Undo::ResolvConf { .. } => false,
+    };
+    let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
+    leftovers.chain(entries).map(Op::remove).collect()
+}
+
+/// Removes what an interrupted command left for the same namespace and network, and no record mentions.
+pub(super) fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
+    let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
+    let mut ops = Vec::new();
+    for veth in actual.orphaned_veths() {
+        if let Some(end) = inside.iter().find(|link| are_ends(veth, link)) {
+            let reference = actual.target.as_ref().map(|target| target.reference.clone());
+            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
+        }
+    }
+    let rest = actual.after(&ops);
+    let recorded = rest.records.networks.iter().any(|record| record.name == network);
+    let alias = actual.host.owner.network_alias(network);
+    // One that was not yet given its alias is known by its name.
+    let bridge = names::bridge(network, |_| false);
+    let of_network = |link: &&Link| link.alias.as_deref() == Some(alias.as_str()) || link.name == bridge;
+    let empty = |link: &&Link| rest.ports(link.index).next().is_none();
+    if !recorded {
+        let bridges = rest.orphaned_bridges().filter(of_network).filter(empty);
+        ops.extend(bridges.map(|bridge| Op::remove(orphans::bridge_object(bridge))));
+    }
+    ops
+}
+
+/// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
+pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let is_in_the_way = |veth: &&Link| endpoint.is_some_and(|endpoint| endpoint.host_if == veth.name);
+    if let Some(veth) = actual.orphaned_veths().find(is_in_the_way) {
+        let unknown = TargetRef::Path("somewhere".into());
+        ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
+    }
+    let record = actual.records.networks.iter().find(|record| record.name == network.name);
+    if let Some(record) = record.filter(|record| actual.bridge_of(record).is_none()) {
+        ops.extend(orphans::network_hook(actual, record).map(Op::remove));
+        ops.push(Op::remove(orphans::network_object(record)));
+    }
+    ops
+}
