@@ -28,7 +28,7 @@ use crate::{Result, execute::Observer, netns::Failure};
 pub(crate) enum Command {
     /// Connect a namespace to the outside, making whatever is missing
     #[command(after_help = up::HELP)]
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     /// Undo `up`: for one namespace, or for all
     #[command(after_help = down::HELP)]
     Down(down::DownArgs),

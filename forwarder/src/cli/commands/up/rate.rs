@@ -7,7 +7,7 @@ use crate::{
 
 /// What the words ask for.
 pub(super) fn limits(out: Option<&str>, inward: Option<&str>, burst: Option<&str>) -> Result<AskedLimits> {
-    let burst = burst.map(|text| bytes(text)).transpose()?;
+    let burst = burst.map(bytes).transpose()?;
     let limit = |option: &str, text: Option<&str>| -> Result<Option<RateLimit>> {
         let Some(text) = text else { return Ok(None) };
         let limit = RateLimit::of_rate(rate(option, text)?);
