@@ -5,7 +5,7 @@ use forwarder_common::abi::FlowState;
 use crate::{
     Kind,
     bench::{self, Metric, load::Tool},
-    dataplane::{Backend, HOOK_NAMES, Part, Support, VERDICTS, Without, state_name},
+    dataplane::{Backend, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     netlink::XdpMode,
     reconcile::{Datapath, IDLE_TIMES, Nat},
     render::UPLINK_STATES,
@@ -22,6 +22,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
         ("ls", "xdp", XdpMode::ALL.map(XdpMode::name).to_vec()),
         ("ls", "uplink_state", UPLINK_STATES.to_vec()),
+        ("port ls", "proto", Transport::ALL.map(Transport::name).to_vec()),
         ("features", "support", Support::NAMES.to_vec()),
         ("features", "parts", Part::ALL.map(Part::name).to_vec()),
         ("features", "without", Without::NAMES.to_vec()),

@@ -191,12 +191,12 @@ fn neighbour_discovery_for_others_is_dropped() {
 #[test]
 fn an_endpoint_is_no_router_that_tells_what_others_were_sent() {
     with_ipv6(&[0], |fixture| {
-        let error = |kind, about: &Ipv6Packet| Ipv6Packet::icmp(ADDRESS_V6, HOST, kind, 0).payload(&about.emit());
+        let error = |kind, about: &Ipv6Packet| Ipv6Packet::icmp(ADDRESS_V6, OUTSIDE, kind, 0).payload(&about.emit());
         for kind in [icmpv6::kind::UNREACHABLE, icmpv6::kind::TOO_BIG] {
-            goes_on(fixture, "KernelIpv6", &error(kind, &udp(HOST, ADDRESS_V6)));
-            refused(fixture, "IcmpType", &error(kind, &udp(HOST, OUTSIDE)));
+            goes_on(fixture, "KernelIpv6", &error(kind, &udp(OUTSIDE, ADDRESS_V6)));
+            refused(fixture, "IcmpType", &error(kind, &udp(OUTSIDE, HOST)));
             let first = Extension::Fragment { start: 0, more: true, id: 1 };
-            refused(fixture, "IcmpType", &error(kind, &udp(HOST, ADDRESS_V6)).extension(first));
+            refused(fixture, "IcmpType", &error(kind, &udp(OUTSIDE, ADDRESS_V6)).extension(first));
         }
     });
 }
@@ -225,7 +225,7 @@ fn the_program_of_ipv6_comes_with_the_first_network_that_has_it_and_stays_small(
     with_ipv6(&[0], |fixture| {
         let verified = size(fixture).expect("it is loaded");
         println!("from_ns_ipv6: {verified} instructions verified");
-        assert!((1..35_000).contains(&verified), "{verified} instructions verified");
+        assert!((1..45_000).contains(&verified), "{verified} instructions verified");
     });
 }
 
