@@ -1,4 +1,4 @@
-//! Reads a hash map in a few system calls (`BPF_MAP_LOOKUP_BATCH`, Linux 5.6), which aya does not wrap.
+//! Reads a map in a few system calls (`BPF_MAP_LOOKUP_BATCH`, Linux 5.6), which aya does not wrap.
 
 use std::{
     io,
@@ -28,11 +28,11 @@ struct Batch {
     flags: u64,
 }
 
-/// All entries of the hash map `map`, in no order; its keys must have the size of `K`, its values that of `V`. An entry that
+/// All entries of the hash map or trie `map`, in no order; its keys must have the size of `K`, its values that of `V`. An entry that
 /// comes or goes meanwhile may be missing or there twice.
 ///
 /// # Errors
-/// `EINVAL` before Linux 5.6; that the sizes differ, or what else the kernel says.
+/// `EINVAL` before Linux 5.6, of a trie before 5.17; that the sizes differ, or what else the kernel says.
 pub(crate) fn entries<K: Pod, V: Pod>(map: &MapData) -> io::Result<Vec<(K, V)>> {
     let info = map.info().map_err(io::Error::other)?;
     if (info.key_size() as usize, info.value_size() as usize) != (size_of::<K>(), size_of::<V>()) {
@@ -53,17 +53,18 @@ pub(crate) fn entries<K: Pod, V: Pod>(map: &MapData) -> io::Result<Vec<(K, V)>> 
 /// Reads up to `size` entries after `position`, which then is where the next batch begins. Whether they were the last.
 fn batch<K: Pod, V: Pod>(
     map: &MapData,
-    position: &mut Option<u32>,
+    position: &mut Option<Vec<u8>>,
     size: usize,
     all: &mut Vec<(K, V)>,
 ) -> io::Result<bool> {
     let mut keys: Vec<MaybeUninit<K>> = vec![const { MaybeUninit::uninit() }; size];
     let mut values: Vec<MaybeUninit<V>> = vec![const { MaybeUninit::uninit() }; size];
-    // A hash map's position is the number of a bucket: 4 bytes.
-    let (from, mut to) = (*position, 0_u32);
+    // A hash map's position is the number of a bucket, 4 bytes (`__htab_map_lookup_and_delete_batch` in kernel/bpf/hashtab.c); that of
+    // others a key (`generic_map_lookup_batch` in kernel/bpf/syscall.c).
+    let (from, mut to) = (position.take(), vec![0_u8; size_of::<K>().max(size_of::<u32>())]);
     let mut attributes = Batch {
-        in_batch: from.as_ref().map_or(0, |from| (&raw const *from).expose_provenance() as u64),
-        out_batch: (&raw mut to).expose_provenance() as u64,
+        in_batch: from.as_ref().map_or(0, |from| from.as_ptr().expose_provenance() as u64),
+        out_batch: to.as_mut_ptr().expose_provenance() as u64,
         keys: keys.as_mut_ptr().expose_provenance() as u64,
         values: values.as_mut_ptr().expose_provenance() as u64,
         count: u32::try_from(size).unwrap_or(u32::MAX),
@@ -71,8 +72,8 @@ fn batch<K: Pod, V: Pod>(
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: the kernel reads `from` and `attributes`, and writes `to`, `attributes.count` and at most `size` keys and values,
-    // whose sizes `entries` has compared with the map's; all of them live until the call returns.
+    // SAFETY: the kernel reads `from` and `attributes`, and writes `attributes.count`, a position into `to`, and at most `size` keys and
+    // values, whose sizes `entries` has compared with the map's; all of them live until the call returns.
     let result = unsafe { libc::syscall(libc::SYS_bpf, LOOKUP_BATCH, &raw mut attributes, size_of::<Batch>()) };
     let error = (result < 0).then(io::Error::last_os_error);
     let last = match error {
