@@ -37,10 +37,19 @@ pub(crate) fn may_be_external(port: u16) -> bool {
 /// Whether a port of the host (network byte order) is published at some address. Hosts that publish nothing pay for the look at a flag.
 #[inline(always)]
 pub(crate) fn is_published(proto: u8, port: u16) -> bool {
-    if config().is_none_or(|config| config.features & feature::PUBLISH == 0) {
-        return false;
-    }
-    let Some((word, bit)) = publish::place(proto, u16::from_be(port)) else { return false };
+    config().is_some_and(|config| config.features & feature::PUBLISH != 0)
+        && fwd_is_published(proto.into(), port.into())
+}
+
+global_fn! {
+    /// See [`has_bit`].
+    fn fwd_is_published(proto: u32, port: u32) -> bool = has_bit;
+}
+
+/// In a function of its own: each of its ends would double what is verified behind it.
+#[inline(always)]
+fn has_bit(proto: u32, port: u32) -> bool {
+    let Some((word, bit)) = publish::place(proto as u8, u16::from_be(port as u16)) else { return false };
     Shared::element(&PUBLISHED_PORTS, word).is_some_and(|word| word.read() & bit != 0)
 }
 
