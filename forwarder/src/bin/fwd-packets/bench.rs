@@ -15,7 +15,7 @@ use forwarder::{
     testbed::Testbed,
 };
 use forwarder_common::{
-    abi::{Endpoint, Tuple},
+    abi::{Endpoint, Tuple, ZONE_MAIN},
     types::direction::Direction,
     wire::emit::Ethernet,
 };
@@ -162,14 +162,14 @@ impl Bench {
     /// A frame of an established flow that looks the same after its translation, but for the TTL.
     pub(crate) fn standing(&self, proto: u8, direction: Direction, port: u16) -> Result<(Hook, Vec<u8>)> {
         let external = self.open(proto, port, 443)?;
-        let (hook, ethernet, flags, from, to, ifindex) = match direction {
+        let (hook, ethernet, flags, from, to, entry) = match direction {
             Direction::Outbound => {
                 let flags = if proto == ICMP { ECHO } else { ACK };
                 (Hook::FromNs, self.inner(), flags, self.inside(port), self.remote(443), self.host_veth)
             }
             Direction::Inbound => {
                 let (flags, from) = if proto == ICMP { (ECHO_REPLY, external) } else { (ACK, 443) };
-                (Hook::FromUplink, self.outer(), flags, self.remote(from), self.host(external), self.uplink)
+                (Hook::FromUplink, self.outer(), flags, self.remote(from), self.host(external), ZONE_MAIN)
             }
         };
         let dport = if proto == ICMP { from.port() } else { to.port() };
@@ -178,7 +178,7 @@ impl Bench {
             daddr: to.ip().octets(),
             sport: from.port().to_be_bytes(),
             dport: dport.to_be_bytes(),
-            ifindex,
+            ifindex: entry,
             proto,
             ..Tuple::default()
         };
