@@ -71,7 +71,7 @@ pub(crate) fn exceeds(block: u32, bytes: u32) -> bool {
 /// The same of a packet that left a namespace, and that no fast path has sent.
 #[inline(always)]
 pub(crate) fn exceeds_slowly(skb: Skb) -> bool {
-    fwd_rate_exceeds_slowly(skb)
+    any() && fwd_rate_exceeds_slowly(skb)
 }
 
 /// Whether what is delivered to the endpoint with this block of counters waits in its queue.
@@ -120,9 +120,6 @@ fn is_too_much(block: u32, bytes: u32) -> bool {
 #[inline(always)]
 fn is_packet_too_much(skb: Skb) -> bool {
     const HEADERS: usize = 2 * ipv4::MIN_LEN;
-    if !any() {
-        return false;
-    }
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
     let repeated = skb.segments(L3_OFF.wrapping_add(HEADERS)).wrapping_sub(1).wrapping_mul(HEADERS as u32);
     is_too_much(endpoint.counters, Amount::whole(skb, L3_OFF).bytes.wrapping_add(repeated))
