@@ -1,8 +1,9 @@
 //! How ports are published, listed and withdrawn, and what is refused.
 
+use forwarder::netns::Netns;
 use serde_json::{Value, json};
 
-use super::fwd::{Fwd, Pod, text};
+use super::fwd::{Fwd, Pod, inside, text};
 use crate::peers::{any, asked, at, connect, echo_udp, listen, udp};
 
 const CLIENT: u16 = 40_123;
@@ -80,6 +81,11 @@ fn one_port_leads_to_one_namespace() {
     fwd.expect_error(&["port", "add", &two.name, "-p", "1:1", "-p", "1:2"], 2, &["1:1/tcp", "once"]);
     fwd.ok(&["port", "add", &two.name, "-p", "8000-8009:80-89/udp", "-p", "53:53/tcp"]);
     assert_eq!(published(&fwd, &one).as_array().map(Vec::len), Some(2), "nothing has changed");
+    // As its user pastes it.
+    let refused = fwd.call(&["port", "add", &two.name, "-p", "8009:80"]).stderr;
+    let remedy = refused.split('`').nth(1).unwrap_or_else(|| panic!("no command: {refused}"));
+    inside(&Netns::current().expect("open"), &["sh", "-ec", remedy]);
+    fwd.ok(&["port", "add", &two.name, "-p", "8009:80"]);
 }
 
 /// podman#26044: at two addresses of the host one port is two.

@@ -82,7 +82,9 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
             let found = publication.ports;
             let why = format!("{found} leads to {} already", owner.label());
             let remedy = match owner.option() {
-                Some(option) => format!("withdraw it first (`fwd port rm {option} {found}`), or publish another port"),
+                Some(option) => {
+                    format!("withdraw it first (`fwd port rm {option} -p {found}`), or publish another port")
+                }
                 None => "publish another port".into(),
             };
             return Err(refusal(Kind::Conflict, ports, why).remedy(remedy));

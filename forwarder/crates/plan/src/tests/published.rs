@@ -79,7 +79,13 @@ fn ports_of_an_endpoint_that_is_up_are_changed_or_nothing_is() {
         assert_eq!(error.kind, kind, "{said}");
         words.iter().for_each(|word| assert!(said.contains(word), "{word:?} is missing: {said}"));
     };
-    refused("b", &["85:1"], &[], Kind::Conflict, &["85:1/tcp", "80-89:80-89/tcp leads to a", "port rm --ns a"]);
+    refused(
+        "b",
+        &["85:1"],
+        &[],
+        Kind::Conflict,
+        &["85:1/tcp", "80-89:80-89/tcp leads to a", "port rm --ns a -p 80-89:80-89/tcp"],
+    );
     refused("b", &["90:1", "90-91:2-3"], &[], Kind::Usage, &["90-91:2-3/tcp", "90:1/tcp"]);
     refused("b", &[], &["80-89:80-89"], Kind::NotFound, &["does not lead to b"]);
     refused("c", &["90:1"], &[], Kind::NotFound, &["not up"]);
