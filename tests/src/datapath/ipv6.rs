@@ -225,7 +225,7 @@ fn the_program_of_ipv6_comes_with_the_first_network_that_has_it_and_stays_small(
     with_ipv6(&[0], |fixture| {
         let verified = size(fixture).expect("it is loaded");
         println!("from_ns_ipv6: {verified} instructions verified");
-        assert!((1..55_000).contains(&verified), "{verified} instructions verified");
+        assert!((1..35_000).contains(&verified), "{verified} instructions verified");
     });
 }
 
