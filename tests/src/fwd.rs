@@ -90,6 +90,9 @@ impl Fwd {
         if let Some(datapath) = self.datapath.filter(|_| args.contains(&"up") && !names_one) {
             command.args(["--datapath", datapath]);
         }
+        if let Some(cgroup) = self.cgroup() {
+            command.env("FWD_CGROUP", cgroup);
+        }
         command.env_remove("FWD_RUN_DIR").env_remove("FWD_LOG").stdin(std::process::Stdio::null());
         command
     }

@@ -19,6 +19,9 @@ fn killed(fwd: &Fwd, args: &[&str], after: usize) -> bool {
     let words = [&["fwd", "--host-netns", &host, "--run-dir", pins], args].concat();
     let mut command = Command::new(helper());
     command.args(["die-after", &after.to_string()]).args(words).stdin(Stdio::null());
+    if let Some(cgroup) = fwd.cgroup() {
+        command.env("FWD_CGROUP", cgroup);
+    }
     let output = testbed::run(command, LIMIT).expect("it ends");
     assert!(output.status.code().is_none_or(|code| code == 0), "{:?}: {}", output.status, output.stderr);
     output.status.success()

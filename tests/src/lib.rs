@@ -53,6 +53,8 @@ mod fragments;
 #[cfg(test)]
 mod fwd;
 #[cfg(test)]
+mod host_access;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod icmp;

@@ -59,6 +59,8 @@ record! {
         pub timeouts: [u32; TIMEOUTS],
         /// The programs have it as a constant: here it stands for those that are loaded later.
         pub secret: Secret,
+        /// `SO_NETNS_COOKIE` of the host's namespace: who shares a cgroup with it is told apart by that.
+        pub host_cookie: u64,
         /// Tells which build the programs are of; 0 before they are loaded. Only the control plane reads it.
         pub object: u64,
     }

@@ -4,8 +4,8 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS, PortPrefix, PortUse,
-    Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
+    HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS, PortPrefix,
+    PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -90,6 +90,8 @@ pub enum MapKind {
     LpmTrie = 11,
     /// `BPF_MAP_TYPE_QUEUE`.
     Queue = 22,
+    /// `BPF_MAP_TYPE_SK_STORAGE`.
+    SocketStorage = 24,
     /// `BPF_MAP_TYPE_DEVMAP_HASH`.
     DevMapHash = 25,
 }
@@ -195,6 +197,8 @@ maps! {
         PUBLISHED: LpmTrie<PortPrefix, Publication>[65_536],
         /// A bit for each port that is published at some address.
         PUBLISHED_PORTS: Array<u32, u64>[PUBLISHED_WORDS],
+        /// Addresses of the host → its interface that has it.
+        HOST_ADDRESSES: Hash<[u8; 4], u32>[1024],
         /// Verdicts by interface.
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
@@ -238,6 +242,8 @@ maps! {
         EXPIRY_TIMER: Array<u32, ExpiryRecord>[1],
         /// Packets of which fragments came.
         FRAGMENTS: Array<u32, Bucket>[BUCKETS],
+        /// Socket of the host → published ports that it talks to. It goes with the socket.
+        HOST_PEERS: SocketStorage<u32, HostPeers>[SIZED],
     }
     // What stands in these, only the programs know: so many bytes.
     Scratch {

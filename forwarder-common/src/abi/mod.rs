@@ -33,7 +33,9 @@ pub use layout::{Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
-pub use publish::{HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Publication, Withdrawn};
+pub use publish::{
+    HOST_PEERS, HOST_SOCKET_BITS, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix, Publication, Withdrawn,
+};
 pub use record::Bytes;
 use record::record;
 pub use trace::{NO_VERDICT, TRACE_HEADERS, TRACE_RING, TracePoint, TraceRecord, trace_filter};

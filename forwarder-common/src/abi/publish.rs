@@ -89,3 +89,19 @@ impl Withdrawn {
         zerocopy::transmute!(self)
     }
 }
+
+/// Published ports that one socket of the host can talk to and know them apart.
+pub const HOST_PEERS: usize = 4;
+
+record! {
+    /// Value of the map `HOST_PEERS`: where a socket of the host was led instead of where it meant to go. As all zero there is nothing.
+    #[derive(Default)]
+    pub struct HostPeers {
+        /// Sockets inside that it was led to: see [`crate::decide::host_access::word`].
+        pub inside: [u64; HOST_PEERS],
+        /// What it had asked for, in the same places.
+        pub asked: [u64; HOST_PEERS],
+        /// The place that is taken next, as a number that grows.
+        pub next: u64,
+    }
+}

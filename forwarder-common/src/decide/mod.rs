@@ -4,6 +4,7 @@ pub mod address_only;
 pub mod clamp;
 pub mod forward;
 pub mod fragment;
+pub mod host_access;
 pub mod icmp_error;
 pub mod offload;
 pub mod ports;

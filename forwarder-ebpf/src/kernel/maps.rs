@@ -3,14 +3,14 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
-    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue, SkStorage},
     macros::btf_map,
 };
 use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowSlot, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse, Publication, RETRY_CLASSES,
-        Secret, TrafficBlock, Tuple, Uplink,
+        FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse, Publication,
+        RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::too_big::Notice,
@@ -73,6 +73,14 @@ pub(crate) static PUBLISHED: LpmTrie<HostSocket, Publication, 65_536> = LpmTrie:
 /// A bit for each port that is published at some address: see [`forwarder_common::decide::unsolicited::publish::place`].
 #[btf_map]
 pub(crate) static PUBLISHED_PORTS: Array<u64, PUBLISHED_WORDS> = Array::new();
+
+/// Address of the host → its interface that has it.
+#[btf_map]
+pub(crate) static HOST_ADDRESSES: HashMap<[u8; 4], u32, 1024, LAZY> = HashMap::new();
+
+/// Where a socket of the host was led instead of where it meant to go.
+#[btf_map]
+pub(crate) static HOST_PEERS: SkStorage<HostPeers> = SkStorage::new();
 
 /// Interface → uplink.
 #[btf_map]

@@ -11,6 +11,7 @@ pub(crate) mod devices;
 pub(crate) mod fib;
 pub(crate) mod maps;
 mod object;
+#[macro_use]
 pub(crate) mod packet;
 pub(crate) mod records;
 pub(crate) mod redirect;
@@ -18,6 +19,7 @@ pub(crate) mod repeat;
 pub(crate) mod scratch;
 pub(crate) mod slots;
 pub(crate) mod sock;
+pub(crate) mod sock_addr;
 #[cfg(feature = "trace")]
 pub(crate) mod trace;
 #[cfg(not(feature = "trace"))]

@@ -75,7 +75,7 @@ fn is_used(skb: Skb, reply: &Tuple, by_peer: bool) -> bool {
 }
 
 /// The state of a socket of TCP that takes connections (`BPF_TCP_LISTEN`, include/uapi/linux/bpf.h).
-const LISTEN: u32 = 10;
+pub(crate) const LISTEN: u32 = 10;
 
 /// Of conntrack's directions the one of answers (`IP_CT_DIR_REPLY`).
 const REPLY: u8 = 1;

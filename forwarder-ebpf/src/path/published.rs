@@ -6,12 +6,22 @@ use forwarder_common::{
     decide::unsolicited::publish,
 };
 
-use crate::kernel::{devices, fib::fwd_is_local, maps::PUBLISHED, packet::skb::Skb, records};
+use crate::kernel::{
+    devices,
+    fib::fwd_is_local,
+    maps::{HOST_ADDRESSES, PUBLISHED},
+    packet::skb::Skb,
+    records,
+};
 
 /// The publication of the socket that a packet with `tuple` is sent to, at its very address or (`at_all`) at all addresses of the host, and the
 /// endpoint that it leads to.
 #[inline(always)]
 pub(crate) fn find(skb: Skb, tuple: &Tuple, at_all: bool) -> Option<(Publication, &'static Endpoint)> {
+    // A destination of the loopback is forged: what is published there is for the host alone.
+    if !publish::is_host_address(tuple.daddr) {
+        return None;
+    }
     let key = Key::new(HOST_SOCKET_BITS, publish::socket(tuple, at_all));
     let publication = *PUBLISHED.get(&key)?;
     let endpoint = records::endpoint(publication.endpoint)?;
@@ -22,11 +32,12 @@ pub(crate) fn find(skb: Skb, tuple: &Tuple, at_all: bool) -> Option<(Publication
 }
 
 /// Whether the destination is an address of the host, for which ports were published at all of them.
+///
+/// Those that it had at the last command are known. One that has come since is asked for, which tells nothing without a default route.
 #[inline(always)]
 fn is_hosts(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> bool {
-    if !publish::is_host_address(tuple.daddr) {
-        return false;
-    }
     let known = records::uplink(endpoint.uplink).is_some_and(|uplink| uplink.v4 == tuple.daddr);
-    known || fwd_is_local(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
+    known
+        || HOST_ADDRESSES.get_ptr(&tuple.daddr).is_some()
+        || fwd_is_local(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
 }

@@ -24,6 +24,9 @@ pub(super) fn prefix(program: &OsStr, global: &GlobalArgs) -> String {
     if run_dir != Path::new(RunDir::DEFAULT) {
         words.extend(["--run-dir".into(), quoted(run_dir.as_os_str())]);
     }
+    if let Some(cgroup) = &global.cgroup {
+        words.extend(["--cgroup".into(), quoted(cgroup.as_os_str())]);
+    }
     words.join(" ")
 }
 

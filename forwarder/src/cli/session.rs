@@ -1,6 +1,9 @@
 //! What every command works with: the host's namespace, the run directory, and the output.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 
 use super::{
     args::GlobalArgs,
@@ -25,6 +28,8 @@ pub(super) struct Session<'a, 'io> {
     pub(super) look: Look,
     /// How the user gave the host.
     host_name: Option<String>,
+    /// The cgroup that he named.
+    cgroup: Option<PathBuf>,
     json: bool,
     err_color: bool,
     io: &'a mut Io<'io>,
@@ -34,8 +39,8 @@ impl<'a, 'io> Session<'a, 'io> {
     /// A session at a host.
     pub(super) fn new(at: HostNetns, global: &GlobalArgs, look: Look, io: &'a mut Io<'io>) -> Self {
         let err_color = io.err_color(global.color);
-        let host_name = global.host_netns.clone();
-        Self { at, look, host_name, json: global.is_json(), err_color, io }
+        let (host_name, cgroup) = (global.host_netns.clone(), global.cgroup());
+        Self { at, look, host_name, cgroup, json: global.is_json(), err_color, io }
     }
 
     /// Shows a result.
@@ -117,7 +122,8 @@ impl<'a, 'io> Session<'a, 'io> {
 
     /// Where `up` and `down` act.
     pub(super) fn context(&self) -> HostContext {
-        HostContext { host: self.host_name.clone(), ..HostContext::new(self.at.run_dir.clone()) }
+        let (host, cgroup) = (self.host_name.clone(), self.cgroup.clone());
+        HostContext { host, cgroup, ..HostContext::new(self.at.run_dir.clone()) }
     }
 
     /// The data path of this host, to be read, if anything is up.

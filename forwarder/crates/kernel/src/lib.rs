@@ -1,5 +1,6 @@
-//! The kernel's interfaces that have nothing to do with BPF: network namespaces, netlink, sockets, and sysctls.
+//! The kernel's interfaces that have nothing to do with BPF: network namespaces, cgroups, netlink, sockets, and sysctls.
 
+pub mod cgroup;
 pub mod netlink;
 pub mod netns;
 pub mod sockets;

@@ -18,7 +18,7 @@ mod testing;
 mod tests;
 
 pub use actual::{
-    ALL_FORWARDING, ALL_FORWARDING6, Actual, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
+    ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
     Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings,
     SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
     forwarding6, is_made, route_mtus,

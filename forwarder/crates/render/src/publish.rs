@@ -41,6 +41,8 @@ pub struct PublishedView {
     pub ports: (u16, u16),
     /// Whether the endpoint is gone, and the ports with it.
     pub gone: bool,
+    /// Whether programs of the host reach them by its own addresses.
+    pub host_access: bool,
     /// Whose socket on the host has one of the ports, and gets nothing from outside.
     pub shadows: Option<Untrusted>,
 }
@@ -60,6 +62,7 @@ impl Listing for PublishedView {
             ("NAMESPACE", Holds::Name),
             ("ADDRESS", Holds::Text),
             ("UPLINK", Holds::Text),
+            ("HOST", Holds::Text),
             ("SHADOWS", Holds::Text),
         ];
         let mut grid = Grid::new(look, &columns);
@@ -70,6 +73,7 @@ impl Listing for PublishedView {
                 plain(label(item.ns.as_ref(), item.pid, item.netns_inode)),
                 if item.gone { toned(format!("{address} (gone)"), Tone::Bad) } else { plain(address) },
                 plain(&item.uplink),
+                if item.host_access { plain("yes") } else { toned("no", Tone::Warn) },
                 item.shadows.as_ref().map_or_else(|| plain("-"), |who| toned(who, Tone::Warn)),
             ]);
         }
@@ -126,17 +130,19 @@ mod tests {
             address: Some(Ipv4Addr::new(10, 77, 0, 2)),
             ports: (80, 80),
             gone: false,
+            host_access: true,
             shadows: None,
         }
     }
 
     #[test]
     fn ports_are_listed_with_what_is_not_as_it_should_be() {
-        let gone = PublishedView { gone: true, shadows: Some("nginx (pid 7)".into()), ..published() };
+        let shadows = Some("nginx (pid 7)".into());
+        let gone = PublishedView { gone: true, host_access: false, shadows, ..published() };
         let listed = shown(&vec![published(), gone]);
         let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "eth0", "-"]);
-        assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "eth0", "nginx", "(pid", "7)"]);
+        assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "eth0", "yes", "-"]);
+        assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "eth0", "no", "nginx", "(pid", "7)"]);
         assert!(shown(&Vec::<PublishedView>::new()).contains("port add --ns NAME -p 8080:80"));
     }
 

@@ -4,6 +4,7 @@
 //! host, with uplinks called `eth0`, `eth1`, …, and one behind each that plays the internet. All of it ends with the [`Testbed`].
 
 mod bpf;
+mod cgroup;
 mod cleanup;
 mod delay;
 mod namespace;
@@ -23,6 +24,7 @@ use std::{
 
 pub use self::{
     bpf::tcx_programs,
+    cgroup::command_in_cgroup,
     cleanup::{Cleanup, Interrupt, on_exit},
     delay::Delay,
     namespace::Namespace,

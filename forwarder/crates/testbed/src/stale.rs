@@ -9,7 +9,7 @@ use std::{
 
 use nix::mount::{MntFlags, umount2};
 
-use super::{FAMILY, namespace, run_dir};
+use super::{FAMILY, cgroup, namespace, run_dir};
 use fwd_base::{Context, Result};
 use fwd_kernel::netns;
 
@@ -35,6 +35,10 @@ pub fn remove_stale(family: &str) -> Result<Vec<String>> {
     found.extend(entries(Path::new(ETC_NETNS))?);
     let run_dirs = entries(Path::new("/run"))?;
     found.extend(run_dirs.iter().filter_map(|name| name.strip_prefix("fwd-")).map(String::from));
+    if let Some(root) = fwd_kernel::cgroup::root()? {
+        let cgroups = entries(&root)?;
+        found.extend(cgroups.iter().filter_map(|name| name.strip_prefix(cgroup::NAME)).map(String::from));
+    }
     let stale: BTreeSet<_> = found.iter().filter_map(|name| stale_prefix(name, family)).collect();
     stale.iter().for_each(|prefix| remove(prefix));
     Ok(stale.into_iter().map(String::from).collect())
@@ -50,6 +54,7 @@ pub(super) fn remove(prefix: &str) {
     let run_dir = run_dir(prefix);
     log(unmount_below(&run_dir));
     log(remove_dir(&run_dir));
+    log(cgroup::remove(prefix));
     match entries(Path::new(ETC_NETNS)) {
         Ok(names) => {
             names

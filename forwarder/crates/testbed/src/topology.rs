@@ -13,7 +13,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    Namespace, Snapshot,
+    Namespace, Snapshot, cgroup,
     cleanup::{self, Cleanup},
     command_in, run_dir, stale, wait_until,
 };
@@ -105,6 +105,7 @@ pub struct Testbed {
     host: Namespace,
     uplinks: Vec<Uplink>,
     run_dir: PathBuf,
+    cgroup: Option<PathBuf>,
 }
 
 impl Testbed {
@@ -137,7 +138,8 @@ impl Testbed {
             let prefix = prefix.to_owned();
             move || stale::remove(&prefix)
         });
-        Ok(Self { _cleanup: cleanup, prefix: prefix.to_owned(), host, uplinks, run_dir })
+        let cgroup = cgroup::create(prefix)?;
+        Ok(Self { _cleanup: cleanup, prefix: prefix.to_owned(), host, uplinks, run_dir, cgroup })
     }
 
     /// What its names begin with.
@@ -186,6 +188,12 @@ impl Testbed {
     #[must_use]
     pub fn run_dir(&self) -> &Path {
         &self.run_dir
+    }
+
+    /// A cgroup of its own, for `--cgroup` and [`command_in_cgroup`](super::command_in_cgroup); none where the machine has no cgroup2.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Path> {
+        self.cgroup.as_deref()
     }
 
     /// A command that will run inside a namespace; see [`command_in`].

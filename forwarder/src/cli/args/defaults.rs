@@ -41,6 +41,9 @@ pub(crate) const NETWORK: &str = DEFAULT_NETWORK;
 /// `--run-dir`.
 pub(crate) const RUN_DIR: &str = RunDir::DEFAULT;
 
+/// `--cgroup`.
+pub(crate) const CGROUP: &str = "the root";
+
 /// `--rounds` of `fwd bench`, and with `--quick`.
 ///
 /// Many short rounds rather than few long ones: what disturbs a machine comes in bursts, which the median leaves out.

@@ -17,6 +17,9 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR")]
     #[arg(help = defaults::told("Directory of fwd's pins and locks [env: FWD_RUN_DIR]", defaults::RUN_DIR))]
     pub(crate) run_dir: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(help = defaults::told("Cgroup (version 2) whose processes reach published ports by the host's own addresses [env: FWD_CGROUP]", defaults::CGROUP))]
+    pub(crate) cgroup: Option<PathBuf>,
     /// How to show results
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: OutputArg,
@@ -34,14 +37,23 @@ pub(crate) struct GlobalArgs {
 impl GlobalArgs {
     /// `--run-dir`, else FWD_RUN_DIR where it is set to something, else the usual place.
     pub(crate) fn run_dir(&self) -> PathBuf {
-        let environment = || env::var_os("FWD_RUN_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
-        self.run_dir.clone().or_else(environment).unwrap_or_else(|| RunDir::DEFAULT.into())
+        self.run_dir.clone().or_else(|| from_environment("FWD_RUN_DIR")).unwrap_or_else(|| RunDir::DEFAULT.into())
+    }
+
+    /// `--cgroup`, else FWD_CGROUP where it is set to something.
+    pub(crate) fn cgroup(&self) -> Option<PathBuf> {
+        self.cgroup.clone().or_else(|| from_environment("FWD_CGROUP"))
     }
 
     /// Whether results are shown as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json || self.output == OutputArg::Json
     }
+}
+
+/// A path that a variable of the environment is set to.
+fn from_environment(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 // Values of options have plain comments: a documented value makes clap print the long form of every help text.

@@ -10,7 +10,7 @@ use aya::{
 
 use super::{
     feature::Support,
-    program::{self, SCHED_CLS, XDP},
+    program::{self, SCHED_CLS, SOCK_ADDR, XDP},
     sys,
 };
 use crate::{Backend, load::errno, object::kernel_fields};
@@ -149,6 +149,13 @@ pub(super) fn bpffs() -> Support {
 /// The cookie of this namespace is read.
 pub(super) fn cookie() -> Support {
     Support::made(Netns::current().and_then(|netns| netns.cookie()).map(drop))
+}
+
+/// A program that is asked whom a socket is connected to is loaded: the youngest of those at a cgroup.
+pub(super) fn socket_addresses() -> Support {
+    /// One of `enum bpf_attach_type`.
+    const GETPEERNAME4: u32 = 29;
+    Support::of(sys::load_for(SOCK_ADDR, &program::GO_ON, GETPEERNAME4))
 }
 
 /// A program for frames in several buffers is loaded.

@@ -12,7 +12,7 @@ mod table;
 
 pub use self::{
     feature::{Feature, Part, Probe, Support, Without},
-    table::{FEATURES, TCX},
+    table::{FEATURES, SOCKET_ADDRESSES, TCX},
 };
 use fwd_base::Result;
 

@@ -3,6 +3,8 @@
 /// `BPF_PROG_TYPE_SCHED_CLS` and `BPF_PROG_TYPE_XDP` of `enum bpf_prog_type` (include/uapi/linux/bpf.h).
 pub(super) const SCHED_CLS: u32 = 3;
 pub(super) const XDP: u32 = 6;
+/// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
+pub(super) const SOCK_ADDR: u32 = 18;
 
 /// One instruction (Documentation/bpf/standardization/instruction-set.rst): operation, destination and source register, offset,
 /// immediate value.
@@ -80,6 +82,9 @@ pub(super) const fn tail_call_beside_a_function(map: i32) -> [u64; 11] {
         EXIT,
     ]
 }
+
+/// `return 1`: the kernel goes on.
+pub(super) const GO_ON: [u64; 2] = [set(0, 1), EXIT];
 
 /// `return XDP_PASS`.
 pub(super) const XDP_PASS: [u64; 2] = [set(0, 2), EXIT];

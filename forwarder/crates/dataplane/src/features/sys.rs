@@ -62,9 +62,18 @@ enum Command {
 
 /// Loads a program of a type, with flags.
 pub(super) fn load(kind: u32, instructions: &[u64], flags: u32) -> io::Result<OwnedFd> {
+    program(kind, instructions)?.word(44, flags).make(Command::ProgLoad)
+}
+
+/// The same for one kind of attachment.
+pub(super) fn load_for(kind: u32, instructions: &[u64], attach_type: u32) -> io::Result<OwnedFd> {
+    program(kind, instructions)?.word(68, attach_type).make(Command::ProgLoad)
+}
+
+fn program(kind: u32, instructions: &[u64]) -> io::Result<Attributes> {
     let count = u32::try_from(instructions.len()).map_err(io::Error::other)?;
     let attributes = Attributes::new().word(0, kind).word(4, count).address(8, instructions);
-    attributes.address(16, c"GPL".to_bytes_with_nul()).word(44, flags).make(Command::ProgLoad)
+    Ok(attributes.address(16, c"GPL".to_bytes_with_nul()))
 }
 
 /// Loads a program of traffic control and runs it once over an empty frame; what it returns.

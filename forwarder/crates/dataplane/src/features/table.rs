@@ -28,6 +28,19 @@ pub const TCX: Feature = Feature {
     probe: Probe { how: "the programs at the loopback interface are asked for", ask: ask::tcx },
 };
 
+/// Programs at a cgroup.
+pub const SOCKET_ADDRESSES: Feature = Feature {
+    name: "programs for socket addresses at a cgroup",
+    since: "5.8",
+    needed_for: "published ports by the host's own addresses, for programs of the host",
+    without: Without::Warned(
+        "programs of the host use the namespace's own address, which `up` and `port add` say; ports for the host alone \
+         (127.0.0.1) are refused",
+    ),
+    parts: TC,
+    probe: Probe { how: BY_LOADING, ask: ask::socket_addresses },
+};
+
 /// Everything that `fwd` asks of the kernel.
 pub const FEATURES: &[Feature] = &[
     Feature {
@@ -176,6 +189,7 @@ pub const FEATURES: &[Feature] = &[
         probe: Probe { how: "an empty map is read by it", ask: ask::batches },
     },
     TCX,
+    SOCKET_ADDRESSES,
     Feature {
         name: "bpffs",
         since: "4.4",

@@ -64,7 +64,7 @@ impl Dataplane {
                 dataplane.note_device(LOOPBACK)?;
             }
         }
-        dataplane.set_config(&nothing())?;
+        dataplane.set_config(&nothing(cookie))?;
         // The marker is a directory: a bpffs holds only pins and directories.
         fs::create_dir(dataplane.dir.join(READY)).doing("finish", dataplane.object())?;
         Ok(dataplane)
@@ -158,7 +158,7 @@ impl Dataplane {
 }
 
 /// The settings while there is neither a program nor a network.
-const fn nothing() -> Config {
+const fn nothing(host_cookie: u64) -> Config {
     Config {
         abi_version: ABI_VERSION.raw(),
         nat_port_min: 0,
@@ -173,6 +173,7 @@ const fn nothing() -> Config {
         hz: 0,
         timeouts: [0; TIMEOUTS],
         secret: [0; _],
+        host_cookie,
         object: 0,
     }
 }

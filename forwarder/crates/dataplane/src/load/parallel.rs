@@ -37,6 +37,7 @@ impl Dataplane {
         let loaded = match program {
             Program::SchedClassifier(program) => program.load(),
             Program::Xdp(program) => program.load(),
+            Program::CgroupSockAddr(program) => program.load(),
             _ => return Err(Error::new(Kind::Failed, "load", object, "it is of a type that fwd does not know")),
         };
         loaded.map_err(|error| refused(&error, object.clone()))?;

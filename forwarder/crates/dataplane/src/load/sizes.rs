@@ -125,6 +125,7 @@ impl Sizes {
             hz: 0,
             timeouts: [u32::MAX; TIMEOUTS],
             secret,
+            host_cookie: 0,
             object: OBJECT_HASH,
         })
     }

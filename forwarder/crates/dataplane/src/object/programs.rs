@@ -11,6 +11,8 @@ pub(crate) enum Role {
     L3Uplink,
     /// Of IPv6: loaded when a network has it.
     Ipv6,
+    /// At a cgroup: loaded when a port is published.
+    Host,
     /// XDP in front of the hooks: loaded when it is wanted.
     Xdp,
 }
@@ -67,6 +69,22 @@ programs! {
         /// Ingress of a host-side veth, the slow path of IPv6.
         FROM_NS_IPV6: "from_ns_ipv6",
     }
+    Host {
+        /// A socket of the host connects over IPv4.
+        HOST_CONNECT4: "host_connect4",
+        /// It sends a datagram.
+        HOST_SENDMSG4: "host_sendmsg4",
+        /// It gets one.
+        HOST_RECVMSG4: "host_recvmsg4",
+        /// Somebody asks whom it is connected to.
+        HOST_GETPEERNAME4: "host_getpeername4",
+        /// A socket of IPv6 connects.
+        HOST_CONNECT6: "host_connect6",
+        /// It gets a datagram.
+        HOST_RECVMSG6: "host_recvmsg6",
+        /// Somebody asks whom it is connected to.
+        HOST_GETPEERNAME6: "host_getpeername6",
+    }
     Xdp {
         /// XDP at a host-side veth.
         XDP_FROM_NS: "xdp_from_ns",
@@ -101,11 +119,20 @@ mod tests {
     #[test]
     fn programs_are_those_of_the_object() {
         let object = aya_obj::Object::parse(OBJECT).unwrap();
-        let is_xdp = |section: &ProgramSection| matches!(section, ProgramSection::Xdp { .. });
-        let found: BTreeMap<&str, bool> =
-            object.programs.iter().map(|(name, program)| (name.as_str(), is_xdp(&program.section))).collect();
-        let declared: BTreeMap<&str, bool> =
-            DECLARED.iter().map(|program| (program.name, program.role == Role::Xdp)).collect();
+        let kind = |section: &ProgramSection| match section {
+            ProgramSection::Xdp { .. } => "xdp",
+            ProgramSection::CgroupSockAddr { .. } => "cgroup",
+            _ => "tc",
+        };
+        let found: BTreeMap<&str, &str> =
+            object.programs.iter().map(|(name, program)| (name.as_str(), kind(&program.section))).collect();
+        let declared_kind = |role: Role| match role {
+            Role::Xdp => "xdp",
+            Role::Host => "cgroup",
+            Role::Hook | Role::Control | Role::L3Uplink | Role::Ipv6 => "tc",
+        };
+        let declared: BTreeMap<&str, &str> =
+            DECLARED.iter().map(|program| (program.name, declared_kind(program.role))).collect();
         assert_eq!(declared, found);
         assert_eq!(declared.len(), DECLARED.len(), "each is declared once");
     }

@@ -68,10 +68,20 @@ impl PublishedPorts {
         host && self.transport == other.transport && self.first <= other.last && other.first <= self.last
     }
 
+    /// Whether they are published for programs of the host alone: at an address of the loopback.
+    #[must_use]
+    pub fn is_for_host_alone(&self) -> bool {
+        self.host.is_some_and(|host| host.is_loopback())
+    }
+
     /// Whether a socket of the host that is bound to `address` (all of them if it is unspecified) and `port` has one of these ports.
+    ///
+    /// One at another address of the loopback than 127.0.0.1 has none of those that are published at all addresses: a resolver at
+    /// 127.0.0.53, which nobody means by `localhost`, and which the host's own programs go on asking.
     #[must_use]
     pub fn has(&self, transport: Transport, address: Ipv4Addr, port: u16) -> bool {
-        let host = self.host.is_none_or(|host| address.is_unspecified() || host == address);
+        let apart = address.is_loopback() && address != Ipv4Addr::LOCALHOST;
+        let host = self.host.map_or(!apart, |host| address.is_unspecified() || host == address);
         host && self.transport == transport && (self.first..=self.last).contains(&port)
     }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::Ipv4Addr};
 
 use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::{
-    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Withdrawn},
+    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Withdrawn, feature},
     decide::unsolicited::publish::place,
 };
 
@@ -60,6 +60,14 @@ impl Dataplane {
                 trie.iter().map(|entry| entry.map(|(_, value)| value).doing("read", maps::PUBLISHED)).collect()
             }
         }
+    }
+
+    /// Whether the programs look for published ports.
+    ///
+    /// # Errors
+    /// The settings cannot be read.
+    pub fn is_publishing(&self) -> Result<bool> {
+        Ok(self.config()?.features & feature::PUBLISH != 0)
     }
 
     /// Whether any port is published.

@@ -84,6 +84,7 @@ pub(super) fn complete_up(
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.listeners = surroundings::listeners(request.publish.iter())?;
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
+    gathered.host_access(context, !request.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     gathered.actual.host.machine = machine();
@@ -117,6 +118,7 @@ pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<
         let inside = gathered.inside(&request.target, ns)?;
         gathered.actual.target = Some(target(context, &request.target, Some(inside))?);
     }
+    gathered.host_access(context, !request.add.is_empty())?;
     if !request.add.is_empty() {
         gathered.actual.host.listeners = surroundings::listeners(request.add.iter())?;
         gathered.actual.host.surroundings = surroundings::of_input()?;
@@ -167,6 +169,7 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.listeners = surroundings::listeners(desired.endpoints.iter().flat_map(|it| &it.publish))?;
     gathered.actual.host.surroundings = surroundings::read(true, true)?;
+    gathered.host_access(context, desired.endpoints.iter().any(|it| !it.publish.is_empty()))?;
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;

@@ -16,7 +16,7 @@ mod surroundings;
 mod trace;
 mod undo;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 pub use self::collect::{Collected, KnownHost, gc, hosts};
 pub(crate) use self::record::{attach, limits, table, treatment};
@@ -49,6 +49,8 @@ pub struct HostContext {
     pub run_dir: RunDir,
     /// The name (or path) by which the user gave the namespace that plays the host: for what is named after it.
     pub host: Option<String>,
+    /// The cgroup whose processes are to reach published ports by the host's own addresses; without it, the root.
+    pub cgroup: Option<PathBuf>,
     /// How long to wait for another command on the same host.
     pub patience: Duration,
 }
@@ -57,7 +59,7 @@ impl HostContext {
     /// The host of the calling thread, with everything else as usual.
     #[must_use]
     pub fn new(run_dir: RunDir) -> Self {
-        Self { run_dir, host: None, patience: PATIENCE }
+        Self { run_dir, host: None, cgroup: None, patience: PATIENCE }
     }
 }
 
@@ -195,8 +197,11 @@ pub fn change_ports(context: &HostContext, request: &PortRequest, observer: &mut
     collect::in_passing(context, cookie);
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let gathered = gather::for_ports(context, request)?;
-    let Plan { ops, warnings, .. } = plan_ports(request, &gathered.actual)?;
-    Runner::new(context, gathered).run_or_undo(&ops, 0, observer)?;
+    let Plan { ops, mut warnings, .. } = plan_ports(request, &gathered.actual)?;
+    let mut runner = Runner::new(context, gathered);
+    runner.run_or_undo(&ops, 0, observer)?;
+    runner.follow_addresses();
+    warnings.append(&mut runner.warnings);
     Ok(Applied { changed: !ops.is_empty(), warnings })
 }
 

@@ -32,6 +32,8 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         endpoints: endpoints(plane)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         publications: plane.publications()?,
+        host_cgroup: plane.host_cgroup()?,
+        host_attached: plane.is_host_attached()?,
         uplink_hooks: hooks.uplinks(),
         network_hooks: hooks.networks(),
         endpoint_hooks: hooks.endpoints(Backend::Tcx),

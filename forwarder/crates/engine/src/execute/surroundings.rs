@@ -1,5 +1,6 @@
 //! Reads what other parts of the host do to the packets of networks, and tells what is wrong with it.
 
+mod host_access;
 mod listeners;
 
 use std::net::Ipv4Addr;
@@ -10,6 +11,7 @@ use forwarder_common::{
 };
 use ipnet::IpNet;
 
+pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
 use super::record;
 use fwd_base::{Error, Result};
@@ -103,6 +105,7 @@ pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) ->
         if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
             found.push(OTHER_MTUS.into());
         }
+        found.extend(host_access::problem(plane, &records)?);
         Ok(found)
     });
     Ok(found.unwrap_or_else(|error| vec![format!("what else happens to packets on this host cannot be told: {error}")]))

@@ -17,10 +17,12 @@ impl State {
     pub fn published_ports(&self) -> Result<Vec<PublishedView>> {
         let shown: Vec<_> = self.publications.iter().filter_map(|it| Some((it, self.publisher(it)?))).collect();
         let listeners = execute::listeners(shown.iter().map(|(publication, _)| &publication.ports))?;
-        Ok(shown
-            .into_iter()
-            .map(|(publication, endpoint)| self.publication(publication, endpoint, &listeners))
-            .collect())
+        let host_access = self.plane.host_cgroup()?.is_some();
+        let view = |(publication, endpoint)| PublishedView {
+            host_access,
+            ..self.publication(publication, endpoint, &listeners)
+        };
+        Ok(shown.into_iter().map(view).collect())
     }
 
     fn publisher(&self, publication: &Publication) -> Option<&Described> {
@@ -40,7 +42,8 @@ impl State {
             host_address: ports.host,
             host_ports: (ports.first, ports.last),
             proto: ports.transport.name().into(),
-            uplink: uplink.into(),
+            // What is for the host alone comes by the loopback.
+            uplink: if ports.is_for_host_alone() { "lo" } else { uplink.as_str() }.into(),
             network: metadata.network.clone().into(),
             ns: metadata.netns.name.clone().map(Into::into),
             netns_inode: metadata.netns.inode,
@@ -48,6 +51,7 @@ impl State {
             address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
             ports: (ports.inside, ports.inside_last()),
             gone: self.host_veth(it.endpoint).is_none(),
+            host_access: false,
             shadows: listener.map(|it| who(it).into()),
         }
     }

@@ -27,19 +27,19 @@ const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 
 /// One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     pub(super) id: u64,
     /// The directory or file of its file system that is mounted: `net:[4026531840]` for a namespace.
-    pub(super) root: String,
-    pub(super) point: PathBuf,
+    pub(crate) root: String,
+    pub(crate) point: PathBuf,
     /// It receives mounts from a peer group (`master:`), and its own mounts stay here (no `shared:`).
     pub(super) slave: bool,
-    pub(super) filesystem: String,
+    pub(crate) filesystem: String,
     pub(super) source: String,
 }
 
 /// The mounts that the calling thread sees.
-pub(super) fn all() -> Result<Vec<Mount>> {
+pub(crate) fn all() -> Result<Vec<Mount>> {
     // Mount points are bytes, not text; those that are no UTF-8 are none that this module looks for.
     let text = fs::read(MOUNTINFO).map_err(|error| failed("read", MOUNTINFO, error))?;
     Ok(String::from_utf8_lossy(&text).lines().filter_map(parse).collect())

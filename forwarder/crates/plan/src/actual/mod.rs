@@ -11,6 +11,7 @@ mod undo;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    path::PathBuf,
 };
 
 pub(crate) use self::net_config::are_ends;
@@ -53,6 +54,8 @@ pub struct Actual {
     pub named: BTreeSet<Name>,
     /// Why the kernel cannot run the programs.
     pub no_tc: Option<String>,
+    /// Why programs of the host cannot reach published ports by its own addresses; asked where ports are to be published.
+    pub no_host_access: Option<String>,
     /// Why the kernel cannot translate IPv6; asked where a network may want it.
     pub no_ipv6_nat: Option<String>,
     /// The kernel has no TCX; asked for `up`.
@@ -90,6 +93,19 @@ pub struct Host {
     pub given: Option<String>,
     /// What else happens to packets, as far as it was read.
     pub surroundings: Surroundings,
+    /// The cgroup whose processes are to reach published ports; looked for where some are published, or one is named.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// A cgroup (cgroups(7), version 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its number: the inode of the directory.
+    pub id: u64,
+    /// It was asked for, and not taken because nothing was said.
+    pub asked: bool,
 }
 
 /// A socket of the host to which anybody may write.

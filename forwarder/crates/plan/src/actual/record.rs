@@ -217,6 +217,10 @@ pub struct Records {
     pub uplinks: Vec<UplinkRecord>,
     /// Published ports.
     pub publications: Vec<Publication>,
+    /// The cgroup whose processes reach published ports, if all programs are attached to it.
+    pub host_cgroup: Option<u64>,
+    /// Some of these programs are attached, if only what an interrupted command left.
+    pub host_attached: bool,
     /// ifindexes of uplinks with pinned hooks.
     pub uplink_hooks: BTreeSet<u32>,
     /// ifindexes of bridges with pinned hooks.

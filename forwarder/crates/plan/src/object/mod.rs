@@ -5,6 +5,7 @@
 
 mod bridge;
 mod endpoint;
+mod host_access;
 mod inside;
 mod loaded;
 mod netns;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointSpec, EndpointXdp},
+    host_access::HostAccess,
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
@@ -160,6 +162,8 @@ objects! {
     EndpointLimits(EndpointLimits),
     /// The XDP program at a host-side veth.
     EndpointXdp(EndpointXdp),
+    /// Programs of the host reach published ports by the host's own addresses.
+    HostAccess(HostAccess),
     /// Ports of the host lead to an endpoint.
     Published(Published),
     /// A host-side veth is a port of the bridge.

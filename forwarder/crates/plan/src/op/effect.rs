@@ -2,6 +2,8 @@
 //!
 //! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
 
+mod publish;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -10,7 +12,7 @@ use crate::{
     Action, Actual, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf, TargetNetns,
     UplinkRecord, are_ends, object,
 };
-use fwd_dataplane::{Backend, Publication};
+use fwd_dataplane::Backend;
 use fwd_kernel::{
     netlink::{BridgeSpec, FdbEntry, Link, Neighbour, Route, TABLE_MAIN},
     netns::Name,
@@ -53,7 +55,7 @@ impl Actual {
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
-            Object::Published(it) => self.publish(it),
+            Object::HostAccess(_) | Object::Published(_) => self.publish(object),
             Object::Bridge(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)
@@ -175,13 +177,6 @@ impl Actual {
             Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
             other => unreachable!("{other} is no part of an endpoint"),
         }
-    }
-
-    fn publish(&mut self, object: &object::Published) {
-        let Some((endpoint, cookie)) = object.endpoint(self) else { return };
-        let publications = &mut self.records.publications;
-        publications.retain(|it| it.endpoint != endpoint || it.ports != object.ports);
-        publications.push(Publication { endpoint, cookie, ports: object.ports, whole: true });
     }
 
     fn record_endpoint(&mut self, spec: &EndpointSpec) {
@@ -319,7 +314,7 @@ impl Actual {
             Object::EndpointXdp(it) => {
                 it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index));
             }
-            Object::Published(it) => self.withdraw(it),
+            Object::HostAccess(_) | Object::Published(_) => self.withdraw(object),
             Object::Bridge(spec) => self.drop_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
             Object::Neighbour(it) => self.host.net.drop_neighbour(&it.bridge, it.address),
@@ -346,13 +341,6 @@ impl Actual {
             | Object::NsDefaultRoute(_)
             | Object::NsNeighbour(_) => {}
         }
-    }
-
-    fn withdraw(&mut self, ports: &object::Published) {
-        let endpoint = ports.endpoint(self);
-        let is_it =
-            |found: &Publication| Some((found.endpoint, found.cookie)) == endpoint && found.ports == ports.ports;
-        self.records.publications.retain(|found| !is_it(found));
     }
 
     fn unmake_namespace(&mut self, name: &Name) {

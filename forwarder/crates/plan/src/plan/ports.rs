@@ -42,14 +42,33 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     };
     published::check(add, &publisher, &rest)?;
     ops.extend(in_the_way(&rest, add).map(Op::remove));
+    let access = if add.is_empty() { None } else { published::host_access(&rest)? };
+    ops.extend(access.filter(|object| !rest.has(object)).map(Op::make));
     let host_if = actual.host.net.name_of(endpoint.index);
     let recorded = Some((endpoint.index, endpoint.cookie));
     let objects = add.iter().map(|ports| object::Published { host_if: host_if.clone(), recorded, ports: *ports });
     ops.extend(objects.map(Object::Published).filter(|object| !rest.has(object)).map(Op::make));
+    ops.extend(unused_access(&actual.after(&ops)).map(Op::remove));
     let uplink = actual.host.net.by_index(endpoint.uplink);
     let uplink = uplink.filter(|_| !add.is_empty()).map(|link| Interface { name: &link.name, index: link.index });
-    let warnings = uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
+    let mut warnings: Vec<String> =
+        uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
+    warnings.extend(published::without_access(actual).filter(|_| !add.is_empty()));
     Ok(Plan { ops, warnings, ..Plan::default() })
+}
+
+/// The programs of the host's own access, where nothing is published any more.
+pub(crate) fn unused_access(actual: &Actual) -> Option<Object> {
+    let records = &actual.records;
+    let unused = records.host_attached && records.publications.is_empty();
+    unused.then(|| attached_access(actual))
+}
+
+/// Those programs, to be detached.
+pub(crate) fn attached_access(actual: &Actual) -> Object {
+    let id = actual.records.host_cgroup.unwrap_or_default();
+    let path = actual.host.cgroup.as_ref().filter(|cgroup| cgroup.id == id).map(|cgroup| cgroup.path.clone());
+    Object::HostAccess(object::HostAccess { path: path.unwrap_or_default(), id })
 }
 
 /// What endpoints that are gone have left of these ports.

@@ -10,7 +10,7 @@ use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NetworkSpec, Object, Op, ResolvConf,
     SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
     desired::{Asked, AskedNetwork},
-    forwarding, names, object, orphans, refuse, settle,
+    forwarding, names, object, orphans, published, refuse, settle,
     settled::{Network, Settled},
     sysctls::{OFF, ON, arp_ignore},
 };
@@ -46,8 +46,10 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     ops.extend(ports::withdrawn(asked, &rest).into_iter().map(Op::remove));
     ops.extend(ports::in_the_way(&rest, &settled.publish).map(Op::remove));
     let rest = actual.after(&ops);
-    let wanted = wanted(asked, &rest, &settled, &former);
+    let access = if settled.publish.is_empty() { None } else { published::host_access(&rest)? };
+    let wanted = wanted(asked, &rest, &settled, &former, access);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
+    ops.extend(ports::unused_access(&actual.after(&ops)).map(Op::remove));
     let room = advice::room(&rest, &settled);
     let warnings = advice::warnings(asked, &rest, &settled);
     let attachment = Attachment { network: settled.network.name, host_if: settled.endpoint.host_if, room };
@@ -75,7 +77,13 @@ pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: 
 }
 
 /// Everything that there is to be, in the order in which it is made.
-fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
+fn wanted(
+    asked: &Asked,
+    actual: &Actual,
+    settled: &Settled,
+    former: &[EndpointRecord],
+    access: Option<Object>,
+) -> Vec<Object> {
     let mut objects = vec![Object::Records(object::RecordMaps)];
     if settled.network.datapath.is_ebpf() {
         objects.push(Object::Dataplane(settled.table.clone()));
@@ -90,6 +98,7 @@ fn wanted(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointR
     objects.extend(host_veth(asked, actual, settled, former));
     objects.extend(inside(asked, actual, settled));
     objects.extend(xdp(asked, settled));
+    objects.extend(access);
     objects.extend(ports::published(settled));
     let attached = actual.attached();
     if let (Some(target), ResolvConf::Write(contents)) = (&actual.target, actual.resolv_conf())

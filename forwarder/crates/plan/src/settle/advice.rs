@@ -3,7 +3,7 @@
 use crate::{
     Actual, Datapath, ResolvConf, Target,
     desired::Asked,
-    forwarding, ipv6, overlap,
+    forwarding, ipv6, overlap, published,
     settled::{MOST_PORTS, Settled},
     subnet,
     sysctls::{ALL_FORWARDING6, ON},
@@ -62,6 +62,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
             warnings.extend(actual.host.surroundings.passed_by_ports(concerned.uplink));
         }
     }
+    warnings.extend(published::without_access(actual).filter(|_| !settled.publish.is_empty()));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
         warnings.push(format!(

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use forwarder_common::decide::unsolicited::publish::is_host_address;
 
-use crate::{Actual, Datapath, EndpointRecord, Listener};
+use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, Object, object};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
 
@@ -27,9 +27,12 @@ pub(crate) struct Publisher<'a> {
 pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
     let Publisher { index, network, datapath, internal } = *publisher;
     for (place, ports) in asked.iter().enumerate() {
-        if internal {
+        if internal && !ports.is_for_host_alone() {
             let why = format!("network {network} is internal: nothing from outside comes in");
-            return Err(refusal(Kind::Unsupported, ports, why).remedy("use a network that was made without --internal"));
+            return Err(refusal(Kind::Unsupported, ports, why).remedy(format!(
+                "publish it for the host alone (`-p {}:{ports}`), or use a network that was made without --internal",
+                Ipv4Addr::LOCALHOST
+            )));
         }
         if !datapath.is_ebpf() {
             let why = format!("network {network} is forwarded by the kernel (--datapath kernel), which publishes none");
@@ -50,9 +53,11 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
 fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
     let Some(host) = ports.host else { return Ok(()) };
     if host.is_loopback() {
-        let why = "ports for the host alone are not published yet";
-        return Err(refusal(Kind::Unsupported, ports, why.into())
-            .remedy("leave the address out, or let programs of the host use the namespace's own address"));
+        let Some(why) = &actual.no_host_access else { return Ok(()) };
+        let why = format!("it is for the host alone, whose programs cannot reach it: {why}");
+        return Err(refusal(Kind::Unsupported, ports, why).remedy(
+            "let programs of the host use the namespace's own address, or mount cgroup2 and name it by --cgroup",
+        ));
     }
     let remedy = "name an address of the host (`ip -4 address`), or none: then it is published at all of them";
     if !is_host_address(host.octets()) {
@@ -99,6 +104,30 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
         return Err(refusal(Kind::Conflict, ports, why).remedy("stop it, or publish another port"));
     }
     Ok(())
+}
+
+/// The programs by which the host's own reach published ports; none where they cannot be, or are at another cgroup and nothing is said.
+///
+/// # Errors
+/// They are at another cgroup than the one that is named.
+pub(crate) fn host_access(actual: &Actual) -> Result<Option<Object>> {
+    let Some(cgroup) = actual.host.cgroup.as_ref().filter(|_| actual.no_host_access.is_none()) else { return Ok(None) };
+    let elsewhere = actual.records.host_cgroup.is_some_and(|id| id != cgroup.id);
+    if elsewhere && cgroup.asked {
+        let why = "those of another cgroup reach published ports already, and one cgroup is all that there is";
+        return Err(Error::new(Kind::Conflict, "use", format!("cgroup {}", cgroup.path.display()), why)
+            .remedy("leave out --cgroup, or withdraw all published ports first (`fwd port ls`)"));
+    }
+    let Cgroup { path, id, asked: _ } = cgroup.clone();
+    Ok((!elsewhere).then_some(Object::HostAccess(object::HostAccess { path, id })))
+}
+
+/// That programs of the host do not reach published ports by its own addresses.
+pub(crate) fn without_access(actual: &Actual) -> Option<String> {
+    let why = actual.no_host_access.as_ref()?;
+    Some(format!(
+        "programs of the host reach published ports by the namespace's own address alone, not by those of the host: {why}"
+    ))
 }
 
 fn refusal(kind: Kind, ports: &PublishedPorts, why: String) -> Error {

@@ -94,6 +94,7 @@ impl World {
                 self.attach_otherwise(&host_if, from, to)
             }
             Object::EndpointLimits(limits) => self.limit(&limits),
+            Object::HostAccess(it) => self.give_access(&it),
             Object::Published(it) => self.publish(&it),
             _ => self.make_rules(object),
         }
@@ -316,6 +317,7 @@ impl World {
                 let hooks = [Backend::Tcx, Backend::Clsact].map(|backend| self.attached_by(backend).remove(&index));
                 assert!(hooks.contains(&true));
             }
+            Object::HostAccess(_) => self.take_access(),
             Object::Published(it) => self.withdraw(it),
             Object::Port(object::Port { host_if, .. }) => self.release(host_if),
             Object::Neighbour(object::Neighbour { bridge, address, .. }) => {

@@ -11,8 +11,8 @@ mod scoped;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, Desired, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Plan, Records, ResolvConf, Scope, Target,
-    TargetNetns, TargetRef, Undo, UpRequest, orphans, plan, plan_down, plan_up,
+    Actual, Cgroup, Desired, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Plan, Records, ResolvConf, Scope,
+    Target, TargetNetns, TargetRef, Undo, UpRequest, orphans, plan, plan_down, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
@@ -41,6 +41,7 @@ pub(super) struct World {
     pub(super) written: Vec<Name>,
     pub(super) no_tc: Option<String>,
     pub(super) no_tcx: bool,
+    pub(super) no_host_access: Option<String>,
     pub(super) no_ipv6_nat: Option<String>,
     next: u32,
 }
@@ -65,6 +66,7 @@ impl World {
                 cookie: 1,
                 owner: Owner(7),
                 net: NetConfig { links: vec![loopback(true)], ..NetConfig::default() },
+                cgroup: Some(Cgroup { path: "/sys/fs/cgroup".into(), id: 1, asked: false }),
                 ..Host::default()
             },
             records: Records::default(),
@@ -78,6 +80,7 @@ impl World {
             written: Vec::new(),
             no_tc: None,
             no_tcx: false,
+            no_host_access: None,
             no_ipv6_nat: None,
             next: 100,
         };
@@ -184,6 +187,7 @@ impl World {
             named: self.namespaces.keys().filter(|name| !self.nameless.contains(*name)).cloned().collect(),
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
+            no_host_access: self.no_host_access.clone(),
             no_ipv6_nat: self.no_ipv6_nat.clone(),
             undo: self.undo.clone(),
             ..Actual::default()

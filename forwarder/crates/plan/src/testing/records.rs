@@ -38,6 +38,16 @@ impl World {
         self.records.endpoints.push(spec.record([index, network_index], netns));
     }
 
+    pub(super) fn give_access(&mut self, object::HostAccess { id, .. }: &object::HostAccess) {
+        assert!(self.records.table.is_some(), "the programs are loaded");
+        (self.records.host_cgroup, self.records.host_attached) = (Some(*id), true);
+    }
+
+    pub(super) fn take_access(&mut self) {
+        assert!(self.records.host_attached && self.records.publications.is_empty(), "nobody needs them");
+        (self.records.host_cgroup, self.records.host_attached) = (None, false);
+    }
+
     pub(super) fn publish(&mut self, object::Published { host_if, recorded: _, ports }: &object::Published) {
         let endpoint = self.index(host_if);
         let record = self.records.endpoints.iter().find(|it| it.index == endpoint).expect("it is recorded");

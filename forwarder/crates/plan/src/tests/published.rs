@@ -1,7 +1,7 @@
 //! Ports come and go with their endpoint, and belong to one.
 
 use super::super::{
-    Desired, Listener, PortRequest, UpRequest, export, plan_ports,
+    Cgroup, Desired, Listener, PortRequest, UpRequest, export, plan_ports,
     testing::{World, named},
 };
 use fwd_base::{Kind, Result};
@@ -89,11 +89,59 @@ fn ports_of_an_endpoint_that_is_up_are_changed_or_nothing_is() {
     refused("b", &["90:1", "90-91:2-3"], &[], Kind::Usage, &["90-91:2-3/tcp", "90:1/tcp"]);
     refused("b", &[], &["80-89:80-89"], Kind::NotFound, &["does not lead to b"]);
     refused("c", &["90:1"], &[], Kind::NotFound, &["not up"]);
-    refused("b", &["127.0.0.1:90:1"], &[], Kind::Unsupported, &["127.0.0.1:90:1/tcp"]);
     // What is withdrawn by the same command is free.
     let plan = change(&world, "a", &["85:1"], &["80-89:80-89"]).expect("possible");
     assert_eq!(plan.ops.len(), 2);
     assert!(change(&world, "a", &["80-89:80-89"], &[]).expect("possible").ops.is_empty(), "they lead there already");
+}
+
+#[test]
+fn host_has_its_own_access_while_a_port_is_published() {
+    let mut world = World::new();
+    let has = |plan: &super::super::Plan, verb: &str| {
+        plan.ops.iter().any(|op| op.to_string().starts_with(&format!("{verb} the programs of the host's own access")))
+    };
+    assert!(!has(&world.up(&UpRequest::new(named("a"))), "attach"));
+    assert!(has(&change(&world, "a", &["80:80"], &[]).expect("possible"), "attach"));
+    assert!(has(&world.up(&publishing("a", &["127.0.0.1:80:80"])), "attach"));
+    assert!(!has(&world.up(&publishing("b", &["81:81"])), "attach"), "they are");
+    assert!(!has(&change(&world, "a", &[], &["127.0.0.1:80:80"]).expect("possible"), "detach"), "b needs them");
+    assert!(!has(&world.down(Some("b")), "detach"), "a needs them");
+    assert!(has(&change(&world, "a", &[], &["127.0.0.1:80:80"]).expect("possible"), "detach"));
+    // One cgroup at a time.
+    world.host.cgroup = Some(Cgroup { path: "/sys/fs/cgroup/b".into(), id: 2, asked: true });
+    let error = change(&world, "a", &["82:82"], &[]).expect_err("it is refused");
+    assert_eq!((error.kind, error.to_string().contains("/sys/fs/cgroup/b")), (Kind::Conflict, true), "{error}");
+    world.host.cgroup.iter_mut().for_each(|cgroup| cgroup.asked = false);
+    assert!(!has(&change(&world, "a", &["82:82"], &[]).expect("possible"), "attach"), "nothing else was said");
+    assert!(has(&world.down(None), "detach"));
+    assert_eq!(world.records, Default::default());
+}
+
+#[test]
+fn host_without_access_is_told_and_has_no_ports_of_its_own() {
+    let mut world = World::new();
+    world.no_host_access = Some("no root of cgroup2 is mounted".into());
+    let error = world.plan_up(&publishing("a", &["127.0.0.1:80:80"])).expect_err("it is refused");
+    assert_eq!(error.kind, Kind::Unsupported);
+    assert!(error.to_string().contains("for the host alone") && error.to_string().contains("cgroup2"), "{error}");
+    let plan = world.up(&publishing("a", &["80:80"]));
+    assert!(plan.warnings.iter().any(|warning| warning.contains("no root of cgroup2 is mounted")), "{plan:?}");
+    assert!(!world.records.host_attached);
+}
+
+#[test]
+fn resolver_of_the_host_is_no_obstacle_and_localhost_is() {
+    let mut world = World::new();
+    let listens = |address: &str| {
+        let address = address.parse().expect("an address");
+        vec![Listener { transport: Transport::Udp, address, port: 53, process: None }]
+    };
+    world.host.listeners = listens("127.0.0.1");
+    assert_eq!(world.plan_up(&publishing("a", &["53:53/udp"])).expect_err("it is taken").kind, Kind::Conflict);
+    world.host.listeners = listens("127.0.0.53");
+    assert_eq!(world.plan_up(&publishing("a", &["127.0.0.53:53:53/udp"])).expect_err("it is").kind, Kind::Conflict);
+    world.up(&publishing("a", &["53:53/udp"]));
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointAttach(it) => it,
         Object::EndpointLimits(it) => it,
         Object::EndpointXdp(it) => it,
+        Object::HostAccess(it) => it,
         Object::Published(it) => it,
         Object::Port(it) => it,
         Object::Fdb(it) => it,
@@ -115,6 +116,14 @@ impl<'a> Runner<'a> {
     pub(super) fn follow_routes(&mut self) {
         if let Err(error) = surroundings::follow_routes(self.plane.as_ref(), &self.netlink) {
             self.warnings.push(format!("packets may be larger than a route of this host allows: {error}"));
+        }
+        self.follow_addresses();
+    }
+
+    /// The same of the addresses that the host has.
+    pub(super) fn follow_addresses(&mut self) {
+        if let Err(error) = surroundings::follow_addresses(self.plane.as_ref(), &self.netlink) {
+            self.warnings.push(format!("published ports may not be reached by every address of this host: {error}"));
         }
     }
 

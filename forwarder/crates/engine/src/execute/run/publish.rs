@@ -1,8 +1,8 @@
-//! Published ports.
+//! Published ports, and how programs of the host reach them.
 
 use super::{Execute, Runner, unrecorded};
 use fwd_base::Result;
-use fwd_plan::object::Published;
+use fwd_plan::object::{HostAccess, Published};
 
 impl Execute for Published {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -13,6 +13,16 @@ impl Execute for Published {
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (endpoint, cookie) = runner.publisher(self)?;
         runner.plane()?.unpublish(endpoint, cookie, &self.ports)
+    }
+}
+
+impl Execute for HostAccess {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.attach_host(&self.path)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.detach_host()
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, are_ends,
-    object, orphans,
+    object, orphans, plan::ports,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
@@ -35,6 +35,7 @@ pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
     let mut objects = removal.inside(gone.iter().chain(&dead).copied());
     objects.extend(removal.endpoints(gone.iter().chain(&dead).copied()));
     objects.extend(removal.orphans());
+    objects.extend(removal.host_access());
     objects.extend(removal.rules());
     objects.extend(removal.networks());
     if scope.target.is_none() {
@@ -145,6 +146,12 @@ impl Removal<'_> {
             objects.extend(records.into_iter().filter(|object| self.actual.has(object)));
         }
         objects
+    }
+
+    /// The programs by which the host's own reach published ports, where nobody publishes any more.
+    fn host_access(&self) -> Option<Object> {
+        let publishes = self.kept.iter().any(|endpoint| self.actual.published_by(endpoint).next().is_some());
+        (self.actual.records.host_attached && !publishes).then(|| ports::attached_access(self.actual))
     }
 
     /// Veth pairs of the target that no record mentions.

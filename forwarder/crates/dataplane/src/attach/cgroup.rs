@@ -1,0 +1,138 @@
+//! Programs at a cgroup, by which programs of the host reach published ports by the host's own addresses. Attached by links, which are
+//! pinned under the number of the cgroup (its inode, which no other cgroup gets while the machine is up).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{
+    CgroupAttachMode, CgroupSockAddr,
+    cgroup_sock_addr::CgroupSockAddrAttachType,
+    links::{FdLink, PinnedLink},
+};
+
+use crate::{
+    Dataplane,
+    attach::discard,
+    load::PROGRAMS,
+    object::programs::{self, Role},
+};
+use fwd_base::{Context as _, Result};
+
+/// The programs, and what each is asked about.
+const HOOKS: [(&str, CgroupSockAddrAttachType); 7] = [
+    (programs::HOST_CONNECT4, CgroupSockAddrAttachType::Connect4),
+    (programs::HOST_SENDMSG4, CgroupSockAddrAttachType::UDPSendMsg4),
+    (programs::HOST_RECVMSG4, CgroupSockAddrAttachType::UDPRecvMsg4),
+    (programs::HOST_GETPEERNAME4, CgroupSockAddrAttachType::GetPeerName4),
+    (programs::HOST_CONNECT6, CgroupSockAddrAttachType::Connect6),
+    (programs::HOST_RECVMSG6, CgroupSockAddrAttachType::UDPRecvMsg6),
+    (programs::HOST_GETPEERNAME6, CgroupSockAddrAttachType::GetPeerName6),
+];
+
+impl Dataplane {
+    /// Attaches to the cgroup in directory `path`: from then on its processes, as far as they are in the host's namespace, reach published
+    /// ports. Those who tell what was asked for come first, so that no answer seems to be a stranger's. Does nothing if they are attached.
+    ///
+    /// # Errors
+    /// It is no cgroup, or the kernel refuses.
+    pub fn attach_host(&self, path: &Path) -> Result<()> {
+        let cgroup = File::open(path).doing("open", format!("cgroup {}", path.display()))?;
+        let id = cgroup.metadata().doing("look at", format!("cgroup {}", path.display()))?.ino();
+        if self.host_cgroup()? == Some(id) {
+            return Ok(());
+        }
+        // What an interrupted command left, and links of a cgroup that is gone.
+        self.detach_host()?;
+        self.load_missing(&programs::of(Role::Host).collect::<Vec<_>>())?;
+        for (name, attach_type) in HOOKS.into_iter().rev() {
+            let (doing, object) = (format!("attach program {name} to"), || format!("cgroup {}", path.display()));
+            let mut program = self.host_program(PROGRAMS, name, attach_type)?;
+            let id_of_link = program.attach(&cgroup, CgroupAttachMode::Single).doing(&*doing, object())?;
+            let link = program.take_link(id_of_link).doing(&*doing, object())?;
+            let link: FdLink = link.try_into().doing(&*doing, object())?;
+            link.pin(self.links().join(pin_of(name, id))).doing("pin", format!("link of {name} to {}", object()))?;
+        }
+        Ok(())
+    }
+
+    /// Detaches from whatever cgroup; who would lead first.
+    ///
+    /// # Errors
+    /// A pin cannot be removed.
+    pub fn detach_host(&self) -> Result<()> {
+        let pins = self.host_pins()?;
+        for (name, _) in HOOKS {
+            for id in pins.get(name).into_iter().flatten() {
+                discard(&self.links().join(pin_of(name, *id)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the cgroup to which all of them are attached.
+    ///
+    /// # Errors
+    /// The pins cannot be listed.
+    pub fn host_cgroup(&self) -> Result<Option<u64>> {
+        let pins = self.host_pins()?;
+        let mut ids = pins.get(HOOKS[0].0).into_iter().flatten().copied();
+        let is_whole = |id: &u64| HOOKS.iter().all(|(name, _)| pins.get(name).is_some_and(|ids| ids.contains(id)));
+        Ok(ids.find(is_whole))
+    }
+
+    /// Whether any of them is attached.
+    ///
+    /// # Errors
+    /// As [`host_cgroup`](Self::host_cgroup).
+    pub fn is_host_attached(&self) -> Result<bool> {
+        Ok(!self.host_pins()?.is_empty())
+    }
+
+    /// Puts the programs pinned in `dir` in the places of those that are attached.
+    pub(crate) fn switch_host(&self, dir: &str) -> Result<()> {
+        let pins = self.host_pins()?;
+        for (name, attach_type) in HOOKS {
+            for id in pins.get(name).into_iter().flatten() {
+                let object = || format!("program {name} at a cgroup");
+                let link = PinnedLink::from_pin(self.links().join(pin_of(name, *id))).doing("replace", object())?;
+                let link = FdLink::from(link).try_into().doing("replace", object())?;
+                self.host_program(dir, name, attach_type)?.attach_to_link(link).doing("replace", object())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn host_program(&self, dir: &str, name: &str, attach_type: CgroupSockAddrAttachType) -> Result<CgroupSockAddr> {
+        let pin: PathBuf = self.dir.join(dir).join(name);
+        CgroupSockAddr::from_pin(pin, attach_type).doing("open", format!("program {name}"))
+    }
+
+    /// The cgroups to which each program is attached, by the pins.
+    fn host_pins(&self) -> Result<BTreeMap<&'static str, BTreeSet<u64>>> {
+        let dir = self.links();
+        let entries = match fs::read_dir(&dir) {
+            // It went with the last network, while a reader looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries.doing("list", dir.display().to_string())?,
+        };
+        let mut pins: BTreeMap<&'static str, BTreeSet<u64>> = BTreeMap::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some((program, id)) = name.to_str().and_then(|name| name.rsplit_once('-')) else { continue };
+            let hook = HOOKS.iter().find(|(name, _)| *name == program);
+            if let (Some((name, _)), Ok(id)) = (hook, id.parse()) {
+                pins.entry(name).or_default().insert(id);
+            }
+        }
+        Ok(pins)
+    }
+}
+
+fn pin_of(program: &str, cgroup: u64) -> String {
+    format!("{program}-{cgroup}")
+}

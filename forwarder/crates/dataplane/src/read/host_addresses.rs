@@ -1,0 +1,43 @@
+//! The addresses of the host, as the programs know them.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use aya::maps::{HashMap, MapData};
+
+use crate::{Dataplane, object::maps};
+use fwd_base::{Context as _, Result};
+
+impl Dataplane {
+    fn address_map(&self) -> Result<HashMap<MapData, [u8; 4], u32>> {
+        HashMap::try_from(self.map(maps::HOST_ADDRESSES)?).doing("open", maps::HOST_ADDRESSES)
+    }
+
+    /// The interface of each address.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn host_addresses(&self) -> Result<BTreeMap<Ipv4Addr, u32>> {
+        let mut addresses = BTreeMap::new();
+        for entry in self.address_map()?.iter() {
+            let (address, ifindex) = entry.doing("read", maps::HOST_ADDRESSES)?;
+            addresses.insert(address.into(), ifindex);
+        }
+        Ok(addresses)
+    }
+
+    /// Replaces what they know by `wanted`, writing only what differs.
+    ///
+    /// # Errors
+    /// The map cannot be read or written, or has no room for so many.
+    pub fn set_host_addresses(&self, wanted: &BTreeMap<Ipv4Addr, u32>) -> Result<()> {
+        let known = self.host_addresses()?;
+        let mut map = self.address_map()?;
+        for address in known.keys().filter(|address| !wanted.contains_key(address)) {
+            map.remove(&address.octets()).doing("write", maps::HOST_ADDRESSES)?;
+        }
+        for (address, ifindex) in wanted.iter().filter(|(address, ifindex)| known.get(address) != Some(ifindex)) {
+            map.insert(&address.octets(), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! What published ports change.
+
+use crate::{Actual, Object, object};
+use fwd_dataplane::Publication;
+
+impl Actual {
+    pub(super) fn publish(&mut self, object: &Object) {
+        match object {
+            Object::HostAccess(object::HostAccess { id, .. }) => {
+                (self.records.host_cgroup, self.records.host_attached) = (Some(*id), true);
+            }
+            Object::Published(object) => {
+                let Some((endpoint, cookie)) = object.endpoint(self) else { return };
+                let publications = &mut self.records.publications;
+                publications.retain(|it| it.endpoint != endpoint || it.ports != object.ports);
+                publications.push(Publication { endpoint, cookie, ports: object.ports, whole: true });
+            }
+            other => unreachable!("{other} publishes nothing"),
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, object: &Object) {
+        match object {
+            Object::HostAccess(_) => (self.records.host_cgroup, self.records.host_attached) = (None, false),
+            Object::Published(ports) => {
+                let endpoint = ports.endpoint(self);
+                let is_it = |found: &Publication| {
+                    Some((found.endpoint, found.cookie)) == endpoint && found.ports == ports.ports
+                };
+                self.records.publications.retain(|found| !is_it(found));
+            }
+            other => unreachable!("{other} publishes nothing"),
+        }
+    }
+}
