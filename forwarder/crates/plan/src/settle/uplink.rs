@@ -223,7 +223,8 @@ impl Uplink {
     /// Forwarding at the uplink: remembered before it is changed, with the switch for all interfaces beside it.
     fn sysctls(&self, actual: &Actual) -> Vec<Object> {
         let path = forwarding(&self.name);
-        let changed = actual.changed_sysctls().filter(|record| record.is_of(self.index));
+        // Not those of IPv6, which another command may still have to put back.
+        let changed = actual.changed_sysctls().filter(|record| record.is_of(self.index) && !record.is_ipv6());
         if let Some(record) = changed.filter_map(|record| record.now(&actual.host.net)).next() {
             return vec![Object::Sysctl(record)];
         }
