@@ -83,6 +83,8 @@ mod netlink;
 #[cfg(test)]
 mod netns;
 #[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod next_hop;
 #[cfg(test)]
 mod nft;

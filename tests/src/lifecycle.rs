@@ -59,7 +59,7 @@ impl Host {
     }
 
     fn down(&self, ns: Option<&str>) -> Result<execute::DownResult> {
-        let request = DownRequest { target: ns.map(|ns| self.target(ns)), delete_ns: false };
+        let request = DownRequest { target: ns.map(|ns| self.target(ns)), delete_ns: false, ..DownRequest::default() };
         self.inside(|context| execute::down(context, &request, &mut Unobserved))
     }
 
@@ -151,7 +151,7 @@ fn existing_namespace_is_used_and_given_back_as_it_was() {
     assert_eq!(look(), before.0);
     assert_eq!(before.1.diff(&host.testbed.snapshot().unwrap()), [""; 0]);
     host.up(&host.request("theirs")).unwrap();
-    let request = DownRequest { target: Some(host.target("theirs")), delete_ns: true };
+    let request = DownRequest { target: Some(host.target("theirs")), delete_ns: true, ..DownRequest::default() };
     host.inside(|context| execute::down(context, &request, &mut Unobserved)).unwrap();
     host.assert_clean();
 }
@@ -171,7 +171,7 @@ fn namespace_of_a_process_is_attached() {
     assert!(!host.up(&host.request("pod")).unwrap().changed);
     let path = TargetRef::Path(Path::new("/run/netns").join(host.testbed.name("pod")));
     assert!(!host.up(&UpRequest::new(path.clone())).unwrap().changed);
-    let request = DownRequest { target: Some(path), delete_ns: false };
+    let request = DownRequest { target: Some(path), delete_ns: false, ..DownRequest::default() };
     host.inside(|context| execute::down(context, &request, &mut Unobserved)).unwrap();
     drop((sleep, pod));
     host.assert_clean();
@@ -318,7 +318,7 @@ fn dry_run_tells_all_and_changes_nothing() {
     assert!(planned.steps.iter().any(|step| step.operation == "create bridge fwd0"));
     host.assert_clean();
     host.up(&host.request("a")).unwrap();
-    let request = DownRequest { target: None, delete_ns: false };
+    let request = DownRequest { target: None, delete_ns: false, ..DownRequest::default() };
     let planned = host.inside(|context| execute::dry_down(context, &request)).unwrap();
     assert!(planned.steps.iter().any(|step| step.commands == ["ip link del fwd0"]));
     assert!(!host.up(&host.request("a")).unwrap().changed);

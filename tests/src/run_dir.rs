@@ -102,7 +102,7 @@ fn thousand_downs_and_ups_among_them_succeed() {
     let name = |number: usize| Name::try_from(fwd.name(&format!("c{}", number % 3)).as_str()).expect("a name");
     let down = |number: usize| {
         let target = if number.is_multiple_of(7) { None } else { Some(TargetRef::Named(name(number))) };
-        let request = DownRequest { target, delete_ns: false };
+        let request = DownRequest { target, delete_ns: false, ..DownRequest::default() };
         fwd.host().run(|| execute::down(&context, &request, &mut Unobserved).map(drop))
     };
     let up = |number: usize| {

@@ -93,7 +93,7 @@ fn measure(rounds: usize) -> Result<Vec<Round>> {
     let testbed = Testbed::new(&unique_prefix())?;
     let context = HostContext::new(RunDir::new(testbed.run_dir().join("run")));
     let up = UpRequest::new(TargetRef::Named(Name::try_from(testbed.name("c1").as_str())?));
-    let down = DownRequest { target: None, delete_ns: false };
+    let down = DownRequest { target: None, delete_ns: false, ..DownRequest::default() };
     let all_rounds = || {
         let mut sockets = Sockets::new(&testbed)?;
         sockets.rates()?;

@@ -26,13 +26,13 @@ pub use actual::{
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
     AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network,
-    PortRequest, RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, range,
-    seconds,
+    NetworkRequest, NetworkScope, PortRequest, RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment,
+    UpRequest, UplinkChoice, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
 pub use op::{Action, Op};
 pub(crate) use plan::orphans;
-pub use plan::{Attachment, Plan, export, plan, plan_down, plan_ports, plan_up};
+pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up};
 pub(crate) use settle::{advice, ipv6, overlap, published, refuse, settled, subnet, uplink};
 pub use settle::{network_name, refuse_others};

@@ -3,6 +3,7 @@
 mod interrupted;
 mod ipv6;
 mod lifecycle;
+mod networks;
 mod policy;
 mod published;
 mod refusals;

@@ -15,6 +15,7 @@ mod latency;
 mod list;
 mod namespace;
 mod nat;
+mod network;
 mod plan;
 mod policy;
 mod publish;
@@ -41,6 +42,7 @@ pub use latency::{
 pub use list::write_json_list;
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
+pub use network::{NetworkChange, NetworkRemoval, NetworkView};
 pub use plan::{DownView, PlanView, StepView};
 pub use policy::{PolicyView, RateView};
 pub use publish::{PortsChange, PublishedView};

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    EndpointView, FlowCounts, Listing as _, Look, Tone, View,
+    EndpointView, FlowCounts, Listing as _, Look, NetworkView, Tone, View,
     facts::Facts,
     table::{Grid, Holds, plain, toned},
     units,
@@ -200,6 +200,8 @@ impl NatView {
 pub struct LsView {
     /// The endpoints; the JSON document.
     pub endpoints: Vec<EndpointView>,
+    /// Networks that no endpoint is in: in text only, in JSON they are `fwd network ls`.
+    pub empty: Vec<NetworkView>,
     /// The flow table, if there is one.
     pub nat: Option<NatView>,
 }
@@ -212,9 +214,15 @@ impl Serialize for LsView {
 
 impl View for LsView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        EndpointView::text(&self.endpoints, look, out)?;
+        if !self.endpoints.is_empty() || self.empty.is_empty() {
+            EndpointView::text(&self.endpoints, look, out)?;
+        }
+        for (index, network) in self.empty.iter().enumerate() {
+            let gap = if index == 0 && !self.endpoints.is_empty() { "\n" } else { "" };
+            writeln!(out, "{gap}{}", network.without_endpoints(look))?;
+        }
         match &self.nat {
-            Some(nat) if !self.endpoints.is_empty() => {
+            Some(nat) if !self.endpoints.is_empty() || !self.empty.is_empty() => {
                 writeln!(out)?;
                 nat.facts().write(look, out)
             }

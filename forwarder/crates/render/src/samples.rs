@@ -1,8 +1,12 @@
 //! Views made by hand, for tests.
 
 mod endpoint;
+mod network;
 
-pub(crate) use self::endpoint::{endpoint, endpoints};
+pub(crate) use self::{
+    endpoint::{endpoint, endpoints},
+    network::{network, network_change},
+};
 use super::{
     CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
     LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
@@ -43,7 +47,7 @@ pub(crate) fn nat() -> NatView {
 }
 
 pub(crate) fn ls() -> LsView {
-    LsView { endpoints: endpoints(), nat: Some(nat()) }
+    LsView { endpoints: endpoints(), empty: vec![network("spare", 0)], nat: Some(nat()) }
 }
 
 pub(crate) fn up(changed: bool) -> UpView {

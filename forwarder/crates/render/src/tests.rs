@@ -302,6 +302,8 @@ fn docs_name_every_key() {
         ("stats", json(&|out| write_json(&samples::stats(true), out).unwrap())),
         ("stats --nat", json(&|out| write_json(&samples::nat(), out).unwrap())),
         ("latency", json(&|out| write_json(&samples::latency(), out).unwrap())),
+        ("network ls", json(&|out| write_json(&vec![samples::network("web", 2)], out).unwrap())),
+        ("network add", json(&|out| write_json(&samples::network_change(true), out).unwrap())),
         ("ns add", json(&|out| write_json(&samples::namespace_change(), out).unwrap())),
         ("ns ls", json(&|out| write_json(&samples::namespaces(), out).unwrap())),
         ("ns of", json(&|out| write_json(&samples::places(), out).unwrap())),
@@ -318,7 +320,12 @@ fn docs_name_every_key() {
                 // A section may take over the keys of an endpoint from the one of `ls`.
                 let ls =
                     docs.split_once("\n## ls\n").map_or("", |(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
-                section.contains("every key of an item of `ls`") && ls.contains(&format!("| `{key}` |"))
+                let network = docs
+                    .split_once("\n## network ls\n")
+                    .map_or("", |(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
+                let row = format!("| `{key}` |");
+                (section.contains("every key of an item of `ls`") && ls.contains(&row))
+                    || (section.contains("every key of an item of `network ls`") && network.contains(&row))
             };
             assert!(documented, "docs/json.md, section {name:?}, does not name the key `{key}`");
         }

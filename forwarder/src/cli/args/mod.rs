@@ -4,12 +4,14 @@ mod choice;
 pub(crate) mod defaults;
 mod export;
 mod global;
+mod network;
 mod target;
 mod words;
 
 pub(crate) use choice::{choice, told_apart};
 pub(crate) use export::ExportArgs;
 pub(crate) use global::{ColorArg, GlobalArgs};
+pub(crate) use network::NetworkArgs;
 pub(crate) use target::{TargetArgs, one_of};
 pub(crate) use words::{asks_for_json, color_asked, command_word};
 

@@ -61,7 +61,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut
 fn request(args: &DownArgs) -> Result<DownRequest> {
     let DownArgs { target, all, delete_ns, dry_run: _ } = args;
     let target = if *all { None } else { Some(target::required(target)?) };
-    Ok(DownRequest { target, delete_ns: *delete_ns })
+    Ok(DownRequest { target, delete_ns: *delete_ns, ..DownRequest::default() })
 }
 
 /// What to say of programs that are attached although nothing is up.

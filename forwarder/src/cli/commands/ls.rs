@@ -44,15 +44,17 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     session.warn(&state.as_ref().map(State::unreadable).unwrap_or_default())?;
     let view = match (state, target) {
         (Some(mut state), target) => {
+            let mut empty = state.network_views();
+            empty.retain(|network| network.endpoints == 0 && target.is_none());
             if let Some(target) = target {
                 state.endpoints = state.of(&target)?;
             }
             let endpoints = state.endpoints.clone();
             state.count_flows(&endpoints)?;
-            LsView { endpoints: state.views()?, nat: flow_table::view(&state.plane, &state.occupancy)? }
+            LsView { endpoints: state.views()?, empty, nat: flow_table::view(&state.plane, &state.occupancy)? }
         }
         (None, Some(target)) => return Err(not_up(&target, None)),
-        (None, None) => LsView { endpoints: Vec::new(), nat: None },
+        (None, None) => LsView { endpoints: Vec::new(), empty: Vec::new(), nat: None },
     };
     session.emit(&view)
 }

@@ -10,6 +10,7 @@ mod gc;
 mod inspect;
 mod latency;
 mod ls;
+mod network;
 pub(super) mod ns;
 mod port;
 mod reload;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     /// Make, delete and find network namespaces
     #[command(after_help = ns::HELP)]
     Ns(ns::NsArgs),
+    /// Make, remove and list networks
+    Network(network::NetworkCommandArgs),
     /// Publish ports of the host for namespaces that are up
     Port(port::PortArgs),
     /// List the networks and their endpoints
@@ -103,6 +106,7 @@ impl Command {
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),
             Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),
             Self::Ns(args) => at_host(|session, _| ns::run(session, args)),
+            Self::Network(args) => at_host(|session, observer| network::run(session, args, observer)),
             Self::Port(args) => at_host(|session, observer| port::run(session, args, observer)),
             Self::Ls(args) => at_host(|session, _| ls::run(session, args)),
             Self::Inspect(args) => at_host(|session, _| inspect::run(session, args)),

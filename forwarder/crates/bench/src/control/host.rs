@@ -114,7 +114,7 @@ impl Host {
     }
 
     fn down_library(&self, target: Option<TargetRef>) -> Result<f64> {
-        let (context, request) = (self.context(), DownRequest { target, delete_ns: false });
+        let (context, request) = (self.context(), DownRequest { target, delete_ns: false, ..DownRequest::default() });
         let _turn = take(&self.turn);
         self.testbed.host().run(|| timed(|| execute::down(&context, &request, &mut Unobserved).map(drop)))
     }

@@ -23,8 +23,8 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
-    Network, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest, accept_ra,
-    arp_ignore, disable_ipv6, forwarding, forwarding6, is_made,
+    Network, NetworkRequest, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest,
+    accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, is_made,
 };
 
 /// Reads what `up` depends on.
@@ -123,6 +123,30 @@ pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<
         gathered.actual.host.listeners = surroundings::listeners(request.add.iter())?;
         gathered.actual.host.surroundings = surroundings::of_input()?;
     }
+    Ok(gathered)
+}
+
+/// Reads what a network depends on that is to be there.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Result<Gathered> {
+    let NetworkRequest { name, network, .. } = request;
+    let mut gathered = host(context)?;
+    gathered.actual.host.given = context.host.clone();
+    let record = gathered.actual.records.networks.iter().find(|record| record.name == name.as_str());
+    let by_kernel = record.map_or(network.datapath, |record| Some(record.datapath)) == Some(Datapath::Kernel);
+    let ignores = record.map_or(network.ignore_xfrm, |record| record.treatment.ignore_xfrm);
+    let chains = by_kernel || record.is_none();
+    gathered.actual.host.surroundings = surroundings::read(!by_kernel && !ignores, chains)?;
+    gathered.actual.no_tc = no_tc(by_kernel, gathered.plane.as_ref())?;
+    gathered.actual.host.machine = machine();
+    let subnet6 = network.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_)));
+    let ipv6 = network.ipv6.or(subnet6.then_some(Ipv6::Masquerade));
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
+    gathered.masquerades(by_kernel || gathered.actual.no_tc.is_some())?;
+    gathered.check_hooks(|_| false)?;
+    gathered.locate_orphans()?;
     Ok(gathered)
 }
 

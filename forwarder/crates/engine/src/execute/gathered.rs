@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{namespaces::open_target, undo::UndoLog};
+use super::{
+    HostContext,
+    namespaces::open_target,
+    outcome::{Planned, Step},
+    undo::UndoLog,
+};
 use fwd_base::{Kind, Result};
 use fwd_dataplane::{Backend, Dataplane, Hook, XdpHook};
 use fwd_kernel::{
@@ -10,7 +15,7 @@ use fwd_kernel::{
     netns::{Name, Netns},
     sysctl,
 };
-use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, TargetNetns, TargetRef, Undo, object};
+use fwd_plan::{Actual, Datapath, EndpointNetns, EndpointRecord, NetConfig, Op, TargetNetns, TargetRef, Undo, object};
 
 /// What was read, and the handles by which it was: what is changed afterwards is what was looked at.
 pub(super) struct Gathered {
@@ -204,6 +209,16 @@ fn is_ipv6_ready(ifname: &str) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// A plan as it is shown, with the command lines that do the same.
+pub(super) fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {
+    let pins = context.run_dir.of(gathered.actual.host.cookie);
+    let pins = pins.display().to_string();
+    let steps = ops
+        .iter()
+        .map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins, context.host.as_deref()) });
+    Planned { steps: steps.collect(), warnings }
 }
 
 /// The whole configuration of a namespace.

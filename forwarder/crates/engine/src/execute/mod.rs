@@ -8,6 +8,7 @@ mod failures;
 mod gather;
 mod gathered;
 mod namespaces;
+mod networks;
 mod outcome;
 mod record;
 mod run;
@@ -20,9 +21,14 @@ use std::{path::PathBuf, time::Duration};
 
 pub use self::collect::{Collected, KnownHost, gc, hosts};
 pub(crate) use self::record::{attach, limits, table, treatment};
-use self::{failures::all_of, gathered::Gathered, run::Runner};
+use self::{
+    failures::all_of,
+    gathered::{Gathered, planned},
+    run::Runner,
+};
 pub use self::{
     namespaces::{open_target, remove_namespace},
+    networks::{add_network, dry_network},
     outcome::{Applied, DownResult, Planned, Step, UpResult},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},
@@ -262,13 +268,4 @@ pub fn reload(context: &HostContext) -> Result<Reloaded> {
 pub fn dry_down(context: &HostContext, request: &DownRequest) -> Result<Planned> {
     let (gathered, plan) = settle_down(context, request)?;
     Ok(planned(context, &gathered, &plan.ops, plan.warnings))
-}
-
-fn planned(context: &HostContext, gathered: &Gathered, ops: &[Op], warnings: Vec<String>) -> Planned {
-    let pins = context.run_dir.of(gathered.actual.host.cookie);
-    let pins = pins.display().to_string();
-    let steps = ops
-        .iter()
-        .map(|op| Step { operation: op.to_string(), commands: op.equivalent(&pins, context.host.as_deref()) });
-    Planned { steps: steps.collect(), warnings }
 }

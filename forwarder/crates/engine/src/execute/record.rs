@@ -75,6 +75,7 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
         last: record.last_v4.into(),
         datapath: Datapath::of_flags(record.flags),
         treatment: treatment(record.flags),
+        kept: record.flags & endpoint_flags::KEPT != 0,
     }
 }
 
@@ -172,8 +173,21 @@ fn flags_of(treatment: Treatment) -> u32 {
 /// # Errors
 /// A name is too long.
 pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Network> {
-    let NetworkSpec { name: network, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment } =
-        spec;
+    let NetworkSpec {
+        name: network,
+        index: _,
+        bridge,
+        gateway,
+        gateway6,
+        uplink,
+        mtu,
+        mac,
+        last,
+        datapath,
+        treatment,
+        kept,
+    } = spec;
+    let kept = if *kept { endpoint_flags::KEPT } else { 0 };
     Ok(abi::Network {
         gateway_v4: gateway.addr().octets(),
         prefix_v4: gateway.prefix_len().into(),
@@ -185,7 +199,7 @@ pub(super) fn of_network(spec: &NetworkSpec, counters: u32) -> Result<abi::Netwo
         gateway_v6: gateway6.map_or([0; 16], |gateway| gateway.addr().octets()),
         prefix_v6: gateway6.map_or(0, |gateway| gateway.prefix_len().into()),
         last_v4: last.octets(),
-        flags: datapath.flag() | flags_of(*treatment),
+        flags: datapath.flag() | flags_of(*treatment) | kept,
         name: name(network)?,
         bridge: name(bridge)?,
     })

@@ -7,6 +7,7 @@ mod flows;
 mod host;
 pub mod interface;
 pub mod namespace;
+mod network;
 mod publish;
 mod state;
 

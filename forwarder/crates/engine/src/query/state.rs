@@ -26,11 +26,11 @@ pub struct State {
     pub plane: Dataplane,
     /// Endpoints by the ifindex of their host-side veths, in the order in which they are shown.
     pub endpoints: Vec<(u32, Described)>,
-    networks: BTreeMap<u32, Network>,
+    pub(super) networks: BTreeMap<u32, Network>,
     pub(super) uplinks: BTreeMap<u32, Uplink>,
     pub(super) publications: Vec<Publication>,
     /// Interfaces by number; only those that are still the ones that the records are about.
-    links: BTreeMap<u32, Link>,
+    pub(super) links: BTreeMap<u32, Link>,
     /// Flows, as far as they were counted.
     pub occupancy: Occupancy,
     limit: u32,

@@ -37,6 +37,8 @@ pub struct NetworkRecord {
     pub datapath: Datapath,
     /// How they are treated.
     pub treatment: Treatment,
+    /// It stays when its last endpoint goes.
+    pub kept: bool,
 }
 
 /// An endpoint, by its host-side veth.

@@ -22,7 +22,7 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
-    request::{PortRequest, TargetRef, UpRequest},
+    request::{NetworkRequest, PortRequest, TargetRef, UpRequest},
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
@@ -61,6 +61,8 @@ pub struct Network {
     pub ignore_xfrm: bool,
     /// Its endpoints do not reach each other.
     pub no_icc: bool,
+    /// It stays when its last endpoint goes; one in which none is desired does in any case.
+    pub kept: bool,
 }
 
 /// What leads outside of a network.
@@ -120,10 +122,29 @@ pub struct Endpoint {
 /// What a command is about: of everything else it is taken to be as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// One namespace; `None`: everything of this host namespace.
+    /// One namespace.
     pub target: Option<TargetRef>,
+    /// One network, with its endpoints. Neither: everything of this host namespace.
+    pub network: Option<NetworkScope>,
     /// Namespaces go with their endpoints even if `up` did not make them.
     pub delete_ns: bool,
+}
+
+/// A network that a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkScope {
+    /// Its name.
+    pub name: String,
+    /// Its endpoints go with it; else it is refused while it has some.
+    pub force: bool,
+}
+
+impl Scope {
+    /// Whether it is everything of a host.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.target.is_none() && self.network.is_none()
+    }
 }
 
 /// What `down` takes away: a scope in which nothing is desired.
@@ -144,6 +165,7 @@ pub(super) struct AskedNetwork {
     pub(super) ignore_xfrm: bool,
     pub(super) internal: bool,
     pub(super) no_icc: bool,
+    pub(super) kept: bool,
 }
 
 /// An endpoint as it is asked for.
@@ -177,7 +199,7 @@ impl Desired {
                 return Err(Error::new(Kind::Usage, "attach", format!("endpoint {}", endpoint.id), why));
             }
         }
-        let is_in = |it: &&Endpoint| scope.target.is_none() || scope.target == it.netns;
+        let is_in = |it: &&Endpoint| scope.is_whole() || (scope.target.is_some() && scope.target == it.netns);
         self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, scope)).collect()
     }
 
@@ -199,7 +221,7 @@ impl Desired {
         let unknown = || refuse(Kind::NotFound, format!("there is no network {network}"));
         let options = self.networks.get(network).ok_or_else(unknown)?;
         // Of the whole, the table is for those networks that use it.
-        let unused = scope.target.is_none() && options.datapath == Some(Datapath::Kernel);
+        let unused = scope.is_whole() && options.datapath == Some(Datapath::Kernel);
         Ok(Asked {
             id: id.clone(),
             target,
@@ -211,7 +233,7 @@ impl Desired {
             limits: *limits,
             attach: *attach,
             publish: publish.clone(),
-            no_others: scope.target.is_none(),
+            no_others: scope.is_whole(),
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
     }
@@ -221,7 +243,7 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc } = self;
+        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept } = self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
         let (mut subnet, mut subnet6) = (None, None);
         for asked in subnets {
@@ -251,6 +273,7 @@ impl Network {
             ignore_xfrm: *ignore_xfrm,
             internal,
             no_icc: *no_icc,
+            kept: *kept,
         })
     }
 }

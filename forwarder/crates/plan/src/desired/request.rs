@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, Datapath, Ipv6, Nat, TableRequest};
+use crate::{AskedLimits, Datapath, Ipv6, Nat, Network, TableRequest};
 use fwd_base::text::option;
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
@@ -109,6 +109,17 @@ pub struct PortRequest {
     pub add: Vec<PublishedPorts>,
     /// Those that are to be withdrawn.
     pub remove: Vec<PublishedPorts>,
+}
+
+/// A network that is to be there, whoever is in it. What is left out is as it is, or the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRequest {
+    /// Its name.
+    pub name: Name,
+    /// What it is to be.
+    pub network: Network,
+    /// The flow table of the host.
+    pub table: TableRequest,
 }
 
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.

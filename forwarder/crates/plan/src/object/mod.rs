@@ -26,7 +26,7 @@ pub use self::{
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
-    network::{NetworkHook, NetworkSpec, NetworkUplink},
+    network::{NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
     publish::Published,
@@ -140,6 +140,8 @@ objects! {
     LinkUp(LinkUp),
     /// A network's record.
     Network(NetworkSpec),
+    /// A network stays when its last endpoint goes, from now on.
+    NetworkKept(NetworkKept),
     /// The program at a network's bridge.
     NetworkHook(NetworkHook),
     /// A rule of nftables that keeps out what is not for the network, where no program does.

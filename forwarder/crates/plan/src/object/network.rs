@@ -33,6 +33,8 @@ pub struct NetworkSpec {
     pub datapath: Datapath,
     /// How they are treated.
     pub treatment: Treatment,
+    /// It stays when its last endpoint goes.
+    pub kept: bool,
 }
 
 impl Managed for NetworkSpec {
@@ -48,6 +50,7 @@ impl Managed for NetworkSpec {
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
         let mut lines = vec![shell::record("NETWORKS", &self.bridge, make, pins)];
         lines.extend(note(self.treatment).filter(|_| make));
+        lines.extend((self.kept && make).then(|| format!("# {STAYS}")));
         lines
     }
 }
@@ -57,6 +60,9 @@ impl fmt::Display for NetworkSpec {
         write!(f, "network {}", self.name)
     }
 }
+
+/// What a network is that somebody has made by itself.
+const STAYS: &str = "it stays when its last endpoint goes";
 
 /// What the record of a network says besides, if it is not the usual.
 fn note(treatment: Treatment) -> Option<String> {
@@ -115,6 +121,36 @@ impl Managed for NetworkUplink {
 impl fmt::Display for NetworkUplink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uplink of network {}: interface {}", self.network, self.to)
+    }
+}
+
+/// A network stays when its last endpoint goes, from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkKept {
+    /// Name of the network.
+    pub network: String,
+    /// Name of its bridge.
+    pub bridge: String,
+}
+
+impl Managed for NetworkKept {
+    fn handling(&self) -> Handling {
+        Handling::new("note", "revert", Acts::OnPins)
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        // One that is still to be made has it in its record.
+        actual.records.networks.iter().all(|network| network.name != self.network || network.kept)
+    }
+
+    fn equivalent(&self, _: bool, pins: &str) -> Vec<String> {
+        vec![shell::record("NETWORKS", &self.bridge, true, pins), format!("# {STAYS}")]
+    }
+}
+
+impl fmt::Display for NetworkKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "of network {} that it stays without endpoints", self.network)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Numbers and cookies that the kernel will give are made up here; nothing of a plan names what it makes by them.
 
+mod inside;
 mod publish;
 
 use std::net::IpAddr;
@@ -48,7 +49,9 @@ impl Actual {
             | Object::UplinkName(_)
             | Object::UplinkHooks(_)
             | Object::UplinkXdp(_) => self.make_uplink(object),
-            Object::Network(_) | Object::NetworkUplink(_) | Object::NetworkHook(_) => self.make_network(object),
+            Object::Network(_) | Object::NetworkUplink(_) | Object::NetworkKept(_) | Object::NetworkHook(_) => {
+                self.make_network(object);
+            }
             Object::Endpoint(_)
             | Object::EndpointBridge(_)
             | Object::EndpointHook(_)
@@ -110,6 +113,7 @@ impl Actual {
                     last,
                     datapath,
                     treatment,
+                    kept,
                 } = spec.clone();
                 let index = self.host.net.link(&bridge).map_or(0, |link| link.index);
                 records.devices.insert(index);
@@ -125,6 +129,7 @@ impl Actual {
                     last,
                     datapath,
                     treatment,
+                    kept,
                 };
                 records.networks.push(record);
             }
@@ -133,6 +138,9 @@ impl Actual {
                 networks.for_each(|network| network.uplink = *to);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == *bridge);
                 endpoints.for_each(|endpoint| endpoint.uplink = *to);
+            }
+            Object::NetworkKept(object::NetworkKept { network, .. }) => {
+                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.kept = true);
             }
             Object::NetworkHook(object::NetworkHook { bridge, index }) => {
                 let index = index.or_else(|| self.host.net.link(bridge).map(|link| link.index));
@@ -254,34 +262,6 @@ impl Actual {
         self.host.net.links.push(Link { index, ..link });
     }
 
-    /// Inside the target.
-    fn make_inside(&mut self, object: &Object) {
-        let Some(inside) = self.target.as_mut().and_then(|target| target.ns.as_mut()) else { return };
-        let net = &mut inside.net;
-        let index = |name: &str| net.link(name).map_or(0, |link| link.index);
-        match object {
-            Object::Loopback(_) => net.links.iter_mut().filter(|link| link.loopback).for_each(|link| link.up = true),
-            Object::NsAddress(object::NsAddress { ns_if, address, .. }) => {
-                let index = index(ns_if);
-                net.addresses.push((index, *address));
-            }
-            Object::NsLinkUp(object::NsLinkUp { ns_if, .. }) => {
-                net.links.iter_mut().filter(|link| link.name == *ns_if).for_each(|link| link.up = true);
-            }
-            Object::NsOffloads(_) => inside.xdp_ready = true,
-            Object::NsIpv6(_) => inside.ipv6_ready = true,
-            Object::NsDefaultRoute(it) => {
-                let route = route(index(&it.ns_if), it.destination(), Some(it.gateway));
-                net.routes.push(route);
-            }
-            Object::NsNeighbour(object::NsNeighbour { ns_if, gateway, mac, .. }) => {
-                let entry = neighbour(index(ns_if), *gateway, *mac);
-                net.neighbours.push(entry);
-            }
-            other => unreachable!("{other} is not inside a namespace"),
-        }
-    }
-
     fn unmake(&mut self, object: &Object) {
         let records = &mut self.records;
         match object {
@@ -327,6 +307,7 @@ impl Actual {
             | Object::UplinkAddress(_)
             | Object::UplinkName(_)
             | Object::NetworkUplink(_)
+            | Object::NetworkKept(_)
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
@@ -377,10 +358,10 @@ fn made(name: &str, alias: &str) -> Link {
     Link { name: name.into(), alias: Some(alias.into()), up: true, ..Link::default() }
 }
 
-fn neighbour(ifindex: u32, address: IpAddr, mac: fwd_kernel::netlink::Mac) -> Neighbour {
+pub(super) fn neighbour(ifindex: u32, address: IpAddr, mac: fwd_kernel::netlink::Mac) -> Neighbour {
     Neighbour { ifindex, address, mac: Some(mac), permanent: true }
 }
 
-fn route(ifindex: u32, destination: IpNet, gateway: Option<IpAddr>) -> Route {
+pub(super) fn route(ifindex: u32, destination: IpNet, gateway: Option<IpAddr>) -> Route {
     Route { destination, ifindex, gateway, metric: 0, table: TABLE_MAIN, mtu: None }
 }

@@ -32,6 +32,7 @@ pub fn export(actual: &Actual) -> Desired {
             clamp_mss: network.treatment.clamp_mss,
             ignore_xfrm: network.treatment.ignore_xfrm,
             no_icc: network.treatment.no_icc,
+            kept: network.kept,
         };
         (network.name.clone(), options)
     });

@@ -5,6 +5,7 @@ pub(crate) mod down;
 mod export;
 mod ipv6;
 pub(crate) mod mend;
+pub(crate) mod networks;
 pub(crate) mod orphans;
 pub(crate) mod ports;
 pub(crate) mod up;
@@ -15,7 +16,7 @@ use ipnet::IpNet;
 
 pub use self::export::export;
 use self::mend::Mended;
-pub use self::ports::plan_ports;
+pub use self::{networks::plan_network, ports::plan_ports};
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
     network_name, refuse::refuse_others,
@@ -57,7 +58,7 @@ pub struct Attachment {
 /// Each error names what is asked for and what there is.
 pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
     let coming = desired.endpoints_in(scope)?;
-    let whole = scope.target.is_none();
+    let whole = scope.is_whole();
     let goes = whole || coming.is_empty();
     if goes {
         down::refuse(scope, actual)?;
@@ -97,7 +98,7 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<Plan> {
     refuse_others(&actual.records.others, "add to")?;
-    let scope = Scope { target: Some(request.target.clone()), delete_ns: false };
+    let scope = Scope { target: Some(request.target.clone()), ..Scope::default() };
     plan(&request.desired(actual)?, actual, &scope)
 }
 
@@ -134,6 +135,7 @@ impl UpRequest {
             clamp_mss: self.clamp_mss,
             ignore_xfrm: self.ignore_xfrm,
             no_icc: self.no_icc,
+            kept: false,
         };
         // Who is attached already keeps the name by which he was.
         let known = actual.attached().map(|record| record.id.clone());
@@ -177,7 +179,9 @@ impl Planner<'_> {
 
     fn networks(&mut self, desired: &Desired) -> Result<()> {
         for (name, network) in &desired.networks {
-            let ops = up::network_alone(&network.asked(name)?, &desired.table, &self.actual)?;
+            let mut asked = network.asked(name)?;
+            asked.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
+            let ops = up::network_alone(&asked, &desired.table, &self.actual)?;
             self.run(ops, true);
         }
         Ok(())

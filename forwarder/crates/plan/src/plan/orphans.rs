@@ -144,6 +144,7 @@ pub(crate) fn network_object(network: &NetworkRecord) -> Object {
         last: network.last,
         datapath: network.datapath,
         treatment: network.treatment,
+        kept: network.kept,
     })
 }
 

@@ -10,7 +10,8 @@ use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NetworkSpec, Object, Op, ResolvConf,
     SysctlRecord, TableRequest, Target, TargetRef, Undo, advice,
     desired::{Asked, AskedNetwork},
-    forwarding, names, object, orphans, published, refuse, settle,
+    forwarding, names, object, published, refuse,
+    settle::{self, Joiner},
     settled::{Network, Settled},
     sysctls::{OFF, ON, arp_ignore},
 };
@@ -61,9 +62,8 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
 /// # Errors
 /// Everything that can be refused.
 pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: &Actual) -> Result<Vec<Op>> {
-    let member = actual.records.endpoints.iter().find(|endpoint| endpoint.network == asked.name);
-    let member = member.map(orphans::reference);
-    let network = settle::network(asked, actual, member.as_ref())?;
+    let used = actual.records.endpoints.iter().any(|endpoint| endpoint.network == asked.name);
+    let network = settle::network(asked, actual, Joiner::None { used })?;
     let table = if network.datapath.is_ebpf() { table.clone() } else { TableRequest::default() };
     let table = settle::table(&table, actual, &network)?;
     let mut ops = clearing::in_the_way(actual, &network, None);
@@ -117,7 +117,8 @@ fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment } = network.clone();
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment, kept } =
+        network.clone();
     let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
     let mut objects = vec![Object::Bridge(BridgeSpec { name: bridge.clone(), mac, mtu, alias })];
@@ -146,8 +147,12 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         last,
         datapath,
         treatment,
+        kept,
     };
     objects.push(Object::Network(spec));
+    let stays =
+        kept.then(|| Object::NetworkKept(object::NetworkKept { network: name.clone(), bridge: bridge.clone() }));
+    objects.extend(stays);
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
         let separation = treatment.separation();

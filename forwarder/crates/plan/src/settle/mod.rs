@@ -24,7 +24,7 @@ use super::{
     desired::{Asked, AskedNetwork},
     names,
 };
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, Sizes};
 use fwd_kernel::netlink::nft;
 
@@ -44,7 +44,8 @@ const NO_UPLINK: &str = "none (--internal)";
 /// Everything that can be refused.
 pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) -> Result<Settled> {
     let attached = actual.attached();
-    let network = network(&asked.network, actual, attached.map(|_| &asked.target))?;
+    let joiner = attached.map_or(Joiner::New, |_| Joiner::Member(&asked.target));
+    let network = network(&asked.network, actual, joiner)?;
     let table = table(&asked.table, actual, &network)?;
     refuse::attach(asked, actual, &network)?;
     let endpoint = match attached {
@@ -66,13 +67,24 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })
 }
 
-/// Settles what is left open of a network. `member` is a namespace that is in it already, where that is all that is meant.
+/// For whom a network is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Joiner<'a> {
+    /// A namespace that is to join it.
+    New,
+    /// A namespace that is in it already.
+    Member(&'a TargetRef),
+    /// Nobody: the network itself is meant, whether anybody is in it or not.
+    None { used: bool },
+}
+
+/// Settles what is left open of a network.
 ///
 /// # Errors
 /// Everything that can be refused.
-pub(super) fn network(asked: &AskedNetwork, actual: &Actual, member: Option<&TargetRef>) -> Result<Network> {
+pub(super) fn network(asked: &AskedNetwork, actual: &Actual, joiner: Joiner<'_>) -> Result<Network> {
     match actual.records.networks.iter().find(|network| network.name == asked.name) {
-        Some(record) => existing_network(asked, actual, record, member),
+        Some(record) => existing_network(asked, actual, record, joiner),
         None => new_network(asked, actual),
     }
 }
@@ -93,19 +105,23 @@ fn existing_network(
     asked: &AskedNetwork,
     actual: &Actual,
     record: &NetworkRecord,
-    member: Option<&TargetRef>,
+    joiner: Joiner<'_>,
 ) -> Result<Network> {
     let internal = record.treatment.internal;
-    let uplink = if internal { None } else { Some(uplink::of_network(actual, record, member.is_some())?) };
+    let in_use = matches!(joiner, Joiner::Member(_) | Joiner::None { used: true });
+    let uplink = if internal { None } else { Some(uplink::of_network(actual, record, in_use)?) };
     let name = &record.name;
-    let remedy = || {
-        if let Some(member) = member {
-            return format!("leave the option out, or take the namespace out first: `fwd down {}`", member.option());
+    let remedy = || match joiner {
+        Joiner::Member(member) => {
+            format!("leave the option out, or take the namespace out first: `fwd down {}`", member.option())
         }
-        format!(
+        Joiner::New => format!(
             "leave the option out, or use another network: --network {} (`fwd down --all` takes all of them down)",
             refuse::free_name(actual)
-        )
+        ),
+        Joiner::None { .. } => {
+            format!("leave the option out, or remove the network first: `fwd network rm {}`", word(name))
+        }
     };
     let check = || {
         let way = uplink.as_ref().map_or_else(|| NO_UPLINK.into(), |uplink| uplink.name.clone());
@@ -138,6 +154,7 @@ fn existing_network(
         uplink,
         last: record.last,
         treatment: record.treatment,
+        kept: record.kept || asked.kept,
     })
 }
 
@@ -204,6 +221,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         treatment,
         mac: names::gateway_mac(gateway.addr()),
         last: Ipv4Addr::UNSPECIFIED,
+        kept: asked.kept,
         name,
         bridge,
         gateway,

@@ -4,14 +4,15 @@ use forwarder_common::abi::ABI_VERSION;
 use ipnet::IpNet;
 
 use crate::{
-    Actual, TargetRef,
+    Actual, NetworkScope, TargetRef,
     desired::Asked,
-    overlap,
+    orphans, overlap,
     settled::{MOST_PORTS, Network},
     subnet,
 };
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
+use fwd_kernel::netns::{Name, nearest};
 
 pub(crate) fn take_out(target: &TargetRef) -> String {
     format!("take it out first: `fwd down {}`", target.option())
@@ -151,6 +152,38 @@ pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
     let why = format!("a host counts for {INTERFACE_BLOCKS} of them (an uplink takes two), and all are taken");
     Err(Error::new(Kind::Failed, "attach", "one more endpoint", why)
         .remedy("take down endpoints that are not needed; `fwd ls` lists them"))
+}
+
+/// Refuses to remove a network that is not there, or that namespaces are in.
+///
+/// # Errors
+/// [`Kind::NotFound`] if there is no such network; [`Kind::Conflict`] if namespaces are in it and are not to go with it.
+pub(crate) fn network_in_use(network: &NetworkScope, actual: &Actual) -> Result<()> {
+    let NetworkScope { name, force } = network;
+    let object = format!("network {name}");
+    if actual.records.networks.iter().all(|known| known.name != *name) {
+        let names = actual.records.networks.iter().filter_map(|known| Name::try_from(known.name.as_str()).ok());
+        let error = Error::new(Kind::NotFound, "remove", object, "there is no such network");
+        return Err(error.remedy(match nearest(name, &names.collect::<Vec<_>>()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "`fwd network ls` lists those that there are".into(),
+        }));
+    }
+    let dead: Vec<_> = orphans::dead_endpoints(actual).collect();
+    let members = actual.records.endpoints.iter().filter(|it| it.network == *name);
+    let labels: Vec<String> = members.filter(|it| !dead.contains(it)).map(|it| it.label()).collect();
+    match labels.as_slice() {
+        [] => Ok(()),
+        _ if *force => Ok(()),
+        [first, rest @ ..] => {
+            let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let why = format!("namespace {first}{others} is in it");
+            Err(Error::new(Kind::Conflict, "remove", object, why).remedy(format!(
+                "take them down first (`fwd ls` lists them), or with it: `fwd network rm {} --force`",
+                word(name)
+            )))
+        }
+    }
 }
 
 /// Refuses to work beside another version, whose records cannot be read.

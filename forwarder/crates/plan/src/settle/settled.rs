@@ -36,6 +36,8 @@ pub(crate) struct Network {
     pub(crate) uplink: Option<Uplink>,
     pub(crate) last: Ipv4Addr,
     pub(crate) treatment: Treatment,
+    /// It stays when its last endpoint goes.
+    pub(crate) kept: bool,
 }
 
 /// The endpoint.

@@ -62,6 +62,7 @@ impl World {
             Object::NetworkUplink(object::NetworkUplink { bridge, from, to, .. }) => {
                 self.lead_through(bridge, from, to)
             }
+            Object::NetworkKept(it) => self.keep(&it.network),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 self.records.uplink_hooks.insert(index);

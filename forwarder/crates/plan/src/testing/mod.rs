@@ -11,8 +11,9 @@ mod scoped;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, Cgroup, Desired, DownRequest, EndpointNetns, Host, NetConfig, Op, Owner, Plan, Records, ResolvConf, Scope,
-    Target, TargetNetns, TargetRef, Undo, UpRequest, orphans, plan, plan_down, plan_up,
+    Actual, Cgroup, Desired, DownRequest, EndpointNetns, Host, NetConfig, Network, NetworkRequest, Op, Owner, Plan,
+    Records, ResolvConf, Scope, TableRequest, Target, TargetNetns, TargetRef, Undo, UpRequest, orphans, plan,
+    plan_down, plan_network, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
@@ -236,6 +237,18 @@ impl World {
         plan_down(request, &actual)
     }
 
+    pub(super) fn plan_network(&self, name: &str, network: Network) -> Result<Plan> {
+        let table = TableRequest::default();
+        plan_network(&NetworkRequest { name: self::name(name), network, table }, &self.read())
+    }
+
+    #[track_caller]
+    pub(super) fn add_network(&mut self, name: &str, network: Network) -> Plan {
+        let plan = self.plan_network(name, network).unwrap_or_else(|error| panic!("{error}"));
+        self.run(&plan.ops, usize::MAX);
+        plan
+    }
+
     /// A plan for everything.
     pub(super) fn plan_whole(&self, desired: &Desired) -> Result<Plan> {
         plan(desired, &self.read_whole(desired), &Scope::default())
@@ -282,7 +295,7 @@ impl World {
 
     #[track_caller]
     pub(super) fn down_by(&mut self, target: Option<&TargetRef>) -> Plan {
-        let request = DownRequest { target: target.cloned(), delete_ns: false };
+        let request = DownRequest { target: target.cloned(), delete_ns: false, ..DownRequest::default() };
         let plan = self.plan_down(&request).unwrap_or_else(|error| panic!("{error}"));
         self.run(&plan.ops, usize::MAX);
         plan
@@ -305,7 +318,7 @@ impl World {
 }
 
 pub(super) fn down(target: Option<&str>) -> DownRequest {
-    DownRequest { target: target.map(named), delete_ns: false }
+    DownRequest { target: target.map(named), delete_ns: false, ..DownRequest::default() }
 }
 
 fn connected(ifindex: u32, address: &str) -> Route {

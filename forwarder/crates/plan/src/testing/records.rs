@@ -7,8 +7,20 @@ use fwd_dataplane::{Backend, Publication};
 impl World {
     pub(super) fn record_network(&mut self, spec: NetworkSpec) {
         let index = self.index(&spec.bridge);
-        let NetworkSpec { name, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment } =
-            spec;
+        let NetworkSpec {
+            name,
+            index: _,
+            bridge,
+            gateway,
+            gateway6,
+            uplink,
+            mtu,
+            mac,
+            last,
+            datapath,
+            treatment,
+            kept,
+        } = spec;
         assert!(self.records.networks.iter().all(|network| network.name != name));
         self.note(index);
         self.records.networks.push(NetworkRecord {
@@ -23,6 +35,7 @@ impl World {
             last,
             datapath,
             treatment,
+            kept,
         });
     }
 
@@ -74,6 +87,11 @@ impl World {
         }
         let endpoints = self.records.endpoints.iter_mut().filter(|endpoint| endpoint.network_index == bridge);
         endpoints.for_each(|endpoint| endpoint.uplink = to);
+    }
+
+    pub(super) fn keep(&mut self, network: &str) {
+        let record = self.records.networks.iter_mut().find(|record| record.name == network).expect("it is recorded");
+        assert!(!std::mem::replace(&mut record.kept, true));
     }
 
     pub(super) fn note(&mut self, index: u32) {

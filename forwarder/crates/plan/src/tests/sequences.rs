@@ -99,7 +99,7 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
             up(world, &request, *steps);
         }
         Event::Down { target, steps } => {
-            let request = DownRequest { target: target.map(|target| targets()[target].clone()), delete_ns: false };
+            let request = DownRequest { target: target.map(|it| targets()[it].clone()), ..DownRequest::default() };
             let plan = world.plan_down(&request).expect("always possible");
             run(world, &plan.ops, *steps);
         }

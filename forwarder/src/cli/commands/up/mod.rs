@@ -2,18 +2,18 @@
 
 mod args;
 mod rate;
-mod table;
+pub(super) mod table;
 
 use std::{fmt, str::FromStr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-pub(super) use self::args::HELP;
 pub(crate) use self::args::UpArgs;
+pub(super) use self::args::{HELP, TableArgs};
 use super::ls;
 use crate::{
     Error, Kind, Result,
-    cli::{session::Session, target},
+    cli::{args::NetworkArgs, session::Session, target},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
@@ -57,29 +57,21 @@ fn look(session: &Session<'_, '_>, request: &UpRequest, result: &UpResult) -> Re
 fn request(args: &UpArgs) -> Result<UpRequest> {
     let UpArgs {
         target,
-        uplink,
-        subnet,
-        ipv6,
-        subnet6,
         ip,
         network,
-        mtu,
-        datapath,
-        nat,
-        clamp_mss,
-        ignore_xfrm,
-        internal,
-        no_icc,
         no_default_route,
         rate_out,
         rate_in,
         burst,
         allow_spoof,
         attach,
+        options,
         table,
         dry_run: _,
         publish,
     } = args;
+    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc } =
+        options;
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
@@ -108,7 +100,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
 pub(super) const PORTS: &str = "[HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80";
 
 /// A subnet, written by its first address.
-fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
+pub(super) fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
     let subnet: Ipv4Net = parsed("--subnet", text, "a network such as 10.0.0.0/24")?;
     if subnet == subnet.trunc() {
         return Ok(subnet);
@@ -118,7 +110,7 @@ fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
 }
 
 /// The same of IPv6.
-fn parsed_subnet6(text: &str) -> Result<Ipv6Net> {
+pub(super) fn parsed_subnet6(text: &str) -> Result<Ipv6Net> {
     let subnet: Ipv6Net = parsed("--subnet6", text, "a network such as fd00:77::/64")?;
     if subnet == subnet.trunc() {
         return Ok(subnet);

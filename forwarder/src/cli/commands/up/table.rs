@@ -18,7 +18,7 @@ const MOST_FLOWS: u32 = 1 << 24;
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the words ask for.
-pub(super) fn request(args: &TableArgs) -> Result<TableRequest> {
+pub(in crate::cli::commands) fn request(args: &TableArgs) -> Result<TableRequest> {
     let TableArgs { nat_ports, max_flows, max_flows_per_ns, timeouts } = args;
     let mut request = TableRequest {
         nat_ports: nat_ports.as_deref().map(ports).transpose()?,

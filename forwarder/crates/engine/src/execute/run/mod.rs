@@ -78,6 +78,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::GatewayAddress(it) => it,
         Object::LinkUp(it) => it,
         Object::Network(it) => it,
+        Object::NetworkKept(it) => it,
         Object::NetworkHook(it) => it,
         Object::Isolation(it) => it,
         Object::Masquerade(it) => it,

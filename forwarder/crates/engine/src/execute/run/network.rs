@@ -1,10 +1,12 @@
 //! The record of a network, and the program at its bridge.
 
+use forwarder_common::abi::endpoint_flags;
+
 use super::{super::record, Execute, Runner, unrecorded};
 use fwd_base::Result;
 use fwd_plan::{
     NetworkSpec,
-    object::{NetworkHook, NetworkUplink},
+    object::{NetworkHook, NetworkKept, NetworkUplink},
 };
 
 impl Execute for NetworkSpec {
@@ -27,6 +29,16 @@ impl Execute for NetworkUplink {
     }
 }
 
+impl Execute for NetworkKept {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.keep(&self.bridge, true)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.keep(&self.bridge, false)
+    }
+}
+
 impl Execute for NetworkHook {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.plane()?.attach_network(runner.link(&self.bridge)?.index)
@@ -45,6 +57,17 @@ impl Runner<'_> {
         let index = self.link(&spec.bridge)?.index;
         plane.note_device(index)?;
         plane.put_network(index, &record)
+    }
+
+    /// Notes whether a network stays when its last endpoint goes.
+    fn keep(&self, bridge: &str, kept: bool) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(bridge)?.index;
+        let network = plane.network(index)?;
+        let mut network = network.ok_or_else(|| unrecorded(format!("network of bridge {bridge}")))?;
+        network.flags &= !endpoint_flags::KEPT;
+        network.flags |= if kept { endpoint_flags::KEPT } else { 0 };
+        plane.put_network(index, &network)
     }
 
     /// Lets a network and its endpoints go out by another uplink: the network last, by which the next command sees whether it is done.

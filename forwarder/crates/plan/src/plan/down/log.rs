@@ -44,7 +44,7 @@ impl Removal<'_> {
     /// Whether the namespace of this name, if it has no endpoint that stays, is one that is meant.
     fn is_meant_by_name(&self, name: &Name) -> bool {
         let meant = match &self.scope.target {
-            None => true,
+            None => self.scope.is_whole(),
             Some(TargetRef::Named(wanted)) => wanted == name,
             Some(_) => target(self.scope, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
         };
@@ -54,7 +54,7 @@ impl Removal<'_> {
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
     fn is_meant_by_cookie(&self, cookie: u64) -> bool {
         let meant = target(self.scope, self.actual);
-        (self.scope.target.is_none() && self.kept.iter().all(|endpoint| endpoint.cookie != cookie))
+        (self.scope.is_whole() && self.kept.iter().all(|endpoint| endpoint.cookie != cookie))
             || meant.is_some_and(|known| known.cookie == cookie)
             || orphans::is_gone(self.actual, cookie)
     }

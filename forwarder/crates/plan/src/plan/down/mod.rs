@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, are_ends,
-    object, orphans, plan::ports,
+    object, orphans, plan::ports, refuse,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
@@ -38,7 +38,7 @@ pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
     objects.extend(removal.host_access());
     objects.extend(removal.rules());
     objects.extend(removal.networks());
-    if scope.target.is_none() {
+    if scope.is_whole() {
         let others = actual.records.others.iter();
         objects.extend(others.map(|name| Object::OtherVersion(object::OtherVersion { name: name.clone() })));
     }
@@ -52,14 +52,26 @@ pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
     Going { ops: objects.into_iter().map(Op::remove).collect(), nearest, warnings: removal.left_to_others() }
 }
 
-/// Whether endpoints stay.
+/// Whether endpoints or networks stay.
 pub(crate) fn keeps(desired: &Desired, scope: &Scope, actual: &Actual) -> bool {
+    let mut networks = actual.records.networks.iter();
     actual.records.endpoints.iter().any(|endpoint| !is_meant(desired, scope, actual, endpoint))
+        || networks.any(|network| is_kept_without(scope, network))
+}
+
+/// Whether a network stays although it has no endpoint.
+fn is_kept_without(scope: &Scope, network: &NetworkRecord) -> bool {
+    let is_meant = scope.network.as_ref().is_some_and(|meant| meant.name == network.name);
+    network.kept && !scope.is_whole() && !is_meant
 }
 
 /// # Errors
-/// [`Kind::Usage`] if the target is the host's own namespace, or a namespace without a name is to be deleted.
+/// [`Kind::Usage`] if the target is the host's own namespace, or a namespace without a name is to be deleted; what [`refuse::network_in_use`]
+/// refuses.
 pub(crate) fn refuse(scope: &Scope, actual: &Actual) -> Result<()> {
+    if let Some(network) = &scope.network {
+        refuse::network_in_use(network, actual)?;
+    }
     let Some((reference, known)) = scope.target.as_ref().zip(target(scope, actual)) else { return Ok(()) };
     let refuse = |doing: &str, why: &str| Error::new(Kind::Usage, doing, reference.to_string(), why);
     if known.cookie == actual.host.cookie {
@@ -81,6 +93,9 @@ fn target<'a>(scope: &Scope, actual: &'a Actual) -> Option<&'a EndpointNetns> {
 
 /// Whether an endpoint is in scope and not desired: one of the namespace itself, or of a former one of that name.
 fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &EndpointRecord) -> bool {
+    if let Some(network) = &scope.network {
+        return endpoint.network == network.name;
+    }
     let Some(reference) = &scope.target else { return !is_desired(desired, actual, endpoint) };
     let known = target(scope, actual);
     known.is_some_and(|known| known.cookie == endpoint.cookie)
@@ -107,7 +122,7 @@ fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&End
     let stays = |known: &EndpointNetns| kept.iter().any(|endpoint| endpoint.cookie == known.cookie);
     let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
-        let is_meant = attached || meant == Some(*known) || (scope.target.is_none() && known.made && !stays(known));
+        let is_meant = attached || meant == Some(*known) || (scope.is_whole() && known.made && !stays(known));
         known.cookie != actual.host.cookie && is_meant && (known.made || scope.delete_ns)
     };
     actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
@@ -163,7 +178,7 @@ impl Removal<'_> {
                 links.find(|link| are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });
             let meant = target(self.scope, self.actual);
-            let is_meant = self.scope.target.is_none() || end.is_some_and(|(_, known)| meant == Some(known));
+            let is_meant = self.scope.is_whole() || end.is_some_and(|(_, known)| meant == Some(known));
             if is_meant {
                 let reference = end.map(|(_, known)| known.reference.clone());
                 let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));
@@ -177,6 +192,7 @@ impl Removal<'_> {
     fn is_kept(&self, network: &NetworkRecord) -> bool {
         self.desired.networks.contains_key(&network.name)
             || self.kept.iter().any(|endpoint| endpoint.network == network.name)
+            || is_kept_without(self.scope, network)
     }
 
     fn kept_networks(&self) -> impl Iterator<Item = &NetworkRecord> {
@@ -194,7 +210,7 @@ impl Removal<'_> {
         let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
         let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
         objects.extend(hooks.map(|index| self.network_hook(index)));
-        let everything = self.scope.target.is_none();
+        let everything = self.scope.is_whole();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
         let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
         objects.extend(bridges.map(orphans::bridge_object));
@@ -250,7 +266,8 @@ impl Removal<'_> {
         let (records, comes) = (&self.actual.records, !self.desired.networks.is_empty());
         let used = comes || self.kept_networks().any(|network| network.datapath.is_ebpf());
         let programs = (records.partly_loaded && !used).then(|| Object::Dataplane(Sizes::default()));
-        let unused = self.kept.is_empty() && records.pinned && !comes;
+        let empty = self.kept.is_empty() && self.kept_networks().next().is_none();
+        let unused = empty && records.pinned && !comes;
         programs.into_iter().chain(unused.then_some(Object::Records(object::RecordMaps))).collect()
     }
 

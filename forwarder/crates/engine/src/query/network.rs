@@ -1,0 +1,68 @@
+//! Networks, whoever is in them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use forwarder_common::abi::{Network, endpoint_flags};
+use ipnet::IpNet;
+
+use super::State;
+use crate::execute;
+use fwd_dataplane::name_of;
+use fwd_plan::{Datapath, Treatment};
+use fwd_render::{NetworkView, UPLINK_STATES};
+
+impl State {
+    /// All networks, by name.
+    #[must_use]
+    pub fn network_views(&self) -> Vec<NetworkView> {
+        let mut views: Vec<NetworkView> = self.networks.iter().map(|(bridge, it)| self.network(*bridge, it)).collect();
+        views.sort_by(|one, other| one.network.exact().cmp(other.network.exact()));
+        views
+    }
+
+    fn network(&self, bridge: u32, record: &Network) -> NetworkView {
+        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound } = execute::treatment(record.flags);
+        let datapath = Datapath::of_flags(record.flags);
+        let (subnets, gateways) = addresses(record).into_iter().unzip();
+        let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
+        let link = self.links.get(&record.uplink);
+        let [up, down, gone, none] = UPLINK_STATES;
+        NetworkView {
+            network: name_of(&record.name).into(),
+            bridge: name_of(&record.bridge).into(),
+            gone: !self.links.contains_key(&bridge),
+            subnets,
+            gateways,
+            uplink: uplink.into(),
+            uplink_now: link.map(|link| link.name.clone().into()),
+            uplink_state: match link {
+                None if internal => none.into(),
+                None => gone.into(),
+                Some(link) if link.up => up.into(),
+                Some(_) => down.into(),
+            },
+            bound,
+            datapath: datapath.name().into(),
+            nat: datapath.is_ebpf().then(|| nat.name().into()),
+            clamp_mss,
+            ignore_xfrm,
+            internal,
+            no_icc,
+            mtu: record.mtu,
+            kept: record.flags & endpoint_flags::KEPT != 0,
+            endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.record.network == bridge).count(),
+        }
+    }
+}
+
+/// The subnets of a network, each with its gateway.
+fn addresses(record: &Network) -> Vec<(IpNet, IpAddr)> {
+    let v4 = (IpAddr::from(Ipv4Addr::from(record.gateway_v4)), record.prefix_v4);
+    let v6 = (IpAddr::from(Ipv6Addr::from(record.gateway_v6)), record.prefix_v6);
+    let given = [v4, v6].into_iter().filter(|(gateway, _)| !gateway.is_unspecified());
+    let subnet = |(gateway, prefix): (IpAddr, u32)| {
+        let subnet = u8::try_from(prefix).ok().and_then(|prefix| IpNet::new(gateway, prefix).ok())?;
+        Some((subnet.trunc(), gateway))
+    };
+    given.filter_map(subnet).collect()
+}

@@ -1,0 +1,34 @@
+//! What there is inside of a namespace once an operation has run.
+
+use super::{neighbour, route};
+use crate::{Actual, Object, object};
+
+impl Actual {
+    /// Inside the target.
+    pub(super) fn make_inside(&mut self, object: &Object) {
+        let Some(inside) = self.target.as_mut().and_then(|target| target.ns.as_mut()) else { return };
+        let net = &mut inside.net;
+        let index = |name: &str| net.link(name).map_or(0, |link| link.index);
+        match object {
+            Object::Loopback(_) => net.links.iter_mut().filter(|link| link.loopback).for_each(|link| link.up = true),
+            Object::NsAddress(object::NsAddress { ns_if, address, .. }) => {
+                let index = index(ns_if);
+                net.addresses.push((index, *address));
+            }
+            Object::NsLinkUp(object::NsLinkUp { ns_if, .. }) => {
+                net.links.iter_mut().filter(|link| link.name == *ns_if).for_each(|link| link.up = true);
+            }
+            Object::NsOffloads(_) => inside.xdp_ready = true,
+            Object::NsIpv6(_) => inside.ipv6_ready = true,
+            Object::NsDefaultRoute(it) => {
+                let route = route(index(&it.ns_if), it.destination(), Some(it.gateway));
+                net.routes.push(route);
+            }
+            Object::NsNeighbour(object::NsNeighbour { ns_if, gateway, mac, .. }) => {
+                let entry = neighbour(index(ns_if), *gateway, *mac);
+                net.neighbours.push(entry);
+            }
+            other => unreachable!("{other} is not inside a namespace"),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Networks that are there whoever is in them.
+
+use super::super::{
+    Datapath, DownRequest, Nat, Network, NetworkScope, Object, Plan, UpRequest, UplinkChoice, export,
+    testing::{World, name, named},
+};
+use fwd_base::{Kind, Result};
+
+fn join(target: &str, network: &str) -> UpRequest {
+    UpRequest { network: Some(name(network)), ..UpRequest::new(named(target)) }
+}
+
+fn plan_rm(world: &World, name: &str, force: bool) -> Result<Plan> {
+    let network = Some(NetworkScope { name: name.into(), force });
+    world.plan_down(&DownRequest { network, ..DownRequest::default() })
+}
+
+#[track_caller]
+fn rm(world: &mut World, name: &str, force: bool) {
+    let plan = plan_rm(world, name, force).unwrap_or_else(|error| panic!("{error}"));
+    world.run(&plan.ops, usize::MAX);
+}
+
+/// One of each kind.
+fn kinds() -> [Network; 4] {
+    [
+        Network::default(),
+        Network { uplink: UplinkChoice::None, ..Network::default() },
+        Network { datapath: Some(Datapath::Kernel), ..Network::default() },
+        Network { uplink: UplinkChoice::Interface("eth1".into()), nat: Some(Nat::Eim), ..Network::default() },
+    ]
+}
+
+#[test]
+fn network_is_there_before_its_first_endpoint_and_after_its_last() {
+    for kind in kinds() {
+        let mut world = World::new();
+        let before = world.snapshot();
+        world.add_network("web", kind.clone());
+        let alone = world.snapshot();
+        assert_eq!(world.plan_network("web", kind).expect("it is there").ops, []);
+        world.up(&join("a", "web"));
+        world.up(&join("b", "web"));
+        world.down(Some("b"));
+        world.down(Some("a"));
+        let mut after = world.snapshot();
+        // Who comes next gets another address.
+        after.1.networks[0].last = alone.1.networks[0].last;
+        assert_eq!(after.0.net.links.len(), alone.0.net.links.len());
+        assert_eq!((after.1, after.4), (alone.1, alone.4));
+        rm(&mut world, "web", false);
+        assert_eq!(world.snapshot(), before);
+    }
+}
+
+#[test]
+fn everything_goes_with_down_all() {
+    let mut world = World::new();
+    let before = world.snapshot();
+    world.add_network("web", Network::default());
+    world.up(&join("a", "web"));
+    world.down(None);
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn network_that_up_has_made_can_be_kept_from_then_on() {
+    let mut world = World::new();
+    world.up(&join("a", "web"));
+    let plan = world.add_network("web", Network::default());
+    assert!(matches!(plan.ops.iter().map(|op| &op.object).collect::<Vec<_>>()[..], [Object::NetworkKept(_)]));
+    world.down(Some("a"));
+    assert_eq!(world.records.networks.len(), 1);
+}
+
+#[test]
+fn network_in_use_goes_only_by_force_and_takes_its_endpoints_alone() {
+    let mut world = World::new();
+    world.add_network("web", Network::default());
+    world.up(&join("a", "web"));
+    world.up(&join("b", "web"));
+    world.up(&join("c", "db"));
+    let error = plan_rm(&world, "web", false).expect_err("it is in use");
+    assert_eq!(error.kind, Kind::Conflict);
+    assert!(error.to_string().contains("namespace a and 1 more"), "{error}");
+    assert!(error.remedy.expect("a remedy").contains("fwd network rm web --force"));
+    rm(&mut world, "web", true);
+    let left: Vec<_> = world.records.endpoints.iter().map(|it| it.network.as_str()).collect();
+    assert_eq!((left, world.records.networks.len()), (vec!["db"], 1));
+    assert!(!world.namespaces.contains_key(&name("a")) && world.namespaces.contains_key(&name("c")));
+    let error = plan_rm(&world, "dbb", false).expect_err("there is none");
+    assert_eq!((error.kind, error.remedy.as_deref()), (Kind::NotFound, Some("did you mean `db`?")));
+}
+
+#[test]
+fn network_that_is_there_is_not_changed() {
+    let mut world = World::new();
+    world.add_network("web", Network::default());
+    let others = [
+        Network { uplink: UplinkChoice::None, ..Network::default() },
+        Network { nat: Some(Nat::Eim), ..Network::default() },
+        Network { subnets: vec!["10.1.0.0/24".parse().expect("a subnet")], ..Network::default() },
+    ];
+    for other in others {
+        let error = world.plan_network("web", other).expect_err("it is another");
+        assert_eq!(error.kind, Kind::Conflict, "{error}");
+        assert!(error.remedy.expect("a remedy").contains("fwd network rm web"));
+    }
+}
+
+#[test]
+fn network_that_was_killed_anywhere_is_completed_or_goes() {
+    for kind in kinds() {
+        let ops = World::new().plan_network("web", kind.clone()).expect("possible").ops;
+        for step in 0..=ops.len() {
+            let mut world = World::new();
+            world.run_into(&ops, step);
+            let mut other = world.clone();
+            world.add_network("web", kind.clone());
+            assert_eq!(world.plan_network("web", kind.clone()).expect("it is there").ops, [], "after {step}");
+            other.down(None);
+            assert_eq!((other.records, other.undo), Default::default(), "after {step}");
+        }
+    }
+}
+
+#[test]
+fn removal_that_was_killed_anywhere_is_completed() {
+    let mut there = World::new();
+    there.add_network("web", Network::default());
+    there.up(&join("a", "web"));
+    there.up(&join("b", "db"));
+    let ops = plan_rm(&there, "web", true).expect("possible").ops;
+    for step in 0..=ops.len() {
+        let mut world = there.clone();
+        world.run_into(&ops, step);
+        // Once its record is gone, the network is none any more.
+        match plan_rm(&world, "web", true) {
+            Ok(plan) => world.run(&plan.ops, usize::MAX),
+            Err(error) => assert_eq!(error.kind, Kind::NotFound, "after {step}: {error}"),
+        }
+        world.down(Some("b"));
+        world.down(None);
+        assert_eq!((world.records, world.undo), Default::default(), "after {step}");
+    }
+}
+
+#[test]
+fn whole_says_which_networks_stay() {
+    let mut world = World::new();
+    world.add_network("web", Network::default());
+    world.up(&join("a", "web"));
+    world.up(&join("b", "db"));
+    let said = export(&world.read_whole(&Default::default()));
+    let kept: Vec<_> = said.networks.iter().map(|(name, network)| (name.as_str(), network.kept)).collect();
+    assert_eq!(kept, [("db", false), ("web", true)]);
+    assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
+}

@@ -1,0 +1,72 @@
+//! What a network is to be: for `fwd up`, which makes one that is missing, and `fwd network add`.
+
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+
+use super::{choice, defaults, told_apart};
+use crate::reconcile::{Datapath, Ipv6, Nat};
+
+/// What a network is to be.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network (as it is made; one that is there must be so)")]
+pub(crate) struct NetworkArgs {
+    /// Interface to the outside; without it, the default route's
+    #[arg(long, value_name = "IFACE")]
+    pub(crate) uplink: Option<String>,
+    /// Addresses of the network, gateway first [default: a free /24, of 10.77.0.0/16
+    /// if it can be; it has room for 253 namespaces]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) subnet: Option<String>,
+    #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = ipv6())]
+    #[arg(help = format!("IPv6 of the network; auto: masquerade where an IPv6 default route leaves by the uplink; {}", told_apart(&Ipv6::ALL, Ipv6::name, Ipv6::what)))]
+    pub(crate) ipv6: Ipv6Arg,
+    /// Addresses of IPv6, a /64 or longer [default: a free /64 of the host's own
+    /// unique local prefix]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) subnet6: Option<String>,
+    /// Largest packet, bytes [default: the uplink's]
+    #[arg(long, value_name = "N")]
+    pub(crate) mtu: Option<u32>,
+    #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = datapath())]
+    #[arg(help = format!("What forwards packets; auto: the best; {}", told_apart(&Datapath::ALL, Datapath::name, Datapath::what)))]
+    pub(crate) datapath: DatapathArg,
+    #[arg(long, value_name = "KIND", value_parser = choice(&Nat::ALL, Nat::name))]
+    #[arg(help = defaults::told(&format!("How the network maps ports; {}", told_apart(&Nat::ALL, Nat::name, Nat::what)), defaults::nat()))]
+    pub(crate) nat: Option<Nat>,
+    /// Lower the MSS of the network's TCP connections to what the path carries
+    #[arg(long)]
+    pub(crate) clamp_mss: bool,
+    /// Let the programs send past the host's policies of IPsec (`ip xfrm policy`)
+    #[arg(long)]
+    pub(crate) ignore_xfrm: bool,
+    /// Make the network one that nothing leaves: no uplink, no default route inside
+    #[arg(long, conflicts_with = "uplink")]
+    pub(crate) internal: bool,
+    /// Keep the network's namespaces from reaching each other; gateway and way out stay
+    #[arg(long)]
+    pub(crate) no_icc: bool,
+}
+
+/// What this host has.
+const AUTO: &str = "auto";
+
+/// `--datapath`: none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatapathArg(pub(crate) Option<Datapath>);
+
+/// `--ipv6`: none for `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ipv6Arg(pub(crate) Option<Ipv6>);
+
+fn ipv6() -> impl TypedValueParser<Value = Ipv6Arg> {
+    let words = std::iter::once(AUTO).chain(Ipv6::ALL.map(Ipv6::name));
+    PossibleValuesParser::new(words).map(|word| Ipv6Arg(Ipv6::ALL.into_iter().find(|ipv6| ipv6.name() == word)))
+}
+
+fn datapath() -> impl TypedValueParser<Value = DatapathArg> {
+    let words = std::iter::once(AUTO).chain(Datapath::ALL.map(Datapath::name));
+    PossibleValuesParser::new(words)
+        .map(|word| DatapathArg(Datapath::ALL.into_iter().find(|datapath| datapath.name() == word)))
+}

@@ -1,0 +1,141 @@
+//! `fwd network`.
+
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+
+use super::up::{self, TableArgs, parsed_subnet, parsed_subnet6};
+use crate::{
+    Error, Kind, Result,
+    cli::{args::NetworkArgs, session::Session},
+    execute::{self, Applied, DownResult, Observer},
+    netns::Name,
+    query::State,
+    reconcile::{DownRequest, Network, NetworkRequest, NetworkScope, UplinkChoice},
+    render::{NetworkChange, NetworkRemoval},
+};
+
+/// Examples below the help.
+pub(super) const HELP: &str = "\
+Examples:
+  fwd network add web --subnet 10.0.0.0/24   then `fwd up --ns NAME --network web`
+  fwd network add vault --internal           nothing leaves it
+  fwd network ls
+  fwd network rm web --force                 with the namespaces that are in it";
+
+/// `fwd network`.
+#[derive(Args, Debug)]
+pub(crate) struct NetworkCommandArgs {
+    #[command(subcommand)]
+    pub(crate) command: NetworkCommand,
+}
+
+/// The commands of `fwd network`.
+#[derive(Debug, Subcommand)]
+#[command(arg_required_else_help = true, subcommand_required = true, after_help = HELP)]
+pub(crate) enum NetworkCommand {
+    /// Make a network, which stays when its last namespace goes
+    Add(Box<AddArgs>),
+    /// Remove a network that no namespace is in
+    #[command(alias = "del")]
+    Rm(RmArgs),
+    /// List the networks
+    #[command(alias = "list")]
+    Ls,
+}
+
+/// `fwd network add`.
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    /// Its name, which its bridge has too where an interface may be called so
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Print the operations and their equivalent commands; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    // Last: their headings go on to the end.
+    #[command(flatten)]
+    pub(crate) options: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+/// `fwd network rm`.
+#[derive(Args, Debug)]
+pub(crate) struct RmArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Take down the namespaces that are in it, too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print the operations and their equivalent commands; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Makes, removes or lists networks.
+pub(super) fn run(session: &mut Session<'_, '_>, args: &NetworkCommandArgs, observer: &mut dyn Observer) -> Result<()> {
+    match &args.command {
+        NetworkCommand::Add(args) => add(session, args, observer),
+        NetworkCommand::Rm(args) => rm(session, args, observer),
+        NetworkCommand::Ls => ls(session),
+    }
+}
+
+fn add(session: &mut Session<'_, '_>, args: &AddArgs, observer: &mut dyn Observer) -> Result<()> {
+    let AddArgs { name, options, table, dry_run } = args;
+    let name = Name::of("a network", name)?;
+    let request = NetworkRequest { name: name.clone(), network: network(options)?, table: up::table::request(table)? };
+    if *dry_run {
+        let planned = execute::dry_network(&session.context(), &request)?;
+        return session.emit_plan(planned);
+    }
+    let Applied { changed, warnings } = execute::add_network(&session.context(), &request, observer)?;
+    session.warn(&warnings)?;
+    let views = State::read(&session.at)?.map(|state| state.network_views()).unwrap_or_default();
+    let found = views.into_iter().find(|it| it.network.exact() == name.as_str());
+    let network = found.ok_or_else(|| {
+        Error::new(Kind::Failed, "find", format!("network {name}"), "it was removed at the same moment")
+    })?;
+    session.emit(&NetworkChange { network, changed })
+}
+
+/// What the words ask for.
+fn network(options: &NetworkArgs) -> Result<Network> {
+    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc } =
+        options.clone();
+    let subnet = subnet.as_deref().map(parsed_subnet).transpose()?.map(IpNet::from);
+    let subnet6 = subnet6.as_deref().map(parsed_subnet6).transpose()?.map(IpNet::from);
+    Ok(Network {
+        // Both together are refused by clap.
+        uplink: if internal { UplinkChoice::None } else { uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface) },
+        subnets: subnet.into_iter().chain(subnet6).collect(),
+        ipv6: ipv6.0,
+        mtu,
+        datapath: datapath.0,
+        nat,
+        clamp_mss,
+        ignore_xfrm,
+        no_icc,
+        kept: true,
+    })
+}
+
+fn rm(session: &mut Session<'_, '_>, args: &RmArgs, observer: &mut dyn Observer) -> Result<()> {
+    let RmArgs { name, force, dry_run } = args;
+    let scope = NetworkScope { name: Name::of("a network", name)?.to_string(), force: *force };
+    let request = DownRequest { network: Some(scope), ..DownRequest::default() };
+    if *dry_run {
+        let planned = execute::dry_down(&session.context(), &request)?;
+        return session.emit_plan(planned);
+    }
+    let DownResult { changed, removed, warnings, .. } = execute::down(&session.context(), &request, observer)?;
+    session.warn(&warnings)?;
+    let removed = removed.into_iter().map(Into::into).collect();
+    session.emit(&NetworkRemoval { network: name.as_str().into(), changed, removed })
+}
+
+fn ls(session: &mut Session<'_, '_>) -> Result<()> {
+    let state = State::read(&session.at)?;
+    session.emit(&state.map(|state| state.network_views()).unwrap_or_default())
+}

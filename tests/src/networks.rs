@@ -1,0 +1,103 @@
+//! Networks that are there whoever is in them: `fwd network`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
+    fwd::{Fwd, pings, text},
+};
+
+/// What `fwd network ls` says of a network.
+#[track_caller]
+fn listed(fwd: &Fwd, network: &str) -> Value {
+    let networks = fwd.list(&["network", "ls"]);
+    networks.into_iter().find(|it| it["network"] == network).unwrap_or_else(|| panic!("{network} is not listed"))
+}
+
+#[test]
+fn network_is_there_before_its_first_namespace_and_after_its_last() {
+    for datapath in ["tc", "kernel"] {
+        let fwd = Fwd::new();
+        let before = snapshot(&fwd);
+        let made = fwd.json(&["network", "add", "web", "--subnet", "10.9.0.0/24", "--datapath", datapath, "--no-icc"]);
+        assert_eq!(
+            (&made["changed"], &made["kept"], &made["endpoints"], &made["subnets"], &made["gateways"]),
+            (&json!(true), &json!(true), &json!(0), &json!(["10.9.0.0/24"]), &json!(["10.9.0.1"]))
+        );
+        assert_eq!(
+            (&made["datapath"], &made["no_icc"], &made["uplink"]),
+            (&json!(datapath), &json!(true), &json!("eth0"))
+        );
+        let alone = snapshot(&fwd);
+        assert!(pings(fwd.host(), [10, 9, 0, 1].into()), "the bridge is up");
+        assert!(fwd.ok(&["ls"]).contains("web  10.9.0.0/24, uplink eth0"), "{}", fwd.ok(&["ls"]));
+        assert_eq!(fwd.list(&["ls"]), [json!(null); 0]);
+        assert_eq!(fwd.json(&["network", "add", "web"])["changed"], false);
+        // It has its options already.
+        let pod = fwd.up("c1", &["--network", "web"]);
+        assert!(pod.address.octets().starts_with(&[10, 9, 0]), "{}", pod.address);
+        assert_eq!((&pod.shown["datapath"], &pod.shown["no_icc"]), (&json!(datapath), &json!(true)));
+        assert_reaches_outside(&fwd, &pod);
+        assert_eq!(listed(&fwd, "web")["endpoints"], 1);
+        fwd.down("c1");
+        // What a bridge can cut by itself depends on the ports that it had.
+        let differing: Vec<_> = alone.diff(&snapshot(&fwd)).into_iter().filter(|it| !it.contains("TsoMax")).collect();
+        assert_eq!(differing, [""; 0]);
+        assert_eq!(listed(&fwd, "web")["endpoints"], 0);
+        let gone = fwd.json(&["network", "rm", "web"]);
+        assert_eq!((&gone["network"], &gone["changed"]), (&json!("web"), &json!(true)));
+        assert_eq!(fwd.list(&["network", "ls"]), [json!(null); 0]);
+        assert_as_before(&fwd, &before);
+    }
+}
+
+#[test]
+fn network_in_use_goes_by_force_with_its_namespaces_and_no_others() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    fwd.ok(&["network", "add", "web"]);
+    let (one, other) = (fwd.up("c1", &["--network", "web"]), fwd.up("c2", &[]));
+    fwd.expect_error(&["network", "rm", "web"], 4, &["network web", &one.name, "network rm web --force"]);
+    fwd.expect_error(&["network", "rm", "wbe"], 3, &["network wbe", "network ls"]);
+    fwd.expect_error(&["network", "rm", "we"], 3, &["network we", "did you mean `web`?"]);
+    let steps = fwd.ok(&["network", "rm", "web", "--force", "--dry-run"]);
+    assert!(steps.contains("delete bridge web") || steps.contains("bridge web"), "{steps}");
+    fwd.ok(&["network", "rm", "web", "--force"]);
+    assert!(!exists(&one.name) && exists(&other.name));
+    assert_reaches_outside(&fwd, &other);
+    assert!(text(&listed(&fwd, "fwd0")["uplink_state"]) == "up");
+    // One that `up` has made goes with its last namespace, unless it is kept from some time on.
+    fwd.ok(&["network", "add", "fwd0"]);
+    fwd.down("c2");
+    assert_eq!(listed(&fwd, "fwd0")["kept"], true);
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn network_that_cannot_be_is_refused_before_anything_is_changed() {
+    let fwd = Fwd::new();
+    let before = snapshot(&fwd);
+    for (options, code, words) in [
+        (&["a/b"][..], 2, &["a/b"][..]),
+        (&["all"], 2, &["all", "--network fwd0"]),
+        (&["web", "--uplink", "eth9"], 3, &["eth9", "eth0"]),
+        (&["web", "--subnet", "198.51.100.0/24"], 4, &["198.51.100.0/24"]),
+        (&["web", "--mtu", "9000"], 2, &["MTU 9000"]),
+        (&["web", "--internal", "--nat", "eim"], 2, &["--nat eim", "--internal"]),
+        (&["web", "--datapath", "kernel", "--clamp-mss"], 5, &["--clamp-mss"]),
+    ] {
+        fwd.expect_error(&[&["network", "add"], options].concat(), code, words);
+    }
+    assert_as_before(&fwd, &before);
+    fwd.ok(&["network", "add", "web"]);
+    for options in [&["--internal"][..], &["--nat", "eim"], &["--subnet", "10.8.0.0/24"], &["--mtu", "1400"]] {
+        let words = ["network web", "network rm web"];
+        fwd.expect_error(&[&["network", "add", "web"], options].concat(), 4, &words);
+    }
+    let steps = fwd.ok(&["network", "add", "db", "--internal", "--dry-run"]);
+    assert!(steps.contains("link add db") && steps.contains("it stays when its last endpoint goes"), "{steps}");
+    assert_eq!(fwd.list(&["network", "ls"]).len(), 1);
+    fwd.ok(&["network", "rm", "web"]);
+    assert_as_before(&fwd, &before);
+}
