@@ -28,6 +28,20 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    /// That with this number; [`Lookup::Refused`] if none has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Resolved,
+            1 => Self::NoNeighbour,
+            2 => Self::Tunnel,
+            3 => Self::Elsewhere,
+            4 => Self::NotForwarded,
+            _ => Self::Refused,
+        }
+    }
+
     /// Whether there is no route to forward by.
     #[inline(always)]
     #[must_use]

@@ -29,16 +29,64 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const EINVAL: i64 = -22;
 
-/// The way to a destination.
-pub(crate) struct Route {
-    pub(crate) lookup: Lookup,
-    pub(crate) out_if: u32,
-    /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop).
-    pub(crate) next_hop: [u32; 4],
-    pub(crate) source: [u8; 4],
-    pub(crate) mtu: u32,
-    /// What the helper was given and wrote; it has the hardware addresses too.
-    pub(crate) query: &'static bpf_fib_lookup,
+/// The way to a destination, as the last look-up of this CPU has found it: what the helper was given and wrote.
+#[derive(Clone, Copy)]
+pub(crate) struct Route(&'static bpf_fib_lookup);
+
+impl Route {
+    /// That of the last look-up. `None` never happens, as far as the verifier lets one say so.
+    #[inline(always)]
+    pub(crate) fn found() -> Option<Self> {
+        scratch(&FIB_QUERY).map(|query| Self(query))
+    }
+
+    /// The interface that it leaves by.
+    #[inline(always)]
+    pub(crate) fn out_if(self) -> u32 {
+        self.0.ifindex
+    }
+
+    /// See [`FlowShared::next_hop`](forwarder_common::abi::FlowShared::next_hop): the helper changes the family where it is of the other one.
+    #[inline(always)]
+    pub(crate) fn next_hop(self) -> [u32; 4] {
+        // SAFETY: members of a union of integers, which are all set: the query was set in full, and the helper writes what belongs to the
+        // family.
+        unsafe {
+            if self.0.family == AF_INET6 {
+                self.0.__bindgen_anon_4.ipv6_dst
+            } else {
+                mapped_words(self.0.__bindgen_anon_4.ipv4_dst)
+            }
+        }
+    }
+
+    /// The address that the host would send from; 0 if the route names none.
+    #[inline(always)]
+    pub(crate) fn source(self) -> [u8; 4] {
+        // SAFETY: a member of a union of integers, which is set, by the query or by the helper.
+        unsafe { self.0.__bindgen_anon_3.ipv4_src }.to_ne_bytes()
+    }
+
+    /// The hardware addresses, destination first, as they stand in a frame. Zero if the next hop is not known, or the interface has none:
+    /// tun, WireGuard.
+    #[inline(always)]
+    pub(crate) fn macs(self) -> [u8; 12] {
+        // SAFETY: as in `next_hop`: the helper writes both, or they are zero.
+        let (source, destination) =
+            unsafe { (self.0.__bindgen_anon_6.__bindgen_anon_2.smac, self.0.__bindgen_anon_6.__bindgen_anon_2.dmac) };
+        if source == [0; 6] {
+            return [0; 12];
+        }
+        let ([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5]) = (source, destination);
+        [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
+    }
+
+    /// What goes by it to `addr` at once, bytes: no more than the interface takes, and the route asks for. As a flow holds it: no packet of IPv4
+    /// is longer than `u16::MAX`.
+    #[inline(always)]
+    pub(crate) fn mtu(self, skb: Skb, addr: [u8; 4]) -> u16 {
+        fwd_route_mtu(skb, self.out_if(), u32::from_ne_bytes(addr)) as u16
+    }
 }
 
 /// Whose route is looked up.
@@ -62,24 +110,14 @@ const fn lookup(result: i64) -> Lookup {
     }
 }
 
-/// Looks the route of a packet up, and the next hop's hardware address. `None` never happens, as far as the verifier lets one say so.
+/// Looks the route of a packet up, and the next hop's hardware address. The way stands in [`Route::found`] then.
 #[inline(always)]
-pub(crate) fn look_up(skb: Skb, tuple: &Tuple, sender: Sender) -> Option<Route> {
-    let result = match sender {
-        Sender::Forwarded(input) => fwd_fib_look_up(skb, tuple, input, 0),
-        Sender::Bound(output, source) => fwd_fib_look_up(skb, tuple, output, source),
+pub(crate) fn look_up(skb: Skb, tuple: &Tuple, sender: Sender) -> Lookup {
+    let (interface, source) = match sender {
+        Sender::Forwarded(input) => (input, 0),
+        Sender::Bound(output, source) => (output, source),
     };
-    let query = scratch(&FIB_QUERY)?;
-    // SAFETY: a member of a union of integers, which is set, by the query or by the helper.
-    let source = unsafe { query.__bindgen_anon_3.ipv4_src };
-    Some(Route {
-        lookup: lookup(result.into()),
-        out_if: query.ifindex,
-        next_hop: next_hop(query),
-        source: source.to_ne_bytes(),
-        mtu: mtu_of(query.ifindex, tuple.daddr).min(device_mtu(skb, query.ifindex)),
-        query,
-    })
+    lookup(fwd_fib_look_up(skb, tuple, interface, source).into())
 }
 
 /// Asks for the route of a packet that came in by `interface`, or, where a `source` is given, of a socket that is bound to that interface
@@ -143,24 +181,17 @@ fn device_mtu(skb: Skb, ifindex: u32) -> u32 {
 /// The MTU that the route to `addr` by the interface `out_if` asks for by a metric, bytes: the kernel's forwarding keeps to it
 /// (`ip_dst_mtu_maybe_forward`). `u32::MAX` if it asks for none.
 #[inline(always)]
-fn mtu_of(out_if: u32, addr: [u8; 4]) -> u32 {
-    match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(32), [out_if, u32::from_ne_bytes(addr)])) {
+fn metric_of(out_if: u32, addr: u32) -> u32 {
+    match ROUTE_MTUS.get(&Key::new(ROUTE_INTERFACE_BITS.wrapping_add(32), [out_if, addr])) {
         Some(mtu) if *mtu != 0 => *mtu,
         _ => u32::MAX,
     }
 }
 
-/// The next hop of an answer: the helper changes the family where it is of the other one.
+/// See [`Route::mtu`].
 #[inline(always)]
-fn next_hop(answer: &bpf_fib_lookup) -> [u32; 4] {
-    // SAFETY: members of a union of integers, which are all set: the query was set in full, and the helper writes what belongs to the family.
-    unsafe {
-        if answer.family == AF_INET6 {
-            answer.__bindgen_anon_4.ipv6_dst
-        } else {
-            mapped_words(answer.__bindgen_anon_4.ipv4_dst)
-        }
-    }
+fn mtu_of(skb: Skb, out_if: u32, addr: u32) -> u32 {
+    metric_of(out_if, addr).min(device_mtu(skb, out_if)).min(u16::MAX.into())
 }
 
 /// The type of service of a packet that leaves a namespace, by which rules may route it. What the kernel has forwarded, or comes from
@@ -209,20 +240,6 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
 }
 
-/// The hardware addresses of an answer, destination first, as they stand in a frame. Zero if the next hop is not known, or
-/// the interface has none: tun, WireGuard.
-#[inline(always)]
-pub(crate) fn macs(answer: &bpf_fib_lookup) -> [u8; 12] {
-    // SAFETY: as in `next_hop`: the helper writes both, or they are zero.
-    let (source, destination) =
-        unsafe { (answer.__bindgen_anon_6.__bindgen_anon_2.smac, answer.__bindgen_anon_6.__bindgen_anon_2.dmac) };
-    if source == [0; 6] {
-        return [0; 12];
-    }
-    let ([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5]) = (source, destination);
-    [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
-}
-
 /// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
 ///
 /// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
@@ -248,6 +265,8 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 global_fn! {
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
+    /// See [`Route::mtu`].
+    fn fwd_route_mtu(skb: Skb, out_if: u32, addr: u32) -> u32 = mtu_of;
     /// See [`is_local`].
     pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
 }

@@ -5,7 +5,7 @@ use aya_ebpf::btf_maps::PerCpuArray;
 use forwarder_common::{
     abi::{FlowVersion, SLOT_NONE},
     decide::{
-        icmp_error::Embedded,
+        icmp_error::{Embedded, EmbeddedRewrite},
         ports::{Candidates, Shares},
     },
     wire::ipv4,
@@ -114,4 +114,6 @@ impl Search {
 pub(crate) struct IcmpError {
     pub(crate) ip: ipv4::Header,
     pub(crate) embedded: Embedded,
+    /// What changes in it.
+    pub(crate) change: EmbeddedRewrite,
 }

@@ -4,6 +4,7 @@ mod hairpin;
 pub(crate) mod inbound;
 pub(crate) mod ipv6;
 mod opening;
+mod way;
 
 use forwarder_common::{
     abi::{Endpoint, FlowVersion, Tuple, endpoint_flags, flow_kind, mapped_words},
@@ -18,11 +19,12 @@ use forwarder_common::{
 use self::{
     hairpin::fwd_hairpin,
     opening::{INBOUND, begin, port_use_of},
+    way::{Way, fwd_way_out},
 };
 use crate::{
     kernel::{
         devices,
-        fib::{Route, Sender, fwd_is_local, look_up, macs, words},
+        fib::{Route, Sender, fwd_is_local, look_up, words},
         global::Answer,
         maps::{OPENING, config},
         packet::skb::Skb,
@@ -33,7 +35,7 @@ use crate::{
     },
     path::networks::is_outside,
     table::{
-        create::{self, FAILED, stored_mtu},
+        create::{self, FAILED},
         lookup::{self, Hit},
         slot,
         usage::is_published,
@@ -63,7 +65,7 @@ impl Resolved {
     const PEER: u32 = 1;
     /// Punted or dropped, with this code.
     const REFUSED: u32 = 2;
-    /// The flow is prepared in the map `OPENING`: [`create::open`] makes it.
+    /// There is none yet: [`fwd_open`] makes it, by the way that was found.
     const OPEN: u32 = 4;
     /// The flow has ended.
     const GONE: u32 = 5;
@@ -111,18 +113,25 @@ impl Resolved {
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
     let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
-    let resolved = fwd_resolve(skb, tuple, untranslatable | u32::from(tcp_flags) << 8);
+    let resolved = fwd_resolve(skb, tuple, untranslatable);
     // Asked here and not by `fwd_resolve`: the stacks of all callers together are 512 bytes.
     let to_host = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0 && untranslatable == 0;
     let hairpins = to_host
         && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
         && fwd_hairpin(skb, tuple, tcp_flags.into());
-    if hairpins || resolved.what() == Resolved::OPEN { opened(create::open(skb, tuple)) } else { resolved.decode() }
+    if hairpins {
+        return open_prepared(skb, tuple);
+    }
+    if resolved.what() == Resolved::OPEN { opened(fwd_open(skb, tuple, tcp_flags.into())) } else { resolved.decode() }
 }
 
 global_fn! {
     /// See [`decide`].
-    fn fwd_resolve(skb: Skb, tuple: &Tuple, word: u32) -> Resolved = decide;
+    fn fwd_resolve(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved = decide;
+    /// See [`prepare`].
+    fn fwd_prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> = prepare;
+    /// See [`open`].
+    fn fwd_open(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 = open;
     /// See [`kernel_agrees`].
     pub(crate) fn fwd_kernel_agrees(skb: Skb, slot: u32) -> bool = kernel_agrees;
     /// See [`look_again`].
@@ -155,11 +164,9 @@ fn opened(result: u64) -> Resolution {
     }
 }
 
-/// Decides where a packet goes; see [`resolve`]. In `word` is the code of the reason for which it cannot be translated, and above it the
-/// flags of a segment.
+/// Decides where a packet goes; see [`resolve`]. `untranslatable` is the code of the reason for which it cannot be translated, or 0.
 #[inline(always)]
-fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
-    let (untranslatable, tcp_flags) = (word & 0xff, word >> 8);
+fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if untranslatable == 0 {
         let hash = lookup::hash(tuple);
         if lookup::is_known(hash) {
@@ -169,7 +176,7 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
             }
         }
     }
-    let Some(endpoint) = records::endpoint_copy(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Resolved::drop(DropReason::NoEndpoint) };
     if let Err(refused) = route::admit(tuple, endpoint) {
         return Resolved::refused(refused);
     }
@@ -183,15 +190,14 @@ fn decide(skb: Skb, tuple: &Tuple, word: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Resolved::drop(DropReason::Contended) };
-    let egress = egress(&route, endpoint);
+    let Way { egress, .. } = fwd_way_out(skb, tuple, endpoint);
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
     }
     if untranslatable != 0 {
         return Resolved::refused(Code::from_raw(untranslatable));
     }
-    prepare(tuple, endpoint, &route, tcp_flags)
+    Resolved::new(Resolved::OPEN, 0)
 }
 
 /// The host-side veth of the endpoint with address `addr` in the same network.
@@ -213,57 +219,48 @@ fn inward(endpoint: &Endpoint, addr: [u8; 4]) -> Code {
     route::inward(addr, endpoint.flags, (network.gateway_v4, network.prefix_v4))
 }
 
-/// The way out of a packet of an endpoint.
-struct Found {
-    route: Route,
-    /// The kernel by itself would send it by another interface.
-    diverted: bool,
-}
-
-/// Looks it up: the host's own route, or, for an endpoint that is bound to its uplink and whose packet the host would send elsewhere, that of
-/// a socket which is bound there.
+/// Prepares the flow of an endpoint by the way that was found, of what two look-ups of its record say alike: that of which the packet was
+/// judged may be half another's.
 #[inline(always)]
-fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Option<Found> {
-    let route = look_up(skb, tuple, Sender::Forwarded(endpoint.network))?;
-    let is_bridge = || records::network(route.out_if).is_some();
-    if !route::is_diverted(route.lookup, route.out_if, endpoint, is_bridge) {
-        return Some(Found { route, diverted: false });
-    }
-    let (uplink, ..) = records::uplink_copy(endpoint.uplink)?;
-    let mut route = look_up(skb, tuple, Sender::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)))?;
-    if route.lookup.is_missing() {
-        route.lookup = Lookup::Elsewhere;
-    }
-    Some(Found { route, diverted: true })
-}
-
-/// What becomes of a packet whose route was looked up: see [`route::egress`].
-#[inline(always)]
-fn egress(route: &Route, endpoint: &Endpoint) -> Code {
-    let is_there = || devices::fwd_is_there(endpoint.uplink);
-    route::egress(route.lookup, route.out_if, endpoint, is_there, || records::network(route.out_if).is_some())
-}
-
-/// Prepares the flow of an endpoint.
-#[inline(always)]
-fn prepare(tuple: &Tuple, endpoint: &Endpoint, route: &Route, tcp_flags: u32) -> Resolved {
-    let (Some((uplink, counters_in, counters_out)), Some(opening)) =
-        (records::uplink_copy(endpoint.uplink), scratch(&OPENING))
+fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
+    let endpoint = records::endpoint_copy(tuple.ifindex).ok_or(DropReason::NoEndpoint)?;
+    let (Some((uplink, counters_in, counters_out)), Some(opening), Some(way)) =
+        (records::uplink_copy(endpoint.uplink), scratch(&OPENING), Route::found())
     else {
-        return Resolved::drop(DropReason::NoUplinkAddress);
+        return Err(DropReason::NoUplinkAddress.into());
     };
-    let nat_addr = match route::nat_address(tcp_flags as u8, route.source, uplink) {
-        Ok(nat_addr) => nat_addr,
-        Err(reason) => return Resolved::drop(reason),
-    };
+    if way.out_if() != endpoint.uplink || !route::may_send(tuple.saddr, endpoint) {
+        return Err(DropReason::Contended.into());
+    }
+    let nat_addr = route::nat_address(tcp_flags as u8, way.source(), uplink)?;
     begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
-    opening.next_hop = route.next_hop;
-    opening.hop = macs(route.query);
-    opening.mtu = route.mtu;
+    opening.next_hop = way.next_hop();
+    opening.hop = way.macs();
+    opening.mtu = way.mtu(skb, tuple.daddr).into();
     opening.tcp_flags = tcp_flags & 0xff;
     opening.inbound = tcp_flags & INBOUND;
-    Resolved::new(Resolved::OPEN, 0)
+    Ok(())
+}
+
+/// Set beside the flags of a segment in what [`open`] is given: the flow is prepared in the map `OPENING`.
+const PREPARED: u32 = 1 << 16;
+
+/// Makes the flow of `tuple`: the result is that of [`create::open`].
+#[inline(always)]
+fn open(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
+    if tcp_flags & PREPARED == 0
+        && let Err(code) = fwd_prepare(skb, tuple, tcp_flags)
+    {
+        return FAILED | u64::from(code.raw());
+    }
+    create::open(skb, tuple)
+}
+
+/// Makes the flow of `tuple` that was prepared in the map `OPENING`.
+#[inline(always)]
+fn open_prepared(skb: Skb, tuple: &Tuple) -> Resolution {
+    opened(fwd_open(skb, tuple, PREPARED))
 }
 
 /// Makes a flow for a socket of the host itself, whose packet with `tuple` leaves by `uplink`: its port is claimed by an
@@ -291,7 +288,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
         inbound: 0,
         keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
     };
-    opened(create::open(skb, tuple))
+    open_prepared(skb, tuple)
 }
 
 /// Looks the route of the flow in slot `index` up again: see [`Again`]. Next hop and MTU are updated in place; a packet whose flow ends
@@ -315,10 +312,10 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     if is_hairpin(next_hop) {
         return look_again_for_port(tuple, &hit, now);
     }
-    let Some(Found { route, diverted }) = way_out(skb, tuple, endpoint) else { return GONE };
-    let egress = egress(&route, endpoint);
+    let Way { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint);
+    let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
-    match route::again(route.lookup, egress, (route.source, hit.addr), is_local) {
+    match route::again(lookup, egress, (route.source(), hit.addr), is_local) {
         Again::Waits => return Resolved::refused(egress),
         Again::Ends => {
             slot::fwd_flow_end(index, hit.version);
@@ -327,10 +324,11 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
         Again::Stays => {}
     }
     let Some(config) = config() else { return GONE };
-    if !renew(&Refreshed { hit: &hit, route: &route }, hit.version, now, config.hz) {
+    let mtu = route.mtu(skb, tuple.daddr);
+    if !renew(&Refreshed { hit: &hit, route, mtu }, hit.version, now, config.hz) {
         return GONE;
     }
-    if route::is_unresolved(route.lookup, tuple.saddr, endpoint, diverted) {
+    if route::is_unresolved(lookup, tuple.saddr, endpoint, diverted) {
         return Resolved::refused(PuntReason::Unresolved.into());
     }
     Resolved::new(Resolved::FLOW, index)
@@ -343,14 +341,16 @@ fn kernel_agrees(skb: Skb, index: u32) -> bool {
     let Some(slot) = slots::slot(index) else { return false };
     let (tuple, uplink) = (slot.outbound().tuple().read(), slot.uplink().read());
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return false };
-    let Some(route) = look_up(skb, &tuple, Sender::Forwarded(endpoint.network)) else { return false };
-    route.lookup.is_missing() || route.out_if == uplink && !matches!(route.lookup, Lookup::Tunnel)
+    let lookup = look_up(skb, &tuple, Sender::Forwarded(endpoint.network));
+    let leaves_there = Route::found().is_some_and(|route| route.out_if() == uplink);
+    lookup.is_missing() || leaves_there && !matches!(lookup, Lookup::Tunnel)
 }
 
 /// The way of a flow that was found anew.
 struct Refreshed<'a> {
     hit: &'a Hit,
-    route: &'a Route,
+    route: Route,
+    mtu: u16,
 }
 
 impl FlowRoute for Refreshed<'_> {
@@ -362,10 +362,10 @@ impl FlowRoute for Refreshed<'_> {
     /// By whole words; two CPUs that refresh at once write the same.
     #[inline(always)]
     fn write(&self) {
-        let Self { hit: Hit { slot, half, .. }, route } = *self;
-        half.hop().write(words(macs(route.query)));
-        slot.next_hop().write(route.next_hop);
-        half.mtu().write(stored_mtu(route.mtu));
+        let Self { hit: Hit { slot, half, .. }, route, mtu } = *self;
+        half.hop().write(words(route.macs()));
+        slot.next_hop().write(route.next_hop());
+        half.mtu().write(mtu);
     }
 
     #[inline(always)]

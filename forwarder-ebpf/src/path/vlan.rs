@@ -62,6 +62,10 @@ global_fn! {
     fn fwd_carries_endpoint(skb: Skb) -> bool = carries_endpoint;
     /// See [`judge_tags`].
     fn fwd_judge_tags(skb: Skb) -> Result<(), Code> = judge_tags;
+    /// See [`behind`].
+    fn fwd_vlan_behind(skb: Skb, off: u32) -> u32 = behind;
+    /// See [`is_network_v6_at`].
+    fn fwd_is_network_v6_at(skb: Skb, off: u32) -> bool = is_network_v6_at;
 }
 
 /// Tags with number 0 that are looked through: nobody means more.
@@ -71,28 +75,14 @@ const PRIORITY_TAGS: u32 = 4;
 /// (`__netif_receive_skb_core` in net/core/dev.c), and receives what is left as if it had never been tagged.
 #[inline(always)]
 fn judge_tags(skb: Skb) -> Result<(), Code> {
-    let bytes = skb.all_headers();
-    let mut off = field::TYPE;
+    let mut off = field::TYPE as u32;
     let mut tags = 0u32;
     while tags <= PRIORITY_TAGS {
-        let found: [u8; 2] = bytes.load(off).unwrap_or_default();
-        let behind = off.wrapping_add(2);
-        if found == ethertype::IPV4 {
-            let source: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::SRC)).unwrap_or_default();
-            let destination: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::DST)).unwrap_or_default();
-            return Ok(validate::foreign(in_fwd_network(source), in_fwd_network(destination))?);
+        let found = fwd_vlan_behind(skb, off);
+        if found & PRIORITY == 0 {
+            return Ok(validate::foreign(found & SOURCE != 0, found & DESTINATION != 0)?);
         }
-        if found == ethertype::IPV6 {
-            let source: Addr = bytes.load(behind.wrapping_add(ipv6::field::SRC)).unwrap_or_default();
-            let destination: Addr = bytes.load(behind.wrapping_add(ipv6::field::DST)).unwrap_or_default();
-            return Ok(validate::foreign(in_fwd_network_v6(source), in_fwd_network_v6(destination))?);
-        }
-        let is_tag = found == ethertype::VLAN || found == ethertype::SERVICE_VLAN;
-        let [high, low]: [u8; 2] = bytes.load(behind).unwrap_or_default();
-        if !is_tag || high & 0x0f | low != 0 {
-            return Ok(());
-        }
-        off = off.wrapping_add(VLAN_LEN);
+        off = off.wrapping_add(VLAN_LEN as u32);
         tags = tags.wrapping_add(1);
     }
     Err(DropReason::Vlan.into())
@@ -101,24 +91,54 @@ fn judge_tags(skb: Skb) -> Result<(), Code> {
 /// Whether the packet behind at most two tags has the address of an endpoint as its source.
 #[inline(always)]
 fn carries_endpoint(skb: Skb) -> bool {
-    let bytes = skb.all_headers();
-    let mut off = field::TYPE;
+    let mut off = field::TYPE as u32;
     let mut tags = 0u32;
     while tags <= 2 {
-        let found: [u8; 2] = bytes.load(off).unwrap_or_default();
-        if found == ethertype::IPV4 {
-            let source: [u8; 4] = bytes.load(off.wrapping_add(2).wrapping_add(ipv4::field::SRC)).unwrap_or_default();
-            return in_fwd_network(source);
+        let found = fwd_vlan_behind(skb, off);
+        if found & TAG == 0 {
+            return found & SOURCE != 0;
         }
-        if found == ethertype::IPV6 {
-            let source: Addr = bytes.load(off.wrapping_add(2).wrapping_add(ipv6::field::SRC)).unwrap_or_default();
-            return in_fwd_network_v6(source);
-        }
-        if found != ethertype::VLAN && found != ethertype::SERVICE_VLAN {
-            return false;
-        }
-        off = off.wrapping_add(VLAN_LEN);
+        off = off.wrapping_add(VLAN_LEN as u32);
         tags = tags.wrapping_add(1);
     }
     false
+}
+
+/// What [`behind`] finds: a packet with the source, or the destination, in a network of `fwd`; a tag, one with number 0.
+const SOURCE: u32 = 1 << 0;
+const DESTINATION: u32 = 1 << 1;
+const TAG: u32 = 1 << 2;
+const PRIORITY: u32 = 1 << 3;
+
+/// What the Ethernet type at `off` announces: none of what [`SOURCE`] and the others say is 0.
+#[inline(always)]
+fn behind(skb: Skb, off: u32) -> u32 {
+    let bytes = skb.all_headers();
+    let off = (off & 0x3f) as usize;
+    let found: [u8; 2] = bytes.load(off).unwrap_or_default();
+    let behind = off.wrapping_add(2);
+    let bits = |source, destination| if source { SOURCE } else { 0 } | if destination { DESTINATION } else { 0 };
+    if found == ethertype::IPV4 {
+        let source: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::SRC)).unwrap_or_default();
+        let destination: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::DST)).unwrap_or_default();
+        return bits(in_fwd_network(source), in_fwd_network(destination));
+    }
+    if found == ethertype::IPV6 {
+        let source = fwd_is_network_v6_at(skb, behind.wrapping_add(ipv6::field::SRC) as u32);
+        return bits(source, fwd_is_network_v6_at(skb, behind.wrapping_add(ipv6::field::DST) as u32));
+    }
+    if found != ethertype::VLAN && found != ethertype::SERVICE_VLAN {
+        return 0;
+    }
+    match bytes.load::<2>(behind) {
+        Ok([high, low]) if high & 0x0f | low == 0 => TAG | PRIORITY,
+        _ => TAG,
+    }
+}
+
+/// Whether the IPv6 address at `off` is of a network of `fwd`.
+#[inline(always)]
+fn is_network_v6_at(skb: Skb, off: u32) -> bool {
+    let addr: Addr = skb.linear().load((off & 0x7f) as usize).unwrap_or_default();
+    in_fwd_network_v6(addr)
 }

@@ -26,7 +26,6 @@ struct Search {
     /// Not 0 if a one-way flow is looked for instead of a pending one.
     one_way: u32,
     slots: u32,
-    now: u32,
     /// Candidates so far.
     found: u32,
     /// The one with the lowest eviction rank: slot, version, rank.
@@ -50,6 +49,10 @@ pub(crate) fn one_way_flow(counters: u32) -> bool {
 }
 
 global_fn! {
+    /// See [`rank`].
+    fn fwd_eviction_rank(version: FlowVersion, answered: bool, idle: u32) -> u32 = rank_of;
+    /// See [`weigh`].
+    fn fwd_evict_weigh(index: u32, version: FlowVersion, ours: u32, own: u32, one_way: u32) -> u32 = weigh;
     /// See [`evict`].
     fn fwd_flow_evict(counters: u32, own: u32, one_way: bool) -> bool = evict;
 }
@@ -63,7 +66,6 @@ fn evict(counters: u32, own: u32, one_way: bool) -> bool {
         own,
         one_way: one_way.into(),
         slots: config.slots,
-        now: now(),
         found: 0,
         slot: 0,
         version: FlowVersion::NONE,
@@ -93,20 +95,11 @@ impl Repeat for Search {
         let Some(alloc) = values::alloc() else { return ControlFlow::Break(()) };
         let index = nth_slot(alloc.evict_cursor().fetch_add(1), self.slots);
         let Some(slot) = slots::slot(index) else { return ON };
-        let (version, counters) = (slot.version().read(), slot.counters().read());
-        let [_, inbound] = slot.tcp_flags().read();
-        let (ours, own) = (self.counters, self.own);
-        let goes = if self.one_way == 0 {
-            has_to_go(version, counters, ours, own)
-        } else {
-            matches!(version.state(), FlowState::OneWay) && counters != ours && gives_room(established(counters), own)
-        };
-        if !goes {
+        let version = slot.version().read();
+        let rank = fwd_evict_weigh(index, version, self.counters, self.own, self.one_way);
+        if rank == SPARED {
             return ON;
         }
-        let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
-        let rank = eviction_rank(version.state(), answered, self.now.wrapping_sub(slot.last_seen().read()));
-        let rank = rank_for(ours, counters, rank);
         if rank <= self.rank {
             self.rank = rank;
             self.slot = index;
@@ -117,9 +110,44 @@ impl Repeat for Search {
     }
 }
 
+/// What [`weigh`] returns for a flow that stays; no rank is as high.
+const SPARED: u32 = u32::MAX;
+
+/// The eviction rank of the flow in slot `index`, which has `version`, where it may be ended for one of the endpoint with block `ours`;
+/// [`SPARED`] where not. The others are as in [`Search`].
+#[inline(always)]
+fn weigh(index: u32, version: FlowVersion, ours: u32, own: u32, one_way: u32) -> u32 {
+    let Some(slot) = slots::slot(index) else { return SPARED };
+    let counters = slot.counters().read();
+    let [_, inbound] = slot.tcp_flags().read();
+    let goes = if one_way == 0 {
+        has_to_go(version, counters, ours, own)
+    } else {
+        matches!(version.state(), FlowState::OneWay) && counters != ours && gives_room(established(counters), own)
+    };
+    if !goes {
+        return SPARED;
+    }
+    let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
+    let rank = rank(version, answered, now().wrapping_sub(slot.last_seen().read()));
+    rank_for(ours, counters, rank)
+}
+
 /// Whether the flow with `version` of the endpoint with block `theirs` has to make room for one of block `ours`, which has
 /// `own_pending` pending flows.
 #[inline(always)]
 pub(crate) fn has_to_go(version: FlowVersion, theirs: u32, ours: u32, own_pending: u32) -> bool {
     version.is_pending() && (theirs == ours || may_evict(pending(theirs), own_pending))
+}
+
+/// The eviction rank of a flow with `version`: see [`eviction_rank`]. In a function of its own: whoever asks would be verified once more for
+/// each of its ends.
+#[inline(always)]
+pub(crate) fn rank(version: FlowVersion, answered: bool, idle: u32) -> u32 {
+    fwd_eviction_rank(version, answered, idle)
+}
+
+#[inline(always)]
+fn rank_of(version: FlowVersion, answered: bool, idle: u32) -> u32 {
+    eviction_rank(version.state(), answered, idle)
 }

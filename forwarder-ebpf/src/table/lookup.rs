@@ -76,12 +76,26 @@ pub(crate) fn find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u3
 global_fn! {
     /// See [`find_cached`].
     pub(crate) fn fwd_find_cached(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) = find_cached;
+    /// See [`find`].
+    pub(crate) fn fwd_find(direction: Direction, tuple: &Tuple) -> (u32, FlowVersion) = find;
     /// See [`indexed`].
     pub(crate) fn fwd_indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) = indexed;
     /// See [`insert`].
     pub(crate) fn fwd_insert(tuple: &Tuple, slot: u32) -> bool = insert;
     /// See [`remove`].
     fn fwd_remove(tuple: &Tuple, slot: u32, what: u32) -> u32 = remove_what;
+}
+
+/// The slot of which this direction is `tuple`, and the flow's version, as far as the flow cache tells, or else the index, which is asked only
+/// about what may be in it; the version is 0 if there is none.
+#[inline(always)]
+fn find(direction: Direction, tuple: &Tuple) -> (u32, FlowVersion) {
+    let hash = hash(tuple);
+    let found = find_cached(direction, tuple, hash);
+    if !found.1.is_none() || !is_known(hash) {
+        return found;
+    }
+    fwd_indexed(direction, tuple, hash)
 }
 
 /// The slot of which this direction is `tuple`, [`SLOT_NONE`] if there is none.

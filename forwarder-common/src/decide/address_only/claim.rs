@@ -48,12 +48,18 @@ const fn known(word: u64, hash: u32, now: u32, hz: u32) -> (u32, u32) {
 #[must_use]
 pub const fn noted(word: u64, hash: u32, seen: Seen, now: u32, idle: u32, hz: u32) -> u64 {
     let (before, age) = known(word, hash, now, hz);
-    let says = matches!(seen, Seen::Spoken);
-    let spoken = word as u32 & SEEN == Seen::Spoken as u32 && age <= idle;
-    let refused = before == Seen::Refused as u32 && age <= hz.wrapping_mul(REFUSED_SECONDS);
-    let repeated = before == seen as u32 && age < hz.wrapping_mul(GRAIN_SECONDS);
-    if repeated || !says && spoken || matches!(seen, Seen::Heard) && refused {
+    if before == seen as u32 && age < hz.wrapping_mul(GRAIN_SECONDS) {
         return word;
+    }
+    // One after the other, and not as one condition: the verifier would follow each part of it with each other.
+    if !matches!(seen, Seen::Spoken) {
+        if word as u32 & SEEN == Seen::Spoken as u32 && age <= idle {
+            return word;
+        }
+        let is_refused = before == Seen::Refused as u32 && age <= hz.wrapping_mul(REFUSED_SECONDS);
+        if matches!(seen, Seen::Heard) && is_refused {
+            return word;
+        }
     }
     (hash & !SEEN | seen as u32) as u64 | (now as u64) << 32
 }

@@ -6,10 +6,10 @@ use forwarder_common::{
 };
 
 use super::{
-    Found, Resolved, egress,
+    fwd_prepare,
     hairpin::hairpins,
     opening::{INBOUND, begin},
-    prepare, way_out,
+    way::{Way, fwd_way_out},
 };
 use crate::{
     kernel::{
@@ -24,6 +24,8 @@ use crate::{
 global_fn! {
     /// See [`prepare_inbound`].
     fn fwd_prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> = prepare_inbound;
+    /// See [`prepare_hairpin`].
+    fn fwd_prepare_hairpin(tuple: &Tuple) -> Result<(), Code> = prepare_hairpin;
 }
 
 /// The flow of a packet from outside: its slot, or [`FAILED`] and the code of the reason for which there is none.
@@ -72,37 +74,45 @@ const EXTERNAL: u64 = 1 << 48;
 /// Prepares it, if answers leave by the endpoint's uplink.
 #[inline(always)]
 fn prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> {
-    let (Some(endpoint), Some(opening)) = (records::endpoint_copy(tuple.ifindex), scratch(&OPENING)) else {
-        return Err(DropReason::NoEndpoint.into());
-    };
+    let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Err(DropReason::NoEndpoint.into()) };
     // The publication was read from another look-up of the record.
     if external & EXTERNAL != 0 && endpoint.v4 != tuple.saddr {
         return Err(DropReason::Contended.into());
     }
     if external & EXTERNAL != 0 && external as u32 == u32::from_ne_bytes(tuple.daddr) {
         // From a namespace, by an address of the host.
-        let Some((_, counters_in, counters_out)) = records::uplink_copy(endpoint.uplink) else {
-            return Err(DropReason::NoUplinkAddress.into());
-        };
-        begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
-        hairpins(opening, tuple.daddr);
-        opening.inbound = INBOUND;
+        fwd_prepare_hairpin(tuple)?;
     } else {
-        let Some(Found { route, .. }) = way_out(skb, tuple, endpoint) else { return Err(DropReason::Contended.into()) };
-        let egress = egress(&route, endpoint);
+        let Way { egress, .. } = fwd_way_out(skb, tuple, endpoint);
         if egress != Code::FORWARDED {
             return Err(egress);
         }
-        let prepared = prepare(tuple, endpoint, &route, INBOUND);
-        if prepared.what() != Resolved::OPEN {
-            return Err(Code::from_raw(prepared.value()));
-        }
+        fwd_prepare(skb, tuple, INBOUND)?;
     }
+    let Some(opening) = scratch(&OPENING) else { return Err(DropReason::Contended.into()) };
     opening.counters |= FROM_OUTSIDE;
     if external & EXTERNAL != 0 {
         opening.nat_addr = (external as u32).to_ne_bytes();
         opening.keeps = KEEPS | (external >> 32) as u16 as u32;
         opening.port_use = port_use::BY_TUPLE.into();
     }
+    Ok(())
+}
+
+/// Prepares the flow of a packet that a namespace sends to this one, by an address of the host.
+#[inline(always)]
+fn prepare_hairpin(tuple: &Tuple) -> Result<(), Code> {
+    let (Some(endpoint), Some(opening)) = (records::endpoint_copy(tuple.ifindex), scratch(&OPENING)) else {
+        return Err(DropReason::NoEndpoint.into());
+    };
+    if endpoint.v4 != tuple.saddr {
+        return Err(DropReason::Contended.into());
+    }
+    let Some((_, counters_in, counters_out)) = records::uplink_copy(endpoint.uplink) else {
+        return Err(DropReason::NoUplinkAddress.into());
+    };
+    begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    hairpins(opening, tuple.daddr);
+    opening.inbound = INBOUND;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! In three steps: [`fwd_complete_tuple`] completes the tuple, the hook finds or makes the flow, [`send`] translates by it and sends.
 
 use forwarder_common::{
-    abi::{SLOT_NONE, Tuple, ZONE_MAIN},
+    abi::{FlowVersion, SLOT_NONE, Tuple, ZONE_MAIN},
     decide::{address_only::is_translatable, fragment::Piece},
     flow::is_route_old,
     types::{
@@ -32,8 +32,7 @@ use crate::{
         route::{self, Resolution},
         slow::{
             address_only::{self, OPEN},
-            send,
-            unsolicited::{self, REFUSED as UNOPENED},
+            send, unsolicited,
         },
         validate,
     },
@@ -166,16 +165,20 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
         return Action::NEXT;
     }
     let by_address = !has_ports(ip.proto);
-    let mut slot =
-        if by_address && !usage::any_address_only() { SLOT_NONE } else { slot_of(Direction::Inbound, &tuple) };
-    if slot == SLOT_NONE && !by_address && word & LATER_FRAGMENT == 0 && !in_fwd_network(ip.src) {
-        slot = unsolicited::open(skb, &tuple, (word >> 8) as u8);
-        if slot & UNOPENED != 0 {
-            at_uplink::count_here(skb, L3, Code::from_raw(code(slot)));
+    let (mut slot, mut version) = if by_address && !usage::any_address_only() {
+        (SLOT_NONE, FlowVersion::NONE)
+    } else {
+        lookup::fwd_find(Direction::Inbound, &tuple)
+    };
+    if version.is_none() && !by_address && word & LATER_FRAGMENT == 0 {
+        (slot, version) = unsolicited::open(skb, &tuple, (word >> 8) as u8);
+        let refused = Code::from_raw(slot);
+        if version.is_none() && refused.is_drop() {
+            at_uplink::count_here(skb, L3, refused);
             return Action::DROP;
         }
     }
-    if slot == SLOT_NONE {
+    if version.is_none() {
         if by_address {
             address_only::heard(&tuple);
         }
@@ -190,7 +193,7 @@ pub(crate) fn inbound<const L3: usize>(skb: Skb, ip: &ipv4::Header) -> Action {
     if ip.len != ipv4::MIN_LEN && at_uplink::source_routed(skb, L3) {
         return at_uplink::drop(skb, L3, DropReason::SourceRoute);
     }
-    send::inbound(skb, L3, &tuple, slot, lookup::matches(Direction::Inbound, slot, &tuple))
+    send::inbound(skb, L3, &tuple, slot, version)
 }
 
 /// A packet on its way out by an uplink, with a container's address, or a later fragment or a packet without ports of the host

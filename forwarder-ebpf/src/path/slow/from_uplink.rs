@@ -30,10 +30,7 @@ use crate::{
         fast,
         networks::in_fwd_network,
         rate,
-        slow::{
-            clamp, fragments, icmp_error, ipv6,
-            unsolicited::{self, REFUSED},
-        },
+        slow::{clamp, fragments, icmp_error, ipv6, unsolicited},
         tail_call::tail_call,
         validate, vlan,
     },
@@ -91,31 +88,26 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
         return of_no_flow(skb, L3, &ip);
     }
     let tuple = Tuple::of(&ip, &l4, ZONE_MAIN);
-    let hash = lookup::hash(&tuple);
-    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Inbound, &tuple, hash);
+    let (mut slot, mut version) = lookup::fwd_find(Direction::Inbound, &tuple);
     if version.is_none() {
-        if lookup::is_known(hash) {
-            (slot, version) = lookup::fwd_indexed(Direction::Inbound, &tuple, hash);
-        }
+        (slot, version) = unsolicited::open(skb, &tuple, l4.tcp_flags);
         if version.is_none() {
-            if in_fwd_network(ip.src) {
-                return drop(skb, L3, DropReason::Martian);
-            }
-            slot = unsolicited::open(skb, &tuple, l4.tcp_flags);
-            if slot & REFUSED != 0 {
-                count_here(skb, L3, Code::from_raw(slot & 0xff));
-                return Action::DROP;
-            }
-            version = lookup::matches(Direction::Inbound, slot, &tuple);
-            if version.is_none() {
-                return Action::NEXT;
-            }
+            return no_flow(skb, L3, Code::from_raw(slot));
         }
     }
     match lookup::copy(Direction::Inbound, slot, version) {
         Some(hit) if arrival::may_arrive(skb, slot) => translate::<L3>(skb, &bytes, &ip, &l4, &hit),
         _ => Action::NEXT,
     }
+}
+
+/// A packet that begins no flow, for the reason with this code: dropped, or the host's.
+#[inline(always)]
+pub(super) fn no_flow(skb: Skb, l3: usize, code: Code) -> Action {
+    if code.is_drop() {
+        count_here(skb, l3, code);
+    }
+    Action::unsent(code)
 }
 
 /// A packet of no flow: the host's, which decides for itself, unless the host would take it for a namespace's.

@@ -64,8 +64,10 @@ global_fn! {
     fn fwd_icmp_error_verify(skb: Skb, l3: u32) -> bool = verify;
     /// See [`classify`].
     fn fwd_icmp_error_classify(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> Code = classify;
-    /// See [`rewrite_embedded`].
-    fn fwd_icmp_error_rewrite_embedded(skb: Skb, slot: u32, version: FlowVersion, direction: Direction) -> bool = rewrite_embedded;
+    /// See [`change_embedded`].
+    fn fwd_icmp_error_change_embedded(slot: u32, version: FlowVersion, direction: Direction) -> bool = change_embedded;
+    /// See [`write_embedded`].
+    fn fwd_icmp_error_write_embedded(skb: Skb) -> bool = write_embedded;
     /// See [`rewrite_outer`].
     fn fwd_icmp_error_rewrite_outer(skb: Skb, l3: u32, slot: u32, version: FlowVersion, how: u32) -> bool = rewrite_outer;
     /// See [`flow_of_host`].
@@ -140,7 +142,7 @@ pub(crate) fn of_host(skb: Skb, l3: usize) -> Code {
         let refuses = code == Code::PASS && read == 0 && fwd_icmp_error_refuses(ZONE_MAIN);
         return if refuses { PuntReason::AsymmetricReply.into() } else { code };
     }
-    if fwd_icmp_error_rewrite_embedded(skb, slot, version, Direction::Outbound) {
+    if rewrite_embedded(skb, slot, version, Direction::Outbound) {
         PuntReason::IcmpError.into()
     } else {
         DropReason::Contended.into()
@@ -159,7 +161,7 @@ const HEADER_ONLY: u32 = 1 << 8;
 /// Reads the error at `l3` into the map `ICMP_ERROR`. Returns 0, or the code of the reason for which it cannot be translated.
 #[inline(always)]
 fn read(skb: Skb, l3: u32) -> u32 {
-    let Some(IcmpError { ip, embedded }) = scratch(&ICMP_ERROR) else { return DropReason::Contended as u32 };
+    let Some(IcmpError { ip, embedded, .. }) = scratch(&ICMP_ERROR) else { return DropReason::Contended as u32 };
     let bytes = skb.all_headers();
     match ipv4::parse(&bytes, l3_off(l3)) {
         Ok(header) => *ip = header,
@@ -196,7 +198,7 @@ fn flow(skb: Skb, hook: Hook) -> Found {
 
 #[inline(always)]
 fn find_flow(skb: Skb, hook: Hook) -> Result<Found, DropReason> {
-    let IcmpError { ip, embedded } = error().ok_or(DropReason::Contended)?;
+    let IcmpError { ip, embedded, .. } = error().ok_or(DropReason::Contended)?;
     // What the flow has sent was a request, and what it was sent was a reply. The error is for who sent what it is about.
     if ip.dst != embedded.ip.src || !embedded.is_none_or(hook.direction().is_inbound()) {
         return Err(DropReason::IcmpType);
@@ -239,7 +241,7 @@ fn translate(skb: Skb, l3: usize, found: Found, hook: Hook) -> Code {
     }
     let direction = hook.direction();
     let how = direction as u32 | u32::from(code.is_punt()) << 8;
-    let done = fwd_icmp_error_rewrite_embedded(skb, slot, version, direction)
+    let done = rewrite_embedded(skb, slot, version, direction)
         & fwd_icmp_error_rewrite_outer(skb, l3 as u32, slot, version, how);
     if done { code } else { DropReason::Contended.into() }
 }
@@ -282,12 +284,18 @@ fn classify(skb: Skb, l3: u32, slot: u32, version: FlowVersion, hook: Hook) -> C
 /// Translates the packet that the error embeds; false if the flow has gone meanwhile.
 #[inline(always)]
 fn rewrite_embedded(skb: Skb, slot: u32, version: FlowVersion, direction: Direction) -> bool {
-    let bytes = skb.all_headers();
-    let Some(IcmpError { embedded, .. }) = error() else { return false };
+    fwd_icmp_error_change_embedded(slot, version, direction) && fwd_icmp_error_write_embedded(skb)
+}
+
+/// Finds what changes in the packet that the error embeds, and puts it into the map `ICMP_ERROR`: of what stands there the verifier knows
+/// nothing, so that all changes are one behind it. False if the flow has gone.
+#[inline(always)]
+fn change_embedded(slot: u32, version: FlowVersion, direction: Direction) -> bool {
+    let Some(IcmpError { embedded, change, .. }) = scratch(&ICMP_ERROR) else { return false };
     // The embedded packet goes the other way.
     let (hit, side) = (lookup::copy(direction, slot, version), Side::of(direction).opposite());
     let Some(Hit { addr, port, out_if, .. }) = hit else { return false };
-    let mut change = embedded.rewrite(side, addr, port);
+    *change = embedded.rewrite(side, addr, port);
     if direction.is_inbound() {
         let sent = Tuple {
             saddr: addr,
@@ -296,9 +304,15 @@ fn rewrite_embedded(skb: Skb, slot: u32, version: FlowVersion, direction: Direct
             proto: embedded.ip.proto,
             ..Tuple::default()
         };
-        change = change.unmasked(&embedded.ip, fragments::id_mask(&sent));
+        *change = change.unmasked(&embedded.ip, fragments::id_mask(&sent));
     }
-    apply::rewrite_embedded(&bytes, &change).is_ok()
+    true
+}
+
+/// Writes it.
+#[inline(always)]
+fn write_embedded(skb: Skb) -> bool {
+    error().is_some_and(|error| apply::rewrite_embedded(&skb.all_headers(), &error.change).is_ok())
 }
 
 /// Translates the outer header; a bit above the direction in `how` says that the TTL stays. False if the flow has gone meanwhile.

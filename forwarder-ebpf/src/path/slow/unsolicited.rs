@@ -1,12 +1,15 @@
 //! Packets from outside that begin a flow: to a published port, or where a network lets anyone write to its mapped ports (RFC 4787 REQ-8).
 
 use forwarder_common::{
-    abi::{External, FlowState, SLOT_NONE, Tuple, feature},
+    abi::{External, FlowState, FlowVersion, SLOT_NONE, Tuple, feature},
     decide::{
         unsolicited::{self, publish},
         validate::is_martian_source,
     },
-    types::direction::Direction,
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason},
+    },
 };
 
 use crate::{
@@ -19,33 +22,46 @@ use crate::{
         shared::Shared,
         sock::{fwd_host_converses, fwd_host_uses},
     },
-    path::{published, route::inbound},
+    path::{networks::in_fwd_network, published, route::inbound},
     table::{lookup, slot, usage::is_published},
 };
 
 /// A packet from outside with `tuple` that belongs to no flow: if it is for a published port, or for a mapping that lets anyone in
-/// (RFC 4787 REQ-8), makes the flow. Returns its slot, or 0: the packet is the host's. Of a published port that is none, a packet for
-/// which no flow can be made has [`REFUSED`] and the code of the reason to drop it.
+/// (RFC 4787 REQ-8), makes the flow. Returns its slot and version; or no version, and [`Code::PASS`], because the packet is the host's, or the
+/// code of the reason to drop it.
 #[inline(always)]
-pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> u32 {
+pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> (u32, FlowVersion) {
+    fwd_open_inbound(skb, tuple, tcp_flags.into())
+}
+
+#[inline(always)]
+fn open_if_it_may(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> (u32, FlowVersion) {
     const BEGINS: u32 = feature::EIF | feature::PUBLISH;
+    if in_fwd_network(tuple.saddr) {
+        return none(DropReason::Martian.into());
+    }
     if config().is_none_or(|config| config.features & BEGINS == 0) {
-        return SLOT_NONE;
+        return none(Code::PASS);
     }
-    let how = fwd_unsolicited(skb, tuple, tcp_flags.into());
+    let how = begins(skb, tuple, tcp_flags);
     if how == NOBODYS {
-        return SLOT_NONE;
+        return none(Code::PASS);
     }
-    let Some(out) = scratch(&INBOUND) else { return SLOT_NONE };
+    let Some(out) = scratch(&INBOUND) else { return none(Code::PASS) };
     let opened = inbound::open_inbound(skb, out, how);
     match fwd_opened_for(tuple, opened.slot()) {
-        SLOT_NONE if how != MAPPED && opened.is_dropped() => REFUSED | opened.code().raw(),
-        slot => slot,
+        (_, version) if version.is_none() => {
+            none(if how != MAPPED && opened.is_dropped() { opened.code() } else { Code::PASS })
+        }
+        found => found,
     }
 }
 
-/// Set beside a code in what [`open`] returns.
-pub(crate) const REFUSED: u32 = 1 << 31;
+/// No flow, for the reason with this code.
+#[inline(always)]
+const fn none(code: Code) -> (u32, FlowVersion) {
+    (code.raw(), FlowVersion::NONE)
+}
 
 /// What [`begins`] says: the packet is for no endpoint.
 const NOBODYS: u64 = 0;
@@ -53,30 +69,33 @@ const NOBODYS: u64 = 0;
 const MAPPED: u64 = 1;
 
 global_fn! {
+    /// See [`open`].
+    fn fwd_open_inbound(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> (u32, FlowVersion) = open_if_it_may;
     /// See [`opened_for`].
-    fn fwd_opened_for(tuple: &Tuple, slot: u32) -> u32 = opened_for;
-    /// See [`begins`].
-    fn fwd_unsolicited(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 = begins;
+    fn fwd_opened_for(tuple: &Tuple, slot: u32) -> (u32, FlowVersion) = opened_for;
+    /// See [`for_mapping`].
+    fn fwd_for_mapping(skb: Skb, tuple: &Tuple) -> bool = for_mapping;
     /// See [`for_publication`].
     fn fwd_for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> bool = for_publication;
 }
 
-/// The slot of a flow that was opened for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
-/// meanwhile, nobody needs the flow, and the result is 0. If none was opened, the slot of that which another CPU opened.
+/// The flow that was opened in `slot` for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
+/// meanwhile, nobody needs the flow, and there is no version. If none was opened, that which another CPU opened.
 #[inline(always)]
-fn opened_for(tuple: &Tuple, slot: u32) -> u32 {
-    let Some(out) = scratch(&INBOUND) else { return SLOT_NONE };
+fn opened_for(tuple: &Tuple, slot: u32) -> (u32, FlowVersion) {
+    let Some(out) = scratch(&INBOUND) else { return (SLOT_NONE, FlowVersion::NONE) };
     if slot == SLOT_NONE {
-        return lookup::slot_of(Direction::Inbound, tuple);
+        return lookup::fwd_indexed(Direction::Inbound, tuple, lookup::hash(tuple));
     }
-    if !lookup::matches(Direction::Inbound, slot, tuple).is_none() {
-        return slot;
+    let found = lookup::matches(Direction::Inbound, slot, tuple);
+    if !found.is_none() {
+        return (slot, found);
     }
     let version = lookup::matches(Direction::Outbound, slot, out);
     if version.state() as u8 == FlowState::HalfOpen as u8 {
         slot::fwd_flow_end(slot, version);
     }
-    SLOT_NONE
+    (SLOT_NONE, FlowVersion::NONE)
 }
 
 /// Whether a packet from outside with `tuple` may begin a flow; its outbound tuple is then in the map `INBOUND`. [`NOBODYS`], [`MAPPED`],
@@ -91,7 +110,7 @@ fn begins(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
     {
         return inbound::external(tuple);
     }
-    if for_mapping(skb, tuple) { MAPPED } else { NOBODYS }
+    if fwd_for_mapping(skb, tuple) { MAPPED } else { NOBODYS }
 }
 
 /// Whether the packet is for a port that is published at its very destination, or (`at_all`) at all addresses of the host.

@@ -36,16 +36,16 @@ fn place(hash: u32) -> Option<(Shared<u64>, u32, u32)> {
 /// of a packet that arrives.
 #[inline(always)]
 fn note_of_host(reply: &Tuple, seen: u32) {
+    let hash = lookup::hash(reply);
+    let Some((place, idle, hz)) = place(hash) else { return };
+    let (before, now) = (place.read(), now());
     let seen = match seen {
         it if it == Seen::Spoken as u32 => Seen::Spoken,
         it if it == Seen::Refused as u32 => Seen::Refused,
         _ => Seen::Heard,
     };
-    let hash = lookup::hash(reply);
-    let Some((place, idle, hz)) = place(hash) else { return };
-    let before = place.read();
     // Of two CPUs that note something at once, one does.
-    let after = address_only::noted(before, hash, seen, now(), idle, hz);
+    let after = address_only::noted(before, hash, seen, now, idle, hz);
     if after != before {
         place.write(after);
     }

@@ -14,7 +14,6 @@ use forwarder_common::{
     wire::l4::has_ports,
 };
 
-pub(crate) use self::take::stored_mtu;
 use crate::{
     kernel::packet::skb::Skb,
     table::{

@@ -76,7 +76,7 @@ fn take_freed() -> Option<u32> {
 
 /// An MTU as a flow holds it: no IPv4 packet is longer.
 #[inline(always)]
-pub(crate) fn stored_mtu(mtu: u32) -> u16 {
+fn stored_mtu(mtu: u32) -> u16 {
     if mtu > u32::from(u16::MAX) { u16::MAX } else { mtu as u16 }
 }
 

@@ -1,0 +1,92 @@
+//! The way out of a packet of an endpoint: which route, and whether it is one that the endpoint's packets take.
+
+use forwarder_common::{
+    abi::{Endpoint, Tuple},
+    decide::route::{self, Lookup},
+    types::verdict::{Code, DropReason},
+};
+
+use crate::kernel::{
+    devices,
+    fib::{Route, Sender, look_up},
+    global::Answer,
+    packet::skb::Skb,
+    records,
+};
+
+/// What [`way_out`] says; where it leads, [`Route::found`] tells.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    /// What the kernel's tables say of the destination.
+    pub(super) lookup: Lookup,
+    /// What becomes of the packet: see [`route::egress`].
+    pub(super) egress: Code,
+    /// The kernel by itself would send it by another interface.
+    pub(super) diverted: bool,
+}
+
+global_fn! {
+    /// See [`way_out`].
+    pub(super) fn fwd_way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Way = way_out;
+}
+
+/// Looks up where a packet of `endpoint` leaves: by the host's own route, or, for an endpoint that is bound to its uplink and whose packet the
+/// host would send elsewhere, by that of a socket which is bound there.
+#[inline(always)]
+fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Way {
+    let lookup = look_up(skb, tuple, Sender::Forwarded(endpoint.network));
+    let Some(route) = Route::found() else { return Way::NONE };
+    let out_if = route.out_if();
+    if !route::is_diverted(lookup, out_if, endpoint, || is_bridge(out_if)) {
+        return Way { lookup, egress: egress(lookup, out_if, endpoint), diverted: false };
+    }
+    let Some((uplink, ..)) = records::uplink_copy(endpoint.uplink) else { return Way::NONE };
+    let found = look_up(skb, tuple, Sender::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)));
+    let lookup = if found.is_missing() { Lookup::Elsewhere } else { found };
+    let Some(route) = Route::found() else { return Way::NONE };
+    Way { lookup, egress: egress(lookup, route.out_if(), endpoint), diverted: true }
+}
+
+/// Whether an interface is the bridge of a network.
+#[inline(always)]
+fn is_bridge(ifindex: u32) -> bool {
+    records::network(ifindex).is_some()
+}
+
+#[inline(always)]
+fn egress(lookup: Lookup, out_if: u32, endpoint: &Endpoint) -> Code {
+    route::egress(lookup, out_if, endpoint, || devices::fwd_is_there(endpoint.uplink), || is_bridge(out_if))
+}
+
+impl Way {
+    /// None that can be said at this moment.
+    const NONE: Self = Self {
+        lookup: Lookup::Refused,
+        egress: forwarder_common::types::verdict::Verdict::Dropped(DropReason::Contended).code(),
+        diverted: false,
+    };
+}
+
+/// The code, above it the result of the look-up, and whether it was diverted.
+impl Answer for Way {
+    type Raw = u32;
+
+    const ABSENT: u32 = DropReason::Contended as u32 | (Lookup::Refused as u32) << LOOKUP;
+
+    #[inline(always)]
+    fn raw(self) -> u32 {
+        self.egress.raw() | (self.lookup as u32) << LOOKUP | if self.diverted { DIVERTED } else { 0 }
+    }
+
+    #[inline(always)]
+    fn decode(raw: u32) -> Self {
+        Self {
+            lookup: Lookup::of((raw >> LOOKUP) as u8),
+            egress: Code::from_raw(raw & 0xff),
+            diverted: raw & DIVERTED != 0,
+        }
+    }
+}
+
+const LOOKUP: u32 = 8;
+const DIVERTED: u32 = 1 << 16;
