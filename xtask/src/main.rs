@@ -54,6 +54,8 @@ enum Command {
     Packets(Passed),
     /// Measure what fwd costs the host's own traffic (as root): [--json] [ROUNDS]
     HostCost(Passed),
+    /// Measure whether limits of rates are kept to within 5 % (as root): [--json] [--only WORDS] [ROUNDS]
+    Rates(Passed),
     /// Look for bytes that break parser or translator
     Fuzz(fuzz::Arguments),
     /// Write the tables of the pages that repeat what the code declares
@@ -90,6 +92,7 @@ impl Command {
             Self::Stores(Passed { arguments }) => measure::stores(workspace, arguments),
             Self::Packets(Passed { arguments }) => measure::packets(workspace, arguments),
             Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
+            Self::Rates(Passed { arguments }) => measure::rates(workspace, arguments),
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
@@ -156,6 +159,7 @@ mod tests {
             "x bench --check --json 9",
             "x stores --json 15",
             "x packets --used",
+            "x rates --only UDP 1",
             "x fuzz parse 30",
             "x fuzz 30 parse",
             "x fuzz minimise",

@@ -25,6 +25,13 @@ pub(crate) fn host_cost(workspace: &Workspace, arguments: &[OsString]) -> Result
     become_program(workspace, "fwd-host-cost", arguments)
 }
 
+/// Whether what endpoints send and get is what their limits say.
+pub(crate) fn rates(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    // iperf3 is a package.
+    setup::as_root(workspace)?;
+    become_program(workspace, "fwd-rates", arguments)
+}
+
 /// Whether our own load and other programs say the same about the same paths.
 pub(crate) fn bench_check(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     // The other programs are packages.
