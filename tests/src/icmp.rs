@@ -1,6 +1,6 @@
 //! ICMP errors as sockets hear of them, and as a wire carries them; ARP that lies.
 
-use std::{io::ErrorKind, net::UdpSocket};
+use std::net::UdpSocket;
 
 use forwarder::{
     Context,
@@ -13,7 +13,7 @@ use super::fwd::{Fwd, inside, pings, try_inside};
 use crate::{
     capture::{Recording, finish_all_checksums},
     packet::Packet,
-    peers::{ANY, PATIENCE, at, udp},
+    peers::{ANY, PATIENCE, assert_refused, at, udp},
     raw,
 };
 
@@ -78,19 +78,6 @@ fn queries_with_an_identifier_come_back_to_who_asked() {
         assert!(seen.iter().any(|packet| packet.icmp_type() == Some((kind, 0))), "type {kind}: {seen:#?}");
     }
     assert_eq!(fwd.counted("from_ns", "dropped", Some("IcmpType")), 0);
-}
-
-/// A connected socket hears that nobody listens.
-#[track_caller]
-fn assert_refused(socket: &UdpSocket) {
-    socket.set_read_timeout(Some(std::time::Duration::from_millis(500))).expect("a socket");
-    wait_until(PATIENCE, "the port is refused", || {
-        // The error of an earlier datagram may come with the next.
-        let sent = socket.send(b"is anybody there?").map(|_| ());
-        let heard = sent.and_then(|()| socket.recv(&mut [0; 16]).map(|_| ()));
-        Ok(matches!(heard, Err(error) if error.kind() == ErrorKind::ConnectionRefused).then_some(()))
-    })
-    .unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

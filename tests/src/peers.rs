@@ -1,7 +1,7 @@
 //! Sockets inside namespaces: a socket belongs to the namespace it was made in, wherever it is used.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
     thread::{self, JoinHandle},
@@ -85,6 +85,19 @@ pub(crate) fn asked(socket: &UdpSocket, server: SocketAddrV4, request: &[u8]) {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+}
+
+/// A connected socket hears that nobody listens.
+#[track_caller]
+pub(crate) fn assert_refused(socket: &UdpSocket) {
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket");
+    wait_until(PATIENCE, "the port is refused", || {
+        // The error of an earlier datagram may come with the next.
+        let sent = socket.send(b"is anybody there?").map(|_| ());
+        let heard = sent.and_then(|()| socket.recv(&mut [0; 16]).map(|_| ()));
+        Ok(matches!(heard, Err(error) if error.kind() == ErrorKind::ConnectionRefused).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Echoes `count` datagrams and returns from where they came.

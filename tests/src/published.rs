@@ -7,7 +7,7 @@ use serde_json::json;
 use super::fwd::{Fwd, Pod, number, pings};
 use crate::{
     capture::Capture,
-    peers::{any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    peers::{ANY, any, asked, assert_refused, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
 };
 
 /// A client outside.
@@ -194,17 +194,43 @@ fn namespaces_reach_a_published_port_by_the_hosts_address() {
     let address = fwd.uplink(0).address;
     for client in [&pod, &neighbour, &stranger] {
         let server = echo_tcp(listen(&pod, any(80)), 1);
-        let stream = connect(client, crate::peers::ANY, at(address, 8080)).expect("it is published");
+        let stream = connect(client, ANY, at(address, 8080)).expect("it is published");
         // More than a second, and more than one segment.
         echoed(&stream, &vec![7; 100_000]);
         drop(stream);
         assert_eq!(server.join().expect("the server")[0].ip(), address, "the external address");
         let server = echo_udp(udp(&pod, any(53)), 1);
-        asked(&udp(client, crate::peers::ANY), at(address, 53), b"hello");
+        asked(&udp(client, ANY), at(address, 53), b"hello");
         assert_eq!(server.join().expect("the server")[0].ip(), address);
-        connect(client, crate::peers::ANY, at(address, 8081)).expect_err("it is not published");
+        connect(client, ANY, at(address, 8081)).expect_err("it is not published");
     }
     capture.assert_empty();
     fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80"]);
-    connect(&neighbour, crate::peers::ANY, at(address, 8080)).expect_err("it is published no more");
+    connect(&neighbour, ANY, at(address, 8080)).expect_err("it is published no more");
+}
+
+/// RFC 5508 REQ-7: errors about packets of two flows, one behind the other, reach who has sent them; also where both ends are the same namespace.
+#[test]
+fn errors_about_hairpinned_packets_reach_who_sent_them() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &["-p", "53:53/udp"]);
+    let (neighbour, stranger) = (fwd.up("c2", &[]), fwd.up("c3", &["--network", "other"]));
+    // As above, for the capture.
+    assert!(pings(&pod, fwd.uplink(0).outside[0]));
+    let capture = Capture::start(&fwd);
+    let address = at(fwd.uplink(0).address, 53);
+    for (name, ns) in [("itself", &pod), ("a neighbour", &neighbour), ("another network", &stranger)] {
+        let client = udp(ns, ANY);
+        client.connect(address).expect("a socket");
+        assert_refused(&client);
+        // The same flows the other way: the server answers a client that has gone.
+        let server = udp(&pod, any(53));
+        client.send(b"hello").expect("it leaves");
+        let (_, from) = server.recv_from(&mut [0; 16]).unwrap_or_else(|error| panic!("from {name}: {error}"));
+        assert_eq!(from.ip(), *address.ip());
+        server.connect(from).expect("a socket");
+        drop(client);
+        assert_refused(&server);
+    }
+    capture.assert_empty();
 }
