@@ -124,7 +124,22 @@ fn dual_stack_namespace_speaks_with_everybody_by_both_families() {
         assert_eq!(seen_from(&pod, fwd.internet(0), at(outside, 7000)), [uplink; 2], "behind the uplink's address");
         let own = IpAddr::from(address6(&pod));
         assert_eq!(seen_from(&pod, &peer, at(address6(&peer), 7000)), [own; 2], "its own within the network");
+        if options != KERNEL {
+            passed_by_the_programs(&fwd);
+        }
     });
+}
+
+/// Programs have let it all through, and counted it for its reason.
+#[track_caller]
+fn passed_by_the_programs(fwd: &Fwd) {
+    for reason in ["KernelIpv6", "ToHost"] {
+        assert!(fwd.counted("from_ns", "punted", Some(reason)) > 0, "{reason}");
+    }
+    for reason in ["SpoofedSource", "NdSpoof", "Malformed", "ExtensionHeaders", "RouteNotViaUplink"] {
+        assert_eq!(programs::dropped(fwd, reason), 0, "{reason}");
+    }
+    assert_eq!(fwd.counted("to_network", "dropped", None), 0);
 }
 
 #[test]

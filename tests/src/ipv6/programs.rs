@@ -1,20 +1,17 @@
 //! IPv6 where programs look at it: what passes, and what is counted for its reason instead.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::{
-    address6, at,
+    address6,
     guard::{answer_everybody, leaked},
-    host_with, link, seen_from,
+    host_with, link,
 };
-use crate::fwd::{Fwd, Pod, inside, pings, pings6, text, try_inside};
-
-/// Whose programs meet IPv6.
-const DATAPATHS: [&[&str]; 2] = [&["--datapath", "tc"], &["--datapath", "xdp"]];
+use crate::fwd::{Fwd, Pod, inside, pings6, text, try_inside};
 
 /// How often a namespace's packet was dropped for `reason`.
 #[track_caller]
-fn dropped(fwd: &Fwd, reason: &str) -> u64 {
+pub(super) fn dropped(fwd: &Fwd, reason: &str) -> u64 {
     fwd.counted("from_ns", "dropped", Some(reason))
 }
 
@@ -24,37 +21,6 @@ fn kept_from(fwd: &Fwd, pod: &Pod, address: Ipv6Addr, reason: &str) {
     let before = dropped(fwd, reason);
     assert!(!pings6(pod, address), "{address}");
     assert!(dropped(fwd, reason) > before, "{reason}");
-}
-
-#[test]
-fn namespaces_speak_with_everybody_by_both_families_past_the_programs() {
-    for datapath in DATAPATHS {
-        let fwd = host_with(1);
-        let (pod, peer) = (fwd.up("c1", datapath), fwd.up("c2", datapath));
-        let (six, outside) = (link(&fwd, 0), link(&fwd, 0).outside);
-        assert!(pings(&pod, fwd.uplink(0).outside[0]), "IPv4 outside");
-        for (who, address) in [
-            ("outside", outside),
-            ("the router", six.gateway),
-            ("the host", six.address),
-            ("the gateway", text(&pod.shown["gateways"][1]).parse().expect("an address")),
-            ("another namespace", address6(&peer)),
-        ] {
-            assert!(pings6(&pod, address), "{who}");
-        }
-        assert!(pings6(fwd.host(), address6(&pod)), "the host reaches it");
-        let uplink = IpAddr::from(six.address);
-        assert_eq!(seen_from(&pod, fwd.internet(0), at(outside, 7000)), [uplink; 2], "behind the uplink's address");
-        let own = IpAddr::from(address6(&pod));
-        assert_eq!(seen_from(&pod, &peer, at(address6(&peer), 7000)), [own; 2], "its own within the network");
-        for reason in ["KernelIpv6", "ToHost"] {
-            assert!(fwd.counted("from_ns", "punted", Some(reason)) > 0, "{reason}");
-        }
-        for reason in ["SpoofedSource", "NdSpoof", "Malformed", "ExtensionHeaders", "RouteNotViaUplink"] {
-            assert_eq!(dropped(&fwd, reason), 0, "{reason}");
-        }
-        assert_eq!(fwd.counted("to_network", "dropped", None), 0);
-    }
 }
 
 /// They are told so by no firewall, but by the statistics.

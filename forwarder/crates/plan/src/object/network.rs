@@ -37,6 +37,15 @@ pub struct NetworkSpec {
     pub kept: bool,
 }
 
+impl NetworkSpec {
+    /// The record that it becomes, with the ifindex of its bridge.
+    pub(crate) fn record(&self, index: u32) -> NetworkRecord {
+        let Self { name, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment, kept } =
+            self.clone();
+        NetworkRecord { index, name, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment, kept }
+    }
+}
+
 impl Managed for NetworkSpec {
     fn handling(&self) -> Handling {
         Handling::new("record", "forget", Acts::OnPins).in_steps().notable()

@@ -10,8 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    Action, Actual, EndpointSpec, NetConfig, NetworkRecord, NetworkSpec, Object, Op, ResolvConf, TargetNetns,
-    UplinkRecord, are_ends, object,
+    Action, Actual, EndpointSpec, NetConfig, Object, Op, ResolvConf, TargetNetns, UplinkRecord, are_ends, object,
 };
 use fwd_dataplane::Backend;
 use fwd_kernel::{
@@ -101,37 +100,9 @@ impl Actual {
         let records = &mut self.records;
         match object {
             Object::Network(spec) => {
-                let NetworkSpec {
-                    name,
-                    index: _,
-                    bridge,
-                    gateway,
-                    gateway6,
-                    uplink,
-                    mtu,
-                    mac,
-                    last,
-                    datapath,
-                    treatment,
-                    kept,
-                } = spec.clone();
-                let index = self.host.net.link(&bridge).map_or(0, |link| link.index);
+                let index = self.host.net.link(&spec.bridge).map_or(0, |link| link.index);
                 records.devices.insert(index);
-                let record = NetworkRecord {
-                    index,
-                    name,
-                    bridge,
-                    gateway,
-                    gateway6,
-                    uplink,
-                    mtu,
-                    mac,
-                    last,
-                    datapath,
-                    treatment,
-                    kept,
-                };
-                records.networks.push(record);
+                records.networks.push(spec.record(index));
             }
             Object::NetworkUplink(object::NetworkUplink { bridge, to, .. }) => {
                 let networks = records.networks.iter_mut().filter(|network| network.index == *bridge);

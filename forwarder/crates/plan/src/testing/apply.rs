@@ -78,7 +78,7 @@ impl World {
                 assert!(records.endpoint_hooks.contains(&index) || records.endpoint_filters.contains(&index));
                 assert!(self.records.endpoint_xdp.insert(index));
             }
-            Object::Network(spec) => self.record_network(spec),
+            Object::Network(spec) => self.record_network(&spec),
             Object::NetworkHook(object::NetworkHook { bridge, .. }) => {
                 let index = self.index(&bridge);
                 assert!(self.records.networks.iter().any(|network| network.index == index));

@@ -1,42 +1,15 @@
 //! What operations on records do to the model.
 
 use super::World;
-use crate::{EndpointSpec, NetworkRecord, NetworkSpec, object};
+use crate::{EndpointSpec, NetworkSpec, object};
 use fwd_dataplane::{Backend, Publication};
 
 impl World {
-    pub(super) fn record_network(&mut self, spec: NetworkSpec) {
+    pub(super) fn record_network(&mut self, spec: &NetworkSpec) {
         let index = self.index(&spec.bridge);
-        let NetworkSpec {
-            name,
-            index: _,
-            bridge,
-            gateway,
-            gateway6,
-            uplink,
-            mtu,
-            mac,
-            last,
-            datapath,
-            treatment,
-            kept,
-        } = spec;
-        assert!(self.records.networks.iter().all(|network| network.name != name));
+        assert!(self.records.networks.iter().all(|network| network.name != spec.name));
         self.note(index);
-        self.records.networks.push(NetworkRecord {
-            index,
-            name,
-            bridge,
-            gateway,
-            gateway6,
-            uplink,
-            mtu,
-            mac,
-            last,
-            datapath,
-            treatment,
-            kept,
-        });
+        self.records.networks.push(spec.record(index));
     }
 
     pub(super) fn record_endpoint(&mut self, spec: EndpointSpec) {
