@@ -69,7 +69,9 @@ fn datapath(testbed: &Testbed, path: Path) -> Result<Datapath> {
     }
     if path == Path::FwdNetkit {
         testbed.host().netlink()?.probe_netkit().map_err(|error| match error.kind {
-            Kind::Unsupported => error.remedy("a kernel with CONFIG_NETKIT (Linux 6.7) has it"),
+            Kind::Unsupported => {
+                error.remedy("use a kernel with CONFIG_NETKIT: `fwd features` tells which Linux has it")
+            }
             _ => error,
         })?;
     }

@@ -276,7 +276,7 @@ pub(crate) fn refused(error: &(dyn std::error::Error + 'static), object: String)
             .remedy("run as root with CAP_BPF and CAP_NET_ADMIN, outside of a sandbox that forbids bpf(2)"),
         Some(nix::libc::ENOMEM) => Error::new(Kind::Failed, "load", object, text).remedy("choose a smaller --max-flows"),
         Some(nix::libc::EINVAL | nix::libc::EOPNOTSUPP) => Error::new(Kind::Unsupported, "load", object, text)
-            .remedy("this kernel lacks something that the programs need (Linux 6.6 or later has all of it); --datapath kernel works without"),
+            .remedy("this kernel lacks something that the programs need: `fwd features` tells what; --datapath kernel works without"),
         _ => Error::new(Kind::Failed, "load", object, text),
     }
 }

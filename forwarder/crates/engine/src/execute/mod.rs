@@ -42,8 +42,9 @@ use fwd_plan::{
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
-const BLIND: &str = "this kernel does not show programs what a sender has left to the network card (Linux 6.2 does): behind an uplink that \
-    finishes no checksums, a namespace with CAP_NET_RAW can have one written over its port; let the card do it: ethtool -K UPLINK tx on";
+const BLIND: &str = "this kernel does not show programs what a sender has left to the network card (`fwd features` tells which Linux does): behind \
+    an uplink that finishes no checksums, a namespace with CAP_NET_RAW can have one written over its port; let the card do it: ethtool -K \
+    UPLINK tx on";
 
 /// How long a command waits for another one.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -221,7 +221,7 @@ fn own_cookie() -> Result<u64> {
             "the cookie of a network namespace",
             "this kernel has no SO_NETNS_COOKIE",
         )
-        .remedy("use Linux 5.14 or newer"),
+        .remedy("use a newer kernel: `fwd features` tells which Linux has it"),
         _ => failed("read", "the cookie of a network namespace", error),
     })
 }
