@@ -231,15 +231,18 @@ pub(crate) fn address(value: &Value) -> Ipv4Addr {
     address.parse().unwrap_or_else(|_| panic!("no IPv4 address: {text}"))
 }
 
-/// The program that tests start as a process of its own: see `bin/fwd-test-helper.rs`. It lies above the directory of this one.
+/// The program that tests start as a process of its own: see `bin/fwd-test-helper.rs`.
 pub(crate) fn helper() -> PathBuf {
-    let tests = env::current_exe().expect("this program is a file");
-    let directory = tests.parent().and_then(Path::parent).expect("target/PROFILE/deps");
-    directory.join("fwd-test-helper")
+    built("fwd-test-helper")
 }
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/fwd");
-    env::var_os("FWD_BIN").map_or_else(built, PathBuf::from)
+    env::var_os("FWD_BIN").map_or_else(|| built("fwd"), PathBuf::from)
+}
+
+/// A program of the same build: it lies above the directory of this one.
+fn built(name: &str) -> PathBuf {
+    let tests = env::current_exe().expect("this program is a file");
+    tests.parent().and_then(Path::parent).expect("target/PROFILE/deps").join(name)
 }

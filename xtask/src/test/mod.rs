@@ -7,12 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use self::report::{Report, Tally};
-use crate::{
-    fmt, fuzz, lint,
-    root::Root,
-    setup, tidy,
-    workspace::{Workspace, run as run_command},
-};
+use crate::{fmt, fuzz, lint, root::Root, setup, tidy, workspace::Workspace};
 
 /// How the integration tests run.
 struct Manner {
@@ -110,7 +105,7 @@ fn linker_is_there(workspace: &Workspace, report: &mut Report) -> bool {
 /// Unit, property and documentation tests: no root, no namespaces, overflow checks on.
 fn unit(workspace: &Workspace, filters: &[String]) -> Result<Tally> {
     let mut cargo = workspace.cargo("test");
-    // Those of `tests` need root and a release build; the eBPF crate has none.
+    // Those of `tests` need root; the eBPF crate has none.
     cargo.args(["--locked", "--no-fail-fast", "--workspace", "--exclude", "tests", "--exclude", "forwarder-ebpf"]);
     cargo.arg("--").args(libtest::colour()).args(filters);
     libtest::run(&mut cargo)?.or_no_match(filters)
@@ -125,9 +120,10 @@ fn integration_phases(
     manner: &Manner,
 ) {
     let mut binaries = Vec::new();
-    let built = report.check("release build", || {
-        run_command(workspace.cargo("build").args(["--locked", "--release"]))?;
-        binaries = libtest::build(workspace.cargo("test").args(["--locked", "--release", "--package", "tests"]))?;
+    let built = report.check("build", || {
+        // All packages at once, and a target that is a test: so dependencies have the features that the unit tests have them with, and none
+        // is compiled again.
+        binaries = libtest::build(workspace.cargo("build").args(["--locked", "--bins", "--test", "tests"]))?;
         Ok(())
     });
     report.run("integration tests", || {
@@ -150,7 +146,7 @@ fn integration(
     filters: &[String],
     manner: &Manner,
 ) -> Result<Tally> {
-    let fwd = workspace.target.join("release/fwd");
+    let fwd = workspace.target.join("debug/fwd");
     let package = workspace.root.join("tests");
     let mut environment = vec![
         ("FWD_BIN", fwd.as_os_str()),
