@@ -257,8 +257,8 @@ reasons! {
         NdRouter = 59 => "A namespace is no router of its network: stop radvd, or whatever else advertises there.",
         /// Extension headers of IPv6 that hide what kind of packet it is: too many, too long, or cut by a fragment (RFC 7112).
         ExtensionHeaders = 60 => "Somebody may try to pass by a filter: `tcpdump -v ip6` at the interface shows who.",
-        /// Leaves a namespace that sends more than its limit, past the queue inside that keeps to it.
-        RateExceeded = 61 => "Nothing, if the limit is meant. `fwd up --rate-out` sets another, or `none`, and the queue inside anew.",
+        /// More than a limit lets through: sent past the queue inside that keeps to it, or come for a namespace (`to_ns`) whose queue is full.
+        RateExceeded = 61 => "Nothing, if the limit is meant. `fwd up --rate-out` and `--rate-in` set another, or `none`, and the queue inside anew.",
     }
 }
 

@@ -16,7 +16,7 @@ mod read;
 pub use attach::PinnedHooks;
 pub use attach::hook::{Backend, Hook, XdpHook};
 pub use attach::orphans::{OrphanedProgram, orphans};
-pub use features::{FEATURES, Feature, Part, Probe, SOCKET_ADDRESSES, Support, TCX, Without, probe};
+pub use features::{FEATURES, Feature, Part, Probe, SOCKET_ADDRESSES, Support, TBF, TCX, Without, probe};
 pub use host::hosts::HostPins;
 pub use host::lock::Lock;
 pub use host::rundir::RunDir;

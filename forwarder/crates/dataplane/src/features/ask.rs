@@ -16,7 +16,7 @@ use super::{
 use crate::{Backend, load::errno, object::kernel_fields};
 use fwd_base::{Error, Kind, Result, error::chain};
 use fwd_kernel::{
-    netlink::{self, BridgeSpec, Netlink, VethSpec, nft},
+    netlink::{self, BridgeSpec, Netlink, Shaper, VethSpec, nft},
     netns::{Netns, in_scratch},
 };
 
@@ -220,6 +220,14 @@ pub(super) fn masquerade() -> Support {
         nft::Masquerade { network: "probe".into(), subnet: ipnet::Ipv4Net::default(), uplink: "fwdprobe0".into() };
     let make = || nft::ensure_masquerade(&rule).map(drop);
     unloaded("nft_masq").unwrap_or_else(|| Support::made(in_scratch(make)))
+}
+
+/// The loopback interface is given one.
+pub(super) fn shaper() -> Support {
+    const LOOPBACK: u32 = 1;
+    let slow = Shaper { rate: 1_000_000, burst: 1_600, limit: 16_000 };
+    let make = || Netlink::here()?.shape(LOOPBACK, Some(slow));
+    unloaded("sch_tbf").unwrap_or_else(|| Support::made(in_scratch(make)))
 }
 
 /// A pair is made.

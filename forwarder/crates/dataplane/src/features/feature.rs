@@ -30,6 +30,8 @@ pub enum Part {
     Xdp,
     /// The data path of bridge and nftables.
     Kernel,
+    /// Limits of what endpoints send and get.
+    Limits,
     /// `fwd latency`.
     Latency,
     /// `fwd trace`.
@@ -40,8 +42,8 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 7] =
-        [Self::Tc, Self::L3Uplink, Self::Xdp, Self::Kernel, Self::Latency, Self::Trace, Self::Bench];
+    pub const ALL: [Self; 8] =
+        [Self::Tc, Self::L3Uplink, Self::Xdp, Self::Kernel, Self::Limits, Self::Latency, Self::Trace, Self::Bench];
 
     /// Its name in JSON.
     #[must_use]
@@ -51,6 +53,7 @@ impl Part {
             Self::L3Uplink => "l3-uplink",
             Self::Xdp => "xdp",
             Self::Kernel => "kernel",
+            Self::Limits => "limits",
             Self::Latency => "latency",
             Self::Trace => "trace",
             Self::Bench => "bench",
@@ -65,6 +68,7 @@ impl Part {
             Self::L3Uplink => "uplinks without link-layer header",
             Self::Xdp => "`--datapath xdp`",
             Self::Kernel => "`--datapath kernel`",
+            Self::Limits => "`--rate-out` and `--rate-in`",
             Self::Latency => "`fwd latency`",
             Self::Trace => "`fwd trace`",
             Self::Bench => "`fwd bench`",

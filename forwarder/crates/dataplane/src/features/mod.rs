@@ -12,7 +12,7 @@ mod table;
 
 pub use self::{
     feature::{Feature, Part, Probe, Support, Without},
-    table::{FEATURES, SOCKET_ADDRESSES, TCX},
+    table::{FEATURES, SOCKET_ADDRESSES, TBF, TCX},
 };
 use fwd_base::Result;
 

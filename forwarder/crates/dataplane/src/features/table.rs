@@ -41,6 +41,16 @@ pub const SOCKET_ADDRESSES: Feature = Feature {
     probe: Probe { how: BY_LOADING, ask: ask::socket_addresses },
 };
 
+/// Queues that keep to a rate.
+pub const TBF: Feature = Feature {
+    name: "sch_tbf",
+    since: "2.2",
+    needed_for: "letting packets wait that are more than a limit lets through",
+    without: Without::Refused,
+    parts: &[Part::Limits],
+    probe: Probe { how: BY_MAKING, ask: ask::shaper },
+};
+
 /// Everything that `fwd` asks of the kernel.
 pub const FEATURES: &[Feature] = &[
     Feature {
@@ -265,6 +275,7 @@ pub const FEATURES: &[Feature] = &[
         parts: &[Part::Kernel, Part::Bench],
         probe: Probe { how: BY_MAKING, ask: ask::masquerade },
     },
+    TBF,
     Feature {
         name: "netkit",
         since: "6.7",

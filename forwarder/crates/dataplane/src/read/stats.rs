@@ -1,16 +1,19 @@
 //! Counters as users see them: per interface, hook, verdict and reason.
 
+use std::collections::BTreeMap;
+
 use aya::{
     maps::{Array, MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use forwarder_common::{
-    abi::{Counter, CounterBlock, Endpoint, RETRY_CLASSES, TrafficBlock},
+    abi::{Counter, CounterBlock, Endpoint, RETRY_CLASSES, TrafficBlock, endpoint_flags},
     types::verdict::{DropReason, PuntReason, Verdict},
 };
 
-use crate::{Dataplane, object::maps, read::records::name_of};
+use crate::{Dataplane, Described, object::maps, read::records::name_of};
 use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_kernel::netlink::Netlink;
 
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +118,18 @@ impl Dataplane {
                 push(&mut stats, &name_of(&network.bridge), to_network, &sum(&counters, network.counters)?);
             }
         }
-        for (_, endpoint) in self.described_endpoints()? {
+        let endpoints = self.described_endpoints()?;
+        let limited = |(_, it): &(u32, Described)| it.record.flags & endpoint_flags::LIMITED != 0;
+        let queues =
+            if endpoints.iter().any(limited) { Netlink::here()?.dropped_by_shapers()? } else { BTreeMap::new() };
+        for (index, endpoint) in endpoints {
             let ifname = endpoint.metadata.host_if;
             let block = sum(&counters, endpoint.record.counters)?;
             push(&mut stats, &ifname, from_ns, &block);
             stats.push(stat(&ifname, to_ns, VERDICTS[0], None, counter(&block, Verdict::Delivered)));
+            // What waits to be delivered waits in a queue of the kernel's, which counts no bytes.
+            let dropped = Counter { packets: queues.get(&index).copied().unwrap_or_default(), bytes: 0 };
+            stats.push(stat(&ifname, to_ns, VERDICTS[2], Some(DropReason::RateExceeded.name()), dropped));
         }
         let nobody = sum(&counters, 0)?;
         push(&mut stats, "", from_ns, &nobody);

@@ -15,7 +15,7 @@ use super::{
     undo::UndoLog,
 };
 use fwd_base::{Error, Kind, Result, hash::fnv};
-use fwd_dataplane::{Backend, Dataplane, probe};
+use fwd_dataplane::{Backend, Dataplane, Support, TBF, probe};
 use fwd_kernel::{
     netlink::{Link, Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, in_scratch, mounts, resolv},
@@ -87,6 +87,7 @@ pub(super) fn complete_up(
     gathered.host_access(context, !request.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.actual.no_shaper = request.limits.limit_something() && !has_shaper();
     gathered.actual.host.machine = machine();
     let ipv6 = request.ipv6.or(request.subnet6.map(|_| Ipv6::Masquerade));
     gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
@@ -197,6 +198,7 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
     gathered.actual.no_tc = no_tc(desired.networks.values().all(by_kernel), gathered.plane.as_ref())?;
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
+    gathered.actual.no_shaper = desired.endpoints.iter().any(|it| it.limits.limit_something()) && !has_shaper();
     gathered.actual.host.machine = machine();
     let ipv6 = desired.networks.values().any(|network| network.ipv6 == Some(Ipv6::Masquerade));
     gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6.then_some(Ipv6::Masquerade), &gathered.actual)?;
@@ -358,6 +360,11 @@ fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf>
         resolv::Plan::Write(contents) => ResolvConf::Write(contents),
         resolv::Plan::NoUpstream => ResolvConf::Unreachable,
     })
+}
+
+/// Whether there are queues that keep to a rate. Where asking would load a module, using them will.
+fn has_shaper() -> bool {
+    TBF.support() != Support::Unsupported
 }
 
 /// Why the programs cannot run here; asked only before they are loaded.

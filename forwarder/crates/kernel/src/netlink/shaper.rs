@@ -1,10 +1,12 @@
 //! Queues that keep to a rate: the token bucket filter of traffic control (`tbf`).
 
+use std::collections::BTreeMap;
+
 use rtnetlink::{
     packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE},
     packet_route::{
         RouteNetlinkMessage,
-        tc::{TcAttribute, TcHandle, TcMessage, TcOption},
+        tc::{TcAttribute, TcHandle, TcMessage, TcOption, TcStats2},
     },
 };
 
@@ -66,6 +68,16 @@ impl Shaper {
 }
 
 impl Netlink {
+    /// How many packets such queues have dropped because they were full, by the ifindexes of their interfaces.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn dropped_by_shapers(&self) -> Result<BTreeMap<u32, u64>> {
+        let queues = self.dump(&RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default()));
+        let queues = queues.map_err(|failure| failure.doing("list", "the queues of interfaces"))?;
+        Ok(queues.into_iter().filter_map(drops).collect())
+    }
+
     /// Lets what an interface sends wait in such a queue; in none if there is to be none. Its own queueing discipline goes.
     ///
     /// # Errors
@@ -93,4 +105,19 @@ impl Netlink {
             }
         })
     }
+}
+
+/// The interface of a token bucket filter, and what that has dropped.
+fn drops(message: RouteNetlinkMessage) -> Option<(u32, u64)> {
+    let RouteNetlinkMessage::NewQueueDiscipline(TcMessage { header, attributes, .. }) = message else { return None };
+    let is_shaper = attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(kind) if kind == TBF));
+    let statistics = attributes.iter().filter_map(|attribute| match attribute {
+        TcAttribute::Stats2(statistics) => Some(statistics),
+        _ => None,
+    });
+    let drops = statistics.flatten().find_map(|statistic| match statistic {
+        TcStats2::Queue(queue) => Some(queue.drops.into()),
+        _ => None,
+    });
+    drops.filter(|_| is_shaper).map(|drops| (header.index.cast_unsigned(), drops))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Datapath;
 use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::TBF;
 use fwd_kernel::netlink::Shaper;
 
 /// A limit of one direction. The default is none.
@@ -24,12 +25,12 @@ impl RateLimit {
     /// The longest, seconds: with more it is no limit.
     const LONGEST_BURST: u64 = 10;
 
-    /// A limit with a burst that suits TCP: what comes in 50 ms, or one packet of the largest.
+    /// A limit with a burst that suits TCP: what comes in 50 ms, or one packet of the largest; of a very slow one as much as may be.
     #[must_use]
-    pub const fn of_rate(rate: u64) -> Self {
+    pub fn of_rate(rate: u64) -> Self {
         const LARGEST: u64 = 65_536;
-        let burst = rate / 8 / 20;
-        Self { rate, burst: if rate == 0 || burst > LARGEST { burst } else { LARGEST } }
+        let limit = Self { rate, burst: (rate / 8 / 20).max(LARGEST) };
+        Self { burst: limit.burst.min(limit.most_burst()), ..limit }
     }
 
     /// The largest burst at this rate, bytes.
@@ -124,15 +125,25 @@ pub struct AskedLimits {
 }
 
 impl AskedLimits {
+    /// Whether any is asked for.
+    #[must_use]
+    pub fn limit_something(self) -> bool {
+        [self.outbound, self.inbound].into_iter().flatten().any(|limit| limit.rate != 0)
+    }
+
     /// With what is not said as in `found`.
     ///
     /// # Errors
-    /// A limit is out of range, or no program counts what leaves.
-    pub(crate) fn over(self, found: Limits, datapath: Datapath) -> Result<Limits> {
+    /// A limit is out of range, no program counts what leaves, or the kernel has no queue that keeps to it (`no_shaper`).
+    pub(crate) fn over(self, found: Limits, datapath: Datapath, no_shaper: bool) -> Result<Limits> {
         let Self { outbound, inbound } = self;
         for (option, limit) in [("--rate-out", outbound), ("--rate-in", inbound)] {
             let Some(limit) = limit.filter(|limit| limit.rate != 0) else { continue };
             limit.check(option)?;
+            if no_shaper {
+                return Err(Error::new(Kind::Unsupported, "use", format!("{option} {}", limit.text()), TBF.absence())
+                    .remedy("leave it out, or build the kernel with CONFIG_NET_SCH_TBF"));
+            }
             if !datapath.is_ebpf() && option == "--rate-out" {
                 let (option, why) =
                     (format!("{option} {}", limit.text()), "datapath kernel: no program is there that counts");

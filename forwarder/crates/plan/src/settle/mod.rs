@@ -310,7 +310,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, network: &Network, record: 
             mac: record.mac,
             allow_spoof: record.allow_spoof,
             no_default_route: record.no_default_route,
-            limits: asked.limits.over(record.limits, network.datapath)?,
+            limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
             attach: asked.attach.unwrap_or(record.attach),
         }),
         _ => {
@@ -327,7 +327,8 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let no_default_route =
         network.treatment.internal || asked.no_default_route || kept.is_some_and(|record| record.no_default_route);
-    let limits = asked.limits.over(kept.map(|record| record.limits).unwrap_or_default(), network.datapath)?;
+    let limits =
+        asked.limits.over(kept.map(|record| record.limits).unwrap_or_default(), network.datapath, actual.no_shaper)?;
     let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let kept = kept.map(|record| record.address);

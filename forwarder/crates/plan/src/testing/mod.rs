@@ -43,6 +43,7 @@ pub(super) struct World {
     pub(super) no_tc: Option<String>,
     pub(super) no_tcx: bool,
     pub(super) no_host_access: Option<String>,
+    pub(super) no_shaper: bool,
     pub(super) no_ipv6_nat: Option<String>,
     next: u32,
 }
@@ -82,6 +83,7 @@ impl World {
             no_tc: None,
             no_tcx: false,
             no_host_access: None,
+            no_shaper: false,
             no_ipv6_nat: None,
             next: 100,
         };
@@ -189,6 +191,7 @@ impl World {
             no_tc: self.no_tc.clone(),
             no_tcx: self.no_tcx,
             no_host_access: self.no_host_access.clone(),
+            no_shaper: self.no_shaper,
             no_ipv6_nat: self.no_ipv6_nat.clone(),
             undo: self.undo.clone(),
             ..Actual::default()

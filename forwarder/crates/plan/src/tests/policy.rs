@@ -64,6 +64,7 @@ fn limits_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
     let mut world = World::new();
     let (fast, slow) = (RateLimit::of_rate(1_000_000_000), RateLimit::of_rate(100_000));
     assert_eq!((fast.burst, slow.burst), (6_250_000, 65_536));
+    assert_eq!((RateLimit::of_rate(8_000).burst, RateLimit::of_rate(0)), (10_000, RateLimit::default()));
     let shown = text(&world.up(&limited(fast)).ops);
     assert!(shown.contains("# --rate-out 1G --burst 6250000"), "{shown}");
     assert!(world.up(&request()).ops.is_empty(), "left out, it is as it is");
@@ -108,6 +109,10 @@ fn limits_out_of_range_or_without_a_program_that_counts() {
     usage(RateLimit { rate: 8_000_000, burst: 10_000_001 }, &["--burst 10000001", "10000000 bytes", "10 seconds"]);
     let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..limited(RateLimit::of_rate(100_000_000)) };
     refused(&world, &kernel, Kind::Unsupported, &["--rate-out 100M", "datapath kernel", "--datapath tc"]);
+    let mut without = world.clone();
+    without.no_shaper = true;
+    let limit = limited(RateLimit::of_rate(100_000_000));
+    refused(&without, &limit, Kind::Unsupported, &["--rate-out 100M", "sch_tbf", "CONFIG_NET_SCH_TBF"]);
     let inbound = AskedLimits { inbound: Some(RateLimit::of_rate(100_000_000)), outbound: Some(RateLimit::default()) };
     world.clone().up(&UpRequest { limits: inbound, ..kernel });
 }
