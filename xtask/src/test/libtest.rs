@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +34,21 @@ pub(crate) fn run(command: &mut Command) -> Result<Tally> {
         tally.add(Tally { failed: 1, failures: vec![format!("the test run itself ({status})")], ..Tally::default() });
     }
     Ok(tally)
+}
+
+/// Runs several test binaries at once, as [`run`] does each; their lines come as they come.
+pub(crate) fn run_side_by_side(commands: Vec<Command>) -> Result<Tally> {
+    let tallies: Vec<_> = thread::scope(|scope| {
+        let start = |mut command: Command| scope.spawn(move || run(&mut command));
+        let runs: Vec<_> = commands.into_iter().map(start).collect();
+        runs.into_iter()
+            .map(|run| run.join().unwrap_or_else(|_| bail!("a thread that read their output panicked")))
+            .collect()
+    });
+    tallies.into_iter().try_fold(Tally::default(), |mut sum, tally| {
+        sum.add(tally?);
+        Ok(sum)
+    })
 }
 
 /// Runs `cargo build …`; returns the test binaries that it has built.

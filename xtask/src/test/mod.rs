@@ -20,6 +20,10 @@ struct Manner {
 /// Two CPUs are what the tests are sized for. Most of their time they wait for packets: with a third one there is mostly one that does not.
 const USUAL: Manner = Manner { threads: "--test-threads=3", flood: None };
 
+/// All tests, by two runs of them side by side. The loads of `fwd bench` measure one after another, each in its turn: their tests have a thread
+/// for themselves, where they would keep all of them waiting otherwise.
+const ALL: [&[&str]; 2] = [&["--test-threads=1", "bench"], &["--test-threads=3", "--skip", "bench"]];
+
 /// Packets of each kind that `./x flood` sends.
 const FLOOD: u64 = 1_000_000;
 
@@ -157,11 +161,16 @@ fn integration(
         ("PYTHONDONTWRITEBYTECODE", "1".as_ref()),
     ];
     environment.extend(manner.flood.as_ref().map(|packets| ("FWD_FLOOD", packets.as_ref())));
+    let given: Vec<&str> = [manner.threads].into_iter().chain(filters.iter().map(String::as_str)).collect();
+    let runs: &[&[&str]] = if filters.is_empty() { &ALL } else { &[&given] };
     let mut tally = Tally::default();
     for binary in binaries {
-        let mut command = root.command(binary, &environment);
-        command.current_dir(&package).arg(manner.threads).args(libtest::colour()).args(filters);
-        tally.add(libtest::run(&mut command).with_context(|| format!("{}", binary.display()))?);
+        let commands = runs.iter().map(|arguments| {
+            let mut command = root.command(binary, &environment);
+            command.current_dir(&package).args(libtest::colour()).args(*arguments);
+            command
+        });
+        tally.add(libtest::run_side_by_side(commands.collect()).with_context(|| format!("{}", binary.display()))?);
     }
     tally.or_no_match(filters)
 }
