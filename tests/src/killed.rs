@@ -59,7 +59,7 @@ fn next_up_completes_a_killed_one_with_ipv6() {
 
 #[test]
 fn next_up_completes_a_killed_one_with_filters() {
-    killed_up_is_completed("tc", &["--attach", "clsact", "-p", "8080-8089:80-89"]);
+    killed_up_is_completed("tc", &["--attach", "clsact", "-p", "8080-8089:80-89", "--dns"]);
 }
 
 fn killed_up_is_completed(datapath: &str, options: &[&str]) {
@@ -110,7 +110,7 @@ fn down_removes_what_a_killed_up_left() {
     after_each_operation(
         &fwd,
         || {},
-        &["up", "--ns", &name, "--datapath", "xdp"],
+        &["up", "--ns", &name, "--datapath", "xdp", "--dns"],
         |after| {
             fwd.ok(&["down", "--all"]);
             let difference = before.diff(&fwd.snapshot().unwrap());
@@ -123,7 +123,7 @@ fn down_removes_what_a_killed_up_left() {
 fn next_down_completes_a_killed_one() {
     let fwd = Fwd::new();
     let before = fwd.snapshot().unwrap();
-    let prepare = || drop(fwd.up("c1", &["--datapath", "xdp", "-p", "8080:80"]));
+    let prepare = || drop(fwd.up("c1", &["--datapath", "xdp", "-p", "8080:80", "--dns"]));
     after_each_operation(&fwd, prepare, &["down", "--all"], |after| {
         fwd.ok(&["down", "--all"]);
         let difference = before.diff(&fwd.snapshot().unwrap());

@@ -35,6 +35,8 @@ mod datapath;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod fast_path;

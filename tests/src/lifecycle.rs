@@ -359,6 +359,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         limits: AskedLimits::default(),
         attach: None,
         publish: Vec::new(),
+        aliases: Vec::new(),
     };
     let kernel = Network { datapath: Some(Datapath::Kernel), ..Network::default() };
     let published = |it: Endpoint| Endpoint { publish: vec!["8080-8089:80-89".parse().unwrap()], ..it };

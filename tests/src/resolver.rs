@@ -11,16 +11,16 @@ use forwarder::testbed::{self, Output};
 use crate::fwd::{Fwd, LIMIT, binary};
 
 /// /etc/netns/NAME of a namespace of this test, removed at its end.
-struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Files {
-    fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let directory = Path::new("/etc/netns").join(name);
         fs::create_dir_all(&directory).expect("root can write there");
         Self(directory)
     }
 
-    fn put(&self, name: &str, text: &str) -> &Self {
+    pub(crate) fn put(&self, name: &str, text: &str) -> &Self {
         fs::write(self.0.join(name), text).expect("root can write there");
         self
     }

@@ -36,6 +36,8 @@ pub mod endpoint_flags {
     pub const LIMITED: u32 = 1 << 21;
     /// It stays when its last endpoint goes (`fwd network add`). Of the network, and of its record alone.
     pub const KEPT: u32 = 1 << 25;
+    /// A name server answers at the gateway (`--dns`). Of the network.
+    pub const DNS: u32 = 1 << 30;
 }
 
 /// Elements of the map `HOST_VETHS`: a power of two.

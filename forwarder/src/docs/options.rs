@@ -24,7 +24,7 @@ pub(super) fn commands() -> String {
 fn with_subcommands(command: &Command) -> Vec<(String, &Command)> {
     let below = |command: &'_ Command| command.get_name().to_owned();
     let mut all = Vec::new();
-    for command in command.get_subcommands() {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         if !command.is_subcommand_required_set() {
             all.push((below(command), command));
         }

@@ -12,7 +12,7 @@ use std::{
 
 use forwarder::{
     cli::{self, Io},
-    execute::Observer,
+    execute::{Observer, Unobserved},
     netns::{Name, Netns, exec, mounts},
     reconcile::Op,
     testbed::{Process, Testbed, command_in, unique_prefix, wait_until},
@@ -38,6 +38,12 @@ fn main() -> ExitCode {
     match texts[..] {
         ["die-after", after, ..] if after.parse::<usize>().is_ok() => {
             die_after(after.parse().unwrap_or_default(), &words[2..])
+        }
+        // What the program of a command is started as, whichever that is.
+        ["dns", ..] => {
+            let command = ["fwd".into()].into_iter().chain(words.iter().cloned());
+            let (mut out, mut err) = (io::stdout(), io::stderr());
+            cli::run(command, &mut Unobserved, &mut Io::stdio(&mut out, &mut err)).into()
         }
         ["hold-testbed"] => hold_testbed(),
         ["exec", name, ..] => become_command(&named(name), &words[2..]),

@@ -34,5 +34,5 @@ pub(crate) use op::shell;
 pub use op::{Action, Op};
 pub(crate) use plan::orphans;
 pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up};
-pub(crate) use settle::{advice, ipv6, overlap, published, refuse, settled, subnet, uplink};
+pub(crate) use settle::{advice, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink};
 pub use settle::{network_name, refuse_others};

@@ -3,6 +3,7 @@
 mod interrupted;
 mod ipv6;
 mod lifecycle;
+mod name_server;
 mod networks;
 mod policy;
 mod published;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    Listing, Look, Tone,
+    Listing, Look, NamesView, Tone,
     policy::PolicyView,
     table::{Grid, Holds, plain, toned},
     units,
@@ -92,6 +92,9 @@ pub struct EndpointView {
     /// What it and its network may do, and must not.
     #[serde(flatten)]
     pub policy: PolicyView,
+    /// Names by which it is found.
+    #[serde(flatten)]
+    pub names: NamesView,
     /// Ports of the host that lead to it, such as `8080:80/tcp`.
     pub published: Vec<String>,
     /// Bridge.
@@ -166,7 +169,10 @@ impl EndpointView {
     /// Options of the network that are not the usual ones.
     pub(super) fn network_options(&self) -> Vec<String> {
         let nat = self.nat.iter().filter(|nat| *nat != "symmetric").map(|nat| format!("nat {nat}"));
-        nat.chain(self.policy.network_options()).chain(self.bound.then(|| "bound to its uplink".into())).collect()
+        nat.chain(self.policy.network_options())
+            .chain(self.bound.then(|| "bound to its uplink".into()))
+            .chain(self.names.name_server.map(|_| "dns".into()))
+            .collect()
     }
 
     /// The addresses with prefix length, comma-separated.

@@ -130,6 +130,7 @@ impl InspectView {
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
             .add("routes", if endpoint.policy.default_route { "" } else { "no default route" })
             .add("limits", endpoint.policy.limits())
+            .add("names", endpoint.names.text().map(|(names, asked)| format!("{names}, {asked}")).unwrap_or_default())
             .add(
                 "guard",
                 if endpoint.policy.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" },

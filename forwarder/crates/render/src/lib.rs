@@ -13,6 +13,7 @@ mod host;
 mod inspect;
 mod latency;
 mod list;
+mod names;
 mod namespace;
 mod nat;
 mod network;
@@ -40,6 +41,7 @@ pub use latency::{
     LatencyCost, LatencyFigures, LatencyHead, LatencyInterval, LatencyPathView, LatencyView, LatencyWay,
 };
 pub use list::write_json_list;
+pub use names::NamesView;
 pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
 pub use network::{NetworkChange, NetworkRemoval, NetworkView};

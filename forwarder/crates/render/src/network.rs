@@ -48,6 +48,8 @@ pub struct NetworkView {
     pub internal: bool,
     /// Whether endpoints of the network do not reach each other.
     pub no_icc: bool,
+    /// Where names are asked for: the gateway, if a name server answers there.
+    pub name_server: Option<IpAddr>,
     /// MTU, bytes.
     pub mtu: u32,
     /// Whether it stays when its last endpoint goes.
@@ -81,6 +83,7 @@ impl NetworkView {
             (self.clamp_mss, "clamp-mss"),
             (self.ignore_xfrm, "ignore-xfrm"),
             (self.no_icc, "no-icc"),
+            (self.name_server.is_some(), "dns"),
             (!self.kept, "goes with its last namespace"),
         ];
         let options = options.into_iter().filter(|(given, _)| *given).map(|(_, option)| option.to_owned());

@@ -59,6 +59,7 @@ impl View for UpView {
             uplink,
         ];
         lines.extend(endpoint.published.iter().map(|ports| ("published", ports.clone(), String::new())));
+        lines.extend(endpoint.names.text().map(|(names, asked)| ("names", names, asked)));
         let auto = |why: &String| ("datapath", format!("{} (auto)", endpoint.datapath), why.clone());
         lines.extend(datapath_reason.as_ref().map(auto));
         lines.extend(loaded.as_ref().map(|table| {

@@ -47,6 +47,10 @@ pub(crate) struct NetworkArgs {
     /// Keep the network's namespaces from reaching each other; gateway and way out stay
     #[arg(long)]
     pub(crate) no_icc: bool,
+    /// Make the network one with a name server at its gateway: namespaces find one another by
+    /// NAME and NAME.NETWORK, and what is outside as the host does
+    #[arg(long)]
+    pub(crate) dns: bool,
 }
 
 /// What this host has.

@@ -54,7 +54,10 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
             let found = state.of(&target)?;
             state.count_flows(&found)?;
             for (ifindex, endpoint) in found {
-                let view = view(&state, ifindex, &endpoint, session.host_name())?;
+                let mut view = view(&state, ifindex, &endpoint, session.host_name())?;
+                let (context, cookie) = (session.context(), session.at.host.cookie()?);
+                let network = view.endpoint.network.exact().to_owned();
+                view.warnings.extend(state.name_server_problems(&context, cookie, Some(&network))?);
                 session.emit(&view)?;
             }
             Ok(())

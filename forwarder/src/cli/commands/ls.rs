@@ -42,6 +42,9 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     }
     session.warn(&state.as_ref().map(|state| other_build(&state.plane)).transpose()?.unwrap_or_default())?;
     session.warn(&state.as_ref().map(State::unreadable).unwrap_or_default())?;
+    if let Some(state) = &state {
+        session.warn(&state.name_server_problems(&session.context(), session.at.host.cookie()?, None)?)?;
+    }
     let view = match (state, target) {
         (Some(mut state), target) => {
             let mut empty = state.network_views();

@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Undo `up`: for one namespace, or for all
     #[command(after_help = down::HELP)]
     Down(down::DownArgs),
+    /// Be the name server of a host
+    #[command(hide = true)]
+    Dns(up::DnsArgs),
     /// Replace the programs by those of this build, under traffic
     #[command(after_help = reload::HELP)]
     Reload(reload::ReloadArgs),
@@ -102,6 +105,7 @@ impl Command {
         match self {
             Self::Up(args) => at_host(|session, observer| up::run(session, args, observer)),
             Self::Down(args) => at_host(|session, observer| down::run(session, args, observer)),
+            Self::Dns(args) => Run::Anywhere(Box::new(|_| up::serve(args))),
             Self::Reload(args) => at_host(|session, _| reload::run(session, args)),
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),
             Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),

@@ -78,7 +78,12 @@ fn pages(command: &clap::Command) -> Vec<(String, io::Result<Vec<u8>>)> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut text = Vec::new();
     let page = clap_mangen::Man::new(command.clone()).render(&mut text).map(|()| text);
-    std::iter::once((name, page)).chain(command.get_subcommands().flat_map(pages)).collect()
+    std::iter::once((name, page)).chain(shown(command).flat_map(pages)).collect()
+}
+
+/// The commands below one that are for people.
+fn shown(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command.get_subcommands().filter(|below| !below.is_hide_set())
 }
 
 #[cfg(test)]
@@ -88,7 +93,7 @@ mod tests {
     /// Every command with the name of its page.
     fn commands(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
         let below = |command: &clap::Command| commands(command, &format!("{name}-{}", command.get_name()));
-        let below = command.get_subcommands().flat_map(below);
+        let below = shown(command).flat_map(below);
         std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
     }
 
@@ -103,11 +108,11 @@ mod tests {
         assert_eq!(pages.len(), commands.len());
         for ((name, page), (command_name, command)) in pages.iter().zip(&commands) {
             assert_eq!(name, command_name);
-            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
-            for option in shown.filter_map(clap::Arg::get_long) {
+            let options = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for option in options.filter_map(clap::Arg::get_long) {
                 assert!(page.contains(&format!("--{option}")), "{name}: no --{option} in {page}");
             }
-            for below in command.get_subcommands() {
+            for below in shown(command) {
                 assert!(page.contains(&format!("{name}-{}", below.get_name())), "{name}: {}", below.get_name());
             }
         }

@@ -83,6 +83,12 @@ impl RunDir {
         self.0.join(format!("{cookie}.lock"))
     }
 
+    /// Where the name server of the host namespace with `cookie` listens to commands.
+    #[must_use]
+    pub fn name_server(&self, cookie: u64) -> PathBuf {
+        self.0.join(format!("{cookie}.dns"))
+    }
+
     /// Creates the directory, readable by root only, and checks that it belongs to us.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{Dataplane, EndpointId, EndpointOwner, name_of, object::maps, read::records::steady};
-use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_base::{Context as _, Error, HostName, Kind, Result};
 use fwd_kernel::netlink::Netlink;
 
 /// Version of the document. Keys may be added, each with what its absence means; another meaning is another version.
@@ -39,6 +39,9 @@ pub struct Metadata {
     pub addresses: Vec<IpNet>,
     /// Routes inside.
     pub routes: Vec<RouteMetadata>,
+    /// Names by which it is found, besides that of its namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<HostName>,
 }
 
 /// How a namespace can be found. Whether it is the one that is meant tells the cookie in the record.
@@ -244,6 +247,7 @@ mod tests {
             host_if: "veth0".into(),
             addresses: vec!["10.77.0.2/24".parse().unwrap()],
             routes: vec![RouteMetadata { to: "0.0.0.0/0".parse().unwrap(), via: "10.77.0.1".parse().unwrap() }],
+            aliases: vec!["www".parse().unwrap()],
         }
     }
 

@@ -82,6 +82,8 @@ fn remove_pins(context: &HostContext, host: &HostPins) -> Result<()> {
     if now.exists == Some(true) {
         return Ok(());
     }
+    // A name server keeps its namespace: it has ended before.
+    fwd_dns::forget(&context.run_dir.name_server(host.cookie))?;
     now.versions.iter().try_for_each(|version| Dataplane::remove_version(&context.run_dir, host.cookie, version))
 }
 

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::{
     HostContext,
     gathered::{Gathered, net},
+    names,
     namespaces::open_target,
     record, surroundings,
     undo::UndoLog,
@@ -83,6 +84,7 @@ pub(super) fn complete_up(
     gathered.actual.target = Some(target);
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.listeners = surroundings::listeners(request.publish.iter())?;
+    gathered.actual.host.resolvers = if request.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.host_access(context, !request.publish.is_empty())?;
     gathered.actual.no_tc = no_tc(request.datapath == Some(Datapath::Kernel), gathered.plane.as_ref())?;
@@ -106,7 +108,11 @@ fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNet
         TargetRef::Named(_) | TargetRef::Path(_) => None,
     };
     let resolv_conf = resolv_conf(context, name.as_ref())?;
-    Ok(Target { reference: reference.clone(), name, pid, ns: inside, resolv_conf })
+    let resolver = match &name {
+        Some(name) => resolv::Resolver::read(&roots(context), name)?,
+        None => resolv::Resolver::default(),
+    };
+    Ok(Target { reference: reference.clone(), name, pid, ns: inside, resolv_conf, resolver })
 }
 
 /// Reads what a change of published ports depends on.
@@ -139,6 +145,7 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
     let by_kernel = record.map_or(network.datapath, |record| Some(record.datapath)) == Some(Datapath::Kernel);
     let ignores = record.map_or(network.ignore_xfrm, |record| record.treatment.ignore_xfrm);
     let chains = by_kernel || record.is_none();
+    gathered.actual.host.resolvers = if network.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::read(!by_kernel && !ignores, chains)?;
     gathered.actual.no_tc = no_tc(by_kernel, gathered.plane.as_ref())?;
     gathered.actual.host.machine = machine();
@@ -193,6 +200,8 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     }
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.listeners = surroundings::listeners(desired.endpoints.iter().flat_map(|it| &it.publish))?;
+    let named = desired.networks.values().any(|network| network.dns);
+    gathered.actual.host.resolvers = if named { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::read(true, true)?;
     gathered.host_access(context, desired.endpoints.iter().any(|it| !it.publish.is_empty()))?;
     let by_kernel = |network: &Network| network.datapath == Some(Datapath::Kernel);
@@ -272,7 +281,8 @@ fn host(context: &HostContext) -> Result<Gathered> {
     let log = UndoLog::of(context, cookie)?;
     let undo = log.read(|_| true)?;
     let sysctls = sysctls(&net, &undo)?;
-    let host = Host { cookie, owner, net, fdb, sysctls, ..Host::default() };
+    let served = names::served(context, cookie);
+    let host = Host { cookie, owner, net, fdb, sysctls, served, ..Host::default() };
     let actual = Actual { host, records, undo, ..Actual::default() };
     Ok(Gathered::new(actual, netlink, plane, log))
 }
@@ -354,8 +364,7 @@ fn name_of(reference: &TargetRef, cookie: Option<u64>, endpoints: &[EndpointReco
 
 fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf> {
     let Some(name) = name else { return Ok(ResolvConf::Fine) };
-    let host = context.host.as_deref().and_then(|host| Name::try_from(host).ok());
-    Ok(match resolv::plan_for(&resolv::Roots { host, ..resolv::Roots::default() }, name)? {
+    Ok(match resolv::plan_for(&roots(context), name)? {
         resolv::Plan::Nothing => ResolvConf::Fine,
         resolv::Plan::Write(contents) => ResolvConf::Write(contents),
         resolv::Plan::NoUpstream => ResolvConf::Unreachable,
@@ -365,6 +374,11 @@ fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf>
 /// Whether there are queues that keep to a rate. Where asking would load a module, using them will.
 fn has_shaper() -> bool {
     TBF.support() != Support::Unsupported
+}
+
+fn roots(context: &HostContext) -> resolv::Roots {
+    let host = context.host.as_deref().and_then(|host| Name::try_from(host).ok());
+    resolv::Roots { host, ..resolv::Roots::default() }
 }
 
 /// Why the programs cannot run here; asked only before they are loaded.

@@ -7,6 +7,7 @@ mod collect;
 mod failures;
 mod gather;
 mod gathered;
+mod names;
 mod namespaces;
 mod networks;
 mod outcome;
@@ -20,11 +21,15 @@ mod undo;
 use std::{path::PathBuf, time::Duration};
 
 pub use self::collect::{Collected, KnownHost, gc, hosts};
-pub(crate) use self::record::{attach, limits, table, treatment};
+pub use self::names::name_server;
 use self::{
     failures::all_of,
     gathered::{Gathered, planned},
     run::Runner,
+};
+pub(crate) use self::{
+    names::names_of,
+    record::{attach, limits, table, treatment},
 };
 pub use self::{
     namespaces::{open_target, remove_namespace},
@@ -60,13 +65,16 @@ pub struct HostContext {
     pub cgroup: Option<PathBuf>,
     /// How long to wait for another command on the same host.
     pub patience: Duration,
+    /// The program that becomes the name server when it is run with `dns serve`.
+    pub program: PathBuf,
 }
 
 impl HostContext {
     /// The host of the calling thread, with everything else as usual.
     #[must_use]
     pub fn new(run_dir: RunDir) -> Self {
-        Self { run_dir, host: None, cgroup: None, patience: PATIENCE }
+        let program = "/proc/self/exe".into();
+        Self { run_dir, host: None, cgroup: None, patience: PATIENCE, program }
     }
 }
 
@@ -114,6 +122,7 @@ pub fn up_and_look<T>(
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&plan.ops, plan.mends, observer)?;
     runner.follow_routes();
+    runner.follow_names();
     let attachment = plan.attachments.first();
     let endpoint = attachment.map(|attachment| attached(&runner, request, attachment)).transpose()?;
     let endpoint = endpoint.flatten().ok_or_else(|| removed(request))?;
@@ -192,7 +201,10 @@ pub fn down(context: &HostContext, request: &DownRequest, observer: &mut dyn Obs
     let mut runner = Runner::new(context, gathered);
     all_of(runner.run_all(&plan.ops, plan.mends, observer))?;
     runner.follow_routes();
-    Ok(DownResult::of(&plan))
+    runner.follow_names();
+    let mut result = DownResult::of(&plan);
+    result.warnings.append(&mut runner.warnings);
+    Ok(result)
 }
 
 /// Publishes and withdraws ports of an endpoint that is up.
@@ -235,6 +247,7 @@ pub fn apply(context: &HostContext, desired: &Desired, observer: &mut dyn Observ
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&ops, mends, observer)?;
     runner.follow_routes();
+    runner.follow_names();
     warnings.append(&mut runner.warnings);
     Ok(Applied { changed: !ops.is_empty(), warnings })
 }

@@ -24,6 +24,7 @@ pub fn add_network(context: &HostContext, request: &NetworkRequest, observer: &m
     let mut runner = Runner::new(context, gathered);
     runner.run_or_undo(&ops, mends, observer)?;
     runner.follow_routes();
+    runner.follow_names();
     warnings.append(&mut runner.warnings);
     Ok(Applied { changed: !ops.is_empty(), warnings })
 }

@@ -99,8 +99,8 @@ pub(super) fn of_limits(limits: Limits) -> abi::Limits {
 
 fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
-    let Metadata { id, network, netns: NetnsMetadata { name: ns, pid, path, inode }, host_if, addresses: _, routes: _ } =
-        metadata;
+    let Metadata { id, network, netns, host_if, addresses: _, routes: _, aliases } = metadata;
+    let NetnsMetadata { name: ns, pid, path, inode } = netns;
     let path = path.or_else(|| TargetRef::path_of(&id));
     EndpointRecord {
         id,
@@ -121,6 +121,7 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
         limits,
         attach: attach(record.flags),
+        aliases,
         marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
     }
 }
@@ -151,6 +152,7 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         internal: is_set(endpoint_flags::INTERNAL),
         no_icc: is_set(endpoint_flags::NO_ICC),
         bound: is_set(endpoint_flags::UPLINK_BOUND),
+        dns: is_set(endpoint_flags::DNS),
     }
 }
 
@@ -166,6 +168,7 @@ fn flags_of(treatment: Treatment) -> u32 {
         | flag(treatment.internal, endpoint_flags::INTERNAL)
         | flag(treatment.no_icc, endpoint_flags::NO_ICC)
         | flag(treatment.bound, endpoint_flags::UPLINK_BOUND)
+        | flag(treatment.dns, endpoint_flags::DNS)
 }
 
 /// The record of a network with a block of counters, or 0.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{HostContext, gather, gathered::Gathered, record, undo::UndoLog};
+use super::{HostContext, gather, gathered::Gathered, names, record, undo::UndoLog};
 use fwd_base::Result;
 use fwd_dataplane::Dataplane;
 use fwd_kernel::{
@@ -112,7 +112,8 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
     let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
     let sysctls = gather::sysctls(&net, &undo)?;
-    let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, ..Host::default() };
+    let served = names::served(context, own);
+    let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, served, ..Host::default() };
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
     gathered.look_for_made(Some(target))?;
     Ok(Some(gathered))

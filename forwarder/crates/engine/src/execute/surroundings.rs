@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
+pub(super) use self::listeners::socket;
 use super::record;
 use fwd_base::{Error, Result};
 use fwd_dataplane::{Dataplane, Stat};

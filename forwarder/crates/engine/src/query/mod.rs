@@ -6,6 +6,7 @@ pub mod flow_table;
 mod flows;
 mod host;
 pub mod interface;
+mod names;
 pub mod namespace;
 mod network;
 mod publish;

@@ -21,7 +21,7 @@ impl State {
     }
 
     fn network(&self, bridge: u32, record: &Network) -> NetworkView {
-        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound } = execute::treatment(record.flags);
+        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns } = execute::treatment(record.flags);
         let datapath = Datapath::of_flags(record.flags);
         let (subnets, gateways) = addresses(record).into_iter().unzip();
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
@@ -48,6 +48,7 @@ impl State {
             ignore_xfrm,
             internal,
             no_icc,
+            name_server: dns.then(|| Ipv4Addr::from(record.gateway_v4).into()),
             mtu: record.mtu,
             kept: record.flags & endpoint_flags::KEPT != 0,
             endpoints: self.endpoints.iter().filter(|(_, endpoint)| endpoint.record.network == bridge).count(),

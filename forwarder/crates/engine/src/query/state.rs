@@ -139,7 +139,7 @@ impl State {
     /// The maps or the kernel cannot be read.
     pub fn view(&self, ifindex: u32, endpoint: &Described) -> Result<EndpointView> {
         let Described { record, metadata, unreadable: _ } = endpoint;
-        let Metadata { id, network: network_name, netns, host_if, addresses, routes } = metadata.clone();
+        let Metadata { id, network: network_name, netns, host_if, addresses, routes, aliases: _ } = metadata.clone();
         let NetnsMetadata { name, pid, path: _, inode } = netns;
         let network = self.networks.get(&record.network);
         let kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
@@ -175,6 +175,7 @@ impl State {
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
             policy: self.policy(record)?,
+            names: self.names_of(endpoint),
             published: self.published(ifindex, record.netns_cookie),
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
             mtu: record.mtu,
@@ -188,7 +189,8 @@ impl State {
 
     fn policy(&self, record: &Endpoint) -> Result<PolicyView> {
         let is_set = |flag| record.flags & flag != 0;
-        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _ } = execute::treatment(record.flags);
+        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _ } =
+            execute::treatment(record.flags);
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {

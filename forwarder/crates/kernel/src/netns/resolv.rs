@@ -213,8 +213,9 @@ pub fn is_loopback_only(resolv_conf: &str) -> bool {
     servers.peek().is_some() && servers.all(|(address, _)| address.is_loopback())
 }
 
-/// The server of a `nameserver` line, and whether it has a scope (`fe80::1%eth0`).
-fn nameserver(line: &str) -> Option<(IpAddr, bool)> {
+/// The server of a `nameserver` line, and its scope (`eth0` of `fe80::1%eth0`).
+#[must_use]
+pub fn nameserver(line: &str) -> Option<(IpAddr, Option<&str>)> {
     let mut words = line.split_whitespace();
     if words.next()? != "nameserver" {
         return None;
@@ -226,7 +227,7 @@ fn nameserver(line: &str) -> Option<(IpAddr, bool)> {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
         IpAddr::V4(_) => address,
     };
-    Some((address, scope.is_some()))
+    Some((address, scope))
 }
 
 /// A resolv.conf with those servers of `upstream` that can be reached from a namespace; `None` if there are none.
@@ -236,7 +237,7 @@ fn reachable(upstream: &str, path: &Path) -> Option<String> {
     let mut servers: Vec<IpAddr> = upstream
         .lines()
         .filter_map(nameserver)
-        .filter(|(address, scoped)| !scoped && !address.is_loopback() && !is_link_local(*address))
+        .filter(|(address, scope)| scope.is_none() && !address.is_loopback() && !is_link_local(*address))
         .map(|(address, _)| address)
         .collect();
     servers.sort_by_key(IpAddr::is_ipv6);
@@ -263,5 +264,8 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+mod server;
 #[cfg(test)]
 mod tests;
+
+pub use server::{Found, Resolver, asking};

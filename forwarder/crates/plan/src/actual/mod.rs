@@ -10,7 +10,7 @@ mod undo;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
 };
 
@@ -28,7 +28,7 @@ use super::TargetRef;
 use fwd_dataplane::Transport;
 use fwd_kernel::{
     netlink::{FdbEntry, Link},
-    netns::Name,
+    netns::{Name, resolv::Resolver},
 };
 
 /// Everything that a decision depends on.
@@ -85,6 +85,10 @@ pub struct Host {
     pub isolated: BTreeSet<String>,
     /// Networks with all of their rules for IPv6.
     pub ruled6: BTreeSet<String>,
+    /// Where the name server of this host answers, by network; empty where there is none.
+    pub served: BTreeMap<String, Vec<IpAddr>>,
+    /// Sockets of the host on the port of name servers, where one is to answer.
+    pub resolvers: Vec<Listener>,
     /// Tells this machine from others: random, and the same for as long as it is installed.
     pub machine: u64,
     /// Sockets of the host to which anybody may write, on ports that are to be published.
@@ -147,6 +151,8 @@ pub struct Target {
     pub ns: Option<TargetNetns>,
     /// What is to be done about its resolv.conf.
     pub resolv_conf: ResolvConf,
+    /// What there is for one that names a name server of ours.
+    pub resolver: Resolver,
 }
 
 impl Target {
@@ -154,7 +160,7 @@ impl Target {
     #[must_use]
     pub fn missing(reference: &TargetRef) -> Self {
         let (reference, name) = (reference.clone(), reference.name().cloned());
-        Self { reference, name, pid: None, ns: None, resolv_conf: ResolvConf::Fine }
+        Self { reference, name, pid: None, ns: None, resolv_conf: ResolvConf::Fine, resolver: Resolver::default() }
     }
 
     /// What the namespace is called in aliases and messages.

@@ -8,7 +8,7 @@ use std::{
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
-use fwd_base::text::option;
+use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, Publication};
 use fwd_kernel::netlink::{Link, Mac};
 
@@ -80,6 +80,8 @@ pub struct EndpointRecord {
     pub limits: Limits,
     /// How the program is to be attached to the host-side veth.
     pub attach: Backend,
+    /// Names by which it is found, besides that of its namespace.
+    pub aliases: Vec<HostName>,
     /// What was done for it besides.
     pub marks: Marks,
 }

@@ -24,7 +24,7 @@ pub use self::{
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
     request::{NetworkRequest, PortRequest, TargetRef, UpRequest},
 };
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Error, HostName, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
 
 /// What there is to be on a host, or in the [`Scope`] of a command.
@@ -63,6 +63,8 @@ pub struct Network {
     pub no_icc: bool,
     /// It stays when its last endpoint goes; one in which none is desired does in any case.
     pub kept: bool,
+    /// A name server answers at its gateway.
+    pub dns: bool,
 }
 
 /// What leads outside of a network.
@@ -117,6 +119,9 @@ pub struct Endpoint {
     /// Ports of the host that lead to it.
     #[serde(default)]
     pub publish: Vec<PublishedPorts>,
+    /// Names by which it is found, besides that of its namespace.
+    #[serde(default)]
+    pub aliases: Vec<HostName>,
 }
 
 /// What a command is about: of everything else it is taken to be as it is.
@@ -166,6 +171,7 @@ pub(super) struct AskedNetwork {
     pub(super) internal: bool,
     pub(super) no_icc: bool,
     pub(super) kept: bool,
+    pub(super) dns: bool,
 }
 
 /// An endpoint as it is asked for.
@@ -181,6 +187,7 @@ pub(super) struct Asked {
     pub(super) limits: AskedLimits,
     pub(super) attach: Option<Backend>,
     pub(super) publish: Vec<PublishedPorts>,
+    pub(super) aliases: Vec<HostName>,
     /// No other ports than those are to be published for it.
     pub(super) no_others: bool,
     pub(super) table: TableRequest,
@@ -204,7 +211,7 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish } =
+        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish, aliases } =
             endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
@@ -233,6 +240,7 @@ impl Desired {
             limits: *limits,
             attach: *attach,
             publish: publish.clone(),
+            aliases: aliases.clone(),
             no_others: scope.is_whole(),
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
@@ -243,7 +251,7 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept } = self;
+        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept, dns } = self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
         let (mut subnet, mut subnet6) = (None, None);
         for asked in subnets {
@@ -274,6 +282,7 @@ impl Network {
             internal,
             no_icc: *no_icc,
             kept: *kept,
+            dns: *dns,
         })
     }
 }

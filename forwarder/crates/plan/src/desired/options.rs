@@ -60,6 +60,8 @@ pub struct Treatment {
     pub no_icc: bool,
     /// It leaves by its uplink alone, wherever the host's own routes lead.
     pub bound: bool,
+    /// A name server answers at its gateway.
+    pub dns: bool,
 }
 
 /// An idle time that can be set.

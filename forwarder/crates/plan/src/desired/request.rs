@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{AskedLimits, Datapath, Ipv6, Nat, Network, TableRequest};
-use fwd_base::text::option;
+use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
 
@@ -153,6 +153,10 @@ pub struct UpRequest {
     pub internal: bool,
     /// Make a network whose endpoints do not reach each other; without it, as the network is, else they do.
     pub no_icc: bool,
+    /// Make a network at whose gateway a name server answers; without it, as the network is, else none does.
+    pub dns: bool,
+    /// Names by which it is found, besides that of its namespace.
+    pub aliases: Vec<HostName>,
     /// Set no default route inside.
     pub no_default_route: bool,
     /// What it may send and get in a second; of what is not said, as it is, else without limit.
@@ -186,6 +190,8 @@ impl UpRequest {
             ignore_xfrm: false,
             internal: false,
             no_icc: false,
+            dns: false,
+            aliases: Vec::new(),
             no_default_route: false,
             limits: AskedLimits::default(),
             allow_spoof: false,

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment};
-use fwd_base::text::word;
+use fwd_base::{HostName, text::word};
 use fwd_dataplane::{Backend, EndpointId, Metadata, NetnsMetadata, RouteMetadata};
 use fwd_kernel::netlink::Mac;
 
@@ -61,6 +61,8 @@ pub struct EndpointSpec {
     pub limits: Limits,
     /// How the program is attached to the host-side veth.
     pub attach: Backend,
+    /// Names by which it is found, besides that of its namespace.
+    pub aliases: Vec<HostName>,
     /// What is done for it besides.
     pub marks: Marks,
 }
@@ -81,6 +83,7 @@ impl EndpointSpec {
             host_if: self.host_if.clone(),
             addresses: [self.address.into()].into_iter().chain(self.address6.map(IpNet::from)).collect(),
             routes: defaults.filter(|_| !self.no_default_route).collect(),
+            aliases: self.aliases.clone(),
         }
     }
 
@@ -99,6 +102,7 @@ impl EndpointSpec {
             no_default_route,
             limits,
             attach,
+            aliases,
             marks,
             ..
         } = self.clone();
@@ -123,6 +127,7 @@ impl EndpointSpec {
             no_default_route,
             limits,
             attach,
+            aliases,
             marks,
         }
     }
@@ -144,6 +149,8 @@ impl Managed for EndpointSpec {
         lines.extend((self.allow_spoof && make).then(note));
         let without = || format!("# {} gets no default route (--no-default-route)", self.address.addr());
         lines.extend((self.no_default_route && make).then(without));
+        let alias = |alias: &HostName| format!("# {} is found as {alias}, too (--alias)", self.address.addr());
+        lines.extend(self.aliases.iter().map(alias).filter(|_| make));
         if make && self.limits != Limits::default() {
             lines.extend(self.limits.options().into_iter().map(|option| format!("# {option}")));
             lines.extend(queues(self.limits, &self.host_if, (&self.target, &self.id.ifname), self.mtu));

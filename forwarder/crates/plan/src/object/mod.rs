@@ -26,7 +26,7 @@ pub use self::{
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
-    network::{NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
+    network::{NameServer, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
     publish::Published,
@@ -150,6 +150,8 @@ objects! {
     Masquerade(Masquerade),
     /// Rules of nftables for the IPv6 of a network.
     Rules6(Rules6),
+    /// A name server answers at a network's gateway.
+    NameServer(NameServer),
     /// A veth pair, its other end directly inside the namespace.
     Veth(Veth),
     /// An endpoint's record.

@@ -1,9 +1,12 @@
 //! The record of a network, and the program at its bridge.
 
+mod name_server;
+
 use std::{fmt, net::Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+pub use self::name_server::NameServer;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment};
 use fwd_kernel::netlink::Mac;
@@ -75,7 +78,7 @@ const STAYS: &str = "it stays when its last endpoint goes";
 
 /// What the record of a network says besides, if it is not the usual.
 fn note(treatment: Treatment) -> Option<String> {
-    let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound } = treatment;
+    let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns } = treatment;
     let mut options = Vec::new();
     if nat != Nat::Symmetric {
         options.push(format!("--nat {}", nat.name()));
@@ -94,6 +97,9 @@ fn note(treatment: Treatment) -> Option<String> {
     }
     if bound {
         options.push("--uplink".into());
+    }
+    if dns {
+        options.push("--dns".into());
     }
     (!options.is_empty()).then(|| format!("# with {}", options.join(", ")))
 }

@@ -40,6 +40,7 @@ impl Actual {
             Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
             Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
             Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
+            Object::NameServer(it) => drop(self.host.served.insert(it.network.clone(), it.addresses.clone())),
             Object::ResolvConf(_) => self.target.iter_mut().for_each(|target| target.resolv_conf = ResolvConf::Fine),
             // No plan makes it.
             Object::OtherVersion(_) => {}
@@ -247,6 +248,7 @@ impl Actual {
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
             Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
+            Object::NameServer(it) => drop(self.host.served.remove(&it.network)),
             Object::Uplink(object::Uplink { index, .. }) => {
                 records.uplinks.retain(|uplink| uplink.index != *index);
                 records.devices.remove(index);

@@ -33,6 +33,7 @@ pub fn export(actual: &Actual) -> Desired {
             ignore_xfrm: network.treatment.ignore_xfrm,
             no_icc: network.treatment.no_icc,
             kept: network.kept,
+            dns: network.treatment.dns,
         };
         (network.name.clone(), options)
     });
@@ -49,6 +50,7 @@ pub fn export(actual: &Actual) -> Desired {
             limits: said(endpoint.limits),
             attach: has_program.then_some(endpoint.attach),
             publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
+            aliases: endpoint.aliases.clone(),
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }

@@ -5,6 +5,7 @@ pub(crate) mod down;
 mod export;
 mod ipv6;
 pub(crate) mod mend;
+mod name_server;
 pub(crate) mod networks;
 pub(crate) mod orphans;
 pub(crate) mod ports;
@@ -136,6 +137,7 @@ impl UpRequest {
             ignore_xfrm: self.ignore_xfrm,
             no_icc: self.no_icc,
             kept: false,
+            dns: self.dns,
         };
         // Who is attached already keeps the name by which he was.
         let known = actual.attached().map(|record| record.id.clone());
@@ -149,6 +151,7 @@ impl UpRequest {
             limits: self.limits,
             attach: self.attach,
             publish: self.publish.clone(),
+            aliases: self.aliases.clone(),
         };
         Ok(Desired { table: self.table.clone(), networks: [(name, network)].into(), endpoints: vec![endpoint] })
     }

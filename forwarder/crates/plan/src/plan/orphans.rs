@@ -115,6 +115,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         no_default_route: endpoint.no_default_route,
         limits: endpoint.limits,
         attach: endpoint.attach,
+        aliases: endpoint.aliases.clone(),
         marks: endpoint.marks,
     }
 }

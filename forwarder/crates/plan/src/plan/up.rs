@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::Ipv4Net;
 
-use super::{clearing, ipv6, ports};
+use super::{clearing, ipv6, name_server, ports};
 
 use crate::{
     Actual, Attachment, Datapath, EndpointRecord, EndpointSpec, Marks, NetworkSpec, Object, Op, ResolvConf,
@@ -41,12 +41,12 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
         settled.publish.extend(ports::kept(actual, &former, &settled));
     }
     ops.extend(clearing::in_the_way(&rest, &settled.network, Some(&settled.endpoint)));
-    let rest = actual.after(&ops);
+    let rest = name_server::resolver(actual.after(&ops), &settled.network);
     // The inode is not known of a namespace that is still to be made.
     endpoint_spec(asked, &rest, &settled, &former).metadata(u64::MAX).check()?;
     ops.extend(ports::withdrawn(asked, &rest).into_iter().map(Op::remove));
     ops.extend(ports::in_the_way(&rest, &settled.publish).map(Op::remove));
-    let rest = actual.after(&ops);
+    let rest = name_server::resolver(actual.after(&ops), &settled.network);
     let access = if settled.publish.is_empty() { None } else { published::host_access(&rest)? };
     let wanted = wanted(asked, &rest, &settled, &former, access);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
@@ -169,6 +169,7 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));
     }
     objects.extend(ipv6::of_host(actual, network));
+    objects.extend(name_server::server(network));
     objects
 }
 
@@ -299,6 +300,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         no_default_route: endpoint.no_default_route,
         limits: endpoint.limits,
         attach: endpoint.attach,
+        aliases: endpoint.aliases.clone(),
         marks: marks(actual, former),
     }
 }

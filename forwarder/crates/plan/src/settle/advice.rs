@@ -3,7 +3,7 @@
 use crate::{
     Actual, Datapath, ResolvConf, Target,
     desired::Asked,
-    forwarding, ipv6, overlap, published,
+    forwarding, ipv6, name_server, overlap, published,
     settled::{MOST_PORTS, Settled},
     subnet,
     sysctls::{ALL_FORWARDING6, ON},
@@ -63,6 +63,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         }
     }
     warnings.extend(published::without_access(actual).filter(|_| !settled.publish.is_empty()));
+    warnings.extend(name_server::warnings(actual, settled));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
         warnings.push(format!(

@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod ipv6;
+pub(crate) mod name_server;
 pub(crate) mod overlap;
 pub(crate) mod published;
 pub(crate) mod refuse;
@@ -48,6 +49,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     let network = network(&asked.network, actual, joiner)?;
     let table = table(&asked.table, actual, &network)?;
     refuse::attach(asked, actual, &network)?;
+    name_server::check(asked, &network)?;
     let endpoint = match attached {
         Some(record) => existing_endpoint(asked, actual, &network, record)?,
         None => {
@@ -137,6 +139,8 @@ fn existing_network(
         let reach = |no_icc: bool| if no_icc { "off" } else { "on" };
         let asked_reach = asked.no_icc.then(|| reach(true));
         same(name, "reach between namespaces", asked_reach.as_ref(), &reach(record.treatment.no_icc))?;
+        let served = |dns: bool| if dns { "on" } else { "off" };
+        same(name, "name server", asked.dns.then(|| served(true)).as_ref(), &served(record.treatment.dns))?;
         let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
         let asked = asked.ignore_xfrm.then(|| ignored(true));
         same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
@@ -201,6 +205,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         internal: asked.internal,
         no_icc: asked.no_icc,
         bound: asked.uplink.is_some(),
+        dns: asked.dns,
     };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());
@@ -227,6 +232,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         gateway,
         uplink,
     };
+    name_server::check_port(&network, actual)?;
     network.concerned(actual).map_or(Ok(()), |concerned| actual.host.surroundings.check(&concerned))?;
     Ok(network)
 }
@@ -297,6 +303,9 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, network: &Network, record: 
     if asked.no_default_route && !record.no_default_route {
         return Err(refuse("it was attached without --no-default-route".into()));
     }
+    if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
+        return Err(refuse(format!("it was attached without --alias {alias}")));
+    }
     if record.id.ifname != asked.id.ifname {
         return Err(refuse(format!("it has {} already, and is attached by one interface", record.id.ifname)));
     }
@@ -312,6 +321,7 @@ fn existing_endpoint(asked: &Asked, actual: &Actual, network: &Network, record: 
             no_default_route: record.no_default_route,
             limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
             attach: asked.attach.unwrap_or(record.attach),
+            aliases: record.aliases.clone(),
         }),
         _ => {
             Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
@@ -331,6 +341,8 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
         asked.limits.over(kept.map(|record| record.limits).unwrap_or_default(), network.datapath, actual.no_shaper)?;
     let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
+    let mut aliases = asked.aliases.clone();
+    aliases.extend(kept.iter().flat_map(|record| &record.aliases).filter(|it| !asked.aliases.contains(it)).cloned());
     let kept = kept.map(|record| record.address);
     let usable =
         |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
@@ -353,7 +365,7 @@ fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[End
         _ => {
             let mac = names::endpoint_mac(address);
             let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
-            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, limits, attach })
+            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, limits, attach, aliases })
         }
     }
 }

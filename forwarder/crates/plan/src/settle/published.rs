@@ -95,7 +95,9 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
             return Err(refusal(Kind::Conflict, ports, why).remedy(remedy));
         }
     }
-    let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port);
+    // At a gateway it is the name server, which nobody outside asks.
+    let is_gateway = |it: &Listener| actual.records.networks.iter().any(|network| network.gateway.addr() == it.address);
+    let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port) && !is_gateway(it);
     if let Some(listener) = actual.host.listeners.iter().find(listens) {
         let Listener { transport, address, port, process } = listener;
         let who = process.as_ref().map_or_else(|| "a socket of the host".into(), ToString::to_string);

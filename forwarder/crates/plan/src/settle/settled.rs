@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, Treatment, names, uplink::Uplink};
+use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
 
@@ -51,6 +52,7 @@ pub(crate) struct Endpoint {
     pub(crate) no_default_route: bool,
     pub(crate) limits: Limits,
     pub(crate) attach: Backend,
+    pub(crate) aliases: Vec<HostName>,
 }
 
 impl Settled {

@@ -136,7 +136,13 @@ impl World {
                 assert!(is_noted || !theirs, "{record:?} is changed before it is noted");
                 self.set_sysctl(&record.path, &record.original, &record.ours);
             }
-            Object::ResolvConf(object::ResolvConf { ns, .. }) => insert(&mut self.written, ns),
+            Object::ResolvConf(object::ResolvConf { ns, contents }) => self.resolve_by(ns, contents),
+            Object::NameServer(object::NameServer { network, addresses }) => {
+                let is_there =
+                    |address: &std::net::IpAddr| self.host.net.addresses.iter().any(|(_, it)| it.addr() == *address);
+                assert!(addresses.iter().all(is_there), "it can listen");
+                assert_ne!(self.host.served.insert(network, addresses.clone()), Some(addresses));
+            }
             other => self.make_link(other),
         }
     }
@@ -329,7 +335,13 @@ impl World {
                 assert!(std::mem::replace(&mut self.net(ns).links[0].up, false))
             }
             // It may have been deleted by hand.
-            Object::ResolvConf(object::ResolvConf { ns, .. }) => self.written.retain(|name| name != ns),
+            Object::ResolvConf(object::ResolvConf { ns, .. }) => {
+                self.written.retain(|name| name != ns);
+                self.resolvers.remove(ns);
+            }
+            Object::NameServer(object::NameServer { network, .. }) => {
+                assert!(self.host.served.remove(network).is_some(), "it answers for {network}");
+            }
             _ => self.remove_rules(object),
         }
     }

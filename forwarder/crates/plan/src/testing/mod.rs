@@ -19,7 +19,10 @@ use super::{
 use fwd_base::Result;
 use fwd_kernel::{
     netlink::{Link, Route, TABLE_MAIN},
-    netns::Name,
+    netns::{
+        Name,
+        resolv::{Found, Resolver},
+    },
 };
 
 /// A host with uplinks, namespaces, and what the pinned maps say.
@@ -40,6 +43,10 @@ pub(super) struct World {
     draft: Option<TargetNetns>,
     pub(super) resolv_conf: ResolvConf,
     pub(super) written: Vec<Name>,
+    /// What stands in the files of these names.
+    pub(super) resolvers: BTreeMap<Name, String>,
+    /// Every namespace has such a file of somebody else.
+    pub(super) foreign_resolver: bool,
     pub(super) no_tc: Option<String>,
     pub(super) no_tcx: bool,
     pub(super) no_host_access: Option<String>,
@@ -80,6 +87,8 @@ impl World {
             draft: None,
             resolv_conf: ResolvConf::Fine,
             written: Vec::new(),
+            resolvers: BTreeMap::new(),
+            foreign_resolver: false,
             no_tc: None,
             no_tcx: false,
             no_host_access: None,
@@ -217,7 +226,12 @@ impl World {
             _ => ResolvConf::Fine,
         };
         let pid = if let TargetRef::Pid(pid) = reference { Some(*pid) } else { None };
-        Target { reference: reference.clone(), name, pid, ns, resolv_conf }
+        let text = name.as_ref().and_then(|name| self.resolvers.get(name)).cloned();
+        let resolver = Resolver {
+            found: text.map_or(if self.foreign_resolver { Found::Theirs } else { Found::Nothing }, Found::Ours),
+            kept: Vec::new(),
+        };
+        Target { reference: reference.clone(), name, pid, ns, resolv_conf, resolver }
     }
 
     pub(super) fn plan_up(&self, request: &UpRequest) -> Result<Plan> {

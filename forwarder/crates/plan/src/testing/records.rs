@@ -3,6 +3,7 @@
 use super::World;
 use crate::{EndpointSpec, NetworkSpec, object};
 use fwd_dataplane::{Backend, Publication};
+use fwd_kernel::netns::Name;
 
 impl World {
     pub(super) fn record_network(&mut self, spec: &NetworkSpec) {
@@ -103,5 +104,14 @@ impl World {
         let record = self.records.endpoints.iter_mut().find(|record| record.host_if == *host_if);
         let record = record.expect("the endpoint exists");
         assert_eq!(std::mem::replace(&mut record.network_index, to), *from);
+    }
+
+    /// A resolv.conf is written anew where it says something else.
+    pub(super) fn resolve_by(&mut self, ns: Name, contents: String) {
+        assert_ne!(self.resolvers.get(&ns), Some(&contents), "it says so already");
+        if self.resolvers.insert(ns.clone(), contents).is_none() {
+            assert!(!self.written.contains(&ns), "it is written once");
+            self.written.push(ns);
+        }
     }
 }

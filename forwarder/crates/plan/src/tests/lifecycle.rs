@@ -70,8 +70,15 @@ fn options_are_recorded_and_shown() {
         assert!(shown.contains(line), "{line:?} is missing: {shown}");
     }
     assert!(plan.warnings[0].contains("RFC 4787 REQ-5 asks for (2m)"), "{:?}", plan.warnings);
-    let treatment =
-        Treatment { nat: Nat::EimEif, clamp_mss: true, ignore_xfrm: true, internal: false, no_icc: true, bound: false };
+    let treatment = Treatment {
+        nat: Nat::EimEif,
+        clamp_mss: true,
+        ignore_xfrm: true,
+        internal: false,
+        no_icc: true,
+        bound: false,
+        dns: false,
+    };
     assert_eq!(world.records.networks[0].treatment, treatment);
     assert!(world.records.endpoints[0].allow_spoof);
     // As they are: given again, and left out.

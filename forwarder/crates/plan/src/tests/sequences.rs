@@ -94,6 +94,7 @@ fn play(world: &mut World, theirs: &mut BTreeSet<&'static str>, event: &Event) {
                 uplink: Some(UPLINKS[*network].into()),
                 datapath: Some(*datapath),
                 attach: attach.filter(|_| datapath.is_ebpf()),
+                dns: *network == 1,
                 ..UpRequest::new(target.clone())
             };
             up(world, &request, *steps);
@@ -178,6 +179,7 @@ proptest! {
             prop_assert!(inside.net.links.iter().all(|link| link.loopback));
         }
         prop_assert!(world.host.fdb.is_empty() && world.host.masquerades.is_empty() && world.host.ruled6.is_empty() && world.written.is_empty());
+        prop_assert!(world.host.served.is_empty());
         prop_assert_eq!(world.plan_down(&down(None)).expect("possible").ops, []);
     }
 }

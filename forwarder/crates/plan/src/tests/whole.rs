@@ -22,6 +22,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         limits: AskedLimits::default(),
         attach: None,
         publish: Vec::new(),
+        aliases: Vec::new(),
     }
 }
 

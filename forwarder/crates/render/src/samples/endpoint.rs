@@ -1,6 +1,6 @@
 //! Endpoints.
 
-use crate::{EndpointView, FlowCounts, PolicyView};
+use crate::{EndpointView, FlowCounts, NamesView, PolicyView};
 
 pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointView {
     let third = if network == "fwd0" { 0 } else { 1 };
@@ -24,6 +24,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         xdp: None,
         nat: Some("symmetric".into()),
         policy: PolicyView { default_route: true, ..PolicyView::default() },
+        names: NamesView::default(),
         published: Vec::new(),
         bridge: network.into(),
         mtu: 1500,

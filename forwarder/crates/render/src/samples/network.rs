@@ -19,6 +19,7 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         ignore_xfrm: false,
         internal: false,
         no_icc: true,
+        name_server: None,
         mtu: 1500,
         kept: endpoints == 0,
         endpoints,

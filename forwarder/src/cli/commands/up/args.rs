@@ -14,6 +14,7 @@ Examples:
   fwd up --ns mynet --uplink eth0 --dry-run   only show what would be done
   fwd up --ns web --network web --subnet 10.0.0.0/24
   fwd up --ns web -p 8080:80 -p 53:53/udp     publish ports of the host
+  fwd up --ns web --dns --alias www           find namespaces by name
   fwd up --pid 4711                           attach a running container
   fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
@@ -29,6 +30,10 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "NAME")]
     #[arg(help = defaults::told("Network to join, made if missing; names its bridge", defaults::NETWORK))]
     pub(crate) network: Option<String>,
+    /// Another name by which the namespace is found where the network has a name server (--dns);
+    /// several times for several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) alias: Vec<String>,
     /// Set no default route inside
     #[arg(long)]
     pub(crate) no_default_route: bool,

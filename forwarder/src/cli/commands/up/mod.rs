@@ -2,6 +2,7 @@
 
 mod args;
 mod rate;
+mod serve;
 pub(super) mod table;
 
 use std::{fmt, str::FromStr};
@@ -9,7 +10,10 @@ use std::{fmt, str::FromStr};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 pub(crate) use self::args::UpArgs;
-pub(super) use self::args::{HELP, TableArgs};
+pub(super) use self::{
+    args::{HELP, TableArgs},
+    serve::{DnsArgs, run as serve},
+};
 use super::ls;
 use crate::{
     Error, Kind, Result,
@@ -59,6 +63,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         target,
         ip,
         network,
+        alias,
         no_default_route,
         rate_out,
         rate_in,
@@ -70,7 +75,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         dry_run: _,
         publish,
     } = args;
-    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc } =
+    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc, dns } =
         options;
     Ok(UpRequest {
         target: target::required(target)?,
@@ -87,6 +92,11 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         ignore_xfrm: *ignore_xfrm,
         internal: *internal,
         no_icc: *no_icc,
+        dns: *dns,
+        aliases: alias
+            .iter()
+            .map(|name| parsed("--alias", name, "a name such as www or db-1"))
+            .collect::<Result<_>>()?,
         no_default_route: *no_default_route,
         limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
         allow_spoof: *allow_spoof,
@@ -164,7 +174,7 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --dns --alias WWW --alias a.b --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -176,6 +186,8 @@ mod tests {
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
         assert_eq!((request.nat, request.clamp_mss, request.allow_spoof), (Some(Nat::Eim), true, true));
         assert_eq!((request.attach, request.ignore_xfrm), (Some(Backend::Clsact), true));
+        let aliases: Vec<&str> = request.aliases.iter().map(|alias| alias.as_str()).collect();
+        assert_eq!((request.dns, aliases), (true, vec!["www", "a.b"]));
         let published: Vec<String> = request.publish.iter().map(ToString::to_string).collect();
         assert_eq!(published, ["8080:80/tcp", "53:5353/udp"]);
         let table = TableRequest {
@@ -195,6 +207,7 @@ mod tests {
         assert!(refused("fwd up a --subnet6 10.0.0.0/24").contains("--subnet6 \"10.0.0.0/24\""));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
         assert!(refused("fwd up a -p 80").contains("--publish \"80\""));
+        assert!(refused("fwd up a --alias a..b").contains("--alias \"a..b\""));
         assert!(refused("fwd up ../x").contains("../x"));
         assert!(refused("fwd up a --network ../x").contains("name of a network"));
         assert!(refused("fwd up a --nat-ports 7").contains("--nat-ports 7"));

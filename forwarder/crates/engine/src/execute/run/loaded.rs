@@ -1,6 +1,6 @@
 //! Records, programs and the flow table.
 
-use super::{Execute, Runner};
+use super::{super::names, Execute, Runner};
 use fwd_base::Result;
 use fwd_dataplane::{Dataplane, Sizes};
 use fwd_plan::object::{OtherVersion, RecordMaps};
@@ -13,6 +13,7 @@ impl Execute for RecordMaps {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.plane = None;
+        names::forget(runner.context, runner.cookie)?;
         Dataplane::destroy(&runner.context.run_dir, runner.cookie)
     }
 }

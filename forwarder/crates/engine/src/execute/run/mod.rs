@@ -19,7 +19,7 @@ use super::{
     HostContext, Observer,
     failures::{Failures, run_each, with_leftovers},
     gathered::Gathered,
-    surroundings,
+    names, surroundings,
     undo::UndoLog,
 };
 use fwd_base::{Error, Kind, Result};
@@ -102,6 +102,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::NsOffloads(it) => it,
         Object::NsDefaultRoute(it) => it,
         Object::NsNeighbour(it) => it,
+        Object::NameServer(it) => it,
         Object::ResolvConf(it) => it,
     }
 }
@@ -125,6 +126,14 @@ impl<'a> Runner<'a> {
     pub(super) fn follow_addresses(&mut self) {
         if let Err(error) = surroundings::follow_addresses(self.plane.as_ref(), &self.netlink) {
             self.warnings.push(format!("published ports may not be reached by every address of this host: {error}"));
+        }
+    }
+
+    /// Tells the name server who is there now. That it could not be told is no failure: only names are not resolved.
+    pub(super) fn follow_names(&mut self) {
+        let followed = self.plane.as_ref().map_or(Ok(()), |plane| names::follow(self.context, self.cookie, plane));
+        if let Err(error) = followed {
+            self.warnings.push(format!("names may not be resolved in networks with a name server: {error}"));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The record of a network, and the program at its bridge.
 
+mod name_server;
+
 use forwarder_common::abi::endpoint_flags;
 
 use super::{super::record, Execute, Runner, unrecorded};

@@ -21,13 +21,14 @@ pub fn listeners<'a>(ports: impl Iterator<Item = &'a PublishedPorts> + Clone) ->
             Transport::Udp => sockets::open_udp()?,
         };
         let meant = |it: &OpenSocket| of_transport.clone().any(|ports| ports.has(transport, it.address, it.port));
-        listeners.extend(open.into_iter().filter(meant).map(|socket| listener(transport, socket)));
+        listeners.extend(open.into_iter().filter(meant).map(|it| socket(transport, it)));
     }
     Ok(listeners)
 }
 
-fn listener(transport: Transport, socket: OpenSocket) -> Listener {
-    let OpenSocket { address, port, inode } = socket;
+/// A socket, and whose it is.
+pub(in crate::execute) fn socket(transport: Transport, found: OpenSocket) -> Listener {
+    let OpenSocket { address, port, inode } = found;
     let process = sockets::owner(inode).map(|process| format!("{} (pid {})", process.comm, process.pid));
     Listener { transport, address, port, process }
 }

@@ -201,7 +201,7 @@ impl Removal<'_> {
 
     /// Networks without endpoints, and bridges without a network.
     fn networks(&self) -> Vec<Object> {
-        let mut objects = Vec::new();
+        let mut objects: Vec<Object> = self.name_servers().collect();
         for network in self.actual.records.networks.iter().filter(|network| !self.is_kept(network)) {
             objects.push(orphans::network_object(network));
             objects.extend(self.bridge_of(network).map(orphans::bridge_object));
@@ -215,6 +215,15 @@ impl Removal<'_> {
         let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
         objects.extend(bridges.map(orphans::bridge_object));
         objects
+    }
+
+    /// The name server of networks that go, or are no more.
+    fn name_servers(&self) -> impl Iterator<Item = Object> {
+        let kept = |name: &String| self.kept_networks().any(|network| network.name == *name && network.treatment.dns);
+        let gone = self.actual.host.served.iter().filter(move |(network, _)| !kept(network));
+        gone.map(|(network, addresses)| {
+            Object::NameServer(object::NameServer { network: network.clone(), addresses: addresses.clone() })
+        })
     }
 
     /// The bridge of a network that goes. If a command was killed while it removed the record, nobody vouches for its number any more,

@@ -1,0 +1,74 @@
+//! Names: what is refused of them, and what users ought to know.
+
+use crate::{
+    Actual, Listener, Target,
+    desired::Asked,
+    settled::{Network, Settled},
+};
+use fwd_base::{Error, HostName, Kind, Result, text::harmless};
+use fwd_kernel::netns::{Name, resolv::Found};
+
+/// # Errors
+/// Other names are asked for in a network that has none at all.
+pub(super) fn check(asked: &Asked, network: &Network) -> Result<()> {
+    let Some(alias) = asked.aliases.first().filter(|_| !network.treatment.dns) else { return Ok(()) };
+    let why = format!("network {} has no name server", network.name);
+    Err(Error::new(Kind::Usage, "use", format!("--alias {alias}"), why)
+        .remedy("make a network that has one: `fwd up --dns --network NAME`"))
+}
+
+/// # Errors
+/// Another process answers where the name server of a new network is to.
+pub(super) fn check_port(network: &Network, actual: &Actual) -> Result<()> {
+    let gateway = network.gateway.addr();
+    let is_taken = |it: &&Listener| it.address == gateway || it.address.is_unspecified();
+    let Some(other) = actual.host.resolvers.iter().find(is_taken).filter(|_| network.treatment.dns) else {
+        return Ok(());
+    };
+    let who = other.process.clone().unwrap_or_else(|| "a socket of the host".into());
+    let (address, transport) = (other.address, other.transport.name());
+    let why = format!("{who} has {address}:53/{transport}");
+    Err(Error::new(Kind::Conflict, "answer at", format!("{gateway}:53, the gateway of network {}", network.name), why)
+        .remedy(
+            "have it listen at its own addresses only (dnsmasq: --bind-dynamic with --interface), or leave out --dns",
+        ))
+}
+
+/// What users ought to know of names.
+pub(super) fn warnings(actual: &Actual, settled: &Settled) -> Vec<String> {
+    let Settled { network, endpoint, .. } = settled;
+    let Some(target) = actual.target.as_ref().filter(|_| network.treatment.dns) else { return Vec::new() };
+    if actual.attached().is_some() {
+        return Vec::new();
+    }
+    let gateway = network.gateway.addr();
+    let mut warnings = Vec::new();
+    if let (Some(name), Found::Theirs) = (&target.name, &target.resolver.found) {
+        warnings.push(format!(
+            "/etc/netns/{name}/resolv.conf is not fwd's and stays: for names of the network have it say `nameserver {gateway}`"
+        ));
+    }
+    if target.name.is_none() {
+        warnings.push(format!(
+            "a namespace without a name has no resolv.conf of its own here: for names, have its programs ask {gateway}"
+        ));
+    }
+    if host_name(target).is_none() && endpoint.aliases.is_empty() {
+        let label = harmless(&target.label()).into_owned();
+        warnings.push(format!(
+            "{label} is no name that can be asked for: nobody finds it by one, unless --alias gives it another"
+        ));
+    }
+    warnings
+}
+
+fn host_name(target: &Target) -> Option<HostName> {
+    target.name.as_ref().map(Name::as_str)?.parse().ok()
+}
+
+impl Network {
+    /// The gateway's addresses of both families.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = ipnet::IpNet> + use<> {
+        [self.gateway.into()].into_iter().chain(self.gateway6.map(ipnet::IpNet::from))
+    }
+}

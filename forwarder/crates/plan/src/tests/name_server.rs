@@ -1,0 +1,111 @@
+//! Networks with a name server.
+
+use super::{
+    super::{
+        Listener, Network, Object, UpRequest,
+        testing::{World, name, named},
+    },
+    lifecycle::text,
+    refusals::{refused, request},
+};
+use crate::export;
+use fwd_base::Kind;
+use fwd_dataplane::Transport;
+use fwd_kernel::netns::resolv::Found;
+
+fn with_names() -> UpRequest {
+    UpRequest { dns: true, aliases: vec!["www".parse().expect("a name")], ..request() }
+}
+
+#[test]
+fn name_server_comes_with_its_network_and_goes_with_it() {
+    let mut world = World::new();
+    let plan = world.up(&with_names());
+    let shown = text(&plan.ops);
+    for line in
+        ["start name server of network fwd0", "--dns", "as www, too (--alias)", "nameserver 10.77.0.1", "search fwd0"]
+    {
+        assert!(shown.contains(line), "{line:?} is missing: {shown}");
+    }
+    assert_eq!(world.host.served.keys().collect::<Vec<_>>(), ["fwd0"]);
+    // Again, and whoever joins: it is there, and asked by all.
+    for again in [with_names(), request()] {
+        assert_eq!(world.up(&again).ops, []);
+    }
+    assert!(text(&world.up(&UpRequest::new(named("b"))).ops).contains("nameserver 10.77.0.1"));
+    assert_eq!(world.written.len(), 2);
+    world.down(Some("b"));
+    assert_eq!(world.host.served.len(), 1);
+    world.down(Some("a"));
+    assert!(world.host.served.is_empty() && world.written.is_empty() && world.undo.is_empty());
+}
+
+#[test]
+fn name_server_that_has_died_is_started_by_the_next_up_and_no_obstacle_to_down() {
+    let mut world = World::new();
+    world.up(&with_names());
+    world.host.served.clear();
+    let plan = world.up(&request());
+    assert!(matches!(&plan.ops[..], [op] if matches!(op.object, Object::NameServer(_))), "{:?}", plan.ops);
+    world.host.served.clear();
+    world.down(None);
+    assert_eq!(world.records, Default::default());
+}
+
+#[test]
+fn name_server_of_a_network_that_is_lost_goes_with_all() {
+    let mut world = World::new();
+    world.up(&request());
+    world.host.served.insert("lost".into(), Vec::new());
+    world.down(None);
+    assert!(world.host.served.is_empty());
+}
+
+#[test]
+fn aliases_outlive_the_veth_pair_and_are_exported() {
+    let mut world = World::new();
+    world.up(&with_names());
+    world.delete_link(&world.records.endpoints[0].host_if.clone());
+    world.up(&request());
+    assert_eq!(world.records.endpoints[0].aliases, with_names().aliases);
+    let desired = export(&world.read_whole(&Default::default()));
+    assert!(matches!(desired.networks.get("fwd0"), Some(Network { dns: true, .. })));
+    assert_eq!(desired.endpoints[0].aliases, with_names().aliases);
+    assert_eq!(world.plan_whole(&desired).expect("it is there").ops, []);
+}
+
+#[test]
+fn port_of_another_process_and_names_without_a_server() {
+    let mut world = World::new();
+    let listener = |address: [u8; 4], process: Option<&str>| Listener {
+        transport: Transport::Udp,
+        address: address.into(),
+        port: 53,
+        process: process.map(Into::into),
+    };
+    world.host.resolvers = vec![listener([127, 0, 0, 53], None), listener([10, 77, 1, 1], None)];
+    world.plan_up(&with_names()).expect("they are elsewhere");
+    world.host.resolvers.push(listener([0; 4], Some("dnsmasq (pid 7)")));
+    refused(&world, &with_names(), Kind::Conflict, &["10.77.0.1:53", "fwd0", "dnsmasq (pid 7)", "--bind-dynamic"]);
+    world.plan_up(&request()).expect("nobody asks for names");
+    world.host.resolvers.clear();
+    world.up(&request());
+    refused(&world, &UpRequest { dns: true, ..request() }, Kind::Conflict, &["fwd0", "name server is off, not on"]);
+    let alias = UpRequest { dns: false, ..with_names() };
+    refused(&world, &alias, Kind::Usage, &["--alias www", "network fwd0 has no name server", "--dns"]);
+    let other = UpRequest { network: Some(name("web")), ..UpRequest::new(named("b")) };
+    world.up(&UpRequest { dns: true, ..other.clone() });
+    let alias = UpRequest { aliases: with_names().aliases, ..other };
+    refused(&world, &alias, Kind::Conflict, &["without --alias www", "fwd down"]);
+}
+
+#[test]
+fn file_of_somebody_else_stays_and_is_said() {
+    let mut world = World::new();
+    world.foreign_resolver = true;
+    let plan = world.up(&with_names());
+    assert!(world.written.is_empty());
+    let said = plan.warnings.join("\n");
+    assert!(said.contains("/etc/netns/a/resolv.conf is not fwd's") && said.contains("nameserver 10.77.0.1"), "{said}");
+    assert_eq!(world.target(&named("a")).resolver.found, Found::Theirs);
+}
