@@ -64,6 +64,18 @@ pub(crate) fn connect_here(local: SocketAddrV4, remote: SocketAddrV4) -> std::io
     Ok(stream)
 }
 
+/// Begins a connection from the calling thread's namespace, and does not wait for it.
+pub(crate) fn knock(local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+    let begin = || -> std::io::Result<()> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd: OwnedFd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(local))?;
+        Ok(socket::connect(fd.as_raw_fd(), &SockaddrIn::from(remote))?)
+    };
+    begin().is_err_and(|error| error.kind() == std::io::ErrorKind::InProgress)
+}
+
 /// Sends `message`; what comes back must be the same.
 #[track_caller]
 pub(crate) fn echoed(mut stream: &TcpStream, message: &[u8]) {

@@ -2,12 +2,13 @@
 
 use std::{io::ErrorKind, net::SocketAddr};
 
+use forwarder::{netns::Netns, testbed::wait_until};
 use serde_json::json;
 
 use super::fwd::{Fwd, Pod, number, pings};
 use crate::{
     capture::Capture,
-    peers::{ANY, any, asked, assert_refused, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    peers::{ANY, any, asked, assert_refused, at, connect, echo_tcp, echo_udp, echoed, knock, listen, udp},
 };
 
 /// A client outside.
@@ -233,4 +234,32 @@ fn errors_about_hairpinned_packets_reach_who_sent_them() {
         assert_refused(&server);
     }
     capture.assert_empty();
+}
+
+#[test]
+fn restricted_port_is_for_those_alone_to_whom_it_is_published() {
+    let fwd = Fwd::new();
+    let own = fwd.uplink(0).address;
+    let [one, two] = [fwd.uplink(0).outside[0], fwd.uplink(0).outside[1]];
+    let from = format!("{one},10.77.0.3/32");
+    let pod = fwd.up("c1", &["-p", "8080:80", "-p", "8000-8009:80-89", "--publish-from", &from]);
+    let (friend, stranger) = (fwd.up("c2", &["--ip", "10.77.0.3"]), fwd.up("c3", &["--ip", "10.77.0.4"]));
+    let connects = |ns: &Netns, local, port| connect(ns, local, at(own, port)).is_ok();
+    let _server = listen(&pod, any(80));
+    assert!(connects(fwd.internet(0), at(one, CLIENT), 8080) && connects(fwd.internet(0), at(one, CLIENT), 8000));
+    assert!(connects(&friend, ANY, 8080) && !connects(&stranger, ANY, 8080));
+    assert_eq!(fwd.counted("from_uplink", "dropped", Some("NotPublishedTo")), 0);
+    // He gets no answer, and is not waited for.
+    assert!(fwd.internet(0).run(|| Ok(knock(at(two, CLIENT), at(own, 8080)))).expect("a thread"), "it leaves");
+    let dropped = || Ok((fwd.counted("from_uplink", "dropped", Some("NotPublishedTo")) != 0).then_some(()));
+    wait_until(crate::peers::PATIENCE, "it is dropped", dropped).expect("it is");
+    let listed = fwd.list(&["port", "ls"]);
+    assert_eq!(listed[0]["senders"], json!(["10.77.0.3/32", format!("{one}/32")]));
+    assert_eq!(listed[0]["published"], json!("8000-8009:80-89/tcp"));
+    let again = ["port", "add", &pod.name, "-p", "8080:80", "--publish-from", &from];
+    assert_eq!(fwd.json(&again)["changed"], false);
+    fwd.expect_error(&["port", "add", &pod.name, "-p", "8080:80"], 4, &["from 10.77.0.3/32", "-p 8080:80/tcp`"]);
+    fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80"]);
+    fwd.ok(&["port", "add", &pod.name, "-p", "8080:80"]);
+    assert!(connects(fwd.internet(0), at(two, CLIENT), 8080), "nobody is kept out any more");
 }

@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData};
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
     HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS, PortPrefix,
-    PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, TrafficBlock, Tuple, Uplink,
+    PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -197,6 +197,8 @@ maps! {
         PUBLISHED: LpmTrie<PortPrefix, Publication>[65_536],
         /// A bit for each port that is published at some address.
         PUBLISHED_PORTS: Array<u32, u64>[PUBLISHED_WORDS],
+        /// Publications, and prefixes of those who may use them → cookie of the endpoint's namespace.
+        PUBLISHED_TO: LpmTrie<SenderPrefix, u64>[16_384],
         /// Addresses of the host → its interface that has it.
         HOST_ADDRESSES: Hash<[u8; 4], u32>[1024],
         /// Verdicts by interface.

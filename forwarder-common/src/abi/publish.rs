@@ -49,8 +49,30 @@ record! {
         pub inside: u16,
         /// IP protocol.
         pub proto: u8,
-        /// Explicit padding.
-        pub _pad: u8,
+        /// Prefixes in the map `PUBLISHED_TO` of those who may use it; 0: all may.
+        pub senders: u8,
+    }
+}
+
+record! {
+    /// Who may use a publication.
+    pub struct SocketSender {
+        /// The publication, by its address and the first of its ports: no two have those in common.
+        pub socket: HostSocket,
+        /// Sender, network byte order.
+        pub sender: [u8; 4],
+        /// Explicit padding, behind all prefixes.
+        pub _pad: [u8; 4],
+    }
+}
+
+record! {
+    /// Key of the map `PUBLISHED_TO`: the kernel's `struct bpf_lpm_trie_key`.
+    pub struct SenderPrefix {
+        /// Its length, bits: all of the socket, and some of the sender's address.
+        pub length: u32,
+        /// The first of it.
+        pub of: SocketSender,
     }
 }
 

@@ -247,6 +247,8 @@ reasons! {
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Addressed to bridges themselves (01:80:c2:00:00:0X, IEEE 802.1D): it would reach the host past the rules for its bridge.
         BridgeGroup = 49 => "Nothing, if a program inside speaks to its switch (LLDP, STP). IPv4 and ARP so addressed are forged.",
+        /// To a published port that this sender may not use (`--publish-from`).
+        NotPublishedTo = 53 => "Nothing, if that is meant. Otherwise publish the port anew, with the sender's address in `--publish-from`.",
         /// Would leave an internal network, which has no way out.
         Internal = 56 => "Nothing, if that is meant. Otherwise put the namespace on a network that was made without `--internal`.",
         /// To or from another endpoint of a network whose endpoints do not reach each other.

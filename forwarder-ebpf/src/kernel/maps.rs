@@ -10,7 +10,7 @@ use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
         FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse, Publication,
-        RETRY_CLASSES, Secret, TrafficBlock, Tuple, Uplink,
+        RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::too_big::Notice,
@@ -73,6 +73,10 @@ pub(crate) static PUBLISHED: LpmTrie<HostSocket, Publication, 65_536> = LpmTrie:
 /// A bit for each port that is published at some address: see [`forwarder_common::decide::unsolicited::publish::place`].
 #[btf_map]
 pub(crate) static PUBLISHED_PORTS: Array<u64, PUBLISHED_WORDS> = Array::new();
+
+/// Publication and sender → cookie of the endpoint's namespace.
+#[btf_map]
+pub(crate) static PUBLISHED_TO: LpmTrie<SocketSender, u64, 16_384> = LpmTrie::new();
 
 /// Address of the host → its interface that has it.
 #[btf_map]

@@ -9,7 +9,7 @@ use forwarder_common::{
 use crate::kernel::{
     devices,
     fib::fwd_is_local,
-    maps::{HOST_ADDRESSES, PUBLISHED},
+    maps::{HOST_ADDRESSES, PUBLISHED, PUBLISHED_TO},
     packet::skb::Skb,
     records,
 };
@@ -40,4 +40,12 @@ fn is_hosts(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> bool {
     known
         || HOST_ADDRESSES.get_ptr(&tuple.daddr).is_some()
         || fwd_is_local(skb, u32::from_ne_bytes(tuple.daddr), endpoint.network)
+}
+
+/// Whether `sender` may use the publication.
+#[inline(always)]
+pub(crate) fn admits(publication: &Publication, sender: [u8; 4]) -> bool {
+    const BITS: u32 = HOST_SOCKET_BITS.wrapping_add(32);
+    let key = || Key::new(BITS, publish::sent_by(publication, sender));
+    publication.senders == 0 || PUBLISHED_TO.get(&key()).is_some_and(|cookie| *cookie == publication.netns_cookie)
 }

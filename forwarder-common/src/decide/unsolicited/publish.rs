@@ -1,7 +1,7 @@
 //! Published ports: which packets from outside are for one, and what flow they begin.
 
 use crate::{
-    abi::{Endpoint, HostSocket, Internal, Publication, Tuple},
+    abi::{Endpoint, HostSocket, Internal, Publication, SocketSender, Tuple, endpoint_flags},
     wire::l4::Proto,
 };
 
@@ -40,7 +40,8 @@ pub const fn socket(tuple: &Tuple, at_all: bool) -> HostSocket {
 }
 
 /// Whether `publication`, which was found for a packet with `tuple`, is really about it, and about `endpoint`: an entry may be taken out
-/// and be another's while it is read, and a host-side veth's number may be given to another endpoint's.
+/// and be another's while it is read, and a host-side veth's number may be given to another endpoint's. What the kernel's own NAT publishes is
+/// left to it.
 #[inline(always)]
 #[must_use]
 pub const fn is_for(publication: &Publication, tuple: &Tuple, endpoint: &Endpoint) -> bool {
@@ -48,7 +49,17 @@ pub const fn is_for(publication: &Publication, tuple: &Tuple, endpoint: &Endpoin
     let Publication { netns_cookie, addr, first, last, proto, .. } = *publication;
     let any = u32::from_ne_bytes(addr) == 0;
     let here = any || u32::from_ne_bytes(addr) == u32::from_ne_bytes(tuple.daddr);
-    here && proto == tuple.proto && first <= port && port <= last && netns_cookie == endpoint.netns_cookie
+    let by_kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
+    let same = here && proto == tuple.proto && first <= port && port <= last && netns_cookie == endpoint.netns_cookie;
+    same && !by_kernel
+}
+
+/// What is asked for where `sender` (network byte order) wants to use a publication that not all may use: its first socket stands for it.
+#[inline(always)]
+#[must_use]
+pub const fn sent_by(publication: &Publication, sender: [u8; 4]) -> SocketSender {
+    let Publication { addr, proto, first, .. } = *publication;
+    SocketSender { socket: HostSocket { addr, proto, _pad: 0, port: first.to_be_bytes() }, sender, _pad: [0; 4] }
 }
 
 /// The socket inside that a packet with `tuple` is for, by a publication that [`is_for`] it; it seems to be at the destination of the packet.
@@ -102,7 +113,7 @@ mod tests {
             last: 8009,
             inside: 80,
             proto: TCP,
-            _pad: 0,
+            senders: 0,
         }
     }
 
@@ -144,6 +155,13 @@ mod tests {
     }
 
     #[test]
+    fn senders_are_known_by_the_first_port() {
+        let socket = HostSocket { addr: [0; 4], proto: TCP, _pad: 0, port: 8000_u16.to_be_bytes() };
+        let sender = [192, 0, 2, 1];
+        assert_eq!(sent_by(&publication(), sender), SocketSender { socket, sender, _pad: [0; 4] });
+    }
+
+    #[test]
     fn publication_of_another_port_address_or_namespace_is_not_meant() {
         assert!(is_for(&publication(), &came(8000), &endpoint()) && is_for(&publication(), &came(8009), &endpoint()));
         assert!(!is_for(&publication(), &came(7999), &endpoint()) && !is_for(&publication(), &came(8010), &endpoint()));
@@ -152,5 +170,7 @@ mod tests {
         assert!(is_for(&Publication { addr: [198, 51, 100, 7], ..publication() }, &came(8000), &endpoint()));
         assert!(!is_for(&Publication { proto: UDP, ..publication() }, &came(8000), &endpoint()));
         assert!(!is_for(&publication(), &came(8000), &Endpoint { netns_cookie: 98, ..endpoint() }));
+        let by_kernel = Endpoint { flags: endpoint_flags::KERNEL_DATAPATH, ..endpoint() };
+        assert!(!is_for(&publication(), &came(8000), &by_kernel));
     }
 }

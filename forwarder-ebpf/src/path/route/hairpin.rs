@@ -51,7 +51,11 @@ fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
     let (Some(opening), Some(endpoint)) = (scratch(&OPENING), records::endpoint_copy(tuple.ifindex)) else {
         return false;
     };
-    let Some((_, server)) = published::find(skb, tuple, at_all) else { return false };
+    let Some((publication, server)) = published::find(skb, tuple, at_all) else { return false };
+    // To whom it is not published, the host answers: as if it were not.
+    if !published::admits(&publication, tuple.saddr) {
+        return false;
+    }
     let Some((_, counters_in, counters_out)) = records::uplink_copy(server.uplink) else { return false };
     if !devices::fwd_is_there(server.uplink) {
         return false;

@@ -44,8 +44,10 @@ fn open_if_it_may(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> (u32, FlowVersion)
         return none(Code::PASS);
     }
     let how = begins(skb, tuple, tcp_flags);
-    if how == NOBODYS {
-        return none(Code::PASS);
+    match how {
+        NOBODYS => return none(Code::PASS),
+        FORBIDDEN => return none(DropReason::NotPublishedTo.into()),
+        _ => {}
     }
     let Some(out) = scratch(&INBOUND) else { return none(Code::PASS) };
     let opened = inbound::open_inbound(skb, out, how);
@@ -67,6 +69,8 @@ const fn none(code: Code) -> (u32, FlowVersion) {
 const NOBODYS: u64 = 0;
 /// It is for a mapping: the flow gets the port of that.
 const MAPPED: u64 = 1;
+/// It is for a published port that its sender may not use.
+const FORBIDDEN: u64 = 2;
 
 global_fn! {
     /// See [`open`].
@@ -76,7 +80,7 @@ global_fn! {
     /// See [`for_mapping`].
     fn fwd_for_mapping(skb: Skb, tuple: &Tuple) -> bool = for_mapping;
     /// See [`for_publication`].
-    fn fwd_for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> bool = for_publication;
+    fn fwd_for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> u64 = for_publication;
 }
 
 /// The flow that was opened in `slot` for a packet from outside with `tuple`, if that is its flow; otherwise the mapping has changed
@@ -99,37 +103,45 @@ fn opened_for(tuple: &Tuple, slot: u32) -> (u32, FlowVersion) {
 }
 
 /// Whether a packet from outside with `tuple` may begin a flow; its outbound tuple is then in the map `INBOUND`. [`NOBODYS`], [`MAPPED`],
-/// or the socket of the host that it was sent to, as [`inbound::external`] has it, which is a published one.
+/// [`FORBIDDEN`], or the socket of the host that it was sent to, as [`inbound::external`] has it, which is a published one.
 #[inline(always)]
 fn begins(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
     if !unsolicited::may_begin(tuple.proto, tcp_flags as u8) || is_martian_source(tuple.saddr) {
         return NOBODYS;
     }
-    if is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
-        && (fwd_for_publication(skb, tuple, false) || fwd_for_publication(skb, tuple, true))
-    {
-        return inbound::external(tuple);
+    if is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) {
+        let mut found = fwd_for_publication(skb, tuple, false);
+        if found == NOBODYS {
+            found = fwd_for_publication(skb, tuple, true);
+        }
+        if found != NOBODYS {
+            return found;
+        }
     }
     if fwd_for_mapping(skb, tuple) { MAPPED } else { NOBODYS }
 }
 
-/// Whether the packet is for a port that is published at its very destination, or (`at_all`) at all addresses of the host.
+/// Whether the packet is for a port that is published at its very destination, or (`at_all`) at all addresses of the host: as [`begins`].
 ///
 /// What the host itself has begun stays its own; but who listens there later does not take a published port away.
 #[inline(always)]
-fn for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
-    let Some(out) = scratch(&INBOUND) else { return false };
-    let Some((publication, endpoint)) = published::find(skb, tuple, at_all) else { return false };
+fn for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> u64 {
+    let Some(out) = scratch(&INBOUND) else { return NOBODYS };
+    let Some((publication, endpoint)) = published::find(skb, tuple, at_all) else { return NOBODYS };
     let to_many = matches!(skb.pkt_type(), BROADCAST | MULTICAST);
     if to_many || endpoint.uplink != skb.ifindex() || fwd_host_converses(skb, tuple) {
-        return false;
+        return NOBODYS;
     }
-    // From the host's own address comes what a namespace has sent to it: then there is the flow of that.
-    if tuple.saddr == tuple.daddr && lookup::slot_of(Direction::Inbound, &tuple.answer(tuple.ifindex)) == SLOT_NONE {
-        return false;
+    // From the host's own address comes what a namespace has sent to it: then there is the flow of that, for which was asked who may.
+    if tuple.saddr == tuple.daddr {
+        if lookup::slot_of(Direction::Inbound, &tuple.answer(tuple.ifindex)) == SLOT_NONE {
+            return NOBODYS;
+        }
+    } else if !published::admits(&publication, tuple.saddr) {
+        return FORBIDDEN;
     }
     *out = unsolicited::outbound(tuple, &publish::internal(&publication, tuple, endpoint));
-    true
+    inbound::external(tuple)
 }
 
 // PACKET_* (include/uapi/linux/if_packet.h): the frame was sent to others as well, perhaps to a directed broadcast.

@@ -32,7 +32,7 @@ pub use metadata::identity::{EndpointId, EndpointOwner};
 pub use metadata::{Described, Metadata, NetnsMetadata, RouteMetadata};
 pub use object::kernel_fields::{asks_conntrack, sees_offloads};
 pub use object::maps::record_pins;
-pub use publish::{Publication, PublishedPorts, Transport};
+pub use publish::{Publication, PublishedPorts, Senders, Transport};
 pub use read::clock::{Clock, hz_of};
 pub use read::examine::Contents;
 pub use read::flows::{Flow, state_name};

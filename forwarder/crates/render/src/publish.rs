@@ -5,6 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
+use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use super::{
@@ -25,6 +26,8 @@ pub struct PublishedView {
     pub host_ports: (u16, u16),
     /// `tcp` or `udp`.
     pub proto: String,
+    /// Prefixes of those who may use them; empty: all.
+    pub senders: Vec<Ipv4Net>,
     /// Interface by which packets have to come.
     pub uplink: Untrusted,
     /// Network.
@@ -61,6 +64,7 @@ impl Listing for PublishedView {
             ("PUBLISHED", Holds::Text),
             ("NAMESPACE", Holds::Name),
             ("ADDRESS", Holds::Text),
+            ("FROM", Holds::Text),
             ("UPLINK", Holds::Text),
             ("HOST", Holds::Text),
             ("SHADOWS", Holds::Text),
@@ -72,6 +76,7 @@ impl Listing for PublishedView {
                 plain(&item.published),
                 plain(label(item.ns.as_ref(), item.pid, item.netns_inode)),
                 if item.gone { toned(format!("{address} (gone)"), Tone::Bad) } else { plain(address) },
+                plain(senders(&item.senders)),
                 plain(&item.uplink),
                 if item.host_access { plain("yes") } else { toned("no", Tone::Warn) },
                 item.shadows.as_ref().map_or_else(|| plain("-"), |who| toned(who, Tone::Warn)),
@@ -79,6 +84,11 @@ impl Listing for PublishedView {
         }
         grid.write(0, out)
     }
+}
+
+fn senders(prefixes: &[Ipv4Net]) -> String {
+    let prefixes: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
+    if prefixes.is_empty() { "all".into() } else { prefixes.join(",") }
 }
 
 /// What `fwd port add` and `fwd port rm` have done.
@@ -122,6 +132,7 @@ mod tests {
             host_address: None,
             host_ports: (8080, 8080),
             proto: "tcp".into(),
+            senders: Vec::new(),
             uplink: "eth0".into(),
             network: "fwd0".into(),
             ns: Some("web".into()),
@@ -138,11 +149,12 @@ mod tests {
     #[test]
     fn ports_are_listed_with_what_is_not_as_it_should_be() {
         let shadows = Some("nginx (pid 7)".into());
-        let gone = PublishedView { gone: true, host_access: false, shadows, ..published() };
+        let senders = vec!["192.0.2.0/24".parse().expect("a prefix")];
+        let gone = PublishedView { gone: true, senders, host_access: false, shadows, ..published() };
         let listed = shown(&vec![published(), gone]);
         let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "eth0", "yes", "-"]);
-        assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "eth0", "no", "nginx", "(pid", "7)"]);
+        assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "all", "eth0", "yes", "-"]);
+        assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "192.0.2.0/24", "eth0", "no", "nginx", "(pid", "7)"]);
         assert!(shown(&Vec::<PublishedView>::new()).contains("port add --ns NAME -p 8080:80"));
     }
 

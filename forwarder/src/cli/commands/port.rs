@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::up::{PORTS, parsed};
+use super::up::parsed_ports;
 use crate::{
     Result,
     cli::{args::TargetArgs, session::Session, target},
+    dataplane::PublishedPorts,
     execute::{self, Applied, Observer},
     query::{State, not_up},
     reconcile::{PortRequest, TargetRef},
@@ -17,6 +18,7 @@ pub(super) const HELP: &str = "\
 Examples:
   fwd port add web -p 8080:80                       from outside, the host's port 8080 leads to port 80 of web
   fwd port add web -p 192.0.2.7:53:53/udp           at one address of the host
+  fwd port add web -p 22:22 --publish-from 10.0.0.0/8
   fwd port add web -p 30000-39999:30000-39999/udp   a range
   fwd port rm web -p 8080:80
   fwd port ls";
@@ -33,13 +35,23 @@ pub(crate) struct PortArgs {
 #[command(arg_required_else_help = true, subcommand_required = true, after_help = HELP)]
 pub(crate) enum PortCommand {
     /// Publish ports of the host for a namespace that is up
-    Add(ChangeArgs),
+    Add(AddArgs),
     /// Withdraw published ports; conversations that began by them end
     #[command(alias = "del")]
     Rm(ChangeArgs),
     /// List the published ports
     #[command(alias = "list")]
     Ls(LsArgs),
+}
+
+/// `fwd port add`.
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Who may use them: prefixes of addresses, such as 192.0.2.0/24,10.0.0.0/8; without it, all
+    #[arg(long, value_name = "CIDRS")]
+    pub(crate) publish_from: Option<String>,
 }
 
 /// `fwd port add` and `fwd port rm`.
@@ -65,17 +77,24 @@ pub(crate) struct LsArgs {
 /// Publishes, withdraws or lists ports.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &PortArgs, observer: &mut dyn Observer) -> Result<()> {
     match &args.command {
-        PortCommand::Add(args) => change(session, args, true, observer),
-        PortCommand::Rm(args) => change(session, args, false, observer),
+        PortCommand::Add(AddArgs { change: args, publish_from }) => {
+            let add = parsed_ports(&args.publish, publish_from.as_deref())?;
+            change(session, args, add, Vec::new(), observer)
+        }
+        PortCommand::Rm(args) => change(session, args, Vec::new(), parsed_ports(&args.publish, None)?, observer),
         PortCommand::Ls(args) => ls(session, args),
     }
 }
 
-fn change(session: &mut Session<'_, '_>, args: &ChangeArgs, add: bool, observer: &mut dyn Observer) -> Result<()> {
-    let ChangeArgs { target, publish, dry_run } = args;
+fn change(
+    session: &mut Session<'_, '_>,
+    args: &ChangeArgs,
+    add: Vec<PublishedPorts>,
+    remove: Vec<PublishedPorts>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let ChangeArgs { target, publish: _, dry_run } = args;
     let target = target::required(target)?;
-    let ports = publish.iter().map(|ports| parsed("--publish", ports, PORTS)).collect::<Result<Vec<_>>>()?;
-    let (add, remove) = if add { (ports, Vec::new()) } else { (Vec::new(), ports) };
     let request = PortRequest { target: target.clone(), add, remove };
     if *dry_run {
         let planned = execute::dry_ports(&session.context(), &request)?;

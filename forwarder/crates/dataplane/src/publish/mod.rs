@@ -2,13 +2,14 @@
 
 mod prefixes;
 mod records;
+mod senders;
 
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 use forwarder_common::wire::l4::Proto;
 use serde::{Deserialize, Serialize};
 
-pub use self::records::Publication;
+pub use self::{records::Publication, senders::Senders};
 
 /// A protocol whose ports can be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Transport {
 }
 
 /// Ports of the host that lead to as many ports of an endpoint, in the same order. As text: `8080:80/tcp`,
-/// `192.0.2.7:8000-8009:80-89/udp`.
+/// `192.0.2.7:8000-8009:80-89/udp`, `22:22/tcp from 192.0.2.0/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublishedPorts {
@@ -58,9 +59,17 @@ pub struct PublishedPorts {
     pub inside: u16,
     /// Protocol.
     pub transport: Transport,
+    /// Who may use them.
+    pub senders: Senders,
 }
 
 impl PublishedPorts {
+    /// The same ports for all.
+    #[must_use]
+    pub fn for_all(self) -> Self {
+        Self { senders: Senders::default(), ..self }
+    }
+
     /// Whether a port of the host would be published by both.
     #[must_use]
     pub fn overlap(&self, other: &Self) -> bool {
@@ -94,16 +103,17 @@ impl PublishedPorts {
 
 impl fmt::Display for PublishedPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, first, last, inside, transport } = self;
+        let Self { host, first, last, inside, transport, senders } = self;
         if let Some(host) = host {
             write!(f, "{host}:")?;
         }
         let name = transport.name();
         if first == last {
-            write!(f, "{first}:{inside}/{name}")
+            write!(f, "{first}:{inside}/{name}")?;
         } else {
-            write!(f, "{first}-{last}:{inside}-{}/{name}", self.inside_last())
+            write!(f, "{first}-{last}:{inside}-{}/{name}", self.inside_last())?;
         }
+        if senders.are_all() { Ok(()) } else { write!(f, "{FROM}{senders}") }
     }
 }
 
@@ -121,11 +131,18 @@ impl TryFrom<String> for PublishedPorts {
     }
 }
 
-/// Reads `[HOSTIP:]HPORT[-HEND]:PORT[-END][/tcp|udp]`.
+/// Between ports and those who may use them.
+const FROM: &str = " from ";
+
+/// Reads `[HOSTIP:]HPORT[-HEND]:PORT[-END][/tcp|udp]`, and behind it ` from PREFIX,…`.
 impl FromStr for PublishedPorts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let (text, senders) = match text.split_once(FROM) {
+            Some((text, senders)) => (text, senders.parse()?),
+            None => (text, Senders::default()),
+        };
         let (sockets, name) = text.split_once('/').unwrap_or((text, Transport::Tcp.name()));
         let transport = Transport::ALL.into_iter().find(|transport| transport.name() == name);
         let transport = transport.ok_or_else(|| format!("{name:?} is neither tcp nor udp"))?;
@@ -146,7 +163,7 @@ impl FromStr for PublishedPorts {
             let (outside, inside) = (u32::from(last - first) + 1, u32::from(end - inside) + 1);
             return Err(format!("{outside} ports of the host cannot lead to {inside} inside"));
         }
-        Ok(Self { host, first, last, inside, transport })
+        Ok(Self { host, first, last, inside, transport, senders })
     }
 }
 
@@ -171,9 +188,14 @@ mod tests {
 
     #[test]
     fn ports_are_read_as_they_are_written() {
-        for text in
-            ["8080:80/tcp", "53:5353/udp", "192.0.2.7:443:8443/tcp", "8000-8009:80-89/tcp", "1-65535:1-65535/udp"]
-        {
+        for text in [
+            "8080:80/tcp",
+            "53:5353/udp",
+            "192.0.2.7:443:8443/tcp",
+            "8000-8009:80-89/tcp",
+            "1-65535:1-65535/udp",
+            "22:22/tcp from 10.0.0.0/8,192.0.2.7/32",
+        ] {
             assert_eq!(ports(text).to_string(), text);
         }
         assert_eq!(ports("8080:80"), ports("0.0.0.0:8080:80/tcp"), "what is left out is the usual");
@@ -194,6 +216,7 @@ mod tests {
             ("80-89:80-88", "10 ports"),
             ("80-89:80", "10 ports"),
             ("[::1]:80:80", "IPv6"),
+            ("80:80 from here", "no prefix"),
             ("192.0.2:80:80", "192.0.2"),
             ("1.2.3.4:80:80:80", "too many"),
             ("", "missing"),

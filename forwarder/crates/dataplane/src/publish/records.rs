@@ -4,11 +4,12 @@ use std::{collections::HashMap, net::Ipv4Addr};
 
 use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::{
-    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, Withdrawn, feature},
-    decide::unsolicited::publish::place,
+    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, SocketSender, Withdrawn, feature},
+    decide::unsolicited::publish::{self, place},
 };
+use ipnet::Ipv4Net;
 
-use super::{PublishedPorts, Transport, prefixes::prefixes};
+use super::{PublishedPorts, Senders, Transport, prefixes::prefixes};
 use crate::{Dataplane, object::maps, read::batch};
 use fwd_base::{Context as _, Result};
 
@@ -39,10 +40,58 @@ impl Dataplane {
         for value in self.published_values()? {
             *entries.entry(value).or_default() += 1;
         }
-        let read = entries.into_iter().filter_map(|(value, found)| publication(&value, found));
+        let restricted = entries.keys().any(|value| value.senders != 0);
+        let senders = if restricted { self.senders()? } else { Vec::new() };
+        let read = entries.into_iter().filter_map(|(value, found)| publication(&value, found, &senders));
         let mut publications: Vec<Publication> = read.collect();
         publications.sort_by_key(|it| (it.ports.transport, it.ports.first, it.ports.host, it.endpoint));
         Ok(publications)
+    }
+
+    fn published_to(&self) -> Result<LpmTrie<MapData, SocketSender, u64>> {
+        LpmTrie::try_from(self.map(maps::PUBLISHED_TO)?).doing("open", maps::PUBLISHED_TO)
+    }
+
+    /// Who may use which publications, and the cookie of each.
+    fn senders(&self) -> Result<Vec<(HostSocket, Ipv4Net, u64)>> {
+        let mut senders = Vec::new();
+        for entry in self.published_to()?.iter() {
+            let (key, cookie) = entry.doing("read", maps::PUBLISHED_TO)?;
+            let SocketSender { socket, sender, _pad: _ } = key.data();
+            let length = u8::try_from(key.prefix_len().saturating_sub(HOST_SOCKET_BITS)).unwrap_or(u8::MAX);
+            senders.extend(Ipv4Net::new(sender.into(), length).ok().map(|prefix| (socket, prefix, cookie)));
+        }
+        Ok(senders)
+    }
+
+    /// Says who may use the ports, in place of what an interrupted command has left.
+    fn set_senders(&self, cookie: u64, ports: &PublishedPorts) -> Result<()> {
+        if ports.senders.are_all() {
+            return Ok(());
+        }
+        let socket = first_socket(&value(0, cookie, ports));
+        let mut trie = self.published_to()?;
+        for (_, prefix, _) in self.senders()?.into_iter().filter(|(other, ..)| *other == socket) {
+            trie.remove(&sender(socket, prefix)).doing("write", maps::PUBLISHED_TO)?;
+        }
+        for prefix in ports.senders.prefixes() {
+            trie.insert(&sender(socket, *prefix), cookie, 0).doing("write", maps::PUBLISHED_TO)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Dataplane::set_senders`] did, as far as it is there and nobody else's.
+    fn remove_senders(&self, cookie: u64, ports: &PublishedPorts) -> Result<()> {
+        if ports.senders.are_all() {
+            return Ok(());
+        }
+        let socket = first_socket(&value(0, cookie, ports));
+        let mut trie = self.published_to()?;
+        let is_its = |(of, _, found): &(HostSocket, Ipv4Net, u64)| *of == socket && *found == cookie;
+        for (_, prefix, _) in self.senders()?.into_iter().filter(is_its) {
+            trie.remove(&sender(socket, prefix)).doing("write", maps::PUBLISHED_TO)?;
+        }
+        Ok(())
     }
 
     fn published_values(&self) -> Result<Vec<abi::Publication>> {
@@ -87,6 +136,7 @@ impl Dataplane {
             bits.set(word, &(found | mask), 0).doing("write", maps::PUBLISHED_PORTS)?;
         }
         self.set_publishing(true)?;
+        self.set_senders(cookie, ports)?;
         let (mut trie, value) = (self.published()?, value(endpoint, cookie, ports));
         for key in keys(ports) {
             trie.insert(&key, &value, 0).doing("write", maps::PUBLISHED)?;
@@ -112,10 +162,11 @@ impl Dataplane {
                 result => result.doing("write", maps::PUBLISHED)?,
             }
         }
+        self.remove_senders(cookie, ports)?;
         self.clear_bits(ports)?;
         self.set_publishing(self.publishes()?)?;
         // Who came in by them stays in no longer.
-        let PublishedPorts { host, first, last, transport, .. } = *ports;
+        let PublishedPorts { host, first, last, transport, inside: _, senders: _ } = *ports;
         let addr = u32::from_ne_bytes(octets(host));
         self.flush(endpoint, Withdrawn { addr, first, last, proto: transport.number(), _pad: [0; 3] })
     }
@@ -143,8 +194,18 @@ fn keys(ports: &PublishedPorts) -> impl Iterator<Item = Key<HostSocket>> + use<>
     })
 }
 
+fn sender(socket: HostSocket, prefix: Ipv4Net) -> Key<SocketSender> {
+    let length = HOST_SOCKET_BITS + u32::from(prefix.prefix_len());
+    Key::new(length, SocketSender { socket, sender: prefix.network().octets(), _pad: [0; 4] })
+}
+
+/// By what the senders of a publication are found.
+fn first_socket(publication: &abi::Publication) -> HostSocket {
+    publish::sent_by(publication, [0; 4]).socket
+}
+
 fn value(endpoint: u32, netns_cookie: u64, ports: &PublishedPorts) -> abi::Publication {
-    let PublishedPorts { host, first, last, inside, transport } = *ports;
+    let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
     abi::Publication {
         netns_cookie,
         endpoint,
@@ -153,17 +214,26 @@ fn value(endpoint: u32, netns_cookie: u64, ports: &PublishedPorts) -> abi::Publi
         last,
         inside,
         proto: transport.number(),
-        _pad: 0,
+        senders: senders.prefixes().len() as u8,
     }
 }
 
-/// What an entry says, of which there are as many as were `found`; none if it is not one of ours.
-fn publication(value: &abi::Publication, found: usize) -> Option<Publication> {
-    let abi::Publication { netns_cookie: cookie, endpoint, addr, first, last, inside, proto, _pad: _ } = *value;
+/// What an entry says, of which there are as many as were `found`, with those of `senders` who may use it; none if it is not one of ours.
+fn publication(value: &abi::Publication, found: usize, senders: &[(HostSocket, Ipv4Net, u64)]) -> Option<Publication> {
+    let abi::Publication { netns_cookie: cookie, endpoint, addr, first, last, inside, proto, senders: count } = *value;
     let transport = Transport::ALL.into_iter().find(|transport| transport.number() == proto)?;
     let host = Some(Ipv4Addr::from(addr)).filter(|host| !host.is_unspecified());
-    let ports = PublishedPorts { host, first, last, inside, transport };
-    Some(Publication { endpoint, cookie, ports, whole: found == prefixes(first, last).len() })
+    let is_its =
+        |(of, _, found): &&(HostSocket, Ipv4Net, u64)| count != 0 && *of == first_socket(value) && *found == cookie;
+    let its = senders.iter().filter(is_its).map(|(_, prefix, _)| *prefix).collect::<Vec<_>>();
+    let whole = found == prefixes(first, last).len() && its.len() == usize::from(count);
+    let senders = Senders::of(its)?;
+    Some(Publication {
+        endpoint,
+        cookie,
+        ports: PublishedPorts { host, first, last, inside, transport, senders },
+        whole,
+    })
 }
 
 fn octets(host: Option<Ipv4Addr>) -> [u8; 4] {

@@ -38,10 +38,11 @@ impl State {
         let who = |it: &Listener| it.process.clone().unwrap_or_else(|| format!("a socket with port {}", it.port));
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
         PublishedView {
-            published: ports.to_string(),
+            published: ports.for_all().to_string(),
             host_address: ports.host,
             host_ports: (ports.first, ports.last),
             proto: ports.transport.name().into(),
+            senders: ports.senders.prefixes().to_vec(),
             // What is for the host alone comes by the loopback.
             uplink: if ports.is_for_host_alone() { "lo" } else { uplink.as_str() }.into(),
             network: metadata.network.clone().into(),

@@ -26,11 +26,12 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let network = actual.network_of(endpoint).ok_or_else(not_up)?;
     let mut ops = Vec::new();
     for ports in remove {
-        let found = actual.published_by(endpoint).find(|it| it.ports == *ports).ok_or_else(|| {
-            let why = format!("it does not lead to {}", endpoint.label());
-            Error::new(Kind::NotFound, "withdraw", format!("port {ports}"), why)
-                .remedy(format!("`fwd port ls {}` lists those that do", target.option()))
-        })?;
+        let found =
+            actual.published_by(endpoint).find(|it| it.ports.for_all() == ports.for_all()).ok_or_else(|| {
+                let why = format!("it does not lead to {}", endpoint.label());
+                Error::new(Kind::NotFound, "withdraw", format!("port {ports}"), why)
+                    .remedy(format!("`fwd port ls {}` lists those that do", target.option()))
+            })?;
         ops.push(Op::remove(Object::Published(object::Published::of(found, &endpoint.host_if))));
     }
     let rest = actual.after(&ops).into_owned();

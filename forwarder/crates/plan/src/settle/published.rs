@@ -84,8 +84,8 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
     for publication in publications.filter(|it| it.ports.overlap(ports)) {
         // Of one that is gone nobody is asked.
         if let Some(owner) = actual.publisher(publication) {
-            let found = publication.ports;
-            let why = format!("{found} leads to {} already", owner.label());
+            let found = publication.ports.for_all();
+            let why = format!("{} leads to {} already", publication.ports, owner.label());
             let remedy = match owner.option() {
                 Some(option) => {
                     format!("withdraw it first (`fwd port rm {option} -p {found}`), or publish another port")

@@ -18,6 +18,7 @@ use super::ls;
 use crate::{
     Error, Kind, Result,
     cli::{args::NetworkArgs, session::Session, target},
+    dataplane::{PublishedPorts, Senders},
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
@@ -74,6 +75,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         table,
         dry_run: _,
         publish,
+        publish_from,
     } = args;
     let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc, dns } =
         options;
@@ -101,13 +103,22 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
         allow_spoof: *allow_spoof,
         attach: *attach,
-        publish: publish.iter().map(|ports| parsed("--publish", ports, PORTS)).collect::<Result<_>>()?,
+        publish: parsed_ports(publish, publish_from.as_deref())?,
         table: table::request(table)?,
     })
 }
 
 /// How ports are written.
-pub(super) const PORTS: &str = "[HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80";
+const PORTS: &str = "[HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80";
+/// How those are written who may use them.
+const SENDERS: &str = "prefixes of addresses with commas between them, such as 192.0.2.0/24,10.0.0.0/8";
+
+/// Ports that are published, and who may use them.
+pub(super) fn parsed_ports(publish: &[String], from: Option<&str>) -> Result<Vec<PublishedPorts>> {
+    let senders: Option<Senders> = from.map(|from| parsed("--publish-from", from, SENDERS)).transpose()?;
+    let meant = |ports: PublishedPorts| PublishedPorts { senders: senders.unwrap_or(ports.senders), ..ports };
+    publish.iter().map(|ports| parsed("--publish", ports, PORTS).map(meant)).collect()
+}
 
 /// A subnet, written by its first address.
 pub(super) fn parsed_subnet(text: &str) -> Result<Ipv4Net> {
@@ -174,7 +185,7 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --dns --alias WWW --alias a.b --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --dns --alias WWW --alias a.b --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --publish-from 192.0.2.0/24 --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
@@ -189,7 +200,7 @@ mod tests {
         let aliases: Vec<&str> = request.aliases.iter().map(|alias| alias.as_str()).collect();
         assert_eq!((request.dns, aliases), (true, vec!["www", "a.b"]));
         let published: Vec<String> = request.publish.iter().map(ToString::to_string).collect();
-        assert_eq!(published, ["8080:80/tcp", "53:5353/udp"]);
+        assert_eq!(published, ["8080:80/tcp from 192.0.2.0/24", "53:5353/udp from 192.0.2.0/24"]);
         let table = TableRequest {
             nat_ports: Some((2000, 3000)),
             max_flows: Some(1000),
@@ -208,6 +219,7 @@ mod tests {
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
         assert!(refused("fwd up a -p 80").contains("--publish \"80\""));
         assert!(refused("fwd up a --alias a..b").contains("--alias \"a..b\""));
+        assert!(refused("fwd up a -p 80:80 --publish-from lan").contains("--publish-from \"lan\""));
         assert!(refused("fwd up ../x").contains("../x"));
         assert!(refused("fwd up a --network ../x").contains("name of a network"));
         assert!(refused("fwd up a --nat-ports 7").contains("--nat-ports 7"));
