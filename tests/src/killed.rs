@@ -49,7 +49,7 @@ fn next_up_completes_a_killed_one() {
 
 #[test]
 fn next_up_completes_a_killed_one_of_the_kernel_datapath() {
-    killed_up_is_completed("kernel", &[]);
+    killed_up_is_completed("kernel", &["-p", "8080-8089:8080-8089"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Masquerade, Separation},
+    netlink::nft::{self, Masquerade, PortRules, Separation},
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -140,4 +140,56 @@ fn names_too_long_are_refused_before_anything_is_made() {
     let longest = rule(&long[1..], "10.77.0.0/24", "a-name-of-15-by");
     host.run(|| nft::ensure_masquerade(&longest)).unwrap();
     assert_eq!(host.run(nft::masquerade_rules).unwrap(), [longest]);
+}
+
+fn port(first: u16, last: u16, inside: u16) -> PortRules {
+    PortRules {
+        network: "default".into(),
+        bridge: "fwd0".into(),
+        subnet: "10.77.0.0/24".parse().unwrap(),
+        address: "10.77.0.2".parse().unwrap(),
+        host: None,
+        proto: (6, "tcp"),
+        first,
+        last,
+        inside,
+        senders: Vec::new(),
+    }
+}
+
+#[test]
+fn published_ports_are_shown_as_one_would_write_them_and_go_alone_or_with_their_network() {
+    let host = namespace();
+    host.run(|| nft::ensure_isolation("default", "fwd0", Separation::default())).unwrap();
+    let restricted = PortRules {
+        host: Some("198.51.100.2".parse().unwrap()),
+        proto: (17, "udp"),
+        senders: vec!["192.0.2.0/24".parse().unwrap(), "203.0.113.7/32".parse().unwrap()],
+        ..port(53, 53, 5353)
+    };
+    for rules in [port(8080, 8080, 80), port(9000, 9099, 9000), restricted] {
+        // Again is the same.
+        for _ in 0..2 {
+            host.run(|| nft::ensure_port_rules(&rules)).unwrap();
+        }
+        let shown = run(&host, &["nft", "list", "table", "ip", nft::TABLE]).success().unwrap().stdout;
+        let comment = format!(" comment \"{}\"", rules.comment());
+        let words = |text: &str| {
+            text.replace("/32", "").replace("meta l4proto", "").split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let mut found: Vec<String> =
+            shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| words(rule)).collect();
+        let mut wanted: Vec<String> = rules.rules().iter().map(|(_, rule)| words(rule)).collect();
+        (found.sort(), wanted.sort());
+        assert_eq!(found, wanted, "{shown}");
+    }
+    let comments = ["default *:8080/tcp", "default *:9000/tcp", "default 198.51.100.2:53/udp"];
+    assert_eq!(host.run(nft::port_rules).unwrap(), comments);
+    assert_eq!(host.run(nft::isolated_networks).unwrap(), ["default"]);
+    assert!(host.run(|| nft::remove_port_rules(comments[0])).unwrap());
+    assert!(!host.run(|| nft::remove_port_rules(comments[0])).unwrap());
+    assert_eq!(host.run(nft::port_rules).unwrap(), comments[1..]);
+    assert_eq!(host.run(|| nft::ensure_port_rules(&port(1, 9, 11))).unwrap_err().kind, Kind::Unsupported);
+    assert!(host.run(|| nft::remove_isolation("default")).unwrap());
+    assert_eq!(host.run(nft::tables).unwrap(), [""; 0]);
 }

@@ -73,7 +73,7 @@ pub(crate) fn knock(local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         socket::bind(fd.as_raw_fd(), &SockaddrIn::from(local))?;
         Ok(socket::connect(fd.as_raw_fd(), &SockaddrIn::from(remote))?)
     };
-    begin().is_err_and(|error| error.kind() == std::io::ErrorKind::InProgress)
+    begin().is_err_and(|error| error.raw_os_error() == Some(nix::libc::EINPROGRESS))
 }
 
 /// Sends `message`; what comes back must be the same.

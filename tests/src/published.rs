@@ -246,7 +246,7 @@ fn restricted_port_is_for_those_alone_to_whom_it_is_published() {
     let (friend, stranger) = (fwd.up("c2", &["--ip", "10.77.0.3"]), fwd.up("c3", &["--ip", "10.77.0.4"]));
     let connects = |ns: &Netns, local, port| connect(ns, local, at(own, port)).is_ok();
     let _server = listen(&pod, any(80));
-    assert!(connects(fwd.internet(0), at(one, CLIENT), 8080) && connects(fwd.internet(0), at(one, CLIENT), 8000));
+    assert!(connects(fwd.internet(0), at(one, CLIENT), 8080) && connects(fwd.internet(0), at(one, CLIENT + 1), 8000));
     assert!(connects(&friend, ANY, 8080) && !connects(&stranger, ANY, 8080));
     assert_eq!(fwd.counted("from_uplink", "dropped", Some("NotPublishedTo")), 0);
     // He gets no answer, and is not waited for.

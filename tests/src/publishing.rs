@@ -3,8 +3,8 @@
 use forwarder::netns::Netns;
 use serde_json::{Value, json};
 
-use super::fwd::{Fwd, Pod, inside, text};
-use crate::peers::{any, asked, at, connect, echo_udp, listen, udp};
+use super::fwd::{Fwd, Pod, inside, pings, text};
+use crate::peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp};
 
 const CLIENT: u16 = 40_123;
 
@@ -130,8 +130,10 @@ fn what_cannot_be_published_is_refused_with_the_remedy() {
         fwd.expect_error(&["up", "--ns", &name, "-p", ports], code, &words);
         fwd.expect_error(&["port", "add", &pod.name, "-p", ports], code, &words);
     }
-    let kernel = ["up", "--ns", &name, "--network", "db", "--datapath", "kernel", "-p", "80:80"];
-    fwd.expect_error(&kernel, 5, &["80:80/tcp", "--datapath tc"]);
+    for (ports, words) in [("127.0.0.1:80:80", "for the host alone"), ("80-81:90-91", "no offset")] {
+        let kernel = ["up", "--ns", &name, "--network", "db", "--datapath", "kernel", "-p", ports];
+        fwd.expect_error(&kernel, 5, &[words, "--datapath tc"]);
+    }
     let internal = ["up", "--ns", &name, "--network", "in", "--internal", "-p", "80:80"];
     fwd.expect_error(&internal, 5, &["80:80/tcp", "network in is internal", "for the host alone"]);
     fwd.expect_error(&["port", "add", &name, "-p", "80:80"], 3, &["not up", "bring it up"]);
@@ -174,4 +176,22 @@ fn ports_of_a_namespace_that_is_gone_are_free_at_once() {
     let server = echo_udp(udp(&pod, any(5003)), 1);
     asked(&client, at(fwd.uplink(0).address, 5003), b"hello");
     server.join().expect("the server");
+}
+
+/// Limits, and what keeps neighbours apart, hold beside published ports.
+#[test]
+fn limited_namespace_apart_from_its_neighbours_is_reached_by_its_ports() {
+    let fwd = Fwd::new();
+    let pod = fwd.up("c1", &["--no-icc", "--rate-in", "10M", "--rate-out", "10M", "-p", "8080:80"]);
+    let neighbour = fwd.up("c2", &["-p", "127.0.0.1:8081:81"]);
+    let own = fwd.uplink(0).address;
+    let server = echo_tcp(listen(&pod, any(80)), 2);
+    for (ns, from) in [(&**fwd.internet(0), at(fwd.uplink(0).outside[0], CLIENT)), (&*neighbour, ANY)] {
+        let stream = connect(ns, from, at(own, 8080)).expect("it is published");
+        // More than may come at once.
+        echoed(&stream, &vec![7; 100_000]);
+    }
+    assert_eq!(server.join().expect("the server")[1].ip(), own);
+    assert!(!pings(&neighbour, pod.address), "they do not reach each other otherwise");
+    assert_eq!(fwd.counted("from_ns", "dropped", Some("RateExceeded")), 0, "the queue inside keeps to it");
 }

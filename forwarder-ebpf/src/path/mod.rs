@@ -1,15 +1,14 @@
 //! What becomes of a packet, from top to bottom: the [`fast`] path of established flows, the [`slow`] path of everything else, and
 //! [`xdp`] in front of both. Beside them what they share: [`validate`], [`route`] for first packets, [`apply`] for what was decided,
-//! [`at_ns`] and [`at_uplink`] for what is not sent. [`host`] is about sockets and no packets.
+//! [`at_ns`] and [`at_uplink`] for what is not sent. [`published::host`] is about sockets and no packets.
 
 mod apply;
 mod arrival;
 mod at_ns;
 mod at_uplink;
 pub(crate) mod fast;
-pub(crate) mod host;
 mod networks;
-mod published;
+pub(crate) mod published;
 mod rate;
 mod route;
 pub(crate) mod slow;

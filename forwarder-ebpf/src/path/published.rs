@@ -1,5 +1,7 @@
 //! Which endpoint a port of the host leads to.
 
+pub(crate) mod host;
+
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
     abi::{Endpoint, HOST_SOCKET_BITS, Publication, Tuple},

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 
-use crate::{kernel::sock_addr::SockAddr, path::host};
+use crate::{kernel::sock_addr::SockAddr, path::published::host};
 
 /// A socket connects over IPv4.
 #[cgroup_sock_addr(connect4)]

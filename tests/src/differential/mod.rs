@@ -5,6 +5,7 @@
 
 mod icmp;
 mod neighbours;
+mod published;
 mod scenario;
 mod tcp;
 mod udp;
@@ -87,8 +88,20 @@ fn neighbours_host_and_strangers_are_the_same_through_both_data_paths() {
 }
 
 #[test]
+fn published_ports_are_the_same_through_both_data_paths() {
+    assert_alike(published::CONVERSATIONS);
+}
+
+#[test]
 fn every_difference_is_of_a_conversation_and_is_one() {
-    let all = [tcp::CONVERSATIONS, udp::CONVERSATIONS, icmp::CONVERSATIONS, neighbours::CONVERSATIONS].concat();
+    let all = [
+        tcp::CONVERSATIONS,
+        udp::CONVERSATIONS,
+        icmp::CONVERSATIONS,
+        neighbours::CONVERSATIONS,
+        published::CONVERSATIONS,
+    ]
+    .concat();
     let reasons = include_str!("../../../docs/rfc.md");
     for Difference { conversation, tc, kernel } in DIFFERENCES {
         assert!(all.iter().any(|(name, _)| name == conversation), "{conversation}");

@@ -24,6 +24,9 @@ use crate::{
 /// Bytes that are downloaded.
 const DOWNLOAD: u64 = 100_000_000;
 const HTTP: u16 = 80;
+/// The port of the host that is published, and the page that is fetched by it, bytes.
+const PUBLISHED: u16 = 8080;
+const PAGE: u64 = 20_000;
 const IPERF: u16 = 5201;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds of the comparison.
@@ -62,6 +65,7 @@ pub(crate) fn tell(story: &mut Story, fwd: &Path) -> Result<()> {
     pings(story, &stage)?;
     download(story, &stage, &web)?;
     throughput(story, &stage)?;
+    publish(story, &stage)?;
     look(story, &stage)?;
     processes(story, &stage)?;
     compare(story, &stage)?;
@@ -146,6 +150,43 @@ fn throughput(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
         .and_then(|()| stage.inside(story, &["iperf3", "-c", &outside, "-t2", "-i0", "-R"]));
     drop(server);
     result
+}
+
+/// A web server inside is fetched from by its published port: by a browser of the internet, and by one of the host.
+fn publish(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
+    story.step("Publish a port: a web server inside, reached from the internet and by localhost")?;
+    let mynet = stage.mynet()?;
+    let web = http::Server::start(&mynet, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, HTTP))?;
+    let ports = format!("{PUBLISHED}:{HTTP}");
+    stage.fwd(story, &["port", "add", MYNET, "-p", &ports])?;
+    stage.fwd(story, &["port", "ls"])?;
+    let (host, internet) = (stage.testbed.host(), stage.testbed.internet(0));
+    let uplink = stage.testbed.uplink(0).address;
+    fetch(story, &uplink.to_string(), |argv| testbed::command_in(internet, argv))?;
+    // Where the machine has no cgroup2, `port add` has said so, and the host's own programs go by the namespace's address.
+    if let Some(cgroup) = stage.testbed.cgroup() {
+        fetch(story, &Ipv4Addr::LOCALHOST.to_string(), |argv| testbed::command_in_cgroup(host, cgroup, argv))?;
+    }
+    let clients = web.clients();
+    let outside = stage.testbed.uplink(0).gateway;
+    if !clients.iter().any(|client| client.ip() == IpAddr::from(outside)) {
+        let why = format!("the web server saw {clients:?}, and not {outside}");
+        return Err(Error::new(Kind::Failed, "keep", "the client's address", why));
+    }
+    story.holds(&format!("The web server saw {outside}: the client's own address arrives."))
+}
+
+/// Fetches a page from the published port as a browser would, and verifies it.
+fn fetch(story: &mut Story, address: &str, command: impl Fn(&[&str]) -> Command) -> Result<()> {
+    let url = format!("http://{address}:{PUBLISHED}/{PAGE}");
+    let what = "%{http_code}, %{size_download} bytes from %{remote_ip} port %{remote_port}\n";
+    let argv = ["curl", "-sS", "--fail", "-A", "Mozilla/5.0", "-o", "/dev/null", "-w", what, &url];
+    let output = story.run(&format!("curl -o /dev/null {url}"), command(&argv), LINES)?;
+    let told = format!("{PAGE} bytes from {address} port {PUBLISHED}");
+    if output.stdout.contains(&told) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Failed, "fetch", url, format!("curl says {:?} instead of {told}", output.stdout)))
 }
 
 /// Whether somebody listens on the port of iperf3 in the calling thread's namespace.
@@ -274,7 +315,10 @@ impl Stage<'_> {
         command.arg("--host-netns").arg(self.testbed.host().name().as_str()).arg("--run-dir").arg(&self.run_dir);
         command.args(arguments.iter().map(|&argument| if argument == MYNET { self.name.as_str() } else { argument }));
         // The sandbox decides, not the caller's settings.
-        command.env_remove("FWD_RUN_DIR").env_remove("SUDO_USER");
+        command.env_remove("FWD_RUN_DIR").env_remove("FWD_CGROUP").env_remove("SUDO_USER");
+        if let Some(cgroup) = self.testbed.cgroup() {
+            command.env("FWD_CGROUP", cgroup);
+        }
         command
     }
 }

@@ -1,5 +1,6 @@
 //! Published ports: what they are called, and their entries in the maps.
 
+mod host_addresses;
 mod prefixes;
 mod records;
 mod senders;

@@ -75,7 +75,7 @@ impl Dataplane {
             trie.remove(&sender(socket, prefix)).doing("write", maps::PUBLISHED_TO)?;
         }
         for prefix in ports.senders.prefixes() {
-            trie.insert(&sender(socket, *prefix), cookie, 0).doing("write", maps::PUBLISHED_TO)?;
+            trie.insert(&sender(socket, *prefix), &cookie, 0).doing("write", maps::PUBLISHED_TO)?;
         }
         Ok(())
     }

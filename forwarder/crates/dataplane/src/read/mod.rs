@@ -4,7 +4,6 @@ pub(crate) mod batch;
 pub(crate) mod clock;
 pub(crate) mod examine;
 pub(crate) mod flows;
-mod host_addresses;
 mod limits;
 pub(crate) mod occupancy;
 pub(crate) mod open;

@@ -126,6 +126,7 @@ pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<
         gathered.actual.target = Some(target(context, &request.target, Some(inside))?);
     }
     gathered.host_access(context, !request.add.is_empty())?;
+    gathered.masquerades(false)?;
     if !request.add.is_empty() {
         gathered.actual.host.listeners = surroundings::listeners(request.add.iter())?;
         gathered.actual.host.surroundings = surroundings::of_input()?;

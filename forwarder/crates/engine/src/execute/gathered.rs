@@ -67,6 +67,7 @@ impl Gathered {
             let masquerades = nft::masquerade_rules()?.into_iter().map(|rule| rule.network);
             self.actual.host.masquerades = masquerades.filter_map(ours).collect();
             self.actual.host.isolated = nft::isolated_networks()?.into_iter().filter_map(ours).collect();
+            self.actual.host.port_rules = nft::port_rules()?.into_iter().filter_map(ours).collect();
         }
         self.rules6()
     }

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder_common::abi::endpoint_flags;
+
 use super::State;
 use crate::execute;
 use fwd_base::Result;
@@ -18,9 +20,9 @@ impl State {
         let shown: Vec<_> = self.publications.iter().filter_map(|it| Some((it, self.publisher(it)?))).collect();
         let listeners = execute::listeners(shown.iter().map(|(publication, _)| &publication.ports))?;
         let host_access = self.plane.host_cgroup()?.is_some();
-        let view = |(publication, endpoint)| PublishedView {
-            host_access,
-            ..self.publication(publication, endpoint, &listeners)
+        let view = |(publication, endpoint)| {
+            let view = self.publication(publication, endpoint, &listeners);
+            PublishedView { host_access: view.host_access || host_access, ..view }
         };
         Ok(shown.into_iter().map(view).collect())
     }
@@ -52,7 +54,7 @@ impl State {
             address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
             ports: (ports.inside, ports.inside_last()),
             gone: self.host_veth(it.endpoint).is_none(),
-            host_access: false,
+            host_access: record.flags & endpoint_flags::KERNEL_DATAPATH != 0,
             shadows: listener.map(|it| who(it).into()),
         }
     }

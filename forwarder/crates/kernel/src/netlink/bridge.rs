@@ -82,6 +82,17 @@ impl Netlink {
             .map_err(|failure| failure.doing("isolate", self.label(port)))
     }
 
+    /// Lets a bridge send back by this port what came in by it, or not: where the bridge calls netfilter, destination NAT may lead a packet to
+    /// whom has sent it.
+    ///
+    /// # Errors
+    /// As [`fix_port`](Self::fix_port).
+    pub fn hairpin_port(&self, port: u32, on: bool) -> Result<()> {
+        let message = LinkBridgePort::new(port).append_info_data(InfoBridgePort::HairpinMode(on));
+        self.change(RouteNetlinkMessage::NewLink(message.build()), 0)
+            .map_err(|failure| failure.doing("set hairpin mode of", self.label(port)))
+    }
+
     /// Runs the rest of a creation; deletes what was begun if it fails.
     pub(super) fn or_delete(&self, index: u32, rest: impl FnOnce() -> Result<()>) -> Result<u32> {
         match rest() {

@@ -83,6 +83,8 @@ pub struct Host {
     pub masquerades: BTreeSet<String>,
     /// Networks with a rule of ours that keeps others out.
     pub isolated: BTreeSet<String>,
+    /// Published ports with rules of ours, by what these are known by.
+    pub port_rules: BTreeSet<String>,
     /// Networks with all of their rules for IPv6.
     pub ruled6: BTreeSet<String>,
     /// Where the name server of this host answers, by network; empty where there is none.

@@ -5,7 +5,6 @@
 
 mod bridge;
 mod endpoint;
-mod host_access;
 mod inside;
 mod loaded;
 mod netns;
@@ -22,14 +21,13 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointSpec, EndpointXdp},
-    host_access::HostAccess,
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
-    publish::Published,
+    publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
 };

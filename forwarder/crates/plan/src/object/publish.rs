@@ -1,10 +1,16 @@
 //! Published ports.
 
-use std::fmt;
+mod host_access;
 
+use std::{fmt, net::Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+pub use self::host_access::HostAccess;
 use super::{super::shell, Acts, Handling, Managed};
-use crate::Actual;
+use crate::{Actual, EndpointRecord};
 use fwd_dataplane::{Publication, PublishedPorts};
+use fwd_kernel::netlink::nft::{PortRules, TABLE};
 
 /// Ports of the host that lead to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +21,47 @@ pub struct Published {
     pub recorded: Option<(u32, u64)>,
     /// Which ports.
     pub ports: PublishedPorts,
+    /// Where the kernel's own NAT leads to the endpoint.
+    pub kernel: Option<KernelPorts>,
+}
+
+/// An endpoint of a network that the kernel forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelPorts {
+    /// Name of the network.
+    pub network: String,
+    /// Its bridge.
+    pub bridge: String,
+    /// Its addresses.
+    pub subnet: Ipv4Net,
+    /// The endpoint's address.
+    pub address: Ipv4Addr,
+}
+
+impl KernelPorts {
+    /// The rules of nftables for these ports; `network` is what the network is called there.
+    #[must_use]
+    pub fn rules(&self, network: String, ports: &PublishedPorts) -> PortRules {
+        let Self { network: _, bridge, subnet, address } = self.clone();
+        let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
+        let (proto, senders) = ((transport.number(), transport.name()), senders.prefixes().to_vec());
+        PortRules { network, bridge, subnet, address, host, proto, first, last, inside, senders }
+    }
+
+    /// By what the rules are known, among those of this run directory.
+    #[must_use]
+    pub fn comment(&self, ports: &PublishedPorts) -> String {
+        self.rules(self.network.clone(), ports).comment()
+    }
 }
 
 impl Published {
     /// What is published, to be taken back.
-    pub(crate) fn of(publication: &Publication, host_if: &str) -> Self {
+    pub(crate) fn of(publication: &Publication, host_if: &str, actual: &Actual) -> Self {
         let Publication { endpoint, cookie, ports, whole: _ } = *publication;
-        Self { host_if: host_if.into(), recorded: Some((endpoint, cookie)), ports }
+        let record = actual.records.endpoints.iter().find(|it| it.index == endpoint && it.cookie == cookie);
+        let kernel = record.and_then(|record| actual.kernel_ports(record));
+        Self { host_if: host_if.into(), recorded: Some((endpoint, cookie)), ports, kernel }
     }
 
     /// The endpoint, if it has a record.
@@ -34,19 +74,44 @@ impl Published {
     }
 }
 
+impl Actual {
+    /// The endpoint, where the kernel's own NAT would lead to it.
+    pub(crate) fn kernel_ports(&self, endpoint: &EndpointRecord) -> Option<KernelPorts> {
+        let network = self.network_of(endpoint).filter(|network| !network.datapath.is_ebpf())?;
+        let (name, bridge, subnet) = (network.name.clone(), network.bridge.clone(), network.subnet());
+        Some(KernelPorts { network: name, bridge, subnet, address: endpoint.address })
+    }
+}
+
 impl Managed for Published {
     fn handling(&self) -> Handling {
-        Handling::new("publish", "withdraw", Acts::OnPins).in_steps()
+        let acts = if self.kernel.is_some() { Acts::OnHost } else { Acts::OnPins };
+        Handling::new("publish", "withdraw", acts).in_steps()
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
         let endpoint = self.endpoint(actual);
         let is_it = |it: &&Publication| Some((it.endpoint, it.cookie)) == endpoint && it.ports == self.ports;
+        let has_rules = |kernel: &KernelPorts| actual.host.port_rules.contains(&kernel.comment(&self.ports));
         actual.records.publications.iter().find(is_it).is_some_and(|it| it.whole)
+            && self.kernel.as_ref().is_none_or(has_rules)
     }
 
     fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
-        vec![shell::record("PUBLISHED", &self.ports.to_string(), make, pins)]
+        let Some(kernel) = &self.kernel else {
+            return vec![shell::record("PUBLISHED", &self.ports.to_string(), make, pins)];
+        };
+        if !make {
+            return vec![format!("# nft -a list table ip {TABLE}; nft delete rule ip {TABLE} … handle …")];
+        }
+        let chain = |(name, hook)| {
+            shell::nft(&format!("add chain ip {TABLE} {name} {{ type nat hook {hook} priority dstnat; }}"))
+        };
+        let mut lines = vec![format!("nft add table ip {TABLE}")];
+        lines.extend([("prerouting", "prerouting"), ("output", "output")].map(chain));
+        let rules = kernel.rules(kernel.network.clone(), &self.ports).rules();
+        lines.extend(rules.iter().map(|(chain, rule)| shell::nft(&format!("insert rule ip {TABLE} {chain} {rule}"))));
+        lines
     }
 }
 

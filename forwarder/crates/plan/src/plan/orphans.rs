@@ -85,7 +85,7 @@ pub(crate) fn former_name(actual: &Actual, index: u32) -> String {
 
 /// The ports that an endpoint has published, to be taken back.
 pub(crate) fn published<'a>(actual: &'a Actual, endpoint: &'a EndpointRecord) -> impl Iterator<Item = Object> {
-    actual.published_by(endpoint).map(|it| Object::Published(object::Published::of(it, &endpoint.host_if)))
+    actual.published_by(endpoint).map(|it| Object::Published(object::Published::of(it, &endpoint.host_if, actual)))
 }
 
 fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> EndpointSpec {

@@ -32,7 +32,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
                 Error::new(Kind::NotFound, "withdraw", format!("port {ports}"), why)
                     .remedy(format!("`fwd port ls {}` lists those that do", target.option()))
             })?;
-        ops.push(Op::remove(Object::Published(object::Published::of(found, &endpoint.host_if))));
+        ops.push(Op::remove(Object::Published(object::Published::of(found, &endpoint.host_if, actual))));
     }
     let rest = actual.after(&ops).into_owned();
     let publisher = Publisher {
@@ -43,25 +43,31 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     };
     published::check(add, &publisher, &rest)?;
     ops.extend(in_the_way(&rest, add).map(Op::remove));
-    let access = if add.is_empty() { None } else { published::host_access(&rest)? };
+    let by_programs = !add.is_empty() && network.datapath.is_ebpf();
+    let access = if by_programs { published::host_access(&rest)? } else { None };
     ops.extend(access.filter(|object| !rest.has(object)).map(Op::make));
     let host_if = actual.host.net.name_of(endpoint.index);
     let recorded = Some((endpoint.index, endpoint.cookie));
-    let objects = add.iter().map(|ports| object::Published { host_if: host_if.clone(), recorded, ports: *ports });
+    let kernel = actual.kernel_ports(endpoint);
+    let publish = |ports: &PublishedPorts| {
+        let (host_if, kernel) = (host_if.clone(), kernel.clone());
+        object::Published { host_if, recorded, ports: *ports, kernel }
+    };
+    let objects = add.iter().map(publish);
     ops.extend(objects.map(Object::Published).filter(|object| !rest.has(object)).map(Op::make));
     ops.extend(unused_access(&actual.after(&ops)).map(Op::remove));
     let uplink = actual.host.net.by_index(endpoint.uplink);
     let uplink = uplink.filter(|_| !add.is_empty()).map(|link| Interface { name: &link.name, index: link.index });
     let mut warnings: Vec<String> =
         uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
-    warnings.extend(published::without_access(actual).filter(|_| !add.is_empty()));
+    warnings.extend(published::without_access(actual).filter(|_| by_programs));
     Ok(Plan { ops, warnings, ..Plan::default() })
 }
 
 /// The programs of the host's own access, where nothing is published any more.
 pub(crate) fn unused_access(actual: &Actual) -> Option<Object> {
     let records = &actual.records;
-    let unused = records.host_attached && records.publications.is_empty();
+    let unused = records.host_attached && !records.publications.iter().any(|it| actual.is_by_programs(it));
     unused.then(|| attached_access(actual))
 }
 
@@ -79,7 +85,7 @@ pub(crate) fn in_the_way<'a>(
 ) -> impl Iterator<Item = Object> + use<'a> {
     let wanted = |it: &&fwd_dataplane::Publication| ports.iter().any(|ports| ports.overlap(&it.ports));
     let left = actual.records.publications.iter().filter(wanted).filter(|it| actual.publisher(it).is_none());
-    left.map(|it| Object::Published(object::Published::of(it, &orphans::former_name(actual, it.endpoint))))
+    left.map(|it| Object::Published(object::Published::of(it, &orphans::former_name(actual, it.endpoint), actual)))
 }
 
 /// The ports that a former endpoint of the target has published in the same network, and which nobody else has by now.
@@ -101,7 +107,25 @@ pub(crate) fn withdrawn(asked: &Asked, actual: &Actual) -> Vec<Object> {
 
 /// The ports that lead to the endpoint: last, when it can answer.
 pub(crate) fn published(settled: &Settled) -> impl Iterator<Item = Object> {
-    let host_if = &settled.endpoint.host_if;
-    let ports = settled.publish.iter();
-    ports.map(|ports| Object::Published(object::Published { host_if: host_if.clone(), recorded: None, ports: *ports }))
+    let Settled { network, endpoint, publish, .. } = settled;
+    let kernel = (!network.datapath.is_ebpf()).then(|| object::KernelPorts {
+        network: network.name.clone(),
+        bridge: network.bridge.clone(),
+        subnet: network.gateway.trunc(),
+        address: endpoint.address,
+    });
+    publish.iter().map(move |ports| {
+        let (host_if, kernel) = (endpoint.host_if.clone(), kernel.clone());
+        Object::Published(object::Published { host_if, recorded: None, ports: *ports, kernel })
+    })
+}
+
+impl Actual {
+    /// Whether programs lead to whom has published these ports, and not the kernel's own NAT.
+    #[must_use]
+    pub fn is_by_programs(&self, publication: &fwd_dataplane::Publication) -> bool {
+        let mut endpoints = self.records.endpoints.iter();
+        let endpoint = endpoints.find(|it| it.index == publication.endpoint && it.cookie == publication.cookie);
+        endpoint.is_none_or(|endpoint| self.kernel_ports(endpoint).is_none())
+    }
 }

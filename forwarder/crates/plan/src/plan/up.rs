@@ -47,7 +47,8 @@ pub(crate) fn endpoint(asked: &Asked, actual: &Actual) -> Result<Coming> {
     ops.extend(ports::withdrawn(asked, &rest).into_iter().map(Op::remove));
     ops.extend(ports::in_the_way(&rest, &settled.publish).map(Op::remove));
     let rest = name_server::resolver(actual.after(&ops), &settled.network);
-    let access = if settled.publish.is_empty() { None } else { published::host_access(&rest)? };
+    let by_programs = !settled.publish.is_empty() && settled.network.datapath.is_ebpf();
+    let access = if by_programs { published::host_access(&rest)? } else { None };
     let wanted = wanted(asked, &rest, &settled, &former, access);
     ops.extend(wanted.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     ops.extend(ports::unused_access(&actual.after(&ops)).map(Op::remove));

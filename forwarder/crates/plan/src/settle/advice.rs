@@ -62,7 +62,9 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
             warnings.extend(actual.host.surroundings.passed_by_ports(concerned.uplink));
         }
     }
-    warnings.extend(published::without_access(actual).filter(|_| !settled.publish.is_empty()));
+    warnings.extend(
+        published::without_access(actual).filter(|_| !settled.publish.is_empty() && settled.network.datapath.is_ebpf()),
+    );
     warnings.extend(name_server::warnings(actual, settled));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();

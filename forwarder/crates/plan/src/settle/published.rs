@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use forwarder_common::decide::unsolicited::publish::is_host_address;
 
-use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, Object, object};
+use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, Object, Owner, object};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
+use fwd_kernel::netlink::nft;
 
 /// The endpoint that ports are to lead to.
 pub(crate) struct Publisher<'a> {
@@ -35,9 +36,7 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
             )));
         }
         if !datapath.is_ebpf() {
-            let why = format!("network {network} is forwarded by the kernel (--datapath kernel), which publishes none");
-            return Err(refusal(Kind::Unsupported, ports, why)
-                .remedy("use a network with --datapath tc, or a rule of your own: `nft add rule … dnat to`"));
+            check_kernel(ports, network)?;
         }
         if let Some(other) = asked.iter().take(place).find(|other| other.overlap(ports)) {
             let error = refusal(Kind::Usage, ports, format!("{other} has some of them, too"));
@@ -47,6 +46,26 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
         check_others(ports, index, actual)?;
     }
     Ok(())
+}
+
+/// What the kernel's own NAT publishes.
+fn check_kernel(ports: &PublishedPorts, network: &str) -> Result<()> {
+    let why = if ports.is_for_host_alone() {
+        "it is for the host alone, from whose loopback the kernel's NAT leads nowhere without route_localnet".to_owned()
+    } else if ports.first != ports.last && ports.first != ports.inside {
+        "the kernel's NAT has no offset between ranges of ports".to_owned()
+    } else if Owner::default().rule(network).len() > nft::PORT_NAME_MAX {
+        let most = nft::PORT_NAME_MAX - Owner::default().rule("").len();
+        format!("a rule in nftables takes names of networks of at most {most} bytes beside a port")
+    } else {
+        return Ok(());
+    };
+    Err(refusal(
+        Kind::Unsupported,
+        ports,
+        format!("network {network} is forwarded by the kernel (--datapath kernel): {why}"),
+    )
+    .remedy("use a network with --datapath tc; a range of ports can lead to the same ports inside"))
 }
 
 /// Ports can be published at addresses that the host has, and that mean this host to others.

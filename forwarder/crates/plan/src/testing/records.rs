@@ -35,7 +35,7 @@ impl World {
         (self.records.host_cgroup, self.records.host_attached) = (None, false);
     }
 
-    pub(super) fn publish(&mut self, object::Published { host_if, recorded: _, ports }: &object::Published) {
+    pub(super) fn publish(&mut self, object::Published { host_if, recorded: _, ports, kernel }: &object::Published) {
         let endpoint = self.index(host_if);
         let record = self.records.endpoints.iter().find(|it| it.index == endpoint).expect("it is recorded");
         let publication = Publication { endpoint, cookie: record.cookie, ports: *ports, whole: true };
@@ -43,9 +43,11 @@ impl World {
         let taken = self.records.publications.iter().find(|it| it.whole && live(it) && it.ports.overlap(ports));
         assert_eq!(taken, None, "{ports} leads to one endpoint");
         self.records.publications.push(publication);
+        self.host.port_rules.extend(kernel.as_ref().map(|kernel| kernel.comment(ports)));
     }
 
-    pub(super) fn withdraw(&mut self, object::Published { recorded, ports, .. }: &object::Published) {
+    pub(super) fn withdraw(&mut self, object::Published { recorded, ports, kernel, host_if: _ }: &object::Published) {
+        kernel.iter().for_each(|kernel| _ = self.host.port_rules.remove(&kernel.comment(ports)));
         let before = self.records.publications.len();
         let is_it = |it: &Publication| Some((it.endpoint, it.cookie)) == *recorded && it.ports == *ports;
         self.records.publications.retain(|it| !is_it(it));

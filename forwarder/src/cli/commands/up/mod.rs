@@ -77,8 +77,20 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         publish,
         publish_from,
     } = args;
-    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc, dns } =
-        options;
+    let NetworkArgs {
+        uplink,
+        subnet,
+        ipv6,
+        subnet6,
+        mtu,
+        datapath,
+        nat,
+        clamp_mss,
+        ignore_xfrm,
+        internal,
+        no_icc,
+        dns,
+    } = options;
     Ok(UpRequest {
         target: target::required(target)?,
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,

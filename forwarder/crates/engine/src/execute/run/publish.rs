@@ -2,17 +2,40 @@
 
 use super::{Execute, Runner, unrecorded};
 use fwd_base::Result;
+use fwd_kernel::netlink::nft;
 use fwd_plan::object::{HostAccess, Published};
 
 impl Execute for Published {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (endpoint, cookie) = runner.publisher(self)?;
-        runner.plane()?.publish(endpoint, cookie, &self.ports)
+        runner.plane()?.publish(endpoint, cookie, &self.ports)?;
+        match &self.kernel {
+            Some(kernel) => {
+                nft::ensure_port_rules(&kernel.rules(runner.owner.rule(&kernel.network), &self.ports))?;
+                runner.netlink.hairpin_port(endpoint, true)
+            }
+            None => Ok(()),
+        }
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        if let Some(kernel) = &self.kernel {
+            let rules = kernel.rules(runner.owner.rule(&kernel.network), &self.ports);
+            nft::remove_port_rules(&rules.comment())?;
+        }
         let (endpoint, cookie) = runner.publisher(self)?;
-        runner.plane()?.unpublish(endpoint, cookie, &self.ports)
+        runner.plane()?.unpublish(endpoint, cookie, &self.ports)?;
+        let left = runner.plane()?.publications()?;
+        if self.kernel.is_none() || left.iter().any(|it| (it.endpoint, it.cookie) == (endpoint, cookie)) {
+            return Ok(());
+        }
+        // The pair may have gone before.
+        match runner.netlink.link_by_index(endpoint)? {
+            Some(port) if port.controller.is_some() && port.name == self.host_if => {
+                runner.netlink.hairpin_port(endpoint, false)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::execute::{HostContext, gathered::Gathered};
 use fwd_base::Result;
-use fwd_dataplane::{Dataplane, SOCKET_ADDRESSES, Support};
+use fwd_dataplane::{Dataplane, Publication, SOCKET_ADDRESSES, Support};
 use fwd_kernel::{cgroup, netlink::Netlink};
 use fwd_plan::{Cgroup, Records};
 
@@ -70,7 +70,12 @@ pub(in crate::execute) fn follow_addresses(plane: Option<&Dataplane>, netlink: &
 /// # Errors
 /// The map or the addresses cannot be read.
 pub(super) fn problem(plane: &Dataplane, records: &Records) -> Result<Option<String>> {
-    if records.publications.is_empty() {
+    let by_kernel = |it: &Publication| {
+        let endpoint = records.endpoints.iter().find(|endpoint| endpoint.index == it.endpoint);
+        let network = endpoint.and_then(|it| records.networks.iter().find(|network| network.name == it.network));
+        network.is_some_and(|network| !network.datapath.is_ebpf())
+    };
+    if records.publications.iter().all(by_kernel) {
         return Ok(None);
     }
     if records.host_cgroup.is_none() {

@@ -107,7 +107,8 @@ pub fn remove_isolation(network: &str) -> Result<bool> {
 pub fn isolated_networks() -> Result<Vec<String>> {
     let found = Socket::open().and_then(|socket| rules(&socket));
     let found = or_nothing(found).map_err(|failure| failure.doing("list", format!("nftables table ip {TABLE}")))?;
-    Ok(found.into_iter().filter(|rule| rule.is_in(FORWARD)).filter_map(|rule| rule.comment).collect())
+    let of_networks = found.into_iter().filter(|rule| rule.is_in(FORWARD) && !rule.is_of_any_port());
+    Ok(of_networks.filter_map(|rule| rule.comment).collect())
 }
 
 pub(super) fn chain() -> Message {

@@ -111,6 +111,11 @@ impl Message {
         Self { family: FAMILY_IP6, ..self }
     }
 
+    /// The same rule before all others of its chain.
+    pub(super) fn first(self) -> Self {
+        Self { flags: self.flags & !NLM_F_APPEND, ..self }
+    }
+
     /// Flags of the netlink header for the operation.
     pub(super) fn flags(&self) -> u16 {
         self.flags

@@ -11,6 +11,7 @@ mod flowtable;
 mod ipv6;
 mod isolation;
 mod message;
+mod ports;
 mod rule;
 mod ruleset;
 mod socket;
@@ -22,6 +23,7 @@ pub use self::{
     flowtable::make_flowtable,
     ipv6::{Rules6, ensure_rules6, networks_with_rules6, remove_rules6},
     isolation::{Separation, ensure_isolation, isolated_networks, remove_isolation},
+    ports::{PORT_NAME_MAX, PortRules, ensure_port_rules, port_rules, remove_port_rules},
 };
 use self::{
     message::{Message, number, text},
@@ -96,12 +98,18 @@ fn checked(network: &str, interface: &str, object: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes the rules of a network in a chain, and the table if no other rule is in it. False: there was none.
+/// Removes the rules of a network in a chain, with what is left of those of its published ports, and the table if no other rule is in it.
+/// False: there was none.
 fn delete(chain: &str, network: &str) -> Result<bool> {
+    let is_ours = |rule: &Rule| (rule.is_in(chain) && rule.is_of(network)) || rule.is_of_port_of(network);
+    delete_rules(is_ours, format!("nftables rule of network {network}"))
+}
+
+/// Removes rules, and the table if no others are in it. False: there were none.
+fn delete_rules(is_ours: impl Fn(&Rule) -> bool, object: String) -> Result<bool> {
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
-        let is_ours = |rule: &Rule| rule.is_in(chain) && rule.is_of(network);
-        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(is_ours);
+        let (ours, others): (Vec<_>, Vec<_>) = rules(&socket)?.into_iter().partition(&is_ours);
         match (ours.is_empty(), others.is_empty()) {
             (true, _) => return Ok(false),
             (false, true) => socket.commit(&[Message::delete_table(vec![text(TABLE_NAME, TABLE)])])?,
@@ -109,7 +117,7 @@ fn delete(chain: &str, network: &str) -> Result<bool> {
         }
         Ok(true)
     };
-    change().map_err(|failure| unsupported(failure, "remove", format!("nftables rule of network {network}")))
+    change().map_err(|failure| unsupported(failure, "remove", object))
 }
 
 /// The rules of all networks.

@@ -109,6 +109,17 @@ impl Rule {
         self.comment.as_deref() == Some(network)
     }
 
+    /// Whether it is of a published port of this network.
+    pub(super) fn is_of_port_of(&self, network: &str) -> bool {
+        let rest = self.comment.as_deref().and_then(|comment| comment.strip_prefix(network));
+        rest.is_some_and(|rest| rest.starts_with(' '))
+    }
+
+    /// Whether it is of a published port: names of networks have no blank.
+    pub(super) fn is_of_any_port(&self) -> bool {
+        self.comment.as_deref().is_some_and(|comment| comment.contains(' '))
+    }
+
     /// The name that its first comparison is with.
     pub(super) fn first_name(&self) -> Option<String> {
         let comparison = attributes(&self.expressions)

@@ -165,7 +165,8 @@ impl Removal<'_> {
 
     /// The programs by which the host's own reach published ports, where nobody publishes any more.
     fn host_access(&self) -> Option<Object> {
-        let publishes = self.kept.iter().any(|endpoint| self.actual.published_by(endpoint).next().is_some());
+        let mut kept = self.kept.iter().flat_map(|endpoint| self.actual.published_by(endpoint));
+        let publishes = kept.any(|publication| self.actual.is_by_programs(publication));
         (self.actual.records.host_attached && !publishes).then(|| ports::attached_access(self.actual))
     }
 

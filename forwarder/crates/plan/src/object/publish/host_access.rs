@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Acts, Handling, Managed};
+use super::super::{Acts, Handling, Managed};
 use crate::Actual;
 use fwd_base::text::word;
 
