@@ -19,7 +19,7 @@ use forwarder_common::{
 use self::{
     hairpin::fwd_hairpin,
     opening::{INBOUND, begin, port_use_of},
-    way::{Way, fwd_way_out},
+    way::{RouteChoice, fwd_way_out},
 };
 use crate::{
     kernel::{
@@ -190,7 +190,7 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let Way { egress, .. } = fwd_way_out(skb, tuple, endpoint);
+    let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint);
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
     }
@@ -312,7 +312,7 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     if is_hairpin(next_hop) {
         return look_again_for_port(tuple, &hit, now);
     }
-    let Way { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint);
+    let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint);
     let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
     match route::again(lookup, egress, (route.source(), hit.addr), is_local) {

@@ -9,7 +9,7 @@ use super::{
     fwd_prepare,
     hairpin::hairpins,
     opening::{INBOUND, begin},
-    way::{Way, fwd_way_out},
+    way::{RouteChoice, fwd_way_out},
 };
 use crate::{
     kernel::{
@@ -83,7 +83,7 @@ fn prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> {
         // From a namespace, by an address of the host.
         fwd_prepare_hairpin(tuple)?;
     } else {
-        let Way { egress, .. } = fwd_way_out(skb, tuple, endpoint);
+        let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint);
         if egress != Code::FORWARDED {
             return Err(egress);
         }

@@ -16,7 +16,7 @@ use crate::kernel::{
 
 /// What [`way_out`] says; where it leads, [`Route::found`] tells.
 #[derive(Clone, Copy)]
-pub(super) struct Way {
+pub(super) struct RouteChoice {
     /// What the kernel's tables say of the destination.
     pub(super) lookup: Lookup,
     /// What becomes of the packet: see [`route::egress`].
@@ -27,24 +27,24 @@ pub(super) struct Way {
 
 global_fn! {
     /// See [`way_out`].
-    pub(super) fn fwd_way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Way = way_out;
+    pub(super) fn fwd_way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> RouteChoice = way_out;
 }
 
 /// Looks up where a packet of `endpoint` leaves: by the host's own route, or, for an endpoint that is bound to its uplink and whose packet the
 /// host would send elsewhere, by that of a socket which is bound there.
 #[inline(always)]
-fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> Way {
+fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> RouteChoice {
     let lookup = look_up(skb, tuple, Sender::Forwarded(endpoint.network));
-    let Some(route) = Route::found() else { return Way::NONE };
+    let Some(route) = Route::found() else { return RouteChoice::NONE };
     let out_if = route.out_if();
     if !route::is_diverted(lookup, out_if, endpoint, || is_bridge(out_if)) {
-        return Way { lookup, egress: egress(lookup, out_if, endpoint), diverted: false };
+        return RouteChoice { lookup, egress: egress(lookup, out_if, endpoint), diverted: false };
     }
-    let Some((uplink, ..)) = records::uplink_copy(endpoint.uplink) else { return Way::NONE };
+    let Some((uplink, ..)) = records::uplink_copy(endpoint.uplink) else { return RouteChoice::NONE };
     let found = look_up(skb, tuple, Sender::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)));
     let lookup = if found.is_missing() { Lookup::Elsewhere } else { found };
-    let Some(route) = Route::found() else { return Way::NONE };
-    Way { lookup, egress: egress(lookup, route.out_if(), endpoint), diverted: true }
+    let Some(route) = Route::found() else { return RouteChoice::NONE };
+    RouteChoice { lookup, egress: egress(lookup, route.out_if(), endpoint), diverted: true }
 }
 
 /// Whether an interface is the bridge of a network.
@@ -58,7 +58,7 @@ fn egress(lookup: Lookup, out_if: u32, endpoint: &Endpoint) -> Code {
     route::egress(lookup, out_if, endpoint, || devices::fwd_is_there(endpoint.uplink), || is_bridge(out_if))
 }
 
-impl Way {
+impl RouteChoice {
     /// None that can be said at this moment.
     const NONE: Self = Self {
         lookup: Lookup::Refused,
@@ -68,7 +68,7 @@ impl Way {
 }
 
 /// The code, above it the result of the look-up, and whether it was diverted.
-impl Answer for Way {
+impl Answer for RouteChoice {
     type Raw = u32;
 
     const ABSENT: u32 = DropReason::Contended as u32 | (Lookup::Refused as u32) << LOOKUP;
