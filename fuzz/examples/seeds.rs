@@ -7,12 +7,12 @@ fn main() -> io::Result<()> {
     for (name, _) in fuzz::PROPERTIES {
         let directory = Path::new(&directory).join(name);
         fs::create_dir_all(&directory)?;
-        let seeds = if name == "ipv6" { fuzz::seeds_v6() } else { fuzz::seeds() };
+        let seeds = if name.ends_with("ipv6") { fuzz::seeds_v6() } else { fuzz::seeds() };
         for (number, packet) in seeds.iter().enumerate() {
             // The parameters in front: one byte for the parser, seven for translations; the checksums are made right. To
             // sequences a packet is a sequence like any other.
             let parameters: &[u8] = match name {
-                "translate" | "errors" => &[6, 198, 51, 100, 2, 4, 210],
+                "translate" | "errors" | "translate_ipv6" | "errors_ipv6" => &[6, 198, 51, 100, 2, 4, 210],
                 _ => &[0],
             };
             fs::write(directory.join(format!("seed-{number:02}")), [parameters, packet].concat())?;

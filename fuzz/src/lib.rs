@@ -4,6 +4,7 @@
 mod errors;
 mod fragments;
 mod ipv6;
+mod ipv6_nat;
 mod parse;
 mod seeds;
 mod track;
@@ -13,6 +14,7 @@ pub use crate::{
     errors::errors,
     fragments::fragments,
     ipv6::ipv6,
+    ipv6_nat::{errors_ipv6, translate_ipv6},
     parse::parse,
     seeds::{seeds, seeds_v6},
     track::track,
@@ -23,13 +25,15 @@ pub use crate::{
 pub type Property = fn(&[u8]);
 
 /// Every property.
-pub const PROPERTIES: [(&str, Property); 6] = [
+pub const PROPERTIES: [(&str, Property); 8] = [
     ("parse", parse),
     ("translate", translate),
     ("errors", errors),
     ("fragments", fragments),
     ("track", track),
     ("ipv6", ipv6),
+    ("translate_ipv6", translate_ipv6),
+    ("errors_ipv6", errors_ipv6),
 ];
 
 /// The first `N` bytes of `input` and the rest; what is missing is zero.

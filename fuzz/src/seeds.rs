@@ -82,6 +82,17 @@ pub fn seeds_v6() -> Vec<Vec<u8>> {
     let lie = discovery(INSIDE_V6, kind::NEIGHBOUR_ADVERTISEMENT, OUTSIDE_V6, &own_mac);
     seeds.push(lie.extension(Extension::Destination(vec![0; 14])).extension(fragment(0, true)));
     seeds.push(Ipv6Packet::other(INSIDE_V6, OUTSIDE_V6, 59));
+    for about in [
+        udp(),
+        Ipv6Packet::tcp(from, to),
+        Ipv6Packet::echo(INSIDE_V6, OUTSIDE_V6, 7),
+        udp().extension(fragment(0, true)),
+    ] {
+        let about = about.emit();
+        let error = |kind| Ipv6Packet::icmp(OUTSIDE_V6, INSIDE_V6, kind, 0);
+        seeds.push(error(icmpv6::kind::TIME_EXCEEDED).payload(&about));
+        seeds.push(error(icmpv6::kind::TOO_BIG).payload(&about[..about.len().min(56)]));
+    }
     let mut seeds: Vec<_> = seeds.iter().map(Ipv6Packet::emit).collect();
     seeds.extend([1, 39, 41, 47].map(|length| udp().emit()[..length].to_vec()));
     seeds

@@ -39,6 +39,8 @@ proptest! {
         // The parser has one byte of parameters.
         crate::parse(&[&[0][..], &bytes[7..]].concat());
         crate::ipv6(&ipv6[6..]);
+        crate::translate_ipv6(&ipv6);
+        crate::errors_ipv6(&ipv6);
     }
 }
 
@@ -63,6 +65,13 @@ fn every_shape_of_packet_reaches_the_translator() {
             .and_then(|ip| forwarder_common::wire::l4::parse(&packet, &ip))
             .is_ok()
     };
+    let of_ipv6 = |packet: &[u8]| {
+        use forwarder_common::wire::{extension, ipv6, l4};
+        let ip = ipv6::parse(&packet, 0)?;
+        l4::ipv6::parse_first(&packet, &extension::walk(&packet, &ip, ip.end())?, ip.end())
+    };
+    let count = seeds_v6().iter().filter(|packet| of_ipv6(packet).is_ok()).count();
+    assert!(count >= 6, "only {count} seeds of IPv6 have ports");
     let count = seeds().iter().filter(|packet| translated(packet)).count();
     assert!(count >= 12, "only {count} seeds have ports");
 }

@@ -8,7 +8,8 @@ use clap::Args;
 use crate::workspace::{Workspace, run as run_command};
 
 /// Every target.
-pub(crate) const TARGETS: &[&str] = &["parse", "translate", "errors", "fragments", "track", "ipv6"];
+pub(crate) const TARGETS: &[&str] =
+    &["parse", "translate", "errors", "fragments", "track", "ipv6", "translate_ipv6", "errors_ipv6"];
 /// How long each target runs without a number, seconds.
 const SECONDS: u32 = 60;
 /// Longest input, bytes: parameters and a packet with options that embeds another.

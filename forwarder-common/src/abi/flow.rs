@@ -1,6 +1,6 @@
 //! Flow slots: everything about one translated flow, three cache lines.
 
-use crate::abi::record;
+use crate::abi::{Addr, record};
 
 /// "No slot": what an empty cache entry holds. Slot 0 is never used.
 pub const SLOT_NONE: u32 = 0;
@@ -32,8 +32,9 @@ record! {
         pub proto: u8,
         /// Of an ICMP query other than echo, and its answer, the type of the request; 0 otherwise. See [`crate::wire::icmp::query`].
         pub query: u8,
-        /// Explicit padding.
-        pub _pad: u16,
+        /// 0 of IPv4. Of IPv6 both addresses are fingerprints, and this has more bits of that of the remote end, and
+        /// [`crate::flow::ipv6::FAMILY`].
+        pub family: u16,
     }
 }
 
@@ -363,3 +364,25 @@ record! {
     }
 }
 const _: () = assert!(size_of::<FlowSlot>() == 192);
+
+record! {
+    /// Value of the map `FLOW_ENDS`, by slot: the addresses of a flow of IPv6, of which its tuples have fingerprints. One cache line, which
+    /// only who makes the flow writes, before anybody can find it. (The array begins at a page; where more than eight bytes are aligned,
+    /// LLVM copies none.)
+    #[derive(Default)]
+    #[repr(align(8))]
+    pub struct FlowEnds {
+        /// Of the endpoint.
+        pub internal: Addr,
+        /// Of the other end.
+        pub remote: Addr,
+        /// Behind which the endpoint appears.
+        pub external: Addr,
+        /// What the translation of the address adds to the sum under a checksum, outbound and inbound: see
+        /// [`crate::types::checksum::delta`].
+        pub delta: [u32; 2],
+        /// Room for later use, zero.
+        pub _reserved: [u32; 2],
+    }
+}
+const _: () = assert!(size_of::<FlowEnds>() == 64);

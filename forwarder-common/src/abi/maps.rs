@@ -3,9 +3,10 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowSlot,
-    HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS, PortPrefix,
-    PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
+    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds,
+    FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS,
+    PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple,
+    Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -105,6 +106,8 @@ pub enum Role {
     Record,
     /// What the programs remember from packet to packet.
     FlowTable,
+    /// What those of IPv6 remember besides: it comes with the first network that has IPv6.
+    Ipv6,
     /// What a program works with while it runs.
     Scratch,
     /// Where a packet may go on to.
@@ -247,18 +250,26 @@ maps! {
         /// Socket of the host → published ports that it talks to. It goes with the socket.
         HOST_PEERS: SocketStorage<u32, HostPeers>[SIZED],
     }
+    Ipv6 {
+        /// Addresses of flows, by slot.
+        FLOW_ENDS: Array<u32, FlowEnds>[SIZED],
+    }
     // What stands in these, only the programs know: so many bytes.
     Scratch {
         /// A flow that is being made.
         OPENING: PerCpuArray<u32, [u8; 88]>[1],
         /// A search for a port.
         SEARCH: PerCpuArray<u32, [u8; 2264]>[1],
+        /// A packet of IPv6, and the addresses of its flow.
+        PACKET6: PerCpuArray<u32, [u8; 136]>[1],
         /// A reply's tuple.
         REPLY: PerCpuArray<u32, Tuple>[1],
         /// The tuple of a packet from outside.
         INBOUND: PerCpuArray<u32, Tuple>[1],
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray<u32, [u8; 112]>[1],
+        /// An error of ICMPv6.
+        ICMP_ERROR6: PerCpuArray<u32, [u8; 184]>[1],
         /// What is told to a sender.
         TOO_BIG: PerCpuArray<u32, [u8; 110]>[1],
         /// A copy of an endpoint's record.
@@ -270,6 +281,6 @@ maps! {
         /// Interfaces that XDP may send by.
         XDP_TARGETS: DevMapHash<u32, Device>[4096],
         /// The programs of the slow paths.
-        SLOW_PATH: ProgramArray<u32, u32>[4],
+        SLOW_PATH: ProgramArray<u32, u32>[8],
     }
 }

@@ -25,8 +25,8 @@ pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, RETRY_CLASSES, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, endpoint_flags, host_veth_place};
 pub use flow::{
-    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowHalf, FlowShared, FlowSlot, FlowState,
-    FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
+    EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowEnds, FlowHalf, FlowShared, FlowSlot,
+    FlowState, FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
@@ -54,8 +54,12 @@ pub enum Hook {
     ToUplink = 2,
 }
 
-/// The place in the map `SLOW_PATH` of the program that goes on with IPv6 of namespaces.
+/// The place in the map `SLOW_PATH` of the program that goes on with IPv6 of namespaces. The two of the uplinks follow, in the order of
+/// [`Hook`].
 pub const SLOW_PATH_IPV6: u32 = 3;
+
+/// Where, in the same order, the slow paths of the first two of these are.
+pub const SLOW_PATH_IPV6_SLOW: u32 = 6;
 
 impl Hook {
     /// The hook with this number, where a function takes integers only.

@@ -10,6 +10,7 @@
 //! is left to the kernel is left to it as a whole, and a later fragment has no more hops to live than the first. And identifications leave
 //! under a mask that nobody inside knows ([`id_mask`]).
 
+pub mod ipv6;
 mod replace;
 
 pub use replace::{find, rank, share};
@@ -212,7 +213,7 @@ impl Piece {
 #[inline(always)]
 #[must_use]
 pub const fn key(ip: &ipv4::Header, ifindex: u32) -> Tuple {
-    Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, query: 0, _pad: 0 }
+    Tuple { saddr: ip.src, daddr: ip.dst, sport: ip.id, dport: [0, 0], ifindex, proto: ip.proto, query: 0, family: 0 }
 }
 
 /// What the identifications of the fragments of packets like `tuple`, of an endpoint, leave under: whose they are, and where they go, has
@@ -224,7 +225,7 @@ pub const fn id_mask(tuple: &Tuple, secret: &Secret) -> u16 {
         return 0;
     }
     let Tuple { saddr, daddr, ifindex, proto, .. } = *tuple;
-    let ends = Tuple { saddr, daddr, sport: [0, 0], dport: [0, 0], ifindex, proto, query: 0, _pad: 0 };
+    let ends = Tuple { saddr, daddr, sport: [0, 0], dport: [0, 0], ifindex, proto, query: 0, family: 0 };
     (flow::hash(&ends, secret) >> 16) as u16
 }
 

@@ -14,7 +14,7 @@ use crate::{
 #[inline(always)]
 #[must_use]
 pub const fn asked(proto: u8, addr: [u8; 4], port: [u8; 2]) -> Tuple {
-    Tuple { saddr: [0; 4], daddr: meant(addr), sport: [0; 2], dport: port, ifindex: 0, proto, query: 0, _pad: 0 }
+    Tuple { saddr: [0; 4], daddr: meant(addr), sport: [0; 2], dport: port, ifindex: 0, proto, query: 0, family: 0 }
 }
 
 /// The address that is meant: to ask for none means the loopback (`ip_route_output_key_hash_rcu`, net/ipv4/route.c).

@@ -1,6 +1,7 @@
 //! ICMP errors embed the packet that they are about (RFC 792; NAT of it: RFC 5508 §4). The embedded headers are translated
 //! with it.
 
+pub mod ipv6;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -148,7 +149,7 @@ impl Embedded {
             ifindex,
             proto: self.ip.proto,
             query: icmp::query(self.icmp_type),
-            _pad: 0,
+            family: 0,
         }
     }
 

@@ -5,7 +5,7 @@
 use crate::{
     decide::address_only::UDP_LITE,
     wire::{
-        icmp, ipv4,
+        icmp, icmpv6, ipv4,
         l4::{Proto, field},
     },
 };
@@ -43,6 +43,8 @@ pub const fn check_field(proto: u8) -> u32 {
         TCP => field::TCP_CHECK as u32,
         UDP | UDP_LITE => field::UDP_CHECK as u32,
         ICMP => icmp::field::CHECK as u32,
+        // IPv4 carries none that is translated.
+        icmpv6::PROTO => icmpv6::field::CHECK as u32,
         _ => 0,
     }
 }

@@ -1,5 +1,7 @@
 //! Decide, then apply: the description of a translation. The programs apply it with direct writes and checksums of their own;
-//! [`Rewrite::apply`] does the same to a slice.
+//! [`Rewrite::apply`] does the same to a slice. Of IPv4; what is different of IPv6 in [`ipv6`].
+
+pub mod ipv6;
 
 use crate::{
     decide::{address_only, fragment},
@@ -44,13 +46,22 @@ impl Side {
     }
 }
 
-/// What becomes of the TTL.
+/// What becomes of the TTL, or hop limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// We are the router: one less.
     Decrement,
     /// The kernel forwards afterwards, or did before: untouched.
     Keep,
+}
+
+/// What changes in the header of either family, of which one address is translated.
+pub trait HeaderChange {
+    /// The address before and after, as words that add the same to a sum.
+    fn addresses(&self) -> (u32, u32);
+
+    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
+    fn apply(&self, packet: &mut [u8]) -> Option<()>;
 }
 
 /// What changes in an IPv4 header of which one address is translated. Offsets are in bytes from the start of the packet.
@@ -107,10 +118,15 @@ impl HeaderRewrite {
         let id = fragment::masked(ip.id, mask);
         Self { id, check: checksum::update16(self.check, ip.id, id), ..self }
     }
+}
 
-    /// Applies it to a packet. `None` if the packet is shorter than its headers say.
-    #[must_use]
-    pub fn apply(&self, packet: &mut [u8]) -> Option<()> {
+impl HeaderChange for HeaderRewrite {
+    #[inline(always)]
+    fn addresses(&self) -> (u32, u32) {
+        (u32::from_ne_bytes(self.old_addr), u32::from_ne_bytes(self.new_addr))
+    }
+
+    fn apply(&self, packet: &mut [u8]) -> Option<()> {
         put(packet, self.addr_off, self.new_addr)?;
         put(packet, self.off.wrapping_add(ipv4::field::TTL), [self.ttl])?;
         put(packet, self.off.wrapping_add(ipv4::field::ID), self.id)?;
@@ -120,11 +136,11 @@ impl HeaderRewrite {
 
 /// A translation of an address and a port. Offsets are in bytes from the start of the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rewrite {
-    /// Protocol, which decides where the checksum is.
-    pub proto: Proto,
-    /// What changes in the IPv4 header.
-    pub header: HeaderRewrite,
+pub struct Rewrite<H = HeaderRewrite> {
+    /// Number of the protocol, which decides what the checksum covers.
+    pub proto: u8,
+    /// What changes in the IP header.
+    pub header: H,
     /// Offset of the port or identifier that changes.
     pub port_off: usize,
     /// Offset of the transport checksum.
@@ -140,23 +156,26 @@ impl Rewrite {
     #[inline(always)]
     #[must_use]
     pub fn new(side: Side, ip: &ipv4::Header, l4: &l4::Header, addr: [u8; 4], port: [u8; 2], ttl: Ttl) -> Self {
+        Self::behind(HeaderRewrite::new(side, ip, addr, ttl), side, l4, ip.payload_off(), port)
+    }
+}
+
+impl<H: HeaderChange> Rewrite<H> {
+    /// Translates one side of the transport header `l4` at `off` to `port`, behind a header with the change `header`.
+    #[inline(always)]
+    fn behind(header: H, side: Side, l4: &l4::Header, off: usize, port: [u8; 2]) -> Self {
         let (old_port, port_field) = match side {
             Side::Source => (l4.src_port, l4::field::SRC_PORT),
             Side::Destination => (l4.dst_port, l4::field::DST_PORT),
         };
+        // Identifier and checksum of ICMPv6 stand where those of ICMP do.
         let (port_field, check_field) = match l4.proto {
             Proto::Tcp => (port_field, l4::field::TCP_CHECK),
             Proto::Udp => (port_field, l4::field::UDP_CHECK),
             Proto::Icmp => (icmp::field::ID, icmp::field::CHECK),
         };
-        Self {
-            proto: l4.proto,
-            header: HeaderRewrite::new(side, ip, addr, ttl),
-            port_off: ip.payload_off().wrapping_add(port_field),
-            check_off: ip.payload_off().wrapping_add(check_field),
-            old_port,
-            new_port: port,
-        }
+        let (port_off, check_off) = (off.wrapping_add(port_field), off.wrapping_add(check_field));
+        Self { proto: l4.proto as u8, header, port_off, check_off, old_port, new_port: port }
     }
 
     /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.
@@ -171,23 +190,25 @@ impl Rewrite {
     /// The transport checksum after, of a packet whose checksum is full and was `check`.
     #[inline(always)]
     #[must_use]
-    pub const fn checked(&self, check: [u8; 2]) -> [u8; 2] {
-        Checksum::new(u16::from_ne_bytes(check)).after(&self.change(), self.proto as u8).raw().to_ne_bytes()
+    pub fn checked(&self, check: [u8; 2]) -> [u8; 2] {
+        Checksum::new(u16::from_ne_bytes(check)).after(&self.change(), self.proto).raw().to_ne_bytes()
     }
 
     /// What the transport checksum sees change.
     #[inline(always)]
     #[must_use]
-    pub const fn change(&self) -> Change {
-        Change::new((self.header.old_addr, self.header.new_addr), (self.old_port, self.new_port))
+    pub fn change(&self) -> Change {
+        let (old_addr, new_addr) = self.header.addresses();
+        let (old_port, new_port) = (u16::from_ne_bytes(self.old_port), u16::from_ne_bytes(self.new_port));
+        Change { old_addr, new_addr, old_port, new_port }
     }
 }
 
 /// A translation of an address alone: of a later fragment, or of a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressRewrite {
-    /// What changes in the IPv4 header.
-    pub header: HeaderRewrite,
+pub struct AddressRewrite<H = HeaderRewrite> {
+    /// What changes in the IP header.
+    pub header: H,
     /// Offset of a checksum that covers the address, 0 if there is none.
     pub check_off: usize,
 }
@@ -202,12 +223,15 @@ impl AddressRewrite {
         let check_off = if has_check { ip.payload_off().wrapping_add(address_only::UDP_LITE_CHECK) } else { 0 };
         Self { header: HeaderRewrite::new(side, ip, addr, ttl), check_off }
     }
+}
 
+impl<H: HeaderChange> AddressRewrite<H> {
     /// What a checksum that covers the address sees change.
     #[inline(always)]
     #[must_use]
-    pub const fn change(&self) -> Change {
-        Change::new((self.header.old_addr, self.header.new_addr), ([0; 2], [0; 2]))
+    pub fn change(&self) -> Change {
+        let (old_addr, new_addr) = self.header.addresses();
+        Change { old_addr, new_addr, old_port: 0, new_port: 0 }
     }
 
     /// Applies the translation to a packet with full checksums. `None` if the packet is shorter than its headers say.

@@ -34,7 +34,7 @@ pub const fn outbound(tuple: &Tuple, internal: &Internal) -> Tuple {
         ifindex: internal.endpoint,
         proto: tuple.proto,
         query: tuple.query,
-        _pad: 0,
+        family: tuple.family,
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
             ifindex: 3,
             proto: UDP,
             query: 0,
-            _pad: 0,
+            family: 0,
         };
         let out = outbound(&came, &internal());
         assert_eq!(outbound_reply(&out, 3, internal().nat_addr, came.dport), came);

@@ -4,6 +4,7 @@ mod age;
 pub mod cache;
 mod evict;
 mod handshake;
+pub mod ipv6;
 mod key;
 pub mod slot;
 mod track;

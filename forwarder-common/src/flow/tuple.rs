@@ -19,7 +19,7 @@ impl Tuple {
             ifindex,
             proto: l4.proto as u8,
             query: icmp::query(l4.icmp_type),
-            _pad: 0,
+            family: 0,
         }
     }
 }
@@ -29,15 +29,24 @@ impl Tuple {
     #[inline(always)]
     #[must_use]
     pub const fn without_ports(ip: &ipv4::Header, ifindex: u32) -> Self {
-        Self { saddr: ip.src, daddr: ip.dst, sport: [0, 0], dport: [0, 0], ifindex, proto: ip.proto, query: 0, _pad: 0 }
+        Self {
+            saddr: ip.src,
+            daddr: ip.dst,
+            sport: [0, 0],
+            dport: [0, 0],
+            ifindex,
+            proto: ip.proto,
+            query: 0,
+            family: 0,
+        }
     }
 
     /// The tuple of a packet that answers this one, and enters by `ifindex`.
     #[inline(always)]
     #[must_use]
     pub const fn answer(&self, ifindex: u32) -> Self {
-        let Self { saddr, daddr, sport, dport, proto, query, .. } = *self;
-        Self { saddr: daddr, daddr: saddr, sport: dport, dport: sport, ifindex, proto, query, _pad: 0 }
+        let Self { saddr, daddr, sport, dport, proto, query, family, .. } = *self;
+        Self { saddr: daddr, daddr: saddr, sport: dport, dport: sport, ifindex, proto, query, family }
     }
 }
 
@@ -47,8 +56,8 @@ impl Tuple {
 #[must_use]
 pub const fn outbound_reply(out: &Tuple, zone: u32, addr: [u8; 4], port: [u8; 2]) -> Tuple {
     let sport = if out.proto == l4::Proto::Icmp as u8 { port } else { out.dport };
-    let Tuple { daddr, proto, query, .. } = *out;
-    Tuple { saddr: daddr, daddr: addr, sport, dport: port, ifindex: zone, proto, query, _pad: 0 }
+    let Tuple { daddr, proto, query, family, .. } = *out;
+    Tuple { saddr: daddr, daddr: addr, sport, dport: port, ifindex: zone, proto, query, family }
 }
 
 /// The tuple that a host's own packet with tuple `out` would claim: the reply, untranslated.
@@ -80,7 +89,7 @@ mod tests {
             ifindex: 7,
             proto: 6,
             query: 0,
-            _pad: 0,
+            family: 0,
         }
     }
 

@@ -46,6 +46,28 @@ impl Change {
     }
 }
 
+/// An address of IPv6 as a word that adds the same to a sum: [`Change`] takes it as it takes an address of IPv4.
+#[inline(always)]
+#[must_use]
+pub const fn folded(addr: [u8; 16]) -> u32 {
+    fold32(words_of(addr))
+}
+
+/// What it adds to a sum that `old` becomes `new`, two addresses of IPv6.
+#[inline(always)]
+#[must_use]
+pub const fn delta(old: [u8; 16], new: [u8; 16]) -> u32 {
+    fold32(!folded(old) as u64 + folded(new) as u64)
+}
+
+/// Folds a sum of 32-bit words, below 2⁶³, to 32 bits, and so that a sum of 16-bit words stays the same.
+#[inline(always)]
+#[must_use]
+pub const fn fold32(sum: u64) -> u32 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    (sum + (sum >> 32)) as u32
+}
+
 impl Checksum {
     /// From a word of memory.
     #[inline(always)]
@@ -88,6 +110,18 @@ impl Checksum {
         }
         let (addresses, _) = change.sums(proto);
         Self(fold(self.0 as u64 + addresses)).sent(proto)
+    }
+
+    /// After a change that adds `sum` to the sum under it: [`Checksum::after`] where it is full, [`Checksum::partial_after`] otherwise.
+    #[inline(always)]
+    #[must_use]
+    pub const fn plus(self, sum: u64, full: bool, proto: u8) -> Self {
+        if self.is_unused(proto) {
+            return self;
+        }
+        let under = if full { !self.0 } else { self.0 };
+        let sum = fold(under as u64 + sum);
+        Self(if full { !sum } else { sum }).sent(proto)
     }
 
     #[inline(always)]
@@ -219,6 +253,28 @@ mod tests {
             let old32 = bytes[12..16].try_into().unwrap();
             let old16 = bytes[8..10].try_into().unwrap();
             prop_assert_eq!(update(check, old32, new32, old16, new16), full(&changed));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_of_ipv6_change_a_checksum_as_their_words_do(
+            src: [u8; 16], dst: [u8; 16], new: [u8; 16], ports: [[u8; 2]; 2], payload in proptest::collection::vec(any::<u8>(), 8..40),
+        ) {
+            let sum = |src: [u8; 16], port: [u8; 2]| {
+                let covered = [&port[..], &payload].concat();
+                let length = u32::try_from(covered.len()).unwrap();
+                let pseudo = pseudo_sum_v6(src, dst, 6, length);
+                (u16::from_ne_bytes(pseudo), u16::from_ne_bytes(update16(full(&covered), [0, 0], pseudo)))
+            };
+            let ((pseudo, check), (new_pseudo, expected)) = (sum(src, ports[0]), sum(new, ports[1]));
+            let [old_port, new_port] = ports.map(u16::from_ne_bytes);
+            let change = Change { old_addr: folded(src), new_addr: folded(new), old_port, new_port };
+            prop_assert_eq!(Checksum::new(check).after(&change, 6).raw(), expected);
+            prop_assert_eq!(Checksum::new(pseudo).partial_after(&change, 6).raw(), new_pseudo);
+            let (addresses, ports) = (u64::from(delta(src, new)), u64::from(!old_port) + u64::from(new_port));
+            prop_assert_eq!(Checksum::new(check).plus(addresses + ports, true, 6).raw(), expected);
+            prop_assert_eq!(Checksum::new(pseudo).plus(addresses, false, 6).raw(), new_pseudo);
         }
     }
 

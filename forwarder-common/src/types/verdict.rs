@@ -169,7 +169,7 @@ reasons! {
         /// An answer of the host itself, a reset or an ICMP error, to a reply that is of an endpoint's flow, but came in by another
         /// interface than the flow's uplink: one that is no uplink of `fwd`, or that checks sources strictly (`rp_filter` 1).
         AsymmetricReply = 14 => "Have the replies routed back by the uplink, or make the interface where they come in one, with `rp_filter` 0 or 2.",
-        /// IPv6 of a namespace that has an address of it: the kernel forwards and masquerades it, and knows the neighbours.
+        /// IPv6 of a namespace that no flow is for: fragments, protocols without ports, neighbour discovery. The kernel forwards and masquerades it, and knows the neighbours.
         KernelIpv6 = 15 => "Nothing: `ip -6 route get DESTINATION` on the host shows the way it takes.",
     }
 }

@@ -33,6 +33,9 @@ pub const LONGEST: usize = 128;
 /// Length of a fragment header, bytes.
 pub const FRAGMENT_LEN: usize = 8;
 
+/// Offset of the identification in a fragment header, bytes.
+pub const FRAGMENT_ID: usize = 4;
+
 /// More fragments follow, in the word of offset and flags.
 pub const MORE: u16 = 0x0001;
 
@@ -52,6 +55,8 @@ pub struct Upper {
     pub fragmentation: u16,
     /// Identification: the same in all fragments of a packet.
     pub id: u32,
+    /// Where the fragment header begins, bytes from the start of the packet; 0 without.
+    pub fragment_off: usize,
 }
 
 impl Upper {
@@ -85,7 +90,14 @@ impl Upper {
 /// somewhere; [`DropReason::Malformed`] for hop-by-hop options elsewhere than at the start; [`DropReason::Truncated`].
 #[inline(always)]
 pub fn walk<P: PacketBytes>(packet: &P, ip: &ipv6::Header, end: usize) -> Result<Upper, DropReason> {
-    let mut upper = Upper { proto: ip.next_header, off: ip.payload_off(), fragment: false, fragmentation: 0, id: 0 };
+    let mut upper = Upper {
+        proto: ip.next_header,
+        off: ip.payload_off(),
+        fragment: false,
+        fragmentation: 0,
+        id: 0,
+        fragment_off: 0,
+    };
     let (most, mut fragments, mut step) = (upper.off.wrapping_add(LONGEST), 0_u32, 0_u32);
     while step <= MOST {
         if !is_walked_over(upper.proto) {
@@ -108,7 +120,8 @@ pub fn walk<P: PacketBytes>(packet: &P, ip: &ipv6::Header, end: usize) -> Result
                 length = FRAGMENT_LEN;
                 upper.fragmentation = u16::from_be_bytes([third, fourth]) & (OFFSET | MORE);
                 upper.fragment = upper.fragmentation != 0;
-                upper.id = u32::from_be_bytes(packet.load::<4>(upper.off.wrapping_add(4))?);
+                upper.fragment_off = upper.off;
+                upper.id = u32::from_be_bytes(packet.load::<4>(upper.off.wrapping_add(FRAGMENT_ID))?);
             }
             _ => {}
         }
@@ -124,6 +137,6 @@ pub fn walk<P: PacketBytes>(packet: &P, ip: &ipv6::Header, end: usize) -> Result
 
 /// Whether the walk goes over headers of this number.
 #[inline(always)]
-const fn is_walked_over(number: u8) -> bool {
+pub(crate) const fn is_walked_over(number: u8) -> bool {
     matches!(number, header::HOP_BY_HOP | header::ROUTING | header::FRAGMENT | header::DESTINATION)
 }

@@ -2,6 +2,8 @@
 //! established path reads and writes each header at once. What these functions do not cover goes by [`crate::wire`] and
 //! [`crate::decide::rewrite`], to the same effect. Little-endian, as the target of the programs is.
 
+pub mod ipv6;
+
 use crate::{
     types::{checksum::fold, direction::Direction},
     wire::l4::{Proto, tcp_flag},

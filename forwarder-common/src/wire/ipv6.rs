@@ -121,6 +121,18 @@ pub const fn words([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -
     ]
 }
 
+/// The address of which these are the words of memory.
+#[inline(always)]
+#[must_use]
+pub const fn of_words([a, b, c, d]: [u32; 4]) -> [u8; 16] {
+    let [a, b, c, d] = [a as u128, b as u128, c as u128, d as u128];
+    if cfg!(target_endian = "little") {
+        (a | b << 32 | c << 64 | d << 96).to_ne_bytes()
+    } else {
+        (d | c << 32 | b << 64 | a << 96).to_ne_bytes()
+    }
+}
+
 /// Whether it is the address of nobody.
 #[inline(always)]
 #[must_use]
@@ -192,6 +204,7 @@ mod tests {
             let mut addr = bytes;
             addr[..starts[start].len()].copy_from_slice(starts[start]);
             let known = Ipv6Addr::from(addr);
+            prop_assert_eq!(of_words(words(addr)), addr);
             prop_assert_eq!(is_unspecified(addr), known.is_unspecified());
             prop_assert_eq!(is_loopback(addr), known.is_loopback());
             prop_assert_eq!(is_mapped(addr), known.to_ipv4_mapped().is_some());

@@ -1,4 +1,6 @@
-//! TCP (RFC 9293 §3.1), UDP (RFC 768) and queries of ICMP (RFC 792) as far as NAT reads them.
+//! TCP (RFC 9293 §3.1), UDP (RFC 768) and queries of ICMP (RFC 792) as far as NAT reads them; behind IPv6 in [`ipv6`].
+
+pub mod ipv6;
 
 use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
@@ -41,7 +43,7 @@ pub mod tcp_flag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Proto {
-    /// ICMP queries, by their identifier.
+    /// ICMP queries, by their identifier; echo of ICMPv6 too, which has another number on the wire.
     Icmp = IpProto::Icmp as u8,
     /// TCP.
     Tcp = IpProto::Tcp as u8,
@@ -84,7 +86,7 @@ pub struct Header {
     pub dst_port: [u8; 2],
     /// TCP flags; 0 for others.
     pub tcp_flags: u8,
-    /// Type of ICMP; 0 for others.
+    /// Type of ICMP or ICMPv6; 0 for others.
     pub icmp_type: u8,
     /// Length of this header, bytes.
     pub len: usize,
@@ -147,18 +149,11 @@ fn read<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropRea
     match ip.proto {
         TCP => {
             ends_behind(ip, 20)?;
-            let [s0, s1, d0, d1] = packet.load::<4>(off)?;
-            let [data_off, tcp_flags] = packet.load::<2>(off.wrapping_add(12))?;
-            let len = usize::from(data_off >> 4) << 2;
-            if len < 20 {
-                return Err(DropReason::Malformed);
-            }
-            Ok(Header { proto: Proto::Tcp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags, icmp_type: 0, len })
+            tcp(packet, off)
         }
         UDP => {
             ends_behind(ip, 8)?;
-            let [s0, s1, d0, d1, ..] = packet.load::<8>(off)?;
-            Ok(Header { proto: Proto::Udp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags: 0, icmp_type: 0, len: 8 })
+            udp(packet, off)
         }
         ICMP => {
             ends_behind(ip, 8)?;
@@ -171,4 +166,23 @@ fn read<P: PacketBytes>(packet: &P, ip: &ipv4::Header) -> Result<Header, DropRea
         }
         _ => Err(DropReason::Protocol),
     }
+}
+
+/// Reads a header of TCP at `off`.
+#[inline(always)]
+fn tcp<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReason> {
+    let [s0, s1, d0, d1] = packet.load::<4>(off)?;
+    let [data_off, tcp_flags] = packet.load::<2>(off.wrapping_add(12))?;
+    let len = usize::from(data_off >> 4) << 2;
+    if len < 20 {
+        return Err(DropReason::Malformed);
+    }
+    Ok(Header { proto: Proto::Tcp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags, icmp_type: 0, len })
+}
+
+/// Reads a header of UDP at `off`.
+#[inline(always)]
+fn udp<P: PacketBytes>(packet: &P, off: usize) -> Result<Header, DropReason> {
+    let [s0, s1, d0, d1, ..] = packet.load::<8>(off)?;
+    Ok(Header { proto: Proto::Udp, src_port: [s0, s1], dst_port: [d0, d1], tcp_flags: 0, icmp_type: 0, len: 8 })
 }

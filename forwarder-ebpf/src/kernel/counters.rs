@@ -31,14 +31,19 @@ impl Amount {
     /// A parsed packet: each segment of a GSO packet repeats the headers.
     #[inline(always)]
     pub(crate) fn of(skb: Skb, ip: &ipv4::Header, l4: &l4::Header) -> Self {
-        let headers = ip.len.wrapping_add(l4.len);
-        let segments = skb.segments(ip.off.wrapping_add(headers));
+        Self::behind(skb, ip.off, ip.len.wrapping_add(l4.len) as u32, ip.total_len.into())
+    }
+
+    /// A packet that begins at `off`, has so many bytes of headers, and is as long as its header says.
+    #[inline(always)]
+    pub(crate) fn behind(skb: Skb, off: usize, headers: u32, total: u32) -> Self {
+        let segments = skb.segments(off.wrapping_add(headers as usize));
         if segments > 1 {
-            let repeated = segments.wrapping_sub(1).wrapping_mul(headers as u32);
-            return Self { packets: segments, bytes: skb.len().wrapping_sub(ip.off as u32).wrapping_add(repeated) };
+            let repeated = segments.wrapping_sub(1).wrapping_mul(headers);
+            return Self { packets: segments, bytes: skb.len().wrapping_sub(off as u32).wrapping_add(repeated) };
         }
         // The frame may be padded: the header knows better.
-        Self { packets: 1, bytes: ip.total_len.into() }
+        Self { packets: 1, bytes: total }
     }
 }
 

@@ -20,7 +20,7 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{FIB_QUERY, ROUTE_MTUS},
+    maps::{FIB_QUERY, PACKET6, ROUTE_MTUS},
     packet::skb::Skb,
     scratch::scratch,
 };
@@ -79,6 +79,19 @@ impl Route {
         }
         let ([s0, s1, s2, s3, s4, s5], [d0, d1, d2, d3, d4, d5]) = (source, destination);
         [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
+    }
+
+    /// Of IPv6 the address that the host would send from; that of nobody, if the kernel does not tell (before Linux 6.7).
+    #[inline(always)]
+    pub(crate) fn source_v6(self) -> Addr {
+        // SAFETY: as in `next_hop`.
+        ipv6::of_words(unsafe { self.0.__bindgen_anon_3.ipv6_src })
+    }
+
+    /// Of IPv6 what the interface takes at once, bytes, as a flow holds it.
+    #[inline(always)]
+    pub(crate) fn mtu_v6(self, skb: Skb) -> u16 {
+        device_mtu(skb, self.out_if()).min(u16::MAX.into()) as u16
     }
 
     /// What goes by it to `addr` at once, bytes: no more than the interface takes, and the route asks for. As a flow holds it: no packet of IPv4
@@ -142,20 +155,32 @@ fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
     result as i32
 }
 
-/// Looks up by which interface a packet of IPv6 between these addresses leaves, whose header begins with `first`, as if it came in by
-/// `input`. `None` never happens, as far as the verifier lets one say so.
+/// As [`look_up`], of the packet in the map `PACKET6`, as if it came in by `input`.
 #[inline(always)]
-pub(crate) fn look_up_ipv6(skb: Skb, first: [u8; 4], [src, dst]: [Addr; 2], input: u32) -> Option<(Lookup, u32)> {
+pub(crate) fn look_up_ipv6(skb: Skb, input: u32) -> Lookup {
+    lookup(fwd_fib_look_up6(skb, input).into())
+}
+
+/// As [`ask_for`].
+#[inline(always)]
+fn ask_for_ipv6(skb: Skb, input: u32) -> i32 {
     const CLASS_AND_LABEL: u32 = u32::from_ne_bytes([0x0f, 0xff, 0xff, 0xff]);
-    let query = scratch(&FIB_QUERY)?;
+    let (Some(query), Some(packet)) = (scratch(&FIB_QUERY), scratch(&PACKET6)) else {
+        return BPF_FIB_LKUP_RET_NOT_FWDED as i32;
+    };
     clear(query);
     query.family = AF_INET6;
     query.ifindex = input;
-    query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(first) & CLASS_AND_LABEL;
-    query.__bindgen_anon_3.ipv6_src = ipv6::words(src);
-    query.__bindgen_anon_4.ipv6_dst = ipv6::words(dst);
-    let result = ask(skb, query, 0);
-    Some((lookup(result), query.ifindex))
+    query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(packet.first) & CLASS_AND_LABEL;
+    query.__bindgen_anon_3.ipv6_src = ipv6::words(packet.src);
+    query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.dst);
+    let mut result = ask(skb, query, BPF_FIB_LOOKUP_SRC);
+    if result == EINVAL {
+        // A kernel before 6.7, which does not choose sources.
+        result = ask(skb, query, 0);
+        query.__bindgen_anon_3.ipv6_src = [0; 4];
+    }
+    result as i32
 }
 
 /// Asks the kernel.
@@ -240,6 +265,26 @@ pub(crate) fn words([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> [u32; 3] 
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
 }
 
+/// As [`fwd_is_local`], of the address in the map `PACKET6` behind which a flow's packets appear.
+#[inline(always)]
+fn is_local_ipv6(skb: Skb, input: u32) -> bool {
+    // Nobody has an address of the prefix whose packets are thrown away (RFC 6666).
+    const NOBODY: [u32; 4] = [u32::from_ne_bytes([1, 0, 0, 0]), 0, 0, u32::from_ne_bytes([0, 0, 0, 8])];
+    const NOT_FWDED: i64 = BPF_FIB_LKUP_RET_NOT_FWDED as i64;
+    let (Some(packet), Some(query)) = (scratch(&PACKET6), scratch(&FIB_QUERY)) else { return false };
+    clear(query);
+    query.family = AF_INET6;
+    query.ifindex = input;
+    query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.to);
+    if ask(skb, query, 0) != NOT_FWDED {
+        return false;
+    }
+    // What the helper wrote is set anew.
+    query.ifindex = input;
+    query.__bindgen_anon_4.ipv6_dst = NOBODY;
+    ask(skb, query, 0) != NOT_FWDED
+}
+
 /// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
 ///
 /// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
@@ -263,10 +308,14 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 }
 
 global_fn! {
+    /// See [`ask_for_ipv6`].
+    fn fwd_fib_look_up6(skb: Skb, input: u32) -> i32 = ask_for_ipv6;
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].
     fn fwd_route_mtu(skb: Skb, out_if: u32, addr: u32) -> u32 = mtu_of;
     /// See [`is_local`].
     pub(crate) fn fwd_is_local(skb: Skb, addr: u32, input: u32) -> bool = is_local;
+    /// See [`is_local_ipv6`].
+    pub(crate) fn fwd_is_local6(skb: Skb, input: u32) -> bool = is_local_ipv6;
 }

@@ -9,8 +9,8 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse, Publication,
-        RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
+        FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse,
+        Publication, RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::too_big::Notice,
@@ -19,7 +19,7 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::kernel::scratch::{EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, Opening, Search};
+use crate::kernel::scratch::{EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, IcmpError6, Opening, Packet6, Search};
 
 /// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -120,6 +120,10 @@ pub(crate) static FLOW_SLOTS: Array<FlowSlot, 1024, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FLOW_CACHE: Array<u64, 1024> = Array::new();
 
+/// The addresses of flows of IPv6, by slot. As large as that with the first network that has IPv6, and nothing before.
+#[btf_map]
+pub(crate) static FLOW_ENDS: Array<FlowEnds, 1, MMAPABLE> = Array::new();
+
 /// Slots that were freed, the longest free first.
 #[btf_map]
 pub(crate) static FLOW_FREE: Queue<u32, 1024> = Queue::new();
@@ -204,6 +208,10 @@ pub(crate) static FIB_QUERY: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new()
 #[btf_map]
 pub(crate) static ENDPOINT: PerCpuArray<Endpoint, 1> = PerCpuArray::new();
 
+/// The packet of IPv6 at hand: see [`OPENING`].
+#[btf_map]
+pub(crate) static PACKET6: PerCpuArray<Packet6, 1> = PerCpuArray::new();
+
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]
 pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
@@ -216,6 +224,10 @@ pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 
+/// An error of ICMPv6 and what it embeds: see [`ICMP_ERROR`].
+#[btf_map]
+pub(crate) static ICMP_ERROR6: PerCpuArray<IcmpError6, 1> = PerCpuArray::new();
+
 /// What a sender is told whose packet is too big: see [`OPENING`].
 #[btf_map]
 pub(crate) static TOO_BIG: PerCpuArray<Notice, 1> = PerCpuArray::new();
@@ -224,9 +236,10 @@ pub(crate) static TOO_BIG: PerCpuArray<Notice, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static XDP_TARGETS: DevMapHash<4096> = DevMapHash::new();
 
-/// The programs of the slow paths, by [`forwarder_common::abi::Hook`], and that of [`forwarder_common::abi::SLOW_PATH_IPV6`].
+/// The programs of the slow paths, by [`forwarder_common::abi::Hook`], and behind them those of IPv6
+/// ([`forwarder_common::abi::SLOW_PATH_IPV6`]).
 #[btf_map]
-pub(crate) static SLOW_PATH: ProgramArray<4> = ProgramArray::new();
+pub(crate) static SLOW_PATH: ProgramArray<8> = ProgramArray::new();
 
 /// The secret of the hash: each word for itself, so that none of them goes by the stack.
 #[inline(always)]

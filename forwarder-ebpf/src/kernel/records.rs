@@ -122,5 +122,11 @@ pub(crate) fn host_veth_of(addr: [u8; 4]) -> Option<u32> {
 /// The host-side veth of the endpoint with this address of either family.
 #[inline(always)]
 pub(crate) fn host_veth_at(addr: Addr) -> Option<u32> {
-    Shared::value(&ADDRESSES, &addr).map(Shared::read)
+    host_veth_with(&addr)
+}
+
+/// The same, of an address in a map: it needs no room on the stack.
+#[inline(always)]
+pub(crate) fn host_veth_with(addr: &Addr) -> Option<u32> {
+    Shared::value(&ADDRESSES, addr).map(Shared::read)
 }

@@ -1,14 +1,16 @@
 //! What a program works with and has no room for: the stacks of all its callers together are 512 bytes. It stands in per-CPU maps, of which
 //! nobody else uses the element while a program runs: programs of one CPU do not interleave.
 
+use core::mem::offset_of;
+
 use aya_ebpf::btf_maps::PerCpuArray;
 use forwarder_common::{
-    abi::{FlowVersion, SLOT_NONE},
+    abi::{Addr, FlowVersion, SLOT_NONE, Tuple},
     decide::{
-        icmp_error::{Embedded, EmbeddedRewrite},
+        icmp_error::{self, Embedded, EmbeddedRewrite},
         ports::{Candidates, Shares},
     },
-    wire::ipv4,
+    wire::{ipv4, ipv6},
 };
 
 /// This CPU's element of `map`. Who has it calls nobody who takes it too, but by a global function, before which it is written and after
@@ -47,6 +49,60 @@ pub(crate) struct Opening {
     /// The very port that the flow is to have outside (host byte order) and [`KEEPS`]: that of a socket of the host, or a published one. 0
     /// for any.
     pub(crate) keeps: u32,
+}
+
+/// What was read of a packet of IPv6, and what its flow makes of it: element 0 of the map `PACKET6`.
+#[repr(C)]
+pub(crate) struct Packet6 {
+    /// Version, traffic class and flow label. Here begins the header, as it stands in the packet.
+    pub(crate) first: [u8; 4],
+    pub(crate) payload_len: [u8; 2],
+    pub(crate) next_header: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) src: Addr,
+    pub(crate) dst: Addr,
+    /// Of a flow that is to be made the address behind which its packets appear.
+    pub(crate) external: Addr,
+    /// Of a flow that was found the address that takes the place of the source (outbound) or the destination (inbound), and what that adds to
+    /// a checksum: see [`FlowEnds::delta`](forwarder_common::abi::FlowEnds::delta).
+    pub(crate) to: Addr,
+    pub(crate) delta: u32,
+    pub(crate) tuple: Tuple,
+    /// Offsets of the network and of the transport header from the start of the frame, length of the transport header (0 of a later
+    /// fragment), bytes.
+    pub(crate) l3: u32,
+    pub(crate) upper_off: u32,
+    pub(crate) l4_len: u32,
+    /// Length of the packet with its header, bytes.
+    pub(crate) length: u32,
+    /// Offset of the fragment header from the start of the frame, bytes; 0 if it is no fragment. Its identification, the first unit of its
+    /// payload and, above it, the one behind the last, and not 0 if the packet ends with it.
+    pub(crate) fragment_off: u32,
+    pub(crate) fragment_id: u32,
+    pub(crate) range: u32,
+    pub(crate) last: u32,
+    /// 0 for others than TCP.
+    pub(crate) tcp_flags: u8,
+    /// 0 for others than ICMPv6.
+    pub(crate) icmp_type: u8,
+    /// Of the protocol, as it stands in the packet.
+    pub(crate) number: u8,
+    /// Explicit padding.
+    pub(crate) _pad: u8,
+}
+
+impl Packet6 {
+    /// Source and destination as words of memory, without a copy on the stack, which is short.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> ([u32; 4], [u32; 4]) {
+        const {
+            assert!(align_of::<Self>() >= 4);
+            assert!(offset_of!(Self, src).is_multiple_of(4) && offset_of!(Self, dst).is_multiple_of(4));
+        }
+        // SAFETY: words of the two addresses, which are aligned to words.
+        let words = |addr: *const Addr| [0, 1, 2, 3].map(|at| unsafe { addr.cast::<u32>().add(at).read() });
+        (words(&raw const self.src), words(&raw const self.dst))
+    }
 }
 
 /// Set in [`Opening::keeps`]: the port may be 0.
@@ -116,4 +172,16 @@ pub(crate) struct IcmpError {
     pub(crate) embedded: Embedded,
     /// What changes in it.
     pub(crate) change: EmbeddedRewrite,
+}
+
+/// The same of ICMPv6: element 0 of the map `ICMP_ERROR6`.
+#[repr(C)]
+pub(crate) struct IcmpError6 {
+    pub(crate) ip: ipv6::Header,
+    /// Where the packet ends, bytes from the start of the frame.
+    pub(crate) end: usize,
+    pub(crate) embedded: icmp_error::ipv6::Embedded,
+    /// What it adds to a sum that the outer source becomes the embedded destination: see
+    /// [`delta`](forwarder_common::types::checksum::delta).
+    pub(crate) moved: u32,
 }

@@ -5,52 +5,86 @@ use core::{arch::asm, ptr};
 use aya_ebpf::{
     bindings::{
         BPF_F_CURRENT_NETNS, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
     },
     helpers::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
-use forwarder_common::{abi::Tuple, wire::l4::Proto};
+use forwarder_common::{
+    abi::Tuple,
+    flow::ipv6,
+    wire::{ipv6::words, l4::Proto},
+};
 
-use crate::kernel::packet::skb::Skb;
+use crate::kernel::{maps::PACKET6, packet::skb::Skb, scratch::scratch};
 
 global_fn! {
     /// See [`host_uses`].
     pub(crate) fn fwd_host_uses(skb: Skb, reply: &Tuple) -> bool = host_uses;
+    /// As [`fwd_host_uses`], of IPv6: the packet is in the map `PACKET6`.
+    fn fwd_host_uses6(skb: Skb, reply: &Tuple) -> bool = host_uses_ipv6;
     /// See [`host_converses`].
     pub(crate) fn fwd_host_converses(skb: Skb, tuple: &Tuple) -> bool = host_converses;
+}
+
+/// Whether the host would get the packet with tuple `reply`: as [`fwd_host_uses`], of either family.
+#[inline(always)]
+pub(crate) fn host_uses_either(skb: Skb, reply: &Tuple) -> bool {
+    if reply.family == 0 { fwd_host_uses(skb, reply) } else { fwd_host_uses6(skb, reply) }
 }
 
 /// Whether a socket of the host would get the packet with tuple `reply` (listening, connected, or waiting out its time), or a
 /// conversation that the kernel keeps track of. A socket bound to the uplink is found only from hooks of the uplink.
 #[inline(always)]
 fn host_uses(skb: Skb, reply: &Tuple) -> bool {
-    is_used(skb, reply, false)
+    is_used::<IPV4>(skb, ipv4(reply), reply.proto, false)
 }
 
 /// Whether a packet with `tuple` is of a conversation of the host: as [`host_uses`], but for sockets that anybody may write to.
 #[inline(always)]
 fn host_converses(skb: Skb, tuple: &Tuple) -> bool {
-    is_used(skb, tuple, true)
+    is_used::<IPV4>(skb, ipv4(tuple), tuple.proto, true)
+}
+
+/// As [`host_uses`], of the flow of IPv6 that is to be made for the packet in the map `PACKET6`, whose addresses the reply has.
+#[inline(always)]
+fn host_uses_ipv6(skb: Skb, reply: &Tuple) -> bool {
+    let Some(packet) = scratch(&PACKET6) else { return true };
+    let tuple = bpf_sock_tuple__bindgen_ty_1 {
+        ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
+            saddr: words(packet.dst),
+            daddr: words(packet.external),
+            sport: u16::from_ne_bytes(reply.sport),
+            dport: u16::from_ne_bytes(reply.dport),
+        },
+    };
+    is_used::<IPV6>(skb, tuple, ipv6::number(reply.proto), false)
 }
 
 #[inline(always)]
-fn is_used(skb: Skb, reply: &Tuple, by_peer: bool) -> bool {
-    let mut tuple = bpf_sock_tuple {
-        __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
-            ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-                saddr: u32::from_ne_bytes(reply.saddr),
-                daddr: u32::from_ne_bytes(reply.daddr),
-                sport: u16::from_ne_bytes(reply.sport),
-                dport: u16::from_ne_bytes(reply.dport),
-            },
+fn ipv4(tuple: &Tuple) -> bpf_sock_tuple__bindgen_ty_1 {
+    bpf_sock_tuple__bindgen_ty_1 {
+        ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
+            saddr: u32::from_ne_bytes(tuple.saddr),
+            daddr: u32::from_ne_bytes(tuple.daddr),
+            sport: u16::from_ne_bytes(tuple.sport),
+            dport: u16::from_ne_bytes(tuple.dport),
         },
-    };
-    let size = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
+    }
+}
+
+/// How long a tuple of each family is: by that the helpers tell them apart.
+const IPV4: usize = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>();
+const IPV6: usize = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>();
+
+#[inline(always)]
+fn is_used<const SIZE: usize>(skb: Skb, tuple: bpf_sock_tuple__bindgen_ty_1, proto: u8, by_peer: bool) -> bool {
+    let mut tuple = bpf_sock_tuple { __bindgen_anon_1: tuple };
     let netns = i64::from(BPF_F_CURRENT_NETNS) as u64;
-    // SAFETY: `tuple` is initialised for `size` bytes; a socket that is found is released, and read before. Not the same field of both kinds:
+    // SAFETY: `tuple` is initialised for `SIZE` bytes; a socket that is found is released, and read before. Not the same field of both kinds:
     // for the verifier one instruction would read different pointers.
     let found = unsafe {
-        if reply.proto == Proto::Tcp as u8 {
-            let socket = bpf_skc_lookup_tcp(skb.ptr().cast(), &raw mut tuple, size, netns, 0);
+        if proto == Proto::Tcp as u8 {
+            let socket = bpf_skc_lookup_tcp(skb.ptr().cast(), &raw mut tuple, SIZE as u32, netns, 0);
             if socket.is_null() {
                 false
             } else {
@@ -58,8 +92,8 @@ fn is_used(skb: Skb, reply: &Tuple, by_peer: bool) -> bool {
                 bpf_sk_release(socket.cast());
                 !(by_peer && listens)
             }
-        } else if reply.proto == Proto::Udp as u8 {
-            let socket = bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, size, netns, 0);
+        } else if proto == Proto::Udp as u8 {
+            let socket = bpf_sk_lookup_udp(skb.ptr().cast(), &raw mut tuple, SIZE as u32, netns, 0);
             if socket.is_null() {
                 false
             } else {
@@ -71,7 +105,7 @@ fn is_used(skb: Skb, reply: &Tuple, by_peer: bool) -> bool {
             return false;
         }
     };
-    found || conntrack_has(skb, &mut tuple, reply.proto)
+    found || conntrack_has::<SIZE>(skb, &mut tuple, proto)
 }
 
 /// The state of a socket of TCP that takes connections (`BPF_TCP_LISTEN`, include/uapi/linux/bpf.h).
@@ -102,7 +136,7 @@ const SEEN_REPLY: u64 = 1 << 1;
 /// The loader puts the calls of `bpf_skb_ct_lookup` and `bpf_ct_release` in here where the kernel itself has them (Linux 6.0, if conntrack
 /// is no module); otherwise nothing is known.
 #[inline(always)]
-fn conntrack_has(skb: Skb, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
+fn conntrack_has<const SIZE: usize>(skb: Skb, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
     let mut options = Options { netns: -1, error: 0, proto, direction: 0, reserved: [0; 2] };
     let status: u64;
     // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls functions that read the tuple and
@@ -117,7 +151,7 @@ fn conntrack_has(skb: Skb, tuple: &mut bpf_sock_tuple, proto: u8) -> bool {
             "r0 = r0",
             inlateout("r1") skb.ptr() => _,
             inlateout("r2") ptr::from_mut(tuple) => _,
-            inlateout("r3") size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() => _,
+            inlateout("r3") SIZE => _,
             inlateout("r4") &raw mut options => _,
             inlateout("r5") size_of::<Options>() => _,
             lateout("r0") status,

@@ -61,6 +61,12 @@ impl Action {
         if code.is_drop() { Self::DROP } else { Self::NEXT }
     }
 
+    /// Whether it drops the packet.
+    #[inline(always)]
+    pub(crate) fn is_drop(self) -> bool {
+        self.kind == Kind::Drop
+    }
+
     /// Into the namespace behind a host-side veth.
     #[inline(always)]
     pub(crate) const fn peer(ifindex: u32) -> Self {
@@ -151,7 +157,7 @@ fn rewrite_how(skb: Skb, how: u32, addr: u32, port: u32) -> Result<(), Code> {
     if write(&bytes, &change).is_err() {
         return Err(REFUSED);
     }
-    checksum::update(skb, sum, change.check_off, change.proto as u8, &change.change())
+    checksum::update(skb, sum, change.check_off, change.proto, &change.change())
 }
 
 #[inline(always)]

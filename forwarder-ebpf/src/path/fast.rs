@@ -2,6 +2,8 @@
 //! helper but the last. It does what [`super::from_ns`] and [`super::from_uplink`] do. Whatever is uncommon in the packet, the
 //! flow or the moment is left to those, with nothing changed yet.
 
+pub(crate) mod ipv6;
+
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
     decide::offload::check_field,

@@ -1,4 +1,4 @@
-//! What becomes of a packet, from top to bottom: the [`fast`] path of established flows, the [`slow`] path of everything else, and
+//! What becomes of a packet, from top to bottom: the [`fast`] path of established flows, the [`slow`] path of everything else, [`ipv6`] beside it, and
 //! [`xdp`] in front of both. Beside them what they share: [`validate`], [`route`] for first packets, [`apply`] for what was decided,
 //! [`at_ns`] and [`at_uplink`] for what is not sent. [`published::host`] is about sockets and no packets.
 
@@ -7,6 +7,7 @@ mod arrival;
 mod at_ns;
 mod at_uplink;
 pub(crate) mod fast;
+pub(crate) mod ipv6;
 mod networks;
 pub(crate) mod published;
 mod rate;

@@ -233,7 +233,7 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
         return Err(DropReason::Contended.into());
     }
     let nat_addr = route::nat_address(tcp_flags as u8, way.source(), uplink)?;
-    begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    begin(opening, tuple.ifindex, endpoint, endpoint.uplink, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
     opening.next_hop = way.next_hop();
     opening.hop = way.macs();

@@ -1,12 +1,17 @@
 //! From the fast path to the slow one.
 
 use forwarder_common::{
-    abi::{Hook, SLOW_PATH_IPV6, feature},
+    abi::{Hook, SLOW_PATH_IPV6, SLOW_PATH_IPV6_SLOW, feature},
     types::verdict::DropReason,
+    wire::ethernet::ethertype,
 };
 
 use crate::{
-    kernel::{maps::config, packet::skb::Skb, redirect},
+    kernel::{
+        maps::config,
+        packet::{ethertype, skb::Skb},
+        redirect,
+    },
     path::{apply::Action, at_ns, vlan},
 };
 
@@ -26,13 +31,23 @@ pub(crate) fn tail_call(skb: Skb, hook: Hook) -> Action {
     }
 }
 
-/// Goes on with IPv6 of a namespace in a program of its own, which is loaded with the first network that has IPv6.
+/// Whether some network has IPv6, so that its programs are loaded.
 #[inline(always)]
-pub(crate) fn tail_call_ipv6(skb: Skb) -> Action {
-    let is_loaded = matches!(config(), Some(config) if config.features & feature::IPV6 != 0);
-    if !is_loaded {
-        return at_ns::drop(skb, DropReason::Ipv6);
+pub(crate) fn has_ipv6() -> bool {
+    matches!(config(), Some(config) if config.features & feature::IPV6 != 0)
+}
+
+/// Goes on in the slow path of IPv6. Comes back if it is not there.
+#[inline(always)]
+pub(crate) fn tail_call_ipv6_slow(skb: Skb, hook: Hook) {
+    redirect::slow_path(skb, SLOW_PATH_IPV6_SLOW.wrapping_add(hook as u32));
+}
+
+/// Goes on with a frame of IPv6 in the program of the hook for it, if some network has IPv6. Comes back with all others.
+#[inline(always)]
+pub(crate) fn tail_call_ipv6(skb: Skb, hook: Hook) {
+    let bytes = skb.linear();
+    if skb.vlan_present() == 0 && ethertype(&bytes) == ethertype::IPV6 && has_ipv6() {
+        redirect::slow_path(skb, SLOW_PATH_IPV6.wrapping_add(hook as u32));
     }
-    redirect::slow_path(skb, SLOW_PATH_IPV6);
-    at_ns::drop(skb, DropReason::Contended)
 }

@@ -127,7 +127,7 @@ fn header_at(skb: Skb, l3: u32) -> Result<(), Code> {
         checksum::verifies(bytes.header_sum(l3))
     } else {
         let ip = ipv4::parse(&bytes, l3)?;
-        fwd_verify_checksum(skb, l3 as u32, ip.len as u32)
+        fwd_verify_checksum(skb, l3 as u32, ip.len as u32, 0)
     };
     if !right {
         return Err(DropReason::HeaderChecksum.into());

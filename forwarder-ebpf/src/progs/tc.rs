@@ -8,7 +8,10 @@ use crate::{
         packet::{NO_HEADER, skb::Skb},
         trace,
     },
-    path::slow::{from_ns, from_uplink, ipv6, to_network, to_uplink},
+    path::{
+        ipv6,
+        slow::{from_ns, from_uplink, to_network, to_uplink},
+    },
 };
 
 /// Ingress of a host-side veth: packets that leave a namespace.
@@ -23,10 +26,10 @@ pub fn from_ns_slow(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| from_ns::slow(skb).to_tc_action())
 }
 
-/// The slow path of [`from_ns`], of IPv6.
+/// As [`from_ns`], which hands it IPv6.
 #[classifier]
 pub fn from_ns_ipv6(ctx: TcContext) -> i32 {
-    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| ipv6::from_ns(skb).to_tc_action())
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| ipv6::from_ns::from_ns(skb).to_tc_action())
 }
 
 /// Ingress of an uplink: replies on their way back.
@@ -51,6 +54,30 @@ pub fn to_uplink(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn to_uplink_slow(ctx: TcContext) -> i32 {
     trace::tc(Skb::new(&ctx), TracePoint::ToUplink, |skb| to_uplink::slow::<L3_OFF>(skb).to_tc_action())
+}
+
+/// The slow path of [`from_ns_ipv6`].
+#[classifier]
+pub fn from_ns_ipv6_slow(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::FromNs, |skb| ipv6::from_ns::slow(skb).to_tc_action())
+}
+
+/// As [`from_uplink`], which hands it IPv6.
+#[classifier]
+pub fn from_uplink_ipv6(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| ipv6::from_uplink::from_uplink(skb).to_tc_action())
+}
+
+/// The slow path of [`from_uplink_ipv6`].
+#[classifier]
+pub fn from_uplink_ipv6_slow(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::FromUplink, |skb| ipv6::from_uplink::slow(skb).to_tc_action())
+}
+
+/// As [`to_uplink`], which hands it IPv6.
+#[classifier]
+pub fn to_uplink_ipv6(ctx: TcContext) -> i32 {
+    trace::tc(Skb::new(&ctx), TracePoint::ToUplink, |skb| ipv6::to_uplink::to_uplink(skb).to_tc_action())
 }
 
 /// As [`from_uplink`], of an uplink without link-layer header.

@@ -42,7 +42,7 @@ impl Step for Reference {
     #[inline(always)]
     fn step(index: u32, walk: &mut Walk) -> ControlFlow<()> {
         let (tuple, _) = begin(index, walk);
-        end(walk, Some(MTU ^ tuple._pad))
+        end(walk, Some(MTU ^ tuple.family))
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn outbound(flow: u32) -> Tuple {
         ifindex: HOST_VETH,
         proto: Proto::Tcp as u8,
         query: 0,
-        _pad: 0,
+        family: 0,
     }
 }
 

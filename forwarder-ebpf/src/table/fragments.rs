@@ -9,7 +9,7 @@ use core::ops::ControlFlow;
 use forwarder_common::{
     abi::{
         Tuple,
-        fragment::{BUCKETS, Bucket, Record, WAYS},
+        fragment::{BUCKETS, Bucket, Range, Record, WAYS},
     },
     decide::fragment::{self, LIFETIME_SECONDS, Note, Piece, Steps, Time},
     types::verdict::{Code, DropReason},
@@ -19,9 +19,10 @@ use forwarder_common::{
 use crate::{
     kernel::{
         clock::now,
-        maps::{FRAGMENTS, config, secret},
+        maps::{FRAGMENTS, PACKET6, config, secret},
         packet::{l3_off, skb::Skb},
         repeat::{Repeat, repeat},
+        scratch::{Packet6, scratch},
         shared::Shared,
     },
     table::lookup,
@@ -92,6 +93,18 @@ pub(crate) fn check(skb: Skb, tuple: &Tuple, l3: usize, verdict: Code) -> Result
     fwd_fragment_check(skb, tuple, l3 as u32, verdict)
 }
 
+/// The same of the packet of IPv6 in the map `PACKET6`.
+#[inline(always)]
+pub(crate) fn check_v6(skb: Skb, packet: &Packet6, verdict: Code) -> Result<(), Code> {
+    if packet.fragment_off == 0 { Ok(()) } else { fwd_fragment6_check(skb.ifindex(), verdict) }
+}
+
+/// See [`fragment::ipv6::id_mask`].
+#[inline(always)]
+pub(crate) fn id_mask_v6(tuple: &Tuple) -> u32 {
+    fragment::ipv6::id_mask(tuple, &secret())
+}
+
 /// See [`fragment::id_mask`].
 #[inline(always)]
 pub(crate) fn id_mask(tuple: &Tuple) -> u16 {
@@ -101,6 +114,10 @@ pub(crate) fn id_mask(tuple: &Tuple) -> u16 {
 global_fn! {
     /// As [`check`].
     fn fwd_fragment_check(skb: Skb, tuple: &Tuple, l3: u32, verdict: Code) -> Result<(), Code> = note;
+    /// As [`check_v6`], of a fragment that was seen at `ifindex`.
+    fn fwd_fragment6_check(ifindex: u32, verdict: Code) -> Result<(), Code> = note_v6;
+    /// See [`complete_v6`].
+    pub(crate) fn fwd_fragment6_complete(ifindex: u32) -> Result<(), Code> = complete_v6;
     /// See [`find`].
     fn fwd_fragment_find(records: &[Record; WAYS], key: &Tuple, now: u32, lifetime: u32) -> u32 = find;
     /// See [`rank`].
@@ -125,6 +142,34 @@ fn note(skb: Skb, tuple: &Tuple, l3: u32, verdict: Code) -> Result<(), Code> {
     let time = time().ok_or(DropReason::FragmentUnknown)?;
     let hops = if verdict == Code::DELIVERED { u8::MAX } else { ip.ttl };
     let note = Note { ports: [tuple.sport, tuple.dport], hops, verdict };
+    let seen = locked(&key, |records| fragment::see::<Functions>(records, &key, &piece, note, time));
+    seen.ok_or(DropReason::Contended)?
+}
+
+/// Completes the later fragment in the map `PACKET6`, which was seen at `ifindex`, by the ports of the first.
+#[inline(always)]
+fn complete_v6(ifindex: u32) -> Result<(), Code> {
+    let Some(packet) = scratch(&PACKET6) else { return Err(DropReason::Contended.into()) };
+    let key = fragment::ipv6::key(&Tuple { ifindex, ..packet.tuple }, packet.fragment_id);
+    let Some(time) = time() else { return Err(DropReason::FragmentUnknown.into()) };
+    let Some(found) = locked(&key, |records| fragment::ports::<Functions>(records, &key, time)) else {
+        return Err(DropReason::Contended.into());
+    };
+    let Some([sport, dport]) = found else { return Err(DropReason::FragmentUnknown.into()) };
+    packet.tuple.sport = sport;
+    packet.tuple.dport = dport;
+    Ok(())
+}
+
+#[inline(always)]
+fn note_v6(ifindex: u32, verdict: Code) -> Result<(), Code> {
+    let Some(packet) = scratch(&PACKET6) else { return Err(DropReason::Contended.into()) };
+    let key = fragment::ipv6::key(&Tuple { ifindex, ..packet.tuple }, packet.fragment_id);
+    let Some(time) = time() else { return Err(DropReason::FragmentUnknown.into()) };
+    let range = Range { start: packet.range as u16, end: (packet.range >> 16) as u16 };
+    let piece = Piece { range, last: packet.last != 0 };
+    let hops = if verdict == Code::DELIVERED { u8::MAX } else { packet.hop_limit };
+    let note = Note { ports: [packet.tuple.sport, packet.tuple.dport], hops, verdict };
     let seen = locked(&key, |records| fragment::see::<Functions>(records, &key, &piece, note, time));
     seen.ok_or(DropReason::Contended)?
 }

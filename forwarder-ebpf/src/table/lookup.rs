@@ -7,7 +7,7 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use forwarder_common::{
-    abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple},
+    abi::{FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE, Tuple, ZONE_MAIN},
     flow::{self, FlowKey, cache, slot::held},
     types::direction::Direction,
 };
@@ -82,6 +82,8 @@ global_fn! {
     pub(crate) fn fwd_indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion) = indexed;
     /// See [`insert`].
     pub(crate) fn fwd_insert(tuple: &Tuple, slot: u32) -> bool = insert;
+    /// See [`is_claimed`].
+    pub(crate) fn fwd_is_claimed(tuple: &Tuple) -> bool = is_claimed;
     /// See [`remove`].
     fn fwd_remove(tuple: &Tuple, slot: u32, what: u32) -> u32 = remove_what;
 }
@@ -120,6 +122,13 @@ fn indexed(direction: Direction, tuple: &Tuple, hash: u32) -> (u32, FlowVersion)
 #[inline(always)]
 pub(crate) fn claimant(tuple: &Tuple) -> Option<u32> {
     Shared::value(&FLOW_INDEX, tuple).map(Shared::read)
+}
+
+/// Whether the reply to a host's packet with `tuple` is claimed by a flow.
+#[inline(always)]
+fn is_claimed(tuple: &Tuple) -> bool {
+    let reply = flow::inbound(tuple, ZONE_MAIN);
+    is_known(hash(&reply)) && claimant(&reply).is_some()
 }
 
 /// Gives the tuple with `hash` of the flow in `slot`, whose version was `version`, a place in the flow cache if it has none.
@@ -207,6 +216,16 @@ pub(crate) fn established(
     direction: Direction,
     key: &FlowKey,
 ) -> Option<(Shared<FlowSlot>, Shared<FlowHalf>, FlowVersion)> {
+    established_as(direction, key, 0).map(|(_, slot, half, version)| (slot, half, version))
+}
+
+/// As [`established`], of a tuple of this [`Tuple::family`]; and the index of the slot.
+#[inline(always)]
+pub(crate) fn established_as(
+    direction: Direction,
+    key: &FlowKey,
+    family: u16,
+) -> Option<(u32, Shared<FlowSlot>, Shared<FlowHalf>, FlowVersion)> {
     let hash = key_hash(key);
     let [first, second] = cache::candidates(load_bucket(hash), hash);
     let index = if first != SLOT_NONE { first } else { second };
@@ -216,11 +235,12 @@ pub(crate) fn established(
     // The tuple as words, as they stand in a key.
     let (addresses, ports) = (half.double_word_at::<0>().read(), half.double_word_at::<8>().read());
     let proto = half.word_at::<16>().read();
-    let same = addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto);
+    let same =
+        addresses == key.addresses && ports == key.ports && proto == u32::from(key.proto) | u32::from(family) << 16;
     // What comes in answers a one-way flow, which is noted on the slow path.
     let lasts = if direction.is_inbound() { version.raw() & 0xff } else { version.raw() & 0x07 }
         == FlowState::Established as u32;
-    let found = (same && lasts).then_some((slot, half, version));
+    let found = (same && lasts).then_some((index, slot, half, version));
     if found.is_some() {
         trace::flow(index);
     }

@@ -3,7 +3,7 @@
 
 use forwarder_common::{
     abi::{FlowSlot, FlowState, FlowVersion, flow_kind},
-    flow::{self, Segment, Standing, TRACKED, Transition},
+    flow::{self, Standing, TRACKED, Transition},
     types::direction::Direction,
     wire::{
         ipv4,
@@ -16,12 +16,32 @@ use crate::{
     table::lookup::Hit,
 };
 
+/// What a flow notes of a packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    /// Length of all headers, bytes.
+    pub(crate) headers: u32,
+    /// Protocol, as the tuple has it.
+    pub(crate) proto: u8,
+    /// Flags of TCP.
+    pub(crate) flags: u8,
+}
+
 /// Notes a packet at its flow: counters, time, TCP flags, and what follows from them.
 #[inline(always)]
 pub(crate) fn touch(direction: Direction, hit: &Hit, ip: &ipv4::Header, l4: &l4::Header, amount: Amount) {
-    let data = amount.bytes > ip.len.wrapping_add(l4.len) as u32;
-    let what =
-        l4.proto as u32 | u32::from(l4.tcp_flags) << 8 | (direction as u32) << DIRECTION | if data { DATA } else { 0 };
+    let headers = ip.len.wrapping_add(l4.len) as u32;
+    note_segment(direction, hit, Segment { headers, proto: l4.proto as u8, flags: l4.tcp_flags }, amount);
+}
+
+/// As [`touch`], whatever the packet is of.
+#[inline(always)]
+pub(crate) fn note_segment(direction: Direction, hit: &Hit, segment: Segment, amount: Amount) {
+    let data = amount.bytes > segment.headers;
+    let what = u32::from(segment.proto)
+        | u32::from(segment.flags) << 8
+        | (direction as u32) << DIRECTION
+        | if data { DATA } else { 0 };
     let transition = fwd_flow_touch(hit.index, hit.version, what, amount.packets, amount.bytes);
     if transition != STAY {
         fwd_flow_advance(hit.index, hit.version, transition);
@@ -56,7 +76,7 @@ fn note(index: u32, version: FlowVersion, what: u32, packets: u32, bytes: u32) -
     slot.see_at(now);
     if proto == Proto::Tcp as u8 {
         let seen = see(slot, flags, direction);
-        flow::advance(version.state(), seen, Segment { flags, direction, data }) as u32
+        flow::advance(version.state(), seen, flow::Segment { flags, direction, data }) as u32
     } else if matches!(version.state(), FlowState::Established) {
         STAY
     } else {

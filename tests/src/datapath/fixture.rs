@@ -1,7 +1,7 @@
 //! A host with the data path loaded and endpoints registered, without anything attached.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4},
     process::Command,
 };
 
@@ -255,6 +255,10 @@ impl Fixture {
         let flows = self.dataplane.flows().unwrap();
         let is_meant =
             |flow: &&forwarder::dataplane::Flow| flow.proto == proto && flow.icmp_id.unwrap_or(flow.src.port()) == port;
-        flows.iter().find(is_meant).unwrap_or_else(|| panic!("no flow from port {port} in {flows:?}")).nat
+        let flow = flows.iter().find(is_meant).unwrap_or_else(|| panic!("no flow from port {port} in {flows:?}"));
+        match flow.nat {
+            SocketAddr::V4(nat) => nat,
+            SocketAddr::V6(nat) => panic!("{nat} is not of IPv4"),
+        }
     }
 }

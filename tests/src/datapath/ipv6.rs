@@ -21,10 +21,10 @@ use super::{
     frame::ETHERNET,
 };
 
-const NEXT: i32 = -1;
+pub(super) const NEXT: i32 = -1;
 const DROP: i32 = 2;
-const REDIRECT: i32 = 7;
-const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+pub(super) const REDIRECT: i32 = 7;
+pub(super) const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
 /// An address of the uplink, behind which the kernel masquerades.
 const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 const NEIGHBOUR: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xf3d, 1, 0, 0, 0, 0, 3);
@@ -32,11 +32,11 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0xaff, 0xfe4d,
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const NOBODY: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 
-fn udp(from: Ipv6Addr, to: Ipv6Addr) -> Ipv6Packet {
+pub(super) fn udp(from: Ipv6Addr, to: Ipv6Addr) -> Ipv6Packet {
     Ipv6Packet::udp(SocketAddrV6::new(from, 40_000, 0, 0), SocketAddrV6::new(to, 53, 0, 0)).payload(b"query")
 }
 
-fn frame(packet: &Ipv6Packet) -> Vec<u8> {
+pub(super) fn frame(packet: &Ipv6Packet) -> Vec<u8> {
     packet.in_frame(&ETHERNET)
 }
 
@@ -60,15 +60,18 @@ fn refused(fixture: &Fixture, reason: &str, packet: &Ipv6Packet) {
     assert_eq!(fixture.counted(reason), before + 1, "{reason}: {packet:?}");
 }
 
+/// A packet for which there is no flow: of SCTP.
+fn without_flow(from: Ipv6Addr, to: Ipv6Addr) -> Ipv6Packet {
+    Ipv6Packet::other(from, to, 132).payload(&[0; 12])
+}
+
 #[test]
-fn ipv6_of_an_endpoint_goes_on_to_the_kernel() {
+fn ipv6_without_a_flow_goes_on_to_the_kernel() {
     with_ipv6(&[0], |fixture| {
-        goes_on(fixture, "KernelIpv6", &udp(ADDRESS_V6, OUTSIDE));
-        goes_on(fixture, "KernelIpv6", &Ipv6Packet::echo(ADDRESS_V6, GATEWAY_V6, 7));
+        goes_on(fixture, "KernelIpv6", &without_flow(ADDRESS_V6, OUTSIDE));
+        goes_on(fixture, "KernelIpv6", &udp(ADDRESS_V6, "fe80::1".parse().unwrap()));
         goes_on(fixture, "Multicast", &udp(LINK_LOCAL, "ff02::fb".parse().unwrap()));
         goes_on(fixture, "TtlExceeded", &udp(ADDRESS_V6, OUTSIDE).hop_limit(1));
-        let many = (0..6).fold(udp(ADDRESS_V6, OUTSIDE), |packet, _| packet.extension(Extension::Destination(vec![])));
-        goes_on(fixture, "KernelIpv6", &many);
         goes_on(fixture, "KernelIpv6", &discovery(ADDRESS_V6, kind::NEIGHBOUR_SOLICITATION, NEIGHBOUR, &[]));
         goes_on(fixture, "KernelIpv6", &discovery(NOBODY, kind::NEIGHBOUR_SOLICITATION, ADDRESS_V6, &[]));
         assert!(fixture.dataplane.flows().unwrap().is_empty());
@@ -81,8 +84,8 @@ fn frames_for_the_gateway_are_addressed_to_the_bridge() {
         let mut record = fixture.dataplane.endpoint(fixture.host_veth).unwrap().unwrap();
         record.gateway_mac = [2, 0x67, 10, 77, 0, 1];
         fixture.dataplane.put_endpoint(fixture.host_veth, &record).unwrap();
-        let sent = udp(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(record.gateway_mac, MAC));
-        let expected = udp(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(GATEWAY_MAC, MAC));
+        let sent = without_flow(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(record.gateway_mac, MAC));
+        let expected = without_flow(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(GATEWAY_MAC, MAC));
         let run = fixture.run_from_ns(&sent);
         assert_eq!((run.verdict, run.packet), (NEXT, expected));
     });
@@ -154,11 +157,11 @@ fn an_endpoint_sends_ipv6_from_its_own_address_alone() {
         for to in ["::1", "::", "::ffff:127.0.0.1", "ff01::1"] {
             refused(fixture, "Martian", &udp(ADDRESS_V6, to.parse().unwrap()));
         }
-        let other_mac = udp(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(GATEWAY_MAC, [2; 6]));
+        let other_mac = without_flow(ADDRESS_V6, OUTSIDE).in_frame(&Ethernet::new(GATEWAY_MAC, [2; 6]));
         assert_eq!(fixture.run_from_ns(&other_mac).verdict, DROP);
         assert_eq!(fixture.counted("SpoofedMac"), 1);
         let spoofed = |source| fixture.run_from(&fixture.members[1], &frame(&udp(source, OUTSIDE))).verdict;
-        assert_eq!((spoofed(OUTSIDE), spoofed(Ipv6Addr::LOCALHOST)), (NEXT, DROP));
+        assert_eq!((spoofed(OUTSIDE), spoofed(Ipv6Addr::LOCALHOST)), (REDIRECT, DROP));
     });
 }
 
@@ -216,16 +219,28 @@ fn broken_ipv6_is_dropped_for_its_reason() {
 }
 
 #[test]
-fn the_program_of_ipv6_comes_with_the_first_network_that_has_it_and_stays_small() {
-    let size = |fixture: &Fixture| {
+fn the_programs_of_ipv6_come_with_the_first_network_that_has_it_and_stay_small() {
+    const PROGRAMS: [&str; 5] =
+        ["from_ns_ipv6", "from_ns_ipv6_slow", "from_uplink_ipv6", "from_uplink_ipv6_slow", "to_uplink_ipv6"];
+    let sizes = |fixture: &Fixture| {
         let sizes = fixture.dataplane.program_sizes().unwrap();
-        sizes.iter().find(|size| size.program == "from_ns_ipv6").map(|size| size.verified)
+        PROGRAMS.map(|name| sizes.iter().find(|size| size.program == name).map(|size| size.verified))
     };
-    with_fixture(&Sizes::default(), |fixture| assert_eq!(size(fixture), None));
+    let memory = std::sync::OnceLock::new();
+    with_fixture(&Sizes::default(), |fixture| {
+        assert_eq!(sizes(fixture), [None; 5]);
+        memory.set(fixture.dataplane.memory().unwrap()).unwrap();
+    });
     with_ipv6(&[0], |fixture| {
-        let verified = size(fixture).expect("it is loaded");
-        println!("from_ns_ipv6: {verified} instructions verified");
-        assert!((1..35_000).contains(&verified), "{verified} instructions verified");
+        for (program, verified) in PROGRAMS.iter().zip(sizes(fixture)) {
+            let verified = verified.expect("it is loaded");
+            println!("{program}: {verified} instructions verified");
+            // The headers behind one another are followed in every order.
+            assert!((1..90_000).contains(&verified), "{program}: {verified} instructions verified");
+        }
+        // A cache line for each slot, and nothing else.
+        let more = fixture.dataplane.memory().unwrap() - memory.get().unwrap();
+        assert!((8_000_000..9_500_000).contains(&more), "{more} bytes");
     });
 }
 

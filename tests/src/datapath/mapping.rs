@@ -158,7 +158,11 @@ fn anyone_may_write_to_a_mapped_port_where_the_network_says_so() {
             // It is no conversation before the endpoint answers, from the same port.
             let state = || {
                 let flows = fixture.dataplane.flows().unwrap();
-                flows.iter().find(|flow| flow.proto == proto as u8 && flow.dst == stranger).expect("a flow").state
+                flows
+                    .iter()
+                    .find(|flow| flow.proto == proto as u8 && flow.dst == stranger.into())
+                    .expect("a flow")
+                    .state
             };
             for _ in 0..8 {
                 fixture.run_from_uplink(&knock);

@@ -150,9 +150,9 @@ fn flood_from_outside_evicts_nothing_that_the_endpoint_has_begun() {
         (40_020..40_040).for_each(begins);
         let flows = fixture.dataplane.flows().unwrap();
         let begun: HashSet<u16> =
-            flows.iter().filter(|it| it.dst == stranger(fixture, 1)).map(|it| it.src.port()).collect();
+            flows.iter().filter(|it| it.dst == stranger(fixture, 1).into()).map(|it| it.src.port()).collect();
         assert_eq!(begun, (40_000..40_040).collect());
-        let established = flows.iter().find(|flow| flow.dst == client).expect("it lives on");
+        let established = flows.iter().find(|flow| flow.dst == client.into()).expect("it lives on");
         assert_eq!(established.state, "established");
     });
 }

@@ -48,7 +48,7 @@ impl Conversation {
             out(ACK);
         }
         let flows = fixture.dataplane.flows().unwrap();
-        let flow = flows.iter().find(|flow| flow.proto == proto as u8 && flow.nat == nat).unwrap();
+        let flow = flows.iter().find(|flow| flow.proto == proto as u8 && flow.nat == nat.into()).unwrap();
         assert_eq!(flow.state, "established");
         Self { proto, inside, outside, nat }
     }

@@ -1,5 +1,6 @@
 //! IPv6 beside IPv4: both ways, behind the uplink's address, and nothing beside that.
 
+mod flows;
 mod guard;
 mod programs;
 mod routes;

@@ -102,7 +102,7 @@ impl EmbeddedRewrite {
 }
 
 /// Overwrites `N` bytes at an offset other than 0.
-fn put<const N: usize>(packet: &mut [u8], (off, bytes): (usize, [u8; N])) -> Option<()> {
+pub(super) fn put<const N: usize>(packet: &mut [u8], (off, bytes): (usize, [u8; N])) -> Option<()> {
     if off != 0 {
         *packet.get_mut(off..)?.first_chunk_mut::<N>()? = bytes;
     }

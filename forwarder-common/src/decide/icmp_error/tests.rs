@@ -9,7 +9,7 @@ use crate::{
     decide::{
         fragment::masked,
         icmp_error::*,
-        rewrite::{HeaderRewrite, Side, Ttl},
+        rewrite::{HeaderChange as _, HeaderRewrite, Side, Ttl},
     },
     types::checksum,
     wire::{

@@ -126,7 +126,7 @@ mod tests {
             ifindex: 3,
             proto: TCP,
             query: 0,
-            _pad: 0,
+            family: 0,
         }
     }
 

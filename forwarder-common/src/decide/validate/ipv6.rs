@@ -69,8 +69,11 @@ fn classify<P: PacketBytes>(packet: &P, frame: Frame, endpoint: &Endpoint) -> Re
 
 /// Where the packet ends, as its header says, bytes from the start of the frame. A length of zero is that of BIG TCP, or of a packet that
 /// has nothing behind its header.
+///
+/// # Errors
+/// [`DropReason::Malformed`] if it would end elsewhere than in the frame.
 #[inline(always)]
-fn end(ip: &ipv6::Header, frame: Frame) -> Result<usize, DropReason> {
+pub fn end(ip: &ipv6::Header, frame: Frame) -> Result<usize, DropReason> {
     if ip.payload_len == 0 && frame.is_segmented {
         return Ok(frame.length);
     }

@@ -137,9 +137,18 @@ impl Ipv6Packet {
     /// An echo request.
     #[must_use]
     pub const fn echo(src: Ipv6Addr, dst: Ipv6Addr, id: u16) -> Self {
+        Self::query(src, dst, icmpv6::kind::ECHO_REQUEST, id)
+    }
+
+    /// The answer to one.
+    #[must_use]
+    pub const fn echo_reply(src: Ipv6Addr, dst: Ipv6Addr, id: u16) -> Self {
+        Self::query(src, dst, icmpv6::kind::ECHO_REPLY, id)
+    }
+
+    const fn query(src: Ipv6Addr, dst: Ipv6Addr, kind: u8, id: u16) -> Self {
         let [high, low] = id.to_be_bytes();
         let rest = [high, low, 0, 1];
-        let kind = icmpv6::kind::ECHO_REQUEST;
         Self::new(src, dst, Transport::Icmpv6(Icmp { kind, code: 0, rest, sum: Sum::Complete }))
     }
 

@@ -66,9 +66,9 @@ fn upper(packet: &Ipv6Packet) -> Upper {
     match packet.extensions.last() {
         Some(Extension::Fragment { start, more, id }) => {
             let fragmentation = start << 3 | u16::from(*more);
-            Upper { proto, off, fragment: fragmentation != 0, fragmentation, id: *id }
+            Upper { proto, off, fragment: fragmentation != 0, fragmentation, id: *id, fragment_off: off - 8 }
         }
-        _ => Upper { proto, off, fragment: false, fragmentation: 0, id: 0 },
+        _ => Upper { proto, off, fragment: false, fragmentation: 0, id: 0, fragment_off: 0 },
     }
 }
 

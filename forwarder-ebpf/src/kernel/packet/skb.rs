@@ -6,8 +6,8 @@ use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
     helpers::{
-        bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data,
-        bpf_skb_store_bytes,
+        bpf_csum_update, bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
+        bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -190,8 +190,9 @@ impl Skb {
         self.at_least(ALL_HEADERS)
     }
 
+    /// The linear bytes, which hold at least the first `wanted`, if the packet has as many.
     #[inline(always)]
-    fn at_least(self, wanted: u32) -> Bytes {
+    pub(crate) fn at_least(self, wanted: u32) -> Bytes {
         let bytes = self.linear();
         let here = bytes.end.wrapping_sub(bytes.data) as u32;
         if here >= wanted || here >= self.len() {
@@ -224,6 +225,13 @@ impl Skb {
     pub(crate) fn replace_checksum(self, off: u32, old: u32, new: u32, flags: u64) -> bool {
         // SAFETY: see `copy`.
         unsafe { bpf_l4_csum_replace(self.ptr, off, old.into(), new.into(), flags) == 0 }
+    }
+
+    /// Adds `sum` to the sum that a device has computed over all of the packet (`CHECKSUM_COMPLETE`), if one has.
+    #[inline(always)]
+    pub(crate) fn add_to_sum(self, sum: u32) {
+        // SAFETY: see `copy`. Without such a sum there is nothing to be done, which is what an error says.
+        unsafe { bpf_csum_update(self.ptr, sum) };
     }
 
     /// Cuts the packet to `length` bytes, with the link-layer header; if it is to be cut into segments, it is not any more. Bytes taken before

@@ -26,14 +26,15 @@ struct Rest {
 
 global_fn! {
     /// See [`verify_checksum`].
-    pub(crate) fn fwd_verify_checksum(skb: Skb, off: u32, length: u32) -> bool = verify_checksum;
+    pub(crate) fn fwd_verify_checksum(skb: Skb, off: u32, length: u32, pseudo: u32) -> bool = verify_checksum;
 }
 
-/// Whether the `length` bytes at `off`, an ICMP message or an IPv4 header, sum up with the checksum in them; not if they are not all there.
+/// Whether the `length` bytes at `off`, an ICMP message or an IPv4 header, sum up with the checksum in them, behind a pseudo-header that adds
+/// up to `pseudo`; not if they are not all there.
 /// What is longer than 1,536 bytes does not.
 #[inline(always)]
-fn verify_checksum(skb: Skb, off: u32, length: u32) -> bool {
-    let mut rest = Rest { skb, off, length, sum: 0, failed: 0 };
+fn verify_checksum(skb: Skb, off: u32, length: u32, pseudo: u32) -> bool {
+    let mut rest = Rest { skb, off, length, sum: pseudo, failed: 0 };
     repeat(&mut rest, CHUNKS);
     let length = rest.length;
     if length >= CHUNK {

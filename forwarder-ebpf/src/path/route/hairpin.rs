@@ -60,7 +60,7 @@ fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
     if !devices::fwd_is_there(server.uplink) {
         return false;
     }
-    begin(opening, tuple, endpoint, server.uplink, [counters_in, counters_out]);
+    begin(opening, tuple.ifindex, endpoint, server.uplink, [counters_in, counters_out]);
     // Of the address that was asked, so that it is the host's whatever the routes say.
     hairpins(opening, tuple.daddr);
     true

@@ -111,7 +111,7 @@ fn prepare_hairpin(tuple: &Tuple) -> Result<(), Code> {
     let Some((_, counters_in, counters_out)) = records::uplink_copy(endpoint.uplink) else {
         return Err(DropReason::NoUplinkAddress.into());
     };
-    begin(opening, tuple, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    begin(opening, tuple.ifindex, endpoint, endpoint.uplink, [counters_in, counters_out]);
     hairpins(opening, tuple.daddr);
     opening.inbound = INBOUND;
     Ok(())

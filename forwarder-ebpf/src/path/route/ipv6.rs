@@ -1,64 +1,231 @@
-//! The same of IPv6, for each packet: it has no flows yet.
+//! The same of IPv6. What has no flow of its own (fragments, protocols without ports, errors, what stays on the link) the kernel forwards and
+//! masquerades.
 
 use forwarder_common::{
-    abi::{Addr, Endpoint, endpoint_flags},
-    decide::route,
-    types::verdict::{Code, DropReason, PuntReason, Verdict},
-    wire::{
-        ipv6,
-        packet::{L3_OFF, PacketBytes as _},
+    abi::{Addr, Endpoint, FlowVersion, Tuple, endpoint_flags, mapped_words, port_use, uplink_flags},
+    decide::route::{self, Again, Lookup},
+    flow::{
+        ipv6::fingerprint,
+        slot::renew::{FlowRoute, renew},
+    },
+    types::{
+        direction::Direction,
+        verdict::{Code, DropReason, PuntReason, Verdict},
+    },
+    wire::{ipv6, l4::tcp_flag},
+};
+
+use super::{
+    Resolution, Resolved, opened,
+    opening::{begin, port_use_of},
+};
+use crate::{
+    kernel::{
+        devices,
+        fib::{Route, fwd_is_local6, look_up_ipv6, words},
+        maps::{OPENING, PACKET6, config, secret},
+        packet::skb::Skb,
+        records,
+        scratch::{KEEPS, Opening, scratch},
+    },
+    table::{
+        create,
+        ends::fwd_ends_compare,
+        lookup::{self, Hit},
+        slot,
     },
 };
 
-use super::{Resolution, Resolved};
-use crate::kernel::{
-    devices,
-    fib::look_up_ipv6,
-    packet::{anywhere::Anywhere, skb::Skb},
-    records,
-};
-
-/// What becomes of a packet of a namespace that was validated: to a neighbour, or refused; what leaves by the uplink as
-/// [`PuntReason::KernelIpv6`], because the kernel translates it.
+/// What becomes of a packet of a namespace that was validated, and has no flow of its own: to a neighbour, or refused; what leaves by the
+/// uplink as [`PuntReason::KernelIpv6`], because the kernel translates it.
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb) -> Resolution {
-    fwd_resolve_ipv6(skb).decode()
+    fwd_resolve_ipv6(skb, skb.ifindex(), 0).decode()
+}
+
+/// Finds or makes the flow of `tuple`, of the packet in the map `PACKET6`, which left a namespace; `tcp_flags` are those of its segment.
+#[inline(always)]
+pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
+    let (slot, version) = lookup::fwd_indexed(Direction::Outbound, tuple, lookup::hash(tuple));
+    if !version.is_none() {
+        return Resolution::Flow(slot);
+    }
+    let resolved = fwd_resolve_ipv6(skb, tuple.ifindex, HAS_PORTS | u32::from(tcp_flags));
+    if resolved.what() == Resolved::OPEN { opened(create::open_ipv6(skb, tuple)) } else { resolved.decode() }
+}
+
+/// Above the flags of a segment: the packet is in the map `PACKET6`, and its flow may be made.
+const HAS_PORTS: u32 = 1 << 8;
+
+/// As [`super::open_for_host`].
+#[inline(always)]
+pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
+    let (Some((_, counters_in, counters_out)), Some(opening), Some(packet)) =
+        (records::uplink_copy(uplink), scratch(&OPENING), scratch(&PACKET6))
+    else {
+        return Resolution::Refused(DropReason::NoUplinkAddress.into());
+    };
+    packet.external = packet.src;
+    *opening = Opening {
+        nat_addr: tuple.saddr,
+        uplink,
+        next_hop: mapped_words(0),
+        hop: [0; 12],
+        mtu: u16::MAX as u32,
+        endpoint: 0,
+        endpoint_mtu: u16::MAX as u32,
+        macs: [0; 12],
+        counters: 0,
+        counters_out,
+        counters_in,
+        tcp_flags: tcp_flags.into(),
+        port_use: port_use_of(0),
+        inbound: 0,
+        keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
+    };
+    opened(create::open_ipv6(skb, tuple))
+}
+
+/// As [`super::refresh`], of the flow of the packet in the map `PACKET6`.
+#[inline(always)]
+pub(crate) fn refresh(skb: Skb, tuple: &Tuple, index: u32, now: u32, tcp_flags: u8) -> Resolution {
+    let refreshed = fwd_refresh_ipv6(skb, index, now);
+    if refreshed.what() == Resolved::GONE { open(skb, tuple, tcp_flags) } else { refreshed.decode() }
 }
 
 global_fn! {
-    /// See [`resolve`].
-    fn fwd_resolve_ipv6(skb: Skb) -> Resolved = decide;
+    /// See [`decide`].
+    fn fwd_resolve_ipv6(skb: Skb, host_veth: u32, word: u32) -> Resolved = decide;
+    /// See [`look_again`].
+    fn fwd_refresh_ipv6(skb: Skb, index: u32, now: u32) -> Resolved = look_again;
 }
 
 #[inline(always)]
-fn decide(skb: Skb) -> Resolved {
+fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     const BY_KERNEL: Resolved = Resolved::refused(Verdict::Punted(PuntReason::KernelIpv6).code());
-    let packet = Anywhere(skb);
-    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return Resolved::drop(DropReason::NoEndpoint) };
-    let Ok(ip) = ipv6::parse(&packet, L3_OFF) else { return Resolved::drop(DropReason::Truncated) };
+    let Some(packet) = scratch(&PACKET6) else { return Resolved::drop(DropReason::Contended) };
+    let Some(endpoint) = records::endpoint_copy(host_veth) else { return Resolved::drop(DropReason::NoEndpoint) };
     // On the link the bridge knows where.
-    if ipv6::is_multicast(ip.dst) || ipv6::is_link_local(ip.dst) {
+    if ipv6::is_multicast(packet.dst) || ipv6::is_link_local(packet.dst) {
         return BY_KERNEL;
     }
-    if let Some(peer) = neighbour(endpoint, ip.dst) {
+    if let Some(peer) = neighbour(endpoint, &packet.dst) {
         let may_reach = endpoint.flags & endpoint_flags::NO_ICC == 0;
         return if may_reach { Resolved::new(Resolved::PEER, peer) } else { Resolved::drop(DropReason::PeerIsolated) };
     }
-    let Ok(first) = packet.load::<4>(L3_OFF) else { return Resolved::drop(DropReason::Truncated) };
-    let Some((lookup, out_if)) = look_up_ipv6(skb, first, [ip.src, ip.dst], endpoint.network) else {
-        return Resolved::drop(DropReason::Contended);
-    };
-    let is_there = || devices::fwd_is_there(endpoint.uplink);
-    match route::egress(lookup, out_if, endpoint, is_there, || records::network(out_if).is_some()) {
-        Code::FORWARDED => BY_KERNEL,
+    let lookup = look_up_ipv6(skb, endpoint.network);
+    let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
+    match egress(lookup, way, endpoint) {
+        Code::FORWARDED if word & HAS_PORTS == 0 => BY_KERNEL,
+        Code::FORWARDED => prepare(skb, host_veth, endpoint, way, word as u8),
         code => Resolved::refused(code),
     }
 }
 
 /// The host-side veth of the endpoint with address `addr` in the same network.
 #[inline(always)]
-fn neighbour(endpoint: &Endpoint, addr: Addr) -> Option<u32> {
-    let host_veth = records::host_veth_at(addr)?;
+fn neighbour(endpoint: &Endpoint, addr: &Addr) -> Option<u32> {
+    let host_veth = records::host_veth_with(addr)?;
     let network = records::network_of(host_veth)?;
     (network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
+}
+
+/// What becomes of a packet whose route was looked up: see [`route::egress`].
+#[inline(always)]
+fn egress(lookup: Lookup, way: Route, endpoint: &Endpoint) -> Code {
+    let is_there = || devices::fwd_is_there(endpoint.uplink);
+    route::egress(lookup, way.out_if(), endpoint, is_there, || records::network(way.out_if()).is_some())
+}
+
+/// Prepares the flow of an endpoint. The kernel translates where it alone knows behind which address, and what leaves by an uplink without
+/// a link-layer header.
+#[inline(always)]
+fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags: u8) -> Resolved {
+    let (Some((_, counters_in, counters_out)), Some(opening), Some(packet)) =
+        (records::uplink_copy(endpoint.uplink), scratch(&OPENING), scratch(&PACKET6))
+    else {
+        return Resolved::drop(DropReason::NoUplinkAddress);
+    };
+    if tcp_flags & tcp_flag::RST != 0 {
+        return Resolved::drop(DropReason::NoFlow);
+    }
+    let tunnel = records::uplink(endpoint.uplink).is_none_or(|uplink| uplink.flags & uplink_flags::TUNNEL != 0);
+    let source = way.source_v6();
+    if tunnel || ipv6::is_unspecified(source) {
+        return Resolved::refused(PuntReason::KernelIpv6.into());
+    }
+    begin(opening, host_veth, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    packet.external = source;
+    opening.nat_addr = fingerprint(source, &secret());
+    opening.next_hop = way.next_hop();
+    opening.hop = way.macs();
+    opening.mtu = way.mtu_v6(skb).into();
+    opening.tcp_flags = tcp_flags.into();
+    opening.inbound = 0;
+    // Mappings are of IPv4.
+    if opening.port_use == u32::from(port_use::MAPPING) {
+        opening.port_use = port_use::SHARED.into();
+    }
+    Resolved::new(Resolved::OPEN, 0)
+}
+
+/// As [`refresh`], but a flow that ends is not replaced.
+#[inline(always)]
+fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
+    const GONE: Resolved = Resolved::new(Resolved::GONE, 0);
+    let (Some(packet), Some(config)) = (scratch(&PACKET6), config()) else { return GONE };
+    let Some(endpoint) = records::endpoint_copy(packet.tuple.ifindex) else { return GONE };
+    let version = lookup::matches(Direction::Outbound, index, &packet.tuple);
+    if version.is_none() || !fwd_ends_compare(Direction::Outbound, index) {
+        return GONE;
+    }
+    let Some(hit) = lookup::copy(Direction::Outbound, index, version) else { return GONE };
+    let lookup = look_up_ipv6(skb, endpoint.network);
+    let Some(way) = Route::found() else { return GONE };
+    let egress = egress(lookup, way, endpoint);
+    let is_local = || fwd_is_local6(skb, endpoint.network);
+    let chosen = if ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
+    // Before the map with the answer is used for another question.
+    let (hop, next_hop, mtu) = (words(way.macs()), way.next_hop(), way.mtu_v6(skb));
+    match route::again(lookup, egress, (chosen, hit.addr), is_local) {
+        Again::Waits => return Resolved::refused(egress),
+        Again::Ends => {
+            slot::fwd_flow_end(index, hit.version);
+            return GONE;
+        }
+        Again::Stays => {}
+    }
+    if !renew(&Refreshed { hit: &hit, hop, mtu, next_hop }, hit.version, now, config.hz) {
+        return GONE;
+    }
+    Resolved::new(Resolved::FLOW, index)
+}
+
+/// The way of a flow that was found anew.
+struct Refreshed<'a> {
+    hit: &'a Hit,
+    hop: [u32; 3],
+    mtu: u16,
+    next_hop: [u32; 4],
+}
+
+impl FlowRoute for Refreshed<'_> {
+    #[inline(always)]
+    fn version(&self) -> FlowVersion {
+        self.hit.slot.version().read()
+    }
+
+    /// By whole words; two CPUs that refresh at once write the same.
+    #[inline(always)]
+    fn write(&self) {
+        let Self { hit: Hit { slot, half, .. }, hop, mtu, next_hop } = *self;
+        half.hop().write(hop);
+        slot.next_hop().write(next_hop);
+        half.mtu().write(mtu);
+    }
+
+    #[inline(always)]
+    fn checked(&self, at: u32) {
+        self.hit.slot.route_checked().write(at);
+    }
 }

@@ -1,7 +1,7 @@
 //! What a flow that is to be made has of its endpoint and of an uplink.
 
 use forwarder_common::{
-    abi::{Endpoint, Tuple, port_use},
+    abi::{Endpoint, port_use},
     decide::route,
 };
 
@@ -10,12 +10,12 @@ use crate::kernel::{maps::config, scratch::Opening};
 /// Above the TCP flags: the flow begins from outside.
 pub(super) const INBOUND: u32 = 1 << 8;
 
-/// What the flow of `tuple` has of its endpoint and of an uplink; its way is still missing. Field by field, the addresses as a whole: a
+/// What a flow of the endpoint behind `host_veth` has of that and of an uplink; its way is still missing. Field by field, the addresses as a whole: a
 /// record put together first would stand on the stack, which is short.
 #[inline(always)]
-pub(super) fn begin(opening: &mut Opening, tuple: &Tuple, endpoint: &Endpoint, uplink: u32, counters: [u32; 2]) {
+pub(super) fn begin(opening: &mut Opening, host_veth: u32, endpoint: &Endpoint, uplink: u32, counters: [u32; 2]) {
     opening.uplink = uplink;
-    opening.endpoint = tuple.ifindex;
+    opening.endpoint = host_veth;
     opening.endpoint_mtu = endpoint.mtu;
     let (to, from) = opening.macs.split_at_mut(6);
     to.copy_from_slice(&endpoint.mac);

@@ -31,7 +31,7 @@ use crate::{
         fast, rate,
         route::{self, Resolution},
         slow::{clamp, fragments, icmp_error, too_big},
-        tail_call::{tail_call, tail_call_ipv6},
+        tail_call::{has_ipv6, tail_call, tail_call_ipv6},
         validate,
     },
     table::{
@@ -46,7 +46,10 @@ use crate::{
 pub(crate) fn from_ns(skb: Skb) -> Action {
     match fast::outbound(skb) {
         Some(action) => action,
-        None => tail_call(skb, Hook::FromNs),
+        None => {
+            tail_call_ipv6(skb, Hook::FromNs);
+            tail_call(skb, Hook::FromNs)
+        }
     }
 }
 
@@ -63,7 +66,8 @@ pub(crate) fn slow(skb: Skb) -> Action {
     match ethertype(&bytes) {
         ethertype::IPV4 => {}
         ethertype::ARP => return arp(skb),
-        ethertype::IPV6 => return tail_call_ipv6(skb),
+        // Otherwise it would not be here.
+        ethertype::IPV6 => return drop(skb, if has_ipv6() { DropReason::Contended } else { DropReason::Ipv6 }),
         ethertype::VLAN | ethertype::SERVICE_VLAN => return drop(skb, DropReason::Vlan),
         _ => return drop(skb, DropReason::EtherType),
     }

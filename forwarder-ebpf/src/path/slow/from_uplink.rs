@@ -28,10 +28,11 @@ use crate::{
         arrival,
         at_uplink::{count_here, drop, source_routed},
         fast,
+        ipv6::guard,
         networks::in_fwd_network,
         rate,
-        slow::{clamp, fragments, icmp_error, ipv6, unsolicited},
-        tail_call::tail_call,
+        slow::{clamp, fragments, icmp_error, unsolicited},
+        tail_call::{tail_call, tail_call_ipv6},
         validate, vlan,
     },
     table::{
@@ -47,7 +48,10 @@ use crate::{
 pub(crate) fn from_uplink(skb: Skb) -> Action {
     match fast::inbound(skb) {
         Some(action) => action,
-        None => tail_call(skb, Hook::FromUplink),
+        None => {
+            tail_call_ipv6(skb, Hook::FromUplink);
+            tail_call(skb, Hook::FromUplink)
+        }
     }
 }
 
@@ -61,7 +65,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     }
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 => {}
-        ethertype::IPV6 => return ipv6::from_uplink::<L3>(skb, &bytes),
+        ethertype::IPV6 => return guard::from_uplink::<L3>(skb, &bytes),
         ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => return vlan::arrives(skb),
         _ => return Action::NEXT,
     }

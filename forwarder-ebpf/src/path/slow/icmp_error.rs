@@ -256,7 +256,7 @@ fn verify(skb: Skb, l3: u32) -> bool {
     let embedded = off.wrapping_add(icmp::LEN as u32);
     let Ok([version_ihl]) = bytes.load::<1>(embedded as usize) else { return false };
     let embedded_len = u32::from(version_ihl & 0x0f) << 2;
-    fwd_verify_checksum(skb, off, length) && fwd_verify_checksum(skb, embedded, embedded_len)
+    fwd_verify_checksum(skb, off, length, 0) && fwd_verify_checksum(skb, embedded, embedded_len, 0)
 }
 
 /// What becomes of an error: the code of the verdict.

@@ -7,7 +7,6 @@ mod fragments;
 pub(crate) mod from_ns;
 pub(crate) mod from_uplink;
 mod icmp_error;
-pub(crate) mod ipv6;
 mod send;
 pub(crate) mod to_network;
 pub(crate) mod to_uplink;

@@ -23,10 +23,8 @@ use crate::{
     },
     path::{
         apply::Action,
-        slow::{
-            fragments::{code, fwd_complete_tuple},
-            ipv6,
-        },
+        ipv6::guard,
+        slow::fragments::{code, fwd_complete_tuple},
     },
     table::{
         fragments,
@@ -92,7 +90,7 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
     let protocol = ethertype(&bytes);
     if skb.vlan_present() == 0 && protocol == ethertype::IPV6 {
-        return if ipv6::is_from_uplink(&bytes, ingress, skb.ifindex()) { Origin::Let } else { Origin::Other };
+        return if guard::is_from_uplink(&bytes, ingress, skb.ifindex()) { Origin::Let } else { Origin::Other };
     }
     if skb.vlan_present() != 0 || protocol != ethertype::IPV4 {
         return Origin::Other;

@@ -1,9 +1,8 @@
 //! Egress of an uplink: nothing leaves with a container's address, and the host's own sockets keep their conversations.
 
 use forwarder_common::{
-    abi::{Hook, Tuple, ZONE_MAIN},
+    abi::{Hook, Tuple},
     decide::rewrite::{Side, Ttl},
-    flow::inbound,
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason, Verdict},
@@ -26,15 +25,16 @@ use crate::{
     path::{
         apply::{self, Action},
         fast,
+        ipv6::guard,
         networks::in_fwd_network,
         route::{self, Resolution},
-        slow::{address_only, fragments, icmp_error, ipv6},
-        tail_call::tail_call,
+        slow::{address_only, fragments, icmp_error},
+        tail_call::{tail_call, tail_call_ipv6},
         vlan,
     },
     table::{
         fragments as fragment_records,
-        lookup::{self, Hit},
+        lookup::{self, Hit, fwd_is_claimed},
         state,
         usage::{host_has_flows, is_published, may_be_external},
     },
@@ -46,6 +46,7 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
     if fast::departs_untouched(skb) {
         return Action::NEXT;
     }
+    tail_call_ipv6(skb, Hook::ToUplink);
     tail_call(skb, Hook::ToUplink)
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let bytes = skb.headers();
     match protocol::<L3>(skb, &bytes) {
         ethertype::IPV4 if L3 == NO_HEADER || skb.vlan_present() == 0 => {}
-        ethertype::IPV6 if L3 == NO_HEADER || skb.vlan_present() == 0 => return ipv6::to_uplink::<L3>(skb, &bytes),
+        ethertype::IPV6 if L3 == NO_HEADER || skb.vlan_present() == 0 => return guard::to_uplink::<L3>(skb, &bytes),
         ethertype::IPV4 | ethertype::IPV6 | ethertype::VLAN | ethertype::SERVICE_VLAN if L3 != NO_HEADER => {
             return vlan::leaves(skb);
         }
@@ -112,8 +113,6 @@ fn is_from_network(addr: u32, ingress: u32) -> Result<(), Code> {
 global_fn! {
     /// See [`is_from_network`].
     fn fwd_is_from_network(addr: u32, ingress: u32) -> Result<(), Code> = is_from_network;
-    /// See [`is_claimed`].
-    fn fwd_is_claimed(tuple: &Tuple) -> bool = is_claimed;
 }
 
 /// A container's packet that the kernel forwarded: translated here, or dropped.
@@ -211,11 +210,4 @@ fn from_host(skb: Skb, bytes: &Bytes, ip: &ipv4::Header) -> Result<Option<PuntRe
 #[inline(always)]
 fn host_flow(tuple: &Tuple) -> u32 {
     if host_has_flows() { lookup::slot_of(Direction::Outbound, tuple) } else { 0 }
-}
-
-/// Whether the reply to a host's packet is claimed by a flow.
-#[inline(always)]
-fn is_claimed(tuple: &Tuple) -> bool {
-    let reply = inbound(tuple, ZONE_MAIN);
-    lookup::is_known(lookup::hash(&reply)) && lookup::claimant(&reply).is_some()
 }

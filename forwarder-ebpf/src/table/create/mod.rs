@@ -18,7 +18,7 @@ use crate::{
     kernel::packet::skb::Skb,
     table::{
         create::{port::fwd_port_claim, take::fwd_slot_take},
-        lookup,
+        ends, lookup,
         making::Making,
         slot,
     },
@@ -30,11 +30,24 @@ use crate::{
 /// Global functions one after the other, not one that calls them: the stacks of all callers together are 512 bytes.
 #[inline(always)]
 pub(crate) fn open(skb: Skb, tuple: &Tuple) -> u64 {
+    open_with(skb, tuple, |_| ())
+}
+
+/// As [`open`], of IPv6: the addresses are those of the packet in the map `PACKET6`.
+#[inline(always)]
+pub(crate) fn open_ipv6(skb: Skb, tuple: &Tuple) -> u64 {
+    open_with(skb, tuple, ends::write)
+}
+
+/// As [`open`]; what else is noted of the flow, `note` does before anybody can find it.
+#[inline(always)]
+fn open_with(skb: Skb, tuple: &Tuple, note: impl FnOnce(Making)) -> u64 {
     let (index, version) = fwd_slot_take(tuple);
     if version.is_none() {
         return FAILED | u64::from(index);
     }
     let slot = Making::taken(index);
+    note(slot);
     let mut claimed = fwd_port_claim(skb, slot);
     let mut attempt = 0_u32;
     while claimed == port::SHORT && attempt < ATTEMPTS {

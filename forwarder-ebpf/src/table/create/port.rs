@@ -7,7 +7,7 @@ use forwarder_common::{
 };
 
 use crate::{
-    kernel::{maps::OPENING, packet::skb::Skb, scratch::scratch, sock::fwd_host_uses},
+    kernel::{maps::OPENING, packet::skb::Skb, scratch::scratch, sock::host_uses_either},
     table::{
         create::{
             address_only::fwd_host_protocol_known,
@@ -124,7 +124,7 @@ fn claim_mapping(skb: Skb, slot: Making) -> u32 {
         return 0;
     }
     let Some(reply) = reply(slot, port as u16) else { return 0 };
-    if !fwd_host_uses(skb, reply) && lookup::fwd_insert(reply, slot.index()) {
+    if !host_uses_either(skb, reply) && lookup::fwd_insert(reply, slot.index()) {
         return claimed(slot, port as u16, port_use::MAPPING.into());
     }
     if give_back(slot, reply, held::PORT) { CLASH } else { STUCK }

@@ -22,7 +22,7 @@ use crate::{
         scratch::{EXHAUSTED_PLACES, OTHERS, Other, Search, Victim, scratch},
         shared::Shared,
         slots,
-        sock::fwd_host_uses,
+        sock::host_uses_either,
     },
     table::{create::address_only, evict, lookup, making::Making, mapping, slot, usage::is_published},
 };
@@ -146,7 +146,7 @@ fn try_candidate(skb: Skb, attempt: u32) -> u32 {
     }
     let holder = mapping::fwd_port_holder(search.kind, reply);
     if holder == lookup::VACANT {
-        let taken = !fwd_host_uses(skb, reply) && take(search.kind, reply, search.slot);
+        let taken = !host_uses_either(skb, reply) && take(search.kind, reply, search.slot);
         return if taken { TAKEN | u32::from(port) } else { 0 };
     }
     note(search, holder, port.into());

@@ -7,6 +7,7 @@ pub fn name(number: u8) -> String {
         libc::IPPROTO_TCP => "tcp".into(),
         libc::IPPROTO_UDP => "udp".into(),
         libc::IPPROTO_ICMP => "icmp".into(),
+        libc::IPPROTO_ICMPV6 => "icmp6".into(),
         libc::IPPROTO_IPIP => "ipip".into(),
         libc::IPPROTO_IPV6 => "ipv6".into(),
         libc::IPPROTO_GRE => "gre".into(),

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     EndpointView, FlowCounts, Listing as _, Look, NetworkView, Tone, View,
     facts::Facts,
+    flow::socket,
     table::{Grid, Holds, plain, toned},
     units,
 };
@@ -53,11 +54,11 @@ impl TableView {
 #[derive(Clone, Debug, Serialize)]
 pub struct PortsView {
     /// The external address.
-    pub address: Ipv4Addr,
-    /// `tcp`, `udp` or `icmp`.
+    pub address: IpAddr,
+    /// `tcp`, `udp`, `icmp` or `icmp6`.
     pub proto: String,
     /// Towards whom; none: all destinations.
-    pub dst_addr: Option<Ipv4Addr>,
+    pub dst_addr: Option<IpAddr>,
     /// Its port, if it has one.
     pub dst_port: Option<u16>,
     /// Ports of the NAT range that are taken.
@@ -68,8 +69,7 @@ impl PortsView {
     /// `203.0.113.1:80/tcp`.
     fn destination(&self) -> String {
         match (self.dst_addr, self.dst_port) {
-            (Some(address), Some(port)) => format!("{address}:{port}/{}", self.proto),
-            (Some(address), None) => format!("{address}/{}", self.proto),
+            (Some(address), port) => format!("{}/{}", socket(address, port), self.proto),
             (None, _) => format!("all/{}", self.proto),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpStream},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use forwarder::{
     execute::{self, HostContext, Unobserved},
     netns::{Name, Netns},
     reconcile::{TableRequest, TargetRef, UpRequest},
-    testbed::Testbed,
+    testbed::{Ipv6Link, Testbed},
 };
 use forwarder_common::{
     abi::{Endpoint, Tuple, ZONE_MAIN},
@@ -26,6 +26,10 @@ const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 const ECHO: u8 = 8;
 const ECHO_REPLY: u8 = 0;
+
+/// Of a testbed without IPv6.
+const NO_IPV6: Ipv6Link =
+    Ipv6Link { address: Ipv6Addr::UNSPECIFIED, gateway: Ipv6Addr::UNSPECIFIED, outside: Ipv6Addr::UNSPECIFIED };
 
 /// The host and what is known of it.
 pub(crate) struct Bench {
@@ -41,6 +45,8 @@ pub(crate) struct Bench {
     pub(crate) nat: Ipv4Addr,
     pub(crate) router: Ipv4Addr,
     pub(crate) outside: Ipv4Addr,
+    /// The same of IPv6, where the testbed has it.
+    pub(crate) ipv6: Ipv6Link,
     next_port: u16,
 }
 
@@ -74,6 +80,7 @@ impl Bench {
             nat: outer.address,
             router: outer.gateway,
             outside: outer.outside[0],
+            ipv6: outer.ipv6.unwrap_or(NO_IPV6),
             dataplane,
             next_port: 32_768,
         })

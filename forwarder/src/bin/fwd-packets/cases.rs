@@ -19,8 +19,8 @@ use crate::{
     frame::{ICMP, TCP, TTL, UDP, packet},
 };
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const ACK: u8 = 0x10;
 const ECHO: u8 = 8;
 const ECHO_REPLY: u8 = 0;
 /// A port in the NAT range and one outside of it.
@@ -55,11 +55,11 @@ pub(crate) struct Case {
     pub(crate) make: fn(&mut Bench) -> Result<Sample>,
 }
 
-const fn repeated(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
+pub(crate) const fn repeated(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
     Case { name, mode: Mode::Repeated, make }
 }
 
-const fn single(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
+pub(crate) const fn single(name: &'static str, make: fn(&mut Bench) -> Result<Sample>) -> Case {
     Case { name, mode: Mode::Single, make }
 }
 

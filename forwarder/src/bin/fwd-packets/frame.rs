@@ -1,8 +1,8 @@
 //! The packets that are measured.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddrV4, SocketAddrV6};
 
-use forwarder_common::wire::emit::Packet;
+use forwarder_common::wire::emit::{Ipv6Packet, Packet, Transport};
 
 /// TCP.
 pub(crate) const TCP: u8 = 6;
@@ -24,4 +24,13 @@ pub(crate) fn packet(proto: u8, flags: u8, from: SocketAddrV4, to: SocketAddrV4)
         }
     };
     packet.ttl(TTL).payload(&[0x55; 22])
+}
+
+/// The same of IPv6, of TCP or UDP.
+pub(crate) fn packet_v6(proto: u8, flags: u8, from: SocketAddrV6, to: SocketAddrV6) -> Ipv6Packet {
+    let mut packet = if proto == TCP { Ipv6Packet::tcp(from, to) } else { Ipv6Packet::udp(from, to) };
+    if let Transport::Tcp(tcp) = &mut packet.transport {
+        (tcp.seq, tcp.ack, tcp.flags) = (9, 9, flags);
+    }
+    packet.hop_limit(TTL).payload(&[0x55; 22])
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod cases;
 mod frame;
+mod ipv6;
 mod many;
 mod used;
 
@@ -16,7 +17,7 @@ use forwarder::{
     Context as _, Result, cpu,
     dataplane::ProgramSize,
     measuring::Arguments,
-    testbed::{Testbed, unique_prefix},
+    testbed::{Testbed, TestbedSpec, unique_prefix},
 };
 use serde::Serialize;
 
@@ -72,8 +73,8 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let Arguments { json, rounds, only } =
         Arguments::read("fwd-packets [--json] [--only WORDS] [ROUNDS]", DEFAULT_ROUNDS, std::env::args().skip(1))?;
-    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&only)).collect();
-    let testbed = Testbed::new(&unique_prefix())?;
+    let cases: Vec<&Case> = CASES.iter().chain(ipv6::CASES).filter(|case| case.name.contains(&only)).collect();
+    let testbed = Testbed::with(&unique_prefix(), &TestbedSpec { ipv6: true, ..TestbedSpec::default() })?;
     let figures = testbed.host().run(|| {
         cpu::on_one(|| {
             let mut bench = Bench::new(&testbed)?;

@@ -102,8 +102,20 @@ fn add(session: &mut Session<'_, '_>, args: &AddArgs, observer: &mut dyn Observe
 
 /// What the words ask for.
 fn network(options: &NetworkArgs) -> Result<Network> {
-    let NetworkArgs { uplink, subnet, ipv6, subnet6, mtu, datapath, nat, clamp_mss, ignore_xfrm, internal, no_icc, dns } =
-        options.clone();
+    let NetworkArgs {
+        uplink,
+        subnet,
+        ipv6,
+        subnet6,
+        mtu,
+        datapath,
+        nat,
+        clamp_mss,
+        ignore_xfrm,
+        internal,
+        no_icc,
+        dns,
+    } = options.clone();
     let subnet = subnet.as_deref().map(parsed_subnet).transpose()?.map(IpNet::from);
     let subnet6 = subnet6.as_deref().map(parsed_subnet6).transpose()?.map(IpNet::from);
     Ok(Network {

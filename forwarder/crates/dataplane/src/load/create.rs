@@ -78,6 +78,17 @@ impl Dataplane {
         data.pin(self.map_pin(name)).doing("pin", name)
     }
 
+    /// Creates the maps that only the programs of IPv6 have, an element for each slot; does nothing with those that are there.
+    pub(crate) fn create_ipv6_maps(&self) -> Result<()> {
+        let mut object = aya_obj::Object::parse(OBJECT).doing("read", "the object that was built into fwd")?;
+        for name in maps::of_ipv6().filter(|name| !self.map_pin(*name).exists()) {
+            let mut map = object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?;
+            map.set_max_entries(self.max_entries(maps::FLOW_SLOTS)?);
+            self.create_map(name, &map)?;
+        }
+        Ok(())
+    }
+
     /// Loads and pins the programs and the flow table beside the records; does nothing if they are there.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
-use forwarder_common::abi::{Config, FlowAlloc, Hook, SLOT_NONE, SLOW_PATH_IPV6, Secret};
+use forwarder_common::abi::{Config, FlowAlloc, Hook, SLOT_NONE, SLOW_PATH_IPV6, SLOW_PATH_IPV6_SLOW, Secret};
 
 use crate::{
     Dataplane, Sizes,
@@ -38,11 +38,15 @@ pub(crate) const NEW_PROGRAMS: &str = "progs-new";
 pub(crate) const LINKS: &str = "links";
 
 /// Where the programs of the slow paths stand in the map `SLOW_PATH`.
-const SLOW_PATH: [(u32, &str); 4] = [
+const SLOW_PATH: [(u32, &str); 8] = [
     (Hook::FromNs as u32, programs::FROM_NS_SLOW),
     (Hook::FromUplink as u32, programs::FROM_UPLINK_SLOW),
     (Hook::ToUplink as u32, programs::TO_UPLINK_SLOW),
-    (SLOW_PATH_IPV6, programs::FROM_NS_IPV6),
+    (SLOW_PATH_IPV6 + Hook::FromNs as u32, programs::FROM_NS_IPV6),
+    (SLOW_PATH_IPV6 + Hook::FromUplink as u32, programs::FROM_UPLINK_IPV6),
+    (SLOW_PATH_IPV6 + Hook::ToUplink as u32, programs::TO_UPLINK_IPV6),
+    (SLOW_PATH_IPV6_SLOW + Hook::FromNs as u32, programs::FROM_NS_IPV6_SLOW),
+    (SLOW_PATH_IPV6_SLOW + Hook::FromUplink as u32, programs::FROM_UPLINK_IPV6_SLOW),
 ];
 
 /// What the programs know as constants.
@@ -98,8 +102,9 @@ impl Dataplane {
         self.load_all(&mut self.object_over_pins()?, &missing, PROGRAMS)
     }
 
-    /// Loads the programs of IPv6, and lets the others go on to them.
+    /// Loads the programs of IPv6 and makes the maps that they alone have, and lets the others go on to them.
     pub(crate) fn load_ipv6(&self) -> Result<()> {
+        self.create_ipv6_maps()?;
         self.load_missing(&programs::of(Role::Ipv6).collect::<Vec<_>>())?;
         self.connect_slow_paths(PROGRAMS)
     }
@@ -116,7 +121,7 @@ impl Dataplane {
     pub(crate) fn object_over_pins_of(&self, bytes: &[u8], more: &[(&str, &[u32])]) -> Result<Ebpf> {
         let globals = Globals::new(self.max_entries(maps::FLOW_CACHE)?, &self.config()?);
         let mut loader = self.loader(&globals);
-        for name in maps::all() {
+        for name in self.wanted_maps() {
             loader.map_max_entries(name.as_str(), self.max_entries(name)?);
         }
         for (name, words) in more {
@@ -131,10 +136,16 @@ impl Dataplane {
         Ok(self.map_data(name)?.info().doing("look at", name)?.max_entries())
     }
 
+    /// All maps that are to be pinned. What the programs of IPv6 alone have is made before they are loaded; otherwise an object is loaded with
+    /// a single element of it, which goes with the object.
+    fn wanted_maps(&self) -> impl Iterator<Item = MapName> {
+        maps::all().filter(|name| !maps::of_ipv6().any(|it| it == *name) || self.map_pin(*name).exists())
+    }
+
     /// A loader that takes the maps that are pinned, and pins those that are not.
     fn loader<'a>(&self, globals: &'a Globals) -> EbpfLoader<'a> {
         let mut loader = EbpfLoader::new();
-        for name in maps::all() {
+        for name in self.wanted_maps() {
             loader.map_pin_path(name.as_str(), self.map_pin(name));
         }
         loader.override_global("CACHE_MASK", &globals.cache_mask, true);
@@ -180,6 +191,12 @@ impl Dataplane {
             Some(held) => held.map(name),
             None => MapData::from_pin(self.map_pin(name)).doing("open", name),
         }
+    }
+
+    /// Whether the map pinned as `name` is there: those of IPv6 come with the first network that has it.
+    pub(crate) fn has(&self, name: impl Into<MapName>) -> bool {
+        let name = name.into();
+        self.held.as_ref().map_or_else(|| self.map_pin(name).exists(), |held| held.has(name))
     }
 
     /// The settings.

@@ -1,11 +1,17 @@
 //! For measurements of packets (`./x packets`): a flow that translates to itself, a program that does nothing, and the
 //! sizes of the programs.
 
+use std::net::SocketAddrV6;
+
 use aya::{
     Ebpf, EbpfLoader,
+    maps::HashMap,
     programs::{LinkOrder, SchedClassifier, TcAttach, TcAttachType, TestRun as _, TestRunOptions},
 };
-use forwarder_common::{abi::Tuple, types::direction::Direction};
+use forwarder_common::{
+    abi::{FlowEnds, Tuple, ZONE_MAIN},
+    types::direction::Direction,
+};
 use serde::Serialize;
 
 use crate::{
@@ -87,6 +93,34 @@ impl Dataplane {
         });
         slot.shared.route_checked = self.clock()?.now;
         slots.set(number, &slot, 0).doing("write", maps::FLOW_SLOTS)
+    }
+
+    /// The same of the flow of IPv6 whose packets of the protocol `proto` go from the first socket to the second one in `direction`.
+    ///
+    /// # Errors
+    /// There is no such flow, or the maps cannot be read or written.
+    pub fn translate_to_itself_v6(
+        &self,
+        proto: u8,
+        (from, to): (SocketAddrV6, SocketAddrV6),
+        direction: Direction,
+    ) -> Result<()> {
+        let ports = (from.port().to_be_bytes(), to.port().to_be_bytes());
+        let is_meant = |tuple: &Tuple| {
+            let inbound = tuple.ifindex == ZONE_MAIN;
+            (tuple.family != 0 && tuple.proto == proto && inbound == direction.is_inbound())
+                && (tuple.sport, tuple.dport) == ports
+        };
+        let index: HashMap<_, Tuple, u32> = self.hash(maps::FLOW_INDEX)?;
+        let found = index.keys().filter_map(std::result::Result::ok).find(is_meant);
+        let tuple =
+            found.ok_or_else(|| Error::new(Kind::Failed, "find", format!("flow {from} {to}"), "there is none"))?;
+        self.translate_to_itself(&tuple, direction)?;
+        let number = index.get(&tuple, 0).doing("find", format!("flow {tuple:?}"))?;
+        let mut all = self.array(maps::FLOW_ENDS)?;
+        let FlowEnds { internal, remote, external, .. } = all.get(&number, 0).doing("read", maps::FLOW_ENDS)?;
+        let one = if direction.is_inbound() { external } else { internal };
+        all.set(number, &FlowEnds::new(one, remote, one), 0).doing("write", maps::FLOW_ENDS)
     }
 
     /// The sizes of the programs that every packet meets.

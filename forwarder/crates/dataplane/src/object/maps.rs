@@ -23,6 +23,11 @@ pub(crate) fn of_programs() -> impl Iterator<Item = MapName> {
     MAPS.iter().filter(|map| !map.role.is_of_records()).map(|map| map.name)
 }
 
+/// The maps that only the programs of IPv6 use.
+pub(crate) fn of_ipv6() -> impl Iterator<Item = MapName> {
+    MAPS.iter().filter(|map| map.role == Role::Ipv6).map(|map| map.name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};

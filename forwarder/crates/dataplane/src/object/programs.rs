@@ -66,8 +66,16 @@ programs! {
         TO_UPLINK_L3: "to_uplink_l3",
     }
     Ipv6 {
-        /// Ingress of a host-side veth, the slow path of IPv6.
+        /// Ingress of a host-side veth, of IPv6.
         FROM_NS_IPV6: "from_ns_ipv6",
+        /// Its slow path.
+        FROM_NS_IPV6_SLOW: "from_ns_ipv6_slow",
+        /// Ingress of an uplink, of IPv6.
+        FROM_UPLINK_IPV6: "from_uplink_ipv6",
+        /// Its slow path.
+        FROM_UPLINK_IPV6_SLOW: "from_uplink_ipv6_slow",
+        /// Egress of an uplink, of IPv6.
+        TO_UPLINK_IPV6: "to_uplink_ipv6",
     }
     Host {
         /// A socket of the host connects over IPv4.

@@ -1,16 +1,13 @@
 //! Flows as users see them.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use forwarder_common::{
     abi::{FlowHalf, FlowSlot, FlowState, flow_kind},
-    flow::Handshake,
+    flow::{Handshake, ipv6},
 };
 
-use crate::{Clock, Dataplane};
+use crate::{Clock, Dataplane, read::slots::FoundFlow};
 use fwd_base::Result;
 
 const ICMP: u8 = 1;
@@ -18,14 +15,14 @@ const ICMP: u8 = 1;
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// IP protocol: 1 ICMP, 6 TCP, 17 UDP.
+    /// IP protocol: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6.
     pub proto: u8,
     /// The socket inside; the port is 0 for ICMP.
-    pub src: SocketAddrV4,
+    pub src: SocketAddr,
     /// The socket outside.
-    pub dst: SocketAddrV4,
+    pub dst: SocketAddr,
     /// What the outside sees as the source; for ICMP the port is the identifier outside.
-    pub nat: SocketAddrV4,
+    pub nat: SocketAddr,
     /// Identifier of an ICMP echo inside.
     pub icmp_id: Option<u16>,
     /// `half-open`, `established` or `closing`.
@@ -64,24 +61,25 @@ impl Dataplane {
             return Ok(Vec::new());
         }
         let clock = self.clock()?;
-        self.map_slots(|slot| Some(Flow::new(&slot, &clock)))
+        self.map_flows(|flow| Flow::new(&flow, &clock))
     }
 }
 
 impl Flow {
-    fn new(slot: &FlowSlot, clock: &Clock) -> Self {
-        let FlowSlot { outbound, inbound, shared } = slot;
+    fn new(found: &FoundFlow, clock: &Clock) -> Self {
+        let FlowSlot { outbound, inbound, shared } = &found.slot;
         let proto = outbound.tuple.proto;
+        let [internal, remote, external] = found.addresses();
         let port = |bytes: [u8; 2]| u16::from_be_bytes(bytes);
         let icmp = proto == ICMP;
         let (src_port, dst_port) = if icmp { (0, 0) } else { (port(outbound.tuple.sport), port(outbound.tuple.dport)) };
         let handshake = Handshake { syn_at: shared.syn_at, rtt: shared.handshake_rtt };
         debug_assert!(shared.kind == flow_kind::HOST || shared.endpoint != 0);
         Self {
-            proto,
-            src: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.saddr), src_port),
-            dst: SocketAddrV4::new(Ipv4Addr::from(outbound.tuple.daddr), dst_port),
-            nat: SocketAddrV4::new(Ipv4Addr::from(outbound.addr), port(outbound.port)),
+            proto: if found.ends.is_some() { ipv6::number(proto) } else { proto },
+            src: SocketAddr::new(internal, src_port),
+            dst: SocketAddr::new(remote, dst_port),
+            nat: SocketAddr::new(external, port(outbound.port)),
             icmp_id: icmp.then(|| port(outbound.tuple.sport)),
             state: state_name(shared.version.state()),
             tx: counters(outbound),

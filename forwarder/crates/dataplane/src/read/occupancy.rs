@@ -2,12 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
-use forwarder_common::abi::{Endpoint, FlowSlot, FlowState, endpoint_flags};
+use forwarder_common::{
+    abi::{Endpoint, FlowState, endpoint_flags},
+    flow::ipv6,
+};
 
-use crate::Dataplane;
+use crate::{Dataplane, read::slots::FoundFlow};
 use fwd_base::Result;
 
 const ICMP: u8 = 1;
@@ -29,11 +32,11 @@ pub struct Usage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortUse {
     /// The external address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// IP protocol.
     pub proto: u8,
     /// Towards whom, the port 0 for ICMP; `None`: mappings for all destinations.
-    pub towards: Option<SocketAddrV4>,
+    pub towards: Option<SocketAddr>,
     /// Ports (or identifiers) of the NAT range that are taken.
     pub taken: u32,
 }
@@ -101,11 +104,12 @@ impl Dataplane {
             endpoints.filter(|(_, it)| it.flags & endpoint_flags::NAT_EIM != 0).map(|(index, _)| index).collect();
         let mut occupancy = Occupancy::default();
         let mut taken: HashMap<_, HashSet<u16>> = HashMap::new();
-        self.each_slot(|slot| {
+        self.each_flow(|flow| {
+            let slot = &flow.slot;
             let state = slot.shared.version.state();
             occupancy.total.add(state);
             occupancy.endpoints.entry(slot.shared.endpoint).or_default().add(state);
-            let Some((address, proto, towards, port)) = port_of(&slot) else { return };
+            let Some((address, proto, towards, port)) = port_of(&flow) else { return };
             if (config.nat_port_min..=config.nat_port_max).contains(&port) {
                 let towards = (!shared.contains(&slot.shared.endpoint)).then_some(towards);
                 taken.entry((address, proto, towards)).or_default().insert(port);
@@ -125,14 +129,15 @@ impl Dataplane {
 }
 
 /// The external socket of a flow and whom it talks to, as its replies have them; `None` for protocols without ports.
-fn port_of(slot: &FlowSlot) -> Option<(Ipv4Addr, u8, SocketAddrV4, u16)> {
-    let tuple = &slot.inbound.tuple;
+fn port_of(flow: &FoundFlow) -> Option<(IpAddr, u8, SocketAddr, u16)> {
+    let tuple = &flow.slot.inbound.tuple;
     let remote_port = match tuple.proto {
         // Both hold the identifier.
         ICMP => 0,
         TCP | UDP => u16::from_be_bytes(tuple.sport),
         _ => return None,
     };
-    let towards = SocketAddrV4::new(tuple.saddr.into(), remote_port);
-    Some((tuple.daddr.into(), tuple.proto, towards, u16::from_be_bytes(tuple.dport)))
+    let [_, remote, external] = flow.addresses();
+    let proto = if flow.ends.is_some() { ipv6::number(tuple.proto) } else { tuple.proto };
+    Some((external, proto, SocketAddr::new(remote, remote_port), u16::from_be_bytes(tuple.dport)))
 }

@@ -1,41 +1,57 @@
 //! The flow table, mapped into memory: read without a system call per flow.
 
-use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
+use std::{marker::PhantomData, net::IpAddr, num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull};
 
 use aya::maps::{Map, MapData};
-use forwarder_common::abi::{Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowSlot, FlowState, SLOT_NONE};
+use forwarder_common::abi::{
+    Endpoint, EndpointFlows, ExpiryRecord, FlowAlloc, FlowEnds, FlowHalf, FlowSlot, FlowState, FlowVersion, SLOT_NONE,
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::{Dataplane, object::maps};
 use fwd_base::{Context as _, Error, Kind, Result};
 
-/// A read-only view of the slots.
-struct View {
+/// A read-only view of an array with an element for each slot.
+struct View<T> {
     start: NonNull<nix::libc::c_void>,
     bytes: usize,
+    element: PhantomData<T>,
 }
 
-impl View {
+impl<T: Copy> View<T> {
     fn new(data: &MapData, slots: u32) -> Result<Self> {
-        let bytes = (slots as usize * size_of::<FlowSlot>()).next_multiple_of(4096);
+        let bytes = (slots as usize * size_of::<T>()).next_multiple_of(4096);
         let length = NonZeroUsize::new(bytes)
             .ok_or_else(|| Error::new(Kind::Failed, "map", "the flow table", "it has no slots"))?;
         // SAFETY: a new mapping at an address of the kernel's choice, over the data of an mmapable array.
         let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, data.fd().as_fd(), 0) }
             .doing("map", "the flow table")?;
-        Ok(Self { start, bytes })
+        Ok(Self { start, bytes, element: PhantomData })
     }
 
+    /// Element `index`.
+    fn at(&self, index: u32) -> Option<*const T> {
+        let offset = index as usize * size_of::<T>();
+        if offset + size_of::<T>() > self.bytes {
+            return None;
+        }
+        // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every element to its alignment.
+        Some(unsafe { self.start.cast::<u8>().add(offset) }.cast::<T>().as_ptr())
+    }
+
+    /// A copy of element `index`, which the kernel may write meanwhile.
+    fn copy(&self, index: u32) -> Option<T> {
+        // SAFETY: `at` says where the element is; a volatile read of plain integers.
+        self.at(index).map(|element| unsafe { element.read_volatile() })
+    }
+}
+
+impl View<FlowSlot> {
     /// Whose the flow of slot `index` is (the ifindex of its endpoint's host-side veth), and its state, without the rest of the slot; none
     /// if it is nobody's.
     fn owner(&self, index: u32) -> Option<(u32, FlowState)> {
-        let offset = index as usize * size_of::<FlowSlot>();
-        if offset + size_of::<FlowSlot>() > self.bytes {
-            return None;
-        }
-        // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
-        let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>().as_ptr();
-        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, the owner before the version that is checked.
+        let slot = self.at(index)?;
+        // SAFETY: as in `copy`: the owner before the version that is checked.
         let (endpoint, version) = unsafe {
             let endpoint = (&raw const (*slot).shared.endpoint).read_volatile();
             (endpoint, (&raw const (*slot).shared.version).read_volatile())
@@ -43,29 +59,61 @@ impl View {
         version.is_flow().then_some((endpoint, version.state()))
     }
 
-    /// A copy of slot `index`, taken while the slot stayed the same flow's; `None` if it is nobody's or was changing.
-    fn read(&self, index: u32) -> Option<FlowSlot> {
-        let offset = index as usize * size_of::<FlowSlot>();
-        if offset + size_of::<FlowSlot>() > self.bytes {
-            return None;
-        }
-        // SAFETY: `offset` lies in the mapping, whose start is aligned to a page and so every slot to 64 bytes.
-        let slot = unsafe { self.start.cast::<u8>().add(offset) }.cast::<FlowSlot>();
-        // SAFETY: as above. The kernel writes meanwhile: volatile reads of plain integers, and the generation is checked after.
-        let (copy, after) = unsafe {
-            let copy = slot.as_ptr().read_volatile();
-            (copy, (&raw const (*slot.as_ptr()).shared.version).read_volatile())
-        };
-        let same = copy.shared.version.is_same_flow(after);
-        (same && copy.shared.version.is_flow()).then_some(copy)
+    /// The version of the flow in slot `index`.
+    fn version(&self, index: u32) -> Option<FlowVersion> {
+        // SAFETY: as in `copy`.
+        self.at(index).map(|slot| unsafe { (&raw const (*slot).shared.version).read_volatile() })
     }
 }
 
-impl Drop for View {
+impl<T> Drop for View<T> {
     fn drop(&mut self) {
         // SAFETY: the mapping made in `new`, to which no reference is left.
         if let Err(error) = unsafe { munmap(self.start, self.bytes) } {
             tracing::debug!("unmap the flow table: {error}");
+        }
+    }
+}
+
+/// The slots that were ever used.
+struct Table {
+    slots: View<FlowSlot>,
+    /// Where some network has, or had, IPv6.
+    ends: Option<View<FlowEnds>>,
+    used: u32,
+}
+
+impl Table {
+    /// A copy of slot `index`, and of the addresses of a flow of IPv6, taken while the slot stayed the same flow's; `None` if it is nobody's
+    /// or was changing.
+    fn read(&self, index: u32) -> Option<FoundFlow> {
+        let slot = self.slots.copy(index)?;
+        let is_ipv6 = slot.outbound.tuple.family != 0;
+        let ends = if is_ipv6 { Some(self.ends.as_ref()?.copy(index)?) } else { None };
+        let same = slot.shared.version.is_same_flow(self.slots.version(index)?);
+        (same && slot.shared.version.is_flow()).then_some(FoundFlow { slot, ends })
+    }
+
+    fn flows(&self) -> impl Iterator<Item = FoundFlow> {
+        (SLOT_NONE + 1..self.used).filter_map(|index| self.read(index))
+    }
+}
+
+/// A flow as it stands in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundFlow {
+    pub(crate) slot: FlowSlot,
+    /// The addresses of a flow of IPv6.
+    pub(crate) ends: Option<FlowEnds>,
+}
+
+impl FoundFlow {
+    /// The addresses of the endpoint, of the other end, and behind which the endpoint appears.
+    pub(crate) fn addresses(&self) -> [IpAddr; 3] {
+        let FlowHalf { tuple, addr, .. } = self.slot.outbound;
+        match self.ends {
+            Some(FlowEnds { internal, remote, external, .. }) => [internal, remote, external].map(IpAddr::from),
+            None => [tuple.saddr, tuple.daddr, addr].map(IpAddr::from),
         }
     }
 }
@@ -133,29 +181,28 @@ impl Dataplane {
 
     /// Calls `each` with the owner and the state of every flow. Copies nothing.
     pub(crate) fn each_owner(&self, mut each: impl FnMut(u32, FlowState)) -> Result<()> {
-        if let Some((view, used)) = self.used_slots()? {
-            let owners = (SLOT_NONE + 1..used).filter_map(|index| view.owner(index));
+        if let Some(Table { slots, used, .. }) = self.table()? {
+            let owners = (SLOT_NONE + 1..used).filter_map(|index| slots.owner(index));
             owners.for_each(|(endpoint, state)| each(endpoint, state));
         }
         Ok(())
     }
 
-    /// Calls `each` with a copy of every slot in use, one after another.
-    pub(crate) fn each_slot(&self, mut each: impl FnMut(FlowSlot)) -> Result<()> {
-        if let Some((view, used)) = self.used_slots()? {
-            (SLOT_NONE + 1..used).filter_map(|index| view.read(index)).for_each(&mut each);
+    /// Calls `each` with a copy of every flow, one after another.
+    pub(crate) fn each_flow(&self, each: impl FnMut(FoundFlow)) -> Result<()> {
+        if let Some(table) = self.table()? {
+            table.flows().for_each(each);
         }
         Ok(())
     }
 
-    /// What `keep` makes of every slot in use, and keeps of it; nothing where no flow table is loaded.
-    pub(crate) fn map_slots<T>(&self, mut keep: impl FnMut(FlowSlot) -> Option<T>) -> Result<Vec<T>> {
-        let Some((view, used)) = self.used_slots()? else { return Ok(Vec::new()) };
-        Ok((SLOT_NONE + 1..used).filter_map(|index| view.read(index)).filter_map(&mut keep).collect())
+    /// What `make` makes of every flow; nothing where no flow table is loaded.
+    pub(crate) fn map_flows<T>(&self, make: impl FnMut(FoundFlow) -> T) -> Result<Vec<T>> {
+        Ok(self.table()?.map(|table| table.flows().map(make).collect()).unwrap_or_default())
     }
 
-    /// The slots that were ever used, and how many; none where no flow table is loaded.
-    fn used_slots(&self) -> Result<Option<(View, u32)>> {
+    /// The slots that were ever used; none where no flow table is loaded.
+    fn table(&self) -> Result<Option<Table>> {
         if !self.is_loaded() {
             return Ok(None);
         }
@@ -163,9 +210,13 @@ impl Dataplane {
         if used == 0 {
             return Ok(None);
         }
-        let Map::Array(data) = self.map(maps::FLOW_SLOTS)? else {
-            return Err(Error::new(Kind::Failed, "open", maps::FLOW_SLOTS, "it is no array"));
+        let array = |map: Map| match map {
+            Map::Array(data) => Ok(data),
+            _ => Err(Error::new(Kind::Failed, "open", "the flow table", "it is no array")),
         };
-        Ok(Some((View::new(&data, used)?, used)))
+        let slots = View::new(&array(self.map(maps::FLOW_SLOTS)?)?, used)?;
+        let ends =
+            if self.has(maps::FLOW_ENDS) { Some(View::new(&array(self.map(maps::FLOW_ENDS)?)?, used)?) } else { None };
+        Ok(Some(Table { slots, ends, used }))
     }
 }

@@ -44,6 +44,11 @@ impl Held {
         MapData::from_fd(fd).doing("open", name)
     }
 
+    /// Whether the map pinned as `name` was there.
+    pub(crate) fn has(&self, name: MapName) -> bool {
+        self.maps.contains_key(&name)
+    }
+
     /// The program pinned as `name`, if it is one that readers run.
     pub(crate) fn program(&self, name: &str) -> Option<&SchedClassifier> {
         self.clock.as_ref().filter(|_| name == CLOCK)
@@ -72,9 +77,11 @@ impl Dataplane {
     fn hold(&self) -> Result<Option<Held>> {
         let loaded = self.is_loaded();
         let flow_maps = maps::of_programs().filter(|_| loaded);
+        let is_optional = |name| maps::of_ipv6().any(|it| it == name);
         let mut maps = BTreeMap::new();
         for name in maps::records().map(|map| map.name).chain(flow_maps) {
             let map = match MapData::from_pin(self.map_pin(name)) {
+                Err(error) if is_absence(&error) && is_optional(name) => continue,
                 Err(error) if is_absence(&error) => return Ok(None),
                 map => map.doing("open", name)?,
             };

@@ -23,7 +23,7 @@ pub fn view(plane: &Dataplane, occupancy: &Occupancy) -> Result<Option<NatView>>
     let ports = |it: &PortUse| PortsView {
         address: it.address,
         proto: protocol::name(it.proto),
-        dst_addr: it.towards.map(|towards| *towards.ip()),
+        dst_addr: it.towards.map(|towards| towards.ip()),
         dst_port: it.towards.map(|towards| towards.port()).filter(|port| *port != 0),
         taken: it.taken,
     };

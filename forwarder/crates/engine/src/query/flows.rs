@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, SocketAddrV4},
+    net::SocketAddr,
     sync::LazyLock,
     time::Duration,
 };
@@ -77,7 +77,7 @@ fn owners(shown: &BTreeMap<u32, Described>) -> HashMap<u32, Owner> {
 fn order(flow: &Flow, owner: Option<&Owner>) -> impl Ord + use<> {
     let rank = owner.map_or(u32::MAX, |owner| owner.rank);
     let proto = protocol_rank(flow.proto);
-    (rank, *flow.src.ip(), proto, flow.src.port(), flow.icmp_id, *flow.dst.ip(), flow.dst.port())
+    (rank, flow.src.ip(), proto, flow.src.port(), flow.icmp_id, flow.dst.ip(), flow.dst.port())
 }
 
 /// Protocols in the order of their names.
@@ -96,17 +96,16 @@ fn protocol_rank(number: u8) -> u8 {
 
 /// A flow as it is shown; `owner` is none for a flow of the host's own.
 fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
-    let port = |socket: &SocketAddrV4| has_ports(flow.proto).then(|| socket.port());
-    let address = |socket: &SocketAddrV4| IpAddr::V4(*socket.ip());
+    let port = |socket: &SocketAddr| has_ports(flow.proto).then(|| socket.port());
     FlowView {
         network: owner.map(|owner| owner.network.clone().into()),
         ns: owner.and_then(|owner| owner.ns.clone()).map(Into::into),
         proto: protocol::name(flow.proto),
-        src_addr: address(&flow.src),
+        src_addr: flow.src.ip(),
         src_port: port(&flow.src),
-        dst_addr: address(&flow.dst),
+        dst_addr: flow.dst.ip(),
         dst_port: port(&flow.dst),
-        nat_addr: Some(address(&flow.nat)),
+        nat_addr: Some(flow.nat.ip()),
         nat_port: port(&flow.nat),
         icmp_id: flow.icmp_id,
         state: state(flow).into(),

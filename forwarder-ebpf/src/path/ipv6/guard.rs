@@ -1,0 +1,72 @@
+//! What has to do with an endpoint's address, and with no flow: it does not come in from outside, and does not leave. What the host does with
+//! its own IPv6 is its own affair.
+
+use forwarder_common::{
+    abi::Addr,
+    types::verdict::DropReason,
+    wire::{
+        ipv6::field,
+        packet::{L3_OFF, PacketBytes as _},
+    },
+};
+
+use crate::{
+    kernel::{
+        counters::{self, Amount},
+        packet::{bytes::Bytes, skb::Skb},
+        records,
+    },
+    path::{apply::Action, at_uplink, networks::in_fwd_network_v6},
+};
+
+global_fn! {
+    /// Whether a packet of IPv6 that arrives by an uplink with a link-layer header, or (`leaves`) is on its way out by it, may do so: it was
+    /// counted if not.
+    pub(super) fn fwd_guard6(skb: Skb, leaves: bool) -> bool = passes;
+}
+
+#[inline(always)]
+fn passes(skb: Skb, leaves: bool) -> bool {
+    let bytes = skb.headers();
+    let action = if leaves { to_uplink::<L3_OFF>(skb, &bytes) } else { from_uplink::<L3_OFF>(skb, &bytes) };
+    !action.is_drop()
+}
+
+/// A packet that arrives by an uplink, its network header at `L3`: the host's, unless it has the address of an endpoint at either end.
+#[inline(always)]
+pub(crate) fn from_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
+    let reason = if in_fwd_network_v6(address(bytes, L3, field::DST)) {
+        DropReason::DirectToEndpoint
+    } else if in_fwd_network_v6(address(bytes, L3, field::SRC)) {
+        DropReason::Martian
+    } else {
+        return Action::NEXT;
+    };
+    at_uplink::drop(skb, L3, reason)
+}
+
+/// A packet on its way out by an uplink, its network header at `L3`: none of an endpoint leaves untranslated.
+#[inline(always)]
+pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
+    if !in_fwd_network_v6(address(bytes, L3, field::SRC)) {
+        return Action::NEXT;
+    }
+    let Amount { packets, bytes } = Amount::whole(skb, L3);
+    counters::fwd_count_at_uplink(skb.ifindex(), true, DropReason::Untranslated.into(), packets, bytes);
+    Action::DROP
+}
+
+/// Whether a packet that the kernel sends into a network, and that came in by `ingress`, is for an endpoint that is reached by that uplink.
+/// Whether it answers what the endpoint has said, the kernel knows, which translated it.
+#[inline(always)]
+pub(crate) fn is_from_uplink(bytes: &Bytes, ingress: u32, network: u32) -> bool {
+    let Some(host_veth) = records::host_veth_at(address(bytes, L3_OFF, field::DST)) else { return false };
+    let Some(endpoint) = records::endpoint(host_veth) else { return false };
+    endpoint.network == network && endpoint.uplink == ingress
+}
+
+/// An address in the header at `l3`. That of nobody, if it is not there: the kernel drops such a packet.
+#[inline(always)]
+fn address(bytes: &Bytes, l3: usize, off: usize) -> Addr {
+    bytes.load::<16>(l3.wrapping_add(off)).unwrap_or_default()
+}
