@@ -4,7 +4,6 @@
 mod rewrite;
 #[cfg(test)]
 mod tests;
-pub mod too_big;
 
 use crate::{
     types::verdict::DropReason,
