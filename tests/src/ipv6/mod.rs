@@ -2,6 +2,7 @@
 
 mod flows;
 mod guard;
+mod packets;
 mod programs;
 mod routes;
 
