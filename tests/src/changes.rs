@@ -260,12 +260,14 @@ fn received(fwd: &Fwd, interface: &str) -> u64 {
 }
 
 #[test]
-fn packets_whose_route_leaves_by_another_interface_are_dropped_until_it_is_back() {
+fn packets_whose_route_leaves_by_what_nobody_guards_are_refused_until_it_is_back() {
     let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
+    ip(&fwd, "route flush dev eth1");
     let pod = fwd.up("c1", &[]);
+    ip(&fwd, &format!("route add {}/32 dev eth1", fwd.uplink(1).gateway));
     let conversation = Conversation::start(&fwd, &pod);
     let elsewhere = format!("{} via {} dev eth1", remote(&fwd).ip(), fwd.uplink(1).gateway);
-    let dropped = || fwd.counted("from_ns", "dropped", Some("RouteNotViaUplink"));
+    let dropped = || fwd.counted("from_ns", "dropped", Some("UplinkUnguarded"));
     assert_eq!(dropped(), 0);
     ip(&fwd, &format!("route add {elsewhere}"));
     wait_until(SOON, "its packets are dropped", || {

@@ -267,11 +267,11 @@ maps! {
         /// The tuple of a packet from outside.
         INBOUND: PerCpuArray<u32, Tuple>[1],
         /// An ICMP error.
-        ICMP_ERROR: PerCpuArray<u32, [u8; 112]>[1],
+        ICMP_ERROR: PerCpuArray<u32, [u8; 208]>[1],
         /// An error of ICMPv6.
         ICMP_ERROR6: PerCpuArray<u32, [u8; 184]>[1],
         /// What is told to a sender.
-        TOO_BIG: PerCpuArray<u32, [u8; 110]>[1],
+        NOTICE: PerCpuArray<u32, [u8; 110]>[1],
         /// A copy of an endpoint's record.
         ENDPOINT: PerCpuArray<u32, Endpoint>[1],
         /// A question about a route.

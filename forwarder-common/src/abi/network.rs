@@ -65,6 +65,10 @@ pub mod uplink_flags {
     pub const STRICT: u32 = 1 << 0;
     /// It has no link-layer header: a tunnel.
     pub const TUNNEL: u32 = 1 << 1;
+    /// Both programs are attached: networks that follow the host's routes may leave by it.
+    pub const GUARDED: u32 = 1 << 2;
+    /// It was asked for (`fwd uplink add`): it stays one until it is removed by a command, or nothing is up.
+    pub const ASKED: u32 = 1 << 3;
 }
 
 record! {

@@ -2,10 +2,10 @@
 //! with it.
 
 pub mod ipv6;
+pub mod notice;
 mod rewrite;
 #[cfg(test)]
 mod tests;
-pub mod too_big;
 
 use crate::{
     abi::Tuple,

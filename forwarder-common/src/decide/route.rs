@@ -19,7 +19,7 @@ pub enum Lookup {
     NoNeighbour,
     /// By a tunnel of the route's own (lightweight tunnels).
     Tunnel,
-    /// Not by the uplink that the endpoint is bound to, which has no route there.
+    /// Not by the only uplink by which it may leave, which has no route there.
     Elsewhere,
     /// The kernel would not forward it: to an address of its own, a broadcast, or where it has no route at all.
     NotForwarded,
@@ -100,20 +100,34 @@ pub const fn inward(addr: [u8; 4], flags: u32, (gateway, prefix): ([u8; 4], u32)
     own_network(flags)
 }
 
-/// Whether the host's own route, which leaves by `out_if`, is not for a packet of an endpoint that is bound to its uplink: then it is looked
-/// up as that of a socket bound there. What is for the host, or for a network of `fwd`, it keeps. `is_bridge` tells whether `out_if` is the
-/// bridge of one.
+/// The one interface by which packets of an endpoint may leave; 0 where they follow the host's routes.
 #[inline(always)]
 #[must_use]
-pub fn is_diverted(lookup: Lookup, out_if: u32, endpoint: &Endpoint, is_bridge: impl FnOnce() -> bool) -> bool {
-    let leaves = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour | Lookup::Tunnel);
-    endpoint.flags & endpoint_flags::UPLINK_BOUND != 0
-        && leaves
-        && (matches!(lookup, Lookup::Tunnel) || out_if != endpoint.uplink && out_if != endpoint.network && !is_bridge())
+pub const fn bound_to(endpoint: &Endpoint) -> u32 {
+    if endpoint.flags & endpoint_flags::UPLINK_BOUND != 0 { endpoint.uplink } else { 0 }
 }
 
-/// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is the endpoint's uplink. `is_there`
-/// tells whether the uplink is still the interface of the records, `is_bridge` whether `out_if` is the bridge of a network of `fwd`.
+/// Whether the host's own route, which leaves by `out_if`, is not for a packet of an endpoint that may leave by the interface `only` alone,
+/// if that is not 0: then it is looked up as that of a socket bound there. What is for the host, or for a network of `fwd`, it keeps.
+/// `is_bridge` tells whether `out_if` is the bridge of one.
+#[inline(always)]
+#[must_use]
+pub fn is_diverted(
+    lookup: Lookup,
+    out_if: u32,
+    only: u32,
+    endpoint: &Endpoint,
+    is_bridge: impl FnOnce() -> bool,
+) -> bool {
+    let leaves = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour | Lookup::Tunnel);
+    only != 0
+        && leaves
+        && (matches!(lookup, Lookup::Tunnel) || out_if != only && out_if != endpoint.network && !is_bridge())
+}
+
+/// What becomes of a packet of an endpoint whose route leaves by `out_if`: [`Code::FORWARDED`] if that is an uplink by which it may leave,
+/// `only` that one if it is not 0. `is_guarded` tells whether `out_if` is the interface of a record, with the programs that guard it;
+/// `is_bridge` whether it is the bridge of a network of `fwd`.
 ///
 /// A code in any case: LLVM would carry the value of an `Option` along where it has none.
 #[inline(always)]
@@ -121,18 +135,21 @@ pub fn is_diverted(lookup: Lookup, out_if: u32, endpoint: &Endpoint, is_bridge: 
 pub fn egress(
     lookup: Lookup,
     out_if: u32,
+    only: u32,
     endpoint: &Endpoint,
-    is_there: impl FnOnce() -> bool,
+    is_guarded: impl FnOnce() -> bool,
     is_bridge: impl FnOnce() -> bool,
 ) -> Code {
     match lookup {
         Lookup::Resolved | Lookup::NoNeighbour => {
-            if out_if == endpoint.uplink && is_there() {
-                Code::FORWARDED
-            } else if out_if == endpoint.network {
+            if out_if == endpoint.network {
                 own_network(endpoint.flags)
+            } else if (only == 0 || out_if == only) && is_guarded() {
+                Code::FORWARDED
             } else if is_bridge() {
                 DropReason::OtherNetwork.into()
+            } else if only == 0 {
+                DropReason::UplinkUnguarded.into()
             } else {
                 DropReason::RouteNotViaUplink.into()
             }
@@ -187,19 +204,20 @@ pub enum Again {
     Waits,
 }
 
-/// Decides about a flow whose packets appear behind `addr`. `egress` is what [`egress`] says of the route, which chooses the address
-/// `source`; `is_local` tells whether `addr` is still one of the host's.
+/// Decides about a flow whose packets leave by `uplink` and appear behind `addr`. `egress` is what [`egress`] says of the route, which leaves
+/// by `out_if` and chooses the address `source`; `is_local` tells whether `addr` is still one of the host's.
 #[inline(always)]
 #[must_use]
 pub fn again(
     lookup: Lookup,
     egress: Code,
+    (out_if, uplink): (u32, u32),
     (source, addr): ([u8; 4], [u8; 4]),
     is_local: impl FnOnce() -> bool,
 ) -> Again {
     if lookup.is_missing() {
         Again::Waits
-    } else if egress == Code::FORWARDED && (source == addr || is_local()) {
+    } else if egress == Code::FORWARDED && out_if == uplink && (source == addr || is_local()) {
         Again::Stays
     } else {
         Again::Ends

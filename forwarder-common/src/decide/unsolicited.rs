@@ -3,7 +3,8 @@
 pub mod publish;
 
 use crate::{
-    abi::{Internal, Tuple, endpoint_flags},
+    abi::{Endpoint, Internal, Tuple, endpoint_flags},
+    decide::route::bound_to,
     wire::l4::{Proto, tcp_flag},
 };
 
@@ -13,6 +14,15 @@ use crate::{
 pub const fn may_begin(proto: u8, tcp_flags: u8) -> bool {
     let opens = tcp_flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == tcp_flag::SYN;
     proto == Proto::Udp as u8 || proto == Proto::Tcp as u8 && opens
+}
+
+/// Whether a packet to a published port of an endpoint may come in by the uplink `ifindex`: by any where the network follows the host's
+/// routes, otherwise by the one to which it is bound.
+#[inline(always)]
+#[must_use]
+pub const fn may_come_by(ifindex: u32, endpoint: &Endpoint) -> bool {
+    let only = bound_to(endpoint);
+    endpoint.uplink != 0 && (only == 0 || only == ifindex)
 }
 
 /// Whether the mapping of `internal`, whose endpoint has these flags, lets in whoever comes by interface `ifindex`.
@@ -72,6 +82,15 @@ mod tests {
         assert!(is_open(endpoint_flags::NAT_EIM | endpoint_flags::NAT_EIF, &internal(), 3));
         assert!(!is_open(endpoint_flags::NAT_EIM, &internal(), 3));
         assert!(!is_open(endpoint_flags::NAT_EIF, &internal(), 4));
+    }
+
+    #[test]
+    fn published_ports_are_reached_by_every_uplink_but_where_the_network_is_bound() {
+        let endpoint = |uplink, flags| Endpoint { uplink, ..crate::decide::route::tests::endpoint(flags) };
+        assert!(may_come_by(7, &endpoint(7, 0)) && may_come_by(8, &endpoint(7, 0)));
+        let bound = endpoint(7, endpoint_flags::UPLINK_BOUND);
+        assert!(may_come_by(7, &bound) && !may_come_by(8, &bound));
+        assert!(!may_come_by(7, &endpoint(0, endpoint_flags::INTERNAL)));
     }
 
     #[test]

@@ -168,7 +168,7 @@ reasons! {
         Unresolved = 13 => "`ip neigh` on the host shows the next hop as FAILED or INCOMPLETE: it is down, or the route names a wrong one.",
         /// An answer of the host itself, a reset or an ICMP error, to a reply that is of an endpoint's flow, but came in by another
         /// interface than the flow's uplink: one that is no uplink of `fwd`, or that checks sources strictly (`rp_filter` 1).
-        AsymmetricReply = 14 => "Have the replies routed back by the uplink, or make the interface where they come in one, with `rp_filter` 0 or 2.",
+        AsymmetricReply = 14 => "Have the replies routed back by the uplink, or make the interface where they come in one (`fwd uplink add`), with `rp_filter` 0 or 2.",
         /// IPv6 of a namespace that no flow is for: fragments, protocols without ports, neighbour discovery. The kernel forwards and masquerades it, and knows the neighbours.
         KernelIpv6 = 15 => "Nothing: `ip -6 route get DESTINATION` on the host shows the way it takes.",
     }
@@ -193,9 +193,9 @@ reasons! {
         Protocol = 22 => "Only TCP, UDP, ICMP and protocols that need no ports are translated.",
         /// ICMP that is neither a query with an identifier nor an error about a known flow; or an error about what another was sent.
         IcmpType = 23 => "Only queries with an identifier, such as echo, and errors about known flows are translated.",
-        /// The route leaves by an interface that is neither the uplink nor a network of `fwd`; or the uplink, to which the network is bound,
-        /// has no route there.
-        RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; `fwd up --uplink` that interface, or give the uplink a route: `ip route add default via ROUTER dev UPLINK metric 200`.",
+        /// The only uplink by which it may leave has no route there: that to which the network is bound, by which the question came that it
+        /// answers, or behind whose address IPv6 appears. Or the host's route goes by a tunnel of its own (lightweight tunnels).
+        RouteNotViaUplink = 24 => "`ip route get DESTINATION` on the host shows the way it takes; leave out `--uplink`, or give the uplink a route: `ip route add default via ROUTER dev UPLINK metric 200`.",
         /// The uplink has no address to appear behind.
         NoUplinkAddress = 25 => "Give the uplink an IPv4 address, then `fwd up` again.",
         /// No free port towards this destination.
@@ -247,6 +247,9 @@ reasons! {
         HeaderChecksum = 48 => "A program inside sends broken packets: `tcpdump -e` at the interface shows them.",
         /// Addressed to bridges themselves (01:80:c2:00:00:0X, IEEE 802.1D): it would reach the host past the rules for its bridge.
         BridgeGroup = 49 => "Nothing, if a program inside speaks to its switch (LLDP, STP). IPv4 and ARP so addressed are forged.",
+        /// The host's route leaves by an interface that is no uplink of `fwd` yet: no program would see that nothing leaves untranslated. The
+        /// sender is told that it is prohibited (RFC 1812 §5.2.7.1).
+        UplinkUnguarded = 52 => "`fwd uplink add INTERFACE`, or any `fwd up`: it takes in what the routes of the host lead by. `ip route get DESTINATION` on the host names the interface.",
         /// To a published port that this sender may not use (`--publish-from`).
         NotPublishedTo = 53 => "Nothing, if that is meant. Otherwise publish the port anew, with the sender's address in `--publish-from`.",
         /// Would leave an internal network, which has no way out.

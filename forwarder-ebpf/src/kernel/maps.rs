@@ -13,7 +13,7 @@ use forwarder_common::{
         Publication, RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
-    decide::icmp_error::too_big::Notice,
+    decide::icmp_error::notice::Notice,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -228,9 +228,9 @@ pub(crate) static ICMP_ERROR: PerCpuArray<IcmpError, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static ICMP_ERROR6: PerCpuArray<IcmpError6, 1> = PerCpuArray::new();
 
-/// What a sender is told whose packet is too big: see [`OPENING`].
+/// What a sender is told whose packet is not sent: see [`OPENING`].
 #[btf_map]
-pub(crate) static TOO_BIG: PerCpuArray<Notice, 1> = PerCpuArray::new();
+pub(crate) static NOTICE: PerCpuArray<Notice, 1> = PerCpuArray::new();
 
 /// Interfaces that the XDP programs may send by, each under its own number: host-side veths and uplinks that take frames.
 #[btf_map]

@@ -7,7 +7,7 @@
 //! look-ups have returned alike.
 
 use aya_ebpf::btf_maps::HashMap;
-use forwarder_common::abi::{Addr, Endpoint, Network, Uplink, mapped};
+use forwarder_common::abi::{Addr, Endpoint, Network, Uplink, mapped, uplink_flags};
 
 use super::{
     maps::{ADDRESSES, ENDPOINT, ENDPOINTS, NETWORKS, UPLINKS},
@@ -104,7 +104,15 @@ shared_fields! {
         counters_in: u32 = counters_in;
         /// Block of counters for what leaves.
         counters_out: u32 = counters_out;
+        /// See [`uplink_flags`].
+        flags: u32 = flags;
     }
+}
+
+/// Whether this interface has the record of an uplink, with the programs that guard it.
+#[inline(always)]
+pub(crate) fn is_guarded(ifindex: u32) -> bool {
+    Shared::value(&UPLINKS, &ifindex).is_some_and(|uplink| uplink.flags().read() & uplink_flags::GUARDED != 0)
 }
 
 /// The uplink that is this interface.

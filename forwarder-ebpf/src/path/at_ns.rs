@@ -15,7 +15,7 @@ use crate::{
     path::{
         apply::Action,
         rate,
-        route::{self, Resolution},
+        route::{self, Resolution, prohibited},
         validate,
     },
 };
@@ -61,6 +61,10 @@ pub(crate) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action
 pub(crate) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
     match resolution {
         Resolution::Neighbour(peer) => deliver(skb, peer, 2 * ipv4::MIN_LEN),
+        Resolution::Refused(code) if code == DropReason::UplinkUnguarded.into() => {
+            count_here(skb, code);
+            prohibited::refuse(skb)
+        }
         Resolution::Refused(code) => refuse(skb, code),
         // Whoever comes here has looked for that.
         Resolution::Flow(_) => drop(skb, DropReason::Contended),

@@ -4,6 +4,7 @@ mod hairpin;
 pub(crate) mod inbound;
 pub(crate) mod ipv6;
 mod opening;
+pub(crate) mod prohibited;
 mod way;
 
 use forwarder_common::{
@@ -190,7 +191,7 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint);
+    let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint, route::bound_to(endpoint), 0);
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
     }
@@ -224,16 +225,18 @@ fn inward(endpoint: &Endpoint, addr: [u8; 4]) -> Code {
 #[inline(always)]
 fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
     let endpoint = records::endpoint_copy(tuple.ifindex).ok_or(DropReason::NoEndpoint)?;
-    let (Some((uplink, counters_in, counters_out)), Some(opening), Some(way)) =
-        (records::uplink_copy(endpoint.uplink), scratch(&OPENING), Route::found())
+    let Some(way) = Route::found() else { return Err(DropReason::Contended.into()) };
+    let out_if = way.out_if();
+    let (Some((uplink, counters_in, counters_out)), Some(opening)) = (records::uplink_copy(out_if), scratch(&OPENING))
     else {
         return Err(DropReason::NoUplinkAddress.into());
     };
-    if way.out_if() != endpoint.uplink || !route::may_send(tuple.saddr, endpoint) {
+    let only = if tcp_flags & INBOUND == 0 { route::bound_to(endpoint) } else { 0 };
+    if only != 0 && only != out_if || !route::may_send(tuple.saddr, endpoint) {
         return Err(DropReason::Contended.into());
     }
     let nat_addr = route::nat_address(tcp_flags as u8, way.source(), uplink)?;
-    begin(opening, tuple.ifindex, endpoint, endpoint.uplink, [counters_in, counters_out]);
+    begin(opening, tuple.ifindex, endpoint, out_if, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
     opening.next_hop = way.next_hop();
     opening.hop = way.macs();
@@ -312,10 +315,17 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     if is_hairpin(next_hop) {
         return look_again_for_port(tuple, &hit, now);
     }
-    let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint);
+    let uplink = hit.slot.uplink().read();
+    // What began outside goes back the way it came.
+    let (only, source) = if hit.slot.kind().read() == flow_kind::INBOUND {
+        (uplink, u32::from_ne_bytes(hit.addr))
+    } else {
+        (route::bound_to(endpoint), 0)
+    };
+    let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint, only, source);
     let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);
-    match route::again(lookup, egress, (route.source(), hit.addr), is_local) {
+    match route::again(lookup, egress, (route.out_if(), uplink), (route.source(), hit.addr), is_local) {
         Again::Waits => return Resolved::refused(egress),
         Again::Ends => {
             slot::fwd_flow_end(index, hit.version);

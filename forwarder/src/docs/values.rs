@@ -8,7 +8,7 @@ use crate::{
     dataplane::{Backend, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     netlink::XdpMode,
     reconcile::{Datapath, IDLE_TIMES, Nat},
-    render::UPLINK_STATES,
+    render::{UPLINK_REASONS, UPLINK_STATES},
 };
 
 const PAGE: &str = include_str!("../../../docs/json.md");
@@ -25,6 +25,8 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("network ls", "datapath", Datapath::ALL.map(Datapath::name).to_vec()),
         ("network ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
         ("network ls", "uplink_state", UPLINK_STATES.to_vec()),
+        ("uplink ls", "state", UPLINK_STATES.into_iter().filter(|state| *state != "none").collect()),
+        ("uplink ls", "by", UPLINK_REASONS.to_vec()),
         ("port ls", "proto", Transport::ALL.map(Transport::name).to_vec()),
         ("features", "support", Support::NAMES.to_vec()),
         ("features", "parts", Part::ALL.map(Part::name).to_vec()),

@@ -65,28 +65,32 @@ fn who_must_not_reach_others_is_kept_from_all_of_its_network_but_the_gateway() {
     let judge = |addr| inward(addr, flags, ([10, 77, 0, 1], 24));
     assert_eq!(judge([10, 77, 0, 1]), PuntReason::ToHost.into());
     assert_eq!(judge([10, 77, 0, 9]), DropReason::PeerIsolated.into());
-    let routed = egress(Lookup::NoNeighbour, BRIDGE, &endpoint(flags), || true, || true);
+    let routed = egress(Lookup::NoNeighbour, BRIDGE, 0, &endpoint(flags), || true, || true);
     assert_eq!(routed, DropReason::PeerIsolated.into());
-    assert_eq!(egress(Lookup::NotForwarded, 0, &endpoint(flags), || true, || true), PuntReason::ToHost.into());
-    assert_eq!(egress(Lookup::Resolved, UPLINK, &endpoint(flags), || true, || true), Code::FORWARDED);
+    assert_eq!(egress(Lookup::NotForwarded, 0, 0, &endpoint(flags), || true, || true), PuntReason::ToHost.into());
+    assert_eq!(egress(Lookup::Resolved, UPLINK, 0, &endpoint(flags), || true, || true), Code::FORWARDED);
 }
 
 proptest! {
     #[test]
-    fn a_packet_leaves_by_its_uplink_alone(
+    fn a_packet_leaves_by_what_is_guarded_and_by_one_uplink_alone_where_it_has_to(
         lookup in prop::sample::select(&LOOKUPS),
         out_if in 5_u32..12,
-        is_there: bool,
+        only in prop::sample::select(&[0, UPLINK]),
+        is_guarded: bool,
         is_bridge: bool,
     ) {
-        let code = egress(lookup, out_if, &endpoint(0), || is_there, || is_bridge);
-        let leaves = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour) && out_if == UPLINK && is_there;
-        prop_assert_eq!(code == Code::FORWARDED, leaves);
-        prop_assert!(leaves || code.is_punt() || code.is_drop());
-        // What has no route the kernel answers; what has one by another interface it would not translate.
+        let code = egress(lookup, out_if, only, &endpoint(0), || is_guarded, || is_bridge);
         let leads = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour);
+        let may = only == 0 || out_if == only;
+        prop_assert_eq!(code == Code::FORWARDED, leads && out_if != BRIDGE && may && is_guarded);
+        prop_assert!(code == Code::FORWARDED || code.is_punt() || code.is_drop());
+        // What has no route the kernel answers; what has one by another interface it would not translate.
         let answers = lookup.is_missing() && lookup != Lookup::Elsewhere;
-        prop_assert_eq!(answers || !leaves && out_if == BRIDGE && leads, code.is_punt());
+        prop_assert_eq!(answers || out_if == BRIDGE && leads, code.is_punt());
+        // Who follows the host's routes is told by what it could go.
+        let unguarded = leads && out_if != BRIDGE && !is_guarded && !is_bridge && only == 0;
+        prop_assert_eq!(code == DropReason::UplinkUnguarded.into(), unguarded);
     }
 
     #[test]
@@ -96,38 +100,46 @@ proptest! {
         is_bridge: bool,
     ) {
         let bound = endpoint(endpoint_flags::UPLINK_BOUND);
-        prop_assert!(!is_diverted(lookup, out_if, &endpoint(0), || is_bridge), "who is not bound follows the host");
-        let dropped = egress(lookup, out_if, &bound, || true, || is_bridge) == DropReason::RouteNotViaUplink.into();
+        prop_assert!(!is_diverted(lookup, out_if, bound_to(&endpoint(0)), &bound, || is_bridge), "it follows the host");
+        let code = egress(lookup, out_if, bound_to(&bound), &bound, || true, || is_bridge);
+        let dropped = code == DropReason::RouteNotViaUplink.into();
         // It is looked up once.
-        prop_assert_eq!(is_diverted(lookup, out_if, &bound, || is_bridge), dropped && lookup != Lookup::Elsewhere);
+        let diverted = is_diverted(lookup, out_if, bound_to(&bound), &bound, || is_bridge);
+        prop_assert_eq!(diverted, dropped && lookup != Lookup::Elsewhere);
     }
 
     #[test]
-    fn nothing_is_asked_that_is_not_needed(lookup in prop::sample::select(&LOOKUPS), out_if in 5_u32..12) {
+    fn nothing_is_asked_that_is_not_needed(
+        lookup in prop::sample::select(&LOOKUPS),
+        out_if in 5_u32..12,
+        only in prop::sample::select(&[0, UPLINK]),
+    ) {
         let never = || -> bool { panic!("asked in vain") };
-        let decision = match (lookup, out_if) {
-            (Lookup::Resolved | Lookup::NoNeighbour, UPLINK) => egress(lookup, out_if, &endpoint(0), || true, never),
-            (Lookup::Resolved | Lookup::NoNeighbour, out_if) if out_if != BRIDGE => {
-                egress(lookup, out_if, &endpoint(0), never, || true)
-            }
-            _ => egress(lookup, out_if, &endpoint(0), never, never),
+        let leads = matches!(lookup, Lookup::Resolved | Lookup::NoNeighbour);
+        let decision = if !leads || out_if == BRIDGE {
+            egress(lookup, out_if, only, &endpoint(0), never, never)
+        } else if only == 0 || out_if == only {
+            egress(lookup, out_if, only, &endpoint(0), || true, never)
+        } else {
+            egress(lookup, out_if, only, &endpoint(0), never, || true)
         };
         // Asked or not, it is the same as with what would have been said.
-        prop_assert_eq!(decision, egress(lookup, out_if, &endpoint(0), || true, || true));
+        prop_assert_eq!(decision, egress(lookup, out_if, only, &endpoint(0), || true, || true));
     }
 
     #[test]
     fn a_flow_stays_only_where_it_leaves_by_the_same_interface_and_address(
         lookup in prop::sample::select(&LOOKUPS),
         code in 0_u32..64,
+        out_if in 7_u32..9,
         source: [u8; 4],
         addr: [u8; 4],
         is_local: bool,
     ) {
-        let decided = again(lookup, Code::from_raw(code), (source, addr), || is_local);
+        let decided = again(lookup, Code::from_raw(code), (out_if, UPLINK), (source, addr), || is_local);
         prop_assert_eq!(decided == Again::Waits, lookup.is_missing());
         if decided == Again::Stays {
-            prop_assert!(code == Code::FORWARDED.raw() && (source == addr || is_local));
+            prop_assert!(code == Code::FORWARDED.raw() && out_if == UPLINK && (source == addr || is_local));
         }
     }
 

@@ -71,7 +71,7 @@ pub(crate) const fn external(tuple: &Tuple) -> u64 {
 /// Set in what [`external`] returns.
 const EXTERNAL: u64 = 1 << 48;
 
-/// Prepares it, if answers leave by the endpoint's uplink.
+/// Prepares it, if answers can leave by the uplink by which the packet has come.
 #[inline(always)]
 fn prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> {
     let Some(endpoint) = records::endpoint(tuple.ifindex) else { return Err(DropReason::NoEndpoint.into()) };
@@ -83,7 +83,8 @@ fn prepare_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Result<(), Code> {
         // From a namespace, by an address of the host.
         fwd_prepare_hairpin(tuple)?;
     } else {
-        let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint);
+        let asked = if external & EXTERNAL == 0 { 0 } else { external as u32 };
+        let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint, skb.ifindex(), asked);
         if egress != Code::FORWARDED {
             return Err(egress);
         }

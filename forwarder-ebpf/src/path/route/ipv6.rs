@@ -134,7 +134,8 @@ fn neighbour(endpoint: &Endpoint, addr: &Addr) -> Option<u32> {
 #[inline(always)]
 fn egress(lookup: Lookup, way: Route, endpoint: &Endpoint) -> Code {
     let is_there = || devices::fwd_is_there(endpoint.uplink);
-    route::egress(lookup, way.out_if(), endpoint, is_there, || records::network(way.out_if()).is_some())
+    let out_if = way.out_if();
+    route::egress(lookup, out_if, endpoint.uplink, endpoint, is_there, || records::network(out_if).is_some())
 }
 
 /// Prepares the flow of an endpoint. The kernel translates where it alone knows behind which address, and what leaves by an uplink without
@@ -187,7 +188,7 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
     let chosen = if ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
     // Before the map with the answer is used for another question.
     let (hop, next_hop, mtu) = (words(way.macs()), way.next_hop(), way.mtu_v6(skb));
-    match route::again(lookup, egress, (chosen, hit.addr), is_local) {
+    match route::again(lookup, egress, (way.out_if(), endpoint.uplink), (chosen, hit.addr), is_local) {
         Again::Waits => return Resolved::refused(egress),
         Again::Ends => {
             slot::fwd_flow_end(index, hit.version);

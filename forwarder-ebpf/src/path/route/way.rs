@@ -27,24 +27,31 @@ pub(super) struct RouteChoice {
 
 global_fn! {
     /// See [`way_out`].
-    pub(super) fn fwd_way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> RouteChoice = way_out;
+    pub(super) fn fwd_way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint, only: u32, source: u32) -> RouteChoice = way_out;
 }
 
-/// Looks up where a packet of `endpoint` leaves: by the host's own route, or, for an endpoint that is bound to its uplink and whose packet the
-/// host would send elsewhere, by that of a socket which is bound there.
+/// Looks up where a packet of `endpoint` leaves: by the host's own route, or, if it may leave by the uplink `only` alone (where that is not 0)
+/// and the host would send it elsewhere, by that of a socket which is bound there, and to the address `source` (network byte order; 0 for
+/// that of the uplink).
 #[inline(always)]
-fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint) -> RouteChoice {
+fn way_out(skb: Skb, tuple: &Tuple, endpoint: &Endpoint, only: u32, source: u32) -> RouteChoice {
     let lookup = look_up(skb, tuple, Sender::Forwarded(endpoint.network));
     let Some(route) = Route::found() else { return RouteChoice::NONE };
     let out_if = route.out_if();
-    if !route::is_diverted(lookup, out_if, endpoint, || is_bridge(out_if)) {
-        return RouteChoice { lookup, egress: egress(lookup, out_if, endpoint), diverted: false };
+    if !route::is_diverted(lookup, out_if, only, endpoint, || is_bridge(out_if)) {
+        return RouteChoice { lookup, egress: egress(lookup, out_if, only, endpoint), diverted: false };
     }
-    let Some((uplink, ..)) = records::uplink_copy(endpoint.uplink) else { return RouteChoice::NONE };
-    let found = look_up(skb, tuple, Sender::Bound(endpoint.uplink, u32::from_ne_bytes(uplink)));
+    let source = match source {
+        0 => records::uplink_copy(only).map_or(0, |(address, ..)| u32::from_ne_bytes(address)),
+        source => source,
+    };
+    if source == 0 {
+        return RouteChoice::NONE;
+    }
+    let found = look_up(skb, tuple, Sender::Bound(only, source));
     let lookup = if found.is_missing() { Lookup::Elsewhere } else { found };
     let Some(route) = Route::found() else { return RouteChoice::NONE };
-    RouteChoice { lookup, egress: egress(lookup, route.out_if(), endpoint), diverted: true }
+    RouteChoice { lookup, egress: egress(lookup, route.out_if(), only, endpoint), diverted: true }
 }
 
 /// Whether an interface is the bridge of a network.
@@ -54,8 +61,10 @@ fn is_bridge(ifindex: u32) -> bool {
 }
 
 #[inline(always)]
-fn egress(lookup: Lookup, out_if: u32, endpoint: &Endpoint) -> Code {
-    route::egress(lookup, out_if, endpoint, || devices::fwd_is_there(endpoint.uplink), || is_bridge(out_if))
+fn egress(lookup: Lookup, out_if: u32, only: u32, endpoint: &Endpoint) -> Code {
+    // Of its own uplink the records of an endpoint say that it is one.
+    let is_guarded = || (out_if == endpoint.uplink || records::is_guarded(out_if)) && devices::fwd_is_there(out_if);
+    route::egress(lookup, out_if, only, endpoint, is_guarded, || is_bridge(out_if))
 }
 
 impl RouteChoice {

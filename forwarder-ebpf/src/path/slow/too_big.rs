@@ -1,9 +1,9 @@
 //! Packets of a namespace that are larger than their way out takes. The kernel cuts them or tells their sender, if by itself it would send them
-//! the same way; otherwise it must not see them, and the sender is told here: see [`forwarder_common::decide::icmp_error::too_big`].
+//! the same way; otherwise it must not see them, and the sender is told here: see [`forwarder_common::decide::icmp_error::notice`].
 
 use forwarder_common::{
     abi::FlowVersion,
-    decide::icmp_error::too_big::{self, Ends},
+    decide::icmp_error::notice::{self, Told},
     types::{
         direction::Direction,
         verdict::{Code, DropReason, PuntReason},
@@ -14,12 +14,15 @@ use forwarder_common::{
 use crate::{
     kernel::{
         counters::{self, Amount},
-        maps::TOO_BIG,
+        maps::NOTICE,
         packet::skb::Skb,
-        records,
         scratch::scratch,
     },
-    path::{apply::Action, at_ns, route},
+    path::{
+        apply::Action,
+        at_ns,
+        route::{self, prohibited::ends},
+    },
     table::lookup,
 };
 
@@ -50,15 +53,13 @@ global_fn! {
 /// Makes of the packet what its sender is to be told. Whether it is that now.
 #[inline(always)]
 fn tell(skb: Skb, slot: u32, version: FlowVersion) -> bool {
-    let (Some(notice), Some(hit)) = (scratch(&TOO_BIG), lookup::copy(Direction::Outbound, slot, version)) else {
+    let (Some(notice), Some(hit)) = (scratch(&NOTICE), lookup::copy(Direction::Outbound, slot, version)) else {
         return false;
     };
-    let Some(endpoint) = records::endpoint(skb.ifindex()) else { return false };
-    let Some(network) = records::network(endpoint.network) else { return false };
-    let ends = Ends { mac: endpoint.mac, gateway_mac: endpoint.gateway_mac, gateway: network.gateway_v4 };
-    if !skb.copy(ETHERNET, &mut notice.embedded, too_big::EMBEDDED as u32) || !too_big::may_tell(&notice.embedded) {
+    let Some(ends) = ends(skb) else { return false };
+    if !skb.copy(ETHERNET, &mut notice.embedded, notice::EMBEDDED as u32) || !notice::may_tell(&notice.embedded) {
         return false;
     }
-    notice.complete(&ends, hit.mtu);
-    skb.cut(too_big::LEN as u32) && skb.write(0, notice.as_frame())
+    notice.complete(&ends, Told::TooBig(hit.mtu));
+    skb.cut(notice::LEN as u32) && skb.write(0, notice.as_frame())
 }

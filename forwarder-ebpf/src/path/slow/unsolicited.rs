@@ -129,7 +129,8 @@ fn for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> u64 {
     let Some(out) = scratch(&INBOUND) else { return NOBODYS };
     let Some((publication, endpoint)) = published::find(skb, tuple, at_all) else { return NOBODYS };
     let to_many = matches!(skb.pkt_type(), BROADCAST | MULTICAST);
-    if to_many || endpoint.uplink != skb.ifindex() || fwd_host_converses(skb, tuple) {
+    let elsewhere = !unsolicited::may_come_by(skb.ifindex(), endpoint);
+    if to_many || elsewhere || fwd_host_converses(skb, tuple) {
         return NOBODYS;
     }
     // From the host's own address comes what a namespace has sent to it: then there is the flow of that, for which was asked who may.

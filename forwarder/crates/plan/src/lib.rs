@@ -27,12 +27,12 @@ pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
     AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network,
     NetworkRequest, NetworkScope, PortRequest, RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment,
-    UpRequest, UplinkChoice, range, seconds,
+    UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
 pub use op::{Action, Op};
 pub(crate) use plan::orphans;
-pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up};
-pub(crate) use settle::{advice, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink};
-pub use settle::{network_name, refuse_others};
+pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks};
+pub(crate) use settle::{advice, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways};
+pub use settle::{network_name, refuse_others, unguarded};

@@ -81,6 +81,8 @@ pub struct EndpointView {
     pub uplink_state: String,
     /// Whether it leaves by that interface alone, wherever the host's routes lead.
     pub bound: bool,
+    /// Interfaces by which it may leave, its network's own first: several where it follows the host's routes.
+    pub leaves_by: Vec<Untrusted>,
     /// `tc`, `xdp` or `kernel`.
     pub datapath: String,
     /// How the program is attached to the host-side veth, `tcx` or `clsact`; none with the kernel's own data path.
@@ -155,7 +157,30 @@ impl EndpointView {
 
     /// The way out of the network, in a few words.
     pub(super) fn way_out(&self) -> String {
-        if self.policy.internal { "internal".into() } else { format!("via {}", self.uplink) }
+        if self.policy.internal { "internal".into() } else { format!("via {}{}", self.uplink, self.other_ways()) }
+    }
+
+    /// Everything that it leaves by, where that is more than its network's own uplink.
+    pub(super) fn ways(&self) -> String {
+        match self.leaves_by.first() {
+            Some(own) if self.leaves_by.len() > 1 => format!("{own}{}", self.other_ways()),
+            _ => String::new(),
+        }
+    }
+
+    /// `, eth1, wg0 (routes)`: what it leaves by besides its network's own uplink, where the host's routes say so.
+    pub(super) fn other_ways(&self) -> String {
+        const SHOWN: usize = 4;
+        let mut others: Vec<String> = self.leaves_by.iter().skip(1).map(ToString::to_string).collect();
+        if others.is_empty() {
+            return String::new();
+        }
+        if others.len() > SHOWN {
+            let more = others.len() - SHOWN;
+            others.truncate(SHOWN);
+            others.push(format!("{more} more"));
+        }
+        format!(", {} (routes)", others.join(", "))
     }
 
     /// The data path, and how it is attached where there are several ways.
@@ -225,7 +250,8 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     let name = look.paint(Tone::Strong, &first.network.to_string());
     let options: String = first.network_options().iter().map(|option| format!(", {option}")).collect();
     let (gateways, uplink, datapath) = (first.gateways(), first.uplink(look), first.datapath());
-    writeln!(out, "{name}  {gateways}, uplink {uplink}, datapath {datapath}{options}")?;
+    let ways = first.other_ways();
+    writeln!(out, "{name}  {gateways}, uplink {uplink}{ways}, datapath {datapath}{options}")?;
     let columns = [
         ("NAMESPACE", Holds::Name),
         ("HOST IF", Holds::Text),

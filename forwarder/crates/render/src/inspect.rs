@@ -127,6 +127,7 @@ impl InspectView {
             .add("host veth", format!("{}, ifindex {}, {running}, {program}", endpoint.host_if, self.host_ifindex))
             .add("gateway", format!("{} on bridge {}, {}", endpoint.gateways(), endpoint.bridge, self.gateway_mac))
             .add("uplink", uplink.trim_end())
+            .add("ways out", endpoint.ways())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
             .add("routes", if endpoint.policy.default_route { "" } else { "no default route" })
             .add("limits", endpoint.policy.limits())

@@ -26,6 +26,7 @@ pub mod table;
 mod trace;
 pub mod units;
 mod up;
+mod uplink;
 
 use std::io::{self, Write};
 
@@ -53,6 +54,7 @@ pub use stat::{StatView, StatsView};
 pub use table::terminal_width;
 pub use trace::{TraceHead, TraceLine, TraceView, write_trace_reasons};
 pub use up::UpView;
+pub use uplink::{UPLINK_REASONS, UplinkView, UplinksChange};
 
 /// How text is written: what the terminal can show, and what hints start with.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ mod shell;
 mod stats;
 mod trace;
 mod up;
+mod uplink;
 
 use clap::Subcommand;
 
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Network(network::NetworkCommandArgs),
     /// Publish ports of the host for namespaces that are up
     Port(port::PortArgs),
+    /// List and change what networks leave by
+    Uplink(uplink::UplinkArgs),
     /// List the networks and their endpoints
     #[command(alias = "list", after_help = ls::HELP)]
     Ls(ls::LsArgs),
@@ -112,6 +115,7 @@ impl Command {
             Self::Ns(args) => at_host(|session, _| ns::run(session, args)),
             Self::Network(args) => at_host(|session, observer| network::run(session, args, observer)),
             Self::Port(args) => at_host(|session, observer| port::run(session, args, observer)),
+            Self::Uplink(args) => at_host(|session, observer| uplink::run(session, args, observer)),
             Self::Ls(args) => at_host(|session, _| ls::run(session, args)),
             Self::Inspect(args) => at_host(|session, _| inspect::run(session, args)),
             Self::Flows(args) => at_host(|session, _| flows::run(session, args)),

@@ -159,6 +159,14 @@ pub(super) fn for_network(context: &HostContext, request: &NetworkRequest) -> Re
     Ok(gathered)
 }
 
+/// Reads what a change of uplinks depends on.
+///
+/// # Errors
+/// The kernel refuses.
+pub(super) fn for_uplinks(context: &HostContext) -> Result<Gathered> {
+    host(context)
+}
+
 /// Reads what `down` depends on.
 ///
 /// # Errors

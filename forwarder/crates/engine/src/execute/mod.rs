@@ -42,8 +42,8 @@ use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
-    Action, Attachment, Desired, DownRequest, Object, Op, Plan, PortRequest, Scope, UpRequest, plan, plan_down,
-    plan_ports, plan_up, refuse_others,
+    Action, Attachment, Desired, DownRequest, Object, Op, Plan, PortRequest, Scope, Undo, UpRequest, UplinkRequest,
+    plan, plan_down, plan_ports, plan_up, plan_uplinks, refuse_others,
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -153,8 +153,8 @@ fn settle_up(context: &HostContext, request: &UpRequest) -> Result<(Gathered, Pl
 fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered, Plan)> {
     if let Ok(Some(gathered)) = scoped::for_down(context, request)
         && let Ok(plan) = plan_down(request, &gathered.actual)
-        // Others on the host may need what was changed for all.
-        && !plan.ops.iter().any(|op| matches!(op.object, Object::Sysctl(_)))
+        // Others on the host may need what was changed for all; and of an interface that was not read nobody knows what there is to put back.
+        && !plan.ops.iter().any(|op| matches!(op.object, Object::Sysctl(_) | Object::Undo(Undo::Sysctl(_))))
     {
         return Ok((gathered, plan));
     }
@@ -216,9 +216,10 @@ pub fn change_ports(context: &HostContext, request: &PortRequest, observer: &mut
     collect::in_passing(context, cookie);
     let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
     let gathered = gather::for_ports(context, request)?;
-    let Plan { ops, mut warnings, .. } = plan_ports(request, &gathered.actual)?;
+    let Plan { ops, mends, mut warnings, .. } = plan_ports(request, &gathered.actual)?;
     let mut runner = Runner::new(context, gathered);
-    runner.run_or_undo(&ops, 0, observer)?;
+    runner.run_or_undo(&ops, mends, observer)?;
+    runner.follow_routes();
     runner.follow_addresses();
     warnings.append(&mut runner.warnings);
     Ok(Applied { changed: !ops.is_empty(), warnings })
@@ -231,6 +232,32 @@ pub fn change_ports(context: &HostContext, request: &PortRequest, observer: &mut
 pub fn dry_ports(context: &HostContext, request: &PortRequest) -> Result<Planned> {
     let gathered = gather::for_ports(context, request)?;
     let Plan { ops, warnings, .. } = plan_ports(request, &gathered.actual)?;
+    Ok(planned(context, &gathered, &ops, warnings))
+}
+
+/// Makes interfaces of the host uplinks, or none any more.
+///
+/// # Errors
+/// What [`plan_uplinks`] refuses, before anything is changed; or the operation that failed, after what was made before it was undone.
+pub fn change_uplinks(context: &HostContext, request: &UplinkRequest, observer: &mut dyn Observer) -> Result<Applied> {
+    let cookie = Netns::current()?.cookie()?;
+    collect::in_passing(context, cookie);
+    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
+    let gathered = gather::for_uplinks(context)?;
+    let Plan { ops, mends, warnings, .. } = plan_uplinks(request, &gathered.actual)?;
+    let mut runner = Runner::new(context, gathered);
+    runner.run_or_undo(&ops, mends, observer)?;
+    runner.follow_routes();
+    Ok(Applied { changed: !ops.is_empty(), warnings })
+}
+
+/// What [`change_uplinks`] would do. Takes no lock and changes nothing.
+///
+/// # Errors
+/// As [`change_uplinks`] refuses.
+pub fn dry_uplinks(context: &HostContext, request: &UplinkRequest) -> Result<Planned> {
+    let gathered = gather::for_uplinks(context)?;
+    let Plan { ops, warnings, .. } = plan_uplinks(request, &gathered.actual)?;
     Ok(planned(context, &gathered, &ops, warnings))
 }
 

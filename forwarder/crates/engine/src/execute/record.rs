@@ -127,7 +127,8 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
 }
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
-    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into() }
+    let asked = record.flags & uplink_flags::ASKED != 0;
+    UplinkRecord { index, name: name_of(&record.ifname), address: record.v4.into(), asked }
 }
 
 /// How the program is attached to the host-side veth of an endpoint with these flags.

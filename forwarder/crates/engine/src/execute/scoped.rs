@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::{HostContext, gather, gathered::Gathered, names, record, undo::UndoLog};
 use fwd_base::Result;
 use fwd_dataplane::Dataplane;
@@ -15,8 +17,8 @@ use fwd_kernel::{
     netns::Netns,
 };
 use fwd_plan::{
-    ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, Object, Op, Owner, Records,
-    TargetRef, Undo, UpRequest, object,
+    ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, NetworkRecord, Object, Op, Owner,
+    Records, TargetRef, Undo, UpRequest, object,
 };
 
 /// Reads what `up` depends on. None if all has to be read.
@@ -94,6 +96,9 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     }
     let Some(links) = links(owner, &netlink, &records, &ours)? else { return Ok(None) };
     let mut net = NetConfig { links, ..NetConfig::default() };
+    if records.networks.iter().any(NetworkRecord::follows_routes) {
+        add_ways(&mut net, &netlink)?;
+    }
     for link in &net.links {
         // Host-side veths have none.
         if !owner.has_veth(link) {
@@ -117,6 +122,28 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
     gathered.look_for_made(Some(target))?;
     Ok(Some(gathered))
+}
+
+/// The routes of IPv4, and the interfaces that they lead by.
+fn add_ways(net: &mut NetConfig, netlink: &Netlink) -> Result<()> {
+    net.routes = netlink.routes()?;
+    net.routes.retain(|route| matches!(route.destination, IpNet::V4(_)));
+    let indexes: BTreeSet<u32> = net.routes.iter().map(|route| route.ifindex).collect();
+    for index in indexes {
+        if net.by_index(index).is_none() {
+            net.links.extend(netlink.link_by_index(index)?);
+        }
+    }
+    net.links.sort_by_key(|link| link.index);
+    // An interface of a VRF is told by the one that it is a port of.
+    let controllers: BTreeSet<u32> = net.links.iter().filter_map(|link| link.controller).collect();
+    for index in controllers {
+        if net.by_index(index).is_none() {
+            net.links.extend(netlink.link_by_index(index)?);
+        }
+    }
+    net.links.sort_by_key(|link| link.index);
+    Ok(())
 }
 
 /// The bridges, the uplinks and the host-side veths of `endpoints`, if all that the records name are there.

@@ -15,7 +15,7 @@ pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
 pub(super) use self::listeners::socket;
 use super::record;
-use fwd_base::{Error, Result};
+use fwd_base::{Error, Result, text::word};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
     netlink::{Interface, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, xfrm_policies},
@@ -23,7 +23,7 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     ALL_FORWARDING6, Actual, Datapath, EndpointRecord, NetConfig, NetworkRecord, Records, Surroundings, UpRequest,
-    forwarding, network_name, route_mtus,
+    forwarding, network_name, route_mtus, unguarded,
 };
 
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
@@ -56,7 +56,7 @@ pub(super) fn of_input() -> Result<Surroundings> {
     Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
 }
 
-/// Tells the programs the MTUs that routes ask for, and how uplinks check sources, as it is now.
+/// Tells the programs the MTUs that routes ask for, how uplinks check sources, and which are guarded, as it is now.
 ///
 /// # Errors
 /// The host cannot be read, or a map cannot be written.
@@ -67,8 +67,10 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Res
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
         let tunnel = if link.layer == LinkLayer::None { uplink_flags::TUNNEL } else { 0 };
-        if record.flags != strict | tunnel {
-            plane.put_uplink(index, &Uplink { flags: strict | tunnel, ..record })?;
+        let guarded = if plane.is_uplink_attached(index)? { uplink_flags::GUARDED } else { 0 };
+        let flags = strict | tunnel | guarded | record.flags & uplink_flags::ASKED;
+        if record.flags != flags {
+            plane.put_uplink(index, &Uplink { flags, ..record })?;
         }
     }
     Ok(())
@@ -123,28 +125,51 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
     for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
         let Some(uplink) = records.uplinks.iter().find(|uplink| uplink.index == record.uplink) else { continue };
         let members = records.endpoints.iter().filter(|endpoint| endpoint.network == record.name);
-        let elsewhere: u64 = members.map(|member| count(&member.host_if, DropReason::RouteNotViaUplink.name())).sum();
+        let lost =
+            |reason: DropReason| -> u64 { members.clone().map(|member| count(&member.host_if, reason.name())).sum() };
+        let elsewhere = lost(DropReason::RouteNotViaUplink);
         if elsewhere != 0 {
             let why = if record.treatment.bound {
                 format!("{}, to which it is bound, has no route there", uplink.name)
             } else {
-                format!("the host's route leaves by another interface than {}", uplink.name)
+                "the host sends them by a tunnel of the route's own".into()
             };
             found.push(format!(
                 "{elsewhere} packets of network {} were dropped so far (RouteNotViaUplink), because {why}",
                 record.name
             ));
         }
+        found.extend(refused_ways(records, record, lost(DropReason::UplinkUnguarded))?);
         let refused = count(&uplink.name, PuntReason::AsymmetricReply.name());
         if refused != 0 {
             found.push(format!(
                 "{refused} replies to namespaces behind {} were refused by the host so far (AsymmetricReply), because they came in by \
-                 another interface: route them back by {}, or make the interface where they come in an uplink, with rp_filter 0 or 2",
+                 another interface: route them back by {}, or make the interface where they come in an uplink (`fwd uplink add`), with rp_filter 0 or 2",
                 uplink.name, uplink.name
             ));
         }
     }
     Ok(found)
+}
+
+/// What to say where packets of a network were refused because no program guards the way that they would take, and still does not.
+fn refused_ways(records: &Records, record: &NetworkRecord, packets: u64) -> Result<Option<String>> {
+    if packets == 0 {
+        return Ok(None);
+    }
+    let netlink = Netlink::here()?;
+    let net = NetConfig { links: netlink.links()?, routes: netlink.routes()?, ..NetConfig::default() };
+    let ways = unguarded(&net, records);
+    let add: Vec<String> = ways.iter().map(|name| format!("`fwd uplink add {}`", word(name))).collect();
+    Ok((!ways.is_empty()).then(|| {
+        format!(
+            "{packets} packets of network {} were refused so far (UplinkUnguarded), because no program guards what leaves by {}: {}, or any \
+             `fwd up`, takes in what the host's routes lead by",
+            record.name,
+            ways.join(", "),
+            add.join(", ")
+        )
+    }))
 }
 
 /// What the host does not forward of a network by this uplink, although it was told to.
@@ -178,7 +203,9 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
             continue;
         }
         let Some(link) = netlink.link_by_index(record.uplink)? else { continue };
-        let addresses = netlink.addresses(Some(link.index))?.into_iter();
+        // What follows the host's routes may appear behind any address of the host.
+        let of = Some(link.index).filter(|_| !record.follows_routes());
+        let addresses = netlink.addresses(of)?.into_iter();
         let addresses: Vec<Ipv4Addr> = addresses
             .filter_map(|(_, address)| match address {
                 IpNet::V4(address) => Some(address.addr()),

@@ -11,6 +11,7 @@ pub mod namespace;
 mod network;
 mod publish;
 mod state;
+mod uplink;
 
 pub use self::{
     flows::Flows,

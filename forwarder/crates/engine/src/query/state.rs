@@ -1,7 +1,7 @@
 //! What is up, read from the pinned maps and the kernel, as views.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -75,10 +75,11 @@ impl State {
         let Some(plane) = at.dataplane()? else { return Ok(None) };
         let bridge = endpoint.record.network;
         let networks = plane.network(bridge)?.map(|network| (bridge, network));
-        let uplinks = plane.uplinks()?.into_iter().collect();
+        let uplinks: BTreeMap<u32, Uplink> = plane.uplinks()?.into_iter().collect();
+        let ways: Vec<u32> = uplinks.keys().copied().collect();
         let netlink = Netlink::here()?;
         let mut links = BTreeMap::new();
-        for index in [ifindex, endpoint.record.uplink] {
+        for index in BTreeSet::from([ifindex, endpoint.record.uplink]).into_iter().chain(ways) {
             if plane.is_same_device(index)? {
                 links.extend(netlink.link_by_index(index)?.map(|link| (index, link)));
             }
@@ -102,6 +103,11 @@ impl State {
     /// The host-side veth of an endpoint, whatever it is called by now, unless it is gone.
     #[must_use]
     pub fn host_veth(&self, ifindex: u32) -> Option<&Link> {
+        self.links.get(&ifindex)
+    }
+
+    /// The interface that a record is about, likewise.
+    pub(super) fn link(&self, ifindex: u32) -> Option<&Link> {
         self.links.get(&ifindex)
     }
 
@@ -170,6 +176,7 @@ impl State {
                 Some(_) => down.into(),
             },
             bound: treatment.bound,
+            leaves_by: self.ways(record),
             datapath: Datapath::of_flags(record.flags).name().into(),
             attach: (!kernel).then(|| execute::attach(record.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),

@@ -60,6 +60,15 @@ impl NetConfig {
         routes.min_by_key(|route| route.metric)
     }
 
+    /// The IPv4 default route by which most leaves: that of the main table, or, where only rules of routing lead outside, of another one.
+    #[must_use]
+    pub fn way_out(&self) -> Option<&Route> {
+        let everything = IpNet::V4(Ipv4Net::default());
+        let elsewhere =
+            || self.routes.iter().filter(|route| route.destination == everything).min_by_key(|it| it.metric);
+        self.default_route().or_else(elsewhere)
+    }
+
     /// The first IPv6 address of an interface that is good for more than its link.
     #[must_use]
     pub fn ipv6(&self, index: u32) -> Option<Ipv6Net> {

@@ -128,8 +128,10 @@ pub struct UplinkRecord {
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// Address behind which endpoints appear.
+    /// Address behind which endpoints appear; unspecified where it has none of its own.
     pub address: Ipv4Addr,
+    /// A command has asked for it: it stays, whoever leads through it.
+    pub asked: bool,
 }
 
 /// A sysctl that was changed.

@@ -36,7 +36,9 @@ pub struct Concerned<'a> {
     pub ipv6: bool,
     /// The uplink.
     pub uplink: Interface<'a>,
-    /// The uplink's addresses.
+    /// It leaves by other uplinks as well, where the host's routes lead by them.
+    pub follows_routes: bool,
+    /// The addresses behind which its packets may appear.
     pub addresses: Vec<Ipv4Addr>,
     /// What forwards its packets.
     pub datapath: Datapath,
@@ -45,7 +47,7 @@ pub struct Concerned<'a> {
 }
 
 impl NetworkRecord {
-    /// The network, with its uplink's name and addresses.
+    /// The network, with its uplink's name, and the addresses behind which its packets may appear.
     #[must_use]
     pub fn concerned<'a>(&'a self, uplink: Interface<'a>, addresses: Vec<Ipv4Addr>) -> Concerned<'a> {
         Concerned {
@@ -54,6 +56,7 @@ impl NetworkRecord {
             subnet: self.subnet(),
             ipv6: self.gateway6.is_some(),
             uplink,
+            follows_routes: self.follows_routes(),
             addresses,
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,
@@ -74,7 +77,7 @@ impl Surroundings {
                 || network.addresses.iter().any(|address| net.contains(address))
         };
         self.policies.iter().find(|policy| {
-            let by_uplink = policy.ifindex == 0 || policy.ifindex == network.uplink.index;
+            let by_uplink = [0, network.uplink.index].contains(&policy.ifindex) || network.follows_routes;
             let concerns = match policy.direction {
                 Direction::Out => is_ours(&policy.source),
                 Direction::Forward => is_ours(&policy.source) || is_ours(&policy.destination),
@@ -242,6 +245,7 @@ mod tests {
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 24),
             ipv6: false,
             uplink: Interface { name: "eth0", index: 2 },
+            follows_routes: false,
             addresses: vec![Ipv4Addr::new(198, 51, 100, 2)],
             datapath,
             ignore_xfrm: false,
@@ -280,6 +284,10 @@ mod tests {
         assert!(!passed_by(policy(Forward, "192.168.1.0/24", "10.9.0.0/16")));
         assert!(!passed_by(XfrmPolicy { ifindex: 3, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
         assert!(passed_by(XfrmPolicy { ifindex: 2, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") }));
+        let other = XfrmPolicy { ifindex: 3, ..policy(Out, "0.0.0.0/0", "0.0.0.0/0") };
+        let all = Surroundings { policies: vec![other], ..Surroundings::default() };
+        let follows = Concerned { follows_routes: true, ..network(Datapath::Tc) };
+        assert!(all.check(&follows).is_err(), "it may leave by that interface too");
     }
 
     fn chain(maker: Maker, family: &str, table: &str, name: &str) -> ForwardChain {

@@ -22,7 +22,7 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
-    request::{NetworkRequest, PortRequest, TargetRef, UpRequest},
+    request::{NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
 };
 use fwd_base::{Error, HostName, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, PublishedPorts};

@@ -122,6 +122,15 @@ pub struct NetworkRequest {
     pub table: TableRequest,
 }
 
+/// Interfaces of the host that are to be uplinks, and that are not to be any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UplinkRequest {
+    /// Names of those that are to be.
+    pub add: Vec<String>,
+    /// Names of those that are not.
+    pub remove: Vec<String>,
+}
+
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpRequest {

@@ -28,7 +28,7 @@ pub use self::{
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
     publish::{HostAccess, KernelPorts, Published},
-    uplink::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp},
+    uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
 };
 use super::{Actual, SysctlRecord, Undo};
@@ -124,6 +124,8 @@ objects! {
     UplinkAddress(UplinkAddress),
     /// The name of an uplink that has a record: it was renamed.
     UplinkName(UplinkName),
+    /// An uplink with a record stays one, because a command has asked for it.
+    UplinkAsked(UplinkAsked),
     /// A network leads through another uplink: the former was deleted.
     NetworkUplink(NetworkUplink),
     /// The programs at an uplink: `to_uplink` is attached first and detached last.

@@ -101,6 +101,35 @@ impl fmt::Display for UplinkName {
     }
 }
 
+/// That an uplink with a record stays one, because a command has asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkAsked {
+    /// The uplink's name.
+    pub name: String,
+    /// Its ifindex.
+    pub index: u32,
+}
+
+impl Managed for UplinkAsked {
+    fn handling(&self) -> Handling {
+        Handling::new("keep", "no more keep", Acts::OnPins)
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        record(actual, self.index, |uplink| uplink.asked)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        vec![shell::record("UPLINKS", &self.name, make, pins)]
+    }
+}
+
+impl fmt::Display for UplinkAsked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uplink {}, asked for by a command", self.name)
+    }
+}
+
 /// The programs at an uplink: `to_uplink` is attached first and detached last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UplinkHooks {

@@ -47,6 +47,7 @@ impl Actual {
             Object::Uplink(_)
             | Object::UplinkAddress(_)
             | Object::UplinkName(_)
+            | Object::UplinkAsked(_)
             | Object::UplinkHooks(_)
             | Object::UplinkXdp(_) => self.make_uplink(object),
             Object::Network(_) | Object::NetworkUplink(_) | Object::NetworkKept(_) | Object::NetworkHook(_) => {
@@ -81,7 +82,12 @@ impl Actual {
         let mut uplinks = records.uplinks.iter_mut();
         match object {
             Object::Uplink(object::Uplink { name, index, address }) => {
-                records.uplinks.push(UplinkRecord { index: *index, name: name.clone(), address: *address });
+                records.uplinks.push(UplinkRecord {
+                    index: *index,
+                    name: name.clone(),
+                    address: *address,
+                    asked: false,
+                });
                 records.devices.insert(*index);
             }
             Object::UplinkAddress(object::UplinkAddress { index, to, .. }) => {
@@ -90,6 +96,9 @@ impl Actual {
             Object::UplinkName(object::UplinkName { index, to, .. }) => {
                 let renamed = uplinks.find(|it| it.index == *index);
                 renamed.into_iter().for_each(|it| it.name.clone_from(to));
+            }
+            Object::UplinkAsked(it) => {
+                uplinks.filter(|uplink| uplink.index == it.index).for_each(|uplink| uplink.asked = true);
             }
             Object::UplinkHooks(it) => drop(records.uplink_hooks.insert(it.index)),
             Object::UplinkXdp(it) => drop(records.uplink_xdp.insert(it.index)),
@@ -252,6 +261,10 @@ impl Actual {
             Object::Uplink(object::Uplink { index, .. }) => {
                 records.uplinks.retain(|uplink| uplink.index != *index);
                 records.devices.remove(index);
+            }
+            Object::UplinkAsked(it) => {
+                let asked = records.uplinks.iter_mut().filter(|uplink| uplink.index == it.index);
+                asked.for_each(|uplink| uplink.asked = false);
             }
             Object::UplinkHooks(it) => drop(records.uplink_hooks.remove(&it.index)),
             Object::UplinkXdp(it) => drop(records.uplink_xdp.remove(&it.index)),

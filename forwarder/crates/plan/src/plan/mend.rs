@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use crate::{
     Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
     uplink::{self, Uplink},
+    ways,
 };
 use fwd_kernel::netlink::Link;
 
@@ -27,17 +28,17 @@ pub(crate) fn uplinks<'a>(actual: &'a Actual, desired: &Desired) -> Mended<'a> {
         match actual.recorded(record.index) {
             Some(link) if link.name == record.name => {}
             Some(link) => mended.rename(record, link),
-            None => {
-                let networks = networks_of(actual, record);
-                let options = networks.iter().filter_map(|network| desired.networks.get(&network.name));
-                let mut chosen = options.filter_map(|network| network.uplink.interface());
-                let name = chosen.next().unwrap_or(&record.name);
-                if let Some(uplink) = successor(actual, &networks, name) {
-                    mended.replace(record, &networks, &uplink);
-                }
-            }
+            None => mended.gone(record, desired),
         }
     }
+    mended.take_in();
+    mended
+}
+
+/// Takes in what the host's routes lead by, where a network follows them.
+pub(crate) fn ways<'a>(actual: &'a Actual) -> Mended<'a> {
+    let mut mended = Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() };
+    mended.take_in();
     mended
 }
 
@@ -52,6 +53,57 @@ fn successor(actual: &Actual, networks: &[NetworkRecord], name: &str) -> Option<
 }
 
 impl Mended<'_> {
+    /// An interface that is there no more: another one takes its place, for all of its networks, or for those that follow the host's routes.
+    fn gone(&mut self, record: &UplinkRecord, desired: &Desired) {
+        let networks = networks_of(&self.actual, record);
+        if networks.is_empty() {
+            return self.lost(record);
+        }
+        let options = networks.iter().filter_map(|network| desired.networks.get(&network.name));
+        let mut chosen = options.filter_map(|network| network.uplink.interface());
+        let name = chosen.next().unwrap_or(&record.name);
+        if let Some(uplink) = successor(&self.actual, &networks, name) {
+            self.replace(record, &networks, &uplink);
+            return self.forget(record);
+        }
+        let (bound, following): (Vec<_>, Vec<_>) = networks.into_iter().partition(|network| network.treatment.bound);
+        let other = self.actual.host.net.way_out().map(|route| self.actual.host.net.name_of(route.ifindex));
+        let other = other.filter(|_| !following.is_empty());
+        if let Some(uplink) = other.and_then(|name| successor(&self.actual, &following, &name)) {
+            self.replace(record, &following, &uplink);
+            if bound.is_empty() {
+                self.forget(record);
+            }
+        }
+    }
+
+    /// One that was no network's own. Who asked for it gets the one that has its name now; until there is one its record waits.
+    fn lost(&mut self, record: &UplinkRecord) {
+        if record.asked {
+            let Some(uplink) = successor(&self.actual, &[], &record.name) else { return };
+            let objects = uplink.objects(&self.actual, self.actual.records.table.is_some(), false);
+            self.complete(objects.into_iter().chain([ways::asked(&uplink)]));
+        }
+        self.forget(record);
+    }
+
+    /// What the host's routes lead by, where a network follows them.
+    fn take_in(&mut self) {
+        if self.actual.records.networks.iter().any(NetworkRecord::follows_routes) {
+            let objects = ways::objects(&self.actual);
+            self.complete(objects.into_iter());
+        }
+    }
+
+    /// Makes what is not there.
+    fn complete(&mut self, objects: impl Iterator<Item = Object>) {
+        for object in objects {
+            if !self.actual.has(&object) {
+                self.make(object);
+            }
+        }
+    }
+
     fn rename(&mut self, record: &UplinkRecord, link: &Link) {
         let (index, from, to) = (record.index, record.name.clone(), link.name.clone());
         self.notes.push(format!("uplink {from} is called {to} now"));
@@ -85,7 +137,6 @@ impl Mended<'_> {
                 to: uplink.index,
             }));
         }
-        self.forget(record);
     }
 
     /// The rules of a network name the interface.

@@ -10,6 +10,7 @@ pub(crate) mod networks;
 pub(crate) mod orphans;
 pub(crate) mod ports;
 pub(crate) mod up;
+pub(crate) mod uplinks;
 
 use std::borrow::Cow;
 
@@ -17,7 +18,7 @@ use ipnet::IpNet;
 
 pub use self::export::export;
 use self::mend::Mended;
-pub use self::{networks::plan_network, ports::plan_ports};
+pub use self::{networks::plan_network, ports::plan_ports, uplinks::plan_uplinks};
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
     network_name, refuse::refuse_others,

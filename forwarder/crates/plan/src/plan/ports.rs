@@ -1,6 +1,9 @@
 //! Ports that are published for an endpoint that is up, and ports that are withdrawn.
 
-use super::Plan;
+use super::{
+    Plan,
+    mend::{self, Mended},
+};
 use crate::{
     Actual, EndpointRecord, Object, Op, PortRequest,
     desired::Asked,
@@ -24,7 +27,8 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let endpoint =
         actual.attached().ok_or_else(|| not_up().remedy(format!("bring it up first: `fwd up {}`", target.option())))?;
     let network = actual.network_of(endpoint).ok_or_else(not_up)?;
-    let mut ops = Vec::new();
+    let Mended { mut ops, actual, .. } = mend::ways(actual);
+    let (mends, actual) = (ops.len(), &*actual);
     for ports in remove {
         let found =
             actual.published_by(endpoint).find(|it| it.ports.for_all() == ports.for_all()).ok_or_else(|| {
@@ -34,7 +38,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
             })?;
         ops.push(Op::remove(Object::Published(object::Published::of(found, &endpoint.host_if, actual))));
     }
-    let rest = actual.after(&ops).into_owned();
+    let rest = actual.after(ops.get(mends..).unwrap_or_default()).into_owned();
     let publisher = Publisher {
         index: Some(endpoint.index),
         network: &network.name,
@@ -55,13 +59,13 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     };
     let objects = add.iter().map(publish);
     ops.extend(objects.map(Object::Published).filter(|object| !rest.has(object)).map(Op::make));
-    ops.extend(unused_access(&actual.after(&ops)).map(Op::remove));
+    ops.extend(unused_access(&actual.after(ops.get(mends..).unwrap_or_default())).map(Op::remove));
     let uplink = actual.host.net.by_index(endpoint.uplink);
     let uplink = uplink.filter(|_| !add.is_empty()).map(|link| Interface { name: &link.name, index: link.index });
     let mut warnings: Vec<String> =
         uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
     warnings.extend(published::without_access(actual).filter(|_| by_programs));
-    Ok(Plan { ops, warnings, ..Plan::default() })
+    Ok(Plan { ops, mends, warnings, ..Plan::default() })
 }
 
 /// The programs of the host's own access, where nothing is published any more.

@@ -14,6 +14,7 @@ use crate::{
     settle::{self, Joiner},
     settled::{Network, Settled},
     sysctls::{OFF, ON, arp_ignore},
+    ways,
 };
 use fwd_base::Result;
 use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec};
@@ -71,7 +72,7 @@ pub(crate) fn network_alone(asked: &AskedNetwork, table: &TableRequest, actual: 
     let rest = actual.after(&ops);
     let mut objects = vec![Object::Records(object::RecordMaps)];
     objects.extend(network.datapath.is_ebpf().then_some(Object::Dataplane(table)));
-    objects.extend(uplink(&rest, &network));
+    objects.extend(uplinks(&rest, &network));
     objects.extend(network_objects(&rest, &network));
     ops.extend(objects.into_iter().filter(|object| !rest.has(object)).map(Op::make));
     Ok(ops)
@@ -93,7 +94,7 @@ fn wanted(
         objects.push(Object::Undo(Undo::Netns { name: name.clone(), cookie: None }));
         objects.push(Object::Netns(object::NamedNetns { name: name.clone() }));
     }
-    objects.extend(uplink(actual, &settled.network));
+    objects.extend(uplinks(actual, &settled.network));
     objects.extend(network_objects(actual, &settled.network));
     objects.extend(neighbours_healed(actual, settled));
     objects.extend(host_veth(asked, actual, settled, former));
@@ -112,9 +113,17 @@ fn wanted(
     objects
 }
 
-fn uplink(actual: &Actual, network: &Network) -> Vec<Object> {
+/// The uplink of a network, and those that it leaves by besides where it follows the host's routes.
+fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
     let uplink = network.uplink.as_ref();
-    uplink.map_or_else(Vec::new, |it| it.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp()))
+    let own = uplink.map(|it| it.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp()));
+    let mut objects = own.unwrap_or_default();
+    if network.follows_routes() {
+        let others = ways::objects(actual);
+        let others: Vec<Object> = others.into_iter().filter(|object| !objects.contains(object)).collect();
+        objects.extend(others);
+    }
+    objects
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {

@@ -7,6 +7,7 @@ use crate::{
     settled::{MOST_PORTS, Settled},
     subnet,
     sysctls::{ALL_FORWARDING6, ON},
+    ways,
 };
 
 /// With so little room in a network, users are told.
@@ -55,6 +56,7 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
+    warnings.extend(ways::left_out(actual).filter(|_| network.follows_routes()));
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));

@@ -9,12 +9,13 @@ pub(crate) mod refuse;
 pub(crate) mod settled;
 pub(crate) mod subnet;
 pub(crate) mod uplink;
+pub(crate) mod ways;
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-pub use self::refuse::refuse_others;
+pub use self::{refuse::refuse_others, ways::unguarded};
 use self::{
     settled::{Endpoint, Network, Settled},
     uplink::Uplink,

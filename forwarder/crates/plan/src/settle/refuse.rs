@@ -1,5 +1,7 @@
 //! What `up` refuses for what there is already, each with what to do instead.
 
+use std::collections::BTreeSet;
+
 use forwarder_common::abi::ABI_VERSION;
 use ipnet::IpNet;
 
@@ -9,6 +11,7 @@ use crate::{
     orphans, overlap,
     settled::{MOST_PORTS, Network},
     subnet,
+    ways::ways,
 };
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
@@ -141,10 +144,12 @@ pub(crate) fn without_ports(actual: &Actual, network: &Network) -> Result<()> {
 
 /// Refuses what there are no counters for.
 pub(crate) fn uncounted(actual: &Actual, network: &Network) -> Result<()> {
-    let index = network.uplink_index();
-    let known = index == 0 || actual.records.uplinks.iter().any(|uplink| uplink.index == index);
+    let recorded = actual.records.uplinks.iter().map(|uplink| uplink.index);
+    let own = Some(network.uplink_index()).filter(|index| *index != 0);
+    let ways = if network.follows_routes() { ways(actual).uplinks } else { Vec::new() };
+    let uplinks: BTreeSet<u32> = recorded.chain(own).chain(ways.iter().map(|uplink| uplink.index)).collect();
     // One of an endpoint, two of an uplink.
-    let uplinks = actual.records.uplinks.len() + usize::from(!known);
+    let uplinks = uplinks.len();
     let wanted = actual.records.endpoints.len() + 1 + 2 * uplinks;
     if wanted <= INTERFACE_BLOCKS {
         return Ok(());

@@ -85,7 +85,8 @@ impl Network {
     pub(crate) fn concerned<'a>(&'a self, actual: &Actual) -> Option<Concerned<'a>> {
         let uplink = self.uplink.as_ref()?;
         let host = &actual.host.net;
-        let addresses = host.addresses.iter().filter(|(owner, _)| *owner == uplink.index);
+        let follows_routes = self.follows_routes();
+        let addresses = host.addresses.iter().filter(|(owner, _)| follows_routes || *owner == uplink.index);
         let v4 = |(_, address): &(u32, IpNet)| match address {
             IpNet::V4(address) => Some(address.addr()),
             IpNet::V6(_) => None,
@@ -96,6 +97,7 @@ impl Network {
             subnet: self.gateway.trunc(),
             ipv6: self.gateway6.is_some(),
             uplink: Interface { name: &uplink.name, index: uplink.index },
+            follows_routes,
             addresses: addresses.filter_map(v4).collect(),
             datapath: self.datapath,
             ignore_xfrm: self.treatment.ignore_xfrm,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::{
-    Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, forwarding, names, object,
+    Actual, Datapath, Interface, NetworkRecord, Object, SysctlRecord, Undo, UplinkRecord, forwarding, names, object,
     sysctls::{ALL_FORWARDING, ON},
 };
 use fwd_base::{
@@ -14,6 +14,9 @@ use fwd_kernel::{
     netlink::{Link, LinkLayer},
     netns::{Name, nearest},
 };
+
+/// The kind of an interface that has routes and addresses of its own.
+pub(crate) const VRF: &str = "vrf";
 
 /// The uplink of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(crate) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
     let link = match given {
         Some(name) => host.link(name).ok_or_else(|| unknown(actual, name))?,
         None => {
-            let route = host.default_route().and_then(|route| host.by_index(route.ifindex));
+            let route = host.way_out().and_then(|route| host.by_index(route.ifindex));
             route.ok_or_else(|| {
                 let error = Error::new(Kind::NotFound, "find", "an uplink", "the host has no default route");
                 error.remedy(format!("name the interface that leads outside: --uplink IFACE{}", among(actual)))
@@ -45,6 +48,19 @@ pub(crate) fn choose(actual: &Actual, given: Option<&str>) -> Result<Uplink> {
         }
     };
     ready(actual, link)
+}
+
+/// An interface that programs are to guard, whoever leads through it. One without an address of its own is left from the address that a
+/// route names.
+///
+/// # Errors
+/// It is absent, down, or cannot be guarded.
+pub(crate) fn guardable(actual: &Actual, name: &str) -> Result<Uplink> {
+    let link = actual.host.net.link(name).ok_or_else(|| unknown(actual, name))?;
+    fit(actual, link)?;
+    let uplink = Uplink::of(link, actual.host.net.ipv4(link.index).map_or(Ipv4Addr::UNSPECIFIED, |net| net.addr()));
+    uplink.check_layer()?;
+    Ok(uplink)
 }
 
 /// The uplink of a network that exists. One that carries an endpoint already may be down for the moment.
@@ -65,14 +81,31 @@ pub(crate) fn of_network(actual: &Actual, network: &NetworkRecord, attached: boo
     match (record, attached) {
         (Some(record), true) => {
             let address = actual.host.net.ipv4(link.index).map_or(record.address, |net| net.addr());
-            Ok(uplink(link, address))
+            Ok(Uplink::of(link, address))
         }
         _ => ready(actual, link),
     }
 }
 
-/// Checks that an interface can be an uplink now.
+/// Checks that an interface can be a network's uplink now.
 fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
+    fit(actual, link)?;
+    let name = &link.name;
+    let Some(address) = actual.host.net.ipv4(link.index) else {
+        let error = Error::new(Kind::Failed, "use", format!("uplink {name}"), "it has no IPv4 address");
+        return Err(match link.controller.and_then(|index| actual.host.net.by_index(index)) {
+            Some(controller) => {
+                let way = option("--uplink", &controller.name);
+                error.remedy(format!("it is a port of {}: try {way}", controller.name))
+            }
+            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {}", word(name))),
+        });
+    };
+    Ok(Uplink::of(link, address.addr()))
+}
+
+/// Checks that an interface is up, and one of the host's own.
+fn fit(actual: &Actual, link: &Link) -> Result<()> {
     let name = &link.name;
     let refuse = |kind, why: &str| Error::new(kind, "use", format!("uplink {name}"), why);
     if link.loopback {
@@ -85,7 +118,7 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
             refuse(Kind::Usage, "it belongs to a network of fwd").remedy(format!("name another{}", among(actual)))
         );
     }
-    let vrf = |link: &&Link| link.kind.as_deref() == Some("vrf");
+    let vrf = |link: &&Link| link.kind.as_deref() == Some(VRF);
     let controller = link.controller.and_then(|index| actual.host.net.by_index(index));
     if let Some(vrf) = [Some(link), controller].into_iter().flatten().find(vrf) {
         let why = format!("it is of the VRF {}, which has routes and addresses of its own", vrf.name);
@@ -97,32 +130,29 @@ fn ready(actual: &Actual, link: &Link) -> Result<Uplink> {
     if !link.up {
         return Err(refuse(Kind::Failed, "it is down").remedy(format!("set it up: ip link set {} up", word(name))));
     }
-    let Some(address) = actual.host.net.ipv4(link.index) else {
-        let error = refuse(Kind::Failed, "it has no IPv4 address");
-        return Err(match controller {
-            Some(controller) => {
-                let way = option("--uplink", &controller.name);
-                error.remedy(format!("it is a port of {}: try {way}", controller.name))
-            }
-            None => error.remedy(format!("give it one: ip addr add ADDRESS/LENGTH dev {}", word(name))),
-        });
-    };
-    Ok(uplink(link, address.addr()))
-}
-
-fn uplink(link: &Link, address: Ipv4Addr) -> Uplink {
-    Uplink {
-        name: link.name.clone(),
-        index: link.index,
-        mtu: link.mtu,
-        address,
-        layer: link.layer,
-        kind: link.kind.clone(),
-        port: link.controller.is_some(),
-    }
+    Ok(())
 }
 
 impl Uplink {
+    /// This interface, with the address behind which endpoints appear.
+    pub(crate) fn of(link: &Link, address: Ipv4Addr) -> Self {
+        Self {
+            name: link.name.clone(),
+            index: link.index,
+            mtu: link.mtu,
+            address,
+            layer: link.layer,
+            kind: link.kind.clone(),
+            port: link.controller.is_some(),
+        }
+    }
+
+    /// As its record has it, of which the rest does not matter.
+    pub(crate) fn recorded(record: &UplinkRecord) -> Self {
+        let link = Link { index: record.index, name: record.name.clone(), ..Link::default() };
+        Self::of(&link, record.address)
+    }
+
     /// Checks that a data path can lead through it.
     ///
     /// # Errors

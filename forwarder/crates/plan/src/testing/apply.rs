@@ -53,7 +53,7 @@ impl World {
             }
             Object::Uplink(object::Uplink { name, index, address }) => {
                 self.note(index);
-                insert(&mut self.records.uplinks, UplinkRecord { index, name, address });
+                insert(&mut self.records.uplinks, UplinkRecord { index, name, address, asked: false });
             }
             Object::UplinkAddress(object::UplinkAddress { index, from, to, .. }) => {
                 self.change_address(index, from, to)
@@ -63,6 +63,10 @@ impl World {
                 self.lead_through(bridge, from, to)
             }
             Object::NetworkKept(it) => self.keep(&it.network),
+            Object::UplinkAsked(object::UplinkAsked { index, .. }) => {
+                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
+                record.expect("it is recorded").asked = true;
+            }
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 self.records.uplink_hooks.insert(index);
@@ -297,6 +301,10 @@ impl World {
             Object::Uplink(object::Uplink { index, .. }) => {
                 self.records.devices.remove(index);
                 take(&mut self.records.uplinks, |uplink| uplink.index == *index);
+            }
+            Object::UplinkAsked(object::UplinkAsked { index, .. }) => {
+                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == *index);
+                record.expect("it is recorded").asked = false;
             }
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 let (whole, half) = (self.records.uplink_hooks.remove(index), self.half_hooked.remove(index));

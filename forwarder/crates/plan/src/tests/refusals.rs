@@ -353,9 +353,9 @@ fn more_endpoints_than_there_are_counters_for() {
     let mut world = World::new();
     world.up(&request());
     let (network, endpoint) = (world.records.networks[0].clone(), world.records.endpoints[0].clone());
-    // As many as fit: the uplink has two blocks of counters.
+    // As many as fit: each of both uplinks has two blocks of counters.
     let host = world.host.net.by_index(endpoint.index).expect("it was made").clone();
-    for number in 1..u32::try_from(fwd_dataplane::INTERFACE_BLOCKS).expect("few") - 3 {
+    for number in 1..u32::try_from(fwd_dataplane::INTERFACE_BLOCKS).expect("few") - 5 {
         let (index, host_if) = (10_000 + number, format!("fwdvx{number}"));
         world.host.net.links.push(Link { index, name: host_if.clone(), ..host.clone() });
         world.records.devices.insert(index);

@@ -1,5 +1,7 @@
 //! Uplinks that are renamed, deleted, and made anew.
 
+mod ways;
+
 use super::super::{
     Datapath, Object, UpRequest, forwarding,
     testing::{World, down, name, named},
@@ -22,7 +24,9 @@ fn world(datapath: Datapath) -> World {
     world.up(&request("a", datapath));
     world.host.net.routes.extend(routes.into_iter().filter(|route| !datapath.is_ebpf() && route.gateway.is_some()));
     world.up(&request("b", datapath));
-    world.up(&UpRequest { network: Some(name("other")), ..UpRequest::new(named("c")) });
+    // Bound, so that it has no need of the other one.
+    let (network, uplink) = (Some(name("other")), Some("eth0".into()));
+    world.up(&UpRequest { network, uplink, ..UpRequest::new(named("c")) });
     world
 }
 

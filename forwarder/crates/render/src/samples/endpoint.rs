@@ -19,6 +19,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         uplink_now: Some("eth0".into()),
         uplink_state: "up".into(),
         bound: false,
+        leaves_by: vec!["eth0".into()],
         datapath: "tc".into(),
         attach: Some("tcx".into()),
         xdp: None,

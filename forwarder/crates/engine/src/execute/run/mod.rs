@@ -71,6 +71,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::Uplink(it) => it,
         Object::UplinkAddress(it) => it,
         Object::UplinkName(it) => it,
+        Object::UplinkAsked(it) => it,
         Object::NetworkUplink(it) => it,
         Object::UplinkHooks(it) => it,
         Object::UplinkXdp(it) => it,

@@ -2,11 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use forwarder_common::abi::{self, uplink_flags};
+
 use super::{super::record, Execute, Runner, no_counters, unrecorded};
-use fwd_base::Result;
+use fwd_base::{Kind, Result};
 use fwd_dataplane::{XdpHook, name};
 use fwd_kernel::netlink::LinkLayer;
-use fwd_plan::object::{Uplink, UplinkAddress, UplinkHooks, UplinkName, UplinkXdp};
+use fwd_plan::object::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp};
 
 impl Execute for Uplink {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -42,13 +44,28 @@ impl Execute for UplinkName {
     }
 }
 
-impl Execute for UplinkHooks {
+impl Execute for UplinkAsked {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.attach_uplink(self.index, self.layer != LinkLayer::None)
+        runner.set_flag(self.index, uplink_flags::ASKED, true)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.detach_uplink(self.index)
+        runner.set_flag(self.index, uplink_flags::ASKED, false)
+    }
+}
+
+impl Execute for UplinkHooks {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.plane()?.attach_uplink(self.index, self.layer != LinkLayer::None)?;
+        runner.set_flag(self.index, uplink_flags::GUARDED, true)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        // Before the guard goes. Of what an interrupted command left there may be no record.
+        match runner.set_flag(self.index, uplink_flags::GUARDED, false) {
+            Err(error) if error.kind != Kind::NotFound => Err(error),
+            _ => runner.plane()?.detach_uplink(self.index),
+        }
     }
 }
 
@@ -65,19 +82,34 @@ impl Execute for UplinkXdp {
 impl Runner<'_> {
     /// Gives an uplink another address.
     fn change_address(&self, index: u32, address: Ipv4Addr) -> Result<()> {
+        self.change_uplink(index, |uplink| {
+            uplink.v4 = address.octets();
+            Ok(())
+        })
+    }
+
+    /// Sets or clears a flag of an uplink.
+    fn set_flag(&self, index: u32, flag: u32, set: bool) -> Result<()> {
+        self.change_uplink(index, |uplink| {
+            uplink.flags = if set { uplink.flags | flag } else { uplink.flags & !flag };
+            Ok(())
+        })
+    }
+
+    /// Changes the record of an uplink.
+    fn change_uplink(&self, index: u32, change: impl FnOnce(&mut abi::Uplink) -> Result<()>) -> Result<()> {
         let plane = self.plane()?;
         let uplink = plane.uplinks()?.into_iter().find(|(key, _)| *key == index);
         let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;
-        uplink.v4 = address.octets();
+        change(&mut uplink)?;
         plane.put_uplink(index, &uplink)
     }
 
     /// Gives an uplink another name.
     fn rename_uplink(&self, index: u32, to: &str) -> Result<()> {
-        let plane = self.plane()?;
-        let uplink = plane.uplinks()?.into_iter().find(|(key, _)| *key == index);
-        let (_, mut uplink) = uplink.ok_or_else(|| unrecorded(format!("uplink with index {index}")))?;
-        uplink.ifname = name(to)?;
-        plane.put_uplink(index, &uplink)
+        self.change_uplink(index, |uplink| {
+            uplink.ifname = name(to)?;
+            Ok(())
+        })
     }
 }

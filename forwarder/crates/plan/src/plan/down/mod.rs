@@ -5,8 +5,8 @@ mod log;
 use std::collections::BTreeSet;
 
 use crate::{
-    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef, are_ends,
-    object, orphans, plan::ports, refuse,
+    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef,
+    UplinkRecord, are_ends, object, orphans, plan::ports, refuse,
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Sizes;
@@ -50,6 +50,20 @@ pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
     objects.extend(removal.maps());
     let nearest = if gone.is_empty() { nearest_up(scope, actual) } else { None };
     Going { ops: objects.into_iter().map(Op::remove).collect(), nearest, warnings: removal.left_to_others() }
+}
+
+/// Everything of an uplink that is to be none any more, with what was changed for it.
+pub(crate) fn uplink(actual: &Actual, record: &UplinkRecord) -> Vec<Object> {
+    let (desired, scope, doomed) = (Desired::default(), Scope::default(), BTreeSet::new());
+    let endpoints: Vec<&EndpointRecord> = actual.records.endpoints.iter().collect();
+    let removal = Removal { actual, desired: &desired, scope: &scope, doomed: &doomed, kept: &endpoints };
+    let (name, index) = (record.name.clone(), record.index);
+    let hooks = Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: LinkLayer::default() });
+    let hooks = Some(hooks).filter(|hooks| actual.has(hooks));
+    let others = actual.records.uplinks.iter().map(|uplink| uplink.index).filter(|other| *other != index);
+    let others: Vec<u32> = others.collect();
+    let own = Object::Uplink(object::Uplink { name, index, address: record.address });
+    hooks.into_iter().chain([own]).chain(removal.sysctls(&others)).collect()
 }
 
 /// Whether endpoints or networks stay.
@@ -244,11 +258,13 @@ impl Removal<'_> {
     fn uplinks(&self) -> Vec<Object> {
         let records = &self.actual.records;
         let mut objects = Vec::new();
-        let uses = |index: u32| self.kept_networks().any(|network| network.uplink == index);
+        let leads = |network: &&NetworkRecord, index: u32| network.uplink == index;
         let hooked = |index: u32| {
             let mut networks = self.kept_networks();
-            networks.any(|network| network.uplink == index && network.datapath.is_ebpf())
+            let own = networks.any(|network| leads(&network, index) && network.datapath.is_ebpf());
+            own || self.is_way(index)
         };
+        let uses = |index: u32| self.kept_networks().any(|network| leads(&network, index)) || self.is_way(index);
         let by_xdp = |index: u32| {
             let mut networks = self.kept_networks();
             networks.any(|network| network.uplink == index && network.datapath.has_xdp())
@@ -269,6 +285,16 @@ impl Removal<'_> {
         objects.extend(self.sysctls(&kept));
         objects.extend(self.sysctls6());
         objects
+    }
+
+    /// Whether networks that stay leave by an interface that is not their own uplink: because it is there and the host's routes may lead by it,
+    /// or because it was asked for.
+    fn is_way(&self, index: u32) -> bool {
+        let record = self.actual.records.uplinks.iter().find(|uplink| uplink.index == index);
+        let follows =
+            || self.actual.recorded(index).is_some() && self.kept_networks().any(NetworkRecord::follows_routes);
+        let programs = || self.kept_networks().any(|network| network.datapath.is_ebpf());
+        record.is_some_and(|record| follows() || record.asked && programs())
     }
 
     /// The programs, where no network needs them any more, and the records, where there is none.

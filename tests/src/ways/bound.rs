@@ -1,45 +1,25 @@
-//! Ways out: a network that is bound to its uplink, wherever the host's own routes lead.
+//! A network that is bound to its uplink, wherever the host's own routes lead.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-use forwarder::testbed::{TestbedSpec, wait_until};
+use forwarder::testbed::wait_until;
 
+use super::{host, remote, warnings};
 use crate::{
     capture::Recording,
-    fwd::{Fwd, LIMIT, Pod, inside, pings, text, try_inside},
+    fwd::{Fwd, LIMIT, Pod, inside, pings, try_inside},
     peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
     uplinks::ip,
 };
 
 const UNSUPPORTED: i32 = 5;
 
-/// A host with two uplinks and its default route by `eth0`, both internets of which have `remote()`: whoever answers there tells by
-/// which the packet came.
-fn host() -> Fwd {
-    let fwd = Fwd::with(&TestbedSpec { uplinks: 2, ..TestbedSpec::default() });
-    let block = "203.0.113.64/26";
-    ip(&fwd, &format!("route del {block}"));
-    inside(fwd.internet(1), &["ip", "addr", "add", &format!("{}/32", remote(&fwd)), "dev", "lo"]);
-    fwd
-}
-
-/// An address that both internets have.
-fn remote(fwd: &Fwd) -> Ipv4Addr {
-    fwd.uplink(0).outside[0]
-}
-
 /// Gives `eth1` a default route that the host itself does not use.
 fn lead_out(fwd: &Fwd, options: &str) {
     ip(fwd, &format!("route add default via {} dev eth1 metric 200{options}", fwd.uplink(1).gateway));
-}
-
-#[track_caller]
-fn warnings(fwd: &Fwd, pod: &Pod) -> Vec<String> {
-    let shown = fwd.json(&["inspect", &pod.name]);
-    shown["warnings"].as_array().expect("a list").iter().map(text).collect()
 }
 
 /// A connection of `pod` to `remote()` reaches the internet behind `eth1`, from that interface's address.

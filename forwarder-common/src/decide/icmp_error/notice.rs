@@ -1,5 +1,5 @@
-//! "Fragmentation needed" (RFC 1191 §4), as a program tells it a namespace itself: where the kernel must not see the packet, because it would
-//! send it by another interface than its flow leaves by.
+//! What a program tells a namespace itself, where the kernel must not see the packet, because it would send it by another interface than its
+//! flow leaves by, or untranslated: "fragmentation needed" (RFC 1191 §4), and that the way out is prohibited (RFC 1812 §5.2.7.1).
 
 use crate::{
     types::checksum::fold,
@@ -12,17 +12,39 @@ use crate::{
     },
 };
 
-/// What is embedded of the packet, bytes: the longest header and eight bytes, as RFC 792 asks for. No packet that is too big has less: an
-/// MTU of IPv4 is no smaller (RFC 791 §3.2).
+/// What is embedded of a packet that is too big, bytes: the longest header and eight bytes, as RFC 792 asks for. None has less: an MTU of
+/// IPv4 is no smaller (RFC 791 §3.2).
 pub const EMBEDDED: usize = 68;
 
-const TOTAL: u16 = (MIN_LEN + icmp::LEN + EMBEDDED) as u16;
+/// What is embedded of a packet that is refused, bytes: a header without options and eight bytes. Whose header has options is not told.
+pub const EMBEDDED_SHORT: usize = 28;
+
 const VERSION_AND_LENGTH: u8 = 0x45;
 /// Internetwork control, as the kernel marks its errors (RFC 1812 §4.3.2.5).
 const PRECEDENCE: u8 = 0xc0;
 const TTL: u8 = 64;
-/// Fragmentation needed, of what is unreachable.
-const CODE: u8 = 4;
+/// Of what is unreachable: fragmentation needed; communication administratively prohibited.
+const NEEDED: u8 = 4;
+const PROHIBITED: u8 = 13;
+
+/// What is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    /// The largest packet that gets through, bytes.
+    TooBig(u16),
+    /// The host does not let it out by the way that it would take.
+    Prohibited,
+}
+
+impl Told {
+    /// How much of the packet is embedded, bytes.
+    const fn embedded(self) -> usize {
+        match self {
+            Self::TooBig(_) => EMBEDDED,
+            Self::Prohibited => EMBEDDED_SHORT,
+        }
+    }
+}
 
 /// The frame that tells a namespace; all of it as on the wire.
 #[repr(C)]
@@ -33,12 +55,15 @@ pub struct Notice {
     ethertype: [u8; 2],
     header: [u8; MIN_LEN],
     icmp: [u8; icmp::LEN],
-    /// The beginning of the packet that is too big, from its IPv4 header on.
+    /// The beginning of the packet, from its IPv4 header on; zero behind what is embedded of it.
     pub embedded: [u8; EMBEDDED],
 }
 
 /// Length of [`Notice`], bytes.
 pub const LEN: usize = size_of::<Notice>();
+
+/// Its length where less is embedded, bytes.
+pub const LEN_SHORT: usize = LEN - EMBEDDED + EMBEDDED_SHORT;
 
 /// Who is told, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +89,22 @@ pub fn may_tell(embedded: &[u8; EMBEDDED]) -> bool {
     ip.proto != Proto::Icmp as u8 || matches!(message, Ok([message]) if !icmp::is_error(message))
 }
 
+/// As [`may_tell`], where only [`EMBEDDED_SHORT`] bytes are embedded.
+#[inline(always)]
+#[must_use]
+pub fn may_tell_short(embedded: &[u8; EMBEDDED]) -> bool {
+    let [version_and_length, ..] = *embedded;
+    version_and_length == VERSION_AND_LENGTH && may_tell(embedded)
+}
+
 impl Notice {
+    /// As it is sent, where less is embedded. It is longer than that, so that there is always such a beginning.
+    #[inline(always)]
+    #[must_use]
+    pub fn as_short_frame(&self) -> Option<&[u8; LEN_SHORT]> {
+        self.as_frame().first_chunk()
+    }
+
     /// As it is sent.
     #[inline(always)]
     #[must_use]
@@ -72,11 +112,11 @@ impl Notice {
         zerocopy::transmute_ref!(self)
     }
 
-    /// Completes it around `embedded`, with the largest packet that gets through, bytes.
+    /// Completes it around `embedded`.
     #[inline(always)]
-    pub fn complete(&mut self, ends: &Ends, mtu: u16) {
+    pub fn complete(&mut self, ends: &Ends, told: Told) {
         let [_, _, _, _, _, _, _, _, _, _, _, _, s0, s1, s2, s3, ..] = self.embedded;
-        let ([g0, g1, g2, g3], [length, short]) = (ends.gateway, TOTAL.to_be_bytes());
+        let ([g0, g1, g2, g3], [length, short]) = (ends.gateway, total(told).to_be_bytes());
         let header = |check: [u8; 2]| {
             let (icmp, [c0, c1]) = (Proto::Icmp as u8, check);
             [
@@ -102,8 +142,12 @@ impl Notice {
                 s3,
             ]
         };
+        let (code, mtu) = match told {
+            Told::TooBig(mtu) => (NEEDED, mtu),
+            Told::Prohibited => (PROHIBITED, 0),
+        };
         let [m0, m1] = mtu.to_be_bytes();
-        let message = |[c0, c1]: [u8; 2]| [icmp::UNREACHABLE, CODE, c0, c1, 0, 0, m0, m1];
+        let message = |[c0, c1]: [u8; 2]| [icmp::UNREACHABLE, code, c0, c1, 0, 0, m0, m1];
         let check = |sum: u64| (!fold(sum)).to_ne_bytes();
         self.to = ends.mac;
         self.from = ends.gateway_mac;
@@ -111,6 +155,11 @@ impl Notice {
         self.header = header(check(sum(&header([0; 2]))));
         self.icmp = message(check(sum(&message([0; 2])).wrapping_add(sum(&self.embedded))));
     }
+}
+
+/// Total length of what is told, bytes.
+const fn total(told: Told) -> u16 {
+    (MIN_LEN as u16).wrapping_add(icmp::LEN as u16).wrapping_add(told.embedded() as u16)
 }
 
 /// The words of an even number of bytes, added up as they lie in memory.
@@ -146,8 +195,13 @@ mod tests {
     fn told(embedded: [u8; EMBEDDED], mtu: u16) -> Vec<u8> {
         let mut notice =
             Notice { to: [0; 6], from: [0; 6], ethertype: [0; 2], header: [0; 20], icmp: [0; 8], embedded };
-        notice.complete(&ENDS, mtu);
+        notice.complete(&ENDS, Told::TooBig(mtu));
         notice.as_frame().to_vec()
+    }
+
+    fn folds(bytes: &[u8]) -> bool {
+        let sum: u32 = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+        (sum >> 16) + (sum & 0xffff) == 0xffff
     }
 
     #[test]
@@ -162,11 +216,28 @@ mod tests {
         assert_eq!(told[34..36], [3, 4]);
         assert_eq!(told[38..42], [0, 0, 0x04, 0xd2], "RFC 1191");
         assert_eq!(told[42..], frame[..EMBEDDED]);
-        let folds = |bytes: &[u8]| {
-            let sum: u32 = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
-            (sum >> 16) + (sum & 0xffff) == 0xffff
-        };
         assert!(folds(&told[14..34]) && folds(&told[34..]), "{told:x?}");
+    }
+
+    #[test]
+    fn the_sender_is_told_that_a_way_is_prohibited_by_the_shortest_packet() {
+        let frame =
+            Packet::udp(SocketAddrV4::new([10, 77, 0, 2].into(), 5000), SocketAddrV4::new([203, 0, 113, 1].into(), 53))
+                .emit();
+        let mut embedded = [0; EMBEDDED];
+        embedded[..EMBEDDED_SHORT].copy_from_slice(&frame[..EMBEDDED_SHORT]);
+        assert!(may_tell_short(&embedded));
+        let mut notice =
+            Notice { to: [0; 6], from: [0; 6], ethertype: [0; 2], header: [0; 20], icmp: [0; 8], embedded };
+        notice.complete(&ENDS, Told::Prohibited);
+        let told = notice.as_short_frame().expect("it is longer");
+        let ip = ipv4::parse(&told.as_slice(), 14).expect("IPv4");
+        assert_eq!((ip.src, ip.dst, usize::from(ip.total_len)), (ENDS.gateway, [10, 77, 0, 2], LEN_SHORT - 14));
+        assert_eq!(told[34..36], [3, 13], "RFC 1812");
+        assert_eq!(told[42..], frame[..EMBEDDED_SHORT]);
+        assert!(folds(&told[14..34]) && folds(&told[34..]), "{told:x?}");
+        embedded[0] = 0x46;
+        assert!(!may_tell_short(&embedded), "its header would be cut");
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! Uplinks, and what the host's routes lead by without being one.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use forwarder_common::abi::{Endpoint, Uplink, uplink_flags};
+use ipnet::IpNet;
+
+use super::State;
+use crate::execute;
+use fwd_base::{Result, text::Untrusted};
+use fwd_dataplane::name_of;
+use fwd_kernel::netlink::{Link, Netlink};
+use fwd_plan::{Datapath, NetConfig, is_made};
+use fwd_render::{UPLINK_REASONS, UPLINK_STATES, UplinkView};
+
+impl State {
+    /// The uplinks; where a network follows the host's routes, also what these lead by without being one.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn uplinks(&self) -> Result<Vec<UplinkView>> {
+        let netlink = Netlink::here()?;
+        let (links, addresses, routes) = (netlink.links()?, netlink.addresses(None)?, netlink.routes()?);
+        let host = NetConfig { links, addresses, routes, ..NetConfig::default() };
+        let of_ipv4 = host.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
+        let led_by: BTreeSet<u32> = of_ipv4.map(|route| route.ifindex).collect();
+        let follows = self.networks.values().any(|network| follows_routes(network.flags));
+        let mut views: Vec<UplinkView> = Vec::new();
+        for (index, record) in &self.uplinks {
+            views.push(self.recorded(*index, record, follows && led_by.contains(index)));
+        }
+        let is_new = |link: &&Link| !self.uplinks.contains_key(&link.index) || self.link(link.index).is_none();
+        let others = host.links.iter().filter(|link| follows && led_by.contains(&link.index)).filter(is_new);
+        for link in others.filter(|link| !link.loopback && !is_made(link)) {
+            views.push(UplinkView {
+                uplink: link.name.clone().into(),
+                ifindex: link.index,
+                address: host.ipv4(link.index).map(|net| net.addr()),
+                state: state_of(Some(link)).into(),
+                guarded: false,
+                by: vec![UPLINK_REASONS[0].into()],
+                networks: Vec::new(),
+            });
+        }
+        Ok(views)
+    }
+
+    fn recorded(&self, index: u32, record: &Uplink, led_by: bool) -> UplinkView {
+        let link = self.link(index);
+        let [route, command] = UPLINK_REASONS;
+        let led_by = led_by && link.is_some();
+        let asked = record.flags & uplink_flags::ASKED != 0;
+        let networks = self.networks.values().filter(|network| network.uplink == index);
+        UplinkView {
+            uplink: link.map_or_else(|| name_of(&record.ifname), |link| link.name.clone()).into(),
+            ifindex: index,
+            address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
+            state: state_of(link).into(),
+            guarded: link.is_some() && record.flags & uplink_flags::GUARDED != 0,
+            by: [(led_by, route), (asked, command)].into_iter().filter(|it| it.0).map(|it| it.1.into()).collect(),
+            networks: networks.map(|network| name_of(&network.name).into()).collect(),
+        }
+    }
+
+    /// Names of the uplinks by which an endpoint may leave: where it follows the host's routes, all that are guarded.
+    pub(super) fn ways(&self, record: &Endpoint) -> Vec<Untrusted> {
+        let may = |(index, uplink): &(&u32, &Uplink)| {
+            let guarded = uplink.flags & uplink_flags::GUARDED != 0 && self.link(**index).is_some();
+            **index == record.uplink || guarded && follows_routes(record.flags)
+        };
+        let name = |(index, uplink): (&u32, &Uplink)| {
+            self.link(*index).map_or_else(|| name_of(&uplink.ifname), |link| link.name.clone())
+        };
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.uplinks.iter().filter(may).partition(|(index, _)| **index == record.uplink);
+        own.into_iter().chain(others).map(name).map(Into::into).collect()
+    }
+}
+
+/// Whether a network, or an endpoint, with these flags leaves by whatever the host's routes lead by.
+fn follows_routes(flags: u32) -> bool {
+    let treatment = execute::treatment(flags);
+    Datapath::of_flags(flags).is_ebpf() && !treatment.internal && !treatment.bound
+}
+
+fn state_of(link: Option<&Link>) -> &'static str {
+    let [up, down, gone, _] = UPLINK_STATES;
+    match link {
+        None => gone,
+        Some(link) if link.up => up,
+        Some(_) => down,
+    }
+}

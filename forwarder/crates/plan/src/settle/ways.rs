@@ -1,0 +1,114 @@
+//! By what networks leave that follow the host's routes: every interface that these lead by, as far as programs can guard it.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::{
+    Actual, NetConfig, NetworkRecord, Object, Records, names, object,
+    settled::Network,
+    uplink::{Uplink, VRF},
+};
+use fwd_kernel::netlink::{Link, LinkLayer};
+
+/// So many interfaces are taken in by themselves; of default routes all. A host that routes to each of its containers by an interface of its
+/// own has thousands, each of which would take two programs.
+const MOST: usize = 32;
+
+impl Network {
+    /// Whether it leaves by whatever the host's routes lead by, guarded by programs.
+    pub(crate) fn follows_routes(&self) -> bool {
+        self.datapath.is_ebpf() && self.uplink.is_some() && !self.treatment.bound
+    }
+}
+
+impl NetworkRecord {
+    /// Whether it leaves by whatever the host's routes lead by, guarded by programs.
+    #[must_use]
+    pub fn follows_routes(&self) -> bool {
+        self.datapath.is_ebpf() && !self.treatment.internal && !self.treatment.bound
+    }
+}
+
+/// What the host's routes lead by, and what of it is not taken in, because it is too much.
+pub(crate) struct Ways {
+    pub(crate) uplinks: Vec<Uplink>,
+    pub(crate) left_out: usize,
+}
+
+/// Every interface that a unicast route of IPv4 leads by, of whatever table, and that can be an uplink: first those of default routes.
+pub(crate) fn ways(actual: &Actual) -> Ways {
+    let net = &actual.host.net;
+    let everything = IpNet::V4(Ipv4Net::default());
+    let of_ipv4 = net.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
+    let (outside, others): (Vec<_>, Vec<_>) = of_ipv4.partition(|route| route.destination == everything);
+    let outside: BTreeSet<u32> = outside.into_iter().map(|route| route.ifindex).collect();
+    let others: BTreeSet<u32> = others.into_iter().map(|route| route.ifindex).collect();
+    let others: Vec<u32> = others.difference(&outside).copied().collect();
+    let usable = |indexes: Vec<u32>| {
+        let links = indexes.into_iter().filter_map(|index| net.by_index(index));
+        links.filter(|link| is_way(actual, link)).map(|link| way(actual, link)).collect::<Vec<_>>()
+    };
+    let (mut uplinks, others) = (usable(outside.into_iter().collect()), usable(others));
+    let known = |uplink: &Uplink| actual.records.uplinks.iter().any(|record| record.index == uplink.index);
+    // What is one already stays one, however many there are by now.
+    let (known, new): (Vec<_>, Vec<_>) = others.into_iter().partition(known);
+    let room = MOST.saturating_sub(uplinks.len() + known.len());
+    let left_out = new.len().saturating_sub(room);
+    uplinks.extend(known.into_iter().chain(new.into_iter().take(room)));
+    Ways { uplinks, left_out }
+}
+
+/// What there is to be at these interfaces.
+pub(crate) fn objects(actual: &Actual) -> Vec<Object> {
+    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, true, false)).collect()
+}
+
+/// What to say where some were left out.
+pub(crate) fn left_out(actual: &Actual) -> Option<String> {
+    let Ways { left_out, .. } = ways(actual);
+    (left_out != 0).then(|| {
+        format!(
+            "the routes of this host lead by {left_out} more interfaces than fwd takes in by itself ({MOST}): what leaves by one of those is \
+             refused (UplinkUnguarded), until `fwd uplink add INTERFACE` takes it in"
+        )
+    })
+}
+
+/// Names of interfaces that the host's routes lead by and that no programs guard, first those of default routes.
+#[must_use]
+pub fn unguarded(net: &NetConfig, records: &Records) -> Vec<String> {
+    let of_ipv4 = net.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
+    let mut indexes: Vec<(u8, u32)> =
+        of_ipv4.map(|route| (route.destination.prefix_len().min(1), route.ifindex)).collect();
+    indexes.sort_unstable();
+    let mut names: Vec<String> = Vec::new();
+    for link in indexes.into_iter().filter_map(|(_, index)| net.by_index(index)) {
+        let is_known = records.uplink_hooks.contains(&link.index) && records.devices.contains(&link.index);
+        if !is_known && !link.loopback && !names::is_made(link) && !names.contains(&link.name) {
+            names.push(link.name.clone());
+        }
+    }
+    names
+}
+
+/// What makes of an uplink one that stays, whoever leads through it.
+pub(crate) fn asked(uplink: &Uplink) -> Object {
+    Object::UplinkAsked(object::UplinkAsked { name: uplink.name.clone(), index: uplink.index })
+}
+
+/// Whether programs can guard it, and what leaves by it is the host's own business: not what is inside of a VRF, nor of `fwd`.
+fn is_way(actual: &Actual, link: &Link) -> bool {
+    let is_vrf = |link: &Link| link.kind.as_deref() == Some(VRF);
+    let controller = link.controller.and_then(|index| actual.host.net.by_index(index));
+    let of_vrf = is_vrf(link) || controller.is_some_and(is_vrf);
+    link.up && !link.loopback && !names::is_made(link) && !of_vrf && !matches!(link.layer, LinkLayer::Other(_))
+}
+
+/// The interface as an uplink. One without an address of its own (unnumbered) is left from the address that the route names; one that has
+/// lost it for a moment is known by the former one.
+fn way(actual: &Actual, link: &Link) -> Uplink {
+    let record = actual.records.uplinks.iter().find(|record| record.index == link.index);
+    let known = record.map_or(Ipv4Addr::UNSPECIFIED, |record| record.address);
+    Uplink::of(link, actual.host.net.ipv4(link.index).map_or(known, |net| net.addr()))
+}
