@@ -61,6 +61,8 @@ mod hosts;
 #[cfg(test)]
 mod icmp;
 #[cfg(test)]
+mod interfaces;
+#[cfg(test)]
 mod ipv6;
 #[cfg(test)]
 mod isolation;

@@ -25,9 +25,9 @@ pub use actual::{
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
-    AskedLimits, Datapath, Desired, DownRequest, Endpoint, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat, Network,
-    NetworkRequest, NetworkScope, PortRequest, RateLimit, Scope, TableRecord, TableRequest, TargetRef, Treatment,
-    UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    AskedLimits, Datapath, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES, IdleTime, Ipv6, Limits, Nat,
+    Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope, TableRecord, TableRequest,
+    TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
@@ -35,4 +35,4 @@ pub use op::{Action, Op};
 pub(crate) use plan::orphans;
 pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks};
 pub(crate) use settle::{advice, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways};
-pub use settle::{network_name, refuse_others, unguarded};
+pub use settle::{interface, network_name, refuse_others, unguarded};

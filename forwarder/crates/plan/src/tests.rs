@@ -1,5 +1,6 @@
 //! Behaviour of the plans, over a model of a host.
 
+mod interfaces;
 mod interrupted;
 mod ipv6;
 mod lifecycle;

@@ -129,6 +129,13 @@ impl EndpointView {
         label(self.ns.as_ref(), self.pid, self.netns_inode)
     }
 
+    /// What people call the namespace, and the interface if it is not the usual one: `mynet`, `mynet eth1`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let label = self.label();
+        if self.ns_if.exact() == "eth0" { label } else { format!("{label} {}", self.ns_if) }
+    }
+
     /// How the namespace is given on the command line: `--ns mynet`, `--pid 4711`, or by nothing.
     #[must_use]
     pub fn option(&self) -> Option<String> {
@@ -264,7 +271,7 @@ fn network(endpoints: &[EndpointView], look: &Look, out: &mut dyn Write) -> io::
     let mut grid = Grid::new(look, &columns);
     for endpoint in endpoints {
         grid.row(vec![
-            plain(endpoint.label()),
+            plain(endpoint.place()),
             endpoint.host_veth(),
             plain(endpoint.addresses()),
             plain(units::bytes(endpoint.tx_bytes)),

@@ -21,6 +21,8 @@ pub struct FlowView {
     pub network: Option<Untrusted>,
     /// Name of the namespace, if it has one.
     pub ns: Option<Untrusted>,
+    /// Interface inside; none for a flow of the host's own.
+    pub ns_if: Option<Untrusted>,
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub proto: String,
     /// Source as the namespace sees it.
@@ -58,7 +60,10 @@ pub struct FlowView {
 impl FlowView {
     fn owner(&self) -> (String, Tone) {
         match (&self.ns, &self.network) {
-            (Some(ns), _) => plain(ns),
+            (Some(ns), _) => match self.ns_if.as_ref().filter(|ns_if| ns_if.exact() != "eth0") {
+                Some(ns_if) => plain(format!("{ns} {ns_if}")),
+                None => plain(ns),
+            },
             (None, Some(_)) => toned("(unnamed)", Tone::Dim),
             (None, None) => toned("(host)", Tone::Dim),
         }

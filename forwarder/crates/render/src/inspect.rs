@@ -62,7 +62,7 @@ impl View for InspectView {
         if self.verdicts.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\nwhat became of packets from {}:", endpoint.label())?;
+        writeln!(out, "\nwhat became of packets from {}:", endpoint.place())?;
         let columns =
             [("VERDICT", Holds::Text), ("REASON", Holds::Text), ("PACKETS", Holds::Number), ("BYTES", Holds::Number)];
         let mut grid = Grid::new(look, &columns);
@@ -129,7 +129,7 @@ impl InspectView {
             .add("uplink", uplink.trim_end())
             .add("ways out", endpoint.ways())
             .add("datapath", [vec![endpoint.datapath()], endpoint.network_options()].concat().join(", "))
-            .add("routes", if endpoint.policy.default_route { "" } else { "no default route" })
+            .add("routes", endpoint.policy.routes())
             .add("limits", endpoint.policy.limits())
             .add("names", endpoint.names.text().map(|(names, asked)| format!("{names}, {asked}")).unwrap_or_default())
             .add(

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::units;
 
 /// What is not as usual of an endpoint, and of its network.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct PolicyView {
     /// Whether the MSS of TCP is lowered to what the path carries.
     pub clamp_mss: bool,
@@ -17,6 +17,10 @@ pub struct PolicyView {
     pub no_icc: bool,
     /// Whether a default route was set inside.
     pub default_route: bool,
+    /// Metric of the default route, where one was asked for.
+    pub metric: Option<u32>,
+    /// Other routes that were set inside: `10.0.0.0/8 via 10.77.0.1`.
+    pub routes: Vec<String>,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
     /// What may leave the namespace in a second; none without limit.
@@ -40,6 +44,16 @@ impl PolicyView {
         let options =
             [(self.clamp_mss, "clamp-mss"), (self.ignore_xfrm, "ignore-xfrm"), (self.no_icc, "no-icc")].into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())
+    }
+
+    /// What is not as usual about the routes, in words; empty if all is.
+    pub(super) fn routes(&self) -> String {
+        let default = match (self.default_route, self.metric) {
+            (false, _) => Some("no default route".into()),
+            (true, Some(metric)) => Some(format!("default route with metric {metric}")),
+            (true, None) => None,
+        };
+        default.into_iter().chain(self.routes.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     /// The limits in words: `out 100 Mbit/s (burst 625 kB)`; empty if there is none.

@@ -86,6 +86,7 @@ fn flow(proto: &str, src_port: Option<u16>, icmp_id: Option<u16>) -> FlowView {
     FlowView {
         network: Some("fwd0".into()),
         ns: Some("mynet".into()),
+        ns_if: Some("eth0".into()),
         proto: proto.into(),
         src_addr: "10.77.0.2".parse().unwrap(),
         src_port,
@@ -114,7 +115,7 @@ pub(crate) fn flows() -> Vec<FlowView> {
         handshake_rtt_us: None,
         ..flow("tcp", Some(41_234), None)
     };
-    let host = FlowView { network: None, ns: None, ..flow("udp", Some(1024), None) };
+    let host = FlowView { network: None, ns: None, ns_if: None, ..flow("udp", Some(1024), None) };
     vec![echo, flow("tcp", Some(41_230), None), syn, host]
 }
 

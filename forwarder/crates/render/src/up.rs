@@ -32,7 +32,7 @@ pub struct UpView {
 impl View for UpView {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let Self { endpoint, changed, room, datapath_reason, uplink_address, loaded } = self;
-        let (label, addresses) = (endpoint.label(), endpoint.addresses());
+        let (label, addresses) = (endpoint.place(), endpoint.addresses());
         let on = format!("{addresses} on network {}, {} ({})", endpoint.network, endpoint.way_out(), endpoint.datapath);
         if !changed {
             return writeln!(out, "{} is already up, nothing changed: {on}", look.paint(Tone::Strong, &label));
@@ -50,7 +50,11 @@ impl View for UpView {
             false => ("uplink", uplink.collect::<Vec<_>>().join(" "), masquerade),
         };
         let mut lines = vec![
-            ("namespace", format!("{label}{made}"), format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu)),
+            (
+                "namespace",
+                format!("{}{made}", endpoint.label()),
+                format!("{} {addresses}, mtu {}", endpoint.ns_if, endpoint.mtu),
+            ),
             (
                 "bridge",
                 format!("{} {}", endpoint.bridge, endpoint.gateways()),

@@ -19,6 +19,9 @@ pub(crate) struct NetworkArgs {
     /// if it can be; it has room for 253 namespaces]
     #[arg(long, value_name = "CIDR")]
     pub(crate) subnet: Option<String>,
+    /// Address of the gateway [default: the first of the subnet]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gateway: Option<String>,
     #[arg(long, value_name = "KIND", default_value = AUTO, value_parser = ipv6())]
     #[arg(help = format!("IPv6 of the network; auto: masquerade where an IPv6 default route leaves by the uplink; {}", told_apart(&Ipv6::ALL, Ipv6::name, Ipv6::what)))]
     pub(crate) ipv6: Ipv6Arg,

@@ -12,7 +12,7 @@ use crate::{
     dataplane::{OrphanedProgram, orphans},
     execute::{self, DownResult, Observer},
     netlink::Netlink,
-    reconcile::{DownRequest, TargetRef, is_made},
+    reconcile::{DownRequest, is_made},
     render::DownView,
 };
 
@@ -29,6 +29,9 @@ Examples:
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Only the endpoint with this interface inside; without it, all of the namespace
+    #[arg(long, value_name = "IFACE", conflicts_with_all = ["all", "delete_ns"])]
+    pub(crate) ifname: Option<String>,
     /// Every endpoint of every network
     #[arg(long)]
     pub(crate) all: bool,
@@ -52,16 +55,19 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &DownArgs, observer: &mut
     if *all {
         session.warn(&still_attached(session)?)?;
     }
-    let label = request.target.as_ref().map(TargetRef::label);
+    let label = request.target.as_ref().map(|target| match &request.ifname {
+        Some(ifname) => format!("{} of {}", ifname, target.label()),
+        None => target.label(),
+    });
     let removed = removed.into_iter().map(Into::into).collect();
     session.emit(&DownView { label: label.map(Into::into), changed, removed, nearest: nearest.map(Into::into) })
 }
 
 /// What the words ask for.
 fn request(args: &DownArgs) -> Result<DownRequest> {
-    let DownArgs { target, all, delete_ns, dry_run: _ } = args;
+    let DownArgs { target, ifname, all, delete_ns, dry_run: _ } = args;
     let target = if *all { None } else { Some(target::required(target)?) };
-    Ok(DownRequest { target, delete_ns: *delete_ns, ..DownRequest::default() })
+    Ok(DownRequest { target, ifname: ifname.clone(), delete_ns: *delete_ns, ..DownRequest::default() })
 }
 
 /// What to say of programs that are attached although nothing is up.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{ls, reload, stats};
 use crate::{
-    Result,
+    Error, Kind, Result,
     cli::{args::TargetArgs, session::Session, target},
     dataplane::{Described, Hook},
     execute,
@@ -17,7 +17,7 @@ use crate::{
     netns::{Name, resolv},
     query::{State, flow_table, interface, not_up},
     render::InspectView,
-    text::mac,
+    text::{mac, option},
 };
 
 /// Examples below the help.
@@ -33,6 +33,9 @@ Examples:
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Of the namespace's endpoints, the one with this interface inside
+    #[arg(long, value_name = "IFACE", conflicts_with = "interface")]
+    pub(crate) ifname: Option<String>,
     /// Interface to look at: of the host, or of the namespace given
     #[arg(long = "if", value_name = "IFNAME")]
     pub(crate) interface: Option<String>,
@@ -51,7 +54,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
             let mut state = state.ok_or_else(|| not_up(&target, None))?;
             session.warn(&ls::other_build(&state.plane)?)?;
             session.warn(&state.unreadable())?;
-            let found = state.of(&target)?;
+            let found = chosen(state.of(&target)?, args.ifname.as_deref(), session.is_json())?;
             state.count_flows(&found)?;
             for (ifindex, endpoint) in found {
                 let mut view = view(&state, ifindex, &endpoint, session.host_name())?;
@@ -64,6 +67,28 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &InspectArgs) -> Result<(
         }
         // clap asks for one of both.
         (None, None) => Ok(()),
+    }
+}
+
+/// The endpoints of a namespace that are shown: the one with the interface that is named, or all. A document is about one.
+fn chosen(found: Vec<(u32, Described)>, ifname: Option<&str>, one: bool) -> Result<Vec<(u32, Described)>> {
+    let mut names: Vec<String> = found.iter().map(|(_, endpoint)| endpoint.metadata.id.ifname.clone()).collect();
+    names.sort();
+    let refuse = |kind, why: String| {
+        let first = names.first().map_or("eth0", String::as_str);
+        Error::new(kind, "show", "the namespace", why)
+            .remedy(format!("name one of them: {}", option("--ifname", first)))
+    };
+    match ifname {
+        Some(ifname) if !names.iter().any(|name| name == ifname) => {
+            Err(refuse(Kind::NotFound, format!("it has no {ifname} of fwd, but {}", names.join(", "))))
+        }
+        Some(ifname) => Ok(found.into_iter().filter(|(_, it)| it.metadata.id.ifname == ifname).collect()),
+        None if one && found.len() > 1 => Err(refuse(
+            Kind::Usage,
+            format!("it has several interfaces of fwd, {}, and a document is about one", names.join(", ")),
+        )),
+        None => Ok(found),
     }
 }
 

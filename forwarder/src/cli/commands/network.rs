@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
-use super::up::{self, TableArgs, parsed_subnet, parsed_subnet6};
+use super::up::{self, TableArgs, parsed_gateway, parsed_subnet, parsed_subnet6};
 use crate::{
     Error, Kind, Result,
     cli::{args::NetworkArgs, session::Session},
@@ -105,6 +105,7 @@ fn network(options: &NetworkArgs) -> Result<Network> {
     let NetworkArgs {
         uplink,
         subnet,
+        gateway,
         ipv6,
         subnet6,
         mtu,
@@ -121,6 +122,7 @@ fn network(options: &NetworkArgs) -> Result<Network> {
     Ok(Network {
         // Both together are refused by clap.
         uplink: if internal { UplinkChoice::None } else { uplink.map_or(UplinkChoice::Auto, UplinkChoice::Interface) },
+        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
         subnets: subnet.into_iter().chain(subnet6).collect(),
         ipv6: ipv6.0,
         mtu,

@@ -65,6 +65,9 @@ pub struct RouteMetadata {
     pub to: IpNet,
     /// By this router.
     pub via: std::net::IpAddr,
+    /// With this metric, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
 }
 
 /// What every version's document has.
@@ -202,7 +205,10 @@ impl Dataplane {
             network: network.map(|network| name_of(&network.name)).unwrap_or_default(),
             host_if: link.map(|link| link.name).unwrap_or_default(),
             addresses: [address.into()].into_iter().chain(address6).collect(),
-            routes: via.into_iter().map(|via| RouteMetadata { to: Ipv4Net::default().into(), via }).collect(),
+            routes: via
+                .into_iter()
+                .map(|via| RouteMetadata { to: Ipv4Net::default().into(), via, metric: None })
+                .collect(),
             ..Metadata::default()
         })
     }
@@ -246,7 +252,11 @@ mod tests {
             netns: NetnsMetadata { name: Some("a \"b\"".into()), pid: None, path: None, inode: 7 },
             host_if: "veth0".into(),
             addresses: vec!["10.77.0.2/24".parse().unwrap()],
-            routes: vec![RouteMetadata { to: "0.0.0.0/0".parse().unwrap(), via: "10.77.0.1".parse().unwrap() }],
+            routes: vec![RouteMetadata {
+                to: "0.0.0.0/0".parse().unwrap(),
+                via: "10.77.0.1".parse().unwrap(),
+                metric: Some(200),
+            }],
             aliases: vec!["www".parse().unwrap()],
         }
     }

@@ -25,7 +25,7 @@ use fwd_kernel::{
 use fwd_plan::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
     Network, NetworkRequest, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest,
-    accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, is_made,
+    accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, interface, is_made,
 };
 
 /// Reads what `up` depends on.
@@ -77,7 +77,8 @@ pub(super) fn complete_up(
         return Err(refusal);
     }
     let cookie = inside.as_ref().map(|inside| inside.cookie);
-    let target = target(context, &request.target, inside)?;
+    let ifname = interface(request, &gathered.actual.records, cookie);
+    let target = Target { ifname: Some(ifname), ..target(context, &request.target, inside)? };
     if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
         gathered.actual.named.insert(name.clone());
     }
@@ -112,7 +113,7 @@ fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNet
         Some(name) => resolv::Resolver::read(&roots(context), name)?,
         None => resolv::Resolver::default(),
     };
-    Ok(Target { reference: reference.clone(), name, pid, ns: inside, resolv_conf, resolver })
+    Ok(Target { reference: reference.clone(), name, ifname: None, pid, ns: inside, resolv_conf, resolver })
 }
 
 /// Reads what a change of published ports depends on.
@@ -196,7 +197,8 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     netns::allow_many_files();
     let mut gathered = host(context)?;
     gathered.look_for_made(None)?;
-    for reference in desired.endpoints.iter().filter_map(|endpoint| endpoint.netns.as_ref()) {
+    let references: BTreeSet<&TargetRef> = desired.endpoints.iter().filter_map(|it| it.netns.as_ref()).collect();
+    for reference in references {
         let inside = open(reference)?.map(|ns| gathered.inside(reference, ns)).transpose()?;
         if let (TargetRef::Named(name), Some(_)) = (reference, &inside) {
             gathered.actual.named.insert(name.clone());

@@ -1,6 +1,6 @@
 //! What was read, and the handles by which it was: what is changed afterwards is what was looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     HostContext,
@@ -40,17 +40,20 @@ impl Gathered {
         let net = net(&netlink)?;
         let cookie = ns.cookie()?;
         let made = self.actual.is_made(cookie);
-        // Only an endpoint of ours has such an interface.
+        // Only endpoints of ours have such interfaces.
+        let own = || self.actual.records.endpoints.iter().filter(|endpoint| endpoint.cookie == cookie);
+        let interfaces = own().filter_map(|endpoint| net.link(&endpoint.id.ifname)).map(|link| link.name.as_str());
+        let (mut xdp_ready, mut ipv6_ready) = (BTreeSet::new(), BTreeSet::new());
         let xdp = self.actual.records.networks.iter().any(|network| network.datapath.has_xdp());
-        let xdp_ready = match net.ns_if() {
-            Some(link) if xdp => netlink::is_prepared_for_xdp(&ns, &link.name)?,
-            _ => false,
-        };
         let ipv6 = self.actual.records.networks.iter().any(|network| network.gateway6.is_some());
-        let ipv6_ready = match net.ns_if() {
-            Some(link) if ipv6 => ns.run(|| is_ipv6_ready(&link.name))?,
-            _ => false,
-        };
+        for name in interfaces {
+            if xdp && netlink::is_prepared_for_xdp(&ns, name)? {
+                xdp_ready.insert(name.to_owned());
+            }
+            if ipv6 && ns.run(|| is_ipv6_ready(name))? {
+                ipv6_ready.insert(name.to_owned());
+            }
+        }
         let inside = TargetNetns { cookie, inode: ns.inode()?, made, net, xdp_ready, ipv6_ready };
         self.namespaces.insert(reference.clone(), ns);
         self.inside.insert(reference.clone(), netlink);

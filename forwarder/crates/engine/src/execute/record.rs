@@ -99,8 +99,9 @@ pub(super) fn of_limits(limits: Limits) -> abi::Limits {
 
 fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
-    let Metadata { id, network, netns, host_if, addresses: _, routes: _, aliases } = metadata;
+    let Metadata { id, network, netns, host_if, addresses: _, routes, aliases } = metadata;
     let NetnsMetadata { name: ns, pid, path, inode } = netns;
+    let (default, others): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route| route.to.prefix_len() == 0);
     let path = path.or_else(|| TargetRef::path_of(&id));
     EndpointRecord {
         id,
@@ -119,6 +120,8 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
+        metric: default.first().and_then(|route| route.metric),
+        routes: others.into_iter().map(|route| (route.to, route.via)).collect(),
         limits,
         attach: attach(record.flags),
         aliases,

@@ -57,6 +57,7 @@ impl Flows {
 struct Owner {
     network: String,
     ns: Option<String>,
+    ns_if: String,
     rank: u32,
 }
 
@@ -68,7 +69,7 @@ fn owners(shown: &BTreeMap<u32, Described>) -> HashMap<u32, Owner> {
     let owner = |(index, endpoint): (&u32, &Described)| {
         let (network, ns) = names(endpoint);
         let rank = ranks.get(&(network.clone(), ns.clone())).copied().unwrap_or(u32::MAX);
-        (*index, Owner { network, ns, rank })
+        (*index, Owner { network, ns, ns_if: endpoint.metadata.id.ifname.clone(), rank })
     };
     shown.iter().map(owner).collect()
 }
@@ -100,6 +101,7 @@ fn view(flow: &Flow, owner: Option<&Owner>) -> FlowView {
     FlowView {
         network: owner.map(|owner| owner.network.clone().into()),
         ns: owner.and_then(|owner| owner.ns.clone()).map(Into::into),
+        ns_if: owner.map(|owner| owner.ns_if.clone().into()),
         proto: protocol::name(flow.proto),
         src_addr: flow.src.ip(),
         src_port: port(&flow.src),

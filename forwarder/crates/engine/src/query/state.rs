@@ -181,7 +181,7 @@ impl State {
             attach: (!kernel).then(|| execute::attach(record.flags).name().into()),
             xdp: self.xdp(ifindex, endpoint),
             nat: (!kernel).then(|| treatment.nat.name().into()),
-            policy: self.policy(record)?,
+            policy: self.policy(record, &routes)?,
             names: self.names_of(endpoint),
             published: self.published(ifindex, record.netns_cookie),
             bridge: network.map(|network| name_of(&network.bridge)).unwrap_or_default().into(),
@@ -194,7 +194,8 @@ impl State {
         })
     }
 
-    fn policy(&self, record: &Endpoint) -> Result<PolicyView> {
+    fn policy(&self, record: &Endpoint, routes: &[RouteMetadata]) -> Result<PolicyView> {
+        let (default, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.to.prefix_len() == 0);
         let is_set = |flag| record.flags & flag != 0;
         let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _ } =
             execute::treatment(record.flags);
@@ -206,6 +207,8 @@ impl State {
             internal,
             no_icc,
             default_route: !is_set(endpoint_flags::NO_DEFAULT_ROUTE),
+            metric: default.first().and_then(|route| route.metric),
+            routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
             rate_out: limit(outbound),
             rate_in: limit(inbound),

@@ -69,13 +69,26 @@ impl Netlink {
         self.add_route(everything(gateway), index, Some(gateway))
     }
 
-    /// Removes the default route by a router.
+    /// Adds a route by a router with a metric; without one, with what the kernel takes: 0, or 1024 of IPv6.
+    ///
+    /// # Errors
+    /// As [`add_default_route`](Self::add_default_route).
+    pub fn add_route_by(&self, destination: IpNet, index: u32, gateway: IpAddr, metric: Option<u32>) -> Result<()> {
+        let mut message = message(destination, index, Some(gateway));
+        message.attributes.extend(metric.map(RouteAttribute::Priority));
+        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+            .map_err(|failure| failure.doing("add", format!("route to {destination} through {}", self.label(index))))
+    }
+
+    /// Removes such a route.
     ///
     /// # Errors
     /// [`NotFound`](fwd_base::Kind::NotFound) if it is absent.
-    pub fn del_default_route(&self, index: u32, gateway: IpAddr) -> Result<()> {
-        self.change(RouteNetlinkMessage::DelRoute(message(everything(gateway), index, Some(gateway))), 0)
-            .map_err(|failure| failure.doing("remove", format!("default route through {}", self.label(index))))
+    pub fn del_route_by(&self, destination: IpNet, index: u32, gateway: IpAddr, metric: Option<u32>) -> Result<()> {
+        let mut message = message(destination, index, Some(gateway));
+        message.attributes.extend(metric.map(RouteAttribute::Priority));
+        self.change(RouteNetlinkMessage::DelRoute(message), 0)
+            .map_err(|failure| failure.doing("remove", format!("route to {destination} through {}", self.label(index))))
     }
 
     /// Adds a route through an interface, by a router or on the link.

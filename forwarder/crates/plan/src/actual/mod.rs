@@ -147,6 +147,8 @@ pub struct Target {
     pub reference: TargetRef,
     /// Its name under /run/netns, also where it was given otherwise.
     pub name: Option<Name>,
+    /// The interface inside that is meant; none: the only one, or [`NS_IF`].
+    pub ifname: Option<String>,
     /// Process that it was given by.
     pub pid: Option<u32>,
     /// What it is; `None` if it is still to be made.
@@ -162,7 +164,15 @@ impl Target {
     #[must_use]
     pub fn missing(reference: &TargetRef) -> Self {
         let (reference, name) = (reference.clone(), reference.name().cloned());
-        Self { reference, name, pid: None, ns: None, resolv_conf: ResolvConf::Fine, resolver: Resolver::default() }
+        Self {
+            reference,
+            name,
+            ifname: None,
+            pid: None,
+            ns: None,
+            resolv_conf: ResolvConf::Fine,
+            resolver: Resolver::default(),
+        }
     }
 
     /// What the namespace is called in aliases and messages.
@@ -183,10 +193,10 @@ pub struct TargetNetns {
     pub made: bool,
     /// Interfaces, addresses, routes, neighbours.
     pub net: NetConfig,
-    /// The interface that `up` makes has the offloads that XDP needs; looked at where XDP is asked for.
-    pub xdp_ready: bool,
-    /// The interface that `up` makes has the settings for addresses of IPv6 that are given to it; looked at where networks have IPv6.
-    pub ipv6_ready: bool,
+    /// Interfaces that have the offloads that XDP needs; looked at where XDP is asked for.
+    pub xdp_ready: BTreeSet<String>,
+    /// Interfaces that have the settings for addresses of IPv6 that are given to them; looked at where networks have IPv6.
+    pub ipv6_ready: BTreeSet<String>,
 }
 
 /// A namespace of an endpoint, or one that `down` is about.

@@ -161,7 +161,8 @@ pub(crate) fn reserved(network: &str) -> Option<&'static str> {
 }
 
 /// What the kernel takes as the name of an interface (`dev_valid_name`), without what `ip` would read as something else.
-fn is_ifname(text: &str) -> bool {
+#[must_use]
+pub(crate) fn is_ifname(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
     (1..=IFNAME_MAX).contains(&text.len()) && !text.starts_with(['.', '-']) && text.chars().all(plain)
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::NS_IF;
 use fwd_base::text::word;
 use fwd_kernel::netlink::{Address, Link, LinkLayer, Mac, Neighbour, Route, TABLE_MAIN};
 
@@ -117,12 +116,6 @@ impl NetConfig {
                 .iter()
                 .any(|n| n.ifindex == link.index && n.address == address && n.mac == Some(mac) && n.permanent)
         })
-    }
-
-    /// The interface that `up` makes inside.
-    #[must_use]
-    pub fn ns_if(&self) -> Option<&Link> {
-        self.link(NS_IF)
     }
 
     pub(crate) fn drop_neighbour(&mut self, interface: &str, address: IpAddr) {

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
@@ -76,6 +76,10 @@ pub struct EndpointRecord {
     pub allow_spoof: bool,
     /// No default route was set inside.
     pub no_default_route: bool,
+    /// Metric of the default route inside, where one was asked for.
+    pub metric: Option<u32>,
+    /// Other routes inside: where they lead, and by which router.
+    pub routes: Vec<(IpNet, IpAddr)>,
     /// What it may send and get in a second.
     pub limits: Limits,
     /// How the program is to be attached to the host-side veth.
@@ -91,6 +95,12 @@ impl EndpointRecord {
     #[must_use]
     pub fn label(&self) -> String {
         label(self.ns.as_deref(), self.inode)
+    }
+
+    /// Whether it is the endpoint with this interface inside; of one that is known by its record alone that cannot be told.
+    #[must_use]
+    pub fn has_interface(&self, ifname: &str) -> bool {
+        self.id.ifname == ifname || self.id.ifname.is_empty()
     }
 
     /// Its addresses of both families.

@@ -4,10 +4,12 @@
 //! says everything. The lists have room for what comes; what is not made yet is refused, not left out.
 
 mod datapath;
+mod interface;
 mod ipv6;
 mod limits;
 mod options;
 mod request;
+mod route;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     datapath::Datapath,
+    interface::HardwareAddress,
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
     request::{NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
+    route::RouteRequest,
 };
 use fwd_base::{Error, HostName, Kind, Result};
 use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
@@ -47,6 +51,8 @@ pub struct Network {
     pub uplink: UplinkChoice,
     /// Addresses: at most one subnet of each family.
     pub subnets: Vec<IpNet>,
+    /// The gateway's address of IPv4; without it, the first of the subnet.
+    pub gateway: Option<Ipv4Addr>,
     /// IPv6; without it, what the network has, else masquerade where the uplink leads there.
     pub ipv6: Option<Ipv6>,
     /// MTU, bytes.
@@ -107,9 +113,18 @@ pub struct Endpoint {
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,
+    /// Hardware address inside; without it, one made of the address.
+    #[serde(default)]
+    pub mac: Option<HardwareAddress>,
     /// It gets no default route.
     #[serde(default)]
     pub no_default_route: bool,
+    /// Metric of its default route; without it, it gets one only where its namespace has none by another interface.
+    #[serde(default)]
+    pub metric: Option<u32>,
+    /// Other routes inside.
+    #[serde(default)]
+    pub routes: Vec<RouteRequest>,
     /// What it may send and get in a second.
     #[serde(default)]
     pub limits: AskedLimits,
@@ -129,6 +144,8 @@ pub struct Endpoint {
 pub struct Scope {
     /// One namespace.
     pub target: Option<TargetRef>,
+    /// Of its endpoints, the one with this interface alone.
+    pub ifname: Option<String>,
     /// One network, with its endpoints. Neither: everything of this host namespace.
     pub network: Option<NetworkScope>,
     /// Namespaces go with their endpoints even if `up` did not make them.
@@ -161,6 +178,7 @@ pub(super) struct AskedNetwork {
     pub(super) name: String,
     pub(super) uplink: Option<String>,
     pub(super) subnet: Option<Ipv4Net>,
+    pub(super) gateway: Option<Ipv4Addr>,
     pub(super) ipv6: Option<Ipv6>,
     pub(super) subnet6: Option<Ipv6Net>,
     pub(super) mtu: Option<u32>,
@@ -182,8 +200,11 @@ pub(super) struct Asked {
     pub(super) network: AskedNetwork,
     pub(super) ip: Option<Ipv4Addr>,
     pub(super) ip6: Option<Ipv6Addr>,
+    pub(super) mac: Option<HardwareAddress>,
     pub(super) allow_spoof: bool,
     pub(super) no_default_route: bool,
+    pub(super) metric: Option<u32>,
+    pub(super) routes: Vec<RouteRequest>,
     pub(super) limits: AskedLimits,
     pub(super) attach: Option<Backend>,
     pub(super) publish: Vec<PublishedPorts>,
@@ -211,8 +232,7 @@ impl Desired {
     }
 
     fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
-        let Endpoint { id, network, netns, addresses, allow_spoof, no_default_route, limits, attach, publish, aliases } =
-            endpoint;
+        let Endpoint { id, network, netns, addresses, .. } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
         let (mut ip, mut ip6) = (None, None);
@@ -235,12 +255,15 @@ impl Desired {
             network: options.asked(network)?,
             ip,
             ip6,
-            allow_spoof: *allow_spoof,
-            no_default_route: *no_default_route,
-            limits: *limits,
-            attach: *attach,
-            publish: publish.clone(),
-            aliases: aliases.clone(),
+            mac: endpoint.mac,
+            allow_spoof: endpoint.allow_spoof,
+            no_default_route: endpoint.no_default_route,
+            metric: endpoint.metric,
+            routes: endpoint.routes.clone(),
+            limits: endpoint.limits,
+            attach: endpoint.attach,
+            publish: endpoint.publish.clone(),
+            aliases: endpoint.aliases.clone(),
             no_others: scope.is_whole(),
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
@@ -251,7 +274,8 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept, dns } = self;
+        let Self { uplink, subnets, gateway, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept, dns } =
+            self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
         let (mut subnet, mut subnet6) = (None, None);
         for asked in subnets {
@@ -272,6 +296,7 @@ impl Network {
             name: name.into(),
             uplink,
             subnet,
+            gateway: *gateway,
             ipv6: *ipv6,
             subnet6,
             mtu: *mtu,

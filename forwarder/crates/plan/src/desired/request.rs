@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, Datapath, Ipv6, Nat, Network, TableRequest};
+use crate::{AskedLimits, Datapath, HardwareAddress, Ipv6, Nat, Network, RouteRequest, TableRequest};
 use fwd_base::{HostName, text::option};
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
@@ -136,6 +136,8 @@ pub struct UplinkRequest {
 pub struct UpRequest {
     /// The namespace; made if it is missing and given by a name.
     pub target: TargetRef,
+    /// The interface inside; default: the one that the namespace has in the network that is meant, else [`crate::NS_IF`].
+    pub ifname: Option<String>,
     /// The network to join; default: the one that the namespace is in, else [`crate::DEFAULT_NETWORK`].
     pub network: Option<Name>,
     /// Interface to the outside; default: the network's, else the default route's.
@@ -148,6 +150,10 @@ pub struct UpRequest {
     pub subnet6: Option<Ipv6Net>,
     /// Address of the namespace; default: the next free one.
     pub ip: Option<Ipv4Addr>,
+    /// Hardware address inside; default: one made of the address.
+    pub mac: Option<HardwareAddress>,
+    /// The gateway's address in a network that is made; default: the first of the subnet.
+    pub gateway: Option<Ipv4Addr>,
     /// MTU in bytes; default: the uplink's.
     pub mtu: Option<u32>,
     /// Default: the network's, else the best that the kernel has.
@@ -168,6 +174,10 @@ pub struct UpRequest {
     pub aliases: Vec<HostName>,
     /// Set no default route inside.
     pub no_default_route: bool,
+    /// Metric of the default route inside; default: that of the kernel, and no route where another endpoint of the namespace has one.
+    pub metric: Option<u32>,
+    /// Routes inside besides.
+    pub routes: Vec<RouteRequest>,
     /// What it may send and get in a second; of what is not said, as it is, else without limit.
     pub limits: AskedLimits,
     /// Let the namespace send from addresses other than its own.
@@ -186,12 +196,15 @@ impl UpRequest {
     pub fn new(target: TargetRef) -> Self {
         Self {
             target,
+            ifname: None,
             network: None,
             uplink: None,
             subnet: None,
             ipv6: None,
             subnet6: None,
             ip: None,
+            mac: None,
+            gateway: None,
             mtu: None,
             datapath: None,
             nat: None,
@@ -202,6 +215,8 @@ impl UpRequest {
             dns: false,
             aliases: Vec::new(),
             no_default_route: false,
+            metric: None,
+            routes: Vec::new(),
             limits: AskedLimits::default(),
             allow_spoof: false,
             attach: None,

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -57,6 +57,10 @@ pub struct EndpointSpec {
     pub allow_spoof: bool,
     /// No default route is set inside.
     pub no_default_route: bool,
+    /// Metric of the default route inside, where one was asked for.
+    pub metric: Option<u32>,
+    /// Other routes inside: where they lead, and by which router.
+    pub routes: Vec<(IpNet, IpAddr)>,
     /// What it may send and get in a second.
     pub limits: Limits,
     /// How the program is attached to the host-side veth.
@@ -71,9 +75,11 @@ impl EndpointSpec {
     /// What else is known of it, in a namespace with this inode.
     #[must_use]
     pub fn metadata(&self, inode: u64) -> Metadata {
-        let default = RouteMetadata { to: Ipv4Net::default().into(), via: self.gateway.into() };
-        let default6 = self.gateway6.map(|via| RouteMetadata { to: Ipv6Net::default().into(), via: via.into() });
-        let defaults = [default].into_iter().chain(default6);
+        let metric = self.metric;
+        let default = RouteMetadata { to: Ipv4Net::default().into(), via: self.gateway.into(), metric };
+        let default6 = |via: Ipv6Addr| RouteMetadata { to: Ipv6Net::default().into(), via: via.into(), metric };
+        let defaults = [default].into_iter().chain(self.gateway6.map(default6));
+        let others = self.routes.iter().map(|(to, via)| RouteMetadata { to: *to, via: *via, metric: None });
         // Not twice: paths are long.
         let path = self.target.recorded_path().filter(|_| TargetRef::path_of(&self.id).is_none());
         Metadata {
@@ -82,7 +88,7 @@ impl EndpointSpec {
             netns: NetnsMetadata { name: self.ns.clone(), pid: self.pid, path, inode },
             host_if: self.host_if.clone(),
             addresses: [self.address.into()].into_iter().chain(self.address6.map(IpNet::from)).collect(),
-            routes: defaults.filter(|_| !self.no_default_route).collect(),
+            routes: defaults.filter(|_| !self.no_default_route).chain(others).collect(),
             aliases: self.aliases.clone(),
         }
     }
@@ -100,6 +106,8 @@ impl EndpointSpec {
             mac,
             allow_spoof,
             no_default_route,
+            metric,
+            routes,
             limits,
             attach,
             aliases,
@@ -125,6 +133,8 @@ impl EndpointSpec {
             mac,
             allow_spoof,
             no_default_route,
+            metric,
+            routes,
             limits,
             attach,
             aliases,

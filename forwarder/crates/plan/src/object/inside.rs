@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, NetConfig, TargetRef, accept_ra, disable_ipv6, sysctls::OFF};
 use fwd_base::text::{mac, word};
-use fwd_kernel::netlink::Mac;
+use fwd_kernel::netlink::{Mac, Route};
 
 /// Whether something is there inside the target.
 fn inside(actual: &Actual, is_there: impl FnOnce(&NetConfig) -> bool) -> bool {
@@ -97,7 +97,9 @@ impl Managed for NsIpv6 {
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        actual.target_netns().is_some_and(|inside| inside.ipv6_ready && inside.net.link(&self.ns_if).is_some())
+        actual
+            .target_netns()
+            .is_some_and(|inside| inside.ipv6_ready.contains(&self.ns_if) && inside.net.link(&self.ns_if).is_some())
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
@@ -161,7 +163,9 @@ impl Managed for NsOffloads {
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        actual.target_netns().is_some_and(|inside| inside.xdp_ready && inside.net.link(&self.ns_if).is_some())
+        actual
+            .target_netns()
+            .is_some_and(|inside| inside.xdp_ready.contains(&self.ns_if) && inside.net.link(&self.ns_if).is_some())
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
@@ -186,11 +190,14 @@ pub struct NsDefaultRoute {
     pub ns_if: String,
     /// The router.
     pub gateway: IpAddr,
+    /// Its metric; none: the kernel's.
+    pub metric: Option<u32>,
 }
 
 impl NsDefaultRoute {
     /// Everything, of the router's family.
-    pub(crate) fn destination(&self) -> IpNet {
+    #[must_use]
+    pub fn destination(&self) -> IpNet {
         if self.gateway.is_ipv6() { Ipv6Net::default().into() } else { Ipv4Net::default().into() }
     }
 }
@@ -208,6 +215,7 @@ impl Managed for NsDefaultRoute {
                 route.destination == self.destination()
                     && Some(route.ifindex) == index
                     && route.gateway == Some(self.gateway)
+                    && self.metric.is_none_or(|metric| route.metric == metric)
             })
         })
     }
@@ -215,7 +223,46 @@ impl Managed for NsDefaultRoute {
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
         let (ip, add) = (shell::ip(&self.ns), shell::add(make));
         let family = if self.gateway.is_ipv6() { " -6" } else { "" };
-        vec![format!("{ip}{family} route {add} default via {} dev {}", self.gateway, self.ns_if)]
+        let metric = self.metric.map(|metric| format!(" metric {metric}")).unwrap_or_default();
+        vec![format!("{ip}{family} route {add} default via {} dev {}{metric}", self.gateway, self.ns_if)]
+    }
+}
+
+/// Another route inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsRoute {
+    /// The namespace.
+    pub ns: TargetRef,
+    /// The interface.
+    pub ns_if: String,
+    /// Where it leads.
+    pub to: IpNet,
+    /// By which router.
+    pub via: IpAddr,
+}
+
+impl Managed for NsRoute {
+    fn handling(&self) -> Handling {
+        Handling::new("add", "remove", Acts::Inside)
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        inside(actual, |net| {
+            let index = net.link(&self.ns_if).map(|link| link.index);
+            let is_it = |route: &&Route| (route.destination, route.gateway) == (self.to, Some(self.via));
+            net.routes.iter().filter(is_it).any(|route| Some(route.ifindex) == index)
+        })
+    }
+
+    fn equivalent(&self, make: bool, _: &str) -> Vec<String> {
+        let (ip, add) = (shell::ip(&self.ns), shell::add(make));
+        vec![format!("{ip} route {add} {} via {} dev {}", self.to, self.via, word(&self.ns_if))]
+    }
+}
+
+impl fmt::Display for NsRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "route to {} via {} in {}", self.to, self.via, self.ns)
     }
 }
 

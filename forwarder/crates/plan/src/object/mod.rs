@@ -21,7 +21,7 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointSpec, EndpointXdp},
-    inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
+    inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
@@ -188,6 +188,8 @@ objects! {
     NsOffloads(NsOffloads),
     /// The default route inside.
     NsDefaultRoute(NsDefaultRoute),
+    /// Another route inside.
+    NsRoute(NsRoute),
     /// The gateway as a permanent neighbour inside.
     NsNeighbour(NsNeighbour),
     /// /etc/netns/NAME/resolv.conf.

@@ -73,6 +73,7 @@ impl Actual {
             | Object::NsLinkUp(_)
             | Object::NsOffloads(_)
             | Object::NsDefaultRoute(_)
+            | Object::NsRoute(_)
             | Object::NsNeighbour(_) => self.make_inside(object),
         }
     }
@@ -183,8 +184,7 @@ impl Actual {
         let number = u64::MAX - self.named.len() as u64;
         let lo = Link { index: 1, name: "lo".into(), loopback: true, ..Link::default() };
         let net = NetConfig { links: vec![lo], ..NetConfig::default() };
-        let inside =
-            TargetNetns { cookie: number, inode: number, made: true, net, xdp_ready: false, ipv6_ready: false };
+        let inside = TargetNetns { cookie: number, inode: number, made: true, net, ..TargetNetns::default() };
         self.target.iter_mut().for_each(|target| target.ns = Some(inside.clone()));
     }
 
@@ -209,7 +209,8 @@ impl Actual {
                         ..made(&spec.ns_if, "")
                     };
                     inside.net.links.push(veth(link));
-                    (inside.xdp_ready, inside.ipv6_ready) = (false, false);
+                    inside.xdp_ready.remove(&spec.ns_if);
+                    inside.ipv6_ready.remove(&spec.ns_if);
                 }
                 self.add_link(veth(Link { mac: spec.host_mac, peer: Some(end), ..made(&spec.host_if, &spec.alias) }));
             }
@@ -306,6 +307,7 @@ impl Actual {
             | Object::NsLinkUp(_)
             | Object::NsOffloads(_)
             | Object::NsDefaultRoute(_)
+            | Object::NsRoute(_)
             | Object::NsNeighbour(_) => {}
         }
     }

@@ -1,9 +1,12 @@
 //! What there is as what there is to be: the inverse of a plan for the whole.
 
-use ipnet::IpNet;
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    Actual, AskedLimits, Desired, Endpoint, Ipv6, Limits, Network, RateLimit, TableRequest, UplinkChoice, orphans,
+    Actual, AskedLimits, Desired, Endpoint, HardwareAddress, Ipv6, Limits, Network, RateLimit, RouteRequest,
+    TableRequest, UplinkChoice, names, orphans,
 };
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
@@ -24,6 +27,7 @@ pub fn export(actual: &Actual) -> Desired {
                 None if network.treatment.internal => UplinkChoice::None,
                 None => UplinkChoice::Auto,
             },
+            gateway: (network.gateway.addr() != first(network.subnet())).then(|| network.gateway.addr()),
             subnets: [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect(),
             ipv6: Some(if network.gateway6.is_some() { Ipv6::Masquerade } else { Ipv6::Off }),
             mtu: Some(network.mtu),
@@ -46,7 +50,10 @@ pub fn export(actual: &Actual) -> Desired {
             addresses: endpoint.addresses().collect(),
             allow_spoof: endpoint.allow_spoof,
             // Of an internal network nobody has one.
+            mac: (endpoint.mac != names::endpoint_mac(endpoint.address)).then_some(HardwareAddress(endpoint.mac)),
             no_default_route: endpoint.no_default_route,
+            metric: endpoint.metric,
+            routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),
             limits: said(endpoint.limits),
             attach: has_program.then_some(endpoint.attach),
             publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
@@ -54,6 +61,11 @@ pub fn export(actual: &Actual) -> Desired {
         }
     });
     Desired { table, networks: networks.collect(), endpoints: endpoints.collect() }
+}
+
+/// The gateway that a subnet has if nobody asks for another.
+fn first(subnet: Ipv4Net) -> Ipv4Addr {
+    subnet.hosts().next().unwrap_or_else(|| subnet.network())
 }
 
 /// Limits as they are asked for: of what has none nothing is said.

@@ -20,7 +20,7 @@ pub use self::export::export;
 use self::mend::Mended;
 pub use self::{networks::plan_network, ports::plan_ports, uplinks::plan_uplinks};
 use super::{
-    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, TargetRef, UpRequest, UplinkChoice,
+    Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, UpRequest, UplinkChoice, desired::Asked,
     network_name, refuse::refuse_others,
 };
 use fwd_base::{Error, Kind, Result, text::option};
@@ -83,7 +83,7 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
     }
     for asked in &coming {
         if whole {
-            planner.turn_to(&asked.target);
+            planner.turn_to(asked);
         }
         let up::Coming { ops, attachment, warnings } = up::endpoint(asked, &planner.actual)?;
         planner.plan.attachments.push(attachment);
@@ -129,6 +129,7 @@ impl UpRequest {
         };
         let network = Network {
             uplink,
+            gateway: self.gateway,
             subnets: self.subnet.map(IpNet::from).into_iter().chain(self.subnet6.map(IpNet::from)).collect(),
             ipv6: self.ipv6,
             mtu: self.mtu,
@@ -141,14 +142,18 @@ impl UpRequest {
             dns: self.dns,
         };
         // Who is attached already keeps the name by which he was.
+        let meant = actual.target.as_ref().and_then(|target| target.ifname.as_deref());
         let known = actual.attached().map(|record| record.id.clone());
         let endpoint = Endpoint {
-            id: known.unwrap_or_else(|| self.target.id(NS_IF)),
+            id: known.unwrap_or_else(|| self.target.id(meant.unwrap_or(NS_IF))),
             network: name.clone(),
             netns: Some(self.target.clone()),
             addresses: self.ip.map(Into::into).into_iter().collect(),
             allow_spoof: self.allow_spoof,
+            mac: self.mac,
             no_default_route: self.no_default_route,
+            metric: self.metric,
+            routes: self.routes.clone(),
             limits: self.limits,
             attach: self.attach,
             publish: self.publish.clone(),
@@ -191,10 +196,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The namespace that comes next.
-    fn turn_to(&mut self, reference: &TargetRef) {
-        let known = self.actual.targets.iter().find(|target| target.reference == *reference).cloned();
-        let target = known.unwrap_or_else(|| Target::missing(reference));
-        self.actual.to_mut().target = Some(target);
+    /// The endpoint that comes next: of a namespace with several, all that was planned before is there.
+    fn turn_to(&mut self, asked: &Asked) {
+        let actual = self.actual.to_mut();
+        if let Some(target) = actual.target.take() {
+            actual.targets.retain(|known| known.reference != target.reference);
+            actual.targets.push(target);
+        }
+        let known = actual.targets.iter().find(|target| target.reference == asked.target).cloned();
+        let target = known.unwrap_or_else(|| Target::missing(&asked.target));
+        actual.target = Some(Target { ifname: Some(asked.id.ifname.clone()), ..target });
     }
 }

@@ -113,6 +113,8 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         treatment: network.map_or_else(Default::default, |network| network.treatment),
         allow_spoof: endpoint.allow_spoof,
         no_default_route: endpoint.no_default_route,
+        metric: endpoint.metric,
+        routes: endpoint.routes.clone(),
         limits: endpoint.limits,
         attach: endpoint.attach,
         aliases: endpoint.aliases.clone(),
@@ -193,11 +195,14 @@ pub(crate) fn is_gone(actual: &Actual, cookie: u64) -> bool {
 }
 
 impl Actual {
-    /// Whether an endpoint is of the target, or of a former namespace of its name.
+    /// Whether an endpoint is the one of the target that is meant, or of a former namespace of its name.
     pub(crate) fn is_of_target(&self, endpoint: &EndpointRecord) -> bool {
         let Some(target) = &self.target else { return false };
         let named = target.name.as_ref().is_some_and(|name| endpoint.ns.as_deref() == Some(name.as_str()));
-        named || target.ns.as_ref().is_some_and(|inside| inside.cookie == endpoint.cookie)
+        match target.ns.as_ref().filter(|inside| inside.cookie == endpoint.cookie) {
+            Some(_) => target.ifname.as_deref().is_none_or(|ifname| endpoint.has_interface(ifname)),
+            None => named,
+        }
     }
 
     /// The network of an endpoint.
@@ -214,7 +219,7 @@ pub(crate) fn neighbours(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Obje
     endpoint.addresses().map(of).filter(|object| actual.has(object)).collect()
 }
 
-/// What `up` wrote for an endpoint's name resolution, unless another endpoint has the same name.
+/// What `up` wrote for an endpoint's name resolution, unless another namespace has the same name.
 pub(crate) fn resolv_conf(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
     let Some(name) = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok()) else { return Vec::new() };
     let entry = Object::Undo(Undo::ResolvConf { ns: name.clone() });

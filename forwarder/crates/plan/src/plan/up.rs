@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{clearing, ipv6, name_server, ports};
 
@@ -308,6 +308,8 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         treatment: network.treatment,
         allow_spoof: endpoint.allow_spoof,
         no_default_route: endpoint.no_default_route,
+        metric: endpoint.metric,
+        routes: endpoint.routes.clone(),
         limits: endpoint.limits,
         attach: endpoint.attach,
         aliases: endpoint.aliases.clone(),
@@ -342,10 +344,15 @@ fn inside(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec<Object> {
     objects.extend(ipv6::before_up(asked, settled));
     objects.extend([Object::NsLinkUp(object::NsLinkUp { ns: ns.clone(), ns_if: ns_if.clone() })]);
     if !endpoint.no_default_route {
-        objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns: ns.clone(), ns_if: ns_if.clone(), gateway }));
+        let (ns, ns_if, metric) = (ns.clone(), ns_if.clone(), endpoint.metric);
+        objects.push(Object::NsDefaultRoute(object::NsDefaultRoute { ns, ns_if, gateway, metric }));
     }
     objects.push(Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac: network.seen_mac() }));
     objects.extend(ipv6::once_up(asked, settled));
+    let (ns, ns_if) = (&asked.target, &asked.id.ifname);
+    let route =
+        |(to, via): &(IpNet, IpAddr)| object::NsRoute { ns: ns.clone(), ns_if: ns_if.clone(), to: *to, via: *via };
+    objects.extend(endpoint.routes.iter().map(route).map(Object::NsRoute));
     objects
 }
 

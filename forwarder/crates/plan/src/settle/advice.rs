@@ -57,6 +57,13 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }
     warnings.extend(ways::left_out(actual).filter(|_| network.follows_routes()));
+    let second = actual.attached().is_none() && settled.endpoint.no_default_route;
+    if second && !asked.no_default_route && !network.treatment.internal {
+        warnings.push(format!(
+            "{} gets no default route: the namespace has one by another interface (--metric N adds one: the lowest metric wins)",
+            asked.id.ifname
+        ));
+    }
     warnings.extend(switched_off(actual, settled).filter(|_| !is_new));
     if let Some(concerned) = network.concerned(actual) {
         warnings.extend(actual.host.surroundings.warnings(&concerned, actual.host.given.as_deref()));

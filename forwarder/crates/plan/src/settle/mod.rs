@@ -1,11 +1,14 @@
 //! Settles what a request leaves open, and refuses everything that can be refused.
 
 pub(crate) mod advice;
+mod endpoint;
+mod interface;
 pub(crate) mod ipv6;
 pub(crate) mod name_server;
 pub(crate) mod overlap;
 pub(crate) mod published;
 pub(crate) mod refuse;
+mod routes;
 pub(crate) mod settled;
 pub(crate) mod subnet;
 pub(crate) mod uplink;
@@ -15,19 +18,19 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-pub use self::{refuse::refuse_others, ways::unguarded};
+pub use self::{interface::interface, refuse::refuse_others, ways::unguarded};
 use self::{
-    settled::{Endpoint, Network, Settled},
+    settled::{Network, Settled},
     uplink::Uplink,
 };
 use super::{
     Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
-    UpRequest, are_ends,
+    UpRequest,
     desired::{Asked, AskedNetwork},
     names,
 };
 use fwd_base::{Error, Kind, Result, text::word};
-use fwd_dataplane::{Backend, Sizes};
+use fwd_dataplane::Sizes;
 use fwd_kernel::netlink::nft;
 
 /// Smallest MTU that carries IPv4 (RFC 791: every host forwards 68 bytes unfragmented).
@@ -52,12 +55,13 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     refuse::attach(asked, actual, &network)?;
     name_server::check(asked, &network)?;
     let endpoint = match attached {
-        Some(record) => existing_endpoint(asked, actual, &network, record)?,
+        Some(record) => endpoint::existing(asked, actual, &network, record)?,
         None => {
             refuse::without_ports(actual, &network)?;
             refuse::uncounted(actual, &network)?;
+            interface::check(&asked.id.ifname)?;
             refuse::occupied(asked, actual, &network)?;
-            new_endpoint(asked, actual, &network, former)?
+            endpoint::new(asked, actual, &network, former)?
         }
     };
     let publisher = published::Publisher {
@@ -131,6 +135,7 @@ fn existing_network(
         let wanted = asked.internal.then(|| NO_UPLINK.into());
         same(name, "uplink", asked.uplink.clone().or(wanted).as_ref(), &way)?;
         same(name, "subnet", asked.subnet.as_ref(), &record.subnet())?;
+        same(name, "gateway", asked.gateway.as_ref(), &record.gateway.addr())?;
         ipv6::same(asked, record)?;
         same(name, "MTU", asked.mtu.as_ref(), &record.mtu)?;
         same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
@@ -197,7 +202,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
     let bridge =
         names::bridge(&name, |bridge| host.link(bridge).is_some_and(|link| !actual.host.owner.has_bridge(link)));
     refuse::foreign_bridge(actual, &bridge)?;
-    let gateway = subnet::gateway(of_bridge(asked, actual, &bridge)?);
+    let gateway = subnet::gateway(of_bridge(asked, actual, &bridge)?, asked.gateway)?;
     let datapath = datapath(asked.datapath, actual)?;
     let treatment = Treatment {
         nat: asked.nat.unwrap_or_default(),
@@ -283,90 +288,6 @@ fn datapath(given: Option<Datapath>, actual: &Actual) -> Result<Datapath> {
             let object = format!("datapath {}", datapath.name());
             Err(Error::new(Kind::Unsupported, "use", object, why.clone())
                 .remedy("use --datapath kernel: the kernel's bridge and nftables"))
-        }
-    }
-}
-
-fn existing_endpoint(asked: &Asked, actual: &Actual, network: &Network, record: &EndpointRecord) -> Result<Endpoint> {
-    let refuse = |why: String| {
-        Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
-    };
-    if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
-        return Err(refuse(format!("its address is {}, not {ip}", record.address)));
-    }
-    if let Some(ip) = asked.ip6.filter(|ip| Some(*ip) != record.address6) {
-        let has = record.address6.map_or_else(|| "none".into(), |address| address.to_string());
-        return Err(refuse(format!("its address of IPv6 is {has}, not {ip}")));
-    }
-    if asked.allow_spoof && !record.allow_spoof {
-        return Err(refuse("it was attached without --allow-spoof".into()));
-    }
-    if asked.no_default_route && !record.no_default_route {
-        return Err(refuse("it was attached without --no-default-route".into()));
-    }
-    if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
-        return Err(refuse(format!("it was attached without --alias {alias}")));
-    }
-    if record.id.ifname != asked.id.ifname {
-        return Err(refuse(format!("it has {} already, and is attached by one interface", record.id.ifname)));
-    }
-    let host = actual.host.net.by_index(record.index);
-    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.id.ifname));
-    match (host, inside) {
-        (Some(host), Some(inside)) if are_ends(host, inside) => Ok(Endpoint {
-            host_if: host.name.clone(),
-            address: record.address,
-            address6: record.address6,
-            mac: record.mac,
-            allow_spoof: record.allow_spoof,
-            no_default_route: record.no_default_route,
-            limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
-            attach: asked.attach.unwrap_or(record.attach),
-            aliases: record.aliases.clone(),
-        }),
-        _ => {
-            Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
-        }
-    }
-}
-
-fn new_endpoint(asked: &Asked, actual: &Actual, network: &Network, former: &[EndpointRecord]) -> Result<Endpoint> {
-    let endpoints = &actual.records.endpoints;
-    let cookie = actual.target_netns().map(|inside| inside.cookie);
-    // The same namespace keeps its address when its veth pair was deleted by hand.
-    let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
-    let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
-    let no_default_route =
-        network.treatment.internal || asked.no_default_route || kept.is_some_and(|record| record.no_default_route);
-    let limits =
-        asked.limits.over(kept.map(|record| record.limits).unwrap_or_default(), network.datapath, actual.no_shaper)?;
-    let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
-    let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
-    let mut aliases = asked.aliases.clone();
-    aliases.extend(kept.iter().flat_map(|record| &record.aliases).filter(|it| !asked.aliases.contains(it)).cloned());
-    let kept = kept.map(|record| record.address);
-    let usable =
-        |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
-    let address = match (asked.ip, kept.filter(usable)) {
-        (Some(ip), _) => {
-            subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
-            ip
-        }
-        (None, Some(kept)) => kept,
-        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
-            .map_err(|error| error.remedy(refuse::no_room(actual)))?,
-    };
-    let host_if = names::host_if(actual.host.owner, &network.name, address);
-    match actual.host.net.link(&host_if) {
-        Some(link) if !actual.host.owner.has_veth(link) => {
-            let why = "an interface of that name exists, and fwd did not make it";
-            Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
-                .remedy("choose another address with --ip"))
-        }
-        _ => {
-            let mac = names::endpoint_mac(address);
-            let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
-            Ok(Endpoint { host_if, address, address6, mac, allow_spoof, no_default_route, limits, attach, aliases })
         }
     }
 }

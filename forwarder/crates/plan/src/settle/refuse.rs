@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use forwarder_common::abi::ABI_VERSION;
 use ipnet::IpNet;
 
+use super::routes;
 use crate::{
     Actual, NetworkScope, TargetRef,
     desired::Asked,
@@ -15,7 +16,10 @@ use crate::{
 };
 use fwd_base::{Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
-use fwd_kernel::netns::{Name, nearest};
+use fwd_kernel::{
+    netlink::Route,
+    netns::{Name, nearest},
+};
 
 pub(crate) fn take_out(target: &TargetRef) -> String {
     format!("take it out first: `fwd down {}`", target.option())
@@ -75,6 +79,7 @@ pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
     let no_default_route = asked.no_default_route || network.treatment.internal;
+    let comes_first = |route: &&Route| asked.metric.map_or(!routes::is_ours(actual, route), |it| it == route.metric);
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
     let exec = format!("fwd exec {}", asked.target.option());
@@ -88,18 +93,17 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
             }
         };
         return Err(refuse(format!("it has an interface {ifname} of its own")).remedy(format!(
-            "{container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a fresh namespace"
+            "{container}give the new one another name: --ifname eth1; if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a \
+             fresh namespace"
         )));
     }
-    let route6 = network.gateway6.and_then(|_| inside.net.default_routes6().next());
-    if let Some(route) = inside.net.default_route().or(route6).filter(|_| !no_default_route) {
+    let mut conflicts = routes::default_routes(actual, network).filter(comes_first);
+    if let Some(route) = conflicts.next().filter(|_| !no_default_route) {
         let family = if route.destination.addr().is_ipv6() { " -6" } else { "" };
-        return Err(refuse(format!(
-            "it has a default route of its own, through {}",
-            inside.net.name_of(route.ifindex)
-        ))
-        .remedy(format!(
-            "delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route"
+        let of = if asked.metric.is_some() { "of that metric" } else { "of its own" };
+        let interface = inside.net.name_of(route.ifindex);
+        return Err(refuse(format!("it has a default route {of}, through {interface}")).remedy(format!(
+            "delete the route: `{exec} -- ip{family} route delete default`; or keep it: --no-default-route, or --metric N with another N"
         )));
     }
     let subnets = [Some(network.gateway.trunc().into()), network.gateway6.map(|gateway| gateway.trunc().into())];
@@ -123,8 +127,9 @@ pub(crate) fn elsewhere(target: &TargetRef, wanted: Option<&str>, actual: &Actua
     }
     match (wanted, actual.attached()) {
         (Some(wanted), Some(record)) if wanted != record.network => {
-            let why = format!("it is in network {} already, not in {wanted}", record.network);
-            Err(Error::new(Kind::Conflict, "attach", target.to_string(), why).remedy(take_out(target)))
+            let why = format!("its {} is in network {} already, not in {wanted}", record.id.ifname, record.network);
+            let ifname = format!("join {wanted} by another interface: --ifname eth1; or {}", take_out(target));
+            Err(Error::new(Kind::Conflict, "attach", target.to_string(), why).remedy(ifname))
         }
         _ => Ok(()),
     }

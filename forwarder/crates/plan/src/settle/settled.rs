@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, Treatment, names, uplink::Uplink};
+use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Treatment, names, uplink::Uplink};
 use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
@@ -50,6 +50,10 @@ pub(crate) struct Endpoint {
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
     pub(crate) no_default_route: bool,
+    /// Metric of the default route inside, where one is asked for.
+    pub(crate) metric: Option<u32>,
+    /// Other routes inside: where they lead, and by which router.
+    pub(crate) routes: Vec<(IpNet, IpAddr)>,
     pub(crate) limits: Limits,
     pub(crate) attach: Backend,
     pub(crate) aliases: Vec<HostName>,
@@ -106,9 +110,14 @@ impl Network {
 }
 
 impl Actual {
-    /// The endpoint that the target has already.
+    /// The endpoint that the target has already, with the interface that is meant.
     pub(crate) fn attached(&self) -> Option<&EndpointRecord> {
         let cookie = self.target_netns()?.cookie;
-        self.records.endpoints.iter().find(|endpoint| endpoint.cookie == cookie && self.is_live(endpoint))
+        let ifname = self.target.as_ref()?.ifname.as_deref();
+        let own = || self.records.endpoints.iter().filter(|it| it.cookie == cookie && self.is_live(it));
+        match ifname {
+            Some(ifname) => own().find(|endpoint| endpoint.has_interface(ifname)),
+            None => own().find(|endpoint| endpoint.has_interface(NS_IF)).or_else(|| own().next()),
+        }
     }
 }

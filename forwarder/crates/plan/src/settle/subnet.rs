@@ -55,11 +55,22 @@ pub(crate) fn check(subnet: Ipv4Net) -> Result<()> {
     Ok(())
 }
 
-/// The gateway of a subnet: its first address.
-#[must_use]
-pub(crate) fn gateway(subnet: Ipv4Net) -> Ipv4Net {
+/// The gateway of a subnet: the address that was `given`, or its first.
+///
+/// # Errors
+/// [`Kind::Usage`] if a gateway cannot have it.
+pub(crate) fn gateway(subnet: Ipv4Net, given: Option<Ipv4Addr>) -> Result<Ipv4Net> {
     let first = Ipv4Addr::from_bits(subnet.network().to_bits().saturating_add(1));
-    Ipv4Net::new_assert(first, subnet.prefix_len())
+    let gateway = given.unwrap_or(first);
+    let why = if !subnet.contains(&gateway) {
+        format!("it is outside of the subnet {subnet}")
+    } else if gateway == subnet.network() || gateway == subnet.broadcast() {
+        format!("it is the first or the last address of {subnet}, which no interface has")
+    } else {
+        return Ok(Ipv4Net::new_assert(gateway, subnet.prefix_len()));
+    };
+    Err(Error::new(Kind::Usage, "use", format!("gateway {gateway}"), why)
+        .remedy(format!("leave out --gateway: {first} is taken")))
 }
 
 /// The first subnet of the pool that overlaps nothing, else the first that is only a part of what routes lead to: of `10.0.0.0/8`,

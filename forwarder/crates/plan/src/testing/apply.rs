@@ -1,5 +1,9 @@
 //! What each operation does to the model.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{World, connected};
 use crate::{
     ALL_FORWARDING6, Action, NetConfig, Object, Op, TargetNetns, TargetRef, Undo, UplinkRecord, arp_ignore, forwarding,
@@ -180,9 +184,11 @@ impl World {
                 let end = Link { kind: Some("veth".into()), index: inside, peer: Some(host), up: false, ..end };
                 let net = self.net(&ns);
                 assert!(net.link(&end.name).is_none());
+                let name = end.name.clone();
                 net.links.push(Link { peer_netnsid: Some(0), alias: None, ..end });
                 let inside = self.namespace(&ns);
-                (inside.xdp_ready, inside.ipv6_ready) = (false, false);
+                inside.xdp_ready.remove(&name);
+                inside.ipv6_ready.remove(&name);
             }
             Object::LinkUp(object::LinkUp { name }) => {
                 self.host.net.links.iter_mut().filter(|link| link.name == name).for_each(|l| l.up = true)
@@ -216,7 +222,7 @@ impl World {
             Object::NsAddress(object::NsAddress { ns, ns_if, address }) => {
                 let inside = self.namespace(&ns);
                 assert!(
-                    inside.ipv6_ready || address.addr().is_ipv4(),
+                    inside.ipv6_ready.contains(&ns_if) || address.addr().is_ipv4(),
                     "an interface without IPv6 takes no address of it"
                 );
                 let index = inside.net.link(&ns_if).expect("it exists").index;
@@ -225,7 +231,7 @@ impl World {
             Object::NsIpv6(object::NsIpv6 { ns, ns_if }) => {
                 let inside = self.namespace(&ns);
                 assert!(inside.net.link(&ns_if).is_some());
-                assert!(!std::mem::replace(&mut inside.ipv6_ready, true));
+                assert!(inside.ipv6_ready.insert(ns_if));
             }
             Object::NsLinkUp(object::NsLinkUp { ns, ns_if }) => {
                 let net = self.net(&ns);
@@ -238,17 +244,13 @@ impl World {
             Object::NsOffloads(object::NsOffloads { ns, ns_if }) => {
                 let inside = self.namespace(&ns);
                 assert!(inside.net.link(&ns_if).expect("it exists").up, "a veth that is down takes no frames");
-                assert!(!std::mem::replace(&mut inside.xdp_ready, true));
+                assert!(inside.xdp_ready.insert(ns_if));
             }
-            Object::NsDefaultRoute(route) => {
-                let (destination, gateway) = (route.destination(), Some(route.gateway));
-                let net = self.net(&route.ns);
-                let link = net.link(&route.ns_if).expect("it exists");
-                assert!(link.up, "a route needs an interface that is up");
-                let route =
-                    Route { destination, ifindex: link.index, gateway, metric: 0, table: TABLE_MAIN, mtu: None };
-                insert(&mut net.routes, route);
+            Object::NsDefaultRoute(it) => {
+                let metric = it.metric.unwrap_or(0);
+                self.add_route(&it.ns, &it.ns_if, it.destination(), it.gateway, metric);
             }
+            Object::NsRoute(it) => self.add_route(&it.ns, &it.ns_if, it.to, it.via, 0),
             Object::NsNeighbour(object::NsNeighbour { ns, ns_if, gateway, mac }) => {
                 let net = self.net(&ns);
                 let ifindex = net.link(&ns_if).expect("it exists").index;
@@ -257,6 +259,16 @@ impl World {
             }
             other => panic!("{other} is not made in the model"),
         }
+    }
+
+    fn add_route(&mut self, ns: &TargetRef, ns_if: &str, destination: IpNet, gateway: IpAddr, metric: u32) {
+        let net = self.net(ns);
+        let link = net.link(ns_if).expect("it exists");
+        assert!(link.up, "a route needs an interface that is up");
+        let (ifindex, gateway) = (link.index, Some(gateway));
+        let is_same = |known: &Route| (known.destination, known.metric) == (destination, metric);
+        assert!(!net.routes.iter().any(is_same), "the kernel has one route of a metric");
+        net.routes.push(Route { destination, ifindex, gateway, metric, table: TABLE_MAIN, mtu: None });
     }
 
     fn add(&mut self, link: Link) -> u32 {

@@ -16,8 +16,9 @@ impl World {
         }
         for inside in self.namespaces.values_mut() {
             // The offloads were its.
-            inside.xdp_ready &= inside.net.ns_if().is_some();
-            inside.ipv6_ready &= inside.net.ns_if().is_some();
+            let links = &inside.net.links;
+            inside.xdp_ready.retain(|name| links.iter().any(|link| link.name == *name));
+            inside.ipv6_ready.retain(|name| links.iter().any(|link| link.name == *name));
         }
         forget(&mut self.host.net, gone.index);
         self.records.devices.remove(&gone.index);

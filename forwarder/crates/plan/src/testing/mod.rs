@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Actual, Cgroup, Desired, DownRequest, EndpointNetns, Host, NetConfig, Network, NetworkRequest, Op, Owner, Plan,
-    Records, ResolvConf, Scope, TableRequest, Target, TargetNetns, TargetRef, Undo, UpRequest, orphans, plan,
-    plan_down, plan_network, plan_up,
+    Records, ResolvConf, Scope, TableRequest, Target, TargetNetns, TargetRef, Undo, UpRequest, interface, orphans,
+    plan, plan_down, plan_network, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
@@ -164,8 +164,7 @@ impl World {
             inode: u64::from(self.next) + 4_026_532_000,
             made: false,
             net,
-            xdp_ready: false,
-            ipv6_ready: false,
+            ..TargetNetns::default()
         }
     }
 
@@ -231,12 +230,14 @@ impl World {
             found: text.map_or(if self.foreign_resolver { Found::Theirs } else { Found::Nothing }, Found::Ours),
             kept: Vec::new(),
         };
-        Target { reference: reference.clone(), name, pid, ns, resolv_conf, resolver }
+        Target { reference: reference.clone(), name, ifname: None, pid, ns, resolv_conf, resolver }
     }
 
     pub(super) fn plan_up(&self, request: &UpRequest) -> Result<Plan> {
         let mut actual = self.read();
-        actual.target = Some(self.target(&request.target));
+        let target = self.target(&request.target);
+        let ifname = interface(request, &self.records, target.ns.as_ref().map(|inside| inside.cookie));
+        actual.target = Some(Target { ifname: Some(ifname), ..target });
         actual.gone = self.gone(Some(&request.target));
         self.check_scoped_up(request, &actual);
         plan_up(request, &actual)

@@ -134,7 +134,7 @@ fn xdp_goes_with_the_last_network_that_wants_it() {
     let offloads = at(&|object| matches!(object, Object::NsOffloads(_)));
     assert!(offloads.is_some() && offloads < at(&|object| matches!(object, Object::EndpointXdp(_))));
     assert_eq!(world.up(&xdp).ops, []);
-    world.inside("b").xdp_ready = false;
+    world.inside("b").xdp_ready.clear();
     assert_eq!(world.up(&xdp).ops.len(), 1, "what was turned on by hand is turned off again");
     world.down(Some("b"));
     assert_eq!(world.snapshot(), before);

@@ -88,7 +88,7 @@ fn endpoints(session: &Session<'_, '_>, target: Option<&TargetRef>) -> Result<(V
     for (ifindex, endpoint) in found {
         let view = state.view(ifindex, &endpoint)?;
         let label = match &view.ns {
-            Some(ns) => ns.to_string(),
+            Some(_) => view.place(),
             None => format!("the endpoint at {}", view.host_if),
         };
         let other = match state.host_veth(ifindex) {

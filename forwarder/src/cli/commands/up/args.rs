@@ -15,6 +15,7 @@ Examples:
   fwd up --ns web --network web --subnet 10.0.0.0/24
   fwd up --ns web -p 8080:80 -p 53:53/udp     publish ports of the host
   fwd up --ns web --dns --alias www           find namespaces by name
+  fwd up --ns web --network db --ifname eth1  a second interface, in another network
   fwd up --pid 4711                           attach a running container
   fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
@@ -34,6 +35,20 @@ pub(crate) struct UpArgs {
     /// several times for several
     #[arg(long, value_name = "NAME")]
     pub(crate) alias: Vec<String>,
+    /// Interface inside: a namespace may have several, each in a network of its own
+    /// [default: eth0]
+    #[arg(long, value_name = "IFACE")]
+    pub(crate) ifname: Option<String>,
+    /// Hardware address inside [default: one made of the address]
+    #[arg(long, value_name = "MAC")]
+    pub(crate) mac: Option<String>,
+    /// Metric of the default route inside, where several interfaces have one: the lowest
+    /// wins [default: the first interface alone has one]
+    #[arg(long, value_name = "N", conflicts_with = "no_default_route", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) metric: Option<u32>,
+    /// Route inside besides: CIDR, by the gateway, or CIDR=ROUTER; several times for several
+    #[arg(long = "route", value_name = "CIDR[=ROUTER]")]
+    pub(crate) routes: Vec<String>,
     /// Set no default route inside
     #[arg(long)]
     pub(crate) no_default_route: bool,

@@ -5,7 +5,7 @@ mod rate;
 mod serve;
 pub(super) mod table;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -65,6 +65,10 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         ip,
         network,
         alias,
+        ifname,
+        mac,
+        metric,
+        routes,
         no_default_route,
         rate_out,
         rate_in,
@@ -80,6 +84,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
     let NetworkArgs {
         uplink,
         subnet,
+        gateway,
         ipv6,
         subnet6,
         mtu,
@@ -93,12 +98,15 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
     } = options;
     Ok(UpRequest {
         target: target::required(target)?,
+        ifname: ifname.clone(),
         network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
         uplink: uplink.clone(),
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
         ipv6: ipv6.0,
         subnet6: subnet6.as_deref().map(parsed_subnet6).transpose()?,
         ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
+        mac: mac.as_deref().map(|mac| parsed("--mac", mac, "one such as 02:00:00:00:00:01")).transpose()?,
+        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
         mtu: *mtu,
         datapath: datapath.0,
         nat: *nat,
@@ -112,6 +120,8 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
             .map(|name| parsed("--alias", name, "a name such as www or db-1"))
             .collect::<Result<_>>()?,
         no_default_route: *no_default_route,
+        metric: *metric,
+        routes: routes.iter().map(|route| parsed("--route", route, ROUTE)).collect::<Result<_>>()?,
         limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
         allow_spoof: *allow_spoof,
         attach: *attach,
@@ -130,6 +140,14 @@ pub(super) fn parsed_ports(publish: &[String], from: Option<&str>) -> Result<Vec
     let senders: Option<Senders> = from.map(|from| parsed("--publish-from", from, SENDERS)).transpose()?;
     let meant = |ports: PublishedPorts| PublishedPorts { senders: senders.unwrap_or(ports.senders), ..ports };
     publish.iter().map(|ports| parsed("--publish", ports, PORTS).map(meant)).collect()
+}
+
+/// How a route is written.
+const ROUTE: &str = "a network, and its router if it is not the gateway: 10.0.0.0/8, or 10.0.0.0/8=10.77.0.5";
+
+/// The address of a gateway.
+pub(super) fn parsed_gateway(text: &str) -> Result<Ipv4Addr> {
+    parsed("--gateway", text, "an IPv4 address such as 10.0.0.254")
 }
 
 /// A subnet, written by its first address.
@@ -170,7 +188,7 @@ mod tests {
         Kind, Result,
         cli::{Cli, Command},
         dataplane::Backend,
-        reconcile::{Datapath, Ipv6, Nat, TableRequest, TargetRef, UpRequest},
+        reconcile::{Datapath, HardwareAddress, Ipv6, Nat, TableRequest, TargetRef, UpRequest},
     };
 
     fn asked(line: &str) -> Result<UpRequest> {
@@ -197,13 +215,17 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let line = "fwd up --pid 7 --network web --uplink eth1 --subnet 10.0.0.0/24 --ip 10.0.0.9 --mtu 1400 --datapath kernel \
-            --ipv6 masquerade --subnet6 fd00:77::/64 --nat eim --clamp-mss --ignore-xfrm --dns --alias WWW --alias a.b --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --publish-from 192.0.2.0/24 --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
+            --ipv6 masquerade --subnet6 fd00:77::/64 --ifname eth1 --mac 02:00:00:00:00:01 --metric 200 --gateway 10.0.0.254 --route 10.9.0.0/16=10.0.0.3 --nat eim --clamp-mss --ignore-xfrm --dns --alias WWW --alias a.b --allow-spoof --attach clsact -p 8080:80 --publish 53:5353/udp --publish-from 192.0.2.0/24 --nat-ports 2000-3000 --max-flows 1000 --max-flows-per-ns 10 --timeout icmp=90s";
         let request = asked(line).expect("it is valid");
         assert_eq!(request.target, TargetRef::Pid(7));
         assert_eq!(request.network.as_ref().map(ToString::to_string).as_deref(), Some("web"));
         assert_eq!(request.uplink.as_deref(), Some("eth1"));
         assert_eq!(request.subnet.map(|subnet| subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
         assert_eq!(request.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.0.9"));
+        assert_eq!((request.ifname.as_deref(), request.metric), (Some("eth1"), Some(200)));
+        assert_eq!(request.mac, Some(HardwareAddress([2, 0, 0, 0, 0, 1])));
+        assert_eq!(request.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("10.0.0.254"));
+        assert_eq!(request.routes[0].to_string(), "10.9.0.0/16=10.0.0.3");
         assert_eq!(request.ipv6, Some(Ipv6::Masquerade));
         assert_eq!(request.subnet6.map(|subnet| subnet.to_string()).as_deref(), Some("fd00:77::/64"));
         assert_eq!((request.mtu, request.datapath), (Some(1400), Some(Datapath::Kernel)));
@@ -229,6 +251,8 @@ mod tests {
         assert!(refused("fwd up a --subnet6 fd00::5/64").contains("fd00::5"));
         assert!(refused("fwd up a --subnet6 10.0.0.0/24").contains("--subnet6 \"10.0.0.0/24\""));
         assert!(refused("fwd up a --ip 10.0.0").contains("--ip \"10.0.0\""));
+        assert!(refused("fwd up a --mac 02:00").contains("--mac \"02:00\""));
+        assert!(refused("fwd up a --route 10.0.0.0").contains("--route \"10.0.0.0\""));
         assert!(refused("fwd up a -p 80").contains("--publish \"80\""));
         assert!(refused("fwd up a --alias a..b").contains("--alias \"a..b\""));
         assert!(refused("fwd up a -p 80:80 --publish-from lan").contains("--publish-from \"lan\""));

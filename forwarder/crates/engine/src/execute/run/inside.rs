@@ -12,7 +12,7 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     TargetRef,
-    object::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads},
+    object::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
 };
 
 /// What the kernel puts on every `lo` that comes up (`inetdev_event` in net/ipv4/devinet.c).
@@ -80,11 +80,25 @@ impl Execute for NsOffloads {
 
 impl Execute for NsDefaultRoute {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_default_route(link, self.gateway))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| {
+            netlink.add_route_by(self.destination(), link, self.gateway, self.metric)
+        })
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_default_route(link, self.gateway))
+        runner.within(&self.ns, &self.ns_if, |netlink, link| {
+            netlink.del_route_by(self.destination(), link, self.gateway, self.metric)
+        })
+    }
+}
+
+impl Execute for NsRoute {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.add_route_by(self.to, link, self.via, None))
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.within(&self.ns, &self.ns_if, |netlink, link| netlink.del_route_by(self.to, link, self.via, None))
     }
 }
 

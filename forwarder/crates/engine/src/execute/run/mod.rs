@@ -102,6 +102,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::NsLinkUp(it) => it,
         Object::NsOffloads(it) => it,
         Object::NsDefaultRoute(it) => it,
+        Object::NsRoute(it) => it,
         Object::NsNeighbour(it) => it,
         Object::NameServer(it) => it,
         Object::ResolvConf(it) => it,

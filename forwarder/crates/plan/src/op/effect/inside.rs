@@ -2,6 +2,7 @@
 
 use super::{neighbour, route};
 use crate::{Actual, Object, object};
+use fwd_kernel::netlink::Route;
 
 impl Actual {
     /// Inside the target.
@@ -18,10 +19,14 @@ impl Actual {
             Object::NsLinkUp(object::NsLinkUp { ns_if, .. }) => {
                 net.links.iter_mut().filter(|link| link.name == *ns_if).for_each(|link| link.up = true);
             }
-            Object::NsOffloads(_) => inside.xdp_ready = true,
-            Object::NsIpv6(_) => inside.ipv6_ready = true,
+            Object::NsOffloads(it) => _ = inside.xdp_ready.insert(it.ns_if.clone()),
+            Object::NsIpv6(it) => _ = inside.ipv6_ready.insert(it.ns_if.clone()),
             Object::NsDefaultRoute(it) => {
                 let route = route(index(&it.ns_if), it.destination(), Some(it.gateway));
+                net.routes.push(Route { metric: it.metric.unwrap_or(route.metric), ..route });
+            }
+            Object::NsRoute(it) => {
+                let route = route(index(&it.ns_if), it.to, Some(it.via));
                 net.routes.push(route);
             }
             Object::NsNeighbour(object::NsNeighbour { ns_if, gateway, mac, .. }) => {

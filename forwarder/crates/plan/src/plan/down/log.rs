@@ -15,6 +15,9 @@ use fwd_kernel::{
 impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(crate) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
+        // What others of the same namespace need stays with them.
+        let last = |endpoint: &&EndpointRecord| self.kept.iter().all(|it| it.cookie != endpoint.cookie);
+        let endpoints = endpoints.filter(last);
         let mut objects: Vec<Object> =
             endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
         for entry in &self.actual.undo {
@@ -54,8 +57,8 @@ impl Removal<'_> {
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
     fn is_meant_by_cookie(&self, cookie: u64) -> bool {
         let meant = target(self.scope, self.actual);
-        (self.scope.is_whole() && self.kept.iter().all(|endpoint| endpoint.cookie != cookie))
-            || meant.is_some_and(|known| known.cookie == cookie)
+        let is_free = self.kept.iter().all(|endpoint| endpoint.cookie != cookie);
+        (is_free && (self.scope.is_whole() || meant.is_some_and(|known| known.cookie == cookie)))
             || orphans::is_gone(self.actual, cookie)
     }
 

@@ -112,6 +112,9 @@ fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &Endpoi
     }
     let Some(reference) = &scope.target else { return !is_desired(desired, actual, endpoint) };
     let known = target(scope, actual);
+    if scope.ifname.as_ref().is_some_and(|ifname| !endpoint.has_interface(ifname)) {
+        return false;
+    }
     known.is_some_and(|known| known.cookie == endpoint.cookie)
         || match reference {
             TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
@@ -136,8 +139,8 @@ fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&End
     let stays = |known: &EndpointNetns| kept.iter().any(|endpoint| endpoint.cookie == known.cookie);
     let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
-        let is_meant = attached || meant == Some(*known) || (scope.is_whole() && known.made && !stays(known));
-        known.cookie != actual.host.cookie && is_meant && (known.made || scope.delete_ns)
+        let is_meant = attached || meant == Some(*known) || (scope.is_whole() && known.made);
+        known.cookie != actual.host.cookie && is_meant && !stays(known) && (known.made || scope.delete_ns)
     };
     actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
 }
@@ -193,7 +196,9 @@ impl Removal<'_> {
                 links.find(|link| are_ends(veth, link)).map(|link| (link.name.as_str(), known))
             });
             let meant = target(self.scope, self.actual);
-            let is_meant = self.scope.is_whole() || end.is_some_and(|(_, known)| meant == Some(known));
+            let is_interface = |name: &str| self.scope.ifname.as_ref().is_none_or(|ifname| ifname == name);
+            let is_meant =
+                self.scope.is_whole() || end.is_some_and(|(name, known)| meant == Some(known) && is_interface(name));
             if is_meant {
                 let reference = end.map(|(_, known)| known.reference.clone());
                 let reference = reference.unwrap_or_else(|| TargetRef::Path("somewhere".into()));

@@ -1,0 +1,124 @@
+//! Settles what is left open of an endpoint.
+
+use std::net::Ipv4Addr;
+
+use super::{
+    interface, ipv6, refuse, routes,
+    settled::{Endpoint, Network},
+    subnet,
+};
+use crate::{Actual, EndpointRecord, HardwareAddress, are_ends, desired::Asked, names};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::Backend;
+
+/// Settles an endpoint that is there: each option given must be what it has.
+///
+/// # Errors
+/// One is another, or what the endpoint is made of is not as it was.
+pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record: &EndpointRecord) -> Result<Endpoint> {
+    let refuse = |why: String| {
+        Error::new(Kind::Conflict, "attach", asked.target.to_string(), why).remedy(refuse::take_out(&asked.target))
+    };
+    if let Some(ip) = asked.ip.filter(|ip| *ip != record.address) {
+        return Err(refuse(format!("its address is {}, not {ip}", record.address)));
+    }
+    if let Some(ip) = asked.ip6.filter(|ip| Some(*ip) != record.address6) {
+        let has = record.address6.map_or_else(|| "none".into(), |address| address.to_string());
+        return Err(refuse(format!("its address of IPv6 is {has}, not {ip}")));
+    }
+    if let Some(mac) = asked.mac.filter(|mac| mac.0 != record.mac) {
+        return Err(refuse(format!("its hardware address is {}, not {mac}", HardwareAddress(record.mac))));
+    }
+    if asked.allow_spoof && !record.allow_spoof {
+        return Err(refuse("it was attached without --allow-spoof".into()));
+    }
+    if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
+        return Err(refuse(format!("it was attached without --alias {alias}")));
+    }
+    routes::same(asked, record, network).map_err(refuse)?;
+    if record.id.ifname != asked.id.ifname {
+        return Err(refuse(format!("the interface is {}", record.id.ifname)));
+    }
+    let host = actual.host.net.by_index(record.index);
+    let inside = actual.target_netns().and_then(|inside| inside.net.link(&record.id.ifname));
+    match (host, inside) {
+        (Some(host), Some(inside)) if are_ends(host, inside) => Ok(Endpoint {
+            host_if: host.name.clone(),
+            address: record.address,
+            address6: record.address6,
+            mac: record.mac,
+            allow_spoof: record.allow_spoof,
+            no_default_route: record.no_default_route,
+            metric: record.metric,
+            routes: record.routes.clone(),
+            limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
+            attach: asked.attach.unwrap_or(record.attach),
+            aliases: record.aliases.clone(),
+        }),
+        _ => {
+            Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
+        }
+    }
+}
+
+/// Settles an endpoint that is to be made.
+///
+/// # Errors
+/// It cannot have what it asks for.
+pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[EndpointRecord]) -> Result<Endpoint> {
+    let endpoints = &actual.records.endpoints;
+    let cookie = actual.target_netns().map(|inside| inside.cookie);
+    // The same namespace keeps its address when its veth pair was deleted by hand.
+    let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
+    let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let no_default_route = routes::has_no_default(asked, actual, network, kept);
+    let limits = kept.map(|record| record.limits).unwrap_or_default();
+    let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
+    let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
+    let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
+    let mut aliases = asked.aliases.clone();
+    aliases.extend(kept.iter().flat_map(|record| &record.aliases).filter(|it| !asked.aliases.contains(it)).cloned());
+    let routes = routes::settled(asked, actual, network, kept)?;
+    let metric = asked.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);
+    // One that follows from the former address may be that of whoever has the address by now.
+    let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.address));
+    let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
+    let kept = kept.map(|record| record.address);
+    let usable =
+        |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
+    let address = match (asked.ip, kept.filter(usable)) {
+        (Some(ip), _) => {
+            subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
+            ip
+        }
+        (None, Some(kept)) => kept,
+        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
+            .map_err(|error| error.remedy(refuse::no_room(actual)))?,
+    };
+    let host_if = names::host_if(actual.host.owner, &network.name, address);
+    match actual.host.net.link(&host_if) {
+        Some(link) if !actual.host.owner.has_veth(link) => {
+            let why = "an interface of that name exists, and fwd did not make it";
+            Err(Error::new(Kind::Conflict, "create", format!("interface {host_if}"), why)
+                .remedy("choose another address with --ip"))
+        }
+        _ => {
+            let mac = mac.unwrap_or_else(|| names::endpoint_mac(address));
+            interface::check_mac(mac, network, endpoints)?;
+            let address6 = ipv6::address(asked.ip6, address, network, endpoints)?;
+            Ok(Endpoint {
+                host_if,
+                address,
+                address6,
+                mac,
+                allow_spoof,
+                no_default_route,
+                metric,
+                routes,
+                limits,
+                attach,
+                aliases,
+            })
+        }
+    }
+}

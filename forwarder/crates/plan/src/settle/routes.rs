@@ -1,0 +1,136 @@
+//! The routes inside of a namespace that come with an endpoint.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::settled::Network;
+use crate::{Actual, EndpointRecord, RouteRequest, desired::Asked};
+use fwd_base::{Error, Kind, Result};
+use fwd_kernel::netlink::{Route, TABLE_MAIN};
+
+/// Whether an endpoint that is to be made gets no default route: its network has no way out, it is asked for, or another endpoint of the
+/// namespace has one already and nothing is said of which comes first.
+pub(super) fn has_no_default(asked: &Asked, actual: &Actual, network: &Network, kept: Option<&EndpointRecord>) -> bool {
+    let metric = asked.metric.or(kept.and_then(|record| record.metric));
+    network.treatment.internal
+        || asked.no_default_route
+        || kept.is_some_and(|record| record.no_default_route)
+        || metric.is_none() && default_routes(actual, network).any(|route| is_ours(actual, route))
+}
+
+/// Default routes inside the target, of the families that the network has.
+pub(super) fn default_routes<'a>(actual: &'a Actual, network: &Network) -> impl Iterator<Item = &'a Route> + use<'a> {
+    let has_ipv6 = network.gateway6.is_some();
+    let routes = actual.target_netns().into_iter().flat_map(|inside| &inside.net.routes);
+    let defaults = routes.filter(|route| route.destination.prefix_len() == 0 && route.table == TABLE_MAIN);
+    defaults.filter(move |route| has_ipv6 || route.destination.addr().is_ipv4())
+}
+
+/// Whether a route inside the target leaves by the interface of an endpoint.
+pub(super) fn is_ours(actual: &Actual, route: &Route) -> bool {
+    let Some(inside) = actual.target_netns() else { return false };
+    let name = inside.net.name_of(route.ifindex);
+    let mut own = actual.records.endpoints.iter().filter(|endpoint| endpoint.cookie == inside.cookie);
+    own.any(|endpoint| endpoint.has_interface(&name))
+}
+
+/// The other routes of an endpoint that is to be made.
+///
+/// # Errors
+/// [`Kind::Usage`] if there cannot be such a route, [`Kind::Unsupported`] if the programs would not keep to it, [`Kind::Conflict`] if the
+/// namespace has one already.
+pub(super) fn settled(
+    asked: &Asked,
+    actual: &Actual,
+    network: &Network,
+    kept: Option<&EndpointRecord>,
+) -> Result<Vec<(IpNet, IpAddr)>> {
+    let mut routes = kept.map(|record| record.routes.clone()).unwrap_or_default();
+    for route in &asked.routes {
+        let found = checked(route, network)?;
+        let occupied = actual.target_netns().and_then(|inside| {
+            let same = |known: &&Route| known.destination == found.0 && known.metric == 0;
+            inside.net.routes.iter().find(same).map(|known| inside.net.name_of(known.ifindex))
+        });
+        if let Some(interface) = occupied {
+            let why = format!("{} has a route there already, through {interface}", asked.target);
+            return Err(refuse(Kind::Conflict, route, why).remedy("leave it out, or delete the other one"));
+        }
+        if !routes.contains(&found) {
+            routes.push(found);
+        }
+    }
+    Ok(routes)
+}
+
+/// A route with its router.
+fn checked(route: &RouteRequest, network: &Network) -> Result<(IpNet, IpAddr)> {
+    let to = route.to;
+    if to.trunc() != to {
+        return Err(refuse(Kind::Usage, route, "it leads to an address inside of a network".into())
+            .remedy(format!("--route {}", RouteRequest { to: to.trunc(), ..*route })));
+    }
+    if to.prefix_len() == 0 {
+        return Err(refuse(Kind::Usage, route, "it is a default route".into())
+            .remedy("leave it out: an endpoint gets one (--metric N decides between several)"));
+    }
+    let (gateway, subnet) = match (to, network.gateway6) {
+        (IpNet::V4(_), _) => (IpAddr::V4(network.gateway.addr()), IpNet::V4(network.gateway.trunc())),
+        (IpNet::V6(_), Some(gateway)) => (gateway.addr().into(), gateway.trunc().into()),
+        (IpNet::V6(_), None) => {
+            let why = format!("network {} has no IPv6", network.name);
+            return Err(
+                refuse(Kind::Unsupported, route, why).remedy("leave it out, or use a network with --ipv6 masquerade")
+            );
+        }
+    };
+    if subnet.contains(&to) || to.contains(&subnet) && to.prefix_len() == subnet.prefix_len() {
+        let why = format!("it leads to {subnet}, which is on the link");
+        return Err(refuse(Kind::Usage, route, why).remedy("leave it out"));
+    }
+    let via = route.via.unwrap_or(gateway);
+    if !subnet.contains(&via) {
+        let why = format!("the router {via} is not in {subnet}, the subnet of network {}", network.name);
+        return Err(refuse(Kind::Usage, route, why).remedy(format!("leave the router out: {gateway} is taken")));
+    }
+    if via != gateway && network.datapath.is_ebpf() {
+        let why = format!(
+            "the programs forward by the destination alone, whichever router inside of network {}",
+            network.name
+        );
+        return Err(refuse(Kind::Unsupported, route, why)
+            .remedy(format!("leave the router out: {gateway} is taken; or use --datapath kernel")));
+    }
+    Ok((to, via))
+}
+
+fn refuse(kind: Kind, route: &RouteRequest, why: String) -> Error {
+    Error::new(kind, "use", format!("--route {route}"), why)
+}
+
+/// What of the routes that are asked for an endpoint that is there has not, in words.
+///
+/// # Errors
+/// The words.
+pub(super) fn same(asked: &Asked, record: &EndpointRecord, network: &Network) -> Result<(), String> {
+    if asked.no_default_route && !record.no_default_route {
+        return Err("it was attached without --no-default-route".into());
+    }
+    match (asked.metric, record.metric) {
+        (None, _) => {}
+        (Some(_), _) if record.no_default_route => return Err("it has no default route".into()),
+        (Some(asked), Some(found)) if asked != found => {
+            return Err(format!("the metric of its default route is {found}, not {asked}"));
+        }
+        (Some(asked), None) => return Err(format!("its default route was made without --metric {asked}")),
+        (Some(_), Some(_)) => {}
+    }
+    for route in &asked.routes {
+        let found = checked(route, network).map_err(|error| error.to_string())?;
+        if !record.routes.contains(&found) {
+            return Err(format!("it was attached without --route {route}"));
+        }
+    }
+    Ok(())
+}
