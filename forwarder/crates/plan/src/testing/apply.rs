@@ -354,6 +354,17 @@ impl World {
             Object::Loopback(object::Loopback { ns }) => {
                 assert!(std::mem::replace(&mut self.net(ns).links[0].up, false))
             }
+            _ => self.remove_rules(object),
+        }
+    }
+
+    /// Rules of nftables, and what is about names.
+    fn remove_rules(&mut self, object: &Object) {
+        match object {
+            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
+            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
+            // Of several some may have been left.
+            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             // It may have been deleted by hand.
             Object::ResolvConf(object::ResolvConf { ns, .. }) => {
                 self.written.retain(|name| name != ns);
@@ -362,17 +373,6 @@ impl World {
             Object::NameServer(object::NameServer { network, .. }) => {
                 assert!(self.host.served.remove(network).is_some(), "it answers for {network}");
             }
-            _ => self.remove_rules(object),
-        }
-    }
-
-    /// Rules of nftables.
-    fn remove_rules(&mut self, object: &Object) {
-        match object {
-            Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
-            Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
-            // Of several some may have been left.
-            Object::Rules6(object::Rules6 { network, .. }) => drop(self.host.ruled6.remove(network)),
             other => panic!("{other} is not removed by a plan"),
         }
     }
