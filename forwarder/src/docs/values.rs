@@ -22,7 +22,6 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
         ("ls", "xdp", XdpMode::ALL.map(XdpMode::name).to_vec()),
         ("ls", "uplink_state", UPLINK_STATES.to_vec()),
-        ("network ls", "datapath", Datapath::ALL.map(Datapath::name).to_vec()),
         ("network ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
         ("network ls", "uplink_state", UPLINK_STATES.to_vec()),
         ("uplink ls", "state", UPLINK_STATES.into_iter().filter(|state| *state != "none").collect()),
