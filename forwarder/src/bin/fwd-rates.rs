@@ -2,13 +2,13 @@
 //! sees it. Needs root, and iperf3.
 //!
 //! How exact a limit is depends on what else the machine does meanwhile. So the tests let much pass, and here the machine is to be left
-//! alone. Each row is the median of the rounds, and each round has a sandbox of its own. Exits 1 if one is further from its limit than
-//! [`MOST`].
+//! alone. Each row is the median of the rounds, and each round has a sandbox of its own. Exits 1 if one is further from its limit, above or
+//! below, than [`MOST`].
 
 use std::{process::ExitCode, time::Duration};
 
 use forwarder::{
-    Context as _, Result,
+    Context as _, Error, Kind, Result,
     dataplane::RunDir,
     execute::{self, HostContext, Unobserved},
     measuring::Arguments,
@@ -65,10 +65,11 @@ struct Row {
 impl Side {
     const ALL: [Self; 2] = [Self::Out, Self::In];
 
-    const fn name(self) -> &'static str {
+    /// The option of `fwd up`.
+    const fn option(self) -> &'static str {
         match self {
-            Self::Out => "out",
-            Self::In => "in",
+            Self::Out => "--rate-out",
+            Self::In => "--rate-in",
         }
     }
 
@@ -141,10 +142,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all limits are kept.
+/// Whether all limits are kept, and used.
 fn run() -> Result<bool> {
     let Arguments { json, rounds, only } = Arguments::read(USAGE, DEFAULT_ROUNDS, std::env::args().skip(1))?;
     let mut rows = rows(&only);
+    if rows.is_empty() {
+        let why = "no measurement has these words: they are such as `tc UDP --rate-in`";
+        return Err(Error::new(Kind::Usage, "measure", only, why));
+    }
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         for datapath in Datapath::ALL {
@@ -168,7 +173,7 @@ fn rows(only: &str) -> Vec<Row> {
             for side in Side::ALL {
                 // There, no program counts what leaves.
                 let is_refused = side == Side::Out && !datapath.is_ebpf();
-                let words = format!("{} {} {}", datapath.name(), protocol.name(), side.name());
+                let words = format!("{} {} {}", datapath.name(), protocol.name(), side.option());
                 if !is_refused && words.contains(only) {
                     let row = |limit| Row { datapath, protocol, side, limit, rounds: Vec::new(), median: 0.0 };
                     rows.extend(RATES.map(row));
@@ -223,23 +228,24 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn show(rows: &[Row], rounds: usize) {
-    println!(
-        "{:<8} {:<8} {:<5} {:>12} {:>14} {:>17}",
-        "DATAPATH", "PROTOCOL", "LIMIT", "MBIT/S", "OF THE LIMIT", "ROUNDS"
-    );
+    println!("{:<8} {:<8} {:<10} {:>8} {:>8} {:>13}", "DATAPATH", "PROTOCOL", "LIMIT", "MBIT/S", "OF IT", "ROUNDS");
     for row in rows {
         let Row { datapath, protocol, side, limit, rounds, median } = row;
         let lowest = rounds.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = rounds.iter().copied().fold(0.0, f64::max);
-        let remark = if row.is_kept() { "" } else { "  not kept" };
+        let remark = match row {
+            row if row.is_kept() => "",
+            Row { median, .. } if *median > 1.0 => "  exceeded",
+            _ => "  not reached",
+        };
         println!(
-            "{:<8} {:<8} {:<5} {:>12} {median:>14.3} {:>17}{remark}",
+            "{:<8} {:<8} {:<10} {:>8} {median:>8.3} {:>13}{remark}",
             datapath.name(),
             protocol.name(),
-            side.name(),
+            side.option(),
             limit / 1_000_000,
             format!("{lowest:.3}–{highest:.3}")
         );
     }
-    println!("\nmedian of {rounds} rounds of {} s (lowest and highest)", SECONDS[1]);
+    println!("\nmedian of the rounds ({rounds} of {} s each), and the lowest and highest", SECONDS[1]);
 }
