@@ -33,10 +33,10 @@ pub use metadata::{Described, Metadata, NetnsMetadata, RouteMetadata};
 pub use object::kernel_fields::{asks_conntrack, sees_offloads};
 pub use object::maps::record_pins;
 pub use publish::{Publication, PublishedPorts, Senders, Transport};
-pub use read::clock::{Clock, hz_of};
 pub use read::examine::Contents;
-pub use read::flows::{Flow, state_name};
-pub use read::occupancy::{Occupancy, PortUse, Usage};
+pub use read::flow_table::clock::{Clock, hz_of};
+pub use read::flow_table::flows::{Flow, state_name};
+pub use read::flow_table::occupancy::{Occupancy, PortUse, Usage};
 pub use read::records::{INTERFACE_BLOCKS, address, name, name_of};
 pub use read::stats::{HOOK_NAMES, Stat, Traffic, VERDICTS};
 

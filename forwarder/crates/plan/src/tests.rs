@@ -9,7 +9,6 @@ mod networks;
 mod policy;
 mod published;
 mod refusals;
-mod remedies;
 mod sequences;
 mod targets;
 mod uplinks;

@@ -9,11 +9,11 @@ use std::{
 use hdrhistogram::Histogram;
 
 use super::{
-    Sample, Server, Work, connect, flood,
+    Sample, Server, Work,
+    kind::{connect, flood, ping, stream},
     load_request::{LoadRequest, Window},
-    ping,
     secret::Key,
-    socket, stream,
+    socket,
     workers::{Count, LoadCpus, Workers},
 };
 use crate::Metric;

@@ -3,12 +3,11 @@
 use std::net::{SocketAddrV4, TcpListener};
 
 use super::{
-    connect, flood,
     guest::Guest,
+    kind::{connect, flood, ping, stream},
     load_request::LoadRequest,
-    ping,
     secret::Key,
-    socket, stream,
+    socket,
     workers::{Count, LoadCpus, Workers},
 };
 use crate::Metric;

@@ -4,19 +4,13 @@
 //! tallies are read where it begins and where it ends, each with the moment at which it was read.
 
 mod client;
-mod connect;
-mod control;
-mod flood;
 mod guest;
 mod job;
+mod kind;
 mod load_request;
-mod ping;
-mod privileges;
 mod remote;
 mod secret;
-mod serve;
 mod socket;
-mod stream;
 mod sys;
 mod tool;
 mod turn;
@@ -35,10 +29,8 @@ use self::{
     workers::{Count, LoadCpus},
 };
 pub use self::{
-    privileges::give_up_privileges,
-    remote::Remote,
+    remote::{Limits, Listener, PORT, Remote, give_up_privileges, listening_address},
     secret::Token,
-    serve::{Limits, Listener, PORT, listening_address},
     tool::Tool,
 };
 use super::Metric;

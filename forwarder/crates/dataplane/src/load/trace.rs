@@ -22,7 +22,7 @@ use crate::{
     Dataplane,
     load::{NEW_PROGRAMS, create::remove_dir, missing},
     object::{TRACED_HASH, kernel_fields},
-    read::flows::state_name,
+    read::flow_table::flows::state_name,
 };
 use fwd_base::{Context as _, Error, Kind, Result};
 

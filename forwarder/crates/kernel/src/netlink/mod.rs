@@ -2,30 +2,15 @@
 //!
 //! A synchronous facade: each call sends its request and returns when the kernel has answered. A netlink socket belongs to
 //! the network namespace of the thread that created it, so [`Netlink::open`] creates it inside and everything else runs on the
-//! caller's thread. One file per kind of object; [`records`](Netlink::records) shows all of them as comparable text.
+//! caller's thread. One file per kind of object, in a folder of its kind; [`records`](Netlink::records) shows all of them as comparable text.
 
-mod address;
-mod bridge;
-mod carrier;
-mod dump;
-mod failure;
-mod fdb;
-mod filter;
 mod forward;
-mod legible;
+mod ip;
 mod link;
 mod modules;
-mod neighbour;
-mod netkit;
-mod netnsid;
-mod offload;
 mod records;
-mod route;
-mod rule;
-mod shaper;
+mod tc;
 mod transport;
-mod veth;
-mod xdp;
 mod xfrm;
 
 pub mod nft;
@@ -35,23 +20,18 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
 };
 
+use self::transport::{Failure, Transport};
 pub use self::{
-    address::Address,
-    bridge::BridgeSpec,
-    fdb::FdbEntry,
-    filter::{Filter, TcDirection},
     forward::{ForwardChain, Interface, Maker, forward_chains, input_chains},
-    link::{ALIAS_MAX, Link, LinkLayer, XdpMode, XdpProgram},
+    ip::{Address, MarkRule, Neighbour, Route, TABLE_MAIN, mark_rules},
+    link::{
+        ALIAS_MAX, BridgeSpec, FdbEntry, Link, LinkLayer, VethSpec, XdpMode, XdpProgram, is_prepared_for_xdp, offloads,
+        prepare_for_xdp,
+    },
     modules::may_be_used,
-    neighbour::Neighbour,
-    offload::{is_prepared_for_xdp, offloads, prepare_for_xdp},
-    route::{Route, TABLE_MAIN},
-    rule::{MarkRule, mark_rules},
-    shaper::Shaper,
-    veth::VethSpec,
+    tc::{Filter, Shaper, TcDirection},
     xfrm::{Direction, XfrmPolicy, xfrm_policies},
 };
-use self::{failure::Failure, transport::Transport};
 use crate::netns::Netns;
 use fwd_base::{Context, Result};
 

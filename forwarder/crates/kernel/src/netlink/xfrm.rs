@@ -11,7 +11,7 @@ use rtnetlink::{
     sys::protocols::NETLINK_XFRM,
 };
 
-use super::{dump, modules};
+use super::{modules, transport::dump};
 use fwd_base::Result;
 
 // XFRM_MSG_* (include/uapi/linux/xfrm.h).

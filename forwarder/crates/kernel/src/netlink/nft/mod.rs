@@ -30,7 +30,7 @@ use self::{
     rule::Rule,
     socket::Socket,
 };
-use super::failure::Failure;
+use super::transport::Failure;
 use fwd_base::{Error, Kind, Result};
 
 /// The table of `fwd`, of family `ip`; of family `ip6` for what [`Rules6`] says.

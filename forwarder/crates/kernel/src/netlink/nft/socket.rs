@@ -7,7 +7,7 @@ use rtnetlink::{
     sys::protocols::NETLINK_NETFILTER,
 };
 
-use super::{super::dump, Failure, Message};
+use super::{super::transport::dump, Failure, Message};
 
 /// A socket of NETLINK_NETFILTER in the network namespace of the thread that opened it.
 pub(super) struct Socket(rtnetlink::sys::Socket);

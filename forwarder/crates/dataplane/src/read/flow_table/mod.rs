@@ -1,0 +1,6 @@
+//! The flow table: its flows, how full it is, and the clock by which it tells their age.
+
+pub(crate) mod clock;
+pub(crate) mod flows;
+pub(crate) mod occupancy;
+mod slots;
