@@ -14,7 +14,7 @@ use fwd_base::Result;
 use fwd_dataplane::Dataplane;
 use fwd_kernel::{
     netlink::{Link, Netlink},
-    netns::Netns,
+    netns::{Name, Netns},
 };
 use fwd_plan::{
     ALL_FORWARDING6, Action, Actual, DownRequest, EndpointRecord, Host, NetConfig, NetworkRecord, Object, Op, Owner,
@@ -114,8 +114,10 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     }
     let log = UndoLog::of(context, own)?;
     let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();
-    let name = if let TargetRef::Named(name) = target { Some(name) } else { None };
-    let undo = log.read(|key| Undo::may_concern(key, name, &cookies))?;
+    // One that is given by a process may have been given by its name before.
+    let names = ours.iter().filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
+    let names: Vec<Option<Name>> = names.map(Some).chain([target.name().cloned()]).collect();
+    let undo = log.read(|key| names.iter().any(|name| Undo::may_concern(key, name.as_ref(), &cookies)))?;
     let sysctls = gather::sysctls(&net, &undo)?;
     let served = names::served(context, own);
     let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, served, ..Host::default() };

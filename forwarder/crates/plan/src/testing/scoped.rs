@@ -9,6 +9,7 @@ use crate::{
     ALL_FORWARDING6, Action, DownRequest, EndpointRecord, NetConfig, NetworkRecord, Object, Op, TargetRef, Undo,
     UpRequest, object, plan_down, plan_up,
 };
+use fwd_kernel::netns::Name;
 
 impl World {
     /// What is read for a command about `target`; none where that would not do.
@@ -59,7 +60,10 @@ impl World {
         scoped.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
         let cookies: BTreeSet<u64> =
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
-        scoped.undo.retain(|entry| Undo::may_concern(&entry.key(), target.name(), &cookies));
+        let names = ours.iter().filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
+        let names: Vec<Option<Name>> = names.map(Some).chain([target.name().cloned()]).collect();
+        let concerns = |entry: &Undo| names.iter().any(|it| Undo::may_concern(&entry.key(), it.as_ref(), &cookies));
+        scoped.undo.retain(concerns);
         // Others are not opened.
         scoped.namespaces.retain(|known| known.reference == *target);
         scoped.host.out_of_scope = others.iter().map(|it| it.index).collect();
