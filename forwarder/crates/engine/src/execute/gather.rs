@@ -1,12 +1,12 @@
 //! Reads everything that a plan depends on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+mod sysctls;
+
+use std::io;
 
 use ipnet::{IpNet, Ipv6Net};
 
+pub(super) use self::sysctls::sysctls;
 use super::{
     HostContext,
     gathered::{Gathered, net},
@@ -18,14 +18,12 @@ use super::{
 use fwd_base::{Error, Kind, Result, hash::fnv};
 use fwd_dataplane::{Backend, Dataplane, Support, TBF, probe};
 use fwd_kernel::{
-    netlink::{Link, Netlink, nft},
+    netlink::{Netlink, nft},
     netns::{self, DIRECTORY, Name, Netns, in_scratch, mounts, resolv},
-    sysctl,
 };
 use fwd_plan::{
-    ALL_FORWARDING, ALL_FORWARDING6, Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, NetConfig,
-    Network, NetworkRequest, Owner, PortRequest, Records, ResolvConf, Target, TargetNetns, TargetRef, Undo, UpRequest,
-    accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, interface, is_made,
+    Actual, Datapath, Desired, DownRequest, EndpointRecord, Host, Ipv6, Network, NetworkRequest, Owner, PortRequest,
+    Records, ResolvConf, Target, TargetNetns, TargetRef, UpRequest, interface,
 };
 
 /// Reads what `up` depends on.
@@ -296,37 +294,6 @@ fn host(context: &HostContext) -> Result<Gathered> {
     let host = Host { cookie, owner, net, fdb, sysctls, served, ..Host::default() };
     let actual = Actual { host, records, undo, ..Actual::default() };
     Ok(Gathered::new(actual, netlink, plane, log))
-}
-
-/// Forwarding at every interface that is no host-side veth, and whatever was changed.
-pub(super) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
-    let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
-    let now = changed.filter_map(|record| record.now(net));
-    let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
-    paths.insert(ALL_FORWARDING.into());
-    paths.extend(
-        net.links
-            .iter()
-            .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
-            .map(|link| forwarding(&link.name)),
-    );
-    let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
-    paths.extend(bridges.map(|link| arp_ignore(&link.name)));
-    paths.extend(ipv6_sysctls(net));
-    let mut values = BTreeMap::new();
-    for path in paths {
-        if let Some(value) = sysctl::read(&path)? {
-            values.insert(path, value);
-        }
-    }
-    Ok(values)
-}
-
-/// Those of IPv6, at the same interfaces.
-fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
-    let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
-    let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
-    [ALL_FORWARDING6.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
 }
 
 /// What tells this machine from others (machine-id(5)); where there is no such file, as long as it is up.

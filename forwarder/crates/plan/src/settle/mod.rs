@@ -5,7 +5,6 @@ mod endpoint;
 mod interface;
 pub(crate) mod ipv6;
 pub(crate) mod name_server;
-pub(crate) mod overlap;
 pub(crate) mod published;
 pub(crate) mod refuse;
 mod routes;
@@ -18,6 +17,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+pub(crate) use self::subnet::overlap;
 pub use self::{interface::interface, refuse::refuse_others, ways::unguarded};
 use self::{
     settled::{Network, Settled},

@@ -1,13 +1,13 @@
 //! Which addresses a network and its endpoints get.
 
+pub(crate) mod overlap;
+
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{
-    Actual, EndpointRecord, NetworkRecord,
-    overlap::{Overlaps, occupant},
-};
+use self::overlap::{Overlaps, occupant};
+use crate::{Actual, EndpointRecord, NetworkRecord};
 use fwd_base::{Error, Kind, Result};
 
 /// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between

@@ -1,0 +1,41 @@
+//! Which sysctls are read, and what they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fwd_base::Result;
+use fwd_kernel::{netlink::Link, sysctl};
+use fwd_plan::{
+    ALL_FORWARDING, ALL_FORWARDING6, NetConfig, Undo, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6,
+    is_made,
+};
+
+/// Forwarding at every interface that is no host-side veth, and whatever was changed.
+pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTreeMap<String, String>> {
+    let changed = undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
+    let now = changed.filter_map(|record| record.now(net));
+    let mut paths: BTreeSet<String> = now.map(|record| record.path).collect();
+    paths.insert(ALL_FORWARDING.into());
+    paths.extend(
+        net.links
+            .iter()
+            .filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"))
+            .map(|link| forwarding(&link.name)),
+    );
+    let bridges = net.links.iter().filter(|link| is_made(link) && link.kind.as_deref() == Some("bridge"));
+    paths.extend(bridges.map(|link| arp_ignore(&link.name)));
+    paths.extend(ipv6_sysctls(net));
+    let mut values = BTreeMap::new();
+    for path in paths {
+        if let Some(value) = sysctl::read(&path)? {
+            values.insert(path, value);
+        }
+    }
+    Ok(values)
+}
+
+/// Those of IPv6, at the same interfaces.
+fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
+    let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
+    let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
+    [ALL_FORWARDING6.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
+}
