@@ -7,7 +7,8 @@ use forwarder_common::{
     flow::{Handshake, ipv6},
 };
 
-use crate::{Clock, Dataplane, read::slots::FoundFlow};
+use super::slots::FoundFlow;
+use crate::{Clock, Dataplane};
 use fwd_base::Result;
 
 const ICMP: u8 = 1;

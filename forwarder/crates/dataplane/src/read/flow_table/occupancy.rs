@@ -10,7 +10,8 @@ use forwarder_common::{
     flow::ipv6,
 };
 
-use crate::{Dataplane, read::slots::FoundFlow};
+use super::slots::FoundFlow;
+use crate::Dataplane;
 use fwd_base::Result;
 
 const ICMP: u8 = 1;
