@@ -2,7 +2,7 @@
 
 mod sysctls;
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use ipnet::{IpNet, Ipv6Net};
 
