@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Peers, Sample, Tool, Work, client, serve, unreadable, whole_seconds, words};
 use crate::{
     Metric,
-    load::{stream::congestion, workers::LoadCpus},
+    load::{kind::stream::congestion, workers::LoadCpus},
 };
 use fwd_base::{Error, Kind, Result};
 
