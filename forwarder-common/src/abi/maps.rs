@@ -261,7 +261,7 @@ maps! {
         /// A search for a port.
         SEARCH: PerCpuArray<u32, [u8; 2264]>[1],
         /// A packet of IPv6, and the addresses of its flow.
-        PACKET6: PerCpuArray<u32, [u8; 136]>[1],
+        PACKET6: PerCpuArray<u32, [u8; 132]>[1],
         /// A reply's tuple.
         REPLY: PerCpuArray<u32, Tuple>[1],
         /// The tuple of a packet from outside.
