@@ -259,16 +259,9 @@ impl Actual {
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
             Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),
             Object::NameServer(it) => drop(self.host.served.remove(&it.network)),
-            Object::Uplink(object::Uplink { index, .. }) => {
-                records.uplinks.retain(|uplink| uplink.index != *index);
-                records.devices.remove(index);
+            Object::Uplink(_) | Object::UplinkAsked(_) | Object::UplinkHooks(_) | Object::UplinkXdp(_) => {
+                self.unmake_uplink(object);
             }
-            Object::UplinkAsked(it) => {
-                let asked = records.uplinks.iter_mut().filter(|uplink| uplink.index == it.index);
-                asked.for_each(|uplink| uplink.asked = false);
-            }
-            Object::UplinkHooks(it) => drop(records.uplink_hooks.remove(&it.index)),
-            Object::UplinkXdp(it) => drop(records.uplink_xdp.remove(&it.index)),
             Object::Network(spec) => records.networks.retain(|network| Some(network.index) != spec.index),
             Object::NetworkHook(it) => {
                 it.index.iter().for_each(|index| _ = records.network_hooks.remove(index));
@@ -309,6 +302,24 @@ impl Actual {
             | Object::NsDefaultRoute(_)
             | Object::NsRoute(_)
             | Object::NsNeighbour(_) => {}
+        }
+    }
+
+    /// What is removed of an uplink.
+    fn unmake_uplink(&mut self, object: &Object) {
+        let records = &mut self.records;
+        match object {
+            Object::Uplink(object::Uplink { index, .. }) => {
+                records.uplinks.retain(|uplink| uplink.index != *index);
+                records.devices.remove(index);
+            }
+            Object::UplinkAsked(it) => {
+                let asked = records.uplinks.iter_mut().filter(|uplink| uplink.index == it.index);
+                asked.for_each(|uplink| uplink.asked = false);
+            }
+            Object::UplinkHooks(it) => drop(records.uplink_hooks.remove(&it.index)),
+            Object::UplinkXdp(it) => drop(records.uplink_xdp.remove(&it.index)),
+            other => unreachable!("{other} is nothing of an uplink"),
         }
     }
 

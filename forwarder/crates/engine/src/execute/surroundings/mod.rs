@@ -204,7 +204,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
         }
         let Some(link) = netlink.link_by_index(record.uplink)? else { continue };
         // What follows the host's routes may appear behind any address of the host.
-        let of = Some(link.index).filter(|_| !record.follows_routes());
+        let of = (!record.follows_routes()).then_some(link.index);
         let addresses = netlink.addresses(of)?.into_iter();
         let addresses: Vec<Ipv4Addr> = addresses
             .filter_map(|(_, address)| match address {
