@@ -67,10 +67,7 @@ impl World {
                 self.lead_through(bridge, from, to)
             }
             Object::NetworkKept(it) => self.keep(&it.network),
-            Object::UplinkAsked(object::UplinkAsked { index, .. }) => {
-                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
-                record.expect("it is recorded").asked = true;
-            }
+            Object::UplinkAsked(object::UplinkAsked { index, .. }) => self.ask_for_uplink(index, true),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 self.records.uplink_hooks.insert(index);
@@ -107,6 +104,12 @@ impl World {
             Object::Published(it) => self.publish(&it),
             _ => self.make_rules(object),
         }
+    }
+
+    /// Whether somebody has asked for an uplink by itself.
+    fn ask_for_uplink(&mut self, index: u32, asked: bool) {
+        let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == index);
+        record.expect("it is recorded").asked = asked;
     }
 
     /// Rules of nftables.
@@ -314,10 +317,7 @@ impl World {
                 self.records.devices.remove(index);
                 take(&mut self.records.uplinks, |uplink| uplink.index == *index);
             }
-            Object::UplinkAsked(object::UplinkAsked { index, .. }) => {
-                let record = self.records.uplinks.iter_mut().find(|uplink| uplink.index == *index);
-                record.expect("it is recorded").asked = false;
-            }
+            Object::UplinkAsked(object::UplinkAsked { index, .. }) => self.ask_for_uplink(*index, false),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 let (whole, half) = (self.records.uplink_hooks.remove(index), self.half_hooked.remove(index));
                 assert!(whole || half);

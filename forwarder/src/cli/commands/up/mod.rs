@@ -22,7 +22,7 @@ use crate::{
     execute::{self, Observer, UpResult},
     netns::Name,
     query::{State, flow_table, not_up},
-    reconcile::{Datapath, UpRequest},
+    reconcile::{Datapath, TargetRef, UpRequest},
     render::UpView,
 };
 
@@ -81,6 +81,29 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         publish,
         publish_from,
     } = args;
+    Ok(UpRequest {
+        ifname: ifname.clone(),
+        network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
+        ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
+        mac: mac.as_deref().map(|mac| parsed("--mac", mac, "one such as 02:00:00:00:00:01")).transpose()?,
+        aliases: alias
+            .iter()
+            .map(|name| parsed("--alias", name, "a name such as www or db-1"))
+            .collect::<Result<_>>()?,
+        no_default_route: *no_default_route,
+        metric: *metric,
+        routes: routes.iter().map(|route| parsed("--route", route, ROUTE)).collect::<Result<_>>()?,
+        limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
+        allow_spoof: *allow_spoof,
+        attach: *attach,
+        publish: parsed_ports(publish, publish_from.as_deref())?,
+        table: table::request(table)?,
+        ..of_network(options, target::required(target)?)?
+    })
+}
+
+/// What the words ask for of the network that `target` is to join.
+fn of_network(options: &NetworkArgs, target: TargetRef) -> Result<UpRequest> {
     let NetworkArgs {
         uplink,
         subnet,
@@ -97,16 +120,11 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         dns,
     } = options;
     Ok(UpRequest {
-        target: target::required(target)?,
-        ifname: ifname.clone(),
-        network: network.as_deref().map(|name| Name::of("a network", name)).transpose()?,
         uplink: uplink.clone(),
         subnet: subnet.as_deref().map(parsed_subnet).transpose()?,
+        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
         ipv6: ipv6.0,
         subnet6: subnet6.as_deref().map(parsed_subnet6).transpose()?,
-        ip: ip.as_deref().map(|ip| parsed("--ip", ip, "an IPv4 address such as 10.77.0.2")).transpose()?,
-        mac: mac.as_deref().map(|mac| parsed("--mac", mac, "one such as 02:00:00:00:00:01")).transpose()?,
-        gateway: gateway.as_deref().map(parsed_gateway).transpose()?,
         mtu: *mtu,
         datapath: datapath.0,
         nat: *nat,
@@ -115,18 +133,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         internal: *internal,
         no_icc: *no_icc,
         dns: *dns,
-        aliases: alias
-            .iter()
-            .map(|name| parsed("--alias", name, "a name such as www or db-1"))
-            .collect::<Result<_>>()?,
-        no_default_route: *no_default_route,
-        metric: *metric,
-        routes: routes.iter().map(|route| parsed("--route", route, ROUTE)).collect::<Result<_>>()?,
-        limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
-        allow_spoof: *allow_spoof,
-        attach: *attach,
-        publish: parsed_ports(publish, publish_from.as_deref())?,
-        table: table::request(table)?,
+        ..UpRequest::new(target)
     })
 }
 
