@@ -180,7 +180,8 @@ fn published_ports_are_shown_as_one_would_write_them_and_go_alone_or_with_their_
         let mut found: Vec<String> =
             shown.lines().filter_map(|line| line.split_once(comment.as_str())).map(|(rule, _)| words(rule)).collect();
         let mut wanted: Vec<String> = rules.rules().iter().map(|(_, rule)| words(rule)).collect();
-        (found.sort(), wanted.sort());
+        found.sort();
+        wanted.sort();
         assert_eq!(found, wanted, "{shown}");
     }
     let comments = ["default *:8080/tcp", "default *:9000/tcp", "default 198.51.100.2:53/udp"];
