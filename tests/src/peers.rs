@@ -1,7 +1,7 @@
 //! Sockets inside namespaces: a socket belongs to the namespace it was made in, wherever it is used.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
     thread::{self, JoinHandle},
@@ -29,16 +29,26 @@ pub(crate) const fn any(port: u16) -> SocketAddrV4 {
     at(Ipv4Addr::UNSPECIFIED, port)
 }
 
+/// Binds a socket in a namespace. A former one at the same port may be open for a moment longer than the test has it: in a process that
+/// another test starts, between fork and exec.
+fn bound<T: Send>(ns: &Netns, local: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T> + Sync) -> Result<T> {
+    let free = || match bind(local) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(None),
+        done => done.map(Some).doing("bind", local.to_string()),
+    };
+    ns.run(|| wait_until(PATIENCE, &format!("{local} is free"), free))
+}
+
 #[track_caller]
-pub(crate) fn udp(ns: &Netns, local: SocketAddrV4) -> UdpSocket {
-    let socket = ns.run(|| UdpSocket::bind(local).doing("bind", local.to_string())).expect("a UDP socket");
+pub(crate) fn udp(ns: &Netns, local: impl Into<SocketAddr>) -> UdpSocket {
+    let socket = bound(ns, local.into(), |local| UdpSocket::bind(local)).expect("a UDP socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
     socket
 }
 
 #[track_caller]
-pub(crate) fn listen(ns: &Netns, local: SocketAddrV4) -> TcpListener {
-    ns.run(|| TcpListener::bind(local).doing("listen on", local.to_string())).expect("a listener")
+pub(crate) fn listen(ns: &Netns, local: impl Into<SocketAddr>) -> TcpListener {
+    bound(ns, local.into(), |local| TcpListener::bind(local)).expect("a listener")
 }
 
 /// A connection to `remote` from `local`, which may have been used a moment ago.

@@ -8,8 +8,11 @@ use std::{
 use forwarder::{Context as _, netns::Netns, testbed::wait_until};
 use serde_json::{Value, json};
 
-use super::{address6, at, host_with, link, seen_from, udp6};
-use crate::fwd::{Fwd, LIMIT, Pod, inside, number, pings6, text};
+use super::{address6, at, host_with, link, seen_from};
+use crate::{
+    fwd::{Fwd, LIMIT, Pod, inside, number, pings6, text},
+    peers::{listen, udp},
+};
 
 /// Header of IPv6, and of UDP, bytes.
 const HEADERS: u64 = 48;
@@ -77,8 +80,8 @@ fn programs_translate_tcp_udp_and_echo_and_show_the_flows() {
 fn udp_is_counted_to_the_byte() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &[]);
-    let server = udp6(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
-    let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+    let server = udp(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
+    let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
     let seen: Vec<SocketAddr> = (0..10).map(|_| asked(&client, &server)).collect();
     assert!(seen.iter().all(|from| *from == seen[0]), "one port: {seen:?}");
     let found = flows(&fwd, &pod, "udp");
@@ -94,8 +97,8 @@ fn udp_is_counted_to_the_byte() {
 fn two_namespaces_with_one_source_port_get_each_their_answers() {
     let fwd = host_with(1);
     let (one, other) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
-    let server = udp6(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
-    let clients = [&one, &other].map(|pod| udp6(pod, at(address6(pod), 5000)));
+    let server = udp(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
+    let clients = [&one, &other].map(|pod| udp(pod, at(address6(pod), 5000)));
     let seen: Vec<SocketAddr> = clients.iter().map(|client| asked(client, &server)).collect();
     assert_eq!(seen[0].ip(), seen[1].ip(), "behind one address");
     assert_ne!(seen[0].port(), seen[1].port(), "but not behind one port");
@@ -109,21 +112,21 @@ fn two_namespaces_with_one_source_port_get_each_their_answers() {
 fn host_and_namespace_keep_each_their_conversation() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &[]);
-    let server = udp6(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
+    let server = udp(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
     // A port in the range of translated ones: who has it first keeps it.
-    let client = udp6(&pod, at(address6(&pod), 5000));
+    let client = udp(&pod, at(address6(&pod), 5000));
     let claimed = asked(&client, &server);
-    let socket = udp6(fwd.host(), at(Ipv6Addr::UNSPECIFIED, claimed.port()));
+    let socket = udp(fwd.host(), at(Ipv6Addr::UNSPECIFIED, claimed.port()));
     let host = asked(&socket, &server);
     assert_eq!(host.ip(), claimed.ip());
     assert_ne!(host.port(), claimed.port(), "the namespace has that one");
     assert_eq!(asked(&client, &server), claimed);
     assert_eq!(asked(&socket, &server), host);
     // And the other way round.
-    let socket = udp6(fwd.host(), at(Ipv6Addr::UNSPECIFIED, 2000));
+    let socket = udp(fwd.host(), at(Ipv6Addr::UNSPECIFIED, 2000));
     let first = asked(&socket, &server);
     for port in 2000..2010 {
-        let client = udp6(&pod, at(address6(&pod), port));
+        let client = udp(&pod, at(address6(&pod), port));
         assert_ne!(asked(&client, &server), first);
     }
     assert_eq!(asked(&socket, &server), first);
@@ -134,9 +137,9 @@ fn host_and_namespace_keep_each_their_conversation() {
 fn flows_end_with_their_namespace() {
     let fwd = host_with(1);
     let (one, other) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
-    let server = udp6(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
+    let server = udp(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
     for pod in [&one, &other] {
-        asked(&udp6(pod, at(Ipv6Addr::UNSPECIFIED, 0)), &server);
+        asked(&udp(pod, at(Ipv6Addr::UNSPECIFIED, 0)), &server);
     }
     fwd.down("c1");
     let left = fwd.list(&["flows"]);
@@ -146,7 +149,7 @@ fn flows_end_with_their_namespace() {
 
 /// A listener that answers connections without end.
 fn accept_all(ns: &Netns, server: SocketAddr) {
-    let listener = ns.run(|| std::net::TcpListener::bind(server).doing("listen on", server.to_string())).unwrap();
+    let listener = listen(ns, server);
     thread::spawn(move || listener.incoming().flatten().for_each(drop));
 }
 
@@ -170,8 +173,8 @@ fn a_flow_waits_for_its_route() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &[]);
     let six = link(&fwd, 0);
-    let server = udp6(fwd.internet(0), at(six.outside, 7000));
-    let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+    let server = udp(fwd.internet(0), at(six.outside, 7000));
+    let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
     let before = asked(&client, &server);
     let route = fwd.on_host(&["ip", "-6", "route", "show", "default"]);
     fwd.on_host(&["ip", "-6", "route", "del", "default"]);

@@ -8,7 +8,7 @@ mod routes;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream},
     thread,
 };
 
@@ -20,7 +20,7 @@ use forwarder::{
 
 use crate::{
     fwd::{Fwd, Pod, inside, pings, pings6, text},
-    peers::PATIENCE,
+    peers::{PATIENCE, listen, udp},
 };
 
 /// What the programs have no part in.
@@ -55,13 +55,6 @@ fn at(address: Ipv6Addr, port: u16) -> SocketAddr {
     SocketAddrV6::new(address, port, 0, 0).into()
 }
 
-#[track_caller]
-fn udp6(ns: &Netns, local: SocketAddr) -> UdpSocket {
-    let socket = ns.run(|| UdpSocket::bind(local).doing("bind", local.to_string())).expect("a UDP socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    socket
-}
-
 /// Sends router advertisements from the interface `argv[1]`, whose address is `argv[2]`: a default route, and the prefix `argv[3]`.
 const ADVERTISE: &str = "
 import socket, struct, sys
@@ -78,14 +71,14 @@ for _ in range(3):
 /// Who a server in `ns` sees when `client` sends over UDP and TCP, after each has had its answer.
 #[track_caller]
 fn seen_from(client: &Netns, ns: &Netns, server: SocketAddr) -> [IpAddr; 2] {
-    let (listening, socket) = (udp6(ns, server), udp6(client, at(Ipv6Addr::UNSPECIFIED, 0)));
+    let (listening, socket) = (udp(ns, server), udp(client, at(Ipv6Addr::UNSPECIFIED, 0)));
     let mut buffer = [0; 64];
     socket.send_to(b"question", server).expect("it leaves");
     let (length, asker) = listening.recv_from(&mut buffer).expect("it arrives");
     listening.send_to(&buffer[..length], asker).expect("the answer leaves");
     assert_eq!(socket.recv_from(&mut buffer).expect("the answer arrives"), (8, server));
 
-    let listener = ns.run(|| TcpListener::bind(server).doing("listen on", server.to_string())).expect("a listener");
+    let listener = listen(ns, server);
     let accepted = thread::spawn(move || {
         let (mut stream, from) = listener.accept().expect("a client comes");
         let mut request = Vec::new();

@@ -5,7 +5,8 @@ use std::{
     net::{Ipv6Addr, SocketAddr, UdpSocket},
 };
 
-use super::{at, host_with, link, udp6};
+use super::{at, host_with, link};
+use crate::peers::udp;
 
 /// Sends a datagram of so many bytes and has it answered by as many; from where it came.
 #[track_caller]
@@ -27,14 +28,14 @@ fn both_ends_learn_that_nobody_listens() {
         let pod = fwd.up("c1", &["--datapath", datapath]);
         let outside = link(&fwd, 0).outside;
         let by_kernel = fwd.counted("from_ns", "punted", Some("KernelIpv6"));
-        let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+        let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
         client.connect(at(outside, 7)).expect("a socket");
         client.send(b"question").expect("it leaves");
         let refused = client.recv(&mut [0; 8]).expect_err("nobody listens");
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
 
-        let server = udp6(fwd.internet(0), at(outside, 7000));
-        let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+        let server = udp(fwd.internet(0), at(outside, 7000));
+        let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
         let from = exchanged(&client, &server, 10);
         server.connect(from).expect("a socket");
         drop(client);
@@ -49,8 +50,8 @@ fn both_ends_learn_that_nobody_listens() {
 fn large_datagrams_go_in_fragments_behind_the_port_of_small_ones() {
     let fwd = host_with(1);
     let pod = fwd.up("c1", &[]);
-    let server = udp6(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
-    let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+    let server = udp(fwd.internet(0), at(link(&fwd, 0).outside, 7000));
+    let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
     let by_kernel = fwd.counted("from_ns", "punted", Some("KernelIpv6"));
     let from = exchanged(&client, &server, 10);
     for bytes in [1_453, 4_000, 20_000] {

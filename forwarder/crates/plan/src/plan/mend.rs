@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, object,
+    Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
     uplink::{self, Uplink},
     ways,
 };
@@ -91,6 +91,7 @@ impl Mended<'_> {
     fn take_in(&mut self) {
         if self.actual.records.networks.iter().any(NetworkRecord::follows_routes) {
             let objects = ways::objects(&self.actual);
+            self.notes.extend(advice::switched_off_ways(&self.actual, &objects));
             self.complete(objects.into_iter());
         }
     }

@@ -1,7 +1,7 @@
 //! What users ought to know of an `up` that works.
 
 use crate::{
-    Actual, Datapath, ResolvConf, Target,
+    Actual, Datapath, Object, ResolvConf, Target,
     desired::Asked,
     forwarding, ipv6, name_server, overlap, published,
     settled::{MOST_PORTS, Settled},
@@ -96,7 +96,20 @@ fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<I
     // Of the first network with IPv6, nobody has.
     let was_on6 = actual.changed_sysctls().any(|record| record.path == ALL_FORWARDING6);
     let of_ipv6 = network.gateway6.filter(|_| is_off6 && was_on6).map(|_| "IPv6 (net.ipv6.conf.all.forwarding)".into());
-    of_ipv4
-        .chain(of_ipv6)
-        .map(|what: String| format!("somebody has switched off forwarding of {what}: it is switched on again"))
+    of_ipv4.chain(of_ipv6).map(|what: String| was_switched_off(&what))
+}
+
+/// As [`switched_off`], of uplinks that the host's routes lead by: `objects` are what they need, and what of it is missing is mended.
+pub(crate) fn switched_off_ways(actual: &Actual, objects: &[Object]) -> Vec<String> {
+    let guarded = actual.records.uplinks.iter().filter(|uplink| actual.records.uplink_hooks.contains(&uplink.index));
+    let is_mended = |name: &str| {
+        let path = forwarding(name);
+        objects.iter().any(|it| matches!(it, Object::Sysctl(record) if record.path == path) && !actual.has(it))
+    };
+    let off = guarded.filter(|uplink| is_mended(&uplink.name));
+    off.map(|uplink| was_switched_off(&format!("{0} (net.ipv4.conf.{0}.forwarding)", uplink.name))).collect()
+}
+
+fn was_switched_off(what: &str) -> String {
+    format!("somebody has switched off forwarding of {what}: it is switched on again")
 }
