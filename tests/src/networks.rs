@@ -1,10 +1,12 @@
 //! Networks that are there whoever is in them: `fwd network`.
 
+use forwarder::testbed::TestbedSpec;
 use serde_json::{Value, json};
 
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
-    fwd::{Fwd, pings, text},
+    fwd::{Fwd, inside, open, pings, pings6, text},
+    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
 };
 
 /// What `fwd network ls` says of a network.
@@ -99,5 +101,91 @@ fn network_that_cannot_be_is_refused_before_anything_is_changed() {
     assert!(steps.contains("link add db") && steps.contains("it stays when its last endpoint goes"), "{steps}");
     assert_eq!(fwd.list(&["network", "ls"]).len(), 1);
     fwd.ok(&["network", "rm", "web"]);
+    assert_as_before(&fwd, &before);
+}
+
+/// Two networks that are isolated until each has allowed the other (CNI plugins #474: they must be).
+#[test]
+fn networks_reach_each_other_while_each_allows_the_other() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let before = snapshot(&fwd);
+    fwd.ok(&["network", "add", "web", "--no-icc", "--subnet", "10.8.0.0/24"]);
+    fwd.ok(&["network", "add", "db", "--internal"]);
+    let [one, two] = ["c1", "c2"].map(|role| fwd.up(role, &["--network", "web"]));
+    // An internal network leads nowhere by itself; nor is a namespace's own route a way out.
+    let db = fwd.up("c3", &["--network", "db", "--route", "10.8.0.0/24"]);
+    inside(&db, &["ip", "route", "add", "default", "via", &db.gateway.to_string()]);
+    let third = fwd.up("c4", &[]);
+    let isolated = |why: &str| assert!(!pings(&one, db.address) && !pings(&db, one.address), "{why}");
+    isolated("nobody has allowed anything");
+    let said = fwd.call(&["network", "add", "web", "--allow-network", "db"]);
+    assert!(said.status.success() && said.stderr.contains("network add db --allow-network web"), "{said:?}");
+    assert_eq!((&listed(&fwd, "web")["allows"], &listed(&fwd, "web")["reaches"]), (&json!(["db"]), &json!([])));
+    isolated("one has allowed it");
+    let said = fwd.call(&["network", "add", "db", "--allow-network", "web"]);
+    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    for (network, other) in [("web", "db"), ("db", "web")] {
+        assert_eq!(listed(&fwd, network)["reaches"], json!([other]));
+    }
+    assert!(pings(&one, db.address) && pings(&db, one.address) && pings(&two, db.address));
+    // By the addresses that they have: nothing is translated between them.
+    let server = listen(&db, any(5432));
+    let clients = echo_tcp(server, 1);
+    let stream = connect(&one, ANY, at(db.address, 5432)).expect("it connects");
+    (0..20).for_each(|_| echoed(&stream, &[7; 20_000]));
+    drop(stream);
+    assert_eq!(clients.join().expect("the server")[0].ip(), std::net::IpAddr::from(one.address));
+    let large = ["ping", "-n", "-q", "-c1", "-W2", "-s", "4000", &db.address.to_string()];
+    inside(&one, &large);
+    assert_eq!(fwd.list(&["flows"]).len(), 0, "nor are there flows");
+    // No more than that: neither a third network, nor what each forbids by itself, nor a way out.
+    assert!(!pings(&third, db.address) && !pings(&one, two.address) && !pings(&db, fwd.uplink(0).outside[0]));
+    let from = third.address.to_string();
+    inside(&one, &["ip", "address", "add", &from, "dev", "lo"]);
+    assert!(
+        !crate::fwd::try_inside(&one, &["ping", "-n", "-c1", "-W1", "-I", &from, &db.address.to_string()])
+            .status
+            .success()
+    );
+    // It stays through an up and a down, and ends when one withdraws it.
+    fwd.up("c5", &["--network", "db"]);
+    fwd.down("c5");
+    assert!(pings(&one, db.address));
+    let forbidden = fwd.json(&["network", "forbid", "db", "web"]);
+    assert_eq!((&forbidden["changed"], &forbidden["allows"]), (&json!(true), &json!([])));
+    isolated("one allows it no more");
+    assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
+    fwd.expect_error(&["network", "forbid", "gone", "web"], 3, &["network gone"]);
+    // A network that is made anew under the same name has allowed nothing.
+    fwd.ok(&["network", "add", "db", "--allow-network", "web"]);
+    assert!(pings(&one, db.address));
+    fwd.ok(&["network", "rm", "db", "--force"]);
+    fwd.ok(&["network", "add", "db"]);
+    let again = fwd.up("c3", &["--network", "db"]);
+    assert!(!pings(&one, again.address));
+    fwd.ok(&["down", "--all"]);
+    assert_as_before(&fwd, &before);
+}
+
+#[test]
+fn networks_reach_each_other_by_ipv6_too() {
+    let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
+    let before = snapshot(&fwd);
+    fwd.ok(&["network", "add", "web", "--allow-network", "db"]);
+    let [one, db] = [("c1", "web"), ("c2", "db")].map(|(role, network)| fwd.up(role, &["--network", network]));
+    let v6 = |shown: &Value| {
+        let address = text(&shown["addresses"][1]);
+        address.split('/').next().and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no IPv6: {address}"))
+    };
+    let reached = || [pings6(&open(&one.name), v6(&db.shown)), pings6(&open(&db.name), v6(&one.shown))];
+    assert_eq!(reached(), [false, false], "one has allowed it");
+    assert!(fwd.counted("from_ns", "dropped", Some("OtherNetwork")) >= 1);
+    fwd.ok(&["network", "add", "db", "--allow-network", "web"]);
+    assert_eq!(reached(), [true, true]);
+    assert_eq!(fwd.list(&["flows"]).len(), 0, "nothing is translated");
+    fwd.ok(&["network", "forbid", "web", "db"]);
+    assert_eq!(reached(), [false, false], "one allows it no more");
+    // What is allowed goes with the network and its document, and nothing is left.
+    fwd.ok(&["down", "--all"]);
     assert_as_before(&fwd, &before);
 }

@@ -4,9 +4,9 @@ use core::{fmt, marker::PhantomData};
 
 use super::{
     Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds,
-    FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, PUBLISHED_WORDS,
-    PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple,
-    Uplink,
+    FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair,
+    PUBLISHED_WORDS, PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix,
+    TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -190,6 +190,8 @@ maps! {
         ADDRESSES: Hash<Addr, u32>[8192],
         /// Bridge → network.
         NETWORKS: Hash<u32, Network>[1024],
+        /// Networks that reach each other, a pair for each direction.
+        REACHES: Hash<NetworkPair, u32>[4096],
         /// Prefix → bridge of the network.
         SUBNETS: LpmTrie<Prefix, u32>[1024],
         /// Prefix of IPv6 → bridge of the network.

@@ -32,7 +32,7 @@ pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_P
 pub use layout::{Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
-pub use network::{Network, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
+pub use network::{Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
 pub use publish::{
     HOST_PEERS, HOST_SOCKET_BITS, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix, Publication, SenderPrefix,
     SocketSender, Withdrawn,

@@ -44,6 +44,16 @@ record! {
     }
 }
 
+record! {
+    /// Key of the map `REACHES`: two networks of which the first reaches the second. Each has allowed the other.
+    pub struct NetworkPair {
+        /// ifindex of the bridge of the sender's network.
+        pub from: u32,
+        /// ifindex of the bridge of the receiver's.
+        pub to: u32,
+    }
+}
+
 /// What comes before the address in a key of `ROUTE_MTUS`, bits.
 pub const ROUTE_INTERFACE_BITS: u32 = 32;
 

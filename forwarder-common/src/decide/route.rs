@@ -75,6 +75,29 @@ pub fn admit(tuple: &Tuple, endpoint: &Endpoint) -> Result<(), Code> {
     Ok(())
 }
 
+/// What becomes of a packet to the address of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Peer {
+    /// It goes straight there.
+    Reached,
+    /// Both are in one network, whose endpoints do not reach each other.
+    Isolated,
+    /// The endpoint is in another network: what else becomes of the packet decides.
+    Elsewhere,
+}
+
+/// Whether a packet from an endpoint with `flags` in `network` may go straight to an endpoint in network `theirs`. `reaches` tells whether
+/// the two networks have allowed each other.
+#[inline(always)]
+#[must_use]
+pub fn peer(network: u32, flags: u32, theirs: u32, reaches: impl FnOnce() -> bool) -> Peer {
+    if network != theirs {
+        return if reaches() { Peer::Reached } else { Peer::Elsewhere };
+    }
+    if flags & endpoint_flags::NO_ICC != 0 { Peer::Isolated } else { Peer::Reached }
+}
+
 /// What becomes of a packet from an endpoint with `flags` to another place in its own network.
 #[inline(always)]
 #[must_use]

@@ -238,7 +238,7 @@ reasons! {
         /// on the host, speaks in its name.
         NotFromNetwork = 44 => "Look for another bridge or program of the host that uses addresses of a network of fwd.",
         /// To or from another network of `fwd`: they are isolated from each other.
-        OtherNetwork = 45 => "Put both namespaces on one network: `fwd up --network NAME`.",
+        OtherNetwork = 45 => "Put both namespaces on one network (`fwd up --network NAME`), or let each network allow the other: `fwd network add NAME --allow-network OTHER`.",
         /// Forwarded by the kernel into a network of `fwd` from another interface of the host, and of no flow.
         FromOtherInterface = 46 => "Nothing: namespaces are reached from the host and their own network only. Let the namespace open the conversation.",
         /// Leaves a checksum to a device, to be written where no checksum is: over a port, or over an address.

@@ -9,8 +9,8 @@ use aya_ebpf::{
 use forwarder_common::{
     abi::{
         Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, PUBLISHED_WORDS, PortUse,
-        Publication, RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
+        FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, NetworkPair, PUBLISHED_WORDS,
+        PortUse, Publication, RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::notice::Notice,
@@ -53,6 +53,10 @@ pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();
 /// Bridge → network.
 #[btf_map]
 pub(crate) static NETWORKS: HashMap<u32, Network, 1024, LAZY> = HashMap::new();
+
+/// Networks that reach each other: of each pair, the one that sends first.
+#[btf_map]
+pub(crate) static REACHES: HashMap<NetworkPair, u32, 4096, LAZY> = HashMap::new();
 
 /// IPv4 prefix → bridge of the network.
 #[btf_map]

@@ -7,10 +7,10 @@
 //! look-ups have returned alike.
 
 use aya_ebpf::btf_maps::HashMap;
-use forwarder_common::abi::{Addr, Endpoint, Network, Uplink, mapped, uplink_flags};
+use forwarder_common::abi::{Addr, Endpoint, Network, NetworkPair, Uplink, mapped, uplink_flags};
 
 use super::{
-    maps::{ADDRESSES, ENDPOINT, ENDPOINTS, NETWORKS, UPLINKS},
+    maps::{ADDRESSES, ENDPOINT, ENDPOINTS, NETWORKS, REACHES, UPLINKS},
     scratch::scratch,
     shared::Shared,
 };
@@ -76,6 +76,12 @@ pub(crate) fn network_of(host_veth: u32) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn network(bridge: u32) -> Option<&'static Network> {
     record(&NETWORKS, &bridge)
+}
+
+/// Whether the networks with the bridges `from` and `to` have allowed each other.
+#[inline(always)]
+pub(crate) fn reaches(from: u32, to: u32) -> bool {
+    record(&REACHES, &NetworkPair { from, to }).is_some()
 }
 
 /// What a flow takes from the record of an uplink: its address, and its blocks of counters for what arrives and what leaves.

@@ -77,7 +77,8 @@ pub(crate) fn refuse(skb: Skb, code: Code) -> Action {
     if code.is_drop() { counted(skb, code) } else { punt_code(skb, code) }
 }
 
-/// From namespace to namespace of one network: switched, not routed, so the TTL stays. Each segment repeats so many bytes of `headers`.
+/// From namespace to namespace of one network, or of two that reach each other: switched, not routed, so the TTL stays. Each segment
+/// repeats so many bytes of `headers`.
 #[inline(always)]
 pub(crate) fn deliver(skb: Skb, peer: u32, headers: usize) -> Action {
     let Some(endpoint) = records::endpoint(peer) else { return drop(skb, DropReason::NoEndpoint) };

@@ -174,3 +174,14 @@ fn only_the_endpoints_own_packets_wait_for_a_neighbour_at_the_kernel() {
     assert!(!is_unresolved(Lookup::NoNeighbour, [10, 77, 0, 9], &endpoint, false));
     assert!(!is_unresolved(Lookup::Resolved, OWN, &endpoint, false));
 }
+
+#[test]
+fn endpoints_reach_their_network_and_those_that_allow_it() {
+    let no_icc = endpoint_flags::NO_ICC;
+    for reaches in [false, true] {
+        assert_eq!(peer(1, 0, 1, || reaches), Peer::Reached);
+        assert_eq!(peer(1, no_icc, 1, || reaches), Peer::Isolated, "not even by what another network is allowed");
+        let across = if reaches { Peer::Reached } else { Peer::Elsewhere };
+        assert_eq!((peer(1, 0, 2, || reaches), peer(1, no_icc, 2, || reaches)), (across, across));
+    }
+}

@@ -2,7 +2,7 @@
 //! masquerades.
 
 use forwarder_common::{
-    abi::{Addr, Endpoint, FlowVersion, Tuple, endpoint_flags, mapped_words, port_use, uplink_flags},
+    abi::{Endpoint, FlowVersion, Tuple, mapped_words, port_use, uplink_flags},
     decide::route::{self, Again, Lookup},
     flow::{
         ipv6::fingerprint,
@@ -16,7 +16,9 @@ use forwarder_common::{
 };
 
 use super::{
-    Resolution, Resolved, opened,
+    Resolution, Resolved,
+    neighbour::to_peer,
+    opened,
     opening::{begin, port_use_of},
 };
 use crate::{
@@ -109,9 +111,8 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     if ipv6::is_multicast(packet.dst) || ipv6::is_link_local(packet.dst) {
         return BY_KERNEL;
     }
-    if let Some(peer) = neighbour(endpoint, &packet.dst) {
-        let may_reach = endpoint.flags & endpoint_flags::NO_ICC == 0;
-        return if may_reach { Resolved::new(Resolved::PEER, peer) } else { Resolved::drop(DropReason::PeerIsolated) };
+    if let Some(resolved) = records::host_veth_with(&packet.dst).and_then(|peer| to_peer(endpoint, peer)) {
+        return resolved;
     }
     let lookup = look_up_ipv6(skb, endpoint.network);
     let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
@@ -120,14 +121,6 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
         Code::FORWARDED => prepare(skb, host_veth, endpoint, way, word as u8),
         code => Resolved::refused(code),
     }
-}
-
-/// The host-side veth of the endpoint with address `addr` in the same network.
-#[inline(always)]
-fn neighbour(endpoint: &Endpoint, addr: &Addr) -> Option<u32> {
-    let host_veth = records::host_veth_with(addr)?;
-    let network = records::network_of(host_veth)?;
-    (network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
 }
 
 /// What becomes of a packet whose route was looked up: see [`route::egress`].

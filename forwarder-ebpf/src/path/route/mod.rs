@@ -3,6 +3,7 @@
 mod hairpin;
 pub(crate) mod inbound;
 pub(crate) mod ipv6;
+mod neighbour;
 mod opening;
 pub(crate) mod prohibited;
 mod way;
@@ -19,6 +20,7 @@ use forwarder_common::{
 
 use self::{
     hairpin::fwd_hairpin,
+    neighbour::neighbour,
     opening::{INBOUND, begin, port_use_of},
     way::{RouteChoice, fwd_way_out},
 };
@@ -181,12 +183,8 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if let Err(refused) = route::admit(tuple, endpoint) {
         return Resolved::refused(refused);
     }
-    if let Some(peer) = neighbour(endpoint, tuple.daddr) {
-        return if endpoint.flags & endpoint_flags::NO_ICC == 0 {
-            Resolved::new(Resolved::PEER, peer)
-        } else {
-            Resolved::drop(DropReason::PeerIsolated)
-        };
+    if let Some(resolved) = neighbour(endpoint, tuple.daddr) {
+        return resolved;
     }
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
@@ -199,17 +197,6 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
         return Resolved::refused(Code::from_raw(untranslatable));
     }
     Resolved::new(Resolved::OPEN, 0)
-}
-
-/// The host-side veth of the endpoint with address `addr` in the same network.
-#[inline(always)]
-fn neighbour(endpoint: &Endpoint, addr: [u8; 4]) -> Option<u32> {
-    if is_outside(u32::from_ne_bytes(addr)) {
-        return None;
-    }
-    let host_veth = records::host_veth_of(addr)?;
-    let network = records::network_of(host_veth)?;
-    (network == endpoint.network && devices::fwd_is_there(host_veth)).then_some(host_veth)
 }
 
 /// What becomes of a packet of an internal network that no endpoint is to get: see [`route::inward`]. No route is looked up: through the

@@ -42,7 +42,14 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     if ingress == 0 {
         return Action::NEXT;
     }
-    let origin = if is_own(ingress, skb.ifindex()) { within(skb.ifindex()) } else { classify(skb, ingress) };
+    let origin = if is_own(ingress, skb.ifindex()) {
+        within(skb.ifindex())
+    } else if records::reaches(ingress, skb.ifindex()) {
+        // What a program has left to the kernel of what goes from one network to the other, as too big for a link.
+        Origin::Let
+    } else {
+        classify(skb, ingress)
+    };
     let code: Code = match origin {
         Origin::Let => return Action::NEXT,
         Origin::Other if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),

@@ -29,6 +29,7 @@ pub use measure::microbench::{EmptyProgram, ProgramSize};
 pub use measure::stores::{StoreFigure, measure as measure_stores};
 pub use measure::testrun::{Runner, TestRun};
 pub use metadata::identity::{EndpointId, EndpointOwner};
+pub use metadata::network::NetworkMetadata;
 pub use metadata::{Described, Metadata, NetnsMetadata, RouteMetadata};
 pub use object::kernel_fields::{asks_conntrack, sees_offloads};
 pub use object::maps::record_pins;

@@ -34,5 +34,7 @@ pub(crate) use op::shell;
 pub use op::{Action, Op};
 pub(crate) use plan::orphans;
 pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks};
-pub(crate) use settle::{advice, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways};
+pub(crate) use settle::{
+    advice, allowed, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
+};
 pub use settle::{interface, network_name, refuse_others, unguarded};

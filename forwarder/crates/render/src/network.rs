@@ -48,6 +48,10 @@ pub struct NetworkView {
     pub internal: bool,
     /// Whether endpoints of the network do not reach each other.
     pub no_icc: bool,
+    /// Networks that may reach it, whether they are there and have allowed it or not.
+    pub allows: Vec<Untrusted>,
+    /// Those of them that do, and are reached by it.
+    pub reaches: Vec<Untrusted>,
     /// Where names are asked for: the gateway, if a name server answers there.
     pub name_server: Option<IpAddr>,
     /// MTU, bytes.
@@ -87,7 +91,10 @@ impl NetworkView {
             (!self.kept, "goes with its last namespace"),
         ];
         let options = options.into_iter().filter(|(given, _)| *given).map(|(_, option)| option.to_owned());
-        let options: Vec<String> = nat.chain(options).collect();
+        let one_sided = self.allows.iter().filter(|it| !self.reaches.contains(it));
+        let reaches = self.reaches.iter().map(|it| format!("reaches {it}"));
+        let one_sided = one_sided.map(|it| format!("allows {it} (not allowed by it)"));
+        let options: Vec<String> = nat.chain(reaches).chain(one_sided).chain(options).collect();
         if options.is_empty() { "-".into() } else { options.join(", ") }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &LsArgs) -> Result<()> {
     }
     let view = match (state, target) {
         (Some(mut state), target) => {
-            let mut empty = state.network_views();
+            let mut empty = state.network_views()?;
             empty.retain(|network| network.endpoints == 0 && target.is_none());
             if let Some(target) = target {
                 state.endpoints = state.of(&target)?;

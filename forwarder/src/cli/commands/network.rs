@@ -1,5 +1,7 @@
 //! `fwd network`.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
@@ -10,7 +12,7 @@ use crate::{
     execute::{self, Applied, DownResult, Observer},
     netns::Name,
     query::State,
-    reconcile::{DownRequest, Network, NetworkRequest, NetworkScope, UplinkChoice},
+    reconcile::{DownRequest, Network, NetworkRequest, NetworkScope, TableRequest, UplinkChoice},
     render::{NetworkChange, NetworkRemoval},
 };
 
@@ -19,6 +21,7 @@ pub(super) const HELP: &str = "\
 Examples:
   fwd network add web --subnet 10.0.0.0/24   then `fwd up --ns NAME --network web`
   fwd network add vault --internal           nothing leaves it
+  fwd network add web --allow-network db     they reach each other once db allows web, too
   fwd network ls
   fwd network rm web --force                 with the namespaces that are in it";
 
@@ -35,6 +38,8 @@ pub(crate) struct NetworkCommandArgs {
 pub(crate) enum NetworkCommand {
     /// Make a network, which stays when its last namespace goes
     Add(Box<AddArgs>),
+    /// Withdraw what a network has allowed others: they reach it no more
+    Forbid(ForbidArgs),
     /// Remove a network that no namespace is in
     #[command(alias = "del")]
     Rm(RmArgs),
@@ -49,6 +54,10 @@ pub(crate) struct AddArgs {
     /// Its name, which its bridge has too where an interface may be called so
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Network that may reach this one, once it has allowed this one too; several times for
+    /// several; given for a network that is there, it holds from then on
+    #[arg(long = "allow-network", value_name = "NAME")]
+    pub(crate) allow_networks: Vec<String>,
     /// Print the operations and their equivalent commands; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -57,6 +66,20 @@ pub(crate) struct AddArgs {
     pub(crate) options: NetworkArgs,
     #[command(flatten)]
     pub(crate) table: TableArgs,
+}
+
+/// `fwd network forbid`.
+#[derive(Args, Debug)]
+pub(crate) struct ForbidArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Networks that may not reach it any more
+    #[arg(value_name = "OTHER", required = true)]
+    pub(crate) others: Vec<String>,
+    /// Print the operations and their equivalent commands; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `fwd network rm`.
@@ -77,22 +100,50 @@ pub(crate) struct RmArgs {
 pub(super) fn run(session: &mut Session<'_, '_>, args: &NetworkCommandArgs, observer: &mut dyn Observer) -> Result<()> {
     match &args.command {
         NetworkCommand::Add(args) => add(session, args, observer),
+        NetworkCommand::Forbid(args) => forbid(session, args, observer),
         NetworkCommand::Rm(args) => rm(session, args, observer),
         NetworkCommand::Ls => ls(session),
     }
 }
 
 fn add(session: &mut Session<'_, '_>, args: &AddArgs, observer: &mut dyn Observer) -> Result<()> {
-    let AddArgs { name, options, table, dry_run } = args;
+    let AddArgs { name, options, table, allow_networks, dry_run } = args;
+    let network = Network { allow_networks: names(allow_networks)?, ..network(options)? };
     let name = Name::of("a network", name)?;
-    let request = NetworkRequest { name: name.clone(), network: network(options)?, table: up::table::request(table)? };
-    if *dry_run {
+    change(
+        session,
+        NetworkRequest { name, network, forbid: BTreeSet::new(), table: up::table::request(table)? },
+        *dry_run,
+        observer,
+    )
+}
+
+fn forbid(session: &mut Session<'_, '_>, args: &ForbidArgs, observer: &mut dyn Observer) -> Result<()> {
+    let ForbidArgs { name, others, dry_run } = args;
+    let (network, table) = (Network::default(), TableRequest::default());
+    let request = NetworkRequest { name: Name::of("a network", name)?, network, forbid: names(others)?, table };
+    change(session, request, *dry_run, observer)
+}
+
+/// Names of other networks.
+fn names(words: &[String]) -> Result<BTreeSet<String>> {
+    words.iter().map(|name| Name::of("a network", name).map(|name| name.to_string())).collect()
+}
+
+fn change(
+    session: &mut Session<'_, '_>,
+    request: NetworkRequest,
+    dry_run: bool,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    if dry_run {
         let planned = execute::dry_network(&session.context(), &request)?;
         return session.emit_plan(planned);
     }
     let Applied { changed, warnings } = execute::add_network(&session.context(), &request, observer)?;
     session.warn(&warnings)?;
-    let views = State::read(&session.at)?.map(|state| state.network_views()).unwrap_or_default();
+    let name = &request.name;
+    let views = State::read(&session.at)?.map(|state| state.network_views()).transpose()?.unwrap_or_default();
     let found = views.into_iter().find(|it| it.network.exact() == name.as_str());
     let network = found.ok_or_else(|| {
         Error::new(Kind::Failed, "find", format!("network {name}"), "it was removed at the same moment")
@@ -131,6 +182,7 @@ fn network(options: &NetworkArgs) -> Result<Network> {
         clamp_mss,
         ignore_xfrm,
         no_icc,
+        allow_networks: BTreeSet::new(),
         kept: true,
         dns,
     })
@@ -152,5 +204,5 @@ fn rm(session: &mut Session<'_, '_>, args: &RmArgs, observer: &mut dyn Observer)
 
 fn ls(session: &mut Session<'_, '_>) -> Result<()> {
     let state = State::read(&session.at)?;
-    session.emit(&state.map(|state| state.network_views()).unwrap_or_default())
+    session.emit(&state.map(|state| state.network_views()).transpose()?.unwrap_or_default())
 }

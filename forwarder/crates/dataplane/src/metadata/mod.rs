@@ -4,6 +4,7 @@
 //! are those that an interrupted command left. Nothing of the data path rests on them: whose packets are whose says the record.
 
 pub(crate) mod identity;
+pub(crate) mod network;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +24,12 @@ use fwd_kernel::netlink::Netlink;
 const VERSION: u32 = 1;
 
 type Document = [u8; METADATA_LEN];
+
+/// The text of a document, without what fills it.
+fn text_of(document: &[u8]) -> &[u8] {
+    let end = document.iter().position(|byte| *byte == 0).unwrap_or(document.len());
+    &document[..end]
+}
 
 /// What is known of an endpoint besides its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +131,7 @@ fn shortened(text: &str) -> String {
 /// # Errors
 /// Why it is not what this version writes, in words.
 fn read(document: &[u8]) -> Result<Metadata, String> {
-    let end = document.iter().position(|byte| *byte == 0).unwrap_or(document.len());
-    let text = &document[..end];
+    let text = text_of(document);
     // The version first: what another one writes may look otherwise.
     let Version { version } = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if version != VERSION {
@@ -235,7 +241,8 @@ impl Dataplane {
 
     /// Removes the metadata that no record names: what interrupted commands left.
     fn forget_orphaned_metadata(&self) -> Result<()> {
-        let named: HashSet<u64> = self.endpoints()?.into_iter().map(|(_, endpoint)| endpoint.metadata).collect();
+        let mut named: HashSet<u64> = self.endpoints()?.into_iter().map(|(_, endpoint)| endpoint.metadata).collect();
+        named.extend(self.network_keys()?);
         let entries: Vec<(u64, Document)> = self.entries(maps::METADATA)?;
         entries.iter().filter(|(key, _)| !named.contains(key)).try_for_each(|(key, _)| self.forget_metadata(*key))
     }

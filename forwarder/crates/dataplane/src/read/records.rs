@@ -189,6 +189,10 @@ impl Dataplane {
     /// A map cannot be written.
     pub fn remove_network(&self, bridge: u32) -> Result<()> {
         let record = self.network(bridge)?;
+        // First what it allows: a network that is made anew under its name has allowed nothing, whatever interrupts this.
+        if let Some(network) = &record {
+            self.forget_network_metadata(&name_of(&network.name))?;
+        }
         self.forget_device(bridge)?;
         self.forget(maps::NETWORKS, &bridge)?;
         if let Some(network) = record {

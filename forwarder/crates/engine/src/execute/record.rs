@@ -28,7 +28,11 @@ pub(super) fn read(plane: &Dataplane, others: Vec<String>) -> Result<Records> {
         partly_loaded: plane.is_partly_loaded(),
         pinned: true,
         others,
-        networks: plane.networks()?.iter().map(|(index, record)| network(*index, record)).collect(),
+        networks: plane
+            .networks()?
+            .iter()
+            .map(|(index, record)| network(plane, *index, record))
+            .collect::<Result<_>>()?,
         endpoints: endpoints(plane)?,
         uplinks: plane.uplinks()?.iter().map(|(index, record)| uplink(*index, record)).collect(),
         publications: plane.publications()?,
@@ -60,12 +64,14 @@ fn given(address: abi::Addr) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(address)).filter(|address| !address.is_unspecified())
 }
 
-fn network(index: u32, record: &abi::Network) -> NetworkRecord {
+fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<NetworkRecord> {
+    let name = name_of(&record.name);
+    let allows = plane.network_metadata(&name)?.allows;
     let prefix = u8::try_from(record.prefix_v4).unwrap_or(32).min(32);
     let prefix6 = u8::try_from(record.prefix_v6).unwrap_or(128).min(128);
-    NetworkRecord {
+    Ok(NetworkRecord {
         index,
-        name: name_of(&record.name),
+        name,
         bridge: name_of(&record.bridge),
         gateway: Ipv4Net::new_assert(record.gateway_v4.into(), prefix),
         gateway6: given(record.gateway_v6).map(|gateway| Ipv6Net::new_assert(gateway, prefix6)),
@@ -76,7 +82,8 @@ fn network(index: u32, record: &abi::Network) -> NetworkRecord {
         datapath: Datapath::of_flags(record.flags),
         treatment: treatment(record.flags),
         kept: record.flags & endpoint_flags::KEPT != 0,
-    }
+        allows,
+    })
 }
 
 fn endpoints(plane: &Dataplane) -> Result<Vec<EndpointRecord>> {

@@ -7,20 +7,32 @@ use ipnet::IpNet;
 
 use super::State;
 use crate::execute;
-use fwd_dataplane::name_of;
+use fwd_base::Result;
+use fwd_dataplane::{NetworkMetadata, name_of};
 use fwd_plan::{Datapath, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
     /// All networks, by name.
-    #[must_use]
-    pub fn network_views(&self) -> Vec<NetworkView> {
-        let mut views: Vec<NetworkView> = self.networks.iter().map(|(bridge, it)| self.network(*bridge, it)).collect();
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn network_views(&self) -> Result<Vec<NetworkView>> {
+        let names = self.networks.values().map(|record| name_of(&record.name));
+        let known = names.map(|name| self.plane.network_metadata(&name)).collect::<Result<Vec<_>>>()?;
+        let mut views: Vec<NetworkView> =
+            self.networks.iter().map(|(bridge, record)| self.network(*bridge, record, &known)).collect();
         views.sort_by(|one, other| one.network.exact().cmp(other.network.exact()));
-        views
+        Ok(views)
     }
 
-    fn network(&self, bridge: u32, record: &Network) -> NetworkView {
+    fn network(&self, bridge: u32, record: &Network, known: &[NetworkMetadata]) -> NetworkView {
+        let name = name_of(&record.name);
+        let own = known.iter().find(|it| it.name == name);
+        let allows = || own.into_iter().flat_map(|it| &it.allows);
+        let is_mutual = |other: &&String| known.iter().any(|it| it.name == **other && it.allows.contains(&name));
+        let reaches = allows().filter(is_mutual).cloned().map(Into::into).collect();
+        let allows = allows().cloned().map(Into::into).collect();
         let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns } = execute::treatment(record.flags);
         let datapath = Datapath::of_flags(record.flags);
         let (subnets, gateways) = addresses(record).into_iter().unzip();
@@ -28,7 +40,7 @@ impl State {
         let link = self.links.get(&record.uplink);
         let [up, down, gone, none] = UPLINK_STATES;
         NetworkView {
-            network: name_of(&record.name).into(),
+            network: name.into(),
             bridge: name_of(&record.bridge).into(),
             gone: !self.links.contains_key(&bridge),
             subnets,
@@ -48,6 +60,8 @@ impl State {
             ignore_xfrm,
             internal,
             no_icc,
+            allows,
+            reaches,
             name_server: dns.then(|| Ipv4Addr::from(record.gateway_v4).into()),
             mtu: record.mtu,
             kept: record.flags & endpoint_flags::KEPT != 0,

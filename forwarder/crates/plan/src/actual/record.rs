@@ -39,6 +39,8 @@ pub struct NetworkRecord {
     pub treatment: Treatment,
     /// It stays when its last endpoint goes.
     pub kept: bool,
+    /// Networks that may reach it, by name: they do once each has allowed the other.
+    pub allows: BTreeSet<String>,
 }
 
 /// An endpoint, by its host-side veth.

@@ -67,6 +67,8 @@ pub struct Network {
     pub ignore_xfrm: bool,
     /// Its endpoints do not reach each other.
     pub no_icc: bool,
+    /// Networks that may reach it: they do once each has allowed the other.
+    pub allow_networks: BTreeSet<String>,
     /// It stays when its last endpoint goes; one in which none is desired does in any case.
     pub kept: bool,
     /// A name server answers at its gateway.
@@ -190,6 +192,24 @@ pub(super) struct AskedNetwork {
     pub(super) no_icc: bool,
     pub(super) kept: bool,
     pub(super) dns: bool,
+    pub(super) allows: Allowed,
+}
+
+/// What is asked for of the networks that may reach one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Allowed {
+    pub(super) add: BTreeSet<String>,
+    pub(super) remove: BTreeSet<String>,
+    /// No others than those that are added.
+    pub(super) no_others: bool,
+}
+
+impl Allowed {
+    /// What is allowed then, where `found` was before.
+    pub(super) fn over(&self, found: &BTreeSet<String>) -> BTreeSet<String> {
+        let kept = found.iter().filter(|it| !self.no_others && !self.remove.contains(*it));
+        kept.chain(&self.add).cloned().collect()
+    }
 }
 
 /// An endpoint as it is asked for.
@@ -274,8 +294,21 @@ impl Network {
     /// # Errors
     /// It asks for what is not made yet.
     pub(super) fn asked(&self, name: &str) -> Result<AskedNetwork> {
-        let Self { uplink, subnets, gateway, ipv6, mtu, datapath, nat, clamp_mss, ignore_xfrm, no_icc, kept, dns } =
-            self;
+        let Self {
+            uplink,
+            subnets,
+            gateway,
+            ipv6,
+            mtu,
+            datapath,
+            nat,
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            allow_networks,
+            kept,
+            dns,
+        } = self;
         let refuse = |why: &str| Error::new(Kind::Unsupported, "make", format!("network {name}"), why);
         let (mut subnet, mut subnet6) = (None, None);
         for asked in subnets {
@@ -308,6 +341,7 @@ impl Network {
             no_icc: *no_icc,
             kept: *kept,
             dns: *dns,
+            allows: Allowed { add: allow_networks.clone(), ..Allowed::default() },
         })
     }
 }

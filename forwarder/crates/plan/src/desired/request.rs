@@ -1,6 +1,6 @@
 //! What the user asks for.
 
-use std::{fmt, net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr, path::PathBuf};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,8 @@ pub struct NetworkRequest {
     pub name: Name,
     /// What it is to be.
     pub network: Network,
+    /// Networks that may not reach it any more. With some of them it must be there already, and stays as it is otherwise.
+    pub forbid: BTreeSet<String>,
     /// The flow table of the host.
     pub table: TableRequest,
 }

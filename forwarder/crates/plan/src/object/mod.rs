@@ -24,7 +24,7 @@ pub use self::{
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
-    network::{NameServer, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
+    network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
     port::{Fdb, Neighbour, Port},
     publish::{HostAccess, KernelPorts, Published},
@@ -142,6 +142,8 @@ objects! {
     Network(NetworkSpec),
     /// A network stays when its last endpoint goes, from now on.
     NetworkKept(NetworkKept),
+    /// Which networks may reach a network.
+    NetworkAllows(NetworkAllows),
     /// The program at a network's bridge.
     NetworkHook(NetworkHook),
     /// A rule of nftables that keeps out what is not for the network, where no program does.

@@ -2,13 +2,14 @@
 
 mod name_server;
 
-use std::{fmt, net::Ipv4Addr};
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
 pub use self::name_server::NameServer;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Nat, NetworkRecord, Treatment};
+use fwd_base::text::option;
 use fwd_kernel::netlink::Mac;
 
 /// What a network's record is to say.
@@ -45,7 +46,23 @@ impl NetworkSpec {
     pub(crate) fn record(&self, index: u32) -> NetworkRecord {
         let Self { name, index: _, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment, kept } =
             self.clone();
-        NetworkRecord { index, name, bridge, gateway, gateway6, uplink, mtu, mac, last, datapath, treatment, kept }
+        // What it allows is told by an object of its own.
+        let allows = BTreeSet::new();
+        NetworkRecord {
+            index,
+            name,
+            bridge,
+            gateway,
+            gateway6,
+            uplink,
+            mtu,
+            mac,
+            last,
+            datapath,
+            treatment,
+            kept,
+            allows,
+        }
     }
 }
 
@@ -166,6 +183,41 @@ impl Managed for NetworkKept {
 impl fmt::Display for NetworkKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "of network {} that it stays without endpoints", self.network)
+    }
+}
+
+/// Which networks may reach a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkAllows {
+    /// Name of the network.
+    pub network: String,
+    /// Names of those that might.
+    pub from: BTreeSet<String>,
+    /// Names of those that may.
+    pub to: BTreeSet<String>,
+}
+
+impl Managed for NetworkAllows {
+    fn handling(&self) -> Handling {
+        Handling::new("change", "revert", Acts::OnPins).in_steps()
+    }
+
+    fn is_there(&self, actual: &Actual) -> bool {
+        let record = actual.records.networks.iter().find(|network| network.name == self.network);
+        record.map_or(self.to.is_empty(), |network| network.allows == self.to)
+    }
+
+    fn equivalent(&self, make: bool, pins: &str) -> Vec<String> {
+        let allowed = if make { &self.to } else { &self.from };
+        let options = allowed.iter().map(|name| format!("# {}", option("--allow-network", name)));
+        [shell::record("METADATA", &self.network, true, pins)].into_iter().chain(options).collect()
+    }
+}
+
+impl fmt::Display for NetworkAllows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.to.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        write!(f, "who may reach network {}: {}", self.network, if names.is_empty() { "nobody" } else { &names })
     }
 }
 

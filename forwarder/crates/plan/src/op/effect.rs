@@ -50,9 +50,11 @@ impl Actual {
             | Object::UplinkAsked(_)
             | Object::UplinkHooks(_)
             | Object::UplinkXdp(_) => self.make_uplink(object),
-            Object::Network(_) | Object::NetworkUplink(_) | Object::NetworkKept(_) | Object::NetworkHook(_) => {
-                self.make_network(object);
-            }
+            Object::Network(_)
+            | Object::NetworkUplink(_)
+            | Object::NetworkKept(_)
+            | Object::NetworkAllows(_)
+            | Object::NetworkHook(_) => self.make_network(object),
             Object::Endpoint(_)
             | Object::EndpointBridge(_)
             | Object::EndpointHook(_)
@@ -123,6 +125,9 @@ impl Actual {
             }
             Object::NetworkKept(object::NetworkKept { network, .. }) => {
                 records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.kept = true);
+            }
+            Object::NetworkAllows(object::NetworkAllows { network, to, .. }) => {
+                records.networks.iter_mut().filter(|it| it.name == *network).for_each(|it| it.allows.clone_from(to));
             }
             Object::NetworkHook(object::NetworkHook { bridge, index }) => {
                 let index = index.or_else(|| self.host.net.link(bridge).map(|link| link.index));
@@ -288,6 +293,7 @@ impl Actual {
             | Object::UplinkName(_)
             | Object::NetworkUplink(_)
             | Object::NetworkKept(_)
+            | Object::NetworkAllows(_)
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)

@@ -36,6 +36,7 @@ pub fn export(actual: &Actual) -> Desired {
             clamp_mss: network.treatment.clamp_mss,
             ignore_xfrm: network.treatment.ignore_xfrm,
             no_icc: network.treatment.no_icc,
+            allow_networks: network.allows.clone(),
             kept: network.kept,
             dns: network.treatment.dns,
         };

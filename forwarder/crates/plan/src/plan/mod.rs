@@ -12,7 +12,7 @@ pub(crate) mod ports;
 pub(crate) mod up;
 pub(crate) mod uplinks;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use ipnet::IpNet;
 
@@ -138,6 +138,7 @@ impl UpRequest {
             clamp_mss: self.clamp_mss,
             ignore_xfrm: self.ignore_xfrm,
             no_icc: self.no_icc,
+            allow_networks: BTreeSet::new(),
             kept: false,
             dns: self.dns,
         };
@@ -189,6 +190,7 @@ impl Planner<'_> {
     fn networks(&mut self, desired: &Desired) -> Result<()> {
         for (name, network) in &desired.networks {
             let mut asked = network.asked(name)?;
+            asked.allows.no_others = true;
             asked.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
             let ops = up::network_alone(&asked, &desired.table, &self.actual)?;
             self.run(ops, true);

@@ -1,19 +1,24 @@
 //! Networks by themselves: whoever is in them.
 
 use super::{Plan, clearing, mend, up};
-use crate::{Actual, Desired, NetworkRequest, Op, refuse::refuse_others};
-use fwd_base::Result;
+use crate::{Actual, Desired, NetworkRequest, Op, allowed, refuse::refuse_others};
+use fwd_base::{Error, Kind, Result};
 
 /// Decides what has to be done so that a network is there, and stays when its last endpoint goes.
 ///
 /// # Errors
 /// Everything that can be refused: above all, it is there already and is another than is asked for.
 pub fn plan_network(request: &NetworkRequest, actual: &Actual) -> Result<Plan> {
-    let NetworkRequest { name, network, table } = request;
+    let NetworkRequest { name, network, forbid, table } = request;
     refuse_others(&actual.records.others, "add to")?;
     let name = name.to_string();
     let mut asked = network.asked(&name)?;
-    asked.kept = true;
+    asked.allows.remove.clone_from(forbid);
+    asked.kept = forbid.is_empty();
+    if !forbid.is_empty() && actual.records.networks.iter().all(|known| known.name != name) {
+        let error = Error::new(Kind::NotFound, "change", format!("network {name}"), "there is no such network");
+        return Err(error.remedy("`fwd network ls` lists those that there are"));
+    }
     let desired = Desired { networks: [(name.clone(), network.clone())].into(), ..Desired::default() };
     let mend::Mended { mut ops, actual, notes } = mend::uplinks(actual, &desired);
     let mends = ops.len();
@@ -23,5 +28,6 @@ pub fn plan_network(request: &NetworkRequest, actual: &Actual) -> Result<Plan> {
     let coming = up::network_alone(&asked, table, &rest)?;
     ops.extend(cleared);
     ops.extend(coming);
-    Ok(Plan { ops, mends, warnings: notes, ..Plan::default() })
+    let warnings = notes.into_iter().chain(allowed::one_sided(&name, &asked.allows.add, &rest)).collect();
+    Ok(Plan { ops, mends, warnings, ..Plan::default() })
 }

@@ -127,7 +127,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
 }
 
 fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment, kept } =
+    let Network { name, bridge, gateway, gateway6, mac, mtu, datapath, uplink, last, treatment, kept, allows } =
         network.clone();
     let uplink_index = network.uplink_index();
     let alias = actual.host.owner.network_alias(&name);
@@ -163,6 +163,10 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
     let stays =
         kept.then(|| Object::NetworkKept(object::NetworkKept { network: name.clone(), bridge: bridge.clone() }));
     objects.extend(stays);
+    let record = actual.records.networks.iter().find(|record| record.name == name);
+    let from = record.map(|record| record.allows.clone()).unwrap_or_default();
+    let allows = object::NetworkAllows { network: name.clone(), from, to: allows };
+    objects.push(Object::NetworkAllows(allows));
     if datapath == Datapath::Kernel {
         objects.push(Object::Undo(Undo::Masquerade { network: name.clone() }));
         let separation = treatment.separation();

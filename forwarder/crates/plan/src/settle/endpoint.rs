@@ -1,9 +1,11 @@
 //! Settles what is left open of an endpoint.
 
+pub(super) mod routes;
+
 use std::net::Ipv4Addr;
 
 use super::{
-    interface, ipv6, refuse, routes,
+    interface, ipv6, refuse,
     settled::{Endpoint, Network},
     subnet,
 };

@@ -1,19 +1,19 @@
 //! Settles what a request leaves open, and refuses everything that can be refused.
 
 pub(crate) mod advice;
+pub(crate) mod allowed;
 mod endpoint;
 mod interface;
 pub(crate) mod ipv6;
 pub(crate) mod name_server;
 pub(crate) mod published;
 pub(crate) mod refuse;
-mod routes;
 pub(crate) mod settled;
 pub(crate) mod subnet;
 pub(crate) mod uplink;
 pub(crate) mod ways;
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
@@ -165,6 +165,7 @@ fn existing_network(
         last: record.last,
         treatment: record.treatment,
         kept: record.kept || asked.kept,
+        allows: allowed::checked(asked, &asked.allows.over(&record.allows), record.datapath, actual)?,
     })
 }
 
@@ -233,6 +234,7 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         mac: names::gateway_mac(gateway.addr()),
         last: Ipv4Addr::UNSPECIFIED,
         kept: asked.kept,
+        allows: allowed::checked(asked, &asked.allows.over(&BTreeSet::new()), datapath, actual)?,
         name,
         bridge,
         gateway,

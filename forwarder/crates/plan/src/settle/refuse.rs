@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use forwarder_common::abi::ABI_VERSION;
 use ipnet::IpNet;
 
-use super::routes;
+use super::endpoint::routes;
 use crate::{
     Actual, NetworkScope, TargetRef,
     desired::Asked,

@@ -1,6 +1,9 @@
 //! What there is to be once nothing is left open.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -39,6 +42,8 @@ pub(crate) struct Network {
     pub(crate) treatment: Treatment,
     /// It stays when its last endpoint goes.
     pub(crate) kept: bool,
+    /// Networks that may reach it.
+    pub(crate) allows: BTreeSet<String>,
 }
 
 /// The endpoint.

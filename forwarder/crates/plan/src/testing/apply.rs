@@ -68,6 +68,7 @@ impl World {
             }
             Object::NetworkKept(it) => self.keep(&it.network),
             Object::UplinkAsked(object::UplinkAsked { index, .. }) => self.ask_for_uplink(index, true),
+            Object::NetworkAllows(it) => self.allow(&it),
             Object::UplinkHooks(object::UplinkHooks { index, .. }) => {
                 assert!(self.records.uplinks.iter().any(|uplink| uplink.index == index));
                 self.records.uplink_hooks.insert(index);

@@ -257,7 +257,7 @@ impl World {
 
     pub(super) fn plan_network(&self, name: &str, network: Network) -> Result<Plan> {
         let table = TableRequest::default();
-        plan_network(&NetworkRequest { name: self::name(name), network, table }, &self.read())
+        plan_network(&NetworkRequest { name: self::name(name), network, forbid: BTreeSet::new(), table }, &self.read())
     }
 
     #[track_caller]

@@ -65,6 +65,11 @@ impl World {
         endpoints.for_each(|endpoint| endpoint.uplink = to);
     }
 
+    pub(super) fn allow(&mut self, object::NetworkAllows { network, from, to }: &object::NetworkAllows) {
+        let record = self.records.networks.iter_mut().find(|record| record.name == *network).expect("it is recorded");
+        assert_eq!(std::mem::replace(&mut record.allows, to.clone()), *from);
+    }
+
     pub(super) fn keep(&mut self, network: &str) {
         let record = self.records.networks.iter_mut().find(|record| record.name == network).expect("it is recorded");
         assert!(!std::mem::replace(&mut record.kept, true));

@@ -156,3 +156,50 @@ fn whole_says_which_networks_stay() {
     assert_eq!(kept, [("db", false), ("web", true)]);
     assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
 }
+
+fn allowing(others: &[&str]) -> Network {
+    Network { allow_networks: others.iter().map(|it| (*it).to_owned()).collect(), ..Network::default() }
+}
+
+#[test]
+fn what_a_network_allows_is_added_to_and_goes_with_it() {
+    let mut world = World::new();
+    let plan = world.add_network("web", allowing(&["db"]));
+    assert!(
+        plan.warnings.iter().any(|it| it.contains("fwd network add db --allow-network web")),
+        "{:?}",
+        plan.warnings
+    );
+    let plan = world.add_network("db", allowing(&["web"]));
+    assert_eq!(plan.warnings, [""; 0], "both have allowed it");
+    let plan = world.add_network("web", allowing(&["app"]));
+    assert!(matches!(plan.ops.iter().map(|op| &op.object).collect::<Vec<_>>()[..], [Object::NetworkAllows(_)]));
+    assert_eq!(world.records.networks[0].allows, ["app", "db"].map(Into::into).into());
+    // An `up` says nothing of it, and the whole says all.
+    world.up(&join("a", "web"));
+    assert_eq!(world.records.networks[0].allows.len(), 2);
+    let mut said = export(&world.read_whole(&Default::default()));
+    assert_eq!(world.plan_whole(&said).expect("it is there").ops, []);
+    said.networks.get_mut("web").expect("it is said").allow_networks.remove("app");
+    world.make_whole(&said);
+    assert_eq!(world.records.networks[0].allows, [String::from("db")].into());
+    // A bridge that somebody has deleted comes again with it.
+    world.delete_link("web");
+    world.up(&join("a", "web"));
+    let web = world.records.networks.iter().find(|it| it.name == "web").expect("it is there again");
+    assert_eq!(web.allows, [String::from("db")].into());
+}
+
+#[test]
+fn what_cannot_be_allowed_is_refused() {
+    let mut world = World::new();
+    let refused = |world: &World, network: &str, asked: Network, kind, word: &str| {
+        let error = world.plan_network(network, asked).expect_err("it is refused");
+        assert!(error.kind == kind && error.to_string().contains(word) && error.remedy.is_some(), "{error}");
+    };
+    refused(&world, "web", allowing(&["web"]), Kind::Usage, "--no-icc");
+    let kernel = Network { datapath: Some(Datapath::Kernel), ..allowing(&["db"]) };
+    refused(&world, "web", kernel, Kind::Unsupported, "nftables");
+    world.add_network("db", Network { datapath: Some(Datapath::Kernel), ..Network::default() });
+    refused(&world, "web", allowing(&["db"]), Kind::Unsupported, "network db");
+}

@@ -19,6 +19,8 @@ pub(crate) fn network(name: &str, endpoints: usize) -> NetworkView {
         ignore_xfrm: false,
         internal: false,
         no_icc: true,
+        allows: vec!["app".into(), "db".into()],
+        reaches: vec!["db".into()],
         name_server: None,
         mtu: 1500,
         kept: endpoints == 0,

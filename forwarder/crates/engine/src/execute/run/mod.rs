@@ -80,6 +80,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::LinkUp(it) => it,
         Object::Network(it) => it,
         Object::NetworkKept(it) => it,
+        Object::NetworkAllows(it) => it,
         Object::NetworkHook(it) => it,
         Object::Isolation(it) => it,
         Object::Masquerade(it) => it,

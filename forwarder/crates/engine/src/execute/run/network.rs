@@ -6,9 +6,10 @@ use forwarder_common::abi::endpoint_flags;
 
 use super::{super::record, Execute, Runner, unrecorded};
 use fwd_base::Result;
+use fwd_dataplane::NetworkMetadata;
 use fwd_plan::{
     NetworkSpec,
-    object::{NetworkHook, NetworkKept, NetworkUplink},
+    object::{NetworkAllows, NetworkHook, NetworkKept, NetworkUplink},
 };
 
 impl Execute for NetworkSpec {
@@ -38,6 +39,18 @@ impl Execute for NetworkKept {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.keep(&self.bridge, false)
+    }
+}
+
+impl Execute for NetworkAllows {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (name, allows) = (self.network.clone(), self.to.clone());
+        runner.plane()?.put_network_metadata(&NetworkMetadata { name, allows })
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        let (name, allows) = (self.network.clone(), self.from.clone());
+        runner.plane()?.put_network_metadata(&NetworkMetadata { name, allows })
     }
 }
 

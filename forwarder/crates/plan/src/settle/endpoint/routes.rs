@@ -4,14 +4,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::settled::Network;
-use crate::{Actual, EndpointRecord, RouteRequest, desired::Asked};
+use crate::{Actual, EndpointRecord, RouteRequest, desired::Asked, settled::Network};
 use fwd_base::{Error, Kind, Result};
 use fwd_kernel::netlink::{Route, TABLE_MAIN};
 
 /// Whether an endpoint that is to be made gets no default route: its network has no way out, it is asked for, or another endpoint of the
 /// namespace has one already and nothing is said of which comes first.
-pub(super) fn has_no_default(asked: &Asked, actual: &Actual, network: &Network, kept: Option<&EndpointRecord>) -> bool {
+pub(in crate::settle) fn has_no_default(
+    asked: &Asked,
+    actual: &Actual,
+    network: &Network,
+    kept: Option<&EndpointRecord>,
+) -> bool {
     let metric = asked.metric.or(kept.and_then(|record| record.metric));
     network.treatment.internal
         || asked.no_default_route
@@ -20,7 +24,10 @@ pub(super) fn has_no_default(asked: &Asked, actual: &Actual, network: &Network, 
 }
 
 /// Default routes inside the target, of the families that the network has.
-pub(super) fn default_routes<'a>(actual: &'a Actual, network: &Network) -> impl Iterator<Item = &'a Route> + use<'a> {
+pub(in crate::settle) fn default_routes<'a>(
+    actual: &'a Actual,
+    network: &Network,
+) -> impl Iterator<Item = &'a Route> + use<'a> {
     let has_ipv6 = network.gateway6.is_some();
     let routes = actual.target_netns().into_iter().flat_map(|inside| &inside.net.routes);
     let defaults = routes.filter(|route| route.destination.prefix_len() == 0 && route.table == TABLE_MAIN);
@@ -28,7 +35,7 @@ pub(super) fn default_routes<'a>(actual: &'a Actual, network: &Network) -> impl 
 }
 
 /// Whether a route inside the target leaves by the interface of an endpoint.
-pub(super) fn is_ours(actual: &Actual, route: &Route) -> bool {
+pub(in crate::settle) fn is_ours(actual: &Actual, route: &Route) -> bool {
     let Some(inside) = actual.target_netns() else { return false };
     let name = inside.net.name_of(route.ifindex);
     let mut own = actual.records.endpoints.iter().filter(|endpoint| endpoint.cookie == inside.cookie);
@@ -40,7 +47,7 @@ pub(super) fn is_ours(actual: &Actual, route: &Route) -> bool {
 /// # Errors
 /// [`Kind::Usage`] if there cannot be such a route, [`Kind::Unsupported`] if the programs would not keep to it, [`Kind::Conflict`] if the
 /// namespace has one already.
-pub(super) fn settled(
+pub(in crate::settle) fn settled(
     asked: &Asked,
     actual: &Actual,
     network: &Network,
@@ -113,7 +120,7 @@ fn refuse(kind: Kind, route: &RouteRequest, why: String) -> Error {
 ///
 /// # Errors
 /// The words.
-pub(super) fn same(asked: &Asked, record: &EndpointRecord, network: &Network) -> Result<(), String> {
+pub(in crate::settle) fn same(asked: &Asked, record: &EndpointRecord, network: &Network) -> Result<(), String> {
     if asked.no_default_route && !record.no_default_route {
         return Err("it was attached without --no-default-route".into());
     }
