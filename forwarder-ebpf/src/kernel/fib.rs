@@ -14,7 +14,7 @@ use forwarder_common::{
     abi::{Addr, ROUTE_INTERFACE_BITS, Tuple, mapped_words},
     decide::route::Lookup,
     wire::{
-        ipv4, ipv6,
+        icmpv6, ipv4, ipv6,
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -171,6 +171,12 @@ fn ask_for_ipv6(skb: Skb, input: u32) -> i32 {
     clear(query);
     query.family = AF_INET6;
     query.ifindex = input;
+    // Rules may ask for them, as of IPv4.
+    query.l4_protocol = packet.number;
+    if packet.number != icmpv6::PROTO {
+        query.sport = u16::from_ne_bytes(packet.tuple.sport);
+        query.dport = u16::from_ne_bytes(packet.tuple.dport);
+    }
     query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(packet.first) & CLASS_AND_LABEL;
     query.__bindgen_anon_3.ipv6_src = ipv6::words(packet.src);
     query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.dst);

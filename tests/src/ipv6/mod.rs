@@ -2,6 +2,7 @@
 
 mod flows;
 mod guard;
+mod offload;
 mod packets;
 mod programs;
 mod routes;

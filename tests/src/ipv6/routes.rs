@@ -1,8 +1,10 @@
 //! The host's own way out, which it may have by router advertisements.
 
+use std::{io::ErrorKind, net::Ipv6Addr};
+
 use forwarder::testbed::wait_until;
 
-use super::{ADVERTISE, KERNEL, host_with, link};
+use super::{ADVERTISE, KERNEL, at, host_with, link, udp6};
 use crate::fwd::{Fwd, LIMIT, inside, pings6};
 
 /// Sends a router advertisement from the internet: a default route, and a prefix of which the host takes an address.
@@ -50,4 +52,20 @@ fn default_route_by_router_advertisements_stays_through_up_and_down() {
     fwd.down("c1");
     assert_eq!(routes(), before, "after down");
     assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv6.conf.eth0.accept_ra"]).trim(), "1");
+}
+
+/// As of IPv4, rules may be about protocols and ports.
+#[test]
+fn rules_of_the_host_about_ports_are_heeded() {
+    let fwd = host_with(1);
+    let pod = fwd.up("c1", &[]);
+    fwd.on_host(&["ip", "-6", "rule", "add", "pref", "100", "ipproto", "udp", "dport", "7001", "unreachable"]);
+    let outcome = |port| {
+        let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+        client.connect(at(link(&fwd, 0).outside, port)).expect("a socket");
+        client.send(b"question").expect("it leaves");
+        client.recv(&mut [0; 8]).expect_err("nobody answers").kind()
+    };
+    assert_eq!(outcome(7002), ErrorKind::ConnectionRefused, "outside nobody listens");
+    assert_eq!(outcome(7001), ErrorKind::NetworkUnreachable, "the host has no way there");
 }

@@ -4,6 +4,7 @@
 use super::discovery;
 use crate::{
     abi::{Endpoint, endpoint_flags},
+    decide::offload::{ChecksumState, PartialChecksum, check_field},
     types::verdict::{Code, DropReason, PuntReason},
     wire::{
         extension::{self, Upper, header},
@@ -79,6 +80,35 @@ pub fn end(ip: &ipv6::Header, frame: Frame) -> Result<usize, DropReason> {
     }
     let is_possible = ip.payload_len != 0 || ip.next_header == header::NONE;
     if is_possible && ip.end() <= frame.length { Ok(ip.end()) } else { Err(DropReason::Malformed) }
+}
+
+/// What a device would do that finishes the `partial` checksum of a frame that passed [`outbound`].
+#[inline(always)]
+#[must_use]
+pub fn checksum_state<P: PacketBytes>(packet: &P, frame: Frame, partial: PartialChecksum) -> ChecksumState {
+    let state = || -> Result<ChecksumState, DropReason> {
+        let ip = ipv6::parse(packet, L3_OFF)?;
+        let upper = extension::walk(packet, &ip, end(&ip, frame)?)?;
+        let (check, length) =
+            if upper.is_later_fragment() { (0, 0) } else { (check_field(upper.proto), header_length(packet, &upper)?) };
+        Ok(partial.state(upper.off, upper.off.wrapping_add(length), check, frame.is_segmented))
+    };
+    state().unwrap_or(ChecksumState::Misplaced)
+}
+
+/// How many bytes behind the chain are a transport header that is read here, or by the kernel when it translates.
+#[inline(always)]
+fn header_length<P: PacketBytes>(packet: &P, upper: &Upper) -> Result<usize, DropReason> {
+    const TCP: u8 = Proto::Tcp as u8;
+    const UDP: u8 = Proto::Udp as u8;
+    Ok(match upper.proto {
+        TCP => {
+            let [words] = packet.load::<1>(upper.off.wrapping_add(12))?;
+            usize::from(words >> 4) << 2
+        }
+        UDP | icmpv6::PROTO => 8,
+        _ => 0,
+    })
 }
 
 /// Checks the header behind the chain, where it is in this packet: the type of an ICMPv6 message, or 0, which no message has.

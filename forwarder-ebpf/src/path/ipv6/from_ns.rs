@@ -4,6 +4,7 @@ use forwarder_common::{
     abi::{FlowVersion, Hook},
     decide::{
         forward,
+        offload::ChecksumState,
         rewrite::{Side, Ttl},
         validate::{
             discovery,
@@ -29,7 +30,10 @@ use crate::{
         clock::now,
         counters,
         maps::{PACKET6, config},
-        packet::{anywhere::Anywhere, skb::Skb},
+        packet::{
+            anywhere::Anywhere,
+            skb::{Skb, ip_summed},
+        },
         records,
         scratch::scratch,
         slots,
@@ -77,6 +81,9 @@ pub(crate) fn slow(skb: Skb) -> Action {
         return drop(skb, rate::EXCEEDED);
     }
     let code = fwd_validate_ipv6(skb);
+    if !code.is_drop() && skb.ip_summed() == ip_summed::PARTIAL && fwd_misplaces_checksum6(skb) {
+        return drop(skb, DropReason::ChecksumOffload);
+    }
     if code != VALID {
         return refuse(skb, code);
     }
@@ -94,6 +101,8 @@ pub(crate) fn slow(skb: Skb) -> Action {
 global_fn! {
     /// See [`validate_frame`].
     fn fwd_validate_ipv6(skb: Skb) -> Code = validate_frame;
+    /// See [`misplaces_checksum`].
+    fn fwd_misplaces_checksum6(skb: Skb) -> bool = misplaces_checksum;
     /// See [`answer_solicitation`].
     fn fwd_answer_solicitation(skb: Skb) -> bool = answer_solicitation;
     /// See [`decide`].
@@ -106,8 +115,20 @@ global_fn! {
 #[inline(always)]
 fn validate_frame(skb: Skb) -> Code {
     let Some(endpoint) = records::endpoint(skb.ifindex()) else { return DropReason::NoEndpoint.into() };
-    let frame = Frame { length: skb.len() as usize, is_segmented: skb.gso_size() != 0 };
-    validate::outbound(&Anywhere(skb), frame, endpoint)
+    validate::outbound(&Anywhere(skb), frame(skb), endpoint)
+}
+
+#[inline(always)]
+fn frame(skb: Skb) -> Frame {
+    Frame { length: skb.len() as usize, is_segmented: skb.gso_size() != 0 }
+}
+
+/// Whether a device, or the kernel in its place, would write the checksum that is left to it over what the kernel reads or translates:
+/// whatever becomes of the packet, as of IPv4.
+#[inline(always)]
+fn misplaces_checksum(skb: Skb) -> bool {
+    let state = validate::checksum_state(&Anywhere(skb), frame(skb), skb.partial_checksum());
+    state as u32 == ChecksumState::Misplaced as u32
 }
 
 /// Makes of a solicitation for the gateway's hardware address the answer: the bridge would tell its own. Whether it did.
@@ -156,10 +177,15 @@ fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
 fn with_ports(skb: Skb) -> Action {
     let (Some(packet), Some(config)) = (scratch(&PACKET6), config()) else { return drop(skb, DropReason::Contended) };
     let tuple = &packet.tuple;
-    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Outbound, tuple, lookup::hash(tuple));
+    let hash = lookup::hash(tuple);
+    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Outbound, tuple, hash);
     if version.is_none() && packet.l4_len == 0 {
-        // The flow of the first fragment has gone.
-        return drop(skb, DropReason::FragmentUnknown);
+        // The cache need not have it.
+        (slot, version) = lookup::fwd_indexed(Direction::Outbound, tuple, hash);
+        if version.is_none() {
+            // The flow of the first fragment has gone.
+            return drop(skb, DropReason::FragmentUnknown);
+        }
     }
     if version.is_none() {
         slot = match route::ipv6::open(skb, tuple, packet.tcp_flags) {

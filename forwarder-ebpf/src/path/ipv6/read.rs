@@ -53,6 +53,10 @@ fn read(skb: Skb, l3: u32, direction: Direction, entry: u32) -> Result<(), Code>
     let end = end(skb, &ip)?;
     let upper = extension::walk(&bytes, &ip, end)?;
     packet.fragment_off = 0;
+    packet.number = upper.proto;
+    // What has none must not have those of the packet before it: its route may depend on them.
+    packet.tuple.sport = [0; 2];
+    packet.tuple.dport = [0; 2];
     if upper.fragment {
         let Piece { range, last } = Piece::ipv6(&upper, end)?;
         packet.fragment_off = upper.fragment_off as u32;
@@ -75,7 +79,6 @@ fn read(skb: Skb, l3: u32, direction: Direction, entry: u32) -> Result<(), Code>
     packet.length = end.wrapping_sub(ip.off) as u32;
     packet.tcp_flags = l4.tcp_flags;
     packet.icmp_type = l4.icmp_type;
-    packet.number = upper.proto;
     packet.name(direction, (l4.src_port, l4.dst_port), entry);
     // The first one had the ports.
     if later { Err(DropReason::Fragment.into()) } else { Ok(()) }

@@ -181,7 +181,7 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
     let chosen = if ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
     // Before the map with the answer is used for another question.
     let (hop, next_hop, mtu) = (words(way.macs()), way.next_hop(), way.mtu_v6(skb));
-    match route::again(lookup, egress, (way.out_if(), endpoint.uplink), (chosen, hit.addr), is_local) {
+    match route::again(lookup, egress, (way.out_if(), hit.out_if), (chosen, hit.addr), is_local) {
         Again::Waits => return Resolved::refused(egress),
         Again::Ends => {
             slot::fwd_flow_end(index, hit.version);

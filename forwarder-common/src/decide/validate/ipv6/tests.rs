@@ -296,3 +296,30 @@ proptest! {
         prop_assert!(code.is_drop() || code.is_punt());
     }
 }
+
+/// Where the transport header of a packet without extension headers begins in its frame.
+const L4: i64 = 54;
+
+#[test]
+fn a_checksum_that_is_left_to_a_device_goes_where_it_belongs() {
+    let state = |packet: &Ipv6Packet, start: i64, offset: u32| {
+        let frame = packet.in_frame(&Ethernet::new([2; 6], MAC));
+        let about = Frame { length: frame.len(), is_segmented: false };
+        checksum_state(&frame.as_slice(), about, PartialChecksum { start, offset })
+    };
+    let datagram = udp(OWN, OUTSIDE);
+    let sctp = Ipv6Packet::other(OWN, OUTSIDE, 132).payload(&[0; 20]);
+    let extended = datagram.clone().extension(Extension::Destination(vec![1; 6]));
+    assert_eq!(state(&datagram, L4, 6), ChecksumState::Partial);
+    assert_eq!(state(&extended, L4 + 8, 6), ChecksumState::Partial, "behind the chain");
+    assert_eq!(state(&sctp, L4, 8), ChecksumState::Full, "a checksum of its own");
+    for (start, offset) in [(14, 8), (14, 22), (L4 - 2, 8), (L4, 0), (L4, 2), (L4 + 2, 4), (-5, 6)] {
+        assert_eq!(state(&datagram, start, offset), ChecksumState::Misplaced, "{start} {offset}");
+    }
+    for packet in [&sctp, &extended] {
+        assert_eq!(state(packet, 14, 8), ChecksumState::Misplaced, "over the address");
+    }
+    assert_eq!(state(&extended, L4, 6), ChecksumState::Misplaced, "over an extension header");
+    let later = datagram.extension(Extension::Fragment { start: 9, more: false, id: 1 });
+    assert_eq!(state(&later, L4 - 40, 8), ChecksumState::Misplaced);
+}
