@@ -41,14 +41,14 @@ fn bound<T: Send>(ns: &Netns, local: SocketAddr, bind: impl Fn(SocketAddr) -> io
 
 #[track_caller]
 pub(crate) fn udp(ns: &Netns, local: impl Into<SocketAddr>) -> UdpSocket {
-    let socket = bound(ns, local.into(), |local| UdpSocket::bind(local)).expect("a UDP socket");
+    let socket = bound(ns, local.into(), UdpSocket::bind).expect("a UDP socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
     socket
 }
 
 #[track_caller]
 pub(crate) fn listen(ns: &Netns, local: impl Into<SocketAddr>) -> TcpListener {
-    bound(ns, local.into(), |local| TcpListener::bind(local)).expect("a listener")
+    bound(ns, local.into(), TcpListener::bind).expect("a listener")
 }
 
 /// A connection to `remote` from `local`, which may have been used a moment ago.
