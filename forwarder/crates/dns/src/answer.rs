@@ -64,6 +64,8 @@ fn of(asked: &Asked, seen: &View<'_>) -> Step {
         return reply(asked.addresses(addresses.iter().copied().filter(wanted)));
     }
     match seen.others {
+        // Of the network's own names nobody else tells: there may be such a domain, and a namespace that is down would become a stranger's.
+        _ if seen.is_below(name.to_ascii().trim_end_matches('.')) => reply(asked.only(ResponseCode::NXDomain)),
         Others::Asked => asked.only(ResponseCode::ServFail).map_or(Step::Drop, Step::Ask),
         Others::Absent => reply(asked.only(ResponseCode::NXDomain)),
         Others::Refused => reply(asked.only(ResponseCode::Refused)),

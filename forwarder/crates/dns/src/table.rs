@@ -171,6 +171,11 @@ impl View<'_> {
         zone.addresses.get(&name).map(Vec::as_slice)
     }
 
+    /// Whether a name, in lower case and without a dot at the end, stands below that of a network that is seen.
+    pub(crate) fn is_below(&self, name: &str) -> bool {
+        self.zones.iter().filter_map(|zone| zone.suffix.as_deref()).any(|suffix| name.ends_with(suffix))
+    }
+
     /// What an address is called.
     pub(crate) fn reverse(&self, address: IpAddr) -> Reverse {
         for zone in &self.zones {

@@ -70,10 +70,19 @@ fn addresses_have_names() {
 
 #[test]
 fn other_names_are_asked_of_others_and_the_fallback_is_a_failure() {
-    for name in ["example.org.", "store.", "web.", "a\\.web.", "b.db."] {
+    for name in ["example.org.", "store.", "web.", "aweb.", "b.db."] {
         let Step::Ask(fallback) = step(&query(name, RecordType::A), Transport::Tcp) else { panic!("{name}") };
         let fallback = Message::from_vec(&fallback).expect("a message");
         assert_eq!(fallback.metadata.response_code, ResponseCode::ServFail, "{name}");
+    }
+}
+
+/// A network may be called like a domain of the internet.
+#[test]
+fn names_of_a_network_that_nobody_has_are_not_asked_of_others() {
+    for name in ["gone.web.", "Gone.WEB.", "a.gone.web.", "a\\.web."] {
+        let found = answer(&query(name, RecordType::A));
+        assert_eq!(found.metadata.response_code, ResponseCode::NXDomain, "{name}");
     }
 }
 
