@@ -4,8 +4,11 @@ use std::{io::ErrorKind, net::Ipv6Addr};
 
 use forwarder::testbed::wait_until;
 
-use super::{ADVERTISE, KERNEL, at, host_with, link, udp6};
-use crate::fwd::{Fwd, LIMIT, inside, pings6};
+use super::{ADVERTISE, KERNEL, at, host_with, link};
+use crate::{
+    fwd::{Fwd, LIMIT, inside, pings6},
+    peers::udp,
+};
 
 /// Sends a router advertisement from the internet: a default route, and a prefix of which the host takes an address.
 #[track_caller]
@@ -61,7 +64,7 @@ fn rules_of_the_host_about_ports_are_heeded() {
     let pod = fwd.up("c1", &[]);
     fwd.on_host(&["ip", "-6", "rule", "add", "pref", "100", "ipproto", "udp", "dport", "7001", "unreachable"]);
     let outcome = |port| {
-        let client = udp6(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
+        let client = udp(&pod, at(Ipv6Addr::UNSPECIFIED, 0));
         client.connect(at(link(&fwd, 0).outside, port)).expect("a socket");
         client.send(b"question").expect("it leaves");
         client.recv(&mut [0; 8]).expect_err("nobody answers").kind()
