@@ -26,7 +26,6 @@ use self::{
 };
 use crate::{
     kernel::{
-        devices,
         fib::{Route, Sender, fwd_is_local, look_up, words},
         global::Answer,
         maps::{OPENING, config},
@@ -36,7 +35,6 @@ use crate::{
         scratch::{KEEPS, Opening, scratch},
         slots,
     },
-    path::networks::is_outside,
     table::{
         create::{self, FAILED},
         lookup::{self, Hit},
