@@ -77,8 +77,9 @@ fn packet(source: Ipv4Addr, kind: Kind, random: &mut Random) -> (Vec<u8>, Socket
     let [a, b, c, d, e, f, g, _] = random.next().to_le_bytes();
     // The shared address space of providers (RFC 6598), to which the host's default route leads.
     let nobody = Ipv4Addr::new(100, 64 | e & 0x3f, f, g);
-    // Ports that no service and no connection of the test has.
-    let from = SocketAddrV4::new(source, u16::from_be_bytes([0x80 | a, b]));
+    // Ports that no connection of the namespace has: those are 32768 and above (`ip_local_port_range`). A SYN of the same tuple, and the reset with
+    // which its own kernel answers the server, would be about the connection itself.
+    let from = SocketAddrV4::new(source, 1024 + u16::from_be_bytes([a, b]) % (32_768 - 1024));
     let port = u16::from_be_bytes([0x40 | c & 0x3f, d]);
     let packet = match kind {
         Kind::SynToNobody => Packet::tcp(from, SocketAddrV4::new(nobody, port)),
