@@ -31,6 +31,8 @@ mod changes;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod datapath;
 #[cfg(test)]
 mod differential;

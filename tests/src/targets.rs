@@ -51,9 +51,20 @@ fn further_up_from_within_ip_netns_exec_finds_the_bpffs_and_lasts() {
 
 #[test]
 fn namespace_of_a_process_is_connected_and_given_back() {
+    connected_and_given_back(&["unshare", "-n"]);
+}
+
+/// It is owned by a user namespace below the host's, as with `podman --userns` or docker's userns-remap.
+#[test]
+fn namespace_of_a_process_in_a_user_namespace_is_connected_and_given_back() {
+    connected_and_given_back(&["unshare", "-Un"]);
+}
+
+/// `up` and `down` of a process that `unshare` starts.
+fn connected_and_given_back(unshare: &[&str]) {
     let fwd = Fwd::new();
     let before = snapshot(&fwd);
-    let process = Process::spawn(command_in(fwd.host(), &["unshare", "-n", "sleep", "600"])).expect("it starts");
+    let process = Process::spawn(command_in(fwd.host(), &[unshare, &["sleep", "600"]].concat())).expect("it starts");
     let pid = process.id();
     let host = fwd.host().inode().expect("a namespace");
     let unshared = || {

@@ -1,17 +1,22 @@
 //! The namespace that a command is about.
 
+use std::path::Path;
+
 use super::args::TargetArgs;
-use crate::{Error, Kind, Result, netns::Name, reconcile::TargetRef};
+use crate::{Error, Kind, Result, container, netns::Name, reconcile::TargetRef};
 
 /// What was given, if anything; clap has made sure that it is only one.
 pub(super) fn given(args: &TargetArgs) -> Result<Option<TargetRef>> {
-    let TargetArgs { name, ns, pid, netns } = args;
-    Ok(match (name.as_ref().or(ns.as_ref()), pid, netns) {
-        (Some(name), ..) => Some(TargetRef::Named(Name::try_from(name.as_str())?)),
-        (None, Some(pid), _) => Some(TargetRef::Pid(*pid)),
-        (None, None, Some(path)) => Some(TargetRef::Path(path.clone())),
-        (None, None, None) => None,
-    })
+    let TargetArgs { name, ns, pid, netns, container } = args;
+    let by_name = name.as_ref().or(ns.as_ref()).map(|name| Name::try_from(name.as_str())).transpose()?;
+    let by_container = container.as_ref().map(|asked| container::find(Path::new("/"), asked)).transpose()?;
+    let given = [
+        by_name.map(TargetRef::Named),
+        pid.map(TargetRef::Pid),
+        netns.clone().map(TargetRef::Path),
+        by_container.map(|found| TargetRef::Container(Box::new(found))),
+    ];
+    Ok(given.into_iter().flatten().next())
 }
 
 /// What was given to a command for which clap asks for one.

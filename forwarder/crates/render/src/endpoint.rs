@@ -61,6 +61,8 @@ pub struct EndpointView {
     pub netns_inode: u64,
     /// Process by which the namespace was given.
     pub pid: Option<u32>,
+    /// Container by which the namespace was given.
+    pub container: Option<Untrusted>,
     /// Whether `up` made the namespace.
     pub ns_created: bool,
     /// Host-side veth of the veth pair.
@@ -126,7 +128,7 @@ impl EndpointView {
     /// What people call the namespace.
     #[must_use]
     pub fn label(&self) -> String {
-        label(self.ns.as_ref(), self.pid, self.netns_inode)
+        label([self.ns.as_ref(), self.container.as_ref()], self.pid, self.netns_inode)
     }
 
     /// What people call the namespace, and the interface if it is not the usual one: `mynet`, `mynet eth1`.
@@ -136,13 +138,14 @@ impl EndpointView {
         if self.ns_if.exact() == "eth0" { label } else { format!("{label} {}", self.ns_if) }
     }
 
-    /// How the namespace is given on the command line: `--ns mynet`, `--pid 4711`, or by nothing.
+    /// How the namespace is given on the command line: `--ns mynet`, `--container web`, `--pid 4711`, or by nothing.
     #[must_use]
     pub fn option(&self) -> Option<String> {
-        match (&self.ns, self.pid) {
-            (Some(ns), _) => Some(option("--ns", ns.exact())),
-            (None, Some(pid)) => Some(format!("--pid {pid}")),
-            (None, None) => None,
+        match (&self.ns, &self.container, self.pid) {
+            (Some(ns), ..) => Some(option("--ns", ns.exact())),
+            (None, Some(container), _) => Some(option("--container", container.exact())),
+            (None, None, Some(pid)) => Some(format!("--pid {pid}")),
+            (None, None, None) => None,
         }
     }
 
@@ -222,10 +225,10 @@ impl EndpointView {
     }
 }
 
-/// What people call a namespace: its name, else its process, else its inode.
-pub(super) fn label(ns: Option<&Untrusted>, pid: Option<u32>, inode: u64) -> String {
-    match (ns, pid) {
-        (Some(ns), _) => ns.to_string(),
+/// What people call a namespace: its name, else its container's, else its process, else its inode.
+pub(super) fn label(names: [Option<&Untrusted>; 2], pid: Option<u32>, inode: u64) -> String {
+    match (names.into_iter().flatten().next(), pid) {
+        (Some(name), _) => name.to_string(),
         (None, Some(pid)) => format!("pid {pid}"),
         (None, None) => format!("net:[{inode}]"),
     }

@@ -171,7 +171,7 @@ impl PeerView {
             (Some(ns), ..) => format!("namespace {ns}"),
             (None, true, _) => "the host's namespace".into(),
             (None, false, Some(process)) => format!("net:[{}] of {}", self.netns_inode, process.label()),
-            (None, false, None) => label(None, None, self.netns_inode),
+            (None, false, None) => label([None, None], None, self.netns_inode),
         }
     }
 

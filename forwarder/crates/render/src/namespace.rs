@@ -124,7 +124,7 @@ impl Listing for WhereView {
         for item in items {
             let Self { process, inode, names, host, caller, shared_with, complete } = item;
             let mut place = match names.as_slice() {
-                [] => label(None, None, *inode),
+                [] => label([None, None], None, *inode),
                 names => format!("{}, net:[{inode}]", joined(names)),
             };
             for (is, mark) in [(*host, "the host's"), (*caller, "the caller's")] {

@@ -38,6 +38,8 @@ pub struct PublishedView {
     pub netns_inode: u64,
     /// Process by which the namespace was given.
     pub pid: Option<u32>,
+    /// Container by which the namespace was given.
+    pub container: Option<Untrusted>,
     /// Address inside.
     pub address: Option<Ipv4Addr>,
     /// First and last port inside.
@@ -74,7 +76,7 @@ impl Listing for PublishedView {
             let address = item.address.map_or_else(|| "-".into(), |address| address.to_string());
             grid.row(vec![
                 plain(&item.published),
-                plain(label(item.ns.as_ref(), item.pid, item.netns_inode)),
+                plain(label([item.ns.as_ref(), item.container.as_ref()], item.pid, item.netns_inode)),
                 if item.gone { toned(format!("{address} (gone)"), Tone::Bad) } else { plain(address) },
                 plain(senders(&item.senders)),
                 plain(&item.uplink),
@@ -138,6 +140,7 @@ mod tests {
             ns: Some("web".into()),
             netns_inode: 7,
             pid: None,
+            container: None,
             address: Some(Ipv4Addr::new(10, 77, 0, 2)),
             ports: (80, 80),
             gone: false,

@@ -12,7 +12,7 @@ pub(crate) use choice::{choice, told_apart};
 pub(crate) use export::ExportArgs;
 pub(crate) use global::{ColorArg, GlobalArgs};
 pub(crate) use network::NetworkArgs;
-pub(crate) use target::{TargetArgs, one_of};
+pub(crate) use target::{TARGETS, TargetArgs, one_of_them};
 pub(crate) use words::{asks_for_json, color_asked, command_word};
 
 #[cfg(test)]

@@ -20,9 +20,15 @@ pub(crate) struct TargetArgs {
     /// Namespace by the path of its file, such as /run/netns/NAME or /proc/PID/ns/net
     #[arg(long, value_name = "PATH")]
     pub(crate) netns: Option<PathBuf>,
+    /// Namespace of a container of docker, podman or containerd, by its name or id
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) container: Option<String>,
 }
 
-/// A group of which one argument must be given.
-pub(crate) fn one_of(args: impl IntoIterator<Item = &'static str>) -> ArgGroup {
-    ArgGroup::new("which namespace").required(true).multiple(false).args(args)
+/// The arguments of [`TargetArgs`].
+pub(crate) const TARGETS: [&str; 5] = ["name", "ns", "pid", "netns", "container"];
+
+/// The group of these arguments, of which one must be given.
+pub(crate) fn one_of_them() -> ArgGroup {
+    ArgGroup::new("which namespace").required(true).multiple(false).args(TARGETS)
 }

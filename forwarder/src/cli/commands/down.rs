@@ -5,7 +5,7 @@ use clap::Args;
 use crate::{
     Result,
     cli::{
-        args::{TargetArgs, one_of},
+        args::{TargetArgs, one_of_them},
         session::Session,
         target,
     },
@@ -25,7 +25,7 @@ Examples:
 
 /// `fwd down`.
 #[derive(Args, Debug)]
-#[command(group = one_of(["name", "ns", "pid", "netns", "all"]))]
+#[command(group = one_of_them().arg("all"))]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,

@@ -19,13 +19,15 @@ pub(super) fn help() -> String {
 const EXAMPLES: &str = "\
 Examples:
   fwd exec mynet curl -s http://192.0.2.1/
-  fwd exec --pid 4711 ip addr        in the namespace of a process
+  fwd exec --container web ip addr   in the network of a container, with programs of the host
   fwd exec mynet                     a shell ($SHELL)";
 
 /// `fwd exec`.
-#[derive(Args, Debug)]
-#[command(override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>> [--] [CMD]...")]
-#[command(group = ArgGroup::new("option").multiple(false).args(["ns", "pid", "netns"]))]
+#[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "fwd exec [OPTIONS] <NAME|--ns <NAME>|--pid <PID>|--netns <PATH>|--container <NAME|ID>> [--] [CMD]..."
+)]
+#[command(group = ArgGroup::new("option").multiple(false).args(["ns", "pid", "netns", "container"]))]
 pub(crate) struct ExecArgs {
     /// Namespace, unless an option names it; then the command and its arguments, without one $SHELL
     // One argument, so that from the first word on nothing is an option of fwd.
@@ -40,15 +42,19 @@ pub(crate) struct ExecArgs {
     /// Namespace by the path of its file, such as /run/netns/NAME or /proc/PID/ns/net
     #[arg(long, value_name = "PATH")]
     netns: Option<PathBuf>,
+    /// Namespace of a container of docker, podman or containerd, by its name or id
+    #[arg(long, value_name = "NAME|ID")]
+    container: Option<String>,
 }
 
 impl ExecArgs {
     /// The namespace and the command.
     pub(crate) fn split(&self) -> (TargetArgs, Vec<OsString>) {
-        let Self { words, ns, pid, netns } = self;
-        let target = |name: Option<String>| TargetArgs { name, ns: ns.clone(), pid: *pid, netns: netns.clone() };
+        let Self { words, ns, pid, netns, container } = self.clone();
+        let is_named_by_option = ns.is_some() || pid.is_some() || netns.is_some() || container.is_some();
+        let target = |name: Option<String>| TargetArgs { name, ns, pid, netns, container };
         match words.as_slice() {
-            [name, command @ ..] if ns.is_none() && pid.is_none() && netns.is_none() => {
+            [name, command @ ..] if !is_named_by_option => {
                 let command = command.strip_prefix(&[OsString::from("--")]).unwrap_or(command);
                 (target(Some(name.to_string_lossy().into_owned())), command.to_vec())
             }

@@ -10,7 +10,11 @@ use ipnet::IpNet;
 use super::{ls, reload, stats};
 use crate::{
     Error, Kind, Result,
-    cli::{args::TargetArgs, session::Session, target},
+    cli::{
+        args::{TARGETS, TargetArgs},
+        session::Session,
+        target,
+    },
     dataplane::{Described, Hook},
     execute,
     netlink::Netlink,
@@ -29,7 +33,7 @@ Examples:
 
 /// `fwd inspect`.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["name", "ns", "pid", "netns", "interface"]))]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(TARGETS).arg("interface"))]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,

@@ -4,7 +4,11 @@ use clap::Args;
 
 use crate::{
     Result,
-    cli::{args::TargetArgs, session::Session, target},
+    cli::{
+        args::{TARGETS, TargetArgs},
+        session::Session,
+        target,
+    },
     dataplane::{Dataplane, Programs, TracedBy},
     execute::{self, KnownHost},
     netns,
@@ -24,7 +28,7 @@ pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Instead, every host whose pins are in the run directory, also those that are gone
-    #[arg(long, conflicts_with_all = ["name", "ns", "pid", "netns"])]
+    #[arg(long, conflicts_with_all = TARGETS)]
     pub(crate) all_hosts: bool,
 }
 

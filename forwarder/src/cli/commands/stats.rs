@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 
 use crate::{
     Error, Kind, Result,
-    cli::{args::TargetArgs, session::Session, target},
+    cli::{
+        args::{TARGETS, TargetArgs},
+        session::Session,
+        target,
+    },
     dataplane::Stat,
     execute,
     query::{State, flow_table, lost, not_up},
@@ -33,7 +37,7 @@ pub(crate) struct StatsArgs {
     #[arg(long)]
     pub(crate) explain: bool,
     /// The flow table instead: its use, taken ports, retries in the search for a port
-    #[arg(long, conflicts_with_all = ["all", "explain", "name", "ns", "pid", "netns"])]
+    #[arg(long, conflicts_with_all = ["all", "explain"], conflicts_with_all = TARGETS)]
     pub(crate) nat: bool,
 }
 

@@ -61,6 +61,9 @@ pub struct NetnsMetadata {
     /// Path that it was given by, if that is text, and the endpoint's identity does not tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// What the container is called that it was given by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// Its inode on nsfs.
     pub inode: u64,
 }
@@ -256,7 +259,7 @@ mod tests {
         Metadata {
             id: EndpointId { owner: EndpointOwner::Cni, id: id.into(), ifname: "eth0".into() },
             network: "web".into(),
-            netns: NetnsMetadata { name: Some("a \"b\"".into()), pid: None, path: None, inode: 7 },
+            netns: NetnsMetadata { name: Some("a \"b\"".into()), pid: None, path: None, container: None, inode: 7 },
             host_if: "veth0".into(),
             addresses: vec!["10.77.0.2/24".parse().unwrap()],
             routes: vec![RouteMetadata {

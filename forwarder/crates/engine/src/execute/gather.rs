@@ -102,16 +102,20 @@ pub(super) fn complete_up(
 /// A namespace that is to be attached, with what was read inside.
 fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNetns>) -> Result<Target> {
     let name = name_of(reference, inside.as_ref().map(|inside| inside.cookie), &[])?;
-    let pid = match reference {
-        TargetRef::Pid(pid) => Some(*pid),
-        TargetRef::Named(_) | TargetRef::Path(_) => None,
-    };
     let resolv_conf = resolv_conf(context, name.as_ref())?;
     let resolver = match &name {
         Some(name) => resolv::Resolver::read(&roots(context), name)?,
         None => resolv::Resolver::default(),
     };
-    Ok(Target { reference: reference.clone(), name, ifname: None, pid, ns: inside, resolv_conf, resolver })
+    Ok(Target {
+        reference: reference.clone(),
+        name,
+        ifname: None,
+        pid: reference.pid(),
+        ns: inside,
+        resolv_conf,
+        resolver,
+    })
 }
 
 /// Reads what a change of published ports depends on.

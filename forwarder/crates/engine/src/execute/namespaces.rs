@@ -41,5 +41,6 @@ pub fn open_target(target: &TargetRef) -> Result<Netns> {
         TargetRef::Named(name) => Netns::open_named(name),
         TargetRef::Pid(pid) => Netns::open_pid(*pid),
         TargetRef::Path(path) => Netns::open_path(path),
+        TargetRef::Container(container) => container.open(),
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn of_limits(limits: Limits) -> abi::Limits {
 fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
     let Metadata { id, network, netns, host_if, addresses: _, routes, aliases } = metadata;
-    let NetnsMetadata { name: ns, pid, path, inode } = netns;
+    let NetnsMetadata { name: ns, pid, path, container, inode } = netns;
     let (default, others): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route| route.to.prefix_len() == 0);
     let path = path.or_else(|| TargetRef::path_of(&id));
     EndpointRecord {
@@ -118,6 +118,7 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
         network,
         ns,
         pid,
+        container,
         path,
         cookie: record.netns_cookie,
         inode,

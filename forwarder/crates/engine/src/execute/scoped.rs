@@ -78,6 +78,7 @@ fn concerns(endpoint: &EndpointRecord, target: &TargetRef, cookie: Option<u64>) 
             TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
             TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
             TargetRef::Path(_) => false,
+            TargetRef::Container(_) => target.id(&endpoint.id.ifname) == endpoint.id,
         }
 }
 

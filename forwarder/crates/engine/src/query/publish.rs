@@ -51,6 +51,7 @@ impl State {
             ns: metadata.netns.name.clone().map(Into::into),
             netns_inode: metadata.netns.inode,
             pid: metadata.netns.pid,
+            container: metadata.netns.container.clone().map(Into::into),
             address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
             ports: (ports.inside, ports.inside_last()),
             gone: self.host_veth(it.endpoint).is_none(),

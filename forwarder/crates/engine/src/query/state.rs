@@ -146,7 +146,7 @@ impl State {
     pub fn view(&self, ifindex: u32, endpoint: &Described) -> Result<EndpointView> {
         let Described { record, metadata, unreadable: _ } = endpoint;
         let Metadata { id, network: network_name, netns, host_if, addresses, routes, aliases: _ } = metadata.clone();
-        let NetnsMetadata { name, pid, path: _, inode } = netns;
+        let NetnsMetadata { name, pid, path: _, container, inode } = netns;
         let network = self.networks.get(&record.network);
         let kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
         let host_veth = self.host_veth(ifindex);
@@ -161,6 +161,7 @@ impl State {
             ns: name.map(Into::into),
             netns_inode: inode,
             pid,
+            container: container.map(Into::into),
             ns_created: record.flags & endpoint_flags::NS_CREATED != 0,
             gone: host_veth.is_none(),
             host_if: host_if.into(),
@@ -236,6 +237,7 @@ impl State {
             (Some(cookie), _) => record.netns_cookie == cookie,
             (None, TargetRef::Named(name)) => metadata.netns.name.as_deref() == Some(name.as_str()),
             (None, TargetRef::Pid(pid)) => metadata.netns.pid == Some(*pid),
+            (None, TargetRef::Container(_)) => target.id(&metadata.id.ifname) == metadata.id,
             (None, TargetRef::Path(_)) => false,
         };
         let found: Vec<_> = self.endpoints.iter().filter(|(_, endpoint)| is_meant(endpoint)).cloned().collect();

@@ -60,6 +60,8 @@ pub struct EndpointRecord {
     pub ns: Option<String>,
     /// Process that the namespace was given by.
     pub pid: Option<u32>,
+    /// Container that the namespace was given by.
+    pub container: Option<String>,
     /// Path that the namespace was given by.
     pub path: Option<String>,
     /// Cookie of the namespace.

@@ -125,8 +125,8 @@ impl Undo {
                 line("cookie", cookie);
                 match ns {
                     TargetRef::Named(name) => line("name", name),
-                    TargetRef::Pid(pid) => line("pid", pid),
                     TargetRef::Path(path) => line("path", &path.display()),
+                    TargetRef::Pid(_) | TargetRef::Container(_) => line("pid", &ns.pid().unwrap_or(0)),
                 }
             }
         }

@@ -6,7 +6,11 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{AskedLimits, Datapath, HardwareAddress, Ipv6, Nat, Network, RouteRequest, TableRequest};
-use fwd_base::{HostName, text::option};
+use fwd_base::{
+    HostName,
+    text::{harmless, option},
+};
+use fwd_container::Container;
 use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 use fwd_kernel::netns::{DIRECTORY, Name};
 
@@ -20,16 +24,37 @@ pub enum TargetRef {
     Pid(u32),
     /// By a path, such as /proc/PID/ns/net.
     Path(PathBuf),
+    /// By a container.
+    Container(Box<Container>),
 }
 
 impl TargetRef {
-    /// The file that stands for the namespace.
+    /// The file that stands for the namespace; of a container that does not run, one that is never there (/proc has no process 0).
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Named(name) => PathBuf::from(DIRECTORY).join(name.as_str()),
-            Self::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
             Self::Path(path) => path.clone(),
+            Self::Pid(_) | Self::Container(_) => PathBuf::from(format!("/proc/{}/ns/net", self.pid().unwrap_or(0))),
+        }
+    }
+
+    /// The process in it, where it was given by one.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Pid(pid) => Some(*pid),
+            Self::Container(container) => container.process.map(|process| process.pid),
+            Self::Named(_) | Self::Path(_) => None,
+        }
+    }
+
+    /// What people call the container that it was given by.
+    #[must_use]
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::Container(container) => Some(container.label()),
+            Self::Named(_) | Self::Pid(_) | Self::Path(_) => None,
         }
     }
 
@@ -38,7 +63,7 @@ impl TargetRef {
     pub const fn name(&self) -> Option<&Name> {
         match self {
             Self::Named(name) => Some(name),
-            Self::Pid(_) | Self::Path(_) => None,
+            Self::Pid(_) | Self::Path(_) | Self::Container(_) => None,
         }
     }
 
@@ -49,6 +74,7 @@ impl TargetRef {
             Self::Named(name) => format!("ns:{name}"),
             Self::Pid(pid) => format!("pid:{pid}"),
             Self::Path(path) => format!("path:{}", path.display()),
+            Self::Container(container) => format!("container:{}", container.identity()),
         };
         EndpointId { owner: EndpointOwner::Cli, id, ifname: ifname.into() }
     }
@@ -65,7 +91,7 @@ impl TargetRef {
     pub fn recorded_path(&self) -> Option<String> {
         match self {
             Self::Path(path) => path.to_str().map(ToOwned::to_owned),
-            Self::Named(_) | Self::Pid(_) => None,
+            Self::Named(_) | Self::Pid(_) | Self::Container(_) => None,
         }
     }
 
@@ -76,6 +102,7 @@ impl TargetRef {
             Self::Named(name) => name.to_string(),
             Self::Pid(pid) => format!("pid {pid}"),
             Self::Path(path) => path.display().to_string(),
+            Self::Container(container) => harmless(container.label()).into_owned(),
         }
     }
 
@@ -86,6 +113,7 @@ impl TargetRef {
             Self::Named(name) => option("--ns", name.as_str()),
             Self::Pid(pid) => format!("--pid {pid}"),
             Self::Path(path) => option("--netns", &path.display().to_string()),
+            Self::Container(container) => option("--container", container.label()),
         }
     }
 }
@@ -96,6 +124,9 @@ impl fmt::Display for TargetRef {
             Self::Named(name) => write!(f, "namespace {name}"),
             Self::Pid(pid) => write!(f, "the namespace of process {pid}"),
             Self::Path(path) => write!(f, "namespace {}", path.display()),
+            Self::Container(container) => {
+                write!(f, "container {} of {}", harmless(container.label()), container.runtime.name())
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct EndpointSpec {
     pub ns: Option<String>,
     /// Process that the namespace was given by.
     pub pid: Option<u32>,
+    /// Container that the namespace was given by.
+    pub container: Option<String>,
     /// Name of the host-side veth.
     pub host_if: String,
     /// ifindex of the host-side veth of a record that exists; the new one's is looked up by its name.
@@ -89,7 +91,13 @@ impl EndpointSpec {
         Metadata {
             id: self.id.clone(),
             network: self.network.clone(),
-            netns: NetnsMetadata { name: self.ns.clone(), pid: self.pid, path, inode },
+            netns: NetnsMetadata {
+                name: self.ns.clone(),
+                pid: self.pid,
+                path,
+                container: self.container.clone(),
+                inode,
+            },
             host_if: self.host_if.clone(),
             addresses: [self.address.into()].into_iter().chain(self.address6.map(IpNet::from)).collect(),
             routes: defaults.filter(|_| !self.no_default_route).chain(others).collect(),
@@ -106,6 +114,7 @@ impl EndpointSpec {
             uplink,
             ns,
             pid,
+            container,
             host_if,
             mac,
             allow_spoof,
@@ -128,6 +137,7 @@ impl EndpointSpec {
             network,
             ns,
             pid,
+            container,
             path,
             cookie,
             inode,

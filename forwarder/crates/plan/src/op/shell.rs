@@ -108,8 +108,8 @@ pub(crate) fn netns_path(ns: &TargetRef) -> String {
 pub(crate) fn netns(ns: &TargetRef) -> String {
     match ns {
         TargetRef::Named(name) => word(name.as_str()),
-        TargetRef::Pid(pid) => pid.to_string(),
         TargetRef::Path(path) => word(&path.display().to_string()),
+        TargetRef::Pid(_) | TargetRef::Container(_) => ns.pid().unwrap_or(0).to_string(),
     }
 }
 

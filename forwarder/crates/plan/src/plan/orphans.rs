@@ -100,6 +100,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         target: reference(endpoint),
         ns: endpoint.ns.clone(),
         pid: endpoint.pid,
+        container: endpoint.container.clone(),
         host_if: endpoint.host_if.clone(),
         index: Some(endpoint.index),
         address: Ipv4Net::new_assert(endpoint.address, prefix),

@@ -299,6 +299,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         target: asked.target.clone(),
         ns: target.and_then(|target| target.name.as_ref()).map(ToString::to_string),
         pid: target.and_then(|target| target.pid),
+        container: asked.target.container().map(ToOwned::to_owned),
         host_if: endpoint.host_if.clone(),
         index: None,
         address: Ipv4Net::new_assert(endpoint.address, network.gateway.prefix_len()),

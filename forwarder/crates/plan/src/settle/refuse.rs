@@ -84,20 +84,24 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
     let exec = format!("fwd exec {}", asked.target.option());
     let ifname = &asked.id.ifname;
+    let mut conflicts = routes::default_routes(actual, network).filter(comes_first);
     if inside.net.link(ifname).is_some() {
         // A container manager has connected it already.
         let container = match asked.target {
             TargetRef::Named(_) => "",
-            TargetRef::Pid(_) | TargetRef::Path(_) => {
+            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) => {
                 "start the container without a network of its own (`docker run --network none …`; podman likewise); "
             }
         };
+        let keeps_its_route = !no_default_route && conflicts.next().is_some();
+        let mut names = (1..).map(|number| format!("eth{number}"));
+        let free = names.find(|name| inside.net.link(name).is_none()).unwrap_or_default();
+        let second = format!("--ifname {free}{}", if keeps_its_route { " --no-default-route" } else { "" });
         return Err(refuse(format!("it has an interface {ifname} of its own")).remedy(format!(
-            "{container}give the new one another name: --ifname eth1; if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a \
+            "give the new one another name: {second}; or {container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a \
              fresh namespace"
         )));
     }
-    let mut conflicts = routes::default_routes(actual, network).filter(comes_first);
     if let Some(route) = conflicts.next().filter(|_| !no_default_route) {
         let family = if route.destination.addr().is_ipv6() { " -6" } else { "" };
         let of = if asked.metric.is_some() { "of that metric" } else { "of its own" };

@@ -17,6 +17,7 @@ use super::{
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
+use fwd_container::{Container, FirstProcess, Runtime};
 use fwd_kernel::{
     netlink::{Link, Route, TABLE_MAIN},
     netns::{
@@ -61,6 +62,17 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn named(text: &str) -> TargetRef {
     TargetRef::Named(name(text))
+}
+
+/// A container that docker calls so, and its first process if it runs.
+pub(super) fn container(name: &str, pid: Option<u32>) -> TargetRef {
+    TargetRef::Container(Box::new(Container {
+        runtime: Runtime::Docker,
+        namespace: None,
+        id: "9566".repeat(16),
+        name: Some(name.into()),
+        process: pid.map(|pid| FirstProcess { pid, started: 1 }),
+    }))
 }
 
 fn loopback(up: bool) -> Link {
@@ -129,15 +141,16 @@ impl World {
         self.namespaces.insert(name(text), fresh);
     }
 
-    /// A process in a namespace, and a path to it.
-    pub(super) fn add_ways(&mut self, text: &str, pid: u32) -> [TargetRef; 2] {
-        let ways = [TargetRef::Pid(pid), TargetRef::Path(format!("/proc/{pid}/ns/net").into())];
+    /// A process in a namespace, a path to it, and a container of which it is the first process.
+    pub(super) fn add_ways(&mut self, text: &str, pid: u32) -> [TargetRef; 3] {
+        let path = format!("/proc/{pid}/ns/net").into();
+        let ways = [TargetRef::Pid(pid), TargetRef::Path(path), container(text, Some(pid))];
         ways.iter().for_each(|way| drop(self.ways.insert(way.clone(), name(text))));
         ways
     }
 
     /// `unshare -n`: a namespace without a name, with a process in it.
-    pub(super) fn add_nameless(&mut self, text: &str, pid: u32) -> [TargetRef; 2] {
+    pub(super) fn add_nameless(&mut self, text: &str, pid: u32) -> [TargetRef; 3] {
         self.add_namespace(text);
         self.nameless.insert(name(text));
         self.add_ways(text, pid)
@@ -147,7 +160,7 @@ impl World {
     pub(super) fn resolve(&self, reference: &TargetRef) -> Option<Name> {
         let known = match reference {
             TargetRef::Named(name) => Some(name).filter(|name| !self.nameless.contains(*name)),
-            TargetRef::Pid(_) | TargetRef::Path(_) => self.ways.get(reference),
+            TargetRef::Pid(_) | TargetRef::Path(_) | TargetRef::Container(_) => self.ways.get(reference),
         };
         known.filter(|name| self.namespaces.contains_key(*name)).cloned()
     }
@@ -224,13 +237,12 @@ impl World {
             Some(name) if !self.written.contains(name) => self.resolv_conf.clone(),
             _ => ResolvConf::Fine,
         };
-        let pid = if let TargetRef::Pid(pid) = reference { Some(*pid) } else { None };
         let text = name.as_ref().and_then(|name| self.resolvers.get(name)).cloned();
         let resolver = Resolver {
             found: text.map_or(if self.foreign_resolver { Found::Theirs } else { Found::Nothing }, Found::Ours),
             kept: Vec::new(),
         };
-        Target { reference: reference.clone(), name, ifname: None, pid, ns, resolv_conf, resolver }
+        Target { reference: reference.clone(), name, ifname: None, pid: reference.pid(), ns, resolv_conf, resolver }
     }
 
     pub(super) fn plan_up(&self, request: &UpRequest) -> Result<Plan> {

@@ -20,6 +20,7 @@ impl World {
                 TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
                 TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
                 TargetRef::Path(_) => false,
+                TargetRef::Container(_) => target.id(&endpoint.id.ifname) == endpoint.id,
             };
             by_name || inside.is_some_and(|it| it.cookie == endpoint.cookie)
         };

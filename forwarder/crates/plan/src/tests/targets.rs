@@ -2,11 +2,11 @@
 
 use super::super::{
     Object, TargetRef, Undo, UpRequest, object,
-    testing::{World, named},
+    testing::{World, container, named},
 };
 
 /// A world with a namespace of somebody else, and the ways to it.
-fn pod(has_name: bool) -> (World, [TargetRef; 2]) {
+fn pod(has_name: bool) -> (World, [TargetRef; 3]) {
     let mut world = World::new();
     if !has_name {
         let ways = world.add_nameless("pod", 7);
@@ -40,7 +40,7 @@ fn namespace_is_attached_and_let_go_by_whichever_way() {
 
 #[test]
 fn namespace_without_a_name_is_never_deleted() {
-    let (mut world, [pid, _]) = pod(false);
+    let (mut world, [pid, ..]) = pod(false);
     world.up(&UpRequest::new(pid));
     world.up(&UpRequest::new(named("a")));
     let plan = world.down(None);
@@ -72,7 +72,7 @@ fn command_by_a_process_that_was_killed_anywhere_is_completed() {
 
 #[test]
 fn process_that_has_gone_is_taken_down_by_its_number() {
-    let (mut world, [pid, path]) = pod(false);
+    let (mut world, [pid, path, _]) = pod(false);
     world.up(&UpRequest::new(pid.clone()));
     world.up(&UpRequest::new(named("a")));
     let gone = world.resolve(&pid).expect("it is there");
@@ -87,8 +87,23 @@ fn process_that_has_gone_is_taken_down_by_its_number() {
 }
 
 #[test]
+fn container_that_does_not_run_is_taken_down_by_its_id() {
+    let (mut world, [.., running]) = pod(false);
+    world.up(&UpRequest::new(running.clone()));
+    assert_eq!(world.records.endpoints[0].container.as_deref(), Some("pod"));
+    // Something else keeps its namespace.
+    world.ways.clear();
+    let stopped = container("renamed", None);
+    assert_eq!(stopped.path().to_str(), Some("/proc/0/ns/net"));
+    world.down_by(Some(&TargetRef::Pid(8)));
+    assert_eq!(world.records.endpoints.len(), 1, "it is another's number");
+    world.down_by(Some(&stopped));
+    assert_eq!(world.records, Default::default());
+}
+
+#[test]
 fn operations_name_the_namespace_as_it_was_given() {
-    let (world, [pid, _]) = pod(false);
+    let (world, [pid, ..]) = pod(false);
     let plan = world.plan_up(&UpRequest::new(pid.clone())).expect("possible");
     let inside = plan.ops.iter().filter_map(|op| match &op.object {
         Object::NsAddress(object::NsAddress { ns, .. }) => Some(ns),

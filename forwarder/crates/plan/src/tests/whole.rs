@@ -204,7 +204,7 @@ proptest! {
     #[test]
     fn export_is_the_inverse(ups in proptest::collection::vec(up(), 1..8), gone in proptest::option::of(0..4usize)) {
         let mut world = World::new();
-        let [pod, path] = world.add_nameless("pod", 7);
+        let [pod, path, _] = world.add_nameless("pod", 7);
         let targets = [named("a"), named("b"), named("c"), path, pod];
         for (ns, network, datapath, attach, allow_spoof) in ups {
             let request = UpRequest {

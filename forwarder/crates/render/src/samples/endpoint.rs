@@ -9,6 +9,7 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
         ns: ns.map(Into::into),
         netns_inode: 4_026_532_000 + u64::from(host),
         pid: ns.is_none().then_some(4711),
+        container: None,
         ns_created: ns.is_some(),
         host_if: format!("fwdv3f9a1b{host:02}").into(),
         gone: false,

@@ -79,6 +79,9 @@ pub(crate) struct BenchArgs {
     /// Measure from the namespace of this process
     #[arg(long, value_name = "PID", requires = "target", conflicts_with = "ns")]
     pub(crate) pid: Option<u32>,
+    /// Measure from this container
+    #[arg(long, value_name = "NAME|ID", requires = "target", conflicts_with_all = ["ns", "pid"])]
+    pub(crate) container: Option<String>,
     /// The token that `fwd bench --serve` printed there
     #[arg(long, value_name = "TOKEN", requires = "target", env = "FWD_BENCH_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,

@@ -24,8 +24,9 @@ use crate::{
         load::{Limits, Listener, PORT, give_up_privileges, listening_address},
         report::Report,
     },
-    cli::session::Session,
-    netns::{Name, Netns},
+    cli::{args::TargetArgs, session::Session, target},
+    execute,
+    netns::Netns,
     testbed::Interrupt,
 };
 
@@ -98,10 +99,11 @@ pub(super) fn measure(
     interrupt: &Interrupt,
     progress: &mut dyn Progress,
 ) -> Result<Report> {
-    let (ns, name) = match (&args.ns, args.pid) {
-        (Some(name), _) => (Netns::open_named(&Name::try_from(name.as_str())?)?, name.clone()),
-        (None, Some(pid)) => (Netns::open_pid(pid)?, format!("pid {pid}")),
-        (None, None) => (Netns::current()?, "host".to_owned()),
+    let (ns, pid, container) = (args.ns.clone(), args.pid, args.container.clone());
+    let from = target::given(&TargetArgs { ns, pid, container, ..TargetArgs::default() })?;
+    let (ns, name) = match from {
+        Some(from) => (execute::open_target(&from)?, from.label()),
+        None => (Netns::current()?, "host".to_owned()),
     };
     let server = resolve(target)?;
     live::run(options, &Live { ns: &ns, name, server, token: args.token.clone() }, interrupt, progress)

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use crate::cli::args::TargetArgs;
+use crate::cli::args::{TARGETS, TargetArgs};
 
 /// Examples below the help.
 pub(in crate::cli::commands) const HELP: &str = "\
@@ -15,12 +15,12 @@ ICMP echo over IPv4.
 Examples:
   fwd latency                     every endpoint, until Ctrl-C
   fwd latency mynet --duration 10s --json | jq '.paths[0].out.p99_ns'
-  fwd latency --pid 4711 --uplink eth0          a container of docker
+  fwd latency --container web --uplink eth0     a container of docker
   fwd latency --host-if veth3a1b --uplink eth0  the same by its host-side veth";
 
 /// `fwd latency`.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("one path").multiple(false).args(["name", "ns", "pid", "netns", "host_if"]))]
+#[command(group = ArgGroup::new("one path").multiple(false).args(TARGETS).arg("host_if"))]
 pub(crate) struct LatencyArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,

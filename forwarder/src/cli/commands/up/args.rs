@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    cli::args::{NetworkArgs, TargetArgs, choice, defaults, one_of},
+    cli::args::{NetworkArgs, TargetArgs, choice, defaults, one_of_them},
     dataplane::Backend,
 };
 
@@ -16,12 +16,12 @@ Examples:
   fwd up --ns web -p 8080:80 -p 53:53/udp     publish ports of the host
   fwd up --ns web --dns --alias www           find namespaces by name
   fwd up --ns web --network db --ifname eth1  a second interface, in another network
-  fwd up --pid 4711                           attach a running container
+  fwd up --container web --ifname eth1        attach a running container, besides what it has
   fwd up --ns old --datapath kernel           bridge and nftables, to compare";
 
 /// `fwd up`.
 #[derive(Args, Debug)]
-#[command(group = one_of(["name", "ns", "pid", "netns"]))]
+#[command(group = one_of_them())]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,

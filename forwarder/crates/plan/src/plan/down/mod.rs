@@ -120,6 +120,7 @@ fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &Endpoi
             TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
             TargetRef::Pid(pid) => known.is_none() && endpoint.pid == Some(*pid),
             TargetRef::Path(_) => false,
+            TargetRef::Container(_) => reference.id(&endpoint.id.ifname) == endpoint.id,
         }
 }
 
