@@ -354,6 +354,8 @@ fn whole_is_applied_at_once_and_exported_again() {
         network: network.into(),
         netns: Some(netns),
         addresses: Vec::new(),
+        range: None,
+        owner_network: None,
         allow_spoof: false,
         mac: None,
         metric: None,

@@ -5,7 +5,7 @@ use forwarder_common::abi::FlowState;
 use crate::{
     Kind,
     bench::{self, Metric, load::Tool},
-    dataplane::{Backend, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
+    dataplane::{Backend, EndpointOwner, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     netlink::XdpMode,
     reconcile::{Datapath, IDLE_TIMES, Nat},
     render::{UPLINK_REASONS, UPLINK_STATES},
@@ -17,6 +17,7 @@ const PAGE: &str = include_str!("../../../docs/json.md");
 fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     let attach = Backend::ALL.map(Backend::name).to_vec();
     vec![
+        ("ls", "owner", EndpointOwner::ALL.map(EndpointOwner::name).to_vec()),
         ("ls", "datapath", Datapath::ALL.map(Datapath::name).to_vec()),
         ("ls", "attach", attach.clone()),
         ("ls", "nat", Nat::ALL.map(Nat::name).to_vec()),

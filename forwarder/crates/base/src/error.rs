@@ -55,6 +55,23 @@ impl Kind {
     }
 }
 
+/// What in particular is in the way, for callers who give each a number of its own (CNI).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Another command is at the host.
+    Locked,
+    /// The namespace has an interface of that name.
+    InterfaceTaken,
+    /// Somebody has the address.
+    AddressTaken,
+    /// Somebody has the port of the host.
+    PortTaken,
+    /// Something of the host is in the subnet.
+    SubnetTaken,
+    /// The network has no address left.
+    NoAddressLeft,
+}
+
 /// An error that names the operation, the object, the reason and the remedy.
 ///
 /// Displayed as `cannot <doing> <object>: <why>`; the remedy is rendered on a line of its own by the command line.
@@ -70,19 +87,36 @@ pub struct Error {
     pub why: String,
     /// What the user can do about it.
     pub remedy: Option<String>,
+    /// What in particular is in the way, if it is one of those that callers tell apart.
+    pub cause: Option<Cause>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` while `doing` something to `object`.
     pub fn new(kind: Kind, doing: impl Into<String>, object: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), object: object.into(), why: why.into(), remedy: None, source: None }
+        Self {
+            kind,
+            doing: doing.into(),
+            object: object.into(),
+            why: why.into(),
+            remedy: None,
+            cause: None,
+            source: None,
+        }
     }
 
     /// Adds what the user can do about it.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Says what in particular is in the way.
+    #[must_use]
+    pub fn because(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
         self
     }
 

@@ -6,5 +6,5 @@ pub mod hash;
 pub mod host_name;
 pub mod text;
 
-pub use error::{Context, Error, Kind, Result};
+pub use error::{Cause, Context, Error, Kind, Result};
 pub use host_name::HostName;

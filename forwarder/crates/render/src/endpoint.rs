@@ -55,6 +55,10 @@ impl XdpView {
 pub struct EndpointView {
     /// Network.
     pub network: Untrusted,
+    /// Who asked for it: `cli`, or the runtime of a container.
+    pub owner: String,
+    /// Id of the container, where a runtime asked for it.
+    pub container: Option<Untrusted>,
     /// Name of the namespace, if it has one.
     pub ns: Option<Untrusted>,
     /// Inode of the namespace on nsfs.
@@ -131,10 +135,15 @@ impl EndpointView {
         label([self.ns.as_ref(), self.container.as_ref()], self.pid, self.netns_inode)
     }
 
-    /// What people call the namespace, and the interface if it is not the usual one: `mynet`, `mynet eth1`.
+    /// What people call the container or the namespace, and the interface if it is not the usual one: `mynet`, `mynet eth1`,
+    /// `container 0123456789ab`.
     #[must_use]
     pub fn place(&self) -> String {
-        let label = self.label();
+        // As runtimes shorten ids.
+        const SHOWN: usize = 12;
+        let short = |id: &Untrusted| Untrusted::from(id.exact().chars().take(SHOWN).collect::<String>());
+        let container = self.container.as_ref().map(|id| format!("container {}", short(id)));
+        let label = container.unwrap_or_else(|| self.label());
         if self.ns_if.exact() == "eth0" { label } else { format!("{label} {}", self.ns_if) }
     }
 

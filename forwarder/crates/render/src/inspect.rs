@@ -116,8 +116,10 @@ impl InspectView {
             let FlowCounts { half_open, established, closing, limit } = flows;
             format!("{established} established of {limit}, {half_open} new, {closing} closing")
         });
+        let container = endpoint.container.as_ref().map(|id| format!("{id}, by {}", endpoint.owner));
         let mut facts = Facts::default();
         facts
+            .add("container", container.unwrap_or_default())
             .add(
                 "namespace",
                 format!("{}, inode {}, cookie {}{made}", endpoint.label(), endpoint.netns_inode, self.netns_cookie),

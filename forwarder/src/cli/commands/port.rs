@@ -95,7 +95,7 @@ fn change(
 ) -> Result<()> {
     let ChangeArgs { target, publish: _, dry_run } = args;
     let target = target::required(target)?;
-    let request = PortRequest { target: target.clone(), add, remove };
+    let request = PortRequest { target: target.clone(), ifname: None, add, remove };
     if *dry_run {
         let planned = execute::dry_ports(&session.context(), &request)?;
         return session.emit_plan(planned);

@@ -25,6 +25,15 @@ pub enum EndpointOwner {
 }
 
 impl EndpointOwner {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Cli, Self::Cni, Self::Netavark, Self::Docker, Self::Unknown];
+
+    /// Whether it is a runtime, whose identities are ids of containers.
+    #[must_use]
+    pub const fn is_runtime(self) -> bool {
+        matches!(self, Self::Cni | Self::Netavark | Self::Docker)
+    }
+
     /// `cli`, `cni`, `netavark`, `docker` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {

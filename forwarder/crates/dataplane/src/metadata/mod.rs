@@ -38,6 +38,9 @@ pub struct Metadata {
     pub id: EndpointId,
     /// Name of the network.
     pub network: String,
+    /// What the owner calls the network, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_network: Option<String>,
     /// The namespace, as it was found.
     pub netns: NetnsMetadata,
     /// Name of the host-side veth.
@@ -259,6 +262,7 @@ mod tests {
         Metadata {
             id: EndpointId { owner: EndpointOwner::Cni, id: id.into(), ifname: "eth0".into() },
             network: "web".into(),
+            owner_network: Some("front".into()),
             netns: NetnsMetadata { name: Some("a \"b\"".into()), pid: None, path: None, container: None, inode: 7 },
             host_if: "veth0".into(),
             addresses: vec!["10.77.0.2/24".parse().unwrap()],

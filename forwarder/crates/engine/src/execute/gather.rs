@@ -1,11 +1,13 @@
 //! Reads everything that a plan depends on.
 
+mod named;
 mod sysctls;
 
 use std::{collections::BTreeSet, io};
 
 use ipnet::{IpNet, Ipv6Net};
 
+use self::named::{name_of, named_by_path};
 pub(super) use self::sysctls::sysctls;
 use super::{
     HostContext,
@@ -76,7 +78,11 @@ pub(super) fn complete_up(
     }
     let cookie = inside.as_ref().map(|inside| inside.cookie);
     let ifname = interface(request, &gathered.actual.records, cookie);
-    let target = Target { ifname: Some(ifname), ..target(context, &request.target, inside)? };
+    let target = match &request.caller {
+        None => target(context, &request.target, inside)?,
+        Some(_) => callers_target(&request.target, inside),
+    };
+    let target = Target { ifname: Some(ifname), ..target };
     if let (TargetRef::Named(name), Some(_)) = (&request.target, &target.ns) {
         gathered.actual.named.insert(name.clone());
     }
@@ -118,6 +124,14 @@ fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNet
     })
 }
 
+/// A namespace that is a runtime's: it has a resolv.conf from there, and a name if its path tells one.
+fn callers_target(reference: &TargetRef, inside: Option<TargetNetns>) -> Target {
+    let cookie = inside.as_ref().map(|inside| inside.cookie);
+    let name = named_by_path(reference, cookie);
+    let (resolv_conf, resolver) = (ResolvConf::Fine, resolv::Resolver::default());
+    Target { reference: reference.clone(), name, ifname: None, pid: None, ns: inside, resolv_conf, resolver }
+}
+
 /// Reads what a change of published ports depends on.
 ///
 /// # Errors
@@ -126,7 +140,8 @@ pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<
     let mut gathered = host(context)?;
     if let Some(ns) = open_if_there(&request.target)? {
         let inside = gathered.inside(&request.target, ns)?;
-        gathered.actual.target = Some(target(context, &request.target, Some(inside))?);
+        let target = target(context, &request.target, Some(inside))?;
+        gathered.actual.target = Some(Target { ifname: request.ifname.clone(), ..target });
     }
     gathered.host_access(context, !request.add.is_empty())?;
     gathered.masquerades(false)?;
@@ -184,10 +199,12 @@ pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<G
         }
         opened => opened?.flatten(),
     };
-    if request.target.is_none() {
+    if request.is_whole() || request.network.is_some() {
         netns::allow_many_files();
     }
-    host.look_for_made(request.target.as_ref())?;
+    if request.endpoint.is_none() {
+        host.look_for_made(request.target.as_ref())?;
+    }
     complete_down(request, host, opened)
 }
 
@@ -266,7 +283,8 @@ pub(super) fn complete_down(request: &DownRequest, mut gathered: Gathered, opene
             }
         }
         None => {
-            for endpoint in &endpoints {
+            let meant = |it: &&EndpointRecord| request.endpoint.as_ref().is_none_or(|id| it.id == *id);
+            for endpoint in endpoints.iter().filter(meant) {
                 gathered.locate(endpoint)?;
             }
         }
@@ -331,17 +349,6 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
         Err(Error { kind: Kind::Unsupported, why, .. }) => Ok(Some(why)),
         Err(error) => Err(error),
     }
-}
-
-/// The name of a namespace, also where it was given otherwise: what the records say is tried first.
-fn name_of(reference: &TargetRef, cookie: Option<u64>, endpoints: &[EndpointRecord]) -> Result<Option<Name>> {
-    if let TargetRef::Named(name) = reference {
-        return Ok(Some(name.clone()));
-    }
-    let recorded = endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie);
-    let recorded = recorded.filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
-    let is_meant = |name: &Name| Netns::open_named(name).and_then(|ns| ns.cookie()).ok() == cookie;
-    Ok(recorded.chain(netns::named()?).find(|name| cookie.is_some() && is_meant(name)))
 }
 
 fn resolv_conf(context: &HostContext, name: Option<&Name>) -> Result<ResolvConf> {

@@ -106,7 +106,7 @@ pub(super) fn of_limits(limits: Limits) -> abi::Limits {
 
 fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
-    let Metadata { id, network, netns, host_if, addresses: _, routes, aliases } = metadata;
+    let Metadata { id, network, owner_network, netns, host_if, addresses: _, routes, aliases } = metadata;
     let NetnsMetadata { name: ns, pid, path, container, inode } = netns;
     let (default, others): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route| route.to.prefix_len() == 0);
     let path = path.or_else(|| TargetRef::path_of(&id));
@@ -116,6 +116,7 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
         network_index: record.network,
         uplink: record.uplink,
         network,
+        owner_network,
         ns,
         pid,
         container,

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{HostContext, gather, gathered::Gathered, names, record, undo::UndoLog};
 use fwd_base::Result;
-use fwd_dataplane::Dataplane;
+use fwd_dataplane::{Dataplane, EndpointId};
 use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{Name, Netns},
@@ -27,7 +27,9 @@ use fwd_plan::{
 /// As [`gather::for_up`].
 pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Option<Gathered>> {
     let opened = gather::open(&request.target)?;
-    let Some(host) = host(context, &request.target, opened.as_ref())? else { return Ok(None) };
+    let id = request.caller.as_ref().map(|caller| &caller.id);
+    let meant = Meant { target: Some(&request.target), opened: opened.as_ref(), id };
+    let Some(host) = host(context, &meant)? else { return Ok(None) };
     let gathered = gather::complete_up(context, request, host, opened)?;
     let inside = gathered.actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     if has_orphans(&gathered, inside)? { Ok(None) } else { Ok(Some(gathered)) }
@@ -38,9 +40,12 @@ pub(super) fn for_up(context: &HostContext, request: &UpRequest) -> Result<Optio
 /// # Errors
 /// As [`gather::for_down`].
 pub(super) fn for_down(context: &HostContext, request: &DownRequest) -> Result<Option<Gathered>> {
-    let Some(target) = &request.target else { return Ok(None) };
-    let opened = gather::open_if_there(target)?;
-    let Some(host) = host(context, target, opened.as_ref())? else { return Ok(None) };
+    if request.target.is_none() && request.endpoint.is_none() {
+        return Ok(None);
+    }
+    let opened = request.target.as_ref().map(gather::open_if_there).transpose()?.flatten();
+    let meant = Meant { target: request.target.as_ref(), opened: opened.as_ref(), id: request.endpoint.as_ref() };
+    let Some(host) = host(context, &meant)? else { return Ok(None) };
     // Of a namespace that is not up there may be something that no record mentions; and the last one takes everything with it.
     let is_up = host.actual.records.endpoints.len() > host.actual.host.out_of_scope.len();
     if !is_up || host.actual.host.out_of_scope.is_empty() {
@@ -71,24 +76,35 @@ pub(super) fn exceeds_scope(gathered: &Gathered, ops: &[Op]) -> Result<bool> {
     Ok(false)
 }
 
-/// Whether an endpoint is of the target, or of a former namespace of its name or number.
-fn concerns(endpoint: &EndpointRecord, target: &TargetRef, cookie: Option<u64>) -> bool {
-    Some(endpoint.cookie) == cookie
-        || match target {
-            TargetRef::Named(name) => endpoint.ns.as_deref() == Some(name.as_str()),
-            TargetRef::Pid(pid) => endpoint.pid == Some(*pid),
-            TargetRef::Path(_) => false,
-            TargetRef::Container(_) => target.id(&endpoint.id.ifname) == endpoint.id,
-        }
+/// What a command is about.
+struct Meant<'a> {
+    target: Option<&'a TargetRef>,
+    opened: Option<&'a Netns>,
+    /// What a runtime calls the endpoint.
+    id: Option<&'a EndpointId>,
 }
 
-fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Result<Option<Gathered>> {
+impl Meant<'_> {
+    /// Whether an endpoint is of the target, or of a former namespace of its name or number; or the one that is called so.
+    fn concerns(&self, endpoint: &EndpointRecord, cookie: Option<u64>) -> bool {
+        Some(endpoint.cookie) == cookie
+            || self.id == Some(&endpoint.id)
+            || match self.target {
+                Some(TargetRef::Named(name)) => endpoint.ns.as_deref() == Some(name.as_str()),
+                Some(TargetRef::Pid(pid)) => endpoint.pid == Some(*pid),
+                Some(target @ TargetRef::Container(_)) => target.id(&endpoint.id.ifname) == endpoint.id,
+                Some(TargetRef::Path(_)) | None => false,
+            }
+    }
+}
+
+fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
     let (own, owner) = (Netns::current()?.cookie()?, Owner(context.run_dir.owner()?));
-    let cookie = opened.map(Netns::cookie).transpose()?;
+    let cookie = meant.opened.map(Netns::cookie).transpose()?;
     let Some(plane) = Dataplane::open(&context.run_dir, own)? else { return Ok(None) };
     let records = record::read(&plane, Dataplane::other_versions(&context.run_dir, own)?)?;
     let (ours, others): (Vec<_>, Vec<_>) =
-        records.endpoints.iter().partition(|endpoint| concerns(endpoint, target, cookie));
+        records.endpoints.iter().partition(|endpoint| meant.concerns(endpoint, cookie));
     let netlink = Netlink::here()?;
     // The host-side veths of the others: if each is there, it is the one that it was.
     let out_of_scope: BTreeSet<u32> = others.iter().map(|endpoint| endpoint.index).collect();
@@ -117,13 +133,15 @@ fn host(context: &HostContext, target: &TargetRef, opened: Option<&Netns>) -> Re
     let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();
     // One that is given by a process may have been given by its name before.
     let names = ours.iter().filter_map(|endpoint| Name::try_from(endpoint.ns.as_deref()?).ok());
-    let names: Vec<Option<Name>> = names.map(Some).chain([target.name().cloned()]).collect();
+    let names: Vec<Option<Name>> = names.map(Some).chain([meant.target.and_then(TargetRef::name).cloned()]).collect();
     let undo = log.read(|key| names.iter().any(|name| Undo::may_concern(key, name.as_ref(), &cookies)))?;
     let sysctls = gather::sysctls(&net, &undo)?;
     let served = names::served(context, own);
     let host = Host { cookie: own, owner, net, fdb, out_of_scope, sysctls, served, ..Host::default() };
     let mut gathered = Gathered::new(Actual { host, records, undo, ..Actual::default() }, netlink, Some(plane), log);
-    gathered.look_for_made(Some(target))?;
+    if let Some(target) = meant.target {
+        gathered.look_for_made(Some(target))?;
+    }
     Ok(Some(gathered))
 }
 

@@ -145,7 +145,8 @@ impl State {
     /// The maps or the kernel cannot be read.
     pub fn view(&self, ifindex: u32, endpoint: &Described) -> Result<EndpointView> {
         let Described { record, metadata, unreadable: _ } = endpoint;
-        let Metadata { id, network: network_name, netns, host_if, addresses, routes, aliases: _ } = metadata.clone();
+        let Metadata { id, network: network_name, owner_network: _, netns, host_if, addresses, routes, aliases: _ } =
+            metadata.clone();
         let NetnsMetadata { name, pid, path: _, container, inode } = netns;
         let network = self.networks.get(&record.network);
         let kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
@@ -158,6 +159,8 @@ impl State {
         let [up, down, gone, none] = UPLINK_STATES;
         Ok(EndpointView {
             network: network_name.into(),
+            owner: id.owner.name().into(),
+            container: id.owner.is_runtime().then(|| id.id.into()),
             ns: name.map(Into::into),
             netns_inode: inode,
             pid,

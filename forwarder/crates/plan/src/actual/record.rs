@@ -56,6 +56,8 @@ pub struct EndpointRecord {
     pub uplink: u32,
     /// Name of the network.
     pub network: String,
+    /// What the owner calls it.
+    pub owner_network: Option<String>,
     /// Name of the namespace, if it has one.
     pub ns: Option<String>,
     /// Process that the namespace was given by.

@@ -25,7 +25,7 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
-    request::{NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
+    request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     route::RouteRequest,
 };
 use fwd_base::{Error, HostName, Kind, Result};
@@ -106,12 +106,18 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// The network.
     pub network: String,
+    /// What the owner calls the network: by it he finds his own again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_network: Option<String>,
     /// How its namespace is found; none while that is not known yet.
     #[serde(default)]
     pub netns: Option<TargetRef>,
     /// Addresses.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// The first and the last address of which one is chosen where none is given; of a command alone: what is there has one.
+    #[serde(skip)]
+    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,
@@ -148,7 +154,9 @@ pub struct Scope {
     pub target: Option<TargetRef>,
     /// Of its endpoints, the one with this interface alone.
     pub ifname: Option<String>,
-    /// One network, with its endpoints. Neither: everything of this host namespace.
+    /// The endpoints that their owner calls so, whichever namespaces they are in, and whether these are there.
+    pub endpoint: Option<EndpointId>,
+    /// One network, with its endpoints. None of these: everything of this host namespace.
     pub network: Option<NetworkScope>,
     /// Namespaces go with their endpoints even if `up` did not make them.
     pub delete_ns: bool,
@@ -167,7 +175,7 @@ impl Scope {
     /// Whether it is everything of a host.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
-        self.target.is_none() && self.network.is_none()
+        self.target.is_none() && self.endpoint.is_none() && self.network.is_none()
     }
 }
 
@@ -216,10 +224,12 @@ impl Allowed {
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) id: EndpointId,
+    pub(super) owner_network: Option<String>,
     pub(super) target: TargetRef,
     pub(super) network: AskedNetwork,
     pub(super) ip: Option<Ipv4Addr>,
     pub(super) ip6: Option<Ipv6Addr>,
+    pub(super) range: Option<(Ipv4Addr, Ipv4Addr)>,
     pub(super) mac: Option<HardwareAddress>,
     pub(super) allow_spoof: bool,
     pub(super) no_default_route: bool,
@@ -271,10 +281,12 @@ impl Desired {
         let unused = scope.is_whole() && options.datapath == Some(Datapath::Kernel);
         Ok(Asked {
             id: id.clone(),
+            owner_network: endpoint.owner_network.clone(),
             target,
             network: options.asked(network)?,
             ip,
             ip6,
+            range: endpoint.range,
             mac: endpoint.mac,
             allow_spoof: endpoint.allow_spoof,
             no_default_route: endpoint.no_default_route,

@@ -1,6 +1,11 @@
 //! What the user asks for.
 
-use std::{collections::BTreeSet, fmt, net::Ipv4Addr, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -136,6 +141,8 @@ impl fmt::Display for TargetRef {
 pub struct PortRequest {
     /// Its namespace.
     pub target: TargetRef,
+    /// Its interface; default: [`crate::NS_IF`], else the only one.
+    pub ifname: Option<String>,
     /// Those that are to be published.
     pub add: Vec<PublishedPorts>,
     /// Those that are to be withdrawn.
@@ -164,11 +171,22 @@ pub struct UplinkRequest {
     pub remove: Vec<String>,
 }
 
+/// A runtime for which an endpoint is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it calls the endpoint.
+    pub id: EndpointId,
+    /// What it calls the network.
+    pub network: String,
+}
+
 /// What `up` makes sure of. Options that are `None` take what exists, or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpRequest {
     /// The namespace; made if it is missing and given by a name.
     pub target: TargetRef,
+    /// Who asks for an endpoint of its own, which is to be new; default: the command line.
+    pub caller: Option<Caller>,
     /// The interface inside; default: the one that the namespace has in the network that is meant, else [`crate::NS_IF`].
     pub ifname: Option<String>,
     /// The network to join; default: the one that the namespace is in, else [`crate::DEFAULT_NETWORK`].
@@ -183,6 +201,10 @@ pub struct UpRequest {
     pub subnet6: Option<Ipv6Net>,
     /// Address of the namespace; default: the next free one.
     pub ip: Option<Ipv4Addr>,
+    /// The same of IPv6.
+    pub ip6: Option<Ipv6Addr>,
+    /// The first and the last address that may be chosen where none is given; default: those of the subnet.
+    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Hardware address inside; default: one made of the address.
     pub mac: Option<HardwareAddress>,
     /// The gateway's address in a network that is made; default: the first of the subnet.
@@ -203,6 +225,8 @@ pub struct UpRequest {
     pub no_icc: bool,
     /// Make a network at whose gateway a name server answers; without it, as the network is, else none does.
     pub dns: bool,
+    /// The network stays when its last endpoint goes; without it, as it is, else it goes.
+    pub kept: bool,
     /// Names by which it is found, besides that of its namespace.
     pub aliases: Vec<HostName>,
     /// Set no default route inside.
@@ -229,6 +253,7 @@ impl UpRequest {
     pub fn new(target: TargetRef) -> Self {
         Self {
             target,
+            caller: None,
             ifname: None,
             network: None,
             uplink: None,
@@ -236,6 +261,8 @@ impl UpRequest {
             ipv6: None,
             subnet6: None,
             ip: None,
+            ip6: None,
+            range: None,
             mac: None,
             gateway: None,
             mtu: None,
@@ -246,6 +273,7 @@ impl UpRequest {
             internal: false,
             no_icc: false,
             dns: false,
+            kept: false,
             aliases: Vec::new(),
             no_default_route: false,
             metric: None,

@@ -25,6 +25,8 @@ pub struct EndpointSpec {
     pub id: EndpointId,
     /// Name of the network.
     pub network: String,
+    /// What the owner calls it.
+    pub owner_network: Option<String>,
     /// Name of its bridge.
     pub bridge: String,
     /// ifindex of the uplink.
@@ -91,6 +93,7 @@ impl EndpointSpec {
         Metadata {
             id: self.id.clone(),
             network: self.network.clone(),
+            owner_network: self.owner_network.clone(),
             netns: NetnsMetadata {
                 name: self.ns.clone(),
                 pid: self.pid,
@@ -111,6 +114,7 @@ impl EndpointSpec {
         let Self {
             id,
             network,
+            owner_network,
             uplink,
             ns,
             pid,
@@ -135,6 +139,7 @@ impl EndpointSpec {
             network_index,
             uplink,
             network,
+            owner_network,
             ns,
             pid,
             container,

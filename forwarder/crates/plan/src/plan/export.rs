@@ -47,8 +47,10 @@ pub fn export(actual: &Actual) -> Desired {
         Endpoint {
             id: endpoint.id.clone(),
             network: endpoint.network.clone(),
+            owner_network: endpoint.owner_network.clone(),
             netns: Some(orphans::reference(endpoint)),
             addresses: endpoint.addresses().collect(),
+            range: None,
             allow_spoof: endpoint.allow_spoof,
             // Of an internal network nobody has one.
             mac: (endpoint.mac != names::endpoint_mac(endpoint.address)).then_some(HardwareAddress(endpoint.mac)),

@@ -12,7 +12,7 @@ pub(crate) mod ports;
 pub(crate) mod up;
 pub(crate) mod uplinks;
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -21,7 +21,7 @@ use self::mend::Mended;
 pub use self::{networks::plan_network, ports::plan_ports, uplinks::plan_uplinks};
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, UpRequest, UplinkChoice, desired::Asked,
-    network_name, refuse::refuse_others,
+    network_name, refuse, refuse::refuse_others,
 };
 use fwd_base::{Error, Kind, Result, text::option};
 
@@ -100,6 +100,7 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
 /// As [`plan`].
 pub fn plan_up(request: &UpRequest, actual: &Actual) -> Result<Plan> {
     refuse_others(&actual.records.others, "add to")?;
+    refuse::attached_for_caller(request, actual)?;
     let scope = Scope { target: Some(request.target.clone()), ..Scope::default() };
     plan(&request.desired(actual)?, actual, &scope)
 }
@@ -139,17 +140,20 @@ impl UpRequest {
             ignore_xfrm: self.ignore_xfrm,
             no_icc: self.no_icc,
             allow_networks: BTreeSet::new(),
-            kept: false,
+            kept: self.kept,
             dns: self.dns,
         };
         // Who is attached already keeps the name by which he was.
         let meant = actual.target.as_ref().and_then(|target| target.ifname.as_deref());
         let known = actual.attached().map(|record| record.id.clone());
+        let called = self.caller.as_ref().map(|caller| caller.id.clone()).or(known);
         let endpoint = Endpoint {
-            id: known.unwrap_or_else(|| self.target.id(meant.unwrap_or(NS_IF))),
+            id: called.unwrap_or_else(|| self.target.id(meant.unwrap_or(NS_IF))),
             network: name.clone(),
+            owner_network: self.caller.as_ref().map(|caller| caller.network.clone()),
             netns: Some(self.target.clone()),
-            addresses: self.ip.map(Into::into).into_iter().collect(),
+            addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
+            range: self.range,
             allow_spoof: self.allow_spoof,
             mac: self.mac,
             no_default_route: self.no_default_route,

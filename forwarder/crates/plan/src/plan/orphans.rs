@@ -95,6 +95,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
     EndpointSpec {
         id: endpoint.id.clone(),
         network: endpoint.network.clone(),
+        owner_network: endpoint.owner_network.clone(),
         bridge: network.map_or_else(|| endpoint.network.clone(), |network| network.bridge.clone()),
         uplink: network.map_or(0, |network| network.uplink),
         target: reference(endpoint),

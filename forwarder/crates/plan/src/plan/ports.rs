@@ -21,7 +21,7 @@ use fwd_kernel::netlink::Interface;
 /// # Errors
 /// It is not up; a port is somebody else's; one that is to be withdrawn is not published for it.
 pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
-    let PortRequest { target, add, remove } = request;
+    let PortRequest { target, ifname: _, add, remove } = request;
     refuse_others(&actual.records.others, "publish ports of")?;
     let not_up = || Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
     let endpoint =

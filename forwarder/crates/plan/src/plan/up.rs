@@ -254,7 +254,9 @@ fn port(
 
 fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[EndpointRecord]) -> Vec<Object> {
     let Settled { network, endpoint, .. } = settled;
-    let label = actual.target.as_ref().map(Target::label).unwrap_or_default();
+    // Of a runtime's endpoint the alias tells whose it is, also where no record can be read.
+    let of_namespace = || actual.target.as_ref().map(Target::label).unwrap_or_default();
+    let label = if asked.id.owner.is_runtime() { asked.id.to_string() } else { of_namespace() };
     let spec = VethSpec {
         host_if: endpoint.host_if.clone(),
         ns_if: asked.id.ifname.clone(),
@@ -294,6 +296,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
     EndpointSpec {
         id: asked.id.clone(),
         network: network.name.clone(),
+        owner_network: asked.owner_network.clone(),
         bridge: network.bridge.clone(),
         uplink: network.uplink_index(),
         target: asked.target.clone(),

@@ -76,7 +76,9 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
     let limits = kept.map(|record| record.limits).unwrap_or_default();
     let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
-    let usual = if actual.no_tcx { Backend::Clsact } else { Backend::Tcx };
+    // A runtime waits for each of its endpoints: what is attached at once serves it better.
+    let hurries = asked.id.owner.is_runtime();
+    let usual = if actual.no_tcx || hurries { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
     let mut aliases = asked.aliases.clone();
     aliases.extend(kept.iter().flat_map(|record| &record.aliases).filter(|it| !asked.aliases.contains(it)).cloned());
@@ -94,8 +96,10 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
             ip
         }
         (None, Some(kept)) => kept,
-        (None, None) => subnet::allocate(network.gateway, network.last, &network.name, endpoints)
-            .map_err(|error| error.remedy(refuse::no_room(actual)))?,
+        (None, None) => subnet::allocate(network, asked.range, endpoints).map_err(|error| {
+            let given = asked.range.map(|_| "give a larger range, or take down endpoints that are not needed".into());
+            error.remedy(given.unwrap_or_else(|| refuse::no_room(actual)))
+        })?,
     };
     let host_if = names::host_if(actual.host.owner, &network.name, address);
     match actual.host.net.link(&host_if) {

@@ -12,7 +12,7 @@ use crate::{
     overlap::Overlaps,
     sysctls::{ALL_FORWARDING6, ON},
 };
-use fwd_base::{Error, Kind, Result, hash::fnv, text::word};
+use fwd_base::{Cause, Error, Kind, Result, hash::fnv, text::word};
 
 /// Smallest MTU that carries IPv6 (RFC 8200 §5).
 pub(crate) const SMALLEST_MTU: u32 = 1_280;
@@ -80,6 +80,7 @@ pub(super) fn gateway(
     };
     if let Some(occupant) = Overlaps::of(actual, &[subnet.into()]).occupant(subnet.into()) {
         return Err(Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant)
+            .because(Cause::SubnetTaken)
             .remedy("leave out --subnet6: a free one is taken then"));
     }
     let first = Ipv6Addr::from_bits(subnet.network().to_bits() + 1);
@@ -237,7 +238,9 @@ pub(super) fn address(
                 Err(refuse(Kind::Usage, format!("it is outside of {subnet}, the subnet of network {name}"))
                     .remedy(remedy))
             }
-            (true, true) => Err(refuse(Kind::Conflict, "it is taken".into()).remedy(remedy)),
+            (true, true) => {
+                Err(refuse(Kind::Conflict, "it is taken".into()).because(Cause::AddressTaken).remedy(remedy))
+            }
             (true, false) => Ok(Some(asked)),
         };
     }
@@ -249,6 +252,7 @@ pub(super) fn address(
     let free = candidates.find(|address| subnet.contains(address) && !taken(address));
     free.map(Some).ok_or_else(|| {
         Error::new(Kind::Failed, "find an address in", format!("network {name}"), format!("all of {subnet} is taken"))
+            .because(Cause::NoAddressLeft)
             .remedy("use another network (--network NAME), with a larger --subnet6")
     })
 }

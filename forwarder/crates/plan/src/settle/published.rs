@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use forwarder_common::decide::unsolicited::publish::is_host_address;
 
 use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, Object, Owner, object};
-use fwd_base::{Error, Kind, Result};
+use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
 use fwd_kernel::netlink::nft;
 
@@ -111,7 +111,7 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
                 }
                 None => "publish another port".into(),
             };
-            return Err(refusal(Kind::Conflict, ports, why).remedy(remedy));
+            return Err(refusal(Kind::Conflict, ports, why).because(Cause::PortTaken).remedy(remedy));
         }
     }
     // At a gateway it is the name server, which nobody outside asks.
@@ -122,7 +122,8 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
         let who = process.as_ref().map_or_else(|| "a socket of the host".into(), ToString::to_string);
         let address = if address.is_unspecified() { Ipv4Addr::UNSPECIFIED } else { *address };
         let why = format!("{who} has {address}:{port}/{}", transport.name());
-        return Err(refusal(Kind::Conflict, ports, why).remedy("stop it, or publish another port"));
+        let error = refusal(Kind::Conflict, ports, why).because(Cause::PortTaken);
+        return Err(error.remedy("stop it, or publish another port"));
     }
     Ok(())
 }

@@ -7,14 +7,14 @@ use ipnet::IpNet;
 
 use super::endpoint::routes;
 use crate::{
-    Actual, NetworkScope, TargetRef,
+    Actual, NetworkScope, TargetRef, UpRequest,
     desired::Asked,
     orphans, overlap,
     settled::{MOST_PORTS, Network},
     subnet,
     ways::ways,
 };
-use fwd_base::{Error, Kind, Result, text::word};
+use fwd_base::{Cause, Error, Kind, Result, text::word};
 use fwd_dataplane::{Backend, INTERFACE_BLOCKS, TCX};
 use fwd_kernel::{
     netlink::Route,
@@ -78,7 +78,7 @@ pub(crate) fn foreign_bridge(actual: &Actual, bridge: &str) -> Result<()> {
 
 /// Refuses a namespace that has a life of its own: a default route or an `eth0`, or the network's addresses.
 pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Result<()> {
-    let no_default_route = asked.no_default_route || network.treatment.internal;
+    let no_default_route = asked.no_default_route || network.treatment.internal || routes::comes_later(asked);
     let comes_first = |route: &&Route| asked.metric.map_or(!routes::is_ours(actual, route), |it| it == route.metric);
     let Some(inside) = actual.target_netns() else { return Ok(()) };
     let refuse = |why: String| Error::new(Kind::Conflict, "attach", asked.target.to_string(), why);
@@ -97,7 +97,7 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
         let mut names = (1..).map(|number| format!("eth{number}"));
         let free = names.find(|name| inside.net.link(name).is_none()).unwrap_or_default();
         let second = format!("--ifname {free}{}", if keeps_its_route { " --no-default-route" } else { "" });
-        return Err(refuse(format!("it has an interface {ifname} of its own")).remedy(format!(
+        return Err(refuse(format!("it has an interface {ifname} of its own")).because(Cause::InterfaceTaken).remedy(format!(
             "give the new one another name: {second}; or {container}if nothing needs it, delete it: `{exec} -- ip link delete {ifname}`; or use a \
              fresh namespace"
         )));
@@ -120,6 +120,15 @@ pub(crate) fn occupied(asked: &Asked, actual: &Actual, network: &Network) -> Res
         );
     }
     Ok(())
+}
+
+/// Refuses the endpoint of a runtime that is there already: whoever calls by such an interface calls it twice, or another did before.
+pub(crate) fn attached_for_caller(request: &UpRequest, actual: &Actual) -> Result<()> {
+    let (Some(caller), Some(record)) = (&request.caller, actual.attached()) else { return Ok(()) };
+    let why = format!("its interface {} is that of endpoint {} already", caller.id.ifname, record.id);
+    Err(Error::new(Kind::Conflict, "attach", request.target.to_string(), why)
+        .because(Cause::InterfaceTaken)
+        .remedy(format!("take it out first, or use another interface than {}", caller.id.ifname)))
 }
 
 /// Refuses the host's own namespace, and one that is in another network than `wanted`.

@@ -2,13 +2,13 @@
 
 pub(crate) mod overlap;
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use self::overlap::{Overlaps, occupant};
-use crate::{Actual, EndpointRecord, NetworkRecord};
-use fwd_base::{Error, Kind, Result};
+use crate::{Actual, EndpointRecord, NetworkRecord, settled::Network};
+use fwd_base::{Cause, Error, Kind, Result};
 
 /// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between
 /// a provider and its customers (RFC 6598).
@@ -111,7 +111,7 @@ pub(crate) fn room(subnet: Ipv4Net) -> usize {
 /// [`Kind::Conflict`], with one that is free as the remedy.
 pub(crate) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
     let Some(occupant) = occupant(actual, subnet) else { return Ok(()) };
-    let error = Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant);
+    let error = Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant).because(Cause::SubnetTaken);
     Err(error.remedy(match (find(actual, &POOL, POOL_PREFIX), find(actual, &BEYOND, POOL_PREFIX)) {
         (Some(free), _) => format!("leave out --subnet: {free} is taken then"),
         (None, Some(free)) => format!("choose another, such as --subnet {free}"),
@@ -153,36 +153,35 @@ pub(crate) fn check_address(
         format!("it is the broadcast address of {subnet}")
     } else {
         let owner = endpoints.iter().find(|endpoint| endpoint.network == network && endpoint.address == address);
-        return owner
-            .map_or(Ok(()), |owner| Err(refuse(Kind::Conflict, format!("namespace {} has it", owner.label()))));
+        let taken = |owner: &EndpointRecord| refuse(Kind::Conflict, format!("namespace {} has it", owner.label()));
+        return owner.map_or(Ok(()), |owner| Err(taken(owner).because(Cause::AddressTaken)));
     };
     Err(refuse(Kind::Usage, why))
 }
 
-/// The next address after the one given last that is free: an address just given back is not given out at once.
+/// The next address after the one given last that is free, of the subnet or of a `range` inside: an address just given back is not given out
+/// at once.
 ///
 /// # Errors
 /// [`Kind::Failed`] if all are taken.
 pub(crate) fn allocate(
-    gateway: Ipv4Net,
-    last: Ipv4Addr,
-    network: &str,
+    network: &Network,
+    range: Option<(Ipv4Addr, Ipv4Addr)>,
     endpoints: &[EndpointRecord],
 ) -> Result<Ipv4Addr> {
+    let Network { name, gateway, last, .. } = network;
     let subnet = gateway.trunc();
-    let (first, end) = (subnet.network().to_bits() + 1, subnet.broadcast().to_bits());
-    let taken = |address: &Ipv4Addr| {
-        *address == gateway.addr() || endpoints.iter().any(|e| e.network == network && e.address == *address)
-    };
-    let start = last.to_bits().saturating_add(1).clamp(first, end);
-    let mut candidates = (start..end).chain(first..start).map(Ipv4Addr::from_bits);
-    candidates.find(|address| !taken(address)).ok_or_else(|| {
-        Error::new(
-            Kind::Failed,
-            "find an address in",
-            format!("network {network}"),
-            format!("all of {subnet} is taken"),
-        )
+    let (least, end) = (subnet.network().to_bits() + 1, subnet.broadcast().to_bits());
+    let (first, end) = range
+        .map_or((least, end), |(first, last)| (first.to_bits().max(least), last.to_bits().saturating_add(1).min(end)));
+    let others: BTreeSet<Ipv4Addr> =
+        endpoints.iter().filter(|it| it.network == *name).map(|it| it.address).chain([gateway.addr()]).collect();
+    let start = last.to_bits().saturating_add(1).clamp(first, end.max(first));
+    let mut candidates = (start..end).chain(first..start.min(end)).map(Ipv4Addr::from_bits);
+    candidates.find(|address| !others.contains(address)).ok_or_else(|| {
+        let all = range.map_or_else(|| subnet.to_string(), |(first, last)| format!("{first} to {last}"));
+        let why = format!("all of {all} is taken");
+        Error::new(Kind::Failed, "find an address in", format!("network {name}"), why).because(Cause::NoAddressLeft)
     })
 }
 

@@ -28,7 +28,7 @@ fn change(world: &World, ns: &str, add: &[&str], remove: &[&str]) -> Result<supe
     let [add, remove] = [add, remove].map(|all| all.iter().map(|text| ports(text)).collect());
     let mut actual = world.read_whole(&Desired::default());
     actual.target = Some(world.target(&named(ns)));
-    plan_ports(&PortRequest { target: named(ns), add, remove }, &actual)
+    plan_ports(&PortRequest { target: named(ns), ifname: None, add, remove }, &actual)
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         network: network.into(),
         netns: Some(netns),
         addresses: Vec::new(),
+        range: None,
+        owner_network: None,
         mac: None,
         allow_spoof: false,
         no_default_route: false,

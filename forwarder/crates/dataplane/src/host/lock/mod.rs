@@ -19,7 +19,7 @@ use nix::fcntl::{Flock, FlockArg};
 pub(crate) use self::gate::Gate;
 use self::gate::flock;
 use crate::RunDir;
-use fwd_base::{Context as _, Error, Kind, Result};
+use fwd_base::{Cause, Context as _, Error, Kind, Result};
 
 /// How long it may take at least to get into the queue.
 const ENTERING: Duration = Duration::from_secs(2);
@@ -91,6 +91,7 @@ impl Lock {
         };
         let why = format!("{holder} has held it for {deadline:?} or longer{others}");
         Error::new(Kind::Failed, "lock", format!("the host (queue {})", queue.display()), why)
+            .because(Cause::Locked)
             .remedy("wait until that command is done, or end it")
     }
 }

@@ -110,6 +110,9 @@ fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &Endpoi
     if let Some(network) = &scope.network {
         return endpoint.network == network.name;
     }
+    if let Some(id) = &scope.endpoint {
+        return endpoint.id == *id;
+    }
     let Some(reference) = &scope.target else { return !is_desired(desired, actual, endpoint) };
     let known = target(scope, actual);
     if scope.ifname.as_ref().is_some_and(|ifname| !endpoint.has_interface(ifname)) {
@@ -134,14 +137,16 @@ fn is_desired(desired: &Desired, actual: &Actual, endpoint: &EndpointRecord) -> 
     desired.endpoints.iter().any(is_it)
 }
 
-/// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked.
+/// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked. That of a
+/// runtime's endpoint is the runtime's.
 fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&EndpointRecord]) -> BTreeSet<Name> {
     let meant = target(scope, actual);
     let stays = |known: &EndpointNetns| kept.iter().any(|endpoint| endpoint.cookie == known.cookie);
     let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
         let is_meant = attached || meant == Some(*known) || (scope.is_whole() && known.made);
-        known.cookie != actual.host.cookie && is_meant && !stays(known) && (known.made || scope.delete_ns)
+        let ours = known.made && scope.endpoint.is_none();
+        known.cookie != actual.host.cookie && is_meant && !stays(known) && (ours || scope.delete_ns)
     };
     actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
 }

@@ -20,7 +20,12 @@ pub(in crate::settle) fn has_no_default(
     network.treatment.internal
         || asked.no_default_route
         || kept.is_some_and(|record| record.no_default_route)
-        || metric.is_none() && default_routes(actual, network).any(|route| is_ours(actual, route))
+        || metric.is_none() && default_routes(actual, network).any(|it| comes_later(asked) || is_ours(actual, it))
+}
+
+/// Whether the default route of whoever was there first stays the only one: for a runtime that attaches several networks, in any order.
+pub(in crate::settle) fn comes_later(asked: &Asked) -> bool {
+    asked.id.owner.is_runtime() && asked.metric.is_none()
 }
 
 /// Default routes inside the target, of the families that the network has.

@@ -84,7 +84,12 @@ fn every_command_takes_in_what_routes_name_since() {
     assert_eq!(guarded(&world), names(&["eth0"]));
     let mut actual = start.read_whole(&Desired::default());
     actual.target = Some(start.target(&named("a")));
-    let request = PortRequest { target: named("a"), add: vec!["8080:80".parse().expect("ports")], remove: Vec::new() };
+    let request = PortRequest {
+        target: named("a"),
+        ifname: None,
+        add: vec!["8080:80".parse().expect("ports")],
+        remove: Vec::new(),
+    };
     let plan = plan_ports(&request, &actual).expect("possible");
     let (mends, rest) = plan.ops.split_at(plan.mends);
     assert!(mends.iter().any(|op| matches!(&op.object, Object::UplinkHooks(hooks) if hooks.name == "wg0")));
