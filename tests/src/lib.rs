@@ -29,6 +29,8 @@ mod chance;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod cni;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod containers;

@@ -9,6 +9,7 @@ mod failure;
 mod invocation;
 mod io;
 mod logging;
+mod plugin;
 mod session;
 mod target;
 
@@ -68,6 +69,9 @@ pub(crate) fn declaration() -> clap::Command {
 /// operation of `up` and `down`.
 pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer, io: &mut Io<'_>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(status) = plugin::run(&args, observer, io) {
+        return status;
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return failure::misused(error, &args, io),

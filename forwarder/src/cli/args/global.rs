@@ -37,18 +37,28 @@ pub(crate) struct GlobalArgs {
 impl GlobalArgs {
     /// `--run-dir`, else FWD_RUN_DIR where it is set to something, else the usual place.
     pub(crate) fn run_dir(&self) -> PathBuf {
-        self.run_dir.clone().or_else(|| from_environment("FWD_RUN_DIR")).unwrap_or_else(|| RunDir::DEFAULT.into())
+        self.run_dir.clone().unwrap_or_else(run_dir)
     }
 
     /// `--cgroup`, else FWD_CGROUP where it is set to something.
     pub(crate) fn cgroup(&self) -> Option<PathBuf> {
-        self.cgroup.clone().or_else(|| from_environment("FWD_CGROUP"))
+        self.cgroup.clone().or_else(cgroup)
     }
 
     /// Whether results are shown as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json || self.output == OutputArg::Json
     }
+}
+
+/// FWD_RUN_DIR where it is set to something, else the usual place.
+pub(crate) fn run_dir() -> PathBuf {
+    from_environment("FWD_RUN_DIR").unwrap_or_else(|| RunDir::DEFAULT.into())
+}
+
+/// FWD_CGROUP where it is set to something.
+pub(crate) fn cgroup() -> Option<PathBuf> {
+    from_environment("FWD_CGROUP")
 }
 
 /// A path that a variable of the environment is set to.

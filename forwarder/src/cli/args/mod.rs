@@ -3,7 +3,7 @@
 mod choice;
 pub(crate) mod defaults;
 mod export;
-mod global;
+pub(crate) mod global;
 mod network;
 mod target;
 mod words;

@@ -1,0 +1,39 @@
+//! ADD: attaches a container.
+
+use crate::{
+    call::{Answer, Call},
+    config::Config,
+    delegate::Delegate,
+    environment::Command,
+    failure::Result,
+    request,
+    result::Attached,
+};
+use fwd_engine::execute::{Observer, UpResult, up_and_look};
+
+/// Attaches it, making the network if it is missing. What another plugin has chosen for it is given back if that fails.
+pub(super) fn run(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
+    call.netns()?;
+    let Some(delegate) = Delegate::of(&call.config, &call.environment)? else {
+        return attach(call, &call.config, observer);
+    };
+    let chosen = delegate.choose().and_then(|config| attach(call, &config, observer));
+    chosen.map_err(|mut failure| {
+        if let Err(also) = delegate.run(Command::Del) {
+            failure.details = format!("{}; and its address is not given back: {}", failure.details, also.msg);
+        }
+        failure
+    })
+}
+
+fn attach(call: &Call, config: &Config, observer: &mut dyn Observer) -> Result<Answer> {
+    let request = request::up(call, config)?;
+    let (UpResult { warnings, .. }, attached) = up_and_look(&call.context, &request, observer, |result| {
+        let (ifindex, endpoint) = &result.endpoint;
+        let plane = call.at.dataplane()?;
+        plane.map(|plane| Attached::read(&plane, *ifindex, endpoint)).transpose()
+    })?;
+    let sandbox = &call.environment.netns;
+    let document = attached.map(|attached| attached.document(config.version, sandbox, &config.dns));
+    Ok(Answer { document, warnings })
+}

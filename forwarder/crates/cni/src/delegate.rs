@@ -1,0 +1,125 @@
+//! Another plugin that chooses addresses (IPAM): found by `CNI_PATH`, run as the runtime would run it, outside of any lock.
+
+use std::{
+    io::Write as _,
+    net::IpAddr,
+    path::PathBuf,
+    process::{Command as Process, Stdio},
+};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    config::Config,
+    environment::{COMMAND, Command, Environment},
+    failure::{Code, Failure, Result},
+    json,
+};
+use fwd_plan::Ipv6;
+
+/// A plugin that chooses addresses.
+pub(crate) struct Delegate<'a> {
+    name: &'a str,
+    program: PathBuf,
+    config: &'a Config,
+}
+
+/// What of its result is used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Addresses {
+    ips: Vec<Ip>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ip {
+    address: IpNet,
+    #[serde(default)]
+    gateway: Option<IpAddr>,
+}
+
+/// What it says when it fails.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    code: u32,
+    msg: String,
+    details: String,
+}
+
+impl<'a> Delegate<'a> {
+    /// The plugin that the configuration names, if it names one.
+    ///
+    /// # Errors
+    /// It is in none of the directories of `CNI_PATH`.
+    pub(crate) fn of(config: &'a Config, environment: &Environment) -> Result<Option<Self>> {
+        let Some(name) = config.delegate.as_deref() else { return Ok(None) };
+        if name.contains('/') {
+            return Err(Failure::invalid("ipam.type", name, "it is the name of a plugin, not a path"));
+        }
+        let found = environment.path.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+        let Some(program) = found else {
+            let dirs: Vec<String> = environment.path.iter().map(|dir| dir.display().to_string()).collect();
+            let why = format!("there is no plugin of that name in {}", dirs.join(", "));
+            return Err(Failure::invalid("ipam.type", name, why));
+        };
+        Ok(Some(Self { name, program, config }))
+    }
+
+    /// Has it choose, and says so in the configuration.
+    ///
+    /// # Errors
+    /// It fails, or chooses what a network here cannot have.
+    pub(crate) fn choose(&self) -> Result<Config> {
+        let result: Addresses = json::read(&self.run(Command::Add)?)?;
+        let mut chosen = Config { addresses: Vec::new(), ipv6: Some(Ipv6::Off), ..self.config.clone() };
+        for Ip { address, gateway } in result.ips {
+            chosen.addresses.push(address.addr());
+            match (address, gateway) {
+                (IpNet::V4(net), gateway) => {
+                    chosen.subnet = Some(net.trunc());
+                    chosen.gateway = gateway.and_then(|gateway| match gateway {
+                        IpAddr::V4(gateway) => Some(gateway),
+                        IpAddr::V6(_) => None,
+                    });
+                }
+                (IpNet::V6(net), _) => (chosen.subnet6, chosen.ipv6) = (Some(net.trunc()), Some(Ipv6::Masquerade)),
+            }
+        }
+        if chosen.subnet.is_none() {
+            let why = "it gave no address of IPv4, which every network has";
+            return Err(Failure::invalid("ipam.type", self.name, why));
+        }
+        Ok(chosen)
+    }
+
+    /// Runs it with the whole configuration; its document, or null.
+    ///
+    /// # Errors
+    /// What it says.
+    pub(crate) fn run(&self, command: Command) -> Result<Value> {
+        let failed =
+            |why: String| Failure::new(Code::Other, format!("ipam plugin {}: {why}", self.name), "see its own log");
+        let mut process = Process::new(&self.program);
+        // Everything else it is told by the environment that we have.
+        process.env(COMMAND, command.name()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = process.spawn().map_err(|error| failed(error.to_string()))?;
+        if let Some(mut input) = child.stdin.take() {
+            // One that does not read it all says why.
+            drop(input.write_all(self.config.whole.to_string().as_bytes()));
+        }
+        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+        let document: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+        if output.status.success() {
+            return Ok(document.unwrap_or(Value::Null));
+        }
+        let said = document.as_ref().and_then(|document| json::read::<Said>(document).ok()).unwrap_or_default();
+        if said.msg.is_empty() {
+            return Err(failed(output.status.to_string()));
+        }
+        let failure = failed(said.msg);
+        Err(Failure { code: if said.code == 0 { failure.code } else { said.code }, details: said.details, ..failure })
+    }
+}

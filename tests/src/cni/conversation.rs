@@ -1,0 +1,138 @@
+//! What containers can do: ports, limits, lists of plugins, the names of other plugins.
+
+use std::net::Ipv4Addr;
+
+use forwarder::{netns::Netns, testbed};
+use serde_json::{Value, json};
+
+use super::runner::{Container, Runtime, address_of};
+use crate::{
+    fwd::{Fwd, LIMIT, inside, pings},
+    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
+};
+
+/// A client connects to a port of the host from `from`, and talks to a server in the container on port 80.
+#[track_caller]
+fn served(from: &Netns, host: Ipv4Addr, port: u16, container: &Container) {
+    let server = echo_tcp(listen(container, any(80)), 1);
+    let stream = connect(from, ANY, at(host, port)).expect("it is published");
+    echoed(&stream, b"hello");
+    drop(stream);
+    server.join().expect("the server");
+}
+
+#[test]
+fn published_ports_lead_to_the_container_until_it_goes() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.0.0", json!({ "capabilities": { "portMappings": true } }));
+    let [container, other] = ["c1", "c2"].map(|role| Container::new(&fwd, role));
+    let ports = |first: u16| {
+        let mapping = |number: u16| json!({ "HostPort": first + number, "ContainerPort": 80 + number, "Protocol": "tcp", "HostIP": "" });
+        json!({ "portMappings": (0..3).map(mapping).collect::<Vec<_>>() })
+    };
+    let result = runtime.add(&container, &ports(8080));
+    runtime.add(&other, &json!({}));
+    assert_eq!(fwd.list(&["ls"])[0]["published"], json!(["8080-8082:80-82/tcp"]));
+    let address = fwd.uplink(0).address;
+    served(fwd.internet(0), address, 8080, &container);
+    served(&other, address, 8080, &container);
+    served(&container, address, 8080, &container);
+    if let Some(cgroup) = fwd.cgroup() {
+        for host in [address, Ipv4Addr::LOCALHOST] {
+            let server = echo_tcp(listen(&container, any(80)), 1);
+            let client = ["socat", "-T5", "-", &format!("TCP:{host}:8080")];
+            let client = testbed::command_in_cgroup(fwd.host(), cgroup, &client);
+            testbed::run(client, LIMIT).expect("it ends").success().expect("it connects");
+            server.join().expect("the server");
+        }
+    }
+    runtime.check(&container, &ports(8080), &result);
+    // Nobody else gets them meanwhile, and afterwards anybody.
+    let third = Container::new(&fwd, "c3");
+    let path = third.path();
+    let variables = Runtime::variables("ADD", &third.id, &path);
+    let config = runtime.config(0, &json!({ "runtimeConfig": ports(8082) }));
+    runtime.fails(&variables, &config, 102, &["8082"]);
+    runtime.del(&container.id, "");
+    assert!(connect(fwd.internet(0), ANY, at(address, 8080)).is_err());
+    runtime.add(&third, &ports(8080));
+    served(fwd.internet(0), address, 8080, &third);
+}
+
+/// An existing list of others: a bridge with addresses of `host-local`, and `portmap` behind it.
+#[test]
+fn list_for_other_plugins_works_unchanged() {
+    let fwd = Fwd::new();
+    let bridge = json!({ "type": "bridge", "bridge": "br7", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+        "ipam": { "type": "fwd", "routes": [{ "dst": "0.0.0.0/0" }], "ranges": [[{ "subnet": "10.88.0.0/16", "gateway": "10.88.0.1" }]] } });
+    let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true }, "snat": true });
+    let runtime = Runtime::with_list(&fwd, "0.4.0", vec![bridge.clone(), portmap]);
+    let container = Container::new(&fwd, "c1");
+    let ports = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] });
+    let path = container.path();
+    // As libcni does, but that the first is not given what is for the second.
+    let variables = Runtime::variables("ADD", &container.id, &path);
+    let first = runtime.ok(&variables, &runtime.config(0, &json!({})));
+    assert_eq!((&first["interfaces"][0]["name"], &first["ips"][0]["gateway"]), (&json!("br7"), &json!("10.88.0.1")));
+    let chained = runtime.config(1, &json!({ "prevResult": first, "runtimeConfig": ports }));
+    assert_eq!(runtime.ok(&variables, &chained), first, "the result goes on unchanged");
+    served(fwd.internet(0), fwd.uplink(0).address, 8080, &container);
+    let check = Runtime::variables("CHECK", &container.id, &path);
+    runtime.ok(&check, &runtime.config(0, &json!({ "prevResult": first })));
+    runtime.ok(&check, &chained);
+    runtime.ok(&Runtime::variables("DEL", &container.id, &path), &chained);
+    assert_eq!(fwd.list(&["port", "ls"]).len(), 0);
+    runtime.fails(&check, &chained, 999, &["8080"]);
+    runtime.del(&container.id, &path);
+    assert_eq!(fwd.list(&["ls"]).len(), 0);
+    // Behind an interface that is not ours there is nothing to publish for.
+    let foreign = Container::new(&fwd, "c2");
+    let path = foreign.path();
+    runtime.fails(&Runtime::variables("ADD", &foreign.id, &path), &chained, 7, &["not fwd's"]);
+}
+
+#[test]
+fn limits_routes_and_addresses_are_as_the_runtime_asks() {
+    let fwd = Fwd::new();
+    let config = json!({ "network": "front", "isDefaultGateway": false,
+        "ipam": { "type": "fwd", "subnet": "10.7.0.0/24", "routes": [{ "dst": "203.0.113.0/24" }] } });
+    let runtime = Runtime::new(&fwd, "1.1.0", config);
+    let container = Container::new(&fwd, "c1");
+    let asked = json!({ "ips": ["10.7.0.77/24"], "mac": "02:00:00:00:00:07",
+        "bandwidth": { "ingressRate": 50_000_000, "ingressBurst": 4_294_967_295_u64, "egressRate": 100_000_000, "egressBurst": 8_000_000 } });
+    let result = runtime.add(&container, &asked);
+    assert_eq!((address_of(&result), &result["interfaces"][2]["mac"]), (Ipv4Addr::new(10, 7, 0, 77), &asked["mac"]));
+    assert_eq!(result["routes"], json!([{ "dst": "203.0.113.0/24", "gw": "10.7.0.1" }]));
+    let listed = &fwd.list(&["ls"])[0];
+    assert_eq!((&listed["network"], &listed["rate_in"]["rate"]), (&json!("front"), &json!(50_000_000)));
+    assert_eq!(listed["rate_out"], json!({ "rate": 100_000_000, "burst": 1_000_000 }));
+    assert!(inside(&container, &["ip", "route", "show", "default"]).is_empty());
+    assert!(pings(&container, fwd.uplink(0).outside[0]));
+    runtime.check(&container, &asked, &result);
+    // What was asked for is not there any more.
+    inside(&container, &["ip", "route", "del", "203.0.113.0/24"]);
+    let path = container.path();
+    let check = Runtime::variables("CHECK", &container.id, &path);
+    let config = runtime.config(0, &json!({ "prevResult": result }));
+    runtime.fails(&check, &config, 999, &["203.0.113.0/24"]);
+    inside(&container, &["ip", "link", "set", "eth0", "down"]);
+    runtime.fails(&check, &config, 999, &["eth0", "down"]);
+    fwd.on_host(&["ip", "link", "del", listed["host_if"].as_str().expect("a name")]);
+    runtime.fails(&check, &config, 999, &["eth0"]);
+}
+
+/// CNI plugins #474: networks of different names are isolated, and so are they from the host's other bridges.
+#[test]
+fn containers_reach_their_own_network_alone() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.0.0", json!({}));
+    let [one, two, three] = ["c1", "c2", "c3"].map(|role| Container::new(&fwd, role));
+    let [_, second] = [&one, &two].map(|it| address_of(&runtime.add(it, &json!({}))));
+    let path = three.path();
+    let vault = runtime.config(0, &json!({ "name": "vault", "internal": true }));
+    let shown: Value = runtime.ok(&Runtime::variables("ADD", &three.id, &path), &vault);
+    assert!(pings(&one, second));
+    assert!(!pings(&one, address_of(&shown)) && !pings(&three, second));
+    assert!(!pings(&three, fwd.uplink(0).outside[0]), "nothing leaves it");
+    assert_eq!(shown["routes"], json!([]));
+}
