@@ -3,7 +3,7 @@
 use std::fs;
 
 use forwarder::{
-    bench::{Metric, Path, report::Report},
+    bench::{Family, Metric, Path, report::Report},
     netns,
     testbed::{Output, Process, wait_until},
 };
@@ -73,6 +73,44 @@ fn every_path_is_measured_or_says_what_is_missing() {
     }
     assert!(report.growth.is_empty() && !report.environment.offloads.is_empty() && report.took > 1.0);
     assert!(report.warnings.iter().any(|warning| warning.contains("2 rounds are few")), "{:?}", report.warnings);
+}
+
+/// Each of `measured` has a figure of every metric, and each but the host an overhead.
+#[track_caller]
+fn is_whole(report: &Report, measured: &[Path]) {
+    for name in measured {
+        let path = report.paths.iter().find(|path| path.path == *name).expect("it was asked for");
+        assert_eq!(path.unavailable, None, "{name}");
+        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{name}");
+        for metric in &path.metrics {
+            assert!(metric.value.median > 0.0 && metric.to_host.is_some(), "{name}: {metric:?}");
+        }
+        let has_overhead = report.overheads.iter().any(|it| it.path == *name && it.of_bridge.is_some());
+        assert!(has_overhead || *name == Path::Host, "{name}: {:?}", report.overheads);
+    }
+}
+
+#[test]
+fn paths_are_measured_over_ipv6() {
+    let fwd = Fwd::new();
+    let report = report(&fwd, &["--family", "6", "--rounds", "2", "--duration", "50ms"]);
+    let paths = [Path::Host, Path::FwdTc, Path::BridgeMasquerade];
+    assert_eq!(report.paths.iter().map(|path| path.path).collect::<Vec<_>>(), paths);
+    assert_eq!((report.settings.family, report.settings.published), (Family::V6, false));
+    is_whole(&report, &paths);
+}
+
+#[test]
+fn ways_in_to_a_published_port_are_measured() {
+    let fwd = Fwd::new();
+    let report = report(&fwd, &["--published", "--rounds", "2", "--duration", "50ms"]);
+    assert_eq!(report.paths.iter().map(|path| path.path).collect::<Vec<_>>(), Path::PUBLISHED);
+    assert_eq!((report.settings.family, report.settings.published), (Family::V4, true));
+    let (proxy, paths) = Path::PUBLISHED.split_last().expect("some");
+    is_whole(&report, paths);
+    let proxied = report.paths.iter().find(|path| path.path == *proxy).expect("it was asked for");
+    let missing = proxied.unavailable.as_ref().is_some_and(|why| why.contains("docker-proxy: it is not installed"));
+    assert_eq!(missing, proxied.metrics.is_empty(), "{:?}", proxied.unavailable);
 }
 
 #[test]
@@ -155,6 +193,9 @@ fn a_table_is_for_people_and_progress_is_not_part_of_it() {
 fn what_makes_no_sense_is_refused_before_anything_is_set_up() {
     let fwd = Fwd::new();
     fwd.expect_error(&["bench", "--paths", "fwd-tx"], 2, &["fwd-tx", "fwd-tc"]);
+    fwd.expect_error(&["bench", "--family", "5"], 2, &["--family", "4", "6"]);
+    fwd.expect_error(&["bench", "--published", "--family", "6"], 2, &["over IPv4 alone"]);
+    fwd.expect_error(&["bench", "--published", "--paths", "routed"], 2, &["nft-dnat"]);
     fwd.expect_error(&["bench", "--metrics", "latency"], 2, &["latency", "tcp-rr", "udp-mtu"]);
     fwd.expect_error(&["bench", "--rounds", "0"], 2, &["--rounds", "10000"]);
     fwd.expect_error(&["bench", "--duration", "5"], 2, &["--duration", "250ms"]);

@@ -4,10 +4,7 @@
 //! compares those, and docs/benchmarks.md has them. Here the difference is one that is set, and larger than what any machine adds:
 //! a way that takes 25 ms, a link of 100 Mbit/s.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::{
     bench::{
@@ -29,7 +26,7 @@ const BOTTLENECK: f64 = 100e6;
 const APART: std::ops::Range<f64> = 0.7..1.4;
 
 fn peers<'a>(client: &'a Netns, server: &'a Netns, address: Ipv4Addr) -> Peers<'a> {
-    Peers { client, server, address: SocketAddrV4::new(address, 0) }
+    Peers::direct(client, server, (address, 0))
 }
 
 /// Microseconds of half a round trip at the median, or bits per second.

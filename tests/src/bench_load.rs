@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::SocketAddrV4,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -31,8 +30,8 @@ const WORK: Work = Work {
 
 /// From `client` to the first address of the internet.
 fn outward(fwd: &Fwd, client: &Netns, metric: Metric) -> Result<Sample, Error> {
-    let address = SocketAddrV4::new(fwd.uplink(0).outside[0], 0);
-    load::run(&Peers { client, server: fwd.internet(0), address }, &Work { metric, ..WORK })
+    let peers = Peers::direct(client, fwd.internet(0), (fwd.uplink(0).outside[0], 0));
+    load::run(&peers, &Work { metric, ..WORK })
 }
 
 #[test]

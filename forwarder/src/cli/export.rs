@@ -105,12 +105,17 @@ mod tests {
     use super::Exports;
     use crate::{
         Kind,
-        bench::report::{Environment, Report, Settings},
+        bench::{
+            Family,
+            report::{Environment, Report, Settings},
+        },
         cli::args::ExportArgs,
     };
 
     fn report() -> Report {
         let settings = Settings {
+            family: Family::V4,
+            published: false,
             rounds: 1,
             setups: 1,
             duration: 1.0,

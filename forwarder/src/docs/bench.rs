@@ -5,18 +5,18 @@ use crate::bench::{Needs, Path};
 
 /// Each path, with what forwards there.
 pub(super) fn paths() -> String {
-    table(["`--paths`", "what forwards"], Path::ALL.iter().map(|path| [code(path.id()), path.what().into()]))
+    table(["`--paths`", "what forwards"], Path::every().map(|path| [code(path.id()), path.what().into()]))
 }
 
 /// What each needs of the machine.
 pub(super) fn needs() -> String {
-    let row = |path: &Path| {
+    let row = |path: Path| {
         let Needs { features, besides, probe } = path.needs();
         let mut needs: Vec<String> = features.iter().map(code).collect();
         needs.extend((!besides.is_empty()).then(|| besides.to_owned()));
         [code(path.id()), if needs.is_empty() { "nothing".into() } else { needs.join(", ") }, probe.into()]
     };
-    table(["path", "what it needs besides", "how it is found out"], Path::ALL.iter().map(row))
+    table(["path", "what it needs besides", "how it is found out"], Path::every().map(row))
 }
 
 #[cfg(test)]
@@ -26,8 +26,8 @@ mod tests {
 
     #[test]
     fn features_that_paths_need_are_declared_as_such() {
-        let needed = |name: &str| Path::ALL.iter().any(|path| path.needs().features.contains(&name));
-        for name in Path::ALL.iter().flat_map(|path| path.needs().features) {
+        let needed = |name: &str| Path::every().any(|path| path.needs().features.contains(&name));
+        for name in Path::every().flat_map(|path| path.needs().features) {
             let feature = FEATURES.iter().find(|feature| feature.name == *name);
             let feature = feature.unwrap_or_else(|| panic!("there is no feature {name}"));
             assert!(feature.parts.contains(&Part::Bench), "{name} is needed by `fwd bench`");

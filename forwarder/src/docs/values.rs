@@ -35,7 +35,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("trace", "state", flow_states().to_vec()),
         ("stats", "hook", HOOK_NAMES.to_vec()),
         ("stats", "verdict", VERDICTS.to_vec()),
-        ("bench", "path", bench::Path::ALL.map(bench::Path::id).into_iter().chain(["live"]).collect()),
+        ("bench", "path", bench::Path::every().map(bench::Path::id).chain(["live"]).collect()),
         ("bench", "metric", Metric::ALL.map(Metric::id).to_vec()),
         ("bench", "with", [Tool::Fwd].into_iter().chain(Tool::OTHERS).map(Tool::id).collect()),
         ("bench", "of", bench::GROWS_WITH.to_vec()),

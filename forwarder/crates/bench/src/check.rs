@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Metric, Path, environment,
+    Comparison, Metric, Path, environment,
     load::{Tool, Work},
     path::{Sandbox, Scale},
     plan::in_turn,
@@ -95,7 +95,7 @@ pub fn run(options: &Options, follow: &mut dyn FnMut(usize, Metric, Path)) -> Re
         all.push((*metric, version, vec![Both::default(); paths.len()]));
     }
     for round in 1..=*rounds {
-        let sandboxes = paths.iter().map(|path| Sandbox::new(*path, Scale::default()));
+        let sandboxes = paths.iter().map(|path| Sandbox::new(*path, Scale::default(), Comparison::default()));
         let sandboxes = sandboxes.collect::<Result<Vec<_>>>()?;
         for (metric, _, both) in &mut all {
             for place in in_turn(round, paths.len()) {

@@ -6,6 +6,7 @@
 //! [`check`] compares our own load with that of other programs; [`measuring`] is what the programs share that measure the project itself.
 
 pub mod check;
+mod comparison;
 pub mod control;
 pub mod environment;
 mod host_load;
@@ -28,6 +29,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    comparison::{Comparison, Family},
     options::Options,
     plan::Variant,
     run::{Measuring, Progress, run},
@@ -58,6 +60,10 @@ pub enum Path {
     NftFlowtable,
     /// Bridge and a MASQUERADE rule of iptables: what docker does.
     BridgeMasquerade,
+    /// Bridge and a DNAT rule of nftables. To a published port alone.
+    NftDnat,
+    /// Bridge and `docker-proxy`, which copies from socket to socket. To a published port alone.
+    DockerProxy,
     /// No sandbox: from a namespace of this machine to `fwd bench --serve` elsewhere, whatever is between them. Measured alone.
     Live,
 }
@@ -72,11 +78,11 @@ pub enum Metric {
     UdpRr,
     /// Connect, request, reply, reset; per second.
     TcpCrr,
-    /// One-way TCP from the namespace, bits per second.
+    /// One-way TCP from the client, bits per second.
     TcpStreamOut,
-    /// One-way TCP into the namespace, bits per second.
+    /// One-way TCP to the client, bits per second.
     TcpStreamIn,
-    /// UDP datagrams of 64 bytes from the namespace that arrive, per second.
+    /// UDP datagrams of 64 bytes from the client that arrive, per second.
     #[serde(rename = "udp-64")]
     Udp64,
     /// UDP datagrams as long as the MTU allows that arrive, per second.
@@ -84,7 +90,7 @@ pub enum Metric {
 }
 
 impl Path {
-    /// All that have a sandbox, in the order in which they are shown.
+    /// All by which packets leave, in the order in which they are shown.
     pub const ALL: [Self; 9] = [
         Self::Host,
         Self::VethFloor,
@@ -96,6 +102,14 @@ impl Path {
         Self::NftFlowtable,
         Self::BridgeMasquerade,
     ];
+
+    /// All that lead to a published port.
+    pub const PUBLISHED: [Self; 4] = [Self::Host, Self::FwdTc, Self::NftDnat, Self::DockerProxy];
+
+    /// All that have a sandbox, each once.
+    pub fn every() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::PUBLISHED.into_iter().filter(|path| !Self::ALL.contains(path)))
+    }
 
     /// As typed after `--paths` and as in JSON: `fwd-tc`.
     #[must_use]
@@ -110,6 +124,8 @@ impl Path {
             Self::NftMasquerade => "nft-masquerade",
             Self::NftFlowtable => "nft-flowtable",
             Self::BridgeMasquerade => "bridge-masquerade",
+            Self::NftDnat => "nft-dnat",
+            Self::DockerProxy => "docker-proxy",
             Self::Live => "live",
         }
     }
@@ -127,6 +143,8 @@ impl Path {
             Self::NftMasquerade => "routed + nft masquerade",
             Self::NftFlowtable => "nft flowtable",
             Self::BridgeMasquerade => "bridge + iptables MASQUERADE",
+            Self::NftDnat => "bridge + nft DNAT",
+            Self::DockerProxy => "bridge + docker-proxy",
             Self::Live => "live",
         }
     }
@@ -157,6 +175,8 @@ impl Path {
             Self::NftMasquerade => "the same, with masquerade by nftables",
             Self::NftFlowtable => "the same, with a flow table of nftables",
             Self::BridgeMasquerade => "bridge, and masquerade by iptables: what docker does",
+            Self::NftDnat => "with --published: bridge, and DNAT by nftables",
+            Self::DockerProxy => "with --published: bridge, and docker's copying between sockets",
             Self::Live => "from a namespace to `fwd bench --serve` elsewhere",
         }
     }
@@ -186,6 +206,12 @@ impl Path {
                 besides: "the program `iptables` with what it needs for MASQUERADE",
                 probe: by_rule,
             },
+            Self::NftDnat => Needs { features: &["bridge"], besides: "DNAT and fib of nftables", probe: by_rule },
+            Self::DockerProxy => Needs {
+                features: &["bridge"],
+                besides: "the program `docker-proxy`",
+                probe: "it is looked for in `PATH`, and started",
+            },
             Self::Live => {
                 Needs { features: &[], besides: "`fwd bench --serve` on another machine", probe: "it is asked" }
             }
@@ -201,9 +227,9 @@ impl Metric {
             Self::TcpRr => "half a round trip over one TCP connection, median",
             Self::UdpRr => "half a round trip over UDP, median",
             Self::TcpCrr => "connections per second: connect, request, reply, reset",
-            Self::TcpStreamOut => "bulk TCP from the namespace",
-            Self::TcpStreamIn => "bulk TCP into the namespace",
-            Self::Udp64 => "datagrams of 64 bytes from the namespace that arrive",
+            Self::TcpStreamOut => "bulk TCP from the client",
+            Self::TcpStreamIn => "bulk TCP to the client",
+            Self::Udp64 => "datagrams of 64 bytes from the client that arrive",
             Self::UdpMtu => "datagrams as long as the MTU that arrive",
         }
     }
@@ -265,7 +291,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_json() {
-        for path in Path::ALL {
+        for path in Path::every() {
             assert_eq!(serde_json::to_value(path).expect("a name"), path.id());
         }
         for metric in Metric::ALL {

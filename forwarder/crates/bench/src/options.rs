@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Metric, Path, load::Tool};
+use super::{Comparison, Metric, Path, load::Tool};
 
 /// What is set up anew in each round.
 const FEW_NAMESPACES: usize = 10;
@@ -11,7 +11,9 @@ const FEW_FLOWS: usize = 10_000;
 /// What to compare and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Which paths.
+    /// Which way packets go.
+    pub way: Comparison,
+    /// Which paths, of those that go this way.
     pub paths: Vec<Path>,
     /// What is measured over each.
     pub metrics: Vec<Metric>,

@@ -39,11 +39,12 @@ pub(super) fn tasks(options: &Options) -> Vec<Task> {
             None => tasks.push(Task { variant, metrics: metrics.to_vec() }),
         }
     };
-    for path in Path::ALL.into_iter().filter(|path| options.paths.contains(path)) {
+    let paths = || options.way.paths().iter().copied().filter(|path| options.paths.contains(path));
+    for path in paths() {
         add(path, main, &options.metrics);
     }
     let Some(metric) = grown(&options.metrics) else { return tasks };
-    for path in Path::ALL.into_iter().filter(|path| options.paths.contains(path) && grows(*path)) {
+    for path in paths().filter(|path| grows(*path)) {
         for scale in series(main) {
             add(path, scale, &[metric]);
         }
@@ -82,7 +83,7 @@ pub(super) fn grown(metrics: &[Metric]) -> Option<Metric> {
 /// Whether the growth of a path is measured: those of `fwd`, and what they are compared with.
 #[must_use]
 pub(super) fn grows(path: Path) -> bool {
-    path.is_fwd() || path == Path::BridgeMasquerade
+    path.is_fwd() || matches!(path, Path::BridgeMasquerade | Path::NftDnat)
 }
 
 /// One measurement: an index into the tasks, and a metric.

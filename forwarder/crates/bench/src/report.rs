@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, Path};
+use super::{Family, Metric, Path};
 
 /// Version of the document.
 pub const SCHEMA: u32 = 1;
@@ -25,7 +25,7 @@ pub struct Report {
     /// Of [`Path::Live`]: from which namespace to which server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Ends>,
-    /// Each path in the order of [`Path::ALL`], those that this machine does not have too.
+    /// Each path in the order in which they are shown, those that this machine does not have too.
     pub paths: Vec<PathReport>,
     /// What each path takes more than [`Path::Host`].
     pub overheads: Vec<Overhead>,
@@ -77,6 +77,12 @@ pub struct Environment {
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// By which protocol: 4 or 6.
+    #[serde(default)]
+    pub family: Family,
+    /// Whether the client is outside, and the server behind a published port.
+    #[serde(default)]
+    pub published: bool,
     /// Rounds, each over all paths and metrics.
     pub rounds: usize,
     /// How often the sandboxes were set up: once for each round, or once for all.
@@ -178,7 +184,8 @@ pub struct Overhead {
     pub metric: Metric,
     /// Microseconds of half the round trip at the median.
     pub micros: Estimate,
-    /// As a share of what [`Path::BridgeMasquerade`] takes more in the same round, where that was measured.
+    /// As a share of what [`Path::BridgeMasquerade`] ([`Path::NftDnat`] to a published port) takes more in the same round, where that was
+    /// measured.
     pub of_bridge: Option<Estimate>,
 }
 

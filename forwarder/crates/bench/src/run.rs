@@ -79,8 +79,8 @@ pub fn run(options: &Options, interrupt: &Interrupt, progress: &mut dyn Progress
         environment,
         settings: Settings { setups: bench.setups, ..settings(options, version) },
         live: None,
-        paths: summary::paths(&options.paths, bench.main, &bench.tasks, &records, &bench.failed),
-        overheads: summary::overheads(bench.main, &bench.tasks, &records),
+        paths: summary::paths(options.way, &options.paths, bench.main, &bench.tasks, &records, &bench.failed),
+        overheads: summary::overheads(options.way, bench.main, &bench.tasks, &records),
         growth: summary::growth(bench.main, &bench.tasks, &records),
         warnings,
     };
@@ -110,7 +110,9 @@ impl Bench {
                 continue;
             }
             progress.setting_up(&task.variant);
-            match Sandbox::new(path, scale).and_then(|sandbox| carries(&sandbox, options).map(|()| sandbox)) {
+            match Sandbox::new(path, scale, options.way)
+                .and_then(|sandbox| carries(&sandbox, options).map(|()| sandbox))
+            {
                 Ok(sandbox) => {
                     bench.sandboxes.push(sandbox);
                     bench.tasks.push(task);
@@ -134,7 +136,7 @@ impl Bench {
     fn set_up_again(&mut self, options: &Options) -> Result<()> {
         self.sandboxes.clear();
         for Task { variant, .. } in &self.tasks {
-            let sandbox = Sandbox::new(variant.path, variant.scale)?;
+            let sandbox = Sandbox::new(variant.path, variant.scale, options.way)?;
             carries(&sandbox, options)?;
             self.sandboxes.push(sandbox);
         }
@@ -237,9 +239,12 @@ pub(super) fn pinned() -> Result<([usize; 2], [usize; 2])> {
 
 /// What was asked for; `version` is that of the program that makes the load, if it is another one.
 pub(super) fn settings(options: &Options, version: Option<String>) -> Settings {
-    let Options { paths: _, ref metrics, rounds, duration, warm_up, size, streams, namespaces, flows, with } = *options;
+    let Options { way, paths: _, ref metrics, rounds, duration, warm_up, size, streams, namespaces, flows, with } =
+        *options;
     let left_out = Metric::ALL.into_iter().filter(|metric| !metrics.contains(metric) && !with.measures(*metric));
     Settings {
+        family: way.family,
+        published: way.published,
         rounds,
         setups: 1,
         duration: duration.as_secs_f64(),

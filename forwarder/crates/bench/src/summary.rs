@@ -1,7 +1,7 @@
 //! From what the rounds gave to the report.
 
 use super::{
-    GROWS_WITH, Metric, Path,
+    Comparison, GROWS_WITH, Metric, Path,
     path::Scale,
     plan::{self, Task, Variant},
     record::{Records, Rounds, unit},
@@ -19,9 +19,10 @@ pub(super) struct Failed {
     pub(super) error: Error,
 }
 
-/// Each path that was asked for, in the order of [`Path::ALL`].
+/// Each path that was asked for, in the order in which those of the way are shown.
 #[must_use]
 pub(super) fn paths(
+    way: Comparison,
     asked: &[Path],
     main: Scale,
     tasks: &[Task],
@@ -40,7 +41,7 @@ pub(super) fn paths(
             metrics: metrics.iter().filter_map(of).collect(),
         }
     };
-    Path::ALL.into_iter().filter(|path| asked.contains(path)).map(report).collect()
+    way.paths().iter().copied().filter(|path| asked.contains(path)).map(report).collect()
 }
 
 /// Why a path is not there, and what would help, as a sentence.
@@ -83,13 +84,13 @@ fn latency(metric: Metric, rounds: &Rounds, host: Option<&Rounds>) -> Option<Lat
 
 /// What each path takes more than the host in the same round, in all metrics that are times.
 #[must_use]
-pub(super) fn overheads(main: Scale, tasks: &[Task], records: &Records) -> Vec<Overhead> {
+pub(super) fn overheads(way: Comparison, main: Scale, tasks: &[Task], records: &Records) -> Vec<Overhead> {
     let values =
         |path, metric| records.of(Variant { path, scale: main }, metric).map(|rounds| rounds.values.as_slice());
     let overhead = |path, metric| {
         let (host, these) = (values(Path::Host, metric)?, values(path, metric)?);
         let more: Vec<f64> = these.iter().zip(host).map(|(this, host)| this - host).collect();
-        let of_bridge = values(Path::BridgeMasquerade, metric).and_then(|bridge| {
+        let of_bridge = values(way.bridge(), metric).and_then(|bridge| {
             let most: Vec<f64> = bridge.iter().zip(host).map(|(bridge, host)| bridge - host).collect();
             // A round in which the bridge took no more than the host says nothing about shares.
             statistics::paired(&more, &most, |more, most| if most > 0.0 { more / most } else { f64::NAN })
@@ -117,7 +118,7 @@ pub(super) fn growth(main: Scale, tasks: &[Task], records: &Records) -> Vec<Grow
     let Some(metric) = metric else { return Vec::new() };
     let mut all = Vec::new();
     for (of, scales) in series {
-        for path in Path::ALL.into_iter().filter(|path| plan::grows(*path)) {
+        for path in Path::every().filter(|path| plan::grows(*path)) {
             let points = points(path, metric, &scales, records);
             if points.len() > 1 {
                 all.push(Growth { of: of.into(), path, metric, points });

@@ -97,6 +97,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// The command, for messages.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
     /// Starts a command and captures what it writes.
     ///
     /// # Errors

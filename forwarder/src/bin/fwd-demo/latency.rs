@@ -1,9 +1,6 @@
 //! Round-trip latency by ping-pong: one message there, one back, client and server on one CPU.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use forwarder::{
     Error, Result,
@@ -71,7 +68,7 @@ fn against(path: &[f64], first: &[f64]) -> RoundTrip {
 
 /// The median round trip of one run, microseconds.
 fn median_of(path: &Path<'_>, metric: Metric) -> Result<f64> {
-    let peers = Peers { client: path.client, server: path.server, address: SocketAddrV4::new(path.address, 0) };
+    let peers = Peers::direct(path.client, path.server, (path.address, 0));
     let sample = load::run(&peers, &Work { metric, ..WORK }).map_err(|mut error: Error| {
         error.object = format!("{} ({})", error.object, path.title);
         error

@@ -11,7 +11,7 @@ use std::{
 
 use forwarder::{
     Context as _, Error, Kind, Result,
-    bench::path::bridge_masquerade,
+    bench::{Family, path::bridge_masquerade},
     netns::{Name, Netns},
     testbed::{self, Process, Testbed, http},
 };
@@ -238,7 +238,7 @@ fn compare(story: &mut Story, stage: &Stage<'_>) -> Result<()> {
 
 /// What fwd is compared with: a namespace behind a bridge and a MASQUERADE rule of iptables.
 fn rival(testbed: &Testbed) -> Result<Netns> {
-    let veth = bridge_masquerade(testbed, 1)?.pop();
+    let veth = bridge_masquerade(testbed, 1, Family::V4)?.pop();
     veth.map(|veth| veth.client).ok_or_else(|| Error::new(Kind::Failed, "set up", "the bridge", "it has no namespace"))
 }
 

@@ -1,7 +1,7 @@
 //! The client's side of one load, and what becomes of the figures.
 
 use std::{
-    net::{SocketAddrV4, TcpStream},
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -31,7 +31,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
     /// Where.
-    pub(super) address: SocketAddrV4,
+    pub(super) address: SocketAddr,
     /// With which its load begins.
     pub(super) key: Key,
 }
@@ -60,7 +60,7 @@ pub(super) fn run(
 }
 
 /// The way there takes everything and gives nothing back.
-fn nothing(metric: Metric, address: SocketAddrV4, here: &Progress) -> Error {
+fn nothing(metric: Metric, address: SocketAddr, here: &Progress) -> Error {
     let (object, what) = match metric {
         Metric::Udp64 | Metric::UdpMtu => {
             (socket::udp(address), format!("none of {:.0} datagrams a second arrived", here.amount))

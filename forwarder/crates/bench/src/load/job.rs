@@ -1,6 +1,6 @@
 //! The server's side of one load.
 
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use super::{
     guest::Guest,
@@ -16,7 +16,7 @@ use fwd_base::{Context as _, Result};
 /// A server at work. It ends with it.
 #[derive(Debug)]
 pub(super) struct Job {
-    address: SocketAddrV4,
+    address: SocketAddr,
     request: LoadRequest,
     guest: Guest,
     workers: Workers,
@@ -27,7 +27,7 @@ impl Job {
     ///
     /// # Errors
     /// The address is taken or not there.
-    pub(super) fn start(request: &LoadRequest, address: SocketAddrV4, guest: Guest, cpus: LoadCpus) -> Result<Self> {
+    pub(super) fn start(request: &LoadRequest, address: SocketAddr, guest: Guest, cpus: LoadCpus) -> Result<Self> {
         let mut workers = Workers::default();
         let size = request.size;
         let address = match request.metric {
@@ -65,7 +65,7 @@ impl Job {
     }
 
     /// Where it is reached.
-    pub(super) fn address(&self) -> SocketAddrV4 {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 

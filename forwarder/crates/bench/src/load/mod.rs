@@ -16,10 +16,11 @@ mod tool;
 mod turn;
 mod workers;
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use hdrhistogram::Histogram;
 
+pub(crate) use self::tool::await_listening;
 use self::{
     client::Ready,
     guest::Guest,
@@ -48,7 +49,27 @@ pub struct Peers<'a> {
     /// The server's.
     pub server: &'a Netns,
     /// Where the server listens; port 0 for any.
-    pub address: SocketAddrV4,
+    pub listen: SocketAddr,
+    /// Where the client turns to, which something in between leads to the server; port 0 for that of the server.
+    pub target: SocketAddr,
+}
+
+impl<'a> Peers<'a> {
+    /// A server at an address of its own.
+    #[must_use]
+    pub fn direct(client: &'a Netns, server: &'a Netns, address: impl Into<SocketAddr>) -> Self {
+        let address = address.into();
+        Self { client, server, listen: address, target: address }
+    }
+
+    /// Where the client turns to, if the server listens at `port`.
+    const fn target_at(&self, port: u16) -> SocketAddr {
+        let mut target = self.target;
+        if target.port() == 0 {
+            target.set_port(port);
+        }
+        target
+    }
 }
 
 /// What to run.
@@ -103,8 +124,8 @@ pub fn run(peers: &Peers<'_>, work: &Work) -> Result<Sample> {
     let _turn = Turn::take();
     let cpus = LoadCpus::here()?;
     let guest = Guest::in_sandbox()?;
-    let job = peers.server.run(|| Job::start(&request, peers.address, guest, cpus))?;
-    let ready = Ready { address: job.address(), key: job.key() };
+    let job = peers.server.run(|| Job::start(&request, peers.listen, guest, cpus))?;
+    let ready = Ready { address: peers.target_at(job.address().port()), key: job.key() };
     let mut server = Here(job);
     let sample = client::run(peers.client, &request, work, ready, cpus, &mut server)?;
     server.0.stop()?;

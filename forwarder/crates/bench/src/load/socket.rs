@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, AsRawFd as _},
     time::{Duration, Instant},
 };
 
 use nix::sys::{
     socket::{
-        MsgFlags, SockaddrIn, recvfrom, sendto, setsockopt,
+        MsgFlags, SockaddrStorage, recvfrom, sendto, setsockopt,
         sockopt::{ReceiveTimeout, SendTimeout},
     },
     time::{TimeVal, TimeValLike as _},
@@ -32,16 +32,16 @@ const KEY_PATIENCE: Duration = Duration::from_secs(1);
 const RESEND: Duration = Duration::from_millis(200);
 
 /// A socket of the calling thread's namespace that waits for connections, and for none longer than [`LONG_PATIENCE`].
-pub(super) fn listen(address: SocketAddrV4) -> Result<(TcpListener, SocketAddrV4)> {
+pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).doing("listen on", tcp(address))?;
     bound(&listener, LONG_PATIENCE).doing("listen on", tcp(address))?;
-    let address = v4(listener.local_addr().doing("listen on", tcp(address))?)?;
+    let address = listener.local_addr().doing("listen on", tcp(address))?;
     Ok((listener, address))
 }
 
 /// A connection out of the calling thread's namespace.
-pub(super) fn connect(address: SocketAddrV4) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address.into(), PATIENCE);
+pub(super) fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE);
     let stream = stream
         .map_err(|error| silent("connect to", tcp(address), &error, &format!("no answer within {PATIENCE:?}")))?;
     prepare(&stream, PATIENCE)?;
@@ -49,7 +49,7 @@ pub(super) fn connect(address: SocketAddrV4) -> Result<TcpStream> {
 }
 
 /// The same, for a load: it begins with the key.
-pub(super) fn join(address: SocketAddrV4, key: Key) -> Result<TcpStream> {
+pub(super) fn join(address: SocketAddr, key: Key) -> Result<TcpStream> {
     let mut stream = connect(address)?;
     stream.write_all(&key.0).doing("send a key to", tcp(address))?;
     Ok(stream)
@@ -87,23 +87,27 @@ fn prepare(stream: &TcpStream, patience: Duration) -> Result<()> {
 }
 
 /// A UDP socket of the calling thread's namespace, for a server.
-pub(super) fn bind(address: SocketAddrV4) -> Result<(UdpSocket, SocketAddrV4)> {
+pub(super) fn bind(address: SocketAddr) -> Result<(UdpSocket, SocketAddr)> {
     let socket = UdpSocket::bind(address).doing("bind", udp(address))?;
     bound(&socket, LONG_PATIENCE).doing("bind", udp(address))?;
-    let address = v4(socket.local_addr().doing("bind", udp(address))?)?;
+    let address = socket.local_addr().doing("bind", udp(address))?;
     Ok((socket, address))
 }
 
 /// A UDP socket of the calling thread's namespace that talks to `peer` alone.
-pub(super) fn bind_to(peer: SocketAddrV4) -> Result<UdpSocket> {
-    let (socket, _) = bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+pub(super) fn bind_to(peer: SocketAddr) -> Result<UdpSocket> {
+    let any = match peer {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let (socket, _) = bind(SocketAddr::new(any, 0))?;
     socket.connect(peer).doing("connect to", udp(peer))?;
     bound(&socket, PATIENCE).doing("connect to", udp(peer))?;
     Ok(socket)
 }
 
 /// Has the server at the other end of a UDP socket know the client: sends the key until it comes back.
-pub(super) fn introduce(socket: &UdpSocket, server: SocketAddrV4, key: Key) -> Result<()> {
+pub(super) fn introduce(socket: &UdpSocket, server: SocketAddr, key: Key) -> Result<()> {
     let (doing, object) = ("reach", || udp(server));
     bound(socket, RESEND).doing(doing, object())?;
     let began = Instant::now();
@@ -122,15 +126,15 @@ pub(super) fn introduce(socket: &UdpSocket, server: SocketAddrV4, key: Key) -> R
 }
 
 /// Waits for the guest's key at a UDP socket, and says where the guest is. What others send is ignored.
-pub(super) fn await_guest(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> Result<SockaddrIn> {
+pub(super) fn await_guest(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> Result<SockaddrStorage> {
     let failed = |error: nix::Error| {
         silent("receive", "the key of a client".into(), &error.into(), &format!("nothing within {LONG_PATIENCE:?}"))
     };
     let mut said = [0; KEY + 1];
     while !tally.is_over() {
         // recvfrom(2) of nix, because that of std panics when the socket is shut down: there is no sender then.
-        let (length, peer) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut said).map_err(failed)?;
-        if let Some(peer) = peer.filter(|peer| guest.may_come_from(peer.ip().into()))
+        let (length, peer) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut said).map_err(failed)?;
+        if let Some(peer) = peer.filter(|peer| ip(peer).is_some_and(|ip| guest.may_come_from(ip)))
             && said.get(..length).is_some_and(|said| guest.has(said))
         {
             return Ok(peer);
@@ -140,7 +144,7 @@ pub(super) fn await_guest(socket: &UdpSocket, guest: &Guest, tally: &Tally) -> R
 }
 
 /// Sends the guest's key back: from now on all is served.
-pub(super) fn greet(socket: &UdpSocket, guest: &Guest, at: &SockaddrIn) -> Result<()> {
+pub(super) fn greet(socket: &UdpSocket, guest: &Guest, at: &SockaddrStorage) -> Result<()> {
     let sent = sendto(socket.as_raw_fd(), &guest.key().0, at, MsgFlags::empty());
     sent.map(drop).doing("answer", udp(at))
 }
@@ -173,9 +177,8 @@ pub(super) fn silent(doing: &str, object: String, error: &io::Error, what: &str)
     Error::new(Kind::Failed, doing, object, why)
 }
 
-fn v4(address: SocketAddr) -> Result<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Error::new(Kind::Unsupported, "use", address.to_string(), "it is no IPv4 address")),
-    }
+/// The address of who sent a datagram.
+fn ip(from: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = from.as_sockaddr_in().map(|it| it.ip().into());
+    v4.or_else(|| from.as_sockaddr_in6().map(|it| it.ip().into()))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     os::{
         fd::{AsFd, AsRawFd as _},
         unix::process::CommandExt as _,
@@ -45,20 +45,30 @@ pub(super) fn keep_in_place(command: &mut Command, cpu: usize, priority: Option<
     Ok(())
 }
 
-/// Has the socket never split a packet into fragments (`IP_PMTUDISC_DO`): what is too large is refused with EMSGSIZE.
-pub(super) fn forbid_fragments(socket: &impl AsFd) -> io::Result<()> {
-    let value = libc::IP_PMTUDISC_DO;
+/// Has a socket that talks to `peer` never split a packet into fragments (`IP_PMTUDISC_DO`): what is too large is refused with EMSGSIZE.
+pub(super) fn forbid_fragments(socket: &impl AsFd, peer: SocketAddr) -> io::Result<()> {
+    let (level, option, value) = match peer {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+    };
     let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
     // SAFETY: the pointer is to a live int, which the kernel copies, and `length` is its size.
+    done(unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, (&raw const value).cast(), length) })
+}
+
+/// The MTU of the way from a connected socket to its `peer`, bytes of the IP packet.
+pub(super) fn path_mtu(socket: &impl AsFd, peer: SocketAddr) -> io::Result<usize> {
+    let (level, option) = match peer {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let mut mtu: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of_val(&mtu)).map_err(io::Error::other)?;
+    // SAFETY: the pointers are to a live int and to its size, and the kernel writes no more than that.
     done(unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            (&raw const value).cast(),
-            length,
-        )
-    })
+        libc::getsockopt(socket.as_fd().as_raw_fd(), level, option, (&raw mut mtu).cast(), &raw mut length)
+    })?;
+    usize::try_from(mtu).map_err(io::Error::other)
 }
 
 fn done(result: libc::c_int) -> io::Result<()> {

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use fwd_base::Kind;
@@ -18,7 +18,7 @@ pub(super) fn namespace() -> Namespace {
 
 fn on_loopback(work: &Work) -> Result<Sample> {
     let ns = namespace();
-    run(&Peers { client: &ns, server: &ns, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }, work)
+    run(&Peers::direct(&ns, &ns, (Ipv4Addr::LOCALHOST, 0)), work)
 }
 
 #[track_caller]
@@ -56,7 +56,7 @@ fn large_messages_come_back_whole() {
 fn a_server_that_cannot_be_reached_is_named() {
     let (near, far) = (namespace(), namespace());
     for metric in [Metric::TcpRr, Metric::UdpRr] {
-        let peers = Peers { client: &near, server: &far, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) };
+        let peers = Peers::direct(&near, &far, (Ipv4Addr::LOCALHOST, 0));
         let error = run(&peers, &Work { metric, ..WORK }).expect_err("they are not connected");
         assert_eq!(error.kind, Kind::Failed);
         assert!(error.object.contains("127.0.0.1:"), "{error}");
@@ -85,5 +85,15 @@ fn floods_are_counted_where_they_arrive() {
         assert!(sample.per_second > 1_000.0, "{metric}: {}", sample.per_second);
         assert!(sample.latency.is_none() && sample.lost < 0.5, "{metric}: {}", sample.lost);
         assert!(sample.cpu_ns.expect("the kernel accounts for threads") > 50.0, "{metric}");
+    }
+}
+
+#[test]
+fn every_load_runs_over_ipv6_too() {
+    let ns = namespace();
+    for metric in Metric::ALL {
+        let peers = Peers::direct(&ns, &ns, (Ipv6Addr::LOCALHOST, 0));
+        let sample = run(&peers, &Work { metric, ..WORK }).unwrap_or_else(|error| panic!("{metric}: {error}"));
+        assert!(sample.per_second > 100.0 && sample.lost < 0.5, "{metric}: {} {}", sample.per_second, sample.lost);
     }
 }

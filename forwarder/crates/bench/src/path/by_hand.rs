@@ -1,22 +1,30 @@
 //! Veths that are set up as by hand, and the kernel's routing.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::internet_link;
+use crate::Family;
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::{
     netlink::{Mac, Netlink, VethSpec},
     netns::{Name, Netns},
     sysctl,
 };
-use fwd_testbed::Testbed;
+use fwd_plan::ALL_FORWARDING6;
+use fwd_testbed::{Testbed, wait_until};
 
 /// Where the namespaces are: as many as one wants.
 pub(super) const NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 77, 0, 0), 16);
 /// The host, as they see it.
 pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The same of IPv6 (RFC 4193).
+pub(super) const NETWORK6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfd77, 0x6277, 0, 0, 0, 0, 0, 0), 64);
+pub(super) const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0x6277, 0, 0, 0, 0, 0, 1);
 /// Most namespaces on one host: a bridge has 1023 ports.
 pub(super) const MOST_NAMESPACES: usize = 1000;
 /// Their interface.
@@ -38,11 +46,12 @@ pub struct Veth {
 }
 
 /// Makes a namespace and a veth to it. The host's end is up and has no address; inside there are an address and the default
-/// route.
-pub(super) fn connect(testbed: &Testbed, number: usize) -> Result<Veth> {
+/// route, of IPv6 besides where that is measured.
+pub(super) fn connect(testbed: &Testbed, number: usize, family: Family) -> Result<Veth> {
     let [high, low] = u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
     let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
-    let client = Netns::create_named(&name, |_| Ok(()))?;
+    // An address of IPv6 can be used at once: nobody else could have it.
+    let client = Netns::create_named(&name, |_| sysctl::write("net/ipv6/conf/default/accept_dad", "0"))?;
     let host = testbed.host().netlink()?;
     let mac = [0x02, 0x66, 0x77, 0x62, high, low];
     let veth = VethSpec {
@@ -63,6 +72,13 @@ pub(super) fn connect(testbed: &Testbed, number: usize) -> Result<Veth> {
     let net = Ipv4Net::new(address, NETWORK.prefix_len()).doing("use", format!("address {address}"))?;
     inside.add_address(eth, net.into())?;
     inside.add_default_route(eth, GATEWAY)?;
+    if family == Family::V6 {
+        let address = Ipv6Addr::from_bits(GATEWAY6.to_bits() + 1 + u128::from(u16::from_be_bytes([high, low])));
+        inside.add_address(eth, IpNet::from(Ipv6Net::new_assert(address, NETWORK6.prefix_len())))?;
+        inside.add_default_route(eth, GATEWAY6)?;
+        let taken = || Ok(inside.addresses_are_final()?.then_some(()));
+        wait_until(PATIENCE, "the namespace takes up its address of IPv6", taken)?;
+    }
     Ok(Veth { client, address, host_veth, mac })
 }
 
@@ -72,13 +88,13 @@ pub(super) fn host_veth(number: usize) -> String {
 }
 
 /// Several of them.
-pub(super) fn connect_all(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
-    (0..namespaces).map(|number| connect(testbed, number)).collect()
+pub(super) fn connect_all(testbed: &Testbed, namespaces: usize, family: Family) -> Result<Vec<Veth>> {
+    (0..namespaces).map(|number| connect(testbed, number, family)).collect()
 }
 
 /// One namespace, of which the host's routing knows nothing: programs carry its packets.
 pub(super) fn redirected(testbed: &Testbed) -> Result<Veth> {
-    let veth = connect(testbed, 0)?;
+    let veth = connect(testbed, 0, Family::V4)?;
     let inside = Netlink::open(&veth.client)?;
     let eth = inside.link(INSIDE)?.map_or(0, |link| link.index);
     // Nobody would answer for the gateway.
@@ -88,19 +104,22 @@ pub(super) fn redirected(testbed: &Testbed) -> Result<Veth> {
 
 /// Namespaces to which the host routes.
 pub(super) fn routed(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
-    let veths = connect_all(testbed, namespaces)?;
+    let veths = connect_all(testbed, namespaces, Family::V4)?;
     let host = testbed.host().netlink()?;
     for veth in &veths {
         host.add_address(veth.host_veth, Ipv4Net::from(GATEWAY).into())?;
         host.add_route(Ipv4Net::from(veth.address), veth.host_veth, None)?;
     }
-    forward(testbed)?;
+    forward(testbed, Family::V4)?;
     Ok(veths)
 }
 
-/// Turns the host into a router.
-pub(super) fn forward(testbed: &Testbed) -> Result<()> {
-    testbed.host().run(|| sysctl::write("net/ipv4/ip_forward", "1"))
+/// Turns the host into a router, of IPv6 besides where that is measured.
+pub(super) fn forward(testbed: &Testbed, family: Family) -> Result<()> {
+    testbed.host().run(|| {
+        sysctl::write("net/ipv4/ip_forward", "1")?;
+        if family == Family::V6 { sysctl::write(ALL_FORWARDING6, "1") } else { Ok(()) }
+    })
 }
 
 /// Tells the internet the way to the namespaces, for paths that translate nothing.

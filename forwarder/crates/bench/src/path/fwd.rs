@@ -3,16 +3,16 @@
 use forwarder_common::abi::Timeout;
 use ipnet::Ipv4Net;
 
-use super::{Scale, by_hand::NETWORK};
-use crate::Path;
+use super::{Scale, by_hand::NETWORK, published::PORT};
+use crate::{Comparison, Family, Path};
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Dataplane, RunDir};
+use fwd_dataplane::{Dataplane, PublishedPorts, RunDir, Senders, Transport};
 use fwd_engine::execute::{self, HostContext, Unobserved};
 use fwd_kernel::{
     netlink,
     netns::{Name, Netns},
 };
-use fwd_plan::{Datapath, TableRequest, TargetRef, UpRequest};
+use fwd_plan::{Datapath, Ipv6, TableRequest, TargetRef, UpRequest};
 use fwd_testbed::{INTERNET_IF, Testbed};
 
 /// Namespaces for which the default network has addresses.
@@ -24,20 +24,24 @@ const USUAL_FLOWS: usize = 1 << 16;
 const AS_LONG_AS_IT_TAKES: u32 = 24 * 3600;
 
 /// Brings the namespaces up, and returns the last one.
-pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale) -> Result<Netns> {
+pub(super) fn up(testbed: &Testbed, path: Path, scale: Scale, way: Comparison) -> Result<Netns> {
     let datapath = datapath(testbed, path)?;
     if datapath == Datapath::Xdp {
         // The internet's end as a network card would be: it finishes checksums, and takes frames from XDP.
         netlink::prepare_for_xdp(testbed.internet(0), INTERNET_IF)?;
     }
-    let context = HostContext::new(run_dir(testbed));
-    let mut last = None;
-    for number in 0..scale.namespaces.max(1) {
+    // What reaches a published port from the host itself is of no interest, and nothing of the machine's is touched.
+    let cgroup = testbed.cgroup().map(Into::into);
+    let context = HostContext { cgroup, ..HostContext::new(run_dir(testbed)) };
+    let (mut last, namespaces) = (None, scale.namespaces.max(1));
+    for number in 0..namespaces {
         let name = Name::try_from(testbed.name(&format!("c{number}")).as_str())?;
         let request = UpRequest {
             datapath: Some(datapath),
             subnet: subnet(scale.namespaces),
             table: table(scale.flows, number)?,
+            ipv6: (way.family == Family::V6).then_some(Ipv6::Masquerade),
+            publish: if way.published && number + 1 == namespaces { ports() } else { Vec::new() },
             ..UpRequest::new(TargetRef::Named(name.clone()))
         };
         testbed.host().run(|| execute::up(&context, &request, &mut Unobserved))?;
@@ -77,6 +81,19 @@ fn datapath(testbed: &Testbed, path: Path) -> Result<Datapath> {
     }
     let name = path.id().trim_start_matches("fwd-");
     Err(Error::new(Kind::Unsupported, "use", format!("data path {name}"), "this version of fwd does not have it"))
+}
+
+/// The port at which a load is served, of TCP and of UDP.
+fn ports() -> Vec<PublishedPorts> {
+    let of = |transport| PublishedPorts {
+        host: None,
+        first: PORT,
+        last: PORT,
+        inside: PORT,
+        transport,
+        senders: Senders::default(),
+    };
+    Transport::ALL.map(of).to_vec()
 }
 
 /// None: the default.

@@ -5,16 +5,17 @@ mod by_hand;
 mod flows;
 mod fwd;
 mod netfilter;
+mod published;
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 pub(super) use self::flows::make as make_flows;
 pub use self::{by_hand::Veth, netfilter::bridge_masquerade};
-use super::{Path, environment, load::Peers};
+use super::{Comparison, Family, Path, environment, load::Peers};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::RedirectBaseline;
 use fwd_kernel::{netlink::Netlink, netns::Netns};
-use fwd_testbed::{Testbed, unique_prefix, wait_until};
+use fwd_testbed::{Process, Testbed, TestbedSpec, unique_prefix, wait_until};
 
 /// How long packets may be under way.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,7 +40,9 @@ impl Default for Scale {
 pub struct Sandbox {
     // Dropped first: programs are detached before their interfaces go.
     _baseline: Option<RedirectBaseline>,
-    client: Option<Netns>,
+    _proxies: Vec<Process>,
+    inside: Option<Netns>,
+    way: Comparison,
     testbed: Testbed,
 }
 
@@ -47,11 +50,20 @@ impl Sandbox {
     /// Sets a path up.
     ///
     /// # Errors
-    /// This kernel, or this machine, does not have it; the error says what is missing.
-    pub fn new(path: Path, scale: Scale) -> Result<Self> {
-        let testbed = Testbed::new(&unique_prefix())?;
-        let mut baseline = None;
-        let client = match path {
+    /// This kernel, or this machine, does not have it; the error says what is missing. The path does not go this way.
+    pub fn new(path: Path, scale: Scale, way: Comparison) -> Result<Self> {
+        if !way.paths().contains(&path) {
+            return Err(Error::new(
+                Kind::Usage,
+                "set up",
+                format!("path {path}"),
+                "it is there or not at all this way",
+            ));
+        }
+        let spec = TestbedSpec { ipv6: way.family == Family::V6, ..TestbedSpec::default() };
+        let testbed = Testbed::with(&unique_prefix(), &spec)?;
+        let (mut baseline, mut proxies) = (None, Vec::new());
+        let inside = match path {
             Path::Host => None,
             Path::VethFloor => {
                 let veth = by_hand::redirected(&testbed)?;
@@ -61,11 +73,17 @@ impl Sandbox {
                 baseline = Some(testbed.host().run(attach)?);
                 Some(veth.client)
             }
-            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&testbed, path, scale)?),
+            Path::FwdTc | Path::FwdXdp | Path::FwdNetkit => Some(fwd::up(&testbed, path, scale, way)?),
             Path::Routed => Some(last(by_hand::routed(&testbed, scale.namespaces)?)?),
             Path::NftMasquerade => Some(last(netfilter::masquerade(&testbed, scale.namespaces)?)?),
             Path::NftFlowtable => Some(last(netfilter::flowtable(&testbed, scale.namespaces)?)?),
-            Path::BridgeMasquerade => Some(last(bridge_masquerade(&testbed, scale.namespaces)?)?),
+            Path::BridgeMasquerade => Some(last(bridge_masquerade(&testbed, scale.namespaces, way.family)?)?),
+            Path::NftDnat => Some(last(published::dnat(&testbed, scale.namespaces)?)?),
+            Path::DockerProxy => {
+                let (veths, processes) = published::proxies(&testbed, scale.namespaces)?;
+                proxies = processes;
+                Some(last(veths)?)
+            }
             Path::Live => {
                 return Err(Error::new(Kind::Usage, "set up", "a live path", "it is there already or not at all"));
             }
@@ -73,7 +91,7 @@ impl Sandbox {
         if matches!(path, Path::VethFloor | Path::Routed) {
             by_hand::route_back(&testbed)?;
         }
-        let sandbox = Self { _baseline: baseline, client, testbed };
+        let sandbox = Self { _baseline: baseline, _proxies: proxies, inside, way, testbed };
         if scale.flows > 0 && path.has_flows() {
             sandbox.fill(path, scale.flows)?;
         }
@@ -85,7 +103,7 @@ impl Sandbox {
         if !path.is_fwd() {
             netfilter::make_room(&self.testbed, flows)?;
         }
-        flows::make(self.client(), flows)?;
+        flows::make(self.inside(), flows)?;
         wait_until(PATIENCE, &format!("the table has {flows} flows"), || {
             let found = if path.is_fwd() { fwd::flows(&self.testbed)? } else { netfilter::flows(&self.testbed)? };
             Ok((found >= flows).then_some(()))
@@ -96,8 +114,14 @@ impl Sandbox {
     #[must_use]
     pub fn peers(&self) -> Peers<'_> {
         let uplink = self.testbed.uplink(0);
-        let address = uplink.outside.first().copied().unwrap_or(uplink.gateway);
-        Peers { client: self.client(), server: &uplink.internet, address: SocketAddrV4::new(address, 0) }
+        if self.way.published {
+            return published::peers(&self.testbed, self.inside());
+        }
+        let address = match &uplink.ipv6 {
+            Some(ipv6) => IpAddr::from(ipv6.outside),
+            None => uplink.outside.first().copied().unwrap_or(uplink.gateway).into(),
+        };
+        Peers::direct(self.inside(), &uplink.internet, (address, 0))
     }
 
     /// The offloads of the host's uplink that are on.
@@ -108,8 +132,9 @@ impl Sandbox {
         environment::offloads(self.testbed.host(), &self.testbed.uplink(0).name)
     }
 
-    fn client(&self) -> &Netns {
-        self.client.as_ref().unwrap_or_else(|| self.testbed.host())
+    /// The namespace that is measured, or the host.
+    fn inside(&self) -> &Netns {
+        self.inside.as_ref().unwrap_or_else(|| self.testbed.host())
     }
 }
 

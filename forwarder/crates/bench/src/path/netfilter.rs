@@ -1,8 +1,13 @@
 //! Paths that netfilter translates.
 
-use std::time::Duration;
+use std::{net::Ipv6Addr, time::Duration};
 
-use super::by_hand::{GATEWAY, MOST_NAMESPACES, NETWORK, Veth, connect_all, forward, host_veth, routed};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::by_hand::{
+    GATEWAY, GATEWAY6, MOST_NAMESPACES, NETWORK, NETWORK6, Veth, connect_all, forward, host_veth, routed,
+};
+use crate::Family;
 use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::{
     netlink::{
@@ -37,33 +42,51 @@ pub(super) fn flowtable(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth
     Ok(veths)
 }
 
+/// The bridge.
+pub(super) const BRIDGE: &str = "br0";
+/// Its link-local address, from which the kernel solicits neighbours of those that it forwards for (RFC 4291 §2.5.6).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77);
+
 /// A bridge with an address, veths as its ports, and a MASQUERADE rule of iptables: what docker does, without its filters.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] if there is no `iptables`.
-pub fn bridge_masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
+/// [`Kind::Unsupported`] if there is no `iptables`, or `ip6tables` for IPv6.
+pub fn bridge_masquerade(testbed: &Testbed, namespaces: usize, family: Family) -> Result<Vec<Veth>> {
+    let uplink = testbed.uplink(0).name.as_str();
+    let (program, subnet) = match family {
+        Family::V4 => ("iptables", NETWORK.to_string()),
+        Family::V6 => ("ip6tables", NETWORK6.to_string()),
+    };
+    // First, because it is what may be missing.
+    iptables(testbed, &[program, "-t", "nat", "-A", "POSTROUTING", "-s", &subnet, "-o", uplink, "-j", "MASQUERADE"])?;
+    bridged(testbed, namespaces, family)
+}
+
+/// A bridge with an address, veths as its ports, and a host that forwards.
+pub(super) fn bridged(testbed: &Testbed, namespaces: usize, family: Family) -> Result<Vec<Veth>> {
     if namespaces > MOST_NAMESPACES {
         let why = format!("a bridge has ports for {MOST_NAMESPACES}");
         return Err(Error::new(Kind::Usage, "connect", format!("{namespaces} namespaces"), why));
     }
-    let subnet = NETWORK.to_string();
-    let uplink = testbed.uplink(0).name.as_str();
-    // First, because it is what may be missing.
-    iptables(testbed, &["-t", "nat", "-A", "POSTROUTING", "-s", &subnet, "-o", uplink, "-j", "MASQUERADE"])?;
-    let veths = connect_all(testbed, namespaces)?;
+    let veths = connect_all(testbed, namespaces, family)?;
     let host = testbed.host().netlink()?;
     let bridge = host.create_bridge(&BridgeSpec {
-        name: "br0".into(),
+        name: BRIDGE.into(),
         mac: [0x02, 0x66, 0x77, 0x61, 0, 1],
         mtu: MTU,
         alias: format!("the bridge of testbed {}", testbed.prefix()),
     })?;
-    let gateway = ipnet::Ipv4Net::new(GATEWAY, NETWORK.prefix_len()).doing("use", format!("address {GATEWAY}"))?;
+    let gateway = Ipv4Net::new(GATEWAY, NETWORK.prefix_len()).doing("use", format!("address {GATEWAY}"))?;
     host.add_address(bridge, gateway.into())?;
+    if family == Family::V6 {
+        for address in [GATEWAY6, LINK_LOCAL] {
+            host.add_address(bridge, IpNet::from(Ipv6Net::new_assert(address, NETWORK6.prefix_len())))?;
+        }
+    }
     for veth in &veths {
         host.set_controller(veth.host_veth, Some(bridge))?;
     }
-    forward(testbed)?;
+    forward(testbed, family)?;
     Ok(veths)
 }
 
@@ -93,7 +116,7 @@ fn count(name: &str) -> Result<usize> {
 
 /// The one program that is run, for it is what `fwd` is compared with.
 fn iptables(testbed: &Testbed, arguments: &[&str]) -> Result<()> {
-    let command = testbed.command_in(testbed.host(), &[&["iptables"], arguments].concat());
+    let command = testbed.command_in(testbed.host(), arguments);
     run(command, PATIENCE).and_then(Output::success).map(drop).map_err(|error| {
         let remedy = "install iptables (Debian, Ubuntu: apt install iptables)";
         Error::new(Kind::Unsupported, "set", "the rule of iptables", error.why.clone()).remedy(remedy).caused_by(error)

@@ -1,7 +1,7 @@
 //! A report made by hand, for tests: of a machine without netkit and flow tables, with figures as they are.
 
 use crate::{
-    Metric, Path,
+    Family, Metric, Path,
     report::{
         Environment, Estimate, Growth, GrowthPoint, Latency, MetricReport, Overhead, PathReport, Report, SCHEMA,
         Settings,
@@ -146,6 +146,8 @@ pub(crate) fn report() -> Report {
             steal: 0.0123,
         },
         settings: Settings {
+            family: Family::V4,
+            published: false,
             rounds: 9,
             setups: 9,
             duration: 1.0,

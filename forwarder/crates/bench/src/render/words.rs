@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::numbers::{Scale, percent};
 use crate::{
-    Metric, Path,
+    Comparison, Family, Metric, Path,
     report::{Ends, Environment, Estimate, MetricReport, Overhead, Report, Settings},
 };
 use fwd_render::units;
@@ -20,6 +20,8 @@ pub(super) const fn short(path: Path) -> &'static str {
         Path::Routed => "routed",
         Path::NftMasquerade => "nft masquerade",
         Path::BridgeMasquerade => "bridge",
+        Path::NftDnat => "nft DNAT",
+        Path::DockerProxy => "docker-proxy",
         _ => path.title(),
     }
 }
@@ -30,9 +32,9 @@ pub(super) const fn meaning(metric: Metric) -> &'static str {
         Metric::TcpRr => "request and reply over one TCP connection, half the round trip",
         Metric::UdpRr => "request and reply over UDP, half the round trip",
         Metric::TcpCrr => "TCP connections opened, used for one request, and reset",
-        Metric::TcpStreamOut => "TCP one way, from the namespace",
-        Metric::TcpStreamIn => "TCP one way, into the namespace",
-        Metric::Udp64 => "UDP datagrams of 64 bytes from the namespace that arrive",
+        Metric::TcpStreamOut => "TCP one way, from the client",
+        Metric::TcpStreamIn => "TCP one way, to the client",
+        Metric::Udp64 => "UDP datagrams of 64 bytes from the client that arrive",
         Metric::UdpMtu => "UDP datagrams as long as the MTU allows that arrive",
     }
 }
@@ -94,7 +96,7 @@ fn headline_of(report: &Report, path: Path) -> Option<String> {
     let more = match shares.as_slice() {
         _ if !told => ": the machine was too noisy to tell more".into(),
         [] => String::new(),
-        shares => format!(": {} of what {} adds", shares.join(" and "), Path::BridgeMasquerade.title()),
+        shares => format!(": {} of what {} adds", shares.join(" and "), way(report).bridge().title()),
     };
     Some(format!("{} adds {adds} over host{more}.", path.title()))
 }
@@ -104,6 +106,12 @@ fn is_told(estimate: Estimate) -> bool {
     estimate.low > 0.0 && estimate.high - estimate.low <= estimate.median
 }
 
+/// Which way packets went.
+fn way(report: &Report) -> Comparison {
+    let Settings { family, published, .. } = report.settings;
+    Comparison { family, published }
+}
+
 /// Path and reason of what was not measured.
 pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)> {
     report.paths.iter().filter_map(|path| path.unavailable.as_deref().map(|why| (path.path, why)))
@@ -111,13 +119,20 @@ pub(super) fn unavailable(report: &Report) -> impl Iterator<Item = (Path, &str)>
 
 /// How it was measured, in one line.
 pub(super) fn settings(report: &Report) -> String {
-    let Settings { rounds, setups, duration, warm_up, size, streams, namespaces, flows, .. } = &report.settings;
+    let Settings { family, published, rounds, setups, duration, warm_up, size, streams, namespaces, flows, .. } =
+        &report.settings;
     let each = if *setups > 1 { ", each set up anew" } else { "" };
     let mut parts = vec![
         format!("{}{each}", units::counted(u64::try_from(*rounds).unwrap_or(u64::MAX), "round")),
         format!("{duration} s each after {warm_up} s to warm up"),
         format!("{size} bytes"),
     ];
+    if *published {
+        parts.insert(0, "in to a published port".into());
+    }
+    if *family == Family::V6 {
+        parts.insert(0, "over IPv6".into());
+    }
     if *streams > 1 {
         parts.push(format!("{streams} streams"));
     }

@@ -3,14 +3,14 @@
 use clap::{Args, Subcommand};
 
 use crate::{
-    bench::{Metric, Path},
+    bench::{Family, Metric, Path},
     cli::args::{ExportArgs, choice, defaults},
     dataplane::Backend,
 };
 
 /// Paths, metrics and examples below the help.
 pub(in crate::cli::commands) fn help() -> String {
-    let paths = Path::ALL.map(|path| format!("  {:<17}  {}\n", path.id(), path.what())).concat();
+    let paths: String = Path::every().map(|path| format!("  {:<17}  {}\n", path.id(), path.what())).collect();
     let metrics = Metric::ALL.map(|metric| format!("  {:<17}  {}\n", metric.id(), metric.what())).concat();
     format!(
         "Everything happens in network namespaces of its own, which go with it.\n\nPaths:\n{paths}\nMetrics:\n{metrics}\n{EXAMPLES}"
@@ -24,6 +24,8 @@ Examples:
   fwd bench --quick                          the same roughly, in a quarter
   fwd bench --paths host,fwd-tc --metrics tcp-rr --rounds 31
   fwd bench --metrics tcp-rr --namespaces 100   how latency grows with them
+  fwd bench --family 6                       the same over IPv6
+  fwd bench --published                      the way in to a published port
   fwd bench --with sockperf --paths host,fwd-tc  what another program says
   fwd bench --export-html bench.html         tables, and a page with plots
   fwd bench --json > bench.json
@@ -43,6 +45,12 @@ pub(crate) struct BenchArgs {
     /// Paths to compare, separated by commas [default: all that this machine has]
     #[arg(long, value_name = "PATH,...", value_delimiter = ',')]
     pub(crate) paths: Vec<String>,
+    /// Protocol of the addresses
+    #[arg(long, value_name = "4|6", value_parser = choice(&Family::ALL, Family::id), default_value = Family::V4.id())]
+    pub(crate) family: Family,
+    /// Measure from outside to a published port, instead of from a namespace to the outside
+    #[arg(long)]
+    pub(crate) published: bool,
     /// What to measure, separated by commas [default: everything]
     #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
     pub(crate) metrics: Vec<String>,
@@ -130,6 +138,6 @@ pub(crate) struct ControlArgs {
 }
 
 /// What only a comparison in sandboxes has.
-const SANDBOXED: [&str; 4] = ["paths", "namespaces", "flows", "with"];
+const SANDBOXED: [&str; 6] = ["paths", "family", "published", "namespaces", "flows", "with"];
 /// What a server is told by its clients.
 const MEASURING: [&str; 6] = ["metrics", "rounds", "quick", "size", "streams", "target"];

@@ -14,7 +14,7 @@ pub(crate) use self::args::{BenchArgs, BenchCommand};
 use self::progress::Shown;
 use crate::{
     Context as _, Error, Kind, Result,
-    bench::{self, Metric, Options, Path, load::Tool},
+    bench::{self, Comparison, Family, Metric, Options, Path, load::Tool},
     cli::{
         args::defaults::{DURATION, ROUNDS},
         export::Exports,
@@ -79,8 +79,11 @@ fn options(args: &BenchArgs) -> Result<Options> {
     let duration = duration.as_deref().map_or(Ok(DURATION[kind]), |text| time("--duration", text, DURATIONS))?;
     let [duration, warm_up] =
         with.times(duration)?.unwrap_or_else(|| [duration, (duration / WARM_UP_PART).min(WARM_UP_MOST)]);
+    let flows = number("--flows", flows, 0..=2_000_000)?;
+    let way = way(args, with, flows)?;
     Ok(Options {
-        paths: chosen("--paths", paths, &Path::ALL, Path::id)?,
+        way,
+        paths: chosen_paths(paths, way)?,
         metrics: measured(with, metrics)?,
         rounds: rounds.as_deref().map_or(Ok(usual_rounds), |text| number("--rounds", text, 1..=10_000))?,
         duration,
@@ -88,9 +91,31 @@ fn options(args: &BenchArgs) -> Result<Options> {
         size: number("--size", size, with.least_size()..=65_000)?,
         streams: number("--streams", streams, 1..=1_000)?,
         namespaces: number("--namespaces", namespaces, 1..=1_000)?,
-        flows: number("--flows", flows, 0..=2_000_000)?,
+        flows,
         with,
     })
+}
+
+/// Which way packets go, if that can be measured so.
+fn way(args: &BenchArgs, with: Tool, flows: usize) -> Result<Comparison> {
+    let way = Comparison { family: args.family, published: args.published };
+    let refuse =
+        |object: &str, why: &str, remedy: &str| Err(Error::new(Kind::Usage, "use", object, why).remedy(remedy));
+    match way {
+        Comparison { family: Family::V6, published: true } => {
+            let why = "the paths to a published port are set up over IPv4 alone";
+            refuse("--published --family 6", why, "leave --family out")
+        }
+        Comparison { family: Family::V6, .. } if !with.knows_ipv6() => {
+            let why = format!("{} measures over IPv4 alone", with.id());
+            refuse(&format!("--with {} --family 6", with.id()), &why, "leave one of them out")
+        }
+        Comparison { family: Family::V6, .. } | Comparison { published: true, .. } if flows > 0 => {
+            let why = "flows beside the measured one are made from a namespace to the outside, over IPv4";
+            refuse(&format!("--flows {flows}"), why, "leave --flows out, or --family and --published")
+        }
+        way => Ok(way),
+    }
 }
 
 /// Another program.
@@ -119,6 +144,22 @@ fn measured(with: Tool, words: &[String]) -> Result<Vec<Metric>> {
         }
         _ => Ok(can),
     }
+}
+
+/// The paths that are named, or all that go this way.
+fn chosen_paths(words: &[String], way: Comparison) -> Result<Vec<Path>> {
+    let elsewhere = |word: &String| Path::every().find(|path| path.id() == word && !way.paths().contains(path));
+    if let Some(path) = words.iter().find_map(elsewhere) {
+        let (why, remedy) = match (way.published, Path::ALL.contains(&path)) {
+            (false, false) => ("it leads to a published port", "give it with --published".to_owned()),
+            _ => {
+                let ids: Vec<_> = way.paths().iter().map(|path| path.id()).collect();
+                ("it is not set up that way", format!("this way there are {}", ids.join(", ")))
+            }
+        };
+        return Err(Error::new(Kind::Usage, "use", format!("--paths {path}"), why).remedy(remedy));
+    }
+    chosen("--paths", words, way.paths(), Path::id)
 }
 
 /// What is named, in the order of `all` and each once; all if nothing is named.
@@ -219,6 +260,11 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_a_remedy() {
         refuses("fwd bench --paths fwd-tx", &["--paths fwd-tx", "did you mean `fwd-tc`?"]);
+        refuses("fwd bench --published --family 6", &["--family 6", "IPv4 alone"]);
+        refuses("fwd bench --published --flows 7", &["--flows 7", "leave --flows out"]);
+        refuses("fwd bench --family 6 --with sockperf", &["sockperf", "IPv4 alone"]);
+        refuses("fwd bench --family 6 --paths fwd-xdp", &["--paths fwd-xdp", "fwd-tc"]);
+        refuses("fwd bench --paths nft-dnat", &["--paths nft-dnat", "with --published"]);
         refuses("fwd bench --paths zzzzzzzzz", &["host, veth-floor", "bridge-masquerade"]);
         refuses("fwd bench --metrics tcp", &["--metrics tcp"]);
         refuses("fwd bench --metrics tcp-r", &["tcp-rr"]);

@@ -5,12 +5,12 @@
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
-    net::{SocketAddrV4, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
 };
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket as make, sockopt::Linger,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket as make, sockopt::Linger,
 };
 
 use super::ping;
@@ -51,7 +51,7 @@ pub(in crate::load) fn serve(listener: &TcpListener, guest: &Guest, size: usize,
 /// Connects and asks until the end.
 pub(in crate::load) fn run(
     request: &LoadRequest,
-    server: SocketAddrV4,
+    server: SocketAddr,
     key: Key,
     window: &Window,
     tally: &Tally,
@@ -64,11 +64,12 @@ pub(in crate::load) fn run(
 }
 
 /// A connection from its beginning to its reset.
-fn exchange(server: SocketAddrV4, key: Key, message: &mut [u8]) -> io::Result<()> {
-    let new = make(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+fn exchange(server: SocketAddr, key: Key, message: &mut [u8]) -> io::Result<()> {
+    let family = if server.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let new = make(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::bound(&new, PATIENCE)?;
     setsockopt(&new, Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
-    match connect(new.as_raw_fd(), &SockaddrIn::from(server)) {
+    match connect(new.as_raw_fd(), &SockaddrStorage::from(server)) {
         // So ends the patience of a socket that connects.
         Err(nix::Error::EINPROGRESS) => return Err(ErrorKind::TimedOut.into()),
         connected => connected?,

@@ -7,15 +7,15 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddrV4, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd as _,
 };
 
 use nix::{
     sched::sched_yield,
     sys::socket::{
-        connect, getsockopt, setsockopt,
-        sockopt::{IpMtu, RcvBuf, RcvBufForce},
+        connect, setsockopt,
+        sockopt::{RcvBuf, RcvBufForce},
     },
 };
 
@@ -24,7 +24,7 @@ use crate::load::{
     guest::Guest,
     secret::Key,
     socket,
-    sys::{Batch, forbid_fragments},
+    sys::{Batch, forbid_fragments, path_mtu},
     workers::Tally,
 };
 use fwd_base::{Context as _, Error, Kind, Result};
@@ -33,8 +33,8 @@ use fwd_base::{Context as _, Error, Kind, Result};
 const BURST: usize = 64;
 /// Bytes of a small one.
 const SMALL: usize = 64;
-/// Bytes of the headers before the payload: IPv4 and UDP.
-const HEADERS: usize = 28;
+/// Bytes of the headers before the payload: of IPv4 or IPv6, and of UDP.
+const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
 /// Bytes that a receiver has room for: the largest datagram.
 const ROOM: usize = 65_507;
 /// Bytes of the receiver's buffer in the kernel: many bursts.
@@ -64,12 +64,12 @@ pub(in crate::load) fn receive(socket: &UdpSocket, guest: &Guest, tally: &Tally)
 }
 
 /// Sends until the end.
-pub(in crate::load) fn send(metric: Metric, server: SocketAddrV4, key: Key, tally: &Tally) -> Result<()> {
+pub(in crate::load) fn send(metric: Metric, server: SocketAddr, key: Key, tally: &Tally) -> Result<()> {
     let socket = socket::bind_to(server)?;
     socket::introduce(&socket, server, key)?;
     let object = || socket::udp(server);
-    forbid_fragments(&socket).doing("forbid fragments to", object())?;
-    let size = || if metric == Metric::UdpMtu { whole_packet(&socket) } else { Ok(SMALL) };
+    forbid_fragments(&socket, server).doing("forbid fragments to", object())?;
+    let size = || if metric == Metric::UdpMtu { whole_packet(&socket, server) } else { Ok(SMALL) };
     let mut batch = Batch::new(BURST, size()?);
     while !tally.is_over() {
         match batch.send(&socket) {
@@ -86,12 +86,12 @@ pub(in crate::load) fn send(metric: Metric, server: SocketAddrV4, key: Key, tall
 }
 
 /// Bytes that make a packet as long as the MTU of the way to the peer allows.
-fn whole_packet(socket: &UdpSocket) -> Result<usize> {
-    let mtu = getsockopt(socket, IpMtu).doing("read", "the MTU of the path")?;
-    Ok(usize::try_from(mtu).unwrap_or_default().saturating_sub(HEADERS).clamp(1, ROOM))
+fn whole_packet(socket: &UdpSocket, server: SocketAddr) -> Result<usize> {
+    let mtu = path_mtu(socket, server).doing("read", "the MTU of the path")?;
+    Ok(mtu.saturating_sub(HEADERS[usize::from(server.is_ipv6())]).clamp(1, ROOM))
 }
 
-fn smaller(batch: &Batch, size: usize, server: SocketAddrV4) -> Result<Batch> {
+fn smaller(batch: &Batch, size: usize, server: SocketAddr) -> Result<Batch> {
     if size < batch.size() {
         return Ok(Batch::new(BURST, size));
     }
@@ -99,7 +99,7 @@ fn smaller(batch: &Batch, size: usize, server: SocketAddrV4) -> Result<Batch> {
     Err(Error::new(Kind::Failed, "send to", socket::udp(server), why))
 }
 
-fn refused(server: SocketAddrV4, error: &io::Error, tally: &Tally) -> Error {
+fn refused(server: SocketAddr, error: &io::Error, tally: &Tally) -> Error {
     let error = match error.kind() {
         ErrorKind::ConnectionRefused => &io::Error::other("nobody listens there (ICMP port unreachable)"),
         _ => error,

@@ -5,12 +5,12 @@
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
-    net::{SocketAddrV4, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::AsRawFd as _,
     time::Instant,
 };
 
-use nix::sys::socket::{MsgFlags, SockaddrIn, recvfrom, sendto};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 
 use crate::load::{
     guest::Guest,
@@ -54,7 +54,7 @@ pub(in crate::load) fn serve_udp(socket: &UdpSocket, guest: &Guest, size: usize,
     };
     while !tally.is_over() {
         // As in `await_guest`.
-        let (length, peer) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut message).map_err(failed)?;
+        let (length, peer) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut message).map_err(failed)?;
         let said = message.get(..length).unwrap_or_default();
         let again = guest.has(said);
         // What is none of ours gets no answer.
@@ -69,7 +69,7 @@ pub(in crate::load) fn serve_udp(socket: &UdpSocket, guest: &Guest, size: usize,
 /// Asks over TCP until the end.
 pub(in crate::load) fn tcp(
     request: &LoadRequest,
-    server: SocketAddrV4,
+    server: SocketAddr,
     key: Key,
     window: &Window,
     tally: &Tally,
@@ -85,7 +85,7 @@ pub(in crate::load) fn tcp(
 /// Asks over UDP until the end. No datagram is sent again: a path that loses one fails.
 pub(in crate::load) fn udp(
     request: &LoadRequest,
-    server: SocketAddrV4,
+    server: SocketAddr,
     key: Key,
     window: &Window,
     tally: &Tally,

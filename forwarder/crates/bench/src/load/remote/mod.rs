@@ -6,7 +6,7 @@ mod serve;
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddrV4,
+    net::{SocketAddr, SocketAddrV4},
     time::{Duration, Instant},
 };
 
@@ -44,7 +44,7 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// Nobody answers there, it is no server of ours, it does not know the token, or it is busy; each with a remedy.
     pub fn connect(ns: &'a Netns, address: SocketAddrV4, token: Option<&str>) -> Result<Self> {
-        let stream = ns.run(|| socket::connect(address)).map_err(|error| {
+        let stream = ns.run(|| socket::connect(address.into())).map_err(|error| {
             error.remedy(format!(
                 "run fwd bench --serve there and let TCP port {} and the one after it through, TCP and UDP",
                 address.port()
@@ -73,7 +73,7 @@ impl<'a> Remote<'a> {
         let Reply::Ready { port, key } = self.request(&Request::Start(request))? else {
             return Err(no_server(self.address));
         };
-        let (ns, address) = (self.ns, SocketAddrV4::new(*self.address.ip(), port));
+        let (ns, address) = (self.ns, SocketAddr::from((*self.address.ip(), port)));
         let mut started = Started { since: Instant::now(), remote: self };
         let sample = client::run(ns, &request, work, Ready { address, key }, LoadCpus::of_one_end()?, &mut started);
         let sample = sample.map_err(|error| self.why(error, port))?;

@@ -14,12 +14,14 @@ use fwd_base::{Error, Kind, Result};
 pub(super) fn run(peers: &Peers<'_>, work: &Work, cpus: LoadCpus) -> Result<Sample> {
     let inward = work.metric == Metric::TcpStreamIn;
     let (here, there) = if inward { (cpus.receiver(), cpus.sender()) } else { (cpus.sender(), cpus.receiver()) };
-    let (address, port) = (peers.address.ip().to_string(), peers.address.port().to_string());
-    let argv = words(["iperf3", "--server", "--one-off", "--version4", "--bind", &address, "--port", &port]);
+    let family = if peers.listen.is_ipv6() { "--version6" } else { "--version4" };
+    let (address, port) = (peers.listen.ip().to_string(), peers.listen.port().to_string());
+    let argv = words(["iperf3", "--server", "--one-off", family, "--bind", &address, "--port", &port]);
     let _server = serve(peers, &argv, there, "tcp")?;
     let duration = whole_seconds(work.duration);
     let (seconds, streams) = (duration.as_secs().to_string(), work.streams.to_string());
-    let mut argv = words(["iperf3", "--client", &address, "--version4", "--port", &port, "--connect-timeout", "3000"]);
+    let (address, port) = (peers.target.ip().to_string(), peers.target.port().to_string());
+    let mut argv = words(["iperf3", "--client", &address, family, "--port", &port, "--connect-timeout", "3000"]);
     // No reports in between: whoever makes one does not send meanwhile.
     argv.extend(words(["--json", "--interval", "0", "--time", &seconds, "--parallel", &streams]));
     argv.extend(congestion(cpus).into_iter().flat_map(|name| words(["--congestion", name])));

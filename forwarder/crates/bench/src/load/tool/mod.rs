@@ -6,7 +6,7 @@
 mod iperf3;
 mod sockperf;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use super::{
     Peers, Sample, Turn, Work,
@@ -57,6 +57,16 @@ impl Tool {
             Self::Fwd => true,
             Self::Iperf3 => matches!(metric, Metric::TcpStreamOut | Metric::TcpStreamIn),
             Self::Sockperf => metric.is_latency(),
+        }
+    }
+
+    /// Whether it measures over IPv6, too.
+    #[must_use]
+    pub const fn knows_ipv6(self) -> bool {
+        match self {
+            Self::Fwd | Self::Iperf3 => true,
+            // Not before its version 3.8.
+            Self::Sockperf => false,
         }
     }
 
@@ -116,9 +126,10 @@ impl Tool {
         };
         LoadRequest::new(work)?;
         let mut peers = *peers;
-        if peers.address.port() == 0 {
-            peers.address.set_port(PORT);
+        if peers.listen.port() == 0 {
+            peers.listen.set_port(PORT);
         }
+        peers.target = peers.target_at(peers.listen.port());
         let _turn = Turn::take();
         // Whoever waits, and the threads that read what a program says, stay off its CPU.
         let cpus = LoadCpus::here()?;
@@ -143,22 +154,28 @@ fn start(ns: &Netns, argv: &[String], affinity: Affinity) -> Result<Process> {
 /// Starts a server, and waits until it listens.
 fn serve(peers: &Peers<'_>, argv: &[String], affinity: Affinity, protocol: &str) -> Result<Process> {
     let server = start(peers.server, argv, affinity)?;
-    let port = format!(":{:04X}", peers.address.port());
+    await_listening(peers.server, peers.listen, protocol, &server)?;
+    Ok(server)
+}
+
+/// Waits until a program listens at a port of `address` in `ns`, over `tcp` or `udp`.
+pub(crate) fn await_listening(ns: &Netns, address: SocketAddr, protocol: &str, server: &Process) -> Result<()> {
+    let port = format!(":{:04X}", address.port());
+    let table = if address.is_ipv6() { format!("{protocol}6") } else { protocol.to_owned() };
     let listens = || {
-        let sockets = peers.server.run(|| {
-            let path = Path::new("/proc/thread-self/net").join(protocol);
+        let sockets = ns.run(|| {
+            let path = Path::new("/proc/thread-self/net").join(&table);
             std::fs::read_to_string(&path).doing("read", path.display().to_string())
         })?;
         Ok(sockets.lines().any(|line| is_listening(line, &port)).then_some(()))
     };
     wait_until(PATIENCE, "the server listens", listens).map_err(|error| {
         let why = format!("{}\n{}{}", error.why, server.stdout(), server.stderr());
-        Error::new(error.kind, "start", format!("`{}`", argv.join(" ")), why.trim_end())
-    })?;
-    Ok(server)
+        Error::new(error.kind, "start", format!("`{}`", server.command()), why.trim_end())
+    })
 }
 
-/// Whether a line of /proc/net/tcp or udp is a socket that waits at `port`, written as `:1451`. The second column is the local address;
+/// Whether a line of /proc/net/tcp or udp, or of tcp6 or udp6, is a socket that waits at `port`, written as `:1451`. The second column is the local address;
 /// in the fourth, 0A listens over TCP, and 07 is what a socket of UDP is that has no peer (include/net/tcp_states.h).
 fn is_listening(line: &str, port: &str) -> bool {
     let columns: Vec<&str> = line.split_whitespace().take(4).collect();

@@ -1,6 +1,6 @@
 //! Round trips by sockperf: ping-pong with its full log, a time for each round trip.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{Peers, Sample, Tool, Work, client, serve, unreadable, whole_seconds, words};
 use crate::{
@@ -36,14 +36,13 @@ fn lasts(duration: Duration) -> Duration {
 pub(super) fn run(peers: &Peers<'_>, work: &Work, cpus: LoadCpus) -> Result<Sample> {
     let lasts = lasts(work.duration);
     let (affinity, tcp) = (cpus.in_turn(), work.metric == Metric::TcpRr);
-    let (address, port) = (peers.address.ip().to_string(), peers.address.port().to_string());
-    let common = |verb: &str| {
-        let mut argv = words(["sockperf", verb, "--ip", &address, "--port", &port]);
+    let common = |verb: &str, at: SocketAddr| {
+        let mut argv = words(["sockperf", verb, "--ip", &at.ip().to_string(), "--port", &at.port().to_string()]);
         argv.extend(tcp.then(|| "--tcp".to_owned()));
         argv
     };
-    let _server = serve(peers, &common("server"), affinity, if tcp { "tcp" } else { "udp" })?;
-    let mut argv = common("ping-pong");
+    let _server = serve(peers, &common("server", peers.listen), affinity, if tcp { "tcp" } else { "udp" })?;
+    let mut argv = common("ping-pong", peers.target);
     let (size, seconds) = (work.size.to_string(), lasts.as_secs().to_string());
     argv.extend(words(["--msg-size", &size, "--time", &seconds, "--full-rtt", "--full-log", "/dev/stdout"]));
     let said = client(peers, &argv, affinity, lasts)?;

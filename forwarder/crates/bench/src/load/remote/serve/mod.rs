@@ -52,10 +52,11 @@ impl Listener {
     /// # Errors
     /// The address is taken or not there.
     pub fn bind(address: SocketAddrV4, limits: Limits) -> Result<Self> {
-        let (listener, address) = socket::listen(address).map_err(|error| {
+        let (listener, bound) = socket::listen(address.into()).map_err(|error| {
             error.remedy(format!("give another address: fwd bench --serve {}:{PORT}", Ipv4Addr::UNSPECIFIED))
         })?;
-        socket::bound(&listener, INTERVAL).doing("listen on", socket::tcp(address))?;
+        socket::bound(&listener, INTERVAL).doing("listen on", socket::tcp(bound))?;
+        let address = SocketAddrV4::new(*address.ip(), bound.port());
         Ok(Self { listener, address, cpus: LoadCpus::of_one_end()?, token: Token::random()?, limits })
     }
 

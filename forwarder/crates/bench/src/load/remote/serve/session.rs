@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    net::{SocketAddr, SocketAddrV4},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -146,10 +146,9 @@ impl Session<'_> {
 }
 
 /// Where a load goes: the address that the client has reached, so that datagrams come back from it.
-fn data_address(channel: &Channel, port: u16) -> Result<SocketAddrV4, Refusal> {
+fn data_address(channel: &Channel, port: u16) -> Result<SocketAddr, Refusal> {
     match channel.local_address() {
-        Ok(SocketAddr::V4(address)) => Ok(SocketAddrV4::new(*address.ip(), port)),
-        Ok(SocketAddr::V6(address)) => refuse(Reason::Failed, format!("{address} is no IPv4 address")),
+        Ok(address) => Ok(SocketAddr::new(address.ip(), port)),
         Err(error) => refuse(Reason::Failed, error.to_string()),
     }
 }

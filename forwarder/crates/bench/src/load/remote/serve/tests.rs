@@ -42,7 +42,7 @@ impl Served<'_> {
 
     /// A connection that nothing was said over.
     fn silent(&self) -> TcpStream {
-        self.ns.run(|| socket::connect(self.address)).expect("it listens")
+        self.ns.run(|| socket::connect(self.address.into())).expect("it listens")
     }
 
     fn told(&self) -> Vec<String> {
@@ -188,7 +188,7 @@ fn a_client_has_no_more_than_it_may() {
 fn load(ns: &Namespace, metric: Metric) -> Job {
     let guest = Guest::from_afar(Ipv4Addr::LOCALHOST.into()).expect("random numbers");
     let request = LoadRequest::new(&Work { metric, ..WORK }).expect("it is possible");
-    ns.run(|| Job::start(&request, LOCAL, guest, LoadCpus::of_one_end()?)).expect("loopback")
+    ns.run(|| Job::start(&request, LOCAL.into(), guest, LoadCpus::of_one_end()?)).expect("loopback")
 }
 
 /// A UDP socket of an address of loopback that talks to a load.

@@ -77,6 +77,9 @@ fn every_colour_of_a_path_is_in_the_style_sheet_for_light_and_dark() {
         assert!(STYLE.contains(&format!(".p-{path} {{ --c: var(--{path}); }}")), "{path}");
         colours(path.id());
     }
+    for path in Path::PUBLISHED {
+        assert!(STYLE.contains(&format!(".p-{path} {{ --c: var(--")), "{path}");
+    }
 }
 
 #[test]
