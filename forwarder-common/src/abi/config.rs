@@ -30,6 +30,9 @@ pub type Secret = [u64; 4];
 /// Number of [`Timeout`] classes, with room for later ones.
 pub const TIMEOUTS: usize = 16;
 
+/// Number of addresses in [`Config::own_addresses`].
+pub const OWN_ADDRESSES: usize = 4;
+
 record! {
     /// Element 0 of the map `CONFIG`.
     pub struct Config {
@@ -55,6 +58,9 @@ record! {
         pub max_flows_per_endpoint: u32,
         /// See [`feature`]: what some network uses, so that the others do not pay for it.
         pub features: u32,
+        /// Addresses of uplinks with [`super::uplink_flags::NO_TRANSIT`], which most packets for the host have: network byte order, 0 where there
+        /// are fewer.
+        pub own_addresses: [u32; OWN_ADDRESSES],
         /// Idle times that end a flow, in jiffies, indexed by [`Timeout`].
         pub timeouts: [u32; TIMEOUTS],
         /// The programs have it as a constant: here it stands for those that are loaded later.
@@ -78,4 +84,6 @@ pub mod feature {
     pub const PUBLISH: u32 = 1 << 2;
     /// Some endpoint may send or get so much in a second only.
     pub const RATE: u32 = 1 << 9;
+    /// What arrives by some uplink is not forwarded for anybody but namespaces.
+    pub const NO_TRANSIT: u32 = 1 << 18;
 }

@@ -21,7 +21,7 @@ mod version;
 
 use crate::types::direction::Direction;
 
-pub use config::{Config, Secret, TIMEOUTS, Timeout, feature};
+pub use config::{Config, OWN_ADDRESSES, Secret, TIMEOUTS, Timeout, feature};
 pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, RETRY_CLASSES, TrafficBlock};
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, endpoint_flags, host_veth_place};
 pub use flow::{

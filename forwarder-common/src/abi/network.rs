@@ -79,6 +79,8 @@ pub mod uplink_flags {
     pub const GUARDED: u32 = 1 << 2;
     /// It was asked for (`fwd uplink add`): it stays one until it is removed by a command, or nothing is up.
     pub const ASKED: u32 = 1 << 3;
+    /// The host forwards what arrives there only because `fwd` has switched it on: for namespaces, and for nobody else.
+    pub const NO_TRANSIT: u32 = 1 << 4;
 }
 
 record! {

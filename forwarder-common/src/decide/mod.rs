@@ -11,6 +11,7 @@ pub mod ports;
 pub mod rate;
 pub mod rewrite;
 pub mod route;
+pub mod transit;
 pub mod unsolicited;
 pub mod validate;
 pub mod xdp;

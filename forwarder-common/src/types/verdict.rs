@@ -264,6 +264,9 @@ reasons! {
         ExtensionHeaders = 60 => "Somebody may try to pass by a filter: `tcpdump -v ip6` at the interface shows who.",
         /// More than a limit lets through: sent past the queue inside that keeps to it, or come for a namespace (`to_ns`) whose queue is full.
         RateExceeded = 61 => "Nothing, if the limit is meant. `fwd up --rate-out` and `--rate-in` set another, or `none`, and the queue inside anew.",
+        /// Would be forwarded by the host for somebody else: it forwards what comes in there for namespaces alone, since `fwd` has switched that
+        /// on. Nobody but the programs that listen to the interface itself sees it.
+        Transit = 62 => "Nothing, if the host is to be no router. Otherwise `sysctl -w net.ipv4.ip_forward=1`, then any `fwd up`.",
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
         },
         shared::Shared,
     },
-    path::{apply::Action, at_ns, networks::is_outside, rate},
+    path::{apply::Action, at_ns, networks::is_outside, rate, transit},
     table::{
         lookup,
         usage::{host_has_flows, is_published, may_be_external},
@@ -173,13 +173,14 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     !published && !host_has_flows() && !lookup::is_known(lookup::key_hash(&reply)) && skb.bound_to() == 0
 }
 
-/// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside.
+/// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, nor
+/// for somebody else.
 #[inline(always)]
 fn is_hosts(packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
     let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0)
         || is_published(packet.proto, (packet.ports >> 16) as u16);
-    is_outside(source) && is_outside(destination) && !begins
+    is_outside(source) && is_outside(destination) && !begins && !transit::is_possible(destination)
 }
 
 /// Reads the headers, if they are the common ones and whole.

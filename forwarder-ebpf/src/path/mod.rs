@@ -14,6 +14,7 @@ mod rate;
 mod route;
 pub(crate) mod slow;
 mod tail_call;
+mod transit;
 mod validate;
 mod vlan;
 pub(crate) mod xdp;

@@ -23,6 +23,7 @@ use crate::{
         apply::Action,
         at_uplink,
         networks::{in_fwd_network, in_fwd_network_v6},
+        transit,
     },
 };
 
@@ -80,7 +81,12 @@ fn judge_tags(skb: Skb) -> Result<(), Code> {
     while tags <= PRIORITY_TAGS {
         let found = fwd_vlan_behind(skb, off);
         if found & PRIORITY == 0 {
-            return Ok(validate::foreign(found & SOURCE != 0, found & DESTINATION != 0)?);
+            validate::foreign(found & SOURCE != 0, found & DESTINATION != 0)?;
+            if found & ELSEWHERE != 0 {
+                // Counted if it is refused, and left alone all the same.
+                transit::fwd_refuse_transit(skb, off.wrapping_add(2));
+            }
+            return Ok(());
         }
         off = off.wrapping_add(VLAN_LEN as u32);
         tags = tags.wrapping_add(1);
@@ -109,6 +115,8 @@ const SOURCE: u32 = 1 << 0;
 const DESTINATION: u32 = 1 << 1;
 const TAG: u32 = 1 << 2;
 const PRIORITY: u32 = 1 << 3;
+/// IPv4 that may be for somebody else: see [`transit::is_possible`].
+const ELSEWHERE: u32 = 1 << 4;
 
 /// What the Ethernet type at `off` announces: none of what [`SOURCE`] and the others say is 0.
 #[inline(always)]
@@ -121,7 +129,8 @@ fn behind(skb: Skb, off: u32) -> u32 {
     if found == ethertype::IPV4 {
         let source: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::SRC)).unwrap_or_default();
         let destination: [u8; 4] = bytes.load(behind.wrapping_add(ipv4::field::DST)).unwrap_or_default();
-        return bits(in_fwd_network(source), in_fwd_network(destination));
+        let elsewhere = if transit::is_possible(u32::from_ne_bytes(destination)) { ELSEWHERE } else { 0 };
+        return bits(in_fwd_network(source), in_fwd_network(destination)) | elsewhere;
     }
     if found == ethertype::IPV6 {
         let source = fwd_is_network_v6_at(skb, behind.wrapping_add(ipv6::field::SRC) as u32);

@@ -6,8 +6,8 @@ use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
     helpers::{
-        bpf_csum_update, bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
-        bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_csum_update, bpf_l4_csum_replace, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_change_type,
+        bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -240,6 +240,13 @@ impl Skb {
     pub(crate) fn cut(self, length: u32) -> bool {
         // SAFETY: see `copy`.
         unsafe { bpf_skb_change_tail(self.ptr, length, 0) == 0 }
+    }
+
+    /// Changes whom the frame was sent to, as in [`Skb::pkt_type`]; the kernel refuses nothing up to `PACKET_OTHERHOST`.
+    #[inline(always)]
+    pub(crate) fn set_pkt_type(self, to: u32) {
+        // SAFETY: see `copy`.
+        unsafe { bpf_skb_change_type(self.ptr, to) };
     }
 
     /// Makes room for a link-layer header of `length` bytes. Bytes taken before are stale. A failure leaves the packet as it is.

@@ -33,7 +33,7 @@ use crate::{
         rate,
         slow::{clamp, fragments, icmp_error, unsolicited},
         tail_call::{tail_call, tail_call_ipv6},
-        validate, vlan,
+        transit, validate, vlan,
     },
     table::{
         handshake,
@@ -79,6 +79,9 @@ pub(crate) fn slow<const L3: usize>(skb: Skb) -> Action {
     let Ok(ip) = ipv4::parse(&bytes, L3) else { return Action::NEXT };
     if in_fwd_network(ip.dst) {
         return drop(skb, L3, DropReason::DirectToEndpoint);
+    }
+    if transit::is_possible(u32::from_ne_bytes(ip.dst)) && transit::fwd_refuse_transit(skb, L3 as u32) {
+        return Action::NEXT;
     }
     // With options there are more headers: the pointers are taken anew.
     let bytes = if ip.len == ipv4::MIN_LEN { bytes } else { skb.all_headers() };

@@ -21,7 +21,7 @@ pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
     Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings,
     SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
-    forwarding6, is_made, route_mtus,
+    forwarding6, is_made, refuses_transit, route_mtus,
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{

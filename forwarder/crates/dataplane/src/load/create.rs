@@ -179,6 +179,7 @@ const fn nothing(host_cookie: u64) -> Config {
         max_flows: 0,
         max_flows_per_endpoint: 0,
         features: 0,
+        own_addresses: [0; _],
         slots: 0,
         seed: 0,
         hz: 0,

@@ -120,6 +120,7 @@ impl Sizes {
             max_flows: self.max_flows,
             max_flows_per_endpoint: self.max_flows_per_endpoint,
             features: 0,
+            own_addresses: [0; _],
             slots: self.slots(),
             seed: random("the seed of port numbers")? as u32,
             hz: 0,

@@ -8,4 +8,5 @@ pub(crate) mod open;
 pub(crate) mod records;
 pub(crate) mod route_mtus;
 pub(crate) mod stats;
+mod transit;
 pub(crate) mod view;

@@ -214,7 +214,7 @@ impl Dataplane {
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
         let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
-        config.features = features | config.features & (feature::RATE | feature::PUBLISH);
+        config.features = features | config.features & (feature::RATE | feature::PUBLISH | feature::NO_TRANSIT);
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
         self.set_config(&config)
@@ -239,18 +239,20 @@ impl Dataplane {
     /// Registers an uplink.
     ///
     /// # Errors
-    /// The map cannot be written.
+    /// A map cannot be written.
     pub fn put_uplink(&self, ifindex: u32, uplink: &Uplink) -> Result<()> {
-        self.put(maps::UPLINKS, &ifindex, uplink)
+        self.put(maps::UPLINKS, &ifindex, uplink)?;
+        self.update_transit()
     }
 
     /// Removes an uplink.
     ///
     /// # Errors
-    /// The map cannot be written.
+    /// A map cannot be written.
     pub fn remove_uplink(&self, ifindex: u32) -> Result<()> {
         self.forget_device(ifindex)?;
-        self.forget(maps::UPLINKS, &ifindex)
+        self.forget(maps::UPLINKS, &ifindex)?;
+        self.update_transit()
     }
 
     /// The smallest blocks of counters that nobody has, as many as `wanted`; they are set to zero.

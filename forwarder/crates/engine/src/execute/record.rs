@@ -264,8 +264,14 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
 ///
 /// # Errors
 /// The name is too long.
-pub(super) fn of_uplink(ifname: &str, address: Ipv4Addr, counters_in: u32, counters_out: u32) -> Result<abi::Uplink> {
+pub(super) fn of_uplink(
+    ifname: &str,
+    address: Ipv4Addr,
+    transit: bool,
+    counters_in: u32,
+    counters_out: u32,
+) -> Result<abi::Uplink> {
     // Before anybody has looked how it checks sources (`surroundings::follow_routes`), it checks strictly.
-    let flags = uplink_flags::STRICT;
+    let flags = uplink_flags::STRICT | if transit { 0 } else { uplink_flags::NO_TRANSIT };
     Ok(abi::Uplink { v4: address.octets(), counters_in, counters_out, flags, ifname: name(ifname)? })
 }

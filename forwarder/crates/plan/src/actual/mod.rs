@@ -21,7 +21,9 @@ pub use self::{
     record::{EndpointRecord, Interface, Marks, NetworkRecord, Records, SysctlRecord, UplinkRecord},
     route_mtus::route_mtus,
     surroundings::{Concerned, Surroundings},
-    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6},
+    sysctls::{
+        ALL_FORWARDING, ALL_FORWARDING6, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6, refuses_transit,
+    },
     undo::Undo,
 };
 use super::TargetRef;

@@ -1,10 +1,27 @@
-//! Names and values of the sysctls that are changed.
+//! Names and values of the sysctls that are changed, and what the changed ones mean.
+
+use crate::{SysctlRecord, Undo};
 
 /// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
 pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
 /// Value of a sysctl that is on, and of one that is off.
 pub(crate) const ON: &str = "1";
 pub(crate) const OFF: &str = "0";
+
+/// Whether somebody has made a router of the host, all of it, since `fwd` switched forwarding on at interfaces: `changed` are the sysctls
+/// that were changed, `all` is what [`ALL_FORWARDING`] says now.
+pub(crate) fn routes_since<'a>(mut changed: impl Iterator<Item = &'a SysctlRecord>, all: Option<&str>) -> bool {
+    let witness = changed.find(|record| record.path == ALL_FORWARDING);
+    all == Some(ON) && witness.is_none_or(|witness| witness.original != ON)
+}
+
+/// Whether what arrives by the interface with this number is forwarded for namespaces alone: it was not forwarded before, as the undo log
+/// says, and the host routes for nobody since.
+#[must_use]
+pub fn refuses_transit(undo: &[Undo], ifindex: u32, all: Option<&str>) -> bool {
+    let changed = || undo.iter().filter_map(|entry| if let Undo::Sysctl(record) = entry { Some(record) } else { None });
+    changed().any(|record| record.is_of(ifindex) && !record.is_ipv6()) && !routes_since(changed(), all)
+}
 
 /// The sysctl that lets packets that arrive at an interface be forwarded.
 #[must_use]

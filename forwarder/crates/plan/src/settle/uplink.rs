@@ -227,10 +227,12 @@ impl Uplink {
 }
 
 impl Uplink {
-    /// Everything of an uplink, the guard of what leaves before anything leads through it.
+    /// Everything of an uplink, the guard of what leaves before anything leads through it, and that of what arrives before any of it is
+    /// forwarded.
     pub(crate) fn objects(&self, actual: &Actual, ebpf: bool, xdp: bool) -> Vec<Object> {
         let (name, index, address) = (self.name.clone(), self.index, self.address);
-        let mut objects = self.sysctls(actual);
+        let is_noted = |object: &Object| matches!(object, Object::Undo(_));
+        let (mut objects, forwarding): (Vec<_>, Vec<_>) = self.sysctls(actual).into_iter().partition(is_noted);
         objects.push(Object::Uplink(object::Uplink { name: name.clone(), index, address }));
         let record = actual.records.uplinks.iter().find(|record| record.index == index);
         objects.extend(record.map(|record| {
@@ -247,6 +249,7 @@ impl Uplink {
         if xdp {
             objects.push(Object::UplinkXdp(object::UplinkXdp { name, index }));
         }
+        objects.extend(forwarding);
         objects
     }
 

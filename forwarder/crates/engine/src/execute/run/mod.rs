@@ -119,7 +119,7 @@ impl<'a> Runner<'a> {
 
     /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
     pub(super) fn follow_routes(&mut self) {
-        if let Err(error) = surroundings::follow_routes(self.plane.as_ref(), &self.netlink) {
+        if let Err(error) = surroundings::follow_routes(self.plane.as_ref(), &self.netlink, &self.log) {
             self.warnings.push(format!("packets may be larger than a route of this host allows: {error}"));
         }
         self.follow_addresses();

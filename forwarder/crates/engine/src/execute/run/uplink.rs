@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use forwarder_common::abi::{self, uplink_flags};
 
-use super::{super::record, Execute, Runner, no_counters, unrecorded};
+use super::{
+    super::{record, surroundings::Transit},
+    Execute, Runner, no_counters, unrecorded,
+};
 use fwd_base::{Kind, Result};
 use fwd_dataplane::{XdpHook, name};
 use fwd_kernel::netlink::LinkLayer;
@@ -16,7 +19,8 @@ impl Execute for Uplink {
         let counters = plane.free_counters(2)?;
         let [inward, outward] = counters[..] else { return Err(no_counters()) };
         plane.note_device(self.index)?;
-        plane.put_uplink(self.index, &record::of_uplink(&self.name, self.address, inward, outward)?)
+        let transit = Transit::read(&runner.log)?.is_allowed(self.index);
+        plane.put_uplink(self.index, &record::of_uplink(&self.name, self.address, transit, inward, outward)?)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod host_access;
 mod listeners;
+mod transit;
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +15,8 @@ use ipnet::IpNet;
 pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
 pub(super) use self::listeners::socket;
-use super::record;
+pub(super) use self::transit::Transit;
+use super::{record, undo::UndoLog};
 use fwd_base::{Error, Result, text::word};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
@@ -56,19 +58,22 @@ pub(super) fn of_input() -> Result<Surroundings> {
     Ok(Surroundings { input: input_chains()?, ..Surroundings::default() })
 }
 
-/// Tells the programs the MTUs that routes ask for, how uplinks check sources, and which are guarded, as it is now.
+/// Tells the programs the MTUs that routes ask for, how uplinks check sources, which are guarded, and where the host forwards for others than
+/// namespaces, as it is now.
 ///
 /// # Errors
 /// The host cannot be read, or a map cannot be written.
-pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink) -> Result<()> {
+pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &UndoLog) -> Result<()> {
     let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
+    let transit = Transit::read(log)?;
     plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
     for (index, record) in plane.uplinks()? {
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
         let tunnel = if link.layer == LinkLayer::None { uplink_flags::TUNNEL } else { 0 };
         let guarded = if plane.is_uplink_attached(index)? { uplink_flags::GUARDED } else { 0 };
-        let flags = strict | tunnel | guarded | record.flags & uplink_flags::ASKED;
+        let restrained = if transit.is_allowed(index) { 0 } else { uplink_flags::NO_TRANSIT };
+        let flags = strict | tunnel | guarded | restrained | record.flags & uplink_flags::ASKED;
         if record.flags != flags {
             plane.put_uplink(index, &Uplink { flags, ..record })?;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Removal, target};
 use crate::{
     EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
-    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON},
+    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, routes_since},
 };
 use fwd_kernel::{
     netlink::{Link, nft::Separation},
@@ -173,9 +173,7 @@ impl Removal<'_> {
     /// interface was renamed. That of one that has gone is forgotten.
     fn restored(&self, record: &SysctlRecord) -> Vec<Object> {
         let value = |path: &str| self.actual.host.sysctls.get(path).map(String::as_str);
-        let witness = self.actual.changed_sysctls().find(|record| record.path == ALL_FORWARDING);
-        let was_on = witness.is_some_and(|witness| witness.original == ON);
-        let wanted_by_others = value(ALL_FORWARDING) == Some(ON) && !was_on;
+        let wanted_by_others = routes_since(self.actual.changed_sysctls(), value(ALL_FORWARDING));
         let now = record.now(&self.actual.host.net).filter(|_| !wanted_by_others);
         let ours = now.filter(|now| value(&now.path) == Some(now.ours.as_str()));
         ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))]).collect()
