@@ -57,15 +57,13 @@ pub struct EndpointView {
     pub network: Untrusted,
     /// Who asked for it: `cli`, or the runtime of a container.
     pub owner: String,
-    /// Id of the container, where a runtime asked for it.
-    pub container: Option<Untrusted>,
     /// Name of the namespace, if it has one.
     pub ns: Option<Untrusted>,
     /// Inode of the namespace on nsfs.
     pub netns_inode: u64,
     /// Process by which the namespace was given.
     pub pid: Option<u32>,
-    /// Container by which the namespace was given.
+    /// The container: its id where its runtime asked for the endpoint, else its name as `--container` found it.
     pub container: Option<Untrusted>,
     /// Whether `up` made the namespace.
     pub ns_created: bool,
@@ -142,8 +140,8 @@ impl EndpointView {
         // As runtimes shorten ids.
         const SHOWN: usize = 12;
         let short = |id: &Untrusted| Untrusted::from(id.exact().chars().take(SHOWN).collect::<String>());
-        let container = self.container.as_ref().map(|id| format!("container {}", short(id)));
-        let label = container.unwrap_or_else(|| self.label());
+        let container = self.container.as_ref().filter(|_| self.is_of_runtime());
+        let label = container.map_or_else(|| self.label(), |id| format!("container {}", short(id)));
         if self.ns_if.exact() == "eth0" { label } else { format!("{label} {}", self.ns_if) }
     }
 
@@ -152,10 +150,15 @@ impl EndpointView {
     pub fn option(&self) -> Option<String> {
         match (&self.ns, &self.container, self.pid) {
             (Some(ns), ..) => Some(option("--ns", ns.exact())),
-            (None, Some(container), _) => Some(option("--container", container.exact())),
-            (None, None, Some(pid)) => Some(format!("--pid {pid}")),
-            (None, None, None) => None,
+            (None, Some(container), _) if !self.is_of_runtime() => Some(option("--container", container.exact())),
+            (None, _, Some(pid)) => Some(format!("--pid {pid}")),
+            (None, _, None) => None,
         }
+    }
+
+    /// Whether a runtime asked for it, which then is also who takes it down.
+    pub(super) fn is_of_runtime(&self) -> bool {
+        self.owner != "cli"
     }
 
     /// The host-side veth, and whether it is still there.

@@ -116,7 +116,9 @@ impl InspectView {
             let FlowCounts { half_open, established, closing, limit } = flows;
             format!("{established} established of {limit}, {half_open} new, {closing} closing")
         });
-        let container = endpoint.container.as_ref().map(|id| format!("{id}, by {}", endpoint.owner));
+        let owned =
+            |id: &_| if endpoint.is_of_runtime() { format!("{id}, by {}", endpoint.owner) } else { format!("{id}") };
+        let container = endpoint.container.as_ref().map(owned);
         let mut facts = Facts::default();
         facts
             .add("container", container.unwrap_or_default())

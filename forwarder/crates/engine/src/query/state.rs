@@ -160,11 +160,10 @@ impl State {
         Ok(EndpointView {
             network: network_name.into(),
             owner: id.owner.name().into(),
-            container: id.owner.is_runtime().then(|| id.id.into()),
             ns: name.map(Into::into),
             netns_inode: inode,
             pid,
-            container: container.map(Into::into),
+            container: if id.owner.is_runtime() { Some(id.id.into()) } else { container.map(Into::into) },
             ns_created: record.flags & endpoint_flags::NS_CREATED != 0,
             gone: host_veth.is_none(),
             host_if: host_if.into(),

@@ -7,7 +7,6 @@ pub(crate) fn endpoint(ns: Option<&str>, network: &str, host: u8) -> EndpointVie
     EndpointView {
         network: network.into(),
         owner: "cli".into(),
-        container: None,
         ns: ns.map(Into::into),
         netns_inode: 4_026_532_000 + u64::from(host),
         pid: ns.is_none().then_some(4711),
