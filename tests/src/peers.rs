@@ -11,7 +11,7 @@ use std::{
 use forwarder::{Context, Result, netns::Netns, testbed::wait_until};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
-    socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt},
+    socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, sockopt},
 };
 
 /// How long a peer may keep us waiting.
@@ -55,22 +55,25 @@ pub(crate) fn listen(ns: &Netns, local: impl Into<SocketAddr>) -> TcpListener {
 ///
 /// # Errors
 /// It is refused, or takes too long.
-pub(crate) fn connect(ns: &Netns, local: SocketAddrV4, remote: SocketAddrV4) -> Result<TcpStream> {
+pub(crate) fn connect(ns: &Netns, local: impl Into<SocketAddr>, remote: impl Into<SocketAddr>) -> Result<TcpStream> {
+    let (local, remote) = (local.into(), remote.into());
     ns.run(|| connect_here(local, remote).doing("connect to", remote.to_string()))
 }
 
 /// As [`connect`], in the namespace of the calling thread.
-pub(crate) fn connect_here(local: SocketAddrV4, remote: SocketAddrV4) -> std::io::Result<TcpStream> {
-    let fd: OwnedFd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+pub(crate) fn connect_here(local: impl Into<SocketAddr>, remote: impl Into<SocketAddr>) -> std::io::Result<TcpStream> {
+    let (local, remote): (SocketAddr, SocketAddr) = (local.into(), remote.into());
+    let family = if remote.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd: OwnedFd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if local != ANY {
-        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(local))?;
+    if local.port() != 0 || !local.ip().is_unspecified() {
+        socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(local))?;
     }
     let stream = TcpStream::from(fd);
     // connect(2) obeys the limit for sending.
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    socket::connect(stream.as_raw_fd(), &SockaddrIn::from(remote))?;
+    socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(remote))?;
     Ok(stream)
 }
 
@@ -97,13 +100,14 @@ pub(crate) fn echoed(mut stream: &TcpStream, message: &[u8]) {
 
 /// Sends a request over UDP until its echo comes back: a first packet may be lost while a neighbour is being found.
 #[track_caller]
-pub(crate) fn asked(socket: &UdpSocket, server: SocketAddrV4, request: &[u8]) {
+pub(crate) fn asked(socket: &UdpSocket, server: impl Into<SocketAddr>, request: &[u8]) {
+    let server = server.into();
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket");
     let mut answer = [0; 2048];
     wait_until(PATIENCE, "an answer comes", || {
         socket.send_to(request, server).doing("send to", server.to_string())?;
         let received = socket.recv_from(&mut answer).ok();
-        Ok(received.filter(|(length, from)| answer[..*length] == *request && *from == SocketAddr::V4(server)))
+        Ok(received.filter(|(length, from)| answer[..*length] == *request && *from == server))
     })
     .unwrap_or_else(|error| panic!("{error}"));
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");

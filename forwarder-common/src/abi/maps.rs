@@ -205,7 +205,7 @@ maps! {
         /// Publications, and prefixes of those who may use them → cookie of the endpoint's namespace.
         PUBLISHED_TO: LpmTrie<SenderPrefix, u64>[16_384],
         /// Addresses of the host → its interface that has it.
-        HOST_ADDRESSES: Hash<[u8; 4], u32>[1024],
+        HOST_ADDRESSES: Hash<Addr, u32>[1024],
         /// Verdicts by interface.
         COUNTERS: Array<u32, CounterBlock>[COUNTER_BLOCKS as usize],
         /// Common verdicts by interface and CPU.
@@ -264,6 +264,8 @@ maps! {
         SEARCH: PerCpuArray<u32, [u8; 2264]>[1],
         /// A packet of IPv6, and the addresses of its flow.
         PACKET6: PerCpuArray<u32, [u8; 132]>[1],
+        /// A published port that is looked for.
+        SOUGHT: PerCpuArray<u32, [u8; 120]>[1],
         /// A reply's tuple.
         REPLY: PerCpuArray<u32, Tuple>[1],
         /// The tuple of a packet from outside.

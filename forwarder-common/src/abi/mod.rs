@@ -34,8 +34,8 @@ pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
 pub use publish::{
-    HOST_PEERS, HOST_SOCKET_BITS, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix, Publication, SenderPrefix,
-    SocketSender, Withdrawn,
+    ALL_V4, ALL_V6, HOST_PEERS, HOST_SOCKET_BITS, HostPeer, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix,
+    Publication, SenderPrefix, SocketSender, Withdrawn,
 };
 pub use record::Bytes;
 use record::record;

@@ -1,24 +1,29 @@
 //! Published ports: those of the host's addresses that lead to an endpoint.
 
-use crate::abi::record;
+use crate::abi::{Addr, mapped, record};
+
+/// In place of an address of the host: all of its addresses of IPv4.
+pub const ALL_V4: Addr = mapped([0; 4]);
+/// In place of an address of the host: all of its addresses of IPv6.
+pub const ALL_V6: Addr = [0; 16];
 
 record! {
     /// What a published port is called: a protocol and a socket of the host, in network byte order.
     #[derive(Default, Hash)]
     pub struct HostSocket {
-        /// Address of the host; zero for all of them.
-        pub addr: [u8; 4],
-        /// IP protocol: TCP or UDP.
-        pub proto: u8,
-        /// Explicit padding.
-        pub _pad: u8,
+        /// Address of the host; [`ALL_V4`] or [`ALL_V6`] for all of a family.
+        pub addr: Addr,
+        /// IP protocol: TCP or UDP, host byte order.
+        pub proto: u32,
+        /// Explicit padding: what an entry says begins at a multiple of eight bytes.
+        pub _pad: u16,
         /// Port. Last, so that ports that begin with the same bits have a prefix in common.
         pub port: [u8; 2],
     }
 }
 
 /// Bits of a [`HostSocket`].
-pub const HOST_SOCKET_BITS: u32 = 64;
+pub const HOST_SOCKET_BITS: u32 = 192;
 
 record! {
     /// Key of the map `PUBLISHED`: the kernel's `struct bpf_lpm_trie_key`. A range of ports is as many of them as it takes to cover it
@@ -37,10 +42,10 @@ record! {
     pub struct Publication {
         /// `SO_NETNS_COOKIE` of the endpoint's namespace: the number of a host-side veth may be another's by now.
         pub netns_cookie: u64,
+        /// Address of the host, as in [`HostSocket::addr`].
+        pub addr: Addr,
         /// The endpoint, by its host-side veth.
         pub endpoint: u32,
-        /// Address of the host, network byte order; zero for all of them.
-        pub addr: [u8; 4],
         /// First port of the range, host byte order.
         pub first: u16,
         /// Last port of the range, host byte order.
@@ -51,6 +56,8 @@ record! {
         pub proto: u8,
         /// Prefixes in the map `PUBLISHED_TO` of those who may use it; 0: all may.
         pub senders: u8,
+        /// 1 if it is published at all addresses of both families, each of which has its entries: they come and go together. Otherwise 0.
+        pub both_families: u32,
     }
 }
 
@@ -59,10 +66,8 @@ record! {
     pub struct SocketSender {
         /// The publication, by its address and the first of its ports: no two have those in common.
         pub socket: HostSocket,
-        /// Sender, network byte order.
-        pub sender: [u8; 4],
-        /// Explicit padding, behind all prefixes.
-        pub _pad: [u8; 4],
+        /// Sender: an address of the family of the socket's.
+        pub sender: Addr,
     }
 }
 
@@ -84,7 +89,7 @@ record! {
     /// all flows of the endpoint.
     #[derive(Default)]
     pub struct Withdrawn {
-        /// Address of the host, network byte order as a word of memory; 0 for all of them.
+        /// Address of the host as a word of memory, of IPv6 its fingerprint ([`crate::flow::ipv6::fingerprint`]); 0 for all of them.
         pub addr: u32,
         /// First port, host byte order.
         pub first: u16,
@@ -92,8 +97,10 @@ record! {
         pub last: u16,
         /// IP protocol.
         pub proto: u8,
+        /// 4 or 6: of which family they were published; 0: of both.
+        pub family: u8,
         /// Explicit padding.
-        pub _pad: [u8; 3],
+        pub _pad: [u8; 2],
     }
 }
 
@@ -116,14 +123,27 @@ impl Withdrawn {
 pub const HOST_PEERS: usize = 4;
 
 record! {
+    /// Where a socket of the host was led, and where it had meant to go. Addresses are of either family ([`mapped`]), as words of memory.
+    #[derive(Default)]
+    pub struct HostPeer {
+        /// Address inside.
+        pub inside: [u32; 4],
+        /// Address that was asked for.
+        pub asked: [u32; 4],
+        /// Port inside, network byte order. 0: there is nothing.
+        pub inside_port: [u8; 2],
+        /// Port that was asked for, network byte order.
+        pub asked_port: [u8; 2],
+    }
+}
+
+record! {
     /// Value of the map `HOST_PEERS`: where a socket of the host was led instead of where it meant to go. As all zero there is nothing.
     #[derive(Default)]
     pub struct HostPeers {
-        /// Sockets inside that it was led to: see [`crate::decide::host_access::word`].
-        pub inside: [u64; HOST_PEERS],
-        /// What it had asked for, in the same places.
-        pub asked: [u64; HOST_PEERS],
+        /// The last of them, in any order.
+        pub peers: [HostPeer; HOST_PEERS],
         /// The place that is taken next, as a number that grows.
-        pub next: u64,
+        pub next: u32,
     }
 }

@@ -2,13 +2,27 @@
 
 /// Headers without options: IPv4 and TCP, bytes.
 const HEADERS: u32 = 40;
+/// IPv6 and TCP.
+const HEADERS_IPV6: u32 = 60;
 
 /// The largest segment between an endpoint and a way out with these MTUs, bytes. Both are at least 68 (RFC 791 §3.2).
 #[inline(always)]
 #[must_use]
 pub const fn segment(way_out: u32, inside: u32) -> u16 {
+    without(HEADERS, way_out, inside)
+}
+
+/// As [`segment`], of IPv6: both are at least 1280 (RFC 8200 §5).
+#[inline(always)]
+#[must_use]
+pub const fn segment_ipv6(way_out: u32, inside: u32) -> u16 {
+    without(HEADERS_IPV6, way_out, inside)
+}
+
+#[inline(always)]
+const fn without(headers: u32, way_out: u32, inside: u32) -> u16 {
     let mtu = if way_out < inside { way_out } else { inside };
-    let segment = mtu.saturating_sub(HEADERS);
+    let segment = mtu.saturating_sub(headers);
     if segment > u16::MAX as u32 { u16::MAX } else { segment as u16 }
 }
 
@@ -31,6 +45,7 @@ mod tests {
     #[test]
     fn segments_fit_the_smaller_of_two_ways() {
         assert_eq!((segment(1500, 1400), segment(1280, 65_535), segment(65_535, 65_575)), (1360, 1240, 65_495));
+        assert_eq!((segment_ipv6(1500, 1400), segment_ipv6(1280, 65_535)), (1340, 1220));
     }
 
     proptest! {

@@ -6,156 +6,173 @@
 //! ever leaves it.
 
 use crate::{
-    abi::{HOST_PEERS, HostPeers, Tuple},
-    wire::l4::Proto,
+    abi::{Addr, HOST_PEERS, HostPeer, HostPeers, HostSocket, is_v4, mapped_words},
+    wire::{ipv6, l4::Proto},
 };
 
-/// What a socket asks for: the tuple of a packet from nowhere to `addr` and `port`.
-#[inline(always)]
-#[must_use]
-pub const fn asked(proto: u8, addr: [u8; 4], port: [u8; 2]) -> Tuple {
-    Tuple { saddr: [0; 4], daddr: meant(addr), sport: [0; 2], dport: port, ifindex: 0, proto, query: 0, family: 0 }
+/// A socket that a program of the host names as the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Address of either family ([`mapped_words`]), as words of memory.
+    pub addr: [u32; 4],
+    /// Port, network byte order.
+    pub port: [u8; 2],
 }
 
-/// The address that is meant: to ask for none means the loopback (`ip_route_output_key_hash_rcu`, net/ipv4/route.c).
-#[inline(always)]
-const fn meant(addr: [u8; 4]) -> [u8; 4] {
-    if u32::from_ne_bytes(addr) == 0 { LOCALHOST } else { addr }
+impl Peer {
+    /// What is meant by `addr`: to ask for no address means the loopback of its family (`ip_route_output_key_hash_rcu` in net/ipv4/route.c,
+    /// `tcp_v6_connect` in net/ipv6/tcp_ipv6.c).
+    #[inline(always)]
+    #[must_use]
+    pub const fn meant(addr: [u32; 4], port: [u8; 2]) -> Self {
+        let [a, b, c, d] = addr;
+        let addr = if is_v4(addr) && d == 0 {
+            LOCALHOST
+        } else if a | b | c | d == 0 {
+            LOCALHOST6
+        } else {
+            addr
+        };
+        Self { addr, port }
+    }
+
+    /// As what it would be published.
+    #[inline(always)]
+    #[must_use]
+    pub const fn socket(self, proto: u8) -> HostSocket {
+        HostSocket { addr: ipv6::of_words(self.addr), proto: proto as u32, _pad: 0, port: self.port }
+    }
 }
 
-/// What `::1` stands for, where a socket of IPv6 asks.
-pub const LOCALHOST: [u8; 4] = [127, 0, 0, 1];
+/// `127.0.0.1`, in its mapped form.
+pub const LOCALHOST: [u32; 4] = mapped_words(u32::from_ne_bytes([127, 0, 0, 1]));
 
-/// `::1`, as words of memory.
+/// `::1`.
 pub const LOCALHOST6: [u32; 4] = [0, 0, 0, 1_u32.to_be()];
 
-/// Whether an address of IPv6, as words of memory, is `::1`, or `::`, by which a socket means it (`tcp_v6_connect`, net/ipv6/tcp_ipv6.c).
+/// Whether an address of either family is of the loopback (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
 #[inline(always)]
 #[must_use]
-pub const fn is_localhost6([a, b, c, d]: [u32; 4]) -> bool {
-    let [.., one] = LOCALHOST6;
-    (a | b | c) == 0 && (d == one || d == 0)
+pub const fn is_loopback(addr: [u32; 4]) -> bool {
+    let ([a, b, c, d], [.., one]) = (addr, LOCALHOST6);
+    if is_v4(addr) { is_loopback_v4(d.to_ne_bytes()) } else { (a | b | c) == 0 && d == one }
 }
 
-/// Whether an address is of the loopback (RFC 1122 §3.2.1.3).
+/// Whether an address of IPv4 is of the loopback.
 #[inline(always)]
 #[must_use]
-pub const fn is_loopback(addr: [u8; 4]) -> bool {
+pub const fn is_loopback_v4(addr: [u8; 4]) -> bool {
     let [first, ..] = addr;
     first == 127
 }
 
-/// Whether a socket can be led elsewhere: it is of TCP or UDP, and bound to no interface (0) and to no address of the loopback, from which
-/// it would reach nobody.
+/// Whether a socket can be led elsewhere: it is of TCP or UDP, and bound to no interface (0), nor (`by_loopback`) to an address of the
+/// loopback, from which it would reach nobody.
 #[inline(always)]
 #[must_use]
-pub const fn can_be_led(proto: u8, interface: u32, source: [u8; 4]) -> bool {
-    (proto == Proto::Tcp as u8 || proto == Proto::Udp as u8) && interface == 0 && !is_loopback(source)
+pub const fn can_be_led(proto: u8, interface: u32, by_loopback: bool) -> bool {
+    (proto == Proto::Tcp as u8 || proto == Proto::Udp as u8) && interface == 0 && !by_loopback
 }
 
-/// An address and a port as one word, with [`IPV6`] if it was asked for by `::1`. It is never 0.
+/// Where programs of the host reach the endpoint with these addresses, if they have asked for `asked`: by the same family.
 #[inline(always)]
 #[must_use]
-pub const fn word(addr: [u8; 4], port: [u8; 2], ipv6: bool) -> u64 {
-    let (addr, port) = (u32::from_ne_bytes(addr) as u64, u16::from_ne_bytes(port) as u64);
-    let family = if ipv6 { IPV6 } else { 0 };
-    addr | port << 32 | SET | family
+pub const fn address_inside(asked: &Peer, v4: [u8; 4], v6: Addr) -> [u32; 4] {
+    if is_v4(asked.addr) { mapped_words(u32::from_ne_bytes(v4)) } else { ipv6::words(v6) }
 }
 
-/// Set in every [`word`].
-const SET: u64 = 1 << 48;
-/// Set in a [`word`]: `::1` was asked for.
-pub const IPV6: u64 = 1 << 49;
-
-/// The address of a [`word`].
 #[inline(always)]
-#[must_use]
-pub const fn address(word: u64) -> [u8; 4] {
-    (word as u32).to_ne_bytes()
+const fn is_same([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> bool {
+    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
 }
 
-/// The port of a [`word`], network byte order.
 #[inline(always)]
-#[must_use]
-pub const fn port(word: u64) -> [u8; 2] {
-    ((word >> 32) as u16).to_ne_bytes()
+const fn leads_to(peer: &HostPeer, inside: &Peer) -> bool {
+    let port = u16::from_ne_bytes(inside.port);
+    port != 0 && u16::from_ne_bytes(peer.inside_port) == port && is_same(peer.inside, inside.addr)
 }
 
-/// Where a socket notes that it was led to `inside`: the place that it has already, or the next. None where the same stands there.
+/// Notes in `peers` that the socket was led to `inside` when it had asked for `asked`: in the place that it has already, or the next.
 #[inline(always)]
-#[must_use]
-pub fn place(peers: &HostPeers, inside: u64, asked: u64) -> Option<usize> {
-    let known = peers.inside.iter().position(|it| *it == inside);
-    match known {
-        Some(place) if peers.asked.get(place) == Some(&asked) => None,
-        Some(place) => Some(place),
-        None => Some((peers.next % HOST_PEERS as u64) as usize),
+pub fn note(peers: &mut HostPeers, inside: &Peer, asked: &Peer) {
+    let known = peers.peers.iter().position(|it| leads_to(it, inside));
+    let next = known.is_none();
+    let place = known.unwrap_or((peers.next % HOST_PEERS as u32) as usize);
+    if next {
+        peers.next = peers.next.wrapping_add(1);
     }
+    let Some(peer) = peers.peers.get_mut(place) else { return };
+    *peer = HostPeer { inside: inside.addr, asked: asked.addr, inside_port: inside.port, asked_port: asked.port };
 }
 
 /// What a socket had asked for that was led to `inside`; none if it was not.
 #[inline(always)]
 #[must_use]
-pub fn asked_for(peers: &HostPeers, inside: u64) -> Option<u64> {
-    let place = peers.inside.iter().position(|it| *it == inside)?;
-    peers.asked.get(place).copied().filter(|asked| *asked != 0)
+pub fn asked_for(peers: &HostPeers, inside: &Peer) -> Option<Peer> {
+    let peer = peers.peers.iter().find(|it| leads_to(it, inside))?;
+    Some(Peer { addr: peer.asked, port: peer.asked_port })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::mapped;
 
-    const INSIDE: [u8; 4] = [10, 77, 0, 2];
-
-    fn note(peers: &mut HostPeers, inside: u64, asked: u64) {
-        if let Some(place) = place(peers, inside, asked) {
-            (peers.inside[place], peers.asked[place]) = (inside, asked);
-            peers.next += 1;
-        }
-    }
+    const INSIDE: [u32; 4] = mapped_words(u32::from_ne_bytes([10, 77, 0, 2]));
+    const INSIDE6: [u32; 4] = [0xfd, 0, 0, 7];
 
     #[test]
     fn nothing_and_the_loopback_mean_the_host_itself() {
-        assert_eq!(asked(6, [0; 4], [0, 80]).daddr, LOCALHOST);
-        assert_eq!(asked(6, [192, 0, 2, 7], [0, 80]).daddr, [192, 0, 2, 7]);
-        assert!(is_loopback([127, 0, 0, 53]) && !is_loopback([128, 0, 0, 1]));
-        assert!(is_localhost6(LOCALHOST6) && is_localhost6([0; 4]) && !is_localhost6([0, 0, 0, 2_u32.to_be()]));
+        let meant = |addr| Peer::meant(addr, [0, 80]).addr;
+        assert_eq!((meant(mapped_words(0)), meant([0; 4])), (LOCALHOST, LOCALHOST6));
+        assert_eq!((meant(INSIDE), meant(INSIDE6)), (INSIDE, INSIDE6));
+        assert_eq!(Peer::meant([0; 4], [0, 80]).socket(6).addr, 1_u128.to_be_bytes());
+        assert!(is_loopback(LOCALHOST) && is_loopback(LOCALHOST6) && is_loopback_v4([127, 0, 0, 53]));
+        assert!(
+            !is_loopback([0; 4]) && !is_loopback(INSIDE) && !is_loopback(INSIDE6) && !is_loopback_v4([128, 0, 0, 1])
+        );
     }
 
     #[test]
     fn who_is_bound_to_the_loopback_or_to_an_interface_is_left_alone() {
         let (tcp, udp) = (Proto::Tcp as u8, Proto::Udp as u8);
-        assert!(can_be_led(tcp, 0, [0; 4]) && can_be_led(udp, 0, [192, 0, 2, 7]));
-        assert!(!can_be_led(tcp, 0, [127, 0, 0, 1]) && !can_be_led(udp, 3, [0; 4]));
-        assert!(!can_be_led(Proto::Icmp as u8, 0, [0; 4]));
+        assert!(can_be_led(tcp, 0, false) && can_be_led(udp, 0, false));
+        assert!(!can_be_led(tcp, 0, true) && !can_be_led(udp, 3, false));
+        assert!(!can_be_led(Proto::Icmp as u8, 0, false));
     }
 
     #[test]
-    fn words_tell_address_port_and_family() {
-        for ipv6 in [false, true] {
-            let word = word(INSIDE, [0x1f, 0x90], ipv6);
-            assert_eq!((address(word), port(word), word & IPV6 != 0), (INSIDE, [0x1f, 0x90], ipv6));
-        }
-        assert_ne!(word([0; 4], [0; 2], false), 0);
+    fn endpoint_is_reached_by_the_family_that_was_asked_for() {
+        let asked = |addr| Peer { addr, port: [0, 80] };
+        let v6 = ipv6::of_words(INSIDE6);
+        assert_eq!(address_inside(&asked(LOCALHOST), [10, 77, 0, 2], v6), INSIDE);
+        assert_eq!(address_inside(&asked(LOCALHOST6), [10, 77, 0, 2], v6), INSIDE6);
+        assert_eq!(
+            asked(INSIDE).socket(17),
+            HostSocket { addr: mapped([10, 77, 0, 2]), proto: 17, _pad: 0, port: [0, 80] }
+        );
     }
 
     #[test]
     fn socket_knows_the_last_ports_that_it_was_led_to() {
         let mut peers = HostPeers::default();
-        let pair = |number: u8| (word(INSIDE, [0, number], false), word(LOCALHOST, [1, number], false));
+        let pair = |number: u8| {
+            let inside = if number.is_multiple_of(2) { INSIDE } else { INSIDE6 };
+            (Peer { addr: inside, port: [1, number] }, Peer { addr: LOCALHOST6, port: [2, number] })
+        };
         for number in 0..=HOST_PEERS as u8 {
             let (inside, asked) = pair(number);
-            note(&mut peers, inside, asked);
-            note(&mut peers, inside, asked);
-            assert_eq!(asked_for(&peers, inside), Some(asked));
+            note(&mut peers, &inside, &asked);
+            note(&mut peers, &inside, &asked);
+            assert_eq!(asked_for(&peers, &inside), Some(asked));
         }
-        assert_eq!(asked_for(&peers, pair(0).0), None, "there is no place for more");
-        assert!((1..=HOST_PEERS as u8).all(|number| asked_for(&peers, pair(number).0) == Some(pair(number).1)));
+        assert_eq!(asked_for(&peers, &pair(0).0), None, "there is no place for more");
+        assert!((1..=HOST_PEERS as u8).all(|number| asked_for(&peers, &pair(number).0) == Some(pair(number).1)));
         // The same port inside, by another address.
         let (inside, _) = pair(2);
-        let other = word([192, 0, 2, 7], [1, 2], false);
-        note(&mut peers, inside, other);
-        assert_eq!(asked_for(&peers, inside), Some(other));
-        assert_eq!(asked_for(&HostPeers::default(), 0), None);
+        let other = Peer { addr: INSIDE6, port: [3, 4] };
+        note(&mut peers, &inside, &other);
+        assert_eq!(asked_for(&peers, &inside), Some(other));
+        assert_eq!(asked_for(&HostPeers::default(), &Peer { addr: [0; 4], port: [0; 2] }), None);
     }
 }

@@ -158,19 +158,25 @@ fn ask_for(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 {
 /// As [`look_up`], of the packet in the map `PACKET6`, as if it came in by `input`.
 #[inline(always)]
 pub(crate) fn look_up_ipv6(skb: Skb, input: u32) -> Lookup {
-    lookup(fwd_fib_look_up6(skb, input).into())
+    lookup(fwd_fib_look_up6(skb, input, false).into())
+}
+
+/// The same, of a socket that is bound to the interface `output`, and to the address there behind which the flow's packets appear.
+#[inline(always)]
+pub(crate) fn look_up_ipv6_bound(skb: Skb, output: u32) -> Lookup {
+    lookup(fwd_fib_look_up6(skb, output, true).into())
 }
 
 /// As [`ask_for`].
 #[inline(always)]
-fn ask_for_ipv6(skb: Skb, input: u32) -> i32 {
+fn ask_for_ipv6(skb: Skb, interface: u32, bound: bool) -> i32 {
     const CLASS_AND_LABEL: u32 = u32::from_ne_bytes([0x0f, 0xff, 0xff, 0xff]);
     let (Some(query), Some(packet)) = (scratch(&FIB_QUERY), scratch(&PACKET6)) else {
         return BPF_FIB_LKUP_RET_NOT_FWDED as i32;
     };
     clear(query);
     query.family = AF_INET6;
-    query.ifindex = input;
+    query.ifindex = interface;
     // Rules may ask for them, as of IPv4.
     query.l4_protocol = packet.number;
     if packet.number != icmpv6::PROTO {
@@ -178,12 +184,13 @@ fn ask_for_ipv6(skb: Skb, input: u32) -> i32 {
         query.dport = u16::from_ne_bytes(packet.tuple.dport);
     }
     query.__bindgen_anon_2.flowinfo = u32::from_ne_bytes(packet.first) & CLASS_AND_LABEL;
-    query.__bindgen_anon_3.ipv6_src = ipv6::words(packet.src);
+    query.__bindgen_anon_3.ipv6_src = ipv6::words(if bound { packet.external } else { packet.src });
     query.__bindgen_anon_4.ipv6_dst = ipv6::words(packet.dst);
-    let mut result = ask(skb, query, BPF_FIB_LOOKUP_SRC);
+    let output = if bound { BPF_FIB_LOOKUP_OUTPUT } else { 0 };
+    let mut result = ask(skb, query, BPF_FIB_LOOKUP_SRC | output);
     if result == EINVAL {
         // A kernel before 6.7, which does not choose sources.
-        result = ask(skb, query, 0);
+        result = ask(skb, query, output);
         query.__bindgen_anon_3.ipv6_src = [0; 4];
     }
     result as i32
@@ -315,7 +322,7 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 
 global_fn! {
     /// See [`ask_for_ipv6`].
-    fn fwd_fib_look_up6(skb: Skb, input: u32) -> i32 = ask_for_ipv6;
+    fn fwd_fib_look_up6(skb: Skb, interface: u32, bound: bool) -> i32 = ask_for_ipv6;
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].

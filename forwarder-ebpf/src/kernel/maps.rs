@@ -19,7 +19,9 @@ use forwarder_common::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-use crate::kernel::scratch::{EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, IcmpError6, Opening, Packet6, Search};
+use crate::kernel::scratch::{
+    EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, IcmpError6, Opening, Packet6, Search, Sought,
+};
 
 /// Number of buckets of the flow cache less one; the number is a power of two.
 #[unsafe(no_mangle)]
@@ -84,7 +86,7 @@ pub(crate) static PUBLISHED_TO: LpmTrie<SocketSender, u64, 16_384> = LpmTrie::ne
 
 /// Address of the host → its interface that has it.
 #[btf_map]
-pub(crate) static HOST_ADDRESSES: HashMap<[u8; 4], u32, 1024, LAZY> = HashMap::new();
+pub(crate) static HOST_ADDRESSES: HashMap<Addr, u32, 1024, LAZY> = HashMap::new();
 
 /// Where a socket of the host was led instead of where it meant to go.
 #[btf_map]
@@ -215,6 +217,10 @@ pub(crate) static ENDPOINT: PerCpuArray<Endpoint, 1> = PerCpuArray::new();
 /// The packet of IPv6 at hand: see [`OPENING`].
 #[btf_map]
 pub(crate) static PACKET6: PerCpuArray<Packet6, 1> = PerCpuArray::new();
+
+/// A published port that is looked for: see [`OPENING`].
+#[btf_map]
+pub(crate) static SOUGHT: PerCpuArray<Sought, 1> = PerCpuArray::new();
 
 /// A reply's tuple while a port is looked for: see [`OPENING`].
 #[btf_map]

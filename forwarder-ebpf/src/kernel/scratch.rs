@@ -3,9 +3,9 @@
 
 use core::mem::offset_of;
 
-use aya_ebpf::btf_maps::PerCpuArray;
+use aya_ebpf::btf_maps::{PerCpuArray, lpm_trie::Key};
 use forwarder_common::{
-    abi::{Addr, FlowVersion, SLOT_NONE, Tuple},
+    abi::{Addr, FlowVersion, HOST_SOCKET_BITS, HostSocket, Publication, SLOT_NONE, SocketSender, Tuple},
     decide::{
         icmp_error::{self, Embedded, EmbeddedRewrite},
         ports::{Candidates, Shares},
@@ -102,6 +102,41 @@ impl Packet6 {
         // SAFETY: words of the two addresses, which are aligned to words.
         let words = |addr: *const Addr| [0, 1, 2, 3].map(|at| unsafe { addr.cast::<u32>().add(at).read() });
         (words(&raw const self.src), words(&raw const self.dst))
+    }
+}
+
+/// A socket of the host that a packet is sent to, and at which endpoint it is published: element 0 of the map `SOUGHT`.
+#[repr(C)]
+pub(crate) struct Sought {
+    /// What was found.
+    pub(crate) publication: Publication,
+    /// Explicit padding: addresses are aligned.
+    pub(crate) _pad: u32,
+    /// Length of the prefix, and what is looked for: a key.
+    pub(crate) socket_bits: u32,
+    pub(crate) socket: HostSocket,
+    /// The same of who may use it.
+    pub(crate) _pad_sender: u32,
+    pub(crate) sender_bits: u32,
+    pub(crate) sender: SocketSender,
+}
+
+impl Sought {
+    /// The socket as a key.
+    #[inline(always)]
+    pub(crate) fn socket_key(&mut self) -> &Key<HostSocket> {
+        self.socket_bits = HOST_SOCKET_BITS;
+        // SAFETY: a length and what it is of, one behind the other as a key has them, which is packed.
+        unsafe { &*(&raw const self.socket_bits).cast() }
+    }
+
+    /// The sender as a key.
+    #[inline(always)]
+    pub(crate) fn sender_key(&mut self) -> &Key<SocketSender> {
+        const { assert!(offset_of!(Self, sender) == offset_of!(Self, sender_bits) + 4) };
+        self.sender_bits = HOST_SOCKET_BITS.wrapping_add(128);
+        // SAFETY: as of the socket.
+        unsafe { &*(&raw const self.sender_bits).cast() }
     }
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use forwarder_common::{
     abi::Tuple,
-    flow::ipv6,
+    flow::ipv6 as flow,
     wire::{ipv6::words, l4::Proto},
 };
 
@@ -24,6 +24,8 @@ global_fn! {
     fn fwd_host_uses6(skb: Skb, reply: &Tuple) -> bool = host_uses_ipv6;
     /// See [`host_converses`].
     pub(crate) fn fwd_host_converses(skb: Skb, tuple: &Tuple) -> bool = host_converses;
+    /// As [`fwd_host_converses`], of the packet in the map `PACKET6`.
+    pub(crate) fn fwd_host_converses6(skb: Skb) -> bool = host_converses_ipv6;
 }
 
 /// Whether the host would get the packet with tuple `reply`: as [`fwd_host_uses`], of either family.
@@ -49,15 +51,23 @@ fn host_converses(skb: Skb, tuple: &Tuple) -> bool {
 #[inline(always)]
 fn host_uses_ipv6(skb: Skb, reply: &Tuple) -> bool {
     let Some(packet) = scratch(&PACKET6) else { return true };
-    let tuple = bpf_sock_tuple__bindgen_ty_1 {
-        ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
-            saddr: words(packet.dst),
-            daddr: words(packet.external),
-            sport: u16::from_ne_bytes(reply.sport),
-            dport: u16::from_ne_bytes(reply.dport),
-        },
-    };
-    is_used::<IPV6>(skb, tuple, ipv6::number(reply.proto), false)
+    let tuple = ipv6(words(packet.dst), words(packet.external), reply);
+    is_used::<IPV6>(skb, tuple, flow::number(reply.proto), false)
+}
+
+/// As [`host_converses`], of the packet in the map `PACKET6`.
+#[inline(always)]
+fn host_converses_ipv6(skb: Skb) -> bool {
+    let Some(packet) = scratch(&PACKET6) else { return true };
+    let tuple = ipv6(words(packet.src), words(packet.dst), &packet.tuple);
+    is_used::<IPV6>(skb, tuple, packet.number, true)
+}
+
+/// Between these addresses, by the ports of `tuple`.
+#[inline(always)]
+fn ipv6(saddr: [u32; 4], daddr: [u32; 4], tuple: &Tuple) -> bpf_sock_tuple__bindgen_ty_1 {
+    let (sport, dport) = (u16::from_ne_bytes(tuple.sport), u16::from_ne_bytes(tuple.dport));
+    bpf_sock_tuple__bindgen_ty_1 { ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 { saddr, daddr, sport, dport } }
 }
 
 #[inline(always)]

@@ -13,7 +13,8 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use forwarder_common::{
-    abi::{HostPeers, Tuple},
+    abi::{HostPeers, is_v4},
+    decide::host_access::{self, Peer},
     wire::l4::Proto,
 };
 
@@ -41,8 +42,9 @@ macro_rules! store_at {
     };
 }
 
-/// Where the words of an address of IPv6 stand.
+/// Where the words of an address of IPv6 stand, and those of the address that a socket is bound to.
 const V6: usize = offset_of!(bpf_sock_addr, user_ip6);
+const SOURCE_V6: usize = offset_of!(bpf_sock, src_ip6);
 
 impl SockAddr {
     #[inline(always)]
@@ -70,10 +72,10 @@ impl SockAddr {
         (load_at!("u32", self.ptr, offset_of!(bpf_sock_addr, user_port)) as u16).to_ne_bytes()
     }
 
-    /// The address of IPv4.
+    /// The address of IPv4, as a word of memory.
     #[inline(always)]
-    pub(crate) fn v4(self) -> [u8; 4] {
-        (load_at!("u32", self.ptr, offset_of!(bpf_sock_addr, user_ip4)) as u32).to_ne_bytes()
+    pub(crate) fn v4(self) -> u32 {
+        load_at!("u32", self.ptr, offset_of!(bpf_sock_addr, user_ip4)) as u32
     }
 
     /// The address of IPv6, as words of memory.
@@ -89,8 +91,8 @@ impl SockAddr {
 
     /// Replaces address and port.
     #[inline(always)]
-    pub(crate) fn set_v4(self, addr: [u8; 4], port: [u8; 2]) {
-        store_at!(self.ptr, offset_of!(bpf_sock_addr, user_ip4), u32::from_ne_bytes(addr));
+    pub(crate) fn set_v4(self, addr: u32, port: [u8; 2]) {
+        store_at!(self.ptr, offset_of!(bpf_sock_addr, user_ip4), addr);
         self.set_port(port);
     }
 
@@ -109,14 +111,25 @@ impl SockAddr {
         store_at!(self.ptr, offset_of!(bpf_sock_addr, user_port), u16::from_ne_bytes(port));
     }
 
-    /// The interface that the socket is bound to (`SO_BINDTODEVICE`), 0 for none, and its address of IPv4; of one of IPv6 that is bound to an
-    /// address of IPv6, an address of the loopback (`LOOPBACK4_IPV6`, include/net/ipv6.h).
+    /// The interface that the socket is bound to (`SO_BINDTODEVICE`), 0 for none, and whether it is bound to an address of the loopback: of IPv4
+    /// (`v4`), for which one of IPv6 that is bound to an address of IPv6 has one of the loopback (`LOOPBACK4_IPV6`, include/net/ipv6.h), or of
+    /// IPv6.
     #[inline(always)]
-    pub(crate) fn bound_to(self) -> (u32, [u8; 4]) {
+    pub(crate) fn bound_to(self, v4: bool) -> (u32, bool) {
         // The verifier makes this a pointer to a socket.
         let socket = load_at!("u64", self.ptr, offset_of!(bpf_sock_addr, __bindgen_anon_1));
         let interface = load_at!("u32", socket, offset_of!(bpf_sock, bound_dev_if)) as u32;
-        (interface, (load_at!("u32", socket, offset_of!(bpf_sock, src_ip4)) as u32).to_ne_bytes())
+        if v4 {
+            let addr = load_at!("u32", socket, offset_of!(bpf_sock, src_ip4)) as u32;
+            return (interface, host_access::is_loopback_v4(addr.to_ne_bytes()));
+        }
+        let addr = [
+            load_at!("u32", socket, SOURCE_V6) as u32,
+            load_at!("u32", socket, SOURCE_V6 + 4) as u32,
+            load_at!("u32", socket, SOURCE_V6 + 8) as u32,
+            load_at!("u32", socket, SOURCE_V6 + 12) as u32,
+        ];
+        (interface, host_access::is_loopback(addr))
     }
 
     /// What the socket remembers, if it does.
@@ -124,7 +137,7 @@ impl SockAddr {
     pub(crate) fn peers(self) -> Option<&'static mut HostPeers> {
         let storage = HOST_PEERS.get_ptr_mut(&SockAddrContext::new(self.ptr));
         // SAFETY: memory of the socket, which lives until the program ends; any bits are valid. Threads that share a socket may write at the
-        // same moment: each word is read and written as a whole, and what does not belong together is found under no other socket's name.
+        // same moment: at worst one of them is told what the other had asked for.
         unsafe { storage.as_mut() }
     }
 
@@ -136,28 +149,17 @@ impl SockAddr {
         unsafe { storage.as_mut() }
     }
 
-    /// Whether a program of the host itself listens at the destination of `tuple`.
+    /// Whether a program of the host itself listens at `peer`.
     #[inline(always)]
-    pub(crate) fn host_listens(self, tuple: &Tuple) -> bool {
-        let ipv4 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-            saddr: 0,
-            daddr: u32::from_ne_bytes(tuple.daddr),
-            sport: 0,
-            dport: u16::from_ne_bytes(tuple.dport),
-        };
-        let mut sought = bpf_sock_tuple { __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv4 } };
-        self.listens(tuple.proto, &mut sought, size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32)
-    }
-
-    /// The same at an address of IPv6.
-    #[inline(always)]
-    pub(crate) fn host_listens_v6(self, proto: u8, daddr: [u32; 4], port: [u8; 2]) -> bool {
-        let ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
-            saddr: [0; 4],
-            daddr,
-            sport: 0,
-            dport: u16::from_ne_bytes(port),
-        };
+    pub(crate) fn host_listens(self, peer: Peer) -> bool {
+        let Peer { addr, port } = peer;
+        let (proto, dport) = (self.protocol() as u8, u16::from_ne_bytes(port));
+        if let (true, [.., daddr]) = (is_v4(addr), addr) {
+            let ipv4 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 { saddr: 0, daddr, sport: 0, dport };
+            let mut sought = bpf_sock_tuple { __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv4 } };
+            return self.listens(proto, &mut sought, size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32);
+        }
+        let ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 { saddr: [0; 4], daddr: addr, sport: 0, dport };
         let mut sought = bpf_sock_tuple { __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv6 } };
         self.listens(proto, &mut sought, size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>() as u32)
     }

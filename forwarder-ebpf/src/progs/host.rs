@@ -34,6 +34,12 @@ pub fn host_connect6(ctx: SockAddrContext) -> i32 {
     host::lead_v6(SockAddr::new(&ctx))
 }
 
+/// A datagram leaves by a socket of IPv6 that is not connected.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn host_sendmsg6(ctx: SockAddrContext) -> i32 {
+    host::lead_datagram_v6(SockAddr::new(&ctx))
+}
+
 /// A program asks where a datagram came from that a socket of IPv6 got.
 #[cgroup_sock_addr(recvmsg6)]
 pub fn host_recvmsg6(ctx: SockAddrContext) -> i32 {

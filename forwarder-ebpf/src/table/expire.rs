@@ -228,13 +228,15 @@ impl Flush {
     /// Whether a flow of the endpoint is one of those that are to end.
     #[inline(always)]
     fn is_meant(&self, slot: Shared<FlowSlot>) -> bool {
-        let Withdrawn { addr, first, last, proto, _pad } = self.published;
+        let Withdrawn { addr, first, last, proto, family, _pad } = self.published;
         if proto == 0 {
             return true;
         }
         let port = u16::from_be_bytes(slot.external_port().read());
         let here = addr == 0 || u32::from_ne_bytes(slot.outbound().addr().read()) == addr;
         let begun = slot.kind().read() == flow_kind::INBOUND && slot.proto().read() == proto;
-        here && begun && first <= port && port <= last
+        let is_ipv6 = slot.outbound().tuple().read().family != 0;
+        let meant = family == 0 || is_ipv6 == (family == 6);
+        here && meant && begun && first <= port && port <= last
     }
 }

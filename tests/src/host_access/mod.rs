@@ -1,7 +1,9 @@
 //! Programs of the host and published ports: reached by the host's own addresses, its loopback among them, and known by what was asked.
 
+mod ipv6;
+
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     thread::JoinHandle,
 };
 
@@ -37,7 +39,13 @@ fn asks(fwd: &Fwd, kind: &str, address: &str, port: u16) -> String {
 
 /// Who has asked a server for TCP, and one for UDP.
 fn servers(pod: &Pod, tcp: usize, udp_count: usize) -> [JoinHandle<Vec<SocketAddr>>; 2] {
-    [echo_tcp(listen(pod, any(80)), tcp), echo_udp(udp(pod, any(5353)), udp_count)]
+    servers_at(pod, Ipv4Addr::UNSPECIFIED.into(), tcp, udp_count)
+}
+
+/// The same at an address.
+fn servers_at(pod: &Pod, address: IpAddr, tcp: usize, udp_count: usize) -> [JoinHandle<Vec<SocketAddr>>; 2] {
+    let at = |port| SocketAddr::new(address, port);
+    [echo_tcp(listen(pod, at(80)), tcp), echo_udp(udp(pod, at(5353)), udp_count)]
 }
 
 fn told(address: impl ToString, port: u16) -> String {
@@ -163,11 +171,11 @@ fn programs_are_attached_while_a_port_is_published() {
     let pod = fwd.up("c1", &[]);
     assert_eq!(attached(&fwd), 0);
     fwd.ok(&["port", "add", &pod.name, "-p", "8080:80", "-p", "53:53/udp"]);
-    assert_eq!(attached(&fwd), 7);
+    assert_eq!(attached(&fwd), 8);
     let second = fwd.up("c2", &["-p", "8081:80"]);
     fwd.ok(&["reload"]);
     fwd.ok(&["port", "rm", &pod.name, "-p", "8080:80", "-p", "53:53/udp"]);
-    assert_eq!(attached(&fwd), 7);
+    assert_eq!(attached(&fwd), 8);
     let elsewhere = fwd.cgroup().and_then(|it| it.parent()).expect("a root").to_str().expect("a plain path");
     fwd.expect_error(&["--cgroup", elsewhere, "port", "add", &pod.name, "-p", "1:1"], 4, &[elsewhere, "--cgroup"]);
     fwd.expect_error(&["--cgroup", "/proc", "port", "add", &pod.name, "-p", "1:1"], 2, &["/proc", "cgroup2"]);
@@ -185,7 +193,7 @@ fn programs_are_attached_while_a_port_is_published() {
     let problems = fwd.json(&["inspect", &fwd.name("c2")])["warnings"].to_string();
     assert!(problems.contains("cgroup"), "{problems}");
     fwd.ok(&["port", "add", &pod.name, "-p", "8080:80"]);
-    assert_eq!(attached(&fwd), 7);
+    assert_eq!(attached(&fwd), 8);
     let steps = fwd.ok(&["down", "--all", "--dry-run"]);
     assert!(steps.contains("detach the programs of the host's own access") && steps.contains("links/host_"), "{steps}");
     fwd.ok(&["down", "--all"]);

@@ -5,6 +5,7 @@ mod guard;
 mod offload;
 mod packets;
 mod programs;
+mod published;
 mod routes;
 
 use std::{
@@ -34,25 +35,25 @@ fn over_each(check: impl Fn(&[&str])) {
     }
 }
 
-fn host_with(uplinks: usize) -> Fwd {
+pub(crate) fn host_with(uplinks: usize) -> Fwd {
     Fwd::with(&TestbedSpec { uplinks, ipv6: true, ..TestbedSpec::default() })
 }
 
 #[track_caller]
-fn link(fwd: &Fwd, uplink: usize) -> Ipv6Link {
+pub(crate) fn link(fwd: &Fwd, uplink: usize) -> Ipv6Link {
     fwd.uplink(uplink).ipv6.expect("the testbed has IPv6")
 }
 
 /// The address of IPv6 that `up` has shown.
 #[track_caller]
-fn address6(pod: &Pod) -> Ipv6Addr {
+pub(crate) fn address6(pod: &Pod) -> Ipv6Addr {
     let shown = text(&pod.shown["addresses"][1]);
     let (address, length) = shown.split_once('/').expect("with the length of its prefix");
     assert_eq!(length, "64");
     address.parse().expect("an IPv6 address")
 }
 
-fn at(address: Ipv6Addr, port: u16) -> SocketAddr {
+pub(crate) fn at(address: Ipv6Addr, port: u16) -> SocketAddr {
     SocketAddrV6::new(address, port, 0, 0).into()
 }
 

@@ -1,8 +1,11 @@
 //! Published ports: which packets from outside are for one, and what flow they begin.
 
 use crate::{
-    abi::{Endpoint, HostSocket, Internal, Publication, SocketSender, Tuple, endpoint_flags},
-    wire::l4::Proto,
+    abi::{
+        ALL_V4, ALL_V6, Addr, Endpoint, HostSocket, Internal, Publication, SocketSender, Tuple, endpoint_flags,
+        mapped_words,
+    },
+    wire::{ipv6, l4::Proto},
 };
 
 /// Where the map `PUBLISHED_PORTS` says whether `port` (host byte order) of `proto` is published: the element, and the bit in it. `None`
@@ -31,48 +34,80 @@ pub const fn is_host_address(addr: [u8; 4]) -> bool {
     first != 0 && first != 127 && first < 224
 }
 
-/// The socket under which a packet with `tuple` is looked for: at its very address, or at all addresses.
+/// As [`is_host_address`], of IPv6: it is unicast, and of more than one link (RFC 4291 §2.4).
 #[inline(always)]
 #[must_use]
-pub const fn socket(tuple: &Tuple, at_all: bool) -> HostSocket {
-    let addr = if at_all { [0; 4] } else { tuple.daddr };
-    HostSocket { addr, proto: tuple.proto, _pad: 0, port: tuple.dport }
+pub const fn is_host_address_v6(addr: Addr) -> bool {
+    let nobodys = ipv6::is_unspecified(addr) || ipv6::is_loopback(addr) || ipv6::is_mapped(addr);
+    !nobodys && !ipv6::is_multicast(addr) && !ipv6::is_link_local(addr)
 }
 
-/// Whether `publication`, which was found for a packet with `tuple`, is really about it, and about `endpoint`: an entry may be taken out
-/// and be another's while it is read, and a host-side veth's number may be given to another endpoint's. What the kernel's own NAT publishes is
-/// left to it.
+impl HostSocket {
+    /// The socket of IPv4 that a packet with `tuple` is sent to.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sent_to(tuple: &Tuple) -> Self {
+        let addr = ipv6::of_words(mapped_words(u32::from_ne_bytes(tuple.daddr)));
+        Self { addr, proto: tuple.proto as u32, _pad: 0, port: tuple.dport }
+    }
+
+    /// The same port at all addresses of that family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn at_all(self) -> Self {
+        let addr = if ipv6::is_mapped(self.addr) { ALL_V4 } else { ALL_V6 };
+        Self { addr, ..self }
+    }
+}
+
+/// Whether `publication`, which was found under the name of `socket`, is really about that, and about `endpoint`: an entry may be taken out
+/// and be another's while it is read, and a host-side veth's number may be given to another endpoint's. Nobody is reached by a family that
+/// the endpoint does not have. What the kernel's own NAT publishes is left to it.
 #[inline(always)]
 #[must_use]
-pub const fn is_for(publication: &Publication, tuple: &Tuple, endpoint: &Endpoint) -> bool {
-    let port = u16::from_be_bytes(tuple.dport);
+pub const fn is_for(publication: &Publication, socket: &HostSocket, endpoint: &Endpoint) -> bool {
+    let port = u16::from_be_bytes(socket.port);
     let Publication { netns_cookie, addr, first, last, proto, .. } = *publication;
-    let any = u32::from_ne_bytes(addr) == 0;
-    let here = any || u32::from_ne_bytes(addr) == u32::from_ne_bytes(tuple.daddr);
+    let here = ipv6::is_same(addr, socket.addr);
+    let reached = if ipv6::is_mapped(socket.addr) {
+        u32::from_ne_bytes(endpoint.v4) != 0
+    } else {
+        !ipv6::is_unspecified(endpoint.v6)
+    };
     let by_kernel = endpoint.flags & endpoint_flags::KERNEL_DATAPATH != 0;
-    let same = here && proto == tuple.proto && first <= port && port <= last && netns_cookie == endpoint.netns_cookie;
-    same && !by_kernel
+    let same =
+        here && proto as u32 == socket.proto && first <= port && port <= last && netns_cookie == endpoint.netns_cookie;
+    same && reached && !by_kernel
 }
 
-/// What is asked for where `sender` (network byte order) wants to use a publication that not all may use: its first socket stands for it.
+/// What is asked for where `sender` wants to use a publication that not all may use: its first socket stands for it.
 #[inline(always)]
 #[must_use]
-pub const fn sent_by(publication: &Publication, sender: [u8; 4]) -> SocketSender {
+pub const fn sent_by(publication: &Publication, sender: Addr) -> SocketSender {
     let Publication { addr, proto, first, .. } = *publication;
-    SocketSender { socket: HostSocket { addr, proto, _pad: 0, port: first.to_be_bytes() }, sender, _pad: [0; 4] }
+    // By whole words: byte by byte it is a call for the programs.
+    let addr = ipv6::of_words(ipv6::words(addr));
+    SocketSender { socket: HostSocket { addr, proto: proto as u32, _pad: 0, port: first.to_be_bytes() }, sender }
+}
+
+/// The port inside that a packet to `port` is for, by a publication that [`is_for`] it; both in network byte order.
+#[inline(always)]
+#[must_use]
+pub const fn port_inside(publication: &Publication, port: [u8; 2]) -> [u8; 2] {
+    let offset = u16::from_be_bytes(port).wrapping_sub(publication.first);
+    publication.inside.wrapping_add(offset).to_be_bytes()
 }
 
 /// The socket inside that a packet with `tuple` is for, by a publication that [`is_for`] it; it seems to be at the destination of the packet.
 #[inline(always)]
 #[must_use]
 pub const fn internal(publication: &Publication, tuple: &Tuple, endpoint: &Endpoint) -> Internal {
-    let offset = u16::from_be_bytes(tuple.dport).wrapping_sub(publication.first);
     Internal {
         addr: endpoint.v4,
         nat_addr: tuple.daddr,
         endpoint: publication.endpoint,
         uplink: endpoint.uplink,
-        port: publication.inside.wrapping_add(offset).to_be_bytes(),
+        port: port_inside(publication, tuple.dport),
         proto: tuple.proto,
         _pad: 0,
     }
@@ -81,7 +116,7 @@ pub const fn internal(publication: &Publication, tuple: &Tuple, endpoint: &Endpo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::PUBLISHED_WORDS;
+    use crate::abi::{PUBLISHED_WORDS, mapped};
     use std::collections::HashSet;
 
     const TCP: u8 = Proto::Tcp as u8;
@@ -108,14 +143,22 @@ mod tests {
         Publication {
             netns_cookie: 99,
             endpoint: 5,
-            addr: [0; 4],
+            addr: ALL_V4,
             first: 8000,
             last: 8009,
             inside: 80,
             proto: TCP,
             senders: 0,
+            both_families: 0,
         }
     }
+
+    /// The socket that a packet for TCP to `port` is sent to.
+    fn asked(port: u16) -> HostSocket {
+        HostSocket::sent_to(&came(port))
+    }
+
+    const OWN: Addr = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 
     fn came(port: u16) -> Tuple {
         Tuple {
@@ -156,21 +199,56 @@ mod tests {
 
     #[test]
     fn senders_are_known_by_the_first_port() {
-        let socket = HostSocket { addr: [0; 4], proto: TCP, _pad: 0, port: 8000_u16.to_be_bytes() };
-        let sender = [192, 0, 2, 1];
-        assert_eq!(sent_by(&publication(), sender), SocketSender { socket, sender, _pad: [0; 4] });
+        let socket = HostSocket { addr: ALL_V4, proto: TCP.into(), _pad: 0, port: 8000_u16.to_be_bytes() };
+        let sender = mapped([192, 0, 2, 1]);
+        assert_eq!(sent_by(&publication(), sender), SocketSender { socket, sender });
     }
 
     #[test]
     fn publication_of_another_port_address_or_namespace_is_not_meant() {
-        assert!(is_for(&publication(), &came(8000), &endpoint()) && is_for(&publication(), &came(8009), &endpoint()));
-        assert!(!is_for(&publication(), &came(7999), &endpoint()) && !is_for(&publication(), &came(8010), &endpoint()));
-        let elsewhere = Publication { addr: [198, 51, 100, 8], ..publication() };
-        assert!(!is_for(&elsewhere, &came(8000), &endpoint()));
-        assert!(is_for(&Publication { addr: [198, 51, 100, 7], ..publication() }, &came(8000), &endpoint()));
-        assert!(!is_for(&Publication { proto: UDP, ..publication() }, &came(8000), &endpoint()));
-        assert!(!is_for(&publication(), &came(8000), &Endpoint { netns_cookie: 98, ..endpoint() }));
+        let asked = |port| asked(port).at_all();
+        assert!(is_for(&publication(), &asked(8000), &endpoint()) && is_for(&publication(), &asked(8009), &endpoint()));
+        assert!(
+            !is_for(&publication(), &asked(7999), &endpoint()) && !is_for(&publication(), &asked(8010), &endpoint())
+        );
+        let at_one = Publication { addr: mapped([198, 51, 100, 7]), ..publication() };
+        assert!(
+            !is_for(&at_one, &asked(8000), &endpoint())
+                && !is_for(&publication(), &super::tests::asked(8000), &endpoint())
+        );
+        assert!(is_for(&at_one, &super::tests::asked(8000), &endpoint()));
+        assert!(!is_for(&Publication { proto: UDP, ..publication() }, &asked(8000), &endpoint()));
+        assert!(!is_for(&publication(), &asked(8000), &Endpoint { netns_cookie: 98, ..endpoint() }));
         let by_kernel = Endpoint { flags: endpoint_flags::KERNEL_DATAPATH, ..endpoint() };
-        assert!(!is_for(&publication(), &came(8000), &by_kernel));
+        assert!(!is_for(&publication(), &asked(8000), &by_kernel));
+    }
+
+    #[test]
+    fn families_are_published_apart_and_lead_to_who_has_them() {
+        let asked6 = HostSocket { addr: OWN, ..asked(8000) };
+        assert_eq!((asked6.at_all().addr, asked(8000).at_all().addr), (ALL_V6, ALL_V4));
+        let (dual, single) = (Endpoint { v6: [9; 16], ..endpoint() }, endpoint());
+        let [all, one] = [ALL_V6, OWN].map(|addr| Publication { addr, ..publication() });
+        for (publication, socket) in [(&all, asked6.at_all()), (&one, asked6)] {
+            assert!(is_for(publication, &socket, &dual), "{publication:?}");
+            assert!(!is_for(publication, &socket, &single), "it has no IPv6: {publication:?}");
+            assert!(!is_for(publication, &asked(8000).at_all(), &dual), "that is IPv4: {publication:?}");
+        }
+        let asked = asked(8000).at_all();
+        assert!(!is_for(&publication(), &asked6.at_all(), &dual) && is_for(&publication(), &asked, &dual));
+        assert!(!is_for(&publication(), &asked, &Endpoint { v4: [0; 4], ..dual }), "it has no IPv4");
+        assert_eq!(port_inside(&all, 8003_u16.to_be_bytes()), 83_u16.to_be_bytes());
+    }
+
+    #[test]
+    fn addresses_of_ipv6_that_name_no_host_from_outside_are_none_to_publish_at() {
+        let mut link = OWN;
+        link[..2].copy_from_slice(&[0xfe, 0x80]);
+        let mut group = OWN;
+        group[0] = 0xff;
+        for addr in [ALL_V6, ALL_V4, 1_u128.to_be_bytes(), mapped([192, 0, 2, 1]), link, group] {
+            assert!(!is_host_address_v6(addr), "{addr:?}");
+        }
+        assert!(is_host_address_v6(OWN) && is_host_address_v6([0xfd; 16]));
     }
 }

@@ -89,6 +89,13 @@ impl Skb {
         if socket == 0 { 0 } else { load_at!("u32", socket, 0) as u32 }
     }
 
+    /// Whether the frame was sent to others as well (`PACKET_BROADCAST`, `PACKET_MULTICAST` in include/uapi/linux/if_packet.h), perhaps to a
+    /// directed broadcast.
+    #[inline(always)]
+    pub(crate) fn is_for_many(self) -> bool {
+        matches!(self.pkt_type(), 1 | 2)
+    }
+
     fields! {
         __sk_buff;
         /// Length with the link-layer header, if there is one, bytes.

@@ -34,7 +34,10 @@ use crate::{
         shared::Shared,
     },
     path::{apply::Action, at_ns, rate},
-    table::{lookup, usage::may_be_external},
+    table::{
+        lookup,
+        usage::{is_published, may_be_external},
+    },
 };
 
 /// Where the transport header begins, bytes.
@@ -115,7 +118,7 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
 pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let port = (packet.ports >> 16) as u16;
-    if !may_be_external(port) {
+    if !may_be_external(port) && !is_published(packet.proto, port) {
         return None;
     }
     let flow = find(&packet, Direction::Inbound, ZONE_MAIN)?;

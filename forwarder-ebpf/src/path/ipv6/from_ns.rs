@@ -43,6 +43,7 @@ use crate::{
         at_ns::{count_here, counted, deliver, drop, refuse},
         fast, rate,
         route::{self, Resolution},
+        slow::clamp,
         tail_call::tail_call_ipv6_slow,
     },
     table::{
@@ -158,6 +159,12 @@ fn without_ports(skb: Skb, reason: Code) -> Action {
     {
         return action;
     }
+    // The ends of an error that is about no flow are those of the packet that it embeds.
+    if reason == DropReason::IcmpType.into()
+        && fwd_read6(skb, L3_OFF as u32, Direction::Outbound, skb.ifindex()).is_ok()
+    {
+        return drop(skb, DropReason::Contended);
+    }
     deliver_or_refuse(skb, route::ipv6::resolve(skb))
 }
 
@@ -250,6 +257,7 @@ fn translate(skb: Skb, hit: &Hit, straight: bool) -> Action {
     state::note_segment(Direction::Outbound, hit, packet.segment(), amount);
     if packet.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Outbound, hit, packet.tcp_flags);
+        clamp::fwd_clamp6(skb, packet.tuple.ifindex, hit.mtu.into());
     }
     if straight && let Err(reason) = set_macs(&skb.headers(), hit.hop) {
         return drop(skb, reason);

@@ -13,7 +13,7 @@ use forwarder_common::{
     wire::{l4::tcp_flag, packet::L3_OFF},
 };
 
-use super::{apply, guard, icmp_error, read::fwd_read6};
+use super::{apply, guard, icmp_error, read::fwd_read6, unsolicited};
 use crate::{
     kernel::{counters, maps::PACKET6, packet::skb::Skb, scratch::scratch},
     path::{
@@ -21,6 +21,7 @@ use crate::{
         arrival,
         at_uplink::{count_here, drop},
         fast, rate,
+        slow::clamp,
         tail_call::tail_call_ipv6_slow,
     },
     table::{
@@ -29,7 +30,7 @@ use crate::{
         handshake,
         lookup::{self, Hit},
         state,
-        usage::may_be_external,
+        usage::{is_published, may_be_external},
     },
 };
 
@@ -64,6 +65,15 @@ pub(crate) fn slow(skb: Skb) -> Action {
     }
 }
 
+/// A packet that begins no flow, for the reason with this code: dropped, or the host's.
+#[inline(always)]
+fn of_no_flow(skb: Skb, code: Code) -> Action {
+    if code.is_drop() {
+        count_here(skb, L3_OFF, code);
+    }
+    Action::unsent(code)
+}
+
 global_fn! {
     /// See [`send`].
     fn fwd_send6_in(skb: Skb, slot: u32, version: FlowVersion) -> i32 = send;
@@ -74,16 +84,16 @@ global_fn! {
 fn with_ports(skb: Skb) -> Action {
     let Some(packet) = scratch(&PACKET6) else { return Action::NEXT };
     let tuple = &packet.tuple;
-    if !may_be_external(u16::from_ne_bytes(tuple.dport)) {
+    let port = u16::from_ne_bytes(tuple.dport);
+    if !may_be_external(port) && !is_published(tuple.proto, port) {
         return Action::NEXT;
     }
-    let hash = lookup::hash(tuple);
-    if !lookup::is_known(hash) {
-        return Action::NEXT;
-    }
-    let (mut slot, mut version) = lookup::fwd_find_cached(Direction::Inbound, tuple, hash);
-    if version.is_none() {
-        (slot, version) = lookup::fwd_indexed(Direction::Inbound, tuple, hash);
+    let (mut slot, mut version) = lookup::fwd_find(Direction::Inbound, tuple);
+    if version.is_none() && packet.l4_len != 0 {
+        (slot, version) = unsolicited::open(skb);
+        if version.is_none() {
+            return of_no_flow(skb, Code::from_raw(slot));
+        }
     }
     if version.is_none() || !arrival::may_arrive(skb, slot) {
         return Action::NEXT;
@@ -131,6 +141,7 @@ fn translate(skb: Skb, hit: &Hit) -> Action {
     }
     if packet.tcp_flags & tcp_flag::SYN != 0 {
         handshake::note(Direction::Inbound, hit, packet.tcp_flags);
+        clamp::fwd_clamp6(skb, hit.out_if, hit.slot.outbound().mtu().read().into());
     }
     counters::count(hit.counters.into(), Verdict::Delivered, amount);
     counters::count(hit.uplink_counters.into(), Verdict::Forwarded, amount);

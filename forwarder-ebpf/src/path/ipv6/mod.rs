@@ -8,3 +8,4 @@ pub(crate) mod guard;
 mod icmp_error;
 mod read;
 pub(crate) mod to_uplink;
+mod unsolicited;

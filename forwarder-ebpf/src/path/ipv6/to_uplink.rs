@@ -30,7 +30,7 @@ use crate::{
         fragments::{check_v6, fwd_fragment6_complete},
         lookup::{self, fwd_is_claimed},
         state,
-        usage::{host_has_flows, may_be_external},
+        usage::{host_has_flows, is_published, may_be_external},
     },
 };
 
@@ -72,7 +72,9 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
 fn from_host(skb: Skb, ingress: u32) -> Result<Code, Code> {
     let Some(packet) = scratch(&PACKET6) else { return Ok(Code::PASS) };
     let (tuple, flags) = (&packet.tuple, packet.tcp_flags);
-    if !may_be_external(u16::from_ne_bytes(tuple.sport)) {
+    let port = u16::from_ne_bytes(tuple.sport);
+    let published = is_published(tuple.proto, port);
+    if !published && !may_be_external(port) {
         return Ok(Code::PASS);
     }
     let mut slot = if host_has_flows() { lookup::slot_of(Direction::Outbound, tuple) } else { 0 };
@@ -83,8 +85,9 @@ fn from_host(skb: Skb, ingress: u32) -> Result<Code, Code> {
             let refuses = flags & tcp_flag::RST != 0 && clashes;
             return Ok(if refuses { PuntReason::AsymmetricReply.into() } else { Code::PASS });
         }
-        // No look-up of sockets finds these.
-        let unseen = ingress == 0 && (tuple.proto == Proto::Icmp as u8 || skb.bound_to() != 0);
+        // No look-up of sockets finds these; and an answer of who asks from a published port would be taken for a question.
+        let asks = published && tuple.proto == Proto::Udp as u8;
+        let unseen = ingress == 0 && (tuple.proto == Proto::Icmp as u8 || asks || skb.bound_to() != 0);
         if !unseen && !clashes {
             return Ok(Code::PASS);
         }

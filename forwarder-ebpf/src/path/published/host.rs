@@ -1,23 +1,22 @@
 //! Programs of the host and published ports: their sockets are led to the endpoint before they send anything, and told afterwards that the
 //! other end is what they had asked for.
 //!
-//! Datagrams of a socket of IPv6 that is not connected go by `host_sendmsg4` where they are for IPv4; to `::1` the kernel does not let them
-//! be led (`udpv6_sendmsg`, net/ipv6/udp.c, refuses an address of IPv4 there).
+//! Each is led by the family that it has asked by, and so is one that has asked for `::1` where the endpoint has no IPv6, but for a datagram
+//! of a socket that is not connected: the kernel does not let that be led to an address of IPv4 (`udpv6_sendmsg`, net/ipv6/udp.c).
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{HOST_SOCKET_BITS, Tuple, is_v4, mapped_words},
+    abi::{HOST_SOCKET_BITS, HostSocket, is_v4, mapped_words},
     decide::{
-        host_access::{self, LOCALHOST, LOCALHOST6},
+        host_access::{self, LOCALHOST, Peer},
         unsolicited::publish,
     },
 };
 
+use super::leads_to;
 use crate::{
     kernel::{
-        devices,
         maps::{HOST_ADDRESSES, PUBLISHED, config},
-        records,
         sock_addr::SockAddr,
     },
     table::usage::is_published,
@@ -29,22 +28,35 @@ const GO_ON: i32 = 1;
 /// Leads a socket to the endpoint, if it asks for a published port.
 #[inline(always)]
 pub(crate) fn lead_v4(ctx: SockAddr) -> i32 {
-    if let Some(inside) = lead(ctx, ctx.v4(), false) {
-        ctx.set_v4(host_access::address(inside), host_access::port(inside));
+    let asked = Peer::meant(mapped_words(ctx.v4()), ctx.port());
+    if let Some(Peer { addr: [.., v4], port }) = lead(ctx, asked, asked) {
+        ctx.set_v4(v4, port);
     }
     GO_ON
 }
 
-/// The same of a socket of IPv6, which asks for an address of IPv4 or for `::1`.
+/// The same of a socket of IPv6 that connects: it may ask for an address of IPv4, too.
 #[inline(always)]
 pub(crate) fn lead_v6(ctx: SockAddr) -> i32 {
-    let addr = ctx.v6();
-    let Some((v4, loopback)) = ipv4_of(addr) else { return GO_ON };
-    if loopback && ctx.host_listens_v6(ctx.protocol() as u8, addr, ctx.port()) {
-        return GO_ON;
+    let asked = Peer::meant(ctx.v6(), ctx.port());
+    let mut inside = lead(ctx, asked, asked);
+    if inside.is_none() && !is_v4(asked.addr) && host_access::is_loopback(asked.addr) && !ctx.host_listens(asked) {
+        inside = lead(ctx, Peer { addr: LOCALHOST, ..asked }, asked);
     }
-    if let Some(inside) = lead(ctx, v4, loopback) {
-        ctx.set_v6(mapped_words(u32::from_ne_bytes(host_access::address(inside))), host_access::port(inside));
+    if let Some(Peer { addr, port }) = inside {
+        ctx.set_v6(addr, port);
+    }
+    GO_ON
+}
+
+/// The same of a datagram that leaves by a socket of IPv6 which is not connected. What is for IPv4 goes by [`lead_v4`].
+#[inline(always)]
+pub(crate) fn lead_datagram_v6(ctx: SockAddr) -> i32 {
+    let asked = Peer::meant(ctx.v6(), ctx.port());
+    if !is_v4(asked.addr)
+        && let Some(Peer { addr, port }) = lead(ctx, asked, asked)
+    {
+        ctx.set_v6(addr, port);
     }
     GO_ON
 }
@@ -52,8 +64,8 @@ pub(crate) fn lead_v6(ctx: SockAddr) -> i32 {
 /// Tells a program that the other end is what it had asked for.
 #[inline(always)]
 pub(crate) fn restore_v4(ctx: SockAddr) -> i32 {
-    if let Some(asked) = asked_for(ctx, ctx.v4()) {
-        ctx.set_v4(host_access::address(asked), host_access::port(asked));
+    if let Some(Peer { addr: [.., v4], port }) = asked_for(ctx, mapped_words(ctx.v4())) {
+        ctx.set_v4(v4, port);
     }
     GO_ON
 }
@@ -61,73 +73,52 @@ pub(crate) fn restore_v4(ctx: SockAddr) -> i32 {
 /// The same where the program looks at an address of IPv6.
 #[inline(always)]
 pub(crate) fn restore_v6(ctx: SockAddr) -> i32 {
-    if let Some((v4, false)) = ipv4_of(ctx.v6())
-        && let Some(asked) = asked_for(ctx, v4)
-    {
-        let v4 = mapped_words(u32::from_ne_bytes(host_access::address(asked)));
-        let addr = if asked & host_access::IPV6 == 0 { v4 } else { LOCALHOST6 };
-        ctx.set_v6(addr, host_access::port(asked));
+    if let Some(Peer { addr, port }) = asked_for(ctx, ctx.v6()) {
+        ctx.set_v6(addr, port);
     }
     GO_ON
 }
 
-/// The address of IPv4 that one of IPv6 stands for, and whether that is `::1`.
+/// The socket inside that one is led to that asks for `peer`. It is noted, and for what the program takes it then: `asked`.
 #[inline(always)]
-fn ipv4_of(addr: [u32; 4]) -> Option<([u8; 4], bool)> {
-    let [.., last] = addr;
-    match (host_access::is_localhost6(addr), is_v4(addr)) {
-        (true, _) => Some((LOCALHOST, true)),
-        (false, true) => Some((last.to_ne_bytes(), false)),
-        (false, false) => None,
-    }
-}
-
-/// The socket inside that one is led to that asks for `addr` and its port, as [`host_access::word`] has it. It is noted.
-#[inline(always)]
-fn lead(ctx: SockAddr, addr: [u8; 4], ipv6: bool) -> Option<u64> {
-    let (proto, port) = (ctx.protocol() as u8, ctx.port());
-    let (interface, source) = ctx.bound_to();
-    if !host_access::can_be_led(proto, interface, source)
-        || !is_published(proto, u16::from_ne_bytes(port))
+fn lead(ctx: SockAddr, peer: Peer, asked: Peer) -> Option<Peer> {
+    let proto = ctx.protocol() as u8;
+    let (interface, by_loopback) = ctx.bound_to(is_v4(peer.addr));
+    if !host_access::can_be_led(proto, interface, by_loopback)
+        || !is_published(proto, u16::from_ne_bytes(peer.port))
         || !ctx.is_of(config()?.host_cookie)
     {
         return None;
     }
-    let tuple = host_access::asked(proto, addr, port);
-    if !host_access::is_loopback(tuple.daddr) && HOST_ADDRESSES.get_ptr(&tuple.daddr).is_none() {
+    let socket = peer.socket(proto);
+    if !host_access::is_loopback(peer.addr) && HOST_ADDRESSES.get_ptr(&socket.addr).is_none() {
         return None;
     }
-    let inside = find(&tuple, false).or_else(|| find(&tuple, true))?;
+    let mut inside = find(&peer, socket, false);
+    if inside.is_none() {
+        inside = find(&peer, socket, true);
+    }
+    let inside = inside?;
     // Whatever listens on the host itself is reached as ever: a resolver at 127.0.0.53 beside a published port 53.
-    if ctx.host_listens(&tuple) {
+    if ctx.host_listens(peer) {
         return None;
     }
-    let asked = host_access::word(addr, port, ipv6);
-    let peers = ctx.new_peers()?;
-    if let Some(place) = host_access::place(peers, inside, asked) {
-        *peers.asked.get_mut(place)? = asked;
-        *peers.inside.get_mut(place)? = inside;
-        peers.next = peers.next.wrapping_add(1);
-    }
+    host_access::note(ctx.new_peers()?, &inside, &asked);
     Some(inside)
 }
 
-/// The socket inside that `tuple` leads to, published at its very destination or (`at_all`) at all addresses of the host.
+/// The socket inside that `peer`, which is `socket` of the host, leads to: published at its very address or (`at_all`) at all of its family.
 #[inline(always)]
-fn find(tuple: &Tuple, at_all: bool) -> Option<u64> {
-    let key = Key::new(HOST_SOCKET_BITS, publish::socket(tuple, at_all));
-    let publication = *PUBLISHED.get(&key)?;
-    let endpoint = records::endpoint(publication.endpoint)?;
-    if !publish::is_for(&publication, tuple, endpoint) || !devices::fwd_is_there(publication.endpoint) {
-        return None;
-    }
-    let inside = publish::internal(&publication, tuple, endpoint);
-    Some(host_access::word(inside.addr, inside.port, false))
+fn find(peer: &Peer, socket: HostSocket, at_all: bool) -> Option<Peer> {
+    let socket = if at_all { socket.at_all() } else { socket };
+    let publication = *PUBLISHED.get(&Key::new(HOST_SOCKET_BITS, socket))?;
+    let endpoint = leads_to(&publication, &socket)?;
+    let addr = host_access::address_inside(peer, endpoint.v4, endpoint.v6);
+    Some(Peer { addr, port: publish::port_inside(&publication, socket.port) })
 }
 
 /// What the socket had asked for, if it was led to `addr` and the port.
 #[inline(always)]
-fn asked_for(ctx: SockAddr, addr: [u8; 4]) -> Option<u64> {
-    let peers = ctx.peers()?;
-    host_access::asked_for(peers, host_access::word(addr, ctx.port(), false))
+fn asked_for(ctx: SockAddr, addr: [u32; 4]) -> Option<Peer> {
+    host_access::asked_for(ctx.peers()?, &Peer { addr, port: ctx.port() })
 }

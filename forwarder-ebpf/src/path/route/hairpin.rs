@@ -53,7 +53,7 @@ fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
     };
     let Some((publication, server)) = published::find(skb, tuple, at_all) else { return false };
     // To whom it is not published, the host answers: as if it were not.
-    if !published::admits(&publication, tuple.saddr) {
+    if !published::admits(publication, tuple.saddr) {
         return false;
     }
     let Some((_, counters_in, counters_out)) = records::uplink_copy(server.uplink) else { return false };

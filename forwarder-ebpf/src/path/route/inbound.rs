@@ -28,11 +28,23 @@ global_fn! {
     fn fwd_prepare_hairpin(tuple: &Tuple) -> Result<(), Code> = prepare_hairpin;
 }
 
-/// The flow of a packet from outside: its slot, or [`FAILED`] and the code of the reason for which there is none.
+/// The flow of a packet from outside, of either family: its slot, or [`FAILED`] and the code of the reason for which there is none.
 #[derive(Clone, Copy)]
 pub(crate) struct Opened(u64);
 
 impl Opened {
+    /// What [`create::open`] returned.
+    #[inline(always)]
+    pub(super) const fn of(result: u64) -> Self {
+        Self(result)
+    }
+
+    /// None, for the reason with this code.
+    #[inline(always)]
+    pub(super) const fn refused(code: Code) -> Self {
+        Self(FAILED | code.raw() as u64)
+    }
+
     /// The slot; 0 if there is none.
     #[inline(always)]
     pub(crate) const fn slot(self) -> u32 {
@@ -57,8 +69,8 @@ impl Opened {
 #[inline(always)]
 pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple, external: u64) -> Opened {
     match fwd_prepare_inbound(skb, tuple, external) {
-        Ok(()) => Opened(create::open(skb, tuple)),
-        Err(code) => Opened(FAILED | code.raw() as u64),
+        Ok(()) => Opened::of(create::open(skb, tuple)),
+        Err(code) => Opened::refused(code),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The same of IPv6. What has no flow of its own (fragments, protocols without ports, errors, what stays on the link) the kernel forwards and
 //! masquerades.
 
+mod hairpin;
+pub(crate) mod inbound;
+
 use forwarder_common::{
-    abi::{Endpoint, FlowVersion, Tuple, mapped_words, port_use, uplink_flags},
+    abi::{Endpoint, FlowVersion, Tuple, flow_kind, port_use, uplink_flags},
     decide::route::{self, Again, Lookup},
     flow::{
         ipv6::fingerprint,
@@ -15,12 +18,8 @@ use forwarder_common::{
     wire::{ipv6, l4::tcp_flag},
 };
 
-use super::{
-    Resolution, Resolved,
-    neighbour::to_peer,
-    opened,
-    opening::{begin, port_use_of},
-};
+use self::{hairpin::fwd_hairpin6, inbound::way_back};
+use super::{Resolution, Resolved, for_host, look_again_for_port, neighbour::to_peer, opened, opening::begin};
 use crate::{
     kernel::{
         devices,
@@ -28,13 +27,15 @@ use crate::{
         maps::{OPENING, PACKET6, config, secret},
         packet::skb::Skb,
         records,
-        scratch::{KEEPS, Opening, scratch},
+        redirect::is_hairpin,
+        scratch::{Opening, scratch},
     },
     table::{
         create,
         ends::fwd_ends_compare,
         lookup::{self, Hit},
         slot,
+        usage::is_published,
     },
 };
 
@@ -53,7 +54,11 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
         return Resolution::Flow(slot);
     }
     let resolved = fwd_resolve_ipv6(skb, tuple.ifindex, HAS_PORTS | u32::from(tcp_flags));
-    if resolved.what() == Resolved::OPEN { opened(create::open_ipv6(skb, tuple)) } else { resolved.decode() }
+    let hairpins = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0
+        && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
+        && fwd_hairpin6(skb);
+    let opens = hairpins || resolved.what() == Resolved::OPEN;
+    if opens { opened(create::open_ipv6(skb, tuple)) } else { resolved.decode() }
 }
 
 /// Above the flags of a segment: the packet is in the map `PACKET6`, and its flow may be made.
@@ -62,30 +67,13 @@ const HAS_PORTS: u32 = 1 << 8;
 /// As [`super::open_for_host`].
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
-    let (Some((_, counters_in, counters_out)), Some(opening), Some(packet)) =
-        (records::uplink_copy(uplink), scratch(&OPENING), scratch(&PACKET6))
-    else {
-        return Resolution::Refused(DropReason::NoUplinkAddress.into());
-    };
+    let Some(packet) = scratch(&PACKET6) else { return Resolution::Refused(DropReason::Contended.into()) };
     packet.external = packet.src;
-    *opening = Opening {
-        nat_addr: tuple.saddr,
-        uplink,
-        next_hop: mapped_words(0),
-        hop: [0; 12],
-        mtu: u16::MAX as u32,
-        endpoint: 0,
-        endpoint_mtu: u16::MAX as u32,
-        macs: [0; 12],
-        counters: 0,
-        counters_out,
-        counters_in,
-        tcp_flags: tcp_flags.into(),
-        port_use: port_use_of(0),
-        inbound: 0,
-        keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
-    };
-    opened(create::open_ipv6(skb, tuple))
+    if for_host(tuple, uplink, tcp_flags, keeps) {
+        opened(create::open_ipv6(skb, tuple))
+    } else {
+        Resolution::Refused(DropReason::NoUplinkAddress.into())
+    }
 }
 
 /// As [`super::refresh`], of the flow of the packet in the map `PACKET6`.
@@ -116,19 +104,27 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     }
     let lookup = look_up_ipv6(skb, endpoint.network);
     let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
-    match egress(lookup, way, endpoint) {
+    match egress(lookup, way, endpoint.uplink, endpoint) {
         Code::FORWARDED if word & HAS_PORTS == 0 => BY_KERNEL,
         Code::FORWARDED => prepare(skb, host_veth, endpoint, way, word as u8),
         code => Resolved::refused(code),
     }
 }
 
-/// What becomes of a packet whose route was looked up: see [`route::egress`].
+/// What becomes of a packet whose route was looked up, and that may leave by `uplink` alone: see [`route::egress`].
 #[inline(always)]
-fn egress(lookup: Lookup, way: Route, endpoint: &Endpoint) -> Code {
-    let is_there = || devices::fwd_is_there(endpoint.uplink);
+fn egress(lookup: Lookup, way: Route, uplink: u32, endpoint: &Endpoint) -> Code {
+    let is_there = || devices::fwd_is_there(uplink);
     let out_if = way.out_if();
-    route::egress(lookup, out_if, endpoint.uplink, endpoint, is_there, || records::network(out_if).is_some())
+    route::egress(lookup, out_if, uplink, endpoint, is_there, || records::network(out_if).is_some())
+}
+
+/// The way that was found, for a flow that is to be made.
+#[inline(always)]
+fn take_way(skb: Skb, opening: &mut Opening, way: Route) {
+    opening.next_hop = way.next_hop();
+    opening.hop = way.macs();
+    opening.mtu = way.mtu_v6(skb).into();
 }
 
 /// Prepares the flow of an endpoint. The kernel translates where it alone knows behind which address, and what leaves by an uplink without
@@ -151,9 +147,7 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
     begin(opening, host_veth, endpoint, endpoint.uplink, [counters_in, counters_out]);
     packet.external = source;
     opening.nat_addr = fingerprint(source, &secret());
-    opening.next_hop = way.next_hop();
-    opening.hop = way.macs();
-    opening.mtu = way.mtu_v6(skb).into();
+    take_way(skb, opening, way);
     opening.tcp_flags = tcp_flags.into();
     opening.inbound = 0;
     // Mappings are of IPv4.
@@ -174,9 +168,16 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
         return GONE;
     }
     let Some(hit) = lookup::copy(Direction::Outbound, index, version) else { return GONE };
-    let lookup = look_up_ipv6(skb, endpoint.network);
+    let Some(next_hop) = hit.next_hop() else { return GONE };
+    if is_hairpin(next_hop) {
+        return look_again_for_port(&packet.tuple, &hit, now);
+    }
+    // What began outside goes back the way it came.
+    let inbound = hit.slot.kind().read() == flow_kind::INBOUND;
+    let uplink = if inbound { hit.slot.uplink().read() } else { endpoint.uplink };
+    let lookup = if inbound { way_back(skb, endpoint.network, uplink) } else { look_up_ipv6(skb, endpoint.network) };
     let Some(way) = Route::found() else { return GONE };
-    let egress = egress(lookup, way, endpoint);
+    let egress = egress(lookup, way, uplink, endpoint);
     let is_local = || fwd_is_local6(skb, endpoint.network);
     let chosen = if ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
     // Before the map with the answer is used for another question.

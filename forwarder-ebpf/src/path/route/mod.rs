@@ -255,9 +255,19 @@ fn open_prepared(skb: Skb, tuple: &Tuple) -> Resolution {
 /// endpoint's flow, or must not be. It `keeps` its own port where nobody has it towards that destination.
 #[inline(always)]
 pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> Resolution {
+    if for_host(tuple, uplink, tcp_flags, keeps) {
+        open_prepared(skb, tuple)
+    } else {
+        Resolution::Refused(DropReason::NoUplinkAddress.into())
+    }
+}
+
+/// Prepares such a flow, of either family. Whether the uplink is one.
+#[inline(always)]
+fn for_host(tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> bool {
     let (Some((_, counters_in, counters_out)), Some(opening)) = (records::uplink_copy(uplink), scratch(&OPENING))
     else {
-        return Resolution::Refused(DropReason::NoUplinkAddress.into());
+        return false;
     };
     *opening = Opening {
         nat_addr: tuple.saddr,
@@ -276,7 +286,7 @@ pub(crate) fn open_for_host(skb: Skb, tuple: &Tuple, uplink: u32, tcp_flags: u8,
         inbound: 0,
         keeps: if keeps { KEEPS | u16::from_be_bytes(tuple.sport) as u32 } else { 0 },
     };
-    open_prepared(skb, tuple)
+    true
 }
 
 /// Looks the route of the flow in slot `index` up again: see [`Again`]. Next hop and MTU are updated in place; a packet whose flow ends

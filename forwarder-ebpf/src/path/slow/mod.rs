@@ -2,7 +2,7 @@
 //! [`fragments`], [`address_only`] or [`icmp_error`], and from there to [`send`].
 
 mod address_only;
-mod clamp;
+pub(crate) mod clamp;
 mod fragments;
 pub(crate) mod from_ns;
 pub(crate) mod from_uplink;

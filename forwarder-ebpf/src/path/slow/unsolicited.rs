@@ -128,9 +128,8 @@ fn begins(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> u64 {
 fn for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> u64 {
     let Some(out) = scratch(&INBOUND) else { return NOBODYS };
     let Some((publication, endpoint)) = published::find(skb, tuple, at_all) else { return NOBODYS };
-    let to_many = matches!(skb.pkt_type(), BROADCAST | MULTICAST);
     let elsewhere = !unsolicited::may_come_by(skb.ifindex(), endpoint);
-    if to_many || elsewhere || fwd_host_converses(skb, tuple) {
+    if skb.is_for_many() || elsewhere || fwd_host_converses(skb, tuple) {
         return NOBODYS;
     }
     // From the host's own address comes what a namespace has sent to it: then there is the flow of that, for which was asked who may.
@@ -138,16 +137,12 @@ fn for_publication(skb: Skb, tuple: &Tuple, at_all: bool) -> u64 {
         if lookup::slot_of(Direction::Inbound, &tuple.answer(tuple.ifindex)) == SLOT_NONE {
             return NOBODYS;
         }
-    } else if !published::admits(&publication, tuple.saddr) {
+    } else if !published::admits(publication, tuple.saddr) {
         return FORBIDDEN;
     }
-    *out = unsolicited::outbound(tuple, &publish::internal(&publication, tuple, endpoint));
+    *out = unsolicited::outbound(tuple, &publish::internal(publication, tuple, endpoint));
     inbound::external(tuple)
 }
-
-// PACKET_* (include/uapi/linux/if_packet.h): the frame was sent to others as well, perhaps to a directed broadcast.
-const BROADCAST: u32 = 1;
-const MULTICAST: u32 = 2;
 
 /// Whether the packet is for a mapping that lets anyone in.
 ///

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, ErrorKind},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
 use fwd_base::{Context as _, Result};
@@ -13,8 +13,8 @@ use crate::netns::Process;
 /// A socket to which anybody may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenSocket {
-    /// Address that it is bound to; unspecified for all.
-    pub address: Ipv4Addr,
+    /// Address that it is bound to; unspecified for all of the family.
+    pub address: IpAddr,
     /// Port.
     pub port: u16,
     /// Its inode: how processes have it.
@@ -24,29 +24,40 @@ pub struct OpenSocket {
 /// `TCP_LISTEN` (include/net/tcp_states.h), as /proc/net/tcp has it.
 const LISTEN: &str = "0A";
 
-/// Sockets of TCP that take connections over IPv4.
+/// Sockets of TCP that take connections; one that does so over both families is there for each.
 ///
 /// # Errors
 /// /proc cannot be read.
 pub fn listeners() -> Result<Vec<OpenSocket>> {
-    let mut sockets = table("tcp", |state, _| state == LISTEN)?;
-    let is_taken =
-        |socket: &OpenSocket| is_taken(TcpListener::bind(SocketAddrV4::new(socket.address, socket.port)).err());
-    sockets.extend(table("tcp6", |state, _| state == LISTEN)?.into_iter().filter(is_taken));
-    Ok(sockets)
+    let of = |name| table(name, |state, _| state == LISTEN);
+    Ok(of_both(of("tcp")?, of("tcp6")?, |socket| TcpListener::bind(socket).err()))
 }
 
-/// Sockets of UDP that take datagrams over IPv4 from anybody.
+/// Sockets of UDP that take datagrams from anybody; as [`listeners`].
 ///
 /// # Errors
 /// /proc cannot be read.
 pub fn open_udp() -> Result<Vec<OpenSocket>> {
     let is_open = |_: &str, remote: &str| remote.bytes().all(|byte| matches!(byte, b'0' | b':'));
-    let mut sockets = table("udp", is_open)?;
-    let is_taken =
-        |socket: &OpenSocket| is_taken(UdpSocket::bind(SocketAddrV4::new(socket.address, socket.port)).err());
-    sockets.extend(table("udp6", is_open)?.into_iter().filter(is_taken));
-    Ok(sockets)
+    Ok(of_both(table("udp", is_open)?, table("udp6", is_open)?, |socket| UdpSocket::bind(socket).err()))
+}
+
+/// Sockets of IPv4, and of IPv6, which may take IPv4 as well: their table does not tell, but then a socket of IPv4 cannot have the port.
+fn of_both(
+    mut sockets: Vec<OpenSocket>,
+    of_ipv6: Vec<OpenSocket>,
+    refused: impl Fn(SocketAddr) -> Option<std::io::Error>,
+) -> Vec<OpenSocket> {
+    let is_taken = |it: &OpenSocket| {
+        refused(SocketAddr::new(it.address, it.port)).is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
+    };
+    let over_ipv4 = |it: &OpenSocket| {
+        let address = if it.address.is_unspecified() { Ipv4Addr::UNSPECIFIED.into() } else { it.address };
+        OpenSocket { address, ..*it }
+    };
+    sockets.extend(of_ipv6.iter().map(over_ipv4).filter(|it| it.address.is_ipv4() && is_taken(it)));
+    sockets.extend(of_ipv6.into_iter().filter(|it| it.address.is_ipv6()));
+    sockets
 }
 
 /// A process that has the socket with this inode, if one can be found.
@@ -59,11 +70,6 @@ pub fn owner(inode: u64) -> Option<Process> {
         files.any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == link.as_str()))
     };
     pids.into_iter().find(has).map(Process::of)
-}
-
-/// Whether an IPv6 socket takes IPv4 as well: its table does not tell, but then a socket of IPv4 cannot have the port.
-fn is_taken(refused: Option<std::io::Error>) -> bool {
-    refused.is_some_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
 /// The sockets of a table that `is_open` says of their state and remote end. A listener comes before all connections
@@ -101,15 +107,14 @@ fn socket(line: &str, is_open: impl Fn(&str, &str) -> bool) -> Option<OpenSocket
     })
 }
 
-/// An address of either family as words of memory in hexadecimal; that of IPv6 for IPv4 means all or a mapped one.
-fn address(words: &str) -> Option<Ipv4Addr> {
+/// An address of either family as words of memory in hexadecimal; one of IPv6 may stand for one of IPv4.
+fn address(words: &str) -> Option<IpAddr> {
     let word = |at: usize| u32::from_str_radix(words.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     match words.len() {
-        8 => word(0).map(Ipv4Addr::from),
+        8 => word(0).map(|octets| Ipv4Addr::from(octets).into()),
         32 => {
             let octets = [word(0)?, word(8)?, word(16)?, word(24)?].concat();
-            let address = Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?);
-            if address.is_unspecified() { Some(Ipv4Addr::UNSPECIFIED) } else { address.to_ipv4_mapped() }
+            Some(Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).to_canonical())
         }
         _ => None,
     }
@@ -123,16 +128,22 @@ mod tests {
     fn listener_is_read_from_its_line() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1";
         let found = socket(line, |state, _| state == LISTEN).expect("a listener");
-        assert_eq!(found, OpenSocket { address: Ipv4Addr::LOCALHOST, port: 8080, inode: 4711 });
+        assert_eq!(found, OpenSocket { address: Ipv4Addr::LOCALHOST.into(), port: 8080, inode: 4711 });
         assert_eq!(socket(line, |state, _| state == "01"), None);
         assert_eq!(socket("", |_, _| true), None);
     }
 
     #[test]
-    fn address_of_ipv6_counts_where_it_takes_ipv4() {
+    fn address_of_ipv6_counts_for_ipv4_where_it_takes_that() {
         let all = "00000000000000000000000000000000";
-        assert_eq!(address(all), Some(Ipv4Addr::UNSPECIFIED));
-        assert_eq!(address("0000000000000000FFFF00000100007F"), Some(Ipv4Addr::LOCALHOST));
-        assert_eq!(address("00000000000000000000000001000000"), None, "::1 is IPv6's alone");
+        assert_eq!(address(all), Some(Ipv6Addr::UNSPECIFIED.into()));
+        assert_eq!(address("0000000000000000FFFF00000100007F"), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(address("00000000000000000000000001000000"), Some(Ipv6Addr::LOCALHOST.into()));
+        let at = |address: &str, port| OpenSocket { address: address.parse().expect("an address"), port, inode: 1 };
+        let taken = |socket: SocketAddr| (socket.port() == 80).then(|| ErrorKind::AddrInUse.into());
+        let of_ipv6 = vec![at("::", 80), at("::", 81), at("::1", 80), at("127.0.0.1", 80)];
+        let found = of_both(vec![at("10.0.0.1", 22)], of_ipv6, taken);
+        let expected = [("10.0.0.1", 22), ("0.0.0.0", 80), ("127.0.0.1", 80), ("::", 80), ("::", 81), ("::1", 80)];
+        assert_eq!(found, expected.map(|(address, port)| at(address, port)));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{
     io::{self, Write},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
@@ -20,14 +20,14 @@ use fwd_base::text::Untrusted;
 pub struct PublishedView {
     /// As `fwd port rm` takes it.
     pub published: String,
-    /// Address of the host; none for all.
-    pub host_address: Option<Ipv4Addr>,
+    /// Address of the host; that of nobody for all of its family, none for all of both.
+    pub host_address: Option<IpAddr>,
     /// First and last port of the host.
     pub host_ports: (u16, u16),
     /// `tcp` or `udp`.
     pub proto: String,
     /// Prefixes of those who may use them; empty: all.
-    pub senders: Vec<Ipv4Net>,
+    pub senders: Vec<IpNet>,
     /// Interface by which packets have to come.
     pub uplink: Untrusted,
     /// Network.
@@ -40,8 +40,10 @@ pub struct PublishedView {
     pub pid: Option<u32>,
     /// Container by which the namespace was given.
     pub container: Option<Untrusted>,
-    /// Address inside.
+    /// Address inside, if they lead there over IPv4.
     pub address: Option<Ipv4Addr>,
+    /// The same of IPv6.
+    pub address6: Option<Ipv6Addr>,
     /// First and last port inside.
     pub ports: (u16, u16),
     /// Whether the endpoint is gone, and the ports with it.
@@ -73,7 +75,9 @@ impl Listing for PublishedView {
         ];
         let mut grid = Grid::new(look, &columns);
         for item in items {
-            let address = item.address.map_or_else(|| "-".into(), |address| address.to_string());
+            let addresses = [item.address.map(IpAddr::from), item.address6.map(IpAddr::from)].into_iter().flatten();
+            let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+            let address = if addresses.is_empty() { "-".into() } else { addresses.join(",") };
             grid.row(vec![
                 plain(&item.published),
                 plain(label([item.ns.as_ref(), item.container.as_ref()], item.pid, item.netns_inode)),
@@ -88,7 +92,7 @@ impl Listing for PublishedView {
     }
 }
 
-fn senders(prefixes: &[Ipv4Net]) -> String {
+fn senders(prefixes: &[IpNet]) -> String {
     let prefixes: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
     if prefixes.is_empty() { "all".into() } else { prefixes.join(",") }
 }
@@ -142,6 +146,7 @@ mod tests {
             pid: None,
             container: None,
             address: Some(Ipv4Addr::new(10, 77, 0, 2)),
+            address6: None,
             ports: (80, 80),
             gone: false,
             host_access: true,
@@ -154,10 +159,12 @@ mod tests {
         let shadows = Some("nginx (pid 7)".into());
         let senders = vec!["192.0.2.0/24".parse().expect("a prefix")];
         let gone = PublishedView { gone: true, senders, host_access: false, shadows, ..published() };
-        let listed = shown(&vec![published(), gone]);
+        let both = PublishedView { address6: Some(Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, 2)), ..published() };
+        let listed = shown(&vec![published(), gone, both]);
         let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["8080:80/tcp", "web", "10.77.0.2", "all", "eth0", "yes", "-"]);
         assert_eq!(lines[2][2..], ["10.77.0.2", "(gone)", "192.0.2.0/24", "eth0", "no", "nginx", "(pid", "7)"]);
+        assert_eq!(lines[3][2], "10.77.0.2,fd00:77::2", "over both families");
         assert!(shown(&Vec::<PublishedView>::new()).contains("port add --ns NAME -p 8080:80"));
     }
 

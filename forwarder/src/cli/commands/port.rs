@@ -18,6 +18,7 @@ pub(super) const HELP: &str = "\
 Examples:
   fwd port add web -p 8080:80                       from outside, the host's port 8080 leads to port 80 of web
   fwd port add web -p 192.0.2.7:53:53/udp           at one address of the host
+  fwd port add web -p '[2001:db8::7]:443:443'       at one of IPv6, where the network has that; without an address: over both
   fwd port add web -p 22:22 --publish-from 10.0.0.0/8
   fwd port add web -p 30000-39999:30000-39999/udp   a range
   fwd port rm web -p 8080:80
@@ -49,7 +50,7 @@ pub(crate) enum PortCommand {
 pub(crate) struct AddArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Who may use them: prefixes of addresses, such as 192.0.2.0/24,10.0.0.0/8; without it, all
+    /// Who may use them: prefixes of addresses, such as 192.0.2.0/24,2001:db8::/32; without it, all
     #[arg(long, value_name = "CIDRS")]
     pub(crate) publish_from: Option<String>,
 }

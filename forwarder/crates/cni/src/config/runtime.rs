@@ -1,6 +1,6 @@
 //! What is said of one container: by `runtimeConfig`, else by `args.cni`, else by `CNI_ARGS`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
@@ -94,13 +94,7 @@ fn one(mapping: &PortMapping) -> Result<PublishedPorts> {
     };
     let host = match hostip.as_str() {
         "" => None,
-        text => match parsed::<IpAddr>("portMappings.hostIP", text)? {
-            IpAddr::V4(address) => (address != Ipv4Addr::UNSPECIFIED).then_some(address),
-            IpAddr::V6(_) => {
-                let remedy = "leave it out: ports are published at the host's addresses of IPv4";
-                return Err(Failure::unsupported("portMappings.hostIP", text, remedy));
-            }
-        },
+        text => Some(parsed::<IpAddr>("portMappings.hostIP", text)?),
     };
     let first = port("portMappings.hostPort", *hostport)?;
     let inside = port("portMappings.containerPort", *containerport)?;

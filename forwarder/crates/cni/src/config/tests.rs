@@ -56,7 +56,9 @@ fn capabilities_are_read_as_go_cni_writes_them() {
     let config = read(json!({ "runtimeConfig": {
         "portMappings": [
             { "HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "" },
-            { "HostPort": 8081, "ContainerPort": 81, "Protocol": "TCP", "HostIP": "0.0.0.0" },
+            { "HostPort": 8081, "ContainerPort": 81, "Protocol": "TCP", "HostIP": "" },
+            { "HostPort": 82, "ContainerPort": 82, "Protocol": "tcp", "HostIP": "0.0.0.0" },
+            { "HostPort": 83, "ContainerPort": 83, "Protocol": "tcp", "HostIP": "2001:db8::7" },
             { "HostPort": 53, "ContainerPort": 5353, "Protocol": "udp", "HostIP": "127.0.0.1" },
         ],
         "bandwidth": { "IngressRate": 8_000_000, "IngressBurst": 4_294_967_295_u64, "EgressRate": 1_000_000, "EgressBurst": 800_000 },
@@ -66,7 +68,10 @@ fn capabilities_are_read_as_go_cni_writes_them() {
     } }));
     let config = config.expect("it is whole");
     let published: Vec<String> = config.publish.iter().map(ToString::to_string).collect();
-    assert_eq!(published, ["8080-8081:80-81/tcp", "127.0.0.1:53:5353/udp"]);
+    assert_eq!(
+        published,
+        ["8080-8081:80-81/tcp", "0.0.0.0:82:82/tcp", "[2001:db8::7]:83:83/tcp", "127.0.0.1:53:5353/udp"]
+    );
     let inbound = config.limits.inbound.expect("a limit");
     assert_eq!((inbound.rate, inbound.burst), (8_000_000, inbound.most_burst()));
     assert_eq!(config.limits.outbound.map(|limit| (limit.rate, limit.burst)), Some((1_000_000, 100_000)));

@@ -24,12 +24,13 @@ use crate::{
 use fwd_base::{Context as _, Result};
 
 /// The programs, and what each is asked about.
-const HOOKS: [(&str, CgroupSockAddrAttachType); 7] = [
+const HOOKS: [(&str, CgroupSockAddrAttachType); 8] = [
     (programs::HOST_CONNECT4, CgroupSockAddrAttachType::Connect4),
     (programs::HOST_SENDMSG4, CgroupSockAddrAttachType::UDPSendMsg4),
     (programs::HOST_RECVMSG4, CgroupSockAddrAttachType::UDPRecvMsg4),
     (programs::HOST_GETPEERNAME4, CgroupSockAddrAttachType::GetPeerName4),
     (programs::HOST_CONNECT6, CgroupSockAddrAttachType::Connect6),
+    (programs::HOST_SENDMSG6, CgroupSockAddrAttachType::UDPSendMsg6),
     (programs::HOST_RECVMSG6, CgroupSockAddrAttachType::UDPRecvMsg6),
     (programs::HOST_GETPEERNAME6, CgroupSockAddrAttachType::GetPeerName6),
 ];

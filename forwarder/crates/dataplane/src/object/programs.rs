@@ -88,7 +88,9 @@ programs! {
         HOST_GETPEERNAME4: "host_getpeername4",
         /// A socket of IPv6 connects.
         HOST_CONNECT6: "host_connect6",
-        /// It gets a datagram.
+        /// It sends a datagram.
+        HOST_SENDMSG6: "host_sendmsg6",
+        /// It gets one.
         HOST_RECVMSG6: "host_recvmsg6",
         /// Somebody asks whom it is connected to.
         HOST_GETPEERNAME6: "host_getpeername6",

@@ -1,14 +1,19 @@
 //! The addresses of the host, as the programs know them.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use aya::maps::{HashMap, MapData};
+use forwarder_common::abi::Addr;
 
+use super::records::mapped_address;
 use crate::{Dataplane, object::maps};
 use fwd_base::{Context as _, Result};
 
 impl Dataplane {
-    fn address_map(&self) -> Result<HashMap<MapData, [u8; 4], u32>> {
+    fn address_map(&self) -> Result<HashMap<MapData, Addr, u32>> {
         HashMap::try_from(self.map(maps::HOST_ADDRESSES)?).doing("open", maps::HOST_ADDRESSES)
     }
 
@@ -16,11 +21,11 @@ impl Dataplane {
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn host_addresses(&self) -> Result<BTreeMap<Ipv4Addr, u32>> {
+    pub fn host_addresses(&self) -> Result<BTreeMap<IpAddr, u32>> {
         let mut addresses = BTreeMap::new();
         for entry in self.address_map()?.iter() {
             let (address, ifindex) = entry.doing("read", maps::HOST_ADDRESSES)?;
-            addresses.insert(address.into(), ifindex);
+            addresses.insert(Ipv6Addr::from(address).to_canonical(), ifindex);
         }
         Ok(addresses)
     }
@@ -29,14 +34,14 @@ impl Dataplane {
     ///
     /// # Errors
     /// The map cannot be read or written, or has no room for so many.
-    pub fn set_host_addresses(&self, wanted: &BTreeMap<Ipv4Addr, u32>) -> Result<()> {
+    pub fn set_host_addresses(&self, wanted: &BTreeMap<IpAddr, u32>) -> Result<()> {
         let known = self.host_addresses()?;
         let mut map = self.address_map()?;
         for address in known.keys().filter(|address| !wanted.contains_key(address)) {
-            map.remove(&address.octets()).doing("write", maps::HOST_ADDRESSES)?;
+            map.remove(&mapped_address(*address)).doing("write", maps::HOST_ADDRESSES)?;
         }
         for (address, ifindex) in wanted.iter().filter(|(address, ifindex)| known.get(address) != Some(ifindex)) {
-            map.insert(&address.octets(), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
+            map.insert(&mapped_address(*address), ifindex, 0).doing("write", maps::HOST_ADDRESSES)?;
         }
         Ok(())
     }

@@ -1,13 +1,20 @@
 //! Published ports in the maps `PUBLISHED` and `PUBLISHED_PORTS`.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use forwarder_common::{
-    abi::{self, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, SocketSender, Withdrawn, feature},
-    decide::unsolicited::publish::{self, place},
+    abi::{
+        self, ALL_V4, ALL_V6, Addr, HOST_SOCKET_BITS, HostSocket, PUBLISHED_WORDS, PortPrefix, SocketSender, Withdrawn,
+        feature, mapped,
+    },
+    decide::unsolicited::publish::place,
+    flow::ipv6::fingerprint,
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::{PublishedPorts, Senders, Transport, prefixes::prefixes};
 use crate::{Dataplane, object::maps, read::batch};
@@ -38,7 +45,9 @@ impl Dataplane {
     pub fn publications(&self) -> Result<Vec<Publication>> {
         let mut entries: HashMap<abi::Publication, usize> = HashMap::new();
         for value in self.published_values()? {
-            *entries.entry(value).or_default() += 1;
+            // Those of both families count together.
+            let addr = if value.both_families == 0 { value.addr } else { ALL_V4 };
+            *entries.entry(abi::Publication { addr, ..value }).or_default() += 1;
         }
         let restricted = entries.keys().any(|value| value.senders != 0);
         let senders = if restricted { self.senders()? } else { Vec::new() };
@@ -53,13 +62,15 @@ impl Dataplane {
     }
 
     /// Who may use which publications, and the cookie of each.
-    fn senders(&self) -> Result<Vec<(HostSocket, Ipv4Net, u64)>> {
+    fn senders(&self) -> Result<Vec<Sender>> {
         let mut senders = Vec::new();
         for entry in self.published_to()?.iter() {
             let (key, cookie) = entry.doing("read", maps::PUBLISHED_TO)?;
-            let SocketSender { socket, sender, _pad: _ } = key.data();
-            let length = u8::try_from(key.prefix_len().saturating_sub(HOST_SOCKET_BITS)).unwrap_or(u8::MAX);
-            senders.extend(Ipv4Net::new(sender.into(), length).ok().map(|prefix| (socket, prefix, cookie)));
+            let SocketSender { socket, sender } = key.data();
+            let address = Ipv6Addr::from(sender).to_canonical();
+            let before = HOST_SOCKET_BITS + if address.is_ipv4() { MAPPED_BITS } else { 0 };
+            let length = u8::try_from(key.prefix_len().saturating_sub(before)).unwrap_or(u8::MAX);
+            senders.extend(IpNet::new(address, length).ok().map(|prefix| (socket, prefix, cookie)));
         }
         Ok(senders)
     }
@@ -69,26 +80,24 @@ impl Dataplane {
         if ports.senders.are_all() {
             return Ok(());
         }
-        let socket = first_socket(&value(0, cookie, ports));
+        self.clear_senders(ports, |_| true)?;
         let mut trie = self.published_to()?;
-        for (_, prefix, _) in self.senders()?.into_iter().filter(|(other, ..)| *other == socket) {
-            trie.remove(&sender(socket, prefix)).doing("write", maps::PUBLISHED_TO)?;
-        }
         for prefix in ports.senders.prefixes() {
-            trie.insert(&sender(socket, *prefix), &cookie, 0).doing("write", maps::PUBLISHED_TO)?;
+            trie.insert(&sender(socket_for(ports, *prefix), *prefix), &cookie, 0).doing("write", maps::PUBLISHED_TO)?;
         }
         Ok(())
     }
 
     /// Takes back what [`Dataplane::set_senders`] did, as far as it is there and nobody else's.
     fn remove_senders(&self, cookie: u64, ports: &PublishedPorts) -> Result<()> {
-        if ports.senders.are_all() {
-            return Ok(());
-        }
-        let socket = first_socket(&value(0, cookie, ports));
+        if ports.senders.are_all() { Ok(()) } else { self.clear_senders(ports, |found| found == cookie) }
+    }
+
+    /// Removes who may use the ports, of the namespaces whose cookies are meant.
+    fn clear_senders(&self, ports: &PublishedPorts, is_meant: impl Fn(u64) -> bool) -> Result<()> {
         let mut trie = self.published_to()?;
-        let is_its = |(of, _, found): &(HostSocket, Ipv4Net, u64)| *of == socket && *found == cookie;
-        for (_, prefix, _) in self.senders()?.into_iter().filter(is_its) {
+        let is_its = |(of, _, found): &Sender| first_sockets(ports).any(|socket| socket == *of) && is_meant(*found);
+        for (socket, prefix, _) in self.senders()?.into_iter().filter(is_its) {
             trie.remove(&sender(socket, prefix)).doing("write", maps::PUBLISHED_TO)?;
         }
         Ok(())
@@ -137,8 +146,8 @@ impl Dataplane {
         }
         self.set_publishing(true)?;
         self.set_senders(cookie, ports)?;
-        let (mut trie, value) = (self.published()?, value(endpoint, cookie, ports));
-        for key in keys(ports) {
+        let mut trie = self.published()?;
+        for (key, value) in entries(endpoint, cookie, ports) {
             trie.insert(&key, &value, 0).doing("write", maps::PUBLISHED)?;
         }
         Ok(())
@@ -149,8 +158,8 @@ impl Dataplane {
     /// # Errors
     /// A map cannot be written.
     pub fn unpublish(&self, endpoint: u32, cookie: u64, ports: &PublishedPorts) -> Result<()> {
-        let (mut trie, ours) = (self.published()?, value(endpoint, cookie, ports));
-        for key in keys(ports) {
+        let mut trie = self.published()?;
+        for (key, ours) in entries(endpoint, cookie, ports) {
             // What is found may lie beside: then the key itself is somebody's wider range, and there is nothing to remove.
             match trie.get(&key, 0) {
                 Ok(found) if found == ours => {}
@@ -167,8 +176,13 @@ impl Dataplane {
         self.set_publishing(self.publishes()?)?;
         // Who came in by them stays in no longer.
         let PublishedPorts { host, first, last, transport, inside: _, senders: _ } = *ports;
-        let addr = u32::from_ne_bytes(octets(host));
-        self.flush(endpoint, Withdrawn { addr, first, last, proto: transport.number(), _pad: [0; 3] })
+        let (family, addr) = match host.filter(|host| !host.is_unspecified()) {
+            Some(IpAddr::V4(host)) => (4, host.octets()),
+            Some(IpAddr::V6(host)) => (6, fingerprint(host.octets(), &self.config()?.secret)),
+            None => (host.map_or(0, |host| if host.is_ipv4() { 4 } else { 6 }), [0; 4]),
+        };
+        let proto = transport.number();
+        self.flush(endpoint, Withdrawn { addr: u32::from_ne_bytes(addr), first, last, proto, family, _pad: [0; 2] })
     }
 
     /// Takes the bits of ports that nobody publishes any more.
@@ -186,58 +200,104 @@ impl Dataplane {
     }
 }
 
+/// Who may use what is published at a socket: a prefix of senders, and the cookie of the endpoint's namespace.
+type Sender = (HostSocket, IpNet, u64);
+
+/// Bits before an address of IPv4 in its mapped form.
+const MAPPED_BITS: u32 = 96;
+
+/// An address as the maps have it.
+pub(super) fn mapped_address(address: IpAddr) -> Addr {
+    match address {
+        IpAddr::V4(address) => mapped(address.octets()),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// At which addresses of the host they are published, as the maps have them.
+fn addresses(ports: &PublishedPorts) -> impl Iterator<Item = Addr> + Clone + use<> {
+    let (one, other) = match ports.host {
+        Some(host) => (mapped_address(host), None),
+        None => (ALL_V4, Some(ALL_V6)),
+    };
+    [one].into_iter().chain(other)
+}
+
 /// The entries of these ports.
-fn keys(ports: &PublishedPorts) -> impl Iterator<Item = Key<HostSocket>> + use<> {
-    let (addr, proto) = (octets(ports.host), ports.transport.number());
-    prefixes(ports.first, ports.last).into_iter().map(move |(port, bits)| {
-        Key::new(HOST_SOCKET_BITS - 16 + bits, HostSocket { addr, proto, _pad: 0, port: port.to_be_bytes() })
+fn entries(
+    endpoint: u32,
+    cookie: u64,
+    ports: &PublishedPorts,
+) -> impl Iterator<Item = (Key<HostSocket>, abi::Publication)> + use<'_> {
+    let proto = ports.transport.number();
+    addresses(ports).flat_map(move |addr| {
+        prefixes(ports.first, ports.last).into_iter().map(move |(port, bits)| {
+            let socket = HostSocket { addr, proto: proto.into(), _pad: 0, port: port.to_be_bytes() };
+            (Key::new(HOST_SOCKET_BITS - 16 + bits, socket), value(endpoint, cookie, ports, addr))
+        })
     })
 }
 
-fn sender(socket: HostSocket, prefix: Ipv4Net) -> Key<SocketSender> {
-    let length = HOST_SOCKET_BITS + u32::from(prefix.prefix_len());
-    Key::new(length, SocketSender { socket, sender: prefix.network().octets(), _pad: [0; 4] })
+fn sender(socket: HostSocket, prefix: IpNet) -> Key<SocketSender> {
+    let before = if prefix.addr().is_ipv4() { MAPPED_BITS } else { 0 };
+    let length = HOST_SOCKET_BITS + before + u32::from(prefix.prefix_len());
+    Key::new(length, SocketSender { socket, sender: mapped_address(prefix.network()) })
 }
 
-/// By what the senders of a publication are found.
-fn first_socket(publication: &abi::Publication) -> HostSocket {
-    publish::sent_by(publication, [0; 4]).socket
+/// By what the senders of a publication are found, at each of its addresses.
+fn first_sockets(ports: &PublishedPorts) -> impl Iterator<Item = HostSocket> + Clone + use<> {
+    let (proto, port) = (ports.transport.number(), ports.first.to_be_bytes());
+    addresses(ports).map(move |addr| HostSocket { addr, proto: proto.into(), _pad: 0, port })
 }
 
-fn value(endpoint: u32, netns_cookie: u64, ports: &PublishedPorts) -> abi::Publication {
+/// That by which senders with `prefix` come.
+fn socket_for(ports: &PublishedPorts, prefix: IpNet) -> HostSocket {
+    let addr = match (ports.host, prefix) {
+        (Some(host), _) => mapped_address(host),
+        (None, IpNet::V4(_)) => ALL_V4,
+        (None, IpNet::V6(_)) => ALL_V6,
+    };
+    HostSocket { addr, proto: ports.transport.number().into(), _pad: 0, port: ports.first.to_be_bytes() }
+}
+
+fn value(endpoint: u32, netns_cookie: u64, ports: &PublishedPorts, addr: Addr) -> abi::Publication {
     let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
     abi::Publication {
         netns_cookie,
+        addr,
         endpoint,
-        addr: octets(host),
         first,
         last,
         inside,
         proto: transport.number(),
         senders: senders.prefixes().len() as u8,
+        both_families: host.is_none().into(),
     }
 }
 
 /// What an entry says, of which there are as many as were `found`, with those of `senders` who may use it; none if it is not one of ours.
-fn publication(value: &abi::Publication, found: usize, senders: &[(HostSocket, Ipv4Net, u64)]) -> Option<Publication> {
-    let abi::Publication { netns_cookie: cookie, endpoint, addr, first, last, inside, proto, senders: count } = *value;
-    let transport = Transport::ALL.into_iter().find(|transport| transport.number() == proto)?;
-    let host = Some(Ipv4Addr::from(addr)).filter(|host| !host.is_unspecified());
-    let is_its =
-        |(of, _, found): &&(HostSocket, Ipv4Net, u64)| count != 0 && *of == first_socket(value) && *found == cookie;
-    let its = senders.iter().filter(is_its).map(|(_, prefix, _)| *prefix).collect::<Vec<_>>();
-    let whole = found == prefixes(first, last).len() && its.len() == usize::from(count);
-    let senders = Senders::of(its)?;
-    Some(Publication {
+fn publication(value: &abi::Publication, found: usize, senders: &[Sender]) -> Option<Publication> {
+    let abi::Publication {
+        netns_cookie: cookie,
+        addr,
         endpoint,
-        cookie,
-        ports: PublishedPorts { host, first, last, inside, transport, senders },
-        whole,
-    })
-}
-
-fn octets(host: Option<Ipv4Addr>) -> [u8; 4] {
-    host.unwrap_or(Ipv4Addr::UNSPECIFIED).octets()
+        first,
+        last,
+        inside,
+        proto,
+        senders: count,
+        both_families,
+    } = *value;
+    let transport = Transport::ALL.into_iter().find(|transport| transport.number() == proto)?;
+    let host = (both_families == 0).then(|| Ipv6Addr::from(addr).to_canonical());
+    let ports = PublishedPorts { host, first, last, inside, transport, senders: Senders::default() };
+    let is_its =
+        |(of, _, found): &&Sender| count != 0 && *found == cookie && first_sockets(&ports).any(|socket| socket == *of);
+    let its = senders.iter().filter(is_its).map(|(_, prefix, _)| *prefix).collect::<Vec<_>>();
+    let entries = addresses(&ports).count() * prefixes(first, last).len();
+    let whole = found == entries && its.len() == usize::from(count);
+    let ports = PublishedPorts { senders: Senders::of(its)?, ..ports };
+    Some(Publication { endpoint, cookie, ports, whole })
 }
 
 /// The elements of `PUBLISHED_PORTS` that have bits of these ports, and the bits.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 /// So many prefixes at most.
 const MOST: usize = 16;
@@ -11,13 +11,13 @@ const MOST: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Senders {
     /// Sorted; what is not used is the default route's.
-    prefixes: [Ipv4Net; MOST],
+    prefixes: [IpNet; MOST],
     count: usize,
 }
 
 impl Senders {
     /// Those with these prefixes, in whatever order, each once. None if they are too many.
-    pub(super) fn of(mut prefixes: Vec<Ipv4Net>) -> Option<Self> {
+    pub(super) fn of(mut prefixes: Vec<IpNet>) -> Option<Self> {
         prefixes.sort_unstable();
         prefixes.dedup();
         let mut senders = Self { count: prefixes.len(), ..Self::default() };
@@ -27,8 +27,14 @@ impl Senders {
 
     /// The prefixes, sorted.
     #[must_use]
-    pub fn prefixes(&self) -> &[Ipv4Net] {
+    pub fn prefixes(&self) -> &[IpNet] {
         &self.prefixes[..self.count]
+    }
+
+    /// Whether some of those who may use the port have an address of IPv4 (`v4`) or IPv6.
+    #[must_use]
+    pub fn have(&self, v4: bool) -> bool {
+        self.are_all() || self.prefixes().iter().any(|prefix| prefix.addr().is_ipv4() == v4)
     }
 
     /// Whether all may use the port.
@@ -52,9 +58,10 @@ impl FromStr for Senders {
     fn from_str(text: &str) -> Result<Self, String> {
         let prefix = |text: &str| {
             let text = text.trim();
-            let address = || text.parse().map(|address: std::net::Ipv4Addr| Ipv4Net::from(address));
-            let prefix = text.parse::<Ipv4Net>().ok().or_else(|| address().ok());
-            prefix.map(|prefix| prefix.trunc()).ok_or_else(|| format!("{text:?} is no prefix of IPv4 addresses"))
+            let address = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
+            let prefix = text.parse::<IpNet>().ok().or_else(|| address().ok());
+            let prefix = prefix.filter(|prefix| prefix.addr().to_canonical() == prefix.addr());
+            prefix.map(|prefix| prefix.trunc()).ok_or_else(|| format!("{text:?} is no prefix of addresses"))
         };
         let prefixes = text.split(',').map(prefix).collect::<Result<Vec<_>, _>>()?;
         Self::of(prefixes).ok_or_else(|| format!("there are more than {MOST} prefixes"))
@@ -71,12 +78,16 @@ mod tests {
         assert_eq!(senders.to_string(), "10.0.0.1/32,192.0.2.0/24");
         assert_eq!(senders, senders.to_string().parse().expect("prefixes"));
         assert!(!senders.are_all() && Senders::default().are_all());
-        assert_eq!("0.0.0.0/0".parse::<Senders>().expect("a prefix").prefixes().len(), 1);
+        let both: Senders = "2001:db8:7::1/32,10.0.0.1".parse().expect("prefixes");
+        assert_eq!(both.to_string(), "10.0.0.1/32,2001:db8::/32");
+        assert!(both.have(true) && both.have(false) && senders.have(true) && !senders.have(false));
+        assert!(Senders::default().have(false), "all may");
+        assert_eq!("::/0".parse::<Senders>().expect("a prefix").prefixes().len(), 1);
     }
 
     #[test]
     fn what_is_no_prefix_is_refused_and_so_are_too_many() {
-        for text in ["", "eth0", "192.0.2.0/33", "2001:db8::/32", "10.0.0.0/8,"] {
+        for text in ["", "eth0", "192.0.2.0/33", "2001:db8::/129", "::ffff:10.0.0.1/104", "10.0.0.0/8,"] {
             assert!(text.parse::<Senders>().expect_err(text).contains("no prefix"), "{text}");
         }
         let many: Vec<String> = (0..=MOST).map(|number| format!("10.0.{number}.0/24")).collect();

@@ -175,7 +175,10 @@ impl Dataplane {
             let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
             self.trie(maps::SUBNETS)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS)?;
             if let Some(subnet) = subnet_v6(network) {
-                self.load_ipv6()?;
+                self.load_ipv6().map_err(|error| {
+                    let remedy = error.remedy.as_ref().map_or_else(String::new, |remedy| format!("{remedy}; "));
+                    error.remedy(format!("{remedy}without IPv6 the network needs none of it (`fwd up --ipv6 off`)"))
+                })?;
                 let key = Key::new(subnet.prefix_len().into(), subnet.network().octets());
                 self.trie_v6(maps::SUBNETS_V6)?.insert(&key, &bridge, 0).doing("write", maps::SUBNETS_V6)?;
             }

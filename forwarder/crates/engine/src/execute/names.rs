@@ -40,7 +40,7 @@ pub fn name_server(context: &HostContext, cookie: u64) -> Result<Option<Status>>
     Ok(NameServer::find(&context.run_dir.name_server(cookie))?.map(|server| server.status().clone()))
 }
 
-/// The sockets of the calling thread's namespace on the port of name servers, over IPv4.
+/// The sockets of the calling thread's namespace on the port of name servers.
 ///
 /// # Errors
 /// /proc cannot be read.

@@ -1,6 +1,6 @@
 //! Published ports, and whose they are.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use forwarder_common::abi::endpoint_flags;
 
@@ -36,7 +36,13 @@ impl State {
 
     fn publication(&self, it: &Publication, endpoint: &Described, listeners: &[Listener]) -> PublishedView {
         let (Publication { ports, .. }, Described { record, metadata, .. }) = (it, endpoint);
-        let listener = listeners.iter().find(|it| ports.has(it.transport, it.address, it.port));
+        let by_kernel = record.flags & endpoint_flags::KERNEL_DATAPATH != 0;
+        // What the kernel's own NAT publishes it does over IPv4.
+        let address = Some(Ipv4Addr::from(record.v4)).filter(|it| !it.is_unspecified() && ports.are_of(true));
+        let address6 =
+            Some(Ipv6Addr::from(record.v6)).filter(|it| !it.is_unspecified() && ports.are_of(false) && !by_kernel);
+        let is_reached = |it: &Listener| if it.address.is_ipv4() { address.is_some() } else { address6.is_some() };
+        let listener = listeners.iter().find(|it| ports.has(it.transport, it.address, it.port) && is_reached(it));
         let who = |it: &Listener| it.process.clone().unwrap_or_else(|| format!("a socket with port {}", it.port));
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
         PublishedView {
@@ -52,10 +58,11 @@ impl State {
             netns_inode: metadata.netns.inode,
             pid: metadata.netns.pid,
             container: metadata.netns.container.clone().map(Into::into),
-            address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
+            address,
+            address6,
             ports: (ports.inside, ports.inside_last()),
             gone: self.host_veth(it.endpoint).is_none(),
-            host_access: record.flags & endpoint_flags::KERNEL_DATAPATH != 0,
+            host_access: by_kernel,
             shadows: listener.map(|it| who(it).into()),
         }
     }

@@ -10,7 +10,7 @@ mod undo;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::PathBuf,
 };
 
@@ -123,8 +123,8 @@ pub struct Cgroup {
 pub struct Listener {
     /// Protocol.
     pub transport: Transport,
-    /// Address that it is bound to, unspecified for all.
-    pub address: Ipv4Addr,
+    /// Address that it is bound to, unspecified for all of the family.
+    pub address: IpAddr,
     /// Port.
     pub port: u16,
     /// Whose it is, as far as that can be told: `nginx (pid 7)`.

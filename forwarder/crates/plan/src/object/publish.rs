@@ -2,9 +2,12 @@
 
 mod host_access;
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 pub use self::host_access::HostAccess;
 use super::{super::shell, Acts, Handling, Managed};
@@ -39,12 +42,20 @@ pub struct KernelPorts {
 }
 
 impl KernelPorts {
-    /// The rules of nftables for these ports; `network` is what the network is called there.
+    /// The rules of nftables for these ports, of IPv4 alone; `network` is what the network is called there.
     #[must_use]
     pub fn rules(&self, network: String, ports: &PublishedPorts) -> PortRules {
         let Self { network: _, bridge, subnet, address } = self.clone();
         let PublishedPorts { host, first, last, inside, transport, senders } = *ports;
-        let (proto, senders) = ((transport.number(), transport.name()), senders.prefixes().to_vec());
+        let host = host.and_then(|host| match host {
+            IpAddr::V4(host) => Some(host).filter(|host| !host.is_unspecified()),
+            IpAddr::V6(_) => None,
+        });
+        let of_ipv4 = senders.prefixes().iter().filter_map(|sender| match sender {
+            IpNet::V4(sender) => Some(*sender),
+            IpNet::V6(_) => None,
+        });
+        let (proto, senders) = ((transport.number(), transport.name()), of_ipv4.collect());
         PortRules { network, bridge, subnet, address, host, proto, first, last, inside, senders }
     }
 

@@ -44,6 +44,7 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
         network: &network.name,
         datapath: network.datapath,
         internal: network.uplink == 0,
+        ipv6: endpoint.address6.is_some(),
     };
     published::check(add, &publisher, &rest)?;
     ops.extend(in_the_way(&rest, add).map(Op::remove));

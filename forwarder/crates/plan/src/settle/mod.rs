@@ -69,6 +69,7 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
         network: &network.name,
         datapath: network.datapath,
         internal: network.uplink.is_none(),
+        ipv6: network.gateway6.is_some(),
     };
     published::check(&asked.publish, &publisher, actual)?;
     Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })

@@ -1,5 +1,7 @@
 //! Names: what is refused of them, and what users ought to know.
 
+use std::net::Ipv4Addr;
+
 use crate::{
     Actual, Listener, Target,
     desired::Asked,
@@ -21,7 +23,7 @@ pub(super) fn check(asked: &Asked, network: &Network) -> Result<()> {
 /// Another process answers where the name server of a new network is to.
 pub(super) fn check_port(network: &Network, actual: &Actual) -> Result<()> {
     let gateway = network.gateway.addr();
-    let is_taken = |it: &&Listener| it.address == gateway || it.address.is_unspecified();
+    let is_taken = |it: &&Listener| it.address == gateway || it.address == Ipv4Addr::UNSPECIFIED;
     let Some(other) = actual.host.resolvers.iter().find(is_taken).filter(|_| network.treatment.dns) else {
         return Ok(());
     };

@@ -1,10 +1,10 @@
 //! Which ports are published for an endpoint, and which cannot be.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use forwarder_common::decide::unsolicited::publish::is_host_address;
+use forwarder_common::decide::unsolicited::publish::{is_host_address, is_host_address_v6};
 
-use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, Object, Owner, object};
+use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, object};
 use fwd_base::{Cause, Error, Kind, Result};
 use fwd_dataplane::{Publication, PublishedPorts};
 use fwd_kernel::netlink::nft;
@@ -19,6 +19,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) datapath: Datapath,
     /// The network has no way out.
     pub(crate) internal: bool,
+    /// It has IPv6.
+    pub(crate) ipv6: bool,
 }
 
 /// Refuses what cannot be published of the ports that are `asked` for.
@@ -26,7 +28,7 @@ pub(crate) struct Publisher<'a> {
 /// # Errors
 /// Each names the ports and who has them.
 pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
-    let Publisher { index, network, datapath, internal } = *publisher;
+    let Publisher { network, datapath, internal, .. } = *publisher;
     for (place, ports) in asked.iter().enumerate() {
         if internal && !ports.is_for_host_alone() {
             let why = format!("network {network} is internal: nothing from outside comes in");
@@ -35,6 +37,7 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
                 Ipv4Addr::LOCALHOST
             )));
         }
+        check_family(ports, publisher)?;
         if !datapath.is_ebpf() {
             check_kernel(ports, network)?;
         }
@@ -43,9 +46,37 @@ pub(crate) fn check(asked: &[PublishedPorts], publisher: &Publisher<'_>, actual:
             return Err(error.remedy("publish each port once"));
         }
         check_address(ports, actual)?;
-        check_others(ports, index, actual)?;
+        check_others(ports, publisher, actual)?;
     }
     Ok(())
+}
+
+/// Somebody must be able to come: by a family that the network has, and from an address of it.
+fn check_family(ports: &PublishedPorts, publisher: &Publisher<'_>) -> Result<()> {
+    let Publisher { network, datapath, ipv6, .. } = *publisher;
+    if !ports.are_of(true) && !datapath.is_ebpf() {
+        let why = format!(
+            "network {network} is forwarded by the kernel (--datapath kernel), whose NAT publishes over IPv4 alone here"
+        );
+        return Err(
+            refusal(Kind::Unsupported, ports, why).remedy("use a network with --datapath tc, or an address of IPv4")
+        );
+    }
+    if !ports.are_of(true) && !ipv6 {
+        let why = format!("network {network} has no IPv6");
+        return Err(refusal(Kind::Unsupported, ports, why).remedy(
+            "publish it at an address of IPv4, or use a network that has IPv6 (`fwd network ls` shows which)",
+        ));
+    }
+    let over_ipv6 = ipv6 && datapath.is_ebpf();
+    let reached = |v4: bool| ports.are_of(v4) && (v4 || over_ipv6);
+    if [true, false].into_iter().any(|v4| reached(v4) && ports.senders.have(v4)) {
+        return Ok(());
+    }
+    let family = if reached(true) { "IPv4" } else { "IPv6" };
+    let why = format!("it is reached over {family}, and nobody in {} has an address of that", ports.senders);
+    Err(refusal(Kind::Usage, ports, why)
+        .remedy(format!("name prefixes of {family} by --publish-from, or leave it out")))
 }
 
 /// What the kernel's own NAT publishes.
@@ -70,7 +101,7 @@ fn check_kernel(ports: &PublishedPorts, network: &str) -> Result<()> {
 
 /// Ports can be published at addresses that the host has, and that mean this host to others.
 fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
-    let Some(host) = ports.host else { return Ok(()) };
+    let Some(host) = ports.host.filter(|host| !host.is_unspecified()) else { return Ok(()) };
     if host.is_loopback() {
         let Some(why) = &actual.no_host_access else { return Ok(()) };
         let why = format!("it is for the host alone, whose programs cannot reach it: {why}");
@@ -78,23 +109,36 @@ fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
             "let programs of the host use the namespace's own address, or mount cgroup2 and name it by --cgroup",
         ));
     }
-    let remedy = "name an address of the host (`ip -4 address`), or none: then it is published at all of them";
-    if !is_host_address(host.octets()) {
-        return Err(refusal(Kind::Usage, ports, format!("{host} is no address of a host")).remedy(remedy));
+    let option = if host.is_ipv4() { "-4" } else { "-6" };
+    let remedy =
+        || format!("name an address of the host (`ip {option} address`), or none: then it is published at all of them");
+    let is_one = match host {
+        IpAddr::V4(host) => is_host_address(host.octets()),
+        IpAddr::V6(host) => is_host_address_v6(host.octets()),
+    };
+    if !is_one {
+        let link = matches!(host, IpAddr::V6(host) if host.is_unicast_link_local());
+        let why = if link { "names a host on one link alone" } else { "is no address of a host" };
+        return Err(refusal(Kind::Usage, ports, format!("{host} {why}")).remedy(remedy()));
     }
     let mut networks = actual.records.networks.iter();
-    if let Some(network) = networks.find(|network| network.subnet().contains(&host)) {
+    let has = |network: &&NetworkRecord| match host {
+        IpAddr::V4(host) => network.subnet().contains(&host),
+        IpAddr::V6(host) => network.subnet6().is_some_and(|subnet| subnet.contains(&host)),
+    };
+    if let Some(network) = networks.find(has) {
         let why = format!("{host} is an address of network {}, which nobody reaches from outside", network.name);
-        return Err(refusal(Kind::Usage, ports, why).remedy(remedy));
+        return Err(refusal(Kind::Usage, ports, why).remedy(remedy()));
     }
     if !actual.host.net.addresses.iter().any(|(_, address)| address.addr() == host) {
-        return Err(refusal(Kind::NotFound, ports, format!("the host has no address {host}")).remedy(remedy));
+        return Err(refusal(Kind::NotFound, ports, format!("the host has no address {host}")).remedy(remedy()));
     }
     Ok(())
 }
 
 /// Ports must be nobody else's; what the endpoint has published already is no obstacle.
-fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> Result<()> {
+fn check_others(ports: &PublishedPorts, publisher: &Publisher<'_>, actual: &Actual) -> Result<()> {
+    let Publisher { index, ipv6, .. } = *publisher;
     let publications = actual.records.publications.iter();
     let of_endpoint = |it: &&Publication| Some(it.endpoint) == index && it.ports == *ports;
     if publications.clone().any(|it| of_endpoint(&it)) {
@@ -115,13 +159,19 @@ fn check_others(ports: &PublishedPorts, index: Option<u32>, actual: &Actual) -> 
         }
     }
     // At a gateway it is the name server, which nobody outside asks.
-    let is_gateway = |it: &Listener| actual.records.networks.iter().any(|network| network.gateway.addr() == it.address);
-    let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port) && !is_gateway(it);
+    let is_gateway = |it: &Listener| {
+        let gateways = |network: &NetworkRecord| {
+            let gateway6 = network.gateway6.map(|gateway| IpAddr::from(gateway.addr()));
+            [Some(network.gateway.addr().into()), gateway6]
+        };
+        actual.records.networks.iter().any(|network| gateways(network).contains(&Some(it.address)))
+    };
+    let is_reached = |it: &Listener| it.address.is_ipv4() || ipv6;
+    let listens = |it: &&Listener| ports.has(it.transport, it.address, it.port) && is_reached(it) && !is_gateway(it);
     if let Some(listener) = actual.host.listeners.iter().find(listens) {
         let Listener { transport, address, port, process } = listener;
         let who = process.as_ref().map_or_else(|| "a socket of the host".into(), ToString::to_string);
-        let address = if address.is_unspecified() { Ipv4Addr::UNSPECIFIED } else { *address };
-        let why = format!("{who} has {address}:{port}/{}", transport.name());
+        let why = format!("{who} has {}/{}", SocketAddr::new(*address, *port), transport.name());
         let error = refusal(Kind::Conflict, ports, why).because(Cause::PortTaken);
         return Err(error.remedy("stop it, or publish another port"));
     }

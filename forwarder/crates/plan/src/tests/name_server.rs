@@ -79,7 +79,7 @@ fn port_of_another_process_and_names_without_a_server() {
     let mut world = World::new();
     let listener = |address: [u8; 4], process: Option<&str>| Listener {
         transport: Transport::Udp,
-        address: address.into(),
+        address: std::net::IpAddr::from(address),
         port: 53,
         process: process.map(Into::into),
     };

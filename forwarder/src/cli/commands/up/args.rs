@@ -73,7 +73,7 @@ pub(crate) struct UpArgs {
     /// such as 8080:80; several times for several
     #[arg(short = 'p', long, value_name = "PORTS")]
     pub(crate) publish: Vec<String>,
-    /// Who may use them: prefixes of addresses, such as 192.0.2.0/24,10.0.0.0/8; without it, all
+    /// Who may use them: prefixes of addresses, such as 192.0.2.0/24,2001:db8::/32; without it, all
     #[arg(long, value_name = "CIDRS", requires = "publish")]
     pub(crate) publish_from: Option<String>,
     /// Print the operations and their equivalent commands; change nothing

@@ -1,9 +1,8 @@
 //! Which cgroup's processes reach published ports by the host's own addresses, and what addresses those are.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use forwarder_common::decide::unsolicited::publish::is_host_address;
-use ipnet::IpNet;
+use forwarder_common::decide::unsolicited::publish::{is_host_address, is_host_address_v6};
 
 use crate::execute::{HostContext, gathered::Gathered};
 use fwd_base::Result;
@@ -46,12 +45,13 @@ impl Gathered {
 ///
 /// # Errors
 /// The kernel refuses.
-fn addresses(netlink: &Netlink) -> Result<BTreeMap<Ipv4Addr, u32>> {
-    let found = netlink.addresses(None)?.into_iter().filter_map(|(ifindex, address)| match address {
-        IpNet::V4(address) => Some((address.addr(), ifindex)),
-        IpNet::V6(_) => None,
-    });
-    Ok(found.filter(|(address, _)| is_host_address(address.octets())).collect())
+fn addresses(netlink: &Netlink) -> Result<BTreeMap<IpAddr, u32>> {
+    let found = netlink.addresses(None)?.into_iter().map(|(ifindex, address)| (address.addr(), ifindex));
+    let is_one = |address: &IpAddr| match address {
+        IpAddr::V4(address) => is_host_address(address.octets()),
+        IpAddr::V6(address) => is_host_address_v6(address.octets()),
+    };
+    Ok(found.filter(|(address, _)| is_one(address)).collect())
 }
 
 /// Tells the programs what addresses the host has, as it is now, where any port is published.

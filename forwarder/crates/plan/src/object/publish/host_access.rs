@@ -16,8 +16,8 @@ pub struct HostAccess {
 }
 
 /// What the programs are asked about, as bpftool calls it.
-const ATTACHED: [&str; 7] =
-    ["getpeername6", "recvmsg6", "connect6", "getpeername4", "recvmsg4", "sendmsg4", "connect4"];
+const ATTACHED: [&str; 8] =
+    ["getpeername6", "recvmsg6", "sendmsg6", "connect6", "getpeername4", "recvmsg4", "sendmsg4", "connect4"];
 
 impl Managed for HostAccess {
     fn handling(&self) -> Handling {
