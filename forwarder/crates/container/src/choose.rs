@@ -3,7 +3,7 @@
 use crate::{
     Runtime,
     container::{identity, short},
-    state::{Noted, State},
+    state::{ContainerState, RuntimeStates},
 };
 use fwd_base::{
     Error, Kind, Result,
@@ -21,17 +21,17 @@ const NAMED: usize = 4;
 ///
 /// # Errors
 /// [`Kind::NotFound`], [`Kind::Usage`] if several are.
-pub(crate) fn choose<'a>(state: &'a State, asked: &str) -> Result<&'a Noted> {
+pub(crate) fn choose<'a>(state: &'a RuntimeStates, asked: &str) -> Result<&'a ContainerState> {
     let Asked { runtime, namespace, text } = Asked::of(asked)?;
-    let is_asked = |it: &&Noted| {
+    let is_asked = |it: &&ContainerState| {
         runtime.is_none_or(|runtime| it.runtime == runtime)
             && namespace.is_none_or(|namespace| it.namespace.as_deref() == Some(namespace))
     };
-    let candidates: Vec<&Noted> = state.containers.iter().filter(is_asked).collect();
-    let rules: [&dyn Fn(&Noted) -> bool; 2] =
+    let candidates: Vec<&ContainerState> = state.containers.iter().filter(is_asked).collect();
+    let rules: [&dyn Fn(&ContainerState) -> bool; 2] =
         [&|it| it.id == text || it.names.iter().any(|name| name == text), &|it| it.id.starts_with(text)];
     for rule in rules {
-        let found: Vec<&Noted> = candidates.iter().filter(|it| rule(it)).copied().collect();
+        let found: Vec<&ContainerState> = candidates.iter().filter(|it| rule(it)).copied().collect();
         match found[..] {
             [] => {}
             [one] => return Ok(one),
@@ -73,7 +73,7 @@ fn named(asked: &str, name: &str) -> Result<Runtime> {
     })
 }
 
-fn several(asked: &str, found: &[&Noted]) -> Error {
+fn several(asked: &str, found: &[&ContainerState]) -> Error {
     let mut shown: Vec<String> = found.iter().take(NAMED).map(|it| shown(it)).collect();
     if found.len() > NAMED {
         shown.push(format!("{} more", found.len() - NAMED));
@@ -85,7 +85,7 @@ fn several(asked: &str, found: &[&Noted]) -> Error {
 }
 
 /// `web (docker, 956617f66200)`.
-fn shown(noted: &Noted) -> String {
+fn shown(noted: &ContainerState) -> String {
     let id = short(&noted.id);
     let namespace = noted.namespace.as_ref().map(|namespace| format!(" {namespace}")).unwrap_or_default();
     let of = format!("{}{namespace}", noted.runtime.name());
@@ -96,7 +96,7 @@ fn shown(noted: &Noted) -> String {
     harmless(&text).into_owned()
 }
 
-fn none(state: &State, asked: &str, text: &str, candidates: &[&Noted]) -> Error {
+fn none(state: &RuntimeStates, asked: &str, text: &str, candidates: &[&ContainerState]) -> Error {
     let unreadable = state.unreadable.first().map(|first| format!(" ({first})")).unwrap_or_default();
     let why = format!("docker, podman and containerd note none of this name or id{unreadable}");
     let names: Vec<&str> =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{process, state::Noted};
+use crate::{Runtime, process, state::ContainerState};
 use fwd_base::{
     Error, Kind, Result,
     text::{harmless, word},
@@ -11,33 +11,6 @@ use fwd_kernel::netns::Netns;
 
 /// Digits of an id that people see, as the runtimes show them.
 const SHORT: usize = 12;
-
-/// Who runs containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Runtime {
-    /// docker, or moby.
-    Docker,
-    /// podman, and CRI-O, which keeps its containers in the same places.
-    Podman,
-    /// containerd: `ctr`, `nerdctl`, Kubernetes.
-    Containerd,
-}
-
-impl Runtime {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Docker, Self::Podman, Self::Containerd];
-
-    /// `docker`, `podman` or `containerd`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Containerd => "containerd",
-        }
-    }
-}
 
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +38,7 @@ pub struct FirstProcess {
 
 impl Container {
     /// The container that is noted, and its process if that is the one that the runtime has started.
-    pub(crate) fn of(noted: &Noted) -> Self {
+    pub(crate) fn of(noted: &ContainerState) -> Self {
         let process = noted.pid.and_then(|pid| {
             let started = process::started(pid)?;
             let is_its = match noted.started {
@@ -74,7 +47,7 @@ impl Container {
             };
             is_its.then_some(FirstProcess { pid, started })
         });
-        let Noted { runtime, namespace, id, names, pid: _, started: _ } = noted.clone();
+        let ContainerState { runtime, namespace, id, names, pid: _, started: _ } = noted.clone();
         Self { runtime, namespace, id, name: names.into_iter().next(), process }
     }
 

@@ -7,11 +7,13 @@
 mod choose;
 mod container;
 mod process;
+mod runtime;
 mod state;
 
 use std::path::Path;
 
-pub use container::{Container, FirstProcess, Runtime};
+pub use container::{Container, FirstProcess};
+pub use runtime::Runtime;
 
 use fwd_base::Result;
 

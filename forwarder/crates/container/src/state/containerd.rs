@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
-use super::{Noted, docker::CONTAINERD_NAMESPACE as DOCKERS, files::Files, oci};
+use super::{ContainerState, docker::CONTAINERD_NAMESPACE as DOCKERS, files::Files, oci};
 use crate::Runtime;
 
 /// State directories: its own, docker's, and that of k3s.
@@ -21,7 +21,7 @@ struct Config {
     annotations: BTreeMap<String, String>,
 }
 
-pub(super) fn read(files: &mut Files) -> Vec<Noted> {
+pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
     let mut containers = Vec::new();
     for state in STATES {
         let tasks = Path::new(state).join(TASKS);
@@ -36,12 +36,12 @@ pub(super) fn read(files: &mut Files) -> Vec<Noted> {
     containers
 }
 
-fn noted(files: &mut Files, task: &Path, namespace: &str, id: String) -> Noted {
+fn noted(files: &mut Files, task: &Path, namespace: &str, id: String) -> ContainerState {
     let pid = files.number(&task.join("init.pid"));
     let started = pid.and_then(|pid| oci::started(files, &Path::new(OCI).join(namespace).join(&id), pid));
     let config: Option<Config> = files.json(&task.join("config.json"));
     let names = config.and_then(|config| name(&config.annotations)).into_iter().collect();
-    Noted { runtime: Runtime::Containerd, namespace: Some(namespace.into()), id, names, pid, started }
+    ContainerState { runtime: Runtime::Containerd, namespace: Some(namespace.into()), id, names, pid, started }
 }
 
 /// What people call it: nerdctl's name, or of a pod's sandbox that of the pod, whose containers are all in its network namespace

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Noted, files::Files, oci};
+use super::{ContainerState, files::Files, oci};
 use crate::Runtime;
 
 /// The namespace of containerd in which docker runs its containers.
@@ -33,7 +33,7 @@ struct Running {
     pid: u32,
 }
 
-pub(super) fn read(files: &mut Files) -> Vec<Noted> {
+pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
     let daemon: Daemon = files.json(Path::new("/etc/docker/daemon.json")).unwrap_or_default();
     let data = daemon.data_root.unwrap_or_else(|| "/var/lib/docker".into());
     let exec = daemon.exec_root.unwrap_or_else(|| "/run/docker".into());
@@ -56,7 +56,7 @@ fn noted(
     exec: &Path,
     id: String,
     Config { name, state: Running { running, pid } }: Config,
-) -> Noted {
+) -> ContainerState {
     let pid = Some(pid).filter(|pid| running && *pid != 0);
     let started = pid.and_then(|pid| {
         // One for each OCI runtime that was used: runtime-runc, runtime-crun, …
@@ -65,7 +65,7 @@ fn noted(
         states.collect::<Vec<_>>().iter().find_map(|state| oci::started(files, state, pid))
     });
     let names = vec![name.strip_prefix('/').unwrap_or(&name).to_owned()];
-    Noted { runtime: Runtime::Docker, namespace: None, id, names, pid, started }
+    ContainerState { runtime: Runtime::Docker, namespace: None, id, names, pid, started }
 }
 
 fn is_number(text: &str) -> bool {

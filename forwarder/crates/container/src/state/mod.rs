@@ -13,7 +13,7 @@ use crate::Runtime;
 
 /// What a runtime notes of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Noted {
+pub(crate) struct ContainerState {
     /// Who runs it.
     pub(crate) runtime: Runtime,
     /// The namespace of containerd that it is in.
@@ -30,18 +30,18 @@ pub(crate) struct Noted {
 
 /// All that is noted.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct RuntimeStates {
     /// The containers, those of docker first.
-    pub(crate) containers: Vec<Noted>,
+    pub(crate) containers: Vec<ContainerState>,
     /// What is there and cannot be read: which file, and why.
     pub(crate) unreadable: Vec<String>,
 }
 
 /// Reads what is noted below `root`. What goes meanwhile is left out.
-pub(crate) fn read(root: &Path) -> State {
+pub(crate) fn read(root: &Path) -> RuntimeStates {
     let mut files = Files::below(root);
     let mut containers = docker::read(&mut files);
     containers.extend(podman::read(&mut files));
     containers.extend(containerd::read(&mut files));
-    State { containers, unreadable: files.unreadable }
+    RuntimeStates { containers, unreadable: files.unreadable }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Noted, files::Files, oci};
+use super::{ContainerState, files::Files, oci};
 use crate::Runtime;
 
 /// Where the storage is that lasts, and that which goes with the machine; each has a directory for each driver.
@@ -23,7 +23,7 @@ struct Listed {
     names: Option<Vec<String>>,
 }
 
-pub(super) fn read(files: &mut Files) -> Vec<Noted> {
+pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
     let (graph, run) = (Path::new(GRAPH_ROOT), Path::new(RUN_ROOT));
     let mut containers = Vec::new();
     for driver in files.directories(graph).into_iter().filter(|name| name.ends_with(OF_A_DRIVER)) {
@@ -41,8 +41,8 @@ pub(super) fn read(files: &mut Files) -> Vec<Noted> {
 /// The list of containers that do not outlive a crash of the machine.
 const VOLATILE: &str = "volatile-containers.json";
 
-fn noted(files: &mut Files, run: &Path, Listed { id, names }: Listed) -> Noted {
+fn noted(files: &mut Files, run: &Path, Listed { id, names }: Listed) -> ContainerState {
     let pid = files.number(&run.join(&id).join("userdata/pidfile"));
     let started = pid.and_then(|pid| OCI.iter().find_map(|oci| oci::started(files, &Path::new(oci).join(&id), pid)));
-    Noted { runtime: Runtime::Podman, namespace: None, id, names: names.unwrap_or_default(), pid, started }
+    ContainerState { runtime: Runtime::Podman, namespace: None, id, names: names.unwrap_or_default(), pid, started }
 }
