@@ -115,6 +115,8 @@ mod policy;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]
+mod privileges;
+#[cfg(test)]
 mod published;
 #[cfg(test)]
 mod publishing;

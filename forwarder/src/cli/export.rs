@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::args::ExportArgs;
+use super::{args::ExportArgs, caller};
 use crate::{
     Error, Kind, Result,
     bench::{render, report::Report},
@@ -40,6 +40,7 @@ impl Exports {
         let mut files: Vec<Export> = Vec::new();
         for (option, file, content) in all {
             let Some(file) = file else { continue };
+            caller::check_file(option)?;
             if let Some(other) = files.iter().find(|other| other.file == *file) {
                 let why = format!("{} names it too", other.option);
                 let error = Error::new(Kind::Usage, "write", format!("{option} {}", file.display()), why);

@@ -4,6 +4,8 @@ use std::{env, io};
 
 use tracing_subscriber::EnvFilter;
 
+use super::caller;
+
 /// Starts logging: what `FWD_LOG` says, else `RUST_LOG`, else warnings, and more with each `-v`. The first call of a process
 /// counts.
 pub(super) fn start(verbose: u8) {
@@ -14,8 +16,8 @@ pub(super) fn start(verbose: u8) {
         2 => "forwarder=debug,fwd=debug,info",
         _ => "trace",
     };
-    let asked =
-        ["FWD_LOG", "RUST_LOG"].into_iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
+    let said = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let asked = ["FWD_LOG", "RUST_LOG"].into_iter().find_map(said).filter(|_| !caller::has_less_rights());
     let filter = match asked.as_deref() {
         // -v on the command line goes before the environment.
         Some(directives) if verbose == 0 => EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new(level)),

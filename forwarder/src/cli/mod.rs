@@ -3,6 +3,7 @@
 //! [`run`] is the whole program but for the process's own streams and exit; tests pass their own.
 
 mod args;
+mod caller;
 mod commands;
 mod export;
 mod failure;
@@ -10,6 +11,7 @@ mod invocation;
 mod io;
 mod logging;
 mod plugin;
+mod privileges;
 mod session;
 mod target;
 
@@ -17,14 +19,14 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{CommandFactory as _, Parser};
 
-pub(crate) use self::args::defaults;
 pub use self::io::Io;
 use self::{
     args::GlobalArgs,
     commands::{Command, Run},
     session::Session,
 };
-use crate::{Error, Kind, Result, execute::Observer, netns, query::HostNetns, render::Look};
+pub(crate) use self::{args::defaults, privileges::NEEDED as NEEDED_CAPABILITIES};
+use crate::{Kind, Result, execute::Observer, netns, query::HostNetns, render::Look};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +85,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     let run = match cli.command.run() {
         Run::Anywhere(run) => return finish(run(io), fwd, &global, io),
         Run::Becomes(run) => {
-            let failed = match privileged(&args) {
+            let failed = match privileges::check(&args) {
                 Ok(()) => run(),
                 Err(error) => netns::Failure { status: netns::OWN_FAILURE, error },
             };
@@ -91,7 +93,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
         }
         Run::AtHost(run) => run,
     };
-    let at = privileged(&args).and_then(|()| {
+    let checked = privileges::check(&args).and_then(|()| match global.run_dir {
+        Some(_) => caller::check_file("--run-dir"),
+        None => Ok(()),
+    });
+    let at = checked.and_then(|()| {
         let at = HostNetns::open(global.host_netns.as_deref(), &global.run_dir())?;
         at.enter().map(|()| at)
     });
@@ -115,15 +121,6 @@ fn finish(result: Result<()>, fwd: String, global: &GlobalArgs, io: &mut Io<'_>)
         Err(error) if io::is_broken_pipe(&error) => 0,
         Err(error) => failure::report(&error, error.kind.exit_code(), fwd, global, io),
     }
-}
-
-/// Refuses users other than root before anything is looked at.
-fn privileged(args: &[OsString]) -> Result<()> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let error = Error::new(Kind::Unsupported, "run", "fwd", "only root may change namespaces and load programs");
-    Err(error.remedy(format!("sudo {}", invocation::line(args))))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Such a part stands between two comments of the page that name it, so that the text around it stays the page's own.
 
 mod bench;
+mod capabilities;
 mod exit_codes;
 mod kernels;
 mod markdown;
@@ -34,6 +35,7 @@ pub const PARTS: &[Part] = &[
     Part { page: "docs/kernels.md", name: "features", text: kernels::data_path },
     Part { page: "docs/kernels.md", name: "other-features", text: kernels::others },
     Part { page: "docs/kernels.md", name: "bench-needs", text: bench::needs },
+    Part { page: "docs/privileges.md", name: "capabilities", text: capabilities::capabilities },
     Part { page: "docs/reasons.md", name: "punts", text: reasons::punts },
     Part { page: "docs/reasons.md", name: "drops", text: reasons::drops },
     Part { page: "docs/rfc.md", name: "idle-times", text: options::idle_times },

@@ -5,7 +5,7 @@ use std::{env, path::PathBuf};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::defaults;
-use crate::dataplane::RunDir;
+use crate::{cli::caller, dataplane::RunDir};
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
@@ -61,9 +61,10 @@ pub(crate) fn cgroup() -> Option<PathBuf> {
     from_environment("FWD_CGROUP")
 }
 
-/// A path that a variable of the environment is set to.
+/// A path that a variable of the environment is set to, where the environment may say something.
 fn from_environment(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let value = env::var_os(name).filter(|value| !value.is_empty())?;
+    (!caller::has_less_rights()).then(|| value.into())
 }
 
 // Values of options have plain comments: a documented value makes clap print the long form of every help text.

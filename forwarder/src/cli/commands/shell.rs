@@ -10,6 +10,7 @@ use crate::{
     cli::{
         declaration,
         io::{Io, written},
+        privileges,
     },
     text::word,
 };
@@ -53,6 +54,8 @@ pub(super) fn completions(args: &CompletionsArgs, io: &mut Io<'_>) -> Result<()>
 /// Writes a manual page for `fwd` and one for each command.
 pub(super) fn man(args: &ManArgs, io: &mut Io<'_>) -> Result<()> {
     let ManArgs { directory } = args;
+    // The directory is of the caller's choice.
+    privileges::give_up()?;
     if !directory.is_dir() {
         let shown = directory.display().to_string();
         let error = Error::new(Kind::NotFound, "write", format!("pages into {shown}"), "there is no such directory");

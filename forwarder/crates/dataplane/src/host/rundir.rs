@@ -5,7 +5,7 @@ use std::{
     fs, io,
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{DirBuilderExt as _, MetadataExt as _},
+        fs::{DirBuilderExt as _, MetadataExt as _, lchown},
     },
     path::{Component, Path, PathBuf},
 };
@@ -110,8 +110,24 @@ pub(crate) fn make_private(dir: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     match made {
         // The last command of another takes away what it leaves empty, here between a parent and its child.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        made => made.doing("create", format!("run directory {}", dir.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        made => made.doing("create", format!("run directory {}", dir.display()))?,
+    }
+    give_to_root(dir)
+}
+
+/// A user who makes the directory with capabilities gives it to root: the next may be another, and root trusts nobody else's. Who may
+/// not give it away keeps it for himself.
+fn give_to_root(dir: &Path) -> Result<()> {
+    let ours = nix::unistd::geteuid().as_raw();
+    let object = || format!("run directory {}", dir.display());
+    match fs::symlink_metadata(dir) {
+        Ok(metadata) if ours != 0 && metadata.uid() == ours => {}
+        _ => return Ok(()),
+    }
+    match lchown(dir, Some(0), Some(0)) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error).doing("give to root", object()),
+        _ => Ok(()),
     }
 }
 
