@@ -10,6 +10,7 @@ mod fuzz;
 mod lint;
 mod measure;
 mod newcomer;
+mod package;
 mod progress;
 mod root;
 mod setup;
@@ -62,6 +63,8 @@ enum Command {
     Docs,
     /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
     Newcomer,
+    /// Build a Debian package; --check installs it in a fresh root and uses it (as root)
+    Package(package::Arguments),
     /// Format the sources
     Fmt(Passed),
     /// Ask cargo-deny, where it is installed, about licences, registries and advisories
@@ -96,6 +99,7 @@ impl Command {
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
+            Self::Package(arguments) => package::run(workspace, arguments),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
             Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
             Self::Lint => lint::run(workspace),
@@ -163,6 +167,7 @@ mod tests {
             "x fuzz parse 30",
             "x fuzz 30 parse",
             "x fuzz minimise",
+            "x package --twice --check",
             "x fmt --check",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

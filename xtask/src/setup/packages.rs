@@ -8,17 +8,27 @@ const LIST: &str = include_str!("../../packages.txt");
 /// Runs as root with the packages as arguments.
 const SCRIPT: &str = include_str!("apt.sh");
 
-/// A line of packages.txt.
+/// A line of packages.txt, or what one command alone needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
-    name: &'static str,
-    command: &'static str,
-    reason: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) command: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// The packages whose command is not to be found.
 pub(crate) fn missing() -> Vec<Package> {
-    all().filter(|package| !on_path(package.command)).collect()
+    without_command(all())
+}
+
+/// Installs those of these packages whose command is not to be found.
+pub(crate) fn require(packages: &[Package]) -> Result<()> {
+    let missing = without_command(packages.iter().copied());
+    if missing.is_empty() { Ok(()) } else { install(&missing, Root::obtain()) }
+}
+
+fn without_command(packages: impl Iterator<Item = Package>) -> Vec<Package> {
+    packages.filter(|package| !on_path(package.command)).collect()
 }
 
 /// Installs packages without starting services, or says which of them are missing, and why.
@@ -35,7 +45,7 @@ pub(crate) fn install(packages: &[Package], root: Result<Root>) -> Result<()> {
             }
         }
     };
-    let left = missing();
+    let left = without_command(packages.iter().copied());
     if left.is_empty() {
         return Ok(());
     }
