@@ -13,6 +13,7 @@ mod newcomer;
 mod package;
 mod progress;
 mod root;
+mod runtimes;
 mod setup;
 mod term;
 mod test;
@@ -63,6 +64,8 @@ enum Command {
     Docs,
     /// Make the changes that CONTRIBUTING.md describes in a copy, and look whether they show wherever they should
     Newcomer,
+    /// Have --container find containers of docker, podman and containerd (as root)
+    Runtimes,
     /// Build a Debian package; --check installs it in a fresh root and uses it (as root)
     Package(package::Arguments),
     /// Format the sources
@@ -99,6 +102,7 @@ impl Command {
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
+            Self::Runtimes => runtimes::run(workspace),
             Self::Package(arguments) => package::run(workspace, arguments),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
             Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
