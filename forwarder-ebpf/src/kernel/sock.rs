@@ -24,8 +24,8 @@ global_fn! {
     fn fwd_host_uses6(skb: Skb, reply: &Tuple) -> bool = host_uses_ipv6;
     /// See [`host_converses`].
     pub(crate) fn fwd_host_converses(skb: Skb, tuple: &Tuple) -> bool = host_converses;
-    /// As [`fwd_host_converses`], of the packet in the map `PACKET6`.
-    pub(crate) fn fwd_host_converses6(skb: Skb) -> bool = host_converses_ipv6;
+    /// See [`host_gets_ipv6`].
+    pub(crate) fn fwd_host_gets6(skb: Skb, by_peer: bool) -> bool = host_gets_ipv6;
 }
 
 /// Whether the host would get the packet with tuple `reply`: as [`fwd_host_uses`], of either family.
@@ -55,12 +55,12 @@ fn host_uses_ipv6(skb: Skb, reply: &Tuple) -> bool {
     is_used::<IPV6>(skb, tuple, flow::number(reply.proto), false)
 }
 
-/// As [`host_converses`], of the packet in the map `PACKET6`.
+/// As [`host_uses`] and (`by_peer`) [`host_converses`], of the packet in the map `PACKET6`.
 #[inline(always)]
-fn host_converses_ipv6(skb: Skb) -> bool {
+fn host_gets_ipv6(skb: Skb, by_peer: bool) -> bool {
     let Some(packet) = scratch(&PACKET6) else { return true };
     let tuple = ipv6(words(packet.src), words(packet.dst), &packet.tuple);
-    is_used::<IPV6>(skb, tuple, packet.number, true)
+    is_used::<IPV6>(skb, tuple, packet.number, by_peer)
 }
 
 /// Between these addresses, by the ports of `tuple`.

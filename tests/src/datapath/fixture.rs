@@ -72,7 +72,12 @@ pub(super) fn with_endpoints(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fi
 
 /// As [`with_endpoints`], of both families.
 pub(super) fn with_ipv6(flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
-    with_addresses(&Sizes::default(), flags, true, test);
+    with_ipv6_of(&Sizes::default(), flags, test);
+}
+
+/// As [`with_ipv6`], with a table of these sizes.
+pub(super) fn with_ipv6_of(sizes: &Sizes, flags: &[u32], test: impl FnOnce(&Fixture) + Send) {
+    with_addresses(sizes, flags, true, test);
 }
 
 fn with_addresses(sizes: &Sizes, flags: &[u32], has_ipv6: bool, test: impl FnOnce(&Fixture) + Send) {

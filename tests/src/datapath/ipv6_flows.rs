@@ -3,9 +3,12 @@
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use forwarder::dataplane::TestRun;
-use forwarder_common::wire::{
-    emit::{Extension, Ipv6Packet},
-    packet::L3_OFF,
+use forwarder_common::{
+    abi::endpoint_flags,
+    wire::{
+        emit::{Extension, Ipv6Packet, Transport},
+        packet::L3_OFF,
+    },
 };
 
 use super::{
@@ -92,4 +95,28 @@ fn nobody_else_answers_in_the_name_of_the_remote_end() {
             assert_eq!((run.verdict, run.packet), (NEXT, foreign), "{from} to {to}");
         }
     });
+}
+
+/// The segment sizes that both ends ask for are lowered to what the way carries, and never raised.
+#[test]
+fn segment_size_of_ipv6_is_lowered_where_asked_for() {
+    let opening = |from, to, mss: u16| {
+        let mut packet = Ipv6Packet::tcp(from, to);
+        if let Transport::Tcp(tcp) = &mut packet.transport {
+            let [high, low] = mss.to_be_bytes();
+            tcp.options = vec![1, 1, 2, 4, high, low, 1, 1];
+        }
+        packet
+    };
+    let clamp = endpoint_flags::CLAMP_MSS;
+    for (flags, mss, expected) in [(clamp, 8960, 1440), (clamp, 536, 536), (0, 8960, 8960)] {
+        with_ipv6(&[flags], |fixture| {
+            let (inside, remote) = (SocketAddrV6::new(ADDRESS_V6, 40_000, 0, 0), SocketAddrV6::new(OUTSIDE, 80, 0, 0));
+            let out = fixture.run_from_ns(&frame(&opening(inside, remote, mss)));
+            let nat = external(fixture);
+            assert_eq!(sent_on(&out), opening(nat, remote, expected).hop_limit(63).emit(), "{mss}");
+            let back = fixture.run_from_uplink(&frame(&opening(remote, nat, mss)));
+            assert_eq!(sent_on(&back), opening(remote, inside, expected).hop_limit(63).emit(), "{mss}");
+        });
+    }
 }

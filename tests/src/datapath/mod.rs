@@ -19,6 +19,7 @@ mod lifetime;
 mod mapping;
 mod ports;
 mod published;
+mod published_ipv6;
 mod random;
 mod records;
 mod recycling;

@@ -26,7 +26,7 @@ fn flows(fwd: &Fwd, pod: &Pod, proto: &str) -> Vec<Value> {
 
 /// Sends a datagram and has it answered; from where it came.
 #[track_caller]
-fn asked(client: &UdpSocket, server: &UdpSocket) -> SocketAddr {
+pub(super) fn asked(client: &UdpSocket, server: &UdpSocket) -> SocketAddr {
     let mut buffer = [0; 64];
     client.send_to(b"question", server.local_addr().expect("a socket")).expect("it leaves");
     let (length, from) = server.recv_from(&mut buffer).expect("it arrives");

@@ -2,6 +2,7 @@
 
 mod flows;
 mod guard;
+mod nat;
 mod offload;
 mod packets;
 mod programs;

@@ -99,6 +99,19 @@ fn one_family_or_one_address_is_published_alone() {
     );
 }
 
+/// As of IPv4, also by another uplink than that by which the network leaves.
+#[test]
+fn port_is_reached_by_every_uplink_and_answers_go_back_the_way_they_came() {
+    let fwd = host_with(2);
+    let pod = fwd.up("c1", &["-p", "8080:80", "-p", "53:53/udp"]);
+    for uplink in [1, 0] {
+        let (six, internet) = (link(&fwd, uplink), fwd.internet(uplink));
+        let client = at(six.outside, CLIENT);
+        assert_eq!(served(internet, client, &pod, at(six.address, 8080)), client);
+        assert_eq!(answered(internet, client, &pod, at(six.address, 53)), client);
+    }
+}
+
 /// RFC 4787 REQ-9 and REQ-9a: from namespaces of the same network and of another, and from the publishing one itself, by the host's address.
 #[test]
 fn namespaces_reach_a_published_port_by_the_hosts_address() {

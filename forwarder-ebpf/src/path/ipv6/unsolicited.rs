@@ -1,9 +1,10 @@
-//! Packets of IPv6 from outside that begin a flow: to a published port. The packet in the map `PACKET6` is turned into what the endpoint would
+//! Packets of IPv6 from outside that begin a flow: to a published port, or where a network lets anyone write to its mapped ports. The packet in the map `PACKET6` is turned into what the endpoint would
 //! have sent, for which everything is made as for a packet that it has sent, and back.
 
 use forwarder_common::{
-    abi::{FlowVersion, SLOT_NONE},
+    abi::{External, FlowState, FlowVersion, SLOT_NONE, Tuple, feature},
     decide::unsolicited::{self, publish},
+    flow::ipv6::fingerprint_of,
     types::{
         direction::Direction,
         verdict::{Code, DropReason},
@@ -13,20 +14,27 @@ use forwarder_common::{
 
 use crate::{
     kernel::{
-        maps::{INBOUND as CAME, PACKET6},
+        devices,
+        maps::{EXTERNAL, INBOUND as CAME, PACKET6, config, secret},
         packet::skb::Skb,
         records,
         scratch::scratch,
-        sock::fwd_host_converses6,
+        shared::Shared,
+        sock::fwd_host_gets6,
     },
     path::{published, route::ipv6::inbound},
-    table::{lookup, usage::is_published},
+    table::{lookup, slot, usage::is_published},
 };
 
-/// The packet in the map `PACKET6`, which belongs to no flow: if it is for a published port, makes the flow. Returns its slot and version; or
+/// The packet in the map `PACKET6`, which belongs to no flow: if it is for a published port, or for a mapping that lets anyone in, makes the flow. Returns its slot and version; or
 /// no version, and [`Code::PASS`], because the packet is the host's, or the code of the reason to drop it.
 #[inline(always)]
 pub(super) fn open(skb: Skb) -> (u32, FlowVersion) {
+    // Who publishes nothing, and lets nobody in, pays for no more than this.
+    const BEGINS: u32 = feature::EIF | feature::PUBLISH;
+    if config().is_none_or(|config| config.features & BEGINS == 0) {
+        return none(Code::PASS);
+    }
     fwd_open6_inbound(skb)
 }
 
@@ -35,6 +43,8 @@ global_fn! {
     fn fwd_open6_inbound(skb: Skb) -> (u32, FlowVersion) = open_if_it_may;
     /// See [`for_publication`].
     fn fwd_for_publication6(skb: Skb, at_all: bool) -> u64 = for_publication;
+    /// See [`for_mapping`].
+    fn fwd_for_mapping6(skb: Skb) -> u64 = for_mapping;
     /// See [`turn`].
     fn fwd_turn6(host_veth: u32, port: u32) -> bool = turn;
     /// See [`turn_back`].
@@ -53,19 +63,25 @@ const NOBODYS: u64 = 0;
 const FORBIDDEN: u64 = 1;
 /// It is for the endpoint behind the host-side veth in the low half, and the port above that.
 const FOUND: u64 = 1 << 63;
+/// Besides, it is for a mapping: the flow gets the port of that.
+const MAPPED: u64 = 1 << 62;
 
 #[inline(always)]
 fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     let Some(packet) = scratch(&PACKET6) else { return none(Code::PASS) };
-    let begins = unsolicited::may_begin(packet.tuple.proto, packet.tcp_flags)
-        && is_published(packet.tuple.proto, u16::from_ne_bytes(packet.tuple.dport))
-        && publish::is_host_address_v6(packet.src);
-    if !begins {
+    let begins = unsolicited::may_begin(packet.tuple.proto, packet.tcp_flags);
+    if !begins || !publish::is_host_address_v6(packet.src) {
         return none(Code::PASS);
     }
-    let mut found = fwd_for_publication6(skb, false);
+    let mut found = NOBODYS;
+    if is_published(packet.tuple.proto, u16::from_ne_bytes(packet.tuple.dport)) {
+        found = fwd_for_publication6(skb, false);
+        if found == NOBODYS {
+            found = fwd_for_publication6(skb, true);
+        }
+    }
     if found == NOBODYS {
-        found = fwd_for_publication6(skb, true);
+        found = fwd_for_mapping6(skb);
     }
     if found == FORBIDDEN {
         return none(DropReason::NotPublishedTo.into());
@@ -73,9 +89,12 @@ fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     if found == NOBODYS || !fwd_turn6(found as u32, (found >> 32) as u16 as u32) {
         return none(Code::PASS);
     }
-    let opened = inbound::open_inbound(skb, &packet.tuple);
+    let published = found & MAPPED == 0;
+    let opened = inbound::open_inbound(skb, &packet.tuple, published);
     match fwd_turn6_back(opened.slot()) {
-        (_, version) if version.is_none() => none(if opened.is_dropped() { opened.code() } else { Code::PASS }),
+        (_, version) if version.is_none() => {
+            none(if published && opened.is_dropped() { opened.code() } else { Code::PASS })
+        }
         found => found,
     }
 }
@@ -89,7 +108,7 @@ fn for_publication(skb: Skb, at_all: bool) -> u64 {
     let Some(packet) = scratch(&PACKET6) else { return NOBODYS };
     let Some((publication, endpoint)) = published::find_ipv6(skb, packet, at_all) else { return NOBODYS };
     let elsewhere = !unsolicited::may_come_by(skb.ifindex(), endpoint);
-    if skb.is_for_many() || elsewhere || fwd_host_converses6(skb) {
+    if skb.is_for_many() || elsewhere || fwd_host_gets6(skb, true) {
         return NOBODYS;
     }
     // From the host's own address comes what a namespace has sent to it: then there is the flow of that, for which was asked who may.
@@ -102,6 +121,28 @@ fn for_publication(skb: Skb, at_all: bool) -> u64 {
     }
     let port = u16::from_be_bytes(publish::port_inside(publication, packet.tuple.dport));
     FOUND | u64::from(port) << 32 | u64::from(publication.endpoint)
+}
+
+/// Whether the packet is for a mapping that lets anyone in: [`NOBODYS`], or [`FOUND`] and [`MAPPED`]. As of IPv4, nothing is let in that a socket
+/// of the host would get.
+#[inline(always)]
+fn for_mapping(skb: Skb) -> u64 {
+    let (Some(config), Some(packet)) = (config(), scratch(&PACKET6)) else { return NOBODYS };
+    if config.features & feature::EIF == 0 {
+        return NOBODYS;
+    }
+    let Tuple { daddr: addr, dport: port, proto, .. } = packet.tuple;
+    // It may be recycled meanwhile: what is made of it is compared with the packet at the end.
+    let Some(mapping) = Shared::value(&EXTERNAL, &External { addr, port, proto, _pad: 0 }) else { return NOBODYS };
+    let internal = mapping.internal().read();
+    let Some(endpoint) = records::endpoint(internal.endpoint) else { return NOBODYS };
+    // A socket of another address of the namespace, which only `--allow-spoof` lets it have, is reached by nobody.
+    let own = fingerprint_of(ipv6::words(endpoint.v6), &secret()) == u32::from_ne_bytes(internal.addr);
+    let is_open = own && unsolicited::is_open(endpoint.flags, &internal, skb.ifindex());
+    if !is_open || !devices::fwd_is_there(internal.endpoint) || fwd_host_gets6(skb, false) {
+        return NOBODYS;
+    }
+    FOUND | MAPPED | u64::from(u16::from_be_bytes(internal.port)) << 32 | u64::from(internal.endpoint)
 }
 
 /// Turns the packet, which is for `port` (host byte order) of the endpoint behind `host_veth`, into the one that the endpoint would have sent.
@@ -121,15 +162,21 @@ fn turn(host_veth: u32, port: u32) -> bool {
     true
 }
 
-/// Turns it back. Its flow, if that was made in `slot`, or by another CPU meanwhile if in none.
+/// Turns it back. Its flow, if that was made in `slot`, or by another CPU meanwhile if in none. A flow that is not the packet's, because the
+/// mapping has changed meanwhile, nobody needs.
 #[inline(always)]
 fn turn_back(slot: u32) -> (u32, FlowVersion) {
     let (Some(packet), Some(came)) = (scratch(&PACKET6), scratch(&CAME)) else { return none(Code::PASS) };
+    let made = lookup::matches(Direction::Outbound, slot, &packet.tuple);
     packet.src = packet.dst;
     packet.dst = packet.external;
     packet.tuple = *came;
     if slot == SLOT_NONE {
         return lookup::fwd_indexed(Direction::Inbound, &packet.tuple, lookup::hash(&packet.tuple));
     }
-    (slot, lookup::matches(Direction::Inbound, slot, &packet.tuple))
+    let found = lookup::matches(Direction::Inbound, slot, &packet.tuple);
+    if found.is_none() && made.state() as u8 == FlowState::HalfOpen as u8 {
+        slot::fwd_flow_end(slot, made);
+    }
+    (slot, found)
 }

@@ -5,7 +5,7 @@ mod hairpin;
 pub(crate) mod inbound;
 
 use forwarder_common::{
-    abi::{Endpoint, FlowVersion, Tuple, flow_kind, port_use, uplink_flags},
+    abi::{Endpoint, FlowVersion, Tuple, flow_kind, uplink_flags},
     decide::route::{self, Again, Lookup},
     flow::{
         ipv6::fingerprint,
@@ -150,10 +150,6 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
     take_way(skb, opening, way);
     opening.tcp_flags = tcp_flags.into();
     opening.inbound = 0;
-    // Mappings are of IPv4.
-    if opening.port_use == u32::from(port_use::MAPPING) {
-        opening.port_use = port_use::SHARED.into();
-    }
     Resolved::new(Resolved::OPEN, 0)
 }
 

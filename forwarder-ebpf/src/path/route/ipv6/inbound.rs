@@ -26,14 +26,14 @@ use crate::{
 
 global_fn! {
     /// See [`prepare`].
-    fn fwd_prepare6_inbound(skb: Skb) -> Result<(), Code> = prepare;
+    fn fwd_prepare6_inbound(skb: Skb, keeps: bool) -> Result<(), Code> = prepare;
 }
 
-/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. It has the very address and port that
-/// the packet was sent to.
+/// Makes the flow of a packet from outside, which would look like `tuple` if the endpoint had begun it. It has the address that the packet was
+/// sent to, and (`keeps`) the very port: otherwise that of the mapping, which is the same.
 #[inline(always)]
-pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> Opened {
-    match fwd_prepare6_inbound(skb) {
+pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple, keeps: bool) -> Opened {
+    match fwd_prepare6_inbound(skb, keeps) {
         Ok(()) => Opened::of(create::open_ipv6(skb, tuple)),
         Err(code) => Opened::refused(code),
     }
@@ -41,7 +41,7 @@ pub(crate) fn open_inbound(skb: Skb, tuple: &Tuple) -> Opened {
 
 /// Prepares it, if answers can leave by the uplink by which the packet has come.
 #[inline(always)]
-fn prepare(skb: Skb) -> Result<(), Code> {
+fn prepare(skb: Skb, keeps: bool) -> Result<(), Code> {
     let (Some(packet), Some(came), Some(opening)) = (scratch(&PACKET6), scratch(&CAME), scratch(&OPENING)) else {
         return Err(DropReason::Contended.into());
     };
@@ -52,7 +52,7 @@ fn prepare(skb: Skb) -> Result<(), Code> {
         return Err(DropReason::Contended.into());
     }
     // From a namespace, by an address of the host.
-    let hairpin = ipv6::is_same(packet.dst, packet.external);
+    let hairpin = keeps && ipv6::is_same(packet.dst, packet.external);
     let uplink = if hairpin { endpoint.uplink } else { skb.ifindex() };
     let Some((_, counters_in, counters_out)) = records::uplink_copy(uplink) else {
         return Err(DropReason::NoUplinkAddress.into());
@@ -74,8 +74,10 @@ fn prepare(skb: Skb) -> Result<(), Code> {
     opening.tcp_flags = packet.tcp_flags.into();
     opening.inbound = INBOUND;
     opening.counters |= FROM_OUTSIDE;
-    opening.keeps = KEEPS | u16::from_be_bytes(came.dport) as u32;
-    opening.port_use = port_use::BY_TUPLE.into();
+    if keeps {
+        opening.keeps = KEEPS | u16::from_be_bytes(came.dport) as u32;
+        opening.port_use = port_use::BY_TUPLE.into();
+    }
     Ok(())
 }
 
