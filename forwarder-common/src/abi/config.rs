@@ -46,6 +46,11 @@ record! {
         pub subnets_min: u32,
         /// Highest address of any fwd network, host byte order.
         pub subnets_max: u32,
+        /// The first eight bytes of the lowest address of IPv6 of any fwd network, host byte order. Greater than [`Config::prefixes6_max`]
+        /// when there is none.
+        pub prefixes6_min: u64,
+        /// The same of the highest address.
+        pub prefixes6_max: u64,
         /// Flows that may be established at once.
         pub max_flows: u32,
         /// Slots of the flow table: established and pending flows, and slot 0 which is never used.
@@ -82,6 +87,8 @@ pub mod feature {
     pub const IPV6: u32 = 1 << 8;
     /// Some port is published.
     pub const PUBLISH: u32 = 1 << 2;
+    /// Some network has addresses of IPv6 that are not translated.
+    pub const ROUTED_V6: u32 = 1 << 17;
     /// Some endpoint may send or get so much in a second only.
     pub const RATE: u32 = 1 << 9;
     /// What arrives by some uplink is not forwarded for anybody but namespaces.

@@ -34,6 +34,8 @@ pub mod endpoint_flags {
     pub const NO_ICC: u32 = 1 << 20;
     /// What leaves the namespace, or is delivered into it, has a limit: see [`super::Limits`].
     pub const LIMITED: u32 = 1 << 21;
+    /// Addresses of IPv6 are not translated: the outside routes them here (`--ipv6 route`). Of the network.
+    pub const ROUTED_V6: u32 = 1 << 22;
     /// It stays when its last endpoint goes (`fwd network add`). Of the network, and of its record alone.
     pub const KEPT: u32 = 1 << 25;
     /// A name server answers at the gateway (`--dns`). Of the network.

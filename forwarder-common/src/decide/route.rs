@@ -3,10 +3,14 @@
 //! What has to be asked for, and mostly has not, is handed in as a function that asks.
 
 use crate::{
-    abi::{Endpoint, Tuple, endpoint_flags, feature, port_use},
+    abi::{Addr, Endpoint, Tuple, endpoint_flags, feature, port_use},
     decide::validate::{is_martian_destination, is_martian_source},
     types::verdict::{Code, DropReason, PuntReason, Verdict},
-    wire::{ipv4::is_multicast_or_broadcast, l4::tcp_flag},
+    wire::{
+        ipv4::is_multicast_or_broadcast,
+        ipv6::{is_same, words},
+        l4::tcp_flag,
+    },
 };
 
 /// What the kernel's routing tables say of a destination.
@@ -121,6 +125,37 @@ pub const fn inward(addr: [u8; 4], flags: u32, (gateway, prefix): ([u8; 4], u32)
         return Verdict::Dropped(DropReason::Internal).code();
     }
     own_network(flags)
+}
+
+/// As [`inward`], of IPv6.
+#[inline(always)]
+#[must_use]
+pub const fn inward_v6(addr: Addr, flags: u32, (gateway, prefix): (Addr, u32)) -> Code {
+    let shared = shared_bits(addr, gateway);
+    if shared == 128 {
+        return Verdict::Punted(PuntReason::ToHost).code();
+    }
+    if shared < prefix {
+        return Verdict::Dropped(DropReason::Internal).code();
+    }
+    own_network(flags)
+}
+
+/// How many bits two addresses begin with alike.
+#[inline(always)]
+const fn shared_bits(one: Addr, other: Addr) -> u32 {
+    let ([a, b, c, d], [e, f, g, h]) = (words(one), words(other));
+    // One word alone is asked for its bits.
+    let (before, differing) = if a != e {
+        (0, a ^ e)
+    } else if b != f {
+        (32, b ^ f)
+    } else if c != g {
+        (64, c ^ g)
+    } else {
+        (96, d ^ h)
+    };
+    before + u32::from_be(differing).leading_zeros()
 }
 
 /// The one interface by which packets of an endpoint may leave; 0 where they follow the host's routes.
@@ -256,12 +291,50 @@ pub fn is_unresolved(lookup: Lookup, source: [u8; 4], endpoint: &Endpoint, diver
     matches!(lookup, Lookup::NoNeighbour) && source == endpoint.v4 && !diverted
 }
 
+/// The same of IPv6: what is not translated the kernel sends as the flow does; of others it would choose a port of its own.
+#[inline(always)]
+#[must_use]
+pub const fn is_unresolved_v6(lookup: Lookup, endpoint: &Endpoint) -> bool {
+    matches!(lookup, Lookup::NoNeighbour) && endpoint.flags & endpoint_flags::ROUTED_V6 != 0
+}
+
 /// Whether an address (network byte order) lies outside the range of all networks of `fwd` (host byte order) for sure.
 #[inline(always)]
 #[must_use]
 pub const fn is_outside(addr: u32, (min, max): (u32, u32)) -> bool {
     let number = u32::from_be(addr);
     number < min || number > max
+}
+
+/// Whether an address of IPv6 that begins with these eight bytes (as loaded from memory) lies outside the range of all networks of `fwd`
+/// (host byte order) for sure.
+#[inline(always)]
+#[must_use]
+pub const fn is_outside_v6(prefix: u64, (min, max): (u64, u64)) -> bool {
+    let number = u64::from_be(prefix);
+    number < min || number > max
+}
+
+/// Behind which address the flow of an endpoint's packet from `src` appears: its own, where its network is routed, otherwise that which the
+/// route chooses; that of nobody if the kernel does not tell it.
+///
+/// # Errors
+/// [`DropReason::SpoofedSource`]: an address that is not translated has to be the endpoint's, whatever it may send from. Its answers would
+/// be taken from whoever has that address, the host itself among them.
+#[inline(always)]
+pub fn external_v6(src: Addr, chosen: Addr, endpoint: &Endpoint) -> Result<Addr, DropReason> {
+    if endpoint.flags & endpoint_flags::ROUTED_V6 == 0 {
+        return Ok(chosen);
+    }
+    if is_same(src, endpoint.v6) { Ok(src) } else { Err(DropReason::SpoofedSource) }
+}
+
+/// Whether a packet with the source of `endpoint` may leave by an uplink as it is: its network is routed, and the packet came in by the
+/// network's bridge, where the kernel has forwarded it, or by the endpoint's own host-side veth, where a program has sent it by its flow.
+#[inline(always)]
+#[must_use]
+pub const fn may_leave_v6(endpoint: &Endpoint, host_veth: u32, ingress: u32) -> bool {
+    endpoint.flags & endpoint_flags::ROUTED_V6 != 0 && (ingress == endpoint.network || ingress == host_veth)
 }
 
 #[cfg(test)]

@@ -142,6 +142,8 @@ impl Sought {
 
 /// Set in [`Opening::keeps`]: the port may be 0.
 pub(crate) const KEEPS: u32 = 1 << 16;
+/// Set beside it: no other port will do.
+pub(crate) const KEEPS_OR_NONE: u32 = 1 << 17;
 
 /// What a search for a port works with: element 0 of the map `SEARCH`.
 #[repr(C)]

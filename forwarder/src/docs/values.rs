@@ -7,7 +7,7 @@ use crate::{
     bench::{self, Metric, load::Tool},
     dataplane::{Backend, EndpointOwner, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     netlink::XdpMode,
-    reconcile::{Datapath, IDLE_TIMES, Nat},
+    reconcile::{Datapath, IDLE_TIMES, Ipv6, Nat},
     render::{UPLINK_REASONS, UPLINK_STATES},
 };
 
@@ -21,9 +21,11 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("ls", "datapath", Datapath::ALL.map(Datapath::name).to_vec()),
         ("ls", "attach", attach.clone()),
         ("ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
+        ("ls", "ipv6", Ipv6::ALL.map(Ipv6::name).to_vec()),
         ("ls", "xdp", XdpMode::ALL.map(XdpMode::name).to_vec()),
         ("ls", "uplink_state", UPLINK_STATES.to_vec()),
         ("network ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
+        ("network ls", "ipv6", Ipv6::ALL.map(Ipv6::name).to_vec()),
         ("network ls", "uplink_state", UPLINK_STATES.to_vec()),
         ("uplink ls", "state", UPLINK_STATES.into_iter().filter(|state| *state != "none").collect()),
         ("uplink ls", "by", UPLINK_REASONS.to_vec()),

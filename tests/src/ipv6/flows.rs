@@ -19,7 +19,7 @@ const HEADERS: u64 = 48;
 
 /// The flows of IPv6 of a namespace that are of this protocol.
 #[track_caller]
-fn flows(fwd: &Fwd, pod: &Pod, proto: &str) -> Vec<Value> {
+pub(super) fn flows(fwd: &Fwd, pod: &Pod, proto: &str) -> Vec<Value> {
     let all = fwd.list(&["flows", "--ns", &pod.name]);
     all.into_iter().filter(|flow| flow["proto"] == proto && text(&flow["src_addr"]).contains(':')).collect()
 }

@@ -7,6 +7,7 @@ mod offload;
 mod packets;
 mod programs;
 mod published;
+mod routed;
 mod routes;
 
 use std::{
@@ -48,10 +49,17 @@ pub(crate) fn link(fwd: &Fwd, uplink: usize) -> Ipv6Link {
 /// The address of IPv6 that `up` has shown.
 #[track_caller]
 pub(crate) fn address6(pod: &Pod) -> Ipv6Addr {
+    let (address, length) = with_prefix(pod);
+    assert_eq!(length, 64);
+    address
+}
+
+/// The same, with the length of its prefix.
+#[track_caller]
+fn with_prefix(pod: &Pod) -> (Ipv6Addr, u8) {
     let shown = text(&pod.shown["addresses"][1]);
     let (address, length) = shown.split_once('/').expect("with the length of its prefix");
-    assert_eq!(length, "64");
-    address.parse().expect("an IPv6 address")
+    (address.parse().expect("an IPv6 address"), length.parse().expect("a number"))
 }
 
 pub(crate) fn at(address: Ipv6Addr, port: u16) -> SocketAddr {

@@ -176,6 +176,50 @@ fn only_the_endpoints_own_packets_wait_for_a_neighbour_at_the_kernel() {
 }
 
 #[test]
+fn addresses_that_are_routed_are_the_endpoints_own_and_leave_by_its_network_alone() {
+    let (own, other, chosen) = ([1; 16], [2; 16], [3; 16]);
+    let of = |flags| Endpoint { v6: own, network: 8, ..endpoint(flags) };
+    assert_eq!(external_v6(own, chosen, &of(0)), Ok(chosen));
+    for flags in [endpoint_flags::ROUTED_V6, endpoint_flags::ROUTED_V6 | endpoint_flags::ALLOW_SPOOF] {
+        assert_eq!(external_v6(own, chosen, &of(flags)), Ok(own));
+        assert_eq!(external_v6(other, chosen, &of(flags)), Err(DropReason::SpoofedSource));
+        assert!(may_leave_v6(&of(flags), 5, 8) && may_leave_v6(&of(flags), 5, 5), "by the kernel, and by a flow");
+        assert!(!may_leave_v6(&of(flags), 5, 9) && !may_leave_v6(&of(flags), 5, 0), "others speak in its name");
+        assert!(is_unresolved_v6(Lookup::NoNeighbour, &of(flags)) && !is_unresolved_v6(Lookup::Resolved, &of(flags)));
+    }
+    assert!(!may_leave_v6(&of(0), 5, 8) && !is_unresolved_v6(Lookup::NoNeighbour, &of(0)));
+}
+
+proptest! {
+    /// What is computed by words is what is computed of the whole.
+    #[test]
+    fn inside_of_an_internal_network_the_gateway_and_its_prefix_alone_are_reached(addr: u128, bit in 0_u32..=128, prefix in 64_u32..=126) {
+        let gateway = if bit == 128 { addr } else { addr ^ 1 << (127 - bit) };
+        let code = inward_v6(addr.to_be_bytes(), 0, (gateway.to_be_bytes(), prefix));
+        let expected = if bit == 128 {
+            PuntReason::ToHost.into()
+        } else if bit < prefix {
+            DropReason::Internal.into()
+        } else {
+            own_network(0)
+        };
+        prop_assert_eq!(code, expected);
+    }
+}
+
+#[test]
+fn prefixes_of_networks_have_bounds() {
+    let prefix = |first: u64| first.to_be();
+    assert!(is_outside_v6(prefix(0), (u64::MAX, 0)) && is_outside_v6(prefix(u64::MAX), (u64::MAX, 0)), "there is none");
+    let bounds = (0xfd00_0000_0000_0001, 0xfd00_0000_0000_0003);
+    for (first, outside) in
+        [(bounds.0 - 1, true), (bounds.0, false), (bounds.0 + 1, false), (bounds.1, false), (bounds.1 + 1, true)]
+    {
+        assert_eq!(is_outside_v6(prefix(first), bounds), outside, "{first:#x}");
+    }
+}
+
+#[test]
 fn endpoints_reach_their_network_and_those_that_allow_it() {
     let no_icc = endpoint_flags::NO_ICC;
     for reaches in [false, true] {

@@ -25,6 +25,7 @@ use crate::{
     kernel::{
         clock::now,
         counters::{self, Amount},
+        devices::is_host_veth,
         maps::{FLOW_ENDS, config, secret},
         packet::{
             bytes::Bytes,
@@ -33,10 +34,10 @@ use crate::{
         },
         shared::Shared,
     },
-    path::{apply::Action, at_ns, rate},
+    path::{apply::Action, at_ns, networks::is_outside_v6, rate},
     table::{
         lookup,
-        usage::{is_published, may_be_external},
+        usage::{host_has_flows, is_published, may_be_external},
     },
 };
 
@@ -118,10 +119,15 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
 pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let port = (packet.ports >> 16) as u16;
-    if !may_be_external(port) && !is_published(packet.proto, port) {
-        return None;
+    let published = || is_published(packet.proto, port);
+    // Addresses of networks have any port: where they are not translated, flows too.
+    if !may_be_external(port) && is_outside_v6(packet.destination[0]) && !published() {
+        return if packet.is_hosts() { Some(Action::NEXT) } else { None };
     }
-    let flow = find(&packet, Direction::Inbound, ZONE_MAIN)?;
+    let Some(flow) = find(&packet, Direction::Inbound, ZONE_MAIN) else {
+        let is_known = || lookup::is_known(lookup::key_hash(&packet.key(Direction::Inbound, ZONE_MAIN).0));
+        return if packet.is_hosts() && !published() && !is_known() { Some(Action::NEXT) } else { None };
+    };
     let Flow { slot, to, .. } = &flow;
     // Whether it may come in here, another interface than before, is asked on the slow path.
     if to.out_if == 0 || slot.arrives_by().read() != skb.ifindex() || !flow.may_take(&packet, Direction::Inbound) {
@@ -197,12 +203,7 @@ const fn halves([first, second]: Words) -> [u32; 4] {
 /// This direction of the established flow of a packet that entered by `entry`.
 #[inline(always)]
 fn find(packet: &Packet, direction: Direction, entry: u32) -> Option<Flow> {
-    let secret = secret();
-    let (source, destination) = (halves(packet.source), halves(packet.destination));
-    let near = flow::fingerprint_of(source, &secret);
-    let addresses = u64::from(near) | u64::from(flow::fingerprint_of(destination, &secret)) << 32;
-    let family = flow::family_of(if direction.is_inbound() { source } else { destination }, &secret);
-    let key = FlowKey::new(addresses, packet.ports, entry, packet.proto);
+    let (key, family) = packet.key(direction, entry);
     let (index, slot, half, version) = lookup::established_as(direction, &key, family)?;
     let ends: Shared<FlowEnds> = Shared::element(&FLOW_ENDS, index)?;
     let internal: Words = [ends.double_word_at::<0>().read(), ends.double_word_at::<8>().read()];
@@ -250,7 +251,63 @@ impl Flow {
     }
 }
 
+/// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: as [`super::departs_untouched`].
+#[inline(always)]
+pub(crate) fn departs_untouched(skb: Skb) -> bool {
+    let bytes = skb.linear();
+    if !bytes.holds(UDP_HEADERS) || skb.vlan_present() != 0 || bytes.load16::<{ at::ETHERTYPE }>() != words::IPV6 {
+        return false;
+    }
+    let (first, life) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::LIFE }>());
+    let source = [bytes.load64::<{ at::SOURCE }>(), bytes.load64::<{ at::SOURCE + 8 }>()];
+    if !words::is_plain(first, life) || !is_outside_v6(source[0]) {
+        return false;
+    }
+    let ports = bytes.load32::<{ at::SOURCE_PORT }>();
+    let published = is_published(words::next_header(life), ports as u16);
+    if !published && !may_be_external(ports as u16) {
+        return true;
+    }
+    let ingress = skb.ingress_ifindex();
+    if ingress != 0 && is_host_veth(ingress) {
+        return true;
+    }
+    let destination = [bytes.load64::<{ at::DESTINATION }>(), bytes.load64::<{ at::DESTINATION + 8 }>()];
+    let swapped = (ports >> 16) | (ports & 0xffff) << 16;
+    let (reply, _) = key((destination, source), swapped, words::next_header(life), Direction::Inbound, ZONE_MAIN);
+    // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
+    !published && !host_has_flows() && !lookup::is_known(lookup::key_hash(&reply)) && skb.bound_to() == 0
+}
+
+/// What a flow is found by: a key, and more of the remote end, as [`Tuple::family`](forwarder_common::abi::Tuple::family) has it.
+#[inline(always)]
+fn key(
+    (source, destination): (Words, Words),
+    ports: u64,
+    proto: u8,
+    direction: Direction,
+    entry: u32,
+) -> (FlowKey, u16) {
+    let secret = secret();
+    let (source, destination) = (halves(source), halves(destination));
+    let near = flow::fingerprint_of(source, &secret);
+    let addresses = u64::from(near) | u64::from(flow::fingerprint_of(destination, &secret)) << 32;
+    let family = flow::family_of(if direction.is_inbound() { source } else { destination }, &secret);
+    (FlowKey::new(addresses, ports, entry, proto), family)
+}
+
 impl Packet {
+    #[inline(always)]
+    fn key(&self, direction: Direction, entry: u32) -> (FlowKey, u16) {
+        key((self.source, self.destination), self.ports, self.proto, direction, entry)
+    }
+
+    /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`.
+    #[inline(always)]
+    fn is_hosts(&self) -> bool {
+        is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0])
+    }
+
     /// Takes a hop, and updates the transport checksum for the address and the port of `flow`, which was `old_port`.
     #[inline(always)]
     fn finish(&self, old_port: u16, flow: &Flow) {

@@ -20,7 +20,9 @@ use crate::{
         apply::{Action, set_macs},
         arrival,
         at_uplink::{count_here, drop},
-        fast, rate,
+        fast,
+        networks::any_routed_v6,
+        rate,
         slow::clamp,
         tail_call::tail_call_ipv6_slow,
     },
@@ -60,6 +62,7 @@ pub(crate) fn slow(skb: Skb) -> Action {
     match fwd_read6(skb, L3_OFF as u32, Direction::Inbound, ZONE_MAIN) {
         Ok(()) => with_ports(skb),
         Err(LATER) if fwd_fragment6_complete(skb.ifindex()).is_ok() => with_ports(skb),
+        Err(LATER) => guard::of_no_flow(skb, DropReason::FragmentUnknown),
         Err(ERROR) => icmp_error::inbound(skb),
         Err(_) => Action::NEXT,
     }
@@ -85,10 +88,14 @@ fn with_ports(skb: Skb) -> Action {
     let Some(packet) = scratch(&PACKET6) else { return Action::NEXT };
     let tuple = &packet.tuple;
     let port = u16::from_ne_bytes(tuple.dport);
-    if !may_be_external(port) && !is_published(tuple.proto, port) {
+    if !may_be_external(port) && !is_published(tuple.proto, port) && !any_routed_v6() {
         return Action::NEXT;
     }
     let (mut slot, mut version) = lookup::fwd_find(Direction::Inbound, tuple);
+    // Ports are published at addresses of the host alone.
+    if version.is_none() && guard::refuses(skb, DropReason::DirectToEndpoint) {
+        return Action::DROP;
+    }
     if version.is_none() && packet.l4_len != 0 {
         (slot, version) = unsolicited::open(skb);
         if version.is_none() {
@@ -96,7 +103,7 @@ fn with_ports(skb: Skb) -> Action {
         }
     }
     if version.is_none() || !arrival::may_arrive(skb, slot) {
-        return Action::NEXT;
+        return guard::of_no_flow(skb, DropReason::DirectToEndpoint);
     }
     if let Err(refused) = check_v6(skb, packet, Code::DELIVERED) {
         count_here(skb, L3_OFF, refused);

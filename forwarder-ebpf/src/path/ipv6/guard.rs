@@ -1,8 +1,12 @@
 //! What has to do with an endpoint's address, and with no flow: it does not come in from outside, and does not leave. What the host does with
 //! its own IPv6 is its own affair.
+//!
+//! Addresses that are not translated do come in and leave: to be of a flow, as any other. What the programs have no flows for is left to the
+//! kernel, whose rules let in what answers.
 
 use forwarder_common::{
     abi::Addr,
+    decide::route,
     types::verdict::DropReason,
     wire::{
         ipv6::field,
@@ -16,13 +20,49 @@ use crate::{
         packet::{bytes::Bytes, skb::Skb},
         records,
     },
-    path::{apply::Action, at_uplink, networks::in_fwd_network_v6},
+    path::{
+        apply::Action,
+        at_uplink,
+        networks::{any_routed_v6, in_fwd_network_v6, routed_v6},
+    },
 };
 
 global_fn! {
     /// Whether a packet of IPv6 that arrives by an uplink with a link-layer header, or (`leaves`) is on its way out by it, may do so: it was
     /// counted if not.
     pub(super) fn fwd_guard6(skb: Skb, leaves: bool) -> bool = passes;
+    /// See [`has_routed`].
+    fn fwd_has_routed6(skb: Skb, is_source: bool) -> bool = has_routed;
+}
+
+/// What becomes of a packet that arrives by an uplink with a link-layer header, and would be of a flow, of which there is none: the host's, or
+/// refused for `reason` if it is for an endpoint whose address is not translated.
+#[inline(always)]
+pub(super) fn of_no_flow(skb: Skb, reason: DropReason) -> Action {
+    if refuses(skb, reason) { Action::DROP } else { Action::NEXT }
+}
+
+/// As [`of_no_flow`]: whether it is refused, and was counted.
+#[inline(always)]
+pub(super) fn refuses(skb: Skb, reason: DropReason) -> bool {
+    let refused = any_routed_v6() && fwd_has_routed6(skb, false);
+    if refused {
+        at_uplink::count_here(skb, L3_OFF, reason.into());
+    }
+    refused
+}
+
+/// Whether a packet on its way out by an uplink with a link-layer header has the address of an endpoint which is not translated.
+#[inline(always)]
+pub(super) fn leaves_as_it_is(skb: Skb) -> bool {
+    any_routed_v6() && fwd_has_routed6(skb, true)
+}
+
+/// Whether the source of a packet, or its destination, is the address of an endpoint which is not translated.
+#[inline(always)]
+fn has_routed(skb: Skb, is_source: bool) -> bool {
+    let off = if is_source { field::SRC } else { field::DST };
+    routed_v6(address(&skb.headers(), L3_OFF, off)).is_some()
 }
 
 #[inline(always)]
@@ -35,7 +75,8 @@ fn passes(skb: Skb, leaves: bool) -> bool {
 /// A packet that arrives by an uplink, its network header at `L3`: the host's, unless it has the address of an endpoint at either end.
 #[inline(always)]
 pub(crate) fn from_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
-    let reason = if in_fwd_network_v6(address(bytes, L3, field::DST)) {
+    let destination = address(bytes, L3, field::DST);
+    let reason = if in_fwd_network_v6(destination) && routed_v6(destination).is_none() {
         DropReason::DirectToEndpoint
     } else if in_fwd_network_v6(address(bytes, L3, field::SRC)) {
         DropReason::Martian
@@ -45,10 +86,16 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     at_uplink::drop(skb, L3, reason)
 }
 
-/// A packet on its way out by an uplink, its network header at `L3`: none of an endpoint leaves untranslated.
+/// A packet on its way out by an uplink, its network header at `L3`: none of an endpoint leaves untranslated, unless its network is routed.
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
-    if !in_fwd_network_v6(address(bytes, L3, field::SRC)) {
+    let source = address(bytes, L3, field::SRC);
+    if !in_fwd_network_v6(source) {
+        return Action::NEXT;
+    }
+    if let Some((endpoint, host_veth)) = routed_v6(source)
+        && route::may_leave_v6(endpoint, host_veth, skb.ingress_ifindex())
+    {
         return Action::NEXT;
     }
     let Amount { packets, bytes } = Amount::whole(skb, L3);

@@ -46,8 +46,8 @@ pub(crate) fn to_uplink(skb: Skb) -> Action {
         return Action::DROP;
     }
     let ingress = skb.ingress_ifindex();
-    // Redirected by `from_ns`.
-    if ingress != 0 && is_host_veth(ingress) {
+    // Redirected by `from_ns`; or forwarded by the kernel for a network that is routed.
+    if ingress != 0 && is_host_veth(ingress) || guard::leaves_as_it_is(skb) {
         return Action::NEXT;
     }
     let sent = match fwd_read6(skb, L3_OFF as u32, Direction::Outbound, 0) {

@@ -5,7 +5,7 @@ mod hairpin;
 pub(crate) mod inbound;
 
 use forwarder_common::{
-    abi::{Endpoint, FlowVersion, Tuple, flow_kind, uplink_flags},
+    abi::{Addr, Endpoint, FlowVersion, Tuple, endpoint_flags, flow_kind, port_use, uplink_flags},
     decide::route::{self, Again, Lookup},
     flow::{
         ipv6::fingerprint,
@@ -28,8 +28,9 @@ use crate::{
         packet::skb::Skb,
         records,
         redirect::is_hairpin,
-        scratch::{Opening, scratch},
+        scratch::{KEEPS, KEEPS_OR_NONE, Opening, scratch},
     },
+    path::networks::any_routed_v6,
     table::{
         create,
         ends::fwd_ends_compare,
@@ -57,9 +58,23 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
     let hairpins = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0
         && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
         && fwd_hairpin6(skb);
-    let opens = hairpins || resolved.what() == Resolved::OPEN;
-    if opens { opened(create::open_ipv6(skb, tuple)) } else { resolved.decode() }
+    if !hairpins && resolved.what() != Resolved::OPEN {
+        return resolved.decode();
+    }
+    match opened(create::open_ipv6(skb, tuple)) {
+        // Where addresses are not translated, none but the same conversation has the same answers: another CPU makes that flow at this moment.
+        Resolution::Refused(EXHAUSTED) if any_routed_v6() => {
+            match lookup::fwd_indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
+                (_, version) if version.is_none() => Resolution::Refused(DropReason::Contended.into()),
+                (slot, _) => Resolution::Flow(slot),
+            }
+        }
+        other => other,
+    }
 }
+
+/// No port is free.
+const EXHAUSTED: Code = Verdict::Dropped(DropReason::PortsExhausted).code();
 
 /// Above the flags of a segment: the packet is in the map `PACKET6`, and its flow may be made.
 const HAS_PORTS: u32 = 1 << 8;
@@ -102,6 +117,9 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     if let Some(resolved) = records::host_veth_with(&packet.dst).and_then(|peer| to_peer(endpoint, peer)) {
         return resolved;
     }
+    if endpoint.flags & endpoint_flags::INTERNAL != 0 {
+        return Resolved::refused(inward(endpoint, packet.dst));
+    }
     let lookup = look_up_ipv6(skb, endpoint.network);
     let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
     match egress(lookup, way, endpoint.uplink, endpoint) {
@@ -109,6 +127,13 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
         Code::FORWARDED => prepare(skb, host_veth, endpoint, way, word as u8),
         code => Resolved::refused(code),
     }
+}
+
+/// As [`super::inward`]: see [`route::inward_v6`].
+#[inline(always)]
+fn inward(endpoint: &Endpoint, addr: Addr) -> Code {
+    let Some(network) = records::network(endpoint.network) else { return DropReason::Internal.into() };
+    route::inward_v6(addr, endpoint.flags, (network.gateway_v6, network.prefix_v6))
 }
 
 /// What becomes of a packet whose route was looked up, and that may leave by `uplink` alone: see [`route::egress`].
@@ -140,16 +165,26 @@ fn prepare(skb: Skb, host_veth: u32, endpoint: &Endpoint, way: Route, tcp_flags:
         return Resolved::drop(DropReason::NoFlow);
     }
     let tunnel = records::uplink(endpoint.uplink).is_none_or(|uplink| uplink.flags & uplink_flags::TUNNEL != 0);
-    let source = way.source_v6();
-    if tunnel || ipv6::is_unspecified(source) {
+    let external = match route::external_v6(packet.src, way.source_v6(), endpoint) {
+        Ok(external) => external,
+        Err(reason) => return Resolved::drop(reason),
+    };
+    if tunnel || ipv6::is_unspecified(external) {
         return Resolved::refused(PuntReason::KernelIpv6.into());
     }
     begin(opening, host_veth, endpoint, endpoint.uplink, [counters_in, counters_out]);
-    packet.external = source;
-    opening.nat_addr = fingerprint(source, &secret());
+    packet.external = external;
+    opening.nat_addr = fingerprint(external, &secret());
     take_way(skb, opening, way);
     opening.tcp_flags = tcp_flags.into();
     opening.inbound = 0;
+    if endpoint.flags & endpoint_flags::ROUTED_V6 != 0 {
+        opening.keeps = KEEPS | KEEPS_OR_NONE | u16::from_be_bytes(packet.tuple.sport) as u32;
+        // What keeps its address and port needs no mapping.
+        if opening.port_use == u32::from(port_use::MAPPING) {
+            opening.port_use = port_use::SHARED.into();
+        }
+    }
     Resolved::new(Resolved::OPEN, 0)
 }
 
@@ -175,7 +210,10 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
     let Some(way) = Route::found() else { return GONE };
     let egress = egress(lookup, way, uplink, endpoint);
     let is_local = || fwd_is_local6(skb, endpoint.network);
-    let chosen = if ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
+    // What came in by a published port is translated all the same.
+    let is_routed = !inbound && endpoint.flags & endpoint_flags::ROUTED_V6 != 0;
+    let chosen =
+        if is_routed || ipv6::is_same(way.source_v6(), packet.to) { hit.addr } else { hit.addr.map(|byte| !byte) };
     // Before the map with the answer is used for another question.
     let (hop, next_hop, mtu) = (words(way.macs()), way.next_hop(), way.mtu_v6(skb));
     match route::again(lookup, egress, (way.out_if(), hit.out_if), (chosen, hit.addr), is_local) {
@@ -188,6 +226,9 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
     }
     if !renew(&Refreshed { hit: &hit, hop, mtu, next_hop }, hit.version, now, config.hz) {
         return GONE;
+    }
+    if !inbound && route::is_unresolved_v6(lookup, endpoint) {
+        return Resolved::refused(PuntReason::Unresolved.into());
     }
     Resolved::new(Resolved::FLOW, index)
 }

@@ -43,7 +43,7 @@ use crate::{
 /// A packet on its way out by an uplink with a link-layer header: none of ours for sure, or else the slow path.
 #[inline(always)]
 pub(crate) fn to_uplink(skb: Skb) -> Action {
-    if fast::departs_untouched(skb) {
+    if fast::departs_untouched(skb) || fast::ipv6::departs_untouched(skb) {
         return Action::NEXT;
     }
     tail_call_ipv6(skb, Hook::ToUplink);

@@ -7,7 +7,12 @@ use forwarder_common::{
 };
 
 use crate::{
-    kernel::{maps::OPENING, packet::skb::Skb, scratch::scratch, sock::host_uses_either},
+    kernel::{
+        maps::OPENING,
+        packet::skb::Skb,
+        scratch::{KEEPS_OR_NONE, scratch},
+        sock::host_uses_either,
+    },
     table::{
         create::{
             address_only::fwd_host_protocol_known,
@@ -50,7 +55,7 @@ fn claim(skb: Skb, slot: Making) -> u32 {
         if keep(slot, port) {
             return claimed(slot, port, port_use::BY_TUPLE.into());
         }
-        if opening.inbound != 0 {
+        if opening.inbound != 0 || opening.keeps & KEEPS_OR_NONE != 0 {
             return 0;
         }
     }

@@ -19,7 +19,7 @@ mod tests;
 
 pub use actual::{
     ALL_FORWARDING, ALL_FORWARDING6, Actual, Cgroup, Concerned, DEFAULT_NETWORK, EndpointNetns, EndpointRecord, Host,
-    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, Records, ResolvConf, Surroundings,
+    Interface, Listener, Marks, NS_IF, NetConfig, NetworkRecord, Owner, PROXY_NDP, Records, ResolvConf, Surroundings,
     SysctlRecord, Target, TargetNetns, Undo, UplinkRecord, accept_ra, arp_ignore, disable_ipv6, forwarding,
     forwarding6, is_made, refuses_transit, route_mtus,
 };

@@ -7,6 +7,8 @@ use super::units;
 /// What is not as usual of an endpoint, and of its network.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PolicyView {
+    /// What the network has of IPv6: `masquerade`, `route` or `off`.
+    pub ipv6: String,
     /// Whether the MSS of TCP is lowered to what the path carries.
     pub clamp_mss: bool,
     /// Whether the programs may send past policies of IPsec.
@@ -39,10 +41,20 @@ pub struct RateView {
 }
 
 impl PolicyView {
+    /// Whether addresses of IPv6 leave as they are.
+    pub(super) fn is_routed6(&self) -> bool {
+        self.ipv6 == "route" && !self.internal
+    }
+
     /// Options of the network that are not the usual ones.
     pub(super) fn network_options(&self) -> impl Iterator<Item = String> + use<> {
-        let options =
-            [(self.clamp_mss, "clamp-mss"), (self.ignore_xfrm, "ignore-xfrm"), (self.no_icc, "no-icc")].into_iter();
+        let options = [
+            (self.is_routed6(), "IPv6 routed"),
+            (self.clamp_mss, "clamp-mss"),
+            (self.ignore_xfrm, "ignore-xfrm"),
+            (self.no_icc, "no-icc"),
+        ]
+        .into_iter();
         options.filter(|(given, _)| *given).map(|(_, option)| option.into())
     }
 

@@ -40,8 +40,7 @@ impl View for UpView {
         writeln!(out, "{} is {}: {on}", look.paint(Tone::Strong, &label), look.paint(Tone::Good, "up"))?;
         let made = if endpoint.ns_created { " (made)" } else { "" };
         let by = if endpoint.datapath == "kernel" { "nftables" } else { "eBPF" };
-        let has_ipv6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
-        let ipv6 = if has_ipv6 && by != "nftables" { ", of IPv6 by nftables" } else { "" };
+        let ipv6 = if endpoint.policy.is_routed6() { ", IPv6 routed" } else { "" };
         let masquerade = format!("masquerade by {by}{ipv6}");
         let next = if *room < FEW { ", then `--network NAME` makes another" } else { "" };
         let uplink = [Some(endpoint.uplink.to_string()), uplink_address.clone()].into_iter().flatten();

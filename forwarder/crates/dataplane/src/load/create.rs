@@ -176,6 +176,8 @@ const fn nothing(host_cookie: u64) -> Config {
         nat_port_max: 0,
         subnets_min: u32::MAX,
         subnets_max: 0,
+        prefixes6_min: u64::MAX,
+        prefixes6_max: 0,
         max_flows: 0,
         max_flows_per_endpoint: 0,
         features: 0,

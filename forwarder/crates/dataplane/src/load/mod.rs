@@ -68,8 +68,10 @@ impl Dataplane {
     pub(crate) fn load_programs(&self, sizes: &Sizes) -> Result<()> {
         let object = || format!("data path in {}", self.dir.display());
         // What the records of networks say stays.
-        let Config { subnets_min, subnets_max, features, host_cookie, .. } = self.config()?;
-        let config = Config { subnets_min, subnets_max, features, host_cookie, ..sizes.config()? };
+        let Config { subnets_min, subnets_max, prefixes6_min, prefixes6_max, features, host_cookie, .. } =
+            self.config()?;
+        let config =
+            Config { subnets_min, subnets_max, prefixes6_min, prefixes6_max, features, host_cookie, ..sizes.config()? };
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &programs::always().collect::<Vec<_>>(), PROGRAMS)?;
         self.connect_slow_paths(PROGRAMS)?;

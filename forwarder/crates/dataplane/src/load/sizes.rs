@@ -117,6 +117,8 @@ impl Sizes {
             nat_port_max: self.nat_ports.1,
             subnets_min: u32::MAX,
             subnets_max: 0,
+            prefixes6_min: u64::MAX,
+            prefixes6_max: 0,
             max_flows: self.max_flows,
             max_flows_per_endpoint: self.max_flows_per_endpoint,
             features: 0,

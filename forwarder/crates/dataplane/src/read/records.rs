@@ -215,11 +215,14 @@ impl Dataplane {
         let networks = self.networks()?;
         let forwarded = networks.iter().filter(|(_, it)| it.flags & abi::endpoint_flags::KERNEL_DATAPATH == 0);
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
-        let ranges: Vec<Ipv4Net> = forwarded.map(|(_, network)| subnet(network)).collect();
+        let ranges: Vec<Ipv4Net> = forwarded.clone().map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
         config.features = features | config.features & (feature::RATE | feature::PUBLISH | feature::NO_TRANSIT);
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
+        let prefixes: Vec<u64> = forwarded.filter_map(|(_, network)| subnet_v6(network)).map(prefix_v6).collect();
+        config.prefixes6_min = prefixes.iter().copied().min().unwrap_or(u64::MAX);
+        config.prefixes6_max = prefixes.iter().copied().max().unwrap_or(0);
         self.set_config(&config)
     }
 
@@ -297,7 +300,11 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
-    let features = [(abi::endpoint_flags::NAT_EIM, feature::EIM), (abi::endpoint_flags::NAT_EIF, feature::EIF)];
+    let features = [
+        (abi::endpoint_flags::NAT_EIM, feature::EIM),
+        (abi::endpoint_flags::NAT_EIF, feature::EIF),
+        (abi::endpoint_flags::ROUTED_V6, feature::ROUTED_V6),
+    ];
     let ipv6 = if subnet_v6(network).is_some() { feature::IPV6 } else { 0 };
     features.into_iter().filter(|(flag, _)| network.flags & flag != 0).fold(ipv6, |all, (_, feature)| all | feature)
 }
@@ -312,6 +319,11 @@ fn subnet(network: &Network) -> Ipv4Net {
 fn subnet_v6(network: &Network) -> Option<Ipv6Net> {
     let prefix = u8::try_from(network.prefix_v6).unwrap_or(128).min(128);
     (network.gateway_v6 != [0; 16]).then(|| Ipv6Net::new_assert(network.gateway_v6.into(), prefix).trunc())
+}
+
+/// The first eight bytes of the addresses in a subnet, which are the same in all: none is shorter than that of a link.
+fn prefix_v6(subnet: Ipv6Net) -> u64 {
+    (subnet.network().to_bits() >> 64) as u64
 }
 
 /// How often something is read that others change meanwhile.

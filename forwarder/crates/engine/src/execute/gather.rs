@@ -239,8 +239,10 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
     gathered.actual.no_tcx = Backend::of_kernel()? != Backend::Tcx;
     gathered.actual.no_shaper = desired.endpoints.iter().any(|it| it.limits.limit_something()) && !has_shaper();
     gathered.actual.host.machine = machine();
-    let ipv6 = desired.networks.values().any(|network| network.ipv6 == Some(Ipv6::Masquerade));
-    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6.then_some(Ipv6::Masquerade), &gathered.actual)?;
+    // What masquerade takes, a route takes too.
+    let asked = |which| desired.networks.values().any(|network| network.ipv6 == Some(which)).then_some(which);
+    let ipv6 = asked(Ipv6::Masquerade).or(asked(Ipv6::Route));
+    gathered.actual.no_ipv6_nat = no_ipv6_nat(ipv6, &gathered.actual)?;
     gathered.check_hooks(|_| true)?;
     for endpoint in &gathered.actual.records.endpoints.clone() {
         gathered.locate(endpoint)?;
@@ -331,7 +333,7 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
     let leads = || actual.host.net.routes.iter().any(|route| route.destination == everything);
     let wanted = match asked {
         Some(Ipv6::Off) => false,
-        Some(Ipv6::Masquerade) => true,
+        Some(Ipv6::Masquerade | Ipv6::Route) => true,
         None => leads(),
     };
     if !wanted || actual.records.networks.iter().any(|network| network.gateway6.is_some()) {
@@ -342,6 +344,7 @@ fn no_ipv6_nat(asked: Option<Ipv6>, actual: &Actual) -> Result<Option<String>> {
         bridge: "fwdprobe0".into(),
         subnet: Ipv6Net::default(),
         uplink: "fwdprobe1".into(),
+        masquerade: asked != Some(Ipv6::Route),
         separation: nft::Separation::default(),
     };
     match in_scratch(|| nft::ensure_rules6(&probe)) {

@@ -86,7 +86,8 @@ impl Gathered {
             ours.for_each(|network| *counts.entry(network).or_default() += 1);
             let networks = self.actual.records.networks.iter();
             let whole = networks.filter(|network| {
-                counts.get(network.name.as_str()) == Some(&nft::Rules6::count(network.treatment.separation()))
+                let count = nft::Rules6::count(!network.treatment.routed6, network.treatment.separation());
+                counts.get(network.name.as_str()) == Some(&count)
             });
             self.actual.host.ruled6 = whole.map(|network| network.name.clone()).collect();
         }
@@ -232,5 +233,6 @@ pub(super) fn net(netlink: &Netlink) -> Result<NetConfig> {
         addresses: netlink.addresses(None)?,
         routes: netlink.routes()?,
         neighbours: netlink.neighbours()?,
+        proxies: netlink.proxies()?,
     })
 }

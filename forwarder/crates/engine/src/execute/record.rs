@@ -166,6 +166,7 @@ pub(crate) fn treatment(flags: u32) -> Treatment {
         no_icc: is_set(endpoint_flags::NO_ICC),
         bound: is_set(endpoint_flags::UPLINK_BOUND),
         dns: is_set(endpoint_flags::DNS),
+        routed6: is_set(endpoint_flags::ROUTED_V6),
     }
 }
 
@@ -182,6 +183,7 @@ fn flags_of(treatment: Treatment) -> u32 {
         | flag(treatment.no_icc, endpoint_flags::NO_ICC)
         | flag(treatment.bound, endpoint_flags::UPLINK_BOUND)
         | flag(treatment.dns, endpoint_flags::DNS)
+        | flag(treatment.routed6, endpoint_flags::ROUTED_V6)
 }
 
 /// The record of a network with a block of counters, or 0.

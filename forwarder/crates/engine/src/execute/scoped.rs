@@ -129,6 +129,9 @@ fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
             net.neighbours.extend(netlink.neighbour(endpoint.network_index, address)?);
         }
     }
+    if records.networks.iter().any(|network| network.treatment.routed6) {
+        net.proxies = netlink.proxies()?;
+    }
     let log = UndoLog::of(context, own)?;
     let cookies = ours.iter().map(|endpoint| endpoint.cookie).chain(cookie).collect();
     // One that is given by a process may have been given by its name before.

@@ -9,7 +9,7 @@ use super::State;
 use crate::execute;
 use fwd_base::Result;
 use fwd_dataplane::{NetworkMetadata, name_of};
-use fwd_plan::{Datapath, Treatment};
+use fwd_plan::{Datapath, Ipv6, Treatment};
 use fwd_render::{NetworkView, UPLINK_STATES};
 
 impl State {
@@ -33,7 +33,8 @@ impl State {
         let is_mutual = |other: &&String| known.iter().any(|it| it.name == **other && it.allows.contains(&name));
         let reaches = allows().filter(is_mutual).cloned().map(Into::into).collect();
         let allows = allows().cloned().map(Into::into).collect();
-        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns } = execute::treatment(record.flags);
+        let treatment = execute::treatment(record.flags);
+        let Treatment { nat, clamp_mss, ignore_xfrm, internal, no_icc, bound, dns, routed6: _ } = treatment;
         let datapath = Datapath::of_flags(record.flags);
         let (subnets, gateways) = addresses(record).into_iter().unzip();
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
@@ -55,6 +56,7 @@ impl State {
             },
             bound,
             datapath: datapath.name().into(),
+            ipv6: Ipv6::of(record.gateway_v6 != [0; 16], treatment).name().into(),
             nat: datapath.is_ebpf().then(|| nat.name().into()),
             clamp_mss,
             ignore_xfrm,

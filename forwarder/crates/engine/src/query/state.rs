@@ -17,7 +17,7 @@ use fwd_kernel::{
     netlink::{Link, Netlink},
     netns::{self, Name},
 };
-use fwd_plan::{Datapath, Limits, Owner, RateLimit, TargetRef, Treatment};
+use fwd_plan::{Datapath, Ipv6, Limits, Owner, RateLimit, TargetRef, Treatment};
 use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
@@ -200,11 +200,12 @@ impl State {
     fn policy(&self, record: &Endpoint, routes: &[RouteMetadata]) -> Result<PolicyView> {
         let (default, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.to.prefix_len() == 0);
         let is_set = |flag| record.flags & flag != 0;
-        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _ } =
-            execute::treatment(record.flags);
+        let treatment = execute::treatment(record.flags);
+        let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _, routed6: _ } = treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {
+            ipv6: Ipv6::of(record.v6 != [0; 16], treatment).name().into(),
             clamp_mss,
             ignore_xfrm,
             internal,

@@ -1,6 +1,9 @@
 //! The configuration of one namespace.
 
-use std::net::IpAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -18,6 +21,8 @@ pub struct NetConfig {
     pub routes: Vec<Route>,
     /// Neighbours.
     pub neighbours: Vec<Neighbour>,
+    /// Addresses of IPv6 for which the host answers by neighbour discovery, and at which interface.
+    pub proxies: Vec<(u32, Ipv6Addr)>,
 }
 
 impl NetConfig {
@@ -85,6 +90,37 @@ impl NetConfig {
         self.routes.iter().filter(move |route| route.destination == everything && route.table == TABLE_MAIN)
     }
 
+    /// Where the host's routes of IPv6 lead that do not leave by the uplink of a network, nor into one of `networks` (each by the number of its
+    /// interface): what goes there leaves by no network's uplink. Each with its interface: `2001:db8:1::/64 by eth1`.
+    #[must_use]
+    pub fn elsewhere6(&self, uplink: u32, networks: &[u32]) -> Vec<String> {
+        let leads_there = |route: &&Route| {
+            let IpNet::V6(to) = route.destination else { return false };
+            let stays = to.addr().is_unicast_link_local() || to.addr().is_multicast();
+            let there = self.by_index(route.ifindex).is_some_and(|link| !link.loopback);
+            route.table == TABLE_MAIN
+                && !stays
+                && there
+                && route.ifindex != uplink
+                && !networks.contains(&route.ifindex)
+        };
+        let named = |route: &Route| format!("{} by {}", route.destination, self.name_of(route.ifindex));
+        self.routes.iter().filter(leads_there).map(named).collect()
+    }
+
+    /// The routers of IPv6 by which routes leave by an interface, and which have not answered by neighbour discovery.
+    #[must_use]
+    pub fn silent_routers6(&self, index: u32) -> BTreeSet<Ipv6Addr> {
+        let asked_for = |address: IpAddr| {
+            let mut entries = self.neighbours.iter().filter(|it| it.ifindex == index && it.address == address);
+            entries.any(|it| it.mac.is_none())
+        };
+        let leaving = self.routes.iter().filter(|route| route.ifindex == index);
+        let routers = leaving.filter_map(|route| route.gateway).filter(|router| asked_for(*router));
+        let of_ipv6 = |router| if let IpAddr::V6(router) = router { Some(router) } else { None };
+        routers.filter_map(of_ipv6).collect()
+    }
+
     /// What is said of an uplink to which networks are bound and which has no route beyond its own link, with the remedy.
     #[must_use]
     pub fn no_way_out(&self, index: u32) -> Option<String> {
@@ -118,6 +154,12 @@ impl NetConfig {
         })
     }
 
+    /// Whether the hosts at the link of an interface take the addresses of `subnet` for their neighbours': it is a part of the prefix there.
+    pub(crate) fn has_on_link(&self, index: u32, subnet: Ipv6Net) -> bool {
+        let subnet = IpNet::V6(subnet);
+        self.addresses.iter().any(|(owner, address)| *owner == index && address.trunc().contains(&subnet))
+    }
+
     pub(crate) fn drop_neighbour(&mut self, interface: &str, address: IpAddr) {
         let index = self.link(interface).map(|link| link.index);
         self.neighbours.retain(|neighbour| Some(neighbour.ifindex) != index || neighbour.address != address);
@@ -129,6 +171,7 @@ impl NetConfig {
         self.addresses.retain(|(owner, _)| *owner != index);
         self.routes.retain(|route| route.ifindex != index);
         self.neighbours.retain(|neighbour| neighbour.ifindex != index);
+        self.proxies.retain(|(ifindex, _)| *ifindex != index);
     }
 }
 
@@ -137,4 +180,55 @@ impl NetConfig {
 pub(crate) fn are_ends(host: &Link, inside: &Link) -> bool {
     let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
     is_veth(host) && is_veth(inside) && host.peer == Some(inside.index) && inside.peer == Some(host.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(destination: &str, ifindex: u32, gateway: Option<&str>) -> Route {
+        let gateway = gateway.map(|router| router.parse().expect("an address"));
+        Route {
+            destination: destination.parse().expect("a prefix"),
+            ifindex,
+            gateway,
+            metric: 0,
+            table: TABLE_MAIN,
+            mtu: None,
+        }
+    }
+
+    fn host() -> NetConfig {
+        let link =
+            |(index, name): (u32, &str)| Link { index, name: name.into(), loopback: index == 1, ..Link::default() };
+        NetConfig {
+            links: [(1, "lo"), (2, "eth0"), (3, "eth1"), (4, "fwd0")].map(link).into(),
+            routes: vec![
+                route("::1/128", 1, None),
+                route("::/0", 2, Some("fe80::1")),
+                route("2001:db8:1::/64", 3, None),
+                route("fe80::/64", 3, None),
+                route("fd00:77::/64", 4, None),
+                route("10.0.0.0/8", 3, None),
+            ],
+            ..NetConfig::default()
+        }
+    }
+
+    #[test]
+    fn routes_that_leave_by_another_interface_are_named_with_it() {
+        assert_eq!(host().elsewhere6(2, &[4]), ["2001:db8:1::/64 by eth1"]);
+        assert_eq!(host().elsewhere6(3, &[4]), ["::/0 by eth0"]);
+    }
+
+    #[test]
+    fn routers_that_were_asked_in_vain_are_silent() {
+        let mut host = host();
+        assert!(host.silent_routers6(2).is_empty(), "nobody has asked");
+        let address = "fe80::1".parse().expect("an address");
+        host.neighbours.push(Neighbour { ifindex: 2, address, mac: None, permanent: false });
+        assert_eq!(host.silent_routers6(2).into_iter().map(IpAddr::from).collect::<Vec<_>>(), [address]);
+        host.neighbours[0].mac = Some([2; 6]);
+        assert!(host.silent_routers6(2).is_empty(), "it answers");
+    }
 }

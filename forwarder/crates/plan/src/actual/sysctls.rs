@@ -60,6 +60,10 @@ pub fn disable_ipv6(interface: &str) -> String {
     format!("net/ipv6/conf/{interface}/disable_ipv6")
 }
 
+/// The sysctl that lets a host answer by neighbour discovery for the addresses of which it is told that it is to (`ip neigh add proxy`):
+/// that of all interfaces, for it alone is asked about the questions that go to such an address itself (net/ipv6/ip6_output.c).
+pub const PROXY_NDP: &str = "net/ipv6/conf/all/proxy_ndp";
+
 /// Whether a path below /proc/sys is of this interface.
 pub(crate) fn is_of(path: &str, interface: &str) -> bool {
     path.rsplit('/').nth(1) == Some(interface)

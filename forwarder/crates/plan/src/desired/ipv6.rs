@@ -2,25 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::options::Treatment;
+
 /// What a network has of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ipv6 {
     /// Addresses of its own, translated to one of the uplink's.
     Masquerade,
+    /// Addresses that the outside routes to this host, which are not translated.
+    Route,
     /// Nothing.
     Off,
 }
 
 impl Ipv6 {
     /// Every way.
-    pub const ALL: [Self; 2] = [Self::Masquerade, Self::Off];
+    pub const ALL: [Self; 3] = [Self::Masquerade, Self::Route, Self::Off];
 
-    /// `masquerade` or `off`.
+    /// `masquerade`, `route` or `off`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Masquerade => "masquerade",
+            Self::Route => "route",
             Self::Off => "off",
         }
     }
@@ -30,7 +35,18 @@ impl Ipv6 {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Masquerade => "behind the uplink's address",
+            Self::Route => "by addresses that are routed here (--subnet6)",
             Self::Off => "none",
+        }
+    }
+
+    /// What a network has that is treated so: whether it has addresses, and whether they are translated.
+    #[must_use]
+    pub const fn of(has_addresses: bool, treatment: Treatment) -> Self {
+        match (has_addresses, treatment.routed6 || treatment.internal) {
+            (false, _) => Self::Off,
+            (true, false) => Self::Masquerade,
+            (true, true) => Self::Route,
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct Treatment {
     pub bound: bool,
     /// A name server answers at its gateway.
     pub dns: bool,
+    /// Addresses of IPv6 are not translated.
+    pub routed6: bool,
 }
 
 /// An idle time that can be set.

@@ -26,7 +26,7 @@ pub use self::{
     netns::{NamedNetns, ResolvConf},
     network::{NameServer, NetworkAllows, NetworkHook, NetworkKept, NetworkSpec, NetworkUplink},
     nftables::{Isolation, Masquerade, Rules6},
-    port::{Fdb, Neighbour, Port},
+    port::{Fdb, Neighbour, Port, ProxyNeighbour},
     publish::{HostAccess, KernelPorts, Published},
     uplink::{Uplink, UplinkAddress, UplinkAsked, UplinkHooks, UplinkName, UplinkXdp},
     veth::Veth,
@@ -178,6 +178,8 @@ objects! {
     Fdb(Fdb),
     /// A permanent neighbour of the host.
     Neighbour(Neighbour),
+    /// The host answers for an endpoint on the link of the uplink.
+    ProxyNeighbour(ProxyNeighbour),
     /// `lo` of a namespace is up.
     Loopback(Loopback),
     /// The interface inside takes addresses of IPv6 that are given to it, and no others.

@@ -97,7 +97,7 @@ impl fmt::Display for Masquerade {
     }
 }
 
-/// Rules of nftables for the IPv6 of a network: masquerade, and the guard around it.
+/// Rules of nftables for the IPv6 of a network: masquerade, unless it is routed, and the guard around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules6 {
     /// Name of the network.
@@ -106,10 +106,30 @@ pub struct Rules6 {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv6Net,
-    /// Name of the uplink.
+    /// Name of the uplink; empty where nothing leaves.
     pub uplink: String,
+    /// Its addresses are translated to one of the uplink's.
+    pub masquerade: bool,
     /// What is kept out.
     pub separation: Separation,
+}
+
+impl Rules6 {
+    /// The rules about what leaves, each behind the name of its chain.
+    fn leaving(&self) -> Vec<String> {
+        let Self { network: _, bridge, subnet, uplink, masquerade, separation } = self;
+        if separation.internal {
+            return Vec::new();
+        }
+        let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
+        let translated = format!("postrouting ip6 saddr {subnet} oifname \"{uplink}\" masquerade");
+        let guard = [
+            format!("forward {leaving} oifname != \"{uplink}\" drop"),
+            format!("forward {leaving} ip6 saddr != {subnet} drop"),
+            format!("forward {leaving} ct state != {{ new, established, related }} drop"),
+        ];
+        masquerade.then_some(translated).into_iter().chain(guard).collect()
+    }
 }
 
 impl Managed for Rules6 {
@@ -126,23 +146,14 @@ impl Managed for Rules6 {
             let list = |chain| format!("nft -a list chain ip6 {TABLE} {chain}");
             return vec![format!("# {}; {}; nft delete rule ip6 …", list("postrouting"), list("forward"))];
         }
-        let Self { network: _, bridge, subnet, uplink, separation } = self;
-        let leaving = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
-        let rules = [
-            format!("postrouting ip6 saddr {subnet} oifname \"{uplink}\" masquerade"),
-            format!("forward {leaving} oifname != \"{uplink}\" drop"),
-            format!("forward {leaving} ip6 saddr != {subnet} drop"),
-            format!("forward {leaving} ct state != {{ new, established, related }} drop"),
-        ];
+        let rules = self.leaving().into_iter();
         let mut lines = vec![
             format!("nft add table ip6 {TABLE}"),
             format!("nft 'add chain ip6 {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
             format!("nft 'add chain ip6 {TABLE} forward {{ type filter hook forward priority filter; }}'"),
         ];
-        let separation = separation.rules(bridge).into_iter().map(|rule| format!("forward {rule}"));
-        lines.extend(
-            rules.into_iter().chain(separation).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))),
-        );
+        let separation = self.separation.rules(&self.bridge).into_iter().map(|rule| format!("forward {rule}"));
+        lines.extend(rules.chain(separation).map(|rule| shell::nft(&format!("add rule ip6 {TABLE} {rule}"))));
         lines
     }
 }

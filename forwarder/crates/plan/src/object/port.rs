@@ -1,7 +1,10 @@
 //! A host-side veth as a port of the bridge, and what is told of it beforehand, so that nobody has to ask.
 
+mod proxy;
+
 use std::{fmt, net::IpAddr};
 
+pub use self::proxy::ProxyNeighbour;
 use super::{super::shell, Acts, Handling, Managed};
 use crate::Actual;
 use fwd_base::text::{mac, word};

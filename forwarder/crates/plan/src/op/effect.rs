@@ -68,7 +68,8 @@ impl Actual {
             | Object::Veth(_)
             | Object::Port(_)
             | Object::Fdb(_)
-            | Object::Neighbour(_) => self.make_link(object),
+            | Object::Neighbour(_)
+            | Object::ProxyNeighbour(_) => self.make_link(object),
             Object::Loopback(_)
             | Object::NsIpv6(_)
             | Object::NsAddress(_)
@@ -240,6 +241,10 @@ impl Actual {
                 let entry = index(bridge).map(|index| neighbour(index, *address, *mac));
                 self.host.net.neighbours.extend(entry);
             }
+            Object::ProxyNeighbour(object::ProxyNeighbour { uplink, address }) => {
+                let entry = index(uplink).map(|index| (index, *address));
+                self.host.net.proxies.extend(entry);
+            }
             other => unreachable!("{other} is no interface of the host"),
         }
     }
@@ -283,6 +288,7 @@ impl Actual {
             Object::Bridge(spec) => self.drop_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
             Object::Neighbour(it) => self.host.net.drop_neighbour(&it.bridge, it.address),
+            Object::ProxyNeighbour(it) => self.host.net.proxies.retain(|(_, address)| *address != it.address),
             Object::Loopback(object::Loopback { ns }) => {
                 let known = self.namespaces.iter_mut().filter(|known| known.reference == *ns);
                 known.flat_map(|known| &mut known.links).filter(|link| link.loopback).for_each(|link| link.up = false);

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::{
-    Actual, AskedLimits, Desired, Endpoint, HardwareAddress, Ipv6, Limits, Network, RateLimit, RouteRequest,
-    TableRequest, UplinkChoice, names, orphans,
+    Actual, AskedLimits, Desired, Endpoint, HardwareAddress, Limits, Network, RateLimit, RouteRequest, TableRequest,
+    UplinkChoice, names, orphans,
 };
 
 /// Everything that the records say, so that to plan for it changes nothing where all is as it should be.
@@ -29,7 +29,7 @@ pub fn export(actual: &Actual) -> Desired {
             },
             gateway: (network.gateway.addr() != first(network.subnet())).then(|| network.gateway.addr()),
             subnets: [network.subnet().into()].into_iter().chain(network.subnet6().map(IpNet::from)).collect(),
-            ipv6: Some(if network.gateway6.is_some() { Ipv6::Masquerade } else { Ipv6::Off }),
+            ipv6: Some(network.ipv6()),
             mtu: Some(network.mtu),
             datapath: Some(network.datapath),
             nat: Some(network.treatment.nat),

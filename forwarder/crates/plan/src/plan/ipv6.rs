@@ -1,13 +1,17 @@
 //! What comes with the IPv6 of a network: at its bridge, on the host, and inside of its namespaces.
 
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
 use crate::{
-    Actual, Interface, Object, SysctlRecord, Undo, accept_ra,
+    Actual, Interface, NetworkRecord, Object, SysctlRecord, Undo, accept_ra,
     desired::Asked,
     disable_ipv6, forwarding6,
     ipv6::SMALLEST_MTU,
     object,
     settled::{Network, Settled},
-    sysctls::{ALL_FORWARDING6, HEEDED, OFF, ON},
+    sysctls::{ALL_FORWARDING6, HEEDED, OFF, ON, PROXY_NDP},
     uplink::Uplink,
 };
 use fwd_kernel::netlink::Link;
@@ -37,18 +41,21 @@ fn without(actual: &Actual, network: &Network) -> Vec<Object> {
     has_ipv6.then_some(Object::Sysctl(record)).into_iter().collect()
 }
 
-/// The rules of the network before anything is forwarded, and forwarding.
+/// The rules of the network before anything is forwarded, and forwarding, if anything is to leave.
 pub(super) fn of_host(actual: &Actual, network: &Network) -> Vec<Object> {
-    let Some((gateway, uplink)) = network.gateway6.zip(network.uplink.as_ref()) else { return Vec::new() };
+    let Some(gateway) = network.gateway6 else { return Vec::new() };
+    let uplink = network.uplink.as_ref();
     let rules = object::Rules6 {
         network: network.name.clone(),
         bridge: network.bridge.clone(),
         subnet: gateway.trunc(),
-        uplink: uplink.name.clone(),
+        uplink: uplink.map(|uplink| uplink.name.clone()).unwrap_or_default(),
+        masquerade: !network.treatment.routed6,
         separation: network.treatment.separation(),
     };
     let noted = Undo::Rules6 { network: network.name.clone() };
-    [Object::Undo(noted), Object::Rules6(rules)].into_iter().chain(forwarding(actual, uplink)).collect()
+    let forwarding = uplink.map(|uplink| forwarding(actual, uplink)).unwrap_or_default();
+    [Object::Undo(noted), Object::Rules6(rules)].into_iter().chain(forwarding).collect()
 }
 
 /// Forwarding of IPv6, which a host has at all interfaces or at none; and before it, that router advertisements are heeded where they were
@@ -84,6 +91,44 @@ fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
         again.chain(fresh.iter().cloned()).partition(|record| record.path == ALL_FORWARDING6);
     let notes = fresh.into_iter().map(|record| Object::Undo(Undo::Sysctl(record)));
     notes.chain(first.into_iter().chain(last).map(Object::Sysctl)).collect()
+}
+
+/// Where the addresses of a routed network are a part of the prefix on the link of the uplink, the host answers there for the endpoint:
+/// nobody routes them here.
+pub(super) fn announced(actual: &Actual, settled: &Settled) -> Vec<Object> {
+    let Settled { network, endpoint, .. } = settled;
+    let Some((address, uplink)) = endpoint.address6.zip(network.uplink.as_ref()) else { return Vec::new() };
+    if !network.treatment.routed6 || !network.is_on_link(actual) {
+        return Vec::new();
+    }
+    proxying(actual).into_iter().chain([proxy(uplink, address)]).collect()
+}
+
+/// The same at another uplink than before, for all endpoints of a network that is there.
+pub(super) fn announced_again(actual: &Actual, network: &NetworkRecord, uplink: &Uplink) -> Vec<Object> {
+    let on_link = |subnet: &Ipv6Net| actual.host.net.has_on_link(uplink.index, *subnet);
+    if !network.treatment.routed6 || network.subnet6().filter(on_link).is_none() {
+        return Vec::new();
+    }
+    let endpoints = actual.records.endpoints.iter().filter(|endpoint| endpoint.network == network.name);
+    let proxies = endpoints.filter_map(|endpoint| endpoint.address6).map(|address| proxy(uplink, address));
+    proxying(actual).into_iter().chain(proxies).collect()
+}
+
+fn proxy(uplink: &Uplink, address: Ipv6Addr) -> Object {
+    Object::ProxyNeighbour(object::ProxyNeighbour { uplink: uplink.name.clone(), address })
+}
+
+/// That the host answers for others at all, noted before it is changed. Where somebody else has it so, nothing is.
+fn proxying(actual: &Actual) -> Vec<Object> {
+    let Some(found) = actual.host.sysctls.get(PROXY_NDP) else { return Vec::new() };
+    let noted = actual.changed_sysctls().find(|record| record.path == PROXY_NDP);
+    if found == ON && noted.is_none() {
+        return Vec::new();
+    }
+    let fresh = SysctlRecord { path: PROXY_NDP.into(), original: found.clone(), ours: ON.into(), interface: None };
+    let record = noted.cloned().unwrap_or(fresh);
+    vec![Object::Undo(Undo::Sysctl(record.clone())), Object::Sysctl(record)]
 }
 
 /// What there is inside before the interface is up.

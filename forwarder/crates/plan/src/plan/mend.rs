@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::ipv6;
+
 use crate::{
     Actual, Datapath, Desired, NetworkRecord, Object, Op, Undo, UplinkRecord, advice, object,
     uplink::{self, Uplink},
@@ -130,6 +132,8 @@ impl Mended<'_> {
         for network in networks {
             let (name, bridge) = (network.name.clone(), network.index);
             self.rules(network, &uplink.name);
+            let answers = ipv6::announced_again(&self.actual, network, uplink);
+            self.complete(answers.into_iter());
             // After it, as above.
             self.make(Object::NetworkUplink(object::NetworkUplink {
                 network: name,
@@ -161,6 +165,7 @@ impl Mended<'_> {
                 bridge: network.bridge.clone(),
                 subnet: gateway.trunc(),
                 uplink: uplink.into(),
+                masquerade: !network.treatment.routed6,
                 separation: network.treatment.separation(),
             }));
         }

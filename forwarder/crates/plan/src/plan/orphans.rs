@@ -213,12 +213,18 @@ impl Actual {
     }
 }
 
-/// An endpoint as a neighbour on its bridge, by each of its addresses by which it is one.
+/// An endpoint as a neighbour on its bridge, by each of its addresses by which it is one; and on the link of the uplink, where the host speaks
+/// for it.
 pub(crate) fn neighbours(actual: &Actual, endpoint: &EndpointRecord) -> Vec<Object> {
     let Some(network) = actual.network_of(endpoint) else { return Vec::new() };
     let of =
         |address| Object::Neighbour(object::Neighbour { bridge: network.bridge.clone(), address, mac: endpoint.mac });
-    endpoint.addresses().map(of).filter(|object| actual.has(object)).collect()
+    let uplink = actual.host.net.by_index(network.uplink).filter(|_| network.treatment.routed6);
+    let proxy = |(uplink, address): (&Link, _)| {
+        Object::ProxyNeighbour(object::ProxyNeighbour { uplink: uplink.name.clone(), address })
+    };
+    let proxy = uplink.zip(endpoint.address6).map(proxy);
+    endpoint.addresses().map(of).chain(proxy).filter(|object| actual.has(object)).collect()
 }
 
 /// What `up` wrote for an endpoint's name resolution, unless another namespace has the same name.

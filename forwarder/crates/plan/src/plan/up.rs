@@ -100,6 +100,7 @@ fn wanted(
     objects.extend(host_veth(asked, actual, settled, former));
     objects.extend(inside(asked, actual, settled));
     objects.extend(xdp(asked, settled));
+    objects.extend(ipv6::announced(actual, settled));
     objects.extend(access);
     objects.extend(ports::published(settled));
     let attached = actual.attached();

@@ -95,7 +95,10 @@ fn switched_off<'a>(actual: &'a Actual, settled: &'a Settled) -> impl Iterator<I
     let is_off6 = actual.host.sysctls.get(ALL_FORWARDING6).is_some_and(|value| value != ON);
     // Of the first network with IPv6, nobody has.
     let was_on6 = actual.changed_sysctls().any(|record| record.path == ALL_FORWARDING6);
-    let of_ipv6 = network.gateway6.filter(|_| is_off6 && was_on6).map(|_| "IPv6 (net.ipv6.conf.all.forwarding)".into());
+    let of_ipv6 = network
+        .gateway6
+        .filter(|_| is_off6 && was_on6 && network.uplink.is_some())
+        .map(|_| "IPv6 (net.ipv6.conf.all.forwarding)".into());
     of_ipv4.chain(of_ipv6).map(|what: String| was_switched_off(&what))
 }
 

@@ -21,6 +21,9 @@ const PREFIXES: std::ops::RangeInclusive<u8> = 64..=126;
 /// Subnets of the host's own prefix that are tried.
 const SUBNETS: std::ops::RangeInclusive<u16> = 0..=u16::MAX;
 
+/// What to do about a subnet that is in use.
+const FREE: &str = "leave out --subnet6: a free one is taken then";
+
 /// Why a network cannot have IPv6, and what to do about it.
 pub(crate) struct Obstacle {
     why: String,
@@ -52,18 +55,28 @@ pub(super) fn gateway(
             );
         }
         (Some(Ipv6::Off), None) => return Ok(None),
-        (Some(Ipv6::Masquerade), _) | (None, Some(_)) => true,
+        (Some(Ipv6::Route), None) if uplink.is_some() => {
+            let why =
+                "addresses that are not translated are those that the outside routes to this host, which only you know";
+            return Err(Error::new(Kind::Usage, "use", "--ipv6 route", why).remedy(
+                "give the prefix that is delegated to it, or a part of the uplink's own: --subnet6 2001:db8:0:1::/64",
+            ));
+        }
+        (Some(Ipv6::Masquerade | Ipv6::Route), _) | (None, Some(_)) => true,
         (None, None) => false,
     };
-    let Some(uplink) = uplink else { return inside_only(asked, wanted) };
-    let obstacle = obstacle(actual, uplink, mtu);
+    if uplink.is_none() {
+        check_internal(asked)?;
+    }
+    let is_routed = asked.ipv6 == Some(Ipv6::Route) || uplink.is_none();
+    let obstacle = obstacle(actual, uplink, mtu, is_routed);
     match (wanted, obstacle) {
         (true, Some(Obstacle { why, remedy })) => {
             return Err(Error::new(Kind::Unsupported, "give IPv6 to", format!("network {}", asked.name), why)
                 .remedy(format!("{remedy}, or leave it out (--ipv6 off)")));
         }
         (false, Some(_)) => return Ok(None),
-        (false, None) if routeless(actual, uplink).is_some() => return Ok(None),
+        (false, None) if uplink.is_none_or(|uplink| routeless(actual, uplink).is_some()) => return Ok(None),
         (_, None) => {}
     }
     // A bridge with ports and without a record: its pins were lost. It keeps its address.
@@ -79,22 +92,23 @@ pub(super) fn gateway(
         None => free(actual)?,
     };
     if let Some(occupant) = Overlaps::of(actual, &[subnet.into()]).occupant(subnet.into()) {
+        let remedy = if is_routed { "give another part of what is routed to this host" } else { FREE };
         return Err(Error::new(Kind::Conflict, "use", format!("subnet {subnet}"), occupant)
             .because(Cause::SubnetTaken)
-            .remedy("leave out --subnet6: a free one is taken then"));
+            .remedy(remedy));
     }
     let first = Ipv6Addr::from_bits(subnet.network().to_bits() + 1);
     Ok(Some(Ipv6Net::new_assert(first, subnet.prefix_len())))
 }
 
-/// A network that nothing leaves.
-fn inside_only(asked: &AskedNetwork, wanted: bool) -> Result<Option<Ipv6Net>> {
-    if !wanted {
-        return Ok(None);
+/// A network that nothing leaves has addresses where they are asked for, and whose they are nobody else need know.
+fn check_internal(asked: &AskedNetwork) -> Result<()> {
+    if asked.ipv6 != Some(Ipv6::Masquerade) {
+        return Ok(());
     }
     let why = "an internal network (--internal) has no uplink behind whose address it could appear";
     let error = Error::new(Kind::Usage, "give IPv6 to", format!("network {}", asked.name), why);
-    Err(error.remedy("leave one of the two out"))
+    Err(error.remedy("ask for --ipv6 route, or leave one of the two out"))
 }
 
 /// Why a new network that was not asked to have IPv6 has none, on a host that has it.
@@ -102,28 +116,21 @@ pub(crate) fn left_out(actual: &Actual, network: &Network) -> Option<Obstacle> {
     let (host, uplink) = (&actual.host.net, network.uplink.as_ref()?);
     let has = host.ipv6(uplink.index).is_some() || host.default_routes6().next().is_some();
     let because = || {
-        let obstacle = obstacle(actual, uplink, network.mtu);
+        let obstacle = obstacle(actual, Some(uplink), network.mtu, network.treatment.routed6);
         obstacle.or_else(|| routeless(actual, uplink))
     };
     has.then(because).flatten()
 }
 
-/// What keeps packets of a network from being translated to an address of the uplink.
-fn obstacle(actual: &Actual, uplink: &Uplink, mtu: u32) -> Option<Obstacle> {
-    let value = |path: &str| actual.host.sysctls.get(path).map(String::as_str);
-    let name = &uplink.name;
-    let quoted = word(name);
+/// What keeps a network from having IPv6, and its packets from being forwarded to the uplink, if it has one; unless it is routed, also from
+/// being translated to an address of it.
+fn obstacle(actual: &Actual, uplink: Option<&Uplink>, mtu: u32, is_routed: bool) -> Option<Obstacle> {
     let found = |why: String, remedy: String| Some(Obstacle { why, remedy });
-    if value(ALL_FORWARDING6).is_none() {
+    if !actual.host.sysctls.contains_key(ALL_FORWARDING6) {
         return found("this kernel has no IPv6".into(), "boot it without ipv6.disable=1".into());
     }
-    if value(&disable_ipv6(name)) == Some(ON) {
-        let remedy = format!("switch it on: sysctl -w net.ipv6.conf.{}.disable_ipv6=0", name.replace('.', "/"));
-        return found(format!("IPv6 is switched off at the uplink {name}"), remedy);
-    }
-    if actual.host.net.ipv6(uplink.index).is_none() {
-        let remedy = format!("give it one: ip -6 addr add ADDRESS/64 dev {quoted}");
-        return found(format!("the uplink {name} has no IPv6 address but for its own link"), remedy);
+    if let Some(obstacle) = uplink.and_then(|uplink| at_uplink(actual, uplink, is_routed)) {
+        return Some(obstacle);
     }
     if mtu < SMALLEST_MTU {
         let why = format!("IPv6 needs an MTU of {SMALLEST_MTU} bytes, and the network's is {mtu}");
@@ -131,6 +138,20 @@ fn obstacle(actual: &Actual, uplink: &Uplink, mtu: u32) -> Option<Obstacle> {
     }
     let no_nat = actual.no_ipv6_nat.as_ref()?;
     found(no_nat.clone(), "load nf_tables and nft_masq".into())
+}
+
+/// See [`obstacle`].
+fn at_uplink(actual: &Actual, uplink: &Uplink, is_routed: bool) -> Option<Obstacle> {
+    let (name, quoted) = (&uplink.name, word(&uplink.name));
+    if actual.host.sysctls.get(&disable_ipv6(name)).is_some_and(|value| value == ON) {
+        let remedy = format!("switch it on: sysctl -w net.ipv6.conf.{}.disable_ipv6=0", name.replace('.', "/"));
+        return Some(Obstacle { why: format!("IPv6 is switched off at the uplink {name}"), remedy });
+    }
+    if !is_routed && actual.host.net.ipv6(uplink.index).is_none() {
+        let why = format!("the uplink {name} has no IPv6 address but for its own link");
+        return Some(Obstacle { why, remedy: format!("give it one: ip -6 addr add ADDRESS/64 dev {quoted}") });
+    }
+    None
 }
 
 /// The kernel would lead what is for elsewhere by another interface, or nowhere.
@@ -159,8 +180,7 @@ pub(crate) fn reaches_less(actual: &Actual, network: &Network) -> Option<String>
 /// # Errors
 /// [`Kind::Conflict`].
 pub(super) fn same(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
-    let has = if record.gateway6.is_some() { Ipv6::Masquerade } else { Ipv6::Off };
-    is_same(&record.name, "IPv6", asked.ipv6.map(Ipv6::name).as_ref(), &has.name())?;
+    is_same(&record.name, "IPv6", asked.ipv6.map(Ipv6::name).as_ref(), &record.ipv6().name())?;
     let asked = asked.subnet6.map(|subnet| subnet.to_string());
     let has = record.subnet6().map_or_else(|| "none".into(), |subnet| subnet.to_string());
     is_same(&record.name, "subnet of IPv6", asked.as_ref(), &has)

@@ -24,7 +24,7 @@ use self::{
     uplink::Uplink,
 };
 use super::{
-    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
+    Actual, DEFAULT_NETWORK, Datapath, EndpointRecord, Ipv6, Nat, NetworkRecord, TableRequest, TargetRef, Treatment,
     UpRequest,
     desired::{Asked, AskedNetwork},
     names,
@@ -214,6 +214,8 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         no_icc: asked.no_icc,
         bound: asked.uplink.is_some(),
         dns: asked.dns,
+        // Of an internal network nothing comes to where it could be translated.
+        routed6: asked.ipv6 == Some(Ipv6::Route) && !asked.internal,
     };
     treatment.check(datapath)?;
     let (most, used) = (nft::NAME_MAX - actual.host.owner.rule("").len(), name.len());

@@ -85,6 +85,12 @@ impl Network {
         if self.datapath.is_ebpf() { names::virtual_gateway_mac(self.gateway.addr()) } else { self.mac }
     }
 
+    /// Whether its addresses of IPv6 are a part of the prefix on the link of its uplink.
+    pub(crate) fn is_on_link(&self, actual: &Actual) -> bool {
+        let subnet = self.gateway6.map(|gateway| gateway.trunc());
+        subnet.is_some_and(|subnet| actual.host.net.has_on_link(self.uplink_index(), subnet))
+    }
+
     /// ifindex of the uplink, as records have it.
     pub(crate) fn uplink_index(&self) -> u32 {
         self.uplink.as_ref().map_or(0, |uplink| uplink.index)

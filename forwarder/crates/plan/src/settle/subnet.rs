@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use self::overlap::{Overlaps, occupant};
-use crate::{Actual, EndpointRecord, NetworkRecord, settled::Network};
+use crate::{Actual, EndpointRecord, Ipv6, NetworkRecord, settled::Network};
 use fwd_base::{Cause, Error, Kind, Result};
 
 /// Where networks without `--subnet` are put, in this order: what private networks and VPNs use least, and at last the block between
@@ -191,6 +191,12 @@ impl NetworkRecord {
     #[must_use]
     pub fn subnet(&self) -> Ipv4Net {
         self.gateway.trunc()
+    }
+
+    /// What it has of IPv6.
+    #[must_use]
+    pub const fn ipv6(&self) -> Ipv6 {
+        Ipv6::of(self.gateway6.is_some(), self.treatment)
     }
 
     /// Its addresses of IPv6.

@@ -121,8 +121,8 @@ impl World {
                 assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
                 self.host.masquerades.insert(network);
             }
-            Object::Rules6(object::Rules6 { network, uplink, .. }) => {
-                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+            Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {
+                assert!(separation.internal || self.host.net.link(&uplink).is_some(), "{uplink} exists");
                 self.host.ruled6.insert(network);
             }
             _ => self.make_noted(object),
@@ -215,6 +215,10 @@ impl World {
                 let ifindex = self.index(&bridge);
                 let neighbour = Neighbour { ifindex, address, mac: Some(mac), permanent: true };
                 insert(&mut self.host.net.neighbours, neighbour);
+            }
+            Object::ProxyNeighbour(object::ProxyNeighbour { uplink, address }) => {
+                let ifindex = self.index(&uplink);
+                insert(&mut self.host.net.proxies, (ifindex, address));
             }
             other => self.make_inside(other),
         }
@@ -359,9 +363,13 @@ impl World {
         }
     }
 
-    /// Rules of nftables, and what is about names.
+    /// Rules of nftables, for whom the host answers, and what is about names.
     fn remove_rules(&mut self, object: &Object) {
         match object {
+            Object::ProxyNeighbour(object::ProxyNeighbour { uplink, address }) => {
+                let index = self.index(uplink);
+                take(&mut self.host.net.proxies, |proxy| *proxy == (index, *address));
+            }
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.remove(network)),
             Object::Masquerade(object::Masquerade { network, .. }) => assert!(self.host.masquerades.remove(network)),
             // Of several some may have been left.

@@ -3,7 +3,7 @@
 use fwd_kernel::netlink::{Route, TABLE_MAIN};
 
 use super::World;
-use crate::{ALL_FORWARDING6, accept_ra, disable_ipv6, forwarding6};
+use crate::{ALL_FORWARDING6, PROXY_NDP, accept_ra, disable_ipv6, forwarding6};
 
 /// The host's address.
 pub(in super::super) const ADDRESS: &str = "2001:db8::2/64";
@@ -13,7 +13,9 @@ impl World {
     pub(in super::super) fn with_ipv6() -> Self {
         let mut world = Self::new();
         world.host.machine = 4711;
-        world.host.sysctls.insert(ALL_FORWARDING6.into(), "0".into());
+        for path in [ALL_FORWARDING6, PROXY_NDP] {
+            world.host.sysctls.insert(path.into(), "0".into());
+        }
         world.host.sysctls.insert(disable_ipv6("default"), "0".into());
         for name in ["lo", "eth0", "eth1"] {
             world.add_settings6(name);

@@ -57,7 +57,13 @@ impl World {
             .filter(|it| ours.iter().any(|our| our.addresses().any(|address| it.address == address)))
             .cloned();
         let mut scoped = whole.clone();
-        scoped.host.net = NetConfig { links, addresses, routes, neighbours: neighbours.collect() };
+        scoped.host.net = NetConfig {
+            links,
+            addresses,
+            routes,
+            neighbours: neighbours.collect(),
+            proxies: whole.host.net.proxies.clone(),
+        };
         scoped.host.fdb.retain(|entry| ours.iter().any(|our| our.index == entry.port));
         let cookies: BTreeSet<u64> =
             ours.iter().map(|it| it.cookie).chain(inside.map(|inside| inside.cookie)).collect();
@@ -96,6 +102,9 @@ impl World {
             }
             Object::Neighbour(object::Neighbour { address, .. }) => {
                 others.iter().all(|it| it.addresses().all(|its| its != *address))
+            }
+            Object::ProxyNeighbour(object::ProxyNeighbour { address, .. }) => {
+                others.iter().all(|it| it.address6 != Some(*address))
             }
             _ => true,
         });

@@ -1,5 +1,7 @@
 //! IPv6 of networks: addresses, forwarding of the host, and what it must not lose.
 
+mod routed;
+
 use proptest::prelude::*;
 
 use super::super::{
@@ -173,8 +175,8 @@ fn subnets_that_cannot_be_are_refused() {
     }
     let both = UpRequest { ipv6: Some(Ipv6::Off), ..asked("fd00::/64") };
     refused(&world, &both, Kind::Usage, &["--ipv6 off"]);
-    let internal = UpRequest { internal: true, ..asked("fd00::/64") };
-    refused(&world, &internal, Kind::Usage, &["--internal", "leave one of the two out"]);
+    let internal = UpRequest { internal: true, ipv6: Some(Ipv6::Masquerade), ..asked("fd00::/64") };
+    refused(&world, &internal, Kind::Usage, &["--internal", "--ipv6 route", "leave one of the two out"]);
 }
 
 #[test]
@@ -325,7 +327,7 @@ fn namespace_with_ipv6_of_its_own_is_not_attached() {
 }
 
 fn ups() -> impl Strategy<Value = (usize, usize, usize)> {
-    (0..4usize, 0..3usize, 0..3usize)
+    (0..4usize, 0..3usize, 0..4usize)
 }
 
 proptest! {
@@ -337,7 +339,9 @@ proptest! {
         for (ns, network, ipv6) in ups {
             let asked = UpRequest {
                 network: Some(name(["fwd0", "web", "db"][network])),
-                ipv6: [None, Some(Ipv6::Masquerade), Some(Ipv6::Off)][ipv6],
+                ipv6: [None, Some(Ipv6::Masquerade), Some(Ipv6::Off), Some(Ipv6::Route)][ipv6],
+                // A part of what is on the link of the uplink, of which the host has an address too.
+                subnet6: (ipv6 == 3).then(|| format!("2001:db8::{network}:0/112").parse().expect("a subnet")),
                 ..request(["a", "b", "c", "d"][ns])
             };
             if let Ok(plan) = world.plan_up(&asked) {

@@ -78,6 +78,7 @@ fn options_are_recorded_and_shown() {
         no_icc: true,
         bound: false,
         dns: false,
+        routed6: false,
     };
     assert_eq!(world.records.networks[0].treatment, treatment);
     assert!(world.records.endpoints[0].allow_spoof);

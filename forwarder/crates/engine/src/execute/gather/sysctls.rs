@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fwd_base::Result;
 use fwd_kernel::{netlink::Link, sysctl};
 use fwd_plan::{
-    ALL_FORWARDING, ALL_FORWARDING6, NetConfig, Undo, accept_ra, arp_ignore, disable_ipv6, forwarding, forwarding6,
-    is_made,
+    ALL_FORWARDING, ALL_FORWARDING6, NetConfig, PROXY_NDP, Undo, accept_ra, arp_ignore, disable_ipv6, forwarding,
+    forwarding6, is_made,
 };
 
 /// Forwarding at every interface that is no host-side veth, and whatever was changed.
@@ -37,5 +37,5 @@ pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTre
 fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
     let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
     let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
-    [ALL_FORWARDING6.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
+    [ALL_FORWARDING6.into(), PROXY_NDP.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
 }

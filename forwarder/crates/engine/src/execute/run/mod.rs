@@ -97,6 +97,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::Port(it) => it,
         Object::Fdb(it) => it,
         Object::Neighbour(it) => it,
+        Object::ProxyNeighbour(it) => it,
         Object::Loopback(it) => it,
         Object::NsIpv6(it) => it,
         Object::NsAddress(it) => it,

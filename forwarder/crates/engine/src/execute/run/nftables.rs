@@ -30,7 +30,8 @@ impl Execute for Rules6 {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let (bridge, uplink) = (self.bridge.clone(), self.uplink.clone());
         let network = runner.owner.rule(&self.network);
-        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet: self.subnet, uplink, separation: self.separation })
+        let (subnet, masquerade, separation) = (self.subnet, self.masquerade, self.separation);
+        nft::ensure_rules6(&nft::Rules6 { network, bridge, subnet, uplink, masquerade, separation })
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -1,8 +1,8 @@
-//! A host-side veth as a port of the bridge.
+//! A host-side veth as a port of the bridge, and the endpoint as a neighbour there, and on the link of the uplink.
 
 use super::{Execute, Runner};
 use fwd_base::Result;
-use fwd_plan::object::{Fdb, Neighbour, Port};
+use fwd_plan::object::{Fdb, Neighbour, Port, ProxyNeighbour};
 
 impl Execute for Port {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -36,5 +36,15 @@ impl Execute for Neighbour {
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.netlink.del_neighbour(runner.link(&self.bridge)?.index, self.address)
+    }
+}
+
+impl Execute for ProxyNeighbour {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.add_proxy(runner.link(&self.uplink)?.index, self.address)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.netlink.del_proxy(runner.link(&self.uplink)?.index, self.address)
     }
 }

@@ -1,6 +1,7 @@
 //! Reads what other parts of the host do to the packets of networks, and tells what is wrong with it.
 
 mod host_access;
+mod ipv6;
 mod listeners;
 mod transit;
 
@@ -136,6 +137,8 @@ fn by_other_interfaces(plane: &Dataplane, records: &Records, network: Option<&st
         if elsewhere != 0 {
             let why = if record.treatment.bound {
                 format!("{}, to which it is bound, has no route there", uplink.name)
+            } else if let Some(why) = ipv6::elsewhere(records, record, uplink)? {
+                why
             } else {
                 "the host sends them by a tunnel of the route's own".into()
             };
@@ -218,6 +221,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
             })
             .collect();
         problems.extend(forwards_not(records, record, &link.name)?);
+        problems.extend(ipv6::silent_routers(&netlink, record, &link)?);
         if record.treatment.bound {
             let host = NetConfig {
                 links: vec![link.clone()],

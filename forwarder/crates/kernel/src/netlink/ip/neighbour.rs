@@ -1,12 +1,12 @@
 //! Neighbours: which hardware address an IP address has.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_REPLACE},
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
+        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
     },
 };
 
@@ -69,6 +69,55 @@ impl Netlink {
         self.change(RouteNetlinkMessage::DelNeighbour(message(index, address)), 0)
             .map_err(|failure| failure.doing("remove", format!("neighbour {address} of {}", self.label(index))))
     }
+
+    /// The addresses of IPv6 for which the host answers in place of those that have them, and at which interface.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn proxies(&self) -> Result<Vec<(u32, Ipv6Addr)>> {
+        let mut asked = NeighbourMessage::default();
+        asked.header.family = AddressFamily::Inet6;
+        asked.header.flags = NeighbourFlags::Proxy;
+        let objects = self.dump(&RouteNetlinkMessage::GetNeighbour(asked));
+        let objects = objects.map_err(|failure| failure.doing("list", "the neighbours that the host speaks for"))?;
+        Ok(objects.into_iter().filter_map(read_proxy).collect())
+    }
+
+    /// Lets the host answer for an address at an interface.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if the interface is absent.
+    pub fn add_proxy(&self, index: u32, address: Ipv6Addr) -> Result<()> {
+        self.change(RouteNetlinkMessage::NewNeighbour(proxy(index, address)), NLM_F_CREATE | NLM_F_REPLACE)
+            .map_err(|failure| failure.doing("set", format!("proxy neighbour {address} of {}", self.label(index))))
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// [`NotFound`](fwd_base::Kind::NotFound) if it or the interface is absent.
+    pub fn del_proxy(&self, index: u32, address: Ipv6Addr) -> Result<()> {
+        self.change(RouteNetlinkMessage::DelNeighbour(proxy(index, address)), 0)
+            .map_err(|failure| failure.doing("remove", format!("proxy neighbour {address} of {}", self.label(index))))
+    }
+}
+
+fn proxy(index: u32, address: Ipv6Addr) -> NeighbourMessage {
+    let mut message = message(index, address.into());
+    message.header.flags = NeighbourFlags::Proxy;
+    message
+}
+
+fn read_proxy(object: RouteNetlinkMessage) -> Option<(u32, Ipv6Addr)> {
+    let RouteNetlinkMessage::NewNeighbour(message) = object else { return None };
+    // Older kernels list everything.
+    if !message.header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some((message.header.ifindex, *address)),
+        _ => None,
+    })
 }
 
 fn message(index: u32, address: IpAddr) -> NeighbourMessage {

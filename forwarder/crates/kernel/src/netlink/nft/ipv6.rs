@@ -1,4 +1,4 @@
-//! IPv6 of a network: masquerade behind the uplink, and the guard around it. The same table in the family `ip6`, whatever forwards IPv4.
+//! IPv6 of a network: masquerade behind the uplink, unless it is routed, and the guard around it. The same table in the family `ip6`, whatever forwards IPv4.
 //!
 //! Forwarding of IPv6 is switched on for all interfaces of a host or for none, so the guard is stricter than that of
 //! [`isolation`](super::isolation): nothing of a network leaves by another interface than its uplink, nor with an address that is not
@@ -17,7 +17,7 @@ use fwd_base::Result;
 const SOURCE_OFFSET: u32 = 8;
 const ADDRESS_LEN: u32 = 16;
 
-/// Masquerade and guard of one network.
+/// Masquerade, if any, and guard of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules6 {
     /// Name of the network: the comment of the rules.
@@ -26,8 +26,10 @@ pub struct Rules6 {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv6Net,
-    /// The interface by which its packets leave.
+    /// The interface by which its packets leave; empty where none do (see [`Separation::internal`]).
     pub uplink: String,
+    /// Its addresses are translated to one of the uplink's.
+    pub masquerade: bool,
     /// What the kernel must not forward besides.
     pub separation: Separation,
 }
@@ -38,7 +40,9 @@ pub struct Rules6 {
 /// [`fwd_base::Kind::Unsupported`] where the kernel has no nf_tables with masquerade of IPv6, or without root.
 pub fn ensure_rules6(wanted: &Rules6) -> Result<()> {
     let object = format!("nftables rules for IPv6 of network {}", wanted.network);
-    checked(&wanted.network, &wanted.uplink, &object)?;
+    if !wanted.separation.internal {
+        checked(&wanted.network, &wanted.uplink, &object)?;
+    }
     checked(&wanted.network, &wanted.bridge, &object)?;
     let change = || -> Result<(), Failure> {
         let socket = Socket::open()?;
@@ -79,14 +83,15 @@ pub fn networks_with_rules6() -> Result<Vec<String>> {
 }
 
 impl Rules6 {
-    /// How many rules a network with this separation has.
+    /// How many rules a network with this separation has, whose addresses are translated, or not.
     #[must_use]
-    pub fn count(separation: Separation) -> usize {
+    pub fn count(masquerade: bool, separation: Separation) -> usize {
         let any = Self {
             network: String::new(),
             bridge: String::new(),
             subnet: Ipv6Net::default(),
             uplink: String::new(),
+            masquerade,
             separation,
         };
         expressions(&any).len()
@@ -100,8 +105,12 @@ fn rules(socket: &Socket) -> Result<Vec<Rule>, Failure> {
 
 /// Each rule with the chain that it is in.
 fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
-    let Rules6 { network: _, bridge, subnet, uplink, separation } = wanted;
+    let Rules6 { network: _, bridge, subnet, uplink, masquerade: translated, separation } = wanted;
     let (bridge, uplink) = (bridge.as_str(), uplink.as_str());
+    let separated = separation.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule));
+    if separation.internal {
+        return separated.collect();
+    }
     // `iifname BRIDGE oifname != BRIDGE`
     let leaving =
         || [named(rule::IIFNAME, rule::EQUAL, bridge), named(rule::OIFNAME, rule::DIFFERENT, bridge)].concat();
@@ -112,13 +121,14 @@ fn expressions(wanted: &Rules6) -> Vec<(&'static str, Vec<DefaultNla>)> {
         rule::expression("cmp", &rule::compared(rule::EQUAL, &[0; 4])),
     ];
     let drop = || vec![rule::drop()];
-    let mut rules = vec![
-        (CHAIN, [source(rule::EQUAL, *subnet), named(rule::OIFNAME, rule::EQUAL, uplink), masquerade()].concat()),
+    let behind = || [source(rule::EQUAL, *subnet), named(rule::OIFNAME, rule::EQUAL, uplink), masquerade()].concat();
+    let mut rules: Vec<_> = translated.then(|| (CHAIN, behind())).into_iter().collect();
+    rules.extend([
         (isolation::FORWARD, [leaving(), named(rule::OIFNAME, rule::DIFFERENT, uplink), drop()].concat()),
         (isolation::FORWARD, [leaving(), source(rule::DIFFERENT, *subnet), drop()].concat()),
         (isolation::FORWARD, [leaving(), unknown.to_vec(), drop()].concat()),
-    ];
-    rules.extend(separation.expressions(bridge).into_iter().map(|rule| (isolation::FORWARD, rule)));
+    ]);
+    rules.extend(separated);
     rules
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Removal, target};
 use crate::{
-    EndpointRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
+    EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, routes_since},
 };
 use fwd_kernel::{
@@ -114,7 +114,8 @@ impl Removal<'_> {
             let entry = entry.filter(|entry| self.actual.has(entry));
             let subnet = ipnet::Ipv6Net::default();
             // Of several rules some may be left: whether all are there says nothing.
-            let rules = object::Rules6 { network, bridge, subnet, uplink, separation: Separation::default() };
+            let rules =
+                object::Rules6 { network, bridge, subnet, uplink, masquerade: true, separation: Separation::default() };
             [Object::Rules6(rules)].into_iter().chain(entry)
         })
         .collect()
@@ -155,7 +156,8 @@ impl Removal<'_> {
     /// Forwarding of IPv6, where no network needs it any more, and only then what keeps router advertisements heeded meanwhile: the other
     /// way round, the kernel would forget the default route that it has by one.
     pub(crate) fn sysctls6(&self) -> Vec<Object> {
-        let needed = self.kept_networks().any(|network| network.gateway6.is_some());
+        let forwards = |network: &NetworkRecord| network.gateway6.is_some() && !network.treatment.internal;
+        let needed = self.kept_networks().any(forwards);
         if needed || self.actual.host.other_owners_bridge().is_some() {
             return Vec::new();
         }
