@@ -5,7 +5,7 @@ use core::ptr;
 use aya_ebpf::{
     bindings::{
         BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
-        BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
+        BPF_FIB_LOOKUP_OUTPUT, BPF_FIB_LOOKUP_SKIP_NEIGH, BPF_FIB_LOOKUP_SRC, bpf_fib_lookup,
     },
     btf_maps::lpm_trie::Key,
     helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
@@ -20,7 +20,7 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{FIB_QUERY, PACKET6, ROUTE_MTUS},
+    maps::{FIB_QUERY, PACKET6, ROUTE_MTUS, secret},
     packet::skb::Skb,
     scratch::scratch,
 };
@@ -91,7 +91,10 @@ impl Route {
     /// Of IPv6 what the interface takes at once, bytes, as a flow holds it.
     #[inline(always)]
     pub(crate) fn mtu_v6(self, skb: Skb) -> u16 {
-        device_mtu(skb, self.out_if()).min(u16::MAX.into()) as u16
+        let device = device_mtu(skb, self.out_if()).min(u16::MAX.into()) as u16;
+        // SAFETY: as in `next_hop`. Of a next hop that is not known the helper tells none.
+        let told = unsafe { self.0.__bindgen_anon_1.mtu_result };
+        if told == device { device } else { (fwd_mtu6(skb, self.out_if()) as u16).min(device) }
     }
 
     /// What goes by it to `addr` at once, bytes: no more than the interface takes, and the route asks for. As a flow holds it: no packet of IPv4
@@ -177,6 +180,8 @@ fn ask_for_ipv6(skb: Skb, interface: u32, bound: bool) -> i32 {
     clear(query);
     query.family = AF_INET6;
     query.ifindex = interface;
+    // So the helper tells an MTU, too, and leaves it to us whether the packet is too big.
+    query.__bindgen_anon_1.tot_len = 1;
     // Rules may ask for them, as of IPv4.
     query.l4_protocol = packet.number;
     if packet.number != icmpv6::PROTO {
@@ -231,6 +236,31 @@ fn metric_of(out_if: u32, addr: u32) -> u32 {
 fn mtu_of(skb: Skb, out_if: u32, addr: u32) -> u32 {
     metric_of(out_if, addr).min(device_mtu(skb, out_if)).min(u16::MAX.into())
 }
+
+/// What a router asks for on the link of the interface `ifindex` of IPv6 at once, bytes, which may be less than the interface could send
+/// (RFC 4861 §4.6.4; `net.ipv6.conf.IFACE.mtu`).
+///
+/// Only the helper that looks routes up tells that. It is asked for an address beside that of the packet in the map `PACKET6`, which nobody guesses: of
+/// the packet's own it would tell what ICMP has told the host, as of IPv4. Where the route is to the one address alone, and others
+/// leave elsewhere, it does not tell; nor do kernels before Linux 6.3, without a neighbour.
+#[inline(always)]
+fn link_mtu_v6(skb: Skb, ifindex: u32) -> u32 {
+    let (Some(packet), [nobody, ..]) = (scratch(&PACKET6), secret()) else { return LEAST_MTU_V6 };
+    let (_, [first, second, ..]) = packet.words();
+    // SAFETY: all zero is a valid record of integers.
+    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    query.family = AF_INET6;
+    query.ifindex = ifindex;
+    query.__bindgen_anon_1.tot_len = 1;
+    query.__bindgen_anon_4.ipv6_dst = [first, second, nobody as u32, (nobody >> 32) as u32];
+    let result = ask(skb, &mut query, BPF_FIB_LOOKUP_OUTPUT | BPF_FIB_LOOKUP_SKIP_NEIGH);
+    // SAFETY: a member of a union of integers, which is set, by the query or by the helper.
+    let told = u32::from(unsafe { query.__bindgen_anon_1.mtu_result });
+    if result == 0 && query.ifindex == ifindex && told >= LEAST_MTU_V6 { told } else { u16::MAX.into() }
+}
+
+/// Every link carries so much of IPv6 (RFC 8200 §5).
+const LEAST_MTU_V6: u32 = 1_280;
 
 /// The type of service of a packet that leaves a namespace, by which rules may route it. What the kernel has forwarded, or comes from
 /// outside, opens a flow without: its route is looked up with the next packet that is a second younger.
@@ -323,6 +353,8 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
 global_fn! {
     /// See [`ask_for_ipv6`].
     fn fwd_fib_look_up6(skb: Skb, interface: u32, bound: bool) -> i32 = ask_for_ipv6;
+    /// See [`link_mtu_v6`].
+    fn fwd_mtu6(skb: Skb, ifindex: u32) -> u32 = link_mtu_v6;
     /// See [`ask_for`].
     fn fwd_fib_look_up(skb: Skb, tuple: &Tuple, interface: u32, source: u32) -> i32 = ask_for;
     /// See [`Route::mtu`].

@@ -9,7 +9,7 @@ use forwarder::testbed::wait_until;
 
 use super::{ADVERTISE, KERNEL, at, host_with, link};
 use crate::{
-    fwd::{Fwd, LIMIT, inside, pings6},
+    fwd::{Fwd, LIMIT, inside, pings6, try_inside},
     peers::udp,
 };
 
@@ -78,4 +78,58 @@ fn rules_of_the_host_about_ports_are_heeded() {
     // What was sent before has been refused outside by now, or has not come there.
     unreachable.set_nonblocking(true).expect("a socket");
     assert_ne!(heard(&unreachable), ErrorKind::ConnectionRefused, "the host has no way there");
+}
+
+/// A router may ask for less on its link than the interface could send (RFC 4861 §4.6.4): the kernel forwards no more, and nor do the programs.
+#[test]
+fn mtu_of_ipv6_on_the_link_of_the_uplink_is_kept_to() {
+    let fwd = host_with(1);
+    let pod = fwd.up("c1", &[]);
+    let (outside, router) = (link(&fwd, 0).outside.to_string(), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+    let ping = |length: &str| {
+        try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", length, &outside])
+    };
+    assert!(ping("1452").status.success(), "1,500 bytes");
+    inside(fwd.internet(0), &["python3", "-c", ADVERTISE_MTU, "inet0", &router.to_string(), "1400"]);
+    wait_until(LIMIT, "the host heeds it", || {
+        let mtu = fwd.on_host(&["sysctl", "-n", "net.ipv6.conf.eth0.mtu"]);
+        Ok((mtu.trim() == "1400").then_some(()))
+    })
+    .expect("it heeds advertisements");
+    let told = ping("1452");
+    assert!(!told.status.success() && told.stdout.contains("mtu=1400"), "{}{}", told.stdout, told.stderr);
+    assert!(ping("1352").status.success(), "1,400 bytes");
+    assert!(fwd.counted("from_ns", "punted", Some("TooBig")) > 0);
+}
+
+/// Sends a router advertisement from the interface `argv[1]`, whose address is `argv[2]`, that tells the MTU `argv[3]`.
+const ADVERTISE_MTU: &str = "
+import socket, struct, sys
+interface, address, mtu = sys.argv[1:]
+index = socket.if_nametoindex(interface)
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.bind((address, 0, 0, index))
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+option = struct.pack('!BBHI', 5, 1, 0, int(mtu))
+s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + option, ('ff02::1', 0, 0, index))";
+
+/// By IPv6 a network leaves by its uplink alone: what the host leads elsewhere is dropped, and `inspect` tells where it would go.
+#[test]
+fn routes_that_leave_by_another_interface_are_named() {
+    let fwd = host_with(2);
+    let pod = fwd.up("c1", &[]);
+    assert!(!pings6(&pod, link(&fwd, 1).outside));
+    let told = fwd.ok(&["inspect", &pod.name]);
+    let route = format!("{}/128 by eth1", link(&fwd, 1).outside);
+    assert!(told.contains("RouteNotViaUplink") && told.contains(&route) && told.contains("ip -6 route add"), "{told}");
+    // Of a router that is not there, nobody hears anything.
+    for line in ["route replace default via fe80::99 dev eth0", "neigh flush dev eth0"] {
+        fwd.on_host(&[&["ip", "-6"], &line.split(' ').collect::<Vec<_>>()[..]].concat());
+    }
+    wait_until(LIMIT, "the router has been asked", || {
+        _ = try_inside(&pod, &["ping", "-6", "-n", "-c", "1", "-W", "1", &link(&fwd, 0).outside.to_string()]);
+        Ok(fwd.ok(&["inspect", &pod.name]).contains("the router fe80::99 does not answer at eth0").then_some(()))
+    })
+    .expect("inspect tells");
 }
