@@ -12,7 +12,7 @@ pub use fwd_cni as cni;
 pub use fwd_container as container;
 pub use fwd_dataplane as dataplane;
 pub use fwd_dns as dns;
-pub use fwd_engine::{execute, query};
+pub use fwd_engine::{doctor, execute, query};
 pub use fwd_kernel::{netlink, netns, sysctl};
 pub use fwd_observe::{latency, trace};
 pub use fwd_plan as reconcile;

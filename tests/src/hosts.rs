@@ -89,6 +89,7 @@ fn gc_alone_collects_everything_of_a_host_that_is_gone() {
     let (held, cookie) = on_another_host(&fwd, "tc", &["c1"]);
     drop(held);
     await_gone(&fwd, cookie);
+    assert!(fwd.ok(&["doctor"]).contains("left of 1 host whose namespace is gone: `fwd gc`"));
     let collected = fwd.json(&["gc"]);
     assert_eq!(collected["hosts"][0]["cookie"], cookie, "{collected}");
     assert_as_before(&fwd, &before);

@@ -40,6 +40,7 @@ mod datapath;
 mod differential;
 #[cfg(test)]
 mod dns;
+mod doctor;
 #[cfg(test)]
 mod dry_run;
 #[cfg(test)]

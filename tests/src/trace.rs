@@ -222,7 +222,7 @@ fn what_a_killed_trace_leaves_works_and_is_named() {
         let state = [&left["traced"], &left["traced_by"], &left["current"]];
         assert_eq!(state, [&json!(true), &Value::Null, &json!(false)], "{left}");
         assert_reaches_outside(&fwd, &pod);
-        for args in [&["ls"][..], &["stats"], &["inspect", &pod.name]] {
+        for args in [&["ls"][..], &["stats"], &["doctor"], &["inspect", &pod.name]] {
             let output = fwd.call(args);
             let said = format!("{}{}", output.stdout, output.stderr);
             assert!(said.contains("trace") && said.contains("killed") && said.contains(" reload"), "{args:?}: {said}");

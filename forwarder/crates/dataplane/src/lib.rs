@@ -14,6 +14,7 @@ mod publish;
 mod read;
 
 pub use attach::PinnedHooks;
+pub use attach::attached::{AttachPoint, AttachedProgram, ProgramNames, programs_at};
 pub use attach::hook::{Backend, Hook, XdpHook};
 pub use attach::orphans::{OrphanedProgram, orphans};
 pub use features::{FEATURES, Feature, Part, Probe, SOCKET_ADDRESSES, Support, TBF, TCX, Without, probe};

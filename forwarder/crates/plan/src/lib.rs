@@ -31,9 +31,11 @@ pub use desired::{
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
-pub use op::{Action, Op};
+pub use op::{Action, Op, shell::on_host};
 pub(crate) use plan::orphans;
-pub use plan::{Attachment, Plan, export, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks};
+pub use plan::{
+    Attachment, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks,
+};
 pub(crate) use settle::{
     advice, allowed, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
 };

@@ -1,9 +1,11 @@
 //! Views made by hand, for tests.
 
+mod doctor;
 mod endpoint;
 mod network;
 
 pub(crate) use self::{
+    doctor::doctor,
     endpoint::{endpoint, endpoints},
     network::{network, network_change},
 };

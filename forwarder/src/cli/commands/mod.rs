@@ -2,6 +2,7 @@
 //! variant of [`Command`] and how it runs.
 
 pub(super) mod bench;
+mod doctor;
 mod down;
 pub(super) mod exec;
 mod features;
@@ -76,6 +77,9 @@ pub(crate) enum Command {
     /// Show what is decided about each packet, hook by hook, and why
     #[command(after_help = trace::HELP)]
     Trace(trace::TraceArgs),
+    /// Find what is wrong with this host, and mend what is fwd's own
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     /// Ask the kernel for all that fwd needs of it
     #[command(after_help = features::HELP)]
     Features(features::FeaturesArgs),
@@ -123,6 +127,7 @@ impl Command {
             Self::Bench(args) => at_host(|session, _| bench::run(session, args)),
             Self::Latency(args) => at_host(|session, _| latency::run(session, args)),
             Self::Trace(args) => at_host(|session, _| trace::run(session, args)),
+            Self::Doctor(args) => at_host(|session, _| doctor::run(session, args)),
             Self::Features(args) => at_host(|session, _| features::run(session, args)),
             Self::Completions(args) => Run::Anywhere(Box::new(|io| shell::completions(args, io))),
             Self::Man(args) => Run::Anywhere(Box::new(|io| shell::man(args, io))),

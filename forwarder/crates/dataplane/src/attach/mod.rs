@@ -1,5 +1,6 @@
 //! Attaches programs: by TCX links, which are pinned, or, where the kernel has no TCX, by filters of clsact.
 
+pub(crate) mod attached;
 pub(crate) mod cgroup;
 pub(crate) mod filter;
 pub(crate) mod hook;

@@ -255,7 +255,7 @@ pub(super) fn for_whole(context: &HostContext, desired: &Desired) -> Result<Gath
 ///
 /// # Errors
 /// The kernel refuses.
-pub(super) fn recorded(context: &HostContext) -> Result<Actual> {
+pub(crate) fn recorded(context: &HostContext) -> Result<Actual> {
     host(context).map(|gathered| gathered.actual)
 }
 

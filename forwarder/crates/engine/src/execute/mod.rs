@@ -28,8 +28,10 @@ use self::{
     run::Runner,
 };
 pub(crate) use self::{
+    gather::recorded,
     names::names_of,
     record::{attach, limits, table, treatment},
+    surroundings::{effects, is_strict, not_forwarded},
 };
 pub use self::{
     namespaces::{open_target, remove_namespace},

@@ -125,7 +125,7 @@ impl Surroundings {
 
     /// What to say of ports that are published at `uplink`, beside a chain that keeps others from coming in by it.
     #[must_use]
-    pub(crate) fn passed_by_ports(&self, uplink: Interface<'_>) -> Option<String> {
+    pub fn passed_by_ports(&self, uplink: Interface<'_>) -> Option<String> {
         let nowhere = Interface { name: "", index: 0 };
         let chain = self.input.iter().find(|chain| chain.drops_between(uplink, nowhere, false))?;
         Some(format!(

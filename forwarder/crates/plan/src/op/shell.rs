@@ -7,7 +7,8 @@ use fwd_base::text::word;
 use fwd_kernel::netns::DIRECTORY;
 
 /// A command line that acts in the namespace `host`, as far as it acts in a namespace at all.
-pub(crate) fn on_host(line: String, host: &str) -> String {
+#[must_use]
+pub fn on_host(line: String, host: &str) -> String {
     let Some((command, rest)) = line.split_once(' ') else { return line };
     let is_name = !host.contains('/');
     let path = if is_name { format!("{DIRECTORY}/{host}") } else { host.into() };

@@ -125,7 +125,8 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
 }
 
 /// How an endpoint's namespace was given, as far as its record tells.
-pub(crate) fn reference(endpoint: &EndpointRecord) -> TargetRef {
+#[must_use]
+pub fn reference(endpoint: &EndpointRecord) -> TargetRef {
     let name = endpoint.ns.as_deref().and_then(|ns| Name::try_from(ns).ok());
     match (name, endpoint.pid, &endpoint.path) {
         (Some(name), ..) => TargetRef::Named(name),

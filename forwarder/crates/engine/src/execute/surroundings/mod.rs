@@ -21,7 +21,7 @@ use super::{record, undo::UndoLog};
 use fwd_base::{Error, Result, text::word};
 use fwd_dataplane::{Dataplane, Stat};
 use fwd_kernel::{
-    netlink::{Interface, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, xfrm_policies},
+    netlink::{Interface, Link, LinkLayer, Netlink, forward_chains, input_chains, mark_rules, xfrm_policies},
     sysctl,
 };
 use fwd_plan::{
@@ -83,7 +83,7 @@ pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &
 }
 
 /// Whether the host takes from an interface only what it would send by it: the larger of two settings holds (ip-sysctl, `rp_filter`).
-fn is_strict(interface: &str) -> Result<bool> {
+pub(crate) fn is_strict(interface: &str) -> Result<bool> {
     let mut holds = 0;
     for interface in ["all", interface] {
         let value = sysctl::read(&format!("net/ipv4/conf/{interface}/rp_filter"))?;
@@ -201,12 +201,13 @@ fn forwards_not(records: &Records, record: &NetworkRecord, uplink: &str) -> Resu
     Ok(told.collect())
 }
 
-fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
-    let netlink = Netlink::here()?;
-    let surroundings = read(true, true)?;
-    let mut problems = Vec::new();
+/// A network that leaves the host, with its uplink and the addresses behind which its packets may appear.
+type Leaving<'a> = (&'a NetworkRecord, Link, Vec<Ipv4Addr>);
+
+/// The networks that leave the host: nothing of an internal one concerns others; of an uplink that is gone others tell.
+fn leaving<'a>(netlink: &Netlink, records: &'a Records, network: Option<&str>) -> Result<Vec<Leaving<'a>>> {
+    let mut found = Vec::new();
     for record in records.networks.iter().filter(|record| network.is_none_or(|name| record.name == name)) {
-        // Nothing of an internal network concerns others; of an uplink that is gone others tell.
         if record.treatment.internal {
             continue;
         }
@@ -220,6 +221,41 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
                 IpNet::V6(_) => None,
             })
             .collect();
+        found.push((record, link, addresses));
+    }
+    Ok(found)
+}
+
+/// What is not forwarded of networks although it was switched on: the name of each, and in words with the remedy.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn not_forwarded(records: &Records) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (record, link, _) in leaving(&Netlink::here()?, records, None)? {
+        found.extend(forwards_not(records, record, &link.name)?.into_iter().map(|what| (record.name.clone(), what)));
+    }
+    Ok(found)
+}
+
+/// What these surroundings do to networks, each with the remedy.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn effects(records: &Records, surroundings: &Surroundings, host: Option<&str>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (record, link, addresses) in leaving(&Netlink::here()?, records, None)? {
+        let uplink = Interface { name: &link.name, index: link.index };
+        found.extend(surroundings.warnings(&record.concerned(uplink, addresses), host));
+    }
+    Ok(found)
+}
+
+fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<Vec<String>> {
+    let netlink = Netlink::here()?;
+    let surroundings = read(true, true)?;
+    let mut problems = Vec::new();
+    for (record, link, addresses) in leaving(&netlink, records, network)? {
         problems.extend(forwards_not(records, record, &link.name)?);
         problems.extend(ipv6::silent_routers(&netlink, record, &link)?);
         if record.treatment.bound {
