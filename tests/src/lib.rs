@@ -60,6 +60,7 @@ mod fragments;
 #[cfg(test)]
 mod fwd;
 #[cfg(test)]
+mod graph;
 mod host_access;
 #[cfg(test)]
 mod hosts;

@@ -51,6 +51,13 @@ impl<'a, 'io> Session<'a, 'io> {
         written(out.flush())
     }
 
+    /// Shows a result as JSON, whatever was asked for.
+    pub(super) fn emit_json(&mut self, view: &impl View) -> Result<()> {
+        let out = &mut BufWriter::with_capacity(OUTPUT, &mut *self.io.out);
+        written(render::write_json(view, out))?;
+        written(out.flush())
+    }
+
     /// Shows a list that may be long: `view` makes each item when it is its turn.
     pub(super) fn emit_each<T: Sync, V: Listing>(
         &mut self,

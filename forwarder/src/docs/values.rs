@@ -9,7 +9,7 @@ use crate::{
     doctor::Verdict,
     netlink::XdpMode,
     reconcile::{Datapath, IDLE_TIMES, Ipv6, Nat},
-    render::{UPLINK_REASONS, UPLINK_STATES},
+    render::{BRIDGE_OWNERS, UPLINK_REASONS, UPLINK_STATES},
 };
 
 const PAGE: &str = include_str!("../../../docs/json.md");
@@ -35,6 +35,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("features", "parts", Part::ALL.map(Part::name).to_vec()),
         ("features", "without", Without::NAMES.to_vec()),
         ("doctor", "verdict", Verdict::ALL.map(Verdict::name).to_vec()),
+        ("graph", "owner", BRIDGE_OWNERS.to_vec()),
         ("flows", "state", flow_states().into_iter().chain(["answered"]).collect()),
         ("trace", "state", flow_states().to_vec()),
         ("stats", "hook", HOOK_NAMES.to_vec()),

@@ -9,6 +9,7 @@ mod error;
 pub mod facts;
 mod features;
 mod flow;
+mod graph;
 mod heat;
 mod host;
 mod inspect;
@@ -38,6 +39,7 @@ pub use endpoint::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};
 pub use features::FeatureView;
 pub use flow::FlowView;
+pub use graph::{BRIDGE_OWNERS, GraphBridge, GraphPort, GraphUplink, GraphView, write_dot, write_svg};
 pub use host::{CollectedView, GcView, HostView};
 pub use inspect::{InspectView, InterfaceView, PeerView, PortView};
 pub use latency::{

@@ -2,11 +2,13 @@
 
 mod doctor;
 mod endpoint;
+mod graph;
 mod network;
 
 pub(crate) use self::{
     doctor::doctor,
     endpoint::{endpoint, endpoints},
+    graph::graph,
     network::{network, network_change},
 };
 use super::{

@@ -294,6 +294,7 @@ fn docs_name_every_key() {
         ("features", json(&|out| write_json(&samples::features(), out).unwrap())),
         ("reload", json(&|out| write_json(&samples::reload(), out).unwrap())),
         ("ls --all-hosts", json(&|out| write_json(&samples::hosts(), out).unwrap())),
+        ("graph", json(&|out| write_json(&samples::graph(2, 1), out).unwrap())),
         ("doctor", json(&|out| write_json(&samples::doctor(), out).unwrap())),
         ("gc", json(&|out| write_json(&samples::gc(), out).unwrap())),
         ("inspect", json(&|out| write_json(&samples::inspect(), out).unwrap())),

@@ -8,6 +8,7 @@ pub(super) mod exec;
 mod features;
 mod flows;
 mod gc;
+mod graph;
 mod inspect;
 mod latency;
 mod ls;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Show what is decided about each packet, hook by hook, and why
     #[command(after_help = trace::HELP)]
     Trace(trace::TraceArgs),
+    /// Draw what is connected to what: namespaces, bridges, uplinks
+    #[command(after_help = graph::HELP)]
+    Graph(graph::GraphArgs),
     /// Find what is wrong with this host, and mend what is fwd's own
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
@@ -127,6 +131,7 @@ impl Command {
             Self::Bench(args) => at_host(|session, _| bench::run(session, args)),
             Self::Latency(args) => at_host(|session, _| latency::run(session, args)),
             Self::Trace(args) => at_host(|session, _| trace::run(session, args)),
+            Self::Graph(args) => at_host(|session, _| graph::run(session, args)),
             Self::Doctor(args) => at_host(|session, _| doctor::run(session, args)),
             Self::Features(args) => at_host(|session, _| features::run(session, args)),
             Self::Completions(args) => Run::Anywhere(Box::new(|io| shell::completions(args, io))),

@@ -4,6 +4,7 @@
 
 pub mod flow_table;
 mod flows;
+mod graph;
 mod host;
 pub mod interface;
 mod names;
@@ -15,6 +16,7 @@ mod uplink;
 
 pub use self::{
     flows::Flows,
+    graph::graph,
     host::HostNetns,
     state::{State, lost, not_up},
 };
