@@ -2,7 +2,7 @@
 //! [`from_ns`](crate::path::ipv6::from_ns) and [`from_uplink`](crate::path::ipv6::from_uplink) do.
 
 use forwarder_common::{
-    abi::{FlowEnds, FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN},
+    abi::{FlowEnds, FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
     decide::offload::check_field,
     flow::{FlowKey, ipv6 as flow, is_route_old},
     types::{
@@ -302,10 +302,12 @@ impl Packet {
         key((self.source, self.destination), self.ports, self.proto, direction, entry)
     }
 
-    /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`.
+    /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, by a
+    /// port that is not published.
     #[inline(always)]
     fn is_hosts(&self) -> bool {
-        is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0])
+        let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
+        is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0]) && !begins
     }
 
     /// Takes a hop, and updates the transport checksum for the address and the port of `flow`, which was `old_port`.
