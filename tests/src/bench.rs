@@ -114,6 +114,18 @@ fn ways_in_to_a_published_port_are_measured() {
 }
 
 #[test]
+fn ways_in_to_a_published_port_are_measured_over_ipv6() {
+    let fwd = Fwd::new();
+    let asked = ["--published", "--family", "6", "--rounds", "2", "--duration", "50ms", "--paths", "host,fwd-tc"];
+    let report = report(&fwd, &asked);
+    assert_eq!((report.settings.family, report.settings.published), (Family::V6, true));
+    for path in &report.paths {
+        assert_eq!(path.metrics.iter().map(|it| it.metric).collect::<Vec<_>>(), Metric::ALL, "{}", path.path);
+    }
+    assert_eq!(report.overheads.iter().map(|it| it.path).collect::<Vec<_>>(), [Path::FwdTc; 2]);
+}
+
+#[test]
 fn growth_is_measured_from_one_namespace_and_no_flow_on() {
     let fwd = Fwd::new();
     let args = ["--paths", "fwd-tc,bridge-masquerade", "--metrics", "udp-rr", "--rounds", "2", "--duration", "20ms"];
@@ -194,7 +206,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_set_up() {
     let fwd = Fwd::new();
     fwd.expect_error(&["bench", "--paths", "fwd-tx"], 2, &["fwd-tx", "fwd-tc"]);
     fwd.expect_error(&["bench", "--family", "5"], 2, &["--family", "4", "6"]);
-    fwd.expect_error(&["bench", "--published", "--family", "6"], 2, &["over IPv4 alone"]);
+    fwd.expect_error(&["bench", "--published", "--family", "6", "--flows", "7"], 2, &["over IPv4"]);
     fwd.expect_error(&["bench", "--published", "--paths", "routed"], 2, &["nft-dnat"]);
     fwd.expect_error(&["bench", "--metrics", "latency"], 2, &["latency", "tcp-rr", "udp-mtu"]);
     fwd.expect_error(&["bench", "--rounds", "0"], 2, &["--rounds", "10000"]);

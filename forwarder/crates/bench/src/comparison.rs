@@ -56,18 +56,19 @@ pub struct Comparison {
     pub published: bool,
 }
 
-/// Those that are set up for IPv6.
+/// Those that are set up for IPv6, the way out and to a published port.
 const IPV6: [Path; 3] = [Path::Host, Path::FwdTc, Path::BridgeMasquerade];
+const PUBLISHED_IPV6: [Path; 3] = [Path::Host, Path::FwdTc, Path::DockerProxy];
 
 impl Comparison {
-    /// The paths that go this way, in the order in which they are shown; none to a published port over IPv6.
+    /// The paths that go this way, in the order in which they are shown.
     #[must_use]
     pub const fn paths(self) -> &'static [Path] {
         match (self.published, self.family) {
             (false, Family::V4) => &Path::ALL,
             (false, Family::V6) => &IPV6,
             (true, Family::V4) => &Path::PUBLISHED,
-            (true, Family::V6) => &[],
+            (true, Family::V6) => &PUBLISHED_IPV6,
         }
     }
 
@@ -94,10 +95,13 @@ mod tests {
 
     #[test]
     fn every_path_goes_some_way_beside_the_host_and_the_bridge() {
-        let ways = [(Family::V4, false), (Family::V6, false), (Family::V4, true)];
+        let ways = [(Family::V4, false), (Family::V6, false), (Family::V4, true), (Family::V6, true)];
         let ways = ways.map(|(family, published)| Comparison { family, published });
         for way in ways {
-            assert!(way.paths().contains(&Path::Host) && way.paths().contains(&way.bridge()), "{way:?}");
+            assert!(way.paths().contains(&Path::Host) && way.paths().contains(&Path::FwdTc), "{way:?}");
+            // The kernel's own NAT of IPv6 is set up for no published port.
+            let is_compared = way.paths().contains(&way.bridge());
+            assert_eq!(is_compared, !(way.published && way.family == Family::V6), "{way:?}");
         }
         assert!(Path::every().all(|path| ways.iter().any(|way| way.paths().contains(&path))));
     }

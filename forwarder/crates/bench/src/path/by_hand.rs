@@ -73,13 +73,18 @@ pub(super) fn connect(testbed: &Testbed, number: usize, family: Family) -> Resul
     inside.add_address(eth, net.into())?;
     inside.add_default_route(eth, GATEWAY)?;
     if family == Family::V6 {
-        let address = Ipv6Addr::from_bits(GATEWAY6.to_bits() + 1 + u128::from(u16::from_be_bytes([high, low])));
+        let address = address6(number);
         inside.add_address(eth, IpNet::from(Ipv6Net::new_assert(address, NETWORK6.prefix_len())))?;
         inside.add_default_route(eth, GATEWAY6)?;
         let taken = || Ok(inside.addresses_are_final()?.then_some(()));
         wait_until(PATIENCE, "the namespace takes up its address of IPv6", taken)?;
     }
     Ok(Veth { client, address, host_veth, mac })
+}
+
+/// The address of IPv6 of a namespace, where that is measured.
+pub(super) fn address6(number: usize) -> Ipv6Addr {
+    Ipv6Addr::from_bits(GATEWAY6.to_bits() + 1 + number as u128)
 }
 
 /// Name of the host's end of a veth.

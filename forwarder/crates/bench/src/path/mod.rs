@@ -80,7 +80,7 @@ impl Sandbox {
             Path::BridgeMasquerade => Some(last(bridge_masquerade(&testbed, scale.namespaces, way.family)?)?),
             Path::NftDnat => Some(last(published::dnat(&testbed, scale.namespaces)?)?),
             Path::DockerProxy => {
-                let (veths, processes) = published::proxies(&testbed, scale.namespaces)?;
+                let (veths, processes) = published::proxies(&testbed, scale.namespaces, way.family)?;
                 proxies = processes;
                 Some(last(veths)?)
             }

@@ -1,12 +1,12 @@
 //! Paths from outside to a published port.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
 use super::{
-    by_hand::{NETWORK, Veth},
+    by_hand::{NETWORK, Veth, address6},
     netfilter::{BRIDGE, bridged},
 };
 use crate::{
@@ -31,12 +31,12 @@ const PLACES: [&str; 2] = ["/usr/sbin", "/usr/libexec/docker"];
 /// A client outside that turns to the published port, and a server inside.
 pub(super) fn peers<'a>(testbed: &'a Testbed, server: &'a Netns) -> Peers<'a> {
     let uplink = testbed.uplink(0);
-    Peers {
-        client: &uplink.internet,
-        server,
-        listen: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT).into(),
-        target: SocketAddrV4::new(uplink.address, PORT).into(),
-    }
+    let (any, address): (IpAddr, IpAddr) = match &uplink.ipv6 {
+        Some(ipv6) => (Ipv6Addr::UNSPECIFIED.into(), ipv6.address.into()),
+        None => (Ipv4Addr::UNSPECIFIED.into(), uplink.address.into()),
+    };
+    let (listen, target) = (SocketAddr::new(any, PORT), SocketAddr::new(address, PORT));
+    Peers { client: &uplink.internet, server, listen, target }
 }
 
 /// A bridge, and rules of nftables that translate the destination: what docker does, without its filters.
@@ -64,12 +64,16 @@ pub(super) fn dnat(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
 ///
 /// # Errors
 /// [`Kind::Unsupported`] if there is no `docker-proxy`.
-pub(super) fn proxies(testbed: &Testbed, namespaces: usize) -> Result<(Vec<Veth>, Vec<Process>)> {
+pub(super) fn proxies(testbed: &Testbed, namespaces: usize, family: Family) -> Result<(Vec<Veth>, Vec<Process>)> {
     // First, because it is what may be missing.
     let program = proxy()?.display().to_string();
-    let veths = bridged(testbed, namespaces, Family::V4)?;
-    let (inside, outside) = (last(&veths)?.to_string(), testbed.uplink(0).address);
-    let (listen, port) = (SocketAddrV4::new(outside, PORT), PORT.to_string());
+    let veths = bridged(testbed, namespaces, family)?;
+    let inside = match family {
+        Family::V4 => last(&veths)?.to_string(),
+        Family::V6 => address6(veths.len().saturating_sub(1)).to_string(),
+    };
+    let target = peers(testbed, testbed.host()).target;
+    let (outside, port) = (target.ip(), PORT.to_string());
     let start = |transport: Transport| {
         let protocol = transport.name();
         let at = ["-proto", protocol, "-host-ip", &outside.to_string(), "-host-port", &port].map(str::to_owned);
@@ -78,7 +82,7 @@ pub(super) fn proxies(testbed: &Testbed, namespaces: usize) -> Result<(Vec<Veth>
         let argv = ["sh", "-c", "exec \"$0\" \"$@\" 3>/dev/null", &program].map(str::to_owned);
         let argv = [&argv[..], &at, &to].concat();
         let process = Process::spawn(testbed.command_in(testbed.host(), &argv))?;
-        await_listening(testbed.host(), listen.into(), protocol, &process)?;
+        await_listening(testbed.host(), target, protocol, &process)?;
         Ok(process)
     };
     let processes = Transport::ALL.into_iter().map(start).collect::<Result<_>>()?;

@@ -102,10 +102,6 @@ fn way(args: &BenchArgs, with: Tool, flows: usize) -> Result<Comparison> {
     let refuse =
         |object: &str, why: &str, remedy: &str| Err(Error::new(Kind::Usage, "use", object, why).remedy(remedy));
     match way {
-        Comparison { family: Family::V6, published: true } => {
-            let why = "the paths to a published port are set up over IPv4 alone";
-            refuse("--published --family 6", why, "leave --family out")
-        }
         Comparison { family: Family::V6, .. } if !with.knows_ipv6() => {
             let why = format!("{} measures over IPv4 alone", with.id());
             refuse(&format!("--with {} --family 6", with.id()), &why, "leave one of them out")
@@ -260,7 +256,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_a_remedy() {
         refuses("fwd bench --paths fwd-tx", &["--paths fwd-tx", "did you mean `fwd-tc`?"]);
-        refuses("fwd bench --published --family 6", &["--family 6", "IPv4 alone"]);
+        refuses("fwd bench --published --family 6 --paths nft-dnat", &["--paths nft-dnat", "docker-proxy"]);
         refuses("fwd bench --published --flows 7", &["--flows 7", "leave --flows out"]);
         refuses("fwd bench --family 6 --with sockperf", &["sockperf", "IPv4 alone"]);
         refuses("fwd bench --family 6 --paths fwd-xdp", &["--paths fwd-xdp", "fwd-tc"]);
