@@ -88,3 +88,17 @@ pub(super) fn give_up() -> Result<()> {
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     set_capabilities(None, none).doing("give up", "all capabilities")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::NEEDED;
+    use crate::doctor::CAPABILITIES_NEEDED;
+
+    #[test]
+    fn doctor_looks_for_the_same_capabilities() {
+        for (needed, (number, name)) in NEEDED.iter().zip(CAPABILITIES_NEEDED) {
+            assert_eq!((needed.name, needed.set.bits()), (name, 1 << number));
+        }
+        assert_eq!(NEEDED.len(), CAPABILITIES_NEEDED.len());
+    }
+}

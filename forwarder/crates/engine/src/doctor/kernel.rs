@@ -78,8 +78,9 @@ fn lost(feature: &Feature, support: &Support) -> Option<Finding> {
     Some(Finding::new(verdict, what))
 }
 
-/// What commands need, by the numbers in linux/capability.h.
-const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (39, "CAP_BPF")];
+/// The capabilities that commands need which change something, by the numbers in linux/capability.h: also root may lack some.
+pub const CAPABILITIES_NEEDED: [(u32, &str); 5] =
+    [(0, "CAP_CHOWN"), (1, "CAP_DAC_OVERRIDE"), (12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (19, "CAP_SYS_PTRACE")];
 
 fn capabilities(_: &Subject<'_>) -> Result<Vec<Finding>> {
     const STATUS: &str = "/proc/thread-self/status";
@@ -89,7 +90,7 @@ fn capabilities(_: &Subject<'_>) -> Result<Vec<Finding>> {
         return Ok(vec![Finding::new(Verdict::Unknown, format!("{STATUS} does not tell"))]);
     };
     Ok(vec![match lacking(effective).as_slice() {
-        [] => Finding::new(Verdict::Ok, NEEDED.map(|it| it.1).join(", ")),
+        [] => Finding::new(Verdict::Ok, CAPABILITIES_NEEDED.map(|it| it.1).join(", ")),
         missing => {
             let why = format!("this process lacks {}: `sudo fwd doctor`", missing.join(", "));
             Finding::new(Verdict::Fail, why)
@@ -99,7 +100,7 @@ fn capabilities(_: &Subject<'_>) -> Result<Vec<Finding>> {
 
 /// Of the capabilities that commands need, those that are not in a set.
 fn lacking(effective: u64) -> Vec<&'static str> {
-    NEEDED.iter().filter(|(bit, _)| effective >> bit & 1 == 0).map(|it| it.1).collect()
+    CAPABILITIES_NEEDED.iter().filter(|(bit, _)| effective >> bit & 1 == 0).map(|it| it.1).collect()
 }
 
 fn btf(_: &Subject<'_>) -> Result<Vec<Finding>> {
@@ -142,9 +143,9 @@ mod tests {
     #[test]
     fn every_missing_capability_is_named() {
         assert_eq!(lacking(u64::MAX), [""; 0]);
-        assert_eq!(lacking(0), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_BPF"]);
+        assert_eq!(lacking(0), CAPABILITIES_NEEDED.map(|it| it.1));
         // The usual ones of a container.
-        assert_eq!(lacking(0xa804_25fb), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_BPF"]);
+        assert_eq!(lacking(0xa804_25fb), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]);
     }
 
     #[test]

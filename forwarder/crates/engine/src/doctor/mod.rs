@@ -12,7 +12,10 @@ use fwd_base::{Result, text::harmless};
 use fwd_kernel::netlink::Netlink;
 use fwd_plan::{Actual, on_host};
 
-pub use self::mend::{Mend, mend};
+pub use self::{
+    kernel::CAPABILITIES_NEEDED,
+    mend::{Mend, mend},
+};
 use crate::{
     execute::{self, HostContext},
     query::{HostNetns, State},
