@@ -362,6 +362,7 @@ fn whole_is_applied_at_once_and_exported_again() {
         routes: Vec::new(),
         no_default_route: false,
         limits: AskedLimits::default(),
+        policy: None,
         attach: None,
         publish: Vec::new(),
         aliases: Vec::new(),

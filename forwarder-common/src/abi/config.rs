@@ -93,4 +93,6 @@ pub mod feature {
     pub const RATE: u32 = 1 << 9;
     /// What arrives by some uplink is not forwarded for anybody but namespaces.
     pub const NO_TRANSIT: u32 = 1 << 18;
+    /// Some endpoint has rules about whom it speaks with.
+    pub const POLICY: u32 = 1 << 14;
 }

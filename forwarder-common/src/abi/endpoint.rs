@@ -40,6 +40,10 @@ pub mod endpoint_flags {
     pub const KEPT: u32 = 1 << 25;
     /// A name server answers at the gateway (`--dns`). Of the network.
     pub const DNS: u32 = 1 << 30;
+    /// It has rules about what it may begin with whom (`--allow-out`, `--deny-out`): see [`super::PolicyNode`].
+    pub const POLICY_OUT: u32 = 1 << 28;
+    /// The same about what others may begin with it (`--allow-in`, `--deny-in`).
+    pub const POLICY_IN: u32 = 1 << 29;
 }
 
 /// Elements of the map `HOST_VETHS`: a power of two.

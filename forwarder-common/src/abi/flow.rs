@@ -9,6 +9,9 @@ pub const SLOT_NONE: u32 = 0;
 /// routing domain of its own (a VRF) would have that of its device.
 pub const ZONE_MAIN: u32 = 1;
 
+/// The next hop of a flow between namespaces by an address of the host: none, the packet comes back.
+pub const HAIRPIN: [u32; 4] = [0; 4];
+
 /// Slots that one run of the program `flush` looks at.
 pub const FLUSH_SLICE: u32 = 8192;
 

@@ -3,10 +3,11 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds,
-    FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair,
-    PUBLISHED_WORDS, PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix,
-    TrafficBlock, Tuple, Uplink,
+    Addr, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
+    FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping,
+    Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix,
+    PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple,
+    Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };
@@ -87,6 +88,8 @@ pub enum MapKind {
     ProgramArray = 3,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`.
+    LruHash = 9,
     /// `BPF_MAP_TYPE_LPM_TRIE`.
     LpmTrie = 11,
     /// `BPF_MAP_TYPE_QUEUE`.
@@ -186,8 +189,8 @@ maps! {
         ENDPOINTS: Hash<u32, Endpoint>[4096],
         /// Host-side veths, by the low bits of their numbers.
         HOST_VETHS: Array<u32, u32>[HOST_VETH_PLACES],
-        /// Address of an endpoint → its host-side veth.
-        ADDRESSES: Hash<Addr, u32>[8192],
+        /// Address of an endpoint, and the hardware address of one that has IPv6 ([`super::neighbour_key`]) → its host-side veth.
+        ADDRESSES: Hash<Addr, u32>[12_288],
         /// Bridge → network.
         NETWORKS: Hash<u32, Network>[1024],
         /// Networks that reach each other, a pair for each direction.
@@ -212,6 +215,10 @@ maps! {
         TRAFFIC: PerCpuArray<u32, TrafficBlock>[COUNTER_BLOCKS as usize],
         /// Limits by endpoint.
         LIMITS: Array<u32, Limits>[COUNTER_BLOCKS as usize],
+        /// Endpoint, direction and prefix of the other end → rules.
+        POLICIES: LpmTrie<PolicyPrefix, PolicyNode>[POLICY_PREFIXES],
+        /// Conversations that a rule has refused.
+        POLICY_COUNTS: Array<u32, u64>[COUNTS_OF_RULES],
     }
     Userspace {
         /// Hash of an endpoint's identity → what is known of it besides its record. One for each endpoint that there can be, and for those
@@ -221,6 +228,8 @@ maps! {
     FlowTable {
         /// Interface and prefix → MTU of a route.
         ROUTE_MTUS: LpmTrie<RoutePrefix, u32>[4096],
+        /// Conversation between neighbours → when it was last seen.
+        CONVERSATIONS: LruHash<Conversation, u32>[65_536],
         /// Tuple → slot.
         FLOW_INDEX: Hash<Tuple, u32>[SIZED],
         /// Flows.
@@ -270,6 +279,8 @@ maps! {
         REPLY: PerCpuArray<u32, Tuple>[1],
         /// The tuple of a packet from outside.
         INBOUND: PerCpuArray<u32, Tuple>[1],
+        /// The conversation between neighbours that a packet is of, and its part in it.
+        SPOKEN: PerCpuArray<u32, [u8; 52]>[1],
         /// An ICMP error.
         ICMP_ERROR: PerCpuArray<u32, [u8; 208]>[1],
         /// An error of ICMPv6.

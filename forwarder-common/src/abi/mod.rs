@@ -14,6 +14,7 @@ mod limit;
 mod mapping;
 pub mod maps;
 mod network;
+mod policy;
 mod publish;
 mod record;
 mod trace;
@@ -26,13 +27,17 @@ pub use counters::{CODES, COMMON_CODES, COUNTER_BLOCKS, Counter, CounterBlock, R
 pub use endpoint::{Endpoint, HOST_VETH_PLACES, METADATA_LEN, endpoint_flags, host_veth_place};
 pub use flow::{
     EndpointFlows, ExpiryRecord, FLUSH_SLICE, FROM_OUTSIDE, FlowAlloc, FlowEnds, FlowHalf, FlowShared, FlowSlot,
-    FlowState, FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
+    FlowState, FlowVersion, HAIRPIN, SLICE_LIMIT_NS, SLOT_NONE, Tuple, ZONE_MAIN, flow_kind,
 };
 pub use latency::{LatencyPath, LatencySettings, LatencyStart, LatencyTally, NO_PATH};
 pub use layout::{Hash, Layout};
 pub use limit::{Limit, Limits};
 pub use mapping::{External, Internal, Mapping, PortUse, port_use};
 pub use network::{Network, NetworkPair, Prefix, PrefixV6, ROUTE_INTERFACE_BITS, RoutePrefix, Uplink, uplink_flags};
+pub use policy::{
+    Conversation, POLICY_COUNTS, POLICY_OWNER_BITS, POLICY_PREFIXES, POLICY_RULES, PolicyKey, PolicyNode, PolicyPrefix,
+    PolicyRule, neighbour_key, policy_action, policy_owner,
+};
 pub use publish::{
     ALL_V4, ALL_V6, HOST_PEERS, HOST_SOCKET_BITS, HostPeer, HostPeers, HostSocket, PUBLISHED_WORDS, PortPrefix,
     Publication, SenderPrefix, SocketSender, Withdrawn,

@@ -7,6 +7,7 @@ pub mod fragment;
 pub mod host_access;
 pub mod icmp_error;
 pub mod offload;
+pub mod policy;
 pub mod ports;
 pub mod rate;
 pub mod rewrite;

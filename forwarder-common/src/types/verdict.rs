@@ -252,6 +252,10 @@ reasons! {
         UplinkUnguarded = 52 => "`fwd uplink add INTERFACE`, or any `fwd up`: it takes in what the routes of the host lead by. `ip route get DESTINATION` on the host names the interface.",
         /// To a published port that this sender may not use (`--publish-from`).
         NotPublishedTo = 53 => "Nothing, if that is meant. Otherwise publish the port anew, with the sender's address in `--publish-from`.",
+        /// Begins a conversation that a rule of the namespace forbids (`--allow-out`, `--deny-out`).
+        DeniedOut = 54 => "Nothing, if that is meant. `fwd inspect` shows the rules and what each has refused; `fwd up --allow-out` gives others.",
+        /// Begins a conversation that a rule of the namespace forbids which it is for (`--allow-in`, `--deny-in`).
+        DeniedIn = 55 => "Nothing, if that is meant. `fwd inspect` shows the rules and what each has refused; `fwd up --allow-in` gives others.",
         /// Would leave an internal network, which has no way out.
         Internal = 56 => "Nothing, if that is meant. Otherwise put the namespace on a network that was made without `--internal`.",
         /// To or from another endpoint of a network whose endpoints do not reach each other.

@@ -3,14 +3,15 @@
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_fib_lookup, bpf_timer},
-    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, PerCpuArray, ProgramArray, Queue, SkStorage},
+    btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, Queue, SkStorage},
     macros::btf_map,
 };
 use forwarder_common::{
     abi::{
-        Addr, COUNTER_BLOCKS, Config, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External, FlowAlloc,
-        FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, NetworkPair, PUBLISHED_WORDS,
-        PortUse, Publication, RETRY_CLASSES, Secret, SocketSender, TrafficBlock, Tuple, Uplink,
+        Addr, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
+        FlowAlloc, FlowEnds, FlowSlot, HostPeers, HostSocket, Internal, Limits, Mapping, Network, NetworkPair,
+        POLICY_PREFIXES, PUBLISHED_WORDS, PolicyKey, PolicyNode, PortUse, Publication, RETRY_CLASSES, Secret,
+        SocketSender, TrafficBlock, Tuple, Uplink,
         fragment::{BUCKETS, Bucket},
     },
     decide::icmp_error::notice::Notice,
@@ -20,7 +21,7 @@ const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 use crate::kernel::scratch::{
-    EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, IcmpError6, Opening, Packet6, Search, Sought,
+    EXHAUSTED_PLACES, HOST_PROTOCOL_PLACES, IcmpError, IcmpError6, Opening, Packet6, Search, Sought, Spoken,
 };
 
 /// Number of buckets of the flow cache less one; the number is a power of two.
@@ -50,7 +51,7 @@ pub(crate) static HOST_VETHS: Array<u32, { forwarder_common::abi::HOST_VETH_PLAC
 
 /// Address of an endpoint → its host-side veth.
 #[btf_map]
-pub(crate) static ADDRESSES: HashMap<Addr, u32, 8192, LAZY> = HashMap::new();
+pub(crate) static ADDRESSES: HashMap<Addr, u32, 12_288, LAZY> = HashMap::new();
 
 /// Bridge → network.
 #[btf_map]
@@ -108,6 +109,18 @@ pub(crate) static TRAFFIC: PerCpuArray<TrafficBlock, { COUNTER_BLOCKS as usize }
 /// What endpoints may send and get, by their blocks of `COUNTERS`.
 #[btf_map]
 pub(crate) static LIMITS: Array<Limits, { COUNTER_BLOCKS as usize }> = Array::new();
+
+/// Whose rules of which direction, and the other end → rules.
+#[btf_map]
+pub(crate) static POLICIES: LpmTrie<PolicyKey, PolicyNode, POLICY_PREFIXES> = LpmTrie::new();
+
+/// Conversation between neighbours → when it was last seen.
+#[btf_map]
+pub(crate) static CONVERSATIONS: LruHashMap<Conversation, u32, 65_536> = LruHashMap::new();
+
+/// Conversations that a rule has refused.
+#[btf_map]
+pub(crate) static POLICY_COUNTS: Array<u64, { forwarder_common::abi::POLICY_COUNTS }> = Array::new();
 
 /// Interfaces that are still the ones that records are about, each under its own number; the kernel takes out what goes: see
 /// [`crate::devices`].
@@ -229,6 +242,10 @@ pub(crate) static REPLY: PerCpuArray<Tuple, 1> = PerCpuArray::new();
 /// The outbound tuple of a flow that begins from outside: see [`OPENING`].
 #[btf_map]
 pub(crate) static INBOUND: PerCpuArray<Tuple, 1> = PerCpuArray::new();
+
+/// The conversation between neighbours that a packet is of: see [`OPENING`].
+#[btf_map]
+pub(crate) static SPOKEN: PerCpuArray<Spoken, 1> = PerCpuArray::new();
 
 /// An ICMP error and what it is about: see [`OPENING`].
 #[btf_map]

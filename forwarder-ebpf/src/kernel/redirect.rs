@@ -11,9 +11,6 @@ use crate::kernel::{maps::SLOW_PATH, packet::skb::Skb};
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 
-/// The next hop of a flow between namespaces by an address of the host: none, the packet comes back.
-pub(crate) const HAIRPIN: [u32; 4] = [0; 4];
-
 /// Whether a flow with this next hop is one between namespaces by an address of the host.
 #[inline(always)]
 pub(crate) const fn is_hairpin([a, b, c, d]: [u32; 4]) -> bool {

@@ -5,7 +5,7 @@ use core::mem::offset_of;
 
 use aya_ebpf::btf_maps::{PerCpuArray, lpm_trie::Key};
 use forwarder_common::{
-    abi::{Addr, FlowVersion, HOST_SOCKET_BITS, HostSocket, Publication, SLOT_NONE, SocketSender, Tuple},
+    abi::{Addr, Conversation, FlowVersion, HOST_SOCKET_BITS, HostSocket, Publication, SLOT_NONE, SocketSender, Tuple},
     decide::{
         icmp_error::{self, Embedded, EmbeddedRewrite},
         ports::{Candidates, Shares},
@@ -211,7 +211,16 @@ pub(crate) struct IcmpError {
     pub(crate) change: EmbeddedRewrite,
 }
 
-/// The same of ICMPv6: element 0 of the map `ICMP_ERROR6`.
+/// What two neighbours speak: element 0 of the map `SPOKEN`.
+#[repr(C)]
+pub(crate) struct Spoken {
+    /// The conversation, as the packet at hand is addressed.
+    pub(crate) conversation: Conversation,
+    /// Which part the packet has in it: a [`Part`](forwarder_common::decide::policy::conversation::Part).
+    pub(crate) part: u32,
+}
+
+/// As [`IcmpError`], of ICMPv6: element 0 of the map `ICMP_ERROR6`.
 #[repr(C)]
 pub(crate) struct IcmpError6 {
     pub(crate) ip: ipv6::Header,

@@ -13,7 +13,7 @@ use core::{
     intrinsics::{AtomicOrdering, atomic_or, atomic_xadd},
 };
 
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use forwarder_common::abi::FlowVersion;
 
 /// A value in a map, or a part of one.
@@ -52,6 +52,15 @@ impl<T> Shared<T> {
     #[inline(always)]
     pub(crate) fn value<K, const ENTRIES: usize, const FLAGS: usize>(
         hash: &'static HashMap<K, T, ENTRIES, FLAGS>,
+        key: &K,
+    ) -> Option<Self> {
+        hash.get_ptr_mut(key).map(Self)
+    }
+
+    /// The value of `key`, which counts as used now.
+    #[inline(always)]
+    pub(crate) fn recent<K, const ENTRIES: usize, const FLAGS: usize>(
+        hash: &'static LruHashMap<K, T, ENTRIES, FLAGS>,
         key: &K,
     ) -> Option<Self> {
         hash.get_ptr_mut(key).map(Self)

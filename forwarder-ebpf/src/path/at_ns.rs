@@ -14,7 +14,7 @@ use crate::{
     },
     path::{
         apply::Action,
-        rate,
+        policy, rate,
         route::{self, Resolution, prohibited},
         validate,
     },
@@ -59,16 +59,20 @@ pub(crate) fn without_ports(skb: Skb, ip: &ipv4::Header, reason: Code) -> Action
 /// What is not sent by the uplink: delivered to a neighbour, punted or dropped.
 #[inline(always)]
 pub(crate) fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
-    match resolution {
-        Resolution::Neighbour(peer) => deliver(skb, peer, 2 * ipv4::MIN_LEN),
-        Resolution::Refused(code) if code == DropReason::UplinkUnguarded.into() => {
-            count_here(skb, code);
-            prohibited::refuse(skb)
-        }
-        Resolution::Refused(code) => refuse(skb, code),
+    let code = match resolution {
+        Resolution::Neighbour(peer) => match policy::ipv4::between(skb, peer) {
+            Ok(()) => return deliver(skb, peer, 2 * ipv4::MIN_LEN),
+            Err(denied) => denied,
+        },
+        Resolution::Refused(code) => code,
         // Whoever comes here has looked for that.
-        Resolution::Flow(_) => drop(skb, DropReason::Contended),
+        Resolution::Flow(_) => DropReason::Contended.into(),
+    };
+    if code == DropReason::UplinkUnguarded.into() {
+        count_here(skb, code);
+        return prohibited::refuse(skb);
     }
+    refuse(skb, code)
 }
 
 /// What is not sent at all, for the reason with this code: punted or dropped.

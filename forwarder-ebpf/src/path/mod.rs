@@ -1,5 +1,5 @@
 //! What becomes of a packet, from top to bottom: the [`fast`] path of established flows, the [`slow`] path of everything else, [`ipv6`] beside it, and
-//! [`xdp`] in front of both. Beside them what they share: [`validate`], [`route`] for first packets, [`apply`] for what was decided,
+//! [`xdp`] in front of both. Beside them what they share: [`validate`], [`route`] for first packets, [`policy`] for what may begin, [`apply`] for what was decided,
 //! [`at_ns`] and [`at_uplink`] for what is not sent. [`published::host`] is about sockets and no packets.
 
 mod apply;
@@ -9,6 +9,7 @@ mod at_uplink;
 pub(crate) mod fast;
 pub(crate) mod ipv6;
 mod networks;
+mod policy;
 pub(crate) mod published;
 mod rate;
 mod route;

@@ -21,6 +21,13 @@ pub fn flush(ctx: TcContext) -> i32 {
     expire::flush(Skb::new(&ctx))
 }
 
+/// Run by the control plane: ends one flow. The packet carries, behind an Ethernet header, its slot and a version of it, in host byte order.
+/// Returns 1 if it did.
+#[classifier]
+pub fn end_flow(ctx: TcContext) -> i32 {
+    expire::end(Skb::new(&ctx))
+}
+
 /// Run by the control plane: the low 32 bits of the clock of the flow table, in jiffies.
 #[classifier]
 pub fn read_clock(_ctx: TcContext) -> i32 {

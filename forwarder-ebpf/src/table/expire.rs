@@ -4,7 +4,10 @@ use core::{ffi::c_void, ops::ControlFlow};
 
 use aya_ebpf::helpers::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use forwarder_common::{
-    abi::{FLUSH_SLICE, FlowSlot, FlowState, SLICE_LIMIT_NS, SLOT_NONE, Timeout, Withdrawn, flow_kind, port_use},
+    abi::{
+        FLUSH_SLICE, FlowSlot, FlowState, FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Timeout, Withdrawn, flow_kind,
+        port_use,
+    },
     flow::{expired, outlived},
     wire::{
         l4::{Proto, has_ports},
@@ -180,6 +183,20 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
         outlived(state, Timeout::Other, idle, &config.timeouts)
     };
     if ends { slot::fwd_flow_end(index, version) } else { 0 }
+}
+
+/// Ends the flow that was read in a slot, if that is the same flow's still.
+#[inline(always)]
+pub(crate) fn end(skb: Skb) -> i32 {
+    let bytes = skb.headers();
+    let (Ok(index), Ok(version)) = (bytes.load::<4>(L3_OFF), bytes.load::<4>(L3_OFF.wrapping_add(4))) else {
+        return 0;
+    };
+    let (index, version) = (u32::from_ne_bytes(index), FlowVersion::from_raw(u32::from_ne_bytes(version)));
+    let Some(slot) = slots::slot(index) else { return 0 };
+    // A packet may have moved it to another state meanwhile, and may do so again.
+    let now = slot.version().read();
+    if now.is_flow() && now.is_same_flow(version) { slot::fwd_flow_end(index, now) as i32 } else { 0 }
 }
 
 /// What a flush works with.

@@ -2,13 +2,49 @@
 
 mod icc;
 mod internal;
+mod ipv6;
+mod live;
+mod multicast;
 mod rates;
+mod rules;
 
-use std::net::SocketAddrV4;
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddrV4, TcpStream},
+    time::Duration,
+};
 
-use forwarder::netns::Netns;
+use forwarder::{netns::Netns, testbed::wait_until};
 
-use crate::fwd::try_inside;
+use crate::{
+    fwd::{Fwd, LIMIT, Pod, number, try_inside},
+    peers::at,
+};
+
+/// The rules of a namespace as they are shown, each with what it has refused.
+#[track_caller]
+fn rules(fwd: &Fwd, pod: &Pod) -> Vec<(String, u64)> {
+    let shown = fwd.json(&["inspect", &pod.name]);
+    let rules = shown["rules"].as_array().expect("rules").iter();
+    rules.map(|it| (it["rule"].as_str().expect("a rule").to_owned(), number(&it["refused"]))).collect()
+}
+
+/// Two servers outside, one at each address.
+fn servers(fwd: &Fwd, port: u16) -> [SocketAddrV4; 2] {
+    let [first, second, ..] = fwd.uplink(0).outside[..] else { panic!("two addresses") };
+    [at(first, port), at(second, port)]
+}
+
+/// Waits until a connection to an echo is answered no more.
+#[track_caller]
+fn ends(mut stream: &TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    let ended = || {
+        let answered = stream.write_all(b"still").and_then(|()| stream.read(&mut [0; 5])).is_ok_and(|read| read > 0);
+        Ok((!answered).then_some(()))
+    };
+    wait_until(LIMIT, "the conversation ends", ended).unwrap_or_else(|error| panic!("{error}"));
+}
 
 /// Whether a TCP connection comes about within a second.
 #[track_caller]

@@ -24,7 +24,7 @@ use forwarder_common::{
     },
 };
 
-use super::{apply, icmp_error, read::fwd_read6};
+use super::{apply, icmp_error, policy, read::fwd_read6};
 use crate::{
     kernel::{
         clock::now,
@@ -171,12 +171,20 @@ fn without_ports(skb: Skb, reason: Code) -> Action {
 /// What is not sent by a flow.
 #[inline(always)]
 fn deliver_or_refuse(skb: Skb, resolution: Resolution) -> Action {
-    match resolution {
-        Resolution::Neighbour(peer) => deliver(skb, peer, HEADERS),
-        Resolution::Refused(code) => refuse(skb, code),
+    let code = match resolution {
+        Resolution::Neighbour(peer) => match policy::between(skb, peer) {
+            Ok(()) => return deliver(skb, peer, HEADERS),
+            Err(denied) => denied,
+        },
+        Resolution::Refused(code) if code == PuntReason::KernelIpv6.into() => match policy::on_link(skb) {
+            Ok(()) => code,
+            Err(denied) => denied,
+        },
+        Resolution::Refused(code) => code,
         // Whoever comes here has looked for that.
-        Resolution::Flow(_) => drop(skb, DropReason::Contended),
-    }
+        Resolution::Flow(_) => DropReason::Contended.into(),
+    };
+    refuse(skb, code)
 }
 
 /// A packet that was read: its flow is found, or made.

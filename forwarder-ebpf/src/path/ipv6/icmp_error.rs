@@ -60,7 +60,7 @@ const _: () = assert!(READ < 256);
 
 global_fn! {
     /// See [`read_error`].
-    fn fwd_icmp6_error_read(skb: Skb, l3: u32) -> Result<(), Code> = read_error;
+    pub(super) fn fwd_icmp6_error_read(skb: Skb, l3: u32) -> Result<(), Code> = read_error;
     /// See [`flow_of`].
     fn fwd_icmp6_error_flow(skb: Skb, hook: Hook) -> Found = flow_of;
     /// See [`flow_of_host`].
@@ -126,7 +126,7 @@ pub(super) fn of_host(skb: Skb) -> Code {
 
 /// The error that [`read_error`] has read.
 #[inline(always)]
-fn error() -> Option<&'static IcmpError6> {
+pub(super) fn error() -> Option<&'static IcmpError6> {
     scratch(&ICMP_ERROR6).map(|error| &*error)
 }
 

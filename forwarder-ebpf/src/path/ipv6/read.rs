@@ -52,6 +52,8 @@ fn read(skb: Skb, l3: u32, direction: Direction, entry: u32) -> Result<(), Code>
     let bytes = Anywhere(skb);
     let end = end(skb, &ip)?;
     let upper = extension::walk(&bytes, &ip, end)?;
+    packet.l3 = l3;
+    packet.upper_off = upper.off as u32;
     packet.fragment_off = 0;
     packet.number = upper.proto;
     // What has none must not have those of the packet before it: its route may depend on them.
@@ -73,8 +75,6 @@ fn read(skb: Skb, l3: u32, direction: Direction, entry: u32) -> Result<(), Code>
     if !later && l4.proto as u8 == Proto::Icmp as u8 && asks == direction.is_inbound() {
         return Err(DropReason::IcmpType.into());
     }
-    packet.l3 = l3;
-    packet.upper_off = upper.off as u32;
     packet.l4_len = l4.len as u32;
     packet.length = end.wrapping_sub(ip.off) as u32;
     packet.tcp_flags = l4.tcp_flags;

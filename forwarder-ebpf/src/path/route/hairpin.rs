@@ -2,7 +2,11 @@
 //! the first translated, with an address of the host as its source, and comes in by the uplink as if it were from outside, where the second
 //! begins or is found; so does the answer.
 
-use forwarder_common::{abi::Tuple, decide::unsolicited};
+use forwarder_common::{
+    abi::{HAIRPIN, Tuple},
+    decide::unsolicited::{self, publish},
+    types::verdict::{Code, PuntReason, Verdict},
+};
 
 use super::opening::begin;
 use crate::{
@@ -11,17 +15,16 @@ use crate::{
         maps::OPENING,
         packet::skb::Skb,
         records,
-        redirect::HAIRPIN,
         scratch::{Opening, scratch},
     },
-    path::{networks::in_fwd_network, published},
+    path::{networks::in_fwd_network, policy, published},
 };
 
 global_fn! {
     /// See [`hairpin`].
-    pub(super) fn fwd_hairpin(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool = hairpin;
+    pub(super) fn fwd_hairpin(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Code = hairpin;
     /// See [`hairpin_to`].
-    fn fwd_hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool = hairpin_to;
+    fn fwd_hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> Code = hairpin_to;
 }
 
 /// The way of a flow to an address of the host, and back from there: the packet comes in by the uplink, as if it were from outside. Nothing
@@ -36,32 +39,43 @@ pub(super) fn hairpins(opening: &mut Opening, nat_addr: [u8; 4]) {
     opening.inbound = 0;
 }
 
-/// Prepares the flow of a packet that a namespace sends to a published port of the host (RFC 4787 REQ-9). Whether it did.
+/// The packet is for the host.
+pub(super) const TO_HOST: Code = Verdict::Punted(PuntReason::ToHost).code();
+
+/// Prepares the flow of a packet that a namespace sends to a published port of the host (RFC 4787 REQ-9): [`Code::FORWARDED`] if it did,
+/// else the code of [`PuntReason::ToHost`], or of what a rule says.
 #[inline(always)]
-fn hairpin(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> bool {
+fn hairpin(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Code {
     if !unsolicited::may_begin(tuple.proto, tcp_flags as u8) || in_fwd_network(tuple.daddr) {
-        return false;
+        return TO_HOST;
     }
-    fwd_hairpin_to(skb, tuple, false) || fwd_hairpin_to(skb, tuple, true)
+    match fwd_hairpin_to(skb, tuple, false) {
+        TO_HOST => fwd_hairpin_to(skb, tuple, true),
+        decided => decided,
+    }
 }
 
 /// As [`hairpin`], if the port is published at the very address, or (`at_all`) at all of the host's.
 #[inline(always)]
-fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> bool {
+fn hairpin_to(skb: Skb, tuple: &Tuple, at_all: bool) -> Code {
     let (Some(opening), Some(endpoint)) = (scratch(&OPENING), records::endpoint_copy(tuple.ifindex)) else {
-        return false;
+        return TO_HOST;
     };
-    let Some((publication, server)) = published::find(skb, tuple, at_all) else { return false };
+    let Some((publication, server)) = published::find(skb, tuple, at_all) else { return TO_HOST };
     // To whom it is not published, the host answers: as if it were not.
     if !published::admits(publication, tuple.saddr) {
-        return false;
+        return TO_HOST;
     }
-    let Some((_, counters_in, counters_out)) = records::uplink_copy(server.uplink) else { return false };
+    let port = publish::port_inside(publication, tuple.dport);
+    if let Err(denied) = policy::admit_by_host(tuple.ifindex, publication.endpoint, (tuple.proto, port), false) {
+        return denied;
+    }
+    let Some((_, counters_in, counters_out)) = records::uplink_copy(server.uplink) else { return TO_HOST };
     if !devices::fwd_is_there(server.uplink) {
-        return false;
+        return TO_HOST;
     }
     begin(opening, tuple.ifindex, endpoint, server.uplink, [counters_in, counters_out]);
     // Of the address that was asked, so that it is the host's whatever the routes say.
     hairpins(opening, tuple.daddr);
-    true
+    Code::FORWARDED
 }

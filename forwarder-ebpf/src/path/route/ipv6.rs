@@ -28,9 +28,9 @@ use crate::{
         packet::skb::Skb,
         records,
         redirect::is_hairpin,
-        scratch::{KEEPS, KEEPS_OR_NONE, Opening, scratch},
+        scratch::{KEEPS, KEEPS_OR_NONE, Opening, Packet6, scratch},
     },
-    path::networks::any_routed_v6,
+    path::{networks::any_routed_v6, policy},
     table::{
         create,
         ends::fwd_ends_compare,
@@ -54,11 +54,13 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
     if !version.is_none() {
         return Resolution::Flow(slot);
     }
-    let resolved = fwd_resolve_ipv6(skb, tuple.ifindex, HAS_PORTS | u32::from(tcp_flags));
-    let hairpins = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0
-        && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
-        && fwd_hairpin6(skb);
-    if !hairpins && resolved.what() != Resolved::OPEN {
+    let mut resolved = fwd_resolve_ipv6(skb, tuple.ifindex, HAS_PORTS | u32::from(tcp_flags));
+    let to_host = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0;
+    if to_host && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) {
+        let code = fwd_hairpin6(skb);
+        resolved = if code == Code::FORWARDED { Resolved::new(Resolved::OPEN, 0) } else { Resolved::refused(code) };
+    }
+    if resolved.what() != Resolved::OPEN {
         return resolved.decode();
     }
     match opened(create::open_ipv6(skb, tuple)) {
@@ -122,11 +124,21 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     }
     let lookup = look_up_ipv6(skb, endpoint.network);
     let Some(way) = Route::found() else { return Resolved::drop(DropReason::Contended) };
-    match egress(lookup, way, endpoint.uplink, endpoint) {
-        Code::FORWARDED if word & HAS_PORTS == 0 => BY_KERNEL,
-        Code::FORWARDED => prepare(skb, host_veth, endpoint, way, word as u8),
-        code => Resolved::refused(code),
+    let code = egress(lookup, way, endpoint.uplink, endpoint);
+    if code != Code::FORWARDED {
+        return Resolved::refused(code);
     }
+    if let Err(denied) = admit(packet, endpoint, false) {
+        return Resolved::refused(denied);
+    }
+    if word & HAS_PORTS == 0 { BY_KERNEL } else { prepare(skb, host_veth, endpoint, way, word as u8) }
+}
+
+/// Whether the rules of `endpoint` let it begin what the packet is of, or (`inbound`) the other end.
+#[inline(always)]
+fn admit(packet: &Packet6, endpoint: &Endpoint, inbound: bool) -> Result<(), Code> {
+    let port = if inbound { packet.tuple.sport } else { packet.tuple.dport };
+    policy::admit_ipv6(endpoint, inbound, &packet.dst, packet.number, port)
 }
 
 /// As [`super::inward`]: see [`route::inward_v6`].
@@ -203,8 +215,13 @@ fn look_again(skb: Skb, index: u32, now: u32) -> Resolved {
     if is_hairpin(next_hop) {
         return look_again_for_port(&packet.tuple, &hit, now);
     }
-    // What began outside goes back the way it came.
     let inbound = hit.slot.kind().read() == flow_kind::INBOUND;
+    // The rules may be others by now.
+    if let Err(denied) = admit(packet, endpoint, inbound) {
+        slot::fwd_flow_end(index, hit.version);
+        return Resolved::refused(denied);
+    }
+    // What began outside goes back the way it came.
     let uplink = if inbound { hit.slot.uplink().read() } else { endpoint.uplink };
     let lookup = if inbound { way_back(skb, endpoint.network, uplink) } else { look_up_ipv6(skb, endpoint.network) };
     let Some(way) = Route::found() else { return GONE };

@@ -35,6 +35,7 @@ use crate::{
         scratch::{KEEPS, Opening, scratch},
         slots,
     },
+    path::policy,
     table::{
         create::{self, FAILED},
         lookup::{self, Hit},
@@ -114,14 +115,15 @@ impl Resolved {
 #[inline(always)]
 pub(crate) fn resolve(skb: Skb, tuple: &Tuple, translatable: Result<(), Code>, tcp_flags: u8) -> Resolution {
     let untranslatable = translatable.map_or_else(Code::raw, |()| 0);
-    let resolved = fwd_resolve(skb, tuple, untranslatable);
+    let mut resolved = fwd_resolve(skb, tuple, untranslatable);
     // Asked here and not by `fwd_resolve`: the stacks of all callers together are 512 bytes.
     let to_host = resolved.0 == Resolved::refused(PuntReason::ToHost.into()).0 && untranslatable == 0;
-    let hairpins = to_host
-        && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport))
-        && fwd_hairpin(skb, tuple, tcp_flags.into());
-    if hairpins {
-        return open_prepared(skb, tuple);
+    if to_host && is_published(tuple.proto, u16::from_ne_bytes(tuple.dport)) {
+        let code = fwd_hairpin(skb, tuple, tcp_flags.into());
+        if code == Code::FORWARDED {
+            return open_prepared(skb, tuple);
+        }
+        resolved = Resolved::refused(code);
     }
     if resolved.what() == Resolved::OPEN { opened(fwd_open(skb, tuple, tcp_flags.into())) } else { resolved.decode() }
 }
@@ -220,6 +222,7 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
     if only != 0 && only != out_if || !route::may_send(tuple.saddr, endpoint) {
         return Err(DropReason::Contended.into());
     }
+    policy::admit(tuple, endpoint, tcp_flags & INBOUND != 0)?;
     let nat_addr = route::nat_address(tcp_flags as u8, way.source(), uplink)?;
     begin(opening, tuple.ifindex, endpoint, out_if, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
@@ -310,13 +313,14 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
     if is_hairpin(next_hop) {
         return look_again_for_port(tuple, &hit, now);
     }
-    let uplink = hit.slot.uplink().read();
+    let (uplink, inward) = (hit.slot.uplink().read(), hit.slot.kind().read() == flow_kind::INBOUND);
+    // The rules may be others by now.
+    if let Err(denied) = policy::admit(tuple, endpoint, inward) {
+        slot::fwd_flow_end(index, hit.version);
+        return Resolved::refused(denied);
+    }
     // What began outside goes back the way it came.
-    let (only, source) = if hit.slot.kind().read() == flow_kind::INBOUND {
-        (uplink, u32::from_ne_bytes(hit.addr))
-    } else {
-        (route::bound_to(endpoint), 0)
-    };
+    let (only, source) = if inward { (uplink, u32::from_ne_bytes(hit.addr)) } else { (route::bound_to(endpoint), 0) };
     let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint, only, source);
     let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);

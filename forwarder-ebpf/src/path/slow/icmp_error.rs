@@ -4,10 +4,12 @@
 //! In steps that are global functions, because 512 bytes of stack do not hold two packets' headers. The hooks come here only when the
 //! parser has found ICMP that is no query.
 
+pub(crate) mod read;
+
 use forwarder_common::{
     abi::{FlowVersion, Hook, Tuple, ZONE_MAIN},
     decide::{
-        forward, icmp_error,
+        forward,
         rewrite::{HeaderRewrite, Side, Ttl},
         route,
     },
@@ -21,6 +23,7 @@ use forwarder_common::{
     },
 };
 
+use self::read::{HEADER_ONLY, error, fwd_icmp_error_read};
 use crate::{
     kernel::{
         maps::ICMP_ERROR,
@@ -56,8 +59,6 @@ const fn none(code: Code) -> Found {
 }
 
 global_fn! {
-    /// See [`read`].
-    fn fwd_icmp_error_read(skb: Skb, l3: u32) -> u32 = read;
     /// See [`flow`].
     fn fwd_icmp_error_flow(skb: Skb, hook: Hook) -> Found = flow;
     /// See [`verify`].
@@ -147,35 +148,6 @@ pub(crate) fn of_host(skb: Skb, l3: usize) -> Code {
     } else {
         DropReason::Contended.into()
     }
-}
-
-/// The error that [`read`] has read.
-#[inline(always)]
-fn error() -> Option<&'static IcmpError> {
-    scratch(&ICMP_ERROR).map(|error| &*error)
-}
-
-/// Above the reason in what [`read`] returns: the embedded header was read, but not what is behind it.
-const HEADER_ONLY: u32 = 1 << 8;
-
-/// Reads the error at `l3` into the map `ICMP_ERROR`. Returns 0, or the code of the reason for which it cannot be translated.
-#[inline(always)]
-fn read(skb: Skb, l3: u32) -> u32 {
-    let Some(IcmpError { ip, embedded, .. }) = scratch(&ICMP_ERROR) else { return DropReason::Contended as u32 };
-    let bytes = skb.all_headers();
-    match ipv4::parse(&bytes, l3_off(l3)) {
-        Ok(header) => *ip = header,
-        Err(reason) => return reason as u32,
-    }
-    match icmp_error::embedded_header(&bytes, ip) {
-        Ok(header) => embedded.ip = header,
-        Err(reason) => return reason as u32,
-    }
-    match icmp_error::parse(&bytes, ip, embedded.ip) {
-        Ok(whole) => *embedded = whole,
-        Err(reason) => return reason as u32 | HEADER_ONLY,
-    }
-    0
 }
 
 /// Finds the flow that an error is about; see [`Found`].
@@ -328,7 +300,7 @@ fn rewrite_outer(skb: Skb, l3: u32, slot: u32, version: FlowVersion, how: u32) -
     done.is_ok()
 }
 
-/// Finds the flow that an error of the host is about, for which [`read`] returned `read`; see [`Found`]. The code is that of
+/// Finds the flow that an error of the host is about, for which [`fwd_icmp_error_read`] returned `read`; see [`Found`]. The code is that of
 /// [`Verdict::Pass`] if it is about none of ours.
 #[inline(always)]
 fn flow_of_host(read: u32) -> Found {

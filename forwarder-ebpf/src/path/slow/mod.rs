@@ -6,7 +6,7 @@ pub(crate) mod clamp;
 mod fragments;
 pub(crate) mod from_ns;
 pub(crate) mod from_uplink;
-mod icmp_error;
+pub(crate) mod icmp_error;
 mod send;
 pub(crate) mod to_network;
 pub(crate) mod to_uplink;

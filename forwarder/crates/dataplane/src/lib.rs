@@ -10,6 +10,7 @@ mod load;
 mod measure;
 mod metadata;
 mod object;
+mod policy;
 mod publish;
 mod read;
 
@@ -34,6 +35,7 @@ pub use metadata::network::NetworkMetadata;
 pub use metadata::{Described, Metadata, NetnsMetadata, RouteMetadata};
 pub use object::kernel_fields::{asks_conntrack, sees_offloads};
 pub use object::maps::record_pins;
+pub use policy::{CountedRule, Match, Policies, Refusals, Rule, Verb};
 pub use publish::{Publication, PublishedPorts, Senders, Transport};
 pub use read::examine::Contents;
 pub use read::flow_table::clock::{Clock, hz_of};

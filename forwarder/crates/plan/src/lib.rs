@@ -25,9 +25,9 @@ pub use actual::{
 };
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::{
-    AskedLimits, Caller, Datapath, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES, IdleTime, Ipv6, Limits,
-    Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope, TableRecord, TableRequest,
-    TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    AskedLimits, AskedRules, Caller, Datapath, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES, IdleTime,
+    Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope, TableRecord,
+    TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;

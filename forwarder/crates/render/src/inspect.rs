@@ -136,6 +136,7 @@ impl InspectView {
             .add("routes", endpoint.policy.routes())
             .add("limits", endpoint.policy.limits())
             .add("names", endpoint.names.text().map(|(names, asked)| format!("{names}, {asked}")).unwrap_or_default())
+            .add("rules", endpoint.policy.rules())
             .add(
                 "guard",
                 if endpoint.policy.allow_spoof { "off: may send from any address (--allow-spoof)" } else { "" },

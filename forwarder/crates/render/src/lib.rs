@@ -51,7 +51,7 @@ pub use namespace::{NamespaceChange, NamespaceView, ProcessView, WhereView};
 pub use nat::{LsView, NatView, PortsView, RetriesView, TableView};
 pub use network::{NetworkChange, NetworkRemoval, NetworkView};
 pub use plan::{DownView, PlanView, StepView};
-pub use policy::{PolicyView, RateView};
+pub use policy::{PolicyView, RateView, RuleView};
 pub use publish::{PortsChange, PublishedView};
 pub use reload::{ProgramsView, ReloadView};
 pub use stat::{StatView, StatsView};

@@ -29,6 +29,21 @@ pub struct PolicyView {
     pub rate_out: Option<RateView>,
     /// What may be delivered into it.
     pub rate_in: Option<RateView>,
+    /// Rules about whom the namespace speaks with.
+    pub rules: Vec<RuleView>,
+    /// Conversations that it was to begin, and no rule allows; none where every other may begin.
+    pub others_out_refused: Option<u64>,
+    /// The same of those that others were to begin.
+    pub others_in_refused: Option<u64>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleView {
+    /// As it is asked for: `deny-out 10.0.0.0/8:25/tcp`.
+    pub rule: String,
+    /// Conversations that it has refused.
+    pub refused: u64,
 }
 
 /// A limit.
@@ -66,6 +81,16 @@ impl PolicyView {
             (true, None) => None,
         };
         default.into_iter().chain(self.routes.iter().cloned()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The rules, one a line with what each has refused; empty if there is none.
+    pub(super) fn rules(&self) -> String {
+        let refused =
+            |rule: &str, count: u64| if count == 0 { rule.to_owned() } else { format!("{rule} ({count} refused)") };
+        let others = [("out", self.others_out_refused), ("in", self.others_in_refused)];
+        let others = others.into_iter().filter_map(|(side, count)| Some(refused(&format!("no others {side}"), count?)));
+        let rules = self.rules.iter().map(|it| refused(&it.rule, it.refused));
+        rules.chain(others).collect::<Vec<_>>().join(", ")
     }
 
     /// The limits in words: `out 100 Mbit/s (burst 625 kB)`; empty if there is none.

@@ -7,7 +7,7 @@ use forwarder_common::{
     wire::ipv6,
 };
 
-use super::{egress, take_way};
+use super::{admit, egress, take_way};
 use crate::{
     kernel::{
         fib::{Route, look_up_ipv6, look_up_ipv6_bound},
@@ -58,8 +58,10 @@ fn prepare(skb: Skb, keeps: bool) -> Result<(), Code> {
         return Err(DropReason::NoUplinkAddress.into());
     };
     if hairpin {
+        // The rules were asked when it left the other namespace.
         hairpins(opening, came.daddr);
     } else {
+        admit(packet, endpoint, true)?;
         let lookup = way_back(skb, endpoint.network, uplink);
         let Some(way) = Route::found() else { return Err(DropReason::Contended.into()) };
         let code = egress(lookup, way, uplink, endpoint);

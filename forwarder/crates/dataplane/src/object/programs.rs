@@ -58,6 +58,8 @@ programs! {
         READ_CLOCK: "read_clock",
         /// Ends the flows of an endpoint.
         FLUSH: "flush",
+        /// Ends one flow.
+        END_FLOW: "end_flow",
     }
     L3Uplink {
         /// Ingress of an uplink without link-layer header.

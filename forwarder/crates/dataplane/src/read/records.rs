@@ -8,6 +8,7 @@ use aya::{
 };
 use forwarder_common::abi::{
     self, Addr, COUNTER_BLOCKS, Endpoint, FLUSH_SLICE, Network, Uplink, Withdrawn, feature, host_veth_place, mapped,
+    neighbour_key,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -108,6 +109,7 @@ impl Dataplane {
         self.flush(ifindex, Withdrawn::default())?;
         self.forget(maps::ENDPOINTS, &ifindex)?;
         self.end_limits(record.as_ref())?;
+        self.end_policy(record.as_ref())?;
         let mut host_veths = self.array(maps::HOST_VETHS)?;
         if host_veths.get(&host_veth_place(ifindex), 0).doing("read", maps::HOST_VETHS)? == ifindex {
             host_veths.set(host_veth_place(ifindex), &0, 0).doing("write", maps::HOST_VETHS)?;
@@ -217,7 +219,7 @@ impl Dataplane {
         let features = forwarded.clone().fold(0, |features, (_, network)| features | features_of(network));
         let ranges: Vec<Ipv4Net> = forwarded.clone().map(|(_, network)| subnet(network)).collect();
         let mut config = self.config()?;
-        config.features = features | config.features & (feature::RATE | feature::PUBLISH | feature::NO_TRANSIT);
+        config.features = features | config.features & !OF_NETWORKS;
         config.subnets_min = ranges.iter().map(|it| u32::from(it.network())).min().unwrap_or(u32::MAX);
         config.subnets_max = ranges.iter().map(|it| u32::from(it.broadcast())).max().unwrap_or(0);
         let prefixes: Vec<u64> = forwarded.filter_map(|(_, network)| subnet_v6(network)).map(prefix_v6).collect();
@@ -283,7 +285,7 @@ impl Dataplane {
 }
 
 /// What was to be removed may be absent.
-fn absent_or(removed: Result<(), MapError>) -> Result<(), MapError> {
+pub(crate) fn absent_or(removed: Result<(), MapError>) -> Result<(), MapError> {
     match removed {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(nix::libc::ENOENT) => Ok(()),
@@ -295,8 +297,13 @@ fn absent_or(removed: Result<(), MapError>) -> Result<(), MapError> {
 fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
     let v4 = (endpoint.v4 != [0; 4]).then(|| mapped(endpoint.v4));
     let v6 = (endpoint.v6 != [0; 16]).then_some(endpoint.v6);
-    v4.into_iter().chain(v6)
+    // Addresses of the link are whosever: who has one is found by the hardware address.
+    let on_link = v6.map(|_| neighbour_key(endpoint.network, endpoint.mac));
+    v4.into_iter().chain(v6).chain(on_link)
 }
+
+/// What [`features_of`] networks can be.
+const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6;
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {

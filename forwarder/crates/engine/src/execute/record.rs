@@ -9,7 +9,7 @@ use forwarder_common::{
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use fwd_base::Result;
-use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, XdpHook, name, name_of};
+use fwd_dataplane::{Backend, Dataplane, Described, Metadata, NetnsMetadata, Rule, XdpHook, name, name_of};
 use fwd_plan::{
     Datapath, EndpointRecord, EndpointSpec, IDLE_TIMES, Limits, Marks, Nat, NetworkRecord, NetworkSpec, RateLimit,
     Records, TableRecord, TargetRef, Treatment, UplinkRecord,
@@ -88,7 +88,12 @@ fn network(plane: &Dataplane, index: u32, record: &abi::Network) -> Result<Netwo
 
 fn endpoints(plane: &Dataplane) -> Result<Vec<EndpointRecord>> {
     let found = plane.described_endpoints()?.into_iter();
-    found.map(|(index, found)| Ok(endpoint(index, limits(&plane.limits(&found.record)?), found))).collect()
+    let policies = plane.policies()?;
+    let read = |(index, found): (u32, Described)| {
+        let rules = policies.rules(&found.record);
+        Ok(endpoint(index, (limits(&plane.limits(&found.record)?), rules), found))
+    };
+    found.map(read).collect()
 }
 
 /// What an endpoint may send and get in a second.
@@ -104,7 +109,11 @@ pub(super) fn of_limits(limits: Limits) -> abi::Limits {
     abi::Limits { outbound: limit(limits.outbound), inbound: limit(limits.inbound) }
 }
 
-fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable: _ }: Described) -> EndpointRecord {
+fn endpoint(
+    index: u32,
+    (limits, policy): (Limits, Vec<Rule>),
+    Described { record, metadata, unreadable: _ }: Described,
+) -> EndpointRecord {
     let is_set = |flag: u32| record.flags & flag != 0;
     let Metadata { id, network, owner_network, netns, host_if, addresses: _, routes, aliases } = metadata;
     let NetnsMetadata { name: ns, pid, path, container, inode } = netns;
@@ -132,6 +141,7 @@ fn endpoint(index: u32, limits: Limits, Described { record, metadata, unreadable
         metric: default.first().and_then(|route| route.metric),
         routes: others.into_iter().map(|route| (route.to, route.via)).collect(),
         limits,
+        policy,
         attach: attach(record.flags),
         aliases,
         marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },

@@ -18,7 +18,7 @@ use fwd_kernel::{
     netns::{self, Name},
 };
 use fwd_plan::{Datapath, Ipv6, Limits, Owner, RateLimit, TargetRef, Treatment};
-use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, UPLINK_STATES, XdpView};
+use fwd_render::{EndpointView, FlowCounts, PolicyView, RateView, RuleView, UPLINK_STATES, XdpView};
 
 /// The records of one host.
 pub struct State {
@@ -203,6 +203,7 @@ impl State {
         let treatment = execute::treatment(record.flags);
         let Treatment { nat: _, clamp_mss, ignore_xfrm, internal, no_icc, bound: _, dns: _, routed6: _ } = treatment;
         let Limits { outbound, inbound } = execute::limits(&self.plane.limits(record)?);
+        let (rules, refusals) = self.plane.policy(record)?;
         let limit = |RateLimit { rate, burst }: RateLimit| (rate != 0).then_some(RateView { rate, burst });
         Ok(PolicyView {
             ipv6: Ipv6::of(record.v6 != [0; 16], treatment).name().into(),
@@ -216,6 +217,9 @@ impl State {
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
             rate_out: limit(outbound),
             rate_in: limit(inbound),
+            rules: rules.into_iter().map(|it| RuleView { rule: it.rule.to_string(), refused: it.refused }).collect(),
+            others_out_refused: refusals.outbound,
+            others_in_refused: refusals.inbound,
         })
     }
 

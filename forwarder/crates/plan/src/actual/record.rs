@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Datapath, Limits, NetConfig, TableRecord, Treatment};
 use fwd_base::{HostName, text::option};
-use fwd_dataplane::{Backend, EndpointId, Publication};
+use fwd_dataplane::{Backend, EndpointId, Publication, Rule};
 use fwd_kernel::netlink::{Link, Mac};
 
 /// A network, by its bridge.
@@ -88,6 +88,8 @@ pub struct EndpointRecord {
     pub routes: Vec<(IpNet, IpAddr)>,
     /// What it may send and get in a second.
     pub limits: Limits,
+    /// Rules about whom it speaks with, in their order.
+    pub policy: Vec<Rule>,
     /// How the program is to be attached to the host-side veth.
     pub attach: Backend,
     /// Names by which it is found, besides that of its namespace.

@@ -8,6 +8,7 @@ mod interface;
 mod ipv6;
 mod limits;
 mod options;
+pub(crate) mod policy;
 mod request;
 mod route;
 
@@ -25,6 +26,7 @@ pub use self::{
     ipv6::Ipv6,
     limits::{AskedLimits, Limits, RateLimit},
     options::{IDLE_TIMES, IdleTime, Nat, TableRecord, TableRequest, Treatment, range, seconds},
+    policy::AskedRules,
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     route::RouteRequest,
 };
@@ -136,6 +138,9 @@ pub struct Endpoint {
     /// What it may send and get in a second.
     #[serde(default)]
     pub limits: AskedLimits,
+    /// Whom it speaks with; none where that stays as it is.
+    #[serde(default)]
+    pub policy: AskedRules,
     /// How the program is attached to the host-side veth.
     #[serde(default)]
     pub attach: Option<Backend>,
@@ -236,6 +241,7 @@ pub(super) struct Asked {
     pub(super) metric: Option<u32>,
     pub(super) routes: Vec<RouteRequest>,
     pub(super) limits: AskedLimits,
+    pub(super) policy: AskedRules,
     pub(super) attach: Option<Backend>,
     pub(super) publish: Vec<PublishedPorts>,
     pub(super) aliases: Vec<HostName>,
@@ -293,6 +299,7 @@ impl Desired {
             metric: endpoint.metric,
             routes: endpoint.routes.clone(),
             limits: endpoint.limits,
+            policy: endpoint.policy.clone(),
             attach: endpoint.attach,
             publish: endpoint.publish.clone(),
             aliases: endpoint.aliases.clone(),

@@ -10,7 +10,7 @@ use std::{
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedLimits, Datapath, HardwareAddress, Ipv6, Nat, Network, RouteRequest, TableRequest};
+use crate::{AskedLimits, AskedRules, Datapath, HardwareAddress, Ipv6, Nat, Network, RouteRequest, TableRequest};
 use fwd_base::{
     HostName,
     text::{harmless, option},
@@ -237,6 +237,8 @@ pub struct UpRequest {
     pub routes: Vec<RouteRequest>,
     /// What it may send and get in a second; of what is not said, as it is, else without limit.
     pub limits: AskedLimits,
+    /// Whom it speaks with; none where that stays as it is.
+    pub policy: AskedRules,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
@@ -279,6 +281,7 @@ impl UpRequest {
             metric: None,
             routes: Vec::new(),
             limits: AskedLimits::default(),
+            policy: None,
             allow_spoof: false,
             attach: None,
             publish: Vec::new(),

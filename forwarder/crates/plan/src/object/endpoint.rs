@@ -1,6 +1,7 @@
 //! The record of an endpoint, and the programs at its host-side veth.
 
 mod limits;
+mod policy;
 
 use std::{
     collections::BTreeSet,
@@ -10,8 +11,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub use self::limits::EndpointLimits;
 use self::limits::queues;
+pub use self::{limits::EndpointLimits, policy::EndpointPolicy};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment};
 use fwd_base::{HostName, text::word};
@@ -155,6 +156,8 @@ impl EndpointSpec {
             metric,
             routes,
             limits,
+            // They come after it.
+            policy: Vec::new(),
             attach,
             aliases,
             marks,

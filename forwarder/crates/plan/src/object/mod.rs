@@ -20,7 +20,9 @@ use std::fmt;
 
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
-    endpoint::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointSpec, EndpointXdp},
+    endpoint::{
+        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointPolicy, EndpointSpec, EndpointXdp,
+    },
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
     netns::{NamedNetns, ResolvConf},
@@ -166,6 +168,8 @@ objects! {
     EndpointAttach(EndpointAttach),
     /// An endpoint may send and get something else in a second than before.
     EndpointLimits(EndpointLimits),
+    /// An endpoint has other rules about whom it speaks with than before.
+    EndpointPolicy(EndpointPolicy),
     /// The XDP program at a host-side veth.
     EndpointXdp(EndpointXdp),
     /// Programs of the host reach published ports by the host's own addresses.

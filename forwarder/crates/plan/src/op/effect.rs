@@ -60,6 +60,7 @@ impl Actual {
             | Object::EndpointHook(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
+            | Object::EndpointPolicy(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
             Object::HostAccess(_) | Object::Published(_) => self.publish(object),
             Object::Bridge(_)
@@ -169,6 +170,11 @@ impl Actual {
                 let index = index(host_if);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
                 endpoints.for_each(|endpoint| endpoint.limits = *to);
+            }
+            Object::EndpointPolicy(object::EndpointPolicy { host_if, to, .. }) => {
+                let index = index(host_if);
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
+                endpoints.for_each(|endpoint| endpoint.policy.clone_from(to));
             }
             Object::EndpointXdp(it) => records.endpoint_xdp.extend(index(&it.host_if)),
             other => unreachable!("{other} is no part of an endpoint"),
@@ -303,6 +309,7 @@ impl Actual {
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
+            | Object::EndpointPolicy(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)
             | Object::Port(_)

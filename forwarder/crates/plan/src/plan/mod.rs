@@ -160,6 +160,7 @@ impl UpRequest {
             metric: self.metric,
             routes: self.routes.clone(),
             limits: self.limits,
+            policy: self.policy.clone(),
             attach: self.attach,
             publish: self.publish.clone(),
             aliases: self.aliases.clone(),

@@ -279,6 +279,9 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         let host_if = endpoint.host_if.clone();
         Object::EndpointLimits(object::EndpointLimits { host_if, ns, ns_if, mtu: network.mtu, from, to })
     }));
+    let from = actual.attached().map(|record| record.policy.clone()).unwrap_or_default();
+    let (host_if, to) = (endpoint.host_if.clone(), endpoint.policy.clone());
+    objects.push(Object::EndpointPolicy(object::EndpointPolicy { host_if, from, to }));
     if network.datapath.is_ebpf() {
         let (host_if, attach) = (endpoint.host_if.clone(), endpoint.attach);
         objects.push(Object::EndpointHook(object::EndpointHook { host_if: host_if.clone(), index: None, attach }));

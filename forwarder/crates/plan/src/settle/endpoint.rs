@@ -9,7 +9,11 @@ use super::{
     settled::{Endpoint, Network},
     subnet,
 };
-use crate::{Actual, EndpointRecord, HardwareAddress, are_ends, desired::Asked, names};
+use crate::{
+    Actual, EndpointRecord, HardwareAddress, are_ends,
+    desired::{Asked, policy},
+    names,
+};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::Backend;
 
@@ -54,6 +58,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             metric: record.metric,
             routes: record.routes.clone(),
             limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
+            policy: policy::rules(&asked.policy, &record.policy, network.datapath)?,
             attach: asked.attach.unwrap_or(record.attach),
             aliases: record.aliases.clone(),
         }),
@@ -76,6 +81,8 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
     let limits = kept.map(|record| record.limits).unwrap_or_default();
     let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
+    let former_rules = kept.map(|record| record.policy.clone()).unwrap_or_default();
+    let policy = policy::rules(&asked.policy, &former_rules, network.datapath)?;
     // A runtime waits for each of its endpoints: what is attached at once serves it better.
     let hurries = asked.id.owner.is_runtime();
     let usual = if actual.no_tcx || hurries { Backend::Clsact } else { Backend::Tcx };
@@ -122,6 +129,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
                 metric,
                 routes,
                 limits,
+                policy,
                 attach,
                 aliases,
             })

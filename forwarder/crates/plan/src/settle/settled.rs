@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{Actual, Concerned, Datapath, EndpointRecord, Limits, NS_IF, Treatment, names, uplink::Uplink};
 use fwd_base::HostName;
-use fwd_dataplane::{Backend, PublishedPorts, Sizes};
+use fwd_dataplane::{Backend, PublishedPorts, Rule, Sizes};
 use fwd_kernel::netlink::{Interface, Mac};
 
 /// Ports of one bridge (`BR_MAX_PORTS`, without port 0).
@@ -60,6 +60,7 @@ pub(crate) struct Endpoint {
     /// Other routes inside: where they lead, and by which router.
     pub(crate) routes: Vec<(IpNet, IpAddr)>,
     pub(crate) limits: Limits,
+    pub(crate) policy: Vec<Rule>,
     pub(crate) attach: Backend,
     pub(crate) aliases: Vec<HostName>,
 }

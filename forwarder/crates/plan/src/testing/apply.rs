@@ -101,6 +101,7 @@ impl World {
                 self.attach_otherwise(&host_if, from, to)
             }
             Object::EndpointLimits(limits) => self.limit(&limits),
+            Object::EndpointPolicy(policy) => self.give_rules(&policy),
             Object::HostAccess(it) => self.give_access(&it),
             Object::Published(it) => self.publish(&it),
             _ => self.make_rules(object),

@@ -9,6 +9,7 @@ use super::{
     refusals::{refused, request},
 };
 use fwd_base::Kind;
+use fwd_dataplane::Rule;
 
 #[test]
 fn internal_network_has_neither_uplink_nor_default_route() {
@@ -115,4 +116,24 @@ fn limits_out_of_range_or_without_a_program_that_counts() {
     refused(&without, &limit, Kind::Unsupported, &["--rate-out 100M", "sch_tbf", "CONFIG_NET_SCH_TBF"]);
     let inbound = AskedLimits { inbound: Some(RateLimit::of_rate(100_000_000)), outbound: Some(RateLimit::default()) };
     world.clone().up(&UpRequest { limits: inbound, ..kernel });
+}
+
+fn ruled(rules: &[&str]) -> UpRequest {
+    let rule = |text: &&str| Rule::try_from((*text).to_owned()).expect("a rule");
+    UpRequest { policy: Some(rules.iter().map(rule).collect()), ..request() }
+}
+
+#[test]
+fn rules_are_written_before_the_endpoint_is_attached_and_changed_without_it() {
+    let mut world = World::new();
+    world.up(&ruled(&["allow-out 10.0.0.0/8", "allow-out 10.0.0.0/8", "deny-in 0.0.0.0/0"]));
+    let texts =
+        |world: &World| -> Vec<String> { world.records.endpoints[0].policy.iter().map(ToString::to_string).collect() };
+    assert_eq!(texts(&world), ["allow-out 10.0.0.0/8", "deny-in 0.0.0.0/0"]);
+    assert!(world.up(&request()).ops.is_empty(), "what is not said stays");
+    let ops = world.up(&ruled(&["deny-in 0.0.0.0/0"])).ops;
+    assert!(matches!(&ops[..], [op] if matches!(op.object, Object::EndpointPolicy(_))), "{ops:?}");
+    assert_eq!(texts(&world), ["deny-in 0.0.0.0/0"]);
+    world.up(&ruled(&[]));
+    assert!(texts(&world).is_empty());
 }

@@ -65,6 +65,8 @@ pub(crate) struct UpArgs {
     /// Bytes that may come at once beyond these rates [default: those of 50 ms]
     #[arg(long, value_name = "BYTES")]
     pub(crate) burst: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     #[arg(long, value_name = "KIND", value_parser = choice(&Backend::ALL, Backend::name))]
     #[arg(help = defaults::told("How the program is attached to the host-side veth: tcx is faster for \
         packets, clsact for up and down; given for a namespace that is up, it changes over", defaults::attach()))]
@@ -84,6 +86,27 @@ pub(crate) struct UpArgs {
     pub(crate) options: NetworkArgs,
     #[command(flatten)]
     pub(crate) table: TableArgs,
+}
+
+/// Whom the namespace speaks with.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyArgs {
+    /// Let the namespace begin conversations with these, and with no others that no rule
+    /// is about: CIDR[:PORT[-PORT]][/PROTO], such as 10.0.0.0/8:443/tcp, [fd00::/8]:443 or
+    /// any:53; several times for several, the most specific counts; given for a namespace
+    /// that is up, its rules are these from then on, or none
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow_out: Vec<String>,
+    /// Let it begin none with these
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny_out: Vec<String>,
+    /// Let these, and no others that no rule is about, begin conversations with it: of its
+    /// network, and by published ports; the port is the one inside
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow_in: Vec<String>,
+    /// Let these begin none with it
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny_in: Vec<String>,
 }
 
 /// The flow table: shared by all networks of the host.

@@ -1,6 +1,7 @@
 //! `fwd up`.
 
 mod args;
+mod policy;
 mod rate;
 mod serve;
 pub(super) mod table;
@@ -73,6 +74,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         rate_out,
         rate_in,
         burst,
+        policy,
         allow_spoof,
         attach,
         options,
@@ -94,6 +96,7 @@ fn request(args: &UpArgs) -> Result<UpRequest> {
         metric: *metric,
         routes: routes.iter().map(|route| parsed("--route", route, ROUTE)).collect::<Result<_>>()?,
         limits: rate::limits(rate_out.as_deref(), rate_in.as_deref(), burst.as_deref())?,
+        policy: policy::rules(policy)?,
         allow_spoof: *allow_spoof,
         attach: *attach,
         publish: parsed_ports(publish, publish_from.as_deref())?,

@@ -4,3 +4,5 @@ pub(crate) mod clock;
 pub(crate) mod flows;
 pub(crate) mod occupancy;
 mod slots;
+
+pub(crate) use slots::FoundFlow;

@@ -91,7 +91,7 @@ impl Table {
         let is_ipv6 = slot.outbound.tuple.family != 0;
         let ends = if is_ipv6 { Some(self.ends.as_ref()?.copy(index)?) } else { None };
         let same = slot.shared.version.is_same_flow(self.slots.version(index)?);
-        (same && slot.shared.version.is_flow()).then_some(FoundFlow { slot, ends })
+        (same && slot.shared.version.is_flow()).then_some(FoundFlow { index, slot, ends })
     }
 
     fn flows(&self) -> impl Iterator<Item = FoundFlow> {
@@ -102,6 +102,8 @@ impl Table {
 /// A flow as it stands in the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoundFlow {
+    /// Number of its slot.
+    pub(crate) index: u32,
     pub(crate) slot: FlowSlot,
     /// The addresses of a flow of IPv6.
     pub(crate) ends: Option<FlowEnds>,

@@ -4,11 +4,11 @@ use forwarder_common::abi::endpoint_flags;
 
 use super::{super::record, Execute, Runner, no_counters, unrecorded};
 use fwd_base::Result;
-use fwd_dataplane::{Backend, Described, XdpHook};
+use fwd_dataplane::{Backend, Described, Rule, XdpHook};
 use fwd_kernel::netlink::XdpMode;
 use fwd_plan::{
     EndpointSpec, Limits, TargetRef,
-    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointXdp},
+    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointPolicy, EndpointXdp},
 };
 
 impl Execute for EndpointSpec {
@@ -63,6 +63,16 @@ impl Execute for EndpointLimits {
     }
 }
 
+impl Execute for EndpointPolicy {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.give_rules(&self.host_if, &self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.give_rules(&self.host_if, &self.from)
+    }
+}
+
 impl Execute for EndpointXdp {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.attach_endpoint_xdp(&self.host_if, &self.uplink)
@@ -108,6 +118,14 @@ impl Runner<'_> {
         let index = self.link(host_if)?.index;
         let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         plane.put_limited_endpoint(index, &endpoint, &record::of_limits(limits))
+    }
+
+    /// Lets an endpoint speak with others from now on than before. What is forbidden now ends.
+    fn give_rules(&self, host_if: &str, rules: &[Rule]) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(host_if)?.index;
+        let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        plane.set_policy(index, &endpoint, rules)
     }
 
     /// A frame that the driver of the host-side veth redirects is lost if the uplink takes none: then the kernel redirects packets.
