@@ -9,8 +9,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use forwarder_common::abi::POLICY_RULES;
-
 pub use self::{
     matching::Match,
     records::{CountedRule, Policies, Refusals},
@@ -65,18 +63,6 @@ pub struct Rule {
     pub verb: Verb,
     /// With which conversations.
     pub what: Match,
-}
-
-impl Rule {
-    /// How many rules of one direction there can be: one place is that of what none of them is about. A rule for ports of TCP and of UDP counts
-    /// twice.
-    pub const MOST: usize = POLICY_RULES - 1;
-
-    /// How many places it takes of [`Rule::MOST`].
-    #[must_use]
-    pub fn places(&self) -> usize {
-        nodes::places(self)
-    }
 }
 
 impl fmt::Display for Rule {

@@ -52,12 +52,17 @@ fn specificity(rule: &Rule) -> impl Ord + use<> {
     (Reverse(net.map_or(0, |net| net.prefix_len())), width, proto.is_none(), verb.allows(), *rule)
 }
 
-/// How many places of an entry a rule takes.
-pub(super) fn places(rule: &Rule) -> usize {
-    protocols(&rule.what).len()
-}
+impl Rule {
+    /// How many rules of one direction there can be: one place is that of what none of them is about. A rule for ports of TCP and of UDP counts
+    /// twice.
+    pub const MOST: usize = POLICY_RULES - 1;
 
-const _: () = assert!(POLICY_RULES == Rule::MOST + 1);
+    /// How many places it takes of [`Rule::MOST`].
+    #[must_use]
+    pub fn places(&self) -> usize {
+        protocols(&self.what).len()
+    }
+}
 
 fn protocols(what: &Match) -> Vec<u8> {
     match (what.proto, what.ports) {
