@@ -6,7 +6,10 @@ mod runner;
 
 use std::net::Ipv4Addr;
 
-use forwarder::testbed::{self, wait_until};
+use forwarder::{
+    dataplane::RunDir,
+    testbed::{self, wait_until},
+};
 use serde_json::{Value, json};
 
 use self::runner::{ABSENT, Container, Runtime, address_of};
@@ -93,6 +96,29 @@ fn detaching_succeeds_whatever_is_left() {
     inside(fwd.internet(0), &["ip", "link", "del", "inet0"]);
     runtime.del(&other.id, &other.path());
     assert_eq!(fwd.list(&["ls"]).len(), 0);
+}
+
+/// What another version has attached is detached all the same; everything else is refused beside it.
+#[test]
+fn container_of_another_version_can_be_detached() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.0.0", json!({}));
+    let [one, other] = ["c1", "c2"].map(|role| Container::new(&fwd, role));
+    for container in [&one, &other] {
+        runtime.add(container, &json!({}));
+    }
+    let pins = RunDir::new(fwd.pins()).of(fwd.host().cookie().expect("a cookie"));
+    // As far as this version can tell.
+    std::fs::rename(&pins, pins.with_file_name("v4000")).expect("another name");
+    let path = one.path();
+    let config = runtime.config(0, &json!({}));
+    runtime.fails(&Runtime::variables("ADD", "third", &path), &config, 7, &["another version", "down --all"]);
+    runtime.del(&one.id, "");
+    runtime.del(&one.id, "");
+    let has = |container: &Container| inside(container, &["ip", "link"]).contains("eth0");
+    assert!(!has(&one) && has(&other));
+    assert!(pings(&other, fwd.uplink(0).outside[0]), "it goes on");
+    fwd.ok(&["down", "--all"]);
 }
 
 /// CNI plugins #252: what a reboot leaves takes no address. containerd#5438: nor does what a runtime has given up without DEL.

@@ -19,11 +19,12 @@ pub(crate) fn up(call: &Call, config: &Config) -> Result<UpRequest> {
     let environment = &call.environment;
     let (mut ip, mut ip6) = (None, None);
     for address in &config.addresses {
-        let former = match address {
-            IpAddr::V4(address) => ip.replace(*address).is_some(),
-            IpAddr::V6(address) => ip6.replace(*address).is_some(),
+        // podman says a static one twice where it attaches anew.
+        let another = match address {
+            IpAddr::V4(address) => ip.replace(*address).is_some_and(|former| former != *address),
+            IpAddr::V6(address) => ip6.replace(*address).is_some_and(|former| former != *address),
         };
-        if former {
+        if another {
             return Err(Failure::unsupported("ips", address, "give one address of each family"));
         }
     }

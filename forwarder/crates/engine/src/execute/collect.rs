@@ -1,7 +1,10 @@
 //! Hosts whose namespace is gone: what they left pinned is removed by the next command of any host, and all of it by `fwd gc`.
 
+mod other_version;
+
 use std::collections::BTreeSet;
 
+pub use self::other_version::detach_others;
 use super::{HostContext, undo::UndoLog};
 use fwd_base::{Kind, Result};
 use fwd_dataplane::{Dataplane, HostPins, Lock};

@@ -89,6 +89,9 @@ pub(super) fn complete_up(
     gathered.actual.target = Some(target);
     gathered.actual.host.given = context.host.clone();
     gathered.actual.host.listeners = surroundings::listeners(request.publish.iter())?;
+    if request.caller.is_some() {
+        gathered.actual.host.listeners.retain(surroundings::is_in_the_way_of_a_runtime);
+    }
     gathered.actual.host.resolvers = if request.dns { names::resolvers()? } else { Vec::new() };
     gathered.actual.host.surroundings = surroundings::for_up(request, &gathered.actual)?;
     gathered.host_access(context, !request.publish.is_empty())?;
@@ -147,6 +150,9 @@ pub(super) fn for_ports(context: &HostContext, request: &PortRequest) -> Result<
     gathered.masquerades(false)?;
     if !request.add.is_empty() {
         gathered.actual.host.listeners = surroundings::listeners(request.add.iter())?;
+        if gathered.actual.attached_to_runtime() {
+            gathered.actual.host.listeners.retain(surroundings::is_in_the_way_of_a_runtime);
+        }
         gathered.actual.host.surroundings = surroundings::of_input()?;
     }
     Ok(gathered)

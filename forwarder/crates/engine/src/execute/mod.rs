@@ -20,7 +20,7 @@ mod undo;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use self::collect::{Collected, KnownHost, gc, hosts};
+pub use self::collect::{Collected, KnownHost, detach_others, gc, hosts};
 pub use self::names::name_server;
 use self::{
     failures::all_of,

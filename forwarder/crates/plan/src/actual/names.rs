@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use fwd_base::hash::fnv;
+use fwd_dataplane::EndpointId;
 use fwd_kernel::netlink::{ALIAS_MAX, Link, Mac};
 
 /// The network that is meant when none is named.
@@ -63,6 +64,13 @@ impl Owner {
     #[must_use]
     pub fn has_veth(self, link: &Link) -> bool {
         link.kind.as_deref() == Some("veth") && self.has(link, ENDPOINT_OF)
+    }
+
+    /// Whether a link is the host-side veth of the endpoint that a runtime calls so, by its alias alone: also where no record can be read.
+    #[must_use]
+    pub fn has_endpoint(self, link: &Link, id: &EndpointId) -> bool {
+        let rest = link.alias.as_deref().and_then(|alias| alias.strip_prefix(self.prefix(ENDPOINT_OF).as_str()));
+        self.has_veth(link) && rest.is_some_and(|rest| rest.ends_with(&format!(":{id}")))
     }
 
     fn has(self, link: &Link, kind: &str) -> bool {
@@ -179,6 +187,7 @@ fn cut(mut alias: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fwd_dataplane::EndpointOwner;
     use proptest::prelude::*;
 
     use super::*;
@@ -226,6 +235,11 @@ mod tests {
         let veth = link("veth", &ours.endpoint_alias("web", "a"), 0);
         assert!(ours.has_veth(&veth) && is_made(&veth) && !ours.has_bridge(&veth) && !others.has_veth(&veth));
         assert!(ours.has_bridge(&link("bridge", "", 7)) && !others.has_bridge(&link("bridge", "", 7)));
+        let id = EndpointId { owner: EndpointOwner::Cni, id: "0a".into(), ifname: "eth0".into() };
+        let pod = link("veth", &ours.endpoint_alias("web", &id.to_string()), 0);
+        let longer = EndpointId { id: "10a".into(), ..id.clone() };
+        assert!(ours.has_endpoint(&pod, &id) && !others.has_endpoint(&pod, &id) && !ours.has_endpoint(&veth, &id));
+        assert!(!ours.has_endpoint(&link("veth", &ours.endpoint_alias("web", &longer.to_string()), 0), &id));
         // Somebody who uses that group, and a name that only looks like one.
         for foreign in
             [link("bridge", "theirs", 7), link("dummy", "", 7), link("bridge", "", 0), link("veth", "fwd1:net:x", 7)]

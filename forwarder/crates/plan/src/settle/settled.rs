@@ -122,6 +122,12 @@ impl Network {
 }
 
 impl Actual {
+    /// Whether the endpoint of the target that is meant is a runtime's.
+    #[must_use]
+    pub fn attached_to_runtime(&self) -> bool {
+        self.attached().is_some_and(|endpoint| endpoint.id.owner.is_runtime())
+    }
+
     /// The endpoint that the target has already, with the interface that is meant.
     pub(crate) fn attached(&self) -> Option<&EndpointRecord> {
         let cookie = self.target_netns()?.cookie;

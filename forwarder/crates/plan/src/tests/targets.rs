@@ -1,5 +1,7 @@
 //! Namespaces that are given by a process or a path, with a name and without.
 
+mod callers;
+
 use super::super::{
     Object, TargetRef, Undo, UpRequest, object,
     testing::{World, container, named},

@@ -26,6 +26,14 @@ pub fn listeners<'a>(ports: impl Iterator<Item = &'a PublishedPorts> + Clone) ->
     Ok(listeners)
 }
 
+/// Whether a socket keeps a runtime from publishing its port. One that the runtime itself holds does not: podman (before 5.5) and its
+/// conmon bind what they publish, so that nobody else does.
+pub(in crate::execute) fn is_in_the_way_of_a_runtime(listener: &Listener) -> bool {
+    const OWN: [&str; 2] = ["podman", "conmon"];
+    let name = listener.process.as_deref().and_then(|process| process.split(' ').next());
+    name.is_none_or(|name| !OWN.contains(&name))
+}
+
 /// A socket, and whose it is.
 pub(in crate::execute) fn socket(transport: Transport, found: OpenSocket) -> Listener {
     let OpenSocket { address, port, inode } = found;

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 pub(super) use self::host_access::follow_addresses;
 pub use self::listeners::listeners;
-pub(super) use self::listeners::socket;
+pub(super) use self::listeners::{is_in_the_way_of_a_runtime, socket};
 pub(super) use self::transit::Transit;
 use super::{record, undo::UndoLog};
 use fwd_base::{Error, Result, text::word};
