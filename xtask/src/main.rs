@@ -58,6 +58,8 @@ enum Command {
     HostCost(Passed),
     /// Measure whether limits of rates are kept to within 5 % (as root): [--json] [--only WORDS] [ROUNDS]
     Rates(Passed),
+    /// Compare fwd as a CNI plugin with others, and run podman on it (as root): [--only cni|podman] [ROUNDS]
+    Peers(Passed),
     /// Look for bytes that break parser or translator
     Fuzz(fuzz::Arguments),
     /// Write the tables of the pages that repeat what the code declares
@@ -99,6 +101,7 @@ impl Command {
             Self::Packets(Passed { arguments }) => measure::packets(workspace, arguments),
             Self::HostCost(Passed { arguments }) => measure::host_cost(workspace, arguments),
             Self::Rates(Passed { arguments }) => measure::rates(workspace, arguments),
+            Self::Peers(Passed { arguments }) => measure::peers(workspace, arguments),
             Self::Fuzz(arguments) => fuzz::run(workspace, arguments),
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
@@ -168,6 +171,7 @@ mod tests {
             "x stores --json 15",
             "x packets --used",
             "x rates --only UDP 1",
+            "x peers --only cni 5",
             "x fuzz parse 30",
             "x fuzz 30 parse",
             "x fuzz minimise",
