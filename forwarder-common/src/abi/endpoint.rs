@@ -26,6 +26,8 @@ pub mod endpoint_flags {
     pub const CLSACT: u32 = 1 << 10;
     /// Leaves by its uplink alone (`--uplink`), wherever the host's own routes lead. Of the network.
     pub const UPLINK_BOUND: u32 = 1 << 16;
+    /// A runtime has asked for it: what it publishes the host's own programs reach, whoever listens there on the host.
+    pub const RUNTIME: u32 = 1 << 17;
     /// Nothing of the network leaves it: there is no uplink (`--internal`). Of the network.
     pub const INTERNAL: u32 = 1 << 18;
     /// No default route was set inside (`--no-default-route`).

@@ -6,7 +6,7 @@
 //! ever leaves it.
 
 use crate::{
-    abi::{Addr, HOST_PEERS, HostPeer, HostPeers, HostSocket, is_v4, mapped_words},
+    abi::{Addr, HOST_PEERS, HostPeer, HostPeers, HostSocket, endpoint_flags, is_v4, mapped_words},
     wire::{ipv6, l4::Proto},
 };
 
@@ -74,6 +74,17 @@ pub const fn can_be_led(proto: u8, interface: u32, by_loopback: bool) -> bool {
     (proto == Proto::Tcp as u8 || proto == Proto::Udp as u8) && interface == 0 && !by_loopback
 }
 
+/// Whether a program of the host is led to an endpoint with these flags although something listens on the host at the `addr` that it asks for.
+///
+/// Runtimes hold the ports that they publish (podman before 5.5), and answer nobody there; a port that anybody else has is not published
+/// for their endpoints. What listens at another address of the loopback (a resolver at 127.0.0.53) is meant where it is asked for.
+#[inline(always)]
+#[must_use]
+pub const fn passes_listeners(flags: u32, addr: [u32; 4]) -> bool {
+    let apart = is_loopback(addr) && !is_same(addr, LOCALHOST) && !is_same(addr, LOCALHOST6);
+    flags & endpoint_flags::RUNTIME != 0 && !apart
+}
+
 /// Where programs of the host reach the endpoint with these addresses, if they have asked for `asked`: by the same family.
 #[inline(always)]
 #[must_use]
@@ -120,6 +131,14 @@ mod tests {
 
     const INSIDE: [u32; 4] = mapped_words(u32::from_ne_bytes([10, 77, 0, 2]));
     const INSIDE6: [u32; 4] = [0xfd, 0, 0, 7];
+
+    #[test]
+    fn endpoints_of_runtimes_pass_listeners_by_but_for_those_apart() {
+        const RUNTIME: u32 = endpoint_flags::RUNTIME;
+        assert!([LOCALHOST, LOCALHOST6, INSIDE].into_iter().all(|addr| passes_listeners(RUNTIME, addr)));
+        let resolver = mapped_words(u32::from_ne_bytes([127, 0, 0, 53]));
+        assert!(!passes_listeners(RUNTIME, resolver) && !passes_listeners(!RUNTIME, LOCALHOST));
+    }
 
     #[test]
     fn nothing_and_the_loopback_mean_the_host_itself() {

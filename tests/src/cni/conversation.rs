@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder::{netns::Netns, testbed};
+use forwarder::{
+    netns::Netns,
+    testbed::{self, Process, command_in, wait_until},
+};
 use serde_json::{Value, json};
 
 use super::runner::{Container, Runtime, address_of};
@@ -21,6 +24,47 @@ fn served(from: &Netns, host: Ipv4Addr, port: u16, container: &Container) {
     server.join().expect("the server");
 }
 
+/// A program of the host reaches the container by the host's addresses.
+#[track_caller]
+fn assert_served_at_host(fwd: &Fwd, container: &Container, port: u16) {
+    let Some(cgroup) = fwd.cgroup() else { return };
+    let own = fwd.uplink(0).address.to_string();
+    for host in [&format!("TCP4:{own}"), "TCP4:127.0.0.1", "TCP6:[::1]"] {
+        let server = echo_tcp(listen(container, any(80)), 1);
+        let client = ["socat", "-T5", "-", &format!("{host}:{port}")];
+        let client = testbed::command_in_cgroup(fwd.host(), cgroup, &client);
+        testbed::run(client, LIMIT).expect("it ends").success().unwrap_or_else(|error| panic!("{host}: {error}"));
+        server.join().expect("the server");
+    }
+}
+
+/// podman (before 5.5) and its conmon hold the ports that they publish, and answer nobody there.
+#[test]
+fn runtime_may_hold_the_ports_that_it_publishes() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.0.0", json!({}));
+    let container = Container::new(&fwd, "c1");
+    let ports = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80 }] });
+    // A program of that name, which listens and takes no connection.
+    let conmon = fwd.run_dir().join("conmon");
+    std::fs::copy("/usr/bin/python3", &conmon).expect("a copy");
+    let script = "import socket; s = socket.create_server(('', 8080)); print('up', flush=True)";
+    let script = format!("{script}; __import__('signal').pause()");
+    let holder = Process::spawn(command_in(fwd.host(), &[conmon.to_str().expect("a plain path"), "-c", &script]));
+    let holder = holder.expect("it starts");
+    wait_until(LIMIT, "it listens", || Ok(holder.stdout().contains("up").then_some(()))).expect("it listens");
+    runtime.add(&container, &ports);
+    assert_served_at_host(&fwd, &container, 8080);
+    served(fwd.internet(0), fwd.uplink(0).address, 8080, &container);
+    // Whoever else holds one keeps it.
+    let nginx = listen(fwd.host(), any(8081));
+    let other = Container::new(&fwd, "c2");
+    let path = other.path();
+    let taken = json!({ "runtimeConfig": { "portMappings": [{ "hostPort": 8081, "containerPort": 80 }] } });
+    runtime.fails(&Runtime::variables("ADD", &other.id, &path), &runtime.config(0, &taken), 102, &["8081"]);
+    drop(nginx);
+}
+
 #[test]
 fn published_ports_lead_to_the_container_until_it_goes() {
     let fwd = Fwd::new();
@@ -37,15 +81,7 @@ fn published_ports_lead_to_the_container_until_it_goes() {
     served(fwd.internet(0), address, 8080, &container);
     served(&other, address, 8080, &container);
     served(&container, address, 8080, &container);
-    if let Some(cgroup) = fwd.cgroup() {
-        for host in [address, Ipv4Addr::LOCALHOST] {
-            let server = echo_tcp(listen(&container, any(80)), 1);
-            let client = ["socat", "-T5", "-", &format!("TCP:{host}:8080")];
-            let client = testbed::command_in_cgroup(fwd.host(), cgroup, &client);
-            testbed::run(client, LIMIT).expect("it ends").success().expect("it connects");
-            server.join().expect("the server");
-        }
-    }
+    assert_served_at_host(&fwd, &container, 8080);
     runtime.check(&container, &ports(8080), &result);
     // Nobody else gets them meanwhile, and afterwards anybody.
     let third = Container::new(&fwd, "c3");

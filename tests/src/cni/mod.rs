@@ -1,5 +1,6 @@
 //! `fwd` as a CNI plugin, called by a runtime of our own: containers get addresses and a way out, and leave nothing behind.
 
+mod addresses;
 mod conversation;
 mod refused;
 mod runner;

@@ -67,6 +67,11 @@ impl<'a> Runtime<'a> {
         Self { fwd, bin, version, plugins }
     }
 
+    /// Where the plugins are.
+    pub(super) fn plugins(&self) -> PathBuf {
+        self.bin.clone()
+    }
+
     /// The same with another version.
     pub(super) fn speaking(&self, version: &'static str) -> Self {
         Self { fwd: self.fwd, bin: self.bin.clone(), version, plugins: self.plugins.clone() }

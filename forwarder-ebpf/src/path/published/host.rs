@@ -98,23 +98,24 @@ fn lead(ctx: SockAddr, peer: Peer, asked: Peer) -> Option<Peer> {
     if inside.is_none() {
         inside = find(&peer, socket, true);
     }
-    let inside = inside?;
+    let (inside, flags) = inside?;
     // Whatever listens on the host itself is reached as ever: a resolver at 127.0.0.53 beside a published port 53.
-    if ctx.host_listens(peer) {
+    if !host_access::passes_listeners(flags, peer.addr) && ctx.host_listens(peer) {
         return None;
     }
     host_access::note(ctx.new_peers()?, &inside, &asked);
     Some(inside)
 }
 
-/// The socket inside that `peer`, which is `socket` of the host, leads to: published at its very address or (`at_all`) at all of its family.
+/// The socket inside that `peer`, which is `socket` of the host, leads to, and the flags of its endpoint: published at its very address
+/// or (`at_all`) at all of its family.
 #[inline(always)]
-fn find(peer: &Peer, socket: HostSocket, at_all: bool) -> Option<Peer> {
+fn find(peer: &Peer, socket: HostSocket, at_all: bool) -> Option<(Peer, u32)> {
     let socket = if at_all { socket.at_all() } else { socket };
     let publication = *PUBLISHED.get(&Key::new(HOST_SOCKET_BITS, socket))?;
     let endpoint = leads_to(&publication, &socket)?;
     let addr = host_access::address_inside(peer, endpoint.v4, endpoint.v6);
-    Some(Peer { addr, port: publish::port_inside(&publication, socket.port) })
+    Some((Peer { addr, port: publish::port_inside(&publication, socket.port) }, endpoint.flags))
 }
 
 /// What the socket had asked for, if it was led to `addr` and the port.

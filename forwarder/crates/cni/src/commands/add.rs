@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     delegate::Delegate,
     environment::Command,
-    failure::Result,
+    failure::{Code, Failure, Result},
     request,
     result::Attached,
 };
@@ -34,6 +34,12 @@ fn attach(call: &Call, config: &Config, observer: &mut dyn Observer) -> Result<A
         plane.map(|plane| Attached::read(&plane, *ifindex, endpoint)).transpose()
     })?;
     let sandbox = &call.environment.netns;
-    let document = attached.map(|attached| attached.document(config.version, sandbox, &config.dns));
-    Ok(Answer { document, warnings })
+    let attached = attached.ok_or_else(|| {
+        Failure::new(
+            Code::Other,
+            "the records of the endpoint were removed at the same moment",
+            "call DEL, then ADD again",
+        )
+    })?;
+    Ok(Answer { document: Some(attached.document(config.version, sandbox, &config.dns)), warnings })
 }

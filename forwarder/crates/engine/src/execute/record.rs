@@ -252,6 +252,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         (created, endpoint_flags::NS_CREATED),
         (resolv_conf, endpoint_flags::RESOLV_CONF),
         (spec.allow_spoof, endpoint_flags::ALLOW_SPOOF),
+        (spec.id.owner.is_runtime(), endpoint_flags::RUNTIME),
         (spec.no_default_route, endpoint_flags::NO_DEFAULT_ROUTE),
         (spec.attach == Backend::Clsact, endpoint_flags::CLSACT),
     ];

@@ -41,7 +41,17 @@ impl State {
         let address = Some(Ipv4Addr::from(record.v4)).filter(|it| !it.is_unspecified() && ports.are_of(true));
         let address6 =
             Some(Ipv6Addr::from(record.v6)).filter(|it| !it.is_unspecified() && ports.are_of(false) && !by_kernel);
-        let is_reached = |it: &Listener| if it.address.is_ipv4() { address.is_some() } else { address6.is_some() };
+        // Runtimes hold what they publish, and are passed by (`decide::host_access::passes_listeners`).
+        let is_passed = record.flags & endpoint_flags::RUNTIME != 0;
+        let is_reached = |it: &Listener| {
+            if is_passed {
+                false
+            } else if it.address.is_ipv4() {
+                address.is_some()
+            } else {
+                address6.is_some()
+            }
+        };
         let listener = listeners.iter().find(|it| ports.has(it.transport, it.address, it.port) && is_reached(it));
         let who = |it: &Listener| it.process.clone().unwrap_or_else(|| format!("a socket with port {}", it.port));
         let uplink = self.uplinks.get(&record.uplink).map(|uplink| name_of(&uplink.ifname)).unwrap_or_default();
