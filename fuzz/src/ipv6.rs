@@ -70,7 +70,7 @@ fn endpoint(flags: u32) -> Endpoint {
         gateway_mac: [2, 0x67, 10, 77, 0, 1],
         flags,
         v6: crate::seeds::INSIDE_V6.octets(),
-        _pad: 0,
+        source: [0; 4],
         netns_cookie: 1,
         metadata: 1,
     }

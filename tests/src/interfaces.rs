@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     commands::{assert_as_before, assert_reaches_outside, exists, snapshot},
     fwd::{Fwd, Pod, inside, pings, text, try_inside},
-    peers::{any, at, connect, listen},
+    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
 };
 
 /// Another interface of a namespace that is up.
@@ -143,4 +143,29 @@ fn port_of_a_namespace_in_two_networks_is_published_once() {
     connect(fwd.internet(0), client(), at(fwd.uplink(0).address, 8080)).expect("by the first network");
     let published: Vec<String> = fwd.list(&["port", "ls"]).iter().map(|it| text(&it["published"])).collect();
     assert_eq!(published, ["8080:80/tcp", "8081:80/tcp"]);
+}
+
+/// What is asked at a port of the second interface would be answered by the first, which has the default route.
+#[test]
+fn port_of_an_interface_without_default_route_says_how_it_is_answered() {
+    let fwd = Fwd::new();
+    let web = fwd.up("web", &["--network", "front"]);
+    let options = ["--network", "back", "-p", "8080:80"];
+    let said = fwd.call(&[&["up", "--ns", &web.name, "--ifname", "eth1"], &options[..]].concat());
+    assert!(said.status.success() && said.stderr.contains("SpoofedSource"), "{}", said.stderr);
+    let added = fwd.call(&["port", "add", &web.name, "--ifname", "eth1", "-p", "9090:90"]);
+    assert!(added.status.success() && added.stderr.contains("ip rule add from"), "{}", added.stderr);
+    fwd.expect_error(&["port", "add", &web.name, "--ifname", "eth2", "-p", "9091:90"], 3, &["eth2", "not up"]);
+    // Of the first nothing is said.
+    assert_eq!(fwd.call(&["port", "add", &web.name, "-p", "9092:92"]).stderr, "");
+    // As it is told to.
+    let told = added.stderr.split('`').filter(|part| part.starts_with("ip r")).collect::<Vec<_>>();
+    assert_eq!(told.len(), 2, "{}", added.stderr);
+    for command in told {
+        inside(&web, &command.split(' ').collect::<Vec<_>>());
+    }
+    let served = echo_tcp(listen(&web, any(80)), 1);
+    let asked_at = at(fwd.uplink(0).address, 8080);
+    echoed(&connect(fwd.internet(0), ANY, asked_at).expect("it is answered"), b"by the second interface");
+    served.join().expect("the server");
 }

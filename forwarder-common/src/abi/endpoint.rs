@@ -83,8 +83,8 @@ record! {
         pub flags: u32,
         /// IPv6 address, all zero when there is none.
         pub v6: Addr,
-        /// Explicit padding.
-        pub _pad: u32,
+        /// IPv4 address of the host behind which its packets appear (`--source`), network byte order; zero where the route names it.
+        pub source: [u8; 4],
         /// `SO_NETNS_COOKIE` of the namespace: never reused while the machine is up.
         pub netns_cookie: u64,
         /// Key of what else is known of it in the map `METADATA`, which no program has.

@@ -165,6 +165,13 @@ pub const fn bound_to(endpoint: &Endpoint) -> u32 {
     if endpoint.flags & endpoint_flags::UPLINK_BOUND != 0 { endpoint.uplink } else { 0 }
 }
 
+/// The address from which packets of an endpoint are routed where it is bound to its uplink (network byte order), 0 for that of the uplink.
+#[inline(always)]
+#[must_use]
+pub const fn asked_source(endpoint: &Endpoint) -> u32 {
+    u32::from_ne_bytes(endpoint.source)
+}
+
 /// Whether the host's own route, which leaves by `out_if`, is not for a packet of an endpoint that may leave by the interface `only` alone,
 /// if that is not 0: then it is looked up as that of a socket bound there. What is for the host, or for a network of `fwd`, it keeps.
 /// `is_bridge` tells whether `out_if` is the bridge of one.
@@ -219,21 +226,33 @@ pub fn egress(
     }
 }
 
-/// The address behind which the packets of a flow appear that begins with a segment with `tcp_flags`: that of the `route` where it names
-/// one, or the `uplink`'s.
+/// The address behind which the packets of a flow appear that begins with a segment with `tcp_flags`: that which was `asked` for, or that of
+/// the `route` where it names one, or the `uplink`'s.
 ///
 /// # Errors
 /// [`DropReason::NoFlow`] for a reset, which begins nothing; [`DropReason::NoUplinkAddress`].
 #[inline(always)]
-pub const fn nat_address(tcp_flags: u8, route: [u8; 4], uplink: [u8; 4]) -> Result<[u8; 4], DropReason> {
+pub const fn nat_address(
+    tcp_flags: u8,
+    asked: [u8; 4],
+    route: [u8; 4],
+    uplink: [u8; 4],
+) -> Result<[u8; 4], DropReason> {
     if tcp_flags & tcp_flag::RST != 0 {
         return Err(DropReason::NoFlow);
     }
-    let address = if is_unset(route) { uplink } else { route };
+    let address = match (is_unset(asked), is_unset(route)) {
+        (false, _) => asked,
+        (true, false) => route,
+        (true, true) => uplink,
+    };
     if is_unset(address) { Err(DropReason::NoUplinkAddress) } else { Ok(address) }
 }
 
-const fn is_unset(addr: [u8; 4]) -> bool {
+/// Whether the record of an endpoint or of an uplink names no address.
+#[inline(always)]
+#[must_use]
+pub const fn is_unset(addr: [u8; 4]) -> bool {
     u32::from_ne_bytes(addr) == 0
 }
 

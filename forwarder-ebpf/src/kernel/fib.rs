@@ -11,7 +11,7 @@ use aya_ebpf::{
     helpers::{bpf_check_mtu, bpf_fib_lookup as fib_lookup},
 };
 use forwarder_common::{
-    abi::{Addr, ROUTE_INTERFACE_BITS, Tuple, mapped_words},
+    abi::{Addr, ROUTE_INTERFACE_BITS, Tuple, mapped, mapped_words},
     decide::route::Lookup,
     wire::{
         icmpv6, ipv4, ipv6,
@@ -20,7 +20,7 @@ use forwarder_common::{
 };
 
 use crate::kernel::{
-    maps::{FIB_QUERY, PACKET6, ROUTE_MTUS, secret},
+    maps::{FIB_QUERY, HOST_ADDRESSES, PACKET6, ROUTE_MTUS, secret},
     packet::skb::Skb,
     scratch::scratch,
 };
@@ -330,8 +330,8 @@ fn is_local_ipv6(skb: Skb, input: u32) -> bool {
 
 /// Whether `addr` (an address in network byte order) is the host's own: packets to it are not forwarded, though others are.
 ///
-/// The kernel answers the same for what is its own and for what it knows no way to. So an address that nobody has (RFC 7600
-/// §6) must be forwarded, or nothing is known: without a default route no address passes for the host's.
+/// The kernel answers the same for what is its own and for what it knows no way to. So the last command must have found it among the host's,
+/// or an address that nobody has (RFC 7600 §6) must be forwarded: without a default route no other passes for the host's.
 #[inline(always)]
 fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     const NOBODY: [u8; 4] = [192, 0, 0, 8];
@@ -343,6 +343,9 @@ fn is_local(skb: Skb, addr: u32, input: u32) -> bool {
     query.__bindgen_anon_4.ipv4_dst = addr;
     if ask(skb, &mut query, 0) != NOT_FWDED {
         return false;
+    }
+    if HOST_ADDRESSES.get_ptr(&mapped(addr.to_ne_bytes())).is_some() {
+        return true;
     }
     // What the helper wrote is set anew.
     query.ifindex = input;

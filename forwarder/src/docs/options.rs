@@ -97,6 +97,11 @@ const OPTIONS: &[Row] = &[
         default: || "`none`; 50 ms".into(),
     },
     Row {
+        options: &["source"],
+        what: || "sends what begins inside from this address of the host: see [below](#ways-out)".into(),
+        default: || "the one that the host would take".into(),
+    },
+    Row {
         options: &["allow-spoof"],
         what: || "lets a namespace send from addresses other than its own (a router inside)".into(),
         default: || "off".into(),

@@ -194,7 +194,7 @@ fn register_member(
             gateway_mac: GATEWAY_MAC,
             flags,
             v6: if has_ipv6 { member.address_v6().octets() } else { [0; 16] },
-            _pad: 0,
+            source: [0; 4],
             netns_cookie: 1,
             metadata: dataplane.put_metadata(&metadata, 1)?,
         },

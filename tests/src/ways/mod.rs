@@ -4,6 +4,7 @@ mod bound;
 mod command;
 mod published;
 mod routes;
+mod source;
 mod transit;
 
 use std::net::Ipv4Addr;

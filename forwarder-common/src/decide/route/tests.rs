@@ -20,7 +20,7 @@ pub(crate) fn endpoint(flags: u32) -> Endpoint {
         gateway_mac: [2, 0x67, 10, 77, 0, 1],
         flags,
         v6: [0; 16],
-        _pad: 0,
+        source: [0; 4],
         netns_cookie: 1,
         metadata: 1,
     }
@@ -153,10 +153,11 @@ proptest! {
 #[test]
 fn a_flow_begins_behind_the_address_of_its_route_or_of_its_uplink() {
     let (route, uplink, none) = ([198, 51, 100, 9], [198, 51, 100, 7], [0; 4]);
-    assert_eq!(nat_address(tcp_flag::SYN, route, uplink), Ok(route));
-    assert_eq!(nat_address(0, none, uplink), Ok(uplink));
-    assert_eq!(nat_address(0, none, none), Err(DropReason::NoUplinkAddress));
-    assert_eq!(nat_address(tcp_flag::RST | tcp_flag::ACK, route, uplink), Err(DropReason::NoFlow));
+    assert_eq!(nat_address(tcp_flag::SYN, none, route, uplink), Ok(route));
+    assert_eq!(nat_address(0, none, none, uplink), Ok(uplink));
+    assert_eq!(nat_address(0, none, none, none), Err(DropReason::NoUplinkAddress));
+    assert_eq!(nat_address(0, [192, 0, 2, 7], route, uplink), Ok([192, 0, 2, 7]), "asked for");
+    assert_eq!(nat_address(tcp_flag::RST | tcp_flag::ACK, none, route, uplink), Err(DropReason::NoFlow));
 }
 
 #[test]

@@ -133,7 +133,7 @@ mod tests {
             gateway_mac: [2; 6],
             flags: 0,
             v6: [0; 16],
-            _pad: 0,
+            source: [0; 4],
             netns_cookie: 99,
             metadata: 0,
         }

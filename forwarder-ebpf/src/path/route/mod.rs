@@ -189,7 +189,8 @@ fn decide(skb: Skb, tuple: &Tuple, untranslatable: u32) -> Resolved {
     if endpoint.flags & endpoint_flags::INTERNAL != 0 {
         return Resolved::refused(inward(endpoint, tuple.daddr));
     }
-    let RouteChoice { egress, .. } = fwd_way_out(skb, tuple, endpoint, route::bound_to(endpoint), 0);
+    let RouteChoice { egress, .. } =
+        fwd_way_out(skb, tuple, endpoint, route::bound_to(endpoint), route::asked_source(endpoint));
     if egress != Code::FORWARDED {
         return Resolved::refused(egress);
     }
@@ -223,7 +224,12 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
         return Err(DropReason::Contended.into());
     }
     policy::admit(tuple, endpoint, tcp_flags & INBOUND != 0)?;
-    let nat_addr = route::nat_address(tcp_flags as u8, way.source(), uplink)?;
+    let asked = endpoint.source;
+    let nat_addr = route::nat_address(tcp_flags as u8, asked, way.source(), uplink)?;
+    let begins_inside = tcp_flags & INBOUND == 0;
+    if begins_inside && !route::is_unset(asked) && !fwd_is_local(skb, u32::from_ne_bytes(asked), endpoint.network) {
+        return Err(DropReason::SourceGone.into());
+    }
     begin(opening, tuple.ifindex, endpoint, out_if, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
     opening.next_hop = way.next_hop();
@@ -320,7 +326,11 @@ fn look_again(skb: Skb, tuple: &Tuple, index: u32, now: u32) -> Resolved {
         return Resolved::refused(denied);
     }
     // What began outside goes back the way it came.
-    let (only, source) = if inward { (uplink, u32::from_ne_bytes(hit.addr)) } else { (route::bound_to(endpoint), 0) };
+    let (only, source) = if inward {
+        (uplink, u32::from_ne_bytes(hit.addr))
+    } else {
+        (route::bound_to(endpoint), route::asked_source(endpoint))
+    };
     let RouteChoice { lookup, egress, diverted } = fwd_way_out(skb, tuple, endpoint, only, source);
     let Some(route) = Route::found() else { return GONE };
     let is_local = || fwd_is_local(skb, u32::from_ne_bytes(hit.addr), endpoint.network);

@@ -37,6 +37,6 @@ pub use plan::{
     Attachment, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks,
 };
 pub(crate) use settle::{
-    advice, allowed, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
+    advice, allowed, host_address, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
 };
 pub use settle::{interface, network_name, refuse_others, unguarded};

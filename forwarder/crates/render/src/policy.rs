@@ -25,6 +25,8 @@ pub struct PolicyView {
     pub routes: Vec<String>,
     /// Whether the namespace may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// Address of the host behind which its packets appear, where one was asked for.
+    pub source: Option<String>,
     /// What may leave the namespace in a second; none without limit.
     pub rate_out: Option<RateView>,
     /// What may be delivered into it.

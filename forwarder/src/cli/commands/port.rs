@@ -60,6 +60,9 @@ pub(crate) struct AddArgs {
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Interface inside, where the namespace has several [default: eth0, or the only one]
+    #[arg(long, value_name = "IFACE")]
+    pub(crate) ifname: Option<String>,
     /// Ports: [HOSTIP:]PORT[-END]:PORT[-END][/tcp|udp], such as 8080:80; several times for several
     #[arg(short = 'p', long, value_name = "PORTS", required = true)]
     pub(crate) publish: Vec<String>,
@@ -94,9 +97,9 @@ fn change(
     remove: Vec<PublishedPorts>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let ChangeArgs { target, publish: _, dry_run } = args;
+    let ChangeArgs { target, ifname, publish: _, dry_run } = args;
     let target = target::required(target)?;
-    let request = PortRequest { target: target.clone(), ifname: None, add, remove };
+    let request = PortRequest { target: target.clone(), ifname: ifname.clone(), add, remove };
     if *dry_run {
         let planned = execute::dry_ports(&session.context(), &request)?;
         return session.emit_plan(planned);

@@ -30,7 +30,7 @@ use self::{
 pub(crate) use self::{
     gather::recorded,
     names::names_of,
-    record::{attach, limits, table, treatment},
+    record::{attach, limits, source, table, treatment},
     surroundings::{effects, is_strict, not_forwarded},
 };
 pub use self::{

@@ -137,6 +137,7 @@ fn endpoint(
         address6: given(record.v6),
         mac: record.mac,
         allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+        source: source(&record),
         no_default_route: is_set(endpoint_flags::NO_DEFAULT_ROUTE),
         metric: default.first().and_then(|route| route.metric),
         routes: others.into_iter().map(|route| (route.to, route.via)).collect(),
@@ -146,6 +147,13 @@ fn endpoint(
         aliases,
         marks: Marks { created: is_set(endpoint_flags::NS_CREATED), resolv_conf: is_set(endpoint_flags::RESOLV_CONF) },
     }
+}
+
+/// The address behind which an endpoint appears, where one was asked for.
+#[must_use]
+pub(crate) fn source(record: &abi::Endpoint) -> Option<Ipv4Addr> {
+    let source = Ipv4Addr::from(record.source);
+    (!source.is_unspecified()).then_some(source)
 }
 
 fn uplink(index: u32, record: &abi::Uplink) -> UplinkRecord {
@@ -267,7 +275,7 @@ pub(super) fn of_endpoint(spec: &EndpointSpec, numbers: &Numbers) -> abi::Endpoi
         gateway_mac: spec.gateway_mac,
         flags: spec.datapath.flag() | flags_of(spec.treatment) | marks,
         v6: spec.address6.map_or([0; 16], |address| address.addr().octets()),
-        _pad: 0,
+        source: spec.source.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
         netns_cookie: numbers.cookie,
         metadata: numbers.metadata,
     }

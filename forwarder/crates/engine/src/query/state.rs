@@ -215,6 +215,7 @@ impl State {
             metric: default.first().and_then(|route| route.metric),
             routes: others.iter().map(|route| format!("{} via {}", route.to, route.via)).collect(),
             allow_spoof: is_set(endpoint_flags::ALLOW_SPOOF),
+            source: execute::source(record).map(|source| source.to_string()),
             rate_out: limit(outbound),
             rate_in: limit(inbound),
             rules: rules.into_iter().map(|it| RuleView { rule: it.rule.to_string(), refused: it.refused }).collect(),

@@ -80,6 +80,8 @@ pub struct EndpointRecord {
     pub mac: Mac,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// Address of the host behind which its packets appear, where one was asked for.
+    pub source: Option<Ipv4Addr>,
     /// No default route was set inside.
     pub no_default_route: bool,
     /// Metric of the default route inside, where one was asked for.

@@ -123,6 +123,9 @@ pub struct Endpoint {
     /// It may send from other addresses.
     #[serde(default)]
     pub allow_spoof: bool,
+    /// Address of the host behind which its packets appear; without it, the one that the host would take.
+    #[serde(default)]
+    pub source: Option<Ipv4Addr>,
     /// Hardware address inside; without it, one made of the address.
     #[serde(default)]
     pub mac: Option<HardwareAddress>,
@@ -237,6 +240,7 @@ pub(super) struct Asked {
     pub(super) range: Option<(Ipv4Addr, Ipv4Addr)>,
     pub(super) mac: Option<HardwareAddress>,
     pub(super) allow_spoof: bool,
+    pub(super) source: Option<Ipv4Addr>,
     pub(super) no_default_route: bool,
     pub(super) metric: Option<u32>,
     pub(super) routes: Vec<RouteRequest>,
@@ -295,6 +299,7 @@ impl Desired {
             range: endpoint.range,
             mac: endpoint.mac,
             allow_spoof: endpoint.allow_spoof,
+            source: endpoint.source,
             no_default_route: endpoint.no_default_route,
             metric: endpoint.metric,
             routes: endpoint.routes.clone(),

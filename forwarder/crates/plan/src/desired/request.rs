@@ -241,6 +241,8 @@ pub struct UpRequest {
     pub policy: AskedRules,
     /// Let the namespace send from addresses other than its own.
     pub allow_spoof: bool,
+    /// Address of the host behind which its packets appear; default: the one that the host would take.
+    pub source: Option<Ipv4Addr>,
     /// How the program is attached to the host-side veth; default: as it is, else the best that the kernel has.
     pub attach: Option<Backend>,
     /// Ports of the host that are to lead to the namespace, besides those that do already.
@@ -283,6 +285,7 @@ impl UpRequest {
             limits: AskedLimits::default(),
             policy: None,
             allow_spoof: false,
+            source: None,
             attach: None,
             publish: Vec::new(),
             table: TableRequest::default(),

@@ -64,6 +64,8 @@ pub struct EndpointSpec {
     pub treatment: Treatment,
     /// It may send from addresses other than its own.
     pub allow_spoof: bool,
+    /// Address of the host behind which its packets appear, where one was asked for.
+    pub source: Option<Ipv4Addr>,
     /// No default route is set inside.
     pub no_default_route: bool,
     /// Metric of the default route inside, where one was asked for.
@@ -123,6 +125,7 @@ impl EndpointSpec {
             host_if,
             mac,
             allow_spoof,
+            source,
             no_default_route,
             metric,
             routes,
@@ -152,6 +155,7 @@ impl EndpointSpec {
             address6,
             mac,
             allow_spoof,
+            source,
             no_default_route,
             metric,
             routes,
@@ -179,6 +183,8 @@ impl Managed for EndpointSpec {
         let mut lines = vec![shell::record("ENDPOINTS", &self.host_if, make, pins)];
         let note = || format!("# {} may send from other addresses (--allow-spoof)", self.address.addr());
         lines.extend((self.allow_spoof && make).then(note));
+        let behind = |source| format!("# {} appears behind {source} (--source)", self.address.addr());
+        lines.extend(self.source.map(behind).filter(|_| make));
         let without = || format!("# {} gets no default route (--no-default-route)", self.address.addr());
         lines.extend((self.no_default_route && make).then(without));
         let alias = |alias: &HostName| format!("# {} is found as {alias}, too (--alias)", self.address.addr());

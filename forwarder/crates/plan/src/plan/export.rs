@@ -52,6 +52,7 @@ pub fn export(actual: &Actual) -> Desired {
             addresses: endpoint.addresses().collect(),
             range: None,
             allow_spoof: endpoint.allow_spoof,
+            source: endpoint.source,
             // Of an internal network nobody has one.
             mac: (endpoint.mac != names::endpoint_mac(endpoint.address)).then_some(HardwareAddress(endpoint.mac)),
             no_default_route: endpoint.no_default_route,

@@ -155,6 +155,7 @@ impl UpRequest {
             addresses: self.ip.map(IpAddr::from).into_iter().chain(self.ip6.map(IpAddr::from)).collect(),
             range: self.range,
             allow_spoof: self.allow_spoof,
+            source: self.source,
             mac: self.mac,
             no_default_route: self.no_default_route,
             metric: self.metric,

@@ -114,6 +114,7 @@ fn endpoint_spec(endpoint: &EndpointRecord, network: Option<&NetworkRecord>) -> 
         datapath: network.map_or(crate::Datapath::Tc, |network| network.datapath),
         treatment: network.map_or_else(Default::default, |network| network.treatment),
         allow_spoof: endpoint.allow_spoof,
+        source: endpoint.source,
         no_default_route: endpoint.no_default_route,
         metric: endpoint.metric,
         routes: endpoint.routes.clone(),

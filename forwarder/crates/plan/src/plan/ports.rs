@@ -21,9 +21,11 @@ use fwd_kernel::netlink::Interface;
 /// # Errors
 /// It is not up; a port is somebody else's; one that is to be withdrawn is not published for it.
 pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
-    let PortRequest { target, ifname: _, add, remove } = request;
+    let PortRequest { target, ifname, add, remove } = request;
     refuse_others(&actual.records.others, "publish ports of")?;
-    let not_up = || Error::new(Kind::NotFound, "find", format!("endpoint {}", target.label()), "it is not up");
+    let interface = ifname.as_ref().map(|ifname| format!("{ifname} of ")).unwrap_or_default();
+    let not_up =
+        || Error::new(Kind::NotFound, "find", format!("endpoint {interface}{}", target.label()), "it is not up");
     let endpoint =
         actual.attached().ok_or_else(|| not_up().remedy(format!("bring it up first: `fwd up {}`", target.option())))?;
     let network = actual.network_of(endpoint).ok_or_else(not_up)?;
@@ -66,6 +68,8 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let mut warnings: Vec<String> =
         uplink.and_then(|uplink| actual.host.surroundings.passed_by_ports(uplink)).into_iter().collect();
     warnings.extend(published::without_access(actual).filter(|_| by_programs));
+    let at = (endpoint.id.ifname.as_str(), endpoint.address);
+    warnings.extend(published::answered_elsewhere(add, endpoint.no_default_route, at, network.gateway.addr()));
     Ok(Plan { ops, mends, warnings, ..Plan::default() })
 }
 

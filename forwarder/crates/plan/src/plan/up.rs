@@ -319,6 +319,7 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
         datapath: network.datapath,
         treatment: network.treatment,
         allow_spoof: endpoint.allow_spoof,
+        source: endpoint.source,
         no_default_route: endpoint.no_default_route,
         metric: endpoint.metric,
         routes: endpoint.routes.clone(),

@@ -74,6 +74,9 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     warnings.extend(
         published::without_access(actual).filter(|_| !settled.publish.is_empty() && settled.network.datapath.is_ebpf()),
     );
+    let (endpoint, gateway) = (&settled.endpoint, network.gateway.addr());
+    let at = (asked.id.ifname.as_str(), endpoint.address);
+    warnings.extend(published::answered_elsewhere(&settled.publish, endpoint.no_default_route, at, gateway));
     warnings.extend(name_server::warnings(actual, settled));
     if *actual.resolv_conf() == ResolvConf::Unreachable && actual.attached().is_none() {
         let label = actual.target.as_ref().map(Target::label).unwrap_or_default();

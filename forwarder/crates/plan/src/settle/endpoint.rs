@@ -1,6 +1,7 @@
 //! Settles what is left open of an endpoint.
 
 pub(super) mod routes;
+mod source;
 
 use std::net::Ipv4Addr;
 
@@ -38,6 +39,10 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     if asked.allow_spoof && !record.allow_spoof {
         return Err(refuse("it was attached without --allow-spoof".into()));
     }
+    if let Some(source) = asked.source.filter(|source| Some(*source) != record.source) {
+        let has = record.source.map_or_else(|| "the one that the host takes".into(), |source| source.to_string());
+        return Err(refuse(format!("the address behind which it appears is {has}, not {source}")));
+    }
     if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
         return Err(refuse(format!("it was attached without --alias {alias}")));
     }
@@ -54,6 +59,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             address6: record.address6,
             mac: record.mac,
             allow_spoof: record.allow_spoof,
+            source: record.source,
             no_default_route: record.no_default_route,
             metric: record.metric,
             routes: record.routes.clone(),
@@ -78,6 +84,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
+    let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
     let limits = kept.map(|record| record.limits).unwrap_or_default();
     let limits = asked.limits.over(limits, network.datapath, actual.no_shaper)?;
@@ -125,6 +132,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
                 address6,
                 mac,
                 allow_spoof,
+                source,
                 no_default_route,
                 metric,
                 routes,

@@ -17,6 +17,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+pub(crate) use self::published::host_address;
 pub(crate) use self::subnet::overlap;
 pub use self::{interface::interface, refuse::refuse_others, ways::unguarded};
 use self::{

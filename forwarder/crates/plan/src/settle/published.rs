@@ -1,8 +1,8 @@
 //! Which ports are published for an endpoint, and which cannot be.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+pub(crate) mod host_address;
 
-use forwarder_common::decide::unsolicited::publish::{is_host_address, is_host_address_v6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::{Actual, Cgroup, Datapath, EndpointRecord, Listener, NetworkRecord, Object, Owner, object};
 use fwd_base::{Cause, Error, Kind, Result};
@@ -111,29 +111,8 @@ fn check_address(ports: &PublishedPorts, actual: &Actual) -> Result<()> {
     }
     let option = if host.is_ipv4() { "-4" } else { "-6" };
     let remedy =
-        || format!("name an address of the host (`ip {option} address`), or none: then it is published at all of them");
-    let is_one = match host {
-        IpAddr::V4(host) => is_host_address(host.octets()),
-        IpAddr::V6(host) => is_host_address_v6(host.octets()),
-    };
-    if !is_one {
-        let link = matches!(host, IpAddr::V6(host) if host.is_unicast_link_local());
-        let why = if link { "names a host on one link alone" } else { "is no address of a host" };
-        return Err(refusal(Kind::Usage, ports, format!("{host} {why}")).remedy(remedy()));
-    }
-    let mut networks = actual.records.networks.iter();
-    let has = |network: &&NetworkRecord| match host {
-        IpAddr::V4(host) => network.subnet().contains(&host),
-        IpAddr::V6(host) => network.subnet6().is_some_and(|subnet| subnet.contains(&host)),
-    };
-    if let Some(network) = networks.find(has) {
-        let why = format!("{host} is an address of network {}, which nobody reaches from outside", network.name);
-        return Err(refusal(Kind::Usage, ports, why).remedy(remedy()));
-    }
-    if !actual.host.net.addresses.iter().any(|(_, address)| address.addr() == host) {
-        return Err(refusal(Kind::NotFound, ports, format!("the host has no address {host}")).remedy(remedy()));
-    }
-    Ok(())
+        format!("name an address of the host (`ip {option} address`), or none: then it is published at all of them");
+    host_address::check(host, actual).map_err(|(kind, why)| refusal(kind, ports, why).remedy(remedy))
 }
 
 /// Ports must be nobody else's; what the endpoint has published already is no obstacle.
@@ -200,6 +179,24 @@ pub(crate) fn without_access(actual: &Actual) -> Option<String> {
     Some(format!(
         "programs of the host reach published ports by the namespace's own address alone, not by those of the host: {why}"
     ))
+}
+
+/// That what comes from outside to ports of an interface without a default route is answered by another interface of the namespace, where
+/// its address passes for a forged one; and how the namespace can be told to answer by this one.
+pub(crate) fn answered_elsewhere(
+    asked: &[PublishedPorts],
+    no_default_route: bool,
+    (ifname, address): (&str, Ipv4Addr),
+    gateway: Ipv4Addr,
+) -> Option<String> {
+    let reached = asked.iter().any(|ports| !ports.is_for_host_alone());
+    (no_default_route && reached).then(|| {
+        format!(
+            "{ifname} has no default route: what comes from outside to its ports is answered by the namespace's other interface, which drops \
+             it (SpoofedSource). Publish them at the interface with the default route, or have the namespace answer by {ifname}: inside, \
+             `ip rule add from {address} lookup 100` and `ip route add default via {gateway} dev {ifname} table 100`"
+        )
+    })
 }
 
 fn refusal(kind: Kind, ports: &PublishedPorts, why: String) -> Error {

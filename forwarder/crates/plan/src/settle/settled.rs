@@ -54,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(crate) address6: Option<Ipv6Addr>,
     pub(crate) mac: Mac,
     pub(crate) allow_spoof: bool,
+    /// Address of the host behind which its packets appear, where one was asked for.
+    pub(crate) source: Option<Ipv4Addr>,
     pub(crate) no_default_route: bool,
     /// Metric of the default route inside, where one is asked for.
     pub(crate) metric: Option<u32>,

@@ -21,6 +21,7 @@ fn endpoint(id: &str, network: &str, netns: TargetRef) -> Endpoint {
         owner_network: None,
         mac: None,
         allow_spoof: false,
+        source: None,
         no_default_route: false,
         metric: None,
         routes: Vec::new(),

@@ -52,6 +52,10 @@ pub(crate) struct UpArgs {
     /// Set no default route inside
     #[arg(long)]
     pub(crate) no_default_route: bool,
+    /// Address of the host behind which its packets appear [default: the one that the host
+    /// would take]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) source: Option<String>,
     /// Let the namespace send from addresses other than its own
     #[arg(long)]
     pub(crate) allow_spoof: bool,

@@ -1,0 +1,132 @@
+//! `--source`: an endpoint appears behind an address of the host that is its own.
+
+use std::net::Ipv4Addr;
+
+use forwarder::testbed::wait_until;
+use serde_json::Value;
+
+use super::{host, remote};
+use crate::{
+    fwd::{Fwd, LIMIT, Pod, pings},
+    peers::{ANY, any, asked, at, connect, echo_tcp, echo_udp, echoed, listen, udp},
+    uplinks::ip,
+};
+
+const USAGE: i32 = 2;
+const NOT_FOUND: i32 = 3;
+const CONFLICT: i32 = 4;
+const UNSUPPORTED: i32 = 5;
+const PORT: u16 = 7000;
+
+/// Further addresses of the host at `eth0`.
+fn addresses(fwd: &Fwd) -> [Ipv4Addr; 2] {
+    let address = |number| Ipv4Addr::from_bits(fwd.uplink(0).address.to_bits() + number);
+    let addresses = [address(5), address(6)];
+    for address in addresses {
+        ip(fwd, &format!("addr add {address}/24 dev eth0"));
+    }
+    addresses
+}
+
+/// From where the internet behind `eth0` sees a connection and a question of `pod`.
+#[track_caller]
+fn seen_from(fwd: &Fwd, pod: &Pod) -> [Ipv4Addr; 2] {
+    let server = at(remote(fwd), PORT);
+    let clients = echo_tcp(listen(fwd.internet(0), server), 1);
+    echoed(&connect(pod, ANY, server).expect("it connects"), b"from where?");
+    let asking = echo_udp(udp(fwd.internet(0), server), 1);
+    asked(&udp(pod, ANY), server, b"from where?");
+    [clients, asking].map(|seen| match seen.join().expect("the server")[0].ip() {
+        std::net::IpAddr::V4(seen) => seen,
+        std::net::IpAddr::V6(seen) => panic!("{seen} is not of IPv4"),
+    })
+}
+
+#[test]
+fn endpoints_appear_each_behind_its_own_source_by_whatever_data_path() {
+    for datapath in ["tc", "xdp"] {
+        let fwd = host();
+        let [first, second] = addresses(&fwd);
+        let options =
+            |source: &Ipv4Addr| ["--datapath".to_owned(), datapath.into(), "--source".into(), source.to_string()];
+        let up = |role: &str, source| {
+            let options = options(&source);
+            fwd.up(role, &options.each_ref().map(String::as_str))
+        };
+        let (one, two, other) = (up("c1", first), up("c2", second), fwd.up("c3", &[]));
+        assert_eq!(one.shown["source"], first.to_string());
+        assert_eq!(other.shown["source"], Value::Null);
+        assert!(fwd.ok(&["inspect", &one.name]).contains(&format!("{first} (--source)")));
+        assert_eq!(seen_from(&fwd, &one), [first; 2]);
+        assert_eq!(seen_from(&fwd, &two), [second; 2]);
+        assert_eq!(seen_from(&fwd, &other), [fwd.uplink(0).address; 2]);
+        assert!(pings(&one, remote(&fwd)));
+        assert_eq!(up("c1", first).shown["changed"], false, "it has what it asks for");
+        let export = fwd.json(&["inspect", &one.name]);
+        assert_eq!(export["source"], first.to_string());
+    }
+}
+
+/// Bound to an uplink by which the host leads no default route, and where no route leads anywhere else.
+#[test]
+fn bound_network_leaves_by_its_uplink_from_the_source_that_was_asked_for() {
+    let fwd = host();
+    let source = Ipv4Addr::from_bits(fwd.uplink(1).address.to_bits() + 5);
+    ip(&fwd, &format!("addr add {source}/24 dev eth1"));
+    ip(&fwd, "route del default");
+    let pod = fwd.up("c1", &["--uplink", "eth1", "--source", &source.to_string(), "-p", "8080:80"]);
+    let server = at(fwd.uplink(1).gateway, PORT);
+    let clients = echo_tcp(listen(fwd.internet(1), server), 1);
+    let stream = connect(&pod, any(4000), server).expect("it connects");
+    // For longer than a route is taken for fresh: the flow stays, with its port.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    while std::time::Instant::now() < until {
+        echoed(&stream, b"still the same");
+    }
+    drop(stream);
+    assert_eq!(clients.join().expect("the server")[0].ip(), source);
+    // Who asks is answered from where he asked.
+    let served = echo_tcp(listen(&pod, any(80)), 1);
+    let asked_at = at(fwd.uplink(1).address, 8080);
+    echoed(&connect(fwd.internet(1), ANY, asked_at).expect("it is published"), b"published");
+    served.join().expect("the server");
+}
+
+#[test]
+fn source_that_the_host_loses_is_left_by_nobody_until_it_has_it_again() {
+    let fwd = host();
+    let [source, _] = addresses(&fwd);
+    let pod = fwd.up("c1", &["--source", &source.to_string()]);
+    assert_eq!(seen_from(&fwd, &pod), [source; 2]);
+    ip(&fwd, &format!("addr del {source}/24 dev eth0"));
+    let gone = || {
+        let reached = pings(&pod, remote(&fwd));
+        Ok((!reached && fwd.counted("from_ns", "dropped", Some("SourceGone")) > 0).then_some(()))
+    };
+    // A command tells the programs which addresses the host has.
+    fwd.up("c2", &[]);
+    wait_until(LIMIT, "it is counted", gone).unwrap_or_else(|error| panic!("{error}"));
+    ip(&fwd, &format!("addr add {source}/24 dev eth0"));
+    wait_until(LIMIT, "it is back", || Ok(pings(&pod, remote(&fwd)).then_some(()))).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(seen_from(&fwd, &pod), [source; 2]);
+}
+
+#[test]
+fn source_that_cannot_be_is_refused_before_anything_is_made() {
+    let fwd = host();
+    let [source, other] = addresses(&fwd).map(|source| source.to_string());
+    let ns = fwd.name("c1");
+    let up = |options: &[&str], code, words: &[&str]| {
+        fwd.expect_error(&[&["up", "--ns", &ns], options].concat(), code, words);
+        assert_eq!(fwd.list(&["ls"]), [Value::Null; 0]);
+    };
+    up(&["--source", "192.0.2.77"], NOT_FOUND, &["192.0.2.77", "ip addr add 192.0.2.77/32"]);
+    up(&["--source", "127.0.0.1"], USAGE, &["no address of a host"]);
+    up(&["--source", "nonsense"], USAGE, &["--source"]);
+    up(&["--source", &source, "--internal"], USAGE, &["internal"]);
+    up(&["--source", &source, "--datapath", "kernel"], UNSUPPORTED, &["--datapath tc"]);
+    fwd.up("c1", &["--source", &source]);
+    fwd.expect_error(&["up", "--ns", &ns, "--source", &other], CONFLICT, &[&source, &other, "down --ns"]);
+    // The gateway of a network is nobody's source.
+    fwd.expect_error(&["up", "--ns", &fwd.name("c2"), "--source", "10.77.0.1"], USAGE, &["network fwd0"]);
+}
