@@ -41,6 +41,17 @@ pub fn outlived(state: FlowState, which: Timeout, idle: u32, timeouts: &[u32; TI
     }
 }
 
+/// How long a flow has been idle at `now` whose last packet was at `seen`, in jiffies (wrapping). A packet that another CPU has noted after
+/// the clock was read, by which time this one may have been stopped for a while, is later than `now`: the flow has not been idle at all.
+#[inline(always)]
+#[must_use]
+pub const fn idle(now: u32, seen: u32) -> u32 {
+    /// No CPU is stopped for longer, and no idle time comes so close to where the clock wraps.
+    const AHEAD: u32 = 1 << 16;
+    let idle = now.wrapping_sub(seen);
+    if idle > u32::MAX - AHEAD { 0 } else { idle }
+}
+
 /// Whether the route of a flow, last looked up at `checked`, is to be looked up again: it is more than a second old. In jiffies (wrapping),
 /// of which a second has `hz`.
 #[inline(always)]
@@ -60,6 +71,15 @@ mod tests {
     fn route_is_looked_up_again_after_a_second() {
         assert!(!is_route_old(100, 1100, 1000) && is_route_old(100, 1101, 1000));
         assert!(!is_route_old(u32::MAX, 999, 1000) && is_route_old(u32::MAX, 1000, 1000), "the clock wraps");
+    }
+
+    #[test]
+    fn packet_that_comes_while_the_clock_is_read_keeps_its_flow() {
+        assert_eq!((idle(1000, 400), idle(7, 7), idle(99, u32::MAX)), (600, 0, 100), "the clock wraps");
+        for ahead in [1, 2, 250, 60_000] {
+            assert_eq!((idle(1000, 1000 + ahead), idle(u32::MAX, ahead - 1)), (0, 0), "{ahead} jiffies ahead");
+        }
+        assert_eq!(idle(0, 1 << 30), 3 << 30, "it is long idle");
     }
 
     #[test]

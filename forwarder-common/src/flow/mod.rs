@@ -10,7 +10,7 @@ pub mod slot;
 mod track;
 mod tuple;
 
-pub use age::{expired, is_route_old, outlived, timeout};
+pub use age::{expired, idle, is_route_old, outlived, timeout};
 pub use evict::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot, rank_for};
 pub use handshake::Handshake;
 pub use key::FlowKey;

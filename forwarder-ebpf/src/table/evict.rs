@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use forwarder_common::{
     abi::{FlowState, FlowVersion},
-    flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, is_answered, may_evict, nth_slot, rank_for},
+    flow::{CANDIDATES, LOOKS, eviction_rank, gives_room, idle, is_answered, may_evict, nth_slot, rank_for},
 };
 
 use crate::{
@@ -129,7 +129,7 @@ fn weigh(index: u32, version: FlowVersion, ours: u32, own: u32, one_way: u32) ->
         return SPARED;
     }
     let answered = is_answered(inbound, if counters == ours { own } else { pending(counters) }, own);
-    let rank = rank(version, answered, now().wrapping_sub(slot.last_seen().read()));
+    let rank = rank(version, answered, idle(now(), slot.last_seen().read()));
     rank_for(ours, counters, rank)
 }
 

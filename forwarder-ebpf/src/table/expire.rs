@@ -8,7 +8,7 @@ use forwarder_common::{
         FLUSH_SLICE, FlowSlot, FlowState, FlowVersion, SLICE_LIMIT_NS, SLOT_NONE, Timeout, Withdrawn, flow_kind,
         port_use,
     },
-    flow::{expired, outlived},
+    flow::{expired, idle, outlived},
     wire::{
         l4::{Proto, has_ports},
         packet::{L3_OFF, PacketBytes as _},
@@ -168,7 +168,7 @@ fn end_if_due(index: u32, gone: u32) -> u32 {
     if matches!(state, FlowState::Unfinished) {
         return slot::fwd_slot_resume(index, version);
     }
-    let idle = now().wrapping_sub(slot.last_seen().read());
+    let idle = idle(now(), slot.last_seen().read());
     let has_gone = gone != 0
         && version.is_flow()
         && (endpoint != 0 && !devices::fwd_is_there(endpoint) || !devices::fwd_is_there(slot.uplink().read()));

@@ -9,7 +9,7 @@ use core::ops::ControlFlow;
 use forwarder_common::{
     abi::{FlowState, Tuple, ZONE_MAIN, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
-    flow::{FlowKey, outbound_reply},
+    flow::{FlowKey, idle, outbound_reply},
     wire::l4::{Proto, has_ports},
 };
 
@@ -168,7 +168,7 @@ fn note(search: &mut Search, holder: u32, port: u32) {
     let state = version.state();
     if version.is_pending() {
         let closed = matches!(state, FlowState::Closing);
-        let rank = evict::rank(version, endpoint == search.endpoint, now().wrapping_sub(slot.last_seen().read()));
+        let rank = evict::rank(version, endpoint == search.endpoint, idle(now(), slot.last_seen().read()));
         if rank <= search.victim.rank
             && (closed || evict::has_to_go(version, slot.counters().read(), search.counters, search.pending))
         {
@@ -242,7 +242,7 @@ fn consider(number: u32) {
     let Some(slot) = slots::slot(holder) else { return };
     let (version, endpoint) = (slot.version().read(), slot.endpoint().read());
     let state = version.state();
-    let rank = evict::rank(version, false, now().wrapping_sub(slot.last_seen().read()));
+    let rank = evict::rank(version, false, idle(now(), slot.last_seen().read()));
     if rank < search.victim.rank && search.shares.gives_way(state, endpoint) {
         search.victim = Victim { rank, slot: holder, version, port };
     }
