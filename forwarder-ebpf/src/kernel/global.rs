@@ -30,6 +30,7 @@ macro_rules! global_fn {
             extern "C" fn $name(
                 $($arg: <$type as $crate::kernel::global::Argument>::Raw),*
             ) -> <$answer as $crate::kernel::global::Answer>::Raw {
+                #[allow(irrefutable_let_patterns, reason = "where there are no arguments")]
                 let ($(Some($arg),)*) = ($(<$type as $crate::kernel::global::Argument>::given($arg),)*) else {
                     return <$answer as $crate::kernel::global::Answer>::ABSENT;
                 };
