@@ -303,7 +303,7 @@ fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = Addr> {
 }
 
 /// What [`features_of`] networks can be.
-const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6;
+const OF_NETWORKS: u32 = feature::EIM | feature::EIF | feature::IPV6 | feature::ROUTED_V6;
 
 /// What a network needs of the programs.
 fn features_of(network: &Network) -> u32 {
