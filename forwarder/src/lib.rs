@@ -9,6 +9,7 @@ pub mod docs;
 pub use fwd_base::{Context, Error, Kind, Result, cpu, text};
 pub use fwd_bench::{self as bench, measuring};
 pub use fwd_cni as cni;
+pub use fwd_config as config;
 pub use fwd_container as container;
 pub use fwd_dataplane as dataplane;
 pub use fwd_dns as dns;

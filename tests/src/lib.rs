@@ -37,6 +37,8 @@ mod containers;
 #[cfg(test)]
 mod datapath;
 #[cfg(test)]
+mod declared;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod dns;

@@ -8,7 +8,7 @@ use forwarder::{
     execute::{self, HostContext, Observer, Unobserved, UpResult},
     netlink::{Netlink, nft},
     netns::{Name, Netns, named},
-    reconcile::{AskedLimits, Datapath, Desired, DownRequest, Endpoint, Network, Op, TargetRef, UpRequest},
+    reconcile::{AskedLimits, Datapath, Desired, DownRequest, Endpoint, Network, Op, Scope, TargetRef, UpRequest},
     testbed::{Namespace, Process, Snapshot, Testbed, TestbedSpec, command_in, run, unique_prefix, wait_until},
 };
 
@@ -377,7 +377,8 @@ fn whole_is_applied_at_once_and_exported_again() {
     ];
     let networks = [("db".into(), kernel), ("spare".into(), Network::default()), ("web".into(), Network::default())];
     let mut desired = Desired { networks: networks.into(), endpoints, ..Desired::default() };
-    let apply = |desired: &Desired| host.inside(|context| execute::apply(context, desired, &mut Unobserved));
+    let apply =
+        |desired: &Desired| host.inside(|context| execute::apply(context, desired, &Scope::default(), &mut Unobserved));
     assert!(apply(&desired).unwrap().changed);
     ["a", "pod", "c"].iter().for_each(|ns| host.assert_reaches(ns));
     assert!(!apply(&desired).unwrap().changed, "the second run changes nothing");

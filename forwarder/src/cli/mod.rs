@@ -12,6 +12,7 @@ mod io;
 mod logging;
 mod plugin;
 mod privileges;
+mod progress;
 mod session;
 mod target;
 
@@ -83,7 +84,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, observer: &mut dyn Observer
     let fwd = invocation::prefix(program, &global);
     logging::start(global.verbose);
     let run = match cli.command.run() {
-        Run::Anywhere(run) => return finish(run(io), fwd, &global, io),
+        Run::Anywhere(run) => return finish(run(&global, io), fwd, &global, io),
         Run::Becomes(run) => {
             let failed = match privileges::check(&args) {
                 Ok(()) => run(),

@@ -117,9 +117,12 @@ impl<'a, 'io> Session<'a, 'io> {
     pub(super) fn emit_plan(&mut self, planned: Planned) -> Result<()> {
         let Planned { steps, warnings } = planned;
         self.warn(&warnings)?;
-        let view =
-            |(index, Step { operation, commands })| StepView { step: index + 1, operation: operation.into(), commands };
-        self.emit(&steps.into_iter().enumerate().map(view).collect::<PlanView>())
+        self.emit(&self::steps(steps))
+    }
+
+    /// Writes a text as it is.
+    pub(super) fn write(&mut self, text: &str) -> Result<()> {
+        written(self.io.out.write_all(text.as_bytes()))
     }
 
     /// How the user gave the host, where it is not the caller's namespace.
@@ -137,4 +140,11 @@ impl<'a, 'io> Session<'a, 'io> {
     pub(super) fn dataplane(&self) -> Result<Option<Dataplane>> {
         self.at.dataplane()
     }
+}
+
+/// Operations as they are shown.
+pub(super) fn steps(steps: Vec<Step>) -> PlanView {
+    let view =
+        |(index, Step { operation, commands })| StepView { step: index + 1, operation: operation.into(), commands };
+    steps.into_iter().enumerate().map(view).collect()
 }

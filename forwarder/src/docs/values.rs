@@ -8,7 +8,7 @@ use crate::{
     dataplane::{Backend, EndpointOwner, HOOK_NAMES, Part, Support, Transport, VERDICTS, Without, state_name},
     doctor::Verdict,
     netlink::XdpMode,
-    reconcile::{Datapath, IDLE_TIMES, Ipv6, Nat},
+    reconcile::{ChangeKind, Datapath, IDLE_TIMES, Ipv6, Nat},
     render::{BRIDGE_OWNERS, UPLINK_REASONS, UPLINK_STATES},
 };
 
@@ -28,6 +28,7 @@ fn declared() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("network ls", "nat", Nat::ALL.map(Nat::name).to_vec()),
         ("network ls", "ipv6", Ipv6::ALL.map(Ipv6::name).to_vec()),
         ("network ls", "uplink_state", UPLINK_STATES.to_vec()),
+        ("plan", "change", ChangeKind::ALL.map(ChangeKind::name).to_vec()),
         ("uplink ls", "state", UPLINK_STATES.into_iter().filter(|state| *state != "none").collect()),
         ("uplink ls", "by", UPLINK_REASONS.to_vec()),
         ("port ls", "proto", Transport::ALL.map(Transport::name).to_vec()),

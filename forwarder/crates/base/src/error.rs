@@ -89,6 +89,8 @@ pub struct Error {
     pub remedy: Option<String>,
     /// What in particular is in the way, if it is one of those that callers tell apart.
     pub cause: Option<Cause>,
+    /// Lines of the text that is wrong, and marks below them; shown by the command line below the error.
+    pub excerpt: Vec<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -102,6 +104,7 @@ impl Error {
             why: why.into(),
             remedy: None,
             cause: None,
+            excerpt: Vec::new(),
             source: None,
         }
     }
@@ -117,6 +120,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, cause: Cause) -> Self {
         self.cause = Some(cause);
+        self
+    }
+
+    /// Adds the lines that are wrong.
+    #[must_use]
+    pub fn excerpt(mut self, excerpt: Vec<String>) -> Self {
+        self.excerpt = excerpt;
         self
     }
 

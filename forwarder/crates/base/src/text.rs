@@ -3,10 +3,14 @@
 //! Whoever is inside a namespace names its interfaces and processes. Such a text is shown with everything escaped that would not
 //! take a place of its own on the screen: control characters, and what reverses, joins or hides others. JSON has it as it is.
 
+mod number;
+
 use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
 use unicode_width::UnicodeWidthChar as _;
+
+pub use self::number::decimal;
 
 /// A text from outside: the name or alias of an interface, a process's name, a namespace's name, a path.
 ///

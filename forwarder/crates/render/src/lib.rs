@@ -3,6 +3,7 @@
 //! Every result is a view: a struct that serialises to its JSON document and knows its text. Views hold no kernel types, so
 //! that they can be made by hand in tests.
 
+mod change;
 mod doctor;
 mod endpoint;
 mod error;
@@ -34,6 +35,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use change::{AppliedView, ChangeView, ChangesView, ValidView};
 pub use doctor::{CheckView, DoctorView, FindingView};
 pub use endpoint::{EndpointView, FlowCounts, UPLINK_STATES, XdpView};
 pub use error::{write_error, write_usage_error, write_warning};

@@ -26,16 +26,22 @@ impl Listing for StepView {
         if items.is_empty() {
             return writeln!(out, "nothing to do");
         }
-        let width = items.len().to_string().len();
-        for step in items {
-            writeln!(out, "{:width$}. {}", step.step, step.operation)?;
-            for line in step.commands.iter().flat_map(|command| command.lines()) {
-                writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, &harmless(line)))?;
-            }
-        }
+        write_steps(items, look, out)?;
         let count = units::counted(items.len() as u64, "operation");
         writeln!(out, "\n{count}; nothing was changed (--dry-run)")
     }
+}
+
+/// Operations, numbered, each above the command lines that do the same.
+pub(super) fn write_steps(steps: &[StepView], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    let width = steps.len().to_string().len();
+    for step in steps {
+        writeln!(out, "{:width$}. {}", step.step, step.operation)?;
+        for line in step.commands.iter().flat_map(|command| command.lines()) {
+            writeln!(out, "{:width$}    {}", "", look.paint(Tone::Dim, &harmless(line)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The result of `fwd down`.

@@ -3,6 +3,7 @@
 mod choice;
 pub(crate) mod defaults;
 mod export;
+mod files;
 pub(crate) mod global;
 mod network;
 mod target;
@@ -10,6 +11,7 @@ mod words;
 
 pub(crate) use choice::{choice, told_apart};
 pub(crate) use export::ExportArgs;
+pub(crate) use files::{DeclaredArgs, FilesArgs};
 pub(crate) use global::{ColorArg, GlobalArgs};
 pub(crate) use network::NetworkArgs;
 pub(crate) use target::{TARGETS, TargetArgs, one_of_them};

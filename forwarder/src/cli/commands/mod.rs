@@ -1,10 +1,12 @@
 //! The commands, a file each: its arguments, its examples, a request to the library and a view out. A command is a file here, a
 //! variant of [`Command`] and how it runs.
 
+mod apply;
 pub(super) mod bench;
 mod doctor;
 mod down;
 pub(super) mod exec;
+mod export;
 mod features;
 mod flows;
 mod gc;
@@ -14,17 +16,20 @@ mod latency;
 mod ls;
 mod network;
 pub(super) mod ns;
+mod plan;
 mod port;
 mod reload;
+mod restore;
 mod shell;
 mod stats;
 mod trace;
 mod up;
 mod uplink;
+mod validate;
 
 use clap::Subcommand;
 
-use super::{io::Io, session::Session};
+use super::{args::GlobalArgs, io::Io, session::Session};
 use crate::{Result, execute::Observer, netns::Failure};
 
 /// Every command, with what it does in a line.
@@ -36,6 +41,21 @@ pub(crate) enum Command {
     /// Undo `up`: for one namespace, or for all
     #[command(after_help = down::HELP)]
     Down(down::DownArgs),
+    /// Make what files say: networks, endpoints, ports, limits
+    #[command(after_help = apply::HELP)]
+    Apply(apply::ApplyArgs),
+    /// Show what `apply` would make, change and remove
+    #[command(after_help = plan::HELP)]
+    Plan(plan::PlanArgs),
+    /// Write what is up as a file for `apply`
+    #[command(after_help = export::HELP)]
+    Export(export::ExportArgs),
+    /// Check files for `apply`, without root
+    #[command(after_help = validate::HELP)]
+    Validate(validate::ValidateArgs),
+    /// Make what the files in /etc/fwd say, when the machine starts
+    #[command(after_help = restore::HELP)]
+    Restore(restore::RestoreArgs),
     /// Be the name server of a host
     #[command(hide = true)]
     Dns(up::DnsArgs),
@@ -98,7 +118,7 @@ pub(crate) enum Command {
 /// What a command does in the namespace of a host.
 type AtHost<'a> = dyn FnOnce(&mut Session<'_, '_>, &mut dyn Observer) -> Result<()> + 'a;
 /// What it does anywhere.
-type Anywhere<'a> = dyn FnOnce(&mut Io<'_>) -> Result<()> + 'a;
+type Anywhere<'a> = dyn FnOnce(&GlobalArgs, &mut Io<'_>) -> Result<()> + 'a;
 
 /// How a command runs, and what it needs for that.
 pub(super) enum Run<'a> {
@@ -116,7 +136,12 @@ impl Command {
         match self {
             Self::Up(args) => at_host(|session, observer| up::run(session, args, observer)),
             Self::Down(args) => at_host(|session, observer| down::run(session, args, observer)),
-            Self::Dns(args) => Run::Anywhere(Box::new(|_| up::serve(args))),
+            Self::Apply(args) => at_host(|session, observer| apply::run(session, args, observer)),
+            Self::Plan(args) => at_host(|session, _| plan::run(session, args)),
+            Self::Export(args) => at_host(|session, _| export::run(session, args)),
+            Self::Validate(args) => Run::Anywhere(Box::new(|global, io| validate::run(args, global, io))),
+            Self::Restore(args) => at_host(|session, observer| restore::run(session, args, observer)),
+            Self::Dns(args) => Run::Anywhere(Box::new(|_, _| up::serve(args))),
             Self::Reload(args) => at_host(|session, _| reload::run(session, args)),
             Self::Gc(args) => at_host(|session, _| gc::run(session, args)),
             Self::Exec(args) => Run::Becomes(Box::new(|| exec::run(args))),
@@ -134,8 +159,8 @@ impl Command {
             Self::Graph(args) => at_host(|session, _| graph::run(session, args)),
             Self::Doctor(args) => at_host(|session, _| doctor::run(session, args)),
             Self::Features(args) => at_host(|session, _| features::run(session, args)),
-            Self::Completions(args) => Run::Anywhere(Box::new(|io| shell::completions(args, io))),
-            Self::Man(args) => Run::Anywhere(Box::new(|io| shell::man(args, io))),
+            Self::Completions(args) => Run::Anywhere(Box::new(|_, io| shell::completions(args, io))),
+            Self::Man(args) => Run::Anywhere(Box::new(|_, io| shell::man(args, io))),
         }
     }
 }

@@ -17,6 +17,7 @@ mod scoped;
 mod surroundings;
 mod trace;
 mod undo;
+mod whole;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -36,16 +37,17 @@ pub(crate) use self::{
 pub use self::{
     namespaces::{open_target, remove_namespace},
     networks::{add_network, dry_network},
-    outcome::{Applied, DownResult, Planned, Step, UpResult},
+    outcome::{Applied, AppliedWhole, DownResult, Planned, PlannedWhole, Step, UpResult},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},
+    whole::{apply, dry_apply, export},
 };
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{Dataplane, Described, Lock, Reloaded, RunDir, sees_offloads};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{
-    Action, Attachment, Desired, DownRequest, Object, Op, Plan, PortRequest, Scope, Undo, UpRequest, UplinkRequest,
-    plan, plan_down, plan_ports, plan_up, plan_uplinks, refuse_others,
+    Action, Attachment, DownRequest, Object, Op, Plan, PortRequest, Undo, UpRequest, UplinkRequest, plan_down,
+    plan_ports, plan_up, plan_uplinks, refuse_others,
 };
 
 /// What is said where the programs do not see what a sender has left to a device.
@@ -82,6 +84,11 @@ impl HostContext {
 
 /// Sees each operation before and after it is run: tests end the process there.
 pub trait Observer {
+    /// So many operations are about to run.
+    fn planned(&mut self, operations: usize) {
+        let _ = operations;
+    }
+
     /// The operation `op`, the plan's number `index` from 0, is about to run.
     fn before(&mut self, index: usize, op: &Op) {
         let _ = (index, op);
@@ -261,32 +268,6 @@ pub fn dry_uplinks(context: &HostContext, request: &UplinkRequest) -> Result<Pla
     let gathered = gather::for_uplinks(context)?;
     let Plan { ops, warnings, .. } = plan_uplinks(request, &gathered.actual)?;
     Ok(planned(context, &gathered, &ops, warnings))
-}
-
-/// Makes of the whole host what is desired: what is not goes, what is there stays as it is.
-///
-/// # Errors
-/// What [`plan`] refuses, before anything is changed; or the operation that failed, after what was made before it was undone.
-pub fn apply(context: &HostContext, desired: &Desired, observer: &mut dyn Observer) -> Result<Applied> {
-    let cookie = Netns::current()?.cookie()?;
-    collect::in_passing(context, cookie);
-    let _lock = Lock::acquire(&context.run_dir, cookie, context.patience)?;
-    let gathered = gather::for_whole(context, desired)?;
-    let Plan { ops, mends, mut warnings, .. } = plan(desired, &gathered.actual, &Scope::default())?;
-    let mut runner = Runner::new(context, gathered);
-    runner.run_or_undo(&ops, mends, observer)?;
-    runner.follow_routes();
-    runner.follow_names();
-    warnings.append(&mut runner.warnings);
-    Ok(Applied { changed: !ops.is_empty(), warnings })
-}
-
-/// What is there, as what is desired: to apply it changes nothing.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn export(context: &HostContext) -> Result<Desired> {
-    gather::recorded(context).map(|actual| fwd_plan::export(&actual))
 }
 
 /// Replaces the programs of a running data path by those of this build.

@@ -1,7 +1,7 @@
 //! What a command has done, or would do.
 
 use fwd_dataplane::Described;
-use fwd_plan::{Action, Plan};
+use fwd_plan::{Action, Change, Plan};
 
 /// What `up` has done.
 #[derive(Clone, Debug)]
@@ -18,7 +18,27 @@ pub struct UpResult {
     pub warnings: Vec<String>,
 }
 
-/// What was done to the whole.
+/// What was done to the whole, or to what files declare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedWhole {
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// What became of networks and endpoints.
+    pub changes: Vec<Change>,
+    /// What the user ought to know.
+    pub warnings: Vec<String>,
+}
+
+/// What would be done to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedWhole {
+    /// What would become of networks and endpoints.
+    pub changes: Vec<Change>,
+    /// The operations.
+    pub planned: Planned,
+}
+
+/// What was done about a network, ports or uplinks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// Whether anything had to be done.

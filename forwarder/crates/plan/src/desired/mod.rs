@@ -11,10 +11,12 @@ mod options;
 pub(crate) mod policy;
 mod request;
 mod route;
+pub mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    rc::Rc,
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -30,8 +32,9 @@ pub use self::{
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     route::RouteRequest,
 };
+use crate::EndpointRecord;
 use fwd_base::{Error, HostName, Kind, Result};
-use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
 
 /// What there is to be on a host, or in the [`Scope`] of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +169,8 @@ pub struct Scope {
     pub endpoint: Option<EndpointId>,
     /// One network, with its endpoints. None of these: everything of this host namespace.
     pub network: Option<NetworkScope>,
+    /// Of everything, what files declare.
+    pub declared: Option<Declared>,
     /// Namespaces go with their endpoints even if `up` did not make them.
     pub delete_ns: bool,
 }
@@ -179,11 +184,33 @@ pub struct NetworkScope {
     pub force: bool,
 }
 
+/// What files are about: the endpoints that they name, and of the networks that they name all others that commands have attached. Whatever
+/// container runtimes have attached is theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// All other networks too, with what commands have attached to them.
+    pub prune: bool,
+}
+
 impl Scope {
-    /// Whether it is everything of a host.
+    /// Whether all that is desired is in it.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.target.is_none() && self.endpoint.is_none() && self.network.is_none()
+    }
+
+    /// Whether it is everything of a host.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        self.is_whole() && self.declared.is_none()
+    }
+
+    /// Whether an endpoint that is not desired is in it, where all that is desired is.
+    pub(super) fn covers(&self, desired: &Desired, endpoint: &EndpointRecord) -> bool {
+        self.declared.is_none_or(|declared| {
+            let named = declared.prune || desired.networks.contains_key(&endpoint.network);
+            named && endpoint.id.owner == EndpointOwner::Cli
+        })
     }
 }
 
@@ -209,6 +236,15 @@ pub(super) struct AskedNetwork {
     pub(super) kept: bool,
     pub(super) dns: bool,
     pub(super) allows: Allowed,
+    /// What is not asked for is not to be.
+    pub(super) exact: bool,
+}
+
+impl AskedNetwork {
+    /// What is asked for of something that is on or off.
+    pub(super) fn says(&self, on: bool) -> Option<bool> {
+        (on || self.exact).then_some(on)
+    }
 }
 
 /// What is asked for of the networks that may reach one.
@@ -249,8 +285,10 @@ pub(super) struct Asked {
     pub(super) attach: Option<Backend>,
     pub(super) publish: Vec<PublishedPorts>,
     pub(super) aliases: Vec<HostName>,
-    /// No other ports than those are to be published for it.
+    /// No other ports than those are to be published for it, and of all else that is not asked for nothing is to be.
     pub(super) no_others: bool,
+    /// Addresses in networks that this or another endpoint is to have.
+    pub(super) promised: Rc<BTreeSet<(String, Ipv4Addr)>>,
     pub(super) table: TableRequest,
 }
 
@@ -268,10 +306,15 @@ impl Desired {
             }
         }
         let is_in = |it: &&Endpoint| scope.is_whole() || (scope.target.is_some() && scope.target == it.netns);
-        self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, scope)).collect()
+        let ipv4 = |address: &IpAddr| if let IpAddr::V4(address) = address { Some(*address) } else { None };
+        let promised = self.endpoints.iter().flat_map(|endpoint| {
+            endpoint.addresses.iter().filter_map(ipv4).map(|address| (endpoint.network.clone(), address))
+        });
+        let promised = Rc::new(promised.collect());
+        self.endpoints.iter().filter(is_in).map(|endpoint| self.asked(endpoint, &promised, scope)).collect()
     }
 
-    fn asked(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Asked> {
+    fn asked(&self, endpoint: &Endpoint, promised: &Rc<BTreeSet<(String, Ipv4Addr)>>, scope: &Scope) -> Result<Asked> {
         let Endpoint { id, network, netns, addresses, .. } = endpoint;
         let refuse = |kind, why: String| Error::new(kind, "attach", format!("endpoint {id}"), why);
         let target = netns.clone().ok_or_else(|| refuse(Kind::NotFound, "its namespace is not known yet".into()))?;
@@ -309,6 +352,7 @@ impl Desired {
             publish: endpoint.publish.clone(),
             aliases: endpoint.aliases.clone(),
             no_others: scope.is_whole(),
+            promised: Rc::clone(promised),
             table: if unused { TableRequest::default() } else { self.table.clone() },
         })
     }
@@ -366,6 +410,7 @@ impl Network {
             kept: *kept,
             dns: *dns,
             allows: Allowed { add: allow_networks.clone(), ..Allowed::default() },
+            exact: false,
         })
     }
 }

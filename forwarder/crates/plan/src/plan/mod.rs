@@ -1,14 +1,17 @@
 //! What has to be done: what is desired in a scope, less what there is.
 
+pub(crate) mod change;
 mod clearing;
 pub(crate) mod down;
 mod export;
+mod identity;
 mod ipv6;
 pub(crate) mod mend;
 mod name_server;
 pub(crate) mod networks;
 pub(crate) mod orphans;
 pub(crate) mod ports;
+pub(crate) mod replace;
 pub(crate) mod up;
 pub(crate) mod uplinks;
 
@@ -17,8 +20,13 @@ use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 use ipnet::IpNet;
 
 pub use self::export::export;
-use self::mend::Mended;
-pub use self::{networks::plan_network, ports::plan_ports, uplinks::plan_uplinks};
+pub use self::{
+    change::{Change, ChangeKind},
+    networks::plan_network,
+    ports::plan_ports,
+    uplinks::plan_uplinks,
+};
+use self::{mend::Mended, replace::Replaced};
 use super::{
     Actual, Desired, DownRequest, Endpoint, NS_IF, Network, Op, Scope, Target, UpRequest, UplinkChoice, desired::Asked,
     network_name, refuse, refuse::refuse_others,
@@ -34,6 +42,8 @@ pub struct Plan {
     pub mends: usize,
     /// Where the endpoints in scope are then.
     pub attachments: Vec<Attachment>,
+    /// What becomes of networks and endpoints, where all that is desired is in scope.
+    pub changes: Vec<Change>,
     /// Of what is not up: the nearest name of something that is.
     pub nearest: Option<String>,
     /// What the user ought to know.
@@ -59,27 +69,33 @@ pub struct Attachment {
 /// # Errors
 /// Each error names what is asked for and what there is.
 pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
-    let coming = desired.endpoints_in(scope)?;
     let whole = scope.is_whole();
+    let desired = &*if whole { identity::of_records(desired, actual)? } else { Cow::Borrowed(desired) };
+    let coming = desired.endpoints_in(scope)?;
     let goes = whole || coming.is_empty();
     if goes {
         down::refuse(scope, actual)?;
     }
-    if !whole || *desired != Desired::default() {
+    if !scope.is_everything() || *desired != Desired::default() {
         refuse_others(&actual.records.others, if goes && !whole { "take down only a part of" } else { "add to" })?;
     }
-    let Mended { ops, actual, notes } = if !goes || down::keeps(desired, scope, actual) {
+    let Mended { ops, actual: mended, notes } = if !goes || down::keeps(desired, scope, actual) {
         mend::uplinks(actual, desired)
     } else {
         Mended { ops: Vec::new(), actual: Cow::Borrowed(actual), notes: Vec::new() }
     };
     let mends = ops.len();
-    let mut planner = Planner { plan: Plan { ops, mends, ..Plan::default() }, actual };
+    let mut planner = Planner { plan: Plan { ops, mends, ..Plan::default() }, actual: mended };
+    let replaced = if whole { planner.replaced(desired, &coming)? } else { Replaced::default() };
+    let settled = replaced.with_addresses(desired, actual);
+    let coming = settled.as_ref().map(|settled| settled.endpoints_in(scope)).transpose()?.unwrap_or(coming);
+    let desired = settled.as_ref().unwrap_or(desired);
     if goes {
-        planner.go(desired, scope);
+        planner.go(desired, &replaced, scope);
     }
     if whole {
-        planner.networks(desired)?;
+        planner.note_gone(&replaced, actual);
+        planner.networks(desired, &replaced, actual)?;
     }
     for asked in &coming {
         if whole {
@@ -87,10 +103,15 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
         }
         let up::Coming { ops, attachment, warnings } = up::endpoint(asked, &planner.actual)?;
         planner.plan.attachments.push(attachment);
-        planner.plan.warnings.extend(warnings);
+        planner.warn(warnings);
+        if whole {
+            planner.note_endpoint(asked, &replaced, actual, &ops);
+        }
         planner.run(ops, whole);
     }
-    planner.plan.warnings.extend(notes);
+    planner.warn(notes);
+    let others = scope.declared.filter(|declared| !declared.prune);
+    planner.warn(others.and_then(|_| change::left_alone(actual, desired)));
     Ok(planner.plan)
 }
 
@@ -177,6 +198,15 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// Adds what was not said yet: of a thousand endpoints many say the same.
+    fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
+            if !self.plan.warnings.contains(&warning) {
+                self.plan.warnings.push(warning);
+            }
+        }
+    }
+
     /// Adds operations; `known` where others follow that depend on what they leave.
     fn run(&mut self, ops: Vec<Op>, known: bool) {
         if known && !ops.is_empty() {
@@ -186,19 +216,24 @@ impl Planner<'_> {
         self.plan.ops.extend(ops);
     }
 
-    fn go(&mut self, desired: &Desired, scope: &Scope) {
-        let down::Going { ops, nearest, warnings } = down::going(desired, scope, &self.actual);
+    fn go(&mut self, desired: &Desired, replaced: &Replaced, scope: &Scope) {
+        let down::Going { ops, nearest, warnings } = down::going(desired, replaced, scope, &self.actual);
         self.plan.nearest = nearest;
         self.plan.warnings.extend(warnings);
-        self.run(ops, !desired.networks.is_empty());
+        self.run(ops, scope.is_whole());
     }
 
-    fn networks(&mut self, desired: &Desired) -> Result<()> {
-        for (name, network) in &desired.networks {
+    fn networks(&mut self, desired: &Desired, replaced: &Replaced, before: &Actual) -> Result<()> {
+        // Those first that have said their addresses: nobody takes these for a free subnet.
+        let (said, free): (Vec<_>, Vec<_>) =
+            desired.networks.iter().partition(|(_, network)| !network.subnets.is_empty());
+        for (name, network) in said.into_iter().chain(free) {
             let mut asked = network.asked(name)?;
             asked.allows.no_others = true;
+            asked.exact = true;
             asked.kept |= desired.endpoints.iter().all(|endpoint| endpoint.network != *name);
             let ops = up::network_alone(&asked, &desired.table, &self.actual)?;
+            self.note_network(name, replaced, before, &ops);
             self.run(ops, true);
         }
         Ok(())

@@ -332,7 +332,9 @@ fn endpoint_spec(asked: &Asked, actual: &Actual, settled: &Settled, former: &[En
 
 /// What is done for the endpoint besides, now or before.
 fn marks(actual: &Actual, former: &[EndpointRecord]) -> Marks {
-    let written = former.iter().any(|record| record.marks.resolv_conf);
+    let name = actual.target.as_ref().and_then(|target| target.name.as_ref());
+    let noted = |entry: &Undo| matches!(entry, Undo::ResolvConf { ns } if Some(ns) == name);
+    let written = former.iter().any(|record| record.marks.resolv_conf) || actual.undo.iter().any(noted);
     Marks {
         created: actual.target_netns().is_none_or(|inside| inside.made),
         resolv_conf: written || matches!(actual.resolv_conf(), ResolvConf::Write(_)),

@@ -43,6 +43,9 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
         let has = record.source.map_or_else(|| "the one that the host takes".into(), |source| source.to_string());
         return Err(refuse(format!("the address behind which it appears is {has}, not {source}")));
     }
+    if asked.no_others {
+        exact(asked, actual, record, network).map_err(refuse)?;
+    }
     if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
         return Err(refuse(format!("it was attached without --alias {alias}")));
     }
@@ -74,6 +77,23 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     }
 }
 
+/// What an endpoint that is there has and is not asked for, in words.
+///
+/// # Errors
+/// The words.
+fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Network) -> Result<(), String> {
+    if record.allow_spoof && !asked.allow_spoof {
+        return Err("it was attached with --allow-spoof".into());
+    }
+    if asked.mac.is_none() && record.mac != names::endpoint_mac(record.address) {
+        return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
+    }
+    if let Some(alias) = record.aliases.iter().find(|alias| !asked.aliases.contains(alias)) {
+        return Err(format!("it was attached with --alias {alias}"));
+    }
+    routes::exact(asked, actual, record, network)
+}
+
 /// Settles an endpoint that is to be made.
 ///
 /// # Errors
@@ -83,6 +103,9 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let cookie = actual.target_netns().map(|inside| inside.cookie);
     // The same namespace keeps its address when its veth pair was deleted by hand.
     let kept = former.iter().find(|record| Some(record.cookie) == cookie && record.network == network.name);
+    let address = kept.map(|record| record.address);
+    // Of what is asked for to the last, nothing else is kept.
+    let kept = kept.filter(|_| !asked.no_others);
     let allow_spoof = asked.allow_spoof || kept.is_some_and(|record| record.allow_spoof);
     let source = source::settled(asked, actual, network, kept)?;
     let no_default_route = routes::has_no_default(asked, actual, network, kept);
@@ -101,16 +124,16 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     // One that follows from the former address may be that of whoever has the address by now.
     let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.address));
     let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
-    let kept = kept.map(|record| record.address);
     let usable =
         |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
-    let address = match (asked.ip, kept.filter(usable)) {
+    let promised = |address| asked.promised.contains(&(network.name.clone(), address));
+    let address = match (asked.ip, address.filter(usable)) {
         (Some(ip), _) => {
             subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
             ip
         }
         (None, Some(kept)) => kept,
-        (None, None) => subnet::allocate(network, asked.range, endpoints).map_err(|error| {
+        (None, None) => subnet::allocate(network, asked.range, endpoints, promised).map_err(|error| {
             let given = asked.range.map(|_| "give a larger range, or take down endpoints that are not needed".into());
             error.remedy(given.unwrap_or_else(|| refuse::no_room(actual)))
         })?,

@@ -76,6 +76,24 @@ pub(super) fn settle(asked: &Asked, actual: &Actual, former: &[EndpointRecord]) 
     Ok(Settled { network, endpoint, publish: asked.publish.clone(), table })
 }
 
+/// Why an endpoint that is there cannot become what is asked for while it stays; none if it can, or is not there.
+pub(super) fn why_replace(asked: &Asked, actual: &Actual) -> Option<String> {
+    let conflict = |error: Error| (error.kind == Kind::Conflict).then_some(error.why);
+    if let Err(error) = refuse::elsewhere(&asked.target, Some(&asked.network.name), actual) {
+        return conflict(error);
+    }
+    let record = actual.attached()?;
+    let network = network(&asked.network, actual, Joiner::Member(&asked.target)).ok()?;
+    endpoint::existing(asked, actual, &network, record).err().and_then(conflict)
+}
+
+/// The same of a network.
+pub(super) fn why_replace_network(asked: &AskedNetwork, actual: &Actual) -> Option<String> {
+    let record = actual.records.networks.iter().find(|network| network.name == asked.name)?;
+    let found = existing_network(asked, actual, record, Joiner::None { used: true });
+    found.err().filter(|error| error.kind == Kind::Conflict).map(|error| error.why)
+}
+
 /// For whom a network is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Joiner<'a> {
@@ -143,15 +161,22 @@ fn existing_network(
         same(name, "datapath", asked.datapath.map(Datapath::name).as_ref(), &record.datapath.name())?;
         same(name, "NAT", asked.nat.map(Nat::name).as_ref(), &record.treatment.nat.name())?;
         let on = |clamp_mss| if clamp_mss { "on" } else { "off" };
-        same(name, "MSS clamping", asked.clamp_mss.then_some("on").as_ref(), &on(record.treatment.clamp_mss))?;
+        let clamps = asked.says(asked.clamp_mss).map(on);
+        same(name, "MSS clamping", clamps.as_ref(), &on(record.treatment.clamp_mss))?;
         let reach = |no_icc: bool| if no_icc { "off" } else { "on" };
-        let asked_reach = asked.no_icc.then(|| reach(true));
+        let asked_reach = asked.says(asked.no_icc).map(reach);
         same(name, "reach between namespaces", asked_reach.as_ref(), &reach(record.treatment.no_icc))?;
         let served = |dns: bool| if dns { "on" } else { "off" };
-        same(name, "name server", asked.dns.then(|| served(true)).as_ref(), &served(record.treatment.dns))?;
+        same(name, "name server", asked.says(asked.dns).map(served).as_ref(), &served(record.treatment.dns))?;
         let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
-        let asked = asked.ignore_xfrm.then(|| ignored(true));
-        same(name, "handling of IPsec policies", asked.as_ref(), &ignored(record.treatment.ignore_xfrm))
+        let heeded = asked.says(asked.ignore_xfrm).map(ignored);
+        same(name, "handling of IPsec policies", heeded.as_ref(), &ignored(record.treatment.ignore_xfrm))?;
+        let way_out = |bound: bool| if bound { "one uplink alone" } else { "whatever the host's routes lead by" };
+        let bound = asked.says(asked.uplink.is_some()).filter(|_| !internal && !asked.internal).map(way_out);
+        same(name, "way out", bound.as_ref().filter(|_| asked.exact), &way_out(record.treatment.bound))?;
+        let leads = |internal: bool| if internal { "none" } else { "there" };
+        let leaves = asked.says(asked.internal).filter(|_| asked.exact).map(leads);
+        same(name, "way out", leaves.as_ref(), &leads(internal))
     };
     check().map_err(|error| error.remedy(remedy()))?;
     refuse::foreign_bridge(actual, &record.bridge)?;

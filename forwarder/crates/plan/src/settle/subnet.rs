@@ -159,8 +159,8 @@ pub(crate) fn check_address(
     Err(refuse(Kind::Usage, why))
 }
 
-/// The next address after the one given last that is free, of the subnet or of a `range` inside: an address just given back is not given out
-/// at once.
+/// The next address after the one given last that is free, and not promised to others, of the subnet or of a `range` inside: an address just
+/// given back is not given out at once.
 ///
 /// # Errors
 /// [`Kind::Failed`] if all are taken.
@@ -168,6 +168,7 @@ pub(crate) fn allocate(
     network: &Network,
     range: Option<(Ipv4Addr, Ipv4Addr)>,
     endpoints: &[EndpointRecord],
+    promised: impl Fn(Ipv4Addr) -> bool,
 ) -> Result<Ipv4Addr> {
     let Network { name, gateway, last, .. } = network;
     let subnet = gateway.trunc();
@@ -178,7 +179,7 @@ pub(crate) fn allocate(
         endpoints.iter().filter(|it| it.network == *name).map(|it| it.address).chain([gateway.addr()]).collect();
     let start = last.to_bits().saturating_add(1).clamp(first, end.max(first));
     let mut candidates = (start..end).chain(first..start.min(end)).map(Ipv4Addr::from_bits);
-    candidates.find(|address| !others.contains(address)).ok_or_else(|| {
+    candidates.find(|address| !others.contains(address) && !promised(*address)).ok_or_else(|| {
         let all = range.map_or_else(|| subnet.to_string(), |(first, last)| format!("{first} to {last}"));
         let why = format!("all of {all} is taken");
         Error::new(Kind::Failed, "find an address in", format!("network {name}"), why).because(Cause::NoAddressLeft)

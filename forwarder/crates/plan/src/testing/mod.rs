@@ -11,9 +11,9 @@ mod scoped;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Actual, Cgroup, Desired, DownRequest, EndpointNetns, Host, NetConfig, Network, NetworkRequest, Op, Owner, Plan,
-    Records, ResolvConf, Scope, TableRequest, Target, TargetNetns, TargetRef, Undo, UpRequest, interface, orphans,
-    plan, plan_down, plan_network, plan_up,
+    Actual, Cgroup, Declared, Desired, DownRequest, EndpointNetns, Host, NetConfig, Network, NetworkRequest, Op, Owner,
+    Plan, Records, ResolvConf, Scope, TableRequest, Target, TargetNetns, TargetRef, Undo, UpRequest, interface,
+    orphans, plan, plan_down, plan_network, plan_up,
     sysctls::{ALL_FORWARDING, forwarding},
 };
 use fwd_base::Result;
@@ -282,6 +282,19 @@ impl World {
     /// A plan for everything.
     pub(super) fn plan_whole(&self, desired: &Desired) -> Result<Plan> {
         plan(desired, &self.read_whole(desired), &Scope::default())
+    }
+
+    /// A plan for what files declare.
+    pub(super) fn plan_declared(&self, desired: &Desired, prune: bool) -> Result<Plan> {
+        let scope = Scope { declared: Some(Declared { prune }), ..Scope::default() };
+        plan(desired, &self.read_whole(desired), &scope)
+    }
+
+    #[track_caller]
+    pub(super) fn declare(&mut self, desired: &Desired, prune: bool) -> Plan {
+        let plan = self.plan_declared(desired, prune).unwrap_or_else(|error| panic!("{error}"));
+        self.run(&plan.ops, usize::MAX);
+        plan
     }
 
     /// What is read for a plan for everything.

@@ -160,14 +160,6 @@ fn what_is_not_made_yet_is_refused() {
 }
 
 #[test]
-fn option_that_differs_is_a_conflict() {
-    let (mut world, mut desired) = (host(), several());
-    world.make_whole(&desired);
-    desired.networks.get_mut("web").expect("it is said").mtu = Some(1400);
-    assert_eq!(world.plan_whole(&desired).expect_err("a network is not altered").kind, Kind::Conflict);
-}
-
-#[test]
 fn desired_is_read_from_text() {
     let text = r#"{
         "table": {"nat_ports": [2000, 3000], "timeouts": {"icmp": 90}},

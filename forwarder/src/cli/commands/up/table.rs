@@ -1,21 +1,12 @@
 //! Options of the flow table: words into values.
 
-use std::time::Duration;
-
 use forwarder_common::abi::Timeout;
 
 use super::args::TableArgs;
 use crate::{
     Error, Kind, Result,
-    reconcile::{IDLE_TIMES, TableRequest},
+    reconcile::{IDLE_TIMES, TableRequest, written},
 };
-
-/// Fewer ports than this serve nobody.
-const LEAST_PORTS: u16 = 64;
-/// Beyond this the maps of the table are larger than the kernel's limits for one map.
-const MOST_FLOWS: u32 = 1 << 24;
-/// The clock of the data path, jiffies in 32 bits, tells times apart up to 24 days at its fastest.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the words ask for.
 pub(in crate::cli::commands) fn request(args: &TableArgs) -> Result<TableRequest> {
@@ -42,32 +33,13 @@ fn refused(option: &str, text: &str, why: impl Into<String>) -> Error {
 
 /// `1024-29999`.
 fn ports(text: &str) -> Result<(u16, u16)> {
-    let refused = |why: String| {
-        refused("--nat-ports", text, why).remedy("give the first and the last port, such as --nat-ports 1024-29999")
-    };
-    let port = |word: &str| match word.trim().parse::<u16>() {
-        Ok(0) | Err(_) => Err(refused(format!("{word:?} is no port (1 to 65535)"))),
-        Ok(port) => Ok(port),
-    };
-    let (first, last) = text.split_once('-').ok_or_else(|| refused("it is no range of ports".into()))?;
-    let (first, last) = (port(first)?, port(last)?);
-    if last < first {
-        return Err(refused(format!("{last} comes before {first}")));
-    }
-    match last - first {
-        span if span < LEAST_PORTS - 1 => {
-            Err(refused(format!("it has {} ports, and at least {LEAST_PORTS} are needed", span + 1)))
-        }
-        _ => Ok((first, last)),
-    }
+    let remedy = "give the first and the last port, such as --nat-ports 1024-29999";
+    written::nat_ports(text).map_err(|why| refused("--nat-ports", text, why).remedy(remedy))
 }
 
 fn flows(option: &str, text: &str) -> Result<u32> {
-    match text.parse() {
-        Ok(flows @ 1..=MOST_FLOWS) => Ok(flows),
-        _ => Err(refused(option, text, format!("it is no number from 1 to {MOST_FLOWS}"))
-            .remedy(format!("give a number of flows, such as {option} 65536"))),
-    }
+    let remedy = || format!("give a number of flows, such as {option} 65536");
+    written::flows(text.parse().unwrap_or(0)).map_err(|why| refused(option, text, why).remedy(remedy()))
 }
 
 /// `tcp-established=2h4m`.
@@ -76,19 +48,13 @@ fn timeout(text: &str) -> Result<(Timeout, u32)> {
     let (name, time) = text
         .split_once('=')
         .ok_or_else(|| refused("it has no =".into()).remedy("give a name and a time, such as --timeout icmp=60s"))?;
-    let idle = IDLE_TIMES.iter().find(|idle| idle.name == name).ok_or_else(|| {
+    let idle = written::idle_time(name).map_err(|why| {
         let names: Vec<_> = IDLE_TIMES.iter().map(|idle| idle.name).collect();
-        refused(format!("there is no idle time {name:?}")).remedy(format!("one of {}", names.join(", ")))
+        refused(why).remedy(format!("one of {}", names.join(", ")))
     })?;
-    let example = format!("give whole seconds, such as --timeout {name}=90s or --timeout {name}=2h4m");
-    let time = humantime::parse_duration(time).map_err(|error| refused(error.to_string()).remedy(&*example))?;
-    if time > LONGEST {
-        return Err(refused("it is longer than 7 days".into()).remedy("give up to 7days"));
-    }
-    match u32::try_from(time.as_secs()) {
-        Ok(seconds @ 1..) if time.subsec_nanos() == 0 => Ok((idle.which, seconds)),
-        _ => Err(refused("it is no whole number of seconds above zero".into()).remedy(example)),
-    }
+    let example = format!("give whole seconds up to 7days, such as --timeout {name}=90s or --timeout {name}=2h4m");
+    let seconds = written::idle_seconds(time).map_err(|why| refused(why).remedy(example))?;
+    Ok((idle.which, seconds))
 }
 
 #[cfg(test)]

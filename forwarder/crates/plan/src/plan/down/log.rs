@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Removal, target};
+use super::{Removal, is_wanted, target};
 use crate::{
     EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, routes_since},
@@ -16,7 +16,9 @@ impl Removal<'_> {
     /// What was done inside and for the namespaces of these endpoints, and for others that are meant.
     pub(crate) fn inside<'e>(&self, endpoints: impl Iterator<Item = &'e EndpointRecord> + Clone) -> Vec<Object> {
         // What others of the same namespace need stays with them.
-        let last = |endpoint: &&EndpointRecord| self.kept.iter().all(|it| it.cookie != endpoint.cookie);
+        let last = |endpoint: &&EndpointRecord| {
+            self.kept.iter().all(|it| it.cookie != endpoint.cookie) && !is_wanted(self.actual, endpoint.cookie)
+        };
         let endpoints = endpoints.filter(last);
         let mut objects: Vec<Object> =
             endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
@@ -47,18 +49,19 @@ impl Removal<'_> {
     /// Whether the namespace of this name, if it has no endpoint that stays, is one that is meant.
     fn is_meant_by_name(&self, name: &Name) -> bool {
         let meant = match &self.scope.target {
-            None => self.scope.is_whole(),
+            None => self.scope.is_everything(),
             Some(TargetRef::Named(wanted)) => wanted == name,
             Some(_) => target(self.scope, self.actual).is_some_and(|known| known.name.as_ref() == Some(name)),
         };
-        meant && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
+        let wanted = self.actual.targets.iter().any(|target| target.ns.is_some() && target.name.as_ref() == Some(name));
+        meant && !wanted && self.kept.iter().all(|endpoint| endpoint.ns.as_deref() != Some(name.as_str()))
     }
 
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
     fn is_meant_by_cookie(&self, cookie: u64) -> bool {
         let meant = target(self.scope, self.actual);
-        let is_free = self.kept.iter().all(|endpoint| endpoint.cookie != cookie);
-        (is_free && (self.scope.is_whole() || meant.is_some_and(|known| known.cookie == cookie)))
+        let is_free = self.kept.iter().all(|endpoint| endpoint.cookie != cookie) && !is_wanted(self.actual, cookie);
+        (is_free && (self.scope.is_everything() || meant.is_some_and(|known| known.cookie == cookie)))
             || orphans::is_gone(self.actual, cookie)
     }
 

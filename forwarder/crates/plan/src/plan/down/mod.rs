@@ -2,14 +2,16 @@
 
 mod log;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef,
-    UplinkRecord, are_ends, object, orphans, plan::ports, refuse,
+    UplinkRecord, are_ends, object, orphans,
+    plan::{ports, replace::Replaced},
+    refuse,
 };
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::Sizes;
+use fwd_dataplane::{EndpointId, Sizes};
 use fwd_kernel::{
     netlink::{Link, LinkLayer},
     netns::{Name, nearest},
@@ -25,20 +27,22 @@ pub(crate) struct Going {
 }
 
 /// What is in scope and not desired, and whatever nothing uses any more.
-pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going {
+pub(crate) fn going(desired: &Desired, replaced: &Replaced, scope: &Scope, actual: &Actual) -> Going {
     let endpoints = actual.records.endpoints.iter();
-    let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(|endpoint| is_meant(desired, scope, actual, endpoint));
+    let is_meant = meant(desired, scope, actual);
+    let goes = |endpoint: &&EndpointRecord| is_meant(endpoint) || replaced.endpoints.contains_key(&endpoint.id);
+    let (gone, kept): (Vec<_>, Vec<_>) = endpoints.partition(goes);
     let dead: Vec<&EndpointRecord> = orphans::dead_endpoints(actual).collect();
     let (dead, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|endpoint| dead.contains(endpoint));
     let doomed = doomed(scope, actual, &gone, &kept);
-    let removal = Removal { actual, desired, scope, doomed: &doomed, kept: &kept };
+    let removal = Removal { actual, desired, replaced, scope, doomed: &doomed, kept: &kept };
     let mut objects = removal.inside(gone.iter().chain(&dead).copied());
     objects.extend(removal.endpoints(gone.iter().chain(&dead).copied()));
     objects.extend(removal.orphans());
     objects.extend(removal.host_access());
     objects.extend(removal.rules());
     objects.extend(removal.networks());
-    if scope.is_whole() {
+    if scope.is_everything() {
         let others = actual.records.others.iter();
         objects.extend(others.map(|name| Object::OtherVersion(object::OtherVersion { name: name.clone() })));
     }
@@ -56,7 +60,9 @@ pub(crate) fn going(desired: &Desired, scope: &Scope, actual: &Actual) -> Going 
 pub(crate) fn uplink(actual: &Actual, record: &UplinkRecord) -> Vec<Object> {
     let (desired, scope, doomed) = (Desired::default(), Scope::default(), BTreeSet::new());
     let endpoints: Vec<&EndpointRecord> = actual.records.endpoints.iter().collect();
-    let removal = Removal { actual, desired: &desired, scope: &scope, doomed: &doomed, kept: &endpoints };
+    let replaced = Replaced::default();
+    let removal =
+        Removal { actual, desired: &desired, replaced: &replaced, scope: &scope, doomed: &doomed, kept: &endpoints };
     let (name, index) = (record.name.clone(), record.index);
     let hooks = Object::UplinkHooks(object::UplinkHooks { name: name.clone(), index, layer: LinkLayer::default() });
     let hooks = Some(hooks).filter(|hooks| actual.has(hooks));
@@ -68,13 +74,16 @@ pub(crate) fn uplink(actual: &Actual, record: &UplinkRecord) -> Vec<Object> {
 
 /// Whether endpoints or networks stay.
 pub(crate) fn keeps(desired: &Desired, scope: &Scope, actual: &Actual) -> bool {
-    let mut networks = actual.records.networks.iter();
-    actual.records.endpoints.iter().any(|endpoint| !is_meant(desired, scope, actual, endpoint))
+    let (is_meant, mut networks) = (meant(desired, scope, actual), actual.records.networks.iter());
+    actual.records.endpoints.iter().any(|endpoint| !is_meant(endpoint))
         || networks.any(|network| is_kept_without(scope, network))
 }
 
-/// Whether a network stays although it has no endpoint.
+/// Whether a network stays although it has no endpoint, and is not desired.
 fn is_kept_without(scope: &Scope, network: &NetworkRecord) -> bool {
+    if let Some(declared) = scope.declared {
+        return network.kept && !declared.prune;
+    }
     let is_meant = scope.network.as_ref().is_some_and(|meant| meant.name == network.name);
     network.kept && !scope.is_whole() && !is_meant
 }
@@ -105,15 +114,27 @@ fn target<'a>(scope: &Scope, actual: &'a Actual) -> Option<&'a EndpointNetns> {
     actual.namespaces.iter().find(|known| known.reference == *reference)
 }
 
-/// Whether an endpoint is in scope and not desired: one of the namespace itself, or of a former one of that name.
-fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &EndpointRecord) -> bool {
-    if let Some(network) = &scope.network {
-        return endpoint.network == network.name;
+/// Tells the endpoints that are in scope and not desired.
+fn meant<'a>(desired: &'a Desired, scope: &'a Scope, actual: &'a Actual) -> impl Fn(&EndpointRecord) -> bool + use<'a> {
+    let found = actual.targets.iter().filter_map(|target| Some((&target.reference, target.ns.as_ref()?.cookie)));
+    let found: BTreeMap<&TargetRef, u64> = found.collect();
+    let cookie = |wanted: &Endpoint| wanted.netns.as_ref().and_then(|netns| found.get(netns)).copied();
+    let wanted: BTreeMap<&EndpointId, Option<u64>> =
+        desired.endpoints.iter().map(|wanted| (&wanted.id, cookie(wanted))).collect();
+    move |endpoint| match (&scope.network, &scope.target) {
+        (Some(network), _) => endpoint.network == network.name,
+        (None, _) if scope.endpoint.is_some() => scope.endpoint.as_ref() == Some(&endpoint.id),
+        (None, Some(reference)) => is_of(reference, scope, actual, endpoint),
+        (None, None) => match wanted.get(&endpoint.id) {
+            // One of a former namespace of that name.
+            Some(cookie) => cookie.is_some_and(|cookie| cookie != endpoint.cookie),
+            None => scope.covers(desired, endpoint),
+        },
     }
-    if let Some(id) = &scope.endpoint {
-        return endpoint.id == *id;
-    }
-    let Some(reference) = &scope.target else { return !is_desired(desired, actual, endpoint) };
+}
+
+/// Whether an endpoint is one of the namespace that is meant, or of a former one of that name.
+fn is_of(reference: &TargetRef, scope: &Scope, actual: &Actual, endpoint: &EndpointRecord) -> bool {
     let known = target(scope, actual);
     if scope.ifname.as_ref().is_some_and(|ifname| !endpoint.has_interface(ifname)) {
         return false;
@@ -127,28 +148,25 @@ fn is_meant(desired: &Desired, scope: &Scope, actual: &Actual, endpoint: &Endpoi
         }
 }
 
-/// Whether an endpoint is one of the whole that is desired, and not of a former namespace of that name.
-fn is_desired(desired: &Desired, actual: &Actual, endpoint: &EndpointRecord) -> bool {
-    let is_it = |wanted: &Endpoint| {
-        let target = actual.targets.iter().find(|target| Some(&target.reference) == wanted.netns.as_ref());
-        let inside = target.and_then(|target| target.ns.as_ref());
-        wanted.id == endpoint.id && inside.is_none_or(|inside| inside.cookie == endpoint.cookie)
-    };
-    desired.endpoints.iter().any(is_it)
-}
-
 /// Names of the namespaces that are deleted: of those that are meant, what `up` made, by the undo log, or all if so asked. That of a
 /// runtime's endpoint is the runtime's.
 fn doomed(scope: &Scope, actual: &Actual, gone: &[&EndpointRecord], kept: &[&EndpointRecord]) -> BTreeSet<Name> {
     let meant = target(scope, actual);
-    let stays = |known: &EndpointNetns| kept.iter().any(|endpoint| endpoint.cookie == known.cookie);
+    let stays = |known: &EndpointNetns| {
+        kept.iter().any(|endpoint| endpoint.cookie == known.cookie) || is_wanted(actual, known.cookie)
+    };
     let is_doomed = |known: &&EndpointNetns| {
         let attached = gone.iter().any(|endpoint| endpoint.cookie == known.cookie);
-        let is_meant = attached || meant == Some(*known) || (scope.is_whole() && known.made);
+        let is_meant = attached || meant == Some(*known) || (scope.is_everything() && known.made);
         let ours = known.made && scope.endpoint.is_none();
         known.cookie != actual.host.cookie && is_meant && !stays(known) && (ours || scope.delete_ns)
     };
     actual.namespaces.iter().filter(is_doomed).filter_map(|known| known.name.clone()).collect()
+}
+
+/// Whether something in the namespace with this cookie is desired, where all is: it stays as it is, whatever of it goes.
+fn is_wanted(actual: &Actual, cookie: u64) -> bool {
+    actual.targets.iter().any(|target| target.ns.as_ref().is_some_and(|inside| inside.cookie == cookie))
 }
 
 fn nearest_up(scope: &Scope, actual: &Actual) -> Option<String> {
@@ -162,6 +180,7 @@ fn nearest_up(scope: &Scope, actual: &Actual) -> Option<String> {
 struct Removal<'a> {
     actual: &'a Actual,
     desired: &'a Desired,
+    replaced: &'a Replaced,
     scope: &'a Scope,
     doomed: &'a BTreeSet<Name>,
     kept: &'a [&'a EndpointRecord],
@@ -216,6 +235,9 @@ impl Removal<'_> {
     }
 
     fn is_kept(&self, network: &NetworkRecord) -> bool {
+        if self.replaced.networks.contains_key(&network.name) {
+            return false;
+        }
         self.desired.networks.contains_key(&network.name)
             || self.kept.iter().any(|endpoint| endpoint.network == network.name)
             || is_kept_without(self.scope, network)
@@ -236,7 +258,7 @@ impl Removal<'_> {
         let kept = |index: u32| self.kept_networks().any(|network| network.index == index);
         let hooks = self.actual.records.network_hooks.iter().copied().filter(|index| !kept(*index));
         objects.extend(hooks.map(|index| self.network_hook(index)));
-        let everything = self.scope.is_whole();
+        let everything = self.scope.is_everything();
         let in_use = |bridge: &Link| self.actual.ports(bridge.index).any(|link| self.actual.host.owner.has_veth(link));
         let bridges = self.actual.orphaned_bridges().filter(|bridge| everything || !in_use(bridge));
         objects.extend(bridges.map(orphans::bridge_object));

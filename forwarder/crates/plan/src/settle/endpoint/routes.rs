@@ -146,3 +146,26 @@ pub(in crate::settle) fn same(asked: &Asked, record: &EndpointRecord, network: &
     }
     Ok(())
 }
+
+/// What of routes an endpoint that is there has and is not asked for, or would have if it were made now, in words.
+///
+/// # Errors
+/// The words.
+pub(in crate::settle) fn exact(
+    asked: &Asked,
+    actual: &Actual,
+    record: &EndpointRecord,
+    network: &Network,
+) -> Result<(), String> {
+    if record.no_default_route && !has_no_default(asked, actual, network, None) {
+        return Err("it was attached without a default route".into());
+    }
+    if let (None, Some(metric)) = (asked.metric, record.metric) {
+        return Err(format!("its default route was made with --metric {metric}"));
+    }
+    let wanted: Vec<_> = asked.routes.iter().filter_map(|route| checked(route, network).ok()).collect();
+    match record.routes.iter().find(|found| !wanted.contains(found)) {
+        Some((to, via)) => Err(format!("it was attached with --route {to}={via}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,323 @@
+//! Files, what is wrong with them, and the way back.
+
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
+
+use proptest::prelude::*;
+
+use super::{Source, desired, read, schema, text};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
+use fwd_kernel::netns::Name;
+use fwd_plan::{
+    AskedLimits, Datapath, Desired, Endpoint, IDLE_TIMES, Ipv6, Nat, Network, RateLimit, TableRequest, TargetRef,
+    UplinkChoice,
+};
+
+fn source(text: &str) -> Source {
+    Source { path: "a.toml".into(), text: text.into() }
+}
+
+fn said(text: &str) -> Result<Desired> {
+    desired(&[source(text)])
+}
+
+#[track_caller]
+fn refused(text: &str, place: &str, words: &[&str]) -> Error {
+    let error = said(text).map(|desired| panic!("{text} is accepted: {desired:?}")).unwrap_err();
+    assert_eq!(error.kind, Kind::Usage, "{error}");
+    assert_eq!(error.object, format!("a.toml:{place}"), "{error}");
+    let told = format!("{error} | {}", error.remedy.as_deref().unwrap_or_else(|| panic!("no remedy: {error}")));
+    words.iter().for_each(|word| assert!(told.contains(word), "{word:?} is missing: {told}"));
+    let (line, _) = place.split_once(':').expect("a place");
+    assert!(error.excerpt[0].starts_with(&format!("{line} | ")), "{:?}", error.excerpt);
+    error
+}
+
+#[test]
+fn every_key_arrives() {
+    let desired = said(
+        r#"
+        [table]
+        nat-ports = "2000-3000"
+        max-flows = 1000
+        max-flows-per-ns = 10
+        timeouts = { icmp = "90s" }
+
+        [networks.web]
+        uplink = "eth1"
+        subnet = "10.0.0.0/24"
+        subnet6 = "fd00:77::/64"
+        gateway = "10.0.0.254"
+        ipv6 = "masquerade"
+        mtu = 1400
+        datapath = "xdp"
+        nat = "eim"
+        clamp-mss = true
+        ignore-xfrm = true
+        no-icc = true
+        allow-networks = ["vault"]
+        dns = true
+        keep = true
+
+        [networks.vault]
+        internal = true
+
+        [[endpoints]]
+        ns = "a"
+        network = "web"
+        ifname = "eth1"
+        ip = "10.0.0.9"
+        ip6 = "fd00:77::9"
+        mac = "02:00:00:00:00:01"
+        aliases = ["WWW", "a.b"]
+        metric = 7
+        routes = ["10.9.0.0/16"]
+        allow-spoof = true
+        rate-out = "100M"
+        burst-out = "1M"
+        rate-in = "2.5G"
+        attach = "clsact"
+        publish = ["8080:80", "53:5353/udp from 192.0.2.0/24"]
+
+        [[endpoints]]
+        pid = 7
+        no-default-route = true
+
+        [[endpoints]]
+        netns = "/run/netns/x"
+        "#,
+    )
+    .expect("it is valid");
+    let icmp = IDLE_TIMES.iter().find(|idle| idle.name == "icmp").expect("one").which;
+    let table = TableRequest {
+        nat_ports: Some((2000, 3000)),
+        max_flows: Some(1000),
+        max_flows_per_ns: Some(10),
+        timeouts: vec![(icmp, 90)],
+    };
+    assert_eq!(desired.table, table);
+    let web = Network {
+        uplink: UplinkChoice::Interface("eth1".into()),
+        subnets: ["10.0.0.0/24", "fd00:77::/64"].map(|subnet| subnet.parse().expect("a subnet")).to_vec(),
+        gateway: Some([10, 0, 0, 254].into()),
+        ipv6: Some(Ipv6::Masquerade),
+        mtu: Some(1400),
+        datapath: Some(Datapath::Xdp),
+        nat: Some(Nat::Eim),
+        clamp_mss: true,
+        ignore_xfrm: true,
+        no_icc: true,
+        allow_networks: ["vault".to_owned()].into(),
+        kept: true,
+        dns: true,
+    };
+    assert_eq!(desired.networks["web"], web);
+    assert_eq!(desired.networks["vault"], Network { uplink: UplinkChoice::None, ..Network::default() });
+    // The one that need not be named.
+    assert_eq!(desired.networks["fwd0"], Network { nat: Some(Nat::Symmetric), ..Network::default() });
+    let a = Endpoint {
+        id: EndpointId { owner: EndpointOwner::Cli, id: "ns:a".into(), ifname: "eth1".into() },
+        network: "web".into(),
+        owner_network: None,
+        range: None,
+        netns: Some(TargetRef::Named("a".try_into().expect("a name"))),
+        addresses: vec!["10.0.0.9".parse().expect("one"), "fd00:77::9".parse().expect("one")],
+        allow_spoof: true,
+        mac: Some("02:00:00:00:00:01".parse().expect("one")),
+        no_default_route: false,
+        metric: Some(7),
+        routes: vec!["10.9.0.0/16".parse().expect("a route")],
+        limits: AskedLimits {
+            outbound: Some(RateLimit { rate: 100_000_000, burst: 1_000_000 }),
+            inbound: Some(RateLimit::of_rate(2_500_000_000)),
+        },
+        attach: Some(Backend::Clsact),
+        publish: ["8080:80", "53:5353/udp from 192.0.2.0/24"].map(|ports| ports.parse().expect("ports")).to_vec(),
+        aliases: ["a.b", "www"].map(|name| name.parse().expect("a name")).to_vec(),
+    };
+    assert_eq!(desired.endpoints[0], a);
+    assert_eq!(desired.endpoints[1].netns, Some(TargetRef::Pid(7)));
+    assert!(desired.endpoints[1].no_default_route);
+    assert_eq!(desired.endpoints[2].netns, Some(TargetRef::Path("/run/netns/x".into())));
+    assert_eq!(desired.endpoints[2].limits.outbound, Some(RateLimit::default()), "what is not said is none");
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    refused("[networks.web]\nuplnk = \"eth0\"\n", "2:1", &["\"uplnk\"", "did you mean uplink?"]);
+    refused("[netwroks.web]\n", "1:2", &["\"netwroks\"", "did you mean networks?"]);
+    refused("[networks.web]\nxyzzy = 1\n", "2:1", &["\"xyzzy\"", "one of", "subnet"]);
+    refused("[networks.web]\nmtu = \"big\"\n", "2:7", &["docs/config.md"]);
+    refused("[networks.web]\nmtu = -1\n", "2:7", &["-1"]);
+    refused("[networks.web\nmtu = 1\n", "1:14", &[]);
+    refused("[networks.web]\n[networks.web]\n", "2:11", &["duplicate"]);
+    refused("[networks.web]\nnat = \"cone\"\n", "2:7", &["cone", "symmetric"]);
+    refused("[networks.web]\nsubnet = \"10.0.0.5/24\"\n", "2:10", &["10.0.0.5", "10.0.0.0/24"]);
+    refused("[networks.web]\nsubnet = \"10.0.0.0/33\"\n", "2:10", &[]);
+    refused("[networks.web]\nuplink = \"eth0\"\ninternal = true\n", "2:10", &["internal", "uplink"]);
+    refused("[networks.\"a/b\"]\n", "1:11", &["/"]);
+    refused("[networks.web]\nallow-networks = [\"webb\"]\n", "2:19", &["webb", "did you mean web?"]);
+    refused("[table]\nnat-ports = \"7\"\n", "2:13", &["no range", "1024-29999"]);
+    refused("[table]\nmax-flows = 0\n", "2:13", &["16777216"]);
+    refused("[table.timeouts]\nicmpp = \"90s\"\n", "2:1", &["icmpp", "did you mean icmp?"]);
+    refused("[table.timeouts]\nicmp = \"8days\"\n", "2:8", &["7 days", "icmp = \"90s\""]);
+    let endpoint = |keys: &str| format!("[[endpoints]]\nns = \"a\"\n{keys}\n");
+    refused(&endpoint("network = \"web\""), "3:11", &["no file says network web", "[networks.web]"]);
+    refused(&endpoint("pid = 7"), "1:1", &["one of ns, pid and netns"]);
+    refused("[[endpoints]]\nifname = \"eth0\"\n", "1:1", &["no namespace", "ns = "]);
+    refused("[[endpoints]]\nns = \"../x\"\n", "2:6", &["../x"]);
+    refused(&endpoint("publish = [\"80\"]"), "3:11", &["port of the host"]);
+    refused(&endpoint("rate-out = \"fast\""), "3:12", &["bits a second", "100M"]);
+    refused(&endpoint("burst-in = \"1M\""), "3:12", &["rate"]);
+    refused(&endpoint("rate-in = \"1M\"\nburst-in = \"much\""), "4:12", &["bytes"]);
+    refused(&endpoint("mac = \"02:00\""), "3:7", &["six bytes"]);
+    refused(&endpoint("metric = 1\nno-default-route = true"), "1:1", &["metric"]);
+    refused(&endpoint("[[endpoints]]\nns = \"a\""), "3:1", &["eth0", "twice", "a.toml:1:1"]);
+}
+
+#[test]
+fn several_files_are_one_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("it is written");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let all = || read(&[directory.path().to_owned()]).and_then(|sources| desired(&sources));
+    let error = all().expect_err("there is none");
+    assert!(error.kind == Kind::NotFound && error.remedy.is_some(), "{error}");
+    write("10-net.toml", "[networks.web]\n");
+    write("20-a.toml", "[[endpoints]]\nns = \"a\"\nnetwork = \"web\"\n");
+    write("notes.txt", "no TOML");
+    let found = all().expect("it is valid");
+    assert_eq!((found.networks.len(), found.endpoints.len()), (1, 1));
+    write("30-b.toml", "[networks.web]\nmtu = 1400\n");
+    let error = all().expect_err("it is said twice");
+    assert!(error.object.starts_with(&path("30-b.toml")), "{error}");
+    assert!(error.why.contains(&format!("{}:1:11", path("10-net.toml"))), "{error}");
+    write("30-b.toml", "[table]\nmax-flows = 1000\n");
+    write("40-c.toml", "[table]\nmax-flows = 1000\n");
+    assert!(all().expect_err("it is said twice").why.contains("30-b.toml"));
+    let error = read(&[PathBuf::from(path("missing.toml"))]).expect_err("it is not there");
+    assert!(error.kind == Kind::NotFound && error.remedy.is_some(), "{error}");
+}
+
+#[test]
+fn example_of_the_readme_is_valid() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("there is an example");
+    let (example, _) = rest.split_once("```").expect("it ends");
+    let desired = said(example).unwrap_or_else(|error| panic!("{error}: {:?}", error.excerpt));
+    assert_eq!((desired.networks.len(), desired.endpoints.len()), (2, 2));
+}
+
+#[test]
+fn page_names_every_key() {
+    let page = include_str!("../../../../docs/config.md");
+    let schema: serde_json::Value = serde_json::from_str(&schema()).expect("it is JSON");
+    for of in ["Table", "Network", "Endpoint"] {
+        let keys = schema["$defs"][of]["properties"].as_object().expect("keys").keys();
+        let missing: Vec<_> = keys.filter(|key| !page.contains(&format!("`{key}`"))).collect();
+        assert!(missing.is_empty(), "docs/config.md does not name {missing:?} of {of}");
+    }
+}
+
+#[test]
+fn schema_knows_what_files_may_say() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).expect("it is JSON");
+    assert_eq!(schema["additionalProperties"], false);
+    let network = &schema["$defs"]["Network"];
+    assert_eq!(network["properties"]["nat"]["enum"], serde_json::json!(["symmetric", "eim", "eim-eif"]));
+    for (name, what) in [("Network", "no-icc"), ("Endpoint", "rate-out"), ("Table", "nat-ports")] {
+        let described = &schema["$defs"][name]["properties"][what]["description"];
+        assert!(described.is_string(), "{name} {what}");
+    }
+}
+
+fn limit() -> impl Strategy<Value = RateLimit> {
+    let limited =
+        (1..100_000u64, prop_oneof![Just(None), (1_500..10_000u64).prop_map(Some)]).prop_map(|(rate, burst)| {
+            let usual = RateLimit::of_rate(rate * 8_000 + 8);
+            RateLimit { burst: burst.unwrap_or(usual.burst), ..usual }
+        });
+    prop_oneof![Just(RateLimit::default()), limited]
+}
+
+fn networks() -> impl Strategy<Value = BTreeMap<String, Network>> {
+    let uplink =
+        prop_oneof![Just(UplinkChoice::Auto), Just(UplinkChoice::None), "[a-z]{1,8}".prop_map(UplinkChoice::Interface)];
+    let kinds = (uplink, proptest::option::of(Just(Datapath::Tc)), proptest::option::of(68..9000u32));
+    let flags = (any::<[bool; 5]>(), proptest::option::of(any::<u8>()), proptest::option::of(Just(Ipv6::Off)));
+    let network = (kinds, flags).prop_map(|((uplink, datapath, mtu), (flags, subnet, ipv6))| {
+        let [clamp_mss, ignore_xfrm, no_icc, kept, dns] = flags;
+        let subnets = subnet.map(|byte| format!("10.{byte}.0.0/24").parse().expect("a subnet"));
+        Network {
+            nat: (uplink != UplinkChoice::None).then_some(if dns { Nat::Eim } else { Nat::Symmetric }),
+            gateway: subnet.map(|byte| Ipv4Addr::new(10, byte, 0, 9)),
+            uplink,
+            subnets: subnets.into_iter().collect(),
+            ipv6,
+            mtu,
+            datapath,
+            clamp_mss,
+            ignore_xfrm,
+            no_icc,
+            allow_networks: Default::default(),
+            kept,
+            dns,
+        }
+    });
+    let name = "[a-z][a-z0-9_.-]{0,8}|[\\PC--/]{1,9}".prop_filter("a name", |name| Name::of("a network", name).is_ok());
+    proptest::collection::btree_map(name, network, 1..4)
+}
+
+prop_compose! {
+    fn any_desired()(
+        networks in networks(),
+        endpoints in proptest::collection::btree_map(
+            "[a-z\"' .]{1,6}[a-z]",
+            (any::<[bool; 4]>(), limit(), limit(), any::<u8>(), any::<[u8; 6]>()),
+            0..5,
+        ),
+        times in proptest::option::of(1..604_800u32),
+    ) -> Desired {
+        let first = networks.keys().next().expect("one").clone();
+        let endpoints = endpoints.into_iter().map(|(name, ([spoof, no_default_route, mac, port], outbound, inbound, byte, bytes))| {
+            let target = TargetRef::Named(name.as_str().try_into().expect("a name"));
+            Endpoint {
+                id: target.id(if spoof { "eth0" } else { "eth1" }),
+                network: first.clone(),
+                owner_network: None,
+                range: None,
+                netns: Some(target),
+                addresses: port.then(|| Ipv4Addr::new(10, 0, 0, byte).into()).into_iter().collect(),
+                allow_spoof: spoof,
+                mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
+                no_default_route,
+                metric: (!no_default_route && mac).then_some(byte.into()),
+                routes: if port { vec!["10.9.0.0/16=10.0.0.5".parse().expect("a route")] } else { Vec::new() },
+                limits: AskedLimits { outbound: Some(outbound), inbound: Some(inbound) },
+                attach: spoof.then_some(Backend::Tcx),
+                publish: if port { vec![format!("{}:80", 1 + u16::from(byte)).parse().expect("ports")] } else { Vec::new() },
+                aliases: if mac { vec!["www".parse().expect("a name")] } else { Vec::new() },
+            }
+        });
+        let timeouts = times.map(|time| vec![(IDLE_TIMES[0].which, time)]).unwrap_or_default();
+        let table = TableRequest { nat_ports: times.map(|_| (1024, 29_999)), max_flows: times, max_flows_per_ns: None, timeouts };
+        Desired { table, networks, endpoints: endpoints.collect() }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(asked in any_desired()) {
+        let written = text(&asked).expect("it can be said");
+        let read = said(&written).unwrap_or_else(|error| panic!("{error}: {:?} in {written}", error.excerpt));
+        prop_assert_eq!(read, asked, "{}", written);
+    }
+
+    #[test]
+    fn no_text_is_too_strange(text in "(\\PC|\n|\\[networks\\.|\\[\\[endpoints\\]\\]\n|ns = \"a\"\n|=|\"){0,40}") {
+        if let Err(error) = said(&text) {
+            prop_assert!(error.object.starts_with("a.toml:"), "{}", error);
+            prop_assert!(error.excerpt.len() == 2 && error.remedy.is_some());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What files say as what is desired.
+
+mod network;
+mod table;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml::Spanned;
+
+use self::values::limit;
+use crate::{
+    file::{Endpoint, File},
+    source::Source,
+};
+use fwd_base::{Error, Result};
+use fwd_kernel::netns::{Name, nearest};
+use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, TargetRef};
+
+/// Where something was said: which file, and which bytes of it.
+#[derive(Clone, Debug)]
+struct Place<'a> {
+    source: &'a Source,
+    span: Range<usize>,
+}
+
+impl<'a> Place<'a> {
+    fn of<T>(source: &'a Source, what: &Spanned<T>) -> Self {
+        Self { source, span: what.span() }
+    }
+
+    fn refuse(&self, why: impl Into<String>) -> Error {
+        self.source.refuse(&self.span, why)
+    }
+
+    /// It was said before, elsewhere.
+    fn again(&self, what: &str, first: &Self) -> Error {
+        let why = format!("{what} is said twice, first at {}", first.source.at(&first.span));
+        self.refuse(why).remedy("say it once; the files are one whole")
+    }
+}
+
+/// What all files together say. They are one whole: what is said twice is refused.
+///
+/// # Errors
+/// [`Kind::Usage`](fwd_base::Kind::Usage) with file, line and column of the first thing that is wrong.
+pub fn desired(sources: &[Source]) -> Result<Desired> {
+    let mut merged = Merged::default();
+    for source in sources {
+        let File { table, networks, endpoints } = source.parse()?;
+        if let Some(table) = &table {
+            merged.table(source, table)?;
+        }
+        for (name, network) in &networks {
+            merged.network(source, name, network)?;
+        }
+        for endpoint in &endpoints {
+            merged.endpoint(source, endpoint)?;
+        }
+    }
+    merged.check()?;
+    Ok(merged.desired)
+}
+
+/// What was said so far, and where.
+#[derive(Default)]
+struct Merged<'a> {
+    desired: Desired,
+    table: Option<Place<'a>>,
+    networks: BTreeMap<String, Place<'a>>,
+    endpoints: BTreeMap<(TargetRef, String), Place<'a>>,
+    /// Networks that something is to be in, or that are to be allowed something.
+    mentioned: Vec<(String, Place<'a>)>,
+}
+
+impl<'a> Merged<'a> {
+    fn table(&mut self, source: &'a Source, table: &Spanned<crate::file::Table>) -> Result<()> {
+        let place = Place::of(source, table);
+        if let Some(first) = &self.table {
+            return Err(place.again("the flow table", first));
+        }
+        self.desired.table = table::asked(source, table.get_ref())?;
+        self.table = Some(place);
+        Ok(())
+    }
+
+    fn network(&mut self, source: &'a Source, name: &Spanned<String>, network: &crate::file::Network) -> Result<()> {
+        let place = Place::of(source, name);
+        let name = Name::of("a network", name.get_ref()).map_err(|error| {
+            let refused = place.refuse(format!("a network is not called so: {}", error.why));
+            refused.remedy(error.remedy.unwrap_or_default())
+        });
+        let name = name?.to_string();
+        if let Some(first) = self.networks.get(&name) {
+            return Err(place.again(&format!("network {name}"), first));
+        }
+        self.desired.networks.insert(name.clone(), network::asked(source, network)?);
+        let allowed = network.allow_networks.iter();
+        self.mentioned.extend(allowed.map(|other| (other.get_ref().clone(), Place::of(source, other))));
+        self.networks.insert(name, place);
+        Ok(())
+    }
+
+    fn endpoint(&mut self, source: &'a Source, endpoint: &Spanned<Endpoint>) -> Result<()> {
+        let place = Place::of(source, endpoint);
+        let asked = asked(&place, endpoint.get_ref())?;
+        let who = (asked.netns.clone().unwrap_or(TargetRef::Pid(0)), asked.id.ifname.clone());
+        if let Some(first) = self.endpoints.get(&who) {
+            return Err(place.again(&format!("interface {} of {}", who.1, who.0), first));
+        }
+        let mentioned = endpoint.get_ref().network.as_ref().map(|network| Place::of(source, network));
+        self.mentioned.push((asked.network.clone(), mentioned.unwrap_or_else(|| place.clone())));
+        self.endpoints.insert(who, place);
+        self.desired.endpoints.push(asked);
+        Ok(())
+    }
+
+    /// Every network that is mentioned is said; the one that nobody needs to name is there if something is in it.
+    fn check(&mut self) -> Result<()> {
+        for (name, place) in &self.mentioned {
+            if self.networks.contains_key(name) {
+                continue;
+            }
+            if name == DEFAULT_NETWORK {
+                let default = network::asked(place.source, &crate::file::Network::default())?;
+                self.desired.networks.entry(name.clone()).or_insert(default);
+                continue;
+            }
+            let known: Vec<&String> = self.networks.keys().collect();
+            let remedy = match nearest(name, &known) {
+                Some(nearest) => format!("did you mean {nearest}?"),
+                None => format!("say what it is to be: [networks.{name}]"),
+            };
+            return Err(place.refuse(format!("no file says network {name}")).remedy(remedy));
+        }
+        Ok(())
+    }
+}
+
+/// An endpoint as it is asked for.
+fn asked(place: &Place<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
+    let Endpoint {
+        ns,
+        pid,
+        netns,
+        network,
+        ifname,
+        ip,
+        ip6,
+        mac,
+        aliases,
+        metric,
+        no_default_route,
+        routes,
+        allow_spoof,
+        rate_out,
+        burst_out,
+        rate_in,
+        burst_in,
+        attach,
+        publish,
+    } = endpoint;
+    let target = match (ns, pid, netns) {
+        (Some(ns), None, None) => TargetRef::Named(ns.get_ref().clone()),
+        (None, Some(pid), None) => TargetRef::Pid(*pid),
+        (None, None, Some(path)) => TargetRef::Path(path.into()),
+        (None, None, None) => {
+            return Err(place.refuse("no namespace is given").remedy("give its name: ns = \"mynet\""));
+        }
+        _ => {
+            return Err(place
+                .refuse("a namespace is given by one of ns, pid and netns")
+                .remedy("leave the others out"));
+        }
+    };
+    if *no_default_route && metric.is_some() {
+        let why = "there is no metric without a default route";
+        return Err(place.refuse(why).remedy("leave out metric or no-default-route"));
+    }
+    let aliases: BTreeSet<_> = aliases.iter().cloned().collect();
+    let addresses = ip.map(Into::into).into_iter().chain(ip6.map(Into::into));
+    let source = place.source;
+    let limits = AskedLimits {
+        outbound: Some(limit(source, rate_out.as_ref(), burst_out.as_ref())?),
+        inbound: Some(limit(source, rate_in.as_ref(), burst_in.as_ref())?),
+    };
+    Ok(plan::Endpoint {
+        id: target.id(ifname.as_deref().unwrap_or(NS_IF)),
+        network: network.as_ref().map_or_else(|| DEFAULT_NETWORK.into(), |network| network.get_ref().clone()),
+        // A runtime's own word for it.
+        owner_network: None,
+        netns: Some(target),
+        addresses: addresses.collect(),
+        // Files name one address, or leave it open.
+        range: None,
+        allow_spoof: *allow_spoof,
+        mac: *mac,
+        no_default_route: *no_default_route,
+        metric: *metric,
+        routes: routes.clone(),
+        limits,
+        attach: *attach,
+        publish: publish.clone(),
+        aliases: aliases.into_iter().collect(),
+    })
+}

@@ -1,0 +1,154 @@
+//! What is desired as a file: the inverse of [`desired`](super::desired).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use crate::file::{Endpoint, File, Network, Table};
+use fwd_base::{Error, Kind, Result};
+use fwd_dataplane::EndpointOwner;
+use fwd_plan::{
+    self as plan, AskedLimits, DEFAULT_NETWORK, Desired, IdleTime, NS_IF, RateLimit, TableRequest, TargetRef,
+    UplinkChoice, range,
+};
+
+/// The text of a file that says what is desired, but for what container runtimes have attached: that is theirs to say.
+///
+/// # Errors
+/// An endpoint has no namespace that a file could name.
+pub fn text(desired: &Desired) -> Result<String> {
+    let Desired { table, networks, endpoints } = desired;
+    let own = endpoints.iter().filter(|endpoint| endpoint.id.owner == EndpointOwner::Cli);
+    let endpoints: Result<Vec<_>> = own.map(|endpoint| said_endpoint(endpoint).map(anywhere)).collect();
+    let file = File {
+        table: Some(said_table(table)).filter(|table| *table != Table::default()).map(anywhere),
+        networks: networks.iter().map(|(name, network)| (anywhere(name.clone()), said_network(network))).collect(),
+        endpoints: endpoints?,
+    };
+    toml::to_string(&file)
+        .map_err(|error| Error::new(Kind::Failed, "write", "what is up as a file", error.to_string()).caused_by(error))
+}
+
+/// What is said nowhere yet.
+fn anywhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn said_table(table: &TableRequest) -> Table {
+    let TableRequest { nat_ports, max_flows, max_flows_per_ns, timeouts } = table;
+    let times = timeouts.iter().filter_map(|(which, seconds)| {
+        let time = humantime::format_duration(std::time::Duration::from_secs((*seconds).into())).to_string();
+        Some((anywhere(IdleTime::of(*which)?.name.to_owned()), anywhere(time.replace(' ', ""))))
+    });
+    Table {
+        nat_ports: nat_ports.map(range).map(anywhere),
+        max_flows: max_flows.map(u64::from).map(anywhere),
+        max_flows_per_ns: max_flows_per_ns.map(u64::from).map(anywhere),
+        timeouts: times.collect(),
+    }
+}
+
+fn said_network(network: &plan::Network) -> Network {
+    let plan::Network {
+        uplink,
+        subnets,
+        gateway,
+        ipv6,
+        mtu,
+        datapath,
+        nat,
+        clamp_mss,
+        ignore_xfrm,
+        no_icc,
+        allow_networks,
+        kept,
+        dns,
+    } = network;
+    let subnet = subnets.iter().find_map(|subnet| if let IpNet::V4(subnet) = subnet { Some(*subnet) } else { None });
+    let subnet6 = subnets.iter().find_map(|subnet| if let IpNet::V6(subnet) = subnet { Some(*subnet) } else { None });
+    let uplink_name = if let UplinkChoice::Interface(name) = uplink { Some(name.clone()) } else { None };
+    Network {
+        uplink: uplink_name.map(anywhere),
+        internal: *uplink == UplinkChoice::None,
+        subnet: subnet.map(anywhere),
+        gateway: *gateway,
+        ipv6: *ipv6,
+        subnet6: subnet6.map(anywhere),
+        mtu: *mtu,
+        datapath: *datapath,
+        nat: nat.filter(|nat| *nat != plan::Nat::default()),
+        clamp_mss: *clamp_mss,
+        ignore_xfrm: *ignore_xfrm,
+        no_icc: *no_icc,
+        allow_networks: allow_networks.iter().cloned().map(anywhere).collect(),
+        dns: *dns,
+        keep: *kept,
+    }
+}
+
+fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
+    let plan::Endpoint {
+        id,
+        network,
+        // Of runtimes alone, and of a command that is over.
+        owner_network: _,
+        range: _,
+        netns,
+        addresses,
+        allow_spoof,
+        mac,
+        no_default_route,
+        metric,
+        routes,
+        limits: AskedLimits { outbound, inbound },
+        attach,
+        publish,
+        aliases,
+    } = endpoint;
+    let unknown = |why: &str| Error::new(Kind::Failed, "write", format!("endpoint {id} into a file"), why);
+    let target = netns.as_ref().ok_or_else(|| unknown("its namespace is not known"))?;
+    let (ns, pid, path) = match target {
+        TargetRef::Named(name) => (Some(anywhere(name.clone())), None, None),
+        TargetRef::Pid(pid) => (None, Some(*pid), None),
+        // A container is another one when it starts again: files name what it is in now.
+        TargetRef::Path(_) | TargetRef::Container(_) => {
+            let path = target.path();
+            let path = path.to_str().ok_or_else(|| unknown("the path of its namespace is no UTF-8"))?;
+            (None, None, Some(path.to_owned()))
+        }
+    };
+    let [rate_out, burst_out] = said_limit(*outbound);
+    let [rate_in, burst_in] = said_limit(*inbound);
+    let ip = addresses.iter().find_map(|address| if let IpAddr::V4(ip) = address { Some(*ip) } else { None });
+    let ip6 = addresses.iter().find_map(|address| if let IpAddr::V6(ip) = address { Some(*ip) } else { None });
+    Ok(Endpoint {
+        ns,
+        pid,
+        netns: path,
+        network: (network != DEFAULT_NETWORK).then(|| anywhere(network.clone())),
+        ifname: (id.ifname != NS_IF).then(|| id.ifname.clone()),
+        ip,
+        ip6,
+        mac: *mac,
+        aliases: aliases.clone(),
+        metric: *metric,
+        no_default_route: *no_default_route,
+        routes: routes.clone(),
+        allow_spoof: *allow_spoof,
+        rate_out,
+        burst_out,
+        rate_in,
+        burst_in,
+        attach: *attach,
+        publish: publish.clone(),
+    })
+}
+
+/// Rate and burst, the latter where it is not the usual one.
+fn said_limit(limit: Option<RateLimit>) -> [Option<Spanned<String>>; 2] {
+    let Some(limit) = limit.filter(|limit| limit.rate != 0) else { return [None, None] };
+    let usual = RateLimit::of_rate(limit.rate);
+    let burst = (limit.burst != usual.burst).then(|| limit.burst.to_string());
+    [Some(limit.text()), burst].map(|text| text.map(anywhere))
+}

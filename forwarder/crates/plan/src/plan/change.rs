@@ -1,0 +1,112 @@
+//! What a plan changes, by whom it is about: what is shown before and after.
+
+use fwd_base::text::word;
+
+use super::{Planner, replace::Replaced};
+use crate::{Actual, EndpointRecord, NetworkRecord, Object, Op, desired::Asked};
+
+/// What becomes of a network or an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What is done.
+    pub kind: ChangeKind,
+    /// The network.
+    pub network: String,
+    /// The endpoint in it: what its namespace is called, and its interface inside. None: the network itself.
+    pub endpoint: Option<(String, String)>,
+    /// Why it cannot stay, of what is replaced.
+    pub why: Option<String>,
+    /// What is different then, in words, of what is changed in place.
+    pub what: Vec<String>,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// It is removed.
+    Remove,
+    /// It is removed and made again: its flows end.
+    Replace,
+    /// It is made.
+    Make,
+    /// It is changed while it stays: its flows go on.
+    Change,
+}
+
+impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Remove, Self::Replace, Self::Make, Self::Change];
+
+    /// `remove`, `replace`, `make` or `change`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::Replace => "replace",
+            Self::Make => "make",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// What is done about something that is desired, by whether it is there and has to go, and by what is done.
+fn coming(is_there: bool, why: Option<&String>, ops: &[Op]) -> Option<(ChangeKind, Option<String>, Vec<String>)> {
+    // What is only noted is no difference to anybody.
+    let told = ops.iter().filter(|op| !matches!(op.object, Object::Undo(_) | Object::NetworkKept(_)));
+    match (is_there, why) {
+        (_, Some(why)) => Some((ChangeKind::Replace, Some(why.clone()), Vec::new())),
+        (false, None) => Some((ChangeKind::Make, None, Vec::new())),
+        (true, None) => {
+            let what: Vec<String> = told.map(ToString::to_string).collect();
+            (!what.is_empty()).then_some((ChangeKind::Change, None, what))
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// Notes what becomes of an endpoint that is desired. `before` is what there was before the plan.
+    pub(super) fn note_endpoint(&mut self, asked: &Asked, replaced: &Replaced, before: &Actual, ops: &[Op]) {
+        let is_there = before.records.endpoints.iter().any(|it| it.id == asked.id);
+        let Some((kind, why, what)) = coming(is_there, replaced.endpoints.get(&asked.id), ops) else { return };
+        let endpoint = Some((asked.target.label(), asked.id.ifname.clone()));
+        self.plan.changes.push(Change { kind, network: asked.network.name.clone(), endpoint, why, what });
+    }
+
+    /// The same of a network.
+    pub(super) fn note_network(&mut self, name: &str, replaced: &Replaced, before: &Actual, ops: &[Op]) {
+        let is_there = before.records.networks.iter().any(|it| it.name == *name);
+        let Some((kind, why, what)) = coming(is_there, replaced.networks.get(name), ops) else { return };
+        self.plan.changes.push(Change { kind, network: name.into(), endpoint: None, why, what });
+    }
+
+    /// Notes what has gone by now, and is not replaced.
+    pub(super) fn note_gone(&mut self, replaced: &Replaced, before: &Actual) {
+        let records = &self.actual.records;
+        let endpoint_gone = |it: &&EndpointRecord| {
+            !replaced.endpoints.contains_key(&it.id) && records.endpoints.iter().all(|rest| rest.index != it.index)
+        };
+        let network_gone = |it: &&NetworkRecord| {
+            !replaced.networks.contains_key(&it.name) && records.networks.iter().all(|rest| rest.name != it.name)
+        };
+        let removed = |network: &str, endpoint| Change {
+            kind: ChangeKind::Remove,
+            network: network.into(),
+            endpoint,
+            why: None,
+            what: Vec::new(),
+        };
+        let endpoints = before.records.endpoints.iter().filter(endpoint_gone);
+        let endpoints = endpoints.map(|it| removed(&it.network, Some((it.label(), it.id.ifname.clone()))));
+        let networks = before.records.networks.iter().filter(network_gone).map(|it| removed(&it.name, None));
+        let changes: Vec<Change> = endpoints.chain(networks).collect();
+        self.plan.changes.extend(changes);
+    }
+}
+
+/// What files leave alone, in words: networks that commands have made and no file names.
+pub(super) fn left_alone(before: &Actual, desired: &crate::Desired) -> Option<String> {
+    let unnamed = before.records.networks.iter().filter(|it| !desired.networks.contains_key(&it.name));
+    let names: Vec<String> = unnamed.map(|it| word(&it.name)).collect();
+    (!names.is_empty())
+        .then(|| format!("in no file, and left alone: network {}; --prune removes such", names.join(", ")))
+}
