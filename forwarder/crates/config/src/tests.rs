@@ -33,10 +33,8 @@ fn refused(text: &str, place: &str, words: &[&str]) -> Error {
     error
 }
 
-#[test]
-fn every_key_arrives() {
-    let desired = said(
-        r#"
+/// A file that says everything.
+const EVERYTHING: &str = r#"
         [table]
         nat-ports = "2000-3000"
         max-flows = 1000
@@ -85,9 +83,11 @@ fn every_key_arrives() {
 
         [[endpoints]]
         netns = "/run/netns/x"
-        "#,
-    )
-    .expect("it is valid");
+        "#;
+
+#[test]
+fn every_key_of_table_and_networks_arrives() {
+    let desired = said(EVERYTHING).expect("it is valid");
     let icmp = IDLE_TIMES.iter().find(|idle| idle.name == "icmp").expect("one").which;
     let table = TableRequest {
         nat_ports: Some((2000, 3000)),
@@ -115,6 +115,11 @@ fn every_key_arrives() {
     assert_eq!(desired.networks["vault"], Network { uplink: UplinkChoice::None, ..Network::default() });
     // The one that need not be named.
     assert_eq!(desired.networks["fwd0"], Network { nat: Some(Nat::Symmetric), ..Network::default() });
+}
+
+#[test]
+fn every_key_of_endpoints_arrives() {
+    let desired = said(EVERYTHING).expect("it is valid");
     let a = Endpoint {
         id: EndpointId { owner: EndpointOwner::Cli, id: "ns:a".into(), ifname: "eth1".into() },
         network: "web".into(),

@@ -11,6 +11,7 @@ mod options;
 pub(crate) mod policy;
 mod request;
 mod route;
+mod scope;
 pub mod written;
 
 use std::{
@@ -31,10 +32,10 @@ pub use self::{
     policy::AskedRules,
     request::{Caller, NetworkRequest, PortRequest, TargetRef, UpRequest, UplinkRequest},
     route::RouteRequest,
+    scope::{Declared, DownRequest, NetworkScope, Scope},
 };
-use crate::EndpointRecord;
 use fwd_base::{Error, HostName, Kind, Result};
-use fwd_dataplane::{Backend, EndpointId, EndpointOwner, PublishedPorts};
+use fwd_dataplane::{Backend, EndpointId, PublishedPorts};
 
 /// What there is to be on a host, or in the [`Scope`] of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,65 +158,6 @@ pub struct Endpoint {
     #[serde(default)]
     pub aliases: Vec<HostName>,
 }
-
-/// What a command is about: of everything else it is taken to be as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// One namespace.
-    pub target: Option<TargetRef>,
-    /// Of its endpoints, the one with this interface alone.
-    pub ifname: Option<String>,
-    /// The endpoints that their owner calls so, whichever namespaces they are in, and whether these are there.
-    pub endpoint: Option<EndpointId>,
-    /// One network, with its endpoints. None of these: everything of this host namespace.
-    pub network: Option<NetworkScope>,
-    /// Of everything, what files declare.
-    pub declared: Option<Declared>,
-    /// Namespaces go with their endpoints even if `up` did not make them.
-    pub delete_ns: bool,
-}
-
-/// A network that a command is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetworkScope {
-    /// Its name.
-    pub name: String,
-    /// Its endpoints go with it; else it is refused while it has some.
-    pub force: bool,
-}
-
-/// What files are about: the endpoints that they name, and of the networks that they name all others that commands have attached. Whatever
-/// container runtimes have attached is theirs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// All other networks too, with what commands have attached to them.
-    pub prune: bool,
-}
-
-impl Scope {
-    /// Whether all that is desired is in it.
-    #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.target.is_none() && self.endpoint.is_none() && self.network.is_none()
-    }
-
-    /// Whether it is everything of a host.
-    #[must_use]
-    pub const fn is_everything(&self) -> bool {
-        self.is_whole() && self.declared.is_none()
-    }
-
-    /// Whether an endpoint that is not desired is in it, where all that is desired is.
-    pub(super) fn covers(&self, desired: &Desired, endpoint: &EndpointRecord) -> bool {
-        self.declared.is_none_or(|declared| {
-            let named = declared.prune || desired.networks.contains_key(&endpoint.network);
-            named && endpoint.id.owner == EndpointOwner::Cli
-        })
-    }
-}
-
-/// What `down` takes away: a scope in which nothing is desired.
-pub type DownRequest = Scope;
 
 /// A network as it is asked for.
 #[derive(Clone, Debug)]

@@ -171,12 +171,7 @@ fn existing_network(
         let ignored = |ignore: bool| if ignore { "ignored" } else { "kept to" };
         let heeded = asked.says(asked.ignore_xfrm).map(ignored);
         same(name, "handling of IPsec policies", heeded.as_ref(), &ignored(record.treatment.ignore_xfrm))?;
-        let way_out = |bound: bool| if bound { "one uplink alone" } else { "whatever the host's routes lead by" };
-        let bound = asked.says(asked.uplink.is_some()).filter(|_| !internal && !asked.internal).map(way_out);
-        same(name, "way out", bound.as_ref().filter(|_| asked.exact), &way_out(record.treatment.bound))?;
-        let leads = |internal: bool| if internal { "none" } else { "there" };
-        let leaves = asked.says(asked.internal).filter(|_| asked.exact).map(leads);
-        same(name, "way out", leaves.as_ref(), &leads(internal))
+        way_out(asked, record)
     };
     check().map_err(|error| error.remedy(remedy()))?;
     refuse::foreign_bridge(actual, &record.bridge)?;
@@ -194,6 +189,21 @@ fn existing_network(
         kept: record.kept || asked.kept,
         allows: allowed::checked(asked, &asked.allows.over(&record.allows), record.datapath, actual)?,
     })
+}
+
+/// What leads outside of a network that exists must be as it is asked for, where nothing else is to be.
+fn way_out(asked: &AskedNetwork, record: &NetworkRecord) -> Result<()> {
+    if !asked.exact {
+        return Ok(());
+    }
+    let Treatment { internal, bound, .. } = record.treatment;
+    let way = |internal: bool, bound: bool| match (internal, bound) {
+        (true, _) => "none",
+        (false, true) => "one uplink alone",
+        (false, false) => "whatever the host's routes lead by",
+    };
+    let given = way(asked.internal, asked.uplink.is_some());
+    same(&record.name, "way out", Some(&given), &way(internal, bound))
 }
 
 /// Settles the flow table: one that exists must be as it is asked for.
