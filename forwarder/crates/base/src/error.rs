@@ -89,8 +89,6 @@ pub struct Error {
     pub remedy: Option<String>,
     /// What in particular is in the way, if it is one of those that callers tell apart.
     pub cause: Option<Cause>,
-    /// Lines of the text that is wrong, and marks below them; shown by the command line below the error.
-    pub excerpt: Vec<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -104,7 +102,6 @@ impl Error {
             why: why.into(),
             remedy: None,
             cause: None,
-            excerpt: Vec::new(),
             source: None,
         }
     }
@@ -123,11 +120,17 @@ impl Error {
         self
     }
 
-    /// Adds the lines that are wrong.
+    /// Adds lines of the text that is wrong, and marks below them: the command line shows them below the error.
     #[must_use]
-    pub fn excerpt(mut self, excerpt: Vec<String>) -> Self {
-        self.excerpt = excerpt;
-        self
+    pub fn with_excerpt(self, lines: Vec<String>) -> Self {
+        self.caused_by(Excerpt(lines))
+    }
+
+    /// These lines, if there are any.
+    #[must_use]
+    pub fn excerpt(&self) -> &[String] {
+        let source = self.source.as_ref().and_then(|source| source.downcast_ref::<Excerpt>());
+        source.map_or(&[], |excerpt| &excerpt.0)
     }
 
     /// Keeps the error underneath.
@@ -137,6 +140,18 @@ impl Error {
         self
     }
 }
+
+/// Lines of a text that is wrong, for the error about them.
+#[derive(Debug)]
+struct Excerpt(Vec<String>);
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl StdError for Excerpt {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ pub struct Source {
 
 /// A place in a text, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place<'a> {
+struct MarkedLine<'a> {
     /// From 1.
     line: usize,
     /// From 1, in characters.
@@ -32,23 +32,23 @@ struct Place<'a> {
 impl Source {
     /// `network.toml:3:5`.
     pub(crate) fn at(&self, span: &Range<usize>) -> String {
-        let Place { line, column, .. } = self.place(span);
+        let MarkedLine { line, column, .. } = self.place(span);
         format!("{}:{line}:{column}", self.path)
     }
 
     /// What is wrong at these bytes of it.
     pub(crate) fn refuse(&self, span: &Range<usize>, why: impl Into<String>) -> Error {
-        Error::new(Kind::Usage, "read", self.at(span), why).excerpt(self.excerpt(span))
+        Error::new(Kind::Usage, "read", self.at(span), why).with_excerpt(self.excerpt(span))
     }
 
-    fn place(&self, span: &Range<usize>) -> Place<'_> {
+    fn place(&self, span: &Range<usize>) -> MarkedLine<'_> {
         let start = self.text.floor_char_boundary(span.start);
         let (before, rest) = self.text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let end = rest.find('\n').map_or(self.text.len(), |at| start + at);
         let text = self.text.get(line_start..end).unwrap_or_default().trim_end_matches('\r');
         let meant = self.text.get(start..self.text.floor_char_boundary(span.end.clamp(start, end))).unwrap_or_default();
-        Place {
+        MarkedLine {
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
             text,
@@ -58,7 +58,7 @@ impl Source {
 
     /// The line, and marks below what is meant; of a very long line a part.
     fn excerpt(&self, span: &Range<usize>) -> Vec<String> {
-        let Place { line, column, text, width } = self.place(span);
+        let MarkedLine { line, column, text, width } = self.place(span);
         let from = column.saturating_sub(SHOWN);
         let shown: String = text.chars().skip(from).take(2 * SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
         let marks = "^".repeat(width.min(SHOWN));
@@ -93,8 +93,8 @@ mod tests {
         fn any_place_in_any_text_can_be_shown(text in "(\\PC|\n|\t){0,300}", from in 0..1200usize, length in 0..400usize) {
             let file = source(&text);
             let shown = file.refuse(&(from..from + length), "it is wrong");
-            prop_assert!(shown.excerpt[1].contains('^'));
-            prop_assert!(shown.excerpt.iter().all(|line| line.chars().count() <= 3 * super::SHOWN));
+            prop_assert!(shown.excerpt()[1].contains('^'));
+            prop_assert!(shown.excerpt().iter().all(|line| line.chars().count() <= 3 * super::SHOWN));
         }
     }
 }

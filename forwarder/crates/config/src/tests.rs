@@ -29,7 +29,7 @@ fn refused(text: &str, place: &str, words: &[&str]) -> Error {
     let told = format!("{error} | {}", error.remedy.as_deref().unwrap_or_else(|| panic!("no remedy: {error}")));
     words.iter().for_each(|word| assert!(told.contains(word), "{word:?} is missing: {told}"));
     let (line, _) = place.split_once(':').expect("a place");
-    assert!(error.excerpt[0].starts_with(&format!("{line} | ")), "{:?}", error.excerpt);
+    assert!(error.excerpt()[0].starts_with(&format!("{line} | ")), "{:?}", error.excerpt());
     error
 }
 
@@ -209,7 +209,7 @@ fn example_of_the_readme_is_valid() {
     let readme = include_str!("../../../../README.md");
     let (_, rest) = readme.split_once("```toml\n").expect("there is an example");
     let (example, _) = rest.split_once("```").expect("it ends");
-    let desired = said(example).unwrap_or_else(|error| panic!("{error}: {:?}", error.excerpt));
+    let desired = said(example).unwrap_or_else(|error| panic!("{error}: {:?}", error.excerpt()));
     assert_eq!((desired.networks.len(), desired.endpoints.len()), (2, 2));
 }
 
@@ -314,7 +314,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_again(asked in any_desired()) {
         let written = text(&asked).expect("it can be said");
-        let read = said(&written).unwrap_or_else(|error| panic!("{error}: {:?} in {written}", error.excerpt));
+        let read = said(&written).unwrap_or_else(|error| panic!("{error}: {:?} in {written}", error.excerpt()));
         prop_assert_eq!(read, asked, "{}", written);
     }
 
@@ -322,7 +322,7 @@ proptest! {
     fn no_text_is_too_strange(text in "(\\PC|\n|\\[networks\\.|\\[\\[endpoints\\]\\]\n|ns = \"a\"\n|=|\"){0,40}") {
         if let Err(error) = said(&text) {
             prop_assert!(error.object.starts_with("a.toml:"), "{}", error);
-            prop_assert!(error.excerpt.len() == 2 && error.remedy.is_some());
+            prop_assert!(error.excerpt().len() == 2 && error.remedy.is_some());
         }
     }
 }

@@ -20,12 +20,12 @@ use fwd_plan::{self as plan, AskedLimits, DEFAULT_NETWORK, Desired, NS_IF, Targe
 
 /// Where something was said: which file, and which bytes of it.
 #[derive(Clone, Debug)]
-struct Place<'a> {
+struct Origin<'a> {
     source: &'a Source,
     span: Range<usize>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Origin<'a> {
     fn of<T>(source: &'a Source, what: &Spanned<T>) -> Self {
         Self { source, span: what.span() }
     }
@@ -67,16 +67,16 @@ pub fn desired(sources: &[Source]) -> Result<Desired> {
 #[derive(Default)]
 struct Merged<'a> {
     desired: Desired,
-    table: Option<Place<'a>>,
-    networks: BTreeMap<String, Place<'a>>,
-    endpoints: BTreeMap<(TargetRef, String), Place<'a>>,
+    table: Option<Origin<'a>>,
+    networks: BTreeMap<String, Origin<'a>>,
+    endpoints: BTreeMap<(TargetRef, String), Origin<'a>>,
     /// Networks that something is to be in, or that are to be allowed something.
-    mentioned: Vec<(String, Place<'a>)>,
+    mentioned: Vec<(String, Origin<'a>)>,
 }
 
 impl<'a> Merged<'a> {
     fn table(&mut self, source: &'a Source, table: &Spanned<crate::file::Table>) -> Result<()> {
-        let place = Place::of(source, table);
+        let place = Origin::of(source, table);
         if let Some(first) = &self.table {
             return Err(place.again("the flow table", first));
         }
@@ -86,7 +86,7 @@ impl<'a> Merged<'a> {
     }
 
     fn network(&mut self, source: &'a Source, name: &Spanned<String>, network: &crate::file::Network) -> Result<()> {
-        let place = Place::of(source, name);
+        let place = Origin::of(source, name);
         let name = Name::of("a network", name.get_ref()).map_err(|error| {
             let refused = place.refuse(format!("a network is not called so: {}", error.why));
             refused.remedy(error.remedy.unwrap_or_default())
@@ -97,19 +97,19 @@ impl<'a> Merged<'a> {
         }
         self.desired.networks.insert(name.clone(), network::asked(source, network)?);
         let allowed = network.allow_networks.iter();
-        self.mentioned.extend(allowed.map(|other| (other.get_ref().clone(), Place::of(source, other))));
+        self.mentioned.extend(allowed.map(|other| (other.get_ref().clone(), Origin::of(source, other))));
         self.networks.insert(name, place);
         Ok(())
     }
 
     fn endpoint(&mut self, source: &'a Source, endpoint: &Spanned<Endpoint>) -> Result<()> {
-        let place = Place::of(source, endpoint);
+        let place = Origin::of(source, endpoint);
         let asked = asked(&place, endpoint.get_ref())?;
         let who = (asked.netns.clone().unwrap_or(TargetRef::Pid(0)), asked.id.ifname.clone());
         if let Some(first) = self.endpoints.get(&who) {
             return Err(place.again(&format!("interface {} of {}", who.1, who.0), first));
         }
-        let mentioned = endpoint.get_ref().network.as_ref().map(|network| Place::of(source, network));
+        let mentioned = endpoint.get_ref().network.as_ref().map(|network| Origin::of(source, network));
         self.mentioned.push((asked.network.clone(), mentioned.unwrap_or_else(|| place.clone())));
         self.endpoints.insert(who, place);
         self.desired.endpoints.push(asked);
@@ -139,7 +139,7 @@ impl<'a> Merged<'a> {
 }
 
 /// An endpoint as it is asked for.
-fn asked(place: &Place<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
+fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
     let Endpoint {
         ns,
         pid,

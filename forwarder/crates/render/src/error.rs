@@ -36,7 +36,7 @@ pub fn write_error(error: &Error, json: bool, look: &Look, out: &mut dyn Write) 
     }
     // It names what others have named.
     writeln!(out, "{} {}", look.paint(Tone::Bad, "error:"), harmless(&error.to_string()))?;
-    for line in &error.excerpt {
+    for line in error.excerpt() {
         writeln!(out, "  {}", look.paint(Tone::Dim, &harmless(line)))?;
     }
     if let Some(remedy) = &remedy {
