@@ -19,7 +19,7 @@ use forwarder_common::{
 };
 
 use self::{hairpin::fwd_hairpin6, inbound::way_back};
-use super::{Resolution, Resolved, for_host, look_again_for_port, neighbour::to_peer, opened, opening::begin};
+use super::{Resolution, Resolved, for_host, neighbour::to_peer, opened, opening::begin, refresh::look_again_for_port};
 use crate::{
     kernel::{
         devices,

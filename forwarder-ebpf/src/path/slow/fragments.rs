@@ -129,7 +129,7 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
         if let Resolution::Flow(found) = resolution
             && stale(found)
         {
-            resolution = route::refresh(skb, &tuple, found, now(), tcp_flags);
+            resolution = route::refresh::refresh(skb, &tuple, found, now(), tcp_flags);
         }
         slot = match resolution {
             Resolution::Flow(slot) => slot,
@@ -142,7 +142,7 @@ pub(crate) fn outbound(skb: Skb, ip: &ipv4::Header, reason: DropReason) -> Actio
 /// A packet of the flow in `slot`, whose route is a second old.
 #[inline(always)]
 pub(crate) fn reroute(skb: Skb, tuple: &Tuple, slot: u32, tcp_flags: u8) -> Action {
-    match route::refresh(skb, tuple, slot, now(), tcp_flags) {
+    match route::refresh::refresh(skb, tuple, slot, now(), tcp_flags) {
         Resolution::Flow(slot) => send::outbound(skb, tuple, slot, lookup::matches(Direction::Outbound, slot, tuple)),
         other => at_ns::deliver_or_refuse(skb, other),
     }

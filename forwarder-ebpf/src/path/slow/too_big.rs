@@ -32,7 +32,7 @@ const ETHERNET: u32 = L3_OFF as u32;
 /// A packet of the flow in `slot`, whose version was `version`.
 #[inline(always)]
 pub(crate) fn outbound(skb: Skb, slot: u32, version: FlowVersion) -> Action {
-    if route::fwd_kernel_agrees(skb, slot) {
+    if route::refresh::fwd_kernel_agrees(skb, slot) {
         return at_ns::punt(skb, PuntReason::TooBig);
     }
     let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);

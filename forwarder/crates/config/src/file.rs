@@ -103,6 +103,25 @@ pub struct Endpoint {
     /// It may send from addresses other than its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_spoof: bool,
+    /// The address of the host behind which its packets of IPv4 appear; without it, the one that the host would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<std::net::Ipv4Addr>,
+    /// Whom it may begin conversations with: CIDR[:PORT[-PORT]][/PROTO], such as 10.0.0.0/8:443/tcp, or any:53. With one of these, with nobody else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub allow_out: Vec<Spanned<String>>,
+    /// Whom it may not; the most specific rule wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub deny_out: Vec<Spanned<String>>,
+    /// Who may begin conversations with it. With one of these, nobody else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub allow_in: Vec<Spanned<String>>,
+    /// Who may not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub deny_in: Vec<Spanned<String>>,
     /// Bits of IP packets that may leave it in a second, such as 100M.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

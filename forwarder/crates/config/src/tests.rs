@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Source, desired, read, schema, text};
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::{Backend, EndpointId, EndpointOwner};
+use fwd_dataplane::{Backend, EndpointId, EndpointOwner, Rule};
 use fwd_kernel::netns::Name;
 use fwd_plan::{
     AskedLimits, Datapath, Desired, Endpoint, IDLE_TIMES, Ipv6, Nat, Network, RateLimit, TableRequest, TargetRef,
@@ -31,6 +31,13 @@ fn refused(text: &str, place: &str, words: &[&str]) -> Error {
     let (line, _) = place.split_once(':').expect("a place");
     assert!(error.excerpt()[0].starts_with(&format!("{line} | ")), "{:?}", error.excerpt());
     error
+}
+
+/// Rules by their texts, in order.
+fn rules(texts: &[&str]) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = texts.iter().map(|text| text.to_string().try_into().expect("a rule")).collect();
+    rules.sort_unstable();
+    rules
 }
 
 /// A file that says everything.
@@ -71,6 +78,9 @@ const EVERYTHING: &str = r#"
         metric = 7
         routes = ["10.9.0.0/16"]
         allow-spoof = true
+        source = "192.0.2.7"
+        allow-out = ["any:53", "10.0.0.0/8:443/tcp"]
+        deny-in = ["fd00::/8"]
         rate-out = "100M"
         burst-out = "1M"
         rate-in = "2.5G"
@@ -128,6 +138,7 @@ fn every_key_of_endpoints_arrives() {
         netns: Some(TargetRef::Named("a".try_into().expect("a name"))),
         addresses: vec!["10.0.0.9".parse().expect("one"), "fd00:77::9".parse().expect("one")],
         allow_spoof: true,
+        source: Some([192, 0, 2, 7].into()),
         mac: Some("02:00:00:00:00:01".parse().expect("one")),
         no_default_route: false,
         metric: Some(7),
@@ -136,6 +147,7 @@ fn every_key_of_endpoints_arrives() {
             outbound: Some(RateLimit { rate: 100_000_000, burst: 1_000_000 }),
             inbound: Some(RateLimit::of_rate(2_500_000_000)),
         },
+        policy: Some(rules(&["allow-out 10.0.0.0/8:443/tcp", "allow-out any:53", "deny-in fd00::/8"])),
         attach: Some(Backend::Clsact),
         publish: ["8080:80", "53:5353/udp from 192.0.2.0/24"].map(|ports| ports.parse().expect("ports")).to_vec(),
         aliases: ["a.b", "www"].map(|name| name.parse().expect("a name")).to_vec(),
@@ -294,11 +306,13 @@ prop_compose! {
                 netns: Some(target),
                 addresses: port.then(|| Ipv4Addr::new(10, 0, 0, byte).into()).into_iter().collect(),
                 allow_spoof: spoof,
+                source: mac.then_some(Ipv4Addr::new(192, 0, 2, byte)),
                 mac: mac.then_some(fwd_plan::HardwareAddress(bytes)),
                 no_default_route,
                 metric: (!no_default_route && mac).then_some(byte.into()),
                 routes: if port { vec!["10.9.0.0/16=10.0.0.5".parse().expect("a route")] } else { Vec::new() },
                 limits: AskedLimits { outbound: Some(outbound), inbound: Some(inbound) },
+                policy: Some(if port { rules(&["allow-out any:53", "deny-in fd00::/8"]) } else { Vec::new() }),
                 attach: spoof.then_some(Backend::Tcx),
                 publish: if port { vec![format!("{}:80", 1 + u16::from(byte)).parse().expect("ports")] } else { Vec::new() },
                 aliases: if mac { vec!["www".parse().expect("a name")] } else { Vec::new() },

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use self::values::limit;
+use self::values::{limit, rules};
 use crate::{
     file::{Endpoint, File},
     source::Source,
@@ -138,52 +138,36 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// An endpoint as it is asked for.
+/// The namespace that an endpoint is to be in.
+fn target(place: &Origin<'_>, endpoint: &Endpoint) -> Result<TargetRef> {
+    let Endpoint { ns, pid, netns, .. } = endpoint;
+    match (ns, pid, netns) {
+        (Some(ns), None, None) => Ok(TargetRef::Named(ns.get_ref().clone())),
+        (None, Some(pid), None) => Ok(TargetRef::Pid(*pid)),
+        (None, None, Some(path)) => Ok(TargetRef::Path(path.into())),
+        (None, None, None) => Err(place.refuse("no namespace is given").remedy("give its name: ns = \"mynet\"")),
+        _ => Err(place.refuse("a namespace is given by one of ns, pid and netns").remedy("leave the others out")),
+    }
+}
+
+/// An endpoint as it is asked for. Every key of [`Endpoint`] is taken here, in [`target`] or in [`rules`].
 fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
+    let source_text = place.source;
+    let (target, rules) = (target(place, endpoint)?, rules(source_text, endpoint)?);
+    #[rustfmt::skip]
     let Endpoint {
-        ns,
-        pid,
-        netns,
-        network,
-        ifname,
-        ip,
-        ip6,
-        mac,
-        aliases,
-        metric,
-        no_default_route,
-        routes,
-        allow_spoof,
-        rate_out,
-        burst_out,
-        rate_in,
-        burst_in,
-        attach,
-        publish,
+        ns: _, pid: _, netns: _, network, ifname, ip, ip6, mac, aliases, source, metric, no_default_route, routes, allow_spoof,
+        allow_out: _, deny_out: _, allow_in: _, deny_in: _, rate_out, burst_out, rate_in, burst_in, attach, publish,
     } = endpoint;
-    let target = match (ns, pid, netns) {
-        (Some(ns), None, None) => TargetRef::Named(ns.get_ref().clone()),
-        (None, Some(pid), None) => TargetRef::Pid(*pid),
-        (None, None, Some(path)) => TargetRef::Path(path.into()),
-        (None, None, None) => {
-            return Err(place.refuse("no namespace is given").remedy("give its name: ns = \"mynet\""));
-        }
-        _ => {
-            return Err(place
-                .refuse("a namespace is given by one of ns, pid and netns")
-                .remedy("leave the others out"));
-        }
-    };
     if *no_default_route && metric.is_some() {
         let why = "there is no metric without a default route";
         return Err(place.refuse(why).remedy("leave out metric or no-default-route"));
     }
     let aliases: BTreeSet<_> = aliases.iter().cloned().collect();
     let addresses = ip.map(Into::into).into_iter().chain(ip6.map(Into::into));
-    let source = place.source;
     let limits = AskedLimits {
-        outbound: Some(limit(source, rate_out.as_ref(), burst_out.as_ref())?),
-        inbound: Some(limit(source, rate_in.as_ref(), burst_in.as_ref())?),
+        outbound: Some(limit(source_text, rate_out.as_ref(), burst_out.as_ref())?),
+        inbound: Some(limit(source_text, rate_in.as_ref(), burst_in.as_ref())?),
     };
     Ok(plan::Endpoint {
         id: target.id(ifname.as_deref().unwrap_or(NS_IF)),
@@ -195,11 +179,13 @@ fn asked(place: &Origin<'_>, endpoint: &Endpoint) -> Result<plan::Endpoint> {
         // Files name one address, or leave it open.
         range: None,
         allow_spoof: *allow_spoof,
+        source: *source,
         mac: *mac,
         no_default_route: *no_default_route,
         metric: *metric,
         routes: routes.clone(),
         limits,
+        policy: Some(rules),
         attach: *attach,
         publish: publish.clone(),
         aliases: aliases.into_iter().collect(),

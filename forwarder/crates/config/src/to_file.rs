@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use crate::file::{Endpoint, File, Network, Table};
 use fwd_base::{Error, Kind, Result};
-use fwd_dataplane::EndpointOwner;
+use fwd_dataplane::{EndpointId, EndpointOwner, Verb};
+use fwd_kernel::netns::Name;
 use fwd_plan::{
     self as plan, AskedLimits, DEFAULT_NETWORK, Desired, IdleTime, NS_IF, RateLimit, TableRequest, TargetRef,
     UplinkChoice, range,
@@ -87,6 +88,24 @@ fn said_network(network: &plan::Network) -> Network {
     }
 }
 
+/// Name, process or path of a namespace: one of them.
+type Target = (Option<Spanned<Name>>, Option<u32>, Option<String>);
+
+fn said_target(id: &EndpointId, netns: Option<&TargetRef>) -> Result<Target> {
+    let unknown = |why: &str| Error::new(Kind::Failed, "write", format!("endpoint {id} into a file"), why);
+    let target = netns.ok_or_else(|| unknown("its namespace is not known"))?;
+    Ok(match target {
+        TargetRef::Named(name) => (Some(anywhere(name.clone())), None, None),
+        TargetRef::Pid(pid) => (None, Some(*pid), None),
+        // A container is another one when it starts again: files name what it is in now.
+        TargetRef::Path(_) | TargetRef::Container(_) => {
+            let path = target.path();
+            let path = path.to_str().ok_or_else(|| unknown("the path of its namespace is no UTF-8"))?;
+            (None, None, Some(path.to_owned()))
+        }
+    })
+}
+
 fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
     let plan::Endpoint {
         id,
@@ -97,29 +116,25 @@ fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
         netns,
         addresses,
         allow_spoof,
+        source,
         mac,
         no_default_route,
         metric,
         routes,
         limits: AskedLimits { outbound, inbound },
+        policy,
         attach,
         publish,
         aliases,
     } = endpoint;
-    let unknown = |why: &str| Error::new(Kind::Failed, "write", format!("endpoint {id} into a file"), why);
-    let target = netns.as_ref().ok_or_else(|| unknown("its namespace is not known"))?;
-    let (ns, pid, path) = match target {
-        TargetRef::Named(name) => (Some(anywhere(name.clone())), None, None),
-        TargetRef::Pid(pid) => (None, Some(*pid), None),
-        // A container is another one when it starts again: files name what it is in now.
-        TargetRef::Path(_) | TargetRef::Container(_) => {
-            let path = target.path();
-            let path = path.to_str().ok_or_else(|| unknown("the path of its namespace is no UTF-8"))?;
-            (None, None, Some(path.to_owned()))
-        }
-    };
+    let (ns, pid, path) = said_target(id, netns.as_ref())?;
     let [rate_out, burst_out] = said_limit(*outbound);
     let [rate_in, burst_in] = said_limit(*inbound);
+    let said = |verb| {
+        let rules = policy.iter().flatten().filter(move |rule| rule.verb == verb);
+        rules.map(|rule| anywhere(rule.what.to_string())).collect()
+    };
+    let [allow_out, deny_out, allow_in, deny_in] = Verb::ALL.map(said);
     let ip = addresses.iter().find_map(|address| if let IpAddr::V4(ip) = address { Some(*ip) } else { None });
     let ip6 = addresses.iter().find_map(|address| if let IpAddr::V6(ip) = address { Some(*ip) } else { None });
     Ok(Endpoint {
@@ -136,6 +151,11 @@ fn said_endpoint(endpoint: &plan::Endpoint) -> Result<Endpoint> {
         no_default_route: *no_default_route,
         routes: routes.clone(),
         allow_spoof: *allow_spoof,
+        source: *source,
+        allow_out,
+        deny_out,
+        allow_in,
+        deny_in,
         rate_out,
         burst_out,
         rate_in,

@@ -26,16 +26,17 @@ pub use actual::{
 pub(crate) use actual::{are_ends, names, sysctls};
 pub use desired::written;
 pub use desired::{
-    AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES, IdleTime,
-    Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope, TableRecord,
-    TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
+    AskedLimits, AskedRules, Caller, Datapath, Declared, Desired, DownRequest, Endpoint, HardwareAddress, IDLE_TIMES,
+    IdleTime, Ipv6, Limits, Nat, Network, NetworkRequest, NetworkScope, PortRequest, RateLimit, RouteRequest, Scope,
+    TableRecord, TableRequest, TargetRef, Treatment, UpRequest, UplinkChoice, UplinkRequest, range, seconds,
 };
 pub use object::{Acts, EndpointSpec, Managed, NetworkSpec, Object};
 pub(crate) use op::shell;
 pub use op::{Action, Op, shell::on_host};
 pub(crate) use plan::orphans;
 pub use plan::{
-    Attachment, Change, ChangeKind, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports, plan_up, plan_uplinks,
+    Attachment, Change, ChangeKind, Plan, export, orphans::reference, plan, plan_down, plan_network, plan_ports,
+    plan_up, plan_uplinks,
 };
 pub(crate) use settle::{
     advice, allowed, host_address, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,

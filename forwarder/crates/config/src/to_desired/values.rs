@@ -1,9 +1,10 @@
-//! Limits as they are written.
+//! Limits and rules as they are written.
 
 use toml::Spanned;
 
-use crate::source::Source;
+use crate::{file::Endpoint, source::Source};
 use fwd_base::{Result, text::decimal};
+use fwd_dataplane::{Rule, Verb};
 use fwd_plan::RateLimit;
 
 /// A limit; nothing that is said is none.
@@ -32,4 +33,27 @@ pub(super) fn limit(
         refused.remedy("write one with k or M, such as \"625k\"")
     })?;
     Ok(RateLimit { burst: bytes, ..usual })
+}
+
+/// The rules of an endpoint, in order, each once.
+pub(super) fn rules(source: &Source, endpoint: &Endpoint) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    for verb in Verb::ALL {
+        let words = match verb {
+            Verb::AllowOut => &endpoint.allow_out,
+            Verb::DenyOut => &endpoint.deny_out,
+            Verb::AllowIn => &endpoint.allow_in,
+            Verb::DenyIn => &endpoint.deny_in,
+        };
+        for word in words {
+            let what = word.get_ref().parse().map_err(|why: String| {
+                let refused = source.refuse(&word.span(), why);
+                refused.remedy("write CIDR[:PORT[-PORT]][/PROTO], such as \"10.0.0.0/8:443/tcp\" or \"any:53\"")
+            })?;
+            rules.push(Rule { verb, what });
+        }
+    }
+    rules.sort_unstable();
+    rules.dedup();
+    Ok(rules)
 }

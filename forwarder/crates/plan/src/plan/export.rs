@@ -59,7 +59,7 @@ pub fn export(actual: &Actual) -> Desired {
             metric: endpoint.metric,
             routes: endpoint.routes.iter().map(|(to, via)| RouteRequest { to: *to, via: Some(*via) }).collect(),
             limits: said(endpoint.limits),
-            policy: (!endpoint.policy.is_empty()).then(|| endpoint.policy.clone()),
+            policy: Some(endpoint.policy.clone()),
             attach: has_program.then_some(endpoint.attach),
             publish: actual.published_by(endpoint).map(|publication| publication.ports).collect(),
             aliases: endpoint.aliases.clone(),

@@ -85,6 +85,9 @@ fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Netw
     if record.allow_spoof && !asked.allow_spoof {
         return Err("it was attached with --allow-spoof".into());
     }
+    if let Some(source) = record.source.filter(|_| asked.source.is_none()) {
+        return Err(format!("it was attached with --source {source}"));
+    }
     if asked.mac.is_none() && record.mac != names::endpoint_mac(record.address) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
     }
@@ -124,20 +127,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     // One that follows from the former address may be that of whoever has the address by now.
     let chosen = kept.filter(|record| record.mac != names::endpoint_mac(record.address));
     let mac = asked.mac.map(|mac| mac.0).or(chosen.map(|record| record.mac));
-    let usable =
-        |address: &Ipv4Addr| subnet::check_address(*address, network.gateway, &network.name, endpoints).is_ok();
-    let promised = |address| asked.promised.contains(&(network.name.clone(), address));
-    let address = match (asked.ip, address.filter(usable)) {
-        (Some(ip), _) => {
-            subnet::check_address(ip, network.gateway, &network.name, endpoints)?;
-            ip
-        }
-        (None, Some(kept)) => kept,
-        (None, None) => subnet::allocate(network, asked.range, endpoints, promised).map_err(|error| {
-            let given = asked.range.map(|_| "give a larger range, or take down endpoints that are not needed".into());
-            error.remedy(given.unwrap_or_else(|| refuse::no_room(actual)))
-        })?,
-    };
+    let address = address_of(asked, actual, network, address)?;
     let host_if = names::host_if(actual.host.owner, &network.name, address);
     match actual.host.net.link(&host_if) {
         Some(link) if !actual.host.owner.has_veth(link) => {
@@ -166,4 +156,24 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
             })
         }
     }
+}
+
+/// The address of an endpoint that is to be made: the one asked for, the `former` one where nobody has it, or a free one.
+///
+/// # Errors
+/// The one asked for cannot be had, or none is free.
+fn address_of(asked: &Asked, actual: &Actual, network: &Network, former: Option<Ipv4Addr>) -> Result<Ipv4Addr> {
+    let endpoints = &actual.records.endpoints;
+    let check = |address| subnet::check_address(address, network.gateway, &network.name, endpoints);
+    if let Some(ip) = asked.ip {
+        return check(ip).map(|()| ip);
+    }
+    if let Some(former) = former.filter(|address| check(*address).is_ok()) {
+        return Ok(former);
+    }
+    let promised = |address| asked.promised.contains(&(network.name.clone(), address));
+    subnet::allocate(network, asked.range, endpoints, promised).map_err(|error| {
+        let given = asked.range.map(|_| "give a larger range, or take down endpoints that are not needed".into());
+        error.remedy(given.unwrap_or_else(|| refuse::no_room(actual)))
+    })
 }

@@ -20,6 +20,8 @@ fn endpoint(target: TargetRef, network: &str) -> Endpoint {
         addresses: Vec::new(),
         mac: None,
         allow_spoof: false,
+        source: None,
+        policy: Some(Vec::new()),
         no_default_route: false,
         metric: None,
         routes: Vec::new(),
