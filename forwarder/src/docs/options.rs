@@ -78,7 +78,7 @@ const OPTIONS: &[Row] = &[
     },
     Row {
         options: &["internal"],
-        what: || "makes a network that nothing leaves: see [below](#networks-that-allow-less)".into(),
+        what: || "makes a [network that nothing leaves](docs/networks.md#networks-that-allow-less)".into(),
         default: || "off".into(),
     },
     Row {
@@ -93,12 +93,12 @@ const OPTIONS: &[Row] = &[
     },
     Row {
         options: &["rate-out", "rate-in", "burst"],
-        what: || "limits what a namespace sends and gets: see [below](#limits)".into(),
+        what: || "[limits](docs/networks.md#rates) what a namespace sends and gets".into(),
         default: || "`none`; 50 ms".into(),
     },
     Row {
         options: &["source"],
-        what: || "sends what begins inside from this address of the host: see [below](#ways-out)".into(),
+        what: || "sends what begins inside [from this address](docs/ways-out.md#routes) of the host".into(),
         default: || "the one that the host would take".into(),
     },
     Row {
