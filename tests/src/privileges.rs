@@ -75,6 +75,12 @@ export FWD_RUN_DIR=/run/elsewhere
 fwd up --ns pod
 [ -d /run/fwd/bpf ] && [ ! -e /run/elsewhere ]
 refused 'run-dir' fwd --run-dir /run/elsewhere ls
+printf 'secret = 1' >/run/bin/closed.toml
+chmod 600 /run/bin/closed.toml
+if fwd validate -f /run/bin/closed.toml 2>/run/told; then exit 1; fi
+if grep secret /run/told; then exit 1; fi
+refused 'file' fwd plan -f /run/bin/closed.toml
+refused 'socket' fwd dns serve --socket /run/bin/socket
 refused 'export-json' fwd bench --quick --export-json /run/bin/report
 [ "$(fwd exec pod grep CapEff /proc/self/status | cut -f2)" = 0000000000000000 ]
 if fwd man /run/bin; then exit 1; fi

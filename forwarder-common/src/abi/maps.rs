@@ -3,7 +3,7 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
+    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
     FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping,
     Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix,
     PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple,
@@ -229,7 +229,7 @@ maps! {
         /// Interface and prefix → MTU of a route.
         ROUTE_MTUS: LpmTrie<RoutePrefix, u32>[4096],
         /// Conversation between neighbours → when it was last seen.
-        CONVERSATIONS: LruHash<Conversation, u32>[65_536],
+        CONVERSATIONS: LruHash<Conversation, u32>[CONVERSATIONS_KEPT],
         /// Tuple → slot.
         FLOW_INDEX: Hash<Tuple, u32>[SIZED],
         /// Flows.

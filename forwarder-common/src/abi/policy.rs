@@ -70,6 +70,9 @@ record! {
 /// Prefixes of all endpoints together.
 pub const POLICY_PREFIXES: usize = 16_384;
 
+/// Conversations of neighbours that are remembered where one of them has rules; the one that was silent longest makes room for another.
+pub const CONVERSATIONS: usize = 16_384;
+
 /// Elements of the map `POLICY_COUNTS`.
 pub const POLICY_COUNTS: usize = 16_384;
 

@@ -14,13 +14,13 @@ pub(super) fn has_less_rights() -> bool {
     words.as_chunks().0.iter().find(|[key, _]| *key == AT_SECURE).is_none_or(|[_, value]| *value != 0)
 }
 
-/// Refuses an option by which a caller chooses a file that he may be unable to write himself.
+/// Refuses an option by which a caller chooses a file that he may be unable to read or write himself.
 ///
 /// # Errors
 /// [`Kind::Unsupported`].
 pub(super) fn check_file(option: &str) -> Result<()> {
     if has_less_rights() {
-        let why = "fwd has more rights than you, by the capabilities of its file, and would use them to write there";
+        let why = "fwd has more rights than you, by the capabilities of its file, and would use them for that file";
         return Err(Error::new(Kind::Unsupported, "use", option, why).remedy("leave it out"));
     }
     Ok(())

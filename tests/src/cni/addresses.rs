@@ -88,6 +88,7 @@ fn another_plugin_chooses_addresses_and_gets_them_back() {
     let mut full = ipam("10.9.0.7/24");
     full["full"] = json!(true);
     runtime.fails(&add, &runtime.config(0, &json!({ "ipam": full })), 117, &["ipam-of-a-test", "no more", "of these"]);
+    assert_eq!(noted(), ["ADD"], "it has given nothing that could be given back");
     runtime.fails(&add, &runtime.config(0, &json!({ "ipam": { "type": "none-such" } })), 7, &["none-such"]);
     assert_eq!(fwd.list(&["ls"]).len(), 0);
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     abi::{Conversation, TIMEOUTS, Timeout},
+    flow::idle,
     wire::{
         icmp, icmpv6,
         l4::{Proto, tcp_flag},
@@ -56,6 +57,8 @@ impl Part {
     pub const fn with(proto: u8, tcp_flags: u8, icmp_type: u8, ipv6: bool) -> Self {
         match proto {
             TCP if tcp_flags & tcp_flag::SYN == 0 => Self::GoesOn,
+            // It answers nothing: else whoever was spoken to, or pretends it by a bare ACK, might begin.
+            TCP if tcp_flags & tcp_flag::ACK == 0 => Self::Asks,
             ICMP if ipv6 && icmp_type == icmpv6::kind::ECHO_REQUEST => Self::Asks,
             ICMP if !ipv6 && icmp::is_request(icmp_type) => Self::Asks,
             ICMP => Self::Answers,
@@ -120,9 +123,7 @@ pub fn lasts(proto: u8, seen: u32, now: u32, timeouts: &[u32; TIMEOUTS]) -> bool
         ICMP => Timeout::Icmp,
         _ => Timeout::Other,
     };
-    let idle = now.wrapping_sub(seen);
-    // Another CPU may be a moment ahead.
-    (idle as i32) <= 0 || timeouts.get(which as usize).is_some_and(|limit| idle <= *limit)
+    timeouts.get(which as usize).is_some_and(|limit| idle(now, seen) <= *limit)
 }
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn each_packet_has_its_part() {
         assert_eq!((Part::with(UDP, 0, 0, false), Part::with(47, 0, 0, false)), (Speaks, Speaks));
-        assert_eq!(Part::with(TCP, tcp_flag::SYN, 0, false), Speaks);
+        assert_eq!(Part::with(TCP, tcp_flag::SYN, 0, false), Asks);
         assert_eq!(Part::with(TCP, tcp_flag::SYN | tcp_flag::ACK, 0, true), Speaks);
         assert_eq!(Part::with(TCP, tcp_flag::ACK, 0, true), GoesOn);
         assert_eq!((Part::with(ICMP, 0, 8, false), Part::with(ICMP, 0, 0, false)), (Asks, Answers));

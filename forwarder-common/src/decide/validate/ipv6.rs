@@ -7,6 +7,7 @@ use crate::{
     decide::offload::{ChecksumState, PartialChecksum, check_field},
     types::verdict::{Code, DropReason, PuntReason},
     wire::{
+        ethernet,
         extension::{self, Upper, header},
         icmpv6,
         ipv6::{self, is_same},
@@ -42,7 +43,9 @@ fn classify<P: PacketBytes>(packet: &P, frame: Frame, endpoint: &Endpoint) -> Re
         return Err(DropReason::Ipv6);
     }
     let ip = ipv6::parse(packet, L3_OFF)?;
-    if is_martian_destination(ip.dst) {
+    // One host is spoken to by its own hardware address: what a bridge floods gets past who asks whose it is.
+    let [to] = packet.load::<1>(ethernet::field::DST)?;
+    if is_martian_destination(ip.dst) || to & 1 != 0 && !ipv6::is_multicast(ip.dst) {
         return Err(DropReason::Martian);
     }
     let end = end(&ip, frame)?;

@@ -93,7 +93,7 @@ fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     let opened = inbound::open_inbound(skb, &packet.tuple, published);
     match fwd_turn6_back(opened.slot()) {
         (_, version) if version.is_none() => {
-            none(if published && opened.is_dropped() { opened.code() } else { Code::PASS })
+            none(opened.refusal(!published))
         }
         found => found,
     }

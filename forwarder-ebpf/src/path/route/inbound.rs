@@ -2,7 +2,7 @@
 
 use forwarder_common::{
     abi::{FROM_OUTSIDE, SLOT_NONE, Tuple, port_use},
-    types::verdict::{Code, DropReason},
+    types::verdict::{Code, DropReason, Verdict},
 };
 
 use super::{
@@ -57,10 +57,13 @@ impl Opened {
         Code::from_raw(self.0 as u32)
     }
 
-    /// Whether there is none, for a reason to drop the packet.
+    /// What becomes of the packet where there is none: it is dropped, or the host's own. What is sent `to_mapping` is dropped only if a rule
+    /// forbids it: the host may know the port, too.
     #[inline(always)]
-    pub(crate) const fn is_dropped(self) -> bool {
-        self.0 & FAILED != 0 && self.code().is_drop()
+    pub(crate) fn refusal(self, to_mapping: bool) -> Code {
+        const DENIED: Code = Verdict::Dropped(DropReason::DeniedIn).code();
+        let is_dropped = self.0 & FAILED != 0 && self.code().is_drop();
+        if is_dropped && (!to_mapping || self.code() == DENIED) { self.code() } else { Code::PASS }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
         redirect::is_hairpin,
         scratch::{KEEPS, KEEPS_OR_NONE, Opening, Packet6, scratch},
     },
-    path::{networks::any_routed_v6, policy},
+    path::policy,
     table::{
         create,
         ends::fwd_ends_compare,
@@ -65,7 +65,7 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
     }
     match opened(create::open_ipv6(skb, tuple)) {
         // Where addresses are not translated, none but the same conversation has the same answers: another CPU makes that flow at this moment.
-        Resolution::Refused(EXHAUSTED) if any_routed_v6() => {
+        Resolution::Refused(EXHAUSTED) if keeps_its_port() => {
             match lookup::fwd_indexed(Direction::Outbound, tuple, lookup::hash(tuple)) {
                 (_, version) if version.is_none() => Resolution::Refused(DropReason::Contended.into()),
                 (slot, _) => Resolution::Flow(slot),
@@ -73,6 +73,12 @@ pub(crate) fn open(skb: Skb, tuple: &Tuple, tcp_flags: u8) -> Resolution {
         }
         other => other,
     }
+}
+
+/// Whether the flow that is prepared has to have the port of its packet, because nothing of it is translated.
+#[inline(always)]
+fn keeps_its_port() -> bool {
+    scratch(&OPENING).is_some_and(|opening| opening.keeps & KEEPS_OR_NONE != 0)
 }
 
 /// No port is free.
@@ -131,7 +137,14 @@ fn decide(skb: Skb, host_veth: u32, word: u32) -> Resolved {
     if let Err(denied) = admit(packet, endpoint, false) {
         return Resolved::refused(denied);
     }
-    if word & HAS_PORTS == 0 { BY_KERNEL } else { prepare(skb, host_veth, endpoint, way, word as u8) }
+    if word & HAS_PORTS != 0 {
+        return prepare(skb, host_veth, endpoint, way, word as u8);
+    }
+    // What may send from other addresses may not send as another endpoint where nothing is translated.
+    match route::external_v6(packet.src, packet.src, endpoint) {
+        Ok(_) => BY_KERNEL,
+        Err(reason) => Resolved::drop(reason),
+    }
 }
 
 /// Whether the rules of `endpoint` let it begin what the packet is of, or (`inbound`) the other end.

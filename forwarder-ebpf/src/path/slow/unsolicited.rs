@@ -53,7 +53,7 @@ fn open_if_it_may(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> (u32, FlowVersion)
     let opened = inbound::open_inbound(skb, out, how);
     match fwd_opened_for(tuple, opened.slot()) {
         (_, version) if version.is_none() => {
-            none(if how != MAPPED && opened.is_dropped() { opened.code() } else { Code::PASS })
+            none(opened.refusal(how == MAPPED))
         }
         found => found,
     }

@@ -68,12 +68,12 @@ impl<'a> Delegate<'a> {
         Ok(Some(Self { name, program, config }))
     }
 
-    /// Has it choose, and says so in the configuration.
+    /// The configuration with what it has `given`, the result of its ADD.
     ///
     /// # Errors
-    /// It fails, or chooses what a network here cannot have.
-    pub(crate) fn choose(&self) -> Result<Config> {
-        let result: Addresses = json::read(&self.run(Command::Add)?)?;
+    /// It is no such result, or says what a network here cannot have.
+    pub(crate) fn chosen(&self, given: &Value) -> Result<Config> {
+        let result: Addresses = json::read(given)?;
         let mut chosen = Config { addresses: Vec::new(), ipv6: Some(Ipv6::Off), ..self.config.clone() };
         for Ip { address, gateway } in result.ips {
             chosen.addresses.push(address.addr());

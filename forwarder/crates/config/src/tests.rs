@@ -67,6 +67,8 @@ const EVERYTHING: &str = r#"
         [networks.vault]
         internal = true
 
+        [networks.fwd0]
+
         [[endpoints]]
         ns = "a"
         network = "web"
@@ -123,7 +125,6 @@ fn every_key_of_table_and_networks_arrives() {
     };
     assert_eq!(desired.networks["web"], web);
     assert_eq!(desired.networks["vault"], Network { uplink: UplinkChoice::None, ..Network::default() });
-    // The one that need not be named.
     assert_eq!(desired.networks["fwd0"], Network { nat: Some(Nat::Symmetric), ..Network::default() });
 }
 

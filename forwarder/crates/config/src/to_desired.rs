@@ -116,15 +116,10 @@ impl<'a> Merged<'a> {
         Ok(())
     }
 
-    /// Every network that is mentioned is said; the one that nobody needs to name is there if something is in it.
-    fn check(&mut self) -> Result<()> {
+    /// Every network that is mentioned is said: what is not is left alone, and nothing can be known of it.
+    fn check(&self) -> Result<()> {
         for (name, place) in &self.mentioned {
             if self.networks.contains_key(name) {
-                continue;
-            }
-            if name == DEFAULT_NETWORK {
-                let default = network::asked(place.source, &crate::file::Network::default())?;
-                self.desired.networks.entry(name.clone()).or_insert(default);
                 continue;
             }
             let known: Vec<&String> = self.networks.keys().collect();

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::DIRECTORY;
+use crate::{
+    Result,
+    cli::caller,
+    config::{self, DIRECTORY, Source},
+};
 
 /// Which files.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +30,17 @@ pub(crate) struct DeclaredArgs {
 }
 
 impl FilesArgs {
+    /// What they say.
+    ///
+    /// # Errors
+    /// One cannot be read, or may be none that the caller can.
+    pub(crate) fn read(&self) -> Result<Vec<Source>> {
+        if self.files.iter().any(|path| path.as_os_str() != "-") {
+            caller::check_file("--file")?;
+        }
+        config::read(&self.paths())
+    }
+
     /// Those that are named, else the usual directory.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         if self.files.is_empty() { vec![DIRECTORY.into()] } else { self.files.clone() }

@@ -1,7 +1,5 @@
 //! `fwd apply`, and what it shares with `fwd plan` and `fwd restore`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::{
@@ -9,7 +7,7 @@ use crate::{
     cli::{args::DeclaredArgs, progress::Shown, session::Session},
     config,
     execute::{self, AppliedWhole, Observer},
-    reconcile::{Change, Declared, Scope},
+    reconcile::{Change, Declared, Desired, Scope},
     render::{AppliedView, ChangeView},
 };
 
@@ -32,20 +30,19 @@ pub(crate) struct ApplyArgs {
 /// Makes what files say.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &ApplyArgs, observer: &mut dyn Observer) -> Result<()> {
     let ApplyArgs { declared: DeclaredArgs { files, prune } } = args;
-    apply(session, &files.paths(), *prune, observer)
+    apply(session, &config::desired(&files.read()?)?, *prune, observer)
 }
 
-/// Makes what these files say, and tells what became of what.
+/// Makes what files say, and tells what became of what.
 pub(super) fn apply(
     session: &mut Session<'_, '_>,
-    paths: &[PathBuf],
+    desired: &Desired,
     prune: bool,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let desired = config::desired(&config::read(paths)?)?;
     let terminal = session.err().1;
     let mut shown = Shown::new(observer, terminal);
-    let applied = execute::apply(&session.context(), &desired, &scope(prune), &mut shown);
+    let applied = execute::apply(&session.context(), desired, &scope(prune), &mut shown);
     drop(shown);
     let AppliedWhole { changed, changes, warnings } = applied?;
     session.warn(&warnings)?;

@@ -31,7 +31,7 @@ pub(crate) struct PlanArgs {
 /// Shows what it would take to make what files say.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &PlanArgs) -> Result<()> {
     let PlanArgs { declared: DeclaredArgs { files, prune } } = args;
-    let desired = config::desired(&config::read(&files.paths())?)?;
+    let desired = config::desired(&files.read()?)?;
     let PlannedWhole { changes, planned } = execute::dry_apply(&session.context(), &desired, &apply::scope(*prune))?;
     session.warn(&planned.warnings)?;
     let changes = changes.into_iter().map(apply::view).collect();

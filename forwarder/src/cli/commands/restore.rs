@@ -5,11 +5,18 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::apply;
-use crate::{Result, cli::session::Session, config::DIRECTORY, execute::Observer};
+use crate::{
+    Result,
+    cli::{caller, session::Session},
+    config::{self, DIRECTORY},
+    execute::{self, Observer},
+    reconcile::{Endpoint, TargetRef},
+};
 
 /// Examples below the help.
 pub(super) const HELP: &str = "\
-The same as `fwd apply -f /etc/fwd`; without files there, it does nothing.
+The same as `fwd apply -f /etc/fwd`, but for what is given by a process: that has another
+number after a start, and the number perhaps another process.
 
 Examples:
   fwd export > /etc/fwd/network.toml
@@ -26,6 +33,27 @@ pub(crate) struct RestoreArgs {
 /// Makes what the files of the directory say.
 pub(super) fn run(session: &mut Session<'_, '_>, args: &RestoreArgs, observer: &mut dyn Observer) -> Result<()> {
     let RestoreArgs { directory } = args;
+    if directory.is_some() {
+        caller::check_file("DIR")?;
+    }
     let directory = directory.clone().unwrap_or_else(|| DIRECTORY.into());
-    apply::apply(session, &[directory], false, observer)
+    let mut desired = config::desired(&config::read(&[directory])?)?;
+    let up = execute::export(&session.context())?;
+    let is_up = |endpoint: &Endpoint| up.endpoints.iter().any(|it| it.id == endpoint.id);
+    let (kept, passed_over): (Vec<_>, Vec<_>) =
+        desired.endpoints.into_iter().partition(|endpoint| is_up(endpoint) || !endpoint.netns.as_ref().is_some_and(is_of_process));
+    desired.endpoints = kept;
+    for endpoint in passed_over {
+        session.warn(&[format!("{} is left out: after a start, its process has another number", endpoint.id)])?;
+    }
+    apply::apply(session, &desired, false, observer)
+}
+
+/// Whether a namespace is given by one of its processes.
+fn is_of_process(target: &TargetRef) -> bool {
+    match target {
+        TargetRef::Named(_) => false,
+        TargetRef::Pid(_) | TargetRef::Container(_) => true,
+        TargetRef::Path(path) => path.starts_with("/proc"),
+    }
 }

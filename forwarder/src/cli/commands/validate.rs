@@ -7,6 +7,7 @@ use crate::{
     cli::{
         args::{FilesArgs, GlobalArgs},
         io::{Io, written},
+        privileges,
     },
     config,
     render::{self, Look, ValidView, View as _},
@@ -34,6 +35,8 @@ pub(super) fn run(args: &ValidateArgs, global: &GlobalArgs, io: &mut Io<'_>) -> 
     if args.schema {
         return written(io.out.write_all(config::schema().as_bytes()));
     }
+    // It reads what its caller may read.
+    privileges::give_up()?;
     let sources = config::read(&args.files.paths())?;
     let desired = config::desired(&sources)?;
     let files = sources.into_iter().map(|source| source.path.into()).collect();

@@ -17,7 +17,9 @@ pub(super) fn run(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
     let Some(delegate) = Delegate::of(&call.config, &call.environment)? else {
         return attach(call, &call.config, observer);
     };
-    let chosen = delegate.choose().and_then(|config| attach(call, &config, observer));
+    // What it refuses it has not given: to take it back would be to take what another call was given.
+    let given = delegate.run(Command::Add)?;
+    let chosen = delegate.chosen(&given).and_then(|config| attach(call, &config, observer));
     chosen.map_err(|mut failure| {
         if let Err(also) = delegate.run(Command::Del) {
             failure.details = format!("{}; and its address is not given back: {}", failure.details, also.msg);

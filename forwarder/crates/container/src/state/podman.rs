@@ -32,7 +32,12 @@ pub(super) fn read(files: &mut Files) -> Vec<ContainerState> {
         let lists = [&lasting.join("containers.json"), &lasting.join(VOLATILE), &passing.join(VOLATILE)];
         for list in lists {
             let listed: Vec<Listed> = files.json(list).unwrap_or_default();
-            containers.extend(listed.into_iter().map(|listed| noted(files, &passing, listed)));
+            for listed in listed {
+                let container = noted(files, &passing, listed);
+                if containers.iter().all(|it: &ContainerState| it.id != container.id) {
+                    containers.push(container);
+                }
+            }
         }
     }
     containers

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use forwarder_common::{
-    abi::{ABI_VERSION, COUNTER_BLOCKS, Config, CounterBlock, FlowSlot, PortUse, TIMEOUTS, Timeout, TrafficBlock},
+    abi::{ABI_VERSION, CONVERSATIONS, COUNTER_BLOCKS, Config, Conversation, CounterBlock, FlowSlot, PortUse, TIMEOUTS, Timeout, TrafficBlock},
     decide::ports,
     flow::cache,
 };
@@ -78,7 +78,8 @@ impl Sizes {
     #[must_use]
     pub fn memory(&self) -> u64 {
         // kernel/bpf/hashtab.c: struct htab_elem, key and value, each rounded up to 8 bytes.
-        const INDEX_ELEMENT: u64 = 48 + 24 + 8;
+        const ELEMENT: u64 = 48;
+        const INDEX_ELEMENT: u64 = ELEMENT + 24 + 8;
         const BUCKET: u64 = 16;
         // Array elements are rounded up to 8 bytes (kernel/bpf/arraymap.c); a queue's are not.
         const WORD: u64 = 8;
@@ -87,7 +88,9 @@ impl Sizes {
         let mappings = 2 * u64::from(self.max_flows).next_power_of_two() * BUCKET;
         let ports = u64::from(self.port_uses()) * size_of::<PortUse>() as u64;
         let counters = u64::from(COUNTER_BLOCKS) * size_of::<CounterBlock>() as u64;
+        let conversations = CONVERSATIONS as u64 * (ELEMENT + size_of::<Conversation>() as u64 + WORD + BUCKET);
         counters
+            + conversations
             + slots * size_of::<FlowSlot>() as u64
             + index
             + u64::from(self.cache_buckets()) * WORD

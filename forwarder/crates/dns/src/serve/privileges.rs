@@ -1,6 +1,7 @@
 //! A session of its own, and no privilege.
 
 use fwd_base::{Context as _, Result};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use nix::{
     sys::{
         prctl::set_no_new_privs,
@@ -28,9 +29,12 @@ pub(super) fn drop_all() -> Result<()> {
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         setgroups(&[])?;
         setresgid(group, group, group)?;
-        // The kernel takes all capabilities with it (capabilities(7)).
         setresuid(user, user, user)?;
         set_no_new_privs()
     };
-    drop().doing("become", format!("nobody ({NOBODY})"))
+    drop().doing("become", format!("nobody ({NOBODY})"))?;
+    // From root alone the kernel takes all capabilities with the user (capabilities(7)). Ambient ones go with those that are permitted.
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, sets).map_err(std::io::Error::from).doing("give up", "all capabilities")
 }

@@ -57,9 +57,9 @@ fn write_box(placed: &Placed, out: &mut dyn Write) -> io::Result<()> {
     placed.lines.iter().zip(1..).try_for_each(|(line, number)| text(out, "detail", number, line))
 }
 
-/// Text of XML.
+/// Text of XML 1.0, which cannot say U+FFFE and U+FFFF at all (2.2).
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -70,12 +70,12 @@ mod tests {
     #[test]
     fn names_do_not_become_markup() {
         let mut view = samples::graph(1, 1);
-        view.bridges[0].ports[0].ns = Some("<script>&\"\\".into());
+        view.bridges[0].ports[0].ns = Some("<script>&\"\\\u{ffff}".into());
         let (mut svg, mut dot) = (Vec::new(), Vec::new());
         write_svg(&view, &mut svg).expect("memory");
         write_dot(&view, &mut dot).expect("memory");
         let (svg, dot) = (String::from_utf8(svg).expect("text"), String::from_utf8(dot).expect("text"));
-        assert!(svg.contains("&lt;script&gt;&amp;\"\\") && !svg.contains("<script"), "{svg}");
+        assert!(svg.contains("&lt;script&gt;&amp;\"\\\u{fffd}") && !svg.contains("<script"), "{svg}");
         assert!(dot.contains(r#"<script>&\"\\"#), "{dot}");
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     Result,
+    cli::{args::global::run_dir, caller},
     dns::{Serve, serve},
 };
 
@@ -37,5 +38,9 @@ pub(crate) struct ServeArgs {
 /// Serves until no network has names.
 pub(in crate::cli::commands) fn run(args: &DnsArgs) -> Result<()> {
     let Dns::Serve(ServeArgs { socket, resolv_conf }) = &args.what;
+    // `up` starts it with a socket in the run directory, which who has less rights does not choose.
+    if !socket.starts_with(run_dir()) {
+        caller::check_file("--socket")?;
+    }
     serve(&Serve { socket: socket.clone(), resolv_conf: resolv_conf.clone() })
 }

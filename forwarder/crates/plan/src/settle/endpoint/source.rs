@@ -30,7 +30,9 @@ pub(super) fn settled(
         return Err(refuse(Kind::Unsupported, why).remedy("use a network with --datapath tc"));
     }
     host_address::check(source.into(), actual).map_err(|(kind, why)| {
-        refuse(kind, why).remedy(format!("give it to the host first (`ip addr add {source}/32 dev INTERFACE`), or name one that it has (`ip -4 address`)"))
+        let give = format!("give it to the host first (`ip addr add {source}/32 dev INTERFACE`), or ");
+        let give = if kind == Kind::NotFound { give.as_str() } else { "" };
+        refuse(kind, why).remedy(format!("{give}name one that it has (`ip -4 address`)"))
     })?;
     Ok(Some(source))
 }
