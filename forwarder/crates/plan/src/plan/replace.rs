@@ -1,11 +1,14 @@
 //! What is there, and cannot become what is desired while it stays: it goes, and comes again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::Planner;
-use crate::{Actual, Desired, Endpoint, EndpointRecord, desired::Asked, settle};
+use crate::{
+    Actual, Desired, Endpoint, EndpointRecord, Ipv6, Network, NetworkRecord, UplinkChoice, desired::Asked, settle,
+    uplink,
+};
 use fwd_base::{Error, Kind, Result};
 use fwd_dataplane::{EndpointId, EndpointOwner};
 
@@ -21,7 +24,7 @@ impl Replaced {
         self.endpoints.is_empty() && self.networks.is_empty()
     }
 
-    /// What is desired, where what is made anew keeps the addresses that it has, as far as no others are asked for.
+    /// What is desired, where what is made anew keeps what is left open, above all the addresses that it has.
     pub(super) fn with_addresses(&self, desired: &Desired, actual: &Actual) -> Option<Desired> {
         if self.is_empty() {
             return None;
@@ -30,26 +33,64 @@ impl Replaced {
         let records = &actual.records;
         for record in records.networks.iter().filter(|record| self.networks.contains_key(&record.name)) {
             let Some(network) = desired.networks.get_mut(&record.name) else { continue };
-            let has_ipv4 = network.subnets.iter().any(|subnet| subnet.addr().is_ipv4());
-            network.subnets.extend((!has_ipv4).then(|| IpNet::V4(record.subnet())));
+            keep_open(network, record, actual);
         }
         let networks = &desired.networks;
         let taken: Vec<_> = desired.endpoints.iter().flat_map(|it| it.addresses.iter().copied()).collect();
         for endpoint in &mut desired.endpoints {
-            let has_ipv4 = endpoint.addresses.iter().any(|address| address.is_ipv4());
             let mut former =
                 records.endpoints.iter().filter(|it| it.id == endpoint.id && it.network == endpoint.network);
-            let Some(record) = former.next().filter(|_| !has_ipv4 && self.endpoints.contains_key(&endpoint.id)) else {
+            let Some(record) = former.next().filter(|_| self.endpoints.contains_key(&endpoint.id)) else {
                 continue;
             };
             let subnets = networks.get(&endpoint.network).map(|network| network.subnets.as_slice()).unwrap_or_default();
-            let mut subnets = subnets.iter().filter(|subnet| subnet.addr().is_ipv4());
-            let address = record.address.into();
-            if subnets.all(|subnet| subnet.contains(&address)) && !taken.contains(&address) {
-                endpoint.addresses.push(address);
+            // A network that is made anew says all of its subnets by now.
+            let stays = !self.networks.contains_key(&endpoint.network);
+            for address in record.addresses() {
+                let same_family = |other: &IpAddr| other.is_ipv4() == address.is_ipv4();
+                let mut of_family =
+                    subnets.iter().map(|subnet| (same_family(&subnet.addr()), subnet.contains(&address)));
+                let fits = of_family.clone().any(|it| it == (true, true)) || stays && of_family.all(|(same, _)| !same);
+                if fits && !taken.contains(&address) && !endpoint.addresses.iter().any(same_family) {
+                    endpoint.addresses.push(address);
+                }
             }
         }
         Some(desired)
+    }
+}
+
+/// What is left open of a network that is made anew stays as it is.
+fn keep_open(network: &mut Network, record: &NetworkRecord, actual: &Actual) {
+    let says = |v4: bool| network.subnets.iter().any(|subnet| subnet.addr().is_ipv4() == v4);
+    let (says4, says6) = (says(true), says(false));
+    if !says4 {
+        network.subnets.push(IpNet::V4(record.subnet()));
+        network.gateway.get_or_insert(record.gateway.addr());
+    }
+    network.datapath.get_or_insert(record.datapath);
+    // By another way out, other addresses and larger or smaller packets may leave.
+    let way = network.uplink.clone();
+    let (internal, bound) = (record.treatment.internal, record.treatment.bound);
+    let most = match &way {
+        UplinkChoice::None => internal.then_some(u32::MAX),
+        UplinkChoice::Auto if internal || bound => None,
+        UplinkChoice::Auto => uplink::choose(actual, None).ok().map(|uplink| uplink.mtu),
+        UplinkChoice::Interface(name) => {
+            let recorded = actual.host.net.link(name).filter(|link| bound && link.index == record.uplink);
+            recorded.map(|link| link.mtu)
+        }
+    };
+    let Some(most) = most else { return };
+    if record.mtu <= most {
+        network.mtu.get_or_insert(record.mtu);
+    }
+    let has = record.ipv6();
+    if !says6 || has != Ipv6::Off {
+        network.ipv6.get_or_insert(has);
+    }
+    if !says6 && network.ipv6 == Some(has) {
+        network.subnets.extend(record.subnet6().map(IpNet::V6));
     }
 }
 

@@ -1,5 +1,7 @@
 //! What files declare: of a host on which others have made things too.
 
+mod anew;
+
 use proptest::prelude::*;
 
 use super::super::{

@@ -1,0 +1,49 @@
+//! What goes and comes again, or changes hands, because files say so.
+
+use super::{
+    super::super::{
+        ChangeKind, Datapath, Desired, Ipv6, Network, UpRequest, UplinkChoice,
+        testing::{World, name, named},
+    },
+    endpoint, kinds,
+};
+
+#[test]
+fn network_that_is_made_anew_keeps_what_no_file_says() {
+    let mut world = World::with_ipv6();
+    let network = Network {
+        subnets: vec!["10.95.0.0/24".parse().expect("a subnet"), "fd00:95::/64".parse().expect("a subnet")],
+        gateway: Some("10.95.0.254".parse().expect("an address")),
+        ipv6: Some(Ipv6::Masquerade),
+        mtu: Some(1400),
+        datapath: Some(Datapath::Kernel),
+        kept: true,
+        ..Network::default()
+    };
+    world.add_network("web", network);
+    let ip6 = Some("fd00:95::77".parse().expect("an address"));
+    world.up(&UpRequest { network: Some(name("web")), ip6, ..UpRequest::new(named("a")) });
+    let before = (world.records.networks[0].clone(), world.records.endpoints[0].clone());
+    assert_eq!((before.0.mtu, before.1.address6), (1400, ip6));
+
+    let web = Network { no_icc: true, ..Network::default() };
+    let mut desired = Desired { networks: [("web".into(), web)].into(), ..Desired::default() };
+    desired.endpoints.push(endpoint(named("a"), "web"));
+    let plan = world.declare(&desired, false);
+    assert_eq!(kinds(&plan.changes), ["web", "a"].map(|what| (ChangeKind::Replace, what.to_owned())));
+    let (network, endpoint) = (&world.records.networks[0], &world.records.endpoints[0]);
+    assert!(network.treatment.no_icc);
+    assert_eq!((network.gateway, network.gateway6), (before.0.gateway, before.0.gateway6));
+    assert_eq!((network.mtu, network.datapath, network.ipv6()), (1400, Datapath::Kernel, Ipv6::Masquerade));
+    assert_eq!((endpoint.address, endpoint.address6), (before.1.address, ip6));
+    assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
+
+    // By another way out it is as that has it: nothing is known of its IPv6, nor of its MTU.
+    let uplink = UplinkChoice::Interface("eth1".into());
+    let web = desired.networks.get_mut("web").expect("it is said");
+    (web.uplink, web.datapath) = (uplink, Some(Datapath::Tc));
+    world.declare(&desired, false);
+    let network = &world.records.networks[0];
+    assert_eq!((network.gateway, network.mtu, network.ipv6()), (before.0.gateway, 1500, Ipv6::Off));
+    assert_eq!(world.records.endpoints[0].address, before.1.address);
+}
