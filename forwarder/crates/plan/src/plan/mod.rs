@@ -15,7 +15,11 @@ pub(crate) mod replace;
 pub(crate) mod up;
 pub(crate) mod uplinks;
 
-use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
@@ -32,6 +36,7 @@ use super::{
     network_name, refuse, refuse::refuse_others,
 };
 use fwd_base::{Error, Kind, Result, text::option};
+use fwd_dataplane::EndpointId;
 
 /// What is going to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +102,7 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
         planner.note_gone(&replaced, actual);
         planner.networks(desired, &replaced, actual)?;
     }
+    let mut freed = if whole { planner.free_ports(&coming) } else { BTreeMap::new() };
     for asked in &coming {
         if whole {
             planner.turn_to(asked);
@@ -105,7 +111,9 @@ pub fn plan(desired: &Desired, actual: &Actual, scope: &Scope) -> Result<Plan> {
         planner.plan.attachments.push(attachment);
         planner.warn(warnings);
         if whole {
-            planner.note_endpoint(asked, &replaced, actual, &ops);
+            let mut told = freed.remove(&asked.id).unwrap_or_default();
+            told.extend(ops.iter().cloned());
+            planner.note_endpoint(asked, &replaced, actual, &told);
         }
         planner.run(ops, whole);
     }
@@ -237,6 +245,21 @@ impl Planner<'_> {
             self.run(ops, true);
         }
         Ok(())
+    }
+
+    /// Withdraws what endpoints are to publish no more: ports that change hands are free before anybody takes them. Returns what is done so, by who gives them.
+    fn free_ports(&mut self, coming: &[Asked]) -> BTreeMap<EndpointId, Vec<Op>> {
+        let mut freed = BTreeMap::new();
+        if self.actual.records.publications.is_empty() {
+            return freed;
+        }
+        for asked in coming {
+            self.turn_to(asked);
+            let ops: Vec<Op> = ports::withdrawn(asked, &self.actual).into_iter().map(Op::remove).collect();
+            self.run(ops.clone(), true);
+            freed.extend((!ops.is_empty()).then(|| (asked.id.clone(), ops)));
+        }
+        freed
     }
 
     /// The endpoint that comes next: of a namespace with several, all that was planned before is there.

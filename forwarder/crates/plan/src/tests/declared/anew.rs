@@ -1,11 +1,13 @@
 //! What goes and comes again, or changes hands, because files say so.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::super::{
         ChangeKind, Datapath, Desired, Ipv6, Network, UpRequest, UplinkChoice,
         testing::{World, name, named},
     },
-    endpoint, kinds,
+    endpoint, host, kinds,
 };
 
 #[test]
@@ -46,4 +48,34 @@ fn network_that_is_made_anew_keeps_what_no_file_says() {
     let network = &world.records.networks[0];
     assert_eq!((network.gateway, network.mtu, network.ipv6()), (before.0.gateway, 1500, Ipv6::Off));
     assert_eq!(world.records.endpoints[0].address, before.1.address);
+}
+
+#[test]
+fn ports_move_and_change_places_at_once() {
+    let (mut world, mut desired) = host();
+    let port = |text: &str| vec![text.parse().expect("ports")];
+    let published = |world: &World| {
+        let owners = world.records.publications.iter().map(|it| (it.endpoint, it.ports.first));
+        let named = |(index, port)| {
+            let endpoint = world.records.endpoints.iter().find(|it| it.index == index).expect("it is there");
+            (endpoint.label(), port)
+        };
+        owners.map(named).collect::<BTreeSet<_>>()
+    };
+    for (a, b) in [(None, Some("8085:80")), (Some("8085:80"), None), (None, Some("8085:80"))] {
+        desired.endpoints[0].publish = a.map(port).unwrap_or_default();
+        desired.endpoints[1].publish = b.map(port).unwrap_or_default();
+        world.declare(&desired, false);
+        assert_eq!(published(&world), [((if a.is_some() { "a" } else { "b" }).to_owned(), 8085)].into());
+        assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
+    }
+    for (a, b) in [("8085:80", "8086:80"), ("8086:80", "8085:80")] {
+        desired.endpoints[0].publish = port(a);
+        desired.endpoints[1].publish = port(b);
+        let plan = world.declare(&desired, false);
+        assert_eq!(kinds(&plan.changes), ["a", "b"].map(|what| (ChangeKind::Change, what.to_owned())));
+        assert_eq!(published(&world).len(), 2);
+        assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
+    }
+    assert!(published(&world).contains(&("b".to_owned(), 8085)));
 }
