@@ -109,19 +109,29 @@ impl Planner<'_> {
                 replaced.networks.insert(name.clone(), why);
             }
         }
-        let known: BTreeMap<EndpointId, String> =
-            self.actual.records.endpoints.iter().map(|it| (it.id.clone(), it.network.clone())).collect();
+        let known: BTreeMap<EndpointId, EndpointRecord> =
+            self.actual.records.endpoints.iter().map(|it| (it.id.clone(), it.clone())).collect();
         for asked in coming {
-            let Some(network) = known.get(&asked.id) else { continue };
+            let Some(record) = known.get(&asked.id) else { continue };
+            let network = &record.network;
             let why = if replaced.networks.contains_key(network) {
                 Some(format!("network {network} is made anew"))
             } else {
                 self.turn_to(asked);
-                settle::why_replace(asked, &self.actual)
+                self.why_gone(record).or_else(|| settle::why_replace(asked, &self.actual))
             };
             replaced.endpoints.extend(why.map(|why| (asked.id.clone(), why)));
         }
         Ok(replaced)
+    }
+
+    /// Why nothing is left of an endpoint that has a record, if so.
+    fn why_gone(&self, record: &EndpointRecord) -> Option<String> {
+        match self.actual.target_netns() {
+            None => Some("its namespace was deleted".into()),
+            Some(inside) if inside.cookie != record.cookie => Some("its namespace was made anew".into()),
+            Some(_) => (!self.actual.is_live(record)).then(|| format!("its {} was deleted", record.id.ifname)),
+        }
     }
 
     /// Refuses to make a network anew under an endpoint that neither goes nor is desired.

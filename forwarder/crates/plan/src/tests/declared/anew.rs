@@ -79,3 +79,28 @@ fn ports_move_and_change_places_at_once() {
     }
     assert!(published(&world).contains(&("b".to_owned(), 8085)));
 }
+
+#[test]
+fn namespace_that_was_made_anew_is_replaced_and_keeps_its_address() {
+    let (world, desired) = host();
+    let before: Vec<_> = world.records.endpoints.iter().map(|it| it.address).collect();
+    let host_if = world.records.endpoints[0].host_if.clone();
+    let again: [fn(&mut World, &str); 2] = [
+        |world, host_if| {
+            world.delete_link(host_if);
+            world.add_namespace("a");
+        },
+        |world, host_if| world.delete_link(host_if),
+    ];
+    for change in again {
+        let mut world = world.clone();
+        change(&mut world, &host_if);
+        let plan = world.declare(&desired, false);
+        assert_eq!(kinds(&plan.changes), [(ChangeKind::Replace, "a".into())]);
+        assert!(plan.changes[0].why.is_some());
+        let mut addresses: Vec<_> = world.records.endpoints.iter().map(|it| it.address).collect();
+        addresses.sort();
+        assert_eq!(addresses, before);
+        assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
+    }
+}
