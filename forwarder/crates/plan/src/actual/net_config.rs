@@ -26,10 +26,11 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// The interface called `name`.
+    /// The interface called `name`, which may be an alternative one: the kernel keeps both apart from those of others alike.
     #[must_use]
     pub fn link(&self, name: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.name == name)
+        let called_so = |link: &&Link| link.name == name || link.altnames.iter().any(|altname| altname == name);
+        self.links.iter().find(called_so)
     }
 
     /// The interface of this index.

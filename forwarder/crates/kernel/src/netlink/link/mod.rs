@@ -23,7 +23,7 @@ use rtnetlink::{
         RouteNetlinkMessage,
         link::{
             AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
-            LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+            LinkLayerType, LinkMessage, LinkXdp, Prop, XdpAttached,
         },
     },
 };
@@ -87,6 +87,8 @@ pub struct Link {
     pub index: u32,
     /// Name within its namespace.
     pub name: String,
+    /// Other names that it answers to (`ip link property add altname`): nothing else can be called so.
+    pub altnames: Vec<String>,
     /// `veth`, `bridge`, …; none for physical interfaces and `lo`.
     pub kind: Option<String>,
     /// Hardware address, where it has six bytes.
@@ -352,6 +354,10 @@ fn read(object: RouteNetlinkMessage) -> Option<Link> {
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::PropList(properties) => {
+                let altname = |property| if let Prop::AltIfName(name) = property { Some(name) } else { None };
+                link.altnames.extend(properties.into_iter().filter_map(altname));
+            }
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Address(address) => link.mac = address.try_into().ok(),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),

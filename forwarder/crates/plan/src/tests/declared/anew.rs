@@ -9,6 +9,8 @@ use super::{
     },
     endpoint, host, kinds,
 };
+use fwd_base::Kind;
+use fwd_kernel::netlink::Link;
 
 #[test]
 fn network_that_is_made_anew_keeps_what_no_file_says() {
@@ -103,4 +105,16 @@ fn namespace_that_was_made_anew_is_replaced_and_keeps_its_address() {
         assert_eq!(addresses, before);
         assert_eq!(world.plan_declared(&desired, false).expect("it is there").ops, []);
     }
+}
+
+#[test]
+fn name_that_is_taken_by_an_alternative_one_is_refused_before_anything_goes() {
+    let (mut world, desired) = host();
+    let links = &mut world.inside("a").net.links;
+    links.iter_mut().filter(|link| link.name == "eth0").for_each(|link| link.name = "x0".into());
+    let altnames = vec!["eth0".to_owned()];
+    links.push(Link { index: 4711, name: "h0".into(), altnames, ..Link::default() });
+    let error = world.plan_declared(&desired, false).expect_err("it could not be made again");
+    assert_eq!(error.kind, Kind::Conflict);
+    assert!(error.why.contains("an interface eth0 of its own"), "{error}");
 }
