@@ -42,6 +42,10 @@ fn outside_is_asked_of_the_hosts_servers() {
     // What is too long for UDP is asked for once more, by TCP all the way.
     assert_eq!(short(&fwd, &a, &["big.example", "TXT"])[0].matches('x').count(), 4_000);
     assert!(upstream.stdout().contains("tcp big.example"));
+    for size in [&["+noedns"][..], &["+bufsize=512"], &["+bufsize=4096"]] {
+        let cut = dig(&fwd, &a, &[size, &["+ignore", "big.example", "TXT"]].concat());
+        assert!(cut.contains("flags: qr tc") && cut.contains("ANSWER: 0"), "{size:?}: {cut}");
+    }
     // Letters as they were asked for, so that who mixes them can compare.
     assert!(dig(&fwd, &a, &["wWw.ExAmple"]).contains("wWw.ExAmple."));
     assert!(upstream.stdout().contains("udp wWw.ExAmple"));

@@ -1,6 +1,7 @@
 //! The record of an endpoint, and the programs at its host-side veth.
 
 mod limits;
+mod names;
 mod policy;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use self::limits::queues;
-pub use self::{limits::EndpointLimits, policy::EndpointPolicy};
+pub use self::{limits::EndpointLimits, names::EndpointNames, policy::EndpointPolicy};
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Datapath, EndpointRecord, Limits, Marks, TargetRef, Treatment};
 use fwd_base::{HostName, text::word};

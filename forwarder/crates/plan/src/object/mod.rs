@@ -21,7 +21,8 @@ use std::fmt;
 pub use self::{
     bridge::{GatewayAddress, LinkUp},
     endpoint::{
-        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointPolicy, EndpointSpec, EndpointXdp,
+        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointPolicy, EndpointSpec,
+        EndpointXdp,
     },
     inside::{Loopback, NsAddress, NsDefaultRoute, NsIpv6, NsLinkUp, NsNeighbour, NsOffloads, NsRoute},
     loaded::{OtherVersion, RecordMaps},
@@ -168,6 +169,8 @@ objects! {
     EndpointAttach(EndpointAttach),
     /// An endpoint may send and get something else in a second than before.
     EndpointLimits(EndpointLimits),
+    /// An endpoint is found by other names than before.
+    EndpointNames(EndpointNames),
     /// An endpoint has other rules about whom it speaks with than before.
     EndpointPolicy(EndpointPolicy),
     /// The XDP program at a host-side veth.

@@ -60,6 +60,7 @@ impl Actual {
             | Object::EndpointHook(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
+            | Object::EndpointNames(_)
             | Object::EndpointPolicy(_)
             | Object::EndpointXdp(_) => self.make_endpoint(object),
             Object::HostAccess(_) | Object::Published(_) => self.publish(object),
@@ -170,6 +171,11 @@ impl Actual {
                 let index = index(host_if);
                 let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
                 endpoints.for_each(|endpoint| endpoint.limits = *to);
+            }
+            Object::EndpointNames(object::EndpointNames { host_if, to, .. }) => {
+                let index = index(host_if);
+                let endpoints = records.endpoints.iter_mut().filter(|endpoint| Some(endpoint.index) == index);
+                endpoints.for_each(|endpoint| endpoint.aliases.clone_from(to));
             }
             Object::EndpointPolicy(object::EndpointPolicy { host_if, to, .. }) => {
                 let index = index(host_if);
@@ -287,9 +293,7 @@ impl Actual {
                 records.endpoint_hooks.remove(index);
                 records.endpoint_filters.remove(index);
             }),
-            Object::EndpointXdp(it) => {
-                it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index));
-            }
+            Object::EndpointXdp(it) => it.index.iter().for_each(|index| _ = records.endpoint_xdp.remove(index)),
             Object::HostAccess(_) | Object::Published(_) => self.withdraw(object),
             Object::Bridge(spec) => self.drop_link(&spec.name),
             Object::Veth(object::Veth { spec, .. }) => self.drop_link(&spec.host_if),
@@ -309,6 +313,7 @@ impl Actual {
             | Object::EndpointBridge(_)
             | Object::EndpointAttach(_)
             | Object::EndpointLimits(_)
+            | Object::EndpointNames(_)
             | Object::EndpointPolicy(_)
             | Object::GatewayAddress(_)
             | Object::LinkUp(_)

@@ -279,6 +279,10 @@ fn host_veth(asked: &Asked, actual: &Actual, settled: &Settled, former: &[Endpoi
         let host_if = endpoint.host_if.clone();
         Object::EndpointLimits(object::EndpointLimits { host_if, ns, ns_if, mtu: network.mtu, from, to })
     }));
+    objects.extend(actual.attached().map(|record| {
+        let (host_if, from, to) = (endpoint.host_if.clone(), record.aliases.clone(), endpoint.aliases.clone());
+        Object::EndpointNames(object::EndpointNames { host_if, from, to })
+    }));
     let from = actual.attached().map(|record| record.policy.clone()).unwrap_or_default();
     let (host_if, to) = (endpoint.host_if.clone(), endpoint.policy.clone());
     objects.push(Object::EndpointPolicy(object::EndpointPolicy { host_if, from, to }));

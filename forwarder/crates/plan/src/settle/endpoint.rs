@@ -6,7 +6,7 @@ mod source;
 use std::net::Ipv4Addr;
 
 use super::{
-    interface, ipv6, refuse,
+    interface, ipv6, name_server, refuse,
     settled::{Endpoint, Network},
     subnet,
 };
@@ -46,9 +46,6 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
     if asked.no_others {
         exact(asked, actual, record, network).map_err(refuse)?;
     }
-    if let Some(alias) = asked.aliases.iter().find(|alias| !record.aliases.contains(alias)) {
-        return Err(refuse(format!("it was attached without --alias {alias}")));
-    }
     routes::same(asked, record, network).map_err(refuse)?;
     if record.id.ifname != asked.id.ifname {
         return Err(refuse(format!("the interface is {}", record.id.ifname)));
@@ -69,7 +66,7 @@ pub(super) fn existing(asked: &Asked, actual: &Actual, network: &Network, record
             limits: asked.limits.over(record.limits, network.datapath, actual.no_shaper)?,
             policy: policy::rules(&asked.policy, &record.policy, network.datapath)?,
             attach: asked.attach.unwrap_or(record.attach),
-            aliases: record.aliases.clone(),
+            aliases: name_server::aliases(asked, &record.aliases),
         }),
         _ => {
             Err(refuse(format!("{}, the other end of {}, was renamed or moved away", record.id.ifname, record.host_if)))
@@ -90,9 +87,6 @@ fn exact(asked: &Asked, actual: &Actual, record: &EndpointRecord, network: &Netw
     }
     if asked.mac.is_none() && record.mac != names::endpoint_mac(record.address) {
         return Err(format!("it was attached with --mac {}", HardwareAddress(record.mac)));
-    }
-    if let Some(alias) = record.aliases.iter().find(|alias| !asked.aliases.contains(alias)) {
-        return Err(format!("it was attached with --alias {alias}"));
     }
     routes::exact(asked, actual, record, network)
 }
@@ -120,8 +114,7 @@ pub(super) fn new(asked: &Asked, actual: &Actual, network: &Network, former: &[E
     let hurries = asked.id.owner.is_runtime();
     let usual = if actual.no_tcx || hurries { Backend::Clsact } else { Backend::Tcx };
     let attach = asked.attach.or(kept.map(|record| record.attach)).unwrap_or(usual);
-    let mut aliases = asked.aliases.clone();
-    aliases.extend(kept.iter().flat_map(|record| &record.aliases).filter(|it| !asked.aliases.contains(it)).cloned());
+    let aliases = name_server::aliases(asked, kept.map_or(&[], |record| &record.aliases));
     let routes = routes::settled(asked, actual, network, kept)?;
     let metric = asked.metric.or(kept.and_then(|record| record.metric)).filter(|_| !no_default_route);
     // One that follows from the former address may be that of whoever has the address by now.

@@ -1,6 +1,6 @@
 //! Names: what is refused of them, and what users ought to know.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use crate::{
     Actual, Listener, Target,
@@ -17,6 +17,24 @@ pub(super) fn check(asked: &Asked, network: &Network) -> Result<()> {
     let why = format!("network {} has no name server", network.name);
     Err(Error::new(Kind::Usage, "use", format!("--alias {alias}"), why)
         .remedy("make a network that has one: `fwd up --dns --network NAME`"))
+}
+
+/// The other names of an endpoint that had those of `found`: those asked for, each once; without any, it keeps what it has, unless all that
+/// it is to have is said.
+pub(super) fn aliases(asked: &Asked, found: &[HostName]) -> Vec<HostName> {
+    let keeps = asked.aliases.is_empty() && !asked.no_others;
+    let wanted: BTreeSet<&HostName> = asked.aliases.iter().collect();
+    // Another order is no change.
+    if keeps || wanted == found.iter().collect() {
+        return found.to_vec();
+    }
+    let mut aliases: Vec<HostName> = Vec::new();
+    for alias in &asked.aliases {
+        if !aliases.contains(alias) {
+            aliases.push(alias.clone());
+        }
+    }
+    aliases
 }
 
 /// # Errors

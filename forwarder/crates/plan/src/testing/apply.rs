@@ -97,10 +97,9 @@ impl World {
                 assert!(self.records.endpoints.iter().any(|endpoint| endpoint.index == index));
                 assert!(self.attached_by(attach).insert(index));
             }
-            Object::EndpointAttach(object::EndpointAttach { host_if, from, to }) => {
-                self.attach_otherwise(&host_if, from, to)
-            }
+            Object::EndpointAttach(it) => self.attach_otherwise(&it.host_if, it.from, it.to),
             Object::EndpointLimits(limits) => self.limit(&limits),
+            Object::EndpointNames(names) => self.rename(&names),
             Object::EndpointPolicy(policy) => self.give_rules(&policy),
             Object::HostAccess(it) => self.give_access(&it),
             Object::Published(it) => self.publish(&it),

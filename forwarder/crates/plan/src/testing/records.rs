@@ -97,6 +97,12 @@ impl World {
         assert_eq!(std::mem::replace(&mut record.expect("it is recorded").limits, *to), *from);
     }
 
+    pub(super) fn rename(&mut self, object::EndpointNames { host_if, from, to }: &object::EndpointNames) {
+        let index = self.index(host_if);
+        let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);
+        assert_eq!(std::mem::replace(&mut record.expect("it is recorded").aliases, to.clone()), *from);
+    }
+
     pub(super) fn give_rules(&mut self, object::EndpointPolicy { host_if, from, to }: &object::EndpointPolicy) {
         let index = self.index(host_if);
         let record = self.records.endpoints.iter_mut().find(|endpoint| endpoint.index == index);

@@ -9,7 +9,7 @@ use super::{
     refusals::{refused, request},
 };
 use crate::export;
-use fwd_base::Kind;
+use fwd_base::{HostName, Kind};
 use fwd_dataplane::Transport;
 use fwd_kernel::netns::resolv::Found;
 
@@ -75,6 +75,33 @@ fn aliases_outlive_the_veth_pair_and_are_exported() {
 }
 
 #[test]
+fn aliases_are_changed_while_an_endpoint_is_up_and_stay_otherwise() {
+    let mut world = World::new();
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().expect("a name")).collect::<Vec<HostName>>();
+    let with = |aliases: &[&str]| UpRequest { dns: true, aliases: names(aliases), ..request() };
+    world.up(&with(&[]));
+    let ops = world.up(&with(&["www", "db"])).ops;
+    assert!(matches!(&ops[..], [op] if matches!(op.object, Object::EndpointNames(_))), "{ops:?}");
+    for line in ["other names of ", ": www, db", "/METADATA", "# --alias www", "# --alias db"] {
+        assert!(text(&ops).contains(line), "{line:?} is missing: {}", text(&ops));
+    }
+    for same in [&["db", "www"][..], &["www", "db", "www"], &[]] {
+        assert_eq!(world.up(&with(same)).ops, [], "{same:?}");
+    }
+    world.up(&with(&["mail", "mail"]));
+    assert_eq!(world.records.endpoints[0].aliases, names(&["mail"]));
+    // What files say is all that it has.
+    let mut desired = export(&world.read_whole(&Default::default()));
+    desired.endpoints[0].aliases.clear();
+    let ops = world.plan_whole(&desired).expect("they are taken away").ops;
+    assert!(text(&ops).contains("other names of ") && text(&ops).contains(": none"), "{ops:?}");
+    // Noted is what there is room for.
+    let long: Vec<String> = (0..100).map(|number| format!("{}{number}", "a".repeat(60))).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    refused(&world, &with(&long), Kind::Usage, &["names, addresses and routes take"]);
+}
+
+#[test]
 fn port_of_another_process_and_names_without_a_server() {
     let mut world = World::new();
     let listener = |address: [u8; 4], process: Option<&str>| Listener {
@@ -96,7 +123,7 @@ fn port_of_another_process_and_names_without_a_server() {
     let other = UpRequest { network: Some(name("web")), ..UpRequest::new(named("b")) };
     world.up(&UpRequest { dns: true, ..other.clone() });
     let alias = UpRequest { aliases: with_names().aliases, ..other };
-    refused(&world, &alias, Kind::Conflict, &["without --alias www", "fwd down"]);
+    world.plan_up(&alias).expect("names of one that is there are changed");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use forwarder_common::abi::endpoint_flags;
 
 use super::{super::record, Execute, Runner, no_counters, unrecorded};
-use fwd_base::Result;
+use fwd_base::{HostName, Result};
 use fwd_dataplane::{Backend, Described, Rule, XdpHook};
 use fwd_kernel::netlink::XdpMode;
 use fwd_plan::{
     EndpointSpec, Limits, TargetRef,
-    object::{EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointPolicy, EndpointXdp},
+    object::{
+        EndpointAttach, EndpointBridge, EndpointHook, EndpointLimits, EndpointNames, EndpointPolicy, EndpointXdp,
+    },
 };
 
 impl Execute for EndpointSpec {
@@ -60,6 +62,16 @@ impl Execute for EndpointLimits {
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
         runner.shape((&self.host_if, &self.ns, &self.ns_if), self.mtu, self.from)?;
         runner.limit(&self.host_if, self.from)
+    }
+}
+
+impl Execute for EndpointNames {
+    fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.call(&self.host_if, &self.to)
+    }
+
+    fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
+        runner.call(&self.host_if, &self.from)
     }
 }
 
@@ -118,6 +130,16 @@ impl Runner<'_> {
         let index = self.link(host_if)?.index;
         let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         plane.put_limited_endpoint(index, &endpoint, &record::of_limits(limits))
+    }
+
+    /// Has an endpoint be found by these names from now on, besides that of its namespace.
+    fn call(&self, host_if: &str, aliases: &[HostName]) -> Result<()> {
+        let plane = self.plane()?;
+        let index = self.link(host_if)?.index;
+        let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
+        let Described { record, mut metadata, unreadable: _ } = plane.describe(index, endpoint)?;
+        metadata.aliases = aliases.to_vec();
+        plane.put_metadata(&metadata, record.netns_cookie).map(drop)
     }
 
     /// Lets an endpoint speak with others from now on than before. What is forbidden now ends.

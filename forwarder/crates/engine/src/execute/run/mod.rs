@@ -91,6 +91,7 @@ fn of(object: &Object) -> &dyn Execute {
         Object::EndpointHook(it) => it,
         Object::EndpointAttach(it) => it,
         Object::EndpointLimits(it) => it,
+        Object::EndpointNames(it) => it,
         Object::EndpointPolicy(it) => it,
         Object::EndpointXdp(it) => it,
         Object::HostAccess(it) => it,
