@@ -229,6 +229,15 @@ fn what_the_kernel_forwarded_is_translated_at_the_uplink_or_dropped() {
         let inside = frame(GRE, ADDRESS, fixture.outside);
         let forwarded = || fixture.run_to_uplink(fixture.network, &inside);
         assert_eq!((forwarded().verdict, fixture.counted("Untranslated")), (DROP, 1));
+        // What the host's multicast routing would send out, or bring in.
+        let group = [239, 1, 2, 3].into();
+        assert_eq!(fixture.run_to_uplink(fixture.network, &frame(GRE, ADDRESS, group)).verdict, DROP);
+        assert_eq!(fixture.counted("MulticastOutside"), 1);
+        let inward = frame(GRE, fixture.outside, group);
+        assert_eq!(
+            (fixture.run_to_network(fixture.uplink, &inward).verdict, fixture.counted("MulticastOutside")),
+            (DROP, 2)
+        );
         assert_eq!(fixture.run_from_ns(&inside).verdict, REDIRECT);
         let run = forwarded();
         assert_eq!((run.verdict, &run.packet[26..30]), (NEXT, &fixture.nat.octets()[..]));

@@ -299,6 +299,8 @@ fn no_address_of_a_network_leaves_by_an_uplink() {
             assert_eq!(fixture.run_to_uplink(ingress, &frame(&udp(source, OUTSIDE))).verdict, DROP, "{source}");
             assert_eq!(fixture.counted("Untranslated"), number, "{source}");
         }
+        assert_eq!(fixture.run_to_uplink(fixture.network, &frame(&udp(ADDRESS_V6, ALL_NODES))).verdict, DROP);
+        assert_eq!(fixture.counted("MulticastOutside"), 1, "what the host's multicast routing would send out");
         let tagged = ETHERNET.tagged(ethertype::VLAN, 5);
         assert_eq!(fixture.run_to_uplink(0, &udp(ADDRESS_V6, OUTSIDE).in_frame(&tagged)).verdict, DROP);
         assert_eq!(fixture.run_to_uplink(0, &udp(HOST, OUTSIDE).in_frame(&tagged)).verdict, NEXT);
@@ -314,6 +316,11 @@ fn into_a_network_comes_what_its_uplink_brings_and_what_is_its_own() {
         }
         // The host's loopback stands for any other interface.
         assert_eq!((fixture.run_to_network(1, &reply).verdict, fixture.counted("FromOtherInterface")), (DROP, 1));
+        let to_group = frame(&udp(OUTSIDE, ALL_NODES));
+        assert_eq!(
+            (fixture.run_to_network(fixture.uplink, &to_group).verdict, fixture.counted("MulticastOutside")),
+            (DROP, 1)
+        );
         let to_nobody = frame(&udp(OUTSIDE, NEIGHBOUR));
         assert_eq!(fixture.run_to_network(fixture.uplink, &to_nobody).verdict, DROP);
         assert_eq!(fixture.counted("FromOtherInterface"), 2);

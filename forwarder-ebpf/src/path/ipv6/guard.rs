@@ -9,7 +9,7 @@ use forwarder_common::{
     decide::route,
     types::verdict::DropReason,
     wire::{
-        ipv6::field,
+        ipv6::{self, field},
         packet::{L3_OFF, PacketBytes as _},
     },
 };
@@ -86,20 +86,24 @@ pub(crate) fn from_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     at_uplink::drop(skb, L3, reason)
 }
 
-/// A packet on its way out by an uplink, its network header at `L3`: none of an endpoint leaves untranslated, unless its network is routed.
+/// A packet on its way out by an uplink, its network header at `L3`: none of an endpoint leaves untranslated, unless its network is routed,
+/// and none to a group.
 #[inline(always)]
 pub(crate) fn to_uplink<const L3: usize>(skb: Skb, bytes: &Bytes) -> Action {
     let source = address(bytes, L3, field::SRC);
     if !in_fwd_network_v6(source) {
         return Action::NEXT;
     }
-    if let Some((endpoint, host_veth)) = routed_v6(source)
+    let to_group = ipv6::is_multicast(address(bytes, L3, field::DST));
+    if !to_group
+        && let Some((endpoint, host_veth)) = routed_v6(source)
         && route::may_leave_v6(endpoint, host_veth, skb.ingress_ifindex())
     {
         return Action::NEXT;
     }
+    let reason = if to_group { DropReason::MulticastOutside } else { DropReason::Untranslated };
     let Amount { packets, bytes } = Amount::whole(skb, L3);
-    counters::fwd_count_at_uplink(skb.ifindex(), true, DropReason::Untranslated.into(), packets, bytes);
+    counters::fwd_count_at_uplink(skb.ifindex(), true, reason.into(), packets, bytes);
     Action::DROP
 }
 
@@ -110,6 +114,12 @@ pub(crate) fn is_from_uplink(bytes: &Bytes, ingress: u32, network: u32) -> bool 
     let Some(host_veth) = records::host_veth_at(address(bytes, L3_OFF, field::DST)) else { return false };
     let Some(endpoint) = records::endpoint(host_veth) else { return false };
     endpoint.network == network && endpoint.uplink == ingress
+}
+
+/// Whether a packet that the kernel sends into a network is for a group.
+#[inline(always)]
+pub(crate) fn is_to_group(bytes: &Bytes) -> bool {
+    ipv6::is_multicast(address(bytes, L3_OFF, field::DST))
 }
 
 /// An address in the header at `l3`. That of nobody, if it is not there: the kernel drops such a packet.

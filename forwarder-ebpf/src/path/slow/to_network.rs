@@ -52,8 +52,9 @@ pub(crate) fn to_network(skb: Skb) -> Action {
     };
     let code: Code = match origin {
         Origin::Let => return Action::NEXT,
-        Origin::Other if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
+        Origin::Other | Origin::Group if records::network(ingress).is_some() => DropReason::OtherNetwork.into(),
         Origin::Other => DropReason::FromOtherInterface.into(),
+        Origin::Group => DropReason::MulticastOutside.into(),
         Origin::Refused(code) => code,
     };
     let Amount { packets, bytes } = Amount::whole(skb, L3_OFF);
@@ -87,8 +88,15 @@ enum Origin {
     Let,
     /// Of no flow.
     Other,
+    /// The same, to a group.
+    Group,
     /// Of a flow or the network, but not let through, for the reason with this code.
     Refused(Code),
+}
+
+#[inline(always)]
+fn of_no_flow(to_group: bool) -> Origin {
+    if to_group { Origin::Group } else { Origin::Other }
 }
 
 /// Whether the packet answers a flow whose replies come in by `ingress`.
@@ -97,13 +105,16 @@ fn classify(skb: Skb, ingress: u32) -> Origin {
     let bytes = skb.headers();
     let protocol = ethertype(&bytes);
     if skb.vlan_present() == 0 && protocol == ethertype::IPV6 {
-        return if guard::is_from_uplink(&bytes, ingress, skb.ifindex()) { Origin::Let } else { Origin::Other };
+        let lets = guard::is_from_uplink(&bytes, ingress, skb.ifindex());
+        return if lets { Origin::Let } else { of_no_flow(guard::is_to_group(&bytes)) };
     }
     if skb.vlan_present() != 0 || protocol != ethertype::IPV4 {
         return Origin::Other;
     }
     let Ok(ip) = ipv4::parse(&bytes, L3_OFF) else { return Origin::Other };
-    let Some(host_veth) = records::host_veth_of(ip.dst) else { return Origin::Other };
+    let Some(host_veth) = records::host_veth_of(ip.dst) else {
+        return of_no_flow(ipv4::is_multicast_or_broadcast(ip.dst));
+    };
     // Records of fragments of their own: what the kernel made of a reply is not what came by the uplink.
     let network = skb.ifindex();
     let mut seen = Tuple::without_ports(&ip, network);

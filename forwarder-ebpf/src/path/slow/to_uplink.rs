@@ -120,6 +120,10 @@ global_fn! {
 fn from_container(skb: Skb, l3: usize) -> Result<Option<PuntReason>, DropReason> {
     let bytes = skb.all_headers();
     let ip = ipv4::parse(&bytes, l3)?;
+    // No flow leads to a group.
+    if ipv4::is_multicast_or_broadcast(ip.dst) {
+        return Err(DropReason::MulticastOutside);
+    }
     let l4 = l4::parse(&bytes, &ip)?;
     if l4.proto as u8 == Proto::Icmp as u8 && !icmp::is_request(l4.icmp_type) {
         return Err(DropReason::IcmpType);
