@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forwarder::{
     Kind,
-    netlink::nft::{self, Masquerade, PortRules, Separation},
+    netlink::nft::{self, Leaving, Masquerade, PortRules, Separation},
     testbed::{self, Namespace, unique_prefix},
 };
 
@@ -13,7 +13,7 @@ fn namespace() -> Namespace {
 }
 
 fn rule(network: &str, subnet: &str, uplink: &str) -> Masquerade {
-    Masquerade { network: network.into(), subnet: subnet.parse().unwrap(), uplink: uplink.into() }
+    Masquerade { network: network.into(), subnet: subnet.parse().unwrap(), leaving: Leaving::By(uplink.into()) }
 }
 
 fn run(ns: &Namespace, argv: &[&str]) -> testbed::Output {
@@ -31,10 +31,13 @@ fn nft_shows_the_rule_as_one_would_write_it() {
     let host = namespace();
     assert!(host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.7/24", "eth0"))).unwrap());
     assert!(host.run(|| nft::ensure_masquerade(&rule("other", "10.78.0.0/20", "wlan-outside"))).unwrap());
+    let anywhere = Masquerade { leaving: Leaving::NotBy("fwd0".into()), ..rule("routed", "10.79.0.0/24", "") };
+    assert!(host.run(|| nft::ensure_masquerade(&anywhere)).unwrap());
     let expected = "table ip fwd_nat {\n\tchain postrouting {\n\
         \t\ttype nat hook postrouting priority srcnat; policy accept;\n\
         \t\tip saddr 10.77.0.0/24 oifname \"eth0\" masquerade comment \"default\"\n\
-        \t\tip saddr 10.78.0.0/20 oifname \"wlan-outside\" masquerade comment \"other\"\n\t}\n}\n";
+        \t\tip saddr 10.78.0.0/20 oifname \"wlan-outside\" masquerade comment \"other\"\n\
+        \t\tip saddr 10.79.0.0/24 oifname != \"fwd0\" oifname != \"lo\" masquerade comment \"routed\"\n\t}\n}\n";
     assert_shown(&host, expected);
 
     // What nft shows, nft takes: a saved rule set can be loaded again, and means the same to us.
@@ -42,6 +45,7 @@ fn nft_shows_the_rule_as_one_would_write_it() {
     assert_eq!(host.run(nft::masquerade_rules).unwrap(), []);
     run(&host, &["nft", expected]).success().unwrap();
     assert!(!host.run(|| nft::ensure_masquerade(&rule("default", "10.77.0.0/24", "eth0"))).unwrap());
+    assert!(!host.run(|| nft::ensure_masquerade(&anywhere)).unwrap());
     assert_shown(&host, expected);
 }
 

@@ -127,8 +127,11 @@ fn snapshot_shows_what_changed_and_only_that() {
 
     let netlink = testbed.host().netlink().unwrap();
     let lo = netlink.link("lo").unwrap().unwrap().index;
-    let rule =
-        nft::Masquerade { network: "default".into(), subnet: "10.77.0.0/24".parse().unwrap(), uplink: "eth0".into() };
+    let rule = nft::Masquerade {
+        network: "default".into(),
+        subnet: "10.77.0.0/24".parse().unwrap(),
+        leaving: nft::Leaving::By("eth0".into()),
+    };
     let change = || -> Result<()> {
         netlink.add_address(lo, "10.77.0.1/32".parse().unwrap())?;
         testbed.host().run(|| nft::ensure_masquerade(&rule).map(drop))?;
@@ -199,8 +202,11 @@ fn namespaces_behind_nftables_reach_the_outside() {
 
     let outside = testbed.uplink(0).outside[0];
     assert!(!ping(&pod, outside, &[]), "without translation nothing comes back");
-    let rule =
-        nft::Masquerade { network: "default".into(), subnet: "10.77.0.0/24".parse().unwrap(), uplink: "eth0".into() };
+    let rule = nft::Masquerade {
+        network: "default".into(),
+        subnet: "10.77.0.0/24".parse().unwrap(),
+        leaving: nft::Leaving::By("eth0".into()),
+    };
     testbed.host().run(|| nft::ensure_masquerade(&rule)).unwrap();
     assert!(ping(&pod, outside, &[]));
     let server = http::Server::start(testbed.internet(0), SocketAddrV4::new(outside, 80)).unwrap();

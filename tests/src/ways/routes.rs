@@ -8,6 +8,8 @@ use std::{
 
 use forwarder::testbed::{Namespace, wait_until};
 
+use serde_json::json;
+
 use super::{host, remote, warnings, with_uplinks};
 use crate::{
     capture::Recording,
@@ -39,9 +41,9 @@ fn seen_from(fwd: &Fwd, number: usize, client: &UdpSocket) -> SocketAddr {
 /// boot2docker#845: out of reach of the one card, into that of the other, and back.
 #[test]
 fn network_follows_the_default_route_from_one_card_to_another_without_a_command() {
-    for options in [&[][..], &["--datapath", "xdp"]] {
+    for datapath in ["tc", "xdp", "kernel"] {
         let fwd = host();
-        let pod = fwd.up("c1", options);
+        let pod = fwd.up("c1", &["--datapath", datapath]);
         let client = udp(&pod, any(5000));
         for number in [0, 1, 0, 1] {
             default_by(&fwd, number);
@@ -89,6 +91,41 @@ fn interface_that_routes_name_later_is_refused_until_a_command_takes_it_in() {
     let clients = echo_tcp(listen(fwd.internet(2), server), 1);
     echoed(&connect(&pod, ANY, server).expect("it connects"), b"now it is guarded");
     assert_eq!(clients.join().expect("the server")[0].ip(), other.address);
+    fwd.ok(&["down", "--all"]);
+    assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.eth2.forwarding"]).trim(), "0");
+}
+
+/// Nothing leaves untranslated by it, but answers are lost at an interface that forwards nothing.
+#[test]
+fn kernel_translates_by_an_interface_that_routes_name_later_and_where_answers_are_lost_is_told() {
+    let fwd = with_uplinks(3);
+    let pod = fwd.up("c1", &["--datapath", "kernel"]);
+    assert_eq!(pod.shown["leaves_by"], json!(["eth0", "eth1"]));
+    assert!(fwd.ok(&["uplink", "ls"]).contains("by nftables"));
+    let other = fwd.uplink(2);
+    ip(&fwd, "route add 198.18.2.0/24 dev eth2");
+    ip(&fwd, &format!("route add 203.0.113.128/26 via {} dev eth2", other.gateway));
+    let server = at(other.outside[0], 9000);
+    let asked = udp(fwd.internet(2), server);
+    let client = udp(&pod, any(5000));
+    client.send_to(b"translated?", server).expect("it leaves");
+    asked.set_read_timeout(Some(LIMIT)).expect("a socket");
+    let (_, from) = asked.recv_from(&mut [0; 16]).expect("it arrives");
+    assert_eq!(from.ip(), other.address);
+    let told = warnings(&fwd, &pod);
+    assert!(told.iter().any(|warning| warning.contains("net.ipv4.conf.eth2.forwarding")), "{told:?}");
+    // Any command takes it in.
+    fwd.up("c2", &[]);
+    assert_eq!(warnings(&fwd, &pod), [""; 0]);
+    let clients = echo_tcp(listen(fwd.internet(2), server), 1);
+    echoed(&connect(&pod, ANY, server).expect("it connects"), b"and back");
+    assert_eq!(clients.join().expect("the server")[0].ip(), other.address);
+    // The host's own conversation with itself from the gateway's address is none of the network's.
+    let gateway = pod.gateway.to_string();
+    let own = udp(fwd.host(), at(pod.gateway, 6000));
+    own.send_to(b"myself", at(pod.gateway, 6000)).expect("it is sent");
+    own.set_read_timeout(Some(LIMIT)).expect("a socket");
+    assert_eq!(own.recv_from(&mut [0; 16]).expect("it arrives").1.ip().to_string(), gateway);
     fwd.ok(&["down", "--all"]);
     assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv4.conf.eth2.forwarding"]).trim(), "0");
 }

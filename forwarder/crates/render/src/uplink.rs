@@ -29,6 +29,9 @@ pub struct UplinkView {
     pub state: String,
     /// Whether programs guard it, so that networks may leave by it.
     pub guarded: bool,
+    /// Nothing that programs forward leaves by it: nftables translates what does.
+    #[serde(skip)]
+    pub unguarded_on_purpose: bool,
     /// Why it is one: of [`UPLINK_REASONS`].
     pub by: Vec<String>,
     /// Networks that have it for their own.
@@ -67,6 +70,7 @@ impl Listing for UplinkView {
                 match (item.guarded, item.state.as_str()) {
                     (true, _) => toned("yes", Tone::Good),
                     (false, "gone") => plain("-"),
+                    (false, _) if item.unguarded_on_purpose => plain("by nftables"),
                     (false, _) => remedy(),
                 },
             ]);
@@ -112,6 +116,7 @@ mod tests {
             address: Some(Ipv4Addr::new(198, 51, 100, 2)),
             state: "up".into(),
             guarded: true,
+            unguarded_on_purpose: false,
             by: vec!["route".into()],
             networks: vec!["fwd0".into()],
         }

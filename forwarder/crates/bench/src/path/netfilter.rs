@@ -12,7 +12,7 @@ use fwd_base::{Context as _, Error, Kind, Result};
 use fwd_kernel::{
     netlink::{
         BridgeSpec,
-        nft::{self, Masquerade},
+        nft::{self, Leaving, Masquerade},
     },
     sysctl,
 };
@@ -28,7 +28,8 @@ const MTU: u32 = 1500;
 /// Veths, routing, and a masquerade rule of nftables.
 pub(super) fn masquerade(testbed: &Testbed, namespaces: usize) -> Result<Vec<Veth>> {
     let veths = routed(testbed, namespaces)?;
-    let rule = Masquerade { network: "bench".into(), subnet: NETWORK, uplink: testbed.uplink(0).name.clone() };
+    let leaving = Leaving::By(testbed.uplink(0).name.clone());
+    let rule = Masquerade { network: "bench".into(), subnet: NETWORK, leaving };
     testbed.host().run(|| nft::ensure_masquerade(&rule))?;
     Ok(veths)
 }

@@ -216,8 +216,8 @@ pub(super) fn bridge() -> Support {
 
 /// The rule is made.
 pub(super) fn masquerade() -> Support {
-    let rule =
-        nft::Masquerade { network: "probe".into(), subnet: ipnet::Ipv4Net::default(), uplink: "fwdprobe0".into() };
+    let leaving = nft::Leaving::By("fwdprobe0".into());
+    let rule = nft::Masquerade { network: "probe".into(), subnet: ipnet::Ipv4Net::default(), leaving };
     let make = || nft::ensure_masquerade(&rule).map(drop);
     unloaded("nft_masq").unwrap_or_else(|| Support::made(in_scratch(make)))
 }

@@ -62,14 +62,17 @@ fn uplinks(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         let finding = if view.state == gone {
             let what = format!("{name} is gone: `fwd uplink rm {}`, or make it anew and `fwd up` again", word(&name));
             Finding::new(Verdict::Fail, what)
-        } else if !view.guarded {
+        } else if !view.guarded && !view.unguarded_on_purpose {
             let what = format!("no program guards what leaves by {name}: `fwd uplink add {}`", word(&name));
             Finding::new(Verdict::Fail, what).with(again)
         } else if view.state == down {
             let line = format!("ip link set dev {} up", word(&name));
             Finding::new(Verdict::Warn, format!("{name} is down: {}", subject.command(line)))
         } else {
-            Finding::new(Verdict::Ok, format!("{name} is {up} and guarded"))
+            Finding::new(
+                Verdict::Ok,
+                format!("{name} is {up} and {}", if view.guarded { "guarded" } else { "translated by nftables" }),
+            )
         };
         findings.push(finding);
     }

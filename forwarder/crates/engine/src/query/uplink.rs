@@ -25,6 +25,7 @@ impl State {
         let of_ipv4 = host.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
         let led_by: BTreeSet<u32> = of_ipv4.map(|route| route.ifindex).collect();
         let follows = self.networks.values().any(|network| follows_routes(network.flags));
+        let programs = self.programs_leave_by(None);
         let mut views: Vec<UplinkView> = Vec::new();
         for (index, record) in &self.uplinks {
             views.push(self.recorded(*index, record, follows && led_by.contains(index)));
@@ -38,6 +39,7 @@ impl State {
                 address: host.ipv4(link.index).map(|net| net.addr()),
                 state: state_of(Some(link)).into(),
                 guarded: false,
+                unguarded_on_purpose: !programs,
                 by: vec![UPLINK_REASONS[0].into()],
                 networks: Vec::new(),
             });
@@ -57,16 +59,24 @@ impl State {
             address: Some(Ipv4Addr::from(record.v4)).filter(|address| !address.is_unspecified()),
             state: state_of(link).into(),
             guarded: link.is_some() && record.flags & uplink_flags::GUARDED != 0,
+            unguarded_on_purpose: !asked && !self.programs_leave_by(Some(index)),
             by: [(led_by, route), (asked, command)].into_iter().filter(|it| it.0).map(|it| it.1.into()).collect(),
             networks: networks.map(|network| name_of(&network.name).into()).collect(),
         }
     }
 
-    /// Names of the uplinks by which an endpoint may leave: where it follows the host's routes, all that are guarded.
+    /// Whether a network that programs forward leaves by an interface, which is its own or one of those that the host's routes lead by.
+    fn programs_leave_by(&self, index: Option<u32>) -> bool {
+        let mut by_programs = self.networks.values().filter(|network| Datapath::of_flags(network.flags).is_ebpf());
+        by_programs.any(|network| Some(network.uplink) == index || follows_routes(network.flags))
+    }
+
+    /// Names of the uplinks by which an endpoint may leave: where it follows the host's routes, all that are guarded, or all of them
+    /// where the kernel forwards.
     pub(super) fn ways(&self, record: &Endpoint) -> Vec<Untrusted> {
         let may = |(index, uplink): &(&u32, &Uplink)| {
-            let guarded = uplink.flags & uplink_flags::GUARDED != 0 && self.link(**index).is_some();
-            **index == record.uplink || guarded && follows_routes(record.flags)
+            let guarded = uplink.flags & uplink_flags::GUARDED != 0 || !Datapath::of_flags(record.flags).is_ebpf();
+            **index == record.uplink || guarded && self.link(**index).is_some() && follows_routes(record.flags)
         };
         let name = |(index, uplink): (&u32, &Uplink)| {
             self.link(*index).map_or_else(|| name_of(&uplink.ifname), |link| link.name.clone())
@@ -80,7 +90,7 @@ impl State {
 /// Whether a network, or an endpoint, with these flags leaves by whatever the host's routes lead by.
 fn follows_routes(flags: u32) -> bool {
     let treatment = execute::treatment(flags);
-    Datapath::of_flags(flags).is_ebpf() && !treatment.internal && !treatment.bound
+    !treatment.internal && !treatment.bound
 }
 
 fn state_of(link: Option<&Link>) -> &'static str {

@@ -6,7 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{super::shell, Acts, Handling, Managed};
 use crate::{Actual, Treatment};
-use fwd_kernel::netlink::nft::{Separation, TABLE};
+use fwd_kernel::netlink::nft::{Leaving, Separation, TABLE};
 
 /// A rule of nftables that keeps out what is not for the network, where no program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ pub struct Masquerade {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv4Net,
-    /// Name of the uplink.
-    pub uplink: String,
+    /// By which interfaces they leave.
+    pub leaving: Leaving,
 }
 
 impl Managed for Masquerade {
@@ -82,11 +82,12 @@ impl Managed for Masquerade {
         if !make {
             return vec![removal("postrouting")];
         }
-        let Self { subnet, uplink, .. } = self;
+        let Self { subnet, leaving, .. } = self;
+        let leaving = leaving.condition();
         vec![
             format!("nft add table ip {TABLE}"),
             format!("nft 'add chain ip {TABLE} postrouting {{ type nat hook postrouting priority srcnat; }}'"),
-            shell::nft(&format!("add rule ip {TABLE} postrouting ip saddr {subnet} oifname \"{uplink}\" masquerade")),
+            shell::nft(&format!("add rule ip {TABLE} postrouting ip saddr {subnet} {leaving} masquerade")),
         ]
     }
 }

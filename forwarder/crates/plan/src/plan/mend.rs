@@ -13,7 +13,7 @@ use crate::{
     uplink::{self, Uplink},
     ways,
 };
-use fwd_kernel::netlink::Link;
+use fwd_kernel::netlink::{Link, nft::Leaving};
 
 /// What has to be done, what there is afterwards, and what the user ought to know.
 pub(crate) struct Mended<'a> {
@@ -91,8 +91,9 @@ impl Mended<'_> {
 
     /// What the host's routes lead by, where a network follows them.
     fn take_in(&mut self) {
-        if self.actual.records.networks.iter().any(NetworkRecord::follows_routes) {
-            let objects = ways::objects(&self.actual);
+        let mut follow = self.actual.records.networks.iter().filter(|network| network.follows_routes()).peekable();
+        if follow.peek().is_some() {
+            let objects = ways::objects(&self.actual, follow.any(|network| network.datapath.is_ebpf()));
             self.notes.extend(advice::switched_off_ways(&self.actual, &objects));
             self.complete(objects.into_iter());
         }
@@ -144,14 +145,14 @@ impl Mended<'_> {
         }
     }
 
-    /// The rules of a network name the interface.
+    /// The rules of a network name the interface; those of IPv4 not, where it follows the host's routes.
     fn rules(&mut self, network: &NetworkRecord, uplink: &str) {
-        if network.datapath == Datapath::Kernel {
+        if network.datapath == Datapath::Kernel && network.treatment.bound {
             self.make(Object::Masquerade(object::Masquerade {
                 network: network.name.clone(),
                 bridge: network.bridge.clone(),
                 subnet: network.subnet(),
-                uplink: uplink.into(),
+                leaving: Leaving::By(uplink.into()),
             }));
         }
         if let Some(gateway) = network.gateway6 {

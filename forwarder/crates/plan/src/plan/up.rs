@@ -17,7 +17,7 @@ use crate::{
     ways,
 };
 use fwd_base::Result;
-use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec};
+use fwd_kernel::netlink::{BridgeSpec, Mac, VethSpec, nft::Leaving};
 
 /// What it takes for an endpoint to be there, and where it is then.
 pub(crate) struct Coming {
@@ -120,7 +120,7 @@ fn uplinks(actual: &Actual, network: &Network) -> Vec<Object> {
     let own = uplink.map(|it| it.objects(actual, network.datapath.is_ebpf(), network.datapath.has_xdp()));
     let mut objects = own.unwrap_or_default();
     if network.follows_routes() {
-        let others = ways::objects(actual);
+        let others = ways::objects(actual, network.datapath.is_ebpf());
         let others: Vec<Object> = others.into_iter().filter(|object| !objects.contains(object)).collect();
         objects.extend(others);
     }
@@ -177,8 +177,9 @@ fn network_objects(actual: &Actual, network: &Network) -> Vec<Object> {
             separation,
         }));
         objects.extend(uplink.map(|uplink| {
-            let (subnet, uplink) = (gateway.trunc(), uplink.name);
-            Object::Masquerade(object::Masquerade { network: name, bridge, subnet, uplink })
+            let subnet = gateway.trunc();
+            let leaving = if treatment.bound { Leaving::By(uplink.name) } else { Leaving::NotBy(bridge.clone()) };
+            Object::Masquerade(object::Masquerade { network: name, bridge, subnet, leaving })
         }));
     } else {
         objects.push(Object::NetworkHook(object::NetworkHook { bridge, index: None }));

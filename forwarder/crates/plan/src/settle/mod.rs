@@ -19,7 +19,11 @@ use ipnet::Ipv4Net;
 
 pub(crate) use self::published::host_address;
 pub(crate) use self::subnet::overlap;
-pub use self::{interface::interface, refuse::refuse_others, ways::unguarded};
+pub use self::{
+    interface::interface,
+    refuse::refuse_others,
+    ways::{led_by, unguarded},
+};
 use self::{
     settled::{Network, Settled},
     uplink::Uplink,
@@ -260,8 +264,8 @@ fn new_network(asked: &AskedNetwork, actual: &Actual) -> Result<Network> {
         return Err(Error::new(Kind::Usage, "make", format!("network {name}"), why)
             .remedy("choose a shorter --network NAME, or use --datapath tc"));
     }
-    uplink.as_ref().map_or(Ok(()), |uplink| uplink.check(datapath, actual))?;
-    if let Some(uplink) = uplink.as_ref().filter(|_| !datapath.is_ebpf()) {
+    uplink.as_ref().map_or(Ok(()), |uplink| uplink.check_programs(datapath, actual))?;
+    if let Some(uplink) = uplink.as_ref().filter(|_| treatment.bound && !datapath.is_ebpf()) {
         uplink.check_routes(actual)?;
     }
     let mtu = mtu(asked.mtu, uplink.as_ref())?;

@@ -153,15 +153,6 @@ impl Uplink {
         Self::of(&link, record.address)
     }
 
-    /// Checks that a data path can lead through it.
-    ///
-    /// # Errors
-    /// Its programs do not know what the interface carries.
-    pub(crate) fn check(&self, datapath: Datapath, actual: &Actual) -> Result<()> {
-        self.check_programs(datapath, actual)?;
-        if datapath.is_ebpf() { Ok(()) } else { self.check_routes(actual) }
-    }
-
     /// Checks that the programs of a data path, if it has any, know its packets: all that counts for a network that is there already.
     ///
     /// # Errors
@@ -173,7 +164,7 @@ impl Uplink {
         if datapath.has_xdp() { self.check_xdp(actual) } else { Ok(()) }
     }
 
-    /// Checks that a network whose packets the kernel forwards by itself can be made to lead through it.
+    /// Checks that a network whose packets the kernel forwards by itself can be bound to it.
     ///
     /// # Errors
     /// The host's default route leaves by another interface: what is not translated there would leave by that one.

@@ -1,4 +1,5 @@
-//! By what networks leave that follow the host's routes: every interface that these lead by, as far as programs can guard it.
+//! By what networks leave that follow the host's routes: every interface that these lead by, as far as programs can guard it where
+//! programs forward.
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
@@ -16,17 +17,17 @@ use fwd_kernel::netlink::{Link, LinkLayer};
 const MOST: usize = 32;
 
 impl Network {
-    /// Whether it leaves by whatever the host's routes lead by, guarded by programs.
+    /// Whether it leaves by whatever the host's routes lead by.
     pub(crate) fn follows_routes(&self) -> bool {
-        self.datapath.is_ebpf() && self.uplink.is_some() && !self.treatment.bound
+        self.uplink.is_some() && !self.treatment.bound
     }
 }
 
 impl NetworkRecord {
-    /// Whether it leaves by whatever the host's routes lead by, guarded by programs.
+    /// Whether it leaves by whatever the host's routes lead by.
     #[must_use]
     pub fn follows_routes(&self) -> bool {
-        self.datapath.is_ebpf() && !self.treatment.internal && !self.treatment.bound
+        !self.treatment.internal && !self.treatment.bound
     }
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn ways(actual: &Actual) -> Ways {
     let others: Vec<u32> = others.difference(&outside).copied().collect();
     let usable = |indexes: Vec<u32>| {
         let links = indexes.into_iter().filter_map(|index| net.by_index(index));
-        links.filter(|link| is_way(actual, link)).map(|link| way(actual, link)).collect::<Vec<_>>()
+        links.filter(|link| is_way(net, link)).map(|link| way(actual, link)).collect::<Vec<_>>()
     };
     let (mut uplinks, others) = (usable(outside.into_iter().collect()), usable(others));
     let known = |uplink: &Uplink| actual.records.uplinks.iter().any(|record| record.index == uplink.index);
@@ -59,9 +60,9 @@ pub(crate) fn ways(actual: &Actual) -> Ways {
     Ways { uplinks, left_out }
 }
 
-/// What there is to be at these interfaces.
-pub(crate) fn objects(actual: &Actual) -> Vec<Object> {
-    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, true, false)).collect()
+/// What there is to be at these interfaces; `guarded` with the programs, without which the kernel forwards by nftables alone.
+pub(crate) fn objects(actual: &Actual, guarded: bool) -> Vec<Object> {
+    ways(actual).uplinks.iter().flat_map(|uplink| uplink.objects(actual, guarded, false)).collect()
 }
 
 /// What to say where some were left out.
@@ -92,15 +93,24 @@ pub fn unguarded(net: &NetConfig, records: &Records) -> Vec<String> {
     names
 }
 
+/// Names of the interfaces that a unicast route of IPv4 leads by, of whatever table, and that can be uplinks.
+#[must_use]
+pub fn led_by(net: &NetConfig) -> Vec<String> {
+    let of_ipv4 = net.routes.iter().filter(|route| matches!(route.destination, IpNet::V4(_)));
+    let indexes: BTreeSet<u32> = of_ipv4.map(|route| route.ifindex).collect();
+    let links = indexes.into_iter().filter_map(|index| net.by_index(index));
+    links.filter(|link| is_way(net, link)).map(|link| link.name.clone()).collect()
+}
+
 /// What makes of an uplink one that stays, whoever leads through it.
 pub(crate) fn asked(uplink: &Uplink) -> Object {
     Object::UplinkAsked(object::UplinkAsked { name: uplink.name.clone(), index: uplink.index })
 }
 
 /// Whether programs can guard it, and what leaves by it is the host's own business: not what is inside of a VRF, nor of `fwd`.
-fn is_way(actual: &Actual, link: &Link) -> bool {
+fn is_way(net: &NetConfig, link: &Link) -> bool {
     let is_vrf = |link: &Link| link.kind.as_deref() == Some(VRF);
-    let controller = link.controller.and_then(|index| actual.host.net.by_index(index));
+    let controller = link.controller.and_then(|index| net.by_index(index));
     let of_vrf = is_vrf(link) || controller.is_some_and(is_vrf);
     link.up && !link.loopback && !names::is_made(link) && !of_vrf && !matches!(link.layer, LinkLayer::Other(_))
 }

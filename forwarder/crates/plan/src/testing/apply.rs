@@ -10,7 +10,7 @@ use crate::{
     object,
 };
 use fwd_dataplane::Backend;
-use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN};
+use fwd_kernel::netlink::{FdbEntry, Link, Neighbour, Route, TABLE_MAIN, nft::Leaving};
 
 fn insert<T: PartialEq + std::fmt::Debug>(list: &mut Vec<T>, item: T) {
     assert!(!list.contains(&item), "{item:?} exists");
@@ -117,8 +117,9 @@ impl World {
     fn make_rules(&mut self, object: &Object) {
         match object.clone() {
             Object::Isolation(object::Isolation { network, .. }) => assert!(self.host.isolated.insert(network)),
-            Object::Masquerade(object::Masquerade { network, uplink, .. }) => {
-                assert!(self.host.net.link(&uplink).is_some(), "{uplink} exists");
+            Object::Masquerade(object::Masquerade { network, leaving, .. }) => {
+                let (Leaving::By(interface) | Leaving::NotBy(interface)) = leaving;
+                assert!(self.host.net.link(&interface).is_some(), "{interface} exists");
                 self.host.masquerades.insert(network);
             }
             Object::Rules6(object::Rules6 { network, uplink, separation, .. }) => {

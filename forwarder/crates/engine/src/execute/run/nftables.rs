@@ -18,7 +18,8 @@ impl Execute for Isolation {
 impl Execute for Masquerade {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
         let network = runner.owner.rule(&self.network);
-        nft::ensure_masquerade(&nft::Masquerade { network, subnet: self.subnet, uplink: self.uplink.clone() }).map(drop)
+        nft::ensure_masquerade(&nft::Masquerade { network, subnet: self.subnet, leaving: self.leaving.clone() })
+            .map(drop)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {

@@ -26,7 +26,7 @@ use fwd_kernel::{
 };
 use fwd_plan::{
     ALL_FORWARDING6, Actual, Datapath, EndpointRecord, NetConfig, NetworkRecord, Records, Surroundings, UpRequest,
-    forwarding, network_name, route_mtus, unguarded,
+    forwarding, led_by, network_name, route_mtus, unguarded,
 };
 
 const OTHER_MTUS: &str = "the MTUs that routes of this host ask for have changed since fwd read them, so that packets of namespaces may be \
@@ -165,9 +165,7 @@ fn refused_ways(records: &Records, record: &NetworkRecord, packets: u64) -> Resu
     if packets == 0 {
         return Ok(None);
     }
-    let netlink = Netlink::here()?;
-    let net = NetConfig { links: netlink.links()?, routes: netlink.routes()?, ..NetConfig::default() };
-    let ways = unguarded(&net, records);
+    let ways = unguarded(&routed(&Netlink::here()?)?, records);
     let add: Vec<String> = ways.iter().map(|name| format!("`fwd uplink add {}`", word(name))).collect();
     Ok((!ways.is_empty()).then(|| {
         format!(
@@ -180,13 +178,27 @@ fn refused_ways(records: &Records, record: &NetworkRecord, packets: u64) -> Resu
     }))
 }
 
+/// The interfaces of the host, and its routes.
+fn routed(netlink: &Netlink) -> Result<NetConfig> {
+    Ok(NetConfig { links: netlink.links()?, routes: netlink.routes()?, ..NetConfig::default() })
+}
+
 /// What the host does not forward of a network by this uplink, although it was told to.
-fn forwards_not(records: &Records, record: &NetworkRecord, uplink: &str) -> Result<Vec<String>> {
+fn forwards_not(netlink: &Netlink, records: &Records, record: &NetworkRecord, uplink: &str) -> Result<Vec<String>> {
     let is_off = |path: &str| Ok::<_, Error>(sysctl::read(path)?.is_some_and(|value| value == "0"));
     let mut lost = Vec::new();
+    let setting = |name: &str| format!("{name} is off (net.ipv4.conf.{name}.forwarding)");
     for name in [uplink, &record.bridge] {
         if is_off(&forwarding(name))? {
-            lost.push((format!("{name} is off (net.ipv4.conf.{name}.forwarding)"), "nothing"));
+            lost.push((setting(name), "nothing"));
+        }
+    }
+    // What the programs forward is refused there, and counted.
+    if record.follows_routes() && !record.datapath.is_ebpf() {
+        for name in led_by(&routed(netlink)?).iter().filter(|name| *name != uplink) {
+            if is_off(&forwarding(name))? {
+                lost.push((setting(name), "no answer by it to a namespace"));
+            }
         }
     }
     if record.gateway6.is_some() && is_off(ALL_FORWARDING6)? {
@@ -232,8 +244,11 @@ fn leaving<'a>(netlink: &Netlink, records: &'a Records, network: Option<&str>) -
 /// The kernel refuses.
 pub(crate) fn not_forwarded(records: &Records) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    for (record, link, _) in leaving(&Netlink::here()?, records, None)? {
-        found.extend(forwards_not(records, record, &link.name)?.into_iter().map(|what| (record.name.clone(), what)));
+    let netlink = Netlink::here()?;
+    for (record, link, _) in leaving(&netlink, records, None)? {
+        found.extend(
+            forwards_not(&netlink, records, record, &link.name)?.into_iter().map(|what| (record.name.clone(), what)),
+        );
     }
     Ok(found)
 }
@@ -256,7 +271,7 @@ fn look(records: &Records, host: Option<&str>, network: Option<&str>) -> Result<
     let surroundings = read(true, true)?;
     let mut problems = Vec::new();
     for (record, link, addresses) in leaving(&netlink, records, network)? {
-        problems.extend(forwards_not(records, record, &link.name)?);
+        problems.extend(forwards_not(&netlink, records, record, &link.name)?);
         problems.extend(ipv6::silent_routers(&netlink, record, &link)?);
         if record.treatment.bound {
             let host = NetConfig {

@@ -1,7 +1,8 @@
 //! Source NAT by nftables: the data path `kernel`, for comparison on the same network.
 //!
 //! Spoken over netlink, so it needs no `nft` program. Everything is in one table, `ip fwd_nat`, with a chain `postrouting` and
-//! one rule per network: `ip saddr SUBNET oifname UPLINK masquerade comment "NETWORK"`; and a chain `forward`, see [`isolation`]. (A table called `fwd` would be accepted
+//! one rule per network: `ip saddr SUBNET oifname UPLINK masquerade comment "NETWORK"`, or of what leaves by whatever the host's routes
+//! lead by `ip saddr SUBNET oifname != BRIDGE oifname != lo masquerade`; and a chain `forward`, see [`isolation`]. (A table called `fwd` would be accepted
 //! by the kernel, but `nft` could not name it: `fwd` is a keyword of its language.) The table comes with the first network and
 //! goes with the last.
 //!
@@ -38,6 +39,9 @@ pub const TABLE: &str = "fwd_nat";
 /// Its chain.
 pub const CHAIN: &str = "postrouting";
 
+/// The interface by which the host talks to itself.
+const LOOPBACK: &str = "lo";
+
 /// Priority `srcnat` (`NF_IP_PRI_NAT_SRC`, include/uapi/linux/netfilter_ipv4.h).
 const PRIORITY_SRCNAT: u32 = 100;
 /// `NF_INET_POST_ROUTING` (include/uapi/linux/netfilter.h).
@@ -45,15 +49,41 @@ const HOOK_POSTROUTING: u32 = 4;
 /// Longest name of a network: what `nft` shows of a comment (`NFTNL_UDATA_COMMENT_MAXLEN`) without its NUL.
 pub const NAME_MAX: usize = 127;
 
-/// Source NAT of one network behind the address of its uplink.
+/// By which interfaces what is translated leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// By this one.
+    By(String),
+    /// By any that the host's routes lead by: any but this bridge, which is the network's own, and the loopback, by which the host talks
+    /// to itself from the gateway's address.
+    NotBy(String),
+}
+
+impl Leaving {
+    /// The condition, as nft(8) has it.
+    #[must_use]
+    pub fn condition(&self) -> String {
+        match self {
+            Self::By(uplink) => format!("oifname \"{uplink}\""),
+            Self::NotBy(bridge) => format!("oifname != \"{bridge}\" oifname != \"{LOOPBACK}\""),
+        }
+    }
+
+    fn interface(&self) -> &str {
+        let (Self::By(interface) | Self::NotBy(interface)) = self;
+        interface
+    }
+}
+
+/// Source NAT of one network behind the address of the interface by which a packet leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Masquerade {
     /// Name of the network: the comment of the rule.
     pub network: String,
     /// Whose packets are translated.
     pub subnet: Ipv4Net,
-    /// The interface by which they leave.
-    pub uplink: String,
+    /// By which interfaces they leave.
+    pub leaving: Leaving,
 }
 
 /// Makes the rule of a network what is given, and the only one of that network. False: it was already.
@@ -62,9 +92,9 @@ pub struct Masquerade {
 /// [`Kind::Unsupported`] where the kernel has no nf_tables with masquerade, or without root.
 pub fn ensure_masquerade(wanted: &Masquerade) -> Result<bool> {
     let object = format!("nftables rule of network {}", wanted.network);
-    let Masquerade { network, subnet, uplink } = wanted;
-    checked(network, uplink, &object)?;
-    let wanted = Masquerade { network: network.clone(), subnet: subnet.trunc(), uplink: uplink.clone() };
+    let Masquerade { network, subnet, leaving } = wanted;
+    checked(network, leaving.interface(), &object)?;
+    let wanted = Masquerade { network: network.clone(), subnet: subnet.trunc(), leaving: leaving.clone() };
     let change = || -> Result<bool, Failure> {
         let socket = Socket::open()?;
         let (right, wrong): (Vec<_>, Vec<_>) =

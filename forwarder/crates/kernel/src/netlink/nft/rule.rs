@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use rtnetlink::packet_core::DefaultNla;
 
 use super::{
-    Masquerade, Message,
+    LOOPBACK, Leaving, Masquerade, Message,
     message::{attribute, attributes, bytes, nested, number, string, text, until_nul, wide},
 };
 
@@ -150,18 +150,20 @@ pub(super) fn addition(chain: &str, network: &str, expressions: &[DefaultNla]) -
     ])
 }
 
-/// `ip saddr SUBNET oifname UPLINK masquerade`.
+/// `ip saddr SUBNET`, by which it [leaves](Leaving), and `masquerade`.
 pub(super) fn expressions(rule: &Masquerade) -> Vec<DefaultNla> {
     let mut expressions = vec![of_network_header(SOURCE_OFFSET, ADDRESS_LEN)];
     if rule.subnet.prefix_len() < 32 {
         expressions.push(expression("bitwise", &masked(&rule.subnet.netmask().octets())));
     }
-    expressions.extend([
-        equals(&rule.subnet.network().octets()),
-        name_of(OIFNAME),
-        equals(&padded(&rule.uplink)),
-        expression("masq", &[]),
-    ]);
+    expressions.push(equals(&rule.subnet.network().octets()));
+    let names = match &rule.leaving {
+        Leaving::By(uplink) => vec![(EQUAL, uplink.as_str())],
+        Leaving::NotBy(bridge) => vec![(DIFFERENT, bridge.as_str()), (DIFFERENT, LOOPBACK)],
+    };
+    let compare = |(how, name)| [name_of(OIFNAME), expression("cmp", &compared(how, &padded(name)))];
+    expressions.extend(names.into_iter().flat_map(compare));
+    expressions.push(expression("masq", &[]));
     expressions
 }
 
@@ -230,7 +232,7 @@ fn read_expressions(list: &[u8], network: String) -> Option<Masquerade> {
     let mut loaded = String::new();
     let mut mask = Ipv4Addr::BROADCAST;
     let mut subnet = None;
-    let mut uplink = None;
+    let mut names = Vec::new();
     let mut masquerades = false;
     for (_, element) in attributes(list) {
         let name = string(&element, EXPR_NAME)?;
@@ -247,13 +249,21 @@ fn read_expressions(list: &[u8], network: String) -> Option<Masquerade> {
                 let prefix = ipnet::ipv4_mask_to_prefix(mask).ok()?.min(length);
                 subnet = Some(Ipv4Net::new(octets.into(), prefix).ok()?);
             }
-            "cmp" if loaded == "meta" => uplink = Some(until_nul(&value(CMP_DATA)?)?),
+            "cmp" if loaded == "meta" => {
+                let how = attribute(&data, CMP_OP)?.try_into().ok().map(u32::from_be_bytes)?;
+                names.push((how, until_nul(&value(CMP_DATA)?)?));
+            }
             "payload" | "meta" => loaded = name,
             "masq" => masquerades = true,
             _ => return None,
         }
     }
-    masquerades.then_some(Masquerade { network, subnet: subnet?, uplink: uplink? })
+    let leaving = match names.as_slice() {
+        [(EQUAL, uplink)] => Leaving::By(uplink.clone()),
+        [(DIFFERENT, bridge), (DIFFERENT, loopback)] if loopback == LOOPBACK => Leaving::NotBy(bridge.clone()),
+        _ => return None,
+    };
+    masquerades.then_some(Masquerade { network, subnet: subnet?, leaving })
 }
 
 /// The comment among the TLVs of a rule's userdata.
@@ -273,7 +283,8 @@ mod tests {
     use super::*;
 
     fn masquerade(subnet: &str) -> Masquerade {
-        Masquerade { network: "default".into(), subnet: subnet.parse().unwrap(), uplink: "eth0".into() }
+        let leaving = Leaving::By("eth0".into());
+        Masquerade { network: "default".into(), subnet: subnet.parse().unwrap(), leaving }
     }
 
     fn list(rule: &Masquerade) -> Vec<u8> {
@@ -307,7 +318,10 @@ mod tests {
     fn what_is_written_is_read_back() {
         for subnet in ["10.77.0.0/24", "10.77.0.0/20", "10.0.0.0/8", "192.0.2.1/32", "10.77.0.4/30"] {
             let rule = masquerade(subnet);
-            assert_eq!(read_expressions(&list(&rule), "default".into()), Some(rule));
+            let anywhere = Masquerade { leaving: Leaving::NotBy("fwd0".into()), ..rule.clone() };
+            for rule in [rule, anywhere] {
+                assert_eq!(read_expressions(&list(&rule), "default".into()), Some(rule));
+            }
         }
     }
 

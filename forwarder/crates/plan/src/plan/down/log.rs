@@ -8,7 +8,10 @@ use crate::{
     sysctls::{ALL_FORWARDING, ALL_FORWARDING6, routes_since},
 };
 use fwd_kernel::{
-    netlink::{Link, nft::Separation},
+    netlink::{
+        Link,
+        nft::{Leaving, Separation},
+    },
     netns::Name,
 };
 
@@ -87,7 +90,8 @@ impl Removal<'_> {
         let kept = |name: &str| self.kept_networks().any(|network| network.name == name);
         let mut objects = Vec::new();
         for network in all.into_iter().filter(|network| !kept(network)) {
-            let (network, bridge, uplink) = (network.to_owned(), String::new(), String::new());
+            let (network, bridge) = (network.to_owned(), String::new());
+            let leaving = Leaving::NotBy(String::new());
             let entry = Object::Undo(Undo::Masquerade { network: network.clone() });
             let isolation = Object::Isolation(object::Isolation {
                 network: network.clone(),
@@ -95,7 +99,7 @@ impl Removal<'_> {
                 separation: Separation::default(),
             });
             let masquerade =
-                Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), uplink });
+                Object::Masquerade(object::Masquerade { network, bridge, subnet: ipnet::Ipv4Net::default(), leaving });
             objects.extend([masquerade, isolation, entry].into_iter().filter(|object| self.actual.has(object)));
         }
         objects.extend(self.rules6());

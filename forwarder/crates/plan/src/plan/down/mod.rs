@@ -5,7 +5,7 @@ mod log;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Actual, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef,
+    Actual, Datapath, Desired, Endpoint, EndpointNetns, EndpointRecord, NetworkRecord, Object, Op, Scope, TargetRef,
     UplinkRecord, are_ends, object, orphans,
     plan::{ports, replace::Replaced},
     refuse,
@@ -295,9 +295,10 @@ impl Removal<'_> {
         let hooked = |index: u32| {
             let mut networks = self.kept_networks();
             let own = networks.any(|network| leads(&network, index) && network.datapath.is_ebpf());
-            own || self.is_way(index)
+            own || self.is_way(index, Datapath::is_ebpf)
         };
-        let uses = |index: u32| self.kept_networks().any(|network| leads(&network, index)) || self.is_way(index);
+        let uses =
+            |index: u32| self.kept_networks().any(|network| leads(&network, index)) || self.is_way(index, |_| true);
         let by_xdp = |index: u32| {
             let mut networks = self.kept_networks();
             networks.any(|network| network.uplink == index && network.datapath.has_xdp())
@@ -320,12 +321,13 @@ impl Removal<'_> {
         objects
     }
 
-    /// Whether networks that stay leave by an interface that is not their own uplink: because it is there and the host's routes may lead by it,
-    /// or because it was asked for.
-    fn is_way(&self, index: u32) -> bool {
+    /// Whether networks that stay and have such a data path leave by an interface that is not their own uplink: because it is there and the
+    /// host's routes may lead by it, or because it was asked for.
+    fn is_way(&self, index: u32, forwarded: fn(Datapath) -> bool) -> bool {
         let record = self.actual.records.uplinks.iter().find(|uplink| uplink.index == index);
-        let follows =
-            || self.actual.recorded(index).is_some() && self.kept_networks().any(NetworkRecord::follows_routes);
+        let mut networks = self.kept_networks();
+        let mut follow = || networks.any(|network| network.follows_routes() && forwarded(network.datapath));
+        let mut follows = || self.actual.recorded(index).is_some() && follow();
         let programs = || self.kept_networks().any(|network| network.datapath.is_ebpf());
         record.is_some_and(|record| follows() || record.asked && programs())
     }

@@ -50,15 +50,41 @@ fn every_interface_that_routes_lead_by_is_guarded_before_a_network_leaves_and_pu
 }
 
 #[test]
-fn who_is_bound_or_internal_or_forwarded_by_the_kernel_takes_nothing_in() {
+fn who_is_bound_or_internal_takes_nothing_in() {
     let bound = UpRequest { uplink: Some("eth0".into()), ..up("a") };
     let internal = UpRequest { internal: true, ..up("a") };
-    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..up("a") };
-    for (request, uplinks) in [(bound, &["eth0"][..]), (internal, &[]), (kernel, &[])] {
+    for (request, uplinks) in [(bound, &["eth0"][..]), (internal, &[])] {
         let mut world = World::new();
         world.up(&request);
         assert_eq!(guarded(&world), names(uplinks), "{request:?}");
     }
+}
+
+#[test]
+fn kernel_forwards_by_every_interface_that_routes_lead_by_without_programs() {
+    let mut world = World::new();
+    lead_by(&mut world, "wg0", 20, "10.200.0.0/16", 254);
+    let before = world.snapshot();
+    let kernel = UpRequest { datapath: Some(Datapath::Kernel), ..up("a") };
+    let shown = crate::tests::lifecycle::text(&world.up(&kernel).ops);
+    assert!(shown.contains(r#"ip saddr 10.77.0.0/24 oifname != "fwd0" oifname != "lo" masquerade"#), "{shown}");
+    let taken = |world: &World| world.records.uplinks.iter().map(|it| it.name.clone()).collect::<BTreeSet<_>>();
+    assert_eq!((taken(&world), guarded(&world)), (names(&["eth0", "eth1", "wg0"]), names(&[])));
+    assert_eq!(world.host.sysctls[&forwarding("wg0")], "1");
+    assert_eq!(world.up(&kernel).ops, []);
+    // What routes name later is taken in by the next command.
+    let mut later = world.clone();
+    lead_by(&mut later, "wg1", 21, "10.201.0.0/16", 254);
+    later.up(&kernel);
+    assert_eq!((taken(&later), guarded(&later)), (names(&["eth0", "eth1", "wg0", "wg1"]), names(&[])));
+    // Programs come with another network, and go with it.
+    let bound = UpRequest { uplink: Some("eth1".into()), network: Some(name("bound")), ..up("b") };
+    world.up(&bound);
+    assert_eq!(guarded(&world), names(&["eth1"]));
+    world.down(Some("b"));
+    assert_eq!((taken(&world), guarded(&world)), (names(&["eth0", "eth1", "wg0"]), names(&[])));
+    world.down(Some("a"));
+    assert_eq!(world.snapshot(), before);
 }
 
 #[test]
