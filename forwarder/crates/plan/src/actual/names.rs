@@ -73,9 +73,18 @@ impl Owner {
         self.has_veth(link) && rest.is_some_and(|rest| rest.ends_with(&format!(":{id}")))
     }
 
+    /// Whether an alias begins with [`prefix`](Self::prefix), which is not written down for each of thousands of interfaces.
+    fn begins(self, alias: &str, kind: &str) -> bool {
+        let rest = alias.strip_prefix("fwd1:").and_then(|rest| rest.split_once(':'));
+        let Some((owner, rest)) = rest else { return false };
+        let written = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_own = owner.len() == 8 && owner.bytes().all(written) && u32::from_str_radix(owner, 16) == Ok(self.0);
+        is_own && rest.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':'))
+    }
+
     fn has(self, link: &Link, kind: &str) -> bool {
         match link.alias.as_deref() {
-            Some(alias) if !alias.is_empty() => alias.starts_with(&self.prefix(kind)),
+            Some(alias) if !alias.is_empty() => self.begins(alias, kind),
             _ => link.group == self.0 && self.0 != 0,
         }
     }
@@ -201,6 +210,29 @@ mod tests {
             assert!(name.starts_with("fwd-") && is_ifname(&name), "{network}: {name}");
         }
         assert!(bridge("eth0", |_| true).starts_with("fwd-"));
+    }
+
+    #[test]
+    fn interfaces_are_told_by_their_aliases() {
+        let veth = |alias: &str| Link { kind: Some("veth".into()), alias: Some(alias.into()), ..Link::default() };
+        let owner = Owner(0xab);
+        assert!(owner.has_veth(&veth(&owner.endpoint_alias("fwd0", "a"))));
+        assert!(!owner.has_bridge(&veth(&owner.network_alias("fwd0"))), "its kind is another");
+        let owned = ["fwd1:000000ab:ep:", "fwd1:000000ab:ep:fwd0:a:b"];
+        assert!(owned.iter().all(|alias| owner.has_veth(&veth(alias))));
+        for alias in [
+            "fwd1:000000ac:ep:fwd0:a",
+            "fwd1:000000AB:ep:fwd0:a",
+            "fwd1:+00000ab:ep:fwd0:a",
+            "fwd1:ab:ep:fwd0:a",
+            "fwd1:000000ab:net:fwd0",
+            "fwd1:000000ab:ep",
+            "fwd1:000000ab:epx:fwd0",
+            "fwd2:000000ab:ep:fwd0:a",
+            "fwd1:",
+        ] {
+            assert!(!owner.has_veth(&veth(alias)), "{alias}");
+        }
     }
 
     #[test]

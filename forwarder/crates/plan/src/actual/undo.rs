@@ -66,6 +66,23 @@ impl Undo {
         }
     }
 
+    /// Whether both have the same [key](Self::key): without writing it down, because each of thousands is compared with each.
+    #[must_use]
+    pub fn is_about_same(&self, other: &Self) -> bool {
+        let index = |record: &SysctlRecord| record.interface.as_ref().map_or(0, |interface| interface.index);
+        match (self, other) {
+            (Self::Netns { name, cookie }, Self::Netns { name: other, cookie: its }) => {
+                cookie.unwrap_or_default() == its.unwrap_or_default() && name == other
+            }
+            (Self::Sysctl(record), Self::Sysctl(other)) => record.path == other.path && index(record) == index(other),
+            (Self::Masquerade { network }, Self::Masquerade { network: other })
+            | (Self::Rules6 { network }, Self::Rules6 { network: other }) => network == other,
+            (Self::ResolvConf { ns }, Self::ResolvConf { ns: other }) => ns == other,
+            (Self::Loopback { cookie, .. }, Self::Loopback { cookie: other, .. }) => cookie == other,
+            _ => false,
+        }
+    }
+
     /// Whether the entry with this key may matter to a command about the namespace of this name, and about endpoints whose
     /// namespaces have these cookies. What is the host's always does.
     #[must_use]
@@ -198,9 +215,13 @@ mod tests {
         text.try_into().expect("a valid name")
     }
 
-    fn sysctl(interface: Option<Interface>) -> Undo {
+    fn record(interface: Option<Interface>) -> SysctlRecord {
         let path = "net/ipv4/conf/eth0/forwarding".into();
-        Undo::Sysctl(SysctlRecord { path, original: "0".into(), ours: "1".into(), interface })
+        SysctlRecord { path, original: "0".into(), ours: "1".into(), interface }
+    }
+
+    fn sysctl(interface: Option<Interface>) -> Undo {
+        Undo::Sysctl(record(interface))
     }
 
     fn eth0(mac: Option<[u8; 6]>) -> Interface {
@@ -257,6 +278,35 @@ mod tests {
         let lo = |cookie| Undo::Loopback { ns: TargetRef::Pid(7), cookie };
         assert!(concerns(&lo(7)) && !concerns(&lo(8)));
         assert!(concerns(&sysctl(None)) && concerns(&Undo::Masquerade { network: "x".into() }));
+    }
+
+    #[test]
+    fn entries_are_about_the_same_where_their_keys_are() {
+        let netns = |text, cookie| Undo::Netns { name: name(text), cookie };
+        let other = Interface { index: 3, ..eth0(None) };
+        let arp = SysctlRecord { path: "net/ipv4/conf/eth0/arp_ignore".into(), ..record(None) };
+        let entries = [
+            netns("a", None),
+            netns("a", Some(0)),
+            netns("a", Some(7)),
+            netns("b", Some(7)),
+            sysctl(None),
+            sysctl(Some(eth0(None))),
+            sysctl(Some(eth0(Some([2; 6])))),
+            sysctl(Some(other)),
+            Undo::Sysctl(arp),
+            Undo::Masquerade { network: "a".into() },
+            Undo::Masquerade { network: "b".into() },
+            Undo::Rules6 { network: "a".into() },
+            Undo::ResolvConf { ns: name("a") },
+            Undo::ResolvConf { ns: name("b") },
+            Undo::Loopback { ns: TargetRef::Pid(7), cookie: 7 },
+            Undo::Loopback { ns: TargetRef::Pid(8), cookie: 7 },
+            Undo::Loopback { ns: TargetRef::Pid(7), cookie: 8 },
+        ];
+        for (one, other) in entries.iter().flat_map(|one| entries.iter().map(move |other| (one, other))) {
+            assert_eq!(one.is_about_same(other), one.key() == other.key(), "{one} and {other}");
+        }
     }
 
     proptest! {

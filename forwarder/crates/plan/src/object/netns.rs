@@ -13,7 +13,7 @@ impl Managed for Undo {
     }
 
     fn is_there(&self, actual: &Actual) -> bool {
-        actual.undo.iter().any(|known| known.key() == self.key())
+        actual.undo.iter().any(|known| known.is_about_same(self))
     }
 
     fn equivalent(&self, make: bool, _: &str) -> Vec<String> {

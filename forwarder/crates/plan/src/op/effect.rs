@@ -274,7 +274,7 @@ impl Actual {
             }
             Object::Dataplane(_) => (records.table, records.partly_loaded) = (None, false),
             Object::OtherVersion(it) => records.others.retain(|name| *name != it.name),
-            Object::Undo(entry) => self.undo.retain(|known| known.key() != entry.key()),
+            Object::Undo(entry) => self.undo.retain(|known| !known.is_about_same(entry)),
             Object::Netns(object::NamedNetns { name }) => self.unmake_namespace(name),
             Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.original.clone())),
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),

@@ -27,9 +27,10 @@ pub(super) fn dead_endpoints(actual: &Actual) -> (Vec<Op>, Vec<EndpointRecord>) 
 /// Removes from the undo log what it says of namespaces that are gone, and what an interrupted command left of one.
 pub(super) fn forgotten(actual: &Actual) -> Vec<Op> {
     let leftovers = actual.leftovers.iter().map(|name| Object::Netns(object::NamedNetns { name: name.clone() }));
+    let is_gone = orphans::gone(actual);
     let goes = |entry: &&Undo| match entry {
-        Undo::Netns { cookie, .. } => cookie.is_some_and(|cookie| orphans::is_gone(actual, cookie)),
-        Undo::Loopback { cookie, .. } => orphans::is_gone(actual, *cookie),
+        Undo::Netns { cookie, .. } => cookie.is_some_and(&is_gone),
+        Undo::Loopback { cookie, .. } => is_gone(*cookie),
         Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. } | Undo::ResolvConf { .. } => false,
     };
     let entries = actual.undo.iter().filter(goes).cloned().map(Object::Undo);
@@ -40,11 +41,11 @@ pub(super) fn forgotten(actual: &Actual) -> Vec<Op> {
 pub(super) fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
     let inside = actual.target_netns().map_or(&[][..], |inside| &inside.net.links);
     let mut ops = Vec::new();
-    for veth in actual.orphaned_veths() {
-        if let Some(end) = inside.iter().find(|link| are_ends(veth, link)) {
-            let reference = actual.target.as_ref().map(|target| target.reference.clone());
-            ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
-        }
+    // From the few interfaces inside: of the host's there may be thousands.
+    let pairs = inside.iter().filter_map(|end| Some((actual.host.net.by_index(end.peer?)?, end)));
+    for (veth, end) in pairs.filter(|(veth, end)| are_ends(veth, end) && actual.is_orphaned_veth(veth)) {
+        let reference = actual.target.as_ref().map(|target| target.reference.clone());
+        ops.extend(reference.map(|ns| Op::remove(orphans::veth_object(veth, &end.name, ns))));
     }
     let rest = actual.after(&ops);
     let recorded = rest.records.networks.iter().any(|record| record.name == network);
@@ -63,8 +64,8 @@ pub(super) fn remove_orphans(actual: &Actual, network: &str) -> Vec<Op> {
 /// Removes an orphaned veth pair of the name that is needed, and the record of a network whose bridge was deleted.
 pub(super) fn in_the_way(actual: &Actual, network: &Network, endpoint: Option<&Endpoint>) -> Vec<Op> {
     let mut ops = Vec::new();
-    let is_in_the_way = |veth: &&Link| endpoint.is_some_and(|endpoint| endpoint.host_if == veth.name);
-    if let Some(veth) = actual.orphaned_veths().find(is_in_the_way) {
+    let found = endpoint.and_then(|endpoint| actual.host.net.link(&endpoint.host_if));
+    if let Some(veth) = found.filter(|link| actual.is_orphaned_veth(link)) {
         let unknown = TargetRef::Path("somewhere".into());
         ops.push(Op::remove(orphans::veth_object(veth, NS_IF, unknown)));
     }

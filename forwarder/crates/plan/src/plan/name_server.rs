@@ -26,6 +26,9 @@ pub(super) fn resolver<'a>(actual: Cow<'a, Actual>, network: &Network) -> Cow<'a
         Found::Ours(text) if *text == wanted => ResolvConf::Fine,
         Found::Ours(_) | Found::Nothing => ResolvConf::Write(wanted),
     };
+    if target.resolv_conf == resolv_conf {
+        return actual;
+    }
     let mut actual = actual.into_owned();
     actual.target.iter_mut().for_each(|target| target.resolv_conf = resolv_conf.clone());
     Cow::Owned(actual)

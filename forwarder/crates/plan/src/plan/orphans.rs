@@ -1,6 +1,10 @@
 //! What interrupted commands and other people's deletions leave behind.
 
-use std::{borrow::Cow, collections::HashSet, net::Ipv4Addr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+    net::Ipv4Addr,
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -41,6 +45,12 @@ impl Actual {
         let recorded: HashSet<u32> = self.records.endpoints.iter().map(|endpoint| endpoint.index).collect();
         let unrecorded = move |link: &&Link| !recorded.contains(&link.index);
         self.host.net.links.iter().filter(|link| self.host.owner.has_veth(link)).filter(unrecorded)
+    }
+
+    /// Whether an interface is one of these.
+    pub(crate) fn is_orphaned_veth(&self, link: &Link) -> bool {
+        let mut recorded = self.records.endpoints.iter().map(|endpoint| endpoint.index);
+        self.host.owner.has_veth(link) && recorded.all(|index| index != link.index)
     }
 
     /// Bridges that no record mentions.
@@ -192,10 +202,12 @@ pub(crate) fn dead_endpoints(actual: &Actual) -> impl Iterator<Item = &EndpointR
     actual.records.endpoints.iter().filter(|endpoint| !actual.is_live(endpoint)).filter(gone)
 }
 
-/// Whether a namespace in the undo log is gone for certain: it was looked for, or with its endpoint.
-pub(crate) fn is_gone(actual: &Actual, cookie: u64) -> bool {
-    let lives = actual.target_netns().is_some_and(|inside| inside.cookie == cookie);
-    actual.gone.contains(&cookie) || (!lives && dead_endpoints(actual).any(|endpoint| endpoint.cookie == cookie))
+/// Tells by their cookies the namespaces in the undo log that are gone for certain: they were looked for, or went with their endpoints. The
+/// records are looked at once, however many are asked about.
+pub(crate) fn gone(actual: &Actual) -> impl Fn(u64) -> bool {
+    let target = actual.target_netns().map(|inside| inside.cookie);
+    let dead: BTreeSet<u64> = dead_endpoints(actual).map(|endpoint| endpoint.cookie).collect();
+    move |cookie| actual.gone.contains(&cookie) || (target != Some(cookie) && dead.contains(&cookie))
 }
 
 impl Actual {

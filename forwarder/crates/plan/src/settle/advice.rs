@@ -42,17 +42,17 @@ pub(crate) fn warnings(asked: &Asked, actual: &Actual, settled: &Settled) -> Vec
     }
     let network = &settled.network;
     let is_new = !actual.records.networks.iter().any(|record| record.name == network.name);
-    if let Some(cover) = overlap::cover(actual, network.gateway.trunc()).filter(|_| is_new) {
+    if let Some(cover) = is_new.then(|| overlap::cover(actual, network.gateway.trunc())).flatten() {
         let subnet = network.gateway.trunc();
         warnings.push(format!(
             "{subnet} is a part of {cover}: hosts there with addresses of {subnet} cannot be reached now"
         ));
     }
     let asked6 = asked.network.ipv6.is_some() || network.gateway6.is_some();
-    if let Some(obstacle) = ipv6::left_out(actual, network).filter(|_| is_new && !asked6) {
+    if let Some(obstacle) = (is_new && !asked6).then(|| ipv6::left_out(actual, network)).flatten() {
         warnings.push(format!("network {name} has no IPv6, because {obstacle}"));
     }
-    warnings.extend(ipv6::reaches_less(actual, network).filter(|_| is_new));
+    warnings.extend(is_new.then(|| ipv6::reaches_less(actual, network)).flatten());
     if let Some(uplink) = network.uplink.as_ref().filter(|_| network.treatment.bound) {
         warnings.extend(actual.host.net.no_way_out(uplink.index));
     }

@@ -25,6 +25,7 @@ impl Removal<'_> {
         let endpoints = endpoints.filter(last);
         let mut objects: Vec<Object> =
             endpoints.clone().flat_map(|endpoint| orphans::resolv_conf(self.actual, endpoint)).collect();
+        let is_gone = orphans::gone(self.actual);
         for entry in &self.actual.undo {
             match entry {
                 Undo::ResolvConf { ns } if self.is_meant_by_name(ns) => {
@@ -33,7 +34,7 @@ impl Removal<'_> {
                 }
                 Undo::Loopback { cookie, .. } => {
                     let of_endpoint = endpoints.clone().any(|endpoint| endpoint.cookie == *cookie);
-                    if of_endpoint || self.is_meant_by_cookie(*cookie) {
+                    if of_endpoint || self.is_meant_by_cookie(*cookie, &is_gone) {
                         objects.extend(self.loopback(entry, *cookie));
                     }
                 }
@@ -61,11 +62,11 @@ impl Removal<'_> {
     }
 
     /// Whether a namespace that has no endpoint is one that is meant, or gone.
-    fn is_meant_by_cookie(&self, cookie: u64) -> bool {
+    fn is_meant_by_cookie(&self, cookie: u64, is_gone: impl Fn(u64) -> bool) -> bool {
         let meant = target(self.scope, self.actual);
         let is_free = self.kept.iter().all(|endpoint| endpoint.cookie != cookie) && !is_wanted(self.actual, cookie);
         (is_free && (self.scope.is_everything() || meant.is_some_and(|known| known.cookie == cookie)))
-            || orphans::is_gone(self.actual, cookie)
+            || is_gone(cookie)
     }
 
     /// `lo` goes down again in a namespace that stays.
@@ -190,10 +191,11 @@ impl Removal<'_> {
 
     /// Entries about namespaces that are deleted, or gone.
     pub(crate) fn made(&self) -> impl Iterator<Item = Object> {
-        let goes = |entry: &&Undo| match entry {
+        let is_gone = orphans::gone(self.actual);
+        let goes = move |entry: &&Undo| match entry {
             Undo::Netns { name, cookie: Some(cookie) } => {
                 let there = self.actual.namespaces.iter().any(|known| known.cookie == *cookie);
-                if there { self.doomed.contains(name) } else { orphans::is_gone(self.actual, *cookie) }
+                if there { self.doomed.contains(name) } else { is_gone(*cookie) }
             }
             _ => false,
         };
