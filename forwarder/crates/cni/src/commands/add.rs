@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     delegate::Delegate,
     environment::Command,
-    failure::{Code, Failure, Result},
+    failure::Result,
     request,
     result::Attached,
 };
@@ -30,18 +30,10 @@ pub(super) fn run(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
 
 fn attach(call: &Call, config: &Config, observer: &mut dyn Observer) -> Result<Answer> {
     let request = request::up(call, config)?;
-    let (UpResult { warnings, .. }, attached) = up_and_look(&call.context, &request, observer, |result| {
+    let (UpResult { warnings, .. }, attached) = up_and_look(&call.context, &request, observer, |result, plane| {
         let (ifindex, endpoint) = &result.endpoint;
-        let plane = call.at.dataplane()?;
-        plane.map(|plane| Attached::read(&plane, *ifindex, endpoint)).transpose()
+        Attached::read(&plane, *ifindex, endpoint)
     })?;
     let sandbox = &call.environment.netns;
-    let attached = attached.ok_or_else(|| {
-        Failure::new(
-            Code::Other,
-            "the records of the endpoint were removed at the same moment",
-            "call DEL, then ADD again",
-        )
-    })?;
     Ok(Answer { document: Some(attached.document(config.version, sandbox, &config.dns)), warnings })
 }

@@ -129,8 +129,9 @@ fn target(context: &HostContext, reference: &TargetRef, inside: Option<TargetNet
 
 /// A namespace that is a runtime's: it has a resolv.conf from there, and a name if its path tells one.
 fn callers_target(reference: &TargetRef, inside: Option<TargetNetns>) -> Target {
-    let cookie = inside.as_ref().map(|inside| inside.cookie);
-    let name = named_by_path(reference, cookie);
+    // The namespace is held open, so that no other has its inode; to ask for a cookie would take a thread.
+    let inode = inside.as_ref().map(|inside| inside.inode);
+    let name = named_by_path(reference, |ns| inode.is_some() && ns.inode().ok() == inode);
     let (resolv_conf, resolver) = (ResolvConf::Fine, resolv::Resolver::default());
     Target { reference: reference.clone(), name, ifname: None, pid: None, ns: inside, resolv_conf, resolver }
 }

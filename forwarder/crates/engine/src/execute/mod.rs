@@ -111,10 +111,11 @@ impl Observer for Unobserved {}
 /// # Errors
 /// What [`plan_up`] refuses, before anything is changed; or the operation that failed, after those before it were undone.
 pub fn up(context: &HostContext, request: &UpRequest, observer: &mut dyn Observer) -> Result<UpResult> {
-    up_and_look(context, request, observer, |_| Ok(())).map(|(result, ())| result)
+    up_and_look(context, request, observer, |_, _| Ok(())).map(|(result, ())| result)
 }
 
-/// As [`up`], and looks at what was done before anybody else can change it.
+/// As [`up`], and looks at what was done before anybody else can change it, by the data path as it is: nothing has to be opened beforehand to be
+/// there to the end.
 ///
 /// # Errors
 /// As [`up`]; what `look` returns.
@@ -122,7 +123,7 @@ pub fn up_and_look<T>(
     context: &HostContext,
     request: &UpRequest,
     observer: &mut dyn Observer,
-    look: impl FnOnce(&UpResult) -> Result<T>,
+    look: impl FnOnce(&UpResult, Dataplane) -> Result<T>,
 ) -> Result<(UpResult, T)> {
     let cookie = Netns::current()?.cookie()?;
     collect::in_passing(context, cookie);
@@ -140,7 +141,7 @@ pub fn up_and_look<T>(
     let blind = (loaded && !sees_offloads()).then(|| BLIND.to_owned());
     let warnings = plan.warnings.into_iter().chain(std::mem::take(&mut runner.warnings)).chain(blind).collect();
     let result = UpResult { endpoint, changed: !plan.ops.is_empty(), loaded, room, warnings };
-    let seen = look(&result)?;
+    let seen = look(&result, runner.into_plane()?)?;
     Ok((result, seen))
 }
 

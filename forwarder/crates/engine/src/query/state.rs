@@ -67,12 +67,12 @@ impl State {
         Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit }))
     }
 
-    /// Reads what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others.
+    /// Reads of `plane` what belongs to one endpoint, with the ifindex of its host-side veth, and nothing of the others. The calling thread is
+    /// in the host's namespace.
     ///
     /// # Errors
     /// The maps or the kernel cannot be read.
-    pub fn of_one(at: &HostNetns, (ifindex, endpoint): (u32, Described)) -> Result<Option<Self>> {
-        let Some(plane) = at.dataplane()? else { return Ok(None) };
+    pub fn of_one(plane: Dataplane, (ifindex, endpoint): (u32, Described)) -> Result<Self> {
         let bridge = endpoint.record.network;
         let networks = plane.network(bridge)?.map(|network| (bridge, network));
         let uplinks: BTreeMap<u32, Uplink> = plane.uplinks()?.into_iter().collect();
@@ -88,7 +88,7 @@ impl State {
         let (occupancy, limit) = (plane.usage(&records(&endpoints))?, plane.config()?.max_flows_per_endpoint);
         let networks = networks.into_iter().collect();
         let publications = plane.publications()?;
-        Ok(Some(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit }))
+        Ok(Self { plane, endpoints, networks, uplinks, publications, links, occupancy, limit })
     }
 
     /// Counts the flows of these endpoints.

@@ -19,10 +19,10 @@ use super::ls;
 use crate::{
     Error, Kind, Result,
     cli::{args::NetworkArgs, session::Session, target},
-    dataplane::{PublishedPorts, Senders},
+    dataplane::{Dataplane, PublishedPorts, Senders},
     execute::{self, Observer, UpResult},
     netns::Name,
-    query::{State, flow_table, not_up},
+    query::{State, flow_table},
     reconcile::{Datapath, TargetRef, UpRequest},
     render::UpView,
 };
@@ -39,17 +39,16 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &UpArgs, observer: &mut d
     }
     let context = session.context();
     let (UpResult { warnings, .. }, (view, notes)) =
-        execute::up_and_look(&context, &request, observer, |result| look(session, &request, result))?;
+        execute::up_and_look(&context, &request, observer, |result, plane| look(&request, result, plane))?;
     session.warn(&warnings)?;
     session.warn(&notes)?;
     session.emit(&view)
 }
 
 /// What was done, and what to say besides.
-fn look(session: &Session<'_, '_>, request: &UpRequest, result: &UpResult) -> Result<(UpView, Vec<String>)> {
+fn look(request: &UpRequest, result: &UpResult, plane: Dataplane) -> Result<(UpView, Vec<String>)> {
     let UpResult { endpoint: (ifindex, endpoint), changed, loaded, room, warnings: _ } = result;
-    let state =
-        State::of_one(&session.at, (*ifindex, endpoint.clone()))?.ok_or_else(|| not_up(&request.target, None))?;
+    let state = State::of_one(plane, (*ifindex, endpoint.clone()))?;
     let notes = ls::other_build(&state.plane)?;
     let uplink_address = state.uplink_address(endpoint).map(|address| address.to_string());
     let loaded = if *loaded { flow_table::loaded_table(&state.plane)? } else { None };

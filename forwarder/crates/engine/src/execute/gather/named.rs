@@ -9,12 +9,12 @@ use fwd_plan::{EndpointRecord, TargetRef};
 /// Where names of namespaces are, as paths have it: /var/run leads to /run.
 const DIRECTORIES: [&str; 2] = [DIRECTORY, "/var/run/netns"];
 
-/// The name of a namespace that was given by the path of its name.
-pub(super) fn named_by_path(reference: &TargetRef, cookie: Option<u64>) -> Option<Name> {
+/// The name of a namespace that was given by the path of its name, if the namespace of that name still `is_it`.
+pub(super) fn named_by_path(reference: &TargetRef, is_it: impl FnOnce(&Netns) -> bool) -> Option<Name> {
     let TargetRef::Path(path) = reference else { return None };
     let in_directory = path.parent().is_some_and(|parent| DIRECTORIES.iter().any(|it| parent == Path::new(it)));
     let name = path.file_name().filter(|_| in_directory).and_then(|name| Name::try_from(name.to_str()?).ok())?;
-    (cookie.is_some() && Netns::open_named(&name).and_then(|ns| ns.cookie()).ok() == cookie).then_some(name)
+    Netns::open_named(&name).is_ok_and(|ns| is_it(&ns)).then_some(name)
 }
 
 /// The name of a namespace, also where it was given otherwise: what the records say is tried first.
@@ -26,7 +26,7 @@ pub(super) fn name_of(
     if let TargetRef::Named(name) = reference {
         return Ok(Some(name.clone()));
     }
-    if let Some(name) = named_by_path(reference, cookie) {
+    if let Some(name) = named_by_path(reference, |ns| cookie.is_some() && ns.cookie().ok() == cookie) {
         return Ok(Some(name));
     }
     let recorded = endpoints.iter().filter(|endpoint| Some(endpoint.cookie) == cookie);

@@ -245,7 +245,15 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// It is not loaded: the plan loads it first.
     pub(super) fn plane(&self) -> Result<&Dataplane> {
-        self.plane.as_ref().ok_or_else(|| Error::new(Kind::NotFound, "use", "the data path", "it is not loaded"))
+        self.plane.as_ref().ok_or_else(not_loaded)
+    }
+
+    /// The data path, for whoever looks at it after all operations.
+    ///
+    /// # Errors
+    /// As [`plane`](Self::plane).
+    pub(super) fn into_plane(self) -> Result<Dataplane> {
+        self.plane.ok_or_else(not_loaded)
     }
 
     /// A namespace that was opened or made before.
@@ -267,6 +275,10 @@ impl<'a> Runner<'a> {
             Error::new(Kind::NotFound, "find", format!("interface {name}"), "there is no such interface")
         })
     }
+}
+
+fn not_loaded() -> Error {
+    Error::new(Kind::NotFound, "use", "the data path", "it is not loaded")
 }
 
 fn not_opened(reference: &TargetRef) -> Error {
