@@ -3,11 +3,11 @@
 use core::{fmt, marker::PhantomData};
 
 use super::{
-    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint, EndpointFlows, ExpiryRecord, External,
-    FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers, Internal, Layout, Limits, METADATA_LEN, Mapping,
-    Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES, PUBLISHED_WORDS, PolicyNode, PolicyPrefix,
-    PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES, RoutePrefix, SenderPrefix, TrafficBlock, Tuple,
-    Uplink,
+    Addr, CONVERSATIONS as CONVERSATIONS_KEPT, COUNTER_BLOCKS, Config, Conversation, CounterBlock, Endpoint,
+    EndpointFlows, ExpiryRecord, External, FlowAlloc, FlowEnds, FlowSlot, HOST_VETH_PLACES, HostPeers, Internal,
+    Layout, Limits, METADATA_LEN, Mapping, Network, NetworkPair, POLICY_COUNTS as COUNTS_OF_RULES, POLICY_PREFIXES,
+    PUBLISHED_WORDS, PolicyNode, PolicyPrefix, PortPrefix, PortUse, Prefix, PrefixV6, Publication, RETRY_CLASSES,
+    RoutePrefix, SenderPrefix, TrafficBlock, Tuple, Uplink,
     fragment::{BUCKETS, Bucket},
     layout::Hash,
 };

@@ -116,7 +116,8 @@ pub(crate) static POLICIES: LpmTrie<PolicyKey, PolicyNode, POLICY_PREFIXES> = Lp
 
 /// Conversation between neighbours → when it was last seen.
 #[btf_map]
-pub(crate) static CONVERSATIONS: LruHashMap<Conversation, u32, { forwarder_common::abi::CONVERSATIONS }> = LruHashMap::new();
+pub(crate) static CONVERSATIONS: LruHashMap<Conversation, u32, { forwarder_common::abi::CONVERSATIONS }> =
+    LruHashMap::new();
 
 /// Conversations that a rule has refused.
 #[btf_map]

@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn ends_are_those_of_the_packet() {
         let [(_, sport), (_, dport)] = ENDS;
-        for proto in [Proto::Tcp, Proto::Udp] {
+        for (proto, part) in [(Proto::Tcp, Part::Asks), (Proto::Udp, Part::Speaks)] {
             let found = head(&packet(proto).options(&[1; 8]).emit());
             let (sport, dport) = (sport.to_be_bytes(), dport.to_be_bytes());
-            assert_eq!(found, Ok(Ok(Head { sport, dport, query: 0, part: Part::Speaks })));
+            assert_eq!(found, Ok(Ok(Head { sport, dport, query: 0, part })));
         }
         let query = |packet: &Packet| head(&packet.emit()).expect("it is whole").expect("a query");
         let asked = query(&packet(Proto::Icmp));
@@ -115,7 +115,7 @@ mod tests {
     fn part_is_told_by_flags_types_and_fragments() {
         assert_eq!(part(&packet(Proto::Tcp).tcp_flags(tcp_flag::ACK)), Part::GoesOn);
         assert_eq!(part(&packet(Proto::Icmp).icmp_type(3)), Part::Alone);
-        assert_eq!(part(&packet(Proto::Tcp).fragmentation(0x2000)), Part::Speaks, "the first fragment");
+        assert_eq!(part(&packet(Proto::Tcp).fragmentation(0x2000)), Part::Asks, "the first fragment");
         assert_eq!(part(&packet(Proto::Tcp).fragmentation(1)), Part::Aside);
         let mut other: Vec<u8> = packet(Proto::Udp).emit();
         other[9] = 47;

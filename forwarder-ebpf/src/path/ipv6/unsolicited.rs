@@ -92,9 +92,7 @@ fn open_if_it_may(skb: Skb) -> (u32, FlowVersion) {
     let published = found & MAPPED == 0;
     let opened = inbound::open_inbound(skb, &packet.tuple, published);
     match fwd_turn6_back(opened.slot()) {
-        (_, version) if version.is_none() => {
-            none(opened.refusal(!published))
-        }
+        (_, version) if version.is_none() => none(opened.refusal(!published)),
         found => found,
     }
 }

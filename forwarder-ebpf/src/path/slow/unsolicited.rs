@@ -52,9 +52,7 @@ fn open_if_it_may(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> (u32, FlowVersion)
     let Some(out) = scratch(&INBOUND) else { return none(Code::PASS) };
     let opened = inbound::open_inbound(skb, out, how);
     match fwd_opened_for(tuple, opened.slot()) {
-        (_, version) if version.is_none() => {
-            none(opened.refusal(how == MAPPED))
-        }
+        (_, version) if version.is_none() => none(opened.refusal(how == MAPPED)),
         found => found,
     }
 }

@@ -40,8 +40,10 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &RestoreArgs, observer: &
     let mut desired = config::desired(&config::read(&[directory])?)?;
     let up = execute::export(&session.context())?;
     let is_up = |endpoint: &Endpoint| up.endpoints.iter().any(|it| it.id == endpoint.id);
-    let (kept, passed_over): (Vec<_>, Vec<_>) =
-        desired.endpoints.into_iter().partition(|endpoint| is_up(endpoint) || !endpoint.netns.as_ref().is_some_and(is_of_process));
+    let (kept, passed_over): (Vec<_>, Vec<_>) = desired
+        .endpoints
+        .into_iter()
+        .partition(|endpoint| is_up(endpoint) || !endpoint.netns.as_ref().is_some_and(is_of_process));
     desired.endpoints = kept;
     for endpoint in passed_over {
         session.warn(&[format!("{} is left out: after a start, its process has another number", endpoint.id)])?;

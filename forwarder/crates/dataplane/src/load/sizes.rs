@@ -3,7 +3,10 @@
 use std::fmt;
 
 use forwarder_common::{
-    abi::{ABI_VERSION, CONVERSATIONS, COUNTER_BLOCKS, Config, Conversation, CounterBlock, FlowSlot, PortUse, TIMEOUTS, Timeout, TrafficBlock},
+    abi::{
+        ABI_VERSION, CONVERSATIONS, COUNTER_BLOCKS, Config, Conversation, CounterBlock, FlowSlot, PortUse, TIMEOUTS,
+        Timeout, TrafficBlock,
+    },
     decide::ports,
     flow::cache,
 };

@@ -1,7 +1,6 @@
 //! A session of its own, and no privilege.
 
 use fwd_base::{Context as _, Result};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use nix::{
     sys::{
         prctl::set_no_new_privs,
@@ -9,6 +8,7 @@ use nix::{
     },
     unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid, setsid},
 };
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// Who owns nothing (`nobody`): the number for what has none in a user namespace, too (`/proc/sys/kernel/overflowuid`).
 const NOBODY: u32 = 65_534;

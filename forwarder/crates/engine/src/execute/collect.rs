@@ -65,7 +65,8 @@ pub(super) fn in_passing(context: &HostContext, own: u64) {
             remove_pins(context, &host)?;
             tracing::info!("removed what the host with cookie {} left, whose namespace is gone", host.cookie);
             let log = UndoLog::of(context, host.cookie)?;
-            let of_the_host = |entry: &&Undo| matches!(entry, Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. });
+            let of_the_host =
+                |entry: &&Undo| matches!(entry, Undo::Sysctl(_) | Undo::Masquerade { .. } | Undo::Rules6 { .. });
             log.read(|_| true)?.iter().filter(of_the_host).try_for_each(|entry| log.remove(entry))?;
         }
         UndoLog::forget_former(context)

@@ -29,8 +29,9 @@ pub fn plan_ports(request: &PortRequest, actual: &Actual) -> Result<Plan> {
     let option = ifname.as_ref().map(|ifname| format!(" --ifname {}", word(ifname))).unwrap_or_default();
     let not_up =
         || Error::new(Kind::NotFound, "find", format!("endpoint {interface}{}", target.label()), "it is not up");
-    let endpoint =
-        actual.attached().ok_or_else(|| not_up().remedy(format!("bring it up first: `fwd up {}{option}`", target.option())))?;
+    let endpoint = actual
+        .attached()
+        .ok_or_else(|| not_up().remedy(format!("bring it up first: `fwd up {}{option}`", target.option())))?;
     let network = actual.network_of(endpoint).ok_or_else(not_up)?;
     let Mended { mut ops, actual, .. } = mend::ways(actual);
     let (mends, actual) = (ops.len(), &*actual);
