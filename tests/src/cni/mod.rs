@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::runner::{ABSENT, Container, Runtime, address_of};
 use crate::{
     commands::{assert_as_before, snapshot},
-    fwd::{Fwd, LIMIT, helper, inside, pings},
+    fwd::{Fwd, LIMIT, helper, inside, open, pings},
 };
 
 /// Every version, of which the result is as that version has it, and which the real client of it reads.
@@ -196,6 +196,25 @@ fn killed_call_is_completed_or_cleared_by_the_next() {
             break;
         }
     }
+}
+
+/// The namespace of a container that was given up may live on for a moment, with its endpoint.
+#[test]
+fn container_that_is_started_again_takes_over_what_its_former_namespace_holds() {
+    let fwd = Fwd::new();
+    let runtime = Runtime::new(&fwd, "1.1.0", json!({}));
+    let ports = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] });
+    let former = Container::new(&fwd, "c1");
+    runtime.add(&former, &ports);
+    let held = open(&fwd.name("c1"));
+    let id = former.id.clone();
+    drop(former);
+    let again = Container { id, ..Container::new(&fwd, "c1") };
+    let result = runtime.add(&again, &ports);
+    runtime.check(&again, &ports, &result);
+    assert!(pings(&again, fwd.uplink(0).outside[0]));
+    assert_eq!(fwd.list(&["ls"]).len(), 1, "the former one is gone");
+    drop(held);
 }
 
 /// go-cni attaches the networks of a container side by side.
