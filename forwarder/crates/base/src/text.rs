@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt};
 use serde::Serialize;
 use unicode_width::UnicodeWidthChar as _;
 
-pub use self::number::decimal;
+pub use self::number::{decimal, ports};
 
 /// A text from outside: the name or alias of an interface, a process's name, a namespace's name, a path.
 ///

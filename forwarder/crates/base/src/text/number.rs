@@ -19,9 +19,33 @@ pub fn decimal(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
 }
 
+/// A port, or a range of ports with both ends in it: `80`, `8000-8009`.
+///
+/// # Errors
+/// What is wrong with it, to be read behind "cannot read …: ".
+pub fn ports(text: &str) -> Result<(u16, u16), String> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is no port: it takes 1 to 65535")),
+        Ok(port) => Ok(port),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if last < first { Err(format!("{text} ends before it begins")) } else { Ok((first, last)) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::decimal;
+    use super::{decimal, ports};
+
+    #[test]
+    fn a_port_is_a_range_of_one() {
+        for (text, range) in [("80", (80, 80)), ("8000-8009", (8000, 8009)), ("1-65535", (1, 65535))] {
+            assert_eq!(ports(text), Ok(range), "{text}");
+        }
+        for text in ["", "0", "65536", "-1", "9-8", "1-", "1-2-3", "0-1", " 1"] {
+            assert!(ports(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn numbers_with_units() {

@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use fwd_base::text;
+
 /// Which conversations a rule is about: `10.0.0.0/8:5432/tcp`, `192.0.2.7`, `any:1-1023`, `[2001:db8::/32]:443`, `10.0.0.0/8/icmp`. The address
 /// is the other end's, the port that of whom the first packet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +72,7 @@ impl FromStr for Match {
         let (ports, proto) = match rest.strip_prefix(':') {
             Some(rest) => {
                 let (ports, proto) = rest.split_once('/').map_or((rest, None), |(ports, proto)| (ports, Some(proto)));
-                (Some(range(ports)?), proto)
+                (Some(text::ports(ports)?), proto)
             }
             None if rest.is_empty() => (None, None),
             None => {
@@ -119,16 +121,6 @@ fn number(name: &str) -> Result<u8, String> {
     known
         .or_else(given)
         .ok_or_else(|| format!("{name:?} is none of tcp, udp, icmp (of both families), sctp, proto-NUMBER"))
-}
-
-fn range(text: &str) -> Result<(u16, u16), String> {
-    let port = |text: &str| match text.parse::<u16>() {
-        Ok(0) | Err(_) => Err(format!("{text:?} is no port: it takes 1 to 65535")),
-        Ok(port) => Ok(port),
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first)?, port(last)?);
-    if last < first { Err(format!("{text} ends before it begins")) } else { Ok((first, last)) }
 }
 
 #[cfg(test)]

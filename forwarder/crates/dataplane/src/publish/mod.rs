@@ -15,6 +15,7 @@ use forwarder_common::wire::l4::Proto;
 use serde::{Deserialize, Serialize};
 
 pub use self::{records::Publication, senders::Senders};
+use fwd_base::text;
 
 /// A protocol whose ports can be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -194,24 +195,13 @@ impl FromStr for PublishedPorts {
         {
             return Err(format!("[{host}] is an address of IPv4: write {v4}"));
         }
-        let ((first, last), (inside, end)) = (range(outside)?, range(inside)?);
+        let ((first, last), (inside, end)) = (text::ports(outside)?, text::ports(inside)?);
         if last - first != end - inside {
             let (outside, inside) = (u32::from(last - first) + 1, u32::from(end - inside) + 1);
             return Err(format!("{outside} ports of the host cannot lead to {inside} inside"));
         }
         Ok(Self { host, first, last, inside, transport, senders })
     }
-}
-
-/// Reads a port or a range of ports.
-fn range(text: &str) -> Result<(u16, u16), String> {
-    let port = |text: &str| match text.parse::<u16>() {
-        Ok(0) | Err(_) => Err(format!("{text:?} is no port: it takes 1 to 65535")),
-        Ok(port) => Ok(port),
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first)?, port(last)?);
-    if last < first { Err(format!("{text} ends before it begins")) } else { Ok((first, last)) }
 }
 
 #[cfg(test)]

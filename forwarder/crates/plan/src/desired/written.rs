@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{IDLE_TIMES, IdleTime};
+use fwd_base::text;
 
 /// Fewer ports than this serve nobody.
 const LEAST_PORTS: u16 = 64;
@@ -16,15 +17,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// # Errors
 /// Why it is none, in words.
 pub fn nat_ports(text: &str) -> Result<(u16, u16), String> {
-    let port = |word: &str| match word.trim().parse::<u16>() {
-        Ok(0) | Err(_) => Err(format!("{word:?} is no port (1 to 65535)")),
-        Ok(port) => Ok(port),
-    };
-    let (first, last) = text.split_once('-').ok_or("it is no range of ports")?;
-    let (first, last) = (port(first)?, port(last)?);
-    if last < first {
-        return Err(format!("{last} comes before {first}"));
-    }
+    let (first, last) = text::ports(text)?;
     match last - first {
         span if span < LEAST_PORTS - 1 => {
             Err(format!("it has {} ports, and at least {LEAST_PORTS} are needed", span + 1))

@@ -79,8 +79,8 @@ mod tests {
         refused(ports("5000-5062"), &["--nat-ports 5000-5062", "63 ports", "64"]);
         refused(ports("0-1000"), &["\"0\"", "no port"]);
         refused(ports("1024-65536"), &["65536", "no port"]);
-        refused(ports("2000-1000"), &["1000 comes before 2000"]);
-        refused(ports("1024"), &["no range", "--nat-ports 1024-29999"]);
+        refused(ports("2000-1000"), &["2000-1000 ends before it begins"]);
+        refused(ports("1024"), &["1 ports", "at least 64", "--nat-ports 1024-29999"]);
         refused(ports("a-b"), &["\"a\""]);
     }
 
