@@ -38,12 +38,12 @@ pub fn errors(input: &[u8]) {
         assert!(sums(&after), "message: {before:02x?} → {after:02x?}");
     }
     let (addr, port) = match side {
-        Side::Source => (embedded.ip.src, embedded.src_port),
-        Side::Destination => (embedded.ip.dst, embedded.dst_port),
+        Side::Source => (embedded.ip.src, embedded.l4.src_port),
+        Side::Destination => (embedded.ip.dst, embedded.l4.dst_port),
     };
     there.rewrite(side, addr, port).apply(&mut after).expect("as before");
     let (_, back) = read(&after).expect("the headers stay");
-    let ends = |embedded: &Embedded| (embedded.ip.src, embedded.ip.dst, embedded.src_port, embedded.dst_port);
+    let ends = |embedded: &Embedded| (embedded.ip.src, embedded.ip.dst, embedded.l4.src_port, embedded.l4.dst_port);
     assert_eq!(ends(&back), ends(&embedded), "{before:02x?} → {after:02x?}");
 }
 
@@ -57,6 +57,6 @@ fn read(packet: &[u8]) -> Option<(ipv4::Header, Embedded)> {
 fn message<'a>(packet: &'a [u8], ip: &ipv4::Header) -> Option<&'a [u8]> {
     let (_, embedded) = read(packet)?;
     let end = ip.off + usize::from(ip.total_len);
-    let whole = end >= embedded.ip.payload_off() + 8 && end >= embedded.l4_check_off + 2;
+    let whole = end >= embedded.ip.payload_off() + 8 && end >= embedded.l4.check_off + 2;
     packet.get(ip.payload_off()..end).filter(|_| whole)
 }

@@ -144,13 +144,13 @@ pub fn errors_ipv6(input: &[u8]) {
     if right(&before, &ip) {
         assert!(right(&after, &there), "message: {before:02x?} → {after:02x?}");
     }
-    let ends = |embedded: &Embedded| (embedded.ip.src, embedded.ip.dst, embedded.src_port, embedded.dst_port);
+    let ends = |embedded: &Embedded| (embedded.ip.src, embedded.ip.dst, embedded.l4.src_port, embedded.l4.dst_port);
     let (moved, own) = match side {
         Side::Source => (there.src, inner.ip.dst),
         Side::Destination => (there.dst, inner.ip.src),
     };
     assert_eq!((moved, own), (addr, addr), "{before:02x?} → {after:02x?}");
-    let old_port = if matches!(side, Side::Source) { embedded.dst_port } else { embedded.src_port };
+    let old_port = if matches!(side, Side::Source) { embedded.l4.dst_port } else { embedded.l4.src_port };
     let old_addr = if matches!(side, Side::Source) { embedded.ip.dst } else { embedded.ip.src };
     let back = translated(&after, old_addr, old_port, Ttl::Keep);
     let (_, restored) = error(&back).expect("the headers stay");

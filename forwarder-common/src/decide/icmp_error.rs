@@ -6,6 +6,7 @@ pub mod notice;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use crate::{
     abi::Tuple,
@@ -13,7 +14,7 @@ use crate::{
     wire::{icmp, ipv4, l4, packet::PacketBytes},
 };
 
-pub use rewrite::EmbeddedRewrite;
+pub use self::{rewrite::EmbeddedRewrite, transport::EmbeddedTransport};
 
 const ICMP: u8 = l4::Proto::Icmp as u8;
 const TCP: u8 = l4::Proto::Tcp as u8;
@@ -24,16 +25,8 @@ const UDP: u8 = l4::Proto::Udp as u8;
 pub struct Embedded {
     /// The embedded IPv4 header.
     pub ip: ipv4::Header,
-    /// Source port or identifier; zero for a protocol without ports.
-    pub src_port: [u8; 2],
-    /// Destination port or identifier; zero for a protocol without ports.
-    pub dst_port: [u8; 2],
-    /// Type of an embedded ICMP message, 0 for others.
-    pub icmp_type: u8,
-    /// Offset of the embedded transport checksum; 0 if it is not there, or not used.
-    pub l4_check_off: usize,
-    /// The embedded transport checksum.
-    pub l4_check: [u8; 2],
+    /// Its transport header.
+    pub l4: EmbeddedTransport,
     /// Offset of the outer ICMP header, bytes.
     pub icmp_off: usize,
     /// Checksum of the outer ICMP message.
@@ -88,52 +81,11 @@ pub fn parse<P: PacketBytes>(packet: &P, ip: &ipv4::Header, inner: ipv4::Header)
     if inner.fragment_start() != 0 {
         return Err(DropReason::Fragment);
     }
-    let off = inner.payload_off();
     // The frame may be padded: the outer header says what is there.
     let end = ip.off.wrapping_add(usize::from(ip.total_len));
-    if off.wrapping_add(8) > end {
-        return Err(DropReason::Truncated);
-    }
-    let [p0, p1, q0, q1, id0, id1, c0, c1] = packet.load::<8>(off)?;
-    let mut embedded = Embedded {
-        ip: inner,
-        src_port: [p0, p1],
-        dst_port: [q0, q1],
-        icmp_type: 0,
-        l4_check_off: 0,
-        l4_check: [0, 0],
-        icmp_off,
-        icmp_check,
-    };
-    match inner.proto {
-        UDP => {
-            embedded.l4_check = [c0, c1];
-            // Zero is "not used" (RFC 768) and stays so.
-            if c0 | c1 != 0 {
-                embedded.l4_check_off = off.wrapping_add(l4::field::UDP_CHECK);
-            }
-        }
-        TCP => {
-            let check_off = off.wrapping_add(l4::field::TCP_CHECK);
-            if check_off.wrapping_add(2) <= end
-                && let Ok(check) = packet.load::<2>(check_off)
-            {
-                embedded.l4_check = check;
-                embedded.l4_check_off = check_off;
-            }
-        }
-        ICMP => {
-            if !icmp::is_request(p0) && !icmp::is_reply(p0) {
-                return Err(DropReason::IcmpType);
-            }
-            (embedded.src_port, embedded.dst_port) = ([id0, id1], [id0, id1]);
-            embedded.icmp_type = p0;
-            embedded.l4_check = [q0, q1];
-            embedded.l4_check_off = off.wrapping_add(icmp::field::CHECK);
-        }
-        _ => (embedded.src_port, embedded.dst_port) = ([0, 0], [0, 0]),
-    }
-    Ok(embedded)
+    let is_query = |icmp_type| icmp::is_request(icmp_type) || icmp::is_reply(icmp_type);
+    let l4 = EmbeddedTransport::parse(packet, inner.proto, (inner.payload_off(), end), ICMP, is_query)?;
+    Ok(Embedded { ip: inner, l4, icmp_off, icmp_check })
 }
 
 impl Embedded {
@@ -144,11 +96,11 @@ impl Embedded {
         Tuple {
             saddr: self.ip.dst,
             daddr: self.ip.src,
-            sport: self.dst_port,
-            dport: self.src_port,
+            sport: self.l4.dst_port,
+            dport: self.l4.src_port,
             ifindex,
             proto: self.ip.proto,
-            query: icmp::query(self.icmp_type),
+            query: icmp::query(self.l4.icmp_type),
             family: 0,
         }
     }
@@ -158,7 +110,7 @@ impl Embedded {
     #[inline(always)]
     #[must_use]
     pub const fn is_none_or(&self, request: bool) -> bool {
-        self.ip.proto != ICMP || icmp::is_request(self.icmp_type) == request
+        self.ip.proto != ICMP || icmp::is_request(self.l4.icmp_type) == request
     }
 
     /// Whether the embedded packet is translated by port or identifier, and not by its address alone.

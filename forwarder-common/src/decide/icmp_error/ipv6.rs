@@ -5,21 +5,18 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
+use super::EmbeddedTransport;
 use crate::{
     types::verdict::DropReason,
     wire::{
         extension::{self, Upper},
         icmpv6::{self, kind},
         ipv6,
-        l4::{self, Proto},
         packet::PacketBytes,
     },
 };
 
 pub use rewrite::EmbeddedRewrite;
-
-const TCP: u8 = Proto::Tcp as u8;
-const UDP: u8 = Proto::Udp as u8;
 
 /// What the embedded packet says: its addresses and ports, and where they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +25,8 @@ pub struct Embedded {
     pub ip: ipv6::Header,
     /// What stands behind its chain.
     pub upper: Upper,
-    /// Source port or identifier; zero for a protocol without ports.
-    pub src_port: [u8; 2],
-    /// Destination port or identifier; zero for a protocol without ports.
-    pub dst_port: [u8; 2],
-    /// Type of an embedded ICMPv6 message, 0 for others.
-    pub icmp_type: u8,
-    /// Offset of the embedded transport checksum; 0 if it is not there, or not used.
-    pub l4_check_off: usize,
-    /// The embedded transport checksum.
-    pub l4_check: [u8; 2],
+    /// Its transport header.
+    pub l4: EmbeddedTransport,
     /// Offset of the outer ICMPv6 header, bytes.
     pub icmp_off: usize,
     /// Checksum of the outer ICMPv6 message.
@@ -89,51 +78,8 @@ pub fn parse<P: PacketBytes>(
     if upper.is_later_fragment() {
         return Err(DropReason::Fragment);
     }
-    let off = upper.off;
-    if off.wrapping_add(8) > end {
-        return Err(DropReason::Truncated);
-    }
-    let [p0, p1, q0, q1, id0, id1, c0, c1] = packet.load::<8>(off)?;
-    let mut embedded = Embedded {
-        ip: inner,
-        upper,
-        src_port: [p0, p1],
-        dst_port: [q0, q1],
-        icmp_type: 0,
-        l4_check_off: 0,
-        l4_check: [0, 0],
-        icmp_off,
-        icmp_check,
-    };
-    match upper.proto {
-        UDP => {
-            embedded.l4_check = [c0, c1];
-            // Zero stays so: some tunnels use none (RFC 6935).
-            if c0 | c1 != 0 {
-                embedded.l4_check_off = off.wrapping_add(l4::field::UDP_CHECK);
-            }
-        }
-        TCP => {
-            let check_off = off.wrapping_add(l4::field::TCP_CHECK);
-            if check_off.wrapping_add(2) <= end
-                && let Ok(check) = packet.load::<2>(check_off)
-            {
-                embedded.l4_check = check;
-                embedded.l4_check_off = check_off;
-            }
-        }
-        icmpv6::PROTO => {
-            if !icmpv6::is_echo(p0) {
-                return Err(DropReason::IcmpType);
-            }
-            (embedded.src_port, embedded.dst_port) = ([id0, id1], [id0, id1]);
-            embedded.icmp_type = p0;
-            embedded.l4_check = [q0, q1];
-            embedded.l4_check_off = off.wrapping_add(icmpv6::field::CHECK);
-        }
-        _ => (embedded.src_port, embedded.dst_port) = ([0, 0], [0, 0]),
-    }
-    Ok(embedded)
+    let l4 = EmbeddedTransport::parse(packet, upper.proto, (upper.off, end), icmpv6::PROTO, icmpv6::is_echo)?;
+    Ok(Embedded { ip: inner, upper, l4, icmp_off, icmp_check })
 }
 
 impl Embedded {
@@ -142,6 +88,6 @@ impl Embedded {
     #[inline(always)]
     #[must_use]
     pub const fn is_none_or(&self, request: bool) -> bool {
-        self.upper.proto != icmpv6::PROTO || (self.icmp_type == kind::ECHO_REQUEST) == request
+        self.upper.proto != icmpv6::PROTO || (self.l4.icmp_type == kind::ECHO_REQUEST) == request
     }
 }

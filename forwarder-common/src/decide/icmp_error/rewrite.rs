@@ -35,8 +35,8 @@ impl Embedded {
     #[must_use]
     pub fn rewrite(&self, side: Side, addr: [u8; 4], port: [u8; 2]) -> EmbeddedRewrite {
         let (old_addr, old_port, addr_field, port_field) = match side {
-            Side::Source => (self.ip.src, self.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
-            Side::Destination => (self.ip.dst, self.dst_port, ipv4::field::DST, l4::field::DST_PORT),
+            Side::Source => (self.ip.src, self.l4.src_port, ipv4::field::SRC, l4::field::SRC_PORT),
+            Side::Destination => (self.ip.dst, self.l4.dst_port, ipv4::field::DST, l4::field::DST_PORT),
         };
         let port_field = if self.ip.proto == ICMP { icmp::field::ID } else { port_field };
         let (port, port_off) =
@@ -50,11 +50,11 @@ impl Embedded {
                 self.ip.off.wrapping_add(ipv4::field::CHECK),
                 checksum::update(self.ip.check, old_addr, addr, [0; 2], [0; 2]),
             ),
-            l4_check: (self.l4_check_off, l4_check),
+            l4_check: (self.l4.check_off, l4_check),
             // The embedded header still sums to the same with its own checksum updated: only what is behind it changes.
             icmp_check: (
                 self.icmp_off.wrapping_add(icmp::field::CHECK),
-                checksum::update16(checksum::update16(self.icmp_check, old_port, port), self.l4_check, l4_check),
+                checksum::update16(checksum::update16(self.icmp_check, old_port, port), self.l4.check, l4_check),
             ),
         }
     }
@@ -62,10 +62,10 @@ impl Embedded {
     /// The embedded transport checksum after address and port changed, each given as before and after.
     #[inline(always)]
     fn l4_check_after(&self, addr: ([u8; 4], [u8; 4]), port: ([u8; 2], [u8; 2])) -> [u8; 2] {
-        if self.l4_check_off == 0 {
-            return self.l4_check;
+        if self.l4.check_off == 0 {
+            return self.l4.check;
         }
-        let check = Checksum::new(u16::from_ne_bytes(self.l4_check));
+        let check = Checksum::new(u16::from_ne_bytes(self.l4.check));
         check.after(&Change::new(addr, port), self.ip.proto).raw().to_ne_bytes()
     }
 }

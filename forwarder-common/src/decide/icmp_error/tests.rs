@@ -90,17 +90,17 @@ proptest! {
         let (ip, inner) = read(&out).unwrap();
         prop_assert_eq!((ip.dst, inner.ip.src, inner.ip.dst), (addr, addr, ends[1]));
         if proto != 47 {
-            prop_assert_eq!(inner.src_port, port);
+            prop_assert_eq!(inner.l4.src_port, port);
         }
         let (_, before) = read(&frame).unwrap();
-        let mut back = translated(&out, ends[0], before.src_port, Ttl::Keep);
+        let mut back = translated(&out, ends[0], before.l4.src_port, Ttl::Keep);
         back[22] = 64;
         let sum = checksum::update16([back[24], back[25]], [63, ICMP], [64, ICMP]);
         back[24..26].copy_from_slice(&sum);
         // The two representations of zero are the same sum.
         assert_sums(&back, whole);
         for (at, (one, two)) in back.iter().zip(&frame).enumerate() {
-            let in_a_sum = [24, 25, 36, 37].contains(&at) || inner.l4_check_off != 0 && (inner.l4_check_off..inner.l4_check_off + 2).contains(&at)
+            let in_a_sum = [24, 25, 36, 37].contains(&at) || inner.l4.check_off != 0 && (inner.l4.check_off..inner.l4.check_off + 2).contains(&at)
                 || (52..54).contains(&at);
             prop_assert!(in_a_sum || one == two, "byte {at}: {one:#x}, was {two:#x}");
         }

@@ -192,7 +192,7 @@ proptest! {
         prop_assert_eq!(&error[28..], embedded);
         if let Some(l4) = transport(&about) {
             let found = icmp_error::parse(&&error[..], &ip, inner).unwrap();
-            prop_assert_eq!((found.src_port, found.dst_port), (l4.src_port, l4.dst_port));
+            prop_assert_eq!((found.l4.src_port, found.l4.dst_port), (l4.src_port, l4.dst_port));
         }
     }
 

@@ -213,7 +213,7 @@ fn answered(direction: Direction, entry: u32) -> Found {
     const NONE: Found = (DropReason::IcmpType as u32, FlowVersion::NONE);
     let Some(IcmpError6 { embedded, .. }) = error() else { return NONE };
     let Some(packet) = scratch(&PACKET6) else { return NONE };
-    let ports = (embedded.dst_port, embedded.src_port);
+    let ports = (embedded.l4.dst_port, embedded.l4.src_port);
     packet.number = embedded.upper.proto;
     packet.name(direction, ports, entry);
     let (slot, version) = lookup::fwd_indexed(direction, &packet.tuple, lookup::hash(&packet.tuple));

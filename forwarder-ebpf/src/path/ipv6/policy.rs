@@ -137,8 +137,8 @@ fn name_message(skb: Skb) -> Result<(), Code> {
         return Ok(());
     }
     conversation.src = embedded.ip.dst;
-    conversation.sport = embedded.dst_port;
-    conversation.dport = embedded.src_port;
+    conversation.sport = embedded.l4.dst_port;
+    conversation.dport = embedded.l4.src_port;
     conversation.proto = protocol(embedded.upper.proto);
     *part = Part::Tells as u32;
     Ok(())

@@ -112,9 +112,9 @@ fn tells(skb: Skb) {
         return;
     }
     conversation.src = mapped(embedded.ip.dst);
-    conversation.sport = embedded.dst_port;
-    conversation.dport = embedded.src_port;
+    conversation.sport = embedded.l4.dst_port;
+    conversation.dport = embedded.l4.src_port;
     conversation.proto = embedded.ip.proto;
-    conversation.query = if embedded.ip.proto == Proto::Icmp as u8 { icmp::query(embedded.icmp_type) } else { 0 };
+    conversation.query = if embedded.ip.proto == Proto::Icmp as u8 { icmp::query(embedded.l4.icmp_type) } else { 0 };
     *part = Part::Tells as u32;
 }

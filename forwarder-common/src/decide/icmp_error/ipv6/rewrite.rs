@@ -35,8 +35,8 @@ impl Embedded {
     #[must_use]
     pub fn rewrite(&self, side: Side, delta: u32, port: [u8; 2], outer: u32) -> EmbeddedRewrite {
         let (old_port, addr_field, port_field) = match side {
-            Side::Source => (self.src_port, ipv6::field::SRC, l4::field::SRC_PORT),
-            Side::Destination => (self.dst_port, ipv6::field::DST, l4::field::DST_PORT),
+            Side::Source => (self.l4.src_port, ipv6::field::SRC, l4::field::SRC_PORT),
+            Side::Destination => (self.l4.dst_port, ipv6::field::DST, l4::field::DST_PORT),
         };
         let proto = self.upper.proto;
         let port_field = if proto == icmpv6::PROTO { icmpv6::field::REST } else { port_field };
@@ -45,14 +45,14 @@ impl Embedded {
         // Of each word the old one's complement, and the new one.
         let replaced = |old: u16, new: u16| u64::from(!old).wrapping_add(new.into());
         let sum = replaced(u16::from_ne_bytes(old_port), u16::from_ne_bytes(port)).wrapping_add(delta.into());
-        let before = Checksum::new(u16::from_ne_bytes(self.l4_check));
-        let after = if self.l4_check_off == 0 { before } else { before.plus(sum, true, proto) };
+        let before = Checksum::new(u16::from_ne_bytes(self.l4.check));
+        let after = if self.l4.check_off == 0 { before } else { before.plus(sum, true, proto) };
         let sum = sum.wrapping_add(outer.into()).wrapping_add(replaced(before.raw(), after.raw()));
         EmbeddedRewrite {
             addr_off: self.ip.off.wrapping_add(addr_field),
             port: (port_off, port),
             id: (0, self.upper.id.to_be_bytes()),
-            l4_check: (self.l4_check_off, after.raw().to_ne_bytes()),
+            l4_check: (self.l4.check_off, after.raw().to_ne_bytes()),
             icmp_check: (self.icmp_off.wrapping_add(icmpv6::field::CHECK), plus(self.icmp_check, sum)),
         }
     }

@@ -92,14 +92,14 @@ proptest! {
         let (ip, inner) = read(&out).unwrap();
         prop_assert_eq!((ip.dst, inner.ip.src, inner.ip.dst, ip.hop_limit), (addr, addr, ends[1], 63));
         if which < 3 {
-            prop_assert_eq!(inner.src_port, port);
+            prop_assert_eq!(inner.l4.src_port, port);
         }
         let (_, before) = read(&frame).unwrap();
-        let mut back = translated(&out, ends[0], before.src_port, Ttl::Keep);
+        let mut back = translated(&out, ends[0], before.l4.src_port, Ttl::Keep);
         back[L3_OFF + ipv6::field::HOP_LIMIT] = 64;
         // The two representations of zero are the same sum.
         assert_sums(&back, whole);
-        let in_a_sum = |at: usize| [56, 57].contains(&at) || inner.l4_check_off != 0 && (inner.l4_check_off..inner.l4_check_off + 2).contains(&at);
+        let in_a_sum = |at: usize| [56, 57].contains(&at) || inner.l4.check_off != 0 && (inner.l4.check_off..inner.l4.check_off + 2).contains(&at);
         let differs = (0..frame.len()).find(|at| !in_a_sum(*at) && back[*at] != frame[*at]);
         prop_assert_eq!(differs, None);
     }
