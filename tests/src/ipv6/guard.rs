@@ -2,8 +2,8 @@
 
 use forwarder::netns::Netns;
 
-use super::{ADVERTISE, address6, host_with, link, over_each};
-use crate::fwd::{Fwd, Pod, inside, pings6, text, try_inside};
+use super::{ADVERTISE, address6, host_with, link, link_local, over_each};
+use crate::fwd::{Fwd, inside, pings6, text, try_inside};
 
 /// Sends to `argv[1]` what conntrack does not know: segments of no connection, and messages of neighbour discovery.
 const UNKNOWN: &str = "
@@ -17,14 +17,6 @@ icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
 for kind in (133, 134, 135, 136, 137):
     icmp.sendto(struct.pack('!BBHI', kind, 0, 0, 0) + socket.inet_pton(socket.AF_INET6, outside), (outside, 0))";
-
-/// The address that the interface inside has given itself.
-#[track_caller]
-fn link_local(pod: &Pod) -> String {
-    let shown = inside(pod, &["ip", "-6", "-br", "addr", "show", "dev", "eth0", "scope", "link"]);
-    let address = shown.split_whitespace().find_map(|word| word.strip_suffix("/64"));
-    address.expect("an address of its link").to_owned()
-}
 
 /// Lets the internet behind an uplink answer whatever comes, also to addresses of namespaces, and count what has one.
 #[track_caller]

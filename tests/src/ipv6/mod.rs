@@ -54,6 +54,14 @@ pub(crate) fn address6(pod: &Pod) -> Ipv6Addr {
     address
 }
 
+/// The address that the interface inside has given itself.
+#[track_caller]
+pub(crate) fn link_local(pod: &Pod) -> String {
+    let shown = inside(pod, &["ip", "-6", "-br", "addr", "show", "dev", "eth0", "scope", "link"]);
+    let address = shown.split_whitespace().find_map(|word| word.strip_suffix("/64"));
+    address.expect("an address of its link").to_owned()
+}
+
 /// The same, with the length of its prefix.
 #[track_caller]
 fn with_prefix(pod: &Pod) -> (Ipv6Addr, u8) {

@@ -1,26 +1,12 @@
 //! Rules for IPv6: the same as for IPv4, and no way around them by addresses of the link.
 
-use std::net::Ipv6Addr;
-
 use forwarder::testbed::TestbedSpec;
 
 use crate::{
-    fwd::{Fwd, Pod, number, pings6, text, try_inside},
+    fwd::{Fwd, Pod, number, pings6, try_inside},
+    ipv6::{address6, link_local},
     policy::rules,
 };
-
-/// The address of IPv6 that `up` has shown.
-fn address6(pod: &Pod) -> Ipv6Addr {
-    let shown = text(&pod.shown["addresses"][1]);
-    shown.split_once('/').expect("with the length of its prefix").0.parse().expect("an IPv6 address")
-}
-
-/// The address of the link that the interface inside gave itself.
-fn on_link(pod: &Pod) -> String {
-    let shown = try_inside(pod, &["ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]).stdout;
-    let address = shown.split_whitespace().find(|word| word.starts_with("fe80:")).expect("an address of the link");
-    address.split_once('/').expect("with the length of its prefix").0.to_owned()
-}
 
 fn pings_on_link(from: &Pod, address: &str) -> bool {
     try_inside(from, &["ping", "-6", "-n", "-q", "-c", "1", "-W", "2", &format!("{address}%eth0")]).status.success()
@@ -50,7 +36,7 @@ fn rules_hold_for_both_families() {
 fn addresses_of_the_link_are_no_way_around_the_rules() {
     let fwd = Fwd::with(&TestbedSpec { ipv6: true, ..TestbedSpec::default() });
     let (closed, open) = (fwd.up("c1", &[]), fwd.up("c2", &[]));
-    let (of_closed, of_open) = (on_link(&closed), on_link(&open));
+    let (of_closed, of_open) = (link_local(&closed), link_local(&open));
     assert!(pings_on_link(&open, &of_closed), "without rules they reach each other");
     fwd.up("c1", &["--deny-in", "any"]);
     assert!(!pings_on_link(&open, &of_closed) && !pings6(&open, address6(&closed)), "it may not be asked");
