@@ -20,6 +20,7 @@ fn lists_and_counters_of_one_namespace_leave_out_the_others() {
             !counted.is_empty() && counted.iter().all(|stat| stat["ifname"] == one.host_if.as_str()),
             "{counted:#?}"
         );
+        assert!(counted.iter().all(|stat| stat["ns"] == one.name.as_str() && stat["ns_if"] == "eth0"), "{counted:#?}");
     }
     assert_eq!(fwd.list(&["ls"]).len(), 2);
     for command in ["ls", "stats"] {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     Listing, Look, NamesView, Tone,
+    place::{label, with_interface},
     policy::PolicyView,
     table::{Grid, Holds, plain, toned},
     units,
@@ -142,7 +143,7 @@ impl EndpointView {
         let short = |id: &Untrusted| Untrusted::from(id.exact().chars().take(SHOWN).collect::<String>());
         let container = self.container.as_ref().filter(|_| self.is_of_runtime());
         let label = container.map_or_else(|| self.label(), |id| format!("container {}", short(id)));
-        if self.ns_if.exact() == "eth0" { label } else { format!("{label} {}", self.ns_if) }
+        with_interface(label, &self.ns_if)
     }
 
     /// How the namespace is given on the command line: `--ns mynet`, `--container web`, `--pid 4711`, or by nothing.
@@ -234,15 +235,6 @@ impl EndpointView {
             None => gateway.to_string(),
         });
         joined(&with_prefix.collect::<Vec<_>>())
-    }
-}
-
-/// What people call a namespace: its name, else its container's, else its process, else its inode.
-pub(super) fn label(names: [Option<&Untrusted>; 2], pid: Option<u32>, inode: u64) -> String {
-    match (names.into_iter().flatten().next(), pid) {
-        (Some(name), _) => name.to_string(),
-        (None, Some(pid)) => format!("pid {pid}"),
-        (None, None) => format!("net:[{inode}]"),
     }
 }
 

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::{
     EndpointView, FlowCounts, Look, ProcessView, ProgramsView, StatView, TableView, Tone, View,
-    endpoint::{joined, label},
+    endpoint::joined,
     facts::Facts,
+    place::label,
     stat::verdict_tone,
     table::{Grid, Holds, plain, toned},
     units, write_warning,

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{
     Listing, Look, Tone, View,
-    endpoint::{joined, label},
+    endpoint::joined,
+    place::label,
     table::{Grid, Holds, plain, toned},
 };
 use fwd_base::text::Untrusted;

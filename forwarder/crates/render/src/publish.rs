@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Listing, Look, Tone, View,
-    endpoint::label,
+    place::{label, with_interface},
     table::{Grid, Holds, plain, toned},
 };
 use fwd_base::text::Untrusted;
@@ -40,6 +40,8 @@ pub struct PublishedView {
     pub pid: Option<u32>,
     /// Container by which the namespace was given.
     pub container: Option<Untrusted>,
+    /// Interface inside.
+    pub ns_if: Untrusted,
     /// Address inside, if they lead there over IPv4.
     pub address: Option<Ipv4Addr>,
     /// The same of IPv6.
@@ -52,6 +54,13 @@ pub struct PublishedView {
     pub host_access: bool,
     /// Whose socket on the host has one of the ports, and gets nothing from outside.
     pub shadows: Option<Untrusted>,
+}
+
+impl PublishedView {
+    /// What people call the namespace, and the interface if it is not the usual one.
+    fn place(&self) -> String {
+        with_interface(label([self.ns.as_ref(), self.container.as_ref()], self.pid, self.netns_inode), &self.ns_if)
+    }
 }
 
 impl Listing for PublishedView {
@@ -80,7 +89,7 @@ impl Listing for PublishedView {
             let address = if addresses.is_empty() { "-".into() } else { addresses.join(",") };
             grid.row(vec![
                 plain(&item.published),
-                plain(label([item.ns.as_ref(), item.container.as_ref()], item.pid, item.netns_inode)),
+                plain(item.place()),
                 if item.gone { toned(format!("{address} (gone)"), Tone::Bad) } else { plain(address) },
                 plain(senders(&item.senders)),
                 plain(&item.uplink),
@@ -145,6 +154,7 @@ mod tests {
             netns_inode: 7,
             pid: None,
             container: None,
+            ns_if: "eth0".into(),
             address: Some(Ipv4Addr::new(10, 77, 0, 2)),
             address6: None,
             ports: (80, 80),

@@ -14,7 +14,7 @@ pub(crate) use self::{
 use super::{
     CollectedView, DownView, FeatureView, FlowCounts, FlowView, GcView, HostView, InspectView, InterfaceView,
     LatencyCost, LatencyInterval, LatencyPathView, LatencyView, LatencyWay, Look, LsView, NamespaceChange,
-    NamespaceView, NatView, PeerView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
+    NamespaceView, NatView, PeerView, PlaceView, PlanView, PortView, PortsView, ProcessView, ProgramsView, ReloadView,
     RetriesView, StatView, StatsView, StepView, TableView, UpView, WhereView,
 };
 use fwd_observe::latency::Distribution;
@@ -126,6 +126,7 @@ pub(crate) fn flows() -> Vec<FlowView> {
 pub(crate) fn stats(all: bool) -> StatsView {
     let stat = |ifname: &str, hook: &str, verdict: &str, reason: Option<&str>, packets| StatView {
         ifname: ifname.into(),
+        place: if hook.ends_with("_ns") { PlaceView::sample("mynet", "eth0") } else { PlaceView::default() },
         hook: hook.into(),
         verdict: verdict.into(),
         reason: reason.map(Into::into),

@@ -9,7 +9,7 @@ use forwarder_common::types::verdict::{DropReason, PuntReason};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Look, Tone, View,
+    Look, PlaceView, Tone, View,
     table::{Grid, Holds, plain, toned},
     write_warning,
 };
@@ -21,6 +21,9 @@ use fwd_dataplane::VERDICTS;
 pub struct StatView {
     /// Interface; empty for packets that came from one that is no endpoint.
     pub ifname: Untrusted,
+    /// Where it leads, if to a namespace.
+    #[serde(flatten)]
+    pub place: PlaceView,
     /// `from_ns`, `to_ns`, `to_network`, `from_uplink` or `to_uplink`.
     pub hook: String,
     /// `forwarded`, `punted` or `dropped`.
@@ -34,16 +37,24 @@ pub struct StatView {
 }
 
 impl StatView {
-    /// The interface as it is shown.
+    /// The interface as it is shown: of a namespace, the one inside.
     fn interface(&self) -> String {
-        if self.ifname.exact().is_empty() { "-".into() } else { self.ifname.to_string() }
+        let outside = || if self.ifname.exact().is_empty() { "-".into() } else { self.ifname.to_string() };
+        self.place.whole().unwrap_or_else(outside)
     }
 
     /// The order of listings: along the way of a packet, good news first.
     #[must_use]
     pub fn sort_key(&self) -> impl Ord + use<> {
         let verdict = VERDICTS.iter().position(|verdict| *verdict == self.verdict);
-        (!self.hook.ends_with("_ns"), self.ifname.clone(), self.hook.clone(), verdict, self.reason.clone())
+        (
+            !self.hook.ends_with("_ns"),
+            self.place.whole(),
+            self.ifname.clone(),
+            self.hook.clone(),
+            verdict,
+            self.reason.clone(),
+        )
     }
 }
 

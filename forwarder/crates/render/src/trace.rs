@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Look, Tone, View, flow::socket, stat::explain, units};
+use super::{Look, PlaceView, Tone, View, flow::socket, stat::explain, units};
 use fwd_base::text::Untrusted;
 
 /// A packet at a hook.
@@ -26,8 +26,9 @@ pub struct TraceView {
     pub hook: String,
     /// The interface of the hook.
     pub ifname: Untrusted,
-    /// The namespace that the packet is from or of, if it has a name.
-    pub ns: Option<Untrusted>,
+    /// Where the packet is from or for.
+    #[serde(flatten)]
+    pub place: PlaceView,
     /// `tcp`, `udp`, `icmp`, `arp`, …
     pub proto: String,
     /// Source address, as the packet came.
@@ -151,12 +152,10 @@ impl View for TraceLine {
 }
 
 impl TraceView {
-    /// `from_ns mynet`, `to_uplink eth0`.
+    /// `from_ns mynet`, `from_ns mynet eth1`, `to_uplink eth0`.
     fn place(&self) -> String {
-        match &self.ns {
-            Some(ns) if self.hook.ends_with("from_ns") => format!("{} {ns}", self.hook),
-            _ => format!("{} {}", self.hook, self.ifname),
-        }
+        let inside = self.place.short().filter(|_| self.hook.ends_with("from_ns"));
+        format!("{} {}", self.hook, inside.unwrap_or_else(|| self.ifname.to_string()))
     }
 
     /// `tcp 10.77.0.2:1234 > 203.0.113.1:443 S`.
@@ -232,7 +231,7 @@ mod tests {
             took_ns: 8112,
             hook: "from_ns".into(),
             ifname: "fwdv5ca9ba34f".into(),
-            ns: Some("mynet".into()),
+            place: PlaceView::sample("mynet", "eth0"),
             proto: "tcp".into(),
             src_addr: Some([10, 77, 0, 2].into()),
             src_port: Some(48138),
@@ -265,6 +264,12 @@ mod tests {
         assert_eq!(text, format!("{packet:<79}  forwarded as 198.51.100.2:10866 #4 half-open\n"));
         let established = TraceView { state: Some("established".into()), ..view() };
         assert!(line(established, None).ends_with("10866 #4\n"), "what is usual is not said");
+    }
+
+    #[test]
+    fn second_interface_of_a_namespace_is_named() {
+        let second = TraceView { place: PlaceView::sample("web", "eth1"), ..view() };
+        assert!(line(second, None).contains("  from_ns web eth1 "));
     }
 
     #[test]
@@ -314,7 +319,7 @@ mod tests {
 
     #[test]
     fn names_of_others_are_harmless_and_cut() {
-        let odd = TraceView { ns: Some("a\u{1b}[31m-very-long-name".into()), ..view() };
+        let odd = TraceView { place: PlaceView::sample("a\u{1b}[31m-very-long-name", "eth0"), ..view() };
         let text = line(odd, None);
         assert!(!text.contains('\u{1b}') && text.contains("from_ns a\\u{1b}…"), "{text}");
     }

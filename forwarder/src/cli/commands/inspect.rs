@@ -104,7 +104,7 @@ fn view(state: &State, ifindex: u32, endpoint: &Described, host: Option<&str>) -
         .stats()?
         .into_iter()
         .filter(|stat| stat.ifname == summary.host_if.exact() && stat.hook == "from_ns" && stat.packets > 0)
-        .map(stats::view)
+        .map(|stat| stats::view(stat, Some(endpoint)))
         .collect();
     verdicts.sort_by_cached_key(crate::render::StatView::sort_key);
     let warnings = execute::problems(&state.plane, host, Some(summary.network.exact()))?;

@@ -11,10 +11,10 @@ use crate::{
         session::Session,
         target,
     },
-    dataplane::Stat,
+    dataplane::{Described, Stat},
     execute,
     query::{State, flow_table, lost, not_up},
-    render::{StatView, StatsView},
+    render::{PlaceView, StatView, StatsView},
 };
 
 /// Examples below the help.
@@ -50,7 +50,11 @@ pub(super) fn run(session: &mut Session<'_, '_>, args: &StatsArgs) -> Result<()>
     let (mut stats, mut warnings) = (Vec::new(), Vec::new());
     match (State::records(&session.at)?, target) {
         (Some(state), target) => {
-            stats.extend(state.plane.stats()?.into_iter().map(view));
+            stats.extend(state.plane.stats()?.into_iter().map(|stat| {
+                let is_its = |(_, endpoint): &&(u32, Described)| endpoint.metadata.host_if == stat.ifname;
+                let endpoint = state.endpoints.iter().find(is_its).map(|(_, endpoint)| endpoint);
+                view(stat, endpoint)
+            }));
             if let Some(target) = target {
                 let found = state.of(&target)?.into_iter();
                 let host_ifs: BTreeSet<_> = found.map(|(_, endpoint)| endpoint.metadata.host_if).collect();
@@ -79,11 +83,12 @@ fn nat(session: &mut Session<'_, '_>) -> Result<()> {
     session.emit(&view.ok_or_else(|| missing().remedy("`fwd up --ns NAME` makes one"))?)
 }
 
-/// A counter as it is shown.
-pub(super) fn view(stat: Stat) -> StatView {
+/// A counter as it is shown: of the host-side veth of `endpoint`, or of another interface.
+pub(super) fn view(stat: Stat, endpoint: Option<&Described>) -> StatView {
     let Stat { ifname, hook, verdict, reason, packets, bytes } = stat;
     StatView {
         ifname: ifname.into(),
+        place: endpoint.map(PlaceView::of).unwrap_or_default(),
         hook: hook.into(),
         verdict: verdict.into(),
         reason: reason.map(Into::into),

@@ -68,6 +68,7 @@ impl State {
             netns_inode: metadata.netns.inode,
             pid: metadata.netns.pid,
             container: metadata.netns.container.clone().map(Into::into),
+            ns_if: metadata.id.ifname.clone().into(),
             address,
             address6,
             ports: (ports.inside, ports.inside_last()),

@@ -14,7 +14,7 @@ use crate::{
     netlink::Netlink,
     query::State,
     reconcile::{Datapath, TargetRef},
-    render::TraceView,
+    render::{PlaceView, TraceView},
     text::Untrusted,
     trace::{FlowPattern, Packet},
 };
@@ -96,10 +96,8 @@ impl Places {
     pub(super) fn width(&self) -> usize {
         let uplinks =
             self.endpoints.values().map(|endpoint| format!("from_uplink {}", self.name(endpoint.record.uplink)));
-        let names = self.endpoints.iter().map(|(ifindex, endpoint)| match &endpoint.metadata.netns.name {
-            None => format!("from_ns {}", self.name(*ifindex)),
-            Some(ns) => format!("from_ns {}", Untrusted::from(ns.clone())),
-        });
+        let names = self.endpoints.values().filter_map(|endpoint| PlaceView::of(endpoint).short());
+        let names = names.map(|place| format!("from_ns {place}"));
         uplinks.chain(names).map(|place| place.chars().count()).max().unwrap_or(0)
     }
 
@@ -116,7 +114,7 @@ impl Places {
             took_ns: record.took,
             hook: point(record.point),
             ifname: self.name(record.ifindex),
-            ns: owner.and_then(|endpoint| endpoint.metadata.netns.name.clone()).map(Untrusted::from),
+            place: owner.map(PlaceView::of).unwrap_or_default(),
             proto: before.protocol(),
             src_addr: before.src,
             src_port: before.src_port,
