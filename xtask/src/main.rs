@@ -18,6 +18,7 @@ mod setup;
 mod term;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -68,6 +69,8 @@ enum Command {
     Newcomer,
     /// Have --container find containers of docker, podman and containerd (as root)
     Runtimes,
+    /// Run tests on other kernels, each in an emulated machine: [--full | --test FILTER,…] [KERNEL…]
+    Vm(vm::Arguments),
     /// Build a Debian package; --check installs it in a fresh root and uses it (as root)
     Package(package::Arguments),
     /// Format the sources
@@ -106,6 +109,7 @@ impl Command {
             Self::Docs => docs::run(workspace),
             Self::Newcomer => newcomer::run(workspace),
             Self::Runtimes => runtimes::run(workspace),
+            Self::Vm(arguments) => vm::run(workspace, arguments),
             Self::Package(arguments) => package::run(workspace, arguments),
             Self::Fmt(Passed { arguments }) => fmt::run(workspace, arguments),
             Self::Deny(Passed { arguments }) => deny::run(workspace, arguments),
@@ -176,6 +180,8 @@ mod tests {
             "x fuzz 30 parse",
             "x fuzz minimise",
             "x package --twice --check",
+            "x vm 6.12 newest",
+            "x vm --test nat::,tun:: 6.1",
             "x fmt --check",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -187,6 +193,8 @@ mod tests {
             "x bench --only nothing",
             "x bench --table --check",
             "x fuzz nothing",
+            "x vm six",
+            "x vm --full --test nat::",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

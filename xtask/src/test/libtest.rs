@@ -20,12 +20,18 @@ pub(crate) fn colour() -> &'static [&'static str] {
 
 /// Runs `cargo test …` or one test binary without input; counts from the lines that libtest prints.
 pub(crate) fn run(command: &mut Command) -> Result<Tally> {
+    run_and_tell(command, |_| {})
+}
+
+/// Does the same, and tells of each line.
+pub(crate) fn run_and_tell(command: &mut Command, mut tell: impl FnMut(&str)) -> Result<Tally> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run the tests")?;
     let mut tally = Tally::default();
     for line in BufReader::new(child.stdout.take().context("the output is piped")?).split(b'\n') {
         let line = line.context("cannot read the output of the tests")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
+        tell(&line);
         count(&term::plain(&line), &mut tally);
     }
     let status = child.wait().context("cannot wait for the tests")?;

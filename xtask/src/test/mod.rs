@@ -1,7 +1,7 @@
 //! `./x test`: every check and test of the project, and one table of what came out.
 
-mod libtest;
-mod report;
+pub(crate) mod libtest;
+pub(crate) mod report;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;

@@ -43,19 +43,20 @@ pub(crate) struct Report {
 }
 
 struct Phase {
-    name: &'static str,
+    name: String,
     tally: Tally,
     took: Duration,
 }
 
 impl Report {
     /// Runs a phase under a heading. An error is shown and counts as one failure.
-    pub(crate) fn run(&mut self, name: &'static str, phase: impl FnOnce() -> Result<Tally>) -> bool {
+    pub(crate) fn run(&mut self, name: impl Into<String>, phase: impl FnOnce() -> Result<Tally>) -> bool {
+        let name = name.into();
         println!("\n{}", term::out().bold(&format!("── {name} ──")));
         let start = Instant::now();
         let tally = phase().unwrap_or_else(|error| {
             eprintln!("{} {error:#}", term::err().red(&format!("{name}:")));
-            Tally { failed: 1, failures: vec![name.to_owned()], ..Tally::default() }
+            Tally { failed: 1, failures: vec![name.clone()], ..Tally::default() }
         });
         let good = tally.failed == 0;
         self.phases.push(Phase { name, tally, took: start.elapsed() });

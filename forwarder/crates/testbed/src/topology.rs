@@ -252,6 +252,9 @@ fn connect(prefix: &str, host: &Namespace, number: usize, spec: &TestbedSpec) ->
     // A snapshot shall not depend on how far the kernel has come.
     let done = || Ok(outer.addresses_are_final()?.then_some(()));
     wait_until(PATIENCE, "the addresses of the host are final", done)?;
+    let unknown = format!("link {name}: OperState(Unknown)");
+    let known = || Ok((!outer.records()?.contains(&unknown)).then_some(()));
+    wait_until(PATIENCE, "the state of the host's interface is known", known)?;
     Ok(Uplink { name, address, gateway, outside, ipv6, internet })
 }
 

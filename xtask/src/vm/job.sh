@@ -1,0 +1,20 @@
+# What a machine of `./x vm` is booted for: tells what its kernel has, runs the tests, and switches the machine off.
+#
+# /run/job says what to run: the programs, their directory and their arguments. Everything is told at the second serial port; the first one is
+# the kernel's.
+exec >/dev/ttyS1 2>&1
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
+stty -F /dev/ttyS1 -onlcr
+. /run/job
+
+# Whether the kernel has these is asked by making one, for which fwd loads no module.
+for module in veth bridge nft_masq sch_tbf; do
+    modprobe "$module"
+done
+echo "kernel: $(uname -rv)"
+echo "features: $("$FWD_BIN" features --json | tr -d '\n')"
+"$@"
+echo "ended: $?"
+echo o >/proc/sysrq-trigger
+# It takes a moment, and the first process must not end before.
+while :; do sleep 100; done

@@ -1,0 +1,129 @@
+//! A machine that is emulated: a kernel, the files of this host, which it can read, and a job.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{kernel::Kernel, programs::Programs};
+use crate::workspace::{Workspace, run as run_command};
+
+/// The first process, and what it hands over to.
+const INIT: &str = include_str!("init.sh");
+const JOB: &str = include_str!("job.sh");
+/// The modules by which a machine gets at the files of the host, where they are not built in.
+const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "netfs"];
+/// Memory, and what the kernel is told: what it would find out by looking at the clock of an emulated machine for long, and that a panic is the end.
+const MEMORY: &str = "3G";
+const COMMAND_LINE: &str =
+    "console=ttyS0 loglevel=4 panic=-1 mitigations=off nokaslr no_timer_check audit=0 apparmor=0";
+
+/// What is run in a machine.
+pub(super) struct Job<'a> {
+    /// The program, and what it is given.
+    pub(super) program: &'a Path,
+    pub(super) arguments: Vec<String>,
+    /// Where it runs.
+    pub(super) directory: &'a Path,
+    pub(super) environment: Vec<(&'a str, OsString)>,
+    /// When it is over at the latest, seconds.
+    pub(super) limit: u32,
+}
+
+/// Makes what is needed to boot `kernel` for `job` in `directory`, and returns the command that does. It prints what the job prints; what the
+/// kernel prints goes to `console.log` there.
+pub(super) fn command(
+    workspace: &Workspace,
+    programs: &Programs,
+    kernel: &Kernel,
+    job: &Job<'_>,
+    directory: &Path,
+) -> Result<Command> {
+    let initramfs = initramfs(workspace, programs, kernel, job, directory)?;
+    let mut timeout = workspace.as_builder("timeout");
+    timeout.args(["--kill-after=10", &job.limit.to_string()]);
+    let mut machine = programs.emulator(timeout);
+    machine.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "pc"]);
+    machine.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY]);
+    machine.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).args(["-append", COMMAND_LINE]);
+    let mut console = OsString::from("file:");
+    console.push(directory.join("console.log"));
+    machine.arg("-serial").arg(console).args(["-serial", "stdio"]);
+    machine.args(["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"]);
+    Ok(machine)
+}
+
+/// Packs the first process, busybox and modules; returns the archive.
+fn initramfs(
+    workspace: &Workspace,
+    programs: &Programs,
+    kernel: &Kernel,
+    job: &Job<'_>,
+    directory: &Path,
+) -> Result<PathBuf> {
+    let root = directory.join("initramfs");
+    run_command(workspace.as_builder("rm").arg("-rf").arg(&root))?;
+    for name in ["bin", "dev", "proc", "host", "memory", "merged"] {
+        run_command(workspace.as_builder("mkdir").arg("-p").arg(root.join(name)))?;
+    }
+    let busybox = programs.busybox_file();
+    for name in ["bin/busybox", "bin/sh"] {
+        fs::copy(&busybox, root.join(name)).with_context(|| format!("cannot copy {}", busybox.display()))?;
+    }
+    let modules = Path::new("lib/modules").join(&kernel.release);
+    let lists = ["modules.dep", "modules.alias", "modules.symbols", "modules.builtin"].map(str::to_owned);
+    for file in kernel.files_of(&MODULES)?.into_iter().chain(lists) {
+        let (from, to) = (kernel.modules.join(&file), root.join(&modules).join(&file));
+        run_command(workspace.as_builder("install").args(["-D", "-m", "644"]).arg(from).arg(to))?;
+    }
+    let modules = format!("{}\n", kernel.modules.display());
+    for (name, text) in [("init", INIT), ("job.sh", JOB), ("job", &job.script()), ("modules", &modules)] {
+        fs::write(root.join(name), text).with_context(|| format!("cannot write {name} of the initramfs"))?;
+    }
+    run_command(workspace.as_builder("chmod").arg("755").arg(root.join("init")))?;
+    let archive = directory.join("initramfs.cpio");
+    let pack = "cd \"$1\" && find . | \"$2\" cpio -o -H newc >\"$3\" 2>/dev/null";
+    run_command(workspace.as_builder("sh").args(["-c", pack, "x-vm"]).arg(&root).arg(&busybox).arg(&archive))?;
+    Ok(archive)
+}
+
+impl Job<'_> {
+    /// What job.sh reads: the environment, the directory, and the command as positional parameters.
+    fn script(&self) -> String {
+        let Self { program, arguments, directory, environment, limit: _ } = self;
+        let exports =
+            environment.iter().map(|(key, value)| format!("export {key}={}\n", quoted(&value.to_string_lossy())));
+        let words =
+            std::iter::once(quoted(&program.to_string_lossy())).chain(arguments.iter().map(|word| quoted(word)));
+        let command = words.collect::<Vec<_>>().join(" ");
+        format!("{}cd {}\nset -- {command}\n", exports.collect::<String>(), quoted(&directory.to_string_lossy()))
+    }
+}
+
+/// One word for a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_is_read_by_a_shell() {
+        let job = Job {
+            program: Path::new("/a b/tests"),
+            arguments: vec!["--exact".into(), "it's".into()],
+            directory: Path::new("/"),
+            environment: vec![("KEY", "two words".into())],
+            limit: 1,
+        };
+        let script = format!("{}printf '%s|' \"$KEY\" \"$@\"; pwd", job.script());
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "two words|/a b/tests|--exact|it's|/\n");
+    }
+}

@@ -1,0 +1,138 @@
+//! `./x vm`: the tests on other kernels than this machine's, each in an emulated machine.
+//!
+//! The kernels are Debian's. A machine reads the files of this host, so that it has the same programs, and what it writes stays in its memory.
+//! It needs no root, and nothing is installed: emulator and kernels lie below the target directory.
+
+mod apt;
+mod kernel;
+mod machine;
+mod outcome;
+mod page;
+mod programs;
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+pub(crate) use self::kernel::Wanted;
+use self::{apt::Apt, kernel::Kernel, machine::Job, outcome::Outcome, programs::Programs};
+use crate::{
+    setup,
+    test::{
+        libtest,
+        report::{Report, Tally},
+    },
+    workspace::{Workspace, run as run_command},
+};
+
+/// The tests of the fast set.
+const FAST: &str = include_str!("fast.txt");
+/// How long machines may take, seconds: with chosen tests, and with all.
+const LIMIT: u32 = 30 * 60;
+const LIMIT_OF_ALL: u32 = 10 * 3600;
+/// By how many times longer tests wait for what they wait for.
+const PATIENCE: &str = "10";
+
+/// What `./x vm` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Kernels: a series of Debian's, or newest
+    #[arg(value_name = "KERNEL", default_values = ["6.1", "6.12", "6.18", "newest"])]
+    kernels: Vec<Wanted>,
+    /// Run the whole suite on each, which takes hours
+    #[arg(long)]
+    full: bool,
+    /// Run the tests whose names contain one of these, instead of the fast set; docs/kernels.md stays as it is
+    #[arg(long, value_name = "FILTER", conflicts_with = "full", value_delimiter = ',')]
+    test: Vec<String>,
+}
+
+/// Runs the tests on each kernel, and writes what came out into docs/kernels.md.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    setup::packages()?;
+    setup::linker::ensure(workspace)?;
+    let binaries = libtest::build(workspace.cargo("build").args(["--locked", "--bins", "--test", "tests"]))?;
+    let [binary] = binaries.as_slice() else { bail!("one binary of tests was expected, not {}", binaries.len()) };
+    let directory = workspace.target.join("vm");
+    run_command(workspace.as_builder("mkdir").arg("-p").arg(&directory))?;
+    let apt = Apt::at(workspace, directory.join("apt"))?;
+    let programs = Programs::get(&apt, directory.join("programs"))?;
+    let mut report = Report::default();
+    let mut rows = Vec::new();
+    for wanted in &arguments.kernels {
+        let mut name = format!("Linux {wanted}");
+        let kernel = Kernel::get(workspace, &apt, &programs, wanted, &directory.join("kernels"));
+        if let Ok(kernel) = &kernel {
+            name = format!("Linux {}", kernel.release);
+        }
+        report.run(name, || {
+            let kernel = kernel?;
+            let (outcome, tally) = try_out(workspace, &programs, &kernel, binary, arguments)?;
+            rows.push(outcome.row(&kernel.release, &kernel.version, &tally));
+            Ok(tally)
+        });
+    }
+    if arguments.test.is_empty() {
+        write(workspace, &rows)?;
+    }
+    report.close()
+}
+
+/// Boots a kernel and runs tests on it.
+fn try_out(
+    workspace: &Workspace,
+    programs: &Programs,
+    kernel: &Kernel,
+    binary: &std::path::Path,
+    arguments: &Arguments,
+) -> Result<(Outcome, Tally)> {
+    let directory = workspace.target.join("vm/machines").join(&kernel.release);
+    run_command(workspace.as_builder("mkdir").arg("-p").arg(&directory))?;
+    let fast: Vec<&str> = FAST.lines().filter(|line| !line.starts_with('#')).collect();
+    let chosen = if arguments.test.is_empty() && !arguments.full { fast.as_slice() } else { &[] };
+    let mut words: Vec<String> = ["--test-threads=2", "--show-output"].map(str::to_owned).to_vec();
+    words.extend(chosen.first().map(|_| "--exact".to_owned()));
+    words.extend(chosen.iter().map(|name| (*name).to_owned()).chain(arguments.test.iter().cloned()));
+    let package = workspace.root.join("tests");
+    let job = Job {
+        program: binary,
+        arguments: words,
+        directory: &package,
+        environment: environment(workspace, package.clone()),
+        limit: if arguments.full { LIMIT_OF_ALL } else { LIMIT },
+    };
+    let mut outcome = Outcome::default();
+    let mut machine = machine::command(workspace, programs, kernel, &job, &directory)?;
+    let tally = libtest::run_and_tell(&mut machine, |line| outcome.take(line))?;
+    let console = directory.join("console.log");
+    if outcome.kernel.is_none() {
+        bail!("the machine did not get as far as the tests: {} has what the kernel said", console.display());
+    }
+    let ran = tally.passed + tally.failed;
+    if !chosen.is_empty() && ran != chosen.len() {
+        let (expected, console) = (chosen.len(), console.display());
+        bail!(
+            "{ran} of {expected} tests ran: fast.txt names one that is not there, or the kernel has ended, see {console}"
+        );
+    }
+    Ok((outcome, tally.or_no_match(&arguments.test)?))
+}
+
+/// What tests want to know.
+fn environment(workspace: &Workspace, package: PathBuf) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("FWD_BIN", workspace.target.join("debug/fwd").into()),
+        ("FWD_PATIENCE", PATIENCE.into()),
+        ("CARGO_MANIFEST_DIR", package.into()),
+        ("INSTA_UPDATE", "no".into()),
+        ("PYTHONDONTWRITEBYTECODE", "1".into()),
+    ]
+}
+
+/// Puts rows into the page.
+fn write(workspace: &Workspace, rows: &[String]) -> Result<()> {
+    let path = workspace.root.join(page::FILE);
+    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    fs::write(&path, page::with_rows(&page, rows)?).with_context(|| format!("cannot write {}", path.display()))
+}
