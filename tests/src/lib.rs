@@ -91,6 +91,8 @@ mod metadata;
 #[cfg(test)]
 mod nat;
 #[cfg(test)]
+mod netavark;
+#[cfg(test)]
 mod netlink;
 #[cfg(test)]
 mod netns;
@@ -136,6 +138,8 @@ mod resolver;
 mod routes;
 #[cfg(test)]
 mod run_dir;
+#[cfg(test)]
+mod runtimes;
 #[cfg(test)]
 mod shown;
 #[cfg(test)]

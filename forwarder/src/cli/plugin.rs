@@ -1,6 +1,10 @@
-//! `fwd` as the plugin of a container runtime: who calls it says so by the environment, and gives no words.
+//! `fwd` as the plugin of a container runtime: who calls it says so by the environment and gives no words (CNI), or by words that are none
+//! of the command line (netavark).
 
-use std::{ffi::OsString, io};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+};
 
 use super::{
     args::global::{cgroup, run_dir},
@@ -9,13 +13,30 @@ use super::{
     logging,
 };
 use crate::{
-    cni::{self, Plugin, Settings, Streams},
+    cni,
     execute::Observer,
+    netavark,
+    plugin::{Settings, Streams},
 };
+
+/// Whose plugin is called, and how.
+enum Call {
+    Cni(cni::Plugin),
+    Netavark(netavark::Command),
+}
+
+impl Call {
+    fn of(args: &[OsString]) -> Option<Self> {
+        // Somebody at a terminal has mistyped a command.
+        let is_called = |command: &netavark::Command| !command.reads() || !io::stdin().is_terminal();
+        let netavark = || netavark::Command::called(args).filter(is_called);
+        cni::Plugin::called(args).map(Self::Cni).or_else(|| netavark().map(Self::Netavark))
+    }
+}
 
 /// Answers a runtime, if one has called; the exit status.
 pub(super) fn run(args: &[OsString], observer: &mut dyn Observer, io: &mut Io<'_>) -> Option<u8> {
-    let plugin = Plugin::called(args)?;
+    let call = Call::of(args)?;
     if caller::has_less_rights() {
         // What a plugin is told, it does: it writes files, and runs the programs that the environment names.
         return None;
@@ -23,5 +44,8 @@ pub(super) fn run(args: &[OsString], observer: &mut dyn Observer, io: &mut Io<'_
     logging::start(0);
     let settings = Settings { run_dir: run_dir(), cgroup: cgroup() };
     let mut streams = Streams { input: &mut io::stdin(), out: &mut *io.out, err: &mut *io.err };
-    Some(cni::run(plugin, &settings, observer, &mut streams))
+    Some(match call {
+        Call::Cni(plugin) => cni::run(plugin, &settings, observer, &mut streams),
+        Call::Netavark(command) => netavark::run(&command, &settings, observer, &mut streams),
+    })
 }

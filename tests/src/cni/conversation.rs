@@ -2,27 +2,15 @@
 
 use std::net::Ipv4Addr;
 
-use forwarder::{
-    netns::Netns,
-    testbed::{self, Process, command_in, wait_until},
-};
+use forwarder::testbed::{self, Process, command_in, wait_until};
 use serde_json::{Value, json};
 
 use super::runner::{Container, Runtime, address_of};
 use crate::{
     fwd::{Fwd, LIMIT, inside, pings},
-    peers::{ANY, any, at, connect, echo_tcp, echoed, listen},
+    peers::{ANY, any, at, connect, echo_tcp, listen},
+    runtimes::served,
 };
-
-/// A client connects to a port of the host from `from`, and talks to a server in the container on port 80.
-#[track_caller]
-fn served(from: &Netns, host: Ipv4Addr, port: u16, container: &Container) {
-    let server = echo_tcp(listen(container, any(80)), 1);
-    let stream = connect(from, ANY, at(host, port)).expect("it is published");
-    echoed(&stream, b"hello");
-    drop(stream);
-    server.join().expect("the server");
-}
 
 /// A program of the host reaches the container by the host's addresses.
 #[track_caller]

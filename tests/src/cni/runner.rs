@@ -2,45 +2,19 @@
 
 use std::{
     env,
-    io::{self, Write as _},
-    ops::Deref,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use forwarder::{
-    netns::Netns,
-    testbed::{self, Namespace, Output, command_in},
-};
+use forwarder::testbed::{self, Output};
 use serde_json::{Map, Value, json};
 
-use crate::fwd::{Fwd, LIMIT, address, binary};
-
-/// A container: an id, and a namespace.
-pub(super) struct Container {
-    pub(super) id: String,
-    pub(super) ns: Namespace,
-}
-
-impl Deref for Container {
-    type Target = Netns;
-
-    fn deref(&self) -> &Netns {
-        &self.ns
-    }
-}
-
-impl Container {
-    pub(super) fn new(fwd: &Fwd, role: &str) -> Self {
-        let ns = Namespace::create(&fwd.name(role)).expect("a namespace");
-        Self { id: format!("{role}-0123456789abcdef"), ns }
-    }
-
-    pub(super) fn path(&self) -> String {
-        format!("/run/netns/{}", self.ns.name())
-    }
-}
+pub(super) use crate::runtimes::Container;
+use crate::{
+    fwd::{Fwd, LIMIT, address, binary},
+    runtimes::plugin_command,
+};
 
 /// A runtime on a sandboxed host, with a list of plugins.
 pub(super) struct Runtime<'a> {
@@ -92,14 +66,8 @@ impl<'a> Runtime<'a> {
 
     /// Calls a program as a plugin with these variables.
     pub(super) fn command(&self, argv: &[&str], variables: &[(&str, &str)], config: &str) -> Command {
-        let (reader, mut writer) = io::pipe().expect("a pipe");
-        writer.write_all(config.as_bytes()).expect("it has room");
-        let mut command = command_in(self.fwd.host(), argv);
-        command.stdin(Stdio::from(reader)).env_clear().envs(variables.iter().copied());
-        command.env("PATH", env::var_os("PATH").unwrap_or_default()).env("FWD_RUN_DIR", self.fwd.pins());
-        if let Some(cgroup) = self.fwd.cgroup() {
-            command.env("FWD_CGROUP", cgroup);
-        }
+        let mut command = plugin_command(self.fwd, argv, config);
+        command.envs(variables.iter().copied());
         if variables.iter().all(|(name, _)| *name != "CNI_PATH") {
             command.env("CNI_PATH", env::join_paths([&self.bin, Path::new("/usr/lib/cni")]).expect("paths"));
         }

@@ -14,58 +14,25 @@ use crate::{
     plugin::Plugin,
 };
 use fwd_base::Kind;
-use fwd_dataplane::{Dataplane, Described, EndpointOwner};
-use fwd_engine::{execute::HostContext, query::HostNetns};
+use fwd_dataplane::{Dataplane, Described};
 use fwd_kernel::netns::Netns;
 use fwd_plan::TargetRef;
-use serde_json::Value;
-
-/// Where a plugin acts, as the command line and its environment say it.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where pins and locks are.
-    pub run_dir: PathBuf,
-    /// The cgroup whose processes are to reach published ports by the host's own addresses; without it, the root.
-    pub cgroup: Option<PathBuf>,
-}
+use fwd_plugin::{Answer, Host, Settings};
 
 /// One call.
 pub(crate) struct Call {
     pub(crate) plugin: Plugin,
     pub(crate) environment: Environment,
     pub(crate) config: Config,
-    pub(crate) at: HostNetns,
-    pub(crate) context: HostContext,
-}
-
-/// What is answered.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// The document on standard output, if there is one.
-    pub(crate) document: Option<Value>,
-    /// What the runtime's log ought to say.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) host: Host,
 }
 
 impl Call {
     /// # Errors
     /// The caller is not root, or the run directory is not safe.
     pub(crate) fn new(plugin: Plugin, environment: Environment, config: Config, settings: &Settings) -> Result<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            let msg = "only root may change namespaces and load programs";
-            return Err(Failure::new(
-                Code::Other,
-                msg,
-                "rootless runtimes have networks of their own (slirp4netns, pasta)",
-            ));
-        }
-        let at = HostNetns::open(None, &settings.run_dir)?;
-        let context = HostContext {
-            cgroup: settings.cgroup.clone(),
-            patience: config.patience,
-            ..HostContext::new(at.run_dir.clone())
-        };
-        Ok(Self { plugin, environment, config, at, context })
+        let host = Host::open(settings, config.patience)?;
+        Ok(Self { plugin, environment, config, host })
     }
 
     /// The container's namespace, as a target.
@@ -83,27 +50,16 @@ impl Call {
             let code = if error.kind == Kind::NotFound { Code::UnknownContainer } else { Code::InvalidEnvironment };
             Failure::new(code, error.to_string(), "CNI_NETNS has to be the path of the container's namespace")
         })?;
-        if ns.is_same(&self.at.host)? {
+        if ns.is_same(&self.host.at.host)? {
             let msg = format!("CNI_NETNS={} is the host's own namespace", path.display());
             return Err(Failure::new(Code::InvalidNetns, msg, "attaching it would cut the host off"));
         }
         Ok(ns)
     }
 
-    /// The endpoints of runtimes that call by CNI, with the ifindexes of their host-side veths.
-    pub(crate) fn endpoints(&self, plane: Option<&Dataplane>) -> Result<Vec<(u32, Described)>> {
-        let all = plane.map(Dataplane::described_endpoints).transpose()?.unwrap_or_default();
-        Ok(all.into_iter().filter(|(_, endpoint)| endpoint.metadata.id.owner == EndpointOwner::Cni).collect())
-    }
-
-    /// The container's endpoint. Of several that are called so, in namespaces that a runtime has given up without a word, the one in the
-    /// namespace that it names.
+    /// The container's endpoint.
     pub(crate) fn endpoint(&self, plane: Option<&Dataplane>) -> Result<Option<(u32, Described)>> {
-        let id = self.environment.id();
-        let cookie = Netns::open_path(self.environment.netns.as_ref()).and_then(|ns| ns.cookie()).ok();
-        let mut own: Vec<_> = self.endpoints(plane)?.into_iter().filter(|(_, it)| it.metadata.id == id).collect();
-        own.sort_by_key(|(_, endpoint)| Some(endpoint.record.netns_cookie) != cookie);
-        Ok(own.into_iter().next())
+        Ok(self.host.endpoint(plane, &self.environment.id(), self.environment.netns.as_ref())?)
     }
 }
 

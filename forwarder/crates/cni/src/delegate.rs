@@ -12,10 +12,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     environment::{COMMAND, Command, Environment},
     failure::{Code, Failure, Result},
-    json,
 };
 use fwd_plan::Ipv6;
 
@@ -73,7 +72,7 @@ impl<'a> Delegate<'a> {
     /// # Errors
     /// It is no such result, or says what a network here cannot have.
     pub(crate) fn chosen(&self, given: &Value) -> Result<Config> {
-        let result: Addresses = json::read(given)?;
+        let result: Addresses = config::read(given)?;
         let mut chosen = Config { addresses: Vec::new(), ipv6: Some(Ipv6::Off), ..self.config.clone() };
         for Ip { address, gateway } in result.ips {
             chosen.addresses.push(address.addr());
@@ -115,7 +114,7 @@ impl<'a> Delegate<'a> {
         if output.status.success() {
             return Ok(document.unwrap_or(Value::Null));
         }
-        let said = document.as_ref().and_then(|document| json::read::<Said>(document).ok()).unwrap_or_default();
+        let said = document.as_ref().and_then(|document| config::read::<Said>(document).ok()).unwrap_or_default();
         if said.msg.is_empty() {
             return Err(failed(output.status.to_string()));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use fwd_base::{Cause, Error, Kind};
+use fwd_plugin::Panic;
 
 /// Result of this crate.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -96,6 +97,13 @@ impl From<Error> for Failure {
         };
         let details = error.remedy.clone().unwrap_or_default();
         Self::new(code, error.to_string(), details)
+    }
+}
+
+/// A mistake of ours, told as every other failure.
+impl From<Panic> for Failure {
+    fn from(Panic(text): Panic) -> Self {
+        Self::new(Code::Other, "fwd has panicked", text)
     }
 }
 

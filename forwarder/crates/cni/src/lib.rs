@@ -7,54 +7,31 @@ mod config;
 mod delegate;
 mod environment;
 mod failure;
-mod json;
 mod plugin;
 mod request;
 mod result;
 mod version;
 
-use std::{
-    env,
-    io::{Read, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{cell::Cell, env, io::Read};
 
 use serde_json::Value;
 
-pub use self::{call::Settings, plugin::Plugin};
+pub use self::plugin::Plugin;
 use self::{
-    call::{Answer, Call},
+    call::Call,
     config::Config,
     environment::{COMMAND, Command, Environment},
     failure::{Code, Failure, Result},
     version::Version,
 };
 use fwd_engine::execute::Observer;
-
-/// Where a plugin reads and writes.
-pub struct Streams<'a> {
-    /// The configuration.
-    pub input: &'a mut dyn Read,
-    /// One document, result or error.
-    pub out: &'a mut dyn Write,
-    /// What the runtime's log ought to say.
-    pub err: &'a mut dyn Write,
-}
+use fwd_plugin::{Answer, Settings, Streams, json};
 
 /// Answers one call of a runtime, and returns the exit status: 0, or 1 with an error on standard output. `observer` sees each operation.
 pub fn run(plugin: Plugin, settings: &Settings, observer: &mut dyn Observer, streams: &mut Streams<'_>) -> u8 {
-    let mut version = Version::USUAL;
-    let answered = catch_unwind(AssertUnwindSafe(|| answer(plugin, settings, observer, (streams.input, &mut version))));
-    let answered = answered.unwrap_or_else(|panic| Err(panicked(&*panic)));
-    let (document, status) = match answered {
-        Ok(Answer { document, warnings }) => {
-            let said = warnings.iter().try_for_each(|warning| writeln!(streams.err, "fwd: {warning}"));
-            said.map_or((None, 1), |()| (document, 0))
-        }
-        Err(failure) => (Some(failure.document(version.name())), 1),
-    };
-    let written = document.map_or(Ok(()), |document| writeln!(streams.out, "{document}"));
-    if written.and_then(|()| streams.out.flush()).is_ok() { status } else { 1 }
+    let version = Cell::new(Version::USUAL);
+    let call = |input: &mut dyn Read| answer(plugin, settings, observer, input, &version);
+    fwd_plugin::answer(streams, call, |failure: &Failure| failure.document(version.get().name()))
 }
 
 /// What is answered; `spoken` becomes the version that the runtime speaks, as soon as it is known.
@@ -62,7 +39,8 @@ fn answer(
     plugin: Plugin,
     settings: &Settings,
     observer: &mut dyn Observer,
-    (input, spoken): (&mut dyn Read, &mut Version),
+    input: &mut dyn Read,
+    spoken: &Cell<Version>,
 ) -> Result<Answer> {
     let command = Command::of(&env::var_os(COMMAND).unwrap_or_default().to_string_lossy())?;
     let mut bytes = Vec::new();
@@ -78,7 +56,7 @@ fn answer(
     }
     let whole = config::document(&bytes)?;
     let asked = json::get(&whole, "cniVersion").and_then(Value::as_str).unwrap_or_default();
-    *spoken = Version::of(asked)?;
+    spoken.set(Version::of(asked)?);
     let environment = Environment::of(command, |name| env::var_os(name))?;
     let config = Config::of(whole, plugin, &environment)?;
     let called = format!("{} {} {} {}", command.name(), environment.container, environment.ifname, config.name);
@@ -92,11 +70,4 @@ fn answer(
         answer.warnings.push(format!("cannot write {}: {error}", path.display()));
     }
     answered
-}
-
-/// A mistake of ours, told as every other failure.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it is not known where");
-    Failure::new(Code::Other, "fwd has panicked", text)
 }

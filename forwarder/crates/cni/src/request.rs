@@ -1,6 +1,6 @@
 //! From a configuration to what is asked of the engine.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, Result},
 };
 use fwd_plan::{Caller, Network, NetworkRequest, TableRequest, UpRequest, UplinkChoice};
+use fwd_plugin::by_family;
 
 /// What ADD asks for, with addresses as `config` has them.
 ///
@@ -17,17 +18,8 @@ use fwd_plan::{Caller, Network, NetworkRequest, TableRequest, UpRequest, UplinkC
 /// Two addresses of one family are asked for.
 pub(crate) fn up(call: &Call, config: &Config) -> Result<UpRequest> {
     let environment = &call.environment;
-    let (mut ip, mut ip6) = (None, None);
-    for address in &config.addresses {
-        // podman says a static one twice where it attaches anew.
-        let another = match address {
-            IpAddr::V4(address) => ip.replace(*address).is_some_and(|former| former != *address),
-            IpAddr::V6(address) => ip6.replace(*address).is_some_and(|former| former != *address),
-        };
-        if another {
-            return Err(Failure::unsupported("ips", address, "give one address of each family"));
-        }
-    }
+    let (ip, ip6) = by_family(&config.addresses)
+        .map_err(|second| Failure::unsupported("ips", second, "give one address of each family"))?;
     Ok(UpRequest {
         caller: Some(Caller { id: environment.id(), network: config.name.clone() }),
         ifname: Some(environment.ifname.clone()),

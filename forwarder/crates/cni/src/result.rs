@@ -1,6 +1,6 @@
 //! What ADD answers, as each version has it (CNI specification, section "Result Types").
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::version::Version;
 use fwd_base::{Result, text};
 use fwd_dataplane::{Dataplane, Described, RouteMetadata};
+use fwd_engine::execute::gateways;
 use fwd_kernel::netlink::{Link, Mac, Netlink};
 
 /// The place of the interface inside in the list of interfaces.
@@ -38,10 +39,7 @@ impl Attached {
         let netlink = Netlink::here()?;
         let named = |link: Option<Link>| link.map(|link| (link.name, link.mac.unwrap_or_default())).unwrap_or_default();
         let network = plane.network(record.network)?;
-        let gateways = network.map(|network| {
-            let both = [IpAddr::V4(Ipv4Addr::from(network.gateway_v4)), IpAddr::V6(Ipv6Addr::from(network.gateway_v6))];
-            both.into_iter().filter(|gateway| !gateway.is_unspecified()).collect()
-        });
+        let gateways = network.map(|network| gateways(&network).iter().map(IpNet::addr).collect());
         Ok(Self {
             bridge: named(netlink.link_by_index(record.network)?),
             host: named(netlink.link_by_index(ifindex)?),

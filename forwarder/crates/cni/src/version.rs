@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    failure::{Code, Failure, Result},
-    json,
-};
+use crate::failure::{Code, Failure, Result};
+use fwd_plugin::json;
 
 /// A version of the specification, in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -41,4 +41,4 @@ pub use plan::{
 pub(crate) use settle::{
     advice, allowed, host_address, ipv6, name_server, overlap, published, refuse, settled, subnet, uplink, ways,
 };
-pub use settle::{interface, led_by, network_name, refuse_others, unguarded};
+pub use settle::{free_subnets, interface, led_by, network_name, refuse_others, unguarded};

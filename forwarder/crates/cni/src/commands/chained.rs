@@ -1,7 +1,7 @@
 //! Behind another plugin: ports and limits of an endpoint that is there already.
 
 use crate::{
-    call::{Answer, Call},
+    call::Call,
     failure::{Code, Failure, Result},
     plugin::Plugin,
 };
@@ -9,6 +9,7 @@ use fwd_dataplane::PublishedPorts;
 use fwd_engine::execute::{Applied, Observer, change_ports, up};
 use fwd_kernel::netns::Netns;
 use fwd_plan::{AskedLimits, PortRequest, UpRequest};
+use fwd_plugin::Answer;
 
 /// Whether we never make an endpoint under the name by which we are called.
 pub(super) fn is_always(call: &Call) -> bool {
@@ -31,7 +32,7 @@ pub(super) fn add(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
     if !config.publish.is_empty() || config.limits != AskedLimits::default() {
         call.netns()?;
         let id = call.environment.id();
-        if call.endpoint(call.at.dataplane()?.as_ref())?.is_none() {
+        if call.endpoint(call.host.at.dataplane()?.as_ref())?.is_none() {
             let msg = format!("there is no endpoint {id}: the plugin before is not fwd's");
             return Err(Failure::new(
                 Code::InvalidConfig,
@@ -46,14 +47,14 @@ pub(super) fn add(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
     if config.limits != AskedLimits::default() {
         let ifname = Some(call.environment.ifname.clone());
         let request = UpRequest { ifname, limits: config.limits, ..UpRequest::new(call.target()) };
-        warnings.extend(up(&call.context, &request, observer)?.warnings);
+        warnings.extend(up(&call.host.context, &request, observer)?.warnings);
     }
     Ok(Answer { document: Some(previous), warnings })
 }
 
 /// Withdraws its ports. Those of an endpoint that is gone, or of which the namespace is not known, go with it.
 pub(super) fn del(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
-    let plane = call.at.dataplane()?;
+    let plane = call.host.at.dataplane()?;
     let Some((ifindex, endpoint)) = call.endpoint(plane.as_ref())? else {
         return Ok(Answer::default());
     };
@@ -75,5 +76,5 @@ fn change(
     observer: &mut dyn Observer,
 ) -> Result<Applied> {
     let request = PortRequest { target: call.target(), ifname: Some(call.environment.ifname.clone()), add, remove };
-    Ok(change_ports(&call.context, &request, observer)?)
+    Ok(change_ports(&call.host.context, &request, observer)?)
 }

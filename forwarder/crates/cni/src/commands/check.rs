@@ -7,16 +7,17 @@ use serde::Deserialize;
 
 use super::chained;
 use crate::{
-    call::{Answer, Call},
+    call::Call,
+    config,
     delegate::Delegate,
     environment::Command,
     failure::{Code, Failure, Result},
-    json,
 };
 use fwd_base::text;
 use fwd_dataplane::{Backend, Dataplane, Described};
 use fwd_kernel::{netlink::Netlink, netns::Netns};
 use fwd_plan::Datapath;
+use fwd_plugin::Answer;
 
 /// What of a result is looked at.
 #[derive(Debug, Default, Deserialize)]
@@ -55,9 +56,9 @@ pub(super) fn run(call: &Call) -> Result<Answer> {
         let msg = "prevResult is missing: CHECK compares with what ADD answered";
         return Err(Failure::new(Code::InvalidConfig, msg, "the runtime has to hand it over (CNI 0.4.0 and later)"));
     };
-    let previous: Previous = json::read(previous)?;
+    let previous: Previous = config::read(previous)?;
     let id = call.environment.id();
-    let plane = call.at.dataplane()?;
+    let plane = call.host.at.dataplane()?;
     let found = call.endpoint(plane.as_ref())?;
     let Some((plane, (ifindex, endpoint))) = plane.as_ref().zip(found) else {
         // Behind another plugin there may be nothing to do for it.

@@ -1,26 +1,13 @@
 //! DEL: detaches a container, as far as anything of it is there.
 
-use crate::{
-    call::{Answer, Call},
-    delegate::Delegate,
-    environment::Command,
-    failure::Result,
-};
-use fwd_engine::execute::{DownResult, Observer, detach_others, down};
-use fwd_plan::Scope;
+use crate::{call::Call, delegate::Delegate, environment::Command, failure::Result};
+use fwd_engine::execute::Observer;
+use fwd_plugin::Answer;
 
 /// Detaches it. What is not there is no error: not the namespace, not the endpoint, not the network. The address is given back last, so that
 /// nobody has it before it is free.
 pub(super) fn run(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
-    let id = call.environment.id();
-    // Beside another version nothing else can be changed, and nothing else has to be.
-    let warnings = if detach_others(&call.context, &id)? {
-        Vec::new()
-    } else {
-        let scope = Scope { endpoint: Some(id), ..Scope::default() };
-        let DownResult { warnings, .. } = down(&call.context, &scope, observer)?;
-        warnings
-    };
+    let warnings = call.host.detach(&call.environment.id(), observer)?;
     if let Some(delegate) = Delegate::of(&call.config, &call.environment)? {
         delegate.run(Command::Del)?;
     }

@@ -1,29 +1,30 @@
 //! GC: detaches all containers of a network but those that the runtime still knows.
 
 use crate::{
-    call::{Answer, Call},
+    call::Call,
     delegate::Delegate,
     environment::Command,
     failure::{Code, Failure, Result},
 };
-use fwd_dataplane::EndpointId;
+use fwd_dataplane::{EndpointId, EndpointOwner};
 use fwd_engine::execute::{DownResult, Observer, down};
 use fwd_plan::Scope;
+use fwd_plugin::Answer;
 
 /// Detaches them. One that cannot be is told, and the others are all the same.
 pub(super) fn run(call: &Call, observer: &mut dyn Observer) -> Result<Answer> {
     // Without the key nothing is said of which are valid.
     let Some(valid) = &call.config.attachments else { return Ok(Answer::default()) };
     let is_valid = |id: &EndpointId| valid.iter().any(|it| it.container == id.id && it.ifname == id.ifname);
-    let plane = call.at.dataplane()?;
+    let plane = call.host.at.dataplane()?;
     let (mut warnings, mut failures) = (Vec::new(), Vec::new());
-    for (_, endpoint) in call.endpoints(plane.as_ref())? {
+    for (_, endpoint) in call.host.endpoints(plane.as_ref(), EndpointOwner::Cni)? {
         let metadata = endpoint.metadata;
         if metadata.owner_network.as_ref() != Some(&call.config.name) || is_valid(&metadata.id) {
             continue;
         }
         let scope = Scope { endpoint: Some(metadata.id), ..Scope::default() };
-        match down(&call.context, &scope, observer) {
+        match down(&call.host.context, &scope, observer) {
             Ok(DownResult { warnings: said, .. }) => warnings.extend(said),
             Err(error) => failures.push(error.to_string()),
         }

@@ -7,13 +7,9 @@ mod del;
 mod gc;
 mod status;
 
-use crate::{
-    call::{Answer, Call},
-    environment::Command,
-    failure::Result,
-    version,
-};
+use crate::{call::Call, environment::Command, failure::Result, version};
 use fwd_engine::execute::Observer;
+use fwd_plugin::Answer;
 
 /// Does what `command` says.
 ///

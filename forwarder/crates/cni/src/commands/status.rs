@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::{
-    call::{Answer, Call},
+    call::Call,
     delegate::Delegate,
     environment::Command,
     failure::{Code, Failure, Result},
@@ -14,20 +14,21 @@ use crate::{
 use fwd_dataplane::{Dataplane, name_of};
 use fwd_engine::{execute::dry_network, query};
 use fwd_kernel::netlink::Netlink;
+use fwd_plugin::Answer;
 
 /// Plans for the network, as ADD would, and changes nothing; then looks at what there is of it.
 pub(super) fn run(call: &Call) -> Result<Answer> {
-    let lost = query::lost(&call.at)?;
+    let lost = query::lost(&call.host.at)?;
     if let Some(first) = lost.first() {
         return Err(Failure::new(Code::LimitedConnectivity, first.clone(), "nothing is forwarded meanwhile"));
     }
-    if let Some(plane) = call.at.dataplane()? {
+    if let Some(plane) = call.host.at.dataplane()? {
         network(call, &plane)?;
     }
     if let Some(delegate) = Delegate::of(&call.config, &call.environment)? {
         delegate.run(Command::Status)?;
     }
-    let planned = dry_network(&call.context, &request::network(call)).map_err(|error| {
+    let planned = dry_network(&call.host.context, &request::network(call)).map_err(|error| {
         let Failure { msg, details, .. } = Failure::from(error);
         Failure::new(Code::NotAvailable, msg, details)
     })?;

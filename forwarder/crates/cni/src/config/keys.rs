@@ -1,4 +1,4 @@
-//! The keys of a configuration as they are written, in lower case ([`crate::json`]).
+//! The keys of a configuration as they are written, in lower case ([`fwd_plugin::json`]).
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -7,6 +7,7 @@ mod runtime;
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::keys::Attachment;
@@ -14,7 +15,6 @@ use self::{addresses::Ranges, keys::Keys};
 use crate::{
     environment::{Environment, is_id},
     failure::{Code, Failure, Result},
-    json,
     plugin::Plugin,
     version::Version,
 };
@@ -22,6 +22,7 @@ use fwd_base::HostName;
 use fwd_dataplane::{Backend, PublishedPorts};
 use fwd_kernel::netns::Name;
 use fwd_plan::{AskedLimits, Datapath, HardwareAddress, Ipv6, Nat, RouteRequest};
+use fwd_plugin::{json, one_of};
 
 /// How long another command is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,7 +99,7 @@ impl Config {
     /// It is no configuration, contradicts itself, or asks for what is not made.
     pub(crate) fn of(whole: Value, plugin: Plugin, environment: &Environment) -> Result<Self> {
         let version = Version::of(json::get(&whole, "cniVersion").and_then(Value::as_str).unwrap_or_default())?;
-        let keys: Keys = json::read(&whole)?;
+        let keys: Keys = read(&whole)?;
         if !is_id(&keys.name) {
             let why = "the name of a network is letters, digits and any of _.- behind the first";
             return Err(Failure::invalid("name", format!("{:?}", keys.name), why));
@@ -220,10 +221,7 @@ fn choice<T: Copy, const N: usize>(
     all: &[T; N],
     name: fn(T) -> &'static str,
 ) -> Result<Option<T>> {
-    let Some(text) = text.filter(|text| !text.is_empty() && *text != "auto") else { return Ok(None) };
-    let found = all.iter().copied().find(|it| name(*it) == text);
-    let names = || all.iter().map(|it| name(*it)).collect::<Vec<_>>().join(", ");
-    found.map(Some).ok_or_else(|| Failure::invalid(key, text, format!("it is none of {}", names())))
+    one_of(text, all, name).map_err(|why| Failure::invalid(key, text.unwrap_or_default(), why))
 }
 
 /// Seconds, or text such as `10s`.
@@ -242,6 +240,15 @@ fn patience(given: Option<&Value>) -> Result<Duration> {
 /// The value of a key.
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(key: &str, text: &str) -> Result<T> {
     text.trim().parse().map_err(|error: T::Err| Failure::invalid(key, text, error))
+}
+
+/// What is declared of `value` with keys in lower case.
+///
+/// # Errors
+/// [`Code::Decode`].
+pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
+    let read = json::read(json::folded(value));
+    read.map_err(|why| Failure::new(Code::Decode, format!("the configuration {why}"), "correct its values"))
 }
 
 /// A configuration that was read, if it is one.

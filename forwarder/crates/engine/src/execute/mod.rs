@@ -22,7 +22,7 @@ mod whole;
 use std::{path::PathBuf, time::Duration};
 
 pub use self::collect::{Collected, KnownHost, detach_others, gc, hosts};
-pub use self::names::name_server;
+pub use self::names::{gateways, name_server};
 use self::{
     failures::all_of,
     gathered::{Gathered, planned},
@@ -36,7 +36,7 @@ pub(crate) use self::{
 };
 pub use self::{
     namespaces::{open_target, remove_namespace},
-    networks::{add_network, dry_network},
+    networks::{add_network, dry_network, free_subnets},
     outcome::{Applied, AppliedWhole, DownResult, Planned, PlannedWhole, Step, UpResult},
     surroundings::{listeners, problems},
     trace::{end_trace, trace},

@@ -128,8 +128,9 @@ pub(super) fn follow(context: &HostContext, cookie: u64, plane: &Dataplane) -> R
     NameServer::find(&socket)?.ok_or_else(gone)?.names(&table)
 }
 
-/// The addresses of a network's gateway.
-fn gateways(network: &Network) -> Vec<IpNet> {
+/// The addresses of a network's gateway, with the lengths of its prefixes.
+#[must_use]
+pub fn gateways(network: &Network) -> Vec<IpNet> {
     let prefix = |prefix: u32, most: u8| u8::try_from(prefix).unwrap_or(most).min(most);
     let gateway = Ipv4Net::new_assert(network.gateway_v4.into(), prefix(network.prefix_v4, 32));
     let gateway6 = Some(Ipv6Addr::from(network.gateway_v6)).filter(|address| !address.is_unspecified());

@@ -1,5 +1,7 @@
 //! Makes networks that are there whoever is in them. They go by [`down`](super::down).
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use super::{
     HostContext, Observer, collect, gather,
     gathered::planned,
@@ -37,4 +39,12 @@ pub fn dry_network(context: &HostContext, request: &NetworkRequest) -> Result<Pl
     let gathered = gather::for_network(context, request)?;
     let Plan { ops, warnings, .. } = plan_network(request, &gathered.actual)?;
     Ok(planned(context, &gathered, &ops, warnings))
+}
+
+/// Subnets that networks would be given, if each of `taken` were in use, too: for who notes networks that are made later.
+///
+/// # Errors
+/// None is free; the kernel refuses.
+pub fn free_subnets(context: &HostContext, taken: &[IpNet]) -> Result<(Ipv4Net, Ipv6Net)> {
+    fwd_plan::free_subnets(&gather::for_uplinks(context)?.actual, taken)
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::{same as is_same, settled::Network, uplink::Uplink};
 use crate::{
@@ -215,11 +215,19 @@ fn check(subnet: Ipv6Net) -> Result<()> {
 /// # Errors
 /// [`Kind::Conflict`] if there is none.
 fn free(actual: &Actual) -> Result<Ipv6Net> {
+    free_besides(actual, &[])
+}
+
+/// The same, if each of `taken` were in use, too.
+///
+/// # Errors
+/// As [`free`].
+pub(super) fn free_besides(actual: &Actual, taken: &[IpNet]) -> Result<Ipv6Net> {
     let id = fnv(actual.host.machine.to_le_bytes().into_iter().chain(actual.host.owner.0.to_le_bytes()));
     let prefix = 0xfd_u128 << 120 | u128::from(id >> 24) << 80;
     let of = |number: u16| Ipv6Net::new_assert(Ipv6Addr::from_bits(prefix | u128::from(number) << 64), 64);
     let whole = Ipv6Net::new_assert(Ipv6Addr::from_bits(prefix), 48);
-    let overlaps = Overlaps::of(actual, &[whole.into()]);
+    let overlaps = Overlaps::of(actual, &[whole.into()]).and(taken);
     let is_free =
         |subnet: &Ipv6Net| overlaps.occupant((*subnet).into()).is_none() && !overlaps.is_on_link((*subnet).into());
     SUBNETS.map(of).find(is_free).ok_or_else(|| {

@@ -15,7 +15,7 @@ pub(crate) mod ways;
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub(crate) use self::published::host_address;
 pub(crate) use self::subnet::overlap;
@@ -107,6 +107,14 @@ pub(super) enum Joiner<'a> {
     Member(&'a TargetRef),
     /// Nobody: the network itself is meant, whether anybody is in it or not.
     None { used: bool },
+}
+
+/// Subnets that networks would be given, if each of `taken` were in use, too.
+///
+/// # Errors
+/// [`Kind::Conflict`] if none is free.
+pub fn free_subnets(actual: &Actual, taken: &[IpNet]) -> Result<(Ipv4Net, Ipv6Net)> {
+    Ok((subnet::free_besides(actual, taken)?, ipv6::free_besides(actual, taken)?))
 }
 
 /// Settles what is left open of a network.

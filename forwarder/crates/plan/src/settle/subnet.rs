@@ -79,12 +79,20 @@ pub(crate) fn gateway(subnet: Ipv4Net, given: Option<Ipv4Addr>) -> Result<Ipv4Ne
 /// # Errors
 /// [`Kind::Conflict`] if there is none.
 pub(crate) fn free(actual: &Actual) -> Result<Ipv4Net> {
-    find(actual, &POOL, POOL_PREFIX).ok_or_else(|| {
+    free_besides(actual, &[])
+}
+
+/// The same, if each of `taken` were in use, too.
+///
+/// # Errors
+/// As [`free`].
+pub(crate) fn free_besides(actual: &Actual, taken: &[IpNet]) -> Result<Ipv4Net> {
+    find_besides(actual, taken, &POOL, POOL_PREFIX).ok_or_else(|| {
         let pools = POOL.map(|pool| pool.to_string()).join(", ");
         let why = occupant(actual, POOL[0]).unwrap_or_else(|| "all of it is in use".into());
         let error =
             Error::new(Kind::Conflict, "choose a subnet in", pools, format!("no /{POOL_PREFIX} is free: {why}"));
-        error.remedy(match find(actual, &BEYOND, POOL_PREFIX) {
+        error.remedy(match find_besides(actual, taken, &BEYOND, POOL_PREFIX) {
             Some(subnet) => format!("choose one yourself, such as --subnet {subnet}"),
             None => "take a network down that you do not need; `fwd ls` lists them".into(),
         })
@@ -120,8 +128,12 @@ pub(crate) fn check_unused(actual: &Actual, subnet: Ipv4Net) -> Result<()> {
 }
 
 fn find(actual: &Actual, pools: &[Ipv4Net], prefix: u8) -> Option<Ipv4Net> {
+    find_besides(actual, &[], pools, prefix)
+}
+
+fn find_besides(actual: &Actual, taken: &[IpNet], pools: &[Ipv4Net], prefix: u8) -> Option<Ipv4Net> {
     let all: Vec<IpNet> = pools.iter().copied().map(IpNet::from).collect();
-    let overlaps = Overlaps::of(actual, &all);
+    let overlaps = Overlaps::of(actual, &all).and(taken);
     let candidates = || pools.iter().flat_map(|pool| pool.subnets(prefix).into_iter().flatten());
     let unused = || candidates().filter(|candidate| overlaps.occupant((*candidate).into()).is_none());
     let routed_nowhere = unused().find(|candidate| overlaps.cover((*candidate).into()).is_none());

@@ -56,6 +56,12 @@ impl Overlaps {
         overlaps
     }
 
+    /// The same with networks that nobody has made yet.
+    pub(crate) fn and(mut self, taken: &[IpNet]) -> Self {
+        self.networks.extend(taken.iter().map(|subnet| (*subnet, "that is noted".to_owned())));
+        self
+    }
+
     fn add(&mut self, net: &NetConfig, place: &str, subnets: &[IpNet]) {
         let concerns = |other: IpNet| subnets.iter().any(|subnet| overlap(other, *subnet));
         for (index, address) in &net.addresses {

@@ -1,0 +1,110 @@
+//! setup: attaches a container to a network, which is made if it is missing.
+
+use std::path::Path;
+
+use super::{identity, others};
+use crate::{input::Container, network::Network, ports, refusal, status::Status};
+use fwd_base::{HostName, Result};
+use fwd_dataplane::{Dataplane, EndpointId, PublishedPorts};
+use fwd_engine::execute::{Observer, UpResult};
+use fwd_plan::{Caller, TargetRef, UpRequest};
+use fwd_plugin::{Answer, Host, by_family};
+
+/// Attaches it.
+pub(crate) fn run(netns: &Path, container: &Container, host: &Host, observer: &mut dyn Observer) -> Result<Answer> {
+    let id = identity(container)?;
+    let network = Network::of(&container.network)?;
+    let mut warnings = Vec::new();
+    let publish = published(container, &network, host, &id, &mut warnings)?;
+    let request = UpRequest { publish, ..request(netns, container, &network, id, &mut warnings)? };
+    let look = |result: &UpResult, plane: Dataplane| {
+        let (_, endpoint) = &result.endpoint;
+        Status::read(&plane, endpoint, network.internal, network.dns)
+    };
+    let (UpResult { warnings: said, .. }, status) = host.attach(&request, observer, look)?;
+    warnings.extend(said);
+    Ok(Answer { document: Some(status.document()), warnings })
+}
+
+/// The ports that are to lead to this endpoint. They are said once for each network of a container: what leads to another endpoint of it
+/// already stays there, and into an internal network nothing leads.
+fn published(
+    container: &Container,
+    network: &Network,
+    host: &Host,
+    id: &EndpointId,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<PublishedPorts>> {
+    let mut publish = ports::published(&container.port_mappings)?;
+    if publish.is_empty() {
+        return Ok(publish);
+    }
+    let taken: Vec<PublishedPorts> = others(host, id)?.into_iter().flat_map(|(_, ports)| ports).collect();
+    publish.retain(|ports| !taken.contains(ports));
+    if network.internal && !publish.is_empty() {
+        let ports: Vec<String> = publish.iter().map(ToString::to_string).collect();
+        warnings.push(format!("network {} is internal: no port leads there, of {}", network.name, ports.join(", ")));
+        publish.clear();
+    }
+    Ok(publish)
+}
+
+fn request(
+    netns: &Path,
+    container: &Container,
+    network: &Network,
+    id: EndpointId,
+    warnings: &mut Vec<String>,
+) -> Result<UpRequest> {
+    let options = &container.network_options;
+    let (ip, ip6) = by_family(&options.static_ips).map_err(|second| {
+        refusal(format!("--ip {second}"), "a container has one address of each family", "leave it out")
+    })?;
+    let mac = options.static_mac.as_deref().filter(|mac| !mac.is_empty());
+    let mac =
+        mac.map(|mac| mac.parse().map_err(|why: String| refusal(format!("--mac-address {mac}"), why, "correct it")));
+    let of_network = &network.options;
+    let of_container = of_network.of_containers.over(&options.options)?;
+    let names = if network.dns { names(container, warnings) } else { Vec::new() };
+    Ok(UpRequest {
+        ifname: Some(id.ifname.clone()),
+        caller: Some(Caller { id, network: network.name.clone() }),
+        network: Some(network.network.clone()),
+        uplink: of_network.uplink.clone(),
+        subnet: network.addresses.subnet,
+        gateway: network.addresses.gateway,
+        range: network.addresses.range,
+        ipv6: Some(network.ipv6()),
+        subnet6: network.addresses.subnet6,
+        ip,
+        ip6,
+        mac: mac.transpose()?,
+        mtu: of_network.mtu,
+        datapath: of_network.datapath,
+        attach: of_network.attach,
+        nat: of_network.nat,
+        internal: network.internal,
+        no_icc: of_network.no_icc,
+        dns: network.dns,
+        aliases: names,
+        no_default_route: of_container.no_default_route,
+        metric: of_container.metric,
+        routes: network.routes.clone(),
+        source: of_container.source,
+        ..UpRequest::new(TargetRef::Path(netns.to_path_buf()))
+    })
+}
+
+/// The names by which others find it: its own, and those that podman adds.
+fn names(container: &Container, warnings: &mut Vec<String>) -> Vec<HostName> {
+    let mut names = Vec::new();
+    let given = [&container.container_name].into_iter().chain(&container.network_options.aliases);
+    for text in given.filter(|text| !text.is_empty()) {
+        match text.parse::<HostName>() {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(why) => warnings.push(format!("{text} is no name that can be asked for: {why}")),
+        }
+    }
+    names
+}

@@ -1,0 +1,129 @@
+//! Options by name, as `podman network create -o NAME=VALUE` gives them.
+
+use std::{collections::BTreeMap, fmt::Display, net::Ipv4Addr, str::FromStr};
+
+use crate::refusal;
+use fwd_base::{Error, Result};
+use fwd_dataplane::Backend;
+use fwd_plan::{Datapath, Nat};
+use fwd_plugin::one_of;
+
+/// Those of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NetworkOptions {
+    /// Interface to the outside.
+    pub(crate) uplink: Option<String>,
+    /// Largest packet, bytes.
+    pub(crate) mtu: Option<u32>,
+    /// What forwards.
+    pub(crate) datapath: Option<Datapath>,
+    /// How the program is attached.
+    pub(crate) attach: Option<Backend>,
+    /// How ports are mapped.
+    pub(crate) nat: Option<Nat>,
+    /// Containers of the network do not reach each other.
+    pub(crate) no_icc: bool,
+    /// Those that single containers may have otherwise.
+    pub(crate) of_containers: ContainerOptions,
+}
+
+/// Those of a container in a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerOptions {
+    /// Metric of the default route inside.
+    pub(crate) metric: Option<u32>,
+    /// No default route is set inside.
+    pub(crate) no_default_route: bool,
+    /// Address of the host behind which its packets appear.
+    pub(crate) source: Option<Ipv4Addr>,
+}
+
+impl NetworkOptions {
+    /// # Errors
+    /// One is not known, or has a value that cannot be.
+    pub(crate) fn of(given: &BTreeMap<String, String>) -> Result<Self> {
+        let mut read = Self::default();
+        for (key, value) in given {
+            match key.as_str() {
+                "uplink" => read.uplink = Some(value.clone()).filter(|it| !it.is_empty()),
+                "mtu" => read.mtu = Some(parsed(key, value)?).filter(|mtu| *mtu != 0),
+                "datapath" => read.datapath = choice(key, value, &Datapath::ALL, Datapath::name)?,
+                "attach" => read.attach = choice(key, value, &Backend::ALL, Backend::name)?,
+                "nat" => read.nat = choice(key, value, &Nat::ALL, Nat::name)?,
+                "icc" => read.no_icc = !is_on(key, value)?,
+                "isolate" if value == "strict" || is_on(key, value)? => {}
+                "isolate" => {
+                    let remedy = "leave it out: networks are isolated until `fwd network add NAME --allow-network OTHER` lets them";
+                    return Err(refused(key, value, "networks are always isolated", remedy));
+                }
+                _ if read.of_containers.read(key, value)? => {}
+                _ => return Err(unknown(key, value)),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl ContainerOptions {
+    /// Those of the network, and over them what is said of the container.
+    ///
+    /// # Errors
+    /// As [`NetworkOptions::of`].
+    pub(crate) fn over(mut self, given: &BTreeMap<String, String>) -> Result<Self> {
+        for (key, value) in given {
+            if !self.read(key, value)? {
+                return Err(unknown(key, value));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether it is an option of a container.
+    fn read(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
+            "metric" => self.metric = Some(parsed(key, value)?),
+            "no_default_route" => self.no_default_route = is_on(key, value)?,
+            "outbound_addr4" => self.source = Some(parsed(key, value)?),
+            "outbound_addr6" => {
+                let why = "an address behind which packets appear is one of IPv4";
+                return Err(refused(key, value, why, "leave it out"));
+            }
+            "host_interface_name" => {
+                let why = "the host-side veth has a name that follows from network and address";
+                return Err(refused(key, value, why, "leave it out: `fwd ls` shows the name"));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn choice<T: Copy, const N: usize>(
+    key: &str,
+    value: &str,
+    all: &[T; N],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>> {
+    one_of(Some(value), all, name).map_err(|why| refused(key, value, why, "use one of these"))
+}
+
+fn parsed<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|error: T::Err| refused(key, value, error.to_string(), "correct it, or leave it out"))
+}
+
+/// As Go's strconv.ParseBool.
+fn is_on(key: &str, value: &str) -> Result<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(refused(key, value, "it is neither true nor false", "correct it, or leave it out")),
+    }
+}
+
+fn unknown(key: &str, value: &str) -> Error {
+    refused(key, value, "there is no such option", "leave it out (docs/integrations.md lists those that there are)")
+}
+
+fn refused(key: &str, value: &str, why: impl Into<String>, remedy: &str) -> Error {
+    refusal(format!("option {key}={value}"), why, remedy)
+}
