@@ -11,10 +11,9 @@ use crate::{
     Dataplane, RunDir, Sizes,
     host::{bpffs, devices::LOOPBACK},
     load::{LINKS, MAPS, NEW_PROGRAMS, PROGRAMS, missing, refused},
-    metadata,
     object::{
         OBJECT,
-        maps::{self, MapName, Role},
+        maps::{self, MapName},
     },
     read::view::Held,
 };
@@ -51,14 +50,9 @@ impl Dataplane {
             let dir = dataplane.dir.join(dir);
             fs::create_dir_all(&dir).doing("create", dir.display().to_string())?;
         }
-        let mut object = aya_obj::Object::parse(OBJECT).doing("read", "the object that was built into fwd")?;
         for declared in maps::records() {
             let name = declared.name;
-            let map = match declared.role {
-                Role::Userspace => metadata::map(declared),
-                _ => object.maps.remove(name.as_str()).ok_or_else(|| missing(name.as_str()))?,
-            };
-            dataplane.create_map(name, &map)?;
+            dataplane.create_map(name, &maps::record(declared))?;
             if name == maps::DEVICES.name() {
                 // First of all: from here on everybody can tell when the host is gone.
                 dataplane.note_device(LOOPBACK)?;
@@ -71,7 +65,7 @@ impl Dataplane {
     }
 
     /// Creates a map by its numbers alone: without a description of its types (BTF), which old kernels do not take.
-    fn create_map(&self, name: MapName, map: &aya_obj::Map) -> Result<()> {
+    pub(crate) fn create_map(&self, name: MapName, map: &aya_obj::Map) -> Result<()> {
         let (kind, key, value) = (map.map_type(), map.key_size(), map.value_size());
         let plain = aya_obj::Map::new_from_params(kind, key, value, map.max_entries(), map.map_flags());
         let data = MapData::create(plain, name.as_str(), None).map_err(|error| refused(&error, name.into()))?;

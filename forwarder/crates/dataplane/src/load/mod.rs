@@ -72,6 +72,7 @@ impl Dataplane {
             self.config()?;
         let config =
             Config { subnets_min, subnets_max, prefixes6_min, prefixes6_max, features, host_cookie, ..sizes.config()? };
+        self.create_large_maps(sizes)?;
         let mut ebpf = self.load_object(sizes, &config).map_err(|error| refused(&error, object()))?;
         self.load_all(&mut ebpf, &programs::always().collect::<Vec<_>>(), PROGRAMS)?;
         self.connect_slow_paths(PROGRAMS)?;
@@ -160,7 +161,6 @@ impl Dataplane {
         let (slots, buckets) = (sizes.slots(), sizes.cache_buckets());
         self.loader(&Globals::new(buckets, config))
             .map_max_entries(maps::FLOW_SLOTS.as_str(), slots)
-            // Both directions of every flow.
             .map_max_entries(maps::FLOW_INDEX.as_str(), (slots - 1).saturating_mul(2))
             .map_max_entries(maps::FLOW_CACHE.as_str(), buckets)
             .map_max_entries(maps::FLOW_FREE.as_str(), slots)

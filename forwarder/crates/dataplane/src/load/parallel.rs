@@ -1,16 +1,30 @@
-//! Loads several programs at once: the kernel verifies each on the CPU of the thread that loads it.
+//! Loads several programs at once, and makes large maps: the kernel verifies, and clears pages, on the CPU of the thread that asks for it.
 
 use std::thread;
 
 use aya::{Ebpf, programs::Program};
 
 use crate::{
-    Dataplane,
+    Dataplane, Sizes,
     load::{missing, refused},
+    object::{kernel_fields, maps},
 };
 use fwd_base::{Context as _, Error, Kind, Result};
 
 impl Dataplane {
+    /// Makes and pins the maps that take most of the memory. Meanwhile the object is made to fit the kernel.
+    ///
+    /// # Errors
+    /// The kernel refuses one.
+    pub(crate) fn create_large_maps(&self, sizes: &Sizes) -> Result<()> {
+        thread::scope(|scope| {
+            let make = |(name, map)| scope.spawn(move || self.create_map(name, &map));
+            let threads: Vec<_> = maps::large(sizes.slots()).map(make).collect();
+            kernel_fields::object();
+            all_of(threads)
+        })
+    }
+
     /// Loads the programs `names` and pins them in `dir`, which takes as long as the slowest of them where there are as many CPUs.
     ///
     /// # Errors
@@ -26,9 +40,7 @@ impl Dataplane {
         thread::scope(|scope| {
             let load = |(name, program)| scope.spawn(move || self.load_one(name, program, dir));
             let threads: Vec<_> = found.into_iter().map(load).collect();
-            let ended =
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
-            ended.collect::<Vec<_>>().into_iter().collect()
+            all_of(threads)
         })
     }
 
@@ -43,4 +55,10 @@ impl Dataplane {
         loaded.map_err(|error| refused(&error, object.clone()))?;
         program.pin(self.dir.join(dir).join(name)).doing("pin", object)
     }
+}
+
+/// Waits for all of them; the first failure.
+fn all_of(threads: Vec<thread::ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
+    let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
+    ended.collect::<Vec<_>>().into_iter().collect()
 }

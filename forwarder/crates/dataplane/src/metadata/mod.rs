@@ -11,8 +11,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use aya_obj::generated::BPF_F_NO_PREALLOC;
-use forwarder_common::abi::{Endpoint, METADATA_LEN, maps::Map};
+use forwarder_common::abi::{Endpoint, METADATA_LEN};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -105,12 +104,6 @@ pub struct Described {
     pub metadata: Metadata,
     /// Why its document cannot be read: then the metadata say what the records tell.
     pub unreadable: Option<String>,
-}
-
-/// The map as it is declared, which no program has: its elements take memory as they come.
-pub(crate) fn map(declared: &Map) -> aya_obj::Map {
-    let [key, value, entries] = [declared.key_size, declared.value_size, declared.entries].map(|size| size as u32);
-    aya_obj::Map::new_from_params(declared.kind as u32, key, value, entries, BPF_F_NO_PREALLOC)
 }
 
 /// # Errors

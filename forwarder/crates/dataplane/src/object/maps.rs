@@ -1,6 +1,7 @@
 //! The maps by what they are for. What they are called, and what is in them, is declared in [`forwarder_common::abi::maps`]; a test compares
 //! that with the built-in object.
 
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 pub(crate) use forwarder_common::abi::maps::*;
 
 /// The names of all maps.
@@ -11,6 +12,29 @@ pub(crate) fn all() -> impl Iterator<Item = MapName> {
 /// The maps that are records of the control plane; `DEVICES` is the first.
 pub(crate) fn records() -> impl Iterator<Item = &'static Map> {
     MAPS.iter().filter(|map| map.role.is_of_records())
+}
+
+/// A record's map, as it is made: the object says the same of those that programs have, but takes milliseconds to read.
+pub(crate) fn record(declared: &Map) -> aya_obj::Map {
+    // Elements are made when they are needed: few hosts need many.
+    let flags = if matches!(declared.kind, MapKind::Hash | MapKind::LpmTrie) { BPF_F_NO_PREALLOC } else { 0 };
+    made(declared, declared.entries as u32, flags)
+}
+
+/// The maps that take most of the memory, likewise, for a table of so many slots.
+pub(crate) fn large(slots: u32) -> impl Iterator<Item = (MapName, aya_obj::Map)> {
+    let large = [
+        (FLOW_SLOTS.name(), slots, BPF_F_MMAPABLE),
+        // Both directions of every flow.
+        (FLOW_INDEX.name(), (slots - 1).saturating_mul(2), 0),
+    ];
+    let declared = |name| MAPS.iter().find(|map| map.name == name);
+    large.into_iter().filter_map(move |(name, entries, flags)| Some((name, made(declared(name)?, entries, flags))))
+}
+
+fn made(declared: &Map, entries: u32, flags: u32) -> aya_obj::Map {
+    let [key, value] = [declared.key_size, declared.value_size].map(|size| size as u32);
+    aya_obj::Map::new_from_params(declared.kind as u32, key, value, entries, flags)
 }
 
 /// The names of the pins of the records.
@@ -63,6 +87,23 @@ mod tests {
                 })
                 .collect();
             assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn maps_are_made_as_the_object_has_them() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        let large: Vec<_> = large(131_073).collect();
+        assert_eq!(large.len(), 2);
+        for (name, made) in large {
+            let found = &object.maps[name.as_str()];
+            let shape = |map: &aya_obj::Map| (map.map_type(), map.key_size(), map.value_size(), map.map_flags());
+            assert_eq!(shape(&made), shape(found), "{name}");
+        }
+        for declared in records().filter(|map| map.role != Role::Userspace) {
+            let (made, found) = (record(declared), &object.maps[declared.name.as_str()]);
+            let shape = |map: &aya_obj::Map| (map.map_type(), map.key_size(), map.value_size(), map.max_entries());
+            assert_eq!((shape(&made), made.map_flags()), (shape(found), found.map_flags()), "{}", declared.name);
         }
     }
 }

@@ -10,6 +10,7 @@ mod gathered;
 mod names;
 mod namespaces;
 mod networks;
+mod numbers;
 mod outcome;
 mod record;
 mod run;
@@ -177,7 +178,7 @@ fn settle_down(context: &HostContext, request: &DownRequest) -> Result<(Gathered
 /// The record of the endpoint that `up` made sure of.
 fn attached(runner: &Runner<'_>, request: &UpRequest, attachment: &Attachment) -> Result<Option<(u32, Described)>> {
     let cookie = runner.namespace(&request.target)?.cookie()?;
-    let index = runner.link(&attachment.host_if)?.index;
+    let index = runner.number(&attachment.host_if)?;
     let plane = runner.plane()?;
     let endpoint = plane.endpoint(index)?.map(|record| plane.describe(index, record)).transpose()?;
     let is_it = |endpoint: &Described| {

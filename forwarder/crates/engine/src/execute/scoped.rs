@@ -7,8 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
 use super::{HostContext, gather, gathered::Gathered, names, record, undo::UndoLog};
 use fwd_base::Result;
 use fwd_dataplane::{Dataplane, EndpointId};
@@ -150,8 +148,7 @@ fn host(context: &HostContext, meant: &Meant<'_>) -> Result<Option<Gathered>> {
 
 /// The routes of IPv4, and the interfaces that they lead by.
 fn add_ways(net: &mut NetConfig, netlink: &Netlink) -> Result<()> {
-    net.routes = netlink.routes()?;
-    net.routes.retain(|route| matches!(route.destination, IpNet::V4(_)));
+    net.routes = netlink.routes_v4()?;
     let indexes: BTreeSet<u32> = net.routes.iter().map(|route| route.ifindex).collect();
     for index in indexes {
         if net.by_index(index).is_none() {

@@ -49,7 +49,7 @@ impl Netlink {
     /// # Errors
     /// The namespace cannot be entered, or the kernel gives no netlink socket.
     pub fn open(ns: &Netns) -> Result<Self> {
-        ns.run(Self::here)
+        ns.visit(Self::here)
     }
 
     /// A connection to the namespace of the calling thread.

@@ -149,12 +149,12 @@ impl Netns {
         if let Some(cookie) = self.cookie.get() {
             return Ok(*cookie);
         }
-        let cookie = self.run(own_cookie)?;
+        let cookie = self.visit(own_cookie)?;
         Ok(*self.cookie.get_or_init(|| cookie))
     }
 
     /// Notes the cookie, on a thread that is inside. Where the kernel does not tell, [`cookie`](Self::cookie) will say so.
-    fn learn_cookie(&self) {
+    pub(super) fn learn_cookie(&self) {
         if self.cookie.get().is_none()
             && let Ok(cookie) = own_cookie()
         {

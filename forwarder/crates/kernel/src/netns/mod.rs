@@ -17,6 +17,7 @@ mod publish;
 pub mod resolv;
 mod scratch;
 mod sys;
+mod visit;
 
 use std::io;
 

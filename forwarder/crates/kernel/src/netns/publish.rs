@@ -12,12 +12,11 @@ use std::{
 use nix::{
     fcntl::{Flock, FlockArg, OFlag, open},
     mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
     sys::stat::Mode,
     unistd::unlink,
 };
 
-use super::{DIRECTORY, Name, Netns, failed, handle::on_thread, mounts};
+use super::{DIRECTORY, Name, Netns, failed, mounts};
 use fwd_base::{Error, Kind, Result, text::word};
 
 /// No name has more namespaces bound over each other than this; it bounds the loop that takes them off.
@@ -53,10 +52,7 @@ impl Netns {
         if let Some(refusal) = mounts::is_temporary(Path::new(DIRECTORY))? {
             return Err(refusal);
         }
-        on_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed("create", object(name), errno))?;
-            Self::current()
-        })
+        Self::nameless()
     }
 
     /// Gives a namespace a name.

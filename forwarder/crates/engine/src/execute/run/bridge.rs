@@ -11,26 +11,26 @@ impl Execute for BridgeSpec {
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.delete_link(runner.link(&self.name)?.index)
+        runner.netlink.delete_link(runner.number(&self.name)?)
     }
 }
 
 impl Execute for GatewayAddress {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.add_address(runner.link(&self.bridge)?.index, self.address)
+        runner.netlink.add_address(runner.number(&self.bridge)?, self.address)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_address(runner.link(&self.bridge)?.index, self.address)
+        runner.netlink.del_address(runner.number(&self.bridge)?, self.address)
     }
 }
 
 impl Execute for LinkUp {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.set_up(runner.link(&self.name)?.index)
+        runner.netlink.set_up(runner.number(&self.name)?)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.set_down(runner.link(&self.name)?.index)
+        runner.netlink.set_down(runner.number(&self.name)?)
     }
 }

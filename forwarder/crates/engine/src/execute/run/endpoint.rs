@@ -25,7 +25,7 @@ impl Execute for EndpointSpec {
 
 impl Execute for EndpointBridge {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.rehome(&self.host_if, runner.link(&self.bridge)?.index)
+        runner.rehome(&self.host_if, runner.number(&self.bridge)?)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -35,7 +35,7 @@ impl Execute for EndpointBridge {
 
 impl Execute for EndpointHook {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.attach_endpoint(runner.link(&self.host_if)?.index, self.attach)
+        runner.plane()?.attach_endpoint(runner.number(&self.host_if)?, self.attach)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -101,8 +101,8 @@ impl Runner<'_> {
             self.shape((&spec.host_if, &spec.target, &spec.id.ifname), spec.mtu, spec.limits)?;
         }
         let plane = self.plane()?;
-        let host_veth = self.link(&spec.host_if)?.index;
-        let bridge = self.link(&spec.bridge)?.index;
+        let host_veth = self.number(&spec.host_if)?;
+        let bridge = self.number(&spec.bridge)?;
         if let Some(mut network) = plane.network(bridge)? {
             // First: an address is rather skipped than given out twice in a row.
             network.last_v4 = spec.address.addr().octets();
@@ -120,14 +120,14 @@ impl Runner<'_> {
 
     /// Has what leaves wait inside, and what is delivered at the host-side veth. They go with the veth pair.
     fn shape(&mut self, (host_if, ns, ns_if): (&str, &TargetRef, &str), mtu: u32, limits: Limits) -> Result<()> {
-        self.netlink.shape(self.link(host_if)?.index, limits.inbound.shaper(mtu))?;
+        self.netlink.shape(self.number(host_if)?, limits.inbound.shaper(mtu))?;
         self.within(ns, ns_if, |netlink, link| netlink.shape(link, limits.outbound.shaper(mtu)))
     }
 
     /// Lets an endpoint send and get something else from now on, its present flows too.
     fn limit(&self, host_if: &str, limits: Limits) -> Result<()> {
         let plane = self.plane()?;
-        let index = self.link(host_if)?.index;
+        let index = self.number(host_if)?;
         let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         plane.put_limited_endpoint(index, &endpoint, &record::of_limits(limits))
     }
@@ -135,7 +135,7 @@ impl Runner<'_> {
     /// Has an endpoint be found by these names from now on, besides that of its namespace.
     fn call(&self, host_if: &str, aliases: &[HostName]) -> Result<()> {
         let plane = self.plane()?;
-        let index = self.link(host_if)?.index;
+        let index = self.number(host_if)?;
         let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         let Described { record, mut metadata, unreadable: _ } = plane.describe(index, endpoint)?;
         metadata.aliases = aliases.to_vec();
@@ -145,7 +145,7 @@ impl Runner<'_> {
     /// Lets an endpoint speak with others from now on than before. What is forbidden now ends.
     fn give_rules(&self, host_if: &str, rules: &[Rule]) -> Result<()> {
         let plane = self.plane()?;
-        let index = self.link(host_if)?.index;
+        let index = self.number(host_if)?;
         let endpoint = plane.endpoint(index)?.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         plane.set_policy(index, &endpoint, rules)
     }
@@ -154,13 +154,13 @@ impl Runner<'_> {
     fn attach_endpoint_xdp(&self, host_if: &str, uplink: &str) -> Result<()> {
         let uplink = self.link(uplink)?;
         let generic = (!self.netlink.takes_frames(&uplink)?).then_some(XdpMode::Generic);
-        self.plane()?.attach_xdp(XdpHook::FromNs, self.link(host_if)?.index, generic).map(drop)
+        self.plane()?.attach_xdp(XdpHook::FromNs, self.number(host_if)?, generic).map(drop)
     }
 
     /// Attaches the program of a host-side veth by `backend` and no other. At each moment one of them translates.
     fn attach_otherwise(&self, host_if: &str, backend: Backend) -> Result<()> {
         let plane = self.plane()?;
-        let index = self.link(host_if)?.index;
+        let index = self.number(host_if)?;
         let endpoint = plane.endpoint(index)?;
         let mut endpoint = endpoint.ok_or_else(|| unrecorded(format!("endpoint {host_if}")))?;
         plane.attach_endpoint_too(index, backend)?;

@@ -121,19 +121,19 @@ impl Runner<'_> {
         ifname: &str,
         work: impl FnOnce(&Netlink, u32) -> Result<()>,
     ) -> Result<()> {
-        let netlink = self.netlink_in(ns)?;
-        work(netlink, index_of(netlink, ifname)?)
+        self.connect(ns)?;
+        let netlink = self.inside.get(ns).ok_or_else(|| not_opened(ns))?;
+        let numbers = self.numbers_inside.entry(ns.clone()).or_default();
+        work(netlink, numbers.of(ifname, || index_of(netlink, ifname))?)
     }
 
-    /// A connection into a namespace.
-    fn netlink_in(&mut self, ns: &TargetRef) -> Result<&Netlink> {
-        Ok(match self.inside.entry(ns.clone()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match self.namespaces.get(ns) {
-                Some(namespace) => entry.insert(Netlink::open(namespace)?),
-                None => return Err(not_opened(ns)),
-            },
-        })
+    /// Sees to it that there is a connection into a namespace.
+    fn connect(&mut self, ns: &TargetRef) -> Result<()> {
+        if let Entry::Vacant(entry) = self.inside.entry(ns.clone()) {
+            let namespace = self.namespaces.get(ns).ok_or_else(|| not_opened(ns))?;
+            entry.insert(Netlink::open(namespace)?);
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,9 @@ use super::{
     HostContext, Observer,
     failures::{Failures, run_each, with_leftovers},
     gathered::Gathered,
-    names, surroundings,
+    names,
+    numbers::Numbers,
+    surroundings,
     undo::UndoLog,
 };
 use fwd_base::{Error, Kind, Result};
@@ -44,6 +46,10 @@ pub(super) struct Runner<'a> {
     namespaces: BTreeMap<TargetRef, Netns>,
     /// Connections into namespaces, opened when they are needed.
     inside: BTreeMap<TargetRef, Netlink>,
+    /// The numbers of interfaces that were made.
+    numbers: Numbers,
+    /// Those of interfaces in namespaces, which are asked for once.
+    numbers_inside: BTreeMap<TargetRef, Numbers>,
     /// What could not be done, and is no failure.
     pub(super) warnings: Vec<String>,
     log: UndoLog,
@@ -116,8 +122,23 @@ fn of(object: &Object) -> &dyn Execute {
 impl<'a> Runner<'a> {
     pub(super) fn new(context: &'a HostContext, gathered: Gathered) -> Self {
         let Gathered { actual, netlink, plane, namespaces, inside, log } = gathered;
-        let (cookie, owner, warnings) = (actual.host.cookie, actual.host.owner, Vec::new());
-        Self { context, cookie, owner, netlink, plane, namespaces, inside, warnings, log, draft: None }
+        let (cookie, owner) = (actual.host.cookie, actual.host.owner);
+        let (numbers, numbers_inside) = Default::default();
+        let (warnings, draft) = (Vec::new(), None);
+        Self {
+            context,
+            cookie,
+            owner,
+            netlink,
+            plane,
+            namespaces,
+            inside,
+            numbers,
+            numbers_inside,
+            warnings,
+            log,
+            draft,
+        }
     }
 
     /// Tells the programs the MTUs that routes ask for. That nothing could be told is no failure: everything else stands.
@@ -204,6 +225,7 @@ impl<'a> Runner<'a> {
         pairs.iter().for_each(|(index, op, _)| observer.before(*index, op));
         let names: Vec<&str> = pairs.iter().map(|(_, _, name)| *name).collect();
         tracing::debug!("delete {} veth pairs", names.len());
+        self.forget_numbers();
         if let Err(error) = self.netlink.delete_links(&names) {
             tracing::debug!("{error}");
             return 0;
@@ -214,7 +236,7 @@ impl<'a> Runner<'a> {
 
     fn run(&mut self, op: &Op) -> Result<()> {
         tracing::debug!("{op}");
-        match op.action {
+        let done = match op.action {
             Action::Make => match of(&op.object).make(self) {
                 Err(error) if error.kind == Kind::NotFound && self.is_about_gone(&op.object) => Ok(()),
                 result => result,
@@ -224,7 +246,11 @@ impl<'a> Runner<'a> {
                 Err(error) if error.kind == Kind::NotFound => Ok(()),
                 result => result,
             },
+        };
+        if matches!(op, Op { action: Action::Remove, object: Object::Veth(_) | Object::Bridge(_) }) {
+            self.forget_numbers();
         }
+        done
     }
 
     /// Whether an object would mend an endpoint of another namespace that has gone since it was looked at: the kernel takes a
@@ -266,7 +292,18 @@ impl<'a> Runner<'a> {
 
     /// The number of an interface: of the record, which may be all that is left of it, or by its name.
     fn index(&self, recorded: Option<u32>, name: &str) -> Result<u32> {
-        recorded.map_or_else(|| self.link(name).map(|link| link.index), Ok)
+        recorded.map_or_else(|| self.number(name), Ok)
+    }
+
+    /// The number of an interface of the host. One that this command has made stays that one, whatever it is called by now.
+    pub(super) fn number(&self, name: &str) -> Result<u32> {
+        self.numbers.known(name).map_or_else(|| self.link(name).map(|link| link.index), Ok)
+    }
+
+    /// Forgets all numbers, because interfaces go, and others may come that are called so.
+    fn forget_numbers(&mut self) {
+        self.numbers = Numbers::default();
+        self.numbers_inside.clear();
     }
 
     /// An interface of the host.

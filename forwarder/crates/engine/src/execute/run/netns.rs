@@ -49,7 +49,7 @@ impl Runner<'_> {
     /// Makes a namespace without a name, and notes it in the undo log under the one that it will have. Its cookie is nobody else's for
     /// as long as the machine runs: what is noted tells it from whatever may stand under that name later.
     fn draft_namespace(&mut self, name: &Name) -> Result<()> {
-        let ns = Netns::create(name)?;
+        let ns = Netns::nameless()?;
         let entry = Undo::Netns { name: name.clone(), cookie: Some(ns.cookie()?) };
         self.log.put(&entry)?;
         self.draft = Some((ns, entry));

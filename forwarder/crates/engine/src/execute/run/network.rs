@@ -56,7 +56,7 @@ impl Execute for NetworkAllows {
 
 impl Execute for NetworkHook {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.plane()?.attach_network(runner.link(&self.bridge)?.index)
+        runner.plane()?.attach_network(runner.number(&self.bridge)?)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
@@ -69,7 +69,7 @@ impl Runner<'_> {
         let plane = self.plane()?;
         let counters = plane.free_counters(usize::from(spec.datapath.is_ebpf()))?;
         let record = record::of_network(spec, counters.first().copied().unwrap_or_default())?;
-        let index = self.link(&spec.bridge)?.index;
+        let index = self.number(&spec.bridge)?;
         plane.note_device(index)?;
         plane.put_network(index, &record)
     }
@@ -77,7 +77,7 @@ impl Runner<'_> {
     /// Notes whether a network stays when its last endpoint goes.
     fn keep(&self, bridge: &str, kept: bool) -> Result<()> {
         let plane = self.plane()?;
-        let index = self.link(bridge)?.index;
+        let index = self.number(bridge)?;
         let network = plane.network(index)?;
         let mut network = network.ok_or_else(|| unrecorded(format!("network of bridge {bridge}")))?;
         network.flags &= !endpoint_flags::KEPT;

@@ -6,7 +6,7 @@ use fwd_plan::object::{Fdb, Neighbour, Port, ProxyNeighbour};
 
 impl Execute for Port {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        let (port, bridge) = (runner.link(&self.host_if)?.index, runner.link(&self.bridge)?.index);
+        let (port, bridge) = (runner.number(&self.host_if)?, runner.number(&self.bridge)?);
         runner.netlink.set_controller(port, Some(bridge))?;
         if self.isolated {
             runner.netlink.isolate_port(port)?;
@@ -15,36 +15,36 @@ impl Execute for Port {
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.set_controller(runner.link(&self.host_if)?.index, None)
+        runner.netlink.set_controller(runner.number(&self.host_if)?, None)
     }
 }
 
 impl Execute for Fdb {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.add_fdb(runner.link(&self.host_if)?.index, self.mac)
+        runner.netlink.add_fdb(runner.number(&self.host_if)?, self.mac)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_fdb(runner.link(&self.host_if)?.index, self.mac)
+        runner.netlink.del_fdb(runner.number(&self.host_if)?, self.mac)
     }
 }
 
 impl Execute for Neighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.replace_neighbour(runner.link(&self.bridge)?.index, self.address, self.mac)
+        runner.netlink.replace_neighbour(runner.number(&self.bridge)?, self.address, self.mac)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_neighbour(runner.link(&self.bridge)?.index, self.address)
+        runner.netlink.del_neighbour(runner.number(&self.bridge)?, self.address)
     }
 }
 
 impl Execute for ProxyNeighbour {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.add_proxy(runner.link(&self.uplink)?.index, self.address)
+        runner.netlink.add_proxy(runner.number(&self.uplink)?, self.address)
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.del_proxy(runner.link(&self.uplink)?.index, self.address)
+        runner.netlink.del_proxy(runner.number(&self.uplink)?, self.address)
     }
 }

@@ -55,7 +55,7 @@ impl Runner<'_> {
         if let Some(recorded) = published.recorded {
             return Ok(recorded);
         }
-        let index = self.link(&published.host_if)?.index;
+        let index = self.number(&published.host_if)?;
         let endpoint = self.plane()?.endpoint(index)?;
         let endpoint = endpoint.ok_or_else(|| unrecorded(format!("endpoint {}", published.host_if)))?;
         Ok((index, endpoint.netns_cookie))

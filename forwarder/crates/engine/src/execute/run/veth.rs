@@ -6,10 +6,12 @@ use fwd_plan::object::Veth;
 
 impl Execute for Veth {
     fn make(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.create_veth(&self.spec, runner.namespace(&self.ns)?).map(drop)
+        let index = runner.netlink.create_veth(&self.spec, runner.namespace(&self.ns)?)?;
+        runner.numbers.note(&self.spec.host_if, index);
+        Ok(())
     }
 
     fn remove(&self, runner: &mut Runner<'_>) -> Result<()> {
-        runner.netlink.delete_link(runner.link(&self.spec.host_if)?.index)
+        runner.netlink.delete_link(runner.number(&self.spec.host_if)?)
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn of_input() -> Result<Surroundings> {
 pub(super) fn follow_routes(plane: Option<&Dataplane>, netlink: &Netlink, log: &UndoLog) -> Result<()> {
     let Some(plane) = plane.filter(|plane| plane.is_loaded()) else { return Ok(()) };
     let transit = Transit::read(log)?;
-    plane.set_route_mtus(&route_mtus(&netlink.routes()?))?;
+    plane.set_route_mtus(&route_mtus(&netlink.routes_v4()?))?;
     for (index, record) in plane.uplinks()? {
         let Some(link) = netlink.link_by_index(index)? else { continue };
         let strict = if is_strict(&link.name)? { uplink_flags::STRICT } else { 0 };
@@ -111,7 +111,7 @@ pub fn problems(plane: &Dataplane, host: Option<&str>, network: Option<&str>) ->
     let records = record::read(plane, Vec::new())?;
     let found = look(&records, host, network).and_then(|mut found| {
         found.extend(by_other_interfaces(plane, &records, network)?);
-        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes()?) {
+        if plane.is_loaded() && plane.route_mtus()? != route_mtus(&Netlink::here()?.routes_v4()?) {
             found.push(OTHER_MTUS.into());
         }
         found.extend(host_access::problem(plane, &records)?);
