@@ -53,7 +53,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Measure the flow table against its alternatives (as root): [--json] [ROUNDS]
     Stores(Passed),
-    /// Measure what the programs take for a packet of each kind (as root): [--many-flows | --used] [--json] [ROUNDS]
+    /// Measure what the programs take for a packet of each kind (as root): [--many-flows | --used | --in-situ] [--json] [ROUNDS]
     Packets(Passed),
     /// Measure what fwd costs the host's own traffic (as root): [--json] [ROUNDS]
     HostCost(Passed),
@@ -174,6 +174,7 @@ mod tests {
             "x bench --check --json 9",
             "x stores --json 15",
             "x packets --used",
+            "x packets --in-situ 5",
             "x rates --only UDP 1",
             "x peers --only cni 5",
             "x fuzz parse 30",

@@ -28,6 +28,7 @@ pub use load::trace::{TraceFilter, TracedBy, Tracer, flow_state};
 pub use measure::baseline::RedirectBaseline;
 pub use measure::latency::{Cost, Passed, Point, Probes};
 pub use measure::microbench::{EmptyProgram, ProgramSize};
+pub use measure::run_statistics::{RunStatistics, RunTime};
 pub use measure::stores::{StoreFigure, measure as measure_stores};
 pub use measure::testrun::{Runner, TestRun};
 pub use metadata::identity::{EndpointId, EndpointOwner};

@@ -1,4 +1,4 @@
-//! `fwd-packets [--many-flows | --used] [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind
+//! `fwd-packets [--many-flows | --used | --in-situ] [--json] [--only WORDS] [ROUNDS]`: what the programs take for a packet of each kind
 //! (`./x packets`). Needs root.
 //!
 //! The real programs of a sandboxed host are run by `BPF_PROG_TEST_RUN` on one CPU. A run by itself costs something too:
@@ -7,6 +7,7 @@
 mod bench;
 mod cases;
 mod frame;
+mod in_situ;
 mod ipv6;
 mod many;
 mod used;
@@ -58,6 +59,8 @@ fn main() -> ExitCode {
         many::run()
     } else if asked("--used") {
         used::run()
+    } else if asked("--in-situ") {
+        in_situ::run()
     } else {
         run()
     };

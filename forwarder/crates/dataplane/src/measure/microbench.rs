@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     Dataplane,
-    measure::stores,
+    measure::{run_statistics::RunTime, stores},
     object::{maps, programs},
 };
 use fwd_base::{Context as _, Error, Kind, Result};
@@ -64,6 +64,14 @@ impl EmptyProgram {
             self.program()?.attach(ifindex, attach).doing("attach", "the empty program")?;
         }
         Ok(())
+    }
+
+    /// What was counted of it so far: see [`RunStatistics`](crate::RunStatistics).
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn run_time(&mut self) -> Result<RunTime> {
+        Ok(RunTime::of(&self.program()?.info().doing("look at", "the empty program")?))
     }
 
     /// Mean time of a run over `packet`, nanoseconds.

@@ -3,5 +3,6 @@
 pub(crate) mod baseline;
 pub(crate) mod latency;
 pub(crate) mod microbench;
+pub(crate) mod run_statistics;
 pub(crate) mod stores;
 pub(crate) mod testrun;
