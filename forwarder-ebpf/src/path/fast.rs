@@ -5,7 +5,7 @@
 pub(crate) mod ipv6;
 
 use forwarder_common::{
-    abi::{FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
+    abi::{Config, FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
     decide::offload::check_field,
     flow::{FlowKey, is_route_old},
     types::{
@@ -34,8 +34,8 @@ use crate::{
     },
     path::{apply::Action, at_ns, networks::is_outside, rate, transit},
     table::{
-        lookup,
-        usage::{host_has_flows, is_published, may_be_external},
+        lookup::{self, Cached},
+        usage::{host_has_flows, is_published, may_be_external, publishes},
     },
 };
 
@@ -75,15 +75,16 @@ struct Translation {
 #[inline(always)]
 pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let (slot, half, version) = lookup::established(Direction::Outbound, &packet.key(skb.ifindex()))?;
+    let key = packet.key(skb.ifindex());
+    let (slot, half, version) = lookup::established(Direction::Outbound, &key, Cached::of(&key))?;
     let to = Translation::read(half);
     let checked = slot.route_checked().read();
-    let now = now();
+    let (now, config) = (now(), config()?);
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
-    if is_route_old(checked, now, config()?.hz) || !may_go(&packet, &to, slot, version, Direction::Outbound) {
+    if is_route_old(checked, now, config.hz) || !may_go(&packet, &to, slot, version, Direction::Outbound) {
         return None;
     }
-    if rate::exceeds(to.counters, packet.amount.bytes) {
+    if rate::exceeds(config, to.counters, packet.amount.bytes) {
         counters::count(to.counters, Verdict::Dropped(rate::EXCEEDED), packet.amount);
         return Some(Action::DROP);
     }
@@ -116,12 +117,12 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
     let key = packet.key(ZONE_MAIN);
     // What never left a cache entry belongs to no flow.
-    let port = (packet.ports >> 16) as u16;
-    let external = may_be_external(port) || is_published(packet.proto, port);
-    if !external || !lookup::is_known(lookup::key_hash(&key)) {
-        return if is_hosts(&packet) { Some(Action::NEXT) } else { None };
-    }
-    let (slot, half, version) = lookup::established(Direction::Inbound, &key)?;
+    let (port, config) = ((packet.ports >> 16) as u16, config()?);
+    let external = may_be_external(port) || publishes(config, packet.proto, port);
+    let Some(cached) = external.then(|| Cached::of(&key)).filter(|cached| cached.is_known()) else {
+        return if is_hosts(config, &packet) { Some(Action::NEXT) } else { None };
+    };
+    let (slot, half, version) = lookup::established(Direction::Inbound, &key, cached)?;
     let to = Translation::read(half);
     // Whether it may come in here, another interface than before, is asked on the slow path.
     if to.out_if == 0
@@ -139,7 +140,7 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     update_checksum(&packet, &Change { old_addr: destination, new_addr: to.addr, old_port: port, new_port: to.port });
     counters::count(to.counters, Verdict::Delivered, packet.amount);
     counters::count(to.uplink_counters, Verdict::Forwarded, packet.amount);
-    Some(rate::into_namespace(to.counters, to.out_if))
+    Some(rate::into_namespace(config, to.counters, to.out_if))
 }
 
 /// Whether a packet at the egress of an uplink with a link-layer header is none of ours for sure: redirected by [`outbound`], or of the
@@ -176,10 +177,9 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
 /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, nor
 /// for somebody else.
 #[inline(always)]
-fn is_hosts(packet: &Packet) -> bool {
+fn is_hosts(config: &Config, packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
-    let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0)
-        || is_published(packet.proto, (packet.ports >> 16) as u16);
+    let begins = config.features & feature::EIF != 0 || publishes(config, packet.proto, (packet.ports >> 16) as u16);
     is_outside(source) && is_outside(destination) && !begins && !transit::is_possible(destination)
 }
 

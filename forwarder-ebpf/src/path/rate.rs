@@ -7,7 +7,7 @@
 //! what they leave to it.
 
 use forwarder_common::{
-    abi::{Limit, Limits, feature},
+    abi::{Config, Limit, Limits, feature},
     decide::rate::{self, Step},
     types::verdict::DropReason,
     wire::{ipv4, packet::L3_OFF},
@@ -58,32 +58,33 @@ global_fn! {
 
 /// Whether any endpoint has a limit.
 #[inline(always)]
-fn any() -> bool {
-    config().is_some_and(|config| config.features & feature::RATE != 0)
+fn any(config: &Config) -> bool {
+    config.features & feature::RATE != 0
 }
 
-/// Whether so many IP bytes are more than the endpoint with this block of counters may send now; they count if they are not.
+/// Whether so many IP bytes are more than the endpoint with this block of counters may send now; they count if they are not. Like
+/// [`into_namespace`] it is given the settings, which a fast path looks up once.
 #[inline(always)]
-pub(crate) fn exceeds(block: u32, bytes: u32) -> bool {
-    any() && fwd_rate_exceeds(block, bytes)
+pub(crate) fn exceeds(config: &Config, block: u32, bytes: u32) -> bool {
+    any(config) && fwd_rate_exceeds(block, bytes)
 }
 
 /// The same of a packet that left a namespace, and that no fast path has sent.
 #[inline(always)]
 pub(crate) fn exceeds_slowly(skb: Skb) -> bool {
-    any() && fwd_rate_exceeds_slowly(skb)
+    config().is_some_and(any) && fwd_rate_exceeds_slowly(skb)
 }
 
 /// Whether what is delivered to the endpoint with this block of counters waits in its queue.
 #[inline(always)]
-pub(crate) fn waits(block: u32) -> bool {
-    any() && fwd_rate_waits(block)
+pub(crate) fn waits(config: &Config, block: u32) -> bool {
+    any(config) && fwd_rate_waits(block)
 }
 
 /// Into the namespace of the endpoint with this block of counters, behind a host-side veth.
 #[inline(always)]
-pub(crate) fn into_namespace(block: u32, host_veth: u32) -> Action {
-    if waits(block) { Action::device(host_veth) } else { Action::peer(host_veth) }
+pub(crate) fn into_namespace(config: &Config, block: u32, host_veth: u32) -> Action {
+    if waits(config, block) { Action::device(host_veth) } else { Action::peer(host_veth) }
 }
 
 /// As [`into_namespace`], in a function of its own: the slow paths would be verified once more for either way.
@@ -94,7 +95,11 @@ pub(crate) fn into_namespace_slowly(block: u32, host_veth: u32) -> Action {
 
 #[inline(always)]
 fn redirected(block: u32, host_veth: u32) -> i32 {
-    into_namespace(block, host_veth).to_tc_action()
+    match config() {
+        Some(config) => into_namespace(config, block, host_veth),
+        None => Action::DROP,
+    }
+    .to_tc_action()
 }
 
 #[inline(always)]

@@ -53,9 +53,31 @@ pub(crate) fn key_hash(key: &FlowKey) -> u32 {
 /// hash.
 #[inline(always)]
 pub(crate) fn is_known(hash: u32) -> bool {
-    let bucket = load_bucket(hash);
-    let [first, second] = cache::candidates(bucket, hash);
-    first | second != SLOT_NONE || cache::overflows(bucket)
+    Cached { hash, bucket: load_bucket(hash) }.is_known()
+}
+
+/// What the flow cache has for a key, loaded once. The hash comes with it: computed a second time it would cost as much again, because
+/// constants of the loader are read where they stand.
+#[derive(Clone, Copy)]
+pub(crate) struct Cached {
+    hash: u32,
+    bucket: u64,
+}
+
+impl Cached {
+    /// Of a tuple in words.
+    #[inline(always)]
+    pub(crate) fn of(key: &FlowKey) -> Self {
+        let hash = key_hash(key);
+        Self { hash, bucket: load_bucket(hash) }
+    }
+
+    /// See [`is_known`].
+    #[inline(always)]
+    pub(crate) fn is_known(self) -> bool {
+        let [first, second] = cache::candidates(self.bucket, self.hash);
+        first | second != SLOT_NONE || cache::overflows(self.bucket)
+    }
 }
 
 /// The slot of which this direction is `tuple`, which has `hash`, and the flow's version, as far as the flow cache tells; the
@@ -209,14 +231,15 @@ fn remove_what(tuple: &Tuple, slot: u32, what: u32) -> u32 {
     }
 }
 
-/// This direction of the flow that the cache entry for `key` names, if it is `key` and the flow is
-/// established (one-way, if it is an outbound one), and the flow's version.
+/// This direction of the flow that is `cached` for `key`, if it is `key` and the flow is established (one-way, if it is an outbound
+/// one), and the flow's version.
 #[inline(always)]
 pub(crate) fn established(
     direction: Direction,
     key: &FlowKey,
+    cached: Cached,
 ) -> Option<(Shared<FlowSlot>, Shared<FlowHalf>, FlowVersion)> {
-    established_as(direction, key, 0).map(|(_, slot, half, version)| (slot, half, version))
+    established_as(direction, key, 0, cached).map(|(_, slot, half, version)| (slot, half, version))
 }
 
 /// As [`established`], of a tuple of this [`Tuple::family`]; and the index of the slot.
@@ -225,9 +248,9 @@ pub(crate) fn established_as(
     direction: Direction,
     key: &FlowKey,
     family: u16,
+    cached: Cached,
 ) -> Option<(u32, Shared<FlowSlot>, Shared<FlowHalf>, FlowVersion)> {
-    let hash = key_hash(key);
-    let [first, second] = cache::candidates(load_bucket(hash), hash);
+    let [first, second] = cache::candidates(cached.bucket, cached.hash);
     let index = if first != SLOT_NONE { first } else { second };
     let slot = slots::slot(index)?;
     let half = slot.half(direction);

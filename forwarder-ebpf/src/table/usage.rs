@@ -1,7 +1,7 @@
 //! Whether there are flows of a kind at all: while there are none, nobody looks for them.
 
 use forwarder_common::{
-    abi::feature,
+    abi::{Config, feature},
     decide::{ports, unsolicited::publish},
     wire::{
         icmp,
@@ -37,8 +37,13 @@ pub(crate) fn may_be_external(port: u16) -> bool {
 /// Whether a port of the host (network byte order) is published at some address. Hosts that publish nothing pay for the look at a flag.
 #[inline(always)]
 pub(crate) fn is_published(proto: u8, port: u16) -> bool {
-    config().is_some_and(|config| config.features & feature::PUBLISH != 0)
-        && fwd_is_published(proto.into(), port.into())
+    config().is_some_and(|config| publishes(config, proto, port))
+}
+
+/// As [`is_published`], for who has the settings already.
+#[inline(always)]
+pub(crate) fn publishes(config: &Config, proto: u8, port: u16) -> bool {
+    config.features & feature::PUBLISH != 0 && fwd_is_published(proto.into(), port.into())
 }
 
 global_fn! {

@@ -2,7 +2,7 @@
 //! [`from_ns`](crate::path::ipv6::from_ns) and [`from_uplink`](crate::path::ipv6::from_uplink) do.
 
 use forwarder_common::{
-    abi::{FlowEnds, FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
+    abi::{Config, FlowEnds, FlowHalf, FlowSlot, FlowVersion, ZONE_MAIN, feature},
     decide::offload::check_field,
     flow::{FlowKey, ipv6 as flow, is_route_old},
     types::{
@@ -36,8 +36,8 @@ use crate::{
     },
     path::{apply::Action, at_ns, networks::is_outside_v6, rate},
     table::{
-        lookup,
-        usage::{host_has_flows, is_published, may_be_external},
+        lookup::{self, Cached},
+        usage::{host_has_flows, is_published, may_be_external, publishes},
     },
 };
 
@@ -80,14 +80,15 @@ struct Flow {
 #[inline(always)]
 pub(crate) fn outbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let flow = find(&packet, Direction::Outbound, skb.ifindex())?;
+    let (key, family) = packet.key(Direction::Outbound, skb.ifindex());
+    let flow = find(&packet, Direction::Outbound, (&key, family), Cached::of(&key))?;
     let Flow { slot, to, .. } = &flow;
-    let now = now();
+    let (now, config) = (now(), config()?);
     // The packet that looks the route up goes by the neighbour table, once a second, which keeps the entry there fresh.
-    if is_route_old(slot.route_checked().read(), now, config()?.hz) || !flow.may_take(&packet, Direction::Outbound) {
+    if is_route_old(slot.route_checked().read(), now, config.hz) || !flow.may_take(&packet, Direction::Outbound) {
         return None;
     }
-    if rate::exceeds(to.counters, packet.amount.bytes) {
+    if rate::exceeds(config, to.counters, packet.amount.bytes) {
         counters::count(to.counters, Verdict::Dropped(rate::EXCEEDED), packet.amount);
         return Some(Action::DROP);
     }
@@ -118,15 +119,16 @@ pub(crate) fn outbound(skb: Skb) -> Option<Action> {
 #[inline(always)]
 pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     let packet = read(skb)?;
-    let port = (packet.ports >> 16) as u16;
-    let published = || is_published(packet.proto, port);
+    let (port, config) = ((packet.ports >> 16) as u16, config()?);
+    let published = || publishes(config, packet.proto, port);
     // Addresses of networks have any port: where they are not translated, flows too.
     if !may_be_external(port) && is_outside_v6(packet.destination[0]) && !published() {
-        return if packet.is_hosts() { Some(Action::NEXT) } else { None };
+        return if packet.is_hosts(config) { Some(Action::NEXT) } else { None };
     }
-    let Some(flow) = find(&packet, Direction::Inbound, ZONE_MAIN) else {
-        let is_known = || lookup::is_known(lookup::key_hash(&packet.key(Direction::Inbound, ZONE_MAIN).0));
-        return if packet.is_hosts() && !published() && !is_known() { Some(Action::NEXT) } else { None };
+    let (key, family) = packet.key(Direction::Inbound, ZONE_MAIN);
+    let cached = Cached::of(&key);
+    let Some(flow) = find(&packet, Direction::Inbound, (&key, family), cached) else {
+        return if packet.is_hosts(config) && !published() && !cached.is_known() { Some(Action::NEXT) } else { None };
     };
     let Flow { slot, to, .. } = &flow;
     // Whether it may come in here, another interface than before, is asked on the slow path.
@@ -142,7 +144,7 @@ pub(crate) fn inbound(skb: Skb) -> Option<Action> {
     packet.finish(port, &flow);
     counters::count(to.counters, Verdict::Delivered, packet.amount);
     counters::count(to.uplink_counters, Verdict::Forwarded, packet.amount);
-    Some(rate::into_namespace(to.counters, to.out_if))
+    Some(rate::into_namespace(config, to.counters, to.out_if))
 }
 
 /// Reads the headers, if they are the common ones and whole.
@@ -200,11 +202,10 @@ const fn halves([first, second]: Words) -> [u32; 4] {
     [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32]
 }
 
-/// This direction of the established flow of a packet that entered by `entry`.
+/// This direction of the established flow of a packet with `key` (see [`key`]), for which the flow cache has `cached`.
 #[inline(always)]
-fn find(packet: &Packet, direction: Direction, entry: u32) -> Option<Flow> {
-    let (key, family) = packet.key(direction, entry);
-    let (index, slot, half, version) = lookup::established_as(direction, &key, family)?;
+fn find(packet: &Packet, direction: Direction, (key, family): (&FlowKey, u16), cached: Cached) -> Option<Flow> {
+    let (index, slot, half, version) = lookup::established_as(direction, key, family, cached)?;
     let ends: Shared<FlowEnds> = Shared::element(&FLOW_ENDS, index)?;
     let internal: Words = [ends.double_word_at::<0>().read(), ends.double_word_at::<8>().read()];
     let remote: Words = [ends.double_word_at::<16>().read(), ends.double_word_at::<24>().read()];
@@ -305,8 +306,8 @@ impl Packet {
     /// Whether a packet of no flow is the host's for sure: not from or to a network of `fwd`, nor the first of a flow that begins outside, by a
     /// port that is not published.
     #[inline(always)]
-    fn is_hosts(&self) -> bool {
-        let begins = matches!(config(), Some(config) if config.features & feature::EIF != 0);
+    fn is_hosts(&self, config: &Config) -> bool {
+        let begins = config.features & feature::EIF != 0;
         is_outside_v6(self.source[0]) && is_outside_v6(self.destination[0]) && !begins
     }
 

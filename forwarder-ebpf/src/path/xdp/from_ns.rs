@@ -44,7 +44,7 @@ pub(crate) fn from_ns(frame: Frame) -> u32 {
         return PASS;
     }
     let amount = headers::amount(&headers);
-    if rate::exceeds(hit.counters.into(), amount.bytes) {
+    if rate::exceeds(config, hit.counters.into(), amount.bytes) {
         counters::count(hit.counters.into(), Verdict::Dropped(rate::EXCEEDED), amount);
         return DROP;
     }

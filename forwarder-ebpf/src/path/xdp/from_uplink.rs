@@ -15,6 +15,7 @@ use forwarder_common::{
 use crate::{
     kernel::{
         counters,
+        maps::config,
         packet::frame::{DROP, Frame, PASS, REDIRECT, aim},
     },
     path::{rate, xdp::headers},
@@ -38,8 +39,9 @@ pub(crate) fn from_uplink(frame: Frame) -> u32 {
     let Some(hit) = lookup::copy(Direction::Inbound, slot, version) else { return PASS };
     // A frame would pass the endpoint's queue by. The host's own flows have no interface to go to, and no such target. Whether it may come in
     // here, another interface than before, the slow path of TC asks.
+    let Some(config) = config() else { return PASS };
     let other = hit.slot.arrives_by().read() != frame.ingress_ifindex();
-    if other || ip.total_len > hit.mtu || rate::waits(hit.counters.into()) || !aim(hit.out_if) {
+    if other || ip.total_len > hit.mtu || rate::waits(config, hit.counters.into()) || !aim(hit.out_if) {
         return PASS;
     }
     let amount = headers::amount(&headers);
