@@ -115,7 +115,54 @@ fn is_used<const SIZE: usize>(skb: Skb, tuple: bpf_sock_tuple__bindgen_ty_1, pro
             return false;
         }
     };
-    found || conntrack_has::<SIZE>(skb, &mut tuple, proto)
+    found || is_tracked::<SIZE>(skb) && conntrack_has::<SIZE>(skb, &mut tuple, proto)
+}
+
+/// Declares whether netfilter has a hook that sees what the host sends (`hooks_ipv4[NF_INET_LOCAL_OUT]` of the packet's namespace, or that of
+/// IPv6): conntrack has one there as long as any rule uses it. (Where packets arrive, every host with a bridge may have one.) A look-up in its
+/// table is one of the dearest things that the first packet of a flow can do, so hosts without such rules do not ask.
+///
+/// The loader replaces the moves as those of `kernel_fields!`, by which the way leads from the packet to its device, and its namespace. As they
+/// stand they say that there may be one.
+macro_rules! netfilter_hooks {
+    ($($name:ident: $first:literal, $second:literal, $third:literal;)*) => {$(
+        #[inline(always)]
+        fn $name(skb: Skb) -> bool {
+            let any: u64;
+            // SAFETY: moves between registers; what replaces them (`forwarder::dataplane::kernel_fields`) calls a function with the context, which
+            // leaves the registers 1 to 5 undefined, and reads pointers of the kernel.
+            unsafe {
+                asm!(
+                    concat!("r0 = ", $first),
+                    concat!("r0 = ", $second),
+                    concat!("r0 = ", $third),
+                    "r0 = 1",
+                    "r0 = r0",
+                    "r0 = r0",
+                    "r0 = r0",
+                    inlateout("r1") skb.ptr() => _,
+                    lateout("r0") any,
+                    lateout("r2") _,
+                    lateout("r3") _,
+                    lateout("r4") _,
+                    lateout("r5") _,
+                    options(readonly, nostack),
+                );
+            }
+            any != 0
+        }
+    )*};
+}
+
+netfilter_hooks! {
+    hooks_ipv4: "0x4e463431", "0x4e463432", "0x4e463433";
+    hooks_ipv6: "0x4e463631", "0x4e463632", "0x4e463633";
+}
+
+/// Whether conntrack may know anything of the family with tuples of this size.
+#[inline(always)]
+fn is_tracked<const SIZE: usize>(skb: Skb) -> bool {
+    if SIZE == IPV4 { hooks_ipv4(skb) } else { hooks_ipv6(skb) }
 }
 
 /// The state of a socket of TCP that takes connections (`BPF_TCP_LISTEN`, include/uapi/linux/bpf.h).

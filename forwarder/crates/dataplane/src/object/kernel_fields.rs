@@ -92,7 +92,31 @@ fn code(instructions: impl IntoIterator<Item = Instruction>) -> Vec<u8> {
 fn replacements(types: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let types = KernelTypes::parse(types)?;
     let fields = fields(&types)?.map(|(place, code)| (place.to_vec(), code.to_vec()));
-    Some(fields.into_iter().chain(conntrack(&types)).collect())
+    let hooks = [hooks(&types, "hooks_ipv4", b'4'), hooks(&types, "hooks_ipv6", b'6')];
+    Some(fields.into_iter().chain(conntrack(&types)).chain(hooks.into_iter().flatten()).collect())
+}
+
+/// What tells whether netfilter has a hook for what the host sends, by an array of a namespace's hooks; its place is that of this `family`.
+/// `None` where the kernel has no netfilter.
+fn hooks(types: &KernelTypes<'_>, array: &str, family: u8) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// `NF_INET_LOCAL_OUT` (include/uapi/linux/netfilter.h).
+    const LOCAL_OUT: i16 = 3;
+    let byte = |structure: &str, field: &str| i16::try_from(types.field(structure, field)? / 8).ok();
+    let (dev, net) = (byte("sk_buff", "dev")?, byte("net_device", "nd_net")?);
+    let hooks = byte("net", "nf")?.checked_add(byte("netns_nf", array)?)?.checked_add(LOCAL_OUT * 8)?;
+    let instructions = [
+        Instruction(0x85, 0x20, 0, types.function(CAST)?), // r0 = bpf_cast_to_kern_ctx(r1)
+        Instruction(0x79, 0x00, dev, 0),                   // r0 = *(u64 *)(r0 + dev)
+        Instruction(0x79, 0x00, net, 0),                   // r0 = *(u64 *)(r0 + net)
+        Instruction(0x79, 0x02, hooks, 0),                 // r2 = *(u64 *)(r0 + hooks)
+        Instruction(0xb7, 0x00, 0, 1),                     // r0 = 1
+        Instruction(0x55, 0x02, 1, 0),                     // if r2 != 0 goto +1
+        Instruction(0xb7, 0x00, 0, 0),                     // r0 = 0
+    ];
+    let magic = |number: u8| [number, family, b'F', b'N'];
+    let mut place = place(magic(b'1'), magic(b'2'), magic(b'3'), 1).to_vec();
+    place.extend(code([NOTHING, NOTHING, NOTHING]));
+    Some((place, code(instructions)))
 }
 
 /// What asks conntrack, where the kernel itself has it: functions of modules would need a descriptor of the module's types.
