@@ -1,6 +1,6 @@
 //! Loops that the verifier looks at once (`bpf_loop`).
 
-use core::{ffi::c_void, ops::ControlFlow, ptr};
+use core::{arch::asm, ffi::c_void, ops::ControlFlow, ptr};
 
 use aya_ebpf::helpers::bpf_loop;
 
@@ -21,5 +21,10 @@ pub(crate) fn repeat<W: Repeat>(work: &mut W, times: u32) {
 extern "C" fn round<W: Repeat>(number: u32, work: *mut W) -> i64 {
     // SAFETY: called by `bpf_loop` alone, with the pointer of `repeat`, whose borrow lasts until the loop is over.
     let work = unsafe { &mut *work };
-    i64::from(work.round(number).is_break())
+    let mut stops = i64::from(work.round(number).is_break());
+    // The verifier wants to see that it is 0 or 1. LLVM leaves that out where it knows it of what another function has returned, of which the
+    // verifier knows nothing.
+    // SAFETY: an instruction between registers.
+    unsafe { asm!("{stops} &= 1", stops = inout(reg) stops, options(pure, nomem, nostack, preserves_flags)) };
+    stops
 }

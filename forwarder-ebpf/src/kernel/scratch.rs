@@ -31,12 +31,12 @@ pub(crate) struct Opening {
     pub(crate) uplink: u32,
     pub(crate) next_hop: [u32; 4],
     /// See [`FlowHalf::hop`](forwarder_common::abi::FlowHalf::hop).
-    pub(crate) hop: [u8; 12],
+    pub(crate) hop: [u32; 3],
     pub(crate) mtu: u32,
     /// The endpoint: 0 for the host itself.
     pub(crate) endpoint: u32,
     pub(crate) endpoint_mtu: u32,
-    pub(crate) macs: [u8; 12],
+    pub(crate) macs: [u32; 3],
     pub(crate) counters: u32,
     pub(crate) counters_out: u32,
     pub(crate) counters_in: u32,

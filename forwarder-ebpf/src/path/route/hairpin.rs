@@ -33,7 +33,7 @@ global_fn! {
 pub(super) fn hairpins(opening: &mut Opening, nat_addr: [u8; 4]) {
     opening.nat_addr = nat_addr;
     opening.next_hop = HAIRPIN;
-    opening.hop = [0; 12];
+    opening.hop = [0; 3];
     opening.mtu = u16::MAX.into();
     opening.tcp_flags = 0;
     opening.inbound = 0;

@@ -173,7 +173,7 @@ fn egress(lookup: Lookup, way: Route, uplink: u32, endpoint: &Endpoint) -> Code 
 #[inline(always)]
 fn take_way(skb: Skb, opening: &mut Opening, way: Route) {
     opening.next_hop = way.next_hop();
-    opening.hop = way.macs();
+    opening.hop = words(way.macs());
     opening.mtu = way.mtu_v6(skb).into();
 }
 

@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     kernel::{
-        fib::{Route, fwd_is_local},
+        fib::{Route, fwd_is_local, words},
         global::Answer,
         maps::OPENING,
         packet::skb::Skb,
@@ -226,7 +226,7 @@ fn prepare(skb: Skb, tuple: &Tuple, tcp_flags: u32) -> Result<(), Code> {
     begin(opening, tuple.ifindex, endpoint, out_if, [counters_in, counters_out]);
     opening.nat_addr = nat_addr;
     opening.next_hop = way.next_hop();
-    opening.hop = way.macs();
+    opening.hop = words(way.macs());
     opening.mtu = way.mtu(skb, tuple.daddr).into();
     opening.tcp_flags = tcp_flags & 0xff;
     opening.inbound = tcp_flags & INBOUND;
@@ -275,11 +275,11 @@ fn for_host(tuple: &Tuple, uplink: u32, tcp_flags: u8, keeps: bool) -> bool {
         nat_addr: tuple.saddr,
         uplink,
         next_hop: mapped_words(0),
-        hop: [0; 12],
+        hop: [0; 3],
         mtu: u16::MAX as u32,
         endpoint: 0,
         endpoint_mtu: u16::MAX as u32,
-        macs: [0; 12],
+        macs: [0; 3],
         counters: 0,
         counters_out,
         counters_in,

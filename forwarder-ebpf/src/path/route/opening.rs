@@ -5,7 +5,7 @@ use forwarder_common::{
     decide::route,
 };
 
-use crate::kernel::{maps::config, scratch::Opening};
+use crate::kernel::{fib::words, maps::config, scratch::Opening};
 
 /// Above the TCP flags: the flow begins from outside.
 pub(super) const INBOUND: u32 = 1 << 8;
@@ -17,9 +17,8 @@ pub(super) fn begin(opening: &mut Opening, host_veth: u32, endpoint: &Endpoint, 
     opening.uplink = uplink;
     opening.endpoint = host_veth;
     opening.endpoint_mtu = endpoint.mtu;
-    let (to, from) = opening.macs.split_at_mut(6);
-    to.copy_from_slice(&endpoint.mac);
-    from.copy_from_slice(&endpoint.gateway_mac);
+    let ([t0, t1, t2, t3, t4, t5], [f0, f1, f2, f3, f4, f5]) = (endpoint.mac, endpoint.gateway_mac);
+    opening.macs = words([t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5]);
     opening.counters = endpoint.counters;
     [opening.counters_in, opening.counters_out] = counters;
     opening.port_use = port_use_of(endpoint.flags);

@@ -11,6 +11,7 @@ use crate::{
         maps::OPENING,
         packet::skb::Skb,
         scratch::{KEEPS_OR_NONE, scratch},
+        slots,
         sock::host_uses_either,
     },
     table::{
@@ -71,7 +72,8 @@ fn claim(skb: Skb, slot: Making) -> u32 {
     }
     match fwd_port_search(skb, slot, kind) {
         0 => SHORT,
-        port => fwd_port_publish(skb, slot, kind << 16 | port),
+        port if kind == u32::from(port_use::MAPPING) => fwd_port_publish(skb, slot, kind << 16 | port),
+        port => claimed(slot, port as u16, kind),
     }
 }
 
@@ -163,11 +165,12 @@ fn claimed(slot: Making, port: u16, kind: u32) -> u32 {
 #[inline(always)]
 fn hold(slot: Making, taken: u32) -> u32 {
     let (kind, port) = (taken >> 16 & 0xff, taken as u16);
-    let (Some(reply), Some(FlowSlot { outbound, inbound, shared })) = (reply(slot, port), slot.fill()) else {
+    let (Some(reply), Some(FlowSlot { outbound, shared, .. })) = (reply(slot, port), slot.fill()) else {
         return 0;
     };
+    let Some(place) = slots::slot(slot.index()) else { return 0 };
+    place.inbound().tuple().write(*reply);
     let counted = if kind == u32::from(port_use::BY_TUPLE) { 0 } else { held::PORT };
-    inbound.tuple = *reply;
     outbound.port = reply.dport;
     shared.port_use = kind as u8;
     shared.held = held::INBOUND | counted;

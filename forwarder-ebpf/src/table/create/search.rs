@@ -7,7 +7,7 @@
 use core::ops::ControlFlow;
 
 use forwarder_common::{
-    abi::{FlowState, Tuple, ZONE_MAIN, port_use},
+    abi::{FlowState, SLOT_NONE, Tuple, ZONE_MAIN, port_use},
     decide::ports::{Candidates, EXHAUSTED, eviction_rank, range_for, retry_class},
     flow::{FlowKey, idle, outbound_reply},
     wire::l4::{Proto, has_ports},
@@ -56,7 +56,9 @@ global_fn! {
     /// See [`search`].
     pub(crate) fn fwd_port_search(skb: Skb, slot: Making, kind: u32) -> u32 = search;
     /// See [`try_candidate`].
-    fn fwd_port_try(skb: Skb, attempt: u32) -> u32 = try_candidate;
+    fn fwd_port_try(skb: Skb, number: u32) -> u64 = try_candidate;
+    /// See [`note`].
+    fn fwd_port_note(holder: u32, port: u32, number: u32) -> bool = note;
     /// See [`vacate`].
     pub(crate) fn fwd_port_vacate(slot: Making) -> u32 = vacate;
     /// See [`consider`].
@@ -67,6 +69,8 @@ global_fn! {
 
 /// Searches for a free port for the flow that is being made in `slot`, and takes it in the way `kind`. Returns it (host byte order), or 0:
 /// then [`vacate`] may help.
+///
+/// Mostly nobody has the first candidate: it is tried before anything is prepared that only a longer search needs.
 #[inline(always)]
 fn search(skb: Skb, slot: Making, kind: u32) -> u32 {
     let (Some(config), Some(opening), Some(out), Some(search)) =
@@ -75,13 +79,18 @@ fn search(skb: Skb, slot: Making, kind: u32) -> u32 {
         return 0;
     };
     let tuple = &out.tuple;
-    let (seed, port) = (config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1), u16::from_be_bytes(tuple.sport));
+    let (seed, sport) = (config.seed ^ opening.endpoint.wrapping_mul(0x9e37_79b1), u16::from_be_bytes(tuple.sport));
     let spread = lookup::hash(tuple) ^ config.seed;
     let is_port = tuple.proto == Proto::Tcp as u8 || tuple.proto == Proto::Udp as u8;
-    let (min, max) = range_for(is_port, port, config.nat_port_min, config.nat_port_max);
-    search.candidates = Candidates::new(min, max, port, seed, spread);
+    let (min, max) = range_for(is_port, sport, config.nat_port_min, config.nat_port_max);
+    search.candidates = Candidates::new(min, max, sport, seed, spread);
     search.slot = slot.index();
     search.kind = kind;
+    let first = fwd_port_try(skb, 0);
+    if holder(first) == TAKEN {
+        count(retry_class(0));
+        return port(first);
+    }
     search.endpoint = opening.endpoint;
     search.counters = opening.counters;
     search.pending = evict::pending(opening.counters);
@@ -90,15 +99,10 @@ fn search(skb: Skb, slot: Making, kind: u32) -> u32 {
     search.count = 0;
     search.in_vain = in_vain(tuple, opening.nat_addr, min, kind);
     let known = exhausted(search.in_vain).is_some_and(|place| place.read() == search.in_vain);
-    // The first candidate is tried in any case: mostly nobody else gets the port that is a socket's own.
-    let candidates = if known { 1 } else { search.candidates.count() };
+    // The first candidate was tried in any case: mostly nobody else gets the port that is a socket's own.
+    let candidates = if known { 0 } else { search.candidates.count() };
     let mut walk = Walk { skb, found: 0, retries: 0 };
     repeat(&mut walk, candidates);
-    if known {
-        // One candidate is no sample of who has how many.
-        search.victim = Search::NOBODY;
-        search.count = 0;
-    }
     fwd_count_retries(walk.found, walk.retries);
     walk.found
 }
@@ -116,49 +120,78 @@ struct Walk {
 impl Repeat for Walk {
     /// One attempt.
     #[inline(always)]
-    fn round(&mut self, attempt: u32) -> ControlFlow<()> {
-        self.retries = attempt;
-        let result = fwd_port_try(self.skb, attempt);
-        if result & TAKEN != 0 {
-            self.found = result & 0xffff;
+    fn round(&mut self, number: u32) -> ControlFlow<()> {
+        self.retries = number;
+        let tried = fwd_port_try(self.skb, number);
+        if holder(tried) == TAKEN {
+            self.found = port(tried);
+            return ControlFlow::Break(());
         }
-        if result == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if fwd_port_note(holder(tried), port(tried), number) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
 /// What [`vacate`] returns if the claim has to be tried again: another CPU was faster, or what has no ports is free now.
 pub(crate) const LOST: u32 = 1 << 31;
 
-/// What [`try_candidate`] returns, beside the port, if it took it.
-const TAKEN: u32 = 1 << 16;
-/// What it returns if the search may stop without.
-const STOP: u32 = 1 << 17;
-
-/// Tries the candidate number `attempt` of this CPU's search. Returns [`TAKEN`] and the port, [`STOP`], or 0.
+/// Tries the candidate with this number of this CPU's search: takes it if nobody has it. Returns the port, and above it, as [`holder`] tells it,
+/// who has it.
 #[inline(always)]
-fn try_candidate(skb: Skb, attempt: u32) -> u32 {
-    let Some(search) = scratch(&SEARCH) else { return STOP };
-    let port = search.candidates.nth(attempt);
-    let Some(reply) = reply(Making::taken(search.slot), port) else { return STOP };
+fn try_candidate(skb: Skb, number: u32) -> u64 {
+    let Some(search) = scratch(&SEARCH) else { return SLOT_NONE.into() };
+    let port = search.candidates.nth(number);
+    let tried = |holder: u32| u64::from(port) | u64::from(holder) << HOLDER;
+    let Some(reply) = reply(Making::taken(search.slot), port) else { return tried(SLOT_NONE) };
     // It is reserved for those who come from outside.
     if is_published(reply.proto, port.to_be()) {
-        return 0;
+        return tried(SLOT_NONE);
     }
     let holder = mapping::fwd_port_holder(search.kind, reply);
-    if holder == lookup::VACANT {
-        let taken = !host_uses_either(skb, reply) && take(search.kind, reply, search.slot);
-        return if taken { TAKEN | u32::from(port) } else { 0 };
+    if holder != lookup::VACANT {
+        return tried(holder);
     }
-    note(search, holder, port.into());
-    // Of those that the shares decide about, as many as there are have to be seen.
-    let decided = search.victim.rank < LASTING || search.victim.rank != u32::MAX && search.count == 0;
-    let enough = attempt >= ENOUGH && decided;
-    if enough { STOP } else { 0 }
+    let taken = !host_uses_either(skb, reply) && take(search.kind, reply, search.slot);
+    tried(if taken { TAKEN } else { SLOT_NONE })
 }
 
-/// Notes who has a candidate, and whether the flow may be ended for it.
+/// What [`holder`] tells of a port that was taken for the flow that is being made.
+const TAKEN: u32 = lookup::VACANT;
+/// Where the holder stands in what [`try_candidate`] returns.
+const HOLDER: u32 = 32;
+
+/// Of what [`try_candidate`] returned the slot of the flow that has the port; [`TAKEN`]; or [`SLOT_NONE`] if the port is not for flows from
+/// inside, a socket of the host has it, or another CPU was faster.
 #[inline(always)]
-fn note(search: &mut Search, holder: u32, port: u32) {
+const fn holder(tried: u64) -> u32 {
+    (tried >> HOLDER) as u32
+}
+
+/// Of what [`try_candidate`] returned the port, host byte order.
+#[inline(always)]
+const fn port(tried: u64) -> u32 {
+    tried as u32
+}
+
+/// Notes who has the candidate with this `number`, and whether the flow may be ended for it. Whether the search may stop without a port.
+#[inline(always)]
+fn note(holder: u32, port: u32, number: u32) -> bool {
+    let Some(search) = scratch(&SEARCH) else { return true };
+    if holder == SLOT_NONE {
+        return false;
+    }
+    weigh(search, holder, port);
+    // Of those that the shares decide about, as many as there are have to be seen.
+    let decided = search.victim.rank < LASTING || search.victim.rank != u32::MAX && search.count == 0;
+    number >= ENOUGH && decided
+}
+
+/// Notes a candidate that the flow in slot `holder` has.
+#[inline(always)]
+fn weigh(search: &mut Search, holder: u32, port: u32) {
     let Some(slot) = slots::slot(holder) else { return };
     let (version, endpoint) = (slot.version().read(), slot.endpoint().read());
     if !version.is_flow() {
@@ -272,7 +305,12 @@ pub(crate) fn reply(slot: Making, port: u16) -> Option<&'static Tuple> {
 /// Counts how long the search for a port has taken that was `found`, 0 for none.
 #[inline(always)]
 fn count_retries(found: u32, retries: u32) {
-    let class = if found == 0 { EXHAUSTED } else { retry_class(retries) };
+    count(if found == 0 { EXHAUSTED } else { retry_class(retries) });
+}
+
+/// Counts a search of this class.
+#[inline(always)]
+fn count(class: u32) {
     if let Some(counter) = Shared::own(&PORT_RETRIES, class) {
         counter.add(1);
     }

@@ -83,42 +83,43 @@ fn stored_mtu(mtu: u32) -> u16 {
 /// Writes everything but the claimed port. Returns the version of the slot while the flow is being made.
 #[inline(always)]
 fn fill(making: Making, tuple: &Tuple, opening: &Opening) -> Option<FlowVersion> {
-    let current = slots::slot(making.index())?.version();
-    let version = current.read().with_state(FlowState::Making);
-    current.write(version);
+    let slot = slots::slot(making.index())?;
+    let version = slot.version().read().with_state(FlowState::Making);
+    slot.version().write(version);
     let now = now();
     // Before all else: see [`forwarder_common::flow::slot::renew`].
-    slots::slot(making.index())?.route_checked().write(now);
+    slot.route_checked().write(now);
+    // Words that are adjacent, one by one: LLVM calls functions that copy and clear them byte by byte.
+    let (out, back) = (slot.outbound(), slot.inbound());
+    back.tuple().clear();
+    for (half, hop) in [(out, opening.hop), (back, opening.macs)] {
+        half.hop().write(hop);
+        half.packets().write(0);
+        half.bytes().write(0);
+    }
+    slot.next_hop().write(opening.next_hop);
     let FlowSlot { outbound, inbound, shared } = making.fill()?;
-    *outbound = FlowHalf {
-        tuple: *tuple,
-        addr: opening.nat_addr,
-        port: [0, 0],
-        mtu: stored_mtu(opening.mtu),
-        out_if: opening.uplink,
-        hop: opening.hop,
-        counters: opening.counters as u16,
-        uplink_counters: opening.counters_out as u16,
-        packets: 0,
-        bytes: 0,
-    };
-    *inbound = FlowHalf {
-        tuple: Tuple::default(),
-        addr: tuple.saddr,
-        port: tuple.sport,
-        mtu: stored_mtu(opening.endpoint_mtu),
-        out_if: opening.endpoint,
-        hop: opening.macs,
-        counters: opening.counters as u16,
-        uplink_counters: opening.counters_in as u16,
-        packets: 0,
-        bytes: 0,
-    };
+    let FlowHalf { tuple: enters, addr, port, mtu, out_if, hop: _, counters, uplink_counters, packets: _, bytes: _ } =
+        outbound;
+    *enters = *tuple;
+    *addr = opening.nat_addr;
+    *port = [0, 0];
+    *mtu = stored_mtu(opening.mtu);
+    *out_if = opening.uplink;
+    *counters = opening.counters as u16;
+    *uplink_counters = opening.counters_out as u16;
+    let FlowHalf { tuple: _, addr, port, mtu, out_if, hop: _, counters, uplink_counters, packets: _, bytes: _ } =
+        inbound;
+    *addr = tuple.saddr;
+    *port = tuple.sport;
+    *mtu = stored_mtu(opening.endpoint_mtu);
+    *out_if = opening.endpoint;
+    *counters = opening.counters as u16;
+    *uplink_counters = opening.counters_in as u16;
     shared.last_seen = now;
     shared.created = now;
     shared.endpoint = opening.endpoint;
     shared.counters = opening.counters;
-    shared.next_hop = opening.next_hop;
     shared.tcp_flags = [opening.tcp_flags as u8, 0];
     shared.syn_at = 0;
     shared.handshake_rtt = 0;
