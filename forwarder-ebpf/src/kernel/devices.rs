@@ -30,8 +30,13 @@ fn is_there(ifindex: u32) -> bool {
 /// Whether `ifindex` is the host-side veth of an endpoint: what arrived by one and leaves by an uplink was redirected.
 #[inline(always)]
 pub(crate) fn is_host_veth(ifindex: u32) -> bool {
-    let known = Shared::element(&HOST_VETHS, host_veth_place(ifindex)).is_some_and(|place| place.read() == ifindex);
-    known || ENDPOINTS.get_ptr(&ifindex).is_some()
+    is_known_host_veth(ifindex) || ENDPOINTS.get_ptr(&ifindex).is_some()
+}
+
+/// Whether it is one that is told without a look-up in a hash: most are.
+#[inline(always)]
+pub(crate) fn is_known_host_veth(ifindex: u32) -> bool {
+    Shared::element(&HOST_VETHS, host_veth_place(ifindex)).is_some_and(|place| place.read() == ifindex)
 }
 
 /// Endpoints that are looked at together: at some 10 ns each, few µs. All of them are, in less than a second, at twenty looks a second.

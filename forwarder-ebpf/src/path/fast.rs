@@ -23,7 +23,7 @@ use crate::{
     kernel::{
         clock::now,
         counters::{self, Amount},
-        devices::is_host_veth,
+        devices::{is_host_veth, is_known_host_veth},
         maps::config,
         packet::{
             bytes::Bytes,
@@ -32,10 +32,10 @@ use crate::{
         },
         shared::Shared,
     },
-    path::{apply::Action, at_ns, networks::is_outside, rate, transit},
+    path::{apply::Action, at_ns, networks::lies_outside, rate, transit},
     table::{
         lookup::{self, Cached},
-        usage::{host_has_flows, is_published, may_be_external, publishes},
+        usage::{host_has_flows, may_be_external, publishes},
     },
 };
 
@@ -152,21 +152,23 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
     {
         return false;
     }
+    let (addresses, Some(config)) = (bytes.load64::<{ at::SOURCE }>(), config()) else { return false };
+    if !lies_outside(config, addresses as u32) {
+        return false;
+    }
+    // Mostly that is enough of what was redirected.
+    let ingress = skb.ingress_ifindex();
+    if ingress != 0 && is_known_host_veth(ingress) {
+        return true;
+    }
     let (first, fragment) = (bytes.load32::<{ at::FIRST }>(), bytes.load32::<{ at::FRAGMENT }>());
     let proto = header_words::proto(bytes.load32::<{ at::LIFE }>());
     if !header_words::is_unfragmented_without_options(first, fragment) || !header_words::is_tcp_or_udp(proto) {
         return false;
     }
-    let (addresses, ports) = (bytes.load64::<{ at::SOURCE }>(), bytes.load32::<{ at::SOURCE_PORT }>());
-    if !is_outside(addresses as u32) {
-        return false;
-    }
-    let published = is_published(proto, ports as u16);
-    if !published && !may_be_external(ports as u16) {
-        return true;
-    }
-    let ingress = skb.ingress_ifindex();
-    if ingress != 0 && is_host_veth(ingress) {
+    let ports = bytes.load32::<{ at::SOURCE_PORT }>();
+    let published = publishes(config, proto, ports as u16);
+    if !published && !may_be_external(ports as u16) || ingress != 0 && is_host_veth(ingress) {
         return true;
     }
     // Nobody has claimed the reply, and a look-up of sockets finds who will get it.
@@ -180,7 +182,8 @@ pub(crate) fn departs_untouched(skb: Skb) -> bool {
 fn is_hosts(config: &Config, packet: &Packet) -> bool {
     let (source, destination) = (packet.addresses as u32, (packet.addresses >> 32) as u32);
     let begins = config.features & feature::EIF != 0 || publishes(config, packet.proto, (packet.ports >> 16) as u16);
-    is_outside(source) && is_outside(destination) && !begins && !transit::is_possible(destination)
+    let outside = lies_outside(config, source) && lies_outside(config, destination);
+    outside && !begins && !transit::is_possible(destination)
 }
 
 /// Reads the headers, if they are the common ones and whole.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use forwarder_common::{
-    abi::{Addr, Endpoint, endpoint_flags, feature},
+    abi::{Addr, Config, Endpoint, endpoint_flags, feature},
     decide::route,
 };
 
@@ -55,5 +55,11 @@ pub(crate) fn routed_v6(addr: Addr) -> Option<(&'static Endpoint, u32)> {
 /// Whether an address (network byte order) lies outside all networks of `fwd` for sure.
 #[inline(always)]
 pub(crate) fn is_outside(addr: u32) -> bool {
-    config().is_none_or(|config| route::is_outside(addr, (config.subnets_min, config.subnets_max)))
+    config().is_none_or(|config| lies_outside(config, addr))
+}
+
+/// As [`is_outside`], for who has the settings already.
+#[inline(always)]
+pub(crate) fn lies_outside(config: &Config, addr: u32) -> bool {
+    route::is_outside(addr, (config.subnets_min, config.subnets_max))
 }
