@@ -60,6 +60,29 @@ fn default_route_by_router_advertisements_stays_through_up_and_down() {
     assert_eq!(fwd.on_host(&["sysctl", "-n", "net.ipv6.conf.eth0.accept_ra"]).trim(), "1");
 }
 
+/// The kernel switches forwarding on and off at all interfaces at once: whoever had it at one by himself gets it back, and an interface that
+/// comes meanwhile heeds router advertisements as it would have without.
+#[test]
+fn single_interfaces_are_routers_again_and_later_ones_heed_advertisements() {
+    let fwd = host_with(2);
+    let value = |name: &str| fwd.on_host(&["sysctl", "-n", &format!("net.ipv6.conf.{name}")]).trim().to_owned();
+    for name in ["eth1", "default"] {
+        fwd.on_host(&["sysctl", "-q", &format!("net.ipv6.conf.{name}.forwarding=1")]);
+    }
+    let before = fwd.snapshot().expect("a snapshot");
+    fwd.up("c1", &[]);
+    assert_eq!(value("eth1.accept_ra"), "1", "a router heeds none, and that was so before");
+    fwd.on_host(&["ip", "link", "add", "late0", "type", "bridge"]);
+    assert_eq!(value("late0.accept_ra"), "2");
+    fwd.on_host(&["ip", "link", "del", "late0"]);
+    fwd.down("c1");
+    for (name, had) in [("eth0", "0"), ("eth1", "1"), ("default", "1"), ("all", "0")] {
+        assert_eq!(value(&format!("{name}.forwarding")), had, "{name}");
+    }
+    let difference = before.diff(&fwd.snapshot().expect("a snapshot"));
+    assert!(difference.is_empty(), "{difference:#?}");
+}
+
 /// As of IPv4, rules may be about protocols and ports.
 #[test]
 fn rules_of_the_host_about_ports_are_heeded() {

@@ -1,6 +1,6 @@
 //! Names and values of the sysctls that are changed, and what the changed ones mean.
 
-use crate::{SysctlRecord, Undo};
+use crate::{Host, SysctlRecord, Undo};
 
 /// The sysctl that makes every interface forward: `net.ipv4.ip_forward`.
 pub const ALL_FORWARDING: &str = "net/ipv4/conf/all/forwarding";
@@ -67,4 +67,22 @@ pub const PROXY_NDP: &str = "net/ipv6/conf/all/proxy_ndp";
 /// Whether a path below /proc/sys is of this interface.
 pub(crate) fn is_of(path: &str, interface: &str) -> bool {
     path.rsplit('/').nth(1) == Some(interface)
+}
+
+impl SysctlRecord {
+    /// Whether it says that the host is a router of IPv6 at one interface, or at new ones: what `fwd` never changes, and the kernel does
+    /// when it is told to forward at all, or not to (`addrconf_fixup_forwarding`, net/ipv6/addrconf.c).
+    pub(crate) fn goes_with_forwarding6(&self) -> bool {
+        self.is_ipv6() && self.path != ALL_FORWARDING6 && self.path.ends_with("/forwarding")
+    }
+}
+
+impl Host {
+    /// Takes in that a sysctl has another value. That of all interfaces for IPv6 is that of each then, and of new ones.
+    pub(crate) fn set_sysctl(&mut self, path: &str, value: &str) {
+        self.sysctls.insert(path.into(), value.into());
+        let of_each = |path: &str| path.starts_with("net/ipv6/conf/") && path.ends_with("/forwarding");
+        let followers = self.sysctls.iter_mut().filter(|(known, _)| path == ALL_FORWARDING6 && of_each(known));
+        followers.for_each(|(_, follower)| value.clone_into(follower));
+    }
 }

@@ -36,7 +36,7 @@ impl Actual {
             }
             Object::Undo(entry) => self.undo.push(entry.clone()),
             Object::Netns(object::NamedNetns { name }) => self.make_namespace(name),
-            Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.ours.clone())),
+            Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.ours),
             Object::Isolation(it) => drop(self.host.isolated.insert(it.network.clone())),
             Object::Masquerade(it) => drop(self.host.masquerades.insert(it.network.clone())),
             Object::Rules6(it) => drop(self.host.ruled6.insert(it.network.clone())),
@@ -276,7 +276,7 @@ impl Actual {
             Object::OtherVersion(it) => records.others.retain(|name| *name != it.name),
             Object::Undo(entry) => self.undo.retain(|known| !known.is_about_same(entry)),
             Object::Netns(object::NamedNetns { name }) => self.unmake_namespace(name),
-            Object::Sysctl(record) => drop(self.host.sysctls.insert(record.path.clone(), record.original.clone())),
+            Object::Sysctl(record) => self.host.set_sysctl(&record.path, &record.original),
             Object::Isolation(it) => drop(self.host.isolated.remove(&it.network)),
             Object::Masquerade(it) => drop(self.host.masquerades.remove(&it.network)),
             Object::Rules6(it) => drop(self.host.ruled6.remove(&it.network)),

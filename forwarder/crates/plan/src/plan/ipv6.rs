@@ -22,10 +22,16 @@ pub(super) fn of_bridge(actual: &Actual, network: &Network) -> Vec<Object> {
     let bridge = &network.bridge;
     let Some(gateway) = network.gateway6 else { return without(actual, network) };
     let is_off = |name: &str| actual.host.sysctls.get(&disable_ipv6(name)).is_some_and(|value| value == ON);
-    let mut settings = vec![accept_ra(bridge)];
-    // New interfaces have it as the host says for them.
-    settings.extend((is_off(bridge) || is_off("default")).then(|| disable_ipv6(bridge)));
-    let setting = |path| SysctlRecord { path, original: ON.into(), ours: OFF.into(), interface: None };
+    // New interfaces have both as the host says for them.
+    let heeds = actual.host.sysctls.get(&accept_ra("default")).map_or(ON, String::as_str);
+    let mut settings = vec![(accept_ra(bridge), heeds)];
+    settings.extend((is_off(bridge) || is_off("default")).then(|| (disable_ipv6(bridge), ON)));
+    let setting = |(path, found): (String, &str)| SysctlRecord {
+        path,
+        original: found.into(),
+        ours: OFF.into(),
+        interface: None,
+    };
     let mut objects: Vec<Object> = settings.into_iter().map(setting).map(Object::Sysctl).collect();
     let (bridge, address) = (bridge.clone(), gateway.into());
     objects.push(Object::GatewayAddress(object::GatewayAddress { bridge, address }));
@@ -84,13 +90,37 @@ fn forwarding(actual: &Actual, uplink: &Uplink) -> Vec<Object> {
         interface: Some(Interface { name: link.name.clone(), index: link.index, mac: link.mac }),
     };
     let mut fresh: Vec<SysctlRecord> = actual.host.net.links.iter().filter(heeds).map(heed).collect();
+    fresh.extend(of_new_links(actual, &noted));
+    fresh.extend(routers(actual, &noted).filter(|_| !is_ours));
     let all = SysctlRecord { path: ALL_FORWARDING6.into(), original: found.into(), ours: ON.into(), interface: None };
     fresh.extend((!is_ours).then_some(all));
     let again = noted.into_iter().filter_map(|record| record.now(&actual.host.net));
-    let (last, first): (Vec<_>, Vec<_>) =
-        again.chain(fresh.iter().cloned()).partition(|record| record.path == ALL_FORWARDING6);
+    let set = again.chain(fresh.iter().cloned()).filter(|record| !record.goes_with_forwarding6());
+    let (last, first): (Vec<_>, Vec<_>) = set.partition(|record| record.path == ALL_FORWARDING6);
     let notes = fresh.into_iter().map(|record| Object::Undo(Undo::Sysctl(record)));
     notes.chain(first.into_iter().chain(last).map(Object::Sysctl)).collect()
+}
+
+/// That interfaces which come later heed router advertisements, too, if they would without forwarding.
+fn of_new_links(actual: &Actual, noted: &[&SysctlRecord]) -> Option<SysctlRecord> {
+    let path = accept_ra("default");
+    let heeds = actual.host.sysctls.get(&path).is_some_and(|value| value == ON);
+    let known = noted.iter().any(|record| record.path == path);
+    (heeds && !known).then(|| SysctlRecord { path, original: ON.into(), ours: HEEDED.into(), interface: None })
+}
+
+/// Interfaces at which somebody has made a router of the host, to be noted: when forwarding ends at all, the kernel takes it from them, and
+/// they get it back.
+fn routers(actual: &Actual, noted: &[&SysctlRecord]) -> impl Iterator<Item = SysctlRecord> {
+    let links = actual.host.net.links.iter().filter(|link| !crate::is_made(link));
+    let interface = |link: &Link| Interface { name: link.name.clone(), index: link.index, mac: link.mac };
+    let named = links.map(move |link| (link.name.as_str(), Some(interface(link)))).chain([("default", None)]);
+    let records = named.map(|(name, interface)| {
+        let path = forwarding6(name);
+        SysctlRecord { path, original: ON.into(), ours: OFF.into(), interface }
+    });
+    let is_on = |record: &SysctlRecord| actual.host.sysctls.get(&record.path).is_some_and(|value| value == ON);
+    records.filter(move |record| is_on(record) && !noted.iter().any(|known| known.path == record.path))
 }
 
 /// Where the addresses of a routed network are a part of the prefix on the link of the uplink, the host answers there for the endpoint:

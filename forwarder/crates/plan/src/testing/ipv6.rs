@@ -16,7 +16,8 @@ impl World {
         for path in [ALL_FORWARDING6, PROXY_NDP] {
             world.host.sysctls.insert(path.into(), "0".into());
         }
-        world.host.sysctls.insert(disable_ipv6("default"), "0".into());
+        let usual = [(disable_ipv6("default"), "0"), (accept_ra("default"), "1"), (forwarding6("default"), "0")];
+        world.host.sysctls.extend(usual.map(|(path, value)| (path, value.to_owned())));
         for name in ["lo", "eth0", "eth1"] {
             world.add_settings6(name);
         }
@@ -42,15 +43,16 @@ impl World {
         let sysctls = &mut self.host.sysctls;
         let Some(forwards) = sysctls.get(ALL_FORWARDING6).cloned() else { return };
         let off = sysctls.get(&disable_ipv6("default")).cloned().unwrap_or_default();
-        let settings = [(forwarding6(name), forwards), (accept_ra(name), "1".into()), (disable_ipv6(name), off)];
+        let heeds = sysctls.get(&accept_ra("default")).cloned().unwrap_or_default();
+        let settings = [(forwarding6(name), forwards), (accept_ra(name), heeds), (disable_ipv6(name), off)];
         sysctls.extend(settings);
     }
 
     /// Every interface follows; and a router keeps no route that it has by an advertisement, but where it is to heed them all the same.
     pub(super) fn forward6(&mut self, value: &str) {
         let sysctls = &mut self.host.sysctls;
-        for link in &self.host.net.links {
-            if let Some(of_link) = sysctls.get_mut(&forwarding6(&link.name)) {
+        for name in self.host.net.links.iter().map(|link| link.name.as_str()).chain(["default"]) {
+            if let Some(of_link) = sysctls.get_mut(&forwarding6(name)) {
                 value.clone_into(of_link);
             }
         }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{
     ALL_FORWARDING6, Action, Datapath, Desired, Ipv6, Object, Op, Undo, UpRequest, accept_ra, disable_ipv6, export,
+    forwarding6,
     testing::{World, down, name, named},
 };
 use fwd_base::Kind;
@@ -215,6 +216,23 @@ fn route_learnt_by_advertisements_stays_and_everything_is_put_back() {
 }
 
 #[test]
+fn single_interfaces_are_routers_again_and_new_ones_heed_advertisements() {
+    let mut world = World::with_ipv6();
+    world.host.sysctls.insert(forwarding6("eth1"), "1".into());
+    let before = world.snapshot();
+    world.up(&request("a"));
+    assert_eq!(world.host.sysctls[&accept_ra("eth1")], "1", "a router heeds none, and that was so before");
+    world.add_uplink("wlan0", 4711, "192.0.2.2/24");
+    assert_eq!(world.host.sysctls[&accept_ra("wlan0")], "2");
+    world.delete_link("wlan0");
+    world.host.sysctls.retain(|path, _| !path.contains("/wlan0/"));
+    assert_eq!(world.plan_up(&request("a")).expect("it is up").ops, []);
+    world.down(None);
+    assert_eq!(world.host.sysctls[&forwarding6("eth1")], "1");
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
 fn interrupted_commands_are_completed_or_cleared_away() {
     let steps = World::with_ipv6().up(&request("a")).ops.len();
     for step in 0..=steps {
@@ -274,7 +292,9 @@ fn advertisements_are_heeded_at_an_uplink_that_was_made_anew() {
     world.up(&request("a"));
     assert_eq!(world.host.sysctls[&accept_ra("eth0")], "2");
     world.down(None);
-    assert_eq!(world.host.sysctls[&accept_ra("eth0")], "1");
+    assert_eq!(world.host.sysctls[&accept_ra("default")], "1");
+    // Of its own it has had nothing else, so there is nothing to put back.
+    assert_eq!(world.host.sysctls[&accept_ra("eth0")], "2");
 }
 
 #[test]

@@ -37,5 +37,6 @@ pub(in crate::execute) fn sysctls(net: &NetConfig, undo: &[Undo]) -> Result<BTre
 fn ipv6_sysctls(net: &NetConfig) -> impl Iterator<Item = String> {
     let links = net.links.iter().filter(|link| !is_made(link) || link.kind.as_deref() != Some("veth"));
     let of = |link: &Link| [forwarding6(&link.name), accept_ra(&link.name), disable_ipv6(&link.name)];
-    [ALL_FORWARDING6.into(), PROXY_NDP.into(), disable_ipv6("default")].into_iter().chain(links.flat_map(of))
+    let usual = [forwarding6("default"), accept_ra("default"), disable_ipv6("default")];
+    [ALL_FORWARDING6.into(), PROXY_NDP.into()].into_iter().chain(usual).chain(links.flat_map(of))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Removal, is_wanted, target};
 use crate::{
     EndpointRecord, NetworkRecord, Object, SysctlRecord, TargetRef, Undo, object, orphans,
-    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, routes_since},
+    sysctls::{ALL_FORWARDING, ALL_FORWARDING6, ON, routes_since},
 };
 use fwd_kernel::{
     netlink::{
@@ -134,7 +134,8 @@ impl Removal<'_> {
         let shared = self.actual.host.other_owners_bridge().filter(|_| self.kept_networks().next().is_none());
         let Some(Link { name: bridge, .. }) = shared else { return Vec::new() };
         let changed = self.actual.changed_sysctls().filter(|record| record.path != ALL_FORWARDING);
-        let left = changed.map(|record| {
+        let left = changed.filter(|record| !record.goes_with_forwarding6());
+        let left = left.map(|record| {
             let path = &record.path;
             format!(
                 "{path} stays {}: bridge {bridge} of another run directory may need it; when that is down, `fwd down --all` here sets it \
@@ -171,9 +172,12 @@ impl Removal<'_> {
         }
         let changed = self.actual.changed_sysctls().filter(|record| record.is_ipv6());
         let (all, others): (Vec<_>, Vec<_>) = changed.partition(|record| record.path == ALL_FORWARDING6);
+        let forwards = self.actual.host.sysctls.get(ALL_FORWARDING6).is_some_and(|value| value == ON);
         let restored = |record: &SysctlRecord| {
             let now = record.now(&self.actual.host.net);
-            let ours = now.filter(|now| self.actual.host.sysctls.get(&now.path) == Some(&now.ours));
+            let is_ours = |now: &SysctlRecord| self.actual.host.sysctls.get(&now.path) == Some(&now.ours);
+            // By then the kernel has taken it from the interface.
+            let ours = now.filter(|now| is_ours(now) || forwards && now.goes_with_forwarding6());
             ours.map(Object::Sysctl).into_iter().chain([Object::Undo(Undo::Sysctl(record.clone()))])
         };
         all.into_iter().chain(others).flat_map(restored).collect()
